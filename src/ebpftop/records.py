@@ -1,0 +1,261 @@
+"""Every record that crosses a seam: the vocabulary of the whole program, and the lines of a stream.
+
+Each record is one JSON object on one line (docs/records.md). Units: times are Unix seconds, durations are seconds where
+the name says ``seconds`` and nanoseconds where it says ``ns``; counts are totals since the start, never deltas. Text has
+been through `ebpftop.text.escape`. Unknown kinds and fields are passed over by readers, so both may be added.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+import msgspec
+
+SCHEMA = 1
+
+ProbeName: TypeAlias = Literal["execs", "users", "syscalls", "trace"]
+PROBE_NAMES: tuple[ProbeName, ...] = get_args(ProbeName)
+
+State: TypeAlias = Literal["on", "off", "failed"]
+Where: TypeAlias = Literal["ring", "map", "recursion", "argv", "queue", "pipe"]
+Abi: TypeAlias = Literal["x86_64", "i386", "x32", "arm64", "arm"]
+Handler: TypeAlias = Literal["count", "exec", "timer", "ignore", "trace"]
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind"):
+    """What all records share: immutable, keyword-only, tagged by ``kind``."""
+
+
+class Header(_Record, tag="header"):
+    """First line of a stream: where and when it was made."""
+
+    schema: int
+    version: str
+    host: str
+    kernel: str
+    abi: str
+    started: float
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One rung of a probe's attach ladder: what it is, what it costs the machine, why it was not taken."""
+
+    via: str
+    cost: str
+    reason: str | None
+
+
+class Probe(_Record, tag="probe"):
+    """A probe changed its state. `via` names the rung in use; `reason` and `remedy` say why it failed and what helps."""
+
+    time: float
+    probe: ProbeName
+    state: State
+    via: str | None
+    reason: str | None
+    remedy: str | None = None
+    rungs: tuple[Rung, ...] = ()
+
+
+class Exec(_Record, tag="exec"):
+    """A program started (`ret` 0) or an execve failed (`ret` is minus errno, `error` its name).
+
+    `start` is the start of the process in nanoseconds since boot: (pid, start) names a process for good, pid alone is
+    reused. `file` is the path as given to execve, `interp` what the kernel runs instead of it where `file` is a script.
+    """
+
+    time: float
+    pid: int
+    tid: int
+    ppid: int
+    uid: int
+    user: str | None
+    comm: str
+    file: str
+    argv: tuple[str, ...]
+    truncated: bool
+    ret: int
+    error: str | None
+    cgroup: str
+    start: int = 0
+    pcomm: str = ""
+    euid: int = 0
+    loginuid: int | None = None
+    interp: str | None = None
+    pidns: int = 0
+    nspid: int = 0
+    container: str | None = None
+    unit: str | None = None
+
+
+class Exit(_Record, tag="exit"):
+    """A process ended: `code` or `signal`, never both. `seconds` since its exec, null where that was not seen."""
+
+    time: float
+    pid: int
+    uid: int
+    comm: str
+    code: int | None
+    signal: str | None
+    seconds: float | None
+    start: int = 0
+    ppid: int = 0
+    core: bool = False
+
+
+class Process(_Record, tag="process"):
+    """A process that ran before ebpftop did, read once from /proc when the execs probe comes up.
+
+    `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down.
+    """
+
+    time: float
+    pid: int
+    ppid: int
+    uid: int
+    user: str | None
+    comm: str
+    argv: tuple[str, ...]
+    start: int
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Counters of one uid: execve attempts, and how many of them failed."""
+
+    uid: int
+    user: str | None
+    execs: int
+    failed: int
+    last: str = ""
+
+
+class Users(_Record, tag="users"):
+    """Counters of every uid seen."""
+
+    time: float
+    rows: tuple[UserRow, ...]
+
+
+class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Counters of one system call. ``ns[i]`` counts calls that took 2**i <= ns < 2**(i+1)."""
+
+    abi: Abi
+    nr: int
+    name: str
+    count: int
+    errors: int
+    ns: tuple[int, ...]
+    total_ns: int = 0
+    max_ns: int = 0
+    errnos: dict[str, int] = {}
+    handler: Handler = "count"
+
+
+class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A call that has not returned yet, `ns` after it entered."""
+
+    pid: int
+    tid: int
+    comm: str
+    abi: Abi
+    nr: int
+    name: str
+    ns: int
+
+
+class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How often one process made one call."""
+
+    pid: int
+    comm: str
+    abi: Abi
+    nr: int
+    name: str
+    count: int
+
+
+class Syscalls(_Record, tag="syscalls"):
+    """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs."""
+
+    time: float
+    rows: tuple[SyscallRow, ...]
+    in_flight: tuple[InFlight, ...] = ()
+    processes: tuple[ProcessCalls, ...] = ()
+
+
+class Syscall(_Record, tag="syscall"):
+    """One traced call, decoded. `ret` and `ns` are null for a call that never returned."""
+
+    time: float
+    pid: int
+    comm: str
+    abi: Abi
+    nr: int
+    name: str
+    args: tuple[str, ...]
+    ret: int | None
+    ns: int | None
+    tid: int = 0
+    error: str | None = None
+
+
+class Trace(_Record, tag="trace"):
+    """One bpf_trace_printk line, from any program of the machine."""
+
+    time: float
+    cpu: int
+    pid: int
+    task: str
+    message: str
+
+
+class Lost(_Record, tag="lost"):
+    """What was lost so far, counted where it was lost."""
+
+    time: float
+    probe: ProbeName
+    where: Where
+    count: int
+
+
+class Cost(_Record, tag="cost"):
+    """What ebpftop itself costs: its programs in the kernel, and its process (shares of one CPU)."""
+
+    time: float
+    kernel: float
+    user: float
+    runs: int
+
+
+Record: TypeAlias = (
+    Header | Probe | Exec | Exit | Process | Users | Syscalls | Syscall | Trace | Lost | Cost
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+class _KindOnly(msgspec.Struct):
+    kind: str
+
+
+_kind_decoder = msgspec.json.Decoder(_KindOnly)
+KINDS: frozenset[str] = frozenset(str(t.__struct_config__.tag) for t in get_args(Record))
+
+
+def encode(record: Record) -> bytes:
+    """Return one JSON line, without its newline."""
+    return _encoder.encode(record)
+
+
+def decode(line: bytes | str) -> Record | None:
+    """Return the record of one line; None for a kind that this version does not know.
+
+    Raises ValueError (msgspec's) for a line that is no record.
+    """
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        if _kind_decoder.decode(line).kind not in KINDS:
+            return None
+        raise

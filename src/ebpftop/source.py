@@ -1,0 +1,61 @@
+"""Source: what the screen sees of the world. Live kernel, recording and pipe all look like this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ebpftop.records import Header, ProbeName, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one probe yielded in one poll. `time` (Unix seconds) is the only clock that models and panes ever see."""
+
+    probe: ProbeName
+    time: float
+    records: tuple[Record, ...]
+
+
+class SourceError(Exception):
+    """Something that the user must be told, with what mends it."""
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(f"{cause}; {remedy}" if remedy else cause)
+        self.cause = cause
+        self.remedy = remedy
+
+
+class Source(Protocol):
+    """A stream of batches, one channel for each probe.
+
+    `poll` is called by one thread per probe, the rest from the screen's thread; a source must allow that. The state of a
+    probe, and all losses, come as records (`Probe`, `Lost`) in the batches like everything else.
+    """
+
+    @property
+    def header(self) -> Header:
+        """Host, kernel and start of what is shown."""
+
+    @property
+    def live(self) -> bool:
+        """True where time goes by itself: the kernel, or a pipe that is still open."""
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        """The probes that this source has, on or not."""
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        """Wait at most *timeout_s* for the next batch of *probe*; None where there was none."""
+
+    def toggle(self, probe: ProbeName) -> None:
+        """Turn a probe off, or on again. Slow (it compiles and loads): call it from a thread.
+
+        A source that cannot (a recording) raises SourceError.
+        """
+
+    def set_interval(self, seconds: float) -> None:
+        """Poll the counters every *seconds*."""
+
+    def close(self) -> None:
+        """Detach everything. Safe to call twice."""
