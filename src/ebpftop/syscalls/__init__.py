@@ -1,0 +1,1 @@
+"""System calls in words: names and numbers on every ABI, families, arguments, errors. Pure: no kernel, no screen."""
