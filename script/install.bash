@@ -1,0 +1,147 @@
+# shellcheck shell=bash
+# Installing what a checkout needs: distribution packages, and the venv that ebpftop lives in. Sourced by run and test.
+#
+# stdout belongs to ebpftop's records, so everything here speaks on stderr.
+
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+venv=$checkout/.venv
+stamp=$venv/installed
+# BCC's module belongs to the distribution's own interpreter; one from pyenv, conda or a tool cache does not see it.
+system_python=/usr/bin/python3
+
+say() { printf 'script/%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() { # STATUS MESSAGE...
+  local status=$1
+  shift
+  say "$@"
+  exit "$status"
+}
+
+# The name that this distribution's package manager gives to each need; - where it has none of its own.
+#             apt-get           dnf               pacman
+packages_of() {
+  case $1:$2 in
+    python:apt-get) echo python3 python3-venv ;;
+    python:dnf) echo python3 ;;
+    python:pacman) echo python ;;
+    bcc:apt-get) echo python3-bpfcc ;;
+    bcc:dnf) echo python3-bcc ;;
+    bcc:pacman) echo python-bcc ;;
+    gcc:apt-get) echo gcc libc6-dev ;;
+    gcc:dnf) echo gcc glibc-devel ;;
+    shellcheck:dnf) echo ShellCheck ;;
+    perf:apt-get) echo linux-perf ;;
+    bpftool:pacman) echo bpf ;;
+    busybox:apt-get) echo busybox-static ;;
+    qemu-system-x86_64:apt-get) echo qemu-system-x86 ;;
+    depmod:*) echo kmod ;;
+    execsnoop:*) echo libbpf-tools ;;
+    *) echo "$1" ;;
+  esac
+}
+
+package_manager() {
+  local candidate
+  for candidate in apt-get dnf pacman; do
+    if command -v "$candidate" >/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+# Install the packages behind NEED... or end with the reason. Package lists are fetched anew only where the first try failed.
+install_needs() {
+  local manager need names=()
+  manager=$(package_manager) ||
+    die 1 "neither apt-get, dnf nor pacman is here; install what gives '$*' to $system_python by hand and run this again"
+  for need in "$@"; do
+    read -ra names_of_need <<<"$(packages_of "$need" "$manager")"
+    names+=("${names_of_need[@]}")
+  done
+  [[ $EUID -eq 0 ]] || die 3 "needs root to install ${names[*]}; run: sudo $0"
+  say "installing with $manager: ${names[*]}"
+  case $manager in
+    apt-get) apt_install "${names[@]}" ;;
+    dnf) dnf install -y "${names[@]}" </dev/null >&2 ;;
+    pacman) pacman -S --needed --noconfirm "${names[@]}" </dev/null >&2 || pacman -Sy --needed --noconfirm "${names[@]}" </dev/null >&2 ;;
+  esac || die 1 "$manager could not install ${names[*]} (its own words are above); install them by hand and run this again"
+}
+
+apt_install() {
+  local install=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -q --no-install-recommends)
+  "${install[@]}" "$@" </dev/null >&2 && return
+  say "fetching the package lists: the packages were not found in those at hand"
+  apt-get -q update </dev/null >&2 || say "apt-get update reported an error; trying with what it fetched"
+  "${install[@]}" "$@" </dev/null >&2
+}
+
+has_venv_module() { "$system_python" -I -c 'import ensurepip, venv' 2>/dev/null; }
+has_bcc() { "$system_python" -I -c 'from bcc import BPF' 2>/dev/null; }
+
+# What an installation depends on: its dependencies, which Python, and where the checkout is.
+installation_key() {
+  local hash
+  hash=$(sha256sum <"$checkout/pyproject.toml")
+  printf '%s %s %s' "${hash%% *}" "$(readlink -f -- "$system_python")" "$checkout"
+}
+
+# True where the venv holds this checkout with EXTRAS ("" or some of pyproject.toml's), and BCC is still where it was.
+# Cheap, for every start.
+is_installed() { # EXTRAS
+  local key extras bcc
+  [[ -r $stamp ]] || return
+  { read -r key && read -r extras && read -r bcc; } <"$stamp" || return
+  [[ $key == "$(installation_key)" && (-z $1 || $extras == "$1") && -e $bcc ]]
+}
+
+# Make the venv and install this checkout into it, whatever an earlier try left behind. One at a time for a checkout.
+install_checkout() { # EXTRAS
+  local lock mask
+  exec {lock}<"$checkout"
+  flock "$lock"
+  if ! is_installed "$1"; then
+    mask=$(umask)
+    umask 022
+    install_locked "$1"
+    umask "$mask"
+  fi
+  exec {lock}<&-
+}
+
+install_locked() { # EXTRAS
+  local missing=() bcc
+  { [[ -x $system_python ]] && has_venv_module; } || missing+=(python)
+  { [[ -x $system_python ]] && has_bcc; } || missing+=(bcc)
+  ((${#missing[@]} == 0)) || install_needs "${missing[@]}"
+  has_venv_module || die 1 "$system_python still has no venv module; install it (python3-venv) and run this again"
+  has_bcc || die 1 "$system_python still cannot import bcc; install BCC's Python module for it and run this again"
+  "$system_python" -I -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    die 1 "$system_python is older than Python 3.10, which ebpftop needs; use a newer release of this distribution"
+
+  # A venv without a stamp is half made; one for another Python or another place does not work. Only a changed
+  # pyproject.toml can be installed over what is there.
+  local python='' place=''
+  if [[ -r $stamp ]]; then
+    read -r _ python place <"$stamp"
+    rm -f -- "$stamp"
+  fi
+  if [[ $python != "$(readlink -f -- "$system_python")" || $place != "$checkout" ]]; then
+    say "making a Python environment in $venv"
+    "$system_python" -I -m venv --clear --system-site-packages "$venv" >&2 || die 1 "could not make $venv (reason above)"
+  fi
+  say "installing ebpftop${1:+ with [$1]} and its Python packages into $venv"
+  # What lies in root's own ~/.local would satisfy pip and be missing for everybody else.
+  env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX -u PYTHONPATH PYTHONNOUSERSITE=1 \
+    "$venv/bin/python" -m pip install -q --no-input --disable-pip-version-check --root-user-action=ignore \
+    --editable "$checkout${1:+[$1]}" </dev/null >&2 ||
+    die 1 "pip could not install ebpftop's Python packages (its own words are above); is the package index reachable?"
+  # Importing the screen takes four times as long without compiled files.
+  env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX "$venv/bin/python" -m compileall -q -j 0 \
+    "$venv/lib" "$checkout/src" >&2 || say "some Python files could not be compiled; ebpftop starts slower"
+  bcc=$("$system_python" -I -c 'import importlib.util as u; print(u.find_spec("bcc").origin)')
+  printf '%s\n' "$(installation_key)" "$1" "$bcc" >"$stamp.new"
+  mv -- "$stamp.new" "$stamp"
+}
