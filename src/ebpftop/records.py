@@ -1,8 +1,8 @@
 """Every record that crosses a seam: the vocabulary of the whole program, and the lines of a stream.
 
 Each record is one JSON object on one line (docs/records.md). Units: times are Unix seconds, durations are seconds where
-the name says ``seconds`` and nanoseconds where it says ``ns``; counts are totals since the start, never deltas. Text has
-been through `ebpftop.text.escape`. Unknown kinds and fields are passed over by readers, so both may be added.
+the name says ``seconds`` and nanoseconds where it says ``ns``; counts are totals since the start, never deltas. Text
+has been through `ebpftop.text.escape`. Unknown kinds and fields are passed over by readers, so both may be added.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Probe(_Record, tag="probe"):
-    """A probe changed its state. `via` names the rung in use; `reason` and `remedy` say why it failed and what helps."""
+    """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps."""
 
     time: float
     probe: ProbeName
@@ -227,9 +227,15 @@ class Cost(_Record, tag="cost"):
     runs: int
 
 
-Record: TypeAlias = (
-    Header | Probe | Exec | Exit | Process | Users | Syscalls | Syscall | Trace | Lost | Cost
-)
+class End(_Record, tag="end"):
+    """Last line of a closed recording; without it the last second may be missing. `reason` is empty if all is well."""
+
+    time: float
+    records: int
+    reason: str
+
+
+Record: TypeAlias = Header | Probe | Exec | Exit | Process | Users | Syscalls | Syscall | Trace | Lost | Cost | End
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
