@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What all of ebpftop's programs share.
+ *
+ * Compiled by BCC without kernel headers: OFF_* are member offsets that user space read from the running kernel's BTF
+ * (src/ebpftop/kernel/offsets.py lists them), so one source fits every kernel from 5.10 on.
+ */
+#ifndef EBPFTOP_H
+#define EBPFTOP_H
+
+#define INLINE static inline __attribute__((always_inline))
+#define COMM_LEN 16
+
+/* clang may widen or move a bounds check; this makes the verifier see the bound right where it is needed. */
+#define BOUND(n, mask) asm volatile("%0 &= %1" : "+r"(n) : "i"(mask))
+
+/* BCC's own macros name the program for it; this step more lets the function's name be a macro. */
+#define FENTRY(function, ...) KFUNC_PROBE(function, ##__VA_ARGS__)
+#define FEXIT(function, ...) KRETFUNC_PROBE(function, ##__VA_ARGS__)
+
+INLINE u32 read_u32(const void *base, u64 offset)
+{
+	u32 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (const char *)base + offset);
+	return value;
+}
+
+INLINE void *read_pointer(const void *base, u64 offset)
+{
+	void *value = NULL;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (const char *)base + offset);
+	return value;
+}
+
+INLINE u64 read_u64(const void *base, u64 offset)
+{
+	return (u64)read_pointer(base, offset);
+}
+
+/* Losses, counted where they happen. Per CPU, so adding needs no atomics. */
+enum lost_where { LOST_RING, LOST_MAP, LOST_ARGV, LOST_KINDS };
+
+BPF_PERCPU_ARRAY(lost, u64, LOST_KINDS);
+
+INLINE void count_lost(u32 where)
+{
+	u64 *count = lost.lookup(&where);
+
+	if (count)
+		*count += 1;
+}
+
+/* ---- The way out: a ring buffer, or the perf buffer of kernels before 5.8. ---- */
+
+#ifdef EVENT_PAGES
+#ifdef USE_RING
+BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
+
+/* Waking the reader costs more than the event (a 128 ns call became 22,000 ns), so it comes by itself on a timer. */
+INLINE void submit(void *ctx, void *event, u64 size)
+{
+	if (events.ringbuf_output(event, size, BPF_RB_NO_WAKEUP))
+		count_lost(LOST_RING);
+}
+#else
+BPF_PERF_OUTPUT(events);
+
+INLINE void submit(void *ctx, void *event, u64 size)
+{
+	if (events.perf_submit(ctx, event, size))
+		count_lost(LOST_RING);
+}
+#endif
+#endif
+
+/* ---- The filter: user space writes it, every program asks it before it does anything. ---- */
+
+enum filter_flag {
+	FILTER_UID = 1,
+	FILTER_PID = 2,
+	FILTER_COMM = 4,
+	FILTER_CGROUP = 8,
+	FILTER_HIDE_SELF = 16,
+};
+
+#define FILTER_MAX 64	   /* values of one kind */
+#define FILTER_CGROUPS 8
+#define TRACKED_MAX 131072 /* processes followed by --pid */
+
+/* A longest-prefix map does both: "NAME*" is a prefix, "NAME" the prefix that ends with its NUL. */
+struct comm_key {
+	u32 bits;
+	char name[COMM_LEN];
+};
+
+struct cgroup_choice {
+	u64 id;
+	u32 level; /* depth below the root, so that descendants match too */
+	u32 unused;
+};
+
+struct filter_config {
+	u32 flags;
+	u32 self; /* tgid of ebpftop */
+	u32 cgroups;
+	u32 unused;
+	struct cgroup_choice cgroup[FILTER_CGROUPS];
+};
+
+#ifdef FILTER_OWNER
+#define EXPORT(name) __attribute__((section("maps/export"))) struct name##_table_t __##name
+BPF_ARRAY(filter_config, struct filter_config, 1);
+BPF_HASH(filter_uids, u32, u8, FILTER_MAX);
+BPF_HASH(filter_pids, u32, u8, TRACKED_MAX);
+BPF_LPM_TRIE(filter_comms, struct comm_key, u8, FILTER_MAX);
+EXPORT(filter_config);
+EXPORT(filter_uids);
+EXPORT(filter_pids);
+EXPORT(filter_comms);
+#else
+BPF_TABLE("extern", u32, struct filter_config, filter_config, 1);
+BPF_TABLE("extern", u32, u8, filter_uids, FILTER_MAX);
+BPF_TABLE("extern", u32, u8, filter_pids, TRACKED_MAX);
+BPF_TABLE("extern", struct comm_key, u8, filter_comms, FILTER_MAX);
+#endif
+
+INLINE bool comm_wanted(void)
+{
+	struct comm_key comm = {.bits = 8 * COMM_LEN};
+
+	bpf_get_current_comm(comm.name, COMM_LEN);
+	return filter_comms.lookup(&comm);
+}
+
+INLINE bool cgroup_wanted(struct filter_config *config)
+{
+#pragma nounroll
+	for (int i = 0; i < FILTER_CGROUPS; i++)
+		if (i < config->cgroups &&
+		    bpf_get_current_ancestor_cgroup_id(config->cgroup[i].level) == config->cgroup[i].id)
+			return true;
+	return false;
+}
+
+/* True where the current task is one that the user asked for: every kind of filter that is set must match. */
+INLINE bool wanted(void)
+{
+	u32 zero = 0;
+	struct filter_config *config = filter_config.lookup(&zero);
+
+	if (!config || !config->flags)
+		return true;
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	if (config->flags & FILTER_HIDE_SELF && tgid == config->self)
+		return false;
+	if (config->flags & FILTER_UID) {
+		u32 uid = bpf_get_current_uid_gid();
+
+		if (!filter_uids.lookup(&uid))
+			return false;
+	}
+	if (config->flags & FILTER_PID && !filter_pids.lookup(&tgid))
+		return false;
+	if (config->flags & FILTER_COMM && !comm_wanted())
+		return false;
+	if (config->flags & FILTER_CGROUP && !cgroup_wanted(config))
+		return false;
+	return true;
+}
+
+#endif

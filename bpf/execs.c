@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every program that starts, every execve that fails, every process that ends.
+ *
+ * Success is taken at sched_process_exec: the new mm is in place and all of argv is resident. At syscall entry neither
+ * need be true, and a read of a page that is not there fails (bcc #3343).
+ */
+#include "ebpftop.h"
+
+#define PATH_LEN 4096
+#define CGROUP_LEVELS 12
+#define CGROUP_NAME_LEN 128
+#define HEAD_MASK 0x3fff /* file, interpreter and cgroup names together stay below 16 KiB */
+#define ARGS_MASK (ARGV_BYTES - 1)
+#define FAILED_ARGS 128	 /* arguments of a failed execve are read one by one ... */
+#define FAILED_ARG_LEN 16384
+#define FAILED_MASK 0x7fff /* ... and none begins beyond 32 KiB */
+#define SIGNAL_GROUP_EXIT 4
+
+enum event_kind { EVENT_EXEC = 1, EVENT_FAILED = 2, EVENT_EXIT = 3 };
+enum event_flag { ARGV_TRUNCATED = 1, ARGV_UNREADABLE = 2 };
+
+/* Layout known to src/ebpftop/probes/execs.py. */
+struct event {
+	u32 kind;
+	u32 flags;
+	u64 time_ns;  /* CLOCK_MONOTONIC */
+	u64 start_ns; /* of the process, since boot: with pid, its identity */
+	u32 pid;
+	u32 tid;
+	u32 ppid;
+	u32 uid;
+	u32 euid;
+	u32 loginuid;
+	u32 pidns;
+	u32 nspid;
+	s32 ret; /* of execve; the wait status in an exit */
+	u32 file_len;
+	u32 interp_len;
+	u32 cgroup_len; /* names from the leaf up, each with its NUL */
+	u32 argv_len;	/* strings, each with its NUL */
+	u32 unused;
+	char comm[COMM_LEN];
+	char pcomm[COMM_LEN];
+};
+
+struct scratch {
+	struct event head;
+	char data[HEAD_MASK + 1 + ARGV_BYTES];
+};
+
+/* A slot per CPU, for each program its own: one program cannot interrupt itself on a CPU, but another can. */
+BPF_ARRAY(exec_scratch, struct scratch, NCPUS);
+BPF_ARRAY(failed_scratch, struct scratch, NCPUS);
+
+/* Counts what happened, whatever becomes of the event: what was sent plus what was lost must be this. */
+BPF_PERCPU_ARRAY(seen, u64, 4);
+
+INLINE void count_seen(u32 kind)
+{
+	u64 *count = seen.lookup(&kind);
+
+	if (count)
+		*count += 1;
+}
+
+/* What execve was called with, kept from entry to return. */
+struct attempt {
+	u64 file;
+	u64 argv;
+};
+
+/* Keyed by tgid and tid together. */
+BPF_HASH(attempts, u64, struct attempt, 16384);
+
+INLINE void fill_identity(struct event *event, void *task)
+{
+	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
+	void *parent = read_pointer(leader, OFF_TASK_REAL_PARENT);
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	event->flags = 0;
+	event->time_ns = bpf_ktime_get_ns();
+	event->start_ns = read_u64(leader, OFF_TASK_START_BOOTTIME);
+	event->pid = pid_tgid >> 32;
+	event->tid = pid_tgid;
+	event->ppid = read_u32(parent, OFF_TASK_TGID);
+	event->uid = bpf_get_current_uid_gid();
+}
+
+INLINE void fill_context(struct event *event, void *task)
+{
+	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
+	void *parent = read_pointer(leader, OFF_TASK_REAL_PARENT);
+	void *pid = read_pointer(leader, OFF_TASK_THREAD_PID);
+	u64 level = read_u32(pid, OFF_PID_LEVEL);
+	void *upid = (char *)pid + OFF_PID_NUMBERS + level * SIZE_UPID;
+
+	event->euid = read_u32(read_pointer(task, OFF_TASK_CRED), OFF_CRED_EUID);
+#ifdef OFF_TASK_LOGINUID
+	event->loginuid = read_u32(task, OFF_TASK_LOGINUID);
+#else
+	event->loginuid = -1;
+#endif
+	event->nspid = read_u32(upid, OFF_UPID_NR);
+	event->pidns = read_u32(read_pointer(upid, OFF_UPID_NS), OFF_PIDNS_INUM);
+	bpf_get_current_comm(event->comm, COMM_LEN);
+	bpf_probe_read_kernel(event->pcomm, COMM_LEN, (char *)parent + OFF_TASK_COMM);
+}
+
+/* Append the string at *from*, kernel memory; return the bytes it took, its NUL included. */
+INLINE u64 append_string(struct scratch *scratch, u64 at, u32 room, const void *from)
+{
+	BOUND(at, HEAD_MASK);
+	long len = bpf_probe_read_kernel_str(scratch->data + at, room, from);
+
+	return len > 0 ? len : 0;
+}
+
+/*
+ * The path of the cgroup, leaf first: where the unified hierarchy is not in use (its path is the root) the pids
+ * controller's is taken, which is what container engines on cgroup v1 set.
+ */
+INLINE u64 append_cgroup(struct scratch *scratch, u64 at, void *task)
+{
+	void *css_set = read_pointer(task, OFF_TASK_CGROUPS);
+	void *cgroup = read_pointer(css_set, OFF_CSS_SET_DFL_CGRP);
+	void *node = read_pointer(cgroup, OFF_CGROUP_KN);
+	u64 from = at;
+
+#ifdef CSS_PIDS_ID
+	if (!read_pointer(node, OFF_KERNFS_PARENT)) {
+		void *css = read_pointer(css_set, OFF_CSS_SET_SUBSYS + 8 * CSS_PIDS_ID);
+
+		node = read_pointer(read_pointer(css, OFF_CSS_CGROUP), OFF_CGROUP_KN);
+	}
+#endif
+#pragma nounroll
+	for (int i = 0; i < CGROUP_LEVELS; i++) {
+		void *parent = read_pointer(node, OFF_KERNFS_PARENT);
+
+		if (!parent)
+			break;
+		at += append_string(scratch, at, CGROUP_NAME_LEN, read_pointer(node, OFF_KERNFS_NAME));
+		node = parent;
+	}
+	return at - from;
+}
+
+/* File, interpreter and cgroup are in place: send them with *argv_len* bytes behind them. */
+INLINE void send(void *ctx, struct scratch *scratch, u64 head_len, u64 argv_len)
+{
+	u64 size = sizeof(struct event) + head_len + argv_len;
+
+	scratch->head.argv_len = argv_len;
+	if (size > sizeof(struct scratch))
+		return;
+	submit(ctx, scratch, size);
+}
+
+INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 old_tid)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct scratch *scratch = exec_scratch.lookup(&cpu);
+	void *task = (void *)bpf_get_current_task();
+
+	/* Success returns under the process's first tid, so what was kept under the old one goes here. */
+	u64 old_thread = bpf_get_current_pid_tgid() >> 32 << 32 | old_tid;
+
+	attempts.delete(&old_thread);
+	if (!wanted())
+		return 0;
+	count_seen(EVENT_EXEC);
+	if (!scratch) {
+		count_lost(LOST_MAP);
+		return 0;
+	}
+	struct event *event = &scratch->head;
+
+	event->kind = EVENT_EXEC;
+	event->ret = 0;
+	fill_identity(event, task);
+	fill_context(event, task);
+	event->tid = old_tid; /* a thread that execs becomes its process's first */
+
+	u64 at = append_string(scratch, 0, PATH_LEN, file);
+
+	event->file_len = at;
+	event->interp_len = interp && interp != file ? append_string(scratch, at, PATH_LEN, interp) : 0;
+	at += event->interp_len;
+	event->cgroup_len = append_cgroup(scratch, at, task);
+	at += event->cgroup_len;
+
+	void *mm = read_pointer(task, OFF_TASK_MM);
+	u64 arg_start = read_u64(mm, OFF_MM_ARG_START);
+	u64 len = read_u64(mm, OFF_MM_ARG_END) - arg_start;
+
+	if (len > ARGS_MASK) {
+		len = ARGS_MASK;
+		event->flags |= ARGV_TRUNCATED;
+	}
+	BOUND(at, HEAD_MASK);
+	BOUND(len, ARGS_MASK);
+	if (bpf_probe_read_user(scratch->data + at, len, (void *)arg_start)) {
+		event->flags |= ARGV_UNREADABLE;
+		count_lost(LOST_ARGV);
+		len = 0;
+	}
+	send(ctx, scratch, at, len);
+	return 0;
+}
+
+/* raw tracepoint args: task, old pid, linux_binprm */
+int exec_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *bprm = (void *)ctx->args[2];
+
+	return exec_succeeded(ctx, read_pointer(bprm, OFF_BINPRM_FILENAME), read_pointer(bprm, OFF_BINPRM_INTERP),
+			      ctx->args[1]);
+}
+
+/* sched/sched_process_exec/format: the file name lies behind the fixed fields; no interpreter is told. */
+struct exec_tracepoint {
+	u64 common;
+	u32 file_loc; /* __data_loc: the low half is the offset */
+	s32 pid;
+	s32 old_pid;
+};
+
+int exec_tracepoint(struct exec_tracepoint *ctx)
+{
+	return exec_succeeded(ctx, (char *)ctx + (ctx->file_loc & 0xffff), NULL, ctx->old_pid);
+}
+
+/* ---- Failures ---- */
+
+INLINE bool is_compat(void *task)
+{
+#ifdef OFF_TASK_STATUS
+	return read_u32(task, OFF_TASK_STATUS) & 2; /* TS_COMPAT, arch/x86/include/asm/thread_info.h */
+#else
+	return false;
+#endif
+}
+
+/*
+ * Both run when execve has returned: then what the kernel has read of the path and argv is resident, while at entry
+ * much of it may not be.
+ */
+INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct scratch *scratch = failed_scratch.lookup(&cpu);
+	void *task = (void *)bpf_get_current_task();
+
+	if (ret >= 0 || ret < -4095 || !wanted())
+		return 0;
+	count_seen(EVENT_FAILED);
+	if (!scratch) {
+		count_lost(LOST_MAP);
+		return 0;
+	}
+	struct event *event = &scratch->head;
+
+	event->kind = EVENT_FAILED;
+	event->ret = ret;
+	event->interp_len = 0;
+	fill_identity(event, task);
+	fill_context(event, task);
+
+	long file_len = bpf_probe_read_user_str(scratch->data, PATH_LEN, (void *)attempt.file);
+	u64 at = file_len > 0 ? file_len : 0;
+
+	event->file_len = at;
+	event->cgroup_len = append_cgroup(scratch, at, task);
+	at += event->cgroup_len;
+
+	u64 from = at;
+	u64 stride = is_compat(task) ? 4 : 8;
+	long len = 0;
+	bool complete = false;
+
+#pragma nounroll
+	for (int i = 0; attempt.argv && i < FAILED_ARGS; i++) {
+		u64 argument = 0;
+
+		len = bpf_probe_read_user(&argument, stride, (void *)(attempt.argv + stride * i));
+		complete = !len && !argument;
+		if (complete || len)
+			break;
+		BOUND(at, FAILED_MASK);
+		len = bpf_probe_read_user_str(scratch->data + at, FAILED_ARG_LEN, (void *)argument);
+		if (len < 0)
+			break;
+		at += len;
+		if (len == FAILED_ARG_LEN || at > FAILED_MASK)
+			break;
+	}
+	if (len < 0 || file_len < 0) {
+		event->flags |= ARGV_UNREADABLE;
+		count_lost(LOST_ARGV);
+	} else if (!complete && attempt.argv) {
+		event->flags |= ARGV_TRUNCATED;
+	}
+	u64 argv_len = at - from;
+
+	BOUND(from, HEAD_MASK);
+	if (argv_len > FAILED_MASK + FAILED_ARG_LEN)
+		return 0;
+	send(ctx, scratch, from, argv_len);
+	return 0;
+}
+
+INLINE int remember(const void *file, const void *argv)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct attempt attempt = {.file = (u64)file, .argv = (u64)argv};
+
+	if (wanted() && attempts.update(&thread, &attempt))
+		count_lost(LOST_MAP);
+	return 0;
+}
+
+INLINE int returned(void *ctx, long ret)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct attempt *attempt = attempts.lookup(&thread);
+
+	if (!attempt)
+		return 0;
+	struct attempt copy = *attempt;
+
+	attempts.delete(&thread);
+	return exec_failed(ctx, copy, ret);
+}
+
+/* A syscall's kernel function takes the user's registers as its only argument. */
+INLINE struct attempt attempt_of(const void *regs, bool at_function)
+{
+	return at_function ? (struct attempt){.file = read_u64(regs, OFF_REGS_ARG2), .argv = read_u64(regs, OFF_REGS_ARG3)}
+			   : (struct attempt){.file = read_u64(regs, OFF_REGS_ARG1), .argv = read_u64(regs, OFF_REGS_ARG2)};
+}
+
+INLINE struct attempt attempt_of_compat(const void *regs, bool at_function)
+{
+	return at_function ? (struct attempt){.file = read_u32(regs, OFF_REGS_COMPAT_ARG2), .argv = read_u32(regs, OFF_REGS_COMPAT_ARG3)}
+			   : (struct attempt){.file = read_u32(regs, OFF_REGS_COMPAT_ARG1), .argv = read_u32(regs, OFF_REGS_COMPAT_ARG2)};
+}
+
+FEXIT(SYS_EXECVE, void *regs, long ret)
+{
+	return exec_failed(ctx, attempt_of(regs, false), ret);
+}
+
+FEXIT(SYS_EXECVEAT, void *regs, long ret)
+{
+	return exec_failed(ctx, attempt_of(regs, true), ret);
+}
+
+int failed_kprobe_execve(struct pt_regs *ctx)
+{
+	struct attempt attempt = attempt_of((void *)PT_REGS_PARM1(ctx), false);
+
+	return remember((void *)attempt.file, (void *)attempt.argv);
+}
+
+int failed_kprobe_execveat(struct pt_regs *ctx)
+{
+	struct attempt attempt = attempt_of((void *)PT_REGS_PARM1(ctx), true);
+
+	return remember((void *)attempt.file, (void *)attempt.argv);
+}
+
+int failed_kretprobe(struct pt_regs *ctx)
+{
+	return returned(ctx, PT_REGS_RC(ctx));
+}
+
+/* syscalls/sys_enter_execve(at)/format, syscalls/sys_exit_execve(at)/format */
+struct enter_tracepoint {
+	u64 common;
+	u64 nr;
+	u64 args[6];
+};
+
+struct exit_tracepoint {
+	u64 common;
+	u64 nr;
+	s64 ret;
+};
+
+int failed_enter_execve(struct enter_tracepoint *ctx)
+{
+	return remember((void *)ctx->args[0], (void *)ctx->args[1]);
+}
+
+int failed_enter_execveat(struct enter_tracepoint *ctx)
+{
+	return remember((void *)ctx->args[1], (void *)ctx->args[2]);
+}
+
+int failed_exit(struct exit_tracepoint *ctx)
+{
+	return returned(ctx, ctx->ret);
+}
+
+/* raw tracepoint args: registers, return value. A successful execveat leaves under the number of execve. */
+int failed_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	long ret = ctx->args[1];
+
+	if (ret >= 0)
+		return 0;
+	void *regs = (void *)ctx->args[0];
+	u32 nr = read_u32(regs, OFF_REGS_NR);
+	bool compat = is_compat((void *)bpf_get_current_task());
+	struct attempt attempt;
+
+	if (nr == (compat ? NR_COMPAT_EXECVE : NR_EXECVE))
+		attempt = compat ? attempt_of_compat(regs, false) : attempt_of(regs, false);
+	else if (nr == (compat ? NR_COMPAT_EXECVEAT : NR_EXECVEAT))
+		attempt = compat ? attempt_of_compat(regs, true) : attempt_of(regs, true);
+	else
+		return 0;
+	return exec_failed(ctx, attempt, ret);
+}
+
+/* ---- Exits ---- */
+
+INLINE int process_ended(void *ctx)
+{
+	void *task = (void *)bpf_get_current_task();
+	void *signal = read_pointer(task, OFF_TASK_SIGNAL);
+	u64 thread = bpf_get_current_pid_tgid();
+
+	attempts.delete(&thread); /* killed inside execve */
+	/* The last thread alone; two that race both see zero, and user space drops the second by (pid, start). */
+	if (read_u32(signal, OFF_SIGNAL_LIVE) || !wanted())
+		return 0;
+	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
+	struct event event = {.kind = EVENT_EXIT};
+
+	count_seen(EVENT_EXIT);
+	fill_identity(&event, task);
+	/* What wait4 reports, kernel/exit.c wait_task_zombie(). */
+	event.ret = read_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? read_u32(signal, OFF_SIGNAL_EXIT_CODE)
+									   : read_u32(leader, OFF_TASK_EXIT_CODE);
+	bpf_probe_read_kernel(event.comm, COMM_LEN, (char *)leader + OFF_TASK_COMM);
+	submit(ctx, &event, sizeof(event));
+	return 0;
+}
+
+int exit_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return process_ended(ctx);
+}
+
+int exit_tracepoint(void *ctx)
+{
+	return process_ended(ctx);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * execve attempts per user: the lesson's hash map, polled.
+ *
+ * An attempt is counted when execve is entered, so that one which never returns counts too; a failure when it returns.
+ */
+#include "ebpftop.h"
+
+struct counters {
+	u64 execs;
+	u64 failed;
+	char last[COMM_LEN]; /* program started last */
+};
+
+BPF_HASH(users, u32, struct counters, USERS_MAX);
+/* Those of users for whom the map had no room left. */
+BPF_PERCPU_ARRAY(others, struct counters, 1);
+
+INLINE struct counters *counters_of_current(void)
+{
+	u32 uid = bpf_get_current_uid_gid();
+	struct counters none = {};
+	struct counters *counters = users.lookup_or_try_init(&uid, &none);
+
+	if (!counters) {
+		u32 zero = 0;
+
+		counters = others.lookup(&zero);
+	}
+	return counters;
+}
+
+INLINE int attempted(void)
+{
+	if (!wanted())
+		return 0;
+	struct counters *counters = counters_of_current();
+
+	if (counters)
+		__sync_fetch_and_add(&counters->execs, 1);
+	return 0;
+}
+
+INLINE int returned(long ret)
+{
+	if (ret >= 0 || !wanted())
+		return 0;
+	struct counters *counters = counters_of_current();
+
+	if (counters)
+		__sync_fetch_and_add(&counters->failed, 1);
+	return 0;
+}
+
+int users_kprobe(void *ctx)
+{
+	return attempted();
+}
+
+int users_kretprobe(struct pt_regs *ctx)
+{
+	return returned(PT_REGS_RC(ctx));
+}
+
+FENTRY(SYS_EXECVE, void *regs)
+{
+	return attempted();
+}
+
+FENTRY(SYS_EXECVEAT, void *regs)
+{
+	return attempted();
+}
+
+FEXIT(SYS_EXECVE, void *regs, long ret)
+{
+	return returned(ret);
+}
+
+FEXIT(SYS_EXECVEAT, void *regs, long ret)
+{
+	return returned(ret);
+}
+
+/* syscalls/sys_exit_execve(at)/format */
+struct exit_tracepoint {
+	u64 common;
+	u64 nr;
+	s64 ret;
+};
+
+int users_enter(void *ctx)
+{
+	return attempted();
+}
+
+int users_exit(struct exit_tracepoint *ctx)
+{
+	return returned(ctx->ret);
+}
+
+INLINE bool is_compat(void)
+{
+#ifdef OFF_TASK_STATUS
+	return read_u32((void *)bpf_get_current_task(), OFF_TASK_STATUS) & 2; /* TS_COMPAT */
+#else
+	return false;
+#endif
+}
+
+/* Runs at every syscall of the machine, so the number is asked first. */
+int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 nr = ctx->args[1];
+
+	if (nr != NR_EXECVE && nr != NR_EXECVEAT && nr != NR_COMPAT_EXECVE && nr != NR_COMPAT_EXECVEAT)
+		return 0;
+	bool compat = is_compat();
+
+	if (compat ? nr == NR_COMPAT_EXECVE || nr == NR_COMPAT_EXECVEAT : nr == NR_EXECVE || nr == NR_EXECVEAT)
+		attempted();
+	return 0;
+}
+
+int users_raw_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	long ret = ctx->args[1];
+
+	if (ret >= 0)
+		return 0;
+	u32 nr = read_u32((void *)ctx->args[0], OFF_REGS_NR);
+	bool compat = is_compat();
+
+	if (compat ? nr == NR_COMPAT_EXECVE || nr == NR_COMPAT_EXECVEAT : nr == NR_EXECVE || nr == NR_EXECVEAT)
+		returned(ret);
+	return 0;
+}
+
+/* Names the user's last program; costs nothing until somebody execs. */
+int users_last(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 uid = bpf_get_current_uid_gid();
+	struct counters *counters = users.lookup(&uid);
+
+	if (counters && wanted())
+		bpf_get_current_comm(counters->last, COMM_LEN);
+	return 0;
+}

@@ -1,0 +1,99 @@
+"""The headers that BCC's compiler asks for, made here: about forty lines instead of a package of a hundred megabytes.
+
+BCC wants a kernel source tree for its force-included bpf.h and for `struct pt_regs`. ebpftop's programs read the kernel
+through offsets from BTF (`ebpftop.kernel.btf`), so the tree needs types and nothing that differs between kernels. That
+also keeps the headers of another kernel out, with which task->real_parent->tgid silently reads zero.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_KCONFIG = """\
+#pragma once
+#define CONFIG_BPF_SYSCALL 1
+#define CONFIG_64BIT 1
+typedef signed char __s8; typedef unsigned char __u8;
+typedef short __s16; typedef unsigned short __u16;
+typedef int __s32; typedef unsigned int __u32;
+typedef long long __s64; typedef unsigned long long __u64;
+typedef __s8 s8; typedef __u8 u8; typedef __s16 s16; typedef __u16 u16;
+typedef __s32 s32; typedef __u32 u32; typedef __s64 s64; typedef __u64 u64;
+typedef __u16 __le16; typedef __u16 __be16; typedef __u32 __le32; typedef __u32 __be32;
+typedef __u64 __le64; typedef __u64 __be64; typedef __u16 __sum16; typedef __u32 __wsum;
+typedef __s8 int8_t; typedef __u8 uint8_t; typedef __s16 int16_t; typedef __u16 uint16_t;
+typedef __s32 int32_t; typedef __u32 uint32_t; typedef __s64 int64_t; typedef __u64 uint64_t;
+typedef unsigned long size_t; typedef long ssize_t; typedef unsigned long uintptr_t;
+typedef int pid_t; typedef unsigned int uid_t; typedef unsigned int gid_t;
+#define __aligned_u64 __u64 __attribute__((aligned(8)))
+typedef _Bool bool;
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+#define PAGE_SIZE 4096
+"""
+
+_PT_REGS = {
+    "x86": """\
+struct pt_regs {
+    unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+""",
+    "arm64": """\
+struct user_pt_regs { __u64 regs[31]; __u64 sp; __u64 pc; __u64 pstate; };
+struct pt_regs {
+    union { struct user_pt_regs user_regs; struct { u64 regs[31]; u64 sp; u64 pc; u64 pstate; }; };
+    u64 orig_x0; s32 syscallno; u32 unused2;
+};
+""",
+}
+
+_EMPTY = (
+    "include/uapi/linux/bpf.h",
+    "include/uapi/linux/if_packet.h",
+    "include/linux/types.h",
+    "include/linux/bpf_common.h",
+    "include/linux/log2.h",
+    "include/linux/ptrace.h",
+    "include/linux/sched.h",
+)
+
+
+def kernel_arch(machine: str | None = None) -> str:
+    """Return the kernel's name of an architecture ("x86", "arm64") for what `uname -m` says."""
+    machine = machine or platform.machine()
+    return {"x86_64": "x86", "aarch64": "arm64"}.get(machine, machine)
+
+
+def _version_header(release: str) -> str:
+    numbers = [int("".join(c for c in part if c.isdigit()) or 0) for part in release.split("-")[0].split(".")[:3]]
+    major, minor, patch = (numbers + [0, 0, 0])[:3]
+    code = (major << 16) + (minor << 8) + min(patch, 255)
+    return f"#define LINUX_VERSION_CODE {code}\n#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))\n"
+
+
+@contextmanager
+def header_tree() -> Iterator[Path]:
+    """Yield a directory for BCC_KERNEL_SOURCE; it belongs to this process alone and is gone afterwards.
+
+    Root compiles what lies there, so it is made anew each time in a directory that nobody else can write.
+    """
+    root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-"))
+    try:
+        arch = kernel_arch()
+        files = dict.fromkeys((*_EMPTY, f"arch/{arch}/include/asm/page.h"), "")
+        files["include/linux/kconfig.h"] = _KCONFIG + _PT_REGS.get(arch, "")
+        files["include/linux/version.h"] = _version_header(os.uname().release)
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)

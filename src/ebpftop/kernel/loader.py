@@ -1,0 +1,176 @@
+"""BCC, wrapped: compile one of bpf/*.c, load its programs, attach them, and leave nothing behind."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import errno
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import bcc
+from bcc.libbcc import lib
+
+from ebpftop.kernel.headers import header_tree
+from ebpftop.kernel.offsets import Defines
+
+Kind = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"]
+
+# How BCC's KFUNC_PROBE macros name a program; newer versions put the name of the kernel module in between.
+_PREFIX = {"fentry": "kfunc__", "fexit": "kretfunc__"}
+
+# Compiling changes the working directory of the whole process for a moment: one at a time.
+_compiling = threading.Lock()
+
+
+class LoadError(Exception):
+    """A program was not compiled, loaded or attached; the text says which and why."""
+
+
+class _Bpf(bcc.BPF):  # type: ignore[misc]  # bcc has no types
+    """BCC's object without its habit of attaching, on sight, every function that has a telling name."""
+
+    def _trace_autoload(self) -> None:
+        pass
+
+
+def sources() -> Path:
+    """Return the directory of the C files: in the wheel beside the package, in a checkout beside src/."""
+    here = Path(__file__).resolve().parents[1]
+    packaged = here / "bpf"
+    return packaged if packaged.is_dir() else here.parents[1] / "bpf"
+
+
+@contextmanager
+def _kernel_source(tree: Path | None) -> Iterator[None]:
+    before = os.environ.pop("BCC_KERNEL_SOURCE", None)
+    if tree is not None:
+        os.environ["BCC_KERNEL_SOURCE"] = str(tree)
+    try:
+        yield
+    finally:
+        os.environ.pop("BCC_KERNEL_SOURCE", None)
+        if before is not None:
+            os.environ["BCC_KERNEL_SOURCE"] = before
+
+
+def function_bytecode(source: str, function: str) -> bytes | None:
+    """Compile *source* against the running kernel's own headers and return a function's code; None if it is no C."""
+    with _compiling, _kernel_source(None):
+        try:
+            bpf = _Bpf(text=source.encode())
+        except Exception:  # noqa: BLE001  # bcc raises bare Exception
+            return None
+        try:
+            return bytes(bpf.dump_func(function.encode()))
+        finally:
+            bpf.cleanup()
+            atexit.unregister(bpf.cleanup)
+
+
+class Module:
+    """One C file, compiled; its programs, attached one by one; its maps."""
+
+    def __init__(self, file: str, defines: Defines) -> None:
+        """Compile bpf/*file* with *defines* as `-D` flags; raises LoadError."""
+        self.file = file
+        directory = sources()
+        # BCC translates map operations in the main file only, so the shared header stands there, before its #include.
+        header = (directory / "ebpftop.h").read_text()
+        text = f'{header}\n#line 1 "{file}"\n{(directory / file).read_text()}'.encode()
+        flags = [f"-I{directory}", "-Wno-unused-value"]
+        flags += [f"-D{name}={value}" if value != "" else f"-D{name}" for name, value in defines.items()]
+        with _compiling, header_tree() as tree, _kernel_source(tree):
+            try:
+                self._bpf = _Bpf(text=text, cflags=flags)
+            except Exception as error:
+                raise LoadError(f"{file} does not compile: {error}") from error
+        self._links: list[int] = []
+        self._events: list[bytes] = []
+        self._callbacks: list[object] = []
+
+    def table(self, name: str) -> bcc.table.TableBase:
+        """Return a map by name."""
+        return self._bpf[name.encode()]
+
+    def load(self, function: str, kind: Kind) -> int:
+        """Load *function* as a program of *kind*; return its descriptor. Raises LoadError with the kernel's reason."""
+        program_type = {
+            "kprobe": bcc.BPF.KPROBE,
+            "kretprobe": bcc.BPF.KPROBE,
+            "tracepoint": bcc.BPF.TRACEPOINT,
+            "raw_tracepoint": bcc.BPF.RAW_TRACEPOINT,
+            "fentry": bcc.BPF.TRACING,
+            "fexit": bcc.BPF.TRACING,
+        }[kind]
+        ctypes.set_errno(0)
+        try:
+            return int(self._bpf.load_func(function.encode(), program_type).fd)
+        except Exception as error:
+            code = ctypes.get_errno()
+            reason = f"{os.strerror(code)} ({errno.errorcode.get(code, code)})" if code else str(error)
+            raise LoadError(f"the kernel refused to load it: {reason}") from error
+
+    def attach(self, kind: Kind, target: str, function: str) -> int:
+        """Load and attach *function*; return the program's descriptor. Raises LoadError."""
+        program_fd = self.load(self._named(function, kind), kind)
+        ctypes.set_errno(0)
+        if kind == "raw_tracepoint":
+            link = lib.bpf_attach_raw_tracepoint(program_fd, target.encode())
+        elif kind == "tracepoint":
+            category, _, event = target.partition(":")
+            link = lib.bpf_attach_tracepoint(program_fd, category.encode(), event.encode())
+        elif kind in ("fentry", "fexit"):
+            link = lib.bpf_attach_kfunc(program_fd)
+        else:
+            event_name = f"{'p' if kind == 'kprobe' else 'r'}_ebpftop_{os.getpid()}_{function}".encode()
+            link = lib.bpf_attach_kprobe(program_fd, int(kind == "kretprobe"), event_name, target.encode(), 0, 0)
+            if link >= 0:
+                self._events.append(event_name)
+        if link < 0:
+            code = ctypes.get_errno()
+            raise LoadError(f"the kernel refused to attach it: {os.strerror(code) if code else 'no reason given'}")
+        self._links.append(link)
+        return program_fd
+
+    def _named(self, function: str, kind: Kind) -> str:
+        """Return the full name of a program: fentry and fexit programs are asked for by the kernel function's name."""
+        if kind not in _PREFIX:
+            return function
+        names = (lib.bpf_function_name(self._bpf.module, i) for i in range(lib.bpf_num_functions(self._bpf.module)))
+        for name in map(bytes.decode, names):
+            if name.startswith(_PREFIX[kind]) and name.endswith(function):
+                return name
+        raise LoadError(f"{self.file} has no {kind} program for {function}")
+
+    def detach(self) -> None:
+        """Detach everything and unload the programs, but keep the maps."""
+        for link in self._links:
+            os.close(link)
+        for name in self._events:
+            lib.bpf_detach_kprobe(name)
+        self._links.clear()
+        self._events.clear()
+        for name, function in list(self._bpf.funcs.items()):
+            os.close(function.fd)
+            del self._bpf.funcs[name]
+
+    @property
+    def programs(self) -> Mapping[str, int]:
+        """Names and descriptors of the programs loaded now."""
+        return {name.decode(): function.fd for name, function in self._bpf.funcs.items()}
+
+    def close(self) -> None:
+        """Detach everything and give all memory back. Safe to call twice."""
+        self.detach()
+        self._bpf.cleanup()
+        atexit.unregister(self._bpf.cleanup)
+
+    @property
+    def bpf(self) -> bcc.BPF:
+        """BCC's own object, for buffers."""
+        return self._bpf
