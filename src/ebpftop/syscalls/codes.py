@@ -1,0 +1,58 @@
+"""Errors and signals by name: what a return value or an exit status says in words."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from functools import cache
+
+# What the kernel says to itself (include/linux/errno.h, codes above 511). Seen by eBPF programs at sys_exit, never by
+# the program that made the call: a call that a signal interrupted leaves with one of the ERESTART codes.
+_INTERNAL: dict[int, str] = {
+    512: "ERESTARTSYS",
+    513: "ERESTARTNOINTR",
+    514: "ERESTARTNOHAND",
+    515: "ENOIOCTLCMD",
+    516: "ERESTART_RESTARTBLOCK",
+    517: "EPROBE_DEFER",
+    518: "EOPENSTALE",
+    519: "ENOPARAM",
+    521: "EBADHANDLE",
+    522: "ENOTSYNC",
+    523: "EBADCOOKIE",
+    524: "ENOTSUPP",
+    525: "ETOOSMALL",
+    526: "ESERVERFAULT",
+    527: "EBADTYPE",
+    528: "EJUKEBOX",
+    529: "EIOCBQUEUED",
+    530: "ERECALLCONFLICT",
+    531: "ENOGRACE",
+}
+# Where Linux has two names for a number, the one that strace and the man pages of system calls use; and what Python
+# learnt late.
+_PREFERRED: dict[int, str] = {11: "EAGAIN", 35: "EDEADLK", 95: "EOPNOTSUPP", 133: "EHWPOISON"}
+
+_SIGRTMIN = 34
+_SIGRTMAX = 64
+
+
+@cache
+def error_name(code: int) -> str:
+    """Return the name of *code*, an errno above zero: ``ENOENT``, ``ERESTARTSYS``; ``errno 999`` where it has none."""
+    return _PREFERRED.get(code) or errno.errorcode.get(code) or _INTERNAL.get(code) or f"errno {code}"
+
+
+@cache
+def signal_name(number: int) -> str:
+    """Return the name of a signal as ``kill -l`` has it: ``SIGKILL``, ``SIGRTMIN+2``; ``SIG32`` where it has none.
+
+    Real-time signals count from the C library's SIGRTMIN, 34: 32 and 33 are the threads' own.
+    """
+    if _SIGRTMIN < number < _SIGRTMAX:
+        return f"SIGRTMIN+{number - _SIGRTMIN}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # Python names signal 16 since 3.11.
+        return "SIGSTKFLT" if number == 16 else f"SIG{number}"

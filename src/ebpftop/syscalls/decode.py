@@ -1,0 +1,271 @@
+"""The arguments of a traced call in words, as strace would say them where no memory of the process is needed.
+
+What a pointer points to is not here to be read, but for up to two strings (mostly paths) that the program in the kernel
+reads at entry; `path_args` tells it which arguments they are. Everything else is what six registers say. Results are
+printable: bytes that are not stand escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from ebpftop.syscalls import abi as _abi
+from ebpftop.syscalls import constants, signatures
+from ebpftop.syscalls.codes import error_name, signal_name
+from ebpftop.syscalls.words import Words
+from ebpftop.text import escape
+
+if TYPE_CHECKING:
+    from ebpftop.records import Abi
+
+MAX_PATHS = 2
+"""Strings of one call that the kernel side reads."""
+
+_REGISTERS = 6
+_U32 = 0xFFFF_FFFF
+_32_BIT: frozenset[Abi] = frozenset(("i386", "arm"))
+# O_CREAT and the bit of O_TMPFILE that is its own, the same on every ABI here: only with them open looks at its mode.
+_CREATES = 0o100 | 0o20000000
+_POINTERS = frozenset(("mmap", "mmap2", "mremap", "brk", "shmat"))
+
+_Text: TypeAlias = Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """One argument: the register it is in (the high half of a 64-bit one in another), and how it reads."""
+
+    register: int
+    text: _Text
+    high: int | None = None
+    path: int | None = None
+    only_creating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """All arguments of one call. Where the call means different things, `key` names the case by the register `at`."""
+
+    slots: tuple[_Slot, ...]
+    at: int = 0
+    key: Callable[[int], str] | None = None
+    cases: Mapping[str, tuple[_Slot, ...]] = field(default_factory=dict)
+
+
+def decode(
+    abi: Abi, nr: int, args: Sequence[int], paths: Sequence[bytes | None] = (), *, path_size: int = 0
+) -> tuple[str, ...]:
+    """Return the arguments of one call in words.
+
+    *args* are the six registers at entry, unsigned. *paths* are the strings of `path_args`, in that order: what the
+    kernel read up to a NUL, None where it could not (the pointer is shown then). *path_size* is the size of its buffer
+    with the NUL: a string that fills it is marked as cut. Calls that ebpftop does not know show six numbers.
+    """
+    name = _abi.name(abi, nr)
+    call = _call(abi, name)
+    width = _U32 if abi in _32_BIT else 0xFFFF_FFFF_FFFF_FFFF
+    registers = [arg & width for arg in args]
+    slots = call.slots if call.key is None else call.cases.get(call.key(registers[call.at]), call.slots)
+    words = []
+    for slot in slots:
+        if slot.only_creating and not registers[slot.register - 1] & _CREATES:
+            continue
+        value = registers[slot.register]
+        if slot.high is not None:
+            value |= registers[slot.high] << 32
+        path = paths[slot.path] if slot.path is not None and slot.path < len(paths) else None
+        words.append(slot.text(value) if path is None else quote(path, path_size))
+    return tuple(words)
+
+
+def path_args(abi: Abi, name: str) -> tuple[int, ...]:
+    """Return which arguments (from 0) of call *name* are strings to read at entry: at most MAX_PATHS."""
+    return tuple(slot.register for slot in _call(abi, name).slots if slot.path is not None)
+
+
+def argument_count(abi: Abi, name: str) -> int | None:
+    """Return how many registers call *name* looks at; None for a call that ebpftop does not know."""
+    if _lines(abi, name) is None:
+        return None
+    return max((slot.high or slot.register for slot in _call(abi, name).slots), default=-1) + 1
+
+
+def returned(name: str, ret: int | None) -> str:
+    """Return what call *name* returned: a number, a pointer where it is one, an error by name, ``?`` for None."""
+    if ret is None:
+        return "?"
+    if -4095 <= ret < 0:
+        return error_name(-ret)
+    if name in _POINTERS:
+        return _hexadecimal(ret)
+    return _octal(ret) if name == "umask" else str(ret)
+
+
+_ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}
+
+
+def quote(raw: bytes, size: int = 0) -> str:
+    r"""Return the C string *raw* in quotes, printable; ``...`` after it where it fills *size* bytes with its NUL."""
+    string = raw.partition(b"\0")[0]
+    # Bytes that are not UTF-8 pass as lone surrogates, so that the backslashes of their escapes are not escaped again.
+    text = string.decode("utf-8", "surrogateescape").translate(_ESCAPES)
+    cut = "..." if size and len(string) >= size - 1 else ""
+    return f'"{escape(text.encode("utf-8", "surrogateescape"))}"{cut}'
+
+
+# How numbers read.
+
+
+def _signed(bits: int) -> _Text:
+    mask, half = (1 << bits) - 1, 1 << bits - 1
+    return lambda value: str(((value & mask) ^ half) - half)
+
+
+def _unsigned_32(value: int) -> str:
+    return str(value & _U32)
+
+
+def _hexadecimal(value: int) -> str:
+    return hex(value) if value else "0"
+
+
+def _hexadecimal_32(value: int) -> str:
+    return _hexadecimal(value & _U32)
+
+
+def _pointer(value: int) -> str:
+    return hex(value) if value else "NULL"
+
+
+def _octal(value: int) -> str:
+    return f"0{value & 0xFFFF:02o}"
+
+
+_FILE_TYPES = {
+    0o010000: "S_IFIFO",
+    0o020000: "S_IFCHR",
+    0o040000: "S_IFDIR",
+    0o060000: "S_IFBLK",
+    0o100000: "S_IFREG",
+    0o140000: "S_IFSOCK",
+}
+
+
+def _file_mode(value: int) -> str:
+    kind = _FILE_TYPES.get(value & 0o170000)
+    return f"{kind}|{_octal(value & 0o7777)}" if kind else _octal(value)
+
+
+_int = _signed(32)
+_AT_FDCWD = 0xFFFF_FF9C
+
+
+def _directory(value: int) -> str:
+    return "AT_FDCWD" if value & _U32 == _AT_FDCWD else _int(value)
+
+
+def _id(value: int) -> str:
+    return "-1" if value & _U32 == _U32 else str(value & _U32)
+
+
+def _signal(value: int) -> str:
+    return signal_name(value) if 0 < value & _U32 <= 64 else _int(value)
+
+
+_NUMBERS: Mapping[str, _Text] = {
+    "fd": _int,
+    "dirfd": _directory,
+    "pid": _int,
+    "id": _id,
+    "int": _int,
+    "uint": _unsigned_32,
+    "ulong": str,
+    "size": str,
+    "wide": _signed(64),
+    "pair": _signed(64),
+    "hexwide": _hexadecimal,
+    "hex": _hexadecimal,
+    "hex32": _hexadecimal_32,
+    # mmap2 counts its offset in pages of 4096 bytes, whatever the machine's are.
+    "pages": lambda value: _hexadecimal(value * 4096),
+    "ptr": _pointer,
+    "path": _pointer,
+    "mode": _octal,
+    "fmode": _file_mode,
+    "sig": _signal,
+}
+_WIDE = frozenset(("wide", "hexwide"))
+
+
+# From a line of the table to slots.
+
+
+@cache
+def _table() -> Mapping[str, tuple[str, ...]]:
+    """Return the lines of each call, by name or ``abi:name``."""
+    table: dict[str, list[str]] = {}
+    for line in signatures.TEXT.splitlines():
+        names, _, rest = line.partition(" ")
+        for name in filter(None, names.split(",")):
+            table.setdefault(name, []).append(rest)
+    return {name: tuple(lines) for name, lines in table.items()}
+
+
+def _lines(abi: Abi, name: str) -> tuple[str, ...] | None:
+    table = _table()
+    for candidate in (f"{abi}:{name}", name, re.sub(r"_time64$|64$|32$", "", name)):
+        if candidate in table:
+            return table[candidate]
+    return None
+
+
+@cache
+def _call(abi: Abi, name: str) -> _Call:
+    lines = _lines(abi, name)
+    if lines is None:
+        return _Call(tuple(_Slot(register, _hexadecimal) for register in range(_REGISTERS)))
+    plain, *conditional = lines
+    slots = _slots(abi, plain.split())
+    if not conditional:
+        return _Call(slots)
+    at = int(conditional[0].partition("=")[0])
+    words = _words(abi, plain.split()[at])
+    cases: dict[str, tuple[_Slot, ...]] = {}
+    for line in conditional:
+        condition, *kinds = line.split()
+        for value in condition.partition("=")[2].split(","):
+            cases[value] = _slots(abi, kinds)
+    return _Call(slots, at, words.case, cases)
+
+
+def _slots(abi: Abi, kinds: Sequence[str]) -> tuple[_Slot, ...]:
+    slots: list[_Slot] = []
+    register = paths = 0
+    for kind in kinds:
+        narrow = abi in _32_BIT
+        both = kind == "pair" or (kind in _WIDE and narrow)
+        if kind in _WIDE and abi == "arm" and register % 2:
+            # The EABI starts a 64-bit argument at an even register.
+            register += 1
+        path = None
+        if kind == "path" and paths < MAX_PATHS:
+            path, paths = paths, paths + 1
+        if kind != "_":
+            high = register + 1 if both and narrow else None
+            slots.append(_Slot(register, _text(abi, kind.rstrip("?")), high, path, kind.endswith("?")))
+        register += 2 if both else 1
+    return tuple(slots)
+
+
+def _text(abi: Abi, kind: str) -> _Text:
+    if kind == "long":
+        return _signed(32 if abi in _32_BIT else 64)
+    return _NUMBERS.get(kind) or _words(abi, kind)
+
+
+def _words(abi: Abi, kind: str) -> Words:
+    return constants.ABI_WORDS.get((abi, kind)) or constants.WORDS[kind]
