@@ -1,0 +1,80 @@
+"""The app: a source on a screen."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections import deque
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from ebpftop.screens.main import MainScreen
+from ebpftop.source import Source
+from ebpftop.themes import THEMES, fitting_theme
+
+log = logging.getLogger("ebpftop")
+
+
+class EbpftopApp(App[int]):
+    """Shows what a source yields. Knows neither kernel nor recording."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "ebpftop"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="All keys", id="help"),
+        Binding("q", "quit", "Quit", tooltip="Detach everything and leave", id="quit"),
+        Binding("ctrl+c", "interrupt", "Interrupt", show=False, system=True, id="interrupt"),
+    ]
+
+    def __init__(self, source: Source, *, interval_s: float = 1.0, log_path: Path | None = None) -> None:
+        super().__init__()
+        self.source = source
+        self.interval_s = interval_s
+        self.log_path = log_path
+        self.journal: deque[str] = deque(maxlen=500)
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = fitting_theme(os.environ)
+
+    def get_default_screen(self) -> MainScreen:
+        return MainScreen(self.source, self.interval_s)
+
+    def on_mount(self) -> None:
+        # What start-up left will live as long as the app: no collection needs to look at it again.
+        self.call_after_refresh(gc.freeze)
+
+    def action_interrupt(self) -> None:
+        self.exit(130, return_code=130)
+
+
+class _Journal(logging.Handler):
+    """Keeps what was logged for the diagnostics screen."""
+
+    def __init__(self, lines: deque[str]) -> None:
+        super().__init__()
+        self.lines = lines
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.extend(self.format(record).splitlines())
+
+
+def run(source: Source, *, interval: float = 1.0, log_path: Path | None = None) -> int:
+    """Show *source* until the user leaves; close it; return the exit status.
+
+    *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen.
+    """
+    app = EbpftopApp(source, interval_s=interval, log_path=log_path)
+    journal = _Journal(app.journal)
+    log.addHandler(journal)
+    try:
+        status = app.run()
+    finally:
+        log.removeHandler(journal)
+        source.close()
+    return status if status is not None else app.return_code or 0

@@ -1,0 +1,159 @@
+"""Every program that started or failed to, joined with how it ended."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from ebpftop.models.pattern import Pattern
+from ebpftop.models.processes import Known, Processes
+from ebpftop.models.ring import Ring, View
+from ebpftop.records import Exec, Exit, Process
+from ebpftop.source import Batch
+
+
+class ExecRow:
+    """One execve, and what became of the program: `ended` says when, `exit` how, `replaced` that it ran another one."""
+
+    __slots__ = ("ended", "exec", "exit", "replaced", "sequence")
+
+    def __init__(self, record: Exec) -> None:
+        self.exec = record
+        self.exit: Exit | None = None
+        self.ended: float | None = None
+        self.replaced = False
+        self.sequence = -1
+
+    @property
+    def failed(self) -> bool:
+        return self.exec.ret < 0
+
+    @property
+    def running(self) -> bool:
+        return self.ended is None and not self.failed
+
+    def seconds(self, now: float) -> float | None:
+        """Return how long the program ran, or has been running at *now*; None for one that never did."""
+        if self.failed:
+            return None
+        if self.ended is None:
+            return now - self.exec.time
+        if self.exit is not None and self.exit.seconds is not None:
+            return self.exit.seconds
+        return self.ended - self.exec.time
+
+    @property
+    def outcome(self) -> str:
+        """How it ended in one word: an errno, a signal, an exit code, ``exec``; empty while it runs."""
+        if self.failed:
+            return self.exec.error or str(self.exec.ret)
+        if self.exit is None:
+            return "exec" if self.replaced else ""
+        if self.exit.signal:
+            return self.exit.signal
+        return str(self.exit.code)
+
+    @property
+    def user(self) -> str:
+        return self.exec.user if self.exec.user is not None else str(self.exec.uid)
+
+    def searchable(self) -> str:
+        """Return all fields as one text, for the filter."""
+        e = self.exec
+        return (
+            f"{e.pid} {e.ppid} {e.pcomm} {e.uid} {self.user} {e.comm} {e.file} {' '.join(e.argv)} {self.outcome}"
+            f" {e.interp or ''} {e.cgroup} {e.container or ''} {e.unit or ''}"
+        )
+
+
+def command_line(argv: tuple[str, ...]) -> str:
+    """Return *argv* as one would type it in a shell."""
+    return shlex.join(argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What the exec log shows: rows that match *pattern* and belong to *uid*, where these are set."""
+
+    pattern: Pattern | None = None
+    uid: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        return self.pattern is None and self.uid is None
+
+    def passes(self, row: ExecRow) -> bool:
+        if self.uid is not None and row.exec.uid != self.uid:
+            return False
+        return self.pattern is None or self.pattern.matches(row.searchable())
+
+
+class ExecLog:
+    """The newest rows in a ring, the processes behind them, and the filtered view."""
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self.ring: Ring[ExecRow] = Ring(capacity)
+        self.view = View(self.ring)
+        self.processes = Processes()
+        self.narrowing = Narrowing()
+        self.execs = 0
+        self.failed = 0
+        self.exits = 0
+        # (pid, start) names a process for good; the value is the sequence of the row that it runs now.
+        self._open: dict[tuple[int, int], int] = {}
+
+    def feed(self, batch: Batch) -> None:
+        """Take in the records of one batch."""
+        for record in batch.records:
+            if isinstance(record, Exec):
+                self._exec(record)
+            elif isinstance(record, Exit):
+                self._exit(record)
+            elif isinstance(record, Process):
+                self.processes.started(record)
+        self.view.advance()
+        if len(self._open) > 2 * self.ring.capacity:
+            self._open = {key: sequence for key, sequence in self._open.items() if sequence >= self.ring.first}
+
+    def narrow(self, narrowing: Narrowing) -> None:
+        """Show only what passes; `view.scan` then searches the older rows."""
+        self.narrowing = narrowing
+        self.view.set_filter(None if narrowing.empty else narrowing.passes)
+
+    def parent(self, row: ExecRow) -> str:
+        """Return the name of the program that started this one, as far as known."""
+        if row.exec.pcomm:
+            return row.exec.pcomm
+        ancestors = self.ancestors(row)
+        return ancestors[0].comm if ancestors else ""
+
+    def ancestors(self, row: ExecRow) -> list[Known]:
+        return self.processes.ancestors(row.exec.ppid, row.exec.start)
+
+    def _exec(self, record: Exec) -> None:
+        row = ExecRow(record)
+        # Roughly what a row holds: the struct, and its strings with their headers.
+        weight = 700 + len(record.file) + sum(60 + len(arg) for arg in record.argv)
+        row.sequence = sequence = self.ring.append(row, weight)
+        if row.failed:
+            self.failed += 1
+            return
+        self.execs += 1
+        key = (record.pid, record.start)
+        self._end(self._open.get(key), record.time, None)
+        self._open[key] = sequence
+        self.processes.started(record)
+
+    def _exit(self, record: Exit) -> None:
+        self.exits += 1
+        self.processes.exited(record)
+        self._end(self._open.pop((record.pid, record.start), None), record.time, record)
+
+    def _end(self, sequence: int | None, time: float, ending: Exit | None) -> None:
+        if sequence is None or sequence < self.ring.first:
+            return
+        row = self.ring[sequence]
+        row.ended = time
+        row.exit = ending
+        row.replaced = ending is None
+        self.view.recheck(sequence)

@@ -1,0 +1,53 @@
+"""What the state line and the titles say: the probes, what was lost, what goes by, what ebpftop costs."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from ebpftop.models.rates import Window
+from ebpftop.records import Cost, Exec, Exit, Lost, Probe, ProbeName, Syscall, Trace, Where
+from ebpftop.source import Batch
+
+KINDS_OF_LOSS: tuple[Where, ...] = get_args(Where)
+
+
+class Overview:
+    """State of the whole instrument, from the records of every probe."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.probes: dict[ProbeName, Probe] = {}
+        self.lost: dict[ProbeName, dict[Where, int]] = {}
+        self.cost: Cost | None = None
+        self._events = Window()
+
+    def feed(self, batch: Batch) -> None:
+        """Take in one batch."""
+        self.time = max(self.time, batch.time)
+        events = 0
+        for record in batch.records:
+            match record:
+                case Exec() | Exit() | Syscall() | Trace():
+                    events += 1
+                case Probe():
+                    self.probes[record.probe] = record
+                case Lost():
+                    self.lost.setdefault(record.probe, {})[record.where] = record.count
+                case Cost():
+                    self.cost = record
+                case _:
+                    pass
+        self._events.add(self.time, events)
+
+    @property
+    def events_per_second(self) -> float:
+        return self._events.rate()
+
+    @property
+    def total_lost(self) -> int:
+        return sum(sum(kinds.values()) for kinds in self.lost.values())
+
+    def losses(self, probe: ProbeName) -> list[tuple[Where, int]]:
+        """Return what *probe* lost, by kind, in a fixed order; only what is not zero."""
+        kinds = self.lost.get(probe, {})
+        return [(where, kinds[where]) for where in KINDS_OF_LOSS if kinds.get(where)]

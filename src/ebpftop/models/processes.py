@@ -1,0 +1,101 @@
+"""Which processes there are and whose children they are: who ran before, who started since, who ended."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from ebpftop.records import Exec, Exit, Process
+
+# /proc gives a process's start in clock ticks, rounded down; USER_HZ is 100 wherever Linux runs (proc(5)).
+TICK_NS = 10_000_000
+
+
+class Known:
+    """One process: what it runs, and how it ended if it did. Times are Unix seconds."""
+
+    __slots__ = ("argv", "comm", "ended", "ending", "execs", "file", "pid", "ppid", "since", "start", "uid", "user")
+
+    def __init__(self, record: Exec | Process) -> None:
+        self.execs = 0
+        self.ended: float | None = None
+        self.ending: Exit | None = None
+        self.pid = record.pid
+        self.start = record.start
+        self.run(record)
+
+    def run(self, record: Exec | Process) -> None:
+        """The process runs what *record* says."""
+        self.ppid = record.ppid
+        self.uid = record.uid
+        self.user = record.user
+        self.comm = record.comm
+        self.argv = record.argv
+        self.file = record.file if isinstance(record, Exec) else ""
+        self.since = record.time if isinstance(record, Exec) else None
+
+    def is_same(self, start: int) -> bool:
+        """Say whether this is the process that started at *start* (ns since boot)."""
+        if self.start % TICK_NS == 0:
+            return self.start <= start < self.start + TICK_NS or not start
+        return self.start == start or not start
+
+
+class Processes:
+    """Every process known, by pid: all that run, and the *keep* that ended last."""
+
+    def __init__(self, keep: int = 2000) -> None:
+        self.keep = keep
+        self.running: dict[int, Known] = {}
+        self.ended: OrderedDict[int, Known] = OrderedDict()
+
+    def started(self, record: Exec | Process) -> Known:
+        """A process runs a program, new to it."""
+        known = self.running.get(record.pid)
+        if known is not None and known.is_same(record.start):
+            known.run(record)
+            known.start = record.start or known.start
+        else:
+            if known is not None:
+                # Its end was never seen (lost, or the probe was off), but its pid belongs to another process now.
+                self._bury(known, record.time)
+            self.ended.pop(record.pid, None)
+            known = self.running[record.pid] = Known(record)
+        if isinstance(record, Exec):
+            known.execs += 1
+        return known
+
+    def exited(self, record: Exit) -> Known | None:
+        """A process ended; None where it was not known."""
+        known = self.running.get(record.pid)
+        if known is None or not known.is_same(record.start):
+            return None
+        known.ending = record
+        self._bury(known, record.time)
+        return known
+
+    def get(self, pid: int) -> Known | None:
+        return self.running.get(pid) or self.ended.get(pid)
+
+    def ancestors(self, ppid: int, start: int) -> list[Known]:
+        """Return the parent *ppid* of a process that started at *start* (ns since boot), then its parent, up to pid 1.
+
+        Ends early where an ancestor is not known, or is younger than its child: then its pid was reused.
+        """
+        found: list[Known] = []
+        seen: set[int] = set()
+        while ppid and ppid not in seen:
+            seen.add(ppid)
+            known = self.get(ppid)
+            if known is None or (start and known.start > start):
+                break
+            found.append(known)
+            ppid, start = known.ppid, known.start or start
+        return found
+
+    def _bury(self, known: Known, time: float) -> None:
+        known.ended = time
+        self.running.pop(known.pid, None)
+        self.ended[known.pid] = known
+        self.ended.move_to_end(known.pid)
+        while len(self.ended) > self.keep:
+            self.ended.popitem(last=False)

@@ -1,0 +1,144 @@
+"""A ring of rows that have absolute sequence numbers, and a filtered view of one."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Generic, TypeVar
+
+Row = TypeVar("Row")
+
+
+class Ring(Generic[Row]):
+    """The newest rows, at most *capacity* of them and at most *budget* of their summed weights.
+
+    A row keeps its sequence number for good: the first is 0, `first` is the oldest kept, `end` follows the newest.
+    """
+
+    def __init__(self, capacity: int = 100_000, budget: int = 64 << 20) -> None:
+        self.capacity = capacity
+        self.budget = budget
+        self.first = 0
+        self.weight = 0
+        self._rows: deque[tuple[Row, int]] = deque()
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, sequence: int) -> Row:
+        if not self.first <= sequence < self.end:
+            raise IndexError(sequence)
+        return self._rows[sequence - self.first][0]
+
+    def append(self, row: Row, weight: int = 1) -> int:
+        """Add a row and return its sequence number; the oldest rows go where it no longer fits."""
+        sequence = self.end
+        self._rows.append((row, weight))
+        self.weight += weight
+        while len(self._rows) > self.capacity or (self.weight > self.budget and len(self._rows) > 1):
+            self.weight -= self._rows.popleft()[1]
+            self.first += 1
+        return sequence
+
+    def slice(self, start: int, stop: int) -> list[Row]:
+        """Return the rows of sequence numbers *start* up to *stop* that are still here."""
+        low = max(start, self.first) - self.first
+        return [row for row, _ in islice(self._rows, low, max(low, stop - self.first))]
+
+
+class View(Generic[Row]):
+    """The rows of a ring that a filter lets pass, oldest first, under positions that stay while rows come and go.
+
+    Changing the filter costs nothing at once: `scan` then searches the older rows, newest first, in steps as large as
+    the caller can afford, so that no key press waits for it. Without a filter positions are sequence numbers.
+    """
+
+    def __init__(self, ring: Ring[Row]) -> None:
+        self.ring = ring
+        self._passes: Callable[[Row], bool] | None = None
+        self._matches: deque[int] = deque()
+        self._first = 0
+        self._scanned_from = 0
+        self._next = 0
+
+    @property
+    def filtered(self) -> bool:
+        return self._passes is not None
+
+    @property
+    def first(self) -> int:
+        return self._first if self._passes else self.ring.first
+
+    @property
+    def end(self) -> int:
+        return self._first + len(self._matches) if self._passes else self.ring.end
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+    def sequence(self, position: int) -> int:
+        """Return the sequence number at *position*; IndexError where there is none."""
+        if not self.first <= position < self.end:
+            raise IndexError(position)
+        return self._matches[position - self._first] if self._passes else position
+
+    def position(self, sequence: int) -> int:
+        """Return the position of the first row that is not older than *sequence*."""
+        if self._passes is None:
+            return min(max(sequence, self.first), self.end)
+        return self._first + bisect_left(self._matches, sequence)
+
+    def __getitem__(self, position: int) -> Row:
+        return self.ring[self.sequence(position)]
+
+    def set_filter(self, passes: Callable[[Row], bool] | None) -> None:
+        """Show only rows that *passes* accepts (None: all). Call `scan` until it is done."""
+        self._passes = passes
+        self._matches.clear()
+        self._first = 0
+        self._scanned_from = self._next = self.ring.end
+
+    def advance(self) -> None:
+        """Take in what was added to the ring, and let go of what fell out of it."""
+        if self._passes is None:
+            return
+        start = max(self._next, self.ring.first)
+        for sequence, row in enumerate(self.ring.slice(start, self.ring.end), start):
+            if self._passes(row):
+                self._matches.append(sequence)
+        self._next = self.ring.end
+        while self._matches and self._matches[0] < self.ring.first:
+            self._matches.popleft()
+            self._first += 1
+
+    def scan(self, rows: int) -> bool:
+        """Search the next *rows* older rows; return whether there are more."""
+        if self._passes is None:
+            return False
+        stop = self._scanned_from
+        start = max(self.ring.first, stop - rows)
+        for row in reversed(self.ring.slice(start, stop)):
+            stop -= 1
+            if self._passes(row):
+                self._matches.appendleft(stop)
+                self._first -= 1
+        self._scanned_from = start
+        return start > self.ring.first
+
+    def recheck(self, sequence: int) -> None:
+        """A row changed: put it in or take it out."""
+        if self._passes is None or not max(self._scanned_from, self.ring.first) <= sequence < self._next:
+            return
+        index = bisect_left(self._matches, sequence)
+        shown = index < len(self._matches) and self._matches[index] == sequence
+        passes = self._passes(self.ring[sequence])
+        if passes and not shown:
+            self._matches.insert(index, sequence)
+        elif shown and not passes:
+            del self._matches[index]

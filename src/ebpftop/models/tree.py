@@ -1,0 +1,55 @@
+"""Processes as a tree: who started whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ebpftop.models.processes import Known, Processes
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One line of the tree; `guide` is what is drawn to the left of the name."""
+
+    process: Known
+    guide: str
+
+
+def grow(processes: Processes, now: float, linger_s: float = 5.0) -> list[Branch]:
+    """Return all running processes, and those that ended within *linger_s* before *now*, parents before children.
+
+    A process whose parent is not known stands at the root. Children are ordered by their start.
+    """
+    shown = dict(processes.running)
+    for pid, known in reversed(processes.ended.items()):
+        if known.ended is None or now - known.ended > linger_s:
+            break
+        shown.setdefault(pid, known)
+    children: defaultdict[int, list[Known]] = defaultdict(list)
+    roots: list[Known] = []
+    for known in shown.values():
+        parent = known.ppid
+        # A process outlives its parent as a child of init (or of a subreaper, which no record tells).
+        if parent not in shown and parent in processes.ended and known.ended is None:
+            parent = 1
+        if parent in shown and parent != known.pid:
+            children[parent].append(known)
+        else:
+            roots.append(known)
+
+    branches: list[Branch] = []
+    # A stack instead of recursion: a chain of processes may be deeper than Python's stack.
+    stack = [(known, "", "") for known in sorted(roots, key=_age, reverse=True)]
+    while stack:
+        known, guide, below = stack.pop()
+        branches.append(Branch(known, guide))
+        family = sorted(children.pop(known.pid, ()), key=_age)
+        for i in range(len(family) - 1, -1, -1):
+            last = i == len(family) - 1
+            stack.append((family[i], below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+    return branches
+
+
+def _age(known: Known) -> tuple[int, int]:
+    return known.start, known.pid

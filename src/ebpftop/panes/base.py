@@ -1,0 +1,231 @@
+"""What every pane is: a frame around lines, a probe's state in its title, and a thread that polls that probe."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from ebpftop.models import figures
+from ebpftop.models.overview import Overview
+from ebpftop.records import Probe, ProbeName
+from ebpftop.source import Batch, Source
+from ebpftop.widgets.columns import Span
+from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.stateline import MARKS
+
+log = logging.getLogger(__name__)
+
+FRAME_S = 0.1
+"""Frames cost, not events: a pane is handed what came in at most this often."""
+
+PATIENCE_S = 0.25
+"""How long a poll may wait: also how long quitting may take."""
+
+
+class Pane(Vertical):
+    """One pane. A subclass names its probe, feeds its model in `feed`, and shows it in `show`."""
+
+    probe: ClassVar[ProbeName]
+    number: ClassVar[int]
+    label: ClassVar[str]
+    waits_for: ClassVar[str]
+
+    class Arrived(Message):
+        """What the probe yielded since the last frame, oldest first. The screen feeds it to panes, now or later."""
+
+        def __init__(self, pane: Pane, batches: Sequence[Batch]) -> None:
+            super().__init__()
+            self.pane = pane
+            self.batches = batches
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(id=self.probe)
+        self.source = source
+        self.busy = False
+        self.trouble = ""
+        self._state: Probe | None = None
+        self._losses = ""
+        self._taken = threading.Event()
+        self._taken.set()
+
+    # What a subclass supplies.
+
+    def make_lines(self) -> Lines[Any]:
+        """Build the widget that shows the rows."""
+        raise NotImplementedError
+
+    def feed(self, batch: Batch) -> None:
+        """Take a batch into the model."""
+        raise NotImplementedError
+
+    def show(self) -> None:
+        """Show what the model holds now."""
+        raise NotImplementedError
+
+    def tally(self) -> str:
+        """Counts for the title."""
+        raise NotImplementedError
+
+    def remark(self) -> str:
+        """What the lower edge says on the right: how rows are chosen, sorted, followed."""
+        return ""
+
+    # The frame.
+
+    def compose(self) -> ComposeResult:
+        self.lines = self.make_lines()
+        yield self.lines
+
+    def on_mount(self) -> None:
+        self.describe()
+        if self.probe in self.source.probes:
+            self.collect()
+
+    def update_overview(self, overview: Overview) -> None:
+        """Take the state of the probe and its losses; and the time."""
+        self.lines.now = max(self.lines.now, overview.time)
+        self.update_state(overview)
+
+    def update_state(self, overview: Overview) -> None:
+        """Take the state of the probe and its losses alone: time stands still while paused."""
+        self._state = overview.probes.get(self.probe)
+        self._losses = figures.losses(overview.losses(self.probe))
+        self.describe()
+
+    @property
+    def state(self) -> str:
+        """``on``, ``off``, ``failed``, ``busy`` while it is being turned, ``waiting`` before anything is known."""
+        if self.trouble:
+            return "failed"
+        if self.busy:
+            return "busy"
+        return self._state.state if self._state else "waiting"
+
+    def describe(self) -> None:
+        """Put what is known into the title, the lower edge and the message."""
+        mark, look = MARKS[self.state]
+        colour = {"good": "$success", "bad": "$error", "warn": "$warning"}.get(look, "$text-muted")
+        tally = self.tally()
+        title = Content.assemble(
+            (f" {self.number} ", "$accent bold"),
+            (f"{self.label} ", "bold"),
+            (mark, colour),
+            (f" {tally}" if tally else "", "$text-muted"),
+            (f"  lost {self._losses}" if self._losses else "", "$error bold"),
+            " ",
+        )
+        remark = self.remark()
+        via = self._state.via if self._state and self._state.via and self.state == "on" else ""
+        edge = " · ".join(part for part in (remark, via and f"via {via}") if part)
+        self._entitle(title, Content.styled(f" {edge} ", "$text-muted") if edge else None)
+        message = self._message()
+        if message != self.lines.message:
+            self.lines.message = message
+            self.lines.refresh()
+
+    def _entitle(self, title: Content, edge: Content | None) -> None:
+        # Each assignment draws the frame anew.
+        shown = (title, edge)
+        if getattr(self, "_shown_title", None) != shown:
+            self._shown_title = shown
+            self.border_title = title
+            self.border_subtitle = edge
+
+    def _message(self) -> list[Span]:
+        empty = self.lines.end == self.lines.first
+        if self.trouble:
+            return [Span(f"This pane stopped: {self.trouble}", "bad"), Span("D shows what happened", "dim")]
+        state = self._state
+        if self.probe not in self.source.probes:
+            return [Span("not in this recording", "dim")] if empty else []
+        if self.busy:
+            return [Span("turning the probe …", "warn")]
+        if state is not None and state.state == "failed":
+            message = [
+                Span(f"The probe {self.probe} could not start", "bad"),
+                Span(state.reason or "no reason known", "warn"),
+            ]
+            return (
+                message
+                + ([Span(state.remedy, "strong")] if state.remedy else [])
+                + [Span("D shows every attempt", "dim")]
+            )
+        if state is not None and state.state == "off":
+            return [
+                Span("off: nothing of this probe is in the kernel", "note"),
+                Span(f"{self.number} turns it on", "strong"),
+            ]
+        return [Span(self.waits_for, "dim")] if empty else []
+
+    # The probe.
+
+    @work(thread=True, exclusive=True, group="collect", exit_on_error=False)
+    def collect(self) -> None:
+        """Poll the probe until the pane goes; hand over what came, at most once a frame."""
+        worker = get_current_worker()
+        pending: list[Batch] = []
+        due = 0.0
+        while not worker.is_cancelled:
+            now = monotonic()
+            if pending and now >= due and self._taken.is_set():
+                self._taken.clear()
+                self.post_message(self.Arrived(self, tuple(pending)))
+                pending.clear()
+                due = now + FRAME_S
+            elif pending and not self._taken.is_set() and now >= due:
+                # The screen is behind: let it be the kernel's buffer that fills, where losses are counted.
+                self._taken.wait(PATIENCE_S)
+                continue
+            patience = min(PATIENCE_S, max(0.0, due - now)) if pending else PATIENCE_S
+            batch = self.source.poll(self.probe, patience)
+            if batch is not None:
+                pending.append(batch)
+            elif monotonic() - now < patience / 2:
+                # A source that has come to its end returns at once.
+                worker_sleep(patience)
+
+    def taken(self) -> None:
+        """The screen has worked off what `Arrived` brought."""
+        self._taken.set()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state == WorkerState.ERROR:
+            error = event.worker.error
+            log.error("the worker %s of pane %s failed", event.worker.group, self.probe, exc_info=error)
+            if event.worker.group == "collect":
+                self.trouble = f"{type(error).__name__}: {error}"
+            self.describe()
+
+    @work(thread=True, exclusive=True, group="toggle", exit_on_error=False)
+    def toggle(self) -> None:
+        """Turn the probe off, or on again."""
+        try:
+            self.source.toggle(self.probe)
+        finally:
+            self.app.call_from_thread(self._turned)
+
+    def turn(self) -> None:
+        """Start turning the probe, and say so; once at a time."""
+        if not self.busy:
+            self.busy = True
+            self.describe()
+            self.toggle()
+
+    def _turned(self) -> None:
+        self.busy = False
+        self.describe()
+
+
+def worker_sleep(seconds: float) -> None:
+    """Wait without polling."""
+    threading.Event().wait(max(seconds, 0.02))

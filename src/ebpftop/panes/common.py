@@ -1,0 +1,24 @@
+"""Pieces of rows that several panes show alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+
+from ebpftop.widgets.columns import Cell, Span
+
+
+@lru_cache(maxsize=4096)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole).strftime("%H:%M:%S")
+
+
+def clock(time: float) -> Cell:
+    """A time of day, with milliseconds that stand back."""
+    milliseconds = int(time * 1000)
+    return (Span(_second(milliseconds // 1000)), Span(f".{milliseconds % 1000:03}", "dim"))
+
+
+def user(name: str, uid: int) -> Cell:
+    """A user's name: root stands out."""
+    return (Span(name, "root" if uid == 0 else "user"),)

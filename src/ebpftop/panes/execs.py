@@ -1,0 +1,275 @@
+"""Pane 1, the exec log: every program that starts, or fails to, and what becomes of it; or the same as a tree."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Hashable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from ebpftop.models import figures
+from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing
+from ebpftop.models.pattern import Pattern, PatternError, parse
+from ebpftop.models.tree import Branch, grow
+from ebpftop.panes.base import Pane
+from ebpftop.panes.common import clock, user
+from ebpftop.records import ProbeName
+from ebpftop.source import Batch, Source
+from ebpftop.widgets.columns import Cell, Column, Span
+from ebpftop.widgets.filterbar import FilterBar
+from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.log import LogLines
+from ebpftop.widgets.table import TableLines
+
+LONGEST = 1000
+"""Characters of a command line that are made ready for drawing; details show all of it."""
+
+SCAN_ROWS = 4000
+"""Rows that a new filter searches in one go: some 10 ms."""
+
+REGROW_S = 0.5
+"""The tree is built anew at most this often."""
+
+
+def command(argv: tuple[str, ...], file: str, look: str, *, truncated: bool = False) -> Cell:
+    """A command line: the program stands out from its arguments."""
+    head, *rest = argv or (file,)
+    spans = [Span(shlex.quote(head) if head else "''", look)]
+    length = len(head)
+    for i, argument in enumerate(rest):
+        if length > LONGEST:
+            spans.append(Span(" …", "dim"))
+            break
+        text = argument[:LONGEST]
+        spans.append(Span(" " + (text if _plain(text) else shlex.quote(text)), "dim" if i < 0 else ""))
+        length += len(text) + 1
+    if truncated:
+        spans.append(Span(" [truncated]", "warn"))
+    return spans
+
+
+def _plain(text: str) -> bool:
+    return bool(text) and not any(c in " '\"$`\\&|;<>()*?[]{}#~!" for c in text)
+
+
+def _command(row: ExecRow, _: float) -> Cell:
+    e = row.exec
+    if row.failed:
+        return command((e.file, *e.argv[1:]), e.file, "bad", truncated=e.truncated)
+    return command(e.argv, e.file, "strong", truncated=e.truncated)
+
+
+def _outcome(row: ExecRow, _: float) -> Cell:
+    text = row.outcome
+    if row.failed:
+        return (Span("✗ " + text, "bad"),)
+    if row.exit is None:
+        return (Span("→ exec", "dim"),) if row.replaced else (Span("● runs", "good"),)
+    if row.exit.signal:
+        return (Span("⚡" + text.removeprefix("SIG") + (" core" if row.exit.core else ""), "signal"),)
+    return (Span("exit " + text, "bad" if row.exit.code else "dim"),)
+
+
+def _lasted(row: ExecRow, now: float) -> Cell:
+    seconds = row.seconds(now)
+    if seconds is None:
+        return (Span("·", "faint"),)
+    if row.running:
+        return (Span(figures.age(seconds), "good"),)
+    return (Span(figures.duration(seconds)),)
+
+
+def _unit(row: ExecRow, _: float) -> Cell:
+    e = row.exec
+    return (Span(e.container[:12], "warn"),) if e.container else (Span(e.unit or "", "dim"),)
+
+
+COLUMNS: tuple[Column[ExecRow], ...] = (
+    Column("time", "TIME", 12, lambda r, _: clock(r.exec.time), rank=5, about="when it started"),
+    Column("pid", "PID", 7, lambda r, _: (Span(str(r.exec.pid)),), right=True, rank=1, about="process id"),
+    Column("ppid", "PPID", 7, lambda r, _: (Span(str(r.exec.ppid), "dim"),), right=True, rank=8, about="its parent's"),
+    Column("parent", "PARENT", 12, lambda r, _: (Span(r.exec.pcomm, "dim"),), rank=6, about="its parent's name"),
+    Column("user", "USER", 8, lambda r, _: user(r.user, r.exec.uid), rank=4, about="who started it"),
+    Column("comm", "COMM", 15, lambda r, _: (Span(r.exec.comm),), rank=9, hidden=True, about="the kernel's name of it"),
+    Column("unit", "UNIT", 16, _unit, rank=9, about="container or systemd unit"),
+    Column(
+        "cgroup", "CGROUP", 24, lambda r, _: (Span(r.exec.cgroup, "dim"),), rank=10, hidden=True, about="control group"
+    ),
+    Column("outcome", "OUTCOME", 9, _outcome, rank=2, about="how it ended: exit code, signal, error"),
+    Column("lasted", "LASTED", 6, _lasted, right=True, rank=3, about="how long it ran, or has been running"),
+    Column("command", "COMMAND", 20, _command, flexible=True, about="its arguments"),
+)
+
+
+def _ending(b: Branch, now: float) -> Cell:
+    p = b.process
+    if p.ended is not None:
+        how = p.ending.signal or f"exit {p.ending.code}" if p.ending else "gone"
+        return (Span(how, "dim"),)
+    return (Span("" if p.since is None else figures.age(now - p.since), "good"),)
+
+
+def _branch(b: Branch, _: float) -> Cell:
+    p = b.process
+    return (Span(b.guide, "dim"), *command(p.argv, p.file or p.comm, "strong" if p.since is not None else "accent"))
+
+
+TREE_COLUMNS: tuple[Column[Branch], ...] = (
+    Column("pid", "PID", 7, lambda b, _: (Span(str(b.process.pid)),), right=True, rank=1),
+    Column("user", "USER", 8, lambda b, _: user(b.process.user or str(b.process.uid), b.process.uid), rank=2),
+    Column("ending", "RUNS", 8, _ending, right=True, rank=3),
+    Column("execs", "EXECS", 5, lambda b, _: (Span(str(b.process.execs or "·"), "dim"),), right=True, rank=4),
+    Column("command", "PROCESS", 20, _branch, flexible=True),
+)
+
+
+def _exec_stamp(row: ExecRow, now: float) -> Hashable:
+    return int(now - row.exec.time) if row.running else row.ended
+
+
+class ExecsPane(Pane):
+    """The exec log, its filter, and its tree."""
+
+    probe: ClassVar[ProbeName] = "execs"
+    number = 1
+    label = "Exec log"
+    waits_for = "waiting for a program to start"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Show only rows that match", id="execs.filter"),
+        Binding("u", "user", "User", show=False, tooltip="Only this row's user, and back", id="execs.user"),
+        Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
+    ]
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.model = ExecLog()
+        self.pattern_error = ""
+        self._grown = 0.0
+
+    def compose(self) -> ComposeResult:
+        self.log_lines = LogLines(self.model.view, COLUMNS, stamp=_exec_stamp, id="exec-log")
+        self.tree_lines = TableLines(
+            TREE_COLUMNS, key_of=lambda b: (b.process.pid, b.process.start), sort="", id="exec-tree"
+        )
+        self.tree_lines.display = False
+        self.lines: Lines[ExecRow] | Lines[Branch] = self.log_lines
+        yield self.log_lines
+        yield self.tree_lines
+        self.bar = FilterBar()
+        self.bar.display = False
+        yield self.bar
+
+    def feed(self, batch: Batch) -> None:
+        self.model.feed(batch)
+
+    def show(self) -> None:
+        if not self.as_tree:
+            self.log_lines.sync()
+        elif not 0 <= self.lines.now - self._grown < REGROW_S:
+            self._grown = self.lines.now
+            self.tree_lines.show_rows(grow(self.model.processes, self.lines.now))
+
+    def tally(self) -> str:
+        model = self.model
+        if not model.ring.end:
+            return ""
+        shown = f"{figures.count(len(model.view))} of " if model.view.filtered else ""
+        failed = f", {figures.count(model.failed)} failed" if model.failed else ""
+        return f"{shown}{figures.count(model.ring.end)} execs{failed}"
+
+    def remark(self) -> str:
+        if self.as_tree:
+            return "tree, t goes back"
+        filtered = self.filter_text
+        return " · ".join(part for part in (filtered, "" if self.log_lines.follow else "F follows") if part)
+
+    # The filter.
+
+    @property
+    def filter_text(self) -> str:
+        """What the log is narrowed to, in words."""
+        narrowing = self.model.narrowing
+        pattern = f"/{narrowing.pattern.text}" if narrowing.pattern else ""
+        owner = f"uid {narrowing.uid}" if narrowing.uid is not None else ""
+        return " ".join(part for part in (pattern, owner) if part)
+
+    def action_filter(self) -> None:
+        if self.as_tree:
+            self.action_tree()
+        self.bar.open()
+
+    @on(FilterBar.Changed)
+    def _typed(self, event: FilterBar.Changed) -> None:
+        event.stop()
+        try:
+            pattern = parse(event.text)
+        except PatternError as error:
+            # The last good filter stays while one is still typing.
+            self.pattern_error = str(error)
+            self.bar.note(self.pattern_error, bad=True)
+            return
+        self.pattern_error = ""
+        self.narrow(pattern, self.model.narrowing.uid)
+
+    @on(FilterBar.Done)
+    def _typed_all(self, event: FilterBar.Done) -> None:
+        event.stop()
+        self.bar.display = False
+        self.lines.focus()
+
+    def narrow(self, pattern: Pattern | None, uid: int | None) -> None:
+        """Show only what matches, newest first found."""
+        self.model.narrow(Narrowing(pattern, uid))
+        self.log_lines.cursor = None
+        self.log_lines.follow = True
+        self.log_lines.rearrange()
+        self._scan()
+
+    def _scan(self) -> None:
+        more = self.model.view.scan(SCAN_ROWS)
+        self.log_lines.sync()
+        self.describe()
+        self.bar.note(f"{len(self.model.view):,}{' …' if more else ''} match" if self.model.view.filtered else "")
+        if more:
+            self.call_later(self._scan)
+
+    def action_user(self) -> None:
+        narrowing = self.model.narrowing
+        if narrowing.uid is not None:
+            self.narrow(narrowing.pattern, None)
+            return
+        row = self.log_lines.selected()
+        if row is None:
+            self.app.notify("Choose a row first: j and k move")
+        else:
+            self.narrow(narrowing.pattern, row.exec.uid)
+
+    def lift(self) -> bool:
+        """Lift the filter; False where there was none."""
+        if self.model.narrowing.empty:
+            return False
+        self.narrow(None, None)
+        return True
+
+    # The tree.
+
+    @property
+    def as_tree(self) -> bool:
+        return self.lines is self.tree_lines
+
+    def action_tree(self) -> None:
+        """Switch between the log and the tree of processes."""
+        focused = self.lines.has_focus
+        now = self.lines.now
+        self.lines = self.log_lines if self.as_tree else self.tree_lines
+        self.lines.now = now
+        self.log_lines.display = not self.as_tree
+        self.tree_lines.display = self.as_tree
+        self._grown = float("-inf")
+        self.show()
+        if focused:
+            self.lines.focus()
+        self.describe()

@@ -1,0 +1,53 @@
+"""Pane 4, the trace log: what BPF programs print."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ebpftop.models.figures import count
+from ebpftop.models.tracelog import TraceLog
+from ebpftop.panes.base import Pane
+from ebpftop.panes.common import clock
+from ebpftop.records import ProbeName, Trace
+from ebpftop.source import Batch, Source
+from ebpftop.widgets.columns import Column, Span
+from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.log import LogLines
+
+COLUMNS: tuple[Column[Trace], ...] = (
+    Column("time", "TIME", 12, lambda t, _: clock(t.time), rank=3),
+    Column("cpu", "CPU", 3, lambda t, _: (Span(str(t.cpu), "dim"),), right=True, rank=4),
+    Column("pid", "PID", 7, lambda t, _: (Span(str(t.pid), "dim"),), right=True, rank=2),
+    Column("task", "TASK", 15, lambda t, _: (Span(t.task, "accent"),), rank=1),
+    Column("message", "MESSAGE", 16, lambda t, _: (Span(t.message),), flexible=True),
+)
+
+
+class TracePane(Pane):
+    """The trace pipe, line by line."""
+
+    probe: ClassVar[ProbeName] = "trace"
+    number = 4
+    label = "Trace log"
+    waits_for = "waiting for a BPF program to print something"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.model = TraceLog()
+
+    def make_lines(self) -> Lines[Trace]:
+        self.log_lines = LogLines(self.model.view, COLUMNS)
+        return self.log_lines
+
+    def feed(self, batch: Batch) -> None:
+        self.model.feed(batch)
+
+    def show(self) -> None:
+        self.lines.sync()
+
+    def tally(self) -> str:
+        lines = self.model.ring.end
+        return f"{count(lines)} lines" if lines else ""
+
+    def remark(self) -> str:
+        return "" if self.log_lines.follow else "F follows"

@@ -1,0 +1,217 @@
+"""The main screen: state line, four panes, footer; and what happens to every batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from ebpftop.models.overview import Overview
+from ebpftop.panes.base import Pane
+from ebpftop.panes.execs import ExecsPane
+from ebpftop.panes.syscalls import SyscallsPane
+from ebpftop.panes.trace import TracePane
+from ebpftop.panes.users import UsersPane
+from ebpftop.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
+from ebpftop.source import Batch, Source
+from ebpftop.widgets.badge import PausedBadge
+from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.stateline import StateLine, Status
+
+INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+HELD_RECORDS = 200_000
+"""How much a paused screen holds back, counted in records and rows: some 100 MB. Beyond it the oldest are shown."""
+
+_PROBES = Binding.Group("probes", compact=True)
+
+
+class MainScreen(Screen[None]):
+    """All that one sees. State records take effect at once; what a pane shows waits while paused."""
+
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "1", "probe('execs')", "Exec log", group=_PROBES, tooltip="Exec log: probe on or off", id="probe.execs"
+        ),
+        Binding("2", "probe('users')", "Users", group=_PROBES, tooltip="Users: probe on or off", id="probe.users"),
+        Binding(
+            "3",
+            "probe('syscalls')",
+            "Syscalls",
+            group=_PROBES,
+            tooltip="Syscalls: probe on or off",
+            id="probe.syscalls",
+        ),
+        Binding(
+            "4", "probe('trace')", "Trace log", group=_PROBES, tooltip="Trace log: probe on or off", id="probe.trace"
+        ),
+        Binding("tab", "pane(1)", "Next pane", show=False, id="pane.next"),
+        Binding("shift+tab", "pane(-1)", "Previous pane", show=False, id="pane.previous"),
+        Binding(
+            "space,p", "pause", "Pause", key_display="␣", tooltip="Freeze what is shown; collection goes on", id="pause"
+        ),
+        Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
+        Binding("plus,equals_sign", "interval(1)", "Slower", show=False, key_display="+", id="interval.longer"),
+        Binding("minus", "interval(-1)", "Faster", show=False, key_display="-", id="interval.shorter"),
+        Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
+    ]
+
+    def __init__(self, source: Source, interval_s: float) -> None:
+        super().__init__()
+        self.source = source
+        self.interval_s = interval_s
+        self.overview = Overview()
+        self.paused = False
+        self.held: deque[tuple[Pane, Batch]] = deque()
+        self.held_weight = 0
+        self.held_full = False
+
+    def compose(self) -> ComposeResult:
+        yield StateLine(id="state")
+        with Grid(id="panes"):
+            yield ExecsPane(self.source)
+            yield UsersPane(self.source)
+            yield SyscallsPane(self.source)
+            yield TracePane(self.source)
+        yield PausedBadge(id="paused")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#execs Lines", Lines).focus()
+        self.describe()
+
+    # What comes in.
+
+    @on(Pane.Arrived)
+    def _arrived(self, event: Pane.Arrived) -> None:
+        event.stop()
+        pane = event.pane
+        for batch in event.batches:
+            self.overview.feed(batch)
+            if self.paused:
+                self._hold(pane, batch)
+            else:
+                pane.feed(batch)
+        for other in self.query(Pane):
+            if self.paused:
+                other.update_state(self.overview)
+            else:
+                other.update_overview(self.overview)
+        if not self.paused:
+            pane.show()
+        pane.taken()
+        self.describe()
+
+    def _hold(self, pane: Pane, batch: Batch) -> None:
+        shown = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
+        if not shown:
+            return
+        held = Batch(batch.probe, batch.time, shown)
+        self.held.append((pane, held))
+        self.held_weight += _weight(shown)
+        while self.held_weight > HELD_RECORDS and len(self.held) > 1:
+            oldest_pane, oldest = self.held.popleft()
+            self.held_weight -= _weight(oldest.records)
+            self.held_full = True
+            oldest_pane.feed(oldest)
+
+    def describe(self) -> None:
+        """Bring state line and badge up to date."""
+        header, overview = self.source.header, self.overview
+        self.query_one(StateLine).status = Status(
+            host=header.host,
+            kernel=header.kernel,
+            live=self.source.live,
+            probes=tuple((p.probe, p.state) for p in self.query(Pane)),
+            events_per_second=overview.events_per_second,
+            lost=overview.total_lost,
+            cost=overview.cost,
+            filter=self.query_one(ExecsPane).filter_text,
+            paused="PAUSED" if self.paused else "",
+            time=overview.time,
+            interval_s=self.interval_s,
+        )
+        if self.paused:
+            self.query_one(PausedBadge).held(self.held_weight, self.held_full)
+
+    @on(Lines.Arranged)
+    def _rearranged(self) -> None:
+        for pane in self.query(Pane):
+            pane.describe()
+        self.describe()
+
+    # Keys.
+
+    @property
+    def pane(self) -> Pane:
+        """The pane that has the focus, or had it last."""
+        for pane in self.query(Pane):
+            if pane.has_pseudo_class("focus-within") or pane.has_class("-max"):
+                return pane
+        return self.query_one(ExecsPane)
+
+    def action_probe(self, probe: str) -> None:
+        if not self.source.live:
+            self.app.notify("A recording has no probes to turn on or off", severity="warning")
+            return
+        self.query_one(f"#{probe}", Pane).turn()
+        self.describe()
+
+    def action_pause(self) -> None:
+        self.paused = not self.paused
+        self.set_class(self.paused, "-paused")
+        if not self.paused:
+            for pane, batch in self.held:
+                pane.feed(batch)
+            self.held.clear()
+            self.held_weight, self.held_full = 0, False
+            for pane in self.query(Pane):
+                pane.update_overview(self.overview)
+                pane.show()
+        self.describe()
+
+    def action_maximise(self) -> None:
+        self._maximise(None if self.has_class("-maximised") else self.pane)
+
+    def _maximise(self, pane: Pane | None) -> None:
+        for other in self.query(Pane):
+            other.set_class(other is pane, "-max")
+        self.set_class(pane is not None, "-maximised")
+        if pane is not None:
+            pane.lines.focus()
+
+    def action_pane(self, step: int) -> None:
+        """Go to the next pane; a maximised one makes room for it."""
+        panes = list(self.query(Pane))
+        pane = panes[(panes.index(self.pane) + step) % len(panes)]
+        if self.has_class("-maximised"):
+            self._maximise(pane)
+        pane.lines.focus()
+
+    def action_interval(self, step: int) -> None:
+        nearest = min(range(len(INTERVALS_S)), key=lambda i: abs(INTERVALS_S[i] - self.interval_s))
+        self.interval_s = INTERVALS_S[min(max(nearest + step, 0), len(INTERVALS_S) - 1)]
+        self.source.set_interval(self.interval_s)
+        self.describe()
+
+    def action_back(self) -> None:
+        execs = self.query_one(ExecsPane)
+        if execs.as_tree and self.pane is execs:
+            execs.action_tree()
+        elif self.has_class("-maximised"):
+            self._maximise(None)
+        elif not execs.lift() and not execs.log_lines.follow:
+            execs.log_lines.action_follow()
+        self.describe()
+
+
+def _weight(records: Iterable[Record]) -> int:
+    return sum(1 + len(r.rows) if isinstance(r, (Users, Syscalls)) else 1 for r in records)

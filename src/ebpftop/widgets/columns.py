@@ -1,0 +1,114 @@
+"""Columns of a log or a table: what they show of a row, and which of them fit into a width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
+
+from rich.cells import cell_len, set_cell_size
+
+Row = TypeVar("Row")
+SortKey: TypeAlias = float | str
+
+
+class Span(NamedTuple):
+    """A piece of text and the name of its look (a component class ``lines--NAME``; empty for plain)."""
+
+    text: str
+    look: str = ""
+
+
+Cell: TypeAlias = Sequence[Span]
+
+GAP = 1
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column. `cell` gets the row and the time now (Unix seconds).
+
+    Columns of a higher `rank` go first where the width does not suffice; a `flexible` one takes what the others leave,
+    but no less than `width`. `sort` makes a table sortable by it; numbers start with the largest.
+    """
+
+    key: str
+    title: str
+    width: int
+    cell: Callable[[Row, float], Cell]
+    right: bool = False
+    rank: int = 0
+    flexible: bool = False
+    sort: Callable[[Row], SortKey] | None = None
+    hidden: bool = False
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Slot(Generic[Row]):
+    """A column that is shown, where it starts and how many cells it has."""
+
+    column: Column[Row]
+    x: int
+    width: int
+
+
+def fit(
+    columns: Sequence[Column[Row]],
+    width: int,
+    hidden: frozenset[str] = frozenset(),
+    widths: Mapping[str, int] | None = None,
+) -> list[Slot[Row]]:
+    """Return the columns that fit into *width* cells, in their order; at least the most important one."""
+    wanted = {c.key: (widths or {}).get(c.key, c.width) for c in columns if c.key not in hidden}
+    kept: set[str] = set()
+    left = width
+    for column in sorted((c for c in columns if c.key in wanted), key=lambda c: c.rank):
+        need = wanted[column.key] + (GAP if kept else 0)
+        if need <= left or not kept:
+            kept.add(column.key)
+            left -= need
+        elif column.rank:
+            break
+    flexible = [c.key for c in columns if c.key in kept and c.flexible]
+    slots: list[Slot[Row]] = []
+    x = 0
+    for column in columns:
+        if column.key not in kept:
+            continue
+        size = wanted[column.key]
+        if column.key in flexible and left > 0:
+            size += left // len(flexible) + (left % len(flexible) if column.key == flexible[-1] else 0)
+        size = min(size, max(1, width - x))
+        slots.append(Slot(column, x, size))
+        x += size + GAP
+    return slots
+
+
+def clip(text: str, width: int) -> str:
+    """Return *text* in exactly *width* cells; what was cut ends in an ellipsis."""
+    length = len(text) if text.isascii() else cell_len(text)
+    if length == width:
+        return text
+    if length < width:
+        return text + " " * (width - length)
+    return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+
+
+def lay(cell: Cell, width: int, right: bool = False) -> list[Span]:
+    """Return the spans of *cell* in exactly *width* cells."""
+    laid: list[Span] = []
+    left = width
+    for i, (text, look) in enumerate(cell):
+        length = len(text) if text.isascii() else cell_len(text)
+        # An ellipsis also where what is cut off is a later span of the same cell.
+        if length > left or (length == left and any(later.text for later in cell[i + 1 :])):
+            laid.append(Span(clip(text + "  ", left), look))
+            left = 0
+            break
+        laid.append(Span(text, look))
+        left -= length
+    if left:
+        pad = Span(" " * left)
+        laid = [pad, *laid] if right else [*laid, pad]
+    return laid

@@ -1,0 +1,66 @@
+"""The line below a pane in which one types its filter."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input, Label
+
+
+class FilterBar(Horizontal):
+    """A regular expression, taken while it is typed. Enter keeps it, Esc lifts it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "lift", "Lift filter", show=False, id="filter.lift"),
+    ]
+
+    class Changed(Message):
+        """Something was typed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Done(Message):
+        """Enter: back to the rows. `lifted` where Esc was pressed instead."""
+
+        def __init__(self, lifted: bool) -> None:
+            super().__init__()
+            self.lifted = lifted
+
+    def compose(self) -> ComposeResult:
+        yield Label("/", classes="filter-mark", markup=False)
+        field = Input(placeholder="regular expression, ! inverts", compact=True)
+        field.cursor_blink = False
+        yield field
+        yield Label("", classes="filter-note", markup=False)
+
+    def open(self) -> None:
+        """Show the line and type into it."""
+        self.display = True
+        self.query_one(Input).focus()
+
+    def note(self, text: str, bad: bool = False) -> None:
+        """Say something at the right end."""
+        label = self.query_one(".filter-note", Label)
+        label.update(text)
+        label.set_class(bad, "-bad")
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Changed(event.value))
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.Done(lifted=False))
+
+    def action_lift(self) -> None:
+        self.query_one(Input).value = ""
+        self.post_message(self.Done(lifted=True))

@@ -1,0 +1,115 @@
+"""The state line: where this is, which probes are on, what goes by, what was lost, what ebpftop costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.strip import Strip
+from textual.widget import Widget
+
+from ebpftop.models import figures
+from ebpftop.records import Cost, ProbeName, State
+from ebpftop.widgets.columns import Span, clip
+
+MARKS: Mapping[str, tuple[str, str]] = {
+    "on": ("●", "good"),
+    "off": ("○", "faint"),
+    "failed": ("✗", "bad"),
+    "busy": ("◌", "warn"),
+    "waiting": ("◌", "faint"),
+}
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the state line says."""
+
+    host: str = ""
+    kernel: str = ""
+    live: bool = True
+    probes: tuple[tuple[ProbeName, State | str], ...] = ()
+    events_per_second: float = 0.0
+    lost: int = 0
+    cost: Cost | None = None
+    filter: str = ""
+    paused: str = ""
+    time: float = 0.0
+    interval_s: float = 1.0
+
+
+class StateLine(Widget):
+    """One line. What matters least goes first where the terminal is narrow."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *("state--name", "state--dim", "state--good", "state--faint", "state--warn", "state--bad", "state--paused"),
+        "state--filter",
+    }
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._status = Status()
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @status.setter
+    def status(self, status: Status) -> None:
+        if status != self._status:
+            self._status = status
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        segments = [
+            Segment(text, base + self.get_component_rich_style(f"state--{look}", partial=True) if look else base)
+            for text, look in self.spans(self.size.width)
+        ]
+        return Strip(segments)
+
+    def spans(self, width: int) -> list[Span]:
+        """Return the line in exactly *width* cells."""
+        s = self._status
+        # (rank, spans): higher ranks go first where the width does not suffice.
+        left: list[tuple[int, list[Span]]] = [(0, [Span(" ebpftop ", "name")])]
+        if s.paused:
+            left.append((0, [Span(f" {s.paused} ", "paused")]))
+        left.append((3, [Span(s.host)]))
+        left.append((5, [Span(s.kernel, "dim")]))
+        if not s.live:
+            left.append((4, [Span("recording", "warn")]))
+        probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, (_, state) in enumerate(s.probes, 1)]
+        left.append((1, [span for probe in probes for span in (probe, Span(" "))][:-1]))
+        left.append((2, [Span(figures.count(s.events_per_second)), Span(" ev/s", "dim")]))
+        lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {figures.count(s.lost)}", "bad")]
+        left.append((0, lost))
+        if s.cost is not None:
+            cost = [Span("cost ", "dim"), Span(figures.share(s.cost.kernel)), Span(" kernel ", "dim")]
+            left.append((4, [*cost, Span(figures.share(s.cost.user)), Span(" user", "dim")]))
+        left.append((6, [Span("every ", "dim"), Span(f"{s.interval_s:g}s")]))
+        if s.filter:
+            left.append((0, [Span("filter ", "dim"), Span(clip(s.filter, min(len(s.filter), 24)), "filter")]))
+        clock = datetime.fromtimestamp(s.time).strftime("%H:%M:%S") if s.time else ""
+        right = [Span(clock + " ", "dim")]
+
+        parts = [(rank, spans) for rank, spans in left if spans and any(span.text for span in spans)]
+        while _length(parts) + len(clock) + 2 > width and any(rank for rank, _ in parts):
+            worst = max(rank for rank, _ in parts)
+            parts = [part for part in parts if part[0] != worst]
+        line: list[Span] = []
+        for i, (_, spans) in enumerate(parts):
+            line += [*([Span("  ")] if i else []), *spans]
+        used = sum(len(span.text) for span in line)
+        gap = width - used - len(clock) - 1
+        if gap > 0:
+            return [*line, Span(" " * gap), *right]
+        return [*line, Span(" " * max(0, width - used))]
+
+
+def _length(parts: list[tuple[int, list[Span]]]) -> int:
+    return sum(2 + sum(len(span.text) for span in spans) for _, spans in parts)
