@@ -1,0 +1,149 @@
+"""The last minutes of a live source, kept compressed within a bound of bytes, so that the screen can look back."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from ebpftop.recording import zst
+from ebpftop.recording.chunks import Chunk, first_time
+from ebpftop.recording.index import KEY_CHUNKS, Index
+from ebpftop.recording.timeline import Timeline
+from ebpftop.records import Header, ProbeName, Record, encode
+from ebpftop.source import Batch, Source
+
+KEEP_S = 15 * 60.0
+MAX_BYTES = 64 << 20
+
+# One chunk is a second of a quiet machine, or a megabyte of a busy one.
+_CHUNK_S = 1.0
+_CHUNK_BYTES = 1 << 20
+# Level 1 packs these lines nine to one at three times the speed of the default, which packs them ten to one.
+_LEVEL = 1
+# What a chunk costs beyond its bytes: its entry in the index and its places in two queues.
+_OVERHEAD_BYTES = 512
+
+
+class History:
+    """Records of the last *keep_s* seconds in at most *max_bytes*: `recording.chunks.Chunks` in memory.
+
+    Any thread may add and any may look. What is dropped to keep the bounds is the oldest, by whole groups of chunks.
+    """
+
+    def __init__(self, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self.keep_s = keep_s
+        self.index = Index()
+        self._lock = threading.Lock()
+        self._packed: deque[tuple[float, bytes]] = deque()
+        self._packed_bytes = 0
+        self._first = 0
+        self._open: list[bytes] = []
+        self._open_bytes = 0
+        self._open_since = 0.0
+        self._newest = 0.0
+
+    @property
+    def bytes_used(self) -> int:
+        """What is held now, the index included."""
+        return self._packed_bytes + self._open_bytes + self.index.bytes_used + _OVERHEAD_BYTES * len(self._packed)
+
+    @property
+    def first(self) -> int:
+        return self._first
+
+    @property
+    def stop(self) -> int:
+        return self._first + len(self._packed) + bool(self._open)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Keep *records*, which are about as old as those that came before."""
+        lines = [encode(record) + b"\n" for record in records]
+        if not lines:
+            return
+        with self._lock:
+            time = first_time(lines[0]) or self._newest
+            self._newest = max(self._newest, time)
+            if self._open and (self._newest - self._open_since >= _CHUNK_S or self._open_bytes >= _CHUNK_BYTES):
+                self._seal()
+            if not self._open:
+                self._open_since = time
+            self._open += lines
+            self._open_bytes += sum(map(len, lines))
+
+    def load(self, number: int) -> Chunk:
+        with self._lock:
+            at = number - self._first
+            if not 0 <= at <= len(self._packed):
+                return Chunk(b"")
+            if at == len(self._packed):
+                return Chunk(b"".join(self._open))
+            packed = self._packed[at][1]
+        return Chunk(zst.unpack(packed, zst.MARK_BYTES).data)
+
+    def time_of(self, number: int) -> float | None:
+        with self._lock:
+            at = number - self._first
+            if 0 <= at < len(self._packed):
+                return self._packed[at][0]
+            return self._open_since if at == len(self._packed) and self._open else None
+
+    def _seal(self) -> None:
+        data = b"".join(self._open)
+        packed = zst.pack(data, len(self._open), _LEVEL)
+        self._packed.append((self._open_since, packed))
+        self._packed_bytes += len(packed)
+        self.index.add(Chunk(data))
+        self._open, self._open_bytes = [], 0
+        if self.index.stop % KEY_CHUNKS == 0:
+            self.index.measure()
+        # Whole groups only: who was running is known where a group begins.
+        while len(self._packed) > KEY_CHUNKS and (
+            self.bytes_used > self.max_bytes or self._newest - self._packed[KEY_CHUNKS][0] > self.keep_s
+        ):
+            for _ in range(KEY_CHUNKS):
+                self._packed_bytes -= len(self._packed.popleft()[1])
+                self.index.drop()
+            self._first += KEY_CHUNKS
+
+
+class HistorySource:
+    """A live source that remembers: everything polled from it can be looked at again through `timeline`.
+
+    It is a `source.Source` itself. The screen that looks back lets polling go on and drops what it gets; `timeline.at`
+    of the last moment of `timeline.span` brings it up to date again.
+    """
+
+    def __init__(self, source: Source, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
+        """Remember *keep_s* seconds of *source* in at most *max_bytes*."""
+        self._source = source
+        self.history = History(keep_s, max_bytes)
+        self.timeline = Timeline(source.header, self.history, self.history.index, source.probes)
+
+    @property
+    def header(self) -> Header:
+        return self._source.header
+
+    @property
+    def live(self) -> bool:
+        return self._source.live
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        return self._source.probes
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        batch = self._source.poll(probe, timeout_s)
+        if batch is not None:
+            self.history.add(batch.records)
+        return batch
+
+    def toggle(self, probe: ProbeName) -> None:
+        self._source.toggle(probe)
+
+    def set_interval(self, seconds: float) -> None:
+        self._source.set_interval(seconds)
+
+    def close(self) -> None:
+        self._source.close()

@@ -1,0 +1,180 @@
+"""A stream that another machine sends through a pipe, as a Source: live for as long as it comes."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Iterator
+
+from ebpftop.recording import opening, zst
+from ebpftop.recording.batches import Grouper
+from ebpftop.recording.channels import Channels
+from ebpftop.recording.chunks import Chunk
+from ebpftop.recording.lines import MAX_LINE_BYTES, Damage, Fault, read_lines
+from ebpftop.records import PROBE_NAMES, End, Header, ProbeName, Record
+from ebpftop.source import Batch, SourceError
+
+_READ_BYTES = 256 << 10
+# How long closing may take at most: the reader looks up this often.
+_LOOK_UP_S = 0.2
+
+
+class PipeSource:
+    """Lines or zstd frames from a file descriptor: `source.Source`.
+
+    What comes is handed on at once. Where nobody polls, nobody reads, so the sender feels it and counts what it drops.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Take over *fd* and wait for its first record; SourceError where the stream ends without one."""
+        self.damage = Damage()
+        self._reader = _Reader(fd, self.damage)
+        self._channels = Channels(PROBE_NAMES)
+        self._ended = False
+        self._closed = threading.Event()
+        first = b""
+        header: Header | None = None
+        for lines in self._reader.chunks(self._closed):
+            first += lines
+            header = opening.header_of(Chunk(first), self.damage)
+            if header is not None:
+                break
+        if header is None:
+            self._reader.close()
+            raise SourceError(
+                "the pipe ended without a record", "see what the other side says, and that it runs as root"
+            )
+        self._header = header
+        self._thread = threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)
+        self._thread.start()
+
+    @property
+    def header(self) -> Header:
+        return self._header
+
+    @property
+    def live(self) -> bool:
+        """Whether more may come."""
+        return not self._ended
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stream ended and everything was polled."""
+        return self._ended and self._channels.empty
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        return PROBE_NAMES
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        return self._channels.poll(probe, timeout_s)
+
+    def toggle(self, probe: ProbeName) -> None:
+        raise SourceError(f"the {probe} probe runs on the other machine", "turn it off or on there, with --probes")
+
+    def set_interval(self, seconds: float) -> None:
+        """The other machine keeps its own interval."""
+
+    def close(self) -> None:
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._channels.close()
+        self._thread.join()
+        self._reader.close()
+
+    def _read_on(self, first: bytes) -> None:
+        self._hand_on(self._reader.records(first))
+        for data in self._reader.chunks(self._closed):
+            self._hand_on(self._reader.records(data))
+        self._ended = True
+
+    def _hand_on(self, records: Iterator[Record]) -> None:
+        grouper = Grouper(float("inf"))
+        for record in records:
+            if isinstance(record, Header):
+                self._header = record
+            elif isinstance(record, End) and record.reason:
+                self.damage.note(f"recording ended early: {record.reason}")
+            grouper.add(record)
+        for batch in grouper.flush():
+            self._channels.put(batch, lambda: not self._closed.is_set())
+
+
+class _Reader:
+    """Whole lines out of a descriptor, and records out of those."""
+
+    def __init__(self, fd: int, damage: Damage) -> None:
+        self._fd = fd
+        self._damage = damage
+        self._line = 1
+        self._rest = b""
+        self._zst: zst.Stream | None = None
+        self._begun = False
+        self._too_long = False
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def chunks(self, closed: threading.Event) -> Iterator[bytes]:
+        """Yield whole lines as they come, until the end or *closed*; the last may lack its newline."""
+        while not closed.is_set():
+            if not select.select([self._fd], [], [], _LOOK_UP_S)[0]:
+                continue
+            try:
+                data = os.read(self._fd, _READ_BYTES)
+            except OSError as error:
+                self._damage.add(Fault(None, None, f"reading failed: {error.strerror}"))
+                data = b""
+            if not data:
+                if self._zst is not None and self._zst.inside:
+                    self._damage.add(Fault(None, None, "cut off inside a zstd frame"))
+                rest, self._rest = self._rest, b""
+                if rest:
+                    yield rest
+                return
+            yield self._whole_lines(self._unpack(data))
+
+    def records(self, lines: bytes) -> Iterator[Record]:
+        """Yield the records of *lines*, and count what is none."""
+        first, self._line = self._line, self._line + lines.count(b"\n")
+        yield from read_lines(
+            lines,
+            lambda number, reason: self._damage.add(Fault(first + number, 1, reason)),
+            lambda: self._damage.add_unknown(1),
+        )
+
+    def _unpack(self, data: bytes) -> bytes:
+        if not self._begun:
+            self._begun = True
+            if data.startswith((zst.MAGIC, zst.MARK[:4])):
+                self._zst = zst.Stream()
+        if self._zst is None:
+            return data
+        pieces = []
+        try:
+            for piece in self._zst.feed(data):
+                pieces.append(piece)
+        except zst.ZstdError as error:
+            # The stream goes on at the next frame that begins in what is read from here on.
+            self._damage.add(Fault(None, None, f"a damaged zstd frame ({error})"))
+            self._zst = zst.Stream(skip_to_mark=True)
+            self._rest = b""
+        return b"".join(pieces)
+
+    def _whole_lines(self, data: bytes) -> bytes:
+        if self._too_long:
+            end = data.find(b"\n") + 1
+            if not end:
+                return b""
+            self._too_long = False
+            data = data[end:]
+        data = self._rest + data
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        if len(self._rest) > MAX_LINE_BYTES:
+            # Hand the long piece on as the line it will never be: it is counted as one, and its rest is skipped.
+            whole, self._rest, self._too_long = data + b"\n", b"", True
+            return whole
+        return data[:end]

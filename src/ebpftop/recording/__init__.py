@@ -1,0 +1,7 @@
+"""Recordings: written so that little is lost, read so that nothing harms, and searched by time."""
+
+from ebpftop.recording.lines import Damage, Fault
+from ebpftop.recording.timeline import Narrow, Timeline
+from ebpftop.recording.writer import RecordingWriter
+
+__all__ = ["Damage", "Fault", "Narrow", "RecordingWriter", "Timeline"]

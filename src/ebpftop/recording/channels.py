@@ -1,0 +1,78 @@
+"""Between one thread that reads a recording and the threads that poll it, one for each probe."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from ebpftop.records import ProbeName
+from ebpftop.source import Batch
+
+# The reader is this far ahead at most, so that a long recording at full speed does not end up in memory.
+MAX_QUEUED_RECORDS = 50_000
+
+
+class Channels:
+    """A queue of batches for each probe."""
+
+    def __init__(self, probes: tuple[ProbeName, ...]) -> None:
+        self._queues: dict[ProbeName, deque[Batch]] = {probe: deque() for probe in probes}
+        self._queued = 0
+        self._waiting = 0
+        self._closed = False
+        self.condition = threading.Condition()
+
+    def put(self, batch: Batch, still_wanted: Callable[[], bool]) -> bool:
+        """Add *batch*, when there is room; False where it was no longer wanted by then.
+
+        With a poller waiting for another probe there is always room: it could wait for ever otherwise.
+        """
+        with self.condition:
+            self.condition.wait_for(
+                lambda: self._queued < MAX_QUEUED_RECORDS or self._waiting > 0 or self._closed or not still_wanted()
+            )
+            if self._closed or not still_wanted():
+                return False
+            queue = self._queues.get(batch.probe)
+            if queue is not None:
+                queue.append(batch)
+                self._queued += len(batch.records)
+                self.condition.notify_all()
+            return True
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        """Return the next batch of *probe*, None where none came within *timeout_s*."""
+        queue = self._queues[probe]
+        with self.condition:
+            if not queue:
+                self._waiting += 1
+                self.condition.notify_all()
+                self.condition.wait_for(lambda: bool(queue) or self._closed, timeout_s)
+                self._waiting -= 1
+            if not queue:
+                return None
+            batch = queue.popleft()
+            self._queued -= len(batch.records)
+            self.condition.notify_all()
+            return batch
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything that was put has been polled."""
+        with self.condition:
+            return not any(self._queues.values())
+
+    def clear(self) -> None:
+        """Forget what nobody has polled yet."""
+        with self.condition:
+            for queue in self._queues.values():
+                queue.clear()
+            self._queued = 0
+            self.condition.notify_all()
+
+    def close(self) -> None:
+        """Let everybody go who waits."""
+        with self.condition:
+            self._closed = True
+            self.condition.notify_all()

@@ -1,0 +1,264 @@
+"""A recording as numbered chunks of whole lines: what lets a reader start anywhere without having read the rest.
+
+Chunk *k* holds the lines (or frames) that begin in the *k*-th stretch of the file, so the number of chunks and where
+each is are known from the size of the file alone. Reading goes by pread: a file that is cut short meanwhile ends early,
+where a mapped one would kill the process.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+from ebpftop.recording import zst
+from ebpftop.recording.lines import LAST_TIME, MAX_LINE_BYTES
+
+PLAIN_STRETCH = 512 << 10
+# Compressed about ten to one: a stretch unpacks to about a megabyte, in about two milliseconds.
+ZST_STRETCH = 96 << 10
+
+_PEEK_BYTES = 16 << 10
+_TIME = re.compile(rb'"(?:time|started)"\s*:\s*([0-9]{1,12}(?:\.[0-9]+)?)')
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Damage inside a chunk: after how many of its lines, and how many lines are gone (None: nobody knows)."""
+
+    after: int
+    lines: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Whole lines (the last one of a file may lack its newline), and what is missing between them."""
+
+    data: bytes
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def lines(self) -> int:
+        """Lines that were there when this was written, as far as known."""
+        cut = bool(self.data) and not self.data.endswith(b"\n")
+        return self.data.count(b"\n") + cut + sum(gap.lines or 0 for gap in self.gaps)
+
+
+class Chunks(Protocol):
+    """Chunks by number, from `first` to before `stop`. Any thread may ask."""
+
+    @property
+    def first(self) -> int:
+        """Number of the oldest chunk that is still there."""
+
+    @property
+    def stop(self) -> int:
+        """One more than the number of the newest chunk."""
+
+    def load(self, number: int) -> Chunk:
+        """Return a chunk; an empty one where nothing begins in it, or where it is gone."""
+
+    def time_of(self, number: int) -> float | None:
+        """Return the time of its first record, None where it has none."""
+
+
+def first_time(data: bytes) -> float | None:
+    """Return the time of the first record in *data* that has one."""
+    return _time(_TIME.search(data))
+
+
+def last_time(data: bytes) -> float | None:
+    """Return the time of the last record in *data* that has one."""
+    return _time(_TIME.search(data, max(data.rfind(b'"time"'), 0)))
+
+
+def _time(found: re.Match[bytes] | None) -> float | None:
+    if found is None:
+        return None
+    time = float(found[1])
+    return time if time <= LAST_TIME else None
+
+
+class _FileChunks:
+    """What plain and compressed files share: a descriptor, a size, and the times that were asked for already."""
+
+    def __init__(self, fd: int, stretch: int) -> None:
+        """Take over *fd*, a regular file."""
+        self._fd = fd
+        self._size = os.fstat(fd).st_size
+        self._stretch = stretch
+        self._times: dict[int, float | None] = {}
+        self._lock = threading.Lock()
+
+    first = 0
+
+    @property
+    def stop(self) -> int:
+        return -(-self._size // self._stretch)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._size
+
+    def close(self) -> None:
+        """Close the file; loads from then on give nothing. Safe to call twice."""
+        with self._lock:
+            fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def load(self, number: int) -> Chunk:
+        raise NotImplementedError
+
+    def peek(self, number: int) -> bytes:
+        """Return the first lines of a chunk, enough to know its time; less may come than there is."""
+        raise NotImplementedError
+
+    def time_of(self, number: int) -> float | None:
+        if number not in self._times:
+            time = first_time(self.peek(number))
+            self._times[number] = first_time(self.load(number).data) if time is None else time
+        return self._times[number]
+
+    def _read(self, offset: int, count: int) -> bytes:
+        with self._lock:
+            if self._fd < 0:
+                return b""
+            try:
+                return os.pread(self._fd, count, offset)
+            except OSError:
+                # A disk that fails here has already cost the lines; the chunk ends where it ends.
+                return b""
+
+
+class PlainChunks(_FileChunks):
+    """A file of lines: chunk *k* holds those that begin in its stretch."""
+
+    def __init__(self, fd: int, stretch: int = PLAIN_STRETCH) -> None:
+        """Take over *fd*."""
+        super().__init__(fd, stretch)
+
+    def load(self, number: int) -> Chunk:
+        start = number * self._stretch
+        stop = start + self._stretch
+        # From one byte before: the line that begins exactly here is ours only if a newline stands there.
+        data = self._read(start - 1, self._stretch + 1) if number else self._read(0, self._stretch)
+        begin = data.find(b"\n") + 1 if number else 0
+        if number and not begin:
+            return Chunk(b"")
+        if len(data) == self._stretch + bool(number) and not data.endswith(b"\n"):
+            data += self._rest_of_line(stop)
+        return Chunk(data[begin:])
+
+    def peek(self, number: int) -> bytes:
+        data = self._read(max(0, number * self._stretch - 1), _PEEK_BYTES)
+        return data[data.find(b"\n") + 1 :] if number else data
+
+    def _rest_of_line(self, offset: int) -> bytes:
+        """Read on up to the newline; of a line beyond all bounds only so much that it is seen to be one."""
+        parts: list[bytes] = []
+        length = 0
+        while length <= MAX_LINE_BYTES:
+            part = self._read(offset + length, self._stretch)
+            end = part.find(b"\n") + 1
+            if end or not part:
+                parts.append(part[:end])
+                break
+            parts.append(part)
+            length += len(part)
+        return b"".join(parts)
+
+
+class ZstChunks(_FileChunks):
+    """A file of marked frames (`zst.pack`): chunk *k* holds those whose mark begins in its stretch."""
+
+    def __init__(self, fd: int, stretch: int = ZST_STRETCH) -> None:
+        """Take over *fd*."""
+        super().__init__(fd, stretch)
+
+    def load(self, number: int) -> Chunk:
+        packed, marks = self._segments(number)
+        reader = _SegmentReader()
+        if number == 0:
+            reader.stray(packed[: marks[0]])
+        for begin, end in itertools.pairwise(marks):
+            reader.segment(packed[begin:end])
+        return Chunk(b"".join(reader.parts), tuple(reader.gaps))
+
+    def peek(self, number: int) -> bytes:
+        packed = self._read(number * self._stretch, self._stretch + len(zst.MARK) - 1)
+        at = packed.find(zst.MARK)
+        return zst.unpack(packed, at + zst.MARK_BYTES, _PEEK_BYTES).data if at >= 0 else b""
+
+    def _segments(self, number: int) -> tuple[bytes, list[int]]:
+        """Return bytes, and where in them each mark of this chunk begins and where the frame of the last one ends."""
+        start = number * self._stretch
+        packed = bytearray(self._read(start, self._stretch + len(zst.MARK) - 1))
+        marks = []
+        at = packed.find(zst.MARK, 0, self._stretch + len(zst.MARK) - 1)
+        while at >= 0:
+            marks.append(at)
+            at = packed.find(zst.MARK, at + 1)
+        if not marks and number:
+            return b"", [0]
+        search_from = self._stretch
+        while (end := packed.find(zst.MARK, search_from)) < 0:
+            more = self._read(start + len(packed), self._stretch)
+            if not more or len(packed) > zst.MAX_FRAME_BYTES:
+                end = len(packed)
+                break
+            search_from = max(self._stretch, len(packed) - len(zst.MARK) + 1)
+            packed += more
+        return bytes(packed[:end]), [*marks, end]
+
+
+class _SegmentReader:
+    """What a run of segments (a mark and its frame each) holds, and where it is damaged."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.gaps: list[Gap] = []
+        self._lines = 0
+
+    def segment(self, packed: bytes) -> None:
+        """Read from a mark up to the next one."""
+        count = int.from_bytes(packed[len(zst.MARK) : zst.MARK_BYTES], "little")
+        frame = zst.unpack(packed, zst.MARK_BYTES)
+        if frame.fault is None:
+            self._take(frame.data)
+            self.stray(packed[frame.end :])
+            return
+        whole = frame.data[: frame.data.rfind(b"\n") + 1]
+        missing = count - self._take(whole)
+        # A count that no second of records can have was damaged itself.
+        self._miss(missing if 0 <= missing <= _MOST_LINES else None, frame.fault)
+
+    def stray(self, packed: bytes) -> None:
+        """Read bytes that no mark announces: a frame whose mark is damaged, or nothing that can be read."""
+        if not packed:
+            return
+        if packed[zst.MARK_BYTES : zst.MARK_BYTES + len(zst.MAGIC)] == zst.MAGIC:
+            frame = zst.unpack(packed, zst.MARK_BYTES)
+            self._take(frame.data[: frame.data.rfind(b"\n") + 1])
+            if frame.fault is None and frame.end == len(packed):
+                return
+        self._miss(None, f"{len(packed)} damaged bytes")
+
+    def _take(self, data: bytes) -> int:
+        lines = data.count(b"\n")
+        self.parts.append(data)
+        self._lines += lines
+        return lines
+
+    def _miss(self, lines: int | None, reason: str) -> None:
+        if lines != 0:
+            self.gaps.append(Gap(self._lines, lines, reason))
+            self._lines += lines or 0
+
+
+_MOST_LINES = 10_000_000

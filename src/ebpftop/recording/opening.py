@@ -1,0 +1,171 @@
+"""Open a recording, whatever it turns out to be: lines, marked zstd frames, somebody else's zstd, or none of ours."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from ebpftop.recording import zst
+from ebpftop.recording.chunks import Chunk, PlainChunks, ZstChunks
+from ebpftop.recording.index import kind_of
+from ebpftop.recording.lines import LAST_TIME, Damage, Fault, read_lines
+from ebpftop.records import SCHEMA, Header
+from ebpftop.source import SourceError
+from ebpftop.text import escape
+
+# So much is searched for a first record before a file is said to be none of ours.
+_SEARCHED_CHUNKS = 64
+_HEAD_BYTES = 1 << 20
+_NO_RECORDING = "`ebpftop record FILE` makes one"
+
+
+def open_file(path: str) -> int:
+    """Return a descriptor to read *path* from; SourceError with the cause."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SourceError(f"cannot open {path}: {error.strerror}") from error
+
+
+def is_stream(fd: int) -> bool:
+    """Whether *fd* can only be read once, from its beginning: a pipe, a socket, a terminal."""
+    mode = os.fstat(fd).st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode))
+
+
+def open_chunks(fd: int, path: str, damage: Damage) -> PlainChunks | ZstChunks:
+    """Return the chunks of the file *fd*, which they take over; SourceError where it can be no recording."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise SourceError(f"{path} is no file", _NO_RECORDING)
+    head = os.pread(fd, _HEAD_BYTES, 0)
+    if not head:
+        os.close(fd)
+        raise SourceError(f"{path} is empty", _NO_RECORDING)
+    if head.startswith(b"\x1f\x8b"):
+        os.close(fd)
+        raise SourceError(f"{path} is compressed with gzip", f"`zcat {path} | ebpftop replay -` shows it")
+    if zst.MARK in head:
+        return ZstChunks(fd)
+    if not head.startswith(zst.MAGIC):
+        return PlainChunks(fd)
+    try:
+        return ZstChunks(_spool(fd, damage))
+    except OSError as error:
+        raise SourceError(
+            f"{path} was compressed by another program and has to be unpacked to move in it: {error.strerror}",
+            f"`zstdcat {path} | ebpftop replay -` shows it",
+        ) from error
+    finally:
+        os.close(fd)
+
+
+def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: Damage) -> Header:
+    """Return the header, or a makeshift one where it is damaged; SourceError where nothing is a record."""
+    for number in range(min(chunks.stop, _SEARCHED_CHUNKS)):
+        header = header_of(chunks.load(number), damage)
+        if header is not None:
+            return header
+    chunks.close()
+    raise SourceError(f"{path} is no recording of ebpftop", _NO_RECORDING)
+
+
+def header_of(chunk: Chunk, damage: Damage) -> Header | None:
+    """Return the header in *chunk*, or one made of its first record; None where it has no record at all."""
+    for line in chunk.data.split(b"\n", 64):
+        if kind_of(line) == b"header" and (header := _loose_header(line)) is not None:
+            note_schema(header, damage)
+            return header
+    for record in read_lines(chunk.data, _pass_over, _pass_over):
+        time = record.started if isinstance(record, Header) else record.time
+        damage.note("the header is missing: host and kernel are not known")
+        return Header(schema=SCHEMA, version="", host="unknown host", kernel="", abi="", started=time)
+    return None
+
+
+def note_schema(header: Header, damage: Damage) -> None:
+    """Say so where a recording comes from a later version."""
+    if header.schema > SCHEMA:
+        damage.note(
+            f"written by ebpftop {header.version} in schema {header.schema}, of which this version, which knows schema "
+            f"{SCHEMA}, shows what it can"
+        )
+
+
+class _LooseHeader(msgspec.Struct):
+    """A header of any version: what is there is taken, the rest is unknown."""
+
+    schema: int = 0
+    version: str = ""
+    host: str = "unknown host"
+    kernel: str = ""
+    abi: str = ""
+    started: float = 0.0
+
+
+def _loose_header(line: bytes) -> Header | None:
+    try:
+        loose = msgspec.json.decode(line, type=_LooseHeader)
+    except (ValueError, RecursionError):
+        return None
+    return Header(
+        schema=loose.schema,
+        version=escape(loose.version),
+        host=escape(loose.host),
+        kernel=escape(loose.kernel),
+        abi=escape(loose.abi),
+        started=loose.started if 0 <= loose.started <= LAST_TIME else 0.0,
+    )
+
+
+def _spool(fd: int, damage: Damage) -> int:
+    """Rewrite the zstd file *fd* as marked frames into a nameless temporary file, and return its descriptor.
+
+    One long frame, as `zstd FILE` makes, can only be read from its start.
+    """
+    with tempfile.TemporaryFile() as spool:
+        rest = b""
+        lines = 0
+        for piece in _unpacked(fd, damage):
+            rest += piece
+            end = rest.rfind(b"\n") + 1
+            if end:
+                lines += _put(spool, rest[:end])
+                rest = rest[end:]
+            elif len(rest) > zst.MAX_FRAME_BYTES:
+                damage.add(Fault(lines + 1, 1, "too long for a line"))
+                rest = b""
+        if rest:
+            _put(spool, rest)
+        spool.flush()
+        return os.dup(spool.fileno())
+
+
+def _put(spool: BinaryIO, data: bytes) -> int:
+    lines = data.count(b"\n")
+    spool.write(zst.pack(data, lines, level=1))
+    return lines
+
+
+def _unpacked(fd: int, damage: Damage) -> Iterator[bytes]:
+    """Yield what the frames of *fd* hold, up to the first damage."""
+    stream = zst.Stream()
+    offset = 0
+    while packed := os.pread(fd, _HEAD_BYTES, offset):
+        offset += len(packed)
+        try:
+            yield from stream.feed(packed)
+        except zst.ZstdError as error:
+            damage.add(Fault(None, None, f"a damaged zstd frame ends what can be read ({error})"))
+            return
+    if stream.inside:
+        damage.add(Fault(None, None, "cut off inside a zstd frame"))
+
+
+def _pass_over(*_: object) -> None:
+    """Faults are counted when the recording is played."""

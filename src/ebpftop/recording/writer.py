@@ -1,0 +1,197 @@
+"""Write a recording that a crash or a full disk shortens by a second at most."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+
+from ebpftop.recording import zst
+from ebpftop.records import End, Header, Record, encode
+from ebpftop.source import SourceError
+
+FLUSH_S = 0.5
+# A disk that stalls holds up the writer at this point; what the kernel side then drops, it counts as lost.
+MAX_PENDING_BYTES = 16 << 20
+
+
+class RecordingWriter:
+    """A new file of records, JSON Lines, or zstd frames of them where the name ends in ``.zst``.
+
+    A thread of its own writes what is pending every half second as whole lines (and whole frames), and asks the disk to
+    keep it, so that a sick disk delays this thread and not the kernel's buffers. An error of the disk comes out of the
+    next `write` or of `close`, as SourceError, once.
+    """
+
+    def __init__(self, path: str, header: Header, *, replace: bool = False) -> None:
+        """Create *path*; SourceError where it exists (and not *replace*), is a link, or cannot be created."""
+        self.path = path
+        self.bytes_written = 0
+        self._lines = 0
+        self._compressed = path.endswith(".zst")
+        self._fd = _create(path, replace)
+        self._lock = threading.Lock()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._taken = threading.Condition(self._lock)
+        self._error: OSError | None = None
+        self._lost_records = 0
+        self._told = False
+        self._stop = threading.Event()
+        self._last_time = header.started
+        self.write((header,))
+        self._thread = threading.Thread(target=self._flush_now_and_then, name="recording-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def records(self) -> int:
+        """Records in the file, its header and end not counted."""
+        return max(0, self._lines - 1)
+
+    def __enter__(self) -> RecordingWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close("failed" if kind else "")
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Add *records*; they are in the file within a second. SourceError where the disk no longer takes them."""
+        lines = []
+        for record in records:
+            lines.append(encode(record) + b"\n")
+            if not isinstance(record, Header):
+                self._last_time = max(self._last_time, record.time)
+        size = sum(map(len, lines))
+        with self._lock:
+            self._taken.wait_for(lambda: self._pending_bytes < MAX_PENDING_BYTES or self._error is not None)
+            if self._error is None:
+                self._pending += lines
+                self._pending_bytes += size
+            else:
+                self._lost_records += len(lines)
+        self._tell()
+
+    def close(self, reason: str = "") -> None:
+        """Write what is pending and an `End` record with *reason*, and close. Safe to call twice."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._thread.join()
+        self._flush()
+        if self._error is not None:
+            reason = _say(self._error)
+        end = End(time=self._last_time, records=self.records, reason=reason)
+        try:
+            # On a full disk this fits only where the cut-off second made room: worth the attempt, and no error if not.
+            self._put([encode(end) + b"\n"])
+            os.fdatasync(self._fd)
+        except OSError as error:
+            self._error = self._error or error
+        finally:
+            os.close(self._fd)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._error is None or self._told:
+            return
+        self._told = True
+        raise SourceError(
+            f"{self.path}: {_say(self._error)} after {self.records} records; {self._lost_records} records of the last "
+            "second are lost, the rest can be replayed",
+            "make room or record elsewhere" if self._error.errno in _FULL else "",
+        ) from self._error
+
+    def _flush_now_and_then(self) -> None:
+        due = time.monotonic() + FLUSH_S
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            due = time.monotonic() + FLUSH_S
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            if self._error is not None:
+                return
+            lines, self._pending, self._pending_bytes = self._pending, [], 0
+            self._taken.notify_all()
+        if not lines:
+            return
+        try:
+            self._put(lines)
+            os.fdatasync(self._fd)
+        except OSError as error:
+            with self._lock:
+                self._error = error
+                self._lost_records += len(lines) + len(self._pending)
+                self._pending, self._pending_bytes = [], 0
+                self._taken.notify_all()
+
+    def _put(self, lines: list[bytes]) -> None:
+        data = b"".join(lines)
+        if self._compressed:
+            data = zst.pack(data, len(lines))
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            # Half a frame or half a line is no use to anybody: end the file where the last whole one ended.
+            os.ftruncate(self._fd, self.bytes_written)
+            os.lseek(self._fd, self.bytes_written, os.SEEK_SET)
+            raise
+        self.bytes_written += len(data)
+        self._lines += len(lines)
+
+
+_FULL = {28, 122}  # ENOSPC, EDQUOT
+
+
+def _say(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _create(path: str, replace: bool) -> int:
+    """Return a descriptor of the new file *path*, readable by its owner only: command lines carry secrets.
+
+    Under sudo the owner is the user behind it. The name is never followed through a link, and never a device or a pipe.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        if replace:
+            _remove_old(path)
+        fd = os.open(path, flags, 0o600)
+    except FileExistsError:
+        raise SourceError(f"{path} exists", "give another name, or --force to replace it") from None
+    except OSError as error:
+        raise SourceError(f"cannot create {path}: {_say(error)}") from error
+    owner = _user_behind_sudo()
+    if owner is not None:
+        # A file system without owners (vfat, some network mounts) refuses: the file is as good as it can be there.
+        with contextlib.suppress(OSError):
+            os.fchown(fd, *owner)
+    return fd
+
+
+def _remove_old(path: str) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"{path} is no regular file", "give another name")
+    os.unlink(path)
+
+
+def _user_behind_sudo() -> tuple[int, int] | None:
+    """Return (uid, gid) of who called sudo, None where nobody did. Only root can give files away, so only root asks."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
+    except (KeyError, ValueError):
+        return None

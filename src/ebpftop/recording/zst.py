@@ -1,0 +1,111 @@
+"""zstd as a recording uses it: frames that each hold whole lines, behind a mark that says how many.
+
+The mark is a skippable frame (RFC 8878, 3.1.2), which every zstd tool passes over. It lets a reader start anywhere in
+the file, find the next whole frame after damage, and know how many lines the damage took.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+ZstdError = zstd.ZstdError
+MAGIC = b"\x28\xb5\x2f\xfd"
+# A skippable frame of 8 bytes: a tag of our own, and the count of lines, little-endian.
+MARK = b"\x5e\x2a\x4d\x18\x08\x00\x00\x00btop"
+MARK_BYTES = len(MARK) + 4
+# A frame holds a second of lines; more than this in one is another program's frame, or a bomb.
+MAX_FRAME_BYTES = 64 << 20
+
+_STEP_BYTES = 64 << 10
+_PIECE_BYTES = 1 << 20
+_OPTIONS: dict[int, int] = {
+    # A damaged frame must not pass for a good one.
+    zstd.CompressionParameter.checksum_flag: 1,
+    zstd.CompressionParameter.content_size_flag: 1,
+}
+
+
+def pack(lines: bytes, count: int, level: int = 3) -> bytes:
+    """Return *lines* (*count* of them, each with its newline) as a mark and one independent frame."""
+    compressor = zstd.ZstdCompressor(options={**_OPTIONS, zstd.CompressionParameter.compression_level: level})
+    return MARK + count.to_bytes(4, "little") + compressor.compress(lines, zstd.ZstdCompressor.FLUSH_FRAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame, unpacked: its bytes, where the input goes on, and what is wrong with it (None where nothing is)."""
+
+    data: bytes
+    end: int
+    fault: str | None = None
+    more: bool = False
+    """The input ended inside the frame: with more of it, it might be whole."""
+
+
+def unpack(packed: bytes, start: int, limit: int = MAX_FRAME_BYTES) -> Frame:
+    """Unpack the frame that begins at *start* of *packed*, as far as it can be read, never beyond *limit* bytes."""
+    decompressor = zstd.ZstdDecompressor()
+    try:
+        data = decompressor.decompress(packed[start:] if start else packed, max_length=limit)
+    except ZstdError:
+        return _salvage(packed, start, limit)
+    if decompressor.eof:
+        return Frame(data, len(packed) - len(decompressor.unused_data))
+    if len(data) >= limit:
+        return Frame(data, len(packed), f"a zstd frame of more than {limit >> 20} MiB")
+    return Frame(data, len(packed), "cut off inside a zstd frame", more=True)
+
+
+class Stream:
+    """Unpacks frame after frame as bytes come in; there is no way back to what went by."""
+
+    def __init__(self, *, skip_to_mark: bool = False) -> None:
+        """Begin at the next byte, or at the next mark: after damage."""
+        self._decompressor = zstd.ZstdDecompressor()
+        self._skipped: bytes | None = b"" if skip_to_mark else None
+        self.inside = False
+        """Whether a frame has begun and not ended."""
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        """Yield what *packed* adds, in pieces of bounded size. Raises ZstdError for damage."""
+        if self._skipped is not None:
+            packed = self._skipped + packed
+            at = packed.find(MARK)
+            if at < 0:
+                self._skipped = packed[1 - len(MARK) :]
+                return
+            self._skipped, packed = None, packed[at:]
+        while packed or (self.inside and not self._decompressor.needs_input):
+            piece = self._decompressor.decompress(packed, max_length=_PIECE_BYTES)
+            packed = b""
+            self.inside = not self._decompressor.eof
+            if self._decompressor.eof:
+                packed = self._decompressor.unused_data
+                self._decompressor = zstd.ZstdDecompressor()
+            if piece:
+                yield piece
+
+
+def _salvage(packed: bytes, start: int, limit: int) -> Frame:
+    """Unpack a damaged frame in steps, to keep the blocks before the damage: one call that fails gives nothing."""
+    decompressor = zstd.ZstdDecompressor()
+    data = bytearray()
+    fault = "a damaged zstd frame"
+    feed = packed[start:]
+    try:
+        while len(data) < limit and not decompressor.eof:
+            piece = decompressor.decompress(feed, max_length=_STEP_BYTES)
+            feed = b""
+            data += piece
+            if not piece and decompressor.needs_input:
+                break
+    except ZstdError as error:
+        fault = f"a damaged zstd frame ({error})"
+    return Frame(bytes(data), start + len(MAGIC), fault)

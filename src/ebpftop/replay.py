@@ -1,0 +1,277 @@
+"""A recording as a Source: the screen cannot tell it from the kernel."""
+
+from __future__ import annotations
+
+import threading
+import time as clock
+from collections.abc import Callable
+
+from ebpftop.recording import opening
+from ebpftop.recording.batches import BACKWARDS_S, Grouper
+from ebpftop.recording.channels import Channels
+from ebpftop.recording.chunks import Chunk
+from ebpftop.recording.index import Index
+from ebpftop.recording.lines import Damage, Fault, read_lines
+from ebpftop.recording.timeline import SLICE_S, Timeline
+from ebpftop.records import PROBE_NAMES, End, Header, ProbeName, Record
+from ebpftop.source import Batch, SourceError
+
+# At full speed there is no time between slices: larger ones cost the screen less.
+_FULL_SPEED_SLICE_S = 1.0
+# Nothing happened for longer than this, or a damaged record lies far ahead: nobody wants to wait for it.
+_LONGEST_WAIT_S = 30.0
+
+
+class ReplaySource:
+    """A recording that plays itself: `source.Source`, and a `timeline` to move on.
+
+    *speed* 1 plays as it was recorded, 60 a minute a second, 0 as fast as it is polled. Two threads run: one plays, one
+    looks through the file ahead of it, so that the timeline is complete soon. The file is never held in memory.
+    """
+
+    live = False
+
+    def __init__(self, path: str, speed: float = 1.0, *, loop: bool = False) -> None:
+        """Open *path*; SourceError where it is no recording or cannot be read. With *loop* its end is its beginning."""
+        self.damage = Damage()
+        self._chunks = opening.open_chunks(opening.open_file(path), path, self.damage)
+        self._header = opening.read_header(self._chunks, path, self.damage)
+        self._index = Index()
+        self.timeline = Timeline(self._header, self._chunks, self._index)
+        self._channels = Channels(PROBE_NAMES)
+        self._loop = loop
+        self._clock = _Clock(self._header.started, speed, self._channels.condition)
+        self._accounts = _Accounts(self._index, self.damage)
+        self._finished = False
+        self._closed = False
+        self._begin = (0, 0, float("-inf"))
+        self._threads = [
+            threading.Thread(target=self._play, name="replay", daemon=True),
+            threading.Thread(target=self._look_through, name="replay-index", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def header(self) -> Header:
+        return self._header
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        return PROBE_NAMES
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end was reached and everything polled."""
+        return self._finished and self._channels.empty
+
+    @property
+    def position(self) -> float:
+        """The moment being played, Unix seconds."""
+        first, last = self.timeline.span
+        return min(max(self._clock.now, first), last)
+
+    @property
+    def speed(self) -> float:
+        """Recorded seconds per second; 0 as fast as it goes."""
+        return self._clock.speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._clock.set_speed(speed)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the recording stands still."""
+        return self._clock.paused
+
+    def pause(self) -> None:
+        """Stand still; what is queued already can still be polled."""
+        self._clock.pause()
+
+    def resume(self) -> None:
+        """Go on from where it stood."""
+        self._clock.resume()
+
+    def seek(self, time: float) -> tuple[Batch, ...]:
+        """Go on playing from *time*; return what brings empty models there (`Timeline.at`).
+
+        Batches from before that were polled but not shown yet belong to the old place: drop them.
+        """
+        number = self.timeline.find(time)
+        with self._channels.condition:
+            self._begin = (self._begin[0] + 1, number, time)
+            self._finished = False
+            self._channels.clear()
+            self._clock.move(time)
+        return self.timeline.at(time)
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        return self._channels.poll(probe, timeout_s)
+
+    def toggle(self, probe: ProbeName) -> None:
+        raise SourceError(f"the {probe} probe cannot be turned off or on in a recording")
+
+    def set_interval(self, seconds: float) -> None:
+        """A recording keeps the interval it was made with."""
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._channels.close()
+        for thread in self._threads:
+            thread.join()
+        self._chunks.close()
+
+    def _play(self) -> None:
+        while not self._closed:
+            begin = self._begin
+            if self._play_from(begin) and self._loop:
+                with self._channels.condition:
+                    if self._begin == begin:
+                        self._begin = (begin[0] + 1, 0, float("-inf"))
+                        self._clock.move(self._header.started)
+                continue
+            with self._channels.condition:
+                self._finished = self._begin == begin
+                while not self._closed and self._begin == begin:
+                    self._channels.condition.wait()
+
+    def _play_from(self, begin: tuple[int, int, float]) -> bool:
+        """Play from a chunk and a time on; False where something else was wanted meanwhile."""
+        _, start, after = begin
+        grouper = Grouper(SLICE_S if self.speed else _FULL_SPEED_SLICE_S)
+        for number in range(start, self._chunks.stop):
+            for record in self._accounts.read(number, self._chunks.load(number), number + 1 == self._chunks.stop):
+                if isinstance(record, Header):
+                    continue
+                # Only here: a late record of the moment itself was in what `seek` gave.
+                if number <= start + 1 and record.time <= after:
+                    continue
+                for batch in grouper.add(record):
+                    if not self._deliver(batch, begin):
+                        return False
+        return all(self._deliver(batch, begin) for batch in grouper.flush())
+
+    def _deliver(self, batch: Batch, begin: tuple[int, int, float]) -> bool:
+        def wanted() -> bool:
+            return not self._closed and self._begin == begin
+
+        return self._clock.wait_until(batch.time, wanted) and self._channels.put(batch, wanted)
+
+    def _look_through(self) -> None:
+        for number in range(self._chunks.stop):
+            if self._closed:
+                return
+            self._index.add(self._chunks.load(number))
+            # Let the thread that plays and the one that draws go first.
+            clock.sleep(0)
+
+
+class _Clock:
+    """Recorded time as it goes by: at a speed, or standing still."""
+
+    def __init__(self, start: float, speed: float, condition: threading.Condition) -> None:
+        self._condition = condition
+        self._time = start
+        self._since_s = clock.monotonic()
+        self.speed = speed
+        self.paused = False
+
+    @property
+    def now(self) -> float:
+        """Unix seconds of the recording."""
+        if self.paused:
+            return self._time
+        return self._time + (clock.monotonic() - self._since_s) * self.speed
+
+    def move(self, time: float) -> None:
+        """Be at *time* from now on."""
+        with self._condition:
+            self._time, self._since_s = time, clock.monotonic()
+            self._condition.notify_all()
+
+    def set_speed(self, speed: float) -> None:
+        """Go on from here at *speed*."""
+        self.move(self.now)
+        with self._condition:
+            self.speed = speed
+            self._condition.notify_all()
+
+    def pause(self) -> None:
+        """Stand still."""
+        with self._condition:
+            self._time = self.now
+            self.paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        with self._condition:
+            self.paused = False
+            self.move(self._time)
+
+    def wait_until(self, time: float, wanted: Callable[[], bool]) -> bool:
+        """Wait for *time* to come; False where it is no longer *wanted*."""
+        with self._condition:
+            if time < self.now - BACKWARDS_S or time > self.now + _LONGEST_WAIT_S * max(self.speed, 1.0):
+                self.move(time)
+            while wanted():
+                if not self.paused:
+                    if not self.speed:
+                        self._time = time
+                        return True
+                    rest_s = (time - self.now) / self.speed
+                    if rest_s <= 0:
+                        return True
+                    self._condition.wait(rest_s)
+                else:
+                    self._condition.wait()
+            return False
+
+
+class _Accounts:
+    """Reads chunks as records, and counts what cannot be read once, however often a chunk is played."""
+
+    def __init__(self, index: Index, damage: Damage) -> None:
+        self._index = index
+        self._damage = damage
+        self._first_lines = {0: 1}
+        self._done: set[int] = set()
+        # A chunk may hold nothing but the rest of the one before, so the last record is not always in the last one.
+        self._newest = 0
+        self._last: Record | None = None
+
+    def read(self, number: int, chunk: Chunk, last: bool) -> list[Record]:
+        """Return the records of chunk *number*; *last* if none follows."""
+        first_line = self._first_lines.get(number) or self._index.first_line(number)
+        if first_line is not None:
+            self._first_lines[number + 1] = first_line + chunk.lines
+        faults = [(gap.after, gap.lines, gap.reason) for gap in chunk.gaps]
+        unknown = 0
+
+        def on_fault(line: int, reason: str) -> None:
+            before = sum(gap.lines or 0 for gap in chunk.gaps if gap.after <= line)
+            faults.append((line + before, 1, reason))
+
+        def on_unknown() -> None:
+            nonlocal unknown
+            unknown += 1
+
+        records = list(read_lines(chunk.data, on_fault, on_unknown))
+        if number not in self._done:
+            self._done.add(number)
+            for line, lines, reason in sorted(faults, key=lambda fault: fault[0]):
+                self._damage.add(Fault(None if first_line is None else first_line + line, lines, reason))
+            self._damage.add_unknown(unknown)
+        if records and number >= self._newest:
+            self._newest, self._last = number, records[-1]
+        if last:
+            self._note_end()
+        return records
+
+    def _note_end(self) -> None:
+        if not isinstance(self._last, End):
+            self._damage.note("it was never closed: if it was cut off, the last second may be missing")
+        elif self._last.reason:
+            self._damage.note(f"recording ended early: {self._last.reason}")
