@@ -63,8 +63,9 @@ WORDS: Mapping[str, Words] = {
     "at_access": flags("AT_", "SYMLINK_NOFOLLOW=0x100 EACCESS=0x200 EMPTY_PATH=0x1000"),
     "at_statx": flags(
         "AT_",
-        "STATX_SYNC_AS_STAT=0 SYMLINK_NOFOLLOW=0x100 NO_AUTOMOUNT=0x800 EMPTY_PATH=0x1000 "
-        "STATX_FORCE_SYNC=0x2000 STATX_DONT_SYNC=0x4000",
+        "SYMLINK_NOFOLLOW=0x100 NO_AUTOMOUNT=0x800 EMPTY_PATH=0x1000",
+        mask=0x6000,
+        choices=table("AT_STATX_", "SYNC_AS_STAT=0 FORCE_SYNC=0x2000 DONT_SYNC=0x4000"),
     ),
     "statx": flags(
         "STATX_",
@@ -158,6 +159,7 @@ WORDS: Mapping[str, Words] = {
         "REGISTER_PRIVATE_EXPEDITED=16 PRIVATE_EXPEDITED_SYNC_CORE=32 REGISTER_PRIVATE_EXPEDITED_SYNC_CORE=64 "
         "PRIVATE_EXPEDITED_RSEQ=128 REGISTER_PRIVATE_EXPEDITED_RSEQ=256",
     ),
+    "membarrier_cpu": flags("MEMBARRIER_CMD_FLAG_", "CPU=1"),
     # Processes.
     "clone": flags(
         "CLONE_",
@@ -300,7 +302,7 @@ WORDS: Mapping[str, Words] = {
         "ULP MD5SIG_EXT FASTOPEN_KEY FASTOPEN_NO_COOKIE ZEROCOPY_RECEIVE INQ",
     ),
     # System V.
-    "ipc_get": flags("IPC_", "CREAT=0o1000 EXCL=0o2000"),
+    "ipc_flags": flags("IPC_", "CREAT=0o1000 EXCL=0o2000"),
     "ipc_key": choice("IPC_", "PRIVATE=0"),
     "ipc_ctl": choice("IPC_", "RMID SET STAT INFO"),
 }

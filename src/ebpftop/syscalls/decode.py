@@ -28,8 +28,9 @@ MAX_PATHS = 2
 _REGISTERS = 6
 _U32 = 0xFFFF_FFFF
 _32_BIT: frozenset[Abi] = frozenset(("i386", "arm"))
-# O_CREAT and the bit of O_TMPFILE that is its own, the same on every ABI here: only with them open looks at its mode.
-_CREATES = 0o100 | 0o20000000
+# Arguments that count only where the one before has one of these bits: O_CREAT or O_TMPFILE (the bit of its own, the
+# same on every ABI here), a character or block device (S_IFCHR is in S_IFBLK), MEMBARRIER_CMD_FLAG_CPU.
+_ASKED_BY = {"mode": 0o100 | 0o20000000, "dev": 0o020000, "cpu": 1}
 _POINTERS = frozenset(("mmap", "mmap2", "mremap", "brk", "shmat"))
 
 _Text: TypeAlias = Callable[[int], str]
@@ -37,13 +38,17 @@ _Text: TypeAlias = Callable[[int], str]
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """One argument: the register it is in (the high half of a 64-bit one in another), and how it reads."""
+    """One argument: the register it is in (the high half of a 64-bit one in another), and how it reads.
+
+    `path` is its place among the strings read at entry. `asked_by` are bits of the register before: without one of
+    them the argument does not count.
+    """
 
     register: int
     text: _Text
     high: int | None = None
     path: int | None = None
-    only_creating: bool = False
+    asked_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def decode(
     slots = call.slots if call.key is None else call.cases.get(call.key(registers[call.at]), call.slots)
     words = []
     for slot in slots:
-        if slot.only_creating and not registers[slot.register - 1] & _CREATES:
+        if slot.asked_by and not registers[slot.register - 1] & slot.asked_by:
             continue
         value = registers[slot.register]
         if slot.high is not None:
@@ -160,6 +165,17 @@ def _file_mode(value: int) -> str:
     return f"{kind}|{_octal(value & 0o7777)}" if kind else _octal(value)
 
 
+def _device(value: int) -> str:
+    """Say a device number (include/linux/kdev_t.h, new_decode_dev) as the macro that makes it."""
+    return f"makedev({value >> 8 & 0xFFF:#x}, {value & 0xFF | value >> 12 & 0xFFF00:#x})"
+
+
+def _ipc_mode(value: int) -> str:
+    flags, mode = value & _U32 & ~0o777, value & 0o777
+    words = [constants.WORDS["ipc_flags"](flags)] if flags else []
+    return "|".join([*words, _octal(mode)])
+
+
 _int = _signed(32)
 _AT_FDCWD = 0xFFFF_FF9C
 
@@ -194,6 +210,9 @@ _NUMBERS: Mapping[str, _Text] = {
     "pages": lambda value: _hexadecimal(value * 4096),
     "ptr": _pointer,
     "path": _pointer,
+    "cpu": _int,
+    "dev": _device,
+    "ipc_mode": _ipc_mode,
     "mode": _octal,
     "fmode": _file_mode,
     "sig": _signal,
@@ -256,7 +275,8 @@ def _slots(abi: Abi, kinds: Sequence[str]) -> tuple[_Slot, ...]:
             path, paths = paths, paths + 1
         if kind != "_":
             high = register + 1 if both and narrow else None
-            slots.append(_Slot(register, _text(abi, kind.rstrip("?")), high, path, kind.endswith("?")))
+            base = kind.rstrip("?")
+            slots.append(_Slot(register, _text(abi, base), high, path, _ASKED_BY[base] if base != kind else 0))
         register += 2 if both else 1
     return tuple(slots)
 

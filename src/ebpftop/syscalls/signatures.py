@@ -4,7 +4,7 @@
 
 A kind says how an argument reads: one of `ebpftop.syscalls.decode`, or a table of `ebpftop.syscalls.constants`. ``_``
 is a register that says nothing there. ``wide`` is a 64-bit number, which takes two registers on 32-bit ABIs; ``pair``
-comes in two on every ABI. ``path`` is a string; ``mode?`` counts only where the flags before it create a file.
+comes in two on every ABI. ``path`` is a string; ``mode?`` counts only where the argument before it asks for it.
 
 A line with a condition holds where argument ARG (from 0) has one of those VALUES of its table; the plain line of the
 call, which stands first and names that table, holds else. ``i386:name`` is what that ABI does otherwise. A call without
@@ -41,7 +41,8 @@ fcntl 1=F_SETPIPE_SZ fd fcntl int
 fcntl 1=F_GETLK,F_SETLK,F_SETLKW,F_GETLK64,F_SETLK64,F_SETLKW64,F_OFD_GETLK,F_OFD_SETLK,F_OFD_SETLKW fd fcntl ptr
 flock fd flock
 ioctl fd ioctl ptr
-ioctl 1=FIOCLEX,FIONCLEX,TIOCNOTTY,PERF_EVENT_IOC_ENABLE,PERF_EVENT_IOC_DISABLE,PERF_EVENT_IOC_RESET fd ioctl hex
+ioctl 1=FIOCLEX,FIONCLEX,TIOCNOTTY fd ioctl
+ioctl 1=PERF_EVENT_IOC_ENABLE,PERF_EVENT_IOC_DISABLE,PERF_EVENT_IOC_RESET fd ioctl hex
 lseek fd long whence
 _llseek fd uint uint ptr whence
 stat,lstat,oldstat,oldlstat path ptr
@@ -67,8 +68,8 @@ chdir,chroot,rmdir,unlink,acct,swapoff,mq_unlink path
 fchdir,fsync,fdatasync,syncfs fd
 mkdir path mode
 mkdirat dirfd path mode
-mknod path fmode hex32
-mknodat dirfd path fmode hex32
+mknod path fmode dev?
+mknodat dirfd path fmode dev?
 unlinkat dirfd path at
 rename,link,symlink,pivot_root path path
 renameat dirfd path dirfd path
@@ -200,7 +201,7 @@ move_pages pid ulong ptr ptr ptr hex32
 memfd_create path memfd
 memfd_secret fdopen
 map_shadow_stack ptr ulong hex32
-membarrier membarrier hex32 int
+membarrier membarrier membarrier_cpu cpu?
 process_vm_readv,process_vm_writev pid ptr ulong ptr ulong hex
 cacheflush ptr ptr hex
 
@@ -256,6 +257,7 @@ prctl 0=PR_SET_PDEATHSIG prctl sig
 prctl 0=PR_GET_DUMPABLE,PR_GET_KEEPCAPS,PR_GET_SECCOMP,PR_GET_SECUREBITS,PR_GET_TIMERSLACK prctl
 prctl 0=PR_GET_PDEATHSIG,PR_GET_CHILD_SUBREAPER,PR_SET_NAME,PR_GET_NAME,PR_GET_TID_ADDRESS prctl ptr
 prctl 0=PR_SET_DUMPABLE,PR_SET_KEEPCAPS,PR_SET_CHILD_SUBREAPER,PR_CAPBSET_READ,PR_CAPBSET_DROP prctl ulong
+prctl 0=PR_SET_NO_NEW_PRIVS prctl ulong ulong ulong ulong
 prctl 0=PR_SET_TIMERSLACK prctl ulong
 prctl 0=PR_SET_SECCOMP prctl seccomp_mode ptr
 arch_prctl arch_prctl ptr
@@ -347,15 +349,15 @@ socketcall int ptr
 ipc uint int int int ptr long
 sethostname,setdomainname ptr int
 
-semget ipc_key int ipc_get
+semget ipc_key int ipc_mode
 semop int ptr uint
 semtimedop int ptr uint ptr
 semctl int int ipc_ctl ptr
-msgget ipc_key ipc_get
+msgget ipc_key ipc_mode
 msgsnd int ptr size hex32
 msgrcv int ptr size long hex32
 msgctl int ipc_ctl ptr
-shmget ipc_key size ipc_get
+shmget ipc_key size ipc_mode
 shmat int ptr hex32
 shmdt ptr
 shmctl int ipc_ctl ptr
