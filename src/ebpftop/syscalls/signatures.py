@@ -372,11 +372,11 @@ perf_event_open ptr pid int fd perf_open
 getrandom ptr size random
 reboot hex32 hex32 hex32 ptr
 syslog syslog ptr int
-init_module ptr ulong ptr
-finit_module fd ptr module
+init_module ptr ulong path
+finit_module fd path module
 delete_module path fdopen
 kexec_load ptr ulong ptr hex
-kexec_file_load fd fd ulong ptr hex
+kexec_file_load fd fd ulong path hex
 add_key path path ptr size int
 request_key path path ptr int
 keyctl int hex hex hex hex
