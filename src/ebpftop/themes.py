@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from textual.color import Color
 from textual.theme import Theme
 
 DARK = Theme(
@@ -37,6 +38,24 @@ LIGHT = Theme(
 )
 
 THEMES = (DARK, LIGHT)
+
+_SHADES = {"dim": 0.62, "faint": 0.4, "edge": 0.22}
+"""Names of weaker foregrounds, as shares of the foreground on the background."""
+
+
+def shades(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the colours that every theme has to have besides Textual's, derived from its own.
+
+    Component styles of lines are drawn without blending, so these are opaque.
+    """
+    foreground, background = Color.parse(variables["foreground"]), Color.parse(variables["background"])
+    primary = Color.parse(variables["primary"])
+    if foreground.ansi is not None or background.ansi is not None or primary.ansi is not None:
+        # A terminal's own colours cannot be mixed.
+        return {**dict.fromkeys(_SHADES, "ansi_bright_black"), "cursor": "ansi_blue"}
+    mixed = {name: background.blend(foreground, share).hex for name, share in _SHADES.items()}
+    return {**mixed, "cursor": background.blend(primary, 0.35).hex}
+
 
 _LIGHT_COLOURS = frozenset(("7", "15"))
 

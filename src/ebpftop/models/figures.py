@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 _BARS = "▁▂▃▄▅▆▇█"
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def count(number: float) -> str:
@@ -79,12 +78,11 @@ def share(part: float) -> str:
 
 
 def bar(part: float, width: int) -> str:
-    """Return *part* (0 to 1) of *width* cells as a bar, to an eighth of a cell; anything above nothing shows."""
-    eighths = round(min(1.0, max(0.0, part)) * width * 8)
+    """Return *part* (0 to 1) of *width* cells as a bar, to half a cell; anything above nothing shows."""
+    halves = round(min(1.0, max(0.0, part)) * width * 2)
     if part > 0:
-        eighths = max(1, eighths)
-    full, rest = divmod(eighths, 8)
-    return "█" * full + (_EIGHTHS[rest] if rest else "")
+        halves = max(1, halves)
+    return "━" * (halves // 2) + "╸" * (halves % 2)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

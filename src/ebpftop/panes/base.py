@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any, ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -21,6 +21,7 @@ from ebpftop.records import Probe, ProbeName
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Span
 from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.sheet import Details
 from ebpftop.widgets.stateline import MARKS
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,13 @@ class Pane(Vertical):
             super().__init__()
             self.pane = pane
             self.batches = batches
+
+    class Inspect(Message):
+        """Enter on a row: somebody wants to see its details."""
+
+        def __init__(self, details: Details) -> None:
+            super().__init__()
+            self.details = details
 
     def __init__(self, source: Source) -> None:
         super().__init__(id=self.probe)
@@ -76,6 +84,10 @@ class Pane(Vertical):
         """Counts for the title."""
         raise NotImplementedError
 
+    def details(self, position: int) -> Details:
+        """Build the details of the row at a position of `lines`."""
+        raise NotImplementedError
+
     def remark(self) -> str:
         """What the lower edge says on the right: how rows are chosen, sorted, followed."""
         return ""
@@ -92,12 +104,7 @@ class Pane(Vertical):
             self.collect()
 
     def update_overview(self, overview: Overview) -> None:
-        """Take the state of the probe and its losses; and the time."""
-        self.lines.now = max(self.lines.now, overview.time)
-        self.update_state(overview)
-
-    def update_state(self, overview: Overview) -> None:
-        """Take the state of the probe and its losses alone: time stands still while paused."""
+        """Take the state of the probe and its losses."""
         self._state = overview.probes.get(self.probe)
         self._losses = figures.losses(overview.losses(self.probe))
         self.describe()
@@ -114,20 +121,19 @@ class Pane(Vertical):
     def describe(self) -> None:
         """Put what is known into the title, the lower edge and the message."""
         mark, look = MARKS[self.state]
-        colour = {"good": "$success", "bad": "$error", "warn": "$warning"}.get(look, "$text-muted")
+        colour = {"good": "$success", "bad": "$error", "warn": "$warning"}.get(look, "$dim")
         tally = self.tally()
         title = Content.assemble(
-            (f" {self.number} ", "$accent bold"),
+            (f"{self.number} ", "$accent bold"),
             (f"{self.label} ", "bold"),
             (mark, colour),
-            (f" {tally}" if tally else "", "$text-muted"),
+            (f" {tally}" if tally else "", "$dim"),
             (f"  lost {self._losses}" if self._losses else "", "$error bold"),
-            " ",
         )
         remark = self.remark()
         via = self._state.via if self._state and self._state.via and self.state == "on" else ""
         edge = " · ".join(part for part in (remark, via and f"via {via}") if part)
-        self._entitle(title, Content.styled(f" {edge} ", "$text-muted") if edge else None)
+        self._entitle(title, Content.styled(edge, "$dim") if edge else None)
         message = self._message()
         if message != self.lines.message:
             self.lines.message = message
@@ -166,6 +172,11 @@ class Pane(Vertical):
                 Span(f"{self.number} turns it on", "strong"),
             ]
         return [Span(self.waits_for, "dim")] if empty else []
+
+    @on(Lines.Opened)
+    def _opened(self, event: Lines.Opened) -> None:
+        event.stop()
+        self.post_message(self.Inspect(self.details(event.position)))
 
     # The probe.
 

@@ -16,12 +16,14 @@ from ebpftop.models.pattern import Pattern, PatternError, parse
 from ebpftop.models.tree import Branch, grow
 from ebpftop.panes.base import Pane
 from ebpftop.panes.common import clock, user
+from ebpftop.panes.exec_details import exec_details, process_details
 from ebpftop.records import ProbeName
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.filterbar import FilterBar
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.log import LogLines
+from ebpftop.widgets.sheet import Details
 from ebpftop.widgets.table import TableLines
 
 LONGEST = 1000
@@ -69,7 +71,7 @@ def _outcome(row: ExecRow, _: float) -> Cell:
     if row.exit is None:
         return (Span("→ exec", "dim"),) if row.replaced else (Span("● runs", "good"),)
     if row.exit.signal:
-        return (Span("⚡" + text.removeprefix("SIG") + (" core" if row.exit.core else ""), "signal"),)
+        return (Span("↯ " + text.removeprefix("SIG") + (" core" if row.exit.core else ""), "signal"),)
     return (Span("exit " + text, "bad" if row.exit.code else "dim"),)
 
 
@@ -98,9 +100,9 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
     Column(
         "cgroup", "CGROUP", 24, lambda r, _: (Span(r.exec.cgroup, "dim"),), rank=10, hidden=True, about="control group"
     ),
-    Column("outcome", "OUTCOME", 9, _outcome, rank=2, about="how it ended: exit code, signal, error"),
+    Column("outcome", "OUTCOME", 10, _outcome, rank=2, about="how it ended: exit code, signal, error"),
     Column("lasted", "LASTED", 6, _lasted, right=True, rank=3, about="how long it ran, or has been running"),
-    Column("command", "COMMAND", 20, _command, flexible=True, about="its arguments"),
+    Column("command", "COMMAND", 38, _command, flexible=True, about="its arguments"),
 )
 
 
@@ -171,6 +173,11 @@ class ExecsPane(Pane):
         elif not 0 <= self.lines.now - self._grown < REGROW_S:
             self._grown = self.lines.now
             self.tree_lines.show_rows(grow(self.model.processes, self.lines.now))
+
+    def details(self, position: int) -> Details:
+        if self.as_tree:
+            return process_details(self.model, self.tree_lines.row(position).process, self.lines.now)
+        return exec_details(self.model, self.model.view[position], self.lines.now)
 
     def tally(self) -> str:
         model = self.model

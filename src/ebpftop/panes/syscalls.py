@@ -10,10 +10,12 @@ from textual.binding import Binding, BindingType
 from ebpftop.models.figures import bar, count, nanoseconds, per_second, share
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.panes.base import Pane
+from ebpftop.panes.syscall_details import syscall_details
 from ebpftop.records import ProbeName, SyscallRow
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.sheet import Details
 from ebpftop.widgets.table import TableLines
 
 TOTAL_NR = -1
@@ -58,6 +60,9 @@ class SyscallsPane(Pane):
         self._count = sum(c.count(last=self.last) for c in calls)
         self.table.sum = self._total()
         self.table.show_rows(calls)
+
+    def details(self, position: int) -> Details:
+        return syscall_details(self.model, self.table.row(position))
 
     def tally(self) -> str:
         calls = len(self.model.calls)
@@ -109,8 +114,8 @@ class SyscallsPane(Pane):
         p50, p50_value = quantile(0.5)
         p99, p99_value = quantile(0.99)
         return (
-            Column("name", "SYSCALL", 15, self._call, flexible=True, sort=lambda c: c.row.name),
-            Column("bar", "", 8, self._bar, rank=3),
+            Column("name", "SYSCALL", 16, self._call, flexible=True, sort=lambda c: c.row.name),
+            Column("bar", "", 6, rank=3, flexible=True, fill=self._bar),
             Column("rate", "RATE/s", 7, lambda c, _: (Span(per_second(c.rate)),), right=True, sort=lambda c: c.rate),
             Column("count", "COUNT", 6, counted, right=True, rank=1, sort=lambda c: c.count(last=self.last)),
             Column(
@@ -128,10 +133,10 @@ class SyscallsPane(Pane):
         abi = [Span(f" {c.row.abi}", "dim")] if self.model.ambiguous else []
         return (Span(c.row.name, look), *abi)
 
-    def _bar(self, c: Call, _: float) -> Cell:
+    def _bar(self, c: Call, width: int) -> Cell:
         if c.row.nr == TOTAL_NR or not self._peak:
             return ()
-        return (Span(bar(c.rate / self._peak, 8), "bar"),)
+        return (Span(bar(c.rate / self._peak, width), "bar"),)
 
 
 def _slowness(ns: float) -> str:

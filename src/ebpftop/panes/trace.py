@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from ebpftop.models.figures import count
@@ -13,6 +14,7 @@ from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Column, Span
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.log import LogLines
+from ebpftop.widgets.sheet import Details, Sheet
 
 COLUMNS: tuple[Column[Trace], ...] = (
     Column("time", "TIME", 12, lambda t, _: clock(t.time), rank=3),
@@ -21,6 +23,17 @@ COLUMNS: tuple[Column[Trace], ...] = (
     Column("task", "TASK", 15, lambda t, _: (Span(t.task, "accent"),), rank=1),
     Column("message", "MESSAGE", 16, lambda t, _: (Span(t.message),), flexible=True),
 )
+
+
+def _sheet(line: Trace) -> Sheet:
+    sheet = Sheet()
+    sheet.heading("Line of the trace pipe")
+    sheet.fact("time", datetime.fromtimestamp(line.time).strftime("%Y-%m-%d %H:%M:%S.%f"))
+    sheet.fact("task", line.task, "bold", f"pid {line.pid}")
+    sheet.fact("cpu", line.cpu)
+    sheet.heading("Message (y copies it)")
+    sheet.line((line.message, ""))
+    return sheet
 
 
 class TracePane(Pane):
@@ -44,6 +57,12 @@ class TracePane(Pane):
 
     def show(self) -> None:
         self.lines.sync()
+
+    def details(self, position: int) -> Details:
+        line = self.model.view[position]
+        return Details(
+            title=f"{line.task} ({line.pid})", sheet=lambda: _sheet(line), copies=line.message, copies_what="Line"
+        )
 
     def tally(self) -> str:
         lines = self.model.ring.end

@@ -12,6 +12,7 @@ from ebpftop.records import ProbeName, UserRow
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.sheet import Details, Sheet
 from ebpftop.widgets.table import TableLines
 
 
@@ -27,15 +28,33 @@ def _failed(u: User, _: float) -> Cell:
     return (Span(count(u.row.failed), "bad") if u.row.failed else Span("·", "faint"),)
 
 
+def _history(u: User, width: int) -> Cell:
+    return (Span(sparkline(tuple(u.history), width), "bar"),)
+
+
 COLUMNS: tuple[Column[User], ...] = (
-    Column("user", "USER", 10, _name, sort=lambda u: u.name, flexible=True),
-    Column("uid", "UID", 6, _uid, right=True, rank=5, sort=lambda u: -u.row.uid),
+    Column("user", "USER", 12, _name, sort=lambda u: u.name),
+    Column("uid", "UID", 7, _uid, right=True, rank=5, sort=lambda u: -u.row.uid),
     Column("execs", "EXECS", 6, lambda u, _: (Span(count(u.row.execs)),), right=True, sort=lambda u: u.row.execs),
     Column("failed", "FAILED", 7, _failed, right=True, rank=1, sort=lambda u: u.row.failed),
     Column("rate", "RATE/s", 7, lambda u, _: (Span(per_second(u.rate)),), right=True, sort=lambda u: u.rate),
-    Column("history", "HISTORY", 12, lambda u, _: (Span(sparkline(tuple(u.history), 12), "bar"),), rank=3),
+    Column("history", "HISTORY", 10, rank=3, flexible=True, fill=_history),
     Column("last", "LAST PROGRAM", 12, lambda u, _: (Span(u.row.last, "accent"),), rank=4, sort=lambda u: u.row.last),
 )
+
+
+def _sheet(person: User) -> Sheet:
+    row = person.row
+    sheet = Sheet()
+    sheet.heading("User")
+    sheet.fact("name", person.name, "bold", f"uid {row.uid}")
+    sheet.fact("execs", f"{row.execs:,}", note="attempts since the start")
+    sheet.fact("failed", f"{row.failed:,}", "$error" if row.failed else "")
+    sheet.fact("rate", f"{per_second(person.rate)}/s", note="over the last reading")
+    sheet.fact("last program", row.last)
+    sheet.heading(f"Rate over the last {len(person.history)} readings")
+    sheet.line((sparkline(tuple(person.history), min(60, len(person.history))), "$primary"))
+    return sheet
 
 
 class UsersPane(Pane):
@@ -64,6 +83,10 @@ class UsersPane(Pane):
             total.meter = model.total
             self.table.sum = total
         self.table.show_rows(model.users.values())
+
+    def details(self, position: int) -> Details:
+        person = self.table.row(position)
+        return Details(title=person.name, sheet=lambda: _sheet(person), copies=person.name, copies_what="User")
 
     def tally(self) -> str:
         users = len(self.model.users)

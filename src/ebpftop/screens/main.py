@@ -20,23 +20,28 @@ from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.panes.trace import TracePane
 from ebpftop.panes.users import UsersPane
 from ebpftop.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
+from ebpftop.screens.columns import ColumnsScreen
+from ebpftop.screens.sheets import SheetScreen
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.badge import PausedBadge
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.stateline import StateLine, Status
+
+WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
+"""Widths of the terminal, in cells, from which another arrangement of the panes fits."""
 
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 HELD_RECORDS = 200_000
 """How much a paused screen holds back, counted in records and rows: some 100 MB. Beyond it the oldest are shown."""
 
-_PROBES = Binding.Group("probes", compact=True)
+_PROBES = Binding.Group("probes ", compact=True)
 
 
 class MainScreen(Screen[None]):
     """All that one sees. State records take effect at once; what a pane shows waits while paused."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
+    HORIZONTAL_BREAKPOINTS = WIDTHS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "1", "probe('execs')", "Exec log", group=_PROBES, tooltip="Exec log: probe on or off", id="probe.execs"
@@ -59,6 +64,8 @@ class MainScreen(Screen[None]):
             "space,p", "pause", "Pause", key_display="␣", tooltip="Freeze what is shown; collection goes on", id="pause"
         ),
         Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
+        Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
+        Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
         Binding("plus,equals_sign", "interval(1)", "Slower", show=False, key_display="+", id="interval.longer"),
         Binding("minus", "interval(-1)", "Faster", show=False, key_display="-", id="interval.shorter"),
         Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
@@ -100,13 +107,12 @@ class MainScreen(Screen[None]):
                 self._hold(pane, batch)
             else:
                 pane.feed(batch)
-        for other in self.query(Pane):
-            if self.paused:
-                other.update_state(self.overview)
-            else:
-                other.update_overview(self.overview)
         if not self.paused:
+            for other in self.query(Pane):
+                other.lines.now = max(other.lines.now, self.overview.time)
             pane.show()
+        for other in self.query(Pane):
+            other.update_overview(self.overview)
         pane.taken()
         self.describe()
 
@@ -148,6 +154,10 @@ class MainScreen(Screen[None]):
             pane.describe()
         self.describe()
 
+    @on(Pane.Inspect)
+    def _inspect(self, event: Pane.Inspect) -> None:
+        self.app.push_screen(SheetScreen(event.details))
+
     # Keys.
 
     @property
@@ -174,8 +184,9 @@ class MainScreen(Screen[None]):
             self.held.clear()
             self.held_weight, self.held_full = 0, False
             for pane in self.query(Pane):
-                pane.update_overview(self.overview)
+                pane.lines.now = self.overview.time
                 pane.show()
+                pane.update_overview(self.overview)
         self.describe()
 
     def action_maximise(self) -> None:
@@ -195,6 +206,21 @@ class MainScreen(Screen[None]):
         if self.has_class("-maximised"):
             self._maximise(pane)
         pane.lines.focus()
+
+    def action_columns(self) -> None:
+        pane = self.pane
+        self.app.push_screen(ColumnsScreen(pane.lines, pane.label))
+
+    def action_copy(self) -> None:
+        pane = self.pane
+        cursor = pane.lines.cursor
+        if cursor is None or not pane.lines.first <= cursor < pane.lines.end:
+            self.app.notify("Choose a row first: j and k move")
+            return
+        details = pane.details(cursor)
+        self.app.copy_to_clipboard(details.copies)
+        # The terminal does not answer: whether it took it, nobody knows.
+        self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")
 
     def action_interval(self, step: int) -> None:
         nearest = min(range(len(INTERVALS_S)), key=lambda i: abs(INTERVALS_S[i] - self.interval_s))

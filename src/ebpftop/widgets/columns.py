@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from rich.cells import cell_len, set_cell_size
@@ -28,20 +28,22 @@ GAP = 1
 class Column(Generic[Row]):
     """One column. `cell` gets the row and the time now (Unix seconds).
 
-    Columns of a higher `rank` go first where the width does not suffice; a `flexible` one takes what the others leave,
-    but no less than `width`. `sort` makes a table sortable by it; numbers start with the largest.
+    Columns of a higher `rank` go first where the width does not suffice. A `flexible` one takes what the others leave,
+    but no less than `width`; `fill` draws to the width that it gets, instead of `cell`. `sort` makes a table sortable
+    by it; numbers start with the largest.
     """
 
     key: str
     title: str
     width: int
-    cell: Callable[[Row, float], Cell]
+    cell: Callable[[Row, float], Cell] = field(default=lambda _row, _now: ())
     right: bool = False
     rank: int = 0
     flexible: bool = False
     sort: Callable[[Row], SortKey] | None = None
     hidden: bool = False
     about: str = ""
+    fill: Callable[[Row, int], Cell] | None = None
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,8 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
             column, start, size = slot.column, slot.x, slot.width
             if start > x:
                 segments.append(Segment(" " * (start - x), base))
-            for text, name in lay(column.cell(row, self.now), size, column.right):
+            cell = column.fill(row, size) if column.fill else column.cell(row, self.now)
+            for text, name in lay(cell, size, column.right):
                 segments.append(Segment(text, look(back or name, line)))
             x = start + size
         if x < width:

@@ -1,0 +1,62 @@
+"""Diagnostics: every rung that each probe tried, and what BCC, clang and libbpf printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ebpftop.records import PROBE_NAMES, Probe, ProbeName
+from ebpftop.text import escape
+from ebpftop.widgets.sheet import Details, Sheet
+
+TAIL_BYTES = 64 << 10
+
+
+def diagnostics(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: Iterable[str]) -> Details:
+    """Build the sheet of all that helps to find out why something does not work."""
+    return Details(title="Diagnostics", sheet=lambda: _sheet(probes, log_path, list(journal)))
+
+
+def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: list[str]) -> Sheet:
+    sheet = Sheet()
+    for name in PROBE_NAMES:
+        sheet.heading(f"Probe {name}")
+        probe = probes.get(name)
+        if probe is None:
+            sheet.line(("nothing is known of it yet", "$dim"))
+            continue
+        state = {"on": "$success", "failed": "$error"}.get(probe.state, "$warning")
+        sheet.fact("state", probe.state, state, probe.via or "")
+        sheet.fact("reason", probe.reason, "$error")
+        sheet.fact("remedy", probe.remedy, "bold")
+        for rung in probe.rungs:
+            taken = probe.via == rung.via
+            mark, style = ("●", "$success") if taken else ("✗", "$error") if rung.reason else ("○", "$dim")
+            sheet.line((f"  {mark} ", style), (f"{rung.via:<44}", "bold" if taken else ""), (f" {rung.cost}", "$dim"))
+            if rung.reason:
+                sheet.line((f"      {rung.reason}", "$dim"))
+    if journal:
+        sheet.heading("ebpftop itself")
+        for line in journal:
+            sheet.line((escape(line), "$warning"))
+    sheet.heading(f"What BCC, clang and libbpf printed{f': {log_path}' if log_path else ''}")
+    lines, trouble = _tail(log_path)
+    for line in lines:
+        sheet.line((escape(line), ""))
+    if not lines:
+        sheet.line((trouble or "nothing", "$dim"))
+    return sheet
+
+
+def _tail(path: Path | None) -> tuple[list[str], str]:
+    """Return the last lines of the log, or why there are none."""
+    if path is None:
+        return [], "no log is kept here"
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().decode("utf-8", "backslashreplace").replace("\t", "    ").splitlines()
+    except OSError as error:
+        return [], f"the log cannot be read: {error.strerror}"
+    return (lines[1:] if size > TAIL_BYTES else lines), ""
