@@ -71,7 +71,12 @@ struct process_call {
 };
 
 /* Bounded: what falls out of it is the difference to `counts`. */
-BPF_TABLE("lru_percpu_hash", struct process_call, u64, process_calls, PROCESS_CALLS_MAX);
+struct process_count {
+	u64 count;
+	char comm[COMM_LEN];
+};
+
+BPF_TABLE("lru_percpu_hash", struct process_call, struct process_count, process_calls, PROCESS_CALLS_MAX);
 
 /*
  * The call that the task on this CPU is in. A task that leaves the CPU in the middle of a call takes it along into
@@ -207,13 +212,19 @@ INLINE struct settings *current_settings(void)
 INLINE void count_process(u32 slot)
 {
 	struct process_call key = {.tgid = bpf_get_current_pid_tgid() >> 32, .slot = slot};
-	u64 one = 1;
-	u64 *count = process_calls.lookup(&key);
+	struct process_count *count = process_calls.lookup(&key);
 
-	if (count)
-		*count += 1;
-	else
-		process_calls.update(&key, &one);
+	if (count) {
+		/* Now and then, since a process that execs gets another name. */
+		if (!(count->count & 63))
+			bpf_get_current_comm(count->comm, COMM_LEN);
+		count->count += 1;
+	} else {
+		struct process_count first = {.count = 1};
+
+		bpf_get_current_comm(first.comm, COMM_LEN);
+		process_calls.update(&key, &first);
+	}
 }
 
 /* What every handler but `ignore` does: count, and remember when the call began. */

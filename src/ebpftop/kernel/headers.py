@@ -73,7 +73,7 @@ def kernel_arch(machine: str | None = None) -> str:
 
 def _version_header(release: str) -> str:
     numbers = [int("".join(c for c in part if c.isdigit()) or 0) for part in release.split("-")[0].split(".")[:3]]
-    major, minor, patch = (numbers + [0, 0, 0])[:3]
+    major, minor, patch = [*numbers, 0, 0, 0][:3]
     code = (major << 16) + (minor << 8) + min(patch, 255)
     return f"#define LINUX_VERSION_CODE {code}\n#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))\n"
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import bcc
 from bcc.libbcc import lib
@@ -29,6 +29,13 @@ _compiling = threading.Lock()
 
 class LoadError(Exception):
     """A program was not compiled, loaded or attached; the text says which and why."""
+
+
+class Link(NamedTuple):
+    """One attachment: its descriptor, and the name of a kprobe's event."""
+
+    fd: int
+    event: bytes | None
 
 
 class _Bpf(bcc.BPF):  # type: ignore[misc]  # bcc has no types
@@ -89,9 +96,7 @@ class Module:
                 self._bpf = _Bpf(text=text, cflags=flags)
             except Exception as error:
                 raise LoadError(f"{file} does not compile: {error}") from error
-        self._links: list[int] = []
-        self._events: list[bytes] = []
-        self._callbacks: list[object] = []
+        self._links: list[Link] = []
 
     def table(self, name: str) -> bcc.table.TableBase:
         """Return a map by name."""
@@ -115,27 +120,35 @@ class Module:
             reason = f"{os.strerror(code)} ({errno.errorcode.get(code, code)})" if code else str(error)
             raise LoadError(f"the kernel refused to load it: {reason}") from error
 
-    def attach(self, kind: Kind, target: str, function: str) -> int:
-        """Load and attach *function*; return the program's descriptor. Raises LoadError."""
-        program_fd = self.load(self._named(function, kind), kind)
+    def attach(self, kind: Kind, target: str, function: str) -> Link:
+        """Load and attach *function*. Raises LoadError."""
+        name = self._named(function, kind)
+        program_fd = self.load(name, kind)
+        event: bytes | None = None
         ctypes.set_errno(0)
         if kind == "raw_tracepoint":
-            link = lib.bpf_attach_raw_tracepoint(program_fd, target.encode())
+            fd = lib.bpf_attach_raw_tracepoint(program_fd, target.encode())
         elif kind == "tracepoint":
-            category, _, event = target.partition(":")
-            link = lib.bpf_attach_tracepoint(program_fd, category.encode(), event.encode())
+            category, _, name = target.partition(":")
+            fd = lib.bpf_attach_tracepoint(program_fd, category.encode(), name.encode())
         elif kind in ("fentry", "fexit"):
-            link = lib.bpf_attach_kfunc(program_fd)
+            fd = lib.bpf_attach_kfunc(program_fd)
         else:
-            event_name = f"{'p' if kind == 'kprobe' else 'r'}_ebpftop_{os.getpid()}_{function}".encode()
-            link = lib.bpf_attach_kprobe(program_fd, int(kind == "kretprobe"), event_name, target.encode(), 0, 0)
-            if link >= 0:
-                self._events.append(event_name)
-        if link < 0:
+            event = f"{'p' if kind == 'kprobe' else 'r'}_ebpftop_{os.getpid()}_{target}".encode()
+            fd = lib.bpf_attach_kprobe(program_fd, int(kind == "kretprobe"), event, target.encode(), 0, 0)
+        if fd < 0:
             code = ctypes.get_errno()
             raise LoadError(f"the kernel refused to attach it: {os.strerror(code) if code else 'no reason given'}")
+        link = Link(fd, event)
         self._links.append(link)
-        return program_fd
+        return link
+
+    def release(self, link: Link) -> None:
+        """Detach one program."""
+        os.close(link.fd)
+        if link.event is not None:
+            lib.bpf_detach_kprobe(link.event)
+        self._links.remove(link)
 
     def _named(self, function: str, kind: Kind) -> str:
         """Return the full name of a program: fentry and fexit programs are asked for by the kernel function's name."""
@@ -147,18 +160,6 @@ class Module:
                 return name
         raise LoadError(f"{self.file} has no {kind} program for {function}")
 
-    def detach(self) -> None:
-        """Detach everything and unload the programs, but keep the maps."""
-        for link in self._links:
-            os.close(link)
-        for name in self._events:
-            lib.bpf_detach_kprobe(name)
-        self._links.clear()
-        self._events.clear()
-        for name, function in list(self._bpf.funcs.items()):
-            os.close(function.fd)
-            del self._bpf.funcs[name]
-
     @property
     def programs(self) -> Mapping[str, int]:
         """Names and descriptors of the programs loaded now."""
@@ -166,7 +167,8 @@ class Module:
 
     def close(self) -> None:
         """Detach everything and give all memory back. Safe to call twice."""
-        self.detach()
+        for link in list(self._links):
+            self.release(link)
         self._bpf.cleanup()
         atexit.unregister(self._bpf.cleanup)
 

@@ -64,7 +64,8 @@ _WANTED = (
     _Wanted("KERNFS_NAME", "kernfs_node", ("name",)),
 )
 
-# The user's registers at a system call, in the order of its arguments: arch/x86/entry/calling.h, arch/arm64/kernel/syscall.c.
+# The user's registers at a system call, in the order of its arguments: arch/x86/entry/calling.h,
+# arch/arm64/kernel/syscall.c.
 _REGS = {
     "x86": ("orig_ax", ("di", "si", "dx", "r10", "r8", "r9"), ("bx", "cx", "dx", "si", "di", "bp")),
     "arm64": ("syscallno", ("orig_x0", "regs+8", "regs+16", "regs+24", "regs+32", "regs+40"), None),

@@ -1,0 +1,5 @@
+"""`python -m ebpftop`."""
+
+from ebpftop.cli import main
+
+raise SystemExit(main())

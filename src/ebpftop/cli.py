@@ -1,0 +1,217 @@
+"""The command line: arguments, and the errors that print before any screen opens."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from ebpftop import __version__
+from ebpftop.filters import Filter
+from ebpftop.records import PROBE_NAMES, ProbeName
+from ebpftop.source import SourceError
+
+COMMANDS = ("live", "stream", "record", "replay", "demo", "check")
+
+_EPILOG = """\
+keys: 1-4 turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
+exit status: 0 fine, 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C.
+"""
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above zero")
+    return value
+
+
+def _interval(text: str) -> float:
+    value = _seconds(text)
+    if not 0.05 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 3600 seconds")
+    return value
+
+
+def _probes(text: str) -> tuple[ProbeName, ...]:
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in PROBE_NAMES]
+    if unknown or not wanted:
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(map(repr, unknown)) or 'nothing'} is no probe; choose from {','.join(PROBE_NAMES)}"
+        )
+    return tuple(name for name in PROBE_NAMES if name in wanted)
+
+
+def _number(what: str, most: int) -> type[int]:
+    class Number(int):
+        def __new__(cls, text: str) -> Number:
+            if not text.isascii() or not text.isdigit() or int(text) > most:
+                raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+            return super().__new__(cls, text)
+
+    return Number
+
+
+def _uid(text: str) -> int:
+    """Take a number or a user's name."""
+    if text.isascii() and text.isdigit() and int(text) < 0xFFFFFFFF:
+        return int(text)
+    import pwd
+
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a uid nor a user of this machine") from None
+
+
+def _comm(text: str) -> str:
+    name = text.removesuffix("*")
+    if "*" in name or not text:
+        raise argparse.ArgumentTypeError(f"{text!r}: a * may only stand at the end")
+    if len(name.encode("utf-8", "surrogateescape")) > 15:
+        raise argparse.ArgumentTypeError(f"{text!r}: the kernel keeps 15 bytes of a command name; use {name[:15]}")
+    return text
+
+
+def _via(text: str) -> tuple[str, str]:
+    probe, equals, rung = text.partition("=")
+    if not equals or probe.partition(".")[0] not in PROBE_NAMES or not rung:
+        raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=RUNG, as in execs=tracepoint (see `ebpftop check`)")
+    return probe, rung
+
+
+def _add_watching(parser: argparse.ArgumentParser) -> None:
+    """Add what live, stream and record have in common."""
+    parser.add_argument(
+        "--probes", type=_probes, default=PROBE_NAMES, metavar="LIST", help=f"of {','.join(PROBE_NAMES)}; all"
+    )
+    parser.add_argument(
+        "--interval", type=_interval, default=1.0, metavar="S", help="seconds between readings of the counters; 1"
+    )
+    chosen = parser.add_argument_group("filters, decided in the kernel; each may be repeated")
+    chosen.add_argument("--uid", type=_uid, action="append", default=[], metavar="U", help="this user, number or name")
+    chosen.add_argument(
+        "--pid",
+        type=_number("process id", 1 << 22),
+        action="append",
+        default=[],
+        metavar="P",
+        help="this process and its descendants",
+    )
+    chosen.add_argument(
+        "--comm", type=_comm, action="append", default=[], metavar="NAME", help="this command name; NAME* for a prefix"
+    )
+    chosen.add_argument(
+        "--cgroup", action="append", default=[], metavar="PATH", help="this cgroup (v2) and those below it"
+    )
+    chosen.add_argument(
+        "--hide-self", action=argparse.BooleanOptionalAction, default=True, help="leave ebpftop's own calls out; on"
+    )
+    kernel = parser.add_argument_group("how the kernel is watched")
+    kernel.add_argument(
+        "--buffer", choices=("ring", "perf", "auto"), default="auto", help="ring buffer (5.8) or perf buffer; auto"
+    )
+    kernel.add_argument(
+        "--via",
+        type=_via,
+        action="append",
+        default=[],
+        metavar="PROBE=RUNG",
+        help="take this rung of a probe's attach ladder and no other, as in users=tracepoint",
+    )
+    kernel.add_argument(
+        "--failures",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also show execve calls that fail; on (where it taxes every syscall, `check` says so)",
+    )
+    kernel.add_argument(
+        "--latency",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="time system calls and count their errors; on (without it they are only counted, at half the cost)",
+    )
+    kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
+    kernel.add_argument("--trace", metavar="CALLS", help="system calls told one by one, with arguments: openat")
+    kernel.add_argument(
+        "--say", action="store_true", help="let the exec and timer handlers say so in the trace log (bpf_trace_printk)"
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="ebpftop",
+        description="Live, by eBPF: every program that starts, who starts them, and what every process asks of the "
+        "kernel.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"ebpftop {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+
+    live = add("live", "the screen (what `ebpftop` alone does)")
+    _add_watching(live)
+    for name, text in (
+        ("stream", "records as JSON Lines on stdout, without a screen"),
+        ("record", "the same records into a file"),
+    ):
+        command = add(name, text)
+        if name == "record":
+            command.add_argument("file", metavar="FILE", help="FILE.zst is compressed")
+            command.add_argument("--force", action="store_true", help="overwrite FILE")
+        command.add_argument("--duration", type=_seconds, metavar="S", help="stop by itself, S seconds after the start")
+        _add_watching(command)
+    replay = add("replay", "the screen, on a recording or on a pipe")
+    replay.add_argument("file", metavar="FILE", help="a recording, or - for a stream on stdin")
+    replay.add_argument(
+        "--speed", default="1", metavar="N", help="1 as it was, 10 ten times as fast, max without waiting"
+    )
+    add("demo", "the screen on a recording that ships with ebpftop: no root, any machine")
+    check = add("check", "what this kernel offers, and how each probe would attach")
+    check.add_argument("--json", action="store_true", help="as one JSON object")
+    check.add_argument("-v", "--verbose", action="store_true", help="also what the compiler and the verifier said")
+    check.add_argument("--buffer", choices=("ring", "perf", "auto"), default="auto", help=argparse.SUPPRESS)
+    check.add_argument("--via", type=_via, action="append", default=[], metavar="PROBE=RUNG", help="try this rung only")
+    return top
+
+
+def chosen_filter(args: argparse.Namespace) -> Filter:
+    """Return the filter that the options ask for."""
+    return Filter(
+        uids=tuple(args.uid),
+        pids=tuple(int(pid) for pid in args.pid),
+        comms=tuple(args.comm),
+        cgroups=tuple(args.cgroup),
+        hide_self=args.hide_self,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ebpftop; return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    # `ebpftop` and `ebpftop --uid 0` mean live; --help and --version are ebpftop's own.
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "live")
+    args = parser().parse_args(words)
+    try:
+        command = import_module(f"ebpftop.commands.{args.command}")
+        return int(command.run(args))
+    except SourceError as error:
+        sys.stderr.write(f"ebpftop: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

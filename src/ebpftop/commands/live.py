@@ -1,0 +1,27 @@
+"""`ebpftop`: the screen, on the live kernel."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
+from ebpftop.kernel.quiet import hush
+from ebpftop.source import SourceError
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the screen until q."""
+    if refused():
+        return NO_PRIVILEGE
+    if not sys.stdout.isatty() or not sys.stdin.isatty():
+        raise SourceError("the screen needs a terminal", "for a pipe or a file use `ebpftop stream`")
+    outputs = hush()
+    # The probes load before the screen opens, so what goes wrong prints like any command's error.
+    source = open_kernel(args)
+    try:
+        from ebpftop.app import run as show
+
+        return show(source, interval=args.interval, log_path=outputs.log_path)
+    finally:
+        source.close()

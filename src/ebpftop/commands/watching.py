@@ -1,0 +1,70 @@
+"""What live, stream, record and check share: the way from the arguments to the kernel."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from ebpftop.cli import chosen_filter
+from ebpftop.kernel import privilege
+from ebpftop.source import SourceError
+from ebpftop.syscalls import abi as abis
+
+if TYPE_CHECKING:
+    from ebpftop.kernel.source import KernelSource, Options
+    from ebpftop.records import Abi
+
+NO_PRIVILEGE = 3
+
+_BCC_PACKAGES = "apt-get install python3-bpfcc, dnf install python3-bcc, or pacman -S python-bcc"
+
+
+def refused() -> bool:
+    """Tell whether we lack the privilege to load BPF programs, and say on stderr what to do."""
+    missing = privilege.missing()
+    if missing is None:
+        return False
+    sys.stderr.write(f"ebpftop: no privilege to load BPF programs ({missing} missing); run it as root: sudo ebpftop\n")
+    return True
+
+
+def _calls(text: str | None) -> tuple[tuple[Abi, int], ...]:
+    if not text:
+        return ()
+    machine = platform.machine()
+    try:
+        return abis.resolve_list(text, (abis.native_abi(machine), *abis.compat_abis(machine)))
+    except abis.UnknownSyscall as error:
+        raise SourceError(str(error)) from error
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """Return what the arguments ask for; raises SourceError."""
+    if importlib.util.find_spec("bcc") is None or importlib.util.find_spec("bcc.table") is None:
+        raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
+    from ebpftop.kernel.source import Options
+
+    return Options(
+        probes=args.probes,
+        interval_s=args.interval,
+        filter=chosen_filter(args),
+        buffer=None if args.buffer == "auto" else args.buffer,
+        via=dict(args.via),
+        failures=args.failures,
+        latency=args.latency,
+        processes=args.latency,
+        say=args.say,
+        ignore=_calls(args.ignore),
+        trace=_calls(args.trace),
+    )
+
+
+def open_kernel(args: argparse.Namespace) -> KernelSource:
+    """Attach what the arguments ask for; raises SourceError."""
+    options = options_of(args)
+    from ebpftop.kernel.source import KernelSource
+
+    return KernelSource(options)

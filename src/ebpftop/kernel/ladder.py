@@ -1,0 +1,103 @@
+"""The attach ladder: where a program can be attached, in order of preference, and why the first places failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebpftop.kernel.loader import Kind, Link, LoadError, Module
+from ebpftop.records import Rung
+
+FREE = "nothing between its events"
+TAXES = "about 75 ns on every syscall of every process"
+
+_KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
+
+
+@dataclass(frozen=True)
+class Attach:
+    """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is."""
+
+    kind: Kind
+    target: str
+    function: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rung: what is attached together, and what that costs the machine while nothing happens."""
+
+    cost: str
+    attaches: tuple[Attach, ...]
+
+    @property
+    def via(self) -> str:
+        """The name of the rung: kind and place of its first program."""
+        return f"{self.attaches[0].kind}:{self.attaches[0].target}"
+
+
+@dataclass(frozen=True)
+class Climb:
+    """How far it went: the rung taken (None: none held), every rung with its reason, and the links made."""
+
+    taken: Step | None
+    rungs: tuple[Rung, ...]
+    links: tuple[Link, ...]
+
+    @property
+    def via(self) -> str | None:
+        """The name of the rung taken."""
+        return self.taken.via if self.taken else None
+
+
+def matches(step: Step, wanted: str) -> bool:
+    """Tell whether `--via` *wanted* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
+    return wanted in (step.via, step.attaches[0].kind)
+
+
+def climb(module: Module, steps: tuple[Step, ...], tracefs: Path | None, wanted: str | None = None) -> Climb:
+    """Attach the first of *steps* that works; with *wanted*, no other than that."""
+    rungs: list[Rung] = []
+    taken: Step | None = None
+    links: list[Link] = []
+    for step in steps:
+        reason: str | None
+        if wanted is not None and not matches(step, wanted):
+            reason = f"--via asked for {wanted}"
+        elif taken is not None:
+            reason = f"not needed: {taken.via} works"
+        else:
+            links, reason = _try(module, step, tracefs)
+            if reason is None:
+                taken = step
+        rungs.append(Rung(via=step.via, cost=step.cost, reason=reason))
+    return Climb(taken, tuple(rungs), tuple(links))
+
+
+def _try(module: Module, step: Step, tracefs: Path | None) -> tuple[list[Link], str | None]:
+    links: list[Link] = []
+    for attach in step.attaches:
+        reason = _absent(attach, tracefs)
+        if reason is None:
+            try:
+                links.append(module.attach(attach.kind, attach.target, attach.function))
+            except LoadError as error:
+                reason = str(error)
+        if reason is not None and not attach.optional:
+            for link in links:
+                module.release(link)
+            return [], reason if attach is step.attaches[0] else f"{attach.kind}:{attach.target}: {reason}"
+    return links, None
+
+
+def _absent(attach: Attach, tracefs: Path | None) -> str | None:
+    """Say what the kernel lacks, where that can be seen without trying."""
+    if attach.kind in ("kprobe", "kretprobe") and not _KPROBE_TYPE.exists():
+        return "this kernel has no kprobes (CONFIG_KPROBES)"
+    if attach.kind == "tracepoint":
+        if tracefs is None:
+            return "tracefs is not mounted and cannot be"
+        if not (tracefs / "events" / attach.target.replace(":", "/")).is_dir():
+            return "this kernel has no such tracepoint"
+    return None

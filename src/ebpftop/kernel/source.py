@@ -1,0 +1,241 @@
+"""KernelSource: the live kernel as a Source."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ebpftop import __version__
+from ebpftop.filters import Filter
+from ebpftop.kernel import tracefs
+from ebpftop.kernel.cost import CostMeter
+from ebpftop.kernel.filter import KernelFilter
+from ebpftop.kernel.headers import kernel_arch
+from ebpftop.kernel.offsets import Defines, of_running_kernel
+from ebpftop.names import UserNames
+from ebpftop.probes.base import Buffer, Context, KernelProbe, ProbeError
+from ebpftop.probes.execs import ExecsProbe
+from ebpftop.probes.syscalls import SyscallsProbe
+from ebpftop.probes.trace import TraceProbe
+from ebpftop.probes.users import UsersProbe
+from ebpftop.records import PROBE_NAMES, SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record
+from ebpftop.source import Batch
+from ebpftop.syscalls import abi as abis
+
+_EVENTS_EVERY_S = 0.05
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the kernel is to be watched."""
+
+    probes: tuple[ProbeName, ...] = PROBE_NAMES
+    interval_s: float = 1.0
+    filter: Filter = field(default_factory=Filter)
+    buffer: Buffer | None = None  # None: the ring where the kernel has it
+    via: Mapping[str, str] = field(default_factory=dict)
+    failures: bool = True
+    latency: bool = True
+    processes: bool = True
+    say: bool = False
+    ignore: tuple[tuple[Abi, int], ...] = ()
+    trace: tuple[tuple[Abi, int], ...] = ()
+
+
+def kernel_version() -> tuple[int, int]:
+    """Return the first two numbers of the running kernel's release."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()))
+
+
+def syscall_prefix() -> str:
+    """Return what stands before "sys_execve" in the function's name: arch/*/include/asm/syscall_wrapper.h."""
+    return {"x86": "__x64_", "arm64": "__arm64_"}.get(kernel_arch(), "")
+
+
+def kernel_defines() -> Defines:
+    """Return every `-D` flag that describes the running kernel; raises SourceError."""
+    native = abis.native_abi(platform.machine())
+    compat: Abi = "i386" if native == "x86_64" else "arm"
+    flags: dict[str, int | str] = dict(of_running_kernel())
+    for name in ("execve", "execveat"):
+        number, compat_number = abis.number(native, name), abis.number(compat, name)
+        if number is None or compat_number is None:
+            raise LookupError(name)
+        flags[f"NR_{name.upper()}"] = number
+        flags[f"NR_COMPAT_{name.upper()}"] = compat_number
+        flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
+    if kernel_version() >= (5, 11):
+        flags["HAVE_TASK_BTF"] = 1
+    if native == "x86_64":
+        flags["HAVE_X32"] = 1
+    else:
+        flags.pop("OFF_TASK_STATUS", None)
+    return flags
+
+
+class KernelSource:
+    """The four probes on the live kernel. See `ebpftop.source.Source`."""
+
+    live = True
+
+    def __init__(self, options: Options) -> None:
+        """Bring the probes up; one that fails is off and says why in its first batch. Raises SourceError.
+
+        Call it before there are other threads: tracefs may have to be mounted in a namespace of our own.
+        """
+        self.options = options
+        place = tracefs.mount_privately()
+        self.tracefs = str(place) if place else None
+        defines = kernel_defines()
+        self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
+        context = Context(
+            defines=defines,
+            tracefs=place,
+            users=UserNames(),
+            buffer=self.buffer,
+            syscall_prefix=syscall_prefix(),
+            via=options.via,
+            failures=options.failures,
+        )
+        self._filter = KernelFilter(defines)
+        self._filter.apply(options.filter)
+        self.filter = options.filter
+        self.syscalls = SyscallsProbe(context, latency=options.latency, processes=options.processes, say=options.say)
+        for call in options.ignore:
+            self.syscalls.choose(call, "ignore")
+        for call in options.trace:
+            self.syscalls.choose(call, "trace")
+        every: Sequence[KernelProbe] = (ExecsProbe(context), UsersProbe(context), self.syscalls, TraceProbe(context))
+        self._probes = {probe.name: probe for probe in every if probe.name in options.probes}
+        self._locks = {name: threading.Lock() for name in self._probes}
+        self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
+        self._due_s = dict.fromkeys(self._probes, 0.0)
+        self._interval_s = options.interval_s
+        self._closed = threading.Event()
+        self._cost = CostMeter()
+        self.header = Header(
+            schema=SCHEMA,
+            version=__version__,
+            host=platform.node(),
+            kernel=os.uname().release,
+            abi=abis.native_abi(platform.machine()),
+            started=time.time(),
+        )
+        for name in self._probes:
+            self._start(name)
+        self.attached = time.time()
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        """The probes that were asked for."""
+        return tuple(self._probes)
+
+    def _start(self, name: ProbeName) -> None:
+        probe = self._probes[name]
+        try:
+            probe.start()
+            self._news[name].append(probe.state(time.time()))
+        except ProbeError as error:
+            self._news[name].append(
+                Probe(
+                    time=time.time(),
+                    probe=name,
+                    state="failed",
+                    via=None,
+                    reason=error.reason,
+                    remedy=error.remedy or None,
+                    rungs=error.rungs,
+                )
+            )
+        self._due_s[name] = time.monotonic() + self._interval_s
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        """Wait at most *timeout_s* for news of *probe*."""
+        until_s = time.monotonic() + timeout_s
+        while not self._closed.is_set():
+            with self._locks[probe]:
+                batch = self._read(probe)
+            if batch is not None:
+                return batch
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                break
+            self._closed.wait(min(left_s, _EVENTS_EVERY_S))
+        return None
+
+    def read_all(self) -> list[Batch]:
+        """Return what every probe has now, the counters too although their time has not come."""
+        self._due_s = dict.fromkeys(self._due_s, 0.0)
+        batches = []
+        for name, lock in self._locks.items():
+            with lock:
+                batch = self._read(name)
+            if batch is not None:
+                batches.append(batch)
+        return batches
+
+    def _read(self, name: ProbeName) -> Batch | None:
+        probe = self._probes[name]
+        now = time.time()
+        records, self._news[name] = self._news[name], []
+        if probe.on:
+            if name in ("execs", "trace"):
+                records += probe.read(now)
+            elif isinstance(probe, SyscallsProbe):
+                records += probe.read_traced(now)
+            if time.monotonic() >= self._due_s[name]:
+                self._due_s[name] = max(self._due_s[name] + self._interval_s, time.monotonic())
+                if name in ("users", "syscalls"):
+                    records += probe.read(now)
+                records += probe.lost(now)
+        cost = self._cost.poll(now, self._program_fds()) if name == self.probes[0] else None
+        if cost is not None:
+            records.append(cost)
+        return Batch(name, now, tuple(records)) if records else None
+
+    def _program_fds(self) -> list[int]:
+        return [fd for probe in self._probes.values() if probe.module for fd in probe.module.programs.values()]
+
+    def toggle(self, probe: ProbeName) -> None:
+        """Turn a probe off or on; the new state, and what it saw last, come in its next batch."""
+        with self._locks[probe]:
+            one = self._probes[probe]
+            if one.on:
+                batch = self._read_last(one)
+                one.stop()
+                self._news[probe] += [*batch, one.state(time.time())]
+            else:
+                self._start(probe)
+
+    def _read_last(self, probe: KernelProbe) -> list[Record]:
+        now = time.time()
+        return [*probe.read(now), *probe.lost(now)]
+
+    def set_interval(self, seconds: float) -> None:
+        """Poll the counters every *seconds* from now on."""
+        self._interval_s = seconds
+        self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
+
+    def set_filter(self, wanted: Filter) -> None:
+        """Let the kernel hand over only what *wanted* says, from now on; raises SourceError."""
+        self._filter.apply(wanted)
+        self.filter = wanted
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        """Choose what the kernel does with a system call, at once."""
+        with self._locks["syscalls"]:
+            self.syscalls.choose((abi, nr), handler)
+
+    def close(self) -> None:
+        """Detach everything. Safe to call twice."""
+        self._closed.set()
+        self._cost.close()
+        for name, probe in self._probes.items():
+            with self._locks[name]:
+                probe.stop()
+        self._filter.close()

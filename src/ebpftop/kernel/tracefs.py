@@ -1,0 +1,80 @@
+"""tracefs: where it is, and a trace instance of our own, whose lines no other tool waits for.
+
+Reading /sys/kernel/tracing/trace_pipe takes the lines away from whoever else reads it. An instance
+(Documentation/trace/ftrace.rst, "Instances") has buffers and a pipe of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+_PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+_PREFIX = "ebpftop-"
+_CLONE_NEWNS = 0x20000
+_MS_REC, _MS_PRIVATE, _MS_SLAVE = 0x4000, 0x40000, 0x80000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def find() -> Path | None:
+    """Return where tracefs is mounted, None where it is not."""
+    return next((place for place in _PLACES if (place / "trace_pipe").exists()), None)
+
+
+def mount_privately() -> Path | None:
+    """Return where tracefs is; if nobody mounted it, mount it for this process alone. None where that is refused.
+
+    A mount namespace of our own leaves the machine as it was, whatever becomes of us. It must be made before there are
+    threads, since unshare(2) moves only the caller.
+    """
+    found = find()
+    if found is not None:
+        return found
+    place = _PLACES[0]
+    if not place.is_dir() or _libc.unshare(_CLONE_NEWNS) != 0:
+        return None
+    # Slave: mounts that the machine makes later still come in, ours do not go out.
+    if _libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None) != 0:
+        return None
+    if _libc.mount(b"tracefs", bytes(place), b"tracefs", 0, None) != 0:
+        return None
+    return find()
+
+
+def remove_leftovers(tracefs: Path) -> None:
+    """Remove the instances of runs that were killed: they survive their process."""
+    instances = tracefs / "instances"
+    if not instances.is_dir():
+        return
+    for path in instances.iterdir():
+        pid = path.name.removeprefix(_PREFIX)
+        if path.name.startswith(_PREFIX) and pid.isdigit() and not Path("/proc", pid).exists():
+            try:
+                path.rmdir()
+            except OSError:  # still read by somebody
+                continue
+
+
+class Instance:
+    """A private trace instance that receives every bpf_trace_printk of the machine (kernel 5.9 or later)."""
+
+    def __init__(self, tracefs: Path) -> None:
+        """Make it and turn the event on; raises OSError where this kernel cannot."""
+        self.path = tracefs / "instances" / f"{_PREFIX}{os.getpid()}"
+        self.path.mkdir(exist_ok=True)
+        try:
+            # The clock of all other events; the default is each CPU's own.
+            (self.path / "trace_clock").write_text("mono")
+            (self.path / "events/bpf_trace/bpf_trace_printk/enable").write_text("1")
+            self.pipe_fd = os.open(self.path / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            self.path.rmdir()
+            raise
+
+    def close(self) -> None:
+        """Remove it."""
+        os.close(self.pipe_fd)
+        (self.path / "events/bpf_trace/bpf_trace_printk/enable").write_text("0")
+        self.path.rmdir()

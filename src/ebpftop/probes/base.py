@@ -1,0 +1,187 @@
+"""What the probes have in common: coming up, going down, counting losses."""
+
+from __future__ import annotations
+
+import struct
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from ebpftop.kernel import maps, progs
+from ebpftop.kernel.ladder import Climb, Step, climb
+from ebpftop.kernel.loader import LoadError, Module
+from ebpftop.kernel.offsets import Defines
+from ebpftop.names import UserNames
+from ebpftop.records import Lost, Probe, ProbeName, Record, Rung, Where
+
+Buffer = Literal["ring", "perf"]
+
+# enum lost_where of bpf/ebpftop.h
+_LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a probe needs to know of the kernel and of the user's wishes."""
+
+    defines: Defines
+    tracefs: Path | None
+    users: UserNames
+    buffer: Buffer
+    syscall_prefix: str  # "__x64_", "__arm64_": how this kernel names the functions behind system calls
+    via: Mapping[str, str] = field(default_factory=dict)  # --via: probe name (or probe.part) to rung
+    failures: bool = True
+    exits: bool = True
+
+
+class ProbeError(Exception):
+    """A probe cannot come up: why, what mends it, and what was tried."""
+
+    def __init__(self, reason: str, remedy: str = "", rungs: tuple[Rung, ...] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+        self.rungs = rungs
+
+
+def unix_offset() -> float:
+    """Return what to add to CLOCK_MONOTONIC seconds for Unix seconds."""
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+class KernelProbe(ABC):
+    """One probe on the live kernel. Not thread-safe: its owner locks.
+
+    `prepare`, `keep` and `release` do nothing unless a probe has something to do there.
+    """
+
+    name: ClassVar[ProbeName]
+    file: ClassVar[str]
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.module: Module | None = None
+        self.via: str | None = None
+        self.rungs: tuple[Rung, ...] = ()
+        self._lost_before: dict[Where, int] = {}
+        self._lost_told: dict[Where, int] = {}
+
+    @property
+    def on(self) -> bool:
+        """True while the probe is attached."""
+        return self.module is not None
+
+    def start(self) -> None:
+        """Compile, load and attach; raises ProbeError."""
+        try:
+            self.module = Module(self.file, {**self.context.defines, **self.defines()})
+            self.prepare(self.module)
+            self.rungs = ()
+            self.via = self.attach(self.module)
+        except LoadError as error:
+            self._discard()
+            raise ProbeError(
+                f"{error}", "press D for what the compiler said (ebpftop check -v without the screen)", self.rungs
+            ) from error
+        except ProbeError:
+            self._discard()
+            raise
+
+    def stop(self) -> None:
+        """Detach; nothing of the probe stays in the kernel, its totals stay here."""
+        if self.module is not None:
+            for where, count in self._lost_in_kernel().items():
+                self._lost_before[where] = self._lost_before.get(where, 0) + count
+            self.keep(self.module)
+        self._discard()
+
+    def _discard(self) -> None:
+        if self.module is not None:
+            self.release()
+            self.module.close()
+            self.module = None
+        self.via = None
+
+    def state(self, now: float) -> Probe:
+        """Return the record of the present state."""
+        on = self.module is not None
+        return Probe(
+            time=now, probe=self.name, state="on" if on else "off", via=self.via, reason=None, rungs=self.rungs
+        )
+
+    # ---- what the probes define ----
+
+    def defines(self) -> Defines:
+        """Return further `-D` flags."""
+        return {}
+
+    def prepare(self, module: Module) -> None:  # noqa: B027
+        """Fill maps and open buffers before anything is attached."""
+
+    @abstractmethod
+    def attach(self, module: Module) -> str:
+        """Attach everything; return the rung in use."""
+
+    @abstractmethod
+    def read(self, now: float) -> list[Record]:
+        """Return what came since the last call, at once."""
+
+    def keep(self, module: Module) -> None:  # noqa: B027
+        """Save totals before the maps go."""
+
+    def release(self) -> None:  # noqa: B027
+        """Give back what is not the module's."""
+
+    # ---- helpers ----
+
+    def climb(self, module: Module, steps: tuple[Step, ...], part: str = "") -> Climb:
+        """Climb a ladder, keeping its rungs for `check` and the details; *part* tells ladders of one probe apart."""
+        key = f"{self.name}.{part}" if part else self.name
+        result = climb(module, steps, self.context.tracefs, self.context.via.get(key))
+        prefix = f"{part}: " if part else ""
+        self.rungs += tuple(Rung(via=prefix + r.via, cost=r.cost, reason=r.reason) for r in result.rungs)
+        return result
+
+    def climb_or_fail(self, module: Module, steps: tuple[Step, ...], what: str) -> str:
+        """Climb the ladder without which the probe is nothing; raises ProbeError with every rung's reason."""
+        result = self.climb(module, steps)
+        if result.via is None:
+            reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in result.rungs)
+            raise ProbeError(
+                f"{what} cannot be seen on this kernel: {reasons}",
+                "run `ebpftop check` for what this kernel offers",
+                self.rungs,
+            )
+        return result.via
+
+    def _lost_in_kernel(self) -> dict[Where, int]:
+        module = self.module
+        if module is None:
+            return {}
+        lost = {where: maps.per_cpu_sum(module.table("lost"), i) for i, where in enumerate(_LOST_IN_KERNEL)}
+        lost["recursion"] = sum(progs.runs(fd).recursion_misses for fd in module.programs.values())
+        return lost
+
+    def lost_now(self) -> dict[Where, int]:
+        """Return the totals of every kind of loss since the start, toggles included."""
+        lost = dict(self._lost_before)
+        for where, count in self._lost_in_kernel().items():
+            lost[where] = lost.get(where, 0) + count
+        return lost
+
+    def lost(self, now: float) -> list[Record]:
+        """Return a record for every kind of loss that grew since the last call."""
+        records: list[Record] = []
+        for where, count in self.lost_now().items():
+            if count > self._lost_told.get(where, 0):
+                self._lost_told[where] = count
+                records.append(Lost(time=now, probe=self.name, where=where, count=count))
+        return records
+
+
+def u64s(raw: bytes) -> tuple[int, ...]:
+    """Return the u64 values of *raw*."""
+    return struct.unpack(f"={len(raw) // 8}Q", raw)

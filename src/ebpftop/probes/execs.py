@@ -1,0 +1,223 @@
+"""The exec log: every program that starts, every execve that fails, every process that ends (bpf/execs.c)."""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict
+from typing import ClassVar, NamedTuple
+
+from ebpftop.cgroups import container_of, unit_of
+from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
+from ebpftop.kernel.loader import Module
+from ebpftop.kernel.maps import CPUS
+from ebpftop.kernel.offsets import Defines
+from ebpftop.probes.base import KernelProbe, unix_offset
+from ebpftop.probes.buffers import RING_PAGES, Events
+from ebpftop.probes.running import running_processes
+from ebpftop.records import Exec, Exit, ProbeName, Record
+from ebpftop.syscalls.codes import error_name, signal_name
+from ebpftop.text import c_string, escape
+
+# struct event of bpf/execs.c
+_EVENT = struct.Struct("=IIQQ8Ii5I16s16s")
+_EXEC, _FAILED, _EXIT = 1, 2, 3
+_TRUNCATED, _UNREADABLE = 1, 2
+_NO_LOGINUID = 0xFFFFFFFF
+_ALIVE_MAX = 200_000
+_ENDED_MAX = 4096
+
+# A perf sample's size is 16 bits wide; a ring takes more than Linux lets an argument list grow to by default.
+_ARGV_BYTES = {"ring": 128 << 10, "perf": 32 << 10}
+
+
+class _Event(NamedTuple):
+    kind: int
+    flags: int
+    time_ns: int
+    start_ns: int
+    pid: int
+    tid: int
+    ppid: int
+    uid: int
+    euid: int
+    loginuid: int
+    pidns: int
+    nspid: int
+    ret: int
+    file_len: int
+    interp_len: int
+    cgroup_len: int
+    argv_len: int
+    unused: int
+    comm: bytes
+    pcomm: bytes
+
+
+def start_ladder() -> tuple[Step, ...]:
+    """Where successful execs are seen; none of these costs anything between execs."""
+    return (
+        Step(FREE, (Attach("raw_tracepoint", "sched_process_exec", "exec_raw"),)),
+        Step(FREE, (Attach("tracepoint", "sched:sched_process_exec", "exec_tracepoint"),)),
+    )
+
+
+def exit_ladder() -> tuple[Step, ...]:
+    """Where the ends of processes are seen."""
+    return (
+        Step(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_raw"),)),
+        Step(FREE, (Attach("tracepoint", "sched:sched_process_exit", "exit_tracepoint"),)),
+    )
+
+
+def failure_ladder(prefix: str) -> tuple[Step, ...]:
+    """Where failed execs are seen; *prefix* is what the kernel puts before "sys_execve"."""
+    execve, execveat = f"{prefix}sys_execve", f"{prefix}sys_execveat"
+    return (
+        Step(FREE, (Attach("fexit", execve, execve), Attach("fexit", execveat, execveat))),
+        Step(
+            FREE,
+            (
+                Attach("kretprobe", execve, "failed_kretprobe"),
+                Attach("kretprobe", execveat, "failed_kretprobe"),
+                Attach("kprobe", execve, "failed_kprobe_execve"),
+                Attach("kprobe", execveat, "failed_kprobe_execveat"),
+            ),
+        ),
+        Step(
+            TAXES,
+            (
+                Attach("tracepoint", "syscalls:sys_exit_execve", "failed_exit"),
+                Attach("tracepoint", "syscalls:sys_exit_execveat", "failed_exit"),
+                Attach("tracepoint", "syscalls:sys_enter_execve", "failed_enter_execve"),
+                Attach("tracepoint", "syscalls:sys_enter_execveat", "failed_enter_execveat"),
+            ),
+        ),
+        Step(f"{TAXES}, and a program run at each", (Attach("raw_tracepoint", "sys_exit", "failed_raw"),)),
+    )
+
+
+class ExecsProbe(KernelProbe):
+    """Exec and Exit records, out of a ring or perf buffer; Process records once, when it comes up."""
+
+    name: ClassVar[ProbeName] = "execs"
+    file: ClassVar[str] = "execs.c"
+
+    _events: Events | None = None
+    _came_up = False
+
+    def defines(self) -> Defines:
+        buffer = self.context.buffer
+        flags: dict[str, int | str] = {"NCPUS": CPUS, "EVENT_PAGES": RING_PAGES, "ARGV_BYTES": _ARGV_BYTES[buffer]}
+        if buffer == "ring":
+            flags["USE_RING"] = 1
+        return flags
+
+    def prepare(self, module: Module) -> None:
+        self._events = Events(module, self.context.buffer)
+        self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._came_up = True
+
+    def attach(self, module: Module) -> str:
+        via = self.climb_or_fail(module, start_ladder(), "starting programs")
+        if self.context.failures:
+            self.climb(module, failure_ladder(self.context.syscall_prefix), "failures")
+        if self.context.exits:
+            self.climb(module, exit_ladder(), "exits")
+        return via
+
+    def release(self) -> None:
+        self._events = None
+
+    def read(self, now: float) -> list[Record]:
+        if self._events is None:
+            return []
+        records: list[Record] = []
+        if self._came_up:
+            self._came_up = False
+            records += running_processes(now, self.context.users)
+        offset = unix_offset()
+        for raw in self._events.drain():
+            event = _Event._make(_EVENT.unpack_from(raw))
+            record = self._exit(event, offset) if event.kind == _EXIT else self._exec(event, raw, offset)
+            if record is not None:
+                records.append(record)
+        return records
+
+    def _exec(self, event: _Event, raw: bytes, offset: float) -> Exec:
+        at = _EVENT.size
+        file = raw[at : (at := at + event.file_len)]
+        interp = raw[at : (at := at + event.interp_len)]
+        cgroup = raw[at : (at := at + event.cgroup_len)]
+        argv = raw[at : at + event.argv_len]
+        if event.kind == _EXEC:
+            self._started_at[event.pid, event.start_ns] = event.time_ns
+            if len(self._started_at) > _ALIVE_MAX:
+                self._started_at.popitem(last=False)
+        path = cgroup_path(cgroup)
+        return Exec(
+            time=event.time_ns / 1e9 + offset,
+            pid=event.pid,
+            tid=event.tid,
+            ppid=event.ppid,
+            uid=event.uid,
+            user=self.context.users.get(event.uid),
+            comm=c_string(event.comm),
+            file=c_string(file),
+            argv=split_argv(argv),
+            truncated=bool(event.flags & (_TRUNCATED | _UNREADABLE)),
+            ret=event.ret,
+            error=error_name(-event.ret) if event.ret < 0 else None,
+            cgroup=path,
+            start=event.start_ns,
+            pcomm=c_string(event.pcomm),
+            euid=event.euid,
+            loginuid=None if event.loginuid == _NO_LOGINUID else event.loginuid,
+            interp=c_string(interp) if event.interp_len else None,
+            pidns=event.pidns,
+            nspid=event.nspid,
+            container=container_of(path),
+            unit=unit_of(path),
+        )
+
+    def _exit(self, event: _Event, offset: float) -> Exit | None:
+        process = event.pid, event.start_ns
+        if process in self._ended:  # its last two threads ended at once, and both saw that they were the last
+            return None
+        self._ended[process] = None
+        if len(self._ended) > _ENDED_MAX:
+            self._ended.popitem(last=False)
+        started_ns = self._started_at.pop(process, None)
+        signal = event.ret & 0x7F
+        return Exit(
+            time=event.time_ns / 1e9 + offset,
+            pid=event.pid,
+            uid=event.uid,
+            comm=c_string(event.comm),
+            code=None if signal else event.ret >> 8 & 0xFF,
+            signal=signal_name(signal) if signal else None,
+            seconds=None if started_ns is None else (event.time_ns - started_ns) / 1e9,
+            start=event.start_ns,
+            ppid=event.ppid,
+            core=bool(event.ret & 0x80),
+        )
+
+
+def split_argv(raw: bytes) -> tuple[str, ...]:
+    r"""Return the arguments of *raw*, strings that each end with NUL; the last may be cut off.
+
+    >>> split_argv(b"ls\0\0-l\0")
+    ('ls', '', '-l')
+    """
+    if not raw:
+        return ()
+    return tuple(map(escape, raw.removesuffix(b"\0").split(b"\0")))
+
+
+def cgroup_path(names: bytes) -> str:
+    r"""Return the path of a cgroup from its names, leaf first, each with a NUL.
+
+    >>> cgroup_path(b"ssh.service\0system.slice\0")
+    '/system.slice/ssh.service'
+    """
+    return "/" + "/".join(escape(name) for name in reversed(names.removesuffix(b"\0").split(b"\0")))
