@@ -21,6 +21,9 @@ _FULL_SPEED_SLICE_S = 1.0
 # Nothing happened for longer than this, or a damaged record lies far ahead: nobody wants to wait for it.
 _LONGEST_WAIT_S = 30.0
 
+_HEAD_START_S = 0.5
+_OUT_OF_THE_WAY_S = 0.01
+
 
 class ReplaySource:
     """A recording that plays itself: `source.Source`, and a `timeline` to move on.
@@ -161,12 +164,16 @@ class ReplaySource:
         return self._clock.wait_until(batch.time, wanted) and self._channels.put(batch, wanted)
 
     def _look_through(self) -> None:
+        # The first screen comes first.
+        self._channels.wait_closed(_HEAD_START_S)
         for number in range(self._chunks.stop):
             if self._closed:
                 return
             self._index.add(self._chunks.load(number))
             # Let the thread that plays and the one that draws go first.
             clock.sleep(0)
+            while self.timeline.busy:
+                clock.sleep(_OUT_OF_THE_WAY_S)
 
 
 class _Clock:
@@ -247,7 +254,10 @@ class _Accounts:
         first_line = self._first_lines.get(number) or self._index.first_line(number)
         if first_line is not None:
             self._first_lines[number + 1] = first_line + chunk.lines
-        faults = [(gap.after, gap.lines, gap.reason) for gap in chunk.gaps]
+        faults = [
+            (gap.after + sum(older.lines or 0 for older in chunk.gaps[:at]), gap.lines, gap.reason)
+            for at, gap in enumerate(chunk.gaps)
+        ]
         unknown = 0
 
         def on_fault(line: int, reason: str) -> None:

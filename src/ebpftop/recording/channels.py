@@ -71,6 +71,11 @@ class Channels:
             self._queued = 0
             self.condition.notify_all()
 
+    def wait_closed(self, timeout_s: float) -> None:
+        """Wait, but not beyond the end."""
+        with self.condition:
+            self.condition.wait_for(lambda: self._closed, timeout_s)
+
     def close(self) -> None:
         """Let everybody go who waits."""
         with self.condition:

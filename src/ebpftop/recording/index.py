@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from ebpftop.recording.chunks import Chunk, first_time, last_time
 
 # Running programs are noted at every chunk whose number is a multiple of this.
-KEY_CHUNKS = 8
+KEY_CHUNKS = 4
 # A table of running processes larger than what pid_max of a common machine allows is not a machine's.
 MAX_RUNNING = 32_768
 _POINTER_BYTES = 8
-EVENT_KINDS = frozenset({b"exec", b"exit", b"syscall", b"trace"})
+# Events, by the pane that shows them; the other kinds are counters and states.
+EVENT_GROUP = {b"exec": 0, b"exit": 0, b"syscall": 1, b"trace": 2}
 
 _PREFIX = b'{"kind":"'
 _KIND = re.compile(rb'"kind"\s*:\s*"([a-z]{1,16})"')
@@ -37,24 +38,26 @@ def kind_of(line: bytes) -> bytes:
 
 def pid_of(line: bytes) -> bytes:
     """Return the digits of a line's first "pid", empty where it has none."""
+    at = line.find(b'"pid":')
+    if at >= 0 and line.startswith(_PREFIX):
+        return line[at + 6 : line.find(b",", at, at + 18)]
     found = _PID.search(line)
     return found[1] if found else b""
 
 
 def exec_failed(line: bytes) -> bool:
     """Whether an exec line is of an execve that failed; a text cannot fool this, its quotes are escaped."""
-    return _FAILED.search(line) is not None
+    return b'"ret":-' in line if line.startswith(_PREFIX) else _FAILED.search(line) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """One chunk: Unix seconds of its first and last record, its lines, and how many of them are events."""
+    """One chunk: Unix seconds of its first and last record, its lines, and its events by group."""
 
     first: float
     last: float
     lines: int
-    events: int
-    raw_bytes: int
+    events: tuple[int, int, int]
 
 
 class Index:
@@ -90,15 +93,16 @@ class Index:
 
     def add(self, chunk: Chunk) -> None:
         """Look through the next chunk."""
-        events = 0
+        events = [0, 0, 0]
         if self.stop % KEY_CHUNKS == 0:
             self._add_key()
         lines = chunk.data.split(b"\n")
         running = self._running
         for line in lines:
             kind = kind_of(line)
-            if kind in EVENT_KINDS:
-                events += 1
+            group = EVENT_GROUP.get(kind)
+            if group is not None:
+                events[group] += 1
                 if kind == b"exec":
                     if not exec_failed(line) and len(running) < MAX_RUNNING:
                         running[pid_of(line)] = line
@@ -114,7 +118,7 @@ class Index:
         last = max(first, last_time(chunk.data) or first)
         self._clock = last
         with self._lock:
-            self._infos.append(Info(first, last, chunk.lines, events, len(chunk.data)))
+            self._infos.append(Info(first, last, chunk.lines, (events[0], events[1], events[2])))
 
     def drop(self) -> None:
         """Forget the oldest chunk. Its probe states and running programs stay known in what follows."""

@@ -5,15 +5,15 @@ One mechanism for both: chunks (`chunks.Chunks`, of a file or of memory) and an 
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from ebpftop.recording.batches import group
-from ebpftop.recording.chunks import Chunks, first_time, last_time
+from ebpftop.recording.chunks import Chunks, last_time
 from ebpftop.recording.index import KEY_CHUNKS, Index, kind_of, state_key
-from ebpftop.recording.lines import read_lines
+from ebpftop.recording.lines import read_line, read_lines
+from ebpftop.recording.scan import Scan
 from ebpftop.recording.writer import RecordingWriter
 from ebpftop.records import PROBE_NAMES, End, Header, ProbeName, Record
 from ebpftop.source import Batch
@@ -21,18 +21,14 @@ from ebpftop.source import Batch
 # What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
 EVENTS = 5000
 WINDOW_S = 60.0
-# However much is missing then, this much is read back and no more: a seek has to end.
-SCAN_BYTES = 32 << 20
+# A seek has to end: after this much was read, only chunks that hold something wanted are, and so many of them.
+SPARSE_LOADS = 12
 # Probes are polled one by one, so records of one moment lie this far apart in the file at most.
 SLACK_S = 1.0
 SLICE_S = 0.25
 
 # Given a record, what to save of it: itself, a smaller one, or None for nothing.
 Narrow: TypeAlias = Callable[[Record], Record | None]
-
-_TIME = re.compile(rb'"time"\s*:\s*([0-9]{1,12}(?:\.[0-9]+)?)')
-_EVENT_GROUP = {b"exec": 0, b"exit": 0, b"syscall": 1, b"trace": 2}
-_SNAPSHOTS = frozenset({b"users", b"syscalls", b"cost"})
 
 
 class Timeline:
@@ -46,6 +42,8 @@ class Timeline:
         self._chunks = chunks
         self._index = index
         self._probes = probes
+        self.busy = False
+        """A moment is being looked up: what is less urgent had better wait."""
         self._last_of: tuple[int, float] = (-1, 0.0)
 
     @property
@@ -66,10 +64,10 @@ class Timeline:
         width_s = (last - first) / buckets
         _, infos = self._index.infos()
         if width_s <= 0:
-            return (float(sum(info.events for info in infos)),) + (0.0,) * (buckets - 1)
+            return (float(sum(sum(info.events) for info in infos)),) + (0.0,) * (buckets - 1)
         counts = [0.0] * buckets
         for info in infos:
-            _spread(counts, info.events, (info.first - first) / width_s, (info.last - first) / width_s)
+            _spread(counts, sum(info.events), (info.first - first) / width_s, (info.last - first) / width_s)
         known = buckets
         if self.indexed < 1.0:
             known = min(buckets, int((infos[-1].last - first) / width_s)) if infos else 0
@@ -82,6 +80,13 @@ class Timeline:
         counters of the last *window_s* seconds and at least the last *events* events of each pane, as they came. Last
         an empty batch a probe, which sets the clocks to *time*.
         """
+        self.busy = True
+        try:
+            return self._at(time, events, window_s)
+        finally:
+            self.busy = False
+
+    def _at(self, time: float, events: int, window_s: float) -> tuple[Batch, ...]:
         scan = self._scan(time, events, window_s)
         before = sorted(_records(scan.states + scan.running), key=_time_of)
         during = [record for record in _records(reversed(scan.lines)) if _time_of(record) <= time]
@@ -130,28 +135,48 @@ class Timeline:
                 if not isinstance(record, (Header, End)):
                     yield record
 
-    def _scan(self, time: float, events: int, window_s: float) -> _Scan:
+    def _scan(self, time: float, events: int, window_s: float) -> Scan:
         """Read back from *time* until there is enough, only telling lines apart; see `at`."""
-        scan = _Scan(time, events, window_s)
+        scan = Scan(time, events)
         newest = self.find(time)
         following = self._chunks.time_of(newest + 1) if newest + 1 < self._chunks.stop else None
         if following is not None and following <= time + SLACK_S:
             newest += 1
-        oldest = self._chunks.first
-        start, infos = self._index.infos()
         number = newest
-        for number in range(newest, oldest - 1, -1):
-            known = infos[number - start] if 0 <= number - start < len(infos) else None
-            if scan.window_done and known is not None and not known.events:
-                continue
-            data = self._chunks.load(number).data
-            scan.read(data, in_question=number >= newest - 1)
-            if number % KEY_CHUNKS == 0 and scan.at_key(self._index.running_at(number)):
+        for number in range(newest, self._chunks.first - 1, -1):
+            scan.read_all(self._chunks.load(number).data, in_question=number >= newest - 1)
+            if number % KEY_CHUNKS == 0 and scan.dense_enough:
                 break
-        if scan.running_unknown:
-            scan.running = list(self._index.running_at(number) or ())
+        number = self._scan_sparsely(scan, number, time - window_s)
+        if not scan.running_known:
+            scan.set_running(self._index.running_at(number))
         scan.states = [line for line in self._states_before(number) if state_key(line) not in scan.lost_seen]
         return scan
+
+    def _scan_sparsely(self, scan: Scan, stop: int, window_start: float) -> int:
+        """Go on before chunk *stop*, only where the index knows of something wanted, and for counters now and then.
+
+        Returns the number of the oldest chunk that was considered.
+        """
+        first, infos = self._index.infos()
+        window = self.find(window_start)
+        stride = max(1, (stop - window) // SPARSE_LOADS)
+        loads = 0
+        number = stop
+        while True:
+            if number % KEY_CHUNKS == 0:
+                if not scan.running_known and (scan.full(0) or loads >= SPARSE_LOADS or not infos):
+                    scan.set_running(self._index.running_at(number))
+                if (number <= window and scan.all_full) or loads >= 2 * SPARSE_LOADS:
+                    return number
+            if number <= self._chunks.first or (number <= window and not infos):
+                return number
+            number -= 1
+            known = infos[number - first] if 0 <= number - first < len(infos) else None
+            counters = number >= window and (stop - number) % stride == 0
+            if counters or (known is not None and scan.wants(known.events)):
+                scan.read_sparse(self._chunks.load(number).data, counters=counters)
+                loads += 1
 
     def _states_before(self, number: int) -> list[bytes]:
         if number <= self._index.stop or number == self._chunks.first:
@@ -177,68 +202,14 @@ class Timeline:
         return range(self._chunks.first, self._chunks.stop)
 
 
-class _Scan:
-    """Lines gathered backwards from a moment, newest first."""
-
-    def __init__(self, time: float, events: int, window_s: float) -> None:
-        self.lines: list[bytes] = []
-        self.states: list[bytes] = []
-        self.running: list[bytes] = []
-        self.running_unknown = True
-        self.lost_seen: set[bytes] = set()
-        self.window_done = False
-        self._time = time
-        self._events = events
-        self._window_start = time - window_s
-        self._counts = [0, 0, 0]
-        self._bytes = 0
-
-    def read(self, data: bytes, in_question: bool) -> None:
-        """Take what counts of a chunk; *in_question* where it may hold records that are later than the moment."""
-        self._bytes += len(data)
-        lines, counts = self.lines, self._counts
-        for line in reversed(data.split(b"\n")):
-            kind = kind_of(line)
-            place = _EVENT_GROUP.get(kind)
-            if place is not None:
-                if place == 0:
-                    if not self.running_unknown:
-                        continue
-                elif counts[place] >= self._events:
-                    continue
-                if in_question and not self._is_before(line):
-                    continue
-                counts[place] += 1
-                lines.append(line)
-            elif kind in _SNAPSHOTS:
-                if not self.window_done and not (in_question and not self._is_before(line)):
-                    lines.append(line)
-            elif kind == b"lost":
-                key = state_key(line)
-                if key not in self.lost_seen and not (in_question and not self._is_before(line)):
-                    self.lost_seen.add(key)
-                    lines.append(line)
-            elif kind in (b"probe", b"process") and not (in_question and not self._is_before(line)):
-                lines.append(line)
-        oldest = first_time(data)
-        self.window_done = self.window_done or (oldest is not None and oldest <= self._window_start)
-
-    def at_key(self, running: tuple[bytes, ...] | None) -> bool:
-        """Whether enough is gathered, asked at a chunk at whose start the programs that ran are known (or None)."""
-        spent = self._bytes >= SCAN_BYTES
-        if self.running_unknown and (self._counts[0] >= self._events or spent):
-            self.running = list(running or ())
-            self.running_unknown = False
-        return spent or (self.window_done and min(self._counts) >= self._events)
-
-    def _is_before(self, line: bytes) -> bool:
-        found = _TIME.search(line)
-        return found is None or float(found[1]) <= self._time
-
-
 def _records(lines: Iterable[bytes]) -> Iterator[Record]:
     for line in lines:
-        yield from read_lines(line, _pass_over, _pass_over)
+        try:
+            record = read_line(line)
+        except ValueError:
+            continue
+        if record is not None:
+            yield record
 
 
 def _time_of(record: Record) -> float:
