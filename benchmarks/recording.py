@@ -2,8 +2,8 @@
 
     python benchmarks/recording.py [--seconds 3600] [--rate 2000] [--suffix .jsonl.zst] [--keep FILE]
 
-The recording is made up: *rate* execs and exits a second, of a few hundred programs, and the counters of 60 users and 150
-system calls each second. Nothing of it is shown anywhere else.
+The recording is made up: *rate* execs and exits a second, and the counters of 60 users and 150 system calls each second.
+Nothing of it is shown anywhere else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ebpftop.history import History
@@ -24,8 +24,8 @@ from ebpftop.records import (
     Exit,
     Header,
     Probe,
-    Process,
     ProbeName,
+    Process,
     Record,
     SyscallRow,
     Syscalls,
@@ -39,12 +39,14 @@ STARTED = 1795352000.0
 SEEKS = 40
 
 
-def seconds_of(seconds: int, rate: int) -> Iterator[list[Record]]:
+def seconds_of(seconds: int, rate: int) -> Iterator[Sequence[Record]]:
     """Yield the records of each second."""
     dice = random.Random(7)
     probes: tuple[ProbeName, ...] = ("execs", "users", "syscalls", "trace")
     yield [Probe(time=STARTED, probe=probe, state="on", via="raw_tracepoint", reason=None) for probe in probes] + [
-        Process(time=STARTED, pid=pid, ppid=1, uid=0, user="root", comm=f"d{pid}", argv=(f"/usr/sbin/d{pid}",), start=pid)
+        Process(
+            time=STARTED, pid=pid, ppid=1, uid=0, user="root", comm=f"d{pid}", argv=(f"/usr/sbin/d{pid}",), start=pid
+        )
         for pid in range(2, 300)
     ]
     pid = 1000
@@ -108,7 +110,8 @@ def make(path: str, seconds: int, rate: int) -> None:
     """Write the recording, and say at what cost."""
     header = Header(schema=1, version="0", host="bench", kernel="6.18", abi="x86_64", started=STARTED)
     written_s = 0.0
-    with RecordingWriter(path, header, replace=True) as writer:
+    with RecordingWriter(path, replace=True) as writer:
+        writer.write((header,))
         for records in seconds_of(seconds, rate):
             began = time.perf_counter()
             writer.write(records)
@@ -143,7 +146,9 @@ def seeks(timeline: Timeline) -> list[float]:
 
 def tell(name: str, took_s: list[float]) -> None:
     """Print median and worst, in milliseconds."""
-    print(f"{name:12} median {statistics.median(took_s) * 1e3:.0f} ms, worst {max(took_s) * 1e3:.0f} ms of {len(took_s)}")
+    print(
+        f"{name:12} median {statistics.median(took_s) * 1e3:.0f} ms, worst {max(took_s) * 1e3:.0f} ms of {len(took_s)}"
+    )
 
 
 def main() -> None:
@@ -182,8 +187,9 @@ def main() -> None:
     header = Header(schema=1, version="0", host="bench", kernel="6.18", abi="x86_64", started=STARTED)
     timeline = Timeline(header, history, history.index)
     first, last = timeline.span
+    used_mb, bound_mb = history.bytes_used / 1e6, history.max_bytes / 1e6
     print(
-        f"history      {last - first:.0f} s kept in {history.bytes_used / 1e6:.0f} of {history.max_bytes / 1e6:.0f} MB; "
+        f"history      {last - first:.0f} s kept in {used_mb:.1f} of {bound_mb:.1f} MB; "
         f"add() took {spent_s / count * 1e6:.1f} us a record"
     )
     tell("look back", seeks(timeline))

@@ -100,7 +100,7 @@ class History:
             self.index.measure()
         # Whole groups only: who was running is known where a group begins.
         while len(self._packed) > KEY_CHUNKS and (
-            self.bytes_used > self.max_bytes or self._newest - self._packed[KEY_CHUNKS][0] > self.keep_s
+            self.bytes_used + _CHUNK_BYTES > self.max_bytes or self._newest - self._packed[KEY_CHUNKS][0] > self.keep_s
         ):
             for _ in range(KEY_CHUNKS):
                 self._packed_bytes -= len(self._packed.popleft()[1])

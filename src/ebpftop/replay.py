@@ -34,15 +34,14 @@ class ReplaySource:
 
     live = False
 
-    def __init__(self, path: str, speed: float = 1.0, *, loop: bool = False) -> None:
-        """Open *path*; SourceError where it is no recording or cannot be read. With *loop* its end is its beginning."""
+    def __init__(self, path: str, speed: float = 1.0) -> None:
+        """Open *path*; SourceError where it is no recording or cannot be read."""
         self.damage = Damage()
         self._chunks = opening.open_chunks(opening.open_file(path), path, self.damage)
         self._header = opening.read_header(self._chunks, path, self.damage)
         self._index = Index()
         self.timeline = Timeline(self._header, self._chunks, self._index)
         self._channels = Channels(PROBE_NAMES)
-        self._loop = loop
         self._clock = _Clock(self._header.started, speed, self._channels.condition)
         self._accounts = _Accounts(self._index, self.damage)
         self._finished = False
@@ -130,19 +129,14 @@ class ReplaySource:
     def _play(self) -> None:
         while not self._closed:
             begin = self._begin
-            if self._play_from(begin) and self._loop:
-                with self._channels.condition:
-                    if self._begin == begin:
-                        self._begin = (begin[0] + 1, 0, float("-inf"))
-                        self._clock.move(self._header.started)
-                continue
+            self._play_from(begin)
             with self._channels.condition:
                 self._finished = self._begin == begin
                 while not self._closed and self._begin == begin:
                     self._channels.condition.wait()
 
-    def _play_from(self, begin: tuple[int, int, float]) -> bool:
-        """Play from a chunk and a time on; False where something else was wanted meanwhile."""
+    def _play_from(self, begin: tuple[int, int, float]) -> None:
+        """Play from a chunk and a time on, to the end or until something else is wanted."""
         _, start, after = begin
         grouper = Grouper(SLICE_S if self.speed else _FULL_SPEED_SLICE_S)
         for number in range(start, self._chunks.stop):
@@ -154,8 +148,9 @@ class ReplaySource:
                     continue
                 for batch in grouper.add(record):
                     if not self._deliver(batch, begin):
-                        return False
-        return all(self._deliver(batch, begin) for batch in grouper.flush())
+                        return
+        for batch in grouper.flush():
+            self._deliver(batch, begin)
 
     def _deliver(self, batch: Batch, begin: tuple[int, int, float]) -> bool:
         def wanted() -> bool:

@@ -30,8 +30,8 @@ _PROBE_OF: dict[type, ProbeName] = {
     Syscalls: "syscalls",
     Syscall: "syscalls",
     Trace: "trace",
-    # What ebpftop costs belongs to no probe; it travels with the one whose programs cost most.
-    Cost: "syscalls",
+    # What ebpftop costs belongs to no probe; live, it travels with the first one too.
+    Cost: "execs",
 }
 
 # A record so far behind the one before it is not late: the clock was set back, or a damaged record was far ahead.

@@ -19,10 +19,10 @@ from ebpftop.records import PROBE_NAMES, End, Header, ProbeName, Record
 from ebpftop.source import Batch
 
 # What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
-EVENTS = 5000
+EVENTS = 4000
 WINDOW_S = 60.0
 # A seek has to end: after this much was read, only chunks that hold something wanted are, and so many of them.
-SPARSE_LOADS = 12
+SPARSE_LOADS = 8
 # Probes are polled one by one, so records of one moment lie this far apart in the file at most.
 SLACK_S = 1.0
 SLICE_S = 0.25
@@ -119,7 +119,8 @@ class Timeline:
 
         Programs and probe states from before the oldest chunk come first. SourceError where the file cannot be written.
         """
-        with RecordingWriter(path, self.header, replace=replace) as writer:
+        with RecordingWriter(path, replace=replace) as writer:
+            writer.write((self.header,))
             for record in self._all():
                 kept = narrow(record) if narrow else record
                 if kept is not None:

@@ -29,8 +29,11 @@ class RecordingWriter:
     next `write` or of `close`, as SourceError, once.
     """
 
-    def __init__(self, path: str, header: Header, *, replace: bool = False) -> None:
-        """Create *path*; SourceError where it exists (and not *replace*), is a link, or cannot be created."""
+    def __init__(self, path: str, *, replace: bool = False) -> None:
+        """Create *path*; SourceError where it exists (and not *replace*), is a link, or cannot be created.
+
+        The first record written has to be the header.
+        """
         self.path = path
         self.bytes_written = 0
         self._lines = 0
@@ -44,8 +47,7 @@ class RecordingWriter:
         self._lost_records = 0
         self._told = False
         self._stop = threading.Event()
-        self._last_time = header.started
-        self.write((header,))
+        self._last_time = 0.0
         self._thread = threading.Thread(target=self._flush_now_and_then, name="recording-writer", daemon=True)
         self._thread.start()
 
@@ -67,8 +69,8 @@ class RecordingWriter:
         lines = []
         for record in records:
             lines.append(encode(record) + b"\n")
-            if not isinstance(record, Header):
-                self._last_time = max(self._last_time, record.time)
+            time = record.started if isinstance(record, Header) else record.time
+            self._last_time = max(self._last_time, time)
         size = sum(map(len, lines))
         with self._lock:
             self._taken.wait_for(lambda: self._pending_bytes < MAX_PENDING_BYTES or self._error is not None)
@@ -92,12 +94,21 @@ class RecordingWriter:
         try:
             # On a full disk this fits only where the cut-off second made room: worth the attempt, and no error if not.
             self._put([encode(end) + b"\n"])
+            self._lines -= 1
             os.fdatasync(self._fd)
         except OSError as error:
             self._error = self._error or error
         finally:
             os.close(self._fd)
         self._tell()
+
+    def discard(self) -> None:
+        """Close, and remove the file again: nothing came of it."""
+        self._stop.set()
+        self._thread.join()
+        os.close(self._fd)
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
 
     def _tell(self) -> None:
         if self._error is None or self._told:

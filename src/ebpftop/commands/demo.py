@@ -1,0 +1,17 @@
+"""`ebpftop demo`: the screen on a recording that ships with ebpftop. Needs no root, no bcc and no Linux."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.resources import as_file, files
+
+from ebpftop.commands.replay import need_terminal, show_file
+
+RECORDING = "demo/demo.jsonl.zst"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play the recording once; its last moment stays on the screen until the user leaves."""
+    need_terminal()
+    with as_file(files("ebpftop").joinpath(RECORDING)) as path:
+        return show_file(str(path), 1.0)

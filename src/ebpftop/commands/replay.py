@@ -1,0 +1,92 @@
+"""`ebpftop replay FILE|-`: the screen, on a recording or on what another machine sends. Needs neither root nor bcc."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ebpftop.history import HistorySource
+from ebpftop.pipe import PipeSource
+from ebpftop.recording.lines import Damage
+from ebpftop.recording.opening import is_stream, open_file
+from ebpftop.replay import ReplaySource
+from ebpftop.source import Source, SourceError
+
+_FASTEST = 100_000.0
+_USAGE = 2
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show a recording until the user leaves, then say what of it could not be read."""
+    try:
+        speed = speed_of(args.speed)
+    except ValueError as error:
+        sys.stderr.write(f"ebpftop replay: --speed: {error}\n")
+        return _USAGE
+    need_terminal()
+    if args.file == "-":
+        return _show_pipe(_take_stdin())
+    fd = open_file(args.file)
+    if is_stream(fd):
+        return _show_pipe(fd)
+    os.close(fd)
+    return show_file(args.file, speed)
+
+
+def show_file(path: str, speed: float) -> int:
+    """Show the recording *path* at *speed*; return the exit status."""
+    source = ReplaySource(path, speed)
+    return _show(source, source.damage)
+
+
+def speed_of(text: str) -> float:
+    """Return the speed that *text* names, 0 for "max"; ValueError where it names none."""
+    if text == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = -1.0
+    if not 0 <= speed <= _FASTEST:
+        raise ValueError(f"{text!r} is neither max nor a number from 0 to {_FASTEST:.0f}")
+    return speed
+
+
+def need_terminal() -> None:
+    """Raise SourceError where there is no terminal to show anything on."""
+    if not sys.stdout.isatty():
+        raise SourceError("the screen needs a terminal", "for a pipe or a file use the recording itself")
+
+
+def _show_pipe(fd: int) -> int:
+    pipe = PipeSource(fd)
+    return _show(HistorySource(pipe), pipe.damage)
+
+
+def _take_stdin() -> int:
+    """Return a descriptor of the stream on stdin, and make the terminal stdin: the screen reads its keys there."""
+    if os.isatty(0):
+        raise SourceError("stdin is a terminal, not a stream", "ssh HOST sudo ebpftop stream | ebpftop replay -")
+    stream = os.dup(0)
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR)
+    except OSError as error:
+        os.close(stream)
+        raise SourceError(f"no terminal to read keys from: {error.strerror}") from error
+    os.dup2(terminal, 0)
+    os.close(terminal)
+    return stream
+
+
+def _show(source: Source, damage: Damage) -> int:
+    # Only now: a recording that cannot be read need not wait for the screen to be imported.
+    from ebpftop.app import run as show
+
+    try:
+        status = show(source)
+    finally:
+        source.close()
+    for line in damage.report():
+        sys.stderr.write(f"ebpftop: {line}\n")
+    return status

@@ -1,0 +1,51 @@
+"""The rows that a pane shows, as CSV or JSON: exactly those rows, in that order, with those columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+Cell: TypeAlias = str | int | float | bool | None
+
+# A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV Injection"), and a command line may say anything.
+_FORMULA = ("=", "+", "-", "@")
+
+
+def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """Return *rows* under *headers* as CSV (RFC 4180, lines end with CR LF); null is an empty cell.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it. ValueError for a row of another width.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(_guard(header) for header in headers)
+    for row in rows:
+        _check(headers, row)
+        writer.writerow(_guard(cell) for cell in row)
+    return out.getvalue()
+
+
+def to_json(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """Return *rows* as a JSON array of objects with *headers* as names, one object a line.
+
+    ValueError for a row of another width, two headers alike, or a number that JSON has not (nan, inf).
+    """
+    if len(set(headers)) != len(headers):
+        raise ValueError(f"two columns of one name in {list(headers)}")
+    lines = []
+    for row in rows:
+        _check(headers, row)
+        lines.append(json.dumps(dict(zip(headers, row, strict=True)), ensure_ascii=False, allow_nan=False))
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+
+
+def _guard(cell: Cell) -> Cell:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _check(headers: Sequence[str], row: Sequence[Cell]) -> None:
+    if len(row) != len(headers):
+        raise ValueError(f"a row of {len(row)} cells under {len(headers)} headers")
