@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 Cell: TypeAlias = str | int | float | bool | None
 
-# A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV Injection"), and a command line may say anything.
-_FORMULA = ("=", "+", "-", "@")
+# What a spreadsheet would run (OWASP, "CSV Injection"): a command line may say anything. "-bash" and "-2" are harmless.
+_FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
 
 
 def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Return *rows* under *headers* as CSV (RFC 4180, lines end with CR LF); null is an empty cell.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe before it. ValueError for a row of another width.
+    A text that a spreadsheet would run as a formula gets an apostrophe in front, in JSON it has none. ValueError for a
+    row of another width.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -43,7 +45,7 @@ def to_json(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def _guard(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def _check(headers: Sequence[str], row: Sequence[Cell]) -> None:
