@@ -174,20 +174,20 @@ class KernelSource:
         batches = []
         for name, lock in self._locks.items():
             with lock:
-                batch = self._read(name)
+                batch = self._read(name, everything=True)
             if batch is not None:
                 batches.append(batch)
         return batches
 
-    def _read(self, name: ProbeName) -> Batch | None:
+    def _read(self, name: ProbeName, *, everything: bool = False) -> Batch | None:
         probe = self._probes[name]
         now = time.time()
         records, self._news[name] = self._news[name], []
         if probe.on:
             if name in ("execs", "trace"):
-                records += probe.read(now)
+                records += probe.read(now, everything=everything)
             elif isinstance(probe, SyscallsProbe):
-                records += probe.read_traced(now)
+                records += probe.read_traced(now, everything=everything)
             if time.monotonic() >= self._due_s[name]:
                 self._due_s[name] = max(self._due_s[name] + self._interval_s, time.monotonic())
                 if name in ("users", "syscalls"):
@@ -214,7 +214,8 @@ class KernelSource:
 
     def _read_last(self, probe: KernelProbe) -> list[Record]:
         now = time.time()
-        return [*probe.read(now), *probe.lost(now)]
+        traced = probe.read_traced(now, everything=True) if isinstance(probe, SyscallsProbe) else []
+        return [*traced, *probe.read(now, everything=True), *probe.lost(now)]
 
     def set_interval(self, seconds: float) -> None:
         """Poll the counters every *seconds* from now on."""

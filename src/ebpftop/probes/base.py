@@ -126,8 +126,8 @@ class KernelProbe(ABC):
         """Attach everything; return the rung in use."""
 
     @abstractmethod
-    def read(self, now: float) -> list[Record]:
-        """Return what came since the last call, at once."""
+    def read(self, now: float, *, everything: bool = False) -> list[Record]:
+        """Return what came since the last call, at once; *everything* where there will be no next call."""
 
     def keep(self, module: Module) -> None:  # noqa: B027
         """Save totals before the maps go."""

@@ -7,6 +7,9 @@ memory that it sees is reused.
 from __future__ import annotations
 
 import ctypes
+import sys
+import time
+from bisect import bisect_right
 from collections.abc import Callable
 
 from ebpftop.kernel.loader import Module
@@ -20,8 +23,10 @@ _BATCH_MAX = 20_000
 class Events:
     """The buffer called ``events`` of one module, drained on demand."""
 
-    def __init__(self, module: Module, buffer: Buffer) -> None:
-        """Open it, before the programs that fill it are attached."""
+    def __init__(self, module: Module, buffer: Buffer, time_at: int) -> None:
+        """Open it, before the programs that fill it are attached. At *time_at* an event has its time (u64, ns)."""
+        self._per_cpu = buffer == "perf"
+        self._time_at = time_at
         self._module = module
         self._raw: list[bytes] = []
         table = module.table("events")
@@ -45,8 +50,22 @@ class Events:
         # Failed outputs are counted in the kernel, exactly; what perf reports here falls short of that.
         return
 
-    def drain(self) -> list[bytes]:
-        """Return the events that lie in the buffer now, oldest first for each CPU."""
+    def drain(self, *, everything: bool = False) -> list[bytes]:
+        """Return the events that lie in the buffer now, oldest first.
+
+        Perf buffers are one for each CPU and are read one after another, so what is younger than the beginning of the
+        reading waits for the next, unless *everything* is asked for: a process's exit never comes before its exec.
+        """
+        if not self._per_cpu:
+            self._consume()
+            raw, self._raw = self._raw, []
+            return raw
+        horizon_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._consume()
-        raw, self._raw = self._raw, []
+        self._raw.sort(key=self._time_ns)
+        ready = len(self._raw) if everything else bisect_right(self._raw, horizon_ns, key=self._time_ns)
+        raw, self._raw = self._raw[:ready], self._raw[ready:]
         return raw
+
+    def _time_ns(self, raw: bytes) -> int:
+        return int.from_bytes(raw[self._time_at : self._time_at + 8], sys.byteorder)

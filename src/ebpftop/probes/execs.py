@@ -20,6 +20,7 @@ from ebpftop.text import c_string, escape
 
 # struct event of bpf/execs.c
 _EVENT = struct.Struct("=IIQQ8Ii5I16s16s")
+_TIME_AT = 8
 _EXEC, _FAILED, _EXIT = 1, 2, 3
 _TRUNCATED, _UNREADABLE = 1, 2
 _NO_LOGINUID = 0xFFFFFFFF
@@ -113,7 +114,7 @@ class ExecsProbe(KernelProbe):
         return flags
 
     def prepare(self, module: Module) -> None:
-        self._events = Events(module, self.context.buffer)
+        self._events = Events(module, self.context.buffer, _TIME_AT)
         self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._came_up = True
@@ -129,7 +130,7 @@ class ExecsProbe(KernelProbe):
     def release(self) -> None:
         self._events = None
 
-    def read(self, now: float) -> list[Record]:
+    def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._events is None:
             return []
         records: list[Record] = []
@@ -137,7 +138,7 @@ class ExecsProbe(KernelProbe):
             self._came_up = False
             records += running_processes(now, self.context.users)
         offset = unix_offset()
-        for raw in self._events.drain():
+        for raw in self._events.drain(everything=everything):
             event = _Event._make(_EVENT.unpack_from(raw))
             record = self._exit(event, offset) if event.kind == _EXIT else self._exec(event, raw, offset)
             if record is not None:

@@ -139,7 +139,7 @@ class SyscallsProbe(KernelProbe):
 
     def prepare(self, module: Module) -> None:
         maps.update(module.table("settings"), bytes(4), struct.pack("=QQ", self._detail, TRACE_PER_SECOND))
-        self._events = Events(module, self.context.buffer)
+        self._events = Events(module, self.context.buffer, 0)
         self._handler_fds = {name: module.load(function, self._kind) for name, function in _HANDLERS.items()}
         for abi in self.slots.abis:
             for family, numbers in family_numbers(abi).items():
@@ -190,7 +190,7 @@ class SyscallsProbe(KernelProbe):
 
     # ---- reading ----
 
-    def read(self, now: float) -> list[Record]:
+    def read(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return one Syscalls record."""
         if self.module is None:
             return []
@@ -220,12 +220,12 @@ class SyscallsProbe(KernelProbe):
             )
         ]
 
-    def read_traced(self, now: float) -> list[Record]:
+    def read_traced(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return the traced calls that came since the last call."""
         if self._events is None:
             return []
         offset = unix_offset()
-        return [self._traced(raw, offset) for raw in self._events.drain()]
+        return [self._traced(raw, offset) for raw in self._events.drain(everything=everything)]
 
     def lost_now(self) -> dict[Where, int]:
         lost = super().lost_now()

@@ -89,7 +89,7 @@ class TraceProbe(KernelProbe):
     def lost_now(self) -> dict[Where, int]:
         return {**super().lost_now(), "pipe": self._lost_lines}
 
-    def read(self, now: float) -> list[Record]:
+    def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._pipe_fd is None:
             return []
         data = self._partial

@@ -80,7 +80,7 @@ class UsersProbe(KernelProbe):
     def attach(self, module: Module) -> str:
         return self.climb_or_fail(module, ladder(self.context.syscall_prefix), "execve")
 
-    def read(self, now: float) -> list[Record]:
+    def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self.module is None:
             return []
         rows = tuple(

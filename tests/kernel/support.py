@@ -1,0 +1,116 @@
+"""The real program on the real kernel: start `ebpftop stream`, do something, read what it said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+Line = dict[str, Any]
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="BPF programs need root: sudo script/test")
+
+_UP_S = 60.0
+
+
+class Stream:
+    """`ebpftop stream` as a child process; usable as a context manager that is entered once all probes are up."""
+
+    def __init__(self, *arguments: str, probes: str = "execs,users,syscalls,trace") -> None:
+        self.command = [sys.executable, "-m", "ebpftop", "stream", "--probes", probes, *arguments]
+        self.probes = probes.split(",")
+        self.lines: list[Line] = []
+        self.stderr = ""
+        self.status: int | None = None
+
+    def __enter__(self) -> Stream:
+        self._child = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.wait_for(lambda lines: {line["probe"] for line in of("probe", lines)} >= set(self.probes), _UP_S)
+        failed = [line for line in of("probe", self.lines) if line["state"] == "failed"]
+        assert not failed, failed
+        return self
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        for line in self._child.stdout:
+            self.lines.append(json.loads(line))
+
+    def wait_for(self, holds: Callable[[Sequence[Line]], object], timeout_s: float = 20.0) -> None:
+        """Wait until *holds* is true of the lines so far; fails the test after *timeout_s*."""
+        until_s = time.monotonic() + timeout_s
+        while not holds(list(self.lines)):
+            if self._child.poll() is not None:
+                self._finish()
+                if holds(self.lines):
+                    return
+                pytest.fail(f"ebpftop ended with {self.status}: {self.stderr}")
+            if time.monotonic() > until_s:
+                self.stop()
+                pytest.fail(f"not seen within {timeout_s} s; the last of {len(self.lines)} lines: {self.lines[-3:]}")
+            time.sleep(0.02)
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        self._child.send_signal(number)
+
+    @property
+    def pid(self) -> int:
+        """The process id of ebpftop."""
+        return self._child.pid
+
+    def stop(self) -> list[Line]:
+        """End it with SIGINT and return all that it said: what happened before is in it."""
+        if self.status is None:
+            self._child.send_signal(signal.SIGINT)
+            self._finish()
+        return self.lines
+
+    def _finish(self) -> None:
+        try:
+            self.status = self._child.wait(30)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self.status = self._child.wait()
+        self._reader.join(10)
+        assert self._child.stderr is not None
+        self.stderr = self._child.stderr.read()
+        self._child.stderr.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def of(kind: str, lines: Sequence[Line], **fields: object) -> list[Line]:
+    """Return the lines of one kind whose fields have these values."""
+    return [
+        line
+        for line in lines
+        if line["kind"] == kind and all(line.get(name) == value for name, value in fields.items())
+    ]
+
+
+def last(kind: str, lines: Sequence[Line]) -> Line:
+    """Return the last line of one kind."""
+    return of(kind, lines)[-1]
+
+
+def compile_c(directory: Path, name: str, source: str, *flags: str) -> Path:
+    """Compile a small program; return its path."""
+    file, program = directory / f"{name}.c", directory / name
+    file.write_text(source)
+    subprocess.run(["gcc", "-O1", "-o", program, file, *flags], check=True)
+    return program
