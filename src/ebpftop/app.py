@@ -29,6 +29,18 @@ from ebpftop.themes import THEMES, fitting_theme, shades
 log = logging.getLogger("ebpftop")
 
 
+class _Journal(logging.Handler):
+    """Keeps what was logged for the diagnostics screen."""
+
+    def __init__(self, lines: deque[str]) -> None:
+        super().__init__()
+        self.lines = lines
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.extend(self.format(record).splitlines())
+
+
 class EbpftopApp(App[int]):
     """Shows what a source yields. Knows neither kernel nor recording."""
 
@@ -67,8 +79,13 @@ class EbpftopApp(App[int]):
         return MainScreen(self.source, self.interval_s)
 
     def on_mount(self) -> None:
+        self._journal = _Journal(self.journal)
+        log.addHandler(self._journal)
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)
+
+    def on_unmount(self) -> None:
+        log.removeHandler(self._journal)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
@@ -98,29 +115,14 @@ class EbpftopApp(App[int]):
         self.exit(130, return_code=130)
 
 
-class _Journal(logging.Handler):
-    """Keeps what was logged for the diagnostics screen."""
-
-    def __init__(self, lines: deque[str]) -> None:
-        super().__init__()
-        self.lines = lines
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.extend(self.format(record).splitlines())
-
-
 def run(source: Source, *, interval: float = 1.0, log_path: Path | None = None) -> int:
     """Show *source* until the user leaves; close it; return the exit status.
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen.
     """
     app = EbpftopApp(source, interval_s=interval, log_path=log_path)
-    journal = _Journal(app.journal)
-    log.addHandler(journal)
     try:
         status = app.run()
     finally:
-        log.removeHandler(journal)
         source.close()
     return status if status is not None else app.return_code or 0

@@ -43,17 +43,14 @@ class FakeSource:
         self.refuses: SourceError | None = None
         self.breaks: dict[ProbeName, Exception] = {}
         self._queues: dict[ProbeName, queue.Queue[Batch]] = {probe: queue.Queue() for probe in PROBE_NAMES}
+        self.given = 0
         self.give(*batches)
 
     def give(self, *batches: Batch) -> None:
         """Let the screen see *batches*."""
         for batch in batches:
+            self.given += 1
             self._queues[batch.probe].put(batch)
-
-    @property
-    def drained(self) -> bool:
-        """True once every batch was polled."""
-        return all(channel.empty() for channel in self._queues.values())
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         if probe in self.breaks:
@@ -128,6 +125,7 @@ def ran(at: float, pid: int, *argv: str, ppid: int = 812, uid: int = 0, **more: 
         "cgroup": "/system.slice/cron.service",
         "start": int((100 + at) * SECOND_NS),
         "pcomm": "bash",
+        "euid": uid,
         "unit": "cron.service",
     }
     fields.update(more)

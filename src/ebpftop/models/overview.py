@@ -16,6 +16,7 @@ class Overview:
 
     def __init__(self) -> None:
         self.time = 0.0
+        self.batches = 0
         self.probes: dict[ProbeName, Probe] = {}
         self.lost: dict[ProbeName, dict[Where, int]] = {}
         self.cost: Cost | None = None
@@ -23,6 +24,7 @@ class Overview:
 
     def feed(self, batch: Batch) -> None:
         """Take in one batch."""
+        self.batches += 1
         self.time = max(self.time, batch.time)
         events = 0
         for record in batch.records:
@@ -37,7 +39,7 @@ class Overview:
                     self.cost = record
                 case _:
                     pass
-        self._events.add(self.time, events)
+        self._events.add(batch.time, events)
 
     @property
     def events_per_second(self) -> float:

@@ -28,33 +28,28 @@ class Meter:
 
 
 class Window:
-    """Events per second over the last few seconds, counted in slots of *slot_s* seconds."""
+    """Events per second over the last few seconds. Probes report independently, so times may come in any order."""
 
-    def __init__(self, slots: int = 5, slot_s: float = 1.0) -> None:
+    def __init__(self, slots: int = 5) -> None:
         self.slots = slots
-        self.slot_s = slot_s
-        self._counts: deque[tuple[int, int]] = deque()
-        self._start: int | None = None
+        self._counts: dict[int, int] = {}
+        self._oldest: int | None = None
 
     def add(self, time: float, events: int) -> None:
         """Count *events* that became known at *time* (Unix seconds)."""
-        slot = int(time / self.slot_s)
-        if self._start is None:
-            self._start = slot
-        if self._counts and self._counts[-1][0] >= slot:
-            last, before = self._counts.pop()
-            self._counts.append((last, before + events))
-        else:
-            self._counts.append((slot, events))
-        while self._counts[0][0] <= self._counts[-1][0] - self.slots - 1:
-            self._counts.popleft()
+        second = int(time)
+        self._oldest = second if self._oldest is None else min(self._oldest, second)
+        self._counts[second] = self._counts.get(second, 0) + events
+        newest = max(self._counts)
+        for late in [s for s in self._counts if s < newest - self.slots]:
+            del self._counts[late]
 
     def rate(self) -> float:
-        """Return events per second over the last full slots (the running slot alone where there is no other yet)."""
-        if not self._counts or self._start is None:
+        """Return events per second over the last full seconds; over the running one where there is no other yet."""
+        if not self._counts or self._oldest is None:
             return 0.0
-        now = self._counts[-1][0]
-        spans = min(self.slots, now - self._start)
+        newest = max(self._counts)
+        spans = min(self.slots, newest - self._oldest)
         if not spans:
-            return self._counts[-1][1] / self.slot_s
-        return sum(n for slot, n in self._counts if now - spans <= slot < now) / spans / self.slot_s
+            return float(self._counts[newest])
+        return sum(n for second, n in self._counts.items() if second != newest) / spans

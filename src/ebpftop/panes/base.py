@@ -88,6 +88,10 @@ class Pane(Vertical):
         """Build the details of the row at a position of `lines`."""
         raise NotImplementedError
 
+    def owner(self) -> int | None:
+        """The uid that the row under the cursor belongs to."""
+        return None
+
     def remark(self) -> str:
         """What the lower edge says on the right: how rows are chosen, sorted, followed."""
         return ""
@@ -215,6 +219,8 @@ class Pane(Vertical):
             log.error("the worker %s of pane %s failed", event.worker.group, self.probe, exc_info=error)
             if event.worker.group == "collect":
                 self.trouble = f"{type(error).__name__}: {error}"
+            else:
+                self.app.notify(str(error), title=f"{self.label}: the probe stays as it is", severity="error")
             self.describe()
 
     @work(thread=True, exclusive=True, group="toggle", exit_on_error=False)

@@ -119,14 +119,14 @@ def _ancestors(sheet: Sheet, ancestors: list[Known], ppid: int, pcomm: str) -> N
         else:
             sheet.line(("nobody: it is the first process", "$dim"))
         return
-    for depth, known in enumerate(ancestors):
-        ended = "  (ended)" if known.ended is not None else ""
-        sheet.line(
-            (f"{known.pid:>7}  ", "$dim"),
-            ("  " * depth + ("└ " if depth else ""), "$dim"),
-            (known.comm, "bold"),
-            (f"  {' '.join(known.argv)[:200]}{ended}", "$dim"),
-        )
     last = ancestors[-1]
     if last.pid != 1 and last.ppid:
         sheet.line((f"{last.ppid:>7}  ", "$dim"), ("not seen: it forked without exec, or its end was lost", "$dim"))
+    for depth, known in enumerate(reversed(ancestors)):
+        ended = "  (ended)" if known.ended is not None else ""
+        sheet.line(
+            (f"{known.pid:>7}  ", "$dim"),
+            ("   " * (depth - 1) + ("└─ " if depth else ""), "$dim"),
+            (known.comm, "bold"),
+            (f"  {' '.join(known.argv)[:200]}{ended}", "$dim"),
+        )

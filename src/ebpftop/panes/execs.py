@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
 from ebpftop.models import figures
 from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing
@@ -141,9 +142,11 @@ class ExecsPane(Pane):
     waits_for = "waiting for a program to start"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Show only rows that match", id="execs.filter"),
-        Binding("u", "user", "User", show=False, tooltip="Only this row's user, and back", id="execs.user"),
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
     ]
+
+    class Narrowed(Message):
+        """The filter changed."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
@@ -234,6 +237,7 @@ class ExecsPane(Pane):
         self.log_lines.follow = True
         self.log_lines.rearrange()
         self._scan()
+        self.post_message(self.Narrowed())
 
     def _scan(self) -> None:
         more = self.model.view.scan(SCAN_ROWS)
@@ -243,16 +247,16 @@ class ExecsPane(Pane):
         if more:
             self.call_later(self._scan)
 
-    def action_user(self) -> None:
-        narrowing = self.model.narrowing
-        if narrowing.uid is not None:
-            self.narrow(narrowing.pattern, None)
-            return
+    def owner(self) -> int | None:
+        if self.as_tree:
+            branch = self.tree_lines.selected()
+            return branch.process.uid if branch else None
         row = self.log_lines.selected()
-        if row is None:
-            self.app.notify("Choose a row first: j and k move")
-        else:
-            self.narrow(narrowing.pattern, row.exec.uid)
+        return row.exec.uid if row else None
+
+    def only_user(self, uid: int | None) -> None:
+        """Show only what *uid* starts; None for everybody."""
+        self.narrow(self.model.narrowing.pattern, uid)
 
     def lift(self) -> bool:
         """Lift the filter; False where there was none."""

@@ -84,6 +84,10 @@ class UsersPane(Pane):
             self.table.sum = total
         self.table.show_rows(model.users.values())
 
+    def owner(self) -> int | None:
+        user = self.table.selected()
+        return user.row.uid if user else None
+
     def details(self, position: int) -> Details:
         person = self.table.row(position)
         return Details(title=person.name, sheet=lambda: _sheet(person), copies=person.name, copies_what="User")

@@ -65,6 +65,7 @@ class MainScreen(Screen[None]):
         ),
         Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
+        Binding("u", "user", "User", show=False, tooltip="Only this row's user, and back", id="user"),
         Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
         Binding("plus,equals_sign", "interval(1)", "Slower", show=False, key_display="+", id="interval.longer"),
         Binding("minus", "interval(-1)", "Faster", show=False, key_display="-", id="interval.shorter"),
@@ -148,6 +149,7 @@ class MainScreen(Screen[None]):
         if self.paused:
             self.query_one(PausedBadge).held(self.held_weight, self.held_full)
 
+    @on(ExecsPane.Narrowed)
     @on(Lines.Arranged)
     def _rearranged(self) -> None:
         for pane in self.query(Pane):
@@ -210,6 +212,16 @@ class MainScreen(Screen[None]):
     def action_columns(self) -> None:
         pane = self.pane
         self.app.push_screen(ColumnsScreen(pane.lines, pane.label))
+
+    def action_user(self) -> None:
+        execs = self.query_one(ExecsPane)
+        if execs.model.narrowing.uid is not None:
+            execs.only_user(None)
+        elif (uid := self.pane.owner()) is not None:
+            execs.only_user(uid)
+        else:
+            self.app.notify("Choose a row of the exec log or the users first: j and k move")
+        self.describe()
 
     def action_copy(self) -> None:
         pane = self.pane

@@ -1,0 +1,80 @@
+"""The screen under test: no clock, no time zone, no animation of the machine that tests it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import textual.constants
+from textual.pilot import Pilot
+
+from ebpftop.app import EbpftopApp
+from ebpftop.panes.base import Pane
+
+from .scene import FakeSource
+
+
+@pytest.fixture(autouse=True)
+def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The plugin imports Textual before this runs, so constants are patched where Textual reads them."""
+    monkeypatch.setenv("TZ", "UTC")
+    for variable in ("NO_COLOR", "COLORFGBG", "TEXTUAL_THEME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+async def settle(pilot: Pilot[int], source: FakeSource) -> None:
+    """Wait until the screen has taken in everything that *source* was given."""
+    app = pilot.app
+    assert isinstance(app, EbpftopApp)
+    deadline = time.monotonic() + 30
+    while app.main.overview.batches < source.given:
+        assert time.monotonic() < deadline, f"{app.main.overview.batches} of {source.given} batches arrived"
+        await pilot.pause(0.02)
+    await pilot.pause()
+    await pilot.pause()
+
+
+Look = Callable[..., bool]
+
+
+@pytest.fixture
+def looks_the_same(snap_compare: Callable[..., bool]) -> Look:
+    """Compare the screen with its snapshot, and see that the app raised nothing: a crashed one has a screenshot too."""
+
+    def compare(
+        source: FakeSource,
+        size: tuple[int, int],
+        *keys: str,
+        before: Callable[[Pilot[Any]], Awaitable[None]] | None = None,
+        theme: str = "",
+    ) -> bool:
+        app = EbpftopApp(source)
+        if theme:
+            app.theme = theme
+
+        async def run(pilot: Pilot[int]) -> None:
+            await settle(pilot, source)
+            for key in keys:
+                await pilot.press(key)
+                await settle(pilot, source)
+            if before is not None:
+                await before(pilot)
+                await settle(pilot, source)
+
+        same = snap_compare(app, terminal_size=size, run_before=run)
+        assert not app.return_code, "the app crashed"
+        return same
+
+    return compare
+
+
+def pane(app: EbpftopApp, probe: str) -> Pane:
+    """The pane of a probe."""
+    return app.main.query_one(f"#{probe}", Pane)

@@ -1,0 +1,336 @@
+"""What keys do."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from ebpftop.app import EbpftopApp
+from ebpftop.panes.base import Pane
+from ebpftop.panes.execs import ExecsPane
+from ebpftop.panes.syscalls import SyscallsPane
+from ebpftop.panes.users import UsersPane
+from ebpftop.records import ProbeName
+from ebpftop.screens.columns import ColumnsScreen
+from ebpftop.screens.main import HELD_RECORDS, MainScreen
+from ebpftop.screens.sheets import SheetScreen
+from ebpftop.source import SourceError
+from ebpftop.widgets.stateline import StateLine
+
+from .conftest import pane, settle
+from .scene import FakeSource, batch, ended, execs, minute, probe_state, ran
+
+
+@asynccontextmanager
+async def running(
+    source: FakeSource, size: tuple[int, int] = (120, 35)
+) -> AsyncIterator[tuple[Pilot[int], EbpftopApp]]:
+    app = EbpftopApp(source)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, source)
+        yield pilot, app
+    assert not app.return_code
+
+
+def execs_pane(app: EbpftopApp) -> ExecsPane:
+    return app.main.query_one(ExecsPane)
+
+
+async def until(pilot: Pilot[int], wanted: object) -> None:
+    """Wait until *wanted*, a function without arguments, is true."""
+    assert callable(wanted)
+    for _ in range(500):
+        if wanted():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never happened")
+
+
+@pytest.mark.parametrize(("key", "probe"), [("1", "execs"), ("2", "users"), ("3", "syscalls"), ("4", "trace")])
+async def test_digit_turns_its_probe_off_and_on_again(key: str, probe: ProbeName) -> None:
+    source = FakeSource(minute())
+    async with running(source) as (pilot, app):
+        await pilot.press(key)
+        await until(pilot, lambda: source.toggled == [probe])
+        await until(pilot, lambda: pane(app, probe).state == "off")
+        await pilot.press(key)
+        await until(pilot, lambda: pane(app, probe).state == "on")
+        assert source.toggled == [probe, probe]
+
+
+async def test_a_toggle_that_fails_is_told_and_hurts_nothing() -> None:
+    source = FakeSource(minute())
+    source.refuses = SourceError("the map is gone", "start again")
+    async with running(source) as (pilot, app):
+        await pilot.press("2")
+        await until(pilot, lambda: any("the map is gone" in n.message for n in app._notifications))
+        await until(pilot, lambda: pane(app, "users").state == "on")
+        assert any("the map is gone" in line for line in app.journal)
+
+
+async def test_a_worker_that_fails_says_so_in_its_pane_and_in_the_journal() -> None:
+    source = FakeSource(minute())
+    source.breaks["trace"] = RuntimeError("pipe burst")
+    async with running(FakeSource()) as (_pilot, _app):
+        pass
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: pane(app, "trace").state == "failed")
+        assert any("pipe burst" in text for text, _ in pane(app, "trace").lines.message)
+        await until(pilot, lambda: any("pipe burst" in line for line in app.journal))
+        await until(pilot, lambda: execs_pane(app).model.execs > 0)
+
+
+async def test_pause_freezes_what_is_shown_while_collection_goes_on() -> None:
+    source = FakeSource(minute())
+    async with running(source) as (pilot, app):
+        shown = execs_pane(app).model.ring.end
+        await pilot.press("space")
+        source.give(batch("execs", 61, ran(61, 5000, "late")))
+        await settle(pilot, source)
+        assert execs_pane(app).model.ring.end == shown
+        assert execs_pane(app).lines.now == app.main.overview.time - 1
+        assert app.main.query_one(StateLine).status.paused
+        await pilot.press("p")
+        assert execs_pane(app).model.ring.end == shown + 1
+        assert not app.main.query_one(StateLine).status.paused
+
+
+async def test_a_toggle_shows_while_paused() -> None:
+    source = FakeSource(minute())
+    async with running(source) as (pilot, app):
+        await pilot.press("space", "4")
+        await until(pilot, lambda: pane(app, "trace").state == "off")
+
+
+async def test_a_long_pause_keeps_memory_bounded_and_loses_no_count() -> None:
+    source = FakeSource()
+    async with running(source) as (pilot, app):
+        await pilot.press("space")
+        program = ran(1, 7, "x")
+        quarter = HELD_RECORDS // 4
+        for i in range(5):
+            source.give(batch("execs", i, *(program,) * quarter))
+        await settle(pilot, source)
+        assert app.main.held_weight <= HELD_RECORDS
+        assert app.main.held_full
+        await pilot.press("space")
+        assert execs_pane(app).model.execs == 5 * quarter
+
+
+@pytest.mark.parametrize(
+    "layers", [("slash", "a"), ("t",), ("m",), ("k",), ("enter",), ("question_mark",), ("space",), ()]
+)
+async def test_escape_goes_back_and_never_quits(layers: tuple[str, ...]) -> None:
+    source = FakeSource(minute())
+    async with running(source) as (pilot, app):
+        await pilot.press(*layers)
+        await pilot.press("escape", "escape", "escape")
+        assert app.is_running
+        assert isinstance(app.screen, MainScreen)
+        assert not app.main.has_class("-maximised")
+        assert execs_pane(app).model.narrowing.empty
+        assert not execs_pane(app).as_tree
+
+
+async def test_tab_walks_the_panes_and_takes_the_maximised_one_along() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        order = []
+        for _ in range(4):
+            order.append(app.main.pane.probe)
+            await pilot.press("tab")
+        assert order == ["execs", "users", "syscalls", "trace"]
+        await pilot.press("m", "shift+tab")
+        assert app.main.pane.probe == "trace"
+        assert [p.probe for p in app.main.query(Pane) if p.display and p.size] == ["trace"]
+
+
+async def test_plus_and_minus_set_the_interval() -> None:
+    source = FakeSource(minute())
+    async with running(source) as (pilot, app):
+        await pilot.press("plus", "plus", "minus", "minus", "minus")
+        assert source.intervals == [2.0, 5.0, 2.0, 1.0, 0.5]
+        assert app.main.query_one(StateLine).status.interval_s == 0.5
+
+
+async def test_log_follows_until_scrolled_away_and_then_stands_still() -> None:
+    source = FakeSource([batch("execs", 1, *(ran(1, i, f"p{i}") for i in range(100)))])
+    async with running(source) as (pilot, app):
+        log = execs_pane(app).log_lines
+        assert log.at_end
+        await pilot.press("pageup", "pageup")
+        seen = log.selected()
+        top = log.first + log.scroll_offset.y
+        source.give(batch("execs", 2, *(ran(2, i, f"q{i}") for i in range(50))))
+        await settle(pilot, source)
+        assert not log.follow
+        assert log.selected() is seen
+        assert log.first + log.scroll_offset.y == top
+        await pilot.press("F")
+        assert log.follow
+        assert log.at_end
+
+
+async def test_scrolled_away_stays_on_its_rows_when_the_ring_drops_others() -> None:
+    source = FakeSource()
+    async with running(source) as (pilot, app):
+        model = execs_pane(app).model
+        model.ring.capacity = 200
+        source.give(batch("execs", 1, *(ran(1, i, f"p{i}") for i in range(200))))
+        await settle(pilot, source)
+        log = execs_pane(app).log_lines
+        await pilot.press("pageup", "pageup", "pageup")
+        seen, y = log.selected(), log.first + log.scroll_offset.y
+        source.give(batch("execs", 2, *(ran(2, i, f"q{i}") for i in range(60))))
+        await settle(pilot, source)
+        assert log.first == 60
+        assert log.selected() is seen
+        assert log.first + log.scroll_offset.y == y
+
+
+async def test_filter_takes_effect_while_typed_and_invalid_keeps_the_last_good() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        everything = len(execs_pane(app).model.view)
+        await pilot.press("slash", *"git")
+        assert len(execs_pane(app).model.view) == 1
+        await pilot.press("(")
+        assert execs_pane(app).pattern_error
+        assert len(execs_pane(app).model.view) == 1
+        await pilot.press("backspace", "enter")
+        assert not execs_pane(app).pattern_error
+        assert app.main.query_one(StateLine).status.filter == "/git"
+        await pilot.press("slash", "home", "!")
+        assert len(execs_pane(app).model.view) == everything - 1
+        await pilot.press("escape")
+        assert len(execs_pane(app).model.view) == everything
+        assert app.main.query_one(Input).value == ""
+
+
+async def test_filter_finds_a_row_by_how_it_ends_later() -> None:
+    program = ran(1, 4000, "sleeper")
+    source = FakeSource([batch("execs", 1, program)])
+    async with running(source) as (pilot, app):
+        await pilot.press("slash", *"SIGKILL")
+        assert len(execs_pane(app).model.view) == 0
+        source.give(batch("execs", 3, ended(program, 2, None, "SIGKILL")))
+        await settle(pilot, source)
+        assert len(execs_pane(app).model.view) == 1
+
+
+async def test_u_narrows_to_the_user_of_the_row_and_back() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        everything = len(execs_pane(app).model.view)
+        await pilot.press("k", "u")
+        view = execs_pane(app).model.view
+        assert 0 < len(view) < everything
+        assert {view[i].exec.uid for i in range(view.first, view.end)} == {0}
+        await pilot.press("u")
+        assert len(view) == everything
+
+
+async def test_u_on_a_user_narrows_the_exec_log() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        await pilot.press("tab", "j")
+        user = app.main.query_one(UsersPane).table.selected()
+        assert user is not None
+        await pilot.press("u")
+        assert execs_pane(app).model.narrowing.uid == user.row.uid
+
+
+async def test_sort_keys_and_header_clicks_sort_and_the_cursor_stays_on_its_row() -> None:
+    async with running(FakeSource(minute()), (200, 50)) as (pilot, app):
+        table = app.main.query_one(SyscallsPane).table
+        await pilot.press("tab", "tab", "j", "j")
+        chosen = table.selected()
+        await pilot.press("greater_than_sign")
+        assert table.sort_key == "count"
+        await pilot.press("less_than_sign", "r")
+        assert table.sort_key == "rate"
+        assert table.reversed
+        assert table.selected() is chosen
+        rates = [table.row(i).rate for i in range(table.end)]
+        assert rates == sorted(rates)
+        await pilot.click(table, offset=(2, 0))
+        assert table.sort_key == "name"
+        assert [table.row(i).row.name for i in range(3)] == ["clock_nanosleep", "close", "epoll_wait"]
+
+
+async def test_v_switches_syscalls_between_total_and_last_reading() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        syscalls = app.main.query_one(SyscallsPane)
+        await pilot.press("tab", "tab", "v")
+        assert syscalls.last
+        call = syscalls.model.calls["x86_64", 0]
+        assert call.count(last=True) == 48211
+        assert call.count(last=False) == 96422
+
+
+async def test_enter_opens_details_and_y_sends_the_command_line() -> None:
+    source = FakeSource([batch("execs", 1, ran(1, 9, "sh", "-c", "echo $HOME; true"))])
+    async with running(source) as (pilot, app):
+        await pilot.press("k", "enter")
+        assert isinstance(app.screen, SheetScreen)
+        await pilot.press("y")
+        assert app.clipboard == "sh -c 'echo $HOME; true'"
+        assert any("sent" in n.message for n in app._notifications)
+        await pilot.press("escape")
+        assert isinstance(app.screen, MainScreen)
+
+
+async def test_columns_are_chosen_and_widened() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        log = execs_pane(app).log_lines
+        await pilot.press("c")
+        assert isinstance(app.screen, ColumnsScreen)
+        await pilot.press("space", "j", "right", "right", "escape")
+        assert "time" in log.hidden
+        assert next((s.column.key, s.width) for s in log.slots) == ("pid", 9)
+
+
+async def test_diagnostics_show_the_log_that_bcc_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"libbpf: failed\x1b[2J\n")
+    source = FakeSource([batch("execs", 0, probe_state("execs", "on"))])
+    app = EbpftopApp(source, log_path=path)
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settle(pilot, source)
+        await pilot.press("D")
+        screen = app.screen
+        assert isinstance(screen, SheetScreen)
+        text = screen.details.sheet().content().plain
+        assert "libbpf: failed\\x1b[2J" in text
+        assert "load refused: EPERM" in text
+
+
+async def test_thousands_of_events_arrive_whole() -> None:
+    source = FakeSource(batch("execs", i, *(ran(i, 10_000 + j, f"p{j}") for j in range(100))) for i in range(1, 201))
+    async with running(source) as (_pilot, app):
+        assert execs_pane(app).model.execs == 20_000
+
+
+async def test_q_quits_and_ctrl_c_exits_with_130() -> None:
+    for key, status in (("q", None), ("ctrl+c", 130)):
+        source = FakeSource(execs())
+        app = EbpftopApp(source)
+        async with app.run_test() as pilot:
+            await settle(pilot, source)
+            await pilot.press(key)
+            await asyncio.sleep(0)
+        assert app.return_value == status
+
+
+def test_the_screen_imports_neither_bcc_nor_kernel() -> None:
+    code = (
+        "import sys, ebpftop.app; "
+        "bad = [m for m in sys.modules if m == 'bcc' or m.startswith(('bcc.', 'ebpftop.kernel', 'ebpftop.probes'))]; "
+        "sys.exit(', '.join(bad) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

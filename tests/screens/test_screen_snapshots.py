@@ -1,0 +1,95 @@
+"""How the screen looks, from recorded records, at the sizes that people have."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from ebpftop.source import SourceError
+
+from .conftest import Look
+from .scene import FakeSource, batch, execs, minute, probe_state
+
+SMALL, MEDIUM, LARGE = (80, 24), (120, 35), (200, 50)
+SIZES = pytest.mark.parametrize("size", [SMALL, MEDIUM], ids=["80x24", "120x35"])
+
+
+@pytest.mark.parametrize("size", [SMALL, MEDIUM, LARGE], ids=["80x24", "120x35", "200x50"])
+def test_whole_screen(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(FakeSource(minute()), size)
+
+
+@SIZES
+@pytest.mark.parametrize("tabs", range(4), ids=["execs", "users", "syscalls", "trace"])
+def test_each_pane_alone(looks_the_same: Look, size: tuple[int, int], tabs: int) -> None:
+    assert looks_the_same(FakeSource(minute()), size, *["tab"] * tabs, "m")
+
+
+def test_before_anything_arrives(looks_the_same: Look) -> None:
+    assert looks_the_same(FakeSource(), MEDIUM)
+
+
+@SIZES
+def test_a_failed_probe_tells_why_and_an_off_one_how_to_turn_it_on(looks_the_same: Look, size: tuple[int, int]) -> None:
+    failed = probe_state(
+        "syscalls", "failed", reason="the kernel refused every rung: EPERM", remedy="run it as root: sudo ebpftop"
+    )
+    source = FakeSource([*execs(), batch("syscalls", 1, failed), batch("trace", 1, probe_state("trace", "off"))])
+    assert looks_the_same(source, size)
+
+
+@SIZES
+def test_paused(looks_the_same: Look, size: tuple[int, int]) -> None:
+    source = FakeSource(minute())
+
+    async def more(pilot: Pilot[int]) -> None:
+        source.give(*execs())
+
+    assert looks_the_same(source, size, "space", before=more)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param(("k", "k", "k", "enter"), id="exec"),
+        pytest.param(("tab", "j", "enter"), id="user"),
+        pytest.param(("tab", "tab", "j", "enter"), id="syscall"),
+        pytest.param(("shift+tab", "k", "enter"), id="trace"),
+        pytest.param(("t", "j", "j", "j", "enter"), id="process"),
+    ],
+)
+def test_details(looks_the_same: Look, keys: tuple[str, ...]) -> None:
+    assert looks_the_same(FakeSource(minute()), MEDIUM, *keys)
+
+
+@SIZES
+@pytest.mark.parametrize("key", ["question_mark", "D", "c", "t"], ids=["help", "diagnostics", "columns", "tree"])
+def test_screens_above(looks_the_same: Look, size: tuple[int, int], key: str) -> None:
+    assert looks_the_same(FakeSource(minute()), size, key)
+
+
+def test_filter_being_typed(looks_the_same: Look) -> None:
+    assert looks_the_same(FakeSource(minute()), MEDIUM, "slash", *"!ada")
+
+
+def test_invalid_filter_says_so_and_keeps_the_last_good_one(looks_the_same: Look) -> None:
+    assert looks_the_same(FakeSource(minute()), MEDIUM, "slash", *"ada(")
+
+
+def test_light_theme(looks_the_same: Look) -> None:
+    assert looks_the_same(FakeSource(minute()), MEDIUM, theme="ebpftop-light")
+
+
+def test_terminal_colours(looks_the_same: Look) -> None:
+    assert looks_the_same(FakeSource(minute()), MEDIUM, theme="textual-ansi")
+
+
+def test_without_colour(looks_the_same: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert looks_the_same(FakeSource(minute()), MEDIUM)
+
+
+def test_a_recording_cannot_toggle(looks_the_same: Look) -> None:
+    source = FakeSource(minute(), live=False)
+    source.refuses = SourceError("a recording has no probes")
+    assert looks_the_same(source, SMALL, "1")
