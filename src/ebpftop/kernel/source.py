@@ -110,7 +110,8 @@ class KernelSource:
             self.syscalls.choose(call, "ignore")
         for call in options.trace:
             self.syscalls.choose(call, "trace")
-        every: Sequence[KernelProbe] = (ExecsProbe(context), UsersProbe(context), self.syscalls, TraceProbe(context))
+        self.execs = ExecsProbe(context)
+        every: Sequence[KernelProbe] = (self.execs, UsersProbe(context), self.syscalls, TraceProbe(context))
         self._probes = {probe.name: probe for probe in every if probe.name in options.probes}
         self._locks = {name: threading.Lock() for name in self._probes}
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from typing import ClassVar, NamedTuple
 
 from ebpftop.cgroups import container_of, unit_of
+from ebpftop.kernel import maps
 from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
 from ebpftop.kernel.loader import Module
-from ebpftop.kernel.maps import CPUS
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import KernelProbe, unix_offset
 from ebpftop.probes.buffers import RING_PAGES, Events
@@ -108,7 +108,7 @@ class ExecsProbe(KernelProbe):
 
     def defines(self) -> Defines:
         buffer = self.context.buffer
-        flags: dict[str, int | str] = {"NCPUS": CPUS, "EVENT_PAGES": RING_PAGES, "ARGV_BYTES": _ARGV_BYTES[buffer]}
+        flags: dict[str, int | str] = {"NCPUS": maps.CPUS, "EVENT_PAGES": RING_PAGES, "ARGV_BYTES": _ARGV_BYTES[buffer]}
         if buffer == "ring":
             flags["USE_RING"] = 1
         return flags
@@ -129,6 +129,20 @@ class ExecsProbe(KernelProbe):
 
     def release(self) -> None:
         self._events = None
+
+    def pending_attempts(self) -> int:
+        """Return how many threads are inside execve now, as far as the rung in use keeps them."""
+        return sum(1 for _ in maps.items(self.module.table("attempts"), 8, 16)) if self.module else 0
+
+    def seen(self) -> dict[str, int]:
+        """Return how many execs, failures and exits the kernel saw since the probe came up.
+
+        What became records plus what was lost must be this, to the event.
+        """
+        if self.module is None:
+            return {}
+        kinds = {"exec": _EXEC, "failed": _FAILED, "exit": _EXIT}
+        return {name: maps.per_cpu_sum(self.module.table("seen"), kind) for name, kind in kinds.items()}
 
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._events is None:

@@ -1,0 +1,434 @@
+"""The exec log on the running kernel: every awkward way to start a program, and to end one."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ebpftop.filters import Filter
+from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.records import Exec, Exit, Lost, Process, Record
+from tests.kernel.support import compile_c, needs_root
+
+pytestmark = needs_root
+
+SYS_EXECVEAT = {"x86_64": 322, "aarch64": 281}[os.uname().machine]
+AT_EMPTY_PATH = 0x1000
+ME = Filter(pids=(os.getpid(),))
+
+
+STORM_C = """
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+extern char **environ;
+int main(int argc, char **argv)
+{
+    int count = atoi(argv[1]), flying = 0;
+    for (int i = 0; i < count; i++) {
+        char number[16];
+        char *args[] = {"brief", number, NULL};
+        pid_t pid;
+        snprintf(number, sizeof number, "%d", i);
+        if (posix_spawn(&pid, argv[2], NULL, NULL, args, environ)) return 1;
+        if (++flying == 8) { wait(NULL); flying--; }
+    }
+    while (wait(NULL) > 0) ;
+    return 0;
+}
+"""
+# No C library, no linker: lives for a few dozen microseconds.
+BRIEF_C = """
+void _start(void)
+{
+#ifdef __x86_64__
+    __asm__ volatile("syscall" : : "a"(60), "D"(0) : "rcx", "r11", "memory");
+#else
+    register long nr __asm__("x8") = 93; register long code __asm__("x0") = 0;
+    __asm__ volatile("svc 0" : : "r"(nr), "r"(code) : "memory");
+#endif
+    __builtin_unreachable();
+}
+"""
+
+
+THREADED_C = """
+#include <pthread.h>
+#include <unistd.h>
+static void *run(void *nothing) { execl("/bin/true", "true", "by-thread", NULL); return NULL; }
+int main(void) { pthread_t t; pthread_create(&t, NULL, run, NULL); pause(); }
+"""
+THREADS_C = """
+#include <pthread.h>
+#include <unistd.h>
+static void *run(void *nothing) { usleep(1000); return NULL; }
+int main(void)
+{
+    pthread_t t[8];
+    for (int i = 0; i < 8; i++) pthread_create(&t[i], NULL, run, NULL);
+    pthread_exit(NULL);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the tests' own programs, compiled."""
+    directory = tmp_path_factory.mktemp("programs")
+    compile_c(directory, "storm", STORM_C)
+    compile_c(directory, "brief", BRIEF_C, "-static", "-nostdlib", "-ffreestanding")
+    compile_c(directory, "threaded", THREADED_C, "-pthread")
+    compile_c(directory, "threads", THREADS_C, "-pthread")
+    return directory
+
+
+class Watch:
+    """The execs probe in this process, on this process's descendants."""
+
+    def __init__(self, **options: object) -> None:
+        self.source = KernelSource(Options(probes=("execs",), filter=ME, **options))  # type: ignore[arg-type]
+        self.records: list[Record] = []
+        self._before = dict.fromkeys(self.source.execs.seen(), 0)
+
+    def read(self) -> list[Record]:
+        for batch in self.source.read_all():
+            self.records += batch.records
+        return self.records
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.read()
+        self.records = []
+        self._before = self.source.execs.seen()
+
+    def seen(self) -> dict[str, int]:
+        """Return the kernel's own counts since `forget`."""
+        return {name: count - self._before[name] for name, count in self.source.execs.seen().items()}
+
+    def execs(self) -> list[Exec]:
+        return [record for record in self.read() if isinstance(record, Exec)]
+
+    def exits(self) -> list[Exit]:
+        return [record for record in self.read() if isinstance(record, Exit)]
+
+    def only(self) -> Exec:
+        execs = self.execs()
+        assert len(execs) == 1, execs
+        return execs[0]
+
+
+@pytest.fixture(scope="module", params=["ring", "perf"])
+def up(request: pytest.FixtureRequest) -> Iterator[Watch]:
+    """Bring the probe up once for all tests of one buffer: compiling takes longer than most of them."""
+    watching = Watch(buffer=request.param)
+    yield watching
+    watching.source.close()
+
+
+@pytest.fixture
+def watch(up: Watch, programs: Path) -> Watch:
+    """The probe, as if nothing had happened before; the tests' own programs are compiled by then."""
+    assert programs.is_dir()
+    up.forget()
+    return up
+
+
+def forked(action: Callable[[], object]) -> int:
+    """Run *action* in a child, as the last thing that it does; return the wait status."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            action()
+        finally:
+            os._exit(99)
+    return os.waitpid(pid, 0)[1]
+
+
+def test_many_long_and_empty_arguments_arrive_whole(watch: Watch) -> None:
+    argv = ["true", "", *(f"argument-{i}-" + "x" * 300 for i in range(25)), "", "last"]
+    subprocess.run(argv, executable="/bin/true", check=True)
+    assert list(watch.only().argv) == argv
+    assert not watch.only().truncated
+
+
+def test_sixteen_kilobytes_of_arguments_arrive_whole_through_either_buffer(watch: Watch) -> None:
+    argv = ["/bin/true", *("y" * 999 for _ in range(16)), "end"]
+    subprocess.run(argv, check=True)
+    assert list(watch.only().argv) == argv
+
+
+def test_sixty_kilobytes_of_arguments_arrive_whole_through_the_ring() -> None:
+    watch = Watch(buffer="ring")
+    argv = ["/bin/true", *("z" * 999 for _ in range(60)), "end"]
+    subprocess.run(argv, check=True)
+    assert list(watch.only().argv) == argv
+    watch.source.close()
+
+
+def test_what_does_not_fit_is_marked_truncated(watch: Watch) -> None:
+    argv = ["/bin/true", *("w" * 999 for _ in range(200))]
+    subprocess.run(argv, check=True)
+    record = watch.only()
+    assert record.truncated
+    assert len(record.argv) >= 17
+    assert list(record.argv[:17]) == argv[:17]
+
+
+def test_argv_0_need_not_be_the_path(watch: Watch) -> None:
+    subprocess.run(["-login", "x"], executable="/bin/true", check=True)
+    record = watch.only()
+    assert (record.file, record.comm, record.argv) == ("/bin/true", "true", ("-login", "x"))
+
+
+def test_bytes_that_are_no_text_and_escape_sequences_are_escaped(watch: Watch) -> None:
+    subprocess.run([b"/bin/true", b"\xff\xfe", b"\x1b[2J", b"caf\xc3\xa9", "\u202e".encode(), b"a\nb"], check=True)
+    assert watch.only().argv[1:] == ("\\xff\\xfe", "\\x1b[2J", "café", "\\u202e", "a\\x0ab")
+
+
+def test_a_script_is_named_as_given_with_its_interpreter(watch: Watch, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n:\n")
+    script.chmod(0o755)
+    subprocess.run([script, "argument"], check=True)
+    record = watch.only()
+    assert record.file == str(script)
+    assert record.interp == "/bin/sh"
+    assert record.argv == ("/bin/sh", str(script), "argument")
+    assert record.comm == "script"
+
+
+def test_a_memfd_run_by_execveat_with_an_empty_path(watch: Watch) -> None:
+    fd = os.memfd_create("program", 0)
+    os.write(fd, Path("/bin/true").read_bytes())
+    libc = ctypes.CDLL(None)
+    argv = (ctypes.c_char_p * 3)(b"from-memory", b"1", None)
+
+    def execveat() -> None:
+        libc.syscall(SYS_EXECVEAT, fd, b"", argv, None, AT_EMPTY_PATH)
+
+    assert forked(execveat) == 0
+    record = watch.only()
+    assert record.file == f"/dev/fd/{fd}"
+    assert record.argv == ("from-memory", "1")
+
+
+def test_an_exec_from_a_thread_belongs_to_its_process(watch: Watch, programs: Path) -> None:
+    child = subprocess.Popen([programs / "threaded"])
+    assert child.wait() == 0
+    first, second = watch.execs()
+    assert (first.pid, first.tid) == (child.pid, child.pid)
+    assert second.pid == child.pid
+    assert second.tid != child.pid
+    assert second.argv == ("true", "by-thread")
+    assert second.start == first.start
+    (ended,) = watch.exits()
+    assert (ended.pid, ended.code) == (child.pid, 0)
+    assert ended.seconds is not None
+    assert ended.seconds < second.time - first.time + 60
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "mode", "error"),
+    [
+        ("absent", None, 0, errno.ENOENT),
+        ("forbidden", b"x", 0o644, errno.EACCES),
+        ("senseless", b"\0\1\2\3", 0o755, errno.ENOEXEC),
+    ],
+)
+def test_a_failure_has_its_path_arguments_and_errno(
+    watch: Watch, tmp_path: Path, name: str, content: bytes | None, mode: int, error: int
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+        path.chmod(mode)
+    with pytest.raises(OSError, match=os.strerror(error)):
+        subprocess.run([path, "an argument", ""], check=True)
+    record = watch.only()
+    assert (record.file, record.argv) == (str(path), (str(path), "an argument", ""))
+    assert (record.ret, record.error) == (-error, errno.errorcode[error])
+
+
+def test_a_failed_execveat_is_told_too(watch: Watch) -> None:
+    libc = ctypes.CDLL(None)
+    argv = (ctypes.c_char_p * 2)(b"nobody", None)
+    forked(lambda: libc.syscall(SYS_EXECVEAT, -100, b"/nonexistent/here", argv, None, 0))
+    record = watch.only()
+    assert (record.file, record.argv, record.error) == ("/nonexistent/here", ("nobody",), "ENOENT")
+
+
+def test_failures_can_be_left_out(tmp_path: Path) -> None:
+    watch = Watch(failures=False)
+    with pytest.raises(FileNotFoundError):
+        subprocess.run([tmp_path / "absent"], check=True)
+    subprocess.run(["/bin/true"], check=True)
+    assert watch.only().ret == 0
+    watch.source.close()
+
+
+def test_exit_codes_and_signals_by_name(watch: Watch) -> None:
+    for command in ("exit 0", "exit 3", "exit 255", "kill -9 $$", "kill -TERM $$", "kill -40 $$"):
+        subprocess.run(["/bin/sh", "-c", command], check=False)
+    ended = [(record.code, record.signal) for record in watch.exits()]
+    assert ended == [
+        (0, None), (3, None), (255, None), (None, "SIGKILL"), (None, "SIGTERM"), (None, "SIGRTMIN+6"),
+    ]  # fmt: skip
+
+
+def test_lifetimes_are_measured_from_the_exec(watch: Watch) -> None:
+    subprocess.run(["/bin/sleep", "0.3"], check=True)
+    (ended,) = watch.exits()
+    assert ended.seconds == pytest.approx(0.3, abs=0.2)
+    assert (ended.pid, ended.start) == (watch.only().pid, watch.only().start)
+
+
+def test_a_fork_that_never_execs_ends_without_a_duration(watch: Watch) -> None:
+    assert forked(lambda: os._exit(5)) == 5 << 8
+    (ended,) = watch.exits()
+    assert (ended.code, ended.seconds) == (5, None)
+    assert not watch.execs()
+
+
+def test_a_process_with_threads_ends_once(watch: Watch, programs: Path) -> None:
+    for _ in range(20):
+        subprocess.run([programs / "threads"], check=True)
+    assert [record.code for record in watch.exits()] == [0] * 20
+
+
+def test_an_exec_in_a_loop_is_one_process_that_ends_once(watch: Watch) -> None:
+    script = 'n=$1; [ "$n" = 0 ] && exit 7; exec /bin/sh -c "$2" sh $((n - 1)) "$2"'
+    child = subprocess.run(["/bin/sh", "-c", script, "sh", "20", script], check=False)
+    assert child.returncode == 7
+    execs = watch.execs()
+    assert len(execs) == 21
+    assert len({(record.pid, record.start) for record in execs}) == 1
+    assert [record.code for record in watch.exits()] == [7]
+
+
+def test_users_by_number_setuid_by_its_effective_user(watch: Watch, tmp_path: Path) -> None:
+    program = tmp_path / "setuid"
+    shutil.copy("/bin/true", program)
+    os.chown(program, 4321, 4321)
+    program.chmod(0o4755)
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+
+    def run() -> None:
+        os.setuid(12345)
+        os.execv(program, ["setuid"])
+
+    assert forked(run) == 0
+    record = watch.only()
+    assert (record.uid, record.user, record.euid) == (12345, None, 4321)
+
+
+def test_context_names_parent_cgroup_and_namespace(watch: Watch) -> None:
+    child = subprocess.Popen(["/bin/true"])
+    child.wait()
+    record = watch.only()
+    assert record.ppid == os.getpid()
+    assert record.pcomm == Path("/proc/self/comm").read_text().strip()
+    assert record.nspid == record.pid
+    assert record.pidns == int(os.readlink("/proc/self/ns/pid").strip("pid:[]"))
+    loginuid = int(Path("/proc/self/loginuid").read_text())
+    assert record.loginuid == (None if loginuid == 0xFFFFFFFF else loginuid)
+
+
+def test_a_cgroup_that_is_gone_at_once_is_still_known(watch: Watch) -> None:
+    root = next(
+        (p for p in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")) if (p / "cgroup.procs").exists()), None
+    )
+    assert root is not None, "no cgroup v2 hierarchy is mounted"
+    container = "0123456789abcdef" * 4
+    outer = root / f"ebpftop-test-{os.getpid()}"
+    inner = outer / f"docker-{container}.scope"
+    inner.mkdir(parents=True)
+    try:
+
+        def run() -> None:
+            (inner / "cgroup.procs").write_text(str(os.getpid()))
+            os.execv("/bin/true", ["contained"])
+
+        assert forked(run) == 0
+    finally:
+        inner.rmdir()
+        outer.rmdir()
+    record = watch.only()
+    assert record.cgroup == f"/{outer.name}/{inner.name}"
+    assert record.container == container[:12]
+
+
+def test_the_pid_inside_a_namespace_is_known(watch: Watch) -> None:
+    subprocess.run(["unshare", "--pid", "--fork", "/bin/true", "inside"], check=True)
+    record = next(record for record in watch.execs() if record.argv[-1] == "inside" and record.comm == "true")
+    assert record.nspid == 1
+    assert record.pid != 1
+
+
+def test_programs_that_ran_before_are_named_once() -> None:
+    watch = Watch()
+    records = watch.read()
+    (me,) = [record for record in records if isinstance(record, Process) and record.pid == os.getpid()]
+    assert me.argv[0] == sys.orig_argv[0] or me.argv
+    assert me.ppid == os.getppid()
+    assert not [record for record in watch.read()[len(records) :] if isinstance(record, Process)]
+    watch.source.close()
+
+
+def test_five_thousand_spawns_none_missing_and_the_kernels_count_agrees(watch: Watch, programs: Path) -> None:
+    child = subprocess.Popen([programs / "storm", "5000", programs / "brief"])
+    while child.poll() is None:
+        watch.read()
+        time.sleep(0.02)
+    assert child.returncode == 0
+    brief_execs = [record for record in watch.execs() if record.comm == "brief"]
+    assert sorted(int(record.argv[1]) for record in brief_execs) == list(range(5000))
+    assert len([record for record in watch.exits() if record.comm == "brief"]) == 5000
+    assert watch.seen()["exec"] == len(watch.execs()) == 5001
+    assert not [record for record in watch.read() if isinstance(record, Lost)]
+
+
+def test_a_reader_that_sleeps_loses_and_what_came_plus_what_was_lost_is_what_happened(programs: Path) -> None:
+    watch = Watch(buffer="perf")  # its buffers are the smaller ones
+    subprocess.run([programs / "storm", "12000", programs / "brief"], check=True)
+    came = len(watch.execs()) + len(watch.exits())
+    losses = [record for record in watch.read() if isinstance(record, Lost)]
+    lost = {record.where: record.count for record in losses}
+    seen = watch.source.execs.seen()
+    watch.source.close()
+    assert lost["ring"] > 0
+    assert came + lost["ring"] == seen["exec"] + seen["failed"] + seen["exit"]
+    assert seen["exec"] == 12001
+
+
+def test_a_burst_of_two_hundred_short_lived_programs_is_two_hundred_records(watch: Watch, programs: Path) -> None:
+    subprocess.run([programs / "storm", "200", programs / "brief"], check=True)
+    brief_execs = [record for record in watch.execs() if record.comm == "brief"]
+    assert len(brief_execs) == 200
+    shortest = min(record.seconds or 9 for record in watch.exits() if record.comm == "brief")
+    assert shortest < 0.01
+
+
+def test_a_process_killed_inside_execve_leaves_nothing_behind(watch: Watch) -> None:
+    for _ in range(20):
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import os\nwhile 1: os.spawnv(os.P_WAIT, '/bin/true', ['true'])"]
+        )
+        threading.Event().wait(0.05)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    time.sleep(0.2)
+    watch.read()
+    assert watch.source.execs.pending_attempts() == 0
