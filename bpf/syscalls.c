@@ -25,17 +25,12 @@
 #define X32_SLOTS 576
 #define X32_BIT 0x40000000
 
+/* User space chooses by `-D` what is compiled in at all, since whatever is asked at run time is asked for every call of
+ * the machine: WITH_LATENCY (durations and errors), WITH_PROCESSES (who calls), WITH_SAY (bpf_trace_printk). */
+
 enum abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
-enum detail { DETAIL_LATENCY = 1, DETAIL_PROCESSES = 2, DETAIL_SAY = 4 };
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
-/* Written by user space. */
-struct settings {
-	u64 detail;
-	u64 trace_per_second; /* traced calls, each CPU */
-};
-
-BPF_ARRAY(settings, struct settings, 1);
 BPF_PROG_ARRAY(handlers, SLOTS);
 
 BPF_PERCPU_ARRAY(counts, u64, SLOTS);
@@ -73,6 +68,7 @@ struct process_call {
 /* Bounded: what falls out of it is the difference to `counts`. */
 struct process_count {
 	u64 count;
+	u64 errors;
 	char comm[COMM_LEN];
 };
 
@@ -122,6 +118,8 @@ BPF_HASH(traced, u64, struct traced_call, 8192);
 BPF_PERCPU_ARRAY(traced_scratch, struct traced_call, 1);
 
 /* Which arguments are paths: the low four bits for the first, the next four for the second; argument number + 1. */
+#define PATHS_GO_WITH_SUCCESS 256 /* an execve that succeeds leaves no memory to read them from */
+
 BPF_ARRAY(path_args, u32, SLOTS);
 
 struct budget {
@@ -156,19 +154,18 @@ struct exit_ctx { /* raw_syscalls/sys_exit/format */
 #define EXIT_NR(ctx) ((s32)read_u32((void *)(ctx)->args[0], OFF_REGS_NR))
 #endif
 
+/* Whether the task is in a 32-bit call: COMPAT_MASK of the u32 at OFF_TASK_COMPAT. */
 INLINE bool is_compat(void)
 {
-#ifdef OFF_TASK_STATUS
-#ifdef HAVE_TASK_BTF
+#ifndef OFF_TASK_COMPAT
+	return false;
+#elif defined(HAVE_TASK_BTF)
 	/* bpf_get_current_task_btf (5.11): its memory is read without a helper call. */
 	char *task = ((char *(*)(void))158)();
 
-	return *(u32 *)(task + OFF_TASK_STATUS) & 2; /* TS_COMPAT, arch/x86/include/asm/thread_info.h */
+	return *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
 #else
-	return read_u32((void *)bpf_get_current_task(), OFF_TASK_STATUS) & 2;
-#endif
-#else
-	return false;
+	return read_u32((void *)bpf_get_current_task(), OFF_TASK_COMPAT) & COMPAT_MASK;
 #endif
 }
 
@@ -189,6 +186,14 @@ INLINE void count_other(u64 nr, bool compat)
 {
 	struct other_call key = {.abi = compat ? ABI_COMPAT : ABI_NATIVE, .nr = nr};
 	u64 none = 0;
+
+#ifdef HAVE_X32
+	/* -1 has the bit too, but is nobody's x32 call. */
+	if (!compat && key.nr >> 30 == 1) {
+		key.abi = ABI_X32;
+		key.nr &= ~X32_BIT;
+	}
+#endif
 	u64 *count = other_calls.lookup_or_try_init(&key, &none);
 
 	if (count) {
@@ -200,13 +205,6 @@ INLINE void count_other(u64 nr, bool compat)
 	count = overflow.lookup(&zero);
 	if (count)
 		*count += 1;
-}
-
-INLINE struct settings *current_settings(void)
-{
-	u32 zero = 0;
-
-	return settings.lookup(&zero);
 }
 
 INLINE void count_process(u32 slot)
@@ -232,19 +230,20 @@ INLINE void entered(u32 slot, u32 is_traced)
 {
 	u32 zero = 0;
 	u64 *count = counts.lookup(&slot);
-	struct settings *set = current_settings();
 
 	if (count)
 		*count += 1;
-	if (!set || !set->detail)
+#ifdef WITH_PROCESSES
+	count_process(slot);
+#endif
+#ifndef WITH_LATENCY
+	if (!is_traced)
 		return;
-	if (set->detail & DETAIL_PROCESSES)
-		count_process(slot);
+#endif
 	struct call *call = running.lookup(&zero);
 
 	if (!call)
 		return;
-	call->task = 0;
 	call->slot = slot;
 	call->traced = is_traced;
 	call->enter_ns = bpf_ktime_get_ns();
@@ -253,6 +252,7 @@ INLINE void entered(u32 slot, u32 is_traced)
 
 INLINE void skip(void)
 {
+#ifdef WITH_LATENCY
 	u32 zero = 0;
 	struct call *call = running.lookup(&zero);
 
@@ -260,6 +260,7 @@ INLINE void skip(void)
 		call->task = 0;
 		call->skipped = bpf_get_current_task();
 	}
+#endif
 }
 
 /* ---- Enter ---- */
@@ -292,18 +293,16 @@ INLINE void count_family(u32 family)
 		*count += 1;
 }
 
-INLINE bool says(void)
-{
-	struct settings *set = current_settings();
-
-	return set && set->detail & DETAIL_SAY;
-}
+#ifdef WITH_SAY
+#define say(text) bpf_trace_printk(text)
+#else
+#define say(text)
+#endif
 
 int handle_exec(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_EXEC);
-	if (says())
-		bpf_trace_printk("Executing a program");
+	say("Executing a program");
 	entered(slot_of(ENTER_NR(ctx), is_compat()), 0);
 	return 0;
 }
@@ -311,8 +310,7 @@ int handle_exec(struct enter_ctx *ctx)
 int handle_timer_create(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_CREATE);
-	if (says())
-		bpf_trace_printk("Creating a timer");
+	say("Creating a timer");
 	entered(slot_of(ENTER_NR(ctx), is_compat()), 0);
 	return 0;
 }
@@ -320,8 +318,7 @@ int handle_timer_create(struct enter_ctx *ctx)
 int handle_timer_delete(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_DELETE);
-	if (says())
-		bpf_trace_printk("Deleting a timer");
+	say("Deleting a timer");
 	entered(slot_of(ENTER_NR(ctx), is_compat()), 0);
 	return 0;
 }
@@ -329,8 +326,7 @@ int handle_timer_delete(struct enter_ctx *ctx)
 int handle_timer_other(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_OTHER);
-	if (says())
-		bpf_trace_printk("Some other timer operation");
+	say("Some other timer operation");
 	entered(slot_of(ENTER_NR(ctx), is_compat()), 0);
 	return 0;
 }
@@ -345,17 +341,16 @@ INLINE bool within_budget(void)
 {
 	u32 zero = 0;
 	struct budget *budget = budgets.lookup(&zero);
-	struct settings *set = current_settings();
 
-	if (!budget || !set)
+	if (!budget)
 		return false;
-	u64 second = bpf_ktime_get_ns() >> 30;
+	u64 second = bpf_ktime_get_ns() / 1000000000;
 
 	if (budget->second != second) {
 		budget->second = second;
 		budget->used = 0;
 	}
-	if (budget->used >= set->trace_per_second) {
+	if (budget->used >= TRACE_PER_SECOND) {
 		u64 *count = over_budget.lookup(&zero);
 
 		if (count)
@@ -371,7 +366,7 @@ INLINE void read_paths(struct traced_call *call)
 	u32 slot = call->slot;
 	u32 *which = path_args.lookup(&slot);
 
-	if (!which)
+	if (!which || (call->returned && call->ret >= 0 && *which & PATHS_GO_WITH_SUCCESS))
 		return;
 #pragma unroll
 	for (int i = 0; i < PATHS; i++) {
@@ -429,7 +424,7 @@ int handle_trace(struct enter_ctx *ctx)
 			call->args[5] = read_u64(regs, OFF_REGS_ARG6);
 		}
 #endif
-		read_paths(call); /* an execve that succeeds leaves no memory to read it from later */
+		read_paths(call);
 		if (traced.update(&task, call))
 			count_lost(LOST_MAP);
 		else
@@ -480,6 +475,13 @@ INLINE void count_failure(u32 slot, u32 error)
 		*count += 1;
 	else if (failures.update(&key, &one))
 		count_lost(LOST_MAP);
+#ifdef WITH_PROCESSES
+	struct process_call who = {.tgid = bpf_get_current_pid_tgid() >> 32, .slot = slot};
+	struct process_count *process = process_calls.lookup(&who);
+
+	if (process)
+		process->errors += 1;
+#endif
 }
 
 /* Hand a traced call over; *delta_ns* and *ret* count only where it returned. */
@@ -506,9 +508,10 @@ int sys_exit(struct exit_ctx *ctx)
 	u64 enter_ns;
 	u32 slot, is_traced;
 
-	if (!call || call->skipped == task) {
-		if (call)
-			call->skipped = 0;
+	if (!call)
+		return 0;
+	if (call->skipped == task) {
+		call->skipped = 0;
 		return 0;
 	}
 	if (call->task == task) {
@@ -530,10 +533,12 @@ int sys_exit(struct exit_ctx *ctx)
 	u64 delta_ns = bpf_ktime_get_ns() - enter_ns;
 	s64 ret = EXIT_RET(ctx);
 
+#ifdef WITH_LATENCY
 	count_latency(slot, delta_ns);
 	/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
 	if (ret < 0 && ret >= -4095 && EXIT_NR(ctx) != -1)
 		count_failure(slot, -ret);
+#endif
 	if (is_traced)
 		send_traced(ctx, task, true, delta_ns, ret);
 	return 0;

@@ -137,7 +137,10 @@ class Users(_Record, tag="users"):
 
 
 class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Counters of one system call. ``ns[i]`` counts calls that took 2**i <= ns < 2**(i+1)."""
+    """Counters of one system call. ``ns[i]`` counts calls that took 2**i <= ns < 2**(i+1).
+
+    `slot` is its place in the kernel's tail-call table, null for a number beyond it.
+    """
 
     abi: Abi
     nr: int
@@ -149,6 +152,17 @@ class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_ns: int = 0
     errnos: dict[str, int] = {}
     handler: Handler = "count"
+    slot: int | None = None
+
+
+class TableSlot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A slot of the tail-call table that holds a program; a call whose slot is empty is counted and nothing else."""
+
+    slot: int
+    abi: Abi
+    nr: int
+    name: str
+    handler: Handler
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -172,15 +186,32 @@ class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     nr: int
     name: str
     count: int
+    errors: int = 0
+
+
+class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many calls one process made, of all kinds."""
+
+    pid: int
+    comm: str
+    count: int
+    errors: int
 
 
 class Syscalls(_Record, tag="syscalls"):
-    """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs."""
+    """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs.
+
+    `process_totals` are of the processes in `processes`. `families` counts the runs of the handlers for programs
+    (``exec``) and timers (``timer_create``, ``timer_delete``, ``timer_other``); `table` is the tail-call table.
+    """
 
     time: float
     rows: tuple[SyscallRow, ...]
     in_flight: tuple[InFlight, ...] = ()
     processes: tuple[ProcessCalls, ...] = ()
+    process_totals: tuple[ProcessTotal, ...] = ()
+    families: dict[str, int] = {}
+    table: tuple[TableSlot, ...] = ()
 
 
 class Syscall(_Record, tag="syscall"):

@@ -43,6 +43,8 @@ _WANTED = (
     _Wanted("TASK_CGROUPS", "task_struct", ("cgroups",)),
     # Only x86 tells a 32-bit call by this; elsewhere `status` is absent.
     _Wanted("TASK_STATUS", "task_struct", ("thread_info.status",), optional=True),
+    # There, these do.
+    _Wanted("TASK_FLAGS", "task_struct", ("thread_info.flags",), optional=True),
     _Wanted("PID_LEVEL", "pid", ("level",)),
     _Wanted("PID_NUMBERS", "pid", ("numbers",)),
     _Wanted("UPID_NR", "upid", ("nr",)),

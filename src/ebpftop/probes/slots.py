@@ -11,6 +11,7 @@ Call = tuple[Abi, int]
 
 _BASES = (0, 512, 1024)  # native, 32-bit, x32
 _SIZES = (512, 512, 576)
+_PATHS_GO_WITH_SUCCESS = 256
 _HANDLER_OF: dict[Family, Handler] = {
     "exec": "exec",
     "timer_create": "timer",
@@ -48,7 +49,7 @@ class Slots:
 
     def path_bits(self, call: Call) -> int:
         """Return which arguments are paths, as `path_args` of bpf/syscalls.c wants it: four bits each, number + 1."""
-        bits = 0
+        bits = _PATHS_GO_WITH_SUCCESS if self.family(call) == "exec" else 0
         for i, argument in enumerate(path_args(call[0], abis.name(*call))[:2]):
             bits |= (argument + 1) << 4 * i
         return bits
