@@ -85,7 +85,8 @@ enum filter_flag {
 	FILTER_HIDE_SELF = 16,
 };
 
-#define FILTER_MAX 64	   /* values of one kind */
+#define FILTER_SLOTS 2
+#define FILTER_MAX 64	   /* values of one kind, in each slot */
 #define FILTER_CGROUPS 8
 #define TRACKED_MAX 131072 /* processes followed by --pid */
 
@@ -101,73 +102,106 @@ struct cgroup_choice {
 	u32 unused;
 };
 
-struct filter_config {
+/*
+ * Two slots, one of them active. User space fills the other, then flips `active`: every event is judged by the old
+ * filter or by the new one, never by something between. The values in the maps below carry a bit for each slot.
+ */
+struct filter_slot {
 	u32 flags;
-	u32 self; /* tgid of ebpftop */
 	u32 cgroups;
-	u32 unused;
 	struct cgroup_choice cgroup[FILTER_CGROUPS];
+};
+
+struct filter_config {
+	u32 active;
+	u32 self; /* tgid of ebpftop */
+	struct filter_slot slot[FILTER_SLOTS];
 };
 
 #ifdef FILTER_OWNER
 #define EXPORT(name) __attribute__((section("maps/export"))) struct name##_table_t __##name
 BPF_ARRAY(filter_config, struct filter_config, 1);
-BPF_HASH(filter_uids, u32, u8, FILTER_MAX);
+BPF_HASH(filter_uids, u32, u8, FILTER_SLOTS * FILTER_MAX);
 BPF_HASH(filter_pids, u32, u8, TRACKED_MAX);
-BPF_LPM_TRIE(filter_comms, struct comm_key, u8, FILTER_MAX);
+BPF_LPM_TRIE(filter_comms, struct comm_key, u8, FILTER_SLOTS * FILTER_MAX);
 EXPORT(filter_config);
 EXPORT(filter_uids);
 EXPORT(filter_pids);
 EXPORT(filter_comms);
 #else
 BPF_TABLE("extern", u32, struct filter_config, filter_config, 1);
-BPF_TABLE("extern", u32, u8, filter_uids, FILTER_MAX);
+BPF_TABLE("extern", u32, u8, filter_uids, FILTER_SLOTS * FILTER_MAX);
 BPF_TABLE("extern", u32, u8, filter_pids, TRACKED_MAX);
-BPF_TABLE("extern", struct comm_key, u8, filter_comms, FILTER_MAX);
+BPF_TABLE("extern", struct comm_key, u8, filter_comms, FILTER_SLOTS * FILTER_MAX);
 #endif
 
-INLINE bool comm_wanted(void)
+/* The current task's comm, which is a thread's own name; of *leader*, its process's, where one is given. */
+INLINE bool comm_wanted(u32 slot, const void *leader)
 {
 	struct comm_key comm = {.bits = 8 * COMM_LEN};
 
-	bpf_get_current_comm(comm.name, COMM_LEN);
-	return filter_comms.lookup(&comm);
+	if (leader)
+		bpf_probe_read_kernel(comm.name, COMM_LEN, (const char *)leader + OFF_TASK_COMM);
+	else
+		bpf_get_current_comm(comm.name, COMM_LEN);
+	u8 *slots = filter_comms.lookup(&comm);
+
+	return slots && *slots >> slot & 1;
 }
 
-INLINE bool cgroup_wanted(struct filter_config *config)
+INLINE bool cgroup_wanted(struct filter_slot *filter)
 {
 #pragma nounroll
 	for (int i = 0; i < FILTER_CGROUPS; i++)
-		if (i < config->cgroups &&
-		    bpf_get_current_ancestor_cgroup_id(config->cgroup[i].level) == config->cgroup[i].id)
+		if (i < filter->cgroups &&
+		    bpf_get_current_ancestor_cgroup_id(filter->cgroup[i].level) == filter->cgroup[i].id)
 			return true;
 	return false;
+}
+
+INLINE bool wanted_under(const void *leader)
+{
+	u32 zero = 0;
+	struct filter_config *config = filter_config.lookup(&zero);
+
+	if (!config)
+		return true;
+	u32 slot = config->active & (FILTER_SLOTS - 1);
+	struct filter_slot *filter = &config->slot[slot];
+	u32 flags = filter->flags;
+
+	if (!flags)
+		return true;
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (flags & FILTER_HIDE_SELF && tgid == config->self)
+		return false;
+	if (flags == FILTER_HIDE_SELF)
+		return true;
+	if (flags & FILTER_UID) {
+		u32 uid = bpf_get_current_uid_gid();
+		u8 *slots = filter_uids.lookup(&uid);
+
+		if (!slots || !(*slots >> slot & 1))
+			return false;
+	}
+	if (flags & FILTER_PID) {
+		u8 *slots = filter_pids.lookup(&tgid);
+
+		if (!slots || !(*slots >> slot & 1))
+			return false;
+	}
+	if (flags & FILTER_COMM && !comm_wanted(slot, leader))
+		return false;
+	if (flags & FILTER_CGROUP && !cgroup_wanted(filter))
+		return false;
+	return true;
 }
 
 /* True where the current task is one that the user asked for: every kind of filter that is set must match. */
 INLINE bool wanted(void)
 {
-	u32 zero = 0;
-	struct filter_config *config = filter_config.lookup(&zero);
-
-	if (!config || !config->flags)
-		return true;
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	if (config->flags & FILTER_HIDE_SELF && tgid == config->self)
-		return false;
-	if (config->flags & FILTER_UID) {
-		u32 uid = bpf_get_current_uid_gid();
-
-		if (!filter_uids.lookup(&uid))
-			return false;
-	}
-	if (config->flags & FILTER_PID && !filter_pids.lookup(&tgid))
-		return false;
-	if (config->flags & FILTER_COMM && !comm_wanted())
-		return false;
-	if (config->flags & FILTER_CGROUP && !cgroup_wanted(config))
-		return false;
-	return true;
+	return wanted_under(NULL);
 }
 
 #endif

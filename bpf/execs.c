@@ -434,10 +434,12 @@ INLINE int process_ended(void *ctx)
 	u64 thread = bpf_get_current_pid_tgid();
 
 	attempts.delete(&thread); /* killed inside execve */
-	/* The last thread alone; two that race both see zero, and user space drops the second by (pid, start). */
-	if (read_u32(signal, OFF_SIGNAL_LIVE) || !wanted())
-		return 0;
 	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
+
+	/* The last thread alone; two that race both see zero, and user space drops the second by (pid, start). The thread
+	 * may have a name of its own; it is the process that ends. */
+	if (read_u32(signal, OFF_SIGNAL_LIVE) || !wanted_under(leader))
+		return 0;
 	struct event event = {.kind = EVENT_EXIT};
 
 	count_seen(EVENT_EXIT);

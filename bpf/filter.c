@@ -5,14 +5,23 @@
  */
 #include "ebpftop.h"
 
-/* raw tracepoint args: parent task, child task */
+/* raw tracepoint args: parent task, child task. The child is wanted in the slots in which its parent is. */
 int filter_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 parent = read_u32((void *)ctx->args[0], OFF_TASK_TGID);
 	u32 child = read_u32((void *)ctx->args[1], OFF_TASK_TGID);
-	u8 yes = 1;
 
-	if (parent != child && filter_pids.lookup(&parent) && filter_pids.update(&child, &yes))
+	if (parent == child) /* a thread */
+		return 0;
+	u8 *slots = filter_pids.lookup(&parent);
+
+	if (!slots) {
+		filter_pids.delete(&child); /* a pid used anew */
+		return 0;
+	}
+	u8 inherited = *slots;
+
+	if (filter_pids.update(&child, &inherited))
 		count_lost(LOST_MAP);
 	return 0;
 }

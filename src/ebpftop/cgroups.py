@@ -15,11 +15,11 @@ _SHOWN_DIGITS = 12
 
 
 @lru_cache(maxsize=4096)
-def container_of(path: str) -> str | None:
-    """Return the container of cgroup *path*: the first 12 digits of an engine's id, or an LXC or nspawn name."""
+def container_of(path: str, digits: int | None = _SHOWN_DIGITS) -> str | None:
+    """Return the container of cgroup *path*: the first *digits* of an engine's id, or an LXC or nspawn name."""
     found = _ENGINE_ID.findall(path)
     if found:
-        return str(found[-1])[:_SHOWN_DIGITS]
+        return str(found[-1])[:digits]
     named = _LXC.search(path) or _NSPAWN.search(path)
     return named[1] if named else None
 

@@ -71,10 +71,18 @@ def _uid(text: str) -> int:
 
 def _comm(text: str) -> str:
     name = text.removesuffix("*")
-    if "*" in name or not text:
+    if not text:
+        raise argparse.ArgumentTypeError("a command name cannot be empty")
+    if "*" in name:
         raise argparse.ArgumentTypeError(f"{text!r}: a * may only stand at the end")
     if len(name.encode("utf-8", "surrogateescape")) > 15:
         raise argparse.ArgumentTypeError(f"{text!r}: the kernel keeps 15 bytes of a command name; use {name[:15]}")
+    return text
+
+
+def _container(text: str) -> str:
+    if not text or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no container's id or name")
     return text
 
 
@@ -108,6 +116,9 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     )
     chosen.add_argument(
         "--cgroup", action="append", default=[], metavar="PATH", help="this cgroup (v2) and those below it"
+    )
+    chosen.add_argument(
+        "--container", type=_container, action="append", default=[], metavar="ID", help="this container: how its id begins"
     )
     chosen.add_argument(
         "--hide-self", action=argparse.BooleanOptionalAction, default=True, help="leave ebpftop's own calls out; on"
@@ -192,6 +203,7 @@ def chosen_filter(args: argparse.Namespace) -> Filter:
         pids=tuple(int(pid) for pid in args.pid),
         comms=tuple(args.comm),
         cgroups=tuple(args.cgroup),
+        containers=tuple(args.container),
         hide_self=args.hide_self,
     )
 

@@ -1,4 +1,4 @@
-"""What the user wants to see: uids, processes with their descendants, command names, cgroups. Decided in the kernel."""
+"""What the user wants to see: users, processes with their descendants, command names, cgroups, containers."""
 
 from __future__ import annotations
 
@@ -7,26 +7,45 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Filter:
-    """Every kind that is not empty must match; within a kind, any value does.
+    """Every kind that is not empty must match; within a kind, any value does. Decided in the kernel.
 
     `comms` are command names as the kernel keeps them (15 bytes), a ``*`` at the end for a prefix. `cgroups` are paths
-    below the unified hierarchy; descendants match too. `hide_self` leaves ebpftop itself out.
+    in the unified hierarchy, and descendants match too; `containers` are ids, or how they begin. `hide_self` leaves
+    ebpftop itself out.
     """
 
     uids: tuple[int, ...] = ()
     pids: tuple[int, ...] = ()
     comms: tuple[str, ...] = ()
     cgroups: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
     hide_self: bool = True
 
     def __bool__(self) -> bool:
         """Tell whether anything but `hide_self` is asked for."""
-        return bool(self.uids or self.pids or self.comms or self.cgroups)
+        return bool(self.uids or self.pids or self.comms or self.cgroups or self.containers)
 
     def __str__(self) -> str:
-        """Return the filter as its options, for the state line."""
-        return " ".join(
-            f"--{name} {value}"
-            for name, values in (("uid", self.uids), ("pid", self.pids), ("comm", self.comms), ("cgroup", self.cgroups))
-            for value in values
+        """Return the filter as its options."""
+        return " ".join(f"--{name} {value}" for name, values in self.kinds() for value in values)
+
+    def kinds(self) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
+        """Return each kind's name with its values."""
+        return (
+            ("uid", self.uids),
+            ("pid", self.pids),
+            ("comm", self.comms),
+            ("cgroup", self.cgroups),
+            ("container", self.containers),
+        )
+
+    def narrowed(self, step: Filter) -> Filter:
+        """Return this filter with the kinds that *step* sets taken from there."""
+        return Filter(
+            uids=step.uids or self.uids,
+            pids=step.pids or self.pids,
+            comms=step.comms or self.comms,
+            cgroups=step.cgroups or self.cgroups,
+            containers=step.containers or self.containers,
+            hide_self=self.hide_self,
         )

@@ -2,59 +2,60 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import struct
+import threading
+import time
 from pathlib import Path
 
 from ebpftop.filters import Filter
 from ebpftop.kernel import maps
+from ebpftop.kernel.cgroups import CgroupChoice, chosen_cgroups, unified_path
 from ebpftop.kernel.loader import Link, LoadError, Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.source import SourceError
 
 _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
-_VALUES_MAX, _CGROUPS_MAX = 64, 8
+_SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
 _COMM_LEN = 16
-_CONFIG = struct.Struct("=4I")
+_CONFIG = struct.Struct("=II")
+_SLOT = struct.Struct("=II")
 _CGROUP_CHOICE = struct.Struct("=QII")
-_YES = b"\1"
+_SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
+_COMM_KEY = 4 + _COMM_LEN
 
-_CGROUP_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+_SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}[platform.machine()]
+_MEMBARRIER_GLOBAL = 1
+_LONGER_THAN_ANY_PROGRAM_S = 0.1
 
+_INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
-def cgroup_root() -> Path | None:
-    """Return where the unified hierarchy (cgroup v2) is mounted."""
-    return next((mount for mount in _CGROUP_MOUNTS if (mount / "cgroup.procs").exists()), None)
-
-
-def cgroup_choice(path: str) -> tuple[int, int]:
-    """Return the id of cgroup *path* and its depth below the root; raises SourceError where there is none.
-
-    Both "/system.slice/ssh.service" and the full path in the file system are taken. The id is the inode's number.
-    """
-    root = cgroup_root()
-    if root is None:
-        raise SourceError("--cgroup needs the unified hierarchy", "mount -t cgroup2 none /sys/fs/cgroup/unified")
-    relative = path.removeprefix(str(root)).strip("/")
-    directory = root / relative if relative else root
-    try:
-        return directory.stat().st_ino, len(Path(relative).parts)
-    except OSError as error:
-        raise SourceError(f"no cgroup {path}: {error.strerror}", f"see what there is with `ls {root}`") from error
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
-def descendants(pids: tuple[int, ...]) -> set[int]:
-    """Return *pids* and the processes that descend from them now, out of /proc."""
-    children: dict[int, list[int]] = {}
+def parents() -> dict[int, int]:
+    """Return the parent of every process, out of /proc."""
+    found: dict[int, int] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
                 stat = Path(entry.path, "stat").read_bytes()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            children.setdefault(int(stat.rpartition(b") ")[2].split()[1]), []).append(int(entry.name))
+            found[int(entry.name)] = int(stat.rpartition(b") ")[2].split()[1])
+    return found
+
+
+def descendants(pids: tuple[int, ...]) -> set[int]:
+    """Return those of *pids* that run, and the processes that descend from them now."""
+    parent_of = parents()
+    children: dict[int, list[int]] = {}
+    for pid, parent in parent_of.items():
+        children.setdefault(parent, []).append(pid)
     found: set[int] = set()
-    todo = list(pids)
+    todo = [pid for pid in pids if pid in parent_of]
     while todo:
         pid = todo.pop()
         if pid not in found:
@@ -64,7 +65,11 @@ def descendants(pids: tuple[int, ...]) -> set[int]:
 
 
 class KernelFilter:
-    """Owner of the filter's maps, and of the programs that follow processes as they fork."""
+    """Owner of the filter's maps, and of the programs that follow processes as they fork.
+
+    There are two slots: the next filter is put together in the one that nobody reads, then made the active one by a
+    single write. So no event is judged by half of a filter, and a change loses nothing that both filters want.
+    """
 
     def __init__(self, defines: Defines) -> None:
         """Compile bpf/filter.c; the maps must exist before any other module is compiled. Raises SourceError."""
@@ -72,73 +77,160 @@ class KernelFilter:
             self._module = Module("filter.c", {**defines, "FILTER_OWNER": 1})
         except LoadError as error:
             raise SourceError(str(error), "`ebpftop check -v` shows what the compiler said") from error
+        self._lock = threading.Lock()
         self._links: list[Link] = []
+        self._active = 0
+        self._slots = [bytes(_SLOT_SIZE)] * _SLOTS
+        self._comms: set[bytes] = set()
+        self._cgroups: tuple[CgroupChoice, ...] = ()
+        self._filter = Filter(hide_self=False)
 
     def apply(self, wanted: Filter) -> None:
-        """Make *wanted* hold from now on; raises SourceError for what cannot be (no such cgroup, too many values)."""
-        for name, values, most in (
-            ("--uid", wanted.uids, _VALUES_MAX),
-            ("--comm", wanted.comms, _VALUES_MAX),
-            ("--pid", wanted.pids, _VALUES_MAX),
-            ("--cgroup", wanted.cgroups, _CGROUPS_MAX),
-        ):
-            if len(values) > most:
-                raise SourceError(f"{name} was given {len(values)} times", f"at most {most} values fit")
-        cgroups = [cgroup_choice(path) for path in wanted.cgroups]
-        keys = {
-            "filter_uids": {struct.pack("=I", uid) for uid in wanted.uids},
-            "filter_comms": {_comm_key(comm) for comm in wanted.comms},
-        }
-        # Values before the flags that ask for them, and what is no longer wanted after: nothing is missed in between.
-        for table, wanted_keys in keys.items():
-            for key in wanted_keys:
-                maps.update(self._module.table(table), key, _YES)
-        self._follow(wanted.pids)
-        flags = (
-            _UID * bool(wanted.uids)
-            | _PID * bool(wanted.pids)
-            | _COMM * bool(wanted.comms)
-            | _CGROUP * bool(cgroups)
-            | _HIDE_SELF * wanted.hide_self
-        )
-        config = _CONFIG.pack(flags, os.getpid(), len(cgroups), 0)
-        config += b"".join(_CGROUP_CHOICE.pack(inode, level, 0) for inode, level in cgroups)
-        config = config.ljust(_CONFIG.size + _CGROUPS_MAX * _CGROUP_CHOICE.size, b"\0")
-        maps.update(self._module.table("filter_config"), bytes(4), config)
-        self._forget("filter_uids", 4, keys["filter_uids"])
-        self._forget("filter_comms", 4 + _COMM_LEN, keys["filter_comms"])
-        if not wanted.pids:
-            self._forget("filter_pids", 4, set())
+        """Make *wanted* hold from now on; raises SourceError for what cannot be, and then nothing has changed.
 
-    def _follow(self, pids: tuple[int, ...]) -> None:
+        Takes some milliseconds, with `pids` some more: processes are looked up in /proc.
+        """
+        cgroups = _checked(wanted)
+        with self._lock:
+            slot = 1 - self._active
+            bit = 1 << slot
+            self._clear(bit)
+            for uid in wanted.uids:
+                self._mark("filter_uids", struct.pack("=I", uid), bit)
+            comms = self._mark_comms(wanted.comms, slot)
+            if wanted.pids:
+                self._follow(wanted.pids, bit)
+            flags = (
+                _UID * bool(wanted.uids)
+                | _PID * bool(wanted.pids)
+                | _COMM * bool(wanted.comms)
+                | _CGROUP * bool(cgroups)
+                | _HIDE_SELF * wanted.hide_self
+            )
+            body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, 0) for c in cgroups)
+            self._slots[slot] = body.ljust(_SLOT_SIZE, b"\0")
+            self._write_config()
+            self._active = slot
+            self._write_config()
+            self._comms, self._cgroups, self._filter = comms, cgroups, wanted
+            _wait_for_programs()
+            self._clear(3 - bit)
+            if not wanted.pids:
+                self._unfollow()
+
+    def admits(self, pid: int, uid: int, comm: bytes) -> bool:
+        """Tell whether a process that runs now is wanted: what the kernel would say if it did something."""
+        wanted = self._filter
+        if (wanted.hide_self and pid == os.getpid()) or (wanted.uids and uid not in wanted.uids):
+            return False
+        if wanted.pids and not self._marked("filter_pids", struct.pack("=I", pid)) >> self._active & 1:
+            return False
+        if wanted.comms and not any(_comm_matches(pattern, comm) for pattern in wanted.comms):
+            return False
+        if not self._cgroups:
+            return True
+        path = unified_path(pid)
+        return path is not None and any(choice.holds(path) for choice in self._cgroups)
+
+    @property
+    def lost(self) -> int:
+        """How many forks could not be followed, because more processes run than the map holds."""
+        return maps.per_cpu_sum(self._module.table("lost"), 1)  # LOST_MAP
+
+    # ---- the maps ----
+
+    def _write_config(self) -> None:
+        value = _CONFIG.pack(self._active, os.getpid()) + b"".join(self._slots)
+        maps.update(self._module.table("filter_config"), bytes(4), value)
+
+    def _marked(self, name: str, key: bytes) -> int:
+        value = maps.lookup(self._module.table(name), key, 1)
+        return value[0] if value else 0
+
+    def _mark(self, name: str, key: bytes, bits: int) -> None:
+        maps.update(self._module.table(name), key, bytes([self._marked(name, key) | bits]))
+
+    def _mark_comms(self, comms: tuple[str, ...], slot: int) -> set[bytes]:
+        """Write the names of both slots; return the new one's keys.
+
+        A look-up ends at the longest prefix, so that entry has to answer for the shorter ones of either slot too.
+        """
+        new = {_comm_key(comm) for comm in comms}
+        for key in new | self._comms:
+            value = (_any_prefix(new, key) << slot) | (_any_prefix(self._comms, key) << (1 - slot))
+            maps.update(self._module.table("filter_comms"), key, bytes([value]))
+        return new
+
+    def _clear(self, bits: int) -> None:
+        """Take *bits* out of all values. A fork may copy them meanwhile: until none is left."""
+        for name, key_size in (("filter_uids", 4), ("filter_comms", _COMM_KEY), ("filter_pids", 4)):
+            table = self._module.table(name)
+            while stale := [(key, value[0]) for key, value in maps.items(table, key_size, 1) if value[0] & bits]:
+                for key, value in stale:
+                    if value & ~bits:
+                        maps.update_existing(table, key, bytes([value & ~bits]))
+                    else:
+                        maps.delete(table, key)
+
+    # ---- processes ----
+
+    def _follow(self, pids: tuple[int, ...], bit: int) -> None:
+        """Mark *pids* and their descendants, and let the kernel mark what they fork from now on."""
+        if not self._links:
+            self._links = [
+                self._module.attach("raw_tracepoint", "sched_process_fork", "filter_fork"),
+                self._module.attach("raw_tracepoint", "sched_process_free", "filter_free"),
+            ]
+        # Until /proc shows nobody new: whoever is forked by a process that is not marked yet is found in the next round.
+        while new := [
+            pid for pid in descendants(pids) if not self._marked("filter_pids", struct.pack("=I", pid)) & bit
+        ]:
+            for pid in new:
+                key = struct.pack("=I", pid)
+                try:
+                    self._mark("filter_pids", key, bit)
+                except OSError as error:
+                    self._clear(bit)
+                    raise SourceError("--pid: there are more descendants than the map holds") from error
+                if not Path("/proc", str(pid)).exists():
+                    maps.delete(self._module.table("filter_pids"), key)
+
+    def _unfollow(self) -> None:
         for link in self._links:
             self._module.release(link)
         self._links.clear()
-        if not pids:
-            return
-        # From here on children are added by the kernel; what was forked before is found in /proc. Twice, for a child
-        # whose parent was itself added only in the first round.
-        self._links = [
-            self._module.attach("raw_tracepoint", "sched_process_fork", "filter_fork"),
-            self._module.attach("raw_tracepoint", "sched_process_free", "filter_free"),
-        ]
-        self._forget("filter_pids", 4, set())
-        for _ in range(2):
-            for pid in descendants(pids):
-                maps.update(self._module.table("filter_pids"), struct.pack("=I", pid), _YES)
-
-    def _forget(self, name: str, key_size: int, kept: set[bytes]) -> None:
-        table = self._module.table(name)
-        for key, _ in list(maps.items(table, key_size, 1)):
-            if key not in kept:
-                maps.delete(table, key)
 
     def close(self) -> None:
         """Give everything back."""
-        for link in self._links:
-            self._module.release(link)
-        self._links.clear()
-        self._module.close()
+        with self._lock:
+            self._unfollow()
+            self._module.close()
+
+
+def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
+    """Return the cgroups of *wanted*; raises SourceError for what cannot be."""
+    for name, values, most in (
+        ("--uid", wanted.uids, _VALUES_MAX),
+        ("--comm", wanted.comms, _VALUES_MAX),
+        ("--pid", wanted.pids, _VALUES_MAX),
+    ):
+        if len(values) > most:
+            raise SourceError(f"{name} was given {len(values)} times", f"at most {most} values fit")
+    if wanted.pids and Path("/proc/self/ns/pid").stat().st_ino != _INIT_PID_NAMESPACE:
+        raise SourceError("--pid means other processes inside a pid namespace", "run ebpftop in the host's (--pid=host)")
+    gone = [pid for pid in wanted.pids if not Path("/proc", str(pid)).exists()]
+    if gone:
+        raise SourceError(f"there is no process {gone[0]}", "see what runs with `ps -e`")
+    cgroups = chosen_cgroups(wanted.cgroups, wanted.containers)
+    if len(cgroups) > _CGROUPS_MAX:
+        raise SourceError(f"the filter means {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above them")
+    return cgroups
+
+
+def _wait_for_programs() -> None:
+    """Wait until no program runs that began before now: membarrier(2) ends with synchronize_rcu()."""
+    if _libc.syscall(_SYS_MEMBARRIER, _MEMBARRIER_GLOBAL, 0, 0) < 0:
+        time.sleep(_LONGER_THAN_ANY_PROGRAM_S)  # nohz_full CPUs refuse it
 
 
 def _comm_key(comm: str) -> bytes:
@@ -147,3 +239,17 @@ def _comm_key(comm: str) -> bytes:
     raw = comm.removesuffix("*").encode("utf-8", "surrogateescape")[: _COMM_LEN - 1]
     bits = 8 * (len(raw) + (0 if prefix else 1))
     return struct.pack("=I", bits) + raw.ljust(_COMM_LEN, b"\0")
+
+
+def _any_prefix(prefixes: set[bytes], key: bytes) -> bool:
+    (bits,) = struct.unpack_from("=I", key)
+    for prefix in prefixes:
+        (length,) = struct.unpack_from("=I", prefix)
+        if length <= bits and key[4 : 4 + length // 8] == prefix[4 : 4 + length // 8]:
+            return True
+    return False
+
+
+def _comm_matches(pattern: str, comm: bytes) -> bool:
+    raw = pattern.removesuffix("*").encode("utf-8", "surrogateescape")
+    return comm.startswith(raw) if pattern.endswith("*") else comm == raw

@@ -12,6 +12,7 @@ from typing import Protocol
 from bcc.libbcc import lib
 
 _BATCH = 1024
+_EXIST = 2  # BPF_EXIST
 
 
 class Table(Protocol):
@@ -43,6 +44,11 @@ def update(table: Table, key: bytes, value: bytes) -> None:
     if lib.bpf_update_elem(table.map_fd, ctypes.c_char_p(key), ctypes.c_char_p(value), 0) < 0:
         code = ctypes.get_errno()
         raise OSError(code, "a BPF map was not updated")
+
+
+def update_existing(table: Table, key: bytes, value: bytes) -> bool:
+    """Set *key* to *value* only where it is in the map; False where it is not."""
+    return bool(lib.bpf_update_elem(table.map_fd, ctypes.c_char_p(key), ctypes.c_char_p(value), _EXIST) >= 0)
 
 
 def delete(table: Table, key: bytes) -> bool:
