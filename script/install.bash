@@ -36,6 +36,9 @@ packages_of() {
     busybox:apt-get) echo busybox-static ;;
     qemu-system-x86_64:apt-get) echo qemu-system-x86 ;;
     depmod:*) echo kmod ;;
+    udevadm:apt-get) echo udev ;;
+    udevadm:dnf) echo systemd-udev ;;
+    udevadm:pacman) echo systemd ;;
     execsnoop:*) echo libbpf-tools ;;
     *) echo "$1" ;;
   esac

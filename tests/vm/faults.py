@@ -1,0 +1,111 @@
+"""Compare what each ladder's records say with what the workload did, to the event."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeAlias
+
+from ebpftop.records import Exec, Exit, Record, Syscalls, Trace, Users
+
+from . import workload
+from .workload import Done
+
+HELLO = "Hello World!"
+_Check: TypeAlias = Callable[[str, Sequence[Record], Done], Iterator[str]]
+
+
+def fault_of(ladder: str, rung: str, records: Sequence[Record], done: Done) -> str | None:
+    """Say what *ladder*, standing on *rung*, told wrongly; None where it told exactly what was done."""
+    return next(_CHECKS[ladder](rung, records, done), None)
+
+
+def _execs(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    told = [r for r in records if isinstance(r, Exec) and r.ret == 0 and workload.MARKER in r.argv]
+    yield from _each_once("exec", (r.pid for r in told), done.started)
+    yield from _all_right(told)
+
+
+def _failures(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    told = [r for r in records if isinstance(r, Exec) and r.ret != 0 and r.pid in done.failed]
+    yield from _each_once("failed exec", (r.pid for r in told), done.failed)
+    yield from _all_right(told)
+
+
+def _all_right(told: Iterable[Exec]) -> Iterator[str]:
+    for exec_ in told:
+        file, error = (workload.MISSING, "ENOENT") if exec_.ret else (workload.PROGRAM, None)
+        right = (file, error, workload.UID, workload.argv(int(exec_.argv[-1])))
+        if (exec_.file, exec_.error, exec_.uid, exec_.argv) != right:
+            yield f"told as {exec_}; it was {right}"
+
+
+def _exits(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    ended = done.started | done.failed
+    told = [r for r in records if isinstance(r, Exit) and r.pid in ended]
+    yield from _each_once("exit", (r.pid for r in told), ended)
+    for exit_ in told:
+        if exit_.code != 0 or (exit_.pid in done.started and not exit_.seconds):
+            yield f"told as {exit_}; it ended with 0"
+
+
+def _users(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    last = next((r for r in reversed(records) if isinstance(r, Users)), None)
+    row = next((row for row in last.rows if row.uid == workload.UID), None) if last else None
+    told = (row.execs, row.failed) if row else (0, 0)
+    right = (len(done.started) + len(done.failed), len(done.failed))
+    if told != right:
+        yield f"told {told[0]} execs, {told[1]} of them failed; there were {right[0]} and {right[1]}"
+
+
+def _syscalls(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    last = next((r for r in reversed(records) if isinstance(r, Syscalls)), None)
+    rows = {row.name: row for row in last.rows} if last else {}
+    for name, handler, count in (
+        ("sched_get_priority_max", "count", done.calls),
+        ("timer_create", "timer", done.timers),
+        ("timer_delete", "timer", done.timers),
+    ):
+        row = rows.get(name)
+        told = (row.handler, row.count) if row else None
+        if told != (handler, count):
+            yield f"{name} told as {told}; it was {(handler, count)}"
+        if row and sum(row.ns) != count:
+            yield f"{name}: {sum(row.ns)} durations of {count} calls"
+    calls = rows.get("sched_get_priority_max")
+    if calls and calls.errnos != {"EINVAL": done.wrong_calls}:
+        yield f"errors told as {calls.errnos}; there were {done.wrong_calls} EINVAL"
+    execve = rows.get("execve")
+    attempts = len(done.started) + len(done.failed)
+    if execve is None or execve.handler != "exec" or execve.count < attempts:
+        yield f"execve told as {execve}; there were at least {attempts}, tail-called to the exec handler"
+
+
+def _trace(rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    # Of all rungs this one alone sees programs that started; the others see every attempt.
+    attempts = done.started | done.failed
+    expected = done.started if rung.endswith("sched_process_exec") else attempts
+    told = [r.pid for r in records if isinstance(r, Trace) and r.message == HELLO and r.pid in attempts]
+    yield from _each_once("hello", told, expected)
+
+
+def _each_once(what: str, told: Iterable[int], expected: Iterable[int]) -> Iterator[str]:
+    """Compare process ids, each of which must be there exactly once."""
+    counts, wanted = Counter(told), Counter(expected)
+    if counts != wanted:
+        missing, surplus = (wanted - counts).total(), (counts - wanted).total()
+        yield f"{what}: {missing} missing, {surplus} too many of {wanted.total()}"
+
+
+_CHECKS: Mapping[str, _Check] = MappingProxyType(
+    {
+        "execs": _execs,
+        "execs.failures": _failures,
+        "execs.exits": _exits,
+        "users": _users,
+        "syscalls": _syscalls,
+        "trace": _trace,
+    }
+)
+LADDERS = tuple(_CHECKS)

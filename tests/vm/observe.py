@@ -1,0 +1,128 @@
+"""Run `ebpftop stream` for the length of one workload, and keep what it said."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ebpftop.records import PROBE_NAMES, Probe, ProbeName, Record, decode
+
+from .faults import fault_of
+from .workload import Done, work
+
+EBPFTOP = Path(sys.executable).with_name("ebpftop")
+INTERVAL_S = 0.5
+# Four probes are compiled, under emulation, beside another guest that does the same.
+ATTACH_TIMEOUT_S = 120.0
+ARRIVAL_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class RungTold:
+    """A rung as a probe's record tells it; `reason` says why it is not in use, null for the one that is."""
+
+    ladder: str
+    via: str
+    reason: str | None
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one stream said, what was done while it ran (None: no probe came up), and how it ended."""
+
+    records: list[Record] = field(default_factory=list)
+    probes: dict[ProbeName, Probe] = field(default_factory=dict)
+    done: Done | None = None
+    status: int | None = None
+    stderr: str = ""
+
+    def rungs(self) -> Iterator[RungTold]:
+        """Every rung of every ladder, as `--via` names them: "failures: fexit:x" belongs to a part of its probe."""
+        for name, probe in self.probes.items():
+            for rung in probe.rungs:
+                part, _, via = rung.via.rpartition(": ")
+                yield RungTold(f"{name}.{part}" if part else name, via, rung.reason)
+
+    def in_use(self) -> dict[str, str]:
+        """The rung that each ladder stands on."""
+        return {rung.ladder: rung.via for rung in self.rungs() if rung.reason is None}
+
+    def fault_of(self, ladder: str) -> str | None:
+        """Say what *ladder* told wrongly, or why it told nothing; None where it told exactly what was done."""
+        name = ladder.partition(".")[0]
+        probe = next((p for p in self.probes.values() if p.probe == name), None)
+        if probe is None or self.done is None:
+            return f"no word from {name}; stderr: {self.stderr[-2000:]}"
+        rung = self.in_use().get(ladder)
+        if probe.state != "on" or rung is None:
+            reasons = [f"{told.via}: {told.reason}" for told in self.rungs() if told.ladder == ladder]
+            return f"{probe.state}: {probe.reason or '; '.join(reasons)}"
+        return fault_of(ladder, rung, self.records, self.done)
+
+
+def observe(arguments: Sequence[str], prefix: Sequence[str] = ()) -> Seen:
+    """Run a stream with *arguments*; work once every probe is on or failed; stop it when all of the work has arrived.
+
+    *prefix* is a command that runs ebpftop, such as one that hides something from it.
+    """
+    seen = Seen()
+    command = [*prefix, str(EBPFTOP), "stream", "--interval", str(INTERVAL_S), *arguments]
+    with tempfile.NamedTemporaryFile() as out, tempfile.TemporaryFile() as err:
+        reader = _Reader(Path(out.name), seen)
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
+            try:
+                _wait(lambda: _settled(seen), process, reader, ATTACH_TIMEOUT_S)
+                if any(probe.state == "on" for probe in seen.probes.values()):
+                    seen.done = work()
+                    _wait(lambda: not any(map(seen.fault_of, seen.in_use())), process, reader, ARRIVAL_TIMEOUT_S)
+            finally:
+                process.send_signal(signal.SIGTERM)
+        reader.read()
+        seen.status = process.returncode
+        err.seek(0)
+        seen.stderr = err.read().decode("utf-8", "replace")
+    return seen
+
+
+def _settled(seen: Seen) -> bool:
+    """True once every probe has said that it is on, or that it cannot be."""
+    return sum(probe.state != "off" for probe in seen.probes.values()) == len(PROBE_NAMES)
+
+
+class _Reader:
+    """Follows the file that a stream writes to."""
+
+    def __init__(self, path: Path, seen: Seen) -> None:
+        self._path = path
+        self._seen = seen
+        self._offset = 0
+
+    def read(self) -> None:
+        """Take in the lines that were finished since the last call."""
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            record = decode(line)
+            if record is not None:
+                self._seen.records.append(record)
+            if isinstance(record, Probe):
+                self._seen.probes[record.probe] = record
+
+
+def _wait(holds: Callable[[], bool], process: subprocess.Popen[bytes], reader: _Reader, timeout_s: float) -> None:
+    """Read until *holds* is true, the stream has ended, or *timeout_s* have passed."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until and process.poll() is None:
+        reader.read()
+        if holds():
+            return
+        time.sleep(0.1)
