@@ -118,7 +118,12 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
         "--cgroup", action="append", default=[], metavar="PATH", help="this cgroup (v2) and those below it"
     )
     chosen.add_argument(
-        "--container", type=_container, action="append", default=[], metavar="ID", help="this container: how its id begins"
+        "--container",
+        type=_container,
+        action="append",
+        default=[],
+        metavar="ID",
+        help="this container: how its id begins",
     )
     chosen.add_argument(
         "--hide-self", action=argparse.BooleanOptionalAction, default=True, help="leave ebpftop's own calls out; on"

@@ -181,7 +181,7 @@ class KernelFilter:
                 self._module.attach("raw_tracepoint", "sched_process_fork", "filter_fork"),
                 self._module.attach("raw_tracepoint", "sched_process_free", "filter_free"),
             ]
-        # Until /proc shows nobody new: whoever is forked by a process that is not marked yet is found in the next round.
+        # Until /proc shows nobody new: whom a process that is not marked yet forks is found in the next round.
         while new := [
             pid for pid in descendants(pids) if not self._marked("filter_pids", struct.pack("=I", pid)) & bit
         ]:
@@ -217,13 +217,13 @@ def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
         if len(values) > most:
             raise SourceError(f"{name} was given {len(values)} times", f"at most {most} values fit")
     if wanted.pids and Path("/proc/self/ns/pid").stat().st_ino != _INIT_PID_NAMESPACE:
-        raise SourceError("--pid means other processes inside a pid namespace", "run ebpftop in the host's (--pid=host)")
+        raise SourceError("--pid means other processes in a pid namespace", "run ebpftop in the host's (--pid=host)")
     gone = [pid for pid in wanted.pids if not Path("/proc", str(pid)).exists()]
     if gone:
         raise SourceError(f"there is no process {gone[0]}", "see what runs with `ps -e`")
     cgroups = chosen_cgroups(wanted.cgroups, wanted.containers)
     if len(cgroups) > _CGROUPS_MAX:
-        raise SourceError(f"the filter means {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above them")
+        raise SourceError(f"the filter means {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above")
     return cgroups
 
 
