@@ -201,7 +201,7 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	}
 	BOUND(at, HEAD_MASK);
 	BOUND(len, ARGS_MASK);
-	if (bpf_probe_read_user(scratch->data + at, len, (void *)arg_start)) {
+	if (read_user(scratch->data + at, len, (void *)arg_start)) {
 		event->flags |= ARGV_UNREADABLE;
 		count_lost(LOST_ARGV);
 		len = 0;
@@ -268,7 +268,7 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 	fill_identity(event, task);
 	fill_context(event, task);
 
-	long file_len = bpf_probe_read_user_str(scratch->data, PATH_LEN, (void *)attempt.file);
+	long file_len = read_user_string(scratch->data, PATH_LEN, (void *)attempt.file);
 	u64 at = file_len > 0 ? file_len : 0;
 
 	event->file_len = at;
@@ -284,12 +284,12 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 	for (int i = 0; attempt.argv && i < FAILED_ARGS; i++) {
 		u64 argument = 0;
 
-		len = bpf_probe_read_user(&argument, stride, (void *)(attempt.argv + stride * i));
+		len = read_user(&argument, stride, (void *)(attempt.argv + stride * i));
 		complete = !len && !argument;
 		if (complete || len)
 			break;
 		BOUND(at, FAILED_MASK);
-		len = bpf_probe_read_user_str(scratch->data + at, FAILED_ARG_LEN, (void *)argument);
+		len = read_user_string(scratch->data + at, FAILED_ARG_LEN, (void *)argument);
 		if (len < 0)
 			break;
 		at += len;

@@ -376,7 +376,7 @@ INLINE void read_paths(struct traced_call *call)
 			continue;
 		argument -= 1;
 		if (argument < ARGS)
-			bpf_probe_read_user_str(call->path[i], PATH_LEN, (void *)call->args[argument]);
+			read_user_string(call->path[i], PATH_LEN, (void *)call->args[argument]);
 	}
 }
 
