@@ -52,9 +52,9 @@ def shades(variables: Mapping[str, str]) -> dict[str, str]:
     primary = Color.parse(variables["primary"])
     if foreground.ansi is not None or background.ansi is not None or primary.ansi is not None:
         # A terminal's own colours cannot be mixed.
-        return {**dict.fromkeys(_SHADES, "ansi_bright_black"), "cursor": "ansi_blue"}
+        return {**dict.fromkeys(_SHADES, "ansi_bright_black"), "cursor": "ansi_blue", "spark": "ansi_blue"}
     mixed = {name: background.blend(foreground, share).hex for name, share in _SHADES.items()}
-    return {**mixed, "cursor": background.blend(primary, 0.35).hex}
+    return {**mixed, "cursor": background.blend(primary, 0.35).hex, "spark": background.blend(primary, 0.6).hex}
 
 
 _LIGHT_COLOURS = frozenset(("7", "15"))

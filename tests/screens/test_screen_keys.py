@@ -79,14 +79,15 @@ async def test_a_toggle_that_fails_is_told_and_hurts_nothing() -> None:
 async def test_a_worker_that_fails_says_so_in_its_pane_and_in_the_journal() -> None:
     source = FakeSource(minute())
     source.breaks["trace"] = RuntimeError("pipe burst")
-    async with running(FakeSource()) as (_pilot, _app):
-        pass
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:
         await until(pilot, lambda: pane(app, "trace").state == "failed")
         assert any("pipe burst" in text for text, _ in pane(app, "trace").lines.message)
         await until(pilot, lambda: any("pipe burst" in line for line in app.journal))
         await until(pilot, lambda: execs_pane(app).model.execs > 0)
+        await pilot.press("4")
+        await until(pilot, lambda: pane(app, "trace").lines.end > 0)
+        assert pane(app, "trace").state == "on"
 
 
 async def test_pause_freezes_what_is_shown_while_collection_goes_on() -> None:

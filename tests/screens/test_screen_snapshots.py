@@ -81,7 +81,7 @@ def test_light_theme(looks_the_same: Look) -> None:
 
 
 def test_terminal_colours(looks_the_same: Look) -> None:
-    assert looks_the_same(FakeSource(minute()), MEDIUM, theme="textual-ansi")
+    assert looks_the_same(FakeSource(minute()), MEDIUM, theme="ansi-dark")
 
 
 def test_without_colour(looks_the_same: Look, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,10 @@ class Pane(Vertical):
     def _message(self) -> list[Span]:
         empty = self.lines.end == self.lines.first
         if self.trouble:
-            return [Span(f"This pane stopped: {self.trouble}", "bad"), Span("D shows what happened", "dim")]
+            return [
+                Span(f"This pane stopped: {self.trouble}", "bad"),
+                Span(f"{self.number} tries again, D shows what happened", "dim"),
+            ]
         state = self._state
         if self.probe not in self.source.probes:
             return [Span("not in this recording", "dim")] if empty else []
@@ -232,8 +235,13 @@ class Pane(Vertical):
             self.app.call_from_thread(self._turned)
 
     def turn(self) -> None:
-        """Start turning the probe, and say so; once at a time."""
-        if not self.busy:
+        """Start turning the probe, and say so; once at a time. A pane that stopped polls again instead."""
+        if self.trouble:
+            self.trouble = ""
+            self._taken.set()
+            self.describe()
+            self.collect()
+        elif not self.busy:
             self.busy = True
             self.describe()
             self.toggle()

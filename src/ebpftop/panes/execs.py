@@ -101,7 +101,7 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
     Column(
         "cgroup", "CGROUP", 24, lambda r, _: (Span(r.exec.cgroup, "dim"),), rank=10, hidden=True, about="control group"
     ),
-    Column("outcome", "OUTCOME", 10, _outcome, rank=2, about="how it ended: exit code, signal, error"),
+    Column("outcome", "OUTCOME", 11, _outcome, rank=2, about="how it ended: exit code, signal, error"),
     Column("lasted", "LASTED", 6, _lasted, right=True, rank=3, about="how long it ran, or has been running"),
     Column("command", "COMMAND", 38, _command, flexible=True, about="its arguments"),
 )

@@ -29,7 +29,7 @@ def _failed(u: User, _: float) -> Cell:
 
 
 def _history(u: User, width: int) -> Cell:
-    return (Span(sparkline(tuple(u.history), width), "bar"),)
+    return (Span(sparkline(tuple(u.history), width), "spark"),)
 
 
 COLUMNS: tuple[Column[User], ...] = (

@@ -6,9 +6,11 @@ changes, so that Textual's own caches on it keep working.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -38,7 +40,7 @@ LOOKS = (
         "bad",
         "signal",
     ),
-    *("root", "user", "bar", "struck", "note"),
+    *("root", "user", "bar", "spark", "struck", "note"),
 )
 
 
@@ -268,15 +270,20 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         return Strip(segments, max(x, width))
 
     def _message_lines(self, width: int) -> dict[int, Strip]:
-        """Where there are no rows, the message stands in the middle; above rows, in the lines below the header."""
+        """Where there are no rows, the message stands in the middle; else in the last lines."""
+        empty = self.end == self.first
         height = self.size.height
-        lines = self.message[: max(1, height - 1)]
-        start = max(1, (height - len(lines)) // 2) if self.end == self.first else max(1, height - len(lines))
+        wrapped = [
+            Span(line, look)
+            for text, look in self.message
+            for line in textwrap.wrap(text, max(10, width - 4), break_on_hyphens=False)
+        ]
+        lines = wrapped[: max(1, height - 1)]
+        start = max(1, (height - len(lines)) // 2) if empty else max(1, height - len(lines))
         placed: dict[int, Strip] = {}
         for y, (text, look) in enumerate(lines, start if height > 1 else 0):
-            middle = clip(text, min(width - 2, len(clip(text, width - 2).rstrip()))) if width > 4 else clip(text, width)
-            line = middle.center(width) if self.end == self.first else clip(" " + text, width)
-            placed[y] = Strip([Segment(line, self.look(look))])
+            left = max(0, (width - cell_len(text)) // 2) if empty else 1
+            placed[y] = Strip([Segment(clip(" " * left + text, width), self.look(look))])
         return placed
 
     # Moving.

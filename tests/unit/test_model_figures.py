@@ -1,0 +1,172 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ebpftop.models import figures
+from ebpftop.models.pattern import PatternError, parse
+from ebpftop.widgets.columns import Column, Span, clip, fit, lay
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        *[(0, "0"), (9999, "9999"), (10_000, "10.0k"), (123_456, "123k"), (999_949, "1.00M"), (4_560_000, "4.56M")],
+        *[(7.2e9, "7.20G"), (999e9, "999G"), (1.5e12, "1.50T")],
+    ],
+)
+def test_count(number: int, text: str) -> None:
+    assert figures.count(number) == text
+
+
+@given(st.floats(0, 1e15))
+def test_count_and_rate_fit_in_six_characters(number: float) -> None:
+    assert len(figures.count(number)) <= 6
+    assert len(figures.per_second(number)) <= 6
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *[
+            (0.00012, "120us"),
+            (0.045, "45ms"),
+            (0.99951, "1.00s"),
+            (3.214, "3.21s"),
+            (42.04, "42.0s"),
+            (59.96, "1m00s"),
+        ],
+        *[(750, "12m30s"), (18120, "5h02m"), (273_600, "3d04h"), (-1, "0")],
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert figures.duration(seconds) == text
+
+
+@given(st.floats(0, 86400 * 99))
+def test_duration_fits_in_six_characters(seconds: float) -> None:
+    assert len(figures.duration(seconds)) <= 6
+    assert len(figures.age(seconds)) <= 6
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [(None, "·"), (128, "128ns"), (999.6, "1.0us"), (1234, "1.2us"), (45e6, "45ms"), (3.4e9, "3.4s"), (321e9, "321s")],
+)
+def test_nanoseconds(ns: float | None, text: str) -> None:
+    assert figures.nanoseconds(ns) == text
+
+
+@pytest.mark.parametrize(("part", "text"), [(0, "0%"), (0.0004, "<0.1%"), (0.0123, "1.2%"), (0.5, "50%"), (1, "100%")])
+def test_share(part: float, text: str) -> None:
+    assert figures.share(part) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "drawn"), [(0, ""), (0.001, "╸"), (0.5, "━━"), (0.625, "━━╸"), (1, "━━━━"), (9, "━━━━")]
+)
+def test_bar(part: float, drawn: str) -> None:
+    assert figures.bar(part, 4) == drawn
+
+
+def test_sparkline_is_scaled_to_its_peak_and_nothing_is_blank() -> None:
+    assert figures.sparkline([0, 1, 4, 8], 6) == "   ▁▄█"
+    assert figures.sparkline([9, 9, 1, 1], 2) == "██"
+    assert figures.sparkline([0, 0], 3) == "   "
+
+
+def test_losses_are_named_and_zeros_left_out() -> None:
+    assert figures.losses([("ring", 4), ("map", 0), ("argv", 12_000)]) == "4 ring, 12.0k argv"
+
+
+# What is typed as a filter.
+
+
+def test_small_letters_match_capitals_and_capitals_only_themselves() -> None:
+    lower, upper = parse("git"), parse("Git")
+    assert lower is not None
+    assert upper is not None
+    assert lower.matches("GIT push")
+    assert not upper.matches("git push")
+
+
+def test_exclamation_mark_inverts() -> None:
+    pattern = parse("!^bash")
+    assert pattern is not None
+    assert not pattern.matches("bash -c")
+    assert pattern.matches("zsh bash")
+
+
+@pytest.mark.parametrize("typed", ["", "!"])
+def test_nothing_typed_is_no_filter(typed: str) -> None:
+    assert parse(typed) is None
+
+
+@pytest.mark.parametrize("typed", ["(", "[a", "a**", "!*", "a{99999999999}", "(?P<x"])
+def test_invalid_patterns_are_told_not_raised_raw(typed: str) -> None:
+    with pytest.raises(PatternError):
+        parse(typed)
+
+
+# Columns.
+
+
+def columns(*widths: tuple[int, int, bool]) -> list[Column[str]]:
+    return [
+        Column(f"c{i}", f"C{i}", width, lambda row, _: (Span(row),), rank=rank, flexible=flexible)
+        for i, (width, rank, flexible) in enumerate(widths)
+    ]
+
+
+def test_least_important_columns_go_first() -> None:
+    wide = columns((5, 2, False), (5, 1, False), (10, 0, True))
+    assert [(s.column.key, s.x, s.width) for s in fit(wide, 30)] == [("c0", 0, 5), ("c1", 6, 5), ("c2", 12, 18)]
+    assert [s.column.key for s in fit(wide, 20)] == ["c1", "c2"]
+    assert [s.column.key for s in fit(wide, 12)] == ["c2"]
+
+
+def test_hidden_and_widened_columns() -> None:
+    some = columns((5, 1, False), (10, 0, True))
+    assert [s.column.key for s in fit(some, 40, frozenset({"c0"}))] == ["c1"]
+    assert [s.width for s in fit(some, 40, widths={"c0": 9})] == [9, 30]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 5), st.booleans()), min_size=1, max_size=8),
+    st.integers(1, 120),
+)
+def test_columns_never_overlap_nor_leave_the_pane(widths: list[tuple[int, int, bool]], width: int) -> None:
+    slots = fit(columns(*widths), width)
+    assert slots
+    assert all(slot.width >= 1 for slot in slots)
+    for left, right in pairwise(slots):
+        assert left.x + left.width < right.x
+    assert slots[-1].x + slots[-1].width <= width
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "clipped"),
+    [
+        ("abc", 5, "abc  "),
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("日本", 4, "日本"),
+        ("日本語", 4, "日 …"),
+        ("x", 0, ""),
+    ],
+)
+def test_clip_counts_cells_not_characters(text: str, width: int, clipped: str) -> None:
+    assert clip(text, width) == clipped
+
+
+@given(st.lists(st.text("ab 日e\u0301", max_size=12), max_size=4), st.integers(1, 20), st.booleans())
+def test_a_cell_always_has_its_width(texts: list[str], width: int, right: bool) -> None:
+    from rich.cells import cell_len
+
+    laid = lay([Span(text) for text in texts], width, right)
+    assert sum(cell_len(span.text) for span in laid) == width
