@@ -49,7 +49,7 @@ def _root(option: str) -> Path:
 
 
 def _choice(root: Path, relative: str) -> CgroupChoice:
-    path = posixpath.normpath("/" + relative)
+    path = posixpath.normpath("/" + relative.lstrip("/"))
     directory = root / path.lstrip("/")
     return CgroupChoice(path, directory.stat().st_ino, len([part for part in path.split("/") if part]))
 
@@ -60,7 +60,7 @@ def cgroup_named(path: str) -> CgroupChoice:
     Both "/system.slice/ssh.service" and the full path in the file system are taken.
     """
     root = _root("--cgroup")
-    inside = posixpath.normpath("/" + path)
+    inside = posixpath.normpath("/" + path.lstrip("/"))
     if inside == str(root) or inside.startswith(f"{root}/"):
         inside = inside[len(str(root)) :]
     if not (root / inside.lstrip("/") / "cgroup.procs").exists():

@@ -1,0 +1,348 @@
+"""The filter, as `ebpftop stream` shows it: what was asked for is there with the right counts, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ebpftop.cgroups import container_of
+from tests.kernel.doing import OTHER_UID, WANTED_UID, cgroup, failing, getppids, in_child, programs, set_comm, true
+from tests.kernel.support import Line, Stream, last, needs_root, of
+
+pytestmark = needs_root
+
+RUN = f"ebpftop-test-{os.getpid()}"
+ME = ("--pid", str(os.getpid()))
+
+
+def words(lines: list[Line]) -> list[str]:
+    """Return the last argument of each program that started."""
+    return [line["argv"][-1] for line in of("exec", lines, ret=0)]
+
+
+def getppid_count(lines: list[Line]) -> int:
+    """Return how many calls of getppid were counted."""
+    return sum(row["count"] for row in last("syscalls", lines)["rows"] if row["name"] == "getppid")
+
+
+def test_one_of_two_users_in_all_four_probes() -> None:
+    with Stream("--uid", str(WANTED_UID)) as stream:
+        for uid, share in ((WANTED_UID, 1), (OTHER_UID, 2)):
+            for i in range(3 * share):
+                true(f"{uid}-{i}", uid)
+            in_child(failing(2 * share), uid=uid)
+            in_child(getppids(100 * share), uid=uid)
+        stream.wait_for(lambda lines: len(of("trace", lines)) >= 3)
+        lines = stream.stop()
+    assert words(lines) == [f"{WANTED_UID}-{i}" for i in range(3)]
+    assert {line["uid"] for line in of("exec", lines) + of("exit", lines)} == {WANTED_UID}
+    assert len([line for line in of("exec", lines) if line["error"] == "ENOENT"]) == 2
+    assert [(row["uid"], row["execs"], row["failed"]) for row in last("users", lines)["rows"]] == [(WANTED_UID, 5, 2)]
+    assert getppid_count(lines) == 100
+    wanted_pids = {line["pid"] for line in of("exec", lines)}
+    assert {line["pid"] for line in of("trace", lines)} <= wanted_pids
+
+
+def test_within_a_kind_any_value_does() -> None:
+    with Stream("--uid", str(WANTED_UID), "--uid", str(OTHER_UID), probes="users") as stream:
+        for uid in (WANTED_UID, OTHER_UID, OTHER_UID, OTHER_UID + 2):
+            true("x", uid)
+        rows = last("users", stream.stop())["rows"]
+    assert [(row["uid"], row["execs"]) for row in rows] == [(WANTED_UID, 1), (OTHER_UID, 2)]
+
+
+def test_across_kinds_all_must_match() -> None:
+    with cgroup(f"{RUN}-a") as inside, Stream(
+        "--uid", str(WANTED_UID), "--cgroup", f"/{RUN}-a", "--comm", "wanted*", *ME, probes="syscalls"
+    ) as stream:  # fmt: skip
+        in_child(getppids(100), uid=WANTED_UID, cgroup=inside, comm="wanted-1")
+        in_child(getppids(10), uid=WANTED_UID, cgroup=inside, comm="unwanted")
+        in_child(getppids(10), uid=OTHER_UID, cgroup=inside, comm="wanted-1")
+        in_child(getppids(10), uid=WANTED_UID, comm="wanted-1")
+        assert getppid_count(stream.stop()) == 100
+
+
+@pytest.mark.parametrize("given", ["path", "directory", "without a slash"])
+def test_a_cgroup_means_those_below_it_too_and_not_its_sister(given: str) -> None:
+    with cgroup(f"{RUN}-b") as inside, cgroup(f"{RUN}-b/child/grandchild") as nested, cgroup(f"{RUN}-bb") as sister:
+        option = {"path": f"/{RUN}-b", "directory": str(inside), "without a slash": f"{RUN}-b/"}[given]
+        with Stream("--cgroup", option, probes="execs,users,syscalls") as stream:
+            in_child(programs("inside"), cgroup=inside)
+            in_child(programs("nested"), cgroup=nested)
+            in_child(programs("sister"), cgroup=sister)
+            in_child(programs("outside"))
+            in_child(getppids(10), cgroup=nested)
+            in_child(getppids(100), cgroup=sister)
+            lines = stream.stop()
+    assert words(lines) == ["inside", "nested"]
+    assert {line["cgroup"] for line in of("exec", lines)} == {f"/{RUN}-b", f"/{RUN}-b/child/grandchild"}
+    assert sum(row["execs"] for row in last("users", lines)["rows"]) == 2
+    assert getppid_count(lines) == 10
+
+
+def test_a_container_by_the_beginning_of_its_id() -> None:
+    ids = [f"{os.getpid():08x}{i}" + "c" * 55 for i in range(2)]
+    with (
+        cgroup(f"{RUN}.slice/docker-{ids[0]}.scope/init") as inside,
+        cgroup(f"{RUN}.slice/docker-{ids[1]}.scope") as other,
+        Stream("--container", ids[0][:12], probes="execs") as stream,
+    ):
+        in_child(programs("inside"), cgroup=inside)
+        in_child(programs("other"), cgroup=other)
+        lines = stream.stop()
+        ambiguous = subprocess.run(
+            [sys.executable, "-m", "ebpftop", "stream", "--container", ids[0][:8]],
+            check=False, capture_output=True, text=True,
+        )  # fmt: skip
+    assert words(lines) == ["inside"]
+    assert of("exec", lines)[0]["container"] == container_of(f"/docker-{ids[0]}.scope") == ids[0][:12]
+    assert ambiguous.returncode == 1
+    assert "could be any of" in ambiguous.stderr
+
+
+# Reads "go", then has programs run from everywhere in its tree; ends when all of it has ended.
+TREE = r"""
+import os, sys, threading
+
+def run(word):
+    pid = os.fork()
+    if pid == 0:
+        os.execv("/bin/true", ["/bin/true", word])
+    os.waitpid(pid, 0)
+
+go_r, go_w = os.pipe()
+done_r, done_w = os.pipe()
+if os.fork() == 0:
+    os.close(go_w)
+    if os.fork() == 0:
+        os.read(go_r, 1)
+        run("grandchild forked before")
+        os._exit(0)
+    os.read(go_r, 1)
+    run("child forked before")
+    if os.fork() == 0:
+        if os.fork() == 0:
+            run("great-grandchild")
+        os._exit(0)
+    os._exit(0)
+os.close(go_r)
+print("ready", flush=True)
+sys.stdin.readline()
+os.close(go_w)
+run("itself")
+thread = threading.Thread(target=run, args=("thread",))
+thread.start()
+thread.join()
+if os.fork() == 0:
+    me = os.getpid()
+    if os.fork() == 0:
+        while os.getppid() == me:
+            pass
+        run("orphan")
+        os._exit(0)
+    os._exit(0)
+if os.fork() == 0:
+    command = ["/bin/sh", "-c", "/bin/true 'child of what a thread became'; :"]
+    threading.Thread(target=os.execv, args=("/bin/sh", command)).start()
+    threading.Event().wait()
+os.close(done_w)
+os.read(done_r, 1)
+"""
+
+
+def test_a_process_and_all_that_descend_from_it() -> None:
+    tree = subprocess.Popen([sys.executable, "-c", TREE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert tree.stdin is not None
+    assert tree.stdout is not None
+    assert tree.stdout.readline() == "ready\n"
+    with Stream("--pid", str(tree.pid), probes="execs,syscalls") as stream:
+        true("stranger")
+        in_child(getppids(100))
+        tree.stdin.write("go\n")
+        tree.stdin.flush()
+        assert tree.wait(60) == 0
+        true("stranger")
+        lines = stream.stop()
+    tree.stdin.close()
+    tree.stdout.close()
+    true_words = sorted(line["argv"][1] for line in of("exec", lines, comm="true", ret=0))
+    assert true_words == sorted(
+        [
+            *("itself", "thread", "orphan", "child forked before", "grandchild forked before", "great-grandchild"),
+            "child of what a thread became",
+        ]
+    )
+    assert {line["pid"] for line in of("exit", lines)} >= {line["pid"] for line in of("exec", lines, ret=0)}
+    assert tree.pid in {line["pid"] for line in of("process", lines)}
+    assert os.getpid() not in {line["pid"] for line in of("process", lines)}
+
+
+def test_a_command_name_is_the_new_program_s_where_one_starts_and_the_caller_s_where_one_fails() -> None:
+    with Stream("--comm", f"{RUN[-10:]}", *ME, probes="execs,users,syscalls") as stream:
+
+        def do() -> None:
+            failing(3)()
+            programs("x")()
+            getppids(50)()
+
+        in_child(do, comm=RUN[-10:])
+        in_child(failing(5))
+        lines = stream.stop()
+    assert [line["error"] for line in of("exec", lines)] == ["ENOENT"] * 3
+    # Four attempts by that name, the fourth became "true".
+    rows = last("users", lines)["rows"]
+    assert [(row["execs"], row["failed"], row["last"]) for row in rows] == [(4, 3, "true")]
+    assert getppid_count(lines) == 50
+    with Stream("--comm", "true", *ME, probes="execs") as stream:
+        in_child(programs("x"), comm=RUN[-10:])
+        lines = stream.stop()
+    assert words(lines) == ["x"]
+    assert len(of("exit", lines, comm="true", code=0)) == 1
+
+
+def test_an_exit_goes_by_the_name_of_the_process_and_not_of_its_last_thread() -> None:
+    def do() -> None:
+        import threading
+
+        main_ended = threading.Event()
+
+        def rename_and_end() -> None:
+            set_comm("thread-name")
+            main_ended.wait(0.2)
+            os._exit(0)
+
+        threading.Thread(target=rename_and_end).start()
+        # The first thread ends alone: exit(2), not exit_group(2).
+        import ctypes
+
+        ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)
+
+    name = RUN[-10:]
+    with Stream("--comm", name, *ME, probes="execs") as stream:
+        pid = in_child(do, comm=name)
+        lines = stream.stop()
+    assert [line["comm"] for line in of("exit", lines, pid=pid)] == [name]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "seen"),
+    [
+        ("abcdefghijklmno", ["abcdefghijklmno"]),
+        ("abcdefghijklmn*", ["abcdefghijklmn", "abcdefghijklmno"]),
+        ("abc", []),
+        ("ab*", ["abcdefghijklmn", "abcdefghijklmno"]),
+        ("é*", ["éa"]),
+    ],
+)
+def test_names_of_fifteen_bytes_whole_and_by_their_beginning(pattern: str, seen: list[str]) -> None:
+    names = {"abcdefghijklmno": 1, "abcdefghijklmn": 2, "xabc": 4, "éa": 8}
+    with Stream("--comm", pattern, *ME, probes="syscalls") as stream:
+        for name, count in names.items():
+            in_child(getppids(count), comm=name)
+        assert getppid_count(stream.stop()) == sum(names[name] for name in seen)
+
+
+def test_overlapping_patterns_each_hold() -> None:
+    with Stream("--comm", "abc*", "--comm", "abcd", "--comm", "abcde*", *ME, probes="syscalls") as stream:
+        for i, name in enumerate(("ab", "abc", "abcd", "abcdX", "abcdef")):
+            in_child(getppids(10**i), comm=name)
+        assert getppid_count(stream.stop()) == 11110
+
+
+def test_ebpftop_itself_is_left_out_unless_it_is_asked_for() -> None:
+    for option, hidden in (("--hide-self", True), ("--no-hide-self", False)):
+        with Stream(option, "--interval", "0.1", probes="syscalls") as stream:
+            stream.wait_for(lambda lines: len(of("syscalls", lines)) > 3)
+            lines = stream.stop()
+        callers = {call["pid"] for call in last("syscalls", lines)["processes"]}
+        assert (stream.pid in callers) is not hidden
+
+
+def test_its_own_cost_is_told() -> None:
+    with Stream("--interval", "0.1", probes="syscalls") as stream:
+        stream.wait_for(lambda lines: of("cost", lines), 30)
+        cost = of("cost", stream.stop())[-1]
+    assert cost["user"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--cgroup", "/no/such/cgroup"], 1, "there is no cgroup /no/such/cgroup; see"),
+        (["--cgroup", "../../../etc"], 1, "there is no cgroup ../../../etc"),
+        (["--container", "f" * 64], 1, "belongs to a container ffff"),
+        (["--pid", "4194304"], 1, "there is no process 4194304"),
+        (["--uid", "0"] * 65, 1, "--uid was given 65 times; at most 64 values fit"),
+        (["--comm", "x" * 16], 2, "the kernel keeps 15 bytes"),
+        (["--comm", ""], 2, "cannot be empty"),
+        (["--container", "a/b"], 2, "is no container"),
+    ],
+)
+def test_what_cannot_be_filtered_is_told_in_one_line(arguments: list[str], status: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ebpftop", "stream", "--duration", "1", *arguments],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert said in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+    assert status == 2 or len(done.stderr.splitlines()) == 1
+
+
+def test_too_many_cgroups_are_refused() -> None:
+    with cgroup(f"{RUN}-many") as parent:
+        children = [parent / str(i) for i in range(9)]
+        for child in children:
+            child.mkdir()
+        options = [word for child in children for word in ("--cgroup", str(child))]
+        done = subprocess.run(
+            [sys.executable, "-m", "ebpftop", "stream", *options], check=False, capture_output=True, text=True
+        )
+        for child in children:
+            child.rmdir()
+    assert done.returncode == 1
+    assert "9 cgroups; at most 8 fit" in done.stderr
+
+
+def test_a_container_outside_of_the_cgroup_can_match_nothing() -> None:
+    name = f"{os.getpid():08x}" + "d" * 56
+    with cgroup(f"{RUN}-x"), cgroup(f"{RUN}-y/docker-{name}.scope"):
+        done = subprocess.run(
+            [sys.executable, "-m", "ebpftop", "stream", "--cgroup", f"/{RUN}-x", "--container", name],
+            check=False, capture_output=True, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "nothing would match" in done.stderr
+
+
+def test_a_recording_holds_only_what_was_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "recording"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ebpftop", "record", str(file), "--uid", str(WANTED_UID), "--probes", "execs,users"],
+        stderr=subprocess.PIPE,
+    )
+    import json
+    import time
+
+    def lines() -> list[Line]:
+        whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
+
+    until_s = time.monotonic() + 60
+    while {line["probe"] for line in of("probe", lines())} < {"execs", "users"}:
+        assert time.monotonic() < until_s
+        assert child.poll() is None
+        time.sleep(0.1)
+    true("wanted", WANTED_UID)
+    true("other", OTHER_UID)
+    time.sleep(0.2)
+    child.terminate()
+    assert child.wait(30) == 0
+    assert child.stderr is not None
+    child.stderr.close()
+    assert words(lines()) == ["wanted"]
+    assert [row["uid"] for row in last("users", lines())["rows"]] == [WANTED_UID]
