@@ -2,8 +2,8 @@
 
     python benchmarks/recording.py [--seconds 3600] [--rate 2000] [--suffix .jsonl.zst] [--keep FILE]
 
-The recording is made up: *rate* execs and exits, and the counters of 60 users and 150 system calls, every second. Nothing
-of it is shown anywhere else.
+The recording is made up: *rate* execs and exits, and the counters of 60 users and 150 system calls, every second.
+Nothing of it is shown anywhere else.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from ebpftop.recording.index import EVENT_GROUP, kind_of, state_key
 
 # Read in full before the scan becomes choosy.
 DENSE_BYTES = 8 << 20
+# A seek has to end: so much is read after that, only where there is something wanted.
+SPARSE_BYTES = 10 << 20
 
 _TIME = re.compile(rb'"time"\s*:\s*([0-9]{1,12}(?:\.[0-9]+)?)')
 _COUNTERS = frozenset({b"users", b"syscalls", b"cost"})
@@ -34,6 +36,11 @@ class Scan:
         return self._bytes >= DENSE_BYTES or self._counts[0] >= self._events
 
     @property
+    def spent(self) -> bool:
+        """Whether enough was read, whatever is missing."""
+        return self._bytes >= DENSE_BYTES + SPARSE_BYTES
+
+    @property
     def all_full(self) -> bool:
         """Whether no pane needs more events."""
         return all(self.full(group) for group in range(len(self._counts)))
@@ -46,9 +53,12 @@ class Scan:
         """Whether a chunk with so many events of each group has some that are wanted."""
         return bool(
             (events[0] and not self.running_known)
-            or (events[1] and self._counts[1] < self._events)
-            or (events[2] and self._counts[2] < self._events)
+            or (events[1] and self._wants_more(1))
+            or (events[2] and self._wants_more(2))
         )
+
+    def _wants_more(self, group: int) -> bool:
+        return self._counts[group] < self._events and not self.spent
 
     def set_running(self, running: tuple[bytes, ...] | None) -> None:
         """End the execs here: what ran at this point is known, or cannot be."""
@@ -72,16 +82,17 @@ class Scan:
             elif kind != b"header":
                 self.lines.append(line)
 
-    def read_sparse(self, data: bytes, counters: bool) -> None:
-        """Take what is still wanted of an older chunk; *counters* whether those too."""
+    def read_sparse(self, data: bytes, counters: bool, events: bool) -> None:
+        """Take what is still wanted of an older chunk, *counters* and *events* or one of them."""
+        self._bytes += len(data)
         for line in reversed(data.split(b"\n")):
             kind = kind_of(line)
             group = EVENT_GROUP.get(kind)
             if group is not None:
-                wanted = not self.running_known if group == 0 else self._counts[group] < self._events
+                wanted = events and (not self.running_known if group == 0 else self._wants_more(group))
                 self._counts[group] += wanted
             else:
-                wanted = (counters and kind in _COUNTERS) or (kind == b"process" and not self.running_known)
+                wanted = counters and kind in _COUNTERS
             if wanted:
                 self.lines.append(line)
 

@@ -21,8 +21,8 @@ from ebpftop.source import Batch
 # What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
 EVENTS = 4000
 WINDOW_S = 60.0
-# A seek has to end: after this much was read, only chunks that hold something wanted are, and so many of them.
-SPARSE_LOADS = 8
+# The counters of the window come from so many places in it, evenly, where reading all of it would take too long.
+COUNTER_LOADS = 8
 # Probes are polled one by one, so records of one moment lie this far apart in the file at most.
 SLACK_S = 1.0
 SLICE_S = 0.25
@@ -64,7 +64,9 @@ class Timeline:
         width_s = (last - first) / buckets
         _, infos = self._index.infos()
         if width_s <= 0:
-            return (float(sum(sum(info.events) for info in infos)),) + (0.0,) * (buckets - 1)
+            # All at one moment: no rate can be told, so the events of that moment stand for it.
+            whole = float(sum(sum(info.events) for info in infos)) if self.indexed == 1.0 else None
+            return (whole, *(None,) * (buckets - 1))
         counts = [0.0] * buckets
         for info in infos:
             _spread(counts, sum(info.events), (info.first - first) / width_s, (info.last - first) / width_s)
@@ -77,8 +79,9 @@ class Timeline:
         """Return batches that bring empty models to where they stood at *time*.
 
         First, as one batch a probe, what was known before: probe states, losses, programs still running. Then the
-        counters of the last *window_s* seconds and at least the last *events* events of each pane, as they came. Last
-        an empty batch a probe, which sets the clocks to *time*.
+        counters of the last *window_s* seconds (all of the last few, then samples) and at least the last *events*
+        events of each pane, as they came; fewer where `scan.SPARSE_BYTES` do not reach back so far, never with a hole.
+        Last an empty batch a probe, which sets the clocks to *time*.
         """
         self.busy = True
         try:
@@ -148,10 +151,10 @@ class Timeline:
             scan.read_all(self._chunks.load(number).data, in_question=number >= newest - 1)
             if number % KEY_CHUNKS == 0 and scan.dense_enough:
                 break
+        scan.states = [line for line in self._states_before(number) if state_key(line) not in scan.lost_seen]
         number = self._scan_sparsely(scan, number, time - window_s)
         if not scan.running_known:
             scan.set_running(self._index.running_at(number))
-        scan.states = [line for line in self._states_before(number) if state_key(line) not in scan.lost_seen]
         return scan
 
     def _scan_sparsely(self, scan: Scan, stop: int, window_start: float) -> int:
@@ -161,14 +164,13 @@ class Timeline:
         """
         first, infos = self._index.infos()
         window = self.find(window_start)
-        stride = max(1, (stop - window) // SPARSE_LOADS)
-        loads = 0
+        stride = max(1, (stop - window) // COUNTER_LOADS)
         number = stop
         while True:
             if number % KEY_CHUNKS == 0:
-                if not scan.running_known and (scan.full(0) or loads >= SPARSE_LOADS or not infos):
+                if not scan.running_known and (scan.full(0) or scan.spent or not infos):
                     scan.set_running(self._index.running_at(number))
-                if (number <= window and scan.all_full) or loads >= 2 * SPARSE_LOADS:
+                if number <= window and (scan.all_full or scan.spent):
                     return number
             if number <= self._chunks.first or (number <= window and not infos):
                 return number
@@ -176,8 +178,8 @@ class Timeline:
             known = infos[number - first] if 0 <= number - first < len(infos) else None
             counters = number >= window and (stop - number) % stride == 0
             if counters or (known is not None and scan.wants(known.events)):
-                scan.read_sparse(self._chunks.load(number).data, counters=counters)
-                loads += 1
+                # Of chunks that the index does not know, some are skipped: events from between them would have holes.
+                scan.read_sparse(self._chunks.load(number).data, counters=counters, events=known is not None)
 
     def _states_before(self, number: int) -> list[bytes]:
         if number <= self._index.stop or number == self._chunks.first:

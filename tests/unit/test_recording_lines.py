@@ -1,0 +1,89 @@
+"""Reading lines that anybody may have written."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebpftop.recording.lines import MAX_LINE_BYTES, read_line, read_lines
+from ebpftop.records import Exit, Trace, encode
+from tests.unit.recording_samples import START, exec_at, exit_at, trace_at
+
+_LOST = b'{"kind":"lost","time":%s,"probe":"execs","where":"ring","count":%s%s}'
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\0\0\0\0", "malformed"),
+        (b"\xff\xfe{", "malformed"),
+        (b"5", "Expected `object`"),
+        (b"{}", "missing required field `kind`"),
+        (b'{"kind":"lost"}', "missing required field"),
+        (_LOST % (b"1e999", b"1", b""), "out of range"),
+        (_LOST % (b"1e300", b"1", b""), "no time"),
+        (_LOST % (b"-5", b"1", b""), "no time"),
+        (_LOST % (b"1", b"9" * 20, b""), "beyond 64 bits"),
+        (_LOST % (b"1", b"-" + b"9" * 20, b""), "beyond 64 bits"),
+        (_LOST % (b"1", b"9" * 5000, b""), "out of range"),
+        (_LOST % (b"1", b"1", b',"x":' + b"[" * 100_000 + b"]" * 100_000), "nested too deeply"),
+        (b'{"kind":"new","x":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "nested too deeply"),
+        (b'{"kind":"trace","time":1,"cpu":0,"pid":1,"task":"\\ud800","message":""}', "malformed"),
+        (b'{"kind":"trace","time":1,"cpu":0,"pid":1,"task":"\xff","message":""}', "utf-8"),
+        (b"x" * (MAX_LINE_BYTES + 1), "longer than 16 MiB"),
+        (encode(exit_at(START, 1)).replace(b"0.5", b"1e300"), "no duration"),
+        (b'{"kind":"cost","time":1,"kernel":1e999,"user":0,"runs":0}', "out of range"),
+    ],
+)
+def test_what_is_no_record_is_refused_with_a_reason(line: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as raised:
+        read_line(line)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) <= 200
+
+
+def test_the_reason_never_carries_an_escape_sequence_of_the_line() -> None:
+    with pytest.raises(ValueError, match="Invalid") as raised:
+        read_line(b'{"kind":"lost","time":1,"probe":"\\u001b[2J","where":"ring","count":1}')
+    assert str(raised.value).isprintable()
+
+
+def test_an_unknown_kind_is_no_error() -> None:
+    assert read_line(b'{"kind":"weather","rain":true}') is None
+
+
+def test_an_unknown_field_is_passed_over() -> None:
+    line = encode(trace_at(START, 1))
+    assert read_line(line[:-1] + b',"mood":["good"]}') == trace_at(START, 1)
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "\x7f", "a\nb", "\u202e", "\u2028"])
+def test_no_text_comes_out_raw_whoever_wrote_it(text: str) -> None:
+    record = Trace(time=1.0, cpu=0, pid=1, task=text, message=text)
+    read = read_line(encode(record))
+    assert isinstance(read, Trace)
+    assert read.task.isprintable()
+    assert read.message.isprintable()
+    assert read.task != text
+
+
+def test_texts_that_are_safe_stay_as_they_are() -> None:
+    for message in ("grüße", "\\x1b[2J as escaped already", 'quo"tes', "日本"):
+        record = Trace(time=1.0, cpu=0, pid=1, task="t", message=message)
+        assert read_line(encode(record)) == record
+
+
+def test_numbers_of_64_bits_and_long_fractions_stay() -> None:
+    record = Exit(time=START + 1 / 3, pid=1, uid=0, comm="a", code=0, signal=None, seconds=1e-7 / 3, start=2**64 - 1)
+    assert read_line(encode(record)) == record
+
+
+def test_every_line_is_counted_where_it_stands() -> None:
+    good = encode(exec_at(START, 1))
+    faults: list[tuple[int, str]] = []
+    unknown: list[int] = []
+    data = b"\n".join([good, b"broken", b"", b'{"kind":"weather"}', good, good[:20]])
+    read = list(read_lines(data, lambda line, reason: faults.append((line, reason)), lambda: unknown.append(1)))
+    assert len(read) == 2
+    assert [line for line, _ in faults] == [1, 5]
+    assert faults[1][1] == "cut off"
+    assert len(unknown) == 1

@@ -1,0 +1,187 @@
+"""Writing recordings: nothing is lost but the last second, nothing is written where it must not be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ebpftop.recording import RecordingWriter, zst
+from ebpftop.records import End, decode, encode
+from ebpftop.source import SourceError
+from tests.unit.recording_samples import HEADER, key, play, story, trace_at, write
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.zst"])
+def test_what_was_written_is_replayed_whole_and_in_order(tmp_path: Path, name: str) -> None:
+    records = list(story(30))
+    played, source = play(write(tmp_path / name, records))
+    assert source.header == HEADER
+    assert sorted(map(key, played)) == sorted(map(key, records))
+    assert source.damage.report() == []
+
+
+def test_a_plain_recording_is_lines_and_ends_with_an_end_record(tmp_path: Path) -> None:
+    records = list(story(2))
+    lines = write(tmp_path / "r.jsonl", records).read_bytes().splitlines()
+    assert lines[:-1] == [encode(HEADER), *map(encode, records)]
+    assert decode(lines[-1]) == End(time=max(getattr(r, "time", 0) for r in records), records=len(records), reason="")
+
+
+def test_a_compressed_recording_is_what_any_zstd_unpacks(tmp_path: Path) -> None:
+    records = list(story(5))
+    packed = write(tmp_path / "r.jsonl.zst", records).read_bytes()
+    lines = zst.zstd.decompress(packed).splitlines()  # type: ignore[attr-defined]
+    assert lines[:-1] == [encode(HEADER), *map(encode, records)]
+
+
+def test_what_was_written_is_in_the_file_soon_without_closing(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl.zst"
+    with RecordingWriter(str(path)) as writer:
+        writer.write([HEADER, trace_at(HEADER.started, 1)])
+        until_s = time.monotonic() + 30
+        while not path.stat().st_size:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        played, source = play(path)
+    assert played == [trace_at(HEADER.started, 1)]
+    assert source.damage.broken == 0
+    assert "never closed" in "".join(source.damage.report())
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.jsonl", [])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_it_belongs_to_the_user_behind_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_UID", "12345")
+    monkeypatch.setenv("SUDO_GID", "12346")
+    status = write(tmp_path / "r.jsonl", []).stat()
+    # Only root can give a file away; for everybody else the variables mean nothing.
+    mine = (os.geteuid(), os.getegid())
+    assert (status.st_uid, status.st_gid) == ((12345, 12346) if mine[0] == 0 else mine)
+
+
+def test_a_file_that_exists_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text("precious")
+    with pytest.raises(SourceError, match="exists; give another name, or --force"):
+        RecordingWriter(str(path))
+    assert path.read_text() == "precious"
+
+
+def test_force_replaces_a_file_and_not_what_else_has_it_open(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text("old")
+    with path.open() as old:
+        with RecordingWriter(str(path), replace=True) as writer:
+            writer.write([HEADER])
+        assert old.read() == "old"
+    assert path.read_bytes().startswith(b'{"kind":"header"')
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("target_exists", [False, True])
+def test_a_link_is_never_written_through(tmp_path: Path, force: bool, target_exists: bool) -> None:
+    target, link = tmp_path / "target", tmp_path / "r.jsonl"
+    if target_exists:
+        target.write_text("precious")
+    link.symlink_to(target)
+    with pytest.raises(SourceError, match=r"exists|no regular file"):
+        RecordingWriter(str(link), replace=force)
+    assert target.exists() == target_exists
+    assert link.is_symlink()
+    if target_exists:
+        assert target.read_text() == "precious"
+
+
+def test_a_pipe_is_no_place_for_a_recording_even_by_force(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with pytest.raises(SourceError, match="no regular file"):
+        RecordingWriter(str(path), replace=True)
+
+
+def test_a_directory_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"cannot create .*/nowhere/r\.jsonl: No such file or directory"):
+        RecordingWriter(str(tmp_path / "nowhere" / "r.jsonl"))
+
+
+def test_what_came_to_nothing_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    RecordingWriter(str(path)).discard()
+    assert not path.exists()
+
+
+_KILLED = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[2])
+from tests.unit.recording_samples import HEADER, trace_at
+from ebpftop.recording import RecordingWriter
+writer = RecordingWriter(sys.argv[1])
+writer.write([HEADER, *(trace_at(HEADER.started, n) for n in range(1000))])
+while writer.records < 1000:
+    time.sleep(0.05)
+writer.write([trace_at(HEADER.started + 1, n) for n in range(1000, 1100)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.zst"])
+def test_a_kill_loses_the_last_moment_only_and_replay_says_so(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    died = subprocess.run([sys.executable, "-c", _KILLED, str(path), str(Path(__file__).parents[2])], check=False)
+    assert died.returncode == -signal.SIGKILL
+    played, source = play(path)
+    assert played[:1000] == [trace_at(HEADER.started, n) for n in range(1000)]
+    assert source.damage.broken == 0
+    assert "it was never closed: if it was cut off, the last second may be missing" in source.damage.report()
+
+
+_FULL = """
+import resource, sys, time
+sys.path.insert(0, sys.argv[2])
+from tests.unit.recording_samples import HEADER, trace_at
+from ebpftop.recording import RecordingWriter
+from ebpftop.source import SourceError
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+writer = RecordingWriter(sys.argv[1])
+writer.write([HEADER])
+told = 0
+try:
+    for number in range(100_000):
+        writer.write([trace_at(HEADER.started + number / 1000, number)])
+        if number % 100 == 0:
+            time.sleep(0.01)
+except SourceError as error:
+    print(error)
+writer.close()
+"""
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.zst"])
+def test_a_file_that_cannot_grow_keeps_whole_lines_and_says_what_is_lost(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL, str(path), str(Path(__file__).parents[2])],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    (said,) = done.stdout.splitlines()
+    assert f"{path}: File too large after " in said
+    assert "the rest can be replayed" in said
+    assert path.stat().st_size <= 100_000
+    played, source = play(path)
+    assert played == [trace_at(HEADER.started + n / 1000, n) for n in range(len(played))]
+    assert f"after {len(played)} records" in said
+    assert source.damage.broken == 0
+    assert source.damage.notes

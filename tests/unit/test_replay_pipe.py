@@ -1,0 +1,145 @@
+"""A stream from another machine: live while it comes, and remembered."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ebpftop.history import HistorySource
+from ebpftop.pipe import PipeSource
+from ebpftop.recording import zst
+from ebpftop.records import Record, encode
+from ebpftop.source import Batch, Source, SourceError
+from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at
+
+HEAD = encode(HEADER) + b"\n"
+
+
+def line(record: Record) -> bytes:
+    return encode(record) + b"\n"
+
+
+def next_batch(source: Source) -> Batch:
+    until_s = time.monotonic() + 30
+    while time.monotonic() < until_s:
+        batch = source.poll("trace", 0.5)
+        if batch is not None:
+            return batch
+    raise AssertionError("nothing comes")
+
+
+def test_what_is_sent_comes_at_once_and_it_is_live_until_its_end() -> None:
+    read, write = os.pipe()
+    os.write(write, HEAD)
+    source = PipeSource(read)
+    assert source.header.host == "demo"
+    for number in range(3):
+        os.write(write, line(trace_at(START + number, number)))
+        assert next_batch(source).records == (trace_at(START + number, number),)
+        assert source.live
+    os.close(write)
+    drain(source, lambda: source.finished)
+    assert not source.live
+    source.close()
+    assert source.damage.report() == []
+
+
+def test_half_a_line_waits_for_its_other_half() -> None:
+    read, write = os.pipe()
+    os.write(write, HEAD[:20])
+    os.write(write, HEAD[20:])
+    source = PipeSource(read)
+    sent = line(trace_at(START, 1))
+    os.write(write, sent[:30])
+    assert source.poll("trace", 0.3) is None
+    os.write(write, sent[30:])
+    assert next_batch(source).records == (trace_at(START, 1),)
+    os.close(write)
+    source.close()
+
+
+def test_a_stream_that_breaks_off_says_where() -> None:
+    read, write = os.pipe()
+    os.write(write, HEAD + line(trace_at(START, 1)) + line(trace_at(START, 2))[:30])
+    os.close(write)
+    source = PipeSource(read)
+    assert drain(source, lambda: source.finished) == [trace_at(START, 1)]
+    source.close()
+    assert [str(fault) for fault in source.damage.faults] == ["line 3: cut off"]
+
+
+def test_a_compressed_stream_is_unpacked() -> None:
+    records = list(story(3))
+    lines = [HEAD, *map(line, records)]
+    read, write = os.pipe()
+    for at in range(0, len(lines), 50):
+        os.write(write, zst.pack(b"".join(lines[at : at + 50]), 50))
+    os.close(write)
+    source = PipeSource(read)
+    assert sorted(map(key, drain(source, lambda: source.finished))) == sorted(map(key, records))
+    source.close()
+    assert source.damage.report() == []
+
+
+def test_a_pipe_without_a_record_is_an_error_with_a_remedy() -> None:
+    read, write = os.pipe()
+    os.write(write, b"sudo: a password is required\n")
+    os.close(write)
+    with pytest.raises(SourceError, match="ended without a record; see what the other side says"):
+        PipeSource(read)
+
+
+def test_words_before_the_header_are_passed_over_and_counted() -> None:
+    read, write = os.pipe()
+    os.write(write, b"Welcome to demo!\n" + HEAD + line(trace_at(START, 1)))
+    os.close(write)
+    source = PipeSource(read)
+    assert source.header == HEADER
+    assert drain(source, lambda: source.finished) == [trace_at(START, 1)]
+    source.close()
+    assert source.damage.broken == 1
+
+
+def test_a_sender_that_is_too_fast_waits_instead_of_filling_the_memory() -> None:
+    read, write = os.pipe()
+    os.write(write, HEAD)
+    source = PipeSource(read)
+    os.set_blocking(write, False)
+    sent = 0
+    many = b"".join(line(trace_at(START, n)) for n in range(500))
+    quiet_until_s = time.monotonic() + 1.0
+    while time.monotonic() < quiet_until_s and sent < 200 << 20:
+        try:
+            sent += os.write(write, many)
+            quiet_until_s = time.monotonic() + 1.0
+        except BlockingIOError:
+            time.sleep(0.01)
+    assert sent < 100 << 20
+    os.close(write)
+    source.close()
+
+
+def test_the_live_source_is_remembered(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    records = [exec_at(START + n, n) for n in range(20)]
+    os.write(write, HEAD + b"".join(map(line, records)))
+    os.close(write)
+    pipe = PipeSource(read)
+    source = HistorySource(pipe)
+    assert source.header == HEADER
+    assert source.probes == pipe.probes
+    drain(source, lambda: pipe.finished)
+    assert not source.live
+    assert source.timeline.span == (START, START + 19)
+    shown = [record for batch in source.timeline.at(START + 9.5) for record in batch.records]
+    assert shown == records[:10]
+    assert 0 < source.history.bytes_used <= source.history.max_bytes
+    source.timeline.save(str(tmp_path / "r.jsonl.zst"))
+    assert play(tmp_path / "r.jsonl.zst")[0] == records
+    with pytest.raises(SourceError, match="on the other machine"):
+        source.toggle("execs")
+    source.set_interval(3.0)
+    source.close()
