@@ -8,7 +8,8 @@ from queue import SimpleQueue
 
 from ebpftop.text import escape
 
-_PATIENCE_S = 0.05
+PATIENCE_S = 0.05
+_NAMES_MAX = 200_000
 
 
 class UserNames:
@@ -21,24 +22,27 @@ class UserNames:
         self._stuck = False
         self._thread: threading.Thread | None = None
 
-    def get(self, uid: int) -> str | None:
+    def get(self, uid: int, patience_s: float = PATIENCE_S) -> str | None:
         """Return the name of *uid*; None where it has none, or none is known yet.
 
-        The first question about a uid waits up to 50 ms for the answer, which is plenty for /etc/passwd; once a lookup
-        took longer, nobody waits until it came back.
+        The first question about a uid waits up to *patience_s* for the answer, and 50 ms are plenty for /etc/passwd;
+        once a lookup took longer, nobody waits until it came back.
         """
         try:
             return self._names[uid]
         except KeyError:
             pass
         if uid not in self._asked:
+            if len(self._asked) >= _NAMES_MAX:
+                self._asked.clear()
+                self._names.clear()
             self._asked.add(uid)
             answered = threading.Event()
             self._questions.put((uid, answered))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._answer, name="user-names", daemon=True)
                 self._thread.start()
-            if not self._stuck and not answered.wait(_PATIENCE_S):
+            if patience_s > 0 and not self._stuck and not answered.wait(patience_s):
                 self._stuck = True
         return self._names.get(uid)
 

@@ -120,13 +120,19 @@ class Process(_Record, tag="process"):
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Counters of one uid: execve attempts, and how many of them failed."""
+    """Counters of one uid: execve attempts, and how many of them failed; `last` is the program started last.
+
+    Uid 4294967295, named "other", stands for all users that the kernel's map had no room for. `userns` is the inode
+    number of the user namespace in which the user was seen last, 0 for none but the first; `inside` its uid in there.
+    """
 
     uid: int
     user: str | None
     execs: int
     failed: int
     last: str = ""
+    inside: int | None = None
+    userns: int = 0
 
 
 class Users(_Record, tag="users"):

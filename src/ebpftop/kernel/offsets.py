@@ -51,6 +51,13 @@ _WANTED = (
     _Wanted("UPID_NS", "upid", ("ns",)),
     _Wanted("PIDNS_INUM", "pid_namespace", ("ns.inum",)),
     _Wanted("CRED_EUID", "cred", ("euid",)),
+    _Wanted("CRED_USER_NS", "cred", ("user_ns",)),
+    _Wanted("USERNS_PARENT", "user_namespace", ("parent",)),
+    _Wanted("USERNS_INUM", "user_namespace", ("ns.inum",)),
+    _Wanted("USERNS_UID_MAP", "user_namespace", ("uid_map",)),
+    # Without these, users of containers are counted all the same, but not told by their names in there.
+    _Wanted("UIDMAP_EXTENTS", "uid_gid_map", ("extent",), optional=True),
+    _Wanted("UIDMAP_COUNT", "uid_gid_map", ("nr_extents",), optional=True),
     _Wanted("SIGNAL_LIVE", "signal_struct", ("live",)),
     _Wanted("SIGNAL_FLAGS", "signal_struct", ("flags",)),
     _Wanted("SIGNAL_EXIT_CODE", "signal_struct", ("group_exit_code",)),
@@ -80,6 +87,7 @@ _HEADERS_C = """
 #include <linux/cred.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
+#include <linux/user_namespace.h>
 #include <linux/mm_types.h>
 #include <linux/cgroup-defs.h>
 #include <linux/kernfs.h>

@@ -93,8 +93,12 @@ class KernelSource:
         self.tracefs = str(place) if place else None
         defines = kernel_defines()
         self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
+        self._filter = KernelFilter(defines)
+        self._filter.apply(options.filter)
+        self.filter = options.filter
         context = Context(
             defines=defines,
+            admits=self._filter.admits,
             tracefs=place,
             users=UserNames(),
             buffer=self.buffer,
@@ -102,9 +106,6 @@ class KernelSource:
             via=options.via,
             failures=options.failures,
         )
-        self._filter = KernelFilter(defines)
-        self._filter.apply(options.filter)
-        self.filter = options.filter
         self.syscalls = SyscallsProbe(context, latency=options.latency, processes=options.processes, say=options.say)
         for call in options.ignore:
             self.syscalls.choose(call, "ignore")

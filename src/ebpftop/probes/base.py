@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -35,6 +35,8 @@ class Context:
     via: Mapping[str, str] = field(default_factory=dict)  # --via: probe name (or probe.part) to rung
     failures: bool = True
     exits: bool = True
+    # What the filter says of a process that ran before: pid, uid, comm.
+    admits: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
 
 
 class ProbeError(Exception):

@@ -150,7 +150,7 @@ class ExecsProbe(KernelProbe):
         records: list[Record] = []
         if self._came_up:
             self._came_up = False
-            records += running_processes(now, self.context.users)
+            records += running_processes(now, self.context.users, self.context.admits)
         offset = unix_offset()
         for raw in self._events.drain(everything=everything):
             event = _Event._make(_EVENT.unpack_from(raw))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ebpftop.names import UserNames
@@ -18,8 +19,11 @@ def stat_fields(stat: bytes) -> tuple[bytes, list[bytes]]:
     return before.partition(b" (")[2], after.split()
 
 
-def running_processes(now: float, users: UserNames) -> list[Record]:
-    """Return a record for each process that runs now; those that end meanwhile are left out."""
+def running_processes(now: float, users: UserNames, admits: Callable[[int, int, bytes], bool]) -> list[Record]:
+    """Return a record for each process that runs now and that *admits* takes: its pid, uid and comm are asked.
+
+    Those that end meanwhile are left out.
+    """
     records: list[Record] = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
@@ -28,6 +32,8 @@ def running_processes(now: float, users: UserNames) -> list[Record]:
         try:
             uid = entry.stat().st_uid
             comm, fields = stat_fields((directory / "stat").read_bytes())
+            if not admits(int(entry.name), uid, comm):
+                continue
             argv = (directory / "cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import struct
-from typing import ClassVar
+import sys
+import time
+from typing import ClassVar, NamedTuple
 
 from ebpftop.kernel import maps
 from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
+from ebpftop.names import PATIENCE_S
 from ebpftop.probes.base import KernelProbe
 from ebpftop.records import ProbeName, Record, UserRow, Users
 from ebpftop.text import c_string
 
 USERS_MAX = 16384
-_COUNTERS = struct.Struct("=QQ16s")
 OTHER_UID = 0xFFFFFFFF  # (uid_t)-1 is nobody's
+_COUNTERS = struct.Struct("=QQII16s")
+
+
+class _Totals(NamedTuple):
+    """struct counters of bpf/users.c."""
+
+    execs: int = 0
+    failed: int = 0
+    userns: int = 0
+    inside: int = 0
+    last: str = ""
+
+    def plus(self, value: bytes) -> _Totals:
+        """Return the sum with the counters *value*, whose namespace and program are the newer ones."""
+        execs, failed, userns, inside, last = _COUNTERS.unpack(value)
+        if not userns:
+            userns, inside = self.userns, self.inside
+        return _Totals(self.execs + execs, self.failed + failed, userns, inside, c_string(last) or self.last)
 
 
 def ladder(prefix: str) -> tuple[Step, ...]:
@@ -75,7 +95,7 @@ class UsersProbe(KernelProbe):
 
     def prepare(self, module: Module) -> None:
         if not hasattr(self, "_before"):
-            self._before: dict[int, tuple[int, int, str]] = {}
+            self._before: dict[int, _Totals] = {}
 
     def attach(self, module: Module) -> str:
         return self.climb_or_fail(module, ladder(self.context.syscall_prefix), "execve")
@@ -83,34 +103,38 @@ class UsersProbe(KernelProbe):
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self.module is None:
             return []
-        rows = tuple(
-            UserRow(
-                uid=uid,
-                user="other" if uid == OTHER_UID else self.context.users.get(uid),
-                execs=execs,
-                failed=failed,
-                last=last,
+        asked_s = time.monotonic()
+        rows = []
+        for uid, totals in sorted(self._totals(self.module).items()):
+            # A directory server may be slow, and there may be many users: all of them together wait this long.
+            patience_s = max(0.0, asked_s + PATIENCE_S - time.monotonic())
+            rows.append(
+                UserRow(
+                    uid=uid,
+                    user="other" if uid == OTHER_UID else self.context.users.get(uid, patience_s),
+                    execs=totals.execs,
+                    failed=totals.failed,
+                    last=totals.last,
+                    inside=totals.inside if totals.userns else None,
+                    userns=totals.userns,
+                )
             )
-            for uid, (execs, failed, last) in sorted(self._totals(self.module).items())
-        )
-        return [Users(time=now, rows=rows)]
+        return [Users(time=now, rows=tuple(rows))]
 
     def keep(self, module: Module) -> None:
         self._before = self._totals(module)
 
-    def _totals(self, module: Module) -> dict[int, tuple[int, int, str]]:
+    def _totals(self, module: Module) -> dict[int, _Totals]:
         totals = dict(self._before)
+        none = _Totals()
         for key, value in maps.items(module.table("users"), 4, _COUNTERS.size):
-            self._add(totals, int.from_bytes(key, "little"), value)
-        others = maps.lookup(module.table("others"), bytes(4), _COUNTERS.size * maps.CPUS)
-        for i in range(maps.CPUS if others else 0):
-            part = others[i * _COUNTERS.size : (i + 1) * _COUNTERS.size] if others else b""
+            uid = int.from_bytes(key, sys.byteorder)
+            totals[uid] = totals.get(uid, none).plus(value)
+        others = maps.lookup(module.table("others"), bytes(4), _COUNTERS.size * maps.CPUS) or b""
+        for at in range(0, len(others), _COUNTERS.size):
+            part = others[at : at + _COUNTERS.size]
             if any(part):
-                self._add(totals, OTHER_UID, part)
+                other = totals.get(OTHER_UID, none).plus(part)
+                # Many users: nothing but the counts can be said of them together.
+                totals[OTHER_UID] = _Totals(other.execs, other.failed)
         return totals
-
-    @staticmethod
-    def _add(totals: dict[int, tuple[int, int, str]], uid: int, value: bytes) -> None:
-        execs, failed, last = _COUNTERS.unpack(value)
-        before = totals.get(uid, (0, 0, ""))
-        totals[uid] = before[0] + execs, before[1] + failed, c_string(last) or before[2]
