@@ -12,7 +12,7 @@
 #define CGROUP_NAME_LEN 128
 #define HEAD_MASK 0x3fff /* file, interpreter and cgroup names together stay below 16 KiB */
 #define ARGS_MASK (ARGV_BYTES - 1)
-#define FAILED_ARGS 128	 /* arguments of a failed execve are read one by one ... */
+#define FAILED_ARGS 256	 /* arguments of a failed execve are read one by one ... */
 #define FAILED_ARG_LEN 16384
 #define FAILED_MASK 0x7fff /* ... and none begins beyond 32 KiB */
 #define SIGNAL_GROUP_EXIT 4
@@ -44,7 +44,11 @@ struct event {
 	char pcomm[COMM_LEN];
 };
 
+enum argv_end { NOT_ENDED, ENDED, UNREADABLE };
+
 struct scratch {
+	u64 at;
+	u64 end; /* enum argv_end, for failures */
 	struct event head;
 	char data[HEAD_MASK + 1 + ARGV_BYTES];
 };
@@ -147,15 +151,25 @@ INLINE u64 append_cgroup(struct scratch *scratch, u64 at, void *task)
 	return at - from;
 }
 
+/*
+ * Return *value* by way of memory, where the verifier does not follow it. Else every way out of a loop leaves it with
+ * another range, and all that comes after is verified anew for each: a second instead of milliseconds.
+ */
+INLINE u64 through_memory(struct scratch *scratch, u64 value)
+{
+	*(volatile u64 *)&scratch->at = value;
+	return *(volatile u64 *)&scratch->at;
+}
+
 /* File, interpreter and cgroup are in place: send them with *argv_len* bytes behind them. */
 INLINE void send(void *ctx, struct scratch *scratch, u64 head_len, u64 argv_len)
 {
 	u64 size = sizeof(struct event) + head_len + argv_len;
 
 	scratch->head.argv_len = argv_len;
-	if (size > sizeof(struct scratch))
+	if (size > sizeof(struct event) + sizeof(scratch->data))
 		return;
-	submit(ctx, scratch, size);
+	submit(ctx, &scratch->head, size);
 }
 
 INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 old_tid)
@@ -189,7 +203,7 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	event->interp_len = interp && interp != file ? append_string(scratch, at, PATH_LEN, interp) : 0;
 	at += event->interp_len;
 	event->cgroup_len = append_cgroup(scratch, at, task);
-	at += event->cgroup_len;
+	at = through_memory(scratch, at + event->cgroup_len);
 
 	void *mm = read_pointer(task, OFF_TASK_MM);
 	u64 arg_start = read_u64(mm, OFF_MM_ARG_START);
@@ -219,6 +233,7 @@ int exec_raw(struct bpf_raw_tracepoint_args *ctx)
 			      ctx->args[1]);
 }
 
+#ifdef WITH_SCHED_TRACEPOINTS
 /* sched/sched_process_exec/format: the file name lies behind the fixed fields; no interpreter is told. */
 struct exec_tracepoint {
 	u64 common;
@@ -231,6 +246,7 @@ int exec_tracepoint(struct exec_tracepoint *ctx)
 {
 	return exec_succeeded(ctx, (char *)ctx + (ctx->file_loc & 0xffff), NULL, ctx->old_pid);
 }
+#endif
 
 /* ---- Failures ---- */
 
@@ -273,33 +289,44 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 
 	event->file_len = at;
 	event->cgroup_len = append_cgroup(scratch, at, task);
-	at += event->cgroup_len;
+	at = through_memory(scratch, at + event->cgroup_len);
 
 	u64 from = at;
 	u64 stride = is_compat(task) ? 4 : 8;
-	long len = 0;
-	bool complete = false;
 
+	scratch->end = attempt.argv ? NOT_ENDED : ENDED;
+	stride = through_memory(scratch, stride);
+	BOUND(stride, 15);
+	if (stride > 8)
+		return 0;
 #pragma nounroll
 	for (int i = 0; attempt.argv && i < FAILED_ARGS; i++) {
 		u64 argument = 0;
 
-		len = read_user(&argument, stride, (void *)(attempt.argv + stride * i));
-		complete = !len && !argument;
-		if (complete || len)
+		if (read_user(&argument, stride, (void *)(attempt.argv + stride * i))) {
+			scratch->end = UNREADABLE;
 			break;
+		}
+		if (!argument) {
+			scratch->end = ENDED;
+			break;
+		}
 		BOUND(at, FAILED_MASK);
-		len = read_user_string(scratch->data + at, FAILED_ARG_LEN, (void *)argument);
-		if (len < 0)
+		long len = read_user_string(scratch->data + at, FAILED_ARG_LEN, (void *)argument);
+
+		if (len < 0) {
+			scratch->end = UNREADABLE;
 			break;
-		at += len;
+		}
+		at = through_memory(scratch, at + len);
 		if (len == FAILED_ARG_LEN || at > FAILED_MASK)
 			break;
 	}
-	if (len < 0 || file_len < 0) {
+	at = through_memory(scratch, at);
+	if (scratch->end == UNREADABLE || file_len < 0) {
 		event->flags |= ARGV_UNREADABLE;
 		count_lost(LOST_ARGV);
-	} else if (!complete && attempt.argv) {
+	} else if (scratch->end == NOT_ENDED) {
 		event->flags |= ARGV_TRUNCATED;
 	}
 	u64 argv_len = at - from;
@@ -357,6 +384,7 @@ FEXIT(SYS_EXECVEAT, void *regs, long ret)
 	return exec_failed(ctx, attempt_of(regs, true), ret);
 }
 
+#ifdef WITH_KPROBES
 int failed_kprobe_execve(struct pt_regs *ctx)
 {
 	struct attempt attempt = attempt_of((void *)PT_REGS_PARM1(ctx), false);
@@ -375,6 +403,7 @@ int failed_kretprobe(struct pt_regs *ctx)
 {
 	return returned(ctx, PT_REGS_RC(ctx));
 }
+#endif
 
 /* syscalls/sys_enter_execve(at)/format, syscalls/sys_exit_execve(at)/format */
 struct enter_tracepoint {
@@ -404,6 +433,7 @@ int failed_exit(struct exit_tracepoint *ctx)
 	return returned(ctx, ctx->ret);
 }
 
+#ifdef WITH_RAW_SYS_EXIT
 /* raw tracepoint args: registers, return value. A successful execveat leaves under the number of execve. */
 int failed_raw(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -424,6 +454,7 @@ int failed_raw(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	return exec_failed(ctx, attempt, ret);
 }
+#endif
 
 /* ---- Exits ---- */
 
@@ -457,7 +488,9 @@ int exit_raw(struct bpf_raw_tracepoint_args *ctx)
 	return process_ended(ctx);
 }
 
+#ifdef WITH_SCHED_TRACEPOINTS
 int exit_tracepoint(void *ctx)
 {
 	return process_ended(ctx);
 }
+#endif

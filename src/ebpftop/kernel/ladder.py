@@ -75,6 +75,11 @@ def climb(module: Module, steps: tuple[Step, ...], tracefs: Path | None, wanted:
     return Climb(taken, tuple(rungs), tuple(links))
 
 
+def absent(step: Step, tracefs: Path | None) -> str | None:
+    """Say what the kernel lacks for *step*, where that can be seen without trying; None where nothing is."""
+    return next((reason for attach in step.attaches if (reason := _absent(attach, tracefs)) is not None), None)
+
+
 def _try(module: Module, step: Step, tracefs: Path | None) -> tuple[list[Link], str | None]:
     links: list[Link] = []
     for attach in step.attaches:
