@@ -378,14 +378,17 @@ def test_the_pid_inside_a_namespace_is_known(watch: Watch) -> None:
 
 
 def test_programs_that_ran_before_are_named_once() -> None:
+    earlier = subprocess.Popen(["/bin/sleep", "60"])
     watch = Watch()
-    records = watch.read()
-    (me,) = [record for record in records if isinstance(record, Process) and record.pid == os.getpid()]
-    assert me.argv[0] == sys.orig_argv[0] or me.argv
-    assert me.ppid == os.getppid()
-    assert not [record for record in watch.read()[len(records) :] if isinstance(record, Process)]
-    watch.source.close()
-
+    try:
+        records = list(watch.read())
+        (named,) = [record for record in records if isinstance(record, Process) and record.pid == earlier.pid]
+        assert (named.comm, named.argv, named.ppid) == ("sleep", ("/bin/sleep", "60"), os.getpid())
+        assert not [record for record in watch.read()[len(records) :] if isinstance(record, Process)]
+    finally:
+        earlier.kill()
+        earlier.wait()
+        watch.source.close()
 
 def test_five_thousand_spawns_none_missing_and_the_kernels_count_agrees(watch: Watch, programs: Path) -> None:
     child = subprocess.Popen([programs / "storm", "5000", programs / "brief"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
@@ -17,6 +18,8 @@ def run(args: argparse.Namespace) -> int:
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise SourceError("the screen needs a terminal", "for a pipe or a file use `ebpftop stream`")
     outputs = hush()
+    if not os.isatty(outputs.stderr_fd):
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where Textual draws: `2>file` must not take the screen
     # The probes load before the screen opens, so what goes wrong prints like any command's error.
     source = open_kernel(args)
     try:
