@@ -1,0 +1,83 @@
+"""docs/records.md says what records.py does: every record, every field, every type, and nothing that is not there."""
+
+from __future__ import annotations
+
+import re
+import types
+from pathlib import Path
+from typing import Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+
+from ebpftop import records
+from ebpftop.records import InFlight, ProcessCalls, ProcessTotal, Record, Rung, SyscallRow, TableSlot, UserRow
+
+PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
+
+# Parts of records have no kind; the page gives them these names.
+PARTS: dict[type[msgspec.Struct], str] = {
+    Rung: "rung",
+    UserRow: "user",
+    SyscallRow: "call",
+    InFlight: "flight",
+    ProcessCalls: "caller",
+    ProcessTotal: "total",
+    TableSlot: "slot",
+}
+STRUCTS: dict[str, type[msgspec.Struct]] = {
+    **{str(record.__struct_config__.tag): record for record in get_args(Record)},
+    **{name: part for part, name in PARTS.items()},
+}
+SIMPLE = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
+
+
+def documented() -> dict[str, dict[str, tuple[str, str]]]:
+    """Return type and meaning of each field of each section of the page."""
+    sections: dict[str, dict[str, tuple[str, str]]] = {}
+    for part in re.split(r"^#{3,4} ", PAGE, flags=re.MULTILINE)[1:]:
+        name = part.partition("\n")[0].strip("`")
+        rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (.+) \|$", part, flags=re.MULTILINE)
+        assert len({row[0] for row in rows}) == len(rows), f"{name} has a field twice"
+        sections[name] = {field: (kind, meaning) for field, kind, meaning in rows}
+    return sections
+
+
+def in_words(annotation: object) -> str:
+    """Return what the page calls a type."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "string"
+    if origin in (Union, types.UnionType):
+        return " or ".join(in_words(arg) for arg in args)
+    if origin is tuple:
+        return f"array of {in_words(args[0])}"
+    if origin is dict:
+        return f"object of {in_words(args[1])}"
+    for known, word in (*SIMPLE.items(), *PARTS.items()):
+        if annotation is known:
+            return word
+    raise AssertionError(f"no word for {annotation}")
+
+
+def choices(annotation: object) -> tuple[str, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def test_every_record_has_a_section_and_every_section_a_record() -> None:
+    assert documented().keys() == STRUCTS.keys()
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_every_field_is_documented_with_its_type_in_its_order(name: str) -> None:
+    hints = get_type_hints(STRUCTS[name], vars(records))
+    wanted = [(field, in_words(hints[field])) for field in STRUCTS[name].__struct_fields__]
+    assert [(field, kind) for field, (kind, _) in documented()[name].items()] == wanted
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_every_value_that_a_field_can_have_is_named(name: str) -> None:
+    hints = get_type_hints(STRUCTS[name], vars(records))
+    for field, (_, meaning) in documented()[name].items():
+        for choice in choices(hints[field]):
+            assert f"`{choice}`" in meaning, f"{name}.{field} can be {choice}"
