@@ -36,8 +36,8 @@ def examine(args: argparse.Namespace) -> Report:
     from ebpftop.kernel.source import KernelSource
 
     watching = argparse.Namespace(
-        probes=PROBE_NAMES, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], hide_self=True, buffer=args.buffer,
-        via=args.via, failures=True, latency=True, ignore=None, trace=None, say=False,
+        probes=PROBE_NAMES, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
+        buffer=args.buffer, via=args.via, failures=True, latency=True, ignore=None, trace=None, say=False,
     )  # fmt: skip
     source = KernelSource(options_of(watching))
     try:
