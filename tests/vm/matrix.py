@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from ebpftop.records import PROBE_NAMES
+
 from .faults import LADDERS
 from .observe import Seen, observe
 from .results import Condition, Result, Trial, save
@@ -38,25 +40,27 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
     chosen.update(left_alone.in_use())
     yield from _judge(left_alone, dict.fromkeys(LADDERS), "ring", BARE)
 
-    ladders: dict[str, list[str]] = {}
+    # Then every other rung: one of each ladder at a time, through either buffer by turns.
+    others: dict[str, list[str]] = {}
     for rung in left_alone.rungs():
-        ladders.setdefault(rung.ladder, []).append(rung.via)
-    # One rung of each ladder at a time; the shorter ladders are left alone once they are through.
-    for number, wanted in enumerate(itertools.zip_longest(*ladders.values())):
-        via = {ladder: rung for ladder, rung in zip(ladders, wanted, strict=True) if rung is not None}
-        buffer = "perf" if number % 2 else "ring"
+        if rung.via != chosen.get(rung.ladder):
+            others.setdefault(rung.ladder, []).append(rung.via)
+    for buffer, wanted in zip(itertools.cycle(("perf", "ring")), itertools.zip_longest(*others.values())):
+        via = {ladder: rung for ladder, rung in zip(others, wanted, strict=True) if rung is not None}
         yield from _judge(_observe(BARE, buffer, via), via, buffer, BARE)
 
-    yield from _judge(_observe(BARE, "perf"), dict.fromkeys(LADDERS), "perf", BARE)
     for condition in CONDITIONS:
         if condition != BARE:
-            yield from _judge(_observe(condition, "auto"), dict.fromkeys(LADDERS), "auto", condition)
+            yield from _judge(_observe(condition, "perf"), dict.fromkeys(LADDERS), "perf", condition)
 
 
 def _observe(condition: Condition, buffer: str, via: Mapping[str, str] = MappingProxyType({})) -> Seen:
     hide = "; ".join((*CONDITIONS[condition], 'exec "$@"'))
+    forced = itertools.chain.from_iterable(("--via", f"{ladder}={rung}") for ladder, rung in via.items())
+    wanted = {ladder.partition(".")[0] for ladder in via or LADDERS}
     return observe(
-        ["--buffer", buffer, *itertools.chain.from_iterable(("--via", f"{k}={v}") for k, v in via.items())],
+        [name for name in PROBE_NAMES if name in wanted],
+        ["--buffer", buffer, *forced],
         prefix=("unshare", "--mount", "sh", "-euc", hide, "sh"),
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ebpftop.records import PROBE_NAMES, Probe, ProbeName, Record, decode
+from ebpftop.records import Probe, ProbeName, Record, decode
 
 from .faults import fault_of
 from .workload import Done, work
@@ -66,18 +66,20 @@ class Seen:
         return fault_of(ladder, rung, self.records, self.done)
 
 
-def observe(arguments: Sequence[str], prefix: Sequence[str] = ()) -> Seen:
-    """Run a stream with *arguments*; work once every probe is on or failed; stop it when all of the work has arrived.
+def observe(probes: Sequence[ProbeName], arguments: Sequence[str], prefix: Sequence[str] = ()) -> Seen:
+    """Run a stream of *probes*; work once each is on or failed; stop it when all of the work has arrived.
 
     *prefix* is a command that runs ebpftop, such as one that hides something from it.
     """
     seen = Seen()
-    command = [*prefix, str(EBPFTOP), "stream", "--interval", str(INTERVAL_S), *arguments]
+    stream = [str(EBPFTOP), "stream", "--probes", ",".join(probes), "--interval", str(INTERVAL_S)]
     with tempfile.NamedTemporaryFile() as out, tempfile.TemporaryFile() as err:
         reader = _Reader(Path(out.name), seen)
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
+        with subprocess.Popen(
+            [*prefix, *stream, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        ) as process:
             try:
-                _wait(lambda: _settled(seen), process, reader, ATTACH_TIMEOUT_S)
+                _wait(lambda: _settled(seen, probes), process, reader, ATTACH_TIMEOUT_S)
                 if any(probe.state == "on" for probe in seen.probes.values()):
                     seen.done = work()
                     _wait(lambda: not any(map(seen.fault_of, seen.in_use())), process, reader, ARRIVAL_TIMEOUT_S)
@@ -90,9 +92,9 @@ def observe(arguments: Sequence[str], prefix: Sequence[str] = ()) -> Seen:
     return seen
 
 
-def _settled(seen: Seen) -> bool:
-    """True once every probe has said that it is on, or that it cannot be."""
-    return sum(probe.state != "off" for probe in seen.probes.values()) == len(PROBE_NAMES)
+def _settled(seen: Seen, probes: Sequence[ProbeName]) -> bool:
+    """True once every one of *probes* has said that it is on, or that it cannot be."""
+    return all(name in seen.probes and seen.probes[name].state != "off" for name in probes)
 
 
 class _Reader:

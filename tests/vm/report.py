@@ -1,0 +1,76 @@
+"""docs/kernels.md, from what a run found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .faults import LADDERS
+from .matrix import BARE, CONDITIONS
+from .results import Result, Trial
+
+_HEAD = """\
+# Kernels
+
+Written by `sudo script/test --vm` from what it saw; do not edit. Debian's cloud kernels (amd64) under QEMU, everything
+compared to the event with what a workload did: programs started and failed, calls, errors, timers, greetings.
+
+"yes" means that ebpftop told exactly what was done, in **bold** where the ladder takes that rung by itself.
+"""
+_CONDITIONS = """
+## Headers and BTF
+
+Each ladder left alone; the table above is made with the kernel's headers hidden and its BTF there.
+"""
+
+
+def write(path: Path, results: Sequence[Result]) -> None:
+    """Write the page to *path*."""
+    path.write_text("".join(f"{line}\n" for line in _lines(results)))
+
+
+def _lines(results: Sequence[Result]) -> Iterable[str]:
+    kernels = [result.release.removesuffix("-cloud-amd64") for result in results]
+    yield _HEAD
+    yield from _row("ladder", "rung", *kernels)
+    yield from _row("---", "---", *("---" for _ in kernels))
+    for ladder in LADDERS:
+        for rung in _rungs(ladder, results):
+            yield from _row(ladder, f"`{rung}`", *(_rung_cell(result, ladder, rung) for result in results))
+    yield _CONDITIONS
+    yield from _row("", *kernels)
+    yield from _row("---", *("---" for _ in kernels))
+    for condition in CONDITIONS:
+        yield from _row(condition, *(_cell(t for t in r.trials if t.condition == condition) for r in results))
+    yield ""
+    yield f"Buffers: {', '.join(_buffers(results))}."
+
+
+def _rungs(ladder: str, results: Sequence[Result]) -> Iterable[str]:
+    rungs = (t.rung for r in results for t in r.trials if t.ladder == ladder and t.condition == BARE and t.rung != "-")
+    return dict.fromkeys(rungs)
+
+
+def _rung_cell(result: Result, ladder: str, rung: str) -> str:
+    cell = _cell(t for t in result.trials if (t.ladder, t.rung, t.condition) == (ladder, rung, BARE))
+    return f"**{cell}**" if result.chosen.get(ladder) == rung else cell
+
+
+def _cell(trials: Iterable[Trial]) -> str:
+    """One cell: yes, or every reason why not."""
+    tried = list(trials)
+    if not tried:
+        return "not there"
+    reasons = dict.fromkeys(trial.detail.strip().splitlines()[-1] for trial in tried if trial.detail)
+    return "no: " + "; ".join(reasons).replace("|", "\\|") if reasons else "yes"
+
+
+def _buffers(results: Sequence[Result]) -> Iterable[str]:
+    for buffer in ("ring", "perf"):
+        trials = [t for r in results for t in r.trials if t.buffer == buffer and t.condition == BARE]
+        works = sum(trial.works for trial in trials)
+        yield f"{works} of {len(trials)} trials right through the {buffer} buffer"
+
+
+def _row(*cells: str) -> Iterable[str]:
+    yield f"| {' | '.join(cells)} |"
