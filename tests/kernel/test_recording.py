@@ -1,0 +1,137 @@
+"""`ebpftop record` on the running kernel: what happened is in the file, however the recording ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ebpftop.records import Exec, Header, Record
+from tests.kernel.support import needs_root
+from tests.unit.recording_samples import play
+
+pytestmark = needs_root
+
+RECORD = (sys.executable, "-m", "ebpftop", "record")
+# Only what the test itself starts, so that others on the machine make it neither larger nor different.
+ME = ("--pid", str(os.getpid()), "--interval", "0.2")
+
+
+@contextmanager
+def recorder(path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A recorder that is writing already; killed if the test does not end it."""
+    child = subprocess.Popen([*RECORD, str(path), *ME, *arguments], stderr=subprocess.PIPE, text=True)
+    try:
+        until_s = time.monotonic() + 60
+        while not (path.exists() and path.stat().st_size):
+            assert child.poll() is None, child.communicate()[1]
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def said(child: subprocess.Popen[str]) -> str:
+    """Wait for the end; return what was said on stderr."""
+    return child.communicate(timeout=60)[1]
+
+
+def run_marked(mark: str) -> None:
+    subprocess.run(["/bin/true", mark], check=True)
+
+
+def marks(records: list[Record]) -> list[str]:
+    return [record.argv[1] for record in records if isinstance(record, Exec) and record.argv[0] == "/bin/true"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 0)])
+def test_a_signal_ends_it_with_everything_in_the_file(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    path = tmp_path / "r.jsonl.zst"
+    with recorder(path) as child:
+        run_marked("first")
+        child.send_signal(signal.SIGSTOP)
+        run_marked("last")
+        child.send_signal(signal.SIGCONT)
+        child.send_signal(number)
+        summary = said(child)
+    assert child.returncode == status
+    assert summary.startswith("ebpftop: ")
+    assert f"records in {path}" in summary
+    assert summary.count("\n") == 1
+    records, source = play(path)
+    assert marks(records) == ["first", "last"]
+    assert source.header.host == os.uname().nodename
+    assert source.damage.report() == []
+
+
+def test_a_kill_leaves_what_was_there_a_second_before(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with recorder(path) as child:
+        run_marked("early")
+        until_s = time.monotonic() + 60
+        while b"early" not in path.read_bytes():
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        child.kill()
+        child.wait()
+    records, source = play(path)
+    assert marks(records) == ["early"]
+    assert any("never closed" in line for line in source.damage.report())
+
+
+def test_it_stops_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    done = subprocess.run([*RECORD, str(path), *ME, "--duration", "1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert play(path)[1].damage.report() == []
+
+
+def test_a_file_that_exists_is_refused_before_anything_is_attached(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text("precious")
+    done = subprocess.run([*RECORD, str(path)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == f"ebpftop: {path} exists; give another name, or --force to replace it\n"
+    assert path.read_text() == "precious"
+
+
+def test_force_replaces_it(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text("old")
+    done = subprocess.run([*RECORD, str(path), *ME, "--force", "--duration", "0.2"], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert not any(isinstance(record, Header) for record in play(path)[0])
+
+
+def test_a_full_disk_ends_it_in_one_line_and_what_is_there_can_be_replayed(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(small)], check=True)
+    try:
+        path = small / "r.jsonl"
+        with recorder(path) as child:
+            until_s = time.monotonic() + 60
+            while child.poll() is None and time.monotonic() < until_s:
+                run_marked("x" * 2000)
+            complaint = said(child)
+        assert child.returncode == 1
+        assert complaint.startswith(f"ebpftop: {path}: No space left on device after ")
+        assert complaint.endswith("the rest can be replayed; make room or record elsewhere\n")
+        assert complaint.count("\n") == 1
+        records, source = play(path)
+        assert records
+        assert source.damage.broken == 0
+        assert source.damage.notes
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
