@@ -82,7 +82,9 @@ def _print(report: Report, console: Console) -> None:
             + (f"\n  [yellow]{markup(probe.remedy)}[/]" if probe.remedy else ""),
             highlight=False,
         )
-        table = Table(box=None, padding=(0, 2), show_header=False)
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column()
         for rung in probe.rungs:
             mark = "[green]✓[/]" if rung.reason is None else "[dim]·[/]"
             said = f"costs {rung.cost}" if rung.reason is None else rung.reason
@@ -100,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             out.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
         else:
-            _print(report, Console(file=out, soft_wrap=True))
+            # A pipe has no width: what reads it wants whole lines.
+            _print(report, Console(file=out, width=None if out.isatty() else 200))
     if args.verbose:
         _print_log(outputs)
     return 0 if all(probe.state == "on" for probe in report["probes"]) else 1
