@@ -18,7 +18,6 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from ebpftop.panes.base import Pane
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
 from ebpftop.screens.main import MainScreen
@@ -93,7 +92,7 @@ class EbpftopApp(App[int]):
             "Diagnostics", "What each probe tried, and what BCC and clang printed", self.action_diagnostics
         )
         main = self.main
-        for pane in main.query(Pane):
+        for pane in main.panes:
             yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: turn its probe on or off", pane.turn)
         yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
 

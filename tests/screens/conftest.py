@@ -23,6 +23,7 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in ("NO_COLOR", "COLORFGBG", "TEXTUAL_THEME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setattr("ebpftop.panes.base.TITLE_S", 0)
     time.tzset()
     yield
     monkeypatch.undo()

@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.timer import Timer
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.models import figures
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 FRAME_S = 0.1
 """Frames cost, not events: a pane is handed what came in at most this often."""
+
+TITLE_S = 0.5
+"""Counts in a title change at most this often."""
 
 PATIENCE_S = 0.25
 """How long a poll may wait: also how long quitting may take."""
@@ -63,6 +67,9 @@ class Pane(Vertical):
         self.trouble = ""
         self._state: Probe | None = None
         self._losses = ""
+        self._wanted: tuple[Content | None, Content | None] = (None, None)
+        self._drawn: tuple[Content | None, Content | None] = (None, None)
+        self._resting: Timer | None = None
         self._taken = threading.Event()
         self._taken.set()
 
@@ -144,12 +151,18 @@ class Pane(Vertical):
             self.lines.refresh()
 
     def _entitle(self, title: Content, edge: Content | None) -> None:
-        # Each assignment draws the frame anew.
-        shown = (title, edge)
-        if getattr(self, "_shown_title", None) != shown:
-            self._shown_title = shown
-            self.border_title = title
-            self.border_subtitle = edge
+        """Draw the frame with this title, at most every TITLE_S: it costs as much as all the lines in it."""
+        self._wanted = title, edge
+        if self._resting is None:
+            self._draw_title()
+
+    def _draw_title(self) -> None:
+        self._resting = None
+        if self._wanted != self._drawn:
+            self._drawn = self._wanted
+            self.border_title, self.border_subtitle = self._wanted
+            if TITLE_S:
+                self._resting = self.set_timer(TITLE_S, self._draw_title)
 
     def _message(self) -> list[Span]:
         empty = self.lines.end == self.lines.first

@@ -78,17 +78,15 @@ class MainScreen(Screen[None]):
         self.interval_s = interval_s
         self.overview = Overview()
         self.paused = False
+        self.execs = ExecsPane(source)
+        self.panes: tuple[Pane, ...] = (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source))
         self.held: deque[tuple[Pane, Batch]] = deque()
         self.held_weight = 0
         self.held_full = False
 
     def compose(self) -> ComposeResult:
         yield StateLine(id="state")
-        with Grid(id="panes"):
-            yield ExecsPane(self.source)
-            yield UsersPane(self.source)
-            yield SyscallsPane(self.source)
-            yield TracePane(self.source)
+        yield Grid(*self.panes, id="panes")
         yield PausedBadge(id="paused")
         yield Footer(compact=True, show_command_palette=False)
 
@@ -109,10 +107,10 @@ class MainScreen(Screen[None]):
             else:
                 pane.feed(batch)
         if not self.paused:
-            for other in self.query(Pane):
+            for other in self.panes:
                 other.lines.now = max(other.lines.now, self.overview.time)
             pane.show()
-        for other in self.query(Pane):
+        for other in self.panes:
             other.update_overview(self.overview)
         pane.taken()
         self.describe()
@@ -137,13 +135,13 @@ class MainScreen(Screen[None]):
             host=header.host,
             kernel=header.kernel,
             live=self.source.live,
-            probes=tuple((p.probe, p.state) for p in self.query(Pane)),
+            probes=tuple((p.probe, p.state) for p in self.panes),
             events_per_second=overview.events_per_second,
             lost=overview.total_lost,
             cost=overview.cost,
-            filter=self.query_one(ExecsPane).filter_text,
+            filter=self.execs.filter_text,
             paused="PAUSED" if self.paused else "",
-            time=overview.time,
+            time=int(overview.time),
             interval_s=self.interval_s,
         )
         if self.paused:
@@ -152,7 +150,7 @@ class MainScreen(Screen[None]):
     @on(ExecsPane.Narrowed)
     @on(Lines.Arranged)
     def _rearranged(self) -> None:
-        for pane in self.query(Pane):
+        for pane in self.panes:
             pane.describe()
         self.describe()
 
@@ -165,10 +163,10 @@ class MainScreen(Screen[None]):
     @property
     def pane(self) -> Pane:
         """The pane that has the focus, or had it last."""
-        for pane in self.query(Pane):
+        for pane in self.panes:
             if pane.has_pseudo_class("focus-within") or pane.has_class("-max"):
                 return pane
-        return self.query_one(ExecsPane)
+        return self.execs
 
     def action_probe(self, probe: str) -> None:
         if not self.source.live:
@@ -185,7 +183,7 @@ class MainScreen(Screen[None]):
                 pane.feed(batch)
             self.held.clear()
             self.held_weight, self.held_full = 0, False
-            for pane in self.query(Pane):
+            for pane in self.panes:
                 pane.lines.now = self.overview.time
                 pane.show()
                 pane.update_overview(self.overview)
@@ -195,7 +193,7 @@ class MainScreen(Screen[None]):
         self._maximise(None if self.has_class("-maximised") else self.pane)
 
     def _maximise(self, pane: Pane | None) -> None:
-        for other in self.query(Pane):
+        for other in self.panes:
             other.set_class(other is pane, "-max")
         self.set_class(pane is not None, "-maximised")
         if pane is not None:
@@ -203,7 +201,7 @@ class MainScreen(Screen[None]):
 
     def action_pane(self, step: int) -> None:
         """Go to the next pane; a maximised one makes room for it."""
-        panes = list(self.query(Pane))
+        panes = self.panes
         pane = panes[(panes.index(self.pane) + step) % len(panes)]
         if self.has_class("-maximised"):
             self._maximise(pane)
@@ -214,7 +212,7 @@ class MainScreen(Screen[None]):
         self.app.push_screen(ColumnsScreen(pane.lines, pane.label))
 
     def action_user(self) -> None:
-        execs = self.query_one(ExecsPane)
+        execs = self.execs
         if execs.model.narrowing.uid is not None:
             execs.only_user(None)
         elif (uid := self.pane.owner()) is not None:
@@ -241,7 +239,7 @@ class MainScreen(Screen[None]):
         self.describe()
 
     def action_back(self) -> None:
-        execs = self.query_one(ExecsPane)
+        execs = self.execs
         if execs.as_tree and self.pane is execs:
             execs.action_tree()
         elif self.has_class("-maximised"):

@@ -129,7 +129,9 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         first, end = self.first, self.end
         height = end - first + 1 + self.foot
         if self.virtual_size.height != height or self.virtual_size.width != self.scrollable_content_region.width:
-            self.virtual_size = Size(self.scrollable_content_region.width, height)
+            # The scrollbar is always there, so a row more needs no new layout of the whole screen.
+            self.set_reactive(Lines.virtual_size, Size(self.scrollable_content_region.width, height))
+            self.vertical_scrollbar.window_virtual_size = height
         # What is in view stays in view: the rows that went from the top take the scroll position with them.
         gone = first - self._shown_first
         self._shown_first = first

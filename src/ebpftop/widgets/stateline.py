@@ -37,7 +37,7 @@ class Status:
     cost: Cost | None = None
     filter: str = ""
     paused: str = ""
-    time: float = 0.0
+    time: int = 0
     interval_s: float = 1.0
 
 
