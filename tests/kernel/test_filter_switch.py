@@ -1,0 +1,232 @@
+"""What the kernel itself counted: nothing of others leaves it, and a change of the filter loses nothing.
+
+The producer position of a ring buffer (mapped at its second page, kernel/bpf/ringbuf.c) grows with every event that a
+program hands over, whether anybody reads it or not.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ebpftop.filters import Filter
+from ebpftop.kernel import maps
+from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.records import Exec, Exit, ProbeName, Record, Syscalls, Users
+from ebpftop.source import SourceError
+from tests.kernel.doing import OTHER_UID, WANTED_UID, cgroup, failing, getppids, in_child, programs, set_comm, true
+from tests.kernel.support import needs_root
+
+pytestmark = needs_root
+
+EXEC, FAILED, EXIT = 1, 2, 3  # enum event_kind of bpf/execs.c
+PROBES: tuple[ProbeName, ...] = ("execs", "users", "syscalls")
+RUN = f"ebpftop-switch-{os.getpid()}"
+
+
+@contextmanager
+def opened(wanted: Filter, probes: tuple[ProbeName, ...] = PROBES) -> Iterator[KernelSource]:
+    """Open the kernel in this process, so that its maps can be looked into."""
+    source = KernelSource(Options(probes=probes, filter=wanted))
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def table(source: KernelSource, probe: ProbeName, name: str) -> maps.Table:
+    """Return a map of a probe."""
+    module = source._probes[probe].module
+    assert module is not None
+    return module.table(name)
+
+
+def handed_over(source: KernelSource) -> int:
+    """Return how many bytes the exec log's programs ever put into their ring buffer."""
+    with mmap.mmap(
+        table(source, "execs", "events").map_fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ, offset=mmap.PAGESIZE
+    ) as page:
+        (position,) = struct.unpack_from("=Q", page)
+    return int(position)
+
+
+def seen(source: KernelSource) -> tuple[int, int, int]:
+    """Return the kernel's own counts of execs, failures and exits."""
+    counter = table(source, "execs", "seen")
+    return tuple(maps.per_cpu_sum(counter, kind) for kind in (EXEC, FAILED, EXIT))  # type: ignore[return-value]
+
+
+def read(source: KernelSource) -> list[Record]:
+    """Return what there is."""
+    return [record for batch in source.read_all() for record in batch.records]
+
+
+def everything(uid: int, times: int) -> None:
+    """Do *times* of everything that the probes look for, as *uid*."""
+    for i in range(times):
+        true(str(i), uid)
+    in_child(failing(times), uid=uid)
+    in_child(getppids(times), uid=uid)
+
+
+def test_events_of_others_never_leave_the_kernel() -> None:
+    with opened(Filter(uids=(WANTED_UID,))) as source:
+        everything(OTHER_UID, 20)
+        assert handed_over(source) == 0
+        assert seen(source) == (0, 0, 0)
+        assert maps.lookup(table(source, "users", "users"), struct.pack("=I", OTHER_UID), 40) is None
+        assert not any(value for _, value in counted_calls(source))
+        everything(WANTED_UID, 7)
+        position = handed_over(source)
+        assert position > 0
+        execs, failed, exits = seen(source)
+        assert (execs, failed) == (7, 7)
+        assert exits >= 7
+        everything(OTHER_UID, 20)
+        assert handed_over(source) == position
+        records = read(source)
+    assert sum(isinstance(r, Exec | Exit) for r in records) == execs + failed + exits
+    users = [record for record in records if isinstance(record, Users)][-1]
+    assert [(row.uid, row.execs, row.failed) for row in users.rows] == [(WANTED_UID, 14, 7)]
+    calls = [record for record in records if isinstance(record, Syscalls)][-1]
+    assert {row.count for row in calls.rows if row.name == "getppid"} == {7}
+
+
+def counted_calls(source: KernelSource) -> list[tuple[int, int]]:
+    """Return the kernel's counts of system calls that are not zero, by slot."""
+    size = 8 * maps.CPUS
+    counts = [
+        (int.from_bytes(key, "little"), sum(struct.unpack(f"={maps.CPUS}Q", value)))
+        for key, value in maps.items(table(source, "syscalls", "counts"), 4, size)
+    ]
+    return [(slot, count) for slot, count in counts if count]
+
+
+def test_a_filter_that_changes_while_programs_start_loses_none_that_all_of_them_want() -> None:
+    comm = RUN[-12:]
+    with cgroup(f"{RUN}/child") as group:
+        wanted = (
+            Filter(uids=(WANTED_UID,)),
+            Filter(uids=(WANTED_UID, OTHER_UID), cgroups=(f"/{RUN}",)),
+            Filter(uids=(WANTED_UID,), comms=("true", "nobody*")),
+            Filter(uids=(WANTED_UID,), comms=("tr*",), pids=(os.getpid(),)),
+            Filter(uids=(WANTED_UID,), cgroups=(f"/{RUN}/child",), comms=("true*", "t*")),
+            Filter(uids=(WANTED_UID,), pids=(os.getpid(), os.getppid()), hide_self=False),
+        )
+        changes = 0
+        with opened(wanted[0], ("execs",)) as source:
+            ended = threading.Event()
+
+            def run() -> None:
+                try:
+                    in_child(programs(*map(str, range(1000))), uid=WANTED_UID, comm=comm, cgroup=group)
+                finally:
+                    ended.set()
+
+            worker = threading.Thread(target=run)
+            worker.start()
+            while not ended.is_set():
+                changes += 1
+                source.set_filter(wanted[changes % len(wanted)])
+            worker.join()
+            records = read(source)
+    words = [record.argv[-1] for record in records if isinstance(record, Exec) and record.comm == "true"]
+    assert words == [str(i) for i in range(1000)]
+    assert sum(isinstance(record, Exit) and record.comm == "true" for record in records) == 1000
+    assert changes > len(wanted), "the filter changed too seldom to show anything"
+
+
+def test_a_filter_that_changes_lets_nothing_through_that_neither_wants() -> None:
+    with opened(Filter(uids=(WANTED_UID,)), ("execs",)) as source:
+        ended = threading.Event()
+
+        def run() -> None:
+            try:
+                in_child(programs(*map(str, range(500))), uid=OTHER_UID + 10_000_000)
+            finally:
+                ended.set()
+
+        worker = threading.Thread(target=run)
+        worker.start()
+        wanted = (
+            Filter(comms=("nobody-has-this",)),
+            Filter(uids=(WANTED_UID,)),
+            Filter(cgroups=("/",), uids=(OTHER_UID,)),
+        )
+        changes = 0
+        while not ended.is_set():
+            source.set_filter(wanted[changes % 3])
+            changes += 1
+        worker.join()
+        assert changes > 3
+        assert seen(source) == (0, 0, 0)
+        assert handed_over(source) == 0
+
+
+def test_no_process_stays_in_the_map_once_it_is_gone() -> None:
+    with opened(Filter(pids=(os.getpid(),)), ("execs",)) as source:
+        tracked = source._filter._module.table("filter_pids")
+        pids = [in_child(programs("x", "y")) for _ in range(20)]
+        # A process is freed some time after it was reaped.
+        for _ in range(500):
+            left = [pid for pid in pids if maps.lookup(tracked, struct.pack("=I", pid), 1)]
+            if not left:
+                break
+            threading.Event().wait(0.02)
+        assert left == []
+        assert maps.lookup(tracked, struct.pack("=I", os.getpid()), 1)
+        source.set_filter(Filter())
+        assert list(maps.items(tracked, 4, 1)) == []
+        assert source._filter._links == []
+
+
+def test_a_filter_that_cannot_be_leaves_the_old_one_in_force() -> None:
+    with opened(Filter(uids=(WANTED_UID,)), ("execs",)) as source:
+        for impossible in (
+            Filter(cgroups=("/no/such",)),
+            Filter(pids=(4194304,)),
+            Filter(containers=("0" * 64,)),
+            Filter(uids=tuple(range(65))),
+        ):
+            with pytest.raises(SourceError):
+                source.set_filter(impossible)
+        true("other", OTHER_UID)
+        true("wanted", WANTED_UID)
+        assert [r.argv[-1] for r in read(source) if isinstance(r, Exec)] == ["wanted"]
+        assert source.filter == Filter(uids=(WANTED_UID,))
+
+
+def test_sixty_four_values_of_a_kind_hold() -> None:
+    uids = tuple(range(WANTED_UID, WANTED_UID + 64))
+    with opened(Filter(uids=uids), ("users",)) as source:
+        source.set_filter(Filter(uids=tuple(uid + 64 for uid in uids)))
+        source.set_filter(Filter(uids=uids))
+        for uid in (uids[0], uids[-1], uids[-1] + 1):
+            in_child(failing(1), uid=uid)
+        users = [record for record in read(source) if isinstance(record, Users)][-1]
+    assert [row.uid for row in users.rows] == [uids[0], uids[-1]]
+
+
+def test_a_thread_s_own_name_counts_for_what_it_calls() -> None:
+    name = RUN[-11:]
+
+    def do() -> None:
+        def renamed() -> None:
+            set_comm(f"{name}-t")
+            getppids(30)()
+
+        thread = threading.Thread(target=renamed)
+        thread.start()
+        thread.join()
+        getppids(100)()
+
+    with opened(Filter(comms=(f"{name}-t",)), ("syscalls",)) as source:
+        in_child(do, comm=name)
+        calls = [record for record in read(source) if isinstance(record, Syscalls)][-1]
+    assert {row.count for row in calls.rows if row.name == "getppid"} == {30}

@@ -1,0 +1,151 @@
+"""Counters of users in the kernel: many users, users of containers, pairs of attempt and failure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ebpftop.filters import Filter
+from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.probes import users as probe
+from ebpftop.records import UserRow, Users
+from tests.kernel.doing import OTHER_UID, WANTED_UID, failing, in_child, programs
+from tests.kernel.support import Stream, last, needs_root
+
+pytestmark = needs_root
+
+ME = Filter(pids=(os.getpid(),))
+
+
+@contextmanager
+def opened(options: Options) -> Iterator[KernelSource]:
+    """Open the kernel in this process, so that its maps can be looked into."""
+    source = KernelSource(options)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def rows_of(source: KernelSource) -> dict[int, UserRow]:
+    """Return the rows by uid as they are now."""
+    records = [record for batch in source.read_all() for record in batch.records]
+    return {row.uid: row for row in [record for record in records if isinstance(record, Users)][-1].rows}
+
+
+def test_users_beyond_the_map_are_counted_together_in_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "USERS_MAX", 8)
+    with opened(Options(probes=("users",), filter=ME)) as source:
+        for uid in range(WANTED_UID + 1000, WANTED_UID + 1050):
+            in_child(failing(3), uid=uid)
+        in_child(programs("x"), uid=WANTED_UID + 1049)
+        rows = rows_of(source)
+    assert len(rows) == 8 + 1
+    assert sum(row.execs for row in rows.values()) == 151
+    assert sum(row.failed for row in rows.values()) == 150
+    other = rows[probe.OTHER_UID]
+    assert (other.user, other.execs, other.failed, other.last) == ("other", 42 * 3 + 1, 42 * 3, "")
+
+
+def test_a_toggle_keeps_the_totals() -> None:
+    with opened(Options(probes=("users",), filter=ME)) as source:
+        in_child(failing(3), uid=WANTED_UID)
+        source.toggle("users")
+        in_child(failing(10), uid=WANTED_UID)
+        source.toggle("users")
+        in_child(programs("x"), uid=WANTED_UID)
+        row = rows_of(source)[WANTED_UID]
+    assert (row.execs, row.failed, row.last) == (4, 3, "true")
+
+
+def test_a_user_of_a_container_is_told_by_its_uid_in_there(tmp_path: Path) -> None:
+    with Stream("--uid", str(WANTED_UID), probes="users") as stream:
+        ready_r, ready_w = os.pipe()
+        mapped_r, mapped_w = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setgroups([])
+                os.setresuid(WANTED_UID, WANTED_UID, WANTED_UID)
+                # Without it /proc/PID/uid_map belongs to root and cannot be written by anyone else.
+                subprocess_unshare_user()
+                os.write(ready_w, b"x")
+                os.read(mapped_r, 1)
+                programs("in a container")()
+            finally:
+                os._exit(0)
+        os.read(ready_r, 1)
+        Path("/proc", str(pid), "uid_map").write_text(f"0 {WANTED_UID} 10\n")
+        os.write(mapped_w, b"x")
+        os.waitpid(pid, 0)
+        for fd in (ready_r, ready_w, mapped_r, mapped_w):
+            os.close(fd)
+        in_child(programs("outside"), uid=WANTED_UID)
+        rows = last("users", stream.stop())["rows"]
+    assert [(row["uid"], row["execs"], row["inside"]) for row in rows] == [(WANTED_UID, 2, 0)]
+    assert rows[0]["userns"] > 0
+
+
+def subprocess_unshare_user() -> None:
+    """Enter a new user namespace."""
+    import ctypes
+
+    clone_newuser = 0x10000000
+    if ctypes.CDLL(None, use_errno=True).unshare(clone_newuser) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+def test_sixteen_threads_failing_at_once_lose_no_count() -> None:
+    code = (
+        "import os, threading\n"
+        "def fail():\n"
+        "    for _ in range(500):\n"
+        "        try: os.execv('/nonexistent', ['x'])\n"
+        "        except FileNotFoundError: pass\n"
+        "threads = [threading.Thread(target=fail) for _ in range(16)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+    )
+    with Stream("--pid", str(os.getpid()), "--interval", "0.1", probes="users") as stream:
+        subprocess.run([sys.executable, "-S", "-c", code], check=True)
+        rows = last("users", stream.stop())["rows"]
+    assert [(row["execs"], row["failed"]) for row in rows] == [(8001, 8000)]
+
+
+def test_a_slow_directory_server_does_not_hold_up_the_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
+    gate = threading.Event()
+
+    def slow(_uid: int) -> object:
+        gate.wait(20)
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", slow)
+    with opened(Options(probes=("users",), filter=ME)) as source:
+        for uid in range(WANTED_UID + 1000, WANTED_UID + 1020):
+            in_child(failing(1), uid=uid)
+        began_s = time.monotonic()
+        rows = rows_of(source)
+        took_s = time.monotonic() - began_s
+        gate.set()
+    assert len(rows) == 20
+    assert took_s < 1
+    assert {row.user for row in rows.values()} == {None}
+
+
+def test_the_uid_counts_and_not_the_effective_one() -> None:
+    def do() -> None:
+        os.setresuid(WANTED_UID, OTHER_UID, OTHER_UID)
+        failing(2)()
+
+    with opened(Options(probes=("users",), filter=Filter(uids=(WANTED_UID, OTHER_UID)))) as source:
+        in_child(do)
+        assert {uid: row.execs for uid, row in rows_of(source).items()} == {WANTED_UID: 2}
