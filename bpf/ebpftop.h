@@ -176,7 +176,8 @@ INLINE bool cgroup_wanted(struct filter_slot *filter)
 	return false;
 }
 
-INLINE bool wanted_under(const void *leader)
+/* *tgid* is the current task's, from a caller that may know it at less than a helper call. */
+INLINE bool wanted_of(u32 tgid, const void *leader)
 {
 	u32 zero = 0;
 	struct filter_config *config = filter_config.lookup(&zero);
@@ -189,8 +190,6 @@ INLINE bool wanted_under(const void *leader)
 
 	if (!flags)
 		return true;
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
 	if (flags & FILTER_HIDE_SELF && tgid == config->self)
 		return false;
 	if (flags == FILTER_HIDE_SELF)
@@ -213,6 +212,11 @@ INLINE bool wanted_under(const void *leader)
 	if (flags & FILTER_CGROUP && !cgroup_wanted(filter))
 		return false;
 	return true;
+}
+
+INLINE bool wanted_under(const void *leader)
+{
+	return wanted_of(bpf_get_current_pid_tgid() >> 32, leader);
 }
 
 /* True where the current task is one that the user asked for: every kind of filter that is set must match. */

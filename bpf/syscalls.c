@@ -154,19 +154,30 @@ struct exit_ctx { /* raw_syscalls/sys_exit/format */
 #define EXIT_NR(ctx) ((s32)read_u32((void *)(ctx)->args[0], OFF_REGS_NR))
 #endif
 
-/* Whether the task is in a 32-bit call: COMPAT_MASK of the u32 at OFF_TASK_COMPAT. */
-INLINE bool is_compat(void)
+/* What is asked of every task at every call. A helper call costs as much as the counting itself, so where the kernel has
+ * bpf_get_current_task_btf (5.11), the memory behind it is read directly. */
+struct caller {
+	u32 tgid;
+	bool compat; /* in a 32-bit call: COMPAT_MASK of the u32 at OFF_TASK_COMPAT */
+};
+
+INLINE struct caller current_caller(void)
 {
-#ifndef OFF_TASK_COMPAT
-	return false;
-#elif defined(HAVE_TASK_BTF)
-	/* bpf_get_current_task_btf (5.11): its memory is read without a helper call. */
+	struct caller caller = {};
+#ifdef HAVE_TASK_BTF
 	char *task = ((char *(*)(void))158)();
 
-	return *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
-#else
-	return read_u32((void *)bpf_get_current_task(), OFF_TASK_COMPAT) & COMPAT_MASK;
+	caller.tgid = *(u32 *)(task + OFF_TASK_TGID);
+#ifdef OFF_TASK_COMPAT
+	caller.compat = *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
 #endif
+#else
+	caller.tgid = bpf_get_current_pid_tgid() >> 32;
+#ifdef OFF_TASK_COMPAT
+	caller.compat = read_u32((void *)bpf_get_current_task(), OFF_TASK_COMPAT) & COMPAT_MASK;
+#endif
+#endif
+	return caller;
 }
 
 INLINE u32 slot_of(u64 nr, bool compat)
@@ -207,9 +218,9 @@ INLINE void count_other(u64 nr, bool compat)
 		*count += 1;
 }
 
-INLINE void count_process(u32 slot)
+INLINE void count_process(u32 slot, u32 tgid)
 {
-	struct process_call key = {.tgid = bpf_get_current_pid_tgid() >> 32, .slot = slot};
+	struct process_call key = {.tgid = tgid, .slot = slot};
 	struct process_count *count = process_calls.lookup(&key);
 
 	if (count) {
@@ -226,7 +237,7 @@ INLINE void count_process(u32 slot)
 }
 
 /* What every handler but `ignore` does: count, and remember when the call began. */
-INLINE void entered(u32 slot, u32 is_traced)
+INLINE void entered(u32 slot, u32 tgid, u32 is_traced)
 {
 	u32 zero = 0;
 	u64 *count = counts.lookup(&slot);
@@ -234,7 +245,7 @@ INLINE void entered(u32 slot, u32 is_traced)
 	if (count)
 		*count += 1;
 #ifdef WITH_PROCESSES
-	count_process(slot);
+	count_process(slot, tgid);
 #endif
 #ifndef WITH_LATENCY
 	if (!is_traced)
@@ -268,20 +279,20 @@ INLINE void skip(void)
 int sys_enter(struct enter_ctx *ctx)
 {
 	u64 nr = ENTER_NR(ctx);
-	bool compat = is_compat();
-	u32 slot = slot_of(nr, compat);
+	struct caller caller = current_caller();
+	u32 slot = slot_of(nr, caller.compat);
 
-	if (!wanted()) {
+	if (!wanted_of(caller.tgid, NULL)) {
 		skip();
 		return 0;
 	}
 	if (slot == NO_SLOT) {
-		count_other(nr, compat);
+		count_other(nr, caller.compat);
 		skip();
 		return 0;
 	}
 	handlers.call(ctx, slot);
-	entered(slot, 0);
+	entered(slot, caller.tgid, 0);
 	return 0;
 }
 
@@ -299,11 +310,18 @@ INLINE void count_family(u32 family)
 #define say(text)
 #endif
 
+INLINE void handled(u64 nr)
+{
+	struct caller caller = current_caller();
+
+	entered(slot_of(nr, caller.compat), caller.tgid, 0);
+}
+
 int handle_exec(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_EXEC);
 	say("Executing a program");
-	entered(slot_of(ENTER_NR(ctx), is_compat()), 0);
+	handled(ENTER_NR(ctx));
 	return 0;
 }
 
@@ -311,7 +329,7 @@ int handle_timer_create(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_CREATE);
 	say("Creating a timer");
-	entered(slot_of(ENTER_NR(ctx), is_compat()), 0);
+	handled(ENTER_NR(ctx));
 	return 0;
 }
 
@@ -319,7 +337,7 @@ int handle_timer_delete(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_DELETE);
 	say("Deleting a timer");
-	entered(slot_of(ENTER_NR(ctx), is_compat()), 0);
+	handled(ENTER_NR(ctx));
 	return 0;
 }
 
@@ -327,7 +345,7 @@ int handle_timer_other(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_OTHER);
 	say("Some other timer operation");
-	entered(slot_of(ENTER_NR(ctx), is_compat()), 0);
+	handled(ENTER_NR(ctx));
 	return 0;
 }
 
@@ -383,8 +401,8 @@ INLINE void read_paths(struct traced_call *call)
 int handle_trace(struct enter_ctx *ctx)
 {
 	u32 zero = 0;
-	bool compat = is_compat();
-	u32 slot = slot_of(ENTER_NR(ctx), compat);
+	struct caller caller = current_caller();
+	u32 slot = slot_of(ENTER_NR(ctx), caller.compat);
 	u64 task = bpf_get_current_task();
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct traced_call *call = traced_scratch.lookup(&zero);
@@ -408,7 +426,7 @@ int handle_trace(struct enter_ctx *ctx)
 #else
 		void *regs = (void *)ctx->args[0];
 
-		if (compat) {
+		if (caller.compat) {
 			call->args[0] = read_u32(regs, OFF_REGS_COMPAT_ARG1);
 			call->args[1] = read_u32(regs, OFF_REGS_COMPAT_ARG2);
 			call->args[2] = read_u32(regs, OFF_REGS_COMPAT_ARG3);
@@ -430,7 +448,7 @@ int handle_trace(struct enter_ctx *ctx)
 		else
 			is_traced = 1;
 	}
-	entered(slot, is_traced);
+	entered(slot, caller.tgid, is_traced);
 	return 0;
 }
 

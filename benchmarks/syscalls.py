@@ -1,0 +1,187 @@
+"""What watching system calls adds to a getppid: an empty program, ebpftop, and its peers, in one run.
+
+    sudo python benchmarks/syscalls.py [--rounds 7]
+
+Needs gcc, bpftrace and libbpf-tools' syscount. Rounds are interleaved, so that whatever else the machine does hits all
+alike; of each round the fastest of many short batches counts, since noise only ever adds. The last lines say whether
+ebpftop keeps what it promises: counting alone at most half of bpftrace's count and 1.3 times an empty program, with
+latency and errors at most half of bpftrace's count plus latency histogram.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve()
+BATCHES, CALLS = 60, 20_000
+ATTACHED_NS = 25.0
+"""No way of watching costs less; a getppid that takes so much longer is watched."""
+
+EMPTY = "int empty(void *ctx) { return 0; }"
+TRACEFS = 'mountpoint -q /sys/kernel/tracing || mount -t tracefs nodev /sys/kernel/tracing; exec "$0" "$@"'
+COUNT = "tracepoint:raw_syscalls:sys_enter { @[args->id] = count(); }"
+LATENCY = (
+    "tracepoint:raw_syscalls:sys_enter { @[args->id] = count(); @at[tid] = nsecs; } "
+    "tracepoint:raw_syscalls:sys_exit /@at[tid]/ { @ns[args->id] = hist(nsecs - @at[tid]); delete(@at[tid]); }"
+)
+
+
+class Way(NamedTuple):
+    """One way of watching: what it is called, and the command that does it until SIGINT."""
+
+    name: str
+    command: Sequence[str]
+
+
+def myself(what: str) -> Sequence[str]:
+    """Return the command that holds one of ebpftop's ways."""
+    return [sys.executable, str(HERE), "--hold", what]
+
+
+def with_tracefs(*command: str) -> Sequence[str]:
+    """Return *command* with tracefs, mounted for it alone where it is not."""
+    return ["unshare", "--mount", "sh", "-c", TRACEFS, *command]
+
+
+WAYS = (
+    Way("empty raw_tracepoint program", myself("empty")),
+    Way("ebpftop, counting alone", myself("count")),
+    Way("ebpftop, latency and errors", myself("latency")),
+    Way("ebpftop, and processes (default)", myself("processes")),
+    Way("bpftrace count", with_tracefs("bpftrace", "-e", COUNT)),
+    Way("bpftrace count and latency", with_tracefs("bpftrace", "-e", LATENCY)),
+    Way("syscount", with_tracefs("syscount", "-d", "3600")),
+    Way("syscount -L", with_tracefs("syscount", "-L", "-d", "3600")),
+)
+
+
+def hold(what: str) -> None:
+    """Attach, and read the counters once a second, until SIGINT."""
+    if what == "empty":
+        import bcc
+
+        from ebpftop.kernel.headers import header_tree
+
+        with header_tree() as tree:
+            os.environ["BCC_KERNEL_SOURCE"] = str(tree)
+            bpf = bcc.BPF(text=EMPTY)
+        bpf.attach_raw_tracepoint(tp=b"sys_enter", fn_name=b"empty")
+
+        def read() -> None:
+            time.sleep(1)
+    else:
+        from ebpftop.kernel.source import KernelSource, Options
+
+        source = KernelSource(
+            Options(probes=("syscalls",), latency=what != "count", processes=what == "processes")
+        )  # fmt: skip
+
+        def read() -> None:
+            source.poll("syscalls", 1.0)
+
+    try:
+        while True:
+            read()
+    except KeyboardInterrupt:
+        return
+
+
+class Stopwatch:
+    """Measures getppid on one CPU, in ns."""
+
+    def __init__(self, directory: Path) -> None:
+        self._program = directory / "getppid"
+        subprocess.run(["gcc", "-O2", "-o", self._program, HERE.with_name("getppid.c")], check=True)
+        self.cpu = max(os.sched_getaffinity(0))
+
+    def batches(self, batches: int, calls: int) -> list[float]:
+        """Return how long one call took in each of *batches* batches."""
+        done = subprocess.run(
+            ["taskset", "-c", str(self.cpu), self._program, str(batches), str(calls)],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return [float(line) for line in done.stdout.split()]
+
+    def fastest(self) -> float:
+        """Return the time of one call in the fastest of many batches."""
+        return min(self.batches(BATCHES, CALLS))
+
+
+@contextmanager
+def watched(way: Way, stopwatch: Stopwatch, base_ns: float) -> Iterator[None]:
+    """Hold a way of watching; entered when a getppid has become slower, so that it is attached."""
+    others = os.sched_getaffinity(0) - {stopwatch.cpu} or {stopwatch.cpu}
+    child = subprocess.Popen(
+        ["taskset", "-c", ",".join(map(str, sorted(others))), *way.command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        until_s = time.monotonic() + 60
+        slow = 0
+        while slow < 3:
+            slow = slow + 1 if min(stopwatch.batches(40, 4000)) > base_ns + ATTACHED_NS else 0
+            if child.poll() is not None or time.monotonic() > until_s:
+                assert child.stderr is not None
+                raise SystemExit(f"{way.name} did not attach: {child.stderr.read().decode()[-400:]}")
+            time.sleep(0.2)
+        # Whatever else it attaches comes at once.
+        time.sleep(0.7)
+        yield
+    finally:
+        child.send_signal(signal.SIGINT)
+        child.communicate()
+
+
+def main() -> None:
+    """Measure all ways, print what each adds, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--hold", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.hold:
+        hold(args.hold)
+        return
+    bases: list[float] = []
+    added: dict[str, list[float]] = {way.name: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as directory:
+        stopwatch = Stopwatch(Path(directory))
+        for _ in range(args.rounds):
+            for way in WAYS:
+                base_ns = stopwatch.fastest()
+                bases.append(base_ns)
+                with watched(way, stopwatch, base_ns):
+                    during_ns = stopwatch.fastest()
+                added[way.name].append(during_ns - min(base_ns, stopwatch.fastest()))
+                print(f"\r{way.name:<36}", end="", file=sys.stderr, flush=True)
+    print(f"\rgetppid alone: {min(bases):.0f} ns at best, {statistics.median(bases):.0f} ns in the median round")
+    print(f"{'ns added to a getppid':<36} {'best':>6} {'median':>7}   of {args.rounds} rounds")
+    for name, times in added.items():
+        print(f"{name:<36} {min(times):6.0f} {statistics.median(times):7.0f}")
+    judge({name: statistics.median(times) for name, times in added.items()})
+
+
+def judge(added: dict[str, float]) -> None:
+    """Say of each promise whether it is kept, in medians."""
+    for what, of, most in (
+        ("ebpftop, counting alone", "bpftrace count", 0.5),
+        ("ebpftop, counting alone", "empty raw_tracepoint program", 1.3),
+        ("ebpftop, latency and errors", "bpftrace count and latency", 0.5),
+        ("ebpftop, and processes (default)", "bpftrace count and latency", 0.5),
+    ):
+        ratio = added[what] / added[of]
+        print(f"{'kept  ' if ratio <= most else 'MISSED'} {what}: {ratio:.2f} of {of}, at most {most}")
+
+
+if __name__ == "__main__":
+    main()
