@@ -23,11 +23,12 @@ GUEST_TESTS = ("tests/kernel/test_execs.py", "-k", "ring and not thousand and no
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What became of one kernel: the result of the matrix (None: it wrote none), pytest's status, the console."""
+    """What became of one kernel: the result of the matrix (None: it wrote none), pytest's status and words."""
 
     tree: KernelTree
     matrix: Result | None
     tests_status: int | None
+    tests_log: str
     finished: guest.Finished
 
 
@@ -68,15 +69,16 @@ def _run(name: str) -> Ran:
     tree = fetch(KERNELS[name])
     out = cache_folder().parent / "runs" / name
     out.mkdir(parents=True, exist_ok=True)
-    result, status = out / "matrix.json", out / "tests.status"
-    for old in (result, status):
+    result, status, log = out / "matrix.json", out / "tests.status", out / "tests.log"
+    for old in (result, status, log):
         old.unlink(missing_ok=True)
     python = shlex.quote(sys.executable)
     tests = shlex.join(("-m", "pytest", "-p", "no:cacheprovider", "--timeout=300", "-q", *GUEST_TESTS))
     finished = guest.run(
         tree,
-        f"{python} {tests}; echo $? >{shlex.quote(str(status))}; "
-        f"PYTHONPATH=tests {python} -m vm.matrix {shlex.quote(str(result))}",
+        # Side by side: each spends much of its time waiting.
+        f"({python} {tests} >{shlex.quote(str(log))} 2>&1; echo $? >{shlex.quote(str(status))}) & "
+        f"PYTHONPATH=tests {python} -m vm.matrix {shlex.quote(str(result))}; matrix=$?; wait; exit $matrix",
         out,
         timeout_s=BOOT_TIMEOUT_S,
     )
@@ -85,5 +87,6 @@ def _run(name: str) -> Ran:
         tree=tree,
         matrix=load(result) if result.exists() else None,
         tests_status=int(status.read_text()) if status.exists() else None,
+        tests_log=log.read_text() if log.exists() else "",
         finished=finished,
     )

@@ -47,7 +47,8 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
             others.setdefault(rung.ladder, []).append(rung.via)
     for buffer, wanted in zip(itertools.cycle(("perf", "ring")), itertools.zip_longest(*others.values())):
         via = {ladder: rung for ladder, rung in zip(others, wanted, strict=True) if rung is not None}
-        yield from _judge(_observe(BARE, buffer, via), via, buffer, BARE)
+        tried = {ladder: via.get(ladder) for ladder in LADDERS if _probe(ladder) in map(_probe, via)}
+        yield from _judge(_observe(BARE, buffer, via), tried, buffer, BARE)
 
     for condition in CONDITIONS:
         if condition != BARE:
@@ -57,12 +58,16 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
 def _observe(condition: Condition, buffer: str, via: Mapping[str, str] = MappingProxyType({})) -> Seen:
     hide = "; ".join((*CONDITIONS[condition], 'exec "$@"'))
     forced = itertools.chain.from_iterable(("--via", f"{ladder}={rung}") for ladder, rung in via.items())
-    wanted = {ladder.partition(".")[0] for ladder in via or LADDERS}
+    wanted = set(map(_probe, via or LADDERS))
     return observe(
         [name for name in PROBE_NAMES if name in wanted],
         ["--buffer", buffer, *forced],
         prefix=("unshare", "--mount", "sh", "-euc", hide, "sh"),
     )
+
+
+def _probe(ladder: str) -> str:
+    return ladder.partition(".")[0]
 
 
 def _judge(seen: Seen, wanted: Mapping[str, str | None], buffer: str, condition: Condition) -> Iterator[Trial]:
