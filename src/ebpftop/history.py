@@ -111,39 +111,39 @@ class History:
 class HistorySource:
     """A live source that remembers: everything polled from it can be looked at again through `timeline`.
 
-    It is a `source.Source` itself. The screen that looks back lets polling go on and drops what it gets; `timeline.at`
-    of the last moment of `timeline.span` brings it up to date again.
+    It is a `source.Source` itself; `source` is the one inside, with all else that it can do. The screen that looks back
+    lets polling go on and drops what it gets; `timeline.at` of the last moment of `timeline.span` brings it up to date.
     """
 
     def __init__(self, source: Source, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
         """Remember *keep_s* seconds of *source* in at most *max_bytes*."""
-        self._source = source
+        self.source = source
         self.history = History(keep_s, max_bytes)
         self.timeline = Timeline(source.header, self.history, self.history.index, source.probes)
 
     @property
     def header(self) -> Header:
-        return self._source.header
+        return self.source.header
 
     @property
     def live(self) -> bool:
-        return self._source.live
+        return self.source.live
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
-        return self._source.probes
+        return self.source.probes
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
-        batch = self._source.poll(probe, timeout_s)
+        batch = self.source.poll(probe, timeout_s)
         if batch is not None:
             self.history.add(batch.records)
         return batch
 
     def toggle(self, probe: ProbeName) -> None:
-        self._source.toggle(probe)
+        self.source.toggle(probe)
 
     def set_interval(self, seconds: float) -> None:
-        self._source.set_interval(seconds)
+        self.source.set_interval(seconds)
 
     def close(self) -> None:
-        self._source.close()
+        self.source.close()
