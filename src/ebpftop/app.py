@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
+import signal
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,6 +80,9 @@ class EbpftopApp(App[int]):
         return MainScreen(self.source, self.interval_s)
 
     def on_mount(self) -> None:
+        # Asked to end from outside, or the terminal is gone: detach and restore it as q does.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit, 0)
         self._journal = _Journal(self.journal)
         log.addHandler(self._journal)
         # What start-up left will live as long as the app: no collection needs to look at it again.
