@@ -6,11 +6,12 @@ import atexit
 import ctypes
 import errno
 import os
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import bcc
 from bcc.libbcc import lib
@@ -65,18 +66,37 @@ def _kernel_source(tree: Path | None) -> Iterator[None]:
             os.environ["BCC_KERNEL_SOURCE"] = before
 
 
-def function_bytecode(source: str, function: str) -> bytes | None:
-    """Compile *source* against the running kernel's own headers and return a function's code; None if it is no C."""
-    with _compiling, _kernel_source(None):
+def bytecode(source: str, functions: Sequence[str]) -> list[bytes]:
+    """Compile *source* against the running kernel's own headers and return the code of *functions*.
+
+    Raises LoadError with the compiler's words.
+    """
+    with _compiling, _kernel_source(None), _stderr_kept() as words:
         try:
-            bpf = _Bpf(text=source.encode())
-        except Exception:  # noqa: BLE001  # bcc raises bare Exception
-            return None
+            bpf = _Bpf(text=source.encode(), cflags=["-ferror-limit=0", "-Wno-everything"])
+        except Exception as error:
+            words.seek(0)
+            raise LoadError(words.read().decode("utf-8", "replace")) from error
         try:
-            return bytes(bpf.dump_func(function.encode()))
+            return [bytes(bpf.dump_func(function.encode())) for function in functions]
         finally:
             bpf.cleanup()
             atexit.unregister(bpf.cleanup)
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[IO[bytes]]:
+    """Yield a file that gets what C code writes to fd 2 meanwhile."""
+    before_fd = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as words:
+            os.dup2(words.fileno(), 2)
+            try:
+                yield words
+            finally:
+                os.dup2(before_fd, 2)
+    finally:
+        os.close(before_fd)
 
 
 class Module:

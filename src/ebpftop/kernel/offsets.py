@@ -1,14 +1,13 @@
 """The kernel structures that ebpftop's programs read, as `-D` flags for their compilation.
 
-From BTF where the kernel has it; else from the headers of this very kernel, if they are installed: a compiler that is
-asked for `offsetof` answers in the bytecode that it would load.
+From BTF where the kernel has it; else from the headers of this very kernel, if they are installed
+(ebpftop.kernel.compiled).
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,9 @@ from ebpftop.source import SourceError
 Defines = Mapping[str, int | str]
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
+    """A field of a kernel structure: an offset, or at least its name, that a program needs."""
+
     name: str
     struct: str
     paths: tuple[str, ...]  # the first that this kernel has; names change between versions
@@ -28,49 +29,49 @@ class _Wanted(NamedTuple):
 
 
 _WANTED = (
-    _Wanted("TASK_TGID", "task_struct", ("tgid",)),
-    _Wanted("TASK_PID", "task_struct", ("pid",)),
-    _Wanted("TASK_GROUP_LEADER", "task_struct", ("group_leader",)),
-    _Wanted("TASK_REAL_PARENT", "task_struct", ("real_parent",)),
-    _Wanted("TASK_START_BOOTTIME", "task_struct", ("start_boottime", "real_start_time")),
-    _Wanted("TASK_THREAD_PID", "task_struct", ("thread_pid",)),
-    _Wanted("TASK_CRED", "task_struct", ("cred",)),
-    _Wanted("TASK_LOGINUID", "task_struct", ("loginuid",), optional=True),
-    _Wanted("TASK_COMM", "task_struct", ("comm",)),
-    _Wanted("TASK_MM", "task_struct", ("mm",)),
-    _Wanted("TASK_SIGNAL", "task_struct", ("signal",)),
-    _Wanted("TASK_EXIT_CODE", "task_struct", ("exit_code",)),
-    _Wanted("TASK_CGROUPS", "task_struct", ("cgroups",)),
+    Wanted("TASK_TGID", "task_struct", ("tgid",)),
+    Wanted("TASK_PID", "task_struct", ("pid",)),
+    Wanted("TASK_GROUP_LEADER", "task_struct", ("group_leader",)),
+    Wanted("TASK_REAL_PARENT", "task_struct", ("real_parent",)),
+    Wanted("TASK_START_BOOTTIME", "task_struct", ("start_boottime", "real_start_time")),
+    Wanted("TASK_THREAD_PID", "task_struct", ("thread_pid",)),
+    Wanted("TASK_CRED", "task_struct", ("cred",)),
+    Wanted("TASK_LOGINUID", "task_struct", ("loginuid",), optional=True),
+    Wanted("TASK_COMM", "task_struct", ("comm",)),
+    Wanted("TASK_MM", "task_struct", ("mm",)),
+    Wanted("TASK_SIGNAL", "task_struct", ("signal",)),
+    Wanted("TASK_EXIT_CODE", "task_struct", ("exit_code",)),
+    Wanted("TASK_CGROUPS", "task_struct", ("cgroups",)),
     # Only x86 tells a 32-bit call by this; elsewhere `status` is absent.
-    _Wanted("TASK_STATUS", "task_struct", ("thread_info.status",), optional=True),
+    Wanted("TASK_STATUS", "task_struct", ("thread_info.status",), optional=True),
     # There, these do.
-    _Wanted("TASK_FLAGS", "task_struct", ("thread_info.flags",), optional=True),
-    _Wanted("PID_LEVEL", "pid", ("level",)),
-    _Wanted("PID_NUMBERS", "pid", ("numbers",)),
-    _Wanted("UPID_NR", "upid", ("nr",)),
-    _Wanted("UPID_NS", "upid", ("ns",)),
-    _Wanted("PIDNS_INUM", "pid_namespace", ("ns.inum",)),
-    _Wanted("CRED_EUID", "cred", ("euid",)),
-    _Wanted("CRED_USER_NS", "cred", ("user_ns",)),
-    _Wanted("USERNS_PARENT", "user_namespace", ("parent",)),
-    _Wanted("USERNS_INUM", "user_namespace", ("ns.inum",)),
-    _Wanted("USERNS_UID_MAP", "user_namespace", ("uid_map",)),
+    Wanted("TASK_FLAGS", "task_struct", ("thread_info.flags",), optional=True),
+    Wanted("PID_LEVEL", "pid", ("level",)),
+    Wanted("PID_NUMBERS", "pid", ("numbers",)),
+    Wanted("UPID_NR", "upid", ("nr",)),
+    Wanted("UPID_NS", "upid", ("ns",)),
+    Wanted("PIDNS_INUM", "pid_namespace", ("ns.inum",)),
+    Wanted("CRED_EUID", "cred", ("euid",)),
+    Wanted("CRED_USER_NS", "cred", ("user_ns",)),
+    Wanted("USERNS_PARENT", "user_namespace", ("parent",)),
+    Wanted("USERNS_INUM", "user_namespace", ("ns.inum",)),
+    Wanted("USERNS_UID_MAP", "user_namespace", ("uid_map",)),
     # Without these, users of containers are counted all the same, but not told by their names in there.
-    _Wanted("UIDMAP_EXTENTS", "uid_gid_map", ("extent",), optional=True),
-    _Wanted("UIDMAP_COUNT", "uid_gid_map", ("nr_extents",), optional=True),
-    _Wanted("SIGNAL_LIVE", "signal_struct", ("live",)),
-    _Wanted("SIGNAL_FLAGS", "signal_struct", ("flags",)),
-    _Wanted("SIGNAL_EXIT_CODE", "signal_struct", ("group_exit_code",)),
-    _Wanted("BINPRM_FILENAME", "linux_binprm", ("filename",)),
-    _Wanted("BINPRM_INTERP", "linux_binprm", ("interp",)),
-    _Wanted("MM_ARG_START", "mm_struct", ("arg_start",)),
-    _Wanted("MM_ARG_END", "mm_struct", ("arg_end",)),
-    _Wanted("CSS_SET_DFL_CGRP", "css_set", ("dfl_cgrp",)),
-    _Wanted("CSS_SET_SUBSYS", "css_set", ("subsys",)),
-    _Wanted("CSS_CGROUP", "cgroup_subsys_state", ("cgroup",)),
-    _Wanted("CGROUP_KN", "cgroup", ("kn",)),
-    _Wanted("KERNFS_PARENT", "kernfs_node", ("__parent", "parent")),
-    _Wanted("KERNFS_NAME", "kernfs_node", ("name",)),
+    Wanted("UIDMAP_EXTENTS", "uid_gid_map", ("extent",), optional=True),
+    Wanted("UIDMAP_COUNT", "uid_gid_map", ("nr_extents",), optional=True),
+    Wanted("SIGNAL_LIVE", "signal_struct", ("live",)),
+    Wanted("SIGNAL_FLAGS", "signal_struct", ("flags",)),
+    Wanted("SIGNAL_EXIT_CODE", "signal_struct", ("group_exit_code",)),
+    Wanted("BINPRM_FILENAME", "linux_binprm", ("filename",)),
+    Wanted("BINPRM_INTERP", "linux_binprm", ("interp",)),
+    Wanted("MM_ARG_START", "mm_struct", ("arg_start",)),
+    Wanted("MM_ARG_END", "mm_struct", ("arg_end",)),
+    Wanted("CSS_SET_DFL_CGRP", "css_set", ("dfl_cgrp",)),
+    Wanted("CSS_SET_SUBSYS", "css_set", ("subsys",)),
+    Wanted("CSS_CGROUP", "cgroup_subsys_state", ("cgroup",)),
+    Wanted("CGROUP_KN", "cgroup", ("kn",)),
+    Wanted("KERNFS_PARENT", "kernfs_node", ("__parent", "parent")),
+    Wanted("KERNFS_NAME", "kernfs_node", ("name",)),
 )
 
 # The user's registers at a system call, in the order of its arguments: arch/x86/entry/calling.h,
@@ -80,36 +81,27 @@ _REGS = {
     "arm64": ("syscallno", ("orig_x0", "regs+8", "regs+16", "regs+24", "regs+32", "regs+40"), None),
 }
 
-_HEADERS_C = """
-#include <linux/sched.h>
-#include <linux/sched/signal.h>
-#include <linux/binfmts.h>
-#include <linux/cred.h>
-#include <linux/pid.h>
-#include <linux/pid_namespace.h>
-#include <linux/user_namespace.h>
-#include <linux/mm_types.h>
-#include <linux/cgroup-defs.h>
-#include <linux/kernfs.h>
-#include <linux/ptrace.h>
-"""
+
+def wanted_fields() -> tuple[Wanted, ...]:
+    """Return every field that ebpftop's programs read."""
+    return (*_WANTED, *_registers())
 
 
-def _registers() -> list[_Wanted]:
+def _registers() -> list[Wanted]:
     try:
         number, arguments, compat = _REGS[kernel_arch()]
     except KeyError:
         raise SourceError(f"{platform.machine()} is not supported", "ebpftop runs on x86_64 and aarch64") from None
-    wanted = [_Wanted("REGS_NR", "pt_regs", (number,))]
+    wanted = [Wanted("REGS_NR", "pt_regs", (number,))]
     for prefix, names in (("REGS_ARG", arguments), ("REGS_COMPAT_ARG", compat or arguments)):
-        wanted += [_Wanted(f"{prefix}{i}", "pt_regs", (name,)) for i, name in enumerate(names, 1)]
+        wanted += [Wanted(f"{prefix}{i}", "pt_regs", (name,)) for i, name in enumerate(names, 1)]
     return wanted
 
 
 def from_btf(btf: Btf) -> Defines:
     """Return the flags that describe the kernel of *btf*; raises BtfError where a structure is not what we know."""
     defines: dict[str, int | str] = {}
-    for wanted in (*_WANTED, *_registers()):
+    for wanted in wanted_fields():
         for path in wanted.paths:
             member, _, plus = path.partition("+")
             if btf.has(wanted.struct, member):
@@ -127,36 +119,10 @@ def from_btf(btf: Btf) -> Defines:
 
 def own_headers() -> Path | None:
     """Return where the headers of the running kernel, and of no other, are installed."""
-    path = Path("/lib/modules", os.uname().release, "build")
-    return path if (path / "include/linux/kconfig.h").exists() else None
-
-
-def from_headers() -> Defines:
-    """Return the flags by compiling `offsetof` against this kernel's own headers; about a second."""
-    from ebpftop.kernel.loader import function_bytecode
-
-    defines: dict[str, int | str] = {}
-    for wanted in (*_WANTED, *_registers()):
-        for path in wanted.paths:
-            member, _, plus = path.partition("+")
-            source = f"{_HEADERS_C}\nint offset(void *ctx) {{ return offsetof(struct {wanted.struct}, {member}); }}\n"
-            code = function_bytecode(source, "offset")
-            if code is not None:
-                defines[f"OFF_{wanted.name}"] = _returned(code) + int(plus or 0)
-                break
-        else:
-            if not wanted.optional:
-                raise BtfError(f"the headers of this kernel have no {wanted.struct}.{' or '.join(wanted.paths)}")
-    defines["SIZE_UPID"] = 16
-    return defines
-
-
-def _returned(code: bytes) -> int:
-    """Return N of the bytecode of `return N`: the immediate of its first instruction (struct bpf_insn)."""
-    opcode, _, _, immediate = struct.unpack_from("<BBhi", code)
-    if opcode != 0xB7:  # BPF_ALU64 | BPF_MOV | BPF_K
-        raise BtfError("the compiler did not answer with a constant")
-    return int(immediate)
+    modules = Path("/lib/modules", os.uname().release)
+    # Debian splits them: what configuration generates is in `build`, the rest in `source`.
+    complete = any((modules / name / "include/linux/kconfig.h").exists() for name in ("build", "source"))
+    return modules / "build" if complete and (modules / "build/include/generated").is_dir() else None
 
 
 def headers_package() -> str:
@@ -180,6 +146,8 @@ def of_running_kernel() -> Defines:
             raise SourceError(
                 f"this kernel has no usable BTF ({error}) and no headers of its own are installed", headers_package()
             ) from error
+    from ebpftop.kernel.compiled import from_headers  # only here, for it needs bcc
+
     try:
         return from_headers()
     except BtfError as error:
