@@ -304,12 +304,6 @@ INLINE void count_family(u32 family)
 		*count += 1;
 }
 
-#ifdef WITH_SAY
-#define say(text) bpf_trace_printk(text)
-#else
-#define say(text)
-#endif
-
 INLINE void handled(u64 nr)
 {
 	struct caller caller = current_caller();
@@ -320,7 +314,9 @@ INLINE void handled(u64 nr)
 int handle_exec(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_EXEC);
-	say("Executing a program");
+#ifdef WITH_SAY
+	bpf_trace_printk("Executing a program");
+#endif
 	handled(ENTER_NR(ctx));
 	return 0;
 }
@@ -328,7 +324,9 @@ int handle_exec(struct enter_ctx *ctx)
 int handle_timer_create(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_CREATE);
-	say("Creating a timer");
+#ifdef WITH_SAY
+	bpf_trace_printk("Creating a timer");
+#endif
 	handled(ENTER_NR(ctx));
 	return 0;
 }
@@ -336,7 +334,9 @@ int handle_timer_create(struct enter_ctx *ctx)
 int handle_timer_delete(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_DELETE);
-	say("Deleting a timer");
+#ifdef WITH_SAY
+	bpf_trace_printk("Deleting a timer");
+#endif
 	handled(ENTER_NR(ctx));
 	return 0;
 }
@@ -344,7 +344,9 @@ int handle_timer_delete(struct enter_ctx *ctx)
 int handle_timer_other(struct enter_ctx *ctx)
 {
 	count_family(FAMILY_TIMER_OTHER);
-	say("Some other timer operation");
+#ifdef WITH_SAY
+	bpf_trace_printk("Some other timer operation");
+#endif
 	handled(ENTER_NR(ctx));
 	return 0;
 }

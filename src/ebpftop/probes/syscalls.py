@@ -218,9 +218,9 @@ class SyscallsProbe(KernelProbe):
             Syscalls(
                 time=now,
                 rows=tuple(
-                    self._row(call, total)
-                    for call, total in sorted(totals.items())
-                    if total.count or call in self._chosen
+                    self._row(call, totals.get(call, Totals()))
+                    for call in sorted(totals.keys() | self._chosen.keys())
+                    if call in self._chosen or totals[call].count
                 ),
                 in_flight=tallies.in_flight(module, self.slots, now_ns) if self.latency else (),
                 processes=pairs,

@@ -1,0 +1,190 @@
+"""Programs in C that make known system calls, and nothing else that matters."""
+
+from __future__ import annotations
+
+GOLDEN = """
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void handle(int number) { (void)number; }
+
+static long raw(long nr)
+{
+	long ret;
+	asm volatile("syscall" : "=a"(ret) : "a"(nr) : "rcx", "r11", "memory");
+	return ret;
+}
+
+int main(void)
+{
+	signal(SIGUSR1, handle);
+	for (int i = 0; i < 10; i++) {
+		long ret;
+
+		if (!syscall(SYS_fork))
+			_exit(0);
+		waitpid(-1, 0, 0);
+		syscall(SYS_tkill, syscall(SYS_gettid), SIGUSR1);
+		asm volatile("int $0x80" : "=a"(ret) : "a"(20) : "memory"); /* i386 getpid; writev to x86-64 */
+		raw(0x40000000 | 39);
+		raw(9999);
+		raw(0x40000000 | 9999);
+		raw(-1);
+	}
+	return 0;
+}
+"""
+
+# argv[1] threads, a few at a time; each sleeps and reads from a pipe. Then it waits to be killed with threads asleep.
+CHURN = """
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int ends[2];
+
+static void *live(void *unused)
+{
+	struct timespec time = {.tv_nsec = 50000};
+	char byte;
+
+	syscall(SYS_getppid);
+	nanosleep(&time, 0);
+	(void)!read(ends[0], &byte, 1);
+	return unused;
+}
+
+static void *hang(void *unused)
+{
+	pause();
+	return unused;
+}
+
+int main(int argc, char **argv)
+{
+	int left = argc > 1 ? atoi(argv[1]) : 0;
+
+	(void)!pipe(ends);
+	while (left > 0) {
+		pthread_t threads[20];
+
+		for (int i = 0; i < 20; i++)
+			pthread_create(&threads[i], 0, live, 0);
+		for (int i = 0; i < 20; i++)
+			(void)!write(ends[1], "x", 1);
+		for (int i = 0; i < 20; i++)
+			pthread_join(threads[i], 0);
+		left -= 20;
+	}
+	for (int i = 0; i < 20; i++) {
+		pthread_t thread;
+
+		pthread_create(&thread, 0, hang, 0);
+	}
+	(void)!write(1, "done", 4);
+	pause();
+}
+"""
+
+SLEEPS = """
+#include <time.h>
+
+int main(void)
+{
+	struct timespec time = {.tv_nsec = 50000000};
+
+	for (int i = 0; i < 5; i++)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &time, 0);
+	return 0;
+}
+"""
+
+FAILS = """
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(void)
+{
+	for (int i = 0; i < 7; i++)
+		syscall(SYS_openat, AT_FDCWD, "/no/such/file", O_RDONLY);
+	for (int i = 0; i < 3; i++)
+		syscall(SYS_openat, -5, "relative", O_RDONLY);
+	syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+	return 0;
+}
+"""
+
+MANY_GETPPIDS = """
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	for (int i = argc > 1 ? atoi(argv[1]) : 0; i > 0; i--)
+		syscall(SYS_getppid);
+	return 0;
+}
+"""
+
+TIMERS = """
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int main(void)
+{
+	for (int i = 0; i < 4; i++) {
+		struct sigevent event = {.sigev_notify = SIGEV_NONE};
+		struct itimerspec time = {};
+		int timer;
+
+		syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer);
+		syscall(SYS_timer_settime, timer, 0, &time, 0);
+		syscall(SYS_timer_gettime, timer, &time);
+		syscall(SYS_timer_delete, timer);
+	}
+	return 0;
+}
+"""
+
+# The same calls in every run, whoever watches: static, so that no loader searches for anything.
+MIXED = """
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void)
+{
+	char byte;
+	struct stat stat;
+
+	for (int i = 0; i < 200; i++) {
+		int fd = open("/dev/zero", O_RDONLY);
+
+		(void)!read(fd, &byte, 1);
+		fstat(fd, &stat);
+		lseek(fd, 0, SEEK_SET);
+		close(fd);
+		if (i % 20 == 0) {
+			if (!fork()) {
+				for (int j = 0; j < 30; j++)
+					syscall(SYS_getppid);
+				_exit(0);
+			}
+			wait(0);
+		}
+		syscall(SYS_getpgid, 0);
+		open("/no/such/file", O_RDONLY);
+	}
+	return 0;
+}
+"""

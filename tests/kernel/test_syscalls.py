@@ -1,0 +1,366 @@
+"""System calls on the running kernel: each is counted once, timed and told as what it was."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ebpftop.filters import Filter
+from ebpftop.kernel import maps
+from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.probes import syscalls as probe
+from ebpftop.probes import tallies
+from ebpftop.records import Lost, ProcessCalls, Record, Syscall, SyscallRow, Syscalls, Trace
+from ebpftop.source import SourceError
+from tests.kernel import syscall_workloads as workloads
+from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
+
+pytestmark = [needs_root, pytest.mark.skipif(os.uname().machine != "x86_64", reason="the programs are x86-64's")]
+
+
+def rows(lines: list[Line]) -> dict[tuple[str, int], Line]:
+    """Return the counters of the last reading by ABI and number."""
+    return {(row["abi"], row["nr"]): row for row in last("syscalls", lines)["rows"]}
+
+
+def by_name(lines: list[Line]) -> dict[str, Line]:
+    """Return the counters of the last reading of x86-64's calls by name."""
+    return {row["name"]: row for (abi, _), row in rows(lines).items() if abi == "x86_64"}
+
+
+def watched(program: Path, *arguments: str, options: tuple[str, ...] = ()) -> list[Line]:
+    """Return what a stream said while *program* ran from beginning to end, of this program alone."""
+    with Stream("--comm", program.name, *options, probes="syscalls") as stream:
+        subprocess.run([program, *arguments], check=True)
+        return stream.stop()
+
+
+class Live:
+    """A source of this process's own, asked when it suits the test."""
+
+    def __init__(self, comm: str, **options: object) -> None:
+        fields: dict[str, object] = {"probes": ("syscalls",), "filter": Filter(comms=(comm,)), **options}
+        self.source = KernelSource(Options(**fields))  # type: ignore[arg-type]
+        self.records: list[Record] = []
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.source.close()
+
+    def read(self) -> Syscalls:
+        """Return the counters now."""
+        self.records += [record for batch in self.source.read_all() for record in batch.records]
+        return next(record for record in reversed(self.records) if isinstance(record, Syscalls))
+
+    def row(self, name: str) -> SyscallRow | None:
+        """Return the counters of one call now."""
+        return next((row for row in self.read().rows if row.name == name), None)
+
+    def traced(self) -> list[Syscall]:
+        """Return the traced calls so far."""
+        self.read()
+        return [record for record in self.records if isinstance(record, Syscall)]
+
+    def waiting(self, pid: int) -> int:
+        """Return how many calls of a process the kernel's map holds."""
+        module = self.source.syscalls.module
+        assert module is not None
+        size = tallies._WAITING.size
+        return sum(
+            tallies._WAITING.unpack(value)[3] == pid for _, value in maps.items(module.table("waiting"), 8, size)
+        )
+
+
+# ---- Truth ----
+
+
+@pytest.mark.parametrize("options", [(), ("--via", "syscalls=tracepoint"), ("--no-latency",)], ids=" ".join)
+def test_every_call_is_counted_once_under_its_own_number(tmp_path: Path, options: tuple[str, ...]) -> None:
+    seen = rows(watched(compile_c(tmp_path, "golden", workloads.GOLDEN), options=options))
+    counts = {call: row["count"] for call, row in seen.items()}
+    assert counts["x86_64", 57] == 10, "fork: its children return from it too, and never entered it"
+    assert counts["x86_64", 15] == 10, "rt_sigreturn: leaves with number -1"
+    assert counts["x86_64", 231] == 11, "exit_group: never returns"
+    assert counts["i386", 20] == 10, "int80 getpid: number 20 is writev to x86-64"
+    assert ("x86_64", 20) not in counts
+    assert counts["x32", 39] == 10
+    assert ("x86_64", 39) not in counts
+    assert counts["x86_64", 9999] == 10
+    assert counts["x32", 9999] == 10
+    assert counts["x86_64", -1] == 10
+    assert seen["x86_64", 9999]["name"] == "syscall_9999"
+    assert seen["i386", 20]["name"] == seen["x32", 39]["name"] == "getpid"
+    if "--no-latency" not in options:
+        assert sum(seen["x86_64", 57]["ns"]) == 10
+        assert sum(seen["x86_64", 15]["ns"]) == 10
+        assert seen["x86_64", 15]["errors"] == 0
+        assert sum(seen["x86_64", 231]["ns"]) == 0
+        assert seen["x32", 39]["errnos"] in ({}, {"ENOSYS": 10}), "kernels without x32 refuse it"
+
+
+def native_calls(text: str) -> dict[str, int]:
+    """Return calls and errors by name of strace's summary."""
+    found = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:(\d+) +)?(\w+)$", text, re.MULTILINE)
+    return {name: int(calls) for calls, _errors, name in found if name != "total"}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_c(tmp_path_factory.mktemp("mixed"), "mixedcalls", workloads.MIXED, "-static")
+
+
+@pytest.fixture(scope="module")
+def seen(mixed: Path) -> dict[str, Line]:
+    """What we see of it."""
+    # Its execve begins under another name and ends under this.
+    return {name: row for name, row in by_name(watched(mixed)).items() if name != "execve"}
+
+
+def test_the_counts_are_those_of_strace(mixed: Path, seen: dict[str, Line], tmp_path: Path) -> None:
+    subprocess.run(["strace", "-fc", "-o", tmp_path / "summary", mixed], check=True)
+    text = (tmp_path / "summary").read_text()
+    theirs = {name: calls for name, calls in native_calls(text).items() if name != "execve"}
+    # strace -c leaves out what does not return.
+    ours = {name: row["count"] for name, row in seen.items() if name != "exit_group"}
+    assert theirs["getpgid"] == 200
+    assert ours == {name: calls for name, calls in theirs.items() if name != "exit_group"}
+    errors = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +\d+ +(\d+) +(\w+)$", text, re.MULTILINE)
+    theirs_failed = {name: int(count) for count, name in errors if name != "total"}
+    assert {name: row["errors"] for name, row in seen.items() if row["errors"]} == theirs_failed
+
+
+def test_the_counts_are_those_of_perf(mixed: Path, seen: dict[str, Line], tmp_path: Path) -> None:
+    # perf names events after the kernel's functions.
+    renamed = {
+        "newfstat": "fstat",
+        "newstat": "stat",
+        "newlstat": "lstat",
+        "newuname": "uname",
+        "sendfile64": "sendfile",
+    }
+    script = (
+        "mountpoint -q /sys/kernel/tracing || mount -t tracefs nodev /sys/kernel/tracing; "
+        'exec perf stat -x, -e "syscalls:sys_enter_*" -o "$0" "$1"'
+    )
+    subprocess.run(["unshare", "--mount", "sh", "-c", script, tmp_path / "stat", mixed], check=True)
+    found = re.findall(r"^(\d+),,syscalls:sys_enter_(\w+),", (tmp_path / "stat").read_text(), re.MULTILINE)
+    theirs = {renamed.get(name, name): int(count) for count, name in found if int(count)}
+    theirs.pop("execve", None)
+    assert theirs["getpgid"] == 200
+    assert {name: row["count"] for name, row in seen.items()} == theirs
+
+
+# ---- Latency ----
+
+
+def test_a_sleep_of_known_length_lands_in_its_bucket(tmp_path: Path) -> None:
+    row = by_name(watched(compile_c(tmp_path, "sleeps", workloads.SLEEPS)))["clock_nanosleep"]
+    assert row["count"] == 5
+    # 2^25 ns are 33 ms, 2^26 are 67; a busy machine only makes it longer.
+    assert sum(row["ns"][:25]) == 0
+    assert sum(row["ns"]) == 5
+    assert row["total_ns"] >= 5 * 50_000_000
+    assert row["total_ns"] / 5 <= row["max_ns"] <= row["total_ns"]
+    assert len(row["ns"]) - 1 == row["max_ns"].bit_length() - 1
+
+
+def test_enters_and_exits_are_joined_exactly_and_nothing_leaks_when_threads_come_and_go(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "churn", workloads.CHURN, "-pthread")
+    with Live("churn") as live:
+        child = subprocess.Popen([program, "2000"], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert child.stdout.read(4) == b"done"
+        reading = live.read()
+        assert 0 < live.waiting(child.pid) <= 21, "only threads that wait now are in the map"
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        assert live.waiting(child.pid) == 0
+    by_call = {row.name: row for row in reading.rows}
+    assert by_call["getppid"].count == sum(by_call["getppid"].ns) == 2000
+    assert by_call["clock_nanosleep"].count == sum(by_call["clock_nanosleep"].ns) == 2000
+    assert all(n == 0 for n in by_call["clock_nanosleep"].ns[:15]), "50 us are more than 2^15 ns"
+    assert by_call["exit"].count == 2000
+    assert sum(by_call["exit"].ns) == 0
+    for row in reading.rows:
+        assert sum(row.ns) <= row.count
+        assert row.max_ns <= row.total_ns
+
+
+def test_a_call_that_hangs_is_visible_while_it_hangs() -> None:
+    with Live("hangs") as live:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "open('/proc/self/comm', 'w').write('hangs'); input()"], stdin=subprocess.PIPE
+        )
+        assert child.stdin is not None
+        waits = []
+        for _ in range(400):
+            waits = [call for call in live.read().in_flight if call.pid == child.pid and call.ns > 1_000_000_000]
+            if waits:
+                break
+            live.source.poll("syscalls", 0.05)
+        row = live.row("read")
+        child.stdin.close()
+        child.wait()
+        after = [call for call in live.read().in_flight if call.pid == child.pid]
+    assert [(call.name, call.comm, call.tid) for call in waits] == [("read", "hangs", child.pid)]
+    assert row is not None
+    assert row.count == sum(row.ns) + 1, "it entered and has not returned"
+    assert not after
+
+
+# ---- Errors, processes ----
+
+
+def test_errors_are_counted_by_name_and_by_process(tmp_path: Path) -> None:
+    lines = watched(compile_c(tmp_path, "fails", workloads.FAILS, "-static"))
+    row = by_name(lines)["openat"]
+    assert (row["count"], row["errors"]) == (11, 10)
+    assert row["errnos"] == {"ENOENT": 7, "EBADF": 3}
+    record = last("syscalls", lines)
+    (pair,) = [pair for pair in record["processes"] if pair["name"] == "openat"]
+    assert (pair["comm"], pair["count"], pair["errors"]) == ("fails", 11, 10)
+    (total,) = record["process_totals"]
+    # Everything but the execve, which began under another name.
+    assert total["count"] == sum(row["count"] for row in record["rows"])
+    assert total["errors"] == sum(row["errors"] for row in record["rows"])
+
+
+def test_what_falls_out_of_the_bounded_map_is_the_difference_to_the_exact_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "PROCESS_CALLS_MAX", 64)
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+    with Live("getppids") as live:
+        for _ in range(150):
+            subprocess.run([program, "3"], check=True)
+        reading = live.read()
+    (row,) = [row for row in reading.rows if row.name == "getppid"]
+    kept = sum(pair.count for pair in reading.processes if pair.name == "getppid")
+    assert row.count == 450
+    assert 0 < kept < 450
+    assert all(isinstance(pair, ProcessCalls) and pair.comm == "getppids" for pair in reading.processes)
+
+
+# ---- The table ----
+
+
+def test_ignored_calls_are_neither_counted_nor_timed(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "fails", workloads.FAILS, "-static")
+    calls = by_name(watched(program, options=("--ignore", "openat")))
+    assert calls["openat"]["handler"] == "ignore"
+    assert (calls["openat"]["count"], calls["openat"]["errors"], calls["openat"]["ns"]) == (0, 0, [])
+    assert calls["exit_group"]["count"] == 1
+
+
+def test_a_call_can_be_ignored_and_counted_again_while_it_runs(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+
+    def run() -> None:
+        subprocess.run([program, "100"], check=True)
+
+    with Live("getppids") as live:
+        run()
+        live.source.set_handler("x86_64", 110, "ignore")
+        run()
+        ignored = live.row("getppid")
+        live.source.set_handler("x86_64", 110, "count")
+        run()
+        again = live.row("getppid")
+        live.source.set_handler("x86_64", 59, "ignore")
+        table = {(slot.abi, slot.name): (slot.slot, slot.handler) for slot in live.read().table}
+        live.source.set_handler("x86_64", 59, "count")
+        restored = {(slot.abi, slot.name): (slot.slot, slot.handler) for slot in live.read().table}
+    assert ignored is not None
+    assert again is not None
+    assert (ignored.count, ignored.handler) == (100, "ignore")
+    assert (again.count, again.handler, again.slot) == (200, "count", 110)
+    assert table["x86_64", "execve"] == (59, "ignore")
+    assert restored["x86_64", "execve"] == (59, "exec"), "its own handler comes back"
+
+
+def test_a_call_beyond_the_table_is_refused_in_words() -> None:
+    with Live("nobody") as live, pytest.raises(SourceError, match="syscall_9999"):
+        live.source.set_handler("x86_64", 9999, "ignore")
+
+
+def test_handlers_of_programs_and_timers_count_and_say_so(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "timers", workloads.TIMERS, "-static")
+    with Live("timers", probes=("syscalls", "trace"), say=True) as live:
+        subprocess.run([program], check=True)
+        families = live.read().families
+        for _ in range(100):
+            said = [record.message for record in live.records if isinstance(record, Trace) and record.task == "timers"]
+            if len(said) >= 16:
+                break
+            live.source.poll("trace", 0.05)
+            live.read()
+    assert families == {"timer_create": 4, "timer_delete": 4, "timer_other": 8}
+    assert said.count("Creating a timer") == 4
+    assert said.count("Deleting a timer") == 4
+    assert said.count("Some other timer operation") == 8
+
+
+# ---- Traced calls ----
+
+
+@pytest.fixture(params=[(), ("--no-latency",), ("--buffer", "perf"), ("--via", "syscalls=tracepoint")], ids=" ".join)
+def ways(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return tuple(request.param)
+
+
+def test_traced_calls_come_one_by_one_decoded(tmp_path: Path, ways: tuple[str, ...]) -> None:
+    program = compile_c(tmp_path, "fails", workloads.FAILS, "-static")
+    lines = watched(program, options=("--trace", "openat,exit_group", *ways))
+    opens = of("syscall", lines, name="openat")
+    assert len(opens) == 11
+    assert opens[0]["args"][:3] == ["AT_FDCWD", '"/no/such/file"', "O_RDONLY"]
+    assert (opens[0]["ret"], opens[0]["error"], opens[0]["comm"]) == (-2, "ENOENT", "fails")
+    assert opens[-1]["args"][2] == "O_RDWR|O_CLOEXEC"
+    assert opens[-1]["ret"] >= 3
+    assert all(line["ns"] > 0 and line["pid"] == line["tid"] for line in opens)
+    (end,) = of("syscall", lines, name="exit_group")
+    assert (end["args"], end["ret"], end["ns"]) == (["0"], None, None)
+    assert not of("lost", lines)
+
+
+def test_an_execve_is_traced_with_the_path_that_its_success_wipes_out() -> None:
+    with Stream("--pid", str(os.getpid()), "--trace", "execve", probes="syscalls") as stream:
+        subprocess.run(["/bin/true"], check=True, close_fds=True)
+        calls = of("syscall", stream.stop(), name="execve", ret=0)
+    assert [call["args"][0] for call in calls] == ['"/bin/true"']
+
+
+def test_the_rate_limit_counts_what_it_drops(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+    with Live("getppids", trace=(("x86_64", 110),)) as live:
+        subprocess.run([program, "50000"], check=True)
+        row = live.row("getppid")
+        told = len(live.traced())
+        dropped = {record.where: record.count for record in live.records if isinstance(record, Lost)}
+    assert row is not None
+    assert row.count == 50_000, "what is not told is counted all the same"
+    assert 0 < told < 50_000
+    assert told + dropped["rate"] + dropped.get("ring", 0) == 50_000
+
+
+def test_tracing_while_it_runs_attaches_what_it_needs_and_takes_it_away_again(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+    with Live("getppids", latency=False, processes=False) as live:
+        module = live.source.syscalls.module
+        assert module is not None
+        alone = len(module._links)
+        live.source.set_handler("x86_64", 110, "trace")
+        subprocess.run([program, "5"], check=True)
+        calls = live.traced()
+        live.source.set_handler("x86_64", 110, "count")
+        assert len(module._links) == alone == 1
+    assert [(call.name, call.args, call.error) for call in calls] == [("getppid", (), None)] * 5
+    assert all(call.ret == os.getpid() for call in calls)
