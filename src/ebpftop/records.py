@@ -26,7 +26,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="ki
     """What all records share: immutable, keyword-only, tagged by ``kind``."""
 
 
-class Header(_Record, tag="header"):
+class Header(_Record, frozen=True, tag="header"):
     """First line of a stream: where and when it was made."""
 
     schema: int
@@ -45,7 +45,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None
 
 
-class Probe(_Record, tag="probe"):
+class Probe(_Record, frozen=True, tag="probe"):
     """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps."""
 
     time: float
@@ -57,7 +57,7 @@ class Probe(_Record, tag="probe"):
     rungs: tuple[Rung, ...] = ()
 
 
-class Exec(_Record, tag="exec"):
+class Exec(_Record, frozen=True, tag="exec"):
     """A program started (`ret` 0) or an execve failed (`ret` is minus errno, `error` its name).
 
     `start` is the start of the process in nanoseconds since boot: (pid, start) names a process for good, pid alone is
@@ -88,7 +88,7 @@ class Exec(_Record, tag="exec"):
     unit: str | None = None
 
 
-class Exit(_Record, tag="exit"):
+class Exit(_Record, frozen=True, tag="exit"):
     """A process ended: `code` or `signal`, never both. `seconds` since its exec, null where that was not seen."""
 
     time: float
@@ -103,7 +103,7 @@ class Exit(_Record, tag="exit"):
     core: bool = False
 
 
-class Process(_Record, tag="process"):
+class Process(_Record, frozen=True, tag="process"):
     """A process that ran before ebpftop did, read once from /proc when the execs probe comes up.
 
     `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down.
@@ -135,7 +135,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     userns: int = 0
 
 
-class Users(_Record, tag="users"):
+class Users(_Record, frozen=True, tag="users"):
     """Counters of every uid seen."""
 
     time: float
@@ -204,7 +204,7 @@ class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     errors: int
 
 
-class Syscalls(_Record, tag="syscalls"):
+class Syscalls(_Record, frozen=True, tag="syscalls"):
     """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs.
 
     `process_totals` are of the processes in `processes`. `families` counts the runs of the handlers for programs
@@ -220,7 +220,7 @@ class Syscalls(_Record, tag="syscalls"):
     table: tuple[TableSlot, ...] = ()
 
 
-class Syscall(_Record, tag="syscall"):
+class Syscall(_Record, frozen=True, tag="syscall"):
     """One traced call, decoded. `ret` and `ns` are null for a call that never returned."""
 
     time: float
@@ -236,7 +236,7 @@ class Syscall(_Record, tag="syscall"):
     error: str | None = None
 
 
-class Trace(_Record, tag="trace"):
+class Trace(_Record, frozen=True, tag="trace"):
     """One bpf_trace_printk line, from any program of the machine."""
 
     time: float
@@ -246,7 +246,7 @@ class Trace(_Record, tag="trace"):
     message: str
 
 
-class Lost(_Record, tag="lost"):
+class Lost(_Record, frozen=True, tag="lost"):
     """What was lost so far, counted where it was lost."""
 
     time: float
@@ -255,7 +255,7 @@ class Lost(_Record, tag="lost"):
     count: int
 
 
-class Cost(_Record, tag="cost"):
+class Cost(_Record, frozen=True, tag="cost"):
     """What ebpftop itself costs: its programs in the kernel, and its process (shares of one CPU)."""
 
     time: float
@@ -264,7 +264,7 @@ class Cost(_Record, tag="cost"):
     runs: int
 
 
-class End(_Record, tag="end"):
+class End(_Record, frozen=True, tag="end"):
     """Last line of a closed recording; without it the last second may be missing. `reason` is empty if all is well."""
 
     time: float

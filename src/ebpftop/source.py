@@ -29,8 +29,8 @@ class SourceError(Exception):
 class Source(Protocol):
     """A stream of batches, one channel for each probe.
 
-    `poll` is called by one thread per probe, the rest from the screen's thread; a source must allow that. The state of a
-    probe, and all losses, come as records (`Probe`, `Lost`) in the batches like everything else.
+    `poll` is called by one thread per probe, the rest from the screen's thread; a source must allow that. The state of
+    a probe, and all losses, come as records (`Probe`, `Lost`) in the batches like everything else.
     """
 
     @property

@@ -1,7 +1,8 @@
 """Text that came from other programs, made safe before it becomes a record.
 
-A command name, an argument or a printk line may hold anything but NUL: escape sequences that would repaint the terminal,
-bytes that are no UTF-8, right-to-left marks. Everything here ends as characters that `str.isprintable` accepts.
+A command name, an argument or a printk line may hold anything but NUL: escape sequences that would repaint the
+terminal, bytes that are no UTF-8, right-to-left marks. Everything here ends as characters that `str.isprintable`
+accepts.
 """
 
 from __future__ import annotations
