@@ -176,7 +176,8 @@ def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Ca
         try:
             record = read_line(line)
         except ValueError as error:
-            on_fault(number, "cut off" if number == last and not whole else str(error))
+            cut = number == last and not whole and len(line) <= MAX_LINE_BYTES
+            on_fault(number, "cut off" if cut else str(error))
             continue
         if record is None:
             on_unknown()
