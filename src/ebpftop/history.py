@@ -10,7 +10,7 @@ from ebpftop.recording import zst
 from ebpftop.recording.chunks import Chunk, first_time
 from ebpftop.recording.index import KEY_CHUNKS, Index
 from ebpftop.recording.timeline import Timeline
-from ebpftop.records import Header, ProbeName, Record, encode
+from ebpftop.records import Abi, Handler, Header, ProbeName, Record, encode
 from ebpftop.source import Batch, Source
 
 KEEP_S = 15 * 60.0
@@ -144,6 +144,9 @@ class HistorySource:
 
     def set_interval(self, seconds: float) -> None:
         self.source.set_interval(seconds)
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        self.source.set_handler(abi, nr, handler)
 
     def close(self) -> None:
         self.source.close()

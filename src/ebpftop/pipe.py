@@ -12,7 +12,7 @@ from ebpftop.recording.batches import Grouper
 from ebpftop.recording.channels import Channels
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.lines import MAX_LINE_BYTES, Damage, Fault, read_lines
-from ebpftop.records import PROBE_NAMES, End, Header, ProbeName, Record
+from ebpftop.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
 from ebpftop.source import Batch, SourceError
 
 _READ_BYTES = 256 << 10
@@ -75,6 +75,9 @@ class PipeSource:
 
     def set_interval(self, seconds: float) -> None:
         """The other machine keeps its own interval."""
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        raise SourceError("system calls are handled on the other machine", "start it there with --ignore or --trace")
 
     def close(self) -> None:
         if self._closed.is_set():

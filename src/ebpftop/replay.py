@@ -13,7 +13,7 @@ from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.index import Index
 from ebpftop.recording.lines import Damage, Fault, read_lines
 from ebpftop.recording.timeline import SLICE_S, Timeline
-from ebpftop.records import PROBE_NAMES, End, Header, ProbeName, Record
+from ebpftop.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
 from ebpftop.source import Batch, SourceError
 
 # At full speed there is no time between slices: larger ones cost the screen less.
@@ -116,6 +116,9 @@ class ReplaySource:
 
     def set_interval(self, seconds: float) -> None:
         """A recording keeps the interval it was made with."""
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        raise SourceError("a recording's system calls cannot be ignored or traced any more")
 
     def close(self) -> None:
         if self._closed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ebpftop.records import Header, ProbeName, Record
+from ebpftop.records import Abi, Handler, Header, ProbeName, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,12 @@ class Source(Protocol):
 
     def set_interval(self, seconds: float) -> None:
         """Poll the counters every *seconds*."""
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        """Choose what the kernel does with a system call: "ignore" it, "trace" it, or "count" it as from the start.
+
+        Raises SourceError where that cannot be. May wait for a poll to end: call it from a thread.
+        """
 
     def close(self) -> None:
         """Detach everything. Safe to call twice."""

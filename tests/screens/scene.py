@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from ebpftop.records import (
     PROBE_NAMES,
     SCHEMA,
+    Abi,
     Cost,
     Exec,
     Exit,
+    Handler,
     Header,
     Lost,
     Probe,
@@ -39,6 +41,7 @@ class FakeSource:
         self.probes: tuple[ProbeName, ...] = PROBE_NAMES
         self.toggled: list[ProbeName] = []
         self.intervals: list[float] = []
+        self.handlers: list[tuple[Abi, int, Handler]] = []
         self.closed = 0
         self.refuses: SourceError | None = None
         self.breaks: dict[ProbeName, Exception] = {}
@@ -70,6 +73,11 @@ class FakeSource:
 
     def set_interval(self, seconds: float) -> None:
         self.intervals.append(seconds)
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.handlers.append((abi, nr, handler))
 
     def close(self) -> None:
         self.closed += 1
