@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
+from importlib import import_module
 
 from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
 from ebpftop.kernel.quiet import hush
+from ebpftop.kernel.tracefs import mount_privately
 from ebpftop.source import SourceError
 
 
@@ -20,6 +23,9 @@ def run(args: argparse.Namespace) -> int:
     outputs = hush()
     if not os.isatty(outputs.stderr_fd):
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where Textual draws: `2>file` must not take the screen
+    mount_privately()  # while there is one thread: a mount namespace is entered by the caller alone
+    # Importing Textual takes a fifth of a second, in which the compiler leaves one CPU idle.
+    threading.Thread(target=import_module, args=("ebpftop.app",), name="import-app").start()
     # The probes load before the screen opens, so what goes wrong prints like any command's error.
     source = open_kernel(args)
     try:
