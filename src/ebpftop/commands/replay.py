@@ -25,13 +25,15 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"ebpftop replay: --speed: {error}\n")
         return _USAGE
     need_terminal()
-    if args.file == "-":
-        return _show_pipe(_take_stdin())
-    fd = open_file(args.file)
+    fd = _take_stdin() if args.file == "-" else open_file(args.file)
     if is_stream(fd):
         return _show_pipe(fd)
-    os.close(fd)
-    return show_file(args.file, speed)
+    # A file on stdin is a file all the same, and can be moved in.
+    path = f"/dev/fd/{fd}" if args.file == "-" else args.file
+    try:
+        return show_file(path, speed)
+    finally:
+        os.close(fd)
 
 
 def show_file(path: str, speed: float) -> int:
@@ -56,7 +58,9 @@ def speed_of(text: str) -> float:
 def need_terminal() -> None:
     """Raise SourceError where there is no terminal to show anything on."""
     if not sys.stdout.isatty():
-        raise SourceError("the screen needs a terminal", "for a pipe or a file use the recording itself")
+        raise SourceError(
+            "the screen needs a terminal", "a recording is JSON Lines, also without a screen: zstdcat FILE"
+        )
 
 
 def _show_pipe(fd: int) -> int:
