@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -213,6 +214,15 @@ async def test_filter_takes_effect_while_typed_and_invalid_keeps_the_last_good()
         await pilot.press("escape")
         assert len(execs_pane(app).model.view) == everything
         assert app.main.query_one(Input).value == ""
+
+
+async def test_what_is_typed_right_after_slash_goes_into_the_filter() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        for key in ("slash", *"sl/eep12q"):
+            app.post_message(events.Key("slash" if key == "/" else key, "/" if key == "slash" else key))
+        await until(pilot, lambda: app.main.query_one(Input).value == "sl/eep12q")
+        assert not app.main.paused
+        assert app.is_running
 
 
 async def test_filter_finds_a_row_by_how_it_ends_later() -> None:

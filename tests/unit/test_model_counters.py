@@ -115,12 +115,11 @@ def test_time_spent_in_a_call_is_threads_at_once() -> None:
     assert read.time_share(last=True) == 3.0
 
 
-def test_one_name_in_two_abis_is_ambiguous() -> None:
+def test_one_name_in_two_abis_is_two_calls() -> None:
     model = readings(call(1))
-    assert not model.ambiguous
-    other = SyscallRow(abi="i386", nr=3, name="read", count=1, errors=0, ns=())
-    model.feed(Batch("syscalls", 9, (Syscalls(time=9, rows=(other,)),)))
-    assert model.ambiguous
+    other = SyscallRow(abi="i386", nr=3, name="read", count=5, errors=0, ns=())
+    model.feed(Batch("syscalls", 9, (Syscalls(time=9, rows=(call(1), other)),)))
+    assert {key: c.row.count for key, c in model.calls.items()} == {("x86_64", 0): 1, ("i386", 3): 5}
 
 
 def test_quantile_of_nothing_is_unknown() -> None:

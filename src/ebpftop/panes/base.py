@@ -16,8 +16,10 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState, get_current_worker
 
+from ebpftop.filters import Filter
 from ebpftop.models import figures
 from ebpftop.models.overview import Overview
+from ebpftop.models.scope import Step
 from ebpftop.records import Probe, ProbeName
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Span
@@ -60,6 +62,13 @@ class Pane(Vertical):
             super().__init__()
             self.details = details
 
+    class Narrow(Message):
+        """Somebody wants to see nothing else."""
+
+        def __init__(self, step: Step) -> None:
+            super().__init__()
+            self.step = step
+
     def __init__(self, source: Source) -> None:
         super().__init__(id=self.probe)
         self.source = source
@@ -95,9 +104,16 @@ class Pane(Vertical):
         """Build the details of the row at a position of `lines`."""
         raise NotImplementedError
 
-    def owner(self) -> int | None:
-        """The uid that the row under the cursor belongs to."""
+    def user_step(self) -> Step | None:
+        """What narrows to the user of the row under the cursor."""
         return None
+
+    def container_step(self) -> Step | None:
+        """What narrows to the container of the row under the cursor."""
+        return None
+
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        """Show only what *scope* takes. What is younger than *decided* (Unix seconds) has passed it in the kernel."""
 
     def remark(self) -> str:
         """What the lower edge says on the right: how rows are chosen, sorted, followed."""
@@ -145,6 +161,11 @@ class Pane(Vertical):
         via = self._state.via if self._state and self._state.via and self.state == "on" else ""
         edge = " · ".join(part for part in (remark, via and f"via {via}") if part)
         self._entitle(title, Content.styled(edge, "$dim") if edge else None)
+        faded = self.state in ("off", "failed")
+        if faded != self.lines.faded:
+            # What is left from before stands back: it does not move any more.
+            self.lines.faded = faded
+            self.lines.redraw()
         message = self._message()
         if message != self.lines.message:
             self.lines.message = message

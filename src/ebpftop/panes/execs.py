@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
@@ -13,7 +14,9 @@ from textual.message import Message
 
 from ebpftop.models import figures
 from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing
-from ebpftop.models.pattern import Pattern, PatternError, parse
+from ebpftop.filters import Filter
+from ebpftop.models.pattern import PatternError, parse
+from ebpftop.models.scope import Step, container_step, read_typed, user_step
 from ebpftop.models.tree import Branch, grow
 from ebpftop.panes.base import Pane
 from ebpftop.panes.common import clock, user
@@ -141,7 +144,6 @@ class ExecsPane(Pane):
     label = "Exec log"
     waits_for = "waiting for a program to start"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Show only rows that match", id="execs.filter"),
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
     ]
 
@@ -193,20 +195,19 @@ class ExecsPane(Pane):
     def remark(self) -> str:
         if self.as_tree:
             return "tree, t goes back"
-        filtered = self.filter_text
+        filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
         return " · ".join(part for part in (filtered, "" if self.log_lines.follow else "F follows") if part)
 
     # The filter.
 
     @property
     def filter_text(self) -> str:
-        """What the log is narrowed to, in words."""
-        narrowing = self.model.narrowing
-        pattern = f"/{narrowing.pattern.text}" if narrowing.pattern else ""
-        owner = f"uid {narrowing.uid}" if narrowing.uid is not None else ""
-        return " ".join(part for part in (pattern, owner) if part)
+        """The pattern that shown rows match: decided here, not in the kernel."""
+        pattern = self.model.narrowing.pattern
+        return f"/{pattern.text}" if pattern else ""
 
-    def action_filter(self) -> None:
+    def open_filter(self) -> None:
+        """Type a filter for the log."""
         if self.as_tree:
             self.action_tree()
         self.bar.open()
@@ -214,25 +215,32 @@ class ExecsPane(Pane):
     @on(FilterBar.Changed)
     def _typed(self, event: FilterBar.Changed) -> None:
         event.stop()
+        step, rest = read_typed(event.text)
         try:
-            pattern = parse(event.text)
+            pattern = parse(rest)
         except PatternError as error:
             # The last good filter stays while one is still typing.
             self.pattern_error = str(error)
             self.bar.note(self.pattern_error, bad=True)
             return
         self.pattern_error = ""
-        self.narrow(pattern, self.model.narrowing.uid)
+        self.narrow(replace(self.model.narrowing, pattern=pattern))
+        if step is not None:
+            self.bar.note(f"Enter: {step.label}, decided in the kernel")
 
     @on(FilterBar.Done)
     def _typed_all(self, event: FilterBar.Done) -> None:
         event.stop()
         self.bar.display = False
-        self.lines.focus()
+        self.screen.set_focus(self.lines)
+        step, rest = read_typed(self.bar.text)
+        if step is not None:
+            self.bar.text = rest
+            self.post_message(self.Narrow(step))
 
-    def narrow(self, pattern: Pattern | None, uid: int | None) -> None:
+    def narrow(self, narrowing: Narrowing) -> None:
         """Show only what matches, newest first found."""
-        self.model.narrow(Narrowing(pattern, uid))
+        self.model.narrow(narrowing)
         self.log_lines.cursor = None
         self.log_lines.follow = True
         self.log_lines.rearrange()
@@ -247,22 +255,26 @@ class ExecsPane(Pane):
         if more:
             self.call_later(self._scan)
 
-    def owner(self) -> int | None:
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        self.narrow(replace(self.model.narrowing, scope=scope, decided=decided))
+
+    def user_step(self) -> Step | None:
         if self.as_tree:
             branch = self.tree_lines.selected()
-            return branch.process.uid if branch else None
+            return user_step(branch.process.uid, branch.process.user) if branch else None
         row = self.log_lines.selected()
-        return row.exec.uid if row else None
+        return user_step(row.exec.uid, row.exec.user) if row else None
 
-    def only_user(self, uid: int | None) -> None:
-        """Show only what *uid* starts; None for everybody."""
-        self.narrow(self.model.narrowing.pattern, uid)
+    def container_step(self) -> Step | None:
+        row = None if self.as_tree else self.log_lines.selected()
+        return container_step(row.exec.container) if row and row.exec.container else None
 
     def lift(self) -> bool:
-        """Lift the filter; False where there was none."""
-        if self.model.narrowing.empty:
+        """Lift the pattern; False where there was none."""
+        if self.model.narrowing.pattern is None:
             return False
-        self.narrow(None, None)
+        self.narrow(replace(self.model.narrowing, pattern=None))
+        self.bar.text = ""
         return True
 
     # The tree.

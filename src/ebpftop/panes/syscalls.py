@@ -130,7 +130,7 @@ class SyscallsPane(Pane):
         if c.row.nr == TOTAL_NR:
             return (Span("total", "strong"),)
         look = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}.get(c.row.handler, "")
-        abi = [Span(f" {c.row.abi}", "dim")] if self.model.ambiguous else []
+        abi = [Span(f" {c.row.abi}", "dim")] if c.row.abi != self.source.header.abi else []
         return (Span(c.row.name, look), *abi)
 
     def _bar(self, c: Call, width: int) -> Cell:

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 from textual.screen import Screen
-from textual.widgets import Footer
+from textual.widgets import Footer, Input
 
 from ebpftop.models.overview import Overview
 from ebpftop.panes.base import Pane
@@ -60,6 +60,16 @@ class MainScreen(Screen[None]):
         ),
         Binding("tab", "pane(1)", "Next pane", show=False, id="pane.next"),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False, id="pane.previous"),
+        # With priority, because other keys reach their action a turn later, and what is typed meanwhile would be lost.
+        Binding(
+            "slash",
+            "filter",
+            "Filter",
+            key_display="/",
+            priority=True,
+            tooltip="Show only programs that match",
+            id="execs.filter",
+        ),
         Binding(
             "space,p", "pause", "Pause", key_display="␣", tooltip="Freeze what is shown; collection goes on", id="pause"
         ),
@@ -210,6 +220,15 @@ class MainScreen(Screen[None]):
     def action_columns(self) -> None:
         pane = self.pane
         self.app.push_screen(ColumnsScreen(pane.lines, pane.label))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # In the filter a slash is a slash.
+        return not (action == "filter" and isinstance(self.focused, Input))
+
+    def action_filter(self) -> None:
+        if self.has_class("-maximised"):
+            self._maximise(self.execs)
+        self.execs.open_filter()
 
     def action_user(self) -> None:
         execs = self.execs

@@ -16,7 +16,7 @@ from ebpftop.widgets.sheet import Details
 REFRESH_S = 1.0
 
 
-class SheetScreen(ModalScreen[None]):
+class SheetScreen(ModalScreen[bool]):
     """One sheet, scrollable, brought up to date while it is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -60,3 +60,16 @@ class SheetScreen(ModalScreen[None]):
         self.app.copy_to_clipboard(self.details.copies)
         # The terminal does not answer: whether it took it, nobody knows.
         self.app.notify(f"{self.details.copies_what or 'It'} sent to the terminal's clipboard")
+
+
+class NarrowingSheetScreen(SheetScreen):
+    """The sheet of a process or a user. Enter shows nothing else any more; it closes with True then."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter", "narrow", "Only this", tooltip="Narrow everything to it, and what it starts", id="sheet.narrow"
+        ),
+    ]
+
+    def action_narrow(self) -> None:
+        self.dismiss(True)

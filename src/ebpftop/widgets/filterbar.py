@@ -35,7 +35,7 @@ class FilterBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Label("/", classes="filter-mark", markup=False)
-        field = Input(placeholder="regular expression, ! inverts", compact=True)
+        field = Input(placeholder="regular expression, ! inverts; uid:0 pid:1 comm:ssh* for the kernel", compact=True)
         field.cursor_blink = False
         yield field
         yield Label("", classes="filter-note", markup=False)
@@ -43,7 +43,17 @@ class FilterBar(Horizontal):
     def open(self) -> None:
         """Show the line and type into it."""
         self.display = True
-        self.query_one(Input).focus()
+        # At once: focus() waits for a turn of the loop, and what is typed before it would be taken for keys.
+        self.screen.set_focus(self.query_one(Input))
+
+    @property
+    def text(self) -> str:
+        """What stands in the line."""
+        return self.query_one(Input).value
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self.query_one(Input).value = text
 
     def note(self, text: str, bad: bool = False) -> None:
         """Say something at the right end."""

@@ -77,6 +77,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         self.now = 0.0
         self.cursor: int | None = None
         self.message: list[Span] = []
+        self.faded = False
         self._slots: list[Slot[Row]] = []
         self._strips: dict[int, tuple[Hashable, Strip]] = {}
         self._looks: dict[tuple[str, str], Style] = {}
@@ -107,10 +108,6 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
     def total(self) -> Row | None:
         """A row that sums up, pinned to the bottom."""
         return None
-
-    def dimmed(self, row: Row) -> bool:
-        """True for a row that stands back."""
-        return False
 
     # Keeping up.
 
@@ -148,6 +145,11 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         if self.is_attached:
             self.refresh()
             self.post_message(self.Arranged())
+
+    def redraw(self) -> None:
+        """Draw every line anew."""
+        self._strips.clear()
+        self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -237,7 +239,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
     def _draw(self, row: Row, width: int, line: str) -> Strip:
         look = self.look
         base = look("", line)
-        back = "faint" if self.dimmed(row) else ""
+        back = "faint" if self.faded else ""
         segments: list[Segment] = []
         x = 0
         for slot in self.slots:

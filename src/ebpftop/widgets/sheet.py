@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from ebpftop.models.scope import Step
+
 LABEL_WIDTH = 14
 
 
@@ -40,9 +42,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Details:
-    """What Enter opens: a title, a sheet that is made anew while it is open, and what `y` copies."""
+    """What Enter opens: a title, a sheet that is made anew while it is open, what `y` copies, and what Enter then narrows to."""
 
     title: str
     sheet: Callable[[], Sheet]
     copies: str = ""
     copies_what: str = ""
+    narrows: Step | None = None

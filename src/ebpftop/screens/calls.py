@@ -1,0 +1,232 @@
+"""Lists about system calls: those of a process, those that wait now, the traced ones, and the tail-call table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+
+from ebpftop.models.callers import CallOf, calls_of, comm_of
+from ebpftop.models.figures import bar, count, nanoseconds, share
+from ebpftop.models.ring import View
+from ebpftop.models.syscalls import CallKey, SyscallsModel
+from ebpftop.panes.common import clock
+from ebpftop.records import Handler, InFlight, Syscall
+from ebpftop.screens.live import LiveScreen
+from ebpftop.widgets.columns import Cell, Column, Span
+from ebpftop.widgets.log import LogLines
+from ebpftop.widgets.table import TableLines
+
+HANDLER_LOOKS: dict[Handler, str] = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}
+
+
+def failures(errors: int) -> Cell:
+    """How many failed; a dot where none did."""
+    return (Span(count(errors), "bad") if errors else Span("·", "faint"),)
+
+
+class ProcessScreen(LiveScreen):
+    """Which calls one process makes, as strace -c would tell: since the start, or since it was first seen."""
+
+    def __init__(self, model: SyscallsModel, pid: int) -> None:
+        super().__init__(model)
+        self.pid = pid
+        self._count = 0
+        self._peak = 0
+
+    def contents(self) -> ComposeResult:
+        self.table: TableLines[CallOf] = TableLines(
+            (
+                Column("name", "SYSCALL", 18, self._name, sort=lambda c: c.name),
+                Column("bar", "", 8, rank=2, flexible=True, fill=self._bar),
+                Column("count", "CALLS", 7, lambda c, _: (Span(count(c.count)),), right=True, sort=lambda c: c.count),
+                Column("share", "SHARE", 6, lambda c, _: (Span(share(self._portion(c)), "dim"),), right=True, rank=1),
+                Column(
+                    "errors", "ERRORS", 7, lambda c, _: failures(c.errors), right=True, rank=1, sort=lambda c: c.errors
+                ),
+            ),
+            key_of=lambda c: c.key,
+            sort="count",
+        )
+        yield self.table
+
+    def _portion(self, call: CallOf) -> float:
+        return call.count / self._count if self._count else 0.0
+
+    def _name(self, call: CallOf, _: float) -> Cell:
+        if call.key is None:
+            return (Span(call.name, "dim" if call.name == "others" else "strong"),)
+        return (Span(call.name), *([Span(f" {call.key[0]}", "dim")] if call.key[0] != "x86_64" else []))
+
+    def _bar(self, call: CallOf, width: int) -> Cell:
+        return () if call.name == "total" or not self._peak else (Span(bar(call.count / self._peak, width), "bar"),)
+
+    def title_text(self) -> str:
+        return f"{comm_of(self.model.latest, self.pid) or 'process'} [{self.pid}]: its system calls"
+
+    def show(self) -> None:
+        rows = calls_of(self.model.latest, self.pid)
+        self._count = sum(row.count for row in rows)
+        self._peak = max((row.count for row in rows), default=0)
+        self.table.sum = CallOf(None, "total", self._count, sum(row.errors for row in rows)) if rows else None
+        self.table.message = (
+            [] if rows else [Span("its calls are among the others now: not told apart any more", "dim")]
+        )
+        self.table.show_rows(rows)
+
+
+class WaitingScreen(LiveScreen):
+    """The calls that threads are in now, those first whose business is not to wait."""
+
+    def contents(self) -> ComposeResult:
+        self.table: TableLines[InFlight] = TableLines(
+            (
+                Column("for", "FOR", 6, self._how_long, right=True, sort=lambda w: w.ns),
+                Column("name", "SYSCALL", 18, lambda w, _: (Span(w.name, "strong"),), sort=lambda w: w.name),
+                Column(
+                    "comm", "COMM", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
+                ),
+                Column("pid", "PID", 8, lambda w, _: (Span(str(w.pid)),), right=True, sort=lambda w: w.pid),
+                Column("tid", "TID", 8, lambda w, _: (Span(str(w.tid), "dim"),), right=True, rank=1),
+            ),
+            key_of=lambda w: w.tid,
+            sort="",
+        )
+        self.table.message = []
+        yield self.table
+
+    def _how_long(self, wait: InFlight, _: float) -> Cell:
+        return (Span(nanoseconds(wait.ns), "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""),)
+
+    def title_text(self) -> str:
+        return "Calls in flight for 0.1 s and more"
+
+    def show(self) -> None:
+        rows = self.model.latest.in_flight if self.model.latest else ()
+        self.table.message = [] if rows else [Span("nobody waits that long", "dim")]
+        self.table.show_rows(rows)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot of the tail-call table, and what went through it; `runs` is None where the kernel does not count."""
+
+    slot: int
+    key: CallKey
+    name: str
+    handler: Handler
+    runs: int | None
+
+
+PROGRAMS: dict[Handler, str] = {
+    "count": "(empty: falls through, counted)",
+    "exec": "handle_exec",
+    "timer": "handle_timer_*",
+    "ignore": "handle_ignore",
+    "trace": "handle_trace",
+}
+
+
+def slots(model: SyscallsModel) -> list[Slot]:
+    """Return every slot that holds a program or was used: those with programs first."""
+    if model.latest is None:
+        return []
+    found: dict[int, Slot] = {}
+    for key, call in model.calls.items():
+        if call.row.slot is not None:
+            handler = model.handler(call)
+            runs = None if handler == "ignore" else call.row.count
+            found[call.row.slot] = Slot(call.row.slot, key, call.row.name, handler, runs)
+    for held in model.latest.table:
+        if held.slot not in found:
+            runs = None if held.handler == "ignore" else 0
+            found[held.slot] = Slot(held.slot, (held.abi, held.nr), held.name, held.handler, runs)
+    return sorted(found.values(), key=lambda s: (s.handler == "count", s.slot))
+
+
+class TableScreen(LiveScreen):
+    """The tail-call table: slot, call, program, runs."""
+
+    def contents(self) -> ComposeResult:
+        def runs(s: Slot, _: float) -> Cell:
+            return (Span("not counted", "faint") if s.runs is None else Span(f"{s.runs:,}" if s.runs else "·"),)
+
+        self.table: TableLines[Slot] = TableLines(
+            (
+                Column("slot", "SLOT", 5, lambda s, _: (Span(str(s.slot), "dim"),), right=True, sort=lambda s: -s.slot),
+                Column("abi", "ABI", 7, lambda s, _: (Span(s.key[0], "dim"),), rank=1, sort=lambda s: s.key[0]),
+                Column("name", "SYSCALL", 18, self._name, sort=lambda s: s.name),
+                Column(
+                    "program",
+                    "PROGRAM",
+                    15,
+                    lambda s, _: (Span(PROGRAMS[s.handler], "faint" if s.handler == "count" else "strong"),),
+                    flexible=True,
+                    sort=lambda s: PROGRAMS[s.handler],
+                ),
+                Column("runs", "RUNS", 13, runs, right=True, sort=lambda s: s.runs or 0),
+            ),
+            key_of=lambda s: s.slot,
+            sort="",
+        )
+        yield self.table
+
+    def _name(self, slot: Slot, _: float) -> Cell:
+        return (Span(slot.name, HANDLER_LOOKS.get(slot.handler, "")),)
+
+    def title_text(self) -> str:
+        held = len(self.model.latest.table) if self.model.latest else 0
+        return f"The tail-call table of sys_enter: {held} slots hold a program"
+
+    def show(self) -> None:
+        rows = slots(self.model)
+        self.table.message = [] if rows else [Span("waiting for the first counters", "dim")]
+        self.table.show_rows(rows)
+
+
+def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogLines[Syscall]:
+    """Build the log of traced calls, as strace writes them."""
+    return LogLines(
+        view,
+        (
+            Column("time", "TIME", 12, lambda s, _: clock(s.time), rank=2),
+            Column("who", "WHO", 20, _who, rank=1),
+            Column("call", "CALL", 30, _call, flexible=True),
+            Column("ret", "RESULT", 12, _result, rank=0),
+            Column("ns", "TOOK", 5, lambda s, _: (Span(nanoseconds(s.ns), "dim"),), right=True, rank=1),
+        ),
+        id=id,
+    )
+
+
+def _who(call: Syscall, _: float) -> Cell:
+    return (Span(call.comm, "accent"), Span(f"[{call.tid or call.pid}]", "dim"))
+
+
+def _call(call: Syscall, _: float) -> Cell:
+    return (Span(call.name, "strong"), Span("("), Span(", ".join(call.args)), Span(")"))
+
+
+def _result(call: Syscall, _: float) -> Cell:
+    if call.ret is None:
+        return (Span("= ?", "dim"), Span(" no return", "faint"))
+    if call.error:
+        return (Span("= -1 " if call.ret > -512 else "= ? ", "dim"), Span(call.error, "bad"))
+    return (Span("= ", "dim"), Span(str(call.ret) if -4096 < call.ret < 1 << 32 else hex(call.ret & (1 << 64) - 1)))
+
+
+class TracedScreen(LiveScreen):
+    """Every traced call, live."""
+
+    def contents(self) -> ComposeResult:
+        self.log_lines = traced_lines(View(self.model.traced))
+        yield self.log_lines
+
+    def title_text(self) -> str:
+        return f"Traced calls ({self.model.traced.end:,} so far)"
+
+    def show(self) -> None:
+        self.log_lines.message = (
+            [] if self.model.traced.end else [Span("T on a row of the syscalls lets the kernel tell each call", "dim")]
+        )
+        self.log_lines.sync()
