@@ -6,6 +6,7 @@ import threading
 import time as clock
 from collections.abc import Callable
 
+from ebpftop.filters import Filter
 from ebpftop.recording import opening
 from ebpftop.recording.batches import BACKWARDS_S, Grouper
 from ebpftop.recording.channels import Channels
@@ -14,7 +15,7 @@ from ebpftop.recording.index import Index
 from ebpftop.recording.lines import Damage, Fault, read_lines
 from ebpftop.recording.timeline import SLICE_S, Timeline
 from ebpftop.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
-from ebpftop.source import Batch, SourceError
+from ebpftop.source import Batch, PastFiltering, SourceError
 
 # At full speed there is no time between slices: larger ones cost the screen less.
 _FULL_SPEED_SLICE_S = 1.0
@@ -22,6 +23,7 @@ _FULL_SPEED_SLICE_S = 1.0
 _LONGEST_WAIT_S = 30.0
 
 _HEAD_START_S = 0.5
+_BREATH_S = 0.001
 _OUT_OF_THE_WAY_S = 0.01
 
 
@@ -120,6 +122,9 @@ class ReplaySource:
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         raise SourceError("a recording's system calls cannot be ignored or traced any more")
 
+    def set_filter(self, wanted: Filter) -> None:
+        raise PastFiltering("a recording holds what was recorded", "filter when recording: ebpftop record --uid ...")
+
     def close(self) -> None:
         if self._closed:
             return
@@ -169,7 +174,7 @@ class ReplaySource:
                 return
             self._index.add(self._chunks.load(number))
             # Let the thread that plays and the one that draws go first.
-            clock.sleep(0)
+            clock.sleep(_BREATH_S)
             while self.timeline.busy:
                 clock.sleep(_OUT_OF_THE_WAY_S)
 
