@@ -20,6 +20,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from ebpftop.filters import Filter
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
 from ebpftop.screens.main import MainScreen
@@ -62,10 +63,18 @@ class EbpftopApp(App[int]):
         Binding("ctrl+c", "interrupt", "Interrupt", show=False, system=True, id="interrupt"),
     ]
 
-    def __init__(self, source: Source, *, interval_s: float = 1.0, log_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        interval_s: float = 1.0,
+        log_path: Path | None = None,
+        given: Filter | None = None,
+    ) -> None:
         super().__init__()
         self.source = source
         self.interval_s = interval_s
+        self.given = given
         self.log_path = log_path
         self.journal: deque[str] = deque(maxlen=500)
         for theme in THEMES:
@@ -77,7 +86,7 @@ class EbpftopApp(App[int]):
         return {**variables, **shades(variables)}
 
     def get_default_screen(self) -> MainScreen:
-        return MainScreen(self.source, self.interval_s)
+        return MainScreen(self.source, self.interval_s, self.given)
 
     def on_mount(self) -> None:
         # Asked to end from outside, or the terminal is gone: detach and restore it as q does.
@@ -119,12 +128,13 @@ class EbpftopApp(App[int]):
         self.exit(130, return_code=130)
 
 
-def run(source: Source, *, interval: float = 1.0, log_path: Path | None = None) -> int:
+def run(source: Source, *, interval: float = 1.0, log_path: Path | None = None, given: Filter | None = None) -> int:
     """Show *source* until the user leaves; close it; return the exit status.
 
-    *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen.
+    *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
+    *given* the filter that is in force already.
     """
-    app = EbpftopApp(source, interval_s=interval, log_path=log_path)
+    app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given)
     try:
         status = app.run()
     finally:

@@ -49,3 +49,7 @@ class Filter:
             containers=step.containers or self.containers,
             hide_self=self.hide_self,
         )
+
+
+EVERYTHING = Filter()
+"""Nothing is left out but ebpftop itself."""

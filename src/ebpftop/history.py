@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 
+from ebpftop.filters import Filter
 from ebpftop.recording import zst
 from ebpftop.recording.chunks import Chunk, first_time
 from ebpftop.recording.index import KEY_CHUNKS, Index
@@ -141,6 +142,9 @@ class HistorySource:
 
     def toggle(self, probe: ProbeName) -> None:
         self.source.toggle(probe)
+
+    def set_filter(self, wanted: Filter) -> None:
+        self.source.set_filter(wanted)
 
     def set_interval(self, seconds: float) -> None:
         self.source.set_interval(seconds)

@@ -7,13 +7,14 @@ import select
 import threading
 from collections.abc import Iterator
 
+from ebpftop.filters import Filter
 from ebpftop.recording import opening, zst
 from ebpftop.recording.batches import Grouper
 from ebpftop.recording.channels import Channels
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.lines import MAX_LINE_BYTES, Damage, Fault, read_lines
 from ebpftop.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
-from ebpftop.source import Batch, SourceError
+from ebpftop.source import Batch, PastFiltering, SourceError
 
 _READ_BYTES = 256 << 10
 # How long closing may take at most: the reader looks up this often.
@@ -78,6 +79,9 @@ class PipeSource:
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         raise SourceError("system calls are handled on the other machine", "start it there with --ignore or --trace")
+
+    def set_filter(self, wanted: Filter) -> None:
+        raise PastFiltering("a recording holds what was recorded", "filter when recording: ebpftop record --uid ...")
 
     def close(self) -> None:
         if self._closed.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ebpftop.filters import Filter
 from ebpftop.records import Abi, Handler, Header, ProbeName, Record
 
 
@@ -24,6 +25,10 @@ class SourceError(Exception):
         super().__init__(f"{cause}; {remedy}" if remedy else cause)
         self.cause = cause
         self.remedy = remedy
+
+
+class PastFiltering(SourceError):
+    """The source yields what was recorded: only what is shown of it can be narrowed."""
 
 
 class Source(Protocol):
@@ -61,6 +66,12 @@ class Source(Protocol):
         """Choose what the kernel does with a system call: "ignore" it, "trace" it, or "count" it as from the start.
 
         Raises SourceError where that cannot be. May wait for a poll to end: call it from a thread.
+        """
+
+    def set_filter(self, wanted: Filter) -> None:
+        """Yield only what *wanted* takes, from now on. Slow (it reads /proc): call it from a thread.
+
+        Raises SourceError for what cannot be, and then the old filter holds; PastFiltering where nothing can be.
         """
 
     def close(self) -> None:

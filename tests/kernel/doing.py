@@ -66,6 +66,16 @@ def programs(*words: str) -> Callable[[], None]:
     return do
 
 
+def many_programs(count: int) -> Callable[[], None]:
+    """Return a function that becomes a shell, which runs /bin/true with 0, 1, 2 and so on."""
+
+    def do() -> None:
+        loop = f"i=0; while [ $i -lt {count} ]; do /bin/true $i; i=$((i+1)); done"
+        os.execv("/bin/sh", ["/bin/sh", "-c", loop])
+
+    return do
+
+
 def failing(count: int) -> Callable[[], None]:
     """Return a function whose *count* attempts to run a program fail with ENOENT."""
 

@@ -20,7 +20,18 @@ from ebpftop.kernel import maps
 from ebpftop.kernel.source import KernelSource, Options
 from ebpftop.records import Exec, Exit, ProbeName, Record, Syscalls, Users
 from ebpftop.source import SourceError
-from tests.kernel.doing import OTHER_UID, WANTED_UID, cgroup, failing, getppids, in_child, programs, set_comm, true
+from tests.kernel.doing import (
+    OTHER_UID,
+    WANTED_UID,
+    cgroup,
+    failing,
+    getppids,
+    in_child,
+    many_programs,
+    programs,
+    set_comm,
+    true,
+)
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root
@@ -44,7 +55,8 @@ def table(source: KernelSource, probe: ProbeName, name: str) -> maps.Table:
     """Return a map of a probe."""
     module = source._probes[probe].module
     assert module is not None
-    return module.table(name)
+    found: maps.Table = module.table(name)
+    return found
 
 
 def handed_over(source: KernelSource) -> int:
@@ -109,7 +121,6 @@ def counted_calls(source: KernelSource) -> list[tuple[int, int]]:
 
 
 def test_a_filter_that_changes_while_programs_start_loses_none_that_all_of_them_want() -> None:
-    comm = RUN[-12:]
     with cgroup(f"{RUN}/child") as group:
         wanted = (
             Filter(uids=(WANTED_UID,)),
@@ -125,7 +136,7 @@ def test_a_filter_that_changes_while_programs_start_loses_none_that_all_of_them_
 
             def run() -> None:
                 try:
-                    in_child(programs(*map(str, range(1000))), uid=WANTED_UID, comm=comm, cgroup=group)
+                    in_child(many_programs(1000), uid=WANTED_UID, cgroup=group)
                 finally:
                     ended.set()
 
@@ -148,7 +159,7 @@ def test_a_filter_that_changes_lets_nothing_through_that_neither_wants() -> None
 
         def run() -> None:
             try:
-                in_child(programs(*map(str, range(500))), uid=OTHER_UID + 10_000_000)
+                in_child(many_programs(500), uid=OTHER_UID + 10_000_000)
             finally:
                 ended.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterable
 
+from ebpftop.filters import Filter
 from ebpftop.records import (
     PROBE_NAMES,
     SCHEMA,
@@ -41,6 +42,8 @@ class FakeSource:
         self.probes: tuple[ProbeName, ...] = PROBE_NAMES
         self.toggled: list[ProbeName] = []
         self.intervals: list[float] = []
+        self.filters: list[Filter] = []
+        self.refuses_filter: SourceError | None = None
         self.handlers: list[tuple[Abi, int, Handler]] = []
         self.closed = 0
         self.refuses: SourceError | None = None
@@ -78,6 +81,11 @@ class FakeSource:
         if self.refuses is not None:
             raise self.refuses
         self.handlers.append((abi, nr, handler))
+
+    def set_filter(self, wanted: Filter) -> None:
+        if self.refuses_filter is not None:
+            raise self.refuses_filter
+        self.filters.append(wanted)
 
     def close(self) -> None:
         self.closed += 1

@@ -253,7 +253,7 @@ async def test_u_on_a_user_narrows_the_exec_log() -> None:
         user = app.main.query_one(UsersPane).table.selected()
         assert user is not None
         await pilot.press("u")
-        assert execs_pane(app).model.narrowing.uid == user.row.uid
+        assert execs_pane(app).model.narrowing.scope.uids == (user.row.uid,)
 
 
 async def test_sort_keys_and_header_clicks_sort_and_the_cursor_stays_on_its_row() -> None:

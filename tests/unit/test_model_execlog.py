@@ -7,9 +7,10 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from ebpftop.filters import Filter
 from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing, command_line
 from ebpftop.models.pattern import parse
-from ebpftop.models.processes import TICK_NS
+from ebpftop.models.processes import TICK_NS, Processes
 from ebpftop.models.tree import grow
 from ebpftop.records import Exec, Exit, Process, Record
 from ebpftop.source import Batch
@@ -132,11 +133,11 @@ def test_filter_hides_what_does_not_match(typed: str) -> None:
 
 
 def test_filter_by_user_and_pattern_means_both() -> None:
-    narrowing = Narrowing(parse("sleep"), 1000)
+    narrowing = Narrowing(parse("sleep"), Filter(uids=(1000,)))
     row = ExecRow(PROGRAM)
-    assert narrowing.passes(row)
-    assert not replace(narrowing, uid=0).passes(row)
-    assert not replace(narrowing, pattern=parse("cat")).passes(row)
+    assert narrowing.passes(row, Processes())
+    assert not replace(narrowing, scope=Filter(uids=(0,))).passes(row, Processes())
+    assert not replace(narrowing, pattern=parse("cat")).passes(row, Processes())
 
 
 def test_command_line_is_quoted_for_a_shell() -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from importlib import import_module
 
+from ebpftop.cli import chosen_filter
 from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
 from ebpftop.kernel.quiet import hush
 from ebpftop.kernel.tracefs import mount_privately
@@ -31,6 +32,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ebpftop.app import run as show
 
-        return show(source, interval=args.interval, log_path=outputs.log_path)
+        return show(source, interval=args.interval, log_path=outputs.log_path, given=chosen_filter(args))
     finally:
         source.close()

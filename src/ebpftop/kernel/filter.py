@@ -112,8 +112,11 @@ class KernelFilter:
             self._write_config()
             self._active = slot
             self._write_config()
-            self._comms, self._cgroups, self._filter = comms, cgroups, wanted
             _wait_for_programs()
+            for key in self._comms - comms:
+                # It may answer for a shorter one of this filter, but would hide those of the next.
+                maps.delete(self._module.table("filter_comms"), key)
+            self._comms, self._cgroups, self._filter = comms, cgroups, wanted
             self._clear(3 - bit)
             if not wanted.pids:
                 self._unfollow()

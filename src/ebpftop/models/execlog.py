@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 
+from ebpftop.filters import EVERYTHING, Filter
 from ebpftop.models.pattern import Pattern
 from ebpftop.models.processes import Known, Processes
 from ebpftop.models.ring import Ring, View
+from ebpftop.models.scope import admits
 from ebpftop.records import Exec, Exit, Process
 from ebpftop.source import Batch
 
@@ -73,17 +76,22 @@ def command_line(argv: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """What the exec log shows: rows that match *pattern* and belong to *uid*, where these are set."""
+    """What the exec log shows: rows that match *pattern* and that *scope* takes, where these are set.
+
+    What started at *decided* (Unix seconds) or later has passed the kernel's filter, which knows more than the log.
+    """
 
     pattern: Pattern | None = None
-    uid: int | None = None
+    scope: Filter = EVERYTHING
+    decided: float = math.inf
 
     @property
     def empty(self) -> bool:
-        return self.pattern is None and self.uid is None
+        return self.pattern is None and not self.scope
 
-    def passes(self, row: ExecRow) -> bool:
-        if self.uid is not None and row.exec.uid != self.uid:
+    def passes(self, row: ExecRow, processes: Processes) -> bool:
+        """Tell whether *row* is shown."""
+        if self.scope and row.exec.time < self.decided and not admits(self.scope, row.exec, processes):
             return False
         return self.pattern is None or self.pattern.matches(row.searchable())
 
@@ -118,7 +126,7 @@ class ExecLog:
     def narrow(self, narrowing: Narrowing) -> None:
         """Show only what passes; `view.scan` then searches the older rows."""
         self.narrowing = narrowing
-        self.view.set_filter(None if narrowing.empty else narrowing.passes)
+        self.view.set_filter(None if narrowing.empty else lambda row: narrowing.passes(row, self.processes))
 
     def parent(self, row: ExecRow) -> str:
         """Return the name of the program that started this one, as far as known."""

@@ -12,9 +12,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from ebpftop.filters import Filter
 from ebpftop.models import figures
 from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing
-from ebpftop.filters import Filter
 from ebpftop.models.pattern import PatternError, parse
 from ebpftop.models.scope import Step, container_step, read_typed, user_step
 from ebpftop.models.tree import Branch, grow

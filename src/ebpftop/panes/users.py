@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ebpftop.models.figures import count, per_second, sparkline
+from ebpftop.models.scope import Step, user_step
 from ebpftop.models.users import User, UsersModel
 from ebpftop.panes.base import Pane
 from ebpftop.panes.common import user
@@ -84,9 +85,9 @@ class UsersPane(Pane):
             self.table.sum = total
         self.table.show_rows(model.users.values())
 
-    def owner(self) -> int | None:
+    def user_step(self) -> Step | None:
         user = self.table.selected()
-        return user.row.uid if user else None
+        return user_step(user.row.uid, user.row.user) if user else None
 
     def details(self, position: int) -> Details:
         person = self.table.row(position)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 from textual.screen import Screen
 from textual.widgets import Footer, Input
 
+from ebpftop.filters import Filter
 from ebpftop.models.overview import Overview
+from ebpftop.models.scope import Scope, Step
 from ebpftop.panes.base import Pane
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
@@ -21,8 +26,8 @@ from ebpftop.panes.trace import TracePane
 from ebpftop.panes.users import UsersPane
 from ebpftop.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
 from ebpftop.screens.columns import ColumnsScreen
-from ebpftop.screens.sheets import SheetScreen
-from ebpftop.source import Batch, Source
+from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
+from ebpftop.source import Batch, PastFiltering, Source, SourceError
 from ebpftop.widgets.badge import PausedBadge
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.stateline import StateLine, Status
@@ -75,18 +80,23 @@ class MainScreen(Screen[None]):
         ),
         Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
-        Binding("u", "user", "User", show=False, tooltip="Only this row's user, and back", id="user"),
+        Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
+        Binding(
+            "C", "container", "Container", show=False, tooltip="Only this row's container, and back", id="container"
+        ),
         Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
         Binding("plus,equals_sign", "interval(1)", "Slower", show=False, key_display="+", id="interval.longer"),
         Binding("minus", "interval(-1)", "Faster", show=False, key_display="-", id="interval.shorter"),
         Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
     ]
 
-    def __init__(self, source: Source, interval_s: float) -> None:
+    def __init__(self, source: Source, interval_s: float, given: Filter | None = None) -> None:
         super().__init__()
         self.source = source
         self.interval_s = interval_s
         self.overview = Overview()
+        self.scope = Scope(given)
+        self._filtering = threading.Lock()
         self.paused = False
         self.execs = ExecsPane(source)
         self.panes: tuple[Pane, ...] = (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source))
@@ -149,7 +159,7 @@ class MainScreen(Screen[None]):
             events_per_second=overview.events_per_second,
             lost=overview.total_lost,
             cost=overview.cost,
-            filter=self.execs.filter_text,
+            filter="  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part),
             paused="PAUSED" if self.paused else "",
             time=int(overview.time),
             interval_s=self.interval_s,
@@ -166,7 +176,12 @@ class MainScreen(Screen[None]):
 
     @on(Pane.Inspect)
     def _inspect(self, event: Pane.Inspect) -> None:
-        self.app.push_screen(SheetScreen(event.details))
+        details = event.details
+        step = details.narrows
+        if step is None:
+            self.app.push_screen(SheetScreen(details))
+        else:
+            self.app.push_screen(NarrowingSheetScreen(details), lambda only: self._narrow(step) if only else None)
 
     # Keys.
 
@@ -231,14 +246,68 @@ class MainScreen(Screen[None]):
         self.execs.open_filter()
 
     def action_user(self) -> None:
-        execs = self.execs
-        if execs.model.narrowing.uid is not None:
-            execs.only_user(None)
-        elif (uid := self.pane.owner()) is not None:
-            execs.only_user(uid)
+        self._narrow_by_row("uids", self.pane.user_step(), "a user")
+
+    def action_container(self) -> None:
+        self._narrow_by_row("containers", self.pane.container_step(), "a program of a container")
+
+    def _narrow_by_row(self, kind: str, step: Step | None, what: str) -> None:
+        """Narrow to what the row belongs to; lift it where it is narrowed to such already."""
+        steps = self.scope.steps
+        if steps and getattr(steps[-1].filter, kind):
+            self._widen()
+        elif step is not None:
+            self._narrow(step)
         else:
-            self.app.notify("Choose a row of the exec log or the users first: j and k move")
+            self.app.notify(f"Choose the row of {what} first: j and k move")
+
+    # The filter: one for all panes, decided in the kernel from now on, and here for what is shown already.
+
+    def _narrow(self, step: Step) -> None:
+        self.scope.push(step)
+        self._rescope()
+
+    def _widen(self) -> bool:
+        """Lift the newest step; False where there is none."""
+        step = self.scope.pop()
+        if step is not None:
+            self._rescope()
+        return step is not None
+
+    def _rescope(self) -> None:
+        for pane in self.panes:
+            pane.narrow_to(self.scope.filter, math.inf)
         self.describe()
+        self.put_filter()
+
+    @work(thread=True, group="filter", exit_on_error=False)
+    def put_filter(self) -> None:
+        """Let the source decide from now on. Whoever comes last puts the newest filter, whatever the order."""
+        with self._filtering:
+            wanted = self.scope.filter
+            try:
+                self.source.set_filter(wanted)
+            except PastFiltering:
+                return
+            except SourceError as error:
+                self.app.call_from_thread(self._refused, wanted, error)
+            else:
+                self.app.call_from_thread(self._decided, wanted, time.time())
+
+    def _decided(self, wanted: Filter, since: float) -> None:
+        if wanted == self.scope.filter:
+            for pane in self.panes:
+                pane.narrow_to(wanted, since)
+
+    def _refused(self, wanted: Filter, error: SourceError) -> None:
+        self.app.notify(str(error), title="The filter stays as it is", severity="error")
+        if wanted == self.scope.filter:
+            self._widen()
+
+    @on(Pane.Narrow)
+    def _asked_to_narrow(self, event: Pane.Narrow) -> None:
+        event.stop()
+        self._narrow(event.step)
 
     def action_copy(self) -> None:
         pane = self.pane
@@ -263,7 +332,7 @@ class MainScreen(Screen[None]):
             execs.action_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)
-        elif not execs.lift() and not execs.log_lines.follow:
+        elif not execs.lift() and not self._widen() and not execs.log_lines.follow:
             execs.log_lines.action_follow()
         self.describe()
 

@@ -42,7 +42,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Details:
-    """What Enter opens: a title, a sheet that is made anew while it is open, what `y` copies, and what Enter then narrows to."""
+    """What Enter opens: a title, a sheet that is made anew while it is open; what `y` copies, what Enter narrows to."""
 
     title: str
     sheet: Callable[[], Sheet]

@@ -1,0 +1,135 @@
+"""What the screen is narrowed to, step by step; and the same question asked of what came before the kernel knew it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ebpftop.filters import Filter
+from ebpftop.models.processes import Processes
+from ebpftop.records import Exec
+
+CONTAINER_DIGITS = 12
+
+# Numbers where numbers are meant; fifteen bytes of a name are all that the kernel keeps.
+_KERNEL_TERM = re.compile(
+    r"\s*(?P<kind>(?:uid|pid)(?=:\d{1,10}(?:\s|$))|comm(?=:[^\s*]{0,15}\*?(?:\s|$))|cgroup|container)"
+    r":(?P<value>\S+)(?:\s+|$)"
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One narrowing: what it is called in the breadcrumb, and what it sets of the filter."""
+
+    label: str
+    filter: Filter
+
+
+class Scope:
+    """Steps on top of each other: each takes the kinds that it sets for itself and leaves the others."""
+
+    def __init__(self, given: Filter | None = None) -> None:
+        """Begin with what the command line gave, which is a step like any other."""
+        self.bare = Filter(hide_self=given.hide_self if given else True)
+        self.steps: list[Step] = [Step(str(given), given)] if given else []
+
+    @property
+    def filter(self) -> Filter:
+        """All steps together."""
+        whole = self.bare
+        for step in self.steps:
+            whole = whole.narrowed(step.filter)
+        return whole
+
+    @property
+    def trail(self) -> str:
+        """The breadcrumb; empty where everything is shown."""
+        return " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(step.label for step in self.steps)
+
+    def push(self, step: Step) -> None:
+        """Narrow further; the same step twice is one."""
+        if not self.steps or self.steps[-1] != step:
+            self.steps.append(step)
+
+    def pop(self) -> Step | None:
+        """Lift the newest step; None where there is none."""
+        return self.steps.pop() if self.steps else None
+
+
+def user_step(uid: int, name: str | None) -> Step:
+    """Narrow to a user."""
+    return Step(name or f"uid {uid}", Filter(uids=(uid,)))
+
+
+def process_step(pid: int, comm: str) -> Step:
+    """Narrow to a process and its descendants."""
+    return Step(f"{comm} {pid}", Filter(pids=(pid,)))
+
+
+def container_step(container: str) -> Step:
+    """Narrow to a container."""
+    return Step(f"container {container}", Filter(containers=(container,)))
+
+
+def read_typed(text: str) -> tuple[Step | None, str]:
+    """Split what was typed into what the kernel can decide (``uid:0 pid:1 comm:ssh* cgroup:/x container:8f3``) and a
+    regular expression.
+
+    >>> step, rest = read_typed("uid:0 git status")
+    >>> step.filter.uids, rest
+    ((0,), 'git status')
+    """
+    values: dict[str, list[str]] = {}
+    rest = text
+    while match := _KERNEL_TERM.match(rest):
+        values.setdefault(match["kind"], []).append(match["value"])
+        rest = rest[match.end() :]
+    if not values:
+        return None, text
+    wanted = Filter(
+        uids=tuple(map(int, values.get("uid", ()))),
+        pids=tuple(map(int, values.get("pid", ()))),
+        comms=tuple(values.get("comm", ())),
+        cgroups=tuple(values.get("cgroup", ())),
+        containers=tuple(values.get("container", ())),
+    )
+    return Step(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
+
+
+def admits(wanted: Filter, record: Exec, processes: Processes) -> bool:
+    """Tell whether *wanted* takes a program that started before the kernel was asked to decide."""
+    if wanted.uids and record.uid not in wanted.uids:
+        return False
+    if wanted.pids and not _descends(record, set(wanted.pids), processes):
+        return False
+    if wanted.comms and not any(comm_matches(pattern, record.comm) for pattern in wanted.comms):
+        return False
+    if wanted.cgroups and not any(_below(path, record.cgroup) for path in wanted.cgroups):
+        return False
+    return not wanted.containers or in_container(wanted.containers, record.container)
+
+
+def _descends(record: Exec, pids: set[int], processes: Processes) -> bool:
+    if record.pid in pids or record.ppid in pids:
+        return True
+    return any(known.pid in pids for known in processes.ancestors(record.ppid, record.start))
+
+
+def comm_matches(pattern: str, comm: str) -> bool:
+    """Tell whether *comm* is NAME, or begins as NAME* says."""
+    return comm.startswith(pattern[:-1]) if pattern.endswith("*") else comm == pattern
+
+
+def _below(path: str, cgroup: str) -> bool:
+    top = "/" + path.strip("/")
+    return top == "/" or cgroup == top or cgroup.startswith(top + "/")
+
+
+def in_container(wanted: Iterable[str], container: str | None) -> bool:
+    """Tell whether *container*, 12 digits of an id or a name, is one of those *wanted*."""
+    return container is not None and any(
+        container.startswith(one) or (len(container) == CONTAINER_DIGITS and one.startswith(container))
+        for one in wanted
+    )
