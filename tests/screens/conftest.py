@@ -36,6 +36,7 @@ async def settle(pilot: Pilot[int], source: FakeSource) -> None:
     assert isinstance(app, EbpftopApp)
     deadline = time.monotonic() + 30
     while app.main.overview.batches < source.given:
+        assert app.is_running, "the app crashed"
         assert time.monotonic() < deadline, f"{app.main.overview.batches} of {source.given} batches arrived"
         await pilot.pause(0.02)
     await pilot.pause()

@@ -109,9 +109,16 @@ def test_memory_stays_bounded_where_exits_never_come() -> None:
 def test_long_arguments_count_against_the_memory_of_the_log() -> None:
     log = ExecLog()
     huge = msgspec.structs.replace(PROGRAM, argv=("x", "y" * (1 << 20)))
-    for pid in range(100):
+    for pid in range(200):
         log.feed(Batch("execs", 110.0, (msgspec.structs.replace(huge, pid=pid),)))
-    assert 60 <= len(log.ring) <= 64
+    assert 150 <= len(log.ring) <= 160
+
+
+def test_a_hundred_thousand_ordinary_rows_are_kept_and_not_one_more() -> None:
+    log = ExecLog()
+    ordinary = msgspec.structs.replace(PROGRAM, argv=("cc", "-O2", "-Wall", "-c", "src/some/file.c", "-o", "file.o"))
+    log.feed(Batch("execs", 110.0, (ordinary,) * 100_500))
+    assert (log.ring.first, log.ring.end) == (500, 100_500)
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,17 @@ from typing import Generic, TypeVar
 Row = TypeVar("Row")
 
 
+BUDGET = 160 << 20
+"""Weight that a ring may hold: 100,000 rows of an ordinary command line (1 kB each), fewer where arguments are huge."""
+
+
 class Ring(Generic[Row]):
     """The newest rows, at most *capacity* of them and at most *budget* of their summed weights.
 
     A row keeps its sequence number for good: the first is 0, `first` is the oldest kept, `end` follows the newest.
     """
 
-    def __init__(self, capacity: int = 100_000, budget: int = 64 << 20) -> None:
+    def __init__(self, capacity: int = 100_000, budget: int = BUDGET) -> None:
         self.capacity = capacity
         self.budget = budget
         self.first = 0
