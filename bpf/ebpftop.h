@@ -166,12 +166,27 @@ INLINE bool comm_wanted(u32 slot, const void *leader)
 	return slots && *slots >> slot & 1;
 }
 
+/* Tracing programs may call bpf_get_current_ancestor_cgroup_id since 5.15; the array behind it went in 6.1. */
+INLINE u64 ancestor_cgroup_id(u32 level)
+{
+#ifdef OFF_CGROUP_ANCESTOR_IDS
+	void *css_set = read_pointer((void *)bpf_get_current_task(), OFF_TASK_CGROUPS);
+	void *cgroup = read_pointer(css_set, OFF_CSS_SET_DFL_CGRP);
+
+	if (level > read_u32(cgroup, OFF_CGROUP_LEVEL))
+		return 0;
+	return read_u64(cgroup, OFF_CGROUP_ANCESTOR_IDS + 8 * (u64)level);
+#else
+	return bpf_get_current_ancestor_cgroup_id(level);
+#endif
+}
+
 INLINE bool cgroup_wanted(struct filter_slot *filter)
 {
 #pragma nounroll
 	for (int i = 0; i < FILTER_CGROUPS; i++)
 		if (i < filter->cgroups &&
-		    bpf_get_current_ancestor_cgroup_id(filter->cgroup[i].level) == filter->cgroup[i].id)
+		    ancestor_cgroup_id(filter->cgroup[i].level) == filter->cgroup[i].id)
 			return true;
 	return false;
 }

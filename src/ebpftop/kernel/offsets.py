@@ -70,6 +70,9 @@ _WANTED = (
     Wanted("CSS_SET_SUBSYS", "css_set", ("subsys",)),
     Wanted("CSS_CGROUP", "cgroup_subsys_state", ("cgroup",)),
     Wanted("CGROUP_KN", "cgroup", ("kn",)),
+    Wanted("CGROUP_LEVEL", "cgroup", ("level",)),
+    # Before 6.1; later kernels have the helper that this stands in for.
+    Wanted("CGROUP_ANCESTOR_IDS", "cgroup", ("ancestor_ids",), optional=True),
     Wanted("KERNFS_PARENT", "kernfs_node", ("__parent", "parent")),
     Wanted("KERNFS_NAME", "kernfs_node", ("name",)),
 )
