@@ -43,6 +43,18 @@ _SHADES = {"dim": 0.62, "faint": 0.4, "edge": 0.22}
 """Names of weaker foregrounds, as shares of the foreground on the background."""
 
 
+_ANSI_HEAT = (
+    "ansi_default",
+    "ansi_blue",
+    "ansi_blue",
+    "ansi_bright_blue",
+    "ansi_cyan",
+    "ansi_bright_cyan",
+    "ansi_yellow",
+    "ansi_bright_yellow",
+)
+
+
 def shades(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the colours that every theme has to have besides Textual's, derived from its own.
 
@@ -52,9 +64,15 @@ def shades(variables: Mapping[str, str]) -> dict[str, str]:
     primary = Color.parse(variables["primary"])
     if foreground.ansi is not None or background.ansi is not None or primary.ansi is not None:
         # A terminal's own colours cannot be mixed.
-        return {**dict.fromkeys(_SHADES, "ansi_bright_black"), "cursor": "ansi_blue", "spark": "ansi_blue"}
+        named = {**dict.fromkeys(_SHADES, "ansi_bright_black"), "cursor": "ansi_blue", "spark": "ansi_blue"}
+        return {**named, **{f"heat{i}": colour for i, colour in enumerate(_ANSI_HEAT)}}
     mixed = {name: background.blend(foreground, share).hex for name, share in _SHADES.items()}
-    return {**mixed, "cursor": background.blend(primary, 0.35).hex, "spark": background.blend(primary, 0.6).hex}
+    mixed |= {"cursor": background.blend(primary, 0.35).hex, "spark": background.blend(primary, 0.6).hex}
+    warning = Color.parse(variables["warning"])
+    # From the background through the theme's own blue to its yellow: stronger is always further from the background.
+    heat = [background, *(background.blend(primary, share) for share in (0.25, 0.45, 0.7, 1.0))]
+    heat += [primary.blend(warning, share) for share in (0.4, 0.7, 1.0)]
+    return {**mixed, **{f"heat{i}": colour.hex for i, colour in enumerate(heat)}}
 
 
 _LIGHT_COLOURS = frozenset(("7", "15"))

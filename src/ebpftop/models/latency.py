@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
 def quantile(buckets: Sequence[int], q: float) -> float | None:
@@ -26,3 +29,51 @@ def difference(now: Sequence[int], before: Sequence[int]) -> tuple[int, ...]:
     """Return what was added to a histogram since *before* (shorter ones count as zero beyond their end)."""
     padded = (*before, *(0,) * (len(now) - len(before)))
     return tuple(max(0, a - b) for a, b in zip(now, padded, strict=False))
+
+
+class Tick(NamedTuple):
+    """The calls that returned between two readings, as a histogram."""
+
+    time: float
+    ns: tuple[int, ...]
+
+
+LEVELS = 8
+"""How many strengths a heat map tells apart: 0 is nothing, the others are logarithmic."""
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Latency over time: `columns[tick][bucket - first]` is the strength of a bucket; time goes on to the right."""
+
+    first: int
+    columns: tuple[tuple[int, ...], ...]
+    began: float
+    ended: float
+
+    @property
+    def rows(self) -> int:
+        """How many buckets it shows."""
+        return len(self.columns[0]) if self.columns else 0
+
+
+def heat(ticks: Sequence[Tick], width: int) -> Heat | None:
+    """Return the last *width* ticks as a heat map of the buckets that occur in them; None where nothing returned."""
+    shown = list(ticks)[-width:] if width > 0 else []
+    used = [i for tick in shown for i, n in enumerate(tick.ns) if n]
+    if not used:
+        return None
+    first, last = min(used), max(used)
+    peak = math.log2(1 + max(max(tick.ns, default=0) for tick in shown))
+
+    def level(n: int) -> int:
+        return 1 + min(LEVELS - 2, int(math.log2(1 + n) / peak * (LEVELS - 1))) if n else 0
+
+    return Heat(
+        first=first,
+        columns=tuple(
+            tuple(level(tick.ns[i]) if i < len(tick.ns) else 0 for i in range(first, last + 1)) for tick in shown
+        ),
+        began=shown[0].time,
+        ended=shown[-1].time,
+    )

@@ -74,7 +74,7 @@ class Call:
     def quantile(self, q: float, *, last: bool) -> float | None:
         """Return a quantile of the latency in ns; None where no call has returned."""
         value = quantile(self.buckets(last=last), q)
-        return value if value is None or not self.row.max_ns else min(value, self.row.max_ns)
+        return min(value, float(self.row.max_ns)) if value is not None and self.row.max_ns else value
 
     def longest(self, *, last: bool) -> float | None:
         """Return the longest latency in ns; where an older call was longer, the upper edge of the bucket it is in."""
@@ -82,7 +82,8 @@ class Call:
         top = max((i for i, n in enumerate(buckets) if n), default=None)
         if top is None:
             return None
-        return min(self.row.max_ns, 2 ** (top + 1)) if self.row.max_ns else 2 ** (top + 1)
+        edge = float(2 ** (top + 1))
+        return min(edge, float(self.row.max_ns)) if self.row.max_ns else edge
 
     def spent_ns(self, *, last: bool) -> int:
         """Return the time that threads spent in this call."""

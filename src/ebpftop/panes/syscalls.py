@@ -1,24 +1,30 @@
-"""Pane 3, syscalls: what processes ask of the kernel."""
+"""Pane 3, syscalls: what processes ask of the kernel, and what the kernel is to do with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events, on, work
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from ebpftop.models.figures import bar, count, nanoseconds, per_second, share
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.panes.base import Pane
 from ebpftop.panes.syscall_details import syscall_details
-from ebpftop.records import ProbeName, SyscallRow
-from ebpftop.source import Batch, Source
+from ebpftop.records import Handler, InFlight, ProbeName, SyscallRow
+from ebpftop.screens.calls import HANDLER_LOOKS, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.screens.syscall import SyscallScreen
+from ebpftop.source import Batch, Source, SourceError
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.noteline import NoteLine
 from ebpftop.widgets.sheet import Details
 from ebpftop.widgets.table import TableLines
 
-TOTAL_NR = -1
+NOTES_FROM = (8, 13)
+"""Heights of the pane from which there is room for the line of calls in flight, and for that of the families."""
 
 
 class SyscallsPane(Pane):
@@ -29,14 +35,13 @@ class SyscallsPane(Pane):
     label = "Syscalls"
     waits_for = "waiting for the first counters"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "v",
-            "period",
-            "Total/last",
-            show=False,
-            tooltip="Since the start, or since the last reading",
-            id="syscalls.period",
-        ),
+        Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
+        Binding("T", "handle('trace')", "Trace", tooltip="Tell each of these calls, with arguments; and back", id="T"),
+        Binding("v", "period", "Total/last", show=False, tooltip="In all, or since the last reading", id="syscalls.v"),
+        Binding("Z", "anew", "Count anew", show=False, tooltip="Count from zero, from now on; and back", id="Z"),
+        Binding("w", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.w"),
+        Binding("t", "table", "Table", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.t"),
+        Binding("l", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.l"),
     ]
 
     def __init__(self, source: Source) -> None:
@@ -46,6 +51,18 @@ class SyscallsPane(Pane):
         self._sum: Call | None = None
         self._peak = 0.0
         self._count = 0
+        self._spent = 0
+
+    def compose(self) -> ComposeResult:
+        yield from super().compose()
+        self.waits_line = NoteLine(id="waits")
+        self.families_line = NoteLine(id="families")
+        yield self.waits_line
+        yield self.families_line
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.waits_line.display = event.size.height >= NOTES_FROM[0]
+        self.families_line.display = event.size.height >= NOTES_FROM[1]
 
     def make_lines(self) -> Lines[Call]:
         self.table = TableLines(self._columns(), key_of=lambda c: c.key, sort="rate")
@@ -58,8 +75,12 @@ class SyscallsPane(Pane):
         calls = self.model.calls.values()
         self._peak = max((c.rate for c in calls), default=0.0)
         self._count = sum(c.count(last=self.last) for c in calls)
+        self._spent = sum(c.spent_ns(last=self.last) for c in calls)
         self.table.sum = self._total()
         self.table.show_rows(calls)
+        latest = self.model.latest
+        self.waits_line.say(waits(latest.in_flight if latest else ()))
+        self.families_line.say(families(latest.families if latest else {}))
 
     def details(self, position: int) -> Details:
         return syscall_details(self.model, self.table.row(position))
@@ -69,13 +90,68 @@ class SyscallsPane(Pane):
         return f"{calls} calls, {per_second(self.model.total.rate)}/s" if calls else ""
 
     def remark(self) -> str:
-        return "since last reading" if self.last else ""
+        return "since last reading" if self.last else "since Z" if self.model.since is not None else ""
+
+    # Keys.
+
+    @on(Lines.Opened)
+    def _open_call(self, event: Lines.Opened) -> None:
+        event.stop()
+        event.prevent_default()
+        self.app.push_screen(SyscallScreen(self.model, self.table.row(event.position)))
 
     def action_period(self) -> None:
         """Switch between figures since the start and since the last reading."""
         self.last = not self.last
+        self._refigure()
+
+    def action_anew(self) -> None:
+        """Count from zero; once more shows what was counted since the start."""
+        if self.model.since is None:
+            self.model.count_anew()
+        else:
+            self.model.count_from_start()
+        self._refigure()
+
+    def _refigure(self) -> None:
         self.show()
         self.describe()
+
+    def action_waiting(self) -> None:
+        self.app.push_screen(WaitingScreen(self.model))
+
+    def action_table(self) -> None:
+        self.app.push_screen(TableScreen(self.model))
+
+    def action_traced(self) -> None:
+        self.app.push_screen(TracedScreen(self.model))
+
+    def action_handle(self, handler: Handler) -> None:
+        """Let the kernel handle the call under the cursor so; where it does already, as from the start."""
+        call = self.table.selected()
+        if call is None:
+            self.app.notify("Choose a system call first: j and k move")
+            return
+        wanted: Handler = "count" if self.model.handler(call) == handler else handler
+        if self.source.live:
+            self.model.ask(call.key, wanted)
+            self._refigure()
+        self.steer(call, wanted)
+
+    @work(thread=True, group="steer", exit_on_error=False)
+    def steer(self, call: Call, handler: Handler) -> None:
+        """Ask the source; a refusal is told."""
+        try:
+            self.source.set_handler(*call.key, handler)
+        except SourceError as error:
+            self.app.call_from_thread(self._refused, call, str(error))
+
+    def _refused(self, call: Call, reason: str) -> None:
+        self.model.forget(call.key)
+        self.app.notify(reason, title=f"{call.row.name} stays as it is", severity="warning")
+        self._refigure()
+
+    # The total.
 
     def _total(self) -> Call | None:
         calls = list(self.model.calls.values())
@@ -83,6 +159,8 @@ class SyscallsPane(Pane):
             return None
         total = self._sum = self._sum or Call(_sum_row([]))
         total.before = _sum_row([c.before for c in calls if c.before])
+        bases = [c.base for c in calls if c.base]
+        total.base = _sum_row(bases) if bases else None
         total.row = _sum_row([c.row for c in calls])
         total.meter = self.model.total
         total.seconds = max(c.seconds for c in calls)
@@ -91,15 +169,14 @@ class SyscallsPane(Pane):
     # The columns.
 
     def _columns(self) -> tuple[Column[Call], ...]:
-        def quantile(q: float) -> tuple[Callable[[Call, float], Cell], Callable[[Call], float]]:
-            def value(c: Call) -> float:
-                return c.quantile(q, last=self.last) or 0.0
+        Figure = Callable[[Call], float | None]
 
+        def latency(key: str, rank: int, value: Figure) -> Column[Call]:
             def cell(c: Call, _: float) -> Cell:
-                ns = c.quantile(q, last=self.last)
+                ns = value(c)
                 return (Span(nanoseconds(ns), "faint" if ns is None else _slowness(ns)),)
 
-            return cell, value
+            return Column(key, key, 5, cell, right=True, rank=rank, sort=lambda c: value(c) or 0.0)
 
         def counted(c: Call, _: float) -> Cell:
             return (Span(count(c.count(last=self.last))),)
@@ -108,35 +185,93 @@ class SyscallsPane(Pane):
             n = c.errors(last=self.last)
             return (Span(count(n), "bad") if n else Span("·", "faint"),)
 
+        def failed(c: Call, _: float) -> Cell:
+            part = c.failure_rate(last=self.last)
+            return (Span(share(part), "bad" if part >= 0.5 else "") if part > 0 else Span("·", "faint"),)
+
         def portion(c: Call) -> float:
             return c.count(last=self.last) / self._count if self._count else 0.0
 
-        p50, p50_value = quantile(0.5)
-        p99, p99_value = quantile(0.99)
+        def spent(c: Call, _: float) -> Cell:
+            ns = c.spent_ns(last=self.last)
+            return (Span(nanoseconds(ns)) if ns else Span("·", "faint"),)
+
         return (
             Column("name", "SYSCALL", 16, self._call, flexible=True, sort=lambda c: c.row.name),
-            Column("bar", "", 6, rank=3, flexible=True, fill=self._bar),
+            Column("bar", "", 6, rank=6, flexible=True, fill=self._bar),
             Column("rate", "RATE/s", 7, lambda c, _: (Span(per_second(c.rate)),), right=True, sort=lambda c: c.rate),
             Column("count", "COUNT", 6, counted, right=True, rank=1, sort=lambda c: c.count(last=self.last)),
             Column(
-                "share", "SHARE", 6, lambda c, _: (Span(share(portion(c)), "dim"),), right=True, rank=6, sort=portion
+                "share", "SHARE", 6, lambda c, _: (Span(share(portion(c)), "dim"),), right=True, rank=10, sort=portion
             ),
-            Column("errors", "ERRORS", 7, errors, right=True, rank=4, sort=lambda c: c.errors(last=self.last)),
-            Column("p50", "p50", 5, p50, right=True, rank=5, sort=p50_value),
-            Column("p99", "p99", 5, p99, right=True, rank=2, sort=p99_value),
+            Column(
+                "spent",
+                "TIME",
+                5,
+                spent,
+                right=True,
+                rank=4,
+                sort=lambda c: c.spent_ns(last=self.last),
+                about="time that threads spent in it",
+            ),
+            Column("errors", "ERRORS", 7, errors, right=True, rank=3, sort=lambda c: c.errors(last=self.last)),
+            Column(
+                "failed",
+                "FAIL",
+                5,
+                failed,
+                right=True,
+                rank=8,
+                sort=lambda c: c.failure_rate(last=self.last),
+                about="share of its calls that fail",
+            ),
+            latency("p50", 5, lambda c: c.quantile(0.5, last=self.last)),
+            latency("p90", 9, lambda c: c.quantile(0.9, last=self.last)),
+            latency("p99", 2, lambda c: c.quantile(0.99, last=self.last)),
+            latency("max", 7, lambda c: c.longest(last=self.last)),
         )
 
     def _call(self, c: Call, _: float) -> Cell:
-        if c.row.nr == TOTAL_NR:
+        if c is self._sum:
             return (Span("total", "strong"),)
-        look = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}.get(c.row.handler, "")
+        look = HANDLER_LOOKS.get(self.model.handler(c), "")
         abi = [Span(f" {c.row.abi}", "dim")] if c.row.abi != self.source.header.abi else []
         return (Span(c.row.name, look), *abi)
 
     def _bar(self, c: Call, width: int) -> Cell:
-        if c.row.nr == TOTAL_NR or not self._peak:
+        if c is self._sum or not self._peak:
             return ()
         return (Span(bar(c.rate / self._peak, width), "bar"),)
+
+
+def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
+    """Say who waits in a call now, and for how long: those first whose business is not to wait."""
+    if not in_flight:
+        return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")]
+    spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" w ", "accent")]
+    for call in in_flight[:6]:
+        look = "signal" if call.ns >= 10e9 else "warn" if call.ns >= 1e9 else ""
+        spans += [Span(f" {call.comm}[{call.tid}] ", "dim"), Span(call.name, "strong")]
+        spans += [Span(f" {nanoseconds(call.ns)}", look)]
+    return spans
+
+
+def families(counts: dict[str, int]) -> list[Span]:
+    """Say how often the handlers of programs and timers ran."""
+
+    def number(family: str) -> str:
+        return count(counts.get(family, 0))
+
+    return [
+        Span("programs ", "dim"),
+        Span(number("exec"), "accent"),
+        Span("  timers created ", "dim"),
+        Span(number("timer_create")),
+        Span(" deleted ", "dim"),
+        Span(number("timer_delete")),
+        Span(" other ", "dim"),
+        Span(number("timer_other")),
+    ]
 
 
 def _slowness(ns: float) -> str:
@@ -151,10 +286,11 @@ def _sum_row(rows: list[SyscallRow]) -> SyscallRow:
             buckets[i] += n
     return SyscallRow(
         abi="x86_64",
-        nr=TOTAL_NR,
+        nr=0,
         name="total",
         count=sum(r.count for r in rows),
         errors=sum(r.errors for r in rows),
         ns=tuple(buckets),
         total_ns=sum(r.total_ns for r in rows),
+        max_ns=max((r.max_ns for r in rows), default=0),
     )

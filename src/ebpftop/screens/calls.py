@@ -37,7 +37,7 @@ class ProcessScreen(LiveScreen):
     def contents(self) -> ComposeResult:
         self.table: TableLines[CallOf] = TableLines(
             (
-                Column("name", "SYSCALL", 18, self._name, sort=lambda c: c.name),
+                Column("name", "SYSCALL", 18, self._call_name, sort=lambda c: c.name),
                 Column("bar", "", 8, rank=2, flexible=True, fill=self._bar),
                 Column("count", "CALLS", 7, lambda c, _: (Span(count(c.count)),), right=True, sort=lambda c: c.count),
                 Column("share", "SHARE", 6, lambda c, _: (Span(share(self._portion(c)), "dim"),), right=True, rank=1),
@@ -53,7 +53,7 @@ class ProcessScreen(LiveScreen):
     def _portion(self, call: CallOf) -> float:
         return call.count / self._count if self._count else 0.0
 
-    def _name(self, call: CallOf, _: float) -> Cell:
+    def _call_name(self, call: CallOf, _: float) -> Cell:
         if call.key is None:
             return (Span(call.name, "dim" if call.name == "others" else "strong"),)
         return (Span(call.name), *([Span(f" {call.key[0]}", "dim")] if call.key[0] != "x86_64" else []))
@@ -155,7 +155,7 @@ class TableScreen(LiveScreen):
             (
                 Column("slot", "SLOT", 5, lambda s, _: (Span(str(s.slot), "dim"),), right=True, sort=lambda s: -s.slot),
                 Column("abi", "ABI", 7, lambda s, _: (Span(s.key[0], "dim"),), rank=1, sort=lambda s: s.key[0]),
-                Column("name", "SYSCALL", 18, self._name, sort=lambda s: s.name),
+                Column("name", "SYSCALL", 18, self._call_name, sort=lambda s: s.name),
                 Column(
                     "program",
                     "PROGRAM",
@@ -171,7 +171,7 @@ class TableScreen(LiveScreen):
         )
         yield self.table
 
-    def _name(self, slot: Slot, _: float) -> Cell:
+    def _call_name(self, slot: Slot, _: float) -> Cell:
         return (Span(slot.name, HANDLER_LOOKS.get(slot.handler, "")),)
 
     def title_text(self) -> str:

@@ -1,0 +1,202 @@
+"""One system call: its latency as a histogram and over time, its errors, who makes it, and its calls while traced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from ebpftop.models.callers import Caller, callers
+from ebpftop.models.figures import bar, count, nanoseconds, per_second, share
+from ebpftop.models.ring import View
+from ebpftop.models.syscalls import Call, SyscallsModel
+from ebpftop.records import Syscall
+from ebpftop.screens.calls import ProcessScreen, failures, traced_lines
+from ebpftop.screens.live import LiveScreen
+from ebpftop.widgets.columns import Cell, Column, Span
+from ebpftop.widgets.heatmap import HeatMap
+from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.log import LogLines
+from ebpftop.widgets.table import TableLines
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Calls that took 2**power <= ns < 2**(power + 1), and their share of all that returned."""
+
+    power: int
+    calls: int
+    part: float
+    of_peak: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error by name, how often, and its share of all calls."""
+
+    name: str
+    count: int
+    part: float
+
+
+def histogram(call: Call) -> list[Bucket]:
+    """Return the buckets from the first to the last that hold a call, the fastest first."""
+    buckets = call.buckets(last=False)
+    total = sum(buckets)
+    if not total:
+        return []
+    used = [i for i, n in enumerate(buckets) if n]
+    peak = max(buckets)
+    return [Bucket(i, buckets[i], buckets[i] / total, buckets[i] / peak) for i in range(used[0], used[-1] + 1)]
+
+
+class SyscallScreen(LiveScreen):
+    """Everything known about one call, live. Enter on a process lists its calls."""
+
+    def __init__(self, model: SyscallsModel, call: Call) -> None:
+        super().__init__(model)
+        self.call = call
+        self._view: View[Syscall] = View(model.traced)
+        self._view.set_filter(lambda traced: (traced.abi, traced.nr) == call.key)
+        while self._view.scan(5000):
+            pass
+        self._most = 0
+
+    def contents(self) -> ComposeResult:
+        self.facts = Static("", classes="call-facts")
+        self.callers: TableLines[Caller] = TableLines(
+            (
+                Column("pid", "PID", 8, _pid, right=True, rank=1),
+                Column("comm", "PROCESS", 15, _comm, sort=lambda c: c.comm),
+                Column("bar", "", 4, rank=3, flexible=True, fill=self._bar),
+                Column("count", "CALLS", 7, lambda c, _: (Span(count(c.count)),), right=True, sort=lambda c: c.count),
+                Column(
+                    "errors", "ERRORS", 7, lambda c, _: failures(c.errors), right=True, rank=2, sort=lambda c: c.errors
+                ),
+            ),
+            key_of=lambda c: c.pid,
+            sort="count",
+            id="callers",
+        )
+        self.buckets: TableLines[Bucket] = TableLines(
+            (
+                Column("from", "LATENCY", 13, _range, right=True),
+                Column("bar", "", 6, flexible=True, fill=lambda b, width: (Span(bar(b.of_peak, width), "bar"),)),
+                Column("calls", "CALLS", 6, lambda b, _: (Span(count(b.calls)),), right=True, rank=1),
+                Column("part", "", 5, lambda b, _: (Span(share(b.part), "dim"),), right=True, rank=2),
+            ),
+            key_of=lambda b: b.power,
+            sort="",
+            id="buckets",
+        )
+        self.heat = HeatMap(id="heat")
+        self.failures: TableLines[Failure] = TableLines(
+            (
+                Column("name", "ERROR", 12, lambda f, _: (Span(f.name, "bad"),), flexible=True, sort=lambda f: f.name),
+                Column("count", "TIMES", 6, lambda f, _: (Span(count(f.count)),), right=True, sort=lambda f: f.count),
+                Column("part", "RATE", 5, lambda f, _: (Span(share(f.part), "dim"),), right=True, rank=1),
+            ),
+            key_of=lambda f: f.name,
+            sort="count",
+            id="failures",
+        )
+        self.traced: LogLines[Syscall] = traced_lines(self._view, id="traced")
+        yield self.facts
+        with Horizontal(classes="call-latency"):
+            yield self.buckets
+            yield self.heat
+        with Horizontal(classes="call-who"):
+            yield self.callers
+            yield self.failures
+        yield self.traced
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.callers.focus()
+
+    def _bar(self, caller: Caller, width: int) -> Cell:
+        return (Span(bar(caller.count / self._most, width), "bar"),) if self._most else ()
+
+    def title_text(self) -> str:
+        row = self.call.row
+        return f"{row.name} · {row.abi} {row.nr}"
+
+    def show(self) -> None:
+        call, model = self.call, self.model
+        self.facts.update(_facts(call, model))
+        rows = callers(model.latest, call.key)
+        self._most = max((caller.count for caller in rows), default=0)
+        self.callers.message = [] if rows else [Span("no process is known", "dim")]
+        self.callers.show_rows(rows)
+        buckets = histogram(call)
+        self.buckets.message = [] if buckets else [Span("none has returned", "dim")]
+        self.buckets.show_rows(buckets)
+        self.heat.show(tuple(call.ticks))
+        calls = max(1, call.count(last=False))
+        failed = [Failure(name, n, n / calls) for name, n in call.errnos().items()]
+        self.failures.message = [] if failed else [Span("none has failed", "dim")]
+        self.failures.show_rows(failed)
+        self._view.advance()
+        self.traced.display = model.handler(call) == "trace" or len(self._view) > 0
+        self.traced.message = [] if len(self._view) else [Span("waiting for a call", "dim")]
+        self.traced.sync()
+
+    @on(Lines.Opened)
+    def _opened(self, event: Lines.Opened) -> None:
+        event.stop()
+        if not self.callers.has_focus:
+            return
+        pid = self.callers.row(event.position).pid
+        if pid is None:
+            self.app.notify("The others are not told apart: the kernel keeps the busiest pairs of process and call")
+        else:
+            self.app.push_screen(ProcessScreen(self.model, pid))
+
+
+def _facts(call: Call, model: SyscallsModel) -> Content:
+    """Build the two lines on top."""
+    fails, calls = call.errors(last=False), call.count(last=False)
+    handler = model.handler(call)
+    latest = model.latest
+    waits = sorted((w for w in (latest.in_flight if latest else ()) if (w.abi, w.nr) == call.key), key=lambda w: -w.ns)
+    parts: list[tuple[str, str]] = [(f"{calls:,}", "bold"), (" calls  ", "$dim")]
+    parts += [(per_second(call.rate), "bold"), ("/s  ", "$dim")]
+    parts += (
+        [(f"{fails:,}", "$error bold" if fails else "bold"), (" failed ", "$dim"), (share(fails / calls), "")]
+        if (calls)
+        else []
+    )
+    parts += [("  ", "")]
+    for name, value in (
+        *((f"p{q}", call.quantile(q / 100, last=False)) for q in (50, 90, 99)),
+        ("max", call.longest(last=False)),
+    ):
+        parts += [(f"{name} ", "$dim"), (f"{nanoseconds(value)}  ", "bold")]
+    second: list[tuple[str, str]] = [
+        ("handled by ", "$dim"),
+        ({"count": "the counter"}.get(handler, f"the {handler} program"), "$warning" if handler == "trace" else ""),
+        ("" if model.since is None else "  counted since Z", "$dim"),
+    ]
+    if waits:
+        second += [(f"  {len(waits)} in it now: ", "$dim")]
+        second += [(f"{w.comm}[{w.tid}] {nanoseconds(w.ns)} ", "$warning") for w in waits[:4]]
+    return Content("\n").join([Content.assemble(*parts), Content.assemble(*second)])
+
+
+def _range(bucket: Bucket, _: float) -> Cell:
+    return (
+        Span(f"{nanoseconds(2**bucket.power):>5}", ""),
+        Span(f" … {nanoseconds(2 ** (bucket.power + 1)):>5}", "dim"),
+    )
+
+
+def _pid(caller: Caller, _: float) -> Cell:
+    return (Span(str(caller.pid) if caller.pid is not None else "", "dim"),)
+
+
+def _comm(caller: Caller, _: float) -> Cell:
+    return (Span(caller.comm, "strong" if caller.pid is not None else "dim"),)
