@@ -55,7 +55,8 @@ def _boot(tree: KernelTree, command: str, out: Path, timeout_s: float, begin: fl
         # The console goes through a pipe: into a file, virtme-ng's QEMU writes each line over the one before.
         pipe = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=console)
         child = subprocess.Popen(
-            ["timeout", "--kill-after=5", str(timeout_s), *vng],
+            # Ends with the thread that waits for it, so that an interrupted test run leaves no guest behind.
+            ["setpriv", "--pdeathsig", "TERM", "timeout", "--kill-after=5", str(timeout_s), *vng],
             stdin=subprocess.DEVNULL,
             stdout=pipe.stdin,
             stderr=subprocess.STDOUT,

@@ -32,6 +32,7 @@ CONDITIONS: Mapping[Condition, tuple[str, ...]] = MappingProxyType(
     }
 )
 BARE: Condition = "BTF, no headers"
+WITH_HEADERS: Condition = "BTF and headers"
 
 
 def trials(chosen: dict[str, str]) -> Iterator[Trial]:
@@ -40,18 +41,20 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
     chosen.update(left_alone.in_use())
     yield from _judge(left_alone, dict.fromkeys(LADDERS), "ring", BARE)
 
-    # Then every other rung: one of each ladder at a time, through either buffer by turns.
+    # Then every other rung: one of each ladder at a time, through either buffer by turns. The first of these rounds has
+    # all probes, so it also shows that installed headers do no harm.
     others: dict[str, list[str]] = {}
     for rung in left_alone.rungs():
         if rung.via != chosen.get(rung.ladder):
             others.setdefault(rung.ladder, []).append(rung.via)
-    for buffer, wanted in zip(itertools.cycle(("perf", "ring")), itertools.zip_longest(*others.values())):
+    rounds = itertools.chain([("perf", WITH_HEADERS)], itertools.cycle((("ring", BARE), ("perf", BARE))))
+    for (buffer, condition), wanted in zip(rounds, itertools.zip_longest(*others.values()), strict=False):
         via = {ladder: rung for ladder, rung in zip(others, wanted, strict=True) if rung is not None}
         tried = {ladder: via.get(ladder) for ladder in LADDERS if _probe(ladder) in map(_probe, via)}
-        yield from _judge(_observe(BARE, buffer, via), tried, buffer, BARE)
+        yield from _judge(_observe(condition, buffer, via), tried, buffer, condition)
 
     for condition in CONDITIONS:
-        if condition != BARE:
+        if condition not in (BARE, WITH_HEADERS):
             yield from _judge(_observe(condition, "perf"), dict.fromkeys(LADDERS), "perf", condition)
 
 

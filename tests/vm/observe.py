@@ -19,7 +19,7 @@ from .workload import Done, work
 EBPFTOP = Path(sys.executable).with_name("ebpftop")
 INTERVAL_S = 0.5
 # Four probes are compiled, under emulation, beside another guest that does the same.
-ATTACH_TIMEOUT_S = 120.0
+ATTACH_TIMEOUT_S = 240.0
 ARRIVAL_TIMEOUT_S = 15.0
 
 
@@ -57,12 +57,14 @@ class Seen:
         """Say what *ladder* told wrongly, or why it told nothing; None where it told exactly what was done."""
         name = ladder.partition(".")[0]
         probe = next((p for p in self.probes.values() if p.probe == name), None)
-        if probe is None or self.done is None:
-            return f"no word from {name}; stderr: {self.stderr[-2000:]}"
+        if probe is None:
+            return f"no word from {name}; it ended with {self.status}: {self.stderr[-2000:]}"
         rung = self.in_use().get(ladder)
         if probe.state != "on" or rung is None:
             reasons = [f"{told.via}: {told.reason}" for told in self.rungs() if told.ladder == ladder]
             return f"{probe.state}: {probe.reason or '; '.join(reasons)}"
+        if self.done is None:
+            return f"it came up, but another probe said nothing in {ATTACH_TIMEOUT_S:.0f} s"
         return fault_of(ladder, rung, self.records, self.done)
 
 

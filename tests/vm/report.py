@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .faults import LADDERS
-from .matrix import BARE, CONDITIONS
+from .matrix import BARE, CONDITIONS, WITH_HEADERS
 from .results import Result, Trial
 
+_WITH_BTF = (BARE, WITH_HEADERS)
 _HEAD = """\
 # Kernels
 
@@ -20,7 +21,8 @@ compared to the event with what a workload did: programs started and failed, cal
 _CONDITIONS = """
 ## Headers and BTF
 
-Each ladder left alone; the table above is made with the kernel's headers hidden and its BTF there.
+What is hidden from ebpftop, headers or BTF, is out of its sight only; the kernel is the same. The table above is made
+with BTF there, for the most part with the headers hidden.
 """
 
 
@@ -47,12 +49,14 @@ def _lines(results: Sequence[Result]) -> Iterable[str]:
 
 
 def _rungs(ladder: str, results: Sequence[Result]) -> Iterable[str]:
-    rungs = (t.rung for r in results for t in r.trials if t.ladder == ladder and t.condition == BARE and t.rung != "-")
+    rungs = (
+        t.rung for r in results for t in r.trials if t.ladder == ladder and t.condition in _WITH_BTF and t.rung != "-"
+    )
     return dict.fromkeys(rungs)
 
 
 def _rung_cell(result: Result, ladder: str, rung: str) -> str:
-    cell = _cell(t for t in result.trials if (t.ladder, t.rung, t.condition) == (ladder, rung, BARE))
+    cell = _cell(t for t in result.trials if (t.ladder, t.rung) == (ladder, rung) and t.condition in _WITH_BTF)
     return f"**{cell}**" if result.chosen.get(ladder) == rung else cell
 
 
@@ -67,7 +71,7 @@ def _cell(trials: Iterable[Trial]) -> str:
 
 def _buffers(results: Sequence[Result]) -> Iterable[str]:
     for buffer in ("ring", "perf"):
-        trials = [t for r in results for t in r.trials if t.buffer == buffer and t.condition == BARE]
+        trials = [t for r in results for t in r.trials if t.buffer == buffer and t.condition in _WITH_BTF]
         works = sum(trial.works for trial in trials)
         yield f"{works} of {len(trials)} trials right through the {buffer} buffer"
 
