@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time as clock
 from collections.abc import Callable
+from dataclasses import replace
 
 from ebpftop.filters import Filter
 from ebpftop.recording import opening
@@ -98,9 +99,14 @@ class ReplaySource:
         self._clock.resume()
 
     def seek(self, time: float) -> tuple[Batch, ...]:
-        """Go on playing from *time*; return what brings empty models there (`Timeline.at`).
+        """Go on playing from *time*; return what brings empty models there (`Timeline.at`)."""
+        self.jump(time)
+        return self.timeline.at(time)
 
-        Batches from before that were polled but not shown yet belong to the old place: drop them.
+    def jump(self, time: float) -> int:
+        """Go on playing from *time*; return the `Batch.jump` of all that is played from there.
+
+        Batches with another one, polled but not shown yet, belong to the old place: drop them.
         """
         number = self.timeline.find(time)
         with self._channels.condition:
@@ -108,7 +114,7 @@ class ReplaySource:
             self._finished = False
             self._channels.clear()
             self._clock.move(time)
-        return self.timeline.at(time)
+            return self._begin[0]
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         return self._channels.poll(probe, timeout_s)
@@ -164,7 +170,9 @@ class ReplaySource:
         def wanted() -> bool:
             return not self._closed and self._begin == begin
 
-        return self._clock.wait_until(batch.time, wanted) and self._channels.put(batch, wanted)
+        if not self._clock.wait_until(batch.time, wanted):
+            return False
+        return self._channels.put(replace(batch, jump=begin[0]), wanted)
 
     def _look_through(self) -> None:
         # The first screen comes first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ebpftop.filters import Filter
@@ -11,11 +11,15 @@ from ebpftop.records import Abi, Handler, Header, ProbeName, Record
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one probe yielded in one poll. `time` (Unix seconds) is the only clock that models and panes ever see."""
+    """What one probe yielded in one poll. `time` (Unix seconds) is the only clock that models and panes ever see.
+
+    `jump` counts the jumps that a recording made before it: what was polled before a jump is told from what follows it.
+    """
 
     probe: ProbeName
     time: float
     records: tuple[Record, ...]
+    jump: int = field(default=0, compare=False)
 
 
 class SourceError(Exception):
