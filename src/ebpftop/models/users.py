@@ -1,65 +1,266 @@
-"""Who starts programs: counters of each uid, their rates and their last minutes."""
+"""Who starts programs: counters of each uid, their rates and their last minutes, and what is known of what they run."""
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from ebpftop.models.rates import Meter
-from ebpftop.records import UserRow, Users
+from ebpftop.filters import EVERYTHING, Filter
+from ebpftop.records import Exec, Exit, Process, Syscalls, UserRow, Users
 from ebpftop.source import Batch
+
+OTHER_UID = 0xFFFFFFFF
+"""Stands for all users that the kernel's map had no room for."""
+
+HISTORY = 120
+"""Readings that are remembered."""
+
+ACTIVE_USERS = 4096
+PROGRAMS_EACH = 200
+REST = "(others)"
 
 
 class User:
-    """One uid: its counters, and the rate of its execs."""
+    """One uid: its counters, and the rates of its execs.
 
-    __slots__ = ("meter", "row")
+    There may be very many, nearly all of them idle: one that does nothing costs a comparison at each reading.
+    """
+
+    __slots__ = ("_history", "_idle", "calls_rate", "rate", "row", "running")
 
     def __init__(self, row: UserRow) -> None:
         self.row = row
-        self.meter = Meter()
+        self.rate = 0.0
+        self.running = 0
+        self.calls_rate = 0.0
+        self._history = array("f")
+        self._idle = 0
 
     @property
     def name(self) -> str:
         return self.row.user if self.row.user is not None else str(self.row.uid)
 
     @property
-    def rate(self) -> float:
-        return self.meter.rate
+    def history(self) -> Sequence[float]:
+        """Rates of the last readings, oldest first."""
+        self._catch_up()
+        return self._history[-HISTORY:]
 
-    @property
-    def history(self) -> deque[float]:
-        return self.meter.history
+    def read(self, row: UserRow, seconds: float) -> None:
+        """Take the counters *seconds* after those before. Counters that shrank were counted anew: they are all new."""
+        gained = row.execs - self.row.execs if row.execs >= self.row.execs else row.execs
+        self.row = row
+        if gained:
+            self._catch_up()
+            self.rate = gained / seconds
+            self._history.append(self.rate)
+            if len(self._history) > 2 * HISTORY:
+                del self._history[:-HISTORY]
+        else:
+            self.rate = 0.0
+            self._idle += 1
+
+    def _catch_up(self) -> None:
+        if self._idle:
+            self._history.extend([0.0] * min(self._idle, HISTORY))
+            del self._history[:-HISTORY]
+            self._idle = 0
+
+
+@dataclass(slots=True)
+class Activity:
+    """What the exec log says of one uid: programs by name, failures by errno, the container seen last."""
+
+    programs: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    container: str | None = None
+
+    def count(self, record: Exec) -> None:
+        """Count a program that started, or failed to."""
+        self.container = record.container or self.container
+        if record.error is not None:
+            self.errors[record.error] = self.errors.get(record.error, 0) + 1
+            return
+        name = record.comm if record.comm in self.programs or len(self.programs) < PROGRAMS_EACH else REST
+        self.programs[name] = self.programs.get(name, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that runs. `since` is null for one that ran before ebpftop did."""
+
+    pid: int
+    uid: int
+    comm: str
+    argv: tuple[str, ...]
+    since: float | None
 
 
 class UsersModel:
-    """All uids seen, by uid."""
+    """All uids seen, by uid.
+
+    Narrowed, it begins to count anew with the first reading at which the kernel's filter held.
+    """
 
     def __init__(self) -> None:
         self.users: dict[int, User] = {}
-        self.total = Meter()
+        self.total = User(UserRow(uid=-1, user="total", execs=0, failed=0))
+        self.activity: dict[int, Activity] = {}
+        self.running: dict[int, Running] = {}
+        self.scope: Filter = EVERYTHING
+        self.since: float | None = None  # Unix seconds: when counting began anew
+        self._time: float | None = None
+        self._baseline: dict[int, UserRow] = {}
+        self._begin_anew = math.inf
+        self._running_of: dict[int, int] = {}
+        self._calls: dict[int, int] = {}
+        self._calls_total = 0
+        self._calls_time: float | None = None
+
+    def narrow(self, scope: Filter, decided: float) -> None:
+        """Show the users that *scope* names; count anew from *decided* (Unix seconds), where that is known."""
+        self.scope = scope
+        self._begin_anew = decided
 
     def feed(self, batch: Batch) -> None:
-        """Take in the counters of one batch."""
+        """Take in the records of one batch, of this probe and of those that know more."""
         for record in batch.records:
-            if isinstance(record, Users):
-                self._read(record)
+            match record:
+                case Users():
+                    self._read(record)
+                case Exec():
+                    self._exec(record)
+                case Exit():
+                    self._gone(record.pid)
+                case Process():
+                    if record.argv:  # a thread of the kernel has none
+                        self._runs(Running(record.pid, record.uid, record.comm, record.argv, None))
+                case Syscalls():
+                    self._read_calls(record)
+                case _:
+                    pass
+
+    @property
+    def shown(self) -> list[User]:
+        """The users in scope, who did something since it was narrowed."""
+        users = self.users.values()
+        if self.scope.uids:
+            users = [user for user in users if user.row.uid in self.scope.uids]  # type: ignore[assignment]
+        return [user for user in users if user.row.execs or user.running]
+
+    # The counters.
 
     def _read(self, record: Users) -> None:
-        for row in record.rows:
+        if record.time >= self._begin_anew:
+            self._baseline = {row.uid: row for row in record.rows}
+            self._begin_anew, self.since = math.inf, record.time if self.scope else None
+            if not self.scope:
+                self._baseline = {}
+            self.users.clear()
+        seconds = record.time - self._time if self._time is not None else 0.0
+        execs = failed = 0
+        for raw in record.rows:
+            row = _less(raw, self._baseline.get(raw.uid)) if self._baseline else raw
+            execs += row.execs
+            failed += row.failed
             user = self.users.get(row.uid)
             if user is None:
                 user = self.users[row.uid] = User(row)
+                user.running = self._running_of.get(row.uid, 0)
                 # A uid that appears after the first reading had zero before it: its first execs count into the rate.
-                if self.total.time is not None:
-                    user.meter.read(0, self.total.time)
+                if seconds > 0 and self.since != record.time:
+                    user.row = _nothing(row)
+            if seconds > 0 and (row is not user.row or user.rate):
+                user.read(row, seconds)
             user.row = row
-            user.meter.read(row.execs, record.time)
-        self.total.read(sum(row.execs for row in record.rows), record.time)
+        total = UserRow(uid=-1, user="total", execs=execs, failed=failed)
+        if seconds > 0:
+            self.total.read(total, seconds)
+        self.total.row = total
+        if self._time is None or record.time > self._time:
+            self._time = record.time
 
     @property
     def execs(self) -> int:
-        return sum(user.row.execs for user in self.users.values())
+        return self.total.row.execs
 
     @property
     def failed(self) -> int:
-        return sum(user.row.failed for user in self.users.values())
+        return self.total.row.failed
+
+    # What the exec log knows.
+
+    def _exec(self, record: Exec) -> None:
+        activity = self.activity.get(record.uid)
+        if activity is None:
+            if len(self.activity) >= ACTIVE_USERS:
+                del self.activity[next(iter(self.activity))]
+            activity = self.activity[record.uid] = Activity()
+        activity.count(record)
+        if record.ret >= 0:
+            self._runs(Running(record.pid, record.uid, record.comm, record.argv, record.time))
+
+    def _runs(self, process: Running) -> None:
+        self._gone(process.pid)
+        self.running[process.pid] = process
+        self._add_running(process.uid, 1)
+
+    def _gone(self, pid: int) -> None:
+        process = self.running.pop(pid, None)
+        if process is not None:
+            self._add_running(process.uid, -1)
+
+    def _add_running(self, uid: int, more: int) -> None:
+        count = self._running_of.get(uid, 0) + more
+        if count:
+            self._running_of[uid] = count
+        else:
+            self._running_of.pop(uid, None)
+        self.total.running += more
+        user = self.users.get(uid)
+        if user is not None:
+            user.running = count
+
+    def processes_of(self, uid: int) -> list[Running]:
+        """Return what *uid* runs, the newest first."""
+        mine = [process for process in self.running.values() if process.uid == uid]
+        return sorted(mine, key=lambda process: (process.since or 0.0, process.pid), reverse=True)
+
+    # What the system calls' counters know: those of the busiest processes.
+
+    def _read_calls(self, record: Syscalls) -> None:
+        counts = {process.pid: process.count for process in record.process_totals}
+        total = sum(row.count for row in record.rows)
+        if self._calls_time is not None and record.time > self._calls_time:
+            seconds = record.time - self._calls_time
+            of: dict[int, int] = {}
+            for pid, count in counts.items():
+                process = self.running.get(pid)
+                gained = count - self._calls.get(pid, 0)
+                if process is not None and gained > 0 and pid in self._calls:
+                    of[process.uid] = of.get(process.uid, 0) + gained
+            for uid, user in self.users.items():
+                user.calls_rate = of.get(uid, 0) / seconds
+            self.total.calls_rate = max(0, total - self._calls_total) / seconds
+        self._calls, self._calls_total, self._calls_time = counts, total, record.time
+
+
+def _nothing(row: UserRow) -> UserRow:
+    return UserRow(uid=row.uid, user=row.user, execs=0, failed=0)
+
+
+def _less(row: UserRow, before: UserRow | None) -> UserRow:
+    """Return *row* counted from *before* on; counters that shrank were counted anew."""
+    if before is None or row.execs < before.execs:
+        return row
+    return UserRow(
+        uid=row.uid,
+        user=row.user,
+        execs=row.execs - before.execs,
+        failed=max(0, row.failed - before.failed),
+        last=row.last if row.execs > before.execs else "",
+        inside=row.inside,
+        userns=row.userns,
+    )

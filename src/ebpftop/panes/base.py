@@ -43,6 +43,7 @@ class Pane(Vertical):
     """One pane. A subclass names its probe, feeds its model in `feed`, and shows it in `show`."""
 
     probe: ClassVar[ProbeName]
+    also: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model wants to see
     number: ClassVar[int]
     label: ClassVar[str]
     waits_for: ClassVar[str]

@@ -7,6 +7,7 @@ from datetime import datetime
 from ebpftop.models import figures
 from ebpftop.models.execlog import ExecLog, ExecRow, command_line
 from ebpftop.models.processes import Known
+from ebpftop.models.scope import process_step
 from ebpftop.widgets.sheet import Details, Sheet
 
 
@@ -17,6 +18,7 @@ def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
         sheet=lambda: _sheet(log, row, now),
         copies=command_line(row.exec.argv or (row.exec.file,)),
         copies_what="Command line",
+        narrows=process_step(row.exec.pid, row.exec.comm) if row.running else None,
     )
 
 
@@ -27,6 +29,7 @@ def process_details(log: ExecLog, process: Known, now: float) -> Details:
         sheet=lambda: _process_sheet(log, process, now),
         copies=command_line(process.argv or (process.file,)),
         copies_what="Command line",
+        narrows=process_step(process.pid, process.comm) if process.ended is None else None,
     )
 
 

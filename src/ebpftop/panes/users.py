@@ -4,64 +4,111 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ebpftop.filters import Filter
 from ebpftop.models.figures import count, per_second, sparkline
-from ebpftop.models.scope import Step, user_step
-from ebpftop.models.users import User, UsersModel
+from ebpftop.models.scope import Step, container_step, user_step
+from ebpftop.models.users import OTHER_UID, User, UsersModel
 from ebpftop.panes.base import Pane
 from ebpftop.panes.common import user
-from ebpftop.records import ProbeName, UserRow
+from ebpftop.panes.user_details import user_sheet
+from ebpftop.records import ProbeName
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.lines import Lines
-from ebpftop.widgets.sheet import Details, Sheet
+from ebpftop.widgets.sheet import Details
 from ebpftop.widgets.table import TableLines
 
 
+def _is_one(u: User) -> bool:
+    """Tell a user from the total, and from all that the kernel's map had no room for."""
+    return 0 <= u.row.uid < OTHER_UID
+
+
 def _name(u: User, _: float) -> Cell:
-    return (Span(u.name, "strong"),) if u.row.uid < 0 else user(u.name, u.row.uid)
+    return user(u.name, u.row.uid) if _is_one(u) else (Span(u.name, "strong"),)
 
 
 def _uid(u: User, _: float) -> Cell:
-    return (Span(str(u.row.uid) if u.row.uid >= 0 else "", "dim"),)
+    return (Span(str(u.row.uid) if _is_one(u) else "", "dim"),)
+
+
+def _inside(u: User, _: float) -> Cell:
+    return (Span("" if u.row.inside is None else f"={u.row.inside}", "note"),)
+
+
+def _number(value: int, look: str = "") -> Cell:
+    return (Span(count(value), look) if value else Span("·", "faint"),)
 
 
 def _failed(u: User, _: float) -> Cell:
-    return (Span(count(u.row.failed), "bad") if u.row.failed else Span("·", "faint"),)
+    return _number(u.row.failed, "bad")
+
+
+def _calls(u: User, _: float) -> Cell:
+    if not u.calls_rate:
+        return (Span("·", "faint"),)
+    # Of a user's processes only the busiest are known; the total is all of them.
+    return (Span("" if u.row.uid < 0 else "≥", "dim"), Span(per_second(u.calls_rate)))
 
 
 def _history(u: User, width: int) -> Cell:
-    return (Span(sparkline(tuple(u.history), width), "spark"),)
+    return (Span(sparkline(tuple(u.history), width), "bar"),)
+
+
+def _rate(u: User, _: float) -> Cell:
+    return (Span(per_second(u.rate)),)
+
+
+def _last(u: User, _: float) -> Cell:
+    return (Span(u.row.last, "accent"),)
 
 
 COLUMNS: tuple[Column[User], ...] = (
-    Column("user", "USER", 12, _name, sort=lambda u: u.name),
-    Column("uid", "UID", 7, _uid, right=True, rank=5, sort=lambda u: -u.row.uid),
-    Column("execs", "EXECS", 6, lambda u, _: (Span(count(u.row.execs)),), right=True, sort=lambda u: u.row.execs),
+    Column("user", "USER", 12, _name, sort=lambda u: u.name, about="name, or uid where there is none"),
+    Column("uid", "UID", 7, _uid, right=True, rank=6, sort=lambda u: -u.row.uid, about="number"),
+    Column(
+        "inside",
+        "INSIDE",
+        7,
+        _inside,
+        right=True,
+        rank=9,
+        sort=lambda u: -1 if u.row.inside is None else u.row.inside,
+        about="its uid in a user namespace, a container's say",
+    ),
+    Column("execs", "EXECS", 6, lambda u, _: _number(u.row.execs), right=True, sort=lambda u: u.row.execs),
     Column("failed", "FAILED", 7, _failed, right=True, rank=1, sort=lambda u: u.row.failed),
-    Column("rate", "RATE/s", 7, lambda u, _: (Span(per_second(u.rate)),), right=True, sort=lambda u: u.rate),
-    Column("history", "HISTORY", 10, rank=3, flexible=True, fill=_history),
-    Column("last", "LAST PROGRAM", 12, lambda u, _: (Span(u.row.last, "accent"),), rank=4, sort=lambda u: u.row.last),
+    Column("rate", "RATE/s", 7, _rate, right=True, sort=lambda u: u.rate, about="execs over the last reading"),
+    Column("history", "HISTORY", 10, rank=3, flexible=True, fill=_history, sort=lambda u: sum(u.history)),
+    Column(
+        "running",
+        "RUNS",
+        5,
+        lambda u, _: _number(u.running, "good"),
+        right=True,
+        rank=5,
+        sort=lambda u: u.running,
+        about="its processes that run now, as the exec log knows them",
+    ),
+    Column(
+        "calls",
+        "CALLS/s",
+        8,
+        _calls,
+        right=True,
+        rank=8,
+        sort=lambda u: u.calls_rate,
+        about="system calls of its busiest processes: at least so many",
+    ),
+    Column("last", "LAST PROGRAM", 12, _last, rank=4, sort=lambda u: u.row.last, about="program started last"),
 )
-
-
-def _sheet(person: User) -> Sheet:
-    row = person.row
-    sheet = Sheet()
-    sheet.heading("User")
-    sheet.fact("name", person.name, "bold", f"uid {row.uid}")
-    sheet.fact("execs", f"{row.execs:,}", note="attempts since the start")
-    sheet.fact("failed", f"{row.failed:,}", "$error" if row.failed else "")
-    sheet.fact("rate", f"{per_second(person.rate)}/s", note="over the last reading")
-    sheet.fact("last program", row.last)
-    sheet.heading(f"Rate over the last {len(person.history)} readings")
-    sheet.line((sparkline(tuple(person.history), min(60, len(person.history))), "$primary"))
-    return sheet
 
 
 class UsersPane(Pane):
     """Counters of each uid."""
 
     probe: ClassVar[ProbeName] = "users"
+    also: ClassVar[tuple[ProbeName, ...]] = ("execs", "syscalls")
     number = 2
     label = "Users"
     waits_for = "waiting for somebody to start a program"
@@ -78,21 +125,39 @@ class UsersPane(Pane):
         self.model.feed(batch)
 
     def show(self) -> None:
-        model = self.model
-        if model.users:
-            total = User(UserRow(uid=-1, user="total", execs=model.execs, failed=model.failed))
-            total.meter = model.total
-            self.table.sum = total
-        self.table.show_rows(model.users.values())
+        shown = self.model.shown
+        self.table.sum = self.model.total if shown else None
+        self.table.show_rows(shown)
+
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        self.model.narrow(scope, decided)
+        self.show()
+        self.describe()
 
     def user_step(self) -> Step | None:
-        user = self.table.selected()
-        return user_step(user.row.uid, user.row.user) if user else None
+        row = self.table.selected()
+        return user_step(row.row.uid, row.row.user) if row and _is_one(row) else None
+
+    def container_step(self) -> Step | None:
+        row = self.table.selected()
+        activity = self.model.activity.get(row.row.uid) if row else None
+        return container_step(activity.container) if activity and activity.container else None
 
     def details(self, position: int) -> Details:
         person = self.table.row(position)
-        return Details(title=person.name, sheet=lambda: _sheet(person), copies=person.name, copies_what="User")
+        return Details(
+            title=person.name,
+            sheet=lambda: user_sheet(self.model, person, self.lines.now),
+            copies=person.name,
+            copies_what="User",
+            narrows=user_step(person.row.uid, person.row.user) if _is_one(person) else None,
+        )
 
     def tally(self) -> str:
-        users = len(self.model.users)
+        users = len(self.model.shown)
         return f"{count(users)} user{'s' if users != 1 else ''}" if users else ""
+
+    def remark(self) -> str:
+        if not self.model.scope:
+            return ""
+        return "since it was narrowed" if self.model.since is not None else "users narrowed, counts as before"

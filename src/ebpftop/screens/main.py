@@ -125,7 +125,7 @@ class MainScreen(Screen[None]):
             if self.paused:
                 self._hold(pane, batch)
             else:
-                pane.feed(batch)
+                self._feed(pane, batch)
         if not self.paused:
             for other in self.panes:
                 other.lines.now = max(other.lines.now, self.overview.time)
@@ -134,6 +134,12 @@ class MainScreen(Screen[None]):
             other.update_overview(self.overview)
         pane.taken()
         self.describe()
+
+    def _feed(self, pane: Pane, batch: Batch) -> None:
+        pane.feed(batch)
+        for other in self.panes:
+            if pane.probe in other.also:
+                other.feed(batch)
 
     def _hold(self, pane: Pane, batch: Batch) -> None:
         shown = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
@@ -146,7 +152,7 @@ class MainScreen(Screen[None]):
             oldest_pane, oldest = self.held.popleft()
             self.held_weight -= _weight(oldest.records)
             self.held_full = True
-            oldest_pane.feed(oldest)
+            self._feed(oldest_pane, oldest)
 
     def describe(self) -> None:
         """Bring state line and badge up to date."""
@@ -205,7 +211,7 @@ class MainScreen(Screen[None]):
         self.set_class(self.paused, "-paused")
         if not self.paused:
             for pane, batch in self.held:
-                pane.feed(batch)
+                self._feed(pane, batch)
             self.held.clear()
             self.held_weight, self.held_full = 0, False
             for pane in self.panes:
