@@ -122,7 +122,13 @@ def test_a_moment_knows_every_program_that_was_running(opened: Opened, request: 
                 running[record.pid] = record
             elif isinstance(record, Exit):
                 running.pop(record.pid, None)
-        shown = {key(record) for record in records_of(timeline.at(moment, events=50, window_s=5.0))}
+        records = records_of(timeline.at(moment, events=50, window_s=5.0))
+        shown = {key(record) for record in records}
+        # Whoever had ended by then has its end shown too, or it would seem to run.
+        ended = {r.pid: r for r in STORY if isinstance(r, Exit) and r.time <= moment}
+        for record in records:
+            if isinstance(record, Exec) and record.pid in ended:
+                assert key(ended[record.pid]) in shown
         missing = [record for record in running.values() if key(record) not in shown]
         if timeline.indexed == 1.0 or "memory" in request.node.name:
             assert not missing
@@ -223,6 +229,9 @@ def test_memory_keeps_its_bounds_and_what_ran_before_them() -> None:
     first, last = timeline.span
     assert last == START + 299
     assert 50 <= last - first <= 70
+    events = sum(rate or 0.0 for rate in timeline.rates(60)) * (last - first) / 60
+    assert events == pytest.approx(40 * (last - first), rel=0.05)
+    assert history.index.stop - history.index.first <= 75
     assert daemon in records_of(timeline.at(last, events=1))
     assert {r.probe for r in records_of(timeline.at(last)) if isinstance(r, Probe)} == set(PROBE_NAMES)
 
