@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import get_args
 
 from ebpftop.models.rates import Window
@@ -26,11 +27,12 @@ class Overview:
         """Take in one batch."""
         self.batches += 1
         self.time = max(self.time, batch.time)
-        events = 0
+        # By the records' own times: how they were grouped into batches must not show.
+        events: Counter[int] = Counter({int(batch.time): 0})
         for record in batch.records:
             match record:
                 case Exec() | Exit() | Syscall() | Trace():
-                    events += 1
+                    events[int(record.time)] += 1
                 case Probe():
                     self.probes[record.probe] = record
                 case Lost():
@@ -39,7 +41,8 @@ class Overview:
                     self.cost = record
                 case _:
                     pass
-        self._events.add(batch.time, events)
+        for second, count in events.items():
+            self._events.add(second, count)
 
     @property
     def events_per_second(self) -> float:

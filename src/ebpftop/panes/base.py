@@ -20,6 +20,7 @@ from ebpftop.filters import Filter
 from ebpftop.models import figures
 from ebpftop.models.overview import Overview
 from ebpftop.models.scope import Step
+from ebpftop.models.timetravel import Model
 from ebpftop.records import Probe, ProbeName
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Span
@@ -85,6 +86,8 @@ class Pane(Vertical):
 
     # What a subclass supplies.
 
+    model: Model
+
     def make_lines(self) -> Lines[Any]:
         """Build the widget that shows the rows."""
         raise NotImplementedError
@@ -92,6 +95,11 @@ class Pane(Vertical):
     def feed(self, batch: Batch) -> None:
         """Take a batch into the model."""
         raise NotImplementedError
+
+    def put_model(self, model: Model) -> None:
+        """Show *model*, of the same type as the one before, from now on."""
+        self.model = model
+        self.lines.redraw()
 
     def show(self) -> None:
         """Show what the model holds now."""

@@ -17,6 +17,7 @@ from ebpftop.models import figures
 from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing
 from ebpftop.models.pattern import PatternError, parse
 from ebpftop.models.scope import Step, container_step, read_typed, user_step
+from ebpftop.models.timetravel import Model
 from ebpftop.models.tree import Branch, grow
 from ebpftop.panes.base import Pane
 from ebpftop.panes.common import clock, user
@@ -152,7 +153,7 @@ class ExecsPane(Pane):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        self.model = ExecLog()
+        self.model: ExecLog = ExecLog()
         self.pattern_error = ""
         self._grown = 0.0
 
@@ -168,6 +169,15 @@ class ExecsPane(Pane):
         self.bar = FilterBar()
         self.bar.display = False
         yield self.bar
+
+    def put_model(self, model: Model) -> None:
+        narrowing = self.model.narrowing
+        super().put_model(model)
+        if self.model.narrowing != narrowing:
+            self.model.narrow(narrowing)
+        self.log_lines.put_view(self.model.view)
+        self._grown = float("-inf")
+        self._scan()
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)

@@ -12,7 +12,6 @@ from textual.binding import Binding, BindingType
 from ebpftop.models.figures import bar, count, nanoseconds, per_second, share
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.panes.base import Pane
-from ebpftop.panes.syscall_details import syscall_details
 from ebpftop.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.screens.calls import HANDLER_LOOKS, TableScreen, TracedScreen, WaitingScreen
 from ebpftop.screens.syscall import SyscallScreen
@@ -20,7 +19,7 @@ from ebpftop.source import Batch, Source, SourceError
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.noteline import NoteLine
-from ebpftop.widgets.sheet import Details
+from ebpftop.widgets.sheet import Details, Sheet
 from ebpftop.widgets.table import TableLines
 
 NOTES_FROM = (8, 13)
@@ -41,12 +40,12 @@ class SyscallsPane(Pane):
         Binding("Z", "anew", "Count anew", show=False, tooltip="Count from zero, from now on; and back", id="Z"),
         Binding("w", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.w"),
         Binding("t", "table", "Table", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.t"),
-        Binding("l", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.l"),
+        Binding("L", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.L"),
     ]
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        self.model = SyscallsModel()
+        self.model: SyscallsModel = SyscallsModel()
         self.last = False
         self._sum: Call | None = None
         self._peak = 0.0
@@ -83,7 +82,9 @@ class SyscallsPane(Pane):
         self.families_line.say(families(latest.families if latest else {}))
 
     def details(self, position: int) -> Details:
-        return syscall_details(self.model, self.table.row(position))
+        # Enter opens a screen of its own, so there is no sheet; `y` copies the name.
+        name = self.table.row(position).row.name
+        return Details(title=name, sheet=Sheet, copies=name, copies_what="Name")
 
     def tally(self) -> str:
         calls = len(self.model.calls)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from ebpftop.models.figures import count
+from ebpftop.models.timetravel import Model
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.panes.base import Pane
 from ebpftop.panes.common import clock
@@ -46,11 +47,15 @@ class TracePane(Pane):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        self.model = TraceLog()
+        self.model: TraceLog = TraceLog()
 
     def make_lines(self) -> Lines[Trace]:
         self.log_lines = LogLines(self.model.view, COLUMNS)
         return self.log_lines
+
+    def put_model(self, model: Model) -> None:
+        super().put_model(model)
+        self.log_lines.put_view(self.model.view)
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)

@@ -35,6 +35,14 @@ class LogLines(Lines[Row]):
         self._stamp = stamp
         self._moving = False
 
+    def put_view(self, view: View[Row]) -> None:
+        """Show other rows from now on, the newest of them."""
+        self.view = view
+        self.cursor = None
+        self._shown_first = view.first
+        self.redraw()
+        self._set_follow(True)
+
     @property
     def first(self) -> int:
         return self.view.first
