@@ -26,6 +26,7 @@ struct event {
 	u32 flags;
 	u64 time_ns;  /* CLOCK_MONOTONIC */
 	u64 start_ns; /* of the process, since boot: with pid, its identity */
+	u64 parent_start_ns;
 	u32 pid;
 	u32 tid;
 	u32 ppid;
@@ -89,6 +90,7 @@ INLINE void fill_identity(struct event *event, void *task)
 	event->pid = pid_tgid >> 32;
 	event->tid = pid_tgid;
 	event->ppid = read_u32(parent, OFF_TASK_TGID);
+	event->parent_start_ns = read_u64(read_pointer(parent, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
 	event->uid = bpf_get_current_uid_gid();
 }
 

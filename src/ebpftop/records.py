@@ -104,7 +104,7 @@ class Exit(_Record, frozen=True, tag="exit"):
 
 
 class Process(_Record, frozen=True, tag="process"):
-    """A process that ran before ebpftop did, read once from /proc when the execs probe comes up.
+    """A process that no exec told of: it ran before ebpftop did, or it only forked. Read from /proc.
 
     `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down.
     """

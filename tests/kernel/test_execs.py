@@ -377,6 +377,32 @@ def test_the_pid_inside_a_namespace_is_known(watch: Watch) -> None:
     assert record.pid != 1
 
 
+def test_a_parent_that_only_forked_is_named_before_its_child(watch: Watch) -> None:
+    reader, writer = os.pipe()
+
+    def fork_and_run() -> None:
+        os.write(writer, b"%d" % os.getpid())
+        subprocess.run(["/bin/true", "grandchild"], check=True)
+        watch_is_slow = 1.0  # the fork must still be there when the record is made
+        time.sleep(watch_is_slow)
+        os._exit(0)
+
+    child = os.fork()
+    if child == 0:
+        fork_and_run()
+    time.sleep(0.5)
+    records = list(watch.read())
+    os.waitpid(child, 0)
+    middle = int(os.read(reader, 32))
+    os.close(reader)
+    os.close(writer)
+    (run,) = [record for record in records if isinstance(record, Exec)]
+    named = [record for record in records if isinstance(record, Process) and record.pid == run.ppid]
+    assert run.ppid == middle
+    assert [record.ppid for record in named] == [os.getpid()]
+    assert records.index(named[0]) < records.index(run)
+
+
 def test_programs_that_ran_before_are_named_once() -> None:
     earlier = subprocess.Popen(["/bin/sleep", "60"])
     watch = Watch()
@@ -389,6 +415,7 @@ def test_programs_that_ran_before_are_named_once() -> None:
         earlier.kill()
         earlier.wait()
         watch.source.close()
+
 
 def test_five_thousand_spawns_none_missing_and_the_kernels_count_agrees(watch: Watch, programs: Path) -> None:
     child = subprocess.Popen([programs / "storm", "5000", programs / "brief"])

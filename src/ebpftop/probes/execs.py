@@ -13,13 +13,13 @@ from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import KernelProbe, unix_offset
 from ebpftop.probes.buffers import RING_PAGES, Events
-from ebpftop.probes.running import running_processes
+from ebpftop.probes.running import Ancestry
 from ebpftop.records import Exec, Exit, ProbeName, Record
 from ebpftop.syscalls.codes import error_name, signal_name
 from ebpftop.text import c_string, escape
 
 # struct event of bpf/execs.c
-_EVENT = struct.Struct("=IIQQ8Ii5I16s16s")
+_EVENT = struct.Struct("=IIQQQ8Ii5I16s16s")
 _TIME_AT = 8
 _EXEC, _FAILED, _EXIT = 1, 2, 3
 _TRUNCATED, _UNREADABLE = 1, 2
@@ -36,6 +36,7 @@ class _Event(NamedTuple):
     flags: int
     time_ns: int
     start_ns: int
+    parent_start_ns: int
     pid: int
     tid: int
     ppid: int
@@ -98,7 +99,7 @@ def failure_ladder(prefix: str) -> tuple[Step, ...]:
 
 
 class ExecsProbe(KernelProbe):
-    """Exec and Exit records, out of a ring or perf buffer; Process records once, when it comes up."""
+    """Exec and Exit records, out of a buffer; Process records of who ran before, and of parents that only forked."""
 
     name: ClassVar[ProbeName] = "execs"
     file: ClassVar[str] = "execs.c"
@@ -126,6 +127,7 @@ class ExecsProbe(KernelProbe):
         self._events = Events(module, self.context.buffer, _TIME_AT)
         self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._ancestry = Ancestry(self.context.users)
         self._came_up = True
 
     def attach(self, module: Module) -> str:
@@ -159,13 +161,17 @@ class ExecsProbe(KernelProbe):
         records: list[Record] = []
         if self._came_up:
             self._came_up = False
-            records += running_processes(now, self.context.users, self.context.admits)
+            records += self._ancestry.all_running(now, self.context.admits)
         offset = unix_offset()
         for raw in self._events.drain(everything=everything):
             event = _Event._make(_EVENT.unpack_from(raw))
-            record = self._exit(event, offset) if event.kind == _EXIT else self._exec(event, raw, offset)
-            if record is not None:
-                records.append(record)
+            if event.kind == _EXIT:
+                ended = self._exit(event, offset)
+                if ended is not None:
+                    records.append(ended)
+                continue
+            records += self._ancestry.missing(event.ppid, event.parent_start_ns, now)
+            records.append(self._exec(event, raw, offset))
         return records
 
     def _exec(self, event: _Event, raw: bytes, offset: float) -> Exec:
@@ -176,6 +182,7 @@ class ExecsProbe(KernelProbe):
         argv = raw[at : at + event.argv_len]
         if event.kind == _EXEC:
             self._started_at[event.pid, event.start_ns] = event.time_ns
+            self._ancestry.add(event.pid, event.start_ns)
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
         path = cgroup_path(cgroup)
