@@ -1,0 +1,155 @@
+"""What one does with system calls on the screen, and how that looks."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Static
+
+from ebpftop.panes.syscalls import SyscallsPane
+from ebpftop.screens.calls import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.screens.main import MainScreen
+from ebpftop.screens.syscall import SyscallScreen
+from ebpftop.source import SourceError
+from ebpftop.widgets.heatmap import HeatMap
+
+from .conftest import Look
+from .scene import FakeSource
+from .syscall_scene import minute_of_calls, reading
+from .test_screen_keys import running, until
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
+HERE = ("tab", "tab")
+
+
+@SIZES
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param(("m", "j"), id="pane"),
+        pytest.param(("m", "Z", "v"), id="last"),
+        pytest.param(("j", "enter"), id="read"),
+        pytest.param(("j", "j", "j", "enter"), id="traced-openat"),
+        pytest.param(("j", "enter", "j", "enter"), id="process"),
+        pytest.param(("w",), id="waiting"),
+        pytest.param(("t",), id="table"),
+        pytest.param(("l",), id="traced"),
+    ],
+)
+def test_system_calls(looks_the_same: Look, size: tuple[int, int], keys: tuple[str, ...]) -> None:
+    assert looks_the_same(FakeSource(minute_of_calls()), size, *HERE, *keys)
+
+
+def test_a_call_in_the_light_theme(looks_the_same: Look) -> None:
+    assert looks_the_same(FakeSource(minute_of_calls()), (120, 35), *HERE, "j", "enter", theme="ebpftop-light")
+
+
+async def test_i_and_T_steer_the_table_and_show_it_before_the_next_reading() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        pane = app.main.query_one(SyscallsPane)
+        await pilot.press(*HERE, "j", "i")
+        await until(pilot, lambda: source.handlers == [("x86_64", 0, "ignore")])
+        read = pane.model.calls["x86_64", 0]
+        assert pane.model.handler(read) == "ignore"
+        assert [span.look for span in pane._call(read, 0)] == ["struck"]
+        await pilot.press("i")
+        await until(pilot, lambda: source.handlers[1:] == [("x86_64", 0, "count")])
+        await pilot.press("T")
+        await until(pilot, lambda: source.handlers[2:] == [("x86_64", 0, "trace")])
+        assert pane.model.handler(read) == "trace"
+        # Two readings later the kernel's word counts.
+        source.give(reading(61), reading(62))
+        await until(pilot, lambda: pane.model.handler(read) == "count")
+
+
+async def test_what_a_source_refuses_is_told_and_not_shown_as_done() -> None:
+    source = FakeSource(minute_of_calls())
+    source.refuses = SourceError("a recording's system calls cannot be ignored", "watch the live kernel")
+    async with running(source) as (pilot, app):
+        pane = app.main.query_one(SyscallsPane)
+        await pilot.press(*HERE, "j", "i")
+        await until(pilot, lambda: any("cannot be ignored" in n.message for n in app._notifications))
+        assert pane.model.handler(pane.model.calls["x86_64", 0]) == "count"
+
+
+async def test_Z_counts_from_zero_and_back() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        pane = app.main.query_one(SyscallsPane)
+        read = pane.model.calls["x86_64", 0]
+        await pilot.press(*HERE, "Z")
+        assert read.count(last=False) == 0
+        assert read.quantile(0.5, last=False) is None
+        source.give(reading(61))
+        await until(pilot, lambda: read.count(last=False) == 800)
+        assert pane.table.sum is not None
+        assert pane.table.sum.count(last=False) == 1600
+        assert pane.remark() == "since Z"
+        await pilot.press("Z")
+        assert read.count(last=False) == 61 * 800
+
+
+@pytest.mark.parametrize("column", ["rate", "count", "spent", "errors", "failed", "p99", "max"])
+async def test_the_table_sorts_by_every_figure(column: str) -> None:
+    async with running(FakeSource(minute_of_calls()), (200, 50)) as (_pilot, app):
+        table = app.main.query_one(SyscallsPane).table
+        table.sort_by(column) if table.sort_key != column else None
+        chosen = next(c for c in table.columns if c.key == column)
+        assert chosen.sort is not None
+        values = [chosen.sort(table.row(i)) for i in range(table.end)]
+        assert values == sorted(values, reverse=True)  # type: ignore[type-var]
+        assert values[0] != values[-1]
+
+
+async def test_enter_leads_from_a_call_to_its_processes_to_their_calls_and_esc_back() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        await pilot.press(*HERE, "j", "enter")
+        screen = app.screen
+        assert isinstance(screen, SyscallScreen)
+        await until(pilot, lambda: screen.callers.end == 4)
+        callers = [screen.callers.row(i) for i in range(4)]
+        assert [(c.pid, c.count) for c in callers] == [(4104, 28800), (640, 12000), (900, 4800), (None, 2400)]
+        await pilot.press("j", "enter")
+        process = app.screen
+        assert isinstance(process, ProcessScreen)
+        await until(pilot, lambda: process.table.end > 0)
+        assert process.pid == 4104
+        calls = {process.table.row(i).name: process.table.row(i).count for i in range(process.table.end)}
+        assert calls["read"] == 28800
+        assert calls["others"] == 12
+        await pilot.press("escape", "escape")
+        assert isinstance(app.screen, MainScreen)
+
+
+async def test_an_open_call_follows_every_reading() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        await pilot.press(*HERE, "j", "enter")
+        screen = app.screen
+        assert isinstance(screen, SyscallScreen)
+        heat = screen.query_one(HeatMap)
+        await until(pilot, lambda: len(heat._ticks) == 59)
+        source.give(reading(61))
+        await until(pilot, lambda: len(heat._ticks) == 60)
+        await until(pilot, lambda: "48,800" in str(screen.query_one(".call-facts", Static).render()))
+
+
+@pytest.mark.parametrize(("key", "kind"), [("w", WaitingScreen), ("t", TableScreen), ("l", TracedScreen)])
+async def test_lists_open_and_close(key: str, kind: type) -> None:
+    async with running(FakeSource(minute_of_calls())) as (pilot, app):
+        await pilot.press(*HERE, key)
+        await until(pilot, lambda: isinstance(app.screen, kind))
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, MainScreen))
+
+
+async def test_a_storm_draws_no_more_than_a_calm() -> None:
+    """The pane draws as often as it is read, whatever the counts are."""
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        pane = app.main.query_one(SyscallsPane)
+        before = pane.table._reading
+        source.give(reading(61), reading(1_000_000))
+        await until(pilot, lambda: pane.model.readings == 62)
+        assert pane.table._reading <= before + 2
