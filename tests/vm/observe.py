@@ -58,11 +58,11 @@ class Seen:
         name = ladder.partition(".")[0]
         probe = next((p for p in self.probes.values() if p.probe == name), None)
         if probe is None:
-            return f"no word from {name}; it ended with {self.status}: {self.stderr[-2000:]}"
+            return f"nothing was told; it ended with {self.status}: {self.stderr[-2000:]}"
         rung = self.in_use().get(ladder)
         if probe.state != "on" or rung is None:
             reasons = [f"{told.via}: {told.reason}" for told in self.rungs() if told.ladder == ladder]
-            return f"{probe.state}: {probe.reason or '; '.join(reasons)}"
+            return probe.reason or "; ".join(reasons)
         if self.done is None:
             return f"it came up, but another probe said nothing in {ATTACH_TIMEOUT_S:.0f} s"
         return fault_of(ladder, rung, self.records, self.done)

@@ -61,12 +61,20 @@ def _rung_cell(result: Result, ladder: str, rung: str) -> str:
 
 
 def _cell(trials: Iterable[Trial]) -> str:
-    """One cell: yes, or every reason why not."""
+    """One cell: yes, how many of the trials, or every reason why none."""
     tried = list(trials)
     if not tried:
         return "not there"
-    reasons = dict.fromkeys(trial.detail.strip().splitlines()[-1] for trial in tried if trial.detail)
+    if 0 < (works := sum(trial.works for trial in tried)) < len(tried):
+        return f"{works} of {len(tried)} trials"
+    reasons = dict.fromkeys(_gist(trial.detail) for trial in tried if trial.detail)
     return "no: " + "; ".join(reasons).replace("|", "\\|") if reasons else "yes"
+
+
+def _gist(detail: str) -> str:
+    """The last line of *detail*, without the rungs that were only passed over because another was asked for."""
+    parts = detail.strip().splitlines()[-1].removeprefix("nothing was told; ").split("; ")
+    return "; ".join(part for part in parts if "--via asked for" not in part)
 
 
 def _buffers(results: Sequence[Result]) -> Iterable[str]:
