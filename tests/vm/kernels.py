@@ -111,16 +111,18 @@ def _prune_modules(modules: Path) -> None:
 
 
 class _Apt:
-    """apt with one source and directories of its own."""
+    """apt with one source, and directories of its own."""
 
     def __init__(self, folder: Path, source: str) -> None:
-        for name in ("etc/apt.conf.d", "etc/preferences.d", "state/lists/partial", "cache/archives/partial"):
+        for name in ("state/lists/partial", "cache/archives/partial"):
             (folder / name).mkdir(parents=True)
-        (folder / "etc/sources.list").write_text(f"deb [signed-by={KEYRING}] {source}\n")
+        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {source}\n")
         self._folder = folder
         self._environment = {**os.environ, "LC_ALL": "C"}
         self._options = (
-            f"-oDir::Etc={folder}/etc",
+            # The system's apt.conf stays in force: it may name a proxy.
+            f"-oDir::Etc::sourcelist={folder}/sources.list",
+            *(f"-oDir::Etc::{other}=/dev/null" for other in ("sourceparts", "preferences", "preferencesparts")),
             f"-oDir::State={folder}/state",
             "-oDir::State::status=/dev/null",
             f"-oDir::Cache={folder}/cache",
