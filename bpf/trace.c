@@ -5,6 +5,22 @@
  */
 #include "ebpftop.h"
 
+/* Threads that printed something, by tid: whether the filter took them when they did. */
+BPF_TABLE("lru_hash", u32, u8, speakers, 16384);
+
+/*
+ * At tracepoint bpf_trace_printk (5.9), whoever's program prints. A trace instance cannot filter by user or cgroup; here
+ * that is decided while the task runs, and user space drops the line, even if the task has ended by then.
+ */
+int trace_said(void *ctx)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	u8 yes = wanted();
+
+	speakers.update(&tid, &yes);
+	return 0;
+}
+
 INLINE int hello(void)
 {
 	if (wanted())

@@ -253,6 +253,27 @@ def test_overlapping_patterns_each_hold() -> None:
         assert getppid_count(stream.stop()) == 11110
 
 
+def test_what_other_programs_print_is_filtered_by_who_ran_them() -> None:
+    """The other program is a second ebpftop's, which says hello for everybody."""
+    with (
+        cgroup(f"{RUN}-t") as inside,
+        Stream(probes="trace"),
+        Stream("--uid", str(WANTED_UID), "--cgroup", f"/{RUN}-t", probes="trace") as stream,
+    ):
+        in_child(programs("x", "y"), uid=WANTED_UID)
+        in_child(programs("x", "y"), uid=OTHER_UID, cgroup=inside)
+        child = os.fork()
+        if child == 0:
+            (inside / "cgroup.procs").write_text(str(os.getpid()))
+            os.setresuid(WANTED_UID, WANTED_UID, WANTED_UID)
+            os.execv("/bin/true", ["/bin/true", "wanted"])
+        os.waitpid(child, 0)
+        stream.wait_for(lambda lines: len(of("trace", lines)) >= 2)
+        lines = stream.stop()
+    # By each of the two, and by whatever else prints on this machine.
+    assert {line["pid"] for line in of("trace", lines)} == {child}
+
+
 def test_ebpftop_itself_is_left_out_unless_it_is_asked_for() -> None:
     for option, hidden in (("--hide-self", True), ("--no-hide-self", False)):
         with Stream(option, "--interval", "0.1", probes="syscalls") as stream:

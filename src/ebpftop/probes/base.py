@@ -37,6 +37,7 @@ class Context:
     exits: bool = True
     # What the filter says of a process that ran before: pid, uid, comm.
     admits: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
+    filtering: Callable[[], bool] = lambda: False
 
 
 class ProbeError(Exception):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import struct
+from pathlib import Path
 from typing import ClassVar
 
-from ebpftop.kernel import tracefs
+from ebpftop.kernel import maps, tracefs
 from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
-from ebpftop.kernel.loader import Module
+from ebpftop.kernel.loader import LoadError, Module
 from ebpftop.probes.base import KernelProbe, ProbeError, unix_offset
 from ebpftop.records import ProbeName, Record, Trace, Where
 from ebpftop.text import escape
@@ -53,6 +55,7 @@ class TraceProbe(KernelProbe):
     _pipe_fd: int | None = None
     _partial = b""
     _lost_lines = 0
+    _asks = False
 
     def prepare(self, module: Module) -> None:
         place = self.context.tracefs
@@ -61,6 +64,12 @@ class TraceProbe(KernelProbe):
                 "tracefs is not mounted, and mounting it is refused", "mount -t tracefs nodev /sys/kernel/tracing"
             )
         tracefs.remove_leftovers(place)
+        # Before the instance: programs run in the order in which they were attached, so the answer is there first.
+        try:
+            module.attach("raw_tracepoint", "bpf_trace_printk", "trace_said")
+            self._asks = True
+        except LoadError:
+            self._asks = False
         self._partial = b""
         try:
             self._instance = tracefs.Instance(place)
@@ -89,6 +98,18 @@ class TraceProbe(KernelProbe):
     def lost_now(self) -> dict[Where, int]:
         return {**super().lost_now(), "pipe": self._lost_lines}
 
+    def _wanted(self, tid: int) -> bool:
+        """Tell whether the filter takes what thread *tid* printed last; whom nobody can ask about is left out."""
+        if not self.context.filtering():
+            return True
+        if self._asks and self.module is not None:
+            said = maps.lookup(self.module.table("speakers"), struct.pack("=I", tid), 1)
+            return said is not None and said[0] == 1
+        try:
+            return self.context.admits(tid, os.stat(f"/proc/{tid}").st_uid, Path(f"/proc/{tid}/comm").read_bytes()[:-1])
+        except OSError:
+            return False
+
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._pipe_fd is None:
             return []
@@ -105,9 +126,12 @@ class TraceProbe(KernelProbe):
         self._partial = self._partial[:_PARTIAL_MAX]
         offset = unix_offset()
         records: list[Record] = []
+        dropping = False
         for line in lines:
             match = _LINE.match(line)
             if match:
+                dropping = not self._wanted(int(match["pid"]))
+            if match and not dropping:
                 records.append(
                     Trace(
                         time=float(match["seconds"]) + offset,
@@ -117,9 +141,9 @@ class TraceProbe(KernelProbe):
                         message=escape(match["message"]),
                     )
                 )
-            elif lost := _LOST.match(line):
+            elif not match and (lost := _LOST.match(line)):
                 self._lost_lines += int(lost[1])
-            elif line and records and isinstance(records[-1], Trace):
+            elif not match and line and not dropping and records and isinstance(records[-1], Trace):
                 # A message with a newline in it goes on here.
                 said = records[-1]
                 records[-1] = Trace(
