@@ -97,7 +97,7 @@ async def test_the_table_sorts_by_every_figure(column: str) -> None:
         chosen = next(c for c in table.columns if c.key == column)
         assert chosen.sort is not None
         values = [chosen.sort(table.row(i)) for i in range(table.end)]
-        assert values == sorted(values, reverse=True)  # type: ignore[type-var]
+        assert values == sorted(values, reverse=True)
         assert values[0] != values[-1]
 
 
@@ -120,6 +120,17 @@ async def test_enter_leads_from_a_call_to_its_processes_to_their_calls_and_esc_b
         assert calls["others"] == 12
         await pilot.press("escape", "escape")
         assert isinstance(app.screen, MainScreen)
+
+
+async def test_enter_leads_from_a_thread_that_hangs_to_the_calls_of_its_process() -> None:
+    async with running(FakeSource(minute_of_calls())) as (pilot, app):
+        await pilot.press(*HERE, "w")
+        waiting = app.screen
+        assert isinstance(waiting, WaitingScreen)
+        await until(pilot, lambda: waiting.table.end == 2)
+        assert [waiting.table.row(i).name for i in range(2)] == ["read", "wait4"]
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ProcessScreen) and app.screen.pid == 4104)
 
 
 async def test_an_open_call_follows_every_reading() -> None:

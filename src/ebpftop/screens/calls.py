@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual import on
 from textual.app import ComposeResult
 
 from ebpftop.models.callers import CallOf, calls_of, comm_of
@@ -14,6 +15,7 @@ from ebpftop.panes.common import clock
 from ebpftop.records import Handler, InFlight, Syscall
 from ebpftop.screens.live import LiveScreen
 from ebpftop.widgets.columns import Cell, Column, Span
+from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.log import LogLines
 from ebpftop.widgets.table import TableLines
 
@@ -95,6 +97,11 @@ class WaitingScreen(LiveScreen):
         self.table.message = []
         yield self.table
 
+    @on(Lines.Opened)
+    def _opened(self, event: Lines.Opened) -> None:
+        event.stop()
+        self.app.push_screen(ProcessScreen(self.model, self.table.row(event.position).pid))
+
     def _how_long(self, wait: InFlight, _: float) -> Cell:
         return (Span(nanoseconds(wait.ns), "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""),)
 
@@ -119,7 +126,7 @@ class Slot:
 
 
 PROGRAMS: dict[Handler, str] = {
-    "count": "(empty: falls through, counted)",
+    "count": "(empty: counted)",
     "exec": "handle_exec",
     "timer": "handle_timer_*",
     "ignore": "handle_ignore",

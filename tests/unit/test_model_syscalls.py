@@ -1,0 +1,166 @@
+"""Totals, baselines, heat maps and callers of system calls, from readings alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ebpftop.models.callers import Caller, CallOf, callers, calls_of, comm_of
+from ebpftop.models.latency import LEVELS, Tick, heat
+from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
+from ebpftop.source import Batch
+
+
+def row(
+    count: int, *, errors: int = 0, ns: tuple[int, ...] = (), total_ns: int = 0, max_ns: int = 0, **errnos: int
+) -> SyscallRow:
+    return SyscallRow(
+        abi="x86_64", nr=0, name="read", count=count, errors=errors, ns=ns, total_ns=total_ns, max_ns=max_ns,
+        errnos=errnos,
+    )  # fmt: skip
+
+
+def feed(model: SyscallsModel, *rows: SyscallRow) -> SyscallsModel:
+    for one in rows:
+        second = model.readings + 1.0
+        model.feed(Batch("syscalls", second, (Syscalls(time=second, rows=(one,)),)))
+    return model
+
+
+def test_z_lets_every_figure_start_from_here() -> None:
+    model = feed(SyscallsModel(), row(100, errors=4, ns=(0, 0, 100), total_ns=500, max_ns=7, ENOENT=4))
+    model.count_anew()
+    read = model.calls["x86_64", 0]
+    assert (read.count(last=False), read.errors(last=False), read.spent_ns(last=False)) == (0, 0, 0)
+    assert read.errnos() == {}
+    assert read.longest(last=False) is None
+    feed(model, row(110, errors=9, ns=(0, 0, 100, 0, 0, 10), total_ns=900, max_ns=60, ENOENT=4, EINTR=5))
+    assert (read.count(last=False), read.errors(last=False), read.spent_ns(last=False)) == (10, 5, 400)
+    assert read.errnos() == {"EINTR": 5}
+    assert read.failure_rate(last=False) == 0.5
+    assert 32 <= (read.quantile(0.5, last=False) or 0) <= 60
+    assert read.longest(last=False) == 60
+    model.count_from_start()
+    assert read.count(last=False) == 110
+    assert read.errnos() == {"ENOENT": 4, "EINTR": 5}
+
+
+def test_a_call_that_first_appears_after_z_counts_whole() -> None:
+    model = SyscallsModel()
+    model.feed(Batch("syscalls", 1, (Syscalls(time=1, rows=()),)))
+    model.count_anew()
+    feed(model, row(7))
+    assert model.calls["x86_64", 0].count(last=False) == 7
+
+
+def test_the_longest_since_z_is_no_longer_than_its_bucket() -> None:
+    model = feed(SyscallsModel(), row(1, ns=(0,) * 20 + (1,), max_ns=2_000_000))
+    model.count_anew()
+    feed(model, row(2, ns=(0,) * 10 + (1,) + (0,) * 9 + (1,), max_ns=2_000_000))
+    assert model.calls["x86_64", 0].longest(last=False) == 2048
+
+
+def test_what_was_asked_is_shown_until_readings_can_tell() -> None:
+    model = feed(SyscallsModel(), row(1))
+    read = model.calls["x86_64", 0]
+    model.ask(read.key, "ignore")
+    assert model.handler(read) == "ignore"
+    feed(model, row(2))
+    assert model.handler(read) == "ignore", "this reading may have been on its way"
+    feed(model, row(3))
+    assert model.handler(read) == "count"
+    model.ask(read.key, "trace")
+    model.forget(read.key)
+    assert model.handler(read) == "count"
+
+
+def test_traced_calls_are_kept_up_to_a_limit() -> None:
+    model = SyscallsModel(traced=10)
+    call = Syscall(time=1, pid=1, comm="a", abi="x86_64", nr=0, name="read", args=("0",), ret=0, ns=1)
+    model.feed(Batch("syscalls", 1, (call,) * 25))
+    assert (model.traced.end, len(model.traced)) == (25, 10)
+
+
+def test_ticks_hold_what_returned_between_readings() -> None:
+    model = feed(SyscallsModel(), row(1, ns=(1,)), row(3, ns=(1, 2)), row(3, ns=(1, 2)), row(1, ns=(0, 1)))
+    assert [tick.ns for tick in model.calls["x86_64", 0].ticks] == [(0, 2), (0, 0), (0, 1)]
+
+
+# ---- The heat map ----
+
+
+def test_a_heat_map_of_nothing_is_none() -> None:
+    assert heat([], 10) is None
+    assert heat([Tick(1, ()), Tick(2, (0, 0))], 10) is None
+
+
+def test_a_heat_map_shows_the_newest_ticks_and_the_buckets_in_use() -> None:
+    ticks = [Tick(float(i), (0,) * 5 + (i, 0, 1)) for i in range(20)]
+    shown = heat(ticks, 8)
+    assert shown is not None
+    assert (shown.first, shown.rows, len(shown.columns)) == (5, 3, 8)
+    assert (shown.began, shown.ended) == (12, 19)
+    assert all(column[1] == 0 < column[2] <= column[0] for column in shown.columns)
+
+
+@given(st.lists(st.lists(st.integers(0, 1 << 40), max_size=44), max_size=30), st.integers(1, 20))
+def test_strength_grows_with_the_count(histograms: list[list[int]], width: int) -> None:
+    ticks = [Tick(float(i), tuple(ns)) for i, ns in enumerate(histograms)]
+    shown = heat(ticks, width)
+    if shown is None:
+        assert not any(n for tick in ticks[-width:] for n in tick.ns)
+        return
+    cells = sorted(
+        (tick.ns[shown.first + i] if shown.first + i < len(tick.ns) else 0, level)
+        for tick, column in zip(ticks[-width:], shown.columns, strict=True)
+        for i, level in enumerate(column)
+    )
+    levels = [level for _, level in cells]
+    assert levels == sorted(levels)
+    assert all((level == 0) == (n == 0) for n, level in cells)
+    assert max(levels) <= LEVELS - 1
+
+
+# ---- Who ----
+
+
+def pair(pid: int, nr: int, count: int, errors: int = 0) -> ProcessCalls:
+    return ProcessCalls(pid=pid, comm=f"p{pid}", abi="x86_64", nr=nr, name=f"call{nr}", count=count, errors=errors)
+
+
+READING = Syscalls(
+    time=1,
+    rows=(row(100, errors=10),),
+    processes=(pair(7, 0, 20, 1), pair(8, 0, 50, 6), pair(7, 1, 5)),
+    process_totals=(
+        ProcessTotal(pid=7, comm="p7", count=31, errors=2),
+        ProcessTotal(pid=8, comm="p8", count=50, errors=6),
+    ),
+)
+
+
+def test_what_fell_out_of_the_kernels_map_is_shown_as_others() -> None:
+    assert callers(READING, ("x86_64", 0)) == [
+        Caller(8, "p8", 50, 6),
+        Caller(7, "p7", 20, 1),
+        Caller(None, "others", 30, 3),
+    ]
+
+
+def test_calls_of_a_process_come_with_those_not_told_apart() -> None:
+    assert calls_of(READING, 7) == [
+        CallOf(("x86_64", 0), "call0", 20, 1),
+        CallOf(("x86_64", 1), "call1", 5, 0),
+        CallOf(None, "others", 6, 1),
+    ]
+    assert [call.name for call in calls_of(READING, 8)] == ["call0"]
+    assert comm_of(READING, 7) == "p7"
+
+
+@pytest.mark.parametrize("reading", [None, Syscalls(time=1, rows=())])
+def test_nothing_is_known_before_the_first_reading(reading: Syscalls | None) -> None:
+    assert callers(reading, ("x86_64", 0)) == []
+    assert calls_of(reading, 7) == []
+    assert comm_of(reading, 7) == ""
