@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+from ebpftop.filters import Filter
+from ebpftop.models.processes import Processes
 from ebpftop.models.ring import Ring, View
-from ebpftop.records import Trace
+from ebpftop.models.scope import admits
+from ebpftop.records import Exec, Exit, Process, Trace
 from ebpftop.source import Batch
+
+OWNERS = 20_000
+"""Processes that are remembered for their lines."""
 
 
 class TraceLog:
@@ -13,13 +21,41 @@ class TraceLog:
     def __init__(self, capacity: int = 100_000) -> None:
         self.ring: Ring[Trace] = Ring(capacity)
         self.view = View(self.ring)
+        # Who a line was printed for: what the exec log says of its pid, the newest.
+        self._owners: OrderedDict[int, Exec] = OrderedDict()
+        self._processes = Processes()
 
     def feed(self, batch: Batch) -> None:
-        """Take in the lines of one batch."""
+        """Take in the lines of one batch, and of the exec log what says whose they are."""
         for record in batch.records:
-            if isinstance(record, Trace):
-                self.ring.append(record, 200 + len(record.message))
+            match record:
+                case Trace():
+                    self.ring.append(record, 200 + len(record.message))
+                case Exec():
+                    self._owners[record.pid] = record
+                    self._owners.move_to_end(record.pid)
+                    if len(self._owners) > OWNERS:
+                        self._owners.popitem(last=False)
+                    if record.ret >= 0:
+                        self._processes.started(record)
+                case Process():
+                    self._processes.started(record)
+                case Exit():
+                    self._processes.exited(record)
+                case _:
+                    pass
         self.view.advance()
+
+    def narrow(self, scope: Filter, decided: float) -> None:
+        """Show only lines that *scope* takes; those from *decided* (Unix seconds) on have passed it in the kernel.
+
+        An older line is shown if the exec log knows who printed it. `view.scan` then searches the older ones.
+        """
+        self.view.set_filter(None if not scope else lambda line: line.time >= decided or self._admits(scope, line))
+
+    def _admits(self, scope: Filter, line: Trace) -> bool:
+        owner = self._owners.get(line.pid)
+        return owner is not None and admits(scope, owner, self._processes)
 
 
 def searchable(line: Trace) -> str:

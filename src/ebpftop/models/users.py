@@ -48,6 +48,10 @@ class User:
         self._catch_up()
         return self._history[-HISTORY:]
 
+    @history.setter
+    def history(self, rates: Sequence[float]) -> None:
+        self._history, self._idle = array("f", rates), 0
+
     def read(self, row: UserRow, seconds: float) -> None:
         """Take the counters *seconds* after those before. Counters that shrank were counted anew: they are all new."""
         gained = row.execs - self.row.execs if row.execs >= self.row.execs else row.execs
@@ -145,21 +149,34 @@ class UsersModel:
     @property
     def shown(self) -> list[User]:
         """The users in scope, who did something since it was narrowed."""
-        users = self.users.values()
-        if self.scope.uids:
-            users = [user for user in users if user.row.uid in self.scope.uids]  # type: ignore[assignment]
-        return [user for user in users if user.row.execs or user.running]
+        uids = self.scope.uids
+        return [u for u in self.users.values() if (u.row.execs or u.running) and (not uids or u.row.uid in uids)]
+
+    @property
+    def shown_total(self) -> User:
+        """All users in scope together."""
+        if not self.scope.uids:
+            return self.total
+        users = self.shown
+        execs, failed = sum(u.row.execs for u in users), sum(u.row.failed for u in users)
+        total = User(UserRow(uid=-1, user="total", execs=execs, failed=failed))
+        total.rate = sum(u.rate for u in users)
+        total.calls_rate = sum(u.calls_rate for u in users)
+        total.running = sum(u.running for u in users)
+        total.history = [sum(rates) for rates in zip(*(u.history for u in users), strict=False)]
+        return total
 
     # The counters.
 
     def _read(self, record: Users) -> None:
-        if record.time >= self._begin_anew:
-            self._baseline = {row.uid: row for row in record.rows}
+        anew = record.time >= self._begin_anew
+        if anew:
+            self._baseline = {row.uid: row for row in record.rows} if self.scope else {}
             self._begin_anew, self.since = math.inf, record.time if self.scope else None
-            if not self.scope:
-                self._baseline = {}
             self.users.clear()
-        seconds = record.time - self._time if self._time is not None else 0.0
+            running, self.total = self.total.running, User(_nothing(self.total.row))
+            self.total.running = running
+        seconds = 0.0 if self._time is None or anew else record.time - self._time
         execs = failed = 0
         for raw in record.rows:
             row = _less(raw, self._baseline.get(raw.uid)) if self._baseline else raw
@@ -170,9 +187,9 @@ class UsersModel:
                 user = self.users[row.uid] = User(row)
                 user.running = self._running_of.get(row.uid, 0)
                 # A uid that appears after the first reading had zero before it: its first execs count into the rate.
-                if seconds > 0 and self.since != record.time:
+                if seconds > 0:
                     user.row = _nothing(row)
-            if seconds > 0 and (row is not user.row or user.rate):
+            if seconds > 0:
                 user.read(row, seconds)
             user.row = row
         total = UserRow(uid=-1, user="total", execs=execs, failed=failed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+from ebpftop.filters import Filter
 from ebpftop.models.figures import count
 from ebpftop.models.timetravel import Model
 from ebpftop.models.tracelog import TraceLog
@@ -25,6 +26,9 @@ COLUMNS: tuple[Column[Trace], ...] = (
     Column("message", "MESSAGE", 16, lambda t, _: (Span(t.message),), flexible=True),
 )
 
+SCAN_ROWS = 4000
+"""Lines that a new filter searches in one go."""
+
 
 def _sheet(line: Trace) -> Sheet:
     sheet = Sheet()
@@ -41,6 +45,7 @@ class TracePane(Pane):
     """The trace pipe, line by line."""
 
     probe: ClassVar[ProbeName] = "trace"
+    also: ClassVar[tuple[ProbeName, ...]] = ("execs",)
     number = 4
     label = "Trace log"
     waits_for = "waiting for a BPF program to print something"
@@ -63,6 +68,20 @@ class TracePane(Pane):
     def show(self) -> None:
         self.lines.sync()
 
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        self.model.narrow(scope, decided)
+        self.log_lines.cursor = None
+        self.log_lines.follow = True
+        self.log_lines.rearrange()
+        self._scan()
+
+    def _scan(self) -> None:
+        more = self.model.view.scan(SCAN_ROWS)
+        self.log_lines.sync()
+        self.describe()
+        if more:
+            self.call_later(self._scan)
+
     def details(self, position: int) -> Details:
         line = self.model.view[position]
         return Details(
@@ -71,7 +90,8 @@ class TracePane(Pane):
 
     def tally(self) -> str:
         lines = self.model.ring.end
-        return f"{count(lines)} lines" if lines else ""
+        shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""
+        return f"{shown}{count(lines)} lines" if lines else ""
 
     def remark(self) -> str:
         return "" if self.log_lines.follow else "F follows"

@@ -72,7 +72,7 @@ COLUMNS: tuple[Column[User], ...] = (
         7,
         _inside,
         right=True,
-        rank=9,
+        rank=5,
         sort=lambda u: -1 if u.row.inside is None else u.row.inside,
         about="its uid in a user namespace, a container's say",
     ),
@@ -126,7 +126,8 @@ class UsersPane(Pane):
 
     def show(self) -> None:
         shown = self.model.shown
-        self.table.sum = self.model.total if shown else None
+        self._count = len(shown)
+        self.table.sum = self.model.shown_total if shown else None
         self.table.show_rows(shown)
 
     def narrow_to(self, scope: Filter, decided: float) -> None:
@@ -154,7 +155,7 @@ class UsersPane(Pane):
         )
 
     def tally(self) -> str:
-        users = len(self.model.shown)
+        users = self._count
         return f"{count(users)} user{'s' if users != 1 else ''}" if users else ""
 
     def remark(self) -> str:

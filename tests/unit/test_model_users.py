@@ -1,0 +1,235 @@
+"""Users: counters of many, narrowed and widened again, and what the other probes know of them."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import pytest
+
+from ebpftop.filters import Filter
+from ebpftop.models.processes import Processes
+from ebpftop.models.scope import Scope, Step, admits, read_typed
+from ebpftop.models.tracelog import TraceLog
+from ebpftop.models.users import PROGRAMS_EACH, REST, UsersModel
+from ebpftop.records import Exec, Exit, Process, ProcessTotal, SyscallRow, Syscalls, Trace, UserRow, Users
+from ebpftop.source import Batch
+
+
+def row(uid: int, execs: int, failed: int = 0, **more: str) -> UserRow:
+    return UserRow(uid=uid, user=None, execs=execs, failed=failed, **more)  # type: ignore[arg-type]
+
+
+def readings(model: UsersModel, *rows_at: tuple[float, tuple[UserRow, ...]]) -> None:
+    for at, rows in rows_at:
+        model.feed(Batch("users", at, (Users(time=at, rows=rows),)))
+
+
+def program(
+    pid: int, comm: str, uid: int = 1000, *, ppid: int = 1, at: float = 100.0, error: str | None = None
+) -> Exec:
+    return Exec(
+        time=at, pid=pid, tid=pid, ppid=ppid, uid=uid, user=None, comm=comm, file=f"/bin/{comm}", argv=(comm,),
+        truncated=False, ret=-2 if error else 0, error=error, cgroup="/a/b", start=pid, container="8f3a0c11d2e4",
+    )  # fmt: skip
+
+
+def execs(*records: Exec | Exit | Process) -> Batch:
+    return Batch("execs", 100.0, records)
+
+
+def test_rates_and_history_of_a_user_who_pauses() -> None:
+    model = UsersModel()
+    readings(model, *((float(t), (row(0, n),)) for t, n in enumerate((5, 15, 15, 15, 18))))
+    user = model.users[0]
+    assert user.rate == 3
+    assert list(user.history) == [10, 0, 0, 3]
+    assert list(model.total.history) == [10, 0, 0, 3]
+
+
+def test_history_is_bounded() -> None:
+    model = UsersModel()
+    readings(model, *((float(t), (row(0, t * (t % 3 > 0)),)) for t in range(1000)))
+    assert len(model.users[0].history) == 120
+
+
+def test_a_user_who_appears_later_had_nothing_before() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(0, 5),)), (2.0, (row(0, 5), row(7, 40))))
+    assert model.users[7].rate == 40
+
+
+def test_narrowed_users_count_from_there_and_widened_ones_as_before_without_a_burst() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(0, 1000), row(7, 10))), (2.0, (row(0, 1000), row(7, 10))))
+    model.narrow(Filter(pids=(1,)), 3.0)
+    readings(model, (3.0, (row(0, 1500), row(7, 10))), (4.0, (row(0, 1502, 1), row(7, 10), row(9, 4))))
+    assert {user.row.uid: (user.row.execs, user.row.failed, user.rate) for user in model.shown} == {
+        0: (2, 1, 2),
+        9: (4, 0, 4),
+    }
+    assert (model.total.row.execs, model.total.rate) == (6, 6)
+    model.narrow(Filter(), 5.0)
+    readings(model, (5.0, (row(0, 1502), row(7, 10), row(9, 4))), (6.0, (row(0, 1503), row(7, 10), row(9, 4))))
+    assert {user.row.uid: (user.row.execs, user.rate) for user in model.shown} == {0: (1503, 1), 7: (10, 0), 9: (4, 0)}
+    assert model.total.rate == 1
+
+
+def test_the_total_is_of_the_users_in_scope() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(0, 10), row(7, 1))), (2.0, (row(0, 30), row(7, 4))))
+    model.narrow(Filter(uids=(7,)), float("inf"))
+    assert [user.row.uid for user in model.shown] == [7]
+    total = model.shown_total
+    assert (total.row.execs, total.rate, list(total.history)) == (4, 3, [3])
+    model.narrow(Filter(), float("inf"))
+    assert model.shown_total.row.execs == 34
+
+
+def test_programs_failures_and_running_processes_come_from_the_exec_log() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(1000, 4),)))
+    model.feed(execs(program(5, "make"), program(6, "cc"), program(7, "cc"), program(8, "x", error="ENOENT")))
+    model.feed(execs(Exit(time=101, pid=6, uid=1000, comm="cc", code=0, signal=None, seconds=1, start=6)))
+    activity = model.activity[1000]
+    assert activity.programs == {"make": 1, "cc": 2}
+    assert activity.errors == {"ENOENT": 1}
+    assert activity.container == "8f3a0c11d2e4"
+    assert model.users[1000].running == 2
+    assert [process.pid for process in model.processes_of(1000)] == [7, 5]
+
+
+def test_a_process_that_runs_another_program_as_another_user_is_counted_there() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(0, 1), row(1000, 1))))
+    model.feed(execs(program(5, "su", uid=0), program(5, "sh", uid=1000)))
+    assert (model.users[0].running, model.users[1000].running, model.total.running) == (0, 1, 1)
+
+
+def test_kernel_threads_are_no_programs_that_run() -> None:
+    model = UsersModel()
+    model.feed(execs(Process(time=1, pid=2, ppid=0, uid=0, user="root", comm="kthreadd", argv=(), start=1)))
+    assert model.total.running == 0
+
+
+def test_system_calls_of_a_user_are_those_of_its_busy_processes_and_the_total_is_all() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(1000, 1),)))
+    model.feed(execs(program(5, "make")))
+    for at, count, everything in ((1.0, 100, 1000), (3.0, 500, 9000)):
+        totals = (
+            ProcessTotal(pid=5, comm="make", count=count, errors=0),
+            ProcessTotal(pid=99, comm="?", count=7, errors=0),
+        )
+        model.feed(Batch("syscalls", at, (calls(at, everything, totals),)))
+    assert model.users[1000].calls_rate == 200
+    assert model.total.calls_rate == 4000
+
+
+def calls(at: float, count: int, totals: tuple[ProcessTotal, ...]) -> Syscalls:
+    rows = (SyscallRow(abi="x86_64", nr=0, name="read", count=count, errors=0, ns=()),)
+    return Syscalls(time=at, rows=rows, process_totals=totals)
+
+
+def test_names_of_programs_are_bounded_for_each_user() -> None:
+    model = UsersModel()
+    model.feed(execs(*(program(pid, f"p{pid}") for pid in range(1000))))
+    programs = model.activity[1000].programs
+    assert len(programs) == PROGRAMS_EACH + 1
+    assert programs[REST] == 1000 - PROGRAMS_EACH
+
+
+def test_a_full_map_of_users_costs_bounded_memory_and_little_time() -> None:
+    uids = range(16384)
+    tracemalloc.start()
+    model = UsersModel()
+    readings(model, *((float(t), tuple(row(uid, t) for uid in uids)) for t in range(3)))
+    began_s = time.process_time()
+    rows = tuple(row(uid, 3 + (uid == 5)) for uid in uids)
+    took_s = []
+    for t in range(3, 8):
+        began_s = time.process_time()
+        readings(model, (float(t), rows))
+        took_s.append(time.process_time() - began_s)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert used < 32 << 20
+    # A reading comes once a second; tracing memory makes this several times slower than it is.
+    assert min(took_s) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted", "rest"),
+    [
+        ("uid:0", Filter(uids=(0,)), ""),
+        ("uid:0 uid:7 pid:12 ", Filter(uids=(0, 7), pids=(12,)), ""),
+        (
+            "comm:ssh* container:8f3 cgroup:/a/b x.*y",
+            Filter(comms=("ssh*",), containers=("8f3",), cgroups=("/a/b",)),
+            "x.*y",
+        ),
+        ("uid:root", None, "uid:root"),
+        ("pid:", None, "pid:"),
+        ("comm:sixteen-bytes-is", None, "comm:sixteen-bytes-is"),
+        ("git uid:0", None, "git uid:0"),
+        ("!uid:0", None, "!uid:0"),
+        ("", None, ""),
+    ],
+)
+def test_terms_for_the_kernel_are_told_from_the_expression(typed: str, wanted: Filter | None, rest: str) -> None:
+    step, left = read_typed(typed)
+    assert (step.filter if step else None) == wanted
+    assert left == rest
+
+
+def test_steps_take_their_own_kind_and_leave_the_others() -> None:
+    scope = Scope(Filter(uids=(0,), comms=("a",)))
+    scope.push(Step("7", Filter(uids=(7,))))
+    scope.push(Step("7", Filter(uids=(7,))))
+    assert scope.filter == Filter(uids=(7,), comms=("a",))
+    scope.pop()
+    scope.pop()
+    assert scope.pop() is None
+    assert (scope.filter, scope.trail) == (Filter(), "")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        (Filter(uids=(1000,)), True),
+        (Filter(uids=(0,)), False),
+        (Filter(pids=(5,)), True),
+        (Filter(pids=(4,)), True),
+        (Filter(pids=(3,)), True),
+        (Filter(pids=(2,)), False),
+        (Filter(comms=("ma*",)), True),
+        (Filter(comms=("mak",)), False),
+        (Filter(cgroups=("/a",)), True),
+        (Filter(cgroups=("a/b/",)), True),
+        (Filter(cgroups=("/a/bc",)), False),
+        (Filter(containers=("8f3",)), True),
+        (Filter(containers=("8f3a0c11d2e4" + "0" * 52,)), True),
+        (Filter(containers=("8f4",)), False),
+        (Filter(uids=(1000,), comms=("cc",)), False),
+    ],
+)
+def test_what_came_before_the_filter_is_judged_like_the_kernel_would(wanted: Filter, taken: bool) -> None:
+    processes = Processes()
+    for known in (program(3, "init"), program(4, "sh", ppid=3)):
+        processes.started(known)
+    assert admits(wanted, program(5, "make", ppid=4), processes) is taken
+
+
+def test_lines_are_narrowed_by_who_the_exec_log_says_printed_them() -> None:
+    log = TraceLog()
+    log.feed(execs(program(5, "make", uid=7), program(6, "cc", uid=8)))
+    lines = tuple(
+        Trace(time=float(at), cpu=0, pid=pid, task="x", message=str(at)) for at, pid in ((1, 5), (2, 6), (3, 9))
+    )
+    log.feed(Batch("trace", 3.0, lines))
+    log.narrow(Filter(uids=(7,)), 50.0)
+    log.view.scan(100)
+    log.feed(Batch("trace", 60.0, (Trace(time=60.0, cpu=0, pid=77, task="x", message="60"),)))
+    assert [log.view[i].message for i in range(log.view.first, log.view.end)] == ["1", "60"]
+    log.narrow(Filter(), 70.0)
+    assert len(log.view) == 4
