@@ -37,6 +37,22 @@ def _interval(text: str) -> float:
     return value
 
 
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.5 <= value <= 1440:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.5 and 1440 minutes")
+    return value
+
+
+def _mebibytes(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 4 <= int(text) <= 65536:
+        raise argparse.ArgumentTypeError(f"{text} is not between 4 and 65536 MiB")
+    return int(text)
+
+
 def _probes(text: str) -> tuple[ProbeName, ...]:
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in PROBE_NAMES]
@@ -176,6 +192,13 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
 
     live = add("live", "the screen (what `ebpftop` alone does)")
+    memory = live.add_argument_group("how far one can look back (Space, then the arrow keys)")
+    memory.add_argument(
+        "--keep", type=_minutes, default=15.0, metavar="MINUTES", help="so long at most; 15, 0.5 to 1440"
+    )
+    memory.add_argument(
+        "--history", type=_mebibytes, default=64, metavar="MIB", help="and so much memory at most; 64 MiB, at least 4"
+    )
     _add_watching(live)
     for name, text in (
         ("stream", "records as JSON Lines on stdout, without a screen"),

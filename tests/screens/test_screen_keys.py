@@ -21,8 +21,9 @@ from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.panes.users import UsersPane
 from ebpftop.records import ProbeName
 from ebpftop.screens.columns import ColumnsScreen
-from ebpftop.screens.main import HELD_RECORDS, MainScreen
+from ebpftop.screens.main import MainScreen
 from ebpftop.screens.sheets import SheetScreen
+from ebpftop.screens.travel import HELD_RECORDS
 from ebpftop.source import SourceError
 from ebpftop.widgets.stateline import StateLine
 

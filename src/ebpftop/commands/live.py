@@ -10,6 +10,7 @@ from importlib import import_module
 
 from ebpftop.cli import chosen_filter
 from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
+from ebpftop.history import HistorySource
 from ebpftop.kernel.quiet import hush
 from ebpftop.kernel.tracefs import mount_privately
 from ebpftop.source import SourceError
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ebpftop.app import run as show
 
-        return show(source, interval=args.interval, log_path=outputs.log_path, given=chosen_filter(args))
+        remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history << 20)
+        return show(remembering, interval=args.interval, log_path=outputs.log_path, given=chosen_filter(args))
     finally:
         source.close()

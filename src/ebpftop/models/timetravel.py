@@ -26,13 +26,12 @@ class Model(Protocol):
         """Take in one batch."""
 
 
-def rebuild(batches: Iterable[Batch], models: Mapping[ProbeName, Model]) -> Overview:
-    """Feed empty *models* with *batches*; return the overview of the same moment."""
+def rebuild(batches: Iterable[Batch], takers: Mapping[ProbeName, Iterable[Model]]) -> Overview:
+    """Feed *batches* into the empty models that take those of a probe; return the overview of the same moment."""
     overview = Overview()
     for batch in batches:
         overview.feed(batch)
-        model = models.get(batch.probe)
-        if model is not None:
+        for model in takers.get(batch.probe, ()):
             model.feed(batch)
     return overview
 
@@ -75,7 +74,7 @@ def clock_text(time: float) -> str:
 
 def kept_text(span: tuple[float, float], used: int, bound: int) -> str:
     """Return how far back the history goes, and how much memory it takes of how much it may."""
-    return f"kept {figures.age(span[1] - span[0])} {used / 1e6:.1f}/{bound / 1e6:.0f} MB"
+    return f"kept {figures.age(span[1] - span[0])} {used / (1 << 20):.1f}/{bound / (1 << 20):.0f} MiB"
 
 
 def bars(rates: Sequence[float | None]) -> str:

@@ -5,45 +5,40 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
-from textual.screen import Screen
 from textual.widgets import Footer, Input
 
 from ebpftop.filters import Filter
-from ebpftop.models.overview import Overview
 from ebpftop.models.scope import Scope, Step
+from ebpftop.models.timetravel import clock_text
 from ebpftop.panes.base import Pane
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.panes.trace import TracePane
 from ebpftop.panes.users import UsersPane
-from ebpftop.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
 from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
-from ebpftop.source import Batch, PastFiltering, Source, SourceError
+from ebpftop.screens.travel import TravelScreen
+from ebpftop.source import PastFiltering, Source, SourceError
 from ebpftop.widgets.badge import PausedBadge
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.stateline import StateLine, Status
+from ebpftop.widgets.timeline import TimelineBar
 
 WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
 """Widths of the terminal, in cells, from which another arrangement of the panes fits."""
 
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
-HELD_RECORDS = 200_000
-"""How much a paused screen holds back, counted in records and rows: some 100 MB. Beyond it the oldest are shown."""
-
 _PROBES = Binding.Group("probes ", compact=True)
 
 
-class MainScreen(Screen[None]):
+class MainScreen(TravelScreen):
     """All that one sees. State records take effect at once; what a pane shows waits while paused."""
 
     HORIZONTAL_BREAKPOINTS = WIDTHS
@@ -75,9 +70,6 @@ class MainScreen(Screen[None]):
             tooltip="Show only programs that match",
             id="execs.filter",
         ),
-        Binding(
-            "space,p", "pause", "Pause", key_display="␣", tooltip="Freeze what is shown; collection goes on", id="pause"
-        ),
         Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
         Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
@@ -85,74 +77,44 @@ class MainScreen(Screen[None]):
             "C", "container", "Container", show=False, tooltip="Only this row's container, and back", id="container"
         ),
         Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
-        Binding("plus,equals_sign", "interval(1)", "Slower", show=False, key_display="+", id="interval.longer"),
-        Binding("minus", "interval(-1)", "Faster", show=False, key_display="-", id="interval.shorter"),
+        Binding(
+            "plus,equals_sign",
+            "interval(1)",
+            "Slower",
+            show=False,
+            key_display="+",
+            tooltip="Longer interval; a recording goes faster",
+            id="interval.longer",
+        ),
+        Binding(
+            "minus",
+            "interval(-1)",
+            "Faster",
+            show=False,
+            key_display="-",
+            tooltip="Shorter interval; a recording goes slower",
+            id="interval.shorter",
+        ),
         Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
     ]
 
     def __init__(self, source: Source, interval_s: float, given: Filter | None = None) -> None:
-        super().__init__()
-        self.source = source
+        self.execs = ExecsPane(source)
+        super().__init__(source, (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source)))
         self.interval_s = interval_s
-        self.overview = Overview()
         self.scope = Scope(given)
         self._filtering = threading.Lock()
-        self.paused = False
-        self.execs = ExecsPane(source)
-        self.panes: tuple[Pane, ...] = (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source))
-        self.held: deque[tuple[Pane, Batch]] = deque()
-        self.held_weight = 0
-        self.held_full = False
 
     def compose(self) -> ComposeResult:
         yield StateLine(id="state")
         yield Grid(*self.panes, id="panes")
+        yield TimelineBar(id="timeline")
         yield PausedBadge(id="paused")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one("#execs Lines", Lines).focus()
         self.describe()
-
-    # What comes in.
-
-    @on(Pane.Arrived)
-    def _arrived(self, event: Pane.Arrived) -> None:
-        event.stop()
-        pane = event.pane
-        for batch in event.batches:
-            self.overview.feed(batch)
-            if self.paused:
-                self._hold(pane, batch)
-            else:
-                self._feed(pane, batch)
-        if not self.paused:
-            for other in self.panes:
-                other.lines.now = max(other.lines.now, self.overview.time)
-            pane.show()
-        for other in self.panes:
-            other.update_overview(self.overview)
-        pane.taken()
-        self.describe()
-
-    def _feed(self, pane: Pane, batch: Batch) -> None:
-        pane.feed(batch)
-        for other in self.panes:
-            if pane.probe in other.also:
-                other.feed(batch)
-
-    def _hold(self, pane: Pane, batch: Batch) -> None:
-        shown = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
-        if not shown:
-            return
-        held = Batch(batch.probe, batch.time, shown)
-        self.held.append((pane, held))
-        self.held_weight += _weight(shown)
-        while self.held_weight > HELD_RECORDS and len(self.held) > 1:
-            oldest_pane, oldest = self.held.popleft()
-            self.held_weight -= _weight(oldest.records)
-            self.held_full = True
-            self._feed(oldest_pane, oldest)
 
     def describe(self) -> None:
         """Bring state line and badge up to date."""
@@ -166,12 +128,22 @@ class MainScreen(Screen[None]):
             lost=overview.total_lost,
             cost=overview.cost,
             filter="  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part),
+            mode=self.mode,
             paused="PAUSED" if self.paused else "",
+            moment="" if self.moment is None else f"{clock_text(self.moment)} {self.back_text}".rstrip(),
+            kept=self.kept if self.paused else "",
             time=int(overview.time),
             interval_s=self.interval_s,
         )
         if self.paused:
-            self.query_one(PausedBadge).held(self.held_weight, self.held_full)
+            self.describe_badge()
+
+    @property
+    def mode(self) -> str:
+        """What is shown, where it is not this machine now."""
+        if self.piped:
+            return "by pipe" if self.source.live else "pipe ended"
+        return "" if self.source.live else f"recording {self.speed_text}".rstrip()
 
     @on(ExecsPane.Narrowed)
     @on(Lines.Arranged)
@@ -204,20 +176,6 @@ class MainScreen(Screen[None]):
             self.app.notify("A recording has no probes to turn on or off", severity="warning")
             return
         self.query_one(f"#{probe}", Pane).turn()
-        self.describe()
-
-    def action_pause(self) -> None:
-        self.paused = not self.paused
-        self.set_class(self.paused, "-paused")
-        if not self.paused:
-            for pane, batch in self.held:
-                self._feed(pane, batch)
-            self.held.clear()
-            self.held_weight, self.held_full = 0, False
-            for pane in self.panes:
-                pane.lines.now = self.overview.time
-                pane.show()
-                pane.update_overview(self.overview)
         self.describe()
 
     def action_maximise(self) -> None:
@@ -327,6 +285,9 @@ class MainScreen(Screen[None]):
         self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")
 
     def action_interval(self, step: int) -> None:
+        if self.player is not None:
+            self.change_speed(step)
+            return
         nearest = min(range(len(INTERVALS_S)), key=lambda i: abs(INTERVALS_S[i] - self.interval_s))
         self.interval_s = INTERVALS_S[min(max(nearest + step, 0), len(INTERVALS_S) - 1)]
         self.source.set_interval(self.interval_s)
@@ -341,7 +302,3 @@ class MainScreen(Screen[None]):
         elif not execs.lift() and not self._widen() and not execs.log_lines.follow:
             execs.log_lines.action_follow()
         self.describe()
-
-
-def _weight(records: Iterable[Record]) -> int:
-    return sum(1 + len(r.rows) if isinstance(r, (Users, Syscalls)) else 1 for r in records)

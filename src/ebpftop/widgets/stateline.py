@@ -36,7 +36,10 @@ class Status:
     lost: int = 0
     cost: Cost | None = None
     filter: str = ""
+    mode: str = ""
     paused: str = ""
+    moment: str = ""
+    kept: str = ""
     time: int = 0
     interval_s: float = 1.0
 
@@ -47,6 +50,7 @@ class StateLine(Widget):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("state--name", "state--dim", "state--good", "state--faint", "state--warn", "state--bad", "state--paused"),
         "state--filter",
+        "state--moment",
     }
     ALLOW_SELECT = False
 
@@ -79,19 +83,23 @@ class StateLine(Widget):
         left: list[tuple[int, list[Span]]] = [(0, [Span(" ebpftop ", "name")])]
         if s.paused:
             left.append((0, [Span(f" {s.paused} ", "paused")]))
-        left.append((3, [Span(s.host)]))
-        left.append((5, [Span(s.kernel, "dim")]))
-        if not s.live:
-            left.append((4, [Span("recording", "warn")]))
+        if s.moment:
+            left.append((0, [Span(s.moment, "moment")]))
+        left.append((2, [Span(s.host)]))
+        if s.mode:
+            left.append((2, [Span(s.mode, "warn")]))
+        if s.kept:
+            left.append((3, [Span(s.kept, "dim")]))
+        left.append((6, [Span(s.kernel, "dim")]))
         probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, (_, state) in enumerate(s.probes, 1)]
         left.append((1, [span for probe in probes for span in (probe, Span(" "))][:-1]))
-        left.append((2, [Span(figures.count(s.events_per_second)), Span(" ev/s", "dim")]))
+        left.append((4, [Span(figures.count(s.events_per_second)), Span(" ev/s", "dim")]))
         lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {figures.count(s.lost)}", "bad")]
         left.append((0, lost))
         if s.cost is not None:
             cost = [Span("cost ", "dim"), Span(figures.share(s.cost.kernel)), Span(" kernel ", "dim")]
-            left.append((4, [*cost, Span(figures.share(s.cost.user)), Span(" user", "dim")]))
-        left.append((6, [Span("every ", "dim"), Span(f"{s.interval_s:g}s")]))
+            left.append((5, [*cost, Span(figures.share(s.cost.user)), Span(" user", "dim")]))
+        left.append((7, [Span("every ", "dim"), Span(f"{s.interval_s:g}s")]))
         if s.filter:
             left.append((0, [Span("filter ", "dim"), Span(clip(s.filter, min(len(s.filter), 24)), "filter")]))
         clock = datetime.fromtimestamp(s.time).strftime("%H:%M:%S") if s.time else ""

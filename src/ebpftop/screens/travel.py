@@ -1,0 +1,371 @@
+"""Time on the main screen: what comes in, freezing it, looking back, and what a recording does when it plays on."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from ebpftop.models.overview import Overview
+from ebpftop.models.timetravel import LEAP_S, STEP_S, Model, clamp, kept_text, offset_text, other_speed, rebuild
+from ebpftop.models.timetravel import speed_text as say_speed
+from ebpftop.panes.base import Pane
+from ebpftop.records import Cost, Header, Lost, Probe, ProbeName, Record, Syscalls, Users
+from ebpftop.source import Batch, Source
+from ebpftop.timetravel import comes_through_pipe, history_of, player_of, timeline_of
+from ebpftop.widgets.badge import PausedBadge
+from ebpftop.widgets.timeline import Moments, TimelineBar
+
+log = logging.getLogger(__name__)
+
+HELD_RECORDS = 200_000
+"""How much a paused screen holds back, counted in records and rows: some 100 MB. Beyond it the oldest are shown."""
+
+LOOKED_BACK_EVENTS = 10_000
+"""Events of each pane that a moment is rebuilt from at least, where reading them does not take too long."""
+
+PULSE_S = 0.5
+"""The timeline moves on this often."""
+
+
+class TravelScreen(Screen[None]):
+    """The panes' models, now and at the moment that is looked at.
+
+    At present the panes show the models that batches are fed into; frozen, batches wait. Looking back, they show other
+    models, rebuilt from what the source remembers, while the present ones are fed as ever: the way back costs nothing.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "space,p",
+            "pause",
+            "Pause",
+            key_display="␣",
+            tooltip="Freeze; collection goes on. A recording plays on from the moment looked at",
+            id="pause",
+        ),
+        Binding(
+            "left", f"travel({-STEP_S:g})", "Back", show=False, key_display="←", tooltip="A second back", id="time.back"
+        ),
+        Binding(
+            "right", f"travel({STEP_S:g})", "On", show=False, key_display="→", tooltip="A second on", id="time.forward"
+        ),
+        Binding(
+            "left_square_bracket",
+            f"travel({-LEAP_S:g})",
+            "Minute back",
+            show=False,
+            key_display="[",
+            tooltip="A minute back",
+            id="time.minute_back",
+        ),
+        Binding(
+            "right_square_bracket",
+            f"travel({LEAP_S:g})",
+            "Minute on",
+            show=False,
+            key_display="]",
+            tooltip="A minute on",
+            id="time.minute_forward",
+        ),
+        Binding(
+            "l", "present", "Live", show=False, tooltip="Back to live; a recording: to where it plays", id="time.live"
+        ),
+    ]
+
+    class Rebuilt(Message):
+        """The models as they were at `moment`."""
+
+        def __init__(self, moment: float, models: Mapping[Pane, Model], overview: Overview) -> None:
+            super().__init__()
+            self.moment = moment
+            self.models = models
+            self.overview = overview
+
+    def __init__(self, source: Source, panes: tuple[Pane, ...]) -> None:
+        super().__init__()
+        self.source = source
+        self.panes = panes
+        self.timeline = timeline_of(source)
+        self.player = player_of(source)
+        self.history = history_of(source)
+        self.piped = comes_through_pipe(source)
+        self.overview = Overview()
+        """Of the moment that is shown."""
+        self.present = self.overview
+        """Of the newest batch."""
+        self.paused = False
+        self.moment: float | None = None
+        """The moment looked at, Unix seconds; None at present."""
+        self.held: deque[tuple[Pane, Batch]] = deque()
+        self.held_weight = 0
+        self.held_full = False
+        self._models: dict[Pane, Model] = {}
+        self._seeking = False
+        self._jump = 0
+        self._told_end = False
+
+    def describe(self) -> None:
+        """Bring everything around the panes up to date."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        if self.timeline is not None:
+            self.set_class(self.player is not None, "-timeline")
+            self.set_interval(PULSE_S, self._pulse)
+
+    # What comes in.
+
+    @on(Pane.Arrived)
+    def _arrived(self, event: Pane.Arrived) -> None:
+        event.stop()
+        pane = event.pane
+        for batch in event.batches:
+            if batch.jump != self._jump:
+                continue
+            self.present.feed(batch)
+            if self.paused and not self._models:
+                self._hold(pane, batch)
+            else:
+                self._feed(pane, batch)
+        if not self._models:
+            if not self.paused:
+                for other in self.panes:
+                    other.lines.now = max(other.lines.now, self.overview.time)
+                pane.show()
+            for other in self.panes:
+                other.update_overview(self.overview)
+        pane.taken()
+        self.describe()
+
+    def _feed(self, pane: Pane, batch: Batch) -> None:
+        for other in self.panes:
+            if other is pane or pane.probe in other.also:
+                if self._models:
+                    self._models[other].feed(batch)
+                else:
+                    other.feed(batch)
+
+    def _hold(self, pane: Pane, batch: Batch) -> None:
+        shown = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
+        if not shown:
+            return
+        held = Batch(batch.probe, batch.time, shown)
+        self.held.append((pane, held))
+        self.held_weight += _weight(shown)
+        while self.held_weight > HELD_RECORDS and len(self.held) > 1:
+            oldest_pane, oldest = self.held.popleft()
+            self.held_weight -= _weight(oldest.records)
+            self.held_full = True
+            self._feed(oldest_pane, oldest)
+
+    def _release(self) -> None:
+        """Let the present models have what was held back."""
+        for pane, batch in self.held:
+            self._feed(pane, batch)
+        self.held.clear()
+        self.held_weight, self.held_full = 0, False
+
+    # Freezing and going on.
+
+    @property
+    def shown_time(self) -> float:
+        """The moment that the panes show."""
+        return max(pane.lines.now for pane in self.panes)
+
+    def action_pause(self) -> None:
+        """Freeze, or go on: live from now, a recording from the moment looked at."""
+        if not self.paused:
+            self._freeze()
+        elif self.player is not None and self.moment is not None:
+            self.paused = False
+            if not self._seeking:
+                self._play_from(self.moment)
+        else:
+            self.action_present()
+        self._travelled()
+
+    def _freeze(self) -> None:
+        self.paused = True
+        if self.player is not None:
+            self.player.pause()
+
+    def action_present(self) -> None:
+        """Go back to live, or to where the recording plays."""
+        self.paused = False
+        self.moment = None
+        models, self._models = self._models, {}
+        self.overview = self.present
+        for pane, model in models.items():
+            pane.put_model(model)
+        self._release()
+        self._show_at(self.present.time)
+        if self.player is not None:
+            self.player.resume()
+        self._travelled()
+
+    def _play_from(self, moment: float) -> None:
+        """Let the recording go on from *moment*, which the panes show."""
+        assert self.player is not None
+        self._jump = self.player.jump(moment)
+        self._models = {}
+        self._told_end = False
+        self.held.clear()
+        self.held_weight, self.held_full = 0, False
+        self.present = self.overview
+        self.moment = None
+        self.player.resume()
+
+    # Looking back.
+
+    def action_travel(self, seconds: float) -> None:
+        """Look at the moment so many seconds after the one shown."""
+        self.look_at((self.shown_time if self.moment is None else self.moment) + seconds)
+
+    @on(TimelineBar.Scrubbed)
+    def _scrubbed(self, event: TimelineBar.Scrubbed) -> None:
+        event.stop()
+        self.look_at(event.moment)
+
+    def look_at(self, moment: float) -> None:
+        """Show *moment* (Unix seconds). Live time stands still for it; a recording that plays goes on from there."""
+        if self.timeline is None:
+            self.app.notify("Nothing is kept to look back at", severity="warning")
+            return
+        if not self.paused and self.player is None:
+            self._freeze()
+        elif self.player is not None:
+            # What comes now would be of neither place.
+            self.player.pause()
+        self.moment = clamp(moment, self.timeline.span)
+        if not self._seeking:
+            self._seeking = True
+            self._rebuild(self.moment)
+        self._travelled()
+
+    @work(thread=True, group="travel", exit_on_error=False)
+    def _rebuild(self, moment: float) -> None:
+        """Read the moment in a thread: it takes a tenth of a second where much happened."""
+        assert self.timeline is not None
+        models: dict[Pane, Model] = {pane: type(pane.model)() for pane in self.panes}
+        takers: dict[ProbeName, list[Model]] = {
+            probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.also]
+            for probe in self.source.probes
+        }
+        overview = rebuild(self.timeline.at(moment, events=LOOKED_BACK_EVENTS), takers)
+        self.post_message(self.Rebuilt(moment, models, overview))
+
+    @on(Rebuilt)
+    def _rebuilt(self, event: Rebuilt) -> None:
+        event.stop()
+        self._seeking = False
+        if self.moment is None:
+            # Gone back in the meantime.
+            return
+        if self.moment != event.moment:
+            self._seeking = True
+            self._rebuild(self.moment)
+        if not self._models:
+            self._models = {pane: pane.model for pane in self.panes}
+            self._release()
+        self.overview = event.overview
+        for pane, model in event.models.items():
+            pane.put_model(model)
+        self._show_at(event.moment)
+        if not self._seeking and not self.paused:
+            self._play_from(event.moment)
+        self._travelled()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state == WorkerState.ERROR and event.worker.group == "travel":
+            self._seeking = False
+            log.error("looking back failed", exc_info=event.worker.error)
+            self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
+
+    def _show_at(self, time: float) -> None:
+        for pane in self.panes:
+            pane.lines.now = time
+            pane.show()
+            pane.update_overview(self.overview)
+
+    # What is said about it.
+
+    def _travelled(self) -> None:
+        self.set_class(self.paused, "-paused")
+        self.set_class(self.timeline is not None and (self.paused or self.player is not None), "-timeline")
+        # Where the bar came up only now it has no size yet.
+        self.call_after_refresh(self._describe_timeline)
+        self.describe()
+
+    def _pulse(self) -> None:
+        if self.player is not None and self.player.finished and not self._told_end and not self.paused:
+            self._told_end = True
+            self.app.notify("The recording has ended. [ goes back a minute, q leaves")
+        if self.has_class("-timeline"):
+            self._describe_timeline()
+            self.describe()
+
+    def _describe_timeline(self) -> None:
+        timeline = self.timeline
+        bar = self.query_one(TimelineBar)
+        if timeline is None or not bar.display:
+            return
+        span = timeline.span
+        moment = self.shown_time if self.moment is None else self.moment
+        present = self.player.position if self.player else span[1]
+        bar.moments = Moments(
+            span=span,
+            rates=timeline.rates(bar.buckets),
+            moment=moment,
+            present=present,
+            note=self.kept,
+            back=self.back_text,
+        )
+
+    @property
+    def kept(self) -> str:
+        """How far back one can look, and what that takes; empty for a file."""
+        if self.history is None or self.timeline is None:
+            return ""
+        return kept_text(self.timeline.span, self.history.bytes_used, self.history.max_bytes)
+
+    @property
+    def back_text(self) -> str:
+        """How far the moment shown lies behind the present, or behind where the recording plays."""
+        if self.moment is None or self.timeline is None:
+            return ""
+        present = self.player.position if self.player else self.timeline.span[1]
+        ahead = self.moment - present
+        return f"+{offset_text(ahead)[1:]}" if ahead >= 0.5 else offset_text(-ahead)
+
+    @property
+    def speed_text(self) -> str:
+        """What the recording does: its speed, or that it ended; empty where time goes by itself."""
+        if self.player is None:
+            return ""
+        return "ended" if self.player.finished and not self.paused else say_speed(self.player.speed)
+
+    def describe_badge(self) -> None:
+        """Say on the badge what waits, or where one is."""
+        badge = self.query_one(PausedBadge)
+        if self.moment is not None:
+            badge.away(self.back_text, recording=self.player is not None)
+        else:
+            badge.held(self.held_weight, self.held_full)
+
+    def change_speed(self, steps: int) -> None:
+        """Let the recording go faster, or slower."""
+        if self.player is not None:
+            self.player.speed = other_speed(self.player.speed, steps)
+            self.describe()
+
+
+def _weight(records: Iterable[Record]) -> int:
+    return sum(1 + len(r.rows) if isinstance(r, (Users, Syscalls)) else 1 for r in records)
