@@ -239,8 +239,7 @@ class MainScreen(TravelScreen):
         return step is not None
 
     def _rescope(self) -> None:
-        for pane in self.panes:
-            pane.narrow_to(self.scope.filter, math.inf)
+        self.narrow_panes(self.scope.filter, math.inf)
         self.describe()
         self.put_filter()
 
@@ -260,8 +259,7 @@ class MainScreen(TravelScreen):
 
     def _decided(self, wanted: Filter, since: float) -> None:
         if wanted == self.scope.filter:
-            for pane in self.panes:
-                pane.narrow_to(wanted, since)
+            self.narrow_panes(wanted, since)
 
     def _refused(self, wanted: Filter, error: SourceError) -> None:
         self.app.notify(str(error), title="The filter stays as it is", severity="error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
@@ -13,6 +14,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
+from ebpftop.filters import Filter
 from ebpftop.models.overview import Overview
 from ebpftop.models.timetravel import LEAP_S, STEP_S, Model, clamp, kept_text, offset_text, other_speed, rebuild
 from ebpftop.models.timetravel import speed_text as say_speed
@@ -107,10 +109,19 @@ class TravelScreen(Screen[None]):
         self.held: deque[tuple[Pane, Batch]] = deque()
         self.held_weight = 0
         self.held_full = False
+        self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
+        """What panes show of what they hold: see `Pane.narrow_to`."""
+        self._left_narrowed = self.narrowed
         self._models: dict[Pane, Model] = {}
         self._seeking = False
         self._jump = 0
         self._told_end = False
+
+    def narrow_panes(self, scope: Filter, decided: float) -> None:
+        """Let all panes show only what *scope* takes; see `Pane.narrow_to`."""
+        self.narrowed = scope, decided
+        for pane in self.panes:
+            pane.narrow_to(scope, decided)
 
     def describe(self) -> None:
         """Bring everything around the panes up to date."""
@@ -205,6 +216,8 @@ class TravelScreen(Screen[None]):
         self.overview = self.present
         for pane, model in models.items():
             pane.put_model(model)
+            if self.narrowed != self._left_narrowed:
+                pane.narrow_to(*self.narrowed)
         self._release()
         self._show_at(self.present.time)
         if self.player is not None:
@@ -274,10 +287,13 @@ class TravelScreen(Screen[None]):
             self._rebuild(self.moment)
         if not self._models:
             self._models = {pane: pane.model for pane in self.panes}
+            self._left_narrowed = self.narrowed
             self._release()
         self.overview = event.overview
         for pane, model in event.models.items():
             pane.put_model(model)
+            if self.narrowed[0]:
+                pane.narrow_to(*self.narrowed)
         self._show_at(event.moment)
         if not self._seeking and not self.paused:
             self._play_from(event.moment)
