@@ -116,6 +116,7 @@ class UsersPane(Pane):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.model: UsersModel = UsersModel()
+        self._count = 0
 
     def make_lines(self) -> Lines[User]:
         self.table = TableLines(COLUMNS, key_of=lambda u: u.row.uid, sort="execs")
