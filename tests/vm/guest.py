@@ -33,8 +33,8 @@ class Finished:
 def run(tree: KernelTree, command: str, out: Path, *, timeout_s: float) -> Finished:
     """Boot *tree* and run the shell *command* in the checkout, as root; what it writes stays in *out* only.
 
-    The command's own status comes back. A boot that gave none (it happens under load) is tried once more; what the first
-    said stays in *out*.
+    The command's own status comes back. A boot that gave none (it happens under load) is tried once more; what the
+    first said stays in *out*.
     """
     begin = time.monotonic()
     finished = _boot(tree, command, out, timeout_s, begin)
