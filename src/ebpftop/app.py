@@ -108,6 +108,13 @@ class EbpftopApp(App[int]):
         main = self.main
         for pane in main.panes:
             yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: turn its probe on or off", pane.turn)
+        yield SystemCommand("Save", "Everything that is kept, as a recording", lambda: main.action_save("recording"))
+        yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
+        yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
+        if main.player is not None:
+            yield SystemCommand("Faster", "Play the recording faster", lambda: main.change_speed(1))
+            yield SystemCommand("Slower", "Play the recording slower", lambda: main.change_speed(-1))
+        yield SystemCommand("Back to live", "Or to where the recording plays", main.action_present)
         yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
 
     @property

@@ -23,7 +23,7 @@ from ebpftop.models.scope import Step
 from ebpftop.models.timetravel import Model
 from ebpftop.records import Probe, ProbeName
 from ebpftop.source import Batch, Source
-from ebpftop.widgets.columns import Span
+from ebpftop.widgets.columns import Span, Value, value_of
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.sheet import Details
 from ebpftop.widgets.stateline import MARKS
@@ -127,6 +127,13 @@ class Pane(Vertical):
     def remark(self) -> str:
         """What the lower edge says on the right: how rows are chosen, sorted, followed."""
         return ""
+
+    def rows_shown(self) -> tuple[list[str], list[list[Value]]]:
+        """Return the columns and the rows that the pane shows, scrolled away or not, for an export."""
+        lines = self.lines
+        columns = [c for c in lines.columns if c.key not in lines.hidden and (c.value is not None or c.fill is None)]
+        rows = [lines.row(position) for position in range(lines.first, lines.end)]
+        return [c.key for c in columns], [[value_of(c, row, lines.now) for c in columns] for row in rows]
 
     # The frame.
 

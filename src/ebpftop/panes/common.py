@@ -22,3 +22,8 @@ def clock(time: float) -> Cell:
 def user(name: str, uid: int) -> Cell:
     """A user's name: root stands out."""
     return (Span(name, "root" if uid == 0 else "user"),)
+
+
+def moment(time: float) -> str:
+    """Return a time as an export says it: ISO 8601, local, with its offset from UTC."""
+    return datetime.fromtimestamp(time).astimezone().isoformat(timespec="microseconds")

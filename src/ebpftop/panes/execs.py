@@ -14,13 +14,13 @@ from textual.message import Message
 
 from ebpftop.filters import Filter
 from ebpftop.models import figures
-from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing
+from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing, command_line
 from ebpftop.models.pattern import PatternError, parse
 from ebpftop.models.scope import Step, container_step, read_typed, user_step
 from ebpftop.models.timetravel import Model
 from ebpftop.models.tree import Branch, grow
 from ebpftop.panes.base import Pane
-from ebpftop.panes.common import clock, user
+from ebpftop.panes.common import clock, moment, user
 from ebpftop.panes.exec_details import exec_details, process_details
 from ebpftop.records import ProbeName
 from ebpftop.source import Batch, Source
@@ -69,6 +69,22 @@ def _command(row: ExecRow, _: float) -> Cell:
     return command(e.argv, e.file, "strong", truncated=e.truncated)
 
 
+def _started(row: ExecRow, _: float) -> str:
+    return moment(row.exec.time)
+
+
+def _ended(row: ExecRow, _: float) -> str | None:
+    return row.outcome or None
+
+
+def _seconds(row: ExecRow, now: float) -> float | None:
+    return row.seconds(now)
+
+
+def _whole_command(row: ExecRow, _: float) -> str:
+    return command_line(row.exec.argv or (row.exec.file,))
+
+
 def _outcome(row: ExecRow, _: float) -> Cell:
     text = row.outcome
     if row.failed:
@@ -95,7 +111,15 @@ def _unit(row: ExecRow, _: float) -> Cell:
 
 
 COLUMNS: tuple[Column[ExecRow], ...] = (
-    Column("time", "TIME", 12, lambda r, _: clock(r.exec.time), rank=5, about="when it started"),
+    Column(
+        "time",
+        "TIME",
+        12,
+        lambda r, _: clock(r.exec.time),
+        rank=5,
+        about="when it started",
+        value=_started,
+    ),
     Column("pid", "PID", 7, lambda r, _: (Span(str(r.exec.pid)),), right=True, rank=1, about="process id"),
     Column("ppid", "PPID", 7, lambda r, _: (Span(str(r.exec.ppid), "dim"),), right=True, rank=8, about="its parent's"),
     Column("parent", "PARENT", 12, lambda r, _: (Span(r.exec.pcomm, "dim"),), rank=6, about="its parent's name"),
@@ -105,9 +129,19 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
     Column(
         "cgroup", "CGROUP", 24, lambda r, _: (Span(r.exec.cgroup, "dim"),), rank=10, hidden=True, about="control group"
     ),
-    Column("outcome", "OUTCOME", 11, _outcome, rank=2, about="how it ended: exit code, signal, error"),
-    Column("lasted", "LASTED", 6, _lasted, right=True, rank=3, about="how long it ran, or has been running"),
-    Column("command", "COMMAND", 38, _command, flexible=True, about="its arguments"),
+    Column(
+        "outcome",
+        "OUTCOME",
+        11,
+        _outcome,
+        rank=2,
+        about="how it ended: exit code, signal, error",
+        value=_ended,
+    ),
+    Column(
+        "lasted", "LASTED", 6, _lasted, right=True, rank=3, about="how long it ran, or has been running", value=_seconds
+    ),
+    Column("command", "COMMAND", 38, _command, flexible=True, about="its arguments", value=_whole_command),
 )
 
 

@@ -177,7 +177,9 @@ class SyscallsPane(Pane):
                 ns = value(c)
                 return (Span(nanoseconds(ns), "faint" if ns is None else _slowness(ns)),)
 
-            return Column(key, key, 5, cell, right=True, rank=rank, sort=lambda c: value(c) or 0.0)
+            return Column(
+                key, key, 5, cell, right=True, rank=rank, sort=lambda c: value(c) or 0.0, value=lambda c, _: value(c)
+            )
 
         def counted(c: Call, _: float) -> Cell:
             return (Span(count(c.count(last=self.last))),)

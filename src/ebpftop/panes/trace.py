@@ -10,7 +10,7 @@ from ebpftop.models.figures import count
 from ebpftop.models.timetravel import Model
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.panes.base import Pane
-from ebpftop.panes.common import clock
+from ebpftop.panes.common import clock, moment
 from ebpftop.records import ProbeName, Trace
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Column, Span
@@ -19,7 +19,7 @@ from ebpftop.widgets.log import LogLines
 from ebpftop.widgets.sheet import Details, Sheet
 
 COLUMNS: tuple[Column[Trace], ...] = (
-    Column("time", "TIME", 12, lambda t, _: clock(t.time), rank=3),
+    Column("time", "TIME", 12, lambda t, _: clock(t.time), rank=3, value=lambda t, _: moment(t.time)),
     Column("cpu", "CPU", 3, lambda t, _: (Span(str(t.cpu), "dim"),), right=True, rank=4),
     Column("pid", "PID", 7, lambda t, _: (Span(str(t.pid), "dim"),), right=True, rank=2),
     Column("task", "TASK", 15, lambda t, _: (Span(t.task, "accent"),), rank=1),

@@ -65,7 +65,17 @@ def _last(u: User, _: float) -> Cell:
 
 COLUMNS: tuple[Column[User], ...] = (
     Column("user", "USER", 12, _name, sort=lambda u: u.name, about="name, or uid where there is none"),
-    Column("uid", "UID", 7, _uid, right=True, rank=6, sort=lambda u: -u.row.uid, about="number"),
+    Column(
+        "uid",
+        "UID",
+        7,
+        _uid,
+        right=True,
+        rank=6,
+        sort=lambda u: -u.row.uid,
+        about="number",
+        value=lambda u, _: u.row.uid,
+    ),
     Column(
         "inside",
         "INSIDE",
@@ -74,6 +84,7 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=5,
         sort=lambda u: -1 if u.row.inside is None else u.row.inside,
+        value=lambda u, _: u.row.inside,
         about="its uid in a user namespace, a container's say",
     ),
     Column("execs", "EXECS", 6, lambda u, _: _number(u.row.execs), right=True, sort=lambda u: u.row.execs),

@@ -124,13 +124,14 @@ class Timeline:
         """
         with RecordingWriter(path, replace=replace) as writer:
             writer.write((self.header,))
-            for record in self._all():
+            for record in self.records():
                 kept = narrow(record) if narrow else record
                 if kept is not None:
                     writer.write((kept,))
         return writer.records
 
-    def _all(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
+        """Yield everything kept, in the order of a recording, without its header."""
         first = self._chunks.first
         older = [*self._index.states_before(first), *(self._index.running_at(first) or ())]
         yield from sorted(_records(older), key=_time_of)

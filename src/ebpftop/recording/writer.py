@@ -38,7 +38,7 @@ class RecordingWriter:
         self.bytes_written = 0
         self._lines = 0
         self._compressed = path.endswith(".zst")
-        self._fd = _create(path, replace)
+        self._fd = create_file(path, replace)
         self._lock = threading.Lock()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -176,8 +176,10 @@ def _say(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _create(path: str, replace: bool) -> int:
+def create_file(path: str, replace: bool) -> int:
     """Return a descriptor of the new file *path*, readable by its owner only: command lines carry secrets.
+
+    SourceError where it exists (and not *replace*), is a link, or cannot be created.
 
     Under sudo the owner is the user behind it. The name is never followed through a link, and never a device or a pipe.
     """

@@ -14,6 +14,7 @@ from textual.containers import Grid
 from textual.widgets import Footer, Input
 
 from ebpftop.filters import Filter
+from ebpftop.models.saving import Kind
 from ebpftop.models.scope import Scope, Step
 from ebpftop.models.timetravel import clock_text
 from ebpftop.panes.base import Pane
@@ -22,6 +23,8 @@ from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.panes.trace import TracePane
 from ebpftop.panes.users import UsersPane
 from ebpftop.screens.columns import ColumnsScreen
+from ebpftop.screens.save import SaveScreen
+from ebpftop.screens.savings import kept, rows_of
 from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
 from ebpftop.screens.travel import TravelScreen
 from ebpftop.source import PastFiltering, Source, SourceError
@@ -77,6 +80,10 @@ class MainScreen(TravelScreen):
             "C", "container", "Container", show=False, tooltip="Only this row's container, and back", id="container"
         ),
         Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
+        Binding(
+            "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save what is kept as a recording", id="save"
+        ),
+        Binding("E", "save('csv')", "Export", show=False, tooltip="This pane's rows as CSV or JSON", id="export"),
         Binding(
             "plus,equals_sign",
             "interval(1)",
@@ -281,6 +288,15 @@ class MainScreen(TravelScreen):
         self.app.copy_to_clipboard(details.copies)
         # The terminal does not answer: whether it took it, nobody knows.
         self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")
+
+    def action_save(self, kind: Kind) -> None:
+        """Ask where to save what is kept, or the rows of this pane."""
+        host, moment = self.source.header.host, self.shown_time
+        choices = rows_of(self.pane, host, moment)
+        if self.timeline is not None:
+            words = "  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part)
+            choices.insert(0, kept(self.timeline, self.execs.model.narrowing, words, host, moment))
+        self.app.push_screen(SaveScreen(choices, kind), lambda said: self.app.notify(said) if said else None)
 
     def action_interval(self, step: int) -> None:
         if self.player is not None:

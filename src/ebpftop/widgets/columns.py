@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 Row = TypeVar("Row")
 SortKey: TypeAlias = float | str
+Value: TypeAlias = str | int | float | bool | None
 
 
 class Span(NamedTuple):
@@ -30,7 +31,7 @@ class Column(Generic[Row]):
 
     Columns of a higher `rank` go first where the width does not suffice. A `flexible` one takes what the others leave,
     but no less than `width`; `fill` draws to the width that it gets, instead of `cell`. `sort` makes a table sortable
-    by it; numbers start with the largest.
+    by it; numbers start with the largest. `value` is what an export says where it is not the text of the cell.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Column(Generic[Row]):
     hidden: bool = False
     about: str = ""
     fill: Callable[[Row, int], Cell] | None = None
+    value: Callable[[Row, float], Value] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,18 @@ class Slot(Generic[Row]):
     column: Column[Row]
     x: int
     width: int
+
+
+def value_of(column: Column[Row], row: Row, now: float) -> Value:
+    """Return what an export says of *row* under *column*: a number in full, else the text."""
+    if column.value is not None:
+        return column.value(row, now)
+    if column.right and column.sort is not None:
+        return column.sort(row)
+    text = "".join(span.text for span in column.cell(row, now)).strip()
+    if column.right and text.isascii() and text.isdigit():
+        return int(text)
+    return text if text != "·" else None
 
 
 def fit(

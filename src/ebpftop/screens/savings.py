@@ -1,0 +1,61 @@
+"""What the main screen can save now: everything kept, and the rows of a pane."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ebpftop.export import to_csv, to_json
+from ebpftop.models import figures
+from ebpftop.models.execlog import Narrowing
+from ebpftop.models.saving import chooser, default_name
+from ebpftop.panes.base import Pane
+from ebpftop.recording.narrow import narrow_to
+from ebpftop.recording.timeline import Timeline
+from ebpftop.recording.writer import create_file
+from ebpftop.screens.save import Saving
+from ebpftop.source import SourceError
+from ebpftop.widgets.columns import Value
+
+
+def kept(timeline: Timeline, narrowing: Narrowing, words: str, host: str, moment: float) -> Saving:
+    """Everything that is kept, or of it what *narrowing* shows; *words* say what that is."""
+
+    def write(path: str, replace: bool) -> str:
+        narrow = None if narrowing.empty else narrow_to(chooser(narrowing, timeline.records()))
+        count = timeline.save(path, narrow, replace=replace)
+        return f"{count:,} records in {os.path.abspath(path)}: `ebpftop replay` opens it"
+
+    first, last = timeline.span
+    only = f", only {words}; no counters of system calls" if not narrowing.empty else ""
+    about = f"what is kept, {figures.age(last - first)}{only}"
+    return Saving("recording", about, default_name("recording", host, "", moment), write)
+
+
+def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
+    """The rows that *pane* shows now, as CSV and as JSON."""
+    headers, rows = pane.rows_shown()
+    about = f"the {len(rows):,} rows of {pane.label}, {len(headers)} columns"
+    return [
+        Saving("csv", about, default_name("csv", host, pane.probe, moment), _Writer(headers, rows, "csv")),
+        Saving("json", about, default_name("json", host, pane.probe, moment), _Writer(headers, rows, "json")),
+    ]
+
+
+class _Writer:
+    """Writes rows as they were when it was made."""
+
+    def __init__(self, headers: Sequence[str], rows: Sequence[Sequence[Value]], form: str) -> None:
+        self._headers = headers
+        self._rows = rows
+        self._make = to_csv if form == "csv" else to_json
+
+    def __call__(self, path: str, replace: bool) -> str:
+        data = self._make(self._headers, self._rows).encode()
+        fd = create_file(path, replace)
+        try:
+            with open(fd, "wb") as file:
+                file.write(data)
+        except OSError as error:
+            raise SourceError(f"{path}: {error.strerror}; it is incomplete") from error
+        return f"{len(self._rows):,} rows in {os.path.abspath(path)}"
