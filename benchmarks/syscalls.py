@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import statistics
 import subprocess
@@ -26,7 +27,7 @@ from typing import NamedTuple
 HERE = Path(__file__).resolve()
 BATCHES, CALLS = 60, 20_000
 ATTACHED_NS = 25.0
-"""No way of watching costs less; a getppid that takes so much longer is watched."""
+"""None of the peers costs less; a getppid that takes so much longer is watched."""
 
 EMPTY = "int empty(void *ctx) { return 0; }"
 TRACEFS = 'mountpoint -q /sys/kernel/tracing || mount -t tracefs nodev /sys/kernel/tracing; exec "$0" "$@"'
@@ -90,6 +91,7 @@ def hold(what: str) -> None:
         def read() -> None:
             source.poll("syscalls", 1.0)
 
+    print("up", flush=True)
     try:
         while True:
             read()
@@ -124,19 +126,22 @@ def watched(way: Way, stopwatch: Stopwatch, base_ns: float) -> Iterator[None]:
     others = os.sched_getaffinity(0) - {stopwatch.cpu} or {stopwatch.cpu}
     child = subprocess.Popen(
         ["taskset", "-c", ",".join(map(str, sorted(others))), *way.command],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        until_s = time.monotonic() + 60
-        slow = 0
-        while slow < 3:
-            slow = slow + 1 if min(stopwatch.batches(40, 4000)) > base_ns + ATTACHED_NS else 0
-            if child.poll() is not None or time.monotonic() > until_s:
-                assert child.stderr is not None
-                raise SystemExit(f"{way.name} did not attach: {child.stderr.read().decode()[-400:]}")
-            time.sleep(0.2)
+        assert child.stdout is not None
+        if "--hold" in way.command:
+            child.stdout.readline()
+        else:
+            until_s = time.monotonic() + 60
+            slow = 0
+            while slow < 3 and child.poll() is None and time.monotonic() < until_s:
+                slow = slow + 1 if min(stopwatch.batches(40, 4000)) > base_ns + ATTACHED_NS else 0
+                time.sleep(0.2)
         # Whatever else it attaches comes at once.
         time.sleep(0.7)
+        if child.poll() is not None:
+            raise SystemExit(f"{way.name} did not attach: run {shlex.join(way.command)} to see why")
         yield
     finally:
         child.send_signal(signal.SIGINT)

@@ -32,7 +32,7 @@ HERE = ("tab", "tab")
         pytest.param(("j", "enter", "j", "enter"), id="process"),
         pytest.param(("w",), id="waiting"),
         pytest.param(("t",), id="table"),
-        pytest.param(("l",), id="traced"),
+        pytest.param(("L",), id="traced"),
     ],
 )
 def test_system_calls(looks_the_same: Look, size: tuple[int, int], keys: tuple[str, ...]) -> None:
@@ -146,7 +146,7 @@ async def test_an_open_call_follows_every_reading() -> None:
         await until(pilot, lambda: "48,800" in str(screen.query_one(".call-facts", Static).render()))
 
 
-@pytest.mark.parametrize(("key", "kind"), [("w", WaitingScreen), ("t", TableScreen), ("l", TracedScreen)])
+@pytest.mark.parametrize(("key", "kind"), [("w", WaitingScreen), ("t", TableScreen), ("L", TracedScreen)])
 async def test_lists_open_and_close(key: str, kind: type) -> None:
     async with running(FakeSource(minute_of_calls())) as (pilot, app):
         await pilot.press(*HERE, key)
