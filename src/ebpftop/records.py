@@ -89,7 +89,10 @@ class Exec(_Record, frozen=True, tag="exec"):
 
 
 class Exit(_Record, frozen=True, tag="exit"):
-    """A process ended: `code` or `signal`, never both. `seconds` since its exec, null where that was not seen."""
+    """A process ended: `code` or `signal`, never both; neither where a filter left its end out, and `time` is later.
+
+    `seconds` since its exec, null where that was not seen.
+    """
 
     time: float
     pid: int

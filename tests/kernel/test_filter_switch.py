@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -211,6 +212,24 @@ def test_a_filter_that_cannot_be_leaves_the_old_one_in_force() -> None:
         true("wanted", WANTED_UID)
         assert [r.argv[-1] for r in read(source) if isinstance(r, Exec)] == ["wanted"]
         assert source.filter == Filter(uids=(WANTED_UID,))
+
+
+def test_who_ends_while_a_filter_leaves_it_out_is_told_as_gone_when_the_filter_changes() -> None:
+    with opened(Filter(pids=(os.getpid(),)), ("execs",)) as source:
+        ends, stays = (subprocess.Popen(["/bin/sleep", seconds]) for seconds in ("60", "61"))
+        started = {r.pid: r for r in read(source) if isinstance(r, Exec) and r.comm == "sleep"}
+        source.set_filter(Filter(uids=(WANTED_UID,)))
+        read(source)
+        ends.kill()
+        ends.wait()
+        assert not [r for r in read(source) if isinstance(r, Exit) and r.pid == ends.pid]
+        source.set_filter(Filter(pids=(os.getpid(),)))
+        (gone,) = [r for r in read(source) if isinstance(r, Exit)]
+        stays.kill()
+        stays.wait()
+        (killed,) = [r for r in read(source) if isinstance(r, Exit)]
+    assert (gone.pid, gone.start, gone.code, gone.signal) == (ends.pid, started[ends.pid].start, None, None)
+    assert (killed.pid, killed.signal) == (stays.pid, "SIGKILL")
 
 
 def test_sixty_four_values_of_a_kind_hold() -> None:

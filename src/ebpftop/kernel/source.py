@@ -229,6 +229,9 @@ class KernelSource:
         """Let the kernel hand over only what *wanted* says, from now on; raises SourceError."""
         self._filter.apply(wanted)
         self.filter = wanted
+        execs = self._probes.get("execs")
+        if isinstance(execs, ExecsProbe):
+            execs.look_for_ended()
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         """Choose what the kernel does with a system call, at once."""

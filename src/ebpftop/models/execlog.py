@@ -41,6 +41,8 @@ class ExecRow:
             return None
         if self.ended is None:
             return now - self.exec.time
+        if self.exit is not None and self.exit.code is None and self.exit.signal is None:
+            return None
         if self.exit is not None and self.exit.seconds is not None:
             return self.exit.seconds
         return self.ended - self.exec.time
@@ -54,7 +56,7 @@ class ExecRow:
             return "exec" if self.replaced else ""
         if self.exit.signal:
             return self.exit.signal
-        return str(self.exit.code)
+        return "gone" if self.exit.code is None else str(self.exit.code)
 
     @property
     def user(self) -> str:

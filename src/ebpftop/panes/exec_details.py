@@ -46,7 +46,8 @@ def _process_sheet(log: ExecLog, process: Known, now: float) -> Sheet:
         sheet.fact("runs", figures.age(now - process.since), "$success")
     if process.ended is not None:
         ending = process.ending
-        sheet.fact("ended", (ending.signal or f"exit code {ending.code}") if ending else "unseen")
+        known = ending is not None and (ending.signal is not None or ending.code is not None)
+        sheet.fact("ended", (ending.signal or f"exit code {ending.code}") if ending and known else "unseen")
     sheet.fact("programs run", process.execs or None)
     sheet.heading("Started by")
     _ancestors(sheet, log.processes.ancestors(process.ppid, process.start), process.ppid, "")

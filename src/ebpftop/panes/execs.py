@@ -93,6 +93,8 @@ def _outcome(row: ExecRow, _: float) -> Cell:
         return (Span("→ exec", "dim"),) if row.replaced else (Span("● runs", "good"),)
     if row.exit.signal:
         return (Span("↯ " + text.removeprefix("SIG") + (" core" if row.exit.core else ""), "signal"),)
+    if row.exit.code is None:
+        return (Span("gone", "dim"),)
     return (Span("exit " + text, "bad" if row.exit.code else "dim"),)
 
 
@@ -148,7 +150,8 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
 def _ending(b: Branch, now: float) -> Cell:
     p = b.process
     if p.ended is not None:
-        how = p.ending.signal or f"exit {p.ending.code}" if p.ending else "gone"
+        known = p.ending is not None and (p.ending.signal is not None or p.ending.code is not None)
+        how = p.ending.signal or f"exit {p.ending.code}" if p.ending and known else "gone"
         return (Span(how, "dim"),)
     return (Span("" if p.since is None else figures.age(now - p.since), "good"),)
 

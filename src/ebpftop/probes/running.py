@@ -11,7 +11,7 @@ from ebpftop.names import UserNames
 from ebpftop.records import Process, Record
 from ebpftop.text import escape
 
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _KNOWN_MAX = 65_536
 _DEPTH_MAX = 64
 
@@ -22,6 +22,14 @@ def stat_fields(stat: bytes) -> tuple[bytes, list[bytes]]:
     """Return comm and the fields from the third on of /proc/PID/stat: comm may hold blanks and parentheses."""
     before, _, after = stat.rpartition(b") ")
     return before.partition(b" (")[2], after.split()
+
+
+def start_of(pid: int) -> int | None:
+    """Return when process *pid* started, in clock ticks since boot; None where there is none."""
+    try:
+        return int(stat_fields(Path("/proc", str(pid), "stat").read_bytes())[1][19])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def process(pid: int, now: float, users: UserNames, admits: Admits | None = None) -> Process | None:
@@ -43,7 +51,7 @@ def process(pid: int, now: float, users: UserNames, admits: Admits | None = None
         user=users.get(uid),
         comm=escape(comm),
         argv=tuple(map(escape, argv.removesuffix(b"\0").split(b"\0"))) if argv else (),
-        start=int(fields[19]) * _TICK_NS,
+        start=int(fields[19]) * TICK_NS,
     )
 
 
@@ -56,7 +64,7 @@ class Ancestry:
 
     def add(self, pid: int, start_ns: int) -> None:
         """Note that a record tells of *pid*; *start_ns* as in an exec, or rounded to a tick as in /proc."""
-        key = pid, start_ns // _TICK_NS
+        key = pid, start_ns // TICK_NS
         self._known[key] = None
         self._known.move_to_end(key)
         if len(self._known) > _KNOWN_MAX:
@@ -77,11 +85,11 @@ class Ancestry:
         """
         records: list[Record] = []
         start: int | None = start_ns
-        while pid and len(records) < _DEPTH_MAX and (start is None or (pid, start // _TICK_NS) not in self._known):
+        while pid and len(records) < _DEPTH_MAX and (start is None or (pid, start // TICK_NS) not in self._known):
             found = process(pid, now, self._users)
-            if found is None or (start is not None and found.start // _TICK_NS != start // _TICK_NS):
+            if found is None or (start is not None and found.start // TICK_NS != start // TICK_NS):
                 break  # ended; the pid may even be another's by now
-            if (pid, found.start // _TICK_NS) in self._known:
+            if (pid, found.start // TICK_NS) in self._known:
                 break
             self.add(pid, found.start)
             records.append(found)
