@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from ebpftop.recording.chunks import Chunk, first_time, last_time
@@ -23,6 +23,7 @@ _POINTER_BYTES = 8
 EVENT_GROUP = {b"exec": 0, b"exit": 0, b"syscall": 1, b"trace": 2}
 
 _PREFIX = b'{"kind":"'
+_TIME = b'","time":'
 _KIND = re.compile(rb'"kind"\s*:\s*"([a-z]{1,16})"')
 _PID = re.compile(rb'"pid"\s*:\s*([0-9]{1,10})')
 _FAILED = re.compile(rb'"ret"\s*:\s*-')
@@ -52,12 +53,16 @@ def exec_failed(line: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """One chunk: Unix seconds of its first and last record, its lines, and its events by group."""
+    """One chunk: Unix seconds of its first and last record, its lines, its events by group, and by whole second.
+
+    Events of lines that others formatted are not in `seconds`.
+    """
 
     first: float
     last: float
     lines: int
     events: tuple[int, int, int]
+    seconds: tuple[tuple[int, int], ...] = ()
 
 
 class Index:
@@ -98,11 +103,15 @@ class Index:
             self._add_key()
         lines = chunk.data.split(b"\n")
         running = self._running
+        seconds: Counter[bytes] = Counter()
         for line in lines:
             kind = kind_of(line)
             group = EVENT_GROUP.get(kind)
             if group is not None:
                 events[group] += 1
+                # The time follows the kind in every line that is ours; ten digits are a second from 2001 to 2286.
+                at = len(_PREFIX) + len(kind) + len(_TIME)
+                seconds[line[at : at + 10]] += 1
                 if kind == b"exec":
                     if not exec_failed(line) and len(running) < MAX_RUNNING:
                         running[pid_of(line)] = line
@@ -118,7 +127,8 @@ class Index:
         last = max(first, last_time(chunk.data) or first)
         self._clock = last
         with self._lock:
-            self._infos.append(Info(first, last, chunk.lines, (events[0], events[1], events[2])))
+            told = tuple((int(text), count) for text, count in seconds.items() if len(text) == 10 and text.isdigit())
+            self._infos.append(Info(first, last, chunk.lines, (events[0], events[1], events[2]), told))
 
     def drop(self) -> None:
         """Forget the oldest chunk. Its probe states and running programs stay known in what follows."""

@@ -69,7 +69,15 @@ class Timeline:
             return (whole, *(None,) * (buckets - 1))
         counts = [0.0] * buckets
         for info in infos:
-            _spread(counts, sum(info.events), (info.first - first) / width_s, (info.last - first) / width_s)
+            rest = sum(info.events)
+            for second, events in info.seconds:
+                # A second that lies partly outside: what happened in it happened inside.
+                begin, end = max(second, info.first), min(second + 1, info.last)
+                if begin <= end and rest >= events:
+                    rest -= events
+                    _spread(counts, events, (begin - first) / width_s, (end - first) / width_s)
+            if rest:
+                _spread(counts, rest, (info.first - first) / width_s, (info.last - first) / width_s)
         known = buckets
         if self.indexed < 1.0:
             known = min(buckets, int((infos[-1].last - first) / width_s)) if infos else 0

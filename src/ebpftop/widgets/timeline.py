@@ -107,7 +107,7 @@ class TimelineBar(Widget):
         for mark in sorted(marks):
             if mark > start:
                 spans.append(Span(text[start:mark], "bar" if start <= at else "past"))
-            spans.append(Span(text[mark], marks[mark]))
+            spans.append(Span("┃", marks[mark]))
             start = mark + 1
         return [*spans, Span(text[start:], "past" if start > at else "bar")]
 
