@@ -32,6 +32,7 @@ enum abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
 BPF_PROG_ARRAY(handlers, SLOTS);
+BPF_PROG_ARRAY(otherwise, 1);
 
 BPF_PERCPU_ARRAY(counts, u64, SLOTS);
 BPF_PERCPU_ARRAY(families, u64, FAMILIES);
@@ -276,7 +277,32 @@ INLINE void skip(void)
 
 /* ---- Enter ---- */
 
+/* True without asking further where the filter leaves out nobody but ebpftop itself, as it mostly does. */
+INLINE bool plainly_wanted(u32 tgid)
+{
+	u32 zero = 0;
+	struct filter_config *config = filter_config.lookup(&zero);
+
+	return config && tgid != config->self &&
+	       config->slot[config->active & (FILTER_SLOTS - 1)].flags == FILTER_HIDE_SELF;
+}
+
+/* The whole machine waits for this program, so it is kept small: what is rarely needed is a program of its own. */
 int sys_enter(struct enter_ctx *ctx)
+{
+	struct caller caller = current_caller();
+	u32 slot = slot_of(ENTER_NR(ctx), caller.compat);
+
+	if (slot == NO_SLOT || !plainly_wanted(caller.tgid)) {
+		otherwise.call(ctx, 0);
+		return 0;
+	}
+	handlers.call(ctx, slot);
+	entered(slot, caller.tgid, 0);
+	return 0;
+}
+
+int sys_enter_otherwise(struct enter_ctx *ctx)
 {
 	u64 nr = ENTER_NR(ctx);
 	struct caller caller = current_caller();

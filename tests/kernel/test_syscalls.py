@@ -364,3 +364,14 @@ def test_tracing_while_it_runs_attaches_what_it_needs_and_takes_it_away_again(tm
         assert len(module._links) == alone == 1
     assert [(call.name, call.args, call.error) for call in calls] == [("getppid", (), None)] * 5
     assert all(call.ret == os.getpid() for call in calls)
+
+
+def test_without_a_filter_everybody_is_counted_but_ourselves(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+    with Live("", filter=Filter()) as live:
+        child = subprocess.Popen([program, "12345"])
+        child.wait()
+        reading = live.read()
+    (pair,) = [pair for pair in reading.processes if pair.pid == child.pid and pair.name == "getppid"]
+    assert pair.count == 12345
+    assert os.getpid() not in {pair.pid for pair in reading.processes}

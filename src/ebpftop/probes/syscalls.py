@@ -109,6 +109,8 @@ class SyscallsProbe(KernelProbe):
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
         self._handler_fds = {name: module.load(function, self._kind) for name, function in _HANDLERS.items()}
+        otherwise = module.load("sys_enter_otherwise", self._kind)
+        maps.update(module.table("otherwise"), bytes(4), struct.pack("=I", otherwise))
         for slot in self._table():
             self._install(module, (slot.abi, slot.nr))
 
