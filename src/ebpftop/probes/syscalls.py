@@ -310,7 +310,7 @@ def _returns_step(kind: Kind) -> Step:
             ("sched:sched_process_exit", "call_ends"),
         )
     )
-    cost = "about 100 ns more on every syscall, and 10 on every switch of tasks"
+    cost = "about 220 ns more on every syscall, and a little on every switch of tasks"
     return Step(cost, tuple(Attach(kind, target, function) for target, function in places))
 
 
