@@ -99,6 +99,7 @@ class KernelSource:
         context = Context(
             defines=defines,
             admits=self._filter.admits,
+            unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
             tracefs=place,
             users=UserNames(),

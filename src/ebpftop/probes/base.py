@@ -37,6 +37,8 @@ class Context:
     exits: bool = True
     # What the filter says of a process that ran before: pid, uid, comm.
     admits: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
+    # Processes that --pid could not follow because its map was full.
+    unfollowed: Callable[[], int] = lambda: 0
     filtering: Callable[[], bool] = lambda: False
 
 

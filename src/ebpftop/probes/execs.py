@@ -14,7 +14,7 @@ from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import KernelProbe, unix_offset
 from ebpftop.probes.buffers import RING_PAGES, Events
 from ebpftop.probes.running import TICK_NS, Ancestry, start_of
-from ebpftop.records import Exec, Exit, ProbeName, Record
+from ebpftop.records import Exec, Exit, ProbeName, Record, Where
 from ebpftop.syscalls.codes import error_name, signal_name
 from ebpftop.text import c_string, escape
 
@@ -142,6 +142,12 @@ class ExecsProbe(KernelProbe):
 
     def release(self) -> None:
         self._events = None
+
+    def lost_now(self) -> dict[Where, int]:
+        lost = super().lost_now()
+        if unfollowed := self.context.unfollowed():
+            lost["map"] = lost.get("map", 0) + unfollowed
+        return lost
 
     def pending_attempts(self) -> int:
         """Return how many threads are inside execve now, as far as the rung in use keeps them."""
