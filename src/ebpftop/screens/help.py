@@ -42,7 +42,9 @@ def _sheet(app: App[int]) -> Sheet:
     sheet.line(
         ("1 2 3 4 ", "bold"), ("turn a probe off and on: off means that nothing of it is left in the kernel", "")
     )
-    sheet.line(("lost    ", "$error bold"), ("what got lost, by where: ring, map, recursion, argv, queue, pipe, rate", ""))
+    sheet.line(
+        ("lost    ", "$error bold"), ("what got lost, by where: ring, map, recursion, argv, queue, pipe, rate", "")
+    )
     sheet.line(
         ("cost    ", "bold"), ("what ebpftop takes of one CPU: its programs in the kernel, and this process", "")
     )
