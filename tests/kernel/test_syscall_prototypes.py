@@ -27,7 +27,8 @@ IGNORES_LAST_HALF = frozenset(("preadv", "pwritev"))
 
 # The mount is seen by this child alone, and gone with it.
 DUMP = """
-{ [ -d /sys/kernel/tracing/events ] || mount -t tracefs nodev /sys/kernel/tracing; } && cd /sys/kernel/tracing/events/syscalls &&
+{ [ -d /sys/kernel/tracing/events ] || mount -t tracefs nodev /sys/kernel/tracing; } &&
+cd /sys/kernel/tracing/events/syscalls &&
 for event in sys_enter_*; do echo "@$event"; cat "$event/format"; done
 """
 
