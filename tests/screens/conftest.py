@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from ebpftop.app import EbpftopApp
 from ebpftop.panes.base import Pane
 
-from .scene import FakeSource
+from .scene import FakeSource, Remembered
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +30,14 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-async def settle(pilot: Pilot[int], source: FakeSource) -> None:
+async def settle(pilot: Pilot[int], source: FakeSource | Remembered) -> None:
     """Wait until the screen has taken in everything that *source* was given."""
     app = pilot.app
     assert isinstance(app, EbpftopApp)
     deadline = time.monotonic() + 30
-    while app.main.overview.batches < source.given:
+    while app.main.present.batches < source.given or app.main.seeking:
         assert app.is_running, "the app crashed"
-        assert time.monotonic() < deadline, f"{app.main.overview.batches} of {source.given} batches arrived"
+        assert time.monotonic() < deadline, f"{app.main.present.batches} of {source.given} batches arrived"
         await pilot.pause(0.02)
     await pilot.pause()
     await pilot.pause()
@@ -51,7 +51,7 @@ def looks_the_same(snap_compare: Callable[..., bool]) -> Look:
     """Compare the screen with its snapshot, and see that the app raised nothing: a crashed one has a screenshot too."""
 
     def compare(
-        source: FakeSource,
+        source: FakeSource | Remembered,
         size: tuple[int, int],
         *keys: str,
         before: Callable[[Pilot[Any]], Awaitable[None]] | None = None,

@@ -6,6 +6,7 @@ import queue
 from collections.abc import Iterable
 
 from ebpftop.filters import Filter
+from ebpftop.history import HistorySource
 from ebpftop.records import (
     PROBE_NAMES,
     SCHEMA,
@@ -89,6 +90,31 @@ class FakeSource:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class Remembered(HistorySource):
+    """A fake source whose batches are remembered in the order of their times, whichever thread polls first."""
+
+    def __init__(self, batches: Iterable[Batch] = ()) -> None:
+        self.fake = FakeSource()
+        super().__init__(self.fake)
+        self.give(*batches)
+
+    @property
+    def given(self) -> int:
+        return self.fake.given
+
+    def give(self, *batches: Batch) -> None:
+        """Let the screen see *batches*, and remember them."""
+        for record in sorted(
+            (record for batch in batches for record in batch.records if not isinstance(record, Header)),
+            key=lambda record: record.time,
+        ):
+            self.history.add([record])
+        self.fake.give(*batches)
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        return self.fake.poll(probe, timeout_s)
 
 
 def batch(probe: ProbeName, at: float, *records: Record) -> Batch:

@@ -23,6 +23,13 @@ def default_name(kind: Kind, host: str, pane: str, moment: float) -> str:
     return f"ebpftop-{where}-{when if kind == 'recording' else f'{pane}-{when}'}{SUFFIXES[kind]}"
 
 
+def kind_of(path: str) -> Kind | None:
+    """Return what a file of this name holds; None where the name does not tell."""
+    if path.endswith((".jsonl", ".zst")):
+        return "recording"
+    return "csv" if path.endswith(".csv") else "json" if path.endswith(".json") else None
+
+
 def with_suffix(path: str, kind: Kind) -> str:
     """Return *path* with the suffix of *kind* in place of that of another."""
     for suffix in (".jsonl.zst", ".jsonl", *SUFFIXES.values()):

@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
-from ebpftop.models.saving import Kind, with_suffix
+from ebpftop.models.saving import Kind, kind_of, with_suffix
 from ebpftop.source import SourceError
 
 
@@ -97,6 +97,9 @@ class SaveScreen(ModalScreen[str]):
         path = os.path.expanduser(event.value.strip())
         if self.busy or not path:
             return
+        kind = kind_of(path)
+        self.at = next((i for i, choice in enumerate(self.choices) if choice.kind == kind), self.at)
+        self._show_choices()
         if os.path.lexists(path) and self.replacing != path:
             self.replacing = path
             self._note(f"{path} exists: Enter once more replaces it", bad=True)

@@ -113,7 +113,7 @@ class TravelScreen(Screen[None]):
         """What panes show of what they hold: see `Pane.narrow_to`."""
         self._left_narrowed = self.narrowed
         self._models: dict[Pane, Model] = {}
-        self._seeking = False
+        self.seeking = False
         self._jump = 0
         self._told_end = False
 
@@ -197,7 +197,7 @@ class TravelScreen(Screen[None]):
             self._freeze()
         elif self.player is not None and self.moment is not None:
             self.paused = False
-            if not self._seeking:
+            if not self.seeking:
                 self._play_from(self.moment)
         else:
             self.action_present()
@@ -258,8 +258,8 @@ class TravelScreen(Screen[None]):
             # What comes now would be of neither place.
             self.player.pause()
         self.moment = clamp(moment, self.timeline.span)
-        if not self._seeking:
-            self._seeking = True
+        if not self.seeking:
+            self.seeking = True
             self._rebuild(self.moment)
         self._travelled()
 
@@ -278,12 +278,12 @@ class TravelScreen(Screen[None]):
     @on(Rebuilt)
     def _rebuilt(self, event: Rebuilt) -> None:
         event.stop()
-        self._seeking = False
+        self.seeking = False
         if self.moment is None:
             # Gone back in the meantime.
             return
         if self.moment != event.moment:
-            self._seeking = True
+            self.seeking = True
             self._rebuild(self.moment)
         if not self._models:
             self._models = {pane: pane.model for pane in self.panes}
@@ -295,13 +295,13 @@ class TravelScreen(Screen[None]):
             if self.narrowed[0]:
                 pane.narrow_to(*self.narrowed)
         self._show_at(event.moment)
-        if not self._seeking and not self.paused:
+        if not self.seeking and not self.paused:
             self._play_from(event.moment)
         self._travelled()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state == WorkerState.ERROR and event.worker.group == "travel":
-            self._seeking = False
+            self.seeking = False
             log.error("looking back failed", exc_info=event.worker.error)
             self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
 

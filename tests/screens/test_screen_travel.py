@@ -1,0 +1,367 @@
+"""Freezing, looking back, and what a recording does when it plays."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from ebpftop.app import EbpftopApp
+from ebpftop.panes.execs import ExecsPane
+from ebpftop.records import Exec, Header, Syscalls, Users
+from ebpftop.replay import ReplaySource
+from ebpftop.screens.save import SaveScreen
+from ebpftop.source import Source
+from ebpftop.widgets.badge import PausedBadge
+from ebpftop.widgets.stateline import StateLine, Status
+from ebpftop.widgets.timeline import TimelineBar
+from tests.unit.recording_samples import START as STORY_START
+from tests.unit.recording_samples import play, story, write
+
+from .conftest import Look, settle
+from .scene import START, FakeSource, Remembered, batch, minute, ran
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
+
+
+@asynccontextmanager
+async def running(source: Source, size: tuple[int, int] = (120, 35)) -> AsyncIterator[tuple[Pilot[int], EbpftopApp]]:
+    app = EbpftopApp(source)
+    async with app.run_test(size=size) as pilot:
+        if isinstance(source, Remembered):
+            await settle(pilot, source)
+        yield pilot, app
+    assert not app.return_code
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Iterator[ReplaySource]:
+    """A recorded minute that is played as fast as it goes."""
+    source = ReplaySource(str(write(tmp_path / "story.jsonl.zst", list(story(60)))), speed=0)
+    yield source
+    source.close()
+
+
+def execs(app: EbpftopApp) -> ExecsPane:
+    return app.main.execs
+
+
+def status(app: EbpftopApp) -> Status:
+    return app.main.query_one(StateLine).status
+
+
+async def until(pilot: Pilot[int], wanted: object) -> None:
+    assert callable(wanted)
+    for _ in range(500):
+        if wanted():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never happened")
+
+
+async def press(pilot: Pilot[int], app: EbpftopApp, *keys: str) -> None:
+    """Press keys, and wait for the moment that they lead to."""
+    await pilot.press(*keys)
+    await until(pilot, lambda: not app.main.seeking)
+    await pilot.pause()
+
+
+def commands(app: EbpftopApp) -> list[str]:
+    view = execs(app).model.view
+    return [view[i].exec.comm for i in range(view.first, view.end)]
+
+
+# Live.
+
+
+async def test_left_freezes_and_shows_a_second_ago_and_l_is_back_without_a_loss() -> None:
+    source = Remembered(minute())
+    async with running(source) as (pilot, app):
+        everything = commands(app)
+        await press(pilot, app, "left")
+        assert app.main.paused
+        assert app.main.moment == START + 59
+        assert app.main.shown_time == START + 59
+        assert status(app).moment.endswith("-0:01")
+        source.give(batch("execs", 61, ran(61, 5000, "late")))
+        await settle(pilot, source)
+        assert "late" not in commands(app)
+        await press(pilot, app, "l")
+        assert not app.main.paused
+        assert commands(app) == [*everything, "late"]
+        assert status(app).moment == ""
+
+
+async def test_every_pane_shows_the_moment_as_it_was() -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        main = app.main
+        lost = main.overview.total_lost
+        assert lost
+        for _ in range(3):
+            await press(pilot, app, "left_square_bracket")
+        assert main.moment == START
+        assert commands(app) == []
+        for _ in range(8):
+            await press(pilot, app, "right")
+        assert main.moment == START + 8
+        assert commands(app) == [r.exec.comm for r in (execs(app).model.ring.slice(0, 99))]
+        assert len(commands(app)) == 10
+        assert [row.exec.time for row in execs(app).model.ring.slice(0, 99)][-1] <= START + 8
+        assert main.overview.total_lost == 0
+        await press(pilot, app, "t")
+        assert {b.process.pid for b in execs(app).tree_lines._rows} >= {1, 640, 700, 812, 900, 4104}
+        await press(pilot, app, "l")
+        assert main.overview.total_lost == lost
+
+
+async def test_space_freezes_and_goes_on_live_also_from_the_past() -> None:
+    source = Remembered(minute())
+    async with running(source) as (pilot, app):
+        await pilot.press("space")
+        assert app.main.query_one(PausedBadge).display
+        assert app.main.query_one(TimelineBar).display
+        source.give(batch("execs", 61, ran(61, 5000, "late")))
+        await settle(pilot, source)
+        assert "late" not in commands(app)
+        await press(pilot, app, "left")
+        await press(pilot, app, "space")
+        assert commands(app)[-1] == "late"
+        assert not app.main.query_one(PausedBadge).display
+        assert not app.main.query_one(TimelineBar).display
+
+
+async def test_the_timeline_takes_the_mouse_to_the_moment_under_it() -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        await pilot.press("space")
+        await until(pilot, lambda: app.main.query_one(TimelineBar).moments.rates)
+        bar = app.main.query_one(TimelineBar)
+        await pilot.click(bar, offset=(60, 1))
+        await until(pilot, lambda: not app.main.seeking)
+        assert app.main.moment is not None
+        assert abs(app.main.moment - (START + 30)) < 0.6
+        assert bar.column(app.main.moment) == 60
+        # Held down and moved, it goes along.
+        await pilot.mouse_down(bar, offset=(10, 1))
+        await pilot.hover(bar, offset=(30, 1))
+        await pilot.mouse_up(bar, offset=(30, 1))
+        await until(pilot, lambda: not app.main.seeking)
+        assert abs(app.main.moment - (START + 15)) < 0.6
+        await pilot.hover(bar, offset=(90, 1))
+        assert abs(app.main.moment - (START + 15)) < 0.6
+
+
+async def test_a_filter_holds_in_the_past_and_what_is_typed_there_holds_live() -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        await press(pilot, app, "slash", *"ada", "enter")
+        narrowed = commands(app)
+        await press(pilot, app, "left")
+        assert commands(app) == narrowed
+        await press(pilot, app, "slash", "home", "!", "enter")
+        others = commands(app)
+        assert not set(others) & set(narrowed)
+        await press(pilot, app, "l")
+        assert commands(app) == others
+
+
+async def test_the_history_says_its_span_its_use_and_its_bound() -> None:
+    async with running(Remembered(minute()), (160, 40)) as (pilot, app):
+        await pilot.press("space")
+        await pilot.pause()
+        assert status(app).kept.startswith("kept 1m")
+        assert status(app).kept.endswith("/64 MiB")
+
+
+async def test_without_a_memory_one_cannot_look_back_and_is_told() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await pilot.press("left")
+        assert app.main.moment is None
+        assert any("Nothing is kept" in n.message for n in app._notifications)
+
+
+# Recordings.
+
+
+async def test_a_recording_that_ended_says_so_and_can_be_looked_at_anywhere(recording: ReplaySource) -> None:
+    async with running(recording) as (pilot, app):
+        await until(pilot, lambda: recording.finished)
+        await until(pilot, lambda: status(app).mode == "recording ended")
+        await until(pilot, lambda: any("has ended" in n.message for n in app._notifications))
+        assert app.main.query_one(TimelineBar).display
+        shown = len(commands(app))
+        assert shown == 1200
+        recording.speed = 1.0
+        await press(pilot, app, "space", "left_square_bracket")
+        await until(pilot, lambda: len(commands(app)) < 30)
+        assert app.main.moment == STORY_START
+        await press(pilot, app, "l", "space")
+        assert len(commands(app)) == shown
+
+
+async def test_space_plays_on_from_the_moment_looked_at_with_nothing_twice(recording: ReplaySource) -> None:
+    async with running(recording) as (pilot, app):
+        await until(pilot, lambda: len(commands(app)) == 1200)
+        everything = commands(app)
+        await press(pilot, app, "space", *["left"] * 10)
+        assert 950 < len(commands(app)) < 1050
+        await pilot.press("space")
+        await until(pilot, lambda: len(commands(app)) == 1200)
+        assert commands(app) == everything
+        assert app.main.moment is None
+
+
+async def test_a_recording_that_plays_jumps_and_plays_on(recording: ReplaySource) -> None:
+    async with running(recording) as (pilot, app):
+        await until(pilot, lambda: len(commands(app)) == 1200)
+        recording.speed = 1.0
+        await press(pilot, app, "left_square_bracket")
+        await until(pilot, lambda: app.main.moment is None)
+        assert not app.main.paused
+        assert recording.position < STORY_START + 30
+        await until(pilot, lambda: 20 < len(commands(app)) < 600)
+        assert app.main.shown_time < STORY_START + 30
+
+
+async def test_plus_and_minus_change_the_speed_of_a_recording(recording: ReplaySource) -> None:
+    async with running(recording) as (pilot, app):
+        recording.speed = 1.0
+        await pilot.press("plus")
+        assert recording.speed == 2.0
+        await pilot.press("minus", "minus")
+        assert recording.speed == 0.5
+        assert status(app).mode in ("recording 0.5x", "recording ended")
+        assert app.main.interval_s == 1.0
+
+
+# Saving.
+
+
+async def saved(pilot: Pilot[int], app: EbpftopApp, name: str) -> None:
+    """Type a name into the dialog, and wait until it has closed."""
+    assert isinstance(app.screen, SaveScreen)
+    app.screen.query_one(Input).value = name
+    await pilot.press("enter")
+    await until(pilot, lambda: not isinstance(app.screen, SaveScreen))
+
+
+async def test_ctrl_s_saves_what_is_kept_so_that_replay_opens_it(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jsonl.zst"
+    async with running(Remembered(minute())) as (pilot, app):
+        await pilot.press("ctrl+s")
+        await saved(pilot, app, str(path))
+        assert any(f"records in {path}" in n.message for n in app._notifications)
+    records, source = play(path)
+    given = [r for b in minute() for r in b.records if not isinstance(r, Header)]
+    assert sorted(map(repr, records)) == sorted(map(repr, given))
+    assert source.damage.report() == []
+
+
+async def test_a_filter_narrows_what_is_saved_also_by_how_programs_ended(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jsonl"
+    async with running(Remembered(minute())) as (pilot, app):
+        await pilot.press("slash", *"SIGKILL", "enter")
+        await pilot.press("ctrl+s")
+        assert isinstance(app.screen, SaveScreen)
+        assert "only /SIGKILL" in app.screen.choice.about
+        await saved(pilot, app, str(path))
+    records, _ = play(path)
+    assert [r.comm for r in records if isinstance(r, Exec)] == ["python3"]
+    assert not [r for r in records if isinstance(r, Syscalls)]
+    assert {row.uid for r in records if isinstance(r, Users) for row in r.rows} <= {12345}
+
+
+async def test_under_sudo_the_file_belongs_to_the_user_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() == 0:
+        monkeypatch.setenv("SUDO_UID", "12345")
+        monkeypatch.setenv("SUDO_GID", "12346")
+    owner = (12345, 12346) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    async with running(Remembered(minute())) as (pilot, app):
+        for key, name in (("ctrl+s", "a.jsonl"), ("E", "b.csv")):
+            await pilot.press(key)
+            await saved(pilot, app, str(tmp_path / name))
+    for name in ("a.jsonl", "b.csv"):
+        found = (tmp_path / name).stat()
+        assert (found.st_uid, found.st_gid) == owner
+        assert found.st_mode & 0o777 == 0o600
+
+
+async def test_an_older_file_is_replaced_only_by_a_second_enter_and_a_link_never(tmp_path: Path) -> None:
+    old, target, link = tmp_path / "old.csv", tmp_path / "target", tmp_path / "link.csv"
+    old.write_text("old")
+    target.write_text("precious")
+    link.symlink_to(target)
+    async with running(Remembered(minute())) as (pilot, app):
+        await pilot.press("E")
+        screen = app.screen
+        assert isinstance(screen, SaveScreen)
+        screen.query_one(Input).value = str(link)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: "no regular file" in str(screen.query_one(".save-note", Static).content))
+        assert target.read_text() == "precious"
+        screen.query_one(Input).value = str(old)
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert old.read_text() == "old"
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, SaveScreen))
+        assert old.read_text().startswith("time,")
+
+
+@pytest.mark.parametrize("tabs", range(4), ids=["execs", "users", "syscalls", "trace"])
+async def test_any_pane_is_exported_as_exactly_its_rows(tmp_path: Path, tabs: int) -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        await pilot.press(*["tab"] * tabs)
+        shown = app.main.pane
+        headers, rows = shown.rows_shown()
+        assert len(rows) == shown.lines.end - shown.lines.first > 0
+        await pilot.press("E")
+        await saved(pilot, app, str(tmp_path / "rows.csv"))
+        await pilot.press("E", "down")
+        await saved(pilot, app, str(tmp_path / "rows.json"))
+    with open(tmp_path / "rows.csv", newline="") as file:
+        assert next(csv.reader(file)) == headers
+    told = json.loads((tmp_path / "rows.json").read_text())
+    assert [list(row.values()) for row in told] == rows
+
+
+async def test_an_export_has_the_rows_that_a_filter_leaves_in_the_order_shown(tmp_path: Path) -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        await pilot.press("slash", *"ada", "enter", "E")
+        await saved(pilot, app, str(tmp_path / "rows.json"))
+        told = json.loads((tmp_path / "rows.json").read_text())
+        view = execs(app).model.view
+        assert [row["pid"] for row in told] == [view[i].exec.pid for i in range(view.first, view.end)]
+        assert {row["user"] for row in told} == {"ada"}
+        assert told[0]["lasted"] == 0.0031
+        # The name decides between the two.
+        await pilot.press("tab", "tab", "greater_than_sign", "E")
+        await saved(pilot, app, str(tmp_path / "calls.json"))
+        counts = [row["count"] for row in json.loads((tmp_path / "calls.json").read_text())]
+        assert counts == sorted(counts, reverse=True)
+        assert counts[0] == 96422
+
+
+# How it looks.
+
+
+@SIZES
+def test_looking_back(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(Remembered(minute()), size, *["left"] * 5)
+
+
+@SIZES
+def test_saving(looks_the_same: Look, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert looks_the_same(Remembered(minute()), size, "ctrl+s")
