@@ -11,6 +11,7 @@ from textual.dom import DOMNode
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.screens.main import MainScreen
+from ebpftop.screens.travel import TravelScreen
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.log import LogLines
 from ebpftop.widgets.sheet import Details, Sheet
@@ -28,6 +29,7 @@ def _sheet(app: App[int]) -> Sheet:
     sheet = Sheet()
     groups: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
         ("Everywhere", (MainScreen, type(app))),
+        ("Time", (TravelScreen,)),
         ("Moving", (Lines,)),
         ("Logs", (LogLines,)),
         ("Tables", (TableLines,)),
