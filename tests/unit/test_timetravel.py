@@ -87,7 +87,7 @@ def live(batches: Iterable[Batch]) -> tuple[Models, Overview]:
 
 def looked_up(timeline: Timeline, moment: float) -> tuple[Models, Overview]:
     models, takers = fresh()
-    return models, rebuild(timeline.at(moment, events=10_000), takers)
+    return models, rebuild(timeline.at(moment), takers)
 
 
 @pytest.fixture(params=["history", "recording"])

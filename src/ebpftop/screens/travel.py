@@ -30,9 +30,6 @@ log = logging.getLogger(__name__)
 HELD_RECORDS = 200_000
 """How much a paused screen holds back, counted in records and rows: some 100 MB. Beyond it the oldest are shown."""
 
-LOOKED_BACK_EVENTS = 10_000
-"""Events of each pane that a moment is rebuilt from at least, where reading them does not take too long."""
-
 PULSE_S = 0.5
 """The timeline moves on this often."""
 
@@ -272,7 +269,7 @@ class TravelScreen(Screen[None]):
             probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.also]
             for probe in self.source.probes
         }
-        overview = rebuild(self.timeline.at(moment, events=LOOKED_BACK_EVENTS), takers)
+        overview = rebuild(self.timeline.at(moment), takers)
         self.post_message(self.Rebuilt(moment, models, overview))
 
     @on(Rebuilt)
