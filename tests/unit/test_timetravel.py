@@ -188,3 +188,16 @@ def test_speeds_go_up_to_as_fast_as_it_goes_and_down_to_a_quarter() -> None:
     assert other_speed(0.0, -1) == SPEEDS[-2]
     assert other_speed(0.25, -1) == 0.25
     assert (speed_text(0.25), speed_text(60.0), speed_text(0.0)) == ("0.25x", "60x", "max")
+
+
+def test_a_moment_knows_whether_it_was_rebuilt_from_the_start_on(remember: Callable[[list[Record]], Timeline]) -> None:
+    timeline = remember(STORY)
+    until_s = clock.monotonic() + 30
+    while timeline.indexed < 0.9:
+        assert clock.monotonic() < until_s
+        clock.sleep(0.02)
+    end = timeline.span[1]
+    for moment in (START, START + 30, end):
+        assert timeline.is_whole(timeline.at(moment), moment)
+    without = [Batch(b.probe, b.time, b.records[1:]) for b in timeline.at(end)]
+    assert not timeline.is_whole(without, end)

@@ -75,6 +75,8 @@ class Pane(Vertical):
         super().__init__(id=self.probe)
         self.source = source
         self.busy = False
+        self.newest_only = False
+        """The model begins in the middle: what came before the newest events was not read again."""
         self.trouble = ""
         self._state: Probe | None = None
         self._losses = ""

@@ -237,7 +237,8 @@ class ExecsPane(Pane):
             return ""
         shown = f"{figures.count(len(model.view))} of " if model.view.filtered else ""
         failed = f", {figures.count(model.failed)} failed" if model.failed else ""
-        return f"{shown}{figures.count(model.ring.end)} execs{failed}"
+        newest = "newest " if self.newest_only else ""
+        return f"{shown}{newest}{figures.count(model.ring.end)} execs{failed}"
 
     def remark(self) -> str:
         if self.as_tree:

@@ -91,7 +91,8 @@ class TracePane(Pane):
     def tally(self) -> str:
         lines = self.model.ring.end
         shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""
-        return f"{shown}{count(lines)} lines" if lines else ""
+        newest = "newest " if self.newest_only else ""
+        return f"{shown}{newest}{count(lines)} lines" if lines else ""
 
     def remark(self) -> str:
         return "" if self.log_lines.follow else "F follows"

@@ -15,12 +15,13 @@ from ebpftop.recording.index import KEY_CHUNKS, Index, kind_of, state_key
 from ebpftop.recording.lines import read_line, read_lines
 from ebpftop.recording.scan import Scan
 from ebpftop.recording.writer import RecordingWriter
-from ebpftop.records import PROBE_NAMES, End, Header, ProbeName, Record
+from ebpftop.records import PROBE_NAMES, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
 from ebpftop.source import Batch
 
 # What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
 EVENTS = 4000
 WINDOW_S = 60.0
+EVENTS_KINDS = (Exec, Exit, Syscall, Trace)
 # The counters of the window come from so many places in it, evenly, where reading all of it would take too long.
 COUNTER_LOADS = 8
 # Probes are polled one by one, so records of one moment lie this far apart in the file at most.
@@ -106,6 +107,23 @@ class Timeline:
             *group(during, SLICE_S),
             *(Batch(probe, time, ()) for probe in self._probes),
         )
+
+    def is_whole(self, batches: Iterable[Batch], time: float) -> bool:
+        """Tell whether *batches*, which `at` gave for *time*, have every event from the start on up to then."""
+        start, infos = self._index.infos()
+        if start or self._chunks.first or self.find(time) > self._index.stop:
+            # The start is dropped, or not all of what follows it has been looked through.
+            return False
+        past = [info for info in infos if info.last <= time]
+        if not past:
+            return True
+        known = sum(sum(info.events) for info in past)
+        given = sum(
+            isinstance(record, EVENTS_KINDS) and record.time <= past[-1].last
+            for batch in batches
+            for record in batch.records
+        )
+        return given >= known
 
     def find(self, time: float) -> int:
         """Return the number of the chunk in which *time* lies; the first one for a time before all."""

@@ -82,8 +82,9 @@ class TravelScreen(Screen[None]):
     class Rebuilt(Message):
         """The models as they were at `moment`."""
 
-        def __init__(self, moment: float, models: Mapping[Pane, Model], overview: Overview) -> None:
+        def __init__(self, moment: float, models: Mapping[Pane, Model], overview: Overview, whole: bool) -> None:
             super().__init__()
+            self.whole = whole
             self.moment = moment
             self.models = models
             self.overview = overview
@@ -109,6 +110,7 @@ class TravelScreen(Screen[None]):
         self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
         """What panes show of what they hold: see `Pane.narrow_to`."""
         self._left_narrowed = self.narrowed
+        self._left_newest_only = False
         self._models: dict[Pane, Model] = {}
         self.seeking = False
         self._jump = 0
@@ -212,6 +214,7 @@ class TravelScreen(Screen[None]):
         models, self._models = self._models, {}
         self.overview = self.present
         for pane, model in models.items():
+            pane.newest_only = self._left_newest_only
             pane.put_model(model)
             if self.narrowed != self._left_narrowed:
                 pane.narrow_to(*self.narrowed)
@@ -269,8 +272,9 @@ class TravelScreen(Screen[None]):
             probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.also]
             for probe in self.source.probes
         }
-        overview = rebuild(self.timeline.at(moment), takers)
-        self.post_message(self.Rebuilt(moment, models, overview))
+        batches = self.timeline.at(moment)
+        overview = rebuild(batches, takers)
+        self.post_message(self.Rebuilt(moment, models, overview, self.timeline.is_whole(batches, moment)))
 
     @on(Rebuilt)
     def _rebuilt(self, event: Rebuilt) -> None:
@@ -285,9 +289,11 @@ class TravelScreen(Screen[None]):
         if not self._models:
             self._models = {pane: pane.model for pane in self.panes}
             self._left_narrowed = self.narrowed
+            self._left_newest_only = self.panes[0].newest_only
             self._release()
         self.overview = event.overview
         for pane, model in event.models.items():
+            pane.newest_only = not event.whole
             pane.put_model(model)
             if self.narrowed[0]:
                 pane.narrow_to(*self.narrowed)
