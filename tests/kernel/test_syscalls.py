@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from ebpftop.kernel import maps
 from ebpftop.kernel.source import KernelSource, Options
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes import tallies
-from ebpftop.records import Lost, ProcessCalls, Record, Syscall, SyscallRow, Syscalls, Trace
+from ebpftop.records import InFlight, Lost, ProcessCalls, Record, Syscall, SyscallRow, Syscalls, Trace
 from ebpftop.source import SourceError
 from tests.kernel import syscall_workloads as workloads
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
@@ -200,12 +201,11 @@ def test_a_call_that_hangs_is_visible_while_it_hangs() -> None:
             [sys.executable, "-c", "open('/proc/self/comm', 'w').write('hangs'); input()"], stdin=subprocess.PIPE
         )
         assert child.stdin is not None
-        waits = []
-        for _ in range(400):
+        waits: list[InFlight] = []
+        until_s = time.monotonic() + 30
+        while not waits and time.monotonic() < until_s:
+            time.sleep(0.05)
             waits = [call for call in live.read().in_flight if call.pid == child.pid and call.ns > 1_000_000_000]
-            if waits:
-                break
-            live.source.poll("syscalls", 0.05)
         row = live.row("read")
         child.stdin.close()
         child.wait()
@@ -300,7 +300,7 @@ def test_handlers_of_programs_and_timers_count_and_say_so(tmp_path: Path) -> Non
             said = [record.message for record in live.records if isinstance(record, Trace) and record.task == "timers"]
             if len(said) >= 16:
                 break
-            live.source.poll("trace", 0.05)
+            time.sleep(0.05)
             live.read()
     assert families == {"timer_create": 4, "timer_delete": 4, "timer_other": 8}
     assert said.count("Creating a timer") == 4
