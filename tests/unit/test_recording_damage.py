@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ebpftop.pipe import PipeSource
@@ -134,6 +134,7 @@ def test_no_mutation_at_all_raises(cuts: list[tuple[float, int, bytes]], compres
 
 
 @settings(max_examples=40, deadline=None)
+@example(9991, ".zst")
 @given(st.integers(1, 10_000), st.sampled_from([".jsonl", ".zst"]))
 def test_a_recording_cut_off_anywhere_gives_what_was_whole(cut: int, suffix: str) -> None:
     data = b"".join(framed(LINES, 10)) if suffix == ".zst" else b"".join(line + b"\n" for line in LINES)
@@ -144,7 +145,8 @@ def test_a_recording_cut_off_anywhere_gives_what_was_whole(cut: int, suffix: str
         return
     records, damage = result
     assert [key(r) for r in RECORDS if key(r) in set(map(key, records))] == [key(r) for r in RECORDS[: len(records)]]
-    if size < len(data):
+    # A frame that lacks but its checksum is whole all the same.
+    if size < len(data) and (suffix == ".jsonl" or len(records) < len(RECORDS)):
         assert damage.notes
     if suffix == ".jsonl":
         assert damage.broken == (0 if data[size - 1 : size] == b"\n" or data[size : size + 1] == b"\n" else 1)

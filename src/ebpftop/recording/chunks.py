@@ -240,7 +240,8 @@ class _SegmentReader:
 
     def stray(self, packed: bytes) -> None:
         """Read bytes that no mark announces: a frame whose mark is damaged, or nothing that can be read."""
-        if not packed:
+        if len(packed) <= _CHECKSUM_BYTES:
+            # No line fits in there: at most the checksum of a frame whose flag for it was damaged.
             return
         if packed[zst.MARK_BYTES : zst.MARK_BYTES + len(zst.MAGIC)] == zst.MAGIC:
             frame = zst.unpack(packed, zst.MARK_BYTES)
@@ -255,3 +256,4 @@ class _SegmentReader:
 
 
 _MOST_LINES = 10_000_000
+_CHECKSUM_BYTES = 4
