@@ -37,7 +37,7 @@ def test_a_plain_recording_is_lines_and_ends_with_an_end_record(tmp_path: Path) 
 def test_a_compressed_recording_is_what_any_zstd_unpacks(tmp_path: Path) -> None:
     records = list(story(5))
     packed = write(tmp_path / "r.jsonl.zst", records).read_bytes()
-    lines = zst.zstd.decompress(packed).splitlines()  # type: ignore[attr-defined]
+    lines = zst.zstd.decompress(packed).splitlines()
     assert lines[:-1] == [encode(HEADER), *map(encode, records)]
 
 
