@@ -114,6 +114,7 @@ INLINE int returned(long ret)
 	return 0;
 }
 
+#ifdef WITH_KPROBES
 int users_kprobe(void *ctx)
 {
 	return attempted();
@@ -123,6 +124,7 @@ int users_kretprobe(struct pt_regs *ctx)
 {
 	return returned(PT_REGS_RC(ctx));
 }
+#endif
 
 FENTRY(SYS_EXECVE, void *regs)
 {
@@ -161,6 +163,7 @@ int users_exit(struct exit_tracepoint *ctx)
 	return returned(ctx->ret);
 }
 
+#ifdef WITH_RAW_SYSCALLS
 INLINE bool is_compat(void)
 {
 #ifdef OFF_TASK_STATUS
@@ -197,6 +200,7 @@ int users_raw_exit(struct bpf_raw_tracepoint_args *ctx)
 		returned(ret);
 	return 0;
 }
+#endif
 
 /*
  * Names the user's last program; costs nothing until somebody execs. raw tracepoint args: task, old pid, linux_binprm.

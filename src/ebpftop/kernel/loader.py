@@ -17,6 +17,7 @@ import bcc
 from bcc.libbcc import lib
 
 from ebpftop.kernel.headers import header_tree
+from ebpftop.kernel.mounts import call_with_file_over
 from ebpftop.kernel.offsets import Defines
 
 Kind = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"]
@@ -24,12 +25,18 @@ Kind = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_trac
 # How BCC's KFUNC_PROBE macros name a program; newer versions put the name of the kernel module in between.
 _PREFIX = {"fentry": "kfunc__", "fexit": "kretfunc__"}
 
-# Compiling changes the working directory of the whole process for a moment: one at a time.
+_KALLSYMS = Path("/proc/kallsyms")
+
+# Compiling reads the environment, and BCC changes directory meanwhile: one at a time.
 _compiling = threading.Lock()
 
 
 class LoadError(Exception):
     """A program was not compiled, loaded or attached; the text says which and why."""
+
+
+class NotCompiledError(Exception):
+    """A program is asked for that was left out of its file, because nobody seemed to need it."""
 
 
 class Link(NamedTuple):
@@ -99,6 +106,17 @@ def _stderr_kept() -> Iterator[IO[bytes]]:
         os.close(before_fd)
 
 
+def _few_symbols(folder: Path) -> Path:
+    """Write the symbol table that BCC is shown while it compiles, into *folder*, and return its path.
+
+    For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth of a second, only to learn whether
+    the kernel has bpf_probe_read_user. All that ebpftop runs on have it (5.5).
+    """
+    path = folder / "kallsyms"
+    path.write_text("0000000000000001 T bpf_probe_read_user\n")
+    return path
+
+
 class Module:
     """One C file, compiled; its programs, attached one by one; its maps."""
 
@@ -113,7 +131,7 @@ class Module:
         flags += [f"-D{name}={value}" if value != "" else f"-D{name}" for name, value in defines.items()]
         with _compiling, header_tree() as tree, _kernel_source(tree):
             try:
-                self._bpf = _Bpf(text=text, cflags=flags)
+                self._bpf = call_with_file_over(_KALLSYMS, _few_symbols(tree), lambda: _Bpf(text=text, cflags=flags))
             except Exception as error:
                 raise LoadError(f"{file} does not compile: {error}") from error
         self._links: list[Link] = []
@@ -141,7 +159,7 @@ class Module:
             raise LoadError(f"the kernel refused to load it: {reason}") from error
 
     def attach(self, kind: Kind, target: str, function: str) -> Link:
-        """Load and attach *function*. Raises LoadError."""
+        """Load and attach *function*. Raises LoadError, and NotCompiledError where the file was compiled without it."""
         name = self._named(function, kind)
         program_fd = self.load(name, kind)
         event: bytes | None = None
@@ -172,13 +190,12 @@ class Module:
 
     def _named(self, function: str, kind: Kind) -> str:
         """Return the full name of a program: fentry and fexit programs are asked for by the kernel function's name."""
-        if kind not in _PREFIX:
-            return function
-        names = (lib.bpf_function_name(self._bpf.module, i) for i in range(lib.bpf_num_functions(self._bpf.module)))
-        for name in map(bytes.decode, names):
-            if name.startswith(_PREFIX[kind]) and name.endswith(function):
+        prefix = _PREFIX.get(kind)
+        for i in range(lib.bpf_num_functions(self._bpf.module)):
+            name: str = lib.bpf_function_name(self._bpf.module, i).decode()
+            if name == function if prefix is None else name.startswith(prefix) and name.endswith(function):
                 return name
-        raise LoadError(f"{self.file} has no {kind} program for {function}")
+        raise NotCompiledError(f"{self.file} has no {kind} program {function}")
 
     @property
     def programs(self) -> Mapping[str, int]:

@@ -7,6 +7,7 @@ import platform
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from ebpftop import __version__
@@ -156,7 +157,7 @@ class KernelSource:
                     rungs=error.rungs,
                 )
             )
-        self._due_s[name] = time.monotonic() + self._interval_s
+        self._due_s[name] = time.monotonic()  # at once: rates are differences, and need something to differ from
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         """Wait at most *timeout_s* for news of *probe*."""
@@ -228,11 +229,31 @@ class KernelSource:
 
     def set_filter(self, wanted: Filter) -> None:
         """Let the kernel hand over only what *wanted* says, from now on; raises SourceError."""
-        self._filter.apply(wanted)
-        self.filter = wanted
+        with self._locks.get("trace", nullcontext()):
+            # Read what the last change left in the pipe: what is known of its lines is overwritten by this one.
+            self._read_early("trace")
+            if not wanted:
+                self._hear(all_lines=True)
+        try:
+            self._filter.apply(wanted)
+            self.filter = wanted
+        finally:
+            with self._locks.get("trace", nullcontext()):
+                self._hear(all_lines=not self.filter)
         execs = self._probes.get("execs")
         if isinstance(execs, ExecsProbe):
             execs.look_for_ended()
+
+    def _read_early(self, name: ProbeName) -> None:
+        """Take what a probe has before it is time; its next batch tells."""
+        probe = self._probes.get(name)
+        if probe is not None and probe.on:
+            self._news[name] += probe.read(time.time())
+
+    def _hear(self, *, all_lines: bool) -> None:
+        trace = self._probes.get("trace")
+        if isinstance(trace, TraceProbe):
+            trace.hear(all_lines=all_lines)
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         """Choose what the kernel does with a system call, at once."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ebpftop.kernel import maps, progs
-from ebpftop.kernel.ladder import Climb, Step, climb
-from ebpftop.kernel.loader import LoadError, Module
+from ebpftop.kernel.ladder import Climb, Step, absent, climb
+from ebpftop.kernel.loader import LoadError, Module, NotCompiledError
 from ebpftop.kernel.offsets import Defines
 from ebpftop.names import UserNames
 from ebpftop.records import Lost, Probe, ProbeName, Record, Rung, Where
@@ -71,6 +71,7 @@ class KernelProbe(ABC):
         self.module: Module | None = None
         self.via: str | None = None
         self.rungs: tuple[Rung, ...] = ()
+        self._compile_all = False
         self._lost_before: dict[Where, int] = {}
         self._lost_told: dict[Where, int] = {}
 
@@ -82,10 +83,12 @@ class KernelProbe(ABC):
     def start(self) -> None:
         """Compile, load and attach; raises ProbeError."""
         try:
-            self.module = Module(self.file, {**self.context.defines, **self.defines()})
-            self.prepare(self.module)
-            self.rungs = ()
-            self.via = self.attach(self.module)
+            try:
+                self._come_up()
+            except NotCompiledError:  # a rung held by all signs, and did not when it was tried
+                self._discard()
+                self._compile_all = True
+                self._come_up()
         except LoadError as error:
             self._discard()
             raise ProbeError(
@@ -94,6 +97,12 @@ class KernelProbe(ABC):
         except ProbeError:
             self._discard()
             raise
+
+    def _come_up(self) -> None:
+        self.module = Module(self.file, {**self.context.defines, **self.defines()})
+        self.prepare(self.module)
+        self.rungs = ()
+        self.via = self.attach(self.module)
 
     def stop(self) -> None:
         """Detach; nothing of the probe stays in the kernel, its totals stay here."""
@@ -149,6 +158,16 @@ class KernelProbe(ABC):
         prefix = f"{part}: " if part else ""
         self.rungs += tuple(Rung(via=prefix + r.via, cost=r.cost, reason=r.reason) for r in result.rungs)
         return result
+
+    def may_need(self, step: Step, *before: Step, part: str = "") -> bool:
+        """Tell whether *step* may be taken, so that its programs must be compiled, the larger part of the start's time.
+
+        It may not if the kernel lacks it, or if one of the rungs *before* it holds by all signs and `--via` is silent.
+        """
+        if self._compile_all or (f"{self.name}.{part}" if part else self.name) in self.context.via:
+            return True
+        place = self.context.tracefs
+        return absent(step, place) is None and all(absent(other, place) is not None for other in before)
 
     def climb_or_fail(self, module: Module, steps: tuple[Step, ...], what: str) -> str:
         """Climb the ladder without which the probe is nothing; raises ProbeError with every rung's reason."""

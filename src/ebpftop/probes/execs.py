@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from ebpftop.cgroups import container_of, unit_of
 from ebpftop.kernel import maps
-from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step, absent
+from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import KernelProbe, unix_offset
@@ -113,15 +113,14 @@ class ExecsProbe(KernelProbe):
         flags: dict[str, int | str] = {"NCPUS": maps.CPUS, "EVENT_PAGES": RING_PAGES, "ARGV_BYTES": _ARGV_BYTES[buffer]}
         if buffer == "ring":
             flags["USE_RING"] = 1
-        # What this kernel cannot attach, or will not have to, need not be compiled: half of the start's time.
-        _, kretprobe, tracepoint, _ = failure_ladder(self.context.syscall_prefix)
-        via = self.context.via
-        if absent(kretprobe, self.context.tracefs) is None:
+        _, kretprobe, tracepoint, raw = failure_ladder(self.context.syscall_prefix)
+        if self.may_need(kretprobe, part="failures"):
             flags["WITH_KPROBES"] = 1
-        if absent(tracepoint, self.context.tracefs) is not None or "execs.failures" in via:
+        if self.may_need(raw, tracepoint, part="failures"):
             flags["WITH_RAW_SYS_EXIT"] = 1
-        if "execs" in via or "execs.exits" in via:
-            flags["WITH_SCHED_TRACEPOINTS"] = 1
+        for ladder, part in ((start_ladder(), ""), (exit_ladder(), "exits")):
+            if self.may_need(ladder[1], ladder[0], part=part):
+                flags["WITH_SCHED_TRACEPOINTS"] = 1
         return flags
 
     def prepare(self, module: Module) -> None:

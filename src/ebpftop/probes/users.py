@@ -91,7 +91,13 @@ class UsersProbe(KernelProbe):
     file: ClassVar[str] = "users.c"
 
     def defines(self) -> Defines:
-        return {"USERS_MAX": USERS_MAX}
+        flags: dict[str, int | str] = {"USERS_MAX": USERS_MAX}
+        kprobe, _, tracepoint, raw = ladder(self.context.syscall_prefix)
+        if self.may_need(kprobe):
+            flags["WITH_KPROBES"] = 1
+        if self.may_need(raw, tracepoint):
+            flags["WITH_RAW_SYSCALLS"] = 1
+        return flags
 
     def prepare(self, module: Module) -> None:
         if not hasattr(self, "_before"):
