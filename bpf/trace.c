@@ -5,19 +5,73 @@
  */
 #include "ebpftop.h"
 
-/* Threads that printed something, by tid: whether the filter took them when they did. */
-BPF_TABLE("lru_hash", u32, u8, speakers, 16384);
+#define MESSAGE_LEN 2048 /* the kernel's own limit is 1024 */
+
+/* A line for user space while a filter is set. */
+struct line {
+	u64 time_ns;
+	u32 tid;
+	u32 cpu;
+	char task[COMM_LEN];
+	char message[MESSAGE_LEN];
+};
+
+BPF_PERCPU_ARRAY(line_scratch, struct line, 1);
 
 /*
- * At tracepoint bpf_trace_printk (5.9), whoever's program prints. A trace instance cannot filter by user or cgroup; here
- * that is decided while the task runs, and user space drops the line, even if the task has ended by then.
+ * When the lines of this CPU began to be handed over from here, and when the trace instance was left to it again (0: not
+ * yet). While the filter changes a line may come both ways; this tells which of the two to pass over.
  */
-int trace_said(void *ctx)
-{
-	u32 tid = bpf_get_current_pid_tgid();
-	u8 yes = wanted();
+struct span {
+	u64 from_ns;
+	u64 until_ns;
+};
 
-	speakers.update(&tid, &yes);
+BPF_PERCPU_ARRAY(handed_over, struct span, 1);
+
+INLINE bool narrowed(void)
+{
+	u32 zero = 0;
+	struct filter_config *config = filter_config.lookup(&zero);
+
+	return config && config->slot[config->active & (FILTER_SLOTS - 1)].flags & ~FILTER_HIDE_SELF;
+}
+
+/*
+ * At tracepoint bpf_trace_printk (5.9), whoever's program prints; ctx->args[0] is the text. A trace instance cannot
+ * filter by user, cgroup or descent. So while a filter is set the instance is silent, and what the filter takes of all
+ * that is printed leaves the kernel here; nothing else does.
+ */
+int trace_said(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 zero = 0;
+	struct span *span = handed_over.lookup(&zero);
+	struct line *line = line_scratch.lookup(&zero);
+
+	if (!span || !line)
+		return 0;
+	u64 now_ns = bpf_ktime_get_ns();
+
+	if (!narrowed()) {
+		if (span->from_ns && !span->until_ns)
+			span->until_ns = now_ns;
+		return 0;
+	}
+	if (!span->from_ns || span->until_ns) {
+		span->from_ns = now_ns;
+		span->until_ns = 0;
+	}
+	if (!wanted())
+		return 0;
+	line->time_ns = now_ns;
+	line->tid = bpf_get_current_pid_tgid();
+	line->cpu = bpf_get_smp_processor_id();
+	bpf_get_current_comm(line->task, COMM_LEN);
+	long len = bpf_probe_read_kernel_str(line->message, MESSAGE_LEN, (void *)ctx->args[0]);
+	u64 size = len > 0 ? len : 0;
+
+	BOUND(size, MESSAGE_LEN - 1);
+	submit(ctx, line, sizeof(*line) - MESSAGE_LEN + size);
 	return 0;
 }
 

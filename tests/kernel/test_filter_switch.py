@@ -19,7 +19,7 @@ import pytest
 from ebpftop.filters import Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.records import Exec, Exit, ProbeName, Record, Syscalls, Users
+from ebpftop.records import Exec, Exit, ProbeName, Record, Syscalls, Trace, Users
 from ebpftop.source import SourceError
 from tests.kernel.doing import (
     OTHER_UID,
@@ -33,6 +33,7 @@ from tests.kernel.doing import (
     set_comm,
     true,
 )
+from tests.kernel.printing import printing
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root
@@ -60,10 +61,10 @@ def table(source: KernelSource, probe: ProbeName, name: str) -> maps.Table:
     return found
 
 
-def handed_over(source: KernelSource) -> int:
-    """Return how many bytes the exec log's programs ever put into their ring buffer."""
+def handed_over(source: KernelSource, probe: ProbeName = "execs") -> int:
+    """Return how many bytes a probe's programs ever put into their ring buffer."""
     with mmap.mmap(
-        table(source, "execs", "events").map_fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ, offset=mmap.PAGESIZE
+        table(source, probe, "events").map_fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ, offset=mmap.PAGESIZE
     ) as page:
         (position,) = struct.unpack_from("=Q", page)
     return int(position)
@@ -109,6 +110,71 @@ def test_events_of_others_never_leave_the_kernel() -> None:
     assert [(row.uid, row.execs, row.failed) for row in users.rows] == [(WANTED_UID, 14, 7)]
     calls = [record for record in records if isinstance(record, Syscalls)][-1]
     assert {row.count for row in calls.rows if row.name == "getppid"} == {7}
+
+
+def in_the_pipe(source: KernelSource) -> int:
+    """Return how many lines ever came into the trace instance, by the kernel's own statistics of its buffers."""
+    instance = source._probes["trace"]._instance  # type: ignore[attr-defined]
+    lines = 0
+    for stats in instance.path.glob("per_cpu/cpu*/stats"):
+        figures = dict(line.split(": ") for line in stats.read_text().splitlines())
+        lines += sum(int(figures[name]) for name in ("entries", "overrun", "read events"))
+    return lines
+
+
+def test_lines_that_others_print_never_leave_the_kernel() -> None:
+    with printing(RUN, WANTED_UID, OTHER_UID), opened(Filter(uids=(WANTED_UID,)), ("trace",)) as source:
+        for i in range(20):
+            true(str(i), OTHER_UID)
+        assert handed_over(source, "trace") == 0
+        assert in_the_pipe(source) == 0
+        for i in range(7):
+            true(str(i), WANTED_UID)
+        position = handed_over(source, "trace")
+        assert position > 0
+        true("x", OTHER_UID)
+        assert handed_over(source, "trace") == position
+        assert in_the_pipe(source) == 0
+        said = [record for record in read(source) if isinstance(record, Trace)]
+        assert sum(record.message == "Hello World!" for record in said) >= 7
+        theirs = [record for record in said if record.message.startswith(RUN)]
+        assert [record.message for record in theirs] == [f"{RUN} {record.pid}\\x0aand more" for record in theirs]
+        assert len(theirs) == 7
+        assert {record.task for record in said} == {"true"}
+        assert {record.cpu for record in said} <= os.sched_getaffinity(0)
+        # Lifted: the same lines, by the pipe.
+        source.set_filter(Filter())
+        true("x", OTHER_UID)
+        assert in_the_pipe(source) > 0
+        assert handed_over(source, "trace") == position
+        (line,) = [r for r in read(source) if isinstance(r, Trace) and r.message.startswith(RUN)]
+        assert line.message == f"{RUN} {line.pid}\\x0aand more"
+
+
+def test_a_line_comes_once_while_the_filter_is_set_and_lifted() -> None:
+    wanted = (Filter(), Filter(uids=(WANTED_UID,)), Filter(comms=("true", "sh")), Filter())
+    with printing(RUN, WANTED_UID, OTHER_UID), opened(Filter(), ("trace",)) as source:
+        ended = threading.Event()
+        lines: list[Record] = []
+
+        def run() -> None:
+            try:
+                in_child(many_programs(1000), uid=WANTED_UID)
+            finally:
+                ended.set()
+
+        worker = threading.Thread(target=run)
+        worker.start()
+        changes = 0
+        while not ended.is_set():
+            changes += 1
+            source.set_filter(wanted[changes % len(wanted)])
+            lines += read(source)
+        worker.join()
+        lines += read(source)
+    pids = [line.pid for line in lines if isinstance(line, Trace) and line.message.startswith(RUN)]
+    assert len(pids) == len(set(pids)) == 1001
+    assert changes > len(wanted), "the filter changed too seldom to show anything"
 
 
 def counted_calls(source: KernelSource) -> list[tuple[int, int]]:

@@ -71,7 +71,7 @@ def test_system_calls_are_counted_by_name() -> None:
 
 
 def test_hello_world_comes_through_a_private_trace_instance() -> None:
-    with Stream(*ME, probes="trace") as stream:
+    with Stream(probes="trace") as stream:
         child = subprocess.run(["/bin/sh", "-c", "echo $$"], check=True, capture_output=True)
         pid = int(child.stdout)
         stream.wait_for(lambda lines: of("trace", lines, pid=pid, message="Hello World!"))

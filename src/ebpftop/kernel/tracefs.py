@@ -58,23 +58,27 @@ def remove_leftovers(tracefs: Path) -> None:
 
 
 class Instance:
-    """A private trace instance that receives every bpf_trace_printk of the machine (kernel 5.9 or later)."""
+    """A private trace instance, which can receive every bpf_trace_printk of the machine (kernel 5.9 or later)."""
 
     def __init__(self, tracefs: Path) -> None:
-        """Make it and turn the event on; raises OSError where this kernel cannot."""
+        """Make it, with the event off; raises OSError where this kernel cannot."""
         self.path = tracefs / "instances" / f"{_PREFIX}{os.getpid()}"
         self.path.mkdir(exist_ok=True)
         try:
             # The clock of all other events; the default is each CPU's own.
             (self.path / "trace_clock").write_text("mono")
-            (self.path / "events/bpf_trace/bpf_trace_printk/enable").write_text("1")
+            self.enable(False)
             self.pipe_fd = os.open(self.path / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             self.path.rmdir()
             raise
 
+    def enable(self, on: bool) -> None:
+        """Let lines come in, or not."""
+        (self.path / "events/bpf_trace/bpf_trace_printk/enable").write_text("1" if on else "0")
+
     def close(self) -> None:
         """Remove it."""
         os.close(self.pipe_fd)
-        (self.path / "events/bpf_trace/bpf_trace_printk/enable").write_text("0")
+        self.enable(False)
         self.path.rmdir()

@@ -1,4 +1,8 @@
-"""The trace log: "Hello World!" at every execve, and what any other program says by bpf_trace_printk (bpf/trace.c)."""
+"""The trace log: "Hello World!" at every execve, and what any other program says by bpf_trace_printk (bpf/trace.c).
+
+Everything is read from the pipe of a trace instance. While a filter is set the instance is silent, and the kernel hands
+over the lines that the filter takes through a buffer, so that no other line ever leaves it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ import struct
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
+
 from ebpftop.kernel import maps, tracefs
 from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
 from ebpftop.kernel.loader import LoadError, Module
+from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import KernelProbe, ProbeError, unix_offset
+from ebpftop.probes.buffers import Events
 from ebpftop.records import ProbeName, Record, Trace, Where
-from ebpftop.text import escape
+from ebpftop.text import c_string, escape
 
 # "            bash-1234    [001] ...11  5432.123456: bpf_trace_printk: Hello World!"; the flags are five or six,
 # and a "(tgid) " column is there if somebody set the option. Documentation/trace/ftrace.rst.
@@ -26,6 +34,11 @@ _LOST = re.compile(rb"CPU:\d+ \[LOST (\d+) EVENTS\]")
 _READ_BYTES = 1 << 16
 _READS_MAX = 16
 _PARTIAL_MAX = 1 << 16
+_RING_PAGES = 256  # 1 MiB of 4 KiB pages
+
+_SAID = struct.Struct("=QII16s")  # struct line of bpf/trace.c, without its message
+_SPAN = struct.Struct("=QQ")  # struct span
+_ROUNDED_NS = 500  # trace_pipe tells microseconds, rounded
 
 
 def ladder(prefix: str) -> tuple[Step, ...]:
@@ -53,9 +66,14 @@ class TraceProbe(KernelProbe):
 
     _instance: tracefs.Instance | None = None
     _pipe_fd: int | None = None
+    _events: Events | None = None
     _partial = b""
+    _dropping = False
     _lost_lines = 0
-    _asks = False
+
+    def defines(self) -> Defines:
+        ring = {"USE_RING": 1} if self.context.buffer == "ring" else {}
+        return {"EVENT_PAGES": _RING_PAGES, **ring}
 
     def prepare(self, module: Module) -> None:
         place = self.context.tracefs
@@ -64,15 +82,16 @@ class TraceProbe(KernelProbe):
                 "tracefs is not mounted, and mounting it is refused", "mount -t tracefs nodev /sys/kernel/tracing"
             )
         tracefs.remove_leftovers(place)
-        # Before the instance: programs run in the order in which they were attached, so the answer is there first.
+        # Before the instance: programs run in the order in which they were attached, so a line's way is decided first.
+        self._events = Events(module, self.context.buffer, 0)
         try:
             module.attach("raw_tracepoint", "bpf_trace_printk", "trace_said")
-            self._asks = True
         except LoadError:
-            self._asks = False
+            self._events = None
         self._partial = b""
         try:
             self._instance = tracefs.Instance(place)
+            self.hear(all_lines=not self.context.filtering())
             self._pipe_fd = self._instance.pipe_fd
             self.pipe = "a private instance"
         except OSError as error:
@@ -93,26 +112,68 @@ class TraceProbe(KernelProbe):
             self._instance.close()
         elif self._pipe_fd is not None:
             os.close(self._pipe_fd)
-        self._instance = self._pipe_fd = None
+        self._instance = self._pipe_fd = self._events = None
+
+    def hear(self, *, all_lines: bool) -> None:
+        """Let every line of the machine come through the pipe, or none: then come those that the filter takes.
+
+        Where a filter is about to be set or lifted, call it while none is in force: what comes both ways is told once.
+        """
+        if self._instance is not None and (all_lines or self._events is not None):
+            self._instance.enable(all_lines)
 
     def lost_now(self) -> dict[Where, int]:
         return {**super().lost_now(), "pipe": self._lost_lines}
 
-    def _wanted(self, tid: int) -> bool:
-        """Tell whether the filter takes what thread *tid* printed last; whom nobody can ask about is left out."""
+    def read(self, now: float, *, everything: bool = False) -> list[Record]:
+        if self._pipe_fd is None:
+            return []
+        offset = unix_offset()
+        piped = self._from_pipe(offset)
+        raw = self._events.drain(everything=everything) if self._events else []
+        handed = [self._handed(one, offset) for one in raw]
+        return [*sorted([*piped, *handed], key=lambda line: line.time)] if piped and handed else [*piped, *handed]
+
+    # What the kernel handed over while a filter was set.
+
+    @staticmethod
+    def _handed(raw: bytes, offset: float) -> Trace:
+        time_ns, tid, cpu, task = _SAID.unpack_from(raw)
+        first, *more = raw[_SAID.size :].partition(b"\0")[0].split(b"\n")
+        return Trace(
+            time=time_ns / 1e9 + offset,
+            cpu=cpu,
+            pid=tid,
+            task=c_string(task),
+            message="\\x0a".join(map(escape, [first, *filter(None, more)])),
+        )
+
+    def _handed_spans(self) -> list[tuple[int, int]]:
+        """Return for each CPU from when until when (ns, 0: still) its lines were handed over."""
+        if self._events is None or self.module is None:
+            return []
+        raw = maps.lookup(self.module.table("handed_over"), bytes(4), _SPAN.size * maps.CPUS) or b""
+        return list(_SPAN.iter_unpack(raw))
+
+    # What the pipe says.
+
+    def _wanted(self, match: re.Match[bytes], spans: list[tuple[int, int]]) -> bool:
+        """Tell whether a line of the pipe is to be shown."""
+        if self._events is not None:
+            from_ns, until_ns = spans[int(match["cpu"])]
+            at_ns = round(float(match["seconds"]) * 1e6) * 1000 + _ROUNDED_NS
+            return not from_ns or at_ns < from_ns or 0 < until_ns <= at_ns
         if not self.context.filtering():
             return True
-        if self._asks and self.module is not None:
-            said = maps.lookup(self.module.table("speakers"), struct.pack("=I", tid), 1)
-            return said is not None and said[0] == 1
+        # Nobody in the kernel can be asked: as far as /proc still knows the thread.
+        tid = int(match["pid"])
         try:
             return self.context.admits(tid, os.stat(f"/proc/{tid}").st_uid, Path(f"/proc/{tid}/comm").read_bytes()[:-1])
         except OSError:
             return False
 
-    def read(self, now: float, *, everything: bool = False) -> list[Record]:
-        if self._pipe_fd is None:
-            return []
+    def _from_pipe(self, offset: float) -> list[Trace]:
+        assert self._pipe_fd is not None
         data = self._partial
         for _ in range(_READS_MAX):
             try:
@@ -124,15 +185,14 @@ class TraceProbe(KernelProbe):
             data += piece
         *lines, self._partial = data.split(b"\n")
         self._partial = self._partial[:_PARTIAL_MAX]
-        offset = unix_offset()
-        records: list[Record] = []
-        dropping = False
+        spans = self._handed_spans() if lines else []
+        said: list[Trace] = []
         for line in lines:
             match = _LINE.match(line)
             if match:
-                dropping = not self._wanted(int(match["pid"]))
-            if match and not dropping:
-                records.append(
+                self._dropping = not self._wanted(match, spans)
+            if match and not self._dropping:
+                said.append(
                     Trace(
                         time=float(match["seconds"]) + offset,
                         cpu=int(match["cpu"]),
@@ -143,14 +203,7 @@ class TraceProbe(KernelProbe):
                 )
             elif not match and (lost := _LOST.match(line)):
                 self._lost_lines += int(lost[1])
-            elif not match and line and not dropping and records and isinstance(records[-1], Trace):
+            elif not match and line and not self._dropping and said:
                 # A message with a newline in it goes on here.
-                said = records[-1]
-                records[-1] = Trace(
-                    time=said.time,
-                    cpu=said.cpu,
-                    pid=said.pid,
-                    task=said.task,
-                    message=said.message + "\\x0a" + escape(line),
-                )
-        return records
+                said[-1] = msgspec.structs.replace(said[-1], message=f"{said[-1].message}\\x0a{escape(line)}")
+        return said
