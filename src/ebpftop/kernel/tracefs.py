@@ -6,16 +6,13 @@ Reading /sys/kernel/tracing/trace_pipe takes the lines away from whoever else re
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 
+from ebpftop.kernel.mounts import leave_shared_mounts, mount
+
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _PREFIX = "ebpftop-"
-_CLONE_NEWNS = 0x20000
-_MS_REC, _MS_PRIVATE, _MS_SLAVE = 0x4000, 0x40000, 0x80000
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def find() -> Path | None:
@@ -33,12 +30,7 @@ def mount_privately() -> Path | None:
     if found is not None:
         return found
     place = _PLACES[0]
-    if not place.is_dir() or _libc.unshare(_CLONE_NEWNS) != 0:
-        return None
-    # Slave: mounts that the machine makes later still come in, ours do not go out.
-    if _libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None) != 0:
-        return None
-    if _libc.mount(b"tracefs", bytes(place), b"tracefs", 0, None) != 0:
+    if not place.is_dir() or not leave_shared_mounts() or not mount("tracefs", place):
         return None
     return find()
 
