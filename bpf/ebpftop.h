@@ -129,9 +129,15 @@ struct filter_slot {
 	struct cgroup_choice cgroup[FILTER_CGROUPS];
 };
 
+/*
+ * `plain` answers for the active slot where that leaves out nobody but ebpftop itself. It is 0 while slots are exchanged:
+ * then, and whenever there is more to ask, the slot must be asked.
+ */
 struct filter_config {
-	u32 active;
+	u32 plain;
 	u32 self; /* tgid of ebpftop */
+	u32 active;
+	u32 unused;
 	struct filter_slot slot[FILTER_SLOTS];
 };
 

@@ -20,7 +20,7 @@ from ebpftop.source import SourceError
 _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
 _SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
 _COMM_LEN = 16
-_CONFIG = struct.Struct("=II")
+_CONFIG = struct.Struct("=IIII")
 _SLOT = struct.Struct("=II")
 _CGROUP_CHOICE = struct.Struct("=QII")
 _SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
@@ -109,9 +109,11 @@ class KernelFilter:
             )
             body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, 0) for c in cgroups)
             self._slots[slot] = body.ljust(_SLOT_SIZE, b"\0")
-            self._write_config()
+            self._write_config(plain=False)
             self._active = slot
-            self._write_config()
+            self._write_config(plain=False)
+            if flags == _HIDE_SELF:
+                self._write_config(plain=True)
             _wait_for_programs()
             for key in self._comms - comms:
                 # It may answer for a shorter one of this filter, but would hide those of the next.
@@ -142,8 +144,8 @@ class KernelFilter:
 
     # ---- the maps ----
 
-    def _write_config(self) -> None:
-        value = _CONFIG.pack(self._active, os.getpid()) + b"".join(self._slots)
+    def _write_config(self, *, plain: bool) -> None:
+        value = _CONFIG.pack(plain, os.getpid(), self._active, 0) + b"".join(self._slots)
         maps.update(self._module.table("filter_config"), bytes(4), value)
 
     def _marked(self, name: str, key: bytes) -> int:

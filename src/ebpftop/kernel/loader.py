@@ -6,6 +6,7 @@ import atexit
 import ctypes
 import errno
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ Kind = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_trac
 _PREFIX = {"fentry": "kfunc__", "fexit": "kretfunc__"}
 
 _KALLSYMS = Path("/proc/kallsyms")
+_OUR_INCLUDE = re.compile(r'#include "(.+)"')
 
 # Compiling reads the environment, and BCC changes directory meanwhile: one at a time.
 _compiling = threading.Lock()
@@ -117,17 +119,32 @@ def _few_symbols(folder: Path) -> Path:
     return path
 
 
+def _in_one(directory: Path, file: str) -> str:
+    """Return the text of *file* with the headers of ours that it includes put in their places.
+
+    BCC translates map operations in the main file only.
+    """
+
+    def lines(name: str) -> Iterator[str]:
+        yield f'#line 1 "{name}"'
+        for number, line in enumerate((directory / name).read_text().splitlines(), 1):
+            if included := _OUR_INCLUDE.fullmatch(line):
+                yield from lines(included[1])
+                yield f'#line {number + 1} "{name}"'
+            else:
+                yield line
+
+    return "\n".join([*lines(file), ""])
+
+
 class Module:
     """One C file, compiled; its programs, attached one by one; its maps."""
 
     def __init__(self, file: str, defines: Defines) -> None:
         """Compile bpf/*file* with *defines* as `-D` flags; raises LoadError."""
         self.file = file
-        directory = sources()
-        # BCC translates map operations in the main file only, so the shared header stands there, before its #include.
-        header = (directory / "ebpftop.h").read_text()
-        text = f'{header}\n#line 1 "{file}"\n{(directory / file).read_text()}'.encode()
-        flags = [f"-I{directory}", "-Wno-unused-value"]
+        text = _in_one(sources(), file).encode()
+        flags = ["-Wno-unused-value"]
         flags += [f"-D{name}={value}" if value != "" else f"-D{name}" for name, value in defines.items()]
         with _compiling, header_tree() as tree, _kernel_source(tree):
             try:
