@@ -46,6 +46,10 @@ class UserNames:
                 self._stuck = True
         return self._names.get(uid)
 
+    def knows(self, uid: int) -> bool:
+        """Tell whether the answer about *uid* came, be it that it has no name."""
+        return uid in self._names
+
     def _answer(self) -> None:
         while True:
             uid, answered = self._questions.get()

@@ -22,55 +22,76 @@ PROGRAMS_EACH = 200
 REST = "(others)"
 
 
+class Readings:
+    """How many readings there were, for all users of a model together."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class User:
     """One uid: its counters, and the rates of its execs.
 
-    There may be very many, nearly all of them idle: one that does nothing costs a comparison at each reading.
+    There may be very many, nearly all of them idle: a reading at which one did nothing does not touch it.
     """
 
-    __slots__ = ("_history", "_idle", "calls_rate", "rate", "row", "running")
+    __slots__ = ("_active", "_history", "_rate", "_readings", "_told", "calls_rate", "read_as", "row", "running")
 
-    def __init__(self, row: UserRow) -> None:
+    def __init__(self, row: UserRow, readings: Readings | None = None) -> None:
         self.row = row
-        self.rate = 0.0
+        self.read_as = row
+        """The row as it came, from which `row` was counted."""
         self.running = 0
         self.calls_rate = 0.0
+        self._rate = 0.0
+        self._readings = readings or Readings()
+        self._active = -1  # the reading at which it did something last
+        self._told = self._readings.count  # the reading up to which there is history
         self._history = array("f")
-        self._idle = 0
 
     @property
     def name(self) -> str:
         return self.row.user if self.row.user is not None else str(self.row.uid)
 
     @property
+    def rate(self) -> float:
+        """Execs per second over the last reading."""
+        return self._rate if self._active == self._readings.count else 0.0
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._rate, self._active = rate, self._readings.count
+
+    @property
     def history(self) -> Sequence[float]:
         """Rates of the last readings, oldest first."""
-        self._catch_up()
+        self._catch_up(self._readings.count)
         return self._history[-HISTORY:]
 
     @history.setter
     def history(self, rates: Sequence[float]) -> None:
-        self._history, self._idle = array("f", rates), 0
+        self._history, self._told = array("f", rates), self._readings.count
 
     def read(self, row: UserRow, seconds: float) -> None:
         """Take the counters *seconds* after those before. Counters that shrank were counted anew: they are all new."""
         gained = row.execs - self.row.execs if row.execs >= self.row.execs else row.execs
         self.row = row
         if gained:
-            self._catch_up()
+            self._catch_up(self._readings.count - 1)
             self.rate = gained / seconds
             self._history.append(self.rate)
-            if len(self._history) > 2 * HISTORY:
-                del self._history[:-HISTORY]
-        else:
-            self.rate = 0.0
-            self._idle += 1
+            self._told = self._readings.count
 
-    def _catch_up(self) -> None:
-        if self._idle:
-            self._history.extend([0.0] * min(self._idle, HISTORY))
+    def _catch_up(self, reading: int) -> None:
+        """Note that nothing happened up to *reading*."""
+        idle = reading - self._told
+        if idle > 0:
+            self._history.extend([0.0] * min(idle, HISTORY))
+            self._told = reading
+        if len(self._history) > 2 * HISTORY:
             del self._history[:-HISTORY]
-            self._idle = 0
 
 
 @dataclass(slots=True)
@@ -110,7 +131,8 @@ class UsersModel:
 
     def __init__(self) -> None:
         self.users: dict[int, User] = {}
-        self.total = User(UserRow(uid=-1, user="total", execs=0, failed=0))
+        self._readings = Readings()
+        self.total = User(UserRow(uid=-1, user="total", execs=0, failed=0), self._readings)
         self.activity: dict[int, Activity] = {}
         self.running: dict[int, Running] = {}
         self.scope: Filter = EVERYTHING
@@ -174,24 +196,25 @@ class UsersModel:
             self._baseline = {row.uid: row for row in record.rows} if self.scope else {}
             self._begin_anew, self.since = math.inf, record.time if self.scope else None
             self.users.clear()
-            running, self.total = self.total.running, User(_nothing(self.total.row))
+            running, self.total = self.total.running, User(_nothing(self.total.row), self._readings)
             self.total.running = running
         seconds = 0.0 if self._time is None or anew else record.time - self._time
-        execs = failed = 0
+        if seconds > 0:
+            self._readings.count += 1
         for raw in record.rows:
+            user = self.users.get(raw.uid)
+            if user is not None and (user.read_as is raw or user.read_as == raw):
+                continue
             row = _less(raw, self._baseline.get(raw.uid)) if self._baseline else raw
-            execs += row.execs
-            failed += row.failed
-            user = self.users.get(row.uid)
             if user is None:
-                user = self.users[row.uid] = User(row)
-                user.running = self._running_of.get(row.uid, 0)
                 # A uid that appears after the first reading had zero before it: its first execs count into the rate.
-                if seconds > 0:
-                    user.row = _nothing(row)
+                user = self.users[raw.uid] = User(_nothing(row), self._readings)
+                user.running = self._running_of.get(raw.uid, 0)
             if seconds > 0:
                 user.read(row, seconds)
-            user.row = row
+            user.row, user.read_as = row, raw
+        execs = sum(user.row.execs for user in self.users.values())
+        failed = sum(user.row.failed for user in self.users.values())
         total = UserRow(uid=-1, user="total", execs=execs, failed=failed)
         if seconds > 0:
             self.total.read(total, seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 import time
+from operator import attrgetter
 from typing import ClassVar, NamedTuple
 
 from ebpftop.kernel import maps
@@ -36,6 +37,9 @@ class _Totals(NamedTuple):
         if not userns:
             userns, inside = self.userns, self.inside
         return _Totals(self.execs + execs, self.failed + failed, userns, inside, c_string(last) or self.last)
+
+
+_NONE = _Totals()
 
 
 def ladder(prefix: str) -> tuple[Step, ...]:
@@ -102,45 +106,64 @@ class UsersProbe(KernelProbe):
     def prepare(self, module: Module) -> None:
         if not hasattr(self, "_before"):
             self._before: dict[int, _Totals] = {}
+        # Nearly all of very many users are idle: what is as it was, its name included, is not decoded anew.
+        self._known: dict[bytes, tuple[bytes, UserRow, bool]] = {}
 
     def attach(self, module: Module) -> str:
         return self.climb_or_fail(module, ladder(self.context.syscall_prefix), "execve")
 
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
-        if self.module is None:
+        module = self.module
+        if module is None:
             return []
-        asked_s = time.monotonic()
-        rows = []
-        for uid, totals in sorted(self._totals(self.module).items()):
-            # A directory server may be slow, and there may be many users: all of them together wait this long.
-            patience_s = max(0.0, asked_s + PATIENCE_S - time.monotonic())
-            rows.append(
-                UserRow(
-                    uid=uid,
-                    user="other" if uid == OTHER_UID else self.context.users.get(uid, patience_s),
-                    execs=totals.execs,
-                    failed=totals.failed,
-                    last=totals.last,
-                    inside=totals.inside if totals.userns else None,
-                    userns=totals.userns,
-                )
-            )
+        until_s = time.monotonic() + PATIENCE_S
+        known, rows, seen = self._known, [], set()
+        for key, value in maps.items(module.table("users"), 4, _COUNTERS.size):
+            before = known.get(key)
+            if before is not None and before[2] and before[0] == value:
+                row = before[1]
+            else:
+                uid = int.from_bytes(key, sys.byteorder)
+                row = self._row(uid, self._before.get(uid, _NONE).plus(value), until_s)
+                known[key] = value, row, self.context.users.knows(uid)
+            rows.append(row)
+            seen.add(row.uid)
+        gone = self._before.keys() - seen - {OTHER_UID}
+        rows += [self._row(uid, self._before[uid], until_s) for uid in gone]
+        rows.sort(key=attrgetter("uid"))
+        others = self._others(module)
+        if others is not None:
+            rows.append(self._row(OTHER_UID, others, until_s))
         return [Users(time=now, rows=tuple(rows))]
 
-    def keep(self, module: Module) -> None:
-        self._before = self._totals(module)
+    def _row(self, uid: int, totals: _Totals, until_s: float) -> UserRow:
+        # A directory server may be slow, and there may be many users: all of them together wait until then.
+        patience_s = max(0.0, until_s - time.monotonic())
+        return UserRow(
+            uid=uid,
+            user="other" if uid == OTHER_UID else self.context.users.get(uid, patience_s),
+            execs=totals.execs,
+            failed=totals.failed,
+            last=totals.last,
+            inside=totals.inside if totals.userns else None,
+            userns=totals.userns,
+        )
 
-    def _totals(self, module: Module) -> dict[int, _Totals]:
-        totals = dict(self._before)
-        none = _Totals()
+    def _others(self, module: Module) -> _Totals | None:
+        """Return what was counted of users that the map had no room for; None where it had room for all."""
+        raw = maps.lookup(module.table("others"), bytes(4), _COUNTERS.size * maps.CPUS) or b""
+        total = self._before.get(OTHER_UID)
+        for at in range(0, len(raw), _COUNTERS.size):
+            part = raw[at : at + _COUNTERS.size]
+            if any(part):
+                total = (total or _NONE).plus(part)
+        # Many users: nothing but the counts can be said of them together.
+        return None if total is None else _Totals(total.execs, total.failed)
+
+    def keep(self, module: Module) -> None:
         for key, value in maps.items(module.table("users"), 4, _COUNTERS.size):
             uid = int.from_bytes(key, sys.byteorder)
-            totals[uid] = totals.get(uid, none).plus(value)
-        others = maps.lookup(module.table("others"), bytes(4), _COUNTERS.size * maps.CPUS) or b""
-        for at in range(0, len(others), _COUNTERS.size):
-            part = others[at : at + _COUNTERS.size]
-            if any(part):
-                other = totals.get(OTHER_UID, none).plus(part)
-                # Many users: nothing but the counts can be said of them together.
-                totals[OTHER_UID] = _Totals(other.execs, other.failed)
-        return totals
+            self._before[uid] = self._before.get(uid, _NONE).plus(value)
+        others = self._others(module)
+        if others is not None:
+            self._before[OTHER_UID] = others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from operator import is_
 from typing import ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
@@ -35,6 +36,8 @@ class TableLines(Lines[Row]):
         self.reversed = False
         self._key_of = key_of
         self._rows: list[Row] = []
+        self._given: list[Row] = []
+        self._named: list[Row] = []
         self._cursor_key: Hashable | None = None
         self._reading = 0
         self.sum: Row | None = None
@@ -82,12 +85,12 @@ class TableLines(Lines[Row]):
         column = next((c for c in self.columns if c.key == self.sort_key), None)
         if column is None or column.sort is None:
             return list(rows)
-        keyed = [(column.sort(row), str(self._key_of(row)), row) for row in rows]
+        given = list(rows)
+        if len(given) != len(self._given) or not all(map(is_, given, self._given)):
+            self._given, self._named = given, sorted(given, key=lambda row: str(self._key_of(row)))
         # Numbers start with the largest, names with A; equal ones keep a fixed order by their name.
-        keyed.sort(key=lambda item: item[1])
-        largest_first = bool(keyed) and not isinstance(keyed[0][0], str)
-        keyed.sort(key=lambda item: item[0], reverse=largest_first is not self.reversed)
-        return [row for _, _, row in keyed]
+        largest_first = bool(given) and not isinstance(column.sort(given[0]), str)
+        return sorted(self._named, key=column.sort, reverse=largest_first is not self.reversed)
 
     def go_to(self, position: int) -> None:
         super().go_to(position)

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""What very many users cost: each of 100,000 uids starts a program, or tries one that does not exist.
+
+    sudo .venv/bin/python benchmarks/users.py [--users N] [--probes LIST] [--size 120x35]
+
+`ebpftop live` watches in a pseudo terminal, narrowed to what this benchmark starts, and a second reader of the kernel
+in this process tells the counters. Printed are: whether every attempt was counted, and how many under "other"; how long
+a reading of the counters takes, the first one and later ones; the screen's memory, its CPU while nothing happens, and
+the time from a key to the end of what it paints, before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import pty
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from pathlib import Path
+
+from ebpftop.filters import Filter
+from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.probes.users import OTHER_UID, USERS_MAX
+from ebpftop.records import Users
+
+FIRST_UID = 2_000_000
+FAIL_EVERY = 10
+IDLE_S = 10.0
+KEYS = 40
+STILL_S = 0.05
+
+
+class Screen:
+    """`ebpftop live` in a terminal whose output is read and thrown away, with the time of its last byte."""
+
+    def __init__(self, size: tuple[int, int], probes: str) -> None:
+        command = [sys.executable, "-m", "ebpftop", "live", "--probes", probes, "--pid", str(os.getpid())]
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
+            os.execv(sys.executable, command)
+        self.painted_s = 0.0
+        self._text = b""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                painted = os.read(self._fd, 1 << 16)
+            except OSError:
+                return
+            self.painted_s = time.perf_counter()
+            self._text = (self._text + painted)[-(1 << 16) :]
+
+    def wait_for(self, text: bytes) -> None:
+        """Wait until *text* has been painted."""
+        until_s = time.perf_counter() + 60
+        while text not in self._text:
+            if time.perf_counter() > until_s:
+                raise SystemExit(f"the screen never showed {text!r}")
+            time.sleep(0.05)
+
+    def press(self, key: bytes) -> float:
+        """Send *key*; return the seconds until the last byte that followed it, before a pause of STILL_S."""
+        began_s = time.perf_counter()
+        os.write(self._fd, key)
+        while self.painted_s < began_s or time.perf_counter() - self.painted_s < STILL_S:
+            if time.perf_counter() - began_s > 5:
+                raise SystemExit("a key was not answered")
+            time.sleep(0.001)
+        return self.painted_s - began_s
+
+    def memory_mib(self) -> float:
+        """Return the resident memory."""
+        for line in Path("/proc", str(self.pid), "status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds of all threads so far."""
+        fields = Path("/proc", str(self.pid), "stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        """Leave it."""
+        os.write(self._fd, b"q")
+        os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+
+def figures(screen: Screen, when: str) -> None:
+    """Print what the screen costs now."""
+    time.sleep(2)
+    before_s = screen.cpu_s()
+    time.sleep(IDLE_S)
+    cpu = (screen.cpu_s() - before_s) / IDLE_S
+    keys = [screen.press(b"j" if i % 4 else b"G") * 1e3 for i in range(KEYS)]
+    worst = statistics.quantiles(keys, n=20)[-1]
+    print(
+        f"screen, {when:12} {screen.memory_mib():.0f} MiB, {100 * cpu:.1f} % of a CPU idle, "
+        f"a key {statistics.median(keys):.0f} ms (95 %: {worst:.0f} ms)",
+        flush=True,
+    )
+
+
+def counters(source: KernelSource) -> tuple[Users, float]:
+    """Return a reading, and the seconds that it took."""
+    began_s = time.perf_counter()
+    (record,) = source._probes["users"].read(time.time())
+    took_s = time.perf_counter() - began_s
+    assert isinstance(record, Users)
+    return record, took_s
+
+
+def main() -> int:
+    """Run it; 1 where an attempt was not counted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--probes", default="execs,users,syscalls,trace", help="of the screen; all")
+    parser.add_argument("--size", default="120x35")
+    args = parser.parse_args()
+    columns, rows = (int(part) for part in args.size.split("x"))
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program = Path(folder, "manyusers")
+        subprocess.run(["gcc", "-O2", "-static", "-o", program, Path(__file__).with_name("manyusers.c")], check=True)
+        screen = Screen((columns, rows), args.probes)
+        source = KernelSource(Options(probes=("users",), filter=Filter(pids=(os.getpid(),))))
+        try:
+            screen.wait_for(b"Users")
+            time.sleep(3)
+            screen.press(b"\t")
+            subprocess.run([program, "1000", "20", str(FAIL_EVERY)], check=True)
+            already = sum(row.execs for row in counters(source)[0].rows)
+            figures(screen, "20 users")
+            began_s = time.perf_counter()
+            subprocess.run([program, str(FIRST_UID), str(args.users), str(FAIL_EVERY)], check=True)
+            took_s = time.perf_counter() - began_s
+            print(f"{args.users:,} users each started a program in {took_s:.0f} s", flush=True)
+            record, first_s = counters(source)
+            later_s = [counters(source)[1] for _ in range(10)]
+            other = next((row for row in record.rows if row.uid == OTHER_UID), None)
+            execs = sum(row.execs for row in record.rows) - already
+            failed = sum(row.failed for row in record.rows if row.uid >= FIRST_UID)
+            print(f"counted               {execs:,} attempts, {failed:,} failed; {len(record.rows):,} rows")
+            if other is not None:
+                print(
+                    f'of them under "other" {other.execs:,}, {other.failed:,} failed; the map holds {USERS_MAX:,} users'
+                )
+            print(
+                f"a reading             {first_s * 1e3:.0f} ms at first, then {statistics.median(later_s) * 1e3:.0f} ms"
+            )
+            figures(screen, f"{args.users:,} users")
+        finally:
+            source.close()
+            screen.close()
+    # The helper itself was started once more.
+    right = execs == args.users + 1 and failed == args.users // FAIL_EVERY
+    print(
+        "every attempt was counted" if right else f"WRONG: {args.users + 1:,} and {args.users // FAIL_EVERY:,} expected"
+    )
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
