@@ -376,6 +376,7 @@ INLINE struct attempt attempt_of_compat(const void *regs, bool at_function)
 			   : (struct attempt){.file = read_u32(regs, OFF_REGS_COMPAT_ARG1), .argv = read_u32(regs, OFF_REGS_COMPAT_ARG2)};
 }
 
+#ifdef WITH_FENTRY
 FEXIT(SYS_EXECVE, void *regs, long ret)
 {
 	return exec_failed(ctx, attempt_of(regs, false), ret);
@@ -385,6 +386,7 @@ FEXIT(SYS_EXECVEAT, void *regs, long ret)
 {
 	return exec_failed(ctx, attempt_of(regs, true), ret);
 }
+#endif
 
 #ifdef WITH_KPROBES
 int failed_kprobe_execve(struct pt_regs *ctx)

@@ -82,11 +82,14 @@ INLINE int hello(void)
 	return 0;
 }
 
+#ifdef WITH_KPROBES
 int trace_kprobe(void *ctx)
 {
 	return hello();
 }
+#endif
 
+#ifdef WITH_FENTRY
 FENTRY(SYS_EXECVE, void *regs)
 {
 	return hello();
@@ -96,13 +99,16 @@ FENTRY(SYS_EXECVEAT, void *regs)
 {
 	return hello();
 }
+#endif
 
 int trace_raw(struct bpf_raw_tracepoint_args *ctx)
 {
 	return hello();
 }
 
+#ifdef WITH_TRACEPOINTS
 int trace_tracepoint(void *ctx)
 {
 	return hello();
 }
+#endif

@@ -126,6 +126,7 @@ int users_kretprobe(struct pt_regs *ctx)
 }
 #endif
 
+#ifdef WITH_FENTRY
 FENTRY(SYS_EXECVE, void *regs)
 {
 	return attempted();
@@ -145,6 +146,7 @@ FEXIT(SYS_EXECVEAT, void *regs, long ret)
 {
 	return returned(ret);
 }
+#endif
 
 /* syscalls/sys_exit_execve(at)/format */
 struct exit_tracepoint {

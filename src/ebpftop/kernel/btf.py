@@ -114,9 +114,9 @@ class Btf:
                 return int(value)
         return None
 
-    def has_function(self, name: str) -> bool:
-        """Tell whether BTF lists the function *name* (fentry can only attach where it does)."""
-        return (_FUNC, self._string_offset(name)) in self._names
+    def function_id(self, name: str) -> int | None:
+        """Return the type id of the kernel function *name*, None where BTF lists no such function."""
+        return self._names.get((_FUNC, self._string_offset(name)))
 
     def _string_offset(self, text: str) -> int:
         found = self._strings.find(b"\0" + text.encode() + b"\0")

@@ -15,6 +15,14 @@ _KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
 @dataclass(frozen=True)
+class Offers:
+    """What a kernel has, as far as one knows before anything is compiled: tracefs, and why it refuses fentry, if so."""
+
+    tracefs: Path | None
+    no_fentry: str | None
+
+
+@dataclass(frozen=True)
 class Attach:
     """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is."""
 
@@ -56,7 +64,7 @@ def matches(step: Step, wanted: str) -> bool:
     return wanted in (step.via, step.attaches[0].kind)
 
 
-def climb(module: Module, steps: tuple[Step, ...], tracefs: Path | None, wanted: str | None = None) -> Climb:
+def climb(module: Module, steps: tuple[Step, ...], offers: Offers, wanted: str | None = None) -> Climb:
     """Attach the first of *steps* that works; with *wanted*, no other than that."""
     rungs: list[Rung] = []
     taken: Step | None = None
@@ -68,22 +76,22 @@ def climb(module: Module, steps: tuple[Step, ...], tracefs: Path | None, wanted:
         elif taken is not None:
             reason = f"not needed: {taken.via} works"
         else:
-            links, reason = _try(module, step, tracefs)
+            links, reason = _try(module, step, offers)
             if reason is None:
                 taken = step
         rungs.append(Rung(via=step.via, cost=step.cost, reason=reason))
     return Climb(taken, tuple(rungs), tuple(links))
 
 
-def absent(step: Step, tracefs: Path | None) -> str | None:
+def absent(step: Step, offers: Offers) -> str | None:
     """Say what the kernel lacks for *step*, where that can be seen without trying; None where nothing is."""
-    return next((reason for attach in step.attaches if (reason := _absent(attach, tracefs)) is not None), None)
+    return next((reason for attach in step.attaches if (reason := _absent(attach, offers)) is not None), None)
 
 
-def _try(module: Module, step: Step, tracefs: Path | None) -> tuple[list[Link], str | None]:
+def _try(module: Module, step: Step, offers: Offers) -> tuple[list[Link], str | None]:
     links: list[Link] = []
     for attach in step.attaches:
-        reason = _absent(attach, tracefs)
+        reason = _absent(attach, offers)
         if reason is None:
             try:
                 links.append(module.attach(attach.kind, attach.target, attach.function))
@@ -96,13 +104,15 @@ def _try(module: Module, step: Step, tracefs: Path | None) -> tuple[list[Link], 
     return links, None
 
 
-def _absent(attach: Attach, tracefs: Path | None) -> str | None:
+def _absent(attach: Attach, offers: Offers) -> str | None:
     """Say what the kernel lacks, where that can be seen without trying."""
     if attach.kind in ("kprobe", "kretprobe") and not _KPROBE_TYPE.exists():
         return "this kernel has no kprobes (CONFIG_KPROBES)"
+    if attach.kind in ("fentry", "fexit") and offers.no_fentry is not None:
+        return offers.no_fentry
     if attach.kind == "tracepoint":
-        if tracefs is None:
+        if offers.tracefs is None:
             return "tracefs is not mounted and cannot be"
-        if not (tracefs / "events" / attach.target.replace(":", "/")).is_dir():
+        if not (offers.tracefs / "events" / attach.target.replace(":", "/")).is_dir():
             return "this kernel has no such tracepoint"
     return None

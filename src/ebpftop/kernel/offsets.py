@@ -117,7 +117,15 @@ def from_btf(btf: Btf) -> Defines:
     pids_id = btf.enum("cgroup_subsys_id", "pids_cgrp_id")
     if pids_id is not None:
         defines["CSS_PIDS_ID"] = pids_id
+    execve_id = btf.function_id(f"{syscall_prefix()}sys_execve")
+    if execve_id is not None:
+        defines["EXECVE_ID"] = execve_id
     return defines
+
+
+def syscall_prefix() -> str:
+    """Return what stands before "sys_execve" in the function's name: arch/*/include/asm/syscall_wrapper.h."""
+    return {"x86": "__x64_", "arm64": "__arm64_"}.get(kernel_arch(), "")
 
 
 def own_headers() -> Path | None:

@@ -1,20 +1,27 @@
-"""What the kernel knows of a loaded program: how often it ran, how long, how often it was passed over.
+"""What the kernel knows of a loaded program: how often it ran, how long, how often it was passed over; what it takes.
 
-BCC has no call for it; this is bpf(2) with BPF_OBJ_GET_INFO_BY_FD and BPF_ENABLE_STATS.
+BCC has no call for it; this is bpf(2) with BPF_OBJ_GET_INFO_BY_FD, BPF_ENABLE_STATS and BPF_PROG_LOAD.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import struct
 from typing import NamedTuple
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-_GET_INFO_BY_FD, _ENABLE_STATS = 15, 32
+_PROG_LOAD, _GET_INFO_BY_FD, _ENABLE_STATS = 5, 15, 32
 _RUN_TIME_OFFSET = 192  # struct bpf_prog_info, include/uapi/linux/bpf.h: run_time_ns, run_cnt, recursion_misses
 _INFO_SIZE = 256
+
+# The part of union bpf_attr that loads a program: prog_type, insn_cnt, insns, license, expected_attach_type,
+# attach_btf_id.
+_LOAD = struct.Struct("=IIQQ44xI36xI16x")
+_TYPE_TRACING, _TRACE_FENTRY = 26, 24
+_RETURN_ZERO = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0; exit
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,3 +53,22 @@ def enable_stats() -> int | None:
 def close_stats(fd: int) -> None:
     """Turn them off again, unless somebody else wants them."""
     os.close(fd)
+
+
+def fentry_refusal(function_id: int | None) -> str | None:
+    """Say why this kernel takes no fentry program, None if it does, by loading one that does nothing.
+
+    *function_id* is the BTF type id of the kernel function that it would belong to, None where there is no BTF.
+    """
+    if function_id is None:
+        return "this kernel has no BTF that describes its functions"
+    insns, license_name = ctypes.create_string_buffer(_RETURN_ZERO), ctypes.create_string_buffer(b"GPL")
+    attr = _LOAD.pack(
+        _TYPE_TRACING, 2, ctypes.addressof(insns), ctypes.addressof(license_name), _TRACE_FENTRY, function_id
+    )
+    fd = int(_libc.syscall(_SYS_BPF, _PROG_LOAD, ctypes.c_char_p(attr), len(attr)))
+    if fd < 0:
+        code = ctypes.get_errno()
+        return f"the kernel refused to load it: {os.strerror(code)} ({errno.errorcode.get(code, code)})"
+    os.close(fd)
+    return None

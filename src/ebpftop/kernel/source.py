@@ -15,8 +15,9 @@ from ebpftop.filters import Filter
 from ebpftop.kernel import tracefs
 from ebpftop.kernel.cost import CostMeter
 from ebpftop.kernel.filter import KernelFilter
-from ebpftop.kernel.headers import kernel_arch
-from ebpftop.kernel.offsets import Defines, of_running_kernel
+from ebpftop.kernel.ladder import Offers
+from ebpftop.kernel.offsets import Defines, of_running_kernel, syscall_prefix
+from ebpftop.kernel.progs import fentry_refusal
 from ebpftop.names import UserNames
 from ebpftop.probes.base import Buffer, Context, KernelProbe, ProbeError
 from ebpftop.probes.execs import ExecsProbe
@@ -51,11 +52,6 @@ def kernel_version() -> tuple[int, int]:
     """Return the first two numbers of the running kernel's release."""
     major, minor = os.uname().release.split(".")[:2]
     return int(major), int("".join(c for c in minor if c.isdigit()))
-
-
-def syscall_prefix() -> str:
-    """Return what stands before "sys_execve" in the function's name: arch/*/include/asm/syscall_wrapper.h."""
-    return {"x86": "__x64_", "arm64": "__arm64_"}.get(kernel_arch(), "")
 
 
 def kernel_defines() -> Defines:
@@ -97,12 +93,13 @@ class KernelSource:
         self._filter = KernelFilter(defines)
         self._filter.apply(options.filter)
         self.filter = options.filter
+        execve_id = defines.get("EXECVE_ID")
         context = Context(
             defines=defines,
             admits=self._filter.admits,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
-            tracefs=place,
+            offers=Offers(tracefs=place, no_fentry=fentry_refusal(execve_id if isinstance(execve_id, int) else None)),
             users=UserNames(),
             buffer=self.buffer,
             syscall_prefix=syscall_prefix(),

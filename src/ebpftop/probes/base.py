@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ebpftop.kernel import maps, progs
-from ebpftop.kernel.ladder import Climb, Step, absent, climb
+from ebpftop.kernel.ladder import Climb, Offers, Step, absent, climb
 from ebpftop.kernel.loader import LoadError, Module, NotCompiledError
 from ebpftop.kernel.offsets import Defines
 from ebpftop.names import UserNames
@@ -28,7 +28,7 @@ class Context:
     """What a probe needs to know of the kernel and of the user's wishes."""
 
     defines: Defines
-    tracefs: Path | None
+    offers: Offers
     users: UserNames
     buffer: Buffer
     syscall_prefix: str  # "__x64_", "__arm64_": how this kernel names the functions behind system calls
@@ -40,6 +40,11 @@ class Context:
     # Processes that --pid could not follow because its map was full.
     unfollowed: Callable[[], int] = lambda: 0
     filtering: Callable[[], bool] = lambda: False
+
+    @property
+    def tracefs(self) -> Path | None:
+        """Where tracefs is mounted."""
+        return self.offers.tracefs
 
 
 class ProbeError(Exception):
@@ -154,7 +159,7 @@ class KernelProbe(ABC):
     def climb(self, module: Module, steps: tuple[Step, ...], part: str = "") -> Climb:
         """Climb a ladder, keeping its rungs for `check` and the details; *part* tells ladders of one probe apart."""
         key = f"{self.name}.{part}" if part else self.name
-        result = climb(module, steps, self.context.tracefs, self.context.via.get(key))
+        result = climb(module, steps, self.context.offers, self.context.via.get(key))
         prefix = f"{part}: " if part else ""
         self.rungs += tuple(Rung(via=prefix + r.via, cost=r.cost, reason=r.reason) for r in result.rungs)
         return result
@@ -166,8 +171,8 @@ class KernelProbe(ABC):
         """
         if self._compile_all or (f"{self.name}.{part}" if part else self.name) in self.context.via:
             return True
-        place = self.context.tracefs
-        return absent(step, place) is None and all(absent(other, place) is not None for other in before)
+        offers = self.context.offers
+        return absent(step, offers) is None and all(absent(other, offers) is not None for other in before)
 
     def climb_or_fail(self, module: Module, steps: tuple[Step, ...], what: str) -> str:
         """Climb the ladder without which the probe is nothing; raises ProbeError with every rung's reason."""

@@ -113,7 +113,9 @@ class ExecsProbe(KernelProbe):
         flags: dict[str, int | str] = {"NCPUS": maps.CPUS, "EVENT_PAGES": RING_PAGES, "ARGV_BYTES": _ARGV_BYTES[buffer]}
         if buffer == "ring":
             flags["USE_RING"] = 1
-        _, kretprobe, tracepoint, raw = failure_ladder(self.context.syscall_prefix)
+        fexit, kretprobe, tracepoint, raw = failure_ladder(self.context.syscall_prefix)
+        if self.may_need(fexit, part="failures"):
+            flags["WITH_FENTRY"] = 1
         if self.may_need(kretprobe, part="failures"):
             flags["WITH_KPROBES"] = 1
         if self.may_need(raw, tracepoint, part="failures"):

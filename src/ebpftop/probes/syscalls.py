@@ -128,7 +128,7 @@ class SyscallsProbe(KernelProbe):
 
     def _attach_returns(self, module: Module) -> None:
         step = _returns_step(self._kind)
-        self._returns = climb(module, (step,), self.context.tracefs)
+        self._returns = climb(module, (step,), self.context.offers)
         self.rungs += tuple(
             Rung(via=f"returns: {rung.via}", cost=rung.cost, reason=rung.reason) for rung in self._returns.rungs
         )

@@ -72,8 +72,17 @@ class TraceProbe(KernelProbe):
     _lost_lines = 0
 
     def defines(self) -> Defines:
-        ring = {"USE_RING": 1} if self.context.buffer == "ring" else {}
-        return {"EVENT_PAGES": _RING_PAGES, **ring}
+        flags = {"EVENT_PAGES": _RING_PAGES}
+        if self.context.buffer == "ring":
+            flags["USE_RING"] = 1
+        kprobe, fentry, raw, tracepoint = ladder(self.context.syscall_prefix)
+        if self.may_need(kprobe):
+            flags["WITH_KPROBES"] = 1
+        if self.may_need(fentry):
+            flags["WITH_FENTRY"] = 1
+        if self.may_need(tracepoint, raw):
+            flags["WITH_TRACEPOINTS"] = 1
+        return flags
 
     def prepare(self, module: Module) -> None:
         place = self.context.tracefs

@@ -96,9 +96,11 @@ class UsersProbe(KernelProbe):
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {"USERS_MAX": USERS_MAX}
-        kprobe, _, tracepoint, raw = ladder(self.context.syscall_prefix)
+        kprobe, fentry, tracepoint, raw = ladder(self.context.syscall_prefix)
         if self.may_need(kprobe):
             flags["WITH_KPROBES"] = 1
+        if self.may_need(fentry):
+            flags["WITH_FENTRY"] = 1
         if self.may_need(raw, tracepoint):
             flags["WITH_RAW_SYSCALLS"] = 1
         return flags

@@ -1,0 +1,86 @@
+"""What makes the start quick, held against what it leaves out."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ebpftop.filters import Filter
+from ebpftop.kernel.ladder import Step
+from ebpftop.kernel.loader import LoadError, Module
+from ebpftop.kernel.mounts import call_with_file_over
+from ebpftop.kernel.progs import fentry_refusal
+from ebpftop.kernel.source import KernelSource, Options, kernel_defines
+from ebpftop.probes.base import KernelProbe
+from ebpftop.records import Probe, ProbeName
+from tests.kernel.support import needs_root
+
+pytestmark = needs_root
+
+RUNGS = [
+    ("execs", "execs", "tracepoint"),
+    ("execs", "execs.failures", "raw_tracepoint"),
+    ("execs", "execs.exits", "tracepoint"),
+    ("users", "users", "raw_tracepoint"),
+    ("trace", "trace", "tracepoint"),
+]
+
+
+@pytest.mark.parametrize(("probe", "ladder", "rung"), RUNGS)
+def test_a_rung_that_was_left_out_is_compiled_when_it_is_taken_after_all(
+    probe: ProbeName, ladder: str, rung: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a rung held by all signs, was refused when it was tried, and the next one is needed."""
+
+    def wrongly(self: KernelProbe, *_steps: Step, part: str = "") -> bool:
+        return self._compile_all
+
+    monkeypatch.setattr(KernelProbe, "may_need", wrongly)
+    source = KernelSource(Options(probes=(probe,), filter=Filter(pids=(os.getpid(),)), via={ladder: rung}))
+    try:
+        states = [record for batch in source.read_all() for record in batch.records if isinstance(record, Probe)]
+    finally:
+        source.close()
+    assert [state.state for state in states] == ["on"]
+    taken = [each.via for each in states[0].rungs if each.reason is None]
+    assert any(via.rpartition(": ")[2].startswith(rung) for via in taken)
+
+
+def test_a_fentry_program_that_does_nothing_is_refused_just_where_a_real_one_is() -> None:
+    defines = {"USERS_MAX": 1, "WITH_FENTRY": 1, **kernel_defines()}
+    execve_id = defines["EXECVE_ID"]
+    assert isinstance(execve_id, int)
+    source = KernelSource(Options(probes=()))  # the owner of the filter's maps
+    try:
+        module = Module("users.c", defines)
+        try:
+            module.attach("fentry", str(defines["SYS_EXECVE"]), str(defines["SYS_EXECVE"]))
+            refused = None
+        except LoadError as error:
+            refused = str(error)
+        finally:
+            module.close()
+    finally:
+        source.close()
+    assert fentry_refusal(execve_id) == refused
+
+
+def test_a_file_lies_over_another_for_one_call_in_one_thread_only(tmp_path: Path) -> None:
+    below, above = tmp_path / "below", tmp_path / "above"
+    below.write_text("below")
+    above.write_text("above")
+    here = Path.cwd()
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(below.read_text).result()  # its thread is there before the other's mounts
+
+        def work() -> tuple[str, str]:
+            os.chdir(tmp_path)
+            return below.read_text(), elsewhere.submit(below.read_text).result()
+
+        assert call_with_file_over(below, above, work) == ("above", "below")
+    assert below.read_text() == "below"
+    assert Path.cwd() == here
