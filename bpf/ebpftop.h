@@ -116,7 +116,7 @@ struct comm_key {
 struct cgroup_choice {
 	u64 id;
 	u32 level; /* depth below the root, so that descendants match too */
-	u32 unused;
+	u32 v1;	   /* not in the unified hierarchy but in that of the pids controller */
 };
 
 /*
@@ -187,13 +187,43 @@ INLINE u64 ancestor_cgroup_id(u32 level)
 #endif
 }
 
+#if defined(HAVE_CGROUP_V1) && defined(CSS_PIDS_ID) && defined(OFF_KERNFS_ID)
+/* On cgroup v1 engines make a cgroup for each container in the hierarchy of every controller. */
+INLINE u64 ancestor_v1_cgroup_id(u32 level)
+{
+	void *css_set = read_pointer((void *)bpf_get_current_task(), OFF_TASK_CGROUPS);
+	void *css = read_pointer(css_set, OFF_CSS_SET_SUBSYS + 8 * CSS_PIDS_ID);
+	void *cgroup = read_pointer(css, OFF_CSS_CGROUP);
+
+	if (level > read_u32(cgroup, OFF_CGROUP_LEVEL))
+		return 0;
+#ifdef OFF_CGROUP_ANCESTOR_IDS
+	return read_u64(cgroup, OFF_CGROUP_ANCESTOR_IDS + 8 * (u64)level);
+#else
+	void *ancestor = read_pointer(cgroup, OFF_CGROUP_ANCESTORS + 8 * (u64)level);
+
+	return read_u64(read_pointer(ancestor, OFF_CGROUP_KN), OFF_KERNFS_ID);
+#endif
+}
+#else
+INLINE u64 ancestor_v1_cgroup_id(u32 level)
+{
+	return 0;
+}
+#endif
+
 INLINE bool cgroup_wanted(struct filter_slot *filter)
 {
 #pragma nounroll
-	for (int i = 0; i < FILTER_CGROUPS; i++)
-		if (i < filter->cgroups &&
-		    ancestor_cgroup_id(filter->cgroup[i].level) == filter->cgroup[i].id)
+	for (int i = 0; i < FILTER_CGROUPS; i++) {
+		if (i >= filter->cgroups)
+			return false;
+		struct cgroup_choice *choice = &filter->cgroup[i];
+		u64 id = choice->v1 ? ancestor_v1_cgroup_id(choice->level) : ancestor_cgroup_id(choice->level);
+
+		if (id == choice->id)
 			return true;
+	}
 	return false;
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ebpftop.kernel.cgroups import cgroup_root
+from ebpftop.kernel.cgroups import hierarchies
 
 # Users of this run alone: other runs on the same machine have theirs.
 WANTED_UID = 1_000_000 + os.getpid() * 2
@@ -90,12 +90,10 @@ def failing(count: int) -> Callable[[], None]:
 
 
 @contextmanager
-def cgroup(name: str) -> Iterator[Path]:
-    """Make a cgroup (several levels, where *name* has slashes) and remove it afterwards."""
-    root = cgroup_root()
-    assert root is not None, "this machine has no unified hierarchy"
+def cgroup(name: str, *, v1: bool = False) -> Iterator[Path]:
+    """Make a cgroup (several levels, where *name* has slashes), of the pids controller with *v1*; remove it later."""
+    (path,) = (hierarchy.root for hierarchy in hierarchies() if hierarchy.v1 is v1)
     made: list[Path] = []
-    path = root
     for part in name.split("/"):
         path /= part
         if not path.exists():

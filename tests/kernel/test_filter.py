@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop.cgroups import container_of
+from ebpftop.kernel.cgroups import hierarchies
 from tests.kernel.doing import OTHER_UID, WANTED_UID, cgroup, failing, getppids, in_child, programs, set_comm, true
 from tests.kernel.support import Line, Stream, last, needs_root, of
 
@@ -102,6 +103,29 @@ def test_a_container_by_the_beginning_of_its_id() -> None:
     assert of("exec", lines)[0]["container"] == container_of(f"/docker-{ids[0]}.scope") == ids[0][:12]
     assert ambiguous.returncode == 1
     assert "could be any of" in ambiguous.stderr
+
+
+@pytest.mark.skipif(not any(one.v1 for one in hierarchies()), reason="no cgroup v1 pids controller is mounted here")
+def test_a_container_of_an_engine_on_cgroup_v1() -> None:
+    ids = [f"{os.getpid():08x}{i}" + "e" * 55 for i in range(2)]
+    with (
+        cgroup(f"docker/{ids[0]}/nested", v1=True) as inside,
+        cgroup(f"docker/{ids[1]}", v1=True) as other,
+        Stream("--container", ids[0][:12], probes="execs,users,syscalls") as stream,
+        Stream("--cgroup", f"/docker/{ids[1]}", probes="execs") as by_path,
+    ):
+        before = in_child(programs("inside"), cgroup=inside)
+        in_child(programs("other"), cgroup=other)
+        in_child(getppids(10), cgroup=inside)
+        in_child(getppids(100), cgroup=other)
+        in_child(programs("outside"))
+        lines, lines_by_path = stream.stop(), by_path.stop()
+    assert words(lines) == ["inside"]
+    assert of("exec", lines)[0]["container"] == ids[0][:12]
+    assert of("exec", lines)[0]["ppid"] == before
+    assert sum(row["execs"] for row in last("users", lines)["rows"]) == 1
+    assert getppid_count(lines) == 10
+    assert words(lines_by_path) == ["other"]
 
 
 # Reads "go", then has programs run from everywhere in its tree; ends when all of it has ended.
@@ -295,7 +319,7 @@ def test_its_own_cost_is_told() -> None:
     [
         (["--cgroup", "/no/such/cgroup"], 1, "there is no cgroup /no/such/cgroup; see"),
         (["--cgroup", "../../../etc"], 1, "there is no cgroup ../../../etc"),
-        (["--container", "f" * 64], 1, "belongs to a container ffff"),
+        (["--container", "f" * 64], 1, "no cgroup belongs to a container ffff"),
         (["--pid", "4194304"], 1, "there is no process 4194304"),
         (["--uid", "0"] * 65, 1, "--uid was given 65 times; at most 64 values fit"),
         (["--comm", "x" * 16], 2, "the kernel keeps 15 bytes"),

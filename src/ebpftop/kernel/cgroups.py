@@ -10,62 +10,95 @@ from pathlib import Path
 from ebpftop.cgroups import container_of
 from ebpftop.source import SourceError
 
-_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 _SHORTEST_ID = 2
 
 
 @dataclass(frozen=True)
+class Hierarchy:
+    """A tree of cgroups: where it is mounted, and whether it is the pids controller's of cgroup v1.
+
+    Container engines on v1 make a cgroup for each container in every controller's tree, and pids is always among them.
+    """
+
+    root: Path
+    v1: bool
+
+
+@dataclass(frozen=True)
 class CgroupChoice:
-    """A cgroup of the unified hierarchy: its path from the root, its id (the inode's number), its depth."""
+    """A cgroup: its path from the root of its hierarchy, its id (the inode's number), its depth."""
 
     path: str
     id: int
     level: int
+    v1: bool = False
 
-    def holds(self, path: str) -> bool:
-        """Tell whether the cgroup *path* is this one or below it."""
+    def holds(self, path: str | None, v1: bool) -> bool:
+        """Tell whether the cgroup *path* of a hierarchy is this one or below it."""
+        if path is None or v1 is not self.v1:
+            return False
         return self.path == "/" or path == self.path or path.startswith(self.path + "/")
 
 
-def cgroup_root() -> Path | None:
-    """Return where the unified hierarchy (cgroup v2) is mounted."""
-    return next((mount for mount in _MOUNTS if (mount / "cgroup.procs").exists()), None)
+def hierarchies() -> tuple[Hierarchy, ...]:
+    """Return the unified hierarchy (cgroup v2) and the pids controller's of v1, as far as they are mounted."""
+    found: dict[bool, Hierarchy] = {}
+    # proc_pid_mountinfo(5): what is mounted, where, "-", the type, the source, the options of the file system.
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        before, _, after = line.partition(" - ")
+        fields, (kind, _, options) = before.split(), after.split()[:3]
+        v1 = kind == "cgroup" and "pids" in options.split(",")
+        if (v1 or kind == "cgroup2") and fields[3] == "/":
+            found.setdefault(v1, Hierarchy(Path(fields[4]), v1))
+    return tuple(found[v1] for v1 in (False, True) if v1 in found)
 
 
-def unified_path(pid: int) -> str | None:
-    """Return the cgroup of a process in the unified hierarchy; None where it has ended or there is none."""
+def cgroup_paths(pid: int) -> dict[bool, str]:
+    """Return the cgroup of a process in the unified hierarchy, under False, and in that of v1's pids, under True."""
     try:
         lines = Path("/proc", str(pid), "cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:
-        return None
-    return next((line[3:] for line in lines if line.startswith("0::")), None)
+        return {}
+    paths: dict[bool, str] = {}
+    for number, controllers, path in (line.split(":", 2) for line in lines):
+        if number == "0":
+            paths[False] = path
+        elif "pids" in controllers.split(","):
+            paths[True] = path
+    return paths
 
 
-def _root(option: str) -> Path:
-    root = cgroup_root()
-    if root is None:
-        raise SourceError(f"{option} needs the unified hierarchy", "mount -t cgroup2 none /sys/fs/cgroup/unified")
-    return root
+def _hierarchies(option: str) -> tuple[Hierarchy, ...]:
+    found = hierarchies()
+    if not found:
+        raise SourceError(f"{option} needs cgroups", "mount -t cgroup2 none /sys/fs/cgroup")
+    return found
 
 
-def _choice(root: Path, relative: str) -> CgroupChoice:
+def _choice(hierarchy: Hierarchy, relative: str) -> CgroupChoice:
     path = posixpath.normpath("/" + relative.lstrip("/"))
-    directory = root / path.lstrip("/")
-    return CgroupChoice(path, directory.stat().st_ino, len([part for part in path.split("/") if part]))
+    directory = hierarchy.root / path.lstrip("/")
+    level = len([part for part in path.split("/") if part])
+    return CgroupChoice(path, directory.stat().st_ino, level, hierarchy.v1)
 
 
 def cgroup_named(path: str) -> CgroupChoice:
-    """Return the cgroup *path*; raises SourceError where there is none.
+    """Return the cgroup *path*, of the unified hierarchy if it is in both; raises SourceError where there is none.
 
     Both "/system.slice/ssh.service" and the full path in the file system are taken.
     """
-    root = _root("--cgroup")
-    inside = posixpath.normpath("/" + path.lstrip("/"))
-    if inside == str(root) or inside.startswith(f"{root}/"):
-        inside = inside[len(str(root)) :]
-    if not (root / inside.lstrip("/") / "cgroup.procs").exists():
-        raise SourceError(f"there is no cgroup {path}", f"see what there is with `systemd-cgls`, or below {root}")
-    return _choice(root, inside)
+    found = _hierarchies("--cgroup")
+    given = posixpath.normpath("/" + path.lstrip("/"))
+    # The innermost mount first: that of v2 may lie in the directory of v1's.
+    for hierarchy in sorted(found, key=lambda one: len(one.root.parts), reverse=True):
+        if given == str(hierarchy.root) or given.startswith(f"{hierarchy.root}/"):
+            found, given = (hierarchy,), given[len(str(hierarchy.root)) :]
+            break
+    for hierarchy in found:
+        if (hierarchy.root / given.lstrip("/") / "cgroup.procs").exists():
+            return _choice(hierarchy, given)
+    places = " and ".join(str(hierarchy.root) for hierarchy in found)
+    raise SourceError(f"there is no cgroup {path}", f"see what there is with `systemd-cgls`, or below {places}")
 
 
 def container_cgroups(container: str) -> tuple[CgroupChoice, ...]:
@@ -73,27 +106,29 @@ def container_cgroups(container: str) -> tuple[CgroupChoice, ...]:
 
     Raises SourceError where there is none, or where several containers are meant.
     """
-    root = _root("--container")
-    found: dict[str, list[str]] = {}
-    for directory, below, _ in os.walk(root):
-        path = directory[len(str(root)) :]
-        name = container_of(path, digits=None) if path else None
-        if name is None:
-            continue
-        below.clear()  # what lies deeper belongs to it
-        if name == container or (len(container) >= _SHORTEST_ID and name.startswith(container)):
-            found.setdefault(name, []).append(path)
+    found: dict[str, list[CgroupChoice]] = {}
+    for hierarchy in _hierarchies("--container"):
+        for directory, below, _ in os.walk(hierarchy.root):
+            path = directory[len(str(hierarchy.root)) :]
+            name = container_of(path, digits=None) if path else None
+            if name is None:
+                continue
+            below.clear()  # what lies deeper belongs to it
+            if name == container or (len(container) >= _SHORTEST_ID and name.startswith(container)):
+                found.setdefault(name, []).append(_choice(hierarchy, path))
     if container in found:
         found = {container: found[container]}
     if not found:
         raise SourceError(
-            f"no cgroup below {root} belongs to a container {container}",
-            "ids are in `docker ps`, `podman ps` or `crictl ps`; with cgroup v1 engines use --pid",
+            f"no cgroup belongs to a container {container}",
+            "ids are in `docker ps`, `podman ps` or `crictl ps`; or use --pid with its first process",
         )
     if len(found) > 1:
         short = ", ".join(sorted(name[:12] for name in found)[:4])
         raise SourceError(f"--container {container} could be any of {short}", "give more of its id")
-    return tuple(_choice(root, path) for paths in found.values() for path in sorted(paths))
+    (choices,) = found.values()
+    unified = [choice for choice in choices if not choice.v1]
+    return tuple(sorted(unified or choices, key=lambda choice: choice.path))
 
 
 def chosen_cgroups(cgroups: tuple[str, ...], containers: tuple[str, ...]) -> tuple[CgroupChoice, ...]:
@@ -102,7 +137,12 @@ def chosen_cgroups(cgroups: tuple[str, ...], containers: tuple[str, ...]) -> tup
     contained = [choice for container in containers for choice in container_cgroups(container)]
     if not named or not contained:
         return tuple(dict.fromkeys(named + contained))
-    both = [a if b.holds(a.path) else b for a in named for b in contained if a.holds(b.path) or b.holds(a.path)]
+    both = [
+        a if b.holds(a.path, a.v1) else b
+        for a in named
+        for b in contained
+        if a.holds(b.path, b.v1) or b.holds(a.path, a.v1)
+    ]
     if not both:
         raise SourceError("no --container lies in a --cgroup, so nothing would match", "leave one of the options out")
     return tuple(dict.fromkeys(both))

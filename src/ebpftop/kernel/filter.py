@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ebpftop.filters import Filter
 from ebpftop.kernel import maps
-from ebpftop.kernel.cgroups import CgroupChoice, chosen_cgroups, unified_path
+from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups
 from ebpftop.kernel.loader import Link, LoadError, Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.source import SourceError
@@ -107,7 +107,7 @@ class KernelFilter:
                 | _CGROUP * bool(cgroups)
                 | _HIDE_SELF * wanted.hide_self
             )
-            body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, 0) for c in cgroups)
+            body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, c.v1) for c in cgroups)
             self._slots[slot] = body.ljust(_SLOT_SIZE, b"\0")
             self._write_config(plain=False)
             self._active = slot
@@ -134,8 +134,8 @@ class KernelFilter:
             return False
         if not self._cgroups:
             return True
-        path = unified_path(pid)
-        return path is not None and any(choice.holds(path) for choice in self._cgroups)
+        paths = cgroup_paths(pid)
+        return any(choice.holds(paths.get(choice.v1), choice.v1) for choice in self._cgroups)
 
     @property
     def lost(self) -> int:

@@ -73,6 +73,9 @@ _WANTED = (
     Wanted("CGROUP_LEVEL", "cgroup", ("level",)),
     # Before 6.1; later kernels have the helper that this stands in for.
     Wanted("CGROUP_ANCESTOR_IDS", "cgroup", ("ancestor_ids",), optional=True),
+    # From 6.1 on; asked only for cgroup v1, which no helper tells of.
+    Wanted("CGROUP_ANCESTORS", "cgroup", ("ancestors",), optional=True),
+    Wanted("KERNFS_ID", "kernfs_node", ("id",), optional=True),
     Wanted("KERNFS_PARENT", "kernfs_node", ("__parent", "parent")),
     Wanted("KERNFS_NAME", "kernfs_node", ("name",)),
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ebpftop import __version__
 from ebpftop.filters import Filter
 from ebpftop.kernel import tracefs
+from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.kernel.cost import CostMeter
 from ebpftop.kernel.filter import KernelFilter
 from ebpftop.kernel.ladder import Offers
@@ -66,6 +67,8 @@ def kernel_defines() -> Defines:
         flags[f"NR_{name.upper()}"] = number
         flags[f"NR_COMPAT_{name.upper()}"] = compat_number
         flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
+    if any(hierarchy.v1 for hierarchy in hierarchies()):
+        flags["HAVE_CGROUP_V1"] = 1
     if kernel_version() >= (5, 11):
         flags["HAVE_TASK_BTF"] = 1
     if native == "x86_64":

@@ -18,6 +18,9 @@ _KERNEL_TERM = re.compile(
     r":(?P<value>\S+)(?:\s+|$)"
 )
 
+# A cgroup may be given by its directory; records have its path.
+_MOUNT = re.compile(r"^/sys/fs/cgroup(?:/unified|/pids)?(?=/|$)")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -123,7 +126,7 @@ def comm_matches(pattern: str, comm: str) -> bool:
 
 
 def _below(path: str, cgroup: str) -> bool:
-    top = "/" + path.strip("/")
+    top = "/" + _MOUNT.sub("", path).strip("/")
     return top == "/" or cgroup == top or cgroup.startswith(top + "/")
 
 
