@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import threading
@@ -22,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
         return NO_PRIVILEGE
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise SourceError("the screen needs a terminal", "for a pipe or a file use `ebpftop stream`")
+    gc.disable()  # what is imported and compiled from here on is no garbage; to look through it takes 0.1 s
     outputs = hush()
     if not os.isatty(outputs.stderr_fd):
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where Textual draws: `2>file` must not take the screen
@@ -33,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ebpftop.app import run as show
 
+        gc.freeze()  # it stays to the end, so later collections need not look through it either
+        gc.enable()
         remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history << 20)
         return show(remembering, interval=args.interval, log_path=outputs.log_path, given=chosen_filter(args))
     finally:
