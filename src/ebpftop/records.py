@@ -175,7 +175,7 @@ class TableSlot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A call that has not returned yet, `ns` after it entered."""
+    """A call that has not returned yet, `ns` after it entered. `running`: its thread has not left its CPU since."""
 
     pid: int
     tid: int
@@ -184,10 +184,11 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     nr: int
     name: str
     ns: int
+    running: bool = False
 
 
 class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How often one process made one call."""
+    """How often one process made one call. `start` as in an exec: (pid, start) names a process for good."""
 
     pid: int
     comm: str
@@ -196,6 +197,7 @@ class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     count: int
     errors: int = 0
+    start: int = 0
 
 
 class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -205,13 +207,24 @@ class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     comm: str
     count: int
     errors: int
+    start: int = 0
+
+
+class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many calls one user made; uid 4294967295 stands for those of whom there are too many to be told apart."""
+
+    uid: int
+    count: int
+    errors: int
 
 
 class Syscalls(_Record, frozen=True, tag="syscalls"):
     """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs.
 
-    `process_totals` are of the processes in `processes`. `families` counts the runs of the handlers for programs
-    (``exec``) and timers (``timer_create``, ``timer_delete``, ``timer_other``); `table` is the tail-call table.
+    `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
+    `forgotten` grew: it counts pairs of process and call that fell out of the kernel's map, and with them calls of `users`
+    and `processes`. `families` counts the runs of the handlers for programs (``exec``) and timers (``timer_create``,
+    ``timer_delete``, ``timer_other``); `table` is the tail-call table.
     """
 
     time: float
@@ -219,6 +232,8 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     in_flight: tuple[InFlight, ...] = ()
     processes: tuple[ProcessCalls, ...] = ()
     process_totals: tuple[ProcessTotal, ...] = ()
+    users: tuple[UserCalls, ...] = ()
+    forgotten: int = 0
     families: dict[str, int] = {}
     table: tuple[TableSlot, ...] = ()
 

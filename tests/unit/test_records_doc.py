@@ -11,7 +11,17 @@ import msgspec
 import pytest
 
 from ebpftop import records
-from ebpftop.records import InFlight, ProcessCalls, ProcessTotal, Record, Rung, SyscallRow, TableSlot, UserRow
+from ebpftop.records import (
+    InFlight,
+    ProcessCalls,
+    ProcessTotal,
+    Record,
+    Rung,
+    SyscallRow,
+    TableSlot,
+    UserCalls,
+    UserRow,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
 
@@ -23,6 +33,7 @@ PARTS: dict[type[msgspec.Struct], str] = {
     InFlight: "flight",
     ProcessCalls: "caller",
     ProcessTotal: "total",
+    UserCalls: "caller_user",
     TableSlot: "slot",
 }
 STRUCTS: dict[str, type[msgspec.Struct]] = {

@@ -51,6 +51,7 @@ _WANTED = (
     Wanted("UPID_NR", "upid", ("nr",)),
     Wanted("UPID_NS", "upid", ("ns",)),
     Wanted("PIDNS_INUM", "pid_namespace", ("ns.inum",)),
+    Wanted("CRED_UID", "cred", ("uid",)),
     Wanted("CRED_EUID", "cred", ("euid",)),
     Wanted("CRED_USER_NS", "cred", ("user_ns",)),
     Wanted("USERNS_PARENT", "user_namespace", ("parent",)),

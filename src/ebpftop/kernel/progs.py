@@ -16,6 +16,7 @@ _SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 _PROG_LOAD, _GET_INFO_BY_FD, _ENABLE_STATS = 5, 15, 32
 _RUN_TIME_OFFSET = 192  # struct bpf_prog_info, include/uapi/linux/bpf.h: run_time_ns, run_cnt, recursion_misses
 _INFO_SIZE = 256
+_ATTR_SIZE = 128
 
 # The part of union bpf_attr that loads a program: prog_type, insn_cnt, insns, license, expected_attach_type,
 # attach_btf_id.
@@ -34,20 +35,32 @@ class Runs(NamedTuple):
     recursion_misses: int
 
 
+def bpf(command: int, attr: bytes) -> int:
+    """Call bpf(2); raises OSError."""
+    attr = attr.ljust(_ATTR_SIZE, b"\0")
+    done = int(_libc.syscall(_SYS_BPF, command, ctypes.c_char_p(attr), len(attr)))
+    if done < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"bpf(2): {os.strerror(code)}")
+    return done
+
+
 def runs(program_fd: int) -> Runs:
     """Return the totals of a program; zeros where the kernel is too old to keep them."""
     info = ctypes.create_string_buffer(_INFO_SIZE)
-    attr = struct.pack("=IIQ", program_fd, _INFO_SIZE, ctypes.addressof(info)).ljust(128, b"\0")
-    if _libc.syscall(_SYS_BPF, _GET_INFO_BY_FD, ctypes.c_char_p(attr), len(attr)) < 0:
+    try:
+        bpf(_GET_INFO_BY_FD, struct.pack("=IIQ", program_fd, _INFO_SIZE, ctypes.addressof(info)))
+    except OSError:
         return Runs(0, 0, 0)
     return Runs(*struct.unpack_from("=QQQ", info.raw, _RUN_TIME_OFFSET))
 
 
 def enable_stats() -> int | None:
     """Turn run statistics on for all programs until the returned descriptor is closed (kernel 5.8); None if refused."""
-    attr = struct.pack("=I", 0).ljust(128, b"\0")
-    fd = int(_libc.syscall(_SYS_BPF, _ENABLE_STATS, ctypes.c_char_p(attr), len(attr)))
-    return fd if fd >= 0 else None
+    try:
+        return bpf(_ENABLE_STATS, struct.pack("=I", 0))
+    except OSError:
+        return None
 
 
 def close_stats(fd: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ebpftop import __version__
 from ebpftop.filters import Filter
-from ebpftop.kernel import tracefs
+from ebpftop.kernel import callers, tracefs
 from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.kernel.cost import CostMeter
 from ebpftop.kernel.filter import KernelFilter
@@ -108,6 +108,7 @@ class KernelSource:
             syscall_prefix=syscall_prefix(),
             via=options.via,
             failures=options.failures,
+            remember_callers=callers.worth_it(kernel_version()),
         )
         self.syscalls = SyscallsProbe(context, latency=options.latency, processes=options.processes, say=options.say)
         for call in options.ignore:

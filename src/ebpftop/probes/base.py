@@ -40,6 +40,7 @@ class Context:
     # Processes that --pid could not follow because its map was full.
     unfollowed: Callable[[], int] = lambda: 0
     filtering: Callable[[], bool] = lambda: False
+    remember_callers: bool = False  # ebpftop.kernel.callers
 
     @property
     def tracefs(self) -> Path | None:

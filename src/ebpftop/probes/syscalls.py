@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import struct
 from typing import ClassVar
 
-from ebpftop.kernel import maps
+from ebpftop.kernel import callers, maps
 from ebpftop.kernel.ladder import Attach, Climb, Step, climb, matches
 from ebpftop.kernel.loader import Kind, Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes import tallies
 from ebpftop.probes.base import Context, KernelProbe, ProbeError, unix_offset
 from ebpftop.probes.buffers import Events
+from ebpftop.probes.pairs import Pairs, Tally
 from ebpftop.probes.slots import Call, Slots
 from ebpftop.probes.tallies import Totals
 from ebpftop.records import Handler, ProbeName, Record, Rung, Syscall, SyscallRow, Syscalls, TableSlot, Where
@@ -57,9 +59,11 @@ class SyscallsProbe(KernelProbe):
         self.say = say
         self.slots = Slots(platform.machine())
         self._kind: Kind = "raw_tracepoint"
+        self._callers_fd: int | None = None
         self._chosen: dict[Call, Handler] = {}
         self._before: dict[Call, Totals] = {}
         self._families_before: dict[Family, int] = {}
+        self._pairs = Pairs()
         self._events: Events | None = None
         self._returns: Climb | None = None
         self._rate_before = 0
@@ -68,6 +72,14 @@ class SyscallsProbe(KernelProbe):
     def start(self) -> None:
         """Come up by raw tracepoints, else by tracepoints, whose programs see other contexts and are compiled anew."""
         wanted = self.context.via.get(self.name)
+        if self.context.remember_callers and (wanted is None or matches(_enter_step("raw_tracepoint"), wanted)):
+            try:
+                self._start_remembering()
+            except (OSError, ProbeError):  # it is but a faster way to the same figures
+                pass
+            else:
+                self._add_unneeded_rung(wanted)
+                return
         tried: tuple[Rung, ...] = ()
         for kind in ("raw_tracepoint", "tracepoint"):
             self._kind = kind
@@ -80,10 +92,28 @@ class SyscallsProbe(KernelProbe):
             else:
                 self.rungs = tried + self.rungs
                 if kind == "raw_tracepoint":
-                    other = _enter_step("tracepoint")
-                    reason = f"--via asked for {wanted}" if wanted else f"not needed: {self.via} works"
-                    self.rungs += (Rung(via=other.via, cost=other.cost, reason=reason),)
+                    self._add_unneeded_rung(wanted)
                 return
+
+    def _start_remembering(self) -> None:
+        """Come up by raw tracepoints, with the map in which CPUs remember who called; raises OSError, ProbeError."""
+        self._kind = "raw_tracepoint"
+        self._callers_fd = callers.make_map()
+        try:
+            super().start()
+        except ProbeError:
+            self._forget_callers()
+            raise
+
+    def _forget_callers(self) -> None:
+        if self._callers_fd is not None:
+            os.close(self._callers_fd)
+            self._callers_fd = None
+
+    def _add_unneeded_rung(self, wanted: str | None) -> None:
+        other = _enter_step("tracepoint")
+        reason = f"--via asked for {wanted}" if wanted else f"not needed: {self.via} works"
+        self.rungs += (Rung(via=other.via, cost=other.cost, reason=reason),)
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {
@@ -104,6 +134,8 @@ class SyscallsProbe(KernelProbe):
             flags["USE_RING"] = 1
         if self._kind == "tracepoint":
             flags["VIA_TRACEPOINT"] = 1
+        if self._callers_fd is not None:
+            flags["CALLERS_FD"] = self._callers_fd
         return flags
 
     def prepare(self, module: Module) -> None:
@@ -116,6 +148,8 @@ class SyscallsProbe(KernelProbe):
 
     def attach(self, module: Module) -> str:
         enter = _enter_step(self._kind)
+        if self._callers_fd is not None:
+            module.attach("raw_tracepoint", "sched_process_exit", "caller_ends")
         wanted = self.context.via.get(self.name)
         # Where calls begin comes last: each call that is seen to enter will be seen to wait and to return.
         if (self.latency or "trace" in self._chosen.values()) and (wanted is None or matches(enter, wanted)):
@@ -134,6 +168,7 @@ class SyscallsProbe(KernelProbe):
         )
 
     def release(self) -> None:
+        self._forget_callers()
         self._events = None
         self._returns = None
 
@@ -214,7 +249,7 @@ class SyscallsProbe(KernelProbe):
         tallies.add_totals(module, self.slots, totals, latency=self.latency)
         families = dict(self._families_before)
         tallies.add_families(module, families)
-        pairs, processes = tallies.processes(module, self.slots) if self.processes else ((), ())
+        who = self._pairs.read(module, self.slots) if self.processes else Tally()
         now_ns = int((now - unix_offset()) * 1e9)
         return [
             Syscalls(
@@ -225,8 +260,10 @@ class SyscallsProbe(KernelProbe):
                     if call in self._chosen or totals[call].count
                 ),
                 in_flight=tallies.in_flight(module, self.slots, now_ns) if self.latency else (),
-                processes=pairs,
-                process_totals=processes,
+                processes=who.processes,
+                process_totals=who.totals,
+                users=who.users,
+                forgotten=who.forgotten,
                 families={family: count for family, count in families.items() if count},
                 table=self._table(),
             )
@@ -267,6 +304,8 @@ class SyscallsProbe(KernelProbe):
     def keep(self, module: Module) -> None:
         tallies.add_totals(module, self.slots, self._before, latency=self.latency)
         tallies.add_families(module, self._families_before)
+        if self.processes:
+            self._pairs.keep(module, self.slots)
         self._rate_before += maps.per_cpu_sum(module.table("over_budget"), 0)
         self._overflow_before += maps.per_cpu_sum(module.table("overflow"), 0)
 

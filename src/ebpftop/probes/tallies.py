@@ -1,32 +1,30 @@
-"""The maps of bpf/syscalls.c, read: what each call came to, who makes which call, and who is in one now."""
+"""The maps of bpf/syscalls.c, read: what each call came to, and who is in one now."""
 
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.slots import Call, Slots
-from ebpftop.records import InFlight, ProcessCalls, ProcessTotal
+from ebpftop.records import InFlight
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import FAMILIES, Family
 from ebpftop.text import c_string
 
 BUCKETS = 44
 _LATENCY_WORDS = 2 + BUCKETS  # struct latency
-_PAIR = struct.Struct("=II")  # struct failure, struct other_call, struct process_call
-_WAITING = struct.Struct("=QIIII16s")  # struct waiting_call
-_PROCESS_WORDS = 4  # struct process_count: count, errors, comm
-
-# A whole machine has too many pairs of process and call for a record a second: all calls of these many processes,
-_WHOLE_PROCESSES = 24
-# and these many processes of every call. What is left out is the difference to the totals.
-_PROCESSES_OF_A_CALL = 8
+_PAIR = struct.Struct("=II")  # struct failure, struct other_call
+RUNNING = struct.Struct("=QQIIIIQ")  # struct call
+WAITING = struct.Struct("=QIIII16s")  # struct waiting_call
 
 _IN_FLIGHT_MAX = 64
-_IN_FLIGHT_NS = 100_000_000
+IN_FLIGHT_NS = 100_000_000
 # Calls whose business is to wait: they do not crowd out the ones that hang.
 _WAITS = frozenset(
     (
@@ -103,66 +101,54 @@ def add_families(module: Module, families: dict[Family, int]) -> None:
 
 
 def in_flight(module: Module, slots: Slots, now_ns: int) -> tuple[InFlight, ...]:
-    """Return the calls that wait longest at *now_ns* (CLOCK_MONOTONIC), those first whose business is not to wait."""
+    """Return the calls that last longest at *now_ns* (CLOCK_MONOTONIC), those first whose business is not to wait."""
     found = []
-    for _, value in maps.items(module.table("waiting"), 8, _WAITING.size):
-        enter_ns, slot, _, pid, tid, comm = _WAITING.unpack(value)
-        ns = now_ns - enter_ns
-        if ns < _IN_FLIGHT_NS:
+    for call in (*_waiting(module), *_running(module)):
+        ns = now_ns - call.enter_ns
+        if ns < IN_FLIGHT_NS:
             continue
-        abi, nr = slots.call(slot)
+        abi, nr = slots.call(call.slot)
         name = abis.name(abi, nr)
-        call = InFlight(pid=pid, tid=tid, comm=c_string(comm), abi=abi, nr=nr, name=name, ns=ns)
-        found.append((name in _WAITS, -ns, tid, call))
-    found.sort(key=lambda item: item[:3])
-    return tuple(call for *_, call in found[:_IN_FLIGHT_MAX])
-
-
-@dataclass(frozen=True)
-class _Pair:
-    pid: int
-    slot: int
-    count: int
-    errors: int
-    comm: bytes
-
-
-def processes(module: Module, slots: Slots) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
-    """Return the busiest pairs of process and call, and what the processes among them came to in all."""
-    pairs = sorted(_pairs(module), key=lambda pair: (-pair.count, pair.pid, pair.slot))
-    totals: dict[int, list[int]] = {}
-    for pair in pairs:
-        total = totals.setdefault(pair.pid, [0, 0])
-        total[0] += pair.count
-        total[1] += pair.errors
-    whole = set(sorted(totals, key=lambda pid: (-totals[pid][0], pid))[:_WHOLE_PROCESSES])
-    ranks: dict[int, int] = {}
-    comms: dict[int, str] = {}
-    shown = []
-    for pair in pairs:
-        rank = ranks[pair.slot] = ranks.get(pair.slot, 0) + 1
-        if rank > _PROCESSES_OF_A_CALL and pair.pid not in whole:
-            continue
-        # The busiest pair was renamed last.
-        comm = comms.setdefault(pair.pid, c_string(pair.comm))
-        abi, nr = slots.call(pair.slot)
-        shown.append(
-            ProcessCalls(
-                pid=pair.pid, comm=comm, abi=abi, nr=nr, name=abis.name(abi, nr), count=pair.count, errors=pair.errors
-            )
+        told = InFlight(
+            pid=call.pid, tid=call.tid, comm=call.comm, abi=abi, nr=nr, name=name, ns=ns, running=call.running
         )
-    return tuple(shown), tuple(
-        ProcessTotal(pid=pid, comm=comm, count=totals[pid][0], errors=totals[pid][1]) for pid, comm in comms.items()
-    )
+        found.append((name in _WAITS, -ns, call.tid, told))
+    found.sort(key=lambda item: item[:3])
+    return tuple(told for *_, told in found[:_IN_FLIGHT_MAX])
 
 
-def _pairs(module: Module) -> Iterator[_Pair]:
-    size = _PROCESS_WORDS * 8
-    for key, value in maps.items(module.table("process_calls"), _PAIR.size, size * maps.CPUS):
-        pid, slot = _PAIR.unpack(key)
-        counters = words(value)
-        by_cpu = counters[::_PROCESS_WORDS].tolist()
-        most = max(by_cpu)
-        if most:
-            at = by_cpu.index(most) * size
-            yield _Pair(pid, slot, sum(by_cpu), sum(counters[1::_PROCESS_WORDS]), value[at + 16 : at + size])
+class _Entered(NamedTuple):
+    """A call that was entered and has not returned."""
+
+    enter_ns: int
+    slot: int
+    pid: int
+    tid: int
+    comm: str
+    running: bool
+
+
+def _waiting(module: Module) -> Iterator[_Entered]:
+    """Yield the calls whose threads have left their CPU since they entered."""
+    for _, value in maps.items(module.table("waiting"), 8, WAITING.size):
+        enter_ns, slot, _, pid, tid, comm = WAITING.unpack(value)
+        yield _Entered(enter_ns, slot, pid, tid, c_string(comm), False)
+
+
+def _running(module: Module) -> Iterator[_Entered]:
+    """Yield the calls whose threads have held their CPU since they entered.
+
+    The slots change while they are read, so only a call that is found twice counts; others are over by now.
+    """
+    table = module.table("running")
+    first, again = (maps.lookup(table, bytes(4), RUNNING.size * maps.CPUS) or b"" for _ in range(2))
+    now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    for at in range(0, len(first), RUNNING.size):
+        task, enter_ns, slot, _, pid, tid, _ = call = RUNNING.unpack_from(first, at)
+        if not task or now_ns - enter_ns < IN_FLIGHT_NS or call != RUNNING.unpack_from(again, at):
+            continue
+        try:
+            comm = Path(f"/proc/{pid}/task/{tid}/comm").read_bytes().removesuffix(b"\n")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        yield _Entered(enter_ns, slot, pid, tid, c_string(comm), True)

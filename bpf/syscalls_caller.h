@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who is calling, and what a context looks like under each kind of attachment: a room of syscalls.c.
+ */
+
+#define ARGS 6
+
+#ifdef VIA_TRACEPOINT
+struct enter_ctx { /* raw_syscalls/sys_enter/format */
+	u64 common;
+	u64 nr;
+	u64 args[ARGS];
+};
+struct exit_ctx { /* raw_syscalls/sys_exit/format */
+	u64 common;
+	s64 nr;
+	s64 ret;
+};
+#define ENTER_NR(ctx) ((ctx)->nr)
+#define EXIT_RET(ctx) ((ctx)->ret)
+#define EXIT_NR(ctx) ((ctx)->nr)
+#else
+#define enter_ctx bpf_raw_tracepoint_args /* registers, number */
+#define exit_ctx bpf_raw_tracepoint_args  /* registers, return value */
+#define ENTER_NR(ctx) ((ctx)->args[1])
+#define EXIT_RET(ctx) ((s64)(ctx)->args[1])
+#define EXIT_NR(ctx) ((s32)read_u32((void *)(ctx)->args[0], OFF_REGS_NR))
+#endif
+
+/* What is asked of every task at every call. */
+struct caller {
+	char *task; /* NULL only where the verifier wants to be told of it */
+	u64 start_ns; /* of its process, since boot: pids are used again, this never is with the same pid */
+	u32 tgid;
+	u32 tid;
+	u32 uid;
+	bool compat; /* in a 32-bit call: COMPAT_MASK of the u32 at OFF_TASK_COMPAT */
+};
+
+#ifdef HAVE_TASK_BTF
+/* bpf_get_current_task_btf (5.11), which BCC's older versions do not name: memory behind it is read directly. */
+INLINE char *current_task(void)
+{
+	return ((char *(*)(void))158)();
+}
+
+INLINE u64 start_of_process(char *task)
+{
+	char *leader = *(char **)(task + OFF_TASK_GROUP_LEADER);
+
+	return *(u64 *)(leader + OFF_TASK_START_BOOTTIME);
+}
+
+INLINE u32 uid_of(char *task)
+{
+	char *cred = *(char **)(task + OFF_TASK_CRED);
+
+	return *(u32 *)(cred + OFF_CRED_UID);
+}
+#endif
+
+#if defined(CALLERS_FD) && !defined(VIA_TRACEPOINT)
+/*
+ * A call of a helper may cost more than all the rest: 18 of 23 ns on a CPU whose kernel guards each return (Safe RET).
+ * So every CPU remembers the task that it saw last. A task's registers lie at the top of its stack whenever it is in a
+ * system call, so their address, which comes with the context, tells whether this is the same one. A stack goes to
+ * another task only after its owner's end, and since each end of a task is counted in `task_ends`, what was remembered
+ * before does not hold any more.
+ *
+ * `task` is a pointer that the verifier knows (__kptr_untrusted), which BCC cannot describe: the map is made by
+ * src/ebpftop/kernel/callers.py.
+ */
+struct known_caller {
+	char *task;
+	u64 regs;
+	u64 task_ends;
+	u64 start_ns;
+	u32 tgid;
+	u32 tid;
+};
+
+BPF_ARRAY(task_ends, u64, 1);
+
+/* raw tracepoint sched_process_exit: it enters no more calls, and its stack is still its own. */
+int caller_ends(void *ctx)
+{
+	u32 zero = 0;
+	u64 *ends = task_ends.lookup(&zero);
+
+	if (ends)
+		__sync_fetch_and_add(ends, 1);
+	return 0;
+}
+
+INLINE struct caller caller_of(u64 regs)
+{
+	u32 zero = 0;
+	struct caller caller = {};
+	struct known_caller *known = bpf_map_lookup_elem_(bpf_pseudo_fd(1, CALLERS_FD), &zero);
+	u64 *ends = task_ends.lookup(&zero);
+
+	if (!known || !ends)
+		return caller;
+	if (known->regs != regs || known->task_ends != *ends) {
+		/* Counted before it is looked at: whoever ends meanwhile makes it be looked at again. */
+		known->task_ends = *(volatile u64 *)ends;
+		char *task = current_task();
+
+		known->regs = regs;
+		known->start_ns = start_of_process(task);
+		known->tgid = *(u32 *)(task + OFF_TASK_TGID);
+		known->tid = *(u32 *)(task + OFF_TASK_PID);
+		known->task = task;
+	}
+	/* Read back, so that the verifier sees one kind of pointer here. */
+	char *task = *(char *volatile *)&known->task;
+
+	if (!task)
+		return caller;
+	caller.task = task;
+	caller.start_ns = known->start_ns;
+	caller.tgid = known->tgid;
+	caller.tid = known->tid;
+	caller.uid = uid_of(task);
+	caller.compat = *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
+	return caller;
+}
+
+#define CURRENT_CALLER(ctx) caller_of((ctx)->args[0])
+#else
+INLINE struct caller current_caller(void)
+{
+	struct caller caller = {};
+#ifdef HAVE_TASK_BTF
+	char *task = current_task();
+
+	caller.tgid = *(u32 *)(task + OFF_TASK_TGID);
+	caller.tid = *(u32 *)(task + OFF_TASK_PID);
+	caller.uid = uid_of(task);
+	caller.start_ns = start_of_process(task);
+#ifdef OFF_TASK_COMPAT
+	caller.compat = *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
+#endif
+#else
+	char *task = (char *)bpf_get_current_task();
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	caller.tgid = pid_tgid >> 32;
+	caller.tid = pid_tgid;
+#ifdef WITH_PROCESSES
+	caller.uid = bpf_get_current_uid_gid();
+	caller.start_ns = read_u64(read_pointer(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
+#endif
+#ifdef OFF_TASK_COMPAT
+	caller.compat = read_u32(task, OFF_TASK_COMPAT) & COMPAT_MASK;
+#endif
+#endif
+	caller.task = task;
+	return caller;
+}
+
+#define CURRENT_CALLER(ctx) current_caller()
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Calls that are told one by one, with their arguments: a room of syscalls.c.
+ */
+
+#define PATHS 2
+#define PATH_LEN 256
+
+struct traced_call {
+	u64 time_ns;
+	u64 duration_ns;
+	s64 ret;
+	u64 args[ARGS];
+	u32 pid;
+	u32 tid;
+	u32 slot;
+	u32 returned;
+	char comm[COMM_LEN];
+	char path[PATHS][PATH_LEN];
+};
+
+BPF_HASH(traced, u64, struct traced_call, 8192);
+BPF_PERCPU_ARRAY(traced_scratch, struct traced_call, 1);
+
+/* Which arguments are paths: the low four bits for the first, the next four for the second; argument number + 1. */
+#define PATHS_GO_WITH_SUCCESS 256 /* an execve that succeeds leaves no memory to read them from */
+
+BPF_ARRAY(path_args, u32, SLOTS);
+
+struct budget {
+	u64 second;
+	u64 used;
+};
+
+BPF_PERCPU_ARRAY(budgets, struct budget, 1);
+BPF_PERCPU_ARRAY(over_budget, u64, 1);
+
+INLINE bool within_budget(void)
+{
+	u32 zero = 0;
+	struct budget *budget = budgets.lookup(&zero);
+
+	if (!budget)
+		return false;
+	u64 second = bpf_ktime_get_ns() / 1000000000;
+
+	if (budget->second != second) {
+		budget->second = second;
+		budget->used = 0;
+	}
+	if (budget->used >= TRACE_PER_SECOND) {
+		u64 *count = over_budget.lookup(&zero);
+
+		if (count)
+			*count += 1;
+		return false;
+	}
+	budget->used += 1;
+	return true;
+}
+
+INLINE void read_paths(struct traced_call *call)
+{
+	u32 slot = call->slot;
+	u32 *which = path_args.lookup(&slot);
+
+	if (!which || (call->returned && call->ret >= 0 && *which & PATHS_GO_WITH_SUCCESS))
+		return;
+#pragma unroll
+	for (int i = 0; i < PATHS; i++) {
+		u64 argument = *which >> 4 * i & 15;
+
+		if (!argument || call->path[i][0])
+			continue;
+		argument -= 1;
+		if (argument < ARGS)
+			read_user_string(call->path[i], PATH_LEN, (void *)call->args[argument]);
+	}
+}
+
+INLINE void read_args(struct traced_call *call, struct enter_ctx *ctx, bool compat)
+{
+#ifdef VIA_TRACEPOINT
+#pragma unroll
+	for (int i = 0; i < ARGS; i++)
+		call->args[i] = ctx->args[i];
+#else
+	void *regs = (void *)ctx->args[0];
+
+	if (compat) {
+		call->args[0] = read_u32(regs, OFF_REGS_COMPAT_ARG1);
+		call->args[1] = read_u32(regs, OFF_REGS_COMPAT_ARG2);
+		call->args[2] = read_u32(regs, OFF_REGS_COMPAT_ARG3);
+		call->args[3] = read_u32(regs, OFF_REGS_COMPAT_ARG4);
+		call->args[4] = read_u32(regs, OFF_REGS_COMPAT_ARG5);
+		call->args[5] = read_u32(regs, OFF_REGS_COMPAT_ARG6);
+	} else {
+		call->args[0] = read_u64(regs, OFF_REGS_ARG1);
+		call->args[1] = read_u64(regs, OFF_REGS_ARG2);
+		call->args[2] = read_u64(regs, OFF_REGS_ARG3);
+		call->args[3] = read_u64(regs, OFF_REGS_ARG4);
+		call->args[4] = read_u64(regs, OFF_REGS_ARG5);
+		call->args[5] = read_u64(regs, OFF_REGS_ARG6);
+	}
+#endif
+}
+
+/* Note a call that is to be told; false where it will not be. */
+INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32 slot)
+{
+	u32 zero = 0;
+	u64 task = (u64)caller->task;
+	struct traced_call *call = traced_scratch.lookup(&zero);
+
+	if (!call || !within_budget())
+		return false;
+	call->time_ns = bpf_ktime_get_ns();
+	call->pid = caller->tgid;
+	call->tid = caller->tid;
+	call->slot = slot;
+	call->returned = 0;
+	call->ret = 0;
+	call->duration_ns = 0;
+	call->path[0][0] = 0;
+	call->path[1][0] = 0;
+	bpf_get_current_comm(call->comm, COMM_LEN);
+	read_args(call, ctx, caller->compat);
+	read_paths(call);
+	if (traced.update(&task, call)) {
+		count_lost(LOST_MAP);
+		return false;
+	}
+	return true;
+}
+
+/* Hand a traced call over; *delta_ns* and *ret* count only where it returned. */
+INLINE void send_traced(void *ctx, u64 task, bool has_returned, u64 delta_ns, s64 ret)
+{
+	struct traced_call *call = traced.lookup(&task);
+
+	if (!call)
+		return;
+	call->returned = has_returned;
+	call->duration_ns = delta_ns;
+	call->ret = ret;
+	if (has_returned)
+		read_paths(call); /* what was not resident at entry is now */
+	submit(ctx, call, sizeof(*call));
+	traced.delete(&task);
+}

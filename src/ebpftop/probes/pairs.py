@@ -1,0 +1,155 @@
+"""Who makes which call: the bounded map of bpf/syscalls.c from process and call to counts, read again and again."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ebpftop.kernel import maps
+from ebpftop.kernel.loader import Module
+from ebpftop.probes.slots import Slots
+from ebpftop.records import ProcessCalls, ProcessTotal, UserCalls
+from ebpftop.syscalls import abi as abis
+from ebpftop.text import c_string
+
+_KEY = struct.Struct("=QIIII")  # struct process_call
+_VALUE_WORDS = 4  # struct process_count: count, errors, comm
+_VALUE_SIZE = _VALUE_WORDS * 8
+
+# A whole machine has too many pairs of process and call for a record a second: all calls of these many processes,
+_WHOLE_PROCESSES = 24
+# and these many processes of every call. What is left out is the difference to the totals.
+_PROCESSES_OF_A_CALL = 8
+
+USERS_MAX = 4096
+OTHER_UID = 0xFFFFFFFF  # (uid_t)-1 is nobody's
+
+_Process = tuple[int, int]  # start in ns since boot, pid
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A process, one of its calls, and the user that it called as."""
+
+    raw: bytes
+    process: _Process
+    slot: int
+    uid: int
+    count: int
+    errors: int
+    comm: bytes
+
+
+class Tally(NamedTuple):
+    """What a reading says of who calls. `forgotten`: pairs that fell out of the map so far, and calls with them."""
+
+    processes: tuple[ProcessCalls, ...] = ()
+    totals: tuple[ProcessTotal, ...] = ()
+    users: tuple[UserCalls, ...] = ()
+    forgotten: int = 0
+
+
+class Pairs:
+    """All pairs of the last reading, and what each user came to, through all of them.
+
+    A pair that falls out takes along what it counted since the reading before; all else is in the users' sums for good.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Pair] = {}
+        self._users: dict[int, list[int]] = {}
+        self._forgotten = 0
+        self._forgotten_before = 0
+
+    def read(self, module: Module, slots: Slots) -> Tally:
+        """Read the map."""
+        # Before the pairs: one that is made meanwhile must not look as if it had fallen out.
+        made = maps.per_cpu_sum(module.table("pairs_made"), 0)
+        known, self._known = self._known, {}
+        for key, value in maps.items(module.table("process_calls"), _KEY.size, _VALUE_SIZE * maps.CPUS):
+            pair = known.get(key)
+            # Most did nothing since.
+            self._known[key] = pair if pair is not None and pair.raw == value else self._counted(key, value, pair)
+        self._forgotten = max(self._forgotten, made - len(self._known))
+        shown, totals = _busiest(self._known.values(), slots)
+        return Tally(shown, totals, self._user_rows(), self._forgotten_before + self._forgotten)
+
+    def keep(self, module: Module, slots: Slots) -> None:
+        """Read a last time: the map goes, the users' sums stay."""
+        self.read(module, slots)
+        self._forgotten_before += self._forgotten
+        self._forgotten = 0
+        self._known.clear()
+
+    def _counted(self, key: bytes, value: bytes, before: _Pair | None) -> _Pair:
+        start_ns, pid, slot, uid, _ = _KEY.unpack(key)
+        words = memoryview(value).cast("Q")
+        by_cpu = words[::_VALUE_WORDS].tolist()
+        count, errors = sum(by_cpu), sum(words[1::_VALUE_WORDS])
+        at = by_cpu.index(max(by_cpu)) * _VALUE_SIZE
+        if before is None or count < before.count:
+            gained, failed = count, errors
+        else:
+            gained, failed = count - before.count, max(0, errors - before.errors)
+        sums = self._users.setdefault(uid, [0, 0])
+        sums[0] += gained
+        sums[1] += failed
+        return _Pair(value, (start_ns, pid), slot, uid, count, errors, value[at + 16 : at + _VALUE_SIZE])
+
+    def _user_rows(self) -> tuple[UserCalls, ...]:
+        if len(self._users) > USERS_MAX:
+            ranked = sorted(self._users, key=lambda uid: (uid == OTHER_UID, -self._users[uid][0]))
+            other = self._users.setdefault(OTHER_UID, [0, 0])
+            for uid in ranked[USERS_MAX - 1 :]:
+                if uid != OTHER_UID:
+                    count, errors = self._users.pop(uid)
+                    other[0] += count
+                    other[1] += errors
+        return tuple(
+            UserCalls(uid=uid, count=count, errors=errors) for uid, (count, errors) in sorted(self._users.items())
+        )
+
+
+def _busiest(pairs: Iterable[_Pair], slots: Slots) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
+    """Return the busiest pairs, whoever the process called as, and what the processes among them came to in all."""
+    counts: dict[tuple[_Process, int], list[int]] = {}
+    totals: dict[_Process, list[int]] = {}
+    comms: dict[_Process, tuple[int, bytes]] = {}
+    for pair in pairs:
+        for sums in (counts.setdefault((pair.process, pair.slot), [0, 0]), totals.setdefault(pair.process, [0, 0])):
+            sums[0] += pair.count
+            sums[1] += pair.errors
+        if pair.count > comms.get(pair.process, (0, b""))[0]:
+            # The busiest pair was renamed last.
+            comms[pair.process] = pair.count, pair.comm
+    whole = set(sorted(totals, key=lambda process: (-totals[process][0], process))[:_WHOLE_PROCESSES])
+    ranks: dict[int, int] = {}
+    named: dict[_Process, str] = {}
+    shown = []
+    for (process, slot), (count, errors) in sorted(counts.items(), key=lambda item: (-item[1][0], item[0])):
+        rank = ranks[slot] = ranks.get(slot, 0) + 1
+        if rank > _PROCESSES_OF_A_CALL and process not in whole:
+            continue
+        comm = named.get(process) or named.setdefault(process, c_string(comms[process][1]))
+        abi, nr = slots.call(slot)
+        start_ns, pid = process
+        shown.append(
+            ProcessCalls(
+                pid=pid,
+                start=start_ns,
+                comm=comm,
+                abi=abi,
+                nr=nr,
+                name=abis.name(abi, nr),
+                count=count,
+                errors=errors,
+            )
+        )
+    return tuple(shown), tuple(
+        ProcessTotal(
+            pid=pid, start=start_ns, comm=comm, count=totals[start_ns, pid][0], errors=totals[start_ns, pid][1]
+        )
+        for (start_ns, pid), comm in named.items()
+    )
