@@ -119,6 +119,7 @@ int main(void)
 }
 """
 
+# argv[1] calls, as user argv[2] if there is one.
 MANY_GETPPIDS = """
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -126,6 +127,8 @@ MANY_GETPPIDS = """
 
 int main(int argc, char **argv)
 {
+	if (argc > 2)
+		syscall(SYS_setuid, atoi(argv[2]));
 	for (int i = argc > 1 ? atoi(argv[1]) : 0; i > 0; i--)
 		syscall(SYS_getppid);
 	return 0;
@@ -186,5 +189,89 @@ int main(void)
 		open("/no/such/file", O_RDONLY);
 	}
 	return 0;
+}
+"""
+
+# Two processes of one pid, one after the other: 3 and 5 getppids.
+REUSED_PID = """
+#define _GNU_SOURCE
+#include <linux/sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void)
+{
+	pid_t pid = 0;
+
+	for (int calls = 3; calls <= 5; calls += 2) {
+		struct clone_args args = {.exit_signal = SIGCHLD};
+
+		if (pid) {
+			args.set_tid = (unsigned long)&pid;
+			args.set_tid_size = 1;
+		}
+		pid = syscall(SYS_clone3, &args, sizeof(args));
+		if (pid < 0)
+			return 1;
+		if (!pid) {
+			for (int i = 0; i < calls; i++)
+				syscall(SYS_getppid);
+			_exit(0);
+		}
+		waitpid(pid, 0, 0);
+	}
+	return 0;
+}
+"""
+
+# A process after the other, each on the kernel stack that the one before it left; the i-th calls getppid i % 7 times.
+MANY_PROCESSES = """
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	int processes = argc > 1 ? atoi(argv[1]) : 0;
+
+	for (int i = 0; i < processes; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			for (int call = i % 7; call > 0; call--)
+				syscall(SYS_getppid);
+			_exit(0);
+		}
+		waitpid(pid, 0, 0);
+	}
+	return 0;
+}
+"""
+
+# One call that computes for seconds, before all others on its CPU, which it leaves only for the kernel's own business.
+SPINS = """
+#define _GNU_SOURCE
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+int main(void)
+{
+	size_t piece = 2 << 20, pieces = 512;
+	struct sched_param first = {.sched_priority = 1};
+	int fd = memfd_create("bytes", 0);
+	char *at = mmap(0, piece * pieces, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	(void)!ftruncate(fd, piece);
+	for (int i = 0; i < pieces; i++)
+		mmap(at + i * piece, piece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	sched_setscheduler(0, SCHED_FIFO, &first);
+	for (;;)
+		(void)!getrandom(at, piece * pieces, 0);
 }
 """

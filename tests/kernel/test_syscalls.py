@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from ebpftop.filters import Filter
-from ebpftop.kernel import maps
-from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.kernel import callers, maps
+from ebpftop.kernel.source import KernelSource, Options, kernel_version
+from ebpftop.probes import pairs, tallies
 from ebpftop.probes import syscalls as probe
-from ebpftop.probes import tallies
 from ebpftop.records import InFlight, Lost, ProcessCalls, Record, Syscall, SyscallRow, Syscalls, Trace
 from ebpftop.source import SourceError
 from tests.kernel import syscall_workloads as workloads
@@ -74,9 +74,7 @@ class Live:
         module = self.source.syscalls.module
         assert module is not None
         size = tallies.WAITING.size
-        return sum(
-            tallies.WAITING.unpack(value)[3] == pid for _, value in maps.items(module.table("waiting"), 8, size)
-        )
+        return sum(tallies.WAITING.unpack(value)[3] == pid for _, value in maps.items(module.table("waiting"), 8, size))
 
 
 # ---- Truth ----
@@ -216,6 +214,25 @@ def test_a_call_that_hangs_is_visible_while_it_hangs() -> None:
     assert not after
 
 
+def test_a_call_that_computes_without_leaving_its_cpu_is_visible_while_it_does(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "spins", workloads.SPINS)
+    with Live("spins") as live:
+        child = subprocess.Popen([program])
+        seen: list[InFlight] = []
+        until_s = time.monotonic() + 30
+        # The kernel may take the CPU away for a moment; then the call is among those that wait, until it returns.
+        while not any(call.running for call in seen) and time.monotonic() < until_s:
+            time.sleep(0.05)
+            seen += [call for call in live.read().in_flight if call.pid == child.pid]
+        child.kill()
+        child.wait()
+        after = [call for call in live.read().in_flight if call.pid == child.pid]
+    spinning = next(call for call in seen if call.running)
+    assert (spinning.name, spinning.comm, spinning.tid) == ("getrandom", "spins", child.pid)
+    assert spinning.ns >= 100_000_000
+    assert not after
+
+
 # ---- Errors, processes ----
 
 
@@ -246,7 +263,62 @@ def test_what_falls_out_of_the_bounded_map_is_the_difference_to_the_exact_count(
     kept = sum(pair.count for pair in reading.processes if pair.name == "getppid")
     assert row.count == 450
     assert 0 < kept < 450
+    assert reading.forgotten >= 150 - 64, "at most a pair of each process is left"
     assert all(isinstance(pair, ProcessCalls) and pair.comm == "getppids" for pair in reading.processes)
+
+
+def getppids(reading: Syscalls) -> dict[tuple[int, int], int]:
+    """Return how often each process, by pid and start, called getppid."""
+    return {(pair.pid, pair.start): pair.count for pair in reading.processes if pair.name == "getppid"}
+
+
+def test_two_processes_of_one_pid_stand_apart(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "reused", workloads.REUSED_PID, "-static")
+    with Live("reused") as live:
+        subprocess.run([program], check=True)
+        reading = live.read()
+    counts = getppids(reading)
+    assert [counts[process] for process in sorted(counts, key=lambda process: process[1])] == [3, 5]
+    assert len({pid for pid, _ in counts}) == 1
+
+
+@pytest.mark.parametrize("remembering", [True, False])
+def test_each_process_has_its_own_calls_whoever_called_before_it_on_that_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembering: bool
+) -> None:
+    monkeypatch.setattr(pairs, "_PROCESSES_OF_A_CALL", 1000)
+    if not remembering:
+        monkeypatch.setattr(callers, "worth_it", lambda _kernel: False)
+    program = compile_c(tmp_path, "manyproc", workloads.MANY_PROCESSES, "-static")
+    with Live("manyproc") as live:
+        module = live.source.syscalls.module
+        assert module is not None
+        assert ("caller_ends" in module.programs) == callers.worth_it(kernel_version())
+        subprocess.run([program, "700"], check=True)
+        reading = live.read()
+    counts = sorted(getppids(reading).values())
+    assert counts == sorted(i % 7 for i in range(700) if i % 7)
+    assert {pair.count for pair in reading.processes if pair.name == "exit_group"} == {1}
+
+
+def test_the_calls_of_each_user_are_exact_when_its_processes_have_ended_too(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+    with Live("getppids") as live:
+        assert live.read().users == ()
+        for uid, calls in ((64001, 1000), (64002, 20_000), (64001, 500)):
+            subprocess.run([program, str(calls), str(uid)], check=True)
+        reading = live.read()
+        live.source.toggle("syscalls")
+        live.source.toggle("syscalls")
+        subprocess.run([program, "7", "64002"], check=True)
+        later = live.read()
+    by_uid = {user.uid: user.count for user in reading.users}
+    assert sum(by_uid.values()) == sum(row.count for row in reading.rows)
+    # What they called before they became that user is root's; at the end comes an exit_group.
+    assert (by_uid[64001], by_uid[64002]) == (1502, 20_001)
+    assert by_uid.keys() == {0, 64001, 64002}
+    assert {user.uid: user.count for user in later.users if user.uid} == {64001: 1502, 64002: 20_009}
+    assert later.forgotten == 0
 
 
 # ---- The table ----

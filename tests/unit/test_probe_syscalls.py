@@ -10,11 +10,11 @@ import pytest
 from ebpftop.probes.slots import Slots
 from ebpftop.syscalls import abi as abis
 
-SOURCE = (Path(__file__).parents[2] / "bpf" / "syscalls.c").read_text()
+SOURCE = "".join(file.read_text() for file in (Path(__file__).parents[2] / "bpf").glob("syscalls*"))
 
 
 def constant(name: str) -> int:
-    """Return a #define of the C file."""
+    """Return a #define of the C files."""
     found = re.search(rf"^#define {name} (0x[0-9a-f]+|\d+)\b", SOURCE, re.MULTILINE)
     assert found, name
     return int(found[1], 0)
