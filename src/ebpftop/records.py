@@ -222,7 +222,7 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs.
 
     `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
-    `forgotten` grew: it counts pairs of process and call that fell out of the kernel's map, and with them calls of `users`
+    `forgotten` grew: it counts pairs of process and call that fell out of the kernel's map, and calls of `users`
     and `processes`. `families` counts the runs of the handlers for programs (``exec``) and timers (``timer_create``,
     ``timer_delete``, ``timer_other``); `table` is the tail-call table.
     """
