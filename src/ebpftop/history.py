@@ -143,8 +143,8 @@ class HistorySource:
     def toggle(self, probe: ProbeName) -> None:
         self.source.toggle(probe)
 
-    def set_filter(self, wanted: Filter) -> None:
-        self.source.set_filter(wanted)
+    def set_filter(self, wanted: Filter) -> float:
+        return self.source.set_filter(wanted)
 
     def set_interval(self, seconds: float) -> None:
         self.source.set_interval(seconds)

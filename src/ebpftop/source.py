@@ -72,8 +72,11 @@ class Source(Protocol):
         Raises SourceError where that cannot be. May wait for a poll to end: call it from a thread.
         """
 
-    def set_filter(self, wanted: Filter) -> None:
-        """Yield only what *wanted* takes, from now on. Slow (it reads /proc): call it from a thread.
+    def set_filter(self, wanted: Filter) -> float:
+        """Yield only what *wanted* takes, from the moment (Unix seconds) returned on.
+
+        Counters are read once right then, and who runs and is wanted is told of once more. Slow (it reads /proc): call it
+        from a thread.
 
         Raises SourceError for what cannot be, and then the old filter holds; PastFiltering where nothing can be.
         """

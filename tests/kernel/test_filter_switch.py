@@ -11,6 +11,7 @@ import os
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ import pytest
 from ebpftop.filters import Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.records import Exec, Exit, ProbeName, Record, Syscalls, Trace, Users
+from ebpftop.records import Exec, Exit, ProbeName, Process, Record, Syscalls, Trace, Users
 from ebpftop.source import SourceError
 from tests.kernel.doing import (
     OTHER_UID,
@@ -45,7 +46,11 @@ RUN = f"ebpftop-switch-{os.getpid()}"
 
 @contextmanager
 def opened(wanted: Filter, probes: tuple[ProbeName, ...] = PROBES) -> Iterator[KernelSource]:
-    """Open the kernel in this process, so that its maps can be looked into."""
+    """Open the kernel in this process, so that its maps can be looked into.
+
+    Open it before other files: BCC gives the next such source in this process the filter's maps by the descriptors of
+    the first one's, so these have to be the same numbers.
+    """
     source = KernelSource(Options(probes=probes, filter=wanted))
     try:
         yield source
@@ -123,7 +128,7 @@ def in_the_pipe(source: KernelSource) -> int:
 
 
 def test_lines_that_others_print_never_leave_the_kernel() -> None:
-    with printing(RUN, WANTED_UID, OTHER_UID), opened(Filter(uids=(WANTED_UID,)), ("trace",)) as source:
+    with opened(Filter(uids=(WANTED_UID,)), ("trace",)) as source, printing(RUN, WANTED_UID, OTHER_UID):
         for i in range(20):
             true(str(i), OTHER_UID)
         assert handed_over(source, "trace") == 0
@@ -153,7 +158,7 @@ def test_lines_that_others_print_never_leave_the_kernel() -> None:
 
 def test_a_line_comes_once_while_the_filter_is_set_and_lifted() -> None:
     wanted = (Filter(), Filter(uids=(WANTED_UID,)), Filter(comms=("true", "sh")), Filter())
-    with printing(RUN, WANTED_UID, OTHER_UID), opened(Filter(), ("trace",)) as source:
+    with opened(Filter(), ("trace",)) as source, printing(RUN, WANTED_UID, OTHER_UID):
         ended = threading.Event()
         lines: list[Record] = []
 
@@ -296,6 +301,51 @@ def test_who_ends_while_a_filter_leaves_it_out_is_told_as_gone_when_the_filter_c
         (killed,) = [r for r in read(source) if isinstance(r, Exit)]
     assert (gone.pid, gone.start, gone.code, gone.signal) == (ends.pid, started[ends.pid].start, None, None)
     assert (killed.pid, killed.signal) == (stays.pid, "SIGKILL")
+
+
+def test_who_started_or_ended_unseen_is_told_when_the_filter_is_lifted() -> None:
+    before = subprocess.Popen(["/bin/sleep", "60"])
+    with opened(Filter(), ("execs",)) as source:
+        assert before.pid in {r.pid for r in read(source) if isinstance(r, Process)}
+        source.set_filter(Filter(uids=(WANTED_UID,)))
+        read(source)
+        unseen = subprocess.Popen(["/bin/sleep", "61"])
+        forked = os.fork()
+        if forked == 0:
+            threading.Event().wait(60)
+        before.kill()
+        before.wait()
+        assert not [r for r in read(source) if isinstance(r, Exec | Exit | Process)]
+        since = source.set_filter(Filter())
+        told = read(source)
+        running = {r.pid: r for r in told if isinstance(r, Process)}
+        gone = {r.pid: r for r in told if isinstance(r, Exit)}
+        assert (running[unseen.pid].comm, running[unseen.pid].argv) == ("sleep", ("/bin/sleep", "61"))
+        assert running[forked].ppid == os.getpid()
+        assert (gone[before.pid].code, gone[before.pid].signal) == (None, None)
+        assert all(record.time >= since for record in told if isinstance(record, Process))
+        for pid in (unseen.pid, forked):
+            os.kill(pid, 9)
+        unseen.wait()
+        os.waitpid(forked, 0)
+        ends = [r for r in read(source) if isinstance(r, Exit)]
+    assert {(r.pid, r.signal) for r in ends} >= {(unseen.pid, "SIGKILL"), (forked, "SIGKILL")}
+
+
+def test_counters_are_read_when_the_filter_begins_to_hold() -> None:
+    with opened(Filter(), ("users", "syscalls")) as source:
+        in_child(failing(5), uid=WANTED_UID)
+        before = time.time()
+        since = source.set_filter(Filter(uids=(WANTED_UID,)))
+        in_child(failing(3), uid=WANTED_UID)
+        users = source.poll("users", 0)
+        assert before < since <= time.time()
+        # Long before the interval is over.
+        assert users is not None
+        first = next(record for record in users.records if isinstance(record, Users) and record.time >= since)
+        last = [record for record in read(source) if isinstance(record, Users)][-1]
+    (at_first,), (at_last,) = ([row.execs for row in r.rows if row.uid == WANTED_UID] for r in (first, last))
+    assert (at_first, at_last) == (5, 8)
 
 
 def test_sixty_four_values_of_a_kind_hold() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterable
 
 from ebpftop.filters import Filter
@@ -83,10 +84,11 @@ class FakeSource:
             raise self.refuses
         self.handlers.append((abi, nr, handler))
 
-    def set_filter(self, wanted: Filter) -> None:
+    def set_filter(self, wanted: Filter) -> float:
         if self.refuses_filter is not None:
             raise self.refuses_filter
         self.filters.append(wanted)
+        return time.time()
 
     def close(self) -> None:
         self.closed += 1

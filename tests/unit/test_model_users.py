@@ -75,6 +75,33 @@ def test_narrowed_users_count_from_there_and_widened_ones_as_before_without_a_bu
     assert model.total.rate == 1
 
 
+def test_a_reading_that_was_faster_than_the_news_of_the_filter_is_what_counts_from_there() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(0, 100),)), (2.0, (row(0, 150),)))
+    model.narrow(Filter(pids=(1,)), float("inf"))
+    readings(model, (2.5, (row(0, 170),)), (3.0, (row(0, 172),)))
+    model.narrow(Filter(pids=(1,)), 2.4)
+    user = model.users[0]
+    assert (user.row.execs, user.rate, model.total.row.execs, model.since) == (2, 4, 2, 2.5)
+
+
+def test_what_runs_is_counted_in_scope() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(1000, 4),)))
+    model.feed(execs(program(5, "make"), program(6, "cc", ppid=5), program(7, "vi")))
+    assert (model.users[1000].running, model.total.running) == (3, 3)
+    model.narrow(Filter(pids=(5,)), float("inf"))
+    assert (model.users[1000].running, model.total.running) == (2, 2)
+    model.narrow(Filter(pids=(5,)), 200.0)
+    # Its parent had ended, so nothing here tells that it descends from 5; but it came through the kernel's filter.
+    late = Process(time=201.0, pid=8, ppid=1, uid=1000, user=None, comm="ld", argv=("ld",), start=8)
+    model.feed(Batch("execs", 201.0, (late,)))
+    assert [known.pid for known in model.processes_of(1000)] == [6, 5, 8]
+    assert model.total.running == 3
+    model.narrow(Filter(), 300.0)
+    assert model.total.running == 4
+
+
 def test_the_total_is_of_the_users_in_scope() -> None:
     model = UsersModel()
     readings(model, (1.0, (row(0, 10), row(7, 1))), (2.0, (row(0, 30), row(7, 4))))

@@ -228,8 +228,8 @@ class KernelSource:
         self._interval_s = seconds
         self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
 
-    def set_filter(self, wanted: Filter) -> None:
-        """Let the kernel hand over only what *wanted* says, from now on; raises SourceError."""
+    def set_filter(self, wanted: Filter) -> float:
+        """Let the kernel hand over only what *wanted* says, from the moment returned on; raises SourceError."""
         with self._locks.get("trace", nullcontext()):
             # Read what the last change left in the pipe: what is known of its lines is overwritten by this one.
             self._read_early("trace")
@@ -241,9 +241,17 @@ class KernelSource:
         finally:
             with self._locks.get("trace", nullcontext()):
                 self._hear(all_lines=not self.filter)
+        since = time.time()
         execs = self._probes.get("execs")
         if isinstance(execs, ExecsProbe):
-            execs.look_for_ended()
+            with self._locks["execs"]:
+                execs.look_around()
+        # What is counted from that moment on is counted against these.
+        counters: tuple[ProbeName, ...] = ("users", "syscalls")
+        for name in counters:
+            with self._locks.get(name, nullcontext()):
+                self._read_early(name)
+        return since
 
     def _read_early(self, name: ProbeName) -> None:
         """Take what a probe has before it is time; its next batch tells."""

@@ -97,6 +97,10 @@ class Narrowing:
             return False
         return self.pattern is None or self.pattern.matches(row.searchable())
 
+    def takes(self, known: Known, processes: Processes) -> bool:
+        """Tell whether the scope takes a process."""
+        return not self.scope or known.told >= self.decided or admits(self.scope, known, processes)
+
 
 class ExecLog:
     """The newest rows in a ring, the processes behind them, and the filtered view."""

@@ -13,7 +13,10 @@ TICK_NS = 10_000_000
 class Known:
     """One process: what it runs, and how it ended if it did. Times are Unix seconds."""
 
-    __slots__ = ("argv", "comm", "ended", "ending", "execs", "file", "pid", "ppid", "since", "start", "uid", "user")
+    __slots__ = (
+        *("argv", "comm", "ended", "ending", "execs", "file", "pid", "ppid", "since", "start", "uid", "user"),
+        *("cgroup", "container", "told"),
+    )
 
     def __init__(self, record: Exec | Process) -> None:
         self.execs = 0
@@ -32,6 +35,8 @@ class Known:
         self.argv = record.argv
         self.file = record.file if isinstance(record, Exec) else ""
         self.since = record.time if isinstance(record, Exec) else None
+        self.told = record.time
+        self.cgroup, self.container = (record.cgroup, record.container) if isinstance(record, Exec) else ("", None)
 
     def is_same(self, start: int) -> bool:
         """Say whether this is the process that started at *start* (ns since boot)."""
@@ -52,6 +57,10 @@ class Processes:
         """A process runs a program, new to it."""
         known = self.running.get(record.pid)
         if known is not None and known.is_same(record.start):
+            if isinstance(record, Process) and (record.comm == known.comm or record.argv == known.argv):
+                # The same program as before; an exec tells more of it than /proc does.
+                known.told, known.ppid, known.uid, known.user = record.time, record.ppid, record.uid, record.user
+                return known
             known.run(record)
             known.start = record.start or known.start
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ebpftop.filters import Filter
-from ebpftop.models.processes import Processes
+from ebpftop.models.processes import Known, Processes
 from ebpftop.records import Exec
 
 CONTAINER_DIGITS = 12
@@ -101,7 +101,7 @@ def read_typed(text: str) -> tuple[Step | None, str]:
     return Step(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
 
 
-def admits(wanted: Filter, record: Exec, processes: Processes) -> bool:
+def admits(wanted: Filter, record: Exec | Known, processes: Processes) -> bool:
     """Tell whether *wanted* takes a program that started before the kernel was asked to decide."""
     if wanted.uids and record.uid not in wanted.uids:
         return False
@@ -114,7 +114,7 @@ def admits(wanted: Filter, record: Exec, processes: Processes) -> bool:
     return not wanted.containers or in_container(wanted.containers, record.container)
 
 
-def _descends(record: Exec, pids: set[int], processes: Processes) -> bool:
+def _descends(record: Exec | Known, pids: set[int], processes: Processes) -> bool:
     if record.pid in pids or record.ppid in pids:
         return True
     return any(known.pid in pids for known in processes.ancestors(record.ppid, record.start))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ebpftop.models.processes import Known, Processes
@@ -16,16 +17,21 @@ class Branch:
     guide: str
 
 
-def grow(processes: Processes, now: float, linger_s: float = 5.0) -> list[Branch]:
+def grow(
+    processes: Processes, now: float, linger_s: float = 5.0, wanted: Callable[[Known], bool] | None = None
+) -> list[Branch]:
     """Return all running processes, and those that ended within *linger_s* before *now*, parents before children.
 
-    A process whose parent is not known stands at the root. Children are ordered by their start.
+    Only those that are *wanted*, where that is given. A process whose parent is not among them, or not known, stands at
+    the root. Children are ordered by their start.
     """
     shown = dict(processes.running)
     for pid, known in reversed(processes.ended.items()):
         if known.ended is None or now - known.ended > linger_s:
             break
         shown.setdefault(pid, known)
+    if wanted is not None:
+        shown = {pid: known for pid, known in shown.items() if wanted(known)}
     children: defaultdict[int, list[Known]] = defaultdict(list)
     roots: list[Known] = []
     for known in shown.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,12 @@ OTHER_UID = 0xFFFFFFFF
 
 HISTORY = 120
 """Readings that are remembered."""
+
+RECENT = 4
+"""Readings that are kept whole, for a change of the filter that one hears of later than of them."""
+
+ENDED_KEPT = 1000
+"""Processes that are remembered after their end, as ancestors of those that run."""
 
 ACTIVE_USERS = 4096
 PROGRAMS_EACH = 200
@@ -112,17 +119,6 @@ class Activity:
         self.programs[name] = self.programs.get(name, 0) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A process that runs. `since` is null for one that ran before ebpftop did."""
-
-    pid: int
-    uid: int
-    comm: str
-    argv: tuple[str, ...]
-    since: float | None
-
-
 class UsersModel:
     """All uids seen, by uid.
 
@@ -134,13 +130,16 @@ class UsersModel:
         self._readings = Readings()
         self.total = User(UserRow(uid=-1, user="total", execs=0, failed=0), self._readings)
         self.activity: dict[int, Activity] = {}
-        self.running: dict[int, Running] = {}
+        self.processes = Processes(ENDED_KEPT)
         self.scope: Filter = EVERYTHING
         self.since: float | None = None  # Unix seconds: when counting began anew
         self._time: float | None = None
+        self._recent: deque[Users] = deque(maxlen=RECENT)
         self._baseline: dict[int, UserRow] = {}
         self._begin_anew = math.inf
+        self._decided = math.inf
         self._running_of: dict[int, int] = {}
+        self._counted: dict[int, int] = {}  # the processes in scope that run, and whose they are
         self._calls: dict[int, int] = {}
         self._calls_total = 0
         self._calls_time: float | None = None
@@ -155,14 +154,15 @@ class UsersModel:
         for record in batch.records:
             match record:
                 case Users():
+                    self._recent.append(record)
                     self._read(record)
                 case Exec():
                     self._exec(record)
                 case Exit():
-                    self._gone(record.pid)
+                    if self.processes.exited(record) is not None:
+                        self._leave(record.pid)
                 case Process():
-                    if record.argv:  # a thread of the kernel has none
-                        self._runs(Running(record.pid, record.uid, record.comm, record.argv, None))
+                    self._runs(record)
                 case Syscalls():
                     self._read_calls(record)
                 case _:
@@ -195,10 +195,11 @@ class UsersModel:
         if anew:
             self._baseline = {row.uid: row for row in record.rows} if self.scope else {}
             self._begin_anew, self.since = math.inf, record.time if self.scope else None
+            self._time = None
             self.users.clear()
             running, self.total = self.total.running, User(_nothing(self.total.row), self._readings)
             self.total.running = running
-        seconds = 0.0 if self._time is None or anew else record.time - self._time
+        seconds = 0.0 if self._time is None else record.time - self._time
         if seconds > 0:
             self._readings.count += 1
         for raw in record.rows:
@@ -240,17 +241,24 @@ class UsersModel:
             activity = self.activity[record.uid] = Activity()
         activity.count(record)
         if record.ret >= 0:
-            self._runs(Running(record.pid, record.uid, record.comm, record.argv, record.time))
+            self._runs(record)
 
-    def _runs(self, process: Running) -> None:
-        self._gone(process.pid)
-        self.running[process.pid] = process
-        self._add_running(process.uid, 1)
+    def _runs(self, record: Exec | Process) -> None:
+        self._leave(record.pid)
+        self._enter(self.processes.started(record))
 
-    def _gone(self, pid: int) -> None:
-        process = self.running.pop(pid, None)
-        if process is not None:
-            self._add_running(process.uid, -1)
+    def _enter(self, known: Known) -> None:
+        """Count a process that runs, if it is in scope. A thread of the kernel, which has no arguments, is none."""
+        if (known.argv or known.since is not None) and (
+            not self.scope or known.told >= self._decided or admits(self.scope, known, self.processes)
+        ):
+            self._counted[known.pid] = known.uid
+            self._add_running(known.uid, 1)
+
+    def _leave(self, pid: int) -> None:
+        uid = self._counted.pop(pid, None)
+        if uid is not None:
+            self._add_running(uid, -1)
 
     def _add_running(self, uid: int, more: int) -> None:
         count = self._running_of.get(uid, 0) + more
@@ -263,9 +271,9 @@ class UsersModel:
         if user is not None:
             user.running = count
 
-    def processes_of(self, uid: int) -> list[Running]:
+    def processes_of(self, uid: int) -> list[Known]:
         """Return what *uid* runs, the newest first."""
-        mine = [process for process in self.running.values() if process.uid == uid]
+        mine = [self.processes.running[pid] for pid, owner in self._counted.items() if owner == uid]
         return sorted(mine, key=lambda process: (process.since or 0.0, process.pid), reverse=True)
 
     # What the system calls' counters know: those of the busiest processes.
@@ -277,7 +285,7 @@ class UsersModel:
             seconds = record.time - self._calls_time
             of: dict[int, int] = {}
             for pid, count in counts.items():
-                process = self.running.get(pid)
+                process = self.processes.running.get(pid)
                 gained = count - self._calls.get(pid, 0)
                 if process is not None and gained > 0 and pid in self._calls:
                     of[process.uid] = of.get(process.uid, 0) + gained

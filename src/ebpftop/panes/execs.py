@@ -224,7 +224,9 @@ class ExecsPane(Pane):
             self.log_lines.sync()
         elif not 0 <= self.lines.now - self._grown < REGROW_S:
             self._grown = self.lines.now
-            self.tree_lines.show_rows(grow(self.model.processes, self.lines.now))
+            narrowing, processes = self.model.narrowing, self.model.processes
+            wanted = (lambda known: narrowing.takes(known, processes)) if narrowing.scope else None
+            self.tree_lines.show_rows(grow(processes, self.lines.now, wanted=wanted))
 
     def details(self, position: int) -> Details:
         if self.as_tree:
@@ -304,6 +306,7 @@ class ExecsPane(Pane):
             self.call_later(self._scan)
 
     def narrow_to(self, scope: Filter, decided: float) -> None:
+        self._grown = float("-inf")
         self.narrow(replace(self.model.narrowing, scope=scope, decided=decided))
 
     def user_step(self) -> Step | None:

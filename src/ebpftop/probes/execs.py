@@ -13,7 +13,7 @@ from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import KernelProbe, unix_offset
 from ebpftop.probes.buffers import RING_PAGES, Events
-from ebpftop.probes.running import TICK_NS, Ancestry, start_of
+from ebpftop.probes.running import Ancestry, Told
 from ebpftop.records import Exec, Exit, ProbeName, Record, Where
 from ebpftop.syscalls.codes import error_name, signal_name
 from ebpftop.text import c_string, escape
@@ -106,7 +106,7 @@ class ExecsProbe(KernelProbe):
 
     _events: Events | None = None
     _came_up = False
-    _look_for_ended = False
+    _look_around = False
 
     def defines(self) -> Defines:
         buffer = self.context.buffer
@@ -128,7 +128,6 @@ class ExecsProbe(KernelProbe):
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, _TIME_AT)
         self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
-        self._owners: dict[tuple[int, int], tuple[int, str, int]] = {}  # uid, comm, ppid of the same
         self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._ancestry = Ancestry(self.context.users)
         self._came_up = True
@@ -171,8 +170,9 @@ class ExecsProbe(KernelProbe):
         if self._came_up:
             self._came_up = False
             records += self._ancestry.all_running(now, self.context.admits)
+        look_around, self._look_around = self._look_around, False
         # An exit is handed over before the process leaves /proc: none of these is still to come after the reading.
-        gone = self._gone() if self._look_for_ended else []
+        gone = self._ancestry.ended() if look_around else []
         offset = unix_offset()
         for raw in self._events.drain(everything=everything or bool(gone)):
             event = _Event._make(_EVENT.unpack_from(raw))
@@ -183,25 +183,22 @@ class ExecsProbe(KernelProbe):
                 continue
             records += self._ancestry.missing(event.ppid, event.parent_start_ns, now)
             records.append(self._exec(event, raw, offset))
-        records += [self._unseen_exit(process, now) for process in gone if process in self._started_at]
+        records += [self._unseen_exit(told, now) for told in gone if self._ancestry.forget(told.pid, told.start_ns)]
+        if look_around:
+            records += self._ancestry.all_running(now, self.context.admits)
         return records
 
-    def look_for_ended(self) -> None:
-        """Tell with the next reading who ended while a filter left its exit out."""
-        self._look_for_ended = True
+    def look_around(self) -> None:
+        """The filter changed: tell with the next reading whom it takes of those that run, and who ended unseen."""
+        self._look_around = True
 
-    def _gone(self) -> list[tuple[int, int]]:
-        self._look_for_ended = False
-        return [(pid, start_ns) for pid, start_ns in self._started_at if start_of(pid) != start_ns // TICK_NS]
-
-    def _unseen_exit(self, process: tuple[int, int], now: float) -> Exit:
-        self._started_at.pop(process)
-        self._ended[process] = None
-        uid, comm, ppid = self._owners.pop(process)
-        pid, start_ns = process
+    def _unseen_exit(self, told: Told, now: float) -> Exit:
+        self._started_at.pop((told.pid, told.start_ns), None)
+        self._ended[told.pid, told.start_ns] = None
         return Exit(
-            time=now, pid=pid, uid=uid, comm=comm, code=None, signal=None, seconds=None, start=start_ns, ppid=ppid
-        )
+            time=now, pid=told.pid, uid=told.uid, comm=told.comm, code=None, signal=None, seconds=None,
+            start=told.start_ns, ppid=told.ppid,
+        )  # fmt: skip
 
     def _exec(self, event: _Event, raw: bytes, offset: float) -> Exec:
         at = _EVENT.size
@@ -211,10 +208,9 @@ class ExecsProbe(KernelProbe):
         argv = raw[at : at + event.argv_len]
         if event.kind == _EXEC:
             self._started_at[event.pid, event.start_ns] = event.time_ns
-            self._owners[event.pid, event.start_ns] = event.uid, c_string(event.comm), event.ppid
-            self._ancestry.add(event.pid, event.start_ns)
+            self._ancestry.add(Told(event.pid, event.start_ns, event.uid, c_string(event.comm), event.ppid))
             if len(self._started_at) > _ALIVE_MAX:
-                self._owners.pop(self._started_at.popitem(last=False)[0])
+                self._started_at.popitem(last=False)
         path = cgroup_path(cgroup)
         return Exec(
             time=event.time_ns / 1e9 + offset,
@@ -249,7 +245,7 @@ class ExecsProbe(KernelProbe):
         if len(self._ended) > _ENDED_MAX:
             self._ended.popitem(last=False)
         started_ns = self._started_at.pop(process, None)
-        self._owners.pop(process, None)
+        self._ancestry.forget(event.pid, event.start_ns)
         signal = event.ret & 0x7F
         return Exit(
             time=event.time_ns / 1e9 + offset,

@@ -6,13 +6,14 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ebpftop.names import UserNames
 from ebpftop.records import Process, Record
 from ebpftop.text import escape
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_KNOWN_MAX = 65_536
+_KNOWN_MAX = 200_000
 _DEPTH_MAX = 64
 
 Admits = Callable[[int, int, bytes], bool]
@@ -55,27 +56,51 @@ def process(pid: int, now: float, users: UserNames, admits: Admits | None = None
     )
 
 
+class Told(NamedTuple):
+    """What a record told of a process that had not ended. `start_ns` is as in an exec, or rounded down to a tick."""
+
+    pid: int
+    start_ns: int
+    uid: int
+    comm: str
+    ppid: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Which process it is, by what both /proc and the kernel's events tell."""
+        return self.pid, self.start_ns // TICK_NS
+
+
 class Ancestry:
     """Which processes have been told of, so that a parent that only ever forked is told of before its child."""
 
     def __init__(self, users: UserNames) -> None:
         self._users = users
-        self._known: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._known: OrderedDict[tuple[int, int], Told] = OrderedDict()
 
-    def add(self, pid: int, start_ns: int) -> None:
-        """Note that a record tells of *pid*; *start_ns* as in an exec, or rounded to a tick as in /proc."""
-        key = pid, start_ns // TICK_NS
-        self._known[key] = None
-        self._known.move_to_end(key)
+    def add(self, told: Told) -> None:
+        """Note that a record tells of a process."""
+        self._known[told.key] = told
+        self._known.move_to_end(told.key)
         if len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
+
+    def forget(self, pid: int, start_ns: int) -> Told | None:
+        """Note that a record tells of its end; return what was told before, None where nothing was."""
+        return self._known.pop((pid, start_ns // TICK_NS), None)
+
+    def ended(self) -> list[Told]:
+        """Return those that run no more although nobody told of their end."""
+        return [told for (pid, tick), told in self._known.items() if start_of(pid) != tick]
 
     def all_running(self, now: float, admits: Admits) -> list[Record]:
         """Return a record for each process that runs now and that *admits* takes."""
         pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
         records = [found for pid in pids if (found := process(pid, now, self._users, admits)) is not None]
         for record in records:
-            self.add(record.pid, record.start)
+            before = self._known.get((record.pid, record.start // TICK_NS))
+            start_ns = before.start_ns if before else record.start
+            self.add(Told(record.pid, start_ns, record.uid, record.comm, record.ppid))
         return list(records)
 
     def missing(self, pid: int, start_ns: int, now: float) -> list[Record]:
@@ -91,7 +116,7 @@ class Ancestry:
                 break  # ended; the pid may even be another's by now
             if (pid, found.start // TICK_NS) in self._known:
                 break
-            self.add(pid, found.start)
+            self.add(Told(pid, found.start, found.uid, found.comm, found.ppid))
             records.append(found)
             pid, start = found.ppid, None
         return records[::-1]

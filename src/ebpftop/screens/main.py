@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from typing import ClassVar
 
 from textual import on, work
@@ -256,13 +255,13 @@ class MainScreen(TravelScreen):
         with self._filtering:
             wanted = self.scope.filter
             try:
-                self.source.set_filter(wanted)
+                since = self.source.set_filter(wanted)
             except PastFiltering:
                 return
             except SourceError as error:
                 self.app.call_from_thread(self._refused, wanted, error)
             else:
-                self.app.call_from_thread(self._decided, wanted, time.time())
+                self.app.call_from_thread(self._decided, wanted, since)
 
     def _decided(self, wanted: Filter, since: float) -> None:
         if wanted == self.scope.filter:
