@@ -12,6 +12,9 @@ from ebpftop.records import Exec
 
 CONTAINER_DIGITS = 12
 
+SEPARATOR = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
+"""Between the steps of a breadcrumb."""
+
 # Numbers where numbers are meant; fifteen bytes of a name are all that the kernel keeps.
 _KERNEL_TERM = re.compile(
     r"\s*(?P<kind>(?:uid|pid)(?=:\d{1,10}(?:\s|$))|comm(?=:[^\s*]{0,15}\*?(?:\s|$))|cgroup|container)"
@@ -49,7 +52,7 @@ class Scope:
     @property
     def trail(self) -> str:
         """The breadcrumb; empty where everything is shown."""
-        return " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(step.label for step in self.steps)
+        return SEPARATOR.join(step.label for step in self.steps)
 
     def push(self, step: Step) -> None:
         """Narrow further; the same step twice is one."""

@@ -111,6 +111,15 @@ def clip(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…" if width > 0 else ""
 
 
+def clip_front(text: str, width: int) -> str:
+    """Return *text* in at most *width* cells; what was cut from its beginning shows as an ellipsis."""
+    if cell_len(text) <= width:
+        return text
+    while text and cell_len(text) > width - 1:
+        text = text[1:]
+    return "…" + text.lstrip() if width > 0 else ""
+
+
 def lay(cell: Cell, width: int, right: bool = False) -> list[Span]:
     """Return the spans of *cell* in exactly *width* cells."""
     laid: list[Span] = []

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
 from ebpftop.models import figures
+from ebpftop.models.scope import SEPARATOR
 from ebpftop.records import Cost, ProbeName, State
-from ebpftop.widgets.columns import Span, clip
+from ebpftop.widgets.columns import Span, clip_front
 
 MARKS: Mapping[str, tuple[str, str]] = {
     "on": ("●", "good"),
@@ -22,6 +24,11 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "busy": ("◌", "warn"),
     "waiting": ("◌", "faint"),
 }
+
+
+_FILTER_CELLS = len("filter ") + 2
+_TRAIL_CELLS = 24  # of the filter are shown, whatever else has to go
+_DETAILS = 3  # ranks from here on are details
 
 
 @dataclass(frozen=True)
@@ -100,24 +107,48 @@ class StateLine(Widget):
             cost = [Span("cost ", "dim"), Span(figures.share(s.cost.kernel)), Span(" kernel ", "dim")]
             left.append((5, [*cost, Span(figures.share(s.cost.user)), Span(" user", "dim")]))
         left.append((7, [Span("every ", "dim"), Span(f"{s.interval_s:g}s")]))
-        if s.filter:
-            left.append((0, [Span("filter ", "dim"), Span(clip(s.filter, min(len(s.filter), 24)), "filter")]))
         clock = datetime.fromtimestamp(s.time).strftime("%H:%M:%S") if s.time else ""
-        right = [Span(clock + " ", "dim")]
 
         parts = [(rank, spans) for rank, spans in left if spans and any(span.text for span in spans)]
-        while _length(parts) + len(clock) + 2 > width and any(rank for rank, _ in parts):
-            worst = max(rank for rank, _ in parts)
-            parts = [part for part in parts if part[0] != worst]
+        if s.filter:
+            # What is shown comes before the details of how: first these go, then the clock, then the steps of long ago.
+            whole = cell_len(s.filter)
+            parts = _fitting(parts, width - len(clock) - 2 - _FILTER_CELLS - whole, keep=_DETAILS)
+            if _length(parts) + _FILTER_CELLS + whole + len(clock) + 2 > width:
+                clock = ""
+            parts = _fitting(parts, width - 2 - _FILTER_CELLS - min(whole, _TRAIL_CELLS))
+            room = width - _length(parts) - _FILTER_CELLS - len(clock) - (2 if clock else 0)
+            parts.append((0, [Span("filter ", "dim"), Span(newest_steps(s.filter, room), "filter")]))
+        else:
+            parts = _fitting(parts, width - len(clock) - 2)
+        right = [Span(clock + " ", "dim")]
         line: list[Span] = []
         for i, (_, spans) in enumerate(parts):
             line += [*([Span("  ")] if i else []), *spans]
-        used = sum(len(span.text) for span in line)
+        used = sum(cell_len(span.text) for span in line)
         gap = width - used - len(clock) - 1
         if gap > 0:
             return [*line, Span(" " * gap), *right]
         return [*line, Span(" " * max(0, width - used))]
 
 
+def newest_steps(trail: str, width: int) -> str:
+    """Return *trail* in at most *width* cells; the steps of long ago go first."""
+    steps = trail.split(SEPARATOR)
+    for first in range(len(steps)):
+        text = SEPARATOR.join(["…"] * bool(first) + steps[first:])
+        if cell_len(text) <= width:
+            return text
+    return clip_front(steps[-1], width)
+
+
+def _fitting(parts: list[tuple[int, list[Span]]], width: int, keep: int = 1) -> list[tuple[int, list[Span]]]:
+    """Return *parts* without the highest ranks, down to *keep*, until they fit into *width* cells."""
+    while _length(parts) > width and any(rank >= keep for rank, _ in parts):
+        worst = max(rank for rank, _ in parts)
+        parts = [part for part in parts if part[0] != worst]
+    return parts
+
+
 def _length(parts: list[tuple[int, list[Span]]]) -> int:
-    return sum(2 + sum(len(span.text) for span in spans) for _, spans in parts)
+    return sum(2 + sum(cell_len(span.text) for span in spans) for _, spans in parts)

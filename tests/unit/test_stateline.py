@@ -1,0 +1,52 @@
+"""The state line at the widths of terminals: what goes first where it is narrow."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebpftop.models.scope import SEPARATOR
+from ebpftop.records import Cost
+from ebpftop.widgets.stateline import StateLine, Status
+
+SHORT = SEPARATOR.join(("ada", "make 4102"))
+TRAIL = SEPARATOR.join(("--comm sh*", "ada", "make 4102", "container 8f3a0c11d2e4  /error.*timeout"))
+
+
+def line(width: int, trail: str) -> str:
+    state = StateLine()
+    state._status = Status(
+        host="web1",
+        kernel="6.18.44",
+        probes=(("execs", "on"), ("users", "on"), ("syscalls", "on"), ("trace", "on")),
+        events_per_second=1234,
+        cost=Cost(time=0, kernel=0.004, user=0.02, runs=1),
+        filter=trail,
+        time=1_795_352_400,
+    )
+    text = "".join(span.text for span in state.spans(width))
+    assert len(text) == width
+    return text
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_short_trail_is_whole_at_every_width(width: int) -> None:
+    text = line(width, SHORT)
+    assert f"filter {SHORT}" in text
+    assert "web1" in text
+    assert ("cost" in text) is (width >= 120)
+
+
+@pytest.mark.parametrize("width", [120, 200])
+def test_a_long_trail_is_whole_where_details_can_go_for_it(width: int) -> None:
+    assert TRAIL in line(width, TRAIL)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_of_a_trail_that_is_too_long_the_newest_steps_stay(width: int) -> None:
+    text = line(width, TRAIL).rstrip()
+    assert "filter …" in text
+    assert text.endswith("or.*timeout")
+
+
+def test_without_a_filter_the_clock_stays() -> None:
+    assert line(80, "").rstrip()[-8:].count(":") == 2
