@@ -227,27 +227,54 @@ int main(void)
 }
 """
 
-# A process after the other, each on the kernel stack that the one before it left; the i-th calls getppid i % 7 times.
+# A process after the other, born and ended on CPU 0, with time for its kernel stack to go to the next. The i-th calls
+# getppid i % 7 times on CPU 1, which is kept busy, so that hardly anybody else calls there meanwhile.
 MANY_PROCESSES = """
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+static void go(int cpu, int priority)
+{
+	struct sched_param param = {.sched_priority = priority};
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setscheduler(0, SCHED_FIFO, &param);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
 int main(int argc, char **argv)
 {
 	int processes = argc > 1 ? atoi(argv[1]) : 0;
+	pid_t busy = fork();
 
+	if (!busy) {
+		go(1, 1);
+		for (;;)
+			;
+	}
+	go(0, 1);
 	for (int i = 0; i < processes; i++) {
 		pid_t pid = fork();
 
 		if (!pid) {
+			go(1, 2);
 			for (int call = i % 7; call > 0; call--)
 				syscall(SYS_getppid);
+			go(0, 2);
 			_exit(0);
 		}
 		waitpid(pid, 0, 0);
+		usleep(20000);
 	}
+	kill(busy, SIGKILL);
+	waitpid(busy, 0, 0);
 	return 0;
 }
 """

@@ -294,10 +294,10 @@ def test_each_process_has_its_own_calls_whoever_called_before_it_on_that_cpu(
         module = live.source.syscalls.module
         assert module is not None
         assert ("caller_ends" in module.programs) == callers.worth_it(kernel_version())
-        subprocess.run([program, "700"], check=True)
+        subprocess.run([program, "42"], check=True)
         reading = live.read()
     counts = sorted(getppids(reading).values())
-    assert counts == sorted(i % 7 for i in range(700) if i % 7)
+    assert counts == sorted(i % 7 for i in range(42) if i % 7)
     assert {pair.count for pair in reading.processes if pair.name == "exit_group"} == {1}
 
 
