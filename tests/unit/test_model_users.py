@@ -12,7 +12,7 @@ from ebpftop.models.processes import Processes
 from ebpftop.models.scope import Scope, Step, admits, read_typed
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.users import PROGRAMS_EACH, REST, UsersModel
-from ebpftop.records import Exec, Exit, Process, ProcessTotal, SyscallRow, Syscalls, Trace, UserRow, Users
+from ebpftop.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
 from ebpftop.source import Batch
 
 
@@ -139,23 +139,26 @@ def test_kernel_threads_are_no_programs_that_run() -> None:
     assert model.total.running == 0
 
 
-def test_system_calls_of_a_user_are_those_of_its_busy_processes_and_the_total_is_all() -> None:
+def test_system_calls_of_a_user_are_counted_in_the_kernel_and_marked_where_it_forgot_some() -> None:
     model = UsersModel()
-    readings(model, (1.0, (row(1000, 1),)))
-    model.feed(execs(program(5, "make")))
-    for at, count, everything in ((1.0, 100, 1000), (3.0, 500, 9000)):
-        totals = (
-            ProcessTotal(pid=5, comm="make", count=count, errors=0),
-            ProcessTotal(pid=99, comm="?", count=7, errors=0),
-        )
-        model.feed(Batch("syscalls", at, (calls(at, everything, totals),)))
-    assert model.users[1000].calls_rate == 200
+    readings(model, (1.0, (row(1000, 1), row(33, 1))))
+    read_calls(model, 1.0, everything=1000, of={1000: 100})
+    assert model.users[1000].calls_rate == 0, "one reading is no rate"
+    read_calls(model, 3.0, everything=9000, of={1000: 500, 33: 7000})
+    assert (model.users[1000].calls_rate, model.users[33].calls_rate) == (200, 3500)
     assert model.total.calls_rate == 4000
+    assert not model.users[1000].calls_at_least
+    read_calls(model, 4.0, everything=9500, of={1000: 800, 33: 7000}, forgotten=3)
+    assert (model.users[1000].calls_rate, model.users[33].calls_rate) == (300, 0)
+    assert model.users[1000].calls_at_least
+    read_calls(model, 5.0, everything=9600, of={1000: 900, 33: 7000}, forgotten=3)
+    assert not model.users[1000].calls_at_least, "what was forgotten before is no part of this rate"
 
 
-def calls(at: float, count: int, totals: tuple[ProcessTotal, ...]) -> Syscalls:
-    rows = (SyscallRow(abi="x86_64", nr=0, name="read", count=count, errors=0, ns=()),)
-    return Syscalls(time=at, rows=rows, process_totals=totals)
+def read_calls(model: UsersModel, at: float, everything: int, of: dict[int, int], forgotten: int = 0) -> None:
+    rows = (SyscallRow(abi="x86_64", nr=0, name="read", count=everything, errors=0, ns=()),)
+    users = tuple(UserCalls(uid=uid, count=count, errors=0) for uid, count in of.items())
+    model.feed(Batch("syscalls", at, (Syscalls(time=at, rows=rows, users=users, forgotten=forgotten),)))
 
 
 def test_names_of_programs_are_bounded_for_each_user() -> None:

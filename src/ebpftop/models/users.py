@@ -44,7 +44,18 @@ class User:
     There may be very many, nearly all of them idle: a reading at which one did nothing does not touch it.
     """
 
-    __slots__ = ("_active", "_history", "_rate", "_readings", "_told", "calls_rate", "read_as", "row", "running")
+    __slots__ = (
+        "_active",
+        "_history",
+        "_rate",
+        "_readings",
+        "_told",
+        "calls_at_least",
+        "calls_rate",
+        "read_as",
+        "row",
+        "running",
+    )
 
     def __init__(self, row: UserRow, readings: Readings | None = None) -> None:
         self.row = row
@@ -52,6 +63,8 @@ class User:
         """The row as it came, from which `row` was counted."""
         self.running = 0
         self.calls_rate = 0.0
+        self.calls_at_least = False
+        """The kernel's map forgot some calls of the last reading, perhaps of this user."""
         self._rate = 0.0
         self._readings = readings or Readings()
         self._active = -1  # the reading at which it did something last
@@ -143,6 +156,7 @@ class UsersModel:
         self._calls: dict[int, int] = {}
         self._calls_total = 0
         self._calls_time: float | None = None
+        self._forgotten = 0
 
     def narrow(self, scope: Filter, decided: float) -> None:
         """Show the users that *scope* names; count anew from *decided* (Unix seconds), where that is known."""
@@ -184,6 +198,7 @@ class UsersModel:
         total = User(UserRow(uid=-1, user="total", execs=execs, failed=failed))
         total.rate = sum(u.rate for u in users)
         total.calls_rate = sum(u.calls_rate for u in users)
+        total.calls_at_least = any(u.calls_at_least for u in users)
         total.running = sum(u.running for u in users)
         total.history = [sum(rates) for rates in zip(*(u.history for u in users), strict=False)]
         return total
@@ -276,23 +291,21 @@ class UsersModel:
         mine = [self.processes.running[pid] for pid, owner in self._counted.items() if owner == uid]
         return sorted(mine, key=lambda process: (process.since or 0.0, process.pid), reverse=True)
 
-    # What the system calls' counters know: those of the busiest processes.
+    # What the system calls' counters know.
 
     def _read_calls(self, record: Syscalls) -> None:
-        counts = {process.pid: process.count for process in record.process_totals}
+        counts = {caller.uid: caller.count for caller in record.users}
         total = sum(row.count for row in record.rows)
         if self._calls_time is not None and record.time > self._calls_time:
             seconds = record.time - self._calls_time
-            of: dict[int, int] = {}
-            for pid, count in counts.items():
-                process = self.processes.running.get(pid)
-                gained = count - self._calls.get(pid, 0)
-                if process is not None and gained > 0 and pid in self._calls:
-                    of[process.uid] = of.get(process.uid, 0) + gained
-            for uid, user in self.users.items():
-                user.calls_rate = of.get(uid, 0) / seconds
+            for uid in counts.keys() | self._calls.keys():
+                user = self.users.get(uid)
+                if user is not None:
+                    user.calls_rate = max(0, counts.get(uid, 0) - self._calls.get(uid, 0)) / seconds
+                    user.calls_at_least = record.forgotten > self._forgotten
             self.total.calls_rate = max(0, total - self._calls_total) / seconds
         self._calls, self._calls_total, self._calls_time = counts, total, record.time
+        self._forgotten = record.forgotten
 
 
 def _nothing(row: UserRow) -> UserRow:

@@ -27,7 +27,8 @@ def user_sheet(model: UsersModel, user: User, now: float) -> Sheet:
     sheet.fact("rate", f"{figures.per_second(person.rate)}/s", note="over the last reading")
     sheet.fact("running", f"{len(processes):,}", note="processes")
     if person.calls_rate:
-        sheet.fact("system calls", f"at least {figures.per_second(person.calls_rate)}/s", note="its busiest processes")
+        least = "at least " if person.calls_at_least else ""
+        sheet.fact("system calls", f"{least}{figures.per_second(person.calls_rate)}/s", note="over the last reading")
     sheet.fact("last program", row.last)
     history = tuple(person.history)
     if history:

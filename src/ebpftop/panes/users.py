@@ -47,8 +47,7 @@ def _failed(u: User, _: float) -> Cell:
 def _calls(u: User, _: float) -> Cell:
     if not u.calls_rate:
         return (Span("·", "faint"),)
-    # Of a user's processes only the busiest are known; the total is all of them.
-    return (Span("" if u.row.uid < 0 else "≥", "dim"), Span(per_second(u.calls_rate)))
+    return (Span("≥" if u.calls_at_least else "", "dim"), Span(per_second(u.calls_rate)))
 
 
 def _history(u: User, width: int) -> Cell:
@@ -109,7 +108,7 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=8,
         sort=lambda u: u.calls_rate,
-        about="system calls of its busiest processes: at least so many",
+        about="its system calls over the last reading; with ≥ the kernel forgot some",
     ),
     Column("last", "LAST PROGRAM", 12, _last, rank=4, sort=lambda u: u.row.last, about="program started last"),
 )
