@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ebpftop.filters import EVERYTHING, Filter
+from ebpftop.models.processes import Known, Processes
+from ebpftop.models.scope import admits
 from ebpftop.records import Exec, Exit, Process, Syscalls, UserRow, Users
 from ebpftop.source import Batch
 
