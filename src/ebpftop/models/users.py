@@ -163,7 +163,14 @@ class UsersModel:
     def narrow(self, scope: Filter, decided: float) -> None:
         """Show the users that *scope* names; count anew from *decided* (Unix seconds), where that is known."""
         self.scope = scope
-        self._begin_anew = decided
+        self._begin_anew = self._decided = decided
+        for pid in tuple(self._counted):
+            self._leave(pid)
+        for known in self.processes.running.values():
+            self._enter(known)
+        # A reading may have been faster than the news that the kernel had decided.
+        for record in [record for record in self._recent if record.time >= decided]:
+            self._read(record)
 
     def feed(self, batch: Batch) -> None:
         """Take in the records of one batch, of this probe and of those that know more."""
