@@ -179,9 +179,9 @@ def main() -> None:
     terminal.press(" ")
     time.sleep(0.3)
     # Into the middle first, so that a step leads somewhere.
-    seek(terminal, click(columns // 2, rows - 1))
+    seek(terminal, click(columns // 2, rows - 2))
     kinds: dict[str, Callable[[], str]] = {
-        "scrub, early": lambda: click(dice.randrange(2, columns - 1), rows - 1),
+        "scrub, early": lambda: click(dice.randrange(30, columns - 1), rows - 2),
         "minute": lambda: dice.choice("[]"),
         "second": lambda: dice.choice(("\x1b[D", "\x1b[C")),
     }
@@ -189,7 +189,7 @@ def main() -> None:
         tell(name, [seek(terminal, keys()) for _ in range(args.seeks)])
     while b"\xc2\xb7\xc2\xb7" in terminal.painted_for(1.0):
         pass
-    tell("scrub", [seek(terminal, click(dice.randrange(2, columns - 1), rows - 1)) for _ in range(args.seeks)])
+    tell("scrub", [seek(terminal, click(dice.randrange(30, columns - 1), rows - 2)) for _ in range(args.seeks)])
     terminal.close()
 
 

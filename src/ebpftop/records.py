@@ -309,6 +309,11 @@ def encode(record: Record) -> bytes:
     return _encoder.encode(record)
 
 
+def decode_all(lines: bytes) -> list[Record]:
+    """Return the records of *lines*, one to a line. Raises ValueError (msgspec's) where one is none that is known."""
+    return _decoder.decode_lines(lines)
+
+
 def decode(line: bytes | str) -> Record | None:
     """Return the record of one line; None for a kind that this version does not know.
 

@@ -30,6 +30,7 @@ from ebpftop.models.timetravel import (
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.tree import grow
 from ebpftop.models.users import UsersModel
+from ebpftop.past import Counts, Past
 from ebpftop.recording.batches import group
 from ebpftop.recording.timeline import Timeline
 from ebpftop.records import PROBE_NAMES, Header, ProbeName, Record
@@ -81,13 +82,13 @@ def state(thing: object, seen: frozenset[int] = frozenset()) -> object:
 def live(batches: Iterable[Batch]) -> tuple[Models, Overview]:
     """The models after *batches*, as the screen feeds them when they happen."""
     models, takers = fresh()
-    overview = rebuild(batches, takers)
+    overview = rebuild(Past(tuple(batches), Counts(), {}), takers)
     return models, overview
 
 
 def looked_up(timeline: Timeline, moment: float) -> tuple[Models, Overview]:
     models, takers = fresh()
-    return models, rebuild(timeline.at(moment), takers)
+    return models, rebuild(timeline.look(moment), takers)
 
 
 @pytest.fixture(params=["history", "recording"])
@@ -198,6 +199,4 @@ def test_a_moment_knows_whether_it_was_rebuilt_from_the_start_on(remember: Calla
         clock.sleep(0.02)
     end = timeline.span[1]
     for moment in (START, START + 30, end):
-        assert timeline.is_whole(timeline.at(moment), moment)
-    without = [Batch(b.probe, b.time, b.records[1:]) for b in timeline.at(end)]
-    assert not timeline.is_whole(without, end)
+        assert timeline.look(moment).before == Counts()

@@ -11,6 +11,7 @@ from ebpftop.models.pattern import Pattern
 from ebpftop.models.processes import Known, Processes
 from ebpftop.models.ring import Ring, View
 from ebpftop.models.scope import admits
+from ebpftop.past import Counts
 from ebpftop.records import Exec, Exit, Process
 from ebpftop.source import Batch
 
@@ -116,6 +117,11 @@ class ExecLog:
         # (pid, start) names a process for good; the value is the sequence of the row that it runs now.
         self._open: dict[tuple[int, int], int] = {}
 
+    def begin_after(self, before: Counts) -> None:
+        """Go on, empty as this is, from where so much had happened."""
+        self.ring.begin_at(before.execs + before.failed)
+        self.execs, self.failed, self.exits = before.execs, before.failed, before.exits
+
     def feed(self, batch: Batch) -> None:
         """Take in the records of one batch."""
         for record in batch.records:
@@ -147,7 +153,7 @@ class ExecLog:
     def _exec(self, record: Exec) -> None:
         row = ExecRow(record)
         # Roughly what a row holds: the struct, and its strings with their headers.
-        weight = 700 + len(record.file) + sum(60 + len(arg) for arg in record.argv)
+        weight = 700 + len(record.file) + 60 * len(record.argv) + sum(map(len, record.argv))
         row.sequence = sequence = self.ring.append(row, weight)
         if row.failed:
             self.failed += 1

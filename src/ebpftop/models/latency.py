@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import NamedTuple
 
 
@@ -28,7 +29,8 @@ def quantile(buckets: Sequence[int], q: float) -> float | None:
 def difference(now: Sequence[int], before: Sequence[int]) -> tuple[int, ...]:
     """Return what was added to a histogram since *before* (shorter ones count as zero beyond their end)."""
     padded = (*before, *(0,) * (len(now) - len(before)))
-    return tuple(max(0, a - b) for a, b in zip(now, padded, strict=False))
+    gained = tuple(map(sub, now, padded))
+    return gained if min(gained, default=0) >= 0 else tuple(max(0, n) for n in gained)
 
 
 class Tick(NamedTuple):

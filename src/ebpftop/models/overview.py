@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import get_args
 
 from ebpftop.models.rates import Window
@@ -43,6 +44,10 @@ class Overview:
                     pass
         for second, count in events.items():
             self._events.add(second, count)
+
+    def recall(self, seconds: Mapping[int, int]) -> None:
+        """Take the events of whole seconds as what they were, however many of them were fed."""
+        self._events.recall(seconds)
 
     @property
     def events_per_second(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 
 class Meter:
@@ -43,6 +44,14 @@ class Window:
         newest = max(self._counts)
         for late in [s for s in self._counts if s < newest - self.slots]:
             del self._counts[late]
+
+    def recall(self, seconds: Mapping[int, int]) -> None:
+        """Let *seconds* be the events of these seconds, as far as they are not too old to count."""
+        if not self._counts or not seconds:
+            return
+        newest = max(self._counts)
+        self._counts.update((s, n) for s, n in seconds.items() if newest - self.slots <= s <= newest)
+        self._oldest = min(seconds) if self._oldest is None else min(self._oldest, *seconds)
 
     def rate(self) -> float:
         """Return events per second over the last full seconds; over the running one where there is no other yet."""

@@ -40,6 +40,10 @@ class Ring(Generic[Row]):
             raise IndexError(sequence)
         return self._rows[sequence - self.first][0]
 
+    def begin_at(self, sequence: int) -> None:
+        """Let an empty ring go on from *sequence*, as if so many rows had been here and gone."""
+        self.first = sequence
+
     def append(self, row: Row, weight: int = 1) -> int:
         """Add a row and return its sequence number; the oldest rows go where it no longer fits."""
         sequence = self.end

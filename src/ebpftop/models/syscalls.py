@@ -8,6 +8,7 @@ from typing import TypeAlias
 from ebpftop.models.latency import Tick, difference, quantile
 from ebpftop.models.rates import Meter
 from ebpftop.models.ring import Ring
+from ebpftop.past import Counts
 from ebpftop.records import Abi, Handler, Syscall, SyscallRow, Syscalls
 from ebpftop.source import Batch
 
@@ -109,6 +110,10 @@ class SyscallsModel:
         self.readings = 0
         self.since: float | None = None
         self._asked: dict[CallKey, tuple[Handler, int]] = {}
+
+    def begin_after(self, before: Counts) -> None:
+        """Go on, empty as this is, from where so much had happened."""
+        self.traced.begin_at(before.syscalls)
 
     def feed(self, batch: Batch) -> None:
         """Take in the counters and traced calls of one batch."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ebpftop.models import figures
 from ebpftop.models.overview import Overview
+from ebpftop.past import Counts, Past
 from ebpftop.records import ProbeName
 from ebpftop.source import Batch
 
@@ -22,17 +23,24 @@ BARS = " ▁▂▃▄▅▆▇█"
 class Model(Protocol):
     """Pure state that batches are fed into."""
 
+    def begin_after(self, before: Counts) -> None:
+        """Go on, empty as this is, from where so much had happened."""
+
     def feed(self, batch: Batch) -> None:
         """Take in one batch."""
 
 
-def rebuild(batches: Iterable[Batch], takers: Mapping[ProbeName, Iterable[Model]]) -> Overview:
-    """Feed *batches* into the empty models that take those of a probe; return the overview of the same moment."""
+def rebuild(past: Past, takers: Mapping[ProbeName, Iterable[Model]]) -> Overview:
+    """Bring the empty models, which take the batches of a probe, to a moment; return the overview of that moment."""
+    if past.before is not None:
+        for model in {id(model): model for models in takers.values() for model in models}.values():
+            model.begin_after(past.before)
     overview = Overview()
-    for batch in batches:
+    for batch in past.batches:
         overview.feed(batch)
         for model in takers.get(batch.probe, ()):
             model.feed(batch)
+    overview.recall(past.seconds)
     return overview
 
 

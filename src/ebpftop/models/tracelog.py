@@ -8,6 +8,7 @@ from ebpftop.filters import Filter
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import Ring, View
 from ebpftop.models.scope import admits
+from ebpftop.past import Counts
 from ebpftop.records import Exec, Exit, Process, Trace
 from ebpftop.source import Batch
 
@@ -24,6 +25,10 @@ class TraceLog:
         # Who a line was printed for: what the exec log says of its pid, the newest.
         self._owners: OrderedDict[int, Exec] = OrderedDict()
         self._processes = Processes()
+
+    def begin_after(self, before: Counts) -> None:
+        """Go on, empty as this is, from where so much had happened."""
+        self.ring.begin_at(before.traces)
 
     def feed(self, batch: Batch) -> None:
         """Take in the lines of one batch, and of the exec log what says whose they are."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ebpftop.filters import EVERYTHING, Filter
 from ebpftop.models.processes import Known, Processes
 from ebpftop.models.scope import admits
+from ebpftop.past import Counts
 from ebpftop.records import Exec, Exit, Process, Syscalls, UserRow, Users
 from ebpftop.source import Batch
 
@@ -171,6 +172,9 @@ class UsersModel:
         # A reading may have been faster than the news that the kernel had decided.
         for record in [record for record in self._recent if record.time >= decided]:
             self._read(record)
+
+    def begin_after(self, before: Counts) -> None:
+        """Go on, empty as this is, from where so much had happened: counters are totals and tell it themselves."""
 
     def feed(self, batch: Batch) -> None:
         """Take in the records of one batch, of this probe and of those that know more."""

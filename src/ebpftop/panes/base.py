@@ -98,8 +98,8 @@ class Pane(Vertical):
         """Take a batch into the model."""
         raise NotImplementedError
 
-    def put_model(self, model: Model) -> None:
-        """Show *model*, of the same type as the one before, from now on."""
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        """Show *model*, of the same type as the one before, from now on, narrowed as `narrow_to` says."""
         self.model = model
         self.lines.redraw()
 
@@ -136,6 +136,12 @@ class Pane(Vertical):
         columns = [c for c in lines.columns if c.key not in lines.hidden and (c.value is not None or c.fill is None)]
         rows = [lines.row(position) for position in range(lines.first, lines.end)]
         return [c.key for c in columns], [[value_of(c, row, lines.now) for c in columns] for row in rows]
+
+    def newest_text(self, rows: int, before: int) -> str:
+        """Say in a title that older rows than these are not at hand: rebuilt moments have the newest alone."""
+        if not self.newest_only:
+            return ""
+        return f"newest {figures.count(rows)} of " if before else "newest "
 
     # The frame.
 

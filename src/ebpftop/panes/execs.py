@@ -195,7 +195,14 @@ class ExecsPane(Pane):
         self._grown = 0.0
 
     def compose(self) -> ComposeResult:
-        self.log_lines = LogLines(self.model.view, COLUMNS, stamp=_exec_stamp, id="exec-log")
+        self.log_lines = LogLines(
+            self.model.view,
+            COLUMNS,
+            stamp=_exec_stamp,
+            when=lambda row: row.exec.time,
+            same=lambda row: (row.exec.pid, row.exec.start, row.exec.time),
+            id="exec-log",
+        )
         self.tree_lines = TableLines(
             TREE_COLUMNS, key_of=lambda b: (b.process.pid, b.process.start), sort="", id="exec-tree"
         )
@@ -207,11 +214,13 @@ class ExecsPane(Pane):
         self.bar.display = False
         yield self.bar
 
-    def put_model(self, model: Model) -> None:
-        narrowing = self.model.narrowing
-        super().put_model(model)
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        narrowing = replace(self.model.narrowing, scope=scope, decided=decided)
+        super().put_model(model, scope, decided)
         if self.model.narrowing != narrowing:
             self.model.narrow(narrowing)
+            # The cursor's row is looked for in what has been found.
+            self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
         self._grown = float("-inf")
         self._scan()
@@ -239,7 +248,7 @@ class ExecsPane(Pane):
             return ""
         shown = f"{figures.count(len(model.view))} of " if model.view.filtered else ""
         failed = f", {figures.count(model.failed)} failed" if model.failed else ""
-        newest = "newest " if self.newest_only else ""
+        newest = self.newest_text(len(model.ring), model.ring.first)
         return f"{shown}{newest}{figures.count(model.ring.end)} execs{failed}"
 
     def remark(self) -> str:

@@ -55,12 +55,15 @@ class TracePane(Pane):
         self.model: TraceLog = TraceLog()
 
     def make_lines(self) -> Lines[Trace]:
-        self.log_lines = LogLines(self.model.view, COLUMNS)
+        self.log_lines = LogLines(self.model.view, COLUMNS, when=lambda line: line.time, same=lambda line: line)
         return self.log_lines
 
-    def put_model(self, model: Model) -> None:
-        super().put_model(model)
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        super().put_model(model, scope, decided)
+        self.model.narrow(scope, decided)
+        self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
+        self._scan()
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)
@@ -91,7 +94,7 @@ class TracePane(Pane):
     def tally(self) -> str:
         lines = self.model.ring.end
         shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""
-        newest = "newest " if self.newest_only else ""
+        newest = self.newest_text(len(self.model.ring), self.model.ring.first)
         return f"{shown}{newest}{count(lines)} lines" if lines else ""
 
     def remark(self) -> str:

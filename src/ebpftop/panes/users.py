@@ -7,6 +7,7 @@ from typing import ClassVar
 from ebpftop.filters import Filter
 from ebpftop.models.figures import count, per_second, sparkline
 from ebpftop.models.scope import Step, container_step, user_step
+from ebpftop.models.timetravel import Model
 from ebpftop.models.users import OTHER_UID, User, UsersModel
 from ebpftop.panes.base import Pane
 from ebpftop.panes.common import user
@@ -140,6 +141,11 @@ class UsersPane(Pane):
         self._count = len(shown)
         self.table.sum = self.model.shown_total if shown else None
         self.table.show_rows(shown)
+
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        super().put_model(model, scope, decided)
+        if self.model.scope != scope:
+            self.model.narrow(scope, decided)
 
     def narrow_to(self, scope: Filter, decided: float) -> None:
         self.model.narrow(scope, decided)

@@ -1,8 +1,4 @@
-"""What is known of the chunks that were looked through: their times, how much happened in them, and who was running.
-
-Lines are told apart by their first bytes and never decoded here: an hour of a busy machine is millions of lines, and
-the screen shows a few thousand of them. Lines that others formatted take a slower way to the same result.
-"""
+"""What is known of the chunks that were looked through: their times, how much happened in them, and who was running."""
 
 from __future__ import annotations
 
@@ -12,57 +8,48 @@ from bisect import bisect_right
 from collections import Counter, deque
 from dataclasses import dataclass
 
+from ebpftop.past import Counts
 from ebpftop.recording.chunks import Chunk, first_time, last_time
+from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, line_at, marks
 
 # Running programs are noted at every chunk whose number is a multiple of this.
-KEY_CHUNKS = 4
+KEY_CHUNKS = 2
 # A table of running processes larger than what pid_max of a common machine allows is not a machine's.
 MAX_RUNNING = 32_768
 _POINTER_BYTES = 8
-# Events, by the pane that shows them; the other kinds are counters and states.
-EVENT_GROUP = {b"exec": 0, b"exit": 0, b"syscall": 1, b"trace": 2}
-
-_PREFIX = b'{"kind":"'
-_TIME = b'","time":'
-_KIND = re.compile(rb'"kind"\s*:\s*"([a-z]{1,16})"')
-_PID = re.compile(rb'"pid"\s*:\s*([0-9]{1,10})')
-_FAILED = re.compile(rb'"ret"\s*:\s*-')
+# Lines of traced calls and of the trace log are kept here where a chunk has few of them: or to find a screenful of them
+# a second of a busy machine had to be unpacked for each.
+_RARE = 16
+_RARE_BYTES = 8 << 20
 
 
-def kind_of(line: bytes) -> bytes:
-    """Return the kind of a line, empty where it names none."""
-    if line.startswith(_PREFIX):
-        return line[9 : line.find(b'"', 9, 32)]
-    found = _KIND.search(line)
-    return found[1] if found else b""
-
-
-def pid_of(line: bytes) -> bytes:
-    """Return the digits of a line's first "pid", empty where it has none."""
-    at = line.find(b'"pid":')
-    if at >= 0 and line.startswith(_PREFIX):
-        return line[at + 6 : line.find(b",", at, at + 18)]
-    found = _PID.search(line)
-    return found[1] if found else b""
-
-
-def exec_failed(line: bytes) -> bool:
-    """Whether an exec line is of an execve that failed; a text cannot fool this, its quotes are escaped."""
-    return b'"ret":-' in line if line.startswith(_PREFIX) else _FAILED.search(line) is not None
+def by_group(counts: Counts) -> tuple[int, int, int]:
+    """Return *counts* by `kinds.EVENT_GROUP`."""
+    return counts.execs + counts.failed + counts.exits, counts.syscalls, counts.traces
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """One chunk: Unix seconds of its first and last record, its lines, its events by group, and by whole second.
+    """One chunk: Unix seconds of its first and last record, its lines, its events, and these by whole second.
 
-    Events of lines that others formatted are not in `seconds`.
+    `before` counts the events from the start up to this chunk; `readings` are the counters in it; `rare` holds the
+    lines of its traced calls and its trace log, None where they are many. Events of lines that others formatted are not
+    in `seconds`.
     """
 
     first: float
     last: float
     lines: int
-    events: tuple[int, int, int]
+    counts: Counts
+    before: Counts
+    readings: int
     seconds: tuple[tuple[int, int], ...] = ()
+    rare: tuple[bytes, ...] | None = None
+
+    @property
+    def events(self) -> int:
+        """All events in it."""
+        return sum(by_group(self.counts))
 
 
 class Index:
@@ -75,6 +62,8 @@ class Index:
         self._lines_before = 0
         self._clock = 0.0
         self._bytes_used = 0
+        self._rare_bytes = 0
+        self._counts = Counts()
         self._running: dict[bytes, bytes] = {}
         self._keys: deque[tuple[bytes, ...]] = deque()
         self._states: list[tuple[int, bytes]] = []
@@ -93,47 +82,67 @@ class Index:
 
     @property
     def bytes_used(self) -> int:
-        """About what this held when it was measured last: the lines of who was running, and the lists of them."""
-        return self._bytes_used
+        """About what this holds: lines of the rare kinds, and of who was running, when that was measured last."""
+        return self._bytes_used + self._rare_bytes
 
     def add(self, chunk: Chunk) -> None:
         """Look through the next chunk."""
-        events = [0, 0, 0]
         if self.stop % KEY_CHUNKS == 0:
             self._add_key()
-        lines = chunk.data.split(b"\n")
+        data = chunk.data
         running = self._running
+        counts: Counter[bytes] = Counter()
         seconds: Counter[bytes] = Counter()
-        for line in lines:
-            kind = kind_of(line)
-            group = EVENT_GROUP.get(kind)
-            if group is not None:
-                events[group] += 1
-                # The time follows the kind in every line that is ours; ten digits are a second from 2001 to 2286.
-                at = len(_PREFIX) + len(kind) + len(_TIME)
-                seconds[line[at : at + 10]] += 1
-                if kind == b"exec":
-                    if not exec_failed(line) and len(running) < MAX_RUNNING:
-                        running[pid_of(line)] = line
-                elif kind == b"exit":
-                    running.pop(pid_of(line), None)
+        rare: list[bytes] = []
+        failed = 0
+        for kind, second, pid, begin in marks(data):
+            counts[kind] += 1
+            if kind in EVENT_GROUP:
+                seconds[second] += 1
+            if kind == b"exec":
+                line = line_at(data, begin)
+                if exec_failed(line):
+                    failed += 1
+                elif len(running) < MAX_RUNNING:
+                    running[pid] = line
+            elif kind == b"exit":
+                running.pop(pid, None)
+            elif kind in (b"trace", b"syscall"):
+                if len(rare) <= _RARE:
+                    rare.append(line_at(data, begin))
             elif kind == b"process":
                 if len(running) < MAX_RUNNING:
-                    running.setdefault(pid_of(line), line)
+                    running.setdefault(pid, line_at(data, begin))
             elif kind in (b"probe", b"lost"):
-                self._note_state(kind, line)
-        first = first_time(chunk.data)
+                self._note_state(kind, line_at(data, begin))
+        found = Counts(counts[b"exec"] - failed, failed, counts[b"exit"], counts[b"syscall"], counts[b"trace"])
+        first = first_time(data)
         first = self._clock if first is None else first
-        last = max(first, last_time(chunk.data) or first)
+        last = max(first, last_time(data) or first)
         self._clock = last
+        size = sum(map(len, rare))
+        keep = len(rare) <= _RARE and self._rare_bytes + size <= _RARE_BYTES
+        info = Info(
+            first,
+            last,
+            chunk.lines,
+            found,
+            self._counts,
+            sum(counts[kind] for kind in COUNTERS),
+            tuple((int(text), count) for text, count in seconds.items() if text),
+            tuple(rare) if keep else None,
+        )
         with self._lock:
-            told = tuple((int(text), count) for text, count in seconds.items() if len(text) == 10 and text.isdigit())
-            self._infos.append(Info(first, last, chunk.lines, (events[0], events[1], events[2]), told))
+            self._infos.append(info)
+            self._counts = self._counts.plus(found)
+            self._rare_bytes += size if keep else 0
 
     def drop(self) -> None:
         """Forget the oldest chunk. Its probe states and running programs stay known in what follows."""
         with self._lock:
-            self._lines_before += self._infos.popleft().lines
+            dropped = self._infos.popleft()
+            self._lines_before += dropped.lines
+            self._rare_bytes -= sum(map(len, dropped.rare or ()))
             self._first += 1
             if self._first % KEY_CHUNKS == 0 and self._keys:
                 self._keys.popleft()
@@ -165,6 +174,14 @@ class Index:
             if odd or not 0 <= at - oldest < len(self._keys):
                 return None
             return self._keys[at - oldest]
+
+    def before(self, number: int) -> Counts | None:
+        """Return how many events there were from the start up to chunk *number*; None where that is not known."""
+        with self._lock:
+            if number == self._first + len(self._infos):
+                return self._counts
+            at = number - self._first
+            return self._infos[at].before if 0 <= at < len(self._infos) else None
 
     def states_before(self, number: int) -> list[bytes]:
         """Return the last probe and lost lines of each probe before chunk *number*, oldest first."""

@@ -7,14 +7,15 @@ place.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from ebpftop.records import Cost, Exit, Header, Record, decode
+from ebpftop.records import Cost, Exit, Header, Record, decode, decode_all
 from ebpftop.text import escape
 
 MAX_LINE_BYTES = 16 << 20
@@ -24,9 +25,10 @@ FAULTS_KEPT = 100
 
 _REASON_CHARS = 160
 _INT64 = 1 << 63
-# Every digit becomes "0", every other byte a blank: a run of digits too long for 64 bits is then one `in` away.
-_DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
-_TOO_MANY_DIGITS = b"0" * 19
+# Every digit becomes "0", a point stays one, every other byte becomes a blank: a whole number with too many digits to
+# be sure that they make 64 bits is then one `in` away, and the digits of a fraction are not taken for one.
+_DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x2E if byte == 0x2E else 0x20 for byte in range(256))
+_TOO_MANY_DIGITS = b" " + b"0" * 19
 
 
 def read_line(line: bytes) -> Record | None:
@@ -40,8 +42,7 @@ def read_line(line: bytes) -> Record | None:
         record = decode(line)
         if record is None:
             return None
-        # A JSON string has no raw control characters: only an escape, DEL or a character beyond ASCII can be unsafe.
-        if not line.isascii() or b"\\" in line or b"\x7f" in line or _TOO_MANY_DIGITS in line.translate(_DIGITS):
+        if not _is_tame(line) or _TOO_MANY_DIGITS in line.translate(_DIGITS):
             record = msgspec.convert(_tame(msgspec.to_builtins(record)), type(record))
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -49,6 +50,38 @@ def read_line(line: bytes) -> Record | None:
         raise ValueError(escape(str(error))[:_REASON_CHARS]) from None
     _check_numbers(record)
     return record
+
+
+def read_good_lines(lines: Sequence[bytes]) -> list[Record]:
+    """Return the records of *lines*, without those that are none or of unknown kinds: `read_line` in bulk."""
+    tame = [_is_tame(line) for line in lines]
+    joined = b"\n".join(itertools.compress(lines, tame))
+    try:
+        if _TOO_MANY_DIGITS in joined.translate(_DIGITS):
+            raise ValueError("to be seen one by one")
+        bulk = iter(decode_all(joined))
+        records = [next(bulk) if easy else read_line(line) for easy, line in zip(tame, lines, strict=True)]
+        for record in records:
+            if record is not None:
+                _check_numbers(record)
+    except (ValueError, StopIteration, RecursionError):
+        return list(_one_by_one(lines))
+    return [record for record in records if record is not None]
+
+
+def _one_by_one(lines: Iterable[bytes]) -> Iterator[Record]:
+    for line in lines:
+        try:
+            record = read_line(line)
+        except ValueError:
+            continue
+        if record is not None:
+            yield record
+
+
+def _is_tame(line: bytes) -> bool:
+    """Whether no text in *line* can be unsafe: it would need an escape, DEL or a character beyond ASCII."""
+    return line.isascii() and b"\\" not in line and b"\x7f" not in line
 
 
 def _tame(value: object) -> object:

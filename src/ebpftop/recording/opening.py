@@ -12,7 +12,7 @@ import msgspec
 
 from ebpftop.recording import zst
 from ebpftop.recording.chunks import Chunk, PlainChunks, ZstChunks
-from ebpftop.recording.index import kind_of
+from ebpftop.recording.kinds import kind_of
 from ebpftop.recording.lines import LAST_TIME, Damage, Fault, read_lines
 from ebpftop.records import SCHEMA, Header
 from ebpftop.source import SourceError

@@ -6,13 +6,16 @@ One mechanism for both: chunks (`chunks.Chunks`, of a file or of memory) and an 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
+from ebpftop.past import Counts, Past
 from ebpftop.recording.batches import group
 from ebpftop.recording.chunks import Chunks, last_time
-from ebpftop.recording.index import KEY_CHUNKS, Index, kind_of, state_key
-from ebpftop.recording.lines import read_line, read_lines
+from ebpftop.recording.index import KEY_CHUNKS, Index, state_key
+from ebpftop.recording.kinds import kind_of
+from ebpftop.recording.lines import read_good_lines, read_lines
 from ebpftop.recording.scan import Scan
 from ebpftop.recording.writer import RecordingWriter
 from ebpftop.records import PROBE_NAMES, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
@@ -20,10 +23,11 @@ from ebpftop.source import Batch
 
 # What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
 EVENTS = 4000
-WINDOW_S = 60.0
-EVENTS_KINDS = (Exec, Exit, Syscall, Trace)
+WINDOW_S = 120.0
 # The counters of the window come from so many places in it, evenly, where reading all of it would take too long.
 COUNTER_LOADS = 8
+# Older than this no second counts into a rate that is shown.
+RATE_S = 10
 # Probes are polled one by one, so records of one moment lie this far apart in the file at most.
 SLACK_S = 1.0
 SLICE_S = 0.25
@@ -46,6 +50,7 @@ class Timeline:
         self.busy = False
         """A moment is being looked up: what is less urgent had better wait."""
         self._last_of: tuple[int, float] = (-1, 0.0)
+        self._rates: tuple[object, tuple[float | None, ...]] = (None, ())
 
     @property
     def span(self) -> tuple[float, float]:
@@ -61,16 +66,22 @@ class Timeline:
 
     def rates(self, buckets: int) -> tuple[float | None, ...]:
         """Return events per second in *buckets* equal parts of `span`, None where that is not known yet."""
-        first, last = self.span
+        first, last = span = self.span
+        state = span, buckets, self._index.first, self._index.stop
+        if self._rates[0] != state:
+            self._rates = state, self._rates_of(first, last, buckets)
+        return self._rates[1]
+
+    def _rates_of(self, first: float, last: float, buckets: int) -> tuple[float | None, ...]:
         width_s = (last - first) / buckets
         _, infos = self._index.infos()
         if width_s <= 0:
             # All at one moment: no rate can be told, so the events of that moment stand for it.
-            whole = float(sum(sum(info.events) for info in infos)) if self.indexed == 1.0 else None
+            whole = float(sum(info.events for info in infos)) if self.indexed == 1.0 else None
             return (whole, *(None,) * (buckets - 1))
         counts = [0.0] * buckets
         for info in infos:
-            rest = sum(info.events)
+            rest = info.events
             for second, events in info.seconds:
                 # A second that lies partly outside: what happened in it happened inside.
                 begin, end = max(second, info.first), min(second + 1, info.last)
@@ -92,38 +103,41 @@ class Timeline:
         events of each pane, as they came; fewer where `scan.SPARSE_BYTES` do not reach back so far, never with a hole.
         Last an empty batch a probe, which sets the clocks to *time*.
         """
+        return self.look(time, events, window_s).batches
+
+    def look(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Past:
+        """Return what `at` does, and what came before it."""
         self.busy = True
         try:
-            return self._at(time, events, window_s)
+            return self._look(time, events, window_s)
         finally:
             self.busy = False
 
-    def _at(self, time: float, events: int, window_s: float) -> tuple[Batch, ...]:
-        scan = self._scan(time, events, window_s)
-        before = sorted(_records(scan.states + scan.running), key=_time_of)
-        during = [record for record in _records(reversed(scan.lines)) if _time_of(record) <= time]
-        return (
+    def _look(self, time: float, events: int, window_s: float) -> Past:
+        scan, dense = self._scan(time, events, window_s)
+        before = sorted(read_good_lines(scan.states + scan.running), key=_time_of)
+        during = [record for record in read_good_lines(scan.lines[::-1]) if _time_of(record) <= time]
+        batches = (
             *group(before, float("inf")),
             *group(during, SLICE_S),
             *(Batch(probe, time, ()) for probe in self._probes),
         )
+        past = self._index.before(dense)
+        rest = None if past is None else past.plus(scan.dense).plus(_count(before), -1).plus(_count(during), -1)
+        return Past(batches, rest, self._seconds(scan, dense, time))
 
-    def is_whole(self, batches: Iterable[Batch], time: float) -> bool:
-        """Tell whether *batches*, which `at` gave for *time*, have every event from the start on up to then."""
-        start, infos = self._index.infos()
-        if start or self._chunks.first or self.find(time) > self._index.stop:
-            # The start is dropped, or not all of what follows it has been looked through.
-            return False
-        past = [info for info in infos if info.last <= time]
-        if not past:
-            return True
-        known = sum(sum(info.events) for info in past)
-        given = sum(
-            isinstance(record, EVENTS_KINDS) and record.time <= past[-1].last
-            for batch in batches
-            for record in batch.records
-        )
-        return given >= known
+    def _seconds(self, scan: Scan, dense: int, time: float) -> dict[int, int]:
+        """Return the events of the last seconds up to *time*: of what was read in full, and of the chunks before it."""
+        first, infos = self._index.infos()
+        if b"" in scan.seconds or (dense > self._chunks.first and not first < dense <= first + len(infos)):
+            return {}
+        oldest = int(time) - RATE_S
+        seconds = Counter({int(text): events for text, events in scan.seconds.items()})
+        for at in range(dense - first - 1, -1, -1):
+            if infos[at].last < oldest:
+                break
+            seconds.update(dict(infos[at].seconds))
+        return {second: events for second, events in seconds.items() if second >= oldest}
 
     def find(self, time: float) -> int:
         """Return the number of the chunk in which *time* lies; the first one for a time before all."""
@@ -160,29 +174,32 @@ class Timeline:
         """Yield everything kept, in the order of a recording, without its header."""
         first = self._chunks.first
         older = [*self._index.states_before(first), *(self._index.running_at(first) or ())]
-        yield from sorted(_records(older), key=_time_of)
+        yield from sorted(read_good_lines(older), key=_time_of)
         for number in self._numbers():
             for record in read_lines(self._chunks.load(number).data, _pass_over, _pass_over):
                 if not isinstance(record, (Header, End)):
                     yield record
 
-    def _scan(self, time: float, events: int, window_s: float) -> Scan:
-        """Read back from *time* until there is enough, only telling lines apart; see `at`."""
-        scan = Scan(time, events)
+    def _scan(self, time: float, events: int, window_s: float) -> tuple[Scan, int]:
+        """Read back from *time* until there is enough, only telling lines apart; see `at`.
+
+        Returns the scan, and the number of the oldest chunk that was read in full.
+        """
+        scan = Scan(time, events, time - window_s)
         newest = self.find(time)
         following = self._chunks.time_of(newest + 1) if newest + 1 < self._chunks.stop else None
         if following is not None and following <= time + SLACK_S:
             newest += 1
-        number = newest
-        for number in range(newest, self._chunks.first - 1, -1):
-            scan.read_all(self._chunks.load(number).data, in_question=number >= newest - 1)
-            if number % KEY_CHUNKS == 0 and scan.dense_enough:
+        dense = newest
+        for dense in range(newest, self._chunks.first - 1, -1):
+            scan.read_all(self._chunks.load(dense).data, in_question=dense >= newest - 1)
+            if dense % KEY_CHUNKS == 0 and scan.dense_enough:
                 break
-        scan.states = [line for line in self._states_before(number) if state_key(line) not in scan.lost_seen]
-        number = self._scan_sparsely(scan, number, time - window_s)
+        scan.states = [line for line in self._states_before(dense) if state_key(line) not in scan.lost_seen]
+        number = self._scan_sparsely(scan, dense, time - window_s)
         if not scan.running_known:
             scan.set_running(self._index.running_at(number))
-        return scan
+        return scan, dense
 
     def _scan_sparsely(self, scan: Scan, stop: int, window_start: float) -> int:
         """Go on before chunk *stop*, only where the index knows of something wanted, and for counters now and then.
@@ -191,7 +208,7 @@ class Timeline:
         """
         first, infos = self._index.infos()
         window = self.find(window_start)
-        stride = max(1, (stop - window) // COUNTER_LOADS)
+        read_for_counters = self._places_of_counters(window, stop)
         number = stop
         while True:
             if number % KEY_CHUNKS == 0:
@@ -203,10 +220,25 @@ class Timeline:
                 return number
             number -= 1
             known = infos[number - first] if 0 <= number - first < len(infos) else None
-            counters = number >= window and (stop - number) % stride == 0
-            if counters or (known is not None and scan.wants(known.events)):
-                # Of chunks that the index does not know, some are skipped: events from between them would have holes.
-                scan.read_sparse(self._chunks.load(number).data, counters=counters, events=known is not None)
+            # Of chunks that the index does not know, some are skipped: events from between them would have holes.
+            wanted = known is not None and scan.wants(known.counts)
+            if wanted and known is not None and known.rare is not None and scan.wants_only_rare(known):
+                scan.take_rare(known.rare)
+                wanted = False
+            if wanted or number in read_for_counters:
+                scan.read_sparse(self._chunks.load(number).data, number in read_for_counters, wanted)
+
+    def _places_of_counters(self, start: int, stop: int) -> set[int]:
+        """Return chunks from *start* to *stop* that hold counters: all, or some where reading all takes too long."""
+        first, infos = self._index.infos()
+
+        def may_have(number: int) -> bool:
+            at = number - first
+            return not 0 <= at < len(infos) or infos[at].readings > 0
+
+        places = [number for number in range(start, stop) if may_have(number)]
+        # The newest first: rates that are shown come from there.
+        return set(places[::-1][:: max(1, len(places) // COUNTER_LOADS)])
 
     def _states_before(self, number: int) -> list[bytes]:
         if number <= self._index.stop or number == self._chunks.first:
@@ -232,14 +264,11 @@ class Timeline:
         return range(self._chunks.first, self._chunks.stop)
 
 
-def _records(lines: Iterable[bytes]) -> Iterator[Record]:
-    for line in lines:
-        try:
-            record = read_line(line)
-        except ValueError:
-            continue
-        if record is not None:
-            yield record
+def _count(records: Sequence[Record]) -> Counts:
+    """Count the events among *records*."""
+    kinds = Counter(map(type, records))
+    failed = sum(isinstance(record, Exec) and record.ret < 0 for record in records)
+    return Counts(kinds[Exec] - failed, failed, kinds[Exit], kinds[Syscall], kinds[Trace])
 
 
 def _time_of(record: Record) -> float:

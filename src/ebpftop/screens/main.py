@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Grid
+from textual.containers import Grid, Horizontal, Vertical
 from textual.widgets import Footer, Input
 
 from ebpftop.filters import Filter
@@ -27,7 +27,7 @@ from ebpftop.screens.savings import kept, rows_of
 from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
 from ebpftop.screens.travel import TravelScreen
 from ebpftop.source import PastFiltering, Source, SourceError
-from ebpftop.widgets.badge import PausedBadge
+from ebpftop.widgets.badge import PausedBadge, PausedWords
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.stateline import StateLine, Status
 from ebpftop.widgets.timeline import TimelineBar
@@ -114,8 +114,11 @@ class MainScreen(TravelScreen):
     def compose(self) -> ComposeResult:
         yield StateLine(id="state")
         yield Grid(*self.panes, id="panes")
-        yield TimelineBar(id="timeline")
-        yield PausedBadge(id="paused")
+        with Horizontal(id="time"):
+            yield PausedBadge(id="paused")
+            with Vertical():
+                yield TimelineBar(id="timeline")
+                yield PausedWords(id="paused-words")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

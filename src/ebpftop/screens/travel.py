@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 from collections import deque
@@ -19,10 +20,11 @@ from ebpftop.models.overview import Overview
 from ebpftop.models.timetravel import LEAP_S, STEP_S, Model, clamp, kept_text, offset_text, other_speed, rebuild
 from ebpftop.models.timetravel import speed_text as say_speed
 from ebpftop.panes.base import Pane
+from ebpftop.past import Counts
 from ebpftop.records import Cost, Header, Lost, Probe, ProbeName, Record, Syscalls, Users
 from ebpftop.source import Batch, Source
 from ebpftop.timetravel import comes_through_pipe, history_of, player_of, timeline_of
-from ebpftop.widgets.badge import PausedBadge
+from ebpftop.widgets.badge import PausedWords
 from ebpftop.widgets.timeline import Moments, TimelineBar
 
 log = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ class TravelScreen(Screen[None]):
     ]
 
     class Rebuilt(Message):
-        """The models as they were at `moment`."""
+        """The models as they were at `moment`; `whole` if nothing came before what they were rebuilt from."""
 
         def __init__(self, moment: float, models: Mapping[Pane, Model], overview: Overview, whole: bool) -> None:
             super().__init__()
@@ -215,7 +217,7 @@ class TravelScreen(Screen[None]):
         self.overview = self.present
         for pane, model in models.items():
             pane.newest_only = self._left_newest_only
-            pane.put_model(model)
+            pane.put_model(model, *self.narrowed)
             if self.narrowed != self._left_narrowed:
                 pane.narrow_to(*self.narrowed)
         self._release()
@@ -272,9 +274,14 @@ class TravelScreen(Screen[None]):
             probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.also]
             for probe in self.source.probes
         }
-        batches = self.timeline.at(moment)
-        overview = rebuild(batches, takers)
-        self.post_message(self.Rebuilt(moment, models, overview, self.timeline.is_whole(batches, moment)))
+        # A collection in the midst of it would look at every record, and nothing here is garbage.
+        gc.disable()
+        try:
+            past = self.timeline.look(moment)
+            overview = rebuild(past, takers)
+        finally:
+            gc.enable()
+        self.post_message(self.Rebuilt(moment, models, overview, past.before == Counts()))
 
     @on(Rebuilt)
     def _rebuilt(self, event: Rebuilt) -> None:
@@ -294,9 +301,7 @@ class TravelScreen(Screen[None]):
         self.overview = event.overview
         for pane, model in event.models.items():
             pane.newest_only = not event.whole
-            pane.put_model(model)
-            if self.narrowed[0]:
-                pane.narrow_to(*self.narrowed)
+            pane.put_model(model, *self.narrowed)
         self._show_at(event.moment)
         if not self.seeking and not self.paused:
             self._play_from(event.moment)
@@ -330,20 +335,24 @@ class TravelScreen(Screen[None]):
             self._told_end = True
             self.app.notify("The recording has ended. [ goes back a minute, q leaves")
         if self.has_class("-timeline"):
-            self._describe_timeline()
+            self._describe_timeline(anew=True)
             self.describe()
 
-    def _describe_timeline(self) -> None:
+    def _describe_timeline(self, anew: bool = False) -> None:
+        """Bring the timeline up to date; its rates only now and then, they change slowly and take long."""
         timeline = self.timeline
         bar = self.query_one(TimelineBar)
         if timeline is None or not bar.display:
             return
         span = timeline.span
+        rates = bar.moments.rates
+        if anew or len(rates) != bar.buckets:
+            rates = timeline.rates(bar.buckets)
         moment = self.shown_time if self.moment is None else self.moment
         present = self.player.position if self.player else span[1]
         bar.moments = Moments(
             span=span,
-            rates=timeline.rates(bar.buckets),
+            rates=rates,
             moment=moment,
             present=present,
             note=self.kept,
@@ -374,12 +383,12 @@ class TravelScreen(Screen[None]):
         return "ended" if self.player.finished and not self.paused else say_speed(self.player.speed)
 
     def describe_badge(self) -> None:
-        """Say on the badge what waits, or where one is."""
-        badge = self.query_one(PausedBadge)
+        """Say beside the badge what waits, or where one is."""
+        words = self.query_one(PausedWords)
         if self.moment is not None:
-            badge.away(self.back_text, recording=self.player is not None)
+            words.away(self.back_text, recording=self.player is not None)
         else:
-            badge.held(self.held_weight, self.held_full)
+            words.held(self.held_weight, self.held_full)
 
     def change_speed(self, steps: int) -> None:
         """Let the recording go faster, or slower."""

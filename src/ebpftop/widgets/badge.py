@@ -1,4 +1,4 @@
-"""The large PAUSED badge."""
+"""The large PAUSED badge, and the line beside it. Both have a place of their own: they cover nothing."""
 
 from __future__ import annotations
 
@@ -12,16 +12,30 @@ _PAUSED = """\
 
 
 class PausedBadge(Static):
-    """Stands above the panes while the display is frozen; says what is held back."""
+    """Stands left of the timeline while the display is frozen."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(_PAUSED, id=id)
+
+
+class PausedWords(Static):
+    """Says below the timeline what is held back, or where one is, and which key leads out of it."""
 
     ALLOW_SELECT = False
 
     def away(self, back: str, *, recording: bool) -> None:
         """Say how far from the present the moment shown is."""
-        words = f"{back or '0:00'} · " + ("Space plays on · l goes back" if recording else "Space or l: back to live")
-        self.update(f"{_PAUSED}\n{words}")
+        self._say(
+            f"{back or '0:00'} · " + ("Space plays on · l goes back" if recording else "Space or l: back to live")
+        )
 
     def held(self, records: int, full: bool) -> None:
         """Say how many records wait."""
         words = f"{records:,} records wait" if not full else f"{records:,} wait: memory full, oldest move on"
-        self.update(f"{_PAUSED}\n{words} · Space goes on")
+        self._say(f"{words} · Space goes on")
+
+    def _say(self, words: str) -> None:
+        # Its size is fixed: no new layout of the screen for other words.
+        self.update(words, layout=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Sequence
 from typing import ClassVar, TypeVar
 
@@ -12,6 +13,9 @@ from ebpftop.widgets.columns import Column
 from ebpftop.widgets.lines import Lines
 
 Row = TypeVar("Row")
+
+_LATE_ROWS = 64
+"""So far from where its time would put it a row is looked for."""
 
 
 class LogLines(Lines[Row]):
@@ -27,21 +31,61 @@ class LogLines(Lines[Row]):
         columns: Sequence[Column[Row]],
         *,
         stamp: Callable[[Row, float], Hashable] | None = None,
+        when: Callable[[Row], float] | None = None,
+        same: Callable[[Row], Hashable] | None = None,
         id: str | None = None,
     ) -> None:
+        """Show *view*. *when* tells the time of a row, *same* what it has in common with itself in another view."""
         super().__init__(columns, id=id)
         self.view = view
+        self._when = when
+        self._same = same
+        self._missed: tuple[Row, int] | None = None
         self.follow = True
         self._stamp = stamp
         self._moving = False
 
     def put_view(self, view: View[Row]) -> None:
-        """Show other rows from now on, the newest of them."""
+        """Show other rows from now on: with the row under the cursor where it was on the screen, or the newest.
+
+        A row that is not there is looked for again in the next view, until the cursor is moved.
+        """
+        wanted = self._missed
+        row = self.selected()
+        if row is not None:
+            assert self.cursor is not None
+            wanted = row, self.cursor - self.first - self.scroll_offset.y
         self.view = view
         self.cursor = None
         self._shown_first = view.first
+        self._missed = None
         self.redraw()
-        self._set_follow(True)
+        if wanted is None:
+            self._set_follow(True)
+            return
+        position = self._find(wanted[0])
+        if position is None:
+            self._missed = wanted
+            self._set_follow(True)
+            return
+        self._set_follow(False)
+        self.cursor = position
+        self._settle()
+        self._moving = True
+        try:
+            self.scroll_to(y=max(0, position - view.first - wanted[1]), animate=False, force=True)
+        finally:
+            self._moving = False
+
+    def _find(self, row: Row) -> int | None:
+        """Return the position of the same row in the view. Rows come about in the order of their times."""
+        if self._when is None or self._same is None:
+            return None
+        when, same, view = self._when, self._same, self.view
+        wanted = same(row)
+        near = bisect_left(range(view.first, view.end), when(row), key=lambda at: when(view[at])) + view.first
+        around = range(max(view.first, near - _LATE_ROWS), min(view.end, near + _LATE_ROWS))
+        return next((at for at in around if same(view[at]) == wanted), None)
 
     @property
     def first(self) -> int:
@@ -80,11 +124,13 @@ class LogLines(Lines[Row]):
             self._set_follow(self.at_end)
 
     def go_to(self, position: int) -> None:
+        self._missed = None
         self.follow = False
         super().go_to(position)
         self._set_follow(position >= self.end - 1)
 
     def action_follow(self) -> None:
+        self._missed = None
         if not self.follow:
             self.cursor = None
             self._set_follow(True)
