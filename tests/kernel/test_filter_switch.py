@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import struct
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +118,114 @@ def test_events_of_others_never_leave_the_kernel() -> None:
     assert [(row.uid, row.execs, row.failed) for row in users.rows] == [(WANTED_UID, 14, 7)]
     calls = [record for record in records if isinstance(record, Syscalls)][-1]
     assert {row.count for row in calls.rows if row.name == "getppid"} == {7}
+
+
+def crossed(source: KernelSource) -> dict[str, int]:
+    """Return what the kernel itself says of all that ever went to user space, or is kept to be read from there."""
+    execs, failed, exits = seen(source)
+    return {
+        "events of execs": execs + failed + exits,
+        "bytes of execs": handed_over(source),
+        "users": len(list(maps.items(table(source, "users", "users"), 4, 40))),
+        "system calls": sum(count for _, count in counted_calls(source)),
+        "bytes of the trace log": handed_over(source, "trace"),
+        "lines in the pipe": in_the_pipe(source),
+    }
+
+
+TIMES = 7
+PROBES_ALL: tuple[ProbeName, ...] = (*PROBES, "trace")
+
+
+def of_all(program: Path) -> Callable[[], None]:
+    """Return a function that does TIMES of everything that the four probes look for."""
+
+    def do() -> None:
+        for _ in range(TIMES):
+            pid = os.fork()
+            if pid == 0:
+                os.execv(program, [str(program)])
+            os.waitpid(pid, 0)
+        failing(TIMES)()
+        getppids(TIMES)()
+
+    return do
+
+
+@pytest.mark.parametrize("kind", ["uid", "cgroup", "tree", "comm"])
+def test_nothing_of_others_crosses_and_what_is_wanted_is_counted_right(kind: str) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cgroup(f"{RUN}-in") as inside,
+        cgroup(f"{RUN}-out") as outside,
+    ):
+        Path(folder).chmod(0o755)  # other users run it
+        program = Path(shutil.copy("/bin/true", Path(folder, "wanted-true")))
+        go_r, go_w = os.pipe()
+        root = os.fork()
+        if root == 0:
+            os.close(go_w)
+            while os.read(go_r, 1):
+                in_child(of_all(program))
+            os._exit(0)
+        cases: dict[str, tuple[Filter, Callable[[], object], Callable[[], object]]] = {
+            "uid": (
+                Filter(uids=(WANTED_UID,)),
+                lambda: in_child(of_all(program), uid=WANTED_UID),
+                lambda: in_child(of_all(program), uid=OTHER_UID),
+            ),
+            "cgroup": (
+                Filter(cgroups=(f"/{RUN}-in",)),
+                lambda: in_child(of_all(program), cgroup=inside),
+                lambda: in_child(of_all(program), cgroup=outside),
+            ),
+            "tree": (
+                Filter(pids=(root,)),
+                lambda: os.write(go_w, b"x"),
+                lambda: in_child(of_all(program)),
+            ),
+            "comm": (
+                Filter(comms=("wanted*",), uids=(WANTED_UID,)),
+                lambda: in_child(of_all(program), comm="wanted-1", uid=WANTED_UID),
+                lambda: in_child(of_all(Path("/bin/true")), comm="unwanted", uid=WANTED_UID),
+            ),
+        }
+        wanted, do_wanted, do_others = cases[kind]
+        try:
+            with opened(wanted, PROBES_ALL) as source:
+                do_others()
+                assert crossed(source) == dict.fromkeys(crossed(source), 0)
+                do_wanted()
+                while not done(source):
+                    time.sleep(0.02)
+                after = crossed(source)
+                do_others()
+                assert crossed(source) == after
+                assert after["lines in the pipe"] == 0
+                execs, failed, exits = seen(source)
+                records = read(source)
+        finally:
+            os.close(go_w)
+            os.close(go_r)
+            os.waitpid(root, 0)
+    assert (execs, failed) == (TIMES, TIMES)
+    assert exits >= TIMES
+    assert sum(isinstance(r, Exec) and r.ret == 0 for r in records) == TIMES
+    assert sum(isinstance(r, Exec) and r.ret < 0 for r in records) == TIMES
+    assert sum(isinstance(r, Exit) for r in records) == exits
+    users = [r for r in records if isinstance(r, Users)][-1]
+    assert [(row.execs, row.failed) for row in users.rows] == [(2 * TIMES, TIMES)]
+    calls = [r for r in records if isinstance(r, Syscalls)][-1]
+    assert [row.count for row in calls.rows if row.name == "getppid"] == [TIMES]
+    # Others on this machine may say hello for everybody too.
+    said = [r.pid for r in records if isinstance(r, Trace)]
+    assert set(said) == {r.pid for r in records if isinstance(r, Exec) and r.ret == 0}
+
+
+def done(source: KernelSource) -> bool:
+    """Tell whether all that is wanted has been done, to the last call and the last exit."""
+    execs, failed, exits = seen(source)
+    return (execs, failed) == (TIMES, TIMES) and exits > TIMES
 
 
 def in_the_pipe(source: KernelSource) -> int:
