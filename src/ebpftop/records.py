@@ -187,6 +187,11 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     running: bool = False
 
 
+WHOLE_PROCESSES = 24
+PROCESSES_OF_A_CALL = 8
+"""A reading tells all calls of so many processes, and so many processes of each call: the busiest of each."""
+
+
 class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How often one process made one call. `start` as in an exec: (pid, start) names a process for good."""
 
@@ -224,7 +229,7 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
     `forgotten` grew: it counts pairs of process and call that fell out of the kernel's map, and calls of `users`
     and `processes`. `families` counts the runs of the handlers for programs (``exec``) and timers (``timer_create``,
-    ``timer_delete``, ``timer_other``); `table` is the tail-call table.
+    ``timer_delete``, ``timer_other``); `table` is the tail-call table; `since_boot` is `time` in the ns of `start`.
     """
 
     time: float
@@ -236,6 +241,7 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     forgotten: int = 0
     families: dict[str, int] = {}
     table: tuple[TableSlot, ...] = ()
+    since_boot: int = 0
 
 
 class Syscall(_Record, frozen=True, tag="syscall"):

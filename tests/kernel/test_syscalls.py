@@ -286,7 +286,7 @@ def test_two_processes_of_one_pid_stand_apart(tmp_path: Path) -> None:
 def test_each_process_has_its_own_calls_whoever_called_before_it_on_that_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembering: bool
 ) -> None:
-    monkeypatch.setattr(pairs, "_PROCESSES_OF_A_CALL", 1000)
+    monkeypatch.setattr(pairs, "PROCESSES_OF_A_CALL", 1000)
     if not remembering:
         monkeypatch.setattr(callers, "worth_it", lambda _kernel: False)
     program = compile_c(tmp_path, "manyproc", workloads.MANY_PROCESSES, "-static")

@@ -62,7 +62,14 @@ def reading(seconds: int) -> Batch:
     """What the probe says after some seconds."""
     pairs = [
         ProcessCalls(
-            pid=pid, comm=comm, abi=abi, nr=nr, name=name, count=calls * seconds * of_hundred // 100, errors=failures
+            pid=pid,
+            start=pid * 1000,
+            comm=comm,
+            abi=abi,
+            nr=nr,
+            name=name,
+            count=calls * seconds * of_hundred // 100,
+            errors=failures,
         )
         for pid, comm, of_hundred in PROCESSES
         for abi, nr, name, calls, failures, _ in CALLS
@@ -76,12 +83,23 @@ def reading(seconds: int) -> Batch:
             rows=tuple(row(*call, seconds) for call in CALLS),
             in_flight=(
                 InFlight(pid=4104, tid=4120, comm="server", abi="x86_64", nr=0, name="read", ns=seconds * 10**9),
+                InFlight(
+                    pid=640,
+                    tid=640,
+                    comm="cron",
+                    abi="x86_64",
+                    nr=318,
+                    name="getrandom",
+                    ns=1_400_000_000,
+                    running=True,
+                ),
                 InFlight(pid=900, tid=900, comm="bash", abi="x86_64", nr=61, name="wait4", ns=2_500_000_000),
             ),
             processes=tuple(pairs),
             process_totals=tuple(
                 ProcessTotal(
                     pid=pid,
+                    start=pid * 1000,
                     comm=comm,
                     count=sum(pair.count for pair in pairs if pair.pid == pid) + 12,
                     errors=sum(pair.errors for pair in pairs if pair.pid == pid),

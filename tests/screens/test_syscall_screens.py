@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from textual.widgets import Static
 
+from ebpftop.filters import Filter
 from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.screens.calls import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
 from ebpftop.screens.main import MainScreen
@@ -13,7 +16,7 @@ from ebpftop.source import SourceError
 from ebpftop.widgets.heatmap import HeatMap
 
 from .conftest import Look
-from .scene import FakeSource
+from .scene import START, FakeSource
 from .syscall_scene import minute_of_calls, reading
 from .test_screen_keys import running, until
 
@@ -84,9 +87,57 @@ async def test_Z_counts_from_zero_and_back() -> None:
         await until(pilot, lambda: read.count(last=False) == 800)
         assert pane.table.sum is not None
         assert pane.table.sum.count(last=False) == 1600
-        assert pane.remark() == "since Z"
+        assert re.fullmatch(r"since \d\d:\d\d:\d\d, Z", pane.remark())
         await pilot.press("Z")
         assert read.count(last=False) == 61 * 800
+
+
+async def test_Z_begins_anew_for_processes_errors_and_latencies_too() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        table = app.main.query_one(SyscallsPane).table
+        await pilot.press(*HERE, "Z")
+        left = {table.row(i).row.name for i in range(table.end)}
+        assert left == {"rt_sigaction", "openat"}, "of those not called since, only what is ignored or traced is left"
+        source.give(reading(61), reading(62))
+        await until(pilot, lambda: table.end > 2)
+        await pilot.press("j", "enter")
+        screen = app.screen
+        assert isinstance(screen, SyscallScreen)
+        await until(pilot, lambda: screen.callers.end == 4)
+        callers = [screen.callers.row(i) for i in range(4)]
+        assert [(c.comm, c.count) for c in callers] == [("server", 960), ("cron", 400), ("bash", 160), ("others", 80)]
+        failed = {screen.failures.row(i).name: screen.failures.row(i).count for i in range(screen.failures.end)}
+        assert failed == {"ENOENT": 38, "EAGAIN": 2}
+        assert sum(screen.buckets.row(i).calls for i in range(screen.buckets.end)) < 2 * 800
+        assert len(screen.query_one(HeatMap)._ticks) == 2
+        await pilot.press("enter")
+        process = app.screen
+        assert isinstance(process, ProcessScreen)
+        await until(pilot, lambda: process.table.end > 0)
+        assert {process.table.row(i).name: process.table.row(i).count for i in range(3)}["read"] == 960
+        assert re.search(r"since \d\d:\d\d:\d\d, Z", process.title_text())
+
+
+async def test_all_is_counted_anew_when_the_filter_changes_and_the_pane_says_so() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        pane = app.main.query_one(SyscallsPane)
+        read = pane.model.calls["x86_64", 0]
+        app.main.narrow_panes(Filter(uids=(1000,)), START + 60.5)
+        assert pane.remark() == "not narrowed", "the newest reading was made before"
+        source.give(reading(61), reading(62))
+        await until(pilot, lambda: read.count(last=False) == 800)
+        assert re.fullmatch(r"since \d\d:\d\d:\d\d, the filter", pane.remark())
+        assert pane.model.families["exec"] == 4
+        await pilot.press(*HERE, "Z")
+        assert read.count(last=False) == 0
+        await pilot.press("Z")
+        assert read.count(last=False) == 800, "Z goes back to what this filter let through, not beyond"
+        app.main.narrow_panes(Filter(), START + 62.5)
+        source.give(reading(63), reading(65))
+        await until(pilot, lambda: read.count(last=False) == 1600)
+        assert pane.remark().endswith("the filter"), "totals of before would mix what two filters let through"
 
 
 @pytest.mark.parametrize("column", ["rate", "count", "spent", "errors", "failed", "p99", "max"])
@@ -114,7 +165,7 @@ async def test_enter_leads_from_a_call_to_its_processes_to_their_calls_and_esc_b
         process = app.screen
         assert isinstance(process, ProcessScreen)
         await until(pilot, lambda: process.table.end > 0)
-        assert process.pid == 4104
+        assert process.process == (4104, 4_104_000)
         calls = {process.table.row(i).name: process.table.row(i).count for i in range(process.table.end)}
         assert calls["read"] == 28800
         assert calls["others"] == 12
@@ -127,10 +178,11 @@ async def test_enter_leads_from_a_thread_that_hangs_to_the_calls_of_its_process(
         await pilot.press(*HERE, "w")
         waiting = app.screen
         assert isinstance(waiting, WaitingScreen)
-        await until(pilot, lambda: waiting.table.end == 2)
-        assert [waiting.table.row(i).name for i in range(2)] == ["read", "wait4"]
+        await until(pilot, lambda: waiting.table.end == 3)
+        assert [waiting.table.row(i).name for i in range(3)] == ["read", "getrandom", "wait4"]
+        assert [waiting.table.row(i).running for i in range(3)] == [False, True, False]
         await pilot.press("j", "enter")
-        await until(pilot, lambda: isinstance(app.screen, ProcessScreen) and app.screen.pid == 4104)
+        await until(pilot, lambda: isinstance(app.screen, ProcessScreen) and app.screen.process[0] == 4104)
 
 
 async def test_an_open_call_follows_every_reading() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from ebpftop.models.callers import Caller, CallOf, callers, calls_of, comm_of
 from ebpftop.models.latency import LEVELS, Tick, heat
 from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.models.zero import Zero
 from ebpftop.records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
 from ebpftop.source import Batch
 
@@ -42,7 +44,7 @@ def test_z_lets_every_figure_start_from_here() -> None:
     assert read.failure_rate(last=False) == 0.5
     assert 32 <= (read.quantile(0.5, last=False) or 0) <= 60
     assert read.longest(last=False) == 60
-    model.count_from_start()
+    model.count_on()
     assert read.count(last=False) == 110
     assert read.errnos() == {"ENOENT": 4, "EINTR": 5}
 
@@ -127,7 +129,9 @@ def test_strength_grows_with_the_count(histograms: list[list[int]], width: int) 
 
 
 def pair(pid: int, nr: int, count: int, errors: int = 0) -> ProcessCalls:
-    return ProcessCalls(pid=pid, comm=f"p{pid}", abi="x86_64", nr=nr, name=f"call{nr}", count=count, errors=errors)
+    return ProcessCalls(
+        pid=pid, start=10 * pid, comm=f"p{pid}", abi="x86_64", nr=nr, name=f"call{nr}", count=count, errors=errors
+    )
 
 
 READING = Syscalls(
@@ -135,32 +139,93 @@ READING = Syscalls(
     rows=(row(100, errors=10),),
     processes=(pair(7, 0, 20, 1), pair(8, 0, 50, 6), pair(7, 1, 5)),
     process_totals=(
-        ProcessTotal(pid=7, comm="p7", count=31, errors=2),
-        ProcessTotal(pid=8, comm="p8", count=50, errors=6),
+        ProcessTotal(pid=7, start=70, comm="p7", count=31, errors=2),
+        ProcessTotal(pid=8, start=80, comm="p8", count=50, errors=6),
     ),
 )
 
 
 def test_what_fell_out_of_the_kernels_map_is_shown_as_others() -> None:
     assert callers(READING, ("x86_64", 0)) == [
-        Caller(8, "p8", 50, 6),
-        Caller(7, "p7", 20, 1),
+        Caller(8, "p8", 50, 6, 80),
+        Caller(7, "p7", 20, 1, 70),
         Caller(None, "others", 30, 3),
     ]
 
 
 def test_calls_of_a_process_come_with_those_not_told_apart() -> None:
-    assert calls_of(READING, 7) == [
+    assert calls_of(READING, (7, 70)) == [
         CallOf(("x86_64", 0), "call0", 20, 1),
         CallOf(("x86_64", 1), "call1", 5, 0),
         CallOf(None, "others", 6, 1),
     ]
-    assert [call.name for call in calls_of(READING, 8)] == ["call0"]
-    assert comm_of(READING, 7) == "p7"
+    assert [call.name for call in calls_of(READING, (8, 80))] == ["call0"]
+    assert comm_of(READING, (7, 70)) == "p7"
+
+
+def later(*processes: ProcessCalls, count: int, totals: tuple[ProcessTotal, ...] = ()) -> Syscalls:
+    return Syscalls(time=2, rows=(row(count, errors=count // 10),), processes=processes, process_totals=totals)
+
+
+def test_processes_are_counted_from_zero_too() -> None:
+    now = later(pair(7, 0, 22, 2), pair(8, 0, 50, 6), count=110)
+    assert callers(now, ("x86_64", 0), Zero(READING, "Z")) == [
+        Caller(7, "p7", 2, 1, 70),
+        Caller(None, "others", 8, 0),
+    ]
+
+
+def test_a_process_that_got_the_pid_of_another_is_not_counted_from_that_ones_figures() -> None:
+    reused = msgspec.structs.replace(pair(7, 0, 21), start=71)
+    assert callers(later(reused, count=121), ("x86_64", 0), Zero(READING, "Z")) == [Caller(7, "p7", 21, 0, 71)]
+
+
+def test_of_a_process_that_zero_did_not_tell_only_what_is_certain_is_told() -> None:
+    told = tuple(pair(pid, 0, 100 - pid) for pid in range(1, 9))
+    zero = Zero(Syscalls(time=1, rows=(row(2000),), processes=told, since_boot=1000), "Z")
+    # It had at most the 92 calls of the least that was told, or it would have been told itself.
+    now = later(pair(50, 0, 300), pair(101, 0, 250), count=3000)
+    assert callers(now, ("x86_64", 0), zero) == [
+        Caller(101, "p101", 250, 0, 1010),  # it started later
+        Caller(50, "p50", 208, 0, 500),
+        Caller(None, "others", 542, 300),
+    ]
+
+
+def test_calls_of_a_process_are_counted_from_zero_too() -> None:
+    totals = (ProcessTotal(pid=7, start=70, comm="p7", count=45, errors=9),)
+    now = later(pair(7, 0, 29, 7), pair(7, 1, 5), count=200, totals=totals)
+    assert calls_of(now, (7, 70), Zero(READING, "Z")) == [
+        CallOf(("x86_64", 0), "call0", 9, 6),
+        CallOf(None, "others", 5, 1),
+    ]
+
+
+def test_totals_begin_with_the_first_reading_after_the_filters_change_however_late_that_is_told() -> None:
+    model = feed(SyscallsModel(), row(100), row(110), row(115))
+    model.filter_changed(1.5)
+    read = model.calls["x86_64", 0]
+    assert (read.count(last=False), model.since) == (5, 2.0)
+    model.filter_changed(3.5)
+    assert (read.count(last=False), model.since) == (5, 2.0), "no reading is that young"
+    feed(model, row(120), row(127))
+    assert (read.count(last=False), model.since) == (7, 4.0)
+
+
+def test_another_moments_model_counts_from_the_same_zero_if_that_lies_before_it() -> None:
+    live = feed(SyscallsModel(), row(100), row(110))
+    live.filter_changed(1.5)
+    live.count_anew()
+    past = feed(SyscallsModel(), row(100))
+    past.begin_with(live.ground, live.zero)
+    assert (past.calls["x86_64", 0].count(last=False), past.since) == (100, None)
+    feed(past, row(110), row(125))
+    past.begin_with(live.ground, live.zero)
+    assert (past.calls["x86_64", 0].count(last=False), past.since) == (15, 2.0)
 
 
 @pytest.mark.parametrize("reading", [None, Syscalls(time=1, rows=())])
 def test_nothing_is_known_before_the_first_reading(reading: Syscalls | None) -> None:
     assert callers(reading, ("x86_64", 0)) == []
-    assert calls_of(reading, 7) == []
-    assert comm_of(reading, 7) == ""
+    assert calls_of(reading, (7, 70)) == []
+    assert comm_of(reading, (7, 70)) == ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ebpftop.models.syscalls import CallKey
+from ebpftop.models.zero import CallKey, ProcessKey, Sum, Zero
 from ebpftop.records import Syscalls
 
 
@@ -20,6 +20,7 @@ class Caller:
     comm: str
     count: int
     errors: int
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,22 @@ class CallOf:
     errors: int
 
 
-def callers(reading: Syscalls | None, key: CallKey) -> list[Caller]:
-    """Return who makes a call, the busiest first, and the others in one line at the end."""
+def callers(reading: Syscalls | None, key: CallKey, zero: Zero | None = None) -> list[Caller]:
+    """Return who makes a call, the busiest first, and the others in one line at the end; counted from *zero* on."""
     if reading is None:
         return []
-    found = [Caller(p.pid, p.comm, p.count, p.errors) for p in reading.processes if (p.abi, p.nr) == key]
+    found = []
+    for p in reading.processes:
+        if (p.abi, p.nr) == key:
+            process = p.pid, p.start
+            made = Sum(p.count, p.errors).since(zero.pair(process, key) if zero else Sum())
+            if made.count:
+                found.append(Caller(p.pid, p.comm, made.count, made.errors, p.start))
     found.sort(key=lambda caller: (-caller.count, caller.pid or 0))
-    total = next((row for row in reading.rows if (row.abi, row.nr) == key), None)
-    if total is not None:
+    row = next((row for row in reading.rows if (row.abi, row.nr) == key), None)
+    if row is not None:
+        before = zero.rows.get(key) if zero else None
+        total = Sum(row.count, row.errors).since(Sum(before.count, before.errors) if before else Sum())
         # Read one after another, the totals may be a few calls behind.
         others = total.count - sum(caller.count for caller in found)
         failed = total.errors - sum(caller.errors for caller in found)
@@ -48,20 +57,37 @@ def callers(reading: Syscalls | None, key: CallKey) -> list[Caller]:
     return found
 
 
-def calls_of(reading: Syscalls | None, pid: int) -> list[CallOf]:
-    """Return which calls a process makes, the busiest first, and those not told apart in one line at the end."""
+def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Zero | None = None) -> list[CallOf]:
+    """Return which calls a process makes, the busiest first, and those not told apart in one line at the end.
+
+    Counted from *zero* on.
+    """
     if reading is None:
         return []
-    found = [CallOf((p.abi, p.nr), p.name, p.count, p.errors) for p in reading.processes if p.pid == pid]
+    found = []
+    for p in reading.processes:
+        if (p.pid, p.start) == process:
+            key = p.abi, p.nr
+            made = Sum(p.count, p.errors).since(zero.pair(process, key) if zero else Sum())
+            if made.count:
+                found.append(CallOf(key, p.name, made.count, made.errors))
     found.sort(key=lambda call: (-call.count, call.name))
-    total = next((process for process in reading.process_totals if process.pid == pid), None)
+    total = next((total for total in reading.process_totals if (total.pid, total.start) == process), None)
     if total is not None:
-        others = total.count - sum(call.count for call in found)
+        all_made = Sum(total.count, total.errors).since(zero.process(process) if zero else Sum())
+        others = all_made.count - sum(call.count for call in found)
         if others > 0:
-            found.append(CallOf(None, "others", others, max(0, total.errors - sum(call.errors for call in found))))
+            failed = all_made.errors - sum(call.errors for call in found)
+            found.append(CallOf(None, "others", others, max(0, failed)))
     return found
 
 
-def comm_of(reading: Syscalls | None, pid: int) -> str:
+def comm_of(reading: Syscalls | None, process: ProcessKey) -> str:
     """Return the name of a process as far as it is known."""
-    return next((p.comm for p in reading.processes if p.pid == pid), "") if reading else ""
+    return next((p.comm for p in reading.processes if (p.pid, p.start) == process), "") if reading else ""
+
+
+def process_of(reading: Syscalls | None, pid: int) -> ProcessKey:
+    """Return the process that has *pid* now: the youngest that had it."""
+    totals = reading.process_totals if reading else ()
+    return pid, max((total.start for total in totals if total.pid == pid), default=0)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from typing import TypeAlias
 
 from ebpftop.models.latency import Tick, difference, quantile
 from ebpftop.models.rates import Meter
 from ebpftop.models.ring import Ring
+from ebpftop.models.zero import CallKey, Zero
 from ebpftop.past import Counts
-from ebpftop.records import Abi, Handler, Syscall, SyscallRow, Syscalls
+from ebpftop.records import Handler, Syscall, SyscallRow, Syscalls
 from ebpftop.source import Batch
 
-CallKey: TypeAlias = tuple[Abi, int]
+RECENT = 4
+"""Readings that are remembered whole."""
 
 TICKS = 240
 """Readings that the heat map of a call remembers."""
@@ -108,7 +110,11 @@ class SyscallsModel:
         self.latest: Syscalls | None = None
         self.traced: Ring[Syscall] = Ring(traced)
         self.readings = 0
-        self.since: float | None = None
+        self.zero: Zero | None = None
+        """Where all totals begin; None: with the probe."""
+        self._ground: Zero | None = None
+        self._ground_due = math.inf
+        self._recent: deque[Syscalls] = deque(maxlen=RECENT)
         self._asked: dict[CallKey, tuple[Handler, int]] = {}
 
     def begin_after(self, before: Counts) -> None:
@@ -139,12 +145,16 @@ class SyscallsModel:
                 call.ticks.append(Tick(record.time, difference(row.ns, call.row.ns)))
             else:
                 # Counters that shrank were started anew (another start of ebpftop on the pipe): all of it is new.
-                call.before = call.base = None
+                call.before = None
+                self._ground = None
+                self._count_from(None)
                 call.ticks.append(Tick(record.time, row.ns))
             call.row = row
             call.seconds = record.time - before if before is not None else 0.0
             call.meter.read(row.count, record.time)
         self.latest = record
+        self._recent.append(record)
+        self._begin_where_due(record)
         self.total.read(sum(row.count for row in record.rows), record.time)
         self._asked = {
             key: (handler, reading)
@@ -153,17 +163,75 @@ class SyscallsModel:
             if self.readings < reading + 2 and key in self.calls and self.calls[key].row.handler != handler
         }
 
+    # Where counting begins: with the probe, with the filter's last change, or where Z was pressed.
+
     def count_anew(self) -> None:
         """Let all totals start from here."""
-        for call in self.calls.values():
-            call.base = call.row
-        self.since = self.latest.time if self.latest else None
+        if self.latest is not None:
+            self._count_from(Zero(self.latest, "Z"))
 
-    def count_from_start(self) -> None:
-        """Show totals since the start of the probe again."""
+    def count_on(self) -> None:
+        """Go back to totals since the filter's last change, or since the start of the probe."""
+        self._count_from(self._ground)
+
+    def filter_changed(self, decided: float) -> None:
+        """Let all totals start from the first reading not before *decided* (Unix seconds), the filter's last change.
+
+        Totals of before stay in the kernel's counters, so that there is no other way back to them than time travel.
+        """
+        self._ground_due = decided
+        # A reading may have been faster than the news that the kernel had decided.
+        for reading in tuple(self._recent):
+            self._begin_where_due(reading)
+
+    def begin_with(self, ground: Zero | None, zero: Zero | None) -> None:
+        """Take over where another model of the same counters began, where that is not still to come."""
+
+        def past(one: Zero | None) -> Zero | None:
+            return one if one and self.latest and self.latest.time >= one.reading.time else None
+
+        self._ground = past(ground)
+        self._count_from(past(zero))
+
+    @property
+    def ground(self) -> Zero | None:
+        """Where totals begin without Z."""
+        return self._ground
+
+    @property
+    def since(self) -> float | None:
+        """When totals began (Unix seconds), if not with the probe."""
+        return self.zero.reading.time if self.zero else None
+
+    def ticks(self, call: Call) -> tuple[Tick, ...]:
+        """Return the latencies of a call at each reading since totals began."""
+        since = self.since
+        return tuple(tick for tick in call.ticks if since is None or tick.time > since)
+
+    @property
+    def families(self) -> dict[str, int]:
+        """How often the handlers of programs and timers ran."""
+        now = self.latest.families if self.latest else {}
+        before = self.zero.reading.families if self.zero else {}
+        return {family: count - before.get(family, 0) for family, count in now.items()}
+
+    def shown(self, *, last: bool) -> list[Call]:
+        """Return the calls that were made since totals began, and those that somebody chose something for."""
+        if self.zero is None or last:
+            return list(self.calls.values())
+        return [c for c in self.calls.values() if c.count(last=False) or self.handler(c) in ("ignore", "trace")]
+
+    def _count_from(self, zero: Zero | None) -> None:
+        self.zero = zero
         for call in self.calls.values():
-            call.base = None
-        self.since = None
+            base = zero.rows.get(call.key) if zero else None
+            call.base = base if base and base.count <= call.row.count else None
+
+    def _begin_where_due(self, reading: Syscalls) -> None:
+        if reading.time >= self._ground_due:
+            self._ground_due = math.inf
+            self._ground = Zero(reading, "filter")
+            self._count_from(self._ground)
 
     def ask(self, key: CallKey, handler: Handler) -> None:
         """Note that the kernel was asked to handle a call so: shown until a reading can tell."""

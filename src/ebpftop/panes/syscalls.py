@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -9,8 +10,11 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from ebpftop.filters import Filter
 from ebpftop.models.figures import bar, count, nanoseconds, per_second, share
 from ebpftop.models.syscalls import Call, SyscallsModel
+from ebpftop.models.timetravel import Model
+from ebpftop.models.zero import Zero
 from ebpftop.panes.base import Pane
 from ebpftop.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.screens.calls import HANDLER_LOOKS, TableScreen, TracedScreen, WaitingScreen
@@ -47,6 +51,9 @@ class SyscallsPane(Pane):
         super().__init__(source)
         self.model: SyscallsModel = SyscallsModel()
         self.last = False
+        self._scope = Filter()
+        self._ground: Zero | None = None
+        self._zero: Zero | None = None
         self._sum: Call | None = None
         self._peak = 0.0
         self._count = 0
@@ -67,11 +74,33 @@ class SyscallsPane(Pane):
         self.table = TableLines(self._columns(), key_of=lambda c: c.key, sort="rate")
         return self.table
 
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        super().put_model(model, scope, decided)
+        self._scope = scope
+        # Where counting begins outlives a model: another moment has another one.
+        self.model.begin_with(self._ground, self._zero)
+        if math.isfinite(decided) and (self._ground is None or self._ground.reading.time < decided):
+            self.model.filter_changed(decided)
+            self._note_ground()
+
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        self._scope = scope
+        if math.isfinite(decided):
+            self.model.filter_changed(decided)
+            self._note_ground()
+        self._refigure()
+
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)
+        self._note_ground()
+
+    def _note_ground(self) -> None:
+        ground = self.model.ground
+        if ground is not None and ground is not self._ground:
+            self._ground = self._zero = ground
 
     def show(self) -> None:
-        calls = self.model.calls.values()
+        calls = self.model.shown(last=self.last)
         self._peak = max((c.rate for c in calls), default=0.0)
         self._count = sum(c.count(last=self.last) for c in calls)
         self._spent = sum(c.spent_ns(last=self.last) for c in calls)
@@ -79,7 +108,7 @@ class SyscallsPane(Pane):
         self.table.show_rows(calls)
         latest = self.model.latest
         self.waits_line.say(waits(latest.in_flight if latest else ()))
-        self.families_line.say(families(latest.families if latest else {}))
+        self.families_line.say(families(self.model.families))
 
     def details(self, position: int) -> Details:
         # Enter opens a screen of its own, so there is no sheet; `y` copies the name.
@@ -87,11 +116,16 @@ class SyscallsPane(Pane):
         return Details(title=name, sheet=Sheet, copies=name, copies_what="Name")
 
     def tally(self) -> str:
-        calls = len(self.model.calls)
+        calls = len(self.model.shown(last=self.last))
         return f"{calls} calls, {per_second(self.model.total.rate)}/s" if calls else ""
 
     def remark(self) -> str:
-        return "since last reading" if self.last else "since Z" if self.model.since is not None else ""
+        if self.last:
+            return "since last reading"
+        if self.model.zero is not None:
+            return self.model.zero.text
+        # What was recorded, and what was counted before the filter, is everybody's.
+        return "not narrowed" if self._scope else ""
 
     # Keys.
 
@@ -107,11 +141,12 @@ class SyscallsPane(Pane):
         self._refigure()
 
     def action_anew(self) -> None:
-        """Count from zero; once more shows what was counted since the start."""
-        if self.model.since is None:
+        """Count from zero; once more shows what was counted since the start, or since the filter changed."""
+        if self.model.zero is self.model.ground:
             self.model.count_anew()
         else:
-            self.model.count_from_start()
+            self.model.count_on()
+        self._zero = self.model.zero
         self._refigure()
 
     def _refigure(self) -> None:
@@ -155,7 +190,7 @@ class SyscallsPane(Pane):
     # The total.
 
     def _total(self) -> Call | None:
-        calls = list(self.model.calls.values())
+        calls = self.model.shown(last=self.last)
         if not calls:
             return None
         total = self._sum = self._sum or Call(_sum_row([]))
@@ -255,7 +290,7 @@ def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
     for call in in_flight[:6]:
         look = "signal" if call.ns >= 10e9 else "warn" if call.ns >= 1e9 else ""
         spans += [Span(f" {call.comm}[{call.tid}] ", "dim"), Span(call.name, "strong")]
-        spans += [Span(f" {nanoseconds(call.ns)}", look)]
+        spans += [Span(f" {nanoseconds(call.ns)}", look), *([Span(" on CPU", "warn")] if call.running else [])]
     return spans
 
 

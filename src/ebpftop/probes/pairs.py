@@ -10,18 +10,13 @@ from typing import NamedTuple
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.slots import Slots
-from ebpftop.records import ProcessCalls, ProcessTotal, UserCalls
+from ebpftop.records import PROCESSES_OF_A_CALL, WHOLE_PROCESSES, ProcessCalls, ProcessTotal, UserCalls
 from ebpftop.syscalls import abi as abis
 from ebpftop.text import c_string
 
 _KEY = struct.Struct("=QIIII")  # struct process_call
 _VALUE_WORDS = 4  # struct process_count: count, errors, comm
 _VALUE_SIZE = _VALUE_WORDS * 8
-
-# A whole machine has too many pairs of process and call for a record a second: all calls of these many processes,
-_WHOLE_PROCESSES = 24
-# and these many processes of every call. What is left out is the difference to the totals.
-_PROCESSES_OF_A_CALL = 8
 
 USERS_MAX = 4096
 OTHER_UID = 0xFFFFFFFF  # (uid_t)-1 is nobody's
@@ -124,13 +119,13 @@ def _busiest(pairs: Iterable[_Pair], slots: Slots) -> tuple[tuple[ProcessCalls, 
         if pair.count > comms.get(pair.process, (0, b""))[0]:
             # The busiest pair was renamed last.
             comms[pair.process] = pair.count, pair.comm
-    whole = set(sorted(totals, key=lambda process: (-totals[process][0], process))[:_WHOLE_PROCESSES])
+    whole = set(sorted(totals, key=lambda process: (-totals[process][0], process))[:WHOLE_PROCESSES])
     ranks: dict[int, int] = {}
     named: dict[_Process, str] = {}
     shown = []
     for (process, slot), (count, errors) in sorted(counts.items(), key=lambda item: (-item[1][0], item[0])):
         rank = ranks[slot] = ranks.get(slot, 0) + 1
-        if rank > _PROCESSES_OF_A_CALL and process not in whole:
+        if rank > PROCESSES_OF_A_CALL and process not in whole:
             continue
         comm = named.get(process) or named.setdefault(process, c_string(comms[process][1]))
         abi, nr = slots.call(slot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import struct
+import time
 from typing import ClassVar
 
 from ebpftop.kernel import callers, maps
@@ -250,7 +251,9 @@ class SyscallsProbe(KernelProbe):
         families = dict(self._families_before)
         tallies.add_families(module, families)
         who = self._pairs.read(module, self.slots) if self.processes else Tally()
+        # To the clock of durations, and to that of starts, which goes on while the machine sleeps.
         now_ns = int((now - unix_offset()) * 1e9)
+        asleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         return [
             Syscalls(
                 time=now,
@@ -266,6 +269,7 @@ class SyscallsProbe(KernelProbe):
                 forgotten=who.forgotten,
                 families={family: count for family, count in families.items() if count},
                 table=self._table(),
+                since_boot=now_ns + asleep_ns,
             )
         ]
 

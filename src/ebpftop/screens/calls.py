@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from textual import on
 from textual.app import ComposeResult
 
-from ebpftop.models.callers import CallOf, calls_of, comm_of
+from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
 from ebpftop.models.figures import bar, count, nanoseconds, share
 from ebpftop.models.ring import View
-from ebpftop.models.syscalls import CallKey, SyscallsModel
+from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.models.zero import CallKey, ProcessKey
 from ebpftop.panes.common import clock
 from ebpftop.records import Handler, InFlight, Syscall
 from ebpftop.screens.live import LiveScreen
@@ -28,11 +29,11 @@ def failures(errors: int) -> Cell:
 
 
 class ProcessScreen(LiveScreen):
-    """Which calls one process makes, as strace -c would tell: since the start, or since it was first seen."""
+    """Which calls one process makes, as strace -c would tell."""
 
-    def __init__(self, model: SyscallsModel, pid: int) -> None:
+    def __init__(self, model: SyscallsModel, process: ProcessKey) -> None:
         super().__init__(model)
-        self.pid = pid
+        self.process = process
         self._count = 0
         self._peak = 0
 
@@ -64,26 +65,27 @@ class ProcessScreen(LiveScreen):
         return () if call.name == "total" or not self._peak else (Span(bar(call.count / self._peak, width), "bar"),)
 
     def title_text(self) -> str:
-        return f"{comm_of(self.model.latest, self.pid) or 'process'} [{self.pid}]: its system calls"
+        name = comm_of(self.model.latest, self.process) or "process"
+        since = f" {self.model.zero.text}" if self.model.zero else ""
+        return f"{name} [{self.process[0]}]: its system calls{since}"
 
     def show(self) -> None:
-        rows = calls_of(self.model.latest, self.pid)
+        rows = calls_of(self.model.latest, self.process, self.model.zero)
         self._count = sum(row.count for row in rows)
         self._peak = max((row.count for row in rows), default=0)
         self.table.sum = CallOf(None, "total", self._count, sum(row.errors for row in rows)) if rows else None
-        self.table.message = (
-            [] if rows else [Span("its calls are among the others now: not told apart any more", "dim")]
-        )
+        self.table.message = [] if rows else [Span("none, or they are among the others now: not told apart", "dim")]
         self.table.show_rows(rows)
 
 
 class WaitingScreen(LiveScreen):
-    """The calls that threads are in now, those first whose business is not to wait."""
+    """The calls that threads are in now, those first whose business is not to wait: they wait, or hold their CPU."""
 
     def contents(self) -> ComposeResult:
         self.table: TableLines[InFlight] = TableLines(
             (
                 Column("for", "FOR", 6, self._how_long, right=True, sort=lambda w: w.ns),
+                Column("state", "IT", 6, self._state, rank=2, sort=lambda w: w.running),
                 Column("name", "SYSCALL", 18, lambda w, _: (Span(w.name, "strong"),), sort=lambda w: w.name),
                 Column(
                     "comm", "COMM", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
@@ -100,17 +102,21 @@ class WaitingScreen(LiveScreen):
     @on(Lines.Opened)
     def _opened(self, event: Lines.Opened) -> None:
         event.stop()
-        self.app.push_screen(ProcessScreen(self.model, self.table.row(event.position).pid))
+        pid = self.table.row(event.position).pid
+        self.app.push_screen(ProcessScreen(self.model, process_of(self.model.latest, pid)))
 
     def _how_long(self, wait: InFlight, _: float) -> Cell:
         return (Span(nanoseconds(wait.ns), "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""),)
+
+    def _state(self, call: InFlight, _: float) -> Cell:
+        return (Span("runs", "warn") if call.running else Span("waits", "dim"),)
 
     def title_text(self) -> str:
         return "Calls in flight for 0.1 s and more"
 
     def show(self) -> None:
         rows = self.model.latest.in_flight if self.model.latest else ()
-        self.table.message = [] if rows else [Span("nobody waits that long", "dim")]
+        self.table.message = [] if rows else [Span("none takes that long", "dim")]
         self.table.show_rows(rows)
 
 
@@ -142,7 +148,7 @@ def slots(model: SyscallsModel) -> list[Slot]:
     for key, call in model.calls.items():
         if call.row.slot is not None:
             handler = model.handler(call)
-            runs = None if handler == "ignore" else call.row.count
+            runs = None if handler == "ignore" else call.count(last=False)
             found[call.row.slot] = Slot(call.row.slot, key, call.row.name, handler, runs)
     for held in model.latest.table:
         if held.slot not in found:

@@ -78,7 +78,7 @@ class SyscallScreen(LiveScreen):
                     "errors", "ERRORS", 7, lambda c, _: failures(c.errors), right=True, rank=2, sort=lambda c: c.errors
                 ),
             ),
-            key_of=lambda c: c.pid,
+            key_of=lambda c: (c.pid, c.start),
             sort="count",
             id="callers",
         )
@@ -128,14 +128,14 @@ class SyscallScreen(LiveScreen):
     def show(self) -> None:
         call, model = self.call, self.model
         self.facts.update(_facts(call, model))
-        rows = callers(model.latest, call.key)
+        rows = callers(model.latest, call.key, model.zero)
         self._most = max((caller.count for caller in rows), default=0)
         self.callers.message = [] if rows else [Span("no process is known", "dim")]
         self.callers.show_rows(rows)
         buckets = histogram(call)
         self.buckets.message = [] if buckets else [Span("none has returned", "dim")]
         self.buckets.show_rows(buckets)
-        self.heat.show(tuple(call.ticks))
+        self.heat.show(model.ticks(call))
         calls = max(1, call.count(last=False))
         failed = [Failure(name, n, n / calls) for name, n in call.errnos().items()]
         self.failures.message = [] if failed else [Span("none has failed", "dim")]
@@ -150,11 +150,11 @@ class SyscallScreen(LiveScreen):
         event.stop()
         if not self.callers.has_focus:
             return
-        pid = self.callers.row(event.position).pid
-        if pid is None:
+        caller = self.callers.row(event.position)
+        if caller.pid is None:
             self.app.notify("The others are not told apart: the kernel keeps the busiest pairs of process and call")
         else:
-            self.app.push_screen(ProcessScreen(self.model, pid))
+            self.app.push_screen(ProcessScreen(self.model, (caller.pid, caller.start)))
 
 
 def _facts(call: Call, model: SyscallsModel) -> Content:
@@ -179,7 +179,7 @@ def _facts(call: Call, model: SyscallsModel) -> Content:
     second: list[tuple[str, str]] = [
         ("handled by ", "$dim"),
         ({"count": "the counter"}.get(handler, f"the {handler} program"), "$warning" if handler == "trace" else ""),
-        ("" if model.since is None else "  counted since Z", "$dim"),
+        (f"  counted {model.zero.text}" if model.zero else "", "$dim"),
     ]
     if waits:
         second += [(f"  {len(waits)} in it now: ", "$dim")]
