@@ -67,7 +67,7 @@ class Terminal:
         os.write(self.fd, key.encode())
 
     def wait(self, shows: Callable[[bytes], bool]) -> tuple[float, float]:
-        """Wait until what was painted `shows` it and nothing has followed for STILL_S; return the clock and the CPU then.
+        """Wait until what was painted `shows` it and nothing follows for STILL_S; return the clock and the CPU then.
 
         Both are of the last byte that was painted.
         """

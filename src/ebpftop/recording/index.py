@@ -51,6 +51,11 @@ class Info:
         """All events in it."""
         return sum(by_group(self.counts))
 
+    @property
+    def unplaced(self) -> int:
+        """Events of which the second is not known."""
+        return self.events - sum(events for _, events in self.seconds)
+
 
 class Index:
     """Grows by `add`, in order of the chunks; shrinks from the front by `drop`. Any thread may read."""
@@ -64,6 +69,8 @@ class Index:
         self._bytes_used = 0
         self._rare_bytes = 0
         self._counts = Counts()
+        self._seconds: Counter[int] = Counter()
+        self._unplaced = 0
         self._running: dict[bytes, bytes] = {}
         self._keys: deque[tuple[bytes, ...]] = deque()
         self._states: list[tuple[int, bytes]] = []
@@ -136,6 +143,8 @@ class Index:
             self._infos.append(info)
             self._counts = self._counts.plus(found)
             self._rare_bytes += size if keep else 0
+            self._seconds.update(dict(info.seconds))
+            self._unplaced += info.unplaced
 
     def drop(self) -> None:
         """Forget the oldest chunk. Its probe states and running programs stay known in what follows."""
@@ -143,6 +152,11 @@ class Index:
             dropped = self._infos.popleft()
             self._lines_before += dropped.lines
             self._rare_bytes -= sum(map(len, dropped.rare or ()))
+            self._unplaced -= dropped.unplaced
+            for second, events in dropped.seconds:
+                self._seconds[second] -= events
+                if not self._seconds[second]:
+                    del self._seconds[second]
             self._first += 1
             if self._first % KEY_CHUNKS == 0 and self._keys:
                 self._keys.popleft()
@@ -157,6 +171,11 @@ class Index:
         """Return the number of the oldest chunk, and what is known of it and all that follow."""
         with self._lock:
             return self._first, tuple(self._infos)
+
+    def seconds(self) -> tuple[dict[int, int], int]:
+        """Return the events of every second in which there were some, and how many are of no known second."""
+        with self._lock:
+            return dict(self._seconds), self._unplaced
 
     def first_line(self, number: int) -> int | None:
         """Return the number, from 1, of the first line of a chunk; None where that is not known yet."""

@@ -5,6 +5,8 @@ One mechanism for both: chunks (`chunks.Chunks`, of a file or of memory) and an 
 
 from __future__ import annotations
 
+import math
+import time as clock
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +33,8 @@ RATE_S = 10
 # Probes are polled one by one, so records of one moment lie this far apart in the file at most.
 SLACK_S = 1.0
 SLICE_S = 0.25
+# So long a screen may take to draw what it looked up.
+DRAWING_S = 0.2
 
 # Given a record, what to save of it: itself, a smaller one, or None for nothing.
 Narrow: TypeAlias = Callable[[Record], Record | None]
@@ -47,10 +51,15 @@ class Timeline:
         self._chunks = chunks
         self._index = index
         self._probes = probes
-        self.busy = False
-        """A moment is being looked up: what is less urgent had better wait."""
+        self._looking = 0
+        self._looked_s = -math.inf
         self._last_of: tuple[int, float] = (-1, 0.0)
         self._rates: tuple[object, tuple[float | None, ...]] = (None, ())
+
+    @property
+    def busy(self) -> bool:
+        """A moment is being looked up, or drawn: what is less urgent had better wait."""
+        return self._looking > 0 or clock.monotonic() < self._looked_s + DRAWING_S
 
     @property
     def span(self) -> tuple[float, float]:
@@ -80,16 +89,17 @@ class Timeline:
             whole = float(sum(info.events for info in infos)) if self.indexed == 1.0 else None
             return (whole, *(None,) * (buckets - 1))
         counts = [0.0] * buckets
-        for info in infos:
-            rest = info.events
-            for second, events in info.seconds:
-                # A second that lies partly outside: what happened in it happened inside.
-                begin, end = max(second, info.first), min(second + 1, info.last)
-                if begin <= end and rest >= events:
-                    rest -= events
-                    _spread(counts, events, (begin - first) / width_s, (end - first) / width_s)
-            if rest:
-                _spread(counts, rest, (info.first - first) / width_s, (info.last - first) / width_s)
+        seconds, unplaced = self._index.seconds()
+        for second, events in seconds.items():
+            # A second that lies partly outside: what happened in it happened inside.
+            begin, end = (max(second, first) - first) / width_s, (min(second + 1, last) - first) / width_s
+            if int(begin) == int(end) and 0 <= begin < buckets:
+                counts[int(begin)] += events
+            elif begin <= end:
+                _spread(counts, events, begin, end)
+        for info in infos if unplaced else ():
+            if info.unplaced:
+                _spread(counts, info.unplaced, (info.first - first) / width_s, (info.last - first) / width_s)
         known = buckets
         if self.indexed < 1.0:
             known = min(buckets, int((infos[-1].last - first) / width_s)) if infos else 0
@@ -107,11 +117,12 @@ class Timeline:
 
     def look(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Past:
         """Return what `at` does, and what came before it."""
-        self.busy = True
+        self._looking += 1
         try:
             return self._look(time, events, window_s)
         finally:
-            self.busy = False
+            self._looking -= 1
+            self._looked_s = clock.monotonic()
 
     def _look(self, time: float, events: int, window_s: float) -> Past:
         scan, dense = self._scan(time, events, window_s)

@@ -33,6 +33,10 @@ class FilterBar(Horizontal):
             super().__init__()
             self.lifted = lifted
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted = ("", False)
+
     def compose(self) -> ComposeResult:
         yield Label("/", classes="filter-mark", markup=False)
         field = Input(placeholder="regular expression, ! inverts; uid:0 pid:1 comm:ssh* for the kernel", compact=True)
@@ -57,6 +61,10 @@ class FilterBar(Horizontal):
 
     def note(self, text: str, bad: bool = False) -> None:
         """Say something at the right end."""
+        if self._noted == (text, bad):
+            # Other words mean a new layout, of the whole screen.
+            return
+        self._noted = text, bad
         label = self.query_one(".filter-note", Label)
         label.update(text)
         label.set_class(bad, "-bad")
