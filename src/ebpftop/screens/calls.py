@@ -85,7 +85,7 @@ class WaitingScreen(LiveScreen):
         self.table: TableLines[InFlight] = TableLines(
             (
                 Column("for", "FOR", 6, self._how_long, right=True, sort=lambda w: w.ns),
-                Column("state", "IT", 6, self._state, rank=2, sort=lambda w: w.running),
+                Column("state", "STATE", 6, self._state, rank=2, sort=lambda w: w.running),
                 Column("name", "SYSCALL", 18, lambda w, _: (Span(w.name, "strong"),), sort=lambda w: w.name),
                 Column(
                     "comm", "COMM", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
