@@ -34,12 +34,12 @@ packages_of() {
     perf:apt-get) echo linux-perf ;;
     bpftool:pacman) echo bpf ;;
     busybox:apt-get) echo busybox-static ;;
-    qemu-system-x86_64:apt-get) echo qemu-system-x86 ;;
+    qemu-system-aarch64:apt-get) echo qemu-system-arm ;;
+    qemu-system-x86_64:*) echo qemu-system-x86 ;;
     depmod:*) echo kmod ;;
     udevadm:apt-get) echo udev ;;
     udevadm:dnf) echo systemd-udev ;;
     udevadm:pacman) echo systemd ;;
-    execsnoop:*) echo libbpf-tools ;;
     *) echo "$1" ;;
   esac
 }
