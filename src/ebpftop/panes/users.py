@@ -26,7 +26,9 @@ def _is_one(u: User) -> bool:
 
 
 def _name(u: User, _: float) -> Cell:
-    return user(u.name, u.row.uid) if _is_one(u) else (Span(u.name, "strong"),)
+    if not _is_one(u):
+        return (Span(u.name, "strong"),)
+    return (*user(u.name, u.row.uid), *(() if u.row.inside is None else (Span(f" ={u.row.inside}", "note"),)))
 
 
 def _uid(u: User, _: float) -> Cell:
@@ -64,14 +66,22 @@ def _last(u: User, _: float) -> Cell:
 
 
 COLUMNS: tuple[Column[User], ...] = (
-    Column("user", "USER", 12, _name, sort=lambda u: u.name, about="name, or uid where there is none"),
+    Column(
+        "user",
+        "USER",
+        12,
+        _name,
+        sort=lambda u: u.name,
+        about="name, or uid where there is none; = its uid in a user namespace, a container's say",
+        value=lambda u, _: u.name,
+    ),
     Column(
         "uid",
         "UID",
         7,
         _uid,
         right=True,
-        rank=6,
+        rank=8,
         sort=lambda u: -u.row.uid,
         about="number",
         value=lambda u, _: u.row.uid,
@@ -82,7 +92,8 @@ COLUMNS: tuple[Column[User], ...] = (
         7,
         _inside,
         right=True,
-        rank=5,
+        rank=9,
+        hidden=True,
         sort=lambda u: -1 if u.row.inside is None else u.row.inside,
         value=lambda u, _: u.row.inside,
         about="its uid in a user namespace, a container's say",
@@ -90,7 +101,7 @@ COLUMNS: tuple[Column[User], ...] = (
     Column("execs", "EXECS", 6, lambda u, _: _number(u.row.execs), right=True, sort=lambda u: u.row.execs),
     Column("failed", "FAILED", 7, _failed, right=True, rank=1, sort=lambda u: u.row.failed),
     Column("rate", "RATE/s", 7, _rate, right=True, sort=lambda u: u.rate, about="execs over the last reading"),
-    Column("history", "HISTORY", 10, rank=3, flexible=True, fill=_history, sort=lambda u: sum(u.history)),
+    Column("history", "HISTORY", 7, rank=3, flexible=True, fill=_history, sort=lambda u: sum(u.history)),
     Column(
         "running",
         "RUNS",
@@ -107,7 +118,7 @@ COLUMNS: tuple[Column[User], ...] = (
         8,
         _calls,
         right=True,
-        rank=8,
+        rank=6,
         sort=lambda u: u.calls_rate,
         about="its system calls over the last reading; with ≥ the kernel forgot some",
     ),
