@@ -21,7 +21,7 @@ from ebpftop.kernel.source import KernelSource, Options
 from ebpftop.records import Exec, Exit, Lost, Process, Record
 from tests.kernel.support import compile_c, needs_root
 
-pytestmark = needs_root
+pytestmark = [needs_root, pytest.mark.guest]
 
 SYS_EXECVEAT = {"x86_64": 322, "aarch64": 281}[os.uname().machine]
 AT_EMPTY_PATH = 0x1000
@@ -169,6 +169,7 @@ def test_sixteen_kilobytes_of_arguments_arrive_whole_through_either_buffer(watch
     assert list(watch.only().argv) == argv
 
 
+@pytest.mark.heavy
 def test_sixty_kilobytes_of_arguments_arrive_whole_through_the_ring() -> None:
     watch = Watch(buffer="ring")
     argv = ["/bin/true", *("z" * 999 for _ in range(60)), "end"]
@@ -269,6 +270,7 @@ def test_a_failed_execveat_is_told_too(watch: Watch) -> None:
     assert (record.file, record.argv, record.error) == ("/nonexistent/here", ("nobody",), "ENOENT")
 
 
+@pytest.mark.heavy
 def test_failures_can_be_left_out(tmp_path: Path) -> None:
     watch = Watch(failures=False)
     with pytest.raises(FileNotFoundError):
@@ -287,6 +289,7 @@ def test_exit_codes_and_signals_by_name(watch: Watch) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.heavy
 def test_lifetimes_are_measured_from_the_exec(watch: Watch) -> None:
     subprocess.run(["/bin/sleep", "0.3"], check=True)
     (ended,) = watch.exits()
@@ -403,6 +406,7 @@ def test_a_parent_that_only_forked_is_named_before_its_child(watch: Watch) -> No
     assert records.index(named[0]) < records.index(run)
 
 
+@pytest.mark.heavy
 def test_programs_that_ran_before_are_named_once() -> None:
     earlier = subprocess.Popen(["/bin/sleep", "60"])
     watch = Watch()
@@ -417,6 +421,7 @@ def test_programs_that_ran_before_are_named_once() -> None:
         watch.source.close()
 
 
+@pytest.mark.heavy
 def test_five_thousand_spawns_none_missing_and_the_kernels_count_agrees(watch: Watch, programs: Path) -> None:
     child = subprocess.Popen([programs / "storm", "5000", programs / "brief"])
     while child.poll() is None:
@@ -430,6 +435,7 @@ def test_five_thousand_spawns_none_missing_and_the_kernels_count_agrees(watch: W
     assert not [record for record in watch.read() if isinstance(record, Lost)]
 
 
+@pytest.mark.heavy
 def test_a_reader_that_sleeps_loses_and_what_came_plus_what_was_lost_is_what_happened(programs: Path) -> None:
     watch = Watch(buffer="perf")  # its buffers are the smaller ones
     subprocess.run([programs / "storm", "12000", programs / "brief"], check=True)
@@ -443,6 +449,7 @@ def test_a_reader_that_sleeps_loses_and_what_came_plus_what_was_lost_is_what_hap
     assert seen["exec"] == 12001
 
 
+@pytest.mark.heavy
 def test_a_burst_of_two_hundred_short_lived_programs_is_two_hundred_records(watch: Watch, programs: Path) -> None:
     subprocess.run([programs / "storm", "200", programs / "brief"], check=True)
     brief_execs = [record for record in watch.execs() if record.comm == "brief"]

@@ -56,6 +56,7 @@ def test_within_a_kind_any_value_does() -> None:
     assert [(row["uid"], row["execs"]) for row in rows] == [(WANTED_UID, 1), (OTHER_UID, 2)]
 
 
+@pytest.mark.guest
 def test_across_kinds_all_must_match() -> None:
     with cgroup(f"{RUN}-a") as inside, Stream(
         "--uid", str(WANTED_UID), "--cgroup", f"/{RUN}-a", "--comm", "wanted*", *ME, probes="syscalls"
@@ -178,6 +179,7 @@ os.read(done_r, 1)
 """
 
 
+@pytest.mark.guest
 def test_a_process_and_all_that_descend_from_it() -> None:
     tree = subprocess.Popen([sys.executable, "-c", TREE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert tree.stdin is not None

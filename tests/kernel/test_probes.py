@@ -70,6 +70,7 @@ def test_system_calls_are_counted_by_name() -> None:
     assert rows["execve"]["handler"] == "exec"
 
 
+@pytest.mark.guest
 def test_hello_world_comes_through_a_private_trace_instance() -> None:
     with Stream(probes="trace") as stream:
         child = subprocess.run(["/bin/sh", "-c", "echo $$"], check=True, capture_output=True)

@@ -80,7 +80,11 @@ class Live:
 # ---- Truth ----
 
 
-@pytest.mark.parametrize("options", [(), ("--via", "syscalls=tracepoint"), ("--no-latency",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), marks=pytest.mark.guest), ("--via", "syscalls=tracepoint"), ("--no-latency",)],
+    ids=" ".join,
+)
 def test_every_call_is_counted_once_under_its_own_number(tmp_path: Path, options: tuple[str, ...]) -> None:
     seen = rows(watched(compile_c(tmp_path, "golden", workloads.GOLDEN), options=options))
     counts = {call: row["count"] for call, row in seen.items()}
@@ -236,6 +240,7 @@ def test_a_call_that_computes_without_leaving_its_cpu_is_visible_while_it_does(t
 # ---- Errors, processes ----
 
 
+@pytest.mark.guest
 def test_errors_are_counted_by_name_and_by_process(tmp_path: Path) -> None:
     lines = watched(compile_c(tmp_path, "fails", workloads.FAILS, "-static"))
     row = by_name(lines)["openat"]
@@ -363,6 +368,7 @@ def test_a_call_beyond_the_table_is_refused_in_words() -> None:
         live.source.set_handler("x86_64", 9999, "ignore")
 
 
+@pytest.mark.guest
 def test_handlers_of_programs_and_timers_count_and_say_so(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "timers", workloads.TIMERS, "-static")
     with Live("timers", probes=("syscalls", "trace"), say=True) as live:
@@ -403,6 +409,7 @@ def test_traced_calls_come_one_by_one_decoded(tmp_path: Path, ways: tuple[str, .
     assert not of("lost", lines)
 
 
+@pytest.mark.guest
 def test_an_execve_is_traced_with_the_path_that_its_success_wipes_out() -> None:
     with Stream("--pid", str(os.getpid()), "--trace", "execve", probes="syscalls") as stream:
         subprocess.run(["/bin/true"], check=True, close_fds=True)
