@@ -23,7 +23,7 @@ from textual.screen import Screen
 from ebpftop.filters import Filter
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
-from ebpftop.screens.main import MainScreen
+from ebpftop.screens.main import WIDTHS, MainScreen
 from ebpftop.screens.sheets import SheetScreen
 from ebpftop.source import Source
 from ebpftop.themes import THEMES, fitting_theme, shades
@@ -86,7 +86,11 @@ class EbpftopApp(App[int]):
         return {**variables, **shades(variables)}
 
     def get_default_screen(self) -> MainScreen:
-        return MainScreen(self.source, self.interval_s, self.given)
+        screen = MainScreen(self.source, self.interval_s, self.given)
+        # Known already, so that the styles of the whole screen are worked out once and not twice.
+        fitting = [name for width, name in WIDTHS or () if self.size.width >= width]
+        screen.set_classes([*screen.classes, *fitting[-1:]])
+        return screen
 
     def on_mount(self) -> None:
         # Asked to end from outside, or the terminal is gone: detach and restore it as q does.

@@ -15,13 +15,16 @@ from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.index import Index
 from ebpftop.recording.lines import Damage, Fault, read_lines
 from ebpftop.recording.timeline import SLICE_S, Timeline
-from ebpftop.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
+from ebpftop.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record, Syscalls, Users
 from ebpftop.source import Batch, PastFiltering, SourceError
 
 # At full speed there is no time between slices: larger ones cost the screen less.
 _FULL_SPEED_SLICE_S = 1.0
 # Nothing happened for longer than this, or a damaged record lies far ahead: nobody wants to wait for it.
 _LONGEST_WAIT_S = 30.0
+
+# Longer than that no machine takes to attach the programs.
+_ATTACHING_S = 10.0
 
 _HEAD_START_S = 0.5
 _BREATH_S = 0.001
@@ -45,7 +48,7 @@ class ReplaySource:
         self._index = Index()
         self.timeline = Timeline(self._header, self._chunks, self._index)
         self._channels = Channels(PROBE_NAMES)
-        self._clock = _Clock(self._header.started, speed, self._channels.condition)
+        self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
         self._accounts = _Accounts(self._index, self.damage)
         self._finished = False
         self._closed = False
@@ -140,6 +143,25 @@ class ReplaySource:
             thread.join()
         self._chunks.close()
 
+    def _first_moment(self) -> float:
+        """Return where playing starts: when all counters had been read once, if that was soon after the start.
+
+        Until then ebpftop was attaching its programs; what was recorded meanwhile is given at once.
+        """
+        firsts: dict[type, float] = {}
+        begun: float | None = None
+        for record in read_lines(self._chunks.load(0).data, _pass_over, _pass_over):
+            if isinstance(record, Header):
+                continue
+            begun = record.time if begun is None else begun
+            if isinstance(record, (Users, Syscalls)):
+                firsts.setdefault(type(record), record.time)
+            if len(firsts) == 2 or not begun <= record.time <= begun + _ATTACHING_S:
+                break
+        if begun is None:
+            return self._header.started
+        return max((time for time in firsts.values() if time <= begun + _ATTACHING_S), default=begun)
+
     def _play(self) -> None:
         while not self._closed:
             begin = self._begin
@@ -185,6 +207,10 @@ class ReplaySource:
             clock.sleep(_BREATH_S)
             while self.timeline.busy:
                 clock.sleep(_OUT_OF_THE_WAY_S)
+
+
+def _pass_over(*_: object) -> None:
+    """Faults are counted when the recording is played."""
 
 
 class _Clock:

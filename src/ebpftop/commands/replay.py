@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 
@@ -84,9 +85,12 @@ def _take_stdin() -> int:
 
 
 def _show(source: Source, damage: Damage) -> int:
+    gc.disable()  # what is imported is no garbage, and to look through it takes longer than all else of the start
     # Only now: a recording that cannot be read need not wait for the screen to be imported.
     from ebpftop.app import run as show
 
+    gc.freeze()
+    gc.enable()
     try:
         status = show(source)
     finally:

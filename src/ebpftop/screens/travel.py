@@ -117,6 +117,8 @@ class TravelScreen(Screen[None]):
         self.seeking = False
         self._jump = 0
         self._told_end = False
+        if self.timeline is not None and self.player is not None:
+            self.add_class("-timeline")
 
     def narrow_panes(self, scope: Filter, decided: float) -> None:
         """Let all panes show only what *scope* takes; see `Pane.narrow_to`."""
@@ -130,7 +132,6 @@ class TravelScreen(Screen[None]):
 
     def on_mount(self) -> None:
         if self.timeline is not None:
-            self.set_class(self.player is not None, "-timeline")
             self.set_interval(PULSE_S, self._pulse)
 
     # What comes in.
