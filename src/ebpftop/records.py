@@ -109,6 +109,7 @@ class Exit(_Record, frozen=True, tag="exit"):
 class Process(_Record, frozen=True, tag="process"):
     """A process that no exec told of: it ran before ebpftop did, or it only forked. Read from /proc.
 
+    When the filter of a live source changes, all that run and that the new one takes are told, known or not.
     `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down.
     """
 
