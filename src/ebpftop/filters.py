@@ -10,8 +10,8 @@ class Filter:
     """Every kind that is not empty must match; within a kind, any value does. Decided in the kernel.
 
     `comms` are command names as the kernel keeps them (15 bytes), a ``*`` at the end for a prefix. `cgroups` are paths
-    in the unified hierarchy, or in that of v1's pids controller, and descendants match too; `containers` are ids, or how
-    they begin. `hide_self` leaves ebpftop itself out.
+    in the unified hierarchy, or in that of v1's pids controller, and descendants match too; `containers` are ids, or
+    how they begin. `hide_self` leaves ebpftop itself out.
     """
 
     uids: tuple[int, ...] = ()
