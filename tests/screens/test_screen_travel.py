@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -15,11 +16,12 @@ from textual.widgets import Input, Static
 
 from ebpftop.app import EbpftopApp
 from ebpftop.panes.execs import ExecsPane
+from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.records import Exec, Header, Syscalls, Users
 from ebpftop.replay import ReplaySource
 from ebpftop.screens.save import SaveScreen
 from ebpftop.source import Source
-from ebpftop.widgets.badge import PausedBadge
+from ebpftop.widgets.badge import PausedBadge, PausedWords
 from ebpftop.widgets.stateline import StateLine, Status
 from ebpftop.widgets.timeline import TimelineBar
 from tests.unit.recording_samples import START as STORY_START
@@ -186,6 +188,91 @@ async def test_without_a_memory_one_cannot_look_back_and_is_told() -> None:
         await pilot.press("left")
         assert app.main.moment is None
         assert any("Nothing is kept" in n.message for n in app._notifications)
+
+
+def under_the_cursor(app: EbpftopApp) -> str:
+    row = execs(app).log_lines.selected()
+    return row.exec.comm if row else ""
+
+
+async def test_the_cursor_stays_on_its_row_from_moment_to_moment() -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        lines = execs(app).log_lines
+        await pilot.press("k", "k", "k", "k")
+        chosen = under_the_cursor(app)
+        assert chosen
+        place = lines.selected(), (lines.cursor or 0) - lines.first - lines.scroll_offset.y
+        for key in ("left", "left", "right", "l", "space", "left_square_bracket"):
+            await press(pilot, app, key)
+            if key == "left_square_bracket":
+                break
+            row = lines.selected()
+            assert row is not None
+            assert (row.exec, (lines.cursor or 0) - lines.first - lines.scroll_offset.y) == (place[0].exec, place[1])
+        # A minute ago nothing had started yet; a minute on it is there again, and so is the cursor.
+        assert lines.selected() is None
+        await press(pilot, app, "right_square_bracket")
+        assert under_the_cursor(app) == chosen
+        # Whoever follows the newest row goes on to follow it.
+        await press(pilot, app, "F")
+        await press(pilot, app, "left")
+        assert lines.follow
+
+
+async def test_the_cursor_stays_on_its_row_where_a_filter_holds() -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        await press(pilot, app, "slash", *"ada", "enter")
+        await pilot.press("k", "k")
+        chosen = under_the_cursor(app)
+        assert chosen
+        await press(pilot, app, "left")
+        assert under_the_cursor(app) == chosen
+        await press(pilot, app, "l")
+        assert under_the_cursor(app) == chosen
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 35), (200, 50)], ids=["80x24", "120x35", "200x50"])
+async def test_paused_covers_no_pane_and_leaves_none_without_rows(size: tuple[int, int]) -> None:
+    async with running(Remembered(minute()), size) as (pilot, app):
+        await press(pilot, app, "left")
+        badge = app.main.query_one(PausedBadge)
+        assert badge.size.height == 3
+        places = [badge.region, app.main.query_one(TimelineBar).region, app.main.query_one(PausedWords).region]
+        for place in places:
+            assert place.area > 0
+            assert not any(place.overlaps(pane.region) for pane in app.main.panes)
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(places, 2))
+        assert all(pane.lines.page > 1 for pane in app.main.panes)
+
+
+async def test_counting_anew_holds_in_the_past_from_where_it_began() -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        pane = next(pane for pane in app.main.panes if isinstance(pane, SyscallsPane))
+
+        def counted() -> int:
+            return sum(call.count(last=False) for call in pane.model.calls.values())
+
+        await pilot.press("tab", "tab")
+        late = counted()
+        await press(pilot, app, "left")
+        early = counted()
+        assert 0 < early < late
+        await pilot.press("Z")
+        assert counted() == 0
+        await press(pilot, app, "l")
+        assert counted() == late - early
+        await press(pilot, app, "left")
+        assert counted() == 0
+        await pilot.press("Z")
+        assert counted() == early
+        # Begun later, it says nothing of what came before.
+        await press(pilot, app, "l")
+        await pilot.press("Z")
+        assert counted() == 0
+        await press(pilot, app, "left")
+        assert counted() == early
+        await press(pilot, app, "l")
+        assert counted() == 0
 
 
 # Recordings.

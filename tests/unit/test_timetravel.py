@@ -37,7 +37,7 @@ from ebpftop.records import PROBE_NAMES, Header, ProbeName, Record
 from ebpftop.replay import ReplaySource
 from ebpftop.source import Batch
 from tests.screens.scene import FakeSource, minute
-from tests.unit.recording_samples import START, story, write
+from tests.unit.recording_samples import START, exec_at, story, trace_at, write
 
 SECONDS = 60
 STORY = list(story(SECONDS))
@@ -91,6 +91,14 @@ def looked_up(timeline: Timeline, moment: float) -> tuple[Models, Overview]:
     return models, rebuild(timeline.look(moment), takers)
 
 
+def wait_until_indexed(timeline: Timeline) -> None:
+    until_s = clock.monotonic() + 30
+    # The second that is still coming in is not known yet.
+    while timeline.indexed < 0.9:
+        assert clock.monotonic() < until_s
+        clock.sleep(0.02)
+
+
 @pytest.fixture(params=["history", "recording"])
 def remember(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[list[Record]], Timeline]]:
     """A way to the timeline of some records: remembered as they are polled, or recorded and opened again."""
@@ -132,6 +140,37 @@ def test_models_rebuilt_at_a_moment_are_those_that_lived_it(remember: Callable[[
         assert moment < START + 1 or len(tree) > 10
 
 
+def test_a_busy_moment_knows_what_came_before_the_events_that_it_has(
+    remember: Callable[[list[Record]], Timeline],
+) -> None:
+    busy: list[Record] = list(STORY[:4])
+    for at in range(24_000):
+        at_s = START + at / 600
+        busy.append(exec_at(at_s, 1000 + at % 30_000, ret=-2 if at % 7 == 0 else 0))
+        if at % 5 == 0:
+            busy.append(trace_at(at_s, at))
+    timeline = remember(busy)
+    wait_until_indexed(timeline)
+    for moment in (START + 20.4, START + 37.7):
+        lived = [record for record in busy if time_of(record) <= moment]
+        models, overview = live([*group(lived, 0.1), *(Batch(probe, moment, ()) for probe in PROBE_NAMES)])
+        again, overview_again = looked_up(timeline, moment)
+        execs, execs_again = models["execs"], again["execs"]
+        assert isinstance(execs, ExecLog)
+        assert isinstance(execs_again, ExecLog)
+        assert 2000 < len(execs_again.ring) < len(execs.ring)
+        assert execs_again.ring.end == execs.ring.end
+        assert (execs_again.execs, execs_again.failed) == (execs.execs, execs.failed)
+        # A row has the number that it had live.
+        newest = execs.ring.end - 1
+        assert execs_again.ring[newest].exec == execs.ring[newest].exec
+        trace, trace_again = models["trace"], again["trace"]
+        assert isinstance(trace, TraceLog)
+        assert isinstance(trace_again, TraceLog)
+        assert trace_again.ring.end == trace.ring.end
+        assert overview_again.events_per_second == overview.events_per_second > 500
+
+
 def test_models_differ_a_second_later(remember: Callable[[list[Record]], Timeline]) -> None:
     timeline = remember(STORY)
     models, overview = looked_up(timeline, START + 20)
@@ -155,11 +194,7 @@ def test_the_scene_of_the_screen_tests_is_the_same_looked_back_at(
 def test_rates_of_a_timeline_are_those_of_its_seconds(remember: Callable[[list[Record]], Timeline]) -> None:
     burst = [record for record in STORY if not START + 20 <= time_of(record) < START + 40]
     timeline = remember(burst)
-    until_s = clock.monotonic() + 30
-    # The second that is still coming in is not known yet.
-    while timeline.indexed < 0.9:
-        assert clock.monotonic() < until_s
-        clock.sleep(0.02)
+    wait_until_indexed(timeline)
     rates = timeline.rates(60)
     assert all(rate == 0.0 for rate in rates[21:39])
     assert all(rate is not None and rate > 15 for rate in (*rates[2:19], *rates[41:57]))
@@ -193,10 +228,7 @@ def test_speeds_go_up_to_as_fast_as_it_goes_and_down_to_a_quarter() -> None:
 
 def test_a_moment_knows_whether_it_was_rebuilt_from_the_start_on(remember: Callable[[list[Record]], Timeline]) -> None:
     timeline = remember(STORY)
-    until_s = clock.monotonic() + 30
-    while timeline.indexed < 0.9:
-        assert clock.monotonic() < until_s
-        clock.sleep(0.02)
+    wait_until_indexed(timeline)
     end = timeline.span[1]
     for moment in (START, START + 30, end):
         assert timeline.look(moment).before == Counts()
