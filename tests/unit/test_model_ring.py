@@ -123,3 +123,21 @@ def test_a_view_always_shows_exactly_what_the_filter_accepts(capacity: int, step
         pass
     kept = ring.slice(ring.first, ring.end)
     assert rows(view) == [n for n in kept if even(n) or not view.filtered]
+
+
+def test_rows_that_fall_out_of_the_ring_are_gone_from_a_filtered_view_before_it_advances() -> None:
+    ring: Ring[int] = Ring(capacity=10)
+    view = View(ring)
+    view.set_filter(even)
+    for n in range(10):
+        ring.append(n)
+    view.advance()
+    for n in range(10, 17):
+        ring.append(n)
+    assert rows(view) == [8]
+    view.advance()
+    assert rows(view) == [8, 10, 12, 14, 16]
+    for n in range(17, 40):
+        ring.append(n)
+    assert rows(view) == []
+    assert len(view) == 0

@@ -81,7 +81,13 @@ class View(Generic[Row]):
 
     @property
     def first(self) -> int:
-        return self._first if self._passes else self.ring.first
+        if self._passes is None:
+            return self.ring.first
+        # Rows may fall out of the ring long before `advance` is called again.
+        while self._matches and self._matches[0] < self.ring.first:
+            self._matches.popleft()
+            self._first += 1
+        return self._first
 
     @property
     def end(self) -> int:
@@ -121,9 +127,6 @@ class View(Generic[Row]):
             if self._passes(row):
                 self._matches.append(sequence)
         self._next = self.ring.end
-        while self._matches and self._matches[0] < self.ring.first:
-            self._matches.popleft()
-            self._first += 1
 
     def scan(self, rows: int) -> bool:
         """Search the next *rows* older rows; return whether there are more."""
