@@ -23,6 +23,9 @@ from ebpftop.widgets.table import TableLines
 HANDLER_LOOKS: dict[Handler, str] = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}
 
 
+RETURN_ADDRESSES = frozenset(("brk", "mmap", "mmap2", "mremap", "shmat"))
+
+
 def failures(errors: int) -> Cell:
     """How many failed; a dot where none did."""
     return (Span(count(errors), "bad") if errors else Span("·", "faint"),)
@@ -225,7 +228,8 @@ def _result(call: Syscall, _: float) -> Cell:
         return (Span("= ?", "dim"), Span(" no return", "faint"))
     if call.error:
         return (Span("= -1 " if call.ret > -512 else "= ? ", "dim"), Span(call.error, "bad"))
-    return (Span("= ", "dim"), Span(str(call.ret) if -4096 < call.ret < 1 << 32 else hex(call.ret & (1 << 64) - 1)))
+    plain = -4096 < call.ret < 1 << 32 and call.name not in RETURN_ADDRESSES
+    return (Span("= ", "dim"), Span(str(call.ret) if plain else hex(call.ret & (1 << 64) - 1)))
 
 
 class TracedScreen(LiveScreen):
