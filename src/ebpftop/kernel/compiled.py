@@ -1,16 +1,18 @@
 """Offsets from the headers of the running kernel, where it has no BTF.
 
-A compiler that is asked for `offsetof` answers in the bytecode that it would load.
+The compiler is asked in such a way that its error messages are the answer: one that only complains is done several
+times sooner than one that makes programs, and what a kernel does not have costs no second try.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ebpftop.kernel.btf import BtfError
-from ebpftop.kernel.loader import LoadError, bytecode
+from ebpftop.kernel.loader import LoadError, compile_with_headers
 from ebpftop.kernel.offsets import Defines, Wanted, wanted_fields
 
 _HEADERS_C = """
@@ -27,25 +29,21 @@ _HEADERS_C = """
 #include <linux/ptrace.h>
 """
 _LINES = "offsets"
+# clang's words, the same since its version 3: an array's size in a type, and a member that is not there.
+_ERROR = re.compile(r"^(?P<file>[^:\n]*):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE)
+_SIZE = re.compile(r"'char \(\*\)\[(\d+)\]'")
+_NO_MEMBER = "no member named"
+_ATTACH_TYPES = re.compile(r"^enum bpf_attach_type \{(.*?)__MAX_BPF_ATTACH_TYPE", re.MULTILINE | re.DOTALL)
+_ENUMERATOR = re.compile(r"^\s*[A-Z]\w*,", re.MULTILINE)
 
 
 def from_headers() -> Defines:
-    """Return the flags by compiling `offsetof` against this kernel's own headers: twice where a member is missing."""
+    """Return the flags by asking the compiler for `offsetof` against this kernel's own headers; raises BtfError."""
     candidates = [(wanted, path) for wanted in wanted_fields() for path in wanted.paths]
-    try:
-        offsets = _compiled_offsets(candidates)
-    except LoadError as error:
-        missing = _missing(str(error))
-        if not missing:
-            raise BtfError(f"they do not compile: {_first_error(str(error))}") from error
-        candidates = [candidate for number, candidate in enumerate(candidates) if number not in missing]
-        try:
-            offsets = _compiled_offsets(candidates)
-        except LoadError as second:
-            raise BtfError(f"they do not compile: {_first_error(str(second))}") from second
     defines: dict[str, int | str] = {}
-    for (wanted, path), offset in zip(candidates, offsets, strict=True):
-        defines.setdefault(f"OFF_{wanted.name}", offset + int(path.partition("+")[2] or 0))
+    for (wanted, path), offset in zip(candidates, _answers(candidates), strict=True):
+        if offset is not None:
+            defines.setdefault(f"OFF_{wanted.name}", offset + int(path.partition("+")[2] or 0))
     for wanted in wanted_fields():
         if f"OFF_{wanted.name}" not in defines and not wanted.optional:
             raise BtfError(f"they have no {wanted.struct}.{' or '.join(wanted.paths)}")
@@ -53,29 +51,50 @@ def from_headers() -> Defines:
     return defines
 
 
-def _compiled_offsets(candidates: Sequence[tuple[Wanted, str]]) -> list[int]:
-    """Return the offset of each candidate; raises LoadError."""
-    source = [_HEADERS_C]
-    for number, (wanted, path) in enumerate(candidates):
+def _answers(candidates: Sequence[tuple[Wanted, str]]) -> list[int | None]:
+    """Return the offset of each candidate, None for what is no member; raises BtfError."""
+    source = [_own_attach_types(), _HEADERS_C]
+    for number, (wanted, path) in enumerate(candidates, 1):
         member = path.partition("+")[0]
-        source.append(f'#line {number + 1} "{_LINES}"')
-        source.append(f"int offset{number}(void *ctx) {{ return offsetof(struct {wanted.struct}, {member}); }}")
-    names = [f"offset{number}" for number in range(len(candidates))]
-    return [_returned(code) for code in bytecode("\n".join(source), names)]
+        source.append(f'#line {number} "{_LINES}"')
+        # A pointer to an array of offset + 1 chars cannot be 0.5, and the message names the type.
+        source.append(f"char (*of{number})[offsetof(struct {wanted.struct}, {member}) + 1] = 0.5;")
+    try:
+        compile_with_headers("\n".join(source))
+    except LoadError as error:
+        answers = dict(_answered(str(error), len(candidates)))
+    else:
+        answers = {}
+    if len(answers) < len(candidates):
+        raise BtfError(f"of {len(candidates)} questions the compiler answered {len(answers)}")
+    return [answers[number] for number in range(1, len(candidates) + 1)]
 
 
-def _missing(words: str) -> set[int]:
-    """Return the numbers of the candidates that are no members, from what the compiler said: each has its own line."""
-    return {int(line) - 1 for line in re.findall(rf"^{_LINES}:(\d+):.* no member named", words, re.MULTILINE)}
+def _own_attach_types() -> str:
+    """Return the line that gives this kernel's structures their own sizes back.
+
+    Before 6.1 struct cgroup has arrays with an element for each way to attach a BPF program, in front of members that
+    we want; BCC puts its own list of those in place of the kernel's, and it is a longer one.
+    """
+    modules = Path("/lib/modules", os.uname().release)
+    for name in ("build", "source"):
+        header = modules / name / "include/uapi/linux/bpf.h"
+        if header.exists() and (enum := _ATTACH_TYPES.search(header.read_text())):
+            return f"#undef MAX_BPF_ATTACH_TYPE\n#define MAX_BPF_ATTACH_TYPE {len(_ENUMERATOR.findall(enum[1]))}"
+    return ""
 
 
-def _first_error(words: str) -> str:
-    return next((line for line in words.splitlines() if "error:" in line), "the compiler did not say why")
+def _answered(words: str, count: int) -> Iterator[tuple[int, int | None]]:
+    """Yield line and offset of each answer, until *count* are there: BCC may have the compiler begin anew after that.
 
-
-def _returned(code: bytes) -> int:
-    """Return N of the bytecode of `return N`: the immediate of its first instruction (struct bpf_insn)."""
-    opcode, _, _, immediate = struct.unpack_from("<BBhi", code)
-    if opcode != 0xB7:  # BPF_ALU64 | BPF_MOV | BPF_K
-        raise BtfError("the compiler did not answer with a constant")
-    return int(immediate)
+    An error outside of the questions makes all answers worthless: BtfError.
+    """
+    for error in _ERROR.finditer(words):
+        if error["file"] != _LINES:
+            raise BtfError(f"they do not compile: {error[0]}")
+        size = _SIZE.search(error["text"])
+        if size is None and _NO_MEMBER not in error["text"]:
+            raise BtfError(f"they do not compile: {error[0]}")
+        yield int(error["line"]), int(size[1]) - 1 if size else None
+        if int(error["line"]) == count:
+            return

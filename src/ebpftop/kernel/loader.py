@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
@@ -75,22 +75,16 @@ def _kernel_source(tree: Path | None) -> Iterator[None]:
             os.environ["BCC_KERNEL_SOURCE"] = before
 
 
-def bytecode(source: str, functions: Sequence[str]) -> list[bytes]:
-    """Compile *source* against the running kernel's own headers and return the code of *functions*.
-
-    Raises LoadError with the compiler's words.
-    """
+def compile_with_headers(source: str) -> None:
+    """Compile *source* against the running kernel's own headers; raises LoadError with the compiler's words."""
     with _compiling, _kernel_source(None), _stderr_kept() as words:
         try:
             bpf = _Bpf(text=source.encode(), cflags=["-ferror-limit=0", "-Wno-everything"])
         except Exception as error:
             words.seek(0)
             raise LoadError(words.read().decode("utf-8", "replace")) from error
-        try:
-            return [bytes(bpf.dump_func(function.encode())) for function in functions]
-        finally:
-            bpf.cleanup()
-            atexit.unregister(bpf.cleanup)
+        bpf.cleanup()
+        atexit.unregister(bpf.cleanup)
 
 
 @contextmanager

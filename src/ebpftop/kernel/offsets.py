@@ -166,4 +166,7 @@ def of_running_kernel() -> Defines:
     try:
         return from_headers()
     except BtfError as error:
-        raise SourceError(f"this kernel has no BTF, and its headers do not help: {error}") from error
+        raise SourceError(
+            f"this kernel has no BTF, and its headers do not help: {error}",
+            "a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions build theirs, needs no headers",
+        ) from error
