@@ -179,7 +179,6 @@ os.read(done_r, 1)
 """
 
 
-@pytest.mark.guest
 def test_a_process_and_all_that_descend_from_it() -> None:
     tree = subprocess.Popen([sys.executable, "-c", TREE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert tree.stdin is not None

@@ -70,7 +70,6 @@ def test_system_calls_are_counted_by_name() -> None:
     assert rows["execve"]["handler"] == "exec"
 
 
-@pytest.mark.guest
 def test_hello_world_comes_through_a_private_trace_instance() -> None:
     with Stream(probes="trace") as stream:
         child = subprocess.run(["/bin/sh", "-c", "echo $$"], check=True, capture_output=True)
@@ -165,6 +164,24 @@ def test_check_tells_every_rung_of_every_probe() -> None:
         taken = [rung for rung in probe["rungs"] if rung["reason"] is None]
         assert taken
         assert probe["via"] in [rung["via"] for rung in taken]
+
+
+def test_check_says_the_same_for_people() -> None:
+    said, as_json = (
+        subprocess.run([*EBPFTOP, "check", *form], check=True, capture_output=True, text=True).stdout
+        for form in ((), ("--json",))
+    )
+    report = json.loads(as_json)
+    lines = said.splitlines()
+    assert f"events through a {report['buffer']} buffer" in said
+    assert [line for line in lines if "works via" in line] == [
+        f"{probe['probe']}  works via {probe['via']}" for probe in report["probes"]
+    ]
+    rungs = [rung for probe in report["probes"] for rung in probe["rungs"]]
+    marked = [line for line in lines if line.startswith(("  ✓ ", "  · "))]
+    for line, rung in zip(marked, rungs, strict=True):
+        assert line.startswith(f"  {'·' if rung['reason'] else '✓'} {rung['via']} ")
+        assert line.rstrip().endswith(rung["reason"] or f"costs {rung['cost']}")
 
 
 def programs_of(pid: int) -> set[int]:

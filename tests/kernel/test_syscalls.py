@@ -240,7 +240,6 @@ def test_a_call_that_computes_without_leaving_its_cpu_is_visible_while_it_does(t
 # ---- Errors, processes ----
 
 
-@pytest.mark.guest
 def test_errors_are_counted_by_name_and_by_process(tmp_path: Path) -> None:
     lines = watched(compile_c(tmp_path, "fails", workloads.FAILS, "-static"))
     row = by_name(lines)["openat"]
@@ -409,7 +408,6 @@ def test_traced_calls_come_one_by_one_decoded(tmp_path: Path, ways: tuple[str, .
     assert not of("lost", lines)
 
 
-@pytest.mark.guest
 def test_an_execve_is_traced_with_the_path_that_its_success_wipes_out() -> None:
     with Stream("--pid", str(os.getpid()), "--trace", "execve", probes="syscalls") as stream:
         subprocess.run(["/bin/true"], check=True, close_fds=True)

@@ -55,7 +55,6 @@ def test_users_beyond_the_map_are_counted_together_in_the_kernel(monkeypatch: py
     assert (other.user, other.execs, other.failed, other.last) == ("other", 42 * 3 + 1, 42 * 3, "")
 
 
-@pytest.mark.guest
 def test_a_toggle_keeps_the_totals() -> None:
     with opened(Options(probes=("users",), filter=ME)) as source:
         in_child(failing(3), uid=WANTED_UID)
@@ -143,7 +142,6 @@ def test_a_slow_directory_server_does_not_hold_up_the_counters(monkeypatch: pyte
     assert {row.user for row in rows.values()} == {None}
 
 
-@pytest.mark.guest
 def test_the_uid_counts_and_not_the_effective_one() -> None:
     def do() -> None:
         os.setresuid(WANTED_UID, OTHER_UID, OTHER_UID)

@@ -28,11 +28,12 @@ class KernelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A kernel of the matrix: the newest of the flavour cloud-amd64 in one suite of Debian."""
+    """A kernel of the matrix: the newest of the flavour "cloud" in one suite of Debian."""
 
     name: str
     archive: Archive
     suite: str
+    arch: str = "amd64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ def fetch(kernel: Kernel) -> KernelTree:
 
 def _build_tree(kernel: Kernel, scratch: Path, tree: Path) -> None:
     """Download the packages of *kernel* and leave in *tree* what a guest needs of them."""
-    apt = _Apt(scratch / "apt", f"{_mirror(kernel.archive)} {kernel.suite} main")
+    apt = Apt(scratch / "apt", kernel.archive, kernel.suite, kernel.arch)
     release = apt.newest_release()
     for package in apt.download(release):
-        _run("dpkg-deb", "-x", str(package), str(tree))
+        run("dpkg-deb", "-x", str(package), str(tree))
     modules = next(m for m in (tree / "usr/lib/modules" / release, tree / "lib/modules" / release) if m.is_dir())
     images = (tree / "boot" / f"vmlinuz-{release}", modules / "vmlinuz")
     next(image for image in images if image.is_file()).rename(tree / "vmlinuz")
@@ -110,14 +111,15 @@ def _prune_modules(modules: Path) -> None:
             path.unlink()
 
 
-class _Apt:
-    """apt with one source, and directories of its own."""
+class Apt:
+    """apt with one source, and directories of its own; *arch* is Debian's name of an architecture."""
 
-    def __init__(self, folder: Path, source: str) -> None:
+    def __init__(self, folder: Path, archive: Archive, suite: str, arch: str) -> None:
         for name in ("state/lists/partial", "cache/archives/partial"):
             (folder / name).mkdir(parents=True)
-        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {source}\n")
+        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror(archive)} {suite} main\n")
         self._folder = folder
+        self._arch = arch
         self._environment = {**os.environ, "LC_ALL": "C"}
         self._options = (
             # The system's apt.conf stays in force: it may name a proxy.
@@ -130,16 +132,23 @@ class _Apt:
             "-oAcquire::Retries=3",
             # Downloads are made by root in a folder of root's; the sandbox user could not write there.
             "-oAPT::Sandbox::User=root",
+            f"-oAPT::Architecture={arch}",
+            f"-oAPT::Architectures={arch}",
         )
         self._apt("apt-get", "-q", "--error-on=any", "update")
 
     def newest_release(self) -> str:
         """The release (``uname -r``) that the suite's meta package asks for."""
-        shown = self._apt("apt-cache", "show", "--no-all-versions", "linux-image-cloud-amd64")
-        match = re.search(r"^Depends:.*?linux-image-(\d\S*-cloud-amd64)", shown, re.MULTILINE)
+        shown = self._apt("apt-cache", "show", "--no-all-versions", f"linux-image-cloud-{self._arch}")
+        match = re.search(rf"^Depends:.*?linux-image-(\d\S*-cloud-{self._arch})", shown, re.MULTILINE)
         if match is None:
-            raise KernelError(f"linux-image-cloud-amd64 names no kernel in its dependencies:\n{shown}")
+            raise KernelError(f"linux-image-cloud-{self._arch} names no kernel in its dependencies:\n{shown}")
         return match[1]
+
+    def download_with_dependencies(self, *packages: str) -> list[Path]:
+        """Download *packages* and all that they depend on, for a system that has nothing; return the files."""
+        self._apt("apt-get", "-q", "-y", "--no-install-recommends", "--download-only", "install", *packages)
+        return sorted((self._folder / "cache/archives").glob("*.deb"))
 
     def download(self, release: str) -> list[Path]:
         """Download image, modules and headers of *release*; return the package files."""
@@ -153,19 +162,20 @@ class _Apt:
         return sorted(target.glob("*.deb"))
 
     def _apt(self, program: str, *arguments: str, cwd: Path | None = None) -> str:
-        return _run(program, *self._options, *arguments, cwd=cwd, env=self._environment)
+        return run(program, *self._options, *arguments, cwd=cwd, env=self._environment)
 
 
 def _mirror(archive: Archive) -> str:
     """The address of *archive* on the mirror in the system's own apt sources."""
-    printed = _run("apt-get", "--print-uris", "update")
+    printed = run("apt-get", "--print-uris", "update")
     match = re.search(rf"'(\w+:\S+/{archive})/dists/", printed)
     if match is None:
         raise KernelError(f"apt has no source of the archive {archive!r}; the kernels of the matrix are Debian's")
     return match[1]
 
 
-def _run(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+def run(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """Return what *command* prints; raises KernelError with its words where it fails."""
     done = subprocess.run(
         command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

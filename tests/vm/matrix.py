@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,23 +17,12 @@ from types import MappingProxyType
 
 from ebpftop.records import PROBE_NAMES
 
+from .conditions import BARE, HEADERS_ONLY, NEITHER, WITH_HEADERS, possible, prefix
 from .faults import LADDERS
-from .observe import Seen, observe
-from .results import Condition, Result, Trial, save
+from .observe import EBPFTOP, Seen, observe
+from .results import Checked, Condition, Result, Trial, save
 
-_NO_HEADERS = ("mount -t tmpfs none /lib/modules", "mount -t tmpfs none /usr/src")
-_NO_BTF = ("mount -t tmpfs none /sys/kernel/btf",)
-# What is hidden from ebpftop, in a mount namespace of its own.
-CONDITIONS: Mapping[Condition, tuple[str, ...]] = MappingProxyType(
-    {
-        "BTF, no headers": _NO_HEADERS,
-        "BTF and headers": (),
-        "headers, no BTF": _NO_BTF,
-        "neither": (*_NO_HEADERS, *_NO_BTF),
-    }
-)
-BARE: Condition = "BTF, no headers"
-WITH_HEADERS: Condition = "BTF and headers"
+CHECK_TIMEOUT_S = 240.0
 
 
 def trials(chosen: dict[str, str]) -> Iterator[Trial]:
@@ -41,31 +31,41 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
     chosen.update(left_alone.in_use())
     yield from _judge(left_alone, dict.fromkeys(LADDERS), "ring", BARE)
 
-    # Then every other rung: one of each ladder at a time, through either buffer by turns. The first of these rounds has
-    # all probes, so it also shows that installed headers do no harm.
-    others: dict[str, list[str]] = {}
+    # Then every rung by force, also the one taken by itself: one of each ladder at a time, through either buffer by
+    # turns. The first of these rounds has all probes, so it also shows that installed headers do no harm.
+    rungs: dict[str, list[str]] = {}
     for rung in left_alone.rungs():
+        rungs.setdefault(rung.ladder, [])
         if rung.via != chosen.get(rung.ladder):
-            others.setdefault(rung.ladder, []).append(rung.via)
-    rounds = itertools.chain([("perf", WITH_HEADERS)], itertools.cycle((("ring", BARE), ("perf", BARE))))
-    for (buffer, condition), wanted in zip(rounds, itertools.zip_longest(*others.values()), strict=False):
-        via = {ladder: rung for ladder, rung in zip(others, wanted, strict=True) if rung is not None}
+            rungs[rung.ladder].append(rung.via)
+    for ladder, taken in chosen.items():
+        rungs[ladder].append(taken)
+    first = WITH_HEADERS if WITH_HEADERS in possible() else BARE
+    rounds = itertools.chain([("perf", first)], itertools.cycle((("ring", BARE), ("perf", BARE))))
+    for (buffer, condition), wanted in zip(rounds, itertools.zip_longest(*rungs.values()), strict=False):
+        via = {ladder: rung for ladder, rung in zip(rungs, wanted, strict=True) if rung is not None}
         tried = {ladder: via.get(ladder) for ladder in LADDERS if _probe(ladder) in map(_probe, via)}
         yield from _judge(_observe(condition, buffer, via), tried, buffer, condition)
 
-    for condition in CONDITIONS:
-        if condition not in (BARE, WITH_HEADERS):
+    for condition in possible():
+        if condition in (HEADERS_ONLY, NEITHER):
             yield from _judge(_observe(condition, "perf"), dict.fromkeys(LADDERS), "perf", condition)
 
 
+def check() -> Checked:
+    """Ask `ebpftop check`, with nothing hidden from it."""
+    command = (*EBPFTOP, "check", "--json")
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=CHECK_TIMEOUT_S
+    )
+    return Checked(status=done.returncode, said=done.stdout, stderr=done.stderr[-2000:])
+
+
 def _observe(condition: Condition, buffer: str, via: Mapping[str, str] = MappingProxyType({})) -> Seen:
-    hide = "; ".join((*CONDITIONS[condition], 'exec "$@"'))
     forced = itertools.chain.from_iterable(("--via", f"{ladder}={rung}") for ladder, rung in via.items())
     wanted = set(map(_probe, via or LADDERS))
     return observe(
-        [name for name in PROBE_NAMES if name in wanted],
-        ["--buffer", buffer, *forced],
-        prefix=("unshare", "--mount", "sh", "-euc", hide, "sh"),
+        [name for name in PROBE_NAMES if name in wanted], ["--buffer", buffer, *forced], prefix=prefix(condition)
     )
 
 
@@ -100,8 +100,16 @@ def main(arguments: list[str]) -> int:
     for trial in trials(chosen):
         tried.append(trial)
         print(f"{time.monotonic() - begin:6.1f} s  {shlex.join(_words(trial))}", flush=True)  # noqa: T201 (the log)
+    checked = check()
+    print(f"{time.monotonic() - begin:6.1f} s  check ended with {checked.status}", flush=True)  # noqa: T201
     save(
-        Result(release=os.uname().release, chosen=chosen, trials=tried, seconds=time.monotonic() - begin),
+        Result(
+            release=os.uname().release,
+            chosen=chosen,
+            trials=tried,
+            check=checked,
+            seconds=time.monotonic() - begin,
+        ),
         Path(arguments[0]),
     )
     return 0

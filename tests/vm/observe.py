@@ -14,9 +14,10 @@ from pathlib import Path
 from ebpftop.records import Probe, ProbeName, Record, decode
 
 from .faults import fault_of
+from .results import ladder_and_rung
 from .workload import Done, work
 
-EBPFTOP = Path(sys.executable).with_name("ebpftop")
+EBPFTOP = (sys.executable, "-m", "ebpftop")
 INTERVAL_S = 0.5
 # Four probes are compiled, under emulation, beside another guest that does the same.
 ATTACH_TIMEOUT_S = 240.0
@@ -46,8 +47,7 @@ class Seen:
         """Every rung of every ladder, as `--via` names them: "failures: fexit:x" belongs to a part of its probe."""
         for name, probe in self.probes.items():
             for rung in probe.rungs:
-                part, _, via = rung.via.rpartition(": ")
-                yield RungTold(f"{name}.{part}" if part else name, via, rung.reason)
+                yield RungTold(*ladder_and_rung(name, rung.via), rung.reason)
 
     def in_use(self) -> dict[str, str]:
         """The rung that each ladder stands on."""
@@ -74,7 +74,7 @@ def observe(probes: Sequence[ProbeName], arguments: Sequence[str], prefix: Seque
     *prefix* is a command that runs ebpftop, such as one that hides something from it.
     """
     seen = Seen()
-    stream = [str(EBPFTOP), "stream", "--probes", ",".join(probes), "--interval", str(INTERVAL_S)]
+    stream = [*EBPFTOP, "stream", "--probes", ",".join(probes), "--interval", str(INTERVAL_S)]
     with tempfile.NamedTemporaryFile() as out, tempfile.TemporaryFile() as err:
         reader = _Reader(Path(out.name), seen)
         with subprocess.Popen(

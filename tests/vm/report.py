@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from .conditions import BARE, CONDITIONS, WITH_HEADERS
 from .faults import LADDERS
-from .matrix import BARE, CONDITIONS, WITH_HEADERS
 from .results import Result, Trial
 
 _WITH_BTF = (BARE, WITH_HEADERS)
 _HEAD = """\
 # Kernels
 
-Written by `sudo script/test --vm` from what it saw; do not edit. Debian's cloud kernels (amd64) under QEMU, everything
+Written by `sudo script/test --vm` from what it saw; do not edit. Debian's cloud kernels under QEMU, everything
 compared to the event with what a workload did: programs started and failed, calls, errors, timers, greetings.
 
-"yes" means that ebpftop told exactly what was done, in **bold** where the ladder takes that rung by itself.
+"yes" means that ebpftop told exactly what was done, on the rung that `--via` asked for; **bold** is what the ladder
+takes by itself. `ebpftop check` says the same of each rung, which is tested.
 """
 _CONDITIONS = """
 ## Headers and BTF
@@ -32,7 +34,7 @@ def write(path: Path, results: Sequence[Result]) -> None:
 
 
 def _lines(results: Sequence[Result]) -> Iterable[str]:
-    kernels = [result.release.removesuffix("-cloud-amd64") for result in results]
+    kernels = [result.release.replace("-cloud-amd64", "").replace("-cloud-", " ") for result in results]
     yield _HEAD
     yield from _row("ladder", "rung", *kernels)
     yield from _row("---", "---", *("---" for _ in kernels))
@@ -43,6 +45,8 @@ def _lines(results: Sequence[Result]) -> Iterable[str]:
     yield from _row("", *kernels)
     yield from _row("---", *("---" for _ in kernels))
     for condition in CONDITIONS:
+        if not any(t.condition == condition for r in results for t in r.trials):
+            continue
         yield from _row(condition, *(_cell(t for t in r.trials if t.condition == condition) for r in results))
     yield ""
     yield f"Buffers: {', '.join(_buffers(results))}."
@@ -73,7 +77,8 @@ def _cell(trials: Iterable[Trial]) -> str:
 
 def _gist(detail: str) -> str:
     """The last line of *detail*, without the rungs that were only passed over because another was asked for."""
-    parts = detail.strip().splitlines()[-1].removeprefix("nothing was told; ").split("; ")
+    told = re.sub(r"^nothing was told; it ended with \d+: (ebpftop: )?", "", detail.strip().splitlines()[-1])
+    parts = told.split("; ")
     return "; ".join(part for part in parts if "--via asked for" not in part)
 
 

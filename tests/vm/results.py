@@ -31,13 +31,58 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return self.detail is None
 
 
+class CheckedRung(msgspec.Struct, frozen=True):
+    """A rung as `ebpftop check --json` tells it."""
+
+    via: str
+    reason: str | None
+
+
+class CheckedProbe(msgspec.Struct, frozen=True):
+    """A probe as `ebpftop check --json` tells it."""
+
+    probe: str
+    state: str
+    via: str | None
+    rungs: tuple[CheckedRung, ...]
+
+
+class CheckReport(msgspec.Struct, frozen=True):
+    """What `ebpftop check --json` prints, as far as it is compared."""
+
+    kernel: str
+    btf: bool
+    headers: str | None
+    buffer: str
+    probes: tuple[CheckedProbe, ...]
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """`ebpftop check --json` in a guest: its status, stdout, and the end of stderr."""
+
+    status: int
+    said: str
+    stderr: str
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Everything tried on one kernel. `chosen` names the rung that each ladder takes when left alone."""
 
     release: str
     chosen: dict[str, str]
     trials: list[Trial]
+    check: Checked
     seconds: float
+
+
+def ladder_and_rung(probe: str, told: str) -> tuple[str, str]:
+    """Return ladder and rung as `--via` names them.
+
+    >>> ladder_and_rung("execs", "failures: fexit:x"), ladder_and_rung("users", "fexit:x")
+    (('execs.failures', 'fexit:x'), ('users', 'fexit:x'))
+    """
+    part, _, rung = told.rpartition(": ")
+    return (f"{probe}.{part}" if part else probe), rung
 
 
 def save(result: Result, path: Path) -> None:

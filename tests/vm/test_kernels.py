@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from .conditions import BARE, CONDITIONS, HEADERS_ONLY, NEITHER
 from .conftest import Ran
 from .expected import expected_fault
+from .faults import LADDERS
+from .results import CheckReport, Result, ladder_and_rung
 
 pytestmark = pytest.mark.timeout(1500)
 
 
+def matrix_of(ran: Ran) -> Result:
+    assert ran.matrix is not None, ran.finished.console[-8000:]
+    return ran.matrix
+
+
 def test_the_kernel_boots_and_every_trial_is_made(ran: Ran) -> None:
     assert ran.finished.status == 0, ran.finished.console[-8000:]
-    assert ran.matrix is not None
-    assert ran.matrix.release == ran.tree.release
+    assert matrix_of(ran).release == ran.tree.release
 
 
-def test_the_kernel_tests_pass_inside(ran: Ran) -> None:
-    assert ran.tests_status == 0, ran.tests_log[-8000:]
+def test_the_kernel_tests_pass_inside(tested: Ran) -> None:
+    assert tested.tests_status == 0, tested.tests_log[-8000:]
 
 
 def test_every_rung_tells_exactly_what_was_done(ran: Ran) -> None:
-    assert ran.matrix is not None, ran.finished.console[-8000:]
     wrong = [
         f"{trial.condition}, {trial.buffer}: {trial.ladder} by {trial.rung}: {trial.detail or 'works'}"
-        for trial in ran.matrix.trials
-        if not expected_fault(ran.tree.name, trial).holds(trial)
+        for trial in matrix_of(ran).trials
+        if not expected_fault(ran.tree.name, ran.tree.release, trial).holds(trial)
     ]
     assert not wrong, "\n".join(wrong)
 
 
-def test_each_ladder_was_tried_on_every_kind_of_rung(ran: Ran) -> None:
-    assert ran.matrix is not None, ran.finished.console[-8000:]
-    kinds: dict[str, set[str]] = {}
-    for trial in ran.matrix.trials:
-        kinds.setdefault(trial.ladder, set()).add(trial.rung.partition(":")[0])
+def test_each_ladder_was_forced_onto_every_kind_of_rung(ran: Ran) -> None:
+    kinds: dict[str, set[str]] = {ladder: set() for ladder in LADDERS}
+    for trial in matrix_of(ran).trials:
+        if trial.forced:
+            kinds[trial.ladder].add(trial.rung.partition(":")[0])
     both = {"raw_tracepoint", "tracepoint"}
-    assert {ladder: found - {"-"} for ladder, found in kinds.items()} == {
+    assert kinds == {
         "execs": both,
         "execs.exits": both,
         "execs.failures": both | {"fexit", "kretprobe"},
@@ -45,3 +52,52 @@ def test_each_ladder_was_tried_on_every_kind_of_rung(ran: Ran) -> None:
         "syscalls": both,
         "syscalls.returns": both,
     }
+
+
+def test_each_ladder_was_left_alone_too_and_what_it_chose_was_also_forced(ran: Ran) -> None:
+    matrix = matrix_of(ran)
+    assert matrix.chosen.keys() == set(LADDERS)
+    for forced in (False, True):
+        tried = {(trial.ladder, trial.rung) for trial in matrix.trials if trial.forced is forced and trial.works}
+        assert matrix.chosen.items() <= tried
+
+
+def test_events_came_through_both_buffers(ran: Ran) -> None:
+    through = {trial.buffer for trial in matrix_of(ran).trials if trial.ladder == "execs" and trial.works}
+    assert through == {"ring", "perf"}
+
+
+def test_headers_and_btf_were_there_and_hidden_and_without_headers_every_rung_worked(ran: Ran) -> None:
+    by_condition = {
+        condition: [trial for trial in matrix_of(ran).trials if trial.condition == condition]
+        for condition in CONDITIONS
+    }
+    needing_headers = {condition for condition, tried in by_condition.items() if not tried}
+    assert needing_headers == (set() if ran.tree.headers.is_dir() else set(CONDITIONS) - {BARE, NEITHER})
+    # Linux 7's headers are of no use to released BCC: there it is this that ebpftop stands on.
+    assert {trial.ladder for trial in by_condition[BARE]} == set(LADDERS)
+    assert all(trial.works for trial in by_condition[BARE])
+    assert not any(trial.works for trial in by_condition[NEITHER])
+    if ran.tree.headers.is_dir():
+        assert all(trial.works for trial in by_condition[HEADERS_ONLY]) is (ran.tree.name != "newest")
+
+
+def test_check_says_the_same_as_the_trials(ran: Ran) -> None:
+    matrix = matrix_of(ran)
+    assert matrix.check.status == 0, matrix.check.stderr
+    report = msgspec.json.decode(matrix.check.said, type=CheckReport)
+    assert (report.kernel, report.btf, report.buffer) == (ran.tree.release, True, "ring")
+    assert (report.headers is not None) is ran.tree.headers.is_dir()
+    assert {probe.state for probe in report.probes} == {"on"}
+
+    reasons = {ladder_and_rung(probe.probe, rung.via): rung.reason for probe in report.probes for rung in probe.rungs}
+    forced = {(trial.ladder, trial.rung): trial for trial in matrix.trials if trial.forced}
+    assert reasons.keys() == forced.keys()
+    assert dict(rung for rung, reason in reasons.items() if reason is None) == matrix.chosen
+    for (ladder, rung), reason in reasons.items():
+        works = forced[ladder, rung].works
+        if works and rung != matrix.chosen[ladder]:
+            assert reason == f"not needed: {matrix.chosen[ladder]} works"
+        elif not works:
+            assert reason is not None
+            assert reason in (forced[ladder, rung].detail or "")
