@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 from ebpftop.filters import Filter
 from ebpftop.recording import zst
@@ -109,6 +110,14 @@ class History:
             self._first += KEY_CHUNKS
 
 
+@runtime_checkable
+class TellsInOrder(Protocol):
+    """A source that tells its records in their order, which polling its probes one by one may lose."""
+
+    def tell_in_order(self, hear: Callable[[Sequence[Record]], None]) -> None:
+        """Let *hear* have all records as they come; to be called before the first poll."""
+
+
 class HistorySource:
     """A live source that remembers: everything polled from it can be looked at again through `timeline`.
 
@@ -121,6 +130,9 @@ class HistorySource:
         self.source = source
         self.history = History(keep_s, max_bytes)
         self.timeline = Timeline(source.header, self.history, self.history.index, source.probes)
+        self._told = isinstance(source, TellsInOrder)
+        if isinstance(source, TellsInOrder):
+            source.tell_in_order(self.history.add)
 
     @property
     def header(self) -> Header:
@@ -136,7 +148,7 @@ class HistorySource:
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         batch = self.source.poll(probe, timeout_s)
-        if batch is not None:
+        if batch is not None and not self._told:
             self.history.add(batch.records)
         return batch
 

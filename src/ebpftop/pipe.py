@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ebpftop.filters import Filter
 from ebpftop.recording import opening, zst
@@ -47,8 +47,16 @@ class PipeSource:
                 "the pipe ended without a record", "see what the other side says, and that it runs as root"
             )
         self._header = header
+        self._hear: Callable[[Sequence[Record]], None] | None = None
         self._thread = threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)
-        self._thread.start()
+        self._starting = threading.Lock()
+
+    def tell_in_order(self, hear: Callable[[Sequence[Record]], None]) -> None:
+        """Let *hear* have all records as they come; to be called before the first poll.
+
+        A pipe that was held up brings seconds at once, and of these one probe is polled before another.
+        """
+        self._hear = hear
 
     @property
     def header(self) -> Header:
@@ -69,6 +77,9 @@ class PipeSource:
         return PROBE_NAMES
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        with self._starting:
+            if self._thread.ident is None and not self._closed.is_set():
+                self._thread.start()
         return self._channels.poll(probe, timeout_s)
 
     def toggle(self, probe: ProbeName) -> None:
@@ -88,7 +99,9 @@ class PipeSource:
             return
         self._closed.set()
         self._channels.close()
-        self._thread.join()
+        with self._starting:
+            if self._thread.ident is not None:
+                self._thread.join()
         self._reader.close()
 
     def _read_on(self, first: bytes) -> None:
@@ -99,7 +112,10 @@ class PipeSource:
 
     def _hand_on(self, records: Iterator[Record]) -> None:
         grouper = Grouper(float("inf"))
-        for record in records:
+        told = list(records)
+        if self._hear is not None:
+            self._hear([record for record in told if not isinstance(record, (Header, End))])
+        for record in told:
             if isinstance(record, Header):
                 self._header = record
             elif isinstance(record, End) and record.reason:

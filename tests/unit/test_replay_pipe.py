@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from ebpftop.history import HistorySource
 from ebpftop.pipe import PipeSource
 from ebpftop.recording import zst
-from ebpftop.records import Record, encode
+from ebpftop.records import PROBE_NAMES, Exec, Exit, Header, Probe, Record, Trace, Users, encode
 from ebpftop.source import Batch, Source, SourceError
 from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at
 
@@ -143,3 +144,32 @@ def test_the_live_source_is_remembered(tmp_path: Path) -> None:
         source.toggle("execs")
     source.set_interval(3.0)
     source.close()
+
+
+def test_a_pipe_that_was_held_up_can_be_looked_back_at_whatever_was_polled_first() -> None:
+    stream = HEAD + b"".join(map(line, story(40)))
+    read, write = os.pipe()
+    writer = threading.Thread(target=feed, args=(write, stream))
+    writer.start()
+    source = HistorySource(PipeSource(read))
+    try:
+        # One pane is far ahead of the others.
+        for probe in PROBE_NAMES:
+            until_s = time.monotonic() + 10
+            while time.monotonic() < until_s and (source.poll(probe, 0.2) is not None or writer.is_alive()):
+                pass
+        writer.join(10)
+        for moment in (START + 5.2, START + 33.3):
+            shown = [record for batch in source.timeline.at(moment) for record in batch.records]
+            past = [record for record in story(40) if not isinstance(record, Header) and record.time <= moment]
+            for kind in (Exec, Exit, Trace, Probe):
+                told = [record for record in shown if isinstance(record, kind)]
+                assert sorted(map(key, told)) == sorted(key(record) for record in past if isinstance(record, kind))
+            assert [r for r in shown if isinstance(r, Users)][-1] == [r for r in past if isinstance(r, Users)][-1]
+    finally:
+        source.close()
+
+
+def feed(fd: int, data: bytes) -> None:
+    with open(fd, "wb") as file:
+        file.write(data)
