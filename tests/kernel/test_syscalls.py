@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from bcc.libbcc import lib
 
 from ebpftop.filters import Filter
 from ebpftop.kernel import callers, maps
@@ -323,6 +324,30 @@ def test_the_calls_of_each_user_are_exact_when_its_processes_have_ended_too(tmp_
     assert by_uid.keys() == {0, 64001, 64002}
     assert {user.uid: user.count for user in later.users if user.uid} == {64001: 1502, 64002: 20_009}
     assert later.forgotten == 0
+
+
+def test_a_reading_costs_by_what_it_shows_and_not_by_how_often_that_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            asked.append(name)
+            return getattr(lib, name)
+
+    monkeypatch.setattr(maps, "lib", Counting())
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+    costs = []
+    with Live("getppids") as live:
+        for calls in (10, 2_000_000):
+            subprocess.run([program, str(calls)], check=True)
+            asked.clear()
+            reading = live.read()
+            costs.append((len(asked), len(reading.rows)))
+        (row,) = [row for row in reading.rows if row.name == "getppid"]
+    assert row.count == 2_000_010
+    assert costs[0] == costs[1]
 
 
 # ---- The table ----

@@ -36,7 +36,7 @@ class SyscallsPane(Pane):
     probe: ClassVar[ProbeName] = "syscalls"
     number = 3
     label = "Syscalls"
-    waits_for = "waiting for the first counters"
+    waits_for = "waiting for a call"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
         Binding("T", "handle('trace')", "Trace", tooltip="Tell each of these calls, with arguments; and back", id="T"),
