@@ -32,7 +32,11 @@ WHATS = ("calm", "busy", "storm")
 @contextmanager
 def going_on(what: str, program: Path) -> Iterator[None]:
     """Keep the last CPU busy: with getppid without end (storm), with no system call at all (busy), or not (calm)."""
-    commands = {"calm": ["sleep", "3600"], "busy": ["sh", "-c", "while :; do :; done"], "storm": [program, "1000000"]}
+    commands = {
+        "calm": ["sleep", "3600"],
+        "busy": ["sh", "-c", "while :; do :; done"],
+        "storm": [str(program), "1000000"],
+    }
     cpu = str(max(os.sched_getaffinity(0)))
     child = subprocess.Popen(["taskset", "-c", cpu, *commands[what]], stdout=subprocess.DEVNULL)
     try:
