@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,6 +30,9 @@ from ebpftop.source import Source
 from ebpftop.themes import THEMES, fitting_theme, shades
 
 log = logging.getLogger("ebpftop")
+
+# How long restoring a terminal may take after SIGTERM or SIGHUP.
+_GRACE_S = 2.0
 
 
 class _Journal(logging.Handler):
@@ -76,6 +80,7 @@ class EbpftopApp(App[int]):
         self.interval_s = interval_s
         self.given = given
         self.log_path = log_path
+        self.ended = threading.Event()
         self.journal: deque[str] = deque(maxlen=500)
         for theme in THEMES:
             self.register_theme(theme)
@@ -95,11 +100,25 @@ class EbpftopApp(App[int]):
     def on_mount(self) -> None:
         # Asked to end from outside, or the terminal is gone: detach and restore it as q does.
         for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, self.exit, 0)
+            asyncio.get_running_loop().add_signal_handler(number, self._end)
         self._journal = _Journal(self.journal)
         log.addHandler(self._journal)
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)
+
+    def _end(self) -> None:
+        threading.Thread(target=self._end_anyway, name="end-anyway", daemon=True).start()
+        self.exit(0)
+
+    def _end_anyway(self) -> None:
+        """Leave nothing in the kernel where the terminal cannot be restored.
+
+        A terminal that hangs up sends SIGCONT besides SIGHUP; on that Textual begins to write anew, to nobody, and
+        waits for ever for what it wrote to be gone.
+        """
+        if not self.ended.wait(_GRACE_S):
+            self.source.close()
+            os._exit(0)
 
     def on_unmount(self) -> None:
         log.removeHandler(self._journal)
@@ -149,5 +168,6 @@ def run(source: Source, *, interval: float = 1.0, log_path: Path | None = None, 
     try:
         status = app.run()
     finally:
+        app.ended.set()
         source.close()
     return status if status is not None else app.return_code or 0

@@ -49,6 +49,11 @@ class Terminal:
             self._read(0.1)
         self._said = self._said.partition(text)[2]
 
+    def hang_up(self) -> None:
+        """Close the terminal's window, or lose the connection to it."""
+        os.close(self._fd)
+        self._fd = os.open(os.devnull, os.O_RDWR)
+
     def _read(self, timeout_s: float) -> None:
         if select.select([self._fd], [], [], timeout_s)[0]:
             with suppress(OSError):  # EIO: the program has ended
@@ -114,6 +119,16 @@ def test_a_signal_ends_the_screen_and_leaves_nothing(terminal: Terminal, number:
     time.sleep(0.5)
     os.kill(terminal.pid, number)
     assert terminal.wait() == status
+    assert_gone(programs)
+
+
+def test_a_terminal_that_is_closed_ends_the_screen_and_leaves_nothing(terminal: Terminal) -> None:
+    programs = programs_of(terminal.pid)
+    assert programs
+    terminal.hang_up()
+    # The kernel sends one too; which of the two signals is seen to first is chance.
+    os.kill(terminal.pid, signal.SIGCONT)
+    assert terminal.wait() == 0
     assert_gone(programs)
 
 
