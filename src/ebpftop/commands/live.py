@@ -35,7 +35,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         from ebpftop.app import run as show
 
-        gc.freeze()  # it stays to the end, so later collections need not look through it either
         gc.enable()
         remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history << 20)
         return show(remembering, interval=args.interval, log_path=outputs.log_path, given=chosen_filter(args))
