@@ -30,7 +30,7 @@ def by_group(counts: Counts) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """One chunk: Unix seconds of its first and last record, its lines, its events, and these by whole second.
+    """One chunk: Unix seconds of its first and last record, its lines, bytes, events, and these by whole second.
 
     `before` counts the events from the start up to this chunk; `readings` are the counters in it; `rare` holds the
     lines of its traced calls and its trace log, None where they are many. Events of lines that others formatted are not
@@ -40,6 +40,7 @@ class Info:
     first: float
     last: float
     lines: int
+    size: int
     counts: Counts
     before: Counts
     readings: int
@@ -133,6 +134,7 @@ class Index:
             first,
             last,
             chunk.lines,
+            len(data),
             found,
             self._counts,
             sum(counts[kind] for kind in COUNTERS),

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from ebpftop.past import Counts, Past
 from ebpftop.recording.batches import group
-from ebpftop.recording.chunks import Chunks, last_time
+from ebpftop.recording.chunks import PLAIN_STRETCH, Chunks, last_time
 from ebpftop.recording.index import KEY_CHUNKS, Index, state_key
 from ebpftop.recording.kinds import kind_of
 from ebpftop.recording.lines import read_good_lines, read_lines
@@ -25,9 +25,9 @@ from ebpftop.source import Batch
 
 # What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
 EVENTS = 4000
-WINDOW_S = 120.0
-# The counters of the window come from so many places in it, evenly, where reading all of it would take too long.
-COUNTER_LOADS = 8
+WINDOW_S = 60.0
+# So much is read for the counters of the window: from places evenly in it, where reading all of it would take too long.
+COUNTER_BYTES = 4 << 20
 # Older than this no second counts into a rate that is shown.
 RATE_S = 10
 # Probes are polled one by one, so records of one moment lie this far apart in the file at most.
@@ -247,9 +247,14 @@ class Timeline:
             at = number - first
             return not 0 <= at < len(infos) or infos[at].readings > 0
 
-        places = [number for number in range(start, stop) if may_have(number)]
-        # The newest first: rates that are shown come from there.
-        return set(places[::-1][:: max(1, len(places) // COUNTER_LOADS)])
+        def size(number: int) -> int:
+            at = number - first
+            return infos[at].size if 0 <= at < len(infos) else PLAIN_STRETCH
+
+        places = [number for number in range(stop - 1, start - 1, -1) if may_have(number)]
+        stride = -(-sum(map(size, places)) // COUNTER_BYTES)
+        # The newest in any case: a rate that is shown is that between the last two readings.
+        return {*places[:2], *places[:: max(1, stride)]}
 
     def _states_before(self, number: int) -> list[bytes]:
         if number <= self._index.stop or number == self._chunks.first:
