@@ -85,6 +85,13 @@ def test_a_reading_that_was_faster_than_the_news_of_the_filter_is_what_counts_fr
     assert (user.row.execs, user.rate, model.total.row.execs, model.since) == (2, 4, 2, 2.5)
 
 
+def test_narrowed_before_it_is_fed_a_model_counts_from_the_first_reading_that_the_filter_holds_for() -> None:
+    model = UsersModel()
+    model.narrow(Filter(pids=(1,)), 2.5)
+    readings(model, *((float(t), (row(0, 10 * t),)) for t in range(12)))
+    assert (model.users[0].row.execs, model.since) == (80, 3.0)
+
+
 def test_what_runs_is_counted_in_scope() -> None:
     model = UsersModel()
     readings(model, (1.0, (row(1000, 4),)))

@@ -10,7 +10,7 @@ from ebpftop.models.scope import Step, container_step, user_step
 from ebpftop.models.timetravel import Model
 from ebpftop.models.users import OTHER_UID, User, UsersModel
 from ebpftop.panes.base import Pane
-from ebpftop.panes.common import user
+from ebpftop.panes.common import clock, user
 from ebpftop.panes.user_details import user_sheet
 from ebpftop.records import ProbeName
 from ebpftop.source import Batch, Source
@@ -189,4 +189,5 @@ class UsersPane(Pane):
     def remark(self) -> str:
         if not self.model.scope:
             return ""
-        return "since it was narrowed" if self.model.since is not None else "users narrowed, counts as before"
+        since = self.model.since
+        return "users narrowed, counts as before" if since is None else f"since {clock(since)[0].text}, the filter"

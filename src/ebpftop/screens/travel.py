@@ -19,6 +19,7 @@ from ebpftop.filters import Filter
 from ebpftop.models.overview import Overview
 from ebpftop.models.timetravel import LEAP_S, STEP_S, Model, clamp, kept_text, offset_text, other_speed, rebuild
 from ebpftop.models.timetravel import speed_text as say_speed
+from ebpftop.models.users import UsersModel
 from ebpftop.panes.base import Pane
 from ebpftop.past import Counts
 from ebpftop.records import Cost, Header, Lost, Probe, ProbeName, Record, Syscalls, Users
@@ -271,6 +272,10 @@ class TravelScreen(Screen[None]):
         """Read the moment in a thread: it takes a tenth of a second where much happened."""
         assert self.timeline is not None
         models: dict[Pane, Model] = {pane: type(pane.model)() for pane in self.panes}
+        for model in models.values():
+            if isinstance(model, UsersModel):
+                # Before it is fed: its counts begin with the first reading that the filter holds for.
+                model.narrow(*self.narrowed)
         takers: dict[ProbeName, list[Model]] = {
             probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.also]
             for probe in self.source.probes
