@@ -145,7 +145,11 @@ def watched(way: Way, stopwatch: Stopwatch, base_ns: float) -> Iterator[None]:
         yield
     finally:
         child.send_signal(signal.SIGINT)
-        child.communicate()
+        try:
+            child.communicate(timeout=20)
+        except subprocess.TimeoutExpired:  # bpftrace passes over a signal that comes at the wrong moment
+            child.kill()
+            child.communicate()
 
 
 def main() -> None:

@@ -337,7 +337,7 @@ def _enter_step(kind: Kind) -> Step:
     """Return the rung of *kind* where calls begin."""
     raw = kind == "raw_tracepoint"
     return Step(
-        "about 90 ns on every syscall of every process" if raw else "more than the raw tracepoint",
+        "about 80 ns on every syscall of every process" if raw else "more than the raw tracepoint",
         (Attach(kind, "sys_enter" if raw else "raw_syscalls:sys_enter", "sys_enter"),),
     )
 
@@ -353,7 +353,7 @@ def _returns_step(kind: Kind) -> Step:
             ("sched:sched_process_exit", "call_ends"),
         )
     )
-    cost = "about 220 ns more on every syscall, and a little on every switch of tasks"
+    cost = "about 200 ns more on every syscall, and a little on every switch of tasks"
     return Step(cost, tuple(Attach(kind, target, function) for target, function in places))
 
 
