@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,20 +19,28 @@ from .results import Result, load
 
 # Beside each other on two cores; more only wait for each other.
 AT_ONCE = 2
-BOOT_TIMEOUT_S = 900.0
+BOOT_TIMEOUT_S = 1200.0
+# A kernel is fetched once for its two guests.
+_FETCHING = threading.Lock()
 # Marked: what depends on the kernel more than on us. What is heavy takes minutes under emulation.
 GUEST_TESTS = ("tests/kernel", "-m", "guest and not heavy")
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What became of one kernel: the result of the matrix (None: it wrote none), pytest's status and words."""
+    """What the matrix found on one kernel (None: it wrote nothing), and how its guest ended."""
 
     tree: KernelTree
     matrix: Result | None
-    tests_status: int | None
-    tests_log: str
     finished: guest.Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """How the kernel tests ended on one kernel, and what they said."""
+
+    finished: guest.Finished
+    log: str
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,61 +70,75 @@ def _asked_for(config: pytest.Config) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def runs(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Ran]]]:
-    """Every kernel asked for, running or waiting for its turn. All of them together write docs/kernels.md."""
-    names = _asked_for(request.config)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = {name: pool.submit(_run, name) for name in names}
-        yield futures
-    results = {name: run.matrix for name, run in ((n, f.result()) for n, f in futures.items()) if run.matrix}
-    if results.keys() >= KERNELS.keys():
-        report.write(guest.CHECKOUT / "docs/kernels.md", [results[name] for name in KERNELS])
-    if arm64.KERNEL.name in results:
-        report.write(guest.CHECKOUT / "docs/kernels-arm64.md", [results[arm64.KERNEL.name]])
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Runs guests, in the order in which they are asked for."""
+    with ThreadPoolExecutor(AT_ONCE) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="session")
+def futures(
+    request: pytest.FixtureRequest, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Mapping[str, Future[Ran]], Mapping[str, Future[Tested]]]]:
+    """Every kernel asked for, in two guests: the matrix and the tests. The matrices together write docs/kernels.md."""
+    matrices: dict[str, Future[Ran]] = {}
+    tests: dict[str, Future[Tested]] = {}
+    for name in _asked_for(request.config):
+        # Two guests: whatever one does cannot disturb the other, and a single kernel keeps both processors busy.
+        matrices[name] = pool.submit(_run_matrix, name)
+        if name in KERNELS:
+            tests[name] = pool.submit(_run_tests, name)
+    yield matrices, tests
+    results = {name: future.result().matrix for name, future in matrices.items()}
+    told = [result for name in KERNELS if (result := results.get(name))]
+    if len(told) == len(KERNELS):
+        report.write(guest.CHECKOUT / "docs/kernels.md", told)
+    if result := results.get(arm64.KERNEL.name):
+        report.write(guest.CHECKOUT / "docs/kernels-arm64.md", [result])
 
 
 @pytest.fixture
-def ran(kernel: str, runs: Mapping[str, Future[Ran]]) -> Ran:
-    """What became of *kernel*, as soon as it is known."""
-    return runs[kernel].result()
+def ran(kernel: str, futures: tuple[Mapping[str, Future[Ran]], Mapping[str, Future[Tested]]]) -> Ran:
+    """What the matrix found on *kernel*, as soon as it is known."""
+    return futures[0][kernel].result()
 
 
 @pytest.fixture
-def tested(tested_kernel: str, runs: Mapping[str, Future[Ran]]) -> Ran:
-    """The same, of a kernel that can run pytest: one for this machine's own programs."""
-    return runs[tested_kernel].result()
+def tested(tested_kernel: str, futures: tuple[Mapping[str, Future[Ran]], Mapping[str, Future[Tested]]]) -> Tested:
+    """How the tests ended on *tested_kernel*: one that runs this machine's own programs."""
+    return futures[1][tested_kernel].result()
 
 
-def _run(name: str) -> Ran:
-    out = cache_folder().parent / "runs" / name
-    out.mkdir(parents=True, exist_ok=True)
-    result, status, log = out / "matrix.json", out / "tests.status", out / "tests.log"
-    for old in (result, status, log):
-        old.unlink(missing_ok=True)
+def _fetched(name: str) -> KernelTree:
+    with _FETCHING:
+        return arm64.fetch() if name == arm64.KERNEL.name else fetch(KERNELS[name])
+
+
+def _folder(name: str, what: str) -> Path:
+    """An empty folder for what a guest writes."""
+    folder = cache_folder().parent / "runs" / name / what
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _run_matrix(name: str) -> Ran:
+    tree, out = _fetched(name), _folder(name, "matrix")
+    result = out / "matrix.json"
     if name == arm64.KERNEL.name:
-        tree = arm64.fetch()
         finished = arm64.run_matrix(tree, result, timeout_s=BOOT_TIMEOUT_S)
     else:
-        tree = fetch(KERNELS[name])
-        finished = _run_own(tree, out, result, status, log)
+        command = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix {shlex.quote(str(result))}"
+        finished = guest.run(tree, command, out, timeout_s=BOOT_TIMEOUT_S)
     (out / "console").write_text(finished.console)
-    return Ran(
-        tree=tree,
-        matrix=load(result) if result.exists() and result.stat().st_size else None,
-        tests_status=int(status.read_text()) if status.exists() else None,
-        tests_log=log.read_text() if log.exists() else "",
-        finished=finished,
-    )
+    matrix = load(result) if result.exists() and result.stat().st_size else None
+    return Ran(tree, matrix, finished)
 
 
-def _run_own(tree: KernelTree, out: Path, result: Path, status: Path, log: Path) -> guest.Finished:
-    python = shlex.quote(sys.executable)
-    tests = shlex.join(("-m", "pytest", "-p", "no:cacheprovider", "--timeout=300", "-q", *GUEST_TESTS))
-    return guest.run(
-        tree,
-        # Side by side: each has one compiler at work, and there are two processors.
-        f"({python} {tests} >{shlex.quote(str(log))} 2>&1; echo $? >{shlex.quote(str(status))}) & "
-        f"PYTHONPATH=tests {python} -m vm.matrix {shlex.quote(str(result))}; matrix=$?; wait; exit $matrix",
-        out,
-        timeout_s=BOOT_TIMEOUT_S,
-    )
+def _run_tests(name: str) -> Tested:
+    tree, out = _fetched(name), _folder(name, "tests")
+    log = out / "tests.log"
+    tests = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=300", "-q", *GUEST_TESTS)
+    command = f"{shlex.join(tests)} >{shlex.quote(str(log))} 2>&1"
+    finished = guest.run(tree, command, out, timeout_s=BOOT_TIMEOUT_S)
+    return Tested(finished, log.read_text() if log.exists() else finished.console)

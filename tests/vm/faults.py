@@ -114,3 +114,5 @@ _CHECKS: Mapping[str, _Check] = MappingProxyType(
     }
 )
 LADDERS = tuple(_CHECKS)
+# No choice of their own: these stand where the other stands.
+FOLLOWERS: Mapping[str, str] = MappingProxyType({"syscalls.returns": "syscalls"})

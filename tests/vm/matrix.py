@@ -18,7 +18,7 @@ from types import MappingProxyType
 from ebpftop.records import PROBE_NAMES
 
 from .conditions import BARE, HEADERS_ONLY, NEITHER, WITH_HEADERS, possible, prefix
-from .faults import LADDERS
+from .faults import FOLLOWERS, LADDERS
 from .observe import EBPFTOP, Seen, observe
 from .results import Checked, Condition, Result, Trial, save
 
@@ -35,11 +35,13 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
     # turns. The first of these rounds has all probes, so it also shows that installed headers do no harm.
     rungs: dict[str, list[str]] = {}
     for rung in left_alone.rungs():
-        rungs.setdefault(rung.ladder, [])
-        if rung.via != chosen.get(rung.ladder):
-            rungs[rung.ladder].append(rung.via)
-    for ladder, taken in chosen.items():
-        rungs[ladder].append(taken)
+        if rung.ladder not in FOLLOWERS:
+            rungs.setdefault(rung.ladder, [])
+            if rung.via != chosen.get(rung.ladder):
+                rungs[rung.ladder].append(rung.via)
+    for ladder, vias in rungs.items():
+        if ladder in chosen:
+            vias.append(chosen[ladder])
     first = WITH_HEADERS if WITH_HEADERS in possible() else BARE
     rounds = itertools.chain([("perf", first)], itertools.cycle((("ring", BARE), ("perf", BARE))))
     for (buffer, condition), wanted in zip(rounds, itertools.zip_longest(*rungs.values()), strict=False):
@@ -85,7 +87,7 @@ def _judge(seen: Seen, wanted: Mapping[str, str | None], buffer: str, condition:
         yield Trial(
             ladder=ladder,
             rung=rung or stands_on or "-",
-            forced=rung is not None,
+            forced=wanted[FOLLOWERS.get(ladder, ladder)] is not None,
             buffer=buffer,
             condition=condition,
             detail=detail,
