@@ -130,9 +130,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--comm", type=_comm, action="append", default=[], metavar="NAME", help="this command name; NAME* for a prefix"
     )
-    chosen.add_argument(
-        "--cgroup", action="append", default=[], metavar="PATH", help="this cgroup and those below it"
-    )
+    chosen.add_argument("--cgroup", action="append", default=[], metavar="PATH", help="this cgroup and those below it")
     chosen.add_argument(
         "--container",
         type=_container,

@@ -110,7 +110,8 @@ class Process(_Record, frozen=True, tag="process"):
     """A process that no exec told of: it ran before ebpftop did, or it only forked. Read from /proc.
 
     When the filter of a live source changes, all that run and that the new one takes are told, known or not.
-    `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down.
+    `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down. `wanted` is false for an ancestor
+    that the filter leaves out: it is told so that one knows who started what is wanted.
     """
 
     time: float
@@ -121,6 +122,7 @@ class Process(_Record, frozen=True, tag="process"):
     comm: str
     argv: tuple[str, ...]
     start: int
+    wanted: bool = True
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):

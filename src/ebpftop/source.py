@@ -75,8 +75,8 @@ class Source(Protocol):
     def set_filter(self, wanted: Filter) -> float:
         """Yield only what *wanted* takes, from the moment (Unix seconds) returned on.
 
-        Counters are read once right then, and who runs and is wanted is told of once more. Slow (it reads /proc): call it
-        from a thread.
+        Counters are read once right then, and who runs and is wanted is told of once more. Slow (it reads /proc): call
+        it from a thread.
 
         Raises SourceError for what cannot be, and then the old filter holds; PastFiltering where nothing can be.
         """

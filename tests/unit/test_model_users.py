@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 
+import msgspec
 import pytest
 
 from ebpftop.filters import Filter
@@ -105,8 +106,13 @@ def test_what_runs_is_counted_in_scope() -> None:
     model.feed(Batch("execs", 201.0, (late,)))
     assert [known.pid for known in model.processes_of(1000)] == [6, 5, 8]
     assert model.total.running == 3
+    # An ancestor of something wanted, told with it.
+    above = Process(time=202.0, pid=9, ppid=1, uid=1000, user=None, comm="up", argv=("up",), start=9, wanted=False)
+    model.feed(Batch("execs", 202.0, (above,)))
+    assert model.total.running == 3
     model.narrow(Filter(), 300.0)
-    assert model.total.running == 4
+    model.feed(Batch("execs", 300.0, (msgspec.structs.replace(above, time=300.0, wanted=True),)))
+    assert model.total.running == 5
 
 
 def test_the_total_is_of_the_users_in_scope() -> None:

@@ -100,7 +100,9 @@ class Narrowing:
 
     def takes(self, known: Known, processes: Processes) -> bool:
         """Tell whether the scope takes a process."""
-        return not self.scope or known.told >= self.decided or admits(self.scope, known, processes)
+        if not self.scope:
+            return True
+        return (known.told >= self.decided and known.wanted) or admits(self.scope, known, processes)
 
 
 class ExecLog:

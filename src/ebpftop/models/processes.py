@@ -15,7 +15,7 @@ class Known:
 
     __slots__ = (
         *("argv", "comm", "ended", "ending", "execs", "file", "pid", "ppid", "since", "start", "uid", "user"),
-        *("cgroup", "container", "told"),
+        *("cgroup", "container", "told", "wanted"),
     )
 
     def __init__(self, record: Exec | Process) -> None:
@@ -36,6 +36,7 @@ class Known:
         self.file = record.file if isinstance(record, Exec) else ""
         self.since = record.time if isinstance(record, Exec) else None
         self.told = record.time
+        self.wanted = isinstance(record, Exec) or record.wanted
         self.cgroup, self.container = (record.cgroup, record.container) if isinstance(record, Exec) else ("", None)
 
     def is_same(self, start: int) -> bool:
@@ -60,6 +61,7 @@ class Processes:
             if isinstance(record, Process) and (record.comm == known.comm or record.argv == known.argv):
                 # The same program as before; an exec tells more of it than /proc does.
                 known.told, known.ppid, known.uid, known.user = record.time, record.ppid, record.uid, record.user
+                known.wanted = record.wanted
                 return known
             known.run(record)
             known.start = record.start or known.start

@@ -277,9 +277,10 @@ class UsersModel:
 
     def _enter(self, known: Known) -> None:
         """Count a process that runs, if it is in scope. A thread of the kernel, which has no arguments, is none."""
-        if (known.argv or known.since is not None) and (
-            not self.scope or known.told >= self._decided or admits(self.scope, known, self.processes)
-        ):
+        if not (known.argv or known.since is not None):
+            return
+        decided = not self.scope or known.told >= self._decided
+        if (decided and known.wanted) or (self.scope and admits(self.scope, known, self.processes)):
             self._counted[known.pid] = known.uid
             self._add_running(known.uid, 1)
 

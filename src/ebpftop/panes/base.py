@@ -77,6 +77,8 @@ class Pane(Vertical):
         self.busy = False
         self.newest_only = False
         """The model begins in the middle: what came before the newest events was not read again."""
+        self.past = False
+        """What is shown was: what is set in the kernel shows at present."""
         self.trouble = ""
         self._state: Probe | None = None
         self._losses = ""
@@ -114,6 +116,10 @@ class Pane(Vertical):
     def details(self, position: int) -> Details:
         """Build the details of the row at a position of `lines`."""
         raise NotImplementedError
+
+    def nothing_text(self) -> str:
+        """Why there are no rows, where all is well."""
+        return self.waits_for
 
     def user_step(self) -> Step | None:
         """What narrows to the user of the row under the cursor."""
@@ -236,7 +242,7 @@ class Pane(Vertical):
                 Span("off: nothing of this probe is in the kernel", "note"),
                 Span(f"{self.number} turns it on", "strong"),
             ]
-        return [Span(self.waits_for, "dim")] if empty else []
+        return [Span(self.nothing_text(), "dim")] if empty else []
 
     @on(Lines.Opened)
     def _opened(self, event: Lines.Opened) -> None:

@@ -318,6 +318,9 @@ class ExecsPane(Pane):
         self._grown = float("-inf")
         self.narrow(replace(self.model.narrowing, scope=scope, decided=decided))
 
+    def nothing_text(self) -> str:
+        return "no program so far passes the filter" if self.model.ring.end else self.waits_for
+
     def user_step(self) -> Step | None:
         if self.as_tree:
             branch = self.tree_lines.selected()

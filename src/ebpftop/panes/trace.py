@@ -91,6 +91,9 @@ class TracePane(Pane):
             title=f"{line.task} ({line.pid})", sheet=lambda: _sheet(line), copies=line.message, copies_what="Line"
         )
 
+    def nothing_text(self) -> str:
+        return "no line so far passes the filter" if self.model.ring.end else self.waits_for
+
     def tally(self) -> str:
         lines = self.model.ring.end
         shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""

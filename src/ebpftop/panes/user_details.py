@@ -24,7 +24,7 @@ def user_sheet(model: UsersModel, user: User, now: float) -> Sheet:
     sheet.fact("container", activity.container, "$warning")
     sheet.fact("execs", f"{row.execs:,}", note="attempts, counted in the kernel")
     sheet.fact("failed", f"{row.failed:,}", "$error" if row.failed else "")
-    sheet.fact("rate", f"{figures.per_second(person.rate)}/s", note="over the last reading")
+    sheet.fact("rate", f"{figures.per_second(person.rate)}/s" if person.rate else "0/s", note="over the last reading")
     sheet.fact("running", f"{len(processes):,}", note="processes")
     if person.calls_rate:
         least = "at least " if person.calls_at_least else ""

@@ -181,7 +181,7 @@ class ExecsProbe(KernelProbe):
                 if ended is not None:
                     records.append(ended)
                 continue
-            records += self._ancestry.missing(event.ppid, event.parent_start_ns, now)
+            records += self._ancestry.missing(event.ppid, event.parent_start_ns, now, self.context.admits)
             records.append(self._exec(event, raw, offset))
         records += [self._unseen_exit(told, now) for told in gone if self._ancestry.forget(told.pid, told.start_ns)]
         if look_around:

@@ -33,14 +33,12 @@ def start_of(pid: int) -> int | None:
         return None
 
 
-def process(pid: int, now: float, users: UserNames, admits: Admits | None = None) -> Process | None:
-    """Return what /proc says of *pid*; None where it has ended, or *admits* does not take its pid, uid and comm."""
+def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process | None:
+    """Return what /proc says of *pid*, and whether *admits* takes its pid, uid and comm; None where it has ended."""
     directory = Path("/proc", str(pid))
     try:
         uid = directory.stat().st_uid
         comm, fields = stat_fields((directory / "stat").read_bytes())
-        if admits is not None and not admits(pid, uid, comm):
-            return None
         argv = (directory / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -53,6 +51,7 @@ def process(pid: int, now: float, users: UserNames, admits: Admits | None = None
         comm=escape(comm),
         argv=tuple(map(escape, argv.removesuffix(b"\0").split(b"\0"))) if argv else (),
         start=int(fields[19]) * TICK_NS,
+        wanted=admits(pid, uid, comm),
     )
 
 
@@ -96,14 +95,15 @@ class Ancestry:
     def all_running(self, now: float, admits: Admits) -> list[Record]:
         """Return a record for each process that runs now and that *admits* takes."""
         pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
-        records = [found for pid in pids if (found := process(pid, now, self._users, admits)) is not None]
+        found = [process(pid, now, self._users, admits) for pid in pids]
+        records = [record for record in found if record is not None and record.wanted]
         for record in records:
             before = self._known.get((record.pid, record.start // TICK_NS))
             start_ns = before.start_ns if before else record.start
             self.add(Told(record.pid, start_ns, record.uid, record.comm, record.ppid))
         return list(records)
 
-    def missing(self, pid: int, start_ns: int, now: float) -> list[Record]:
+    def missing(self, pid: int, start_ns: int, now: float, admits: Admits) -> list[Record]:
         """Return records of *pid* and its ancestors as far as none has told of them, the eldest first.
 
         Where one has ended already, and its children with it were given to another, the chain ends there.
@@ -111,7 +111,7 @@ class Ancestry:
         records: list[Record] = []
         start: int | None = start_ns
         while pid and len(records) < _DEPTH_MAX and (start is None or (pid, start // TICK_NS) not in self._known):
-            found = process(pid, now, self._users)
+            found = process(pid, now, self._users, admits)
             if found is None or (start is not None and found.start // TICK_NS != start // TICK_NS):
                 break  # ended; the pid may even be another's by now
             if (pid, found.start // TICK_NS) in self._known:
