@@ -201,14 +201,17 @@ async def test_the_cursor_stays_on_its_row_from_moment_to_moment() -> None:
         await pilot.press("k", "k", "k", "k")
         chosen = under_the_cursor(app)
         assert chosen
-        place = lines.selected(), (lines.cursor or 0) - lines.first - lines.scroll_offset.y
+        selected = lines.selected()
+        assert selected is not None
+        height = (lines.cursor or 0) - lines.first - lines.scroll_offset.y
         for key in ("left", "left", "right", "l", "space", "left_square_bracket"):
             await press(pilot, app, key)
             if key == "left_square_bracket":
                 break
             row = lines.selected()
             assert row is not None
-            assert (row.exec, (lines.cursor or 0) - lines.first - lines.scroll_offset.y) == (place[0].exec, place[1])
+            assert row.exec == selected.exec
+            assert (lines.cursor or 0) - lines.first - lines.scroll_offset.y == height
         # A minute ago nothing had started yet; a minute on it is there again, and so is the cursor.
         assert lines.selected() is None
         await press(pilot, app, "right_square_bracket")
@@ -273,6 +276,24 @@ async def test_counting_anew_holds_in_the_past_from_where_it_began() -> None:
         assert counted() == early
         await press(pilot, app, "l")
         assert counted() == 0
+
+
+async def test_what_is_set_in_the_kernel_while_looking_back_is_set_now_and_said_to_be() -> None:
+    source = Remembered(minute())
+    async with running(source) as (pilot, app):
+        await press(pilot, app, "left")
+        pane = app.main.panes[3]
+        await pilot.press("4")
+        await until(pilot, lambda: not pane.busy)
+        assert any("is turned now; what is shown is the past" in n.message for n in app._notifications)
+        assert pane.state == "on"
+        syscalls = app.main.panes[2]
+        assert isinstance(syscalls, SyscallsPane)
+        await pilot.press("tab", "tab", "j", "T")
+        await until(pilot, lambda: any("trace from now on" in n.message for n in app._notifications))
+        call = syscalls.table.selected()
+        assert call is not None
+        assert syscalls.model.handler(call) != "trace"
 
 
 # Recordings.

@@ -79,6 +79,8 @@ class Pane(Vertical):
         """The model begins in the middle: what came before the newest events was not read again."""
         self.past = False
         """What is shown was: what is set in the kernel shows at present."""
+        self.past = False
+        """What is shown was: what is set in the kernel shows at present."""
         self.trouble = ""
         self._state: Probe | None = None
         self._losses = ""

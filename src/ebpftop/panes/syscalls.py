@@ -169,7 +169,9 @@ class SyscallsPane(Pane):
             self.app.notify("Choose a system call first: j and k move")
             return
         wanted: Handler = "count" if self.model.handler(call) == handler else handler
-        if self.source.live:
+        if self.source.live and self.past:
+            self.app.notify(f"{call.row.name}: {wanted} from now on; what is shown is the past")
+        elif self.source.live:
             self.model.ask(call.key, wanted)
             self._refigure()
         self.steer(call, wanted)

@@ -184,7 +184,10 @@ class MainScreen(TravelScreen):
         if not self.source.live:
             self.app.notify("A recording has no probes to turn on or off", severity="warning")
             return
-        self.query_one(f"#{probe}", Pane).turn()
+        pane = self.query_one(f"#{probe}", Pane)
+        if pane.past:
+            self.app.notify(f"The probe of {pane.label} is turned now; what is shown is the past")
+        pane.turn()
         self.describe()
 
     def action_maximise(self) -> None:

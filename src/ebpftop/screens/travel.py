@@ -219,6 +219,7 @@ class TravelScreen(Screen[None]):
         self.overview = self.present
         for pane, model in models.items():
             pane.newest_only = self._left_newest_only
+            pane.past = False
             pane.put_model(model, *self.narrowed)
             if self.narrowed != self._left_narrowed:
                 pane.narrow_to(*self.narrowed)
@@ -233,6 +234,8 @@ class TravelScreen(Screen[None]):
         assert self.player is not None
         self._jump = self.player.jump(moment)
         self._models = {}
+        for pane in self.panes:
+            pane.past = False
         self._told_end = False
         self.held.clear()
         self.held_weight, self.held_full = 0, False
@@ -307,6 +310,7 @@ class TravelScreen(Screen[None]):
         self.overview = event.overview
         for pane, model in event.models.items():
             pane.newest_only = not event.whole
+            pane.past = True
             pane.put_model(model, *self.narrowed)
         self._show_at(event.moment)
         if not self.seeking and not self.paused:
