@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,8 +112,15 @@ def last(kind: str, lines: Sequence[Line]) -> Line:
 
 
 def compile_c(directory: Path, name: str, source: str, *flags: str) -> Path:
-    """Compile a small program; return its path."""
-    file, program = directory / f"{name}.c", directory / name
-    file.write_text(source)
-    subprocess.run(["gcc", "-O1", "-o", program, file, *flags], check=True)
+    """Return the path of a small program, compiled: once for all runs, for under emulation the compiler is slow."""
+    digest = hashlib.sha256("\0".join((source, *flags)).encode()).hexdigest()
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ebpftop/programs" / digest
+    program = directory / name
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        file, new = directory / f"{name}.c", kept.with_suffix(f".{os.getpid()}")
+        file.write_text(source)
+        subprocess.run(["gcc", "-O1", "-o", new, file, *flags], check=True)
+        new.rename(kept)
+    shutil.copy(kept, program)
     return program

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +23,14 @@ from .observe import EBPFTOP, Seen, observe
 from .results import Checked, Condition, Result, Trial, save
 
 CHECK_TIMEOUT_S = 240.0
+# Buffers and conditions of the rounds in which rungs are forced. The third has none that needs BTF: fentry and fexit
+# stand before it in every ladder, or last where they are what a ladder takes by itself.
+_ROUNDS: Sequence[tuple[str, Condition]] = (
+    ("perf", WITH_HEADERS),
+    ("ring", BARE),
+    ("perf", HEADERS_ONLY),
+    ("ring", BARE),
+)
 
 
 def trials(chosen: dict[str, str]) -> Iterator[Trial]:
@@ -32,7 +40,7 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
     yield from _judge(left_alone, dict.fromkeys(LADDERS), "ring", BARE)
 
     # Then every rung by force, also the one taken by itself: one of each ladder at a time, through either buffer by
-    # turns. The first of these rounds has all probes, so it also shows that installed headers do no harm.
+    # turns. One round has headers too, one has nothing but them.
     rungs: dict[str, list[str]] = {}
     for rung in left_alone.rungs():
         if rung.ladder not in FOLLOWERS:
@@ -42,16 +50,16 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
     for ladder, vias in rungs.items():
         if ladder in chosen:
             vias.append(chosen[ladder])
-    first = WITH_HEADERS if WITH_HEADERS in possible() else BARE
-    rounds = itertools.chain([("perf", first)], itertools.cycle((("ring", BARE), ("perf", BARE))))
-    for (buffer, condition), wanted in zip(rounds, itertools.zip_longest(*rungs.values()), strict=False):
+    for (buffer, condition), wanted in zip(_ROUNDS, itertools.zip_longest(*rungs.values()), strict=False):
         via = {ladder: rung for ladder, rung in zip(rungs, wanted, strict=True) if rung is not None}
         tried = {ladder: via.get(ladder) for ladder in LADDERS if _probe(ladder) in map(_probe, via)}
-        yield from _judge(_observe(condition, buffer, via), tried, buffer, condition)
+        seen = _observe(condition, buffer, via) if condition in possible() else None
+        if seen is not None:
+            yield from _judge(seen, tried, buffer, condition)
+        if seen is None or not seen.probes:  # it ended before it had any; the rungs still have to be tried
+            yield from _judge(_observe(BARE, buffer, via), tried, buffer, BARE)
 
-    for condition in possible():
-        if condition in (HEADERS_ONLY, NEITHER):
-            yield from _judge(_observe(condition, "perf"), dict.fromkeys(LADDERS), "perf", condition)
+    yield from _judge(_observe(NEITHER, "perf"), dict.fromkeys(LADDERS), "perf", NEITHER)
 
 
 def check() -> Checked:

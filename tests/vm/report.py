@@ -23,8 +23,8 @@ takes by itself. `ebpftop check` says the same of each rung, which is tested.
 _CONDITIONS = """
 ## Headers and BTF
 
-What is hidden from ebpftop, headers or BTF, is out of its sight only; the kernel is the same. The table above is made
-with BTF there, for the most part with the headers hidden.
+What is hidden from ebpftop, headers or BTF, is out of its sight only; the kernel is the same. In the table above the
+headers are hidden for the most part.
 """
 
 
@@ -53,14 +53,14 @@ def _lines(results: Sequence[Result]) -> Iterable[str]:
 
 
 def _rungs(ladder: str, results: Sequence[Result]) -> Iterable[str]:
-    rungs = (
-        t.rung for r in results for t in r.trials if t.ladder == ladder and t.condition in _WITH_BTF and t.rung != "-"
-    )
+    rungs = (t.rung for r in results for t in r.trials if t.ladder == ladder and t.rung != "-")
     return dict.fromkeys(rungs)
 
 
 def _rung_cell(result: Result, ladder: str, rung: str) -> str:
-    cell = _cell(t for t in result.trials if (t.ladder, t.rung) == (ladder, rung) and t.condition in _WITH_BTF)
+    trials = [t for t in result.trials if (t.ladder, t.rung) == (ladder, rung)]
+    # Where headers alone are of no use, the rung was tried again with BTF.
+    cell = _cell([t for t in trials if t.condition in _WITH_BTF] or trials)
     return f"**{cell}**" if result.chosen.get(ladder) == rung else cell
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from .conditions import BARE, CONDITIONS, HEADERS_ONLY, NEITHER
-from .conftest import Ran, Tested
+from .conftest import InnerTests, Ran
 from .expected import expected_fault
 from .faults import FOLLOWERS, LADDERS
 from .results import CheckReport, Result, ladder_and_rung
@@ -24,7 +24,7 @@ def test_the_kernel_boots_and_every_trial_is_made(ran: Ran) -> None:
     assert matrix_of(ran).release == ran.tree.release
 
 
-def test_the_kernel_tests_pass_inside(tested: Tested) -> None:
+def test_the_kernel_tests_pass_inside(tested: InnerTests) -> None:
     assert tested.finished.status == 0, tested.log[-8000:]
 
 
