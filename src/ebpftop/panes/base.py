@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 FRAME_S = 0.1
 """Frames cost, not events: a pane is handed what came in at most this often."""
 
+FRAME_RECORDS = 10_000
+"""Nor does it get more at once, however fast a recording plays: a key waits for what was handed over before it."""
+
 TITLE_S = 0.5
 """Counts in a title change at most this often."""
 
@@ -77,8 +80,6 @@ class Pane(Vertical):
         self.busy = False
         self.newest_only = False
         """The model begins in the middle: what came before the newest events was not read again."""
-        self.past = False
-        """What is shown was: what is set in the kernel shows at present."""
         self.past = False
         """What is shown was: what is set in the kernel shows at present."""
         self.trouble = ""
@@ -258,15 +259,18 @@ class Pane(Vertical):
         """Poll the probe until the pane goes; hand over what came, at most once a frame."""
         worker = get_current_worker()
         pending: list[Batch] = []
+        records = 0
         due = 0.0
         while not worker.is_cancelled:
             now = monotonic()
-            if pending and now >= due and self._taken.is_set():
+            ready = pending and (now >= due or records >= FRAME_RECORDS)
+            if ready and self._taken.is_set():
                 self._taken.clear()
                 self.post_message(self.Arrived(self, tuple(pending)))
                 pending.clear()
+                records = 0
                 due = now + FRAME_S
-            elif pending and not self._taken.is_set() and now >= due:
+            elif ready:
                 # The screen is behind: let it be the kernel's buffer that fills, where losses are counted.
                 self._taken.wait(PATIENCE_S)
                 continue
@@ -274,6 +278,7 @@ class Pane(Vertical):
             batch = self.source.poll(self.probe, patience)
             if batch is not None:
                 pending.append(batch)
+                records += len(batch.records)
             elif monotonic() - now < patience / 2:
                 # A source that has come to its end returns at once.
                 worker_sleep(patience)
