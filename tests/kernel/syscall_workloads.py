@@ -228,24 +228,23 @@ int main(void)
 """
 
 # A process after the other, born and ended on CPU 0, with time for its kernel stack to go to the next. The i-th calls
-# getppid i % 7 times on CPU 1, which is kept busy, so that hardly anybody else calls there meanwhile.
+# getppid i % 7 times on CPU 1, which is kept busy for a second, so that few others call there meanwhile.
 MANY_PROCESSES = """
 #define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void go(int cpu, int priority)
+static void go(int cpu)
 {
-	struct sched_param param = {.sched_priority = priority};
 	cpu_set_t cpus;
 
 	CPU_ZERO(&cpus);
 	CPU_SET(cpu, &cpus);
-	sched_setscheduler(0, SCHED_FIFO, &param);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
@@ -255,19 +254,20 @@ int main(int argc, char **argv)
 	pid_t busy = fork();
 
 	if (!busy) {
-		go(1, 1);
+		go(1);
 		for (;;)
 			;
 	}
-	go(0, 1);
+	setpriority(PRIO_PROCESS, 0, -20);
+	go(0);
 	for (int i = 0; i < processes; i++) {
 		pid_t pid = fork();
 
 		if (!pid) {
-			go(1, 2);
+			go(1);
 			for (int call = i % 7; call > 0; call--)
 				syscall(SYS_getppid);
-			go(0, 2);
+			go(0);
 			_exit(0);
 		}
 		waitpid(pid, 0, 0);
@@ -279,25 +279,24 @@ int main(int argc, char **argv)
 }
 """
 
-# One call that computes for seconds, before all others on its CPU, which it leaves only for the kernel's own business.
+# One call after the other that computes for seconds and leaves its CPU only for others.
 SPINS = """
 #define _GNU_SOURCE
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int main(void)
 {
 	size_t piece = 2 << 20, pieces = 512;
-	struct sched_param first = {.sched_priority = 1};
 	int fd = memfd_create("bytes", 0);
 	char *at = mmap(0, piece * pieces, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	(void)!ftruncate(fd, piece);
 	for (int i = 0; i < pieces; i++)
 		mmap(at + i * piece, piece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
-	sched_setscheduler(0, SCHED_FIFO, &first);
+	setpriority(PRIO_PROCESS, 0, -20);
 	for (;;)
 		(void)!getrandom(at, piece * pieces, 0);
 }
