@@ -181,7 +181,11 @@ def test_enters_and_exits_are_joined_exactly_and_nothing_leaks_when_threads_come
         child = subprocess.Popen([program, "2000"], stdout=subprocess.PIPE)
         assert child.stdout is not None
         assert child.stdout.read(4) == b"done"
-        reading = live.read()
+        # The last threads are on their way to where they hang; a reading takes its time, and they would go on in it.
+        reading, before = live.read(), None
+        while before is None or reading.rows != before.rows:
+            time.sleep(0.2)
+            reading, before = live.read(), reading
         assert 0 < live.waiting(child.pid) <= 21, "only threads that wait now are in the map"
         child.kill()
         child.wait()
