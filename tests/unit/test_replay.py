@@ -21,6 +21,7 @@ from tests.unit.recording_samples import (
     exec_at,
     key,
     story,
+    syscalls_at,
     trace_at,
     users_at,
     write,
@@ -95,6 +96,38 @@ def test_it_takes_as_long_as_it_took_divided_by_the_speed(tmp_path: Path) -> Non
     # A busy machine may make it later, nothing makes it earlier.
     assert time.monotonic() - began >= 0.9
     assert len(records) == 21
+
+
+@pytest.mark.parametrize(
+    ("counters", "begins"),
+    [
+        ([users_at(START + 6, 1), syscalls_at(START + 7, 1)], 7.0),
+        ([syscalls_at(START + 6, 1)], 6.0),
+        # Nobody attaches for so long: these came because their probe was turned on then.
+        ([users_at(START + 15, 1)], 0.0),
+        ([], 0.0),
+    ],
+    ids=["both", "one", "late", "none"],
+)
+def test_playing_begins_when_all_was_read_once_and_gives_at_once_what_came_before(
+    tmp_path: Path, counters: list[Record], begins: float
+) -> None:
+    records = [exec_at(START, 1), exec_at(START + 5, 2), *counters, trace_at(START + 25, 3)]
+    began_s = time.monotonic()
+    source = ReplaySource(str(write(tmp_path / "r.jsonl", records)))
+    try:
+        assert 0 <= source.position - START - begins <= time.monotonic() - began_s + 0.01
+        if begins:
+            given = [record for _ in range(2) for record in polled(source)]
+            assert given == records[:2]
+            assert time.monotonic() - began_s < 5
+    finally:
+        source.close()
+
+
+def polled(source: Source) -> tuple[Record, ...]:
+    batch = source.poll("execs", 4.0)
+    return batch.records if batch is not None else ()
 
 
 def test_paused_it_gives_nothing_and_goes_on_where_it_stood(tmp_path: Path) -> None:
