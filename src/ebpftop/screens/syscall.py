@@ -127,7 +127,7 @@ class SyscallScreen(LiveScreen):
 
     def show(self) -> None:
         call, model = self.call, self.model
-        self.facts.update(_facts(call, model))
+        self.facts.update(_facts(call, model, self.facts.content_size.width))
         rows = callers(model.latest, call.key, model.zero)
         self._most = max((caller.count for caller in rows), default=0)
         self.callers.message = [] if rows else [Span("no process is known", "dim")]
@@ -157,25 +157,32 @@ class SyscallScreen(LiveScreen):
             self.app.push_screen(ProcessScreen(self.model, (caller.pid, caller.start)))
 
 
-def _facts(call: Call, model: SyscallsModel) -> Content:
-    """Build the two lines on top."""
+def _figures(call: Call, *, short: bool, quantiles: tuple[int, ...]) -> Content:
+    """Build the line of figures."""
     fails, calls = call.errors(last=False), call.count(last=False)
+    number = count if short else "{:,}".format
+    parts: list[tuple[str, str]] = [(number(calls), "bold"), (" calls  ", "$dim")]
+    parts += [(per_second(call.rate), "bold"), ("/s  ", "$dim")]
+    if calls:
+        parts += [(number(fails), "$error bold" if fails else "bold"), (" failed", "$dim")]
+        parts += [(f" {share(fails / calls)}" if fails else "", "")]
+    for name, value in (
+        *((f"p{q}", call.quantile(q / 100, last=False)) for q in quantiles),
+        ("max", call.longest(last=False)),
+    ):
+        parts += [(f"  {name} ", "$dim"), (nanoseconds(value), "bold")]
+    return Content.assemble(*parts)
+
+
+def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
+    """Build the two lines on top, the first no wider than *width* where that can be."""
+    for short, quantiles in ((False, (50, 90, 99)), (True, (50, 90, 99)), (True, (50, 99))):
+        first = _figures(call, short=short, quantiles=quantiles)
+        if first.cell_length <= width:
+            break
     handler = model.handler(call)
     latest = model.latest
     waits = sorted((w for w in (latest.in_flight if latest else ()) if (w.abi, w.nr) == call.key), key=lambda w: -w.ns)
-    parts: list[tuple[str, str]] = [(f"{calls:,}", "bold"), (" calls  ", "$dim")]
-    parts += [(per_second(call.rate), "bold"), ("/s  ", "$dim")]
-    parts += (
-        [(f"{fails:,}", "$error bold" if fails else "bold"), (" failed ", "$dim"), (share(fails / calls), "")]
-        if (calls)
-        else []
-    )
-    parts += [("  ", "")]
-    for name, value in (
-        *((f"p{q}", call.quantile(q / 100, last=False)) for q in (50, 90, 99)),
-        ("max", call.longest(last=False)),
-    ):
-        parts += [(f"{name} ", "$dim"), (f"{nanoseconds(value)}  ", "bold")]
     second: list[tuple[str, str]] = [
         ("handled by ", "$dim"),
         ({"count": "the counter"}.get(handler, f"the {handler} program"), "$warning" if handler == "trace" else ""),
@@ -184,7 +191,7 @@ def _facts(call: Call, model: SyscallsModel) -> Content:
     if waits:
         second += [(f"  {len(waits)} in it now: ", "$dim")]
         second += [(f"{w.comm}[{w.tid}] {nanoseconds(w.ns)} ", "$warning") for w in waits[:4]]
-    return Content("\n").join([Content.assemble(*parts), Content.assemble(*second)])
+    return Content("\n").join([first, Content.assemble(*second)])
 
 
 def _range(bucket: Bucket, _: float) -> Cell:
