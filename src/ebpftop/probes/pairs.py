@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from ebpftop.kernel import maps
@@ -109,25 +111,31 @@ class Pairs:
 
 def _busiest(pairs: Iterable[_Pair], slots: Slots) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
     """Return the busiest pairs, whoever the process called as, and what the processes among them came to in all."""
-    counts: dict[tuple[_Process, int], list[int]] = {}
-    totals: dict[_Process, list[int]] = {}
-    comms: dict[_Process, tuple[int, bytes]] = {}
-    for pair in pairs:
-        for sums in (counts.setdefault((pair.process, pair.slot), [0, 0]), totals.setdefault(pair.process, [0, 0])):
-            sums[0] += pair.count
-            sums[1] += pair.errors
-        if pair.count > comms.get(pair.process, (0, b""))[0]:
-            # The busiest pair was renamed last.
-            comms[pair.process] = pair.count, pair.comm
-    whole = set(sorted(totals, key=lambda process: (-totals[process][0], process))[:WHOLE_PROCESSES])
+    counts: dict[tuple[_Process, int], tuple[int, int]] = {}
+    totals: dict[_Process, int] = {}
+    failures: dict[_Process, int] = {}
+    busiest: dict[_Process, _Pair] = {}
+    for pair in pairs:  # as many as the map holds, at each reading
+        process = pair.process
+        before = counts.get((process, pair.slot))
+        counts[process, pair.slot] = (
+            (pair.count, pair.errors) if before is None else (before[0] + pair.count, before[1] + pair.errors)
+        )
+        totals[process] = totals.get(process, 0) + pair.count
+        if pair.errors:
+            failures[process] = failures.get(process, 0) + pair.errors
+        named = busiest.get(process)
+        if named is None or pair.count > named.count:
+            busiest[process] = pair  # it was renamed last
+    whole = set(heapq.nlargest(WHOLE_PROCESSES, totals, key=lambda process: (totals[process], process)))
     ranks: dict[int, int] = {}
-    named: dict[_Process, str] = {}
+    names: dict[_Process, str] = {}
     shown = []
-    for (process, slot), (count, errors) in sorted(counts.items(), key=lambda item: (-item[1][0], item[0])):
+    for (process, slot), (count, errors) in sorted(counts.items(), key=itemgetter(1), reverse=True):
         rank = ranks[slot] = ranks.get(slot, 0) + 1
         if rank > PROCESSES_OF_A_CALL and process not in whole:
             continue
-        comm = named.get(process) or named.setdefault(process, c_string(comms[process][1]))
+        comm = names.get(process) or names.setdefault(process, c_string(busiest[process].comm))
         abi, nr = slots.call(slot)
         start_ns, pid = process
         shown.append(
@@ -144,7 +152,7 @@ def _busiest(pairs: Iterable[_Pair], slots: Slots) -> tuple[tuple[ProcessCalls, 
         )
     return tuple(shown), tuple(
         ProcessTotal(
-            pid=pid, start=start_ns, comm=comm, count=totals[start_ns, pid][0], errors=totals[start_ns, pid][1]
+            pid=pid, start=start_ns, comm=comm, count=totals[start_ns, pid], errors=failures.get((start_ns, pid), 0)
         )
-        for (start_ns, pid), comm in named.items()
+        for (start_ns, pid), comm in names.items()
     )
