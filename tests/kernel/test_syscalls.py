@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,26 @@ def test_a_call_that_hangs_is_visible_while_it_hangs() -> None:
     assert row is not None
     assert row.count == sum(row.ns) + 1, "it entered and has not returned"
     assert not after
+
+
+def test_a_filter_that_is_set_later_holds_for_the_calls_that_hang_already() -> None:
+    mine = Filter(pids=(os.getpid(),))
+    with Live("", filter=mine) as live, ExitStack() as stack:
+        sleepers = [stack.enter_context(subprocess.Popen(["/bin/sleep", "600"])) for _ in range(2)]
+        for sleeper in sleepers:
+            stack.callback(sleeper.kill)
+
+        def hang() -> set[int]:
+            return {call.pid for call in live.read().in_flight} & {sleeper.pid for sleeper in sleepers}
+
+        until_s = time.monotonic() + 20
+        while hang() != {sleeper.pid for sleeper in sleepers}:
+            assert time.monotonic() < until_s
+            time.sleep(0.1)
+        live.source.set_filter(Filter(pids=(sleepers[0].pid,)))
+        assert hang() == {sleepers[0].pid}
+        live.source.set_filter(mine)
+        assert hang() == {sleeper.pid for sleeper in sleepers}
 
 
 def test_a_call_that_computes_is_visible_while_it_does(tmp_path: Path) -> None:

@@ -250,6 +250,7 @@ class SyscallsProbe(KernelProbe):
         tallies.add_totals(module, self.slots, totals, latency=self.latency)
         families = dict(self._families_before)
         tallies.add_families(module, families)
+        takes = self._takes if self.context.filtering() else None
         who = self._pairs.read(module, self.slots) if self.processes else Tally()
         # To the clock of durations, and to that of starts, which goes on while the machine sleeps.
         now_ns = int((now - unix_offset()) * 1e9)
@@ -262,7 +263,7 @@ class SyscallsProbe(KernelProbe):
                     for call in sorted(totals.keys() | self._chosen.keys())
                     if call in self._chosen or totals[call].count
                 ),
-                in_flight=tallies.in_flight(module, self.slots, now_ns) if self.latency else (),
+                in_flight=tallies.in_flight(module, self.slots, now_ns, takes) if self.latency else (),
                 processes=who.processes,
                 process_totals=who.totals,
                 users=who.users,
@@ -272,6 +273,13 @@ class SyscallsProbe(KernelProbe):
                 since_boot=now_ns + asleep_ns,
             )
         ]
+
+    def _takes(self, pid: int, comm: bytes) -> bool:
+        """Tell whether the filter takes the thread *comm* of process *pid*; not, where that has ended."""
+        try:
+            return self.context.admits(pid, os.stat(f"/proc/{pid}").st_uid, comm.partition(b"\0")[0])
+        except OSError:
+            return False
 
     def _row(self, call: Call, total: Totals) -> SyscallRow:
         abi, nr = call

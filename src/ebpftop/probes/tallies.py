@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,8 +101,14 @@ def add_families(module: Module, families: dict[Family, int]) -> None:
         families[family] = families.get(family, 0) + maps.per_cpu_sum(module.table("families"), i)
 
 
-def in_flight(module: Module, slots: Slots, now_ns: int) -> tuple[InFlight, ...]:
-    """Return the calls that last longest at *now_ns* (CLOCK_MONOTONIC), those first whose business is not to wait."""
+def in_flight(
+    module: Module, slots: Slots, now_ns: int, takes: Callable[[int, bytes], bool] | None = None
+) -> tuple[InFlight, ...]:
+    """Return the calls that last longest at *now_ns* (CLOCK_MONOTONIC), those first whose business is not to wait.
+
+    *takes* says of a pid and a thread's name whether the filter takes it: the kernel was asked when the call began, and
+    that may have been before there was this filter.
+    """
     found = []
     for call in (*_waiting(module), *_running(module)):
         ns = now_ns - call.enter_ns
@@ -110,11 +117,12 @@ def in_flight(module: Module, slots: Slots, now_ns: int) -> tuple[InFlight, ...]
         abi, nr = slots.call(call.slot)
         name = abis.name(abi, nr)
         told = InFlight(
-            pid=call.pid, tid=call.tid, comm=call.comm, abi=abi, nr=nr, name=name, ns=ns, running=call.running
+            pid=call.pid, tid=call.tid, comm=c_string(call.comm), abi=abi, nr=nr, name=name, ns=ns, running=call.running
         )
-        found.append((name in _WAITS, -ns, call.tid, told))
+        found.append((name in _WAITS, -ns, call.tid, call.comm, told))
     found.sort(key=lambda item: item[:3])
-    return tuple(told for *_, told in found[:_IN_FLIGHT_MAX])
+    taken = (told for *_, comm, told in found if takes is None or takes(told.pid, comm))
+    return tuple(islice(taken, _IN_FLIGHT_MAX))
 
 
 class _Entered(NamedTuple):
@@ -124,7 +132,7 @@ class _Entered(NamedTuple):
     slot: int
     pid: int
     tid: int
-    comm: str
+    comm: bytes
     running: bool
 
 
@@ -132,7 +140,7 @@ def _waiting(module: Module) -> Iterator[_Entered]:
     """Yield the calls whose threads have left their CPU since they entered."""
     for _, value in maps.items(module.table("waiting"), 8, WAITING.size):
         enter_ns, slot, _, pid, tid, comm = WAITING.unpack(value)
-        yield _Entered(enter_ns, slot, pid, tid, c_string(comm), False)
+        yield _Entered(enter_ns, slot, pid, tid, comm, False)
 
 
 def _running(module: Module) -> Iterator[_Entered]:
@@ -151,4 +159,4 @@ def _running(module: Module) -> Iterator[_Entered]:
             comm = Path(f"/proc/{pid}/task/{tid}/comm").read_bytes().removesuffix(b"\n")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        yield _Entered(enter_ns, slot, pid, tid, c_string(comm), True)
+        yield _Entered(enter_ns, slot, pid, tid, comm, True)
