@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
 import pytest
 
 from . import arm64, guest, report
 from .kernels import KERNELS, KernelTree, cache_folder, fetch
-from .results import Result, load
+from .results import Checked, Result, load
 
 # Beside each other on two cores; more only wait for each other.
 AT_ONCE = 2
@@ -44,10 +45,11 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class InnerTests:
-    """How the kernel tests ended on one kernel, and what they said."""
+    """How the kernel tests ended on one kernel, and what they said; what `ebpftop check` said before them."""
 
     finished: guest.Finished
     log: str
+    check: Checked | None
 
 
 Futures: TypeAlias = tuple[Mapping[str, Future[Ran]], Mapping[str, Future[InnerTests]]]
@@ -117,6 +119,16 @@ def tested(tested_kernel: str, futures: Futures) -> InnerTests:
     return futures[1][tested_kernel].result()
 
 
+@pytest.fixture
+def check(kernel: str, futures: Futures) -> Checked | None:
+    """What `ebpftop check --json` said on *kernel*."""
+    matrices, tests = futures
+    if kernel in tests:
+        return tests[kernel].result().check
+    matrix = matrices[kernel].result().matrix
+    return matrix.check if matrix else None
+
+
 def _fetched(name: str) -> KernelTree:
     with _FETCHING:
         return arm64.fetch() if name == arm64.KERNEL.name else fetch(KERNELS[name])
@@ -136,7 +148,7 @@ def _run_matrix(name: str) -> Ran:
     if name == arm64.KERNEL.name:
         finished = arm64.run_matrix(tree, result, timeout_s=BOOT_TIMEOUT_S)
     else:
-        command = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix {shlex.quote(str(result))}"
+        command = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix {shlex.quote(str(result))} --no-check"
         finished = guest.run(tree, command, out, timeout_s=BOOT_TIMEOUT_S)
     (out / "console").write_text(finished.console)
     matrix = load(result) if result.exists() and result.stat().st_size else None
@@ -147,6 +159,13 @@ def _run_tests(name: str) -> InnerTests:
     tree, out = _fetched(name), _folder(name, "tests")
     log = out / "tests.log"
     tests = (sys.executable, "-m", "pytest", "--timeout=300", "-q", *GUEST_TESTS)
-    command = f"{shlex.join(tests)} >{shlex.quote(str(log))} 2>&1"
+    # `check` is run here because the matrix takes longer than the tests.
+    check = out / "check.json"
+    checking = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix --check {shlex.quote(str(check))}"
+    command = f"{checking}; {shlex.join(tests)} >{shlex.quote(str(log))} 2>&1"
     finished = guest.run(tree, command, out, timeout_s=BOOT_TIMEOUT_S)
-    return InnerTests(finished, log.read_text() if log.exists() else finished.console)
+    return InnerTests(
+        finished,
+        log.read_text() if log.exists() else finished.console,
+        msgspec.json.decode(check.read_bytes(), type=Checked) if check.exists() else None,
+    )

@@ -71,7 +71,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     chosen: dict[str, str]
     trials: list[Trial]
-    check: Checked
+    check: Checked | None
     seconds: float
 
 

@@ -9,7 +9,7 @@ from .conditions import BARE, CONDITIONS, HEADERS_ONLY, NEITHER
 from .conftest import InnerTests, Ran
 from .expected import expected_fault
 from .faults import FOLLOWERS, LADDERS
-from .results import CheckReport, Result, ladder_and_rung
+from .results import Checked, CheckReport, Result, ladder_and_rung
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -82,10 +82,11 @@ def test_headers_and_btf_were_there_and_hidden_and_without_headers_every_rung_wo
         assert all(trial.works for trial in by_condition[HEADERS_ONLY]) is (ran.tree.name != "newest")
 
 
-def test_check_says_the_same_as_the_trials(ran: Ran) -> None:
+def test_check_says_the_same_as_the_trials(ran: Ran, check: Checked | None) -> None:
     matrix = matrix_of(ran)
-    assert matrix.check.status == 0, matrix.check.stderr
-    report = msgspec.json.decode(matrix.check.said, type=CheckReport)
+    assert check is not None
+    assert check.status == 0, check.stderr
+    report = msgspec.json.decode(check.said, type=CheckReport)
     assert (report.kernel, report.btf, report.buffer) == (ran.tree.release, True, "ring")
     assert (report.headers is not None) is ran.tree.headers.is_dir()
     assert {probe.state for probe in report.probes} == {"on"}
