@@ -3,8 +3,8 @@
 
     sudo .venv/bin/python benchmarks/start.py [--rounds N]
 
-A program starts every 20 ms meanwhile. Each round starts every contender once, in turn. ebpftop's time ends when the
-titles of all four panes count something of the running kernel; a peer's, when it reported one of the programs.
+A program starts every tenth of a second meanwhile. Each round starts every contender once, in turn. ebpftop's time ends
+when the titles of all four panes count something of the running kernel; a peer's, when it reported one of the programs.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ebpftop.kernel.tracefs import mount_privately
 
 PANES = ("Exec log", "Users", "Syscalls", "Trace log")
 TIMEOUT_S = 60.0
+_TITLE_BYTES = 1024
 _SEQUENCES = re.compile(rb"\x1b(?:\[[0-9;?>=<$]*[a-zA-Z]|[()][A-Z0-9]|[=>78])")
 _BPFTRACE = 'tracepoint:sched:sched_process_exec { printf("started %s\\n", comm); }'
 
@@ -51,11 +52,11 @@ def contenders() -> dict[str, tuple[list[str], tuple[str, ...]]]:
 
 @contextmanager
 def programs_starting() -> Iterator[None]:
-    """Run a program every 20 ms."""
+    """Run a program every tenth of a second."""
     over = threading.Event()
 
     def run() -> None:
-        while not over.wait(0.02):
+        while not over.wait(0.1):
             subprocess.run(["true"], check=True)
 
     thread = threading.Thread(target=run)
@@ -73,8 +74,8 @@ def seconds_until(command: list[str], patterns: tuple[str, ...]) -> dict[str, fl
     pid, fd = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "xterm-256color"
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 160, 0, 0))
         os.execv(command[0], command)
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 160, 0, 0))
     seen: dict[str, float] = {}
     drawn = b""
     try:
@@ -82,7 +83,8 @@ def seconds_until(command: list[str], patterns: tuple[str, ...]) -> dict[str, fl
             if not select.select([fd], [], [], 0.1)[0]:
                 continue
             try:
-                drawn += os.read(fd, 1 << 16)
+                # With the end of what was read before, where a title may have been cut; more would keep it waiting.
+                drawn = drawn[-_TITLE_BYTES:] + os.read(fd, 1 << 16)
             except OSError:  # it has ended
                 break
             text = _SEQUENCES.sub(b"", drawn).decode("utf-8", "replace")

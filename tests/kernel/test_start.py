@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from ebpftop.kernel.mounts import call_with_file_over
 from ebpftop.kernel.progs import fentry_refusal
 from ebpftop.kernel.source import KernelSource, Options, kernel_defines
 from ebpftop.probes.base import KernelProbe
-from ebpftop.records import Probe, ProbeName
+from ebpftop.records import Probe, ProbeName, Users
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root
@@ -50,12 +52,12 @@ def test_a_rung_that_was_left_out_is_compiled_when_it_is_taken_after_all(
 
 
 def test_a_fentry_program_that_does_nothing_is_refused_just_where_a_real_one_is() -> None:
-    defines = {"USERS_MAX": 1, "WITH_FENTRY": 1, **kernel_defines()}
+    defines = kernel_defines()
     execve_id = defines["EXECVE_ID"]
     assert isinstance(execve_id, int)
     source = KernelSource(Options(probes=()))  # the owner of the filter's maps
     try:
-        module = Module("users.c", defines)
+        module = Module("users.c", {"USERS_MAX": 1, "WITH_FENTRY": 1, **defines, **source._filter.defines})
         try:
             module.attach("fentry", str(defines["SYS_EXECVE"]), str(defines["SYS_EXECVE"]))
             refused = None
@@ -66,6 +68,19 @@ def test_a_fentry_program_that_does_nothing_is_refused_just_where_a_real_one_is(
     finally:
         source.close()
     assert fentry_refusal(execve_id) == refused
+
+
+def test_a_second_source_of_a_process_has_maps_of_its_own() -> None:
+    with ExitStack() as stack:
+        KernelSource(Options(probes=("users",))).close()
+        # The descriptors of the first are somebody else's now.
+        for _ in range(20):
+            stack.enter_context(open(os.devnull))
+        second = KernelSource(Options(probes=("users",), filter=Filter(pids=(os.getpid(),))))
+        stack.callback(second.close)
+        subprocess.run(["/bin/true"], check=True)
+        readings = [record for batch in second.read_all() for record in batch.records if isinstance(record, Users)]
+    assert [row.execs for row in readings[-1].rows] == [1]
 
 
 def test_a_file_lies_over_another_for_one_call_in_one_thread_only(tmp_path: Path) -> None:

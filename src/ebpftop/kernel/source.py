@@ -7,6 +7,7 @@ import platform
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -98,7 +99,7 @@ class KernelSource:
         self.filter = options.filter
         execve_id = defines.get("EXECVE_ID")
         context = Context(
-            defines=defines,
+            defines={**defines, **self._filter.defines},
             admits=self._filter.admits,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
@@ -132,8 +133,9 @@ class KernelSource:
             abi=abis.native_abi(platform.machine()),
             started=time.time(),
         )
-        for name in self._probes:
-            self._start(name)
+        # Side by side: while the kernel verifies and attaches one, the compiler, which works alone, is at the next.
+        with ThreadPoolExecutor(thread_name_prefix="start") as starting:
+            list(starting.map(self._start, self._probes))
         self.attached = time.time()
 
     @property
