@@ -142,9 +142,7 @@ struct filter_config {
 };
 
 #ifdef FILTER_OWNER
-/* A step more, as for FENTRY: user space may give the maps other names. */
-#define EXPORT_(name) __attribute__((section("maps/export"))) struct name##_table_t __##name
-#define EXPORT(name) EXPORT_(name)
+#define EXPORT(name) __attribute__((section("maps/export"))) struct name##_table_t __##name
 BPF_ARRAY(filter_config, struct filter_config, 1);
 BPF_HASH(filter_uids, u32, u8, FILTER_SLOTS * FILTER_MAX);
 BPF_HASH(filter_pids, u32, u8, TRACKED_MAX);

@@ -9,6 +9,7 @@ import platform
 import struct
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from ebpftop.filters import Filter
@@ -80,7 +81,7 @@ class KernelFilter:
         # BCC keeps the first map that was ever exported under a name, even if it is gone.
         self._number = next(_numbers)
         try:
-            self._module = Module("filter.c", {**defines, **self.defines, "FILTER_OWNER": 1})
+            self._module = Module("filter.c", {**defines, "FILTER_OWNER": 1}, self.names)
         except LoadError as error:
             raise SourceError(str(error), "`ebpftop check -v` shows what the compiler said") from error
         self._lock = threading.Lock()
@@ -92,8 +93,8 @@ class KernelFilter:
         self._filter = Filter(hide_self=False)
 
     @property
-    def defines(self) -> Defines:
-        """The `-D` flags for whoever shares the maps: what they are called where this is not the process's first."""
+    def names(self) -> Mapping[str, str]:
+        """What whoever shares the maps has to call them, where they are not the first of this process."""
         return {name: self._name(name) for name in _MAPS} if self._number else {}
 
     def _name(self, name: str) -> str:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Literal, NamedTuple
 
 import bcc
@@ -27,6 +28,7 @@ Kind = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_trac
 _PREFIX = {"fentry": "kfunc__", "fexit": "kretfunc__"}
 
 _KALLSYMS = Path("/proc/kallsyms")
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _OUR_INCLUDE = re.compile(r'#include "(.+)"')
 
 # Compiling reads the environment, and BCC changes directory meanwhile: one at a time.
@@ -134,10 +136,16 @@ def _in_one(directory: Path, file: str) -> str:
 class Module:
     """One C file, compiled; its programs, attached one by one; its maps."""
 
-    def __init__(self, file: str, defines: Defines) -> None:
-        """Compile bpf/*file* with *defines* as `-D` flags; raises LoadError."""
+    def __init__(self, file: str, defines: Defines, names: Mapping[str, str] = _NO_NAMES) -> None:
+        """Compile bpf/*file* with *defines* as `-D` flags and *names* for others; raises LoadError.
+
+        BCC lets no macro name a map.
+        """
         self.file = file
-        text = _in_one(sources(), file).encode()
+        source = _in_one(sources(), file)
+        for name, other in names.items():
+            source = re.sub(rf"\b{name}\b", other, source)
+        text = source.encode()
         flags = ["-Wno-unused-value"]
         flags += [f"-D{name}={value}" if value != "" else f"-D{name}" for name, value in defines.items()]
         with _compiling, header_tree() as tree, _kernel_source(tree):

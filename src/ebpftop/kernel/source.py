@@ -99,7 +99,8 @@ class KernelSource:
         self.filter = options.filter
         execve_id = defines.get("EXECVE_ID")
         context = Context(
-            defines={**defines, **self._filter.defines},
+            defines=defines,
+            names=self._filter.names,
             admits=self._filter.admits,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),

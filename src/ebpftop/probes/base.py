@@ -28,6 +28,7 @@ class Context:
     """What a probe needs to know of the kernel and of the user's wishes."""
 
     defines: Defines
+    names: Mapping[str, str]  # of the filter's maps
     offers: Offers
     users: UserNames
     buffer: Buffer
@@ -105,7 +106,7 @@ class KernelProbe(ABC):
             raise
 
     def _come_up(self) -> None:
-        self.module = Module(self.file, {**self.context.defines, **self.defines()})
+        self.module = Module(self.file, {**self.context.defines, **self.defines()}, self.context.names)
         self.prepare(self.module)
         self.rungs = ()
         self.via = self.attach(self.module)
