@@ -12,20 +12,18 @@ counted). CPU is that of the whole process in the same time: where other program
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
-import pty
 import random
 import re
 import select
 import signal
 import statistics
-import struct
 import sys
-import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from terminal import opened
 
 STILL_S = 0.06
 PATIENCE_S = 30.0
@@ -48,11 +46,7 @@ class Terminal:
 
     def __init__(self, command: list[str], size: tuple[int, int]) -> None:
         self.began_s = time.perf_counter()
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
-            os.execvp(command[0], command)
+        self.pid, self.fd = opened(command, *size)
         self._clock = (~self.pid << 3) | 2  # clock_getcpuclockid(3), as the kernel's CPUCLOCK_SCHED does it
         self._painted = b""
 

@@ -10,23 +10,21 @@ when the titles of all four panes count something of the running kernel; a peer'
 from __future__ import annotations
 
 import argparse
-import fcntl
 import math
 import os
-import pty
 import re
 import select
 import shutil
 import signal
 import statistics
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from terminal import opened
 
 from ebpftop.kernel.tracefs import mount_privately
 
@@ -71,11 +69,7 @@ def programs_starting() -> Iterator[None]:
 def seconds_until(command: list[str], patterns: tuple[str, ...]) -> dict[str, float]:
     """Start *command* in a terminal of 160 by 45; return after how many seconds each of *patterns* was drawn."""
     begin = time.monotonic()
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.environ["TERM"] = "xterm-256color"
-        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 160, 0, 0))
-        os.execv(command[0], command)
+    pid, fd = opened(command, 160, 45)
     seen: dict[str, float] = {}
     drawn = b""
     try:

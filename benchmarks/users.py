@@ -12,18 +12,16 @@ the time from a key to the end of what it paints, before and after.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
-import pty
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import threading
 import time
 from pathlib import Path
+
+from terminal import opened
 
 from ebpftop.filters import Filter
 from ebpftop.kernel.source import KernelSource, Options
@@ -42,11 +40,7 @@ class Screen:
 
     def __init__(self, size: tuple[int, int], probes: str) -> None:
         command = [sys.executable, "-m", "ebpftop", "live", "--probes", probes, "--pid", str(os.getpid())]
-        self.pid, self._fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
-            os.execv(sys.executable, command)
+        self.pid, self._fd = opened(command, *size)
         self.painted_s = 0.0
         self._text = b""
         threading.Thread(target=self._read, daemon=True).start()

@@ -98,7 +98,7 @@ class Watch:
     """The execs probe in this process, on this process's descendants."""
 
     def __init__(self, **options: object) -> None:
-        self.source = KernelSource(Options(probes=("execs",), filter=ME, **options))  # type: ignore[arg-type]
+        self.source = KernelSource(Options(probes=("execs",), filter=ME, **options))  # type: ignore[arg-type]  # of any field
         self.records: list[Record] = []
         self._before = dict.fromkeys(self.source.execs.seen(), 0)
 

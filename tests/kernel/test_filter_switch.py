@@ -83,7 +83,7 @@ def handed_over(source: KernelSource, probe: ProbeName = "execs") -> int:
 def seen(source: KernelSource) -> tuple[int, int, int]:
     """Return the kernel's own counts of execs, failures and exits."""
     counter = table(source, "execs", "seen")
-    return tuple(maps.per_cpu_sum(counter, kind) for kind in (EXEC, FAILED, EXIT))  # type: ignore[return-value]
+    return tuple(maps.per_cpu_sum(counter, kind) for kind in (EXEC, FAILED, EXIT))  # type: ignore[return-value]  # three
 
 
 def read(source: KernelSource) -> list[Record]:
@@ -234,7 +234,7 @@ def done(source: KernelSource, root: int) -> bool:
 
 def in_the_pipe(source: KernelSource) -> int:
     """Return how many lines ever came into the trace instance, by the kernel's own statistics of its buffers."""
-    instance = source._probes["trace"]._instance  # type: ignore[attr-defined]
+    instance = source._probes["trace"]._instance  # type: ignore[attr-defined]  # the trace probe's
     lines = 0
     for stats in instance.path.glob("per_cpu/cpu*/stats"):
         figures = dict(line.split(": ") for line in stats.read_text().splitlines())

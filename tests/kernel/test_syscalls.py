@@ -48,7 +48,7 @@ class Live:
 
     def __init__(self, comm: str, **options: object) -> None:
         fields: dict[str, object] = {"probes": ("syscalls",), "filter": Filter(comms=(comm,)), **options}
-        self.source = KernelSource(Options(**fields))  # type: ignore[arg-type]
+        self.source = KernelSource(Options(**fields))  # type: ignore[arg-type]  # of any field
         self.records: list[Record] = []
 
     def __enter__(self) -> Live:

@@ -173,7 +173,7 @@ def ran(at: float, pid: int, *argv: str, ppid: int = 812, uid: int = 0, **more: 
         "unit": "cron.service",
     }
     fields.update(more)
-    return Exec(**fields)  # type: ignore[arg-type]
+    return Exec(**fields)  # type: ignore[arg-type]  # of any field
 
 
 def ended(program: Exec, after: float, code: int | None = 0, signal: str | None = None, core: bool = False) -> Exit:
@@ -317,7 +317,7 @@ def syscalls() -> list[Batch]:
                 total_ns=count * reading << typical,
                 max_ns=1 << (typical + 5),
                 errnos={"EAGAIN": errors * reading} if errors else {},
-                handler=handlers.get(name, "count"),  # type: ignore[arg-type]
+                handler=handlers.get(name, "count"),  # type: ignore[arg-type]  # all are handlers
             )
             for name, nr, count, errors, typical in calls
         )

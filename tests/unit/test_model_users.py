@@ -18,7 +18,7 @@ from ebpftop.source import Batch
 
 
 def row(uid: int, execs: int, failed: int = 0, **more: str) -> UserRow:
-    return UserRow(uid=uid, user=None, execs=execs, failed=failed, **more)  # type: ignore[arg-type]
+    return UserRow(uid=uid, user=None, execs=execs, failed=failed, **more)  # type: ignore[arg-type]  # of any field
 
 
 def readings(model: UsersModel, *rows_at: tuple[float, tuple[UserRow, ...]]) -> None:

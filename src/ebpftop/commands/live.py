@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import threading
 from importlib import import_module
 
 from ebpftop.cli import chosen_filter
+from ebpftop.commands.starting import no_collection
 from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
 from ebpftop.history import HistorySource
 from ebpftop.kernel.quiet import hush
@@ -23,19 +23,18 @@ def run(args: argparse.Namespace) -> int:
         return NO_PRIVILEGE
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise SourceError("the screen needs a terminal", "for a pipe or a file use `ebpftop stream`")
-    gc.disable()  # what is imported and compiled from here on is no garbage; to look through it takes 0.1 s
     outputs = hush()
     if not os.isatty(outputs.stderr_fd):
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where Textual draws: `2>file` must not take the screen
     mount_privately()  # while there is one thread: a mount namespace is entered by the caller alone
-    # Importing Textual takes a fifth of a second, in which the compiler leaves one CPU idle.
-    threading.Thread(target=import_module, args=("ebpftop.app",), name="import-app").start()
-    # The probes load before the screen opens, so what goes wrong prints like any command's error.
-    source = open_kernel(args)
+    with no_collection():
+        # Importing Textual takes a fifth of a second, in which the compiler leaves one CPU idle.
+        threading.Thread(target=import_module, args=("ebpftop.app",), name="import-app").start()
+        # The probes load before the screen opens, so what goes wrong prints like any command's error.
+        source = open_kernel(args)
     try:
         from ebpftop.app import run as show
 
-        gc.enable()
         remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history << 20)
         return show(remembering, interval=args.interval, log_path=outputs.log_path, given=chosen_filter(args))
     finally:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 
+from ebpftop.commands.starting import no_collection
 from ebpftop.history import HistorySource
 from ebpftop.pipe import PipeSource
 from ebpftop.recording.lines import Damage
@@ -85,12 +85,10 @@ def _take_stdin() -> int:
 
 
 def _show(source: Source, damage: Damage) -> int:
-    gc.disable()  # what is imported is no garbage, and to look through it takes longer than all else of the start
-    # Only now: a recording that cannot be read need not wait for the screen to be imported.
-    from ebpftop.app import run as show
+    with no_collection():
+        # Only now: a recording that cannot be read need not wait for the screen to be imported.
+        from ebpftop.app import run as show
 
-    gc.freeze()
-    gc.enable()
     try:
         status = show(source)
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import errno
 import os
 import re
 import tempfile
@@ -21,6 +20,7 @@ from bcc.libbcc import lib
 from ebpftop.kernel.headers import header_tree
 from ebpftop.kernel.mounts import call_with_file_over
 from ebpftop.kernel.offsets import Defines
+from ebpftop.kernel.progs import refusal
 
 Kind = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"]
 
@@ -174,8 +174,7 @@ class Module:
             return int(self._bpf.load_func(function.encode(), program_type).fd)
         except Exception as error:
             code = ctypes.get_errno()
-            reason = f"{os.strerror(code)} ({errno.errorcode.get(code, code)})" if code else str(error)
-            raise LoadError(f"the kernel refused to load it: {reason}") from error
+            raise LoadError(refusal(code) if code else f"the kernel refused to load it: {error}") from error
 
     def attach(self, kind: Kind, target: str, function: str) -> Link:
         """Load and attach *function*. Raises LoadError, and NotCompiledError where the file was compiled without it."""

@@ -79,9 +79,13 @@ def fentry_refusal(function_id: int | None) -> str | None:
     attr = _LOAD.pack(
         _TYPE_TRACING, 2, ctypes.addressof(insns), ctypes.addressof(license_name), _TRACE_FENTRY, function_id
     )
-    fd = int(_libc.syscall(_SYS_BPF, _PROG_LOAD, ctypes.c_char_p(attr), len(attr)))
-    if fd < 0:
-        code = ctypes.get_errno()
-        return f"the kernel refused to load it: {os.strerror(code)} ({errno.errorcode.get(code, code)})"
-    os.close(fd)
+    try:
+        os.close(bpf(_PROG_LOAD, attr))
+    except OSError as error:
+        return refusal(error.errno)
     return None
+
+
+def refusal(code: int | None) -> str:
+    """Say that the kernel did not take a program, and why, by the error's number."""
+    return f"the kernel refused to load it: {os.strerror(code or 0)} ({errno.errorcode.get(code or 0, code)})"

@@ -34,7 +34,7 @@ def hush() -> Outputs:
     os.dup2(log_fd, 1)
     os.dup2(log_fd, 2)
     sys.stdout = sys.__stdout__ = _writer(stdout_fd)  # type: ignore[misc]  # Textual looks at the originals
-    sys.stderr = sys.__stderr__ = _writer(stderr_fd)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _writer(stderr_fd)  # type: ignore[misc]  # as above
     return Outputs(stdout_fd, stderr_fd, log_path, log_fd)
 
 
