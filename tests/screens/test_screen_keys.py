@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -66,6 +67,17 @@ async def test_digit_turns_its_probe_off_and_on_again(key: str, probe: ProbeName
         await pilot.press(key)
         await until(pilot, lambda: pane(app, probe).state == "on")
         assert source.toggled == [probe, probe]
+
+
+async def test_keys_that_come_all_at_once_each_find_what_the_one_before_did() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        for key in ("tab", "tab", "m"):
+            app.post_message(Key(key, None))
+        await until(pilot, lambda: app.main.has_class("-maximised"))
+        assert app.main.pane.probe == "syscalls"
+        for _ in range(2):
+            app.post_message(Key("tab", None))
+        await until(pilot, lambda: app.main.pane.probe == "execs")
 
 
 async def test_a_toggle_that_fails_is_told_and_hurts_nothing() -> None:

@@ -174,11 +174,10 @@ class MainScreen(TravelScreen):
 
     @property
     def pane(self) -> Pane:
-        """The pane that has the focus, or had it last."""
-        for pane in self.panes:
-            if pane.has_pseudo_class("focus-within") or pane.has_class("-max"):
-                return pane
-        return self.execs
+        """The pane that has the focus, at once after the key that gave it: styles and messages come later."""
+        alone = (pane for pane in self.panes if pane.has_class("-max"))
+        around = self.focused.ancestors_with_self if self.focused is not None else ()
+        return next(alone, None) or next((pane for pane in self.panes if pane in around), self.execs)
 
     def action_probe(self, probe: str) -> None:
         if not self.source.live:
@@ -206,7 +205,8 @@ class MainScreen(TravelScreen):
         pane = panes[(panes.index(self.pane) + step) % len(panes)]
         if self.has_class("-maximised"):
             self._maximise(pane)
-        pane.lines.focus()
+        else:
+            self.set_focus(pane.lines)
 
     def action_columns(self) -> None:
         pane = self.pane
