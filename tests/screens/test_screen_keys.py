@@ -74,10 +74,10 @@ async def test_keys_that_come_all_at_once_each_find_what_the_one_before_did() ->
         for key in ("tab", "tab", "m"):
             app.post_message(Key(key, None))
         await until(pilot, lambda: app.main.has_class("-maximised"))
-        assert app.main.pane.probe == "syscalls"
+        assert app.main.pane is app.main.panes[2]
         for _ in range(2):
             app.post_message(Key("tab", None))
-        await until(pilot, lambda: app.main.pane.probe == "execs")
+        await until(pilot, lambda: app.main.pane is app.main.panes[0])
 
 
 async def test_a_toggle_that_fails_is_told_and_hurts_nothing() -> None:
