@@ -105,7 +105,11 @@ enum filter_flag {
 #define FILTER_SLOTS 2
 #define FILTER_MAX 64	   /* values of one kind, in each slot */
 #define FILTER_CGROUPS 8
+#ifdef FILTER_OWNER
 #define TRACKED_MAX 131072 /* processes followed by --pid */
+#else
+#define TRACKED_MAX 1
+#endif
 
 /* A longest-prefix map does both: "NAME*" is a prefix, "NAME" the prefix that ends with its NUL. */
 struct comm_key {
@@ -141,22 +145,11 @@ struct filter_config {
 	struct filter_slot slot[FILTER_SLOTS];
 };
 
-#ifdef FILTER_OWNER
-#define EXPORT(name) __attribute__((section("maps/export"))) struct name##_table_t __##name
+/* Those of filter.c are the ones: every other file is compiled against these, and loaded with those in their places. */
 BPF_ARRAY(filter_config, struct filter_config, 1);
 BPF_HASH(filter_uids, u32, u8, FILTER_SLOTS * FILTER_MAX);
 BPF_HASH(filter_pids, u32, u8, TRACKED_MAX);
 BPF_LPM_TRIE(filter_comms, struct comm_key, u8, FILTER_SLOTS * FILTER_MAX);
-EXPORT(filter_config);
-EXPORT(filter_uids);
-EXPORT(filter_pids);
-EXPORT(filter_comms);
-#else
-BPF_TABLE("extern", u32, struct filter_config, filter_config, 1);
-BPF_TABLE("extern", u32, u8, filter_uids, FILTER_SLOTS * FILTER_MAX);
-BPF_TABLE("extern", u32, u8, filter_pids, TRACKED_MAX);
-BPF_TABLE("extern", struct comm_key, u8, filter_comms, FILTER_SLOTS * FILTER_MAX);
-#endif
 
 /* The current task's comm, which is a thread's own name; of *leader*, its process's, where one is given. */
 INLINE bool comm_wanted(u32 slot, const void *leader)

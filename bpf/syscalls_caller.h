@@ -59,7 +59,7 @@ INLINE u32 uid_of(char *task)
 }
 #endif
 
-#if defined(CALLERS_FD) && !defined(VIA_TRACEPOINT)
+#if defined(WITH_CALLERS) && !defined(VIA_TRACEPOINT)
 /*
  * A call of a helper may cost more than all the rest: 18 of 23 ns on a CPU whose kernel guards each return (Safe RET).
  * So every CPU remembers the task that it saw last. A task's registers lie at the top of its stack whenever it is in a
@@ -67,8 +67,8 @@ INLINE u32 uid_of(char *task)
  * another task only after its owner's end, and since each end of a task is counted in `task_ends`, what was remembered
  * before does not hold any more.
  *
- * `task` is a pointer that the verifier knows (__kptr_untrusted), which BCC cannot describe: the map is made by
- * src/ebpftop/kernel/callers.py.
+ * `task` is a pointer that the verifier knows (__kptr_untrusted), which BCC cannot describe: the map that stands here is
+ * only compiled against, the one that is loaded is made by src/ebpftop/kernel/callers.py.
  */
 struct known_caller {
 	char *task;
@@ -79,6 +79,7 @@ struct known_caller {
 	u32 tid;
 };
 
+BPF_PERCPU_ARRAY(callers, struct known_caller, 1);
 BPF_ARRAY(task_ends, u64, 1);
 
 /* raw tracepoint sched_process_exit: it enters no more calls, and its stack is still its own. */
@@ -96,7 +97,7 @@ INLINE struct caller caller_of(u64 regs)
 {
 	u32 zero = 0;
 	struct caller caller = {};
-	struct known_caller *known = bpf_map_lookup_elem_(bpf_pseudo_fd(1, CALLERS_FD), &zero);
+	struct known_caller *known = callers.lookup(&zero);
 	u64 *ends = task_ends.lookup(&zero);
 
 	if (!known || !ends)

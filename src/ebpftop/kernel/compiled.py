@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ebpftop.kernel.btf import BtfError
-from ebpftop.kernel.loader import LoadError, compile_with_headers
+from ebpftop.kernel.compiler import LoadError, compile_with_headers
 from ebpftop.kernel.offsets import Defines, Wanted, wanted_fields
 
 _HEADERS_C = """

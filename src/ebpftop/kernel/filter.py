@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import os
 import platform
 import struct
@@ -21,7 +20,6 @@ from ebpftop.source import SourceError
 
 _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
 _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
-_numbers = itertools.count()
 
 _SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
 _COMM_LEN = 16
@@ -77,11 +75,9 @@ class KernelFilter:
     """
 
     def __init__(self, defines: Defines) -> None:
-        """Compile bpf/filter.c; the maps must exist before any other module is compiled. Raises SourceError."""
-        # BCC keeps the first map that was ever exported under a name, even if it is gone.
-        self._number = next(_numbers)
+        """Load bpf/filter.c. Raises SourceError."""
         try:
-            self._module = Module("filter.c", {**defines, "FILTER_OWNER": 1}, self.names)
+            self._module = Module("filter.c", {**defines, "FILTER_OWNER": 1})
         except LoadError as error:
             raise SourceError(str(error), "`ebpftop check -v` shows what the compiler said") from error
         self._lock = threading.Lock()
@@ -93,16 +89,9 @@ class KernelFilter:
         self._filter = Filter(hide_self=False)
 
     @property
-    def names(self) -> Mapping[str, str]:
-        """What whoever shares the maps has to call them, where they are not the first of this process."""
-        return {name: self._name(name) for name in _MAPS} if self._number else {}
-
-    def _name(self, name: str) -> str:
-        return f"{name}_{self._number}" if self._number else name
-
-    def _table(self, name: str) -> maps.Table:
-        table: maps.Table = self._module.table(self._name(name))
-        return table
+    def shared(self) -> Mapping[str, maps.Map]:
+        """What every other module is given."""
+        return {name: self._module.table(name) for name in _MAPS}
 
     def apply(self, wanted: Filter) -> None:
         """Make *wanted* hold from now on; raises SourceError for what cannot be, and then nothing has changed.
@@ -136,7 +125,7 @@ class KernelFilter:
             _wait_for_programs()
             for key in self._comms - comms:
                 # It may answer for a shorter one of this filter, but would hide those of the next.
-                maps.delete(self._table("filter_comms"), key)
+                maps.delete(self._module.table("filter_comms"), key)
             self._comms, self._cgroups, self._filter = comms, cgroups, wanted
             self._clear(3 - bit)
             if not wanted.pids:
@@ -165,14 +154,14 @@ class KernelFilter:
 
     def _write_config(self, *, plain: bool) -> None:
         value = _CONFIG.pack(plain, os.getpid(), self._active, 0) + b"".join(self._slots)
-        maps.update(self._table("filter_config"), bytes(4), value)
+        maps.update(self._module.table("filter_config"), bytes(4), value)
 
     def _marked(self, name: str, key: bytes) -> int:
-        value = maps.lookup(self._table(name), key, 1)
+        value = maps.lookup(self._module.table(name), key, 1)
         return value[0] if value else 0
 
     def _mark(self, name: str, key: bytes, bits: int) -> None:
-        maps.update(self._table(name), key, bytes([self._marked(name, key) | bits]))
+        maps.update(self._module.table(name), key, bytes([self._marked(name, key) | bits]))
 
     def _mark_comms(self, comms: tuple[str, ...], slot: int) -> set[bytes]:
         """Write the names of both slots; return the new one's keys.
@@ -182,13 +171,13 @@ class KernelFilter:
         new = {_comm_key(comm) for comm in comms}
         for key in new | self._comms:
             value = (_any_prefix(new, key) << slot) | (_any_prefix(self._comms, key) << (1 - slot))
-            maps.update(self._table("filter_comms"), key, bytes([value]))
+            maps.update(self._module.table("filter_comms"), key, bytes([value]))
         return new
 
     def _clear(self, bits: int) -> None:
         """Take *bits* out of all values. A fork may copy them meanwhile: until none is left."""
         for name, key_size in (("filter_uids", 4), ("filter_comms", _COMM_KEY), ("filter_pids", 4)):
-            table = self._table(name)
+            table = self._module.table(name)
             while stale := [(key, value[0]) for key, value in maps.items(table, key_size, 1) if value[0] & bits]:
                 for key, value in stale:
                     if value & ~bits:
@@ -217,7 +206,7 @@ class KernelFilter:
                     self._clear(bit)
                     raise SourceError("--pid: there are more descendants than the map holds") from error
                 if not Path("/proc", str(pid)).exists():
-                    maps.delete(self._table("filter_pids"), key)
+                    maps.delete(self._module.table("filter_pids"), key)
 
     def _unfollow(self) -> None:
         for link in self._links:

@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,6 +78,16 @@ def _version_header(release: str) -> str:
     return f"#define LINUX_VERSION_CODE {code}\n#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))\n"
 
 
+def headers() -> Mapping[str, str]:
+    """Return the text of every header, by its path."""
+    arch = kernel_arch()
+    return {
+        **dict.fromkeys((*_EMPTY, f"arch/{arch}/include/asm/page.h"), ""),
+        "include/linux/kconfig.h": _KCONFIG + _PT_REGS.get(arch, ""),
+        "include/linux/version.h": _version_header(os.uname().release),
+    }
+
+
 @contextmanager
 def header_tree() -> Iterator[Path]:
     """Yield a directory for BCC_KERNEL_SOURCE; it belongs to this process alone and is gone afterwards.
@@ -86,11 +96,7 @@ def header_tree() -> Iterator[Path]:
     """
     root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-"))
     try:
-        arch = kernel_arch()
-        files = dict.fromkeys((*_EMPTY, f"arch/{arch}/include/asm/page.h"), "")
-        files["include/linux/kconfig.h"] = _KCONFIG + _PT_REGS.get(arch, "")
-        files["include/linux/version.h"] = _version_header(os.uname().release)
-        for name, text in files.items():
+        for name, text in headers().items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

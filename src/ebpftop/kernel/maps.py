@@ -7,7 +7,7 @@ import errno
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 from bcc.libbcc import lib
 
@@ -15,8 +15,8 @@ _BATCH = 1024
 _EXIST = 2  # BPF_EXIST
 
 
-class Table(Protocol):
-    """What is used of a BCC table."""
+class Map(NamedTuple):
+    """A map in the kernel."""
 
     map_fd: int
     max_entries: int
@@ -31,7 +31,7 @@ def possible_cpus() -> int:
 CPUS = possible_cpus()
 
 
-def lookup(table: Table, key: bytes, value_size: int) -> bytes | None:
+def lookup(table: Map, key: bytes, value_size: int) -> bytes | None:
     """Return the value of *key*; None where there is none."""
     value = ctypes.create_string_buffer(value_size)
     if lib.bpf_lookup_elem(table.map_fd, ctypes.c_char_p(key), value) < 0:
@@ -39,24 +39,24 @@ def lookup(table: Table, key: bytes, value_size: int) -> bytes | None:
     return value.raw
 
 
-def update(table: Table, key: bytes, value: bytes) -> None:
+def update(table: Map, key: bytes, value: bytes) -> None:
     """Set *key* to *value*; raises OSError (E2BIG: the map is full)."""
     if lib.bpf_update_elem(table.map_fd, ctypes.c_char_p(key), ctypes.c_char_p(value), 0) < 0:
         code = ctypes.get_errno()
         raise OSError(code, "a BPF map was not updated")
 
 
-def update_existing(table: Table, key: bytes, value: bytes) -> bool:
+def update_existing(table: Map, key: bytes, value: bytes) -> bool:
     """Set *key* to *value* only where it is in the map; False where it is not."""
     return bool(lib.bpf_update_elem(table.map_fd, ctypes.c_char_p(key), ctypes.c_char_p(value), _EXIST) >= 0)
 
 
-def delete(table: Table, key: bytes) -> bool:
+def delete(table: Map, key: bytes) -> bool:
     """Delete *key*; False where it was not there."""
     return bool(lib.bpf_delete_elem(table.map_fd, ctypes.c_char_p(key)) >= 0)
 
 
-def items(table: Table, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
+def items(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield every key with its value. Entries that come or go meanwhile may be missed; none is given twice.
 
     Batch reads (kernel 5.6) where they work, else key by key.
@@ -65,7 +65,7 @@ def items(table: Table, key_size: int, value_size: int) -> Iterator[tuple[bytes,
     yield from batched if batched is not None else _items_one_by_one(table, key_size, value_size)
 
 
-def _items_batched(table: Table, key_size: int, value_size: int) -> list[tuple[bytes, bytes]] | None:
+def _items_batched(table: Map, key_size: int, value_size: int) -> list[tuple[bytes, bytes]] | None:
     size = min(_BATCH, table.max_entries)
     # The kernel's cursor is a key or a u32 bucket number, whichever is larger.
     here, there = (ctypes.create_string_buffer(max(key_size, 8)) for _ in range(2))
@@ -97,7 +97,7 @@ def _cursor(buffer: ctypes.Array[ctypes.c_char]) -> ctypes._Pointer[ctypes.c_uin
     return ctypes.cast(buffer, ctypes.POINTER(ctypes.c_uint32))
 
 
-def _items_one_by_one(table: Table, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
+def _items_one_by_one(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
     key = ctypes.create_string_buffer(key_size)
     cursor: ctypes.Array[ctypes.c_char] | None = None
     seen: set[bytes] = set()
@@ -113,7 +113,7 @@ def _items_one_by_one(table: Table, key_size: int, value_size: int) -> Iterator[
         cursor = ctypes.create_string_buffer(raw, key_size)
 
 
-def per_cpu_sum(table: Table, index: int) -> int:
+def per_cpu_sum(table: Map, index: int) -> int:
     """Return the sum over all CPUs of one u64 of a per-CPU array."""
     value = lookup(table, struct.pack("=I", index), 8 * CPUS)
     return sum(struct.unpack(f"={CPUS}Q", value)) if value else 0

@@ -1,4 +1,4 @@
-"""What the kernel knows of a loaded program: how often it ran, how long, how often it was passed over; what it takes.
+"""What the kernel knows of programs and maps: how often one ran, how long, how often it was passed over; what it takes.
 
 BCC has no call for it; this is bpf(2) with BPF_OBJ_GET_INFO_BY_FD, BPF_ENABLE_STATS and BPF_PROG_LOAD.
 """
@@ -45,14 +45,35 @@ def bpf(command: int, attr: bytes) -> int:
     return done
 
 
+class MapInfo(NamedTuple):
+    """What a map is; sizes in bytes. The first members of struct bpf_map_info but for `id`."""
+
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+
+
+def map_info(map_fd: int) -> MapInfo:
+    """Return what the kernel says of a map; raises OSError."""
+    kind, _id, *rest = struct.unpack_from("=6I", _info(map_fd))
+    return MapInfo(kind, *rest)
+
+
+def _info(fd: int) -> bytes:
+    info = ctypes.create_string_buffer(_INFO_SIZE)
+    bpf(_GET_INFO_BY_FD, struct.pack("=IIQ", fd, _INFO_SIZE, ctypes.addressof(info)))
+    return info.raw
+
+
 def runs(program_fd: int) -> Runs:
     """Return the totals of a program; zeros where the kernel is too old to keep them."""
-    info = ctypes.create_string_buffer(_INFO_SIZE)
     try:
-        bpf(_GET_INFO_BY_FD, struct.pack("=IIQ", program_fd, _INFO_SIZE, ctypes.addressof(info)))
+        info = _info(program_fd)
     except OSError:
         return Runs(0, 0, 0)
-    return Runs(*struct.unpack_from("=QQQ", info.raw, _RUN_TIME_OFFSET))
+    return Runs(*struct.unpack_from("=QQQ", info, _RUN_TIME_OFFSET))
 
 
 def enable_stats() -> int | None:

@@ -100,7 +100,7 @@ class KernelSource:
         execve_id = defines.get("EXECVE_ID")
         context = Context(
             defines=defines,
-            names=self._filter.names,
+            shared=self._filter.shared,
             admits=self._filter.admits,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),

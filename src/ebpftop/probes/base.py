@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from ebpftop.kernel import maps, progs
 from ebpftop.kernel.ladder import Climb, Offers, Step, absent, climb
 from ebpftop.kernel.loader import LoadError, Module, NotCompiledError
+from ebpftop.kernel.maps import Map
 from ebpftop.kernel.offsets import Defines
 from ebpftop.names import UserNames
 from ebpftop.records import Lost, Probe, ProbeName, Record, Rung, Where
@@ -28,7 +29,7 @@ class Context:
     """What a probe needs to know of the kernel and of the user's wishes."""
 
     defines: Defines
-    names: Mapping[str, str]  # of the filter's maps
+    shared: Mapping[str, Map]  # the filter's maps
     offers: Offers
     users: UserNames
     buffer: Buffer
@@ -106,7 +107,9 @@ class KernelProbe(ABC):
             raise
 
     def _come_up(self) -> None:
-        self.module = Module(self.file, {**self.context.defines, **self.defines()}, self.context.names)
+        self.module = Module(
+            self.file, {**self.context.defines, **self.defines()}, {**self.context.shared, **self.given()}
+        )
         self.prepare(self.module)
         self.rungs = ()
         self.via = self.attach(self.module)
@@ -137,6 +140,10 @@ class KernelProbe(ABC):
 
     def defines(self) -> Defines:
         """Return further `-D` flags."""
+        return {}
+
+    def given(self) -> Mapping[str, Map]:
+        """Return maps of the probe that are made elsewhere."""
         return {}
 
     def prepare(self, module: Module) -> None:  # noqa: B027

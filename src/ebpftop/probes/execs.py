@@ -141,6 +141,8 @@ class ExecsProbe(KernelProbe):
         return via
 
     def release(self) -> None:
+        if self._events is not None:
+            self._events.close()
         self._events = None
 
     def lost_now(self) -> dict[Where, int]:

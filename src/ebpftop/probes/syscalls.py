@@ -6,6 +6,7 @@ import os
 import platform
 import struct
 import time
+from collections.abc import Mapping
 from typing import ClassVar
 
 from ebpftop.kernel import callers, maps
@@ -136,8 +137,11 @@ class SyscallsProbe(KernelProbe):
         if self._kind == "tracepoint":
             flags["VIA_TRACEPOINT"] = 1
         if self._callers_fd is not None:
-            flags["CALLERS_FD"] = self._callers_fd
+            flags["WITH_CALLERS"] = 1
         return flags
+
+    def given(self) -> Mapping[str, maps.Map]:
+        return {} if self._callers_fd is None else {"callers": maps.Map(self._callers_fd, 1)}
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
@@ -169,6 +173,8 @@ class SyscallsProbe(KernelProbe):
         )
 
     def release(self) -> None:
+        if self._events is not None:
+            self._events.close()
         self._forget_callers()
         self._events = None
         self._returns = None

@@ -82,7 +82,7 @@ def add_totals(module: Module, slots: Slots, totals: dict[Call, Totals], *, late
         totals.setdefault(call, Totals()).count += words(value)[0]
 
 
-def _nonzero(table: maps.Table) -> Iterator[tuple[int, int]]:
+def _nonzero(table: maps.Map) -> Iterator[tuple[int, int]]:
     zero = bytes(8 * maps.CPUS)
     for key, value in maps.items(table, 4, 8 * maps.CPUS):
         if value != zero:

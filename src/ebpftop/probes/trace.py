@@ -96,6 +96,7 @@ class TraceProbe(KernelProbe):
         try:
             module.attach("raw_tracepoint", "bpf_trace_printk", "trace_said")
         except LoadError:
+            self._events.close()
             self._events = None
         self._partial = b""
         try:
@@ -117,6 +118,8 @@ class TraceProbe(KernelProbe):
         return self.climb_or_fail(module, ladder(self.context.syscall_prefix), "execve")
 
     def release(self) -> None:
+        if self._events is not None:
+            self._events.close()
         if self._instance is not None:
             self._instance.close()
         elif self._pipe_fd is not None:

@@ -1,0 +1,107 @@
+"""What takes long to make and is the same at the next start: compiled programs, and the offsets that BTF tells.
+
+Kept in /var/cache/ebpftop, or in the folder that EBPFTOP_CACHE names (empty: nothing is kept). Each entry is named by a
+hash of everything that it was made from, so none is ever out of date, and removing the folder costs one slower start.
+
+What lies there is loaded into the kernel by root: the folder has to belong to the user who runs ebpftop, with nobody
+else allowed to write, or it is not used.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+_FOLDER = Path("/var/cache/ebpftop")  # Filesystem Hierarchy Standard, 5.5
+_ENTRIES_MAX = 64  # about 20 kB each
+_DIGEST = 16
+
+_T = TypeVar("_T")
+
+
+def folder() -> Path | None:
+    """Return where entries are kept; None for nowhere."""
+    chosen = os.environ.get("EBPFTOP_CACHE")
+    if chosen is None:
+        return _FOLDER
+    return Path(chosen) if chosen else None
+
+
+def key(*parts: bytes) -> str:
+    """Return the name of what is made from *parts*."""
+    digest = blake2b(digest_size=_DIGEST)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def find(name: str, kind: type[_T]) -> _T | None:
+    """Return the entry *name*; None where there is none, or where it is damaged."""
+    try:
+        with _opened(make=False) as folder_fd:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+            with open(fd, "rb") as file:
+                data = file.read()
+            os.utime(name, dir_fd=folder_fd)  # the oldest go first, counted from their last use
+    except OSError:
+        return None
+    body = data[_DIGEST:]
+    if data[:_DIGEST] != _checksum(body):
+        return None
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except msgspec.MsgspecError:
+        return None
+
+
+def keep(name: str, entry: object) -> None:
+    """Keep *entry* under *name*. Where that cannot be, nothing happens: the next start takes longer."""
+    body = msgspec.msgpack.encode(entry)
+    unfinished = f"{name}.{os.getpid()}"
+    with suppress(OSError), _opened(make=True) as folder_fd:
+        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder_fd)
+        try:
+            with open(fd, "wb") as file:
+                file.write(_checksum(body) + body)
+            os.rename(unfinished, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+        except OSError:
+            os.unlink(unfinished, dir_fd=folder_fd)
+            raise
+        _remove_oldest(folder_fd)
+
+
+def _checksum(body: bytes) -> bytes:
+    return blake2b(body, digest_size=_DIGEST).digest()
+
+
+@contextmanager
+def _opened(*, make: bool) -> Iterator[int]:
+    """Yield a descriptor of the folder; raises OSError where it cannot be had or trusted."""
+    path = folder()
+    if path is None:
+        raise FileNotFoundError
+    if make:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"{path} is writable by others")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _remove_oldest(folder_fd: int) -> None:
+    with os.scandir(folder_fd) as entries:
+        used = sorted((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries)
+    for _, name in used[:-_ENTRIES_MAX]:
+        os.unlink(name, dir_fd=folder_fd)

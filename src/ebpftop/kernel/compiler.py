@@ -1,0 +1,238 @@
+"""BCC as a compiler: one of bpf/*.c in, programs and descriptions of maps out; nothing stays in the kernel.
+
+What comes out is kept (ebpftop.kernel.cache), for clang and LLVM take nearly all of the time until the screen shows
+something: 0.7 s of 1.6.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import platform
+import re
+import struct
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import bcc
+import msgspec
+from bcc.libbcc import lib
+
+from ebpftop.kernel import cache, progs
+from ebpftop.kernel.headers import header_tree, headers
+from ebpftop.kernel.mounts import call_with_file_over
+from ebpftop.kernel.offsets import Defines
+
+_KALLSYMS = Path("/proc/kallsyms")
+_OUR_INCLUDE = re.compile(r'#include "(.+)"')
+_TOOLCHAIN = re.compile(r"\S*/lib(?:bcc|bpf|clang|LLVM)\S*\.so\S*$", re.MULTILINE)
+
+_INSN = struct.Struct("=BBhi")  # struct bpf_insn, include/uapi/linux/bpf.h
+_LD_IMM64 = 0x18
+_PSEUDO_MAP_FD = 1
+
+# Compiling reads the environment, and BCC changes directory meanwhile: one at a time.
+_compiling = threading.Lock()
+
+# bcc.libbcc does not declare these.
+lib.bpf_num_tables.restype = ctypes.c_size_t
+lib.bpf_num_tables.argtypes = [ctypes.c_void_p]
+lib.bpf_table_name.restype = ctypes.c_char_p
+lib.bpf_table_name.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+class LoadError(Exception):
+    """A program was not compiled, loaded or attached; the text says which and why."""
+
+
+class MapSpec(msgspec.Struct, frozen=True):
+    """A map as the kernel is to make it; sizes in bytes."""
+
+    name: str
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """One C file, compiled. An instruction that loads a map has the map's index in `maps` where its descriptor goes."""
+
+    license: str
+    version: int  # KERNEL_VERSION of the kernel that it was made for
+    maps: tuple[MapSpec, ...]
+    programs: dict[str, bytes]
+
+
+def with_map_fds(code: bytes, fds: Mapping[int, int]) -> bytes:
+    """Return *code* with the number that each instruction which loads a map has replaced by what *fds* says of it."""
+    patched = bytearray(code)
+    wide = False
+    for at in range(0, len(code), _INSN.size):
+        opcode, registers, offset, immediate = _INSN.unpack_from(code, at)
+        if wide:  # the second half of a 16-byte instruction
+            wide = False
+            continue
+        wide = opcode == _LD_IMM64
+        if wide and registers >> 4 == _PSEUDO_MAP_FD:
+            _INSN.pack_into(patched, at, opcode, registers, offset, fds[immediate])
+    return bytes(patched)
+
+
+class _Bpf(bcc.BPF):  # type: ignore[misc]  # bcc has no types
+    """BCC's object without its habit of attaching, on sight, every function that has a telling name."""
+
+    def _trace_autoload(self) -> None:
+        pass
+
+
+@contextmanager
+def _bpf(source: str, flags: list[str]) -> Iterator[bcc.BPF]:
+    bpf = _Bpf(text=source.encode(), cflags=flags)
+    try:
+        yield bpf
+    finally:
+        bpf.cleanup()
+        atexit.unregister(bpf.cleanup)
+
+
+def sources() -> Path:
+    """Return the directory of the C files: in the wheel beside the package, in a checkout beside src/."""
+    here = Path(__file__).resolve().parents[1]
+    packaged = here / "bpf"
+    return packaged if packaged.is_dir() else here.parents[1] / "bpf"
+
+
+def compiled(file: str, defines: Defines) -> Compiled:
+    """Return bpf/*file* compiled with *defines* as `-D` flags, or as it was kept; raises LoadError."""
+    source = _in_one(sources(), file)
+    # Without debug information, which nobody would see, LLVM is done a sixth sooner.
+    flags = ["-Wno-unused-value", "-g0"]
+    flags += [f"-D{name}={value}" if value != "" else f"-D{name}" for name, value in defines.items()]
+    name = _name(source, flags)
+    found = cache.find(name, Compiled)
+    if found is None:
+        found = _compile(file, source, flags)
+        cache.keep(name, found)
+    return found
+
+
+def _compile(file: str, source: str, flags: list[str]) -> Compiled:
+    def work() -> Compiled:
+        with _bpf(source, flags) as bpf:
+            return _taken_out(bpf)
+
+    with _compiling, header_tree() as tree, _kernel_source(tree):
+        try:
+            return call_with_file_over(_KALLSYMS, _few_symbols(tree), work)
+        except Exception as error:
+            raise LoadError(f"{file} does not compile: {error}") from error
+
+
+def _name(source: str, flags: list[str]) -> str:
+    """Return the hash of all that the outcome depends on."""
+    toolchain = []
+    for path in sorted(set(_TOOLCHAIN.findall(Path("/proc/self/maps").read_text()))):
+        found = os.stat(path)
+        toolchain.append((path, found.st_size, found.st_mtime_ns))
+    return cache.key(
+        Path(__file__).read_bytes(),
+        msgspec.msgpack.encode([bcc.__version__, toolchain]),
+        msgspec.msgpack.encode([os.uname().release, os.uname().version, platform.machine()]),
+        msgspec.msgpack.encode(headers()),
+        msgspec.msgpack.encode(flags),
+        source.encode(),
+    )
+
+
+def _taken_out(bpf: bcc.BPF) -> Compiled:
+    """Return what BCC made. It has made the maps too; the kernel says best how."""
+    module = bpf.module
+    specs: list[MapSpec] = []
+    fds: dict[int, int] = {}
+    for i in range(lib.bpf_num_tables(module)):
+        name = lib.bpf_table_name(module, i)
+        fd = lib.bpf_table_fd(module, name)
+        fds[fd] = len(specs)
+        specs.append(MapSpec(name.decode(), *progs.map_info(fd)))
+    programs = {}
+    for i in range(lib.bpf_num_functions(module)):
+        name = lib.bpf_function_name(module, i)
+        code = ctypes.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
+        programs[name.decode()] = with_map_fds(code, fds)
+    version = lib.bpf_module_kern_version(module)
+    return Compiled(lib.bpf_module_license(module).decode(), version, tuple(specs), programs)
+
+
+@contextmanager
+def _kernel_source(tree: Path | None) -> Iterator[None]:
+    before = os.environ.pop("BCC_KERNEL_SOURCE", None)
+    if tree is not None:
+        os.environ["BCC_KERNEL_SOURCE"] = str(tree)
+    try:
+        yield
+    finally:
+        os.environ.pop("BCC_KERNEL_SOURCE", None)
+        if before is not None:
+            os.environ["BCC_KERNEL_SOURCE"] = before
+
+
+def compile_with_headers(source: str) -> None:
+    """Compile *source* against the running kernel's own headers; raises LoadError with the compiler's words."""
+    with _compiling, _kernel_source(None), _stderr_kept() as words:
+        try:
+            with _bpf(source, ["-ferror-limit=0", "-Wno-everything"]):
+                pass
+        except Exception as error:
+            words.seek(0)
+            raise LoadError(words.read().decode("utf-8", "replace")) from error
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[IO[bytes]]:
+    """Yield a file that gets what C code writes to fd 2 meanwhile."""
+    before_fd = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as words:
+            os.dup2(words.fileno(), 2)
+            try:
+                yield words
+            finally:
+                os.dup2(before_fd, 2)
+    finally:
+        os.close(before_fd)
+
+
+def _few_symbols(folder: Path) -> Path:
+    """Write the symbol table that BCC is shown while it compiles, into *folder*, and return its path.
+
+    For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth of a second, only to learn whether
+    the kernel has bpf_probe_read_user. All that ebpftop runs on have it (5.5).
+    """
+    path = folder / "kallsyms"
+    path.write_text("0000000000000001 T bpf_probe_read_user\n")
+    return path
+
+
+def _in_one(directory: Path, file: str) -> str:
+    """Return the text of *file* with the headers of ours that it includes put in their places.
+
+    BCC translates map operations in the main file only.
+    """
+
+    def lines(name: str) -> Iterator[str]:
+        yield f'#line 1 "{name}"'
+        for number, line in enumerate((directory / name).read_text().splitlines(), 1):
+            if included := _OUR_INCLUDE.fullmatch(line):
+                yield from lines(included[1])
+                yield f'#line {number + 1} "{name}"'
+            else:
+                yield line
+
+    return "\n".join([*lines(file), ""])
