@@ -46,6 +46,14 @@ class _Member(NamedTuple):
     bits: int
 
 
+def of_running_kernel() -> bytes:
+    """Return the BTF blob of the running kernel; BtfError where it has none."""
+    try:
+        return VMLINUX.read_bytes()
+    except OSError as error:
+        raise BtfError(f"{VMLINUX}: {error.strerror}") from error
+
+
 class Btf:
     """Type information of one kernel."""
 
@@ -70,14 +78,6 @@ class Btf:
             positions.append(position)
             fixed, each = _EXTRA.get(kind, (0, 0))
             position += 12 + fixed + each * (info & 0xFFFF)
-
-    @classmethod
-    def running(cls) -> Btf:
-        """Return the type information of the running kernel; BtfError where it has none."""
-        try:
-            return cls(VMLINUX.read_bytes())
-        except OSError as error:
-            raise BtfError(f"{VMLINUX}: {error.strerror}") from error
 
     def offset(self, struct_name: str, path: str) -> int:
         """Return the offset in bytes of member *path* ("signal", "thread_info.status") in *struct_name*.

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ebpftop.kernel import btf, cache
 from ebpftop.kernel.btf import Btf, BtfError
 from ebpftop.kernel.headers import kernel_arch
 from ebpftop.source import SourceError
@@ -105,25 +106,35 @@ def _registers() -> list[Wanted]:
     return wanted
 
 
-def from_btf(btf: Btf) -> Defines:
-    """Return the flags that describe the kernel of *btf*; raises BtfError where a structure is not what we know."""
+def from_btf(types: Btf) -> Defines:
+    """Return the flags that describe the kernel of *types*; raises BtfError where a structure is not what we know."""
     defines: dict[str, int | str] = {}
     for wanted in wanted_fields():
         for path in wanted.paths:
             member, _, plus = path.partition("+")
-            if btf.has(wanted.struct, member):
-                defines[f"OFF_{wanted.name}"] = btf.offset(wanted.struct, member) + int(plus or 0)
+            if types.has(wanted.struct, member):
+                defines[f"OFF_{wanted.name}"] = types.offset(wanted.struct, member) + int(plus or 0)
                 break
         else:
             if not wanted.optional:
                 raise BtfError(f"struct {wanted.struct} of this kernel has no {' or '.join(wanted.paths)}")
     defines["SIZE_UPID"] = 16
-    pids_id = btf.enum("cgroup_subsys_id", "pids_cgrp_id")
+    pids_id = types.enum("cgroup_subsys_id", "pids_cgrp_id")
     if pids_id is not None:
         defines["CSS_PIDS_ID"] = pids_id
-    execve_id = btf.function_id(f"{syscall_prefix()}sys_execve")
+    execve_id = types.function_id(f"{syscall_prefix()}sys_execve")
     if execve_id is not None:
         defines["EXECVE_ID"] = execve_id
+    return defines
+
+
+def _from_blob(blob: bytes) -> Defines:
+    """Return the flags, as they were kept if it is the same blob that said them; raises BtfError."""
+    entry = cache.key(blob, Path(__file__).read_bytes(), Path(btf.__file__).read_bytes(), kernel_arch().encode())
+    defines: Defines | None = cache.find(entry, dict[str, int | str])
+    if defines is None:
+        defines = from_btf(Btf(blob))
+        cache.keep(entry, defines)
     return defines
 
 
@@ -155,7 +166,7 @@ def headers_package() -> str:
 def of_running_kernel() -> Defines:
     """Return the flags for the running kernel; SourceError, naming the package, where nothing describes it."""
     try:
-        return from_btf(Btf.running())
+        return _from_blob(btf.of_running_kernel())
     except BtfError as error:
         if own_headers() is None:
             raise SourceError(
