@@ -369,7 +369,7 @@ def test_a_filter_that_changes_lets_nothing_through_that_neither_wants() -> None
 
 def test_no_process_stays_in_the_map_once_it_is_gone() -> None:
     with opened(Filter(pids=(os.getpid(),)), ("execs",)) as source:
-        tracked = source._filter._table("filter_pids")
+        tracked = source._filter.shared["filter_pids"]
         pids = [in_child(programs("x", "y")) for _ in range(20)]
         # A process is freed some time after it was reaped.
         for _ in range(500):
