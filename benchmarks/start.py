@@ -5,6 +5,7 @@
 
 A program starts every tenth of a second meanwhile. Each round starts every contender once, in turn. ebpftop's time ends
 when the titles of all four panes count something of the running kernel; a peer's, when it reported one of the programs.
+"nothing kept" is ebpftop's first start on a kernel, when nothing of what was compiled can be kept from an earlier one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ _BPFTRACE = 'tracepoint:sched:sched_process_exec { printf("started %s\\n", comm)
 
 def contenders() -> dict[str, tuple[list[str], tuple[str, ...]]]:
     """Return each contender's command, and the patterns that it has to draw, all of them."""
-    found = {"ebpftop": ([sys.executable, "-m", "ebpftop"], tuple(rf"{pane} ● [1-9]" for pane in PANES))}
+    ebpftop = [sys.executable, "-m", "ebpftop"]
+    titles = tuple(rf"{pane} ● [1-9]" for pane in PANES)
+    found = {"ebpftop": (ebpftop, titles), "nothing kept": (["env", "EBPFTOP_CACHE=", *ebpftop], titles)}
     for name in ("execsnoop", "execsnoop-bpfcc"):
         path = shutil.which(name)
         if path:

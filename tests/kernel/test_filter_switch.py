@@ -63,11 +63,11 @@ def opened(wanted: Filter, probes: tuple[ProbeName, ...] = PROBES) -> Iterator[K
         source.close()
 
 
-def table(source: KernelSource, probe: ProbeName, name: str) -> maps.Table:
+def table(source: KernelSource, probe: ProbeName, name: str) -> maps.Map:
     """Return a map of a probe."""
     module = source._probes[probe].module
     assert module is not None
-    found: maps.Table = module.table(name)
+    found: maps.Map = module.table(name)
     return found
 
 

@@ -94,6 +94,7 @@ def futures(request: pytest.FixtureRequest, pool: ThreadPoolExecutor) -> Iterato
     matrices: dict[str, Future[Ran]] = {}
     tests: dict[str, Future[InnerTests]] = {}
     for name in _asked_for(request.config):
+        _folder(name, guest.PROGRAMS).chmod(0o700)
         # Two guests: whatever one does cannot disturb the other, and a single kernel keeps both processors busy.
         matrices[name] = pool.submit(_run_matrix, name)
         if name in KERNELS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 WRAPPERS = Path(__file__).resolve().parent / "virtiofsd.d"
 MEMORY = "3G"
 CPUS = 2
+PROGRAMS = "programs"
 # virtme-ng's own statuses: the guest panicked or powered off before the command ended, and (here) the time ran out.
 NO_STATUS = 255
 TIMED_OUT = 124
@@ -32,6 +34,8 @@ class Finished:
 
 def run(tree: KernelTree, command: str, out: Path, *, timeout_s: float) -> Finished:
     """Boot *tree* and run the shell *command* in the checkout, as root; what it writes stays in *out* only.
+
+    But for programs compiled for this kernel: a folder beside *out* keeps them for all of its guests.
 
     The command's own status comes back. A boot that gave none (it happens under load) is tried once more; what the
     first said stays in *out*.
@@ -50,8 +54,8 @@ def _boot(tree: KernelTree, command: str, out: Path, timeout_s: float, begin: fl
         *("vng", "--disable-kvm", "--cpus", str(CPUS), "--memory", MEMORY),
         # Written to, and forgotten with the guest: .pyc files, caches of tools, the checkout itself.
         *(f"--overlay-rwdir={folder}" for folder in (home, CHECKOUT) if folder.is_dir()),
-        *(f"--rwdir={out}", "--cwd", str(CHECKOUT)),
-        *("--run", str(tree.image), "--", command),
+        *(f"--rwdir={out.parent}", "--cwd", str(CHECKOUT)),
+        *("--run", str(tree.image), "--", f"export EBPFTOP_CACHE={shlex.quote(str(out.parent / PROGRAMS))}; {command}"),
     )
     with tempfile.TemporaryFile() as console:
         # The console goes through a pipe: into a file, virtme-ng's QEMU writes each line over the one before.

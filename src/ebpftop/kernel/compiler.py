@@ -30,6 +30,7 @@ from ebpftop.kernel.offsets import Defines
 
 _KALLSYMS = Path("/proc/kallsyms")
 _OUR_INCLUDE = re.compile(r'#include "(.+)"')
+_WORD = re.compile(r"\w+")
 _TOOLCHAIN = re.compile(r"\S*/lib(?:bcc|bpf|clang|LLVM)\S*\.so\S*$", re.MULTILINE)
 
 _INSN = struct.Struct("=BBhi")  # struct bpf_insn, include/uapi/linux/bpf.h
@@ -114,7 +115,9 @@ def compiled(file: str, defines: Defines) -> Compiled:
     source = _in_one(sources(), file)
     # Without debug information, which nobody would see, LLVM is done a sixth sooner.
     flags = ["-Wno-unused-value", "-g0"]
-    flags += [f"-D{name}={value}" if value != "" else f"-D{name}" for name, value in defines.items()]
+    # Only what the file mentions: a kernel described by its headers need not be compiled for anew.
+    words = set(_WORD.findall(source))
+    flags += [f"-D{name}={value}" for name, value in sorted(defines.items()) if name in words]
     name = _name(source, flags)
     found = cache.find(name, Compiled)
     if found is None:

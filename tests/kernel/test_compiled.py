@@ -1,0 +1,197 @@
+"""Programs that were kept from an earlier start are the same programs, and are kept no longer than what made them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel import btf, compiler, maps, offsets, progs
+from ebpftop.kernel.btf import Btf
+from ebpftop.kernel.compiler import LoadError
+from ebpftop.kernel.loader import Module
+from ebpftop.kernel.source import KernelSource, Options, kernel_defines
+from ebpftop.records import PROBE_NAMES, Exec, Probe, Record
+
+PROGRAM = """
+struct seen { u64 runs; u32 number; };
+BPF_ARRAY(config, u32, 1);
+BPF_HASH(seen, u32, struct seen, 16);
+
+int count(void *ctx)
+{
+    u32 zero = 0, *number = config.lookup(&zero);
+    struct seen first = {.number = NUMBER};
+
+    if (!number)
+        return 0;
+    struct seen *one = seen.lookup_or_try_init(number, &first);
+    if (one)
+        __sync_fetch_and_add(&one->runs, 1);
+    return 0;
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EBPFTOP_CACHE", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was really compiled, in order."""
+    files: list[str] = []
+    original = compiler._compile
+
+    def noting(file: str, source: str, flags: list[str]) -> compiler.Compiled:
+        files.append(Path(file).name)
+        return original(file, source, flags)
+
+    monkeypatch.setattr(compiler, "_compile", noting)
+    return files
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    file = tmp_path / "program.c"
+    file.write_text(PROGRAM)
+    return file
+
+
+def tags(source: KernelSource) -> Iterator[tuple[str, bytes]]:
+    """The kernel's own hash of each program's instructions (struct bpf_prog_info.tag)."""
+    for probe in source._probes.values():
+        assert probe.module is not None
+        for name, fd in probe.module.programs.items():
+            yield f"{probe.name}.{name}", progs._info(fd)[8:16]
+
+
+def watched(source: KernelSource) -> list[Record]:
+    subprocess.run(["/bin/true"], check=True)
+    return [record for batch in source.read_all() for record in batch.records]
+
+
+def test_a_second_start_compiles_nothing_and_loads_the_same_programs(compilations: list[str]) -> None:
+    found: list[Mapping[str, bytes]] = []
+    for _ in range(2):
+        source = KernelSource(Options())
+        try:
+            found.append(dict(tags(source)))
+            records = watched(source)
+        finally:
+            source.close()
+        states = {record.probe: record.state for record in records if isinstance(record, Probe)}
+        assert states == dict.fromkeys(PROBE_NAMES, "on")
+        assert any(isinstance(record, Exec) and record.argv == ("/bin/true",) for record in records)
+    assert sorted(compilations) == sorted(["filter.c", "execs.c", "users.c", "syscalls.c", "trace.c"])
+    assert found[0] == found[1]
+    assert len(found[0]) > 8
+
+
+def test_the_offsets_of_a_kernel_are_read_from_its_btf_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    class Noting(Btf):
+        def __init__(self, data: bytes) -> None:
+            read.append(data)
+            super().__init__(data)
+
+    monkeypatch.setattr(offsets, "Btf", Noting)
+    first, second = kernel_defines(), kernel_defines()
+    assert first == second
+    assert len(read) == 1
+    monkeypatch.setattr(btf, "of_running_kernel", lambda: read[0] + b"\0")  # another kernel
+    assert kernel_defines() == first
+    assert len(read) == 2
+
+
+def test_only_what_the_file_mentions_makes_it_another_one(program: Path, compilations: list[str]) -> None:
+    first = compiler.compiled(str(program), {"NUMBER": 1, "OTHER": 1})
+    assert compiler.compiled(str(program), {"OTHER": 2, "NUMBER": 1}) == first
+    assert len(compilations) == 1
+    assert compiler.compiled(str(program), {"NUMBER": 2}) != first
+    program.write_text(PROGRAM + "// changed\n")
+    compiler.compiled(str(program), {"NUMBER": 1})
+    assert len(compilations) == 3
+
+
+def test_another_kernel_or_another_compiler_compiles_anew(
+    program: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler.compiled(str(program), {"NUMBER": 1})
+    uname = os.uname()
+    with monkeypatch.context() as other:
+        other.setattr(os, "uname", lambda: os.uname_result((*uname[:2], "9.9.9", *uname[3:])))
+        compiler.compiled(str(program), {"NUMBER": 1})
+    library = tmp_path / "libbcc.so.0"
+    library.touch()
+    assert compiler._TOOLCHAIN.findall("7f00 r-xp 00 08:01 1    /usr/lib/x/libbcc.so.0\n7f01 r-xp 00 /lib/libc.so.6\n")
+    with monkeypatch.context() as other:
+        other.setattr(compiler, "_TOOLCHAIN", type("Fake", (), {"findall": staticmethod(lambda _: [str(library)])}))
+        compiler.compiled(str(program), {"NUMBER": 1})
+    assert len(compilations) == 3
+    compiler.compiled(str(program), {"NUMBER": 1})
+    assert len(compilations) == 3
+
+
+def test_a_damaged_entry_is_compiled_anew(folder: Path, program: Path, compilations: list[str]) -> None:
+    first = compiler.compiled(str(program), {"NUMBER": 1})
+    (entry,) = folder.iterdir()
+    entry.write_bytes(entry.read_bytes()[:-1])
+    assert compiler.compiled(str(program), {"NUMBER": 1}) == first
+    assert len(compilations) == 2
+
+
+def test_what_does_not_compile_is_told_each_time_and_not_kept(folder: Path, program: Path) -> None:
+    program.write_text("int count(void *ctx) { return nonsense; }")
+    for _ in range(2):
+        with pytest.raises(LoadError, match=r"program\.c does not compile"):
+            compiler.compiled(str(program), {})
+    assert not folder.exists()
+
+
+def test_a_map_that_is_given_is_shared_and_stays_when_the_module_goes(program: Path) -> None:
+    owner = Module(str(program), {"NUMBER": 7})
+    config, seen = owner.table("config"), owner.table("seen")
+    maps.update(config, bytes(4), (3).to_bytes(4, "little"))
+    guest = Module(str(program), {"NUMBER": 8}, {"config": config, "seen": seen})
+    assert (guest.table("config"), guest.table("seen")) == (config, seen)
+    guest.attach("raw_tracepoint", "sched_process_exec", "count")
+    subprocess.run(["/bin/true"], check=True)
+    guest.close()
+    ((key, value),) = maps.items(seen, 4, 16)
+    assert int.from_bytes(key, "little") == 3
+    assert int.from_bytes(value[:8], "little") >= 1
+    assert int.from_bytes(value[8:12], "little") == 8
+    owner.close()
+
+
+def test_closing_gives_every_descriptor_back(program: Path) -> None:
+    Module(str(program), {"NUMBER": 1}).close()
+    before = set(os.listdir("/proc/self/fd"))
+    module = Module(str(program), {"NUMBER": 1})
+    module.attach("raw_tracepoint", "sched_process_exec", "count")
+    assert len(set(os.listdir("/proc/self/fd")) - before) == 4  # two maps, a program, a link
+    module.close()
+    module.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_map_that_the_kernel_refuses_is_named_and_the_others_are_given_back(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = compiler.compiled(str(program), {"NUMBER": 1})
+    refused = compiler.MapSpec("wrong", 2, 8, 8, 1, 0)  # an array whose keys are not of 4 bytes
+    monkeypatch.setattr(
+        "ebpftop.kernel.loader.compiled",
+        lambda *_: compiler.Compiled(real.license, real.version, (*real.maps, refused), real.programs),
+    )
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(LoadError, match="refused to make the map wrong: Invalid argument"):
+        Module(str(program), {"NUMBER": 1})
+    assert set(os.listdir("/proc/self/fd")) == before

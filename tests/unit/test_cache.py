@@ -1,0 +1,93 @@
+"""What is kept for the next start is what was kept, or nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel import cache
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ebpftop.kernel is of Linux")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "not yet" / "there"
+    monkeypatch.setenv("EBPFTOP_CACHE", str(place))
+    return place
+
+
+def test_what_is_kept_is_found_again_by_the_same_parts_only(folder: Path) -> None:
+    cache.keep(cache.key(b"a", b"bc"), {"offset": 8})
+    assert cache.find(cache.key(b"a", b"bc"), dict[str, int]) == {"offset": 8}
+    assert cache.find(cache.key(b"ab", b"c"), dict[str, int]) is None
+    assert cache.find(cache.key(b"a", b"bc"), dict[str, str]) is None
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_every_byte_that_is_damaged_is_noticed(folder: Path) -> None:
+    name = cache.key(b"x")
+    cache.keep(name, b"program")
+    whole = (folder / name).read_bytes()
+    for at in range(len(whole)):
+        (folder / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert cache.find(name, bytes) is None, at
+        (folder / name).write_bytes(whole[:at])
+        assert cache.find(name, bytes) is None, at
+    (folder / name).write_bytes(whole)
+    assert cache.find(name, bytes) == b"program"
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_a_folder_that_others_may_write_is_neither_read_nor_written(folder: Path, mode: int) -> None:
+    cache.keep(cache.key(b"x"), 1)
+    folder.chmod(mode)
+    assert cache.find(cache.key(b"x"), int) is None
+    cache.keep(cache.key(b"y"), 2)
+    assert [path.name for path in folder.iterdir()] == [cache.key(b"x")]
+    folder.chmod(0o700)
+    assert cache.find(cache.key(b"x"), int) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_not_used(folder: Path) -> None:
+    cache.keep(cache.key(b"x"), 1)
+    os.chown(folder, 12345, -1)
+    assert cache.find(cache.key(b"x"), int) is None
+
+
+def test_links_are_not_followed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = cache.key(b"x")
+    cache.keep(name, 1)
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    assert cache.find(name, int) is None
+    (folder / name).unlink()
+    (tmp_path / "elsewhere").rename(folder / name)
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.setenv("EBPFTOP_CACHE", str(tmp_path / "link"))
+    assert cache.find(name, int) is None
+
+
+def test_nothing_is_kept_where_nothing_is_to_be_or_nothing_can(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    for place in ("", str(tmp_path / "file"), "/proc/nowhere"):
+        monkeypatch.setenv("EBPFTOP_CACHE", place)
+        cache.keep(cache.key(b"x"), 1)
+        assert cache.find(cache.key(b"x"), int) is None
+    assert not folder.exists()
+
+
+def test_what_was_not_used_for_longest_makes_room(folder: Path) -> None:
+    names = [cache.key(bytes([i])) for i in range(65)]
+    for i, name in enumerate(names[:64]):
+        cache.keep(name, i)
+        os.utime(folder / name, (i, i))
+    assert cache.find(names[0], int) == 0  # used: now the second is the oldest
+    cache.keep(names[64], 64)
+    assert {path.name for path in folder.iterdir()} == set(names) - {names[1]}
