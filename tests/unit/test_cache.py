@@ -26,6 +26,7 @@ def test_what_is_kept_is_found_again_by_the_same_parts_only(folder: Path) -> Non
     assert cache.find(cache.key(b"ab", b"c"), dict[str, int]) is None
     assert cache.find(cache.key(b"a", b"bc"), dict[str, str]) is None
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert cache.where() == str(folder)
 
 
 def test_every_byte_that_is_damaged_is_noticed(folder: Path) -> None:
@@ -46,6 +47,7 @@ def test_a_folder_that_others_may_write_is_neither_read_nor_written(folder: Path
     cache.keep(cache.key(b"x"), 1)
     folder.chmod(mode)
     assert cache.find(cache.key(b"x"), int) is None
+    assert cache.where() == f"nowhere: {folder}: it is somebody else's, or others may write there"
     cache.keep(cache.key(b"y"), 2)
     assert [path.name for path in folder.iterdir()] == [cache.key(b"x")]
     folder.chmod(0o700)
@@ -76,8 +78,13 @@ def test_nothing_is_kept_where_nothing_is_to_be_or_nothing_can(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    for place in ("", str(tmp_path / "file"), "/proc/nowhere"):
+    for place, reason in (
+        ("", "EBPFTOP_CACHE: it is empty"),
+        (str(tmp_path / "file"), f"{tmp_path / 'file'}: File exists"),
+        ("/proc/nowhere", "/proc/nowhere: No such file or directory"),
+    ):
         monkeypatch.setenv("EBPFTOP_CACHE", place)
+        assert cache.where() == f"nowhere: {reason}"
         cache.keep(cache.key(b"x"), 1)
         assert cache.find(cache.key(b"x"), int) is None
     assert not folder.exists()

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ebpftop import __version__
 from ebpftop.commands.watching import NO_PRIVILEGE, options_of, refused
+from ebpftop.kernel import cache
 from ebpftop.kernel.btf import VMLINUX
 from ebpftop.kernel.offsets import own_headers
 from ebpftop.kernel.quiet import Outputs, hush
@@ -69,6 +70,7 @@ def _print(report: Report, console: Console) -> None:
         f"types from {types}; events through a {report['buffer']} buffer; tracefs at {report['tracefs'] or 'nowhere'}",
         highlight=False,
     )
+    console.print(f"compiled programs are kept in {markup(cache.where())}", highlight=False)
     for probe in report["probes"]:
         good = probe.state == "on"
         console.print()

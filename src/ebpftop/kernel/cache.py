@@ -9,6 +9,7 @@ else allowed to write, or it is not used.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -26,8 +27,20 @@ _DIGEST = 16
 _T = TypeVar("_T")
 
 
-def folder() -> Path | None:
-    """Return where entries are kept; None for nowhere."""
+def where() -> str:
+    """Say where entries are kept, or why nowhere."""
+    try:
+        with _opened(make=True):
+            return str(_folder())
+    except OSError as error:
+        return (
+            f"nowhere: {error.filename or _folder()}: {error.strerror}"
+            if _folder()
+            else "nowhere: EBPFTOP_CACHE is empty"
+        )
+
+
+def _folder() -> Path | None:
     chosen = os.environ.get("EBPFTOP_CACHE")
     if chosen is None:
         return _FOLDER
@@ -85,16 +98,16 @@ def _checksum(body: bytes) -> bytes:
 @contextmanager
 def _opened(*, make: bool) -> Iterator[int]:
     """Yield a descriptor of the folder; raises OSError where it cannot be had or trusted."""
-    path = folder()
+    path = _folder()
     if path is None:
-        raise FileNotFoundError
+        raise FileNotFoundError(errno.ENOENT, "it is empty", "EBPFTOP_CACHE")
     if make:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
         if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(f"{path} is writable by others")
+            raise PermissionError(errno.EPERM, "it is somebody else's, or others may write there", str(path))
         yield fd
     finally:
         os.close(fd)
