@@ -33,11 +33,7 @@ def where() -> str:
         with _opened(make=True):
             return str(_folder())
     except OSError as error:
-        return (
-            f"nowhere: {error.filename or _folder()}: {error.strerror}"
-            if _folder()
-            else "nowhere: EBPFTOP_CACHE is empty"
-        )
+        return f"nowhere: {error.filename}: {error.strerror}"
 
 
 def _folder() -> Path | None:
