@@ -102,11 +102,17 @@ def _container(text: str) -> str:
     return text
 
 
+# One a probe, and two more for what execs also tells of.
+_LADDERS = (*PROBE_NAMES, "execs.failures", "execs.exits")
+
+
 def _via(text: str) -> tuple[str, str]:
-    probe, equals, rung = text.partition("=")
-    if not equals or probe.partition(".")[0] not in PROBE_NAMES or not rung:
+    ladder, equals, rung = text.partition("=")
+    if not equals or not rung:
         raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=RUNG, as in execs=tracepoint (see `ebpftop check`)")
-    return probe, rung
+    if ladder not in _LADDERS:
+        raise argparse.ArgumentTypeError(f"{ladder!r} has no rungs; {', '.join(_LADDERS)} have")
+    return ladder, rung
 
 
 def _add_watching(parser: argparse.ArgumentParser) -> None:

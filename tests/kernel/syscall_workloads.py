@@ -301,3 +301,32 @@ int main(void)
 		(void)!getrandom(at, piece * pieces, 0);
 }
 """
+
+# Processes that share one CPU make getppid calls: CALLS of each of PROCESSES.
+CROWD = r"""
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    int processes = atoi(argv[1]), calls = atoi(argv[2]);
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    for (int i = 0; i < processes; i++)
+        if (fork() == 0) {
+            for (int j = 0; j < calls; j++)
+                syscall(SYS_getppid);
+            _exit(0);
+        }
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+"""

@@ -145,6 +145,7 @@ def test_without_privilege_the_message_says_what_to_do() -> None:
         ["stream", "--comm", "a*b"],
         ["stream", "--uid", "nobody-of-that-name"],
         ["stream", "--via", "execs"],
+        ["stream", "--via", "execs.faliures=kprobe"],
         ["nonsense"],
     ],
 )

@@ -37,7 +37,7 @@ def test_a_rung_that_was_left_out_is_compiled_when_it_is_taken_after_all(
 ) -> None:
     """As where a rung held by all signs, was refused when it was tried, and the next one is needed."""
 
-    def wrongly(self: KernelProbe, *_steps: Step, part: str = "") -> bool:
+    def wrongly(self: KernelProbe, *_steps: Step) -> bool:
         return self._compile_all
 
     monkeypatch.setattr(KernelProbe, "may_need", wrongly)

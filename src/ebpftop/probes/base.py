@@ -173,12 +173,13 @@ class KernelProbe(ABC):
         self.rungs += tuple(Rung(via=prefix + r.via, cost=r.cost, reason=r.reason) for r in result.rungs)
         return result
 
-    def may_need(self, step: Step, *before: Step, part: str = "") -> bool:
+    def may_need(self, step: Step, *before: Step) -> bool:
         """Tell whether *step* may be taken, so that its programs must be compiled, the larger part of the start's time.
 
-        It may not if the kernel lacks it, or if one of the rungs *before* it holds by all signs and `--via` is silent.
+        It may not if the kernel lacks it, or if one of the rungs *before* it holds by all signs and `--via` says nothing
+        of this probe.
         """
-        if self._compile_all or (f"{self.name}.{part}" if part else self.name) in self.context.via:
+        if self._compile_all or any(ladder.partition(".")[0] == self.name for ladder in self.context.via):
             return True
         offers = self.context.offers
         return absent(step, offers) is None and all(absent(other, offers) is not None for other in before)

@@ -114,14 +114,14 @@ class ExecsProbe(KernelProbe):
         if buffer == "ring":
             flags["USE_RING"] = 1
         fexit, kretprobe, tracepoint, raw = failure_ladder(self.context.syscall_prefix)
-        if self.may_need(fexit, part="failures"):
+        if self.may_need(fexit):
             flags["WITH_FENTRY"] = 1
-        if self.may_need(kretprobe, part="failures"):
+        if self.may_need(kretprobe):
             flags["WITH_KPROBES"] = 1
-        if self.may_need(raw, tracepoint, part="failures"):
+        if self.may_need(raw, tracepoint):
             flags["WITH_RAW_SYS_EXIT"] = 1
-        for ladder, part in ((start_ladder(), ""), (exit_ladder(), "exits")):
-            if self.may_need(ladder[1], ladder[0], part=part):
+        for ladder in (start_ladder(), exit_ladder()):
+            if self.may_need(ladder[1], ladder[0]):
                 flags["WITH_SCHED_TRACEPOINTS"] = 1
         return flags
 
