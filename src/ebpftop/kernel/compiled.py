@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ebpftop.kernel.btf import BtfError
 from ebpftop.kernel.compiler import LoadError, compile_with_headers
-from ebpftop.kernel.offsets import Defines, Wanted, wanted_fields
+from ebpftop.kernel.offsets import Defines, wanted_fields
 
 _HEADERS_C = """
 #include <linux/sched.h>
@@ -32,7 +32,7 @@ _LINES = "offsets"
 # clang's words, the same since its version 3: an array's size in a type, and a member that is not there.
 _ERROR = re.compile(r"^(?P<file>[^:\n]*):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE)
 _SIZE = re.compile(r"'char \(\*\)\[(\d+)\]'")
-_NO_MEMBER = "no member named"
+_NOT_THERE = re.compile("no member named|undeclared identifier")
 _ATTACH_TYPES = re.compile(r"^enum bpf_attach_type \{(.*?)__MAX_BPF_ATTACH_TYPE", re.MULTILINE | re.DOTALL)
 _ENUMERATOR = re.compile(r"^\s*[A-Z]\w*,", re.MULTILINE)
 
@@ -40,8 +40,10 @@ _ENUMERATOR = re.compile(r"^\s*[A-Z]\w*,", re.MULTILINE)
 def from_headers() -> Defines:
     """Return the flags by asking the compiler for `offsetof` against this kernel's own headers; raises BtfError."""
     candidates = [(wanted, path) for wanted in wanted_fields() for path in wanted.paths]
-    defines: dict[str, int | str] = {}
-    for (wanted, path), offset in zip(candidates, _answers(candidates), strict=True):
+    questions = [f"offsetof(struct {wanted.struct}, {path.partition('+')[0]})" for wanted, path in candidates]
+    *offsets, pids_id = _answers([*questions, "pids_cgrp_id"])
+    defines: dict[str, int | str] = {} if pids_id is None else {"CSS_PIDS_ID": pids_id}
+    for (wanted, path), offset in zip(candidates, offsets, strict=True):
         if offset is not None:
             defines.setdefault(f"OFF_{wanted.name}", offset + int(path.partition("+")[2] or 0))
     for wanted in wanted_fields():
@@ -51,23 +53,22 @@ def from_headers() -> Defines:
     return defines
 
 
-def _answers(candidates: Sequence[tuple[Wanted, str]]) -> list[int | None]:
-    """Return the offset of each candidate, None for what is no member; raises BtfError."""
+def _answers(questions: Sequence[str]) -> list[int | None]:
+    """Return the value of each constant expression, None where what it names does not exist; raises BtfError."""
     source = [_own_attach_types(), _HEADERS_C]
-    for number, (wanted, path) in enumerate(candidates, 1):
-        member = path.partition("+")[0]
+    for number, question in enumerate(questions, 1):
         source.append(f'#line {number} "{_LINES}"')
-        # A pointer to an array of offset + 1 chars cannot be 0.5, and the message names the type.
-        source.append(f"char (*of{number})[offsetof(struct {wanted.struct}, {member}) + 1] = 0.5;")
+        # A pointer to an array of that many chars and one cannot be 0.5, and the message names the type.
+        source.append(f"char (*of{number})[{question} + 1] = 0.5;")
     try:
         compile_with_headers("\n".join(source))
     except LoadError as error:
-        answers = dict(_answered(str(error), len(candidates)))
+        answers = dict(_answered(str(error), len(questions)))
     else:
         answers = {}
-    if len(answers) < len(candidates):
-        raise BtfError(f"of {len(candidates)} questions the compiler answered {len(answers)}")
-    return [answers[number] for number in range(1, len(candidates) + 1)]
+    if len(answers) < len(questions):
+        raise BtfError(f"of {len(questions)} questions the compiler answered {len(answers)}")
+    return [answers[number] for number in range(1, len(questions) + 1)]
 
 
 def _own_attach_types() -> str:
@@ -93,7 +94,7 @@ def _answered(words: str, count: int) -> Iterator[tuple[int, int | None]]:
         if error["file"] != _LINES:
             raise BtfError(f"they do not compile: {error[0]}")
         size = _SIZE.search(error["text"])
-        if size is None and _NO_MEMBER not in error["text"]:
+        if size is None and not _NOT_THERE.search(error["text"]):
             raise BtfError(f"they do not compile: {error[0]}")
         yield int(error["line"]), int(size[1]) - 1 if size else None
         if int(error["line"]) == count:

@@ -176,8 +176,8 @@ class KernelProbe(ABC):
     def may_need(self, step: Step, *before: Step) -> bool:
         """Tell whether *step* may be taken, so that its programs must be compiled, the larger part of the start's time.
 
-        It may not if the kernel lacks it, or if one of the rungs *before* it holds by all signs and `--via` does not name
-        a ladder of this probe.
+        It may not if the kernel lacks it, or if one of the rungs *before* it holds by all signs and `--via` names no
+        ladder of this probe.
         """
         if self._compile_all or any(ladder.partition(".")[0] == self.name for ladder in self.context.via):
             return True
