@@ -95,10 +95,12 @@ def futures(request: pytest.FixtureRequest, pool: ThreadPoolExecutor) -> Iterato
     tests: dict[str, Future[InnerTests]] = {}
     for name in _asked_for(request.config):
         _folder(name, guest.PROGRAMS).chmod(0o700)
-        # Two guests: whatever one does cannot disturb the other, and a single kernel keeps both processors busy.
+    # Two guests: whatever one does cannot disturb the other, and a single kernel keeps both processors busy. Of several
+    # kernels all matrices come first: the tests find their programs kept, and the shorter guests end together.
+    for name in _asked_for(request.config):
         matrices[name] = pool.submit(_run_matrix, name)
-        if name in KERNELS:
-            tests[name] = pool.submit(_run_tests, name)
+    for name in filter(KERNELS.__contains__, matrices):
+        tests[name] = pool.submit(_run_tests, name)
     yield matrices, tests
     results = {name: future.result().matrix for name, future in matrices.items()}
     told = [result for name in KERNELS if (result := results.get(name))]

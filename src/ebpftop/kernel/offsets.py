@@ -1,7 +1,7 @@
 """The kernel structures that ebpftop's programs read, as `-D` flags for their compilation.
 
 From BTF where the kernel has it; else from the headers of this very kernel, if they are installed
-(ebpftop.kernel.compiled).
+(ebpftop.kernel.own_headers).
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def of_running_kernel() -> Defines:
             raise SourceError(
                 f"this kernel has no usable BTF ({error}) and no headers of its own are installed", headers_package()
             ) from error
-    from ebpftop.kernel.compiled import from_headers  # only here, for it needs bcc
+    from ebpftop.kernel.own_headers import from_headers  # only here, for it needs bcc
 
     try:
         return from_headers()
