@@ -126,7 +126,7 @@ def test_another_kernel_or_another_compiler_compiles_anew(
     compiler.compiled(str(program), {"NUMBER": 1})
     uname = os.uname()
     with monkeypatch.context() as other:
-        other.setattr(os, "uname", lambda: os.uname_result((*uname[:2], "9.9.9", *uname[3:])))
+        other.setattr(os, "uname", lambda: os.uname_result((*uname[:3], "#2 another build", uname[4])))
         compiler.compiled(str(program), {"NUMBER": 1})
     library = tmp_path / "libbcc.so.0"
     library.touch()
