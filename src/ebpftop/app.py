@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 # Twice the default halves what a key waits for its frame, at the same load (measured); read when Textual is imported.
 os.environ.setdefault("TEXTUAL_FPS", "120")
@@ -82,6 +82,7 @@ class EbpftopApp(App[int]):
         self.log_path = log_path
         self.ended = threading.Event()
         self.journal: deque[str] = deque(maxlen=500)
+        self._handlers_before: dict[int, Any] = {}
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = fitting_theme(os.environ)
@@ -99,28 +100,32 @@ class EbpftopApp(App[int]):
 
     def on_mount(self) -> None:
         # Asked to end from outside, or the terminal is gone: detach and restore it as q does.
+        # Not by the event loop's own handlers: it may be waiting for a terminal that takes nothing any more.
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, self._end)
+            self._handlers_before[number] = signal.signal(number, lambda *_: self._end(loop))
         self._journal = _Journal(self.journal)
         log.addHandler(self._journal)
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)
 
-    def _end(self) -> None:
+    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         threading.Thread(target=self._end_anyway, name="end-anyway", daemon=True).start()
-        self.exit(0)
+        loop.call_soon_threadsafe(self.exit, 0)
 
     def _end_anyway(self) -> None:
         """Leave nothing in the kernel where the terminal cannot be restored.
 
-        A terminal that hangs up sends SIGCONT besides SIGHUP; on that Textual begins to write anew, to nobody, and
-        waits for ever for what it wrote to be gone.
+        Textual's queue to a terminal that is gone, or that nobody reads, is full after 30 writes, and then all of it
+        waits for ever. A terminal that hangs up also sends SIGCONT, on which Textual begins to write anew.
         """
         if not self.ended.wait(_GRACE_S):
             self.source.close()
             os._exit(0)
 
     def on_unmount(self) -> None:
+        for number, handler in self._handlers_before.items():
+            signal.signal(number, handler)
         log.removeHandler(self._journal)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
