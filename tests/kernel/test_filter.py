@@ -17,6 +17,7 @@ from tests.kernel.support import Line, Stream, last, needs_root, of
 pytestmark = needs_root
 
 RUN = f"ebpftop-test-{os.getpid()}"
+NAME = f"test{os.getpid()}"  # of at most 15 bytes, and no option
 ME = ("--pid", str(os.getpid()))
 
 
@@ -207,14 +208,14 @@ def test_a_process_and_all_that_descend_from_it() -> None:
 
 
 def test_a_command_name_is_the_new_program_s_where_one_starts_and_the_caller_s_where_one_fails() -> None:
-    with Stream("--comm", f"{RUN[-10:]}", *ME, probes="execs,users,syscalls") as stream:
+    with Stream("--comm", NAME, *ME, probes="execs,users,syscalls") as stream:
 
         def do() -> None:
             failing(3)()
             programs("x")()
             getppids(50)()
 
-        in_child(do, comm=RUN[-10:])
+        in_child(do, comm=NAME)
         in_child(failing(5))
         lines = stream.stop()
     assert [line["error"] for line in of("exec", lines)] == ["ENOENT"] * 3
@@ -223,7 +224,7 @@ def test_a_command_name_is_the_new_program_s_where_one_starts_and_the_caller_s_w
     assert [(row["execs"], row["failed"], row["last"]) for row in rows] == [(4, 3, "true")]
     assert getppid_count(lines) == 50
     with Stream("--comm", "true", *ME, probes="execs") as stream:
-        in_child(programs("x"), comm=RUN[-10:])
+        in_child(programs("x"), comm=NAME)
         lines = stream.stop()
     assert words(lines) == ["x"]
     assert len(of("exit", lines, comm="true", code=0)) == 1
@@ -246,7 +247,7 @@ def test_an_exit_goes_by_the_name_of_the_process_and_not_of_its_last_thread() ->
 
         ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)
 
-    name = RUN[-10:]
+    name = NAME
     with Stream("--comm", name, *ME, probes="execs") as stream:
         pid = in_child(do, comm=name)
         lines = stream.stop()
