@@ -22,6 +22,8 @@ PROGRAMS = "programs"
 NO_STATUS = 255
 # Beside another guest it takes 10 to 20 s.
 BOOT_S = 90.0
+# The longest that a guest works without a word, on a loaded machine, is 120 s.
+SILENCE_S = 240.0
 TIMED_OUT = 124
 
 
@@ -39,8 +41,8 @@ def run(tree: KernelTree, command: str, out: Path, *, timeout_s: float) -> Finis
 
     But for programs compiled for this kernel: a folder beside *out* keeps them for all of its guests.
 
-    The command's own status comes back. A boot that gave none is tried once more, and so is one that did not come to
-    the command (emulated processors may wait for each other for ever); what the first said stays in *out*.
+    The command's own status comes back. A boot that gave none is tried once more, and so is one that fell silent
+    (emulated processors may wait for each other for ever); what the first said stays in *out*.
     """
     begin = time.monotonic()
     finished = _boot(tree, command, out, timeout_s, begin)
@@ -74,22 +76,33 @@ def _boot(tree: KernelTree, command: str, out: Path, timeout_s: float, begin: fl
         )
         assert pipe.stdin is not None
         pipe.stdin.close()
-        status = _status(child, booted)
+        status = _status(child, booted, console.fileno())
         pipe.wait()
         console.seek(0)
         said = console.read().decode("utf-8", "replace")
     return Finished(status, said, time.monotonic() - begin)
 
 
-def _status(child: subprocess.Popen[bytes], booted: Path) -> int:
-    try:
-        return child.wait(BOOT_S)
-    except subprocess.TimeoutExpired:
-        if booted.exists():
-            return child.wait()
-        child.terminate()
-        child.wait()
-        return NO_STATUS
+def _status(child: subprocess.Popen[bytes], booted: Path, console_fd: int) -> int:
+    signs: object = None
+    since_s = time.monotonic()
+    while True:
+        try:
+            return child.wait(1)
+        except subprocess.TimeoutExpired:
+            now_s = time.monotonic()
+        before, signs = signs, _signs_of_life(booted.parent, console_fd)
+        if signs != before:
+            since_s = now_s
+        elif now_s - since_s > (SILENCE_S if booted.exists() else BOOT_S):
+            child.terminate()
+            child.wait()
+            return NO_STATUS
+
+
+def _signs_of_life(out: Path, console_fd: int) -> object:
+    """Return what differs as soon as the guest said or wrote something."""
+    return os.fstat(console_fd).st_size, [(entry.name, entry.stat().st_size) for entry in os.scandir(out)]
 
 
 def _environment() -> dict[str, str]:
