@@ -106,6 +106,17 @@ def cgroup(name: str, *, v1: bool = False) -> Iterator[Path]:
             one.rmdir()
 
 
+@contextmanager
+def asleep(cgroup: Path) -> Iterator[int]:
+    """Have a `sleep` run in *cgroup*; gives its pid."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        (cgroup / "cgroup.procs").write_text(str(process.pid))
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
 def true(word: str, uid: int | None = None) -> None:
     """Run /bin/true with *word*, as *uid*."""
     subprocess.run(["/bin/true", word], check=True, user=uid)

@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.cgroups import container_of
 from ebpftop.kernel.cgroups import hierarchies
-from tests.kernel.doing import OTHER_UID, WANTED_UID, cgroup, failing, getppids, in_child, programs, set_comm, true
+from tests.kernel.doing import (
+    OTHER_UID,
+    WANTED_UID,
+    asleep,
+    cgroup,
+    failing,
+    getppids,
+    in_child,
+    programs,
+    set_comm,
+    true,
+)
 from tests.kernel.support import Line, Stream, last, needs_root, of
 
 pytestmark = needs_root
@@ -71,7 +81,14 @@ def test_across_kinds_all_must_match() -> None:
 
 @pytest.mark.parametrize("given", ["path", "directory", "without a slash"])
 def test_a_cgroup_means_those_below_it_too_and_not_its_sister(given: str) -> None:
-    with cgroup(f"{RUN}-b") as inside, cgroup(f"{RUN}-b/child/grandchild") as nested, cgroup(f"{RUN}-bb") as sister:
+    with (
+        cgroup(f"{RUN}-b") as inside,
+        cgroup(f"{RUN}-b/child/grandchild") as nested,
+        cgroup(f"{RUN}-bb") as sister,
+        asleep(inside) as ran_inside,
+        asleep(nested) as ran_nested,
+        asleep(sister),
+    ):
         option = {"path": f"/{RUN}-b", "directory": str(inside), "without a slash": f"{RUN}-b/"}[given]
         with Stream("--cgroup", option, probes="execs,users,syscalls") as stream:
             in_child(programs("inside"), cgroup=inside)
@@ -83,6 +100,7 @@ def test_a_cgroup_means_those_below_it_too_and_not_its_sister(given: str) -> Non
             lines = stream.stop()
     assert words(lines) == ["inside", "nested"]
     assert {line["cgroup"] for line in of("exec", lines)} == {f"/{RUN}-b", f"/{RUN}-b/child/grandchild"}
+    assert {line["pid"] for line in of("process", lines) if line["comm"] == "sleep"} == {ran_inside, ran_nested}
     assert sum(row["execs"] for row in last("users", lines)["rows"]) == 2
     assert getppid_count(lines) == 10
 
@@ -102,9 +120,29 @@ def test_a_container_by_the_beginning_of_its_id() -> None:
             check=False, capture_output=True, text=True,
         )  # fmt: skip
     assert words(lines) == ["inside"]
-    assert of("exec", lines)[0]["container"] == container_of(f"/docker-{ids[0]}.scope") == ids[0][:12]
+    assert of("exec", lines)[0]["container"] == ids[0][:12]
     assert ambiguous.returncode == 1
     assert "could be any of" in ambiguous.stderr
+
+
+def test_a_container_in_a_container_and_not_its_conmon() -> None:
+    node, inner = (f"{os.getpid():08x}{i}" + "d" * 55 for i in range(2))
+    pod = f"{RUN}/docker-{node}.scope/kubelet.slice/kubepods-pod1.slice"
+    with (
+        cgroup(f"{pod}/crio-{inner}.scope/container") as inside,
+        cgroup(f"{pod}/crio-conmon-{inner}.scope") as beside,
+        Stream("--container", inner[:12], probes="execs") as stream,
+        Stream("--container", node[:12], probes="execs") as of_node,
+    ):
+        in_child(programs("inside"), cgroup=inside)
+        in_child(programs("beside"), cgroup=beside)
+        in_child(programs("outside"))
+        lines, lines_of_node = stream.stop(), of_node.stop()
+    assert [(line["argv"][-1], line["container"]) for line in of("exec", lines)] == [("inside", inner[:12])]
+    assert [(line["argv"][-1], line["container"]) for line in of("exec", lines_of_node)] == [
+        ("inside", inner[:12]),
+        ("beside", node[:12]),
+    ]
 
 
 @pytest.mark.skipif(not any(one.v1 for one in hierarchies()), reason="no cgroup v1 pids controller is mounted here")

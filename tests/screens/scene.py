@@ -236,7 +236,7 @@ def execs() -> list[Batch]:
         "--epochs",
         "10",
         uid=12345,
-        container="8f3a0c11d2e4aa",
+        container="8f3a0c11d2e4",
         unit=None,
         pcomm="containerd-shim",
     )

@@ -31,7 +31,8 @@ def program(
 ) -> Exec:
     return Exec(
         time=at, pid=pid, tid=pid, ppid=ppid, uid=uid, user=None, comm=comm, file=f"/bin/{comm}", argv=(comm,),
-        truncated=False, ret=-2 if error else 0, error=error, cgroup="/a/b", start=pid, container="8f3a0c11d2e4",
+        truncated=False, ret=-2 if error else 0, error=error, start=pid,
+        cgroup=f"/a/b/docker-8f3a0c11d2e4{'0' * 52}.scope", container="8f3a0c11d2e4",
     )  # fmt: skip
 
 
@@ -250,9 +251,11 @@ def test_steps_take_their_own_kind_and_leave_the_others() -> None:
         (Filter(cgroups=("/a",)), True),
         (Filter(cgroups=("a/b/",)), True),
         (Filter(cgroups=("/a/bc",)), False),
+        (Filter(cgroups=("/a/b/docker",)), False),
         (Filter(containers=("8f3",)), True),
         (Filter(containers=("8f3a0c11d2e4" + "0" * 52,)), True),
         (Filter(containers=("8f4",)), False),
+        (Filter(containers=("8",)), False),
         (Filter(uids=(1000,), comms=("cc",)), False),
     ],
 )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import posixpath
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ebpftop.cgroups import container_of
+from ebpftop.cgroups import containers_of, is_container
 from ebpftop.source import SourceError
-
-_SHORTEST_ID = 2
 
 
 @dataclass(frozen=True)
@@ -102,20 +101,23 @@ def cgroup_named(path: str) -> CgroupChoice:
 
 
 def container_cgroups(container: str) -> tuple[CgroupChoice, ...]:
-    """Return the topmost cgroups of *container*, an id or how it begins, or an LXC or nspawn name.
+    """Return the topmost cgroups of *container*, an id or how it begins, or a name.
 
-    Raises SourceError where there is none, or where several containers are meant.
+    It may run inside another container. Raises SourceError where there is none, or where several containers are meant.
     """
     found: dict[str, list[CgroupChoice]] = {}
     for hierarchy in _hierarchies("--container"):
         for directory, below, _ in os.walk(hierarchy.root):
             path = directory[len(str(hierarchy.root)) :]
-            name = container_of(path, digits=None) if path else None
-            if name is None:
+            inside = containers_of(path)
+            topmost = inside != containers_of(posixpath.dirname(path))
+            if not inside or not topmost or not is_container(container, inside[-1]):
                 continue
-            below.clear()  # what lies deeper belongs to it
-            if name == container or (len(container) >= _SHORTEST_ID and name.startswith(container)):
-                found.setdefault(name, []).append(_choice(hierarchy, path))
+            # systemd-nspawn may sit beside its container, in the same service.
+            own = f"{path}/payload" if {"payload", "supervisor"} <= set(below) else path
+            with suppress(FileNotFoundError):  # it has ended meanwhile
+                choice = _choice(hierarchy, own)
+                found.setdefault(inside[-1], []).append(choice)
     if container in found:
         found = {container: found[container]}
     if not found:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ebpftop.cgroups import containers_of, is_container
 from ebpftop.filters import Filter
 from ebpftop.models.processes import Known, Processes
 from ebpftop.records import Exec
-
-CONTAINER_DIGITS = 12
+from ebpftop.text import escape
 
 SEPARATOR = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
 """Between the steps of a breadcrumb."""
@@ -114,7 +114,7 @@ def admits(wanted: Filter, record: Exec | Known, processes: Processes) -> bool:
         return False
     if wanted.cgroups and not any(_below(path, record.cgroup) for path in wanted.cgroups):
         return False
-    return not wanted.containers or in_container(wanted.containers, record.container)
+    return not wanted.containers or in_container(wanted.containers, record.cgroup)
 
 
 def _descends(record: Exec | Known, pids: set[int], processes: Processes) -> bool:
@@ -129,13 +129,10 @@ def comm_matches(pattern: str, comm: str) -> bool:
 
 
 def _below(path: str, cgroup: str) -> bool:
-    top = "/" + _MOUNT.sub("", path).strip("/")
+    top = escape("/" + _MOUNT.sub("", path).strip("/"))
     return top == "/" or cgroup == top or cgroup.startswith(top + "/")
 
 
-def in_container(wanted: Iterable[str], container: str | None) -> bool:
-    """Tell whether *container*, 12 digits of an id or a name, is one of those *wanted*."""
-    return container is not None and any(
-        container.startswith(one) or (len(container) == CONTAINER_DIGITS and one.startswith(container))
-        for one in wanted
-    )
+def in_container(wanted: Iterable[str], cgroup: str) -> bool:
+    """Tell whether *cgroup* lies in one of the containers *wanted*, however deep: as the kernel compares."""
+    return any(is_container(one, name) for name in containers_of(cgroup) for one in wanted)

@@ -109,7 +109,7 @@ def _lasted(row: ExecRow, now: float) -> Cell:
 
 def _unit(row: ExecRow, _: float) -> Cell:
     e = row.exec
-    return (Span(e.container[:12], "warn"),) if e.container else (Span(e.unit or "", "dim"),)
+    return (Span(e.container, "warn"),) if e.container else (Span(e.unit or "", "dim"),)
 
 
 COLUMNS: tuple[Column[ExecRow], ...] = (
