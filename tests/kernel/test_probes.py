@@ -113,6 +113,24 @@ def test_a_full_disk_is_told_in_one_line() -> None:
     assert done.stderr.splitlines() == ["ebpftop: stdout: No space left on device"]
 
 
+# Every look at the wall clock finds it an hour earlier, as if somebody set it all the time.
+CLOCK_GOES_BACK = """
+import itertools, sys, time
+hours = itertools.count()
+wall = time.time
+time.time = lambda: wall() - 3600 * next(hours)
+from ebpftop.cli import main
+sys.exit(main(["stream", "--probes", "users", "--duration", "1"]))
+"""
+
+
+def test_duration_does_not_run_on_a_clock_that_is_set() -> None:
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", CLOCK_GOES_BACK], capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun > 1
+
+
 def test_duration_counts_from_the_last_attach() -> None:
     done = subprocess.run(
         [*EBPFTOP, "stream", "--duration", "1", "--interval", "0.2"],

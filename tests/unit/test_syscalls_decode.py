@@ -91,6 +91,50 @@ def test_threads_and_forks_show_what_they_share() -> None:
     )
 
 
+def test_flags_that_strace_is_too_old_for() -> None:
+    assert words("x86_64", "name_to_handle_at", 3, 0, 0x1000, 0x2000, 0x203, paths=[b"a"])[4] == (
+        "AT_HANDLE_MNT_ID_UNIQUE|AT_HANDLE_CONNECTABLE|AT_HANDLE_FID"
+    )
+    assert words("x86_64", "unlinkat", 3, 0, 0x200, paths=[b"a"])[2] == "AT_REMOVEDIR"
+    assert words("x86_64", "fsmount", 3, 0, 0x300010)[2] == "MOUNT_ATTR_NOATIME|MOUNT_ATTR_IDMAP|MOUNT_ATTR_NOSYMFOLLOW"
+    assert words("x86_64", "fsconfig", 3, 6, 0, 0, 0)[1] == "FSCONFIG_CMD_CREATE"
+    assert words("x86_64", "io_uring_register", 3, 1 << 31 | 33, 0, 1)[1] == (
+        "IORING_REGISTER_RESIZE_RINGS|IORING_REGISTER_USE_REGISTERED_RING"
+    )
+    assert words("x86_64", "fanotify_mark", 3, 0x110, 0x3000000, 4, 0)[1:3] == (
+        "FAN_MARK_MNTNS",
+        "FAN_MNT_ATTACH|FAN_MNT_DETACH",
+    )
+
+
+def test_a_64_bit_mask_is_whole_on_every_abi() -> None:
+    assert words("x86_64", "fanotify_mark", 3, 1, 1 << 40 | 1, 4, 0)[2] == "FAN_ACCESS|0x10000000000"
+    assert words("i386", "fanotify_mark", 3, 1, 1, 1 << 8, 4, 0) == (
+        "3",
+        "FAN_MARK_ADD",
+        "FAN_ACCESS|0x10000000000",
+        "4",
+        "NULL",
+    )
+
+
+def test_the_ioctl_that_clones_a_file_takes_another() -> None:
+    assert words("x86_64", "ioctl", 3, 0x40049409, 7) == ("3", "FICLONE", "7")
+    assert words("x86_64", "ioctl", 3, 0x4020940D, 0x1000) == ("3", "FICLONERANGE", "0x1000")
+
+
+@pytest.mark.parametrize("which", ["i386", "arm"])
+def test_the_oldest_calls_have_ids_of_16_bits(which: Abi) -> None:
+    for name in ("chown", "lchown", "fchown", "setuid", "setfsgid", "setreuid", "setresgid"):
+        count = decode.argument_count(which, name)
+        assert count is not None
+        ids = words(which, name, *([0x1FFFF] * 6), paths=[b"/"])[count - 1 :]
+        assert ids == ("-1",), name
+        assert words(which, name, *([0x103E8] * 6), paths=[b"/"])[count - 1 :] == ("1000",), name
+    assert words(which, "chown32", 0, 0x103E8, 0xFFFF, paths=[b"/"])[1:] == ("66536", "65535")
+    assert words("x86_64", "chown", 0, 0x103E8, 0xFFFF, paths=[b"/"])[1:] == ("66536", "65535")
+
+
 def test_a_call_without_arguments_shows_none() -> None:
     assert words("x86_64", "getpid", 1, 2, 3) == ()
     assert decode.argument_count("x86_64", "getpid") == 0

@@ -46,11 +46,12 @@ def ends_by_signal() -> Iterator[list[int]]:
 def pump(source: KernelSource, sink: Sink, duration_s: float | None, ended: Sequence[int]) -> int:
     """Give *sink* the header, then everything that *source* yields, until *duration_s* is over or a signal came.
 
-    Returns the exit status. `duration_s` counts from the last attach; what happened within it is all given.
+    Returns the exit status. `duration_s` counts from the last attach, on the monotonic clock: nobody sets that. What
+    happened within it is all given.
     """
     sink([source.header])
-    until = None if duration_s is None else source.attached + duration_s
-    while not ended and (until is None or time.time() < until):
+    until = None if duration_s is None else source.attached_s + duration_s
+    while not ended and (until is None or time.monotonic() < until):
         records: list[Record] = []
         for probe in source.probes:
             batch = source.poll(probe, 0)
@@ -58,7 +59,7 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None, ended: Sequ
                 records += batch.records
         if records:
             sink(records)
-        left_s = _PAUSE_S if until is None else min(_PAUSE_S, until - time.time())
+        left_s = _PAUSE_S if until is None else min(_PAUSE_S, until - time.monotonic())
         if left_s > 0 and not ended:
             time.sleep(left_s)
     sink([record for batch in source.read_all() for record in batch.records])

@@ -137,7 +137,7 @@ class KernelSource:
         # Side by side: while the kernel verifies and attaches one, the compiler, which works alone, is at the next.
         with ThreadPoolExecutor(thread_name_prefix="start") as starting:
             list(starting.map(self._start, self._probes))
-        self.attached = time.time()
+        self.attached_s = time.monotonic()
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:

@@ -15,6 +15,7 @@ from ebpftop.models.zero import CallKey, ProcessKey
 from ebpftop.panes.common import clock
 from ebpftop.records import Handler, InFlight, Syscall
 from ebpftop.screens.live import LiveScreen
+from ebpftop.syscalls.families import family
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.log import LogLines
@@ -134,13 +135,11 @@ class Slot:
     runs: int | None
 
 
-PROGRAMS: dict[Handler, str] = {
-    "count": "(empty: counted)",
-    "exec": "handle_exec",
-    "timer": "handle_timer_*",
-    "ignore": "handle_ignore",
-    "trace": "handle_trace",
-}
+def program(slot: Slot) -> str:
+    """Return what the program in *slot* is called in bpf/syscalls.c: the calls of timers have three."""
+    if slot.handler == "count":
+        return "(empty: counted)"
+    return f"handle_{family(slot.name) if slot.handler == 'timer' else slot.handler}"
 
 
 def slots(model: SyscallsModel) -> list[Slot]:
@@ -176,9 +175,9 @@ class TableScreen(LiveScreen):
                     "program",
                     "PROGRAM",
                     15,
-                    lambda s, _: (Span(PROGRAMS[s.handler], "faint" if s.handler == "count" else "strong"),),
+                    lambda s, _: (Span(program(s), "faint" if s.handler == "count" else "strong"),),
                     flexible=True,
-                    sort=lambda s: PROGRAMS[s.handler],
+                    sort=program,
                 ),
                 Column("runs", "RUNS", 13, runs, right=True, sort=lambda s: s.runs or 0),
             ),

@@ -30,7 +30,7 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
         sheet.fact("reason", probe.reason, "$error")
         sheet.fact("remedy", probe.remedy, "bold")
         for rung in probe.rungs:
-            taken = probe.via == rung.via
+            taken = probe.state == "on" and rung.reason is None  # one of each ladder
             mark, style = ("●", "$success") if taken else ("✗", "$error") if rung.reason else ("○", "$dim")
             sheet.line((f"  {mark} ", style), (f"{rung.via:<44}", "bold" if taken else ""), (f" {rung.cost}", "$dim"))
             if rung.reason:

@@ -26,6 +26,7 @@ MAX_PATHS = 2
 """Strings of one call that the kernel side reads."""
 
 _REGISTERS = 6
+_U16 = 0xFFFF
 _U32 = 0xFFFF_FFFF
 _32_BIT: frozenset[Abi] = frozenset(("i386", "arm"))
 # Arguments that count only where the one before has one of these bits: O_CREAT or O_TMPFILE (the bit of its own, the
@@ -188,6 +189,11 @@ def _id(value: int) -> str:
     return "-1" if value & _U32 == _U32 else str(value & _U32)
 
 
+def _id_16(value: int) -> str:
+    """Say an id of the calls that were there before ids had 32 bits (include/linux/highuid.h)."""
+    return "-1" if value & _U16 == _U16 else str(value & _U16)
+
+
 def _signal(value: int) -> str:
     return signal_name(value) if 0 < value & _U32 <= 64 else _int(value)
 
@@ -197,13 +203,13 @@ _NUMBERS: Mapping[str, _Text] = {
     "dirfd": _directory,
     "pid": _int,
     "id": _id,
+    "id16": _id_16,
     "int": _int,
     "uint": _unsigned_32,
     "ulong": str,
     "size": str,
     "wide": _signed(64),
     "pair": _signed(64),
-    "hexwide": _hexadecimal,
     "hex": _hexadecimal,
     "hex32": _hexadecimal_32,
     # mmap2 counts its offset in pages of 4096 bytes, whatever the machine's are.
@@ -217,7 +223,7 @@ _NUMBERS: Mapping[str, _Text] = {
     "fmode": _file_mode,
     "sig": _signal,
 }
-_WIDE = frozenset(("wide", "hexwide"))
+_WIDE = frozenset(("wide", "fanotify_mask"))
 
 
 # From a line of the table to slots.

@@ -21,7 +21,7 @@ open path open mode?
 openat dirfd path open mode?
 openat2 dirfd path ptr size
 open_by_handle_at fd ptr open
-name_to_handle_at dirfd path ptr ptr at
+name_to_handle_at dirfd path ptr ptr at_handle
 creat path mode
 close fd
 close_range uint uint close_range
@@ -42,6 +42,7 @@ fcntl 1=F_GETLK,F_SETLK,F_SETLKW,F_GETLK64,F_SETLK64,F_SETLKW64,F_OFD_GETLK,F_OF
 flock fd flock
 ioctl fd ioctl ptr
 ioctl 1=FIOCLEX,FIONCLEX,TIOCNOTTY fd ioctl
+ioctl 1=FICLONE fd ioctl fd
 ioctl 1=PERF_EVENT_IOC_ENABLE,PERF_EVENT_IOC_DISABLE,PERF_EVENT_IOC_RESET fd ioctl hex
 lseek fd long whence
 _llseek fd uint uint ptr whence
@@ -63,6 +64,8 @@ fchmodat dirfd path mode
 fchmodat2 dirfd path mode at
 chown,lchown path id id
 fchown fd id id
+i386:chown,i386:lchown,arm:chown,arm:lchown path id16 id16
+i386:fchown,arm:fchown fd id16 id16
 fchownat dirfd path id id at
 chdir,chroot,rmdir,unlink,acct,swapoff,mq_unlink path
 fchdir,fsync,fdatasync,syncfs fd
@@ -117,14 +120,14 @@ vmsplice fd ptr ulong splice
 mount path path ptr mount ptr
 umount path
 umount2 path umount
-move_mount dirfd path dirfd path hex32
-open_tree dirfd path hex32
-open_tree_attr dirfd path hex32 ptr size
+move_mount dirfd path dirfd path move_mount
+open_tree dirfd path open_tree
+open_tree_attr dirfd path open_tree ptr size
 mount_setattr dirfd path at ptr size
-fsopen path hex32
-fsmount fd hex32 hex32
-fspick dirfd path hex32
-fsconfig fd uint path ptr int
+fsopen path fsopen
+fsmount fd fsmount mount_attr
+fspick dirfd path fspick
+fsconfig fd fsconfig path ptr int
 statmount ptr ptr size hex32
 listmount,listns ptr ptr size hex32
 quotactl hex32 path id ptr
@@ -137,8 +140,8 @@ inotify_init
 inotify_init1 inotify_init
 inotify_add_watch fd path inotify
 inotify_rm_watch fd int
-fanotify_init hex32 open
-fanotify_mark fd hex32 hexwide dirfd path
+fanotify_init fanotify_init open
+fanotify_mark fd fanotify_mark fanotify_mask dirfd path
 cachestat fd ptr ptr hex32
 
 poll ptr uint int
@@ -167,7 +170,7 @@ io_getevents ptr long long ptr ptr
 io_pgetevents ptr long long ptr ptr ptr
 io_uring_setup uint ptr
 io_uring_enter fd uint uint uring_enter ptr size
-io_uring_register fd uint ptr uint
+io_uring_register fd uring_register ptr uint
 userfaultfd fdopen
 
 mmap ptr size prot mmap fd hex
@@ -224,6 +227,9 @@ pidfd_send_signal fd sig ptr hex32
 setuid,setgid,setfsuid,setfsgid id
 setreuid,setregid id id
 setresuid,setresgid id id id
+i386:setuid,i386:setgid,i386:setfsuid,i386:setfsgid,arm:setuid,arm:setgid,arm:setfsuid,arm:setfsgid id16
+i386:setreuid,i386:setregid,arm:setreuid,arm:setregid id16 id16
+i386:setresuid,i386:setresgid,arm:setresuid,arm:setresgid id16 id16 id16
 getresuid,getresgid ptr ptr ptr
 getgroups,setgroups int ptr
 getpgid,getsid pid

@@ -12,18 +12,19 @@ _U32 = 0xFFFF_FFFF
 class Words:
     """How one argument reads. The bits under *mask* are one choice of *choices*; the rest are *flags*, each by itself.
 
-    Only the low 32 bits count: the kernel looks at no more of any argument that is described here. Flags are tried in
-    their order, so one that contains another (O_SYNC has O_DSYNC's bit) stands before it.
+    Only the low 32 bits count, as the kernel looks at no more; all 64 if *wide*. Flags are tried in their order, so one
+    that contains another (O_SYNC has O_DSYNC's bit) stands before it.
     """
 
     mask: int = 0
     choices: Mapping[int, str] = field(default_factory=dict)
     flags: Mapping[int, str] = field(default_factory=dict)
     zero: str = "0"
+    wide: bool = False
 
     def __call__(self, value: int) -> str:
         """Return *value* in words."""
-        left = value & _U32
+        left = value if self.wide else value & _U32
         words = []
         if self.mask and (choice := self.choices.get(left & self.mask)) is not None:
             words.append(choice)
@@ -60,11 +61,12 @@ def flags(
     mask: int = 0,
     choices: Mapping[int, str] | None = None,
     last: Mapping[int, str] | None = None,
+    wide: bool = False,
 ) -> Words:
     """Return the words of a set of flags; *last* have no prefix. A name for 0 is said where no flag is set."""
     names = table(prefix, text)
     zero = names.pop(0, "0")
-    return Words(mask=mask, choices=choices or {}, flags=names | dict(last or {}), zero=zero)
+    return Words(mask=mask, choices=choices or {}, flags=names | dict(last or {}), zero=zero, wide=wide)
 
 
 def choice(prefix: str, text: str) -> Words:
