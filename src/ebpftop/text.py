@@ -1,32 +1,141 @@
 """Text that came from other programs, made safe before it becomes a record.
 
 A command name, an argument or a printk line may hold anything but NUL: escape sequences that would repaint the
-terminal, bytes that are no UTF-8, right-to-left marks. Everything here ends as characters that `str.isprintable`
-accepts.
+terminal, bytes that are not UTF-8, right-to-left marks, characters that nobody sees. Everything here ends as characters
+that `str.isprintable` accepts and that can be seen: two texts that look alike are alike, but for letters that look like
+those of another script.
 """
 
 from __future__ import annotations
 
+import io
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import chain
+
+MARKS_MAX = 3
+"""Combining marks that one character may carry: Hebrew needs three, Vietnamese two."""
+
+# Characters that draw nothing, `str.isprintable` accepts some of them. First Unicode's Default_Ignorable_Code_Point
+# (DerivedCoreProperties.txt; tests/unit/test_text.py compares it with the copy that the package `regex` has). The
+# selectors of an emoji's look are among them: terminals disagree about how wide they make it.
+_TAGS = range(0xE0000, 0xE1000)
+_IGNORABLE = (
+    *((0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F)),
+    *((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)),
+    *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A)),
+)
+# Then those that leave their place blank: the empty Braille pattern, the placeholder of an object, the null notehead,
+# blank hieroglyphs; and joiners that draw nothing themselves.
+_BLANK = (0x2800, 0xFFFC, 0x1D159, 0x13441, 0x13442, 0x16FE4, 0x2D7F, 0x1107F)
+_UNSEEN = frozenset(chain(_BLANK, *(range(first, last + 1) for first, last in _IGNORABLE)))
+
+# So much is remembered of characters: more than the scripts that one machine uses have, less than Unicode has.
+_REMEMBERED = 8192
+
 
 def escape(raw: bytes | str) -> str:
-    r"""Return *raw* with every unprintable character as ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN``.
+    r"""Return *raw* with every character that cannot be seen as ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN``.
 
-    Bytes that are not UTF-8 stand as ``\xNN``. A backslash stays as it is.
+    That is what is unprintable, what draws nothing, combining marks without a character to carry them or more than
+    `MARKS_MAX` of them, and what Unicode calls equivalent to something else (an ``e`` with a combining acute accent;
+    U+212B, which is a Swedish letter). Bytes that are not UTF-8 stand as ``\xNN``. A backslash stays as it is.
     """
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
-    if text.isprintable():
+    if text.isascii():
+        return text if text.isprintable() else text.translate(_SHOWN)
+    if _PLAIN.issuperset(text):
         return text
-    return "".join(c if c.isprintable() else _code(ord(c)) for c in text)
+    characters = set(text)
+    plain = {c for c in characters if is_shown(c) and not _is_mark(c)}
+    if len(_PLAIN) < _REMEMBERED:
+        _PLAIN.update(plain)
+    if len(plain) == len(characters):
+        return text
+    if marks := "".join(filter(_is_mark, characters)):
+        text = _bound_marks(text, marks)
+    return text.translate(_SHOWN)
 
 
-def _code(point: int) -> str:
-    if point < 0x100:
-        return f"\\x{point:02x}"
-    if point < 0x10000:
-        return f"\\u{point:04x}"
-    return f"\\U{point:08x}"
+def is_shown(character: str) -> bool:
+    """Return whether a character can be seen, and is not just another way to write one that looks the same."""
+    point = ord(character)
+    return (
+        character.isprintable()
+        and point not in _UNSEEN
+        and point not in _TAGS
+        and unicodedata.is_normalized("NFC", character)
+    )
 
 
 def c_string(raw: bytes) -> str:
     """Escape the bytes of a C char array up to its first NUL."""
     return escape(raw.partition(b"\0")[0])
+
+
+_PLAIN: set[str] = set()
+"""Characters that need no escape wherever they stand."""
+
+
+# A result is built without a list of its pieces: 4 MiB of controls take 16 MiB and not hundreds.
+
+
+class _Codes(dict[int, str]):
+    """The code of every character."""
+
+    def __missing__(self, point: int) -> str:
+        code = f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+        if len(self) < _REMEMBERED:
+            self[point] = code
+        return code
+
+
+class _Shown(dict[int, str]):
+    """Characters as they are, and codes of those that cannot be seen."""
+
+    def __missing__(self, point: int) -> str:
+        character = chr(point)
+        shown = character if is_shown(character) else _CODES[point]
+        if len(self) < _REMEMBERED:
+            self[point] = shown
+        return shown
+
+
+_CODES = _Codes()
+_SHOWN = _Shown()
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether a character is drawn onto the one before: a combining mark, or part of a Korean syllable."""
+    return (
+        unicodedata.category(character)[0] == "M"
+        or "\u1161" <= character <= "\u1175"
+        or "\u11a8" <= character <= "\u11c2"
+    )
+
+
+def _bound_marks(text: str, marks: str) -> str:
+    """Return *text*, whose marks are *marks*, with codes in place of those that its characters cannot carry."""
+    bounded = io.StringIO()
+    done = 0
+    for found in re.finditer(f"[{marks}]+", text):
+        start, end = found.span()
+        kept = start + _carried(text[max(0, start - 1) : start], text[start : min(end, start + MARKS_MAX)])
+        bounded.write(text[done:kept])
+        bounded.write(text[kept:end].translate(_CODES))
+        done = end
+    bounded.write(text[done:])
+    return bounded.getvalue()
+
+
+@lru_cache(_REMEMBERED)
+def _carried(carrier: str, marks: str) -> int:
+    """Return how many of *marks* a character can carry; none where there is no character."""
+    if not carrier.strip() or not is_shown(carrier) or not unicodedata.is_normalized("NFC", carrier + marks):
+        return 0
+    for at, mark in enumerate(marks):
+        # The same one twice looks like once.
+        if mark in marks[:at] or not is_shown(mark):
+            return at
+    return len(marks)

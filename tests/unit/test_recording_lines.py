@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import get_args
 
-from ebpftop.recording.lines import MAX_LINE_BYTES, read_line, read_lines
-from ebpftop.records import Exit, Trace, encode
+import msgspec
+import pytest
+from msgspec import inspect
+
+from ebpftop.recording.chunks import Chunk
+from ebpftop.recording.lines import MAX_LINE_BYTES, Damage, read_good_lines, read_line, read_lines
+from ebpftop.recording.opening import header_of
+from ebpftop.records import Exit, Header, Record, Trace, encode
+from ebpftop.text import escape
 from tests.unit.recording_samples import START, exec_at, exit_at, trace_at
 
 _LOST = b'{"kind":"lost","time":%s,"probe":"execs","where":"ring","count":%s%s}'
@@ -64,6 +71,57 @@ def test_no_text_comes_out_raw_whoever_wrote_it(text: str) -> None:
     assert read.task.isprintable()
     assert read.message.isprintable()
     assert read.task != text
+
+
+HOSTILE = "\x1b[2J\u3164\ufe0f a\u0301\u0301\u202e\x7f"
+
+
+def filled(kind: inspect.Type) -> object:
+    """Return a value of *kind*, as JSON has it, that holds `HOSTILE` wherever any text can stand."""
+    match kind:
+        case inspect.StructType():
+            named = {kind.tag_field: kind.tag} if kind.tag_field else {}
+            return named | {field.encode_name: filled(field.type) for field in kind.fields}
+        case inspect.StrType():
+            return HOSTILE
+        case inspect.VarTupleType():
+            return [filled(kind.item_type)]
+        case inspect.DictType():
+            return {filled(kind.key_type): filled(kind.value_type)}
+        case inspect.UnionType():
+            return filled(next((one for one in kind.types if isinstance(one, inspect.StrType)), kind.types[0]))
+        case inspect.LiteralType():
+            return kind.values[0]
+        case inspect.IntType() | inspect.FloatType():
+            return 1
+        case inspect.BoolType():
+            return True
+        case _:
+            raise AssertionError(kind)
+
+
+def texts(value: object) -> list[str]:
+    """Return every text in *value*."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for item in value.items() for part in item for text in texts(part)]
+    return [text for item in value for text in texts(item)] if isinstance(value, (list, tuple)) else []
+
+
+@pytest.mark.parametrize("kind", get_args(Record), ids=lambda kind: str(kind.__name__))
+def test_no_text_of_any_field_of_any_kind_comes_out_raw(kind: type[Record]) -> None:
+    line = msgspec.json.encode(filled(inspect.type_info(kind)))
+    hostile = texts(msgspec.json.decode(line)).count(HOSTILE)
+    read = [read_line(line), *read_good_lines([line]), *read_lines(line, lambda *_: None, lambda: None)]
+    if kind is Header:
+        read.append(header_of(Chunk(line), Damage()))
+    assert len(read) >= 3
+    for record in read:
+        shown = texts(msgspec.to_builtins(record))
+        assert HOSTILE not in shown
+        assert shown.count(escape(HOSTILE)) == hostile
+        assert all(map(str.isprintable, shown))
 
 
 def test_texts_that_are_safe_stay_as_they_are() -> None:
