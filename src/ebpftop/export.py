@@ -11,15 +11,19 @@ from typing import TypeAlias
 
 Cell: TypeAlias = str | int | float | bool | None
 
-# What a spreadsheet would run (OWASP, "CSV Injection"): a command line may say anything. "-bash" and "-2" are harmless.
-_FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
+# What a spreadsheet would run (OWASP, "CSV Injection"): a command line may say anything. A cell begins where the text
+# does; where a file is opened with another separator than the comma, or cells end at the end of a line, after that too.
+# Blanks and quotes before the first character are passed over. The last four are the full-width forms of the others.
+_SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
+_FORMULA = re.compile(rf"""^(?=[\t\r\n]|["'\s]*{_SIGN})|(?<=[;\t\r\n])(?=(?:["']|[^\S\t\r\n])*{_SIGN})""")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
 def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Return *rows* under *headers* as CSV (RFC 4180, lines end with CR LF); null is an empty cell.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe in front, in JSON it has none. ValueError for a
-    row of another width.
+    A text that a spreadsheet would run as a formula gets an apostrophe in front, in JSON it has none; numbers stay
+    numbers, negative ones and those in a text too. ValueError for a row of another width.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -45,7 +49,9 @@ def to_json(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def _guard(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+    if not isinstance(cell, str) or _NUMBER.fullmatch(cell):
+        return cell
+    return _FORMULA.sub("'", cell)
 
 
 def _check(headers: Sequence[str], row: Sequence[Cell]) -> None:
