@@ -30,7 +30,8 @@ _LXC_PARENTS = ("lxc", _LXC_PAYLOAD)
 # Directly below the cgroup of a container: who runs it, and not what runs in it.
 _SUPERVISORS = ("supervisor", "lxc.monitor")
 _SYSTEMD_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
-_UNIT = re.compile(r"[^/]+\.(?:service|scope|socket|mount|swap)(?=/|$)")
+# From the beginning of each component: tried at each character of a long one it would take the square of its length.
+_UNIT = re.compile(r"(?:^|/)([^/]+\.(?:service|scope|socket|mount|swap))(?=/|$)")
 _SHOWN_DIGITS = 12
 _SHORTEST_ID = 2
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from ebpftop.cgroups import container_of, containers_of, is_container
+from ebpftop.cgroups import container_of, containers_of, is_container, unit_of
 from ebpftop.kernel import cgroups
 from ebpftop.kernel.cgroups import CgroupChoice, Hierarchy, container_cgroups
 from ebpftop.source import SourceError
@@ -193,3 +194,25 @@ def test_a_container_is_found_by_its_topmost_cgroup_wherever_it_runs(tree: Path)
     for name in ("m", "we", ID[:1]):
         with pytest.raises(SourceError, match="no cgroup belongs"):
             container_cgroups(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "unit"),
+    [
+        ("/", None),
+        ("ssh.service", "ssh.service"),
+        ("/user.slice/user-0.slice/user@0.service/app.slice/x.scope/inner", "x.scope"),
+        ("/a.service/b.scope", "b.scope"),
+        ("/a.services", None),
+    ],
+)
+def test_the_innermost_unit_of_a_path(path: str, unit: str | None) -> None:
+    assert unit_of(path) == unit
+
+
+@pytest.mark.parametrize("piece", ["x", "/lxc.", "/runc-", "-", "/machine.slice/machine-", ID])
+def test_no_path_takes_long_to_read(piece: str) -> None:
+    began = time.monotonic()
+    unit_of("/" + piece * (100_000 // len(piece)))
+    container_of("/" + piece * (100_000 // len(piece)))
+    assert time.monotonic() - began < 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from typing import Generic, TypeVar
 
 Row = TypeVar("Row")
 
+
+PACE_S = 0.02
+"""So long a filter may search at a time: a key that is pressed meanwhile waits for it."""
 
 BUDGET = 160 << 20
 """Weight that a ring may hold: 100,000 rows of an ordinary command line (1 kB each), fewer where arguments are huge."""
@@ -64,7 +68,8 @@ class View(Generic[Row]):
     """The rows of a ring that a filter lets pass, oldest first, under positions that stay while rows come and go.
 
     Changing the filter costs nothing at once: `scan` then searches the older rows, newest first, in steps as large as
-    the caller can afford, so that no key press waits for it. Without a filter positions are sequence numbers.
+    the caller can afford, so that no key press waits for it. A filter may be slow on texts that somebody made for it:
+    no call searches for longer than `PACE_S` and one row. Without a filter positions are sequence numbers.
     """
 
     def __init__(self, ring: Ring[Row]) -> None:
@@ -119,28 +124,40 @@ class View(Generic[Row]):
         self._scanned_from = self._next = self.ring.end
 
     def advance(self) -> None:
-        """Take in what was added to the ring, and let go of what fell out of it."""
+        """Take in what was added to the ring, and let go of what fell out of it; `scan` takes in what is left."""
         if self._passes is None:
             return
-        start = max(self._next, self.ring.first)
+        until_s = time.monotonic() + PACE_S
+        self._next = start = max(self._next, self.ring.first)
         for sequence, row in enumerate(self.ring.slice(start, self.ring.end), start):
             if self._passes(row):
                 self._matches.append(sequence)
-        self._next = self.ring.end
+            self._next = sequence + 1
+            if time.monotonic() >= until_s:
+                return
+
+    @property
+    def behind(self) -> bool:
+        """Whether rows were added that `advance` had no time for."""
+        return self._passes is not None and self._next < self.ring.end
 
     def scan(self, rows: int) -> bool:
-        """Search the next *rows* older rows; return whether there are more."""
+        """Search the newest rows, then the next *rows* older ones, or fewer; return whether there are more."""
         if self._passes is None:
             return False
+        until_s = time.monotonic() + PACE_S
+        self.advance()
         stop = self._scanned_from
         start = max(self.ring.first, stop - rows)
         for row in reversed(self.ring.slice(start, stop)):
+            if time.monotonic() >= until_s:
+                break
             stop -= 1
             if self._passes(row):
                 self._matches.appendleft(stop)
                 self._first -= 1
-        self._scanned_from = start
-        return start > self.ring.first
+        self._scanned_from = max(stop, self.ring.first)
+        return self._scanned_from > self.ring.first or self.behind
 
     def recheck(self, sequence: int) -> None:
         """A row changed: put it in or take it out."""

@@ -193,6 +193,7 @@ class ExecsPane(Pane):
         self.model: ExecLog = ExecLog()
         self.pattern_error = ""
         self._grown = 0.0
+        self._scanning = False
 
     def compose(self) -> ComposeResult:
         self.log_lines = LogLines(
@@ -227,6 +228,8 @@ class ExecsPane(Pane):
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)
+        if self.model.view.behind and not self._scanning:
+            self._scan()
 
     def show(self) -> None:
         if not self.as_tree:
@@ -311,6 +314,7 @@ class ExecsPane(Pane):
         self.log_lines.sync()
         self.describe()
         self.bar.note(f"{len(self.model.view):,}{' …' if more else ''} match" if self.model.view.filtered else "")
+        self._scanning = more
         if more:
             self.call_later(self._scan)
 
