@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 # Twice the default halves what a key waits for its frame, at the same load (measured); read when Textual is imported.
 os.environ.setdefault("TEXTUAL_FPS", "120")
 
 # isort: split
+from rich.console import RenderableType
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from ebpftop.filters import Filter
+from ebpftop.lifecycle import INTERRUPTED, process
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
 from ebpftop.screens.main import WIDTHS, MainScreen
 from ebpftop.screens.sheets import SheetScreen
 from ebpftop.source import Source
+from ebpftop.terminal_driver import TerminalDriver
 from ebpftop.themes import THEMES, fitting_theme, shades
 
 log = logging.getLogger("ebpftop")
-
-# How long restoring a terminal may take after SIGTERM or SIGHUP.
-_GRACE_S = 2.0
 
 
 class _Journal(logging.Handler):
@@ -64,7 +61,9 @@ class EbpftopApp(App[int]):
             id="diagnostics",
         ),
         Binding("q", "quit", "Quit", tooltip="Detach everything and leave", id="quit"),
-        Binding("ctrl+c", "interrupt", "Interrupt", show=False, system=True, id="interrupt"),
+        # These two the driver sees first, whatever has the focus.
+        Binding("ctrl+c", "interrupt", "Quit from anywhere", show=False, system=True, id="interrupt"),
+        Binding("ctrl+z", "suspend_process", "Suspend; fg in the shell returns", show=False, system=True, id="suspend"),
     ]
 
     def __init__(
@@ -75,14 +74,15 @@ class EbpftopApp(App[int]):
         log_path: Path | None = None,
         given: Filter | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         self.source = source
         self.interval_s = interval_s
         self.given = given
         self.log_path = log_path
-        self.ended = threading.Event()
         self.journal: deque[str] = deque(maxlen=500)
-        self._handlers_before: dict[int, Any] = {}
+        self._journal = _Journal(self.journal)
+        self.crash: Exception | None = None
+        """What ended the app, if an exception did."""
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = fitting_theme(os.environ)
@@ -99,34 +99,41 @@ class EbpftopApp(App[int]):
         return screen
 
     def on_mount(self) -> None:
-        # Asked to end from outside, or the terminal is gone: detach and restore it as q does.
-        # Not by the event loop's own handlers: it may be waiting for a terminal that takes nothing any more.
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._handlers_before[number] = signal.signal(number, lambda *_: self._end(loop))
-        self._journal = _Journal(self.journal)
         log.addHandler(self._journal)
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)
 
-    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
-        threading.Thread(target=self._end_anyway, name="end-anyway", daemon=True).start()
-        loop.call_soon_threadsafe(self.exit, 0)
-
-    def _end_anyway(self) -> None:
-        """Leave nothing in the kernel where the terminal cannot be restored.
-
-        Textual's queue to a terminal that is gone, or that nobody reads, is full after 30 writes, and then all of it
-        waits for ever. A terminal that hangs up also sends SIGCONT, on which Textual begins to write anew.
-        """
-        if not self.ended.wait(_GRACE_S):
-            self.source.close()
-            os._exit(0)
-
     def on_unmount(self) -> None:
-        for number, handler in self._handlers_before.items():
-            signal.signal(number, handler)
         log.removeHandler(self._journal)
+
+    def end(self) -> None:
+        """Leave, asked by a signal or by another thread."""
+        loop = self._loop
+        if loop is None:
+            process.leave(process.asked or 0)
+        loop.call_soon_threadsafe(self.exit, process.asked)
+
+    def exit(self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        super().exit(result, return_code, message)
+        process.ask_to_end(return_code or result or 0)  # so that nothing can keep it longer than two seconds
+
+    def _fatal_error(self) -> None:
+        # Textual draws a traceback; here `run` raises the error, and the log of the crash gets it.
+        self._note_crash()
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: RenderableType) -> None:
+        self._note_crash()
+        super().panic(*renderables)
+
+    def _note_crash(self) -> None:
+        # What fails while the screen is taken down because it was asked to end is a consequence of that.
+        if process.asked is None:
+            self.crash = self._exception
+        process.ask_to_end(1)
+
+    def _print_error_renderables(self) -> None:
+        self._exit_renderables.clear()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
@@ -160,7 +167,7 @@ class EbpftopApp(App[int]):
         self.push_screen(SheetScreen(diagnostics(overview.probes, self.log_path, self.journal)))
 
     def action_interrupt(self) -> None:
-        self.exit(130, return_code=130)
+        self.exit(INTERRUPTED, return_code=INTERRUPTED)
 
 
 def run(source: Source, *, interval: float = 1.0, log_path: Path | None = None, given: Filter | None = None) -> int:
@@ -170,9 +177,16 @@ def run(source: Source, *, interval: float = 1.0, log_path: Path | None = None, 
     *given* the filter that is in force already.
     """
     app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given)
+    process.end_by(app.end)
     try:
         status = app.run()
+    except Exception:
+        # Closing what was half open may fail too: that is not what ended it.
+        if app.crash is None and process.asked is None:
+            raise
+        status = None
     finally:
-        app.ended.set()
         source.close()
+    if app.crash is not None:
+        raise app.crash
     return status if status is not None else app.return_code or 0

@@ -16,7 +16,7 @@ COMMANDS = ("live", "stream", "record", "replay", "demo", "check")
 
 _EPILOG = """\
 keys: 1-4 turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
-exit status: 0 fine, 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C.
+exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C.
 """
 
 
@@ -241,7 +241,7 @@ def chosen_filter(args: argparse.Namespace) -> Filter:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ebpftop; return its exit status."""
+    """Run a command; return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     # `ebpftop` and `ebpftop --uid 0` mean live; --help and --version are ebpftop's own.
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
@@ -253,9 +253,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SourceError as error:
         sys.stderr.write(f"ebpftop: {error}\n")
         return 1
-    except KeyboardInterrupt:
-        return 130
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

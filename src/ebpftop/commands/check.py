@@ -17,6 +17,7 @@ from ebpftop.kernel import cache
 from ebpftop.kernel.btf import VMLINUX
 from ebpftop.kernel.offsets import own_headers
 from ebpftop.kernel.quiet import Outputs, hush
+from ebpftop.lifecycle import process
 from ebpftop.records import PROBE_NAMES, Probe
 
 
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if refused():
         return NO_PRIVILEGE
     outputs = hush()
+    process.status_if_ended = 1  # 0 would say that every probe works
     report = examine(args)
     with os.fdopen(outputs.stdout_fd, "w", closefd=False) as out:
         if args.json:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 
 from ebpftop.cli import chosen_filter
@@ -14,6 +15,7 @@ from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
 from ebpftop.history import HistorySource
 from ebpftop.kernel.quiet import hush
 from ebpftop.kernel.tracefs import mount_privately
+from ebpftop.lifecycle import process
 from ebpftop.source import SourceError
 
 
@@ -24,12 +26,13 @@ def run(args: argparse.Namespace) -> int:
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise SourceError("the screen needs a terminal", "for a pipe or a file use `ebpftop stream`")
     outputs = hush()
+    process.take_keys()
     if not os.isatty(outputs.stderr_fd):
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where Textual draws: `2>file` must not take the screen
     mount_privately()  # while there is one thread: a mount namespace is entered by the caller alone
     with no_collection():
         # Importing Textual takes a fifth of a second, in which the compiler leaves one CPU idle.
-        threading.Thread(target=import_module, args=("ebpftop.app",), name="import-app").start()
+        threading.Thread(target=_import_app, name="import-app").start()
         # The probes load before the screen opens, so what goes wrong prints like any command's error.
         source = open_kernel(args)
     try:
@@ -39,3 +42,8 @@ def run(args: argparse.Namespace) -> int:
         return show(remembering, interval=args.interval, log_path=outputs.log_path, given=chosen_filter(args))
     finally:
         source.close()
+
+
+def _import_app() -> None:
+    with suppress(Exception):  # it comes again where the app is needed, and is told there
+        import_module("ebpftop.app")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
-from ebpftop.commands.stream import ends_by_signal, pump
+from ebpftop.commands.stream import pump
 from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
 from ebpftop.kernel.quiet import hush
+from ebpftop.lifecycle import process
 from ebpftop.recording import RecordingWriter
 from ebpftop.records import Lost, Probe, Record
 from ebpftop.source import SourceError
@@ -19,26 +21,28 @@ def run(args: argparse.Namespace) -> int:
     if refused():
         return NO_PRIVILEGE
     hush()
-    with ends_by_signal() as ended:
-        # The file first: a name that cannot be written should not cost the time it takes to attach.
-        writer = RecordingWriter(args.file, replace=args.force)
+    # The file first: a name that cannot be written should not cost the time it takes to attach.
+    writer = RecordingWriter(args.file, replace=args.force)
+    with process.undone_at_last(writer.discard_now):
         try:
             source = open_kernel(args)
-        except (SourceError, KeyboardInterrupt):
+        except SourceError:
             writer.discard()
             raise
-        lost: dict[tuple[str, str], int] = {}
+    lost: dict[tuple[str, str], int] = {}
 
-        def sink(records: Sequence[Record]) -> None:
-            for record in records:
-                if isinstance(record, Probe) and record.state == "failed":
-                    _say("; ".join(filter(None, (f"{record.probe} is not recorded: {record.reason}", record.remedy))))
-                elif isinstance(record, Lost):
-                    lost[record.probe, record.where] = record.count
-            writer.write(records)
+    def sink(records: Sequence[Record]) -> None:
+        for record in records:
+            if isinstance(record, Probe) and record.state == "failed":
+                _say("; ".join(filter(None, (f"{record.probe} is not recorded: {record.reason}", record.remedy))))
+            elif isinstance(record, Lost):
+                lost[record.probe, record.where] = record.count
+        writer.write(records)
 
+    process.end_by(lambda: None)  # `pump` sees it
+    with process.undone_at_last(writer.abandon):
         try:
-            status = pump(source, sink, args.duration, ended)
+            status = pump(source, sink, args.duration)
         finally:
             source.close()
             writer.close()
@@ -50,4 +54,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"ebpftop: {text}\n")
+    with suppress(OSError):  # the terminal is closed
+        sys.stderr.write(f"ebpftop: {text}\n")

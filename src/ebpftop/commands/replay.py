@@ -8,6 +8,7 @@ import sys
 
 from ebpftop.commands.starting import no_collection
 from ebpftop.history import HistorySource
+from ebpftop.lifecycle import process
 from ebpftop.pipe import PipeSource
 from ebpftop.recording.lines import Damage
 from ebpftop.recording.opening import is_stream, open_file
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def show_file(path: str, speed: float) -> int:
     """Show the recording *path* at *speed*; return the exit status."""
+    process.take_keys()
     source = ReplaySource(path, speed)
     return _show(source, source.damage)
 
@@ -65,7 +67,8 @@ def need_terminal() -> None:
 
 
 def _show_pipe(fd: int) -> int:
-    pipe = PipeSource(fd)
+    pipe = PipeSource(fd)  # until its first record, the terminal is for who asks for a password: ssh, sudo
+    process.take_keys()
     return _show(HistorySource(pipe), pipe.damage)
 
 

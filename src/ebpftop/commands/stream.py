@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
 from ebpftop.kernel.quiet import hush
+from ebpftop.lifecycle import process
 from ebpftop.records import Record, encode
 from ebpftop.source import SourceError
 
@@ -24,34 +22,17 @@ _PAUSE_S = 0.05
 Sink = Callable[[Sequence[Record]], None]
 
 
-@contextmanager
-def ends_by_signal() -> Iterator[list[int]]:
-    """Yield a list that gets the exit status when SIGINT (130), SIGTERM or SIGHUP (0) arrives.
-
-    Nothing is raised in the middle of a write: the loop looks at the list between two batches.
-    """
-    ended: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        ended.append(130 if number == signal.SIGINT else 0)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def pump(source: KernelSource, sink: Sink, duration_s: float | None, ended: Sequence[int]) -> int:
+def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
     """Give *sink* the header, then everything that *source* yields, until *duration_s* is over or a signal came.
+
+    Nothing is raised in the middle of a write: it looks between two batches whether it is to end.
 
     Returns the exit status. `duration_s` counts from the last attach, on the monotonic clock: nobody sets that. What
     happened within it is all given.
     """
     sink([source.header])
     until = None if duration_s is None else source.attached_s + duration_s
-    while not ended and (until is None or time.monotonic() < until):
+    while process.asked is None and (until is None or time.monotonic() < until):
         records: list[Record] = []
         for probe in source.probes:
             batch = source.poll(probe, 0)
@@ -60,10 +41,10 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None, ended: Sequ
         if records:
             sink(records)
         left_s = _PAUSE_S if until is None else min(_PAUSE_S, until - time.monotonic())
-        if left_s > 0 and not ended:
+        if left_s > 0 and process.asked is None:
             time.sleep(left_s)
     sink([record for batch in source.read_all() for record in batch.records])
-    return ended[0] if ended else 0
+    return process.asked or 0
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -78,18 +59,18 @@ def run(args: argparse.Namespace) -> int:
     if refused():
         return NO_PRIVILEGE
     outputs = hush()
-    with ends_by_signal() as ended:
-        source = open_kernel(args)
+    source = open_kernel(args)
 
-        def sink(records: Sequence[Record]) -> None:
-            if records:
-                write_all(outputs.stdout_fd, b"".join(encode(record) + b"\n" for record in records))
+    def sink(records: Sequence[Record]) -> None:
+        if records:
+            write_all(outputs.stdout_fd, b"".join(encode(record) + b"\n" for record in records))
 
-        try:
-            return pump(source, sink, args.duration, ended)
-        except BrokenPipeError:
-            return 0
-        except OSError as error:
-            raise SourceError(f"stdout: {error.strerror}") from error
-        finally:
-            source.close()
+    process.end_by(lambda: None)  # `pump` sees it
+    try:
+        return pump(source, sink, args.duration)
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        raise SourceError(f"stdout: {error.strerror}") from error
+    finally:
+        source.close()

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ebpftop.lifecycle import process
+
 _KCONFIG = """\
 #pragma once
 #define CONFIG_BPF_SYSCALL 1
@@ -96,10 +98,11 @@ def header_tree() -> Iterator[Path]:
     """
     root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-"))
     try:
-        for name, text in headers().items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        yield root
+        with process.undone_at_last(lambda: shutil.rmtree(root, ignore_errors=True)):
+            for name, text in headers().items():
+                path = root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -20,6 +20,7 @@ from ebpftop.kernel.filter import KernelFilter
 from ebpftop.kernel.ladder import Offers
 from ebpftop.kernel.offsets import Defines, of_running_kernel, syscall_prefix
 from ebpftop.kernel.progs import fentry_refusal
+from ebpftop.lifecycle import process
 from ebpftop.names import UserNames
 from ebpftop.probes.base import Buffer, Context, KernelProbe, ProbeError
 from ebpftop.probes.execs import ExecsProbe
@@ -92,6 +93,9 @@ class KernelSource:
         self.options = options
         place = tracefs.mount_privately()
         self.tracefs = str(place) if place else None
+        if place is not None:
+            tracefs.remove_leftovers(place)
+            process.set_tracefs(place)
         defines = kernel_defines()
         self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
         self._filter = KernelFilter(defines)

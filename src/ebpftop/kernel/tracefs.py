@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ebpftop import leftovers
 from ebpftop.kernel.mounts import leave_shared_mounts, mount
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
-_PREFIX = "ebpftop-"
 
 
 def find() -> Path | None:
@@ -36,17 +36,14 @@ def mount_privately() -> Path | None:
 
 
 def remove_leftovers(tracefs: Path) -> None:
-    """Remove the instances of runs that were killed: they survive their process."""
-    instances = tracefs / "instances"
-    if not instances.is_dir():
-        return
-    for path in instances.iterdir():
-        pid = path.name.removeprefix(_PREFIX)
-        if path.name.startswith(_PREFIX) and pid.isdigit() and not Path("/proc", pid).exists():
-            try:
-                path.rmdir()
-            except OSError:  # still read by somebody
-                continue
+    """Remove the trace instances and kprobe events of runs that were killed together with their guard."""
+    fd = os.open(tracefs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for pid in leftovers.owners(fd):
+            if not Path("/proc", str(pid)).exists():
+                leftovers.remove(fd, pid)
+    finally:
+        os.close(fd)
 
 
 class Instance:
@@ -54,7 +51,7 @@ class Instance:
 
     def __init__(self, tracefs: Path) -> None:
         """Make it, with the event off; raises OSError where this kernel cannot."""
-        self.path = tracefs / "instances" / f"{_PREFIX}{os.getpid()}"
+        self.path = tracefs / "instances" / f"{leftovers.INSTANCE_PREFIX}{os.getpid()}"
         self.path.mkdir(exist_ok=True)
         try:
             # The clock of all other events; the default is each CPU's own.

@@ -107,8 +107,25 @@ class RecordingWriter:
         self._stop.set()
         self._thread.join()
         os.close(self._fd)
+        self.discard_now()
+
+    def discard_now(self) -> None:
+        """Remove the file, and wait for nobody."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
+
+    def abandon(self) -> None:
+        """Leave the file as it is, cut after the last whole record. For the end of the process: nothing is waited for.
+
+        From then on, what another thread writes goes nowhere.
+        """
+        fd = os.dup(self._fd)
+        null_fd = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null_fd, self._fd)
+        os.close(null_fd)
+        # A write that has begun is over when this returns.
+        os.ftruncate(fd, self.bytes_written)
+        os.close(fd)
 
     def _tell(self) -> None:
         if self._error is None or self._told:

@@ -1,0 +1,241 @@
+"""The life of the process: what ends it, how long that may take, and what is undone however it ends.
+
+It may be asked to end at any moment, from the first line of the command on: by a signal, or by `Process.ask_to_end`.
+Then three things may end it, each if the one before did not:
+
+1. What runs ends in order: the screen closes, the recording gets its last record, every probe is detached. While
+   nothing runs yet that could (arguments, imports, the compiler), `leave` is called at once.
+2. After ORDERLY_S a thread that does nothing else calls `leave`: it closes every descriptor, with which all programs
+   and links leave the kernel, removes what has a name, restores the terminal, and ends with the right status.
+3. After guard.KILL_AFTER_S the guard, a child, kills it and cleans up behind it: no Python code ran in all that time.
+
+The last is also what happens when it is killed or crashes in C code.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from ebpftop import crash, guard, leftovers
+from ebpftop.terminal import KEYS, Terminal, above_standard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C and SIGINT. Other signals that ask a program to end ask for 0: it did as it was told."""
+
+ORDERLY_S = 1.1
+"""How long it may take to end in order."""
+
+
+class Process:
+    """This process. There is one, `process`; in tests of parts it is not armed, and its methods do nothing."""
+
+    def __init__(self) -> None:
+        self.terminal = Terminal()
+        self.asked: int | None = None
+        """The exit status that was asked for first; None while nobody asked."""
+        self.status_if_ended = 0
+        """The exit status after SIGTERM, SIGHUP and SIGQUIT."""
+        self.leaving = False
+        self._armed = False
+        self._stopped = False
+        self._end: Callable[[], None] | None = None
+        self._stop: Callable[[], None] | None = None
+        self._redraw: Callable[[], None] | None = None
+        self._undo: list[Callable[[], None]] = []
+        self._wishes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._guard: socket.socket | None = None
+        self._tracefs_fd: int | None = None
+
+    # ---- the whole life ----
+
+    def run(self, command: Callable[[], int]) -> NoReturn:
+        """Run *command* and end with the status that it returns; a crash is told in one line."""
+        try:
+            status = command()
+        except SystemExit as error:  # argparse
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except BaseException as error:  # noqa: BLE001  # the last to see it
+            self._wait_if_leaving()
+            self.ask_to_end(1)
+            self.terminal.restore()
+            with suppress(OSError, ValueError):
+                sys.stderr.write(crash.report(error))
+            status = 1
+        self.end(status)
+
+    def arm(self) -> None:
+        """From now on this process ends as the module says. Call it first of all: there must be no other thread."""
+        self.terminal.open()
+        fatal_fd = above_standard(os.memfd_create("ebpftop-fatal", os.MFD_CLOEXEC))
+        # At the end of the log, or each thread's lines would overwrite those of the one before.
+        with suppress(OSError, RuntimeError):
+            faulthandler.enable(fatal_fd)
+        with suppress(OSError):  # no more processes allowed: two of three things are left
+            self._guard = guard.start(self.terminal, fatal_fd)
+            signal.set_wakeup_fd(self._guard.fileno(), warn_on_full_buffer=False)
+        self._armed = True
+        threading.Thread(target=self._leave_when_late, name="end-anyway", daemon=True).start()
+        for number in guard.END_SIGNALS:
+            # nohup(1): whoever started it wants it to outlive the terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._on_end_signal)
+        self.handle_job_control()
+
+    def end(self, status: int) -> NoReturn:
+        """End now, in order: everything is closed. The interpreter is not taken down, which could wait for threads."""
+        if not self._armed:
+            raise SystemExit(status)
+        self._wait_if_leaving()
+        self.end_by(lambda: None)
+        self.ask_to_end(status)
+        self.terminal.typed_ahead()
+        self.terminal.restore()
+        for file in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                file.flush()
+        os._exit(status or self.asked or 0)
+
+    # ---- being asked to end ----
+
+    def ask_to_end(self, status: int) -> None:
+        """Let it end, within two seconds, with *status*. Any thread may ask; the first wish counts."""
+        if not self._armed or self.asked is not None:
+            return
+        self.asked = status
+        self._tell_guard(guard.ENDING)
+        self._wishes.put(None)
+        if self._end is None:
+            self.leave(status)
+        self._end()
+
+    def take_keys(self) -> None:
+        """Let q end it while there is no screen yet."""
+        if self._armed:
+            self.terminal.take_keys(lambda: self.ask_to_end(0))
+
+    def end_by(self, end: Callable[[], None]) -> None:
+        """Call *end* when it is asked to end, instead of `leave`: something runs that ends in order.
+
+        It is called in a signal handler or in another thread, once.
+        """
+        self._end = end
+
+    @contextmanager
+    def undone_at_last(self, undo: Callable[[], None]) -> Iterator[None]:
+        """Call *undo* in `leave`, if that comes within the block. It must not wait for anything."""
+        self._undo.append(undo)
+        try:
+            yield
+        finally:
+            self._undo.remove(undo)
+
+    def set_tracefs(self, tracefs: Path) -> None:
+        """Tell where tracefs is, before anything with a name is made there."""
+        if not self._armed or self._tracefs_fd is not None:
+            return
+        self._tracefs_fd = above_standard(os.open(tracefs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        if self._guard is not None:
+            with suppress(OSError):
+                socket.send_fds(self._guard, [bytes([guard.TRACEFS])], [self._tracefs_fd])
+
+    def leave(self, status: int) -> NoReturn:
+        """End at once, from any thread: nothing stays in the kernel, the terminal is restored."""
+        self._wait_if_leaving()
+        self.leaving = True
+        for undo in reversed(self._undo):
+            with suppress(Exception):
+                undo()
+        kept = (self.terminal.fd, self._tracefs_fd, None if self._guard is None else self._guard.fileno())
+        guard.close_all_but({fd for fd in kept if fd is not None})
+        if self._tracefs_fd is not None:
+            leftovers.remove(self._tracefs_fd, os.getpid())
+        self.terminal.restore()
+        os._exit(status)
+
+    def _wait_if_leaving(self) -> None:
+        """Wait for the end where another thread is at it; what failed here did so because descriptors were closed."""
+        while self.leaving:
+            time.sleep(guard.KILL_AFTER_S)
+
+    # ---- signals ----
+
+    def _on_end_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.ask_to_end(INTERRUPTED if number == signal.SIGINT else self.status_if_ended)
+
+    def _leave_when_late(self) -> None:
+        self._wishes.get()
+        time.sleep(ORDERLY_S)
+        self.leave(self.asked or 0)
+
+    def _tell_guard(self, code: int) -> None:
+        if self._guard is not None:
+            with suppress(OSError):
+                self._guard.send(bytes([code]))
+
+    # ---- being stopped (Ctrl-Z) and continued ----
+
+    def handle_job_control(self) -> None:
+        """Handle SIGTSTP and SIGCONT (again: Textual's driver sets handlers of its own)."""
+        if self._armed:
+            signal.signal(signal.SIGTSTP, self._on_stop_signal)
+            signal.signal(signal.SIGCONT, self._on_continue_signal)
+
+    def stop_by(self, stop: Callable[[], None] | None, redraw: Callable[[], None] | None) -> None:
+        """Call *stop* on SIGTSTP, which is to call `stop`, and *redraw* on SIGCONT. Both run in a signal handler."""
+        self._stop, self._redraw = stop, redraw
+
+    def stop(self) -> None:
+        """Stop until a shell continues us in the foreground; in an orphaned group, where none could, return at once.
+
+        Only the main thread may call it, with the terminal restored. While it is stopped, the guard watches for signals
+        that ask it to end.
+        """
+        self._tell_guard(guard.STOPPING)
+        self._stopped = True
+        number = signal.SIGTSTP
+        while self.asked is None:
+            began_s = time.monotonic()
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+            if self.terminal.is_ours():
+                break
+            # Continued in the background: it would draw over what the shell runs now.
+            number = signal.SIGTTOU
+            if time.monotonic() - began_s < 0.01:
+                time.sleep(0.1)
+        self._stopped = False
+        self.handle_job_control()
+        self._tell_guard(guard.CONTINUED)
+
+    def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked is not None:
+            return
+        if self._stop is not None:
+            self._stop()
+            return
+        reading_keys = self.terminal.state == KEYS
+        self.terminal.restore()
+        self.stop()
+        if reading_keys:
+            self.take_keys()
+
+    def _on_continue_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._redraw is not None and not self._stopped and self.asked is None:
+            self._redraw()
+
+
+process = Process()

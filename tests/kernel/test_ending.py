@@ -1,0 +1,123 @@
+"""ebpftop on the live kernel ends from any moment of its life, in any way, and leaves nothing (tests/ending.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ebpftop import leftovers
+from tests.ending import Draw, Outcome, run
+from tests.kernel.support import needs_root
+from tests.kernel.test_probes import loaded, programs_of
+from tests.unit.recording_samples import play
+
+pytestmark = needs_root
+
+DRAWS = 100
+FIRST_SEED = int(os.environ.get("EBPFTOP_ENDING_SEED", "0"))
+"""Other hundreds: EBPFTOP_ENDING_SEED=7000."""
+
+_AT_ONCE = 4
+_ME = ("--pid", str(os.getpid()))
+_EBPFTOP = (sys.executable, "-m", "ebpftop")
+
+
+@pytest.fixture
+def tracefs_fd() -> Iterator[int]:
+    """tracefs, which may be mounted for nobody else."""
+    place = "/sys/kernel/tracing"
+    mounted = f"test -e {place}/trace_pipe || mount -t tracefs nodev {place}; echo there; exec sleep 1000"
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", mounted], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        fd = os.open(f"/proc/{holder.pid}/root{place}", os.O_PATH | os.O_DIRECTORY)
+        yield fd
+        os.close(fd)
+        holder.kill()
+
+
+def end_live(seed: int) -> Outcome:
+    """End the screen."""
+    return run(Draw.of(seed, screen=True), [*_EBPFTOP, "live", *_ME], programs_of=programs_of)
+
+
+def end_check(seed: int) -> Outcome:
+    """End a check: without its report, 0 would be a lie, unless the report was out already."""
+    outcome = run(Draw.of(seed, screen=False), [*_EBPFTOP, "check"], programs_of=programs_of)
+    outcome.wrong = [wrong for wrong in outcome.wrong if not wrong.startswith(("status 1,", "it ended by itself"))]
+    return outcome
+
+
+def end_stream(seed: int) -> Outcome:
+    """End a stream: what came is whole lines."""
+    reading_fd, writing_fd = os.pipe()
+    received: list[bytes] = []
+
+    def receive() -> None:
+        with os.fdopen(reading_fd, "rb") as pipe:
+            received.append(pipe.read())
+
+    reader = threading.Thread(target=receive)
+    reader.start()
+    try:
+        draw = Draw.of(seed, screen=False)
+        outcome = run(draw, [*_EBPFTOP, "stream", *_ME], programs_of=programs_of, stdout_fd=writing_fd)
+    finally:
+        os.close(writing_fd)
+        reader.join()
+    data = b"".join(received)
+    if data and not data.endswith(b"\n"):
+        outcome.wrong.append(f"a torn line: {data[-200:]!r}")
+    else:
+        for line in data.splitlines():
+            json.loads(line)
+    return outcome
+
+
+def end_record(seed: int) -> Outcome:
+    """End a recording: what is in the file is whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "r.jsonl" if seed % 2 else "r.jsonl.zst")
+        draw = Draw.of(seed, screen=False)
+        outcome = run(draw, [*_EBPFTOP, "record", str(path), *_ME], programs_of=programs_of)
+        if path.exists() and path.stat().st_size:
+            damage = play(path)[1].damage
+            if damage.broken or (outcome.took_s < 0.5 and damage.report()):
+                outcome.wrong.append(f"the recording is damaged: {damage.report()}")
+    return outcome
+
+
+def end(seed: int) -> Outcome:
+    """End one of the commands: mostly the screen, whose life has most moments."""
+    return {0: end_stream, 1: end_record, 2: end_record, 3: end_check}.get(seed % 10, end_live)(seed)
+
+
+@pytest.mark.timeout(400)
+def test_it_ends_from_any_moment_by_any_means_and_leaves_nothing(tracefs_fd: int) -> None:
+    with ThreadPoolExecutor(_AT_ONCE) as several:
+        outcomes = list(several.map(end, range(FIRST_SEED, FIRST_SEED + DRAWS)))
+    until_s = time.monotonic() + 10
+    while True:
+        named, programs = leftovers.owners(tracefs_fd), loaded()
+        for outcome in outcomes:
+            left = [*(["a trace instance or a kprobe event"] if outcome.pid in named else [])]
+            left += [f"programs {found}"] if (found := outcome.programs & programs) else []
+            outcome.left = ", ".join(left)
+        if time.monotonic() > until_s or not any(outcome.left for outcome in outcomes):
+            break
+        time.sleep(0.1)
+    for outcome in outcomes:
+        outcome.wrong += [f"left in the kernel: {outcome.left}"] if outcome.left else []
+    print("slowest:", max(outcomes, key=lambda outcome: outcome.took_s))  # noqa: T201  # shown where the test fails
+    wrong = [str(outcome) for outcome in outcomes if outcome.wrong]
+    assert not wrong, f"{len(wrong)} of {len(outcomes)}:\n" + "\n".join(wrong)
