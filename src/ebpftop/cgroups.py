@@ -76,6 +76,7 @@ def _container(component: str, above: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def container_of(path: str) -> str | None:
     """Return the innermost container of cgroup *path*: the first 12 digits of an engine's id, or a name."""
     found = containers_of(path)

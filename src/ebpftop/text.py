@@ -33,6 +33,9 @@ _UNSEEN = frozenset(chain(_BLANK, *(range(first, last + 1) for first, last in _I
 
 # So much is remembered of characters: more than the scripts that one machine uses have, less than Unicode has.
 _REMEMBERED = 8192
+# And so many short texts: a name, an argument or a path comes again and again, and the screen keeps 100,000 rows.
+_SHORT = 80
+_SHORT_REMEMBERED = 8192
 
 
 def escape(raw: bytes | str) -> str:
@@ -40,8 +43,13 @@ def escape(raw: bytes | str) -> str:
 
     That is what is unprintable, what draws nothing, combining marks without a character to carry them or more than
     `MARKS_MAX` of them, and what Unicode calls equivalent to something else (an ``e`` with a combining acute accent;
-    U+212B, which is a Swedish letter). Bytes that are not UTF-8 stand as ``\xNN``. A backslash stays as it is.
+    U+212B, which is a Swedish letter). Bytes that are not UTF-8 stand as ``\xNN``. A backslash stays as it is. Equal
+    short texts are one object.
     """
+    return _escape_short(raw) if len(raw) <= _SHORT else _escape(raw)
+
+
+def _escape(raw: bytes | str) -> str:
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
     if text.isascii():
         return text if text.isprintable() else text.translate(_SHOWN)
@@ -56,6 +64,9 @@ def escape(raw: bytes | str) -> str:
     if marks := "".join(filter(_is_mark, characters)):
         text = _bound_marks(text, marks)
     return text.translate(_SHOWN)
+
+
+_escape_short = lru_cache(_SHORT_REMEMBERED)(_escape)
 
 
 def is_shown(character: str) -> bool:
