@@ -21,30 +21,6 @@ from pathlib import Path
 
 from ebpftop.kernel.tracefs import mount_privately
 
-STORM = """
-#include <spawn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <time.h>
-extern char **environ;
-int main(int argc, char **argv)
-{
-    struct timespec a, b;
-    int count = atoi(argv[1]), flying = 0;
-    char *args[] = {"brief", "--with", "some arguments", NULL};
-    clock_gettime(CLOCK_MONOTONIC, &a);
-    for (int i = 0; i < count; i++) {
-        pid_t pid;
-        if (posix_spawn(&pid, argv[2], NULL, NULL, args, environ)) return 1;
-        if (++flying == 2) { wait(NULL); flying--; }
-    }
-    while (wait(NULL) > 0) ;
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    printf("%f\\n", count / ((b.tv_sec - a.tv_sec) + (b.tv_nsec - a.tv_nsec) / 1e9));
-    return 0;
-}
-"""
 BRIEF = "int main(void) { return 0; }"
 
 
@@ -68,15 +44,26 @@ def one(command: list[str] | None, programs: Path, spawns: int, out: Path) -> tu
         try:
             if watcher:
                 time.sleep(4)  # until it is attached
-            storm = [str(programs / "storm"), str(spawns), str(programs / "brief")]
-            rate = float(subprocess.run(storm, check=True, capture_output=True, text=True).stdout)
+            storm = [
+                programs / "flood",
+                "exec",
+                "0",
+                str(spawns),
+                "600",
+                programs / "brief",
+                "--with",
+                "some arguments",
+            ]
+            done, took_s = subprocess.run(storm, check=True, capture_output=True, text=True).stdout.split()
+            rate = int(done) / float(took_s)
             if watcher:
                 time.sleep(1.5)
         finally:
             if watcher:
                 watcher.send_signal(signal.SIGINT)
                 watcher.wait()
-    seen = sum(1 for line in out.read_text(errors="replace").splitlines() if "some arguments" in line)
+    lines = out.read_text(errors="replace").splitlines()
+    seen = sum("some arguments" in line and "flood" not in line for line in lines)
     return rate, seen
 
 
@@ -91,9 +78,9 @@ def main() -> int:
     seen: dict[str, list[int]] = {}
     with tempfile.TemporaryDirectory() as directory:
         programs = Path(directory)
-        for name, source in (("storm", STORM), ("brief", BRIEF)):
-            (programs / f"{name}.c").write_text(source)
-            subprocess.run(["gcc", "-O1", "-o", programs / name, programs / f"{name}.c"], check=True)
+        (programs / "brief.c").write_text(BRIEF)
+        for name, source in (("flood", Path(__file__).with_name("flood.c")), ("brief", programs / "brief.c")):
+            subprocess.run(["gcc", "-O1", "-o", programs / name, source], check=True)
         for _ in range(args.rounds):
             for name, command in contenders().items():
                 rate, count = one(command, programs, args.spawns, programs / "out")

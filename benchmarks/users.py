@@ -17,11 +17,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-from terminal import opened
+from terminal import Screen
 
 from ebpftop.filters import Filter
 from ebpftop.kernel.source import KernelSource, Options
@@ -32,63 +31,6 @@ FIRST_UID = 2_000_000
 FAIL_EVERY = 10
 IDLE_S = 10.0
 KEYS = 40
-STILL_S = 0.05
-
-
-class Screen:
-    """`ebpftop live` in a terminal whose output is read and thrown away, with the time of its last byte."""
-
-    def __init__(self, size: tuple[int, int], probes: str) -> None:
-        command = [sys.executable, "-m", "ebpftop", "live", "--probes", probes, "--pid", str(os.getpid())]
-        self.pid, self._fd = opened(command, *size)
-        self.painted_s = 0.0
-        self._text = b""
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                painted = os.read(self._fd, 1 << 16)
-            except OSError:
-                return
-            self.painted_s = time.perf_counter()
-            self._text = (self._text + painted)[-(1 << 16) :]
-
-    def wait_for(self, text: bytes) -> None:
-        """Wait until *text* has been painted."""
-        until_s = time.perf_counter() + 60
-        while text not in self._text:
-            if time.perf_counter() > until_s:
-                raise SystemExit(f"the screen never showed {text!r}")
-            time.sleep(0.05)
-
-    def press(self, key: bytes) -> float:
-        """Send *key*; return the seconds until the last byte that followed it, before a pause of STILL_S."""
-        began_s = time.perf_counter()
-        os.write(self._fd, key)
-        while self.painted_s < began_s or time.perf_counter() - self.painted_s < STILL_S:
-            if time.perf_counter() - began_s > 5:
-                raise SystemExit("a key was not answered")
-            time.sleep(0.001)
-        return self.painted_s - began_s
-
-    def memory_mib(self) -> float:
-        """Return the resident memory."""
-        for line in Path("/proc", str(self.pid), "status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        return 0.0
-
-    def cpu_s(self) -> float:
-        """Return the CPU seconds of all threads so far."""
-        fields = Path("/proc", str(self.pid), "stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def close(self) -> None:
-        """Leave it."""
-        os.write(self._fd, b"q")
-        os.waitpid(self.pid, 0)
-        os.close(self._fd)
 
 
 def figures(screen: Screen, when: str) -> None:
@@ -97,10 +39,10 @@ def figures(screen: Screen, when: str) -> None:
     before_s = screen.cpu_s()
     time.sleep(IDLE_S)
     cpu = (screen.cpu_s() - before_s) / IDLE_S
-    keys = [screen.press(b"j" if i % 4 else b"G") * 1e3 for i in range(KEYS)]
+    keys = [screen.answered_s(b"j" if i % 4 else b"G") * 1e3 for i in range(KEYS)]
     worst = statistics.quantiles(keys, n=20)[-1]
     print(
-        f"screen, {when:12} {screen.memory_mib():.0f} MiB, {100 * cpu:.1f} % of a CPU idle, "
+        f"screen, {when:12} {screen.memory()[0]:.0f} MiB, {100 * cpu:.1f} % of a CPU idle, "
         f"a key {statistics.median(keys):.0f} ms (95 %: {worst:.0f} ms)",
         flush=True,
     )
@@ -127,12 +69,14 @@ def main() -> int:
         os.chmod(folder, 0o755)
         program = Path(folder, "manyusers")
         subprocess.run(["gcc", "-O2", "-static", "-o", program, Path(__file__).with_name("manyusers.c")], check=True)
-        screen = Screen((columns, rows), args.probes)
+        command = [sys.executable, "-m", "ebpftop", "live", "--probes", args.probes, "--pid", str(os.getpid())]
+        screen = Screen(command, (columns, rows))
         source = KernelSource(Options(probes=("users",), filter=Filter(pids=(os.getpid(),))))
         try:
-            screen.wait_for(b"Users")
+            if not screen.wait_for(b"Users"):
+                raise SystemExit("the screen never came up")
             time.sleep(3)
-            screen.press(b"\t")
+            screen.answered_s(b"\t")
             subprocess.run([program, "1000", "20", str(FAIL_EVERY)], check=True)
             already = sum(row.execs for row in counters(source)[0].rows)
             figures(screen, "20 users")
