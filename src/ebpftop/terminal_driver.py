@@ -7,7 +7,9 @@ on SIGCONT although the app has ended.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 import select
 import signal
 import threading
@@ -22,15 +24,22 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from ebpftop.lifecycle import INTERRUPTED, process
+from ebpftop.text import escape
 
 if TYPE_CHECKING:
     from textual.app import App
+
+log = logging.getLogger(__name__)
 
 _PENDING_MAX = 1 << 17
 """Bytes that may wait for a slow terminal, a few frames: more is dropped, and all is drawn again when it is ready."""
 
 _TICK_MS = 100
 _READ_BYTES = 4096
+
+# From one escape character up to the next.
+_SEQUENCES = re.compile(r"\x1b?[^\x1b]*", re.DOTALL)
+_TOLD = 80
 
 
 class _Output:
@@ -99,6 +108,29 @@ class _Output:
             self._stop_waiting()
 
 
+class KeyParser:
+    """Textual's parser of what a terminal sends, which is dead after some sequences that none should send."""
+
+    def __init__(self) -> None:
+        self._parser = XTermParser(constants.DEBUG)
+
+    def feed(self, text: str) -> list[Message]:
+        """Return what *text* says; of a sequence that cannot be, nothing, and of what follows, all."""
+        return [message for piece in _SEQUENCES.findall(text) for message in self._messages(piece)]
+
+    def tick(self) -> list[Message]:
+        """Return what is known of a sequence that has not gone on."""
+        return self._messages("")
+
+    def _messages(self, piece: str) -> list[Message]:
+        try:
+            return list(self._parser.feed(piece) if piece else self._parser.tick())
+        except Exception:  # whatever it is: without keys there is no way out
+            log.warning("the terminal sent what cannot be: %s", escape(piece[:_TOLD]), exc_info=True)
+            self._parser = XTermParser(constants.DEBUG)
+            return []
+
+
 class TerminalDriver(LinuxDriver):
     """Draws on the terminal of `process`, and reads keys from it."""
 
@@ -165,7 +197,7 @@ class TerminalDriver(LinuxDriver):
         """Read keys until told to stop, or until there is no terminal any more."""
         ready = select.poll()
         ready.register(self.fileno, select.POLLIN)
-        parser = XTermParser(constants.DEBUG)
+        keys = KeyParser()
         decode = getincrementaldecoder("utf-8")("replace").decode
         data, self._typed_ahead = self._typed_ahead, b""
         while not self.exit_event.is_set():
@@ -178,13 +210,15 @@ class TerminalDriver(LinuxDriver):
                     process.ask_to_end(0)  # hung up
                     return
             if data:
-                for message in parser.feed(decode(data)):
+                for message in keys.feed(decode(data)):
                     self.process_message(message)
                 data = b""
-            for message in parser.tick():
+            for message in keys.tick():
                 self.process_message(message)
 
     def process_message(self, message: Message) -> None:
+        if isinstance(message, events.Resize) and not self._in_band_window_resize:
+            return  # a size that nobody asked for
         # Here and not by a binding: a dialog, an input, or whatever keeps the loop busy must not stand in between.
         if isinstance(message, events.Key) and message.key == "ctrl+c":
             process.ask_to_end(INTERRUPTED)
