@@ -114,6 +114,8 @@ class Session:
         self.began_s = time.monotonic()
         self.stalled = False
         self.closed = False
+        self._status: int | None = None
+        self._slave_attributes: list[object] | None = None
         self._reader = threading.Thread(target=self._read_on, daemon=True)
         self._reader.start()
 
@@ -151,10 +153,21 @@ class Session:
             self._reader.join()
             os.close(self.fd)
 
+    def go_on(self) -> None:
+        """Let a stalled terminal take something again."""
+        self._reader.join()
+        self.stalled = False
+        self._reader = threading.Thread(target=self._read_on, daemon=True)
+        self._reader.start()
+
     def state(self) -> str:
         """The letter that ps shows: T stopped, Z ended; "" where there is no such process any more."""
+        return self.state_of(self.pid)
+
+    @staticmethod
+    def state_of(pid: int) -> str:
         with suppress(OSError):
-            return Path("/proc", str(self.pid), "stat").read_text().rpartition(")")[2].split()[0]
+            return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
         return ""
 
     def is_gone(self) -> bool:
@@ -172,15 +185,23 @@ class Session:
             return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
         return []
 
+    def wait_for_end(self, timeout_s: float = GONE_WITHIN_S + SLACK_S) -> int:
+        """Return the exit status."""
+        until_s = time.monotonic() + timeout_s
+        while not self.is_gone():
+            assert time.monotonic() < until_s, f"it is still there: {self.output[-1000:]!r}"
+            time.sleep(0.01)
+        return self.finish()
+
     def finish(self) -> int:
         """Return the exit status of a program that is gone, and what is left to read from its terminal."""
-        if self._leader.pid == self.pid:
-            status = self._leader.wait()
-        else:
+        if self._status is None and self._leader.pid == self.pid:
+            self._status = self._leader.wait()
+        elif self._status is None:
             self._leader.kill()
             self._leader.wait()
-            status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return status
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._status
 
     def read_rest(self) -> None:
         self.stalled = True
@@ -204,7 +225,7 @@ class Session:
         wrong = [f"mode {mode} is {on}" for mode, on in modes.items() if _NORMAL.get(mode, on) != on]
         if keyboards > 0:
             wrong.append("the keyboard protocol is still on")
-        if self._slave_attributes != self.attributes:
+        if self._slave_attributes not in (None, self.attributes):
             wrong.append("the terminal's settings are not what they were")
         return wrong
 
@@ -215,7 +236,7 @@ class Session:
             until_s = time.monotonic() + 20
             while not self.is_gone() and time.monotonic() < until_s:
                 time.sleep(0.01)
-            self.finish()
+        self.finish()
         self.close()
         os.close(self._slave_fd)
 

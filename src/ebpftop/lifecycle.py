@@ -70,6 +70,7 @@ class Process:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
         except BaseException as error:  # noqa: BLE001  # the last to see it
             self._wait_if_leaving()
+            self.end_by(lambda: None)
             self.ask_to_end(1)
             self.terminal.restore()
             with suppress(OSError, ValueError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from ebpftop import leftovers
-from tests.ending import Draw, Outcome, run
-from tests.kernel.support import needs_root
-from tests.kernel.test_probes import loaded, programs_of
+from tests.ending import GONE_WITHIN_S, SLACK_S, Draw, Outcome, Session, run
+from tests.kernel.support import Stream, needs_root
+from tests.kernel.test_probes import assert_gone, loaded, programs_of
 from tests.unit.recording_samples import play
 
 pytestmark = needs_root
@@ -63,7 +66,14 @@ def end_stream(seed: int) -> Outcome:
     reading_fd, writing_fd = os.pipe()
     received: list[bytes] = []
 
+    # Every other reader sleeps until the end; its pipe is full after the first records.
+    awake = threading.Event()
+    if seed % 20 < 10:
+        awake.set()
+    fcntl.fcntl(writing_fd, fcntl.F_SETPIPE_SZ, 4096)
+
     def receive() -> None:
+        awake.wait()
         with os.fdopen(reading_fd, "rb") as pipe:
             received.append(pipe.read())
 
@@ -74,6 +84,7 @@ def end_stream(seed: int) -> Outcome:
         outcome = run(draw, [*_EBPFTOP, "stream", *_ME], programs_of=programs_of, stdout_fd=writing_fd)
     finally:
         os.close(writing_fd)
+        awake.set()
         reader.join()
     data = b"".join(received)
     if data and not data.endswith(b"\n"):
@@ -121,3 +132,81 @@ def test_it_ends_from_any_moment_by_any_means_and_leaves_nothing(tracefs_fd: int
     print("slowest:", max(outcomes, key=lambda outcome: outcome.took_s))  # noqa: T201  # shown where the test fails
     wrong = [str(outcome) for outcome in outcomes if outcome.wrong]
     assert not wrong, f"{len(wrong)} of {len(outcomes)}:\n" + "\n".join(wrong)
+
+
+def test_a_stream_whose_reader_sleeps_ends_after_a_whole_line() -> None:
+    reading_fd, writing_fd = os.pipe()
+    command = [*_EBPFTOP, "stream", "--probes", "users,syscalls", "--interval", "0.05"]
+    child = subprocess.Popen(command, stdout=writing_fd)
+    os.close(writing_fd)
+    try:
+        with os.fdopen(reading_fd, "rb") as pipe:
+            data = pipe.readline()
+            # Until it waits for room.
+            before = -1
+            while before != (waiting := _waiting_bytes(pipe.fileno())) or not waiting:
+                before = waiting
+                time.sleep(1)
+            child.terminate()
+            assert child.wait(SLACK_S + GONE_WITHIN_S) == 0
+            data += pipe.read()
+        assert data.endswith(b"\n")
+        assert len([json.loads(line) for line in data.splitlines()]) > 2
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _waiting_bytes(fd: int) -> int:
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_what_was_killed_leaves_nothing_either(tracefs_fd: int) -> None:
+    session = Session([*_EBPFTOP, "live", *_ME], "job")
+    try:
+        assert session.wait_for(b"Exec log")
+        programs = programs_of(session.pid)
+        assert programs
+        assert session.pid in leftovers.owners(tracefs_fd)
+        session.signal(signal.SIGKILL)
+        until_s = time.monotonic() + 20
+        while session.pid in leftovers.owners(tracefs_fd):
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        assert_gone(programs)
+        assert session.wait_for_end() == -signal.SIGKILL
+        session.read_rest()
+        assert session.modes_left() == []
+        assert b"it was killed; the terminal is restored" in session.output
+    finally:
+        session.throw_away()
+
+
+def test_the_next_start_removes_what_was_killed_with_its_guard(tracefs_fd: int) -> None:
+    with Stream(probes="trace") as stream:
+        pid = stream.pid
+        (guard_pid,) = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()][:1]
+        os.kill(guard_pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+    assert pid in leftovers.owners(tracefs_fd)
+    with Stream(probes="users"):
+        assert pid not in leftovers.owners(tracefs_fd)
+
+
+def test_q_ends_it_while_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EBPFTOP_CACHE", "")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    session = Session([*_EBPFTOP, "live", *_ME], "job")
+    try:
+        until_s = time.monotonic() + 60
+        while not list(tmp_path.glob("ebpftop-headers-*")):  # the compiler is given headers
+            assert time.monotonic() < until_s
+            time.sleep(0.005)
+        session.press(b"q")
+        assert session.wait_for_end() == 0
+        session.read_rest()
+        assert session.modes_left() == []
+        assert b"1049" not in session.output  # there was no screen yet
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        session.throw_away()

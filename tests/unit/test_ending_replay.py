@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from tests.ending import Draw, Outcome, run
 
-DRAWS = 40
+DRAWS = 30
 FIRST_SEED = int(os.environ.get("EBPFTOP_ENDING_SEED", "1000"))
 """Other hundreds: EBPFTOP_ENDING_SEED=7000."""
 

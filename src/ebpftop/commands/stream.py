@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
+from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.kernel.quiet import hush
 from ebpftop.lifecycle import process
 from ebpftop.records import Record, encode
@@ -47,23 +47,17 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
     return process.asked or 0
 
 
-def write_all(fd: int, data: bytes) -> None:
-    """Write *data* whole; raises OSError (EPIPE: the reader has gone)."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
 def run(args: argparse.Namespace) -> int:
     """Stream until told to stop."""
     if refused():
         return NO_PRIVILEGE
     outputs = hush()
+    stdout = LineWriter(outputs.stdout_fd)
     source = open_kernel(args)
 
     def sink(records: Sequence[Record]) -> None:
         if records:
-            write_all(outputs.stdout_fd, b"".join(encode(record) + b"\n" for record in records))
+            stdout.write([encode(record) + b"\n" for record in records])
 
     process.end_by(lambda: None)  # `pump` sees it
     try:

@@ -1,0 +1,344 @@
+"""How it ends where it cannot end in order, what a crash tells, and Ctrl-Z in a real shell; no kernel is needed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ebpftop import leftovers
+from tests.ending import Session
+
+_RUN_DEMO = "import sys; from ebpftop.__main__ import main; sys.argv = ['ebpftop', 'demo']"
+
+
+@contextmanager
+def session_of(*command: str, shape: str = "job") -> Iterator[Session]:
+    session = Session(command, shape)
+    try:
+        yield session
+    finally:
+        session.throw_away()
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+# ---- ending although nothing of it can run ----
+
+_HELD = """
+import re
+from ebpftop.lifecycle import process
+process.arm()
+process.end_by(lambda: None)
+process.terminal.take_screen(lambda: None)
+print("\\x1b[?1049hheld", flush=True)
+re.match("(a+)+$", "a" * 60 + "!")  # holds Python's lock for years, in C
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_ends_it_although_no_python_code_can_run(number: int) -> None:
+    with session_of(*python(_HELD)) as session:
+        assert session.wait_for(b"held")
+        time.sleep(0.2)
+        session.signal(number)
+        assert session.wait_for_end() == -signal.SIGKILL
+        session.read_rest()
+        assert session.modes_left() == []
+
+
+def test_it_ends_in_order_although_a_thread_never_does() -> None:
+    code = """
+import threading, time
+from ebpftop.lifecycle import process
+process.arm()
+threading.Thread(target=time.sleep, args=(1000,)).start()
+process.run(lambda: 3)
+"""
+    with session_of(*python(code)) as session:
+        assert session.wait_for_end() == 3
+
+
+def test_a_wish_to_end_is_met_although_what_runs_does_not_end() -> None:
+    code = """
+import time
+from ebpftop.lifecycle import process
+process.arm()
+process.end_by(lambda: None)
+print("runs", flush=True)
+while True:
+    time.sleep(1000)
+"""
+    with session_of(*python(code)) as session:
+        assert session.wait_for(b"runs")
+        session.signal(signal.SIGINT)
+        assert session.wait_for_end() == 130
+
+
+def test_a_hang_up_that_is_ignored_at_the_start_stays_ignored() -> None:
+    code = """
+import time
+from ebpftop.lifecycle import process
+process.arm()
+print("runs", flush=True)
+time.sleep(1000)
+"""
+    with session_of("/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *python(code)) as session:
+        assert session.wait_for(b"runs")
+        session.signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert not session.is_gone()
+        session.signal(signal.SIGTERM)
+        assert session.wait_for_end() == 0
+
+
+# ---- crashes ----
+
+_CRASHES = {
+    "before the screen": "import ebpftop.replay; ebpftop.replay.ReplaySource.__init__ = broken",
+    "when the driver starts": (
+        "from ebpftop.terminal_driver import LinuxDriver; LinuxDriver.start_application_mode = broken"
+    ),
+    "composing": "from ebpftop.screens.main import MainScreen; MainScreen.compose = broken",
+    "mounting": "from ebpftop.panes.execs import ExecsPane; ExecsPane.on_mount = broken",
+    "the style sheet": "import ebpftop.app; ebpftop.app.EbpftopApp.CSS = 'nonsense {'",
+    "closing": "from ebpftop.replay import ReplaySource; ReplaySource.close = broken",
+}
+
+
+@pytest.mark.parametrize("where", _CRASHES)
+def test_a_crash_restores_the_terminal_and_tells_one_line_that_names_its_log(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    broken = "\ndef broken(*_, **__): raise RuntimeError('bro\\x1b]0;ken')\n"
+    with session_of(*python(f"{_RUN_DEMO}{broken}{_CRASHES[where]}\nmain()")) as session:
+        if where == "closing":
+            assert session.wait_for(b"Exec log")
+            session.press(b"q")
+        assert session.wait_for_end(60) == 1
+        session.read_rest()
+        assert session.modes_left() == []
+    said = session.output.rpartition(b"\x1b[?1004l\x1b[0m")[2].decode()
+    assert said.count("\n") == 1
+    found = re.search(r"^ebpftop: crashed: (.*); log: (/\S+)\r\n$", said, re.MULTILINE)
+    assert found, said
+    assert "\x1b" not in found[1]
+    log = Path(found[2])
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert "Traceback" in log.read_text() or where == "the style sheet"
+    assert where == "the style sheet" or "bro\\x1b]0;ken" in found[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])
+def test_a_crash_in_a_library_restores_the_terminal_and_names_its_log(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with session_of(sys.executable, "-m", "ebpftop", "demo") as session:
+        assert session.wait_for(b"Exec log")
+        session.signal(number)
+        assert session.wait_for_end() == -number
+        until_s = time.monotonic() + 20  # the guard tells it, a moment later
+        while b".log\r\n" not in session.output:
+            assert time.monotonic() < until_s, session.output[-1000:]
+            time.sleep(0.02)
+        session.read_rest()
+        assert session.modes_left() == []
+    (log,) = tmp_path.glob("ebpftop-crash-*.log")
+    assert f"log: {log}".encode() in session.output
+    assert "Fatal Python error" in log.read_text()
+
+
+# ---- a terminal that takes nothing for a while ----
+
+
+def test_all_is_drawn_again_when_a_stalled_terminal_goes_on() -> None:
+    with session_of(sys.executable, "-m", "ebpftop", "demo") as session:
+        assert session.wait_for(b"Exec log")
+        session.stalled = True
+        for _ in range(40):  # more frames than the terminal's buffer takes
+            session.press(b"?")
+            time.sleep(0.05)
+            session.press(b"\x1b")
+            time.sleep(0.05)
+        session.output = b""
+        session.go_on()
+        assert session.wait_for(b"Exec log", 20)
+        for title in (b"ebpftop", b"Users", b"Syscalls", b"Trace log", b"Quit"):
+            assert session.wait_for(title, 20)
+        session.press(b"\x03")
+        assert session.wait_for_end() == 130
+
+
+# ---- Ctrl-Z, in a shell ----
+
+
+class Shell:
+    """bash in a terminal, with `ebpftop demo` running in its foreground."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        assert session.wait_for(b"$ ")
+        self.type(f"{sys.executable} -m ebpftop demo")
+        assert session.wait_for(b"Exec log")
+
+    def type(self, line: str) -> None:
+        self.session.output = b""
+        self.session.press(line.encode() + b"\r")
+
+    @property
+    def job_pid(self) -> int:
+        return self.session.children()[0]
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.session.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def is_stopped(self) -> None:
+        """Wait for the shell's word, and see that the terminal is the shell's."""
+        assert self.session.wait_for(b"Stopped", 20)
+        time.sleep(0.2)
+        # Bracketed paste is the shell's own.
+        assert [mode for mode in self.session.modes_left() if "2004" not in mode] == []
+        self.type("stty -a")
+        assert self.session.wait_for(b"echoke", 20)
+        for setting in (b"icanon", b"echo", b"isig", b"iexten", b"icrnl"):
+            assert re.search(rb"(?<![-\w])" + setting + rb"\b", self.session.output), (setting, self.session.output)
+
+    def draws_all(self) -> None:
+        for text in (b"ebpftop", b"Exec log", b"Users", b"Syscalls", b"Trace log", b"Quit"):
+            assert self.session.wait_for(text, 20), text
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.setenv("PS1", "$ ")
+    with session_of("/bin/bash", "--norc", "--noprofile", "-i", shape="alone") as session:
+        yield Shell(session)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 35), (200, 50)])
+def test_ctrl_z_stops_the_job_and_fg_draws_all_at_the_size_of_then(shell: Shell, size: tuple[int, int]) -> None:
+    shell.session.press(b"\x1a")
+    shell.is_stopped()
+    assert shell.session.state_of(shell.job_pid) == "T"
+    shell.resize(*size)
+    shell.type("fg")
+    shell.draws_all()
+    assert shell.session.wait_for(b"\xe2\x94\x80" * (size[0] // 4), 20)  # an edge that a smaller screen has not
+    shell.session.output = b""
+    shell.session.press(b"q")
+    assert shell.session.wait_for(b"$ ", 20)
+    shell.type("echo status $?")
+    assert shell.session.wait_for(b"status 0", 20)
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"), [(b"?", b"Keys"), (b"/sh abc", b"sh abc"), (b"\x13", b"Save"), (b"E", b"Save")]
+)
+def test_ctrl_z_works_in_dialogs_and_inputs(shell: Shell, keys: bytes, shown: bytes) -> None:
+    shell.session.press(keys)
+    time.sleep(1)
+    shell.session.press(b"\x1a")
+    shell.is_stopped()
+    shell.type("fg")
+    assert shell.session.wait_for(shown, 20)
+    shell.session.output = b""
+    shell.session.press(b"\x03")
+    assert shell.session.wait_for(b"$ ", 20)
+    shell.type("echo status $?")
+    assert shell.session.wait_for(b"status 130", 20)
+
+
+def test_a_stop_from_outside_and_one_that_cannot_be_handled_are_redrawn_too(shell: Shell) -> None:
+    pid = shell.job_pid
+    os.kill(pid, signal.SIGTSTP)
+    shell.is_stopped()
+    shell.type("fg")
+    shell.draws_all()
+    os.kill(pid, signal.SIGSTOP)
+    assert shell.session.wait_for(b"Stopped", 20)
+    shell.type("fg")
+    shell.draws_all()
+
+
+def test_continued_in_the_background_it_stops_again(shell: Shell) -> None:
+    shell.session.press(b"\x1a")
+    shell.is_stopped()
+    shell.type("bg")
+    until_s = time.monotonic() + 20
+    while shell.session.state_of(shell.job_pid) != "T":
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert shell.session.state_of(shell.job_pid) == "T"
+    assert b"\x1b[?1049h" not in shell.session.output
+    shell.type("fg")
+    shell.draws_all()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_ends_it_while_it_is_stopped(shell: Shell, number: int) -> None:
+    shell.session.press(b"\x1a")
+    shell.is_stopped()
+    pid = shell.job_pid
+    os.kill(pid, number)
+    until_s = time.monotonic() + 6
+    while Path(f"/proc/{pid}").exists() and shell.session.state_of(pid) != "Z":
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+    shell.type("stty -a")
+    assert shell.session.wait_for(b"echoke", 20)
+
+
+# ---- what has a name in tracefs ----
+
+
+@pytest.fixture
+def tracefs(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A folder that looks like tracefs, though its kprobe_events keeps what is written to it."""
+    (tmp_path / "instances").mkdir()
+    (tmp_path / "kprobe_events").write_text("")
+    fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    yield tmp_path, fd
+    os.close(fd)
+
+
+def test_instances_and_kprobe_events_of_one_process_are_found_and_removed(tracefs: tuple[Path, int]) -> None:
+    place, fd = tracefs
+    for name in ("ebpftop-12", "ebpftop-123", "ebpftop-x", "other-12"):
+        (place / "instances" / name).mkdir()
+    events = place / "kprobe_events"
+    lines = [
+        "p:kprobes/p_ebpftop_12___x64_sys_execve_bcc_12 __x64_sys_execve",
+        "r64:kprobes/r_ebpftop_12_do_exit_bcc_12 do_exit",
+        "p:kprobes/p_ebpftop_123_do_exit_bcc_123 do_exit",
+        "p:kprobes/p_do_exit_bcc_12 do_exit",
+    ]
+    events.write_text("".join(f"{line}\n" for line in lines))
+    assert leftovers.owners(fd) == {12, 123}
+    assert leftovers.remove(fd, 12)
+    assert sorted(path.name for path in (place / "instances").iterdir()) == ["ebpftop-123", "ebpftop-x", "other-12"]
+    assert events.read_text().splitlines()[len(lines) :] == [
+        "-:kprobes/p_ebpftop_12___x64_sys_execve_bcc_12",
+        "-:kprobes/r_ebpftop_12_do_exit_bcc_12",
+    ]
+
+
+def test_a_kernel_without_kprobes_leaves_nothing_to_remove(tracefs: tuple[Path, int]) -> None:
+    place, fd = tracefs
+    (place / "kprobe_events").unlink()
+    assert leftovers.owners(fd) == set()
+    assert leftovers.remove(fd, 12)
