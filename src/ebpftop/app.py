@@ -15,10 +15,11 @@ os.environ.setdefault("TEXTUAL_FPS", "120")
 
 # isort: split
 from rich.console import RenderableType
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from ebpftop.app_errors import SurvivingApp
 from ebpftop.filters import Filter
 from ebpftop.lifecycle import INTERRUPTED, process
 from ebpftop.screens.diagnostics import diagnostics
@@ -31,6 +32,9 @@ from ebpftop.themes import THEMES, fitting_theme, shades
 
 log = logging.getLogger("ebpftop")
 
+# Characters of a line in the journal: an error's text may hold what a program said.
+_LONGEST_LINE = 1000
+
 
 class _Journal(logging.Handler):
     """Keeps what was logged for the diagnostics screen."""
@@ -41,10 +45,10 @@ class _Journal(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.extend(self.format(record).splitlines())
+        self.lines.extend(line[:_LONGEST_LINE] for line in self.format(record).splitlines())
 
 
-class EbpftopApp(App[int]):
+class EbpftopApp(SurvivingApp):
     """Shows what a source yields. Knows neither kernel nor recording."""
 
     CSS_PATH = "app.tcss"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -28,6 +29,37 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+class ErrorLog(logging.Handler):
+    """What the screen's own code raised, and the screen survived."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.errors.append(record.exc_info[1])
+
+
+@pytest.fixture
+def survived_errors() -> list[BaseException]:
+    """The errors that a test made happen: to be emptied by the test that expects them."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def nothing_survived(survived_errors: list[BaseException]) -> Iterator[None]:
+    """An error that the screen survives is still an error: the test in which it happens fails."""
+    handler = ErrorLog()
+    handler.errors = survived_errors
+    log = logging.getLogger("ebpftop.app_errors")
+    log.addHandler(handler)
+    yield
+    log.removeHandler(handler)
+    for error in survived_errors:
+        raise AssertionError(f"the screen's own code raised {error!r}") from error
 
 
 async def settle(pilot: Pilot[int], source: FakeSource | Remembered) -> None:

@@ -89,7 +89,8 @@ async def test_enter_on_a_process_then_enter_narrows_to_it_and_its_descendants()
         await pilot.press("t", "j", "j", "j", "enter")
         screen = app.screen
         assert isinstance(screen, NarrowingSheetScreen)
-        pids = screen.details.narrows.filter.pids if screen.details.narrows else ()
+        step = screen.details.narrows() if screen.details.narrows else None
+        pids = step.filter.pids if step else ()
         await pilot.press("enter")
         await until(pilot, lambda: source.filters == [Filter(pids=pids)])
         assert len(pids) == 1

@@ -116,8 +116,8 @@ class Pane(Vertical):
         """Counts for the title."""
         raise NotImplementedError
 
-    def details(self, position: int) -> Details:
-        """Build the details of the row at a position of `lines`."""
+    def details(self, row: Any) -> Details:
+        """Build the details of a row of `lines`, which may be gone from there."""
         raise NotImplementedError
 
     def nothing_text(self) -> str:
@@ -250,7 +250,7 @@ class Pane(Vertical):
     @on(Lines.Opened)
     def _opened(self, event: Lines.Opened) -> None:
         event.stop()
-        self.post_message(self.Inspect(self.details(event.position)))
+        self.post_message(self.Inspect(self.details(event.row)))
 
     # The probe.
 
@@ -290,7 +290,7 @@ class Pane(Vertical):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state == WorkerState.ERROR:
             error = event.worker.error
-            log.error("the worker %s of pane %s failed", event.worker.group, self.probe, exc_info=error)
+            log.error("the worker %s of %s failed", event.worker.group, self.label, exc_info=error)
             if event.worker.group == "collect":
                 self.trouble = f"{type(error).__name__}: {error}"
             else:
@@ -303,7 +303,7 @@ class Pane(Vertical):
         try:
             self.source.toggle(self.probe)
         finally:
-            self.app.call_from_thread(self._turned)
+            self.call_later(self._turned)
 
     def turn(self) -> None:
         """Start turning the probe, and say so; once at a time. A pane that stopped polls again instead."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from ebpftop.models import figures
 from ebpftop.models.execlog import ExecLog, ExecRow, command_line
 from ebpftop.models.processes import Known
-from ebpftop.models.scope import process_step
+from ebpftop.models.scope import Step, process_step
 from ebpftop.widgets.sheet import Details, Sheet
 
 
@@ -18,7 +19,7 @@ def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
         sheet=lambda: _sheet(log, row, now),
         copies=command_line(row.exec.argv or (row.exec.file,)),
         copies_what="Command line",
-        narrows=process_step(row.exec.pid, row.exec.comm) if row.running else None,
+        narrows=(lambda: process_step(row.exec.pid, row.exec.comm) if row.running else None) if row.running else None,
     )
 
 
@@ -29,8 +30,12 @@ def process_details(log: ExecLog, process: Known, now: float) -> Details:
         sheet=lambda: _process_sheet(log, process, now),
         copies=command_line(process.argv or (process.file,)),
         copies_what="Command line",
-        narrows=process_step(process.pid, process.comm) if process.ended is None else None,
+        narrows=_running_step(process) if process.ended is None else None,
     )
+
+
+def _running_step(process: Known) -> Callable[[], Step | None]:
+    return lambda: process_step(process.pid, process.comm) if process.ended is None else None
 
 
 def _process_sheet(log: ExecLog, process: Known, now: float) -> Sheet:

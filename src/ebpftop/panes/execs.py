@@ -240,10 +240,10 @@ class ExecsPane(Pane):
             wanted = (lambda known: narrowing.takes(known, processes)) if narrowing.scope else None
             self.tree_lines.show_rows(grow(processes, self.lines.now, wanted=wanted))
 
-    def details(self, position: int) -> Details:
-        if self.as_tree:
-            return process_details(self.model, self.tree_lines.row(position).process, self.lines.now)
-        return exec_details(self.model, self.model.view[position], self.lines.now)
+    def details(self, row: ExecRow | Branch) -> Details:
+        if isinstance(row, Branch):
+            return process_details(self.model, row.process, self.lines.now)
+        return exec_details(self.model, row, self.lines.now)
 
     def tally(self) -> str:
         model = self.model

@@ -110,9 +110,9 @@ class SyscallsPane(Pane):
         self.waits_line.say(waits(latest.in_flight if latest else ()))
         self.families_line.say(families(self.model.families))
 
-    def details(self, position: int) -> Details:
+    def details(self, row: Call) -> Details:
         # Enter opens a screen of its own, so there is no sheet; `y` copies the name.
-        name = self.table.row(position).row.name
+        name = row.row.name
         return Details(title=name, sheet=Sheet, copies=name, copies_what="Name")
 
     def tally(self) -> str:
@@ -133,7 +133,7 @@ class SyscallsPane(Pane):
     def _open_call(self, event: Lines.Opened) -> None:
         event.stop()
         event.prevent_default()
-        self.app.push_screen(SyscallScreen(self.model, self.table.row(event.position)))
+        self.app.push_screen(SyscallScreen(self.model, event.row))
 
     def action_period(self) -> None:
         """Switch between figures since the start and since the last reading."""
@@ -176,13 +176,13 @@ class SyscallsPane(Pane):
             self._refigure()
         self.steer(call, wanted)
 
-    @work(thread=True, group="steer", exit_on_error=False)
+    @work(thread=True, group="steer")
     def steer(self, call: Call, handler: Handler) -> None:
         """Ask the source; a refusal is told."""
         try:
             self.source.set_handler(*call.key, handler)
         except SourceError as error:
-            self.app.call_from_thread(self._refused, call, str(error))
+            self.call_later(self._refused, call, str(error))
 
     def _refused(self, call: Call, reason: str) -> None:
         self.model.forget(call.key)

@@ -85,11 +85,9 @@ class TracePane(Pane):
         if more:
             self.call_later(self._scan)
 
-    def details(self, position: int) -> Details:
-        line = self.model.view[position]
-        return Details(
-            title=f"{line.task} ({line.pid})", sheet=lambda: _sheet(line), copies=line.message, copies_what="Line"
-        )
+    def details(self, row: Trace) -> Details:
+        title = f"{row.task} ({row.pid})"
+        return Details(title=title, sheet=lambda: _sheet(row), copies=row.message, copies_what="Line")
 
     def nothing_text(self) -> str:
         return "no line so far passes the filter" if self.model.ring.end else self.waits_for

@@ -172,14 +172,13 @@ class UsersPane(Pane):
         activity = self.model.activity.get(row.row.uid) if row else None
         return container_step(activity.container) if activity and activity.container else None
 
-    def details(self, position: int) -> Details:
-        person = self.table.row(position)
+    def details(self, row: User) -> Details:
         return Details(
-            title=person.name,
-            sheet=lambda: user_sheet(self.model, person, self.lines.now),
-            copies=person.name,
+            title=row.name,
+            sheet=lambda: user_sheet(self.model, row, self.lines.now),
+            copies=row.name,
             copies_what="User",
-            narrows=user_step(person.row.uid, person.row.user) if _is_one(person) else None,
+            narrows=(lambda: user_step(row.row.uid, row.row.user)) if _is_one(row) else None,
         )
 
     def tally(self) -> str:

@@ -106,8 +106,7 @@ class WaitingScreen(LiveScreen):
     @on(Lines.Opened)
     def _opened(self, event: Lines.Opened) -> None:
         event.stop()
-        pid = self.table.row(event.position).pid
-        self.app.push_screen(ProcessScreen(self.model, process_of(self.model.latest, pid)))
+        self.app.push_screen(ProcessScreen(self.model, process_of(self.model.latest, event.row.pid)))
 
     def _how_long(self, wait: InFlight, _: float) -> Cell:
         return (Span(nanoseconds(wait.ns), "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""),)

@@ -164,11 +164,10 @@ class MainScreen(TravelScreen):
     @on(Pane.Inspect)
     def _inspect(self, event: Pane.Inspect) -> None:
         details = event.details
-        step = details.narrows
-        if step is None:
+        if details.narrows is None:
             self.app.push_screen(SheetScreen(details))
         else:
-            self.app.push_screen(NarrowingSheetScreen(details), lambda only: self._narrow(step) if only else None)
+            self.app.push_screen(NarrowingSheetScreen(details), lambda step: self._narrow(step) if step else None)
 
     # Keys.
 
@@ -255,7 +254,7 @@ class MainScreen(TravelScreen):
         self.describe()
         self.put_filter()
 
-    @work(thread=True, group="filter", exit_on_error=False)
+    @work(thread=True, group="filter")
     def put_filter(self) -> None:
         """Let the source decide from now on. Whoever comes last puts the newest filter, whatever the order."""
         with self._filtering:
@@ -265,9 +264,9 @@ class MainScreen(TravelScreen):
             except PastFiltering:
                 return
             except SourceError as error:
-                self.app.call_from_thread(self._refused, wanted, error)
+                self.call_later(self._refused, wanted, error)
             else:
-                self.app.call_from_thread(self._decided, wanted, since)
+                self.call_later(self._decided, wanted, since)
 
     def _decided(self, wanted: Filter, since: float) -> None:
         if wanted == self.scope.filter:
@@ -285,11 +284,11 @@ class MainScreen(TravelScreen):
 
     def action_copy(self) -> None:
         pane = self.pane
-        cursor = pane.lines.cursor
-        if cursor is None or not pane.lines.first <= cursor < pane.lines.end:
+        row = pane.lines.selected()
+        if row is None:
             self.app.notify("Choose a row first: j and k move")
             return
-        details = pane.details(cursor)
+        details = pane.details(row)
         self.app.copy_to_clipboard(details.copies)
         # The terminal does not answer: whether it took it, nobody knows.
         self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")

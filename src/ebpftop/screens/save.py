@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from textual.worker import Worker, WorkerState
 
 from ebpftop.models.saving import Kind, kind_of, with_suffix
 from ebpftop.source import SourceError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,4 +124,6 @@ class SaveScreen(ModalScreen[str]):
             self.busy = False
             self.replacing = ""
             error = event.worker.error
+            if not isinstance(error, SourceError):
+                log.error("saving failed", exc_info=error)
             self._note(error.cause if isinstance(error, SourceError) else str(error), bad=True)

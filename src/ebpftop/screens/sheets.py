@@ -11,12 +11,13 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
+from ebpftop.models.scope import Step
 from ebpftop.widgets.sheet import Details
 
 REFRESH_S = 1.0
 
 
-class SheetScreen(ModalScreen[bool]):
+class SheetScreen(ModalScreen[Step]):
     """One sheet, scrollable, brought up to date while it is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -63,7 +64,7 @@ class SheetScreen(ModalScreen[bool]):
 
 
 class NarrowingSheetScreen(SheetScreen):
-    """The sheet of a process or a user. Enter shows nothing else any more; it closes with True then."""
+    """The sheet of a process or a user. Enter shows nothing else any more; it closes with the step that does so."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -72,4 +73,9 @@ class NarrowingSheetScreen(SheetScreen):
     ]
 
     def action_narrow(self) -> None:
-        self.dismiss(True)
+        # Asked for now: since the sheet was opened the process may have ended, and its pid be another's.
+        step = self.details.narrows() if self.details.narrows else None
+        if step is None:
+            self.app.notify(f"{self.details.title} has ended: nothing more comes from it", severity="warning")
+        else:
+            self.dismiss(step)

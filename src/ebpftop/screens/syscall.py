@@ -148,9 +148,9 @@ class SyscallScreen(LiveScreen):
     @on(Lines.Opened)
     def _opened(self, event: Lines.Opened) -> None:
         event.stop()
-        if not self.callers.has_focus:
+        if event.lines is not self.callers:
             return
-        caller = self.callers.row(event.position)
+        caller: Caller = event.row
         if caller.pid is None:
             self.app.notify("The others are not told apart: the kernel keeps the busiest pairs of process and call")
         else:

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
+from ebpftop.app_errors import surviving
 from ebpftop.filters import Filter
 from ebpftop.models.overview import Overview
 from ebpftop.models.timetravel import LEAP_S, STEP_S, Model, clamp, kept_text, offset_text, other_speed, rebuild
@@ -141,31 +142,43 @@ class TravelScreen(Screen[None]):
     def _arrived(self, event: Pane.Arrived) -> None:
         event.stop()
         pane = event.pane
-        for batch in event.batches:
-            if batch.jump != self._jump:
-                continue
-            self.present.feed(batch)
-            if self.paused and not self._models:
-                self._hold(pane, batch)
-            else:
-                self._feed(pane, batch)
-        if not self._models:
-            if not self.paused:
-                for other in self.panes:
-                    other.lines.now = max(other.lines.now, self.overview.time)
-                pane.show()
-            for other in self.panes:
-                other.update_overview(self.overview)
-        pane.taken()
+        try:
+            for batch in event.batches:
+                if batch.jump == self._jump:
+                    self._take(pane, batch)
+            if not self._models:
+                self._show_news(pane)
+        finally:
+            pane.taken()
         self.describe()
+
+    def _take(self, pane: Pane, batch: Batch) -> None:
+        with surviving("the overview"):
+            self.present.feed(batch)
+        if self.paused and not self._models:
+            self._hold(pane, batch)
+        else:
+            self._feed(pane, batch)
+
+    def _show_news(self, pane: Pane) -> None:
+        if not self.paused:
+            for other in self.panes:
+                other.lines.now = max(other.lines.now, self.overview.time)
+            with surviving(f"showing {pane.label}"):
+                pane.show()
+        for other in self.panes:
+            with surviving(f"the title of {other.label}"):
+                other.update_overview(self.overview)
 
     def _feed(self, pane: Pane, batch: Batch) -> None:
         for other in self.panes:
             if other is pane or pane.probe in other.also:
-                if self._models:
-                    self._models[other].feed(batch)
-                else:
-                    other.feed(batch)
+                # What one pane cannot take in, the others still can.
+                with surviving(f"what came for {other.label}"):
+                    if self._models:
+                        self._models[other].feed(batch)
+                    else:
+                        other.feed(batch)
 
     def _hold(self, pane: Pane, batch: Batch) -> None:
         shown = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
@@ -328,7 +341,8 @@ class TravelScreen(Screen[None]):
     def _show_at(self, time: float) -> None:
         for pane in self.panes:
             pane.lines.now = time
-            pane.show()
+            with surviving(f"showing {pane.label}"):
+                pane.show()
             pane.update_overview(self.overview)
 
     # What is said about it.

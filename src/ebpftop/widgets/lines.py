@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Hashable, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -20,6 +20,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from ebpftop.app_errors import guard_drawing, report, summary
 from ebpftop.widgets.columns import GAP, Column, Slot, Span, clip, fit, lay
 
 Row = TypeVar("Row")
@@ -60,11 +61,12 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
     ]
 
     class Opened(Message):
-        """Enter or a double click on the row at `position`."""
+        """Enter or a double click on `row` of `lines`: the row itself, as its position may be another's soon."""
 
-        def __init__(self, position: int) -> None:
+        def __init__(self, lines: Lines[Any], row: Any) -> None:
             super().__init__()
-            self.position = position
+            self.lines = lines
+            self.row = row
 
     class Arranged(Message):
         """The columns, the sort order or the cursor changed, so what titles and footers say may have too."""
@@ -75,7 +77,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         self.hidden = frozenset(c.key for c in columns if c.hidden)
         self.widths: dict[str, int] = {}
         self.now = 0.0
-        self.cursor: int | None = None
+        self._cursor: int | None = None
         self.message: list[Span] = []
         self.faded = False
         self._slots: list[Slot[Row]] = []
@@ -83,6 +85,8 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         self._looks: dict[tuple[str, str], Style] = {}
         self._stale = False
         self._shown_first = 0
+        self._drawn: dict[int, tuple[int, Row]] = {}
+        """The rows on the terminal: line of the widget to position and row."""
 
     # What a subclass supplies.
 
@@ -99,6 +103,25 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
     def row(self, position: int) -> Row:
         """The row at a position."""
         raise NotImplementedError
+
+    @property
+    def cursor(self) -> int | None:
+        """Position of the chosen row; None while none is chosen."""
+        return self._cursor
+
+    @cursor.setter
+    def cursor(self, position: int | None) -> None:
+        self._cursor = position
+
+    def find(self, row: Row, position: int) -> int | None:
+        """Return where *row* is now, which was at *position* when it was drawn; None if it is gone."""
+        raise NotImplementedError
+
+    def selected(self) -> Row | None:
+        """The row under the cursor."""
+        if self.cursor is None or not self.first <= self.cursor < self.end:
+            return None
+        return self.row(self.cursor)
 
     def stamp(self, row: Row) -> Hashable:
         """Changes where, and only where, the line of a row has to be drawn anew."""
@@ -194,6 +217,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
             self._looks[name, line] = style
         return style
 
+    @guard_drawing
     def render_lines(self, crop: Region) -> list[Strip]:
         width = self.scrollable_content_region.width
         first, end = self.first, self.end
@@ -207,20 +231,22 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         words = self._message_lines(width) if self.message else {}
         for y in crop.line_range:
             position = top + y
+            self._drawn.pop(y, None)
             if y in words:
                 lines.append(words[y])
             elif y == 0:
                 lines.append(self._header(width))
             elif y == last and self.total is not None:
-                lines.append(self._draw(self.total, width, "total"))
+                lines.append(self._draw_or_say(self.total, width, "total"))
             elif first <= position < end:
                 row = self.row(position)
                 line = cursor_line if position == marked else ""
                 stamp = (self.stamp(row), line)
                 entry = known.get(position)
                 if entry is None or entry[0] != stamp:
-                    entry = (stamp, self._draw(row, width, line))
+                    entry = (stamp, self._draw_or_say(row, width, line))
                 self._strips[position] = entry
+                self._drawn[y] = position, row
                 lines.append(entry[1])
             else:
                 lines.append(blank)
@@ -235,6 +261,14 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         if crop.column_span != (0, width):
             lines = [strip.crop(*crop.column_span) for strip in lines]
         return lines
+
+    def _draw_or_say(self, row: Row, width: int, line: str) -> Strip:
+        """One row that cannot be drawn takes no other with it."""
+        try:
+            return self._draw(row, width, line)
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            report(error, f"a row of {self.id or type(self).__name__}")
+            return Strip([Segment(clip(f"cannot be drawn: {summary(error)}", width), self.look("bad", line))])
 
     def _draw(self, row: Row, width: int, line: str) -> Strip:
         look = self.look
@@ -343,8 +377,9 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
     def action_open(self) -> None:
         if self.end > self.first:
             self.go_to(self._from())
-            if self.cursor is not None:
-                self.post_message(self.Opened(self.cursor))
+            row = self.selected()
+            if row is not None:
+                self.post_message(self.Opened(self, row))
 
     def column_at(self, x: int) -> Column[Row] | None:
         """The column under a cell of the header."""
@@ -363,8 +398,10 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
             if column is not None:
                 self.clicked_header(column)
             return
-        position = self.first + self.scroll_offset.y + event.y - 1
-        if position < self.end and event.y <= self.page:
-            self.go_to(position)
+        # Pointed at is what was drawn there, which may have moved since.
+        position, row = self._drawn.get(event.y, (0, None))
+        now_at = None if row is None else self.find(row, position)
+        if now_at is not None:
+            self.go_to(now_at)
             if event.chain == 2:
                 self.action_open()

@@ -101,11 +101,21 @@ class LogLines(Lines[Row]):
     def stamp(self, row: Row) -> Hashable:
         return (id(row), self._stamp(row, self.now)) if self._stamp else id(row)
 
-    def selected(self) -> Row | None:
-        """The row under the cursor."""
-        if self.cursor is None or not self.first <= self.cursor < self.end:
+    @property
+    def cursor(self) -> int | None:
+        # Kept as the row's number in the ring: a position of a filtered view passes to another row as rows come and go.
+        if self._cursor is None or self.end == self.first:
             return None
-        return self.row(self.cursor)
+        return min(max(self.view.position(self._cursor), self.first), self.end - 1)
+
+    @cursor.setter
+    def cursor(self, position: int | None) -> None:
+        self._cursor = None if position is None else self.view.sequence(position)
+
+    def find(self, row: Row, position: int) -> int | None:
+        if self.first <= position < self.end and self.row(position) is row:
+            return position
+        return self._find(row)
 
     def _settle(self) -> None:
         self._moving = True

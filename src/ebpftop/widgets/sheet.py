@@ -42,10 +42,13 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Details:
-    """What Enter opens: a title, a sheet that is made anew while it is open; what `y` copies, what Enter narrows to."""
+    """What Enter opens: a title, a sheet that is made anew while it is open; what `y` copies.
+
+    `narrows` returns what Enter on the sheet filters to, or None where that has ended meanwhile.
+    """
 
     title: str
     sheet: Callable[[], Sheet]
     copies: str = ""
     copies_what: str = ""
-    narrows: Step | None = None
+    narrows: Callable[[], Step | None] | None = None

@@ -60,9 +60,9 @@ class TableLines(Lines[Row]):
     def stamp(self, row: Row) -> Hashable:
         return self._key_of(row), self._reading
 
-    def selected(self) -> Row | None:
-        """The row under the cursor."""
-        return self._rows[self.cursor] if self.cursor is not None and self.cursor < len(self._rows) else None
+    def find(self, row: Row, position: int) -> int | None:
+        key = self._key_of(row)
+        return next((at for at, other in enumerate(self._rows) if self._key_of(other) == key), None)
 
     def show_rows(self, rows: Iterable[Row]) -> None:
         """Show *rows*, sorted."""
