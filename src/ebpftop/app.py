@@ -21,6 +21,7 @@ from textual.screen import Screen
 
 from ebpftop.app_errors import SurvivingApp
 from ebpftop.filters import Filter
+from ebpftop.key_order import OrderedKeysApp
 from ebpftop.lifecycle import INTERRUPTED, process
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
@@ -48,7 +49,7 @@ class _Journal(logging.Handler):
         self.lines.extend(line[:_LONGEST_LINE] for line in self.format(record).splitlines())
 
 
-class EbpftopApp(SurvivingApp):
+class EbpftopApp(OrderedKeysApp, SurvivingApp):
     """Shows what a source yields. Knows neither kernel nor recording."""
 
     CSS_PATH = "app.tcss"

@@ -361,5 +361,5 @@ class ExecsPane(Pane):
         self._grown = float("-inf")
         self.show()
         if focused:
-            self.lines.focus()
+            self.screen.set_focus(self.lines)
         self.describe()

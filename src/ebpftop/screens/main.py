@@ -10,7 +10,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
-from textual.widgets import Footer, Input
+from textual.widgets import Footer
 
 from ebpftop.filters import Filter
 from ebpftop.models.saving import Kind
@@ -62,13 +62,11 @@ class MainScreen(TravelScreen):
         ),
         Binding("tab", "pane(1)", "Next pane", show=False, id="pane.next"),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False, id="pane.previous"),
-        # With priority, because other keys reach their action a turn later, and what is typed meanwhile would be lost.
         Binding(
             "slash",
             "filter",
             "Filter",
             key_display="/",
-            priority=True,
             tooltip="Show only programs that match",
             id="execs.filter",
         ),
@@ -122,7 +120,7 @@ class MainScreen(TravelScreen):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one("#execs Lines", Lines).focus()
+        self.set_focus(self.execs.log_lines)
         self.describe()
 
     def describe(self) -> None:
@@ -196,7 +194,7 @@ class MainScreen(TravelScreen):
             other.set_class(other is pane, "-max")
         self.set_class(pane is not None, "-maximised")
         if pane is not None:
-            pane.lines.focus()
+            self.set_focus(pane.lines)
 
     def action_pane(self, step: int) -> None:
         """Go to the next pane; a maximised one makes room for it."""
@@ -210,10 +208,6 @@ class MainScreen(TravelScreen):
     def action_columns(self) -> None:
         pane = self.pane
         self.app.push_screen(ColumnsScreen(pane.lines, pane.label))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        # In the filter a slash is a slash.
-        return not (action == "filter" and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         if self.has_class("-maximised"):

@@ -67,7 +67,7 @@ class SaveScreen(ModalScreen[str]):
         self.query_one(Vertical).border_title = Content("Save")
         self._show_choices()
         self._note(f"Enter saves it in {os.getcwd()}" if not os.path.isabs(self.choice.name) else "Enter saves it")
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     def _show_choices(self) -> None:
         lines = [

@@ -42,7 +42,7 @@ class SheetScreen(ModalScreen[Step]):
     def on_mount(self) -> None:
         box = self.query_one(VerticalScroll)
         box.border_title = Content(self.details.title)
-        box.focus()
+        self.set_focus(box)
         if self.at_end:
             self.call_after_refresh(box.scroll_end, animate=False)
         self.set_interval(REFRESH_S, self.update_sheet)

@@ -116,7 +116,7 @@ class SyscallScreen(LiveScreen):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.callers.focus()
+        self.set_focus(self.callers)
 
     def _bar(self, caller: Caller, width: int) -> Cell:
         return (Span(bar(caller.count / self._most, width), "bar"),) if self._most else ()

@@ -47,7 +47,6 @@ class FilterBar(Horizontal):
     def open(self) -> None:
         """Show the line and type into it."""
         self.display = True
-        # At once: focus() waits for a turn of the loop, and what is typed before it would be taken for keys.
         self.screen.set_focus(self.query_one(Input))
 
     @property

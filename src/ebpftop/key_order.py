@@ -1,0 +1,109 @@
+"""Keys in their order: each is looked at only after the one before has done what it does, however fast they come.
+
+Textual takes a key from the terminal, hands it to the widget that has the focus, and takes the next one, while the
+first still travels from the widget up to the binding that it is for. A screen that it opens, or a focus that it moves,
+comes too late for what was typed behind it. Here keys, pastes and the mouse wait until all of that has taken place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from textual import events
+from textual.app import App
+from textual.driver import Driver
+from textual.message_pump import MessagePump
+from textual.screen import Screen
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0
+"""No key waits longer for the one before. On an overloaded machine a screen takes seconds to open."""
+
+_ROUNDS = 5
+"""So often what a key set off may set off more; beyond, what goes by is something else."""
+
+
+class OrderedKeysApp(App[int]):
+    """An app in which no key overtakes what the key before it does."""
+
+    def __init__(self, driver_class: type[Driver] | None = None) -> None:
+        super().__init__(driver_class=driver_class)
+        self._waiting: deque[events.Event] = deque()
+        self._settling: asyncio.Task[None] | None = None
+        self._struck: MessagePump = self
+
+    async def on_event(self, event: events.Event) -> None:
+        if not isinstance(event, (events.InputEvent, events.Paste)) or event.is_forwarded:
+            await super().on_event(event)
+        elif self._settling is None and (isinstance(event, events.MouseMove) or self._settled):
+            await self._strike(event)
+        else:
+            self._waiting.append(event)
+            if self._settling is None:
+                self._settling = asyncio.create_task(self._settle())
+
+    async def _strike(self, event: events.Event) -> None:
+        self._struck = self.focused or self.screen
+        await super().on_event(event)
+
+    async def _strike_next(self) -> None:
+        """Let the key that has waited longest take place; those behind it wait on."""
+        try:
+            await self._strike(self._waiting.popleft())
+        finally:
+            self._settling = asyncio.create_task(self._settle()) if self._waiting else None
+
+    async def _settle(self) -> None:
+        """Wait until the last key has done what it does, then let the next one."""
+        try:
+            await asyncio.wait_for(self._work_off(), PATIENCE_S)
+        except asyncio.TimeoutError:
+            log.warning("a key waited %g s for the one before", PATIENCE_S)
+        finally:
+            if not self.call_later(self._strike_next):
+                # The app ends: nothing is typed any more.
+                self._waiting.clear()
+                self._settling = None
+
+    async def _work_off(self) -> None:
+        for _ in range(_ROUNDS):
+            for pump in self._concerned():
+                await _work_off(pump)
+            if self._settled:
+                return
+
+    def _concerned(self) -> list[MessagePump]:
+        """Whoever had the last key or has the focus, and all above them, in the order that a key travels."""
+        top = [self.focused, self.screen] if self._screen_stack else []
+        pumps: dict[MessagePump, None] = {}
+        for start in (self._struck, *top):
+            pump: MessagePump | None = start
+            while pump is not None and pump is not self:
+                pumps[pump] = None
+                pump = pump._parent
+        return [*sorted(pumps, key=lambda pump: isinstance(pump, Screen)), self]
+
+    @property
+    def _settled(self) -> bool:
+        """Whether nothing is under way that the last key may have set off."""
+        return all(
+            pump._message_queue.empty() and not pump._next_callbacks and pump._is_mounted
+            for pump in self._concerned()
+            if not (pump._closing or pump._closed)
+        )
+
+
+async def _work_off(pump: MessagePump) -> None:
+    """Wait until a widget has handled all messages that it had by now, or is gone."""
+    done = asyncio.Event()
+    if not pump.call_later(done.set):
+        return
+    waiting = asyncio.ensure_future(done.wait())
+    ends = [waiting, *([pump._task] if pump._task is not None else [])]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()

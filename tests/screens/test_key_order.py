@@ -1,0 +1,146 @@
+"""Each key finds what the key before it did, however fast they are typed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from benchmarks.terminal import opened
+from textual.events import Key
+from textual.keys import _character_to_key
+
+import ebpftop
+from ebpftop.app import EbpftopApp
+
+from .conftest import settle
+from .scene import FakeSource, minute
+from .typed import reset, settled, state
+
+OPENS = {"/": "/", "E": "E", "\x13": "ctrl+s", "\x10": "ctrl+p", "?": "?", "c": "c"}
+"""What opens an input or a dialog: what a terminal sends, and Textual's name of it."""
+
+BEFORE = ("m", "t", "tab", "k enter", "tab tab m", "/ a enter", "D")
+"""What may have been typed right before, and still be under way."""
+
+AFTER = "1q/2"
+"""Digits detach probes, q quits, a slash opens the filter: where they are not typed into something."""
+
+
+def key(name: str) -> Key:
+    return Key(_character_to_key(name) if len(name) == 1 else name, name if len(name) == 1 else None)
+
+
+@pytest.mark.parametrize("opening", OPENS.values())
+async def test_keys_typed_at_once_do_what_they_do_when_typed_slowly(opening: str) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        for before in BEFORE:
+            keys = [*before.split(), opening, *AFTER]
+            await reset(app)
+            for name in keys:
+                app.post_message(key(name))
+                await settled(app)
+            slowly = state(app)
+            await reset(app)
+            for name in keys:
+                app.post_message(key(name))
+            await settled(app)
+            assert state(app) == slowly, (before, opening)
+            assert not app._exit
+
+
+class Typist:
+    """The screen in a terminal, and somebody who types."""
+
+    def __init__(self, pid: int, fd: int, told: int) -> None:
+        self.pid = pid
+        self.fd = fd
+        self.told = told
+        self._read = b""
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def answer(self, number: int | None = signal.SIGUSR1) -> dict[str, object]:
+        """Send a signal and return what the screen says."""
+        if number is not None:
+            os.kill(self.pid, number)
+        while b"\n" not in self._read:
+            ready = select.select([self.fd, self.told], [], [], 30)[0]
+            assert ready, "the screen says nothing"
+            if self.fd in ready:
+                os.read(self.fd, 1 << 16)
+            if self.told in ready:
+                more = os.read(self.told, 1 << 16)
+                assert more, "the screen ended"
+                self._read += more
+        line, _, self._read = self._read.partition(b"\n")
+        answer = json.loads(line)
+        assert isinstance(answer, dict)
+        return answer
+
+
+@contextmanager
+def typist() -> Iterator[Typist]:
+    told, tells = os.pipe()
+    os.set_inheritable(tells, True)
+    root = str(Path(__file__).parents[2])
+    script = f"import os; os.dup2({tells}, 3); from tests.screens.typed import main; main()"
+    environment = dict(os.environ)
+    os.environ["PYTHONPATH"] = root
+    try:
+        pid, fd = opened([sys.executable, "-c", script], 120, 35)
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+    os.close(tells)
+    try:
+        one = Typist(pid, fd, told)
+        one.answer(None)
+        one.answer()
+        yield one
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(fd)
+        os.close(told)
+
+
+@pytest.mark.parametrize("opening", OPENS)
+def test_what_one_write_types_does_what_it_does_key_by_key(opening: str) -> None:
+    with typist() as screen:
+        for before in ("m", "t", "\r"):
+            for one in before + opening + AFTER:
+                screen.type(one)
+                slowly = screen.answer()
+            screen.answer(signal.SIGUSR2)
+            screen.type(before + opening + AFTER)
+            assert screen.answer() == slowly, before
+            screen.answer(signal.SIGUSR2)
+
+
+def test_a_filter_takes_all_that_is_typed_behind_the_slash() -> None:
+    with typist() as screen:
+        for before in ("m", "t", "\t", "tm"):
+            screen.answer(signal.SIGUSR2)
+            screen.type(f"{before}/1q{AFTER}")
+            told = screen.answer()
+            assert told["inputs"] == [f"1q{AFTER}"]
+            assert told["probes"] == [0, 0, 0, 0]
+
+
+def test_nobody_gives_the_focus_by_a_deferred_call() -> None:
+    for path in Path(ebpftop.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "focus":
+                raise AssertionError(f"{path}:{node.lineno}: set_focus() of the screen acts at once, focus() later")
