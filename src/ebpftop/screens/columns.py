@@ -37,7 +37,9 @@ class ColumnsScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet small"):
-            yield OptionList(*(Option(self._words(c), id=c.key) for c in self.lines.columns), compact=True)
+            yield OptionList(
+                *(Option(self._words(c), id=c.key) for c in self.lines.columns), compact=True, markup=False
+            )
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

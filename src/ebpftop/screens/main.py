@@ -294,9 +294,7 @@ class MainScreen(TravelScreen):
         if self.timeline is not None:
             words = "  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part)
             choices.insert(0, kept(self.timeline, self.execs.model.narrowing, words, host, moment))
-        self.app.push_screen(
-            SaveScreen(choices, kind), lambda said: self.app.notify(said, markup=False) if said else None
-        )
+        self.app.push_screen(SaveScreen(choices, kind), lambda said: self.app.notify(said) if said else None)
 
     def action_interval(self, step: int) -> None:
         if self.player is not None:

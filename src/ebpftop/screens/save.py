@@ -58,9 +58,9 @@ class SaveScreen(ModalScreen[str]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet small save"):
-            yield Static(classes="save-choices")
+            yield Static(classes="save-choices", markup=False)
             yield Input(self.choice.name, select_on_focus=False, compact=True)
-            yield Static(classes="save-note")
+            yield Static(classes="save-note", markup=False)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

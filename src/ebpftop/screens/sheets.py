@@ -36,7 +36,7 @@ class SheetScreen(ModalScreen[Step]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="sheet"):
-            yield Static(self.details.sheet().content(), classes="sheet-text")
+            yield Static(self.details.sheet().content(), classes="sheet-text", markup=False)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

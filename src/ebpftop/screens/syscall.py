@@ -67,7 +67,7 @@ class SyscallScreen(LiveScreen):
         self._most = 0
 
     def contents(self) -> ComposeResult:
-        self.facts = Static("", classes="call-facts")
+        self.facts = Static("", classes="call-facts", markup=False)
         self.callers: TableLines[Caller] = TableLines(
             (
                 Column("pid", "PID", 8, _pid, right=True, rank=1),

@@ -334,9 +334,7 @@ class TravelScreen(Screen[None]):
         if event.state == WorkerState.ERROR and event.worker.group == "travel":
             self.seeking = False
             log.error("looking back failed", exc_info=event.worker.error)
-            self.app.notify(
-                str(event.worker.error), title="That moment cannot be shown", severity="error", markup=False
-            )
+            self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
 
     def _show_at(self, time: float) -> None:
         for pane in self.panes:

@@ -17,13 +17,16 @@ class PausedBadge(Static):
     ALLOW_SELECT = False
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(_PAUSED, id=id)
+        super().__init__(_PAUSED, id=id, markup=False)
 
 
 class PausedWords(Static):
     """Says below the timeline what is held back, or where one is, and which key leads out of it."""
 
     ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, markup=False)
 
     def away(self, back: str, *, recording: bool) -> None:
         """Say how far from the present the moment shown is."""
