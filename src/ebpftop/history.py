@@ -152,6 +152,9 @@ class HistorySource:
             self.history.add(batch.records)
         return batch
 
+    def is_on(self, probe: ProbeName) -> bool | None:
+        return self.source.is_on(probe)
+
     def toggle(self, probe: ProbeName) -> None:
         self.source.toggle(probe)
 

@@ -82,6 +82,9 @@ class PipeSource:
                 self._thread.start()
         return self._channels.poll(probe, timeout_s)
 
+    def is_on(self, probe: ProbeName) -> bool | None:
+        return None
+
     def toggle(self, probe: ProbeName) -> None:
         raise SourceError(f"the {probe} probe runs on the other machine", "turn it off or on there, with --probes")
 

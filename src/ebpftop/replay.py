@@ -122,6 +122,9 @@ class ReplaySource:
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         return self._channels.poll(probe, timeout_s)
 
+    def is_on(self, probe: ProbeName) -> bool | None:
+        return None
+
     def toggle(self, probe: ProbeName) -> None:
         raise SourceError(f"the {probe} probe cannot be turned off or on in a recording")
 

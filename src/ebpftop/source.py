@@ -57,6 +57,9 @@ class Source(Protocol):
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         """Wait at most *timeout_s* for the next batch of *probe*; None where there was none."""
 
+    def is_on(self, probe: ProbeName) -> bool | None:
+        """Tell whether a probe is attached now; None where nobody here can tell."""
+
     def toggle(self, probe: ProbeName) -> None:
         """Turn a probe off, or on again. Slow (it compiles and loads): call it from a thread.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Iterable
 
@@ -48,6 +49,9 @@ class FakeSource:
         self.refuses_filter: SourceError | None = None
         self.handlers: list[tuple[Abi, int, Handler]] = []
         self.closed = 0
+        self.turning = threading.Event()
+        """While it is clear, what was asked for in the kernel is not done yet."""
+        self.turning.set()
         self.refuses: SourceError | None = None
         self.breaks: dict[ProbeName, Exception] = {}
         self._queues: dict[ProbeName, queue.Queue[Batch]] = {probe: queue.Queue() for probe in PROBE_NAMES}
@@ -69,9 +73,13 @@ class FakeSource:
         except queue.Empty:
             return None
 
+    def is_on(self, probe: ProbeName) -> bool | None:
+        return self.toggled.count(probe) % 2 == 0 if self.live else None
+
     def toggle(self, probe: ProbeName) -> None:
         if self.refuses is not None:
             raise self.refuses
+        self.turning.wait(30)
         self.toggled.append(probe)
         state = "off" if self.toggled.count(probe) % 2 else "on"
         self.give(batch(probe, 60, probe_state(probe, state, 60)))
@@ -82,9 +90,11 @@ class FakeSource:
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         if self.refuses is not None:
             raise self.refuses
+        self.turning.wait(30)
         self.handlers.append((abi, nr, handler))
 
     def set_filter(self, wanted: Filter) -> float:
+        self.turning.wait(30)
         if self.refuses_filter is not None:
             raise self.refuses_filter
         self.filters.append(wanted)

@@ -214,6 +214,10 @@ class KernelSource:
     def _program_fds(self) -> list[int]:
         return [fd for probe in self._probes.values() if probe.module for fd in probe.module.programs.values()]
 
+    def is_on(self, probe: ProbeName) -> bool:
+        """Tell whether a probe is attached now."""
+        return probe in self._probes and self._probes[probe].on
+
     def toggle(self, probe: ProbeName) -> None:
         """Turn a probe off or on; the new state, and what it saw last, come in its next batch."""
         with self._locks[probe]:

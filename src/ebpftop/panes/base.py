@@ -21,6 +21,7 @@ from ebpftop.models import figures
 from ebpftop.models.overview import Overview
 from ebpftop.models.scope import Step
 from ebpftop.models.timetravel import Model
+from ebpftop.models.wishes import Wishes
 from ebpftop.records import Probe, ProbeName
 from ebpftop.source import Batch, Source
 from ebpftop.widgets.columns import Span, Value, value_of
@@ -77,13 +78,15 @@ class Pane(Vertical):
     def __init__(self, source: Source) -> None:
         super().__init__(id=self.probe)
         self.source = source
-        self.busy = False
+        self._wishes: Wishes[ProbeName, bool] = Wishes()
         self.newest_only = False
         """The model begins in the middle: what came before the newest events was not read again."""
         self.past = False
         """What is shown was: what is set in the kernel shows at present."""
         self.trouble = ""
         self._state: Probe | None = None
+        self._unconfirmed: Probe | None = None
+        """What the probe said of itself before it was toggled."""
         self._losses = ""
         self._wanted: tuple[Content | None, Content | None] = (None, None)
         self._drawn: tuple[Content | None, Content | None] = (None, None)
@@ -171,7 +174,7 @@ class Pane(Vertical):
 
     @property
     def state(self) -> str:
-        """``on``, ``off``, ``failed``, ``busy`` while it is being turned, ``waiting`` before anything is known."""
+        """``on``, ``off``, ``failed``, ``busy`` until it is as wished, ``waiting`` before anything is known."""
         if self.trouble:
             return "failed"
         if self.busy:
@@ -229,7 +232,9 @@ class Pane(Vertical):
         if self.probe not in self.source.probes:
             return [Span("not in this recording", "dim")] if empty else []
         if self.busy:
-            return [Span("turning the probe …", "warn")]
+            wished = self._wishes.last(self.probe)
+            on = self.source.is_on(self.probe) if wished is None else wished
+            return [Span("attaching …" if on else "detaching …", "warn")]
         if state is not None and state.state == "failed":
             message = [
                 Span(f"The probe {self.probe} could not start", "bad"),
@@ -297,28 +302,40 @@ class Pane(Vertical):
                 self.app.notify(str(error), title=f"{self.label}: the probe stays as it is", severity="error")
             self.describe()
 
-    @work(thread=True, exclusive=True, group="toggle", exit_on_error=False)
+    @property
+    def busy(self) -> bool:
+        """Whether the probe is being attached or detached, or has not said yet that it is."""
+        if self._wishes.last(self.probe) is not None:
+            return True
+        return self._unconfirmed is not None and self._unconfirmed is self._state and not self.past
+
+    @work(thread=True, group="toggle", exit_on_error=False)
     def toggle(self) -> None:
-        """Turn the probe off, or on again."""
+        """Attach or detach the probe until it is as was wished last."""
         try:
-            self.source.toggle(self.probe)
+            for probe, on in self._wishes:
+                if self.source.is_on(probe) is not on:
+                    self._unconfirmed = self._state
+                    self.source.toggle(probe)
+        except BaseException:
+            self._wishes.drop()
+            self._unconfirmed = None
+            raise
         finally:
-            self.call_later(self._turned)
+            self.call_later(self.describe)
 
     def turn(self) -> None:
-        """Start turning the probe, and say so; once at a time. A pane that stopped polls again instead."""
+        """Wish the probe the other way than was wished last, and say so. A pane that stopped polls again instead."""
         if self.trouble:
             self.trouble = ""
             self._taken.set()
             self.describe()
             self.collect()
-        elif not self.busy:
-            self.busy = True
-            self.describe()
+            return
+        wished = self._wishes.last(self.probe)
+        on = self.source.is_on(self.probe) if wished is None else wished
+        if self._wishes.put(self.probe, not on):
             self.toggle()
-
-    def _turned(self) -> None:
-        self.busy = False
         self.describe()
 
 

@@ -14,7 +14,8 @@ from ebpftop.filters import Filter
 from ebpftop.models.figures import bar, count, nanoseconds, per_second, share
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.timetravel import Model
-from ebpftop.models.zero import Zero
+from ebpftop.models.wishes import Wishes
+from ebpftop.models.zero import CallKey, Zero
 from ebpftop.panes.base import Pane
 from ebpftop.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.screens.calls import HANDLER_LOOKS, TableScreen, TracedScreen, WaitingScreen
@@ -51,6 +52,9 @@ class SyscallsPane(Pane):
         super().__init__(source)
         self.model: SyscallsModel = SyscallsModel()
         self.last = False
+        self._wishes_of_calls: Wishes[CallKey, tuple[Call, Handler]] = Wishes()
+        self._wished: dict[CallKey, Handler] = {}
+        """What was asked for last of each call: a past that is shown does not tell."""
         self._scope = Filter()
         self._ground: Zero | None = None
         self._zero: Zero | None = None
@@ -168,24 +172,34 @@ class SyscallsPane(Pane):
         if call is None:
             self.app.notify("Choose a system call first: j and k move")
             return
-        wanted: Handler = "count" if self.model.handler(call) == handler else handler
+        at_present = self._wished.get(call.key) if self.past else None
+        wanted: Handler = "count" if (at_present or self.model.handler(call)) == handler else handler
+        self._wished[call.key] = wanted
         if self.source.live and self.past:
             self.app.notify(f"{call.row.name}: {wanted} from now on; what is shown is the past")
         elif self.source.live:
             self.model.ask(call.key, wanted)
             self._refigure()
-        self.steer(call, wanted)
+        if self._wishes_of_calls.put(call.key, (call, wanted)):
+            self.steer()
 
     @work(thread=True, group="steer")
-    def steer(self, call: Call, handler: Handler) -> None:
-        """Ask the source; a refusal is told."""
+    def steer(self) -> None:
+        """Ask the source for what was wished last of each call; a refusal is told."""
         try:
-            self.source.set_handler(*call.key, handler)
-        except SourceError as error:
-            self.call_later(self._refused, call, str(error))
+            for key, (call, handler) in self._wishes_of_calls:
+                try:
+                    self.source.set_handler(*key, handler)
+                except SourceError as error:
+                    if not self._wishes_of_calls.renewed(key):
+                        self.call_later(self._refused, call, str(error))
+        except BaseException:
+            self._wishes_of_calls.drop()
+            raise
 
     def _refused(self, call: Call, reason: str) -> None:
         self.model.forget(call.key)
+        self._wished.pop(call.key, None)
         self.app.notify(reason, title=f"{call.row.name} stays as it is", severity="warning")
         self._refigure()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from typing import ClassVar
 
 from textual import on, work
@@ -16,6 +15,7 @@ from ebpftop.filters import Filter
 from ebpftop.models.saving import Kind
 from ebpftop.models.scope import Scope, Step
 from ebpftop.models.timetravel import clock_text
+from ebpftop.models.wishes import Wishes
 from ebpftop.panes.base import Pane
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
@@ -107,7 +107,8 @@ class MainScreen(TravelScreen):
         super().__init__(source, (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source)))
         self.interval_s = interval_s
         self.scope = Scope(given)
-        self._filtering = threading.Lock()
+        self._filter_wishes: Wishes[str, Filter] = Wishes()
+        self._decided_since: tuple[Filter, float] | None = None
 
     def compose(self) -> ComposeResult:
         yield StateLine(id="state")
@@ -246,21 +247,29 @@ class MainScreen(TravelScreen):
     def _rescope(self) -> None:
         self.narrow_panes(self.scope.filter, math.inf)
         self.describe()
-        self.put_filter()
+        if self._filter_wishes.put("filter", self.scope.filter):
+            self.put_filter()
 
     @work(thread=True, group="filter")
     def put_filter(self) -> None:
-        """Let the source decide from now on. Whoever comes last puts the newest filter, whatever the order."""
-        with self._filtering:
-            wanted = self.scope.filter
+        """Let the source decide by the filter that was wished for last."""
+        try:
+            for _, wanted in self._filter_wishes:
+                self._put_filter(wanted)
+        except BaseException:
+            self._filter_wishes.drop()
+            raise
+
+    def _put_filter(self, wanted: Filter) -> None:
+        if self._decided_since is None or self._decided_since[0] != wanted:
             try:
-                since = self.source.set_filter(wanted)
+                self._decided_since = wanted, self.source.set_filter(wanted)
             except PastFiltering:
                 return
             except SourceError as error:
                 self.call_later(self._refused, wanted, error)
-            else:
-                self.call_later(self._decided, wanted, since)
+                return
+        self.call_later(self._decided, *self._decided_since)
 
     def _decided(self, wanted: Filter, since: float) -> None:
         if wanted == self.scope.filter:

@@ -1,0 +1,57 @@
+"""What was wished for last: keys come faster than a probe is attached, a filter is put, a call's handler is set."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Wishes(Generic[Key, Value]):
+    """Wishes by key, of which the last counts. Any thread may put; one at a time iterates, to fulfil them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[Key, Value] = {}
+        self._begun: dict[Key, Value] = {}
+        self._running = False
+
+    def put(self, key: Key, value: Value) -> bool:
+        """Wish for *value*; return whether somebody has to be started who fulfils it."""
+        with self._lock:
+            self._waiting[key] = value
+            start = not self._running
+            self._running = True
+            return start
+
+    def last(self, key: Key) -> Value | None:
+        """Return the last wish that is not fulfilled yet."""
+        with self._lock:
+            return self._waiting.get(key, self._begun.get(key))
+
+    def renewed(self, key: Key) -> bool:
+        """Tell whether another wish came after the one that is being fulfilled."""
+        with self._lock:
+            return key in self._waiting
+
+    def __iter__(self) -> Iterator[tuple[Key, Value]]:
+        """Yield the wishes until there are none; the one yielded before is fulfilled then."""
+        while True:
+            with self._lock:
+                self._begun.clear()
+                if not self._waiting:
+                    self._running = False
+                    return
+                key = next(iter(self._waiting))
+                value = self._begun[key] = self._waiting.pop(key)
+            yield key, value
+
+    def drop(self) -> None:
+        """Forget all wishes: fulfilling them failed."""
+        with self._lock:
+            self._waiting.clear()
+            self._begun.clear()
+            self._running = False
