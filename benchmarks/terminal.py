@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def opened(command: list[str], columns: int, lines: int) -> tuple[int, int]:
+def opened(command: Sequence[str], columns: int, lines: int) -> tuple[int, int]:
     """Start *command* in a terminal of its own; return its pid and the descriptor of the terminal's other end."""
     pid, fd = pty.fork()
     if pid == 0:
