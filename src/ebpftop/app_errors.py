@@ -94,7 +94,8 @@ class SurvivingApp(App[int]):
         markup: bool = False,
     ) -> None:
         """Tell of something. It is never markup, whatever *markup* says: what it tells of may have a say in it."""
-        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+        message = "\n".join(map(escape, message.split("\n")))
+        super().notify(message, title=escape(title), severity=severity, timeout=timeout, markup=False)
 
     @property
     def survives(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import stat
 import threading
 import time
@@ -215,6 +216,15 @@ def create_file(path: str, replace: bool) -> int:
         with contextlib.suppress(OSError):
             os.fchown(fd, *owner)
     return fd
+
+
+def home() -> str:
+    """Return the home folder of the user behind sudo, or of the one who runs this."""
+    owner = _user_behind_sudo()
+    try:
+        return os.path.expanduser("~") if owner is None else pwd.getpwuid(owner[0]).pw_dir
+    except KeyError:
+        return os.path.expanduser("~")
 
 
 def _remove_old(path: str) -> None:

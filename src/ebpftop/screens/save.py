@@ -18,9 +18,21 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
 from ebpftop.models.saving import Kind, kind_of, with_suffix
+from ebpftop.recording.writer import home
 from ebpftop.source import SourceError
+from ebpftop.text import escape
 
 log = logging.getLogger(__name__)
+
+_NO_FOLDER = "The folder in which ebpftop was started is gone"
+
+
+def working_folder() -> str | None:
+    """Return the folder that relative paths begin at; None where it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -51,22 +63,32 @@ class SaveScreen(ModalScreen[str]):
         self.at = next((i for i, choice in enumerate(choices) if choice.kind == chosen), 0)
         self.replacing = ""
         self.busy = False
+        self.folder = working_folder()
+        """Where a relative path leads; None where that was deleted."""
 
     @property
     def choice(self) -> Saving:
         return self.choices[self.at]
 
+    @property
+    def proposal(self) -> str:
+        """The path that is offered for the choice."""
+        return self.choice.name if self.folder is not None else os.path.join(home(), self.choice.name)
+
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet small save"):
             yield Static(classes="save-choices", markup=False)
-            yield Input(self.choice.name, select_on_focus=False, compact=True)
+            yield Input(self.proposal, select_on_focus=False, compact=True)
             yield Static(classes="save-note", markup=False)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one(Vertical).border_title = Content("Save")
         self._show_choices()
-        self._note(f"Enter saves it in {os.getcwd()}" if not os.path.isabs(self.choice.name) else "Enter saves it")
+        if self.folder is None:
+            self._note(f"{_NO_FOLDER}; Enter saves it here")
+        else:
+            self._note(f"Enter saves it in {self.folder}")
         self.set_focus(self.query_one(Input))
 
     def _show_choices(self) -> None:
@@ -81,13 +103,13 @@ class SaveScreen(ModalScreen[str]):
         self.query_one(".save-choices", Static).update(Content("\n").join(lines))
 
     def _note(self, text: str, *, bad: bool = False) -> None:
-        self.query_one(".save-note", Static).update(Content.styled(text, "$error" if bad else "$dim"))
+        self.query_one(".save-note", Static).update(Content.styled(escape(text), "$error" if bad else "$dim"))
 
     def action_choose(self, step: int) -> None:
         field = self.query_one(Input)
-        typed = field.value != self.choice.name
+        typed = field.value != self.proposal
         self.at = (self.at + step) % len(self.choices)
-        field.value = with_suffix(field.value, self.choice.kind) if typed and field.value else self.choice.name
+        field.value = with_suffix(field.value, self.choice.kind) if typed and field.value else self.proposal
         self._show_choices()
 
     @on(Input.Changed)
@@ -99,6 +121,9 @@ class SaveScreen(ModalScreen[str]):
         event.stop()
         path = os.path.expanduser(event.value.strip())
         if self.busy or not path:
+            return
+        if not os.path.isabs(path) and working_folder() is None:
+            self._note(f"{_NO_FOLDER}: give an absolute path", bad=True)
             return
         kind = kind_of(path)
         self.at = next((i for i, choice in enumerate(self.choices) if choice.kind == kind), self.at)
