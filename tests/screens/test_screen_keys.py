@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -358,3 +359,24 @@ def test_the_screen_imports_neither_bcc_nor_kernel() -> None:
         "sys.exit(', '.join(bad) or None)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("prog", "x" * 2_000_000), ("prog", *["argument"] * 200_000), ("prog", *[""] * 500_000), ("word " * 400_000,)],
+    ids=["one", "many", "empty", "words"],
+)
+async def test_of_two_megabytes_of_arguments_a_bounded_part_is_laid_out_and_the_rest_is_told(
+    argv: tuple[str, ...],
+) -> None:
+    source = FakeSource([batch("execs", 1, ran(1, 9, *argv, file="/bin/prog", comm="prog"))])
+    async with running(source) as (pilot, app):
+        await pilot.press("k", "enter")
+        screen = app.screen
+        assert isinstance(screen, SheetScreen)
+        text = screen.details.sheet().content().plain
+        assert len(text) < 50_000
+        assert "more characters" in text
+        assert screen.details.copies == shlex.join(argv)
+        await pilot.press("G", "g", "j", "escape")
+        assert isinstance(app.screen, MainScreen)

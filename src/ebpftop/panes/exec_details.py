@@ -11,6 +11,9 @@ from ebpftop.models.processes import Known
 from ebpftop.models.scope import Step, process_step
 from ebpftop.widgets.sheet import Details, Sheet
 
+SHOWN_CHARACTERS = 16_000
+"""So much of the arguments is laid out, 25 ms of work; of two million it would be seconds, each time anew."""
+
 
 def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
     """Build the details of *row*; *now* is the time of the newest batch (Unix seconds)."""
@@ -58,14 +61,33 @@ def _process_sheet(log: ExecLog, process: Known, now: float) -> Sheet:
     _ancestors(sheet, log.processes.ancestors(process.ppid, process.start), process.ppid, "")
     sheet.heading(f"Arguments ({len(process.argv)})")
     _arguments(sheet, process.argv)
-    sheet.heading("Command line (y copies it)")
-    sheet.line((command_line(process.argv or (process.file,)), ""))
+    _command_line(sheet, process.argv or (process.file,))
     return sheet
 
 
 def _arguments(sheet: Sheet, argv: tuple[str, ...]) -> None:
+    left = SHOWN_CHARACTERS
     for i, argument in enumerate(argv):
-        sheet.line((f"{i:>4}  ", "$dim"), (argument or "''", "" if argument else "$dim"))
+        if left <= 0:
+            more = sum(map(len, argv[i:]))
+            sheet.line((f"   …  {len(argv) - i:,} more arguments, {more:,} characters: E exports them", "$warning"))
+            break
+        shown = argument[:left]
+        # An empty argument takes a line as well.
+        left -= len(shown) + 40
+        sheet.line((f"{i:>4}  ", "$dim"), (shown or "''", "" if shown else "$dim"), _rest(argument, shown))
+
+
+def _command_line(sheet: Sheet, argv: tuple[str, ...]) -> None:
+    sheet.heading("Command line (y copies it)")
+    whole = command_line(argv)
+    shown = whole[:SHOWN_CHARACTERS]
+    sheet.line((shown, ""), _rest(whole, shown))
+
+
+def _rest(whole: str, shown: str) -> tuple[str, str]:
+    """Say how much of a text is not shown."""
+    return (f" … {len(whole) - len(shown):,} more characters", "$warning") if len(whole) > len(shown) else ("", "")
 
 
 def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
@@ -98,8 +120,7 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
     if e.truncated:
         sheet.line(("   …  there were more than ebpftop keeps", "$warning"))
 
-    sheet.heading("Command line (y copies it)")
-    sheet.line((command_line(e.argv or (e.file,)), ""))
+    _command_line(sheet, e.argv or (e.file,))
     return sheet
 
 

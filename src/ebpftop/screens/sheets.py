@@ -36,7 +36,8 @@ class SheetScreen(ModalScreen[Step]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="sheet"):
-            yield Static(self.details.sheet().content(), classes="sheet-text", markup=False)
+            self._shown = self.details.sheet().content()
+            yield Static(self._shown, classes="sheet-text", markup=False)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -49,7 +50,11 @@ class SheetScreen(ModalScreen[Step]):
 
     def update_sheet(self) -> None:
         """Show what is known now."""
-        self.query_one(".sheet-text", Static).update(self.details.sheet().content())
+        content = self.details.sheet().content()
+        if content != self._shown:
+            # Laying it out anew costs as much as opening it.
+            self._shown = content
+            self.query_one(".sheet-text", Static).update(content)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return bool(self.details.copies) if action == "copy" else True
