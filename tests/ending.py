@@ -139,8 +139,9 @@ class Session:
         return text in self.output
 
     def press(self, keys: bytes) -> None:
-        with suppress(OSError):
-            os.write(self.fd, keys)
+        if not self.closed:
+            with suppress(OSError):
+                os.write(self.fd, keys)
 
     def signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
@@ -291,6 +292,10 @@ def run(
             return outcome
         while not session.is_gone() and time.monotonic() < asked_s + GONE_WITHIN_S + SLACK_S:
             time.sleep(0.01)
+        if not outcome.armed and session.state() == "T":
+            # Stopped while nothing but the interpreter ran: the kernel keeps its signals until it is continued.
+            session.signal(signal.SIGCONT)
+            session.wait_for_end()
         outcome.took_s = time.monotonic() - asked_s
         if not session.is_gone():
             outcome.wrong.append(f"it is still there, in state {session.state()}")

@@ -111,18 +111,26 @@ class Terminal:
             with suppress(OSError):
                 fcntl.ioctl(self.fd, termios.TCSETS, self._shared[_MADE : _MADE + _ATTRIBUTES_BYTES])
 
+    def leave_screen(self) -> None:
+        """Give the screen back, and keep the settings until `restore`.
+
+        With its own settings, a terminal that nobody reads would throw the way back away at the next Ctrl-C (NOFLSH,
+        termios(3)).
+        """
+        if self.state == SCREEN and self.fd is not None:
+            self._write_reset()
+            with suppress(termios.error):  # reports of the mouse, which the shell would take as keys
+                termios.tcflush(self.fd, termios.TCIFLUSH)
+            self._shared[0] = KEYS
+
     def restore(self, *, unless_changed: bool = False) -> None:
         """Make the terminal what it was; *unless_changed*: leave settings alone that somebody has changed since."""
-        state = self.state
-        if state == UNTOUCHED or self.fd is None:
+        if self.state == UNTOUCHED or self.fd is None:
             return
         # From the background, changing a terminal stops the job, unless this signal is blocked (tcsetattr(3)).
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         try:
-            if state == SCREEN:
-                self._write_reset()
-                with suppress(termios.error):  # reports of the mouse, which the shell would take as keys
-                    termios.tcflush(self.fd, termios.TCIFLUSH)
+            self.leave_screen()
             with suppress(OSError):
                 if not unless_changed or self._attributes() == self._shared[_MADE : _MADE + _ATTRIBUTES_BYTES]:
                     fcntl.ioctl(self.fd, termios.TCSETS, self._shared[_BEFORE : _BEFORE + _ATTRIBUTES_BYTES])

@@ -183,7 +183,10 @@ class TerminalDriver(LinuxDriver):
         super().close()
         self._output.close()
         self._output = self._writer_thread = None
-        process.terminal.restore()
+        if process.asked is None:
+            process.terminal.restore()
+        else:
+            process.terminal.leave_screen()  # the end of the process does the rest
 
     def write(self, data: str) -> None:
         if self._writer_thread is not None:

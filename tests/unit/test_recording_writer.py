@@ -185,3 +185,24 @@ def test_a_file_that_cannot_grow_keeps_whole_lines_and_says_what_is_lost(tmp_pat
     assert f"after {len(played)} records" in said
     assert source.damage.broken == 0
     assert source.damage.notes
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.zst"])
+def test_one_that_is_left_in_the_middle_of_a_write_ends_after_its_last_whole_record(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    writer = RecordingWriter(str(path))
+    writer.write([HEADER, trace_at(HEADER.started, 1)])
+    until_s = time.monotonic() + 30
+    while not writer.bytes_written:
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+    whole = path.read_bytes()
+    os.write(writer._fd, b"half a rec")  # as far as a thread came with what it is writing
+    writer.abandon()
+    writer.write([trace_at(HEADER.started, 2)])
+    with pytest.raises(SourceError):  # there is no disk behind it any more
+        writer.close()
+    assert path.read_bytes() == whole
+    played, source = play(path)
+    assert played == [trace_at(HEADER.started, 1)]
+    assert source.damage.broken == 0
