@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
 from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,6 +25,7 @@ from ebpftop.app_errors import SurvivingApp
 from ebpftop.filters import Filter
 from ebpftop.key_order import OrderedKeysApp
 from ebpftop.lifecycle import INTERRUPTED, process
+from ebpftop.priority import stand_back
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
 from ebpftop.screens.main import WIDTHS, MainScreen
@@ -32,6 +35,9 @@ from ebpftop.terminal_driver import TerminalDriver
 from ebpftop.themes import THEMES, fitting_theme, shades
 
 log = logging.getLogger("ebpftop")
+
+# Four collect for as long as the screen lives; the rest attach, filter, save and look back.
+_THREADS = 16
 
 # Characters of a line in the journal: an error's text may hold what a program said.
 _LONGEST_LINE = 1000
@@ -104,6 +110,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         return screen
 
     def on_mount(self) -> None:
+        threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="work", initializer=stand_back)
+        asyncio.get_running_loop().set_default_executor(threads)
         log.addHandler(self._journal)
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)

@@ -16,11 +16,18 @@ from ebpftop.history import HistorySource
 from ebpftop.kernel.quiet import hush
 from ebpftop.kernel.tracefs import mount_privately
 from ebpftop.lifecycle import process
+from ebpftop.priority import screen_first
 from ebpftop.source import SourceError
 
 
 def run(args: argparse.Namespace) -> int:
     """Show the screen until q."""
+    # Before there are threads, and before what it takes is given up.
+    with screen_first():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     if refused():
         return NO_PRIVILEGE
     if not sys.stdout.isatty() or not sys.stdin.isatty():

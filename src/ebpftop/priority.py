@@ -1,0 +1,76 @@
+"""Who gets a processor first on an overloaded machine: the thread of the screen, then those that collect.
+
+sched(7): nice values count among the threads of one autogroup, which is a session, where the kernel groups by session;
+the group has a nice value of its own, in /proc/PID/autogroup. So both are set. A lower value takes CAP_SYS_NICE.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ebpftop.lifecycle import process
+
+SCREEN_NICE = -10
+"""Of the screen's thread, and of its session: half of a CPU beside fifteen busy processes."""
+
+_AUTOGROUP = Path("/proc/self/autogroup")
+
+_collectors_nice: int | None = None
+
+
+def stand_back() -> None:
+    """Let the calling thread have the nice value that the process was started with: it inherited the screen's."""
+    if _collectors_nice is not None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _collectors_nice)
+
+
+@contextmanager
+def screen_first() -> Iterator[None]:
+    """Favour the calling thread and the session, where that is allowed; the session gets its own value back.
+
+    Threads that the calling one starts inherit its value: see `stand_back`.
+    """
+    global _collectors_nice  # noqa: PLW0603  # one process, one screen
+    thread = threading.get_native_id()
+    before = os.getpriority(os.PRIO_PROCESS, thread)
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, min(before, SCREEN_NICE))
+    except OSError:
+        yield
+        return
+    _collectors_nice = before
+    session_before = _session_nice()
+    if session_before is not None:
+        _set_session_nice(min(session_before, SCREEN_NICE))
+
+    def restore() -> None:
+        if session_before is not None:
+            _set_session_nice(session_before)
+
+    try:
+        with process.undone_at_last(restore):
+            yield
+    finally:
+        _collectors_nice = None
+        restore()
+        # Never refused: a higher value is anybody's to take.
+        os.setpriority(os.PRIO_PROCESS, thread, before)
+
+
+def _session_nice() -> int | None:
+    """Return the nice value of this session's group; None where the kernel has no such groups."""
+    try:
+        found = re.search(r"nice (-?\d+)", _AUTOGROUP.read_text())
+    except OSError:
+        return None
+    return int(found[1]) if found else None
+
+
+def _set_session_nice(nice: int) -> None:
+    with suppress(OSError):
+        _AUTOGROUP.write_text(str(nice))

@@ -1,0 +1,38 @@
+"""The screen's thread comes before those that collect, and the session gets back what was its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from benchmarks.terminal import Screen
+
+from ebpftop.priority import SCREEN_NICE
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x03"])
+def test_the_screen_comes_before_its_collectors_and_nothing_of_it_stays(key: bytes) -> None:
+    if os.getpriority(os.PRIO_PROCESS, 0) != 0:
+        pytest.fail("run it at nice 0")
+    # The shell has the session; ebpftop is a guest in it.
+    command = f"{os.path.dirname(sys.executable)}/ebpftop live; cat /proc/self/autogroup; sleep 100"
+    shell = Screen(["sh", "-c", command], (120, 35))
+    try:
+        assert shell.wait_for(b"RATE/s")
+        time.sleep(1)
+        pid = int(Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split()[0])
+        tasks = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+        nices = {task: os.getpriority(os.PRIO_PROCESS, task) for task in tasks}
+        assert nices[pid] == SCREEN_NICE
+        assert sum(nice == 0 for nice in nices.values()) >= 4, nices
+        grouped = Path(f"/proc/{pid}/autogroup")
+        if grouped.exists():
+            assert grouped.read_text().split()[-1] == str(SCREEN_NICE)
+        shell.press(key)
+        if grouped.exists():
+            assert shell.wait_for(b"nice 0", timeout_s=20)
+    finally:
+        shell.close()
