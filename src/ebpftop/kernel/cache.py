@@ -22,6 +22,7 @@ import msgspec
 
 _FOLDER = Path("/var/cache/ebpftop")  # Filesystem Hierarchy Standard, 5.5
 _ENTRIES_MAX = 64  # about 20 kB each
+_ENTRY_BYTES_MAX = 4 << 20
 _DIGEST = 16
 
 _T = TypeVar("_T")
@@ -53,17 +54,14 @@ def key(*parts: bytes) -> str:
 
 
 def find(name: str, kind: type[_T]) -> _T | None:
-    """Return the entry *name*; None where there is none, or where it is damaged."""
+    """Return the entry *name*; None where there is none, or where it is damaged or something else than an entry."""
     try:
         with _opened(make=False) as folder_fd:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
-            with open(fd, "rb") as file:
-                data = file.read()
-            os.utime(name, dir_fd=folder_fd)  # the oldest go first, counted from their last use
+            data = _read(name, folder_fd)
     except OSError:
         return None
     body = data[_DIGEST:]
-    if data[:_DIGEST] != _checksum(body):
+    if data[:_DIGEST] != _checksum(name, body):
         return None
     try:
         return msgspec.msgpack.decode(body, type=kind)
@@ -72,23 +70,40 @@ def find(name: str, kind: type[_T]) -> _T | None:
 
 
 def keep(name: str, entry: object) -> None:
-    """Keep *entry* under *name*. Where that cannot be, nothing happens: the next start takes longer."""
+    """Keep *entry* under *name*, in place of whatever lies there. Where that cannot be, the next start takes longer."""
     body = msgspec.msgpack.encode(entry)
     unfinished = f"{name}.{os.getpid()}"
     with suppress(OSError), _opened(make=True) as folder_fd:
         fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder_fd)
         try:
             with open(fd, "wb") as file:
-                file.write(_checksum(body) + body)
-            os.rename(unfinished, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+                file.write(_checksum(name, body) + body)
+            try:
+                os.rename(unfinished, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+            except IsADirectoryError:
+                os.rmdir(name, dir_fd=folder_fd)
+                os.rename(unfinished, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
         except OSError:
             os.unlink(unfinished, dir_fd=folder_fd)
             raise
         _remove_oldest(folder_fd)
 
 
-def _checksum(body: bytes) -> bytes:
-    return blake2b(body, digest_size=_DIGEST).digest()
+def _read(name: str, folder_fd: int) -> bytes:
+    """Return the bytes of a file, and raise OSError for anything else: to open a pipe waits, a device may do things."""
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", name)
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
+    with open(fd, "rb") as file:
+        data = file.read(_ENTRY_BYTES_MAX)
+    with suppress(OSError):  # a read-only file system
+        os.utime(name, dir_fd=folder_fd)  # the oldest go first, counted from their last use
+    return data
+
+
+def _checksum(name: str, body: bytes) -> bytes:
+    """Return what an entry begins with: a whole entry under another one's name is damage too."""
+    return blake2b(name.encode() + body, digest_size=_DIGEST).digest()
 
 
 @contextmanager
@@ -113,4 +128,5 @@ def _remove_oldest(folder_fd: int) -> None:
     with os.scandir(folder_fd) as entries:
         used = sorted((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries)
     for _, name in used[:-_ENTRIES_MAX]:
-        os.unlink(name, dir_fd=folder_fd)
+        with suppress(OSError):  # a folder, which is not ours
+            os.unlink(name, dir_fd=folder_fd)

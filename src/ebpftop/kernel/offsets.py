@@ -132,10 +132,17 @@ def _from_blob(blob: bytes) -> Defines:
     """Return the flags, as they were kept if it is the same blob that said them; raises BtfError."""
     entry = cache.key(blob, Path(__file__).read_bytes(), Path(btf.__file__).read_bytes(), kernel_arch().encode())
     defines: Defines | None = cache.find(entry, dict[str, int | str])
-    if defines is None:
+    if defines is None or not _is_whole(defines):
         defines = from_btf(Btf(blob))
         cache.keep(entry, defines)
     return defines
+
+
+def _is_whole(defines: Defines) -> bool:
+    """Tell whether *defines* has every field that each kernel has, and offsets that can be ones."""
+    required = {f"OFF_{wanted.name}" for wanted in wanted_fields() if not wanted.optional} | {"SIZE_UPID"}
+    values = [value for name, value in defines.items() if name.startswith("OFF_")]
+    return required <= defines.keys() and all(isinstance(value, int) and 0 <= value < 1 << 16 for value in values)
 
 
 def syscall_prefix() -> str:
