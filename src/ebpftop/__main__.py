@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import NoReturn
-
-from ebpftop.lifecycle import process
 
 
 def main() -> NoReturn:
     """Run the command line; never returns."""
-    process.arm()
+    try:
+        from ebpftop.lifecycle import process
+
+        process.arm()
+    except (ImportError, OSError, RuntimeError, MemoryError) as error:
+        _report_unarmed(error)
 
     def command() -> int:
         from ebpftop.cli import main  # the first import that takes time
@@ -17,6 +22,15 @@ def main() -> NoReturn:
         return main()
 
     process.run(command)
+
+
+def _report_unarmed(error: Exception) -> NoReturn:
+    """End, since what would end it later cannot be had: some files, a process, a thread. Nor can another import."""
+    reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+    line = f"ebpftop: a limit is too low to start at all ({reason}); raise it (ulimit -n 256, ulimit -u, ulimit -v)\n"
+    with suppress(OSError):
+        os.write(2, line.encode("ascii", "replace"))
+    raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
-from ebpftop import __version__
+from ebpftop import __version__, stdio
 from ebpftop.filters import Filter
 from ebpftop.records import PROBE_NAMES, ProbeName
 from ebpftop.source import SourceError
+from ebpftop.text import printable
 
 COMMANDS = ("live", "stream", "record", "replay", "demo", "check")
 
@@ -77,12 +79,12 @@ def _uid(text: str) -> int:
     """Take a number or a user's name."""
     if text.isascii() and text.isdigit() and int(text) < 0xFFFFFFFF:
         return int(text)
-    import pwd
+    from ebpftop.names import uid_of
 
-    try:
-        return pwd.getpwnam(text).pw_uid
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a uid nor a user of this machine") from None
+    uid = uid_of(text)
+    if uid is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a uid nor a user of this machine")
+    return uid
 
 
 def _comm(text: str) -> str:
@@ -179,9 +181,23 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Writes what it has to say as all of ebpftop does."""
+
+    def error(self, message: str) -> NoReturn:
+        stdio.report_lines(self.format_usage())
+        stdio.report_lines(f"{self.prog}: error: {printable(message)}")
+        raise SystemExit(2)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        # Help and version; errors take the way above.
+        stdio.require_stdout()
+        stdio.write_stdout(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="ebpftop",
         description="Live, by eBPF: every program that starts, who starts them, and what every process asks of the "
         "kernel.",
@@ -242,14 +258,23 @@ def chosen_filter(args: argparse.Namespace) -> Filter:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
+    stdio.open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
     # `ebpftop` and `ebpftop --uid 0` mean live; --help and --version are ebpftop's own.
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "live")
-    args = parser().parse_args(words)
     try:
+        args = parser().parse_args(words)
         command = import_module(f"ebpftop.commands.{args.command}")
         return int(command.run(args))
     except SourceError as error:
-        sys.stderr.write(f"ebpftop: {error}\n")
+        stdio.report(str(error))
+        return 1
+    except Exception as error:
+        from ebpftop.errors import explain
+
+        limit = explain(error)
+        if limit is None:  # a mistake of ours: ebpftop.lifecycle reports it as a crash
+            raise
+        stdio.report(str(limit))
         return 1

@@ -17,6 +17,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import queue
+import resource
 import signal
 import socket
 import sys
@@ -38,6 +39,10 @@ INTERRUPTED = 130
 
 ORDERLY_S = 1.1
 """How long it may take to end in order."""
+
+_FILES_WANTED = 4096  # what ebpftop needs is less: ebpftop.limits
+# Whatever `ulimit -s` says: the compiler needs as much, nothing needs more.
+_STACK_BYTES = 8 << 20
 
 
 class Process:
@@ -80,6 +85,11 @@ class Process:
 
     def arm(self) -> None:
         """From now on this process ends as the module says. Call it first of all: there must be no other thread."""
+        threading.stack_size(_STACK_BYTES)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < _FILES_WANTED:
+            wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, _FILES_WANTED)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         self.terminal.open()
         fatal_fd = above_standard(os.memfd_create("ebpftop-fatal", os.MFD_CLOEXEC))
         # At the end of the log, or each thread's lines would overwrite those of the one before.

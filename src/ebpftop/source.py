@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ebpftop.filters import Filter
 from ebpftop.records import Abi, Handler, Header, ProbeName, Record
+from ebpftop.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,13 @@ class Batch:
 
 
 class SourceError(Exception):
-    """Something that the user must be told, with what mends it."""
+    """Something that the user must be told, with what mends it.
+
+    Both are made safe to show here: they name files and repeat arguments, and are shown in more than one place.
+    """
 
     def __init__(self, cause: str, remedy: str = "") -> None:
+        cause, remedy = printable(cause), printable(remedy)
         super().__init__(f"{cause}; {remedy}" if remedy else cause)
         self.cause = cause
         self.remedy = remedy

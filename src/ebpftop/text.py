@@ -150,3 +150,14 @@ def _carried(carrier: str, marks: str) -> int:
         if mark in marks[:at] or not is_shown(mark):
             return at
     return len(marks)
+
+
+def printable(text: str) -> str:
+    """Return *text*, which may hold the name of a file as Python keeps it, as one line that is safe to show.
+
+    Bytes of the name that are not UTF-8 stand as ``\\xNN``.
+    """
+    try:
+        return escape(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return escape(text)

@@ -103,16 +103,6 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
-def test_a_full_disk_is_told_in_one_line() -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*EBPFTOP, "stream", "--duration", "1"],
-            check=False, stdout=full, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == ["ebpftop: stdout: No space left on device"]
-
-
 # Every look at the wall clock finds it an hour earlier, as if somebody set it all the time.
 CLOCK_GOES_BACK = """
 import itertools, sys, time

@@ -114,16 +114,17 @@ def test_force_replaces_it(tmp_path: Path) -> None:
     assert not any(isinstance(record, Header) for record in play(path)[0])
 
 
-def test_a_full_disk_ends_it_in_one_line_and_what_is_there_can_be_replayed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.zst"])
+def test_a_full_disk_ends_it_in_one_line_and_what_is_there_can_be_replayed(tmp_path: Path, name: str) -> None:
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(small)], check=True)
     try:
-        path = small / "r.jsonl"
+        path = small / name
         with recorder(path) as child:
             until_s = time.monotonic() + 60
             while child.poll() is None and time.monotonic() < until_s:
-                run_marked("x" * 2000)
+                run_marked(os.urandom(1000).hex())  # what does not compress
             complaint = said(child)
         assert child.returncode == 1
         assert complaint.startswith(f"ebpftop: {path}: No space left on device after ")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import sys
 from typing import TypedDict
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape as markup
+from rich.markup import escape
 from rich.table import Table
 
-from ebpftop import __version__
-from ebpftop.commands.watching import NO_PRIVILEGE, options_of, refused
+from ebpftop import __version__, stdio
+from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, options_of, refused
 from ebpftop.kernel import cache
 from ebpftop.kernel.btf import VMLINUX
 from ebpftop.kernel.offsets import own_headers
-from ebpftop.kernel.quiet import Outputs, hush
+from ebpftop.kernel.quiet import hush
 from ebpftop.lifecycle import process
+from ebpftop.limits import WITHOUT_SCREEN
 from ebpftop.records import PROBE_NAMES, Probe
+from ebpftop.text import printable
 
 
 class Report(TypedDict):
@@ -64,11 +68,17 @@ def examine(args: argparse.Namespace) -> Report:
         source.close()
 
 
+def markup(text: str) -> str:
+    """Return *text*, from wherever it came, as Rich's markup that shows it."""
+    return escape(printable(text))
+
+
 def _print(report: Report, console: Console) -> None:
-    types = "BTF" if report["btf"] else report["headers"] or "nothing"
-    console.print(f"ebpftop {report['version']} on Linux {report['kernel']}", highlight=False)
+    types = "BTF" if report["btf"] else markup(report["headers"] or "nothing")
+    console.print(f"ebpftop {report['version']} on Linux {markup(report['kernel'])}", highlight=False)
     console.print(
-        f"types from {types}; events through a {report['buffer']} buffer; tracefs at {report['tracefs'] or 'nowhere'}",
+        f"types from {types}; events through a {report['buffer']} buffer; "
+        f"tracefs at {markup(report['tracefs'] or 'nowhere')}",
         highlight=False,
     )
     console.print(f"compiled programs are kept in {markup(cache.where())}", highlight=False)
@@ -97,22 +107,21 @@ def _print(report: Report, console: Console) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; 1 where a probe cannot attach."""
+    stdio.require_stdout()
+    check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
     outputs = hush()
     process.status_if_ended = 1  # 0 would say that every probe works
     report = examine(args)
-    with os.fdopen(outputs.stdout_fd, "w", closefd=False) as out:
-        if args.json:
-            out.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
-        else:
-            # A pipe has no width: what reads it wants whole lines.
-            _print(report, Console(file=out, width=None if out.isatty() else 200))
+    if args.json:
+        stdio.write_stdout(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+    else:
+        screen = sys.stdout.isatty()
+        text = io.StringIO()
+        # A pipe has no width: what reads it wants whole lines.
+        _print(report, Console(file=text, force_terminal=screen, width=None if screen else 200))
+        stdio.write_stdout(text.getvalue())
     if args.verbose:
-        _print_log(outputs)
+        stdio.report_lines(outputs.log_path.read_bytes().decode("utf-8", "backslashreplace"))
     return 0 if all(probe.state == "on" for probe in report["probes"]) else 1
-
-
-def _print_log(outputs: Outputs) -> None:
-    with os.fdopen(outputs.stderr_fd, "wb", closefd=False) as err:
-        err.write(outputs.log_path.read_bytes())

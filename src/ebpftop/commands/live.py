@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import threading
 from contextlib import suppress
 from importlib import import_module
 
+from ebpftop import stdio
 from ebpftop.cli import chosen_filter
 from ebpftop.commands.starting import no_collection
-from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
+from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, refused
 from ebpftop.history import HistorySource
 from ebpftop.kernel.quiet import hush
 from ebpftop.kernel.tracefs import mount_privately
 from ebpftop.lifecycle import process
+from ebpftop.limits import LIVE_SCREEN
 from ebpftop.priority import screen_first
-from ebpftop.source import SourceError
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,14 +27,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_machine(LIVE_SCREEN, more_mib=args.history)
     if refused():
         return NO_PRIVILEGE
-    if not sys.stdout.isatty() or not sys.stdin.isatty():
-        raise SourceError("the screen needs a terminal", "for a pipe or a file use `ebpftop stream`")
+    stdio.require_terminal("for a pipe or a file use `ebpftop stream`")
     outputs = hush()
     process.take_keys()
-    if not os.isatty(outputs.stderr_fd):
-        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where Textual draws: `2>file` must not take the screen
+    stdio.draw_on_terminal(outputs.stdout_fd, outputs.stderr_fd)
     mount_privately()  # while there is one thread: a mount namespace is entered by the caller alone
     with no_collection():
         # Importing Textual takes a fifth of a second, in which the compiler leaves one CPU idle.

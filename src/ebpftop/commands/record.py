@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 from ebpftop.commands.stream import pump
-from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
+from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, refused, report_failed
 from ebpftop.kernel.quiet import hush
 from ebpftop.lifecycle import process
+from ebpftop.limits import WITHOUT_SCREEN
 from ebpftop.recording import RecordingWriter
-from ebpftop.records import Lost, Probe, Record
+from ebpftop.records import Lost, Record
 from ebpftop.source import SourceError
+from ebpftop.stdio import report
 
 
 def run(args: argparse.Namespace) -> int:
     """Record until told to stop."""
+    check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
     hush()
@@ -29,13 +30,15 @@ def run(args: argparse.Namespace) -> int:
         except SourceError:
             writer.discard()
             raise
+        if not report_failed(source):
+            source.close()
+            writer.discard()
+            return 1
     lost: dict[tuple[str, str], int] = {}
 
     def sink(records: Sequence[Record]) -> None:
         for record in records:
-            if isinstance(record, Probe) and record.state == "failed":
-                _say("; ".join(filter(None, (f"{record.probe} is not recorded: {record.reason}", record.remedy))))
-            elif isinstance(record, Lost):
+            if isinstance(record, Lost):
                 lost[record.probe, record.where] = record.count
         writer.write(records)
 
@@ -46,13 +49,8 @@ def run(args: argparse.Namespace) -> int:
         finally:
             source.close()
             writer.close()
-    _say(
+    report(
         f"{writer.records:,} records in {args.file}, {writer.bytes_written / 1e6:,.1f} MB"
         + "".join(f"; {count:,} {probe} lost ({where})" for (probe, where), count in lost.items())
     )
     return status
-
-
-def _say(text: str) -> None:
-    with suppress(OSError):  # the terminal is closed
-        sys.stderr.write(f"ebpftop: {text}\n")

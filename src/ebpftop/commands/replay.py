@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
+from ebpftop import limits, stdio
 from ebpftop.commands.starting import no_collection
 from ebpftop.history import HistorySource
 from ebpftop.lifecycle import process
 from ebpftop.pipe import PipeSource
 from ebpftop.recording.lines import Damage
-from ebpftop.recording.opening import is_stream, open_file
+from ebpftop.recording.opening import is_stream, open_file, require_no_device, wait_for_first
 from ebpftop.replay import ReplaySource
 from ebpftop.source import Source, SourceError
 
@@ -24,9 +24,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         speed = speed_of(args.speed)
     except ValueError as error:
-        sys.stderr.write(f"ebpftop replay: --speed: {error}\n")
+        stdio.report(f"replay: --speed: {error}")
         return _USAGE
-    need_terminal()
+    need_terminal(keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
     if is_stream(fd):
         return _show_pipe(fd)
@@ -58,15 +58,15 @@ def speed_of(text: str) -> float:
     return speed
 
 
-def need_terminal() -> None:
-    """Raise SourceError where there is no terminal to show anything on."""
-    if not sys.stdout.isatty():
-        raise SourceError(
-            "the screen needs a terminal", "a recording is JSON Lines, also without a screen: zstdcat FILE"
-        )
+def need_terminal(*, keys: bool = True) -> None:
+    """Raise SourceError where there is no terminal, or no room, to show anything; *keys*: where stdin is for keys."""
+    limits.require(limits.REPLAY_SCREEN)
+    stdio.require_terminal("a recording is JSON Lines, also without a screen: zstdcat FILE", keys=keys)
 
 
 def _show_pipe(fd: int) -> int:
+    # A terminal that shows nothing looks as if it hung.
+    wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
     pipe = PipeSource(fd)  # until its first record, the terminal is for who asks for a password: ssh, sudo
     process.take_keys()
     return _show(HistorySource(pipe), pipe.damage)
@@ -77,6 +77,8 @@ def _take_stdin() -> int:
     if os.isatty(0):
         raise SourceError("stdin is a terminal, not a stream", "ssh HOST sudo ebpftop stream | ebpftop replay -")
     stream = os.dup(0)
+    if os.fstat(0).st_rdev != os.stat(os.devnull).st_rdev:  # nothing at all: said below, as of any empty stream
+        require_no_device(stream, "stdin")
     try:
         terminal = os.open("/dev/tty", os.O_RDWR)
     except OSError as error:
@@ -92,10 +94,11 @@ def _show(source: Source, damage: Damage) -> int:
         # Only now: a recording that cannot be read need not wait for the screen to be imported.
         from ebpftop.app import run as show
 
+    stdio.draw_on_terminal()
     try:
         status = show(source)
     finally:
         source.close()
     for line in damage.report():
-        sys.stderr.write(f"ebpftop: {line}\n")
+        stdio.report(line)
     return status

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ebpftop.commands.watching import NO_PRIVILEGE, open_kernel, refused
+from ebpftop import stdio
+from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, refused, report_failed
 from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.kernel.quiet import hush
 from ebpftop.lifecycle import process
+from ebpftop.limits import WITHOUT_SCREEN
 from ebpftop.records import Record, encode
-from ebpftop.source import SourceError
 
 if TYPE_CHECKING:
     from ebpftop.kernel.source import KernelSource
@@ -49,6 +50,8 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Stream until told to stop."""
+    stdio.require_stdout()
+    check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
     outputs = hush()
@@ -57,14 +60,20 @@ def run(args: argparse.Namespace) -> int:
 
     def sink(records: Sequence[Record]) -> None:
         if records:
-            stdout.write([encode(record) + b"\n" for record in records])
+            try:
+                stdout.write([encode(record) + b"\n" for record in records])
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise stdio.write_error(error) from error
 
     process.end_by(lambda: None)  # `pump` sees it
     try:
-        return pump(source, sink, args.duration)
+        if report_failed(source):
+            return pump(source, sink, args.duration)
+        pump(source, sink, 0.0)  # who reads the stream is told why, too
+        return 1
     except BrokenPipeError:
         return 0
-    except OSError as error:
-        raise SourceError(f"stdout: {error.strerror}") from error
     finally:
         source.close()

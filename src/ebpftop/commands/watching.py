@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import platform
-import sys
 from typing import TYPE_CHECKING
 
+from ebpftop import limits, stdio
 from ebpftop.cli import chosen_filter
 from ebpftop.kernel import privilege
 from ebpftop.source import SourceError
@@ -22,12 +23,37 @@ NO_PRIVILEGE = 3
 _BCC_PACKAGES = "apt-get install python3-bpfcc, dnf install python3-bcc, or pacman -S python-bcc"
 
 
+# A file that is there wherever the file system is mounted, and what mounts it.
+_MOUNTS = (
+    ("/proc", "/proc/self/status", "mount -t proc none /proc"),
+    ("/sys", "/sys/kernel", "mount -t sysfs none /sys"),
+)
+
+
+def check_machine(need: limits.Need, more_mib: int = 0) -> None:
+    """Raise SourceError where a file system is missing from which the kernel is read, or a limit forbids *need*.
+
+    *more_mib* of memory are needed beyond it.
+    """
+    for place, file, remedy in _MOUNTS:
+        if not os.path.exists(file):
+            raise SourceError(f"{place} is not mounted, and ebpftop reads there what it needs of the kernel", remedy)
+    limits.require(need, more_mib)
+
+
+def report_failed(source: KernelSource) -> bool:
+    """Report each probe that could not be attached; tell whether one is."""
+    for probe in source.failed:
+        stdio.report("; ".join(filter(None, (f"{probe.probe} is not attached: {probe.reason}", probe.remedy))))
+    return len(source.failed) < len(source.probes)
+
+
 def refused() -> bool:
     """Tell whether we lack the privilege to load BPF programs, and say on stderr what to do."""
     missing = privilege.missing()
     if missing is None:
         return False
-    sys.stderr.write(f"ebpftop: no privilege to load BPF programs ({missing} missing); run it as root: sudo ebpftop\n")
+    stdio.report(f"no privilege to load BPF programs ({missing} missing); run it as root: sudo ebpftop")
     return True
 
 

@@ -50,7 +50,10 @@ class LineWriter:
     def _put(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._fd, view) :]
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BlockingIOError:  # whoever shares the other end made it so, as ssh does
+                select.select((), (self._fd,), ())
 
     def _wait_for_room(self, size: int) -> None:
         """Wait until *size* bytes can be written at once. Nobody else is thought to write to this pipe."""

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ebpftop.lifecycle import process
+from ebpftop.source import SourceError
 
 _KCONFIG = """\
 #pragma once
@@ -96,13 +97,32 @@ def header_tree() -> Iterator[Path]:
 
     Root compiles what lies there, so it is made anew each time in a directory that nobody else can write.
     """
-    root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-"))
+    root = _make_tree()
     try:
         with process.undone_at_last(lambda: shutil.rmtree(root, ignore_errors=True)):
+            yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _make_tree() -> Path:
+    """Write the headers where temporary files go, or where the system keeps some in memory; raises SourceError."""
+    failure = None
+    for parent in (None, "/run", "/dev/shm"):
+        root = None
+        try:
+            root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-", dir=parent))
             for name, text in headers().items():
                 path = root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            yield root
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+            return root
+        except OSError as error:
+            failure = failure or error
+            if root is not None:
+                shutil.rmtree(root, ignore_errors=True)
+    reason = failure.strerror if failure else None
+    raise SourceError(
+        f"the compiler needs a folder for temporary files, and there is none that can be written ({reason})",
+        "make room, or name one: TMPDIR=FOLDER",
+    ) from failure

@@ -6,11 +6,12 @@ the terminal or the pipe gets duplicates of the originals.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from ebpftop import stdio
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,6 @@ def hush() -> Outputs:
     stdout_fd, stderr_fd = os.dup(1), os.dup(2)
     os.dup2(log_fd, 1)
     os.dup2(log_fd, 2)
-    sys.stdout = sys.__stdout__ = _writer(stdout_fd)  # type: ignore[misc]  # Textual looks at the originals
-    sys.stderr = sys.__stderr__ = _writer(stderr_fd)  # type: ignore[misc]  # as above
+    sys.stdout = sys.__stdout__ = stdio.writer(stdout_fd)  # type: ignore[misc]  # Textual looks at the originals
+    sys.stderr = sys.__stderr__ = stdio.writer(stderr_fd)  # type: ignore[misc]  # as above
     return Outputs(stdout_fd, stderr_fd, log_path, log_fd)
-
-
-def _writer(fd: int) -> io.TextIOWrapper:
-    return io.TextIOWrapper(os.fdopen(fd, "wb", buffering=0, closefd=False), encoding="utf-8", write_through=True)

@@ -30,6 +30,7 @@ from ebpftop.probes.users import UsersProbe
 from ebpftop.records import PROBE_NAMES, SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record
 from ebpftop.source import Batch
 from ebpftop.syscalls import abi as abis
+from ebpftop.text import printable
 
 _EVENTS_EVERY_S = 0.05
 
@@ -133,20 +134,30 @@ class KernelSource:
         self.header = Header(
             schema=SCHEMA,
             version=__version__,
-            host=platform.node(),
-            kernel=os.uname().release,
+            host=printable(platform.node()),
+            kernel=printable(os.uname().release),
             abi=abis.native_abi(platform.machine()),
             started=time.time(),
         )
         # Side by side: while the kernel verifies and attaches one, the compiler, which works alone, is at the next.
-        with ThreadPoolExecutor(thread_name_prefix="start") as starting:
-            list(starting.map(self._start, self._probes))
+        try:
+            with ThreadPoolExecutor(thread_name_prefix="start") as starting:
+                list(starting.map(self._start, self._probes))
+        except BaseException:  # Ctrl-C too: what is attached already must not stay
+            self.close()
+            raise
         self.attached_s = time.monotonic()
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
         """The probes that were asked for."""
         return tuple(self._probes)
+
+    @property
+    def failed(self) -> tuple[Probe, ...]:
+        """The states, not polled yet, of the probes that could not be attached."""
+        news = [record for records in self._news.values() for record in records]
+        return tuple(record for record in news if isinstance(record, Probe) and record.state == "failed")
 
     def _start(self, name: ProbeName) -> None:
         probe = self._probes[name]

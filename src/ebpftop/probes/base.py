@@ -89,7 +89,7 @@ class KernelProbe(ABC):
         return self.module is not None
 
     def start(self) -> None:
-        """Compile, load and attach; raises ProbeError."""
+        """Compile, load and attach; raises ProbeError, SourceError."""
         try:
             try:
                 self._come_up()
@@ -97,12 +97,15 @@ class KernelProbe(ABC):
                 self._discard()
                 self._compile_all = True
                 self._come_up()
+        except OSError as error:
+            self._discard()
+            raise ProbeError(f"{error.filename or self.file}: {error.strerror or error}", rungs=self.rungs) from error
         except LoadError as error:
             self._discard()
             raise ProbeError(
                 f"{error}", "press D for what the compiler said (ebpftop check -v without the screen)", self.rungs
             ) from error
-        except ProbeError:
+        except BaseException:
             self._discard()
             raise
 

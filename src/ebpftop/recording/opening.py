@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -21,15 +23,35 @@ from ebpftop.text import escape
 # So much is searched for a first record before a file is said to be none of ours.
 _SEARCHED_CHUNKS = 64
 _HEAD_BYTES = 1 << 20
+_NOTICE_AFTER_S = 1.0
+_FORBIDDEN = {errno.EACCES, errno.EPERM}
 _NO_RECORDING = "`ebpftop record FILE` makes one"
 
 
 def open_file(path: str) -> int:
-    """Return a descriptor to read *path* from; SourceError with the cause."""
+    """Return a descriptor to read *path* from; SourceError with the cause. A pipe need not have a writer yet."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
-        raise SourceError(f"cannot open {path}: {error.strerror}") from error
+        remedy = "give it to a user who may read it" if error.errno in _FORBIDDEN else _NO_RECORDING
+        raise SourceError(f"cannot open {path}: {error.strerror}", remedy) from error
+    require_no_device(fd, path)
+    return fd
+
+
+def require_no_device(fd: int, name: str) -> None:
+    """Raise SourceError, and close *fd*, where that is a device but no terminal: many never end."""
+    if stat.S_ISCHR(os.fstat(fd).st_mode) and not os.isatty(fd):
+        os.close(fd)
+        raise SourceError(f"{name} is a device", _NO_RECORDING)
+
+
+def wait_for_first(fd: int, notice: Callable[[], None]) -> None:
+    """Wait until something can be read from *fd*, and call *notice* where that takes longer than a second."""
+    if not select.select((fd,), (), (), _NOTICE_AFTER_S)[0]:
+        notice()
+        select.select((fd,), (), ())
+    os.set_blocking(fd, True)
 
 
 def is_stream(fd: int) -> bool:
