@@ -238,8 +238,7 @@ class TerminalDriver(LinuxDriver):
         self.stop_application_mode()
         process.stop()
         if process.asked is None:
-            self.start_application_mode()
-            self._draw_all()
+            self.start_application_mode()  # tells the size, on which all is drawn
 
     def _redraw(self) -> None:
         """After SIGCONT: set the terminal up again, which somebody may have changed, and draw everything."""

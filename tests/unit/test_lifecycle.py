@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import re
@@ -10,13 +11,15 @@ import struct
 import sys
 import termios
 import time
+import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from ebpftop import leftovers
+from ebpftop.terminal_driver import _Output
 from tests.ending import Session
 
 _RUN_DEMO = "import sys; from ebpftop.__main__ import main; sys.argv = ['ebpftop', 'demo']"
@@ -183,6 +186,33 @@ def test_all_is_drawn_again_when_a_stalled_terminal_goes_on() -> None:
         assert session.wait_for_end() == 130
 
 
+async def test_writing_never_waits_and_what_was_dropped_is_asked_for_again() -> None:
+    reading_fd, fd = os.openpty()
+    tty.setraw(fd)
+    os.set_blocking(fd, False)
+    os.set_blocking(reading_fd, False)
+    ready = asyncio.Event()
+    output = _Output(fd, asyncio.get_running_loop(), ready.set)
+    for _ in range(100):
+        output.write("x" * 10_000)
+    assert not ready.is_set()
+    until_s = time.monotonic() + 20
+    while not ready.is_set():
+        assert time.monotonic() < until_s
+        with suppress(BlockingIOError):
+            os.read(reading_fd, 1 << 16)
+        await asyncio.sleep(0.001)
+    output.write("again")
+    text = b""
+    while not text.endswith(b"again"):
+        assert time.monotonic() < until_s
+        with suppress(BlockingIOError):
+            text += os.read(reading_fd, 1 << 16)
+    output.close()
+    os.close(fd)
+    os.close(reading_fd)
+
+
 # ---- Ctrl-Z, in a shell ----
 
 
@@ -229,7 +259,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
         yield Shell(session)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 35), (200, 50)])
+@pytest.mark.parametrize("size", [(100, 30), (80, 24), (200, 50)])
 def test_ctrl_z_stops_the_job_and_fg_draws_all_at_the_size_of_then(shell: Shell, size: tuple[int, int]) -> None:
     shell.session.press(b"\x1a")
     shell.is_stopped()
@@ -255,6 +285,8 @@ def test_ctrl_z_works_in_dialogs_and_inputs(shell: Shell, keys: bytes, shown: by
     shell.is_stopped()
     shell.type("fg")
     assert shell.session.wait_for(shown, 20)
+    shell.session.press(b"\x1b[1;2H")  # what is selected in an input, Ctrl-C would copy
+    time.sleep(0.5)
     shell.session.output = b""
     shell.session.press(b"\x03")
     assert shell.session.wait_for(b"$ ", 20)
@@ -271,6 +303,7 @@ def test_a_stop_from_outside_and_one_that_cannot_be_handled_are_redrawn_too(shel
     os.kill(pid, signal.SIGSTOP)
     assert shell.session.wait_for(b"Stopped", 20)
     shell.type("fg")
+    assert shell.session.wait_for(b"\x1b[?1049h", 20)
     shell.draws_all()
 
 
