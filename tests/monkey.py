@@ -102,6 +102,7 @@ class Monkey:
     screen: Screen
     seed: int
     without: Sequence[str] = ()
+    patience_s: float = HANG_S
     memory_mib: float = MEMORY_MIB
     done: list[str] = field(default_factory=list)
     peak_mib: float = 0.0
@@ -171,8 +172,8 @@ class Monkey:
             if self.screen.ended():
                 self._judge_end()
                 return
-            if time.monotonic() - began_s > HANG_S:
-                self._fail(f"a key was not answered for {HANG_S:.0f} s", self._drawn_since(since))
+            if time.monotonic() - began_s > self.patience_s:
+                self._fail(f"a key was not answered for {self.patience_s:.0f} s", self._drawn_since(since))
             self._wake()
             self._escape()
         self.longest_answer_s = max(self.longest_answer_s, time.monotonic() - began_s)
@@ -189,15 +190,16 @@ class Monkey:
         if not self.screen.ended():
             self._diagnose()
             self.leaves = True
-            until_s = time.monotonic() + HANG_S
+            until_s = time.monotonic() + self.patience_s
+            since = self.screen.mark
             while True:
                 # In a sheet q goes back, in an input it is a letter.
-                self._escape()
+                self._escape_all()
                 self._press(b"q")
                 if self.screen.ended(2):
                     break
                 if time.monotonic() > until_s:
-                    self._fail(f"q did not end it in {HANG_S:.0f} s")
+                    self._fail(f"q did not end it in {self.patience_s:.0f} s", self._drawn_since(since))
         self._judge_end()
 
     # What it does.
@@ -206,15 +208,20 @@ class Monkey:
         self.done.append(deed if len(deed) < 200 else f"{deed[:100]} ... {deed[-60:]} ({len(deed)} characters)")
 
     def _send(self, data: bytes) -> None:
-        if not self.screen.press(data, HANG_S) and not self.screen.ended(1):
+        if not self.screen.press(data, self.patience_s) and not self.screen.ended(1):
             self._wake()
-            if not self.screen.press(data, HANG_S) and not self.screen.ended(1):
-                self._fail(f"the terminal's queue was full for {HANG_S:.0f} s: nobody reads keys")
+            if not self.screen.press(data, self.patience_s) and not self.screen.ended(1):
+                self._fail(f"the terminal's queue was full for {self.patience_s:.0f} s: nobody reads keys")
 
     def _escape(self) -> None:
         """Press Escape, alone: with what follows at once it would be another key."""
         self._send(b"\x1b")
         time.sleep(_SEQUENCE_S)
+
+    def _escape_all(self) -> None:
+        """Leave dialogs, sheets, lists, the filter, a pane alone."""
+        for _ in range(5):
+            self._escape()
 
     def _press(self, data: bytes) -> None:
         self._note(repr(data)[1:])
@@ -296,7 +303,7 @@ class Monkey:
             self._wake()
 
     def _flood(self) -> None:
-        self._press(self.random.choice((b"j", b"\t", b"+", b"\x1b[D", b"1", b"m", b"\x1b[<65;5;5M")) * 300)
+        self._press(self.random.choice((b"j", b"\t", b"+", b"\x1b[D", b"1", b"m", b"\x1b[<65;5;5M")) * 60)
 
     def _leave(self) -> None:
         self.leaves = True
@@ -314,8 +321,7 @@ class Monkey:
 
     def _diagnose(self) -> None:
         """Read the diagnostics, on a screen on which all of them have room: what was logged there is a failure too."""
-        for _ in range(5):  # out of dialogs, sheets, the filter, a pane alone
-            self._escape()
+        self._escape_all()
         self.screen.resize(150, 400)
         since = self.screen.mark
         self._send(b"D")
@@ -403,6 +409,7 @@ def run(
     seconds: float,
     while_it_runs: Callable[[int], None] | None = None,
     without: Sequence[str] = (),
+    patience_s: float = HANG_S,
 ) -> str:
     """Let a monkey of *seed* at `ebpftop` *arguments* for *seconds*, anew where it leaves; return what it came to.
 
@@ -416,7 +423,7 @@ def run(
     with confined() as before:
         while runs == 0 or time.monotonic() < until_s - 3:
             screen = Screen([*before, sys.executable, "-m", "ebpftop", *arguments], (120, 35), keep_bytes=_KEEP_BYTES)
-            monkey = Monkey(screen, seed + 1000 * runs, without)
+            monkey = Monkey(screen, seed + 1000 * runs, without, patience_s)
             try:
                 monkey.start()
                 monkey.play(until_s - time.monotonic())
@@ -437,13 +444,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--duration", type=float, default=30.0, metavar="S")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="so many seeds, one after the other")
+    parser.add_argument("--patience", type=float, default=HANG_S, metavar="S", help="how long a key may take")
     parser.add_argument("--without", default="", metavar="DEEDS", help="of odd,signal,resize and so on")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     failed = 0
     for seed in range(args.seed, args.seed + args.seeds):
         try:
-            said = run(args.command, seed, args.duration, without=args.without.split(","))
+            said = run(args.command, seed, args.duration, without=args.without.split(","), patience_s=args.patience)
         except Failure as failure:
             said, failed = str(failure), 1
         sys.stdout.write(f"{said}\n")
