@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ebpftop.filters import Filter
 from ebpftop.recording import opening, zst
-from ebpftop.recording.batches import Grouper
+from ebpftop.recording.batches import MAX_SLICE_BYTES, Grouper
 from ebpftop.recording.channels import Channels
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.lines import MAX_LINE_BYTES, Damage, Fault, read_lines
 from ebpftop.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
 from ebpftop.source import Batch, PastFiltering, SourceError
+from ebpftop.weight import weight
 
 _READ_BYTES = 256 << 10
+# So much may come before the first record, damaged lines or the words of a remote shell.
+_SEARCHED_BYTES = 64 << 20
 # How long closing may take at most: the reader looks up this often.
 _LOOK_UP_S = 0.2
 
@@ -36,16 +39,23 @@ class PipeSource:
         self._closed = threading.Event()
         first = b""
         header: Header | None = None
-        for lines in self._reader.chunks(self._closed):
-            first += lines
+        searched = 0
+        # One iterator for all: a read of the pipe may have more pieces than the first that has a record.
+        self._pieces = self._reader.chunks(self._closed)
+        for first in self._pieces:
             header = opening.header_of(Chunk(first), self.damage)
-            if header is not None:
+            searched += len(first)
+            if header is not None or searched > _SEARCHED_BYTES:
                 break
+            # Nothing in it is a record: count it as that, and let it go.
+            for _ in self._reader.records(first):
+                pass
         if header is None:
             self._reader.close()
-            raise SourceError(
-                "the pipe ended without a record", "see what the other side says, and that it runs as root"
+            what = (
+                "the pipe ended without a record" if searched <= _SEARCHED_BYTES else "no recording comes by the pipe"
             )
+            raise SourceError(what, "see what the other side says, and that it runs as root")
         self._header = header
         self._hear: Callable[[Sequence[Record]], None] | None = None
         self._thread = threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)
@@ -109,22 +119,33 @@ class PipeSource:
 
     def _read_on(self, first: bytes) -> None:
         self._hand_on(self._reader.records(first))
-        for data in self._reader.chunks(self._closed):
+        for data in self._pieces:
             self._hand_on(self._reader.records(data))
         self._ended = True
 
     def _hand_on(self, records: Iterator[Record]) -> None:
+        told: list[Record] = []
+        size = 0
+        for record in records:
+            told.append(record)
+            size += weight(record)
+            if size > MAX_SLICE_BYTES:
+                self._hand_on_all(told)
+                told, size = [], 0
+        self._hand_on_all(told)
+
+    def _hand_on_all(self, told: Sequence[Record]) -> None:
         grouper = Grouper(float("inf"))
-        told = list(records)
         if self._hear is not None:
             self._hear([record for record in told if not isinstance(record, (Header, End))])
+        batches: list[Batch] = []
         for record in told:
             if isinstance(record, Header):
                 self._header = record
             elif isinstance(record, End) and record.reason:
                 self.damage.note(f"recording ended early: {record.reason}")
-            grouper.add(record)
-        for batch in grouper.flush():
+            batches += grouper.add(record)
+        for batch in (*batches, *grouper.flush()):
             self._channels.put(batch, lambda: not self._closed.is_set())
 
 
@@ -160,7 +181,8 @@ class _Reader:
                 if rest:
                     yield rest
                 return
-            yield self._whole_lines(self._unpack(data))
+            for piece in self._unpack(data):
+                yield self._whole_lines(piece)
 
     def records(self, lines: bytes) -> Iterator[Record]:
         """Yield the records of *lines*, and count what is none."""
@@ -171,23 +193,22 @@ class _Reader:
             lambda: self._damage.add_unknown(1),
         )
 
-    def _unpack(self, data: bytes) -> bytes:
+    def _unpack(self, data: bytes) -> Iterator[bytes]:
+        """Yield what *data* holds, in pieces of bounded size."""
         if not self._begun:
             self._begun = True
             if data.startswith((zst.MAGIC, zst.MARK[:4])):
                 self._zst = zst.Stream()
         if self._zst is None:
-            return data
-        pieces = []
+            yield data
+            return
         try:
-            for piece in self._zst.feed(data):
-                pieces.append(piece)
+            yield from self._zst.feed(data)
         except zst.ZstdError as error:
             # The stream goes on at the next frame that begins in what is read from here on.
             self._damage.add(Fault(None, None, f"a damaged zstd frame ({error})"))
             self._zst = zst.Stream(skip_to_mark=True)
             self._rest = b""
-        return b"".join(pieces)
 
     def _whole_lines(self, data: bytes) -> bytes:
         if self._too_long:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time as clock
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from ebpftop.filters import Filter
 from ebpftop.recording import opening
@@ -178,8 +178,13 @@ class ReplaySource:
         """Play from a chunk and a time on, to the end or until something else is wanted."""
         _, start, after = begin
         grouper = Grouper(SLICE_S if self.speed else _FULL_SPEED_SLICE_S)
+
+        def wanted() -> bool:
+            return not self._closed and self._begin == begin
+
         for number in range(start, self._chunks.stop):
-            for record in self._accounts.read(number, self._chunks.load(number), number + 1 == self._chunks.stop):
+            last = number + 1 == self._chunks.stop
+            for record in self._accounts.read(number, self._chunks.load(number), last, wanted):
                 if isinstance(record, Header):
                     continue
                 # Only here: a late record of the moment itself was in what `seek` gave.
@@ -188,6 +193,8 @@ class ReplaySource:
                 for batch in grouper.add(record):
                     if not self._deliver(batch, begin):
                         return
+            if not wanted():
+                return
         for batch in grouper.flush():
             self._deliver(batch, begin)
 
@@ -284,44 +291,74 @@ class _Accounts:
         self._index = index
         self._damage = damage
         self._first_lines = {0: 1}
-        self._done: set[int] = set()
+        self._counted: dict[int, _Counted] = {}
         # A chunk may hold nothing but the rest of the one before, so the last record is not always in the last one.
         self._newest = 0
         self._last: Record | None = None
 
-    def read(self, number: int, chunk: Chunk, last: bool) -> list[Record]:
-        """Return the records of chunk *number*; *last* if none follows."""
+    def read(self, number: int, chunk: Chunk, last: bool, wanted: Callable[[], bool]) -> Iterator[Record]:
+        """Yield the records of chunk *number* one by one, while they are *wanted*; *last* if none follows."""
         first_line = self._first_lines.get(number) or self._index.first_line(number)
         if first_line is not None:
             self._first_lines[number + 1] = first_line + chunk.lines
-        faults = [
-            (gap.after + sum(older.lines or 0 for older in chunk.gaps[:at]), gap.lines, gap.reason)
-            for at, gap in enumerate(chunk.gaps)
-        ]
+        counted = self._counted.setdefault(number, _Counted())
+        gaps = iter(enumerate(chunk.gaps))
+        gap = next(gaps, None)
+        missing = 0
         unknown = 0
 
+        def count_gaps(before: int) -> None:
+            nonlocal gap, missing
+            while gap is not None and gap[1].after <= before:
+                if gap[0] >= counted.gaps:
+                    counted.gaps = gap[0] + 1
+                    place = None if first_line is None else first_line + gap[1].after + missing
+                    self._damage.add(Fault(place, gap[1].lines, gap[1].reason))
+                missing += gap[1].lines or 0
+                gap = next(gaps, None)
+
         def on_fault(line: int, reason: str) -> None:
-            before = sum(gap.lines or 0 for gap in chunk.gaps if gap.after <= line)
-            faults.append((line + before, 1, reason))
+            # A chunk may hold thousands of lines and no record that the reader could stop at.
+            if not wanted():
+                raise _Unwanted
+            count_gaps(line)
+            if line >= counted.lines:
+                counted.lines = line + 1
+                self._damage.add(Fault(None if first_line is None else first_line + line + missing, 1, reason))
 
         def on_unknown() -> None:
             nonlocal unknown
             unknown += 1
+            if unknown > counted.unknown:
+                counted.unknown = unknown
+                self._damage.add_unknown(1)
 
-        records = list(read_lines(chunk.data, on_fault, on_unknown))
-        if number not in self._done:
-            self._done.add(number)
-            for line, lines, reason in sorted(faults, key=lambda fault: fault[0]):
-                self._damage.add(Fault(None if first_line is None else first_line + line, lines, reason))
-            self._damage.add_unknown(unknown)
-        if records and number >= self._newest:
-            self._newest, self._last = number, records[-1]
+        try:
+            for record in read_lines(chunk.data, on_fault, on_unknown):
+                if number >= self._newest:
+                    self._newest, self._last = number, record
+                yield record
+        except _Unwanted:
+            return
+        count_gaps(chunk.lines)
         if last:
             self._note_end()
-        return records
 
     def _note_end(self) -> None:
         if not isinstance(self._last, End):
             self._damage.note("it was never closed: if it was cut off, the last second may be missing")
         elif self._last.reason:
             self._damage.note(f"recording ended early: {self._last.reason}")
+
+
+class _Unwanted(Exception):
+    """What is being read is not wanted any more."""
+
+
+@dataclass
+class _Counted:
+    """How far the damage of a chunk is counted: lines that are there, gaps between them, lines of unknown kinds."""
+
+    lines: int = 0
+    gaps: int = 0
+    unknown: int = 0

@@ -204,7 +204,7 @@ def test_a_line_beyond_all_bounds_is_one_broken_line_and_the_rest_comes(tmp_path
         file.write(b"\n" + LINES[2] + b"\n" + LINES[-1] + b"\n")
     records, source = play(path)
     assert sorted(map(key, records)) == sorted(map(key, RECORDS[:2]))
-    assert [str(fault) for fault in source.damage.faults] == ["line 3: longer than 16 MiB"]
+    assert [str(fault) for fault in source.damage.faults] == ["line 3: longer than 4 MiB"]
     assert source.damage.broken == 1
 
 
@@ -215,7 +215,7 @@ def test_a_frame_that_unpacks_to_more_than_any_second_is_not_unpacked_whole(tmp_
     records, source = play(path)
     assert sorted(map(key, records)) == sorted(map(key, RECORDS))
     assert source.damage.broken == 1
-    assert "more than 64 MiB" in str(source.damage.faults[0])
+    assert "more than 8 MiB" in str(source.damage.faults[0])
 
 
 def test_zstd_of_another_program_is_played_too(tmp_path: Path) -> None:

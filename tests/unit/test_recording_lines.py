@@ -36,7 +36,7 @@ _LOST = b'{"kind":"lost","time":%s,"probe":"execs","where":"ring","count":%s%s}'
         (b'{"kind":"new","x":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "nested too deeply"),
         (b'{"kind":"trace","time":1,"cpu":0,"pid":1,"task":"\\ud800","message":""}', "malformed"),
         (b'{"kind":"trace","time":1,"cpu":0,"pid":1,"task":"\xff","message":""}', "utf-8"),
-        (b"x" * (MAX_LINE_BYTES + 1), "longer than 16 MiB"),
+        (b"x" * (MAX_LINE_BYTES + 1), "longer than 4 MiB"),
         (encode(exit_at(START, 1)).replace(b"0.5", b"1e300"), "no duration"),
         (b'{"kind":"cost","time":1,"kernel":1e999,"user":0,"runs":0}', "out of range"),
     ],

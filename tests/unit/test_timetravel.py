@@ -12,6 +12,7 @@ from typing import TypeAlias
 import pytest
 
 from ebpftop.history import HistorySource
+from ebpftop.models.bounded import Bounded
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.overview import Overview
 from ebpftop.models.syscalls import SyscallsModel
@@ -66,7 +67,7 @@ def state(thing: object, seen: frozenset[int] = frozenset()) -> object:
     if id(thing) in seen:
         return "…"
     seen |= {id(thing)}
-    if type(thing) is dict:
+    if type(thing) is dict or isinstance(thing, Bounded):
         # The order of keys is not to be seen; where it is, the dictionary is an ordered one.
         return sorted(((repr(key), state(value, seen)) for key, value in thing.items()), key=lambda item: item[0])
     if isinstance(thing, dict):

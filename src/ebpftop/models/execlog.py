@@ -14,6 +14,10 @@ from ebpftop.models.scope import admits
 from ebpftop.past import Counts
 from ebpftop.records import Exec, Exit, Process
 from ebpftop.source import Batch
+from ebpftop.weight import weight
+
+# What a row takes beside its record.
+_ROW_BYTES = 200
 
 
 class ExecRow:
@@ -134,7 +138,7 @@ class ExecLog:
             elif isinstance(record, Process):
                 self.processes.started(record)
         self.view.advance()
-        if len(self._open) > 2 * self.ring.capacity:
+        if len(self._open) > 2 * len(self.ring):
             self._open = {key: sequence for key, sequence in self._open.items() if sequence >= self.ring.first}
 
     def narrow(self, narrowing: Narrowing) -> None:
@@ -154,9 +158,7 @@ class ExecLog:
 
     def _exec(self, record: Exec) -> None:
         row = ExecRow(record)
-        # Roughly what a row holds: the struct, and its strings with their headers.
-        weight = 700 + len(record.file) + 60 * len(record.argv) + sum(map(len, record.argv))
-        row.sequence = sequence = self.ring.append(row, weight)
+        row.sequence = sequence = self.ring.append(row, _ROW_BYTES + weight(record))
         if row.failed:
             self.failed += 1
             return

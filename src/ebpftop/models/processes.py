@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
+from ebpftop.models.bounded import Bounded
 from ebpftop.records import Exec, Exit, Process
+from ebpftop.weight import texts
 
 # /proc gives a process's start in clock ticks, rounded down; USER_HZ is 100 wherever Linux runs (proc(5)).
 TICK_NS = 10_000_000
+
+MAX_RUNNING = 32_768
+MAX_BYTES = 8 << 20
+_KNOWN_BYTES = 300
 
 
 class Known:
@@ -39,6 +43,11 @@ class Known:
         self.wanted = isinstance(record, Exec) or record.wanted
         self.cgroup, self.container = (record.cgroup, record.container) if isinstance(record, Exec) else ("", None)
 
+    @property
+    def bytes_used(self) -> int:
+        """About what it takes in memory."""
+        return _KNOWN_BYTES + texts(self.argv)
+
     def is_same(self, start: int) -> bool:
         """Say whether this is the process that started at *start* (ns since boot)."""
         if self.start % TICK_NS == 0:
@@ -47,12 +56,14 @@ class Known:
 
 
 class Processes:
-    """Every process known, by pid: all that run, and the *keep* that ended last."""
+    """Every process known, by pid: all that run, and the *keep* that ended last.
+
+    More than `MAX_RUNNING`, or than `MAX_BYTES` of their arguments, are not a machine's: then the oldest are forgotten.
+    """
 
     def __init__(self, keep: int = 2000) -> None:
-        self.keep = keep
-        self.running: dict[int, Known] = {}
-        self.ended: OrderedDict[int, Known] = OrderedDict()
+        self.running: Bounded[int, Known] = Bounded(MAX_RUNNING, MAX_BYTES)
+        self.ended: Bounded[int, Known] = Bounded(keep, MAX_BYTES // 4)
 
     def started(self, record: Exec | Process) -> Known:
         """A process runs a program, new to it."""
@@ -65,12 +76,15 @@ class Processes:
                 return known
             known.run(record)
             known.start = record.start or known.start
+            # In its place: a process is as old as it was.
+            self.running.resize(record.pid, known.bytes_used)
         else:
             if known is not None:
                 # Its end was never seen (lost, or the probe was off), but its pid belongs to another process now.
                 self._bury(known, record.time)
-            self.ended.pop(record.pid, None)
-            known = self.running[record.pid] = Known(record)
+            self.ended.drop(record.pid)
+            known = Known(record)
+            self.running.put(record.pid, known, known.bytes_used)
         if isinstance(record, Exec):
             known.execs += 1
         return known
@@ -105,8 +119,5 @@ class Processes:
 
     def _bury(self, known: Known, time: float) -> None:
         known.ended = time
-        self.running.pop(known.pid, None)
-        self.ended[known.pid] = known
-        self.ended.move_to_end(known.pid)
-        while len(self.ended) > self.keep:
-            self.ended.popitem(last=False)
+        self.running.drop(known.pid)
+        self.ended.put(known.pid, known, known.bytes_used)

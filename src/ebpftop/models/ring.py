@@ -15,8 +15,8 @@ Row = TypeVar("Row")
 PACE_S = 0.02
 """So long a filter may search at a time: a key that is pressed meanwhile waits for it."""
 
-BUDGET = 160 << 20
-"""Weight that a ring may hold: 100,000 rows of an ordinary command line (1 kB each), fewer where arguments are huge."""
+BUDGET = 64 << 20
+"""Bytes that a ring may hold: 45,000 rows of an ordinary command line (1.5 kB each), fewer where arguments are huge."""
 
 
 class Ring(Generic[Row]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from ebpftop.models.bounded import keep_newest
 from ebpftop.models.latency import Tick, difference, quantile
 from ebpftop.models.rates import Meter
 from ebpftop.models.ring import Ring
@@ -12,12 +13,20 @@ from ebpftop.models.zero import CallKey, Zero
 from ebpftop.past import Counts
 from ebpftop.records import Handler, Syscall, SyscallRow, Syscalls
 from ebpftop.source import Batch
+from ebpftop.weight import weight
 
 RECENT = 4
 """Readings that are remembered whole."""
 
 TICKS = 240
 """Readings that the heat map of a call remembers."""
+
+BUCKETS_MAX = 500_000
+"""Counters of all these together, of 8 to 40 bytes each; beyond that the older half is forgotten."""
+
+CALLS_MAX = 6000
+RECENT_BYTES = 8 << 20
+TRACED_BYTES = 8 << 20
 
 
 class Call:
@@ -108,13 +117,14 @@ class SyscallsModel:
         self.calls: dict[CallKey, Call] = {}
         self.total = Meter()
         self.latest: Syscalls | None = None
-        self.traced: Ring[Syscall] = Ring(traced)
+        self.traced: Ring[Syscall] = Ring(traced, TRACED_BYTES)
         self.readings = 0
         self.zero: Zero | None = None
         """Where all totals begin; None: with the probe."""
         self._ground: Zero | None = None
         self._ground_due = math.inf
         self._recent: deque[Syscalls] = deque(maxlen=RECENT)
+        self._buckets = 0
         self._asked: dict[CallKey, tuple[Handler, int]] = {}
 
     def begin_after(self, before: Counts) -> None:
@@ -127,7 +137,7 @@ class SyscallsModel:
             if isinstance(record, Syscalls):
                 self._read(record)
             elif isinstance(record, Syscall):
-                self.traced.append(record, 500 + sum(60 + len(arg) for arg in record.args))
+                self.traced.append(record, weight(record))
 
     def _read(self, record: Syscalls) -> None:
         before = self.latest.time if self.latest else None
@@ -139,21 +149,23 @@ class SyscallsModel:
                 call = self.calls[key] = Call(row)
                 if before is not None:
                     call.meter.read(0, before)
-                    call.ticks.append(Tick(record.time, row.ns))
+                    self._tick(call, record.time, row.ns)
             elif row.count >= call.row.count:
                 call.before = call.row
-                call.ticks.append(Tick(record.time, difference(row.ns, call.row.ns)))
+                self._tick(call, record.time, difference(row.ns, call.row.ns))
             else:
                 # Counters that shrank were started anew (another start of ebpftop on the pipe): all of it is new.
                 call.before = None
                 self._ground = None
                 self._count_from(None)
-                call.ticks.append(Tick(record.time, row.ns))
+                self._tick(call, record.time, row.ns)
             call.row = row
             call.seconds = record.time - before if before is not None else 0.0
             call.meter.read(row.count, record.time)
+        self._bound(record)
         self.latest = record
         self._recent.append(record)
+        keep_newest(self._recent, weight, RECENT_BYTES)
         self._begin_where_due(record)
         self.total.read(sum(row.count for row in record.rows), record.time)
         self._asked = {
@@ -162,6 +174,28 @@ class SyscallsModel:
             # A reading may have been on its way when it was asked for.
             if self.readings < reading + 2 and key in self.calls and self.calls[key].row.handler != handler
         }
+
+    def _bound(self, record: Syscalls) -> None:
+        """Forget calls that are not in a reading any more, and the oldest ticks, where there are too many of them."""
+        if len(self.calls) > CALLS_MAX:
+            told = {(row.abi, row.nr) for row in record.rows}
+            self.calls = {key: call for key, call in self.calls.items() if key in told}
+        if self._buckets > BUCKETS_MAX:
+            # Some have left their calls' ticks since they were counted.
+            self._buckets = self._count_buckets()
+            if self._buckets > BUCKETS_MAX // 2:
+                for call in self.calls.values():
+                    for _ in range(len(call.ticks) // 2):
+                        call.ticks.popleft()
+                self._buckets = self._count_buckets()
+
+    def _tick(self, call: Call, time: float, ns: tuple[int, ...]) -> None:
+        # Of nearly all calls nothing returned: that is remembered without its zeros.
+        call.ticks.append(Tick(time, ns if any(ns) else ()))
+        self._buckets += len(call.ticks[-1].ns)
+
+    def _count_buckets(self) -> int:
+        return sum(len(tick.ns) for call in self.calls.values() for tick in call.ticks)
 
     # Where counting begins: with the probe, with the filter's last change, or where Z was pressed.
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from ebpftop.filters import Filter
+from ebpftop.models.bounded import Bounded
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import Ring, View
 from ebpftop.models.scope import admits
 from ebpftop.past import Counts
 from ebpftop.records import Exec, Exit, Process, Trace
 from ebpftop.source import Batch
+from ebpftop.weight import weight
+
+BUDGET = 16 << 20
+"""Bytes of lines that are kept."""
 
 OWNERS = 20_000
+OWNERS_BYTES = 8 << 20
 """Processes that are remembered for their lines."""
 
 
@@ -20,10 +24,10 @@ class TraceLog:
     """The newest lines of the trace pipe, and the filtered view of them."""
 
     def __init__(self, capacity: int = 100_000) -> None:
-        self.ring: Ring[Trace] = Ring(capacity)
+        self.ring: Ring[Trace] = Ring(capacity, BUDGET)
         self.view = View(self.ring)
         # Who a line was printed for: what the exec log says of its pid, the newest.
-        self._owners: OrderedDict[int, Exec] = OrderedDict()
+        self._owners: Bounded[int, Exec] = Bounded(OWNERS, OWNERS_BYTES)
         self._processes = Processes()
 
     def begin_after(self, before: Counts) -> None:
@@ -35,12 +39,9 @@ class TraceLog:
         for record in batch.records:
             match record:
                 case Trace():
-                    self.ring.append(record, 200 + len(record.message))
+                    self.ring.append(record, weight(record))
                 case Exec():
-                    self._owners[record.pid] = record
-                    self._owners.move_to_end(record.pid)
-                    if len(self._owners) > OWNERS:
-                        self._owners.popitem(last=False)
+                    self._owners.put(record.pid, record, weight(record))
                     if record.ret >= 0:
                         self._processes.started(record)
                 case Process():

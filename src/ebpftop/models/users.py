@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ebpftop.filters import EVERYTHING, Filter
+from ebpftop.models.bounded import keep_newest
 from ebpftop.models.processes import Known, Processes
 from ebpftop.models.scope import admits
 from ebpftop.past import Counts
 from ebpftop.records import Exec, Exit, Process, Syscalls, UserRow, Users
 from ebpftop.source import Batch
+from ebpftop.weight import weight
 
 OTHER_UID = 0xFFFFFFFF
 """Stands for all users that the kernel's map had no room for."""
@@ -29,6 +31,12 @@ ENDED_KEPT = 1000
 
 ACTIVE_USERS = 4096
 PROGRAMS_EACH = 200
+NAMES = 50_000
+"""Names of programs and errors that are counted, of each user and of all."""
+
+_EVICTED_MAX = 4096
+USERS_MAX = 40_000
+RECENT_BYTES = 16 << 20
 REST = "(others)"
 
 
@@ -125,14 +133,15 @@ class Activity:
     errors: dict[str, int] = field(default_factory=dict)
     container: str | None = None
 
-    def count(self, record: Exec) -> None:
-        """Count a program that started, or failed to."""
+    def count(self, record: Exec) -> int:
+        """Count a program that started, or failed to; return how many names are new."""
         self.container = record.container or self.container
-        if record.error is not None:
-            self.errors[record.error] = self.errors.get(record.error, 0) + 1
-            return
-        name = record.comm if record.comm in self.programs or len(self.programs) < PROGRAMS_EACH else REST
-        self.programs[name] = self.programs.get(name, 0) + 1
+        names, name = (self.programs, record.comm) if record.error is None else (self.errors, record.error)
+        before = len(names)
+        if name not in names and before >= PROGRAMS_EACH:
+            name = REST
+        names[name] = names.get(name, 0) + 1
+        return len(names) - before
 
 
 class UsersModel:
@@ -146,6 +155,7 @@ class UsersModel:
         self._readings = Readings()
         self.total = User(UserRow(uid=-1, user="total", execs=0, failed=0), self._readings)
         self.activity: dict[int, Activity] = {}
+        self._names = 0
         self.processes = Processes(ENDED_KEPT)
         self.scope: Filter = EVERYTHING
         self.since: float | None = None  # Unix seconds: when counting began anew
@@ -182,6 +192,7 @@ class UsersModel:
             match record:
                 case Users():
                     self._recent.append(record)
+                    keep_newest(self._recent, weight, RECENT_BYTES)
                     self._read(record)
                 case Exec():
                     self._exec(record)
@@ -242,6 +253,10 @@ class UsersModel:
             if seconds > 0:
                 user.read(row, seconds)
             user.row, user.read_as = row, raw
+        if len(self.users) > USERS_MAX:
+            # Counters only grow, and each reading has all: who is not in it was counted by another start of ebpftop.
+            told = {raw.uid for raw in record.rows}
+            self.users = {uid: user for uid, user in self.users.items() if uid in told}
         execs = sum(user.row.execs for user in self.users.values())
         failed = sum(user.row.failed for user in self.users.values())
         total = UserRow(uid=-1, user="total", execs=execs, failed=failed)
@@ -264,16 +279,20 @@ class UsersModel:
     def _exec(self, record: Exec) -> None:
         activity = self.activity.get(record.uid)
         if activity is None:
-            if len(self.activity) >= ACTIVE_USERS:
-                del self.activity[next(iter(self.activity))]
             activity = self.activity[record.uid] = Activity()
-        activity.count(record)
+        self._names += activity.count(record)
+        while len(self.activity) > ACTIVE_USERS or (self._names > NAMES and len(self.activity) > 1):
+            gone = self.activity.pop(next(iter(self.activity)))
+            self._names -= len(gone.programs) + len(gone.errors)
         if record.ret >= 0:
             self._runs(record)
 
     def _runs(self, record: Exec | Process) -> None:
         self._leave(record.pid)
         self._enter(self.processes.started(record))
+        if len(self._counted) > len(self.processes.running) + _EVICTED_MAX:
+            for pid in [pid for pid in self._counted if pid not in self.processes.running]:
+                self._leave(pid)
 
     def _enter(self, known: Known) -> None:
         """Count a process that runs, if it is in scope. A thread of the kernel, which has no arguments, is none."""
@@ -302,7 +321,8 @@ class UsersModel:
 
     def processes_of(self, uid: int) -> list[Known]:
         """Return what *uid* runs, the newest first."""
-        mine = [self.processes.running[pid] for pid, owner in self._counted.items() if owner == uid]
+        running = self.processes.running
+        mine = [running[pid] for pid, owner in self._counted.items() if owner == uid and pid in running]
         return sorted(mine, key=lambda process: (process.since or 0.0, process.pid), reverse=True)
 
     # What the system calls' counters know.

@@ -24,6 +24,7 @@ from ebpftop.models.timetravel import Model
 from ebpftop.models.wishes import Wishes
 from ebpftop.records import Probe, ProbeName
 from ebpftop.source import Batch, Source
+from ebpftop.weight import weight_of
 from ebpftop.widgets.columns import Span, Value, value_of
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.sheet import Details
@@ -35,7 +36,10 @@ FRAME_S = 0.1
 """Frames cost, not events: a pane is handed what came in at most this often."""
 
 FRAME_RECORDS = 10_000
-"""Nor does it get more at once, however fast a recording plays: a key waits for what was handed over before it."""
+RECORD_BYTES = 1000
+"""Nor does it get more at once, however fast a recording plays: a key waits for what was handed over before it.
+
+A record counts once for each so many bytes of memory."""
 
 TITLE_S = 0.5
 """Counts in a title change at most this often."""
@@ -283,7 +287,8 @@ class Pane(Vertical):
             batch = self.source.poll(self.probe, patience)
             if batch is not None:
                 pending.append(batch)
-                records += len(batch.records)
+                # A record may be as heavy as thousands of others.
+                records += max(len(batch.records), weight_of(batch.records) // RECORD_BYTES)
             elif monotonic() - now < patience / 2:
                 # A source that has come to its end returns at once.
                 worker_sleep(patience)

@@ -39,7 +39,8 @@ def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process |
     try:
         uid = directory.stat().st_uid
         comm, fields = stat_fields((directory / "stat").read_bytes())
-        argv = (directory / "cmdline").read_bytes()
+        with (directory / "cmdline").open("rb") as file:
+            argv = file.read(_ARGV_BYTES)
     except (FileNotFoundError, ProcessLookupError):
         return None
     return Process(
@@ -53,6 +54,10 @@ def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process |
         start=int(fields[19]) * TICK_NS,
         wanted=admits(pid, uid, comm),
     )
+
+
+# As of an exec: a command line may have megabytes, and 32,768 processes are told of at the start.
+_ARGV_BYTES = 128 << 10
 
 
 class Told(NamedTuple):

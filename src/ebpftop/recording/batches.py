@@ -21,6 +21,10 @@ from ebpftop.records import (
     Users,
 )
 from ebpftop.source import Batch
+from ebpftop.weight import weight
+
+# A slice ends early where it takes so much memory: a recording may hold nothing but one moment.
+MAX_SLICE_BYTES = 4 << 20
 
 _PROBE_OF: dict[type, ProbeName] = {
     Exec: "execs",
@@ -48,14 +52,15 @@ def probe_of(record: Record) -> ProbeName | None:
 class Grouper:
     """Collects records; when recorded time enters the next slice of *width_s* seconds, the one before comes out.
 
-    Slices are cut by recorded time alone, so the same recording always gives the same batches. A record that arrives
-    a little behind its slice stays in the one that is open.
+    Slices are cut by recorded time and by `MAX_SLICE_BYTES` alone, so the same recording always gives the same batches.
+    A record that arrives a little behind its slice stays in the one that is open.
     """
 
     def __init__(self, width_s: float) -> None:
         self._width_s = width_s
         self._slice = 0
         self._records: dict[ProbeName, list[Record]] = {}
+        self._weight = 0
 
     def add(self, record: Record) -> Sequence[Batch]:
         """Take one record; return the batches that it completed, mostly none."""
@@ -69,6 +74,9 @@ class Grouper:
         if number > self._slice or record.time < (self._slice * self._width_s) - BACKWARDS_S:
             done = self.flush()
             self._slice = number
+        elif self._weight > MAX_SLICE_BYTES:
+            done = self.flush()
+        self._weight += weight(record)
         self._records.setdefault(probe, []).append(record)
         return done
 
@@ -79,6 +87,7 @@ class Grouper:
             for probe, records in self._records.items()
         ]
         self._records = {}
+        self._weight = 0
         return batches
 
 

@@ -8,16 +8,19 @@ from collections.abc import Callable
 
 from ebpftop.records import ProbeName
 from ebpftop.source import Batch
+from ebpftop.weight import weight_of
 
-# The reader is this far ahead at most, so that a long recording at full speed does not end up in memory.
-MAX_QUEUED_RECORDS = 50_000
+# The reader is this far ahead at most, so that a long recording at full speed does not end up in memory. Where somebody
+# waits for another probe it goes on, but not for ever: a recording may have nothing of that probe.
+MAX_QUEUED_BYTES = 8 << 20
+MAX_WAITED_BYTES = 2 * MAX_QUEUED_BYTES
 
 
 class Channels:
     """A queue of batches for each probe."""
 
     def __init__(self, probes: tuple[ProbeName, ...]) -> None:
-        self._queues: dict[ProbeName, deque[Batch]] = {probe: deque() for probe in probes}
+        self._queues: dict[ProbeName, deque[tuple[Batch, int]]] = {probe: deque() for probe in probes}
         self._queued = 0
         self._waiting = 0
         self._closed = False
@@ -26,18 +29,22 @@ class Channels:
     def put(self, batch: Batch, still_wanted: Callable[[], bool]) -> bool:
         """Add *batch*, when there is room; False where it was no longer wanted by then.
 
-        With a poller waiting for another probe there is always room: it could wait for ever otherwise.
+        With a poller waiting for another probe there is more room: it would wait in vain otherwise.
         """
+        size = weight_of(batch.records)
+
+        def may_go_on() -> bool:
+            room = self._queued < (MAX_WAITED_BYTES if self._waiting else MAX_QUEUED_BYTES)
+            return room or self._closed or not still_wanted()
+
         with self.condition:
-            self.condition.wait_for(
-                lambda: self._queued < MAX_QUEUED_RECORDS or self._waiting > 0 or self._closed or not still_wanted()
-            )
+            self.condition.wait_for(may_go_on)
             if self._closed or not still_wanted():
                 return False
             queue = self._queues.get(batch.probe)
             if queue is not None:
-                queue.append(batch)
-                self._queued += len(batch.records)
+                queue.append((batch, size))
+                self._queued += size
                 self.condition.notify_all()
             return True
 
@@ -52,8 +59,8 @@ class Channels:
                 self._waiting -= 1
             if not queue:
                 return None
-            batch = queue.popleft()
-            self._queued -= len(batch.records)
+            batch, size = queue.popleft()
+            self._queued -= size
             self.condition.notify_all()
             return batch
 

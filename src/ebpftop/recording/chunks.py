@@ -20,6 +20,10 @@ from ebpftop.recording.lines import LAST_TIME, MAX_LINE_BYTES
 PLAIN_STRETCH = 512 << 10
 # Compressed about ten to one: a stretch unpacks to half a megabyte, in less than a millisecond.
 ZST_STRETCH = 48 << 10
+# Something is known of each chunk, so a huge file has longer ones: beyond 32 GiB, or 3 GiB compressed.
+MAX_CHUNKS = 65_536
+# Frames that unpack to more than so many times the stretch are not a machine's. A reader has all of a chunk at once.
+_MAX_RATIO = 32
 
 _PEEK_BYTES = 16 << 10
 _TIME = re.compile(rb'"(?:time|started)"\s*:\s*([0-9]{1,12}(?:\.[0-9]+)?)')
@@ -90,7 +94,7 @@ class _FileChunks:
         """Take over *fd*, a regular file."""
         self._fd = fd
         self._size = os.fstat(fd).st_size
-        self._stretch = stretch
+        self._stretch = max(stretch, -(-self._size // MAX_CHUNKS))
         self._times: dict[int, float | None] = {}
         self._lock = threading.Lock()
 
@@ -183,10 +187,13 @@ class ZstChunks(_FileChunks):
 
     def load(self, number: int) -> Chunk:
         packed, marks = self._segments(number)
-        reader = _SegmentReader()
+        reader = _SegmentReader(max(zst.MAX_FRAME_BYTES, _MAX_RATIO * self._stretch))
         if number == 0:
             reader.stray(packed[: marks[0]])
         for begin, end in itertools.pairwise(marks):
+            if reader.is_full:
+                reader.leave_out(len(packed) - begin)
+                break
             reader.segment(packed[begin:end])
         return Chunk(b"".join(reader.parts), tuple(reader.gaps))
 
@@ -220,20 +227,40 @@ class ZstChunks(_FileChunks):
 class _SegmentReader:
     """What a run of segments (a mark and its frame each) holds, and where it is damaged."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        """Unpack about *max_bytes* at most."""
         self.parts: list[bytes] = []
         self.gaps: list[Gap] = []
+        self._lines = 0
+        self._left = max_bytes
+        # What is unpacked in vain takes time.
+        self._in_vain = 8 * max_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more is unpacked."""
+        return self._left <= 0 or self._in_vain <= 0
+
+    def _add(self, data: bytes) -> None:
+        self.parts.append(data)
+        self._left -= len(data)
+        self._lines += data.count(b"\n")
 
     def segment(self, packed: bytes) -> None:
         """Read from a mark up to the next one."""
         count = int.from_bytes(packed[len(zst.MARK) : zst.MARK_BYTES], "little")
-        frame = zst.unpack(packed, zst.MARK_BYTES)
+        if not packed.startswith(zst.MAGIC, zst.MARK_BYTES):
+            # Making ready to unpack takes 50 us, and there may be thousands of marks without a frame.
+            self._miss(count if count <= _MOST_LINES else None, "a mark without a frame")
+            return
+        frame = zst.unpack(packed, zst.MARK_BYTES, min(zst.MAX_FRAME_BYTES, self._left))
         if frame.fault is None:
-            self.parts.append(frame.data)
+            self._add(frame.data)
             self.stray(packed[frame.end :])
             return
         whole = frame.data[: frame.data.rfind(b"\n") + 1]
-        self.parts.append(whole)
+        self._in_vain -= len(frame.data) - len(whole)
+        self._add(whole)
         missing = count - whole.count(b"\n")
         # A count that no second of records can have was damaged itself.
         self._miss(missing if 0 <= missing <= _MOST_LINES else None, frame.fault)
@@ -243,16 +270,20 @@ class _SegmentReader:
         if len(packed) <= _CHECKSUM_BYTES:
             # No line fits in there: at most the checksum of a frame whose flag for it was damaged.
             return
-        if packed[zst.MARK_BYTES : zst.MARK_BYTES + len(zst.MAGIC)] == zst.MAGIC:
-            frame = zst.unpack(packed, zst.MARK_BYTES)
-            self.parts.append(frame.data[: frame.data.rfind(b"\n") + 1])
+        if packed[zst.MARK_BYTES : zst.MARK_BYTES + len(zst.MAGIC)] == zst.MAGIC and not self.is_full:
+            frame = zst.unpack(packed, zst.MARK_BYTES, min(zst.MAX_FRAME_BYTES, self._left))
+            self._add(frame.data[: frame.data.rfind(b"\n") + 1])
             if frame.fault is None and frame.end == len(packed):
                 return
         self._miss(None, f"{len(packed)} damaged bytes")
 
+    def leave_out(self, size: int) -> None:
+        """Note that *size* bytes are not read, because those before them were more than a recording has."""
+        self._miss(None, f"{size} bytes behind frames that unpack to too much")
+
     def _miss(self, lines: int | None, reason: str) -> None:
         if lines != 0:
-            self.gaps.append(Gap(sum(part.count(b"\n") for part in self.parts), lines, reason))
+            self.gaps.append(Gap(self._lines, lines, reason))
 
 
 _MOST_LINES = 10_000_000

@@ -6,17 +6,29 @@ import re
 import threading
 from bisect import bisect_right
 from collections import Counter, deque
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import get_args
 
 from ebpftop.past import Counts
 from ebpftop.recording.chunks import Chunk, first_time, last_time
 from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, line_at, marks
+from ebpftop.records import KINDS, PROBE_NAMES, Where
 
 # Running programs are noted at every chunk whose number is a multiple of this.
 KEY_CHUNKS = 2
 # A table of running processes larger than what pid_max of a common machine allows is not a machine's.
 MAX_RUNNING = 32_768
+MAX_RUNNING_BYTES = 4 << 20
+# Tables that are noted, and the lines that only they hold, may take so much; then every second one is forgotten.
+MAX_KEY_BYTES = 24 << 20
+# Of seconds in which something happened so many are told apart, over 13 hours; then they are counted by two, by four ..
+MAX_SECONDS = 50_000
+# Changes of what a probe is or lost.
+MAX_STATES = 4096
+_MAX_STATE_BYTES = 8 << 10
 _POINTER_BYTES = 8
+_LINE_BYTES = 64
 # Lines of traced calls and of the trace log are kept here where a chunk has few of them: or to find a screenful of them
 # a second of a busy machine had to be unpacked for each.
 _RARE = 16
@@ -71,9 +83,15 @@ class Index:
         self._rare_bytes = 0
         self._counts = Counts()
         self._seconds: Counter[int] = Counter()
+        self._pairs = 0
+        self._width_s = 1
         self._unplaced = 0
         self._running: dict[bytes, bytes] = {}
-        self._keys: deque[tuple[bytes, ...]] = deque()
+        self._running_bytes = 0
+        self._keys: deque[tuple[bytes, ...] | None] = deque()
+        self._key_bytes = 0
+        self._key_stride = 1
+        self._fresh: dict[bytes, int] = {}
         self._states: list[tuple[int, bytes]] = []
         self._state_of: dict[bytes, bytes] = {}
         self.done = False
@@ -98,12 +116,13 @@ class Index:
         if self.stop % KEY_CHUNKS == 0:
             self._add_key()
         data = chunk.data
-        running = self._running
         counts: Counter[bytes] = Counter()
         seconds: Counter[bytes] = Counter()
         rare: list[bytes] = []
         failed = 0
         for kind, second, pid, begin in marks(data):
+            if kind not in _KNOWN:
+                continue
             counts[kind] += 1
             if kind in EVENT_GROUP:
                 seconds[second] += 1
@@ -111,16 +130,16 @@ class Index:
                 line = line_at(data, begin)
                 if exec_failed(line):
                     failed += 1
-                elif len(running) < MAX_RUNNING:
-                    running[pid] = line
+                else:
+                    self._runs(pid, line)
             elif kind == b"exit":
-                running.pop(pid, None)
+                self._ended(pid)
             elif kind in (b"trace", b"syscall"):
                 if len(rare) <= _RARE:
                     rare.append(line_at(data, begin))
             elif kind == b"process":
-                if len(running) < MAX_RUNNING:
-                    running.setdefault(pid, line_at(data, begin))
+                if pid not in self._running:
+                    self._runs(pid, line_at(data, begin))
             elif kind in (b"probe", b"lost"):
                 self._note_state(kind, line_at(data, begin))
         found = Counts(counts[b"exec"] - failed, failed, counts[b"exit"], counts[b"syscall"], counts[b"trace"])
@@ -138,7 +157,7 @@ class Index:
             found,
             self._counts,
             sum(counts[kind] for kind in COUNTERS),
-            tuple((int(text), count) for text, count in seconds.items() if text),
+            self._widened((int(text), count) for text, count in seconds.items() if text),
             tuple(rare) if keep else None,
         )
         with self._lock:
@@ -146,7 +165,10 @@ class Index:
             self._counts = self._counts.plus(found)
             self._rare_bytes += size if keep else 0
             self._seconds.update(dict(info.seconds))
+            self._pairs += len(info.seconds)
             self._unplaced += info.unplaced
+            while self._pairs > MAX_SECONDS:
+                self._widen()
 
     def drop(self) -> None:
         """Forget the oldest chunk. Its probe states and running programs stay known in what follows."""
@@ -155,6 +177,7 @@ class Index:
             self._lines_before += dropped.lines
             self._rare_bytes -= sum(map(len, dropped.rare or ()))
             self._unplaced -= dropped.unplaced
+            self._pairs -= len(dropped.seconds)
             for second, events in dropped.seconds:
                 self._seconds[second] -= events
                 if not self._seconds[second]:
@@ -174,10 +197,13 @@ class Index:
         with self._lock:
             return self._first, tuple(self._infos)
 
-    def seconds(self) -> tuple[dict[int, int], int]:
-        """Return the events of every second in which there were some, and how many are of no known second."""
+    def seconds(self) -> tuple[dict[int, int], int, int]:
+        """Return the events by time, of how many seconds together each is, and how many are of no known second.
+
+        The time is the first of the seconds; they are one, or a power of two where there would be too many.
+        """
         with self._lock:
-            return dict(self._seconds), self._unplaced
+            return dict(self._seconds), self._width_s, self._unplaced
 
     def first_line(self, number: int) -> int | None:
         """Return the number, from 1, of the first line of a chunk; None where that is not known yet."""
@@ -190,11 +216,19 @@ class Index:
     def running_at(self, number: int) -> tuple[bytes, ...] | None:
         """Return the exec and process lines of what ran when chunk *number* began; None unless it is a noted one."""
         with self._lock:
-            oldest = -(-self._first // KEY_CHUNKS)
-            at, odd = divmod(number, KEY_CHUNKS)
-            if odd or not 0 <= at - oldest < len(self._keys):
-                return None
-            return self._keys[at - oldest]
+            at = self._key_at(number)
+            return None if at is None else self._keys[at]
+
+    def has_forgotten(self, number: int) -> bool:
+        """Whether what ran when chunk *number* began was noted once, and an older chunk has to tell it."""
+        with self._lock:
+            at = self._key_at(number)
+            return at is not None and self._keys[at] is None
+
+    def _key_at(self, number: int) -> int | None:
+        oldest = -(-self._first // KEY_CHUNKS)
+        at, odd = divmod(number, KEY_CHUNKS)
+        return None if odd or not 0 <= at - oldest < len(self._keys) else at - oldest
 
     def before(self, number: int) -> Counts | None:
         """Return how many events there were from the start up to chunk *number*; None where that is not known."""
@@ -211,24 +245,88 @@ class Index:
             last = {state_key(line): line for _, line in self._states[:stop]}
             return list(last.values())
 
+    def _runs(self, pid: bytes, line: bytes) -> None:
+        self._ended(pid)
+        if len(self._running) < MAX_RUNNING and self._running_bytes + len(line) <= MAX_RUNNING_BYTES:
+            self._running[pid] = line
+            self._running_bytes += len(line)
+            self._fresh[pid] = len(line) + _LINE_BYTES
+
+    def _ended(self, pid: bytes) -> None:
+        line = self._running.pop(pid, None)
+        if line is not None:
+            self._running_bytes -= len(line)
+            self._fresh.pop(pid, None)
+
     def _add_key(self) -> None:
         with self._lock:
-            self._keys.append(tuple(self._running.values()))
+            noted = (self._first + len(self._infos)) // KEY_CHUNKS % self._key_stride == 0
+            self._keys.append(tuple(self._running.values()) if noted else None)
+            if not noted:
+                return
+            self._key_bytes += sum(self._fresh.values()) + _POINTER_BYTES * len(self._running)
+            self._fresh.clear()
+            while self._key_bytes > MAX_KEY_BYTES and self._forget_keys():
+                self._key_bytes = self._bytes_of_keys()
+
+    def _forget_keys(self) -> bool:
+        """Forget every second table that is still known; return whether there was one to forget."""
+        self._key_stride *= 2
+        oldest = -(-self._first // KEY_CHUNKS)
+        forgotten = 0
+        # The oldest stays: there is nothing before it that could tell what ran.
+        for at in range(1, len(self._keys)):
+            if self._keys[at] is not None and (oldest + at) % self._key_stride:
+                self._keys[at] = None
+                forgotten += 1
+        return forgotten > 0
 
     def measure(self) -> None:
         """Find out `bytes_used`; it costs a look at every line held."""
-        kept = {line for key in self._keys for line in key}
-        self._bytes_used = sum(map(len, kept)) + sum(_POINTER_BYTES * len(key) for key in self._keys)
+        with self._lock:
+            self._bytes_used = self._key_bytes = self._bytes_of_keys()
+
+    def _bytes_of_keys(self) -> int:
+        keys = [key for key in self._keys if key is not None]
+        kept = {line for key in keys for line in key}
+        return sum(map(len, kept)) + _LINE_BYTES * len(kept) + sum(_POINTER_BYTES * len(key) for key in keys)
+
+    def _widened(self, seconds: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        if self._width_s == 1:
+            return tuple(seconds)
+        wide: Counter[int] = Counter()
+        for second, events in seconds:
+            wide[second - second % self._width_s] += events
+        return tuple(wide.items())
+
+    def _widen(self) -> None:
+        """Count by twice as many seconds."""
+        self._width_s *= 2
+        self._infos = deque(replace(info, seconds=self._widened(info.seconds)) for info in self._infos)
+        self._seconds = Counter(dict(self._widened(self._seconds.items())))
+        self._pairs = sum(len(info.seconds) for info in self._infos)
 
     def _note_state(self, kind: bytes, line: bytes) -> None:
         key = state_key(line)
+        if len(line) > _MAX_STATE_BYTES or key not in _STATE_KEYS:
+            return
         if kind == b"lost" and self._state_of.get(key) == _count_of(line):
             return
         self._state_of[key] = _count_of(line)
         with self._lock:
-            self._states.append((self.stop, line))
+            self._states.append((self._first + len(self._infos), line))
+            if len(self._states) > MAX_STATES:
+                # Of the older half the last of each stays.
+                half = len(self._states) // 2
+                last = {state_key(line): (number, line) for number, line in self._states[:half]}
+                self._states[:half] = sorted(last.values())
 
 
+_KNOWN = frozenset(kind.encode() for kind in KINDS)
+# Of each probe its state, and each kind of its losses.
+_STATE_KEYS = frozenset(
+    f"{probe} {where}".rstrip().encode() for probe in PROBE_NAMES for where in ("", *get_args(Where))
+)
 _PROBE = re.compile(rb'"probe"\s*:\s*"([a-z]{1,16})"')
 _WHERE = re.compile(rb'"where"\s*:\s*"([a-z]{1,16})"')
 _COUNT = re.compile(rb'"count"\s*:\s*([0-9]{1,20})')

@@ -7,7 +7,10 @@ take a slower way to the same result.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TypeAlias
+
+from ebpftop.recording.lines import windows
 
 # Events, by the pane that shows them; the other kinds are counters and states.
 EVENT_GROUP = {b"exec": 0, b"exit": 0, b"syscall": 1, b"trace": 2}
@@ -27,8 +30,21 @@ _PID = re.compile(rb'"pid"\s*:\s*([0-9]{1,10})')
 _FAILED = re.compile(rb'"ret"\s*:\s*-')
 
 
-def marks(data: bytes) -> list[Mark]:
-    """Return a mark for each line of *data* that names its kind."""
+def marks(data: bytes) -> Iterator[Mark]:
+    """Yield a mark for each line of *data* that names its kind."""
+    for begin, end in windows(data):
+        for kind, second, pid, at in _marks_of(data[begin:end]):
+            yield kind, second, pid, begin + at
+
+
+def marks_backwards(data: bytes) -> Iterator[Mark]:
+    """Yield what `marks` does, the last one first."""
+    for begin, end in reversed(list(windows(data))):
+        for kind, second, pid, at in reversed(_marks_of(data[begin:end])):
+            yield kind, second, pid, begin + at
+
+
+def _marks_of(data: bytes) -> list[Mark]:
     found = [
         (kind, second, pid, match.start())
         for match in _LINES.finditer(b"\n" + data)
@@ -40,6 +56,9 @@ def marks(data: bytes) -> list[Mark]:
     found = []
     begin = 0
     for line in data.split(b"\n"):
+        if not line:
+            begin += 1
+            continue
         mine = _LINE.match(line)
         if mine is not None:
             kind, second, digits = mine.groups(b"")

@@ -15,7 +15,7 @@ import msgspec
 from ebpftop.recording import zst
 from ebpftop.recording.chunks import Chunk, PlainChunks, ZstChunks
 from ebpftop.recording.kinds import kind_of
-from ebpftop.recording.lines import LAST_TIME, Damage, Fault, read_lines
+from ebpftop.recording.lines import LAST_TIME, MAX_LINE_BYTES, Damage, Fault, read_lines
 from ebpftop.records import SCHEMA, Header
 from ebpftop.source import SourceError
 from ebpftop.text import escape
@@ -159,7 +159,7 @@ def _spool(fd: int, damage: Damage) -> int:
             if end:
                 lines += _put(spool, rest[:end])
                 rest = rest[end:]
-            elif len(rest) > zst.MAX_FRAME_BYTES:
+            elif len(rest) > MAX_LINE_BYTES:
                 damage.add(Fault(lines + 1, 1, "too long for a line"))
                 rest = b""
         if rest:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ebpftop.past import Counts
 from ebpftop.recording import kinds
 from ebpftop.recording.index import Info, by_group, state_key
-from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, kind_of, line_at, marks
+from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, kind_of, line_at, marks_backwards
 
 # Read in full before the scan becomes choosy.
 DENSE_BYTES = 8 << 20
@@ -17,6 +17,8 @@ DENSE_BYTES = 8 << 20
 RARE_EVENTS = 1000
 # A seek has to end: so much is read after that, only where there is something wanted.
 SPARSE_BYTES = 10 << 20
+# What a line costs beyond its bytes: a recording of damaged lines may have very many short ones.
+_LINE_BYTES = 64
 
 _TIME = re.compile(rb'"time"\s*:\s*([0-9]{1,12}(?:\.[0-9]+)?)')
 
@@ -87,8 +89,8 @@ class Scan:
 
     def read_all(self, data: bytes, in_question: bool) -> None:
         """Take a chunk; *in_question* where it may hold records that are later than the moment."""
-        self._bytes += len(data)
-        for kind, second, _, begin in reversed(marks(data)):
+        self._bytes += len(data) + _LINE_BYTES * data.count(b"\n")
+        for kind, second, _, begin in marks_backwards(data):
             if in_question and not self._is_before(line_at(data, begin)):
                 continue
             group = EVENT_GROUP.get(kind)
@@ -105,16 +107,16 @@ class Scan:
             elif kind in COUNTERS:
                 if not second or int(second) >= self._counters_since:
                     self.lines.append(line_at(data, begin))
-            elif kind != b"header":
+            elif kind in (b"probe", b"process"):
                 self.lines.append(line_at(data, begin))
 
     def read_sparse(self, data: bytes, counters: bool, events: bool) -> None:
         """Take what is still wanted of an older chunk, *counters* and *events* or one of them."""
-        self._bytes += len(data)
+        self._bytes += len(data) + _LINE_BYTES * data.count(b"\n")
         if not events:
             self.lines += reversed(kinds.counters(data))
             return
-        for kind, _, _, begin in reversed(marks(data)):
+        for kind, _, _, begin in marks_backwards(data):
             group = EVENT_GROUP.get(kind)
             if group is None:
                 if counters and kind in COUNTERS:

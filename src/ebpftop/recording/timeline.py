@@ -15,13 +15,14 @@ from typing import TypeAlias
 from ebpftop.past import Counts, Past
 from ebpftop.recording.batches import group
 from ebpftop.recording.chunks import PLAIN_STRETCH, Chunks, last_time
-from ebpftop.recording.index import KEY_CHUNKS, Index, state_key
-from ebpftop.recording.kinds import kind_of
+from ebpftop.recording.index import KEY_CHUNKS, MAX_STATES, Index, state_key
+from ebpftop.recording.kinds import line_at, marks
 from ebpftop.recording.lines import read_good_lines, read_lines
 from ebpftop.recording.scan import Scan
 from ebpftop.recording.writer import RecordingWriter
 from ebpftop.records import PROBE_NAMES, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
 from ebpftop.source import Batch
+from ebpftop.weight import weight
 
 # What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
 EVENTS = 4000
@@ -35,6 +36,13 @@ SLACK_S = 1.0
 SLICE_S = 0.25
 # So long a screen may take to draw what it looked up.
 DRAWING_S = 0.2
+# So many chunks are looked at for one that has a time: a file may end in gigabytes of nothing.
+_SEARCHED = 16
+# What a moment may take in memory: what was known before, and what happened during. The oldest is left out beyond that.
+_BEFORE_BYTES = 12 << 20
+_DURING_BYTES = 24 << 20
+# Lines are decoded so many bytes at a time.
+_DECODED_BYTES = 512 << 10
 
 # Given a record, what to save of it: itself, a smaller one, or None for nothing.
 Narrow: TypeAlias = Callable[[Record], Record | None]
@@ -64,7 +72,7 @@ class Timeline:
     @property
     def span(self) -> tuple[float, float]:
         """First and last time that can be shown; both the start where there is nothing yet."""
-        first = next(filter(None, map(self._chunks.time_of, self._numbers())), self.header.started)
+        first = next(filter(None, map(self._chunks.time_of, self._numbers()[:_SEARCHED])), self.header.started)
         return first, max(first, self._last_time())
 
     @property
@@ -89,10 +97,10 @@ class Timeline:
             whole = float(sum(info.events for info in infos)) if self.indexed == 1.0 else None
             return (whole, *(None,) * (buckets - 1))
         counts = [0.0] * buckets
-        seconds, unplaced = self._index.seconds()
+        seconds, length_s, unplaced = self._index.seconds()
         for second, events in seconds.items():
             # A second that lies partly outside: what happened in it happened inside.
-            begin, end = (max(second, first) - first) / width_s, (min(second + 1, last) - first) / width_s
+            begin, end = (max(second, first) - first) / width_s, (min(second + length_s, last) - first) / width_s
             if int(begin) == int(end) and 0 <= begin < buckets:
                 counts[int(begin)] += events
             elif begin <= end:
@@ -126,8 +134,8 @@ class Timeline:
 
     def _look(self, time: float, events: int, window_s: float) -> Past:
         scan, dense = self._scan(time, events, window_s)
-        before = sorted(read_good_lines(scan.states + scan.running), key=_time_of)
-        during = [record for record in read_good_lines(scan.lines[::-1]) if _time_of(record) <= time]
+        before = sorted(_decode([*scan.states, *scan.running], _BEFORE_BYTES), key=_time_of)
+        during = [record for record in _decode(scan.lines, _DURING_BYTES)[::-1] if _time_of(record) <= time]
         batches = (
             *group(before, float("inf")),
             *group(during, SLICE_S),
@@ -140,7 +148,12 @@ class Timeline:
     def _seconds(self, scan: Scan, dense: int, time: float) -> dict[int, int]:
         """Return the events of the last seconds up to *time*: of what was read in full, and of the chunks before it."""
         first, infos = self._index.infos()
-        if b"" in scan.seconds or (dense > self._chunks.first and not first < dense <= first + len(infos)):
+        _, length_s, _ = self._index.seconds()
+        if (
+            length_s > 1
+            or b"" in scan.seconds
+            or (dense > self._chunks.first and not first < dense <= first + len(infos))
+        ):
             return {}
         oldest = int(time) - RATE_S
         seconds = Counter({int(text): events for text, events in scan.seconds.items()})
@@ -160,7 +173,8 @@ class Timeline:
             middle = (low + high) // 2
             # A chunk in the midst of one very long line has no time: the one before it decides.
             probe = middle
-            while probe > low and (found := self._chunks.time_of(probe)) is None:
+            found = None
+            while probe > max(low, middle - _SEARCHED) and (found := self._chunks.time_of(probe)) is None:
                 probe -= 1
             if probe == low or (found is not None and found <= time):
                 low = middle
@@ -223,7 +237,8 @@ class Timeline:
         number = stop
         while True:
             if number % KEY_CHUNKS == 0:
-                if not scan.running_known and (scan.full(0) or scan.spent or not infos):
+                forgotten = self._index.has_forgotten(number) and not scan.spent
+                if not scan.running_known and not forgotten and (scan.full(0) or scan.spent or not infos):
                     scan.set_running(self._index.running_at(number))
                 if number <= window and (scan.all_full or scan.spent):
                     return number
@@ -260,8 +275,8 @@ class Timeline:
         if number <= self._index.stop or number == self._chunks.first:
             return self._index.states_before(number)
         # Not looked through so far: the start of the recording says at least which probes were on.
-        lines = self._chunks.load(self._chunks.first).data.split(b"\n")
-        return [line for line in lines if kind_of(line) == b"probe"]
+        data = self._chunks.load(self._chunks.first).data
+        return [line_at(data, begin) for kind, _, _, begin in marks(data) if kind == b"probe"][:MAX_STATES]
 
     def _last_time(self) -> float:
         start, infos = self._index.infos()
@@ -269,7 +284,9 @@ class Timeline:
         if infos and start + len(infos) == stop:
             return infos[-1].last
         if self._last_of[0] != stop:
-            for number in reversed(self._numbers()):
+            # Where the last of a file has no records, its end is known when all was looked through.
+            self._last_of = (stop, self._last_of[1])
+            for number in self._numbers()[: -_SEARCHED - 1 : -1]:
                 time = last_time(self._chunks.load(number).data)
                 if time is not None:
                     self._last_of = (stop, time)
@@ -278,6 +295,24 @@ class Timeline:
 
     def _numbers(self) -> range:
         return range(self._chunks.first, self._chunks.stop)
+
+
+def _decode(lines: list[bytes], most: int) -> list[Record]:
+    """Return the records of *lines* in their order, up to a weight of *most*."""
+    records: list[Record] = []
+    left = most
+    begin = size = 0
+    for end, line in enumerate(lines, start=1):
+        size += len(line)
+        if size < _DECODED_BYTES and end < len(lines):
+            continue
+        for record in read_good_lines(lines[begin:end]):
+            left -= weight(record)
+            if left < 0:
+                return records
+            records.append(record)
+        begin, size = end, 0
+    return records
 
 
 def _count(records: Sequence[Record]) -> Counts:

@@ -20,16 +20,24 @@ MAGIC = b"\x28\xb5\x2f\xfd"
 # A skippable frame of 8 bytes: a tag of our own, and the count of lines, little-endian.
 MARK = b"\x5e\x2a\x4d\x18\x08\x00\x00\x00btop"
 MARK_BYTES = len(MARK) + 4
-# A frame holds a second of lines; more than this in one is another program's frame, or a bomb.
-MAX_FRAME_BYTES = 64 << 20
+# A frame holds half a megabyte of lines, or one line; more than this in one is another program's frame, or a bomb.
+MAX_FRAME_BYTES = 8 << 20
 
 _STEP_BYTES = 64 << 10
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 256 << 10
+# What is behind a frame's end is copied at each end: of a stream of frames of a few bytes not too much.
+_FED_BYTES = 16 << 10
+# Memory that a frame may ask for to be unpacked: `zstd --ultra -22` asks for 128 MiB, -19 for 8.
+_WINDOW_LOG_MAX = 25
 _OPTIONS: dict[int, int] = {
     # A damaged frame must not pass for a good one.
     zstd.CompressionParameter.checksum_flag: 1,
     zstd.CompressionParameter.content_size_flag: 1,
 }
+
+
+def _decompressor() -> zstd.ZstdDecompressor:
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX})
 
 
 def pack(lines: bytes, count: int, level: int = 3) -> bytes:
@@ -51,7 +59,7 @@ class Frame:
 
 def unpack(packed: bytes, start: int, limit: int = MAX_FRAME_BYTES) -> Frame:
     """Unpack the frame that begins at *start* of *packed*, as far as it can be read, never beyond *limit* bytes."""
-    decompressor = zstd.ZstdDecompressor()
+    decompressor = _decompressor()
     try:
         data = decompressor.decompress(packed[start:] if start else packed, max_length=limit)
     except ZstdError:
@@ -59,7 +67,7 @@ def unpack(packed: bytes, start: int, limit: int = MAX_FRAME_BYTES) -> Frame:
     if decompressor.eof:
         return Frame(data, len(packed) - len(decompressor.unused_data))
     if len(data) >= limit:
-        return Frame(data, len(packed), f"a zstd frame of more than {limit >> 20} MiB")
+        return Frame(data, len(packed), f"a zstd frame of more than {MAX_FRAME_BYTES >> 20} MiB")
     return Frame(data, len(packed), "cut off inside a zstd frame", more=True)
 
 
@@ -68,7 +76,7 @@ class Stream:
 
     def __init__(self, *, skip_to_mark: bool = False) -> None:
         """Begin at the next byte, or at the next mark: after damage."""
-        self._decompressor = zstd.ZstdDecompressor()
+        self._decompressor = _decompressor()
         self._skipped: bytes | None = b"" if skip_to_mark else None
         self.inside = False
         """Whether a frame has begun and not ended."""
@@ -82,20 +90,24 @@ class Stream:
                 self._skipped = packed[1 - len(MARK) :]
                 return
             self._skipped, packed = None, packed[at:]
+        for begin in range(0, len(packed), _FED_BYTES):
+            yield from self._unpack(packed[begin : begin + _FED_BYTES])
+
+    def _unpack(self, packed: bytes) -> Iterator[bytes]:
         while packed or (self.inside and not self._decompressor.needs_input):
             piece = self._decompressor.decompress(packed, max_length=_PIECE_BYTES)
             packed = b""
             self.inside = not self._decompressor.eof
             if self._decompressor.eof:
                 packed = self._decompressor.unused_data
-                self._decompressor = zstd.ZstdDecompressor()
+                self._decompressor = _decompressor()
             if piece:
                 yield piece
 
 
 def _salvage(packed: bytes, start: int, limit: int) -> Frame:
     """Unpack a damaged frame in steps, to keep the blocks before the damage: one call that fails gives nothing."""
-    decompressor = zstd.ZstdDecompressor()
+    decompressor = _decompressor()
     data = bytearray()
     fault = "a damaged zstd frame"
     feed = packed[start:]

@@ -26,13 +26,15 @@ from ebpftop.past import Counts
 from ebpftop.records import Cost, Header, Lost, Probe, ProbeName, Record, Syscalls, Users
 from ebpftop.source import Batch, Source
 from ebpftop.timetravel import comes_through_pipe, history_of, player_of, timeline_of
+from ebpftop.weight import weight_of
 from ebpftop.widgets.badge import PausedWords
 from ebpftop.widgets.timeline import Moments, TimelineBar
 
 log = logging.getLogger(__name__)
 
 HELD_RECORDS = 200_000
-"""How much a paused screen holds back, counted in records and rows: some 100 MB. Beyond it the oldest are shown."""
+HELD_BYTES = 48 << 20
+"""How much a paused screen holds back, in records and rows, and in memory. Beyond it the oldest are shown."""
 
 PULSE_S = 0.5
 """The timeline moves on this often."""
@@ -110,6 +112,7 @@ class TravelScreen(Screen[None]):
         """The moment looked at, Unix seconds; None at present."""
         self.held: deque[tuple[Pane, Batch]] = deque()
         self.held_weight = 0
+        self.held_bytes = 0
         self.held_full = False
         self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
         """What panes show of what they hold: see `Pane.narrow_to`."""
@@ -187,9 +190,11 @@ class TravelScreen(Screen[None]):
         held = Batch(batch.probe, batch.time, shown)
         self.held.append((pane, held))
         self.held_weight += _weight(shown)
-        while self.held_weight > HELD_RECORDS and len(self.held) > 1:
+        self.held_bytes += weight_of(shown)
+        while (self.held_weight > HELD_RECORDS or self.held_bytes > HELD_BYTES) and len(self.held) > 1:
             oldest_pane, oldest = self.held.popleft()
             self.held_weight -= _weight(oldest.records)
+            self.held_bytes -= weight_of(oldest.records)
             self.held_full = True
             self._feed(oldest_pane, oldest)
 
@@ -198,7 +203,7 @@ class TravelScreen(Screen[None]):
         for pane, batch in self.held:
             self._feed(pane, batch)
         self.held.clear()
-        self.held_weight, self.held_full = 0, False
+        self.held_weight, self.held_bytes, self.held_full = 0, 0, False
 
     # Freezing and going on.
 
@@ -251,7 +256,7 @@ class TravelScreen(Screen[None]):
             pane.past = False
         self._told_end = False
         self.held.clear()
-        self.held_weight, self.held_full = 0, False
+        self.held_weight, self.held_bytes, self.held_full = 0, 0, False
         self.present = self.overview
         self.moment = None
         self.player.resume()

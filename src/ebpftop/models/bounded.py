@@ -1,0 +1,52 @@
+"""What is remembered under keys, within bounds of entries and of memory: the oldest goes first."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Item = TypeVar("Item")
+
+
+class Bounded(dict[Key, Value], Generic[Key, Value]):
+    """A dict whose entries are set by `put` alone; where it gets too full the one that was put first is evicted."""
+
+    def __init__(self, entries: int, max_bytes: int) -> None:
+        super().__init__()
+        self.entries = entries
+        self.max_bytes = max_bytes
+        self.bytes_used = 0
+        self._bytes_of: dict[Key, int] = {}
+
+    def put(self, key: Key, value: Value, size: int) -> list[Value]:
+        """Remember *value*, of *size* bytes, as the newest; return what was evicted for it."""
+        self.drop(key)
+        self[key] = value
+        self._bytes_of[key] = size
+        self.bytes_used += size
+        evicted: list[Value] = []
+        while len(self) > self.entries or (self.bytes_used > self.max_bytes and len(self) > 1):
+            oldest = self.drop(next(iter(self)))
+            if oldest is not None:
+                evicted.append(oldest)
+        return evicted
+
+    def resize(self, key: Key, size: int) -> None:
+        """Let an entry, which is there, count as *size* bytes from now on."""
+        self.bytes_used += size - self._bytes_of[key]
+        self._bytes_of[key] = size
+
+    def drop(self, key: Key) -> Value | None:
+        """Forget an entry, and return it; None where there was none."""
+        self.bytes_used -= self._bytes_of.pop(key, 0)
+        return self.pop(key, None)
+
+
+def keep_newest(recent: deque[Item], weight: Callable[[Item], int], max_bytes: int) -> None:
+    """Drop the oldest of *recent* until it weighs *max_bytes* at most; the newest stays."""
+    left = sum(map(weight, recent))
+    while left > max_bytes and len(recent) > 1:
+        left -= weight(recent.popleft())
