@@ -90,7 +90,6 @@ class TraceProbe(KernelProbe):
             raise ProbeError(
                 "tracefs is not mounted, and mounting it is refused", "mount -t tracefs nodev /sys/kernel/tracing"
             )
-        tracefs.remove_leftovers(place)
         # Before the instance: programs run in the order in which they were attached, so a line's way is decided first.
         self._events = Events(module, self.context.buffer, 0)
         try:
