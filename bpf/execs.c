@@ -7,18 +7,27 @@
  */
 #include "ebpftop.h"
 
-#define PATH_LEN 4096
-#define CGROUP_LEVELS 12
-#define CGROUP_NAME_LEN 128
+#define PATH_LEN 4096	  /* PATH_MAX, the NUL included */
+#define CGROUP_LEVELS 32
+#define CGROUP_NAME_LEN 256 /* NAME_MAX and the NUL */
+#define CGROUP_LEN 8160	  /* what file and interpreter leave */
 #define HEAD_MASK 0x3fff /* file, interpreter and cgroup names together stay below 16 KiB */
 #define ARGS_MASK (ARGV_BYTES - 1)
 #define FAILED_ARGS 256	 /* arguments of a failed execve are read one by one ... */
 #define FAILED_ARG_LEN 16384
 #define FAILED_MASK 0x7fff /* ... and none begins beyond 32 KiB */
+#define AT_FDCWD -100
 #define SIGNAL_GROUP_EXIT 4
 
 enum event_kind { EVENT_EXEC = 1, EVENT_FAILED = 2, EVENT_EXIT = 3 };
-enum event_flag { ARGV_TRUNCATED = 1, ARGV_UNREADABLE = 2 };
+enum event_flag {
+	ARGV_TRUNCATED = 1,
+	ARGV_UNREADABLE = 2,
+	FILE_CUT = 4, /* or unreadable */
+	INTERP_CUT = 8,
+	CGROUP_CUT = 16, /* the topmost names are missing */
+	CGROUP_V1 = 32,
+};
 
 /* Layout known to src/ebpftop/probes/execs.py. */
 struct event {
@@ -27,6 +36,7 @@ struct event {
 	u64 time_ns;  /* CLOCK_MONOTONIC */
 	u64 start_ns; /* of the process, since boot: with pid, its identity */
 	u64 parent_start_ns;
+	u64 cgroup_id; /* 0: unknown */
 	u32 pid;
 	u32 tid;
 	u32 ppid;
@@ -40,16 +50,13 @@ struct event {
 	u32 interp_len;
 	u32 cgroup_len; /* names from the leaf up, each with its NUL */
 	u32 argv_len;	/* strings, each with its NUL */
-	u32 unused;
+	s32 dirfd;	/* of a failed execveat, else AT_FDCWD */
 	char comm[COMM_LEN];
 	char pcomm[COMM_LEN];
 };
 
-enum argv_end { NOT_ENDED, ENDED, UNREADABLE };
-
 struct scratch {
 	u64 at;
-	u64 end; /* enum argv_end, for failures */
 	struct event head;
 	char data[HEAD_MASK + 1 + ARGV_BYTES];
 };
@@ -73,10 +80,34 @@ INLINE void count_seen(u32 kind)
 struct attempt {
 	u64 file;
 	u64 argv;
+	u64 mm; /* of the caller; 0 where nobody saw the entry */
+	s32 dirfd;
+	u32 unused;
 };
 
 /* Keyed by tgid and tid together. */
 BPF_HASH(attempts, u64, struct attempt, 16384);
+
+/*
+ * What could be read at entry. An execve that fails after its point of no return (fs/exec.c) comes back with another mm
+ * and another comm: what the pointers pointed to is gone.
+ */
+#define KEPT_PATH 1024
+#define KEPT_ARGS 64
+#define KEPT_ARG_LEN 512
+#define KEPT_MASK 2047
+
+struct kept {
+	u32 flags;
+	u32 file_len;
+	u64 argv_len;
+	char comm[COMM_LEN];
+	char file[KEPT_PATH + 1];
+	char argv[KEPT_MASK + KEPT_ARG_LEN + 2];
+};
+
+BPF_TABLE("lru_hash", u64, struct kept, kept_attempts, 256);
+BPF_PERCPU_ARRAY(kept_scratch, struct kept, 1);
 
 INLINE void fill_identity(struct event *event, void *task)
 {
@@ -85,6 +116,7 @@ INLINE void fill_identity(struct event *event, void *task)
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 
 	event->flags = 0;
+	event->dirfd = AT_FDCWD;
 	event->time_ns = bpf_ktime_get_ns();
 	event->start_ns = read_u64(leader, OFF_TASK_START_BOOTTIME);
 	event->pid = pid_tgid >> 32;
@@ -124,8 +156,19 @@ INLINE u64 append_string(struct scratch *scratch, u64 at, u32 room, const void *
 }
 
 /*
+ * Return *value* by way of memory, where the verifier does not follow it. Else every way out of a loop leaves it with
+ * another range, and all that comes after is verified anew for each: a second instead of milliseconds.
+ */
+INLINE u64 through_memory(struct scratch *scratch, u64 value)
+{
+	*(volatile u64 *)&scratch->at = value;
+	return *(volatile u64 *)&scratch->at;
+}
+
+/*
  * The path of the cgroup, leaf first: where the unified hierarchy is not in use (its path is the root) the pids
- * controller's is taken, which is what container engines on cgroup v1 set.
+ * controller's is taken, which is what container engines on cgroup v1 set. Where the path is longer than fits, user space
+ * asks for the cgroup by its id.
  */
 INLINE u64 append_cgroup(struct scratch *scratch, u64 at, void *task)
 {
@@ -139,28 +182,27 @@ INLINE u64 append_cgroup(struct scratch *scratch, u64 at, void *task)
 		void *css = read_pointer(css_set, OFF_CSS_SET_SUBSYS + 8 * CSS_PIDS_ID);
 
 		node = read_pointer(read_pointer(css, OFF_CSS_CGROUP), OFF_CGROUP_KN);
+		scratch->head.flags |= CGROUP_V1;
 	}
 #endif
+#ifdef OFF_KERNFS_ID
+	scratch->head.cgroup_id = read_u64(node, OFF_KERNFS_ID);
+#else
+	scratch->head.cgroup_id = 0;
+#endif
 #pragma nounroll
-	for (int i = 0; i < CGROUP_LEVELS; i++) {
+	for (int i = 0; i <= CGROUP_LEVELS; i++) {
 		void *parent = read_pointer(node, OFF_KERNFS_PARENT);
 
 		if (!parent)
+			return at - from;
+		if (i == CGROUP_LEVELS || at - from > CGROUP_LEN - CGROUP_NAME_LEN)
 			break;
-		at += append_string(scratch, at, CGROUP_NAME_LEN, read_pointer(node, OFF_KERNFS_NAME));
+		at = through_memory(scratch, at + append_string(scratch, at, CGROUP_NAME_LEN, read_pointer(node, OFF_KERNFS_NAME)));
 		node = parent;
 	}
+	scratch->head.flags |= CGROUP_CUT;
 	return at - from;
-}
-
-/*
- * Return *value* by way of memory, where the verifier does not follow it. Else every way out of a loop leaves it with
- * another range, and all that comes after is verified anew for each: a second instead of milliseconds.
- */
-INLINE u64 through_memory(struct scratch *scratch, u64 value)
-{
-	*(volatile u64 *)&scratch->at = value;
-	return *(volatile u64 *)&scratch->at;
 }
 
 /* File, interpreter and cgroup are in place: send them with *argv_len* bytes behind them. */
@@ -184,6 +226,7 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	u64 old_thread = bpf_get_current_pid_tgid() >> 32 << 32 | old_tid;
 
 	attempts.delete(&old_thread);
+	kept_attempts.delete(&old_thread);
 	if (!wanted())
 		return 0;
 	count_seen(EVENT_EXEC);
@@ -199,10 +242,14 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	fill_context(event, task);
 	event->tid = old_tid; /* a thread that execs becomes its process's first */
 
-	u64 at = append_string(scratch, 0, PATH_LEN, file);
+	u64 at = append_string(scratch, 0, PATH_LEN + 1, file);
 
 	event->file_len = at;
+	if (at > PATH_LEN)
+		event->flags |= FILE_CUT;
 	event->interp_len = interp && interp != file ? append_string(scratch, at, PATH_LEN, interp) : 0;
+	if (event->interp_len == PATH_LEN)
+		event->flags |= INTERP_CUT;
 	at += event->interp_len;
 	event->cgroup_len = append_cgroup(scratch, at, task);
 	at = through_memory(scratch, at + event->cgroup_len);
@@ -261,6 +308,7 @@ INLINE int process_ended(void *ctx)
 	u64 thread = bpf_get_current_pid_tgid();
 
 	attempts.delete(&thread); /* killed inside execve */
+	kept_attempts.delete(&thread);
 	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
 
 	/* The last thread alone; two that race both see zero, and user space drops the second by (pid, start). The thread

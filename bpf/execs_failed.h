@@ -13,16 +13,58 @@ INLINE bool is_compat(void *task)
 }
 
 /*
- * Both run when execve has returned: then what the kernel has read of the path and argv is resident, while at entry
- * much of it may not be.
+ * Read the strings of *argv* behind each other to *to*, from *position on, which moves along: at most *most* of them,
+ * each of at most *longest* bytes with its NUL, none from beyond *mask* (a power of two less 1). *position lies in a map: see
+ * through_memory(). Returns what of enum event_flag holds.
  */
-INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
+INLINE u32 read_arguments(char *to, u64 mask, u32 longest, int most, u64 argv, u64 stride, volatile u64 *position)
+{
+	if (!argv)
+		return 0;
+#pragma nounroll
+	for (int i = 0; i <= most; i++) {
+		u64 argument = 0;
+		u64 at = *position;
+
+		if (read_user(&argument, stride, (void *)(argv + stride * i)))
+			return ARGV_UNREADABLE;
+		if (!argument)
+			return 0;
+		if (i == most || at > mask)
+			return ARGV_TRUNCATED;
+		asm volatile("%0 &= %1" : "+r"(at) : "r"(mask));
+		long len = read_user_string(to + at, longest + 1, (void *)argument);
+
+		if (len < 0)
+			return ARGV_UNREADABLE;
+		*position = at + len;
+		if (len > longest)
+			return ARGV_TRUNCATED;
+	}
+	return ARGV_TRUNCATED;
+}
+
+INLINE u64 stride_of(void *task, volatile u64 *position)
+{
+	*position = is_compat(task) ? 4 : 8;
+	u64 stride = *position;
+
+	BOUND(stride, 15);
+	return stride > 8 ? 8 : stride;
+}
+
+/*
+ * Runs when execve has returned: then what the kernel has read of the path and argv is resident, while at entry much of
+ * it may not be. *kept*, which may be NULL, is what was read at entry nevertheless.
+ */
+INLINE int exec_failed(void *ctx, struct attempt attempt, const struct kept *kept, long ret)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct scratch *scratch = failed_scratch.lookup(&cpu);
 	void *task = (void *)bpf_get_current_task();
 
-	if (ret >= 0 || ret < -4095 || !wanted())
+	/* The filter took the caller when it was asked, or is asked now: a failed execve may have changed the name. */
+	if (ret >= 0 || ret < -4095 || (!attempt.mm && !wanted()))
 		return 0;
 	count_seen(EVENT_FAILED);
 	if (!scratch) {
@@ -30,134 +72,175 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 		return 0;
 	}
 	struct event *event = &scratch->head;
+	bool replaced = attempt.mm && attempt.mm != read_u64(task, OFF_TASK_MM);
+	u64 at = 0;
 
 	event->kind = EVENT_FAILED;
 	event->ret = ret;
 	event->interp_len = 0;
 	fill_identity(event, task);
 	fill_context(event, task);
+	event->dirfd = attempt.dirfd;
+	if (!replaced) {
+		long len = read_user_string(scratch->data, PATH_LEN + 1, (void *)attempt.file);
 
-	long file_len = read_user_string(scratch->data, PATH_LEN, (void *)attempt.file);
-	u64 at = file_len > 0 ? file_len : 0;
+		at = len > 0 ? len : 0;
+		if (len < 0 || len > PATH_LEN)
+			event->flags |= FILE_CUT;
+	} else if (kept) {
+		long len = bpf_probe_read_kernel_str(scratch->data, KEPT_PATH + 1, kept->file);
 
+		at = len > 0 ? len : 0;
+		event->flags |= kept->flags;
+		bpf_probe_read_kernel(event->comm, COMM_LEN, kept->comm);
+	} else {
+		event->flags |= FILE_CUT | ARGV_UNREADABLE;
+	}
+	at = through_memory(scratch, at);
 	event->file_len = at;
 	event->cgroup_len = append_cgroup(scratch, at, task);
 	at = through_memory(scratch, at + event->cgroup_len);
 
 	u64 from = at;
-	u64 stride = is_compat(task) ? 4 : 8;
 
-	scratch->end = attempt.argv ? NOT_ENDED : ENDED;
-	stride = through_memory(scratch, stride);
-	BOUND(stride, 15);
-	if (stride > 8)
-		return 0;
-#pragma nounroll
-	for (int i = 0; attempt.argv && i < FAILED_ARGS; i++) {
-		u64 argument = 0;
+	if (!replaced) {
+		u64 stride = stride_of(task, &scratch->at);
 
-		if (read_user(&argument, stride, (void *)(attempt.argv + stride * i))) {
-			scratch->end = UNREADABLE;
-			break;
-		}
-		if (!argument) {
-			scratch->end = ENDED;
-			break;
-		}
+		scratch->at = from;
+		event->flags |= read_arguments(scratch->data, FAILED_MASK, FAILED_ARG_LEN, FAILED_ARGS, attempt.argv, stride,
+					       &scratch->at);
+		at = *(volatile u64 *)&scratch->at;
+	} else if (kept) {
+		u64 len = kept->argv_len;
+
 		BOUND(at, FAILED_MASK);
-		long len = read_user_string(scratch->data + at, FAILED_ARG_LEN, (void *)argument);
-
-		if (len < 0) {
-			scratch->end = UNREADABLE;
-			break;
+		if (len < sizeof(kept->argv)) {
+			bpf_probe_read_kernel(scratch->data + at, len, kept->argv);
+			at = through_memory(scratch, at + len);
 		}
-		at = through_memory(scratch, at + len);
-		if (len == FAILED_ARG_LEN || at > FAILED_MASK)
-			break;
 	}
-	at = through_memory(scratch, at);
-	if (scratch->end == UNREADABLE || file_len < 0) {
-		event->flags |= ARGV_UNREADABLE;
+	if (event->flags & ARGV_UNREADABLE)
 		count_lost(LOST_ARGV);
-	} else if (scratch->end == NOT_ENDED) {
-		event->flags |= ARGV_TRUNCATED;
-	}
 	u64 argv_len = at - from;
 
 	BOUND(from, HEAD_MASK);
-	if (argv_len > FAILED_MASK + FAILED_ARG_LEN)
+	if (argv_len > FAILED_MASK + FAILED_ARG_LEN + 1)
 		return 0;
 	send(ctx, scratch, from, argv_len);
 	return 0;
 }
 
-INLINE int remember(const void *file, const void *argv)
+/* Read what can be read now. */
+INLINE void keep(u64 thread, struct attempt *attempt, void *task)
+{
+	u32 zero = 0;
+	struct kept *kept = kept_scratch.lookup(&zero);
+
+	if (!kept)
+		return;
+	long len = read_user_string(kept->file, KEPT_PATH + 1, (void *)attempt->file);
+
+	kept->flags = len < 0 || len > KEPT_PATH ? FILE_CUT : 0;
+	if (len < 0)
+		kept->file[0] = 0;
+	u64 stride = stride_of(task, &kept->argv_len);
+
+	kept->argv_len = 0;
+	kept->flags |= read_arguments(kept->argv, KEPT_MASK, KEPT_ARG_LEN, KEPT_ARGS, attempt->argv, stride, &kept->argv_len);
+	bpf_get_current_comm(kept->comm, COMM_LEN);
+	kept_attempts.update(&thread, kept);
+}
+
+INLINE int remember(struct attempt attempt)
 {
 	u64 thread = bpf_get_current_pid_tgid();
-	struct attempt attempt = {.file = (u64)file, .argv = (u64)argv};
+	void *task = (void *)bpf_get_current_task();
 
-	if (wanted() && attempts.update(&thread, &attempt))
+	if (!wanted())
+		return 0;
+	attempt.mm = read_u64(task, OFF_TASK_MM);
+	if (attempts.update(&thread, &attempt))
 		count_lost(LOST_MAP);
+	else
+		keep(thread, &attempt, task);
 	return 0;
 }
 
-INLINE int returned(void *ctx, long ret)
+INLINE void returned(void *ctx, long ret)
 {
 	u64 thread = bpf_get_current_pid_tgid();
 	struct attempt *attempt = attempts.lookup(&thread);
 
 	if (!attempt)
-		return 0;
+		return;
 	struct attempt copy = *attempt;
 
 	attempts.delete(&thread);
-	return exec_failed(ctx, copy, ret);
+	exec_failed(ctx, copy, kept_attempts.lookup(&thread), ret);
+	kept_attempts.delete(&thread);
 }
 
 /* A syscall's kernel function takes the user's registers as its only argument. */
 INLINE struct attempt attempt_of(const void *regs, bool at_function)
 {
-	return at_function ? (struct attempt){.file = read_u64(regs, OFF_REGS_ARG2), .argv = read_u64(regs, OFF_REGS_ARG3)}
-			   : (struct attempt){.file = read_u64(regs, OFF_REGS_ARG1), .argv = read_u64(regs, OFF_REGS_ARG2)};
+	u64 first = read_u64(regs, OFF_REGS_ARG1);
+	u64 second = read_u64(regs, OFF_REGS_ARG2);
+
+	if (!at_function)
+		return (struct attempt){.file = first, .argv = second, .dirfd = AT_FDCWD};
+	return (struct attempt){.file = second, .argv = read_u64(regs, OFF_REGS_ARG3), .dirfd = first};
 }
 
 INLINE struct attempt attempt_of_compat(const void *regs, bool at_function)
 {
-	return at_function ? (struct attempt){.file = read_u32(regs, OFF_REGS_COMPAT_ARG2), .argv = read_u32(regs, OFF_REGS_COMPAT_ARG3)}
-			   : (struct attempt){.file = read_u32(regs, OFF_REGS_COMPAT_ARG1), .argv = read_u32(regs, OFF_REGS_COMPAT_ARG2)};
+	u32 first = read_u32(regs, OFF_REGS_COMPAT_ARG1);
+	u32 second = read_u32(regs, OFF_REGS_COMPAT_ARG2);
+
+	if (!at_function)
+		return (struct attempt){.file = first, .argv = second, .dirfd = AT_FDCWD};
+	return (struct attempt){.file = second, .argv = read_u32(regs, OFF_REGS_COMPAT_ARG3), .dirfd = first};
 }
 
 #ifdef WITH_FENTRY
+FENTRY(SYS_EXECVE, void *regs)
+{
+	return remember(attempt_of(regs, false));
+}
+
 FEXIT(SYS_EXECVE, void *regs, long ret)
 {
-	return exec_failed(ctx, attempt_of(regs, false), ret);
+	returned(ctx, ret);
+	return 0;
 }
 
 /* Linux 5.10's BTF only declares the type of this argument, and its verifier lets nobody read such a one from ctx[0]. */
+FENTRY(SYS_EXECVEAT, void *regs)
+{
+	return remember(attempt_of(read_pointer(ctx, 0), true));
+}
+
 FEXIT(SYS_EXECVEAT, void *regs, long ret)
 {
-	return exec_failed(ctx, attempt_of(read_pointer(ctx, 0), true), ret);
+	returned(ctx, ret);
+	return 0;
 }
 #endif
 
 #ifdef WITH_KPROBES
 int failed_kprobe_execve(struct pt_regs *ctx)
 {
-	struct attempt attempt = attempt_of((void *)PT_REGS_PARM1(ctx), false);
-
-	return remember((void *)attempt.file, (void *)attempt.argv);
+	return remember(attempt_of((void *)PT_REGS_PARM1(ctx), false));
 }
 
 int failed_kprobe_execveat(struct pt_regs *ctx)
 {
-	struct attempt attempt = attempt_of((void *)PT_REGS_PARM1(ctx), true);
-
-	return remember((void *)attempt.file, (void *)attempt.argv);
+	return remember(attempt_of((void *)PT_REGS_PARM1(ctx), true));
 }
 
 int failed_kretprobe(struct pt_regs *ctx)
 {
-	return returned(ctx, PT_REGS_RC(ctx));
+	returned(ctx, PT_REGS_RC(ctx));
+	return 0;
 }
 #endif
 
@@ -176,17 +259,18 @@ struct exit_tracepoint {
 
 int failed_enter_execve(struct enter_tracepoint *ctx)
 {
-	return remember((void *)ctx->args[0], (void *)ctx->args[1]);
+	return remember((struct attempt){.file = ctx->args[0], .argv = ctx->args[1], .dirfd = AT_FDCWD});
 }
 
 int failed_enter_execveat(struct enter_tracepoint *ctx)
 {
-	return remember((void *)ctx->args[1], (void *)ctx->args[2]);
+	return remember((struct attempt){.file = ctx->args[1], .argv = ctx->args[2], .dirfd = ctx->args[0]});
 }
 
 int failed_exit(struct exit_tracepoint *ctx)
 {
-	return returned(ctx, ctx->ret);
+	returned(ctx, ctx->ret);
+	return 0;
 }
 
 #ifdef WITH_RAW_SYS_EXIT
@@ -208,6 +292,6 @@ int failed_raw(struct bpf_raw_tracepoint_args *ctx)
 		attempt = compat ? attempt_of_compat(regs, true) : attempt_of(regs, true);
 	else
 		return 0;
-	return exec_failed(ctx, attempt, ret);
+	return exec_failed(ctx, attempt, NULL, ret);
 }
 #endif

@@ -4,7 +4,8 @@
  */
 
 #define PATHS 2
-#define PATH_LEN 256
+#define PATH_LEN 256  /* with the NUL; one byte more is read, which tells what fits from what is cut */
+#define PATH_ROOM 264
 
 struct traced_call {
 	u64 time_ns;
@@ -15,8 +16,9 @@ struct traced_call {
 	u32 tid;
 	u32 slot;
 	u32 returned;
+	u32 path_len[PATHS]; /* with the NUL; 0: not read */
 	char comm[COMM_LEN];
-	char path[PATHS][PATH_LEN];
+	char path[PATHS][PATH_ROOM];
 };
 
 BPF_HASH(traced, u64, struct traced_call, 8192);
@@ -70,11 +72,15 @@ INLINE void read_paths(struct traced_call *call)
 	for (int i = 0; i < PATHS; i++) {
 		u64 argument = *which >> 4 * i & 15;
 
-		if (!argument || call->path[i][0])
+		if (!argument || call->path_len[i])
 			continue;
 		argument -= 1;
-		if (argument < ARGS)
-			read_user_string(call->path[i], PATH_LEN, (void *)call->args[argument]);
+		if (argument >= ARGS)
+			continue;
+		long len = read_user_string(call->path[i], PATH_LEN + 1, (void *)call->args[argument]);
+
+		if (len > 0)
+			call->path_len[i] = len;
 	}
 }
 
@@ -121,8 +127,8 @@ INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32
 	call->returned = 0;
 	call->ret = 0;
 	call->duration_ns = 0;
-	call->path[0][0] = 0;
-	call->path[1][0] = 0;
+	call->path_len[0] = 0;
+	call->path_len[1] = 0;
 	bpf_get_current_comm(call->comm, COMM_LEN);
 	read_args(call, ctx, caller->compat);
 	read_paths(call);

@@ -62,6 +62,7 @@ class Exec(_Record, frozen=True, tag="exec"):
 
     `start` is the start of the process in nanoseconds since boot: (pid, start) names a process for good, pid alone is
     reused. `file` is the path as given to execve, `interp` what the kernel runs instead of it where `file` is a script.
+    `cut` names the fields that are not whole.
     """
 
     time: float
@@ -86,6 +87,7 @@ class Exec(_Record, frozen=True, tag="exec"):
     nspid: int = 0
     container: str | None = None
     unit: str | None = None
+    cut: tuple[str, ...] = ()
 
 
 class Exit(_Record, frozen=True, tag="exit"):

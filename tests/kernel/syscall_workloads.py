@@ -330,3 +330,32 @@ int main(int argc, char **argv)
     return 0;
 }
 """
+
+# newfstatat("") of every length of a path that matters, and of addresses that nothing is mapped at.
+PATHS = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+    static const int lengths[] = {0, 1, 254, 255, 256, 257, 4095, 5000};
+    static char path[8192];
+    struct stat about;
+    for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        memset(path, 'p', sizeof path);
+        path[lengths[i]] = 0;
+        syscall(SYS_newfstatat, 0, path, &about, AT_EMPTY_PATH);
+    }
+    syscall(SYS_newfstatat, 0, NULL, &about, AT_EMPTY_PATH);
+    syscall(SYS_newfstatat, 0, (char *)0x1000, &about, AT_EMPTY_PATH);
+    memset(path, 'p', sizeof path);
+    path[300] = 0;
+    syscall(SYS_renameat, AT_FDCWD, "", AT_FDCWD, path);
+    syscall(SYS_renameat, AT_FDCWD, path, AT_FDCWD, "");
+    return 0;
+}
+"""

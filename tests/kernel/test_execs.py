@@ -19,6 +19,7 @@ import pytest
 from ebpftop.filters import Filter
 from ebpftop.kernel.source import KernelSource, Options
 from ebpftop.records import Exec, Exit, Lost, Process, Record
+from tests.kernel.doing import cgroup, set_comm
 from tests.kernel.support import compile_c, needs_root
 
 pytestmark = [needs_root, pytest.mark.guest]
@@ -97,8 +98,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Watch:
     """The execs probe in this process, on this process's descendants."""
 
-    def __init__(self, **options: object) -> None:
-        self.source = KernelSource(Options(probes=("execs",), filter=ME, **options))  # type: ignore[arg-type]  # of any field
+    def __init__(self, comms: tuple[str, ...] = (), **options: object) -> None:
+        wanted = Filter(pids=ME.pids, comms=comms)
+        self.source = KernelSource(Options(probes=("execs",), filter=wanted, **options))  # type: ignore[arg-type]  # of any field
         self.records: list[Record] = []
         self._before = dict.fromkeys(self.source.execs.seen(), 0)
 
@@ -268,6 +270,153 @@ def test_a_failed_execveat_is_told_too(watch: Watch) -> None:
     forked(lambda: libc.syscall(SYS_EXECVEAT, -100, b"/nonexistent/here", argv, None, 0))
     record = watch.only()
     assert (record.file, record.argv, record.error) == ("/nonexistent/here", ("nobody",), "ENOENT")
+
+
+def test_a_failure_after_the_point_of_no_return_keeps_what_was_read_at_entry(watch: Watch, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(Path("/bin/true").read_bytes()[:9000])
+    broken.chmod(0o755)
+
+    def run() -> None:
+        set_comm("caller")
+        os.execv(broken, [str(broken), "an argument", "", "last"])
+
+    status = forked(run)
+    assert os.WIFSIGNALED(status), status
+    record = watch.only()
+    assert record.ret < 0
+    assert (record.file, record.comm) == (str(broken), "caller")
+    assert record.argv == (str(broken), "an argument", "", "last")
+    assert record.cut == ()
+
+
+@pytest.mark.heavy
+def test_a_failure_after_the_point_of_no_return_is_of_the_caller_to_the_filter_too(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(Path("/bin/true").read_bytes()[:9000])
+    broken.chmod(0o755)
+    watch = Watch(comms=("caller",))
+
+    def run() -> None:
+        set_comm("caller")
+        os.execv(broken, ["x"])
+
+    assert os.WIFSIGNALED(forked(run))
+    assert (watch.only().file, watch.only().comm) == (str(broken), "caller")
+    watch.source.close()
+
+
+@pytest.mark.heavy
+def test_a_rung_that_sees_no_entry_says_what_is_missing(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(Path("/bin/true").read_bytes()[:9000])
+    broken.chmod(0o755)
+    watch = Watch(via={"execs.failures": "raw_tracepoint"})
+    assert os.WIFSIGNALED(forked(lambda: os.execv(broken, ["x"])))
+    assert (watch.only().ret < 0, watch.only().cut) == (True, ("file", "argv"))
+    watch.source.close()
+
+
+def test_a_failure_after_the_point_of_no_return_says_what_was_too_long_to_keep(watch: Watch, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(Path("/bin/true").read_bytes()[:9000])
+    broken.chmod(0o755)
+    argv = ["x", "y" * 600, "z"]
+    assert os.WIFSIGNALED(forked(lambda: os.execv(broken, argv)))
+    record = watch.only()
+    assert (record.argv[0], record.argv[1][:500], record.cut) == ("x", "y" * 500, ("argv",))
+
+
+@pytest.mark.parametrize("name", ["here", "", "/nonexistent/here"])
+def test_a_path_below_a_directory_reads_the_same_whether_execveat_fails_or_not(
+    watch: Watch, tmp_path: Path, name: str
+) -> None:
+    libc = ctypes.CDLL(None)
+    argv = (ctypes.c_char_p * 2)(b"x", None)
+    fd = os.open(tmp_path, os.O_RDONLY)
+
+    def execveat() -> None:
+        libc.syscall(SYS_EXECVEAT, fd, name.encode(), argv, None, AT_EMPTY_PATH)
+
+    forked(execveat)
+    if name == "here":
+        (tmp_path / name).symlink_to("/bin/true")
+        assert forked(execveat) == 0
+    paths = [record.file for record in watch.execs()]
+    expected = name if name.startswith("/") else f"/dev/fd/{fd}/{name}".rstrip("/")
+    assert paths == [expected] * (2 if name == "here" else 1)
+    os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("length", "error", "cut"),
+    [(4095, errno.ENOENT, ()), (4096, errno.ENAMETOOLONG, ("file",)), (5000, errno.ENAMETOOLONG, ("file",))],
+)
+def test_a_path_is_whole_as_long_as_the_kernel_takes_it(
+    watch: Watch, length: int, error: int, cut: tuple[str, ...]
+) -> None:
+    path = ("/nonexistent/" + "p" * 100 + "/" * 200) * 20
+    with pytest.raises(OSError, match=os.strerror(error)):
+        subprocess.run(["x"], executable=path[:length], check=True)
+    record = watch.only()
+    assert (record.ret, record.cut) == (-error, cut)
+    assert record.file == path[: min(length, 4095)]
+
+
+def test_the_path_of_a_program_is_whole_as_long_as_the_kernel_takes_it(watch: Watch) -> None:
+    path = "/bin" + "/" * (4095 - len("/bintrue")) + "true"
+    subprocess.run(["x"], executable=path, check=True)
+    assert (len(path), watch.only().file, watch.only().cut) == (4095, path, ())
+
+
+@pytest.mark.parametrize(("arguments", "cut"), [(256, ()), (257, ("argv",))])
+def test_as_many_arguments_as_fit_are_not_called_cut(watch: Watch, arguments: int, cut: tuple[str, ...]) -> None:
+    with pytest.raises(FileNotFoundError):
+        subprocess.run(["x"] * arguments, executable="/nonexistent/program", check=True)
+    record = watch.only()
+    assert (record.cut, record.truncated) == (cut, bool(cut))
+    assert record.argv == ("x",) * 256
+
+
+@pytest.mark.parametrize(("length", "cut"), [(16383, ()), (16384, ("argv",))])
+def test_an_argument_that_fits_is_not_called_cut(watch: Watch, length: int, cut: tuple[str, ...]) -> None:
+    with pytest.raises(FileNotFoundError):
+        subprocess.run(["x" * length], executable="/nonexistent/program", check=True)
+    assert watch.only().cut == cut
+    assert watch.only().argv[0][:16383] == "x" * 16383
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["there", "gone"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a" * 255, "b" * 255],
+        [f"level-{i}" for i in range(31)],
+        [f"level-{i}" for i in range(50)],
+        ["c" * 255] * 13,
+        ["kubepods-burstable-pod1c5d0bde_130b_4784_a547_f45e619f2514.slice:cri-containerd:" + "0123456789abcdef" * 4],
+    ],
+    ids=["longest", "deep", "deepest", "long", "containerd"],
+)
+def test_a_cgroup_is_known_whole_or_said_to_be_cut(watch: Watch, names: list[str], gone: bool) -> None:
+    with cgroup("/".join([f"ebpftop-cut-{os.getpid()}", *names])) as inside:
+
+        def run() -> None:
+            (inside / "cgroup.procs").write_text(str(os.getpid()))
+            os.execv("/bin/true", ["true"])
+
+        assert forked(run) == 0
+        if not gone:
+            watch.read()
+    record = watch.only()
+    whole = "/".join(["", f"ebpftop-cut-{os.getpid()}", *names])
+    if gone and len(names) > 31:
+        assert record.cut == ("cgroup",)
+        assert record.cgroup == "/.../" + "/".join(names[-32:])
+    else:
+        assert (record.cgroup, record.cut) == (whole, ())
+    if "containerd" in names[0]:
+        assert record.container == "0123456789ab"
 
 
 @pytest.mark.heavy

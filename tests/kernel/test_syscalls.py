@@ -469,6 +469,16 @@ def test_traced_calls_come_one_by_one_decoded(tmp_path: Path, ways: tuple[str, .
     assert not of("lost", lines)
 
 
+def test_a_path_is_empty_whole_or_said_to_be_cut(tmp_path: Path, ways: tuple[str, ...]) -> None:
+    program = compile_c(tmp_path, "paths", workloads.PATHS, "-static")
+    lines = watched(program, options=("--trace", "newfstatat,renameat", *ways))
+    stats = [line["args"][1] for line in of("syscall", lines, name="newfstatat") if line["args"][0] == "0"]
+    whole = [f'"{"p" * length}"' for length in (0, 1, 254, 255)]
+    assert stats == [*whole, *[f'"{"p" * 255}"...'] * 4, "NULL", "0x1000"]
+    renames = [(line["args"][1], line["args"][3]) for line in of("syscall", lines, name="renameat")]
+    assert renames == [('""', f'"{"p" * 255}"...'), (f'"{"p" * 255}"...', '""')]
+
+
 def test_an_execve_is_traced_with_the_path_that_its_success_wipes_out() -> None:
     with Stream("--pid", str(os.getpid()), "--trace", "execve", probes="syscalls") as stream:
         subprocess.run(["/bin/true"], check=True, close_fds=True)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from ebpftop.records import Probe, Rung
+import msgspec
+
+from ebpftop.models.execlog import ExecLog
+from ebpftop.panes.exec_details import exec_details
+from ebpftop.panes.execs import COLUMNS
+from ebpftop.records import Exec, Probe, Rung
 from ebpftop.screens.calls import Slot, program
 from ebpftop.screens.diagnostics import diagnostics
+from ebpftop.source import Batch
 from ebpftop.syscalls import abi
 
 LADDERS = (
@@ -39,3 +45,31 @@ def test_the_table_names_each_program_of_timers() -> None:
     ]
     assert program(Slot(0, ("x86_64", 0), "read", "count", 1)) == "(empty: counted)"
     assert program(Slot(59, ("x86_64", 59), "execve", "exec", 1)) == "handle_exec"
+
+
+PROGRAM = Exec(
+    time=100.0, pid=50, tid=50, ppid=1, uid=1000, user="ada", comm="sleep", file="/usr/bin/sleep", argv=("sleep", "9"),
+    truncated=False, ret=0, error=None, cgroup="/a.slice", interp="/bin/sh",
+)  # fmt: skip
+
+
+def drawn(record: Exec) -> tuple[str, dict[str, str]]:
+    """Return the command as the exec log shows it, and the facts of its details."""
+    log = ExecLog(10)
+    log.feed(Batch("execs", 110.0, (record,)))
+    row = log.view[log.view.first]
+    (column,) = (column for column in COLUMNS if column.key == "command")
+    lines = exec_details(log, row, 110.0).sheet().content().plain.splitlines()
+    facts = dict(line.split(maxsplit=1) for line in lines if line[:1].isalpha() and " " in line)
+    return "".join(span.text for span in column.cell(row, 110.0)), facts
+
+
+def test_what_was_cut_is_marked() -> None:
+    command, facts = drawn(PROGRAM)
+    assert "truncated" not in command
+    assert (facts["file"], facts["interpreter"], facts["cgroup"]) == ("/usr/bin/sleep", "/bin/sh", "/a.slice")
+    for field, label in (("file", "file"), ("interp", "interpreter"), ("cgroup", "cgroup"), ("argv", "")):
+        cut = msgspec.structs.replace(PROGRAM, cut=(field,), truncated=field == "argv")
+        command, facts = drawn(cut)
+        assert ("[truncated]" in command) is (field in ("file", "argv"))
+        assert [name for name, value in facts.items() if value.endswith("  cut")] == [label][: bool(label)]

@@ -212,8 +212,11 @@ def test_strings_go_to_their_own_arguments_and_an_unread_one_is_a_pointer() -> N
 
 def test_a_string_ends_at_its_nul_and_says_when_it_was_cut() -> None:
     assert decode.quote(b"/tmp\0rubbish") == '"/tmp"'
-    assert decode.quote(b"12345678"[:7] + b"\0", size=8) == '"1234567"...'
-    assert decode.quote(b"123456\0", size=8) == '"123456"'
+    assert decode.quote(b"12345678", longest=7) == '"1234567"...'
+    assert decode.quote(b"1234567\0", longest=7) == '"1234567"'
+    assert decode.quote(b"\0", longest=7) == '""'
+    assert words("x86_64", "newfstatat", 3, 0x1234, 0x5678, 0x1000, paths=[b""])[1] == '""'
+    assert words("x86_64", "newfstatat", 3, 0x1234, 0x5678, 0x1000, paths=[None])[1] == "0x1234"
 
 
 def test_quotes_backslashes_and_controls_are_escaped_and_letters_are_not() -> None:

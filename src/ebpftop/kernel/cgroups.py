@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import posixpath
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ebpftop.cgroups import containers_of, is_container
@@ -65,6 +67,39 @@ def cgroup_paths(pid: int) -> dict[bool, str]:
         elif "pids" in controllers.split(","):
             paths[True] = path
     return paths
+
+
+class _FileHandle(ctypes.Structure):
+    """struct file_handle of name_to_handle_at(2), as kernfs fills it: the id of the node."""
+
+    _fields_ = (("bytes", ctypes.c_uint), ("type", ctypes.c_int), ("id", ctypes.c_uint64))
+
+
+_FILEID_KERNFS = 0xFE  # include/linux/exportfs.h
+_O_PATH = os.O_PATH | os.O_CLOEXEC
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@lru_cache(maxsize=1024)
+def path_of_id(id: int, *, v1: bool) -> str | None:
+    """Return the path of the cgroup *id* from the root of its hierarchy; None where it is gone, or nobody tells."""
+    root = next((hierarchy.root for hierarchy in hierarchies() if hierarchy.v1 is v1), None)
+    if root is None:
+        return None
+    mount = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        handle = _FileHandle(8, _FILEID_KERNFS, id)
+        found = _libc.open_by_handle_at(mount, ctypes.byref(handle), _O_PATH)
+        if found < 0:
+            return None
+        try:
+            path = os.readlink(f"/proc/self/fd/{found}")
+        finally:
+            os.close(found)
+    finally:
+        os.close(mount)
+    # A directory that was removed meanwhile is shown with " (deleted)".
+    return path[len(str(root)) :] if (path + "/").startswith(f"{root}/") and os.path.isdir(path) else None
 
 
 def _hierarchies(option: str) -> tuple[Hierarchy, ...]:

@@ -94,8 +94,12 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
     e = row.exec
     sheet = Sheet()
     sheet.heading("Program")
-    sheet.fact("file", e.file, "bold")
-    sheet.fact("interpreter", e.interp)
+
+    def cut(field: str) -> str:
+        return "cut" if field in e.cut else ""
+
+    sheet.fact("file", e.file, "bold", note=cut("file"))
+    sheet.fact("interpreter", e.interp, note=cut("interp"))
     sheet.fact("comm", e.comm)
     sheet.fact("started", datetime.fromtimestamp(e.time).strftime("%Y-%m-%d %H:%M:%S.%f"))
     _outcome(sheet, row, now)
@@ -108,7 +112,7 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
     if e.euid != e.uid:
         sheet.fact("acts as", f"uid {e.euid}", "$warning")
     sheet.fact("logged in as", None if e.loginuid is None else f"uid {e.loginuid}")
-    sheet.fact("cgroup", e.cgroup)
+    sheet.fact("cgroup", e.cgroup, note=cut("cgroup"))
     sheet.fact("container", e.container, "$warning")
     sheet.fact("unit", e.unit)
 

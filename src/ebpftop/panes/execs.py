@@ -64,9 +64,10 @@ def _plain(text: str) -> bool:
 
 def _command(row: ExecRow, _: float) -> Cell:
     e = row.exec
+    truncated = e.truncated or "file" in e.cut
     if row.failed:
-        return command((e.file, *e.argv[1:]), e.file, "bad", truncated=e.truncated)
-    return command(e.argv, e.file, "strong", truncated=e.truncated)
+        return command((e.file, *e.argv[1:]), e.file, "bad", truncated=truncated)
+    return command(e.argv, e.file, "strong", truncated=truncated)
 
 
 def _started(row: ExecRow, _: float) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from ebpftop.cgroups import container_of, unit_of
 from ebpftop.kernel import maps
+from ebpftop.kernel.cgroups import path_of_id
 from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
@@ -19,10 +20,14 @@ from ebpftop.syscalls.codes import error_name, signal_name
 from ebpftop.text import c_string, escape
 
 # struct event of bpf/execs.c
-_EVENT = struct.Struct("=IIQQQ8Ii5I16s16s")
+_EVENT = struct.Struct("=IIQQQQ8Ii4Ii16s16s")
 _TIME_AT = 8
 _EXEC, _FAILED, _EXIT = 1, 2, 3
-_TRUNCATED, _UNREADABLE = 1, 2
+_ARGV_CUT, _FILE_CUT, _INTERP_CUT, _CGROUP_CUT, _CGROUP_V1 = 1 | 2, 4, 8, 16, 32  # enum event_flag
+_CUT = (("file", _FILE_CUT), ("interp", _INTERP_CUT), ("argv", _ARGV_CUT), ("cgroup", _CGROUP_CUT))
+_PATH_MAX = 4096
+_AT_FDCWD = -100
+_ATTEMPT_BYTES = 32  # struct attempt
 _NO_LOGINUID = 0xFFFFFFFF
 _ALIVE_MAX = 200_000
 _ENDED_MAX = 4096
@@ -37,6 +42,7 @@ class _Event(NamedTuple):
     time_ns: int
     start_ns: int
     parent_start_ns: int
+    cgroup_id: int
     pid: int
     tid: int
     ppid: int
@@ -50,7 +56,7 @@ class _Event(NamedTuple):
     interp_len: int
     cgroup_len: int
     argv_len: int
-    unused: int
+    dirfd: int
     comm: bytes
     pcomm: bytes
 
@@ -75,7 +81,15 @@ def failure_ladder(prefix: str) -> tuple[Step, ...]:
     """Where failed execs are seen; *prefix* is what the kernel puts before "sys_execve"."""
     execve, execveat = f"{prefix}sys_execve", f"{prefix}sys_execveat"
     return (
-        Step(FREE, (Attach("fexit", execve, execve), Attach("fexit", execveat, execveat))),
+        Step(
+            FREE,
+            (
+                Attach("fexit", execve, execve),
+                Attach("fexit", execveat, execveat),
+                Attach("fentry", execve, execve),
+                Attach("fentry", execveat, execveat),
+            ),
+        ),
         Step(
             FREE,
             (
@@ -153,7 +167,7 @@ class ExecsProbe(KernelProbe):
 
     def pending_attempts(self) -> int:
         """Return how many threads are inside execve now, as far as the rung in use keeps them."""
-        return sum(1 for _ in maps.items(self.module.table("attempts"), 8, 16)) if self.module else 0
+        return sum(1 for _ in maps.items(self.module.table("attempts"), 8, _ATTEMPT_BYTES)) if self.module else 0
 
     def seen(self) -> dict[str, int]:
         """Return how many execs, failures and exits the kernel saw since the probe came up.
@@ -214,6 +228,11 @@ class ExecsProbe(KernelProbe):
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
         path = cgroup_path(cgroup)
+        cut = [name for name, bits in _CUT if event.flags & bits]
+        if event.flags & _CGROUP_CUT:
+            whole = path_of_id(event.cgroup_id, v1=bool(event.flags & _CGROUP_V1))
+            path = f"/...{path}" if whole is None else escape(whole)
+            cut = cut if whole is None else [name for name in cut if name != "cgroup"]
         return Exec(
             time=event.time_ns / 1e9 + offset,
             pid=event.pid,
@@ -222,9 +241,9 @@ class ExecsProbe(KernelProbe):
             uid=event.uid,
             user=self.context.users.get(event.uid),
             comm=c_string(event.comm),
-            file=c_string(file),
+            file=executed_path(event.dirfd, file),
             argv=split_argv(argv),
-            truncated=bool(event.flags & (_TRUNCATED | _UNREADABLE)),
+            truncated="argv" in cut,
             ret=event.ret,
             error=error_name(-event.ret) if event.ret < 0 else None,
             cgroup=path,
@@ -237,6 +256,7 @@ class ExecsProbe(KernelProbe):
             nspid=event.nspid,
             container=container_of(path),
             unit=unit_of(path),
+            cut=tuple(cut),
         )
 
     def _exit(self, event: _Event, offset: float) -> Exit | None:
@@ -261,6 +281,20 @@ class ExecsProbe(KernelProbe):
             ppid=event.ppid,
             core=bool(event.ret & 0x80),
         )
+
+
+def executed_path(dirfd: int, raw: bytes) -> str:
+    r"""Return the path that an execve was given, or what the kernel makes of an execveat's (fs/exec.c, alloc_bprm).
+
+    *raw* ends with a NUL; nothing at all is one that could not be read.
+
+    >>> executed_path(-100, b"ls\0"), executed_path(3, b"ls\0"), executed_path(3, b"/bin/ls\0"), executed_path(3, b"\0")
+    ('ls', '/dev/fd/3/ls', '/bin/ls', '/dev/fd/3')
+    """
+    path = c_string(raw[: _PATH_MAX - 1])
+    if dirfd == _AT_FDCWD or not raw or path.startswith("/"):
+        return path
+    return f"/dev/fd/{dirfd}/{path}" if path else f"/dev/fd/{dirfd}"
 
 
 def split_argv(raw: bytes) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ TRACE_PAGES = 1024
 TRACE_PER_SECOND = 2000  # on each CPU
 # Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.
 PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
-_PATH_LEN = 256
+_PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
 _TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
 _TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
@@ -45,7 +45,7 @@ _HANDLERS = {
     "trace": "handle_trace",
 }
 
-_TRACED = struct.Struct(f"=QQq6Q4I16s{_PATH_LEN}s{_PATH_LEN}s")
+_TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
 
 
 class SyscallsProbe(KernelProbe):
@@ -329,9 +329,10 @@ class SyscallsProbe(KernelProbe):
 
     def _traced(self, raw: bytes, offset: float) -> Syscall:
         time_ns, duration_ns, ret, *rest = _TRACED.unpack(raw[: _TRACED.size])
-        args, (pid, tid, slot, returned, comm, first, second) = rest[:6], rest[6:]
+        args, (pid, tid, slot, returned, *lengths, comm, first, second) = rest[:6], rest[6:]
         abi, nr = self.slots.call(slot)
-        paths = tuple(path.partition(b"\0")[0] or None for path in (first, second))
+        # Each length counts the NUL; an empty path has one, what could not be read has none.
+        paths = [path[: length - 1] if length else None for length, path in zip(lengths, (first, second), strict=True)]
         return Syscall(
             time=time_ns / 1e9 + offset,
             pid=pid,
@@ -340,7 +341,7 @@ class SyscallsProbe(KernelProbe):
             abi=abi,
             nr=nr,
             name=abis.name(abi, nr),
-            args=decode(abi, nr, args, paths, path_size=_PATH_LEN),
+            args=decode(abi, nr, args, paths, longest=_PATH_MOST),
             ret=ret if returned else None,
             error=error_name(-ret) if returned and -4095 <= ret < 0 else None,
             ns=duration_ns if returned else None,

@@ -63,13 +63,13 @@ class _Call:
 
 
 def decode(
-    abi: Abi, nr: int, args: Sequence[int], paths: Sequence[bytes | None] = (), *, path_size: int = 0
+    abi: Abi, nr: int, args: Sequence[int], paths: Sequence[bytes | None] = (), *, longest: int | None = None
 ) -> tuple[str, ...]:
     """Return the arguments of one call in words.
 
     *args* are the six registers at entry, unsigned. *paths* are the strings of `path_args`, in that order: what the
-    kernel read up to a NUL, None where it could not (the pointer is shown then). *path_size* is the size of its buffer
-    with the NUL: a string that fills it is marked as cut. Calls that ebpftop does not know show six numbers.
+    kernel read up to a NUL, None where it could not (the pointer is shown then). Of one that is longer than *longest*
+    bytes the rest is cut, and marked so. Calls that ebpftop does not know show six numbers.
     """
     name = _abi.name(abi, nr)
     call = _call(abi, name)
@@ -84,7 +84,7 @@ def decode(
         if slot.high is not None:
             value |= registers[slot.high] << 32
         path = paths[slot.path] if slot.path is not None and slot.path < len(paths) else None
-        words.append(slot.text(value) if path is None else quote(path, path_size))
+        words.append(slot.text(value) if path is None else quote(path, longest))
     return tuple(words)
 
 
@@ -114,12 +114,13 @@ def returned(name: str, ret: int | None) -> str:
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}
 
 
-def quote(raw: bytes, size: int = 0) -> str:
-    r"""Return the C string *raw* in quotes, printable; ``...`` after it where it fills *size* bytes with its NUL."""
+def quote(raw: bytes, longest: int | None = None) -> str:
+    r"""Return the C string *raw* in quotes, printable; cut to *longest* bytes, and ``...`` after it if so."""
     string = raw.partition(b"\0")[0]
+    cut = "" if longest is None or len(string) <= longest else "..."
+    string = string[:longest]
     # Bytes that are not UTF-8 pass as lone surrogates, so that the backslashes of their escapes are not escaped again.
     text = string.decode("utf-8", "surrogateescape").translate(_ESCAPES)
-    cut = "..." if size and len(string) >= size - 1 else ""
     return f'"{escape(text.encode("utf-8", "surrogateescape"))}"{cut}'
 
 
