@@ -14,7 +14,9 @@
 #include "syscalls_caller.h"
 
 #define BUCKETS 44
-#define NO_SLOT 0xffffffff
+#define NO_SLOT 0xffffffff	  /* a number that the table has no slot for */
+#define SKIPPED 0xfffffffe	  /* a call that nobody wants to know of */
+#define NEVER_ENTERED 0xfffffffd /* a return without an entry */
 
 /* Where the calls of an ABI lie in the table: its native one first. x32 borrows most numbers of x86-64 and has its own
  * from 512 on. */
@@ -33,7 +35,8 @@ enum abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
 BPF_PROG_ARRAY(handlers, SLOTS);
-BPF_PROG_ARRAY(otherwise, 1);
+enum otherwise { OTHERWISE_ENTERED, OTHERWISE_RETURNED, OTHERWISES };
+BPF_PROG_ARRAY(otherwise, OTHERWISES);
 
 BPF_PERCPU_ARRAY(counts, u64, SLOTS);
 BPF_PERCPU_ARRAY(families, u64, FAMILIES);
@@ -46,6 +49,15 @@ struct other_call {
 
 BPF_HASH(other_calls, struct other_call, u64, 1024);
 BPF_PERCPU_ARRAY(overflow, u64, 1);
+
+struct other_failure {
+	u32 abi;
+	u32 nr;
+	u32 error;
+	u32 unused;
+};
+
+BPF_HASH(other_failures, struct other_failure, u64, 1024);
 
 struct latency {
 	u64 total_ns;
@@ -82,18 +94,17 @@ BPF_TABLE("lru_percpu_hash", struct process_call, struct process_count, process_
 BPF_PERCPU_ARRAY(pairs_made, u64, 1); /* those that are not there any more have fallen out */
 
 /*
- * The call that the task on this CPU is in. A task that leaves the CPU in the middle of a call takes it along into
+ * The call that the task on this CPU is in, be it wanted or not. A task that leaves the CPU in the middle of a call takes it along into
  * `waiting`, so an exit finds its enter exactly, calls that do not sleep never touch a hash, and `waiting` is just the
  * calls in flight. Tasks are known by address: a thread that execs changes its tid in the middle of the call.
  */
 struct call {
 	u64 task; /* 0: none. Written last, since user space reads this too */
 	u64 enter_ns;
-	u32 slot;
+	u32 slot; /* or NO_SLOT, SKIPPED */
 	u32 traced;
 	u32 pid;
 	u32 tid;
-	u64 skipped; /* a task whose call is not wanted, so that its exit need not look */
 };
 
 struct waiting_call {
@@ -107,6 +118,17 @@ struct waiting_call {
 
 BPF_PERCPU_ARRAY(running, struct call, 1);
 BPF_HASH(waiting, u64, struct waiting_call, WAITING_MAX);
+
+/* What user space says of each slot. */
+enum call_fact {
+	/* The low four bits: which argument is a path, number + 1; the next four: which other one. */
+	PATHS_GO_WITH_SUCCESS = 256, /* an execve that succeeds leaves no memory to read them from */
+	MAKES_TASKS = 512,	     /* returns in the child too */
+	IGNORED = 1024,
+	TRACED = 2048,
+};
+
+BPF_ARRAY(call_facts, u32, SLOTS);
 
 #include "syscalls_traced.h"
 
@@ -123,10 +145,9 @@ INLINE u32 slot_of(u64 nr, bool compat)
 	return NO_SLOT;
 }
 
-INLINE void count_other(u64 nr, bool compat)
+INLINE struct other_call other_call_of(u64 nr, bool compat)
 {
 	struct other_call key = {.abi = compat ? ABI_COMPAT : ABI_NATIVE, .nr = nr};
-	u64 none = 0;
 
 #ifdef HAVE_X32
 	/* -1 has the bit too, but is nobody's x32 call. */
@@ -135,6 +156,13 @@ INLINE void count_other(u64 nr, bool compat)
 		key.nr &= ~X32_BIT;
 	}
 #endif
+	return key;
+}
+
+INLINE void count_other(u64 nr, bool compat)
+{
+	struct other_call key = other_call_of(nr, compat);
+	u64 none = 0;
 	u64 *count = other_calls.lookup_or_try_init(&key, &none);
 
 	if (count) {
@@ -214,15 +242,20 @@ INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 	call->task = (u64)caller->task;
 }
 
-INLINE void skip(const struct caller *caller)
+/* Only remember that there was an entry. *why*: SKIPPED, or NO_SLOT. */
+INLINE void skip(const struct caller *caller, u32 why)
 {
 #ifdef WITH_LATENCY
 	u32 zero = 0;
 	struct call *call = running.lookup(&zero);
 
 	if (call) {
-		call->task = 0;
-		call->skipped = (u64)caller->task;
+		call->slot = why;
+		call->traced = 0;
+		call->pid = caller->tgid;
+		call->tid = caller->tid;
+		asm volatile("" ::: "memory");
+		call->task = (u64)caller->task;
 	}
 #endif
 }
@@ -247,7 +280,7 @@ int sys_enter(struct enter_ctx *ctx)
 	if (!caller.task)
 		return 0;
 	if (slot == NO_SLOT || !plainly_wanted(caller.tgid)) {
-		otherwise.call(ctx, 0);
+		otherwise.call(ctx, OTHERWISE_ENTERED);
 		return 0;
 	}
 	handlers.call(ctx, slot);
@@ -264,12 +297,12 @@ int sys_enter_otherwise(struct enter_ctx *ctx)
 	if (!caller.task)
 		return 0;
 	if (!wanted_of(caller.tgid, NULL)) {
-		skip(&caller);
+		skip(&caller, SKIPPED);
 		return 0;
 	}
 	if (slot == NO_SLOT) {
 		count_other(nr, caller.compat);
-		skip(&caller);
+		skip(&caller, NO_SLOT);
 		return 0;
 	}
 	handlers.call(ctx, slot);
@@ -281,7 +314,8 @@ int handle_ignore(struct enter_ctx *ctx)
 {
 	struct caller caller = CURRENT_CALLER(ctx);
 
-	skip(&caller);
+	if (caller.task)
+		skip(&caller, SKIPPED);
 	return 0;
 }
 

@@ -51,6 +51,123 @@ INLINE void count_failure(const struct caller *caller, u32 slot, u32 error)
 #endif
 }
 
+#ifdef WITH_LATENCY
+/*
+ * Returns without an entry: of the child of a fork, of calls that were entered before we came, and of calls that never
+ * reach sys_enter: seccomp denies them before, and Linux 7.3 passes over whoever comes while the program is preempted. The
+ * last two are calls. Whoever started after `since_ns` can have entered none before; of all others the first such return is
+ * taken for the one that they were in.
+ */
+BPF_ARRAY(since_ns, u64, 1); /* on the clock of starts; 0: not yet */
+BPF_TABLE("lru_hash", u64, u64, returned_since, 16384); /* by task: the `since_ns` whose call has returned */
+
+/* An entry is not known any more. */
+INLINE void forget_entries(void)
+{
+	u32 zero = 0;
+	u64 *since = since_ns.lookup(&zero);
+	u64 now = bpf_ktime_get_boot_ns();
+
+	if (since && *since && *since < now)
+		*since = now;
+}
+
+INLINE bool entered_before(const struct caller *caller)
+{
+	u32 zero = 0;
+	u64 task = (u64)caller->task;
+	u64 *since = since_ns.lookup(&zero);
+
+	if (!since || !*since)
+		return true;
+	if (read_u64(caller->task, OFF_TASK_START_BOOTTIME) > *since)
+		return false;
+	u64 now = *since;
+	u64 *returned = returned_since.lookup(&task);
+
+	if (returned && *returned == now)
+		return false;
+	returned_since.update(&task, &now);
+	return true;
+}
+
+INLINE void count_other_failure(u64 nr, bool compat, u32 error)
+{
+	struct other_call call = other_call_of(nr, compat);
+	struct other_failure key = {.abi = call.abi, .nr = call.nr, .error = error};
+	u64 none = 0;
+	u64 *count = other_failures.lookup_or_try_init(&key, &none);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	else
+		count_lost(LOST_MAP);
+}
+
+int sys_exit_otherwise(struct exit_ctx *ctx)
+{
+	u32 zero = 0;
+	struct caller caller = CURRENT_CALLER(ctx);
+	struct call *call = running.lookup(&zero);
+	u32 nr = EXIT_NR(ctx);
+	s64 ret = EXIT_RET(ctx);
+	u32 error = ret < 0 && ret >= -4095 ? -ret : 0;
+
+	if (!call || !caller.task)
+		return 0;
+	if (call->slot == NO_SLOT) {
+		if (error)
+			count_other_failure(nr, caller.compat, error);
+		return 0;
+	}
+	u32 slot = slot_of(nr, caller.compat);
+	u32 *known = call_facts.lookup(&slot);
+	u32 facts = known ? *known : 0;
+
+	/* What the kernel itself starts returns first as call 0. rt_sigreturn and tracers leave -1 behind. */
+	if (nr == (u32)-1 || (!ret && (!nr || facts & MAKES_TASKS)))
+		return 0;
+	if (entered_before(&caller) || facts & IGNORED || !wanted_of(caller.tgid, NULL))
+		return 0;
+	if (slot == NO_SLOT) {
+		count_other(nr, caller.compat);
+		if (error)
+			count_other_failure(nr, caller.compat, error);
+		return 0;
+	}
+	u64 *count = counts.lookup(&slot);
+
+	if (count)
+		*count += 1;
+#ifdef WITH_PROCESSES
+	count_process(&caller, slot);
+#endif
+	if (error)
+		count_failure(&caller, slot, error);
+#ifndef VIA_TRACEPOINT
+	/* The registers are there still; a tracepoint hands over none at the exit. */
+	if (facts & TRACED && begin_traced(ctx, &caller, slot))
+		send_traced(ctx, (u64)caller.task, RETURNED_UNTIMED, 0, ret);
+#endif
+	return 0;
+}
+
+/* A program of its own, since the whole machine waits for sys_exit. */
+INLINE void return_otherwise(struct exit_ctx *ctx, struct call *call, u32 why)
+{
+	call->slot = why;
+	otherwise.call(ctx, OTHERWISE_RETURNED);
+}
+#else
+INLINE void forget_entries(void)
+{
+}
+
+INLINE void return_otherwise(struct exit_ctx *ctx, struct call *call, u32 why)
+{
+}
+#endif
+
 int sys_exit(struct exit_ctx *ctx)
 {
 	u32 zero = 0;
@@ -62,25 +179,28 @@ int sys_exit(struct exit_ctx *ctx)
 
 	if (!call || !caller.task)
 		return 0;
-	if (call->skipped == task) {
-		call->skipped = 0;
-		return 0;
-	}
 	if (call->task == task) {
 		enter_ns = call->enter_ns;
 		slot = call->slot;
 		is_traced = call->traced;
 		call->task = 0;
 	} else {
-		/* It slept, it never entered (a child of fork), or it entered before we came. */
+		/* It slept, it never entered, or it entered before we came. */
 		struct waiting_call *waited = waiting.lookup(&task);
 
-		if (!waited)
+		if (!waited) {
+			return_otherwise(ctx, call, NEVER_ENTERED);
 			return 0;
+		}
 		enter_ns = waited->enter_ns;
 		slot = waited->slot;
 		is_traced = waited->traced;
 		waiting.delete(&task);
+	}
+	if (slot >= SLOTS) {
+		if (slot == NO_SLOT)
+			return_otherwise(ctx, call, NO_SLOT);
+		return 0;
 	}
 	u64 delta_ns = bpf_ktime_get_ns() - enter_ns;
 	s64 ret = EXIT_RET(ctx);
@@ -92,7 +212,7 @@ int sys_exit(struct exit_ctx *ctx)
 		count_failure(&caller, slot, -ret);
 #endif
 	if (is_traced)
-		send_traced(ctx, task, true, delta_ns, ret);
+		send_traced(ctx, task, RETURNED, delta_ns, ret);
 	return 0;
 }
 
@@ -105,8 +225,6 @@ int call_waits(void *ctx)
 
 	if (!call)
 		return 0;
-	if (call->skipped == task)
-		call->skipped = 0;
 	if (call->task != task)
 		return 0;
 	struct waiting_call waits = {
@@ -119,8 +237,10 @@ int call_waits(void *ctx)
 
 	call->task = 0;
 	bpf_get_current_comm(waits.comm, COMM_LEN);
-	if (waiting.update(&task, &waits))
+	if (waiting.update(&task, &waits)) {
 		count_lost(LOST_MAP);
+		forget_entries();
+	}
 	return 0;
 }
 
@@ -134,6 +254,6 @@ int call_ends(void *ctx)
 	if (call && call->task == task)
 		call->task = 0;
 	waiting.delete(&task);
-	send_traced(ctx, task, false, 0, 0);
+	send_traced(ctx, task, NEVER_RETURNED, 0, 0);
 	return 0;
 }

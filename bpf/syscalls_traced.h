@@ -7,6 +7,8 @@
 #define PATH_LEN 256  /* with the NUL; one byte more is read, which tells what fits from what is cut */
 #define PATH_ROOM 264
 
+enum returned { NEVER_RETURNED, RETURNED, RETURNED_UNTIMED };
+
 struct traced_call {
 	u64 time_ns;
 	u64 duration_ns;
@@ -15,7 +17,7 @@ struct traced_call {
 	u32 pid;
 	u32 tid;
 	u32 slot;
-	u32 returned;
+	u32 returned; /* enum returned */
 	u32 path_len[PATHS]; /* with the NUL; 0: not read */
 	char comm[COMM_LEN];
 	char path[PATHS][PATH_ROOM];
@@ -23,11 +25,6 @@ struct traced_call {
 
 BPF_HASH(traced, u64, struct traced_call, 8192);
 BPF_PERCPU_ARRAY(traced_scratch, struct traced_call, 1);
-
-/* Which arguments are paths: the low four bits for the first, the next four for the second; argument number + 1. */
-#define PATHS_GO_WITH_SUCCESS 256 /* an execve that succeeds leaves no memory to read them from */
-
-BPF_ARRAY(path_args, u32, SLOTS);
 
 struct budget {
 	u64 second;
@@ -64,7 +61,7 @@ INLINE bool within_budget(void)
 INLINE void read_paths(struct traced_call *call)
 {
 	u32 slot = call->slot;
-	u32 *which = path_args.lookup(&slot);
+	u32 *which = call_facts.lookup(&slot);
 
 	if (!which || (call->returned && call->ret >= 0 && *which & PATHS_GO_WITH_SUCCESS))
 		return;
@@ -140,16 +137,16 @@ INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32
 }
 
 /* Hand a traced call over; *delta_ns* and *ret* count only where it returned. */
-INLINE void send_traced(void *ctx, u64 task, bool has_returned, u64 delta_ns, s64 ret)
+INLINE void send_traced(void *ctx, u64 task, u32 returned, u64 delta_ns, s64 ret)
 {
 	struct traced_call *call = traced.lookup(&task);
 
 	if (!call)
 		return;
-	call->returned = has_returned;
+	call->returned = returned;
 	call->duration_ns = delta_ns;
 	call->ret = ret;
-	if (has_returned)
+	if (returned)
 		read_paths(call); /* what was not resident at entry is now */
 	submit(ctx, call, sizeof(*call));
 	traced.delete(&task);

@@ -359,3 +359,79 @@ int main(void)
     return 0;
 }
 """
+
+# Denies itself mkdir (EPERM), rmdir (a success that is none), getpgid (SIGSYS) and i386's mkdir (EACCES), then makes
+# each of them argv[1] times, from two threads that go on and off their CPUs. With argv[2] it says "ready" and waits for
+# a byte first.
+DENIED = r"""
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int times;
+
+static void trapped(int number) { (void)number; }
+
+static void *make_calls(void *unused)
+{
+	struct timespec time = {.tv_nsec = 1000};
+	char path[] = "/nowhere"; /* on the stack: nobody else touches it, so that it must be there already */
+
+	for (int i = 0; i < times; i++) {
+		long ret;
+
+		syscall(SYS_mkdir, path, 0700);
+		syscall(SYS_rmdir, path);
+		syscall(SYS_getpgid, 0);
+		asm volatile("int $0x80" : "=a"(ret) : "a"(39), "b"(0), "c"(0) : "memory"); /* i386 mkdir */
+		syscall(SYS_getppid);
+		if (i % 10 == 0)
+			nanosleep(&time, 0);
+	}
+	return unused;
+}
+
+int main(int argc, char **argv)
+{
+#define NR offsetof(struct seccomp_data, nr)
+#define ABI offsetof(struct seccomp_data, arch)
+#define LOAD(at) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at)
+#define ON(value, answer) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1), BPF_STMT(BPF_RET | BPF_K, answer)
+	struct sock_filter filter[] = {
+		LOAD(ABI),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 0, 4),
+		LOAD(NR),
+		ON(39, SECCOMP_RET_ERRNO | 13),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		LOAD(NR),
+		ON(SYS_mkdir, SECCOMP_RET_ERRNO | 1),
+		ON(SYS_rmdir, SECCOMP_RET_ERRNO | 0),
+		ON(SYS_getpgid, SECCOMP_RET_TRAP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+	pthread_t thread;
+	char byte;
+
+	times = atoi(argv[1]);
+	signal(SIGSYS, trapped);
+	if (argc > 2) {
+		(void)!write(1, "ready", 5);
+		(void)!read(0, &byte, 1);
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		return 1;
+	pthread_create(&thread, 0, make_calls, 0);
+	make_calls(0);
+	pthread_join(thread, 0);
+	return 0;
+}
+"""

@@ -108,6 +108,90 @@ def test_every_call_is_counted_once_under_its_own_number(tmp_path: Path, options
         assert seen["x86_64", 15]["errors"] == 0
         assert sum(seen["x86_64", 231]["ns"]) == 0
         assert seen["x32", 39]["errnos"] in ({}, {"ENOSYS": 10}), "kernels without x32 refuse it"
+        for call in (("x86_64", 9999), ("x86_64", -1), ("x32", 9999)):
+            assert (seen[call]["errors"], seen[call]["errnos"]) == (10, {"ENOSYS": 10})
+
+
+# Calls of DENIED that never reach sys_enter: how often each happens for its argument, and how they end.
+DENIED = {
+    ("x86_64", 83): {"EPERM": 200},  # mkdir
+    ("x86_64", 84): {},  # rmdir
+    ("x86_64", 121): {},  # getpgid: SIGSYS
+    ("i386", 39): {"EACCES": 200},  # mkdir
+}
+
+
+@pytest.mark.guest
+def test_calls_that_seccomp_denies_are_calls(tmp_path: Path) -> None:
+    lines = watched(compile_c(tmp_path, "denied", workloads.DENIED, "-pthread"), "100")
+    seen = rows(lines)
+    if kernel_version() > (6, 18):  # programs may be passed over there: see the test of preempted programs
+        lost = sum(line["count"] for line in of("lost", lines, probe="syscalls", where="recursion"))
+        assert all(200 - lost <= seen[call]["count"] <= 200 for call in DENIED)
+        return
+    assert {call: (seen[call]["count"], seen[call]["errnos"]) for call in DENIED} == {
+        call: (200, errors) for call, errors in DENIED.items()
+    }
+    assert all(seen[call]["ns"] == [] for call in DENIED), "nobody knows when they began"
+    assert (seen["x86_64", 110]["count"], sum(seen["x86_64", 110]["ns"])) == (200, 200)
+    by_process = {(row["abi"], row["nr"]): row for row in last("syscalls", lines)["processes"]}
+    assert {call: (by_process[call]["count"], by_process[call]["errors"]) for call in DENIED} == {
+        call: (200, sum(errors.values())) for call, errors in DENIED.items()
+    }
+    clones = [row["count"] for (_, nr), row in seen.items() if nr in (56, 435) and row["abi"] == "x86_64"]
+    assert clones == [1], "the new thread's return is no call"
+    assert ("x86_64", 59) not in seen, "its execve was entered under a name that nobody asked for"
+
+
+def test_calls_that_seccomp_denies_of_a_program_that_ran_before(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "denied", workloads.DENIED, "-pthread")
+    with subprocess.Popen([program, "100", "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.read(5) == b"ready"
+        with Stream("--comm", "denied", probes="syscalls") as stream:
+            child.stdin.write(b"x")
+            child.stdin.close()
+            assert child.wait() == 0
+            seen = rows(stream.stop())
+    assert {call: seen[call]["count"] for call in DENIED} == dict.fromkeys(DENIED, 200)
+    assert ("x86_64", 0) not in seen, "the read that it was in when we came is none of ours"
+
+
+def test_no_call_is_counted_twice_when_too_many_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "WAITING_MAX", 2)
+    program = compile_c(tmp_path, "churn", workloads.CHURN, "-pthread")
+    with Live("churn") as live, subprocess.Popen([program, "400"], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(4) == b"done"
+        counted = {row.name: row.count for row in live.read().rows}
+        child.kill()
+        lost = sum(record.count for record in live.records if isinstance(record, Lost) and record.where == "map")
+    assert lost > 0
+    assert (counted["getppid"], counted["clock_nanosleep"], counted["read"]) == (400, 400, 401)
+
+
+@pytest.mark.parametrize("options", [(), ("--via", "syscalls=tracepoint")], ids=" ".join)
+def test_calls_that_seccomp_denies_pass_filter_and_table(tmp_path: Path, options: tuple[str, ...]) -> None:
+    program = compile_c(tmp_path, "denied", workloads.DENIED, "-pthread")
+    other = tmp_path / "other"
+    other.symlink_to(program)
+    chosen = ("--ignore", "x86_64:rmdir", "--trace", "x86_64:mkdir", *options)
+    with Stream("--comm", "denied", *chosen, probes="syscalls") as stream:
+        subprocess.run([other, "10"], check=True)
+        subprocess.run([program, "10"], check=True)
+        lines = stream.stop()
+    seen = rows(lines)
+    assert {call: seen[call]["count"] for call in DENIED} == {
+        call: 0 if call == ("x86_64", 84) else 20 for call in DENIED
+    }
+    traced = of("syscall", lines)
+    if options:
+        assert traced == [], "a tracepoint hands over no arguments at the exit"
+    else:
+        assert [(line["args"], line["ret"], line["error"], line["ns"]) for line in traced] == [
+            (['"/nowhere"', "0700"], -1, "EPERM", None)
+        ] * 20
 
 
 @pytest.mark.guest

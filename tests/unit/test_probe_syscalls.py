@@ -14,8 +14,8 @@ SOURCE = "".join(file.read_text() for file in (Path(__file__).parents[2] / "bpf"
 
 
 def constant(name: str) -> int:
-    """Return a #define of the C files."""
-    found = re.search(rf"^#define {name} (0x[0-9a-f]+|\d+)\b", SOURCE, re.MULTILINE)
+    """Return a #define or a constant of an enum of the C files."""
+    found = re.search(rf"^(?:#define {name} |\s+{name} = )(0x[0-9a-f]+|\d+)\b", SOURCE, re.MULTILINE)
     assert found, name
     return int(found[1], 0)
 
@@ -44,12 +44,18 @@ def test_the_layout_is_that_of_the_c_file() -> None:
     assert constant("X32_BASE") + constant("X32_SLOTS") == constant("SLOTS")
 
 
-def test_paths_of_an_execve_are_read_before_it_takes_place() -> None:
+def test_the_kernel_is_told_what_it_needs_of_a_call() -> None:
     slots = Slots("x86_64")
-    gone = constant("PATHS_GO_WITH_SUCCESS")
-    assert slots.path_bits(("x86_64", 59)) == 1 | gone
-    assert slots.path_bits(("x86_64", 257)) == 2
-    assert slots.path_bits(("x86_64", 39)) == 0
+    gone, makes_tasks, ignored, traced = (
+        constant(name) for name in ("PATHS_GO_WITH_SUCCESS", "MAKES_TASKS", "IGNORED", "TRACED")
+    )
+    assert slots.facts(("x86_64", 59)) == 1 | gone, "the path of an execve is read before it takes place"
+    assert slots.facts(("x86_64", 257), "trace") == 2 | traced
+    assert slots.facts(("x86_64", 39), "ignore") == ignored
+    assert slots.facts(("i386", 120)) == makes_tasks
+    assert {call for call in slots.task_makers if call[0] == "x86_64"} == {("x86_64", nr) for nr in (56, 57, 58, 435)}
+    assert ("i386", 2) in slots.task_makers
+    assert ("x32", 57) in slots.task_makers
 
 
 def test_programs_and_timers_have_handlers_from_the_start() -> None:

@@ -26,7 +26,7 @@ class FakeModule:
 
 
 def slot(task: int, enter_ns: int, number: int = 318, tid: int = ME) -> bytes:
-    return tallies.RUNNING.pack(task, enter_ns, number, 0, ME, tid, 0)
+    return tallies.RUNNING.pack(task, enter_ns, number, 0, ME, tid)
 
 
 def in_flight(
@@ -68,3 +68,10 @@ def test_a_slot_that_changed_while_it_was_read_is_not(monkeypatch: pytest.Monkey
 
 def test_a_thread_that_has_ended_meanwhile_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert in_flight(monkeypatch, slot(7, now_ns() - 900 * MS, tid=(1 << 22) + 1)) == []
+
+
+def test_a_call_that_is_only_remembered_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = now_ns() - 900 * MS
+    waits = tallies.WAITING.pack(at, 0xFFFFFFFE, 0, 1, 2, b"ignored")
+    running = slot(7, at, number=0xFFFFFFFE) + slot(8, at, number=0xFFFFFFFF)
+    assert in_flight(monkeypatch, running, waiting=(waits,)) == []

@@ -11,7 +11,11 @@ Call = tuple[Abi, int]
 
 _BASES = (0, 512, 1024)  # native, 32-bit, x32
 _SIZES = (512, 512, 576)
-_PATHS_GO_WITH_SUCCESS = 256
+SLOTS = _BASES[-1] + _SIZES[-1]
+"""Calls of the table; a greater number stands for one that has no slot, or that nobody wants to know of."""
+
+_PATHS_GO_WITH_SUCCESS, _MAKES_TASKS, _IGNORED, _TRACED = 256, 512, 1024, 2048  # enum call_fact
+_TASK_MAKERS = ("clone", "clone3", "fork", "vfork")
 _HANDLER_OF: dict[Family, Handler] = {
     "exec": "exec",
     "timer_create": "timer",
@@ -47,9 +51,18 @@ class Slots:
         found = self.family(call)
         return _HANDLER_OF[found] if found else "count"
 
-    def path_bits(self, call: Call) -> int:
-        """Return which arguments are paths, as `path_args` of bpf/syscalls.c wants it: four bits each, number + 1."""
+    def facts(self, call: Call, handler: Handler | None = None) -> int:
+        """Return what the kernel is told of *call* and the *handler* chosen for it (bpf/syscalls.c, enum call_fact)."""
+        name = abis.name(*call)
         bits = _PATHS_GO_WITH_SUCCESS if self.family(call) == "exec" else 0
-        for i, argument in enumerate(path_args(call[0], abis.name(*call))[:2]):
+        bits |= _MAKES_TASKS if name in _TASK_MAKERS else 0
+        bits |= {"ignore": _IGNORED, "trace": _TRACED}.get(handler or "", 0)
+        for i, argument in enumerate(path_args(call[0], name)[:2]):
             bits |= (argument + 1) << 4 * i
         return bits
+
+    @property
+    def task_makers(self) -> tuple[Call, ...]:
+        """The calls that return in a child too."""
+        numbers = ((abi, abis.number(abi, name)) for abi in self.abis for name in _TASK_MAKERS)
+        return tuple((abi, nr) for abi, nr in numbers if nr is not None)

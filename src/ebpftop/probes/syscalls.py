@@ -32,6 +32,7 @@ TRACE_PAGES = 1024
 TRACE_PER_SECOND = 2000  # on each CPU
 # Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.
 PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
+_RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
 _TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
@@ -147,9 +148,12 @@ class SyscallsProbe(KernelProbe):
         self._events = Events(module, self.context.buffer, 0)
         self._handler_fds = {name: module.load(function, self._kind) for name, function in _HANDLERS.items()}
         otherwise = module.load("sys_enter_otherwise", self._kind)
-        maps.update(module.table("otherwise"), bytes(4), struct.pack("=I", otherwise))
-        for slot in self._table():
-            self._install(module, (slot.abi, slot.nr))
+        maps.update(module.table("otherwise"), struct.pack("=I", 0), struct.pack("=I", otherwise))
+        if self.latency:
+            otherwise = module.load("sys_exit_otherwise", self._kind)
+            maps.update(module.table("otherwise"), struct.pack("=I", 1), struct.pack("=I", otherwise))
+        for call in (*self.slots.task_makers, *((slot.abi, slot.nr) for slot in self._table())):
+            self._install(module, call)
 
     def attach(self, module: Module) -> str:
         enter = _enter_step(self._kind)
@@ -161,9 +165,14 @@ class SyscallsProbe(KernelProbe):
             self._attach_returns(module)
         returns, self.rungs = self.rungs, ()
         try:
-            return self.climb_or_fail(module, (enter,), "system calls")
+            via = self.climb_or_fail(module, (enter,), "system calls")
         finally:
             self.rungs += returns
+        if self.latency:
+            # From here on a return without an entry is a call that was kept from sys_enter.
+            since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
+        return via
 
     def _attach_returns(self, module: Module) -> None:
         step = _returns_step(self._kind)
@@ -210,9 +219,9 @@ class SyscallsProbe(KernelProbe):
         if index is None:
             return
         slot = struct.pack("=I", index)
-        program = self._chosen.get(call) or self.slots.family(call)
-        if program == "trace":
-            maps.update(module.table("path_args"), slot, struct.pack("=I", self.slots.path_bits(call)))
+        chosen = self._chosen.get(call)
+        program = chosen or self.slots.family(call)
+        maps.update(module.table("call_facts"), slot, struct.pack("=I", self.slots.facts(call, chosen)))
         if program is None:
             maps.delete(module.table("handlers"), slot)
         else:
@@ -344,7 +353,7 @@ class SyscallsProbe(KernelProbe):
             args=decode(abi, nr, args, paths, longest=_PATH_MOST),
             ret=ret if returned else None,
             error=error_name(-ret) if returned and -4095 <= ret < 0 else None,
-            ns=duration_ns if returned else None,
+            ns=duration_ns if returned == _RETURNED_TIMED else None,
         )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
-from ebpftop.probes.slots import Call, Slots
+from ebpftop.probes.slots import SLOTS, Call, Slots
 from ebpftop.records import InFlight
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import FAMILIES, Family
@@ -21,7 +21,8 @@ from ebpftop.text import c_string
 BUCKETS = 44
 _LATENCY_WORDS = 2 + BUCKETS  # struct latency
 _PAIR = struct.Struct("=II")  # struct failure, struct other_call
-RUNNING = struct.Struct("=QQIIIIQ")  # struct call
+_OTHER_FAILURE = struct.Struct("=IIII")  # struct other_failure
+RUNNING = struct.Struct("=QQIIII")  # struct call
 WAITING = struct.Struct("=QIIII16s")  # struct waiting_call
 
 _IN_FLIGHT_MAX = 64
@@ -76,10 +77,16 @@ def add_totals(module: Module, slots: Slots, totals: dict[Call, Totals], *, late
             errors = by_slot[slot].errors
             errors[code] = errors.get(code, 0) + sum(words(value))
     for key, value in maps.items(module.table("other_calls"), _PAIR.size, 8):
-        kind, nr = _PAIR.unpack(key)
-        # A number is an int to the kernel: what a program passes as -1 is shown as -1.
-        call = slots.abis[min(kind, len(slots.abis) - 1)], nr - (1 << 32) if nr >> 31 else nr
-        totals.setdefault(call, Totals()).count += words(value)[0]
+        totals.setdefault(_other_call(slots, *_PAIR.unpack(key)), Totals()).count += words(value)[0]
+    for key, value in maps.items(module.table("other_failures"), _OTHER_FAILURE.size, 8):
+        kind, nr, code, _ = _OTHER_FAILURE.unpack(key)
+        errors = totals.setdefault(_other_call(slots, kind, nr), Totals()).errors
+        errors[code] = errors.get(code, 0) + words(value)[0]
+
+
+def _other_call(slots: Slots, kind: int, nr: int) -> Call:
+    """Return the call that has no slot: of the ABI *kind* (enum abi); what a program passes as -1 is -1."""
+    return slots.abis[min(kind, len(slots.abis) - 1)], nr - (1 << 32) if nr >> 31 else nr
 
 
 def _nonzero(table: maps.Map) -> Iterator[tuple[int, int]]:
@@ -140,7 +147,8 @@ def _waiting(module: Module) -> Iterator[_Entered]:
     """Yield the calls whose threads have left their CPU since they entered."""
     for _, value in maps.items(module.table("waiting"), 8, WAITING.size):
         enter_ns, slot, _, pid, tid, comm = WAITING.unpack(value)
-        yield _Entered(enter_ns, slot, pid, tid, comm, False)
+        if slot < SLOTS:
+            yield _Entered(enter_ns, slot, pid, tid, comm, False)
 
 
 def _running(module: Module) -> Iterator[_Entered]:
@@ -152,8 +160,8 @@ def _running(module: Module) -> Iterator[_Entered]:
     first, again = (maps.lookup(table, bytes(4), RUNNING.size * maps.CPUS) or b"" for _ in range(2))
     now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     for at in range(0, len(first), RUNNING.size):
-        task, enter_ns, slot, _, pid, tid, _ = call = RUNNING.unpack_from(first, at)
-        if not task or now_ns - enter_ns < IN_FLIGHT_NS or call != RUNNING.unpack_from(again, at):
+        task, enter_ns, slot, _, pid, tid = call = RUNNING.unpack_from(first, at)
+        if not task or slot >= SLOTS or now_ns - enter_ns < IN_FLIGHT_NS or call != RUNNING.unpack_from(again, at):
             continue
         try:
             comm = Path(f"/proc/{pid}/task/{tid}/comm").read_bytes().removesuffix(b"\n")
