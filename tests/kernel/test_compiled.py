@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from ebpftop.kernel import btf, compiler, maps, offsets, progs
+from ebpftop.kernel import btf, cache, compiler, maps, offsets, progs
 from ebpftop.kernel.btf import Btf
-from ebpftop.kernel.compiler import LoadError
-from ebpftop.kernel.loader import Module
+from ebpftop.kernel.compiler import Compiled, LoadError
+from ebpftop.kernel.loader import DamagedError, Module
 from ebpftop.kernel.source import KernelSource, Options, kernel_defines
 from ebpftop.records import PROBE_NAMES, Exec, Probe, Record
 
@@ -144,6 +145,56 @@ def test_a_damaged_entry_is_compiled_anew(folder: Path, program: Path, compilati
     (entry,) = folder.iterdir()
     entry.write_bytes(entry.read_bytes()[:-1])
     assert compiler.compiled(str(program), {"NUMBER": 1}) == first
+    assert len(compilations) == 2
+
+
+FORGED: dict[str, Callable[[Compiled], object]] = {
+    "another type": lambda kept: [1, 2],
+    "no programs": lambda kept: replace(kept, programs={}),
+    "an empty program": lambda kept: replace(kept, programs={"count": b""}),
+    "half an instruction": lambda kept: replace(kept, programs={"count": kept.programs["count"][:-4]}),
+    "no maps": lambda kept: replace(kept, maps=()),
+    "two maps of a name": lambda kept: replace(kept, maps=(kept.maps[0], kept.maps[0])),
+    "maps of another file": lambda kept: replace(kept, maps=(replace(kept.maps[0], name="other"),)),
+}
+
+
+@pytest.mark.parametrize("content", FORGED)
+def test_an_entry_that_cannot_be_of_its_file_is_compiled_anew_and_replaced(
+    folder: Path, program: Path, compilations: list[str], content: str
+) -> None:
+    first = compiler.compiled(str(program), {"NUMBER": 1})
+    (entry,) = folder.iterdir()
+    cache.keep(entry.name, FORGED[content](first))
+    assert compiler.compiled(str(program), {"NUMBER": 1}) == first
+    assert len(compilations) == 2
+    assert cache.find(entry.name, Compiled) == first
+
+
+def test_what_is_of_no_use_is_compiled_anew_once_and_believed_then(program: Path, compilations: list[str]) -> None:
+    compiler.compiled(str(program), {"NUMBER": 1})
+    assert not compiler.recheck(str(program), {"NUMBER": 1})  # compiled by this process
+    assert len(compilations) == 1
+    compiler._made_here.clear()
+    assert not compiler.recheck(str(program), {"NUMBER": 1})  # what was kept is the same
+    assert not compiler.recheck(str(program), {"NUMBER": 1})
+    assert len(compilations) == 2
+
+
+def test_a_program_that_the_kernel_refuses_is_doubted_and_replaced_if_it_was_kept(
+    folder: Path, program: Path, compilations: list[str]
+) -> None:
+    first = compiler.compiled(str(program), {"NUMBER": 1})
+    (entry,) = folder.iterdir()
+    cache.keep(entry.name, replace(first, programs={"count": b"\xff" * 16}))
+    compiler._made_here.clear()
+    module = Module(str(program), {"NUMBER": 1})
+    with pytest.raises(DamagedError):
+        module.load("count", "raw_tracepoint")
+    module.close()
+    module = Module(str(program), {"NUMBER": 1})
+    module.load("count", "raw_tracepoint")
+    module.close()
     assert len(compilations) == 2
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from ebpftop.filters import Filter
-from ebpftop.kernel import cache
+from ebpftop.kernel import cache, compiler
+from ebpftop.kernel.compiler import Compiled
 from ebpftop.kernel.source import KernelSource, Options
 from ebpftop.records import Exec, Probe
+from ebpftop.source import SourceError
 from tests.kernel.support import needs_root
 from tests.unit.recording_samples import play
 from tests.unit.test_stdio import EBPFTOP, assert_one_safe_line, run, run_in_terminal
@@ -235,6 +237,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def watch_once() -> list[str]:
     """Start all probes, run a program, and return what is wrong."""
+    compiler._made_here.clear()  # as in another process
     source = KernelSource(Options(filter=Filter(pids=(os.getpid(),))))
     try:
         subprocess.run(["/bin/true", "seen"], check=True)
@@ -245,6 +248,32 @@ def watch_once() -> list[str]:
     if not any(isinstance(record, Exec) and record.argv == ("/bin/true", "seen") for record in records):
         wrong.append("an exec was not seen")
     return wrong
+
+
+def _nonsense(kept: Compiled) -> Compiled:
+    return msgspec.structs.replace(kept, programs=dict.fromkeys(kept.programs, b"\xff" * 64))
+
+
+FORGED: dict[str, Callable[[Compiled], object]] = {
+    "nonsense": _nonsense,
+    "impossible maps": lambda kept: msgspec.structs.replace(
+        kept, maps=tuple(msgspec.structs.replace(spec, key_size=0, value_size=0) for spec in kept.maps)
+    ),
+}
+
+
+@pytest.mark.parametrize("content", FORGED)
+def test_a_kept_program_with_a_right_checksum_and_a_wrong_content_is_compiled_anew(folder: Path, content: str) -> None:
+    assert watch_once() == []
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    programs = {name: kept for name in whole if (kept := cache.find(name, Compiled)) is not None}
+    assert len(programs) == 5
+    for name, kept in programs.items():
+        cache.keep(name, FORGED[content](kept))
+    with suppress(SourceError):  # where it is the filter's programs, it has to be started once more, and says so
+        watch_once()
+    assert watch_once() == []
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
 def test_kept_offsets_that_are_none_are_read_anew(folder: Path) -> None:

@@ -110,20 +110,58 @@ def sources() -> Path:
     return packaged if packaged.is_dir() else here.parents[1] / "bpf"
 
 
+# The entries that this process compiled itself: there is no doubt about them.
+_made_here: set[str] = set()
+
+
 def compiled(file: str, defines: Defines) -> Compiled:
-    """Return bpf/*file* compiled with *defines* as `-D` flags, or as it was kept; raises LoadError."""
+    """Return bpf/*file* compiled with *defines* as `-D` flags, or as it was kept; raises LoadError, SourceError."""
+    source, flags, name = _task(file, defines)
+    found = cache.find(name, Compiled)
+    if found is None or not _is_whole(found, source):
+        found = _compile_and_keep(file, source, flags, name)
+    return found
+
+
+def recheck(file: str, defines: Defines) -> bool:
+    """Compile bpf/*file* anew if it was kept; tell whether what was kept was something else. It is replaced.
+
+    Asked when what was kept is of no use: a checksum does not say who wrote it. Raises LoadError, SourceError.
+    """
+    source, flags, name = _task(file, defines)
+    if name in _made_here:
+        return False
+    return cache.find(name, Compiled) != _compile_and_keep(file, source, flags, name)
+
+
+def _task(file: str, defines: Defines) -> tuple[str, list[str], str]:
+    """Return the source, the compiler's flags, and the name of the entry."""
     source = _in_one(sources(), file)
     # Without debug information, which nobody would see, LLVM is done a sixth sooner.
     flags = ["-Wno-unused-value", "-g0"]
     # Only what the file mentions: a kernel described by its headers need not be compiled for anew.
     words = set(_WORD.findall(source))
     flags += [f"-D{name}={value}" for name, value in sorted(defines.items()) if name in words]
-    name = _name(source, flags)
-    found = cache.find(name, Compiled)
-    if found is None:
-        found = _compile(file, source, flags)
-        cache.keep(name, found)
-    return found
+    return source, flags, _name(source, flags)
+
+
+def _compile_and_keep(file: str, source: str, flags: list[str], name: str) -> Compiled:
+    made = _compile(file, source, flags)
+    _made_here.add(name)
+    cache.keep(name, made)
+    return made
+
+
+def _is_whole(found: Compiled, source: str) -> bool:
+    """Tell whether it has maps that *source* speaks of, and programs of whole instructions."""
+    names = [spec.name for spec in found.maps]
+    return (
+        bool(names)
+        and bool(found.programs)
+        and len(set(names)) == len(names)
+        and set(names) <= set(_WORD.findall(source))
+        and all(code and len(code) % _INSN.size == 0 for code in found.programs.values())
+    )
 
 
 def _compile(file: str, source: str, flags: list[str]) -> Compiled:

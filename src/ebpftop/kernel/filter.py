@@ -14,12 +14,13 @@ from pathlib import Path
 from ebpftop.filters import Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups
-from ebpftop.kernel.loader import Link, LoadError, Module
+from ebpftop.kernel.loader import DamagedError, Link, LoadError, Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.source import SourceError
 
 _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
 _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
+_PROGRAMS = ("filter_fork", "filter_free")
 
 _SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
 _COMM_LEN = 16
@@ -77,7 +78,7 @@ class KernelFilter:
     def __init__(self, defines: Defines) -> None:
         """Load bpf/filter.c. Raises SourceError."""
         try:
-            self._module = Module("filter.c", {**defines, "FILTER_OWNER": 1})
+            self._module = _load({**defines, "FILTER_OWNER": 1})
         except LoadError as error:
             raise SourceError(str(error), "`ebpftop check -v` shows what the compiler said") from error
         self._lock = threading.Lock()
@@ -190,10 +191,15 @@ class KernelFilter:
     def _follow(self, pids: tuple[int, ...], bit: int) -> None:
         """Mark *pids* and their descendants, and let the kernel mark what they fork from now on."""
         if not self._links:
-            self._links = [
-                self._module.attach("raw_tracepoint", "sched_process_fork", "filter_fork"),
-                self._module.attach("raw_tracepoint", "sched_process_free", "filter_free"),
-            ]
+            try:
+                self._links = [
+                    self._module.attach("raw_tracepoint", "sched_process_fork", "filter_fork"),
+                    self._module.attach("raw_tracepoint", "sched_process_free", "filter_free"),
+                ]
+            except LoadError as error:
+                raise SourceError(f"--pid: forks cannot be followed: {error}", "leave --pid out") from error
+            except DamagedError as error:
+                raise SourceError("--pid: what was kept of an earlier start is damaged", "start once more") from error
         # Until /proc shows nobody new: whom a process that is not marked yet forks is found in the next round.
         while new := [
             pid for pid in descendants(pids) if not self._marked("filter_pids", struct.pack("=I", pid)) & bit
@@ -218,6 +224,19 @@ class KernelFilter:
         with self._lock:
             self._unfollow()
             self._module.close()
+
+
+def _load(defines: Defines) -> Module:
+    """Return bpf/filter.c in the kernel, its programs not attached; raises LoadError."""
+    try:
+        module = Module("filter.c", defines)
+        if module.has((*_MAPS, "lost"), _PROGRAMS):
+            return module
+        module.close()
+        module.doubt()
+    except DamagedError:
+        pass
+    return Module("filter.c", defines)
 
 
 def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import bcc
 from bcc.libbcc import lib
 
-from ebpftop.kernel.compiler import LoadError, MapSpec, compiled, with_map_fds
+from ebpftop.kernel.compiler import LoadError, MapSpec, compiled, recheck, with_map_fds
 from ebpftop.kernel.maps import Map
 from ebpftop.kernel.offsets import Defines
 from ebpftop.kernel.progs import refusal
 
-__all__ = ("Kind", "Link", "LoadError", "Module", "NotCompiledError")
+__all__ = ("DamagedError", "Kind", "Link", "LoadError", "Module", "NotCompiledError")
 
 Kind = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"]
 
@@ -43,6 +43,10 @@ class NotCompiledError(Exception):
     """A program is asked for that was left out of its file, because nobody seemed to need it."""
 
 
+class DamagedError(Exception):
+    """What was kept from an earlier start was not what the compiler makes; it is replaced, so try again."""
+
+
 class Link(NamedTuple):
     """One attachment: its descriptor, and the name of a kprobe's event."""
 
@@ -62,11 +66,12 @@ class Module:
     """One C file in the kernel: its maps; its programs, attached one by one."""
 
     def __init__(self, file: str, defines: Defines, given: Mapping[str, Map] = _NO_MAPS) -> None:
-        """Compile bpf/*file* with *defines* as `-D` flags, and make its maps; raises LoadError.
+        """Compile bpf/*file* with *defines* as `-D` flags, and make its maps; raises LoadError, DamagedError.
 
         Maps that are *given*, by name, belong to somebody else and are used instead of new ones.
         """
         self.file = file
+        self._defines = defines
         self._compiled = compiled(file, defines)
         self._links: list[Link] = []
         self._programs: dict[str, int] = {}
@@ -79,11 +84,21 @@ class Module:
                 self._tables[spec.name] = given.get(spec.name) or self._own[spec.name]
         except LoadError:
             self.close()
+            self.doubt()
             raise
+
+    def doubt(self) -> None:
+        """Raise DamagedError if what was kept of this file is not what the compiler makes of it now."""
+        if recheck(self.file, self._defines):
+            raise DamagedError(self.file)
 
     def table(self, name: str) -> Map:
         """Return a map by name."""
         return self._tables[name]
+
+    def has(self, maps: Iterable[str], programs: Iterable[str]) -> bool:
+        """Tell whether the file has all of these."""
+        return self._tables.keys() >= set(maps) and self._compiled.programs.keys() >= set(programs)
 
     def load(self, function: str, kind: Kind) -> int:
         """Load *function* as a program of *kind*; return its descriptor. Raises LoadError with the kernel's reason."""
@@ -94,7 +109,9 @@ class Module:
             ctypes.set_errno(0)
             fd = lib.bcc_prog_load(_TYPES[kind], name, code, len(code), gpl, self._compiled.version, 0, None, 0)
             if fd < 0:
-                raise LoadError(refusal(ctypes.get_errno() or -fd))
+                code_of_error = ctypes.get_errno() or -fd
+                self.doubt()
+                raise LoadError(refusal(code_of_error))
             self._programs[function] = fd
         return self._programs[function]
 

@@ -18,6 +18,7 @@ from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.kernel.cost import CostMeter
 from ebpftop.kernel.filter import KernelFilter
 from ebpftop.kernel.ladder import Offers
+from ebpftop.kernel.loader import DamagedError
 from ebpftop.kernel.offsets import Defines, of_running_kernel, syscall_prefix
 from ebpftop.kernel.progs import fentry_refusal
 from ebpftop.lifecycle import process
@@ -162,7 +163,10 @@ class KernelSource:
     def _start(self, name: ProbeName) -> None:
         probe = self._probes[name]
         try:
-            probe.start()
+            try:
+                probe.start()
+            except DamagedError:  # by now it is as the compiler makes it
+                probe.start()
             self._news[name].append(probe.state(time.time()))
         except ProbeError as error:
             self._news[name].append(

@@ -89,14 +89,9 @@ class KernelProbe(ABC):
         return self.module is not None
 
     def start(self) -> None:
-        """Compile, load and attach; raises ProbeError, SourceError."""
+        """Compile, load and attach; raises ProbeError, SourceError, and DamagedError where it helps to start again."""
         try:
-            try:
-                self._come_up()
-            except NotCompiledError:  # a rung held by all signs, and did not when it was tried
-                self._discard()
-                self._compile_all = True
-                self._come_up()
+            self._start()
         except OSError as error:
             self._discard()
             raise ProbeError(f"{error.filename or self.file}: {error.strerror or error}", rungs=self.rungs) from error
@@ -107,6 +102,22 @@ class KernelProbe(ABC):
             ) from error
         except BaseException:
             self._discard()
+            raise
+
+    def _start(self) -> None:
+        """Come up, with all programs if some turn out to be missed; DamagedError if what was kept is to blame."""
+        try:
+            try:
+                self._come_up()
+            except NotCompiledError:  # a rung held by all signs, and did not when it was tried
+                if self.module is not None:
+                    self.module.doubt()
+                self._discard()
+                self._compile_all = True
+                self._come_up()
+        except (LoadError, NotCompiledError, ProbeError, OSError, LookupError, ValueError, struct.error):
+            if self.module is not None:
+                self.module.doubt()
             raise
 
     def _come_up(self) -> None:
