@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -77,6 +80,13 @@ def test_a_pipe_that_does_not_block_is_waited_for() -> None:
     os.set_blocking(write_fd, False)
     child = subprocess.Popen([*EBPFTOP, "stream", "--duration", "0.2"], stdout=write_fd, stderr=subprocess.PIPE)
     os.close(write_fd)
+    waiting = array.array("i", [0])
+    until_s = time.monotonic() + 60
+    while waiting[0] < (40 << 10):  # as good as full: writes begin new pages
+        assert time.monotonic() < until_s
+        time.sleep(0.1)
+        fcntl.ioctl(read_fd, termios.FIONREAD, waiting)
+    time.sleep(0.5)
     with open(read_fd, "rb") as pipe:
         data = pipe.read()
     assert child.communicate(timeout=60)[1] == b""
