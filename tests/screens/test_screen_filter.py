@@ -232,3 +232,16 @@ def test_narrowed_to_a_user(looks_the_same: Look, size: tuple[int, int]) -> None
     source = FakeSource(minute(), live=False)
     source.refuses_filter = PastFiltering("a recording holds what was recorded")
     assert looks_the_same(source, size, "tab", "g", "j", "u")
+
+
+async def test_a_container_that_has_vanished_is_told_of_and_the_filter_stays() -> None:
+    gone = ran(1, 9, "sh", container="gone-lxc")
+    source = FakeSource([batch("execs", 1, gone)])
+    source.refuses_filter = SourceError("no cgroup belongs to a container gone-lxc", "or use --pid")
+    async with running(source) as (pilot, app):
+        await pilot.press("k", "C")
+        await until(pilot, lambda: any("no cgroup belongs" in n.message for n in app._notifications))
+        await until(pilot, lambda: not app.main.scope.filter)
+        await pilot.press("k", "C")
+        await until(pilot, lambda: sum("no cgroup belongs" in n.message for n in app._notifications) == 2)
+        assert len(app.main.execs.model.view) == 1

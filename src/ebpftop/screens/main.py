@@ -9,7 +9,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
-from textual.widgets import Footer
+from textual.widgets import Footer, Input
 
 from ebpftop.filters import Filter
 from ebpftop.models.saving import Kind
@@ -209,6 +209,10 @@ class MainScreen(TravelScreen):
     def action_columns(self) -> None:
         pane = self.pane
         self.app.push_screen(ColumnsScreen(pane.lines, pane.label))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # In the filter a slash is a slash: the footer does not offer it.
+        return not (action == "filter" and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         if self.has_class("-maximised"):
