@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
 import subprocess
-import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -72,27 +69,6 @@ def test_a_full_disk_behind_stdout_is_one_line(arguments: tuple[str, ...]) -> No
     status, _, err = run(*arguments, redirected=">/dev/full")
     assert status == 1
     assert_one_safe_line(err, "stdout: No space left on device; make room")
-
-
-def test_a_pipe_that_does_not_block_is_waited_for() -> None:
-    """As ssh leaves it to those that share it."""
-    read_fd, write_fd = os.pipe()
-    os.set_blocking(write_fd, False)
-    child = subprocess.Popen([*EBPFTOP, "stream", "--duration", "0.2"], stdout=write_fd, stderr=subprocess.PIPE)
-    os.close(write_fd)
-    waiting = array.array("i", [0])
-    until_s = time.monotonic() + 60
-    while waiting[0] < (40 << 10):  # as good as full: writes begin new pages
-        assert time.monotonic() < until_s
-        time.sleep(0.1)
-        fcntl.ioctl(read_fd, termios.FIONREAD, waiting)
-    time.sleep(0.5)
-    with open(read_fd, "rb") as pipe:
-        data = pipe.read()
-    assert child.communicate(timeout=60)[1] == b""
-    assert child.returncode == 0
-    assert len(data) > 1 << 16  # more than the pipe holds
-    assert data.endswith(b"\n")
 
 
 # ---- file systems ----

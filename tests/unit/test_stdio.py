@@ -11,12 +11,15 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import ebpftop
 from ebpftop import stdio
+from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.recording import opening
 from ebpftop.source import SourceError
 from ebpftop.text import printable
@@ -248,3 +251,25 @@ def test_a_device_is_refused_and_a_terminal_is_not() -> None:
     opening.require_no_device(its, "terminal")
     os.close(ours)
     os.close(its)
+
+
+def test_a_pipe_that_does_not_block_is_waited_for() -> None:
+    """As ssh leaves it to those that share it."""
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+    lines = [b"%0999d\n" % number for number in range(300)]  # more than the pipe holds
+    got: list[bytes] = []
+
+    def read_late() -> None:
+        time.sleep(0.5)
+        with open(read_fd, "rb") as pipe:
+            got.append(pipe.read())
+
+    reader = threading.Thread(target=read_late)
+    reader.start()
+    try:
+        LineWriter(write_fd).write(lines)
+    finally:
+        os.close(write_fd)
+        reader.join()
+    assert got == [b"".join(lines)]
