@@ -141,7 +141,7 @@ struct filter_config {
 	u32 plain;
 	u32 self; /* tgid of ebpftop */
 	u32 active;
-	u32 unused;
+	u32 helper; /* tgid of the process that keeps root's rights for it, or its own */
 	struct filter_slot slot[FILTER_SLOTS];
 };
 
@@ -234,7 +234,7 @@ INLINE bool wanted_of(u32 tgid, const void *leader)
 
 	if (!flags)
 		return true;
-	if (flags & FILTER_HIDE_SELF && tgid == config->self)
+	if (flags & FILTER_HIDE_SELF && (tgid == config->self || tgid == config->helper))
 		return false;
 	if (flags == FILTER_HIDE_SELF)
 		return true;

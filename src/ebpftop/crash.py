@@ -46,12 +46,14 @@ def _write(what: str, details: str) -> str:
     """Write a file that nobody else can read, where anybody can write; return its path."""
     import tempfile
 
+    from ebpftop.kernel.privilege import invoker
+
     fd, path = tempfile.mkstemp(prefix="ebpftop-crash-", suffix=".log")
     with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
         # The user behind sudo is to read it.
-        with suppress(OSError, KeyError, ValueError):
-            if os.geteuid() == 0:
-                os.fchown(fd, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]))
+        if user := invoker():
+            with suppress(OSError):
+                os.fchown(fd, user.uid, user.gid)
         file.write(
             f"ebpftop {__version__}, Linux {os.uname().release}, Python {sys.version.split()[0]}, "
             f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n{sys.argv!r}\n\n{what}\n\n{details}\n{_redirected()}"

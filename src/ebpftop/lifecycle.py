@@ -61,7 +61,7 @@ class Process:
         self._stop: Callable[[], None] | None = None
         self._redraw: Callable[[], None] | None = None
         self._undo: list[Callable[[], None]] = []
-        self._wishes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wishes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._guard: socket.socket | None = None
         self._tracefs_fd: int | None = None
 
@@ -188,9 +188,27 @@ class Process:
         self.ask_to_end(INTERRUPTED if number == signal.SIGINT else self.status_if_ended)
 
     def _leave_when_late(self) -> None:
-        self._wishes.get()
+        while (work := self._wishes.get()) is not None:
+            work()
         time.sleep(ORDERLY_S)
         self.leave(self.asked or 0)
+
+    def call_beside(self, work: Callable[[], None]) -> None:
+        """Call *work* in the thread that waits for the end, and wait for it: privileges are each thread's own.
+
+        An OSError of *work* is not told: whoever calls it here as well sees it there.
+        """
+        if not self._armed or self.asked is not None:
+            return
+        done = threading.Event()
+
+        def work_and_tell() -> None:
+            with suppress(OSError):
+                work()
+            done.set()
+
+        self._wishes.put(work_and_tell)
+        done.wait(ORDERLY_S)
 
     def _tell_guard(self, code: int) -> None:
         if self._guard is not None:

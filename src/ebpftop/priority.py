@@ -44,13 +44,15 @@ def screen_first() -> Iterator[None]:
         yield
         return
     _collectors_nice = before
-    session_before = _session_nice()
-    if session_before is not None:
-        _set_session_nice(min(session_before, SCREEN_NICE))
+    # Opened now: later we are another user, to whom the file does not belong (kernel/privilege.py).
+    session_fd = _open_session()
+    session_before = None if session_fd is None else _session_nice(session_fd)
+    if session_fd is not None and session_before is not None:
+        _set_session_nice(session_fd, min(session_before, SCREEN_NICE))
 
     def restore() -> None:
-        if session_before is not None:
-            _set_session_nice(session_before)
+        if session_fd is not None and session_before is not None:
+            _set_session_nice(session_fd, session_before)
 
     try:
         with process.undone_at_last(restore):
@@ -58,19 +60,25 @@ def screen_first() -> Iterator[None]:
     finally:
         _collectors_nice = None
         restore()
+        if session_fd is not None:
+            os.close(session_fd)
         # Never refused: a higher value is anybody's to take.
         os.setpriority(os.PRIO_PROCESS, thread, before)
 
 
-def _session_nice() -> int | None:
-    """Return the nice value of this session's group; None where the kernel has no such groups."""
+def _open_session() -> int | None:
+    """Open what holds the nice value of this session's group; None where the kernel has no such groups."""
     try:
-        found = re.search(r"nice (-?\d+)", _AUTOGROUP.read_text())
+        return os.open(_AUTOGROUP, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return None
+
+
+def _session_nice(session_fd: int) -> int | None:
+    found = re.search(rb"nice (-?\d+)", os.pread(session_fd, 100, 0))
     return int(found[1]) if found else None
 
 
-def _set_session_nice(nice: int) -> None:
+def _set_session_nice(session_fd: int, nice: int) -> None:
     with suppress(OSError):
-        _AUTOGROUP.write_text(str(nice))
+        os.write(session_fd, str(nice).encode())

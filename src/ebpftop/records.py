@@ -285,12 +285,15 @@ class Lost(_Record, frozen=True, tag="lost"):
 
 
 class Cost(_Record, frozen=True, tag="cost"):
-    """What ebpftop itself costs: its programs in the kernel, and its process (shares of one CPU)."""
+    """What ebpftop itself costs: its programs in the kernel, and its process (shares of one CPU).
+
+    `kernel` and `runs` are null where the kernel does not let us measure them.
+    """
 
     time: float
-    kernel: float
+    kernel: float | None
     user: float
-    runs: int
+    runs: int | None
 
 
 class End(_Record, frozen=True, tag="end"):

@@ -40,10 +40,13 @@ class ReplaySource:
 
     live = False
 
-    def __init__(self, path: str, speed: float = 1.0) -> None:
-        """Open *path*; SourceError where it is no recording or cannot be read."""
+    def __init__(self, path: str, speed: float = 1.0, fd: int | None = None) -> None:
+        """Open *path*; SourceError where it is no recording or cannot be read.
+
+        With *fd* it is open already, and taken over: who opened it may have had more rights than we have.
+        """
         self.damage = Damage()
-        self._chunks = opening.open_chunks(opening.open_file(path), path, self.damage)
+        self._chunks = opening.open_chunks(opening.open_file(path) if fd is None else fd, path, self.damage)
         self._header = opening.read_header(self._chunks, path, self.damage)
         self._index = Index()
         self.timeline = Timeline(self._header, self._chunks, self._index)

@@ -60,15 +60,6 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_it_belongs_to_the_user_behind_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUDO_UID", "12345")
-    monkeypatch.setenv("SUDO_GID", "12346")
-    status = write(tmp_path / "r.jsonl", []).stat()
-    # Only root can give a file away; for everybody else the variables mean nothing.
-    mine = (os.geteuid(), os.getegid())
-    assert (status.st_uid, status.st_gid) == ((12345, 12346) if mine[0] == 0 else mine)
-
-
 def test_a_file_that_exists_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text("precious")

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ebpftop import __version__, stdio
-from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, options_of, refused
+from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
 from ebpftop.kernel import cache
 from ebpftop.kernel.btf import VMLINUX
 from ebpftop.kernel.offsets import own_headers
@@ -39,13 +39,11 @@ class Report(TypedDict):
 
 def examine(args: argparse.Namespace) -> Report:
     """Bring every probe up and down again; raises SourceError."""
-    from ebpftop.kernel.source import KernelSource
-
     watching = argparse.Namespace(
         probes=PROBE_NAMES, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
         buffer=args.buffer, via=args.via, failures=True, latency=True, ignore=None, trace=None, say=False,
     )  # fmt: skip
-    source = KernelSource(options_of(watching))
+    source = open_kernel(options_of(watching), root_work())
     try:
         states = [
             record

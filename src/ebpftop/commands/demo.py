@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from importlib.resources import as_file, files
 
-from ebpftop.commands.replay import need_terminal, show_file
+from ebpftop.commands.replay import need_terminal, show
+from ebpftop.recording.opening import open_file
 
 RECORDING = "demo/demo.jsonl.zst"
 
@@ -14,4 +15,4 @@ def run(args: argparse.Namespace) -> int:
     """Play the recording once; its last moment stays on the screen until the user leaves."""
     need_terminal()
     with as_file(files("ebpftop").joinpath(RECORDING)) as path:
-        return show_file(str(path), 1.0)
+        return show(open_file(str(path)), str(path), 1.0)

@@ -10,10 +10,9 @@ from importlib import import_module
 from ebpftop import stdio
 from ebpftop.cli import chosen_filter
 from ebpftop.commands.starting import no_collection
-from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, refused
+from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
 from ebpftop.history import HistorySource
 from ebpftop.kernel.quiet import hush
-from ebpftop.kernel.tracefs import mount_privately
 from ebpftop.lifecycle import process
 from ebpftop.limits import LIVE_SCREEN
 from ebpftop.priority import screen_first
@@ -34,12 +33,13 @@ def _run(args: argparse.Namespace) -> int:
     outputs = hush()
     process.take_keys()
     stdio.draw_on_terminal(outputs.stdout_fd, outputs.stderr_fd)
-    mount_privately()  # while there is one thread: a mount namespace is entered by the caller alone
+    root = root_work()  # while there is one thread
     with no_collection():
         # Importing Textual takes a fifth of a second, in which the compiler leaves one CPU idle.
-        threading.Thread(target=_import_app, name="import-app").start()
+        importing = threading.Thread(target=_import_app, name="import-app")
+        importing.start()
         # The probes load before the screen opens, so what goes wrong prints like any command's error.
-        source = open_kernel(args)
+        source = open_kernel(options_of(args), root, importing)
     try:
         from ebpftop.app import run as show
 

@@ -6,7 +6,16 @@ import argparse
 from collections.abc import Sequence
 
 from ebpftop.commands.stream import pump
-from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, refused, report_failed
+from ebpftop.commands.watching import (
+    NO_PRIVILEGE,
+    check_machine,
+    open_kernel,
+    options_of,
+    refused,
+    report_failed,
+    root_work,
+)
+from ebpftop.kernel.privilege import as_invoker
 from ebpftop.kernel.quiet import hush
 from ebpftop.lifecycle import process
 from ebpftop.limits import WITHOUT_SCREEN
@@ -23,10 +32,11 @@ def run(args: argparse.Namespace) -> int:
         return NO_PRIVILEGE
     hush()
     # The file first: a name that cannot be written should not cost the time it takes to attach.
-    writer = RecordingWriter(args.file, replace=args.force)
+    with as_invoker():
+        writer = RecordingWriter(args.file, replace=args.force)
     with process.undone_at_last(writer.discard_now):
         try:
-            source = open_kernel(args)
+            source = open_kernel(options_of(args), root_work())
         except SourceError:
             writer.discard()
             raise

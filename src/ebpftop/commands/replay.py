@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from pathlib import Path
 
 from ebpftop import limits, stdio
 from ebpftop.commands.starting import no_collection
@@ -28,20 +30,21 @@ def run(args: argparse.Namespace) -> int:
         return _USAGE
     need_terminal(keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
+    # A file on stdin is a file all the same, and can be moved in.
+    return show(fd, "stdin" if args.file == "-" else args.file, speed)
+
+
+def show(fd: int, name: str, speed: float) -> int:
+    """Show the recording or stream *fd*, called *name*, at *speed*; return the exit status. Takes *fd* over."""
+    if sys.platform == "linux":
+        # Who made it is unknown, so none of it is read with root's rights.
+        from ebpftop.kernel.privilege import give_up_root
+
+        give_up_root(Path(__file__))
     if is_stream(fd):
         return _show_pipe(fd)
-    # A file on stdin is a file all the same, and can be moved in.
-    path = f"/dev/fd/{fd}" if args.file == "-" else args.file
-    try:
-        return show_file(path, speed)
-    finally:
-        os.close(fd)
-
-
-def show_file(path: str, speed: float) -> int:
-    """Show the recording *path* at *speed*; return the exit status."""
     process.take_keys()
-    source = ReplaySource(path, speed)
+    source = ReplaySource(name, speed, fd)
     return _show(source, source.damage)
 
 
@@ -92,11 +95,11 @@ def _take_stdin() -> int:
 def _show(source: Source, damage: Damage) -> int:
     with no_collection():
         # Only now: a recording that cannot be read need not wait for the screen to be imported.
-        from ebpftop.app import run as show
+        from ebpftop.app import run as run_app
 
     stdio.draw_on_terminal()
     try:
-        status = show(source)
+        status = run_app(source)
     finally:
         source.close()
     for line in damage.report():

@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ebpftop import stdio
-from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, refused, report_failed
+from ebpftop.commands.watching import (
+    NO_PRIVILEGE,
+    check_machine,
+    open_kernel,
+    options_of,
+    refused,
+    report_failed,
+    root_work,
+)
 from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.kernel.quiet import hush
 from ebpftop.lifecycle import process
@@ -56,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         return NO_PRIVILEGE
     outputs = hush()
     stdout = LineWriter(outputs.stdout_fd)
-    source = open_kernel(args)
+    source = open_kernel(options_of(args), root_work())
 
     def sink(records: Sequence[Record]) -> None:
         if records:

@@ -6,11 +6,13 @@ import argparse
 import importlib.util
 import os
 import platform
+import threading
 from typing import TYPE_CHECKING
 
 from ebpftop import limits, stdio
 from ebpftop.cli import chosen_filter
-from ebpftop.kernel import privilege
+from ebpftop.kernel import privilege, tracefs
+from ebpftop.kernel.root_helper import RootHelper, RootWork
 from ebpftop.source import SourceError
 from ebpftop.syscalls import abi as abis
 
@@ -88,9 +90,32 @@ def options_of(args: argparse.Namespace) -> Options:
     )
 
 
-def open_kernel(args: argparse.Namespace) -> KernelSource:
-    """Attach what the arguments ask for; raises SourceError."""
-    options = options_of(args)
+def root_work() -> RootWork:
+    """Return what will do what takes root's rights once we have given them up. Call it before there are threads.
+
+    A mount namespace, too, is entered by the caller alone and by the threads that it starts from then on.
+    """
+    instance = tracefs.instance_path(tracefs.mount_privately())
+    return RootHelper(instance) if privilege.has(privilege.Cap.SYS_ADMIN) else RootWork(instance)
+
+
+def open_kernel(options: Options, root: RootWork, beside: threading.Thread | None = None) -> KernelSource:
+    """Attach what is asked for, and give up all privileges that are not needed any more; raises SourceError.
+
+    *beside* is a thread that was started meanwhile for something else: it is waited for, as it has all that we give up.
+    """
     from ebpftop.kernel.source import KernelSource
 
-    return KernelSource(options)
+    try:
+        source = KernelSource(options, root)
+    except BaseException:
+        root.close()
+        raise
+    try:
+        if beside is not None:
+            beside.join()
+        privilege.give_up_all_but_watching()
+    except BaseException:
+        source.close()
+        raise
+    return source

@@ -3,8 +3,10 @@
 Kept in /var/cache/ebpftop, or in the folder that EBPFTOP_CACHE names (empty: nothing is kept). Each entry is named by a
 hash of everything that it was made from, so none is ever out of date, and removing the folder costs one slower start.
 
-What lies there is loaded into the kernel by root: the folder has to belong to the user who runs ebpftop, with nobody
-else allowed to write, or it is not used.
+What lies there is loaded into the kernel: the folder has to belong to the user who started ebpftop, root behind sudo,
+with nobody else allowed to write, or it is not used. Where a user other than root has been given the capabilities,
+nothing is kept unless EBPFTOP_CACHE says where: that user's other processes do not have them, and could have programs
+of theirs loaded by way of the cache.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from typing import TypeVar
 import msgspec
 
 _FOLDER = Path("/var/cache/ebpftop")  # Filesystem Hierarchy Standard, 5.5
+# Who started ebpftop: it becomes the user behind sudo later (ebpftop.kernel.privilege), who is not to be trusted here.
+_OWNER = os.geteuid()
 _ENTRIES_MAX = 64  # about 20 kB each
 _ENTRY_BYTES_MAX = 4 << 20
 _DIGEST = 16
@@ -112,12 +116,14 @@ def _opened(*, make: bool) -> Iterator[int]:
     path = _folder()
     if path is None:
         raise FileNotFoundError(errno.ENOENT, "it is empty", "EBPFTOP_CACHE")
+    if path == _FOLDER and _OWNER != 0:
+        raise PermissionError(errno.EPERM, "it is root's; EBPFTOP_CACHE may name a folder of your own", str(path))
     if make:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
-        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if found.st_uid != _OWNER or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(errno.EPERM, "it is somebody else's, or others may write there", str(path))
         yield fd
     finally:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from ebpftop.kernel import progs
+from ebpftop.kernel.root_helper import RootWork
 from ebpftop.records import Cost
 
 _EVERY_S = 2.0
@@ -19,9 +21,12 @@ class CostMeter:
     Run statistics cost every BPF program of the machine two clock reads a run, so they are not left on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: RootWork) -> None:
+        """*root* turns the statistics on."""
+        self._root = root
         self._lock = threading.Lock()
         self._stats_fd: int | None = None
+        self._sampling = False
         self._began_s = 0.0
         self._next_s = time.monotonic()
         self._before: dict[int, progs.Runs] = {}
@@ -34,7 +39,7 @@ class CostMeter:
             return None
         try:
             monotonic = time.monotonic()
-            if self._stats_fd is None:
+            if not self._sampling:
                 if monotonic >= self._next_s:
                     self._begin(monotonic, program_fds)
                 return None
@@ -45,12 +50,16 @@ class CostMeter:
             self._lock.release()
 
     def _begin(self, monotonic: float, program_fds: Iterable[int]) -> None:
-        self._stats_fd = progs.enable_stats()
+        self._sampling = True
+        with suppress(OSError):
+            self._stats_fd = self._root.enable_stats()
         self._next_s = monotonic + _EVERY_S
         self._before = {fd: progs.runs(fd) for fd in program_fds}
         self._began_s = monotonic
 
     def _end(self, now: float, monotonic: float) -> Cost:
+        self._sampling = False
+        measured = self._stats_fd is not None
         run_time_ns = run_count = 0
         for fd, before in self._before.items():
             after = progs.runs(fd)
@@ -64,7 +73,12 @@ class CostMeter:
         process_s = time.process_time()
         user = (process_s - self._process_s) / max(monotonic - self._wall_s, 1e-9)
         self._process_s, self._wall_s = process_s, monotonic
-        return Cost(time=now, kernel=run_time_ns / 1e9 / seconds, user=user, runs=round(run_count / seconds))
+        return Cost(
+            time=now,
+            kernel=run_time_ns / 1e9 / seconds if measured else None,
+            user=user,
+            runs=round(run_count / seconds) if measured else None,
+        )
 
     def close(self) -> None:
         """End a sample that runs."""

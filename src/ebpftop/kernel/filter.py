@@ -75,12 +75,13 @@ class KernelFilter:
     single write. So no event is judged by half of a filter, and a change loses nothing that both filters want.
     """
 
-    def __init__(self, defines: Defines) -> None:
+    def __init__(self, defines: Defines, helper_pid: int | None = None) -> None:
         """Load bpf/filter.c. Raises SourceError."""
         try:
             self._module = _load({**defines, "FILTER_OWNER": 1})
         except LoadError as error:
             raise SourceError(str(error), "`ebpftop check -v` shows what the compiler said") from error
+        self._own_pids = (os.getpid(), helper_pid or os.getpid())
         self._lock = threading.Lock()
         self._links: list[Link] = []
         self._active = 0
@@ -135,7 +136,7 @@ class KernelFilter:
     def admits(self, pid: int, uid: int, comm: bytes) -> bool:
         """Tell whether a process that runs now is wanted: what the kernel would say if it did something."""
         wanted = self._filter
-        if (wanted.hide_self and pid == os.getpid()) or (wanted.uids and uid not in wanted.uids):
+        if (wanted.hide_self and pid in self._own_pids) or (wanted.uids and uid not in wanted.uids):
             return False
         if wanted.pids and not self._marked("filter_pids", struct.pack("=I", pid)) >> self._active & 1:
             return False
@@ -154,7 +155,7 @@ class KernelFilter:
     # ---- the maps ----
 
     def _write_config(self, *, plain: bool) -> None:
-        value = _CONFIG.pack(plain, os.getpid(), self._active, 0) + b"".join(self._slots)
+        value = _CONFIG.pack(plain, self._own_pids[0], self._active, self._own_pids[1]) + b"".join(self._slots)
         maps.update(self._module.table("filter_config"), bytes(4), value)
 
     def _marked(self, name: str, key: bytes) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ebpftop.kernel.loader import Kind, Link, LoadError, Module
+from ebpftop.kernel.tracefs import refusal
 from ebpftop.records import Rung
 
 FREE = "nothing between its events"
@@ -112,7 +114,7 @@ def _absent(attach: Attach, offers: Offers) -> str | None:
         return offers.no_fentry
     if attach.kind == "tracepoint":
         if offers.tracefs is None:
-            return "tracefs is not mounted and cannot be"
-        if not (offers.tracefs / "events" / attach.target.replace(":", "/")).is_dir():
+            return refusal()[0]
+        if not os.access(offers.tracefs / "events" / attach.target.replace(":", "/"), os.F_OK, effective_ids=True):
             return "this kernel has no such tracepoint"
     return None

@@ -1,19 +1,261 @@
-"""Whether we may load BPF programs at all, asked before anything is tried."""
+"""What ebpftop may do: whether that is enough to load BPF programs, and giving up all that is not needed.
+
+Capabilities belong to a thread, and new threads inherit them. So the thread that calls `keep_only` is the one that
+starts all others later. The only one that runs already, which waits for the end (ebpftop/lifecycle.py), gives up all of
+its own. (It cannot do so first: glibc changes the user of every thread, and aborts where one may not.)
+
+Nothing well-kept on PyPI does this (pyprctl's last release is of 2021, python3-prctl needs a compiler and libcap), so
+it is prctl(2) and capset(2) here.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
-_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
+from ebpftop.lifecycle import process
+from ebpftop.source import SourceError
+
+
+class Cap(IntEnum):
+    """Capabilities by number: include/uapi/linux/capability.h."""
+
+    DAC_READ_SEARCH = 2
+    SETGID = 6
+    SETUID = 7
+    SETPCAP = 8
+    SYS_PTRACE = 19
+    SYS_ADMIN = 21
+    PERFMON = 38
+    BPF = 39
+
+
+# include/uapi/linux/prctl.h
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS = 4, 8, 24, 28
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+# include/uapi/linux/securebits.h: NOROOT, NO_SETUID_FIXUP, NO_CAP_AMBIENT_RAISE, each with its lock, and KEEP_CAPS'
+# lock. User 0 means nothing any more, to no program that is executed and to no change of the user.
+_SECUREBITS = 0b11_10_11_11
+# include/uapi/linux/capability.h: _LINUX_CAPABILITY_VERSION_3, whose sets are two words each
+_CAPABILITY_VERSION = 0x20080522
+
+_NO_ID = 0xFFFFFFFF  # (uid_t)-1 and (gid_t)-1 mean "no change" to setresuid(2)
+_NOBODY = 65534  # kernel.overflowuid, where the user database does not know nobody
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class User(NamedTuple):
+    """Whom to become."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    name: str
+
+
+# ---- what we have ----
+
+
+def _sets(thread: str = "self") -> Mapping[str, int]:
+    status = Path("/proc", thread, "status").read_text()
+    return {line[3:6]: int(line.split()[1], 16) for line in status.splitlines() if line.startswith("Cap")}
 
 
 def missing() -> str | None:
     """Return what is missing, in words; None where nothing is (capabilities(7): CAP_BPF and CAP_PERFMON, Linux 5.8)."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
-    capabilities = int(line.split()[1], 16)
-    if capabilities >> _CAP_SYS_ADMIN & 1:
+    effective = _sets()["Eff"]
+    if effective >> Cap.SYS_ADMIN & 1:
         return None
-    lacking = [
-        name for name, bit in (("CAP_BPF", _CAP_BPF), ("CAP_PERFMON", _CAP_PERFMON)) if not capabilities >> bit & 1
-    ]
+    lacking = [f"CAP_{cap.name}" for cap in (Cap.BPF, Cap.PERFMON) if not effective >> cap & 1]
     return " and ".join(lacking) if lacking else None
+
+
+def has(cap: Cap) -> bool:
+    """Tell whether this thread has *cap* in effect."""
+    return bool(_sets()["Eff"] >> cap & 1)
+
+
+# ---- who called root ----
+
+
+def invoker() -> User | None:
+    """Return the user behind sudo, doas or pkexec; None where nobody is: a login of root, or no root at all.
+
+    Only root asks: what the environment says is then said by the program that made us root, or by root. A user id that
+    is no number, or root's, names nobody.
+    """
+    if os.geteuid() != 0:
+        return None
+    if "SUDO_UID" in os.environ:
+        return _user(os.environ["SUDO_UID"], os.environ.get("SUDO_GID"))
+    if "DOAS_USER" in os.environ:  # doas(1) gives the name alone
+        try:
+            return _user(str(pwd.getpwnam(os.environ["DOAS_USER"]).pw_uid), None)
+        except (KeyError, ValueError):
+            return None
+    if "PKEXEC_UID" in os.environ:
+        return _user(os.environ["PKEXEC_UID"], None)
+    return None
+
+
+def _user(uid_text: str, gid_text: str | None) -> User | None:
+    uid, gid = _id(uid_text), _id(gid_text or "")
+    if uid is None:
+        return None
+    try:
+        # sudo itself has just asked the user database for this user, so it answers.
+        known = pwd.getpwuid(uid)
+    except KeyError:
+        return None if gid is None else User(uid, gid, (gid,), str(uid))
+    groups = os.getgrouplist(known.pw_name, known.pw_gid)
+    return User(uid, gid if gid in groups else known.pw_gid, tuple(groups), known.pw_name)
+
+
+def _id(text: str) -> int | None:
+    """Return the user or group that *text* names by number; None for root's and for what is no such number."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        return None
+    return int(text) if 0 < int(text) < _NO_ID else None
+
+
+def nobody() -> User:
+    """Return the user who owns nothing."""
+    try:
+        known = pwd.getpwnam("nobody")
+    except KeyError:
+        return User(_NOBODY, _NOBODY, (), "nobody")
+    return User(known.pw_uid, known.pw_gid, (), "nobody")
+
+
+@contextmanager
+def as_invoker() -> Iterator[None]:
+    """Open and make files with the rights of the user behind sudo; with one's own where nobody is behind.
+
+    The whole process changes its user meanwhile: for the start, when it has one thread.
+    """
+    user = invoker()
+    if user is None:
+        yield
+        return
+    before = os.getegid(), os.getgroups()
+    try:
+        os.setgroups(user.groups)
+        os.setegid(user.gid)
+        os.seteuid(user.uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(before[0])
+        os.setgroups(before[1])
+
+
+# ---- giving up ----
+
+
+def give_up_all_but_watching() -> None:
+    """Keep what an attached ebpftop needs, as the user behind sudo if there is one. See docs/security.md."""
+    keep = {Cap.BPF, Cap.PERFMON, Cap.DAC_READ_SEARCH}
+    if _proc_hides_processes():
+        keep.add(Cap.SYS_PTRACE)
+    permitted = _sets()["Prm"]
+    if not permitted >> Cap.BPF & permitted >> Cap.PERFMON & 1:  # before Linux 5.8 there is neither
+        keep.add(Cap.SYS_ADMIN)
+    keep_only(keep, invoker())
+
+
+def give_up_root(may_read: Path) -> None:
+    """Become the user behind sudo, or nobody, with no capability at all; nothing happens unless this is root.
+
+    If that user may not read *may_read*, where programs of ours lie (a checkout below /root), CAP_DAC_READ_SEARCH is
+    kept: all can be read with it and nothing written.
+    """
+    if os.geteuid() != 0 and not _sets()["Prm"]:
+        return
+    user = (invoker() or nobody()) if os.geteuid() == 0 else None
+    readable = user is None or _may_read(user, may_read)
+    keep_only(set() if readable else {Cap.DAC_READ_SEARCH}, user)
+
+
+def _may_read(user: User, path: Path) -> bool:
+    """Tell whether *user* may enter every folder above *path* and read it, by their modes."""
+    for place, wanted in ((path, 0o4), *((folder, 0o1) for folder in path.resolve().parents)):
+        found = place.stat()
+        in_group = found.st_gid in (user.gid, *user.groups)
+        shift = 6 if found.st_uid == user.uid else 3 if in_group else 0
+        if not found.st_mode >> shift & wanted:
+            return False
+    return True
+
+
+def _proc_hides_processes() -> bool:
+    """Tell whether /proc shows a user only their own processes (proc(5), hidepid)."""
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        before, _, after = line.partition(" - ")
+        if before.split()[4] == "/proc":
+            return "hidepid=" in after and "hidepid=0" not in after and "hidepid=off" not in after
+    return False
+
+
+def keep_only(caps: set[Cap], user: User | None = None, *, forked: bool = False) -> None:
+    """Keep those of *caps* that we have, for ever, and become *user*; raises SourceError where that is refused.
+
+    *forked*: this is a child that has only this thread.
+
+    Afterwards no program that is executed can give anything back: no_new_privs is set, nothing is inheritable or
+    ambient, and, where we may say so (CAP_SETPCAP), the bounding set is empty and user 0 is a user like others. Nobody
+    may look into our memory.
+    """
+    permitted = _sets()["Prm"]
+    kept = permitted & sum(1 << cap for cap in caps)
+    # A container may have a root that cannot become anybody else: what it has is what its owner has.
+    if not permitted >> Cap.SETUID & permitted >> Cap.SETGID & 1:
+        user = None
+    try:
+        if not forked:
+            process.call_beside(_never_gain)
+        _never_gain()
+        if permitted >> Cap.SETPCAP & 1:
+            _prctl(_PR_SET_SECUREBITS, _SECUREBITS)
+        elif user is not None:
+            _prctl(_PR_SET_KEEPCAPS, 1)
+        if user is not None:
+            os.setgroups(user.groups)
+            os.setresgid(user.gid, user.gid, user.gid)
+            os.setresuid(user.uid, user.uid, user.uid)
+        _capset(kept)
+        if not forked:
+            process.call_beside(lambda: _capset(0))
+        _prctl(_PR_SET_DUMPABLE, 0)
+    except OSError as error:
+        raise SourceError(f"cannot give up privileges that are not needed: {error.strerror}") from error
+
+
+def _never_gain() -> None:
+    """See to it that no program that this thread executes gives it anything."""
+    if _sets("thread-self")["Eff"] >> Cap.SETPCAP & 1:
+        for cap in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
+            _prctl(_PR_CAPBSET_DROP, cap)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _capset(caps: int) -> None:
+    """Have *caps* permitted and in effect, and nothing inheritable (capset(2): effective, permitted, inheritable)."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    low, high = caps & 0xFFFFFFFF, caps >> 32
+    if _libc.capset(header, (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -76,12 +76,12 @@ def runs(program_fd: int) -> Runs:
     return Runs(*struct.unpack_from("=QQQ", info, _RUN_TIME_OFFSET))
 
 
-def enable_stats() -> int | None:
-    """Turn run statistics on for all programs until the returned descriptor is closed (kernel 5.8); None if refused."""
-    try:
-        return bpf(_ENABLE_STATS, struct.pack("=I", 0))
-    except OSError:
-        return None
+def enable_stats() -> int:
+    """Turn run statistics on for all programs until the returned descriptor is closed.
+
+    Raises OSError: it is new in Linux 5.8, and needs CAP_SYS_ADMIN.
+    """
+    return bpf(_ENABLE_STATS, struct.pack("=I", 0))
 
 
 def close_stats(fd: int) -> None:

@@ -21,6 +21,7 @@ from ebpftop.kernel.ladder import Offers
 from ebpftop.kernel.loader import DamagedError
 from ebpftop.kernel.offsets import Defines, of_running_kernel, syscall_prefix
 from ebpftop.kernel.progs import fentry_refusal
+from ebpftop.kernel.root_helper import RootWork
 from ebpftop.lifecycle import process
 from ebpftop.names import UserNames
 from ebpftop.probes.base import Buffer, Context, KernelProbe, ProbeError
@@ -87,10 +88,11 @@ class KernelSource:
 
     live = True
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, root: RootWork | None = None) -> None:
         """Bring the probes up; one that fails is off and says why in its first batch. Raises SourceError.
 
-        Call it before there are other threads: tracefs may have to be mounted in a namespace of our own.
+        Call it before there are other threads: tracefs may have to be mounted in a namespace of our own. *root* does
+        what takes root's rights later, and is closed with the source; None: this process keeps them.
         """
         self.options = options
         place = tracefs.mount_privately()
@@ -100,7 +102,8 @@ class KernelSource:
             process.set_tracefs(place)
         defines = kernel_defines()
         self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
-        self._filter = KernelFilter(defines)
+        self._root = root or RootWork(tracefs.instance_path(place))
+        self._filter = KernelFilter(defines, self._root.helper_pid)
         self._filter.apply(options.filter)
         self.filter = options.filter
         execve_id = defines.get("EXECVE_ID")
@@ -111,6 +114,7 @@ class KernelSource:
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
             offers=Offers(tracefs=place, no_fentry=fentry_refusal(execve_id if isinstance(execve_id, int) else None)),
+            root=self._root,
             users=UserNames(),
             buffer=self.buffer,
             syscall_prefix=syscall_prefix(),
@@ -131,7 +135,7 @@ class KernelSource:
         self._due_s = dict.fromkeys(self._probes, 0.0)
         self._interval_s = options.interval_s
         self._closed = threading.Event()
-        self._cost = CostMeter()
+        self._cost = CostMeter(self._root)
         self.header = Header(
             schema=SCHEMA,
             version=__version__,
@@ -303,3 +307,4 @@ class KernelSource:
             with self._locks[name]:
                 probe.stop()
         self._filter.close()
+        self._root.close()

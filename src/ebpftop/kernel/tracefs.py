@@ -11,13 +11,26 @@ from pathlib import Path
 
 from ebpftop import leftovers
 from ebpftop.kernel.mounts import leave_shared_mounts, mount
+from ebpftop.kernel.root_helper import RootWork
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
 
 def find() -> Path | None:
-    """Return where tracefs is mounted, None where it is not."""
-    return next((place for place in _PLACES if (place / "trace_pipe").exists()), None)
+    """Return where tracefs is mounted, None where it is not, or where we may not enter it."""
+    return next((place for place in _PLACES if os.access(place / "trace_pipe", os.F_OK, effective_ids=True)), None)
+
+
+def refusal() -> tuple[str, str]:
+    """Say why there is no tracefs for us, and what mends it."""
+    if os.geteuid() != 0:
+        return "tracefs belongs to root: it may be neither read nor mounted", "run it as root: sudo ebpftop"
+    return "tracefs is not mounted, and mounting it is refused", "mount -t tracefs nodev /sys/kernel/tracing"
+
+
+def instance_path(tracefs: Path | None) -> Path:
+    """Return the folder of our trace instance. It bears our pid, so that a later run can tell that we have ended."""
+    return (tracefs or _PLACES[0]) / "instances" / f"{leftovers.INSTANCE_PREFIX}{os.getpid()}"
 
 
 def mount_privately() -> Path | None:
@@ -49,25 +62,26 @@ def remove_leftovers(tracefs: Path) -> None:
 class Instance:
     """A private trace instance, which can receive every bpf_trace_printk of the machine (kernel 5.9 or later)."""
 
-    def __init__(self, tracefs: Path) -> None:
-        """Make it, with the event off; raises OSError where this kernel cannot."""
-        self.path = tracefs / "instances" / f"{leftovers.INSTANCE_PREFIX}{os.getpid()}"
-        self.path.mkdir(exist_ok=True)
+    def __init__(self, root: RootWork) -> None:
+        """Make it, with the event off; raises OSError where this kernel cannot. *root* makes it and writes to it."""
+        self._root = root
+        self.path = root.instance
+        root.make_instance()
         try:
             # The clock of all other events; the default is each CPU's own.
-            (self.path / "trace_clock").write_text("mono")
+            root.write("trace_clock", "mono")
             self.enable(False)
             self.pipe_fd = os.open(self.path / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            self.path.rmdir()
+            root.remove_instance()
             raise
 
     def enable(self, on: bool) -> None:
         """Let lines come in, or not."""
-        (self.path / "events/bpf_trace/bpf_trace_printk/enable").write_text("1" if on else "0")
+        self._root.write("events/bpf_trace/bpf_trace_printk/enable", "1" if on else "0")
 
     def close(self) -> None:
         """Remove it."""
         os.close(self.pipe_fd)
         self.enable(False)
-        self.path.rmdir()
+        self._root.remove_instance()

@@ -15,6 +15,7 @@ from ebpftop.kernel.ladder import Climb, Offers, Step, absent, climb
 from ebpftop.kernel.loader import LoadError, Module, NotCompiledError
 from ebpftop.kernel.maps import Map
 from ebpftop.kernel.offsets import Defines
+from ebpftop.kernel.root_helper import RootWork
 from ebpftop.names import UserNames
 from ebpftop.records import Lost, Probe, ProbeName, Record, Rung, Where
 
@@ -31,6 +32,7 @@ class Context:
     defines: Defines
     shared: Mapping[str, Map]  # the filter's maps
     offers: Offers
+    root: RootWork
     users: UserNames
     buffer: Buffer
     syscall_prefix: str  # "__x64_", "__arm64_": how this kernel names the functions behind system calls

@@ -87,9 +87,7 @@ class TraceProbe(KernelProbe):
     def prepare(self, module: Module) -> None:
         place = self.context.tracefs
         if place is None:
-            raise ProbeError(
-                "tracefs is not mounted, and mounting it is refused", "mount -t tracefs nodev /sys/kernel/tracing"
-            )
+            raise ProbeError(*tracefs.refusal())
         # Before the instance: programs run in the order in which they were attached, so a line's way is decided first.
         self._events = Events(module, self.context.buffer, 0)
         try:
@@ -99,7 +97,7 @@ class TraceProbe(KernelProbe):
             self._events = None
         self._partial = b""
         try:
-            self._instance = tracefs.Instance(place)
+            self._instance = tracefs.Instance(self.context.root)
             self.hear(all_lines=not self.context.filtering())
             self._pipe_fd = self._instance.pipe_fd
             self.pipe = "a private instance"

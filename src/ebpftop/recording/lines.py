@@ -127,7 +127,7 @@ def _check(record: Record, size: int) -> None:
         if record.seconds is not None and not 0 <= record.seconds <= LAST_TIME:
             raise ValueError(f"{record.seconds:g} is no duration")
     elif isinstance(record, Cost):
-        if not (0 <= record.kernel <= _SHARES_MAX and 0 <= record.user <= _SHARES_MAX):
+        if not (0 <= (record.kernel or 0.0) <= _SHARES_MAX and 0 <= record.user <= _SHARES_MAX):
             raise ValueError("a cost that is no share of a CPU")
     elif isinstance(record, Lost) and record.count < 0:
         raise ValueError("a negative count")

@@ -40,6 +40,8 @@ class RecordingWriter:
         self._lines = 0
         self._compressed = path.endswith(".zst")
         self._fd = create_file(path, replace)
+        # By its folder and not by its path, what is removed again can only be this file.
+        self._folder_fd = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._lock = threading.Lock()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -49,8 +51,8 @@ class RecordingWriter:
         self._told = False
         self._stop = threading.Event()
         self._last_time = 0.0
-        self._thread = threading.Thread(target=self._flush_now_and_then, name="recording-writer", daemon=True)
-        self._thread.start()
+        # Started by the first record: a thread has the privileges of the moment at which it was started.
+        self._thread: threading.Thread | None = None
 
     @property
     def records(self) -> int:
@@ -74,6 +76,9 @@ class RecordingWriter:
             self._last_time = max(self._last_time, time)
         size = sum(map(len, lines))
         with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._flush_now_and_then, name="recording-writer", daemon=True)
+                self._thread.start()
             self._taken.wait_for(lambda: self._pending_bytes < MAX_PENDING_BYTES or self._error is not None)
             if self._error is None:
                 self._pending += lines
@@ -87,7 +92,8 @@ class RecordingWriter:
         if self._stop.is_set():
             return
         self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._flush()
         if self._error is not None:
             reason = _say(self._error)
@@ -101,19 +107,25 @@ class RecordingWriter:
             self._error = self._error or error
         finally:
             os.close(self._fd)
+            os.close(self._folder_fd)
         self._tell()
 
     def discard(self) -> None:
         """Close, and remove the file again: nothing came of it."""
         self._stop.set()
-        self._thread.join()
-        os.close(self._fd)
+        if self._thread is not None:
+            self._thread.join()
         self.discard_now()
+        os.close(self._fd)
+        os.close(self._folder_fd)
 
     def discard_now(self) -> None:
         """Remove the file, and wait for nobody."""
         with contextlib.suppress(OSError):
-            os.unlink(self.path)
+            name = os.path.basename(self.path)
+            found = os.stat(name, dir_fd=self._folder_fd, follow_symlinks=False)
+            if os.path.samestat(found, os.fstat(self._fd)):
+                os.unlink(name, dir_fd=self._folder_fd)
 
     def abandon(self) -> None:
         """Leave the file as it is, cut after the last whole record. For the end of the process: nothing is waited for.
@@ -199,7 +211,8 @@ def create_file(path: str, replace: bool) -> int:
 
     SourceError where it exists (and not *replace*), is a link, or cannot be created.
 
-    Under sudo the owner is the user behind it. The name is never followed through a link, and never a device or a pipe.
+    It is made with the rights that we have: under sudo those of the user behind it (ebpftop.kernel.privilege). The name
+    is never followed through a link, and never a device or a pipe.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -208,23 +221,28 @@ def create_file(path: str, replace: bool) -> int:
         fd = os.open(path, flags, 0o600)
     except FileExistsError:
         raise SourceError(f"{path} exists", "give another name, or --force to replace it") from None
+    except PermissionError as error:
+        raise SourceError(
+            f"cannot create {path}: {_say(error)}",
+            f"files are written with the rights of user {os.geteuid()}: name a folder where that user may write",
+        ) from error
     except OSError as error:
         raise SourceError(f"cannot create {path}: {_say(error)}") from error
-    owner = _user_behind_sudo()
-    if owner is not None:
-        # A file system without owners (vfat, some network mounts) refuses: the file is as good as it can be there.
-        with contextlib.suppress(OSError):
-            os.fchown(fd, *owner)
     return fd
 
 
 def home() -> str:
     """Return the home folder of the user behind sudo, or of the one who runs this."""
-    owner = _user_behind_sudo()
+    from ebpftop.kernel.privilege import invoker
+
+    user, folder = invoker(), os.path.expanduser("~")
     try:
-        return os.path.expanduser("~") if owner is None else pwd.getpwuid(owner[0]).pw_dir
-    except KeyError:
-        return os.path.expanduser("~")
+        # Once we are the user behind sudo, HOME may still be root's.
+        if user is None and os.stat(folder).st_uid == os.geteuid():
+            return folder
+        return pwd.getpwuid(os.geteuid() if user is None else user.uid).pw_dir
+    except (KeyError, OSError):
+        return folder
 
 
 def _remove_old(path: str) -> None:
@@ -235,13 +253,3 @@ def _remove_old(path: str) -> None:
     if not stat.S_ISREG(mode):
         raise SourceError(f"{path} is no regular file", "give another name")
     os.unlink(path)
-
-
-def _user_behind_sudo() -> tuple[int, int] | None:
-    """Return (uid, gid) of who called sudo, None where nobody did. Only root can give files away, so only root asks."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        return int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
-    except (KeyError, ValueError):
-        return None

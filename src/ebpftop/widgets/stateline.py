@@ -104,7 +104,9 @@ class StateLine(Widget):
         lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {figures.count(s.lost)}", "bad")]
         left.append((0, lost))
         if s.cost is not None:
-            cost = [Span("cost ", "dim"), Span(figures.share(s.cost.kernel)), Span(" kernel ", "dim")]
+            # None: only root may measure it.
+            kernel = "?" if s.cost.kernel is None else figures.share(s.cost.kernel)
+            cost = [Span("cost ", "dim"), Span(kernel), Span(" kernel ", "dim")]
             left.append((5, [*cost, Span(figures.share(s.cost.user)), Span(" user", "dim")]))
         left.append((7, [Span("every ", "dim"), Span(f"{s.interval_s:g}s")]))
         clock = datetime.fromtimestamp(s.time).strftime("%H:%M:%S") if s.time else ""

@@ -1,0 +1,169 @@
+"""What only root may do while ebpftop runs, in a process of its own that does nothing else.
+
+ebpftop becomes the user behind sudo once its programs are attached (kernel/privilege.py). Two things are still to be
+done then that Linux gives to root alone: to write in tracefs, for the trace instance that comes and goes with its
+probe, and to turn on the run statistics of BPF programs (CAP_SYS_ADMIN). A child that was forked before does both. It
+takes four requests, none of which names a file outside of the instance, and ends when ebpftop has ended. What is then
+left in tracefs, the guard removes (ebpftop/guard.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import signal
+import socket
+import struct
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from ebpftop.guard import END_SIGNALS, close_all_but
+from ebpftop.kernel import privilege, progs
+
+_FILE = re.compile(r"[a-z0-9_]+(?:/[a-z0-9_]+)*")
+_REPLY = struct.Struct("=i")  # errno, 0 if done
+_REQUEST_MAX = 4096
+_PATIENCE_S = 5.0
+_PR_SET_NAME = 15  # include/uapi/linux/prctl.h
+
+_libc = ctypes.CDLL(None)
+
+
+class RootWork:
+    """The work itself, in this process. All methods raise OSError."""
+
+    helper_pid: int | None = None
+
+    def __init__(self, instance: Path) -> None:
+        """*instance* is the folder in tracefs that will be our trace instance."""
+        self.instance = instance
+
+    def make_instance(self) -> None:
+        """Make our trace instance."""
+        self.instance.mkdir(exist_ok=True)
+
+    def write(self, file: str, text: str) -> None:
+        """Write *text* to *file* of our trace instance."""
+        if not _FILE.fullmatch(file):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), file)
+        (self.instance / file).write_text(text)
+
+    def remove_instance(self) -> None:
+        """Remove it."""
+        self.instance.rmdir()
+
+    def enable_stats(self) -> int:
+        """Return a descriptor; until it is closed, the kernel measures how long BPF programs run."""
+        return progs.enable_stats()
+
+    def close(self) -> None:
+        """There is nobody to send away."""
+
+
+def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
+    """Answer requests until the parent has ended. It holds nothing open that was the parent's."""
+    status = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)  # it is the parent's
+        # Who ends all of ebpftop by a signal ends the parent, and so us.
+        for number in (*END_SIGNALS, signal.SIGTSTP, signal.SIGCONT):
+            signal.signal(number, signal.SIG_IGN)
+        fd = requests.fileno()
+        null_fd = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null_fd, standard)
+        close_all_but({fd})
+        _libc.prctl(_PR_SET_NAME, b"ebpftop-root", 0, 0, 0)
+        privilege.keep_only({privilege.Cap.SYS_ADMIN}, forked=True)
+        _answer(RootWork(instance), requests)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _answer(work: RootWork, requests: socket.socket) -> None:
+    while request := requests.recv(_REQUEST_MAX):
+        code, fds = 0, []
+        try:
+            match request.split(b"\0"):
+                case [b"make"]:
+                    work.make_instance()
+                case [b"write", file, text]:
+                    work.write(file.decode("ascii"), text.decode("ascii"))
+                case [b"remove"]:
+                    work.remove_instance()
+                case [b"stats"]:
+                    fds = [work.enable_stats()]
+                case _:
+                    code = errno.EINVAL
+        except OSError as error:
+            code = error.errno or errno.EIO
+        except UnicodeDecodeError:
+            code = errno.EINVAL
+        try:
+            socket.send_fds(requests, [_REPLY.pack(code)], fds)
+        except BrokenPipeError:
+            break
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+
+class RootHelper(RootWork):
+    """The same in a child process that keeps root's rights while we give them up. Any thread may ask.
+
+    Make it early: the child is a fork, and it inherits no thread but the one that calls.
+    """
+
+    def __init__(self, instance: Path) -> None:
+        super().__init__(instance)
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.helper_pid = os.fork()
+        if self.helper_pid == 0:
+            _be_the_child(instance, theirs)
+        theirs.close()
+        self._socket.settimeout(_PATIENCE_S)
+
+    def make_instance(self) -> None:
+        self._ask(b"make")
+
+    def write(self, file: str, text: str) -> None:
+        self._ask(b"write", file.encode(), text.encode())
+
+    def remove_instance(self) -> None:
+        self._ask(b"remove")
+
+    def enable_stats(self) -> int:
+        (fd,) = self._ask(b"stats")
+        return fd
+
+    def close(self) -> None:
+        """Send the child away, and wait for it."""
+        with self._lock:
+            self._socket.close()
+            if self.helper_pid:
+                with suppress(ChildProcessError):
+                    os.waitpid(self.helper_pid, 0)
+                self.helper_pid = None
+
+    def _ask(self, *request: bytes) -> list[int]:
+        with self._lock:
+            try:
+                self._socket.send(b"\0".join(request))
+                reply, fds, _, _ = socket.recv_fds(self._socket, _REPLY.size, 1)
+            except TimeoutError:
+                # What it may still answer would be taken for the answer to the next request.
+                self._socket.close()
+                raise
+        if len(reply) < _REPLY.size:
+            raise BrokenPipeError(errno.EPIPE, "the process that keeps root's rights has ended")
+        (code,) = _REPLY.unpack(reply)
+        if code:
+            raise OSError(code, os.strerror(code))
+        return fds

@@ -1,0 +1,357 @@
+"""What ebpftop keeps of root's privileges, and whose files it writes: asked of the kernel, for each thread."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel import privilege
+from ebpftop.kernel.privilege import Cap
+from tests.kernel.giving_up import threads
+from tests.kernel.support import Stream, needs_root, of
+
+pytestmark = needs_root
+
+EBPFTOP = (sys.executable, "-m", "ebpftop")
+UID, GID = 12345, 12346
+SUDO = {"SUDO_UID": str(UID), "SUDO_GID": str(GID)}
+NONE = "0" * 16
+WATCHING = f"{1 << Cap.BPF | 1 << Cap.PERFMON | 1 << Cap.DAC_READ_SEARCH:016x}"
+
+
+def four(number: int) -> str:
+    """Return an id as proc_pid_status(5) shows it: real, effective, saved, of the file system."""
+    return " ".join([str(number)] * 4)
+
+
+def kept(caps: str, uid: int, gid: int, groups: str = "") -> dict[str, str]:
+    """Return what every thread is to have."""
+    return {
+        "Uid": four(uid), "Gid": four(gid), "Groups": groups, "NoNewPrivs": "1",
+        "CapPrm": caps, "CapEff": caps, "CapInh": NONE, "CapBnd": NONE, "CapAmb": NONE,
+    }  # fmt: skip
+
+
+AS_USER = kept(WATCHING, UID, GID, str(GID))
+AS_ROOT = kept(WATCHING, 0, 0, " ".join(map(str, os.getgroups())))
+
+
+def children_of(pid: int) -> dict[str, int]:
+    """Return the child processes of *pid* by name."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {Path(f"/proc/{child}/comm").read_text().strip(): int(child) for child in children}
+
+
+def assert_only(wanted: Mapping[str, str], pid: int) -> None:
+    """Fail where a thread of *pid* has more. Threads come and go, so it is asked for a while.
+
+    The thread that waits for the end needs no capability at all.
+    """
+    none = {**wanted, "CapPrm": NONE, "CapEff": NONE}
+    for _ in range(20):
+        found = threads(pid)
+        assert found
+        assert all(thread in (wanted, none) for thread in found), found
+        assert wanted in found
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that every user may enter, with one in it where UID may write."""
+    with tempfile.TemporaryDirectory(prefix="ebpftop-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "theirs").mkdir()
+        os.chown(folder / "theirs", UID, GID)
+        yield folder
+
+
+class Terminal:
+    """`ebpftop ARGUMENTS` in a terminal."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str], stdin_fd: int | None = None) -> None:
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            if stdin_fd is not None:
+                os.dup2(stdin_fd, 0)
+            os.execve(sys.executable, [*EBPFTOP, *arguments], {**os.environ, "TERM": "xterm-256color", **env})
+        self.said = b""
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._fd, keys)
+
+    def wait_for(self, text: bytes, timeout_s: float = 60.0) -> None:
+        """Wait until *text* is drawn; what was drawn before the last call does not count."""
+        until_s = time.monotonic() + timeout_s
+        while text not in self.said:
+            assert time.monotonic() < until_s, self.said[-2000:]
+            self.read(0.1)
+        self.said = self.said.partition(text)[2]
+
+    def read(self, seconds: float) -> None:
+        """Take what is drawn, as a terminal does."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            if select.select([self._fd], [], [], left_s)[0]:
+                with suppress(OSError):  # EIO: the program has ended
+                    self.said += os.read(self._fd, 1 << 16)
+
+    def close(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+
+@contextmanager
+def terminal(*arguments: str, env: Mapping[str, str] = SUDO, stdin_fd: int | None = None) -> Iterator[Terminal]:
+    opened = Terminal(*arguments, env=env, stdin_fd=stdin_fd)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+# ---- watching ----
+
+
+def use_everything(*give_up: str, env: Mapping[str, str]) -> dict[str, object]:
+    """Return what tests/kernel/giving_up.py found."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kernel.giving_up", *give_up],
+        check=True, stdout=subprocess.PIPE, env={**os.environ, **env},
+    )  # fmt: skip
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("env", "wanted"), [(SUDO, AS_USER), ({}, AS_ROOT)], ids=["sudo", "root"])
+def test_everything_works_with_what_is_kept(env: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    found = use_everything(env=env)
+    assert isinstance(found["worked"], dict)
+    assert len(found["worked"]) == 22
+    assert [name for name, worked in found["worked"].items() if not worked] == []
+    assert isinstance(found["threads"], list)
+    assert all(thread == wanted for thread in found["threads"]), found["threads"]
+    assert not found["left"]
+
+
+@pytest.mark.parametrize(("cap", "lost"), [("BPF", "users"), ("PERFMON", "users"), ("DAC_READ_SEARCH", "trace")])
+def test_nothing_is_kept_that_is_not_needed(cap: str, lost: str) -> None:
+    worked = use_everything(cap, env=SUDO)["worked"]
+    assert isinstance(worked, dict)
+    assert not worked[f"toggle {lost}"]
+
+
+@pytest.mark.parametrize(("env", "wanted"), [(SUDO, AS_USER), ({}, AS_ROOT)], ids=["sudo", "root"])
+def test_every_thread_of_the_screen_has_given_up_the_rest(env: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    with terminal("live", env=env) as live:
+        live.wait_for(b"Exec log")
+        assert_only(wanted, live.pid)
+        # It writes in tracefs and enables statistics, for which it is user 0 and has one capability.
+        assert_only(kept(f"{1 << Cap.SYS_ADMIN:016x}", 0, 0, AS_ROOT["Groups"]), children_of(live.pid)["ebpftop-root"])
+        live.press(b"11")
+        live.read(0.5)
+        assert_only(wanted, live.pid)
+
+
+def test_a_recording_belongs_to_the_user_behind_sudo_and_so_do_the_threads(place: Path) -> None:
+    path = place / "theirs" / "r.jsonl"
+    child = subprocess.Popen([*EBPFTOP, "record", path], stderr=subprocess.PIPE, text=True, env={**os.environ, **SUDO})
+    try:
+        until_s = time.monotonic() + 60
+        while not (path.exists() and b'"kind":"syscalls"' in path.read_bytes()):
+            assert time.monotonic() < until_s
+            assert child.poll() is None
+            time.sleep(0.05)
+        assert_only(AS_USER, child.pid)
+    finally:
+        child.send_signal(signal.SIGINT)
+        said = child.communicate(timeout=30)[1]
+    assert child.returncode == 130, said
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (UID, GID, 0o600)
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_recording_is_made_with_no_more_than_the_rights_of_the_user_behind_sudo(
+    place: Path, force: Sequence[str]
+) -> None:
+    roots = place / "roots"
+    roots.mkdir()
+    (roots / "precious").write_text("precious")
+    (place / "theirs" / "link").symlink_to(roots)
+    for name in ("precious", "new"):
+        done = subprocess.run(
+            [*EBPFTOP, "record", *force, place / "theirs/link" / name, "--duration", "0.1"],
+            check=False, capture_output=True, text=True, env={**os.environ, **SUDO},
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert f"cannot create {place}/theirs/link/{name}" in done.stderr or "exists" in done.stderr
+    assert [path.name for path in roots.iterdir()] == ["precious"]
+    assert (roots / "precious").read_text() == "precious"
+
+
+def test_the_trace_instance_goes_when_ebpftop_is_killed() -> None:
+    with Stream(probes="trace") as stream:
+        helper = children_of(stream.pid)["ebpftop-root"]
+        # tracefs may be mounted for ebpftop alone.
+        root = Path(f"/proc/{helper}/root")
+        instances = root / "sys/kernel/tracing/instances"
+        assert (instances / f"ebpftop-{stream.pid}").is_dir()
+        keep_fd = os.open(instances, os.O_PATH)
+        stream.signal(signal.SIGKILL)
+        until_s = time.monotonic() + 10
+        while f"ebpftop-{stream.pid}" in os.listdir(f"/proc/self/fd/{keep_fd}"):
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
+        os.close(keep_fd)
+        while Path(f"/proc/{helper}").exists():
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
+
+
+def test_ebpftops_helper_is_hidden_with_it() -> None:
+    with Stream("--interval", "0.2", probes="execs,syscalls") as stream:
+        helper = children_of(stream.pid)["ebpftop-root"]
+        # Two of its turns at the statistics.
+        stream.wait_for(lambda lines: len(of("cost", lines)) >= 2)
+        lines = stream.stop()
+    seen = {call["pid"] for line in of("syscalls", lines) for call in line["processes"]}
+    assert seen
+    assert not seen & {stream.pid, helper}
+    assert not of("process", lines, pid=helper)
+
+
+# ---- without root ----
+
+
+AMBIENT = (
+    # tracefs is there, as on most machines, and for this test alone.
+    *("unshare", "--mount", "sh", "-c"),
+    'mountpoint -q /sys/kernel/tracing || mount -t tracefs nodev /sys/kernel/tracing; exec "$@"',
+    "sh",
+    *("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"),
+    *("--inh-caps", "+bpf,+perfmon", "--ambient-caps", "+bpf,+perfmon"),
+)
+
+
+def test_without_root_all_works_but_what_tracefs_forbids_which_says_so() -> None:
+    done = subprocess.run(
+        [*AMBIENT, *EBPFTOP, "stream", "--duration", "3", "--interval", "0.5"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    check = subprocess.run([*AMBIENT, *EBPFTOP, "check"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    states = {line["probe"]: line for line in of("probe", lines)}
+    assert [name for name, line in states.items() if line["state"] == "on"] == ["execs", "users", "syscalls"]
+    assert "tracefs belongs to root" in states["trace"]["reason"]
+    assert states["trace"]["remedy"] == "run it as root: sudo ebpftop"
+    assert any(line["rows"] for line in of("syscalls", lines))
+    assert {line["kernel"] for line in of("cost", lines)} == {None}
+    assert check.returncode == 1
+    assert "Traceback" not in check.stderr
+    assert "trace  fails: tracefs belongs to root" in check.stdout
+    assert "sudo ebpftop" in check.stdout
+    assert "kept in nowhere: /var/cache/ebpftop: it is root's" in check.stdout
+
+
+# ---- replay and demo ----
+
+
+def recording(folder: Path) -> Path:
+    """Return a short recording that root alone may read."""
+    path = folder / "r.jsonl"
+    done = subprocess.run(
+        [*EBPFTOP, "stream", "--duration", "1", "--probes", "execs"], check=True, capture_output=True
+    )  # fmt: skip
+    path.write_bytes(done.stdout)
+    path.chmod(0o600)
+    return path
+
+
+NOBODY = privilege.nobody()
+
+
+@pytest.mark.parametrize(
+    ("env", "wanted"),
+    [(SUDO, kept(NONE, UID, GID, str(GID))), ({}, kept(NONE, NOBODY.uid, NOBODY.gid))],
+    ids=["sudo", "root"],
+)
+def test_replay_gives_up_root_before_a_byte_is_read(env: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    theirs, ours = os.pipe()
+    with terminal("replay", "-", env=env, stdin_fd=theirs) as replay:
+        os.close(theirs)
+        until_s = time.monotonic() + 30
+        while threads(replay.pid)[0]["NoNewPrivs"] == "0":
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        time.sleep(0.3)  # the last step of giving up
+        assert_only(wanted, replay.pid)
+        os.write(
+            ours, b'{"kind":"header","schema":1,"version":"0","host":"far","kernel":"6","abi":"x86_64","started":1}\n'
+        )
+        replay.wait_for(b"far")
+        assert_only(wanted, replay.pid)
+        os.close(ours)
+
+
+def test_replay_reads_what_root_may_read_and_saves_where_the_user_may_write(place: Path) -> None:
+    path = recording(place)
+    with terminal("replay", str(path)) as replay:
+        replay.wait_for(b"Exec log")
+        assert_only(kept(NONE, UID, GID, str(GID)), replay.pid)
+        for target in (place / "no.jsonl", place / "theirs/yes.jsonl"):
+            replay.said = b""
+            replay.press(b"\x13")
+            replay.wait_for(b"what is kept")
+            replay.read(0.3)
+            for keys in (b"\x15", str(target).encode(), b"\r"):  # Ctrl-U empties the line
+                replay.press(keys)
+                replay.read(0.3)
+            replay.read(1)
+            replay.press(b"\x1b")
+            replay.read(0.5)
+        until_s = time.monotonic() + 20
+        while not (place / "theirs/yes.jsonl").exists():
+            assert time.monotonic() < until_s, replay.said
+            replay.read(0.1)
+    assert not (place / "no.jsonl").exists()
+    found = (place / "theirs/yes.jsonl").stat()
+    assert (found.st_uid, found.st_gid) == (UID, GID)
+
+
+def test_demo_gives_up_root() -> None:
+    with terminal("demo") as demo:
+        demo.wait_for(b"Exec log")
+        assert_only(kept(NONE, UID, GID, str(GID)), demo.pid)
+
+
+def test_programs_that_nobody_may_read_cost_a_capability_to_read_and_not_the_user(place: Path) -> None:
+    (place / "closed").mkdir(mode=0o700)
+    program = (
+        "import sys; from pathlib import Path; from ebpftop.kernel.privilege import give_up_root; "
+        "give_up_root(Path(sys.argv[1])); print(open('/proc/self/status').read())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, place / "closed"], check=True, capture_output=True, text=True,
+        env={**os.environ, **SUDO},
+    )  # fmt: skip
+    lines = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
+    assert lines["Uid"].split() == [str(UID)] * 4
+    assert int(lines["CapEff"], 16) == int(lines["CapPrm"], 16) == 1 << Cap.DAC_READ_SEARCH
