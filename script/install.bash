@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Installing what a checkout needs: distribution packages, and the venv that ebpftop lives in. Sourced by run and test.
+# Installing what a checkout needs: distribution packages, and the venv that ebpftop lives in. Sourced by run, test and
+# install.
 #
 # stdout belongs to ebpftop's records, so everything here speaks on stderr.
 
@@ -64,7 +65,7 @@ install_needs() {
     read -ra names_of_need <<<"$(packages_of "$need" "$manager")"
     names+=("${names_of_need[@]}")
   done
-  [[ $EUID -eq 0 ]] || die 3 "needs root to install ${names[*]}; run: sudo $0"
+  [[ $EUID -eq 0 ]] || die 3 "${names[*]} must be installed first, with $manager and as root"
   say "installing with $manager: ${names[*]}"
   case $manager in
     apt-get) apt_install "${names[@]}" ;;
@@ -81,7 +82,10 @@ apt_install() {
   "${install[@]}" "$@" </dev/null >&2
 }
 
-has_venv_module() { "$system_python" -I -c 'import ensurepip, venv' 2>/dev/null; }
+has_venv_module() { "$system_python" -I -c 'import venv' 2>/dev/null && { has_ensurepip || has_pip; }; }
+# Debian keeps it in a package of its own, python3-venv. Without it, a pip of the distribution's does as well.
+has_ensurepip() { "$system_python" -I -c 'import ensurepip' 2>/dev/null; }
+has_pip() { "$system_python" -I -m pip --python "$system_python" --version >/dev/null 2>&1; }
 has_bcc() { "$system_python" -I -c 'from bcc import BPF' 2>/dev/null; }
 
 # What an installation depends on: its dependencies, which Python, and where the checkout is.
@@ -91,60 +95,121 @@ installation_key() {
   printf '%s %s %s' "${hash%% *}" "$(readlink -f -- "$system_python")" "$checkout"
 }
 
-# True where the venv holds this checkout with EXTRAS ("" or some of pyproject.toml's), and BCC is still where it was.
-# Cheap, for every start.
-is_installed() { # EXTRAS
+# True where the venv holds this checkout with EXTRAS ("" or some of pyproject.toml's), and, where it is needed, BCC is
+# still where it was. Cheap, for every start.
+is_installed() { # EXTRAS bcc|no-bcc
   local key extras bcc
   [[ -r $stamp ]] || return
   { read -r key && read -r extras && read -r bcc; } <"$stamp" || return
-  [[ $key == "$(installation_key)" && (-z $1 || $extras == "$1") && -e $bcc ]]
+  [[ $key == "$(installation_key)" && (-z $1 || $extras == "$1") && ($2 == no-bcc || -e $bcc) ]]
+}
+
+# Who owns the checkout: what root makes in it is made as that user, who can then change and remove it.
+owner=$(stat -c %u -- "$checkout")
+
+as_owner() { # COMMAND...
+  if [[ $EUID -eq 0 && $owner -ne 0 ]]; then
+    local home
+    home=$(getent passwd "$owner" | cut -d: -f6)
+    setpriv --reuid "$owner" --regid "$(stat -c %g -- "$checkout")" --clear-groups env HOME="${home:-/nonexistent}" "$@"
+  else
+    "$@"
+  fi
+}
+
+# Say who besides root may change what a start from this checkout runs; false if nobody may.
+who_else_may_write() {
+  local path
+  for path in "$checkout" "$checkout"/{src,bpf,script,.venv}; do
+    [[ -e $path ]] || continue
+    if [[ $(stat -c %u -- "$path") -ne 0 ]]; then
+      stat -c %U -- "$path"
+      return
+    elif [[ $(stat -c %A -- "$path") == ?????w* || $(stat -c %A -- "$path") == ????????w* ]]; then
+      echo "others than the owner of $path"
+      return
+    fi
+  done
+  return 1
 }
 
 # Make the venv and install this checkout into it, whatever an earlier try left behind. One at a time for a checkout.
-install_checkout() { # EXTRAS
+install_checkout() { # EXTRAS bcc|no-bcc
   local lock mask
   exec {lock}<"$checkout"
   flock "$lock"
-  if ! is_installed "$1"; then
+  if ! is_installed "$1" "$2"; then
     mask=$(umask)
     umask 022
-    install_locked "$1"
+    install_locked "$1" "$2"
     umask "$mask"
   fi
   exec {lock}<&-
 }
 
-install_locked() { # EXTRAS
-  local missing=() bcc
+# Install the distribution's packages that are missing, or end with the reason.
+install_system_needs() { # bcc|no-bcc
+  local missing=()
   { [[ -x $system_python ]] && has_venv_module; } || missing+=(python)
-  { [[ -x $system_python ]] && has_bcc; } || missing+=(bcc)
+  [[ $1 == no-bcc ]] || { [[ -x $system_python ]] && has_bcc; } || missing+=(bcc)
   ((${#missing[@]} == 0)) || install_needs "${missing[@]}"
   has_venv_module || die 1 "$system_python still has no venv module; install it (python3-venv) and run this again"
-  has_bcc || die 1 "$system_python still cannot import bcc; install BCC's Python module for it and run this again"
+  [[ $1 == no-bcc ]] || has_bcc ||
+    die 1 "$system_python still cannot import bcc; install BCC's Python module for it and run this again"
   "$system_python" -I -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     die 1 "$system_python is older than Python 3.10, which ebpftop needs; use a newer release of this distribution"
+}
 
-  # A venv without a stamp is half made; one for another Python or another place does not work. Only a changed
-  # pyproject.toml can be installed over what is there.
+# What lies in somebody's ~/.local would satisfy pip and be missing for everybody else.
+clean_python=(env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX -u PYTHONPATH PYTHONNOUSERSITE=1)
+pip_options=(-q --no-compile --no-input --disable-pip-version-check --root-user-action=ignore)
+
+# The command that installs into VENV: its own pip, or the distribution's where Python comes without ensurepip.
+pip_of() { # VENV
+  if has_ensurepip; then
+    pip=("$1/bin/python" -I -m pip)
+  else
+    pip=("$system_python" -I -m pip --python "$1/bin/python")
+  fi
+}
+
+# Make a venv in which the distribution's packages are visible, because BCC is one of them.
+make_venv() { # VENV
+  local with_pip=()
+  has_ensurepip || with_pip=(--without-pip)
+  as_owner "$system_python" -I -m venv --clear --system-site-packages "${with_pip[@]}" "$1" >&2 ||
+    die 1 "could not make $1 (reason above)"
+}
+
+install_locked() { # EXTRAS bcc|no-bcc
+  local pip bcc
+  install_system_needs "$2"
+  [[ $EUID -eq 0 || -w $checkout ]] ||
+    die 1 "$checkout belongs to $(stat -c %U -- "$checkout"), so $venv cannot be made; run as that user, or in a copy of your own"
+
+  # A venv without a stamp is half made; one for another Python or another place does not work, and in one that belongs
+  # to another user nothing can be changed. Only a changed pyproject.toml can be installed over what is there.
   local python='' place=''
   if [[ -r $stamp ]]; then
     read -r _ python place <"$stamp"
     rm -f -- "$stamp"
   fi
+  if [[ -e $venv && $(stat -c %u -- "$venv") != "$owner" ]]; then
+    python=''
+    rm -rf -- "$venv" || die 1 "$venv is another user's; remove it as root and run this again"
+  fi
   if [[ $python != "$(readlink -f -- "$system_python")" || $place != "$checkout" ]]; then
     say "making a Python environment in $venv"
-    "$system_python" -I -m venv --clear --system-site-packages "$venv" >&2 || die 1 "could not make $venv (reason above)"
+    make_venv "$venv"
   fi
   say "installing ebpftop${1:+ with [$1]} and its Python packages into $venv"
-  # What lies in root's own ~/.local would satisfy pip and be missing for everybody else.
-  env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX -u PYTHONPATH PYTHONNOUSERSITE=1 \
-    "$venv/bin/python" -m pip install -q --no-input --disable-pip-version-check --root-user-action=ignore \
-    --editable "$checkout${1:+[$1]}" </dev/null >&2 ||
+  pip_of "$venv"
+  as_owner "${clean_python[@]}" "${pip[@]}" install "${pip_options[@]}" --editable "$checkout${1:+[$1]}" </dev/null >&2 ||
     die 1 "pip could not install ebpftop's Python packages (its own words are above); is the package index reachable?"
   # Importing the screen takes four times as long without compiled files.
-  env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX "$venv/bin/python" -m compileall -q -j 0 \
-    "$venv/lib" "$checkout/src" >&2 || say "some Python files could not be compiled; ebpftop starts slower"
-  bcc=$("$system_python" -I -c 'import importlib.util as u; print(u.find_spec("bcc").origin)')
-  printf '%s\n' "$(installation_key)" "$1" "$bcc" >"$stamp.new"
-  mv -- "$stamp.new" "$stamp"
+  as_owner "${clean_python[@]}" "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" "$checkout/src" >&2 ||
+    say "some Python files could not be compiled; ebpftop starts slower"
+  bcc=$("$system_python" -I -c 'import importlib.util as u; s = u.find_spec("bcc"); print(s and s.origin or "-")')
+  # shellcheck disable=SC2016  # it is the inner shell that is to expand it
+  as_owner bash -c 'printf "%s\n" "${@:2}" >"$1.new" && mv -- "$1.new" "$1"' - "$stamp" "$(installation_key)" "$1" "$bcc"
 }

@@ -83,12 +83,14 @@ def place() -> Iterator[Path]:
 class Terminal:
     """`ebpftop ARGUMENTS` in a terminal."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str], stdin_fd: int | None = None) -> None:
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str], stdin_fd: int | None = None, program: Sequence[str] = EBPFTOP
+    ) -> None:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             if stdin_fd is not None:
                 os.dup2(stdin_fd, 0)
-            os.execve(sys.executable, [*EBPFTOP, *arguments], {**os.environ, "TERM": "xterm-256color", **env})
+            os.execvpe(program[0], [*program, *arguments], {**os.environ, "TERM": "xterm-256color", **env})
         self.said = b""
 
     def press(self, keys: bytes) -> None:
@@ -117,8 +119,10 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: str, env: Mapping[str, str] = SUDO, stdin_fd: int | None = None) -> Iterator[Terminal]:
-    opened = Terminal(*arguments, env=env, stdin_fd=stdin_fd)
+def terminal(
+    *arguments: str, env: Mapping[str, str] = SUDO, stdin_fd: int | None = None, program: Sequence[str] = EBPFTOP
+) -> Iterator[Terminal]:
+    opened = Terminal(*arguments, env=env, stdin_fd=stdin_fd, program=program)
     try:
         yield opened
     finally:
@@ -234,41 +238,6 @@ def test_ebpftops_helper_is_hidden_with_it() -> None:
     assert seen
     assert not seen & {stream.pid, helper}
     assert not of("process", lines, pid=helper)
-
-
-# ---- without root ----
-
-
-AMBIENT = (
-    # tracefs is there, as on most machines, and for this test alone.
-    *("unshare", "--mount", "sh", "-c"),
-    'mountpoint -q /sys/kernel/tracing || mount -t tracefs nodev /sys/kernel/tracing; exec "$@"',
-    "sh",
-    *("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"),
-    *("--inh-caps", "+bpf,+perfmon", "--ambient-caps", "+bpf,+perfmon"),
-)
-
-
-def test_without_root_all_works_but_what_tracefs_forbids_which_says_so() -> None:
-    done = subprocess.run(
-        [*AMBIENT, *EBPFTOP, "stream", "--duration", "3", "--interval", "0.5"],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    check = subprocess.run([*AMBIENT, *EBPFTOP, "check"], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    states = {line["probe"]: line for line in of("probe", lines)}
-    assert [name for name, line in states.items() if line["state"] == "on"] == ["execs", "users", "syscalls"]
-    assert "tracefs belongs to root" in states["trace"]["reason"]
-    assert states["trace"]["remedy"] == "run it as root: sudo ebpftop"
-    assert any(line["rows"] for line in of("syscalls", lines))
-    assert {line["kernel"] for line in of("cost", lines)} == {None}
-    assert check.returncode == 1
-    assert "Traceback" not in check.stderr
-    assert "trace  fails: tracefs belongs to root" in check.stdout
-    assert "sudo ebpftop" in check.stdout
-    assert "kept in nowhere: /var/cache/ebpftop: it is root's" in check.stdout
 
 
 # ---- replay and demo ----
