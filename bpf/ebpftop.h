@@ -76,20 +76,24 @@ INLINE void count_lost(u32 where)
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 
 /* Waking the reader costs more than the event (a 128 ns call became 22,000 ns), so it comes by itself on a timer. */
-INLINE void submit(void *ctx, void *event, u64 size)
+INLINE long hand_over(void *ctx, void *event, u64 size)
 {
-	if (events.ringbuf_output(event, size, BPF_RB_NO_WAKEUP))
-		count_lost(LOST_RING);
+	return events.ringbuf_output(event, size, BPF_RB_NO_WAKEUP);
 }
 #else
 BPF_PERF_OUTPUT(events);
 
-INLINE void submit(void *ctx, void *event, u64 size)
+INLINE long hand_over(void *ctx, void *event, u64 size)
 {
-	if (events.perf_submit(ctx, event, size))
-		count_lost(LOST_RING);
+	return events.perf_submit(ctx, event, size);
 }
 #endif
+
+INLINE void submit(void *ctx, void *event, u64 size)
+{
+	if (hand_over(ctx, event, size))
+		count_lost(LOST_RING);
+}
 #endif
 
 /* ---- The filter: user space writes it, every program asks it before it does anything. ---- */

@@ -6,17 +6,24 @@
 #include "ebpftop.h"
 
 #define MESSAGE_LEN 2048 /* the kernel's own limit is 1024 */
+#define PRINTERS_MAX 8192
 
-/* A line for user space while a filter is set. */
-struct line {
+enum said_kind { SAID_LINE = 1, SAID_NAME };
+
+/* A line, where it is handed over from here; or, ahead of lines that come through a trace buffer, whose they are. */
+struct said {
 	u64 time_ns;
 	u32 tid;
+	u32 tgid;
 	u32 cpu;
+	u32 kind;
 	char task[COMM_LEN];
 	char message[MESSAGE_LEN];
 };
 
-BPF_PERCPU_ARRAY(line_scratch, struct line, 1);
+#define SAID_HEAD __builtin_offsetof(struct said, message)
+
+BPF_PERCPU_ARRAY(said_scratch, struct said, 1);
 
 /*
  * When the lines of this CPU began to be handed over from here, and when the trace instance was left to it again (0: not
@@ -29,12 +36,39 @@ struct span {
 
 BPF_PERCPU_ARRAY(handed_over, struct span, 1);
 
+/* 1: there is no trace instance, so every line is handed over. */
+BPF_ARRAY(hand_over_all, u32, 1);
+
+/* What user space was told last of a thread that prints. */
+struct printer {
+	u32 tgid;
+	u32 task[COMM_LEN / 4];
+};
+
+BPF_TABLE("lru_hash", u32, struct printer, printers, PRINTERS_MAX);
+
 INLINE bool narrowed(void)
 {
 	u32 zero = 0;
 	struct filter_config *config = filter_config.lookup(&zero);
 
 	return config && config->slot[config->active & (FILTER_SLOTS - 1)].flags & ~FILTER_HIDE_SELF;
+}
+
+/* Events of a trace buffer have the id of their thread and no more. So its name goes ahead, once and when it changes. */
+INLINE void tell_name(void *ctx, struct said *said)
+{
+	struct printer *told = printers.lookup(&said->tid);
+	const u32 *task = (const u32 *)said->task;
+	struct printer now = {said->tgid, {task[0], task[1], task[2], task[3]}};
+
+	if (told && told->tgid == now.tgid && told->task[0] == now.task[0] && told->task[1] == now.task[1] &&
+	    told->task[2] == now.task[2] && told->task[3] == now.task[3])
+		return;
+	said->kind = SAID_NAME;
+	/* Not a loss: the line comes, and with the next one the name is sent again. */
+	if (!hand_over(ctx, said, SAID_HEAD))
+		printers.update(&said->tid, &now);
 }
 
 /*
@@ -46,32 +80,37 @@ int trace_said(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 zero = 0;
 	struct span *span = handed_over.lookup(&zero);
-	struct line *line = line_scratch.lookup(&zero);
+	struct said *said = said_scratch.lookup(&zero);
+	u32 *all = hand_over_all.lookup(&zero);
 
-	if (!span || !line)
+	if (!span || !said || !all)
 		return 0;
-	u64 now_ns = bpf_ktime_get_ns();
+	u64 pid_tgid = bpf_get_current_pid_tgid();
 
-	if (!narrowed()) {
+	said->time_ns = bpf_ktime_get_ns();
+	said->tid = pid_tgid;
+	said->tgid = pid_tgid >> 32;
+	said->cpu = bpf_get_smp_processor_id();
+	bpf_get_current_comm(said->task, COMM_LEN);
+	if (!*all && !narrowed()) {
 		if (span->from_ns && !span->until_ns)
-			span->until_ns = now_ns;
+			span->until_ns = said->time_ns;
+		tell_name(ctx, said);
 		return 0;
 	}
 	if (!span->from_ns || span->until_ns) {
-		span->from_ns = now_ns;
+		span->from_ns = said->time_ns;
 		span->until_ns = 0;
 	}
 	if (!wanted())
 		return 0;
-	line->time_ns = now_ns;
-	line->tid = bpf_get_current_pid_tgid();
-	line->cpu = bpf_get_smp_processor_id();
-	bpf_get_current_comm(line->task, COMM_LEN);
-	long len = bpf_probe_read_kernel_str(line->message, MESSAGE_LEN, (void *)ctx->args[0]);
-	u64 size = len > 0 ? len : 0;
+	said->kind = SAID_LINE;
+	said->message[0] = 0;
+	long len = bpf_probe_read_kernel_str(said->message, MESSAGE_LEN, (void *)ctx->args[0]);
+	u64 size = len > 0 ? len : 1; /* an empty line counts as 0 bytes on some kernels */
 
 	BOUND(size, MESSAGE_LEN - 1);
-	submit(ctx, line, sizeof(*line) - MESSAGE_LEN + size);
+	submit(ctx, said, SAID_HEAD + size);
 	return 0;
 }
 

@@ -104,8 +104,8 @@ def _container(text: str) -> str:
     return text
 
 
-# One a probe, and two more for what execs also tells of.
-_LADDERS = (*PROBE_NAMES, "execs.failures", "execs.exits")
+# One a probe, two more for what execs also tells of, and one for where the lines of the trace log come from.
+_LADDERS = (*PROBE_NAMES, "execs.failures", "execs.exits", "trace.lines")
 
 
 def _via(text: str) -> tuple[str, str]:

@@ -266,13 +266,17 @@ class Syscall(_Record, frozen=True, tag="syscall"):
 
 
 class Trace(_Record, frozen=True, tag="trace"):
-    """One bpf_trace_printk line, from any program of the machine."""
+    """One bpf_trace_printk line, from any program of the machine.
+
+    `task` is the name of thread `tid`. Older recordings have no `tid`, and have it as `pid`.
+    """
 
     time: float
     cpu: int
     pid: int
     task: str
     message: str
+    tid: int | None = None
 
 
 class Lost(_Record, frozen=True, tag="lost"):

@@ -258,7 +258,9 @@ def test_a_probe_that_is_off_has_nothing_in_the_kernel_and_resumes_when_it_is_on
         row.count for record in seen if isinstance(record, Syscalls) for row in record.rows if row.name == "execve"
     ]
     assert calls[-1:] == ([2] if probe == "syscalls" else [])
-    assert sum(isinstance(record, Trace) for record in seen) == (2 if probe == "trace" else 0)
+    # Another ebpftop may greet them too.
+    greeted = {record.pid for record in seen if isinstance(record, Trace)}
+    assert len(greeted) == (2 if probe == "trace" else 0)
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next() -> None:

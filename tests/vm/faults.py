@@ -106,6 +106,15 @@ def _trace(rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     yield from _each_once("hello", told, expected)
 
 
+def _lines(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    # Whichever rung says hello: to each program that started once, and as the thread that it was.
+    told = [r for r in records if isinstance(r, Trace) and r.pid in done.started]
+    yield from _each_once("hello", (r.pid for r in told), done.started)
+    for line in told:
+        if (line.tid, line.message) != (line.pid, HELLO) or line.task == "<...>":
+            yield f"told as {line}; it was {HELLO!r} of a process with one thread"
+
+
 def _each_once(what: str, told: Iterable[int], expected: Iterable[int]) -> Iterator[str]:
     """Compare process ids, each of which must be there exactly once."""
     counts, wanted = Counter(told), Counter(expected)
@@ -123,6 +132,7 @@ _CHECKS: Mapping[str, _Check] = MappingProxyType(
         "syscalls": _syscalls,
         "syscalls.returns": _returns,
         "trace": _trace,
+        "trace.lines": _lines,
     }
 )
 LADDERS = tuple(_CHECKS)

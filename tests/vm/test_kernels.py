@@ -49,6 +49,7 @@ def test_each_ladder_was_forced_onto_every_kind_of_rung(ran: Ran) -> None:
         "execs.failures": both | {"fexit", "kretprobe"},
         "users": both | {"kprobe", "fentry"},
         "trace": both | {"kprobe", "fentry"},
+        "trace.lines": {"instance", "raw_tracepoint", "trace_pipe"},
         "syscalls": both,
         "syscalls.returns": both,
     }

@@ -157,10 +157,14 @@ class Module:
         """Names and descriptors of the programs loaded now."""
         return dict(self._programs)
 
-    def close(self) -> None:
-        """Detach everything and give all memory back. Safe to call twice."""
+    def detach(self) -> None:
+        """Detach everything; programs and maps stay until `close`."""
         for link in list(self._links):
             self.release(link)
+
+    def close(self) -> None:
+        """Detach everything and give all memory back. Safe to call twice."""
+        self.detach()
         for fd in (*self._programs.values(), *(own.map_fd for own in self._own.values())):
             os.close(fd)
         self._programs.clear()

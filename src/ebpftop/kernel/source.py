@@ -211,6 +211,13 @@ class KernelSource:
                 batches.append(batch)
         return batches
 
+    def finish(self) -> list[Batch]:
+        """Detach every probe, then return all that they saw. What is left to do is `close`."""
+        for name, probe in self._probes.items():
+            with self._locks[name]:
+                probe.detach()
+        return self.read_all()
+
     def _read(self, name: ProbeName, *, everything: bool = False) -> Batch | None:
         probe = self._probes[name]
         now = time.time()
@@ -242,6 +249,8 @@ class KernelSource:
         with self._locks[probe]:
             one = self._probes[probe]
             if one.on:
+                # What happens while it detaches, a tenth of a second and more, is read too.
+                one.detach()
                 batch = self._read_last(one)
                 one.stop()
                 self._news[probe] += [*batch, one.state(time.time())]
@@ -287,7 +296,7 @@ class KernelSource:
         """Take what a probe has before it is time; its next batch tells."""
         probe = self._probes.get(name)
         if probe is not None and probe.on:
-            self._news[name] += probe.read(time.time())
+            self._news[name] += probe.read(time.time(), everything=True)
 
     def _hear(self, *, all_lines: bool) -> None:
         trace = self._probes.get("trace")

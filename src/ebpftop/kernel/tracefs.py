@@ -7,6 +7,7 @@ Reading /sys/kernel/tracing/trace_pipe takes the lines away from whoever else re
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ebpftop import leftovers
@@ -14,6 +15,10 @@ from ebpftop.kernel.mounts import leave_shared_mounts, mount
 from ebpftop.kernel.root_helper import RootWork
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+
+# An instance's buffers together, and that of one CPU at least and at most. On a starved machine half a second of 50,000
+# lines a second has to fit into the largest.
+_ALL_KIB, _LEAST_KIB, _MOST_KIB = 16 << 10, 512, 4 << 10
 
 
 def find() -> Path | None:
@@ -63,17 +68,18 @@ class Instance:
     """A private trace instance, which can receive every bpf_trace_printk of the machine (kernel 5.9 or later)."""
 
     def __init__(self, root: RootWork) -> None:
-        """Make it, with the event off; raises OSError where this kernel cannot. *root* makes it and writes to it."""
+        """Make it, with the event off; raises OSError where that is refused. *root* makes it and writes to it."""
         self._root = root
         self.path = root.instance
         root.make_instance()
         try:
-            # The clock of all other events; the default is each CPU's own.
+            # The clock of all other events; the default is each CPU's own. Choosing it empties the buffer.
             root.write("trace_clock", "mono")
+            kib = min(max(_ALL_KIB // (os.cpu_count() or 1), _LEAST_KIB), _MOST_KIB)
+            root.write("buffer_size_kb", str(kib))
             self.enable(False)
-            self.pipe_fd = os.open(self.path / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            root.remove_instance()
+            self.close()
             raise
 
     def enable(self, on: bool) -> None:
@@ -81,7 +87,8 @@ class Instance:
         self._root.write("events/bpf_trace/bpf_trace_printk/enable", "1" if on else "0")
 
     def close(self) -> None:
-        """Remove it."""
-        os.close(self.pipe_fd)
-        self.enable(False)
-        self._root.remove_instance()
+        """Remove it, once its files are closed; where somebody else reads it, leave it silent for the next start."""
+        with suppress(OSError):
+            self.enable(False)
+        with suppress(OSError):
+            self._root.remove_instance()

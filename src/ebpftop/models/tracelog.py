@@ -66,4 +66,5 @@ class TraceLog:
 
 def searchable(line: Trace) -> str:
     """Return all fields of a line as one text, for the filter."""
-    return f"{line.pid} {line.task} cpu{line.cpu} {line.message}"
+    tid = f" {line.tid}" if line.tid not in (None, line.pid) else ""
+    return f"{line.pid}{tid} {line.task} cpu{line.cpu} {line.message}"

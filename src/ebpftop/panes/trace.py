@@ -26,6 +26,9 @@ COLUMNS: tuple[Column[Trace], ...] = (
     Column("message", "MESSAGE", 16, lambda t, _: (Span(t.message),), flexible=True),
 )
 
+FROM_OTHERS = "lines: trace_pipe"
+"""The rung on which ebpftop takes lines away from whoever else reads the pipe (kernels before 5.9)."""
+
 SCAN_ROWS = 4000
 """Lines that a new filter searches in one go."""
 
@@ -34,7 +37,8 @@ def _sheet(line: Trace) -> Sheet:
     sheet = Sheet()
     sheet.heading("Line of the trace pipe")
     sheet.fact("time", datetime.fromtimestamp(line.time).strftime("%Y-%m-%d %H:%M:%S.%f"))
-    sheet.fact("task", line.task, "bold", f"pid {line.pid}")
+    thread = f", thread {line.tid}" if line.tid not in (None, line.pid) else ""
+    sheet.fact("task", line.task, "bold", f"pid {line.pid}{thread}")
     sheet.fact("cpu", line.cpu)
     sheet.heading("Message (y copies it)")
     sheet.line((line.message, ""))
@@ -99,4 +103,7 @@ class TracePane(Pane):
         return f"{shown}{newest}{count(lines)} lines" if lines else ""
 
     def remark(self) -> str:
-        return "" if self.log_lines.follow else "F follows"
+        rungs = self._state.rungs if self._state else ()
+        takes_away = any(rung.via == FROM_OTHERS and rung.reason is None for rung in rungs)
+        cost = "other readers of trace_pipe lose lines" if takes_away else ""
+        return "  ".join(filter(None, (cost, "" if self.log_lines.follow else "F follows")))

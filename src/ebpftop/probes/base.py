@@ -130,6 +130,11 @@ class KernelProbe(ABC):
         self.rungs = ()
         self.via = self.attach(self.module)
 
+    def detach(self) -> None:
+        """Detach its programs. What they left stays, to be read before `stop`: then nothing is lost in between."""
+        if self.module is not None:
+            self.module.detach()
+
     def stop(self) -> None:
         """Detach; nothing of the probe stays in the kernel, its totals stay here."""
         if self.module is not None:

@@ -1,44 +1,44 @@
 """The trace log: "Hello World!" at every execve, and what any other program says by bpf_trace_printk (bpf/trace.c).
 
-Everything is read from the pipe of a trace instance. While a filter is set the instance is silent, and the kernel hands
-over the lines that the filter takes through a buffer, so that no other line ever leaves it.
+Lines are read from a trace instance of our own, from the binary pipes behind its trace_pipe: the text of trace_pipe
+cannot be told apart from what a message or a thread's name says. While a filter is set the instance is silent, and the
+kernel hands over the lines that the filter takes through a buffer, so that no other line ever leaves it.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import struct
-from pathlib import Path
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import ClassVar
 
-import msgspec
-
-from ebpftop.kernel import maps, tracefs
+from ebpftop.kernel import maps, progs, tracefs
 from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
 from ebpftop.kernel.loader import LoadError, Module
 from ebpftop.kernel.offsets import Defines
+from ebpftop.kernel.trace_buffer import FormatError, TraceBuffer, line_formats
+from ebpftop.kernel.trace_pages import Line
 from ebpftop.probes.base import KernelProbe, ProbeError, unix_offset
 from ebpftop.probes.buffers import Events
-from ebpftop.records import ProbeName, Record, Trace, Where
+from ebpftop.probes.printers import Printer, Printers
+from ebpftop.records import ProbeName, Record, Rung, Trace, Where
 from ebpftop.text import c_string, escape
 
-# "            bash-1234    [001] ...11  5432.123456: bpf_trace_printk: Hello World!"; the flags are five or six,
-# and a "(tgid) " column is there if somebody set the option. Documentation/trace/ftrace.rst.
-_LINE = re.compile(
-    rb"\s*(?P<task>.+)-(?P<pid>\d+)\s+(?:\([\s\d-]+\)\s+)?\[(?P<cpu>\d+)\]\s+\S+\s+(?P<seconds>\d+\.\d+): "
-    rb"(?:bpf_trace_printk|0x[0-9a-f]+): ?(?P<message>.*)",
-    re.DOTALL,
-)
-_LOST = re.compile(rb"CPU:\d+ \[LOST (\d+) EVENTS\]")
-_READ_BYTES = 1 << 16
-_READS_MAX = 16
-_PARTIAL_MAX = 1 << 16
-_RING_PAGES = 256  # 1 MiB of 4 KiB pages
+_RING_PAGES = 1024  # 4 MiB of 4 KiB pages
 
-_SAID = struct.Struct("=QII16s")  # struct line of bpf/trace.c, without its message
+# struct said of bpf/trace.c, without its message: time, tid, tgid, cpu, kind, task
+_SAID = struct.Struct("=QIIII16s")
+_SAID_LINE = 1
 _SPAN = struct.Struct("=QQ")  # struct span
-_ROUNDED_NS = 500  # trace_pipe tells microseconds, rounded
+
+_PROGRAM = "bpf_trace_printk"  # the tracepoint, and the event: kernel 5.9
+# Where lines come from, in order of preference: what `--via trace.lines=` names, and the cost.
+_LINES = (
+    ("instance", FREE),
+    (f"raw_tracepoint:{_PROGRAM}", FREE),
+    ("trace_pipe", "other readers of trace_pipe lose the lines that ebpftop reads"),
+)
 
 
 def ladder(prefix: str) -> tuple[Step, ...]:
@@ -59,17 +59,19 @@ def ladder(prefix: str) -> tuple[Step, ...]:
 
 
 class TraceProbe(KernelProbe):
-    """Trace records, one for each line of a private trace_pipe."""
+    """Trace records, one for each line that a BPF program prints."""
 
     name: ClassVar[ProbeName] = "trace"
     file: ClassVar[str] = "trace.c"
 
     _instance: tracefs.Instance | None = None
-    _pipe_fd: int | None = None
+    _buffer: TraceBuffer | None = None
     _events: Events | None = None
-    _partial = b""
-    _dropping = False
-    _lost_lines = 0
+    _printers: Printers
+    _said = False  # whether the program at the tracepoint is attached
+    _lines_via: tuple[Rung, ...] = ()
+    _lost_lines = 0  # in buffers that are closed
+    _misses = _misses_harmless = 0
 
     def defines(self) -> Defines:
         flags = {"EVENT_PAGES": _RING_PAGES}
@@ -85,134 +87,179 @@ class TraceProbe(KernelProbe):
         return flags
 
     def prepare(self, module: Module) -> None:
+        # Before the instance: programs run in the order in which they were attached, so a name goes ahead of its line.
+        self._events = Events(module, self.context.buffer, 0)
+        refusal = None
+        try:
+            module.attach("raw_tracepoint", _PROGRAM, "trace_said")
+        except LoadError as error:
+            refusal = str(error)
+        self._said = refusal is None
+        printers = module.table("printers")
+        self._printers = Printers(lambda tid: maps.delete(printers, struct.pack("=I", tid)))
+        self._misses = 0
+        self._lines_via = tuple(self._find_lines(module, refusal))
+        if not any(rung.reason is None for rung in self._lines_via):
+            reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in self._lines_via)
+            raise ProbeError(
+                f"what is printed cannot be read: {reasons}",
+                tracefs.refusal()[1] if self.context.tracefs is None else "",
+                self._lines_via,
+            )
+        self.hear(all_lines=not self.context.filtering())
+
+    def _find_lines(self, module: Module, refusal: str | None) -> Iterable[Rung]:
+        """Open the first place where lines can be had; yield every one. *refusal*: why no program hands lines over."""
+        wanted = self.context.via.get("trace.lines")
+        taken = ""
+        for via, cost in _LINES:
+            reason: str | None
+            if wanted is not None and wanted not in (via, via.partition(":")[0]):
+                reason = f"--via asked for {wanted}"
+            elif via.startswith("raw_tracepoint") and refusal is not None:
+                reason = f"{refusal} (so threads are named by /proc)"
+            elif taken:
+                reason = f"not needed: {taken} works"
+            elif via.startswith("raw_tracepoint"):
+                reason = None
+                maps.update(module.table("hand_over_all"), bytes(4), struct.pack("=I", 1))
+            else:
+                reason = self._open_buffer(private=via == "instance")
+            if reason is None:
+                taken = via
+            yield Rung(via=f"lines: {via}", cost=cost, reason=reason)
+
+    def _open_buffer(self, *, private: bool) -> str | None:
+        """Open the buffer of a trace instance, or the machine's own; return why that is impossible."""
         place = self.context.tracefs
         if place is None:
-            raise ProbeError(*tracefs.refusal())
-        # Before the instance: programs run in the order in which they were attached, so a line's way is decided first.
-        self._events = Events(module, self.context.buffer, 0)
+            return tracefs.refusal()[0]
         try:
-            module.attach("raw_tracepoint", "bpf_trace_printk", "trace_said")
-        except LoadError:
-            self._events.close()
-            self._events = None
-        self._partial = b""
-        try:
-            self._instance = tracefs.Instance(self.context.root)
-            self.hear(all_lines=not self.context.filtering())
-            self._pipe_fd = self._instance.pipe_fd
-            self.pipe = "a private instance"
-        except OSError as error:
-            # Before 5.9 bpf_trace_printk is no event and goes to the global buffer only.
-            self.pipe = f"the global trace_pipe, so other readers lose lines (no instance: {error.strerror})"
-            try:
-                self._pipe_fd = os.open(place / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            except OSError as second:
-                raise ProbeError(
-                    f"trace_pipe cannot be read: {second.strerror}", "see who holds it: fuser -v trace_pipe"
-                ) from second
+            formats = line_formats(place)
+            if private:
+                if not (place / "events/bpf_trace" / _PROGRAM).exists():
+                    return f"{_PROGRAM} is an event only since Linux 5.9"
+                self._instance = tracefs.Instance(self.context.root)
+            self._buffer = TraceBuffer(
+                self._instance.path if self._instance else place, formats, own_clock=self._instance is not None
+            )
+            if not private:
+                self._buffer.discard()
+        except (OSError, FormatError) as error:
+            self._close_instance()
+            return str(error)
+        return None
 
     def attach(self, module: Module) -> str:
-        return self.climb_or_fail(module, ladder(self.context.syscall_prefix), "execve")
+        via = self.climb_or_fail(module, ladder(self.context.syscall_prefix), "execve")
+        self.rungs += self._lines_via
+        return via
+
+    def detach(self) -> None:
+        # First nothing comes in any more, then the names of those who printed are not needed any more.
+        if self._instance is not None:
+            with suppress(OSError):  # whoever may write there has ended: what is there can still be read
+                self._instance.enable(False)
+        super().detach()
+
+    def keep(self, module: Module) -> None:
+        self._note_misses()
+        self._lost_lines += self._buffer.lost() if self._buffer else 0
 
     def release(self) -> None:
         if self._events is not None:
             self._events.close()
+        if self._buffer is not None:
+            self._buffer.close()
+        self._close_instance()
+        self._buffer = self._events = None
+
+    def _close_instance(self) -> None:
         if self._instance is not None:
             self._instance.close()
-        elif self._pipe_fd is not None:
-            os.close(self._pipe_fd)
-        self._instance = self._pipe_fd = self._events = None
+        self._instance = None
 
     def hear(self, *, all_lines: bool) -> None:
-        """Let every line of the machine come through the pipe, or none: then come those that the filter takes.
+        """Let every line of the machine come through the instance, or none: then come those that the filter takes.
 
         Where a filter is about to be set or lifted, call it while none is in force: what comes both ways is told once.
         """
-        if self._instance is not None and (all_lines or self._events is not None):
-            self._instance.enable(all_lines)
+        self._note_misses()
+        if self._instance is not None:
+            self._instance.enable(all_lines or not self._said)
+
+    # Losses.
+
+    def _note_misses(self) -> None:
+        """Count how often the kernel passed over the program that hands over lines while it did not have to."""
+        fd = self.module.programs.get("trace_said") if self.module else None
+        misses = progs.runs(fd).recursion_misses if fd is not None else 0
+        if self._buffer is not None and not self.context.filtering():
+            self._misses_harmless += misses - self._misses
+        self._misses = misses
 
     def lost_now(self) -> dict[Where, int]:
-        return {**super().lost_now(), "pipe": self._lost_lines}
+        self._note_misses()
+        lost = super().lost_now()
+        lost["recursion"] = lost.get("recursion", 0) - self._misses_harmless
+        return {**lost, "pipe": self._lost_lines + (self._buffer.lost() if self._buffer else 0)}
+
+    # Lines.
 
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
-        if self._pipe_fd is None:
+        if self._events is None:
             return []
         offset = unix_offset()
-        piped = self._from_pipe(offset)
-        raw = self._events.drain(everything=everything) if self._events else []
-        handed = [self._handed(one, offset) for one in raw]
-        return [*sorted([*piped, *handed], key=lambda line: line.time)] if piped and handed else [*piped, *handed]
-
-    # What the kernel handed over while a filter was set.
-
-    @staticmethod
-    def _handed(raw: bytes, offset: float) -> Trace:
-        time_ns, tid, cpu, task = _SAID.unpack_from(raw)
-        first, *more = raw[_SAID.size :].partition(b"\0")[0].split(b"\n")
-        return Trace(
-            time=time_ns / 1e9 + offset,
-            cpu=cpu,
-            pid=tid,
-            task=c_string(task),
-            message="\\x0a".join(map(escape, [first, *filter(None, more)])),
-        )
+        # Lines first: the names of those who printed them are then in the other buffer.
+        piped = self._buffer.drain(everything=everything) if self._buffer else []
+        told: list[tuple[Line, Printer]] = []
+        for raw in self._events.drain(everything=everything):
+            time_ns, tid, tgid, cpu, kind, task = _SAID.unpack_from(raw)
+            if kind == _SAID_LINE:
+                message = raw[_SAID.size :].partition(b"\0")[0]
+                told.append((Line(time_ns, cpu, tid, message), Printer(tgid, task)))
+            else:
+                self._printers.learn(tid, time_ns, Printer(tgid, task))
+        if piped:
+            spans = self._handed_spans()
+            for line in piped:
+                if not _was_handed_over(line, spans):
+                    printer = self._printers.at(line.tid, line.time_ns)
+                    if self._wanted(line.tid, printer):
+                        told.append((line, printer))
+        told.sort(key=lambda one: one[0].time_ns)
+        return [_record(line, printer, offset) for line, printer in told]
 
     def _handed_spans(self) -> list[tuple[int, int]]:
         """Return for each CPU from when until when (ns, 0: still) its lines were handed over."""
-        if self._events is None or self.module is None:
+        if not self._said or self.module is None:
             return []
         raw = maps.lookup(self.module.table("handed_over"), bytes(4), _SPAN.size * maps.CPUS) or b""
         return list(_SPAN.iter_unpack(raw))
 
-    # What the pipe says.
-
-    def _wanted(self, match: re.Match[bytes], spans: list[tuple[int, int]]) -> bool:
-        """Tell whether a line of the pipe is to be shown."""
-        if self._events is not None:
-            from_ns, until_ns = spans[int(match["cpu"])]
-            at_ns = round(float(match["seconds"]) * 1e6) * 1000 + _ROUNDED_NS
-            return not from_ns or at_ns < from_ns or 0 < until_ns <= at_ns
-        if not self.context.filtering():
+    def _wanted(self, tid: int, printer: Printer) -> bool:
+        """Tell whether the filter takes a line, where nobody in the kernel could be asked: as far as /proc knows."""
+        if self._said or not self.context.filtering():
             return True
-        # Nobody in the kernel can be asked: as far as /proc still knows the thread.
-        tid = int(match["pid"])
         try:
-            return self.context.admits(tid, os.stat(f"/proc/{tid}").st_uid, Path(f"/proc/{tid}/comm").read_bytes()[:-1])
+            return self.context.admits(tid, os.stat(f"/proc/{tid}").st_uid, printer.task)
         except OSError:
             return False
 
-    def _from_pipe(self, offset: float) -> list[Trace]:
-        assert self._pipe_fd is not None
-        data = self._partial
-        for _ in range(_READS_MAX):
-            try:
-                piece = os.read(self._pipe_fd, _READ_BYTES)
-            except BlockingIOError:
-                break
-            if not piece:
-                break
-            data += piece
-        *lines, self._partial = data.split(b"\n")
-        self._partial = self._partial[:_PARTIAL_MAX]
-        spans = self._handed_spans() if lines else []
-        said: list[Trace] = []
-        for line in lines:
-            match = _LINE.match(line)
-            if match:
-                self._dropping = not self._wanted(match, spans)
-            if match and not self._dropping:
-                said.append(
-                    Trace(
-                        time=float(match["seconds"]) + offset,
-                        cpu=int(match["cpu"]),
-                        pid=int(match["pid"]),
-                        task=escape(match["task"]),
-                        message=escape(match["message"]),
-                    )
-                )
-            elif not match and (lost := _LOST.match(line)):
-                self._lost_lines += int(lost[1])
-            elif not match and line and not self._dropping and said:
-                # A message with a newline in it goes on here.
-                said[-1] = msgspec.structs.replace(said[-1], message=f"{said[-1].message}\\x0a{escape(line)}")
-        return said
+
+def _was_handed_over(line: Line, spans: list[tuple[int, int]]) -> bool:
+    if line.cpu >= len(spans):
+        return False
+    from_ns, until_ns = spans[line.cpu]
+    return 0 < from_ns <= line.time_ns and not 0 < until_ns <= line.time_ns
+
+
+def _record(line: Line, printer: Printer, offset: float) -> Trace:
+    return Trace(
+        time=line.time_ns / 1e9 + offset,
+        cpu=line.cpu,
+        pid=line.tid if printer.pid is None else printer.pid,
+        tid=line.tid,
+        task=c_string(printer.task),
+        message=escape(line.message.removesuffix(b"\n")),
+    )

@@ -1,0 +1,66 @@
+"""Who prints: process and name of threads whose lines come through a trace buffer, which has no more than their ids."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+THREADS_MAX = 32_768
+"""More than the kernel remembers (`printers` in bpf/trace.c), so that it is the one that forgets first."""
+
+_SETTLE_NS = 1_000_000_000
+
+
+class Printer(NamedTuple):
+    """Process and name of a thread, raw; `pid` is None where nobody knows."""
+
+    pid: int | None
+    task: bytes
+
+
+UNKNOWN = Printer(None, b"<...>")  # as ftrace says it
+
+
+class Printers:
+    """Names of threads over time, as the kernel sent them ahead of the lines; one that it did not send, from /proc."""
+
+    def __init__(self, forget: Callable[[int], object] = lambda _tid: None, limit: int = THREADS_MAX) -> None:
+        """*forget* is called with the thread that is forgotten here: the kernel has to send its name again."""
+        self._names: OrderedDict[int, list[tuple[int, Printer]]] = OrderedDict()
+        self._forget = forget
+        self._limit = limit
+
+    def learn(self, tid: int, time_ns: int, printer: Printer) -> None:
+        """Note that from *time_ns* on (CLOCK_MONOTONIC) a thread was *printer*."""
+        names = self._names.setdefault(tid, [])
+        # Lines of the last drain are told; of older names only the one in force then may be asked for again.
+        while len(names) > 1 and names[1][0] < time_ns - _SETTLE_NS:
+            del names[0]
+        names.append((time_ns, printer))
+        self._names.move_to_end(tid)
+        while len(self._names) > self._limit:
+            self._forget(self._names.popitem(last=False)[0])
+
+    def at(self, tid: int, time_ns: int) -> Printer:
+        """Return who *tid* was at *time_ns*."""
+        names = self._names.get(tid)
+        if names is not None:
+            self._names.move_to_end(tid)
+            for since_ns, printer in reversed(names):
+                if since_ns <= time_ns:
+                    return printer
+        return from_proc(tid)
+
+
+def from_proc(tid: int) -> Printer:
+    """Return who a thread is now, which may not be who it was when it printed."""
+    try:
+        task = Path(f"/proc/{tid}/comm").read_bytes()[:-1]
+        status = Path(f"/proc/{tid}/status").read_bytes()
+    except OSError:
+        return UNKNOWN
+    # After the name, whose newlines are escaped there: "Umask", "State", "Tgid".
+    _, found, rest = status.partition(b"\nTgid:")
+    return Printer(int(rest.split(None, 1)[0]) if found else None, task)
