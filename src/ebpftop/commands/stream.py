@@ -52,7 +52,8 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
         left_s = _PAUSE_S if until is None else min(_PAUSE_S, until - time.monotonic())
         if left_s > 0 and process.asked is None:
             time.sleep(left_s)
-    sink([record for batch in source.finish() for record in batch.records])
+    for batch in source.finish():
+        sink(batch.records)
     return process.asked or 0
 
 

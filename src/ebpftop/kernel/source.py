@@ -6,7 +6,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -211,12 +211,15 @@ class KernelSource:
                 batches.append(batch)
         return batches
 
-    def finish(self) -> list[Batch]:
-        """Detach every probe, then return all that they saw. What is left to do is `close`."""
+    def finish(self) -> Iterator[Batch]:
+        """Detach one probe after the other; yield all that each saw until then. What is left to do is `close`."""
         for name, probe in self._probes.items():
             with self._locks[name]:
                 probe.detach()
-        return self.read_all()
+                self._due_s[name] = 0.0
+                batch = self._read(name, everything=True)
+            if batch is not None:
+                yield batch
 
     def _read(self, name: ProbeName, *, everything: bool = False) -> Batch | None:
         probe = self._probes[name]
