@@ -87,6 +87,7 @@ int print_many(void *ctx)
 }
 """
 _TEST_RUN = 10
+_CPUS = os.sched_getaffinity(0)
 _HEAD = struct.Struct("=QQ")
 
 
@@ -158,8 +159,7 @@ def _run(program_fd: int) -> None:
 
 def _obey(module: Module, order: dict[str, Any]) -> Printed:
     """Do it in the calling thread."""
-    if order["cpu"] is not None:
-        os.sched_setaffinity(0, {order["cpu"]})
+    os.sched_setaffinity(0, _CPUS if order["cpu"] is None else {order["cpu"]})
     task, raw = bytes.fromhex(order["task"]), bytes.fromhex(order["text"])
     Path("/proc/thread-self/comm").write_bytes(task)
     table, program_fd = module.table("text"), module.load(order["how"], "raw_tracepoint")
@@ -187,12 +187,12 @@ def main() -> None:
         module = Module(str(file), {**kernel_defines(), **own})
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    for line in sys.stdin:
-        # A thread for each order: names and CPUs are a thread's.
-        with ThreadPoolExecutor(1) as worker:
+    # One thread for all orders, and not the first: it has an id of its own, and names that change.
+    with ThreadPoolExecutor(1) as worker:
+        for line in sys.stdin:
             one = worker.submit(_obey, module, json.loads(line)).result()
-        sys.stdout.write(json.dumps({**vars(one), "task": one.task.hex()}) + "\n")
-        sys.stdout.flush()
+            sys.stdout.write(json.dumps({**vars(one), "task": one.task.hex()}) + "\n")
+            sys.stdout.flush()
     module.close()
 
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop.filters import Filter
+from ebpftop.kernel import progs
 from ebpftop.kernel.source import KernelSource, Options
 from ebpftop.kernel.trace_buffer import statistics
 from ebpftop.records import Lost, Probe, Record, Trace
@@ -140,8 +142,8 @@ def read(source: KernelSource) -> list[Record]:
     return [record for batch in source.read_all() for record in batch.records]
 
 
-FEW, MANY = 10_000, 120_000
-"""Lines that fit into the buffer of one CPU, and lines that do not."""
+SOME, FEW, MANY = 2_000, 10_000, 120_000
+"""Lines of many pages, lines that fit into the buffer of one CPU, and lines that do not."""
 
 
 @pytest.mark.guest
@@ -153,6 +155,9 @@ def test_a_flood_beyond_the_buffer_is_delivered_or_told_as_lost_to_the_line() ->
         records = [*before, *(record for batch in source.finish() for record in batch.records)]
         instance = source._probes["trace"]._instance.path  # type: ignore[attr-defined]  # the trace probe's
         printed = {path.name: counted(path) for path in (instance / "per_cpu").iterdir()}
+        probe = source._probes["trace"]
+        probe.stop()
+        assert probe.lost_now()["pipe"] == lost(records, "pipe")
     delivered = Counter(f"cpu{record.cpu}" for record in records if isinstance(record, Trace))
     assert delivered.total() + lost(records, "pipe") == sum(printed.values())
     assert all(delivered[name] == count for name, count in printed.items() if name != f"cpu{cpu}")
@@ -170,8 +175,12 @@ def counted(cpu_folder: Path) -> int:
 
 def test_one_reading_takes_all_that_was_printed_before_it() -> None:
     with printers() as (printer,), opened() as source:
+        read(source)
         printer.flood(FEW)
-        assert len(flooded(read(source), printer.pid)) == FEW
+        time.sleep(0.1)  # what was printed a moment ago waits for what other CPUs printed before it
+        batch = source.poll("trace", 0)
+    assert batch is not None
+    assert len(flooded(batch.records, printer.pid)) == FEW
 
 
 def test_two_floods_at_once_come_whole_and_in_order() -> None:
@@ -180,6 +189,7 @@ def test_two_floods_at_once_come_whole_and_in_order() -> None:
         for i in range(10):
             for printer, cpu in zip(both, (cpus[0], cpus[-1]), strict=True):
                 assert printer.flood(1000, cpu=cpu, per_second=50_000).lines == 1000 * (i + 1)
+        stream.wait_for(lambda lines: len(of("trace", lines, task="flood")) >= 20 * 1000)
         lines = stream.stop()
         pids = [printer.pid for printer in both]
     assert not of("lost", lines)
@@ -191,11 +201,11 @@ def test_two_floods_at_once_come_whole_and_in_order() -> None:
 def test_what_is_in_the_pipe_when_the_stream_ends_is_told() -> None:
     with Stream(probes="trace") as stream, printers() as (printer,):
         stream.signal(signal.SIGSTOP)
-        printer.flood(FEW)
+        printer.flood(SOME)
         stream.signal(signal.SIGINT)
         stream.signal(signal.SIGCONT)
         stream._finish()
-        assert len(of("trace", stream.lines, pid=printer.pid, task="flood")) == FEW
+        assert len(of("trace", stream.lines, pid=printer.pid, task="flood")) == SOME
     assert not of("lost", stream.lines)
 
 
@@ -218,13 +228,57 @@ def test_what_is_in_the_pipe_when_the_probe_is_turned_off_is_told(wanted: bool) 
         assert (len(again), first.message) == (ROUND, f"flood {FEW + ROUND} of printer")
 
 
+@pytest.mark.parametrize("ending", ["turned off", "finished"])
+def test_what_is_printed_until_the_probe_is_detached_is_told(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with printers() as (printer,), opened() as source:
+        probe = source._probes["trace"]
+        detach = probe.detach
+
+        def print_and_detach() -> None:
+            printer.flood(FEW)
+            detach()
+
+        monkeypatch.setattr(probe, "detach", print_and_detach)
+        if ending == "finished":
+            batches = list(source.finish())
+        else:
+            source.toggle("trace")
+            batch = source.poll("trace", 0)
+            batches = [batch] if batch else []
+    assert len(flooded([record for batch in batches for record in batch.records], printer.pid)) == FEW
+
+
+def test_a_program_that_is_passed_over_loses_a_line_only_where_it_hands_lines_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def runs(fd: int) -> progs.Runs:
+        return progs.Runs(0, 0, misses if fd == handing_over else 0)
+
+    misses = 0
+    with opened() as source:
+        probe = source._probes["trace"]
+        assert probe.module is not None
+        handing_over = probe.module.programs["trace_said"]
+        monkeypatch.setattr(progs, "runs", runs)
+        misses = 3
+        assert probe.lost_now()["recursion"] == 0
+        source.set_filter(Filter(uids=(0,)))
+        misses = 8
+        assert probe.lost_now()["recursion"] == 5
+        source.set_filter(Filter())
+        misses = 10
+        assert probe.lost_now()["recursion"] == 5
+        source.toggle("trace")
+        assert probe.lost_now()["recursion"] == 5
+
+
 def test_a_name_is_the_one_that_the_thread_had_when_it_printed() -> None:
-    names = [f"name-{i % 7}" for i in range(60)]
+    names = [f"name-of-length-{i % 7}"[-15:] for i in range(60)]
     with printers() as (printer,), opened() as source:
         for name in names:
             printer.print(name.encode(), task=name.encode())
         lines = [record for record in read(source) if isinstance(record, Trace) and record.pid == printer.pid]
-    assert [line.task for line in lines if line.message.startswith("name-")] == names
+    assert [line.task for line in lines if line.message != "Hello World!"] == names
 
 
 def test_somebody_who_reads_the_instance_does_not_stop_it_from_ending() -> None:

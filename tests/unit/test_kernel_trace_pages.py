@@ -161,6 +161,8 @@ def test_a_page_of_another_size() -> None:
         page(word(0, 0) + b"\x03\0\0\0"),
         page(word(0, 0) + b"\xff\xff\xff\xff"),
         page(word(PADDING, 1) + bytes(4)),
+        page(word(PADDING, 1) + bytes(4) + event(printk(b"a"), long=True)[4:]),
+        page(event(printk(b"a")), event(printk(b"b")))[:36],
         page(word(30, 1)),
         page(event(printk(b"a", tid=-1))),
         page(event(printk(b"a")), time=1 << 63),
