@@ -30,5 +30,5 @@ async def test_details_name_the_thread_where_it_is_not_the_process() -> None:
     async with EbpftopApp(source).run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
         pane = pilot.app.query_one(TracePane)
-        facts = [pane.details(i).sheet().content().plain for i in range(2)]
+        facts = [pane.details(line).sheet().content().plain for line in lines]
     assert ["thread 71" in said for said in facts] == [False, True]
