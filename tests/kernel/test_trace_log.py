@@ -17,7 +17,7 @@ import pytest
 
 from ebpftop.filters import Filter
 from ebpftop.kernel import progs
-from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.kernel.source import KernelSource, Options, kernel_version
 from ebpftop.kernel.trace_buffer import statistics
 from ebpftop.records import Lost, Probe, Record, Trace
 from ebpftop.text import c_string, escape
@@ -56,6 +56,8 @@ TASKS: Sequence[bytes] = (
     b"\xff\x1b[2J",
     b"CPU:0 [LOST 9 E",
 )
+# Before 5.13 bpf_trace_printk takes no more than that of a string (kernel/trace/bpf_trace.c).
+STRING_MAX = 63 if kernel_version() < (5, 13) else 1023
 WAYS = (
     pytest.param("instance", marks=pytest.mark.guest),
     "raw_tracepoint",
@@ -91,7 +93,7 @@ def fields(line: Line) -> dict[str, object]:
 def print_hostile(printer: Printer) -> Iterator[tuple[Printed, bytes]]:
     """Have everything hostile printed, on every CPU in turns."""
     cpus = itertools.cycle(sorted(os.sched_getaffinity(0)))
-    for text in HOSTILE:
+    for text in (text[:STRING_MAX] for text in HOSTILE):
         yield printer.print(text, cpu=next(cpus)), text
     for task in TASKS:
         yield printer.print(b"by a task", task=task, cpu=next(cpus)), b"by a task"
