@@ -128,6 +128,15 @@ def test_a_page_that_has_no_room_to_tell_makes_the_kernel_be_asked(kernel: Kerne
     buffer.close()
 
 
+def test_where_the_kernels_figures_cannot_be_read_any_more_the_pages_are_believed(kernel: Kernel) -> None:
+    buffer = opened(kernel)
+    kernel.print(0, {"a": 1}, missed=7)
+    (kernel.folder / "per_cpu/cpu0/stats").unlink()
+    told(buffer, everything=True)
+    assert buffer.lost() == 7
+    buffer.close()
+
+
 def test_a_damaged_page_is_a_loss(kernel: Kernel) -> None:
     buffer = opened(kernel)
     kernel.print(1, {"a": 1}, flags=1 << 20)

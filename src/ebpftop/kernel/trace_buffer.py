@@ -9,6 +9,7 @@ import os
 import time
 from bisect import bisect_right
 from collections.abc import Mapping
+from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class TraceBuffer:
                 cpu = int(path.name.removeprefix("cpu"))
                 self._folders[cpu] = path
                 self._pipes[cpu] = os.open(path / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            self._counted_before = {cpu: self._count(cpu) for cpu in self._pipes}
+            self._counted_before = {cpu: _count(path) for cpu, path in self._folders.items()}
         except OSError:
             self.close()
             raise
@@ -75,7 +76,7 @@ class TraceBuffer:
         """Begin here: pass over what is in it now, and what was lost so far."""
         self.drain(everything=True)
         self._missed.clear()
-        self._counted_before = {cpu: self._count(cpu) for cpu in self._pipes}
+        self._counted_before = {cpu: _count(path) for cpu, path in self._folders.items()}
 
     def close(self) -> None:
         """Close the pipes. Safe to call twice."""
@@ -117,7 +118,8 @@ class TraceBuffer:
     def lost(self) -> int:
         """Return how many events were overwritten so far, as far as has been read; after a whole drain, exactly."""
         for cpu in self._to_count:
-            self._counted[cpu] = self._count(cpu) - self._counted_before[cpu]
+            with suppress(OSError):  # whoever may not read it any more has what the pages said
+                self._counted[cpu] = _count(self._folders[cpu]) - self._counted_before[cpu]
         self._to_count.clear()
         told = (max(self._missed.get(cpu, 0), self._counted.get(cpu, 0)) for cpu in self._pipes)
         return sum(told) + self._damaged
@@ -138,10 +140,6 @@ class TraceBuffer:
         self._damaged += page.damaged
         return page
 
-    def _count(self, cpu: int) -> int:
-        figures = statistics(self._folders[cpu])
-        return sum(int(figures.get(name, 0)) for name in _LOSSES)
-
     def _clock_offset_ns(self) -> int:
         """Return what to add to a time of a buffer whose clock is not ours to choose, for CLOCK_MONOTONIC.
 
@@ -151,6 +149,11 @@ class TraceBuffer:
         seconds, point, micros = now.partition(".")
         now_ns = time.monotonic_ns()
         return now_ns - int(seconds) * 10**9 - int(micros) * 1000 if point else now_ns
+
+
+def _count(cpu_folder: Path) -> int:
+    figures = statistics(cpu_folder)
+    return sum(int(figures.get(name, 0)) for name in _LOSSES)
 
 
 def _moved(line: Line, offset_ns: int) -> Line:
