@@ -98,3 +98,16 @@ def test_what_was_not_used_for_longest_makes_room(folder: Path) -> None:
     assert cache.find(names[0], int) == 0  # used: now the second is the oldest
     cache.keep(names[64], 64)
     assert {path.name for path in folder.iterdir()} == set(names) - {names[1]}
+
+
+def test_other_files_in_the_folder_are_never_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBPFTOP_CACHE", str(tmp_path))  # a home folder, for one
+    others = {f"letter {i}" for i in range(70)} | {"0" * 31, "0" * 33, f"{'0' * 32}.txt", "A" * 32}
+    for name in others:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    for i in range(70):
+        cache.keep(cache.key(bytes([i])), i)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left >= others
+    assert len(left - others) == 64

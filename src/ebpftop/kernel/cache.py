@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ _OWNER = os.geteuid()
 _ENTRIES_MAX = 64  # about 20 kB each
 _ENTRY_BYTES_MAX = 4 << 20
 _DIGEST = 16
+# What `key` returns, and what `keep` writes first. Nothing else in the folder is ours to remove.
+_ENTRY_NAME = re.compile(rf"[0-9a-f]{{{2 * _DIGEST}}}(?:\.[0-9]+)?")
 
 _T = TypeVar("_T")
 
@@ -131,8 +134,13 @@ def _opened(*, make: bool) -> Iterator[int]:
 
 
 def _remove_oldest(folder_fd: int) -> None:
+    """Remove the entries that were not used for longest. EBPFTOP_CACHE may name a folder with other files in it."""
     with os.scandir(folder_fd) as entries:
-        used = sorted((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries)
+        used = sorted(
+            (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
+            for entry in entries
+            if _ENTRY_NAME.fullmatch(entry.name)
+        )
     for _, name in used[:-_ENTRIES_MAX]:
         with suppress(OSError):  # a folder, which is not ours
             os.unlink(name, dir_fd=folder_fd)
