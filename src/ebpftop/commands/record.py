@@ -21,7 +21,6 @@ from ebpftop.lifecycle import process
 from ebpftop.limits import WITHOUT_SCREEN
 from ebpftop.recording import RecordingWriter
 from ebpftop.records import Lost, Record
-from ebpftop.source import SourceError
 from ebpftop.stdio import report
 
 
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     with process.undone_at_last(writer.discard_now):
         try:
             source = open_kernel(options_of(args), root_work())
-        except SourceError:
+        except BaseException:  # whatever it is, an empty file is no recording
             writer.discard()
             raise
         if not report_failed(source):
