@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -100,8 +101,15 @@ def temporary(options: str) -> str:
     return "".join(f"mount -t tmpfs -o {options} none {place}\n" for place in _TEMPORARY if Path(place).is_dir())
 
 
-def test_without_a_place_for_temporary_files_the_line_says_what_to_set() -> None:
+def test_root_needs_no_place_for_temporary_files() -> None:
     status, out, err = run_after(temporary("ro") + "cd /proc; export EBPFTOP_CACHE=", "stream", *SHORT)
+    assert (status, err) == (0, b"")
+    assert out
+
+
+def test_without_a_place_for_temporary_files_the_line_says_what_to_set() -> None:
+    less = temporary("ro") + 'cd /proc; export EBPFTOP_CACHE=; set -- setpriv --bounding-set -sys_admin "$@"'
+    status, out, err = run_after(less, "stream", "--probes", "users", *SHORT)
     assert (status, out) == (1, b"")
     assert_one_safe_line(err, "folder for temporary files", "TMPDIR=FOLDER")
 
@@ -111,6 +119,27 @@ def test_where_only_the_usual_place_is_full_another_one_does() -> None:
     status, out, err = run_after(first, "stream", *SHORT)
     assert (status, err) == (0, b"")
     assert out
+
+
+def test_it_runs_in_a_chroot(tmp_path: Path) -> None:
+    first = f"umount -q /sys/kernel/tracing /sys/kernel/debug\nmount --rbind / {tmp_path}"
+    status, out, err = run_after(f'{first}\ncd {tmp_path}; set -- chroot {tmp_path} "$@"', "stream", *SHORT)
+    assert (status, err) == (0, b"")
+    assert out
+
+
+def test_whatever_fails_at_the_start_leaves_no_empty_recording(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    program = (
+        "from ebpftop.__main__ import main; from ebpftop.kernel.source import KernelSource; "
+        "KernelSource.__init__ = lambda *_: 1 / 0; main()"
+    )
+    env = {**os.environ, "TMPDIR": str(tmp_path / "crash")}
+    (tmp_path / "crash").mkdir()
+    done = subprocess.run([sys.executable, "-c", program, "record", path], check=False, capture_output=True, env=env)
+    assert done.returncode == 1
+    assert_one_safe_line(done.stderr, "ZeroDivisionError")
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("options", ["ro", "size=4k"])

@@ -104,9 +104,11 @@ def open_kernel(options: Options, root: RootWork, beside: threading.Thread | Non
 
     *beside* is a thread that was started meanwhile for something else: it is waited for, as it has all that we give up.
     """
+    from ebpftop.kernel.headers import keep_tree
     from ebpftop.kernel.source import KernelSource
 
     try:
+        keep_tree()
         source = KernelSource(options, root)
     except BaseException:
         root.close()

@@ -24,7 +24,7 @@ import msgspec
 from bcc.libbcc import lib
 
 from ebpftop.kernel import cache, progs
-from ebpftop.kernel.headers import header_tree, headers
+from ebpftop.kernel.headers import KALLSYMS, header_tree, headers
 from ebpftop.kernel.mounts import call_with_file_over
 from ebpftop.kernel.offsets import Defines
 
@@ -171,7 +171,7 @@ def _compile(file: str, source: str, flags: list[str]) -> Compiled:
 
     with _compiling, header_tree() as tree, _kernel_source(tree):
         try:
-            return call_with_file_over(_KALLSYMS, _few_symbols(tree), work)
+            return call_with_file_over(_KALLSYMS, tree / KALLSYMS, work)
         except Exception as error:
             raise LoadError(f"{file} does not compile: {error}") from error
 
@@ -180,8 +180,12 @@ def _name(source: str, flags: list[str]) -> str:
     """Return the hash of all that the outcome depends on."""
     toolchain = []
     for path in sorted(set(_TOOLCHAIN.findall(Path("/proc/self/maps").read_text()))):
-        found = os.stat(path)
-        toolchain.append((path, found.st_size, found.st_mtime_ns))
+        try:
+            found = os.stat(path)
+        except OSError:  # removed or replaced meanwhile, or loaded in another mount namespace (chroot)
+            toolchain.append((path, 0, 0))
+        else:
+            toolchain.append((path, found.st_size, found.st_mtime_ns))
     return cache.key(
         Path(__file__).read_bytes(),
         msgspec.msgpack.encode([bcc.__version__, toolchain]),
@@ -248,17 +252,6 @@ def _stderr_kept() -> Iterator[IO[bytes]]:
                 os.dup2(before_fd, 2)
     finally:
         os.close(before_fd)
-
-
-def _few_symbols(folder: Path) -> Path:
-    """Write the symbol table that BCC is shown while it compiles, into *folder*, and return its path.
-
-    For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth of a second, only to learn whether
-    the kernel has bpf_probe_read_user. All that ebpftop runs on have it (5.5).
-    """
-    path = folder / "kallsyms"
-    path.write_text("0000000000000001 T bpf_probe_read_user\n")
-    return path
 
 
 def _in_one(directory: Path, file: str) -> str:

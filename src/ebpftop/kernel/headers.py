@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ebpftop.kernel.mounts import open_private_folder
 from ebpftop.lifecycle import process
 from ebpftop.source import SourceError
 
@@ -91,18 +92,60 @@ def headers() -> Mapping[str, str]:
     }
 
 
+KALLSYMS = "kallsyms"
+"""The symbol table that BCC is shown while it compiles, in the tree.
+
+For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth of a second, only to learn whether the
+kernel has bpf_probe_read_user. All that ebpftop runs on have it (5.5).
+"""
+_KALLSYMS_TEXT = "0000000000000001 T bpf_probe_read_user\n"
+
+# The descriptor of the tree that `keep_tree` made, if it did.
+_kept_fds: list[int] = []
+
+
+def keep_tree() -> None:
+    """Make the tree that all of this process's `header_tree` yield, while we are root; nothing happens if refused.
+
+    What is compiled is loaded into the kernel. Once we have become the user behind sudo, any process of that user could
+    change what we write to a folder of temporary files.
+    """
+    if _kept_fds or (folder_fd := open_private_folder()) is None:
+        return
+    try:
+        _write_tree(_path_of(folder_fd))
+    except OSError:
+        os.close(folder_fd)
+    else:
+        _kept_fds.append(folder_fd)
+
+
+def _path_of(folder_fd: int) -> Path:
+    return Path(f"/proc/self/fd/{folder_fd}")
+
+
 @contextmanager
 def header_tree() -> Iterator[Path]:
-    """Yield a directory for BCC_KERNEL_SOURCE; it belongs to this process alone and is gone afterwards.
+    """Yield a directory for BCC_KERNEL_SOURCE, which belongs to this process alone.
 
-    Root compiles what lies there, so it is made anew each time in a directory that nobody else can write.
+    It is the one of `keep_tree`, or one that is made for this time in a directory that no other user can write.
     """
+    if _kept_fds:
+        yield _path_of(_kept_fds[0])
+        return
     root = _make_tree()
     try:
         with process.undone_at_last(lambda: shutil.rmtree(root, ignore_errors=True)):
             yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _write_tree(root: Path) -> None:
+    for name, text in {**headers(), KALLSYMS: _KALLSYMS_TEXT}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
 def _make_tree() -> Path:
@@ -112,10 +155,7 @@ def _make_tree() -> Path:
         root = None
         try:
             root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-", dir=parent))
-            for name, text in headers().items():
-                path = root / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
+            _write_tree(root)
             return root
         except OSError as error:
             failure = failure or error

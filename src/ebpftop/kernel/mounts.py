@@ -1,4 +1,4 @@
-"""A mount table of one's own: what is mounted there, the rest of the machine never sees, and it ends with its owner."""
+"""Mounts of one's own: what is mounted there, the rest of the machine never sees, and it ends with its owner."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-_CLONE_NEWNS = 0x20000
+_CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
 _MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
+
+# include/uapi/asm-generic/unistd.h and x86's table have the same numbers; C libraries have the functions only lately.
+_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
+# include/uapi/linux/mount.h
+_FSOPEN_CLOEXEC, _FSMOUNT_CLOEXEC = 1, 1
+_FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
+_MOUNT_ATTR_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -33,15 +40,37 @@ def mount(kind: str, place: Path) -> bool:
     return bool(_libc.mount(kind.encode(), bytes(place), kind.encode(), 0, None) == 0)
 
 
+def open_private_folder() -> int | None:
+    """Return a descriptor of an empty folder in memory that has no name anywhere; None if refused (Linux 5.2, root).
+
+    Only who has the descriptor can reach what is in it, by /proc/self/fd/N. It ends with the descriptor.
+    """
+    context = _libc.syscall(_SYS_FSOPEN, b"tmpfs", _FSOPEN_CLOEXEC)
+    if context < 0:
+        return None
+    try:
+        if _libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_SET_STRING, b"mode", b"0755", 0) != 0:
+            return None
+        if _libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0) != 0:
+            return None
+        folder = int(_libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, _MOUNT_ATTR_NOSUID_NODEV_NOEXEC))
+        return folder if folder >= 0 else None
+    finally:
+        os.close(context)
+
+
 def call_with_file_over(place: Path, file: Path, work: Callable[[], _T]) -> _T:
     """Call *work* in a thread for which *file* lies over *place*, or as the machine is where that is refused.
 
-    No other thread notices; the mount and the table that it is in end with the thread.
+    No other thread notices, nor if *work* changes the working directory; the mount and the table that it is in end
+    with the thread.
     """
 
     def aside() -> _T:
         if leave_shared_mounts():
             _libc.mount(os.fsencode(file), os.fsencode(place), None, _MS_BIND, None)
+        else:
+            _libc.unshare(_CLONE_FS)  # a working directory of its own needs no privilege
         return work()
 
     with ThreadPoolExecutor(1, thread_name_prefix="own-mounts") as thread:
