@@ -21,6 +21,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from ebpftop import dismissal
 from ebpftop.app_errors import SurvivingApp
 from ebpftop.filters import Filter
 from ebpftop.key_order import OrderedKeysApp
@@ -35,6 +36,8 @@ from ebpftop.terminal_driver import TerminalDriver
 from ebpftop.themes import THEMES, fitting_theme, shades
 
 log = logging.getLogger("ebpftop")
+
+dismissal.install()
 
 # Four collect for as long as the screen lives; the rest attach, filter, save and look back.
 _THREADS = 16

@@ -1,0 +1,29 @@
+"""Screens that go when they are dismissed, wherever in the stack they are and however often that is asked for.
+
+Textual's `Screen.dismiss` takes away whatever is on top: a save dialog that is done while the palette is open above it
+takes the palette, stays, and cannot be left any more; and what is dismissed twice takes the screen below with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.await_complete import AwaitComplete
+from textual.screen import Screen
+
+_dismiss_top = Screen.dismiss
+
+
+def dismiss(screen: Screen[Any], result: Any = None) -> AwaitComplete:
+    """Take *screen* away with *result*, and what lies above it; nothing where it has gone, or is the main screen."""
+    stack = screen.app.screen_stack
+    if screen not in stack[1:]:
+        return AwaitComplete()
+    for above in reversed(stack[stack.index(screen) + 1 :]):
+        _dismiss_top(above)
+    return _dismiss_top(screen, result)
+
+
+def install() -> None:
+    """Let every screen go so, Textual's own too."""
+    Screen.dismiss = dismiss  # type: ignore[assignment, method-assign]

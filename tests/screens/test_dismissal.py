@@ -1,0 +1,53 @@
+"""A screen that is dismissed goes, whatever lies above it and however often that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from ebpftop.app import EbpftopApp
+from ebpftop.screens.main import MainScreen
+from ebpftop.screens.save import SaveScreen, Saving
+
+from .scene import FakeSource, minute
+from .test_screen_keys import until
+
+
+async def test_a_dialog_that_is_done_below_another_screen_goes_with_it() -> None:
+    app = EbpftopApp(FakeSource(minute()))
+    written = threading.Event()
+
+    def write(_path: str, _replace: bool) -> str:
+        written.wait(30)
+        return "saved"
+
+    said: list[str | None] = []
+    async with app.run_test(size=(120, 35)) as pilot:
+        await app.push_screen(SaveScreen([Saving("csv", "rows", "rows.csv", write)], "csv"), said.append)
+        app.screen.query_one(Input).value = str(Path("nowhere.csv"))
+        await pilot.press("enter")
+        app.action_command_palette()
+        await pilot.pause()
+        assert len(app.screen_stack) == 3
+        written.set()
+        await until(pilot, lambda: isinstance(app.screen, MainScreen))
+    assert said == ["saved"]
+
+
+@pytest.mark.parametrize("key", ["question_mark", "c", "E", "ctrl+p", "D"])
+async def test_a_screen_that_is_dismissed_twice_leaves_what_is_below(key: str) -> None:
+    app = EbpftopApp(FakeSource(minute()))
+    async with app.run_test(size=(120, 35)) as pilot:
+        await pilot.press(key)
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        screen = app.screen
+        screen.dismiss()
+        screen.dismiss()
+        app.main.dismiss()
+        await pilot.pause()
+        await asyncio.sleep(0)
+        assert app.screen_stack == [app.main]
