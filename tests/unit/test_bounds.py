@@ -1,0 +1,220 @@
+"""Every bound of what replay keeps holds by itself, piece by piece, whatever a recording has of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections import deque
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ebpftop.models.bounded import Bounded, keep_newest
+from ebpftop.models.processes import MAX_RUNNING, Processes
+from ebpftop.models.syscalls import BUCKETS_MAX, CALLS_MAX, SyscallsModel
+from ebpftop.models.tracelog import OWNERS_BYTES, TraceLog
+from ebpftop.models.users import ACTIVE_USERS, NAMES, USERS_MAX, UsersModel
+from ebpftop.recording import index as index_module
+from ebpftop.recording import zst
+from ebpftop.recording.batches import MAX_SLICE_BYTES, Grouper
+from ebpftop.recording.channels import MAX_QUEUED_BYTES, MAX_WAITED_BYTES, Channels
+from ebpftop.recording.chunks import MAX_CHUNKS, Chunk, PlainChunks, ZstChunks
+from ebpftop.recording.index import MAX_KEY_BYTES, MAX_RUNNING_BYTES, MAX_SECONDS, MAX_STATES, Index
+from ebpftop.recording.lines import read_lines, windows
+from ebpftop.recording.timeline import Timeline
+from ebpftop.records import PROBE_NAMES, SyscallRow, Syscalls, UserRow, Users, encode
+from ebpftop.source import Batch
+from ebpftop.weight import weight, weight_of
+from tests.unit.recording_samples import HEADER, START, exec_at, exit_at
+
+HUGE = msgspec.structs.replace(exec_at(START, 1), argv=("x" * 100_000,))
+
+
+def test_records_of_one_moment_come_in_batches_of_a_bounded_size() -> None:
+    grouper = Grouper(1.0)
+    batches = [batch for pid in range(200) for batch in grouper.add(msgspec.structs.replace(HUGE, pid=pid))]
+    assert len(batches) > 3
+    assert max(weight_of(batch.records) for batch in batches) <= MAX_SLICE_BYTES + weight(HUGE)
+    assert sum(len(batch.records) for batch in (*batches, *grouper.flush())) == 200
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_queue_is_bounded_also_while_another_probe_is_waited_for(waiting: bool) -> None:
+    channels = Channels(PROBE_NAMES)
+    pollers = [threading.Thread(target=channels.poll, args=("trace", 60))] if waiting else []
+    for poller in pollers:
+        poller.start()
+    put: list[int] = []
+
+    def fill() -> None:
+        for number in range(1000):
+            if not channels.put(Batch("execs", START, (HUGE,) * 10), lambda: True):
+                return
+            put.append(number)
+
+    filler = threading.Thread(target=fill)
+    filler.start()
+    filler.join(2)
+    assert filler.is_alive()
+    room = MAX_WAITED_BYTES if waiting else MAX_QUEUED_BYTES
+    assert len(put) * weight(HUGE) * 10 <= room + 10 * weight(HUGE)
+    channels.close()
+    for thread in (filler, *pollers):
+        thread.join()
+
+
+def exits(seconds: range) -> Chunk:
+    return Chunk(b"".join(encode(exit_at(float(second), 1)) + b"\n" for second in seconds))
+
+
+def test_seconds_of_centuries_are_counted_by_more_than_one() -> None:
+    index = Index()
+    for at in range(40):
+        index.add(exits(range(1_000_000_000 + at * 10_000_000, 1_000_000_000 + at * 10_000_000 + 5_000_000, 1000)))
+    counts, width_s, unplaced = index.seconds()
+    assert len(counts) <= MAX_SECONDS
+    assert width_s > 1
+    assert sum(counts.values()) + unplaced == 40 * 5000
+    assert sum(len(info.seconds) for info in index.infos()[1]) <= MAX_SECONDS
+    while index.stop > index.first:
+        index.drop()
+    assert index.seconds()[0] == {}
+
+
+def test_who_was_running_is_noted_within_a_bound_and_told_by_an_older_note() -> None:
+    index = Index()
+    for at in range(200):
+        lines = [encode(exec_at(START + at, at * 1000 + n)) for n in range(100)]
+        gone = [encode(exit_at(START + at, (at - 8) * 1000 + n)) for n in range(100)]
+        index.add(Chunk(b"\n".join([*lines, *gone]) + b"\n"))
+        index._key_bytes += 1 << 20
+    noted = [number for number in range(0, 200, 2) if index.running_at(number) is not None]
+    assert 0 in noted
+    assert 1 < len(noted) < 60
+    assert all(index.has_forgotten(number) != (number in noted) for number in range(0, 200, 2))
+    index.measure()
+    assert index.bytes_used < MAX_KEY_BYTES
+
+
+def test_lines_of_running_programs_and_states_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = Index()
+    index.add(Chunk(b"".join(encode(msgspec.structs.replace(HUGE, pid=pid)) + b"\n" for pid in range(100))))
+    index.add(Chunk(b""))
+    index.add(Chunk(b""))
+    assert 0 < sum(map(len, index.running_at(2) or ())) <= MAX_RUNNING_BYTES
+    line = b'{"kind":"lost","time":1,"probe":"execs","where":"%s","count":%d}\n'
+    index.add(Chunk(b"".join(line % (b"ring", count) for count in range(3 * MAX_STATES))))
+    index.add(Chunk(b"".join(line % (b"x" * (n % 16 + 1), n) for n in range(1000))))
+    assert len(index._states) <= MAX_STATES
+    assert index.states_before(5) == [(line % (b"ring", 3 * MAX_STATES - 1)).rstrip()]
+    assert index_module.MAX_RUNNING == MAX_RUNNING
+
+
+def test_a_huge_file_has_no_more_chunks_than_are_looked_through(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    chunks = PlainChunks(os.open(path, os.O_RDONLY))
+    assert chunks.stop <= MAX_CHUNKS
+    # A file may end in terabytes of nothing, and the screen asks where it ends.
+    span = Timeline(HEADER, chunks, Index()).span
+    assert span == (START, START)
+    chunks.close()
+
+
+def test_frames_of_one_chunk_unpack_to_a_bounded_size_together(tmp_path: Path) -> None:
+    path = tmp_path / "r.zst"
+    blanks = zst.pack(b"\n" * (4 << 20), 4 << 20)
+    path.write_bytes(blanks * 20)
+    chunks = ZstChunks(os.open(path, os.O_RDONLY))
+    loaded = [chunks.load(number) for number in range(chunks.stop)]
+    assert max(len(chunk.data) for chunk in loaded) <= zst.MAX_FRAME_BYTES
+    assert any("too much" in gap.reason for chunk in loaded for gap in chunk.gaps)
+    chunks.close()
+
+
+def test_a_stream_unpacks_a_bomb_in_small_pieces() -> None:
+    packed = zst.pack(b"\0" * (300 << 20), 1)
+    assert max(map(len, zst.Stream().feed(packed))) <= 1 << 20
+
+
+def test_a_frame_that_asks_for_more_memory_than_any_is_refused() -> None:
+    wide = zst.zstd.ZstdCompressor(options={zst.zstd.CompressionParameter.window_log: 27})
+    packed = wide.compress(random.Random(1).randbytes(1000)) + wide.flush()
+    assert zst.unpack(packed, 0).fault is not None
+
+
+def test_lines_are_read_a_few_at_a_time_and_numbered_as_ever() -> None:
+    data = b"\n" * 300_000 + b"x\n" * 300_000 + b"y" * 1_000_000 + b"\nz"
+    parts = [data[begin:end] for begin, end in windows(data)]
+    assert b"".join(parts) == data
+    assert len(parts) > 5
+    assert max(map(len, parts)) <= 1_000_001
+    faults: list[int] = []
+    assert list(read_lines(data, lambda number, _: faults.append(number), lambda: None)) == []
+    assert faults == list(range(300_000, 600_002))
+
+
+def test_what_is_remembered_under_keys_is_bounded_in_number_and_bytes() -> None:
+    some: Bounded[int, str] = Bounded(10, 1000)
+    for key in range(100):
+        some.put(key, "x", 1)
+    assert list(some) == list(range(90, 100))
+    assert some.put(7, "big", 995) == ["x"] * 5
+    assert some.bytes_used == 1000
+    some.resize(7, 5)
+    assert some.drop(7) == "big"
+    assert some.bytes_used == 5
+    recent = deque([5, 6, 7])
+    keep_newest(recent, lambda size: size, 13)
+    assert list(recent) == [6, 7]
+
+
+def test_processes_that_never_end_are_forgotten() -> None:
+    processes = Processes()
+    for pid in range(MAX_RUNNING + 500):
+        processes.started(exec_at(START, pid))
+    assert len(processes.running) <= MAX_RUNNING
+    for pid in range(500):
+        processes.started(msgspec.structs.replace(HUGE, pid=pid))
+    assert processes.running.bytes_used <= processes.running.max_bytes
+
+
+def test_names_that_a_recording_makes_up_are_bounded_in_all_models() -> None:
+    users, trace = UsersModel(), TraceLog()
+    for number in range(0, 60_000, 2000):
+        some = tuple(
+            msgspec.structs.replace(exec_at(START, n), uid=n % 9000, comm=f"c{n}", cgroup="/" + "x" * 2000)
+            for n in range(number, number + 2000)
+        )
+        users.feed(Batch("execs", START, some))
+        trace.feed(Batch("execs", START, some))
+    assert len(users.activity) <= ACTIVE_USERS
+    assert sum(len(one.programs) for one in users.activity.values()) <= NAMES
+    assert len(users._counted) <= MAX_RUNNING + 5000
+    assert trace._owners.bytes_used <= OWNERS_BYTES
+    for reading in range(6):
+        rows = tuple(UserRow(uid=reading * 10_000 + n, user=None, execs=1, failed=0) for n in range(10_000))
+        users.feed(Batch("users", START + reading, (Users(time=START + reading, rows=rows),)))
+    assert len(users.users) <= USERS_MAX
+
+
+def test_calls_that_a_recording_makes_up_and_their_latencies_are_bounded() -> None:
+    calls = SyscallsModel()
+    for reading in range(30):
+        rows = tuple(
+            SyscallRow(
+                abi="x86_64",
+                nr=n + 1000 * (reading % 15),
+                name="x",
+                count=reading + 1,
+                errors=0,
+                ns=tuple(reading * 1000 + bucket for bucket in range(64)),
+            )
+            for n in range(1000)
+        )
+        calls.feed(Batch("syscalls", START + reading, (Syscalls(time=START + reading, rows=rows),)))
+    assert len(calls.calls) <= CALLS_MAX
+    assert sum(len(tick.ns) for call in calls.calls.values() for tick in call.ticks) <= BUCKETS_MAX
