@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from collections import deque
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from ebpftop.recording import index as index_module
 from ebpftop.recording import zst
 from ebpftop.recording.batches import MAX_SLICE_BYTES, Grouper
 from ebpftop.recording.channels import MAX_QUEUED_BYTES, MAX_WAITED_BYTES, Channels
-from ebpftop.recording.chunks import MAX_CHUNKS, Chunk, PlainChunks, ZstChunks
+from ebpftop.recording.chunks import MAX_CHUNKS, Chunk, Gap, PlainChunks, ZstChunks
 from ebpftop.recording.index import MAX_KEY_BYTES, MAX_RUNNING_BYTES, MAX_SECONDS, MAX_STATES, Index
-from ebpftop.recording.lines import read_lines, windows
+from ebpftop.recording.lines import Damage, read_lines, windows
 from ebpftop.recording.timeline import Timeline
 from ebpftop.records import PROBE_NAMES, SyscallRow, Syscalls, UserRow, Users, encode
+from ebpftop.replay import _Accounts
 from ebpftop.source import Batch
 from ebpftop.weight import weight, weight_of
 from tests.unit.recording_samples import HEADER, START, exec_at, exit_at
@@ -135,6 +137,23 @@ def test_frames_of_one_chunk_unpack_to_a_bounded_size_together(tmp_path: Path) -
     chunks.close()
 
 
+def test_marks_and_gaps_cost_the_same_however_many_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "r.zst"
+    path.write_bytes((zst.pack(b"x\n", 1) + b"no frame") * 60_000 + (zst.MARK + b"\2\0\0\0") * 300_000)
+    began = time.monotonic()
+    chunks = ZstChunks(os.open(path, os.O_RDONLY), 8 << 20)
+    chunk = chunks.load(0)
+    chunks.close()
+    assert len(chunk.gaps) == 360_000
+    damage = Damage()
+    broken = Chunk(b"x\n" * 50_000, tuple(Gap(after, 1, "gone") for after in range(50_000)))
+    for number, one in enumerate((chunk, broken)):
+        assert list(_Accounts(Index(), damage).read(number, one, False, lambda: True)) == []
+    assert damage.broken == 2 * 60_000 + 2 * 300_000 + 2 * 50_000
+    # Each counted anew for all before it, it would be minutes to hours.
+    assert time.monotonic() - began < 60
+
+
 def test_a_stream_unpacks_a_bomb_in_small_pieces() -> None:
     packed = zst.pack(b"\0" * (300 << 20), 1)
     assert max(map(len, zst.Stream().feed(packed))) <= 1 << 20
@@ -186,7 +205,7 @@ def test_names_that_a_recording_makes_up_are_bounded_in_all_models() -> None:
     users, trace = UsersModel(), TraceLog()
     for number in range(0, 60_000, 2000):
         some = tuple(
-            msgspec.structs.replace(exec_at(START, n), uid=n % 9000, comm=f"c{n}", cgroup="/" + "x" * 2000)
+            msgspec.structs.replace(exec_at(START, n), uid=n % 350, comm=f"c{n}", cgroup="/" + "x" * 2000)
             for n in range(number, number + 2000)
         )
         users.feed(Batch("execs", START, some))
@@ -203,11 +222,11 @@ def test_names_that_a_recording_makes_up_are_bounded_in_all_models() -> None:
 
 def test_calls_that_a_recording_makes_up_and_their_latencies_are_bounded() -> None:
     calls = SyscallsModel()
-    for reading in range(30):
+    for reading in range(60):
         rows = tuple(
             SyscallRow(
                 abi="x86_64",
-                nr=n + 1000 * (reading % 15),
+                nr=n + 1000 * max(0, 15 - reading),
                 name="x",
                 count=reading + 1,
                 errors=0,

@@ -15,6 +15,9 @@ from ebpftop.records import Exit, Header, Record, Trace, encode
 from ebpftop.text import escape
 from tests.unit.recording_samples import START, exec_at, exit_at, trace_at
 
+CALLS = b'{"kind":"syscalls","time":1,"rows":[{"abi":"x86_64","nr":1,"name":"x","count":%s,"errors":0,"ns":[%s]}]}'
+SLOT = b'{"slot":1,"abi":"x86_64","nr":1,"name":"","handler":"count"}'
+TABLE = b'{"kind":"syscalls","time":1,"rows":[],"table":[%s]}'
 _LOST = b'{"kind":"lost","time":%s,"probe":"execs","where":"ring","count":%s%s}'
 
 
@@ -38,6 +41,21 @@ _LOST = b'{"kind":"lost","time":%s,"probe":"execs","where":"ring","count":%s%s}'
         (b'{"kind":"trace","time":1,"cpu":0,"pid":1,"task":"\xff","message":""}', "utf-8"),
         (b"x" * (MAX_LINE_BYTES + 1), "longer than 4 MiB"),
         (encode(exit_at(START, 1)).replace(b"0.5", b"1e300"), "no duration"),
+        (b'{"kind":"users","time":1,"rows":[{"uid":1,"user":null,"execs":-1,"failed":0}]}', "negative count"),
+        (CALLS % (b"1", b"0,-1"), "negative count"),
+        (CALLS % (b"-1", b"1"), "negative count"),
+        (CALLS % (b"1", b",".join([b"1"] * 65)), "more counters than any"),
+        (
+            b'{"kind":"syscalls","time":1,"rows":[],"table":[' + b",".join([SLOT] * 20_001) + b"]}",
+            "more than 20000 rows",
+        ),
+        (
+            b'{"kind":"trace","time":1,"cpu":0,"pid":1,"task":"' + b"t" * 3000 + b'","message":""}',
+            "task: longer than any",
+        ),
+        (encode(exec_at(START, 1)).replace(b"/user.slice", b"/" + b"c" * 40_000), "cgroup: longer than any"),
+        (encode(exec_at(START, 1)).replace(b'"job"', b",".join([b'""'] * 300_001)), "more values than any"),
+        (b'{"kind":"cost","time":1,"kernel":1e300,"user":0,"runs":0}', "no share"),
         (b'{"kind":"cost","time":1,"kernel":1e999,"user":0,"runs":0}', "out of range"),
     ],
 )
