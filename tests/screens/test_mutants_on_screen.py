@@ -124,7 +124,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "bomb": bomb,
     "marks": lambda: framed() + (zst.MARK + b"\2\0\0\0") * 300_000,
     "newlines": lambda: lines(b"\n" * 10_000_000),
-    "one moment": lambda: lines(*(EXEC.replace(b'"pid":1', b'"pid":%d' % pid, 1) for pid in range(80_000))),
+    "one moment": lambda: lines(*(EXEC.replace(b'"pid":1', b'"pid":%d' % pid, 1) for pid in range(40_000))),
     "arguments": lambda: lines(
         *(
             EXEC.replace(b'"argv":[', b'"argv":[' + b'"aa",' * 200_000).replace(b'"pid":1', b'"pid":%d' % pid, 1)
@@ -135,7 +135,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
         *(
             b'{"kind":"exit","time":%d,"pid":%d,"uid":0,"comm":"a","code":0,"signal":null,"seconds":null}'
             % (1_800_000_000 + 1000 * at, at)
-            for at in range(100_000)
+            for at in range(50_000)
         )
     ),
 }

@@ -65,7 +65,7 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
     assert isinstance(calls, SyscallsModel)
     assert isinstance(trace, TraceLog)
     yield figures.count(overview.total_lost), figures.per_second(overview.events_per_second)
-    if overview.cost:
+    if overview.cost and overview.cost.kernel is not None:
         yield figures.share(overview.cost.kernel), figures.share(overview.cost.user)
     execs.narrow(Narrowing(parse("job|a+")))
     while execs.view.scan(1000):
