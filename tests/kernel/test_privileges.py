@@ -315,6 +315,21 @@ def test_replay_reads_what_root_may_read_and_saves_where_the_user_may_write(plac
     assert (found.st_uid, found.st_gid) == (UID, GID)
 
 
+def test_where_the_user_may_not_write_the_home_folder_is_offered(place: Path) -> None:
+    path, home = recording(place), place / "theirs"
+    program = ("env", "-C", str(place), "PYTHONPATH=" + os.pathsep.join(sys.path), *EBPFTOP)
+    with terminal("replay", str(path), env={**SUDO, "HOME": str(home)}, program=program) as replay:
+        replay.wait_for(b"Exec log")
+        replay.press(b"\x13")
+        replay.wait_for(b"You may not write in")
+        replay.read(0.3)
+        replay.press(b"\r")
+        until_s = time.monotonic() + 20
+        while not list(home.glob("ebpftop-*.jsonl.zst")):
+            assert time.monotonic() < until_s, replay.said
+            replay.read(0.1)
+
+
 def test_demo_gives_up_root() -> None:
     with terminal("demo") as demo:
         demo.wait_for(b"Exec log")

@@ -82,3 +82,18 @@ async def test_a_folder_whose_name_holds_escapes_is_said_without_them(
         await until(pilot, lambda: app._notifications)
         assert not any("\x1b" in n.message for n in app._notifications)
         assert "\x1b" not in "".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def test_a_tilde_is_the_home_folder_of_the_user_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setenv("SUDO_UID", str(nobody.pw_uid))
+    monkeypatch.setenv("HOME", "/nowhere/of/root")
+    source = Remembered(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await pilot.press("E")
+        app.screen.query_one(Input).value = "~/no/such/folder.csv"
+        await pilot.press("enter")
+        await until(pilot, lambda: "cannot create" in note(app))
+        assert f"cannot create {nobody.pw_dir}/no/such/folder.csv" in note(app)

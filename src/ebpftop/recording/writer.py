@@ -245,6 +245,13 @@ def home() -> str:
         return folder
 
 
+def expand_home(path: str) -> str:
+    """Return *path* with a leading ~ replaced as a shell of the user behind sudo does."""
+    if path == "~" or path.startswith("~/"):
+        return home() + path[1:]
+    return os.path.expanduser(path)
+
+
 def _remove_old(path: str) -> None:
     try:
         mode = os.lstat(path).st_mode

@@ -18,7 +18,7 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
 from ebpftop.models.saving import Kind, kind_of, with_suffix
-from ebpftop.recording.writer import home
+from ebpftop.recording.writer import expand_home, home
 from ebpftop.source import SourceError
 from ebpftop.text import escape
 
@@ -65,6 +65,8 @@ class SaveScreen(ModalScreen[str]):
         self.busy = False
         self.folder = working_folder()
         """Where a relative path leads; None where that was deleted."""
+        # Under sudo we have become the user behind it, who may have started us anywhere.
+        self.may_write = self.folder is not None and os.access(self.folder, os.W_OK | os.X_OK)
 
     @property
     def choice(self) -> Saving:
@@ -73,7 +75,7 @@ class SaveScreen(ModalScreen[str]):
     @property
     def proposal(self) -> str:
         """The path that is offered for the choice."""
-        return self.choice.name if self.folder is not None else os.path.join(home(), self.choice.name)
+        return self.choice.name if self.may_write else os.path.join(home(), self.choice.name)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet small save"):
@@ -87,6 +89,8 @@ class SaveScreen(ModalScreen[str]):
         self._show_choices()
         if self.folder is None:
             self._note(f"{_NO_FOLDER}; Enter saves it here")
+        elif not self.may_write:
+            self._note(f"You may not write in {self.folder}; Enter saves it here")
         else:
             self._note(f"Enter saves it in {self.folder}")
         self.set_focus(self.query_one(Input))
@@ -119,7 +123,7 @@ class SaveScreen(ModalScreen[str]):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        path = os.path.expanduser(event.value.strip())
+        path = expand_home(event.value.strip())
         if self.busy or not path:
             return
         if not os.path.isabs(path) and working_folder() is None:
