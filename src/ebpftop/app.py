@@ -30,7 +30,7 @@ from ebpftop.priority import stand_back
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
 from ebpftop.screens.main import WIDTHS, MainScreen
-from ebpftop.screens.sheets import SheetScreen
+from ebpftop.screens.sheets import open_sheet, prepare_sheets
 from ebpftop.source import Source
 from ebpftop.terminal_driver import TerminalDriver
 from ebpftop.themes import THEMES, fitting_theme, shades
@@ -41,6 +41,9 @@ dismissal.install()
 
 # Four collect for as long as the screen lives; the rest attach, filter, save and look back.
 _THREADS = 16
+
+_PREPARE_AFTER_S = 0.5
+"""After the first picture, which nothing may delay."""
 
 # Characters of a line in the journal: an error's text may hold what a program said.
 _LONGEST_LINE = 1000
@@ -118,6 +121,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         log.addHandler(self._journal)
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)
+        self.set_timer(_PREPARE_AFTER_S, lambda: prepare_sheets(self))
 
     def on_unmount(self) -> None:
         log.removeHandler(self._journal)
@@ -176,11 +180,11 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         return screen
 
     def action_help(self) -> None:
-        self.push_screen(SheetScreen(help_sheet(self)))
+        open_sheet(self, help_sheet(self))
 
     def action_diagnostics(self) -> None:
         overview = self.main.overview
-        self.push_screen(SheetScreen(diagnostics(overview.probes, self.log_path, self.journal)))
+        open_sheet(self, diagnostics(overview.probes, self.log_path, self.journal))
 
     def action_interrupt(self) -> None:
         self.exit(INTERRUPTED, return_code=INTERRUPTED)

@@ -8,17 +8,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Footer, OptionList
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from ebpftop.screens.over import OverScreen
 from ebpftop.widgets.columns import Column
+from ebpftop.widgets.keyline import KeyLine
 from ebpftop.widgets.lines import Lines
 
 NARROWEST, WIDEST = 3, 200
 
 
-class ColumnsScreen(ModalScreen[None]):
+class ColumnsScreen(OverScreen[None]):
     """Every change shows at once in the pane behind."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,7 +41,7 @@ class ColumnsScreen(ModalScreen[None]):
             yield OptionList(
                 *(Option(self._words(c), id=c.key) for c in self.lines.columns), compact=True, markup=False
             )
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(Vertical).border_title = Content(f"Columns: {self.title_text}")

@@ -9,15 +9,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Footer
 
 from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.screens.over import OverScreen
+from ebpftop.widgets.keyline import KeyLine
 
 LOOK_S = 0.25
 
 
-class LiveScreen(ModalScreen[None]):
+class LiveScreen(OverScreen[None]):
     """A frame around what a subclass composes in `contents`; `show` is called when the model has something new."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -44,7 +44,7 @@ class LiveScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet live"):
             yield from self.contents()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.look)

@@ -9,7 +9,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from ebpftop.filters import Filter
 from ebpftop.models.saving import Kind
@@ -24,10 +24,11 @@ from ebpftop.panes.users import UsersPane
 from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.save import SaveScreen
 from ebpftop.screens.savings import kept, rows_of
-from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
+from ebpftop.screens.sheets import open_sheet
 from ebpftop.screens.travel import TravelScreen
 from ebpftop.source import PastFiltering, Source, SourceError
 from ebpftop.widgets.badge import PausedBadge, PausedWords
+from ebpftop.widgets.keyline import KeyLine
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.stateline import StateLine, Status
 from ebpftop.widgets.timeline import TimelineBar
@@ -118,7 +119,7 @@ class MainScreen(TravelScreen):
             with Vertical():
                 yield TimelineBar(id="timeline")
                 yield PausedWords(id="paused-words")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.set_focus(self.execs.log_lines)
@@ -162,11 +163,7 @@ class MainScreen(TravelScreen):
 
     @on(Pane.Inspect)
     def _inspect(self, event: Pane.Inspect) -> None:
-        details = event.details
-        if details.narrows is None:
-            self.app.push_screen(SheetScreen(details))
-        else:
-            self.app.push_screen(NarrowingSheetScreen(details), lambda step: self._narrow(step) if step else None)
+        open_sheet(self.app, event.details, self._narrow)
 
     # Keys.
 

@@ -13,14 +13,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from ebpftop.models.saving import Kind, kind_of, with_suffix
 from ebpftop.recording.writer import expand_home, home
+from ebpftop.screens.over import OverScreen
 from ebpftop.source import SourceError
 from ebpftop.text import escape
+from ebpftop.widgets.keyline import KeyLine
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Saving:
     write: Callable[[str, bool], str]
 
 
-class SaveScreen(ModalScreen[str]):
+class SaveScreen(OverScreen[str]):
     """Closes with what was saved where."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,7 +83,7 @@ class SaveScreen(ModalScreen[str]):
             yield Static(classes="save-choices", markup=False)
             yield Input(self.proposal, select_on_focus=False, compact=True)
             yield Static(classes="save-note", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(Vertical).border_title = Content("Save")

@@ -12,7 +12,6 @@ from typing import ClassVar
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from ebpftop.app_errors import surviving
@@ -24,6 +23,7 @@ from ebpftop.models.users import UsersModel
 from ebpftop.panes.base import Pane
 from ebpftop.past import Counts
 from ebpftop.records import Cost, Header, Lost, Probe, ProbeName, Record, Syscalls, Users
+from ebpftop.screens.over import LaidOutOnce
 from ebpftop.source import Batch, Source
 from ebpftop.timetravel import comes_through_pipe, history_of, player_of, timeline_of
 from ebpftop.weight import weight_of
@@ -40,7 +40,7 @@ PULSE_S = 0.5
 """The timeline moves on this often."""
 
 
-class TravelScreen(Screen[None]):
+class TravelScreen(LaidOutOnce[None]):
     """The panes' models, now and at the moment that is looked at.
 
     At present the panes show the models that batches are fed into; frozen, batches wait. Looking back, they show other

@@ -1,0 +1,89 @@
+"""Screens above another one, which shines through them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual._context import visible_screen_stack
+from textual.color import Color
+from textual.filter import LineFilter
+from textual.geometry import Region, Size
+from textual.renderables.background_screen import BackgroundScreen
+from textual.screen import ModalScreen, Screen
+from textual.strip import Strip
+from textual.timer import Timer
+
+from ebpftop.app_errors import guard_drawing
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Result = TypeVar("Result")
+
+BELOW_S = 0.25
+"""What is below is painted at most this often."""
+
+_Key = tuple[Size, Color]
+
+
+@lru_cache(4096)
+def _shaded(style: Style | None, shade: Color, filters: tuple[LineFilter, ...], background: Color) -> Style | None:
+    """Return *style* as it looks under *shade*, and through *filters* in front of *background*.
+
+    Textual works it out anew for each piece of text, which is most of the time that a screen takes to open.
+    """
+    segments = list(BackgroundScreen.process_segments([Segment(" ", style)], shade))
+    for line_filter in filters:
+        segments = line_filter.apply(segments, background)
+    return segments[0].style
+
+
+class LaidOutOnce(Screen[Result]):
+    """A screen that is laid out anew when its size has changed, and not whenever one opens above it."""
+
+    def _screen_resized(self, size: Size) -> None:
+        if size != self._compositor.size:
+            super()._screen_resized(size)
+
+
+class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
+    """A modal screen that opens at once: what is below it is shaded once, and again when it changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._below: tuple[_Key, list[Strip]] | None = None
+        self._due: Timer | None = None
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        if regions and not layout and not recompose:
+            # What is below has changed there. To paint it takes as long as to open: it need not be at once.
+            self._below = None
+            if self._due is None:
+                self._due = self.set_timer(BELOW_S, self._show_below)
+            return self
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def _show_below(self) -> None:
+        self._due = None
+        self.refresh()
+
+    @guard_drawing
+    def render_lines(self, crop: Region) -> list[Strip]:
+        key = self.size, self.styles.background
+        if self._below is None or self._below[0] != key or self._dirty_regions:
+            below = visible_screen_stack.get([])
+            if not below or below[-1] is self:
+                return super().render_lines(crop)
+            self._below = key, self._shade(below.pop()._compositor.render_strips())
+            self._dirty_regions.clear()
+        return [strip.crop(*crop.column_span) for strip in self._below[1][crop.y : crop.bottom]]
+
+    def _shade(self, lines: list[Strip]) -> list[Strip]:
+        look = self.styles.background, tuple(self.get_line_filters()), self.background_colors[1]
+        return [
+            Strip([Segment(text, _shaded(style, *look)) for text, style, _ in strip], strip.cell_length)
+            for strip in lines
+        ]

@@ -1,0 +1,156 @@
+"""The line of keys at the foot of a screen: one widget that draws one line, for Textual's footer mounts one per key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, ClassVar, NamedTuple
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.widget import Widget
+
+_DIM = Style(dim=True)
+
+
+class _Key(NamedTuple):
+    """A key and what it does, at the cells from `x` up to `end`."""
+
+    x: int
+    end: int
+    key: str
+    display: str
+    about: str
+    tooltip: str
+    enabled: bool
+
+
+class KeyLine(Widget):
+    """The keys that the screen and what has the focus offer now. A click on one presses it."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"keys--key", "keys--about", "keys--hover"}
+
+    pointed: reactive[str] = reactive("")
+    """The key that the mouse points at."""
+    start: reactive[int] = reactive(0)
+    """The first cell that is shown, where there are more keys than room."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: tuple[_Key, ...] | None = None
+        self._words: tuple[tuple[int, str], ...] = ()
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+
+    def _bindings_changed(self, _: Screen[Any]) -> None:
+        if self._keys is not None and self.app.app_focus:
+            self.look()
+
+    def look(self) -> None:
+        """Show the keys that are offered now."""
+        before = self._keys, self._words
+        self._place()
+        if (self._keys, self._words) != before:
+            self.start = min(self.start, self._overflow)
+            self.refresh()
+
+    @property
+    def _overflow(self) -> int:
+        """How many cells do not fit."""
+        ends = [key.end for key in self._keys or ()] + [x + cell_len(text) for x, text in self._words]
+        return max(0, max(ends, default=0) - self.size.width)
+
+    def _place(self) -> None:
+        """Ask for the keys anew, and give each its place."""
+        by_action: dict[str, tuple[Binding, bool, str]] = {}
+        for _, binding, enabled, tooltip in self.screen.active_bindings.values():
+            if binding.show:
+                by_action.setdefault(binding.action, (binding, enabled, tooltip))
+        keys: list[_Key] = []
+        words: list[tuple[int, str]] = []
+        x = 0
+        for group, grouped in groupby(by_action.values(), lambda offered: offered[0].group):
+            offers = list(grouped)
+            together = group is not None and len(offers) > 1
+            x += together
+            for binding, enabled, tooltip in offers:
+                display = self.app.get_key_display(binding)
+                about = "" if together else binding.description
+                end = x + cell_len(display) + (1 + cell_len(about) if about else 0)
+                hint = tooltip or (binding.description if together else "")
+                keys.append(_Key(x, end, binding.key, display, about, hint, enabled))
+                x = end + (not together)
+            if together and group is not None:
+                x += 1
+                words.append((x, group.description))
+                x += cell_len(group.description)
+        self._keys, self._words = tuple(keys), tuple(words)
+
+    def render_line(self, y: int) -> Strip:
+        if self._keys is None:
+            self._place()
+        gap = Style.from_color(bgcolor=self.background_colors[1].rich_color)
+        segments: list[Segment] = []
+        at = 0
+        for x, end, pieces in sorted(self._pieces(), key=lambda piece: piece[0]):
+            if x > at:
+                segments.append(Segment(" " * (x - at), gap))
+            segments += pieces
+            at = end
+        width = self.size.width
+        return Strip(segments, at).crop_extend(self.start, self.start + width, gap)
+
+    def _pieces(self) -> Iterator[tuple[int, int, list[Segment]]]:
+        key_style = self.get_component_rich_style("keys--key")
+        about_style = self.get_component_rich_style("keys--about")
+        hover_style = self.get_component_rich_style("keys--hover")
+        for key in self._keys or ():
+            look, about = key_style, about_style
+            if key.key == self.pointed:
+                look, about = look + hover_style, about + hover_style
+            if not key.enabled:
+                look, about = look + _DIM, about + _DIM
+            described = [Segment(f" {key.about}", about)] if key.about else []
+            yield key.x, key.end, [Segment(key.display, look), *described]
+        for x, text in self._words:
+            yield x, x + cell_len(text), [Segment(text, about_style)]
+
+    # The mouse.
+
+    def _at(self, x: int) -> _Key | None:
+        return next((key for key in self._keys or () if key.x <= x + self.start < key.end), None)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        key = self._at(event.x)
+        self.pointed = "" if key is None else key.key
+        self.tooltip = (key.tooltip or None) if key is not None else None
+
+    def on_leave(self) -> None:
+        self.pointed = ""
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        key = self._at(event.x)
+        if key is None:
+            return
+        if key.enabled:
+            self.app.simulate_key(key.key)
+        else:
+            self.app.bell()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._scroll(event, 4)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._scroll(event, -4)
+
+    def _scroll(self, event: events.MouseEvent, cells: int) -> None:
+        event.stop()
+        self.start = min(max(self.start + cells, 0), self._overflow)

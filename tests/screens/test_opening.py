@@ -1,0 +1,161 @@
+"""Screens above the main screen open with one frame, which is whole; the line of keys at their foot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.events import MouseScrollDown
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+from ebpftop.app import EbpftopApp
+from ebpftop.screens.main import MainScreen
+from ebpftop.screens.over import OverScreen
+from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
+from ebpftop.widgets.keyline import KeyLine
+from ebpftop.widgets.sheet import Details, Sheet
+
+from .conftest import settle
+from .scene import FakeSource, batch, minute, ran
+
+
+@asynccontextmanager
+async def ready(source: FakeSource, size: tuple[int, int] = (120, 35)) -> AsyncIterator[tuple[Pilot[int], EbpftopApp]]:
+    """The app once it has made the screens that it fills later."""
+    app = EbpftopApp(source)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await settle(pilot, source)
+        while not all(
+            app.is_screen_installed(kind.__name__) and app.get_screen(kind.__name__).is_mounted
+            for kind in (SheetScreen, NarrowingSheetScreen)
+        ):
+            await pilot.pause(0.05)
+        yield pilot, app
+    assert not app.return_code
+
+
+def text_of(app: App[Any]) -> str:
+    """What is on the terminal."""
+    screen = app.screen
+    update = screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    return "".join(segment.text for segment in app.console.render(update)) if update is not None else ""
+
+
+@pytest.mark.parametrize(("keys", "text"), [(("question_mark",), "Everywhere"), (("k", "enter"), "y Copy")])
+async def test_the_first_frame_of_a_sheet_is_whole(
+    keys: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ready(FakeSource(minute())) as (pilot, app):
+        for _ in range(2):
+            await pilot.press(*keys[:-1])
+            await pilot.pause(0.5)
+            frames: list[str] = []
+            display = EbpftopApp._display
+
+            def noted(self: EbpftopApp, screen: Screen[Any], update: Any, display: Any = display) -> None:
+                if update is not None and isinstance(screen, SheetScreen):
+                    frames.append("".join(segment.text for segment in app.console.render(update)))  # noqa: B023
+                display(self, screen, update)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(EbpftopApp, "_display", noted)
+                await pilot.press(keys[-1])
+                await pilot.pause()
+            assert text in frames[0]
+            await pilot.press("escape")
+            assert isinstance(app.screen, MainScreen)
+
+
+async def test_a_sheet_is_filled_anew_each_time() -> None:
+    source = FakeSource([batch("execs", 1, ran(1, 9, "sh", "-c", "true", file="/bin/sh"))])
+    async with ready(source) as (pilot, app):
+        await pilot.press("question_mark")
+        screen = app.screen
+        assert screen is app.get_screen("SheetScreen")
+        await pilot.press("G")
+        assert "Copy" not in text_of(app)
+        await pilot.press("escape", "k", "enter")
+        assert app.screen is app.get_screen("NarrowingSheetScreen")
+        assert "/bin/sh" in text_of(app)
+        assert "Copy" in text_of(app)
+        await pilot.press("escape", "D")
+        await pilot.pause()
+        assert app.screen is screen
+        assert "Probe execs" in text_of(app)
+        assert screen.query_one(".sheet").scroll_offset.y == 0
+        await pilot.press("escape", "question_mark", "escape", "question_mark")
+        assert app.screen is screen
+        assert "Everywhere" in text_of(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, MainScreen)
+        assert isinstance(screen, SheetScreen)
+        assert screen.details.title == "", "what it showed is held while it is closed"
+
+
+async def test_a_sheet_over_a_sheet_and_one_before_any_is_ready_have_a_screen_of_their_own() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        app.push_screen(SheetScreen(Details("one", Sheet)))
+        await pilot.pause()
+        app.action_diagnostics()
+        await pilot.pause(1)
+        app.action_help()
+        await pilot.pause()
+        app.action_diagnostics()
+        await pilot.pause()
+        assert len(set(app.screen_stack)) == len(app.screen_stack) == 5
+        await pilot.press("escape", "escape", "escape", "escape")
+        assert isinstance(app.screen, MainScreen)
+
+
+async def test_what_is_below_goes_on_and_has_the_size_of_the_terminal() -> None:
+    source = FakeSource(minute())
+    async with ready(source) as (pilot, app):
+        await pilot.press("c")
+        assert isinstance(app.screen, OverScreen)
+        assert "still-going-on" not in text_of(app)
+        source.give(batch("execs", 70, *(ran(70, 900 + i, "still-going-on") for i in range(20))))
+        await settle(pilot, source)
+        await pilot.pause(0.5)
+        assert "still-going-on" in text_of(app)
+        await pilot.resize_terminal(150, 40)
+        await pilot.pause(0.5)
+        assert {screen.size for screen in app.screen_stack} == {app.size}
+        before = text_of(app)
+        await pilot.press("escape")
+        app.theme = "textual-light"
+        await pilot.press("c")
+        await pilot.pause(0.5)
+        assert len(text_of(app)) == len(before)
+
+
+async def test_a_click_on_a_key_presses_it() -> None:
+    async with ready(FakeSource(minute())) as (pilot, app):
+        line = app.screen.query_one(KeyLine)
+        key = next(key for key in line._keys or () if key.about == "Help")
+        await pilot.hover(KeyLine, offset=(key.x, 0))
+        assert line.pointed == key.key
+        assert line.tooltip == "All keys"
+        await pilot.click(KeyLine, offset=(key.end, 0))
+        assert isinstance(app.screen, MainScreen), "between two keys is none"
+        await pilot.click(KeyLine, offset=(key.x, 0))
+        await pilot.pause()
+        assert isinstance(app.screen, SheetScreen)
+
+
+async def test_keys_that_do_not_fit_are_scrolled_to() -> None:
+    async with ready(FakeSource(minute()), (40, 24)) as (pilot, app):
+        line = app.screen.query_one(KeyLine)
+        keys = line._keys or ()
+        assert keys[-1].end > 40
+        for _ in range(30):
+            await pilot._post_mouse_events([MouseScrollDown], KeyLine, offset=(5, 0))
+        assert line.start == keys[-1].end - 40
+        assert keys[-1].about in text_of(app).splitlines()[-1]
