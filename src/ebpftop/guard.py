@@ -2,7 +2,8 @@
 
 It learns of a signal from the C code that receives it (signal.set_wakeup_fd), so it also knows when no Python code
 runs. It is there when ebpftop was killed, aborted by a library, or is stopped. It holds the terminal, stderr and
-tracefs, nothing else, keeps no capability but CAP_KILL, and takes no order that names anything.
+tracefs, nothing else, keeps no capability but CAP_KILL, and takes no order that names anything. The session that
+ebpftop was in gets its nice value back.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from contextlib import suppress
 from typing import NoReturn
 
 from ebpftop import crash, leftovers
+from ebpftop.session import open_group, set_nice
 from ebpftop.terminal import UNTOUCHED, Terminal, above_standard
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # What ebpftop says, one byte each. Smaller ones are numbers of signals that it received.
-ENDING, STOPPING, CONTINUED, TRACEFS = 128, 129, 130, 131
+ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED = 128, 129, 130, 131, 132
+SESSION_NICE = 180
+"""Plus the nice value that the session had, -20 to 19, before it was changed."""
 
 KILL_AFTER_S = 1.6
 """From the first wish that ebpftop end."""
@@ -69,15 +73,18 @@ def close_all_but(kept: set[int]) -> None:
 
 def _be_the_guard(parent_pid: int, channel: socket.socket, terminal: Terminal, fatal_fd: int) -> NoReturn:
     try:
+        session = os.getsid(0)
+        group_fd = open_group(session)
+        group_fd = None if group_fd is None else above_standard(group_fd)
         os.setsid()
         for number in (*END_SIGNALS, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
             signal.signal(number, signal.SIG_IGN)
         null_fd = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1):
             os.dup2(null_fd, fd)
-        close_all_but({channel.fileno(), fatal_fd, *(() if terminal.fd is None else (terminal.fd,))})
+        close_all_but({channel.fileno(), fatal_fd} | {fd for fd in (terminal.fd, group_fd) if fd is not None})
         _give_up_privileges()
-        _Guard(parent_pid, channel, terminal).watch()
+        _Guard(parent_pid, (session, group_fd), channel, terminal).watch()
         # It restores the terminal itself, unless it was killed or crashed.
         surprised = terminal.state != UNTOUCHED
         terminal.restore(unless_changed=True)
@@ -104,8 +111,12 @@ def _give_up_privileges() -> None:
 class _Guard:
     """Watches one parent until it is gone, then removes what it left in the kernel."""
 
-    def __init__(self, parent_pid: int, channel: socket.socket, terminal: Terminal) -> None:
+    def __init__(
+        self, parent_pid: int, session: tuple[int, int | None], channel: socket.socket, terminal: Terminal
+    ) -> None:
         self.parent_pid = parent_pid
+        self.session = session
+        self.session_nice: int | None = None
         self.channel = channel
         self.terminal = terminal
         self.kill_at: float | None = None
@@ -120,8 +131,12 @@ class _Guard:
             elif self._is_to_end() and self._is_stopped():  # a process that is stopped cannot end
                 self._send(signal.SIGCONT)
         until_s = time.monotonic() + _CLEAN_UP_S
-        while self.tracefs_fd is not None and time.monotonic() < until_s:
-            if leftovers.remove(self.tracefs_fd, self.parent_pid):
+        while time.monotonic() < until_s:
+            if self.tracefs_fd is not None and leftovers.remove(self.tracefs_fd, self.parent_pid):
+                self.tracefs_fd = None
+            if self.session_nice is not None and set_nice(*self.session, self.session_nice):
+                self.session_nice = None
+            if self.tracefs_fd is None and self.session_nice is None:
                 return
             time.sleep(0.02)
 
@@ -134,6 +149,10 @@ class _Guard:
         for code in data:
             if code == TRACEFS and fds:
                 self.tracefs_fd = fds[0]
+            elif SESSION_NICE - 20 <= code < SESSION_NICE + 20:
+                self.session_nice = code - SESSION_NICE
+            elif code == SESSION_RESTORED:
+                self.session_nice = None
             elif code in (STOPPING, CONTINUED):
                 self.stopping = code == STOPPING
             elif (code == ENDING or code in END_SIGNALS) and self.kill_at is None:

@@ -163,6 +163,14 @@ class Process:
             with suppress(OSError):
                 socket.send_fds(self._guard, [bytes([guard.TRACEFS])], [self._tracefs_fd])
 
+    def session_had(self, nice: int) -> None:
+        """Let the guard give the session back the value *nice* if this process is killed."""
+        self._tell_guard(guard.SESSION_NICE + nice)
+
+    def session_is_restored(self) -> None:
+        """The session has its own value again: the guard has nothing to do."""
+        self._tell_guard(guard.SESSION_RESTORED)
+
     def leave(self, status: int) -> NoReturn:
         """End at once, from any thread: nothing stays in the kernel, the terminal is restored."""
         self._wait_if_leaving()

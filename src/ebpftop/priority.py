@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ebpftop.lifecycle import process
@@ -48,11 +48,13 @@ def screen_first() -> Iterator[None]:
     session_fd = _open_session()
     session_before = None if session_fd is None else _session_nice(session_fd)
     if session_fd is not None and session_before is not None:
+        process.session_had(session_before)
         _set_session_nice(session_fd, min(session_before, SCREEN_NICE))
 
     def restore() -> None:
-        if session_fd is not None and session_before is not None:
-            _set_session_nice(session_fd, session_before)
+        # Where it is too early for another value (session.py), or nothing of this runs, the guard sees to it.
+        if session_fd is not None and session_before is not None and _set_session_nice(session_fd, session_before):
+            process.session_is_restored()
 
     try:
         with process.undone_at_last(restore):
@@ -79,6 +81,9 @@ def _session_nice(session_fd: int) -> int | None:
     return int(found[1]) if found else None
 
 
-def _set_session_nice(session_fd: int, nice: int) -> None:
-    with suppress(OSError):
+def _set_session_nice(session_fd: int, nice: int) -> bool:
+    try:
         os.write(session_fd, str(nice).encode())
+    except OSError:
+        return False
+    return True
