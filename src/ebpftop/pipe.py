@@ -39,13 +39,11 @@ class PipeSource:
         self._closed = threading.Event()
         first = b""
         header: Header | None = None
-        searched = 0
         # One iterator for all: a read of the pipe may have more pieces than the first that has a record.
         self._pieces = self._reader.chunks(self._closed)
         for first in self._pieces:
             header = opening.header_of(Chunk(first), self.damage)
-            searched += len(first)
-            if header is not None or searched > _SEARCHED_BYTES:
+            if header is not None or self._reader.came > _SEARCHED_BYTES:
                 break
             # Nothing in it is a record: count it as that, and let it go.
             for _ in self._reader.records(first):
@@ -53,7 +51,9 @@ class PipeSource:
         if header is None:
             self._reader.close()
             what = (
-                "the pipe ended without a record" if searched <= _SEARCHED_BYTES else "no recording comes by the pipe"
+                "no recording comes by the pipe"
+                if self._reader.came > _SEARCHED_BYTES
+                else "the pipe ended without a record"
             )
             raise SourceError(what, "see what the other side says, and that it runs as root")
         self._header = header
@@ -156,7 +156,9 @@ class _Reader:
         self._fd = fd
         self._damage = damage
         self._line = 1
-        self._rest = b""
+        self._rest = bytearray()  # what of a line has come: in pieces of a byte, if it must be
+        self.came = 0
+        """Bytes of lines, whether whole, too long, or none at all."""
         self._zst: zst.Stream | None = None
         self._begun = False
         self._too_long = False
@@ -177,9 +179,9 @@ class _Reader:
             if not data:
                 if self._zst is not None and self._zst.inside:
                     self._damage.add(Fault(None, None, "cut off inside a zstd frame"))
-                rest, self._rest = self._rest, b""
+                rest, self._rest = self._rest, bytearray()
                 if rest:
-                    yield rest
+                    yield bytes(rest)
                 return
             for piece in self._unpack(data):
                 yield self._whole_lines(piece)
@@ -208,20 +210,26 @@ class _Reader:
             # The stream goes on at the next frame that begins in what is read from here on.
             self._damage.add(Fault(None, None, f"a damaged zstd frame ({error})"))
             self._zst = zst.Stream(skip_to_mark=True)
-            self._rest = b""
+            self._rest.clear()
 
     def _whole_lines(self, data: bytes) -> bytes:
+        self.came += len(data)
         if self._too_long:
             end = data.find(b"\n") + 1
             if not end:
                 return b""
             self._too_long = False
             data = data[end:]
-        data = self._rest + data
+        # Only what is new is searched: a line may come in millions of pieces.
         end = data.rfind(b"\n") + 1
-        self._rest = data[end:]
+        if end:
+            whole = bytes(self._rest) + data[:end]
+            self._rest = bytearray(data[end:])
+            return whole
+        self._rest += data
         if len(self._rest) > MAX_LINE_BYTES:
             # Hand the long piece on as the line it will never be: it is counted as one, and its rest is skipped.
-            whole, self._rest, self._too_long = data + b"\n", b"", True
+            whole = bytes(self._rest) + b"\n"
+            self._rest, self._too_long = bytearray(), True
             return whole
-        return data[:end]
+        return b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ebpftop.history import HistorySource
 from ebpftop.pipe import PipeSource
 from ebpftop.recording import zst
 from ebpftop.records import PROBE_NAMES, Exec, Exit, Header, Probe, Record, Trace, Users, encode
+from ebpftop.replay import ReplaySource
 from ebpftop.source import Batch, Source, SourceError
 from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at
 
@@ -91,6 +93,34 @@ def test_a_pipe_without_a_record_is_an_error_with_a_remedy() -> None:
     os.close(write)
     with pytest.raises(SourceError, match="ended without a record; see what the other side says"):
         PipeSource(read)
+
+
+@pytest.mark.parametrize("sent", [bytes(1 << 16), zst.zstd.compress(bytes(1 << 24))], ids=["plain", "zst"])
+def test_a_line_that_never_ends_is_given_up(sent: bytes) -> None:
+    read, write = os.pipe()
+
+    def send() -> None:
+        with os.fdopen(write, "wb", 0) as pipe, suppress(BrokenPipeError):
+            while True:
+                pipe.write(sent)
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    with pytest.raises(SourceError, match="no recording comes"):
+        PipeSource(read)
+    sender.join(30)
+    assert not sender.is_alive()
+
+
+def test_a_line_in_many_pieces_takes_a_time_that_grows_with_it_and_not_with_its_square(tmp_path: Path) -> None:
+    pieces = tmp_path / "pieces.zst"
+    # 200 GB are copied where each piece copies those before it.
+    pieces.write_bytes(zst.zstd.compress(b"a" * 40) * 100_000)
+    for take in (lambda: PipeSource(os.open(pieces, os.O_RDONLY)), lambda: ReplaySource(str(pieces))):
+        began_s = time.process_time()
+        with pytest.raises(SourceError):
+            take()
+        assert time.process_time() - began_s < 12
 
 
 def test_words_before_the_header_are_passed_over_and_counted() -> None:

@@ -151,19 +151,21 @@ def _spool(fd: int, damage: Damage) -> int:
     One long frame, as `zstd FILE` makes, can only be read from its start.
     """
     with tempfile.TemporaryFile() as spool:
-        rest = b""
+        rest = bytearray()
         lines = 0
         for piece in _unpacked(fd, damage):
-            rest += piece
-            end = rest.rfind(b"\n") + 1
+            # Only what is new is searched: a line may come in millions of pieces.
+            end = piece.rfind(b"\n") + 1
             if end:
-                lines += _put(spool, rest[:end])
-                rest = rest[end:]
-            elif len(rest) > MAX_LINE_BYTES:
+                lines += _put(spool, bytes(rest) + piece[:end])
+                rest = bytearray(piece[end:])
+                continue
+            rest += piece
+            if len(rest) > MAX_LINE_BYTES:
                 damage.add(Fault(lines + 1, 1, "too long for a line"))
-                rest = b""
+                rest = bytearray()
         if rest:
-            _put(spool, rest)
+            _put(spool, bytes(rest))
         spool.flush()
         return os.dup(spool.fileno())
 
