@@ -13,6 +13,7 @@ import re
 import select
 import signal
 import threading
+import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from textual import constants, events
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
 from textual.message import Message
 
 from ebpftop.lifecycle import INTERRUPTED, process
@@ -32,13 +34,32 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PENDING_MAX = 1 << 17
-"""Bytes that may wait for a slow terminal, a few frames: more is dropped, and all is drawn again when it is ready."""
+"""Bytes that may wait for a slow terminal before one more frame: beyond, all is dropped, and drawn again later."""
 
 _TICK_MS = 100
 _READ_BYTES = 4096
 
-# From one escape character up to the next.
-_SEQUENCES = re.compile(r"\x1b?[^\x1b]*", re.DOTALL)
+# What a terminal may send, piece by piece: an answer to a question that nobody asked; a control sequence that is longer
+# than any; all from one escape character up to the next.
+_PIECES = re.compile(
+    r"""
+      (?P<answer> \x1b [\]P_^X] [^\x1b\x07]{2,} (?: \x07 | \x1b\\ ) )
+    | (?P<long> \x1b\[ [0-?]{30,} (?P<end> [@-~]? ) )
+    | (?P<other> \x1b?[^\x1b]* )
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_REST_OF_LONG = re.compile(r"[0-?]*([@-~]?)")
+_PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
+PASTE_MAX = 1 << 16
+"""Characters of a paste that are kept: more than any input takes."""
+PASTE_PAUSE_S = 1.0
+"""A paste that has not gone on for so long has ended, whatever the terminal says."""
+_PASTE_MAY_BEGIN = re.compile(r"\x1b(?:\[(?:20{0,2})?)?\Z")
+_CTRL_C = "\x03"
+
+# A terminal may claim any size; each cell is drawn.
+COLUMNS_MAX, ROWS_MAX = 640, 200
 _TOLD = 80
 
 
@@ -65,9 +86,11 @@ class _Output:
     def write(self, text: str) -> int:
         with self._lock:
             if not self._closed and not self._dropped and not process.leaving:
+                # One frame of a large screen is more than that: it is dropped if too much waits before it.
+                too_much = len(self._pending) > _PENDING_MAX
                 self._pending += text.encode("utf-8", "replace")
                 self._put()
-                if len(self._pending) > _PENDING_MAX:
+                if too_much and self._pending:
                     self._pending.clear()
                     self._dropped = True
                 if (self._pending or self._dropped) and not self._waiting:
@@ -109,18 +132,85 @@ class _Output:
 
 
 class KeyParser:
-    """Textual's parser of what a terminal sends, which is dead after some sequences that none should send."""
+    """Textual's parser of what a terminal sends, which is dead after some sequences that none should send.
+
+    Nor does it come back from a paste that does not end, and what it does not know it types as keys, which do things.
+    """
 
     def __init__(self) -> None:
         self._parser = XTermParser(constants.DEBUG)
+        self._paste: str | None = None
+        self._held = ""
+        """The end of what came, if a paste may begin there."""
+        self._came_s = 0.0
+        self._in_long = False
 
     def feed(self, text: str) -> list[Message]:
         """Return what *text* says; of a sequence that cannot be, nothing, and of what follows, all."""
-        return [message for piece in _SEQUENCES.findall(text) for message in self._messages(piece)]
+        messages: list[Message] = []
+        text, self._held, self._came_s = self._held + text, "", time.monotonic()
+        while text:
+            if self._paste is None:
+                if begun := _PASTE_MAY_BEGIN.search(text):
+                    text, self._held = text[: begun.start()], begun[0]
+                keys, begins, text = text.partition(_PASTE_BEGINS)
+                messages += self._feed_keys(keys)
+                if begins:
+                    self._paste = ""
+            if self._paste is not None:
+                if text == _CTRL_C:  # alone: typed by somebody who waits
+                    self._paste = None
+                    continue
+                text = self._feed_paste(text, messages)
+        return messages
+
+    def _feed_keys(self, text: str) -> list[Message]:
+        messages: list[Message] = []
+        if self._in_long and text and (rest := _REST_OF_LONG.match(text)):
+            text = text[rest.end() :]
+            self._in_long = not (text or rest[1])
+        for piece in _PIECES.finditer(text):
+            if piece.lastgroup == "other":
+                messages += self._messages(piece[0]) if piece[0] else []
+            else:
+                log.warning("the terminal sent what cannot be: %s", escape(piece[0][:_TOLD]))
+                self._in_long = piece.end() == len(text) and piece["end"] == ""
+        return messages
+
+    def _feed_paste(self, text: str, messages: list[Message]) -> str:
+        """Add *text* to the paste, and what it was to *messages* if it ends; return what comes behind it."""
+        assert self._paste is not None
+        # The end may come in two parts.
+        seen = max(0, len(self._paste) - len(_PASTE_ENDS) + 1)
+        pasted = self._paste + text
+        end = pasted.find(_PASTE_ENDS, seen)
+        if end < 0:
+            tail = pasted[1 - len(_PASTE_ENDS) :]
+            self._paste = pasted if len(pasted) <= PASTE_MAX else pasted[:PASTE_MAX] + tail
+            return ""
+        self._paste = None
+        messages.append(events.Paste(pasted[: min(end, PASTE_MAX)].replace("\0", "")))
+        return pasted[end + len(_PASTE_ENDS) :]
 
     def tick(self) -> list[Message]:
         """Return what is known of a sequence that has not gone on."""
-        return self._messages("")
+        since_s = time.monotonic() - self._came_s
+        paused = since_s >= PASTE_PAUSE_S
+        if paused:
+            self._in_long = False
+        if self._paste is not None:
+            if not paused:
+                return []
+            pasted, self._paste, self._held = self._paste[:PASTE_MAX], None, ""
+            return [events.Paste(pasted.replace("\0", ""))]
+        if not self._held:
+            return self._messages("")
+        if since_s < constants.ESCAPE_DELAY or not (paused or self._held in ("\x1b", "\x1b[")):
+            return []
+        held, self._held = self._held, ""
+        if held == "\x1b":
+            return [*self._messages(""), events.Key("escape", "\x1b")]
+        return self._messages(held) if held == "\x1b[" else []
 
     def _messages(self, piece: str) -> list[Message]:
         try:
@@ -166,6 +256,13 @@ class TerminalDriver(LinuxDriver):
         process.terminal.take_screen(enter)
         if self._writer_thread is None:  # it could not even be asked how it is set
             process.ask_to_end(0)
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """Ask the terminal, and not COLUMNS and LINES, which may be of another one."""
+        columns, rows = 0, 0
+        with suppress(OSError):
+            columns, rows = os.get_terminal_size(self.fileno)
+        return min(columns or 80, COLUMNS_MAX), min(rows or 25, ROWS_MAX)
 
     def stop_application_mode(self) -> None:
         if self._output is None:
@@ -222,6 +319,10 @@ class TerminalDriver(LinuxDriver):
     def process_message(self, message: Message) -> None:
         if isinstance(message, events.Resize) and not self._in_band_window_resize:
             return  # a size that nobody asked for
+        if isinstance(message, events.Resize):
+            columns, rows = message.size
+            size = Size(min(columns, COLUMNS_MAX), min(rows, ROWS_MAX))
+            message = events.Resize(size, size, pixel_size=message.pixel_size)
         # Here and not by a binding: a dialog, an input, or whatever keeps the loop busy must not stand in between.
         if isinstance(message, events.Key) and message.key == "ctrl+c":
             process.ask_to_end(INTERRUPTED)
