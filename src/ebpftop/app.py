@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ os.environ.setdefault("TEXTUAL_FPS", "120")
 
 # isort: split
 from rich.console import RenderableType
+from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -30,9 +32,11 @@ from ebpftop.priority import stand_back
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
 from ebpftop.screens.main import WIDTHS, MainScreen
+from ebpftop.screens.savings import save_screenshot
 from ebpftop.screens.sheets import open_sheet, prepare_sheets
-from ebpftop.source import Source
+from ebpftop.source import Source, SourceError
 from ebpftop.terminal_driver import TerminalDriver
+from ebpftop.text import escape
 from ebpftop.themes import THEMES, fitting_theme, shades
 
 log = logging.getLogger("ebpftop")
@@ -44,6 +48,9 @@ _THREADS = 16
 
 _PREPARE_AFTER_S = 0.5
 """After the first picture, which nothing may delay."""
+
+# The palette that a screenshot is asked for in is no part of it.
+_PALETTE_GONE_S = 0.1
 
 # Characters of a line in the journal: an error's text may hold what a program said.
 _LONGEST_LINE = 1000
@@ -156,7 +163,11 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self._exit_renderables.clear()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
+        # Not Textual's own: its help tells of keys that are not ours, and its screenshots are for everybody to read.
+        yield SystemCommand("Theme", "Other colours", self.action_change_theme)
+        yield SystemCommand("Keys", "All keys", self.action_help)
+        yield SystemCommand("Quit", "Detach everything and leave", self.action_quit)
+        yield SystemCommand("Screenshot", "Save what is on the screen as an SVG picture", self._picture_soon)
         yield SystemCommand(
             "Diagnostics", "What each probe tried, and what BCC and clang printed", self.action_diagnostics
         )
@@ -171,6 +182,21 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
             yield SystemCommand("Slower", "Play the recording slower", lambda: main.change_speed(-1))
         yield SystemCommand("Back to live", "Or to where the recording plays", main.action_present)
         yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
+
+    def _picture_soon(self) -> None:
+        self.set_timer(_PALETTE_GONE_S, self._picture_screen)
+
+    def _picture_screen(self) -> None:
+        self._save_screenshot(self.export_screenshot(), self.main.source.header.host)
+
+    @work(thread=True, group="screenshot", exit_on_error=False)
+    def _save_screenshot(self, svg: str, host: str) -> None:
+        try:
+            said = save_screenshot(svg, host, time.time())
+        except SourceError as error:
+            self.call_from_thread(self.notify, str(error), severity="error")
+        else:
+            self.call_from_thread(self.notify, escape(said))
 
     @property
     def main(self) -> MainScreen:

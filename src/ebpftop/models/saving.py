@@ -17,10 +17,19 @@ SUFFIXES: dict[Kind, str] = {"recording": ".jsonl.zst", "csv": ".csv", "json": "
 
 def default_name(kind: Kind, host: str, pane: str, moment: float) -> str:
     """Return a name that tells what, where and when: a recording is of a host, rows are of a pane."""
+    return _name(host, "" if kind == "recording" else pane, moment) + SUFFIXES[kind]
+
+
+def screenshot_name(host: str, moment: float) -> str:
+    """Return the name of a picture of the screen."""
+    return f"{_name(host, 'screen', moment)}.svg"
+
+
+def _name(host: str, what: str, moment: float) -> str:
     # A host's name comes out of a file that anybody may have made: it must not lead elsewhere.
     where = "".join(c if c.isalnum() or c in "-." else "-" for c in host).strip(".-") or "host"
     when = datetime.fromtimestamp(moment).strftime("%Y%m%d-%H%M%S")
-    return f"ebpftop-{where}-{when if kind == 'recording' else f'{pane}-{when}'}{SUFFIXES[kind]}"
+    return "-".join(filter(None, ("ebpftop", where, what, when)))
 
 
 def kind_of(path: str) -> Kind | None:

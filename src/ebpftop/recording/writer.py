@@ -245,6 +245,18 @@ def home() -> str:
         return folder
 
 
+def writable_folder() -> str | None:
+    """Return the folder that relative paths begin at; None if it was deleted, or if we may not write there.
+
+    Under sudo we have become the user behind it, who may have started us anywhere.
+    """
+    try:
+        folder = os.getcwd()
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
 def expand_home(path: str) -> str:
     """Return *path* with a leading ~ replaced as a shell of the user behind sudo does."""
     if path == "~" or path.startswith("~/"):

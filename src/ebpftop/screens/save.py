@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from ebpftop.models.saving import Kind, kind_of, with_suffix
-from ebpftop.recording.writer import expand_home, home
+from ebpftop.recording.writer import expand_home, home, writable_folder
 from ebpftop.screens.over import OverScreen
 from ebpftop.source import SourceError
 from ebpftop.text import escape
@@ -66,8 +66,7 @@ class SaveScreen(OverScreen[str]):
         self.busy = False
         self.folder = working_folder()
         """Where a relative path leads; None where that was deleted."""
-        # Under sudo we have become the user behind it, who may have started us anywhere.
-        self.may_write = self.folder is not None and os.access(self.folder, os.W_OK | os.X_OK)
+        self.may_write = writable_folder() is not None
 
     @property
     def choice(self) -> Saving:

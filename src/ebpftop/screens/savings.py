@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from ebpftop.export import to_csv, to_json
 from ebpftop.models import figures
 from ebpftop.models.execlog import Narrowing
-from ebpftop.models.saving import chooser, default_name
+from ebpftop.models.saving import chooser, default_name, screenshot_name
 from ebpftop.panes.base import Pane
 from ebpftop.recording.narrow import narrow_to
 from ebpftop.recording.timeline import Timeline
-from ebpftop.recording.writer import create_file
+from ebpftop.recording.writer import create_file, home, writable_folder
 from ebpftop.screens.save import Saving
 from ebpftop.source import SourceError
 from ebpftop.widgets.columns import Value
@@ -42,6 +42,22 @@ def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
     ]
 
 
+def save_screenshot(svg: str, host: str, moment: float) -> str:
+    """Write a picture of the screen into a new file, where we may; return a line about it. Raises SourceError."""
+    path = os.path.join(writable_folder() or home(), screenshot_name(host, moment))
+    _write(path, svg.encode(), replace=False)
+    return f"Screenshot in {path}"
+
+
+def _write(path: str, data: bytes, *, replace: bool) -> None:
+    fd = create_file(path, replace)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}; it is incomplete") from error
+
+
 class _Writer:
     """Writes rows as they were when it was made."""
 
@@ -51,11 +67,5 @@ class _Writer:
         self._make = to_csv if form == "csv" else to_json
 
     def __call__(self, path: str, replace: bool) -> str:
-        data = self._make(self._headers, self._rows).encode()
-        fd = create_file(path, replace)
-        try:
-            with open(fd, "wb") as file:
-                file.write(data)
-        except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}; it is incomplete") from error
+        _write(path, self._make(self._headers, self._rows).encode(), replace=replace)
         return f"{len(self._rows):,} rows in {os.path.abspath(path)}"
