@@ -1,4 +1,4 @@
-"""script/install and script/run, with real venvs in places of their own. About 40 s of processor time, most of it pip."""
+"""script/install and script/run, with real venvs in places of their own. About 40 s of processor time, mostly pip."""
 
 from __future__ import annotations
 

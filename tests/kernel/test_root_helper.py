@@ -1,0 +1,59 @@
+"""What stays root does what it is for, and nothing else that it is asked."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel.root_helper import RootHelper
+from tests.kernel.support import needs_root
+
+pytestmark = needs_root
+
+ENABLE = "events/bpf_trace/bpf_trace_printk/enable"
+
+
+@pytest.fixture
+def helper(tmp_path: Path) -> Iterator[RootHelper]:
+    """A helper whose trace instance is a common folder: what it would write is seen there."""
+    helper = RootHelper(tmp_path / "instance")
+    helper.make_instance()
+    yield helper
+    helper.close()
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["", "..", "../other", f"{ENABLE}/../enable", f"/{ENABLE}", "current_tracer", "trace_marker", "set_ftrace_filter",
+     "events/enable", "events/bpf_trace/bpf_trace_printk/trigger", "trace_clock\n", "buffer_total_size_kb"],
+)  # fmt: skip
+def test_no_other_file_is_written(helper: RootHelper, tmp_path: Path, file: str) -> None:
+    (tmp_path / "other").touch()
+    with pytest.raises(PermissionError):
+        helper.write(file, "1")
+    assert (tmp_path / "other").read_text() == ""
+    assert not list((tmp_path / "instance").iterdir())
+
+
+@pytest.mark.parametrize(
+    "asked", [b"\0", b"make\0elsewhere", b"unlink", b"write", b"write\0trace_clock", b"stats\0x", b"\xff" * 99]
+)
+def test_no_other_requestis_answered(helper: RootHelper, tmp_path: Path, asked: bytes) -> None:
+    with pytest.raises(OSError) as refused:  # noqa: PT011  # the errno is looked at
+        helper._ask(asked)
+    assert refused.value.errno == errno.EINVAL
+    assert [path.name for path in tmp_path.iterdir()] == ["instance"]
+    helper.write("trace_clock", "mono")  # it goes on
+    assert (tmp_path / "instance/trace_clock").read_text() == "mono"
+
+
+def test_it_ends_with_who_asks(helper: RootHelper) -> None:
+    pid = helper.helper_pid
+    assert pid is not None
+    assert os.path.exists(f"/proc/{pid}")
+    helper.close()
+    assert not os.path.exists(f"/proc/{pid}")
