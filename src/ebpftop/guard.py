@@ -28,8 +28,21 @@ ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED = 128, 129, 130, 131, 132
 SESSION_NICE = 180
 """Plus the nice value that the session had, -20 to 19, before it was changed."""
 
-KILL_AFTER_S = 1.6
-"""From the first wish that ebpftop end."""
+
+
+def _end_s() -> float:
+    """Return how long ebpftop may take to end: two seconds, or more if `EBPFTOP_END_S` says so (slow machines)."""
+    try:
+        return min(max(float(os.environ.get("EBPFTOP_END_S", "")), 2.0), 3600.0)
+    except ValueError:
+        return 2.0
+
+
+END_S = _end_s()
+"""From the first wish that ebpftop end until it is gone."""
+
+KILL_AFTER_S = 0.8 * END_S
+"""From the first wish that ebpftop end until the guard kills it; the rest is for cleaning up."""
 
 _LOOK_EVERY_S = 0.1
 _CLEAN_UP_S = 5.0

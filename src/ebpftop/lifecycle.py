@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """The exit status after Ctrl-C and SIGINT. Other signals that ask a program to end ask for 0: it did as it was told."""
 
-ORDERLY_S = 1.1
+ORDERLY_S = 0.55 * guard.END_S
 """How long it may take to end in order."""
 
 _FILES_WANTED = 4096  # what ebpftop needs is less: ebpftop.limits

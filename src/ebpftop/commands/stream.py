@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import select
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ from ebpftop.commands.watching import (
 )
 from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.kernel.quiet import hush
-from ebpftop.lifecycle import process
+from ebpftop.lifecycle import ORDERLY_S, process
 from ebpftop.limits import WITHOUT_SCREEN
 from ebpftop.records import Record, encode
 
@@ -52,9 +54,18 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
         left_s = _PAUSE_S if until is None else min(_PAUSE_S, until - time.monotonic())
         if left_s > 0 and process.asked is None:
             time.sleep(left_s)
-    for batch in source.finish():
-        sink(batch.records)
+    with process.undone_at_last(_report_cut):
+        for batch in source.finish():
+            sink(batch.records)
     return process.asked or 0
+
+
+def _report_cut() -> None:
+    """Say that the end was cut short, unless nobody takes the line: there is no time to wait."""
+    if select.select([], [sys.stderr], [], 0)[1]:
+        stdio.report(
+            f"the last events were not read in {ORDERLY_S:.1f} s; with EBPFTOP_END_S=60 it may take half a minute"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
