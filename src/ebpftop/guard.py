@@ -29,7 +29,6 @@ SESSION_NICE = 180
 """Plus the nice value that the session had, -20 to 19, before it was changed."""
 
 
-
 def _end_s() -> float:
     """Return how long ebpftop may take to end: two seconds, or more if `EBPFTOP_END_S` says so (slow machines)."""
     try:
