@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyte
 from benchmarks.terminal import Screen
 
 from tests.hostile_records import CANARY
@@ -40,6 +41,8 @@ _KEEP_BYTES = 1 << 26
 _SIZES = ((1, 1), (2, 1), (1, 40), (20, 5), (10, 3), (300, 2), (40, 12), (80, 24), (120, 35), (200, 50), (400, 100))
 _ASKED_IN = ((80, 24), (100, 30))
 _SEQUENCES = re.compile(rb"\x1b(?:\[[0-9;:?>=<$]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78])")
+_PRIVATE = re.compile(rb"\x1b\[(?:[<>=][0-9;]*[a-zA-Z]|\?[0-9;]+\$p)")
+_RENDERED_BYTES = 2_000_000
 _TRACEBACKS = (b"Traceback (most recent call last)", b"Exception in thread", b"Fatal Python error")
 # As `ebpftop.app` writes its journal.
 _LOGGED = re.compile(rb"\d\d:\d\d:\d\d,\d{3} (?:ERROR|CRITICAL)")
@@ -58,7 +61,8 @@ _MODES = (
 
 _PASTE_ENDS = b"\x1b[201~"
 _PALETTE = b"\x10"
-_PALETTE_SAYS = b"Search for"
+# Without its first letter, on which the cursor blinks.
+_PALETTE_SAYS = b"earch for commands"
 
 _KEYS = (
     *(key.encode() for key in string.ascii_letters + string.digits + string.punctuation + " " if key != "q"),
@@ -159,7 +163,6 @@ class Monkey:
         if self.screen.ended(0.2 if self.leaves else 0):
             self._judge_end()
             return
-        self.leaves = False
         # What was begun is ended first: a paste, a sequence; then a size in which a palette has room.
         self._send(_PASTE_ENDS)
         time.sleep(_SEQUENCE_S)
@@ -177,9 +180,11 @@ class Monkey:
                 self._judge_end()
                 return
             if time.monotonic() - began_s > self.patience_s:
-                self._fail(f"a key was not answered for {self.patience_s:.0f} s", self._drawn_since(since))
+                self._fail(f"a key was not answered for {self.patience_s:.0f} s")
             self._wake()
             self._escape()
+        # What it did before has been answered, too.
+        self.leaves = False
         self.longest_answer_s = max(self.longest_answer_s, time.monotonic() - began_s)
         self._escape()
         self._judge_painted()
@@ -197,7 +202,6 @@ class Monkey:
             self.screen.resize(*_ASKED_IN[0])
             self.leaves = True
             until_s = time.monotonic() + self.patience_s
-            since = self.screen.mark
             while True:
                 # In a sheet q goes back, in an input it is a letter.
                 self._escape_all()
@@ -205,7 +209,7 @@ class Monkey:
                 if self.screen.ended(2):
                     break
                 if time.monotonic() > until_s:
-                    self._fail(f"q did not end it in {self.patience_s:.0f} s", self._drawn_since(since))
+                    self._fail(f"q did not end it in {self.patience_s:.0f} s")
         self._judge_end()
 
     # What it does.
@@ -309,7 +313,9 @@ class Monkey:
             self._wake()
 
     def _flood(self) -> None:
-        self._press(self.random.choice((b"j", b"\t", b"+", b"\x1b[D", b"1", b"m", b"\x1b[<65;5;5M")) * 60)
+        """Hold a key down."""
+        key, times = self.random.choice(((b"j", 60), (b"\t", 60), (b"+", 60), (b"\x1b[D", 10), (b"1", 10), (b"m", 10)))
+        self._press(key * times)
 
     def _leave(self) -> None:
         self.leaves = True
@@ -337,9 +343,6 @@ class Monkey:
         if error := _LOGGED.search(text):
             self._fail("the journal tells of an error", text[error.start() :])
         self._judge_painted()
-
-    def _drawn_since(self, mark: int) -> bytes:
-        return f"[{self.screen.mark - mark} bytes drawn] ".encode() + _SEQUENCES.sub(b"", self.screen.painted(mark))
 
     def _judge_painted(self) -> None:
         painted = self.screen.painted()
@@ -371,16 +374,24 @@ class Monkey:
             self._fail(f"processes are left: {left}")
 
     def _fail(self, what: str, seen: bytes = b"") -> None:
-        text = (seen or _SEQUENCES.sub(b"", self.screen.painted())).decode("utf-8", "replace")
-        deeds = "\n  ".join(self.done[-40:])
+        told = [f"seed {self.seed}: {what}"]
+        if self.screen.ended():
+            told.append(f"it ended with status {self.screen.status}")
+        told += [f"after {len(self.done)} deeds, the last of them:", *(f"  {deed}" for deed in self.done[-40:])]
         if log := _CRASH_LOG.search(self.screen.painted()):
             with suppress(OSError):
-                text = f"{Path(os.fsdecode(log[1])).read_text()}\n{text}"
-        ended = f"; its status is {self.screen.status}" if self.screen.ended() else ""
-        raise Failure(
-            f"seed {self.seed}: {what}{ended}\nafter {len(self.done)} deeds, the last of them:\n  {deeds}\n"
-            f"{text if len(text) <= 2 * _TOLD else f'{text[:_TOLD]} ... {text[-_TOLD:]}'}"
-        )
+                told.append(Path(os.fsdecode(log[1])).read_text())
+        told.append(seen.decode("utf-8", "replace")[:_TOLD])
+        told += [f"the screen, {self.size[0]} by {self.size[1]}:", *rendered(self.screen.painted(), self.size)]
+        raise Failure("\n".join(told))
+
+
+def rendered(painted: bytes, size: tuple[int, int]) -> list[str]:
+    """Return the lines that a terminal of *size* shows after *painted*."""
+    terminal = pyte.Screen(*size)
+    # pyte shows what it does not know of sequences with a private marker.
+    pyte.ByteStream(terminal).feed(_PRIVATE.sub(b"", painted[-_RENDERED_BYTES:]))
+    return [line.rstrip() for line in terminal.display]
 
 
 def _session(pid: int) -> list[str]:
@@ -418,7 +429,7 @@ def run(
 ) -> str:
     """Let a monkey of *seed* at `ebpftop` *arguments* for *seconds*, anew where it leaves; return what it came to.
 
-    *while_it_runs* is called with the process's id before each end; *without* names deeds that are left out (odd,
+    *while_it_runs* is called with the process's id after each start; *without* names deeds that are left out (odd,
     signal). Raises Failure.
     """
     until_s = time.monotonic() + seconds
@@ -431,9 +442,9 @@ def run(
             monkey = Monkey(screen, seed + 1000 * runs, without)
             try:
                 monkey.start()
-                monkey.play(until_s - time.monotonic())
                 if while_it_runs is not None and not screen.ended():
                     while_it_runs(screen.pid)
+                monkey.play(until_s - time.monotonic())
                 monkey.finish()
             finally:
                 screen.kill()
