@@ -47,6 +47,7 @@ MEMORY_MIB = 400.0
 USERS, FAIL_EVERY, FIRST_UID = 100_000, 10, 2_000_000
 MARK = "flood of lines"
 UP_S = 120.0
+STILL_BYTES = 1 << 18
 
 _SEQUENCES = re.compile(rb"\x1b\[[0-9;?>=<$]*[a-zA-Z]")
 _LOST = re.compile(rb"lost ([\d.]+[kMG]?)")
@@ -215,14 +216,27 @@ def streaming(probe: str, pid: int | None, path: Path) -> Iterator[None]:
                     raise SystemExit("the stream does not come up")
                 time.sleep(0.05)
             yield
+            _wait_until_still(path)
         finally:
             stream.send_signal(signal.SIGINT)
             try:
-                stream.wait(UP_S)
+                status = stream.wait(UP_S)
             except subprocess.TimeoutExpired:
                 stream.kill()
-                stream.wait()
-                raise
+                status = stream.wait()
+        if status != 130:
+            raise SystemExit(f"the stream ended with status {status}")
+
+
+def _wait_until_still(path: Path) -> None:
+    """Wait until the stream has caught up: asked to end, it has two seconds for what it has not written yet."""
+    until_s = time.monotonic() + UP_S
+    before, still = 0, 0
+    while still < 4 and time.monotonic() < until_s:
+        size = path.stat().st_size
+        still = still + 1 if size - before < STILL_BYTES else 0
+        before = size
+        time.sleep(2)
 
 
 def help_s(screen: Screen) -> float:
@@ -291,7 +305,7 @@ def one(flood: Flood, seconds: float, size: tuple[int, int], folder: Path) -> Re
         with streaming(flood.probe, held.pid if flood.follows else None, path):
             time.sleep(1)
             held.go()
-            until_s = time.monotonic() + 10 * seconds + 60
+            until_s = time.monotonic() + 30 * seconds + 60
             while held.runs or not keys_s:
                 began_s = time.monotonic()
                 keys_s.append(help_s(screen))
