@@ -21,6 +21,8 @@ class Batch:
     time: float
     records: tuple[Record, ...]
     jump: int = field(default=0, compare=False)
+    size: int = field(default=0, compare=False)
+    """Bytes of memory that the records take, where somebody counted them (`ebpftop.weight`)."""
 
 
 class SourceError(Exception):

@@ -11,6 +11,7 @@ _EXEC = 700
 _SMALL = 400
 _ROW = 300
 _NUMBER = 36
+_SMALL_TEXT = 60
 
 
 def weight(record: Record) -> int:
@@ -42,9 +43,13 @@ def weight_of(records: Iterable[Record]) -> int:
 
 def texts(many: tuple[str, ...]) -> int:
     """Return about how many bytes a tuple of texts takes."""
-    return 64 + sum(map(text, many))
+    return _SMALL_TEXT * (1 + len(many)) + _characters("".join(many))
 
 
 def text(one: str) -> int:
     """Return about how many bytes a text takes; `sys.getsizeof` grows when one is encoded."""
-    return 58 + len(one) if one.isascii() else 88 + 4 * len(one)
+    return _SMALL_TEXT + _characters(one)
+
+
+def _characters(one: str) -> int:
+    return len(one) if one.isascii() else 4 * len(one)

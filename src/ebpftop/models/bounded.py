@@ -23,10 +23,13 @@ class Bounded(dict[Key, Value], Generic[Key, Value]):
 
     def put(self, key: Key, value: Value, size: int) -> list[Value]:
         """Remember *value*, of *size* bytes, as the newest; return what was evicted for it."""
-        self.drop(key)
+        if key in self:
+            self.drop(key)
         self[key] = value
         self._bytes_of[key] = size
         self.bytes_used += size
+        if len(self) <= self.entries and self.bytes_used <= self.max_bytes:
+            return []
         evicted: list[Value] = []
         while len(self) > self.entries or (self.bytes_used > self.max_bytes and len(self) > 1):
             oldest = self.drop(next(iter(self)))

@@ -19,7 +19,7 @@ class Known:
 
     __slots__ = (
         *("argv", "comm", "ended", "ending", "execs", "file", "pid", "ppid", "since", "start", "uid", "user"),
-        *("cgroup", "container", "told", "wanted"),
+        *("bytes_used", "cgroup", "container", "told", "wanted"),
     )
 
     def __init__(self, record: Exec | Process) -> None:
@@ -37,16 +37,13 @@ class Known:
         self.user = record.user
         self.comm = record.comm
         self.argv = record.argv
+        # About what it takes in memory.
+        self.bytes_used = _KNOWN_BYTES + texts(self.argv)
         self.file = record.file if isinstance(record, Exec) else ""
         self.since = record.time if isinstance(record, Exec) else None
         self.told = record.time
         self.wanted = isinstance(record, Exec) or record.wanted
         self.cgroup, self.container = (record.cgroup, record.container) if isinstance(record, Exec) else ("", None)
-
-    @property
-    def bytes_used(self) -> int:
-        """About what it takes in memory."""
-        return _KNOWN_BYTES + texts(self.argv)
 
     def is_same(self, start: int) -> bool:
         """Say whether this is the process that started at *start* (ns since boot)."""

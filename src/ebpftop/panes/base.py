@@ -24,7 +24,6 @@ from ebpftop.models.timetravel import Model
 from ebpftop.models.wishes import Wishes
 from ebpftop.records import Probe, ProbeName
 from ebpftop.source import Batch, Source
-from ebpftop.weight import weight_of
 from ebpftop.widgets.columns import Span, Value, value_of
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.sheet import Details
@@ -35,7 +34,7 @@ log = logging.getLogger(__name__)
 FRAME_S = 0.1
 """Frames cost, not events: a pane is handed what came in at most this often."""
 
-FRAME_RECORDS = 10_000
+FRAME_RECORDS = 2_500
 RECORD_BYTES = 1000
 """Nor does it get more at once, however fast a recording plays: a key waits for what was handed over before it.
 
@@ -288,7 +287,7 @@ class Pane(Vertical):
             if batch is not None:
                 pending.append(batch)
                 # A record may be as heavy as thousands of others.
-                records += max(len(batch.records), weight_of(batch.records) // RECORD_BYTES)
+                records += max(len(batch.records), batch.size // RECORD_BYTES)
             elif monotonic() - now < patience / 2:
                 # A source that has come to its end returns at once.
                 worker_sleep(patience)

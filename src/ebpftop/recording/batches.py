@@ -60,7 +60,8 @@ class Grouper:
         self._width_s = width_s
         self._slice = 0
         self._records: dict[ProbeName, list[Record]] = {}
-        self._weight = 0
+        self._sizes: dict[ProbeName, int] = {}
+        self._size = 0
 
     def add(self, record: Record) -> Sequence[Batch]:
         """Take one record; return the batches that it completed, mostly none."""
@@ -74,20 +75,26 @@ class Grouper:
         if number > self._slice or record.time < (self._slice * self._width_s) - BACKWARDS_S:
             done = self.flush()
             self._slice = number
-        elif self._weight > MAX_SLICE_BYTES:
+        elif self._size > MAX_SLICE_BYTES:
             done = self.flush()
-        self._weight += weight(record)
+        size = weight(record)
+        self._size += size
+        self._sizes[probe] = self._sizes.get(probe, 0) + size
         self._records.setdefault(probe, []).append(record)
         return done
 
     def flush(self) -> Sequence[Batch]:
         """Return what was collected, oldest first; `time` of a batch is that of its newest record."""
         batches = [
-            Batch(probe, max(r.time for r in records if not isinstance(r, Header)), tuple(records))
+            Batch(
+                probe,
+                max(r.time for r in records if not isinstance(r, Header)),
+                tuple(records),
+                size=self._sizes[probe],
+            )
             for probe, records in self._records.items()
         ]
-        self._records = {}
-        self._weight = 0
+        self._records, self._sizes, self._size = {}, {}, 0
         return batches
 
 

@@ -31,7 +31,7 @@ class Channels:
 
         With a poller waiting for another probe there is more room: it would wait in vain otherwise.
         """
-        size = weight_of(batch.records)
+        size = batch.size or weight_of(batch.records)
 
         def may_go_on() -> bool:
             room = self._queued < (MAX_WAITED_BYTES if self._waiting else MAX_QUEUED_BYTES)

@@ -97,7 +97,7 @@ def _one_by_one(lines: Iterable[bytes]) -> Iterator[Record]:
 
 def _is_too_much(line: bytes) -> bool:
     """Whether *line* may take more memory than any record should."""
-    return len(line) > MAX_LINE_BYTES or line.count(b",") > MAX_VALUES
+    return len(line) > MAX_VALUES and (len(line) > MAX_LINE_BYTES or line.count(b",") > MAX_VALUES)
 
 
 def _is_tame(line: bytes) -> bool:
