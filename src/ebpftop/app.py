@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-# Twice the default halves what a key waits for its frame, at the same load (measured); read when Textual is imported.
-os.environ.setdefault("TEXTUAL_FPS", "120")
+# First of all: Textual reads its settings when it is imported.
+import ebpftop.textual_settings  # noqa: F401
 
 # isort: split
 from rich.console import RenderableType

@@ -35,6 +35,11 @@ class OrderedKeysApp(App[int]):
         self._settling: asyncio.Task[None] | None = None
         self._struck: MessagePump = self
 
+    @property
+    def keys_waiting(self) -> int:
+        """How many keys, and whatever else came, were not looked at yet. Any thread may ask."""
+        return len(self._waiting) + self._message_queue.qsize()
+
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, (events.InputEvent, events.Paste)) or event.is_forwarded:
             await super().on_event(event)

@@ -58,6 +58,9 @@ PASTE_PAUSE_S = 1.0
 _PASTE_MAY_BEGIN = re.compile(r"\x1b(?:\[(?:20{0,2})?)?\Z")
 _CTRL_C = "\x03"
 
+KEYS_WAITING_MAX = 1000
+"""Keys that may wait for the screen; what is typed beyond that is dropped, so that Ctrl-C is still found in it."""
+
 # A terminal may claim any size; each cell is drawn.
 COLUMNS_MAX, ROWS_MAX = 640, 200
 _TOLD = 80
@@ -292,6 +295,20 @@ class TerminalDriver(LinuxDriver):
     # ---- keys ----
 
     _typed_ahead = b""
+    _sent = _posted = 0  # each is written by one thread alone
+
+    def send_message(self, message: Message) -> None:
+        self._sent += 1
+        posting = asyncio.run_coroutine_threadsafe(self._app._post_message(message), self._loop)
+        posting.add_done_callback(self._count_posted)
+
+    def _count_posted(self, _posting: object) -> None:
+        self._posted += 1
+
+    @property
+    def _is_flooded(self) -> bool:
+        waiting: int = getattr(self._app, "keys_waiting", 0)
+        return self._sent - self._posted + waiting > KEYS_WAITING_MAX
 
     def run_input_thread(self) -> None:
         """Read keys until told to stop, or until there is no terminal any more."""
@@ -309,10 +326,13 @@ class TerminalDriver(LinuxDriver):
                 if not data:
                     process.ask_to_end(0)  # hung up
                     return
-            if data:
+            if data and self._is_flooded:
+                if _CTRL_C.encode() in data:
+                    process.ask_to_end(INTERRUPTED)
+            elif data:
                 for message in keys.feed(decode(data)):
                     self.process_message(message)
-                data = b""
+            data = b""
             for message in keys.tick():
                 self.process_message(message)
 
