@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -94,11 +95,21 @@ def test_without_proc_or_sys_the_line_says_how_to_mount_it(
 
 
 _TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp", "/run", "/dev/shm")
+_CHECKOUT = Path(__file__).parents[2]
+
+
+def cover(place: str, options: str) -> str:
+    """Return the commands that put an own file system over *place*; a checkout below it stays."""
+    commands = [f"mount -t tmpfs none {place}"]
+    if Path(place) in _CHECKOUT.parents:
+        kept = shlex.quote(str(_CHECKOUT))
+        commands = [f"exec 8<{kept}", *commands, f"mkdir -p {kept}", f"mount -c --bind /proc/$$/fd/8 {kept}", "exec 8<&-"]
+    return "\n".join([*commands, f"mount -o remount,{options} {place}\n"])
 
 
 def temporary(options: str) -> str:
     """Return the commands that put an own file system over every place for temporary files."""
-    return "".join(f"mount -t tmpfs -o {options} none {place}\n" for place in _TEMPORARY if Path(place).is_dir())
+    return "".join(cover(place, options) for place in _TEMPORARY if Path(place).is_dir())
 
 
 def test_root_needs_no_place_for_temporary_files() -> None:
@@ -115,7 +126,8 @@ def test_without_a_place_for_temporary_files_the_line_says_what_to_set() -> None
 
 
 def test_where_only_the_usual_place_is_full_another_one_does() -> None:
-    first = "mount -t tmpfs -o size=4k,nr_inodes=2 none /tmp\nexport EBPFTOP_CACHE= TMPDIR=/tmp"
+    full = "size=4k,nr_inodes=$(df --output=iused /tmp | tail -n 1 | tr -d ' ')"
+    first = f"{cover('/tmp', full)}export EBPFTOP_CACHE= TMPDIR=/tmp"
     status, out, err = run_after(first, "stream", *SHORT)
     assert (status, err) == (0, b"")
     assert out
