@@ -194,9 +194,7 @@ def test_without_root_all_works_but_what_tracefs_forbids_which_says_so(installed
         check=False, capture_output=True, text=True, cwd="/",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("ebpftop: trace is not attached: tracefs belongs to root")
-    assert done.stderr.endswith("; run it as root: sudo ebpftop\n")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == ""
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     states = {line["probe"]: line for line in of("probe", lines)}
     assert {name: line["state"] for name, line in states.items()} == dict.fromkeys(PROBE_NAMES, "on")
