@@ -103,7 +103,8 @@ def cover(place: str, options: str) -> str:
     commands = [f"mount -t tmpfs none {place}"]
     if Path(place) in _CHECKOUT.parents:
         kept = shlex.quote(str(_CHECKOUT))
-        commands = [f"exec 8<{kept}", *commands, f"mkdir -p {kept}", f"mount -c --bind /proc/$$/fd/8 {kept}", "exec 8<&-"]
+        again = [f"mkdir -p {kept}", f"mount -c --bind /proc/$$/fd/8 {kept}", "exec 8<&-"]
+        commands = [f"exec 8<{kept}", *commands, *again]
     return "\n".join([*commands, f"mount -o remount,{options} {place}\n"])
 
 
