@@ -1,0 +1,31 @@
+"""Whole frames in which no place is left out.
+
+Textual draws a dialog above a picture of the screen below, which has no lines yet where that was opened a moment ago or
+where the terminal just changed its size. A frame that is drawn whole then fails on the lines that nobody drew.
+"""
+
+from __future__ import annotations
+
+from textual._compositor import Compositor, LayoutUpdate
+from textual.strip import Strip
+
+_render_full_update = Compositor.render_full_update
+
+
+def render_full_update(compositor: Compositor, simplify: bool = False) -> LayoutUpdate:
+    """Draw everything, and blanks where there is nothing."""
+    update = _render_full_update(compositor, simplify)
+    for y, line in enumerate(update.strips):
+        strips = list(line)
+        if any(strip is None for strip in strips):
+            cuts = compositor.cuts[y]
+            update.strips[y] = [
+                Strip.blank(end - begin) if strip is None else strip
+                for strip, begin, end in zip(strips, cuts, cuts[1:], strict=False)
+            ]
+    return update
+
+
+def install() -> None:
+    """Draw every frame so."""
+    Compositor.render_full_update = render_full_update  # type: ignore[assignment, method-assign]
