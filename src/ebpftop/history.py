@@ -37,7 +37,10 @@ class History:
         self.max_bytes = max_bytes
         self.keep_s = keep_s
         self.index = Index()
+        self._adding = threading.Lock()
+        """Held by one that adds, also while it packs."""
         self._lock = threading.Lock()
+        """Held for a moment: the screen waits for it."""
         self._packed: deque[tuple[float, bytes]] = deque()
         self._packed_bytes = 0
         self._first = 0
@@ -64,15 +67,16 @@ class History:
         lines = [encode(record) + b"\n" for record in records]
         if not lines:
             return
-        with self._lock:
+        with self._adding:
             time = first_time(lines[0]) or self._newest
             self._newest = max(self._newest, time)
             if self._open and (self._newest - self._open_since >= _CHUNK_S or self._open_bytes >= _CHUNK_BYTES):
                 self._seal()
-            if not self._open:
-                self._open_since = time
-            self._open += lines
-            self._open_bytes += sum(map(len, lines))
+            with self._lock:
+                if not self._open:
+                    self._open_since = time
+                self._open += lines
+                self._open_bytes += sum(map(len, lines))
 
     def load(self, number: int) -> Chunk:
         with self._lock:
@@ -92,22 +96,25 @@ class History:
             return self._open_since if at == len(self._packed) and self._open else None
 
     def _seal(self) -> None:
+        """Pack what is open, which nobody else changes meanwhile."""
         data = b"".join(self._open)
         packed = zst.pack(data, len(self._open), _LEVEL)
-        self._packed.append((self._open_since, packed))
-        self._packed_bytes += len(packed)
+        with self._lock:
+            self._packed.append((self._open_since, packed))
+            self._packed_bytes += len(packed)
+            self._open, self._open_bytes = [], 0
         self.index.add(Chunk(data))
-        self._open, self._open_bytes = [], 0
         if self.index.stop % KEY_CHUNKS == 0:
             self.index.measure()
         # Whole groups only: who was running is known where a group begins.
         while len(self._packed) > KEY_CHUNKS and (
             self.bytes_used + _CHUNK_BYTES > self.max_bytes or self._newest - self._packed[KEY_CHUNKS][0] > self.keep_s
         ):
-            for _ in range(KEY_CHUNKS):
-                self._packed_bytes -= len(self._packed.popleft()[1])
-                self.index.drop()
-            self._first += KEY_CHUNKS
+            with self._lock:
+                for _ in range(KEY_CHUNKS):
+                    self._packed_bytes -= len(self._packed.popleft()[1])
+                    self.index.drop()
+                self._first += KEY_CHUNKS
 
 
 @runtime_checkable

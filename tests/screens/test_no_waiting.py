@@ -1,0 +1,112 @@
+"""Keys are answered while collectors read the kernel and hold the locks of their probes, or pack what is kept."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ebpftop.app import EbpftopApp
+from ebpftop.filters import Filter
+from ebpftop.history import History, HistorySource
+from ebpftop.kernel.source import KernelSource
+from ebpftop.recording import zst
+from ebpftop.records import PROBE_NAMES, Header
+from ebpftop.screens.main import MainScreen
+from ebpftop.screens.sheets import SheetScreen
+
+from .scene import START, ran
+
+
+class StuckProbe:
+    """A probe whose reading takes until the test ends."""
+
+    on = True
+    module = None
+
+    def __init__(self, reading: threading.Semaphore, go: threading.Event) -> None:
+        self.reading, self.go = reading, go
+
+    def read(self, now: float, *, everything: bool = False) -> list[Any]:
+        self.reading.release()
+        assert self.go.wait(60), "a key waited for a collector"
+        return []
+
+    def lost(self, now: float) -> list[Any]:
+        return []
+
+    def stop(self) -> None:
+        self.on = False
+
+
+def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSource:
+    """The live source with its own locks, on probes that are stuck."""
+    source = KernelSource.__new__(KernelSource)
+    fields: dict[str, Any] = {
+        "_probes": {name: StuckProbe(reading, go) for name in PROBE_NAMES},
+        "_locks": {name: threading.Lock() for name in PROBE_NAMES},
+        "_news": {name: [] for name in PROBE_NAMES},
+        "_due_s": dict.fromkeys(PROBE_NAMES, 0.0),
+        "_interval_s": 1.0,
+        "_closed": threading.Event(),
+        "_cost": SimpleNamespace(poll=lambda *_: None),
+        "filter": Filter(),
+        "header": Header(schema=1, version="0", host="web1", kernel="6.18", abi="x86_64", started=START),
+    }
+    for name, value in fields.items():
+        setattr(source, name, value)
+    source.close = lambda: None  # type: ignore[method-assign]
+    return source
+
+
+async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
+    reading, go = threading.Semaphore(0), threading.Event()
+    source = HistorySource(stuck_source(reading, go))
+    app = EbpftopApp(source)
+    try:
+        async with app.run_test(size=(120, 35)) as pilot:
+            try:
+                for _ in PROBE_NAMES:
+                    while not reading.acquire(blocking=False):
+                        await pilot.pause(0.01)
+                await pilot.press("question_mark")
+                assert isinstance(app.screen, SheetScreen)
+                await pilot.press("escape", "plus", "1", "2", "3", "4", "space")
+                assert isinstance(app.screen, MainScreen)
+                assert app.main.interval_s == 2.0
+                assert app.main.paused
+                assert all(pane.state == "busy" for pane in app.main.panes)
+                await pilot.press("left", "l", "slash", "a", "escape", "ctrl+s", "escape", "tab", "c", "escape", "D")
+                assert isinstance(app.screen, SheetScreen)
+                assert not go.is_set()
+            finally:
+                go.set()
+    finally:
+        go.set()
+
+
+def test_what_is_kept_can_be_asked_while_a_collector_packs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    packing, go = threading.Event(), threading.Event()
+    pack = zst.pack
+
+    def slowly(*args: Any) -> bytes:
+        packing.set()
+        assert go.wait(60)
+        return pack(*args)
+
+    monkeypatch.setattr(zst, "pack", slowly)
+    history = History()
+    history.add([ran(1, 9, "one")])
+    adding = threading.Thread(target=history.add, args=([ran(5, 9, "two")],))
+    adding.start()
+    answered = threading.Event()
+    try:
+        assert packing.wait(60)
+        asking = threading.Thread(target=lambda: (history.time_of(0), history.load(0), answered.set()))
+        asking.start()
+        assert answered.wait(30), "the screen waits for the one that packs"
+    finally:
+        go.set()
+        adding.join()
