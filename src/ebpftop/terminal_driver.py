@@ -218,8 +218,8 @@ class KeyParser:
     def _messages(self, piece: str) -> list[Message]:
         try:
             return list(self._parser.feed(piece) if piece else self._parser.tick())
-        except Exception:  # whatever it is: without keys there is no way out
-            log.warning("the terminal sent what cannot be: %s", escape(piece[:_TOLD]), exc_info=True)
+        except Exception as error:  # noqa: BLE001  # whatever it is: without keys there is no way out
+            log.warning("the terminal sent what cannot be: %s (%s)", escape(piece[:_TOLD]), escape(repr(error)))
             self._parser = XTermParser(constants.DEBUG)
             return []
 
