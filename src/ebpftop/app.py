@@ -23,7 +23,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from ebpftop import dismissal, full_frames
+from ebpftop import dismissal, full_frames, option_lists
 from ebpftop.app_errors import SurvivingApp
 from ebpftop.filters import Filter
 from ebpftop.key_order import OrderedKeysApp
@@ -43,6 +43,7 @@ log = logging.getLogger("ebpftop")
 
 dismissal.install()
 full_frames.install()
+option_lists.install()
 
 # Four collect for as long as the screen lives; the rest attach, filter, save and look back.
 _THREADS = 16

@@ -104,7 +104,13 @@ def test_what_is_kept_can_be_asked_while_a_collector_packs_it(monkeypatch: pytes
     answered = threading.Event()
     try:
         assert packing.wait(60)
-        asking = threading.Thread(target=lambda: (history.time_of(0), history.load(0), answered.set()))
+
+        def ask() -> None:
+            history.time_of(0)
+            history.load(0)
+            answered.set()
+
+        asking = threading.Thread(target=ask)
         asking.start()
         assert answered.wait(30), "the screen waits for the one that packs"
     finally:
