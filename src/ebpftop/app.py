@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from ebpftop import dismissal, full_frames, option_lists
+from ebpftop import dismissal, full_frames, option_lists, stale_widgets
 from ebpftop.app_errors import SurvivingApp
 from ebpftop.filters import Filter
 from ebpftop.key_order import OrderedKeysApp
@@ -43,6 +44,7 @@ log = logging.getLogger("ebpftop")
 
 dismissal.install()
 full_frames.install()
+stale_widgets.install()
 option_lists.install()
 
 # Four collect for as long as the screen lives; the rest attach, filter, save and look back.
@@ -175,7 +177,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         )
         main = self.main
         for pane in main.panes:
-            yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: turn its probe on or off", pane.turn)
+            turn = partial(main.action_probe, pane.probe)
+            yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: turn its probe on or off", turn)
         yield SystemCommand("Save", "Everything that is kept, as a recording", lambda: main.action_save("recording"))
         yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
         yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))

@@ -11,7 +11,7 @@ from ebpftop.app import EbpftopApp
 from ebpftop.screens.sheets import SheetScreen
 
 from .conftest import settle
-from .scene import Remembered, minute
+from .scene import FakeSource, Remembered, minute
 from .test_screen_keys import until
 
 
@@ -53,3 +53,13 @@ async def test_a_screenshot_is_a_new_file_that_nobody_else_may_read(
             await run_command(app, "Screenshot")
             await until(pilot, lambda: any("exists" in n.message for n in app._notifications))
             assert not (tmp_path / "precious").exists()
+
+
+async def test_a_probe_of_a_recording_is_not_turned_but_said_to_be_none() -> None:
+    source = FakeSource(minute(), live=False)
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await run_command(app, "Probe execs")
+        await pilot.pause(0.1)
+        assert [notice.message for notice in app._notifications] == ["A recording has no probes to turn on or off"]
