@@ -27,8 +27,10 @@ KEYS = b"[l\r\x1b/a+\r24m"
 
 
 def peak_mb(pid: int) -> int:
-    """The largest memory of a process so far, in MiB; 0 where it has ended."""
+    """The largest memory of a process so far, in MiB; 0 where it has ended, or is still a copy of this one."""
     try:
+        if b"replay" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return 0
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
