@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The maps of the filter, and the two programs that keep "a process and its descendants" true while processes come and
- * go. They are attached only while a --pid filter is set; all other kinds of filter need no program of their own.
+ * The maps of the filter, and the programs that keep it true while processes and cgroups come and go. Each is attached
+ * only while the filter needs it: those of processes for --pid, that of cgroups for --cgroup and --container.
  */
 #include "ebpftop.h"
 
@@ -36,3 +36,52 @@ int filter_free(struct bpf_raw_tracepoint_args *ctx)
 		filter_pids.delete(&tgid);
 	return 0;
 }
+
+#if defined(OFF_CGROUP_ROOT) && defined(OFF_CGROUP_ROOT_HIERARCHY_ID) && defined(OFF_CGROUP_ROOT_SUBSYS_MASK) && \
+	defined(OFF_KERNFS_ID) && defined(CSS_PIDS_ID)
+#define CGROUP_PATH_LEN 256
+
+struct cgroup_path {
+	char text[CGROUP_PATH_LEN];
+};
+
+/* The places in filter_config of the cgroups that the filter names, a bit for each, by their paths. */
+BPF_HASH(filter_paths, struct cgroup_path, u32, FILTER_SLOTS * FILTER_CGROUPS);
+BPF_PERCPU_ARRAY(made_path, struct cgroup_path, 1);
+
+/*
+ * A cgroup that was removed and is made again (a unit that systemd starts anew) has another id. It is taken over here,
+ * before the first process enters it. raw tracepoint args: the cgroup, its path from the root of its hierarchy.
+ */
+int filter_mkdir(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 zero = 0;
+	void *cgroup = (void *)ctx->args[0];
+	struct cgroup_path *path = made_path.lookup(&zero);
+	struct filter_config *config = filter_config.lookup(&zero);
+
+	if (!path || !config)
+		return 0;
+	__builtin_memset(path, 0, sizeof(*path));
+	/* A path that does not fit is cut, and is none of the map's: user space finds that cgroup, a moment later. */
+	bpf_probe_read_kernel_str(path->text, sizeof(path->text), (void *)ctx->args[1]);
+	u32 *places = filter_paths.lookup(path);
+
+	if (!places)
+		return 0;
+	void *root = read_pointer(cgroup, OFF_CGROUP_ROOT);
+	bool v1 = read_u32(root, OFF_CGROUP_ROOT_HIERARCHY_ID);
+
+	if (v1 && !(read_u32(root, OFF_CGROUP_ROOT_SUBSYS_MASK) >> CSS_PIDS_ID & 1))
+		return 0;
+	u64 id = read_u64(read_pointer(cgroup, OFF_CGROUP_KN), OFF_KERNFS_ID);
+#pragma nounroll
+	for (u32 place = 0; place < FILTER_SLOTS * FILTER_CGROUPS; place++) {
+		struct cgroup_choice *choice = &config->slot[place / FILTER_CGROUPS].cgroup[place % FILTER_CGROUPS];
+
+		if (*places >> place & 1 && choice->v1 == v1)
+			choice->id = id;
+	}
+	return 0;
+}
+#endif

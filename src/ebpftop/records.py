@@ -46,7 +46,11 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Probe(_Record, frozen=True, tag="probe"):
-    """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps."""
+    """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps.
+
+    `gone` is what its filter names and does not exist any more ("cgroup /x.service", "pid 7"): nothing matches there
+    until it is made again. It is told anew when that changes.
+    """
 
     time: float
     probe: ProbeName
@@ -55,6 +59,7 @@ class Probe(_Record, frozen=True, tag="probe"):
     reason: str | None
     remedy: str | None = None
     rungs: tuple[Rung, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 class Exec(_Record, frozen=True, tag="exec"):

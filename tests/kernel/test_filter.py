@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -431,3 +432,50 @@ def test_a_recording_holds_only_what_was_asked_for(tmp_path: Path) -> None:
     child.stderr.close()
     assert words(lines()) == ["wanted"]
     assert [row["uid"] for row in last("users", lines())["rows"]] == [WANTED_UID]
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("v1", [False, True], ids=["v2", "v1"])
+def test_a_cgroup_that_is_made_again_is_followed_and_one_that_is_gone_is_told(v1: bool) -> None:
+    if v1 not in {hierarchy.v1 for hierarchy in hierarchies()}:
+        pytest.skip("this hierarchy is not mounted")
+    with cgroup(f"{RUN}-parent", v1=v1) as parent:
+        inside = parent / "again"
+        path = f"/{RUN}-parent/again"
+        inside.mkdir()
+        with Stream("--cgroup", path, probes="execs,users") as stream:
+            for round_ in range(5):
+                in_child(programs(f"round-{round_}"), cgroup=inside)
+                inside.rmdir()
+                inside.mkdir()
+            inside.rmdir()
+            stream.wait_for(
+                lambda lines: {line["probe"] for line in of("probe", lines) if line["gone"]} == {"execs", "users"}
+            )
+            inside.mkdir()
+            stream.wait_for(lambda lines: last("probe", lines)["gone"] == [])
+            in_child(programs("back"), cgroup=inside)
+            lines = stream.stop()
+        inside.rmdir()
+    assert words(lines) == [*(f"round-{round_}" for round_ in range(5)), "back"]
+    assert {tuple(line["gone"]) for line in of("probe", lines)} == {(), (f"cgroup {path}",)}
+    assert f"cgroup {path} is gone" in stream.stderr
+    assert "there again" in stream.stderr
+
+
+def test_a_process_is_gone_when_all_that_descend_from_it_are() -> None:
+    with (
+        subprocess.Popen(["sh", "-c", "sleep 600 & exec sleep 600"], start_new_session=True) as parent,
+        Stream("--pid", str(parent.pid), probes="users") as stream,
+    ):
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        assert children
+        parent.kill()
+        parent.wait()
+        reading = len(of("users", stream.lines))
+        stream.wait_for(lambda lines: len(of("users", lines)) > reading + 1)
+        assert not any(line["gone"] for line in of("probe", stream.lines))
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        stream.wait_for(lambda lines: last("probe", lines)["gone"] == [f"pid {parent.pid}"])
+        stream.stop()

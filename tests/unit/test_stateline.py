@@ -12,7 +12,7 @@ SHORT = SEPARATOR.join(("ada", "make 4102"))
 TRAIL = SEPARATOR.join(("--comm sh*", "ada", "make 4102", "container 8f3a0c11d2e4  /error.*timeout"))
 
 
-def line(width: int, trail: str) -> str:
+def line(width: int, trail: str, gone: str = "") -> str:
     state = StateLine()
     state._status = Status(
         host="web1",
@@ -21,6 +21,7 @@ def line(width: int, trail: str) -> str:
         events_per_second=1234,
         cost=Cost(time=0, kernel=0.004, user=0.02, runs=1),
         filter=trail,
+        gone=gone,
         time=1_795_352_400,
     )
     text = "".join(span.text for span in state.spans(width))
@@ -50,3 +51,9 @@ def test_of_a_trail_that_is_too_long_the_newest_steps_stay(width: int) -> None:
 
 def test_without_a_filter_the_clock_stays() -> None:
     assert line(80, "").rstrip()[-8:].count(":") == 2
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_what_the_filter_names_and_is_gone_is_told_at_every_width(width: int) -> None:
+    assert "cgroup /ssh.service is gone" in line(width, "cgroup /ssh.service", gone="cgroup /ssh.service")
+    assert "is gone" in line(width, TRAIL, gone="cgroup /system.slice/" + "x" * 200)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import posixpath
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,6 +53,14 @@ def hierarchies() -> tuple[Hierarchy, ...]:
         if (v1 or kind == "cgroup2") and fields[3] == "/":
             found.setdefault(v1, Hierarchy(Path(fields[4]), v1))
     return tuple(found[v1] for v1 in (False, True) if v1 in found)
+
+
+def id_of(choice: CgroupChoice, roots: Mapping[bool, Path]) -> int | None:
+    """Return the id that the cgroup of this path has now; None where it is gone. *roots*: mounts of the hierarchies."""
+    try:
+        return (roots[choice.v1] / choice.path.lstrip("/")).stat().st_ino
+    except (OSError, KeyError):
+        return None
 
 
 def cgroup_paths(pid: int) -> dict[bool, str]:

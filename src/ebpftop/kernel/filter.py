@@ -9,18 +9,22 @@ import struct
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ebpftop.filters import Filter
 from ebpftop.kernel import maps
-from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups
+from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups, hierarchies, id_of
 from ebpftop.kernel.loader import DamagedError, Link, LoadError, Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.source import SourceError
+from ebpftop.text import escape
 
 _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
 _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
 _PROGRAMS = ("filter_fork", "filter_free")
+_PATHS = "filter_paths"
 
 _SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
 _COMM_LEN = 16
@@ -29,6 +33,7 @@ _SLOT = struct.Struct("=II")
 _CGROUP_CHOICE = struct.Struct("=QII")
 _SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
 _COMM_KEY = 4 + _COMM_LEN
+_PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
 
 _SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}[platform.machine()]
 _MEMBARRIER_GLOBAL = 1
@@ -84,6 +89,10 @@ class KernelFilter:
         self._own_pids = (os.getpid(), helper_pid or os.getpid())
         self._lock = threading.Lock()
         self._links: list[Link] = []
+        self._mkdir: Link | None = None
+        self._roots: dict[bool, Path] = {}
+        self._gone: tuple[str, ...] = ()
+        self._closed = False
         self._active = 0
         self._slots = [bytes(_SLOT_SIZE)] * _SLOTS
         self._comms: set[bytes] = set()
@@ -105,6 +114,7 @@ class KernelFilter:
             slot = 1 - self._active
             bit = 1 << slot
             self._clear(bit)
+            self._follow_cgroups(cgroups, slot)
             for uid in wanted.uids:
                 self._mark("filter_uids", struct.pack("=I", uid), bit)
             comms = self._mark_comms(wanted.comms, slot)
@@ -117,8 +127,7 @@ class KernelFilter:
                 | _CGROUP * bool(cgroups)
                 | _HIDE_SELF * wanted.hide_self
             )
-            body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, c.v1) for c in cgroups)
-            self._slots[slot] = body.ljust(_SLOT_SIZE, b"\0")
+            self._slots[slot] = _slot(flags, cgroups)
             self._write_config(plain=False)
             self._active = slot
             self._write_config(plain=False)
@@ -132,6 +141,68 @@ class KernelFilter:
             self._clear(3 - bit)
             if not wanted.pids:
                 self._unfollow()
+            if not cgroups and self._mkdir is not None:
+                self._module.release(self._mkdir)
+                self._mkdir = None
+            self._gone = ()
+
+    def refresh(self) -> tuple[str, ...]:
+        """Take over the ids of cgroups that were made again; return what the filter names and is gone.
+
+        The kernel takes over most ids itself, at once: this is for the others (paths beyond 255 bytes, kernels that do
+        not tell), and takes microseconds. Processes are gone when all their descendants are.
+        """
+        with self._lock:
+            if self._closed:
+                return self._gone
+            gone = []
+            ids = [id_of(choice, self._roots) for choice in self._cgroups]
+            for place, (choice, id) in enumerate(zip(self._cgroups, ids, strict=True)):
+                if id is None:
+                    gone.append(f"cgroup {escape(choice.path)}")
+                elif id != choice.id:
+                    self._set_id(place, id)
+            pids = self._filter.pids
+            if pids and not maps.has_entries(self._module.table("filter_pids"), 4):
+                gone += [f"pid {pid}" for pid in pids]
+            self._gone = tuple(gone)
+            return self._gone
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """What `refresh` returned last."""
+        return self._gone
+
+    def _set_id(self, place: int, id: int) -> None:
+        changed = list(self._cgroups)
+        changed[place] = replace(changed[place], id=id)
+        self._cgroups = tuple(changed)
+        flags, _ = _SLOT.unpack_from(self._slots[self._active])
+        self._slots[self._active] = _slot(flags, self._cgroups)
+        # In place: but for the id, which nothing has any more, each word is written as it was.
+        self._write_config(plain=False)
+
+    def _follow_cgroups(self, cgroups: tuple[CgroupChoice, ...], slot: int) -> None:
+        """Let the kernel take over the ids of *cgroups* where they are made again, as far as it can."""
+        self._roots = {hierarchy.v1: hierarchy.root for hierarchy in hierarchies()} if cgroups else {}
+        if not self._module.has((_PATHS,), ("filter_mkdir",)):
+            return
+        table = self._module.table(_PATHS)
+        keys: dict[bytes, int] = {}
+        for number, choices in ((slot, cgroups), (1 - slot, self._cgroups)):
+            for place, choice in enumerate(choices):
+                path = choice.path.encode("utf-8", "surrogateescape")
+                if len(path) < _PATH_LEN:
+                    key = path.ljust(_PATH_LEN, b"\0")
+                    keys[key] = keys.get(key, 0) | 1 << (number * _CGROUPS_MAX + place)
+        for key, _ in list(maps.items(table, _PATH_LEN, 4)):
+            if key not in keys:
+                maps.delete(table, key)
+        for key, places in keys.items():
+            maps.update(table, key, struct.pack("=I", places))
+        if cgroups and self._mkdir is None:
+            with suppress(LoadError, DamagedError):  # without it, `refresh` finds them
+                self._mkdir = self._module.attach("raw_tracepoint", "cgroup_mkdir", "filter_mkdir")
 
     def admits(self, pid: int, uid: int, comm: bytes) -> bool:
         """Tell whether a process that runs now is wanted: what the kernel would say if it did something."""
@@ -223,6 +294,7 @@ class KernelFilter:
     def close(self) -> None:
         """Give everything back."""
         with self._lock:
+            self._closed = True
             self._unfollow()
             self._module.close()
 
@@ -238,6 +310,12 @@ def _load(defines: Defines) -> Module:
     except DamagedError:
         pass
     return Module("filter.c", defines)
+
+
+def _slot(flags: int, cgroups: tuple[CgroupChoice, ...]) -> bytes:
+    """Return a struct filter_slot."""
+    body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, c.v1) for c in cgroups)
+    return body.ljust(_SLOT_SIZE, b"\0")
 
 
 def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:

@@ -56,6 +56,11 @@ def delete(table: Map, key: bytes) -> bool:
     return bool(lib.bpf_delete_elem(table.map_fd, ctypes.c_char_p(key)) >= 0)
 
 
+def has_entries(table: Map, key_size: int) -> bool:
+    """Tell whether a hash map holds anything."""
+    return bool(lib.bpf_get_next_key(table.map_fd, None, ctypes.create_string_buffer(key_size)) >= 0)
+
+
 def items(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield every key with its value. Entries that come or go meanwhile may be missed; none is given twice.
 

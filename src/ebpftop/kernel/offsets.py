@@ -78,6 +78,10 @@ _WANTED = (
     # From 6.1 on; asked only for cgroup v1, which no helper tells of.
     Wanted("CGROUP_ANCESTORS", "cgroup", ("ancestors",), optional=True),
     Wanted("KERNFS_ID", "kernfs_node", ("id",), optional=True),
+    # Without these, a cgroup that is made again is found by its path, a moment later.
+    Wanted("CGROUP_ROOT", "cgroup", ("root",), optional=True),
+    Wanted("CGROUP_ROOT_HIERARCHY_ID", "cgroup_root", ("hierarchy_id",), optional=True),
+    Wanted("CGROUP_ROOT_SUBSYS_MASK", "cgroup_root", ("subsys_mask",), optional=True),
     Wanted("KERNFS_PARENT", "kernfs_node", ("__parent", "parent")),
     Wanted("KERNFS_NAME", "kernfs_node", ("name",)),
 )

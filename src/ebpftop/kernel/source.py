@@ -113,6 +113,7 @@ class KernelSource:
             admits=self._filter.admits,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
+            gone=lambda: self._filter.gone,
             offers=Offers(tracefs=place, no_fentry=fentry_refusal(execve_id if isinstance(execve_id, int) else None)),
             root=self._root,
             users=UserNames(),
@@ -132,6 +133,7 @@ class KernelSource:
         self._probes = {probe.name: probe for probe in every if probe.name in options.probes}
         self._locks = {name: threading.Lock() for name in self._probes}
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
+        self._gone_told: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
         self._due_s = dict.fromkeys(self._probes, 0.0)
         self._interval_s = options.interval_s
         self._closed = threading.Event()
@@ -225,6 +227,10 @@ class KernelSource:
         probe = self._probes[name]
         now = time.time()
         records, self._news[name] = self._news[name], []
+        gone = self._filter.refresh() if name == self.probes[0] else self._filter.gone
+        if gone != self._gone_told[name]:
+            self._gone_told[name] = gone
+            records.append(probe.state(now))
         if probe.on:
             if name in ("execs", "trace"):
                 records += probe.read(now, everything=everything)

@@ -57,6 +57,11 @@ class Overview:
     def total_lost(self) -> int:
         return sum(sum(kinds.values()) for kinds in self.lost.values())
 
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """What the filter names and is no longer there."""
+        return tuple(dict.fromkeys(one for probe in self.probes.values() for one in probe.gone))
+
     def losses(self, probe: ProbeName) -> list[tuple[Where, int]]:
         """Return what *probe* lost, by kind, in a fixed order; only what is not zero."""
         kinds = self.lost.get(probe, {})

@@ -44,6 +44,8 @@ class Context:
     # Processes that --pid could not follow because its map was full.
     unfollowed: Callable[[], int] = lambda: 0
     filtering: Callable[[], bool] = lambda: False
+    # What the filter names and is no longer there.
+    gone: Callable[[], tuple[str, ...]] = tuple
     remember_callers: bool = False  # ebpftop.kernel.callers
 
     @property
@@ -154,7 +156,13 @@ class KernelProbe(ABC):
         """Return the record of the present state."""
         on = self.module is not None
         return Probe(
-            time=now, probe=self.name, state="on" if on else "off", via=self.via, reason=None, rungs=self.rungs
+            time=now,
+            probe=self.name,
+            state="on" if on else "off",
+            via=self.via,
+            reason=None,
+            rungs=self.rungs,
+            gone=self.context.gone(),
         )
 
     # ---- what the probes define ----

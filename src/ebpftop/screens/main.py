@@ -137,6 +137,7 @@ class MainScreen(TravelScreen):
             lost=overview.total_lost,
             cost=overview.cost,
             filter="  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part),
+            gone=", ".join(overview.gone),
             mode=self.mode,
             paused="PAUSED" if self.paused else "",
             moment="" if self.moment is None else f"{clock_text(self.moment)} {self.back_text}".rstrip(),

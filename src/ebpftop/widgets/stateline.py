@@ -28,6 +28,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
 
 _FILTER_CELLS = len("filter ") + 2
 _TRAIL_CELLS = 24  # of the filter are shown, whatever else has to go
+_GONE_CELLS = 32
 _DETAILS = 3  # ranks from here on are details
 
 
@@ -43,6 +44,7 @@ class Status:
     lost: int = 0
     cost: Cost | None = None
     filter: str = ""
+    gone: str = ""
     mode: str = ""
     paused: str = ""
     moment: str = ""
@@ -103,6 +105,9 @@ class StateLine(Widget):
         left.append((4, [Span(figures.count(s.events_per_second)), Span(" ev/s", "dim")]))
         lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {figures.count(s.lost)}", "bad")]
         left.append((0, lost))
+        if s.gone:
+            # Nothing matches, and nobody should take that for peace.
+            left.append((0, [Span(clip_front(f"{s.gone} is gone", _GONE_CELLS), "bad")]))
         if s.cost is not None:
             # None: only root may measure it.
             kernel = "?" if s.cost.kernel is None else figures.share(s.cost.kernel)
