@@ -5,7 +5,6 @@ A draw is made of a seed alone: what it does is in `Draw`, and in the message of
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import pty
@@ -23,13 +22,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import orphans
+
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 GONE_WITHIN_S = 2.0
 """What is promised. The tests allow for a machine that does other things too: for ever is what they look for."""
 SLACK_S = 4.0
 
 _LEADER = Path(__file__).with_name("leader.py")
-_PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 _MODES = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 # What a screen may set, and what a terminal is like without it.
 _NORMAL = {1049: False, 1000: False, 1002: False, 1003: False, 1006: False, 1015: False, 1016: False, 2004: False,
@@ -93,7 +93,6 @@ class Session:
     def __init__(
         self, command: Sequence[str], shape: str, *, stdout_fd: int | None = None, stdin_fd: int | None = None
     ):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.fd, self._slave_fd = pty.openpty()
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         self.attributes = termios.tcgetattr(self._slave_fd)
@@ -116,6 +115,7 @@ class Session:
         self.closed = False
         self._status: int | None = None
         self._slave_attributes: list[object] | None = None
+        orphans.adopt()  # a program that a shell has started, when the shell is gone
         self._reader = threading.Thread(target=self._read_on, daemon=True)
         self._reader.start()
 
@@ -232,14 +232,17 @@ class Session:
 
     def throw_away(self) -> None:
         """End whatever is left."""
-        if not self.is_gone():
-            self.signal(signal.SIGKILL)
-            until_s = time.monotonic() + 20
-            while not self.is_gone() and time.monotonic() < until_s:
-                time.sleep(0.01)
-        self.finish()
-        self.close()
-        os.close(self._slave_fd)
+        try:
+            if not self.is_gone():
+                self.signal(signal.SIGKILL)
+                until_s = time.monotonic() + 20
+                while not self.is_gone() and time.monotonic() < until_s:
+                    time.sleep(0.01)
+            self.finish()
+            self.close()
+            os.close(self._slave_fd)
+        finally:
+            orphans.leave()
 
 
 def run(

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from ebpftop.kernel.cgroups import hierarchies
+from tests import orphans
 from tests.kernel.doing import (
     OTHER_UID,
     WANTED_UID,
@@ -219,12 +221,17 @@ os.read(done_r, 1)
 """
 
 
-def test_a_process_and_all_that_descend_from_it() -> None:
+@pytest.mark.parametrize("heir", ["init", "the test"])
+def test_a_process_and_all_that_descend_from_it(heir: str) -> None:
     tree = subprocess.Popen([sys.executable, "-c", TREE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert tree.stdin is not None
     assert tree.stdout is not None
     assert tree.stdout.readline() == "ready\n"
-    with Stream("--pid", str(tree.pid), probes="execs,syscalls") as stream:
+    with (
+        # An orphan is told of with its new parent and what is above, which --pid does not want for that.
+        orphans.adopted() if heir == "the test" else nullcontext(),
+        Stream("--pid", str(tree.pid), probes="execs,syscalls") as stream,
+    ):
         true("stranger")
         in_child(getppids(100))
         tree.stdin.write("go\n")
@@ -242,8 +249,25 @@ def test_a_process_and_all_that_descend_from_it() -> None:
         ]
     )
     assert {line["pid"] for line in of("exit", lines)} >= {line["pid"] for line in of("exec", lines, ret=0)}
-    assert tree.pid in {line["pid"] for line in of("process", lines)}
-    assert os.getpid() not in {line["pid"] for line in of("process", lines)}
+    (orphan,), (early_orphan,) = (
+        [line["ppid"] for line in of("exec", lines) if line["argv"][1:] == [word]]
+        for word in ("orphan", "great-grandchild")
+    )
+    parents = {line["pid"]: line["ppid"] for line in of("process", lines)}
+    if heir == "the test":
+        assert parents[orphan] == os.getpid()
+        for pid in parents:
+            with suppress(ChildProcessError):  # no orphan
+                os.waitpid(pid, 0)
+    # Whoever is wanted is the process, or a child of one that is, or was one before it became another's.
+    wanted = {line["pid"] for line in of("process", lines, wanted=True)}
+    assert not {1, os.getpid()} & wanted
+    roots = {pid for pid in wanted if parents[pid] not in wanted}
+    assert {tree.pid, orphan} <= roots <= {tree.pid, orphan, early_orphan}
+    # Others are told of only where one that is wanted descends from them, so that a tree has its roots.
+    above = parents.keys() - wanted
+    assert parents[orphan] in above
+    assert above <= {line["ppid"] for line in of("process", lines) + of("exec", lines)}
 
 
 def test_a_command_name_is_the_new_program_s_where_one_starts_and_the_caller_s_where_one_fails() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 
-from tests.ending import Draw, Outcome, run
+from tests import orphans
+from tests.ending import Draw, Outcome, Session, run
 
 DRAWS = 30
 FIRST_SEED = int(os.environ.get("EBPFTOP_ENDING_SEED", "1000"))
@@ -48,3 +49,13 @@ def test_it_ends_from_any_moment_by_any_means() -> None:
     print("slowest:", max(outcomes, key=lambda outcome: outcome.took_s))  # noqa: T201  # shown where the test fails
     wrong = [str(outcome) for outcome in outcomes if outcome.wrong]
     assert not wrong, f"{len(wrong)} of {len(outcomes)}:\n" + "\n".join(wrong)
+
+
+def test_whose_the_orphans_are_is_as_before_once_no_program_runs() -> None:
+    """Else later tests find helpers of ebpftop that stay for ever, because nobody waits for them (tests/orphans.py)."""
+    sessions = [Session((sys.executable, "-c", "input()"), "job") for _ in range(2)]
+    assert orphans.are_adopted()
+    sessions[0].throw_away()
+    assert orphans.are_adopted()
+    sessions[1].throw_away()
+    assert not orphans.are_adopted()
