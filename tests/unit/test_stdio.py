@@ -13,6 +13,7 @@ import sys
 import termios
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,13 @@ def run(*arguments: str | bytes, redirected: str = "") -> tuple[int, bytes, byte
     return done.returncode, done.stdout, done.stderr
 
 
-def run_in_terminal(*arguments: str | bytes, redirected: str = "", first: str = "") -> tuple[int, bytes]:
-    """Run ebpftop in a terminal, after the shell's command *first*; return status and what the terminal got."""
+def run_in_terminal(
+    *arguments: str | bytes, redirected: str = "", first: str = "", on_line: Callable[[], None] | None = None
+) -> tuple[int, bytes]:
+    """Run ebpftop in a terminal, after the shell's command *first*; return status and what the terminal got.
+
+    *on_line* is called when the first line is there.
+    """
     pid, fd = pty.fork()
     if pid == 0:
         os.execvp("bash", ["bash", "-c", f'{first}\nexec "$@" {redirected}', "bash", *EBPFTOP, *arguments])
@@ -48,6 +54,9 @@ def run_in_terminal(*arguments: str | bytes, redirected: str = "", first: str = 
     try:
         while select.select([fd], [], [], 60)[0]:
             said += os.read(fd, 1 << 16)
+            if on_line is not None and b"\n" in said:
+                on_line()
+                on_line = None
     except OSError:  # EIO: it has ended
         pass
     finally:
@@ -209,10 +218,12 @@ def test_no_screen_opens_without_a_terminal(redirected: str) -> None:
 def test_a_pipe_that_says_nothing_is_waited_for_with_a_word(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    # The writer comes, and goes, when the reader has said that it waits.
-    first = f"(read -r line < {tmp_path}/said; : > {fifo}) &"
-    os.mkfifo(tmp_path / "said")
-    status, said = run_in_terminal("replay", str(fifo), first=first, redirected=f"2> >(tee {tmp_path}/said)")
+
+    def come_and_go() -> None:
+        os.close(os.open(fifo, os.O_WRONLY))
+
+    # No `tee` in between: its session ends with ebpftop, and the last line with it.
+    status, said = run_in_terminal("replay", str(fifo), on_line=come_and_go)
     assert status == 1
     lines = said.decode().split("\r\n")
     assert lines[0] == "ebpftop: waiting for the first record; Ctrl-C ends it"
