@@ -115,24 +115,32 @@ def test_force_replaces_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.zst"])
-def test_a_full_disk_ends_it_in_one_line_and_what_is_there_can_be_replayed(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("at_once", [False, True], ids=["bit by bit", "at once"])
+def test_a_full_disk_ends_it_in_one_line_and_what_fits_can_be_replayed(
+    tmp_path: Path, name: str, at_once: bool
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(small)], check=True)
     try:
         path = small / name
         with recorder(path) as child:
+            if at_once:  # all between two of its writes, as on a machine that has no time for it
+                child.send_signal(signal.SIGSTOP)
+                for _ in range(100):
+                    run_marked(os.urandom(1000).hex())  # what does not compress
+                child.send_signal(signal.SIGCONT)
             until_s = time.monotonic() + 60
             while child.poll() is None and time.monotonic() < until_s:
-                run_marked(os.urandom(1000).hex())  # what does not compress
+                run_marked(os.urandom(1000).hex())
             complaint = said(child)
         assert child.returncode == 1
         assert complaint.startswith(f"ebpftop: {path}: No space left on device after ")
         assert complaint.endswith("the rest can be replayed; make room or record elsewhere\n")
         assert complaint.count("\n") == 1
         records, source = play(path)
-        assert records
+        assert marks(records)
         assert source.damage.broken == 0
-        assert source.damage.notes
+        assert source.damage.notes == ("recording ended early: No space left on device",)
     finally:
         subprocess.run(["umount", str(small)], check=True)

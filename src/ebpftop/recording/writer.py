@@ -1,8 +1,9 @@
-"""Write a recording that a crash or a full disk shortens by a second at most."""
+"""Write a recording that a crash shortens by a second at most, and a full disk by what does not fit."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import stat
@@ -20,6 +21,8 @@ FLUSH_S = 0.5
 MAX_PENDING_BYTES = 16 << 20
 # A reader unpacks whole frames to find a moment in one: half a megabyte takes it less than a millisecond.
 _FRAME_BYTES = 512 << 10
+# Left free on a disk that fills up, for the `End` record: it tells a later reader why the recording ended.
+_END_BYTES = 512
 
 
 class RecordingWriter:
@@ -99,7 +102,7 @@ class RecordingWriter:
             reason = _say(self._error)
         end = End(time=self._last_time, records=self.records, reason=reason)
         try:
-            # On a full disk this fits only where the cut-off second made room: worth the attempt, and no error if not.
+            # On a full disk room was left for this, which somebody else may have taken: no error if so.
             self._put([encode(end) + b"\n"])
             self._lines -= 1
             os.fdatasync(self._fd)
@@ -164,42 +167,61 @@ class RecordingWriter:
             self._taken.notify_all()
         if not lines:
             return
+        before = self._lines
         try:
             self._put(lines)
             os.fdatasync(self._fd)
         except OSError as error:
             with self._lock:
                 self._error = error
-                self._lost_records += len(lines) + len(self._pending)
+                self._lost_records += len(lines) - (self._lines - before) + len(self._pending)
                 self._pending, self._pending_bytes = [], 0
                 self._taken.notify_all()
 
     def _put(self, lines: list[bytes]) -> None:
         if not self._compressed:
-            self._put_whole(b"".join(lines), len(lines))
+            self._put_whole(lines)
             return
         begin = size = 0
         for end, line in enumerate(lines, start=1):
             size += len(line)
             if size >= _FRAME_BYTES or end == len(lines):
-                self._put_whole(zst.pack(b"".join(lines[begin:end]), end - begin), end - begin)
+                self._put_whole(lines[begin:end])
                 begin, size = end, 0
 
-    def _put_whole(self, data: bytes, lines: int) -> None:
-        rest = memoryview(data)
+    def _put_whole(self, lines: list[bytes], spare_bytes: int = 0) -> None:
+        """Write *lines*, as one frame if frames are written; if they do not all fit, as many as do, and raise OSError.
+
+        So many *spare_bytes* are free behind them.
+        """
+        data = b"".join(lines)
+        if self._compressed:
+            data = zst.pack(data, len(lines))
+        rest = memoryview(data + bytes(spare_bytes))
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
-        except OSError:
+        except OSError as error:
             # Half a frame or half a line is no use to anybody: end the file where the last whole one ended.
-            os.ftruncate(self._fd, self.bytes_written)
-            os.lseek(self._fd, self.bytes_written, os.SEEK_SET)
-            raise
-        self.bytes_written += len(data)
-        self._lines += lines
+            self._end_file_at(self.bytes_written)
+            if error.errno not in _FULL or len(lines) == 1:
+                raise
+        else:
+            self.bytes_written += len(data)
+            self._lines += len(lines)
+            if spare_bytes:
+                self._end_file_at(self.bytes_written)
+            return
+        middle = len(lines) // 2
+        self._put_whole(lines[:middle], _END_BYTES)
+        self._put_whole(lines[middle:], _END_BYTES)
+
+    def _end_file_at(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+        os.lseek(self._fd, size, os.SEEK_SET)
 
 
-_FULL = {28, 122}  # ENOSPC, EDQUOT
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def _say(error: OSError) -> str:
