@@ -323,7 +323,9 @@ INLINE int process_ended(void *ctx)
 	event.ret = read_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? read_u32(signal, OFF_SIGNAL_EXIT_CODE)
 									   : read_u32(leader, OFF_TASK_EXIT_CODE);
 	bpf_probe_read_kernel(event.comm, COMM_LEN, (char *)leader + OFF_TASK_COMM);
-	submit(ctx, &event, sizeof(event));
+	/* Told apart from programs that start: who lost an exit has a program that seems to run, who lost an exec has none. */
+	if (hand_over(ctx, &event, sizeof(event)))
+		count_lost(LOST_EXITS);
 	return 0;
 }
 

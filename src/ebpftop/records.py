@@ -17,7 +17,7 @@ ProbeName: TypeAlias = Literal["execs", "users", "syscalls", "trace"]
 PROBE_NAMES: tuple[ProbeName, ...] = get_args(ProbeName)
 
 State: TypeAlias = Literal["on", "off", "failed"]
-Where: TypeAlias = Literal["ring", "map", "recursion", "argv", "queue", "pipe", "rate"]
+Where: TypeAlias = Literal["ring", "exits", "map", "recursion", "argv", "queue", "pipe", "rate"]
 Abi: TypeAlias = Literal["x86_64", "i386", "x32", "arm64", "arm"]
 Handler: TypeAlias = Literal["count", "exec", "timer", "ignore", "trace"]
 

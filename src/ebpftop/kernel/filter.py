@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 import struct
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +12,7 @@ from pathlib import Path
 
 from ebpftop.filters import Filter
 from ebpftop.kernel import maps
+from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups, hierarchies, id_of
 from ebpftop.kernel.loader import DamagedError, Link, LoadError, Module
 from ebpftop.kernel.offsets import Defines
@@ -35,13 +33,7 @@ _SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
 _COMM_KEY = 4 + _COMM_LEN
 _PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
 
-_SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}[platform.machine()]
-_MEMBARRIER_GLOBAL = 1
-_LONGER_THAN_ANY_PROGRAM_S = 0.1
-
 _INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def parents() -> dict[int, int]:
@@ -133,7 +125,7 @@ class KernelFilter:
             self._write_config(plain=False)
             if flags == _HIDE_SELF:
                 self._write_config(plain=True)
-            _wait_for_programs()
+            wait_for_programs()
             for key in self._comms - comms:
                 # It may answer for a shorter one of this filter, but would hide those of the next.
                 maps.delete(self._module.table("filter_comms"), key)
@@ -336,12 +328,6 @@ def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
     if len(cgroups) > _CGROUPS_MAX:
         raise SourceError(f"the filter means {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above")
     return cgroups
-
-
-def _wait_for_programs() -> None:
-    """Wait until no program runs that began before now: membarrier(2) ends with synchronize_rcu()."""
-    if _libc.syscall(_SYS_MEMBARRIER, _MEMBARRIER_GLOBAL, 0, 0) < 0:
-        time.sleep(_LONGER_THAN_ANY_PROGRAM_S)  # nohz_full CPUs refuse it
 
 
 def _comm_key(comm: str) -> bytes:

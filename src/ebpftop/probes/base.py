@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ebpftop.kernel import maps, progs
+from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.ladder import Climb, Offers, Step, absent, climb
 from ebpftop.kernel.loader import LoadError, Module, NotCompiledError
 from ebpftop.kernel.maps import Map
@@ -22,7 +23,7 @@ from ebpftop.records import Lost, Probe, ProbeName, Record, Rung, Where
 Buffer = Literal["ring", "perf"]
 
 # enum lost_where of bpf/ebpftop.h
-_LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv")
+_LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits")
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class KernelProbe(ABC):
         """Detach its programs. What they left stays, to be read before `stop`: then nothing is lost in between."""
         if self.module is not None:
             self.module.detach()
+            wait_for_programs()
 
     def stop(self) -> None:
         """Detach; nothing of the probe stays in the kernel, its totals stay here."""

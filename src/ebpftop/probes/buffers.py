@@ -25,6 +25,9 @@ from ebpftop.probes.base import Buffer
 RING_PAGES = 4096  # 16 MiB of 4 KiB pages
 PERF_PAGES = 256  # for each CPU
 _BATCH_MAX = 20_000
+_EVENT_BYTES_MIN = 64
+# Rounds that empty a full buffer, whatever comes meanwhile.
+_ROUNDS_MAX = RING_PAGES * 4096 // _EVENT_BYTES_MIN // _BATCH_MAX + 1
 
 
 class _Ring:
@@ -96,15 +99,20 @@ class Events:
         return -1 if len(self._raw) >= _BATCH_MAX else 0
 
     def drain(self, *, everything: bool = False) -> list[bytes]:
-        """Return the events that lie in the buffer now, oldest first.
+        """Return the events that lie in the buffer now, oldest first; of very many only the first, unless *everything*.
 
         Perf buffers are one for each CPU and are read one after another, so what is younger than the beginning of the
         reading waits for the next, unless *everything* is asked for: a process's exit never comes before its exec.
         """
         if not self._per_cpu:
-            self._buffer.consume()
-            raw, self._raw = self._raw, []
-            return raw
+            drained: list[bytes] = []
+            for _ in range(_ROUNDS_MAX if everything else 1):
+                self._buffer.consume()
+                raw, self._raw = self._raw, []
+                drained += raw
+                if len(raw) < _BATCH_MAX:
+                    break
+            return drained
         horizon_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._buffer.consume()
         self._raw.sort(key=self._time_ns)
