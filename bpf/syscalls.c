@@ -379,3 +379,4 @@ int handle_timer_other(struct enter_ctx *ctx)
 }
 
 #include "syscalls_exit.h"
+#include "syscalls_uring.h"

@@ -239,7 +239,8 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
     `forgotten` grew: it counts pairs of process and call that fell out of the kernel's map, and calls of `users`
     and `processes`. `families` counts the runs of the handlers for programs (``exec``) and timers (``timer_create``,
-    ``timer_delete``, ``timer_other``); `table` is the tail-call table; `since_boot` is `time` in the ns of `start`.
+    ``timer_delete``, ``timer_other``); `io_uring` counts io_uring's operations by name, which are no system calls: null
+    where they cannot be seen; `table` is the tail-call table; `since_boot` is `time` in the ns of `start`.
     """
 
     time: float
@@ -250,6 +251,7 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     users: tuple[UserCalls, ...] = ()
     forgotten: int = 0
     families: dict[str, int] = {}
+    io_uring: dict[str, int] | None = None
     table: tuple[TableSlot, ...] = ()
     since_boot: int = 0
 

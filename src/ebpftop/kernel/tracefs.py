@@ -7,6 +7,7 @@ Reading /sys/kernel/tracing/trace_pipe takes the lines away from whoever else re
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def mount_privately() -> Path | None:
     if not place.is_dir() or not leave_shared_mounts() or not mount("tracefs", place):
         return None
     return find()
+
+
+def field_offset(tracefs: Path, event: str, field: str) -> int | None:
+    """Return where *field* lies in the event "category:name"; None where there is none.
+
+    From the event's format (Documentation/trace/events.rst): ``field:u8 opcode;	offset:32;	size:1;	signed:0;``.
+    """
+    try:
+        text = (tracefs / "events" / event.replace(":", "/") / "format").read_text()
+    except OSError:
+        return None
+    found = re.search(rf"\b{re.escape(field)};\s*offset:(\d+);", text)
+    return int(found[1]) if found else None
 
 
 def remove_leftovers(tracefs: Path) -> None:

@@ -249,6 +249,14 @@ class SyscallsModel:
         before = self.zero.reading.families if self.zero else {}
         return {family: count - before.get(family, 0) for family, count in now.items()}
 
+    @property
+    def io_uring(self) -> dict[str, int]:
+        """How often io_uring took up each of its operations; the busiest first."""
+        now = (self.latest.io_uring if self.latest else None) or {}
+        before = (self.zero.reading.io_uring if self.zero else None) or {}
+        counts = {operation: count - before.get(operation, 0) for operation, count in now.items()}
+        return dict(sorted(((name, n) for name, n in counts.items() if n), key=lambda one: (-one[1], one[0])))
+
     def shown(self, *, last: bool) -> list[Call]:
         """Return the calls that were made since totals began, and those that somebody chose something for."""
         if self.zero is None or last:

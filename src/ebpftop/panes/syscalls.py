@@ -112,7 +112,7 @@ class SyscallsPane(Pane):
         self.table.show_rows(calls)
         latest = self.model.latest
         self.waits_line.say(waits(latest.in_flight if latest else ()))
-        self.families_line.say(families(self.model.families))
+        self.families_line.say(families(self.model.families) + uring(self.model.io_uring))
 
     def details(self, row: Call) -> Details:
         # Enter opens a screen of its own, so there is no sheet; `y` copies the name.
@@ -326,6 +326,16 @@ def families(counts: dict[str, int]) -> list[Span]:
         Span(" other ", "dim"),
         Span(number("timer_other")),
     ]
+
+
+def uring(counts: dict[str, int]) -> list[Span]:
+    """Say what io_uring did, which no row of system calls tells; nothing where it did nothing."""
+    if not counts:
+        return []
+    spans = [Span("  io_uring", "dim")]
+    for operation, n in counts.items():
+        spans += [Span(f" {operation} "), Span(count(n), "accent")]
+    return spans
 
 
 def _slowness(ns: float) -> str:

@@ -6,12 +6,13 @@ import os
 import platform
 import struct
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
-from ebpftop.kernel import callers, maps
-from ebpftop.kernel.ladder import Attach, Climb, Step, climb, matches
-from ebpftop.kernel.loader import Kind, Module
+from ebpftop.kernel import callers, maps, tracefs
+from ebpftop.kernel.ladder import FREE, Attach, Climb, Step, climb, matches
+from ebpftop.kernel.loader import Kind, Module, NotCompiledError
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes import tallies
 from ebpftop.probes.base import Context, KernelProbe, ProbeError, unix_offset
@@ -69,6 +70,8 @@ class SyscallsProbe(KernelProbe):
         self._pairs = Pairs()
         self._events: Events | None = None
         self._returns: Climb | None = None
+        self._uring: Climb | None = None
+        self._uring_before: Counter[str] = Counter()
         self._rate_before = 0
         self._overflow_before = 0
 
@@ -139,7 +142,17 @@ class SyscallsProbe(KernelProbe):
             flags["VIA_TRACEPOINT"] = 1
         if self._callers_fd is not None:
             flags["WITH_CALLERS"] = 1
+        where = self.context.tracefs
+        opcode_at = tracefs.field_offset(where, self._uring_event(), "opcode") if where else None
+        if opcode_at is not None:
+            flags["OFF_URING_OPCODE"] = opcode_at
         return flags
+
+    def _uring_event(self) -> str:
+        """Return the event of operations that io_uring takes up: the name is from 6.4 on."""
+        events = self.context.tracefs / "events" / "io_uring" if self.context.tracefs else None
+        older = events is not None and os.access(events / "io_uring_submit_sqe", os.F_OK, effective_ids=True)
+        return "io_uring:io_uring_submit_sqe" if older else "io_uring:io_uring_submit_req"
 
     def given(self) -> Mapping[str, maps.Map]:
         return {} if self._callers_fd is None else {"callers": maps.Map(self._callers_fd, 1)}
@@ -163,6 +176,7 @@ class SyscallsProbe(KernelProbe):
         # Where calls begin comes last: each call that is seen to enter will be seen to wait and to return.
         if (self.latency or "trace" in self._chosen.values()) and (wanted is None or matches(enter, wanted)):
             self._attach_returns(module)
+        self._attach_uring(module)
         returns, self.rungs = self.rungs, ()
         try:
             via = self.climb_or_fail(module, (enter,), "system calls")
@@ -181,12 +195,27 @@ class SyscallsProbe(KernelProbe):
             Rung(via=f"returns: {rung.via}", cost=rung.cost, reason=rung.reason) for rung in self._returns.rungs
         )
 
+    def _attach_uring(self, module: Module) -> None:
+        """Count io_uring's operations, where this kernel and our rights allow it."""
+        step = Step(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
+        try:
+            self._uring = climb(module, (step,), self.context.offers)
+        except NotCompiledError:
+            rungs: tuple[Rung, ...] = (
+                Rung(via=step.via, cost=step.cost, reason="the format of the event is not as it is known"),
+            )
+            self._uring = None
+        else:
+            rungs = self._uring.rungs
+        self.rungs += tuple(Rung(via=f"io_uring: {rung.via}", cost=rung.cost, reason=rung.reason) for rung in rungs)
+
     def release(self) -> None:
         if self._events is not None:
             self._events.close()
         self._forget_callers()
         self._events = None
         self._returns = None
+        self._uring = None
 
     # ---- the table ----
 
@@ -265,6 +294,9 @@ class SyscallsProbe(KernelProbe):
         tallies.add_totals(module, self.slots, totals, latency=self.latency)
         families = dict(self._families_before)
         tallies.add_families(module, families)
+        uring = self._uring_before.copy()
+        if self._uring is not None and self._uring.taken is not None:
+            tallies.add_uring(module, uring)
         takes = self._takes if self.context.filtering() else None
         who = self._pairs.read(module, self.slots) if self.processes else Tally()
         # To the clock of durations, and to that of starts, which goes on while the machine sleeps.
@@ -284,6 +316,7 @@ class SyscallsProbe(KernelProbe):
                 users=who.users,
                 forgotten=who.forgotten,
                 families={family: count for family, count in families.items() if count},
+                io_uring=dict(uring) if self._uring is not None and self._uring.taken is not None else None,
                 table=self._table(),
                 since_boot=now_ns + asleep_ns,
             )
@@ -331,6 +364,8 @@ class SyscallsProbe(KernelProbe):
     def keep(self, module: Module) -> None:
         tallies.add_totals(module, self.slots, self._before, latency=self.latency)
         tallies.add_families(module, self._families_before)
+        if self._uring is not None and self._uring.taken is not None:
+            tallies.add_uring(module, self._uring_before)
         if self.processes:
             self._pairs.keep(module, self.slots)
         self._rate_before += maps.per_cpu_sum(module.table("over_budget"), 0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,6 +18,7 @@ from ebpftop.probes.slots import SLOTS, Call, Slots
 from ebpftop.records import InFlight
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import FAMILIES, Family
+from ebpftop.syscalls.uring import operation
 from ebpftop.text import c_string
 
 BUCKETS = 44
@@ -106,6 +109,15 @@ def add_families(module: Module, families: dict[Family, int]) -> None:
     """Add to *families* how often the handlers of its families ran."""
     for i, family in enumerate(FAMILY_ORDER):
         families[family] = families.get(family, 0) + maps.per_cpu_sum(module.table("families"), i)
+
+
+def add_uring(module: Module, operations: Counter[str]) -> None:
+    """Add to *operations* how often io_uring took up each."""
+    size = 8 * maps.CPUS
+    for key, value in maps.items(module.table("uring_operations"), 4, size):
+        count = sum(struct.unpack(f"={maps.CPUS}Q", value))
+        if count:
+            operations[operation(int.from_bytes(key, sys.byteorder))] += count
 
 
 def in_flight(

@@ -35,6 +35,7 @@ _PATH_CHARS = 32 << 10
 _ROWS_MAX = 20_000
 _BUCKETS_MAX = 64
 _ERRNOS_MAX = 1024
+_URING_MAX = 256  # opcodes
 # Bytes of whole lines that are split at a time: a line may be one byte long, and costs sixty.
 # After so many damaged lines what is wrong with one is not looked at so closely: that takes ten times as long.
 _FAULTS_LOOKED_AT = 1000
@@ -155,6 +156,8 @@ def _check_counters(record: Users | Syscalls) -> None:
                 raise ValueError("a system call with more counters than any has")
         if len(record.families) > _ERRNOS_MAX:
             raise ValueError("more families of handlers than there are")
+        if len(record.io_uring or ()) > _URING_MAX:
+            raise ValueError("more operations of io_uring than there are")
         good = (
             all(
                 min(row.count, row.errors, row.total_ns, row.max_ns, *row.ns, *row.errnos.values()) >= 0
@@ -165,6 +168,7 @@ def _check_counters(record: Users | Syscalls) -> None:
             and all(min(total.count, total.errors) >= 0 for total in record.process_totals)
             and all(min(user.count, user.errors) >= 0 for user in record.users)
             and min(record.families.values(), default=0) >= 0
+            and min((record.io_uring or {}).values(), default=0) >= 0
         )
     if not good:
         raise ValueError("a negative count")
@@ -182,7 +186,7 @@ def _check_texts(record: Record) -> None:
         others = (record.in_flight, record.processes, record.process_totals, record.table)
         names = (getattr(row, field, "") for rows in others for row in rows for field in ("comm", "name"))
         texts = (text for row in record.rows for text in row.errnos)
-        if max(map(len, (*names, *texts, *record.families)), default=0) > _NAME_CHARS:
+        if max(map(len, (*names, *texts, *record.families, *(record.io_uring or ()))), default=0) > _NAME_CHARS:
             raise ValueError("a name longer than any")
 
 
