@@ -128,7 +128,9 @@ class Session:
 
         with suppress(OSError, ValueError):
             if select.select([self.fd], [], [], 0.05)[0]:
-                self.output += os.read(self.fd, 1 << 16)
+                # Read first: what is added to may be emptied meanwhile by whoever waits.
+                data = os.read(self.fd, 1 << 16)
+                self.output += data
 
     def wait_for(self, text: bytes, timeout_s: float = 60.0) -> bool:
         """Wait until *text* is drawn; False if the program ends before."""

@@ -359,7 +359,9 @@ class TerminalDriver(LinuxDriver):
         self.stop_application_mode()
         process.stop()
         if process.asked is None:
-            self.start_application_mode()  # tells the size, on which all is drawn
+            self.start_application_mode()
+            # Its screen is empty, and the size that it tells is the one from before: nothing else draws all.
+            self._draw_all()
 
     def _redraw(self) -> None:
         """After SIGCONT: set the terminal up again, which somebody may have changed, and draw everything."""

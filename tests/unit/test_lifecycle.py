@@ -224,6 +224,8 @@ class Shell:
         assert session.wait_for(b"$ ")
         self.type(f"{sys.executable} -m ebpftop demo")
         assert session.wait_for(b"Exec log")
+        # Else what is drawn of the first picture after a stop could pass for all.
+        self.draws_all()
 
     def type(self, line: str) -> None:
         self.session.output = b""
