@@ -23,6 +23,7 @@ from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.theme import ThemeProvider
 
 from ebpftop import dismissal, full_frames, option_lists, stale_widgets
 from ebpftop.app_errors import SurvivingApp
@@ -33,6 +34,7 @@ from ebpftop.priority import stand_back
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
 from ebpftop.screens.main import WIDTHS, MainScreen
+from ebpftop.screens.palette import Palette
 from ebpftop.screens.savings import save_screenshot
 from ebpftop.screens.sheets import open_sheet, prepare_sheets
 from ebpftop.source import Source, SourceError
@@ -187,6 +189,13 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
             yield SystemCommand("Slower", "Play the recording slower", lambda: main.change_speed(-1))
         yield SystemCommand("Back to live", "Or to where the recording plays", main.action_present)
         yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
+    def search_themes(self) -> None:
+        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def _picture_soon(self) -> None:
         self.set_timer(_PALETTE_GONE_S, self._picture_screen)

@@ -21,6 +21,7 @@ from rich.style import Style
 from textual._callback import invoke
 from textual._context import active_app, active_message_pump
 from textual.app import App
+from textual.dom import NoScreen
 from textual.driver import Driver
 from textual.geometry import Region
 from textual.message import Message
@@ -66,6 +67,13 @@ def _origin(traceback: TracebackType | None) -> tuple[str, int]:
     return ("", 0) if traceback is None else (traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
 
 
+def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield *error* and what it was raised from, or for: Textual raises an error of its own for one in a timer."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def summary(error: BaseException) -> str:
     """Return *error* in one line that is safe to draw."""
     text = escape(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
@@ -80,7 +88,7 @@ class SurvivingApp(App[int]):
         self._looping = False
         self._opened = False
         self.unopened: WeakSet[MessagePump] = WeakSet()
-        """Screens that could not be composed: what else fails in them follows from that."""
+        """Screens that could not be composed, or were dismissed before: what else fails in them follows from that."""
         self._error_counts = ErrorCounts()
         self._hooks_before: tuple[Any, Any] | None = None
 
@@ -108,6 +116,8 @@ class SurvivingApp(App[int]):
         """Log *error* with its traceback, and tell of it the first time that it happens. Any thread may call it."""
         if isinstance(error, WorkerFailed):
             error = error.error
+        if self._has_gone(error):
+            return
         count = self._error_counts.add(error)
         if count == 1:
             log.error("%s in %s", summary(error), where, exc_info=error)
@@ -120,6 +130,21 @@ class SurvivingApp(App[int]):
                 )
         elif str(count).strip("0") == "1":
             log.error("%s: %d times by now", summary(error), count)
+
+    def _has_gone(self, error: BaseException) -> bool:
+        """Whether *error* says no more than that the widget whose code runs here is not on the screen any more.
+
+        What reaches a widget after that, a click above all, is for nobody: Textual asks for the widget's screen first.
+        """
+        pump = active_message_pump.get(None)
+        if not isinstance(pump, Widget):
+            return False
+        above = pump.ancestors_with_self
+        if any(node in self.unopened for node in above):
+            return True
+        return not any(isinstance(node, Screen) for node in above) and any(
+            isinstance(reason, NoScreen) for reason in _reasons(error)
+        )
 
     def _handle_exception(self, error: Exception) -> None:
         """Textual calls this for what its own guards caught: timers, workers, layout, composing."""
@@ -200,9 +225,6 @@ def _guard_dispatch(dispatch: _Dispatch) -> _Dispatch:
         try:
             await dispatch(pump, message)
         except Exception as error:  # noqa: BLE001  # whatever it is
-            app = _surviving_app()
-            if app is not None and pump in app.unopened:
-                return
             report(error, f"{type(pump).__name__} at {type(message).__name__}")
 
     return guarded

@@ -2,6 +2,7 @@
 
 Textual's `Screen.dismiss` takes away whatever is on top: a save dialog that is done while the palette is open above it
 takes the palette, stays, and cannot be left any more; and what is dismissed twice takes the screen below with it.
+A screen that is dismissed before it is composed is composed all the same, and fails on what it no longer finds.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ from typing import Any
 from textual.await_complete import AwaitComplete
 from textual.screen import Screen
 
+from ebpftop.app_errors import SurvivingApp
+
 _dismiss_top = Screen.dismiss
 
 
 def dismiss(screen: Screen[Any], result: Any = None) -> AwaitComplete:
     """Take *screen* away with *result*, and what lies above it; nothing where it has gone, or is the main screen."""
-    stack = screen.app.screen_stack
+    app = screen.app
+    stack = app.screen_stack
     if screen not in stack[1:]:
         return AwaitComplete()
-    for above in reversed(stack[stack.index(screen) + 1 :]):
+    leaving = stack[stack.index(screen) :]
+    if isinstance(app, SurvivingApp):
+        app.unopened.update(gone for gone in leaving if not gone.is_mounted)
+    for above in reversed(leaving[1:]):
         _dismiss_top(above)
     return _dismiss_top(screen, result)
 

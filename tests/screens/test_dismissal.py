@@ -51,3 +51,18 @@ async def test_a_screen_that_is_dismissed_twice_leaves_what_is_below(key: str) -
         await pilot.pause()
         await asyncio.sleep(0)
         assert app.screen_stack == [app.main]
+
+
+@pytest.mark.parametrize("rounds", range(4))
+@pytest.mark.parametrize("opening", ["command_palette", "change_theme", "columns", "save('csv')", "help"])
+async def test_a_screen_that_is_dismissed_before_it_is_composed_goes_in_silence(opening: str, rounds: int) -> None:
+    app = EbpftopApp(FakeSource(minute()))
+    async with app.run_test(size=(120, 35)) as pilot:
+        await pilot.pause()
+        node = app.main if opening.startswith(("columns", "save")) else app
+        await app.run_action(opening, node)
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        app.screen.dismiss()
+        await until(pilot, lambda: app.screen is app.main)
+        await pilot.pause(0.05)

@@ -1,18 +1,29 @@
-"""What the command palette offers is ebpftop's own."""
+"""What the command palette offers is ebpftop's own, and what Enter runs is what matches what is typed."""
 
 from __future__ import annotations
 
+import asyncio
 import stat
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.app import SystemCommand
+from textual.command import Hits
+from textual.screen import Screen
+from textual.system_commands import SystemCommandsProvider
+from textual.theme import ThemeProvider
 
 from ebpftop.app import EbpftopApp
+from ebpftop.screens.palette import Palette
 from ebpftop.screens.sheets import SheetScreen
 
 from .conftest import settle
 from .scene import FakeSource, Remembered, minute
 from .test_screen_keys import until
+from .typed import settled
 
 
 async def run_command(app: EbpftopApp, title: str) -> None:
@@ -63,3 +74,93 @@ async def test_a_probe_of_a_recording_is_not_turned_but_said_to_be_none() -> Non
         await run_command(app, "Probe execs")
         await pilot.pause(0.1)
         assert [notice.message for notice in app._notifications] == ["A recording has no probes to turn on or off"]
+
+
+async def type_at_once(app: EbpftopApp, keys: str) -> None:
+    """Type *keys* as fast as a paste, which they are not, and wait until all have taken place."""
+    names = {"\x10": "ctrl+p", "\r": "enter", "\x1b": "escape", "\n": "down", "\x7f": "backspace", " ": "space"}
+    for key in keys:
+        app.post_message(events.Key(names.get(key, key), key))
+    while app._message_queue.qsize():
+        await asyncio.sleep(0.01)
+    await settled(app)
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The titles of the palette's commands that were run."""
+    titles: list[str] = []
+    offered = EbpftopApp.get_system_commands
+
+    def recorded(app: EbpftopApp, screen: Screen[object]) -> Iterator[SystemCommand]:
+        for command in offered(app, screen):
+            yield command._replace(callback=partial(titles.append, command.title))
+
+    monkeypatch.setattr(EbpftopApp, "get_system_commands", recorded)
+    return titles
+
+
+@pytest.fixture(params=[0.0, 0.1])
+def search_s(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long each search takes, as on a machine that is busy."""
+    for provider in (SystemCommandsProvider, ThemeProvider):
+        for name in ("search", "discover"):
+            monkeypatch.setattr(provider, name, _slow(getattr(provider, name), request.param))
+
+
+def _slow(search: Callable[..., Hits], seconds: float) -> Callable[..., Hits]:
+    async def slow(*args: object) -> Hits:
+        await asyncio.sleep(seconds)
+        async for hit in search(*args):
+            yield hit
+
+    return slow
+
+
+@pytest.mark.usefixtures("search_s")
+@pytest.mark.parametrize(
+    ("keys", "titles"),
+    [
+        ("\x10quit\r", ["Quit"]),
+        ("\x10keys\r", ["Keys"]),
+        ("\x10pau\r", ["Pause"]),
+        ("\x10zzz\r", []),
+        ("\x10ily<\r", []),
+        ("\x10q\x7fkeys\r", ["Keys"]),
+        ("\x10quitx\r\x7f\r", ["Quit"]),
+        ("\x10export\n\r", ["Export as JSON"]),
+        ("\x10\r", ["Back to live"]),
+        ("\x10zzz\r\x1b\x10keys\r", ["Keys"]),
+    ],
+)
+async def test_enter_runs_what_matches_what_is_typed_however_fast(ran: list[str], keys: str, titles: list[str]) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await type_at_once(app, keys)
+        await pilot.pause()
+        assert ran == titles
+        assert isinstance(app.screen, Palette) == (not titles)
+
+
+@pytest.mark.usefixtures("search_s")
+async def test_enter_chooses_the_theme_that_is_typed_however_fast() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        app.action_change_theme()
+        await type_at_once(app, "nord\r")
+        await until(pilot, lambda: app.theme == "nord")
+
+
+@pytest.mark.usefixtures("search_s")
+async def test_what_is_typed_behind_enter_goes_to_the_screen_that_it_leads_to() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await type_at_once(app, "\x10keys\r\x1bm")
+        assert len(app.screen_stack) == 1
+        assert app.main.has_class("-maximised")
