@@ -106,6 +106,9 @@ enum filter_flag {
 	FILTER_HIDE_SELF = 16,
 };
 
+/* ebpftop and its helpers; where there are fewer, one stands there again. src/ebpftop/helpers.py says how many. */
+#define OWN_PROCESSES 4
+
 #define FILTER_SLOTS 2
 #define FILTER_MAX 64	   /* values of one kind, in each slot */
 #define FILTER_CGROUPS 8
@@ -143,9 +146,8 @@ struct filter_slot {
  */
 struct filter_config {
 	u32 plain;
-	u32 self; /* tgid of ebpftop */
 	u32 active;
-	u32 helper; /* tgid of the process that keeps root's rights for it, or its own */
+	u32 own[OWN_PROCESSES];
 	struct filter_slot slot[FILTER_SLOTS];
 };
 
@@ -224,6 +226,17 @@ INLINE bool cgroup_wanted(struct filter_slot *filter)
 	return false;
 }
 
+/* True for ebpftop itself and each of its helper processes. */
+INLINE bool is_own(const struct filter_config *config, u32 tgid)
+{
+	bool own = false;
+
+#pragma unroll
+	for (int i = 0; i < OWN_PROCESSES; i++)
+		own |= tgid == config->own[i];
+	return own;
+}
+
 /* *tgid* is the current task's, from a caller that may know it at less than a helper call. */
 INLINE bool wanted_of(u32 tgid, const void *leader)
 {
@@ -238,7 +251,7 @@ INLINE bool wanted_of(u32 tgid, const void *leader)
 
 	if (!flags)
 		return true;
-	if (flags & FILTER_HIDE_SELF && (tgid == config->self || tgid == config->helper))
+	if (flags & FILTER_HIDE_SELF && is_own(config, tgid))
 		return false;
 	if (flags == FILTER_HIDE_SELF)
 		return true;

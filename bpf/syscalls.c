@@ -268,7 +268,7 @@ INLINE bool plainly_wanted(u32 tgid)
 	u32 zero = 0;
 	struct filter_config *config = filter_config.lookup(&zero);
 
-	return config && config->plain && tgid != config->self && tgid != config->helper;
+	return config && config->plain && !is_own(config, tgid);
 }
 
 /* The whole machine waits for this program, so it is kept small: what is rarely needed is a program of its own. */

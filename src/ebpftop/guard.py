@@ -3,7 +3,7 @@
 It learns of a signal from the C code that receives it (signal.set_wakeup_fd), so it also knows when no Python code
 runs. It is there when ebpftop was killed, aborted by a library, or is stopped. It holds the terminal, stderr and
 tracefs, nothing else, keeps no capability but CAP_KILL, and takes no order that names anything. The session that
-ebpftop was in gets its nice value back.
+ebpftop was in gets its nice value back. Behind sudo it can become the user behind it, to write the log of a crash.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
-from ebpftop import crash, leftovers
+from ebpftop import crash, helpers, leftovers
 from ebpftop.session import open_group, set_nice
 from ebpftop.terminal import UNTOUCHED, Terminal, above_standard
 
@@ -27,6 +27,10 @@ END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED = 128, 129, 130, 131, 132
 SESSION_NICE = 180
 """Plus the nice value that the session had, -20 to 19, before it was changed."""
+
+
+INVOKER_VARIABLES = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
+"""How sudo, doas and pkexec name the user who called them; the first that is there counts."""
 
 
 def _end_s() -> float:
@@ -47,7 +51,7 @@ _LOOK_EVERY_S = 0.1
 _CLEAN_UP_S = 5.0
 _FDS_MAX = 1 << 20
 
-_CAP_KILL = 1 << 5  # include/uapi/linux/capability.h
+_CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7  # include/uapi/linux/capability.h
 _CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3, whose sets are two words each
 _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 15, 38  # include/uapi/linux/prctl.h
 
@@ -61,7 +65,7 @@ def start(terminal: Terminal, fatal_fd: int) -> socket.socket:
     ours, its = (socket.socket(fileno=above_standard(end.detach())) for end in pair)
     parent_pid = os.getpid()
     try:
-        pid = os.fork()
+        pid = helpers.fork()
     except OSError:
         ours.close()
         its.close()
@@ -108,7 +112,13 @@ def _be_the_guard(parent_pid: int, channel: socket.socket, terminal: Terminal, f
 
 
 def _give_up_privileges() -> None:
-    """Keep what is needed to kill a parent that has become another user (and user 0's own files, tracefs's)."""
+    """Keep what is needed to kill a parent that has become another user (and user 0's own files, tracefs's).
+
+    And to become that user: who may write user 0's files gains nothing by it.
+    """
+    kept = _CAP_KILL
+    if any(variable in os.environ for variable in INVOKER_VARIABLES):
+        kept |= _CAP_SETGID | _CAP_SETUID
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_NAME, b"ebpftop-guard", 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -116,7 +126,7 @@ def _give_up_privileges() -> None:
     sets = (ctypes.c_uint32 * 6)()
     libc.capget(header, sets)
     for i in range(6):
-        sets[i] &= _CAP_KILL if i < 3 else 0
+        sets[i] &= kept if i < 3 else 0
     libc.capset(header, sets)
 
 

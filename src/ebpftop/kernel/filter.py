@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ebpftop.filters import Filter
+from ebpftop.helpers import HELPERS_MAX
 from ebpftop.kernel import maps
 from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups, hierarchies, id_of
@@ -26,7 +28,8 @@ _PATHS = "filter_paths"
 
 _SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
 _COMM_LEN = 16
-_CONFIG = struct.Struct("=IIII")
+_OWN_PROCESSES = 1 + HELPERS_MAX
+_CONFIG = struct.Struct(f"=II{_OWN_PROCESSES}I")
 _SLOT = struct.Struct("=II")
 _CGROUP_CHOICE = struct.Struct("=QII")
 _SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
@@ -72,13 +75,13 @@ class KernelFilter:
     single write. So no event is judged by half of a filter, and a change loses nothing that both filters want.
     """
 
-    def __init__(self, defines: Defines, helper_pid: int | None = None) -> None:
-        """Load bpf/filter.c. Raises SourceError."""
+    def __init__(self, defines: Defines, own_pids: Sequence[int]) -> None:
+        """Load bpf/filter.c; *own_pids* are the processes that `hide_self` leaves out. Raises SourceError."""
         try:
             self._module = _load({**defines, "FILTER_OWNER": 1})
         except LoadError as error:
             raise SourceError(str(error), "`ebpftop check -v` shows what the compiler said") from error
-        self._own_pids = (os.getpid(), helper_pid or os.getpid())
+        self._own_pids = tuple(own_pids)
         self._lock = threading.Lock()
         self._links: list[Link] = []
         self._mkdir: Link | None = None
@@ -218,7 +221,8 @@ class KernelFilter:
     # ---- the maps ----
 
     def _write_config(self, *, plain: bool) -> None:
-        value = _CONFIG.pack(plain, self._own_pids[0], self._active, self._own_pids[1]) + b"".join(self._slots)
+        own_pids = itertools.islice(itertools.cycle(self._own_pids), _OWN_PROCESSES)
+        value = _CONFIG.pack(plain, self._active, *own_pids) + b"".join(self._slots)
         maps.update(self._module.table("filter_config"), bytes(4), value)
 
     def _marked(self, name: str, key: bytes) -> int:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from ebpftop import helpers
 from ebpftop.guard import END_SIGNALS, close_all_but
 from ebpftop.kernel import privilege, progs
 
@@ -35,8 +36,6 @@ _libc = ctypes.CDLL(None)
 
 class RootWork:
     """The work itself, in this process. All methods raise OSError."""
-
-    helper_pid: int | None = None
 
     def __init__(self, instance: Path) -> None:
         """*instance* is the folder in tracefs that will be our trace instance."""
@@ -124,7 +123,7 @@ class RootHelper(RootWork):
         super().__init__(instance)
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.helper_pid = os.fork()
+        self.helper_pid: int | None = helpers.fork()
         if self.helper_pid == 0:
             _be_the_child(instance, theirs)
         theirs.close()
@@ -150,6 +149,7 @@ class RootHelper(RootWork):
             if self.helper_pid:
                 with suppress(ChildProcessError):
                     os.waitpid(self.helper_pid, 0)
+                helpers.forget(self.helper_pid)
                 self.helper_pid = None
 
     def _ask(self, *request: bytes) -> list[int]:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from ebpftop import __version__
+from ebpftop import __version__, helpers
 from ebpftop.filters import Filter
 from ebpftop.kernel import callers, tracefs
 from ebpftop.kernel.cgroups import hierarchies
@@ -103,7 +103,7 @@ class KernelSource:
         defines = kernel_defines()
         self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
         self._root = root or RootWork(tracefs.instance_path(place))
-        self._filter = KernelFilter(defines, self._root.helper_pid)
+        self._filter = KernelFilter(defines, (os.getpid(), *helpers.pids))
         self._filter.apply(options.filter)
         self.filter = options.filter
         execve_id = defines.get("EXECVE_ID")
