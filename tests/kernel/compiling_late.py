@@ -34,8 +34,8 @@ def main() -> None:
             folders.add((found.st_dev, found.st_ino))
 
     with header_tree() as tree:
-        places = [tree, *tree.rglob("*")]
-        writable = [str(place.relative_to(tree)) for place in places if _may_write(place)]
+        places = [tree.folder, *tree.folder.rglob("*")]
+        writable = [str(place.relative_to(tree.folder)) for place in places if _may_write(place)]
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:

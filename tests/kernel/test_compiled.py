@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from ebpftop.kernel import btf, cache, compiler, maps, offsets, progs
+from ebpftop.kernel import btf, cache, compiler, headers, maps, offsets, progs
 from ebpftop.kernel.btf import Btf
 from ebpftop.kernel.compiler import Compiled, LoadError
 from ebpftop.kernel.loader import DamagedError, Module
@@ -92,6 +93,39 @@ def test_a_second_start_compiles_nothing_and_loads_the_same_programs(compilation
     assert sorted(compilations) == sorted(["filter.c", "execs.c", "users.c", "syscalls.c", "trace.c"])
     assert found[0] == found[1]
     assert len(found[0]) > 8
+
+
+def test_clang_reads_no_file_that_others_of_our_user_may_write(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without root, where the folder that BCC is shown belongs to a user who may be anybody."""
+    made = compiler.compiled(str(program), {"NUMBER": 1})
+    monkeypatch.setenv("EBPFTOP_CACHE", "")
+    monkeypatch.setattr(headers, "_kept_fds", [])
+    arch = f"arch/{headers.kernel_arch()}/include"
+    asked_for = {name.partition("include/")[2].removeprefix("uapi/") for name in headers.headers()}
+    forged: list[str] = []
+
+    @contextmanager
+    def forged_tree() -> Iterator[headers.HeaderTree]:
+        with headers.header_tree() as tree:
+            for place in (
+                arch,
+                f"{arch}/uapi",
+                f"{arch}/generated",
+                f"{arch}/generated/uapi",
+                "include",
+                "include/uapi",
+            ):
+                for name in asked_for:
+                    file = tree.folder / place / name
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_text("#error forged\n")
+                    forged.append(str(file))
+            yield tree
+
+    monkeypatch.setattr(compiler, "header_tree", forged_tree)
+    assert compiler.compiled(str(program), {"NUMBER": 1}) == made
+    assert len(forged) > 50
+    assert not Path(forged[0]).exists()
 
 
 def test_the_offsets_of_a_kernel_are_read_from_its_btf_once(monkeypatch: pytest.MonkeyPatch) -> None:

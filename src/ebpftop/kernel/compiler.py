@@ -165,13 +165,14 @@ def _is_whole(found: Compiled, source: str) -> bool:
 
 
 def _compile(file: str, source: str, flags: list[str]) -> Compiled:
-    def work() -> Compiled:
-        with _bpf(source, flags) as bpf:
-            return _taken_out(bpf)
+    with _compiling, header_tree() as tree, _kernel_source(tree.folder):
 
-    with _compiling, header_tree() as tree, _kernel_source(tree):
+        def work() -> Compiled:
+            with _bpf(source, [*flags, *tree.flags]) as bpf:
+                return _taken_out(bpf)
+
         try:
-            return call_with_file_over(_KALLSYMS, tree / KALLSYMS, work)
+            return call_with_file_over(_KALLSYMS, tree.folder / KALLSYMS, work)
         except Exception as error:
             raise LoadError(f"{file} does not compile: {error}") from error
 

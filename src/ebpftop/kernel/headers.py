@@ -7,13 +7,16 @@ also keeps the headers of another kernel out, with which task->real_parent->tgid
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from ebpftop.kernel.mounts import open_private_folder
 from ebpftop.lifecycle import process
@@ -58,6 +61,9 @@ struct pt_regs {
 """,
 }
 
+_KCONFIG_NAME = "include/linux/kconfig.h"
+"""BCC takes a folder for a kernel's source only if this is in it."""
+
 _EMPTY = (
     "include/uapi/linux/bpf.h",
     "include/uapi/linux/if_packet.h",
@@ -87,7 +93,7 @@ def headers() -> Mapping[str, str]:
     arch = kernel_arch()
     return {
         **dict.fromkeys((*_EMPTY, f"arch/{arch}/include/asm/page.h"), ""),
-        "include/linux/kconfig.h": _KCONFIG + _PT_REGS.get(arch, ""),
+        _KCONFIG_NAME: _KCONFIG + _PT_REGS.get(arch, ""),
         "include/linux/version.h": _version_header(os.uname().release),
     }
 
@@ -99,6 +105,8 @@ For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth o
 kernel has bpf_probe_read_user. All that ebpftop runs on have it (5.5).
 """
 _KALLSYMS_TEXT = "0000000000000001 T bpf_probe_read_user\n"
+
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 # The descriptor of the tree that `keep_tree` made, if it did.
 _kept_fds: list[int] = []
@@ -124,38 +132,78 @@ def _path_of(folder_fd: int) -> Path:
     return Path(f"/proc/self/fd/{folder_fd}")
 
 
-@contextmanager
-def header_tree() -> Iterator[Path]:
-    """Yield a directory for BCC_KERNEL_SOURCE, which belongs to this process alone.
+class HeaderTree(NamedTuple):
+    """The headers as the compiler is given them."""
 
-    It is the one of `keep_tree`, or one that is made for this time in a directory that no other user can write.
+    folder: Path
+    """For BCC_KERNEL_SOURCE."""
+    flags: tuple[str, ...]
+
+
+@contextmanager
+def header_tree() -> Iterator[HeaderTree]:
+    """Yield the headers for one compilation. No other process can change them.
+
+    They are those of `keep_tree`. Where that was refused (without root), BCC finds a folder of temporary files that any
+    process of our user may write, but clang is told never to read it.
     """
     if _kept_fds:
-        yield _path_of(_kept_fds[0])
+        yield HeaderTree(_path_of(_kept_fds[0]), ())
         return
-    root = _make_tree()
+    folder = _make_folder()
     try:
-        with process.undone_at_last(lambda: shutil.rmtree(root, ignore_errors=True)):
-            yield root
+        with process.undone_at_last(lambda: shutil.rmtree(folder, ignore_errors=True)), _in_memory(folder) as overlay:
+            yield HeaderTree(folder, ("-ivfsoverlay", overlay))
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _in_memory(folder: Path) -> Iterator[str]:
+    """Yield the path of an overlay that shows clang the headers in *folder*, and no other file of the machine.
+
+    Everything that it reads lies in memory without a name, sealed: nobody can change it, we neither
+    (https://clang.llvm.org/doxygen/classllvm_1_1vfs_1_1RedirectingFileSystem.html, memfd_create(2), F_ADD_SEALS).
+    """
+    with ExitStack() as stack:
+
+        def sealed(text: str) -> str:
+            file = stack.enter_context(
+                open(os.memfd_create("ebpftop-header", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b", buffering=0)
+            )
+            file.write(text.encode())
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+            return str(_path_of(file.fileno()))
+
+        places = {text: sealed(text) for text in set(headers().values())}
+        roots = [
+            {"type": "file", "name": str(folder / name), "external-contents": places[text]}
+            for name, text in headers().items()
+        ]
+        # Without "fallthrough", a file that is not named here does not exist, whatever lies in the folders to search.
+        yield sealed(json.dumps({"version": 0, "fallthrough": False, "use-external-names": False, "roots": roots}))
 
 
 def _write_tree(root: Path) -> None:
     for name, text in {**headers(), KALLSYMS: _KALLSYMS_TEXT}.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        _write(root / name, text)
 
 
-def _make_tree() -> Path:
-    """Write the headers where temporary files go, or where the system keeps some in memory; raises SourceError."""
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _make_folder() -> Path:
+    """Make what BCC, but not clang, looks at where temporary files go, or in memory; raises SourceError."""
     failure = None
     for parent in (None, "/run", "/dev/shm"):
         root = None
         try:
-            root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-", dir=parent))
-            _write_tree(root)
+            # As getcwd(3) will say: clang looks for the names in the overlay so.
+            root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-", dir=parent)).resolve()
+            _write(root / _KCONFIG_NAME, "")
+            _write(root / KALLSYMS, _KALLSYMS_TEXT)
             return root
         except OSError as error:
             failure = failure or error
