@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
 
 from ebpftop import __version__
 from ebpftop.text import escape
@@ -43,20 +42,22 @@ def _line(what: str, details: str) -> str:
 
 
 def _write(what: str, details: str) -> str:
-    """Write a file that nobody else can read, where anybody can write; return its path."""
+    """Write a file that nobody else can read, where anybody can write; return its path.
+
+    It is made by the user behind sudo, who is to read it and to remove it.
+    """
     import tempfile
 
-    from ebpftop.kernel.privilege import invoker
+    from ebpftop.kernel.privilege import as_invoker
 
-    fd, path = tempfile.mkstemp(prefix="ebpftop-crash-", suffix=".log")
+    redirected = _redirected()
+    with as_invoker():
+        tempfile.tempdir = None  # found anew: root may write in other places
+        fd, path = tempfile.mkstemp(prefix="ebpftop-crash-", suffix=".log")
     with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-        # The user behind sudo is to read it.
-        if user := invoker():
-            with suppress(OSError):
-                os.fchown(fd, user.uid, user.gid)
         file.write(
             f"ebpftop {__version__}, Linux {os.uname().release}, Python {sys.version.split()[0]}, "
-            f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n{sys.argv!r}\n\n{what}\n\n{details}\n{_redirected()}"
+            f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n{sys.argv!r}\n\n{what}\n\n{details}\n{redirected}"
         )
     return path
 

@@ -45,6 +45,8 @@ def kept(caps: str, uid: int, gid: int, groups: str = "") -> dict[str, str]:
     }  # fmt: skip
 
 
+KILL = f"{1 << 5:016x}"
+GUARD = f"{1 << 5 | 1 << Cap.SETUID | 1 << Cap.SETGID:016x}"
 AS_USER = kept(WATCHING, UID, GID, str(GID))
 AS_ROOT = kept(WATCHING, 0, 0, " ".join(map(str, os.getgroups())))
 
@@ -177,9 +179,20 @@ def test_every_thread_of_the_screen_has_given_up_the_rest(env: Mapping[str, str]
         assert_only(wanted, live.pid)
         # It writes in tracefs and enables statistics, for which it is user 0 and has one capability.
         assert_only(kept(f"{1 << Cap.SYS_ADMIN:016x}", 0, 0, AS_ROOT["Groups"]), children_of(live.pid)["ebpftop-root"])
+        guard = threads(children_of(live.pid)["ebpftop-guard"])
+        assert [(thread["Uid"], thread["CapPrm"]) for thread in guard] == [(four(0), GUARD if env else KILL)]
         live.press(b"11")
         live.read(0.5)
         assert_only(wanted, live.pid)
+
+
+@pytest.mark.parametrize(("options", "more"), [("hidepid=2", 1 << Cap.SYS_PTRACE), ("hidepid=0", 0)])
+def test_where_proc_hides_processes_what_shows_them_is_kept(options: str, more: int) -> None:
+    """It is mounted above the machine's, as in a container."""
+    program = ("unshare", "--mount", "sh", "-c", f'mount -t proc -o {options} proc /proc; exec "$@"', "sh", *EBPFTOP)
+    with terminal("live", program=program) as live:
+        live.wait_for(b"Exec log")
+        assert_only(kept(f"{int(WATCHING, 16) | more:016x}", UID, GID, str(GID)), live.pid)
 
 
 def test_a_recording_belongs_to_the_user_behind_sudo_and_so_do_the_threads(place: Path) -> None:
@@ -219,6 +232,65 @@ def test_a_recording_is_made_with_no_more_than_the_rights_of_the_user_behind_sud
     assert (roots / "precious").read_text() == "precious"
 
 
+_FAILS_LATE = """
+import os, signal, sys, time
+from ebpftop.__main__ import main
+from ebpftop.kernel.source import KernelSource
+
+folder, how = sys.argv.pop(), sys.argv.pop()
+
+def fail(*_):
+    os.chown(folder, 0, 0)  # now its user may remove nothing there
+    if how == "asked to end":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    1 / 0
+
+KernelSource.__init__ = fail
+main()
+"""
+
+
+@pytest.mark.parametrize("how", ["failed", "asked to end"])
+@pytest.mark.parametrize("may", [True, False])
+def test_a_recording_of_nothing_is_removed_with_no_more_than_the_rights_of_that_user(
+    place: Path, how: str, may: bool
+) -> None:
+    path = place / "theirs/r.jsonl"
+    folder = place / "other" if may else path.parent
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _FAILS_LATE, "record", path, how, folder],
+        check=False, capture_output=True, env={**os.environ, **SUDO, "TMPDIR": str(place)},
+    )  # fmt: skip
+    assert done.returncode == (1 if how == "failed" else 0), done.stderr
+    assert path.exists() is not may
+
+
+@pytest.mark.parametrize("end", ["SIGABRT", "ZeroDivisionError"])
+def test_the_log_of_a_crash_is_made_by_the_user_behind_sudo(place: Path, end: str) -> None:
+    (place / "roots").mkdir(mode=0o700)
+    program = "import sys; from ebpftop.__main__ import main; from ebpftop.kernel.source import KernelSource\n"
+    program += "main()" if end == "SIGABRT" else "KernelSource.__init__ = lambda *_: 1 / 0; main()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, "stream", "--probes", "users"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place / "theirs",
+        # The first place is root's alone: the user's next one is the working folder.
+        env={**os.environ, **SUDO, "TMPDIR": str(place / "roots"), "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert child.stdout is not None
+    if end == "SIGABRT":
+        assert '"probe":"users"' in next(line for line in child.stdout if '"kind":"probe"' in line)
+        child.send_signal(signal.SIGABRT)
+    said = child.communicate(timeout=60)[1]
+    log = Path(said.strip().rpartition("log: ")[2])
+    assert end in said or "Fatal Python error: Aborted" in said
+    found = log.stat()
+    log.unlink()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (UID, GID, 0o600)
+    assert list((place / "roots").iterdir()) == []
+
+
 def test_the_trace_instance_goes_when_ebpftop_is_killed() -> None:
     with Stream(probes="trace") as stream:
         helper = children_of(stream.pid)["ebpftop-root"]
@@ -238,16 +310,23 @@ def test_the_trace_instance_goes_when_ebpftop_is_killed() -> None:
             time.sleep(0.02)
 
 
-def test_ebpftops_helper_is_hidden_with_it() -> None:
+def test_every_helper_of_ebpftop_is_hidden_with_it() -> None:
     with Stream("--interval", "0.2", probes="execs,syscalls") as stream:
-        helper = children_of(stream.pid)["ebpftop-root"]
-        # Two of its turns at the statistics.
+        helpers = children_of(stream.pid)
+        assert helpers.keys() == {"ebpftop-guard", "ebpftop-root"}
+        # Each signal wakes the guard; ebpftop-root is asked for the statistics now and then.
+        for _ in range(10):
+            stream.signal(signal.SIGCONT)
+            time.sleep(0.1)
         stream.wait_for(lambda lines: len(of("cost", lines)) >= 2)
         lines = stream.stop()
-    seen = {call["pid"] for line in of("syscalls", lines) for call in line["processes"]}
-    assert seen
-    assert not seen & {stream.pid, helper}
-    assert not of("process", lines, pid=helper)
+    readings = of("syscalls", lines)
+    calling = {call["pid"] for line in readings for call in line["processes"]}
+    waiting = {call["pid"] for line in readings for call in line["in_flight"]}
+    assert calling
+    assert not (calling | waiting) & {stream.pid, *helpers.values()}
+    for pid in helpers.values():
+        assert not of("process", lines, pid=pid)
 
 
 # ---- replay and demo ----

@@ -74,13 +74,39 @@ def test_links_are_not_followed(folder: Path, tmp_path: Path, monkeypatch: pytes
     assert cache.find(name, int) is None
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("what", ["theirs", "for all", "for the group", "their link", "above", "sticky", "our link"])
+def test_nobody_else_can_put_another_folder_in_the_place_of_one_above(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above, used = tmp_path / "above", tmp_path / "above/cache"
+    place = tmp_path / "link/cache" if "link" in what else tmp_path / "above/below/cache" if what == "above" else used
+    (tmp_path / "link").symlink_to(above if what == "our link" else "./above/../above")
+    monkeypatch.setenv("EBPFTOP_CACHE", str(place))
+    cache.keep(cache.key(b"x"), 1)
+    assert cache.find(cache.key(b"x"), int) == 1
+    if what in ("theirs", "above"):
+        os.chown(above, 12345, -1)
+    elif what == "their link":
+        os.lchown(tmp_path / "link", 12345, -1)
+    elif what != "our link":
+        above.chmod({"for all": 0o777, "for the group": 0o775, "sticky": 0o1777}[what])
+    if what in ("sticky", "our link"):  # as /tmp: nobody can rename what is root's there
+        assert cache.where() == str(place)
+        assert cache.find(cache.key(b"x"), int) == 1
+    else:
+        wrong = tmp_path / "link" if what == "their link" else above
+        assert cache.where() == f"nowhere: {wrong}: it is somebody else's, or others may write there"
+        assert cache.find(cache.key(b"x"), int) is None
+
+
 def test_nothing_is_kept_where_nothing_is_to_be_or_nothing_can(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     for place, reason in (
         ("", "EBPFTOP_CACHE: it is empty"),
-        (str(tmp_path / "file"), f"{tmp_path / 'file'}: File exists"),
+        (str(tmp_path / "file"), f"{tmp_path / 'file'}: Not a directory"),
         ("/proc/nowhere", "/proc/nowhere: No such file or directory"),
     ):
         monkeypatch.setenv("EBPFTOP_CACHE", place)

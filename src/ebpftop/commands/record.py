@@ -33,15 +33,24 @@ def run(args: argparse.Namespace) -> int:
     # The file first: a name that cannot be written should not cost the time it takes to attach.
     with as_invoker():
         writer = RecordingWriter(args.file, replace=args.force)
-    with process.undone_at_last(writer.discard_now):
+
+    def discard_now() -> None:
+        with as_invoker():
+            writer.discard_now()
+
+    def discard() -> None:
+        with as_invoker():
+            writer.discard()
+
+    with process.undone_at_last(discard_now):
         try:
             source = open_kernel(options_of(args), root_work())
         except BaseException:  # whatever it is, an empty file is no recording
-            writer.discard()
+            discard()
             raise
         if not report_failed(source):
             source.close()
-            writer.discard()
+            discard()
             return 1
     lost: dict[tuple[str, str], int] = {}
 

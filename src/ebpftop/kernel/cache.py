@@ -4,7 +4,9 @@ Kept in /var/cache/ebpftop, or in the folder that EBPFTOP_CACHE names (empty: no
 hash of everything that it was made from, so none is ever out of date, and removing the folder costs one slower start.
 
 What lies there is loaded into the kernel: the folder has to belong to the user who started ebpftop, root behind sudo,
-with nobody else allowed to write, or it is not used. Where a user other than root has been given the capabilities,
+with nobody else allowed to write, or it is not used. Nor may anybody else be able to put another one in its place: the
+same is asked of each folder above it, and of each link on the way (only root's /tmp and its like, with the sticky bit,
+may be written by all). Where a user other than root has been given the capabilities,
 nothing is kept unless EBPFTOP_CACHE says where: that user's other processes do not have them, and could have programs
 of theirs loaded by way of the cache.
 """
@@ -29,6 +31,10 @@ _OWNER = os.geteuid()
 _ENTRIES_MAX = 64  # about 20 kB each
 _ENTRY_BYTES_MAX = 4 << 20
 _DIGEST = 16
+_THE_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ON_THE_WAY = _THE_FOLDER | os.O_PATH
+_LINKS_MAX = 40  # path_resolution(7)
+_NOT_OURS = "it is somebody else's, or others may write there"
 # What `key` returns, and what `keep` writes first. Nothing else in the folder is ours to remove.
 _ENTRY_NAME = re.compile(rf"[0-9a-f]{{{2 * _DIGEST}}}(?:\.[0-9]+)?")
 
@@ -121,16 +127,68 @@ def _opened(*, make: bool) -> Iterator[int]:
         raise FileNotFoundError(errno.ENOENT, "it is empty", "EBPFTOP_CACHE")
     if path == _FOLDER and _OWNER != 0:
         raise PermissionError(errno.EPERM, "it is root's; EBPFTOP_CACHE may name a folder of your own", str(path))
-    if make:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = _walk(path, make=make)
     try:
         found = os.fstat(fd)
         if found.st_uid != _OWNER or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(errno.EPERM, "it is somebody else's, or others may write there", str(path))
+            raise PermissionError(errno.EPERM, _NOT_OURS, str(path))
         yield fd
     finally:
         os.close(fd)
+
+
+def _walk(path: Path, *, make: bool) -> int:
+    """Return a descriptor of *path* if nobody but root and us can change where it leads; raises OSError.
+
+    The last name may not be a link. *make*: folders that are missing are made.
+    """
+    names, parent, place, links = [*reversed(path.absolute().parts[1:])], Path("/"), Path("/"), 0
+    fd = os.open(parent, _ON_THE_WAY)
+    try:
+        while names:
+            name = names.pop()
+            place = parent / name
+            inner, flags = name, _ON_THE_WAY if names else _THE_FOLDER
+            if target := _link(name, fd, mode=(0o755 if names else 0o700) if make else None):
+                if not names or (links := links + 1) > _LINKS_MAX:
+                    raise OSError(errno.ELOOP, "it is a link")
+                names += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+                inner = "/" if target.is_absolute() else "."
+            inner_fd = os.open(inner, flags, dir_fd=fd)
+            os.close(fd)
+            fd = inner_fd
+            _check_folder(fd)
+            parent = {"/": Path("/"), ".": parent}.get(inner, place)
+    except OSError as error:
+        os.close(fd)
+        error.filename = str(place)
+        raise
+    return fd
+
+
+def _link(name: str, fd: int, *, mode: int | None) -> Path | None:
+    """Return where the link *name* in the folder *fd* leads; None if it is none, but a folder made with *mode*, say."""
+    try:
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        if mode is None:
+            raise
+        with suppress(FileExistsError):
+            os.mkdir(name, mode, dir_fd=fd)
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    if not stat.S_ISLNK(found.st_mode):
+        return None
+    if found.st_uid not in (0, _OWNER):
+        raise PermissionError(errno.EPERM, _NOT_OURS, name)
+    return Path(os.readlink(name, dir_fd=fd))
+
+
+def _check_folder(fd: int) -> None:
+    """Raise PermissionError if anybody but root and us could put something else in the place of what is in it."""
+    found = os.fstat(fd)
+    shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
+    if found.st_uid not in (0, _OWNER) or shared:
+        raise PermissionError(errno.EPERM, _NOT_OURS)
 
 
 def _remove_oldest(folder_fd: int) -> None:

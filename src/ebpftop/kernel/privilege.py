@@ -19,6 +19,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from ebpftop.guard import INVOKER_VARIABLES
 from ebpftop.lifecycle import process
 from ebpftop.source import SourceError
 
@@ -93,15 +94,15 @@ def invoker() -> User | None:
     """
     if os.geteuid() != 0:
         return None
-    if "SUDO_UID" in os.environ:
-        return _user(os.environ["SUDO_UID"], os.environ.get("SUDO_GID"))
-    if "DOAS_USER" in os.environ:  # doas(1) gives the name alone
-        try:
-            return _user(str(pwd.getpwnam(os.environ["DOAS_USER"]).pw_uid), None)
-        except (KeyError, ValueError):
-            return None
-    if "PKEXEC_UID" in os.environ:
-        return _user(os.environ["PKEXEC_UID"], None)
+    for variable in INVOKER_VARIABLES:
+        if (named := os.environ.get(variable)) is None:
+            continue
+        if variable == "DOAS_USER":  # doas(1) gives the name alone
+            try:
+                named = str(pwd.getpwnam(named).pw_uid)
+            except (KeyError, ValueError):
+                return None
+        return _user(named, os.environ.get("SUDO_GID") if variable == "SUDO_UID" else None)
     return None
 
 
@@ -136,12 +137,13 @@ def nobody() -> User:
 
 @contextmanager
 def as_invoker() -> Iterator[None]:
-    """Open and make files with the rights of the user behind sudo; with one's own where nobody is behind.
+    """Open, make and remove files with the rights of the user behind sudo; with one's own if nobody is behind.
 
-    The whole process changes its user meanwhile: for the start, when it has one thread.
+    The whole process changes its user meanwhile: for the start, and for the end. Root that may not become anybody else
+    (in a container) keeps its own.
     """
     user = invoker()
-    if user is None:
+    if user is None or not (has(Cap.SETUID) and has(Cap.SETGID)):
         yield
         return
     before = os.getegid(), os.getgroups()
@@ -196,7 +198,8 @@ def _may_read(user: User, path: Path) -> bool:
 
 def _proc_hides_processes() -> bool:
     """Tell whether /proc shows a user only their own processes (proc(5), hidepid)."""
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+    # Of mounts above each other, the last one is what is seen.
+    for line in reversed(Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()):
         before, _, after = line.partition(" - ")
         if before.split()[4] == "/proc":
             return "hidepid=" in after and "hidepid=0" not in after and "hidepid=off" not in after
