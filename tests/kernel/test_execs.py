@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import shutil
 import signal
 import struct
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from ebpftop.filters import Filter
 from ebpftop.kernel.source import KernelSource, Options
 from ebpftop.records import Exec, Exit, Lost, Process, Record
+from ebpftop.text import escape
 from tests.kernel.doing import cgroup, set_comm
 from tests.kernel.support import compile_c, needs_root
 
@@ -85,6 +85,24 @@ int main(void)
 }
 """
 
+# Kills its children at all moments between fork and the first lines of what they run.
+KILLED_C = """
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+    char *true_[] = {"true", 0};
+    for (int i = 0; i < 400; i++) {
+        pid_t pid = fork();
+        if (!pid) { execv("/nonexistent", true_); execv("/bin/true", true_); _exit(1); }
+        for (volatile int spin = 0; spin < i * 1000; spin++) ;
+        kill(pid, SIGKILL);
+        waitpid(pid, 0, 0);
+    }
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -93,6 +111,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compile_c(directory, "storm", STORM_C)
     compile_c(directory, "brief", BRIEF_C, "-static", "-nostdlib", "-ffreestanding")
     compile_c(directory, "threaded", THREADED_C, "-pthread")
+    compile_c(directory, "killed", KILLED_C)
     compile_c(directory, "threads", THREADS_C, "-pthread")
     return directory
 
@@ -622,14 +641,53 @@ def test_a_burst_of_two_hundred_short_lived_programs_is_two_hundred_records(watc
     assert shortest < 0.01
 
 
-def test_a_process_killed_inside_execve_leaves_nothing_behind(watch: Watch) -> None:
-    for _ in range(20):
-        child = subprocess.Popen(
-            [sys.executable, "-c", "import os\nwhile 1: os.spawnv(os.P_WAIT, '/bin/true', ['true'])"]
-        )
-        threading.Event().wait(0.05)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+def test_a_process_killed_inside_execve_leaves_nothing_behind(watch: Watch, programs: Path) -> None:
+    subprocess.run([programs / "killed"], check=True)
     time.sleep(0.2)
     watch.read()
     assert watch.source.execs.pending_attempts() == 0
+
+
+@pytest.mark.parametrize("dumps", [False, True])
+def test_an_exit_says_whether_a_core_was_dumped_as_wait_does(watch: Watch, tmp_path: Path, dumps: bool) -> None:
+    limit = resource.RLIM_INFINITY if dumps else 0
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.chdir(tmp_path)
+            resource.setrlimit(resource.RLIMIT_CORE, (limit, resource.RLIM_INFINITY))
+            os.execv("/bin/sh", ["sh", "-c", "kill -SEGV $$"])
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    (ended,) = [record for record in watch.exits() if record.pid == pid]
+    if dumps and not os.WCOREDUMP(status):
+        pytest.skip("this machine dumps no cores")
+    assert (ended.signal, ended.core) == ("SIGSEGV", dumps)
+    assert os.WCOREDUMP(status) is dumps
+
+
+@pytest.mark.parametrize("name", ["a) S 1 (b", ") ", "()", "x y\tz"])
+def test_a_process_that_ran_before_is_told_whatever_its_name_looks_like(name: str) -> None:
+    ready_r, ready_w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            set_comm(name)
+            os.write(ready_w, b"x")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.read(ready_r, 1)
+    os.close(ready_r)
+    os.close(ready_w)
+    try:
+        watch = Watch()
+        (told,) = [record for record in watch.read() if isinstance(record, Process) and record.pid == pid]
+        watch.source.close()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert (told.comm, told.ppid, told.uid) == (escape(name), os.getpid(), os.getuid())
+    assert 0 < time.clock_gettime(time.CLOCK_BOOTTIME) - told.start / 1e9 < 60

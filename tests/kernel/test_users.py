@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from ebpftop.kernel.source import KernelSource, Options
 from ebpftop.probes import users as probe
 from ebpftop.records import UserRow, Users
 from tests.kernel.doing import OTHER_UID, WANTED_UID, failing, in_child, programs
-from tests.kernel.support import Stream, last, needs_root
+from tests.kernel.support import Stream, compile_c, last, needs_root
 
 pytestmark = needs_root
 
@@ -67,7 +66,16 @@ def test_a_toggle_keeps_the_totals() -> None:
 
 
 @pytest.mark.guest
-def test_a_user_of_a_container_is_told_by_its_uid_in_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ranges", "inside"),
+    [
+        (f"0 {WANTED_UID} 10", 0),
+        (f"1000 {WANTED_UID - 2} 10", 1002),
+        (f"0 {WANTED_UID - 500} 20\n100 {WANTED_UID + 1} 20\n5000 {WANTED_UID - 9} 10", 5009),
+    ],
+    ids=["first", "offset", "third"],
+)
+def test_a_user_of_a_container_is_told_by_its_uid_in_there(ranges: str, inside: int) -> None:
     with Stream("--uid", str(WANTED_UID), probes="users") as stream:
         ready_r, ready_w = os.pipe()
         mapped_r, mapped_w = os.pipe()
@@ -84,14 +92,16 @@ def test_a_user_of_a_container_is_told_by_its_uid_in_there(tmp_path: Path) -> No
             finally:
                 os._exit(0)
         os.read(ready_r, 1)
-        Path("/proc", str(pid), "uid_map").write_text(f"0 {WANTED_UID} 10\n")
-        os.write(mapped_w, b"x")
+        try:
+            Path("/proc", str(pid), "uid_map").write_text(ranges + "\n")
+        finally:
+            os.write(mapped_w, b"x")
         os.waitpid(pid, 0)
         for fd in (ready_r, ready_w, mapped_r, mapped_w):
             os.close(fd)
         in_child(programs("outside"), uid=WANTED_UID)
         rows = last("users", stream.stop())["rows"]
-    assert [(row["uid"], row["execs"], row["inside"]) for row in rows] == [(WANTED_UID, 2, 0)]
+    assert [(row["uid"], row["execs"], row["inside"]) for row in rows] == [(WANTED_UID, 2, inside)]
     assert rows[0]["userns"] > 0
 
 
@@ -104,20 +114,35 @@ def subprocess_unshare_user() -> None:
         raise OSError(ctypes.get_errno(), "unshare")
 
 
-def test_sixteen_threads_failing_at_once_lose_no_count() -> None:
-    code = (
-        "import os, threading\n"
-        "def fail():\n"
-        "    for _ in range(500):\n"
-        "        try: os.execv('/nonexistent', ['x'])\n"
-        "        except FileNotFoundError: pass\n"
-        "threads = [threading.Thread(target=fail) for _ in range(16)]\n"
-        "[t.start() for t in threads]; [t.join() for t in threads]\n"
-    )
+# Threads of Python take turns; these fail on all CPUs at the same moment.
+THREADS_C = """
+#include <pthread.h>
+#include <unistd.h>
+static pthread_barrier_t together;
+static void *fail(void *nothing)
+{
+    char *none[] = {"x", 0};
+    pthread_barrier_wait(&together);
+    for (int i = 0; i < 5000; i++) execv("/nonexistent", none);
+    return 0;
+}
+int main(void)
+{
+    pthread_t threads[16];
+    pthread_barrier_init(&together, 0, 16);
+    for (int i = 0; i < 16; i++) pthread_create(&threads[i], 0, fail, 0);
+    for (int i = 0; i < 16; i++) pthread_join(threads[i], 0);
+}
+"""
+
+
+@pytest.mark.guest
+def test_sixteen_threads_failing_at_once_lose_no_count(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "threads", THREADS_C, "-pthread")
     with Stream("--pid", str(os.getpid()), "--interval", "0.1", probes="users") as stream:
-        subprocess.run([sys.executable, "-S", "-c", code], check=True)
+        subprocess.run([program], check=True)
         rows = last("users", stream.stop())["rows"]
-    assert [(row["execs"], row["failed"]) for row in rows] == [(8001, 8000)]
+    assert [(row["execs"], row["failed"]) for row in rows] == [(80_001, 80_000)]
 
 
 def test_a_slow_directory_server_does_not_hold_up_the_counters(monkeypatch: pytest.MonkeyPatch) -> None:
