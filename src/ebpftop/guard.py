@@ -33,12 +33,16 @@ INVOKER_VARIABLES = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
 """How sudo, doas and pkexec name the user who called them; the first that is there counts."""
 
 
+_END_S, _END_MAX_S = 2.0, 3600.0
+
+
 def _end_s() -> float:
     """Return how long ebpftop may take to end: two seconds, or more if `EBPFTOP_END_S` says so (slow machines)."""
     try:
-        return min(max(float(os.environ.get("EBPFTOP_END_S", "")), 2.0), 3600.0)
+        seconds = float(os.environ.get("EBPFTOP_END_S", ""))
     except ValueError:
-        return 2.0
+        return _END_S
+    return min(seconds, _END_MAX_S) if seconds > _END_S else _END_S  # not a number is not more
 
 
 END_S = _end_s()

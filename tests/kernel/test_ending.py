@@ -14,14 +14,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from ebpftop import leftovers
 from tests.ending import GONE_WITHIN_S, SLACK_S, Draw, Outcome, Session, run
-from tests.kernel.support import Stream, needs_root
+from tests.kernel.support import Stream, needs_root, of
 from tests.kernel.test_probes import assert_gone, loaded, programs_of
 from tests.unit.recording_samples import play
 
@@ -135,27 +136,57 @@ def test_it_ends_from_any_moment_by_any_means_and_leaves_nothing(tracefs_fd: int
     assert not wrong, f"{len(wrong)} of {len(outcomes)}:\n" + "\n".join(wrong)
 
 
-def test_a_stream_whose_reader_sleeps_ends_after_a_whole_line() -> None:
+@contextmanager
+def stream_whose_reader_sleeps(**env: str) -> Iterator[tuple[subprocess.Popen[bytes], BinaryIO, bytes]]:
+    """A stream that waits for room in its pipe; the pipe, and what was read of it before. "last" ran at the end."""
     reading_fd, writing_fd = os.pipe()
-    command = [*_EBPFTOP, "stream", "--probes", "users,syscalls", "--interval", "0.05"]
-    child = subprocess.Popen(command, stdout=writing_fd)
+    fcntl.fcntl(writing_fd, fcntl.F_SETPIPE_SZ, 4096)
+    command = [*_EBPFTOP, "stream", "--probes", "execs,users", "--interval", "0.05", *_ME]
+    child = subprocess.Popen(command, stdout=writing_fd, stderr=subprocess.PIPE, env={**os.environ, **env})
     os.close(writing_fd)
     try:
         with os.fdopen(reading_fd, "rb") as pipe:
-            data = pipe.readline()
-            # Until it waits for room.
+            data = b""
+            while b'"users"' not in data:  # both probes are attached
+                data += pipe.readline()
             before = -1
             while before != (waiting := _waiting_bytes(pipe.fileno())) or not waiting:
                 before = waiting
+                subprocess.run(["/bin/true", "x" * 3000], check=True)
                 time.sleep(1)
-            child.terminate()
-            assert child.wait(SLACK_S + GONE_WITHIN_S) == 0
-            data += pipe.read()
-        assert data.endswith(b"\n")
-        assert len([json.loads(line) for line in data.splitlines()]) > 2
+            subprocess.run(["/bin/true", "last"], check=True)
+            yield child, pipe, data
     finally:
         child.kill()
-        child.wait()
+        child.communicate()
+
+
+def test_a_stream_whose_reader_sleeps_ends_after_a_whole_line_and_says_what_is_missing() -> None:
+    with stream_whose_reader_sleeps() as (child, pipe, taken):
+        child.terminate()
+        assert child.wait(SLACK_S + GONE_WITHIN_S) == 0
+        data = taken + pipe.read()
+        assert data.endswith(b"\n")
+        lines = [json.loads(line) for line in data.splitlines()]
+        assert not of("exec", lines, argv=["/bin/true", "last"])
+        assert child.stderr is not None
+        assert child.stderr.read().decode() == (
+            "ebpftop: the last events were not read in 1.1 s; with EBPFTOP_END_S=60 it may take half a minute\n"
+        )
+
+
+def test_a_stream_that_is_given_more_time_waits_for_its_reader_and_reads_everything() -> None:
+    with stream_whose_reader_sleeps(EBPFTOP_END_S="60") as (child, pipe, taken):
+        child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(GONE_WITHIN_S + 1)
+        assert child.poll() is None
+        data = taken + pipe.read()
+        assert child.wait(30) == 0
+        lines = [json.loads(line) for line in data.splitlines()]
+        assert of("exec", lines, argv=["/bin/true", "last"])
+        assert child.stderr is not None
+        assert child.stderr.read() == b""
 
 
 def _waiting_bytes(fd: int) -> int:

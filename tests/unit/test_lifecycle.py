@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop import leftovers
+from ebpftop import guard, leftovers
 from ebpftop.terminal_driver import _Output
 from tests.ending import Session
 
@@ -377,3 +377,26 @@ def test_a_kernel_without_kprobes_leaves_nothing_to_remove(tracefs: tuple[Path, 
     (place / "kprobe_events").unlink()
     assert leftovers.owners(fd) == set()
     assert leftovers.remove(fd, 12)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("60", 60), ("2.5", 2.5), ("1e9", 3600), ("inf", 3600), *((no, 2) for no in ("", "1", "-5", "nan", "-inf", "a"))],
+)
+def test_more_time_to_end_is_given_by_a_number_of_seconds_and_by_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, given: str, seconds: float
+) -> None:
+    monkeypatch.setenv("EBPFTOP_END_S", given)
+    assert guard._end_s() == seconds
+
+
+def test_with_more_time_given_the_guard_kills_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the test of a process in which no Python code can run, which has the two seconds."""
+    monkeypatch.setenv("EBPFTOP_END_S", "6")
+    with session_of(*python(_HELD)) as session:
+        assert session.wait_for(b"held")
+        time.sleep(0.2)
+        began_s = time.monotonic()
+        session.signal(signal.SIGTERM)
+        assert session.wait_for_end(60) == -signal.SIGKILL
+        assert time.monotonic() - began_s > 4
