@@ -80,6 +80,9 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
     CSS_PATH = "app.tcss"
     TITLE = "ebpftop"
     ENABLE_COMMAND_PALETTE = True
+    MOVES = frozenset(
+        {"move", "page", "top", "bottom", "scroll_left", "scroll_right", "follow", "pane", "travel", "present", "pause"}
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="All keys", id="help"),
         Binding(

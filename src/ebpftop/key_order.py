@@ -3,6 +3,8 @@
 Textual takes a key from the terminal, hands it to the widget that has the focus, and takes the next one, while the
 first still travels from the widget up to the binding that it is for. A screen that it opens, or a focus that it moves,
 comes too late for what was typed behind it. Here keys, pastes and the mouse wait until all of that has taken place.
+
+One key may overtake: the one that quits, if all that waits before it only moves about on a screen that goes anyway.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from typing import ClassVar
 
 from textual import events
 from textual.app import App
@@ -29,11 +32,15 @@ _ROUNDS = 5
 class OrderedKeysApp(App[int]):
     """An app in which no key overtakes what the key before it does."""
 
+    MOVES: ClassVar[frozenset[str]] = frozenset()
+    """Actions that change nothing but what is shown, and leave the focus where a key that quits still quits."""
+
     def __init__(self, driver_class: type[Driver] | None = None) -> None:
         super().__init__(driver_class=driver_class)
         self._waiting: deque[events.Event] = deque()
         self._settling: asyncio.Task[None] | None = None
         self._struck: MessagePump = self
+        self._last: tuple[events.Event, ...] = ()  # the one that was let, if any was
 
     @property
     def keys_waiting(self) -> int:
@@ -45,6 +52,9 @@ class OrderedKeysApp(App[int]):
             await super().on_event(event)
         elif self._settling is None and (isinstance(event, events.MouseMove) or self._settled):
             await self._strike(event)
+        elif self._quits_whatever_waits(event):
+            self._waiting.clear()
+            await self.run_action("quit")
         else:
             self._waiting.append(event)
             if self._settling is None:
@@ -52,7 +62,21 @@ class OrderedKeysApp(App[int]):
 
     async def _strike(self, event: events.Event) -> None:
         self._struck = self.focused or self.screen
+        self._last = (event,)
         await super().on_event(event)
+
+    def _quits_whatever_waits(self, event: events.Event) -> bool:
+        """Tell whether *event* would quit after all that waits, and may as well do so now."""
+        if not isinstance(event, events.Key) or not self._screen_stack:
+            return False
+        if self.focused is not None and self.focused.check_consume_key(event.key, event.character):
+            return False  # it is typed into something
+        actions = {key: active.binding.action for key, active in self.screen.active_bindings.items()}
+        return actions.get(event.key) == "quit" and all(
+            isinstance(one, (events.MouseMove, events.MouseScrollDown, events.MouseScrollUp))
+            or (isinstance(one, events.Key) and actions.get(one.key, "").partition("(")[0] in self.MOVES)
+            for one in (*self._last, *self._waiting)
+        )
 
     async def _strike_next(self) -> None:
         """Let the key that has waited longest take place; those behind it wait on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import random
 import select
 import signal
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.terminal import opened
-from textual.events import Key
+from textual.events import Event, Key
 from textual.keys import _character_to_key
 
 import ebpftop
@@ -56,6 +57,50 @@ async def test_keys_typed_at_once_do_what_they_do_when_typed_slowly(opening: str
                 app.post_message(key(name))
             await settled(app)
             assert state(app) == slowly, (before, opening)
+            assert not app._exit
+
+
+MOVING = ("j", "k", "pagedown", "G", "g", "tab", "left", "right", "space", "left_square_bracket", "l", "up")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_the_key_that_quits_does_not_wait_for_those_that_only_move(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moves take a while each on a busy machine; after the one that is under way, none is made."""
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    struck: list[str] = []
+    strike = app._strike
+
+    async def note(event: Event) -> None:
+        struck.append(event.key if isinstance(event, Key) else type(event).__name__)
+        await strike(event)
+
+    chance = random.Random(seed)
+    moves = [chance.choice(MOVING) for _ in range(300)]
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        monkeypatch.setattr(app, "_strike", note)
+        for name in (*moves, "q"):
+            app.post_message(key(name))
+        await settled(app)
+    assert app._exit
+    assert struck == moves[: len(struck)]
+    assert len(struck) < len(moves)
+
+
+@pytest.mark.parametrize("opening", [*OPENS.values(), "enter", "D"])
+async def test_the_key_that_quits_waits_for_one_that_may_open_something(opening: str) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        for first in (0, 1, 40):
+            await reset(app)
+            for name in (*["k"] * first, opening, *["j"] * 5, "q"):
+                app.post_message(key(name))
+            await settled(app)
             assert not app._exit
 
 
