@@ -24,7 +24,7 @@ from ebpftop.terminal import UNTOUCHED, Terminal, above_standard
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # What ebpftop says, one byte each. Smaller ones are numbers of signals that it received.
-ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED = 128, 129, 130, 131, 132
+ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED, LEAVING = 128, 129, 130, 131, 132, 133
 SESSION_NICE = 180
 """Plus the nice value that the session had, -20 to 19, before it was changed."""
 
@@ -50,6 +50,9 @@ END_S = _end_s()
 
 KILL_AFTER_S = 0.8 * END_S
 """From the first wish that ebpftop end until the guard kills it; the rest is for cleaning up."""
+
+KILL_LEAVING_AFTER_S = 0.95 * END_S
+"""The same if ebpftop is cleaning up itself: on an overloaded machine a kill would only take its exit status away."""
 
 _LOOK_EVERY_S = 0.1
 _CLEAN_UP_S = 5.0
@@ -145,13 +148,14 @@ class _Guard:
         self.session_nice: int | None = None
         self.channel = channel
         self.terminal = terminal
-        self.kill_at: float | None = None
+        self.asked_at: float | None = None
+        self.leaving = False
         self.stopping = False
         self.tracefs_fd: int | None = None
 
     def watch(self) -> None:
         while self._hear():
-            if self.kill_at is not None and time.monotonic() >= self.kill_at:
+            if self._is_late():
                 self.terminal.restore()
                 self._send(signal.SIGKILL)
             elif self._is_to_end() and self._is_stopped():  # a process that is stopped cannot end
@@ -168,7 +172,7 @@ class _Guard:
 
     def _hear(self) -> bool:
         """Take what the parent said, waiting where there is nothing else to do; False if it is gone."""
-        timeout_s = None if self.kill_at is None and not self.stopping else _LOOK_EVERY_S
+        timeout_s = None if self.asked_at is None and not self.stopping else _LOOK_EVERY_S
         if not select.select([self.channel], [], [], timeout_s)[0]:
             return os.getppid() == self.parent_pid
         data, fds, _, _ = socket.recv_fds(self.channel, 256, 1)
@@ -181,9 +185,16 @@ class _Guard:
                 self.session_nice = None
             elif code in (STOPPING, CONTINUED):
                 self.stopping = code == STOPPING
-            elif (code == ENDING or code in END_SIGNALS) and self.kill_at is None:
-                self.kill_at = time.monotonic() + KILL_AFTER_S
+            elif code == LEAVING:
+                self.leaving = True
+            elif (code == ENDING or code in END_SIGNALS) and self.asked_at is None:
+                self.asked_at = time.monotonic()
         return bool(data)
+
+    def _is_late(self) -> bool:
+        if self.asked_at is None:
+            return False
+        return time.monotonic() >= self.asked_at + (KILL_LEAVING_AFTER_S if self.leaving else KILL_AFTER_S)
 
     def _send(self, number: int) -> None:
         # While it is our parent, the number is nobody else's.
@@ -202,8 +213,8 @@ class _Guard:
         return self._status().get(b"State", b"").lstrip().startswith(b"T")
 
     def _is_to_end(self) -> bool:
-        if self.kill_at is not None or not self.stopping:
-            return self.kill_at is not None
+        if self.asked_at is not None or not self.stopping:
+            return self.asked_at is not None
         # What arrives while a process is stopped waits until it is continued.
         status = self._status()
         pending = int(status.get(b"ShdPnd", b"0"), 16) | int(status.get(b"SigPnd", b"0"), 16)

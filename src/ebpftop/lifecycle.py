@@ -8,6 +8,7 @@ Then three things may end it, each if the one before did not:
 2. After ORDERLY_S a thread that does nothing else calls `leave`: it closes every descriptor, with which all programs
    and links leave the kernel, removes what has a name, restores the terminal, and ends with the right status.
 3. After guard.KILL_AFTER_S the guard, a child, kills it and cleans up behind it: no Python code ran in all that time.
+   While `leave` is at work the guard waits for guard.KILL_LEAVING_AFTER_S.
 
 The last is also what happens when it is killed or crashes in C code.
 """
@@ -175,6 +176,7 @@ class Process:
         """End at once, from any thread: nothing stays in the kernel, the terminal is restored."""
         self._wait_if_leaving()
         self.leaving = True
+        self._tell_guard(guard.LEAVING)
         for undo in reversed(self._undo):
             with suppress(Exception):
                 undo()

@@ -400,3 +400,23 @@ def test_with_more_time_given_the_guard_kills_later(monkeypatch: pytest.MonkeyPa
         session.signal(signal.SIGTERM)
         assert session.wait_for_end(60) == -signal.SIGKILL
         assert time.monotonic() - began_s > 4
+
+
+@pytest.mark.parametrize(("undo_s", "status"), [(5.2, 0), (60, -signal.SIGKILL)], ids=["late", "never"])
+def test_what_is_cleaning_up_itself_is_killed_only_at_the_very_last(
+    monkeypatch: pytest.MonkeyPatch, undo_s: float, status: int
+) -> None:
+    """A kill at 4.8 of 6 seconds would take its exit status away; at 5.7 there must be an end."""
+    monkeypatch.setenv("EBPFTOP_END_S", "6")
+    code = f"""
+import time
+from ebpftop.lifecycle import process
+process.arm()
+with process.undone_at_last(lambda: time.sleep({undo_s})):
+    print("runs", flush=True)
+    time.sleep(60)
+"""
+    with session_of(*python(code)) as session:
+        assert session.wait_for(b"runs")
+        session.signal(signal.SIGTERM)
+        assert session.wait_for_end(20) == status
