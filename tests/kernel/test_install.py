@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from ebpftop.records import PROBE_NAMES
-from tests.kernel.support import needs_root, of
+from tests.kernel.support import Stream, needs_root, of
 from tests.kernel.test_privileges import terminal
 
 pytestmark = [needs_root, pytest.mark.timeout(400)]
@@ -189,20 +188,24 @@ AMBIENT = (
 
 def test_without_root_all_works_but_what_tracefs_forbids_which_says_so(installed: Path) -> None:
     program = installed / "usr/local/bin/ebpftop"
-    done = subprocess.run(
-        [*AMBIENT, program, "stream", "--duration", "3", "--interval", "0.5"],
-        check=False, capture_output=True, text=True, cwd="/",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    stream = Stream("--interval", "0.5")
+    stream.command[:3] = [*AMBIENT, str(program)]
+    with stream:
+        # On a machine that has nothing else to do, no other program starts meanwhile.
+        child = subprocess.Popen(["/bin/true"])
+        assert child.wait() == 0
+        stream.wait_for(lambda lines: of("trace", lines, pid=child.pid), 60)
+        stream.wait_for(lambda lines: any(line["rows"] for line in of("syscalls", lines)), 60)
+        stream.wait_for(lambda lines: of("cost", lines), 60)
+        lines = stream.stop()
+    assert (stream.status, stream.stderr) == (130, "")
     states = {line["probe"]: line for line in of("probe", lines)}
     assert {name: line["state"] for name, line in states.items()} == dict.fromkeys(PROBE_NAMES, "on")
-    assert of("trace", lines, message="Hello World!"), "a program of ours hands over the lines"
+    said = of("trace", lines, pid=child.pid)
+    assert [line["message"] for line in said] == ["Hello World!"], "a program of ours hands over the lines"
     rungs = {rung["via"]: rung["reason"] for rung in states["trace"]["rungs"]}
     assert "tracefs belongs to root" in rungs["lines: instance"]
     assert rungs["lines: raw_tracepoint:bpf_trace_printk"] is None
-    assert any(line["rows"] for line in of("syscalls", lines))
     assert {line["kernel"] for line in of("cost", lines)} == {None}
     check = run(*AMBIENT, program, "check")
     assert check.status == 0
