@@ -25,6 +25,7 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
     monkeypatch.setattr("ebpftop.panes.base.TITLE_S", 0)
+    monkeypatch.setattr("ebpftop.screens.travel.ALSO_S", 0)
     time.tzset()
     yield
     monkeypatch.undo()

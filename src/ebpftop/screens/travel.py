@@ -12,6 +12,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
 from ebpftop.app_errors import surviving
@@ -38,6 +39,9 @@ HELD_BYTES = 48 << 20
 
 PULSE_S = 0.5
 """The timeline moves on this often."""
+
+ALSO_S = 1.0
+"""So late a pane shows what it learnt from another pane's probe, unless its own probe brings something before."""
 
 
 class TravelScreen(LaidOutOnce[None]):
@@ -112,6 +116,9 @@ class TravelScreen(LaidOutOnce[None]):
         """The moment looked at, Unix seconds; None at present."""
         self.held: deque[tuple[Pane, Batch]] = deque()
         self.held_weight = 0
+        self._outdated: set[Pane] = set()
+        """Panes that learnt something from the probe of another one since they were shown."""
+        self._showing: Timer | None = None
         self.held_bytes = 0
         self.held_full = False
         self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
@@ -169,9 +176,26 @@ class TravelScreen(LaidOutOnce[None]):
                 other.lines.now = max(other.lines.now, self.overview.time)
             with surviving(f"showing {pane.label}"):
                 pane.show()
+            self._outdated.discard(pane)
+            self._outdated.update(other for other in self.panes if pane.probe in other.also)
+            if not ALSO_S:
+                self._show_outdated()
+            elif self._outdated and self._showing is None:
+                self._showing = self.set_timer(ALSO_S, self._show_outdated)
         for other in self.panes:
             with surviving(f"the title of {other.label}"):
                 other.update_overview(self.overview)
+
+    def _show_outdated(self) -> None:
+        """Show what panes learnt from other probes, where their own has not brought anything since."""
+        self._showing = None
+        if self.paused or self._models:
+            return  # all is shown when it goes on
+        for pane in self._outdated:
+            with surviving(f"showing {pane.label}"):
+                pane.show()
+                pane.update_overview(self.overview)
+        self._outdated.clear()
 
     def _feed(self, pane: Pane, batch: Batch) -> None:
         for other in self.panes:
