@@ -14,6 +14,9 @@ import termios
 import time
 
 terminal, report, shape, given, *command = sys.argv[1:]
+# Whoever started the tests may ignore them (nohup, a shell's "&"), and the program would inherit that.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 os.setsid()
 # Not in a place that a closed stdin, stdout or stderr left: there it is to stay when the program is executed.
 terminal_fd = fcntl.fcntl(os.open(terminal, os.O_RDWR), fcntl.F_DUPFD_CLOEXEC, 10)

@@ -130,7 +130,8 @@ def test_duration_counts_from_the_last_attach() -> None:
     attached = max(line["time"] for line in of("probe", lines))
     assert lines[0]["kind"] == "header"
     assert lines[0]["schema"] == 1
-    assert last("users", lines)["time"] - attached == pytest.approx(1, abs=0.5)
+    # Counted from its start, which takes half a second or more, it would be less; on a busy machine it is more.
+    assert 0.7 <= last("users", lines)["time"] - attached < 30
 
 
 def test_without_privilege_the_message_says_what_to_do() -> None:

@@ -21,7 +21,7 @@ EBPFTOP = (sys.executable, "-m", "ebpftop")
 INTERVAL_S = 0.5
 # Four probes are compiled, under emulation, beside another guest that does the same.
 ATTACH_TIMEOUT_S = 240.0
-ARRIVAL_TIMEOUT_S = 15.0
+ARRIVAL_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

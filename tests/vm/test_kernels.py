@@ -11,7 +11,7 @@ from .expected import expected_fault
 from .faults import FOLLOWERS, LADDERS
 from .results import Checked, CheckReport, Result, ladder_and_rung
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(3000)
 
 
 def matrix_of(ran: Ran) -> Result:
