@@ -7,31 +7,25 @@ on SIGCONT although the app has ended.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import re
 import select
 import signal
 import threading
-import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from textual import constants, events
-from textual._xterm_parser import XTermParser
+from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 from textual.message import Message
 
+from ebpftop.key_parser import KeyParser
 from ebpftop.lifecycle import INTERRUPTED, process
-from ebpftop.text import escape
 
 if TYPE_CHECKING:
     from textual.app import App
-
-log = logging.getLogger(__name__)
 
 _PENDING_MAX = 1 << 17
 """Bytes that may wait for a slow terminal before one more frame: beyond, all is dropped, and drawn again later."""
@@ -39,23 +33,6 @@ _PENDING_MAX = 1 << 17
 _TICK_MS = 100
 _READ_BYTES = 4096
 
-# What a terminal may send, piece by piece: an answer to a question that nobody asked; a control sequence that is longer
-# than any; all from one escape character up to the next.
-_PIECES = re.compile(
-    r"""
-      (?P<answer> \x1b [\]P_^X] [^\x1b\x07]{2,} (?: \x07 | \x1b\\ ) )
-    | (?P<long> \x1b\[ [0-?]{30,} (?P<end> [@-~]? ) )
-    | (?P<other> \x1b?[^\x1b]* )
-    """,
-    re.DOTALL | re.VERBOSE,
-)
-_REST_OF_LONG = re.compile(r"[0-?]*([@-~]?)")
-_PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
-PASTE_MAX = 1 << 16
-"""Characters of a paste that are kept: more than any input takes."""
-PASTE_PAUSE_S = 1.0
-"""A paste that has not gone on for so long has ended, whatever the terminal says."""
-_PASTE_MAY_BEGIN = re.compile(r"\x1b(?:\[(?:20{0,2})?)?\Z")
 _CTRL_C = "\x03"
 
 KEYS_WAITING_MAX = 1000
@@ -63,7 +40,6 @@ KEYS_WAITING_MAX = 1000
 
 # A terminal may claim any size; each cell is drawn.
 COLUMNS_MAX, ROWS_MAX = 640, 200
-_TOLD = 80
 
 
 class _Output:
@@ -132,96 +108,6 @@ class _Output:
             self._closed = True
             self._pending.clear()
             self._stop_waiting()
-
-
-class KeyParser:
-    """Textual's parser of what a terminal sends, which is dead after some sequences that none should send.
-
-    Nor does it come back from a paste that does not end, and what it does not know it types as keys, which do things.
-    """
-
-    def __init__(self) -> None:
-        self._parser = XTermParser(constants.DEBUG)
-        self._paste: str | None = None
-        self._held = ""
-        """The end of what came, if a paste may begin there."""
-        self._came_s = 0.0
-        self._in_long = False
-
-    def feed(self, text: str) -> list[Message]:
-        """Return what *text* says; of a sequence that cannot be, nothing, and of what follows, all."""
-        messages: list[Message] = []
-        text, self._held, self._came_s = self._held + text, "", time.monotonic()
-        while text:
-            if self._paste is None:
-                if begun := _PASTE_MAY_BEGIN.search(text):
-                    text, self._held = text[: begun.start()], begun[0]
-                keys, begins, text = text.partition(_PASTE_BEGINS)
-                messages += self._feed_keys(keys)
-                if begins:
-                    self._paste = ""
-            if self._paste is not None:
-                if text == _CTRL_C:  # alone: typed by somebody who waits
-                    self._paste = None
-                    continue
-                text = self._feed_paste(text, messages)
-        return messages
-
-    def _feed_keys(self, text: str) -> list[Message]:
-        messages: list[Message] = []
-        if self._in_long and text and (rest := _REST_OF_LONG.match(text)):
-            text = text[rest.end() :]
-            self._in_long = not (text or rest[1])
-        for piece in _PIECES.finditer(text):
-            if piece.lastgroup == "other":
-                messages += self._messages(piece[0]) if piece[0] else []
-            else:
-                log.warning("the terminal sent what cannot be: %s", escape(piece[0][:_TOLD]))
-                self._in_long = piece.end() == len(text) and piece["end"] == ""
-        return messages
-
-    def _feed_paste(self, text: str, messages: list[Message]) -> str:
-        """Add *text* to the paste, and what it was to *messages* if it ends; return what comes behind it."""
-        assert self._paste is not None
-        # The end may come in two parts.
-        seen = max(0, len(self._paste) - len(_PASTE_ENDS) + 1)
-        pasted = self._paste + text
-        end = pasted.find(_PASTE_ENDS, seen)
-        if end < 0:
-            tail = pasted[1 - len(_PASTE_ENDS) :]
-            self._paste = pasted if len(pasted) <= PASTE_MAX else pasted[:PASTE_MAX] + tail
-            return ""
-        self._paste = None
-        messages.append(events.Paste(pasted[: min(end, PASTE_MAX)].replace("\0", "")))
-        return pasted[end + len(_PASTE_ENDS) :]
-
-    def tick(self) -> list[Message]:
-        """Return what is known of a sequence that has not gone on."""
-        since_s = time.monotonic() - self._came_s
-        paused = since_s >= PASTE_PAUSE_S
-        if paused:
-            self._in_long = False
-        if self._paste is not None:
-            if not paused:
-                return []
-            pasted, self._paste, self._held = self._paste[:PASTE_MAX], None, ""
-            return [events.Paste(pasted.replace("\0", ""))]
-        if not self._held:
-            return self._messages("")
-        if since_s < constants.ESCAPE_DELAY or not (paused or self._held in ("\x1b", "\x1b[")):
-            return []
-        held, self._held = self._held, ""
-        if held == "\x1b":
-            return [*self._messages(""), events.Key("escape", "\x1b")]
-        return self._messages(held) if held == "\x1b[" else []
-
-    def _messages(self, piece: str) -> list[Message]:
-        try:
-            return list(self._parser.feed(piece) if piece else self._parser.tick())
-        except Exception as error:  # noqa: BLE001  # whatever it is: without keys there is no way out
-            log.warning("the terminal sent what cannot be: %s (%s)", escape(piece[:_TOLD]), escape(repr(error)))
-            self._parser = XTermParser(constants.DEBUG)
-            return []
 
 
 class TerminalDriver(LinuxDriver):
@@ -329,6 +215,7 @@ class TerminalDriver(LinuxDriver):
             if data and self._is_flooded:
                 if _CTRL_C.encode() in data:
                     process.ask_to_end(INTERRUPTED)
+                keys.pass_over(decode(data))
             elif data:
                 for message in keys.feed(decode(data)):
                     self.process_message(message)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._xterm_parser import XTermParser
 from textual.events import Key, Paste
 
-from ebpftop.terminal_driver import PASTE_MAX, KeyParser
+from ebpftop.key_parser import PASTE_MAX, KeyParser
 from tests.monkey import ODD
 
 # Begun and never ended, by which the terminal says that what follows belongs to them.
@@ -86,3 +89,137 @@ def test_escape_is_a_key_once_nothing_follows(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(time, "monotonic", lambda: later_s)
     assert told([*keys.tick(), *keys.feed("j")]) == ["escape", "j"]
     assert fed("\x1b", "[A", "\x1b[2", "4~") == ["up", "f12"]
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[KeyParser, float], list[str]]:
+    """Let seconds go by in which the terminal sends nothing; return what that means."""
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+
+    def go_by(keys: KeyParser, seconds: float) -> list[str]:
+        nonlocal now_s
+        names: list[str] = []
+        for _ in range(round(seconds / 0.05)):
+            now_s += 0.05
+            names += told(keys.tick())
+        return names
+
+    return go_by
+
+
+STRINGS = tuple(f"\x1b{introducer}" for introducer in "]P_^X")
+
+
+@pytest.mark.parametrize("begin", STRINGS, ids=repr)
+def test_a_string_that_is_cut_short_is_never_typed(begin: str, wait: Callable[[KeyParser, float], list[str]]) -> None:
+    # GIVEN a string of 100 kB that the terminal does not end
+    keys = KeyParser()
+    names = told(keys.feed(begin + "52;c;"))
+    for _ in range(25):
+        names += told(keys.feed("q1\r\n" * 1024))
+        names += wait(keys, 0.5)
+    assert names == []
+    # THEN nothing of it is a key, and the first key after a pause is
+    assert wait(keys, 1.0) == []
+    assert told(keys.feed("j")) == ["j"]
+
+
+@pytest.mark.parametrize("begin", STRINGS, ids=repr)
+@pytest.mark.parametrize(
+    ("end", "means"),
+    [
+        *[(end, []) for end in ("\x07", "\x18", "\x1a", "\x1b\\", "\x9c", "\x1b]0;q\x1b\\")],
+        # With what follows it, Escape begins a sequence; alone it may be half of what ends the string, and is no key.
+        *[("\x1b[A", ["up"]), ("\x1b\x1b[A", ["up"]), ("\x1b[200~q\x1b[201~", ["paste:q"])],
+    ],
+    ids=repr,
+)
+def test_what_ends_a_string(begin: str, end: str, means: list[str]) -> None:
+    sent = f"{begin}q;1{end}j"
+    for at in range(1, len(sent)):
+        assert fed(sent[:at], sent[at:]) == [*means, "j"], at
+
+
+def test_ctrl_c_alone_ends_whatever_was_begun() -> None:
+    for begun in (
+        *(f"{begin}q" for begin in STRINGS),
+        "\x1b[<0;5",
+        "\x1b[?" + "1;" * 99,
+        "\x1b[200~q",
+        "\x1bO",
+        "\x1b[",
+    ):
+        assert fed(begun, "\x03")[-1:] == ["ctrl+c"], repr(begun)
+
+
+ANSWERS = (
+    *("\x1b[?62;22;52c", "\x1b[>1;7000;0c", "\x1b[=3c", "\x1b[0n", "\x1b[?1u", "\x1b[4;900;1600t"),
+    *("\x1b[<0;10;11M", "\x1b[48;24;80;480;800t", "\x1b[?2026;2$y", "\x1b[12;40R", "\x1b[M !1", "\x1b[1;2;3;4 q"),
+    *("\x1b]11;rgb:1111/qqqq/1111\x07", "\x1bP1$r0m\x1b\\", "\x1b_Gi=1;OK\x1b\\", "\x1b[?1;2S"),
+)
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=repr)
+def test_an_answer_is_no_key_wherever_it_is_cut(answer: str, wait: Callable[[KeyParser, float], list[str]]) -> None:
+    for at in range(2, len(answer) + 1):
+        keys = KeyParser()
+        names = [*told(keys.feed(answer[:at])), *wait(keys, 2.0)]
+        # What is cut behind its first two characters is what Alt and a key send: no key that does anything.
+        assert len(names) <= (at == 2), answer[:at]
+        assert all(name.startswith("alt+") for name in names), answer[:at]
+        assert told(keys.feed("j")) == ["j"]
+        # The same, and a sequence behind it instead of a pause.
+        names = fed(answer[:at] + "\x1b[B")
+        assert names[-1] == "down", answer[:at]
+        assert all(name.startswith("alt+") for name in names[:-1]), answer[:at]
+
+
+def test_every_key_that_textual_knows_is_one_wherever_it_is_cut(wait: Callable[[KeyParser, float], list[str]]) -> None:
+    for sequence in ANSI_SEQUENCES_KEYS:
+        if not sequence.startswith("\x1b") or sequence in ("\x1b", "\x1b\x1b"):
+            continue
+        whole = told(list(XTermParser().feed(sequence)))
+        for at in range(1, len(sequence)):
+            keys = KeyParser()
+            names = [*told(keys.feed(sequence[:at])), *told(keys.feed(sequence[at:])), *wait(keys, 0.2)]
+            assert names == whole, (sequence, at)
+
+
+def test_alt_and_a_character(wait: Callable[[KeyParser, float], list[str]]) -> None:
+    for sent, name in {
+        "x": "alt+x",
+        "P": "alt+shift+p",
+        "]": "alt+right_square_bracket",
+        "[": "alt+left_square_bracket",
+        "O": "alt+shift+o",
+    }.items():
+        keys = KeyParser()
+        assert [*told(keys.feed(f"\x1b{sent}")), *wait(keys, 0.2)] == [name]
+        assert told(keys.feed("j")) == ["j"]
+
+
+def test_where_a_sequence_begins_that_is_passed_over_its_rest_is_no_key() -> None:
+    for begun, rest in (("\x1b]0;", "q1\x07"), ("\x1b[<0;", "1;1M"), ("\x1b[200~", "q\x1b[201~"), ("\x1bO", "A")):
+        keys = KeyParser()
+        keys.pass_over("jjjj" + begun)
+        assert set(told(keys.feed(rest + "k"))) <= {"k", "up", "paste:q"}
+        keys = KeyParser()
+        keys.pass_over(begun + rest)
+        assert told(keys.feed("k")) == ["k"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_pieces_in_any_order_leave_it_alive(seed: int, wait: Callable[[KeyParser, float], list[str]]) -> None:
+    draw = random.Random(seed)
+    pieces = [*ANSWERS, *STRINGS, *(odd.decode("utf-8", "replace") for odd in ODD), "j", "\x1b", "\x03", "\x18", "\x1a"]
+    keys = KeyParser()
+    for _ in range(300):
+        text = "".join(draw.choices(pieces, k=3))
+        at = draw.randrange(len(text) + 1)
+        for piece in filter(None, (text[:at], text[at:])):
+            (keys.feed if draw.random() < 0.8 else keys.pass_over)(piece)
+        if draw.random() < 0.3:
+            wait(keys, draw.choice((0.05, 0.2, 1.5)))
+    wait(keys, 2.0)
+    assert told(keys.feed("j")) == ["j"]
