@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 # First of all: Textual reads its settings when it is imported.
 import ebpftop.textual_settings  # noqa: F401
@@ -31,12 +31,17 @@ from ebpftop.filters import Filter
 from ebpftop.key_order import OrderedKeysApp
 from ebpftop.lifecycle import INTERRUPTED, process
 from ebpftop.priority import stand_back
+from ebpftop.screens.calls import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.diagnostics import diagnostics
 from ebpftop.screens.help import help_sheet
 from ebpftop.screens.main import WIDTHS, MainScreen
 from ebpftop.screens.palette import Palette
+from ebpftop.screens.ready import ReadyScreen, prepare
+from ebpftop.screens.save import SaveScreen
 from ebpftop.screens.savings import save_screenshot
-from ebpftop.screens.sheets import open_sheet, prepare_sheets
+from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen, open_sheet
+from ebpftop.screens.syscall import SyscallScreen
 from ebpftop.source import Source, SourceError
 from ebpftop.terminal_driver import TerminalDriver
 from ebpftop.text import escape
@@ -54,6 +59,11 @@ _THREADS = 16
 
 _PREPARE_AFTER_S = 0.5
 """After the first picture, which nothing may delay."""
+
+MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
+    *(SheetScreen, NarrowingSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
+    *(WaitingScreen, TableScreen, TracedScreen),
+)
 
 # The palette that a screenshot is asked for in is no part of it.
 _PALETTE_GONE_S = 0.1
@@ -137,7 +147,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         log.addHandler(self._journal)
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)
-        self.set_timer(_PREPARE_AFTER_S, lambda: prepare_sheets(self))
+        self.set_timer(_PREPARE_AFTER_S, lambda: prepare(self, MADE_IN_ADVANCE))
 
     def on_unmount(self) -> None:
         log.removeHandler(self._journal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time as clock
 from collections.abc import Callable, Iterator
@@ -56,6 +57,9 @@ class ReplaySource:
         self._finished = False
         self._closed = False
         self._begin = (0, 0, float("-inf"))
+        self._jumps = itertools.count(1)
+        # Read now: from here on whoever asks for the span waits for no disk.
+        _ = self.timeline.span
         self._threads = [
             threading.Thread(target=self._play, name="replay", daemon=True),
             threading.Thread(target=self._look_through, name="replay-index", daemon=True),
@@ -106,21 +110,26 @@ class ReplaySource:
 
     def seek(self, time: float) -> tuple[Batch, ...]:
         """Go on playing from *time*; return what brings empty models there (`Timeline.at`)."""
-        self.jump(time)
+        self.jump(time, self.next_jump())
         return self.timeline.at(time)
 
-    def jump(self, time: float) -> int:
-        """Go on playing from *time*; return the `Batch.jump` of all that is played from there.
+    def next_jump(self) -> int:
+        """Return the number of a jump to come: the `Batch.jump` of all that is played after it.
 
         Batches with another one, polled but not shown yet, belong to the old place: drop them.
         """
-        number = self.timeline.find(time)
+        return next(self._jumps)
+
+    def jump(self, time: float, number: int) -> None:
+        """Go on playing from *time*, unless a jump with a higher *number* took place. It may have to read the file."""
+        chunk = self.timeline.find(time)
         with self._channels.condition:
-            self._begin = (self._begin[0] + 1, number, time)
+            if number < self._begin[0]:
+                return
+            self._begin = (number, chunk, time)
             self._finished = False
             self._channels.clear()
             self._clock.move(time)
-            return self._begin[0]
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         return self._channels.poll(probe, timeout_s)

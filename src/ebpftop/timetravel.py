@@ -29,8 +29,11 @@ class Player(Protocol):
     def resume(self) -> None:
         """Go on from where it stood."""
 
-    def jump(self, time: float) -> int:
-        """Go on playing from *time*; return the `Batch.jump` of what is played from there."""
+    def next_jump(self) -> int:
+        """Return the number of a jump to come: the `Batch.jump` of what is played after it."""
+
+    def jump(self, time: float, number: int) -> None:
+        """Go on playing from *time*, unless a later jump took place. It may take as long as a disk does."""
 
 
 def timeline_of(source: Source) -> Timeline | None:

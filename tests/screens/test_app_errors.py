@@ -38,6 +38,18 @@ def fails(*_: Any, **__: Any) -> Any:
     raise Boom("boom \x1b[2J [@click=app.quit]here[/]")
 
 
+class Unmade(SheetScreen):
+    """A screen that cannot be made."""
+
+    compose = fails
+
+
+class Unfilled(SheetScreen):
+    """A screen that cannot be filled."""
+
+    show_filled = fails
+
+
 class Fragile(Static):
     """A widget in which everything can fail."""
 
@@ -153,11 +165,15 @@ async def _in_drawing(app: EbpftopApp, pilot: Pilot[int], widget: Fragile) -> No
 
 
 async def _in_composing_a_screen(app: EbpftopApp, pilot: Pilot[int], widget: Fragile) -> None:
-    app.push_screen(SheetScreen(Details("broken", fails)))
+    app.push_screen(Unmade().fill(Details("broken", Sheet)))
+
+
+async def _in_filling_a_screen(app: EbpftopApp, pilot: Pilot[int], widget: Fragile) -> None:
+    app.push_screen(Unfilled().fill(Details("broken", Sheet)))
 
 
 async def _in_result_of_a_screen(app: EbpftopApp, pilot: Pilot[int], widget: Fragile) -> None:
-    app.push_screen(SheetScreen(Details("whole", Sheet)), fails)
+    app.push_screen(SheetScreen().fill(Details("whole", Sheet)), fails)
     await pilot.pause()
     await pilot.press("escape")
 

@@ -27,7 +27,7 @@ async def test_a_dialog_that_is_done_below_another_screen_goes_with_it() -> None
 
     said: list[str | None] = []
     async with app.run_test(size=(120, 35)) as pilot:
-        await app.push_screen(SaveScreen([Saving("csv", "rows", "rows.csv", write)], "csv"), said.append)
+        await app.push_screen(SaveScreen().fill([Saving("csv", "rows", "rows.csv", write)], "csv"), said.append)
         app.screen.query_one(Input).value = str(Path("nowhere.csv"))
         await pilot.press("enter")
         app.action_command_palette()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +15,10 @@ from ebpftop.history import History, HistorySource
 from ebpftop.kernel.source import KernelSource
 from ebpftop.recording import zst
 from ebpftop.records import PROBE_NAMES, Header
+from ebpftop.replay import ReplaySource
 from ebpftop.screens.main import MainScreen
 from ebpftop.screens.sheets import SheetScreen
+from tests.unit.recording_samples import story, write
 
 from .scene import START, ran
 
@@ -116,3 +119,36 @@ def test_what_is_kept_can_be_asked_while_a_collector_packs_it(monkeypatch: pytes
     finally:
         go.set()
         adding.join()
+
+
+async def test_keys_are_answered_while_a_recording_jumps_on_a_slow_disk(tmp_path: Path) -> None:
+    source = ReplaySource(str(write(tmp_path / "r.jsonl", list(story(60)))), speed=0)
+    jump, rates, go, begun = source.jump, source.timeline.rates, threading.Event(), threading.Event()
+
+    def slow_jump(time: float, number: int) -> None:
+        begun.set()
+        assert go.wait(60), "a key waited for the disk"
+        jump(time, number)
+
+    def slow_rates(buckets: int) -> tuple[float | None, ...]:
+        assert go.wait(60), "a key waited for the whole recording"
+        return rates(buckets)
+
+    source.jump, source.timeline.rates = slow_jump, slow_rates  # type: ignore[method-assign]
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        while not source.finished:
+            await pilot.pause(0.05)
+        await pilot.press("space", "left_square_bracket")
+        while app.main.seeking or app.main.moment is None:
+            await pilot.pause(0.05)
+        await pilot.press("space")
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, SheetScreen)
+        await pilot.press("escape")
+        assert not go.is_set()
+        go.set()
+        while not begun.is_set() or not app.main.ended:
+            await pilot.pause(0.05)
+        assert not source.paused

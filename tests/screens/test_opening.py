@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +13,14 @@ from textual.app import App
 from textual.events import MouseScrollDown
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input
 
-from ebpftop.app import EbpftopApp
+from ebpftop.app import MADE_IN_ADVANCE, EbpftopApp
 from ebpftop.screens.main import MainScreen
 from ebpftop.screens.over import OverScreen
-from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
+from ebpftop.screens.save import SaveScreen
+from ebpftop.screens.sheets import SheetScreen
+from ebpftop.source import SourceError
 from ebpftop.widgets.keyline import KeyLine
 from ebpftop.widgets.sheet import Details, Sheet
 
@@ -31,7 +36,7 @@ async def ready(source: FakeSource, size: tuple[int, int] = (120, 35)) -> AsyncI
         await settle(pilot, source)
         while not all(
             app.is_screen_installed(kind.__name__) and app.get_screen(kind.__name__).is_mounted
-            for kind in (SheetScreen, NarrowingSheetScreen)
+            for kind in MADE_IN_ADVANCE
         ):
             await pilot.pause(0.05)
         yield pilot, app
@@ -102,7 +107,7 @@ async def test_a_sheet_over_a_sheet_and_one_before_any_is_ready_have_a_screen_of
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
-        app.push_screen(SheetScreen(Details("one", Sheet)))
+        app.push_screen(SheetScreen().fill(Details("one", Sheet)))
         await pilot.pause()
         app.action_diagnostics()
         await pilot.pause(1)
@@ -159,3 +164,59 @@ async def test_keys_that_do_not_fit_are_scrolled_to() -> None:
             await pilot._post_mouse_events([MouseScrollDown], KeyLine, offset=(5, 0))
         assert line.start == keys[-1].end - 40
         assert keys[-1].about in text_of(app).splitlines()[-1]
+
+
+@pytest.mark.parametrize("keys", [("E",), ("c",), ("tab", "tab", "enter"), ("tab", "tab", "w"), ("D",)], ids="".join)
+async def test_what_is_opened_again_is_as_new_and_is_not_made_anew(keys: tuple[str, ...]) -> None:
+    async with ready(FakeSource(minute())) as (pilot, app):
+        await pilot.press(*keys)
+        await pilot.pause(0.3)
+        screen, first = app.screen, text_of(app)
+        assert screen in {app.get_screen(kind.__name__) for kind in MADE_IN_ADVANCE}
+        # Leave traces: a sort order, a cursor, a scroll position, a name, a choice.
+        traces = ("right", "x", "less_than_sign", "r", "pagedown") if keys != ("c",) else ()  # these it is there for
+        await pilot.press("down", *traces, "escape")
+        await pilot.pause(0.3)
+        assert isinstance(app.screen, MainScreen)
+        await pilot.press(*keys[-1:])
+        await pilot.pause(0.3)
+        assert app.screen is screen
+        assert text_of(app) == first
+        await pilot.press("escape")
+
+
+async def test_a_save_that_outlives_its_dialog_says_so_and_leaves_the_next_dialog_alone() -> None:
+    go = threading.Event()
+
+    def write(path: str, replace: bool) -> str:
+        assert go.wait(30)
+        return "written late"
+
+    async with ready(FakeSource(minute())) as (pilot, app):
+        await pilot.press("E")
+        screen = app.screen
+        assert isinstance(screen, SaveScreen)
+        screen.choices = [replace(choice, write=write) for choice in screen.choices]
+        screen.query_one(Input).value = "/nonexistent/x.csv"
+        await pilot.press("enter", "escape")
+        await pilot.press("E")
+        assert app.screen is screen
+        go.set()
+        while not any("written late" in notice.message for notice in app._notifications):
+            await pilot.pause(0.05)
+        assert app.screen is screen
+
+
+async def test_an_error_of_saving_is_shown_with_its_remedy() -> None:
+    def write(path: str, replace: bool) -> str:
+        raise SourceError("the disk is full", "make room")
+
+    async with ready(FakeSource(minute())) as (pilot, app):
+        await pilot.press("E")
+        screen = app.screen
+        assert isinstance(screen, SaveScreen)
+        screen.choices = [replace(choice, write=write) for choice in screen.choices]
+        screen.query_one(Input).value = "/nonexistent/x.csv"
+        await pilot.press("enter")
+        while "the disk is full; make room" not in text_of(app):
+            await pilot.pause(0.05)

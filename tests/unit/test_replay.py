@@ -236,3 +236,15 @@ def test_a_speed_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
     done = run("replay", str(tmp_path), "--speed", "warp")
     assert done.returncode == 2
     assert b"--speed" in done.stderr
+
+
+def test_of_two_jumps_the_later_wish_wins_whichever_is_done_last(tmp_path: Path) -> None:
+    source = ReplaySource(str(write(tmp_path / "r.jsonl", list(story(60)))), speed=0)
+    drain(source, lambda: source.finished)
+    first, second = source.next_jump(), source.next_jump()
+    source.jump(START + 40, second)
+    source.jump(START + 5, first)
+    played = drain(source, lambda: source.finished)
+    assert played
+    assert all(record.time > START + 40 for record in played if not isinstance(record, Header))
+    source.close()

@@ -24,7 +24,7 @@ from ebpftop.models.timetravel import Model
 from ebpftop.models.wishes import Wishes
 from ebpftop.records import Probe, ProbeName
 from ebpftop.source import Batch, Source
-from ebpftop.widgets.columns import Span, Value, value_of
+from ebpftop.widgets.columns import Shown, Span
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.sheet import Details
 from ebpftop.widgets.stateline import MARKS
@@ -145,12 +145,11 @@ class Pane(Vertical):
         """What the lower edge says on the right: how rows are chosen, sorted, followed."""
         return ""
 
-    def rows_shown(self) -> tuple[list[str], list[list[Value]]]:
+    def rows_shown(self) -> Shown[Any]:
         """Return the columns and the rows that the pane shows, scrolled away or not, for an export."""
         lines = self.lines
         columns = [c for c in lines.columns if c.key not in lines.hidden and (c.value is not None or c.fill is None)]
-        rows = [lines.row(position) for position in range(lines.first, lines.end)]
-        return [c.key for c in columns], [[value_of(c, row, lines.now) for c in columns] for row in rows]
+        return Shown(tuple(columns), lines.rows(), lines.now)
 
     def newest_text(self, rows: int, before: int) -> str:
         """Say in a title that older rows than these are not at hand: rebuilt moments have the newest alone."""

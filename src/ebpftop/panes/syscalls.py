@@ -19,6 +19,7 @@ from ebpftop.models.zero import CallKey, Zero
 from ebpftop.panes.base import Pane
 from ebpftop.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.screens.calls import HANDLER_LOOKS, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.screens.ready import ready
 from ebpftop.screens.syscall import SyscallScreen
 from ebpftop.source import Batch, Source, SourceError
 from ebpftop.widgets.columns import Cell, Column, Span
@@ -137,7 +138,7 @@ class SyscallsPane(Pane):
     def _open_call(self, event: Lines.Opened) -> None:
         event.stop()
         event.prevent_default()
-        self.app.push_screen(SyscallScreen(self.model, event.row))
+        self.app.push_screen(ready(self.app, SyscallScreen).fill_with(self.model, event.row))
 
     def action_period(self) -> None:
         """Switch between figures since the start and since the last reading."""
@@ -158,13 +159,13 @@ class SyscallsPane(Pane):
         self.describe()
 
     def action_waiting(self) -> None:
-        self.app.push_screen(WaitingScreen(self.model))
+        self.app.push_screen(ready(self.app, WaitingScreen).fill(self.model))
 
     def action_table(self) -> None:
-        self.app.push_screen(TableScreen(self.model))
+        self.app.push_screen(ready(self.app, TableScreen).fill(self.model))
 
     def action_traced(self) -> None:
-        self.app.push_screen(TracedScreen(self.model))
+        self.app.push_screen(ready(self.app, TracedScreen).fill(self.model))
 
     def action_handle(self, handler: Handler) -> None:
         """Let the kernel handle the call under the cursor so; where it does already, as from the start."""

@@ -97,6 +97,8 @@ class _FileChunks:
         self._stretch = max(stretch, -(-self._size // MAX_CHUNKS))
         self._times: dict[int, float | None] = {}
         self._lock = threading.Lock()
+        self._readers = 0
+        self._closing = False
 
     first = 0
 
@@ -112,9 +114,13 @@ class _FileChunks:
     def close(self) -> None:
         """Close the file; loads from then on give nothing. Safe to call twice."""
         with self._lock:
-            fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+            self._closing = True
+            self._close_unread()
+
+    def _close_unread(self) -> None:
+        if self._closing and not self._readers and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def load(self, number: int) -> Chunk:
         raise NotImplementedError
@@ -130,14 +136,20 @@ class _FileChunks:
         return self._times[number]
 
     def _read(self, offset: int, count: int) -> bytes:
+        # Not under the lock: a disk may be slow, and who looks at one place need not wait for who reads another.
         with self._lock:
-            if self._fd < 0:
+            if self._closing:
                 return b""
-            try:
-                return os.pread(self._fd, count, offset)
-            except OSError:
-                # A disk that fails here has already cost the lines; the chunk ends where it ends.
-                return b""
+            self._readers += 1
+        try:
+            return os.pread(self._fd, count, offset)
+        except OSError:
+            # A disk that fails here has already cost the lines; the chunk ends where it ends.
+            return b""
+        finally:
+            with self._lock:
+                self._readers -= 1
+                self._close_unread()
 
 
 class PlainChunks(_FileChunks):

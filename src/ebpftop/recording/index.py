@@ -94,7 +94,8 @@ class Index:
         self._fresh: dict[bytes, int] = {}
         self._states: list[tuple[int, bytes]] = []
         self._state_of: dict[bytes, bytes] = {}
-        self.done = False
+        self.newest: tuple[int, float] | None = None
+        """The number of the newest chunk known, and the time of its last record. Nobody waits for it."""
 
     @property
     def first(self) -> int:
@@ -162,6 +163,7 @@ class Index:
         )
         with self._lock:
             self._infos.append(info)
+            self.newest = self._first + len(self._infos) - 1, last
             self._counts = self._counts.plus(found)
             self._rare_bytes += size if keep else 0
             self._seconds.update(dict(info.seconds))

@@ -279,10 +279,10 @@ class Timeline:
         return [line_at(data, begin) for kind, _, _, begin in marks(data) if kind == b"probe"][:MAX_STATES]
 
     def _last_time(self) -> float:
-        start, infos = self._index.infos()
+        newest = self._index.newest
         stop = self._chunks.stop
-        if infos and start + len(infos) == stop:
-            return infos[-1].last
+        if newest is not None and newest[0] + 1 == stop:
+            return newest[1]
         if self._last_of[0] != stop:
             # Where the last of a file has no records, its end is known when all was looked through.
             self._last_of = (stop, self._last_of[1])

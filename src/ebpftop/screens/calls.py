@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,11 +16,15 @@ from ebpftop.models.zero import CallKey, ProcessKey
 from ebpftop.panes.common import clock
 from ebpftop.records import Handler, InFlight, Syscall
 from ebpftop.screens.live import LiveScreen
+from ebpftop.screens.ready import ready
 from ebpftop.syscalls.families import family
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.log import LogLines
 from ebpftop.widgets.table import TableLines
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 HANDLER_LOOKS: dict[Handler, str] = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}
 
@@ -35,11 +40,19 @@ def failures(errors: int) -> Cell:
 class ProcessScreen(LiveScreen):
     """Which calls one process makes, as strace -c would tell."""
 
-    def __init__(self, model: SyscallsModel, process: ProcessKey) -> None:
-        super().__init__(model)
-        self.process = process
+    def __init__(self) -> None:
+        super().__init__()
+        self.process: ProcessKey
         self._count = 0
         self._peak = 0
+
+    def fill_with(self, model: SyscallsModel, process: ProcessKey) -> Self:
+        """Show the calls of *process* when this screen is pushed the next time."""
+        self.process = process
+        return self.fill(model)
+
+    def begin(self) -> None:
+        self.table.begin()
 
     def contents(self) -> ComposeResult:
         self.table: TableLines[CallOf] = TableLines(
@@ -85,6 +98,9 @@ class ProcessScreen(LiveScreen):
 class WaitingScreen(LiveScreen):
     """The calls that threads are in now, those first whose business is not to wait: they wait, or hold their CPU."""
 
+    def begin(self) -> None:
+        self.table.begin()
+
     def contents(self) -> ComposeResult:
         self.table: TableLines[InFlight] = TableLines(
             (
@@ -106,7 +122,8 @@ class WaitingScreen(LiveScreen):
     @on(Lines.Opened)
     def _opened(self, event: Lines.Opened) -> None:
         event.stop()
-        self.app.push_screen(ProcessScreen(self.model, process_of(self.model.latest, event.row.pid)))
+        process = process_of(self.model.latest, event.row.pid)
+        self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, process))
 
     def _how_long(self, wait: InFlight, _: float) -> Cell:
         return (Span(nanoseconds(wait.ns), "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""),)
@@ -160,6 +177,9 @@ def slots(model: SyscallsModel) -> list[Slot]:
 
 class TableScreen(LiveScreen):
     """The tail-call table: slot, call, program, runs."""
+
+    def begin(self) -> None:
+        self.table.begin()
 
     def contents(self) -> ComposeResult:
         def runs(s: Slot, _: float) -> Cell:
@@ -232,6 +252,13 @@ def _result(call: Syscall, _: float) -> Cell:
 
 class TracedScreen(LiveScreen):
     """Every traced call, live."""
+
+    def begin(self) -> None:
+        self.log_lines.begin(View(self.model.traced))
+
+    def let_go(self) -> None:
+        super().let_go()
+        self.log_lines.begin(View(self.model.traced))
 
     def contents(self) -> ComposeResult:
         self.log_lines = traced_lines(View(self.model.traced))

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from ebpftop.screens.over import OverScreen
+from ebpftop.screens.ready import ReadyScreen
 from ebpftop.widgets.columns import Column
 from ebpftop.widgets.keyline import KeyLine
 from ebpftop.widgets.lines import Lines
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 NARROWEST, WIDEST = 3, 200
 
 
-class ColumnsScreen(OverScreen[None]):
+class ColumnsScreen(ReadyScreen[None]):
     """Every change shows at once in the pane behind."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,21 +35,34 @@ class ColumnsScreen(OverScreen[None]):
         Binding("k", "cursor(-1)", "Up", show=False, id="columns.up"),
     ]
 
-    def __init__(self, lines: Lines[Any], title: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        self.lines: Lines[Any]
+        self.title_text = ""
+
+    def fill(self, lines: Lines[Any], title: str) -> Self:
+        """Offer the columns of *lines* when this screen is pushed the next time."""
         self.lines = lines
         self.title_text = title
+        self.filled()
+        return self
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="sheet small"):
-            yield OptionList(
-                *(Option(self._words(c), id=c.key) for c in self.lines.columns), compact=True, markup=False
-            )
+        with Vertical(classes="sheet small") as self._box:
+            self._options = OptionList(compact=True, markup=False)
+            yield self._options
         yield KeyLine()
 
-    def on_mount(self) -> None:
-        self.query_one(Vertical).border_title = Content(f"Columns: {self.title_text}")
-        self.query_one(OptionList).highlighted = 0
+    def show_filled(self) -> None:
+        self._box.border_title = Content(f"Columns: {self.title_text}")
+        self._options.set_options(Option(self._words(c), id=c.key) for c in self.lines.columns)
+        self._options.highlighted = 0
+        self._options.scroll_to(y=0, animate=False, immediate=True)
+        self.set_focus(self._options)
+
+    @property
+    def varying(self) -> tuple[Widget, ...]:
+        return self._options, self._box
 
     def _words(self, column: Column[Any]) -> Content:
         shown = column.key not in self.lines.hidden
@@ -62,11 +79,11 @@ class ColumnsScreen(OverScreen[None]):
 
     @property
     def _column(self) -> Column[Any]:
-        return self.lines.columns[self.query_one(OptionList).highlighted or 0]
+        return self.lines.columns[self._options.highlighted or 0]
 
     def _changed(self) -> None:
         self.lines.rearrange()
-        options = self.query_one(OptionList)
+        options = self._options
         for column in self.lines.columns:
             options.replace_option_prompt(column.key, self._words(column))
 
@@ -83,7 +100,7 @@ class ColumnsScreen(OverScreen[None]):
         self._changed()
 
     def action_cursor(self, step: int) -> None:
-        options = self.query_one(OptionList)
+        options = self._options
         if step > 0:
             options.action_cursor_down()
         else:

@@ -22,6 +22,7 @@ from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.panes.trace import TracePane
 from ebpftop.panes.users import UsersPane
 from ebpftop.screens.columns import ColumnsScreen
+from ebpftop.screens.ready import ready
 from ebpftop.screens.save import SaveScreen
 from ebpftop.screens.savings import kept, rows_of
 from ebpftop.screens.sheets import open_sheet
@@ -206,7 +207,7 @@ class MainScreen(TravelScreen):
 
     def action_columns(self) -> None:
         pane = self.pane
-        self.app.push_screen(ColumnsScreen(pane.lines, pane.label))
+        self.app.push_screen(ready(self.app, ColumnsScreen).fill(pane.lines, pane.label))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # In the filter a slash is a slash: the footer does not offer it.
@@ -305,7 +306,8 @@ class MainScreen(TravelScreen):
         if self.timeline is not None:
             words = "  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part)
             choices.insert(0, kept(self.timeline, self.execs.model.narrowing, words, host, moment))
-        self.app.push_screen(SaveScreen(choices, kind), lambda said: self.app.notify(said) if said else None)
+        screen = ready(self.app, SaveScreen).fill(choices, kind)
+        self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
 
     def action_interval(self, step: int) -> None:
         if self.player is not None:

@@ -6,22 +6,26 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from ebpftop.models.saving import Kind, kind_of, with_suffix
 from ebpftop.recording.writer import expand_home, home, writable_folder
-from ebpftop.screens.over import OverScreen
+from ebpftop.screens.ready import ReadyScreen
 from ebpftop.source import SourceError
 from ebpftop.text import escape
 from ebpftop.widgets.keyline import KeyLine
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ class Saving:
     write: Callable[[str, bool], str]
 
 
-class SaveScreen(OverScreen[str]):
+class SaveScreen(ReadyScreen[str]):
     """Closes with what was saved where."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -58,15 +62,30 @@ class SaveScreen(OverScreen[str]):
         Binding("up,ctrl+p,shift+tab", "choose(-1)", "What", show=False, key_display="↑", id="save.previous"),
     ]
 
-    def __init__(self, choices: list[Saving], chosen: Kind) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        self.choices: list[Saving] = []
+        self.at = 0
+        self.replacing = ""
+        self.folder: str | None = None
+        """Where a relative path leads; None where that was deleted."""
+        self.may_write = False
+        self._saving: Worker[str] | None = None
+
+    def fill(self, choices: list[Saving], chosen: Kind) -> Self:
+        """Offer *choices*, first of all *chosen*, when this screen is pushed the next time."""
         self.choices = choices
         self.at = next((i for i, choice in enumerate(choices) if choice.kind == chosen), 0)
         self.replacing = ""
-        self.busy = False
+        self._saving = None
         self.folder = working_folder()
-        """Where a relative path leads; None where that was deleted."""
         self.may_write = writable_folder() is not None
+        self.filled()
+        return self
+
+    def let_go(self) -> None:
+        self.choices = []
+        self._saving = None
 
     @property
     def choice(self) -> Saving:
@@ -78,14 +97,19 @@ class SaveScreen(OverScreen[str]):
         return self.choice.name if self.may_write else os.path.join(home(), self.choice.name)
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="sheet small save"):
-            yield Static(classes="save-choices", markup=False)
-            yield Input(self.proposal, select_on_focus=False, compact=True)
-            yield Static(classes="save-note", markup=False)
+        with Vertical(classes="sheet small save") as self._box:
+            self._box.border_title = Content("Save")
+            self._choices = Static(classes="save-choices", markup=False)
+            self._input = Input(select_on_focus=False, compact=True)
+            self._input.cursor_blink = False
+            self._says = Static(classes="save-note", markup=False)
+            yield from (self._choices, self._input, self._says)
         yield KeyLine()
 
-    def on_mount(self) -> None:
-        self.query_one(Vertical).border_title = Content("Save")
+    def show_filled(self) -> None:
+        with self.prevent(Input.Changed):
+            self._input.value = self.proposal
+        self._input.cursor_position = len(self.proposal)
         self._show_choices()
         if self.folder is None:
             self._note(f"{_NO_FOLDER}; Enter saves it here")
@@ -93,7 +117,11 @@ class SaveScreen(OverScreen[str]):
             self._note(f"You may not write in {self.folder}; Enter saves it here")
         else:
             self._note(f"Enter saves it in {self.folder}")
-        self.set_focus(self.query_one(Input))
+        self.set_focus(self._input)
+
+    @property
+    def varying(self) -> tuple[Widget, ...]:
+        return self._choices, self._input, self._says, self._box
 
     def _show_choices(self) -> None:
         lines = [
@@ -104,13 +132,13 @@ class SaveScreen(OverScreen[str]):
             )
             for i, choice in enumerate(self.choices)
         ]
-        self.query_one(".save-choices", Static).update(Content("\n").join(lines))
+        self._choices.update(Content("\n").join(lines))
 
     def _note(self, text: str, *, bad: bool = False) -> None:
-        self.query_one(".save-note", Static).update(Content.styled(escape(text), "$error" if bad else "$dim"))
+        self._says.update(Content.styled(escape(text), "$error" if bad else "$dim"))
 
     def action_choose(self, step: int) -> None:
-        field = self.query_one(Input)
+        field = self._input
         typed = field.value != self.proposal
         self.at = (self.at + step) % len(self.choices)
         field.value = with_suffix(field.value, self.choice.kind) if typed and field.value else self.proposal
@@ -124,7 +152,7 @@ class SaveScreen(OverScreen[str]):
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         path = expand_home(event.value.strip())
-        if self.busy or not path:
+        if self._saving is not None or not path:
             return
         if not os.path.isabs(path) and working_folder() is None:
             self._note(f"{_NO_FOLDER}: give an absolute path", bad=True)
@@ -136,23 +164,26 @@ class SaveScreen(OverScreen[str]):
             self.replacing = path
             self._note(f"{path} exists: Enter once more replaces it", bad=True)
             return
-        self.busy = True
         self._note("saving …")
-        self._save(path, self.replacing == path)
+        self._saving = self._save(self.choice, path, self.replacing == path)
 
     @work(thread=True, group="save", exit_on_error=False)
-    def _save(self, path: str, replace: bool) -> str:
-        return self.choice.write(path, replace)
+    def _save(self, choice: Saving, path: str, replace: bool) -> str:
+        return choice.write(path, replace)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.worker.group != "save":
+        if event.worker.group != "save" or event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
             return
-        if event.state == WorkerState.SUCCESS:
+        error = event.worker.error
+        if error is not None and not isinstance(error, SourceError):
+            log.error("saving failed", exc_info=error)
+        if event.worker is not self._saving:
+            # Nobody waited for it, and something else may be shown here by now.
+            text = str(event.worker.result if error is None else error)
+            self.app.notify(text, severity="information" if error is None else "error")
+        elif error is None:
             self.dismiss(str(event.worker.result))
-        elif event.state == WorkerState.ERROR:
-            self.busy = False
+        else:
+            self._saving = None
             self.replacing = ""
-            error = event.worker.error
-            if not isinstance(error, SourceError):
-                log.error("saving failed", exc_info=error)
-            self._note(error.cause if isinstance(error, SourceError) else str(error), bad=True)
+            self._note(str(error), bad=True)

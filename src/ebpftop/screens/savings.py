@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from typing import Any
 
 from ebpftop.export import to_csv, to_json
 from ebpftop.models import figures
@@ -15,7 +15,7 @@ from ebpftop.recording.timeline import Timeline
 from ebpftop.recording.writer import create_file, home, writable_folder
 from ebpftop.screens.save import Saving
 from ebpftop.source import SourceError
-from ebpftop.widgets.columns import Value
+from ebpftop.widgets.columns import Shown
 
 
 def kept(timeline: Timeline, narrowing: Narrowing, words: str, host: str, moment: float) -> Saving:
@@ -34,11 +34,11 @@ def kept(timeline: Timeline, narrowing: Narrowing, words: str, host: str, moment
 
 def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
     """The rows that *pane* shows now, as CSV and as JSON."""
-    headers, rows = pane.rows_shown()
-    about = f"the {len(rows):,} rows of {pane.label}, {len(headers)} columns"
+    shown = pane.rows_shown()
+    about = f"the {len(shown):,} rows of {pane.label}, {len(shown.columns)} columns"
     return [
-        Saving("csv", about, default_name("csv", host, pane.probe, moment), _Writer(headers, rows, "csv")),
-        Saving("json", about, default_name("json", host, pane.probe, moment), _Writer(headers, rows, "json")),
+        Saving("csv", about, default_name("csv", host, pane.probe, moment), _Writer(shown, "csv")),
+        Saving("json", about, default_name("json", host, pane.probe, moment), _Writer(shown, "json")),
     ]
 
 
@@ -59,13 +59,12 @@ def _write(path: str, data: bytes, *, replace: bool) -> None:
 
 
 class _Writer:
-    """Writes rows as they were when it was made."""
+    """Writes the rows that were shown when it was made."""
 
-    def __init__(self, headers: Sequence[str], rows: Sequence[Sequence[Value]], form: str) -> None:
-        self._headers = headers
-        self._rows = rows
+    def __init__(self, shown: Shown[Any], form: str) -> None:
+        self._shown = shown
         self._make = to_csv if form == "csv" else to_json
 
     def __call__(self, path: str, replace: bool) -> str:
-        _write(path, self._make(self._headers, self._rows).encode(), replace=replace)
-        return f"{len(self._rows):,} rows in {os.path.abspath(path)}"
+        _write(path, self._make(self._shown.headers, self._shown).encode(), replace=replace)
+        return f"{len(self._shown):,} rows in {os.path.abspath(path)}"

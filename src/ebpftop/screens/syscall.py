@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,11 +18,17 @@ from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.records import Syscall
 from ebpftop.screens.calls import ProcessScreen, failures, traced_lines
 from ebpftop.screens.live import LiveScreen
+from ebpftop.screens.ready import ready
 from ebpftop.widgets.columns import Cell, Column, Span
 from ebpftop.widgets.heatmap import HeatMap
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.log import LogLines
 from ebpftop.widgets.table import TableLines
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_SCANNED = 5000
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,41 @@ def histogram(call: Call) -> list[Bucket]:
 class SyscallScreen(LiveScreen):
     """Everything known about one call, live. Enter on a process lists its calls."""
 
-    def __init__(self, model: SyscallsModel, call: Call) -> None:
-        super().__init__(model)
-        self.call = call
-        self._view: View[Syscall] = View(model.traced)
-        self._view.set_filter(lambda traced: (traced.abi, traced.nr) == call.key)
-        while self._view.scan(5000):
-            pass
+    def __init__(self) -> None:
+        super().__init__()
+        self.call: Call
+        self._view: View[Syscall] = View(self.model.traced)
+        self._scanning = False
         self._most = 0
+
+    def fill_with(self, model: SyscallsModel, call: Call) -> Self:
+        """Show *call* when this screen is pushed the next time."""
+        self.call = call
+        return self.fill(model)
+
+    def begin(self) -> None:
+        key = self.call.key
+        self._view = View(self.model.traced)
+        self._view.set_filter(lambda traced: (traced.abi, traced.nr) == key)
+        # The newest at once, the older ones little by little: there may be a hundred thousand of other calls.
+        self._scanning = self._view.scan(_SCANNED)
+        for table in (self.callers, self.buckets, self.failures):
+            table.begin()
+        self.traced.begin(self._view)
+        self.heat.show(())
+        self.set_focus(self.callers)
+
+    def let_go(self) -> None:
+        super().let_go()
+        self._scanning = False
+        self._view = View(self.model.traced)
+        self.traced.begin(self._view)
+
+    def look(self) -> None:
+        if self._scanning:
+            self._scanning = self._view.scan(_SCANNED)
+            self._shown = None
+        super().look()
 
     def contents(self) -> ComposeResult:
         self.facts = Static("", classes="call-facts", markup=False)
@@ -114,10 +148,6 @@ class SyscallScreen(LiveScreen):
             yield self.failures
         yield self.traced
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.set_focus(self.callers)
-
     def _bar(self, caller: Caller, width: int) -> Cell:
         return (Span(bar(caller.count / self._most, width), "bar"),) if self._most else ()
 
@@ -154,7 +184,7 @@ class SyscallScreen(LiveScreen):
         if caller.pid is None:
             self.app.notify("The others are not told apart: the kernel keeps the busiest pairs of process and call")
         else:
-            self.app.push_screen(ProcessScreen(self.model, (caller.pid, caller.start)))
+            self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, (caller.pid, caller.start)))
 
 
 def _figures(call: Call, *, short: bool, quantiles: tuple[int, ...]) -> Content:

@@ -7,6 +7,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on, work
@@ -21,6 +22,7 @@ from ebpftop.models.overview import Overview
 from ebpftop.models.timetravel import LEAP_S, STEP_S, Model, clamp, kept_text, offset_text, other_speed, rebuild
 from ebpftop.models.timetravel import speed_text as say_speed
 from ebpftop.models.users import UsersModel
+from ebpftop.models.wishes import Wishes
 from ebpftop.panes.base import Pane
 from ebpftop.past import Counts
 from ebpftop.records import Cost, Header, Lost, Probe, ProbeName, Record, Syscalls, Users
@@ -99,6 +101,20 @@ class TravelScreen(LaidOutOnce[None]):
             self.models = models
             self.overview = overview
 
+    class Jumped(Message):
+        """The recording is where the jump of this number leads."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+    class Rated(Message):
+        """How much happened over the whole span, as many rates as were asked for."""
+
+        def __init__(self, rates: tuple[float | None, ...]) -> None:
+            super().__init__()
+            self.rates = rates
+
     def __init__(self, source: Source, panes: tuple[Pane, ...]) -> None:
         super().__init__()
         self.source = source
@@ -128,6 +144,8 @@ class TravelScreen(LaidOutOnce[None]):
         self._models: dict[Pane, Model] = {}
         self.seeking = False
         self._jump = 0
+        self._jumping = False
+        self._slow_wishes: Wishes[str, tuple[int, float]] = Wishes()
         self._told_end = False
         if self.timeline is not None and self.player is not None:
             self.add_class("-timeline")
@@ -274,7 +292,8 @@ class TravelScreen(LaidOutOnce[None]):
     def _play_from(self, moment: float) -> None:
         """Let the recording go on from *moment*, which the panes show."""
         assert self.player is not None
-        self._jump = self.player.jump(moment)
+        self._jump = self.player.next_jump()
+        self._jumping = True
         self._models = {}
         for pane in self.panes:
             pane.past = False
@@ -283,7 +302,43 @@ class TravelScreen(LaidOutOnce[None]):
         self.held_weight, self.held_bytes, self.held_full = 0, 0, False
         self.present = self.overview
         self.moment = None
-        self.player.resume()
+        self._wish("jump", (self._jump, moment))
+
+    @on(Jumped)
+    def _jumped(self, event: Jumped) -> None:
+        event.stop()
+        if event.number == self._jump:
+            self._jumping = False
+            # Frozen, or looked at elsewhere, since: then it stands still.
+            if self.player is not None and not self.paused and self.moment is None:
+                self.player.resume()
+
+    # What may have to wait for a disk, or go over all that was recorded: the last wish of each kind counts.
+
+    def _wish(self, what: str, value: tuple[int, float]) -> None:
+        if self._slow_wishes.put(what, value):
+            self._fulfil()
+
+    @work(thread=True, group="slow", exit_on_error=False)
+    def _fulfil(self) -> None:
+        assert self.timeline is not None
+        try:
+            for what, (number, moment) in self._slow_wishes:
+                if what == "rates":
+                    self.post_message(self.Rated(self.timeline.rates(number)))
+                elif self.player is not None:
+                    self.player.jump(moment, number)
+                    self.post_message(self.Jumped(number))
+        except BaseException:
+            self._slow_wishes.drop()
+            raise
+
+    @on(Rated)
+    def _rated(self, event: Rated) -> None:
+        event.stop()
+        bar = self.query_one(TimelineBar)
+        if len(event.rates) == bar.buckets:
+            bar.moments = replace(bar.moments, rates=event.rates)
 
     # Looking back.
 
@@ -360,8 +415,8 @@ class TravelScreen(LaidOutOnce[None]):
         self._travelled()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.state == WorkerState.ERROR and event.worker.group == "travel":
-            self.seeking = False
+        if event.state == WorkerState.ERROR and event.worker.group in ("travel", "slow"):
+            self.seeking = self._jumping = False
             log.error("looking back failed", exc_info=event.worker.error)
             self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
 
@@ -382,7 +437,7 @@ class TravelScreen(LaidOutOnce[None]):
         self.describe()
 
     def _pulse(self) -> None:
-        if self.player is not None and self.player.finished and not self._told_end and not self.paused:
+        if self.player is not None and self.ended and not self._told_end:
             self._told_end = True
             self.app.notify("The recording has ended. [ goes back a minute, q leaves")
         if self.has_class("-timeline"):
@@ -398,7 +453,7 @@ class TravelScreen(LaidOutOnce[None]):
         span = timeline.span
         rates = bar.moments.rates
         if anew or len(rates) != bar.buckets:
-            rates = timeline.rates(bar.buckets)
+            self._wish("rates", (bar.buckets, 0.0))
         moment = self.shown_time if self.moment is None else self.moment
         present = self.player.position if self.player else span[1]
         bar.moments = Moments(
@@ -431,7 +486,12 @@ class TravelScreen(LaidOutOnce[None]):
         """What the recording does: its speed, or that it ended; empty where time goes by itself."""
         if self.player is None:
             return ""
-        return "ended" if self.player.finished and not self.paused else say_speed(self.player.speed)
+        return "ended" if self.ended else say_speed(self.player.speed)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the recording that plays has come to its end."""
+        return self.player is not None and self.player.finished and not self.paused and not self._jumping
 
     def describe_badge(self) -> None:
         """Say beside the badge what waits, or where one is."""

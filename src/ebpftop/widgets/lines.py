@@ -104,6 +104,10 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         """The row at a position."""
         raise NotImplementedError
 
+    def rows(self) -> list[Row]:
+        """All rows, in their order."""
+        raise NotImplementedError
+
     @property
     def cursor(self) -> int | None:
         """Position of the chosen row; None while none is chosen."""
@@ -159,6 +163,21 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
             self.scroll_to(y=max(0, self.scroll_offset.y - gone), animate=False, force=True)
         if self.cursor is not None:
             self.cursor = min(max(self.cursor, first), end - 1) if end > first else None
+
+    def begin(self) -> None:
+        """Be as new: no row chosen, the first ones in view, columns as they were made."""
+        self._cursor = None
+        self.hidden = frozenset(c.key for c in self.columns if c.hidden)
+        self.widths = {}
+        self.message = []
+        self._shown_first = self.first
+        self._slots = []
+        self._drawn.clear()
+        self._strips.clear()
+        self.set_reactive(Lines.scroll_y, 0.0)
+        self.set_reactive(Lines.scroll_target_y, 0.0)
+        self.vertical_scrollbar.position = 0
+        self.refresh()
 
     def rearrange(self) -> None:
         """Columns or looks changed: draw everything anew."""

@@ -45,6 +45,13 @@ class LogLines(Lines[Row]):
         self._stamp = stamp
         self._moving = False
 
+    def begin(self, view: View[Row] | None = None) -> None:
+        """Be as new, and show *view*."""
+        self.view = view or self.view
+        self._missed = None
+        self.follow = True
+        super().begin()
+
     def put_view(self, view: View[Row]) -> None:
         """Show other rows from now on: with the row under the cursor where it was on the screen, or the newest.
 
@@ -97,6 +104,9 @@ class LogLines(Lines[Row]):
 
     def row(self, position: int) -> Row:
         return self.view[position]
+
+    def rows(self) -> list[Row]:
+        return self.view.rows()
 
     def stamp(self, row: Row) -> Hashable:
         return (id(row), self._stamp(row, self.now)) if self._stamp else id(row)

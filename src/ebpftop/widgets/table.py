@@ -32,6 +32,7 @@ class TableLines(Lines[Row]):
         id: str | None = None,
     ) -> None:
         super().__init__(columns, id=id)
+        self._sort_at_first = sort
         self.sort_key = sort
         self.reversed = False
         self._key_of = key_of
@@ -54,8 +55,18 @@ class TableLines(Lines[Row]):
     def total(self) -> Row | None:
         return self.sum
 
+    def begin(self) -> None:
+        self.sort_key, self.reversed = self._sort_at_first, False
+        self._rows, self._given, self._named = [], [], []
+        self._cursor_key = None
+        self.sum = None
+        super().begin()
+
     def row(self, position: int) -> Row:
         return self._rows[position]
+
+    def rows(self) -> list[Row]:
+        return list(self._rows)
 
     def stamp(self, row: Row) -> Hashable:
         return self._key_of(row), self._reading
