@@ -162,7 +162,8 @@ install_system_needs() { # bcc|no-bcc
 
 # What lies in somebody's ~/.local would satisfy pip and be missing for everybody else.
 clean_python=(env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX -u PYTHONPATH PYTHONNOUSERSITE=1)
-pip_options=(-q --no-compile --no-input --disable-pip-version-check --root-user-action=ignore)
+# It says each package that it fetches: a slow network looks like a hang otherwise.
+pip_options=(--progress-bar off --no-compile --no-input --disable-pip-version-check --root-user-action=ignore)
 
 # The command that installs into VENV: its own pip, or the distribution's where Python comes without ensurepip.
 pip_of() { # VENV
@@ -206,6 +207,7 @@ install_locked() { # EXTRAS bcc|no-bcc
   pip_of "$venv"
   as_owner "${clean_python[@]}" "${pip[@]}" install "${pip_options[@]}" --editable "$checkout${1:+[$1]}" </dev/null >&2 ||
     die 1 "pip could not install ebpftop's Python packages (its own words are above); is the package index reachable?"
+  say "compiling the Python files, so that each start is quick"
   # Importing the screen takes four times as long without compiled files.
   as_owner "${clean_python[@]}" "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" "$checkout/src" >&2 ||
     say "some Python files could not be compiled; ebpftop starts slower"
