@@ -25,7 +25,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import ThemeProvider
 
-from ebpftop import dismissal, full_frames, option_lists, stale_widgets
+from ebpftop import dismissal, frame_pace, full_frames, option_lists, stale_widgets
 from ebpftop.app_errors import SurvivingApp
 from ebpftop.filters import Filter
 from ebpftop.key_order import OrderedKeysApp
@@ -51,6 +51,7 @@ log = logging.getLogger("ebpftop")
 
 dismissal.install()
 full_frames.install()
+frame_pace.install()
 stale_widgets.install()
 option_lists.install()
 

@@ -47,6 +47,11 @@ class OrderedKeysApp(App[int]):
         """How many keys, and whatever else came, were not looked at yet. Any thread may ask."""
         return len(self._waiting) + self._message_queue.qsize()
 
+    @property
+    def keys_behind(self) -> bool:
+        """Whether a key waits for the one before it."""
+        return bool(self._waiting)
+
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, (events.InputEvent, events.Paste)) or event.is_forwarded:
             await super().on_event(event)
