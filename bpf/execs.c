@@ -6,6 +6,7 @@
  * need be true, and a read of a page that is not there fails (bcc #3343).
  */
 #include "ebpftop.h"
+#include "compat.h"
 
 #define PATH_LEN 4096	  /* PATH_MAX, the NUL included */
 #define CGROUP_LEVELS 32
@@ -82,10 +83,10 @@ struct attempt {
 	u64 argv;
 	u64 mm; /* of the caller; 0 where nobody saw the entry */
 	s32 dirfd;
-	u32 unused;
+	u32 pointer_size; /* of the caller's ABI; 0: the filter did not take the caller */
 };
 
-/* Keyed by tgid and tid together. */
+/* Keyed by the task's address: a thread that execs gets another tid in the middle of the call. */
 BPF_HASH(attempts, u64, struct attempt, 16384);
 
 /*
@@ -221,12 +222,10 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	u32 cpu = bpf_get_smp_processor_id();
 	struct scratch *scratch = exec_scratch.lookup(&cpu);
 	void *task = (void *)bpf_get_current_task();
+	u64 key = (u64)task;
 
-	/* Success returns under the process's first tid, so what was kept under the old one goes here. */
-	u64 old_thread = bpf_get_current_pid_tgid() >> 32 << 32 | old_tid;
-
-	attempts.delete(&old_thread);
-	kept_attempts.delete(&old_thread);
+	attempts.delete(&key);
+	kept_attempts.delete(&key);
 	if (!wanted())
 		return 0;
 	count_seen(EVENT_EXEC);
@@ -305,10 +304,10 @@ INLINE int process_ended(void *ctx)
 {
 	void *task = (void *)bpf_get_current_task();
 	void *signal = read_pointer(task, OFF_TASK_SIGNAL);
-	u64 thread = bpf_get_current_pid_tgid();
+	u64 key = (u64)task;
 
-	attempts.delete(&thread); /* killed inside execve */
-	kept_attempts.delete(&thread);
+	attempts.delete(&key); /* killed inside execve */
+	kept_attempts.delete(&key);
 	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
 
 	/* The last thread alone; two that race both see zero, and user space drops the second by (pid, start). The thread

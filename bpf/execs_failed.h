@@ -3,15 +3,6 @@
  * execve calls that fail, from every place where that can be seen: a room of execs.c.
  */
 
-INLINE bool is_compat(void *task)
-{
-#ifdef OFF_TASK_STATUS
-	return read_u32(task, OFF_TASK_STATUS) & 2; /* TS_COMPAT, arch/x86/include/asm/thread_info.h */
-#else
-	return false;
-#endif
-}
-
 /*
  * Read the strings of *argv* behind each other to *to*, from *position on, which moves along: at most *most* of them,
  * each of at most *longest* bytes with its NUL, none from beyond *mask* (a power of two less 1). *position lies in a map: see
@@ -44,9 +35,10 @@ INLINE u32 read_arguments(char *to, u64 mask, u32 longest, int most, u64 argv, u
 	return ARGV_TRUNCATED;
 }
 
-INLINE u64 stride_of(void *task, volatile u64 *position)
+/* Keep *stride* from being known to the verifier as more than 4 or 8. */
+INLINE u64 stride_of(const struct attempt *attempt, volatile u64 *position)
 {
-	*position = is_compat(task) ? 4 : 8;
+	*position = attempt->pointer_size;
 	u64 stride = *position;
 
 	BOUND(stride, 15);
@@ -104,7 +96,7 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, const struct kept *kep
 	u64 from = at;
 
 	if (!replaced) {
-		u64 stride = stride_of(task, &scratch->at);
+		u64 stride = stride_of(&attempt, &scratch->at);
 
 		scratch->at = from;
 		event->flags |= read_arguments(scratch->data, FAILED_MASK, FAILED_ARG_LEN, FAILED_ARGS, attempt.argv, stride,
@@ -131,7 +123,7 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, const struct kept *kep
 }
 
 /* Read what can be read now. */
-INLINE void keep(u64 thread, struct attempt *attempt, void *task)
+INLINE void keep(u64 task, struct attempt *attempt)
 {
 	u32 zero = 0;
 	struct kept *kept = kept_scratch.lookup(&zero);
@@ -143,99 +135,106 @@ INLINE void keep(u64 thread, struct attempt *attempt, void *task)
 	kept->flags = len < 0 || len > KEPT_PATH ? FILE_CUT : 0;
 	if (len < 0)
 		kept->file[0] = 0;
-	u64 stride = stride_of(task, &kept->argv_len);
+	u64 stride = stride_of(attempt, &kept->argv_len);
 
 	kept->argv_len = 0;
 	kept->flags |= read_arguments(kept->argv, KEPT_MASK, KEPT_ARG_LEN, KEPT_ARGS, attempt->argv, stride, &kept->argv_len);
 	bpf_get_current_comm(kept->comm, COMM_LEN);
-	kept_attempts.update(&thread, kept);
+	kept_attempts.update(&task, kept);
 }
 
 INLINE int remember(struct attempt attempt)
 {
-	u64 thread = bpf_get_current_pid_tgid();
-	void *task = (void *)bpf_get_current_task();
+	u64 task = bpf_get_current_task();
 
+	attempt.mm = read_u64((void *)task, OFF_TASK_MM);
 	if (!wanted())
-		return 0;
-	attempt.mm = read_u64(task, OFF_TASK_MM);
-	if (attempts.update(&thread, &attempt))
+		attempt.pointer_size = 0;
+	if (attempts.update(&task, &attempt))
 		count_lost(LOST_MAP);
-	else
-		keep(thread, &attempt, task);
+	else if (attempt.pointer_size)
+		keep(task, &attempt);
 	return 0;
 }
 
-INLINE void returned(void *ctx, long ret)
+/* Return whether the entry was seen. */
+INLINE bool returned(void *ctx, long ret)
 {
-	u64 thread = bpf_get_current_pid_tgid();
-	struct attempt *attempt = attempts.lookup(&thread);
+	u64 task = bpf_get_current_task();
+	struct attempt *attempt = attempts.lookup(&task);
 
 	if (!attempt)
-		return;
+		return false;
 	struct attempt copy = *attempt;
 
-	attempts.delete(&thread);
-	exec_failed(ctx, copy, kept_attempts.lookup(&thread), ret);
-	kept_attempts.delete(&thread);
+	attempts.delete(&task);
+	if (copy.pointer_size) {
+		exec_failed(ctx, copy, kept_attempts.lookup(&task), ret);
+		kept_attempts.delete(&task);
+	}
+	return true;
 }
 
 /* A syscall's kernel function takes the user's registers as its only argument. */
-INLINE struct attempt attempt_of(const void *regs, bool at_function)
+INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execveat)
 {
-	u64 first = read_u64(regs, OFF_REGS_ARG1);
-	u64 second = read_u64(regs, OFF_REGS_ARG2);
+	u64 first, second, third;
 
-	if (!at_function)
-		return (struct attempt){.file = first, .argv = second, .dirfd = AT_FDCWD};
-	return (struct attempt){.file = second, .argv = read_u64(regs, OFF_REGS_ARG3), .dirfd = first};
-}
-
-INLINE struct attempt attempt_of_compat(const void *regs, bool at_function)
-{
-	u32 first = read_u32(regs, OFF_REGS_COMPAT_ARG1);
-	u32 second = read_u32(regs, OFF_REGS_COMPAT_ARG2);
-
-	if (!at_function)
-		return (struct attempt){.file = first, .argv = second, .dirfd = AT_FDCWD};
-	return (struct attempt){.file = second, .argv = read_u32(regs, OFF_REGS_COMPAT_ARG3), .dirfd = first};
+	if (abi == ABI_COMPAT) {
+		first = read_u32(regs, OFF_REGS_COMPAT_ARG1);
+		second = read_u32(regs, OFF_REGS_COMPAT_ARG2);
+		third = read_u32(regs, OFF_REGS_COMPAT_ARG3);
+	} else {
+		first = read_u64(regs, OFF_REGS_ARG1);
+		second = read_u64(regs, OFF_REGS_ARG2);
+		third = read_u64(regs, OFF_REGS_ARG3);
+	}
+	return (struct attempt){
+		.file = is_execveat ? second : first,
+		.argv = is_execveat ? third : second,
+		.dirfd = is_execveat ? first : AT_FDCWD,
+		.pointer_size = abi == ABI_NATIVE ? 8 : 4,
+	};
 }
 
 #ifdef WITH_FENTRY
-FENTRY(SYS_EXECVE, void *regs)
-{
-	return remember(attempt_of(regs, false));
-}
+/* Linux 5.10's BTF only declares the type of some of these arguments, and its verifier lets nobody read such a one by name. */
+#define FAILED_AT(function, abi, is_execveat)                                      \
+	FENTRY(function, void *regs)                                               \
+	{                                                                          \
+		return remember(attempt_of(read_pointer(ctx, 0), abi, is_execveat)); \
+	}                                                                          \
+	FEXIT(function, void *regs, long ret)                                      \
+	{                                                                          \
+		returned(ctx, ret);                                                \
+		return 0;                                                          \
+	}
 
-FEXIT(SYS_EXECVE, void *regs, long ret)
-{
-	returned(ctx, ret);
-	return 0;
-}
-
-/* Linux 5.10's BTF only declares the type of this argument, and its verifier lets nobody read such a one from ctx[0]. */
-FENTRY(SYS_EXECVEAT, void *regs)
-{
-	return remember(attempt_of(read_pointer(ctx, 0), true));
-}
-
-FEXIT(SYS_EXECVEAT, void *regs, long ret)
-{
-	returned(ctx, ret);
-	return 0;
-}
+FAILED_AT(SYS_EXECVE, ABI_NATIVE, false)
+FAILED_AT(SYS_EXECVEAT, ABI_NATIVE, true)
+#ifdef SYS_COMPAT_EXECVE
+FAILED_AT(SYS_COMPAT_EXECVE, ABI_COMPAT, false)
+FAILED_AT(SYS_COMPAT_EXECVEAT, ABI_COMPAT, true)
+#endif
+#ifdef SYS_X32_EXECVE
+FAILED_AT(SYS_X32_EXECVE, ABI_X32, false)
+FAILED_AT(SYS_X32_EXECVEAT, ABI_X32, true)
+#endif
 #endif
 
 #ifdef WITH_KPROBES
-int failed_kprobe_execve(struct pt_regs *ctx)
-{
-	return remember(attempt_of((void *)PT_REGS_PARM1(ctx), false));
-}
+#define REMEMBERED_BY(name, abi, is_execveat)                                             \
+	int name(struct pt_regs *ctx)                                                     \
+	{                                                                                 \
+		return remember(attempt_of((void *)PT_REGS_PARM1(ctx), abi, is_execveat)); \
+	}
 
-int failed_kprobe_execveat(struct pt_regs *ctx)
-{
-	return remember(attempt_of((void *)PT_REGS_PARM1(ctx), true));
-}
+REMEMBERED_BY(failed_kprobe_native_execve, ABI_NATIVE, false)
+REMEMBERED_BY(failed_kprobe_native_execveat, ABI_NATIVE, true)
+REMEMBERED_BY(failed_kprobe_compat_execve, ABI_COMPAT, false)
+REMEMBERED_BY(failed_kprobe_compat_execveat, ABI_COMPAT, true)
+REMEMBERED_BY(failed_kprobe_x32_execve, ABI_X32, false)
+REMEMBERED_BY(failed_kprobe_x32_execveat, ABI_X32, true)
 
 int failed_kretprobe(struct pt_regs *ctx)
 {
@@ -259,12 +258,16 @@ struct exit_tracepoint {
 
 int failed_enter_execve(struct enter_tracepoint *ctx)
 {
-	return remember((struct attempt){.file = ctx->args[0], .argv = ctx->args[1], .dirfd = AT_FDCWD});
+	return remember((struct attempt){
+		.file = ctx->args[0], .argv = ctx->args[1], .dirfd = AT_FDCWD, .pointer_size = 8,
+	});
 }
 
 int failed_enter_execveat(struct enter_tracepoint *ctx)
 {
-	return remember((struct attempt){.file = ctx->args[1], .argv = ctx->args[2], .dirfd = ctx->args[0]});
+	return remember((struct attempt){
+		.file = ctx->args[1], .argv = ctx->args[2], .dirfd = ctx->args[0], .pointer_size = 8,
+	});
 }
 
 int failed_exit(struct exit_tracepoint *ctx)
@@ -273,9 +276,23 @@ int failed_exit(struct exit_tracepoint *ctx)
 	return 0;
 }
 
-#ifdef WITH_RAW_SYS_EXIT
-/* raw tracepoint args: registers, return value. A successful execveat leaves under the number of execve. */
-int failed_raw(struct bpf_raw_tracepoint_args *ctx)
+#ifdef WITH_RAW_SYSCALLS
+/* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes first. */
+int failed_raw_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct exec_call call;
+
+	if (!is_exec(ctx->args[1], &call))
+		return 0;
+	return remember(attempt_of((void *)ctx->args[0], call.abi, call.is_execveat));
+}
+
+/*
+ * raw tracepoint args: registers, return value. A return without an entry is a failure too: one that seccomp denied, that
+ * began before the program did, or that came before sched_prepare_exec. An execve that fails late has become a call of its
+ * new program's ABI on x86 (set_personality_*), and only the number of one on arm64.
+ */
+INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 {
 	long ret = ctx->args[1];
 
@@ -283,15 +300,49 @@ int failed_raw(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	void *regs = (void *)ctx->args[0];
 	u32 nr = read_u32(regs, OFF_REGS_NR);
-	bool compat = is_compat((void *)bpf_get_current_task());
-	struct attempt attempt;
+	struct exec_call call;
 
-	if (nr == (compat ? NR_COMPAT_EXECVE : NR_EXECVE))
-		attempt = compat ? attempt_of_compat(regs, false) : attempt_of(regs, false);
-	else if (nr == (compat ? NR_COMPAT_EXECVEAT : NR_EXECVEAT))
-		attempt = compat ? attempt_of_compat(regs, true) : attempt_of(regs, true);
-	else
+	if (!may_be_exec(nr) || (only_skipped && !skipped_by_tracepoints(nr)))
 		return 0;
-	return exec_failed(ctx, attempt, NULL, ret);
+	/* Beside tracepoints, which hand over no registers at the exit: they miss the same of all ABIs. */
+	if (returned(ctx, ret) || only_skipped || !is_exec(nr, &call))
+		return 0;
+	return exec_failed(ctx, attempt_of(regs, call.abi, call.is_execveat), NULL, ret);
 }
+
+int failed_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return left(ctx, false);
+}
+
+/* What syscalls:* tracepoints skip. */
+int failed_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct exec_call call;
+
+	if (!is_exec(ctx->args[1], &call) || call.abi == ABI_NATIVE)
+		return 0;
+	return remember(attempt_of((void *)ctx->args[0], call.abi, call.is_execveat));
+}
+
+int failed_skipped(struct bpf_raw_tracepoint_args *ctx)
+{
+	return left(ctx, true);
+}
+
+#ifdef HAVE_PREPARE_EXEC
+/*
+ * raw tracepoint args: task, linux_binprm. Just before the point of no return, so all is there still: the cheaper entry
+ * of calls that can fail late. The kernel starts programs of its own too, which are nobody's calls.
+ */
+int failed_prepare(void *ctx)
+{
+	void *regs = registers_of_current();
+	struct exec_call call;
+
+	if (!is_exec(read_u32(regs, OFF_REGS_NR), &call))
+		return 0;
+	return remember(attempt_of(regs, call.abi, call.is_execveat));
+}
+#endif
 #endif

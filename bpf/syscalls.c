@@ -11,6 +11,7 @@
  * end.
  */
 #include "ebpftop.h"
+#include "compat.h"
 #include "syscalls_caller.h"
 
 #define BUCKETS 44
@@ -26,12 +27,10 @@
 #define COMPAT_SLOTS 512
 #define X32_BASE 1024
 #define X32_SLOTS 576
-#define X32_BIT 0x40000000
 
 /* User space chooses by `-D` what is compiled in at all, since whatever is asked at run time is asked for every call of
  * the machine: WITH_LATENCY (durations and errors), WITH_PROCESSES (who calls), WITH_SAY (bpf_trace_printk). */
 
-enum abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
 BPF_PROG_ARRAY(handlers, SLOTS);

@@ -4,6 +4,7 @@
  * `cat /sys/kernel/tracing/trace_pipe` finds it, and so does ebpftop through an instance of its own.
  */
 #include "ebpftop.h"
+#include "compat.h"
 
 #define MESSAGE_LEN 2048 /* the kernel's own limit is 1024 */
 #define PRINTERS_MAX 8192
@@ -129,15 +130,22 @@ int trace_kprobe(void *ctx)
 #endif
 
 #ifdef WITH_FENTRY
-FENTRY(SYS_EXECVE, void *regs)
-{
-	return hello();
-}
+#define HELLO_AT(function)           \
+	FENTRY(function, void *regs) \
+	{                            \
+		return hello();      \
+	}
 
-FENTRY(SYS_EXECVEAT, void *regs)
-{
-	return hello();
-}
+HELLO_AT(SYS_EXECVE)
+HELLO_AT(SYS_EXECVEAT)
+#ifdef SYS_COMPAT_EXECVE
+HELLO_AT(SYS_COMPAT_EXECVE)
+HELLO_AT(SYS_COMPAT_EXECVEAT)
+#endif
+#ifdef SYS_X32_EXECVE
+HELLO_AT(SYS_X32_EXECVE)
+HELLO_AT(SYS_X32_EXECVEAT)
+#endif
 #endif
 
 int trace_raw(struct bpf_raw_tracepoint_args *ctx)
@@ -149,5 +157,13 @@ int trace_raw(struct bpf_raw_tracepoint_args *ctx)
 int trace_tracepoint(void *ctx)
 {
 	return hello();
+}
+
+/* raw tracepoint args: registers, number. Runs at every call of the machine, for those that the tracepoints skip. */
+int trace_skipped(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct exec_call call;
+
+	return is_exec(ctx->args[1], &call) && call.abi != ABI_NATIVE ? hello() : 0;
 }
 #endif

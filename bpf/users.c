@@ -2,9 +2,10 @@
 /*
  * execve attempts per user: the lesson's hash map, polled.
  *
- * An attempt is counted when execve is entered, so that one which never returns counts too; a failure when it returns.
+ * An attempt is counted as early as the attach point lets us know of it, a failure when it returns.
  */
 #include "ebpftop.h"
+#include "compat.h"
 
 struct counters {
 	u64 execs;
@@ -19,8 +20,9 @@ BPF_HASH(users, u32, struct counters, USERS_MAX);
 BPF_PERCPU_ARRAY(others, struct counters, 1);
 
 /*
- * Threads inside an execve that is counted. What they are called and which filter holds may change before it ends, and
- * a failure belongs to an attempt that was counted.
+ * Tasks inside an execve, and whether that is counted. What they are called and which filter holds may change before it
+ * ends, and a failure belongs to an attempt that was counted. By address, since a thread that execs gets another tid in
+ * the middle of the call.
  */
 BPF_TABLE("lru_hash", u64, u8, attempts, 8192);
 
@@ -82,33 +84,47 @@ INLINE void note_namespace(struct counters *counters)
 }
 #endif
 
+INLINE struct counters *count_attempt(void)
+{
+	struct counters *counters = counters_of_current();
+
+	if (counters) {
+		__sync_fetch_and_add(&counters->execs, 1);
+		note_namespace(counters);
+	}
+	return counters;
+}
+
 INLINE int attempted(void)
 {
-	if (!wanted())
-		return 0;
-	struct counters *counters = counters_of_current();
-	u64 thread = bpf_get_current_pid_tgid();
-	u8 yes = 1;
+	u64 task = bpf_get_current_task();
+	u8 is_counted = wanted();
 
-	if (!counters)
-		return 0;
-	__sync_fetch_and_add(&counters->execs, 1);
-	attempts.update(&thread, &yes);
-	note_namespace(counters);
+	attempts.update(&task, &is_counted);
+	if (is_counted)
+		count_attempt();
 	return 0;
 }
 
-INLINE int returned(long ret)
+/*
+ * A return without an entry is an attempt too, where *may_be_unseen*: one that seccomp denied, that began before the
+ * program did, or that failed before sched_prepare_exec.
+ */
+INLINE int returned(long ret, bool may_be_unseen)
 {
 	if (ret >= 0)
 		return 0;
-	u64 thread = bpf_get_current_pid_tgid();
+	u64 task = bpf_get_current_task();
+	u8 *attempt = attempts.lookup(&task);
+	struct counters *counters = NULL;
 
-	if (!attempts.lookup(&thread))
-		return 0;
-	attempts.delete(&thread);
-	struct counters *counters = counters_of_current();
-
+	if (attempt) {
+		if (*attempt)
+			counters = counters_of_current();
+		attempts.delete(&task);
+	} else if (may_be_unseen && wanted()) {
+		counters = count_attempt();
+	}
 	if (counters)
 		__sync_fetch_and_add(&counters->failed, 1);
 	return 0;
@@ -122,30 +138,31 @@ int users_kprobe(void *ctx)
 
 int users_kretprobe(struct pt_regs *ctx)
 {
-	return returned(PT_REGS_RC(ctx));
+	return returned(PT_REGS_RC(ctx), false);
 }
 #endif
 
 #ifdef WITH_FENTRY
-FENTRY(SYS_EXECVE, void *regs)
-{
-	return attempted();
-}
+#define COUNTED_AT(function)                    \
+	FENTRY(function, void *regs)            \
+	{                                       \
+		return attempted();             \
+	}                                       \
+	FEXIT(function, void *regs, long ret)   \
+	{                                       \
+		return returned(ret, false);    \
+	}
 
-FENTRY(SYS_EXECVEAT, void *regs)
-{
-	return attempted();
-}
-
-FEXIT(SYS_EXECVE, void *regs, long ret)
-{
-	return returned(ret);
-}
-
-FEXIT(SYS_EXECVEAT, void *regs, long ret)
-{
-	return returned(ret);
-}
+COUNTED_AT(SYS_EXECVE)
+COUNTED_AT(SYS_EXECVEAT)
+#ifdef SYS_COMPAT_EXECVE
+COUNTED_AT(SYS_COMPAT_EXECVE)
+COUNTED_AT(SYS_COMPAT_EXECVEAT)
+#endif
+#ifdef SYS_X32_EXECVE
+COUNTED_AT(SYS_X32_EXECVE)
+COUNTED_AT(SYS_X32_EXECVEAT)
+#endif
 #endif
 
 /* syscalls/sys_exit_execve(at)/format */
@@ -162,61 +179,76 @@ int users_enter(void *ctx)
 
 int users_exit(struct exit_tracepoint *ctx)
 {
-	return returned(ctx->ret);
+	return returned(ctx->ret, true);
 }
 
 #ifdef WITH_RAW_SYSCALLS
-INLINE bool is_compat(void)
-{
-#ifdef OFF_TASK_STATUS
-	return read_u32((void *)bpf_get_current_task(), OFF_TASK_STATUS) & 2; /* TS_COMPAT */
-#else
-	return false;
-#endif
-}
-
-/* Runs at every syscall of the machine, so the number is asked first. */
+/* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes first. */
 int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 nr = ctx->args[1];
+	struct exec_call call;
 
-	if (nr != NR_EXECVE && nr != NR_EXECVEAT && nr != NR_COMPAT_EXECVE && nr != NR_COMPAT_EXECVEAT)
-		return 0;
-	bool compat = is_compat();
-
-	if (compat ? nr == NR_COMPAT_EXECVE || nr == NR_COMPAT_EXECVEAT : nr == NR_EXECVE || nr == NR_EXECVEAT)
-		attempted();
-	return 0;
+	return is_exec(ctx->args[1], &call) ? attempted() : 0;
 }
 
-int users_raw_exit(struct bpf_raw_tracepoint_args *ctx)
+/*
+ * raw tracepoint args: registers, return value. An execve that fails late has become a call of its new program's ABI on
+ * x86 (set_personality_*), and only the number of one on arm64.
+ */
+INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 {
 	long ret = ctx->args[1];
 
 	if (ret >= 0)
 		return 0;
 	u32 nr = read_u32((void *)ctx->args[0], OFF_REGS_NR);
-	bool compat = is_compat();
+	struct exec_call call;
 
-	if (compat ? nr == NR_COMPAT_EXECVE || nr == NR_COMPAT_EXECVEAT : nr == NR_EXECVE || nr == NR_EXECVEAT)
-		returned(ret);
-	return 0;
+	if (!may_be_exec(nr) || (only_skipped && !skipped_by_tracepoints(nr)))
+		return 0;
+	return returned(ret, is_exec(nr, &call));
 }
+
+int users_raw_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return left(ctx, false);
+}
+
+/* What syscalls:* tracepoints skip. */
+int users_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct exec_call call;
+
+	return is_exec(ctx->args[1], &call) && call.abi != ABI_NATIVE ? attempted() : 0;
+}
+
+int users_skipped_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return left(ctx, true);
+}
+
+#ifdef HAVE_PREPARE_EXEC
+/* raw tracepoint args: task, linux_binprm. The kernel starts programs of its own too. */
+int users_prepare(void *ctx)
+{
+	struct exec_call call;
+
+	return is_exec(read_u32(registers_of_current(), OFF_REGS_NR), &call) ? attempted() : 0;
+}
+#endif
 #endif
 
 /*
- * Names the user's last program; costs nothing until somebody execs. raw tracepoint args: task, old pid, linux_binprm.
- * Here the thread has the new program's name already, and the process's first tid.
+ * At sched_process_exec: names the user's last program; costs nothing until somebody execs. Here the thread has the new
+ * program's name already.
  */
-int users_last(struct bpf_raw_tracepoint_args *ctx)
+int users_last(void *ctx)
 {
-	u64 thread = bpf_get_current_pid_tgid() >> 32 << 32 | (u32)ctx->args[1];
+	u64 task = bpf_get_current_task();
+	u8 *attempt = attempts.lookup(&task);
+	struct counters *counters = attempt && *attempt ? counters_of_current() : NULL;
 
-	if (!attempts.lookup(&thread))
-		return 0;
-	attempts.delete(&thread);
-	struct counters *counters = counters_of_current();
-
+	attempts.delete(&task);
 	if (counters)
 		bpf_get_current_comm(counters->last, COMM_LEN);
 	return 0;

@@ -38,11 +38,15 @@ class Header(_Record, frozen=True, tag="header"):
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One rung of a probe's attach ladder: what it is, what it costs the machine, why it was not taken."""
+    """One rung of a probe's attach ladder: what it is, what it costs the machine, why it was not taken.
+
+    `blind` names what cannot be seen from there.
+    """
 
     via: str
     cost: str
     reason: str | None
+    blind: tuple[str, ...] = ()
 
 
 class Probe(_Record, frozen=True, tag="probe"):
@@ -60,6 +64,12 @@ class Probe(_Record, frozen=True, tag="probe"):
     remedy: str | None = None
     rungs: tuple[Rung, ...] = ()
     gone: tuple[str, ...] = ()
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """What the rungs in use cannot see, each once."""
+        used = (rung for rung in self.rungs if rung.reason is None) if self.state == "on" else ()
+        return tuple(dict.fromkeys(what for rung in used for what in rung.blind))
 
 
 class Exec(_Record, frozen=True, tag="exec"):

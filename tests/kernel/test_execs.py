@@ -345,14 +345,6 @@ def test_a_failure_after_the_point_of_no_return_is_of_the_caller_to_the_filter_t
     watch.source.close()
 
 
-@pytest.mark.heavy
-def test_a_rung_that_sees_no_entry_says_what_is_missing(fails_late: Path) -> None:
-    watch = Watch(via={"execs.failures": "raw_tracepoint"})
-    died_in_execve(lambda: os.execv(fails_late, ["x"]))
-    assert (watch.only().ret < 0, watch.only().cut) == (True, ("file", "argv"))
-    watch.source.close()
-
-
 def test_a_failure_after_the_point_of_no_return_says_what_was_too_long_to_keep(watch: Watch, fails_late: Path) -> None:
     argv = ["x", "y" * 600, "z"]
     died_in_execve(lambda: os.execv(fails_late, argv))

@@ -100,6 +100,8 @@ def _print(report: Report, console: Console) -> None:
             mark = "[green]✓[/]" if rung.reason is None else "[dim]·[/]"
             said = f"costs {rung.cost}" if rung.reason is None else rung.reason
             table.add_row(f"  {mark} {markup(rung.via)}", markup(said))
+            if rung.reason is None and rung.blind:
+                table.add_row("", f"[yellow]cannot see {markup('; '.join(rung.blind))}[/]")
         console.print(table)
 
 

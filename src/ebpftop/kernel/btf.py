@@ -118,6 +118,10 @@ class Btf:
         """Return the type id of the kernel function *name*, None where BTF lists no such function."""
         return self._names.get((_FUNC, self._string_offset(name)))
 
+    def has_tracepoint(self, name: str) -> bool:
+        """Tell whether the kernel has the tracepoint *name*, by the type of its probes (include/trace/bpf_probe.h)."""
+        return (_TYPEDEF, self._string_offset(f"btf_trace_{name}")) in self._names
+
     def _string_offset(self, text: str) -> int:
         found = self._strings.find(b"\0" + text.encode() + b"\0")
         return found + 1 if found >= 0 else -1

@@ -13,6 +13,13 @@ from ebpftop.records import Rung
 FREE = "nothing between its events"
 TAXES = "about 75 ns on every syscall of every process"
 
+# What a rung may be blind to. docs/limits.md says more of each.
+DENIED = "calls that seccomp denies"
+SKIPPED = "calls of 32-bit and x32 programs"
+NOT_STARTED = "programs that fail to start"
+MANY_AT_ONCE = "some failures, while more programs start at once than a kretprobe has room for"
+INTERPRETER = "the interpreter of a script"
+
 _KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
@@ -26,20 +33,24 @@ class Offers:
 
 @dataclass(frozen=True)
 class Attach:
-    """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is."""
+    """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is.
+
+    A rung holds without it too where *without* says what is not seen then.
+    """
 
     kind: Kind
     target: str
     function: str
-    optional: bool = False
+    without: str = ""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A rung: what is attached together, and what that costs the machine while nothing happens."""
+    """A rung: what is attached together, what that costs the machine while nothing happens, what it cannot see."""
 
     cost: str
     attaches: tuple[Attach, ...]
+    blind: tuple[str, ...] = ()
 
     @property
     def via(self) -> str:
@@ -73,25 +84,29 @@ def climb(module: Module, steps: tuple[Step, ...], offers: Offers, wanted: str |
     links: list[Link] = []
     for step in steps:
         reason: str | None
+        unseen: tuple[str, ...] = ()
         if wanted is not None and not matches(step, wanted):
             reason = f"--via asked for {wanted}"
         elif taken is not None:
             reason = f"not needed: {taken.via} works"
         else:
-            links, reason = _try(module, step, offers)
+            links, reason, unseen = _try(module, step, offers)
             if reason is None:
                 taken = step
-        rungs.append(Rung(via=step.via, cost=step.cost, reason=reason))
+        rungs.append(Rung(via=step.via, cost=step.cost, reason=reason, blind=step.blind + unseen))
     return Climb(taken, tuple(rungs), tuple(links))
 
 
 def absent(step: Step, offers: Offers) -> str | None:
     """Say what the kernel lacks for *step*, where that can be seen without trying; None where nothing is."""
-    return next((reason for attach in step.attaches if (reason := _absent(attach, offers)) is not None), None)
+    reasons = (_absent(attach, offers) for attach in step.attaches if not attach.without)
+    return next((reason for reason in reasons if reason is not None), None)
 
 
-def _try(module: Module, step: Step, offers: Offers) -> tuple[list[Link], str | None]:
+def _try(module: Module, step: Step, offers: Offers) -> tuple[list[Link], str | None, tuple[str, ...]]:
+    """Return the links made, or why there are none, and what is not seen without an attach that failed."""
     links: list[Link] = []
+    unseen: list[str] = []
     for attach in step.attaches:
         reason = _absent(attach, offers)
         if reason is None:
@@ -99,11 +114,15 @@ def _try(module: Module, step: Step, offers: Offers) -> tuple[list[Link], str | 
                 links.append(module.attach(attach.kind, attach.target, attach.function))
             except LoadError as error:
                 reason = str(error)
-        if reason is not None and not attach.optional:
-            for link in links:
-                module.release(link)
-            return [], reason if attach is step.attaches[0] else f"{attach.kind}:{attach.target}: {reason}"
-    return links, None
+        if reason is None:
+            continue
+        if attach.without:
+            unseen.append(attach.without)
+            continue
+        for link in links:
+            module.release(link)
+        return [], reason if attach is step.attaches[0] else f"{attach.kind}:{attach.target}: {reason}", ()
+    return links, None, tuple(dict.fromkeys(unseen))
 
 
 def _absent(attach: Attach, offers: Offers) -> str | None:

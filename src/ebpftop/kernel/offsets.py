@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,6 +95,15 @@ _REGS = {
 }
 
 
+EXEC_CALLS = ("execve", "execveat")
+# What stands before "sys_execve" for callers of other ABIs: arch/x86/include/asm/syscall_wrapper.h (x32's changed with
+# Linux 5.13), arch/arm64/include/asm/syscall_wrapper.h.
+_OTHER_PREFIXES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "x86": {"COMPAT": ("__ia32_compat_",), "X32": ("__x64_compat_", "__x32_compat_")},
+    "arm64": {"COMPAT": ("__arm64_compat_",)},
+}
+
+
 def wanted_fields() -> tuple[Wanted, ...]:
     """Return every field that ebpftop's programs read."""
     return (*_WANTED, *_registers())
@@ -129,7 +139,29 @@ def from_btf(types: Btf) -> Defines:
     execve_id = types.function_id(f"{syscall_prefix()}sys_execve")
     if execve_id is not None:
         defines["EXECVE_ID"] = execve_id
+    defines |= _other_exec_functions(lambda name: types.function_id(name) is not None)
+    if types.has_tracepoint("sched_prepare_exec"):  # Linux 6.10
+        defines["HAVE_PREPARE_EXEC"] = 1
     return defines
+
+
+def _other_exec_functions(exists: Callable[[str], bool]) -> Defines:
+    """Return by what functions this kernel answers execve and execveat of its other ABIs, those that it has."""
+    return {
+        f"SYS_{abi}_{call.upper()}": f"{prefix}sys_{call}"
+        for abi, prefixes in _OTHER_PREFIXES.get(kernel_arch(), {}).items()
+        for prefix in prefixes
+        if all(exists(f"{prefix}sys_{call}") for call in EXEC_CALLS)
+        for call in EXEC_CALLS
+    }
+
+
+def _named_by_kallsyms() -> Defines:
+    """Return the same where there is no BTF to ask."""
+    with suppress(OSError):
+        symbols = frozenset(line.split()[2] for line in Path("/proc/kallsyms").read_bytes().splitlines())
+        return _other_exec_functions(lambda name: name.encode() in symbols)
+    return {}
 
 
 def _from_blob(blob: bytes) -> Defines:
@@ -186,7 +218,7 @@ def of_running_kernel() -> Defines:
     from ebpftop.kernel.own_headers import from_headers  # only here, for it needs bcc
 
     try:
-        return from_headers()
+        return {**from_headers(), **_named_by_kallsyms()}
     except BtfError as error:
         raise SourceError(
             f"this kernel has no BTF, and its headers do not help: {error}",

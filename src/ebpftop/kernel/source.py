@@ -19,7 +19,7 @@ from ebpftop.kernel.cost import CostMeter
 from ebpftop.kernel.filter import KernelFilter
 from ebpftop.kernel.ladder import Offers
 from ebpftop.kernel.loader import DamagedError
-from ebpftop.kernel.offsets import Defines, of_running_kernel, syscall_prefix
+from ebpftop.kernel.offsets import EXEC_CALLS, Defines, of_running_kernel, syscall_prefix
 from ebpftop.kernel.progs import fentry_refusal
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.lifecycle import process
@@ -35,6 +35,8 @@ from ebpftop.syscalls import abi as abis
 from ebpftop.text import printable
 
 _EVENTS_EVERY_S = 0.05
+_TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
+_TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,21 @@ def kernel_version() -> tuple[int, int]:
 def kernel_defines() -> Defines:
     """Return every `-D` flag that describes the running kernel; raises SourceError."""
     native = abis.native_abi(platform.machine())
-    compat: Abi = "i386" if native == "x86_64" else "arm"
     flags: dict[str, int | str] = dict(of_running_kernel())
-    for name in ("execve", "execveat"):
-        number, compat_number = abis.number(native, name), abis.number(compat, name)
-        if number is None or compat_number is None:
-            raise LookupError(name)
-        flags[f"NR_{name.upper()}"] = number
-        flags[f"NR_COMPAT_{name.upper()}"] = compat_number
+    # On x86 `status` tells a 32-bit call, on ARM one of the `flags` does.
+    field, mask = ("OFF_TASK_STATUS", _TS_COMPAT) if native == "x86_64" else ("OFF_TASK_FLAGS", _TIF_32BIT)
+    if field in flags:
+        flags |= {"OFF_TASK_COMPAT": flags[field], "COMPAT_MASK": mask}
+    other_abis: dict[str, tuple[Abi, int]] = (
+        {"COMPAT_": ("i386", 0), "X32_": ("x32", abis.X32_BIT)} if native == "x86_64" else {"COMPAT_": ("arm", 0)}
+    )
+    for prefix, (abi, bit) in {"": (native, 0), **other_abis}.items():
+        for name in EXEC_CALLS:
+            number = abis.number(abi, name)
+            if number is None:
+                raise LookupError(f"{abi}:{name}")
+            flags[f"NR_{prefix}{name.upper()}"] = number | bit
+    for name in EXEC_CALLS:
         flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
     if any(hierarchy.v1 for hierarchy in hierarchies()):
         flags["HAVE_CGROUP_V1"] = 1
@@ -78,8 +87,6 @@ def kernel_defines() -> Defines:
         flags["HAVE_TASK_BTF"] = 1
     if native == "x86_64":
         flags["HAVE_X32"] = 1
-    else:
-        flags.pop("OFF_TASK_STATUS", None)
     return flags
 
 
@@ -118,7 +125,6 @@ class KernelSource:
             root=self._root,
             users=UserNames(),
             buffer=self.buffer,
-            syscall_prefix=syscall_prefix(),
             via=options.via,
             failures=options.failures,
             remember_callers=callers.worth_it(kernel_version()),

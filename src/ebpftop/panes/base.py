@@ -197,7 +197,8 @@ class Pane(Vertical):
         )
         remark = self.remark()
         via = self._state.via if self._state and self._state.via and self.state == "on" else ""
-        edge = " · ".join(part for part in (remark, via and f"via {via}") if part)
+        blind = "; ".join(self._state.blind) if self._state and via else ""
+        edge = " · ".join(part for part in (remark, via and f"via {via}", blind and f"not seen: {blind}") if part)
         self._entitle(title, Content.styled(edge, "$dim") if edge else None)
         faded = self.state in ("off", "failed")
         if faded != self.lines.faded:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import msgspec
+
 from ebpftop.kernel import maps, progs
 from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.ladder import Climb, Offers, Step, absent, climb
@@ -36,7 +38,6 @@ class Context:
     root: RootWork
     users: UserNames
     buffer: Buffer
-    syscall_prefix: str  # "__x64_", "__arm64_": how this kernel names the functions behind system calls
     via: Mapping[str, str] = field(default_factory=dict)  # --via: probe name (or probe.part) to rung
     failures: bool = True
     exits: bool = True
@@ -201,7 +202,7 @@ class KernelProbe(ABC):
         key = f"{self.name}.{part}" if part else self.name
         result = climb(module, steps, self.context.offers, self.context.via.get(key))
         prefix = f"{part}: " if part else ""
-        self.rungs += tuple(Rung(via=prefix + r.via, cost=r.cost, reason=r.reason) for r in result.rungs)
+        self.rungs += tuple(msgspec.structs.replace(rung, via=prefix + rung.via) for rung in result.rungs)
         return result
 
     def may_need(self, step: Step, *before: Step) -> bool:

@@ -9,11 +9,20 @@ from typing import ClassVar, NamedTuple
 from ebpftop.cgroups import container_of, unit_of
 from ebpftop.kernel import maps
 from ebpftop.kernel.cgroups import path_of_id
-from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
+from ebpftop.kernel.ladder import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import KernelProbe, unix_offset
 from ebpftop.probes.buffers import RING_PAGES, Events
+from ebpftop.probes.exec_calls import (
+    RAW_BOTH,
+    at_functions,
+    by_name,
+    cheaper_first,
+    has_other_abis,
+    raw_cost,
+    raw_entry,
+)
 from ebpftop.probes.running import Ancestry, Told
 from ebpftop.records import Exec, Exit, ProbeName, Record, Where
 from ebpftop.syscalls.codes import error_name, signal_name
@@ -65,7 +74,7 @@ def start_ladder() -> tuple[Step, ...]:
     """Where successful execs are seen; none of these costs anything between execs."""
     return (
         Step(FREE, (Attach("raw_tracepoint", "sched_process_exec", "exec_raw"),)),
-        Step(FREE, (Attach("tracepoint", "sched:sched_process_exec", "exec_tracepoint"),)),
+        Step(FREE, (Attach("tracepoint", "sched:sched_process_exec", "exec_tracepoint"),), (INTERPRETER,)),
     )
 
 
@@ -77,39 +86,56 @@ def exit_ladder() -> tuple[Step, ...]:
     )
 
 
-def failure_ladder(prefix: str) -> tuple[Step, ...]:
-    """Where failed execs are seen; *prefix* is what the kernel puts before "sys_execve"."""
-    execve, execveat = f"{prefix}sys_execve", f"{prefix}sys_execveat"
-    return (
-        Step(
+class _FailureLadder(NamedTuple):
+    fexit: Step
+    kretprobe: Step
+    tracepoint: Step
+    raw: Step
+
+
+def _failure_rungs(defines: Defines) -> _FailureLadder:
+    completed = has_other_abis(defines)
+    skipped = (
+        Attach("raw_tracepoint", "sys_exit", "failed_skipped", without=SKIPPED),
+        Attach("raw_tracepoint", "sys_enter", "failed_skipped_enter", without=SKIPPED),
+    )
+    return _FailureLadder(
+        fexit=Step(
+            FREE, (*at_functions(defines, "fexit", by_name), *at_functions(defines, "fentry", by_name)), (DENIED,)
+        ),
+        kretprobe=Step(
             FREE,
             (
-                Attach("fexit", execve, execve),
-                Attach("fexit", execveat, execveat),
-                Attach("fentry", execve, execve),
-                Attach("fentry", execveat, execveat),
+                *at_functions(defines, "kretprobe", lambda _: "failed_kretprobe"),
+                *at_functions(defines, "kprobe", lambda of: f"failed_kprobe_{of.abi}_{of.call}"),
             ),
+            (DENIED, MANY_AT_ONCE),
         ),
-        Step(
-            FREE,
-            (
-                Attach("kretprobe", execve, "failed_kretprobe"),
-                Attach("kretprobe", execveat, "failed_kretprobe"),
-                Attach("kprobe", execve, "failed_kprobe_execve"),
-                Attach("kprobe", execveat, "failed_kprobe_execveat"),
-            ),
-        ),
-        Step(
-            TAXES,
+        tracepoint=Step(
+            RAW_BOTH if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_exit_execve", "failed_exit"),
                 Attach("tracepoint", "syscalls:sys_exit_execveat", "failed_exit"),
                 Attach("tracepoint", "syscalls:sys_enter_execve", "failed_enter_execve"),
                 Attach("tracepoint", "syscalls:sys_enter_execveat", "failed_enter_execveat"),
+                *(skipped if completed else ()),
+            ),
+            (DENIED,),
+        ),
+        raw=Step(
+            raw_cost(defines),
+            (
+                Attach("raw_tracepoint", "sys_exit", "failed_raw"),
+                raw_entry(defines, prepare="failed_prepare", enter="failed_raw_enter"),
             ),
         ),
-        Step(f"{TAXES}, and a program run at each", (Attach("raw_tracepoint", "sys_exit", "failed_raw"),)),
     )
+
+
+def failure_ladder(defines: Defines) -> tuple[Step, ...]:
+    """Where failed execs are seen."""
+    rungs = _failure_rungs(defines)
+    return (rungs.fexit, rungs.kretprobe, *cheaper_first(defines, rungs.tracepoint, rungs.raw))
 
 
 class ExecsProbe(KernelProbe):
@@ -127,13 +153,14 @@ class ExecsProbe(KernelProbe):
         flags: dict[str, int | str] = {"NCPUS": maps.CPUS, "EVENT_PAGES": RING_PAGES, "ARGV_BYTES": _ARGV_BYTES[buffer]}
         if buffer == "ring":
             flags["USE_RING"] = 1
-        fexit, kretprobe, tracepoint, raw = failure_ladder(self.context.syscall_prefix)
-        if self.may_need(fexit):
+        rungs = _failure_rungs(self.context.defines)
+        if self.may_need(rungs.fexit):
             flags["WITH_FENTRY"] = 1
-        if self.may_need(kretprobe):
+        if self.may_need(rungs.kretprobe, rungs.fexit):
             flags["WITH_KPROBES"] = 1
-        if self.may_need(raw, tracepoint):
-            flags["WITH_RAW_SYS_EXIT"] = 1
+        steps = failure_ladder(self.context.defines)
+        if self.may_need(rungs.raw, *steps[: steps.index(rungs.raw)]):
+            flags["WITH_RAW_SYSCALLS"] = 1
         for ladder in (start_ladder(), exit_ladder()):
             if self.may_need(ladder[1], ladder[0]):
                 flags["WITH_SCHED_TRACEPOINTS"] = 1
@@ -149,7 +176,7 @@ class ExecsProbe(KernelProbe):
     def attach(self, module: Module) -> str:
         via = self.climb_or_fail(module, start_ladder(), "starting programs")
         if self.context.failures:
-            self.climb(module, failure_ladder(self.context.syscall_prefix), "failures")
+            self.climb(module, failure_ladder(self.context.defines), "failures")
         if self.context.exits:
             self.climb(module, exit_ladder(), "exits")
         return via

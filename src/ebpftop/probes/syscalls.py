@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
+import msgspec
+
 from ebpftop.kernel import callers, maps, tracefs
 from ebpftop.kernel.ladder import FREE, Attach, Climb, Step, climb, matches
 from ebpftop.kernel.loader import Kind, Module, NotCompiledError
@@ -36,8 +38,6 @@ PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
-_TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
-_TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
 _HANDLERS = {
     "exec": "handle_exec",
     "timer_create": "handle_timer_create",
@@ -119,7 +119,7 @@ class SyscallsProbe(KernelProbe):
     def _add_unneeded_rung(self, wanted: str | None) -> None:
         other = _enter_step("tracepoint")
         reason = f"--via asked for {wanted}" if wanted else f"not needed: {self.via} works"
-        self.rungs += (Rung(via=other.via, cost=other.cost, reason=reason),)
+        self.rungs += (Rung(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {
@@ -131,11 +131,6 @@ class SyscallsProbe(KernelProbe):
         for flag, wanted in (("LATENCY", self.latency), ("PROCESSES", self.processes), ("SAY", self.say)):
             if wanted:
                 flags[f"WITH_{flag}"] = 1
-        known = self.context.defines
-        if "OFF_TASK_STATUS" in known:
-            flags |= {"OFF_TASK_COMPAT": known["OFF_TASK_STATUS"], "COMPAT_MASK": _TS_COMPAT}
-        elif "OFF_TASK_FLAGS" in known:
-            flags |= {"OFF_TASK_COMPAT": known["OFF_TASK_FLAGS"], "COMPAT_MASK": _TIF_32BIT}
         if self.context.buffer == "ring":
             flags["USE_RING"] = 1
         if self._kind == "tracepoint":
@@ -191,9 +186,7 @@ class SyscallsProbe(KernelProbe):
     def _attach_returns(self, module: Module) -> None:
         step = _returns_step(self._kind)
         self._returns = climb(module, (step,), self.context.offers)
-        self.rungs += tuple(
-            Rung(via=f"returns: {rung.via}", cost=rung.cost, reason=rung.reason) for rung in self._returns.rungs
-        )
+        self.rungs += tuple(msgspec.structs.replace(rung, via=f"returns: {rung.via}") for rung in self._returns.rungs)
 
     def _attach_uring(self, module: Module) -> None:
         """Count io_uring's operations, where this kernel and our rights allow it."""
@@ -207,7 +200,7 @@ class SyscallsProbe(KernelProbe):
             self._uring = None
         else:
             rungs = self._uring.rungs
-        self.rungs += tuple(Rung(via=f"io_uring: {rung.via}", cost=rung.cost, reason=rung.reason) for rung in rungs)
+        self.rungs += tuple(msgspec.structs.replace(rung, via=f"io_uring: {rung.via}") for rung in rungs)
 
     def release(self) -> None:
         if self._events is not None:
@@ -392,12 +385,18 @@ class SyscallsProbe(KernelProbe):
         )
 
 
+def ladder() -> tuple[Step, ...]:
+    """Where calls begin."""
+    return _enter_step("raw_tracepoint"), _enter_step("tracepoint")
+
+
 def _enter_step(kind: Kind) -> Step:
     """Return the rung of *kind* where calls begin."""
     raw = kind == "raw_tracepoint"
     return Step(
         "about 80 ns on every syscall of every process" if raw else "more than the raw tracepoint",
         (Attach(kind, "sys_enter" if raw else "raw_syscalls:sys_enter", "sys_enter"),),
+        () if raw else ("traced calls that seccomp denies",),
     )
 
 

@@ -14,13 +14,14 @@ from contextlib import suppress
 from typing import ClassVar
 
 from ebpftop.kernel import maps, progs, tracefs
-from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
+from ebpftop.kernel.ladder import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, Step
 from ebpftop.kernel.loader import LoadError, Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.kernel.trace_buffer import FormatError, TraceBuffer, line_formats
 from ebpftop.kernel.trace_pages import Line
 from ebpftop.probes.base import KernelProbe, ProbeError, unix_offset
 from ebpftop.probes.buffers import Events
+from ebpftop.probes.exec_calls import RAW_ENTRY, at_functions, by_name, has_other_abis
 from ebpftop.probes.printers import Printer, Printers
 from ebpftop.records import ProbeName, Record, Rung, Trace, Where
 from ebpftop.text import c_string, escape
@@ -41,19 +42,22 @@ _LINES = (
 )
 
 
-def ladder(prefix: str) -> tuple[Step, ...]:
-    """Where hello is said; *prefix* is what the kernel puts before "sys_execve"."""
-    execve, execveat = f"{prefix}sys_execve", f"{prefix}sys_execveat"
+def ladder(defines: Defines) -> tuple[Step, ...]:
+    """Where hello is said."""
+    completed = has_other_abis(defines)
+    skipped = Attach("raw_tracepoint", "sys_enter", "trace_skipped", without=SKIPPED)
     return (
-        Step(FREE, (Attach("kprobe", execve, "trace_kprobe"), Attach("kprobe", execveat, "trace_kprobe"))),
-        Step(FREE, (Attach("fentry", execve, execve), Attach("fentry", execveat, execveat))),
-        Step(FREE, (Attach("raw_tracepoint", "sched_process_exec", "trace_raw"),)),
+        Step(FREE, at_functions(defines, "kprobe", lambda _: "trace_kprobe"), (DENIED,)),
+        Step(FREE, at_functions(defines, "fentry", by_name), (DENIED,)),
+        Step(FREE, (Attach("raw_tracepoint", "sched_process_exec", "trace_raw"),), (NOT_STARTED,)),
         Step(
-            TAXES,
+            RAW_ENTRY if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_enter_execve", "trace_tracepoint"),
                 Attach("tracepoint", "syscalls:sys_enter_execveat", "trace_tracepoint"),
+                *((skipped,) if completed else ()),
             ),
+            (DENIED,),
         ),
     )
 
@@ -77,7 +81,7 @@ class TraceProbe(KernelProbe):
         flags = {"EVENT_PAGES": _RING_PAGES}
         if self.context.buffer == "ring":
             flags["USE_RING"] = 1
-        kprobe, fentry, raw, tracepoint = ladder(self.context.syscall_prefix)
+        kprobe, fentry, raw, tracepoint = ladder(self.context.defines)
         if self.may_need(kprobe):
             flags["WITH_KPROBES"] = 1
         if self.may_need(fentry):
@@ -151,7 +155,7 @@ class TraceProbe(KernelProbe):
         return None
 
     def attach(self, module: Module) -> str:
-        via = self.climb_or_fail(module, ladder(self.context.syscall_prefix), "execve")
+        via = self.climb_or_fail(module, ladder(self.context.defines), "execve")
         self.rungs += self._lines_via
         return via
 

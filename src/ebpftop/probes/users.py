@@ -9,11 +9,20 @@ from operator import attrgetter
 from typing import ClassVar, NamedTuple
 
 from ebpftop.kernel import maps
-from ebpftop.kernel.ladder import FREE, TAXES, Attach, Step
+from ebpftop.kernel.ladder import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.names import PATIENCE_S
 from ebpftop.probes.base import KernelProbe
+from ebpftop.probes.exec_calls import (
+    RAW_BOTH,
+    at_functions,
+    by_name,
+    cheaper_first,
+    has_other_abis,
+    raw_cost,
+    raw_entry,
+)
 from ebpftop.records import ProbeName, Record, UserRow, Users
 from ebpftop.text import c_string
 
@@ -42,50 +51,61 @@ class _Totals(NamedTuple):
 _NONE = _Totals()
 
 
-def ladder(prefix: str) -> tuple[Step, ...]:
-    """Where execve is entered and left; *prefix* is what the kernel puts before "sys_execve"."""
-    execve, execveat = f"{prefix}sys_execve", f"{prefix}sys_execveat"
-    last = Attach("raw_tracepoint", "sched_process_exec", "users_last", optional=True)
-    return (
-        Step(
+class _Ladder(NamedTuple):
+    fentry: Step
+    kprobe: Step
+    tracepoint: Step
+    raw: Step
+
+
+def _rungs(defines: Defines) -> _Ladder:
+    last = Attach("raw_tracepoint", "sched_process_exec", "users_last", without="the program that a user started last")
+    completed = has_other_abis(defines)
+    skipped = (
+        Attach("raw_tracepoint", "sys_enter", "users_skipped_enter", without=SKIPPED),
+        Attach("raw_tracepoint", "sys_exit", "users_skipped_exit", without=SKIPPED),
+    )
+    return _Ladder(
+        fentry=Step(
+            FREE,
+            (*at_functions(defines, "fentry", by_name), *at_functions(defines, "fexit", by_name), last),
+            (DENIED,),
+        ),
+        kprobe=Step(
             FREE,
             (
-                Attach("kprobe", execve, "users_kprobe"),
-                Attach("kprobe", execveat, "users_kprobe"),
-                Attach("kretprobe", execve, "users_kretprobe"),
-                Attach("kretprobe", execveat, "users_kretprobe"),
+                *at_functions(defines, "kprobe", lambda _: "users_kprobe"),
+                *at_functions(defines, "kretprobe", lambda _: "users_kretprobe"),
                 last,
             ),
+            (DENIED, MANY_AT_ONCE),
         ),
-        Step(
-            FREE,
-            (
-                Attach("fentry", execve, execve),
-                Attach("fentry", execveat, execveat),
-                Attach("fexit", execve, execve),
-                Attach("fexit", execveat, execveat),
-                last,
-            ),
-        ),
-        Step(
-            TAXES,
+        tracepoint=Step(
+            RAW_BOTH if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_enter_execve", "users_enter"),
                 Attach("tracepoint", "syscalls:sys_enter_execveat", "users_enter"),
                 Attach("tracepoint", "syscalls:sys_exit_execve", "users_exit"),
                 Attach("tracepoint", "syscalls:sys_exit_execveat", "users_exit"),
+                *(skipped if completed else ()),
                 last,
             ),
         ),
-        Step(
-            f"{TAXES}, and a program run at each",
+        raw=Step(
+            raw_cost(defines),
             (
-                Attach("raw_tracepoint", "sys_enter", "users_raw_enter"),
                 Attach("raw_tracepoint", "sys_exit", "users_raw_exit"),
+                raw_entry(defines, prepare="users_prepare", enter="users_raw_enter"),
                 last,
             ),
         ),
     )
+
+
+def ladder(defines: Defines) -> tuple[Step, ...]:
+    """Where execve is entered and left. A kretprobe, which can miss returns, comes after what cannot."""
+    rungs = _rungs(defines)
+    return (rungs.fentry, rungs.kprobe, *cheaper_first(defines, rungs.tracepoint, rungs.raw))
 
 
 class UsersProbe(KernelProbe):
@@ -96,12 +116,13 @@ class UsersProbe(KernelProbe):
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {"USERS_MAX": USERS_MAX}
-        kprobe, fentry, tracepoint, raw = ladder(self.context.syscall_prefix)
-        if self.may_need(kprobe):
+        rungs = _rungs(self.context.defines)
+        if self.may_need(rungs.kprobe, rungs.fentry):
             flags["WITH_KPROBES"] = 1
-        if self.may_need(fentry):
+        if self.may_need(rungs.fentry):
             flags["WITH_FENTRY"] = 1
-        if self.may_need(raw, tracepoint):
+        steps = ladder(self.context.defines)
+        if self.may_need(rungs.raw, *steps[: steps.index(rungs.raw)]):
             flags["WITH_RAW_SYSCALLS"] = 1
         return flags
 
@@ -112,7 +133,7 @@ class UsersProbe(KernelProbe):
         self._known: dict[bytes, tuple[bytes, UserRow, bool]] = {}
 
     def attach(self, module: Module) -> str:
-        return self.climb_or_fail(module, ladder(self.context.syscall_prefix), "execve")
+        return self.climb_or_fail(module, ladder(self.context.defines), "execve")
 
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         module = self.module

@@ -35,6 +35,8 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
             sheet.line((f"  {mark} ", style), (f"{rung.via:<44}", "bold" if taken else ""), (f" {rung.cost}", "$dim"))
             if rung.reason:
                 sheet.line((f"      {rung.reason}", "$dim"))
+            if rung.blind:
+                sheet.line((f"      cannot see {'; '.join(rung.blind)}", "$warning" if taken else "$dim"))
     if journal:
         sheet.heading("ebpftop itself")
         for line in journal:

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * By which ABI a program calls the kernel, and which of its calls are execve and execveat.
+ */
+#ifndef EBPFTOP_COMPAT_H
+#define EBPFTOP_COMPAT_H
+
+#define X32_BIT 0x40000000
+
+enum abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
+
+/* In a 32-bit call: a 32-bit program's, or one that a 64-bit program makes by `int $0x80`. */
+INLINE bool in_compat_call(void)
+{
+#ifdef OFF_TASK_COMPAT
+	return read_u32((void *)bpf_get_current_task(), OFF_TASK_COMPAT) & COMPAT_MASK;
+#else
+	return false;
+#endif
+}
+
+struct exec_call {
+	enum abi abi;
+	bool is_execveat;
+};
+
+/* Asked at every call of the machine. 11, execve of i386, is munmap to x86-64. */
+INLINE bool may_be_exec(u64 nr)
+{
+#ifdef HAVE_X32
+	if (nr == NR_X32_EXECVE || nr == NR_X32_EXECVEAT)
+		return true;
+#endif
+	return nr == NR_EXECVE || nr == NR_EXECVEAT || nr == NR_COMPAT_EXECVE || nr == NR_COMPAT_EXECVEAT;
+}
+
+INLINE bool is_exec(u64 nr, struct exec_call *call)
+{
+	if (!may_be_exec(nr))
+		return false;
+#ifdef HAVE_X32
+	if (nr & X32_BIT) {
+		call->abi = ABI_X32;
+		call->is_execveat = nr == NR_X32_EXECVEAT;
+		return true;
+	}
+#endif
+	bool compat = in_compat_call();
+
+	call->abi = compat ? ABI_COMPAT : ABI_NATIVE;
+	call->is_execveat = nr == (compat ? NR_COMPAT_EXECVEAT : NR_EXECVEAT);
+	return call->is_execveat || nr == (compat ? NR_COMPAT_EXECVE : NR_EXECVE);
+}
+
+/* The calls that x86's and arm64's syscalls:* tracepoints skip. */
+INLINE bool skipped_by_tracepoints(u64 nr)
+{
+#ifdef HAVE_X32
+	if (nr & X32_BIT)
+		return true;
+#endif
+	return in_compat_call();
+}
+
+#ifdef HAVE_PREPARE_EXEC
+/*
+ * The user's registers at the system call that the current task is in. bpf_task_pt_regs (5.15) and bpf_get_current_task_btf
+ * by number: BCC's older versions do not name them. Elsewhere than in a call that may be anything.
+ */
+INLINE void *registers_of_current(void)
+{
+	return ((void *(*)(void *))175)(((void *(*)(void))158)());
+}
+#endif
+
+#endif

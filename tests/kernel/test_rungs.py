@@ -1,0 +1,225 @@
+"""Every rung of every ladder says the same of one hard program, but for what it says it cannot see."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel.ladder import DENIED, INTERPRETER, NOT_STARTED
+from tests.kernel import exec_workloads as workloads
+from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
+
+pytestmark = needs_root
+
+UID = 54323  # nobody's
+MOST_RUNGS = range(4)
+WORDS = {"hard": "sixty-four", "hard32": "thirty-two"}  # the second argument of all that they start
+INTERP = frozenset({"interp"})
+LADDERS = ("execs", "execs.failures", "execs.exits", "users", "syscalls", "trace")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the program counted, by ABI and call: how often made, failed, and denied by seccomp besides."""
+
+    made: Counter[str]
+    failed: Counter[str]
+    denied: Counter[str]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder with the hard program and all that it starts, for any user: pytest's own are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="ebpftop-hard-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        compile_c(folder, "hard", workloads.HARD, "-static", "-no-pie", "-pthread")
+        compile_c(folder, "hard32", workloads.HARD_32, *workloads.FLAGS_32)
+        for file, content in {
+            "late64": workloads.late_failure(64),
+            "late32": workloads.late_failure(32),
+            "text": b"no program\n",
+            "script": b"#!%s/hard an argument\n" % bytes(folder),
+        }.items():
+            (folder / file).write_bytes(content)
+            (folder / file).chmod(0o755)
+        (folder / "folder").mkdir()
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let streams read their last, however busy the machine is."""
+    monkeypatch.setenv("EBPFTOP_END_S", "90")
+
+
+def work(folder: Path) -> Truth:
+    """Run the hard program as the user UID."""
+    done = subprocess.run([folder / "hard", "run", folder], user=UID, check=True, capture_output=True, text=True)
+    truth = Truth(Counter(), Counter(), Counter())
+    for line in done.stdout.splitlines():
+        call, made, failed, denied = line.split()
+        truth.made[call], truth.failed[call], truth.denied[call] = int(made), int(failed), int(denied)
+    return truth
+
+
+@cache
+def rungs_here() -> Mapping[str, tuple[str, ...]]:
+    """The rungs of every ladder that hold on this kernel, the one that it takes by itself last."""
+    command = (sys.executable, "-m", "ebpftop", "check", "--json")
+    report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    found: dict[str, list[str]] = {ladder: [] for ladder in LADDERS}
+    for probe in report["probes"]:
+        for rung in probe["rungs"]:
+            part, _, via = rung["via"].rpartition(": ")
+            ladder = f"{probe['probe']}.{part}" if part else probe["probe"]
+            if ladder in found and (rung["reason"] or "not needed").startswith("not needed"):
+                found[ladder].insert(0 if rung["reason"] else len(found[ladder]), via)
+    return {ladder: tuple(vias) for ladder, vias in found.items()}
+
+
+def blind(stream: Stream, ladder: str) -> set[str]:
+    """Return what the rung in use says that it cannot see."""
+    name, _, part = ladder.partition(".")
+    prefix = f"{part}: " if part else ""
+    rungs = of("probe", stream.lines, probe=name)[-1]["rungs"]
+    used = [r for r in rungs if r["reason"] is None and r["via"].rpartition(": ")[0] == prefix.rstrip(": ")]
+    assert len(used) == 1, used
+    return set(used[0]["blind"])
+
+
+def described(line: Line, *, without: frozenset[str] = frozenset()) -> str:
+    """Return all of an exec that is the same in each run, as text that can be compared and counted."""
+    passing = {"time", "pid", "tid", "ppid", "start", "nspid", "cgroup", "container", "unit", *without}
+    kept = {name: value for name, value in line.items() if name not in passing}
+    return json.dumps({**kept, "leader": line["pid"] == line["tid"]}, sort_keys=True)
+
+
+class Told:
+    """By ladder, what the first rung that was tried told: all that come after must tell the same."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[str, Counter[str]]] = {}
+
+    def must_be(self, ladder: str, rung: str | None, now: Counter[str]) -> None:
+        """Fail where another rung told something else."""
+        other, before = self._first.setdefault(ladder, (rung or "", now))
+        assert now == before, f"{ladder}: only by {rung}: {now - before}; only by {other}: {before - now}"
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    """What was told so far, by all tests of this file."""
+    return Told()
+
+
+def forced(number: int, *ladders: str) -> tuple[str, dict[str, str]]:
+    """Return a buffer, and rung *number* of each of *ladders* that has so many; the others are left alone."""
+    vias = {ladder: rungs_here()[ladder][number : number + 1] for ladder in ladders}
+    return ("ring", "perf")[number % 2], {ladder: via[0] for ladder, via in vias.items() if via}
+
+
+def options(via: Mapping[str, str]) -> list[str]:
+    return [f"--via={ladder}={rung}" for ladder, rung in via.items()]
+
+
+def test_every_rung_is_tried() -> None:
+    assert max(map(len, rungs_here().values())) <= len(MOST_RUNGS)
+    assert min(map(len, rungs_here().values())) >= 1
+
+
+# One test for each, since under emulation they take so long that whoever waits wants a sign of life.
+@pytest.mark.guest
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", MOST_RUNGS)
+def test_every_rung_says_the_same_of_a_hard_program(folder: Path, told: Told, number: int) -> None:
+    buffer, via = forced(number, *LADDERS)
+    with Stream("--uid", str(UID), "--interval", "0.3", "--buffer", buffer, *options(via)) as stream:
+        truth = work(folder)
+        stream.stop()
+    assert_true(stream, via, truth, told)
+
+
+def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told) -> None:
+    """Hold what a stream said on the rungs *via* against what the program counted, and against what others told."""
+    lines = stream.lines
+    assert not of("lost", lines)
+    made, failed = truth.made.total(), truth.failed.total()
+    denied = truth.denied.total()
+    assert min(*truth.made.values(), *truth.failed.values(), *truth.denied.values()) > 0
+
+    started = of("exec", lines, ret=0)
+    assert len(started) == made - failed
+    told.must_be("execs", via.get("execs"), Counter(described(one, without=INTERP) for one in started))
+    if INTERPRETER not in blind(stream, "execs"):
+        told.must_be("interpreters", via.get("execs"), Counter(str(one["interp"]) for one in started))
+
+    failures = [one for one in of("exec", lines) if one["ret"]]
+    of_seccomp = [one for one in failures if one["error"] == "EPERM"]
+    assert len(of_seccomp) == (0 if DENIED in blind(stream, "execs.failures") else denied)
+    assert len(failures) - len(of_seccomp) == failed
+    late = [one for one in failures if one["error"] == "EINVAL"]
+    assert {(os.path.basename(one["file"]), one["cut"] == []) for one in late} >= {("late64", True), ("late32", True)}
+    assert {one["comm"] for one in late} <= {"hard", "hard32"}
+    for one in failures:
+        path, word, *more = one["argv"]
+        assert (word, more) == (WORDS[one["comm"]], [""])
+        assert one["file"] == (path if one["error"] != "EFAULT" else "") or one["file"].startswith("/dev/fd/")
+    rest = Counter(described(one) for one in failures if one not in of_seccomp)
+    told.must_be("execs.failures", via.get("execs.failures"), rest)
+
+    exits = of("exit", lines)
+    fields = ("comm", "uid", "code", "signal", "core")
+    told.must_be("execs.exits", via.get("execs.exits"), Counter(str([one[name] for name in fields]) for one in exits))
+
+    (user,) = (row for row in last("users", lines)["rows"] if row["uid"] == UID)
+    seen = 0 if DENIED in blind(stream, "users") else denied
+    assert (user["execs"], user["failed"], user["last"]) == (made + seen, failed + seen, "hard32")
+
+    rows = {f"{row['abi']}:{row['name']}": row for row in last("syscalls", lines)["rows"] if "exec" in row["name"]}
+    assert {call: row["count"] for call, row in rows.items()} == truth.made + truth.denied
+    assert {call: row["errors"] for call, row in rows.items()} == truth.failed + truth.denied
+
+    ours = {one["pid"] for one in exits}
+    greeted = {line["pid"] for line in of("trace", lines, message="Hello World!") if line["pid"] in ours}
+    shown = started if NOT_STARTED in blind(stream, "trace") else [one for one in failures if one not in of_seccomp]
+    assert greeted >= {one["pid"] for one in shown}
+
+
+@pytest.mark.guest
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", MOST_RUNGS)
+def test_every_rung_asks_a_filter_by_name_of_whoever_made_the_call(folder: Path, told: Told, number: int) -> None:
+    buffer, via = forced(number, "execs.failures", "users")
+    with Stream("--comm", "hard", "--buffer", buffer, *options(via), probes="execs,users") as stream:
+        truth = work(folder)
+        lines = stream.stop()
+    failures = Counter(one["file"] for one in of("exec", lines) if one["ret"] and one["error"] != "EPERM")
+    told.must_be("execs.failures by name", via.get("execs.failures"), failures)
+    (user,) = (row for row in last("users", lines)["rows"] if row["uid"] == UID)
+    denied = 0 if DENIED in blind(stream, "users") else truth.denied.total()
+    counts = Counter(attempts=user["execs"] - denied, failed=user["failed"] - denied)
+    told.must_be("users by name", via.get("users"), counts)
+
+
+@pytest.mark.guest
+def test_users_have_the_execs_that_the_system_calls_have(folder: Path) -> None:
+    with Stream("--uid", str(UID), "--interval", "0.3", probes="users,syscalls") as stream:
+        denied = work(folder).denied.total()
+        lines = stream.stop()
+    unseen = denied if DENIED in blind(stream, "users") else 0
+    (user,) = (row for row in last("users", lines)["rows"] if row["uid"] == UID)
+    rows = [row for row in last("syscalls", lines)["rows"] if row["name"] in ("execve", "execveat")]
+    assert user["execs"] == sum(row["count"] for row in rows) - unseen
+    assert user["failed"] == sum(row["errors"] for row in rows) - unseen
+    assert user["execs"] > 0
