@@ -196,7 +196,6 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
     assert greeted >= {one["pid"] for one in shown}
 
 
-@pytest.mark.guest
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", MOST_RUNGS)
 def test_every_rung_asks_a_filter_by_name_of_whoever_made_the_call(folder: Path, told: Told, number: int) -> None:
