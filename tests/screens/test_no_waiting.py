@@ -55,6 +55,8 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
         "_interval_s": 1.0,
         "_closed": threading.Event(),
         "_cost": SimpleNamespace(poll=lambda *_: None),
+        "_filter": SimpleNamespace(refresh=tuple, gone=()),
+        "_gone_told": dict.fromkeys(PROBE_NAMES, ()),
         "filter": Filter(),
         "header": Header(schema=1, version="0", host="web1", kernel="6.18", abi="x86_64", started=START),
     }
