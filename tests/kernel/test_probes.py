@@ -188,6 +188,8 @@ def test_check_says_the_same_for_people() -> None:
         f"{probe['probe']}  works via {probe['via']}" for probe in report["probes"]
     ]
     rungs = [rung for probe in report["probes"] for rung in probe["rungs"]]
+    blind = [rung["blind"] for rung in rungs if rung["blind"] and rung["reason"] is None]
+    assert [line.strip() for line in lines if "cannot see" in line] == [f"cannot see {'; '.join(one)}" for one in blind]
     marked = [line for line in lines if line.startswith(("  ✓ ", "  · "))]
     for line, rung in zip(marked, rungs, strict=True):
         assert line.startswith(f"  {'·' if rung['reason'] else '✓'} {rung['via']} ")

@@ -15,7 +15,7 @@ from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import KernelProbe, unix_offset
 from ebpftop.probes.buffers import RING_PAGES, Events
 from ebpftop.probes.exec_calls import (
-    RAW_BOTH,
+    BESIDE_BOTH,
     at_functions,
     by_name,
     cheaper_first,
@@ -112,7 +112,7 @@ def _failure_rungs(defines: Defines) -> _FailureLadder:
             (DENIED, MANY_AT_ONCE),
         ),
         tracepoint=Step(
-            RAW_BOTH if completed else TAXES,
+            BESIDE_BOTH if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_exit_execve", "failed_exit"),
                 Attach("tracepoint", "syscalls:sys_exit_execveat", "failed_exit"),

@@ -21,7 +21,7 @@ from ebpftop.kernel.trace_buffer import FormatError, TraceBuffer, line_formats
 from ebpftop.kernel.trace_pages import Line
 from ebpftop.probes.base import KernelProbe, ProbeError, unix_offset
 from ebpftop.probes.buffers import Events
-from ebpftop.probes.exec_calls import RAW_ENTRY, at_functions, by_name, has_other_abis
+from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, by_name, has_other_abis
 from ebpftop.probes.printers import Printer, Printers
 from ebpftop.records import ProbeName, Record, Rung, Trace, Where
 from ebpftop.text import c_string, escape
@@ -51,7 +51,7 @@ def ladder(defines: Defines) -> tuple[Step, ...]:
         Step(FREE, at_functions(defines, "fentry", by_name), (DENIED,)),
         Step(FREE, (Attach("raw_tracepoint", "sched_process_exec", "trace_raw"),), (NOT_STARTED,)),
         Step(
-            RAW_ENTRY if completed else TAXES,
+            BESIDE_ENTRY if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_enter_execve", "trace_tracepoint"),
                 Attach("tracepoint", "syscalls:sys_enter_execveat", "trace_tracepoint"),

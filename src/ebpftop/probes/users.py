@@ -15,7 +15,7 @@ from ebpftop.kernel.offsets import Defines
 from ebpftop.names import PATIENCE_S
 from ebpftop.probes.base import KernelProbe
 from ebpftop.probes.exec_calls import (
-    RAW_BOTH,
+    BESIDE_BOTH,
     at_functions,
     by_name,
     cheaper_first,
@@ -81,7 +81,7 @@ def _rungs(defines: Defines) -> _Ladder:
             (DENIED, MANY_AT_ONCE),
         ),
         tracepoint=Step(
-            RAW_BOTH if completed else TAXES,
+            BESIDE_BOTH if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_enter_execve", "users_enter"),
                 Attach("tracepoint", "syscalls:sys_enter_execveat", "users_enter"),

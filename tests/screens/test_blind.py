@@ -1,0 +1,52 @@
+"""What the rung in use cannot see is said: at the lower edge of the pane, and in diagnostics."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+import pytest
+from textual.content import Content
+
+from ebpftop.app import EbpftopApp
+from ebpftop.panes.base import Pane
+from ebpftop.records import ProbeName, Rung
+from ebpftop.screens.diagnostics import diagnostics
+
+from .conftest import settle
+from .scene import FakeSource, batch, probe_state
+
+RUNGS = (
+    Rung(via="fentry:a", cost="", reason="refused", blind=("what only the first misses",)),
+    Rung(via="raw_tracepoint:a", cost="", reason=None, blind=("what seccomp denies",)),
+    Rung(via="failures: raw_tracepoint:b", cost="", reason=None, blind=("what seccomp denies", "what is late")),
+)
+
+
+@pytest.mark.parametrize("probe", get_args(ProbeName))
+async def test_every_pane_says_what_its_rungs_cannot_see(probe: ProbeName) -> None:
+    source = FakeSource([batch(probe, 1, msgspec.structs.replace(probe_state(probe, "on"), rungs=RUNGS))])
+    async with EbpftopApp(source).run_test(size=(240, 60)) as pilot:
+        await settle(pilot, source)
+        edges = {pane.probe: pane.border_subtitle for pane in pilot.app.query(Pane)}
+    said = {name: edge.plain if isinstance(edge, Content) else str(edge) for name, edge in edges.items()}
+    assert "not seen: what seccomp denies; what is late" in said[probe]
+    assert not any("not seen" in text for name, text in said.items() if name != probe)
+
+
+def test_a_probe_that_is_off_is_blind_to_nothing_in_particular() -> None:
+    assert msgspec.structs.replace(probe_state("users", "on"), rungs=RUNGS).blind == (
+        "what seccomp denies",
+        "what is late",
+    )
+    assert msgspec.structs.replace(probe_state("users", "off"), rungs=RUNGS).blind == ()
+
+
+def test_diagnostics_say_it_of_every_rung() -> None:
+    probe = msgspec.structs.replace(probe_state("users", "on"), rungs=RUNGS)
+    lines = diagnostics({"users": probe}, None, ()).sheet().content().plain.splitlines()
+    assert [line.strip() for line in lines if "cannot see" in line] == [
+        "cannot see what only the first misses",
+        "cannot see what seccomp denies",
+        "cannot see what seccomp denies; what is late",
+    ]
