@@ -17,7 +17,7 @@ import pytest
 
 from . import arm64, guest, report
 from .kernels import KERNELS, KernelTree, cache_folder, fetch
-from .results import Checked, Result, load
+from .results import Checked, CheckReport, Result, load
 
 # Beside each other on two cores; more only wait for each other.
 AT_ONCE = 2
@@ -104,11 +104,16 @@ def futures(request: pytest.FixtureRequest, pool: ThreadPoolExecutor) -> Iterato
         tests[name] = pool.submit(_run_tests, name)
     yield matrices, tests
     results = {name: future.result().matrix for name, future in matrices.items()}
-    told = [result for name in KERNELS if (result := results.get(name))]
+    checks = {name: future.result().check for name, future in tests.items()}
+    told = [(result, check) for name in KERNELS if (result := results.get(name)) and (check := checks.get(name))]
     if len(told) == len(KERNELS):
-        report.write(guest.CHECKOUT / "docs/kernels.md", told)
-    if result := results.get(arm64.KERNEL.name):
-        report.write(guest.CHECKOUT / "docs/kernels-arm64.md", [result])
+        report.write(guest.CHECKOUT / "docs/kernels.md", [r for r, _ in told], [_said(check) for _, check in told])
+    if (result := results.get(arm64.KERNEL.name)) and result.check:
+        report.write(guest.CHECKOUT / "docs/kernels-arm64.md", [result], [_said(result.check)])
+
+
+def _said(check: Checked) -> CheckReport:
+    return msgspec.json.decode(check.said, type=CheckReport)
 
 
 @pytest.fixture

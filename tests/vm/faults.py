@@ -78,6 +78,13 @@ def _syscalls(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str
         yield f"execve told as {execve}; there were at least {attempts}, tail-called to the exec handler"
 
 
+def _uring(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    last = next((r for r in reversed(records) if isinstance(r, Syscalls)), None)
+    told = (last.io_uring or {}).get("nop", 0) if last else 0
+    if told != done.operations:
+        yield f"{told} operations of io_uring told; there were {done.operations}"
+
+
 def _returns(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     last = next((r for r in reversed(records) if isinstance(r, Syscalls)), None)
     row = next((row for row in last.rows if row.name == "sched_get_priority_max"), None) if last else None
@@ -131,10 +138,11 @@ _CHECKS: Mapping[str, _Check] = MappingProxyType(
         "users": _users,
         "syscalls": _syscalls,
         "syscalls.returns": _returns,
+        "syscalls.io_uring": _uring,
         "trace": _trace,
         "trace.lines": _lines,
     }
 )
 LADDERS = tuple(_CHECKS)
 # No choice of their own: these stand where the other stands.
-FOLLOWERS: Mapping[str, str] = MappingProxyType({"syscalls.returns": "syscalls"})
+FOLLOWERS: Mapping[str, str] = MappingProxyType({"syscalls.returns": "syscalls", "syscalls.io_uring": "syscalls"})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .conditions import BARE, CONDITIONS, WITH_HEADERS
 from .faults import LADDERS
-from .results import Result, Trial
+from .results import CheckReport, Result, Trial
 
 _WITH_BTF = (BARE, WITH_HEADERS)
 _HEAD = """\
@@ -20,6 +20,11 @@ compared to the event with what a workload did: programs started and failed, cal
 "yes" means that ebpftop told exactly what was done, on the rung that `--via` asked for; **bold** is what the ladder
 takes by itself. `ebpftop check` says the same of each rung, which is tested.
 """
+_UNSEEN = """
+## What cannot be seen
+
+By the rungs that the ladders take by themselves, as `ebpftop check` says there ([limits.md](limits.md) says it of all).
+"""
 _CONDITIONS = """
 ## Headers and BTF
 
@@ -28,12 +33,12 @@ headers are hidden for the most part.
 """
 
 
-def write(path: Path, results: Sequence[Result]) -> None:
-    """Write the page to *path*."""
-    path.write_text("".join(f"{line}\n" for line in _lines(results)))
+def write(path: Path, results: Sequence[Result], checks: Sequence[CheckReport]) -> None:
+    """Write the page to *path*; *checks* are of the same kernels."""
+    path.write_text("".join(f"{line}\n" for line in _lines(results, checks)))
 
 
-def _lines(results: Sequence[Result]) -> Iterable[str]:
+def _lines(results: Sequence[Result], checks: Sequence[CheckReport]) -> Iterable[str]:
     kernels = [result.release.replace("-cloud-amd64", "").replace("-cloud-", " ") for result in results]
     yield _HEAD
     yield from _row("ladder", "rung", *kernels)
@@ -41,6 +46,12 @@ def _lines(results: Sequence[Result]) -> Iterable[str]:
     for ladder in LADDERS:
         for rung in _rungs(ladder, results):
             yield from _row(ladder, f"`{rung}`", *(_rung_cell(result, ladder, rung) for result in results))
+    yield _UNSEEN
+    not_seen = [check.not_seen() for check in checks]
+    yield from _row("", *kernels)
+    yield from _row("---", *("---" for _ in kernels))
+    for one in dict.fromkeys(one for some in not_seen for one in some):
+        yield from _row(one, *("not seen" if one in some else "seen" for some in not_seen))
     yield _CONDITIONS
     yield from _row("", *kernels)
     yield from _row("---", *("---" for _ in kernels))

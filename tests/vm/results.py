@@ -36,6 +36,7 @@ class CheckedRung(msgspec.Struct, frozen=True):
 
     via: str
     reason: str | None
+    blind: tuple[str, ...] = ()
 
 
 class CheckedProbe(msgspec.Struct, frozen=True):
@@ -55,6 +56,18 @@ class CheckReport(msgspec.Struct, frozen=True):
     headers: str | None
     buffer: str
     probes: tuple[CheckedProbe, ...]
+    unseen: tuple[str, ...] = ()
+
+    def not_seen(self) -> list[str]:
+        """What the rungs in use cannot see, each with its ladder before it, then what nothing sees."""
+        blind = [
+            f"{ladder_and_rung(probe.probe, rung.via)[0]}: {one}"
+            for probe in self.probes
+            for rung in probe.rungs
+            if rung.reason is None
+            for one in rung.blind
+        ]
+        return [*blind, *self.unseen]
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):

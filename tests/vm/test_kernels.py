@@ -52,6 +52,7 @@ def test_each_ladder_was_forced_onto_every_kind_of_rung(ran: Ran) -> None:
         "trace.lines": {"instance", "raw_tracepoint", "trace_pipe"},
         "syscalls": both,
         "syscalls.returns": both,
+        "syscalls.io_uring": {"tracepoint"},
     }
 
 

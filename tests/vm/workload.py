@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
+import struct
 import subprocess
 from dataclasses import dataclass
 
@@ -17,15 +19,20 @@ MISSING = "/nonexistent/ebpftop-matrix"
 _STARTED, _FAILED = 6, 3
 _CALLS, _WRONG_CALLS = 500, 20
 _TIMERS = 5
+_OPERATIONS = 37
 _NO_SUCH_POLICY = 99
 _SIGEV_NONE = 1
+# The same numbers on every machine; include/uapi/linux/io_uring.h.
+_IO_URING_SETUP, _IO_URING_ENTER = 425, 426
+_OFF_SQ_RING, _OFF_CQ_RING, _OFF_SQES = 0, 0x8000000, 0x10000000
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """What was done: process ids of the programs that started, and of those whose execve failed; counts of the rest.
 
-    `calls` counts sched_get_priority_max, which hardly any program uses, `wrong_calls` those among them that failed.
+    `operations` counts io_uring's, all of which do nothing. `calls` counts sched_get_priority_max, which hardly any
+    program uses, `wrong_calls` those among them that failed.
     """
 
     started: frozenset[int]
@@ -33,6 +40,7 @@ class Done:
     calls: int
     wrong_calls: int
     timers: int
+    operations: int
 
 
 def work() -> Done:
@@ -46,7 +54,8 @@ def work() -> Done:
             os.sched_get_priority_max(_NO_SUCH_POLICY)
     for _ in range(_TIMERS):
         _set_timer()
-    return Done(started, failed, _CALLS + _WRONG_CALLS, _WRONG_CALLS, _TIMERS)
+    operate()
+    return Done(started, failed, _CALLS + _WRONG_CALLS, _WRONG_CALLS, _TIMERS, _OPERATIONS)
 
 
 def argv(number: int) -> tuple[str, ...]:
@@ -69,6 +78,35 @@ def _fail(number: int) -> int:
             os._exit(0)
     os.waitpid(pid, 0)
     return pid
+
+
+def operate() -> None:
+    """Have io_uring do nothing, so many times (io_uring_setup(2), io_uring_enter(2))."""
+    libc = ctypes.CDLL("libc.so.6", use_errno=True)
+    params = ctypes.create_string_buffer(120)  # struct io_uring_params
+    ring = libc.syscall(_IO_URING_SETUP, 1, params)
+    if ring < 0:
+        raise OSError(ctypes.get_errno(), "io_uring_setup")
+    # struct io_sqring_offsets, 40 bytes in: head, tail, ring_mask, ring_entries, flags, dropped, array
+    _, tail_at, *_, array_at = struct.unpack_from("=7I", params, 40)
+    queue = mmap.mmap(ring, array_at + 4, offset=_OFF_SQ_RING)
+    # struct io_cqring_offsets, 80 bytes in: head, tail, ..
+    done_head_at, done_tail_at = struct.unpack_from("=2I", params, 80)
+    answers = mmap.mmap(ring, max(done_head_at, done_tail_at) + 4, offset=_OFF_CQ_RING)
+    entries = mmap.mmap(ring, 64, offset=_OFF_SQES)  # one struct io_uring_sqe: all zeros is a NOP
+    try:
+        entries[:] = bytes(64)
+        struct.pack_into("=I", queue, array_at, 0)
+        for number in range(1, _OPERATIONS + 1):
+            struct.pack_into("=I", queue, tail_at, number)
+            if libc.syscall(_IO_URING_ENTER, ring, 1, 0, 0, None, 0) != 1:
+                raise OSError(ctypes.get_errno(), "io_uring_enter")
+            answers[done_head_at : done_head_at + 4] = answers[done_tail_at : done_tail_at + 4]
+    finally:
+        entries.close()
+        answers.close()
+        queue.close()
+        os.close(ring)
 
 
 def _set_timer() -> None:

@@ -19,6 +19,7 @@ from ebpftop.kernel import cache
 from ebpftop.kernel.btf import VMLINUX
 from ebpftop.kernel.offsets import own_headers
 from ebpftop.kernel.quiet import hush
+from ebpftop.kernel.unseen import unseen
 from ebpftop.lifecycle import process
 from ebpftop.limits import WITHOUT_SCREEN
 from ebpftop.records import PROBE_NAMES, Probe
@@ -35,6 +36,7 @@ class Report(TypedDict):
     tracefs: str | None
     buffer: str
     probes: list[Probe]
+    unseen: list[str]
 
 
 def examine(args: argparse.Namespace) -> Report:
@@ -44,6 +46,8 @@ def examine(args: argparse.Namespace) -> Report:
         buffer=args.buffer, via=args.via, failures=True, latency=True, ignore=None, trace=None, say=False,
     )  # fmt: skip
     source = open_kernel(options_of(watching), root_work())
+    from ebpftop.kernel.source import kernel_version
+
     try:
         states = [
             record
@@ -61,9 +65,14 @@ def examine(args: argparse.Namespace) -> Report:
             tracefs=source.tracefs,
             buffer=source.buffer,
             probes=states,
+            unseen=unseen(kernel_version(), uring=_counts_uring(states)),
         )
     finally:
         source.close()
+
+
+def _counts_uring(states: list[Probe]) -> bool:
+    return any(rung.via.startswith("io_uring: ") and rung.reason is None for state in states for rung in state.rungs)
 
 
 def markup(text: str) -> str:
@@ -103,6 +112,9 @@ def _print(report: Report, console: Console) -> None:
             if rung.reason is None and rung.blind:
                 table.add_row("", f"[yellow]cannot see {markup('; '.join(rung.blind))}[/]")
         console.print(table)
+    console.print("\n[bold]no probe sees[/]", highlight=False)
+    for one in report["unseen"]:
+        console.print(f"  [dim]·[/] {markup(one)}", highlight=False)
 
 
 def run(args: argparse.Namespace) -> int:

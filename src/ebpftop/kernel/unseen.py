@@ -1,0 +1,19 @@
+"""What no rung of any probe sees, in the words of docs/limits.md."""
+
+from __future__ import annotations
+
+VDSO = "calls that the vDSO answers without the kernel: clock_gettime, gettimeofday, time, getcpu"
+MAPPED = "reads and writes of files that are mapped into memory"
+URING = "of io_uring's operations who asks for them, what they return and how long they take: they are counted by name"
+NO_URING = "io_uring's operations: this kernel has no tracepoint for them, or tracefs is closed to us"
+EARLIER = "what ended before ebpftop attached, and how often calls were made before that"
+PREEMPTED = "calls of tasks that run while a program of ebpftop is preempted on their CPU: told as lost, recursion"
+
+PREEMPTIBLE_SINCE = (7, 3)
+"""From this Linux on, programs at sys_enter and sys_exit may be preempted (include/trace/bpf_probe.h)."""
+
+
+def unseen(version: tuple[int, int], *, uring: bool) -> list[str]:
+    """Return what cannot be seen on Linux *version*; *uring*: whether io_uring's operations are counted."""
+    always = [VDSO, MAPPED, URING if uring else NO_URING, EARLIER]
+    return [*always, PREEMPTED] if version >= PREEMPTIBLE_SINCE else always
