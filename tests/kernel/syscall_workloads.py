@@ -19,6 +19,12 @@ static long raw(long nr)
 
 int main(void)
 {
+	sigset_t usr1, none;
+
+	sigemptyset(&none);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, 0);
 	signal(SIGUSR1, handle);
 	for (int i = 0; i < 10; i++) {
 		long ret;
@@ -27,6 +33,7 @@ int main(void)
 			_exit(0);
 		waitpid(-1, 0, 0);
 		syscall(SYS_tkill, syscall(SYS_gettid), SIGUSR1);
+		sigsuspend(&none); /* EINTR: what it interrupts is what rt_sigreturn leaves with */
 		asm volatile("int $0x80" : "=a"(ret) : "a"(20) : "memory"); /* i386 getpid; writev to x86-64 */
 		raw(0x40000000 | 39);
 		raw(9999);

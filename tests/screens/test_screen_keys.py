@@ -380,3 +380,16 @@ async def test_of_two_megabytes_of_arguments_a_bounded_part_is_laid_out_and_the_
         assert screen.details.copies == shlex.join(argv)
         await pilot.press("G", "g", "j", "escape")
         assert isinstance(app.screen, MainScreen)
+
+
+async def test_j_and_k_move_in_details_by_a_line() -> None:
+    source = FakeSource([batch("execs", 1, ran(1, 9, "prog", *map(str, range(20_000)), file="/bin/prog"))])
+    async with running(source) as (pilot, app):
+        await pilot.press("k", "enter")
+        screen = app.screen
+        assert isinstance(screen, SheetScreen)
+        last = screen._box.max_scroll_y
+        assert last > 3
+        for keys, line in (("jj", 2), ("k", 1), ("kkk", 0), ("G", last), ("j", last), ("k", last - 1), ("g", 0)):
+            await pilot.press(*keys)
+            assert screen._box.scroll_offset.y == line, keys

@@ -141,3 +141,42 @@ def test_wishes_of_many_threads_end_with_the_last_of_each(seed: int) -> None:
     for one in fulfillers:
         one.join()
     assert done == {key + 10 * seed: 499 for key in range(4)}
+
+
+class OneByOne(FakeSource):
+    """Puts each filter when it is told to."""
+
+    def __init__(self, *answers: SourceError | None) -> None:
+        super().__init__(minute())
+        self.answers = answers
+        self.told = [threading.Event() for _ in answers]
+        self.asked: list[Filter] = []
+
+    def set_filter(self, wanted: Filter) -> float:
+        number = len(self.asked)
+        self.asked.append(wanted)
+        assert self.told[number].wait(30)
+        self.refuses_filter = self.answers[number]
+        return super().set_filter(wanted)
+
+
+@pytest.mark.parametrize("answer", [None, SourceError("no such user")], ids=["put", "refused"])
+async def test_what_became_of_a_filter_that_nobody_wishes_for_any_more_changes_nothing(
+    answer: SourceError | None,
+) -> None:
+    source = OneByOne(answer, None)
+    ada = Filter(uids=(1000,))
+    async with running(source) as (pilot, app):
+        app.main._narrow(user_step(0, "root"))
+        await until(pilot, lambda: len(source.asked) == 1)
+        app.main._narrow(user_step(1000, "ada"))
+        source.told[0].set()
+        await until(pilot, lambda: source.asked[1:] == [ada])
+        heard = threading.Event()
+        app.main.call_later(heard.set)  # behind the news of the first
+        await until(pilot, heard.is_set)
+        assert app.main.scope.filter == ada
+        assert app.main.narrowed == (ada, float("inf"))
+        source.told[1].set()
+        await until(pilot, lambda: app.main.narrowed[1] < float("inf"))
+        assert app.main.narrowed[0] == app.main.scope.filter == ada

@@ -130,6 +130,8 @@ def test_quantile_of_nothing_is_unknown() -> None:
 def test_quantile_lies_in_its_bucket() -> None:
     assert quantile((0, 0, 10), 0.5) == pytest.approx(2**2.5)
     assert quantile((5, 0, 0, 5), 0.99) == pytest.approx(2 ** (3 + 4.9 / 5))
+    assert quantile((5, 0, 0, 5), 0.5) == 2, "the faster half, to the last of it"
+    assert quantile((0, 5, 0), 1.0) == 4
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=64), st.floats(0, 1))

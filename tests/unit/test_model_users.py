@@ -65,14 +65,16 @@ def test_narrowed_users_count_from_there_and_widened_ones_as_before_without_a_bu
     model = UsersModel()
     readings(model, (1.0, (row(0, 1000), row(7, 10))), (2.0, (row(0, 1000), row(7, 10))))
     model.narrow(Filter(pids=(1,)), 3.0)
-    readings(model, (3.0, (row(0, 1500), row(7, 10))), (4.0, (row(0, 1502, 1), row(7, 10), row(9, 4))))
+    readings(model, (3.0, (row(0, 1500, 40), row(7, 10))), (4.0, (row(0, 1502, 41), row(7, 10), row(9, 4))))
     assert {user.row.uid: (user.row.execs, user.row.failed, user.rate) for user in model.shown} == {
         0: (2, 1, 2),
         9: (4, 0, 4),
     }
-    assert (model.total.row.execs, model.total.rate) == (6, 6)
+    assert (model.total.row.execs, model.total.row.failed, model.total.rate) == (6, 1, 6)
     model.narrow(Filter(), 5.0)
-    readings(model, (5.0, (row(0, 1502), row(7, 10), row(9, 4))), (6.0, (row(0, 1503), row(7, 10), row(9, 4))))
+    last = (6.0, (row(0, 1503, 41), row(7, 10), row(9, 4)))
+    readings(model, (5.0, (row(0, 1502, 41), row(7, 10), row(9, 4))), last)
+    assert model.failed == 41
     assert {user.row.uid: (user.row.execs, user.rate) for user in model.shown} == {0: (1503, 1), 7: (10, 0), 9: (4, 0)}
     assert model.total.rate == 1
 
@@ -252,6 +254,7 @@ def test_steps_take_their_own_kind_and_leave_the_others() -> None:
         (Filter(cgroups=("a/b/",)), True),
         (Filter(cgroups=("/a/bc",)), False),
         (Filter(cgroups=("/a/b/docker",)), False),
+        (Filter(cgroups=("/",)), True),
         (Filter(containers=("8f3",)), True),
         (Filter(containers=("8f3a0c11d2e4" + "0" * 52,)), True),
         (Filter(containers=("8f4",)), False),

@@ -96,3 +96,11 @@ def test_a_name_that_nobody_answers_for_is_told(never: threading.Event) -> None:
 def test_a_user_is_found_by_name() -> None:
     assert uid_of("root") == 0
     assert uid_of("no user of this name") is None
+
+
+def test_a_name_that_would_repaint_the_terminal_is_shown_in_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(uid: int) -> pwd.struct_passwd:
+        return pwd.struct_passwd(("ro\x1b[2Jot\u202e\udcff\n", "", uid, uid, "", "", ""))
+
+    monkeypatch.setattr(pwd, "getpwuid", ask)
+    assert UserNames().get(7, 60) == r"ro\x1b[2Jot\u202e\udcff\x0a"

@@ -13,7 +13,7 @@ import pytest
 from ebpftop.history import HistorySource
 from ebpftop.pipe import PipeSource, _Reader
 from ebpftop.recording import opening, zst
-from ebpftop.recording.lines import Damage
+from ebpftop.recording.lines import MAX_LINE_BYTES, Damage
 from ebpftop.records import PROBE_NAMES, Exec, Exit, Header, Probe, Record, Trace, Users, encode
 from ebpftop.source import Batch, Source, SourceError
 from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at
@@ -110,6 +110,20 @@ def test_a_line_that_never_ends_is_given_up(sent: bytes) -> None:
         PipeSource(read)
     sender.join(30)
     assert not sender.is_alive()
+
+
+def test_a_line_without_an_end_is_held_up_to_a_bound_and_what_follows_is_read() -> None:
+    damage = Damage()
+    reader = _Reader(-1, damage)
+    piece = b"a" * (256 << 10)
+    handed = []
+    for _ in range(4 * MAX_LINE_BYTES // len(piece)):
+        handed.append(reader._whole_lines(piece))
+        assert len(reader._rest) <= MAX_LINE_BYTES
+    assert sum(map(len, handed)) <= MAX_LINE_BYTES + len(piece) + 1
+    handed.append(reader._whole_lines(b"a\n" + line(trace_at(START, 1))))
+    assert [record for lines in handed for record in reader.records(lines)] == [trace_at(START, 1)]
+    assert damage.broken == 1
 
 
 def test_a_line_in_many_pieces_takes_a_time_that_grows_with_it_and_not_with_its_square(

@@ -238,7 +238,9 @@ def test_no_string_reaches_a_terminal_raw(raw: bytes) -> None:
     [
         ("read", 12, "12"),
         ("read", 0, "0"),
+        ("openat", -1, "EPERM"),
         ("openat", -2, "ENOENT"),
+        ("openat", -4095, "errno 4095"),
         ("nanosleep", -516, "ERESTART_RESTARTBLOCK"),
         ("mmap", 0x7F00_0000_1000, "0x7f0000001000"),
         ("mmap", -12, "ENOMEM"),

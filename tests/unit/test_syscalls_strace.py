@@ -77,6 +77,7 @@ CALLS: tuple[Call, ...] = (
     ("mkdirat", AT_FDCWD, FILE, 0o755),
     ("mknodat", AT_FDCWD, FILE, 0o10644, 0),
     ("mknodat", AT_FDCWD, FILE, 0o20600, 0x103),
+    ("mknodat", AT_FDCWD, FILE, 0o60600, 0x12345678),
     ("unlinkat", AT_FDCWD, FILE, 0),
     ("unlinkat", AT_FDCWD, FILE, 0x200),
     ("renameat", AT_FDCWD, FILE, AT_FDCWD, "/nowhere/else"),
