@@ -190,7 +190,10 @@ def test_check_says_the_same_for_people() -> None:
     rungs = [rung for probe in report["probes"] for rung in probe["rungs"]]
     blind = [rung["blind"] for rung in rungs if rung["blind"] and rung["reason"] is None]
     assert [line.strip() for line in lines if "cannot see" in line] == [f"cannot see {'; '.join(one)}" for one in blind]
-    marked = [line for line in lines if line.startswith(("  ✓ ", "  · "))]
+    end = lines.index("no probe sees")
+    assert [line.strip(" ·") for line in lines[end + 1 :]] == report["unseen"]
+    assert report["unseen"]
+    marked = [line for line in lines[:end] if line.startswith(("  ✓ ", "  · "))]
     for line, rung in zip(marked, rungs, strict=True):
         assert line.startswith(f"  {'·' if rung['reason'] else '✓'} {rung['via']} ")
         assert line.rstrip().endswith(rung["reason"] or f"costs {rung['cost']}")
