@@ -64,8 +64,8 @@ INLINE u32 uid_of(char *task)
  * A call of a helper may cost more than all the rest: 18 of 23 ns on a CPU whose kernel guards each return (Safe RET).
  * So every CPU remembers the task that it saw last. A task's registers lie at the top of its stack whenever it is in a
  * system call, so their address, which comes with the context, tells whether this is the same one. A stack goes to
- * another task only after its owner's end, and since each end of a task is counted in `task_ends`, what was remembered
- * before does not hold any more.
+ * another task only after its owner's end, and a task changes its tid only in an execve that was not its process's first
+ * thread's. Both are counted in `task_changes`: what was remembered before does not hold any more.
  *
  * `task` is a pointer that the verifier knows (__kptr_untrusted), which BCC cannot describe: the map that stands here is
  * only compiled against, the one that is loaded is made by src/ebpftop/kernel/callers.py.
@@ -73,24 +73,38 @@ INLINE u32 uid_of(char *task)
 struct known_caller {
 	char *task;
 	u64 regs;
-	u64 task_ends;
+	u64 task_changes;
 	u64 start_ns;
 	u32 tgid;
 	u32 tid;
 };
 
 BPF_PERCPU_ARRAY(callers, struct known_caller, 1);
-BPF_ARRAY(task_ends, u64, 1);
+BPF_ARRAY(task_changes, u64, 1);
+
+INLINE int count_task_change(void)
+{
+	u32 zero = 0;
+	u64 *changes = task_changes.lookup(&zero);
+
+	if (changes)
+		__sync_fetch_and_add(changes, 1);
+	return 0;
+}
 
 /* raw tracepoint sched_process_exit: it enters no more calls, and its stack is still its own. */
 int caller_ends(void *ctx)
 {
-	u32 zero = 0;
-	u64 *ends = task_ends.lookup(&zero);
+	return count_task_change();
+}
 
-	if (ends)
-		__sync_fetch_and_add(ends, 1);
-	return 0;
+/*
+ * raw tracepoint sched_process_exec: the task has its process's first tid by now (fs/exec.c, de_thread()). No end of a
+ * task need have come with that: the first thread may have ended long ago.
+ */
+int caller_execs(void *ctx)
+{
+	return count_task_change();
 }
 
 INLINE struct caller caller_of(u64 regs)
@@ -98,13 +112,13 @@ INLINE struct caller caller_of(u64 regs)
 	u32 zero = 0;
 	struct caller caller = {};
 	struct known_caller *known = callers.lookup(&zero);
-	u64 *ends = task_ends.lookup(&zero);
+	u64 *changes = task_changes.lookup(&zero);
 
-	if (!known || !ends)
+	if (!known || !changes)
 		return caller;
-	if (known->regs != regs || known->task_ends != *ends) {
-		/* Counted before it is looked at: whoever ends meanwhile makes it be looked at again. */
-		known->task_ends = *(volatile u64 *)ends;
+	if (known->regs != regs || known->task_changes != *changes) {
+		/* Counted before it is looked at: whoever changes meanwhile makes it be looked at again. */
+		known->task_changes = *(volatile u64 *)changes;
 		char *task = current_task();
 
 		known->regs = regs;

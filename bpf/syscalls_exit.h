@@ -61,6 +61,17 @@ INLINE void count_failure(const struct caller *caller, u32 slot, u32 error)
 BPF_ARRAY(since_ns, u64, 1); /* on the clock of starts; 0: not yet */
 BPF_TABLE("lru_hash", u64, u64, returned_since, 16384); /* by task: the `since_ns` whose call has returned */
 
+/*
+ * Threads that were in a call before we came, by tid: user space finds them in /proc and puts them here
+ * (src/ebpftop/probes/entered_before.py). Whoever is not here any more has returned.
+ */
+BPF_HASH(entered_before_us, u32, u32, ENTERED_BEFORE_MAX);
+
+INLINE void returned_from_before(u32 tid)
+{
+	entered_before_us.delete(&tid);
+}
+
 /* An entry is not known any more. */
 INLINE void forget_entries(void)
 {
@@ -120,6 +131,7 @@ int sys_exit_otherwise(struct exit_ctx *ctx)
 			count_other_failure(nr, caller.compat, error);
 		return 0;
 	}
+	returned_from_before(caller.tid);
 	u32 slot = slot_of(nr, caller.compat);
 	u32 *known = call_facts.lookup(&slot);
 	u32 facts = known ? *known : 0;

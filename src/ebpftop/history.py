@@ -165,6 +165,9 @@ class HistorySource:
     def toggle(self, probe: ProbeName) -> None:
         self.source.toggle(probe)
 
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return self.source.resolve(wanted)
+
     def set_filter(self, wanted: Filter) -> float:
         return self.source.set_filter(wanted)
 

@@ -104,6 +104,9 @@ class PipeSource:
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         raise SourceError("system calls are handled on the other machine", "start it there with --ignore or --trace")
 
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return wanted, ()
+
     def set_filter(self, wanted: Filter) -> float:
         raise PastFiltering("a recording holds what was recorded", "filter when recording: ebpftop record --uid ...")
 

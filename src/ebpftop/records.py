@@ -106,7 +106,7 @@ class Exec(_Record, frozen=True, tag="exec"):
 
 
 class Exit(_Record, frozen=True, tag="exit"):
-    """A process ended: `code` or `signal`, never both; neither where a filter left its end out, and `time` is later.
+    """A process ended: `code` or `signal`, never both; neither where its end was not seen, and `time` is later.
 
     `seconds` since its exec, null where that was not seen.
     """
@@ -195,7 +195,10 @@ class TableSlot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A call that has not returned yet, `ns` after it entered. `running`: its thread has not left its CPU since."""
+    """A call that has not returned yet, `ns` after it entered. `running`: its thread has not left its CPU since.
+
+    `before`: it was entered before the probe was attached, so that `ns` is a lower bound. `comm` is the thread's name.
+    """
 
     pid: int
     tid: int
@@ -205,6 +208,7 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     ns: int
     running: bool = False
+    before: bool = False
 
 
 WHOLE_PROCESSES = 24
@@ -213,7 +217,10 @@ PROCESSES_OF_A_CALL = 8
 
 
 class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How often one process made one call. `start` as in an exec: (pid, start) names a process for good."""
+    """How often one process made one call. `start` as in an exec: (pid, start) names a process for good.
+
+    `comm` is the name of its first thread.
+    """
 
     pid: int
     comm: str

@@ -146,6 +146,9 @@ class ReplaySource:
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         raise SourceError("a recording's system calls cannot be ignored or traced any more")
 
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return wanted, ()
+
     def set_filter(self, wanted: Filter) -> float:
         raise PastFiltering("a recording holds what was recorded", "filter when recording: ebpftop record --uid ...")
 

@@ -82,6 +82,12 @@ class Source(Protocol):
         Raises SourceError where that cannot be. May wait for a poll to end: call it from a thread.
         """
 
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        """Return *wanted* with the process of each thread that it names as a process, and a sentence about each.
+
+        Fast. A recording cannot be asked, and returns it as it is.
+        """
+
     def set_filter(self, wanted: Filter) -> float:
         """Yield only what *wanted* takes, from the moment (Unix seconds) returned on.
 

@@ -20,6 +20,7 @@ import pytest
 
 from ebpftop.kernel import privilege
 from ebpftop.kernel.privilege import Cap
+from ebpftop.kernel.root_helper import KEPT
 from tests.kernel.giving_up import threads
 from tests.kernel.support import Stream, needs_root, of
 
@@ -177,8 +178,10 @@ def test_every_thread_of_the_screen_has_given_up_the_rest(env: Mapping[str, str]
     with terminal("live", env=env) as live:
         live.wait_for(b"Exec log")
         assert_only(wanted, live.pid)
-        # It writes in tracefs and enables statistics, for which it is user 0 and has one capability.
-        assert_only(kept(f"{1 << Cap.SYS_ADMIN:016x}", 0, 0, AS_ROOT["Groups"]), children_of(live.pid)["ebpftop-root"])
+        # It writes in tracefs, enables statistics and reads which calls threads are in, for which it is user 0 and has
+        # three capabilities.
+        helpers = f"{sum(1 << cap for cap in KEPT):016x}"
+        assert_only(kept(helpers, 0, 0, AS_ROOT["Groups"]), children_of(live.pid)["ebpftop-root"])
         guard = threads(children_of(live.pid)["ebpftop-guard"])
         assert [(thread["Uid"], thread["CapPrm"]) for thread in guard] == [(four(0), GUARD if env else KILL)]
         live.press(b"11")

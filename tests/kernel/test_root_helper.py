@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel.root_helper import RootHelper
+from ebpftop.kernel.root_helper import THREADS_MAX, RootHelper
+from tests.kernel.doing import OTHER_UID
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root
@@ -40,7 +43,21 @@ def test_no_other_file_is_written(helper: RootHelper, tmp_path: Path, file: str)
 
 
 @pytest.mark.parametrize(
-    "asked", [b"\0", b"make\0elsewhere", b"unlink", b"write", b"write\0trace_clock", b"stats\0x", b"\xff" * 99]
+    "asked",
+    [
+        b"\0",
+        b"make\0elsewhere",
+        b"unlink",
+        b"write",
+        b"write\0trace_clock",
+        b"stats\0x",
+        b"\xff" * 99,
+        b"calls\0x",
+        b"calls\0001",
+        b"calls\0001/",
+        b"calls\0001/../2",
+        b"calls\0001/2/3",
+    ],
 )
 def test_no_other_requestis_answered(helper: RootHelper, tmp_path: Path, asked: bytes) -> None:
     with pytest.raises(OSError) as refused:  # noqa: PT011  # the errno is looked at
@@ -49,6 +66,26 @@ def test_no_other_requestis_answered(helper: RootHelper, tmp_path: Path, asked: 
     assert [path.name for path in tmp_path.iterdir()] == ["instance"]
     helper.write("trace_clock", "mono")  # it goes on
     assert (tmp_path / "instance/trace_clock").read_text() == "mono"
+
+
+def test_it_reads_which_calls_threads_are_in_whoever_they_belong_to(helper: RootHelper) -> None:
+    command = ["setpriv", "--reuid", str(OTHER_UID), "--clear-groups", "/bin/cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        until_s = time.monotonic() + 60
+        while Path("/proc", str(child.pid), "comm").read_text() != "cat\n" or not call_of(helper, child.pid):
+            assert time.monotonic() < until_s
+        assert call_of(helper, child.pid) == Path("/proc", str(child.pid), "syscall").read_bytes().rstrip(b"\n")
+        many = [(child.pid, child.pid), (child.pid, (1 << 22) + 1)] * (THREADS_MAX // 2)
+        assert [bool(line) for line in helper.calls(many)] == [True, False] * (THREADS_MAX // 2)
+    assert call_of(helper, child.pid) == b""
+    with pytest.raises(OSError):  # noqa: PT011  # EINVAL, as for all that it does not do
+        helper.calls([(1, 1)] * (THREADS_MAX + 1))
+    assert helper.calls([]) == []
+
+
+def call_of(helper: RootHelper, pid: int) -> bytes:
+    (line,) = helper.calls([(pid, pid)])
+    return b"" if line == b"running" else line
 
 
 def test_it_ends_with_who_asks(helper: RootHelper) -> None:

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ebpftop.filters import Filter
 from ebpftop.history import HistorySource
@@ -92,6 +93,11 @@ class FakeSource:
             raise self.refuses
         self.turning.wait(30)
         self.handlers.append((abi, nr, handler))
+
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        """Threads are numbered from their process's pid on, which ends with a nought."""
+        notes = tuple(f"{pid} is a thread of process {pid // 10 * 10}" for pid in wanted.pids if pid % 10)
+        return (replace(wanted, pids=tuple(pid // 10 * 10 for pid in wanted.pids)), notes) if notes else (wanted, ())
 
     def set_filter(self, wanted: Filter) -> float:
         self.turning.wait(30)

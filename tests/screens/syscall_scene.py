@@ -93,7 +93,9 @@ def reading(seconds: int) -> Batch:
                     ns=1_400_000_000,
                     running=True,
                 ),
-                InFlight(pid=900, tid=900, comm="bash", abi="x86_64", nr=61, name="wait4", ns=2_500_000_000),
+                InFlight(
+                    pid=900, tid=900, comm="bash", abi="x86_64", nr=61, name="wait4", ns=2_500_000_000, before=True
+                ),
             ),
             processes=tuple(pairs),
             process_totals=tuple(

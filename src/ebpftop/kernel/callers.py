@@ -48,7 +48,7 @@ def _btf() -> bytes:
     members = (
         member("task", 5, 0),
         member("regs", 2, 8),
-        member("task_ends", 2, 16),
+        member("task_changes", 2, 16),
         member("start_ns", 2, 24),
         member("tgid", 1, 32),
         member("tid", 1, 36),

@@ -18,6 +18,7 @@ from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups, hierarchies, id_of
 from ebpftop.kernel.loader import DamagedError, Link, LoadError, Module
 from ebpftop.kernel.offsets import Defines
+from ebpftop.kernel.threads import in_first_pid_namespace, process_of_thread
 from ebpftop.source import SourceError
 from ebpftop.text import escape
 
@@ -36,7 +37,21 @@ _SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
 _COMM_KEY = 4 + _COMM_LEN
 _PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
 
-_INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+
+def with_processes(wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+    """Return *wanted* with the process of each pid that is a thread's, and a sentence about each of these.
+
+    A number that no thread has stays: `KernelFilter.apply` refuses it.
+    """
+    pids: list[int] = []
+    notes: list[str] = []
+    for pid in wanted.pids:
+        process = process_of_thread(pid) or pid
+        if process != pid:
+            notes.append(f"{pid} is a thread of process {process}: the filter takes the process")
+        if process not in pids:
+            pids.append(process)
+    return replace(wanted, pids=tuple(pids)), tuple(notes)
 
 
 def parents() -> dict[int, int]:
@@ -46,7 +61,7 @@ def parents() -> dict[int, int]:
         if entry.name.isdigit():
             try:
                 stat = Path(entry.path, "stat").read_bytes()
-            except (FileNotFoundError, ProcessLookupError):
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
             found[int(entry.name)] = int(stat.rpartition(b") ")[2].split()[1])
     return found
@@ -323,7 +338,7 @@ def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
     ):
         if len(values) > most:
             raise SourceError(f"{name} was given {len(values)} times", f"at most {most} values fit")
-    if wanted.pids and Path("/proc/self/ns/pid").stat().st_ino != _INIT_PID_NAMESPACE:
+    if wanted.pids and not in_first_pid_namespace():
         raise SourceError("--pid means other processes in a pid namespace", "run ebpftop in the host's (--pid=host)")
     gone = [pid for pid in wanted.pids if not Path("/proc", str(pid)).exists()]
     if gone:

@@ -158,8 +158,8 @@ class Module:
         return dict(self._programs)
 
     def detach(self) -> None:
-        """Detach everything; programs and maps stay until `close`."""
-        for link in list(self._links):
+        """Detach everything, what was attached last first; programs and maps stay until `close`."""
+        for link in reversed(self._links.copy()):
             self.release(link)
 
     def close(self) -> None:

@@ -1,10 +1,11 @@
 """What only root may do while ebpftop runs, in a process of its own that does nothing else.
 
-ebpftop becomes the user behind sudo once its programs are attached (kernel/privilege.py). Two things are still to be
+ebpftop becomes the user behind sudo once its programs are attached (kernel/privilege.py). Three things are still to be
 done then that Linux gives to root alone: to write in tracefs, for the trace instance that comes and goes with its
-probe, and to turn on the run statistics of BPF programs (CAP_SYS_ADMIN). A child that was forked before does both. It
-takes four requests, none of which names a file outside of the instance, and ends when ebpftop has ended. What is then
-left in tracefs, the guard removes (ebpftop/guard.py).
+probe; to turn on the run statistics of BPF programs (CAP_SYS_ADMIN); and to read which system call a thread is in
+(CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file). A child that was
+forked before does them. It takes five requests, which name files of the instance, and threads by their numbers, and
+nothing else. It ends when ebpftop has ended. What is then left in tracefs, the guard removes (ebpftop/guard.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import socket
 import struct
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -24,10 +26,18 @@ from ebpftop import helpers
 from ebpftop.guard import END_SIGNALS, close_all_but
 from ebpftop.kernel import privilege, progs
 
+KEPT = {privilege.Cap.SYS_ADMIN, privilege.Cap.SYS_PTRACE, privilege.Cap.DAC_READ_SEARCH}
+"""The capabilities of the child."""
+
 # All that ebpftop writes to. Others in an instance can fill the kernel's memory or slow down every function of it.
 _FILES = frozenset({"trace_clock", "buffer_size_kb", "events/bpf_trace/bpf_trace_printk/enable"})
 _REPLY = struct.Struct("=i")  # errno, 0 if done
 _REQUEST_MAX = 4096
+_ANSWER_MAX = 1 << 16
+THREADS_MAX = 200
+"""Threads of one `calls`: pids have seven digits at most, and /proc/PID/syscall is a line of 160 bytes at most."""
+
+NOT_READABLE = b"?"
 _PATIENCE_S = 5.0
 _PR_SET_NAME = 15  # include/uapi/linux/prctl.h
 
@@ -59,8 +69,36 @@ class RootWork:
         """Return a descriptor; until it is closed, the kernel measures how long BPF programs run."""
         return progs.enable_stats()
 
+    def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return /proc/PID/task/TID/syscall (proc(5)) of at most `THREADS_MAX` threads, each a pid and a tid.
+
+        Empty for a thread that has ended, `NOT_READABLE` for one that may not be read.
+        """
+        return [_call(pid, tid) for pid, tid in threads]
+
     def close(self) -> None:
         """There is nobody to send away."""
+
+
+def _call(pid: int, tid: int) -> bytes:
+    try:
+        fd = os.open(f"/proc/{pid:d}/task/{tid:d}/syscall", os.O_RDONLY)
+    except PermissionError:
+        return NOT_READABLE
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESRCH):
+            return NOT_READABLE if os.path.exists(f"/proc/{pid:d}/task/{tid:d}") else b""
+        raise
+    try:
+        return os.read(fd, _REQUEST_MAX).rstrip(b"\n")
+    except PermissionError:
+        return NOT_READABLE
+    except OSError as error:
+        if error.errno in (errno.ESRCH, errno.EAGAIN):
+            return b""
+        raise
+    finally:
+        os.close(fd)
 
 
 def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
@@ -78,7 +116,7 @@ def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
             os.dup2(null_fd, standard)
         close_all_but({fd})
         _libc.prctl(_PR_SET_NAME, b"ebpftop-root", 0, 0, 0)
-        privilege.keep_only({privilege.Cap.SYS_ADMIN}, forked=True)
+        privilege.keep_only(KEPT, forked=True)
         _answer(RootWork(instance), requests)
         status = 0
     finally:
@@ -87,7 +125,7 @@ def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
 
 def _answer(work: RootWork, requests: socket.socket) -> None:
     while request := requests.recv(_REQUEST_MAX):
-        code, fds = 0, []
+        code, fds, answer = 0, [], b""
         try:
             match request.split(b"\0"):
                 case [b"make"]:
@@ -98,19 +136,26 @@ def _answer(work: RootWork, requests: socket.socket) -> None:
                     work.remove_instance()
                 case [b"stats"]:
                     fds = [work.enable_stats()]
+                case [b"calls", *threads] if len(threads) <= THREADS_MAX:
+                    answer = b"\n".join(work.calls([_thread(thread) for thread in threads]))
                 case _:
                     code = errno.EINVAL
         except OSError as error:
             code = error.errno or errno.EIO
-        except UnicodeDecodeError:
+        except ValueError:  # not ASCII, or not a number
             code = errno.EINVAL
         try:
-            socket.send_fds(requests, [_REPLY.pack(code)], fds)
+            socket.send_fds(requests, [_REPLY.pack(code), answer], fds)
         except BrokenPipeError:
             break
         finally:
             for fd in fds:
                 os.close(fd)
+
+
+def _thread(text: bytes) -> tuple[int, int]:
+    pid, _, tid = text.partition(b"/")
+    return int(pid), int(tid)
 
 
 class RootHelper(RootWork):
@@ -139,8 +184,14 @@ class RootHelper(RootWork):
         self._ask(b"remove")
 
     def enable_stats(self) -> int:
-        (fd,) = self._ask(b"stats")
+        (fd,), _ = self._ask(b"stats")
         return fd
+
+    def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
+        if not threads:
+            return []
+        _, answer = self._ask(b"calls", *(b"%d/%d" % thread for thread in threads))
+        return answer.split(b"\n")
 
     def close(self) -> None:
         """Send the child away, and wait for it."""
@@ -152,18 +203,19 @@ class RootHelper(RootWork):
                 helpers.forget(self.helper_pid)
                 self.helper_pid = None
 
-    def _ask(self, *request: bytes) -> list[int]:
+    def _ask(self, *request: bytes) -> tuple[list[int], bytes]:
+        """Return the descriptors and the bytes of the answer."""
         with self._lock:
             try:
                 self._socket.send(b"\0".join(request))
-                reply, fds, _, _ = socket.recv_fds(self._socket, _REPLY.size, 1)
+                reply, fds, _, _ = socket.recv_fds(self._socket, _REPLY.size + _ANSWER_MAX, 1)
             except TimeoutError:
                 # What it may still answer would be taken for the answer to the next request.
                 self._socket.close()
                 raise
         if len(reply) < _REPLY.size:
             raise BrokenPipeError(errno.EPIPE, "the process that keeps root's rights has ended")
-        (code,) = _REPLY.unpack(reply)
+        (code,) = _REPLY.unpack_from(reply)
         if code:
             raise OSError(code, os.strerror(code))
-        return fds
+        return fds, reply[_REPLY.size :]

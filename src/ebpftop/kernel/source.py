@@ -16,7 +16,7 @@ from ebpftop.filters import Filter
 from ebpftop.kernel import callers, tracefs
 from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.kernel.cost import CostMeter
-from ebpftop.kernel.filter import KernelFilter
+from ebpftop.kernel.filter import KernelFilter, with_processes
 from ebpftop.kernel.ladder import Offers
 from ebpftop.kernel.loader import DamagedError
 from ebpftop.kernel.offsets import EXEC_CALLS, Defines, of_running_kernel, syscall_prefix
@@ -111,8 +111,8 @@ class KernelSource:
         self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
         self._root = root or RootWork(tracefs.instance_path(place))
         self._filter = KernelFilter(defines, (os.getpid(), *helpers.pids))
-        self._filter.apply(options.filter)
-        self.filter = options.filter
+        self.filter, self.notes = with_processes(options.filter)
+        self._filter.apply(self.filter)
         execve_id = defines.get("EXECVE_ID")
         context = Context(
             defines=defines,
@@ -282,6 +282,10 @@ class KernelSource:
         self._interval_s = seconds
         self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
 
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        """Return *wanted* with processes in place of threads, and what there is to say of it."""
+        return with_processes(wanted)
+
     def set_filter(self, wanted: Filter) -> float:
         """Let the kernel hand over only what *wanted* says, from the moment returned on; raises SourceError."""
         with self._locks.get("trace", nullcontext()):
@@ -300,6 +304,8 @@ class KernelSource:
         if isinstance(execs, ExecsProbe):
             with self._locks["execs"]:
                 execs.look_around()
+        with self._locks.get("syscalls", nullcontext()):
+            self.syscalls.filter_changed()
         # What is counted from that moment on is counted against these.
         counters: tuple[ProbeName, ...] = ("users", "syscalls")
         for name in counters:

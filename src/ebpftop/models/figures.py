@@ -67,6 +67,11 @@ def nanoseconds(ns: float | None) -> str:
     return f"{seconds:.1f}s" if seconds < 99.5 else f"{seconds:.0f}s"
 
 
+def at_least(ns: float, *, lower_bound: bool) -> str:
+    """Return a latency in at most six characters; with *lower_bound* it may be longer: >3.4s."""
+    return f">{nanoseconds(ns)}" if lower_bound else nanoseconds(ns)
+
+
 def share(part: float) -> str:
     """Return a share of one (0 to 1) as a percentage in at most five characters."""
     percent = part * 100

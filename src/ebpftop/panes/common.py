@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
+from ebpftop.records import InFlight
 from ebpftop.widgets.columns import Cell, Span
 
 
@@ -22,6 +23,11 @@ def clock(time: float) -> Cell:
 def user(name: str, uid: int) -> Cell:
     """A user's name: root stands out."""
     return (Span(name, "root" if uid == 0 else "user"),)
+
+
+def thread(call: InFlight) -> str:
+    """Return which thread is in a call: its name, its process, and its own id where it is not the process's first."""
+    return f"{call.comm}[{call.pid}]" if call.tid == call.pid else f"{call.comm}[{call.pid} tid {call.tid}]"
 
 
 def moment(time: float) -> str:

@@ -11,12 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from ebpftop.filters import Filter
-from ebpftop.models.figures import bar, count, nanoseconds, per_second, share
+from ebpftop.models.figures import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.timetravel import Model
 from ebpftop.models.wishes import Wishes
 from ebpftop.models.zero import CallKey, Zero
 from ebpftop.panes.base import Pane
+from ebpftop.panes.common import thread
 from ebpftop.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.screens.calls import HANDLER_LOOKS, TableScreen, TracedScreen, WaitingScreen
 from ebpftop.screens.ready import ready
@@ -306,8 +307,9 @@ def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
     spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" w ", "accent")]
     for call in in_flight[:6]:
         look = "signal" if call.ns >= 10e9 else "warn" if call.ns >= 1e9 else ""
-        spans += [Span(f" {call.comm}[{call.tid}] ", "dim"), Span(call.name, "strong")]
-        spans += [Span(f" {nanoseconds(call.ns)}", look), *([Span(" on CPU", "warn")] if call.running else [])]
+        spans += [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
+        spans += [Span(f" {at_least(call.ns, lower_bound=call.before)}", look)]
+        spans += [Span(" on CPU", "warn")] if call.running else []
     return spans
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections import OrderedDict
 from typing import ClassVar, NamedTuple
 
@@ -12,7 +13,7 @@ from ebpftop.kernel.cgroups import path_of_id
 from ebpftop.kernel.ladder import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
-from ebpftop.probes.base import KernelProbe, unix_offset
+from ebpftop.probes.base import Context, KernelProbe, unix_offset
 from ebpftop.probes.buffers import RING_PAGES, Events
 from ebpftop.probes.exec_calls import (
     BESIDE_BOTH,
@@ -23,7 +24,7 @@ from ebpftop.probes.exec_calls import (
     raw_cost,
     raw_entry,
 )
-from ebpftop.probes.running import Ancestry, Told
+from ebpftop.probes.running import TICK_NS, Ancestry, Told
 from ebpftop.records import Exec, Exit, ProbeName, Record, Where
 from ebpftop.syscalls.codes import error_name, signal_name
 from ebpftop.text import c_string, escape
@@ -40,6 +41,8 @@ _ATTEMPT_BYTES = 32  # struct attempt
 _NO_LOGINUID = 0xFFFFFFFF
 _ALIVE_MAX = 200_000
 _ENDED_MAX = 4096
+# Ends that no event tells of: lost on the way, or of a process that the filter does not take any more (another user's).
+_ABSENT_EVERY_S = 10.0
 
 # A perf sample's size is 16 bits wide; a ring takes more than Linux lets an argument list grow to by default.
 _ARGV_BYTES = {"ring": 128 << 10, "perf": 32 << 10}
@@ -144,9 +147,16 @@ class ExecsProbe(KernelProbe):
     name: ClassVar[ProbeName] = "execs"
     file: ClassVar[str] = "execs.c"
 
-    _events: Events | None = None
-    _came_up = False
-    _look_around = False
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._events: Events | None = None
+        self._came_up = False
+        self._look_around = False
+        self._absent_due_s = 0.0
+        self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
+        # Outlives a toggle: who ends while the probe is off is found when it comes up again.
+        self._ancestry = Ancestry(context.users)
 
     def defines(self) -> Defines:
         buffer = self.context.buffer
@@ -168,17 +178,20 @@ class ExecsProbe(KernelProbe):
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, _TIME_AT)
-        self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
-        self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
-        self._ancestry = Ancestry(self.context.users)
+        self._started_at.clear()  # programs may start in place of others while the probe is off
         self._came_up = True
 
     def attach(self, module: Module) -> str:
-        via = self.climb_or_fail(module, start_ladder(), "starting programs")
-        if self.context.failures:
-            self.climb(module, failure_ladder(self.context.defines), "failures")
+        # Ends come before beginnings (and go after them): whoever is seen to start is seen to end.
         if self.context.exits:
             self.climb(module, exit_ladder(), "exits")
+        exits, self.rungs = self.rungs, ()
+        try:
+            via = self.climb_or_fail(module, start_ladder(), "starting programs")
+            if self.context.failures:
+                self.climb(module, failure_ladder(self.context.defines), "failures")
+        finally:
+            self.rungs += exits
         return via
 
     def release(self) -> None:
@@ -209,15 +222,18 @@ class ExecsProbe(KernelProbe):
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._events is None:
             return []
-        records: list[Record] = []
-        if self._came_up:
-            self._came_up = False
-            records += self._ancestry.all_running(now, self.context.admits)
+        came_up, self._came_up = self._came_up, False
         look_around, self._look_around = self._look_around, False
         # An exit is handed over before the process leaves /proc: none of these is still to come after the reading.
-        gone = self._ancestry.ended() if look_around else []
+        gone = self._gone(thorough=came_up or look_around)
+        events = self._events.drain(everything=everything or bool(gone))
+        # At once, since a pid may be another's by now, unless something is told of the process here.
+        told_of = {_process(raw) for raw in events} if gone else ()
+        records = [self._unseen_exit(told, now) for told in gone if told.key not in told_of]
+        if came_up:
+            records += self._ancestry.all_running(now, self.context.admits)
         offset = unix_offset()
-        for raw in self._events.drain(everything=everything or bool(gone)):
+        for raw in events:
             event = _Event._make(_EVENT.unpack_from(raw))
             if event.kind == _EXIT:
                 ended = self._exit(event, offset)
@@ -226,22 +242,36 @@ class ExecsProbe(KernelProbe):
                 continue
             records += self._ancestry.missing(event.ppid, event.parent_start_ns, now, self.context.admits)
             records.append(self._exec(event, raw, offset))
-        records += [self._unseen_exit(told, now) for told in gone if self._ancestry.forget(told.pid, told.start_ns)]
+        records += [self._unseen_exit(told, now) for told in gone if self._ancestry.knows(told.key)]
         if look_around:
             records += self._ancestry.all_running(now, self.context.admits)
         return records
+
+    def _gone(self, *, thorough: bool) -> list[Told]:
+        """Return who runs no more although nobody told of it; if not *thorough*, now and then and by pid."""
+        now_s = time.monotonic()
+        if not thorough and now_s < self._absent_due_s:
+            return []
+        self._absent_due_s = now_s + _ABSENT_EVERY_S
+        return self._ancestry.ended() if thorough else self._ancestry.absent()
 
     def look_around(self) -> None:
         """The filter changed: tell with the next reading whom it takes of those that run, and who ended unseen."""
         self._look_around = True
 
-    def _unseen_exit(self, told: Told, now: float) -> Exit:
+    def _unseen_exit(self, told: Told, now: float) -> Record:
+        self._ancestry.forget(told.pid, told.start_ns)
         self._started_at.pop((told.pid, told.start_ns), None)
-        self._ended[told.pid, told.start_ns] = None
+        self._note_end((told.pid, told.start_ns))
         return Exit(
             time=now, pid=told.pid, uid=told.uid, comm=told.comm, code=None, signal=None, seconds=None,
             start=told.start_ns, ppid=told.ppid,
         )  # fmt: skip
+
+    def _note_end(self, process: tuple[int, int]) -> None:
+        self._ended[process] = None
+        if len(self._ended) > _ENDED_MAX:
+            self._ended.popitem(last=False)
 
     def _exec(self, event: _Event, raw: bytes, offset: float) -> Exec:
         at = _EVENT.size
@@ -290,9 +320,7 @@ class ExecsProbe(KernelProbe):
         process = event.pid, event.start_ns
         if process in self._ended:  # its last two threads ended at once, and both saw that they were the last
             return None
-        self._ended[process] = None
-        if len(self._ended) > _ENDED_MAX:
-            self._ended.popitem(last=False)
+        self._note_end(process)
         started_ns = self._started_at.pop(process, None)
         self._ancestry.forget(event.pid, event.start_ns)
         signal = event.ret & 0x7F
@@ -308,6 +336,12 @@ class ExecsProbe(KernelProbe):
             ppid=event.ppid,
             core=bool(event.ret & 0x80),
         )
+
+
+def _process(raw: bytes) -> tuple[int, int]:
+    """Return which process an event is about, as `Told.key` does."""
+    event = _Event._make(_EVENT.unpack_from(raw))
+    return event.pid, event.start_ns // TICK_NS
 
 
 def executed_path(dirfd: int, raw: bytes) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ebpftop.kernel.threads import in_first_pid_namespace
 from ebpftop.names import UserNames
 from ebpftop.records import Process, Record
 from ebpftop.text import escape
@@ -25,12 +26,29 @@ def stat_fields(stat: bytes) -> tuple[bytes, list[bytes]]:
     return before.partition(b" (")[2], after.split()
 
 
+def has_ended(fields: list[bytes]) -> bool:
+    """Tell whether *fields* are of a process that only waits for its parent to ask how it ended.
+
+    One whose first thread has ended looks the same, but has other threads.
+    """
+    return fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
+
+
 def start_of(pid: int) -> int | None:
-    """Return when process *pid* started, in clock ticks since boot; None where there is none."""
+    """Return when process *pid* started, in clock ticks since boot; None where none runs that may be asked."""
     try:
-        return int(stat_fields(Path("/proc", str(pid), "stat").read_bytes())[1][19])
+        _, fields = stat_fields(Path("/proc", str(pid), "stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError):
         return None
+    return None if has_ended(fields) else int(fields[19])
+
+
+def sees_all() -> bool:
+    """Tell whether /proc shows every process, by the number that the kernel's events give it.
+
+    It does not in a pid namespace, nor where it hides what belongs to others (proc(5), hidepid).
+    """
+    return in_first_pid_namespace() and os.path.exists("/proc/1/stat") and os.access("/proc/1/stat", os.R_OK)
 
 
 def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process | None:
@@ -41,7 +59,9 @@ def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process |
         comm, fields = stat_fields((directory / "stat").read_bytes())
         with (directory / "cmdline").open("rb") as file:
             argv = file.read(_ARGV_BYTES)
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # the last: /proc with hidepid
+        return None
+    if has_ended(fields):
         return None
     return Process(
         time=now,
@@ -60,6 +80,12 @@ def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process |
 _ARGV_BYTES = 128 << 10
 
 
+def pids() -> list[int]:
+    """Return every process that /proc lists."""
+    with os.scandir("/proc") as entries:
+        return [int(entry.name) for entry in entries if entry.name.isdigit()]
+
+
 class Told(NamedTuple):
     """What a record told of a process that had not ended. `start_ns` is as in an exec, or rounded down to a tick."""
 
@@ -68,6 +94,7 @@ class Told(NamedTuple):
     uid: int
     comm: str
     ppid: int
+    wanted: bool = True
 
     @property
     def key(self) -> tuple[int, int]:
@@ -94,13 +121,26 @@ class Ancestry:
         return self._known.pop((pid, start_ns // TICK_NS), None)
 
     def ended(self) -> list[Told]:
-        """Return those that run no more although nobody told of their end."""
-        return [told for (pid, tick), told in self._known.items() if start_of(pid) != tick]
+        """Return those that run no more although nobody told of their end; none if /proc does not show all."""
+        if not sees_all():
+            return []
+        there = set(pids())
+        return [told for (pid, tick), told in self._known.items() if pid not in there or start_of(pid) != tick]
+
+    def absent(self) -> list[Told]:
+        """Return those that the filter takes and whose pids nobody has: much cheaper, and nearly the same."""
+        if not sees_all():
+            return []
+        there = set(pids())
+        return [told for (pid, _), told in self._known.items() if told.wanted and pid not in there]
+
+    def knows(self, key: tuple[int, int]) -> bool:
+        """Tell whether the process *key* has been told of, and its end has not."""
+        return key in self._known
 
     def all_running(self, now: float, admits: Admits) -> list[Record]:
         """Return a record for each process that runs now and that *admits* takes."""
-        pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
-        found = [process(pid, now, self._users, admits) for pid in pids]
+        found = [process(pid, now, self._users, admits) for pid in pids()]
         records = [record for record in found if record is not None and record.wanted]
         for record in records:
             before = self._known.get((record.pid, record.start // TICK_NS))
@@ -121,7 +161,7 @@ class Ancestry:
                 break  # ended; the pid may even be another's by now
             if (pid, found.start // TICK_NS) in self._known:
                 break
-            self.add(Told(pid, found.start, found.uid, found.comm, found.ppid))
+            self.add(Told(pid, found.start, found.uid, found.comm, found.ppid, found.wanted))
             records.append(found)
             pid, start = found.ppid, None
         return records[::-1]

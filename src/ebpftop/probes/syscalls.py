@@ -19,6 +19,7 @@ from ebpftop.kernel.offsets import Defines
 from ebpftop.probes import tallies
 from ebpftop.probes.base import Context, KernelProbe, ProbeError, unix_offset
 from ebpftop.probes.buffers import Events
+from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
 from ebpftop.probes.pairs import Pairs, Tally
 from ebpftop.probes.slots import Call, Slots
 from ebpftop.probes.tallies import Totals
@@ -72,6 +73,7 @@ class SyscallsProbe(KernelProbe):
         self._returns: Climb | None = None
         self._uring: Climb | None = None
         self._uring_before: Counter[str] = Counter()
+        self._before_us: EnteredBefore | None = None
         self._rate_before = 0
         self._overflow_before = 0
 
@@ -125,6 +127,7 @@ class SyscallsProbe(KernelProbe):
         flags: dict[str, int | str] = {
             "PROCESS_CALLS_MAX": PROCESS_CALLS_MAX,
             "WAITING_MAX": WAITING_MAX,
+            "ENTERED_BEFORE_MAX": CALLS_MAX,
             "EVENT_PAGES": TRACE_PAGES,
             "TRACE_PER_SECOND": TRACE_PER_SECOND,
         }
@@ -167,6 +170,7 @@ class SyscallsProbe(KernelProbe):
         enter = _enter_step(self._kind)
         if self._callers_fd is not None:
             module.attach("raw_tracepoint", "sched_process_exit", "caller_ends")
+            module.attach("raw_tracepoint", "sched_process_exec", "caller_execs")
         wanted = self.context.via.get(self.name)
         # Where calls begin comes last: each call that is seen to enter will be seen to wait and to return.
         if (self.latency or "trace" in self._chosen.values()) and (wanted is None or matches(enter, wanted)):
@@ -181,6 +185,11 @@ class SyscallsProbe(KernelProbe):
             # From here on a return without an entry is a call that was kept from sys_enter.
             since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
+            attached_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            table = module.table("entered_before_us")
+            self._before_us = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._takes)
+            rung = what_is_refused(self.context.root)
+            self.rungs += (rung,) if rung else ()
         return via
 
     def _attach_returns(self, module: Module) -> None:
@@ -206,6 +215,9 @@ class SyscallsProbe(KernelProbe):
         if self._events is not None:
             self._events.close()
         self._forget_callers()
+        if self._before_us is not None:
+            self._before_us.close()
+        self._before_us = None
         self._events = None
         self._returns = None
         self._uring = None
@@ -291,6 +303,9 @@ class SyscallsProbe(KernelProbe):
         if self._uring is not None and self._uring.taken is not None:
             tallies.add_uring(module, uring)
         takes = self._takes if self.context.filtering() else None
+        if self._before_us is not None:
+            self._before_us.begin()
+            self._before_us.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
         who = self._pairs.read(module, self.slots) if self.processes else Tally()
         # To the clock of durations, and to that of starts, which goes on while the machine sleeps.
         now_ns = int((now - unix_offset()) * 1e9)
@@ -303,7 +318,7 @@ class SyscallsProbe(KernelProbe):
                     for call in sorted(totals.keys() | self._chosen.keys())
                     if call in self._chosen or totals[call].count
                 ),
-                in_flight=tallies.in_flight(module, self.slots, now_ns, takes) if self.latency else (),
+                in_flight=tallies.in_flight(module, self.slots, now_ns, takes, self._before_us) if self.latency else (),
                 processes=who.processes,
                 process_totals=who.totals,
                 users=who.users,
@@ -314,6 +329,11 @@ class SyscallsProbe(KernelProbe):
                 since_boot=now_ns + asleep_ns,
             )
         ]
+
+    def filter_changed(self) -> None:
+        """The filter changed: it may take other calls that were entered before the probe was attached."""
+        if self._before_us is not None:
+            self._before_us.filter_changed()
 
     def _takes(self, pid: int, comm: bytes) -> bool:
         """Tell whether the filter takes the thread *comm* of process *pid*; not, where that has ended."""

@@ -8,16 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
+from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.slots import SLOTS, Call, Slots
 from ebpftop.records import InFlight
 from ebpftop.syscalls import abi as abis
-from ebpftop.syscalls.families import FAMILIES, Family
+from ebpftop.syscalls.families import FAMILIES, WAITS, Family
 from ebpftop.syscalls.uring import operation
 from ebpftop.text import c_string
 
@@ -30,15 +32,6 @@ WAITING = struct.Struct("=QIIII16s")  # struct waiting_call
 
 _IN_FLIGHT_MAX = 64
 IN_FLIGHT_NS = 100_000_000
-# Calls whose business is to wait: they do not crowd out the ones that hang.
-_WAITS = frozenset(
-    (
-        *("poll", "ppoll", "select", "_newselect", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2"),
-        *("futex", "futex_wait", "futex_waitv", "nanosleep", "clock_nanosleep", "wait4", "waitid", "pause"),
-        *("rt_sigtimedwait", "rt_sigsuspend", "accept", "accept4", "io_getevents", "io_uring_enter"),
-        *("restart_syscall",),
-    )
-)
 
 FAMILY_ORDER: tuple[Family, ...] = ("exec", "timer_create", "timer_delete", "timer_other")  # enum family
 assert set(FAMILY_ORDER) == set(FAMILIES)
@@ -121,27 +114,46 @@ def add_uring(module: Module, operations: Counter[str]) -> None:
 
 
 def in_flight(
-    module: Module, slots: Slots, now_ns: int, takes: Callable[[int, bytes], bool] | None = None
+    module: Module,
+    slots: Slots,
+    now_ns: int,
+    takes: Callable[[int, bytes], bool] | None = None,
+    before: EnteredBefore | None = None,
 ) -> tuple[InFlight, ...]:
     """Return the calls that last longest at *now_ns* (CLOCK_MONOTONIC), those first whose business is not to wait.
 
     *takes* says of a pid and a thread's name whether the filter takes it: the kernel was asked when the call began, and
-    that may have been before there was this filter.
+    that may have been before there was this filter. *before* knows the calls that were entered before all others.
     """
-    found = []
-    for call in (*_waiting(module), *_running(module)):
+    found: list[tuple[tuple[bool, int, int, bytes], InFlight]] = []
+    waiting = _waiting(module)
+    for call in (*waiting, *_running(module)):
         ns = now_ns - call.enter_ns
-        if ns < IN_FLIGHT_NS:
+        if ns < IN_FLIGHT_NS or call.slot >= SLOTS:
             continue
         abi, nr = slots.call(call.slot)
         name = abis.name(abi, nr)
         told = InFlight(
             pid=call.pid, tid=call.tid, comm=c_string(call.comm), abi=abi, nr=nr, name=name, ns=ns, running=call.running
         )
-        found.append((name in _WAITS, -ns, call.tid, call.comm, told))
-    found.sort(key=lambda item: item[:3])
-    taken = (told for *_, comm, told in found if takes is None or takes(told.pid, comm))
-    return tuple(islice(taken, _IN_FLIGHT_MAX))
+        found.append(((name in WAITS, -ns, call.tid, call.comm), told))
+    found.sort(key=lambda item: item[0])
+    seen = (item for item in found if takes is None or takes(item[1].pid, item[0][3]))
+    unseen: Iterator[tuple[tuple[bool, int, int, bytes], InFlight]] = iter(())
+    if before is not None and now_ns - before.attached_ns >= IN_FLIGHT_NS:
+        unseen = _told_before(before, {call.tid for call in waiting}, now_ns - before.attached_ns)
+    merged = merge(seen, unseen, key=lambda item: item[0])
+    return tuple(told for _, told in islice(merged, _IN_FLIGHT_MAX))
+
+
+def _told_before(
+    before: EnteredBefore, entered: set[int], ns: int
+) -> Iterator[tuple[tuple[bool, int, int, bytes], InFlight]]:
+    for call, comm in before.calls(entered):
+        abi, nr = call.call
+        name = abis.name(abi, nr)
+        told = InFlight(pid=call.pid, tid=call.tid, comm=c_string(comm), abi=abi, nr=nr, name=name, ns=ns, before=True)
+        yield (name in WAITS, -ns, call.tid, comm), told
 
 
 class _Entered(NamedTuple):
@@ -155,12 +167,13 @@ class _Entered(NamedTuple):
     running: bool
 
 
-def _waiting(module: Module) -> Iterator[_Entered]:
-    """Yield the calls whose threads have left their CPU since they entered."""
+def _waiting(module: Module) -> list[_Entered]:
+    """Return the calls whose threads have left their CPU since they entered, those too that nobody wants to know of."""
+    found = []
     for _, value in maps.items(module.table("waiting"), 8, WAITING.size):
         enter_ns, slot, _, pid, tid, comm = WAITING.unpack(value)
-        if slot < SLOTS:
-            yield _Entered(enter_ns, slot, pid, tid, comm, False)
+        found.append(_Entered(enter_ns, slot, pid, tid, comm, False))
+    return found
 
 
 def _running(module: Module) -> Iterator[_Entered]:

@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
-from ebpftop.models.figures import bar, count, nanoseconds, share
+from ebpftop.models.figures import at_least, bar, count, nanoseconds, share
 from ebpftop.models.ring import View
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.models.zero import CallKey, ProcessKey
@@ -96,7 +96,10 @@ class ProcessScreen(LiveScreen):
 
 
 class WaitingScreen(LiveScreen):
-    """The calls that threads are in now, those first whose business is not to wait: they wait, or hold their CPU."""
+    """The calls that threads are in now, those first whose business is not to wait: they wait, or hold their CPU.
+
+    Those from before the probe was attached are marked, and have lasted for longer than is shown.
+    """
 
     def begin(self) -> None:
         self.table.begin()
@@ -105,7 +108,7 @@ class WaitingScreen(LiveScreen):
         self.table: TableLines[InFlight] = TableLines(
             (
                 Column("for", "FOR", 6, self._how_long, right=True, sort=lambda w: w.ns),
-                Column("state", "STATE", 6, self._state, rank=2, sort=lambda w: w.running),
+                Column("state", "STATE", 6, self._state, rank=2, sort=lambda w: w.running + 2 * w.before),
                 Column("name", "SYSCALL", 18, lambda w, _: (Span(w.name, "strong"),), sort=lambda w: w.name),
                 Column(
                     "comm", "COMM", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
@@ -126,9 +129,12 @@ class WaitingScreen(LiveScreen):
         self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, process))
 
     def _how_long(self, wait: InFlight, _: float) -> Cell:
-        return (Span(nanoseconds(wait.ns), "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""),)
+        look = "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""
+        return (Span(at_least(wait.ns, lower_bound=wait.before), look),)
 
     def _state(self, call: InFlight, _: float) -> Cell:
+        if call.before:
+            return (Span("before", "note"),)
         return (Span("runs", "warn") if call.running else Span("waits", "dim"),)
 
     def title_text(self) -> str:
@@ -225,6 +231,7 @@ def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogLines[Sysc
         (
             Column("time", "TIME", 12, lambda s, _: clock(s.time), rank=2),
             Column("who", "WHO", 20, _who, rank=1),
+            Column("tid", "TID", 8, _thread, right=True, rank=3, about="where it is not the process's first thread"),
             Column("call", "CALL", 30, _call, flexible=True),
             Column("ret", "RESULT", 12, _result, rank=0),
             Column("ns", "TOOK", 5, lambda s, _: (Span(nanoseconds(s.ns), "dim"),), right=True, rank=1),
@@ -234,7 +241,11 @@ def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogLines[Sysc
 
 
 def _who(call: Syscall, _: float) -> Cell:
-    return (Span(call.comm, "accent"), Span(f"[{call.tid or call.pid}]", "dim"))
+    return (Span(call.comm, "accent"), Span(f"[{call.pid}]", "dim"))
+
+
+def _thread(call: Syscall, _: float) -> Cell:
+    return (Span(str(call.tid), "dim"),) if call.tid not in (0, call.pid) else ()
 
 
 def _call(call: Syscall, _: float) -> Cell:

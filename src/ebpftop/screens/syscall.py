@@ -12,9 +12,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from ebpftop.models.callers import Caller, callers
-from ebpftop.models.figures import bar, count, nanoseconds, per_second, share
+from ebpftop.models.figures import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.models.ring import View
 from ebpftop.models.syscalls import Call, SyscallsModel
+from ebpftop.panes.common import thread
 from ebpftop.records import Syscall
 from ebpftop.screens.calls import ProcessScreen, failures, traced_lines
 from ebpftop.screens.live import LiveScreen
@@ -220,7 +221,7 @@ def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
     ]
     if waits:
         second += [(f"  {len(waits)} in it now: ", "$dim")]
-        second += [(f"{w.comm}[{w.tid}] {nanoseconds(w.ns)} ", "$warning") for w in waits[:4]]
+        second += [(f"{thread(w)} {at_least(w.ns, lower_bound=w.before)} ", "$warning") for w in waits[:4]]
     return Content("\n").join([first, Content.assemble(*second)])
 
 

@@ -39,6 +39,18 @@ FAMILIES: Mapping[Family, tuple[str, ...]] = {
 }
 """Names by family. The 64 variants are those of 32-bit ABIs, for the years after 2038."""
 
+WAITS = frozenset(
+    (
+        *("poll", "ppoll", "ppoll_time64", "select", "_newselect", "pselect6", "pselect6_time64"),
+        *("epoll_wait", "epoll_pwait", "epoll_pwait2", "futex", "futex_time64", "futex_wait", "futex_waitv"),
+        *("nanosleep", "clock_nanosleep", "clock_nanosleep_time64", "wait4", "waitid", "waitpid", "pause"),
+        *("rt_sigtimedwait", "rt_sigtimedwait_time64", "rt_sigsuspend", "sigsuspend", "accept", "accept4"),
+        *("io_getevents", "io_uring_enter", "restart_syscall"),
+    )
+)
+"""Calls whose business is to wait: they do not crowd out the ones that hang."""
+
+
 _FAMILY_OF: Mapping[str, Family] = {name: family for family, names in FAMILIES.items() for name in names}
 
 

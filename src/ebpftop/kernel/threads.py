@@ -1,0 +1,26 @@
+"""Whose thread a number names, and whether /proc's numbers are those of the kernel's events."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+_INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+
+
+@cache
+def in_first_pid_namespace() -> bool:
+    """Tell whether our pids are the kernel's: in another pid namespace they mean other processes."""
+    return Path("/proc/self/ns/pid").stat().st_ino == _INIT_PID_NAMESPACE
+
+
+def process_of_thread(tid: int) -> int | None:
+    """Return the pid of the process that the thread *tid* belongs to; None where there is no such thread."""
+    try:
+        status = Path("/proc", str(tid), "status").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    for line in status.splitlines():
+        if line.startswith(b"Tgid:"):
+            return int(line.split()[1])
+    return None
