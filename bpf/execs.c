@@ -144,7 +144,9 @@ INLINE void fill_context(struct event *event, void *task)
 	event->nspid = read_u32(upid, OFF_UPID_NR);
 	event->pidns = read_u32(read_pointer(upid, OFF_UPID_NS), OFF_PIDNS_INUM);
 	bpf_get_current_comm(event->comm, COMM_LEN);
-	bpf_probe_read_kernel(event->pcomm, COMM_LEN, (char *)parent + OFF_TASK_COMM);
+	/* The parent is the thread that forked; its process goes by the name of its first thread. */
+	bpf_probe_read_kernel(event->pcomm, COMM_LEN,
+			      (char *)read_pointer(parent, OFF_TASK_GROUP_LEADER) + OFF_TASK_COMM);
 }
 
 /* Append the string at *from*, kernel memory; return the bytes it took, its NUL included. */

@@ -185,6 +185,14 @@ INLINE struct process_call process_call_of(const struct caller *caller, u32 slot
 	};
 }
 
+/* A thread may have a name of its own; a process is named by its first. */
+INLINE void copy_process_comm(char *to, const struct caller *caller)
+{
+	void *leader = read_pointer(caller->task, OFF_TASK_GROUP_LEADER);
+
+	bpf_probe_read_kernel(to, COMM_LEN, (char *)leader + OFF_TASK_COMM);
+}
+
 INLINE void count_process(const struct caller *caller, u32 slot)
 {
 	struct process_call key = process_call_of(caller, slot);
@@ -194,7 +202,7 @@ INLINE void count_process(const struct caller *caller, u32 slot)
 		struct process_count first = {.count = 1};
 		u32 zero = 0;
 
-		bpf_get_current_comm(first.comm, COMM_LEN);
+		copy_process_comm(first.comm, caller);
 		if (!process_calls.insert(&key, &first)) {
 			u64 *made = pairs_made.lookup(&zero);
 
@@ -209,7 +217,7 @@ INLINE void count_process(const struct caller *caller, u32 slot)
 	}
 	/* Now and then, since a process that execs gets another name. */
 	if (!(count->count & 63))
-		bpf_get_current_comm(count->comm, COMM_LEN);
+		copy_process_comm(count->comm, caller);
 	count->count += 1;
 }
 

@@ -117,11 +117,13 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         interval_s: float = 1.0,
         log_path: Path | None = None,
         given: Filter | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(driver_class=TerminalDriver)
         self.source = source
         self.interval_s = interval_s
         self.given = given
+        self.notes = notes
         self.log_path = log_path
         self.journal: deque[str] = deque(maxlen=500)
         self._journal = _Journal(self.journal)
@@ -146,6 +148,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="work", initializer=stand_back)
         asyncio.get_running_loop().set_default_executor(threads)
         log.addHandler(self._journal)
+        for note in self.notes:
+            self.notify(note)
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)
         self.set_timer(_PREPARE_AFTER_S, lambda: prepare(self, MADE_IN_ADVANCE))
@@ -244,13 +248,20 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self.exit(INTERRUPTED, return_code=INTERRUPTED)
 
 
-def run(source: Source, *, interval: float = 1.0, log_path: Path | None = None, given: Filter | None = None) -> int:
+def run(
+    source: Source,
+    *,
+    interval: float = 1.0,
+    log_path: Path | None = None,
+    given: Filter | None = None,
+    notes: tuple[str, ...] = (),
+) -> int:
     """Show *source* until the user leaves; close it; return the exit status.
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
-    *given* the filter that is in force already.
+    *given* the filter that is in force already, *notes* what there is to say of it.
     """
-    app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given)
+    app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given, notes=notes)
     process.end_by(app.end)
     try:
         status = app.run()

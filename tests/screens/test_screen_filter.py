@@ -108,6 +108,16 @@ async def test_what_started_before_is_narrowed_by_its_ancestors() -> None:
         assert [view[i].exec.comm for i in range(view.first, view.end)] == ["logrotate", "false", "xargs"]
 
 
+async def test_the_id_of_a_thread_means_its_process_and_that_is_said() -> None:
+    source = FakeSource(minute())
+    async with running(source) as (pilot, app):
+        await pilot.press("slash", *"pid:643", "enter")
+        await until(pilot, lambda: source.filters == [Filter(pids=(640,))])
+        assert "pid 640" in state_filter(app)
+        assert "643" not in state_filter(app)
+        assert "643 is a thread of process 640" in [notification.message for notification in app._notifications]
+
+
 async def test_what_the_kernel_let_through_is_shown_whoever_started_it() -> None:
     source = FakeSource(minute())
     async with running(source) as (pilot, app):

@@ -8,7 +8,6 @@ from contextlib import suppress
 from importlib import import_module
 
 from ebpftop import stdio
-from ebpftop.cli import chosen_filter
 from ebpftop.commands.starting import no_collection
 from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
 from ebpftop.history import HistorySource
@@ -44,7 +43,13 @@ def _run(args: argparse.Namespace) -> int:
         from ebpftop.app import run as show
 
         remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history << 20)
-        return show(remembering, interval=args.interval, log_path=outputs.log_path, given=chosen_filter(args))
+        return show(
+            remembering,
+            interval=args.interval,
+            log_path=outputs.log_path,
+            given=source.filter,
+            notes=source.notes,
+        )
     finally:
         source.close()
 

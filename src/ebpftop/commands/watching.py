@@ -113,6 +113,8 @@ def open_kernel(options: Options, root: RootWork, beside: threading.Thread | Non
     except BaseException:
         root.close()
         raise
+    for note in source.notes:
+        stdio.report(note)
     try:
         if beside is not None:
             beside.join()

@@ -79,6 +79,11 @@ def container_step(container: str) -> Step:
     return Step(f"container {container}", Filter(containers=(container,)))
 
 
+def label_of(wanted: Filter) -> str:
+    """Return what a step that sets *wanted* is called."""
+    return " ".join(f"{kind} {value}" for kind, values in wanted.kinds() for value in values)
+
+
 def read_typed(text: str) -> tuple[Step | None, str]:
     """Split what was typed into what the kernel can decide (``uid:0 pid:1 comm:ssh* cgroup:/x container:8f3``) and a
     regular expression.

@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from ebpftop.filters import Filter
 from ebpftop.models.saving import Kind
-from ebpftop.models.scope import Scope, Step
+from ebpftop.models.scope import Scope, Step, label_of
 from ebpftop.models.timetravel import clock_text
 from ebpftop.models.wishes import Wishes
 from ebpftop.panes.base import Pane
@@ -237,6 +237,10 @@ class MainScreen(TravelScreen):
     # The filter: one for all panes, decided in the kernel from now on, and here for what is shown already.
 
     def _narrow(self, step: Step) -> None:
+        wanted, notes = self.source.resolve(step.filter)
+        if notes:
+            step = Step(label_of(wanted), wanted)
+            self.app.notify("; ".join(notes), title="A thread was named")
         self.scope.push(step)
         self._rescope()
 
