@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,6 +98,18 @@ def blind(stream: Stream, ladder: str) -> set[str]:
     return set(used[0]["blind"])
 
 
+def passed_over_in(lines: Sequence[Line]) -> Counter[str]:
+    """Return by probe how many calls Linux 7.3 kept from preempted programs, as told; nothing else may be lost."""
+    lost = of("lost", lines)
+    assert all(one["where"] == "recursion" for one in lost), lost
+    return Counter({one["probe"]: one["count"] for one in lost})
+
+
+def assert_nearly(now: int, right: int, passed_over: int) -> None:
+    """Hold a count against the truth: short of it by no more than what was passed over."""
+    assert right - passed_over <= now <= right, (now, right, passed_over)
+
+
 def described(line: Line, *, without: frozenset[str] = frozenset()) -> str:
     """Return all of an exec that is the same in each run, as text that can be compared and counted."""
     passing = {"time", "pid", "tid", "ppid", "start", "nspid", "cgroup", "container", "unit", *without}
@@ -153,7 +165,7 @@ def test_every_rung_says_the_same_of_a_hard_program(folder: Path, told: Told, nu
 def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told) -> None:
     """Hold what a stream said on the rungs *via* against what the program counted, and against what others told."""
     lines = stream.lines
-    assert not of("lost", lines)
+    passed_over = passed_over_in(lines)
     made, failed = truth.made.total(), truth.failed.total()
     denied = truth.denied.total()
     assert min(*truth.made.values(), *truth.failed.values(), *truth.denied.values()) > 0
@@ -166,8 +178,9 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
 
     failures = [one for one in of("exec", lines) if one["ret"]]
     of_seccomp = [one for one in failures if one["error"] == "EPERM"]
-    assert len(of_seccomp) == (0 if DENIED in blind(stream, "execs.failures") else denied)
-    assert len(failures) - len(of_seccomp) == failed
+    seen = 0 if DENIED in blind(stream, "execs.failures") else denied
+    assert_nearly(len(of_seccomp), seen, passed_over["execs"])
+    assert_nearly(len(failures) - len(of_seccomp), failed, passed_over["execs"])
     late = [one for one in failures if one["error"] == "EINVAL"]
     assert {(os.path.basename(one["file"]), one["cut"] == []) for one in late} >= {("late64", True), ("late32", True)}
     assert {one["comm"] for one in late} <= {"hard", "hard32"}
@@ -176,7 +189,8 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
         assert (word, more) == (WORDS[one["comm"]], [""])
         assert one["file"] == (path if one["error"] != "EFAULT" else "") or one["file"].startswith("/dev/fd/")
     rest = Counter(described(one) for one in failures if one not in of_seccomp)
-    told.must_be("execs.failures", via.get("execs.failures"), rest)
+    if not passed_over["execs"]:
+        told.must_be("execs.failures", via.get("execs.failures"), rest)
 
     exits = of("exit", lines)
     fields = ("comm", "uid", "code", "signal", "core")
@@ -184,11 +198,15 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
 
     (user,) = (row for row in last("users", lines)["rows"] if row["uid"] == UID)
     seen = 0 if DENIED in blind(stream, "users") else denied
-    assert (user["execs"], user["failed"], user["last"]) == (made + seen, failed + seen, "hard32")
+    assert_nearly(user["execs"], made + seen, passed_over["users"])
+    assert_nearly(user["failed"], failed + seen, passed_over["users"])
+    assert user["last"] == "hard32"
 
     rows = {f"{row['abi']}:{row['name']}": row for row in last("syscalls", lines)["rows"] if "exec" in row["name"]}
-    assert {call: row["count"] for call, row in rows.items()} == truth.made + truth.denied
-    assert {call: row["errors"] for call, row in rows.items()} == truth.failed + truth.denied
+    assert rows.keys() == truth.made.keys()
+    for call, row in rows.items():
+        assert_nearly(row["count"], truth.made[call] + truth.denied[call], passed_over["syscalls"])
+        assert_nearly(row["errors"], truth.failed[call] + truth.denied[call], passed_over["syscalls"])
 
     ours = {one["pid"] for one in exits}
     greeted = {line["pid"] for line in of("trace", lines, message="Hello World!") if line["pid"] in ours}
@@ -219,6 +237,7 @@ def test_users_have_the_execs_that_the_system_calls_have(folder: Path) -> None:
     unseen = denied if DENIED in blind(stream, "users") else 0
     (user,) = (row for row in last("users", lines)["rows"] if row["uid"] == UID)
     rows = [row for row in last("syscalls", lines)["rows"] if row["name"] in ("execve", "execveat")]
-    assert user["execs"] == sum(row["count"] for row in rows) - unseen
-    assert user["failed"] == sum(row["errors"] for row in rows) - unseen
-    assert user["execs"] > 0
+    passed_over = passed_over_in(lines).total()
+    for total, column in ((user["execs"], "count"), (user["failed"], "errors")):
+        assert abs(total - sum(row[column] for row in rows) + unseen) <= passed_over
+        assert total > 0
