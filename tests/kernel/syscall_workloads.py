@@ -442,3 +442,60 @@ int main(int argc, char **argv)
 	return 0;
 }
 """
+
+# Its child's exit_group is held up by a tracer: a call that leaves its CPU and never returns. Prints the child's pid.
+HELD_EXIT = """
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	waitpid(pid, 0, 0);
+	ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXIT);
+	ptrace(PTRACE_CONT, pid, 0, 0);
+	waitpid(pid, 0, 0);
+	usleep(10000);
+	ptrace(PTRACE_CONT, pid, 0, 0);
+	waitpid(pid, 0, 0);
+	printf("%d\\n", pid);
+	return 0;
+}
+"""
+
+# Calls getppid once, and 200 times under another name.
+RENAMED = """
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(void)
+{
+	syscall(SYS_getppid);
+	prctl(PR_SET_NAME, "renamed");
+	for (int i = 0; i < 200; i++)
+		syscall(SYS_getppid);
+	return 0;
+}
+"""
+
+# i386's mmap2, all of whose six arguments differ: EBADF.
+SIX_ARGUMENTS = """
+int main(void)
+{
+	long ret;
+
+	asm volatile("push %%rbp\\n mov $7, %%ebp\\n int $0x80\\n pop %%rbp" : "=a"(ret) : "a"(192),
+			"b"(0x1000), "c"(0x2000), "d"(1), "S"(2), "D"(5) : "memory");
+	return ret != -9;
+}
+"""

@@ -85,6 +85,32 @@ int main(void)
 }
 """
 
+# Of two threads one ends at once and the other 0.3 s later, as argv[1] says.
+ENDS_C = """
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static void *run(void *how)
+{
+    if (*(char *)how == 'm') syscall(SYS_exit, 5);
+    usleep(300000);
+    if (*(char *)how == 'g') _exit(7);
+    if (*(char *)how == 'k') kill(getpid(), SIGKILL);
+    syscall(SYS_exit, 5);
+    return NULL;
+}
+int main(int argc, char **argv)
+{
+    pthread_t t;
+    pthread_create(&t, NULL, run, argv[1]);
+    if (argv[1][0] != 'm') syscall(SYS_exit, 3);
+    usleep(300000);
+    return 9;
+}
+"""
+
 # Kills its children at all moments between fork and the first lines of what they run.
 KILLED_C = """
 #include <signal.h>
@@ -111,6 +137,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compile_c(directory, "storm", STORM_C)
     compile_c(directory, "brief", BRIEF_C, "-static", "-nostdlib", "-ffreestanding")
     compile_c(directory, "threaded", THREADED_C, "-pthread")
+    compile_c(directory, "ends", ENDS_C, "-pthread")
     compile_c(directory, "killed", KILLED_C)
     compile_c(directory, "threads", THREADS_C, "-pthread")
     return directory
@@ -482,6 +509,21 @@ def test_a_process_with_threads_ends_once(watch: Watch, programs: Path) -> None:
     for _ in range(20):
         subprocess.run([programs / "threads"], check=True)
     assert [record.code for record in watch.exits()] == [0] * 20
+
+
+# Where the last thread ends by itself, newer kernels take its code for that of all, older ones the first thread's.
+@pytest.mark.parametrize(
+    ("how", "ways"), [("group", {7}), ("kill", {-signal.SIGKILL}), ("thread", {3, 5}), ("main", {9})]
+)
+def test_a_process_ends_with_its_last_thread_and_as_wait_tells(
+    watch: Watch, programs: Path, how: str, ways: set[int]
+) -> None:
+    status = subprocess.run([programs / "ends", how], check=False).returncode
+    assert status in ways
+    (ended,) = watch.exits()
+    assert (ended.code, ended.signal) == ((status, None) if status > 0 else (None, "SIGKILL"))
+    assert ended.seconds is not None
+    assert ended.seconds >= 0.3
 
 
 def test_an_exec_in_a_loop_is_one_process_that_ends_once(watch: Watch) -> None:

@@ -40,7 +40,7 @@ from tests.kernel.doing import (
     true,
 )
 from tests.kernel.printing import printing
-from tests.kernel.support import needs_root
+from tests.kernel.support import compile_c, needs_root
 
 pytestmark = needs_root
 
@@ -490,3 +490,34 @@ def test_a_thread_s_own_name_counts_for_what_it_calls() -> None:
         in_child(do, comm=name)
         calls = [record for record in read(source) if isinstance(record, Syscalls)][-1]
     assert {row.count for row in calls.rows if row.name == "getppid"} == {30}
+
+
+# Forks a child of the pid argv[1], which becomes /bin/true.
+PINNED_C = """
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    pid_t pid = atoi(argv[1]);
+    struct clone_args args = {.exit_signal = SIGCHLD, .set_tid = (unsigned long)&pid, .set_tid_size = 1};
+    int status;
+    long made = syscall(SYS_clone3, &args, sizeof(args));
+    if (made == 0) execl("/bin/true", "true", "another", (char *)0);
+    return made == pid && wait(&status) == pid && !status ? 0 : 1;
+}
+"""
+
+
+def test_a_pid_that_is_another_process_s_now_is_not_followed_any_more(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "pinned", PINNED_C)
+    with subprocess.Popen(["sleep", "600"]) as wanted, opened(Filter(pids=(wanted.pid,)), ("execs",)) as source:
+        pid = in_child(lambda: None)
+        maps.update(source._filter._module.table("filter_pids"), struct.pack("=I", pid), b"\3")  # its end was missed
+        subprocess.run([program, str(pid)], check=True)
+        records = read(source)
+        wanted.kill()
+    assert not [record for record in records if isinstance(record, Exec)]

@@ -301,25 +301,54 @@ def test_enters_and_exits_are_joined_exactly_and_nothing_leaks_when_threads_come
         assert row.max_ns <= row.total_ns
 
 
+# A thread waits for a line, and the first one for the thread.
+HANGS = """
+import threading
+def wait():
+    open("/proc/thread-self/comm", "w").write("hangs")
+    print(threading.get_native_id(), flush=True)
+    input()
+open("/proc/self/comm", "w").write("hangs")
+thread = threading.Thread(target=wait)
+thread.start()
+thread.join()
+"""
+
+
 def test_a_call_that_hangs_is_visible_while_it_hangs() -> None:
     with Live("hangs") as live:
         child = subprocess.Popen(
-            [sys.executable, "-c", "open('/proc/self/comm', 'w').write('hangs'); input()"], stdin=subprocess.PIPE
+            [sys.executable, "-c", HANGS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert child.stdin is not None
+        assert child.stdout is not None
+        tid = int(child.stdout.readline())
         waits: list[InFlight] = []
         until_s = time.monotonic() + 30
         while not waits and time.monotonic() < until_s:
             time.sleep(0.05)
-            waits = [call for call in live.read().in_flight if call.pid == child.pid and call.ns > 1_000_000_000]
+            waits = [call for call in live.read().in_flight if call.tid == tid and call.ns > 1_000_000_000]
         row = live.row("read")
         child.stdin.close()
         child.wait()
+        child.stdout.close()
         after = [call for call in live.read().in_flight if call.pid == child.pid]
-    assert [(call.name, call.comm, call.tid) for call in waits] == [("read", "hangs", child.pid)]
+    assert tid != child.pid
+    assert [(call.name, call.comm, call.pid) for call in waits] == [("read", "hangs", child.pid)]
     assert row is not None
     assert row.count == sum(row.ns) + 1, "it entered and has not returned"
     assert not after
+
+
+def test_a_call_that_leaves_its_cpu_and_never_returns_is_forgotten_with_its_thread(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "heldexit", workloads.HELD_EXIT)
+    with Live("heldexit") as live:
+        pid = int(subprocess.run([program], check=True, capture_output=True).stdout)
+        row = live.row("exit_group")
+        left = live.waiting(pid)
+    assert row is not None
+    assert row.count == 2
+    assert left == 0
 
 
 def test_a_filter_that_is_set_later_holds_for_the_calls_that_hang_already() -> None:
@@ -397,6 +426,14 @@ def test_what_falls_out_of_the_bounded_map_is_the_difference_to_the_exact_count(
 def getppids(reading: Syscalls) -> dict[tuple[int, int], int]:
     """Return how often each process, by pid and start, called getppid."""
     return {(pair.pid, pair.start): pair.count for pair in reading.processes if pair.name == "getppid"}
+
+
+def test_a_process_that_takes_another_name_is_told_under_that(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "first", workloads.RENAMED, "-static")
+    with Live("", filter=Filter(comms=("first", "renamed"))) as live:
+        subprocess.run([program], check=True)
+        (pair,) = [pair for pair in live.read().processes if pair.name == "getppid"]
+    assert (pair.comm, pair.count) == ("renamed", 201)
 
 
 def test_two_processes_of_one_pid_stand_apart(tmp_path: Path) -> None:
@@ -567,6 +604,13 @@ def test_a_path_is_empty_whole_or_said_to_be_cut(tmp_path: Path, ways: tuple[str
     assert renames == [('""', f'"{"p" * 255}"...'), (f'"{"p" * 255}"...', '""')]
 
 
+def test_all_arguments_of_a_32_bit_call_are_its_own(tmp_path: Path, ways: tuple[str, ...]) -> None:
+    program = compile_c(tmp_path, "six", workloads.SIX_ARGUMENTS, "-static")
+    (call,) = of("syscall", watched(program, options=("--trace", "i386:mmap2", *ways)))
+    assert call["args"] == ["0x1000", "8192", "PROT_READ", "MAP_PRIVATE", "5", "0x7000"]
+    assert (call["ret"], call["error"]) == (-9, "EBADF")
+
+
 def test_an_execve_is_traced_with_the_path_that_its_success_wipes_out() -> None:
     with Stream("--pid", str(os.getpid()), "--trace", "execve", probes="syscalls") as stream:
         subprocess.run(["/bin/true"], check=True, close_fds=True)
@@ -585,6 +629,18 @@ def test_the_rate_limit_counts_what_it_drops(tmp_path: Path) -> None:
     assert row.count == 50_000, "what is not told is counted all the same"
     assert 0 < told < 50_000
     assert told + dropped["rate"] + dropped.get("ring", 0) == 50_000
+
+
+def test_the_rate_limit_is_one_of_each_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "TRACE_PER_SECOND", 10)
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+    with Live("getppids", trace=(("x86_64", 110),)) as live:
+        for _ in range(3):
+            subprocess.run(["taskset", "-c", "0", program, "100"], check=True)
+            time.sleep(1.1)
+        told = len(live.traced())
+    # A run may lie in two seconds.
+    assert 30 <= told <= 60
 
 
 def test_tracing_while_it_runs_attaches_what_it_needs_and_takes_it_away_again(tmp_path: Path) -> None:

@@ -145,6 +145,22 @@ def test_sixteen_threads_failing_at_once_lose_no_count(tmp_path: Path) -> None:
     assert [(row["execs"], row["failed"]) for row in rows] == [(80_001, 80_000)]
 
 
+EXEC_BY_THREAD_C = """
+#include <pthread.h>
+#include <unistd.h>
+static void *run(void *nothing) { execl("/bin/true", "true", (char *)0); return 0; }
+int main(void) { pthread_t thread; pthread_create(&thread, 0, run, 0); pause(); }
+"""
+
+
+def test_the_program_that_a_thread_starts_is_the_last_of_its_user(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "by-thread", EXEC_BY_THREAD_C, "-pthread")
+    with opened(Options(probes=("users",), filter=ME)) as source:
+        subprocess.run([program], check=True)
+        rows = rows_of(source)
+    assert [(row.execs, row.failed, row.last) for row in rows.values()] == [(2, 0, "true")]
+
+
 def test_a_slow_directory_server_does_not_hold_up_the_counters(monkeypatch: pytest.MonkeyPatch) -> None:
     import pwd
 

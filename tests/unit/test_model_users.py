@@ -228,6 +228,21 @@ def test_terms_for_the_kernel_are_told_from_the_expression(typed: str, wanted: F
     assert left == rest
 
 
+KINDS = {"uids": (7,), "pids": (12,), "comms": ("ssh*",), "cgroups": ("/a",), "containers": ("8f3",)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_alone_is_a_filter_and_a_step_of_another_kind_leaves_it(kind: str) -> None:
+    alone = Filter(**{kind: KINDS[kind]})  # type: ignore[arg-type]  # of any kind
+    assert alone
+    assert str(alone) == f"--{kind.removesuffix('s')} {KINDS[kind][0]}"
+    whole = Filter(hide_self=False)
+    for other, values in KINDS.items():
+        whole = whole.narrowed(Filter(**{other: values}))  # type: ignore[arg-type]
+    assert whole == Filter(**KINDS, hide_self=False)  # type: ignore[arg-type]
+    assert Filter(**KINDS).narrowed(Filter(**{kind: ("x",)})) == Filter(**{**KINDS, kind: ("x",)})  # type: ignore[arg-type]
+
+
 def test_steps_take_their_own_kind_and_leave_the_others() -> None:
     scope = Scope(Filter(uids=(0,), comms=("a",)))
     scope.push(Step("7", Filter(uids=(7,))))

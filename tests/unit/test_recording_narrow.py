@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from ebpftop.filters import Filter
 from ebpftop.history import History
+from ebpftop.models.execlog import Narrowing
+from ebpftop.models.pattern import parse
+from ebpftop.models.saving import chooser
 from ebpftop.recording import Timeline
 from ebpftop.recording.narrow import narrow_to
-from ebpftop.records import Exec, Lost, Probe, Process, Record, Syscall, UserRow, Users
+from ebpftop.records import Exec, Exit, Lost, Probe, Process, Record, Syscall, UserRow, Users
 from tests.unit.recording_samples import (
     HEADER,
     START,
@@ -70,3 +76,53 @@ def test_what_is_kept_in_memory_is_saved_narrowed(tmp_path: Path) -> None:
     records, source = play(tmp_path / "r.jsonl.zst")
     assert [record for record in records if not isinstance(record, Probe)] == [exec_at(START, 7), exit_at(START + 1, 7)]
     assert source.damage.report() == []
+
+
+def ran_before(pid: int, ppid: int, comm: str, uid: int = 0) -> Process:
+    return Process(time=START, pid=pid, ppid=ppid, uid=uid, user=None, comm=comm, argv=(comm,), start=pid * 10_000_000)
+
+
+BEFORE = (
+    ran_before(7, 6, "cc", uid=1000),  # told ahead of its parent
+    ran_before(6, 5, "make"),
+    ran_before(1, 0, "init"),
+    ran_before(5, 1, "sh"),
+    ran_before(8, 1, "cc2"),
+)
+
+
+@pytest.mark.parametrize(
+    ("scope", "pids"),
+    [
+        (Filter(pids=(5,)), {5, 6, 7}),
+        (Filter(pids=(6,), uids=(1000,)), {7}),
+        (Filter(uids=(0,)), {1, 5, 6, 8}),
+        (Filter(comms=("cc",)), {7}),
+        (Filter(comms=("cc*", "init")), {1, 7, 8}),
+        (Filter(cgroups=("/",)), set()),
+    ],
+)
+def test_what_ran_before_is_saved_where_the_scope_takes_it(scope: Filter, pids: set[int]) -> None:
+    records: list[Record] = [*BEFORE, exec_at(START + 1, 20)]
+    chosen = chooser(Narrowing(scope=scope), records)
+    assert {record.pid for record in BEFORE if chosen(record)} == pids
+
+
+def test_what_is_saved_is_what_the_pattern_shows_at_the_end() -> None:
+    def ended(pid: int, code: int) -> Exit:
+        return Exit(
+            time=START + 2, pid=pid, uid=0, comm="x", code=code, signal=None, seconds=1, start=exec_at(0, pid).start
+        )
+
+    programs = [exec_at(START, pid) for pid in (21, 22, 23)]
+    again = exec_at(START + 1, 23)
+    records: list[Record] = [*BEFORE, *programs, again, ended(21, 201), ended(22, 0)]
+
+    def saved(typed: str) -> list[bool]:
+        chosen = chooser(Narrowing(pattern=parse(typed)), records)
+        return [chosen(record) for record in (*programs, again)]
+
+    assert saved(" 201 ") == [True, False, False, False], "by how it ended"
+    assert saved(" exec ") == [False, False, True, False], "it ran another program"
+    assert saved("!( 201| 0) ") == [False, False, True, True]
+    assert not any(map(chooser(Narrowing(pattern=parse("cc")), records), BEFORE))

@@ -23,7 +23,7 @@ from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.kernel.quiet import hush
 from ebpftop.lifecycle import ORDERLY_S, process
 from ebpftop.limits import WITHOUT_SCREEN
-from ebpftop.records import Record, encode
+from ebpftop.records import Probe, Record, encode
 
 if TYPE_CHECKING:
     from ebpftop.kernel.source import KernelSource
@@ -44,6 +44,7 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
     # From the first record on: whoever takes no record may hold it up anywhere.
     with process.undone_at_last(_report_cut):
         sink([source.header])
+        gone: tuple[str, ...] = ()
         until = None if duration_s is None else source.attached_s + duration_s
         while process.asked is None and (until is None or time.monotonic() < until):
             records: list[Record] = []
@@ -53,12 +54,24 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
                     records += batch.records
             if records:
                 sink(records)
+            for record in records:
+                if isinstance(record, Probe) and record.gone != gone:
+                    gone = record.gone
+                    _report_gone(gone)
             left_s = _PAUSE_S if until is None else min(_PAUSE_S, until - time.monotonic())
             if left_s > 0 and process.asked is None:
                 time.sleep(left_s)
         for batch in source.finish():
             sink(batch.records)
     return process.asked or 0
+
+
+def _report_gone(gone: tuple[str, ...]) -> None:
+    """Say what the filter names and is no longer there; or that all of it is there again."""
+    if gone:
+        stdio.report(f"{', '.join(gone)} is gone: nothing of it can match unless it is made again")
+    else:
+        stdio.report("what the filter names is there again")
 
 
 def _report_cut() -> None:

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from ebpftop.models.execlog import ExecRow, Narrowing
-from ebpftop.models.processes import Processes
-from ebpftop.models.scope import comm_matches
+from ebpftop.models.processes import Known, Processes
+from ebpftop.models.scope import admits
 from ebpftop.records import Exec, Exit, Process, Record
 
 Kind: TypeAlias = Literal["recording", "csv", "json"]
@@ -53,6 +53,8 @@ def chooser(narrowing: Narrowing, records: Iterable[Record]) -> Callable[[Exec |
     *records*, all that are kept, are read once before: a pattern may ask how a program ended.
     """
     chosen: set[tuple[int, int, float]] = set()
+    # Those that ran before are told together, a child perhaps ahead of its parent.
+    told: list[Process] = []
     processes = Processes()
     running: dict[tuple[int, int], ExecRow] = {}
 
@@ -60,10 +62,17 @@ def chooser(narrowing: Narrowing, records: Iterable[Record]) -> Callable[[Exec |
         if narrowing.passes(row, processes):
             chosen.add(_key(row.exec))
 
+    def settle_told() -> None:
+        chosen.update(_key(record) for record in told if _ran_before(narrowing, record, processes))
+        told.clear()
+
     for record in records:
         if isinstance(record, Process):
             processes.started(record)
-        elif isinstance(record, Exec):
+            told.append(record)
+            continue
+        settle_told()
+        if isinstance(record, Exec):
             row = ExecRow(record)
             if row.failed:
                 settle(row)
@@ -80,22 +89,19 @@ def chooser(narrowing: Narrowing, records: Iterable[Record]) -> Callable[[Exec |
                 ended.ended, ended.exit = record.time, record
                 settle(ended)
             processes.exited(record)
+    settle_told()
     for row in running.values():
         settle(row)
-    return lambda record: _key(record) in chosen if isinstance(record, Exec) else _ran_before(narrowing, record)
+    return lambda record: _key(record) in chosen
 
 
-def _key(record: Exec) -> tuple[int, int, float]:
+def _key(record: Exec | Process) -> tuple[int, int, float]:
     return record.pid, record.start, record.time
 
 
-def _ran_before(narrowing: Narrowing, record: Process) -> bool:
+def _ran_before(narrowing: Narrowing, record: Process, processes: Processes) -> bool:
     scope = narrowing.scope
     if narrowing.pattern is not None or scope.cgroups or scope.containers:
         # Not known of a process that started before ebpftop did.
         return False
-    return (
-        (not scope.uids or record.uid in scope.uids)
-        and (not scope.pids or record.pid in scope.pids or record.ppid in scope.pids)
-        and (not scope.comms or any(comm_matches(pattern, record.comm) for pattern in scope.comms))
-    )
+    return admits(scope, Known(record), processes)

@@ -1,0 +1,84 @@
+"""The command line: what each option means, which values it takes, and what is said of the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebpftop import cli
+from ebpftop.filters import Filter
+
+
+def refused(capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return the line that refuses *words*."""
+    with pytest.raises(SystemExit) as ended:
+        cli.parser().parse_args(words)
+    assert ended.value.code == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    return err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["live", "stream", "record"])
+def test_every_filter_arrives_as_it_was_given(command: str) -> None:
+    given = ("uid=0", "uid=4294967294", "pid=1", "pid=4194304", "comm=ssh*", "comm=x", "cgroup=/a", "container=8f")
+    words = [f"--{one}" for one in given]
+    file = ["file"] if command == "record" else []
+    wanted = Filter(uids=(0, 4294967294), pids=(1, 4194304), comms=("ssh*", "x"), cgroups=("/a",), containers=("8f",))
+    assert cli.chosen_filter(cli.parser().parse_args([command, *words, *file])) == wanted
+    args = cli.parser().parse_args([command, *words, "--no-hide-self", *file])
+    assert cli.chosen_filter(args) == Filter(**{**vars(wanted), "hide_self": False})
+    assert cli.chosen_filter(cli.parser().parse_args([command, *file])) == Filter()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "kept"),
+    [
+        ("uid", "root", [0]),
+        ("comm", "ä" * 7 + "x", ["ä" * 7 + "x"]),
+        ("comm", "123456789012345*", ["123456789012345*"]),
+        ("interval", "0.05", 0.05),
+        ("interval", "3600", 3600.0),
+        ("keep", "0.5", 0.5),
+        ("keep", "1440", 1440.0),
+        ("history", "4", 4),
+        ("history", "65536", 65536),
+        ("probes", "trace, execs", ("execs", "trace")),
+        ("via", "users=tracepoint", [("users", "tracepoint")]),
+        ("via", "execs.exits=tracepoint:a=b", [("execs.exits", "tracepoint:a=b")]),
+    ],
+)
+def test_a_value_at_its_bound_is_taken(option: str, value: str, kept: object) -> None:
+    assert getattr(cli.parser().parse_args(["live", f"--{option}", value]), option) == kept
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        # 4294967295 is (uid_t)-1, which stands for nobody, and for those whom the kernel counts together.
+        ("--uid", ["4294967295", "4294967296", "-1", "²", "1.0", "", "no user of this name"]),
+        ("--pid", ["4194305", "-1", "²", "1x", ""]),
+        ("--comm", ["", "ä" * 8, "1234567890123456", "a*b", "*a"]),
+        ("--container", ["", "a/b"]),
+        ("--interval", ["0.049", "3601", "nan", "inf", "-1", "x"]),
+        ("--keep", ["0.4", "1441", "nan", "x"]),
+        ("--history", ["3", "65537", "4.5", "²", "-4"]),
+        ("--probes", ["", ",", "execs,exec"]),
+        ("--via", ["users", "users=", "=tracepoint", "exits=tracepoint"]),
+        ("--buffer", ["both", ""]),
+    ],
+)
+def test_what_no_option_takes_is_refused(capfd: pytest.CaptureFixture[str], option: str, values: list[str]) -> None:
+    for value in values:
+        assert f"argument {option}: " in refused(capfd, "live", f"{option}={value}"), value
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e9", "x"])
+def test_a_duration_is_a_time_above_zero(capfd: pytest.CaptureFixture[str], value: str) -> None:
+    assert "is no number of seconds above zero" in refused(capfd, "stream", f"--duration={value}")
+
+
+def test_what_is_refused_cannot_repaint_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    for words in (["--history", "\x1b[2J\u202e"], ["\x1b[2J\u202e"], ["--comm", "a\n\x1b[2J\u202e*b"]):
+        said = refused(capfd, "live", *words)
+        assert said.isprintable()
+        assert r"\x1b[2J\u202e" in said
