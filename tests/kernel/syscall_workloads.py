@@ -499,3 +499,33 @@ int main(void)
 	return ret != -9;
 }
 """
+
+# Calls 1100 numbers that are no system call's.
+UNKNOWN_NUMBERS = """
+#include <unistd.h>
+
+int main(void)
+{
+	for (int nr = 2000; nr < 3100; nr++)
+		syscall(nr);
+	return 0;
+}
+"""
+
+# Opens a path that no page of its own holds before the kernel asks for it.
+UNTOUCHED_PATH = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(void)
+{
+	int fd = memfd_create("path", 0);
+
+	(void)!write(fd, "/untouched", 11);
+	syscall(SYS_openat, AT_FDCWD, mmap(0, 4096, PROT_READ, MAP_SHARED, fd, 0), O_RDONLY);
+	return 0;
+}
+"""

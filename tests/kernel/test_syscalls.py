@@ -114,6 +114,16 @@ def test_every_call_is_counted_once_under_its_own_number(tmp_path: Path, options
             assert (seen[call]["errors"], seen[call]["errnos"]) == (10, {"ENOSYS": 10})
 
 
+def test_more_unknown_numbers_than_there_is_room_for_are_counted_as_lost(tmp_path: Path) -> None:
+    lines = watched(compile_c(tmp_path, "unknown", workloads.UNKNOWN_NUMBERS, "-static"))
+    counted = sum(row["count"] for (_, nr), row in rows(lines).items() if nr >= 2000)
+    failed = sum(row["errors"] for (_, nr), row in rows(lines).items() if nr >= 2000)
+    lost = sum(line["count"] for line in of("lost", lines, probe="syscalls", where="map"))
+    # Their errors have a map of their own.
+    assert (counted, failed) == (1024, 1024)
+    assert lost == 2 * (1100 - 1024)
+
+
 # Calls of DENIED that never reach sys_enter: how often each happens for its argument, and how they end.
 DENIED = {
     ("x86_64", 83): {"EPERM": 200},  # mkdir
@@ -602,6 +612,12 @@ def test_a_path_is_empty_whole_or_said_to_be_cut(tmp_path: Path, ways: tuple[str
     assert stats == [*whole, *[f'"{"p" * 255}"...'] * 4, "NULL", "0x1000"]
     renames = [(line["args"][1], line["args"][3]) for line in of("syscall", lines, name="renameat")]
     assert renames == [('""', f'"{"p" * 255}"...'), (f'"{"p" * 255}"...', '""')]
+
+
+def test_a_path_that_only_the_call_itself_brings_in_is_told(tmp_path: Path, ways: tuple[str, ...]) -> None:
+    program = compile_c(tmp_path, "untouched", workloads.UNTOUCHED_PATH, "-static")
+    calls = of("syscall", watched(program, options=("--trace", "openat", *ways)))
+    assert [(call["args"][1], call["error"]) for call in calls] == [('"/untouched"', "ENOENT")]
 
 
 def test_all_arguments_of_a_32_bit_call_are_its_own(tmp_path: Path, ways: tuple[str, ...]) -> None:

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from ebpftop.app import EbpftopApp
+from ebpftop.models.scope import user_step
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.records import Exec, Header, Syscalls, Users
@@ -275,6 +277,30 @@ async def test_counting_anew_holds_in_the_past_from_where_it_began() -> None:
         assert counted() == early
         await press(pilot, app, "l")
         assert counted() == 0
+
+
+async def test_what_is_counted_from_a_filter_on_is_so_at_every_moment() -> None:
+    source = Remembered(minute())
+    async with running(source) as (pilot, app):
+        pane = next(pane for pane in app.main.panes if isinstance(pane, SyscallsPane))
+        app.main._narrow(user_step(0, "root"))
+        await until(pilot, lambda: app.main.narrowed[1] < float("inf"))
+        latest = pane.model.latest
+        assert latest is not None
+        decided = app.main.narrowed[1] - START
+        for later in (1, 2, 3):
+            rows = tuple(msgspec.structs.replace(row, count=row.count + 5 * later) for row in latest.rows)
+            reading = msgspec.structs.replace(latest, time=START + decided + later, rows=rows)
+            source.give(batch("syscalls", decided + later, reading))
+        await settle(pilot, source)
+
+        def counted() -> set[int]:
+            return {call.count(last=False) for call in pane.model.calls.values()}
+
+        assert counted() == {10}
+        for keys, counts in (("left", {5}), ("left", {0}), ("right", {5}), ("l", {10})):
+            await press(pilot, app, keys)
+            assert counted() == counts, keys
 
 
 async def test_what_is_set_in_the_kernel_while_looking_back_is_set_now_and_said_to_be() -> None:

@@ -120,10 +120,12 @@ def test_too_many_users_are_counted_together(module: FakeModule, monkeypatch: py
 def test_sums_outlive_the_map(module: FakeModule) -> None:
     tally = Pairs()
     module.count(1, 10, 0, 1000, 300)
+    module.count(1, 11, 0, 1000, 0)
+    del module.held[1, 11, 0, 1000]
     tally.keep(cast(Module, module), SLOTS)
     module.held.clear()
     module.made = 0
     module.count(9, 12, 0, 1000, 4)
     told = tally.read(cast(Module, module), SLOTS)
     assert [(user.uid, user.count) for user in told.users] == [(1000, 304)]
-    assert told.forgotten == 0
+    assert told.forgotten == 1

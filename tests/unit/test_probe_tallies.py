@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -14,7 +15,7 @@ pytest.importorskip("bcc")
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import tallies
-from ebpftop.probes.slots import Slots
+from ebpftop.probes.slots import Call, Slots
 
 MS = 1_000_000
 ME = os.getpid()
@@ -75,3 +76,30 @@ def test_a_call_that_is_only_remembered_is_not(monkeypatch: pytest.MonkeyPatch) 
     waits = tallies.WAITING.pack(at, 0xFFFFFFFE, 0, 1, 2, b"ignored")
     running = slot(7, at, number=0xFFFFFFFE) + slot(8, at, number=0xFFFFFFFF)
     assert in_flight(monkeypatch, running, waiting=(waits,)) == []
+
+
+def test_what_cpus_counted_apart_is_one_call_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_cpu(total_ns: int, max_ns: int, buckets: dict[int, int]) -> bytes:
+        return struct.pack(
+            f"={2 + tallies.BUCKETS}Q", total_ns, max_ns, *(buckets.get(i, 0) for i in range(tallies.BUCKETS))
+        )
+
+    slots = Slots("x86_64")
+    latencies = on_a_cpu(700, 400, {8: 2}) + on_a_cpu(9000, 9000, {8: 1, 13: 1})
+    held = {
+        "counts": [(struct.pack("=I", 0), struct.pack("=QQ", 2, 3))],
+        "failures": [(struct.pack("=II", 0, 2), struct.pack("=QQ", 1, 1)), (struct.pack("=II", 0, 9), bytes(16))],
+        "other_calls": [(struct.pack("=II", 0, 0xFFFFFFFF), struct.pack("=Q", 4))],
+        "other_failures": [(struct.pack("=IIII", 0, 0xFFFFFFFF, 38, 0), struct.pack("=Q", 4))],
+    }
+    monkeypatch.setattr(maps, "CPUS", 2)
+    monkeypatch.setattr(maps, "items", lambda table, _key, _value: iter(held[table]))
+    monkeypatch.setattr(maps, "lookup", lambda _table, _key, _size: latencies)
+    totals: dict[Call, tallies.Totals] = {}
+    for times in (1, 2):  # what another start of the probe counted is added
+        tallies.add_totals(cast(Module, FakeModule()), slots, totals, latency=True)
+        read, unknown = totals["x86_64", 0], totals["x86_64", -1]
+        assert (read.count, read.total_ns, read.max_ns) == (5 * times, 9700 * times, 9000)
+        assert (read.ns[8], read.ns[13], sum(read.ns)) == (3 * times, times, 4 * times)
+        assert {code: count for code, count in read.errors.items() if count} == {2: 2 * times}
+        assert (unknown.count, unknown.errors) == (4 * times, {38: 4 * times})

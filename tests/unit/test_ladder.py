@@ -1,0 +1,117 @@
+"""The attach ladder: the first rung that holds is taken whole, and of one that does not nothing stays attached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+pytest.importorskip("bcc")
+
+from ebpftop.kernel import ladder
+from ebpftop.kernel.ladder import Attach, Climb, Offers, Step, climb
+from ebpftop.kernel.loader import Kind, Link, LoadError, Module
+
+
+class FakeModule:
+    """Attaches all but what is said to fail."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing = failing
+        self.attached: dict[Link, str] = {}
+
+    def attach(self, kind: Kind, target: str, function: str) -> Link:
+        if target in self.failing:
+            raise LoadError(f"no {target}")
+        link = Link(len(self.attached) + 1, None)
+        self.attached[link] = f"{kind}:{target}:{function}"
+        return link
+
+    def release(self, link: Link) -> None:
+        del self.attached[link]
+
+
+STEPS = (
+    Step("free", (Attach("raw_tracepoint", "one", "a"), Attach("raw_tracepoint", "two", "b")), ("never",)),
+    Step(
+        "cheap",
+        (
+            Attach("raw_tracepoint", "three", "c"),
+            Attach("raw_tracepoint", "four", "d", without="fours"),
+            Attach("raw_tracepoint", "five", "e", without="fives"),
+        ),
+        ("seldom",),
+    ),
+    Step("dear", (Attach("tracepoint", "sys:six", "f"),)),
+)
+
+
+NOTHING = Offers(None, None)
+
+
+def tried(module: FakeModule, wanted: str | None = None, offers: Offers = NOTHING) -> Climb:
+    return climb(cast(Module, module), STEPS, offers, wanted)
+
+
+def test_the_first_rung_is_taken_whole_and_the_others_are_not_needed() -> None:
+    module = FakeModule()
+    climbed = tried(module)
+    assert climbed.via == "raw_tracepoint:one"
+    assert [module.attached[link] for link in climbed.links] == ["raw_tracepoint:one:a", "raw_tracepoint:two:b"]
+    assert len(module.attached) == 2
+    assert [rung.reason for rung in climbed.rungs] == [None, *["not needed: raw_tracepoint:one works"] * 2]
+
+
+def test_of_a_rung_that_does_not_hold_nothing_stays() -> None:
+    module = FakeModule("two")
+    climbed = tried(module)
+    assert climbed.via == "raw_tracepoint:three"
+    assert sorted(module.attached) == sorted(climbed.links)
+    assert sorted(module.attached.values()) == [
+        "raw_tracepoint:five:e", "raw_tracepoint:four:d", "raw_tracepoint:three:c",
+    ]  # fmt: skip
+    assert climbed.rungs[0].reason == "raw_tracepoint:two: no two"
+    assert climbed.rungs[1].blind == ("seldom",)
+
+
+def test_what_a_rung_can_do_without_is_said_to_be_unseen() -> None:
+    module = FakeModule("one", "four")
+    climbed = tried(module)
+    assert sorted(module.attached.values()) == ["raw_tracepoint:five:e", "raw_tracepoint:three:c"]
+    assert [(rung.reason, rung.blind) for rung in climbed.rungs] == [
+        ("no one", ("never",)),
+        (None, ("seldom", "fours")),
+        ("not needed: raw_tracepoint:three works", ()),
+    ]
+
+
+def test_where_none_holds_nothing_stays() -> None:
+    module = FakeModule("two", "three")
+    climbed = tried(module)
+    assert (climbed.via, climbed.links, module.attached) == (None, (), {})
+    assert all(rung.reason for rung in climbed.rungs)
+
+
+def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
+    (tmp_path / "events/sys/six").mkdir(parents=True)
+    for wanted in ("tracepoint", "tracepoint:sys:six"):
+        module = FakeModule()
+        climbed = tried(module, wanted, Offers(tmp_path, None))
+        assert list(module.attached.values()) == ["tracepoint:sys:six:f"]
+        assert [rung.reason for rung in climbed.rungs] == [*[f"--via asked for {wanted}"] * 2, None]
+    module = FakeModule("one")
+    assert tried(module, "raw_tracepoint:one", Offers(tmp_path, None)).via is None
+    assert not module.attached
+
+
+def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "_KPROBE_TYPE", tmp_path / "no kprobes")
+    steps = tuple(
+        Step("", (Attach(kind, "x:y", "f"),)) for kind in ("kprobe", "kretprobe", "fentry", "fexit", "tracepoint")
+    )
+    climbed = climb(cast(Module, FakeModule()), steps, Offers(tmp_path, "no BTF"))
+    assert climbed.via is None
+    assert [rung.reason for rung in climbed.rungs] == [
+        *["this kernel has no kprobes (CONFIG_KPROBES)"] * 2, *["no BTF"] * 2, "this kernel has no such tracepoint",
+    ]  # fmt: skip
