@@ -493,6 +493,11 @@ def test_the_calls_of_each_user_are_exact_when_its_processes_have_ended_too(tmp_
     assert by_uid.keys() == {0, 64001, 64002}
     assert {user.uid: user.count for user in later.users if user.uid} == {64001: 1502, 64002: 20_009}
     assert later.forgotten == 0
+    # The kernel's counters went with the probe.
+    (before,), (row,) = ([row for row in one.rows if row.name == "getppid"] for one in (reading, later))
+    assert (before.count, sum(before.ns)) == (21_500, 21_500)
+    assert (row.count, sum(row.ns)) == (21_507, 21_507)
+    assert row.total_ns > before.total_ns
 
 
 def test_a_reading_costs_by_what_it_shows_and_not_by_how_often_that_happened(

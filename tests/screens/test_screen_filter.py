@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from ebpftop.app import EbpftopApp
 from ebpftop.filters import Filter
+from ebpftop.models.scope import user_step
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.users import UsersPane
 from ebpftop.records import UserRow, Users
@@ -95,6 +96,21 @@ async def test_enter_on_a_process_then_enter_narrows_to_it_and_its_descendants()
         await until(pilot, lambda: source.filters == [Filter(pids=pids)])
         assert len(pids) == 1
         assert str(pids[0]) in state_filter(app)
+
+
+async def test_the_tree_has_only_what_the_filter_takes() -> None:
+    source = FakeSource(minute())
+    async with running(source) as (pilot, app):
+        tree = app.main.execs.tree_lines
+        await pilot.press("t")
+        assert {tree.row(i).process.comm for i in range(tree.end)} >= {"init", "cron"}
+        assert len({tree.row(i).process.uid for i in range(tree.end)}) > 1
+        app.main._narrow(user_step(1000, "ada"))
+        await until(pilot, lambda: app.main.narrowed[1] < float("inf"))
+        await pilot.pause()
+        assert {tree.row(i).process.uid for i in range(tree.end)} == {1000}
+        await pilot.press("t", "t")
+        assert {tree.row(i).process.uid for i in range(tree.end)} == {1000}
 
 
 async def test_what_started_before_is_narrowed_by_its_ancestors() -> None:

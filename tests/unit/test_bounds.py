@@ -67,6 +67,28 @@ def test_a_queue_is_bounded_also_while_another_probe_is_waited_for(waiting: bool
         thread.join()
 
 
+def test_what_is_forgotten_takes_no_room_in_a_queue() -> None:
+    channels = Channels(PROBE_NAMES)
+    batch = Batch("execs", START, (HUGE,) * (MAX_QUEUED_BYTES // weight(HUGE) + 1))
+    done = threading.Event()
+
+    def fill_again_and_again() -> None:
+        for _ in range(3):
+            channels.put(batch, lambda: True)
+            channels.clear()
+        channels.put(batch, lambda: True)
+        done.set()
+
+    filler = threading.Thread(target=fill_again_and_again)
+    filler.start()
+    filled = done.wait(30)
+    kept = channels.poll("execs", 0)
+    channels.close()
+    filler.join()
+    assert filled
+    assert kept is batch
+
+
 def exits(seconds: range) -> Chunk:
     return Chunk(b"".join(encode(exit_at(float(second), 1)) + b"\n" for second in seconds))
 

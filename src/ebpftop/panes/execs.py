@@ -322,6 +322,8 @@ class ExecsPane(Pane):
     def narrow_to(self, scope: Filter, decided: float) -> None:
         self._grown = float("-inf")
         self.narrow(replace(self.model.narrowing, scope=scope, decided=decided))
+        if self.as_tree:
+            self.show()
 
     def nothing_text(self) -> str:
         return "no program so far passes the filter" if self.model.ring.end else self.waits_for

@@ -1,0 +1,86 @@
+"""What rows and details of the exec log say of a program, and that nothing of it is kept back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ebpftop.models.execlog import ExecLog, ExecRow
+from ebpftop.panes.exec_details import exec_details, process_details
+from ebpftop.panes.execs import COLUMNS
+from ebpftop.records import Exec, Exit
+from ebpftop.source import Batch
+from tests.unit.recording_samples import START, exec_at
+
+
+def program(**more: object) -> Exec:
+    return msgspec.structs.replace(exec_at(START, 7), **more)
+
+
+def shown(record: Exec, ending: Exit | None = None) -> dict[str, str]:
+    """Return the cells of a row by their columns."""
+    row = ExecRow(record)
+    if ending is not None:
+        row.exit, row.ended = ending, ending.time
+    return {column.key: "".join(span.text for span in column.cell(row, START + 100)) for column in COLUMNS}
+
+
+def details(record: Exec, *more: Exec | Exit) -> str:
+    log = ExecLog()
+    log.feed(Batch("execs", START, (record, *more)))
+    return exec_details(log, log.view[0], START + 100).sheet().content().plain
+
+
+def ended(record: Exec, code: int | None, signal: str | None = None, core: bool = False) -> Exit:
+    return Exit(
+        time=START + 5, pid=record.pid, uid=record.uid, comm=record.comm, code=code, signal=signal, seconds=5,
+        start=record.start, core=core,
+    )  # fmt: skip
+
+
+def test_a_program_that_did_not_start_goes_by_the_path_that_was_tried() -> None:
+    failed = program(ret=-2, error="ENOENT", file="/opt/missing", argv=("not-its-name", "x"))
+    assert shown(failed)["command"] == "/opt/missing x"
+    assert shown(failed)["outcome"] == "✗ ENOENT"
+    assert shown(failed)["lasted"] == "·"
+    assert shown(program(file="/opt/there", argv=("its-name", "x")))["command"] == "its-name x"
+
+
+def test_how_it_ended() -> None:
+    one = program()
+    assert shown(one)["outcome"] == "● runs"
+    assert [shown(one, ended(one, code))["outcome"] for code in (0, 3)] == ["exit 0", "exit 3"]
+    assert shown(one, ended(one, None, "SIGSEGV", core=True))["outcome"] == "↯ SEGV core"
+    assert shown(one, ended(one, None, "SIGKILL"))["outcome"] == "↯ KILL"
+    assert shown(one, ended(one, None))["outcome"] == "gone"
+
+
+def test_what_was_cut_is_marked_in_the_row_and_in_the_details() -> None:
+    for field in ("file", "interp", "cgroup"):
+        text = details(program(cut=(field,), interp="/bin/sh"))
+        (line,) = [line for line in text.splitlines() if line.rstrip().endswith("cut")]
+        assert {"interp": "interpreter"}.get(field, field) in line
+    assert "[truncated]" in shown(program(cut=("file",)))["command"]
+    assert "[truncated]" in shown(program(cut=("argv",), truncated=True))["command"]
+    assert "more than ebpftop keeps" in details(program(cut=("argv",), truncated=True))
+    assert "truncated" not in shown(program())["command"]
+
+
+def test_identities_that_differ_are_told() -> None:
+    plain = details(program(euid=1000, loginuid=None))
+    assert not any(word in plain for word in ("acts as", "thread ", "pid inside", "logged in as"))
+    text = details(program(euid=0, loginuid=1001, tid=8, nspid=3, pidns=4026531836))
+    for words in ("acts as", "uid 0", "thread 8", "pid inside", "pid namespace 4026531836", "logged in as", "uid 1001"):
+        assert words in text
+
+
+def test_details_say_how_it_ended() -> None:
+    one = program()
+    assert "core dumped" in details(one, ended(one, None, "SIGSEGV", core=True))
+    assert "core dumped" not in details(one, ended(one, None, "SIGSEGV"))
+    assert "exit code" in details(one, ended(one, 3))
+    assert "execve returned -13" in details(program(ret=-13, error="EACCES"))
+    log = ExecLog()
+    log.feed(Batch("execs", START, (one, ended(one, None))))
+    known = log.processes.get(one.pid)
+    assert known is not None
+    assert "unseen" in process_details(log, known, START).sheet().content().plain
