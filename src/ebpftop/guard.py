@@ -24,7 +24,7 @@ from ebpftop.terminal import UNTOUCHED, Terminal, above_standard
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # What ebpftop says, one byte each. Smaller ones are numbers of signals that it received.
-ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED, LEAVING = 128, 129, 130, 131, 132, 133
+ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED, LEAVING, HELPER = 128, 129, 130, 131, 132, 133, 134
 SESSION_NICE = 180
 """Plus the nice value that the session had, -20 to 19, before it was changed."""
 
@@ -152,6 +152,7 @@ class _Guard:
         self.leaving = False
         self.stopping = False
         self.tracefs_fd: int | None = None
+        self.helper_fd: int | None = None
 
     def watch(self) -> None:
         while self._hear():
@@ -160,6 +161,7 @@ class _Guard:
                 self._send(signal.SIGKILL)
             elif self._is_to_end() and self._is_stopped():  # a process that is stopped cannot end
                 self._send(signal.SIGCONT)
+        self._end_helper()
         until_s = time.monotonic() + _CLEAN_UP_S
         while time.monotonic() < until_s:
             if self.tracefs_fd is not None and leftovers.remove(self.tracefs_fd, self.parent_pid):
@@ -179,6 +181,8 @@ class _Guard:
         for code in data:
             if code == TRACEFS and fds:
                 self.tracefs_fd = fds[0]
+            elif code == HELPER and fds:
+                self.helper_fd = fds[0]
             elif SESSION_NICE - 20 <= code < SESSION_NICE + 20:
                 self.session_nice = code - SESSION_NICE
             elif code == SESSION_RESTORED:
@@ -201,6 +205,12 @@ class _Guard:
         if os.getppid() == self.parent_pid:
             with suppress(OSError):
                 os.kill(self.parent_pid, number)
+
+    def _end_helper(self) -> None:
+        """End the helper that keeps root's rights: it ends by itself, but not if somebody has stopped it."""
+        if self.helper_fd is not None:
+            with suppress(OSError):
+                signal.pidfd_send_signal(self.helper_fd, signal.SIGKILL)
 
     def _status(self) -> dict[bytes, bytes]:
         try:

@@ -160,9 +160,18 @@ class Process:
         if not self._armed or self._tracefs_fd is not None:
             return
         self._tracefs_fd = above_standard(os.open(tracefs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-        if self._guard is not None:
-            with suppress(OSError):
-                socket.send_fds(self._guard, [bytes([guard.TRACEFS])], [self._tracefs_fd])
+        self._give_guard(guard.TRACEFS, self._tracefs_fd)
+
+    def set_helper(self, pid: int) -> None:
+        """Tell which child is to end with this process, even if somebody has stopped it (SIGSTOP)."""
+        if self._guard is None:
+            return
+        with suppress(OSError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                self._give_guard(guard.HELPER, pidfd)
+            finally:
+                os.close(pidfd)
 
     def session_had(self, nice: int) -> None:
         """Let the guard give the session back the value *nice* if this process is killed."""
@@ -219,6 +228,11 @@ class Process:
 
         self._wishes.put(work_and_tell)
         done.wait(ORDERLY_S)
+
+    def _give_guard(self, code: int, fd: int) -> None:
+        if self._guard is not None:
+            with suppress(OSError):
+                socket.send_fds(self._guard, [bytes([code])], [fd])
 
     def _tell_guard(self, code: int) -> None:
         if self._guard is not None:

@@ -313,6 +313,32 @@ def test_the_trace_instance_goes_when_ebpftop_is_killed() -> None:
             time.sleep(0.02)
 
 
+def runs(pid: int) -> bool:
+    """Whether *pid* has not ended, be it waited for or not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("env", [SUDO, {}], ids=["sudo", "root"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_helper_that_somebody_stopped_ends_with_ebpftop(number: signal.Signals, env: Mapping[str, str]) -> None:
+    with terminal("live", env=env) as live:
+        live.wait_for(b"Exec log")
+        helper = children_of(live.pid)["ebpftop-root"]
+        os.kill(helper, signal.SIGSTOP)
+        try:
+            os.kill(live.pid, number)
+            until_s = time.monotonic() + 20
+            while runs(helper):
+                assert time.monotonic() < until_s
+                time.sleep(0.02)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(helper, signal.SIGCONT)
+
+
 def test_every_helper_of_ebpftop_is_hidden_with_it() -> None:
     with Stream("--interval", "0.2", probes="execs,syscalls") as stream:
         helpers = children_of(stream.pid)

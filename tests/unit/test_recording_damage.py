@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -263,3 +265,12 @@ def test_a_file_that_shrinks_while_it_is_played_ends_early(tmp_path: Path) -> No
     drain(source, lambda: source.finished)
     source.timeline.at(START + 10)
     source.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that cannot be read is one of /proc")
+def test_a_disk_that_cannot_be_read_is_an_error_with_a_remedy() -> None:
+    # The memory of a process is a regular file, and its first page cannot be read: EIO, as of a broken disk.
+    with pytest.raises(SourceError) as caught:
+        ReplaySource("/proc/self/mem")
+    assert "cannot read /proc/self/mem: Input/output error" in str(caught.value)
+    assert caught.value.remedy

@@ -13,6 +13,7 @@ from ebpftop import limits, stdio
 from ebpftop.cli import chosen_filter
 from ebpftop.kernel import privilege, tracefs
 from ebpftop.kernel.root_helper import RootHelper, RootWork
+from ebpftop.lifecycle import process
 from ebpftop.source import SourceError
 from ebpftop.syscalls import abi as abis
 
@@ -96,7 +97,12 @@ def root_work() -> RootWork:
     A mount namespace, too, is entered by the caller alone and by the threads that it starts from then on.
     """
     instance = tracefs.instance_path(tracefs.mount_privately())
-    return RootHelper(instance) if privilege.has(privilege.Cap.SYS_ADMIN) else RootWork(instance)
+    if not privilege.has(privilege.Cap.SYS_ADMIN):
+        return RootWork(instance)
+    helper = RootHelper(instance)
+    if helper.helper_pid is not None:
+        process.set_helper(helper.helper_pid)
+    return helper
 
 
 def open_kernel(options: Options, root: RootWork, beside: threading.Thread | None = None) -> KernelSource:

@@ -65,7 +65,11 @@ def open_chunks(fd: int, path: str, damage: Damage) -> PlainChunks | ZstChunks:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise SourceError(f"{path} is no file", _NO_RECORDING)
-    head = os.pread(fd, _HEAD_BYTES, 0)
+    try:
+        head = os.pread(fd, _HEAD_BYTES, 0)
+    except OSError as error:
+        os.close(fd)
+        raise SourceError(f"cannot read {path}: {error.strerror}", "`dmesg` tells what its disk said") from error
     if not head:
         os.close(fd)
         raise SourceError(f"{path} is empty", _NO_RECORDING)
