@@ -94,9 +94,11 @@ def _rungs(defines: Defines) -> _Ladder:
         raw=Step(
             raw_cost(defines),
             (
+                # What forgets an attempt comes before what remembers it, or one that ends in between stays and is
+                # taken for the next attempt of a task at the same address.
                 Attach("raw_tracepoint", "sys_exit", "users_raw_exit"),
-                raw_entry(defines, prepare="users_prepare", enter="users_raw_enter"),
                 last,
+                raw_entry(defines, prepare="users_prepare", enter="users_raw_enter"),
             ),
         ),
     )
