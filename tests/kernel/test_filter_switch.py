@@ -521,3 +521,65 @@ def test_a_pid_that_is_another_process_s_now_is_not_followed_any_more(tmp_path: 
         records = read(source)
         wanted.kill()
     assert not [record for record in records if isinstance(record, Exec)]
+
+
+@contextmanager
+def shells() -> Iterator[tuple[subprocess.Popen[str], ...]]:
+    """Two shells that do what they are told."""
+    made = [subprocess.Popen(["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    yield tuple(made)
+    for shell in made:
+        shell.communicate()
+
+
+def tell(shell: subprocess.Popen[str], command: str) -> None:
+    """Let a shell run a command, and wait for its end."""
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    shell.stdin.write(f"{command}; echo done\n")
+    shell.stdin.flush()
+    assert shell.stdout.readline() == "done\n"
+
+
+@pytest.mark.parametrize("kind", ["uids", "comms", "pids"])
+def test_until_the_slots_are_exchanged_the_old_filter_holds_and_from_then_on_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).symlink_to("/bin/true")
+    with shells() as (one, other):
+        values: dict[str, tuple[object, object]] = {
+            "uids": (WANTED_UID, OTHER_UID), "comms": ("one", "other"), "pids": (one.pid, other.pid),
+        }  # fmt: skip
+        old, new = (Filter(**{kind: (value,)}) for value in values[kind])  # type: ignore[arg-type]  # of any kind
+
+        def act(when: str) -> None:
+            """Do what the old filter takes, and what the new one does."""
+            if kind == "uids":
+                in_child(programs(f"{when}: old"), uid=WANTED_UID)
+                in_child(programs(f"{when}: new"), uid=OTHER_UID)
+            else:
+                tell(one, f"{tmp_path}/one '{when}: old'")
+                tell(other, f"{tmp_path}/other '{when}: new'")
+
+        with opened(old, ("execs",)) as source:
+            write = source._filter._write_config
+            written: list[bool] = []
+
+            def write_and_act(*, plain: bool) -> None:
+                if not written:
+                    act("before")  # all of the new filter is in the maps
+                write(plain=plain)
+                written.append(plain)
+                if len(written) == 1:
+                    act("filled")  # its slot is written whole before it is the active one
+                if len(written) == 2:
+                    act("after")  # nothing of the old one is out of the maps yet
+
+            monkeypatch.setattr(source._filter, "_write_config", write_and_act)
+            source.set_filter(new)
+            monkeypatch.undo()
+            act("later")
+            records = read(source)
+    words = [record.argv[-1] for record in records if isinstance(record, Exec)]
+    assert words == ["before: old", "filled: old", "after: new", "later: new"]

@@ -27,6 +27,7 @@ from ebpftop.screens.main import MainScreen
 from ebpftop.screens.sheets import SheetScreen
 from ebpftop.screens.travel import HELD_RECORDS
 from ebpftop.source import SourceError
+from ebpftop.weight import weight
 from ebpftop.widgets.stateline import StateLine
 
 from .conftest import pane, settle
@@ -140,6 +141,20 @@ async def test_a_long_pause_keeps_memory_bounded_and_loses_no_count() -> None:
         assert app.main.held_full
         await pilot.press("space")
         assert execs_pane(app).model.execs == 5 * quarter
+
+
+async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FakeSource()
+    program = ran(1, 7, "x")
+    monkeypatch.setattr("ebpftop.screens.travel.HELD_BYTES", 20 * weight(program))
+    async with running(source) as (pilot, app):
+        await pilot.press("space")
+        for i in range(50):
+            source.give(batch("execs", i, program))
+        await settle(pilot, source)
+        assert (len(app.main.held), execs_pane(app).model.execs) == (20, 30)
+        await pilot.press("space")
+        assert (len(app.main.held), app.main.held_bytes, execs_pane(app).model.execs) == (0, 0, 50)
 
 
 @pytest.mark.parametrize(

@@ -188,3 +188,12 @@ def test_trace_log_keeps_lines_and_finds_them() -> None:
     log.feed(Batch("trace", 3, tuple(lines)))
     assert [log.view[i].message for i in range(log.view.first, log.view.end)] == ["line 1", "line 2"]
     assert searchable(lines[2]) == "2 bash cpu3 line 2"
+
+
+def test_the_seconds_before_a_moment_are_its_rate_each_of_them() -> None:
+    window = Window(slots=5)
+    window.add(10.2, 1)
+    window.recall({4: 1000, 5: 1, 6: 10, 7: 100, 8: 2, 9: 20, 10: 300})
+    assert window.rate() == (1 + 10 + 100 + 2 + 20) / 5
+    window.add(11.0, 0)
+    assert window.rate() == (10 + 100 + 2 + 20 + 300) / 5

@@ -252,3 +252,15 @@ def test_tree_gives_orphans_to_init() -> None:
 def test_tree_as_deep_as_processes_can_be() -> None:
     log = log_of(INIT, *(process(pid, pid - 1, pid) for pid in range(2, 3000)))
     assert len(drawn(log)) == 2999
+
+
+def test_an_ancestor_that_is_told_with_what_is_wanted_is_not_wanted_itself() -> None:
+    narrowing = Narrowing(scope=Filter(comms=("sleep",)), decided=100.0)
+    processes = Processes()
+    early, late = (
+        processes.started(msgspec.structs.replace(INIT, pid=pid, time=time, comm=comm))
+        for pid, time, comm in ((7, 99.0, "sleep"), (8, 101.0, "renamed since"))
+    )
+    above = processes.started(msgspec.structs.replace(INIT, time=101.0, wanted=False))
+    assert [narrowing.takes(known, processes) for known in (early, late, above)] == [True, True, False]
+    assert Narrowing().takes(above, processes)

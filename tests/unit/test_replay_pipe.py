@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from ebpftop.history import HistorySource
 from ebpftop.pipe import PipeSource, _Reader
 from ebpftop.recording import opening, zst
+from ebpftop.recording.chunks import ZstChunks
 from ebpftop.recording.lines import MAX_LINE_BYTES, Damage
 from ebpftop.records import PROBE_NAMES, Exec, Exit, Header, Probe, Record, Trace, Users, encode
 from ebpftop.source import Batch, Source, SourceError
@@ -124,6 +126,26 @@ def test_a_line_without_an_end_is_held_up_to_a_bound_and_what_follows_is_read() 
     handed.append(reader._whole_lines(b"a\n" + line(trace_at(START, 1))))
     assert [record for lines in handed for record in reader.records(lines)] == [trace_at(START, 1)]
     assert damage.broken == 1
+
+
+def test_a_line_without_an_end_in_somebody_else_s_zstd_is_not_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    piece = b"a" * (1 << 20)
+    good = line(trace_at(START, 1))
+    pieces = [HEAD, *[piece] * 64, b"a\n" + good]
+    monkeypatch.setattr(opening, "_unpacked", lambda fd, damage: iter(pieces))
+    damage = Damage()
+    tracemalloc.start()
+    spool = opening._spool(-1, damage)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * MAX_LINE_BYTES
+    assert damage.faults[0].reason == "too long for a line"
+    chunks = ZstChunks(spool)
+    kept = b"".join(chunks.load(number).data for number in range(chunks.stop))
+    chunks.close()
+    assert kept.startswith(HEAD)
+    assert kept.endswith(b"a\n" + good)
+    assert len(kept) < 2 * MAX_LINE_BYTES
 
 
 def test_a_line_in_many_pieces_takes_a_time_that_grows_with_it_and_not_with_its_square(
