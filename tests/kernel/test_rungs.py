@@ -17,11 +17,12 @@ import pytest
 
 from ebpftop.kernel.ladder import DENIED, INTERPRETER, NOT_STARTED
 from tests.kernel import exec_workloads as workloads
+from tests.kernel.doing import WANTED_UID
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 
 pytestmark = needs_root
 
-UID = 54323  # nobody's
+UID = WANTED_UID
 MOST_RUNGS = range(4)
 WORDS = {"hard": "sixty-four", "hard32": "thirty-two"}  # the second argument of all that they start
 INTERP = frozenset({"interp"})
@@ -222,7 +223,7 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
 @pytest.mark.parametrize("number", MOST_RUNGS)
 def test_every_rung_asks_a_filter_by_name_of_whoever_made_the_call(folder: Path, told: Told, number: int) -> None:
     buffer, via = forced(number, "execs.failures", "users")
-    with Stream("--comm", "hard", "--buffer", buffer, *options(via), probes="execs,users") as stream:
+    with Stream("--comm", "hard", "--uid", str(UID), "--buffer", buffer, *options(via), probes="execs,users") as stream:
         truth = work(folder)
         lines = stream.stop()
     failures = Counter(one["file"] for one in of("exec", lines) if one["ret"] and one["error"] != "EPERM")
