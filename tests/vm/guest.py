@@ -8,8 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from ebpftop.kernel.filter import descendants
 
 from .kernels import KernelTree
 
@@ -20,10 +23,10 @@ CPUS = 2
 PROGRAMS = "programs"
 # virtme-ng's own statuses: the guest panicked or powered off before the command ended, and (here) the time ran out.
 NO_STATUS = 255
-# Beside another guest it takes 10 to 20 s; the rest is for a machine whose other work goes first.
-BOOT_S = 180.0
-# The longest that a guest works without a word, on a loaded machine, is 120 s.
-SILENCE_S = 480.0
+# Bounds of processor time, which a guest that hangs uses up (its processors spin), and one that is held up does not.
+# Booting takes 20 s of it; the longest that a guest works without a word is 120 s.
+BOOT_CPU_S = 120.0
+SILENCE_CPU_S = 360.0
 # What takes a second elsewhere takes half a minute here: ebpftop may be so long about its end.
 END_S = 90
 TIMED_OUT = 124
@@ -88,19 +91,29 @@ def _boot(tree: KernelTree, command: str, out: Path, timeout_s: float, begin: fl
 
 def _status(child: subprocess.Popen[bytes], booted: Path, console_fd: int) -> int:
     signs: object = None
-    since_s = time.monotonic()
+    since_s = 0.0
     while True:
         try:
             return child.wait(1)
         except subprocess.TimeoutExpired:
-            now_s = time.monotonic()
+            now_s = _cpu_s(child.pid)
         before, signs = signs, _signs_of_life(booted.parent, console_fd)
         if signs != before:
             since_s = now_s
-        elif now_s - since_s > (SILENCE_S if booted.exists() else BOOT_S):
+        elif now_s - since_s > (SILENCE_CPU_S if booted.exists() else BOOT_CPU_S):
             child.terminate()
             child.wait()
             return NO_STATUS
+
+
+def _cpu_s(pid: int) -> float:
+    """Return how much processor time *pid* and its descendants took (proc_pid_stat(5), fields 14 and 15)."""
+    ticks = 0
+    for one in descendants((pid,)):
+        with suppress(OSError):
+            fields = Path("/proc", str(one), "stat").read_text().rpartition(") ")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _signs_of_life(out: Path, console_fd: int) -> object:
