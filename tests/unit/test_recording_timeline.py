@@ -207,6 +207,17 @@ def test_damaged_times_and_an_order_that_makes_no_sense_are_survived(opened: Ope
     assert len(timeline.rates(50)) == 50
 
 
+def test_what_lies_too_early_in_the_file_is_not_shown_before_its_time(opened: Opened) -> None:
+    early = trace_at(START + 900, 900)
+    records: list[Record] = [exec_at(START + second, second + 1) for second in range(1000)]
+    timeline = opened([*records[:300], early, *records[300:]])
+    for second in (299, 301, 320, 600, 899):
+        shown = records_of(timeline.at(START + second))
+        assert shown
+        assert max(record.time for record in shown if isinstance(record, (Exec, Trace))) <= START + second
+    assert early in records_of(timeline.at(START + 901))
+
+
 def test_one_record_is_a_timeline_too(opened: Opened) -> None:
     timeline = opened([trace_at(START, 1)])
     assert timeline.span == (START, START)

@@ -233,3 +233,12 @@ def test_a_moment_knows_whether_it_was_rebuilt_from_the_start_on(remember: Calla
     end = timeline.span[1]
     for moment in (START, START + 30, end):
         assert timeline.look(moment).before == Counts()
+
+
+def test_each_pane_goes_on_from_how_much_of_its_own_there_was() -> None:
+    log, calls, lines = ExecLog(), SyscallsModel(), TraceLog()
+    takers: Mapping[ProbeName, Iterable[Model]] = {"execs": (log, lines), "syscalls": (calls,), "trace": (lines,)}
+    rebuild(Past((), Counts(execs=100, failed=20, exits=70, syscalls=3000, traces=400), {}), takers)
+    assert (log.ring.end, log.execs, log.failed, log.exits) == (120, 100, 20, 70)
+    assert calls.traced.end == 3000
+    assert lines.ring.end == 400
