@@ -193,7 +193,7 @@ async def test_an_exception_is_told_once_and_the_screen_and_the_widget_go_on(
         await settle(pilot, source)
         widget = Fragile("fragile", id="fragile")
         await app.main.mount(widget, before=0)
-        await pilot.pause()
+        await until(pilot, lambda: widget.drawn)  # until then a click would miss it
         await KINDS[kind](app, pilot, widget)
         await until(pilot, lambda: survived_errors)
         assert [type(error) for error in survived_errors] == [Boom]
