@@ -191,3 +191,12 @@ def test_the_uid_counts_and_not_the_effective_one() -> None:
     with opened(Options(probes=("users",), filter=Filter(uids=(WANTED_UID, OTHER_UID)))) as source:
         in_child(do)
         assert {uid: row.execs for uid, row in rows_of(source).items()} == {WANTED_UID: 2}
+
+
+def test_whom_the_filter_does_not_take_is_nowhere() -> None:
+    with opened(Options(probes=("users",), filter=Filter(uids=(WANTED_UID,)))) as source:
+        in_child(programs("x"), uid=OTHER_UID)
+        in_child(failing(2), uid=OTHER_UID)
+        in_child(programs("x"), uid=WANTED_UID)
+        rows = rows_of(source)
+    assert {uid: (row.execs, row.failed, row.last) for uid, row in rows.items()} == {WANTED_UID: (1, 0, "true")}
