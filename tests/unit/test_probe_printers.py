@@ -17,7 +17,16 @@ def test_a_name_holds_until_the_next() -> None:
     printers = Printers()
     printers.learn(NOBODY, 100, A)
     printers.learn(NOBODY, 200, B)
-    assert [printers.at(NOBODY, time) for time in (99, 100, 199, 200, 10**18)] == [UNKNOWN, A, A, B, B]
+    assert [printers.at(NOBODY, time) for time in (100, 199, 200, 10**18)] == [A, A, B, B]
+
+
+def test_a_line_whose_clock_goes_by_ticks_has_the_name_that_went_ahead_of_it() -> None:
+    printers = Printers()
+    tick_ns = 10**7
+    printers.learn(NOBODY, 10**9, A)
+    printers.learn(NOBODY, 10**9 + 5, B)
+    assert printers.at(NOBODY, 10**9 - tick_ns) == A
+    assert printers.at(NOBODY, 10**9 - 10 * tick_ns) == UNKNOWN
 
 
 def test_names_that_no_line_can_need_any_more_go() -> None:
