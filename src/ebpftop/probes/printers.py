@@ -11,7 +11,7 @@ THREADS_MAX = 32_768
 """More than the kernel remembers (`printers` in bpf/trace.c), so that it is the one that forgets first."""
 
 _SETTLE_NS = 1_000_000_000
-# Clocks of buffers that are not ours may go by ticks of 10 ms (sched_clock without a stable TSC), at both ends of a line.
+# Clocks of buffers that are not ours may go by ticks of up to 10 ms: sched_clock without a stable TSC.
 _OTHER_CLOCK_NS = 20_000_000
 
 
