@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import os
 import random
@@ -20,6 +21,10 @@ from textual.keys import _character_to_key
 
 import ebpftop
 from ebpftop.app import EbpftopApp
+from ebpftop.filters import Filter
+from ebpftop.panes.base import Pane
+from ebpftop.panes.execs import ExecsPane
+from ebpftop.panes.trace import TracePane
 
 from .conftest import settle
 from .scene import FakeSource, minute
@@ -159,6 +164,34 @@ def typist() -> Iterator[Typist]:
         os.waitpid(pid, 0)
         os.close(fd)
         os.close(told)
+
+
+@pytest.mark.parametrize("pane", [ExecsPane, TracePane])
+async def test_keys_do_not_wait_for_a_search_that_the_key_before_began(pane: type[Pane]) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        searching = app.main.query_one(pane)
+        assert isinstance(searching, (ExecsPane, TracePane))
+        searching.model.view.scan = lambda rows: True  # type: ignore[method-assign]  # there is always more
+        searching.narrow_to(Filter(uids=(0,)), 0.0)
+        await asyncio.wait_for(settled(app), 30)
+        assert searching._searching is not None
+
+
+def test_nothing_calls_itself_later_for_ever() -> None:
+    """Keys wait for callbacks. What takes many steps goes on by a timer."""
+    later = {"call_later", "call_next", "call_after_refresh"}
+    for path in Path(ebpftop.__file__).parent.rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and node.args]
+                for call in calls:
+                    named = isinstance(call.func, ast.Attribute) and call.func.attr in later
+                    called = call.args[0]
+                    itself = isinstance(called, ast.Attribute) and called.attr == function.name
+                    assert not (named and itself), f"{path}:{call.lineno}"
 
 
 @pytest.mark.parametrize("opening", OPENS)

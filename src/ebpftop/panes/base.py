@@ -43,6 +43,9 @@ A record counts once for each so many bytes of memory."""
 TITLE_S = 0.5
 """Counts in a title change at most this often."""
 
+SEARCH_PAUSE_S = 0.005
+"""Between two steps of a search, in which keys are taken."""
+
 PATIENCE_S = 0.25
 """How long a poll may wait: also how long quitting may take."""
 
@@ -94,6 +97,7 @@ class Pane(Vertical):
         self._wanted: tuple[Content | None, Content | None] = (None, None)
         self._drawn: tuple[Content | None, Content | None] = (None, None)
         self._resting: Timer | None = None
+        self._searching: Timer | None = None
         self._taken = threading.Event()
         self._taken.set()
 
@@ -223,6 +227,22 @@ class Pane(Vertical):
             self.border_title, self.border_subtitle = self._wanted
             if TITLE_S:
                 self._resting = self.set_timer(TITLE_S, self._draw_title)
+
+    def search_later(self) -> None:
+        """Call `search` in a moment.
+
+        By a timer: a key waits until what the key before it set off has come to its end, and each callback of a widget
+        counts as that. A search takes hundreds.
+        """
+        if self._searching is None:
+            self._searching = self.set_timer(SEARCH_PAUSE_S, self._search_on)
+
+    def _search_on(self) -> None:
+        self._searching = None
+        self.search()
+
+    def search(self) -> None:
+        """Look for what a new filter lets pass, for a moment, and show it; `search_later` where there is more."""
 
     def _message(self) -> list[Span]:
         empty = self.lines.end == self.lines.first

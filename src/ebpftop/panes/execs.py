@@ -225,12 +225,12 @@ class ExecsPane(Pane):
             self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
         self._grown = float("-inf")
-        self._scan()
+        self.search()
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)
         if self.model.view.behind and not self._scanning:
-            self._scan()
+            self.search()
 
     def show(self) -> None:
         if not self.as_tree:
@@ -307,17 +307,17 @@ class ExecsPane(Pane):
         self.log_lines.cursor = None
         self.log_lines.follow = True
         self.log_lines.rearrange()
-        self._scan()
+        self.search()
         self.post_message(self.Narrowed())
 
-    def _scan(self) -> None:
+    def search(self) -> None:
         more = self.model.view.scan(SCAN_ROWS)
         self.log_lines.sync()
         self.describe()
         self.bar.note(f"{len(self.model.view):,}{' …' if more else ''} match" if self.model.view.filtered else "")
         self._scanning = more
         if more:
-            self.call_later(self._scan)
+            self.search_later()
 
     def narrow_to(self, scope: Filter, decided: float) -> None:
         self._grown = float("-inf")

@@ -67,7 +67,7 @@ class TracePane(Pane):
         self.model.narrow(scope, decided)
         self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
-        self._scan()
+        self.search()
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)
@@ -80,14 +80,14 @@ class TracePane(Pane):
         self.log_lines.cursor = None
         self.log_lines.follow = True
         self.log_lines.rearrange()
-        self._scan()
+        self.search()
 
-    def _scan(self) -> None:
+    def search(self) -> None:
         more = self.model.view.scan(SCAN_ROWS)
         self.log_lines.sync()
         self.describe()
         if more:
-            self.call_later(self._scan)
+            self.search_later()
 
     def details(self, row: Trace) -> Details:
         title = f"{row.task} ({row.pid})"
