@@ -457,3 +457,15 @@ def test_programs_that_nobody_may_read_cost_a_capability_to_read_and_not_the_use
     lines = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
     assert lines["Uid"].split() == [str(UID)] * 4
     assert int(lines["CapEff"], 16) == int(lines["CapPrm"], 16) == 1 << Cap.DAC_READ_SEARCH
+
+
+@pytest.mark.parametrize(
+    ("env", "wanted"),
+    [(SUDO, kept(NONE, UID, GID, str(GID))), ({}, kept(NONE, NOBODY.uid, NOBODY.gid))],
+    ids=["sudo", "root"],
+)
+def test_a_recording_is_shown_without_proc_and_sys(env: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    mount = 'for place in /proc /sys; do mount -t tmpfs none $place; done; exec "$@"'
+    with terminal("demo", env=env, program=("unshare", "--mount", "sh", "-c", mount, "sh", *EBPFTOP)) as demo:
+        demo.wait_for(b"Exec log")
+        assert_only(wanted, demo.pid)

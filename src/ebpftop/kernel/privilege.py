@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -38,7 +38,7 @@ class Cap(IntEnum):
 
 
 # include/uapi/linux/prctl.h
-_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS = 4, 8, 24, 28
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS = 4, 8, 23, 24, 28
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 # include/uapi/linux/securebits.h: NOROOT, NO_SETUID_FIXUP, NO_CAP_AMBIENT_RAISE, each with its lock, and KEEP_CAPS'
 # lock. User 0 means nothing any more, to no program that is executed and to no change of the user.
@@ -64,14 +64,26 @@ class User(NamedTuple):
 # ---- what we have ----
 
 
-def _sets(thread: str = "self") -> Mapping[str, int]:
-    status = Path("/proc", thread, "status").read_text()
-    return {line[3:6]: int(line.split()[1], 16) for line in status.splitlines() if line.startswith("Cap")}
+class _Sets(NamedTuple):
+    """Capabilities, one bit each."""
+
+    effective: int
+    permitted: int
+
+
+def _sets() -> _Sets:
+    """Return what this thread has, by capget(2): a recording is shown without /proc too."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    if _libc.capget(header, sets) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return _Sets(sets[0] | sets[3] << 32, sets[1] | sets[4] << 32)
 
 
 def missing() -> str | None:
     """Return what is missing, in words; None where nothing is (capabilities(7): CAP_BPF and CAP_PERFMON, Linux 5.8)."""
-    effective = _sets()["Eff"]
+    effective = _sets().effective
     if effective >> Cap.SYS_ADMIN & 1:
         return None
     lacking = [f"CAP_{cap.name}" for cap in (Cap.BPF, Cap.PERFMON) if not effective >> cap & 1]
@@ -80,7 +92,7 @@ def missing() -> str | None:
 
 def has(cap: Cap) -> bool:
     """Tell whether this thread has *cap* in effect."""
-    return bool(_sets()["Eff"] >> cap & 1)
+    return bool(_sets().effective >> cap & 1)
 
 
 # ---- who called root ----
@@ -166,7 +178,7 @@ def give_up_all_but_watching() -> None:
     keep = {Cap.BPF, Cap.PERFMON, Cap.DAC_READ_SEARCH}
     if _proc_hides_processes():
         keep.add(Cap.SYS_PTRACE)
-    permitted = _sets()["Prm"]
+    permitted = _sets().permitted
     if not permitted >> Cap.BPF & permitted >> Cap.PERFMON & 1:  # before Linux 5.8 there is neither
         keep.add(Cap.SYS_ADMIN)
     keep_only(keep, invoker())
@@ -178,7 +190,7 @@ def give_up_root(may_read: Path) -> None:
     If that user may not read *may_read*, where programs of ours lie (a checkout below /root), CAP_DAC_READ_SEARCH is
     kept: all can be read with it and nothing written.
     """
-    if os.geteuid() != 0 and not _sets()["Prm"]:
+    if os.geteuid() != 0 and not _sets().permitted:
         return
     user = (invoker() or nobody()) if os.geteuid() == 0 else None
     readable = user is None or _may_read(user, may_read)
@@ -215,7 +227,7 @@ def keep_only(caps: set[Cap], user: User | None = None, *, forked: bool = False)
     ambient, and, where we may say so (CAP_SETPCAP), the bounding set is empty and user 0 is a user like others. Nobody
     may look into our memory.
     """
-    permitted = _sets()["Prm"]
+    permitted = _sets().permitted
     kept = permitted & sum(1 << cap for cap in caps)
     # A container may have a root that cannot become anybody else: what it has is what its owner has.
     if not permitted >> Cap.SETUID & permitted >> Cap.SETGID & 1:
@@ -242,8 +254,10 @@ def keep_only(caps: set[Cap], user: User | None = None, *, forked: bool = False)
 
 def _never_gain() -> None:
     """See to it that no program that this thread executes gives it anything."""
-    if _sets("thread-self")["Eff"] >> Cap.SETPCAP & 1:
-        for cap in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
+    if _sets().effective >> Cap.SETPCAP & 1:
+        for cap in range(64):
+            if _libc.prctl(_PR_CAPBSET_READ, ctypes.c_ulong(cap)) < 0:
+                break  # this kernel has no such capability, nor any after it
             _prctl(_PR_CAPBSET_DROP, cap)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
