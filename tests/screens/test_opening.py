@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from ebpftop.app import MADE_IN_ADVANCE, EbpftopApp
 from ebpftop.screens.main import MainScreen
-from ebpftop.screens.over import OverScreen
+from ebpftop.screens.over import BELOW_S, OverScreen
 from ebpftop.screens.save import SaveScreen
 from ebpftop.screens.sheets import SheetScreen
 from ebpftop.source import SourceError
@@ -50,27 +50,53 @@ def text_of(app: App[Any]) -> str:
     return "".join(segment.text for segment in app.console.render(update)) if update is not None else ""
 
 
-@pytest.mark.parametrize(("keys", "text"), [(("question_mark",), "Everywhere"), (("k", "enter"), "y Copy")])
-async def test_the_first_frame_of_a_sheet_is_whole(
+Frame = tuple[type[Screen[Any]], str]
+
+
+@contextmanager
+def frames_of(app: EbpftopApp, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Frame]]:
+    """Every frame that is drawn: of which screen, and its text."""
+    frames: list[Frame] = []
+    display = EbpftopApp._display
+
+    def noted(self: EbpftopApp, screen: Screen[Any], update: Any) -> None:
+        if update is not None:
+            frames.append((type(screen), "".join(segment.text for segment in app.console.render(update))))
+        display(self, screen, update)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EbpftopApp, "_display", noted)
+        yield frames
+
+
+OPENINGS = [
+    (("question_mark",), "Everywhere"),
+    (("D",), "Probe execs"),
+    (("E",), "csv"),
+    (("c",), "Columns"),
+    (("k", "enter"), "y Copy"),
+    (("tab", "tab", "enter"), "handled by"),
+    (("tab", "tab", "w"), "FOR"),
+]
+
+
+@pytest.mark.parametrize(("keys", "text"), OPENINGS, ids=["".join(keys) for keys, _ in OPENINGS])
+async def test_a_screen_opens_with_one_frame_which_is_whole(
     keys: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ready(FakeSource(minute())) as (pilot, app):
-        for _ in range(2):
-            await pilot.press(*keys[:-1])
+        await pilot.press(*keys[:-1])
+        for again in (False, True):
             await pilot.pause(0.5)
-            frames: list[str] = []
-            display = EbpftopApp._display
-
-            def noted(self: EbpftopApp, screen: Screen[Any], update: Any, display: Any = display) -> None:
-                if update is not None and isinstance(screen, SheetScreen):
-                    frames.append("".join(segment.text for segment in app.console.render(update)))  # noqa: B023
-                display(self, screen, update)
-
-            with monkeypatch.context() as patch:
-                patch.setattr(EbpftopApp, "_display", noted)
+            with frames_of(app, monkeypatch) as frames:
                 await pilot.press(keys[-1])
-                await pilot.pause()
-            assert text in frames[0]
+                # What is below is drawn again after BELOW_S, if anything asked for it.
+                await pilot.pause(2 * BELOW_S)
+            # On the way a cursor may have moved on the screen below.
+            above = [words for screen, words in frames if screen is not MainScreen]
+            assert text in above[0]
+            # A list that gets another size than it had before is drawn once more.
+            assert len(above) == 1 or not again
             await pilot.press("escape")
             assert isinstance(app.screen, MainScreen)
 

@@ -48,6 +48,19 @@ class LaidOutOnce(Screen[Result]):
         if size != self._compositor.size:
             super()._screen_resized(size)
 
+    def _compositor_refresh(self) -> None:
+        super()._compositor_refresh()
+        if not self.is_active:
+            # Textual asks for one more, of everything, whenever what is covered has changed anywhere.
+            self._repaint_required = False
+
+    def is_drawn_above(self) -> None:
+        """The screen above has just drawn all of this one: nothing that is due here need be drawn again."""
+        self._compositor.update_widgets(self._dirty_widgets)
+        self._compositor._dirty_regions.clear()
+        self._dirty_widgets.clear()
+        self._repaint_required = False
+
 
 class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
     """A modal screen that opens at once: what is below it is shaded once, and again when it changes."""
@@ -77,7 +90,10 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
             below = visible_screen_stack.get([])
             if not below or below[-1] is self:
                 return super().render_lines(crop)
-            self._below = key, self._shade(below.pop()._compositor.render_strips())
+            covered = below.pop()
+            self._below = key, self._shade(covered._compositor.render_strips())
+            if isinstance(covered, LaidOutOnce):
+                covered.is_drawn_above()
             self._dirty_regions.clear()
         return [strip.crop(*crop.column_span) for strip in self._below[1][crop.y : crop.bottom]]
 

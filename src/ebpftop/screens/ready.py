@@ -21,11 +21,15 @@ Result = TypeVar("Result")
 _APART_S = 0.1
 """Between one that is made in advance and the next: a key that is pressed meanwhile waits for one alone."""
 
+_LAYOUTS_MAX = 3
+"""A scroll bar that appears changes the width, which may change the height. What is not settled then comes later."""
+
 
 class ReadyScreen(OverScreen[Result]):
     """Filled before each opening by `fill` of a subclass, which keeps what it gets and calls `filled`."""
 
     _filled = False
+    _is_laying_out = False
     _styled_for = ""
 
     def filled(self) -> None:
@@ -68,11 +72,40 @@ class ReadyScreen(OverScreen[Result]):
         for widget in (*self.varying, self):
             widget.clear_cached_dimensions()
             widget._clear_arrangement_cache()
+        self._draw_once()
+
+    def _draw_once(self) -> None:
+        """Lay out and draw what is shown now, and drop the requests to do so: they would draw it again."""
+        if self.focused is not None and self.app.app_focus:
+            self.focused.has_focus = True  # as the event that is on its way will have it
+        self._is_laying_out = True
+        try:
+            for _ in range(_LAYOUTS_MAX):
+                for widget in self._drawn:
+                    widget._layout_required = widget._scroll_required = False
+                self._refresh_layout(self.app.size)
+                if not any(widget._layout_required for widget in self._drawn):
+                    break
+        finally:
+            self._is_laying_out = False
+        for widget in self._drawn:
+            widget._repaint_required = False
         self.refresh()
-        self._dirty_widgets.add(self)
-        self._refresh_layout(self.app.size)
-        self._dirty_widgets.clear()
+        self._compositor.update_widgets({self})
+        if self.app._batch_count:
+            self.call_later(self._compositor_refresh)
+        else:
+            self._compositor_refresh()
         self._repaint_required = False
+
+    @property
+    def _drawn(self) -> set[Widget]:
+        """All widgets, and the scroll bars, which no other widget has among its children."""
+        return {*self.walk_children(Widget, with_self=True), *self._compositor.full_map}
+
+    def _compositor_refresh(self) -> None:
+        if not self._is_laying_out:
+            super()._compositor_refresh()
 
     def _give_up(self) -> None:
         self.dismiss()
