@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -65,8 +65,8 @@ class LaidOutOnce(Screen[Result]):
 class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
     """A modal screen that opens at once: what is below it is shaded once, and again when it changes."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._below: tuple[_Key, list[Strip]] | None = None
         self._due: Timer | None = None
 

@@ -16,8 +16,10 @@ from textual.events import Mount
 from textual.widgets import Input
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
+from ebpftop.screens.over import OverScreen
 
-class Palette(CommandPalette):
+
+class Palette(CommandPalette, OverScreen[None]):
     """Offers at any moment what the text in its input matches, and nothing else."""
 
     _searching: Worker[Any] | None = None
