@@ -25,8 +25,8 @@ PROGRAMS = "programs"
 NO_STATUS = 255
 # Bounds of processor time, which a guest that hangs uses up (its processors spin), and one that is held up does not.
 # Booting takes 20 s of it; the longest that a guest works without a word is 120 s.
-BOOT_CPU_S = 120.0
-SILENCE_CPU_S = 360.0
+BOOT_CPU_S = 60.0
+SILENCE_CPU_S = 240.0
 # What takes a second elsewhere takes half a minute here: ebpftop may be so long about its end.
 END_S = 90
 TIMED_OUT = 124
