@@ -5,6 +5,12 @@
  */
 #include "ebpftop.h"
 
+/*
+ * When those that were forked last started, by pid. The kernel frees a process a while after its pid can be used anew, ten
+ * seconds where RCU is lazy, so the pid may be another's by then: that of a process that started at another time.
+ */
+BPF_TABLE("lru_hash", u32, u64, started, 4096);
+
 /* raw tracepoint args: parent task, child task. The child is wanted in the slots in which its parent is. */
 int filter_fork(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -17,10 +23,13 @@ int filter_fork(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!slots) {
 		filter_pids.delete(&child); /* a pid used anew */
+		started.delete(&child);
 		return 0;
 	}
 	u8 inherited = *slots;
+	u64 start_ns = read_u64((void *)ctx->args[1], OFF_TASK_START_BOOTTIME);
 
+	started.update(&child, &start_ns);
 	if (filter_pids.update(&child, &inherited))
 		count_lost(LOST_MAP);
 	return 0;
@@ -32,8 +41,14 @@ int filter_free(struct bpf_raw_tracepoint_args *ctx)
 	void *task = (void *)ctx->args[0];
 	u32 tgid = read_u32(task, OFF_TASK_TGID);
 
-	if (read_u32(task, OFF_TASK_PID) == tgid)
-		filter_pids.delete(&tgid);
+	if (read_u32(task, OFF_TASK_PID) != tgid)
+		return 0;
+	u64 *start_ns = started.lookup(&tgid);
+
+	if (start_ns && *start_ns != read_u64(task, OFF_TASK_START_BOOTTIME))
+		return 0;
+	started.delete(&tgid);
+	filter_pids.delete(&tgid);
 	return 0;
 }
 

@@ -370,8 +370,8 @@ def test_no_process_stays_in_the_map_once_it_is_gone() -> None:
     with opened(Filter(pids=(os.getpid(),)), ("execs",)) as source:
         tracked = source._filter.shared["filter_pids"]
         pids = [in_child(programs("x", "y")) for _ in range(20)]
-        # A process is freed some time after it was reaped.
-        for _ in range(500):
+        # A process is freed some time after it was reaped: seconds later where RCU is lazy.
+        for _ in range(3000):
             left = [pid for pid in pids if maps.lookup(tracked, struct.pack("=I", pid), 1)]
             if not left:
                 break
@@ -492,7 +492,7 @@ def test_a_thread_s_own_name_counts_for_what_it_calls() -> None:
     assert {row.count for row in calls.rows if row.name == "getppid"} == {30}
 
 
-# Forks a child of the pid argv[1], which becomes /bin/true.
+# Forks children of the pid argv[1], argv[2] times one after the other; a moment later each becomes /bin/true.
 PINNED_C = """
 #include <linux/sched.h>
 #include <signal.h>
@@ -505,9 +505,15 @@ int main(int argc, char **argv)
     pid_t pid = atoi(argv[1]);
     struct clone_args args = {.exit_signal = SIGCHLD, .set_tid = (unsigned long)&pid, .set_tid_size = 1};
     int status;
-    long made = syscall(SYS_clone3, &args, sizeof(args));
-    if (made == 0) execl("/bin/true", "true", "another", (char *)0);
-    return made == pid && wait(&status) == pid && !status ? 0 : 1;
+    for (int i = atoi(argv[2]); i; i--) {
+        long made = syscall(SYS_clone3, &args, sizeof(args));
+        if (made == 0) {
+            usleep(30000);
+            execl("/bin/true", "true", "another", (char *)0);
+        }
+        if (made != pid || wait(&status) != pid || status) return 1;
+    }
+    return 0;
 }
 """
 
@@ -517,10 +523,25 @@ def test_a_pid_that_is_another_process_s_now_is_not_followed_any_more(tmp_path: 
     with subprocess.Popen(["sleep", "600"]) as wanted, opened(Filter(pids=(wanted.pid,)), ("execs",)) as source:
         pid = in_child(lambda: None)
         maps.update(source._filter._module.table("filter_pids"), struct.pack("=I", pid), b"\3")  # its end was missed
-        subprocess.run([program, str(pid)], check=True)
+        subprocess.run([program, str(pid), "1"], check=True)
         records = read(source)
         wanted.kill()
     assert not [record for record in records if isinstance(record, Exec)]
+
+
+def test_a_pid_that_is_used_anew_at_once_is_followed(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "pinned", PINNED_C)
+    with opened(Filter(pids=(os.getpid(),)), ("execs",)) as source:
+        tracked = source._filter.shared["filter_pids"]
+        pid = in_child(lambda: None)
+        subprocess.run([program, str(pid), "20"], check=True)
+        seen = [record for record in read(source) if isinstance(record, Exec) and record.pid == pid]
+        for _ in range(3000):
+            if not maps.lookup(tracked, struct.pack("=I", pid), 1):
+                break
+            threading.Event().wait(0.02)
+        assert not maps.lookup(tracked, struct.pack("=I", pid), 1)
+    assert len(seen) == 20
 
 
 @contextmanager
