@@ -108,12 +108,11 @@ INLINE int attempted(void)
 
 /*
  * A return without an entry is an attempt too, where *may_be_unseen*: one that seccomp denied, that began before the
- * program did, or that failed before sched_prepare_exec.
+ * program did, or that failed before sched_prepare_exec. One that is trapped or killed returns its number, and one that
+ * started a program 0, without an entry by then: users_last().
  */
 INLINE int returned(long ret, bool may_be_unseen)
 {
-	if (ret >= 0)
-		return 0;
 	u64 task = bpf_get_current_task();
 	u8 *attempt = attempts.lookup(&task);
 	struct counters *counters = NULL;
@@ -122,10 +121,10 @@ INLINE int returned(long ret, bool may_be_unseen)
 		if (*attempt)
 			counters = counters_of_current();
 		attempts.delete(&task);
-	} else if (may_be_unseen && wanted()) {
+	} else if (may_be_unseen && ret && wanted()) {
 		counters = count_attempt();
 	}
-	if (counters)
+	if (counters && ret < 0)
 		__sync_fetch_and_add(&counters->failed, 1);
 	return 0;
 }
@@ -199,7 +198,7 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 {
 	long ret = ctx->args[1];
 
-	if (ret >= 0)
+	if (ret >= 0 && !may_be_exec(ret))
 		return 0;
 	u32 nr = read_u32((void *)ctx->args[0], OFF_REGS_NR);
 	struct exec_call call;

@@ -306,6 +306,64 @@ int main(int argc, char **argv)
 }
 """
 
+# Asks for programs that seccomp does not let it start: argv[1] times by each ABI it is trapped (SIGSYS), as many
+# children are killed.
+TRAPPED = r"""
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define I386_EXECVE 11
+
+static void trapped(int number) { (void)number; }
+
+static int deny(int nr, unsigned answer)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, answer),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+int main(int argc, char **argv)
+{
+	int times = atoi(argv[argc - 1]), status;
+	long ret;
+
+	signal(SIGSYS, trapped);
+	for (int i = 0; i < times; i++) {
+		if (!fork()) {
+			signal(SIGSYS, SIG_DFL);
+			if (deny(SYS_execveat, SECCOMP_RET_KILL_PROCESS))
+				_exit(1);
+			syscall(SYS_execveat, -1, "", 0, 0, 0);
+			_exit(2);
+		}
+		wait(&status);
+		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+			return 3;
+	}
+	if (deny(SYS_execve, SECCOMP_RET_TRAP) || deny(I386_EXECVE, SECCOMP_RET_TRAP))
+		return 4;
+	for (int i = 0; i < times; i++) {
+		syscall(SYS_execve, "/nowhere", 0, 0);
+		asm volatile("int $0x80" : "=a"(ret) : "a"(I386_EXECVE), "b"(0), "c"(0), "d"(0) : "memory");
+	}
+	return 0;
+}
+"""
+
 
 def late_failure(bits: int) -> bytes:
     """Return a program that fails late: its one segment has more bytes than room (fs/binfmt_elf.c)."""

@@ -246,3 +246,20 @@ def test_users_have_the_execs_that_the_system_calls_have(folder: Path) -> None:
     for total, column in ((user["execs"], "count"), (user["failed"], "errors")):
         assert abs(total - sum(row[column] for row in rows) + unseen) <= passed_over
         assert total > 0
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", MOST_RUNGS)
+def test_every_rung_counts_attempts_that_seccomp_traps_or_kills(folder: Path, number: int) -> None:
+    program = compile_c(folder, "trapped", workloads.TRAPPED)
+    buffer, via = forced(number, "users")
+    with Stream("--uid", str(UID), "--buffer", buffer, *options(via), probes="users,syscalls") as stream:
+        subprocess.run([program, "20"], user=UID, check=True)
+        lines = stream.stop()
+    passed_over = passed_over_in(lines).total()
+    (user,) = (row for row in last("users", lines)["rows"] if row["uid"] == UID)
+    unseen = 60 if DENIED in blind(stream, "users") else 0
+    assert_nearly(user["execs"], 61 - unseen, passed_over)
+    rows = [row for row in last("syscalls", lines)["rows"] if row["name"] in ("execve", "execveat")]
+    assert_nearly(sum(row["count"] for row in rows), 61, passed_over)
+    assert (user["failed"], sum(row["errors"] for row in rows)) == (0, 0), "a signal is no error"
