@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -37,6 +38,11 @@ ME = ("--pid", str(os.getpid()))
 def words(lines: list[Line]) -> list[str]:
     """Return the last argument of each program that started."""
     return [line["argv"][-1] for line in of("exec", lines, ret=0)]
+
+
+def parents_of(word: str, lines: Sequence[Line]) -> set[int]:
+    """Return who started the programs with *word* as their only argument."""
+    return {line["ppid"] for line in of("exec", lines) if line["argv"][1:] == [word]}
 
 
 def getppid_count(lines: list[Line]) -> int:
@@ -210,6 +216,7 @@ if os.fork() == 0:
         while os.getppid() == me:
             pass
         run("orphan")
+        os.read(0, 1)  # until it was told of: whoever only forks is looked up in /proc
         os._exit(0)
     os._exit(0)
 if os.fork() == 0:
@@ -236,10 +243,11 @@ def test_a_process_and_all_that_descend_from_it(heir: str) -> None:
         in_child(getppids(100))
         tree.stdin.write("go\n")
         tree.stdin.flush()
+        stream.wait_for(lambda lines: parents_of("orphan", lines) & {line["pid"] for line in of("process", lines)})
+        tree.stdin.close()
         assert tree.wait(60) == 0
         true("stranger")
         lines = stream.stop()
-    tree.stdin.close()
     tree.stdout.close()
     true_words = sorted(line["argv"][1] for line in of("exec", lines, comm="true", ret=0))
     assert true_words == sorted(
@@ -249,10 +257,7 @@ def test_a_process_and_all_that_descend_from_it(heir: str) -> None:
         ]
     )
     assert {line["pid"] for line in of("exit", lines)} >= {line["pid"] for line in of("exec", lines, ret=0)}
-    (orphan,), (early_orphan,) = (
-        [line["ppid"] for line in of("exec", lines) if line["argv"][1:] == [word]]
-        for word in ("orphan", "great-grandchild")
-    )
+    (orphan,), (early_orphan,) = (parents_of(word, lines) for word in ("orphan", "great-grandchild"))
     parents = {line["pid"]: line["ppid"] for line in of("process", lines)}
     if heir == "the test":
         assert parents[orphan] == os.getpid()
