@@ -28,9 +28,23 @@ def _report_unarmed(error: Exception) -> NoReturn:
     """End, since what would end it later cannot be had: some files, a process, a thread. Nor can another import."""
     reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
     line = f"ebpftop: a limit is too low to start at all ({reason}); raise it (ulimit -n 256, ulimit -u, ulimit -v)\n"
+    if _no_thread_can_start():
+        line = "ebpftop: no thread can start, as the next child begins a PID namespace; use `unshare --fork`\n"
     with suppress(OSError):
         os.write(2, line.encode("ascii", "replace"))
     raise SystemExit(1)
+
+
+def _no_thread_can_start() -> bool:
+    """Tell whether children go into another PID namespace than ours, as after unshare(2): clone(2) refuses threads."""
+    try:
+        ours, theirs = (os.stat(f"/proc/self/ns/{name}").st_ino for name in ("pid", "pid_for_children"))
+    except FileNotFoundError:
+        # The other namespace has no process yet: the kernel shows no link (or has none, before Linux 4.12).
+        return os.path.lexists("/proc/self/ns/pid_for_children")
+    except OSError:
+        return False
+    return ours != theirs
 
 
 if __name__ == "__main__":

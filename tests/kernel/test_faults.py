@@ -98,6 +98,26 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp", "/run", "/dev/shm")
 _CHECKOUT = Path(__file__).parents[2]
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, ("live",)], ids=lambda command: command[0])
+def test_root_of_a_user_namespace_is_told_to_be_none_outside_it(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "-U", "-r", *EBPFTOP, *(part.format(folder=tmp_path) for part in command)],
+        check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert_one_safe_line(done.stderr, "root of a user namespace", "on the host as root")
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_no_thread_can_start_since_the_next_child_begins_a_namespace_the_line_says_so() -> None:
+    done = subprocess.run(
+        ["unshare", "-p", *EBPFTOP, "stream", *SHORT],
+        check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert_one_safe_line(done.stderr, "PID namespace", "unshare --fork")
+
+
 def cover(place: str, options: str) -> str:
     """Return the commands that put an own file system over *place*; a checkout below it stays."""
     commands = [f"mount -t tmpfs none {place}"]

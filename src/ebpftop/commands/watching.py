@@ -53,6 +53,13 @@ def report_failed(source: KernelSource) -> bool:
 
 def refused() -> bool:
     """Tell whether we lack the privilege to load BPF programs, and say on stderr what to do."""
+    # First: whoever lacks capabilities in a user namespace gets none that count by sudo there.
+    if privilege.in_a_user_namespace():
+        stdio.report(
+            "no privilege to load BPF programs: root of a user namespace has none outside it; "
+            "run it on the host as root"
+        )
+        return True
     missing = privilege.missing()
     if missing is None:
         return False

@@ -49,6 +49,8 @@ _CAPABILITY_VERSION = 0x20080522
 _NO_ID = 0xFFFFFFFF  # (uid_t)-1 and (gid_t)-1 mean "no change" to setresuid(2)
 _NOBODY = 65534  # kernel.overflowuid, where the user database does not know nobody
 
+_FIRST_USER_NAMESPACE_INODE = 0xEFFFFFFD  # include/linux/proc_ns.h: PROC_USER_INIT_INO, since Linux 3.8
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -93,6 +95,17 @@ def missing() -> str | None:
 def has(cap: Cap) -> bool:
     """Tell whether this thread has *cap* in effect."""
     return bool(_sets().effective >> cap & 1)
+
+
+def in_a_user_namespace() -> bool:
+    """Tell whether our capabilities are those of a user namespace: the kernel lets only those of the first load BPF.
+
+    False where there is no /proc, or the kernel knows no user namespaces.
+    """
+    try:
+        return os.stat("/proc/self/ns/user").st_ino != _FIRST_USER_NAMESPACE_INODE
+    except OSError:
+        return False
 
 
 # ---- who called root ----
