@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ebpftop
 from ebpftop.models import figures
 from ebpftop.models.pattern import PatternError, parse
 from ebpftop.widgets.columns import Column, Span, clip, fit, lay
@@ -22,6 +26,33 @@ from ebpftop.widgets.columns import Column, Span, clip, fit, lay
 )
 def test_count(number: int, text: str) -> None:
     assert figures.count(number) == text
+
+
+def test_one_of_a_kind_is_not_many() -> None:
+    said = [figures.counted(number, "line") for number in (0, 1, 2, 12_345)]
+    assert said == ["0 lines", "1 line", "2 lines", "12.3k lines"]
+    assert figures.counted(1, "process", "processes") == "1 process"
+    assert figures.counted(12_345, "process", "processes", whole=True) == "12,345 processes"
+
+
+# "more than 4096 rows of one kind": a limit, which is never one.
+_MANY = re.compile(
+    r" (more |other |broken |later )*"
+    r"(lines|execs|calls|users|records|rows|columns|readings|arguments|characters|names|slots|events)\b(?! of one kind)"
+)
+
+
+def test_no_number_is_followed_by_a_plural_that_one_would_not_take() -> None:
+    """What says how many there are asks `counted`, or the number cannot be one."""
+    found = []
+    for file in sorted(Path(ebpftop.__file__).parent.rglob("*.py")):
+        for text in ast.walk(ast.parse(file.read_text())):
+            if isinstance(text, ast.JoinedStr):
+                for number, words in pairwise(text.values):
+                    after = words.value if isinstance(words, ast.Constant) and isinstance(words.value, str) else ""
+                    if isinstance(number, ast.FormattedValue) and _MANY.match(after):
+                        found.append(f"{file.name}:{text.lineno}: {after}")
+    assert found == []
 
 
 @given(st.floats(0, 1e15))

@@ -19,6 +19,7 @@ from ebpftop.kernel.privilege import as_invoker
 from ebpftop.kernel.quiet import hush
 from ebpftop.lifecycle import process
 from ebpftop.limits import WITHOUT_SCREEN
+from ebpftop.models.figures import counted
 from ebpftop.recording import RecordingWriter
 from ebpftop.records import Lost, Record
 from ebpftop.stdio import report
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             source.close()
             writer.close()
     report(
-        f"{writer.records:,} records in {args.file}, {writer.bytes_written / 1e6:,.1f} MB"
+        f"{counted(writer.records, 'record', whole=True)} in {args.file}, {writer.bytes_written / 1e6:,.1f} MB"
         + "".join(f"; {count:,} {probe} lost ({where})" for (probe, where), count in lost.items())
     )
     return status

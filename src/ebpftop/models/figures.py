@@ -17,6 +17,12 @@ def count(number: float) -> str:
     return _three(number / 1e12) + "T"
 
 
+def counted(number: int, one: str, many: str = "", *, whole: bool = False) -> str:
+    """Return *number* with what it counts: 1 line, 12.3k lines; *whole*: 12,345 lines. *many* is *one* and an s."""
+    digits = f"{number:,}" if whole else count(number)
+    return f"{digits} {one if number == 1 else many or one + 's'}"
+
+
 def per_second(rate: float) -> str:
     """Return a rate in at most six characters; below ten it keeps one decimal, and nothing at all is a dot."""
     if rate <= 0:

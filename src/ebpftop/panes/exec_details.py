@@ -69,8 +69,9 @@ def _arguments(sheet: Sheet, argv: tuple[str, ...]) -> None:
     left = SHOWN_CHARACTERS
     for i, argument in enumerate(argv):
         if left <= 0:
-            more = sum(map(len, argv[i:]))
-            sheet.line((f"   …  {len(argv) - i:,} more arguments, {more:,} characters: E exports them", "$warning"))
+            arguments = figures.counted(len(argv) - i, "more argument", whole=True)
+            characters = figures.counted(sum(map(len, argv[i:])), "character", whole=True)
+            sheet.line((f"   …  {arguments}, {characters}: E exports them", "$warning"))
             break
         shown = argument[:left]
         # An empty argument takes a line as well.
@@ -87,7 +88,11 @@ def _command_line(sheet: Sheet, argv: tuple[str, ...]) -> None:
 
 def _rest(whole: str, shown: str) -> tuple[str, str]:
     """Say how much of a text is not shown."""
-    return (f" … {len(whole) - len(shown):,} more characters", "$warning") if len(whole) > len(shown) else ("", "")
+    return (
+        (f" … {figures.counted(len(whole) - len(shown), 'more character', whole=True)}", "$warning")
+        if len(whole) > len(shown)
+        else ("", "")
+    )
 
 
 def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:

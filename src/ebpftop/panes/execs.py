@@ -253,7 +253,7 @@ class ExecsPane(Pane):
         shown = f"{figures.count(len(model.view))} of " if model.view.filtered else ""
         failed = f", {figures.count(model.failed)} failed" if model.failed else ""
         newest = self.newest_text(len(model.ring), model.ring.first)
-        return f"{shown}{newest}{figures.count(model.ring.end)} execs{failed}"
+        return f"{shown}{newest}{figures.counted(model.ring.end, 'exec')}{failed}"
 
     def remark(self) -> str:
         if self.as_tree:

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from ebpftop.filters import Filter
+from ebpftop.models import figures
 from ebpftop.models.figures import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.timetravel import Model
@@ -123,7 +124,7 @@ class SyscallsPane(Pane):
 
     def tally(self) -> str:
         calls = len(self.model.shown(last=self.last))
-        return f"{calls} calls, {per_second(self.model.total.rate)}/s" if calls else ""
+        return f"{figures.counted(calls, 'call')}, {per_second(self.model.total.rate)}/s" if calls else ""
 
     def remark(self) -> str:
         if self.last:

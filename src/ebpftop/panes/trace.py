@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from ebpftop.filters import Filter
-from ebpftop.models.figures import count
+from ebpftop.models.figures import count, counted
 from ebpftop.models.timetravel import Model
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.panes.base import Pane
@@ -100,7 +100,7 @@ class TracePane(Pane):
         lines = self.model.ring.end
         shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""
         newest = self.newest_text(len(self.model.ring), self.model.ring.first)
-        return f"{shown}{newest}{count(lines)} lines" if lines else ""
+        return f"{shown}{newest}{counted(lines, 'line')}" if lines else ""
 
     def remark(self) -> str:
         rungs = self._state.rungs if self._state else ()

@@ -25,14 +25,14 @@ def user_sheet(model: UsersModel, user: User, now: float) -> Sheet:
     sheet.fact("execs", f"{row.execs:,}", note="attempts, counted in the kernel")
     sheet.fact("failed", f"{row.failed:,}", "$error" if row.failed else "")
     sheet.fact("rate", f"{figures.per_second(person.rate)}/s" if person.rate else "0/s", note="over the last reading")
-    sheet.fact("running", f"{len(processes):,}", note="processes")
+    sheet.fact("running", f"{len(processes):,}", note="process" if len(processes) == 1 else "processes")
     if person.calls_rate:
         least = "at least " if person.calls_at_least else ""
         sheet.fact("system calls", f"{least}{figures.per_second(person.calls_rate)}/s", note="over the last reading")
     sheet.fact("last program", row.last)
     history = tuple(person.history)
     if history:
-        sheet.heading(f"Rate over the last {len(history)} readings")
+        sheet.heading(f"Rate over the last {figures.counted(len(history), 'reading')}")
         sheet.line((figures.sparkline(history, min(60, len(history))), "$primary"))
     _counted(sheet, "Programs", activity.programs, "$primary")
     _counted(sheet, "Failures", activity.errors, "$error")
@@ -63,4 +63,4 @@ def _counted(sheet: Sheet, title: str, counts: dict[str, int], colour: str) -> N
             (f"{number:>9,}  ", ""), (f"{figures.bar(number / ranked[0][1], BAR):<{BAR}}  ", colour), (name, "bold")
         )
     if len(ranked) > MOST:
-        sheet.line((f"{'…':>9}  and {len(ranked) - MOST:,} other names", "$dim"))
+        sheet.line((f"{'…':>9}  and {figures.counted(len(ranked) - MOST, 'other name', whole=True)}", "$dim"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ebpftop.filters import Filter
-from ebpftop.models.figures import count, per_second, sparkline
+from ebpftop.models.figures import count, counted, per_second, sparkline
 from ebpftop.models.scope import Step, container_step, user_step
 from ebpftop.models.timetravel import Model
 from ebpftop.models.users import OTHER_UID, User, UsersModel
@@ -183,7 +183,7 @@ class UsersPane(Pane):
 
     def tally(self) -> str:
         users = self._count
-        return f"{count(users)} user{'s' if users != 1 else ''}" if users else ""
+        return f"{counted(users, 'user')}" if users else ""
 
     def remark(self) -> str:
         if not self.model.scope:

@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
-from ebpftop.models.figures import at_least, bar, count, nanoseconds, share
+from ebpftop.models.figures import at_least, bar, count, counted, nanoseconds, share
 from ebpftop.models.ring import View
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.models.zero import CallKey, ProcessKey
@@ -216,7 +216,7 @@ class TableScreen(LiveScreen):
 
     def title_text(self) -> str:
         held = len(self.model.latest.table) if self.model.latest else 0
-        return f"The tail-call table of sys_enter: {held} slots hold a program"
+        return f"The tail-call table of sys_enter: {counted(held, 'slot holds', 'slots hold')} a program"
 
     def show(self) -> None:
         rows = slots(self.model)

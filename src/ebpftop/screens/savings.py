@@ -24,7 +24,7 @@ def kept(timeline: Timeline, narrowing: Narrowing, words: str, host: str, moment
     def write(path: str, replace: bool) -> str:
         narrow = None if narrowing.empty else narrow_to(chooser(narrowing, timeline.records()))
         count = timeline.save(path, narrow, replace=replace)
-        return f"{count:,} records in {os.path.abspath(path)}: `ebpftop replay` opens it"
+        return f"{figures.counted(count, 'record', whole=True)} in {os.path.abspath(path)}: `ebpftop replay` opens it"
 
     first, last = timeline.span
     only = f", only {words}; no counters of system calls" if not narrowing.empty else ""
@@ -35,7 +35,8 @@ def kept(timeline: Timeline, narrowing: Narrowing, words: str, host: str, moment
 def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
     """The rows that *pane* shows now, as CSV and as JSON."""
     shown = pane.rows_shown()
-    about = f"the {len(shown):,} rows of {pane.label}, {len(shown.columns)} columns"
+    rows, columns = figures.counted(len(shown), "row", whole=True), figures.counted(len(shown.columns), "column")
+    about = f"the {rows} of {pane.label}, {columns}"
     return [
         Saving("csv", about, default_name("csv", host, pane.probe, moment), _Writer(shown, "csv")),
         Saving("json", about, default_name("json", host, pane.probe, moment), _Writer(shown, "json")),
@@ -67,4 +68,4 @@ class _Writer:
 
     def __call__(self, path: str, replace: bool) -> str:
         _write(path, self._make(self._shown.headers, self._shown).encode(), replace=replace)
-        return f"{len(self._shown):,} rows in {os.path.abspath(path)}"
+        return f"{figures.counted(len(self._shown), 'row', whole=True)} in {os.path.abspath(path)}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
+from ebpftop.models.figures import counted
+
 # Three lines of half blocks are five rows of a bitmap: large enough to see from across the room.
 _PAUSED = """\
 █▀▄ ▄▀▄ █ █ ▄▀▀ █▀▀ █▀▄
@@ -36,7 +38,9 @@ class PausedWords(Static):
 
     def held(self, records: int, full: bool) -> None:
         """Say how many records wait."""
-        words = f"{records:,} records wait" if not full else f"{records:,} wait: memory full, oldest move on"
+        words = counted(records, "record waits", "records wait", whole=True)
+        if full:
+            words = f"{records:,} wait: memory full, oldest move on"
         self._say(f"{words} · Space goes on")
 
     def _say(self, words: str) -> None:
