@@ -175,16 +175,45 @@ def test_a_file_that_cannot_grow_keeps_the_lines_that_fit_and_says_what_is_lost(
     assert done.stderr == ""
     (said,) = done.stdout.splitlines()
     assert f"{path}: File too large after " in said
-    assert "the rest can be replayed" in said
+    assert " lost, what is in it can be replayed" in said
     played, source = play(path)
     assert played == [trace_at(HEADER.started + n / 1000, n) for n in range(len(played))]
     # Of whole lines as many as there is room for, but for the last record, which tells the next reader.
     assert 99_000 < path.stat().st_size <= 100_000
     assert source.damage.broken == 0
     assert source.damage.notes == ("recording ended early: File too large",)
-    kept, lost = map(int, re.findall(r"(\d+) records", said))
+    kept, lost = (int(digits.replace(",", "")) for digits in re.findall(r"([\d,]+) (?:later )?records", said))
     assert kept == len(played)
     assert (kept + lost) % batch == 0
+
+
+@pytest.mark.parametrize("is_copy", [False, True])
+@pytest.mark.parametrize("limit_bytes", [0, 2_000])
+def test_what_is_said_of_a_full_disk_holds_for_a_copy_and_for_what_fits(
+    tmp_path: Path, limit_bytes: int, is_copy: bool
+) -> None:
+    script = (
+        "import resource, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from tests.unit.recording_samples import HEADER, trace_at\n"
+        "from ebpftop.recording import RecordingWriter\n"
+        "from ebpftop.source import SourceError\n"
+        "limit_bytes, is_copy = int(sys.argv[3]), sys.argv[4] == 'True'\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))\n"
+        "try:\n"
+        "    with RecordingWriter(sys.argv[1], is_copy=is_copy) as writer:\n"
+        "        writer.write([HEADER, *(trace_at(HEADER.started + number, number) for number in range(100))])\n"
+        "except SourceError as error:\n"
+        "    print(writer.records, error)\n"
+    )
+    arguments = (str(tmp_path / "r.jsonl"), str(Path(__file__).parents[2]), str(limit_bytes), str(is_copy))
+    said = subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True, text=True).stdout
+    kept, _, words = said.partition(" ")
+    assert f" after {kept} record" in words
+    assert (int(kept) > 0) == (limit_bytes > 0)
+    assert ("what is in it can be replayed" in words) == (int(kept) > 0)
+    assert ("there is nothing in it to replay" in words) == (int(kept) == 0)
+    assert ("lost" in words) == (not is_copy)
+    assert is_copy or f"{100 - int(kept)} later records lost" in words
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.zst"])

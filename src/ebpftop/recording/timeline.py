@@ -187,7 +187,7 @@ class Timeline:
 
         Programs and probe states from before the oldest chunk come first. SourceError where the file cannot be written.
         """
-        with RecordingWriter(path, replace=replace) as writer:
+        with RecordingWriter(path, replace=replace, is_copy=True) as writer:
             writer.write((self.header,))
             for record in self.records():
                 kept = narrow(record) if narrow else record

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from types import TracebackType
 
+from ebpftop.models.figures import counted
 from ebpftop.recording import zst
 from ebpftop.records import End, Header, Record, encode
 from ebpftop.source import SourceError
@@ -33,11 +34,12 @@ class RecordingWriter:
     next `write` or of `close`, as SourceError, once.
     """
 
-    def __init__(self, path: str, *, replace: bool = False) -> None:
+    def __init__(self, path: str, *, replace: bool = False, is_copy: bool = False) -> None:
         """Create *path*; SourceError where it exists (and not *replace*), is a link, or cannot be created.
 
-        The first record written has to be the header.
+        The first record written has to be the header. What does not fit into a copy is not lost: *is_copy*.
         """
+        self._is_copy = is_copy
         self.path = path
         self.bytes_written = 0
         self._lines = 0
@@ -147,9 +149,11 @@ class RecordingWriter:
         if self._error is None or self._told:
             return
         self._told = True
+        lost = self._lost_records - (self._lines == 0)  # the header is none
         raise SourceError(
-            f"{self.path}: {_say(self._error)} after {self.records} records; {self._lost_records} records of the last "
-            "second are lost, the rest can be replayed",
+            f"{self.path}: {_say(self._error)} after {counted(self.records, 'record', whole=True)}; "
+            + (f"{counted(lost, 'later record', whole=True)} lost, " if lost and not self._is_copy else "")
+            + ("what is in it can be replayed" if self.records else "there is nothing in it to replay"),
             "make room or record elsewhere" if self._error.errno in _FULL else "",
         ) from self._error
 
