@@ -17,9 +17,13 @@ import termios
 from collections.abc import Awaitable, Callable
 
 from textual.events import Key
+from textual.message import Message
 from textual.widgets import Input
 
+from ebpftop import terminal_driver
 from ebpftop.app import EbpftopApp
+from ebpftop.key_parser import KeyParser
+from ebpftop.terminal_driver import TerminalDriver
 
 from .scene import FakeSource, minute
 
@@ -83,15 +87,30 @@ def _unread() -> int:
     return count[0]
 
 
+class _Rounds(KeyParser):
+    """Counts the rounds of the thread that reads keys."""
+
+    ended = 0
+
+    def tick(self) -> list[Message]:
+        _Rounds.ended += 1
+        return super().tick()
+
+
 async def _tell(app: EbpftopApp, first: Callable[[EbpftopApp], Awaitable[None]]) -> None:
     while not app.is_running or _unread():
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    # What was read is a message only when the thread that read it ticks, which it may do late on a busy machine.
+    driver, rounds = app._driver, _Rounds.ended
+    assert isinstance(driver, TerminalDriver)
+    while _Rounds.ended == rounds or driver._sent != driver._posted:
+        await asyncio.sleep(0.002)
     await first(app)
     os.write(3, json.dumps(state(app)).encode() + b"\n")
 
 
 async def _run() -> None:
+    vars(terminal_driver)["KeyParser"] = _Rounds  # the one that the driver makes
     app = EbpftopApp(FakeSource(minute()))
     loop = asyncio.get_running_loop()
     telling: list[asyncio.Task[None]] = []
