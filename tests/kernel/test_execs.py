@@ -119,10 +119,10 @@ KILLED_C = """
 int main(void)
 {
     char *true_[] = {"true", 0};
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 100; i++) {
         pid_t pid = fork();
         if (!pid) { execv("/nonexistent", true_); execv("/bin/true", true_); _exit(1); }
-        for (volatile int spin = 0; spin < i * 1000; spin++) ;
+        for (volatile int spin = 0; spin < i * 4000; spin++) ;
         kill(pid, SIGKILL);
         waitpid(pid, 0, 0);
     }

@@ -68,7 +68,6 @@ def lost(records: list[Record]) -> Counter[str]:
     return Counter({record.where: record.count for record in records if isinstance(record, Lost)})
 
 
-@pytest.mark.guest
 @pytest.mark.parametrize("buffer", ["ring", "perf"])
 @pytest.mark.parametrize("way", ["turned off", "finished"])
 def test_execs_and_exits_are_told_or_lost(

@@ -136,7 +136,6 @@ int main(void)
 """
 
 
-@pytest.mark.guest
 def test_sixteen_threads_failing_at_once_lose_no_count(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "threads", THREADS_C, "-pthread")
     with Stream("--pid", str(os.getpid()), "--interval", "0.1", probes="users") as stream:
