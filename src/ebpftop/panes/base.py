@@ -253,7 +253,8 @@ class Pane(Vertical):
             ]
         state = self._state
         if self.probe not in self.source.probes:
-            return [Span("not in this recording", "dim")] if empty else []
+            why = "not asked for with --probes" if self.source.live else "not in this recording"
+            return [Span(why, "dim")] if empty else []
         if self.busy:
             wished = self._wishes.last(self.probe)
             on = self.source.is_on(self.probe) if wished is None else wished
