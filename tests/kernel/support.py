@@ -22,6 +22,9 @@ Line = dict[str, Any]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="BPF programs need root: sudo script/test")
 
+CHECKED = "EBPFTOP_TEST_CHECKED"
+"""Names a file with what `check --json` said on this kernel (`tests.vm.results.Checked`): it takes long in a guest."""
+
 # Much longer than it ever takes, but under emulation beside others.
 _UP_S = 240.0
 

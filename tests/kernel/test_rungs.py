@@ -18,7 +18,7 @@ import pytest
 from ebpftop.kernel.ladder import DENIED, INTERPRETER, NOT_STARTED
 from tests.kernel import exec_workloads as workloads
 from tests.kernel.doing import WANTED_UID
-from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
+from tests.kernel.support import CHECKED, Line, Stream, compile_c, last, needs_root, of
 
 pytestmark = needs_root
 
@@ -77,8 +77,12 @@ def work(folder: Path) -> Truth:
 @cache
 def rungs_here() -> Mapping[str, tuple[str, ...]]:
     """The rungs of every ladder that hold on this kernel, the one that it takes by itself last."""
-    command = (sys.executable, "-m", "ebpftop", "check", "--json")
-    report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    if checked := os.environ.get(CHECKED):
+        said = json.loads(Path(checked).read_bytes())["said"]
+    else:
+        command = (sys.executable, "-m", "ebpftop", "check", "--json")
+        said = subprocess.run(command, check=True, capture_output=True).stdout
+    report = json.loads(said)
     found: dict[str, list[str]] = {ladder: [] for ladder in LADDERS}
     for probe in report["probes"]:
         for rung in probe["rungs"]:
@@ -234,7 +238,6 @@ def test_every_rung_asks_a_filter_by_name_of_whoever_made_the_call(folder: Path,
     told.must_be("users by name", via.get("users"), counts)
 
 
-@pytest.mark.guest
 def test_users_have_the_execs_that_the_system_calls_have(folder: Path) -> None:
     with Stream("--uid", str(UID), "--interval", "0.3", probes="users,syscalls") as stream:
         denied = work(folder).denied.total()
