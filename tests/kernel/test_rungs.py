@@ -156,7 +156,6 @@ def test_every_rung_is_tried() -> None:
 
 
 # One test for each, since under emulation they take so long that whoever waits wants a sign of life.
-@pytest.mark.guest
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", MOST_RUNGS)
 def test_every_rung_says_the_same_of_a_hard_program(folder: Path, told: Told, number: int) -> None:
