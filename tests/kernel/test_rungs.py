@@ -156,6 +156,7 @@ def test_every_rung_is_tried() -> None:
 
 
 # One test for each, since under emulation they take so long that whoever waits wants a sign of life.
+@pytest.mark.guest
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", MOST_RUNGS)
 def test_every_rung_says_the_same_of_a_hard_program(folder: Path, told: Told, number: int) -> None:
@@ -175,10 +176,11 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
     assert min(*truth.made.values(), *truth.failed.values(), *truth.denied.values()) > 0
 
     started = of("exec", lines, ret=0)
-    assert len(started) == made - failed
-    told.must_be("execs", via.get("execs"), Counter(described(one, without=INTERP) for one in started))
-    if INTERPRETER not in blind(stream, "execs"):
-        told.must_be("interpreters", via.get("execs"), Counter(str(one["interp"]) for one in started))
+    assert_nearly(len(started), made - failed, passed_over["execs"])
+    if not passed_over["execs"]:
+        told.must_be("execs", via.get("execs"), Counter(described(one, without=INTERP) for one in started))
+        if INTERPRETER not in blind(stream, "execs"):
+            told.must_be("interpreters", via.get("execs"), Counter(str(one["interp"]) for one in started))
 
     failures = [one for one in of("exec", lines) if one["ret"]]
     of_seccomp = [one for one in failures if one["error"] == "EPERM"]
@@ -219,7 +221,7 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
     ours = {one["pid"] for one in exits}
     greeted = {line["pid"] for line in of("trace", lines, message="Hello World!") if line["pid"] in ours}
     shown = started if NOT_STARTED in blind(stream, "trace") else [one for one in failures if one not in of_seccomp]
-    assert greeted >= {one["pid"] for one in shown}
+    assert len({one["pid"] for one in shown} - greeted) <= passed_over["trace"]
 
 
 @pytest.mark.timeout(600)
