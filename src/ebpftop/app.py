@@ -265,7 +265,7 @@ def run(
     process.end_by(app.end)
     try:
         status = app.run()
-    except Exception:
+    except Exception:  # whatever Textual raises when the terminal goes away
         # Closing what was half open may fail too: that is not what ended it.
         if app.crash is None and process.asked is None:
             raise

@@ -33,4 +33,4 @@ def dismiss(screen: Screen[Any], result: Any = None) -> AwaitComplete:
 
 def install() -> None:
     """Let every screen go so, Textual's own too."""
-    Screen.dismiss = dismiss  # type: ignore[assignment, method-assign]
+    Screen.dismiss = dismiss  # type: ignore[assignment, method-assign]  # ours in its place

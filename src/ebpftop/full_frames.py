@@ -28,4 +28,4 @@ def render_full_update(compositor: Compositor, simplify: bool = False) -> Layout
 
 def install() -> None:
     """Draw every frame so."""
-    Compositor.render_full_update = render_full_update  # type: ignore[assignment, method-assign]
+    Compositor.render_full_update = render_full_update  # type: ignore[assignment, method-assign]  # ours in its place

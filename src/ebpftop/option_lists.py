@@ -18,4 +18,4 @@ def move_page(options: OptionList, direction: int) -> None:
 
 def install() -> None:
     """Let every list move so."""
-    OptionList._move_page = move_page  # type: ignore[assignment, method-assign]
+    OptionList._move_page = move_page  # type: ignore[assignment, method-assign]  # ours in its place

@@ -21,4 +21,4 @@ def get_widget_and_offset_at(screen: Screen[Any], x: int, y: int) -> tuple[Widge
 
 def install() -> None:
     """Let every screen look so."""
-    Screen.get_widget_and_offset_at = get_widget_and_offset_at  # type: ignore[assignment, method-assign]
+    Screen.get_widget_and_offset_at = get_widget_and_offset_at  # type: ignore[assignment, method-assign]  # ours in its place

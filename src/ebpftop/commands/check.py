@@ -46,9 +46,9 @@ def examine(args: argparse.Namespace) -> Report:
         buffer=args.buffer, via=args.via, failures=True, latency=True, ignore=None, trace=None, say=False,
     )  # fmt: skip
     source = open_kernel(options_of(watching), root_work())
-    from ebpftop.kernel.source import kernel_version
-
     try:
+        from ebpftop.kernel.source import kernel_version  # only now: it needs bcc
+
         states = [
             record
             for name in source.probes

@@ -183,7 +183,7 @@ class UsersPane(Pane):
 
     def tally(self) -> str:
         users = self._count
-        return f"{counted(users, 'user')}" if users else ""
+        return counted(users, "user") if users else ""
 
     def remark(self) -> str:
         if not self.model.scope:

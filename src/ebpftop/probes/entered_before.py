@@ -33,7 +33,6 @@ _PAUSE_S = 0.002  # between two requests, so that the screen's thread gets its t
 _CHUNK = 64
 # Readings for which a thread stays left out that the filter does not take: to ask about ten thousand takes 0.2 s.
 _ASKED_ANEW_EVERY = 16
-_X32_BIT = 1 << 30
 _BELOW_64_BIT = 1 << 32
 _SLEEPS = (b"S", b"D")  # stopped by a signal (T), a thread has left its call already
 
@@ -201,8 +200,8 @@ def call_of(line: bytes, slots: Slots) -> Call | None:
         return None
     if stack < _BELOW_64_BIT and len(slots.abis) > 1:
         return slots.abis[1], nr
-    if nr & _X32_BIT and len(slots.abis) > 2:
-        return slots.abis[2], nr & ~_X32_BIT
+    if nr & abis.X32_BIT and len(slots.abis) > 2:
+        return slots.abis[2], nr & ~abis.X32_BIT
     return slots.abis[0], nr
 
 

@@ -71,7 +71,7 @@ class SyscallsProbe(KernelProbe):
         self._pairs = Pairs()
         self._events: Events | None = None
         self._returns: Climb | None = None
-        self._uring: Climb | None = None
+        self._sees_uring = False
         self._uring_before: Counter[str] = Counter()
         self._before_us: EnteredBefore | None = None
         self._rate_before = 0
@@ -201,15 +201,11 @@ class SyscallsProbe(KernelProbe):
         """Count io_uring's operations, where this kernel and our rights allow it."""
         step = Step(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
         try:
-            self._uring = climb(module, (step,), self.context.offers)
+            (rung,) = climb(module, (step,), self.context.offers).rungs
         except NotCompiledError:
-            rungs: tuple[Rung, ...] = (
-                Rung(via=step.via, cost=step.cost, reason="the format of the event is not as it is known"),
-            )
-            self._uring = None
-        else:
-            rungs = self._uring.rungs
-        self.rungs += tuple(msgspec.structs.replace(rung, via=f"io_uring: {rung.via}") for rung in rungs)
+            rung = Rung(via=step.via, cost=step.cost, reason="the format of the event is not as it is known")
+        self._sees_uring = rung.reason is None
+        self.rungs += (msgspec.structs.replace(rung, via=f"io_uring: {rung.via}"),)
 
     def release(self) -> None:
         if self._events is not None:
@@ -220,7 +216,7 @@ class SyscallsProbe(KernelProbe):
         self._before_us = None
         self._events = None
         self._returns = None
-        self._uring = None
+        self._sees_uring = False
 
     # ---- the table ----
 
@@ -300,7 +296,7 @@ class SyscallsProbe(KernelProbe):
         families = dict(self._families_before)
         tallies.add_families(module, families)
         uring = self._uring_before.copy()
-        if self._uring is not None and self._uring.taken is not None:
+        if self._sees_uring:
             tallies.add_uring(module, uring)
         takes = self._takes if self.context.filtering() else None
         if self._before_us is not None:
@@ -324,7 +320,7 @@ class SyscallsProbe(KernelProbe):
                 users=who.users,
                 forgotten=who.forgotten,
                 families={family: count for family, count in families.items() if count},
-                io_uring=dict(uring) if self._uring is not None and self._uring.taken is not None else None,
+                io_uring=dict(uring) if self._sees_uring else None,
                 table=self._table(),
                 since_boot=now_ns + asleep_ns,
             )
@@ -377,7 +373,7 @@ class SyscallsProbe(KernelProbe):
     def keep(self, module: Module) -> None:
         tallies.add_totals(module, self.slots, self._before, latency=self.latency)
         tallies.add_families(module, self._families_before)
-        if self._uring is not None and self._uring.taken is not None:
+        if self._sees_uring:
             tallies.add_uring(module, self._uring_before)
         if self.processes:
             self._pairs.keep(module, self.slots)

@@ -40,7 +40,7 @@ class Palette(CommandPalette, OverScreen[None]):
             with suppress(WorkerCancelled, WorkerFailed):
                 await self._searching.wait()
 
-    async def _on_mount(self, event: Mount) -> None:  # type: ignore[override]
+    async def _on_mount(self, event: Mount) -> None:  # type: ignore[override]  # may be a coroutine
         event.prevent_default()
         super()._on_mount(event)
         await self._search_ended()
