@@ -78,8 +78,8 @@ def hold(what: str) -> None:
         from ebpftop.kernel.headers import header_tree
 
         with header_tree() as tree:
-            os.environ["BCC_KERNEL_SOURCE"] = str(tree)
-            bpf = bcc.BPF(text=EMPTY)
+            os.environ["BCC_KERNEL_SOURCE"] = str(tree.folder)
+            bpf = bcc.BPF(text=EMPTY, cflags=list(tree.flags))
         bpf.attach_raw_tracepoint(tp=b"sys_enter", fn_name=b"empty")
 
         def read() -> None:
