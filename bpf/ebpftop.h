@@ -56,8 +56,15 @@ INLINE u64 read_u64(const void *base, u64 offset)
 	return (u64)read_pointer(base, offset);
 }
 
-/* Losses, counted where they happen. Per CPU, so adding needs no atomics. */
-enum lost_where { LOST_RING, LOST_MAP, LOST_ARGV, LOST_EXITS, LOST_KINDS };
+/*
+ * Programs at fentry and fexit (from 5.11 on), and from 7.3 on those at sys_enter and sys_exit, may be preempted: another
+ * task then runs programs on their CPU. The kernel passes over the one that runs there already, and no other. So what one
+ * program alone writes of a CPU is whole; what several write is not, unless it is claimed or written by an atomic
+ * instruction. A program that another one calls by its tail counts as that one.
+ */
+
+/* Losses, counted where they happen. */
+enum lost_where { LOST_RING, LOST_MAP, LOST_ARGV, LOST_EXITS, LOST_BUSY, LOST_KINDS };
 
 BPF_PERCPU_ARRAY(lost, u64, LOST_KINDS);
 
@@ -66,7 +73,7 @@ INLINE void count_lost(u32 where)
 	u64 *count = lost.lookup(&where);
 
 	if (count)
-		*count += 1;
+		__sync_fetch_and_add(count, 1);
 }
 
 /* ---- The way out: a ring buffer, or the perf buffer of kernels before 5.8. ---- */

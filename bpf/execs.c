@@ -62,9 +62,11 @@ struct scratch {
 	char data[HEAD_MASK + 1 + ARGV_BYTES];
 };
 
-/* A slot per CPU, for each program its own: one program cannot interrupt itself on a CPU, but another can. */
+/* A place per CPU. One program alone writes exec_scratch, several failed_scratch. */
 BPF_ARRAY(exec_scratch, struct scratch, NCPUS);
 BPF_ARRAY(failed_scratch, struct scratch, NCPUS);
+/* The CPUs whose failed_scratch is being written. */
+BPF_HASH(failed_claims, u32, u8, NCPUS);
 
 /* Counts what happened, whatever becomes of the event: what was sent plus what was lost must be this. */
 BPF_PERCPU_ARRAY(seen, u64, 4);
@@ -74,7 +76,7 @@ INLINE void count_seen(u32 kind)
 	u64 *count = seen.lookup(&kind);
 
 	if (count)
-		*count += 1;
+		__sync_fetch_and_add(count, 1);
 }
 
 /* What execve was called with, kept from entry to return. */
@@ -83,7 +85,8 @@ struct attempt {
 	u64 argv;
 	u64 mm; /* of the caller; 0 where nobody saw the entry */
 	s32 dirfd;
-	u32 pointer_size; /* of the caller's ABI; 0: the filter did not take the caller */
+	u16 pointer_size; /* of the caller's ABI; 0: the filter did not take the caller */
+	u16 call;	  /* which of EXEC_CALLS */
 };
 
 /* Keyed by the task's address: a thread that execs gets another tid in the middle of the call. */
@@ -108,7 +111,9 @@ struct kept {
 };
 
 BPF_TABLE("lru_hash", u64, struct kept, kept_attempts, 256);
-BPF_PERCPU_ARRAY(kept_scratch, struct kept, 1);
+/* A place for each call of each ABI: programs that may preempt each other belong to different ones. */
+#define EXEC_CALLS 6
+BPF_PERCPU_ARRAY(kept_scratch, struct kept, EXEC_CALLS);
 
 INLINE void fill_identity(struct event *event, void *task)
 {

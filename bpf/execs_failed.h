@@ -45,24 +45,9 @@ INLINE u64 stride_of(const struct attempt *attempt, volatile u64 *position)
 	return stride > 8 ? 8 : stride;
 }
 
-/*
- * Runs when execve has returned: then what the kernel has read of the path and argv is resident, while at entry much of
- * it may not be. *kept*, which may be NULL, is what was read at entry nevertheless.
- */
-INLINE int exec_failed(void *ctx, struct attempt attempt, const struct kept *kept, long ret)
+INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attempt, const struct kept *kept, long ret)
 {
-	u32 cpu = bpf_get_smp_processor_id();
-	struct scratch *scratch = failed_scratch.lookup(&cpu);
 	void *task = (void *)bpf_get_current_task();
-
-	/* The filter took the caller when it was asked, or is asked now: a failed execve may have changed the name. */
-	if (ret >= 0 || ret < -4095 || (!attempt.mm && !wanted()))
-		return 0;
-	count_seen(EVENT_FAILED);
-	if (!scratch) {
-		count_lost(LOST_MAP);
-		return 0;
-	}
 	struct event *event = &scratch->head;
 	bool replaced = attempt.mm && attempt.mm != read_u64(task, OFF_TASK_MM);
 	u64 at = 0;
@@ -117,16 +102,39 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, const struct kept *kep
 
 	BOUND(from, HEAD_MASK);
 	if (argv_len > FAILED_MASK + FAILED_ARG_LEN + 1)
-		return 0;
+		return;
 	send(ctx, scratch, from, argv_len);
+}
+
+/*
+ * Runs when execve has returned: then what the kernel has read of the path and argv is resident, while at entry much of
+ * it may not be. *kept*, which may be NULL, is what was read at entry nevertheless.
+ */
+INLINE int exec_failed(void *ctx, struct attempt attempt, const struct kept *kept, long ret)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct scratch *scratch = failed_scratch.lookup(&cpu);
+	u8 claimed = 1;
+
+	/* The filter took the caller when it was asked, or is asked now: a failed execve may have changed the name. */
+	if (ret >= 0 || ret < -4095 || (!attempt.mm && !wanted()))
+		return 0;
+	count_seen(EVENT_FAILED);
+	/* Fails if it is there already, at once and as a whole. */
+	if (!scratch || failed_claims.insert(&cpu, &claimed)) {
+		count_lost(scratch ? LOST_BUSY : LOST_MAP);
+		return 0;
+	}
+	send_failed(ctx, scratch, attempt, kept, ret);
+	failed_claims.delete(&cpu);
 	return 0;
 }
 
 /* Read what can be read now. */
 INLINE void keep(u64 task, struct attempt *attempt)
 {
-	u32 zero = 0;
-	struct kept *kept = kept_scratch.lookup(&zero);
+	u32 call = attempt->call;
+	struct kept *kept = kept_scratch.lookup(&call);
 
 	if (!kept)
 		return;
@@ -175,6 +183,8 @@ INLINE bool returned(void *ctx, long ret)
 	return true;
 }
 
+#define CALL_OF(abi, is_execveat) (2 * (abi) + (is_execveat))
+
 /* A syscall's kernel function takes the user's registers as its only argument. */
 INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execveat)
 {
@@ -194,6 +204,7 @@ INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execvea
 		.argv = is_execveat ? third : second,
 		.dirfd = is_execveat ? first : AT_FDCWD,
 		.pointer_size = abi == ABI_NATIVE ? 8 : 4,
+		.call = CALL_OF(abi, is_execveat),
 	};
 }
 
@@ -260,6 +271,7 @@ int failed_enter_execve(struct enter_tracepoint *ctx)
 {
 	return remember((struct attempt){
 		.file = ctx->args[0], .argv = ctx->args[1], .dirfd = AT_FDCWD, .pointer_size = 8,
+		.call = CALL_OF(ABI_NATIVE, false),
 	});
 }
 
@@ -267,6 +279,7 @@ int failed_enter_execveat(struct enter_tracepoint *ctx)
 {
 	return remember((struct attempt){
 		.file = ctx->args[1], .argv = ctx->args[2], .dirfd = ctx->args[0], .pointer_size = 8,
+		.call = CALL_OF(ABI_NATIVE, true),
 	});
 }
 

@@ -17,7 +17,6 @@
 #define BUCKETS 44
 #define NO_SLOT 0xffffffff	  /* a number that the table has no slot for */
 #define SKIPPED 0xfffffffe	  /* a call that nobody wants to know of */
-#define NEVER_ENTERED 0xfffffffd /* a return without an entry */
 
 /* Where the calls of an ABI lie in the table: its native one first. x32 borrows most numbers of x86-64 and has its own
  * from 512 on. */
@@ -34,10 +33,16 @@
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
 BPF_PROG_ARRAY(handlers, SLOTS);
-enum otherwise { OTHERWISE_ENTERED, OTHERWISE_RETURNED, OTHERWISES };
+enum otherwise { OTHERWISE_ENTERED, OTHERWISE_RETURNED, OTHERWISE_NO_SLOT, OTHERWISES };
 BPF_PROG_ARRAY(otherwise, OTHERWISES);
 
-BPF_PERCPU_ARRAY(counts, u64, SLOTS);
+/* Calls by where they are counted, since two programs do that: see ebpftop.h. `unentered`: when they return. */
+struct count {
+	u64 entered;
+	u64 unentered;
+};
+
+BPF_PERCPU_ARRAY(counts, struct count, SLOTS);
 BPF_PERCPU_ARRAY(families, u64, FAMILIES);
 
 /* Numbers that have no slot: the kernel answers ENOSYS, but somebody asked. */
@@ -84,7 +89,7 @@ struct process_call {
 
 /* Bounded: the calls of what falls out of it are the difference to `counts`. */
 struct process_count {
-	u64 count;
+	struct count count;
 	u64 errors;
 	char comm[COMM_LEN];
 };
@@ -104,6 +109,7 @@ struct call {
 	u32 traced;
 	u32 pid;
 	u32 tid;
+	u64 moved; /* how many calls of this CPU have gone to `waiting` */
 };
 
 struct waiting_call {
@@ -172,7 +178,7 @@ INLINE void count_other(u64 nr, bool compat)
 
 	count = overflow.lookup(&zero);
 	if (count)
-		*count += 1;
+		__sync_fetch_and_add(count, 1);
 }
 
 INLINE struct process_call process_call_of(const struct caller *caller, u32 slot)
@@ -193,13 +199,13 @@ INLINE void copy_process_comm(char *to, const struct caller *caller)
 	bpf_probe_read_kernel(to, COMM_LEN, (char *)leader + OFF_TASK_COMM);
 }
 
-INLINE void count_process(const struct caller *caller, u32 slot)
+INLINE void count_process(const struct caller *caller, u32 slot, struct count one)
 {
 	struct process_call key = process_call_of(caller, slot);
 	struct process_count *count = process_calls.lookup(&key);
 
 	if (!count) {
-		struct process_count first = {.count = 1};
+		struct process_count first = {.count = one};
 		u32 zero = 0;
 
 		copy_process_comm(first.comm, caller);
@@ -207,7 +213,7 @@ INLINE void count_process(const struct caller *caller, u32 slot)
 			u64 *made = pairs_made.lookup(&zero);
 
 			if (made)
-				*made += 1;
+				__sync_fetch_and_add(made, 1);
 			return;
 		}
 		/* Another thread of the process was first. */
@@ -216,21 +222,24 @@ INLINE void count_process(const struct caller *caller, u32 slot)
 			return;
 	}
 	/* Now and then, since a process that execs gets another name. */
-	if (!(count->count & 63))
+	if (!((one.entered ? count->count.entered : count->count.unentered) & 63))
 		copy_process_comm(count->comm, caller);
-	count->count += 1;
+	if (one.entered)
+		count->count.entered += 1;
+	else
+		count->count.unentered += 1;
 }
 
 /* What every handler but `ignore` does: count, and remember when the call began. */
 INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 {
 	u32 zero = 0;
-	u64 *count = counts.lookup(&slot);
+	struct count *count = counts.lookup(&slot);
 
 	if (count)
-		*count += 1;
+		count->entered += 1;
 #ifdef WITH_PROCESSES
-	count_process(caller, slot);
+	count_process(caller, slot, (struct count){.entered = 1});
 #endif
 #ifndef WITH_LATENCY
 	if (!is_traced)
@@ -240,6 +249,8 @@ INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 
 	if (!call)
 		return;
+	call->task = 0; /* one whose return was passed over */
+	asm volatile("" ::: "memory");
 	call->slot = slot;
 	call->traced = is_traced;
 	call->pid = caller->tgid;
@@ -257,6 +268,8 @@ INLINE void skip(const struct caller *caller, u32 why)
 	struct call *call = running.lookup(&zero);
 
 	if (call) {
+		call->task = 0;
+		asm volatile("" ::: "memory");
 		call->slot = why;
 		call->traced = 0;
 		call->pid = caller->tgid;
@@ -333,7 +346,7 @@ int handle_trace(struct enter_ctx *ctx)
 
 	if (!caller.task)
 		return 0;
-	entered(&caller, slot, begin_traced(ctx, &caller, slot));
+	entered(&caller, slot, begin_traced(ctx, &caller, slot, TRACED_AT_ENTRY));
 	return 0;
 }
 

@@ -115,22 +115,32 @@ INLINE void count_other_failure(u64 nr, bool compat, u32 error)
 		count_lost(LOST_MAP);
 }
 
+INLINE u32 error_of(s64 ret)
+{
+	return ret < 0 && ret >= -4095 ? -ret : 0;
+}
+
+/* A call that the table has no slot for. */
+int sys_exit_no_slot(struct exit_ctx *ctx)
+{
+	struct caller caller = CURRENT_CALLER(ctx);
+	u32 error = error_of(EXIT_RET(ctx));
+
+	if (caller.task && error)
+		count_other_failure(EXIT_NR(ctx), caller.compat, error);
+	return 0;
+}
+
+/* A return without an entry. */
 int sys_exit_otherwise(struct exit_ctx *ctx)
 {
-	u32 zero = 0;
 	struct caller caller = CURRENT_CALLER(ctx);
-	struct call *call = running.lookup(&zero);
 	u32 nr = EXIT_NR(ctx);
 	s64 ret = EXIT_RET(ctx);
-	u32 error = ret < 0 && ret >= -4095 ? -ret : 0;
+	u32 error = error_of(ret);
 
-	if (!call || !caller.task)
+	if (!caller.task)
 		return 0;
-	if (call->slot == NO_SLOT) {
-		if (error)
-			count_other_failure(nr, caller.compat, error);
-		return 0;
-	}
 	returned_from_before(caller.tid);
 	u32 slot = slot_of(nr, caller.compat);
 	u32 *known = call_facts.lookup(&slot);
@@ -147,38 +157,53 @@ int sys_exit_otherwise(struct exit_ctx *ctx)
 			count_other_failure(nr, caller.compat, error);
 		return 0;
 	}
-	u64 *count = counts.lookup(&slot);
+	struct count *count = counts.lookup(&slot);
 
 	if (count)
-		*count += 1;
+		count->unentered += 1;
 #ifdef WITH_PROCESSES
-	count_process(&caller, slot);
+	count_process(&caller, slot, (struct count){.unentered = 1});
 #endif
 	if (error)
 		count_failure(&caller, slot, error);
 #ifndef VIA_TRACEPOINT
 	/* The registers are there still; a tracepoint hands over none at the exit. */
-	if (facts & TRACED && begin_traced(ctx, &caller, slot))
+	if (facts & TRACED && begin_traced(ctx, &caller, slot, TRACED_AT_RETURN))
 		send_traced(ctx, (u64)caller.task, RETURNED_UNTIMED, 0, ret);
 #endif
 	return 0;
 }
 
-/* A program of its own, since the whole machine waits for sys_exit. */
-INLINE void return_otherwise(struct exit_ctx *ctx, struct call *call, u32 why)
+/* Programs of their own, since the whole machine waits for sys_exit. */
+INLINE void return_otherwise(struct exit_ctx *ctx, enum otherwise how)
 {
-	call->slot = why;
-	otherwise.call(ctx, OTHERWISE_RETURNED);
+	otherwise.call(ctx, how);
 }
 #else
 INLINE void forget_entries(void)
 {
 }
 
-INLINE void return_otherwise(struct exit_ctx *ctx, struct call *call, u32 why)
+INLINE void return_otherwise(struct exit_ctx *ctx, enum otherwise how)
 {
 }
 #endif
+
+/* Take the call of *task* out of `waiting`; false where it is not there. */
+INLINE bool take_waiting(u64 task, struct call *copy)
+{
+	struct waiting_call *waited = waiting.lookup(&task);
+
+	if (!waited)
+		return false;
+	copy->enter_ns = waited->enter_ns;
+	copy->slot = waited->slot;
+	copy->traced = waited->traced;
+	waiting.delete(&task);
+	return true;
+}
+
+#define NOW(member) (*(volatile u64 *)&(member))
 
 int sys_exit(struct exit_ctx *ctx)
 {
@@ -186,35 +211,33 @@ int sys_exit(struct exit_ctx *ctx)
 	struct caller caller = CURRENT_CALLER(ctx);
 	u64 task = (u64)caller.task;
 	struct call *call = running.lookup(&zero);
-	u64 enter_ns;
-	u32 slot, is_traced;
+	struct call copy = {};
 
 	if (!call || !caller.task)
 		return 0;
-	if (call->task == task) {
-		enter_ns = call->enter_ns;
-		slot = call->slot;
-		is_traced = call->traced;
-		call->task = 0;
-	} else {
-		/* It slept, it never entered, or it entered before we came. */
-		struct waiting_call *waited = waiting.lookup(&task);
+	u64 moved = NOW(call->moved);
 
-		if (!waited) {
-			return_otherwise(ctx, call, NEVER_ENTERED);
-			return 0;
-		}
-		enter_ns = waited->enter_ns;
-		slot = waited->slot;
-		is_traced = waited->traced;
-		waiting.delete(&task);
-	}
-	if (slot >= SLOTS) {
-		if (slot == NO_SLOT)
-			return_otherwise(ctx, call, NO_SLOT);
+	if (NOW(call->task) == task) {
+		copy.enter_ns = call->enter_ns;
+		copy.slot = call->slot;
+		copy.traced = call->traced;
+		asm volatile("" ::: "memory");
+		NOW(call->task) = 0;
+		/* Preempted since it looked (see ebpftop.h): then call_waits may have been here, and others' calls after it. */
+		if (NOW(call->moved) != moved)
+			take_waiting(task, &copy);
+	} else if (!take_waiting(task, &copy)) { /* it slept; else it never entered, or entered before we came */
+		return_otherwise(ctx, OTHERWISE_RETURNED);
 		return 0;
 	}
-	u64 delta_ns = bpf_ktime_get_ns() - enter_ns;
+	u32 slot = copy.slot;
+
+	if (slot >= SLOTS) {
+		if (slot == NO_SLOT)
+			return_otherwise(ctx, OTHERWISE_NO_SLOT);
+		return 0;
+	}
+	u64 delta_ns = bpf_ktime_get_ns() - copy.enter_ns;
 	s64 ret = EXIT_RET(ctx);
 
 #ifdef WITH_LATENCY
@@ -223,7 +246,7 @@ int sys_exit(struct exit_ctx *ctx)
 	if (ret < 0 && ret >= -4095 && EXIT_NR(ctx) != -1)
 		count_failure(&caller, slot, -ret);
 #endif
-	if (is_traced)
+	if (copy.traced)
 		send_traced(ctx, task, RETURNED, delta_ns, ret);
 	return 0;
 }
@@ -248,6 +271,7 @@ int call_waits(void *ctx)
 	};
 
 	call->task = 0;
+	call->moved += 1;
 	bpf_get_current_comm(waits.comm, COMM_LEN);
 	if (waiting.update(&task, &waits)) {
 		count_lost(LOST_MAP);

@@ -24,7 +24,8 @@ struct traced_call {
 };
 
 BPF_HASH(traced, u64, struct traced_call, 8192);
-BPF_PERCPU_ARRAY(traced_scratch, struct traced_call, 1);
+enum traced_at { TRACED_AT_ENTRY, TRACED_AT_RETURN, TRACED_ATS };
+BPF_PERCPU_ARRAY(traced_scratch, struct traced_call, TRACED_ATS);
 
 struct budget {
 	u64 second;
@@ -51,7 +52,7 @@ INLINE bool within_budget(void)
 		u64 *count = over_budget.lookup(&zero);
 
 		if (count)
-			*count += 1;
+			__sync_fetch_and_add(count, 1);
 		return false;
 	}
 	budget->used += 1;
@@ -109,11 +110,11 @@ INLINE void read_args(struct traced_call *call, struct enter_ctx *ctx, bool comp
 }
 
 /* Note a call that is to be told; false where it will not be. */
-INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32 slot)
+INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32 slot, enum traced_at at)
 {
-	u32 zero = 0;
+	u32 place = at;
 	u64 task = (u64)caller->task;
-	struct traced_call *call = traced_scratch.lookup(&zero);
+	struct traced_call *call = traced_scratch.lookup(&place);
 
 	if (!call || !within_budget())
 		return false;

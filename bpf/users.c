@@ -7,11 +7,15 @@
 #include "ebpftop.h"
 #include "compat.h"
 
+struct inside {
+	u32 userns; /* inode number of the user namespace it was seen in last; 0: never in any but the first */
+	u32 uid;    /* what it is called in there */
+} __attribute__((aligned(8)));
+
 struct counters {
 	u64 execs;
 	u64 failed;
-	u32 userns; /* inode number of the user namespace it was seen in last; 0: never in any but the first */
-	u32 inside; /* what it is called in there */
+	struct inside inside;
 	char last[COMM_LEN]; /* program started last */
 };
 
@@ -73,8 +77,10 @@ INLINE void note_namespace(struct counters *counters)
 		bpf_probe_read_kernel(&extent, sizeof(extent), map + OFF_UIDMAP_EXTENTS + i * sizeof(extent));
 		if (uid - extent.lower_first >= extent.count)
 			continue;
-		counters->inside = extent.first + (uid - extent.lower_first);
-		counters->userns = read_u32(ns, OFF_USERNS_INUM);
+		struct inside inside = {read_u32(ns, OFF_USERNS_INUM), extent.first + (uid - extent.lower_first)};
+
+		/* At once: other CPUs may write the same user's, and user space reads it. */
+		*(volatile u64 *)&counters->inside = *(u64 *)&inside;
 		return;
 	}
 }

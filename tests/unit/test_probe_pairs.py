@@ -39,8 +39,9 @@ class FakeModule:
 
     def items(self, _table: str, _key_size: int, _value_size: int) -> Iterator[tuple[bytes, bytes]]:
         for (start, pid, slot, uid), (count, errors) in self.held.items():
-            here = struct.pack("=QQ16s", count - count // 3, errors, f"p{pid}".encode())
-            there = struct.pack("=QQ16s", count // 3, 0, b"")
+            unentered = count // 4
+            here = struct.pack("=QQQ16s", count - count // 3 - unentered, unentered, errors, f"p{pid}".encode())
+            there = struct.pack("=QQQ16s", count // 3, 0, 0, b"")
             yield struct.pack("=QIIII", start, pid, slot, uid, 0), here + there
 
 

@@ -27,7 +27,7 @@ class FakeModule:
 
 
 def slot(task: int, enter_ns: int, number: int = 318, tid: int = ME) -> bytes:
-    return tallies.RUNNING.pack(task, enter_ns, number, 0, ME, tid)
+    return tallies.RUNNING.pack(task, enter_ns, number, 0, ME, tid, 0)
 
 
 def in_flight(
@@ -87,7 +87,7 @@ def test_what_cpus_counted_apart_is_one_call_s(monkeypatch: pytest.MonkeyPatch) 
     slots = Slots("x86_64")
     latencies = on_a_cpu(700, 400, {8: 2}) + on_a_cpu(9000, 9000, {8: 1, 13: 1})
     held = {
-        "counts": [(struct.pack("=I", 0), struct.pack("=QQ", 2, 3))],
+        "counts": [(struct.pack("=I", 0), tallies.COUNT.pack(1, 1) + tallies.COUNT.pack(0, 3))],
         "failures": [(struct.pack("=II", 0, 2), struct.pack("=QQ", 1, 1)), (struct.pack("=II", 0, 9), bytes(16))],
         "other_calls": [(struct.pack("=II", 0, 0xFFFFFFFF), struct.pack("=Q", 4))],
         "other_failures": [(struct.pack("=IIII", 0, 0xFFFFFFFF, 38, 0), struct.pack("=Q", 4))],

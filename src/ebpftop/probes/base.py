@@ -24,8 +24,8 @@ from ebpftop.records import Lost, Probe, ProbeName, Record, Rung, Where
 
 Buffer = Literal["ring", "perf"]
 
-# enum lost_where of bpf/ebpftop.h
-_LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits")
+# enum lost_where of bpf/ebpftop.h: what another program is using on that CPU counts as the kernel's own passing over.
+_LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits", "recursion")
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class KernelProbe(ABC):
         if module is None:
             return {}
         lost = {where: maps.per_cpu_sum(module.table("lost"), i) for i, where in enumerate(_LOST_IN_KERNEL)}
-        lost["recursion"] = sum(progs.runs(fd).recursion_misses for fd in module.programs.values())
+        lost["recursion"] += sum(progs.runs(fd).recursion_misses for fd in module.programs.values())
         return lost
 
     def lost_now(self) -> dict[Where, int]:

@@ -17,7 +17,8 @@ from ebpftop.syscalls import abi as abis
 from ebpftop.text import c_string
 
 _KEY = struct.Struct("=QIIII")  # struct process_call
-_VALUE_WORDS = 4  # struct process_count: count, errors, comm
+_VALUE_WORDS = 5  # struct process_count: calls counted when they entered, when they returned, errors, comm
+_COMM_AT = 24
 _VALUE_SIZE = _VALUE_WORDS * 8
 
 USERS_MAX = 4096
@@ -83,8 +84,8 @@ class Pairs:
     def _counted(self, key: bytes, value: bytes, before: _Pair | None) -> _Pair:
         start_ns, pid, slot, uid, _ = _KEY.unpack(key)
         words = memoryview(value).cast("Q")
-        by_cpu = words[::_VALUE_WORDS].tolist()
-        count, errors = sum(by_cpu), sum(words[1::_VALUE_WORDS])
+        by_cpu = [sum(parts) for parts in zip(words[::_VALUE_WORDS], words[1::_VALUE_WORDS], strict=True)]
+        count, errors = sum(by_cpu), sum(words[2::_VALUE_WORDS])
         at = by_cpu.index(max(by_cpu)) * _VALUE_SIZE
         if before is None or count < before.count:
             gained, failed = count, errors
@@ -93,7 +94,7 @@ class Pairs:
         sums = self._users.setdefault(uid, [0, 0])
         sums[0] += gained
         sums[1] += failed
-        return _Pair(value, (start_ns, pid), slot, uid, count, errors, value[at + 16 : at + _VALUE_SIZE])
+        return _Pair(value, (start_ns, pid), slot, uid, count, errors, value[at + _COMM_AT : at + _VALUE_SIZE])
 
     def _user_rows(self) -> tuple[UserCalls, ...]:
         if len(self._users) > USERS_MAX:

@@ -48,6 +48,8 @@ _HANDLERS = {
     "trace": "handle_trace",
 }
 
+_OTHERWISE = ("sys_enter_otherwise", "sys_exit_otherwise", "sys_exit_no_slot")  # enum otherwise
+
 _TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
 
 
@@ -158,11 +160,9 @@ class SyscallsProbe(KernelProbe):
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
         self._handler_fds = {name: module.load(function, self._kind) for name, function in _HANDLERS.items()}
-        otherwise = module.load("sys_enter_otherwise", self._kind)
-        maps.update(module.table("otherwise"), struct.pack("=I", 0), struct.pack("=I", otherwise))
-        if self.latency:
-            otherwise = module.load("sys_exit_otherwise", self._kind)
-            maps.update(module.table("otherwise"), struct.pack("=I", 1), struct.pack("=I", otherwise))
+        for place, function in enumerate(_OTHERWISE if self.latency else _OTHERWISE[:1]):
+            program = module.load(function, self._kind)
+            maps.update(module.table("otherwise"), struct.pack("=I", place), struct.pack("=I", program))
         for call in (*self.slots.task_makers, *((slot.abi, slot.nr) for slot in self._table())):
             self._install(module, call)
 

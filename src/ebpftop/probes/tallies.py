@@ -27,7 +27,8 @@ BUCKETS = 44
 _LATENCY_WORDS = 2 + BUCKETS  # struct latency
 _PAIR = struct.Struct("=II")  # struct failure, struct other_call
 _OTHER_FAILURE = struct.Struct("=IIII")  # struct other_failure
-RUNNING = struct.Struct("=QQIIII")  # struct call
+RUNNING = struct.Struct("=QQIIIIQ")  # struct call
+COUNT = struct.Struct("=QQ")  # struct count
 WAITING = struct.Struct("=QIIII16s")  # struct waiting_call
 
 _IN_FLIGHT_MAX = 64
@@ -86,8 +87,8 @@ def _other_call(slots: Slots, kind: int, nr: int) -> Call:
 
 
 def _nonzero(table: maps.Map) -> Iterator[tuple[int, int]]:
-    zero = bytes(8 * maps.CPUS)
-    for key, value in maps.items(table, 4, 8 * maps.CPUS):
+    zero = bytes(COUNT.size * maps.CPUS)
+    for key, value in maps.items(table, 4, COUNT.size * maps.CPUS):
         if value != zero:
             yield int.from_bytes(key, "little"), sum(words(value))
 
@@ -185,7 +186,7 @@ def _running(module: Module) -> Iterator[_Entered]:
     first, again = (maps.lookup(table, bytes(4), RUNNING.size * maps.CPUS) or b"" for _ in range(2))
     now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     for at in range(0, len(first), RUNNING.size):
-        task, enter_ns, slot, _, pid, tid = call = RUNNING.unpack_from(first, at)
+        task, enter_ns, slot, _, pid, tid, _ = call = RUNNING.unpack_from(first, at)
         if not task or slot >= SLOTS or now_ns - enter_ns < IN_FLIGHT_NS or call != RUNNING.unpack_from(again, at):
             continue
         try:
