@@ -165,22 +165,33 @@ INLINE int remember(struct attempt attempt)
 	return 0;
 }
 
-/* Return whether the entry was seen. */
-INLINE bool returned(void *ctx, long ret)
+/* Return whether the entry was seen, and then what of. */
+INLINE bool take_attempt(u64 task, struct attempt *copy)
 {
-	u64 task = bpf_get_current_task();
 	struct attempt *attempt = attempts.lookup(&task);
 
 	if (!attempt)
 		return false;
-	struct attempt copy = *attempt;
-
+	*copy = *attempt;
 	attempts.delete(&task);
-	if (copy.pointer_size) {
-		exec_failed(ctx, copy, kept_attempts.lookup(&task), ret);
+	return true;
+}
+
+INLINE int attempt_returned(void *ctx, u64 task, struct attempt attempt, long ret)
+{
+	if (attempt.pointer_size) {
+		exec_failed(ctx, attempt, kept_attempts.lookup(&task), ret);
 		kept_attempts.delete(&task);
 	}
-	return true;
+	return 0;
+}
+
+INLINE int returned(void *ctx, long ret)
+{
+	u64 task = bpf_get_current_task();
+	struct attempt attempt;
+
+	return take_attempt(task, &attempt) ? attempt_returned(ctx, task, attempt, ret) : 0;
 }
 
 #define CALL_OF(abi, is_execveat) (2 * (abi) + (is_execveat))
@@ -217,8 +228,7 @@ INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execvea
 	}                                                                          \
 	FEXIT(function, void *regs, long ret)                                      \
 	{                                                                          \
-		returned(ctx, ret);                                                \
-		return 0;                                                          \
+		return returned(ctx, ret);                                         \
 	}
 
 FAILED_AT(SYS_EXECVE, ABI_NATIVE, false)
@@ -249,11 +259,11 @@ REMEMBERED_BY(failed_kprobe_x32_execveat, ABI_X32, true)
 
 int failed_kretprobe(struct pt_regs *ctx)
 {
-	returned(ctx, PT_REGS_RC(ctx));
-	return 0;
+	return returned(ctx, PT_REGS_RC(ctx));
 }
 #endif
 
+#ifdef WITH_TRACEPOINTS
 /* syscalls/sys_enter_execve(at)/format, syscalls/sys_exit_execve(at)/format */
 struct enter_tracepoint {
 	u64 common;
@@ -285,11 +295,11 @@ int failed_enter_execveat(struct enter_tracepoint *ctx)
 
 int failed_exit(struct exit_tracepoint *ctx)
 {
-	returned(ctx, ctx->ret);
-	return 0;
+	return returned(ctx, ctx->ret);
 }
+#endif
 
-#ifdef WITH_RAW_SYSCALLS
+#if defined(WITH_RAW_SYSCALLS) && !defined(HAVE_PREPARE_EXEC)
 /* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes first. */
 int failed_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -299,6 +309,7 @@ int failed_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	return remember(attempt_of((void *)ctx->args[0], call.abi, call.is_execveat));
 }
+#endif
 
 /*
  * raw tracepoint args: registers, return value. A return without an entry is a failure too: one that seccomp denied, that
@@ -317,17 +328,26 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 
 	if (!may_be_exec(nr) || (only_skipped && !skipped_by_tracepoints(nr)))
 		return 0;
-	/* Beside tracepoints, which hand over no registers at the exit: they miss the same of all ABIs. */
-	if (returned(ctx, ret) || only_skipped || !is_exec(nr, &call))
-		return 0;
-	return exec_failed(ctx, attempt_of(regs, call.abi, call.is_execveat), NULL, ret);
+	u64 task = bpf_get_current_task();
+	struct attempt attempt;
+
+	if (!take_attempt(task, &attempt)) {
+		/* Beside tracepoints, which hand over no registers at the exit: they miss the same of all ABIs. */
+		if (only_skipped || !is_exec(nr, &call))
+			return 0;
+		attempt = attempt_of(regs, call.abi, call.is_execveat);
+	}
+	return attempt_returned(ctx, task, attempt, ret);
 }
 
+#ifdef WITH_RAW_SYSCALLS
 int failed_raw(struct bpf_raw_tracepoint_args *ctx)
 {
 	return left(ctx, false);
 }
+#endif
 
+#ifdef WITH_TRACEPOINTS
 /* What syscalls:* tracepoints skip. */
 int failed_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -342,8 +362,9 @@ int failed_skipped(struct bpf_raw_tracepoint_args *ctx)
 {
 	return left(ctx, true);
 }
+#endif
 
-#ifdef HAVE_PREPARE_EXEC
+#if defined(WITH_RAW_SYSCALLS) && defined(HAVE_PREPARE_EXEC)
 /*
  * raw tracepoint args: task, linux_binprm. Just before the point of no return, so all is there still: the cheaper entry
  * of calls that can fail late. The kernel starts programs of its own too, which are nobody's calls.
@@ -357,5 +378,4 @@ int failed_prepare(void *ctx)
 		return 0;
 	return remember(attempt_of(regs, call.abi, call.is_execveat));
 }
-#endif
 #endif

@@ -170,6 +170,7 @@ COUNTED_AT(SYS_X32_EXECVEAT)
 #endif
 #endif
 
+#ifdef WITH_TRACEPOINTS
 /* syscalls/sys_exit_execve(at)/format */
 struct exit_tracepoint {
 	u64 common;
@@ -186,8 +187,9 @@ int users_exit(struct exit_tracepoint *ctx)
 {
 	return returned(ctx->ret, true);
 }
+#endif
 
-#ifdef WITH_RAW_SYSCALLS
+#if defined(WITH_RAW_SYSCALLS) && !defined(HAVE_PREPARE_EXEC)
 /* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes first. */
 int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -195,6 +197,7 @@ int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 
 	return is_exec(ctx->args[1], &call) ? attempted() : 0;
 }
+#endif
 
 /*
  * raw tracepoint args: registers, return value. An execve that fails late has become a call of its new program's ABI on
@@ -214,11 +217,14 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 	return returned(ret, is_exec(nr, &call));
 }
 
+#ifdef WITH_RAW_SYSCALLS
 int users_raw_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	return left(ctx, false);
 }
+#endif
 
+#ifdef WITH_TRACEPOINTS
 /* What syscalls:* tracepoints skip. */
 int users_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -231,8 +237,9 @@ int users_skipped_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	return left(ctx, true);
 }
+#endif
 
-#ifdef HAVE_PREPARE_EXEC
+#if defined(WITH_RAW_SYSCALLS) && defined(HAVE_PREPARE_EXEC)
 /* raw tracepoint args: task, linux_binprm. The kernel starts programs of its own too. */
 int users_prepare(void *ctx)
 {
@@ -240,7 +247,6 @@ int users_prepare(void *ctx)
 
 	return is_exec(read_u32(registers_of_current(), OFF_REGS_NR), &call) ? attempted() : 0;
 }
-#endif
 #endif
 
 /*

@@ -26,7 +26,9 @@ RUNGS = [
     ("execs", "execs", "tracepoint"),
     ("execs", "execs.failures", "raw_tracepoint"),
     ("execs", "execs.exits", "tracepoint"),
+    ("execs", "execs.failures", "tracepoint"),
     ("users", "users", "raw_tracepoint"),
+    ("users", "users", "tracepoint"),
     ("trace", "trace", "tracepoint"),
 ]
 
@@ -49,6 +51,17 @@ def test_a_rung_that_was_left_out_is_compiled_when_it_is_taken_after_all(
     assert [state.state for state in states] == ["on"]
     taken = [each.via for each in states[0].rungs if each.reason is None]
     assert any(via.rpartition(": ")[2].startswith(rung) for via in taken)
+
+
+def test_nothing_is_compiled_that_is_not_loaded() -> None:
+    source = KernelSource(Options())
+    try:
+        modules = [probe.module for probe in source._probes.values()]
+        compiled = [sorted(module._compiled.programs) for module in modules if module]
+        assert compiled == [sorted(module.programs) for module in modules if module]
+        assert len(compiled) == 4
+    finally:
+        source.close()
 
 
 def test_a_fentry_program_that_does_nothing_is_refused_just_where_a_real_one_is() -> None:

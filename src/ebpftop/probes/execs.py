@@ -169,8 +169,9 @@ class ExecsProbe(KernelProbe):
         if self.may_need(rungs.kretprobe, rungs.fexit):
             flags["WITH_KPROBES"] = 1
         steps = failure_ladder(self.context.defines)
-        if self.may_need(rungs.raw, *steps[: steps.index(rungs.raw)]):
-            flags["WITH_RAW_SYSCALLS"] = 1
+        for flag, rung in (("WITH_RAW_SYSCALLS", rungs.raw), ("WITH_TRACEPOINTS", rungs.tracepoint)):
+            if self.may_need(rung, *steps[: steps.index(rung)]):
+                flags[flag] = 1
         for ladder in (start_ladder(), exit_ladder()):
             if self.may_need(ladder[1], ladder[0]):
                 flags["WITH_SCHED_TRACEPOINTS"] = 1

@@ -124,8 +124,9 @@ class UsersProbe(KernelProbe):
         if self.may_need(rungs.fentry):
             flags["WITH_FENTRY"] = 1
         steps = ladder(self.context.defines)
-        if self.may_need(rungs.raw, *steps[: steps.index(rungs.raw)]):
-            flags["WITH_RAW_SYSCALLS"] = 1
+        for flag, rung in (("WITH_RAW_SYSCALLS", rungs.raw), ("WITH_TRACEPOINTS", rungs.tracepoint)):
+            if self.may_need(rung, *steps[: steps.index(rung)]):
+                flags[flag] = 1
         return flags
 
     def prepare(self, module: Module) -> None:
