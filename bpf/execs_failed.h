@@ -14,17 +14,17 @@ INLINE u32 read_arguments(char *to, u64 mask, u32 longest, int most, u64 argv, u
 		return 0;
 #pragma nounroll
 	for (int i = 0; i <= most; i++) {
-		u64 argument = 0;
+		u64 argument[2] = {}; /* as long as the verifier thinks that *stride* may be */
 		u64 at = *position;
 
-		if (read_user(&argument, stride, (void *)(argv + stride * i)))
+		if (read_user(argument, stride, (void *)(argv + stride * i)))
 			return ARGV_UNREADABLE;
-		if (!argument)
+		if (!argument[0])
 			return 0;
 		if (i == most || at > mask)
 			return ARGV_TRUNCATED;
 		asm volatile("%0 &= %1" : "+r"(at) : "r"(mask));
-		long len = read_user_string(to + at, longest + 1, (void *)argument);
+		long len = read_user_string(to + at, longest + 1, (void *)argument[0]);
 
 		if (len < 0)
 			return ARGV_UNREADABLE;
@@ -35,21 +35,24 @@ INLINE u32 read_arguments(char *to, u64 mask, u32 longest, int most, u64 argv, u
 	return ARGV_TRUNCATED;
 }
 
-/* Keep *stride* from being known to the verifier as more than 4 or 8. */
+/* Bounded, and else unknown to the verifier: it would walk through all arguments once for each value. */
 INLINE u64 stride_of(const struct attempt *attempt, volatile u64 *position)
 {
 	*position = attempt->pointer_size;
 	u64 stride = *position;
 
 	BOUND(stride, 15);
-	return stride > 8 ? 8 : stride;
+	return stride;
 }
 
-INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attempt, const struct kept *kept, long ret)
+INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attempt, long ret)
 {
 	void *task = (void *)bpf_get_current_task();
+	u64 key = (u64)task;
 	struct event *event = &scratch->head;
-	bool replaced = attempt.mm && attempt.mm != read_u64(task, OFF_TASK_MM);
+	/* Asked for twice, as is `kept`: the verifier need not walk what lies between for each answer. */
+	volatile u32 replaced = attempt.mm && attempt.mm != read_u64(task, OFF_TASK_MM);
+	struct kept *kept;
 	u64 at = 0;
 
 	event->kind = EVENT_FAILED;
@@ -64,7 +67,7 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 		at = len > 0 ? len : 0;
 		if (len < 0 || len > PATH_LEN)
 			event->flags |= FILE_CUT;
-	} else if (kept) {
+	} else if ((kept = kept_attempts.lookup(&key))) {
 		long len = bpf_probe_read_kernel_str(scratch->data, KEPT_PATH + 1, kept->file);
 
 		at = len > 0 ? len : 0;
@@ -87,7 +90,7 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 		event->flags |= read_arguments(scratch->data, FAILED_MASK, FAILED_ARG_LEN, FAILED_ARGS, attempt.argv, stride,
 					       &scratch->at);
 		at = *(volatile u64 *)&scratch->at;
-	} else if (kept) {
+	} else if ((kept = kept_attempts.lookup(&key))) {
 		u64 len = kept->argv_len;
 
 		BOUND(at, FAILED_MASK);
@@ -108,9 +111,9 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 
 /*
  * Runs when execve has returned: then what the kernel has read of the path and argv is resident, while at entry much of
- * it may not be. *kept*, which may be NULL, is what was read at entry nevertheless.
+ * it may not be.
  */
-INLINE int exec_failed(void *ctx, struct attempt attempt, const struct kept *kept, long ret)
+INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct scratch *scratch = failed_scratch.lookup(&cpu);
@@ -125,7 +128,7 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, const struct kept *kep
 		count_lost(scratch ? LOST_BUSY : LOST_MAP);
 		return 0;
 	}
-	send_failed(ctx, scratch, attempt, kept, ret);
+	send_failed(ctx, scratch, attempt, ret);
 	failed_claims.delete(&cpu);
 	return 0;
 }
@@ -180,7 +183,7 @@ INLINE bool take_attempt(u64 task, struct attempt *copy)
 INLINE int attempt_returned(void *ctx, u64 task, struct attempt attempt, long ret)
 {
 	if (attempt.pointer_size) {
-		exec_failed(ctx, attempt, kept_attempts.lookup(&task), ret);
+		exec_failed(ctx, attempt, ret);
 		kept_attempts.delete(&task);
 	}
 	return 0;

@@ -122,6 +122,7 @@ INLINE int returned(long ret, bool may_be_unseen)
 	u64 task = bpf_get_current_task();
 	u8 *attempt = attempts.lookup(&task);
 	struct counters *counters = NULL;
+	volatile u32 has_failed = ret < 0; /* unknown to the verifier, which would walk all ways twice */
 
 	if (attempt) {
 		if (*attempt)
@@ -130,7 +131,7 @@ INLINE int returned(long ret, bool may_be_unseen)
 	} else if (may_be_unseen && ret && wanted()) {
 		counters = count_attempt();
 	}
-	if (counters && ret < 0)
+	if (counters && has_failed)
 		__sync_fetch_and_add(&counters->failed, 1);
 	return 0;
 }
