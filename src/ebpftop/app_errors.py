@@ -62,9 +62,14 @@ class ErrorCounts:
 
 def _origin(traceback: TracebackType | None) -> tuple[str, int]:
     """Return file and line that raised."""
+    last = _last(traceback)
+    return ("", 0) if last is None else (last.tb_frame.f_code.co_filename, last.tb_lineno)
+
+
+def _last(traceback: TracebackType | None) -> TracebackType | None:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return ("", 0) if traceback is None else (traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+    return traceback
 
 
 def _reasons(error: BaseException | None) -> Iterator[BaseException]:
@@ -72,6 +77,13 @@ def _reasons(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _raised_by(error: BaseException) -> Widget | None:
+    """Return the widget whose own method raised *error*."""
+    last = _last(error.__traceback__)
+    node = None if last is None else last.tb_frame.f_locals.get("self")
+    return node if isinstance(node, Widget) else None
 
 
 def summary(error: BaseException) -> str:
@@ -135,16 +147,16 @@ class SurvivingApp(App[int]):
         """Whether *error* says no more than that the widget whose code runs here is not on the screen any more.
 
         What reaches a widget after that, a click above all, is for nobody: Textual asks for the widget's screen first.
+        So is what the widget had asked another to call later: the app, most often.
         """
         pump = active_message_pump.get(None)
-        if not isinstance(pump, Widget):
-            return False
-        above = pump.ancestors_with_self
+        above = pump.ancestors_with_self if isinstance(pump, Widget) else []
         if any(node in self.unopened for node in above):
             return True
-        return not any(isinstance(node, Screen) for node in above) and any(
-            isinstance(reason, NoScreen) for reason in _reasons(error)
-        )
+        without = [reason for reason in _reasons(error) if isinstance(reason, NoScreen)]
+        if above and without and not any(isinstance(node, Screen) for node in above):
+            return True
+        return any(asked.is_mounted and not asked.is_attached for asked in map(_raised_by, without) if asked)
 
     def _handle_exception(self, error: Exception) -> None:
         """Textual calls this for what its own guards caught: timers, workers, layout, composing."""

@@ -59,6 +59,23 @@ async def test_what_still_reaches_a_widget_that_has_gone_is_no_error(opening: st
             await hand(app, widget, events.Timer(Timer(widget, 1), 0, 0, lambda asked=widget: asked.screen))
 
 
+async def test_what_a_widget_that_has_gone_had_asked_the_app_to_call_is_no_error() -> None:
+    app = EbpftopApp(FakeSource(minute()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget = Static("soon gone")
+        await app.main.mount(widget)
+        await widget.remove()
+        asked: list[Widget] = []
+
+        def ask() -> None:
+            asked.append(widget)
+            assert widget.screen
+
+        app.call_later(ask)
+        await until(pilot, lambda: asked)
+        await pilot.pause()
+
+
 async def test_a_widget_that_is_there_and_asks_for_the_screen_of_another_is_an_error(
     survived_errors: list[BaseException],
 ) -> None:
