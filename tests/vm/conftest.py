@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from .results import Checked, CheckReport, Result, load
 # Beside each other on two cores; more only wait for each other.
 AT_ONCE = 2
 # Other tests go first: script/test.
-BOOT_TIMEOUT_S = 2400.0
+GUEST_TIMEOUT_S = 1500.0
+# All guests together: CI ends what takes longer, and then nobody hears what was slow.
+ALL_TIMEOUT_S = 3000.0
 # A kernel is fetched once for its two guests.
 _FETCHING = threading.Lock()
 # Marked: what depends on the kernel more than on us. What is heavy takes minutes under emulation.
@@ -142,6 +145,14 @@ def check(kernel: str, futures: Futures) -> Checked | None:
     return matrix.check if matrix else None
 
 
+_BEGAN_S = time.monotonic()
+
+
+def _left_s() -> float:
+    """Return how long a guest that starts now may take."""
+    return max(1.0, min(GUEST_TIMEOUT_S, _BEGAN_S + ALL_TIMEOUT_S - time.monotonic()))
+
+
 def _fetched(name: str) -> KernelTree:
     with _FETCHING:
         return arm64.fetch() if name == arm64.KERNEL.name else fetch(KERNELS[name])
@@ -159,10 +170,10 @@ def _run_matrix(name: str) -> Ran:
     tree, out = _fetched(name), _folder(name, "matrix")
     result = out / "matrix.json"
     if name == arm64.KERNEL.name:
-        finished = arm64.run_matrix(tree, result, timeout_s=BOOT_TIMEOUT_S)
+        finished = arm64.run_matrix(tree, result, timeout_s=_left_s())
     else:
         command = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix {shlex.quote(str(result))} --no-check"
-        finished = guest.run(tree, command, out, timeout_s=BOOT_TIMEOUT_S)
+        finished = guest.run(tree, command, out, timeout_s=_left_s())
     (out / "console").write_text(finished.console)
     matrix = load(result) if result.exists() and result.stat().st_size else None
     return Ran(tree, matrix, finished)
@@ -171,12 +182,12 @@ def _run_matrix(name: str) -> Ran:
 def _run_tests(name: str) -> InnerTests:
     tree, out = _fetched(name), _folder(name, "tests")
     log = out / "tests.log"
-    tests = (sys.executable, "-m", "pytest", "--timeout=300", "-q", *GUEST_TESTS)
+    tests = (sys.executable, "-m", "pytest", "--timeout=300", "-v", "--durations=20", *GUEST_TESTS)
     # `check` is run here because the matrix takes longer than the tests.
     check = out / "check.json"
     checking = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix --check {shlex.quote(str(check))}"
     command = f"{checking}; {CHECKED}={shlex.quote(str(check))} {shlex.join(tests)} >{shlex.quote(str(log))} 2>&1"
-    finished = guest.run(tree, command, out, timeout_s=BOOT_TIMEOUT_S)
+    finished = guest.run(tree, command, out, timeout_s=_left_s())
     return InnerTests(
         finished,
         log.read_text() if log.exists() else finished.console,

@@ -23,10 +23,12 @@ CPUS = 2
 PROGRAMS = "programs"
 # virtme-ng's own statuses: the guest panicked or powered off before the command ended, and (here) the time ran out.
 NO_STATUS = 255
-# Bounds of processor time, which a guest that hangs uses up (its processors spin), and one that is held up does not.
-# Booting takes 20 s of it. Then a guest gives a sign of life every few seconds, whatever its command is at.
+# Bounds of processor time, which a guest uses up that hangs with its processors spinning, and one that is only held up
+# does not. Booting takes 10 s of it. Then a guest gives a sign of life every few seconds, whatever its command is at.
 BOOT_CPU_S = 60.0
 SILENCE_CPU_S = 60.0
+# One whose processors sleep uses none.
+SILENCE_S = 240.0
 BEAT_S = 5
 BOOTS_MAX = 4
 # What takes a second elsewhere takes half a minute here: ebpftop may be so long about its end.
@@ -48,12 +50,12 @@ def run(tree: KernelTree, command: str, out: Path, *, timeout_s: float) -> Finis
 
     But for programs compiled for this kernel: a folder beside *out* keeps them for all of its guests.
 
-    The command's own status comes back. A boot that gave none is tried again, and so is one that fell silent (emulated
-    processors may wait for each other for ever: one guest in ten does); what the one before said stays in *out*.
+    The command's own status comes back. A boot that gave none is tried again, and so is one that fell silent; what the
+    one before said stays in *out*.
     """
     begin = time.monotonic()
     for _ in range(BOOTS_MAX):
-        finished = _boot(tree, command, out, timeout_s, begin)
+        finished = _boot(tree, command, out, begin + timeout_s - time.monotonic(), begin)
         if finished.status != NO_STATUS:
             break
         (out / "console.before").write_text(finished.console)
@@ -61,18 +63,25 @@ def run(tree: KernelTree, command: str, out: Path, *, timeout_s: float) -> Finis
 
 
 def _boot(tree: KernelTree, command: str, out: Path, timeout_s: float, begin: float) -> Finished:
-    home, booted = Path.home(), out / "booted"
+    home, booted, script = Path.home(), out / "booted", out / "command"
     booted.unlink(missing_ok=True)
+    # The kernel takes 2,048 bytes of arguments and drops the rest (COMMAND_LINE_SIZE); among them is what to run.
+    script.write_text(
+        f"touch {shlex.quote(str(booted))}\n"
+        f"(while sleep {BEAT_S}; do echo >>{shlex.quote(str(booted))}; done) >/dev/null 2>&1 </dev/null &\n"
+        f"export EBPFTOP_END_S={END_S} EBPFTOP_CACHE={shlex.quote(str(out.parent / PROGRAMS))}\n"
+        f"{command}\n"
+    )
     vng = (
-        *("vng", "--disable-kvm", "--cpus", str(CPUS), "--memory", MEMORY),
+        # With what the kernel says: of one that dies, nothing else tells why.
+        *("vng", "--verbose", "--disable-kvm", "--cpus", str(CPUS), "--memory", MEMORY),
+        # Processors by turns in one thread. In a thread each, one may execute the breakpoint that another has just
+        # taken away while it patched the kernel's code (each probe that is attached does): the kernel dies of that.
+        "--qemu-opts=-accel tcg,thread=single",
         # Written to, and forgotten with the guest: .pyc files, caches of tools, the checkout itself.
         *(f"--overlay-rwdir={folder}" for folder in (home, CHECKOUT) if folder.is_dir()),
         *(f"--rwdir={out.parent}", "--cwd", str(CHECKOUT)),
-        *("--run", str(tree.image), "--"),
-        f"touch {shlex.quote(str(booted))}; "
-        f"(while sleep {BEAT_S}; do echo >>{shlex.quote(str(booted))}; done) >/dev/null 2>&1 </dev/null & "
-        f"export EBPFTOP_END_S={END_S} "
-        f"EBPFTOP_CACHE={shlex.quote(str(out.parent / PROGRAMS))}; {command}",
+        *("--run", str(tree.image), "--", f"sh {shlex.quote(str(script))}"),
     )
     with tempfile.TemporaryFile() as console:
         # The console goes through a pipe: into a file, virtme-ng's QEMU writes each line over the one before.
@@ -96,16 +105,17 @@ def _boot(tree: KernelTree, command: str, out: Path, timeout_s: float, begin: fl
 
 def _status(child: subprocess.Popen[bytes], booted: Path, console_fd: int) -> int:
     signs: object = None
-    since_s = 0.0
+    since_s = since_cpu_s = 0.0
     while True:
         try:
             return child.wait(1)
         except subprocess.TimeoutExpired:
-            now_s = _cpu_s(child.pid)
+            now_s, cpu_s = time.monotonic(), _cpu_s(child.pid)
         before, signs = signs, _signs_of_life(booted.parent, console_fd)
         if signs != before:
-            since_s = now_s
-        elif now_s - since_s > (SILENCE_CPU_S if booted.exists() else BOOT_CPU_S):
+            since_s, since_cpu_s = now_s, cpu_s
+        bound_s = SILENCE_CPU_S if booted.exists() else BOOT_CPU_S
+        if cpu_s - since_cpu_s > bound_s or now_s - since_s > SILENCE_S:
             child.terminate()
             child.wait()
             return NO_STATUS
