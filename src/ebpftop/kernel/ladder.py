@@ -11,7 +11,8 @@ from ebpftop.kernel.tracefs import refusal
 from ebpftop.records import Rung
 
 FREE = "nothing between its events"
-TAXES = "about 75 ns on every syscall of every process"
+# Any program there puts every call of every process on the slow path. docs/limits.md says what that is on one machine.
+TAXES = "time at every system call of every process"
 
 # What a rung may be blind to. docs/limits.md says more of each.
 DENIED = "calls that seccomp denies"

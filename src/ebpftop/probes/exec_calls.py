@@ -9,11 +9,11 @@ from ebpftop.kernel.ladder import SKIPPED, TAXES, Attach, Step
 from ebpftop.kernel.loader import Kind
 from ebpftop.kernel.offsets import EXEC_CALLS, Defines
 
-# Measured on one machine, against the tracepoint alone. A second program at a tracepoint costs more than the first.
-RAW_EXIT = f"{TAXES}, and about 15 for a program at the return of each (50 beside others)"
-RAW_BOTH = f"{TAXES}, and about 45 for programs at the entry and the return of each"
-BESIDE_BOTH = f"{TAXES}, and about 95 for programs beside the tracepoints at the entry and the return of each"
-BESIDE_ENTRY = f"{TAXES}, and about 55 for a program beside the tracepoints at the entry of each"
+# A second program at a tracepoint costs more than the first.
+RAW_EXIT = f"{TAXES}: a program at the return of each"
+RAW_BOTH = f"{TAXES}: programs at the entry and the return of each"
+BESIDE_BOTH = f"{TAXES}: programs beside the tracepoints at the entry and the return of each"
+BESIDE_ENTRY = f"{TAXES}: a program beside the tracepoints at the entry of each"
 
 
 class ExecFunction(NamedTuple):

@@ -13,7 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from ebpftop.kernel import callers, maps, tracefs
-from ebpftop.kernel.ladder import FREE, Attach, Climb, Step, climb, matches
+from ebpftop.kernel.ladder import FREE, TAXES, Attach, Climb, Step, climb, matches
 from ebpftop.kernel.loader import Kind, Module, NotCompiledError
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes import tallies
@@ -410,7 +410,7 @@ def _enter_step(kind: Kind) -> Step:
     """Return the rung of *kind* where calls begin."""
     raw = kind == "raw_tracepoint"
     return Step(
-        "about 80 ns on every syscall of every process" if raw else "more than the raw tracepoint",
+        f"{TAXES}: a program at the entry of each" if raw else "more than the raw tracepoint",
         (Attach(kind, "sys_enter" if raw else "raw_syscalls:sys_enter", "sys_enter"),),
         () if raw else ("traced calls that seccomp denies",),
     )
@@ -427,7 +427,7 @@ def _returns_step(kind: Kind) -> Step:
             ("sched:sched_process_exit", "call_ends"),
         )
     )
-    cost = "about 200 ns more on every syscall, and a little on every switch of tasks"
+    cost = "more time at every system call: a program at the return of each, and one at every switch of tasks"
     return Step(cost, tuple(Attach(kind, target, function) for target, function in places))
 
 
