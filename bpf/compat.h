@@ -6,6 +6,7 @@
 #define EBPFTOP_COMPAT_H
 
 #define X32_BIT 0x40000000
+#define AT_EXECVE_CHECK 0x10000
 
 enum abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
 
@@ -50,6 +51,18 @@ INLINE bool is_exec(u64 nr, struct exec_call *call)
 	call->abi = compat ? ABI_COMPAT : ABI_NATIVE;
 	call->is_execveat = nr == (compat ? NR_COMPAT_EXECVEAT : NR_EXECVEAT);
 	return call->is_execveat || nr == (compat ? NR_COMPAT_EXECVE : NR_EXECVE);
+}
+
+/* Whether an execveat of *flags* asks if a file may be executed (Linux 6.14): then there is nothing to start. */
+INLINE bool only_asks(struct exec_call call, u64 flags)
+{
+	return call.is_execveat && flags & AT_EXECVE_CHECK;
+}
+
+/* The fifth argument of the system call whose registers *regs* are. */
+INLINE u64 fifth_argument(const void *regs, enum abi abi)
+{
+	return abi == ABI_COMPAT ? read_u32(regs, OFF_REGS_COMPAT_ARG5) : read_u64(regs, OFF_REGS_ARG5);
 }
 
 /* The calls that x86's and arm64's syscalls:* tracepoints skip. */

@@ -85,7 +85,7 @@ struct attempt {
 	u64 argv;
 	u64 mm; /* of the caller; 0 where nobody saw the entry */
 	s32 dirfd;
-	u16 pointer_size; /* of the caller's ABI; 0: the filter did not take the caller */
+	u16 pointer_size; /* of the caller's ABI; 0: the filter did not take the caller, or it only asks */
 	u16 call;	  /* which of EXEC_CALLS */
 };
 

@@ -213,11 +213,13 @@ INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execvea
 		second = read_u64(regs, OFF_REGS_ARG2);
 		third = read_u64(regs, OFF_REGS_ARG3);
 	}
+	bool asks = is_execveat && only_asks((struct exec_call){abi, is_execveat}, fifth_argument(regs, abi));
+
 	return (struct attempt){
 		.file = is_execveat ? second : first,
 		.argv = is_execveat ? third : second,
 		.dirfd = is_execveat ? first : AT_FDCWD,
-		.pointer_size = abi == ABI_NATIVE ? 8 : 4,
+		.pointer_size = asks ? 0 : abi == ABI_NATIVE ? 8 : 4,
 		.call = CALL_OF(abi, is_execveat),
 	};
 }
@@ -291,7 +293,8 @@ int failed_enter_execve(struct enter_tracepoint *ctx)
 int failed_enter_execveat(struct enter_tracepoint *ctx)
 {
 	return remember((struct attempt){
-		.file = ctx->args[1], .argv = ctx->args[2], .dirfd = ctx->args[0], .pointer_size = 8,
+		.file = ctx->args[1], .argv = ctx->args[2], .dirfd = ctx->args[0],
+		.pointer_size = ctx->args[4] & AT_EXECVE_CHECK ? 0 : 8,
 		.call = CALL_OF(ABI_NATIVE, true),
 	});
 }

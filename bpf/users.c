@@ -101,10 +101,11 @@ INLINE struct counters *count_attempt(void)
 	return counters;
 }
 
-INLINE int attempted(void)
+/* *asks*: nothing is to start, so the call is remembered, and not counted. */
+INLINE int attempted(bool asks)
 {
 	u64 task = bpf_get_current_task();
-	u8 is_counted = wanted();
+	u8 is_counted = !asks && wanted();
 
 	attempts.update(&task, &is_counted);
 	if (is_counted)
@@ -136,10 +137,18 @@ INLINE int returned(long ret, bool may_be_unseen)
 	return 0;
 }
 
-#ifdef WITH_KPROBES
-int users_kprobe(void *ctx)
+/* *regs*: of the user, which is what a system call's kernel function takes. */
+INLINE bool asks_at(const void *regs)
 {
-	return attempted();
+	struct exec_call call;
+
+	return is_exec(read_u32(regs, OFF_REGS_NR), &call) && only_asks(call, fifth_argument(regs, call.abi));
+}
+
+#ifdef WITH_KPROBES
+int users_kprobe(struct pt_regs *ctx)
+{
+	return attempted(asks_at((void *)PT_REGS_PARM1(ctx)));
 }
 
 int users_kretprobe(struct pt_regs *ctx)
@@ -149,14 +158,14 @@ int users_kretprobe(struct pt_regs *ctx)
 #endif
 
 #ifdef WITH_FENTRY
-#define COUNTED_AT(function)                    \
-	FENTRY(function, void *regs)            \
-	{                                       \
-		return attempted();             \
-	}                                       \
-	FEXIT(function, void *regs, long ret)   \
-	{                                       \
-		return returned(ret, false);    \
+#define COUNTED_AT(function)                                   \
+	FENTRY(function, void *regs)                           \
+	{                                                      \
+		return attempted(asks_at(read_pointer(ctx, 0))); \
+	}                                                      \
+	FEXIT(function, void *regs, long ret)                  \
+	{                                                      \
+		return returned(ret, false);                   \
 	}
 
 COUNTED_AT(SYS_EXECVE)
@@ -172,16 +181,28 @@ COUNTED_AT(SYS_X32_EXECVEAT)
 #endif
 
 #ifdef WITH_TRACEPOINTS
-/* syscalls/sys_exit_execve(at)/format */
+/* syscalls/sys_enter_execve(at)/format, syscalls/sys_exit_execve(at)/format */
+struct enter_tracepoint {
+	u64 common;
+	u64 nr;
+	u64 args[6];
+};
+
 struct exit_tracepoint {
 	u64 common;
 	u64 nr;
 	s64 ret;
 };
 
-int users_enter(void *ctx)
+int users_enter_execve(void *ctx)
 {
-	return attempted();
+	return attempted(false);
+}
+
+/* Apart, since the other has no fifth argument, and the kernel refuses a program that reads one. */
+int users_enter_execveat(struct enter_tracepoint *ctx)
+{
+	return attempted(ctx->args[4] & AT_EXECVE_CHECK);
 }
 
 int users_exit(struct exit_tracepoint *ctx)
@@ -196,7 +217,7 @@ int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(ctx->args[1], &call) ? attempted() : 0;
+	return is_exec(ctx->args[1], &call) ? attempted(only_asks(call, fifth_argument((void *)ctx->args[0], call.abi))) : 0;
 }
 #endif
 
@@ -215,7 +236,9 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 
 	if (!may_be_exec(nr) || (only_skipped && !skipped_by_tracepoints(nr)))
 		return 0;
-	return returned(ret, is_exec(nr, &call));
+	bool is_attempt = is_exec(nr, &call) && !only_asks(call, fifth_argument((void *)ctx->args[0], call.abi));
+
+	return returned(ret, is_attempt);
 }
 
 #ifdef WITH_RAW_SYSCALLS
@@ -231,7 +254,9 @@ int users_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(ctx->args[1], &call) && call.abi != ABI_NATIVE ? attempted() : 0;
+	if (!is_exec(ctx->args[1], &call) || call.abi == ABI_NATIVE)
+		return 0;
+	return attempted(only_asks(call, fifth_argument((void *)ctx->args[0], call.abi)));
 }
 
 int users_skipped_exit(struct bpf_raw_tracepoint_args *ctx)
@@ -246,7 +271,7 @@ int users_prepare(void *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(read_u32(registers_of_current(), OFF_REGS_NR), &call) ? attempted() : 0;
+	return is_exec(read_u32(registers_of_current(), OFF_REGS_NR), &call) ? attempted(false) : 0;
 }
 #endif
 

@@ -364,6 +364,39 @@ int main(int argc, char **argv)
 }
 """
 
+# Asks, argv[1] times by each ABI, for a program that may be executed and for one that does not exist, and starts
+# neither; then it starts one. Static and not position-independent, as HARD is.
+ASKS = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define AT_EXECVE_CHECK 0x10000
+#define I386_EXECVEAT 358
+
+static char there[] = "/bin/true", nowhere[] = "/nowhere/at/all", *args[] = {there, 0}, *env[1];
+static unsigned args_32[2], env_32[1];
+
+int main(int argc, char **argv)
+{
+	static char *paths[] = {there, nowhere};
+	long ret;
+
+	args_32[0] = (unsigned)(unsigned long)there;
+	for (int i = atoi(argv[argc - 1]); i; i--)
+		for (int j = 0; j < 2; j++) {
+			syscall(SYS_execveat, AT_FDCWD, paths[j], args, env, AT_EXECVE_CHECK);
+			asm volatile("int $0x80" : "=a"(ret) : "a"(I386_EXECVEAT), "b"((long)AT_FDCWD), "c"(paths[j]),
+					"d"(args_32), "S"(env_32), "D"((long)AT_EXECVE_CHECK)
+					: "memory", "r8", "r9", "r10", "r11");
+		}
+	execve(there, args, env);
+	return 1;
+}
+"""
+
 
 def late_failure(bits: int) -> bytes:
     """Return a program that fails late: its one segment has more bytes than room (fs/binfmt_elf.c)."""

@@ -200,3 +200,29 @@ def test_the_pid_of_a_thread_means_its_process_and_that_is_said(tmp_path: Path) 
     assert of("process", stream.lines, pid=child.pid)
     assert f"{tid} is a thread of process {child.pid}" in stream.stderr
     assert os.getpid() not in {line["pid"] for line in of("process", stream.lines)}
+
+
+@contextmanager
+def binfmt(folder: Path, magic: bytes, interpreter: str) -> Iterator[None]:
+    """Let the kernel run files that begin with *magic* by *interpreter* (binfmt_misc)."""
+    name = f"ebpftop-{os.getpid()}"
+    subprocess.run(["mount", "-t", "binfmt_misc", "none", folder], check=True)
+    try:
+        (folder / "register").write_bytes(b":%s:M::%s::%s:" % (name.encode(), magic, interpreter.encode()))
+        yield
+        (folder / name).write_text("-1")
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_file_that_binfmt_misc_gives_to_an_interpreter_is_named_as_given(tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    magic = b"EBPF%d" % os.getpid()
+    program = tmp_path / "thing"
+    program.write_bytes(magic + bytes(128))
+    program.chmod(0o755)
+    with binfmt(tmp_path / "mount", magic, "/bin/echo"), Stream("--pid", str(os.getpid()), probes="execs") as stream:
+        subprocess.run([program, "a b"], check=True, stdout=subprocess.DEVNULL)
+        (one,) = of("exec", stream.stop(), comm="thing")
+    assert (one["file"], one["interp"]) == (str(program), "/bin/echo")
+    assert one["argv"] == ["/bin/echo", str(program), "a b"]

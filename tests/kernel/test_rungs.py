@@ -267,3 +267,20 @@ def test_every_rung_counts_attempts_that_seccomp_traps_or_kills(folder: Path, nu
     rows = [row for row in last("syscalls", lines)["rows"] if row["name"] in ("execve", "execveat")]
     assert_nearly(sum(row["count"] for row in rows), 61, passed_over)
     assert (user["failed"], sum(row["errors"] for row in rows)) == (0, 0), "a signal is no error"
+
+
+@pytest.mark.guest
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", MOST_RUNGS)
+def test_an_execveat_that_only_asks_is_a_call_and_no_attempt_on_every_rung(folder: Path, number: int) -> None:
+    program = compile_c(folder, "asks", workloads.ASKS, "-static", "-no-pie")
+    buffer, via = forced(number, "execs.failures", "users")
+    with Stream("--uid", str(UID), "--buffer", buffer, *options(via), probes="execs,users,syscalls") as stream:
+        subprocess.run([program, "20"], user=UID, check=True)
+        lines = stream.stop()
+    passed_over = passed_over_in(lines).total()
+    assert [one["comm"] for one in of("exec", lines)] == ["asks", "true"]
+    (user,) = (row for row in last("users", lines)["rows"] if row["uid"] == UID)
+    assert (user["execs"], user["failed"]) == (2, 0)
+    rows = [row for row in last("syscalls", lines)["rows"] if row["name"] == "execveat"]
+    assert_nearly(sum(row["count"] for row in rows), 80, passed_over)

@@ -83,8 +83,8 @@ def _rungs(defines: Defines) -> _Ladder:
         tracepoint=Step(
             BESIDE_BOTH if completed else TAXES,
             (
-                Attach("tracepoint", "syscalls:sys_enter_execve", "users_enter"),
-                Attach("tracepoint", "syscalls:sys_enter_execveat", "users_enter"),
+                Attach("tracepoint", "syscalls:sys_enter_execve", "users_enter_execve"),
+                Attach("tracepoint", "syscalls:sys_enter_execveat", "users_enter_execveat"),
                 Attach("tracepoint", "syscalls:sys_exit_execve", "users_exit"),
                 Attach("tracepoint", "syscalls:sys_exit_execveat", "users_exit"),
                 *(skipped if completed else ()),

@@ -62,6 +62,7 @@ WORDS: Mapping[str, Words] = {
     # 0x200 says three things: for unlinkat it is about directories, for faccessat2 about ids, and for
     # name_to_handle_at about what the handle is for.
     "at_access": flags("AT_", "SYMLINK_NOFOLLOW=0x100 EACCESS=0x200 EMPTY_PATH=0x1000"),
+    "at_exec": flags("AT_", "SYMLINK_NOFOLLOW=0x100 EMPTY_PATH=0x1000 EXECVE_CHECK=0x10000"),
     "at_handle": flags(
         "AT_",
         "HANDLE_MNT_ID_UNIQUE=1 HANDLE_CONNECTABLE=2 HANDLE_FID=0x200 SYMLINK_FOLLOW=0x400 EMPTY_PATH=0x1000",

@@ -213,7 +213,7 @@ restart_syscall,rt_sigreturn,sigreturn,uprobe,uretprobe,breakpoint,get_tls
 clone clone ptr ptr ptr ptr
 clone3 ptr size
 execve path ptr ptr
-execveat dirfd path ptr ptr at
+execveat dirfd path ptr ptr at_exec
 exit,exit_group int
 wait4 pid ptr wait ptr
 waitpid pid ptr wait
