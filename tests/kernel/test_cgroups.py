@@ -1,0 +1,119 @@
+"""Cgroups on the running kernel: whose container a program runs in, by each name; one that is made again and again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel.cgroups import hierarchies
+from tests.kernel.doing import cgroup
+from tests.kernel.support import Stream, compile_c, last, needs_root, of
+from tests.unit.test_cgroups import CONTAINERS, NO_CONTAINERS
+
+pytestmark = needs_root
+
+RUN = f"ebpftop-cgroups-{os.getpid()}"
+KINDS = [
+    pytest.param(
+        v1,
+        marks=pytest.mark.skipif(v1 not in {one.v1 for one in hierarchies()}, reason="this hierarchy is not mounted"),
+        id="v1" if v1 else "v2",
+    )
+    for v1 in (False, True)
+]
+
+# `enters names FOLDER ...` has /bin/true run in each folder of the cgroup file system, with the folder's number among
+# them as its argument. `enters again FOLDER TIMES` makes the folder, has /bin/true run in it, and removes it, so often
+# and without a pause.
+ENTERS = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void run_in(const char *folder, int number)
+{
+	char path[8192], word[16];
+	int status, fd;
+
+	if (!fork()) {
+		snprintf(path, sizeof path, "%s/cgroup.procs", folder);
+		snprintf(word, sizeof word, "%d", number);
+		fd = open(path, O_WRONLY);
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			_exit(1);
+		execl("/bin/true", "true", word, (char *)0);
+		_exit(2);
+	}
+	wait(&status);
+	if (status)
+		exit(3);
+}
+
+int main(int argc, char **argv)
+{
+	if (!strcmp(argv[1], "names"))
+		for (int i = 2; i < argc; i++)
+			run_in(argv[i], i - 2);
+	else
+		for (int i = 0; i < atoi(argv[3]); i++) {
+			if (mkdir(argv[2], 0755))
+				return 4;
+			run_in(argv[2], i);
+			while (rmdir(argv[2]))
+				if (errno != EBUSY)
+					return 5;
+		}
+	return 0;
+}
+"""
+
+
+@pytest.fixture
+def enters(tmp_path: Path) -> Path:
+    return compile_c(tmp_path, "enters", ENTERS)
+
+
+@pytest.fixture
+def named() -> Iterator[list[tuple[Path, tuple[str, ...]]]]:
+    """A cgroup for each name that an engine writes, and each that only looks like one, with the containers of it."""
+    rows = [(path, found) for _, path, found in CONTAINERS] + [(path, ()) for _, path in NO_CONTAINERS]
+    with ExitStack() as stack:
+        yield [(stack.enter_context(cgroup(f"{RUN}{path}".rstrip("/"))), found) for path, found in rows]
+
+
+def test_the_container_of_every_engine_is_told_by_the_cgroup_that_a_program_runs_in(
+    enters: Path, named: list[tuple[Path, tuple[str, ...]]]
+) -> None:
+    with Stream("--cgroup", f"/{RUN}", probes="execs") as stream:
+        subprocess.run([enters, "names", *(folder for folder, _ in named)], check=True)
+        lines = stream.stop()
+    told = {line["argv"][1]: line["container"] for line in of("exec", lines, comm="true")}
+    assert len(told) == len(named) > 80
+    for number, (folder, containers) in enumerate(named):
+        right = containers[-1] if containers else None
+        shown = right[:12] if right and len(right) == 64 else right
+        assert told[str(number)] == shown, folder
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("v1", KINDS)
+def test_a_filter_follows_a_cgroup_that_is_made_again_as_fast_as_can_be(enters: Path, v1: bool) -> None:
+    with cgroup(f"{RUN}-again", v1=v1) as parent:
+        inside = parent / "inside"
+        inside.mkdir()
+        with Stream("--cgroup", f"/{RUN}-again/inside", probes="execs,users") as stream:
+            inside.rmdir()
+            subprocess.run([enters, "again", inside, "50"], check=True)
+            lines = stream.stop()
+    assert [line["argv"][1] for line in of("exec", lines, comm="true")] == [str(number) for number in range(50)]
+    assert sum(row["execs"] for row in last("users", lines)["rows"]) == 50
