@@ -65,3 +65,10 @@ def test_before_linux_6_10_entries_are_seen_at_sys_enter() -> None:
     ):
         (raw,) = (step for step in ladders(defines)[ladder] if step.via == "raw_tracepoint:sys_exit")
         assert raw.attaches[-1].target == place  # what remembers comes last
+
+
+def test_all_that_ends_an_attempt_is_attached_before_what_begins_one() -> None:
+    ends = {"users_exit", "users_raw_exit", "users_skipped_exit", "users_last"}
+    for defines in (DEFINES, NATIVE):
+        for step in users.ladder(defines):
+            assert {each.function for each in step.attaches if each.function in ends and not each.forgets} == set()

@@ -115,3 +115,11 @@ def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.Mo
     assert [rung.reason for rung in climbed.rungs] == [
         *["this kernel has no kprobes (CONFIG_KPROBES)"] * 2, *["no BTF"] * 2, "this kernel has no such tracepoint",
     ]  # fmt: skip
+
+
+def test_what_forgets_is_attached_before_what_remembers_and_the_rung_keeps_its_name() -> None:
+    step = Step("free", (Attach("raw_tracepoint", "in", "a"), Attach("raw_tracepoint", "out", "b", forgets=True)))
+    module = FakeModule()
+    climbed = climb(cast(Module, module), (step,), NOTHING)
+    assert climbed.via == "raw_tracepoint:in"
+    assert list(module.attached.values()) == ["raw_tracepoint:out:b", "raw_tracepoint:in:a"]

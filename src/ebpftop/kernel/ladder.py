@@ -36,13 +36,15 @@ class Offers:
 class Attach:
     """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is.
 
-    A rung holds without it too where *without* says what is not seen then.
+    A rung holds without it too where *without* says what is not seen then. What *forgets* tasks is attached before what
+    remembers them: a call that ends in between would stay, and be taken for that of a later task at the same address.
     """
 
     kind: Kind
     target: str
     function: str
     without: str = ""
+    forgets: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,23 +109,23 @@ def absent(step: Step, offers: Offers) -> str | None:
 def _try(module: Module, step: Step, offers: Offers) -> tuple[list[Link], str | None, tuple[str, ...]]:
     """Return the links made, or why there are none, and what is not seen without an attach that failed."""
     links: list[Link] = []
-    unseen: list[str] = []
-    for attach in step.attaches:
-        reason = _absent(attach, offers)
-        if reason is None:
+    missing = {attach: reason for attach in step.attaches if (reason := _absent(attach, offers)) is not None}
+    if all(attach.without for attach in missing):
+        for attach in sorted(step.attaches, key=lambda attach: not attach.forgets):
+            if attach in missing:
+                continue
             try:
                 links.append(module.attach(attach.kind, attach.target, attach.function))
             except LoadError as error:
-                reason = str(error)
-        if reason is None:
-            continue
-        if attach.without:
-            unseen.append(attach.without)
-            continue
-        for link in links:
-            module.release(link)
-        return [], reason if attach is step.attaches[0] else f"{attach.kind}:{attach.target}: {reason}", ()
-    return links, None, tuple(dict.fromkeys(unseen))
+                missing[attach] = str(error)
+                if not attach.without:
+                    break
+    for attach, reason in missing.items():
+        if not attach.without:
+            for link in links:
+                module.release(link)
+            return [], reason if attach is step.attaches[0] else f"{attach.kind}:{attach.target}: {reason}", ()
+    return links, None, tuple(dict.fromkeys(attach.without for attach in step.attaches if attach in missing))
 
 
 def _absent(attach: Attach, offers: Offers) -> str | None:

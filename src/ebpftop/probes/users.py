@@ -59,11 +59,17 @@ class _Ladder(NamedTuple):
 
 
 def _rungs(defines: Defines) -> _Ladder:
-    last = Attach("raw_tracepoint", "sched_process_exec", "users_last", without="the program that a user started last")
+    last = Attach(
+        "raw_tracepoint",
+        "sched_process_exec",
+        "users_last",
+        without="the program that a user started last",
+        forgets=True,
+    )
     completed = has_other_abis(defines)
     skipped = (
         Attach("raw_tracepoint", "sys_enter", "users_skipped_enter", without=SKIPPED),
-        Attach("raw_tracepoint", "sys_exit", "users_skipped_exit", without=SKIPPED),
+        Attach("raw_tracepoint", "sys_exit", "users_skipped_exit", without=SKIPPED, forgets=True),
     )
     return _Ladder(
         fentry=Step(
@@ -85,8 +91,8 @@ def _rungs(defines: Defines) -> _Ladder:
             (
                 Attach("tracepoint", "syscalls:sys_enter_execve", "users_enter_execve"),
                 Attach("tracepoint", "syscalls:sys_enter_execveat", "users_enter_execveat"),
-                Attach("tracepoint", "syscalls:sys_exit_execve", "users_exit"),
-                Attach("tracepoint", "syscalls:sys_exit_execveat", "users_exit"),
+                Attach("tracepoint", "syscalls:sys_exit_execve", "users_exit", forgets=True),
+                Attach("tracepoint", "syscalls:sys_exit_execveat", "users_exit", forgets=True),
                 *(skipped if completed else ()),
                 last,
             ),
@@ -94,9 +100,7 @@ def _rungs(defines: Defines) -> _Ladder:
         raw=Step(
             raw_cost(defines),
             (
-                # What forgets an attempt comes before what remembers it, or one that ends in between stays and is
-                # taken for the next attempt of a task at the same address.
-                Attach("raw_tracepoint", "sys_exit", "users_raw_exit"),
+                Attach("raw_tracepoint", "sys_exit", "users_raw_exit", forgets=True),
                 last,
                 raw_entry(defines, prepare="users_prepare", enter="users_raw_enter"),
             ),
