@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from ebpftop.app import EbpftopApp
 from ebpftop.screens.main import MainScreen
-from ebpftop.screens.save import SaveScreen, Saving
+from ebpftop.screens.save import Place, SaveScreen, Saving
 
 from .scene import FakeSource, minute
 from .test_screen_keys import until
@@ -27,7 +27,9 @@ async def test_a_dialog_that_is_done_below_another_screen_goes_with_it() -> None
 
     said: list[str | None] = []
     async with app.run_test(size=(120, 35)) as pilot:
-        await app.push_screen(SaveScreen().fill([Saving("csv", "rows", "rows.csv", write)], "csv"), said.append)
+        await app.push_screen(
+            SaveScreen().fill([Saving("csv", "rows", "rows.csv", write)], "csv", Place()), said.append
+        )
         app.screen.query_one(Input).value = str(Path("nowhere.csv"))
         await pilot.press("enter")
         app.action_command_palette()

@@ -23,7 +23,7 @@ from ebpftop.panes.trace import TracePane
 from ebpftop.panes.users import UsersPane
 from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.ready import ready
-from ebpftop.screens.save import SaveScreen
+from ebpftop.screens.save import SaveScreen, place_to_save
 from ebpftop.screens.savings import kept, rows_of
 from ebpftop.screens.sheets import open_sheet
 from ebpftop.screens.travel import TravelScreen
@@ -303,14 +303,15 @@ class MainScreen(TravelScreen):
         # The terminal does not answer: whether it took it, nobody knows.
         self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")
 
-    def action_save(self, kind: Kind) -> None:
+    async def action_save(self, kind: Kind) -> None:
         """Ask where to save what is kept, or the rows of this pane."""
+        place = await place_to_save()
         host, moment = self.source.header.host, self.shown_time
         choices = rows_of(self.pane, host, moment)
         if self.timeline is not None:
             words = "  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part)
             choices.insert(0, kept(self.timeline, self.execs.model.narrowing, words, host, moment))
-        screen = ready(self.app, SaveScreen).fill(choices, kind)
+        screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
 
     def action_interval(self, step: int) -> None:

@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
+from ebpftop.answers import Unanswered, answer_to
 from ebpftop.models.saving import Kind, kind_of, with_suffix
 from ebpftop.recording.writer import expand_home, home, writable_folder
 from ebpftop.screens.ready import ReadyScreen
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NO_FOLDER = "The folder in which ebpftop was started is gone"
+_NO_ANSWER = "The file system or the user database does not answer"
 
 
 def working_folder() -> str | None:
@@ -38,6 +40,45 @@ def working_folder() -> str | None:
         return os.getcwd()
     except OSError:
         return None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files can be saved."""
+
+    folder: str | None = None
+    """Where a relative path leads; None where that was deleted."""
+    home: str = ""
+    """The folder that is offered instead; empty where we may write in `folder`."""
+    answered: bool = True
+
+
+async def place_to_save() -> Place:
+    """Find out where files can be saved, in half a second or not at all."""
+
+    def ask() -> Place:
+        return Place(working_folder(), "" if writable_folder() is not None else home())
+
+    try:
+        return await answer_to(ask)
+    except Unanswered:
+        return Place(answered=False)
+
+
+@dataclass(frozen=True)
+class _Destination:
+    """What is known of a path before something is saved there."""
+
+    path: str
+    exists: bool = False
+    leads_nowhere: bool = False
+
+
+def _destination(typed: str) -> _Destination:
+    path = expand_home(typed)
+    if not os.path.isabs(path) and working_folder() is None:
+        return _Destination(path, leads_nowhere=True)
+    return _Destination(path, exists=os.path.lexists(path))
 
 
 @dataclass(frozen=True)
@@ -67,19 +108,16 @@ class SaveScreen(ReadyScreen[str]):
         self.choices: list[Saving] = []
         self.at = 0
         self.replacing = ""
-        self.folder: str | None = None
-        """Where a relative path leads; None where that was deleted."""
-        self.may_write = False
+        self.place = Place()
         self._saving: Worker[str] | None = None
 
-    def fill(self, choices: list[Saving], chosen: Kind) -> Self:
-        """Offer *choices*, first of all *chosen*, when this screen is pushed the next time."""
+    def fill(self, choices: list[Saving], chosen: Kind, place: Place) -> Self:
+        """Offer *choices*, first of all *chosen*, in *place*, when this screen is pushed the next time."""
         self.choices = choices
         self.at = next((i for i, choice in enumerate(choices) if choice.kind == chosen), 0)
         self.replacing = ""
         self._saving = None
-        self.folder = working_folder()
-        self.may_write = writable_folder() is not None
+        self.place = place
         self.filled()
         return self
 
@@ -94,7 +132,7 @@ class SaveScreen(ReadyScreen[str]):
     @property
     def proposal(self) -> str:
         """The path that is offered for the choice."""
-        return self.choice.name if self.may_write else os.path.join(home(), self.choice.name)
+        return os.path.join(self.place.home, self.choice.name)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet small save") as self._box:
@@ -111,12 +149,14 @@ class SaveScreen(ReadyScreen[str]):
             self._input.value = self.proposal
         self._input.cursor_position = len(self.proposal)
         self._show_choices()
-        if self.folder is None:
+        if not self.place.answered:
+            self._note(f"{_NO_ANSWER}; an absolute path may lead elsewhere", bad=True)
+        elif self.place.folder is None:
             self._note(f"{_NO_FOLDER}; Enter saves it here")
-        elif not self.may_write:
-            self._note(f"You may not write in {self.folder}; Enter saves it here")
+        elif self.place.home:
+            self._note(f"You may not write in {self.place.folder}; Enter saves it here")
         else:
-            self._note(f"Enter saves it in {self.folder}")
+            self._note(f"Enter saves it in {self.place.folder}")
         self.set_focus(self._input)
 
     @property
@@ -149,18 +189,25 @@ class SaveScreen(ReadyScreen[str]):
         self.replacing = ""
 
     @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
+    async def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        path = expand_home(event.value.strip())
-        if self._saving is not None or not path:
+        typed = event.value.strip()
+        if self._saving is not None or not typed:
             return
-        if not os.path.isabs(path) and working_folder() is None:
+        # The next key waits until this handler is done (key_order), so what is asked about is still what is typed.
+        try:
+            found = await answer_to(lambda: _destination(typed))
+        except Unanswered:
+            self._note(f"{_NO_ANSWER}: nothing is saved; Enter tries again", bad=True)
+            return
+        path = found.path
+        if found.leads_nowhere:
             self._note(f"{_NO_FOLDER}: give an absolute path", bad=True)
             return
         kind = kind_of(path)
         self.at = next((i for i, choice in enumerate(self.choices) if choice.kind == kind), self.at)
         self._show_choices()
-        if os.path.lexists(path) and self.replacing != path:
+        if found.exists and self.replacing != path:
             self.replacing = path
             self._note(f"{path} exists: Enter once more replaces it", bad=True)
             return
