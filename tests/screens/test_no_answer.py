@@ -148,6 +148,7 @@ async def test_no_key_asks_on_the_thread_of_the_screen(hanging: Hanging) -> None
         )
         app._picture_screen()
         await pilot.pause()
+        hanging.go.set()  # the loop of a test waits for its threads
         assert hanging.on_screen == []
         assert hanging.asked
 

@@ -10,6 +10,7 @@ import pytest
 
 import ebpftop
 from ebpftop import helpers
+from ebpftop.kernel import threads
 
 PACKAGE = Path(ebpftop.__file__).parent
 HEADER = PACKAGE.parents[1] / "bpf/ebpftop.h"
@@ -42,3 +43,9 @@ def test_a_helper_is_known_from_its_fork_until_it_is_forgotten(monkeypatch: pyte
         os.waitpid(pid, 0)
         helpers.forget(pid)
     assert helpers.pids == []
+
+
+def test_in_another_pid_namespace_no_number_of_ours_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert os.getpid() in threads.own_pids()
+    monkeypatch.setattr(threads, "in_first_pid_namespace", lambda: False)
+    assert threads.own_pids() == ()

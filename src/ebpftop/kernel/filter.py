@@ -30,6 +30,7 @@ _PATHS = "filter_paths"
 _SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
 _COMM_LEN = 16
 _OWN_PROCESSES = 1 + HELPERS_MAX
+_NO_PID = 0xFFFFFFFF  # no process has it; 0 is the idle task's
 _CONFIG = struct.Struct(f"=II{_OWN_PROCESSES}I")
 _SLOT = struct.Struct("=II")
 _CGROUP_CHOICE = struct.Struct("=QII")
@@ -236,7 +237,7 @@ class KernelFilter:
     # ---- the maps ----
 
     def _write_config(self, *, plain: bool) -> None:
-        own_pids = itertools.islice(itertools.cycle(self._own_pids), _OWN_PROCESSES)
+        own_pids = itertools.islice(itertools.cycle(self._own_pids or (_NO_PID,)), _OWN_PROCESSES)
         value = _CONFIG.pack(plain, self._active, *own_pids) + b"".join(self._slots)
         maps.update(self._module.table("filter_config"), bytes(4), value)
 

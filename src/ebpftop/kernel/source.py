@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from ebpftop import __version__, helpers
+from ebpftop import __version__
 from ebpftop.filters import Filter
 from ebpftop.kernel import callers, tracefs
 from ebpftop.kernel.cgroups import hierarchies
@@ -22,6 +22,7 @@ from ebpftop.kernel.loader import DamagedError
 from ebpftop.kernel.offsets import EXEC_CALLS, Defines, of_running_kernel, syscall_prefix
 from ebpftop.kernel.progs import fentry_refusal
 from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.threads import own_pids
 from ebpftop.lifecycle import process
 from ebpftop.names import UserNames
 from ebpftop.probes.base import Buffer, Context, KernelProbe, ProbeError
@@ -37,6 +38,12 @@ from ebpftop.text import printable
 _EVENTS_EVERY_S = 0.05
 _TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
 _TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
+
+
+_NOT_HIDDEN = (
+    "ebpftop itself is shown too: it runs in a pid namespace, where it does not know its pids; "
+    "run it in the host's (--pid=host), or with --no-hide-self"
+)
 
 
 @dataclass(frozen=True)
@@ -110,8 +117,10 @@ class KernelSource:
         defines = kernel_defines()
         self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
         self._root = root or RootWork(tracefs.instance_path(place))
-        self._filter = KernelFilter(defines, (os.getpid(), *helpers.pids))
+        self._filter = KernelFilter(defines, own_pids())
         self.filter, self.notes = with_processes(options.filter)
+        if options.filter.hide_self and not own_pids():
+            self.notes += (_NOT_HIDDEN,)
         self._filter.apply(self.filter)
         execve_id = defines.get("EXECVE_ID")
         context = Context(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
+
+from ebpftop import helpers
 
 _INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
@@ -12,6 +15,14 @@ _INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 def in_first_pid_namespace() -> bool:
     """Tell whether our pids are the kernel's: in another pid namespace they mean other processes."""
     return Path("/proc/self/ns/pid").stat().st_ino == _INIT_PID_NAMESPACE
+
+
+def own_pids() -> tuple[int, ...]:
+    """Return the pids of ebpftop and its helpers as the kernel's events have them; none where those are not known.
+
+    In another pid namespace our own numbers are those of processes that have nothing to do with us.
+    """
+    return (os.getpid(), *helpers.pids) if in_first_pid_namespace() else ()
 
 
 def process_of_thread(tid: int) -> int | None:

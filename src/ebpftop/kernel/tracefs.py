@@ -14,6 +14,7 @@ from pathlib import Path
 from ebpftop import leftovers
 from ebpftop.kernel.mounts import leave_shared_mounts, mount
 from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.threads import in_first_pid_namespace
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
@@ -69,6 +70,8 @@ def field_offset(tracefs: Path, event: str, field: str) -> int | None:
 
 def remove_leftovers(tracefs: Path) -> None:
     """Remove the trace instances and kprobe events of runs that were killed together with their guard."""
+    if not in_first_pid_namespace():
+        return  # who runs elsewhere is not in our /proc
     fd = os.open(tracefs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for pid in leftovers.owners(fd):
