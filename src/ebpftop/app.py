@@ -34,10 +34,10 @@ from ebpftop.priority import stand_back
 from ebpftop.screens.calls import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
 from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.diagnostics import diagnostics
-from ebpftop.screens.help import help_sheet
+from ebpftop.screens.help import HelpScreen
 from ebpftop.screens.main import WIDTHS, MainScreen
 from ebpftop.screens.palette import Palette
-from ebpftop.screens.ready import ReadyScreen, prepare
+from ebpftop.screens.ready import ReadyScreen, prepare, ready
 from ebpftop.screens.save import SaveScreen
 from ebpftop.screens.savings import save_screenshot
 from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen, open_sheet
@@ -62,7 +62,7 @@ _PREPARE_AFTER_S = 0.5
 """After the first picture, which nothing may delay."""
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
-    *(SheetScreen, NarrowingSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
+    *(HelpScreen, SheetScreen, NarrowingSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
     *(WaitingScreen, TableScreen, TracedScreen),
 )
 
@@ -238,7 +238,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         return screen
 
     def action_help(self) -> None:
-        open_sheet(self, help_sheet(self))
+        self.push_screen(ready(self, HelpScreen).fill_keys())
 
     def action_diagnostics(self) -> None:
         overview = self.main.overview

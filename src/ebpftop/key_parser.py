@@ -26,6 +26,9 @@ PASTE_MAX = 1 << 16
 PAUSE_S = 1.0
 """A paste, a string or a sequence that has not gone on for so long has ended, whatever the terminal says."""
 
+REST_S = 0.1
+"""So long after Escape came its sequence may go on, although the key was told meanwhile (constants.ESCAPE_DELAY)."""
+
 _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 _CTRL_C = "\x03"
 
@@ -60,15 +63,22 @@ class KeyParser:
         self._held = ""
         """The end of what came, where more may belong to it."""
         self._came_s = 0.0
+        self._told_escape = False
+        """Whether Escape alone was the last that came, and was told."""
         self._logged_s = -_LOG_EVERY_S
         self._deaf = False
 
     def feed(self, text: str) -> list[Message]:
         """Return what *text* says, together with what was held."""
         messages: list[Message] = []
+        now_s = time.monotonic()
+        if self._told_escape and text[:1] in _INTRODUCERS and now_s - self._came_s < REST_S:
+            # Escape was told too soon, which cannot be helped; that its rest is typed can be.
+            self._held = "\x1b"
+        self._told_escape = False
         if self._held and _is_ctrl_c(text):  # somebody waits
             self._held = ""
-        text, self._held, self._came_s = self._held + text, "", time.monotonic()
+        text, self._held, self._came_s = self._held + text, "", now_s
         while text:
             if self._paste is not None:
                 text = self._feed_paste(text, messages)
@@ -88,6 +98,20 @@ class KeyParser:
         finally:
             self._deaf = False
 
+    @property
+    def wait_s(self) -> float | None:
+        """How long until `tick` may have something to tell; None while nothing is held."""
+        if not self._held:
+            return None
+        return max(0.0, self._came_s + self._patience_s - time.monotonic())
+
+    @property
+    def _patience_s(self) -> float:
+        """How long what is held may be a key that is not whole yet."""
+        if self._held == "\x1b":
+            return float(constants.ESCAPE_DELAY)
+        return max(REST_S, constants.ESCAPE_DELAY)
+
     def tick(self) -> list[Message]:
         """Return what is known of a sequence that has not gone on."""
         since_s = time.monotonic() - self._came_s
@@ -99,11 +123,12 @@ class KeyParser:
             if self._in_string:  # and in the midst of what ends it, perhaps
                 self._held = held = ""
             self._in_string = self._in_long = False
-        elif since_s < constants.ESCAPE_DELAY or not (len(held) <= 2 or held in ANSI_SEQUENCES_KEYS):
+        elif since_s < self._patience_s or not (len(held) <= 2 or held in ANSI_SEQUENCES_KEYS):
             return []
         if not held or self._in_string:
             return []
         self._held = ""
+        self._told_escape = held == "\x1b"
         return self._cut_short(held)
 
     # Each of these takes what is at the beginning of the text, and returns the rest.

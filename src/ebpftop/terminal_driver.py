@@ -7,6 +7,7 @@ on SIGCONT although the app has ended.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import select
 import signal
@@ -17,6 +18,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from textual import events
+from textual._ansi_sequences import SYNC_END, SYNC_START
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 from textual.message import Message
@@ -43,7 +46,11 @@ COLUMNS_MAX, ROWS_MAX = 640, 200
 
 
 class _Output:
-    """A file for Textual to write to: what the terminal does not take at once waits here, or is dropped."""
+    """A file for Textual to write to: what the terminal does not take at once waits here, or is dropped.
+
+    It never blocks. So it takes the place of Textual's thread that writes, too: on an overloaded machine a frame that
+    another thread has to write waits until that thread gets a processor.
+    """
 
     def __init__(self, fd: int, loop: asyncio.AbstractEventLoop, on_ready: Callable[[], None]) -> None:
         """*on_ready* is called in the loop when the terminal takes something again after something was dropped."""
@@ -55,9 +62,17 @@ class _Output:
         self._waiting = False
         self._dropped = False
         self._closed = False
+        self._in_frame = False
+        self._waited_bytes = 0
 
     def fileno(self) -> int:
         return self._fd
+
+    def start(self) -> None:
+        """As a thread has it: there is none."""
+
+    def stop(self) -> None:
+        """As a thread has it: there is none."""
 
     def flush(self) -> None:
         """There is nothing that waits and could go."""
@@ -65,11 +80,16 @@ class _Output:
     def write(self, text: str) -> int:
         with self._lock:
             if not self._closed and not self._dropped and not process.leaving:
-                # One frame of a large screen is more than that: it is dropped if too much waits before it.
-                too_much = len(self._pending) > _PENDING_MAX
+                if not self._in_frame:
+                    self._waited_bytes = len(self._pending)
                 self._pending += text.encode("utf-8", "replace")
+                if text in (SYNC_START, SYNC_END):
+                    self._in_frame = text == SYNC_START
+                if self._in_frame:  # what begins a frame, the frame, and what ends it are written at once
+                    return len(text)
                 self._put()
-                if too_much and self._pending:
+                # One frame of a large screen is more than that: it is dropped if too much waits before it.
+                if self._waited_bytes > _PENDING_MAX and self._pending:
                     self._pending.clear()
                     self._dropped = True
                 if (self._pending or self._dropped) and not self._waiting:
@@ -108,6 +128,14 @@ class _Output:
             self._closed = True
             self._pending.clear()
             self._stop_waiting()
+
+
+def _writes_itself(file: _Output) -> _Output:
+    """Return what Textual writes to, in the place of a thread that writes to *file*."""
+    return file
+
+
+linux_driver.WriterThread = _writes_itself  # type: ignore[assignment, attr-defined]  # ours in its place
 
 
 class TerminalDriver(LinuxDriver):
@@ -204,7 +232,8 @@ class TerminalDriver(LinuxDriver):
         decode = getincrementaldecoder("utf-8")("replace").decode
         data, self._typed_ahead = self._typed_ahead, b""
         while not self.exit_event.is_set():
-            if not data and ready.poll(_TICK_MS):
+            wait_s = keys.wait_s
+            if not data and ready.poll(_TICK_MS if wait_s is None else min(_TICK_MS, math.ceil(1e3 * wait_s))):
                 try:
                     data = os.read(self.fileno, _READ_BYTES)
                 except OSError:

@@ -11,3 +11,6 @@ for _name in [name for name in os.environ if name.startswith("TEXTUAL")]:
     del os.environ[_name]
 # Twice the default halves what a key waits for its frame, at the same load (measured).
 os.environ["TEXTUAL_FPS"] = "120"
+# Milliseconds that Escape waits for the rest of a sequence, under the name that ncurses has for it. Textual waits for
+# 100, most programs of a terminal for 25. What a slow line cuts in two all the same is put together: key_parser.py.
+os.environ.setdefault("ESCDELAY", "25")

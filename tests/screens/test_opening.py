@@ -1,7 +1,8 @@
-"""Screens above the main screen open with one frame, which is whole; the line of keys at their foot."""
+"""Screens above the main screen open with two frames: what they show, then what is below; the line of keys."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -9,15 +10,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
+from textual._styles_cache import StylesCache
 from textual.app import App
 from textual.events import MouseScrollDown
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar
+from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Input
 
 from ebpftop.app import MADE_IN_ADVANCE, EbpftopApp
 from ebpftop.screens.main import MainScreen
-from ebpftop.screens.over import BELOW_S, OverScreen
+from ebpftop.screens.over import BELOW_S, LaidOutOnce, OverScreen
 from ebpftop.screens.save import SaveScreen
 from ebpftop.screens.sheets import SheetScreen
 from ebpftop.source import SourceError
@@ -48,6 +55,56 @@ def text_of(app: App[Any]) -> str:
     screen = app.screen
     update = screen._compositor.render_update(full=True, screen_stack=app._background_screens)
     return "".join(segment.text for segment in app.console.render(update)) if update is not None else ""
+
+
+def cells(frame: str) -> int:
+    """How many cells a frame draws."""
+    return cell_len(re.sub(r"\x1b\[\d+;\d+H|\n", "", frame))
+
+
+async def test_help_is_rendered_before_it_is_asked_for_and_but_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[None] = []
+    render_line = StylesCache.render_line
+
+    def noted(cache: StylesCache, *args: Any) -> Strip:
+        rendered.append(None)
+        return render_line(cache, *args)
+
+    async with ready(FakeSource(minute())) as (pilot, app):
+        screen = app.get_screen("HelpScreen")
+        await pilot.pause(0.5)
+        caches = {widget._styles_cache for widget in (*screen.query(Widget), *screen.query(ScrollBar))}
+        monkeypatch.setattr(
+            StylesCache,
+            "render_line",
+            lambda cache, *args: noted(cache, *args) if cache in caches else render_line(cache, *args),
+        )
+        for _ in range(3):
+            await pilot.press("question_mark")
+            await pilot.pause()
+            assert app.screen is screen
+            assert "Everywhere" in text_of(app)
+            await pilot.press("escape")
+        # The line of keys at its foot.
+        assert len(rendered) < 5
+
+
+@pytest.mark.parametrize("covered", [(), ("c",)], ids=["main", "dialog"])
+async def test_after_a_resize_what_opens_is_drawn_with_all_that_is_below(
+    covered: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ready(FakeSource(minute())) as (pilot, app):
+        await pilot.press(*covered)
+        await pilot.pause(0.5)
+        with frames_of(app, monkeypatch) as frames:
+            for screen in app.screen_stack:
+                assert isinstance(screen, LaidOutOnce)
+                screen.drawn_size = Size(80, 24)
+            app.action_diagnostics()
+            await pilot.pause(0.5)
+        above = [words for screen, words in frames if issubclass(screen, SheetScreen)]
+        assert "Probe execs" in above[0]
+        assert cells(above[0]) == 120 * 35
 
 
 Frame = tuple[type[Screen[Any]], str]
@@ -81,7 +138,7 @@ OPENINGS = [
 
 
 @pytest.mark.parametrize(("keys", "text"), OPENINGS, ids=["".join(keys) for keys, _ in OPENINGS])
-async def test_a_screen_opens_with_one_frame_which_is_whole(
+async def test_a_screen_opens_with_a_frame_of_what_it_shows_and_one_of_all(
     keys: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ready(FakeSource(minute())) as (pilot, app):
@@ -95,8 +152,10 @@ async def test_a_screen_opens_with_one_frame_which_is_whole(
             # On the way a cursor may have moved on the screen below.
             above = [words for screen, words in frames if screen is not MainScreen]
             assert text in above[0]
+            assert cells(above[0]) < 120 * 35
             # A list that gets another size than it had before is drawn once more.
-            assert len(above) == 1 or not again
+            assert len(above) == 2 or not again
+            assert not again or (text in above[1] and cells(above[1]) == 120 * 35)
             await pilot.press("escape")
             assert isinstance(app.screen, MainScreen)
 
@@ -104,7 +163,7 @@ async def test_a_screen_opens_with_one_frame_which_is_whole(
 async def test_a_sheet_is_filled_anew_each_time() -> None:
     source = FakeSource([batch("execs", 1, ran(1, 9, "sh", "-c", "true", file="/bin/sh"))])
     async with ready(source) as (pilot, app):
-        await pilot.press("question_mark")
+        await pilot.press("D")
         screen = app.screen
         assert screen is app.get_screen("SheetScreen")
         await pilot.press("G")
@@ -119,7 +178,7 @@ async def test_a_sheet_is_filled_anew_each_time() -> None:
         assert "Probe execs" in text_of(app)
         assert screen.query_one(".sheet").scroll_offset.y == 0
         await pilot.press("escape", "question_mark", "escape", "question_mark")
-        assert app.screen is screen
+        assert app.screen is app.get_screen("HelpScreen")
         assert "Everywhere" in text_of(app)
         await pilot.press("escape")
         await pilot.pause()

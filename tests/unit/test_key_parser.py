@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from textual import constants
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
 from textual.events import Key, Paste
@@ -106,6 +110,54 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[KeyParser, float], list[s
         return names
 
     return go_by
+
+
+@pytest.mark.parametrize(("told_ms", "delay_s"), [(None, 0.025), ("300", 0.3), ("never", 0.1)])
+def test_escape_waits_as_long_as_the_user_says_or_as_other_programs_do(told_ms: str | None, delay_s: float) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ESCDELAY"}
+    if told_ms is not None:
+        environment["ESCDELAY"] = told_ms
+    code = "import ebpftop.textual_settings; from textual.constants import ESCAPE_DELAY; print(ESCAPE_DELAY)"
+    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert float(printed.stdout) == delay_s
+
+
+def test_what_follows_an_escape_that_was_told_already_is_its_rest_and_is_not_typed(
+    monkeypatch: pytest.MonkeyPatch, wait: Callable[[KeyParser, float], list[str]]
+) -> None:
+    # GIVEN a line so slow that all but Escape comes later than Escape waits
+    monkeypatch.setattr(constants, "ESCAPE_DELAY", 0.025)
+    for sequence in (*ANSI_SEQUENCES_KEYS, *ANSWERS):
+        if sequence[:1] != "\x1b" or sequence[1:2] not in tuple("[O]P_^X") or len(sequence) == 2:
+            continue
+        keys = KeyParser()
+        told(keys.feed("\x1b"))
+        assert wait(keys, 0.05) == ["escape"]
+        # THEN the rest is what it is with Escape, also where it is cut once more
+        whole = told(KeyParser().feed(sequence))
+        assert told(keys.feed(sequence[1:])) == whole, sequence
+        for at in range(3, len(sequence)):
+            keys = KeyParser()
+            keys.feed("\x1b")
+            assert wait(keys, 0.05) == ["escape"]
+            assert [*told(keys.feed(sequence[1:at])), *told(keys.feed(sequence[at:]))] == whole, (sequence, at)
+    # AND what cannot be one, or comes later, is typed
+    for seconds, typed in ((0.05, "q"), (0.2, "[")):
+        keys = KeyParser()
+        keys.feed("\x1b")
+        assert wait(keys, seconds) == ["escape"]
+        assert told(keys.feed(typed)) == [{"[": "left_square_bracket"}.get(typed, typed)]
+
+
+def test_only_escape_alone_is_told_soon(
+    monkeypatch: pytest.MonkeyPatch, wait: Callable[[KeyParser, float], list[str]]
+) -> None:
+    monkeypatch.setattr(constants, "ESCAPE_DELAY", 0.025)
+    for begun, waits_s in (("", None), ("\x1b", 0.025), ("\x1b[", 0.1), ("\x1bO", 0.1), ("\x1b[<0;", 0.1)):
+        keys = KeyParser()
+        keys.feed(begun)
+        assert keys.wait_s == pytest.approx(waits_s) if waits_s else keys.wait_s is None
+        assert wait(keys, 0.05) == ["escape"] * (begun == "\x1b")
 
 
 STRINGS = tuple(f"\x1b{introducer}" for introducer in "]P_^X")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 from textual.binding import Binding, BindingsMap
@@ -11,21 +12,59 @@ from textual.dom import DOMNode
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.screens.main import MainScreen
+from ebpftop.screens.sheets import SheetScreen
 from ebpftop.screens.travel import TravelScreen
 from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.log import LogLines
 from ebpftop.widgets.sheet import Details, Sheet
 from ebpftop.widgets.table import TableLines
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 KEY_WIDTH = 18
 
-
-def help_sheet(app: App[int]) -> Details:
-    """Build the list of keys, as *app* has them bound."""
-    return Details(title="Keys", sheet=lambda: _sheet(app))
+_LAID_OUT_S = 0.1
+"""After that its widgets know what size they have."""
 
 
-def _sheet(app: App[int]) -> Sheet:
+class HelpScreen(SheetScreen):
+    """The list of keys. It never changes: so it is rendered before anybody asks for it, and kept."""
+
+    def fill_keys(self) -> Self:
+        """Show the keys from the top, as the app has them bound, when this screen is pushed the next time."""
+        self._list_keys()
+        self.filled()
+        return self
+
+    def _list_keys(self) -> None:
+        if self._rendered is None:
+            sheet = _sheet(self.app)
+            self.details = Details(title="Keys", sheet=lambda: sheet)
+            self._shown = sheet.content()
+
+    def on_mount(self) -> None:
+        if self not in self.app.screen_stack:
+            self.call_later(self._open_ahead)
+
+    def _open_ahead(self) -> None:
+        self._list_keys()
+        self.show_filled()
+        self._refresh_layout(self.app.size)
+        self.set_timer(_LAID_OUT_S, self._render_if_closed)
+
+    def _render_if_closed(self) -> None:
+        if self not in self.app.screen_stack:
+            self.render_ahead()
+
+    def update_sheet(self) -> None:
+        """It is up to date."""
+
+    def let_go(self) -> None:
+        """What it shows is small, and is the same the next time."""
+
+
+def _sheet(app: App[Any]) -> Sheet:
     sheet = Sheet()
     groups: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
         ("Everywhere", (MainScreen, type(app))),
@@ -53,7 +92,7 @@ def _sheet(app: App[int]) -> Sheet:
     return sheet
 
 
-def _keys(sheet: Sheet, app: App[int], bindings: Iterable[object]) -> None:
+def _keys(sheet: Sheet, app: App[Any], bindings: Iterable[object]) -> None:
     shown: dict[str, tuple[list[str], str]] = {}
     declared = [b for b in bindings if isinstance(b, Binding)]
     for _, binding in BindingsMap(declared):

@@ -45,6 +45,7 @@ _PROBES = Binding.Group("probes ", compact=True)
 class MainScreen(TravelScreen):
     """All that one sees. State records take effect at once; what a pane shows waits while paused."""
 
+    BLANK = True  # all of it is covered by widgets, and it would be rendered anew whenever a dialog closes
     HORIZONTAL_BREAKPOINTS = WIDTHS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(

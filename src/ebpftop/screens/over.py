@@ -44,12 +44,18 @@ def _shaded(style: Style | None, shade: Color, filters: tuple[LineFilter, ...], 
 class LaidOutOnce(Screen[Result]):
     """A screen that is laid out anew when its size has changed, and not whenever one opens above it."""
 
+    drawn_size = Size()
+    """The size of the terminal when all of this screen was drawn last, with no other above it."""
+
     def _screen_resized(self, size: Size) -> None:
         if size != self._compositor.size:
             super()._screen_resized(size)
 
     def _compositor_refresh(self) -> None:
+        is_whole = self._compositor.size.region in self._compositor._dirty_regions
         super()._compositor_refresh()
+        if is_whole and self.is_active:
+            self.drawn_size = self._compositor.size
         if not self.is_active:
             # Textual asks for one more, of everything, whenever what is covered has changed anywhere.
             self._repaint_required = False
@@ -69,15 +75,42 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
         super().__init__(*args, **kwargs)
         self._below: tuple[_Key, list[Strip]] | None = None
         self._due: Timer | None = None
+        self._is_first = False
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
         if regions and not layout and not recompose:
             # What is below has changed there. To paint it takes as long as to open: it need not be at once.
             self._below = None
-            if self._due is None:
+            if self._due is None and not self._repaint_required:
                 self._due = self.set_timer(BELOW_S, self._show_below)
             return self
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def draw_first(self) -> None:
+        """Draw all that is above what is below, which stays as it is for this frame: to shade that takes longer."""
+        below = self.app._background_screens[-1:]
+        if not all(isinstance(screen, LaidOutOnce) and screen.drawn_size == self.size for screen in below):
+            return  # what is on the terminal is of another size
+        regions = (
+            region.intersection(clip)
+            for widget, (region, clip) in self._compositor.visible_widgets.items()
+            if widget is not self
+        )
+        self._compositor._dirty_regions.clear()
+        self._compositor._dirty_regions.update(region for region in regions if region)
+        self._is_first = True
+        try:
+            self._compositor_refresh()
+        finally:
+            self._is_first = False
+
+    def render_ahead(self) -> None:
+        """Render all that is above what is below, and keep it: to draw it takes little then."""
+        self._is_first = True
+        try:
+            self._compositor.render_full_update().render_segments(self.app.console)
+        finally:
+            self._is_first = False
 
     def _show_below(self) -> None:
         self._due = None
@@ -85,6 +118,8 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
 
     @guard_drawing
     def render_lines(self, crop: Region) -> list[Strip]:
+        if self._is_first:
+            return [Strip.blank(crop.width)] * crop.height  # none of it is seen
         key = self.size, self.styles.background
         if self._below is None or self._below[0] != key or self._dirty_regions:
             below = visible_screen_stack.get([])

@@ -75,7 +75,10 @@ class ReadyScreen(OverScreen[Result]):
         self._draw_once()
 
     def _draw_once(self) -> None:
-        """Lay out and draw what is shown now, and drop the requests to do so: they would draw it again."""
+        """Lay out and draw what is shown now, and drop the requests to do so: they would draw it again.
+
+        What is below is shaded with the next frame: nobody waits for that.
+        """
         if self.focused is not None and self.app.app_focus:
             self.focused.has_focus = True  # as the event that is on its way will have it
         self._is_laying_out = True
@@ -90,13 +93,9 @@ class ReadyScreen(OverScreen[Result]):
             self._is_laying_out = False
         for widget in self._drawn:
             widget._repaint_required = False
+        if not self.app._batch_count:
+            self.draw_first()
         self.refresh()
-        self._compositor.update_widgets({self})
-        if self.app._batch_count:
-            self.call_later(self._compositor_refresh)
-        else:
-            self._compositor_refresh()
-        self._repaint_required = False
 
     @property
     def _drawn(self) -> set[Widget]:

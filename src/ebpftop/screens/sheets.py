@@ -42,6 +42,8 @@ class SheetScreen(ReadyScreen[Step]):
         super().__init__()
         self.details = _NOTHING
         self._shown = Content("")
+        self._rendered: tuple[Content, str, str] | None = None
+        """What was given to the widgets, which keep what they rendered of it: text, title, theme."""
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="sheet") as self._box:
@@ -61,8 +63,11 @@ class SheetScreen(ReadyScreen[Step]):
         return self
 
     def show_filled(self) -> None:
-        self._text.update(self._shown, layout=False)
-        self._box.border_title = Content(self.details.title)
+        rendered = self._shown, self.details.title, self.app.theme
+        if rendered != self._rendered:
+            self._rendered = rendered
+            self._text.update(self._shown, layout=False)
+            self._box.border_title = Content(self.details.title)
         self._box.scroll_to(y=0, animate=False, immediate=True)
 
     @property
@@ -72,6 +77,7 @@ class SheetScreen(ReadyScreen[Step]):
     def let_go(self) -> None:
         self.details = _NOTHING
         self._shown = Content("")
+        self._rendered = None
         self._text.update(self._shown, layout=False)
 
     def on_screen_resume(self, _event: events.ScreenResume) -> None:
@@ -86,6 +92,7 @@ class SheetScreen(ReadyScreen[Step]):
         if content != self._shown:
             # Laying it out anew costs as much as opening it.
             self._shown = content
+            self._rendered = content, self.details.title, self.app.theme
             self._text.update(content)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
