@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from terminal import Screen
 
@@ -27,6 +28,8 @@ BUSY = "while :; do :; done"
 PAUSE_S = 0.4
 BAR = 2.0
 TIMEOUT_S = 60.0
+NICE = -20
+"""Of this process, once all others run."""
 
 
 @contextmanager
@@ -59,9 +62,28 @@ def shown_s(screen: Screen, key: bytes, text: bytes) -> float:
     mark = screen.mark
     began_s = time.perf_counter()
     screen.press(key)
-    if not screen.wait_for(text, since=mark, timeout_s=TIMEOUT_S):
-        raise SystemExit(f"{key!r} did not show {text!r}")
+    while text not in screen.painted(mark):
+        if time.perf_counter() - began_s > TIMEOUT_S:
+            raise SystemExit(f"{key!r} did not show {text!r}")
+        time.sleep(0.001)
     return time.perf_counter() - began_s
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Let this process see at once what is painted: it would wait for a processor itself, up to a second."""
+    group = Path("/proc/self/autogroup")
+    before = group.read_text().split()[-1] if group.exists() else None
+    try:
+        for task in Path("/proc/self/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(task.name), NICE)
+        if before is not None:
+            group.write_text(str(NICE))
+        yield
+    finally:
+        if before is not None:
+            time.sleep(0.2)  # it may be changed ten times a second
+            group.write_text(before)
 
 
 def main() -> None:
@@ -80,7 +102,7 @@ def main() -> None:
             raise SystemExit("they do not start")
         # No key of theirs moves anything that is not there.
         ebpftop.press(b"kkkkkkkk")
-        with overloaded(args.busy, args.together):
+        with overloaded(args.busy, args.together), in_time():
             time.sleep(5)
             for number in range(args.rounds):
                 time.sleep(PAUSE_S)

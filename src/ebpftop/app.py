@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from ebpftop.app_errors import SurvivingApp
 from ebpftop.filters import Filter
 from ebpftop.key_order import OrderedKeysApp
 from ebpftop.lifecycle import INTERRUPTED, process
-from ebpftop.priority import stand_back
+from ebpftop.priority import keep_lock, stand_back
 from ebpftop.screens.calls import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
 from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.diagnostics import diagnostics
@@ -127,6 +127,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self.log_path = log_path
         self.journal: deque[str] = deque(maxlen=500)
         self._journal = _Journal(self.journal)
+        self._share_lock: Callable[[], None] = lambda: None
         self.crash: Exception | None = None
         """What ended the app, if an exception did."""
         for theme in THEMES:
@@ -146,7 +147,9 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
 
     def on_mount(self) -> None:
         threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="work", initializer=stand_back)
-        asyncio.get_running_loop().set_default_executor(threads)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(threads)
+        self._share_lock = keep_lock(loop)
         log.addHandler(self._journal)
         for note in self.notes:
             self.notify(note)
@@ -155,6 +158,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self.set_timer(_PREPARE_AFTER_S, lambda: prepare(self, MADE_IN_ADVANCE))
 
     def on_unmount(self) -> None:
+        self._share_lock()
         log.removeHandler(self._journal)
 
     def end(self) -> None:

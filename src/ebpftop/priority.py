@@ -2,21 +2,33 @@
 
 sched(7): nice values count among the threads of one autogroup, which is a session, where the kernel groups by session;
 the group has a nice value of its own, in /proc/PID/autogroup. So both are set. A lower value takes CAP_SYS_NICE.
+
+A nice value does not help whoever waits for Python's lock. A thread that holds it for the switch interval is made to
+hand it over, and waits until the other has taken it: which a collector does when it gets a processor, much later. So
+the screen's thread hands it over only when it has nothing to do, see `keep_lock`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ebpftop.lifecycle import process
 
 SCREEN_NICE = -10
 """Of the screen's thread, and of its session: half of a CPU beside fifteen busy processes."""
+
+ASKS_AFTER_S = 0.001
+"""So long the screen's thread waits for a collector before it asks for Python's lock."""
+KEEPS_S = 0.1
+"""So long it may keep the lock while a collector waits: more than a key and its frame take."""
 
 _AUTOGROUP = Path("/proc/self/autogroup")
 
@@ -27,6 +39,31 @@ def stand_back() -> None:
     """Let the calling thread have the nice value that the process was started with: it inherited the screen's."""
     if _collectors_nice is not None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _collectors_nice)
+
+
+def keep_lock(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    """Let the thread of *loop* keep Python's lock while it is at work, and get it soon when it has been waiting.
+
+    Return what ends that.
+    """
+    selector: Any = getattr(loop, "_selector", None)
+    if selector is None:  # a loop that is not of the standard library
+        return lambda: None
+    select, before_s = selector.select, sys.getswitchinterval()
+
+    def select_and_take(timeout: float | None = None) -> Any:
+        sys.setswitchinterval(ASKS_AFTER_S)
+        try:
+            return select(timeout)
+        finally:
+            sys.setswitchinterval(KEEPS_S)
+
+    def end() -> None:
+        selector.select = select
+        sys.setswitchinterval(before_s)
+
+    selector.select = select_and_take
+    return end
 
 
 @contextmanager
