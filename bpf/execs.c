@@ -160,7 +160,7 @@ INLINE u64 append_string(struct scratch *scratch, u64 at, u32 room, const void *
 	BOUND(at, HEAD_MASK);
 	long len = bpf_probe_read_kernel_str(scratch->data + at, room, from);
 
-	return len > 0 ? len : 0;
+	return at_least_0(len);
 }
 
 /*

@@ -64,13 +64,13 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 	if (!replaced) {
 		long len = read_user_string(scratch->data, PATH_LEN + 1, (void *)attempt.file);
 
-		at = len > 0 ? len : 0;
+		at = at_least_0(len);
 		if (len < 0 || len > PATH_LEN)
 			event->flags |= FILE_CUT;
 	} else if ((kept = kept_attempts.lookup(&key))) {
 		long len = bpf_probe_read_kernel_str(scratch->data, KEPT_PATH + 1, kept->file);
 
-		at = len > 0 ? len : 0;
+		at = at_least_0(len);
 		event->flags |= kept->flags;
 		bpf_probe_read_kernel(event->comm, COMM_LEN, kept->comm);
 	} else {
