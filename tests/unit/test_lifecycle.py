@@ -90,6 +90,39 @@ while True:
         assert session.wait_for_end() == 130
 
 
+_HANGS = """
+import threading
+import ebpftop.screens.save as asking
+import ebpftop.screens.savings as saving
+
+def hang(*_, **__):
+    threading.Event().wait()
+
+%s
+main()
+"""
+
+
+@pytest.mark.parametrize("where", ["saving.create_file", "asking.writable_folder", "asking.expand_home"])
+def test_it_ends_although_the_file_system_never_answers(where: str) -> None:
+    """Where a save itself hangs its thread is one that asyncio waits for; then `leave` ends it."""
+    with session_of(*python(_RUN_DEMO + _HANGS % f"{where} = hang")) as session:
+        assert session.wait_for(b"Exec log")
+        session.press(b"E")
+        if where == "asking.writable_folder":
+            assert session.wait_for(b"does not answer")
+        else:
+            assert session.wait_for(b"Enter saves it")
+            session.press(b"\r")
+            assert session.wait_for(b"does not answer" if where == "asking.expand_home" else b"saving")
+        session.press(b"\x1b")
+        time.sleep(0.5)
+        session.press(b"q")
+        assert session.wait_for_end() == 0
+        session.read_rest()
+        assert session.modes_left() == []
+
+
 def test_a_hang_up_that_is_ignored_at_the_start_stays_ignored() -> None:
     code = """
 import time
