@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from ebpftop.app import EbpftopApp
-from ebpftop.panes.base import Pane
+from ebpftop.panes.base import FRAME_RECORDS, Pane
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.panes.users import UsersPane
@@ -26,7 +27,7 @@ from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.main import MainScreen
 from ebpftop.screens.sheets import SheetScreen
 from ebpftop.screens.travel import HELD_RECORDS
-from ebpftop.source import SourceError
+from ebpftop.source import Batch, SourceError
 from ebpftop.weight import weight
 from ebpftop.widgets.stateline import StateLine
 
@@ -136,11 +137,12 @@ async def test_a_long_pause_keeps_memory_bounded_and_loses_no_count() -> None:
         quarter = HELD_RECORDS // 4
         for i in range(5):
             source.give(batch("execs", i, *(program,) * quarter))
-        await settle(pilot, source)
+        await until(pilot, lambda: app.main.held_weight + execs_pane(app).model.execs == 5 * quarter)
         assert app.main.held_weight <= HELD_RECORDS
         assert app.main.held_full
         await pilot.press("space")
-        assert execs_pane(app).model.execs == 5 * quarter
+        await until(pilot, lambda: execs_pane(app).model.execs == 5 * quarter)
+        assert not app.main.held_full
 
 
 async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +156,42 @@ async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.
         await settle(pilot, source)
         assert (len(app.main.held), execs_pane(app).model.execs) == (20, 30)
         await pilot.press("space")
-        assert (len(app.main.held), app.main.held_bytes, execs_pane(app).model.execs) == (0, 0, 50)
+        await until(pilot, lambda: not app.main.held)
+        assert (app.main.held_bytes, execs_pane(app).model.execs) == (0, 50)
+
+
+async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_between() -> None:
+    """A recording of one moment is one batch, and a long pause ends with all that was held back."""
+    source = FakeSource()
+    program = ran(1, 7, "x")
+    async with running(source) as (pilot, app):
+        turns: Counter[int] = Counter()
+        turn = 0
+
+        async def count_turns() -> None:
+            nonlocal turn
+            while True:
+                turn += 1
+                await asyncio.sleep(0)
+
+        feed = execs_pane(app).feed
+
+        def count_and_feed(batch: Batch) -> None:
+            turns[turn] += len(batch.records)
+            feed(batch)
+
+        execs_pane(app).feed = count_and_feed  # type: ignore[method-assign]
+        counting = asyncio.create_task(count_turns())
+        source.give(batch("execs", 1, *(program,) * 20_000))
+        await until(pilot, lambda: execs_pane(app).model.execs == 20_000)
+        await pilot.press("space")
+        source.give(batch("execs", 2, *(program,) * 20_000))
+        await until(pilot, lambda: app.main.held_weight == 20_000)
+        await pilot.press("space")
+        source.give(batch("execs", 3, program))
+        await until(pilot, lambda: execs_pane(app).model.execs == 40_001)
+        counting.cancel()
+    assert max(turns.values()) <= 2 * FRAME_RECORDS
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -48,6 +50,22 @@ SEARCH_PAUSE_S = 0.005
 
 PATIENCE_S = 0.25
 """How long a poll may wait: also how long quitting may take."""
+
+
+def burden(batch: Batch) -> int:
+    """Return for how many records *batch* counts: one may be as heavy as thousands of others."""
+    return max(len(batch.records), batch.size // RECORD_BYTES)
+
+
+def _pieces(batch: Batch) -> Iterator[Batch]:
+    """Yield *batch* in parts of which none holds up a key: all that happened in a moment may be one batch."""
+    step = FRAME_RECORDS * len(batch.records) // max(1, burden(batch)) or 1
+    if len(batch.records) <= step:
+        yield batch
+        return
+    for at in range(0, len(batch.records), step):
+        records = batch.records[at : at + step]
+        yield replace(batch, records=records, size=batch.size * len(records) // len(batch.records))
 
 
 class Pane(Vertical):
@@ -287,7 +305,7 @@ class Pane(Vertical):
     def collect(self) -> None:
         """Poll the probe until the pane goes; hand over what came, at most once a frame."""
         worker = get_current_worker()
-        pending: list[Batch] = []
+        pending: deque[Batch] = deque()
         records = 0
         due = 0.0
         while not worker.is_cancelled:
@@ -295,9 +313,13 @@ class Pane(Vertical):
             ready = pending and (now >= due or records >= FRAME_RECORDS)
             if ready and self._taken.is_set():
                 self._taken.clear()
-                self.post_message(self.Arrived(self, tuple(pending)))
-                pending.clear()
-                records = 0
+                frame: list[Batch] = []
+                taken = 0
+                while pending and taken < FRAME_RECORDS:
+                    frame.append(pending.popleft())
+                    taken += burden(frame[-1])
+                self.post_message(self.Arrived(self, tuple(frame)))
+                records -= taken
                 due = now + FRAME_S
             elif ready:
                 # The screen is behind: let it be the kernel's buffer that fills, where losses are counted.
@@ -306,9 +328,9 @@ class Pane(Vertical):
             patience = min(PATIENCE_S, max(0.0, due - now)) if pending else PATIENCE_S
             batch = self.source.poll(self.probe, patience)
             if batch is not None:
-                pending.append(batch)
-                # A record may be as heavy as thousands of others.
-                records += max(len(batch.records), batch.size // RECORD_BYTES)
+                for piece in _pieces(batch):
+                    pending.append(piece)
+                    records += burden(piece)
             elif monotonic() - now < patience / 2:
                 # A source that has come to its end returns at once.
                 worker_sleep(patience)

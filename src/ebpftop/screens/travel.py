@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import math
@@ -23,7 +24,7 @@ from ebpftop.models.timetravel import LEAP_S, STEP_S, Model, clamp, kept_text, o
 from ebpftop.models.timetravel import speed_text as say_speed
 from ebpftop.models.users import UsersModel
 from ebpftop.models.wishes import Wishes
-from ebpftop.panes.base import Pane
+from ebpftop.panes.base import FRAME_RECORDS, Pane
 from ebpftop.past import Counts
 from ebpftop.records import Cost, Header, Lost, Probe, ProbeName, Record, Syscalls, Users
 from ebpftop.screens.over import LaidOutOnce
@@ -183,10 +184,16 @@ class TravelScreen(LaidOutOnce[None]):
     def _take(self, pane: Pane, batch: Batch) -> None:
         with surviving("the overview"):
             self.present.feed(batch)
-        if self.paused and not self._models:
+        # What is released still goes before what comes now.
+        if self._frozen or self.held:
             self._hold(pane, batch)
         else:
             self._feed(pane, batch)
+
+    @property
+    def _frozen(self) -> bool:
+        """Whether the present models wait: they are shown, and shall not change."""
+        return self.paused and not self._models
 
     def _show_news(self, pane: Pane) -> None:
         if not self.paused:
@@ -234,18 +241,32 @@ class TravelScreen(LaidOutOnce[None]):
         self.held_weight += _weight(shown)
         self.held_bytes += weight_of(shown)
         while (self.held_weight > HELD_RECORDS or self.held_bytes > HELD_BYTES) and len(self.held) > 1:
-            oldest_pane, oldest = self.held.popleft()
-            self.held_weight -= _weight(oldest.records)
-            self.held_bytes -= weight_of(oldest.records)
             self.held_full = True
-            self._feed(oldest_pane, oldest)
+            self._feed_oldest()
+
+    def _feed_oldest(self) -> int:
+        """Let the present models have the oldest of what was held back; return for how many records it counts."""
+        pane, batch = self.held.popleft()
+        weight = _weight(batch.records)
+        self.held_weight -= weight
+        self.held_bytes -= weight_of(batch.records)
+        self._feed(pane, batch)
+        return weight
 
     def _release(self) -> None:
-        """Let the present models have what was held back."""
-        for pane, batch in self.held:
-            self._feed(pane, batch)
-        self.held.clear()
-        self.held_weight, self.held_bytes, self.held_full = 0, 0, False
+        """Let the present models have what was held back, so much at a time that keys are answered meanwhile."""
+        fed = 0
+        while self.held and fed < FRAME_RECORDS and not self._frozen:
+            fed += self._feed_oldest()
+        if self._frozen:
+            return
+        if self.held:
+            # Not at once: messages that wait are worked off without a look at the terminal.
+            asyncio.get_running_loop().call_soon(self.call_later, self._release)
+        else:
+            self.held_full = False
+            if not self._models:
+                self._show_at(self.present.time)
 
     # Freezing and going on.
 
@@ -284,7 +305,8 @@ class TravelScreen(LaidOutOnce[None]):
             if self.narrowed != self._left_narrowed:
                 pane.narrow_to(*self.narrowed)
         self._release()
-        self._show_at(self.present.time)
+        if self.held:
+            self._show_at(self.present.time)
         if self.player is not None:
             self.player.resume()
         self._travelled()
