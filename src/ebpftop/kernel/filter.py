@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import struct
+import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,11 +20,14 @@ from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups, hierarchies, id_of
 from ebpftop.kernel.loader import DamagedError, Link, LoadError, Module
 from ebpftop.kernel.offsets import Defines
-from ebpftop.kernel.threads import in_first_pid_namespace, process_of_thread
+from ebpftop.kernel.threads import in_first_pid_namespace, process_of_thread, sees_all
 from ebpftop.source import SourceError
 from ebpftop.text import escape
 
 _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
+# Which processes are still there is looked up so often, and for so many at a reading.
+_LOOK_S = 2.0
+_LOOKS_MAX = 256
 _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
 _PROGRAMS = ("filter_fork", "filter_free")
 _PATHS = "filter_paths"
@@ -103,6 +108,8 @@ class KernelFilter:
         self._mkdir: Link | None = None
         self._roots: dict[bool, Path] = {}
         self._gone: tuple[str, ...] = ()
+        self._marked_pids: list[bytes] = []
+        self._next_look_s = 0.0
         self._closed = False
         self._active = 0
         self._slots = [bytes(_SLOT_SIZE)] * _SLOTS
@@ -174,10 +181,23 @@ class KernelFilter:
                 elif id != choice.id:
                     self._set_id(place, id)
             pids = self._filter.pids
+            if pids:
+                self._bury()
             if pids and not maps.has_entries(self._module.table("filter_pids"), 4):
                 gone += [f"pid {pid}" for pid in pids]
             self._gone = tuple(gone)
             return self._gone
+
+    def _bury(self) -> None:
+        """Unmark processes that are there no more, a few at a time: now and then the kernel frees one unseen."""
+        table = self._module.table("filter_pids")
+        if not self._marked_pids and time.monotonic() >= self._next_look_s and sees_all():
+            self._marked_pids = [key for key, _ in maps.items(table, 4, 1)]
+            self._next_look_s = time.monotonic() + _LOOK_S
+        for _ in range(min(_LOOKS_MAX, len(self._marked_pids))):
+            key = self._marked_pids.pop()
+            if not os.path.exists(f"/proc/{int.from_bytes(key, sys.byteorder)}"):
+                maps.delete(table, key)
 
     @property
     def gone(self) -> tuple[str, ...]:

@@ -17,6 +17,14 @@ def in_first_pid_namespace() -> bool:
     return Path("/proc/self/ns/pid").stat().st_ino == _INIT_PID_NAMESPACE
 
 
+def sees_all() -> bool:
+    """Tell whether /proc shows every process, by the number that the kernel's events give it.
+
+    It does not in a pid namespace, nor where it hides what belongs to others (proc(5), hidepid).
+    """
+    return in_first_pid_namespace() and os.path.exists("/proc/1/stat") and os.access("/proc/1/stat", os.R_OK)
+
+
 def own_pids() -> tuple[int, ...]:
     """Return the pids of ebpftop and its helpers as the kernel's events have them; none where those are not known.
 

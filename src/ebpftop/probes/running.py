@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ebpftop.kernel.threads import in_first_pid_namespace
+from ebpftop.kernel.threads import sees_all
 from ebpftop.names import UserNames
 from ebpftop.records import Process, Record
 from ebpftop.text import escape
@@ -41,14 +41,6 @@ def start_of(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if has_ended(fields) else int(fields[19])
-
-
-def sees_all() -> bool:
-    """Tell whether /proc shows every process, by the number that the kernel's events give it.
-
-    It does not in a pid namespace, nor where it hides what belongs to others (proc(5), hidepid).
-    """
-    return in_first_pid_namespace() and os.path.exists("/proc/1/stat") and os.access("/proc/1/stat", os.R_OK)
 
 
 def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process | None:
