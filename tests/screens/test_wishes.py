@@ -71,8 +71,9 @@ async def test_a_toggle_that_fails_ends_the_wish() -> None:
 async def test_the_last_handler_asked_for_is_the_one_that_is_set(keys: str, last: Handler) -> None:
     source = FakeSource(minute())
     async with running(source) as (pilot, app):
-        await pilot.press("tab", "tab", "j")
         syscalls = app.main.query_one(SyscallsPane)
+        await until(pilot, lambda: syscalls.table.selected() is not None)
+        await pilot.press("tab", "tab", "j")
         call = syscalls.table.selected()
         assert call is not None
         source.turning.clear()
