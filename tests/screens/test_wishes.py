@@ -72,8 +72,8 @@ async def test_the_last_handler_asked_for_is_the_one_that_is_set(keys: str, last
     source = FakeSource(minute())
     async with running(source) as (pilot, app):
         syscalls = app.main.query_one(SyscallsPane)
-        await until(pilot, lambda: syscalls.table.selected() is not None)
         await pilot.press("tab", "tab", "j")
+        await until(pilot, lambda: syscalls.table.selected() is not None)
         call = syscalls.table.selected()
         assert call is not None
         source.turning.clear()
