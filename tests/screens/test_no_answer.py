@@ -53,7 +53,8 @@ class Hanging:
 
 
 @pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+def hanging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hanging]:
+    monkeypatch.chdir(tmp_path)  # where what is saved goes
     one = Hanging()
     monkeypatch.setattr(answers, "_unanswered", set())
     for module, name in QUESTIONS:
