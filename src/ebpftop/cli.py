@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from ebpftop import __version__, stdio
-from ebpftop.filters import Filter
+from ebpftop.filters import COMM_BYTES, UID_MAX, Filter, comm_bytes, is_cgroup_path
 from ebpftop.records import PROBE_NAMES, ProbeName
 from ebpftop.source import SourceError
 from ebpftop.text import printable
@@ -77,7 +77,7 @@ def _number(what: str, most: int) -> type[int]:
 
 def _uid(text: str) -> int:
     """Take a number or a user's name."""
-    if text.isascii() and text.isdigit() and int(text) < 0xFFFFFFFF:
+    if text.isascii() and text.isdigit() and int(text) <= UID_MAX:
         return int(text)
     from ebpftop.names import uid_of
 
@@ -93,8 +93,24 @@ def _comm(text: str) -> str:
         raise argparse.ArgumentTypeError("a command name cannot be empty")
     if "*" in name:
         raise argparse.ArgumentTypeError(f"{text!r}: a * may only stand at the end")
-    if len(name.encode("utf-8", "surrogateescape")) > 15:
-        raise argparse.ArgumentTypeError(f"{text!r}: the kernel keeps 15 bytes of a command name; use {name[:15]}")
+    raw = comm_bytes(text)
+    if len(raw) > COMM_BYTES:
+        # Where the cut halves a character, what is left of it cannot be typed: a prefix can.
+        kept = raw[:COMM_BYTES].decode("utf-8", "ignore")
+        name = kept if len(kept.encode()) == COMM_BYTES else f"{kept}*"
+        raise argparse.ArgumentTypeError(f"{text!r}: the kernel keeps {COMM_BYTES} bytes of a command name; use {name}")
+    return text
+
+
+def _cgroup(text: str) -> str:
+    if not is_cgroup_path(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the path of a cgroup: / is the root, and .. leads nowhere")
+    return text
+
+
+def _new_file(text: str) -> str:
+    if text in ("", "-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file; `ebpftop stream` writes to stdout")
     return text
 
 
@@ -138,7 +154,9 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--comm", type=_comm, action="append", default=[], metavar="NAME", help="this command name; NAME* for a prefix"
     )
-    chosen.add_argument("--cgroup", action="append", default=[], metavar="PATH", help="this cgroup and those below it")
+    chosen.add_argument(
+        "--cgroup", type=_cgroup, action="append", default=[], metavar="PATH", help="this cgroup and those below it"
+    )
     chosen.add_argument(
         "--container",
         type=_container,
@@ -226,7 +244,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = add(name, text)
         if name == "record":
-            command.add_argument("file", metavar="FILE", help="FILE.zst is compressed")
+            command.add_argument("file", type=_new_file, metavar="FILE", help="FILE.zst is compressed")
             command.add_argument("--force", action="store_true", help="overwrite FILE")
         command.add_argument("--duration", type=_seconds, metavar="S", help="stop by itself, S seconds after the start")
         _add_watching(command)

@@ -4,6 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UID_MAX = 0xFFFFFFFE
+"""The largest user id: (uid_t)-1 stands for nobody."""
+
+COMM_BYTES = 15
+"""So much of a command name is kept by the kernel (TASK_COMM_LEN, without its NUL)."""
+
+
+def comm_bytes(name: str) -> bytes:
+    """Return a command name as the kernel has it; *name* may have a ``*`` at its end."""
+    return name.removesuffix("*").encode("utf-8", "surrogateescape")
+
+
+def is_cgroup_path(path: str) -> bool:
+    """Tell whether *path* can name a cgroup: not "", ".", "..", which would come to mean the root, that is everybody.
+
+    In a cgroup namespace /proc shows cgroups outside of it with ``..``; they are not those of that name below its root.
+    """
+    return bool(path) and not {".", ".."} & set(path.split("/"))
+
 
 @dataclass(frozen=True)
 class Filter:

@@ -181,6 +181,28 @@ async def test_a_filter_that_is_refused_is_taken_back_and_said() -> None:
         assert len(uids_shown(app)) > 1
 
 
+class Breaking(FakeSource):
+    """Breaks when a filter names a process."""
+
+    def set_filter(self, wanted: Filter) -> float:
+        if wanted.pids:
+            raise RuntimeError("a mistake of ours")
+        return super().set_filter(wanted)
+
+
+async def test_a_filter_whose_setting_breaks_is_not_shown_as_if_it_held(survived_errors: list[BaseException]) -> None:
+    source = Breaking(minute())
+    async with running(source) as (pilot, app):
+        await pilot.press("slash", *"uid:1000", "enter")
+        await until(pilot, lambda: source.filters == [Filter(uids=(1000,))])
+        await pilot.press("slash", *"pid:640", "enter")
+        await until(pilot, lambda: len(survived_errors) == 1)
+        survived_errors.clear()
+        await until(pilot, lambda: state_filter(app) == "uid 1000")
+        # How far the one that broke had come, nobody knows: so what is shown is set again.
+        await until(pilot, lambda: source.filters == [Filter(uids=(1000,))] * 2)
+
+
 async def test_a_recording_is_narrowed_in_what_it_shows() -> None:
     source = FakeSource(minute(), live=False)
     source.refuses_filter = PastFiltering("a recording holds what was recorded")

@@ -58,6 +58,7 @@ def test_a_value_at_its_bound_is_taken(option: str, value: str, kept: object) ->
         ("--uid", ["4294967295", "4294967296", "-1", "²", "1.0", "", "no user of this name"]),
         ("--pid", ["4194305", "-1", "²", "1x", ""]),
         ("--comm", ["", "ä" * 8, "1234567890123456", "a*b", "*a"]),
+        ("--cgroup", ["", ".", "..", "/..", "/../a", "a/../b", "/a/..", "./a"]),
         ("--container", ["", "a/b"]),
         ("--interval", ["0.049", "3601", "nan", "inf", "-1", "x"]),
         ("--keep", ["0.4", "1441", "nan", "x"]),
@@ -70,6 +71,29 @@ def test_a_value_at_its_bound_is_taken(option: str, value: str, kept: object) ->
 def test_what_no_option_takes_is_refused(capfd: pytest.CaptureFixture[str], option: str, values: list[str]) -> None:
     for value in values:
         assert f"argument {option}: " in refused(capfd, "live", f"{option}={value}"), value
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("1234567890123456", "123456789012345"),
+        ("1234567890123456*", "123456789012345"),
+        ("ä" * 8, "ä" * 7 + "*"),
+        ("x" + "ä" * 8, "x" + "ä" * 7),
+        ("\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 6, "\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 5),
+        ("12" + "\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 5, "12" + "\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 4 + "*"),
+    ],
+)
+def test_the_name_that_is_proposed_for_one_that_is_too_long_is_taken(
+    capfd: pytest.CaptureFixture[str], name: str, kept: str
+) -> None:
+    assert refused(capfd, "live", "--comm", name).endswith(f"use {kept}")
+    assert cli.parser().parse_args(["live", "--comm", kept]).comm == [kept]
+
+
+@pytest.mark.parametrize("name", ["-", ""])
+def test_a_recording_has_a_name(capfd: pytest.CaptureFixture[str], name: str) -> None:
+    assert "`ebpftop stream` writes to stdout" in refused(capfd, "record", name)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e9", "x"])

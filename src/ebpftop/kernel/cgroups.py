@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ebpftop.cgroups import containers_of, is_container
+from ebpftop.filters import is_cgroup_path
 from ebpftop.source import SourceError
 
 
@@ -42,8 +43,28 @@ class CgroupChoice:
         return self.path == "/" or path == self.path or path.startswith(self.path + "/")
 
 
+# cgroup_setup_root() of the kernel warns if the root of a hierarchy has another inode number.
+_ROOT_INODE = 1
+
+
 def hierarchies() -> tuple[Hierarchy, ...]:
-    """Return the unified hierarchy (cgroup v2) and the pids controller's of v1, as far as they are mounted."""
+    """Return the unified hierarchy (cgroup v2) and the pids controller's of v1, as far as they are mounted whole.
+
+    In a cgroup namespace a mount begins at the namespace's root, which looks like the hierarchy's own but for its
+    inode. Paths and depths below it are not the kernel's, so they would be compared with those of other cgroups.
+    """
+    return tuple(hierarchy for hierarchy in mounted() if _is_whole(hierarchy))
+
+
+def _is_whole(hierarchy: Hierarchy) -> bool:
+    try:
+        return hierarchy.root.stat().st_ino == _ROOT_INODE
+    except OSError:
+        return False
+
+
+def mounted() -> tuple[Hierarchy, ...]:
+    """Return the same hierarchies, also where only a part of them is mounted: from the root of a cgroup namespace."""
     found: dict[bool, Hierarchy] = {}
     # proc_pid_mountinfo(5): what is mounted, where, "-", the type, the source, the options of the file system.
     for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
@@ -113,6 +134,10 @@ def path_of_id(id: int, *, v1: bool) -> str | None:
 
 def _hierarchies(option: str) -> tuple[Hierarchy, ...]:
     found = hierarchies()
+    if not found and mounted():
+        raise SourceError(
+            f"{option} means other cgroups in a cgroup namespace", "run ebpftop in the host's (--cgroupns=host)"
+        )
     if not found:
         raise SourceError(f"{option} needs cgroups", "mount -t cgroup2 none /sys/fs/cgroup")
     return found
@@ -131,6 +156,8 @@ def cgroup_named(path: str) -> CgroupChoice:
     Both "/system.slice/ssh.service" and the full path in the file system are taken.
     """
     found = _hierarchies("--cgroup")
+    if not is_cgroup_path(path):
+        raise SourceError(f"{path!r} is not the path of a cgroup", "/ is the root, and .. leads nowhere")
     given = posixpath.normpath("/" + path.lstrip("/"))
     # The innermost mount first: that of v2 may lie in the directory of v1's.
     for hierarchy in sorted(found, key=lambda one: len(one.root.parts), reverse=True):

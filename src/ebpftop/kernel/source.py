@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ebpftop import __version__
 from ebpftop.filters import Filter
 from ebpftop.kernel import callers, tracefs
-from ebpftop.kernel.cgroups import hierarchies
+from ebpftop.kernel.cgroups import mounted
 from ebpftop.kernel.cost import CostMeter
 from ebpftop.kernel.filter import KernelFilter, with_processes
 from ebpftop.kernel.ladder import Offers
@@ -88,7 +88,7 @@ def kernel_defines() -> Defines:
             flags[f"NR_{prefix}{name.upper()}"] = number | bit
     for name in EXEC_CALLS:
         flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
-    if any(hierarchy.v1 for hierarchy in hierarchies()):
+    if any(hierarchy.v1 for hierarchy in mounted()):
         flags["HAVE_CGROUP_V1"] = 1
     if kernel_version() >= (5, 11):
         flags["HAVE_TASK_BTF"] = 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ebpftop.cgroups import containers_of, is_container
-from ebpftop.filters import Filter
+from ebpftop.filters import COMM_BYTES, UID_MAX, Filter, comm_bytes, is_cgroup_path
 from ebpftop.models.processes import Known, Processes
 from ebpftop.records import Exec
 from ebpftop.text import escape
@@ -15,9 +16,9 @@ from ebpftop.text import escape
 SEPARATOR = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
 """Between the steps of a breadcrumb."""
 
-# Numbers where numbers are meant; fifteen bytes of a name are all that the kernel keeps.
+# Numbers where numbers are meant; what they are bounded by, `_can_be` knows.
 _KERNEL_TERM = re.compile(
-    r"\s*(?P<kind>(?:uid|pid)(?=:\d{1,10}(?:\s|$))|comm(?=:[^\s*]{0,15}\*?(?:\s|$))|cgroup|container)"
+    r"\s*(?P<kind>(?:uid|pid)(?=:\d{1,10}(?:\s|$))|comm(?=:[^\s*]*\*?(?:\s|$))|cgroup|container)"
     r":(?P<value>\S+)(?:\s+|$)"
 )
 
@@ -94,7 +95,7 @@ def read_typed(text: str) -> tuple[Step | None, str]:
     """
     values: dict[str, list[str]] = {}
     rest = text
-    while match := _KERNEL_TERM.match(rest):
+    while (match := _KERNEL_TERM.match(rest)) and _can_be(match["kind"], match["value"]):
         values.setdefault(match["kind"], []).append(match["value"])
         rest = rest[match.end() :]
     if not values:
@@ -107,6 +108,15 @@ def read_typed(text: str) -> tuple[Step | None, str]:
         containers=tuple(values.get("container", ())),
     )
     return Step(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
+
+
+def _can_be(kind: str, value: str) -> bool:
+    """Tell whether the kernel's filter can hold *value*: by the bounds of the command line."""
+    if kind == "uid":
+        return int(value) <= UID_MAX
+    if kind == "comm":
+        return len(comm_bytes(value)) <= COMM_BYTES
+    return kind != "cgroup" or is_cgroup_path(value)
 
 
 def admits(wanted: Filter, record: Exec | Known, processes: Processes) -> bool:
@@ -134,7 +144,7 @@ def comm_matches(pattern: str, comm: str) -> bool:
 
 
 def _below(path: str, cgroup: str) -> bool:
-    top = escape("/" + _MOUNT.sub("", path).strip("/"))
+    top = escape(posixpath.normpath("/" + _MOUNT.sub("", path).strip("/")))
     return top == "/" or cgroup == top or cgroup.startswith(top + "/")
 
 

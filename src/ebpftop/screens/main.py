@@ -277,6 +277,10 @@ class MainScreen(TravelScreen):
             except SourceError as error:
                 self.call_later(self._refused, wanted, error)
                 return
+            except Exception as error:  # noqa: BLE001  # raised again by `_failed`: what is not in force must not be shown
+                self._decided_since = None
+                self.call_later(self._failed, wanted, error)
+                return
         self.call_later(self._decided, *self._decided_since)
 
     def _decided(self, wanted: Filter, since: float) -> None:
@@ -287,6 +291,11 @@ class MainScreen(TravelScreen):
         self.app.notify(str(error), title="The filter stays as it is", severity="error")
         if wanted == self.scope.filter:
             self._widen()
+
+    def _failed(self, wanted: Filter, error: Exception) -> None:
+        if wanted == self.scope.filter:
+            self._widen()
+        raise error
 
     @on(Pane.Narrow)
     def _asked_to_narrow(self, event: Pane.Narrow) -> None:
