@@ -18,6 +18,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from ebpftop.app import EbpftopApp
+from ebpftop.models.held import RECORDS_MAX
 from ebpftop.panes.base import FRAME_RECORDS, Pane
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
@@ -26,7 +27,6 @@ from ebpftop.records import ProbeName
 from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.main import MainScreen
 from ebpftop.screens.sheets import SheetScreen
-from ebpftop.screens.travel import HELD_RECORDS
 from ebpftop.source import Batch, SourceError
 from ebpftop.weight import weight
 from ebpftop.widgets.stateline import StateLine
@@ -134,21 +134,21 @@ async def test_a_long_pause_keeps_memory_bounded_and_loses_no_count() -> None:
     async with running(source) as (pilot, app):
         await pilot.press("space")
         program = ran(1, 7, "x")
-        quarter = HELD_RECORDS // 4
+        quarter = RECORDS_MAX // 4
         for i in range(5):
             source.give(batch("execs", i, *(program,) * quarter))
-        await until(pilot, lambda: app.main.held_weight + execs_pane(app).model.execs == 5 * quarter)
-        assert app.main.held_weight <= HELD_RECORDS
-        assert app.main.held_full
+        await until(pilot, lambda: app.main.held.weight + execs_pane(app).model.execs == 5 * quarter)
+        assert app.main.held.weight <= RECORDS_MAX
+        assert app.main.held.has_overflowed
         await pilot.press("space")
         await until(pilot, lambda: execs_pane(app).model.execs == 5 * quarter)
-        assert not app.main.held_full
+        assert not app.main.held.has_overflowed
 
 
 async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     source = FakeSource()
     program = ran(1, 7, "x")
-    monkeypatch.setattr("ebpftop.screens.travel.HELD_BYTES", 20 * weight(program))
+    monkeypatch.setattr("ebpftop.models.held.BYTES_MAX", 20 * weight(program))
     async with running(source) as (pilot, app):
         await pilot.press("space")
         for i in range(50):
@@ -157,7 +157,7 @@ async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.
         assert (len(app.main.held), execs_pane(app).model.execs) == (20, 30)
         await pilot.press("space")
         await until(pilot, lambda: not app.main.held)
-        assert (app.main.held_bytes, execs_pane(app).model.execs) == (0, 50)
+        assert (app.main.held.bytes, execs_pane(app).model.execs) == (0, 50)
 
 
 async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_between() -> None:
@@ -186,7 +186,7 @@ async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_b
         await until(pilot, lambda: execs_pane(app).model.execs == 20_000)
         await pilot.press("space")
         source.give(batch("execs", 2, *(program,) * 20_000))
-        await until(pilot, lambda: app.main.held_weight == 20_000)
+        await until(pilot, lambda: app.main.held.weight == 20_000)
         await pilot.press("space")
         source.give(batch("execs", 3, program))
         await until(pilot, lambda: execs_pane(app).model.execs == 40_001)

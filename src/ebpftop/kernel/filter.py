@@ -189,7 +189,10 @@ class KernelFilter:
             return self._gone
 
     def _bury(self) -> None:
-        """Unmark processes that are there no more, a few at a time: now and then the kernel frees one unseen."""
+        """Unmark processes that are there no more, a few at a time, as far as filter_free has not.
+
+        A kernel may free one on top of a task that it runs no program for: a sandbox hides its own processes so.
+        """
         table = self._module.table("filter_pids")
         if not self._marked_pids and time.monotonic() >= self._next_look_s and sees_all():
             self._marked_pids = [key for key, _ in maps.items(table, 4, 1)]

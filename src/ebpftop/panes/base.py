@@ -52,14 +52,14 @@ PATIENCE_S = 0.25
 """How long a poll may wait: also how long quitting may take."""
 
 
-def burden(batch: Batch) -> int:
+def _burden(batch: Batch) -> int:
     """Return for how many records *batch* counts: one may be as heavy as thousands of others."""
     return max(len(batch.records), batch.size // RECORD_BYTES)
 
 
 def _pieces(batch: Batch) -> Iterator[Batch]:
     """Yield *batch* in parts of which none holds up a key: all that happened in a moment may be one batch."""
-    step = FRAME_RECORDS * len(batch.records) // max(1, burden(batch)) or 1
+    step = FRAME_RECORDS * len(batch.records) // max(1, _burden(batch)) or 1
     if len(batch.records) <= step:
         yield batch
         return
@@ -317,7 +317,7 @@ class Pane(Vertical):
                 taken = 0
                 while pending and taken < FRAME_RECORDS:
                     frame.append(pending.popleft())
-                    taken += burden(frame[-1])
+                    taken += _burden(frame[-1])
                 self.post_message(self.Arrived(self, tuple(frame)))
                 records -= taken
                 due = now + FRAME_S
@@ -330,7 +330,7 @@ class Pane(Vertical):
             if batch is not None:
                 for piece in _pieces(batch):
                     pending.append(piece)
-                    records += burden(piece)
+                    records += _burden(piece)
             elif monotonic() - now < patience / 2:
                 # A source that has come to its end returns at once.
                 worker_sleep(patience)

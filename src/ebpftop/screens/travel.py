@@ -6,8 +6,7 @@ import asyncio
 import gc
 import logging
 import math
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -19,6 +18,7 @@ from textual.worker import Worker, WorkerState
 
 from ebpftop.app_errors import surviving
 from ebpftop.filters import Filter
+from ebpftop.models.held import Held
 from ebpftop.models.overview import Overview
 from ebpftop.models.timetravel import LEAP_S, STEP_S, Model, clamp, kept_text, offset_text, other_speed, rebuild
 from ebpftop.models.timetravel import speed_text as say_speed
@@ -26,19 +26,14 @@ from ebpftop.models.users import UsersModel
 from ebpftop.models.wishes import Wishes
 from ebpftop.panes.base import FRAME_RECORDS, Pane
 from ebpftop.past import Counts
-from ebpftop.records import Cost, Header, Lost, Probe, ProbeName, Record, Syscalls, Users
+from ebpftop.records import ProbeName
 from ebpftop.screens.over import LaidOutOnce
 from ebpftop.source import Batch, Source
 from ebpftop.timetravel import comes_through_pipe, history_of, player_of, timeline_of
-from ebpftop.weight import weight_of
 from ebpftop.widgets.badge import PausedWords
 from ebpftop.widgets.timeline import Moments, TimelineBar
 
 log = logging.getLogger(__name__)
-
-HELD_RECORDS = 200_000
-HELD_BYTES = 48 << 20
-"""How much a paused screen holds back, in records and rows, and in memory. Beyond it the oldest are shown."""
 
 PULSE_S = 0.5
 """The timeline moves on this often."""
@@ -131,13 +126,10 @@ class TravelScreen(LaidOutOnce[None]):
         self.paused = False
         self.moment: float | None = None
         """The moment looked at, Unix seconds; None at present."""
-        self.held: deque[tuple[Pane, Batch]] = deque()
-        self.held_weight = 0
+        self.held: Held[Pane] = Held()
         self._outdated: set[Pane] = set()
         """Panes that learnt something from the probe of another one since they were shown."""
         self._showing: Timer | None = None
-        self.held_bytes = 0
-        self.held_full = False
         self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
         """What panes show of what they hold: see `Pane.narrow_to`."""
         self._left_narrowed = self.narrowed
@@ -186,7 +178,8 @@ class TravelScreen(LaidOutOnce[None]):
             self.present.feed(batch)
         # What is released still goes before what comes now.
         if self._frozen or self.held:
-            self._hold(pane, batch)
+            for oldest_pane, oldest in self.held.put(pane, batch):
+                self._feed(oldest_pane, oldest)
         else:
             self._feed(pane, batch)
 
@@ -232,39 +225,17 @@ class TravelScreen(LaidOutOnce[None]):
                     else:
                         other.feed(batch)
 
-    def _hold(self, pane: Pane, batch: Batch) -> None:
-        shown = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
-        if not shown:
-            return
-        held = Batch(batch.probe, batch.time, shown)
-        self.held.append((pane, held))
-        self.held_weight += _weight(shown)
-        self.held_bytes += weight_of(shown)
-        while (self.held_weight > HELD_RECORDS or self.held_bytes > HELD_BYTES) and len(self.held) > 1:
-            self.held_full = True
-            self._feed_oldest()
-
-    def _feed_oldest(self) -> int:
-        """Let the present models have the oldest of what was held back; return for how many records it counts."""
-        pane, batch = self.held.popleft()
-        weight = _weight(batch.records)
-        self.held_weight -= weight
-        self.held_bytes -= weight_of(batch.records)
-        self._feed(pane, batch)
-        return weight
-
     def _release(self) -> None:
         """Let the present models have what was held back, so much at a time that keys are answered meanwhile."""
-        fed = 0
-        while self.held and fed < FRAME_RECORDS and not self._frozen:
-            fed += self._feed_oldest()
         if self._frozen:
             return
+        for pane, batch in self.held.take(FRAME_RECORDS):
+            self._feed(pane, batch)
         if self.held:
             # Not at once: messages that wait are worked off without a look at the terminal.
             asyncio.get_running_loop().call_soon(self.call_later, self._release)
         else:
-            self.held_full = False
+            self.held.clear()
             if not self._models:
                 self._show_at(self.present.time)
 
@@ -321,7 +292,6 @@ class TravelScreen(LaidOutOnce[None]):
             pane.past = False
         self._told_end = False
         self.held.clear()
-        self.held_weight, self.held_bytes, self.held_full = 0, 0, False
         self.present = self.overview
         self.moment = None
         self._wish("jump", (self._jump, moment))
@@ -521,14 +491,10 @@ class TravelScreen(LaidOutOnce[None]):
         if self.moment is not None:
             words.away(self.back_text, recording=self.player is not None)
         else:
-            words.held(self.held_weight, self.held_full)
+            words.held(self.held.weight, self.held.has_overflowed)
 
     def change_speed(self, steps: int) -> None:
         """Let the recording go faster, or slower."""
         if self.player is not None:
             self.player.speed = other_speed(self.player.speed, steps)
             self.describe()
-
-
-def _weight(records: Iterable[Record]) -> int:
-    return sum(1 + len(r.rows) if isinstance(r, (Users, Syscalls)) else 1 for r in records)

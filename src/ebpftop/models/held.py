@@ -1,0 +1,63 @@
+"""What a paused screen holds back: batches with whoever they are for, bounded in records and in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+from ebpftop.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
+from ebpftop.source import Batch
+from ebpftop.weight import weight_of
+
+RECORDS_MAX = 200_000
+BYTES_MAX = 48 << 20
+"""How much is held, in records and rows, and in memory."""
+
+Taker = TypeVar("Taker")
+
+
+class Held(Generic[Taker]):
+    """A queue of batches. What does not fit any more comes out again, the oldest first."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._batches: deque[tuple[Taker, Batch]] = deque()
+        self.weight = 0
+        """Records and rows."""
+        self.bytes = 0
+        self.has_overflowed = False
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def put(self, taker: Taker, batch: Batch) -> Iterator[tuple[Taker, Batch]]:
+        """Hold *batch*, but for its records of the stream itself, and yield what does not fit any more."""
+        kept = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
+        if not kept:
+            return
+        self._batches.append((taker, Batch(batch.probe, batch.time, kept)))
+        self.weight += _weight(kept)
+        self.bytes += weight_of(kept)
+        while (self.weight > RECORDS_MAX or self.bytes > BYTES_MAX) and len(self) > 1:
+            self.has_overflowed = True
+            yield self._pop()
+
+    def take(self, records: int) -> Iterator[tuple[Taker, Batch]]:
+        """Yield the oldest batches, *records* or a few more."""
+        until = self.weight - records
+        while self._batches and self.weight > until:
+            yield self._pop()
+
+    def _pop(self) -> tuple[Taker, Batch]:
+        taker, batch = self._batches.popleft()
+        self.weight -= _weight(batch.records)
+        self.bytes -= weight_of(batch.records)
+        return taker, batch
+
+
+def _weight(records: Iterable[Record]) -> int:
+    return sum(1 + len(r.rows) if isinstance(r, (Users, Syscalls)) else 1 for r in records)
