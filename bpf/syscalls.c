@@ -97,6 +97,19 @@ struct process_count {
 BPF_TABLE("lru_percpu_hash", struct process_call, struct process_count, process_calls, PROCESS_CALLS_MAX);
 BPF_PERCPU_ARRAY(pairs_made, u64, 1); /* those that are not there any more have fallen out */
 
+struct process {
+	u64 start_ns;
+	u32 tgid;
+	u32 unused;
+};
+
+struct process_name {
+	char comm[COMM_LEN];
+};
+
+/* What a process is called since it was called otherwise. Who has always had its name, or fell out, is not here. */
+BPF_TABLE("lru_hash", struct process, struct process_name, process_names, PROCESS_NAMES_MAX);
+
 /*
  * The call that the task on this CPU is in, be it wanted or not. A task that leaves the CPU in the middle of a call takes it along into
  * `waiting`, so an exit finds its enter exactly, calls that do not sleep never touch a hash, and `waiting` is just the
@@ -199,6 +212,27 @@ INLINE void copy_process_comm(char *to, const struct caller *caller)
 	bpf_probe_read_kernel(to, COMM_LEN, (char *)leader + OFF_TASK_COMM);
 }
 
+#ifdef WITH_PROCESSES
+/*
+ * raw tracepoint task_rename (task, new name): an execve, prctl, or a write to /proc/PID/comm. The name in a pair is that of its
+ * first call, or nearly so: of a shell that became a server, some pairs are the shell's, and the busiest may be one of these.
+ */
+int process_renamed(struct bpf_raw_tracepoint_args *ctx)
+{
+	char *task = (char *)ctx->args[0];
+	struct process key = {};
+	struct process_name name = {};
+
+	if (read_pointer(task, OFF_TASK_GROUP_LEADER) != task)
+		return 0; /* only a thread */
+	key.start_ns = read_u64(task, OFF_TASK_START_BOOTTIME);
+	key.tgid = read_u32(task, OFF_TASK_TGID);
+	bpf_probe_read_kernel_str(name.comm, COMM_LEN, (void *)ctx->args[1]);
+	process_names.update(&key, &name);
+	return 0;
+}
+#endif
+
 INLINE void count_process(const struct caller *caller, u32 slot, struct count one)
 {
 	struct process_call key = process_call_of(caller, slot);
@@ -221,7 +255,7 @@ INLINE void count_process(const struct caller *caller, u32 slot, struct count on
 		if (!count)
 			return;
 	}
-	/* Now and then, since a process that execs gets another name. */
+	/* Now and then, for those who fell out of `process_names`. */
 	if (!((one.entered ? count->count.entered : count->count.unentered) & 63))
 		copy_process_comm(count->comm, caller);
 	if (one.entered)

@@ -191,6 +191,64 @@ def test_a_process_goes_by_the_name_of_its_first_thread_and_a_thread_by_its_own(
     assert traced == {(child.pid, child.pid, "leader"), (child.pid, tid, "wrk-1")}
 
 
+# "early" calls getppid 1000 times, then gets another name as argv[1] says, and calls getpgid ten times, in two seconds.
+RENAMED = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void late(void)
+{
+	for (int i = 0; i < 10; i++)
+		syscall(SYS_getpgid, 0);
+	puts("late");
+	fflush(stdout);
+	sleep(60);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 1)
+		late();
+	prctl(PR_SET_NAME, "early");
+	for (int i = 0; i < 1000; i++)
+		syscall(SYS_getppid);
+	if (!strcmp(argv[1], "exec"))
+		execl(argv[2], "late", (char *)0);
+	else if (!strcmp(argv[1], "prctl"))
+		prctl(PR_SET_NAME, "late");
+	else {
+		FILE *comm = fopen("/proc/self/comm", "w");
+
+		if (!comm || fputs("late", comm) < 0 || fclose(comm))
+			return 1;
+	}
+	late();
+	return 1;
+}
+"""
+
+
+@pytest.mark.parametrize("how", ["exec", "prctl", "proc"])
+def test_a_process_goes_by_the_name_that_it_has_now_whoever_called_most(tmp_path: Path, how: str) -> None:
+    program = compile_c(tmp_path, "late", RENAMED)
+    with (
+        Stream(probes="syscalls") as stream,
+        subprocess.Popen([program, how, program], stdout=subprocess.PIPE) as child,
+    ):
+        assert child.stdout is not None
+        child.stdout.readline()
+        stream.wait_for(lambda lines: calls_of(lines, child.pid).get("getpgid", 0) >= NEARLY * 10)
+        lines = stream.stop()
+        child.kill()
+    reading = last("syscalls", lines)
+    for rows in (reading["processes"], reading["process_totals"]):
+        assert {row["comm"] for row in rows if row["pid"] == child.pid} == {"late"}
+
+
 @pytest.mark.guest
 def test_the_pid_of_a_thread_means_its_process_and_that_is_said(tmp_path: Path) -> None:
     with named(tmp_path, calls := 1000) as (child, tid), Stream("--pid", str(tid), probes="syscalls,execs") as stream:

@@ -26,6 +26,7 @@ class FakeModule:
     def __init__(self) -> None:
         self.held: dict[tuple[int, int, int, int], tuple[int, int]] = {}
         self.made = 0
+        self.names: dict[bytes, bytes] = {}
 
     def table(self, name: str) -> str:
         return name
@@ -36,6 +37,14 @@ class FakeModule:
             self.made += 1
         before = self.held.get(key, (0, 0))
         self.held[key] = before[0] + count, before[1] + errors
+
+    def lookup(self, table: str, key: bytes, size: int) -> bytes | None:
+        assert table == "process_names"
+        name = self.names.get(key)
+        return None if name is None else name.ljust(size, b"\0")
+
+    def rename(self, start: int, pid: int, name: bytes) -> None:
+        self.names[struct.pack("=QII", start, pid, 0)] = name
 
     def items(self, _table: str, _key_size: int, _value_size: int) -> Iterator[tuple[bytes, bytes]]:
         for (start, pid, slot, uid), (count, errors) in self.held.items():
@@ -50,6 +59,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> FakeModule:
     fake = FakeModule()
     monkeypatch.setattr(maps, "CPUS", CPUS)
     monkeypatch.setattr(maps, "items", fake.items)
+    monkeypatch.setattr(maps, "lookup", fake.lookup)
     monkeypatch.setattr(maps, "per_cpu_sum", lambda _table, _index: fake.made)
     return fake
 
@@ -130,3 +140,19 @@ def test_sums_outlive_the_map(module: FakeModule) -> None:
     told = tally.read(cast(Module, module), SLOTS)
     assert [(user.uid, user.count) for user in told.users] == [(1000, 304)]
     assert told.forgotten == 1
+
+
+def test_a_process_keeps_the_name_that_it_got_when_that_falls_out(module: FakeModule) -> None:
+    tally = Pairs()
+    module.count(1, 10, 0, 0, 30)
+    module.count(2, 10, 0, 0, 20)  # the pid anew
+    names = []
+    for name in (None, b"server", b"", b"other"):
+        if name:
+            module.rename(1, 10, name)
+        elif name is not None:
+            module.names.clear()
+        told = tally.read(cast(Module, module), SLOTS)
+        names.append({row.start: row.comm for row in told.totals})
+        assert {(row.start, row.comm) for row in told.processes} == set(names[-1].items())
+    assert names == [{1: name, 2: "p10"} for name in ("p10", "server", "server", "other")]

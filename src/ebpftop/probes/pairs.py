@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
@@ -19,6 +19,8 @@ from ebpftop.text import c_string
 _KEY = struct.Struct("=QIIII")  # struct process_call
 _VALUE_WORDS = 5  # struct process_count: calls counted when they entered, when they returned, errors, comm
 _COMM_AT = 24
+_COMM_SIZE = 16
+_PROCESS = struct.Struct("=QII")  # struct process
 _VALUE_SIZE = _VALUE_WORDS * 8
 
 USERS_MAX = 4096
@@ -40,6 +42,22 @@ class _Pair:
     comm: bytes
 
 
+class _Renamed:
+    """The names that processes got. Who falls out of the kernel's map keeps its name as long as it is told."""
+
+    def __init__(self, table: maps.Map, known: Mapping[_Process, bytes]) -> None:
+        self.found: dict[_Process, bytes] = {}
+        self._table = table
+        self._known = known
+
+    def name(self, process: _Process) -> bytes | None:
+        """Return the name of *process*; None where it never got another, as far as one knows."""
+        comm = maps.lookup(self._table, _PROCESS.pack(*process, 0), _COMM_SIZE) or self._known.get(process)
+        if comm is not None:
+            self.found[process] = comm
+        return comm
+
+
 class Tally(NamedTuple):
     """What a reading says of who calls. `forgotten`: pairs that fell out of the map so far, and calls with them."""
 
@@ -58,6 +76,8 @@ class Pairs:
     def __init__(self) -> None:
         self._known: dict[bytes, _Pair] = {}
         self._users: dict[int, list[int]] = {}
+        self._names: dict[_Process, bytes] = {}
+        """Of the processes told at the last reading, who got another name."""
         self._forgotten = 0
         self._forgotten_before = 0
 
@@ -71,7 +91,9 @@ class Pairs:
             # Most did nothing since.
             self._known[key] = pair if pair is not None and pair.raw == value else self._counted(key, value, pair)
         self._forgotten = max(self._forgotten, made - len(self._known))
-        shown, totals = _busiest(self._known.values(), slots)
+        renamed = _Renamed(module.table("process_names"), self._names)
+        shown, totals = _busiest(self._known.values(), slots, renamed)
+        self._names = renamed.found
         return Tally(shown, totals, self._user_rows(), self._forgotten_before + self._forgotten)
 
     def keep(self, module: Module, slots: Slots) -> None:
@@ -110,7 +132,9 @@ class Pairs:
         )
 
 
-def _busiest(pairs: Iterable[_Pair], slots: Slots) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
+def _busiest(
+    pairs: Iterable[_Pair], slots: Slots, renamed: _Renamed
+) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
     """Return the busiest pairs, whoever the process called as, and what the processes among them came to in all."""
     counts: dict[tuple[_Process, int], tuple[int, int]] = {}
     totals: dict[_Process, int] = {}
@@ -127,7 +151,7 @@ def _busiest(pairs: Iterable[_Pair], slots: Slots) -> tuple[tuple[ProcessCalls, 
             failures[process] = failures.get(process, 0) + pair.errors
         named = busiest.get(process)
         if named is None or pair.count > named.count:
-            busiest[process] = pair  # it was renamed last
+            busiest[process] = pair  # its name is the newest
     whole = set(heapq.nlargest(WHOLE_PROCESSES, totals, key=lambda process: (totals[process], process)))
     ranks: dict[int, int] = {}
     names: dict[_Process, str] = {}
@@ -136,7 +160,9 @@ def _busiest(pairs: Iterable[_Pair], slots: Slots) -> tuple[tuple[ProcessCalls, 
         rank = ranks[slot] = ranks.get(slot, 0) + 1
         if rank > PROCESSES_OF_A_CALL and process not in whole:
             continue
-        comm = names.get(process) or names.setdefault(process, c_string(busiest[process].comm))
+        comm = names.get(process)
+        if comm is None:
+            comm = names[process] = c_string(renamed.name(process) or busiest[process].comm)
         abi, nr = slots.call(slot)
         start_ns, pid = process
         shown.append(

@@ -8,13 +8,14 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar
 
 import msgspec
 
 from ebpftop.kernel import callers, maps, tracefs
 from ebpftop.kernel.ladder import FREE, TAXES, Attach, Climb, Step, climb, matches
-from ebpftop.kernel.loader import Kind, Module, NotCompiledError
+from ebpftop.kernel.loader import Kind, LoadError, Module, NotCompiledError
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes import tallies
 from ebpftop.probes.base import Context, KernelProbe, ProbeError, unix_offset
@@ -36,6 +37,7 @@ TRACE_PAGES = 1024
 TRACE_PER_SECOND = 2000  # on each CPU
 # Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.
 PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
+PROCESS_NAMES_MAX = 16384  # processes that got another name
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
@@ -128,6 +130,7 @@ class SyscallsProbe(KernelProbe):
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {
             "PROCESS_CALLS_MAX": PROCESS_CALLS_MAX,
+            "PROCESS_NAMES_MAX": PROCESS_NAMES_MAX,
             "WAITING_MAX": WAITING_MAX,
             "ENTERED_BEFORE_MAX": CALLS_MAX,
             "EVENT_PAGES": TRACE_PAGES,
@@ -171,6 +174,8 @@ class SyscallsProbe(KernelProbe):
         if self._callers_fd is not None:
             module.attach("raw_tracepoint", "sched_process_exit", "caller_ends")
             module.attach("raw_tracepoint", "sched_process_exec", "caller_execs")
+        if self.processes:
+            self._attach_names(module)
         wanted = self.context.via.get(self.name)
         # Where calls begin comes last: each call that is seen to enter will be seen to wait and to return.
         if (self.latency or "trace" in self._chosen.values()) and (wanted is None or matches(enter, wanted)):
@@ -191,6 +196,11 @@ class SyscallsProbe(KernelProbe):
             rung = what_is_refused(self.context.root)
             self.rungs += (rung,) if rung else ()
         return via
+
+    def _attach_names(self, module: Module) -> None:
+        """Hear of each name that a process gets. Without, its pairs have it nearly as well."""
+        with suppress(LoadError):
+            module.attach("raw_tracepoint", "task_rename", "process_renamed")
 
     def _attach_returns(self, module: Module) -> None:
         step = _returns_step(self._kind)
