@@ -118,12 +118,14 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         log_path: Path | None = None,
         given: Filter | None = None,
         notes: tuple[str, ...] = (),
+        unread: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         super().__init__(driver_class=TerminalDriver)
         self.source = source
         self.interval_s = interval_s
         self.given = given
         self.notes = notes
+        self._unread = unread
         self.log_path = log_path
         self.journal: deque[str] = deque(maxlen=500)
         self._journal = _Journal(self.journal)
@@ -152,7 +154,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self._share_lock = keep_lock(loop)
         log.addHandler(self._journal)
         for note in self.notes:
-            self.notify(note)
+            self.notify(note, severity="warning")
         # What start-up left will live as long as the app: no collection needs to look at it again.
         self.call_after_refresh(gc.freeze)
         self.set_timer(_PREPARE_AFTER_S, lambda: prepare(self, MADE_IN_ADVANCE))
@@ -246,7 +248,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
 
     def action_diagnostics(self) -> None:
         overview = self.main.overview
-        open_sheet(self, diagnostics(overview.probes, self.log_path, self.journal))
+        open_sheet(self, diagnostics(overview.probes, self.log_path, self.journal, self._unread))
 
     def action_interrupt(self) -> None:
         self.exit(INTERRUPTED, return_code=INTERRUPTED)
@@ -259,13 +261,15 @@ def run(
     log_path: Path | None = None,
     given: Filter | None = None,
     notes: tuple[str, ...] = (),
+    unread: Callable[[], Iterable[str]] = tuple,
 ) -> int:
     """Show *source* until the user leaves; close it; return the exit status.
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
-    *given* the filter that is in force already, *notes* what there is to say of it.
+    *given* the filter that is in force already, *notes* what there is to say at the start, *unread* returns what
+    cannot be read of a recording.
     """
-    app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given, notes=notes)
+    app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given, notes=notes, unread=unread)
     process.end_by(app.end)
     try:
         status = app.run()

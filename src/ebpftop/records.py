@@ -37,6 +37,11 @@ class Header(_Record, frozen=True, tag="header"):
     started: float
 
 
+NOT_NEEDED = "not needed: "
+NOT_ASKED_FOR = "--via asked for "
+"""How the reason of a rung begins that nobody tried."""
+
+
 class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One rung of a probe's attach ladder: what it is, what it costs the machine, why it was not taken.
 
@@ -47,6 +52,13 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost: str
     reason: str | None
     blind: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """``on``: it holds. ``off``: nobody tried it. ``failed``: it was tried, or is known not to hold."""
+        if self.reason is None:
+            return "on"
+        return "off" if self.reason.startswith((NOT_NEEDED, NOT_ASKED_FOR)) else "failed"
 
 
 class Probe(_Record, frozen=True, tag="probe"):

@@ -193,9 +193,11 @@ def test_check_says_the_same_for_people() -> None:
     end = lines.index("no probe sees")
     assert [line.strip(" ·") for line in lines[end + 1 :]] == report["unseen"]
     assert report["unseen"]
-    marked = [line for line in lines[:end] if line.startswith(("  ✓ ", "  · "))]
+    marked = [line for line in lines[:end] if line.startswith(("  ● ", "  ○ ", "  ✗ "))]
     for line, rung in zip(marked, rungs, strict=True):
-        assert line.startswith(f"  {'·' if rung['reason'] else '✓'} {rung['via']} ")
+        reason = rung["reason"] or ""
+        mark = "○" if reason.startswith("not needed") else "✗" if reason else "●"
+        assert line.startswith(f"  {mark} {rung['via']} ")
         assert line.rstrip().endswith(rung["reason"] or f"costs {rung['cost']}")
 
 

@@ -30,9 +30,9 @@ def marks(probe: Probe) -> list[str]:
 
 def test_diagnostics_mark_the_rung_in_use_of_every_ladder() -> None:
     on = Probe(time=1.0, probe="execs", state="on", via="raw_tracepoint:a", reason=None, rungs=LADDERS)
-    assert marks(on) == ["●", "✗", "✗", "●", "●"]
+    assert marks(on) == ["●", "○", "✗", "●", "●"]
     off = Probe(time=1.0, probe="execs", state="off", via=None, reason=None, rungs=LADDERS)
-    assert marks(off) == ["○", "✗", "✗", "○", "○"]
+    assert marks(off) == ["○", "○", "✗", "○", "○"]
 
 
 def test_the_table_names_each_program_of_timers() -> None:

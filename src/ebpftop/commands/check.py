@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+from collections.abc import Mapping
 from typing import TypedDict
 
 import msgspec
@@ -22,8 +23,11 @@ from ebpftop.kernel.quiet import hush
 from ebpftop.kernel.unseen import unseen
 from ebpftop.lifecycle import process
 from ebpftop.limits import WITHOUT_SCREEN
-from ebpftop.records import PROBE_NAMES, Probe
+from ebpftop.models import figures
+from ebpftop.records import PROBE_NAMES, Probe, State
 from ebpftop.text import printable
+
+_LOOKS: Mapping[State, str] = {"on": "green", "off": "dim", "failed": "red"}
 
 
 class Report(TypedDict):
@@ -106,7 +110,7 @@ def _print(report: Report, console: Console) -> None:
         table.add_column(no_wrap=True)
         table.add_column()
         for rung in probe.rungs:
-            mark = "[green]✓[/]" if rung.reason is None else "[dim]·[/]"
+            mark = f"[{_LOOKS[rung.state]}]{figures.MARKS[rung.state]}[/]"
             said = f"costs {rung.cost}" if rung.reason is None else rung.reason
             table.add_row(f"  {mark} {markup(rung.via)}", markup(said))
             if rung.reason is None and rung.blind:

@@ -99,7 +99,7 @@ def _show(source: Source, damage: Damage) -> int:
 
     stdio.draw_on_terminal()
     try:
-        status = run_app(source)
+        status = run_app(source, notes=damage.notes, unread=damage.report)
     finally:
         source.close()
     for line in damage.report():

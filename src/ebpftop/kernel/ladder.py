@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ebpftop.kernel.loader import Kind, Link, LoadError, Module
 from ebpftop.kernel.tracefs import refusal
-from ebpftop.records import Rung
+from ebpftop.records import NOT_ASKED_FOR, NOT_NEEDED, Rung
 
 FREE = "nothing between its events"
 # Any program there puts every call of every process on the slow path. docs/limits.md says what that is on one machine.
@@ -89,9 +89,9 @@ def climb(module: Module, steps: tuple[Step, ...], offers: Offers, wanted: str |
         reason: str | None
         unseen: tuple[str, ...] = ()
         if wanted is not None and not matches(step, wanted):
-            reason = f"--via asked for {wanted}"
+            reason = f"{NOT_ASKED_FOR}{wanted}"
         elif taken is not None:
-            reason = f"not needed: {taken.via} works"
+            reason = f"{NOT_NEEDED}{taken.via} works"
         else:
             links, reason, unseen = _try(module, step, offers)
             if reason is None:

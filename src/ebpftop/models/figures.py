@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from ebpftop.records import State
+
+MARKS: Mapping[State, str] = {"on": "●", "off": "○", "failed": "✗"}
+"""Of probes and of their rungs, on the screen and by `check`."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 

@@ -75,7 +75,8 @@ class Pane(Vertical):
     also: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model wants to see
     number: ClassVar[int]
     label: ClassVar[str]
-    waits_for: ClassVar[str]
+    nothing_yet: ClassVar[str]
+    """True of a recording that has ended, and of a moment looked back at, too."""
 
     class Arrived(Message):
         """What the probe yielded since the last frame, oldest first. The screen feeds it to panes, now or later."""
@@ -150,7 +151,7 @@ class Pane(Vertical):
 
     def nothing_text(self) -> str:
         """Why there are no rows, where all is well."""
-        return self.waits_for
+        return self.nothing_yet
 
     def user_step(self) -> Step | None:
         """What narrows to the user of the row under the cursor."""

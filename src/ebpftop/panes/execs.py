@@ -181,7 +181,7 @@ class ExecsPane(Pane):
     probe: ClassVar[ProbeName] = "execs"
     number = 1
     label = "Exec log"
-    waits_for = "waiting for a program to start"
+    nothing_yet = "no program has started yet"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
     ]
@@ -326,7 +326,7 @@ class ExecsPane(Pane):
             self.show()
 
     def nothing_text(self) -> str:
-        return "no program so far passes the filter" if self.model.ring.end else self.waits_for
+        return "no program so far passes the filter" if self.model.ring.end else self.nothing_yet
 
     def user_step(self) -> Step | None:
         if self.as_tree:

@@ -40,7 +40,7 @@ class SyscallsPane(Pane):
     probe: ClassVar[ProbeName] = "syscalls"
     number = 3
     label = "Syscalls"
-    waits_for = "waiting for a call"
+    nothing_yet = "no call yet"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
         Binding("T", "handle('trace')", "Trace", tooltip="Tell each of these calls, with arguments; and back", id="T"),

@@ -52,7 +52,7 @@ class TracePane(Pane):
     also: ClassVar[tuple[ProbeName, ...]] = ("execs",)
     number = 4
     label = "Trace log"
-    waits_for = "waiting for a BPF program to print something"
+    nothing_yet = "no BPF program has printed anything yet"
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
@@ -94,7 +94,7 @@ class TracePane(Pane):
         return Details(title=title, sheet=lambda: _sheet(row), copies=row.message, copies_what="Line")
 
     def nothing_text(self) -> str:
-        return "no line so far passes the filter" if self.model.ring.end else self.waits_for
+        return "no line so far passes the filter" if self.model.ring.end else self.nothing_yet
 
     def tally(self) -> str:
         lines = self.model.ring.end

@@ -133,7 +133,7 @@ class UsersPane(Pane):
     also: ClassVar[tuple[ProbeName, ...]] = ("execs", "syscalls")
     number = 2
     label = "Users"
-    waits_for = "waiting for somebody to start a program"
+    nothing_yet = "nobody has started a program yet"
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)

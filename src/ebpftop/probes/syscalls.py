@@ -24,7 +24,19 @@ from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refu
 from ebpftop.probes.pairs import Pairs, Tally
 from ebpftop.probes.slots import Call, Slots
 from ebpftop.probes.tallies import Totals
-from ebpftop.records import Handler, ProbeName, Record, Rung, Syscall, SyscallRow, Syscalls, TableSlot, Where
+from ebpftop.records import (
+    NOT_ASKED_FOR,
+    NOT_NEEDED,
+    Handler,
+    ProbeName,
+    Record,
+    Rung,
+    Syscall,
+    SyscallRow,
+    Syscalls,
+    TableSlot,
+    Where,
+)
 from ebpftop.source import SourceError
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.codes import error_name
@@ -124,7 +136,7 @@ class SyscallsProbe(KernelProbe):
 
     def _add_unneeded_rung(self, wanted: str | None) -> None:
         other = _enter_step("tracepoint")
-        reason = f"--via asked for {wanted}" if wanted else f"not needed: {self.via} works"
+        reason = f"{NOT_ASKED_FOR}{wanted}" if wanted else f"{NOT_NEEDED}{self.via} works"
         self.rungs += (Rung(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
 
     def defines(self) -> Defines:

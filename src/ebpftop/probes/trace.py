@@ -23,7 +23,7 @@ from ebpftop.probes.base import KernelProbe, ProbeError, unix_offset
 from ebpftop.probes.buffers import Events
 from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, by_name, has_other_abis
 from ebpftop.probes.printers import Printer, Printers
-from ebpftop.records import ProbeName, Record, Rung, Trace, Where
+from ebpftop.records import NOT_ASKED_FOR, NOT_NEEDED, ProbeName, Record, Rung, Trace, Where
 from ebpftop.text import c_string, escape
 
 _RING_PAGES = 1024  # 4 MiB of 4 KiB pages
@@ -119,11 +119,11 @@ class TraceProbe(KernelProbe):
         for via, cost in _LINES:
             reason: str | None
             if wanted is not None and wanted not in (via, via.partition(":")[0]):
-                reason = f"--via asked for {wanted}"
+                reason = f"{NOT_ASKED_FOR}{wanted}"
             elif via.startswith("raw_tracepoint") and refusal is not None:
                 reason = f"{refusal} (so threads are named by /proc)"
             elif taken:
-                reason = f"not needed: {taken} works"
+                reason = f"{NOT_NEEDED}{taken} works"
             elif via.startswith("raw_tracepoint"):
                 reason = None
                 maps.update(module.table("hand_over_all"), bytes(4), struct.pack("=I", 1))

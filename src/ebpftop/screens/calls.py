@@ -220,7 +220,7 @@ class TableScreen(LiveScreen):
 
     def show(self) -> None:
         rows = slots(self.model)
-        self.table.message = [] if rows else [Span("waiting for the first counters", "dim")]
+        self.table.message = [] if rows else [Span("no counters yet", "dim")]
         self.table.show_rows(rows)
 
 

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ebpftop.records import PROBE_NAMES, Probe, ProbeName
+from ebpftop.models import figures
+from ebpftop.records import PROBE_NAMES, Probe, ProbeName, State
 from ebpftop.text import escape
 from ebpftop.widgets.sheet import Details, Sheet
 
 TAIL_BYTES = 64 << 10
 
+_LOOKS: Mapping[State, str] = {"on": "$success", "off": "$dim", "failed": "$error"}
 
-def diagnostics(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: Iterable[str]) -> Details:
+
+def diagnostics(
+    probes: Mapping[ProbeName, Probe],
+    log_path: Path | None,
+    journal: Iterable[str],
+    unread: Callable[[], Iterable[str]] = tuple,
+) -> Details:
     """Build the sheet of all that helps to find out why something does not work."""
-    return Details(title="Diagnostics", sheet=lambda: _sheet(probes, log_path, list(journal)))
+    return Details(title="Diagnostics", sheet=lambda: _sheet(probes, log_path, list(journal), list(unread())))
 
 
-def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: list[str]) -> Sheet:
+def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: list[str], unread: list[str]) -> Sheet:
     sheet = Sheet()
+    if unread:
+        sheet.heading("The recording")
+        for line in unread:
+            sheet.line((escape(line), "$warning"))
     for name in PROBE_NAMES:
         sheet.heading(f"Probe {name}")
         probe = probes.get(name)
         if probe is None:
             sheet.line(("nothing is known of it yet", "$dim"))
             continue
-        state = {"on": "$success", "failed": "$error"}.get(probe.state, "$warning")
-        sheet.fact("state", probe.state, state, probe.via or "")
+        look = {"on": "$success", "failed": "$error"}.get(probe.state, "$warning")
+        sheet.fact("state", probe.state, look, probe.via or "")
         sheet.fact("reason", probe.reason, "$error")
         sheet.fact("remedy", probe.remedy, "bold")
         for rung in probe.rungs:
-            taken = probe.state == "on" and rung.reason is None  # one of each ladder
-            mark, style = ("●", "$success") if taken else ("✗", "$error") if rung.reason else ("○", "$dim")
+            state = "off" if probe.state != "on" and rung.state == "on" else rung.state
+            taken = state == "on"  # one of each ladder
+            mark, style = figures.MARKS[state], _LOOKS[state]
             sheet.line((f"  {mark} ", style), (f"{rung.via:<44}", "bold" if taken else ""), (f" {rung.cost}", "$dim"))
             if rung.reason:
                 sheet.line((f"      {rung.reason}", "$dim"))

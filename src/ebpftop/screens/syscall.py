@@ -173,7 +173,7 @@ class SyscallScreen(LiveScreen):
         self.failures.show_rows(failed)
         self._view.advance()
         self.traced.display = model.handler(call) == "trace" or len(self._view) > 0
-        self.traced.message = [] if len(self._view) else [Span("waiting for a call", "dim")]
+        self.traced.message = [] if len(self._view) else [Span("no call yet", "dim")]
         self.traced.sync()
 
     @on(Lines.Opened)

@@ -18,9 +18,9 @@ from ebpftop.records import Cost, ProbeName, State
 from ebpftop.widgets.columns import Span, clip_front
 
 MARKS: Mapping[str, tuple[str, str]] = {
-    "on": ("●", "good"),
-    "off": ("○", "faint"),
-    "failed": ("✗", "bad"),
+    "on": (figures.MARKS["on"], "good"),
+    "off": (figures.MARKS["off"], "faint"),
+    "failed": (figures.MARKS["failed"], "bad"),
     "busy": ("◌", "warn"),
     "waiting": ("◌", "faint"),
 }

@@ -1,0 +1,61 @@
+"""What cannot be read of a recording is said on its screen, and not only when that has been left."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets._toast import Toast
+
+import ebpftop.app
+from ebpftop.app import EbpftopApp
+from ebpftop.commands import replay
+from ebpftop.panes.base import Pane
+from ebpftop.records import SCHEMA
+from ebpftop.screens.sheets import SheetScreen
+from ebpftop.source import Source
+
+from .conftest import settle
+from .scene import FakeSource
+
+
+async def test_a_recording_of_a_later_version_says_so_on_the_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "later.jsonl"
+    path.write_text(f'{{"kind":"header","schema":{SCHEMA + 1},"version":"9.9","host":"tomorrow"}}\n{{"kind":\n')
+    asked: list[tuple[Source, dict[str, Any]]] = []
+    monkeypatch.setattr(replay, "need_terminal", lambda **_: None)
+    monkeypatch.setattr("ebpftop.kernel.privilege.give_up_root", lambda _: None)
+    monkeypatch.setattr("ebpftop.stdio.draw_on_terminal", lambda: None)
+    monkeypatch.setattr("ebpftop.lifecycle.process.take_keys", lambda: None)
+
+    def ask(source: Source, **rest: Any) -> int:
+        asked.append((source, rest))
+        return 0
+
+    monkeypatch.setattr(ebpftop.app, "run", ask)
+    assert replay.run(Namespace(file=str(path), speed="max")) == 0
+    ((_, said),) = asked
+    app = EbpftopApp(FakeSource(live=False), **said)
+    async with app.run_test(size=(120, 35), notifications=True) as pilot:
+        await pilot.pause(0.1)
+        toasts = [str(toast.render()) for toast in app.screen.query(Toast)]
+        assert sum("written by ebpftop 9.9" in toast for toast in toasts) == 1
+        await pilot.press("D")
+        assert isinstance(app.screen, SheetScreen)
+        told = app.screen.details.sheet().content().plain
+    assert "written by ebpftop 9.9" in told
+    assert "line 2: Input data was truncated" in told
+
+
+async def test_an_empty_pane_of_a_recording_waits_for_nothing() -> None:
+    source = FakeSource(live=False)
+    async with EbpftopApp(source).run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        said = ["".join(span.text for span in pane.lines.message) for pane in pilot.app.query(Pane)]
+    assert len(said) == 4
+    assert all(said)
+    assert not any("wait" in text for text in said), said
