@@ -6,13 +6,13 @@ Reading consumes: what is read here, no other reader of the same buffer gets.
 from __future__ import annotations
 
 import os
-import time
 from bisect import bisect_right
 from collections.abc import Mapping
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 
+from ebpftop.kernel import clocks
 from ebpftop.kernel.trace_pages import FormatError, Line, LineFormat, Page, line_format, page_format, read_page
 
 __all__ = ("FormatError", "TraceBuffer")
@@ -89,7 +89,7 @@ class TraceBuffer:
         CPUs are read in turns. What is younger than the beginning of the reading waits for the next time, unless
         *everything* is asked for: another CPU may still have something older.
         """
-        begin_ns = time.monotonic_ns()
+        begin_ns = clocks.monotonic_ns()
         offset_ns = 0 if self._own_clock else self._clock_offset_ns()
         reached = dict.fromkeys(self._pipes, 0)
         pages = 0
@@ -147,7 +147,7 @@ class TraceBuffer:
         """
         now = statistics(next(iter(self._folders.values()))).get("now ts", "")
         seconds, point, micros = now.partition(".")
-        now_ns = time.monotonic_ns()
+        now_ns = clocks.monotonic_ns()
         return now_ns - int(seconds) * 10**9 - int(micros) * 1000 if point else now_ns
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,11 +63,6 @@ class ProbeError(Exception):
         self.reason = reason
         self.remedy = remedy
         self.rungs = rungs
-
-
-def unix_offset() -> float:
-    """Return what to add to CLOCK_MONOTONIC seconds for Unix seconds."""
-    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class KernelProbe(ABC):

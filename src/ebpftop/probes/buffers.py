@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-import time
 from bisect import bisect_right
 from collections.abc import Callable
 
@@ -17,7 +16,7 @@ from bcc import libbcc
 from bcc.libbcc import lib
 from bcc.utils import get_online_cpus
 
-from ebpftop.kernel import maps
+from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.loader import LoadError, Module
 from ebpftop.kernel.maps import Map
 from ebpftop.probes.base import Buffer
@@ -113,7 +112,7 @@ class Events:
                 if len(raw) < _BATCH_MAX:
                     break
             return drained
-        horizon_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        horizon_ns = clocks.monotonic_ns()
         self._buffer.consume()
         self._raw.sort(key=self._time_ns)
         ready = len(self._raw) if everything else bisect_right(self._raw, horizon_ns, key=self._time_ns)

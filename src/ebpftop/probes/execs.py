@@ -8,12 +8,12 @@ from collections import OrderedDict
 from typing import ClassVar, NamedTuple
 
 from ebpftop.cgroups import container_of, unit_of
-from ebpftop.kernel import maps
+from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.cgroups import path_of_id
 from ebpftop.kernel.ladder import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.offsets import Defines
-from ebpftop.probes.base import Context, KernelProbe, unix_offset
+from ebpftop.probes.base import Context, KernelProbe
 from ebpftop.probes.buffers import RING_PAGES, Events
 from ebpftop.probes.exec_calls import (
     BESIDE_BOTH,
@@ -233,7 +233,7 @@ class ExecsProbe(KernelProbe):
         records = [self._unseen_exit(told, now) for told in gone if told.key not in told_of]
         if came_up:
             records += self._ancestry.all_running(now, self.context.admits)
-        offset = unix_offset()
+        offset = clocks.unix_offset()
         for raw in events:
             event = _Event._make(_EVENT.unpack_from(raw))
             if event.kind == _EXIT:

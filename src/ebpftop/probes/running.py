@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ebpftop.kernel import clocks
 from ebpftop.kernel.threads import sees_all
 from ebpftop.names import UserNames
 from ebpftop.records import Process, Record
@@ -34,13 +35,18 @@ def has_ended(fields: list[bytes]) -> bool:
     return fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
 
 
+def _start_ns(fields: list[bytes]) -> int:
+    """Return when the process of *fields* started, in ns since boot, rounded down to a clock tick."""
+    return clocks.start_ns(int(fields[19]) * TICK_NS)
+
+
 def start_of(pid: int) -> int | None:
     """Return when process *pid* started, in clock ticks since boot; None where none runs that may be asked."""
     try:
         _, fields = stat_fields(Path("/proc", str(pid), "stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if has_ended(fields) else int(fields[19])
+    return None if has_ended(fields) else _start_ns(fields) // TICK_NS
 
 
 def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process | None:
@@ -63,7 +69,7 @@ def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process |
         user=users.get(uid),
         comm=escape(comm),
         argv=tuple(map(escape, argv.removesuffix(b"\0").split(b"\0"))) if argv else (),
-        start=int(fields[19]) * TICK_NS,
+        start=_start_ns(fields),
         wanted=admits(pid, uid, comm),
     )
 

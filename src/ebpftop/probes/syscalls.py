@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import struct
-import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,12 +12,12 @@ from typing import ClassVar
 
 import msgspec
 
-from ebpftop.kernel import callers, maps, tracefs
+from ebpftop.kernel import callers, clocks, maps, tracefs
 from ebpftop.kernel.ladder import FREE, TAXES, Attach, Climb, Step, climb, matches
 from ebpftop.kernel.loader import Kind, LoadError, Module, NotCompiledError
 from ebpftop.kernel.offsets import Defines
 from ebpftop.probes import tallies
-from ebpftop.probes.base import Context, KernelProbe, ProbeError, unix_offset
+from ebpftop.probes.base import Context, KernelProbe, ProbeError
 from ebpftop.probes.buffers import Events
 from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
 from ebpftop.probes.pairs import Pairs, Tally
@@ -200,9 +199,9 @@ class SyscallsProbe(KernelProbe):
             self.rungs += returns
         if self.latency:
             # From here on a return without an entry is a call that was kept from sys_enter.
-            since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            since_ns = clocks.since_boot_ns()
             maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
-            attached_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            attached_ns = clocks.monotonic_ns()
             table = module.table("entered_before_us")
             self._before_us = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._takes)
             rung = what_is_refused(self.context.root)
@@ -326,8 +325,8 @@ class SyscallsProbe(KernelProbe):
             self._before_us.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
         who = self._pairs.read(module, self.slots) if self.processes else Tally()
         # To the clock of durations, and to that of starts, which goes on while the machine sleeps.
-        now_ns = int((now - unix_offset()) * 1e9)
-        asleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        now_ns = int((now - clocks.unix_offset()) * 1e9)
+        asleep_ns = clocks.since_boot_ns() - clocks.monotonic_ns()
         return [
             Syscalls(
                 time=now,
@@ -380,7 +379,7 @@ class SyscallsProbe(KernelProbe):
         """Return the traced calls that came since the last call."""
         if self._events is None:
             return []
-        offset = unix_offset()
+        offset = clocks.unix_offset()
         return [self._traced(raw, offset) for raw in self._events.drain(everything=everything)]
 
     def lost_now(self) -> dict[Where, int]:

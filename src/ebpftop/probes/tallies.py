@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ebpftop.kernel import maps
+from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.slots import SLOTS, Call, Slots
@@ -184,7 +183,7 @@ def _running(module: Module) -> Iterator[_Entered]:
     """
     table = module.table("running")
     first, again = (maps.lookup(table, bytes(4), RUNNING.size * maps.CPUS) or b"" for _ in range(2))
-    now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    now_ns = clocks.monotonic_ns()
     for at in range(0, len(first), RUNNING.size):
         task, enter_ns, slot, _, pid, tid, _ = call = RUNNING.unpack_from(first, at)
         if not task or slot >= SLOTS or now_ns - enter_ns < IN_FLIGHT_NS or call != RUNNING.unpack_from(again, at):

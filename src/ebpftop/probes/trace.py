@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import ClassVar
 
-from ebpftop.kernel import maps, progs, tracefs
+from ebpftop.kernel import clocks, maps, progs, tracefs
 from ebpftop.kernel.ladder import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, Step
 from ebpftop.kernel.loader import LoadError, Module
 from ebpftop.kernel.offsets import Defines
 from ebpftop.kernel.trace_buffer import FormatError, TraceBuffer, line_formats
 from ebpftop.kernel.trace_pages import Line
-from ebpftop.probes.base import KernelProbe, ProbeError, unix_offset
+from ebpftop.probes.base import KernelProbe, ProbeError
 from ebpftop.probes.buffers import Events
 from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, by_name, has_other_abis
 from ebpftop.probes.printers import Printer, Printers
@@ -213,7 +213,7 @@ class TraceProbe(KernelProbe):
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._events is None:
             return []
-        offset = unix_offset()
+        offset = clocks.unix_offset()
         # Lines first: the names of those who printed them are then in the other buffer.
         piped = self._buffer.drain(everything=everything) if self._buffer else []
         told: list[tuple[Line, Printer]] = []

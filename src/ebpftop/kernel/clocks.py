@@ -1,0 +1,41 @@
+"""The kernel's clocks, as its programs read them. In a time namespace (time_namespaces(7)) ours are others."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+
+_OFFSETS = Path("/proc/self/timens_offsets")  # from 5.6 on: clock, seconds, nanoseconds
+_NS_PER_S = 1_000_000_000
+
+
+@cache
+def _offset_ns(clock: str) -> int:
+    """Return what the kernel adds to *clock*, ``monotonic`` or ``boottime``, before it tells us; it never changes."""
+    try:
+        lines = _OFFSETS.read_text().splitlines()
+    except OSError:
+        return 0
+    offsets = {name: int(seconds) * _NS_PER_S + int(ns) for name, seconds, ns in map(str.split, lines)}
+    return offsets.get(clock, 0)
+
+
+def monotonic_ns() -> int:
+    """Return the kernel's CLOCK_MONOTONIC, in which events have their times."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) - _offset_ns("monotonic")
+
+
+def since_boot_ns() -> int:
+    """Return the kernel's CLOCK_BOOTTIME, in which processes have their starts."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - _offset_ns("boottime")
+
+
+def start_ns(told_ns: int) -> int:
+    """Return the start of a process, ns since boot, of which /proc told us *told_ns*."""
+    return told_ns - _offset_ns("boottime")
+
+
+def unix_offset() -> float:
+    """Return what to add to seconds of the kernel's CLOCK_MONOTONIC for Unix seconds."""
+    return time.time() - monotonic_ns() / _NS_PER_S
