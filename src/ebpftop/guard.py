@@ -24,7 +24,7 @@ from ebpftop.terminal import UNTOUCHED, Terminal, above_standard
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # What ebpftop says, one byte each. Smaller ones are numbers of signals that it received.
-ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED, LEAVING, HELPER = 128, 129, 130, 131, 132, 133, 134
+ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED, LEAVING = 128, 129, 130, 131, 132, 133
 SESSION_NICE = 180
 """Plus the nice value that the session had, -20 to 19, before it was changed."""
 
@@ -107,6 +107,7 @@ def _be_the_guard(parent_pid: int, channel: socket.socket, terminal: Terminal, f
             os.dup2(null_fd, fd)
         close_all_but({channel.fileno(), fatal_fd} | {fd for fd in (terminal.fd, group_fd) if fd is not None})
         _give_up_privileges()
+        helpers.never_stay_stopped(channel)
         _Guard(parent_pid, (session, group_fd), channel, terminal).watch()
         # It restores the terminal itself, unless it was killed or crashed.
         surprised = terminal.state != UNTOUCHED
@@ -144,6 +145,7 @@ class _Guard:
         self, parent_pid: int, session: tuple[int, int | None], channel: socket.socket, terminal: Terminal
     ) -> None:
         self.parent_pid = parent_pid
+        self.owner = leftovers.Owner.of_this_process()._replace(pid=parent_pid)
         self.session = session
         self.session_nice: int | None = None
         self.channel = channel
@@ -152,7 +154,6 @@ class _Guard:
         self.leaving = False
         self.stopping = False
         self.tracefs_fd: int | None = None
-        self.helper_fd: int | None = None
 
     def watch(self) -> None:
         while self._hear():
@@ -161,10 +162,9 @@ class _Guard:
                 self._send(signal.SIGKILL)
             elif self._is_to_end() and self._is_stopped():  # a process that is stopped cannot end
                 self._send(signal.SIGCONT)
-        self._end_helper()
         until_s = time.monotonic() + _CLEAN_UP_S
         while time.monotonic() < until_s:
-            if self.tracefs_fd is not None and leftovers.remove(self.tracefs_fd, self.parent_pid):
+            if self.tracefs_fd is not None and leftovers.remove(self.tracefs_fd, self.owner):
                 self.tracefs_fd = None
             if self.session_nice is not None and set_nice(*self.session, self.session_nice):
                 self.session_nice = None
@@ -181,8 +181,6 @@ class _Guard:
         for code in data:
             if code == TRACEFS and fds:
                 self.tracefs_fd = fds[0]
-            elif code == HELPER and fds:
-                self.helper_fd = fds[0]
             elif SESSION_NICE - 20 <= code < SESSION_NICE + 20:
                 self.session_nice = code - SESSION_NICE
             elif code == SESSION_RESTORED:
@@ -205,12 +203,6 @@ class _Guard:
         if os.getppid() == self.parent_pid:
             with suppress(OSError):
                 os.kill(self.parent_pid, number)
-
-    def _end_helper(self) -> None:
-        """End the helper that keeps root's rights: it ends by itself, but not if somebody has stopped it."""
-        if self.helper_fd is not None:
-            with suppress(OSError):
-                signal.pidfd_send_signal(self.helper_fd, signal.SIGKILL)
 
     def _status(self) -> dict[bytes, bytes]:
         try:

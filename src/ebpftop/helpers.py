@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
+import socket
 
 HELPERS_MAX = 3
 """How many there can be: bpf/ebpftop.h has room for them and for ebpftop itself, OWN_PROCESSES."""
+
+_F_SETSIG = 10  # include/uapi/asm-generic/fcntl.h
 
 pids: list[int] = []
 """Those that were forked."""
@@ -19,6 +24,17 @@ def fork() -> int:
     if pid:
         pids.append(pid)
     return pid
+
+
+def never_stay_stopped(channel: socket.socket) -> None:
+    """In a helper: have the kernel continue it (SIGCONT) if it is stopped when ebpftop says something, or ends.
+
+    By F_SETOWN and F_SETSIG of fcntl(2), with no privilege, and though ebpftop was killed. A signal at the
+    parent's end (PR_SET_PDEATHSIG, prctl(2)) is not sent if the parent has become another user.
+    """
+    fcntl.fcntl(channel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(channel, _F_SETSIG, signal.SIGCONT)
+    fcntl.fcntl(channel, fcntl.F_SETFL, fcntl.fcntl(channel, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def forget(pid: int) -> None:

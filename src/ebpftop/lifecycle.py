@@ -65,6 +65,7 @@ class Process:
         self._wishes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._guard: socket.socket | None = None
         self._tracefs_fd: int | None = None
+        self._owner = leftovers.Owner(0, 0)  # what we make in tracefs is named after it
 
     # ---- the whole life ----
 
@@ -159,19 +160,9 @@ class Process:
         """Tell where tracefs is, before anything with a name is made there."""
         if not self._armed or self._tracefs_fd is not None:
             return
+        self._owner = leftovers.Owner.of_this_process()  # not in `leave`, when it may be too late to ask
         self._tracefs_fd = above_standard(os.open(tracefs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         self._give_guard(guard.TRACEFS, self._tracefs_fd)
-
-    def set_helper(self, pid: int) -> None:
-        """Tell which child is to end with this process, even if somebody has stopped it (SIGSTOP)."""
-        if self._guard is None:
-            return
-        with suppress(OSError):
-            pidfd = os.pidfd_open(pid)
-            try:
-                self._give_guard(guard.HELPER, pidfd)
-            finally:
-                os.close(pidfd)
 
     def session_had(self, nice: int) -> None:
         """Let the guard give the session back the value *nice* if this process is killed."""
@@ -192,7 +183,7 @@ class Process:
         kept = (self.terminal.fd, self._tracefs_fd, None if self._guard is None else self._guard.fileno())
         guard.close_all_but({fd for fd in kept if fd is not None})
         if self._tracefs_fd is not None:
-            leftovers.remove(self._tracefs_fd, os.getpid())
+            leftovers.remove(self._tracefs_fd, self._owner)
         self.terminal.restore()
         os._exit(status)
 

@@ -10,7 +10,6 @@ the screen's thread hands it over only when it has nothing to do, see `keep_lock
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import sys
@@ -18,9 +17,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ebpftop.lifecycle import process
+
+if TYPE_CHECKING:
+    import asyncio
 
 SCREEN_NICE = -10
 """Of the screen's thread, and of its session: half of a CPU beside fifteen busy processes."""

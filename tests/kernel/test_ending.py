@@ -51,6 +51,11 @@ def tracefs_fd() -> Iterator[int]:
         holder.kill()
 
 
+def named_in(tracefs_fd: int) -> set[int]:
+    """The pids of who has left something in tracefs, or has something there still."""
+    return {owner.pid for owner in leftovers.owners(tracefs_fd)}
+
+
 def end_live(seed: int) -> Outcome:
     """End the screen."""
     return run(Draw.of(seed, screen=True), [*_EBPFTOP, "live", *_ME], programs_of=programs_of)
@@ -121,7 +126,7 @@ def test_it_ends_from_any_moment_by_any_means_and_leaves_nothing(tracefs_fd: int
         outcomes = list(several.map(end, range(FIRST_SEED, FIRST_SEED + DRAWS)))
     until_s = time.monotonic() + 10
     while True:
-        named, programs = leftovers.owners(tracefs_fd), loaded()
+        named, programs = named_in(tracefs_fd), loaded()
         for outcome in outcomes:
             left = [*(["a trace instance or a kprobe event"] if outcome.pid in named else [])]
             left += [f"programs {found}"] if (found := outcome.programs & programs) else []
@@ -199,10 +204,10 @@ def test_what_was_killed_leaves_nothing_either(tracefs_fd: int) -> None:
         assert session.wait_for(b"Exec log")
         programs = programs_of(session.pid)
         assert programs
-        assert session.pid in leftovers.owners(tracefs_fd)
+        assert session.pid in named_in(tracefs_fd)
         session.signal(signal.SIGKILL)
         until_s = time.monotonic() + 20
-        while session.pid in leftovers.owners(tracefs_fd):
+        while session.pid in named_in(tracefs_fd):
             assert time.monotonic() < until_s
             time.sleep(0.05)
         assert_gone(programs)
@@ -220,9 +225,9 @@ def test_the_next_start_removes_what_was_killed_with_its_guard(tracefs_fd: int) 
         (guard_pid,) = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()][:1]
         os.kill(guard_pid, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
-    assert pid in leftovers.owners(tracefs_fd)
+    assert pid in named_in(tracefs_fd)
     with Stream(probes="users"):
-        assert pid not in leftovers.owners(tracefs_fd)
+        assert pid not in named_in(tracefs_fd)
 
 
 def mount_tables(pid: int) -> set[str]:

@@ -323,20 +323,28 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.parametrize("env", [SUDO, {}], ids=["sudo", "root"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_helper_that_somebody_stopped_ends_with_ebpftop(number: signal.Signals, env: Mapping[str, str]) -> None:
+@pytest.mark.parametrize("name", ["ebpftop-root", "ebpftop-guard"])
+def test_a_helper_that_somebody_stopped_ends_with_ebpftop(
+    name: str, number: signal.Signals, env: Mapping[str, str]
+) -> None:
     with terminal("live", env=env) as live:
         live.wait_for(b"Exec log")
-        helper = children_of(live.pid)["ebpftop-root"]
-        os.kill(helper, signal.SIGSTOP)
+        helpers = children_of(live.pid)
+        root = Path(f"/proc/{helpers['ebpftop-root']}/root")  # tracefs may be mounted for ebpftop alone
+        keep_fd = os.open(root / "sys/kernel/tracing/instances", os.O_PATH)
+        os.kill(helpers[name], signal.SIGSTOP)
         try:
             os.kill(live.pid, number)
             until_s = time.monotonic() + 20
-            while runs(helper):
+            while any(map(runs, helpers.values())):
                 assert time.monotonic() < until_s
                 time.sleep(0.02)
+            assert f"ebpftop-{live.pid}" not in os.listdir(f"/proc/self/fd/{keep_fd}")
         finally:
-            with suppress(ProcessLookupError):
-                os.kill(helper, signal.SIGCONT)
+            os.close(keep_fd)
+            for helper in helpers.values():
+                with suppress(ProcessLookupError):
+                    os.kill(helper, signal.SIGCONT)
 
 
 def test_every_helper_of_ebpftop_is_hidden_with_it() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop import guard, leftovers
+from ebpftop.leftovers import FIRST_PID_NAMESPACE, Owner
 from ebpftop.terminal_driver import _Output
 from tests.ending import Session
 
@@ -386,30 +387,46 @@ def tracefs(tmp_path: Path) -> Iterator[tuple[Path, int]]:
 
 def test_instances_and_kprobe_events_of_one_process_are_found_and_removed(tracefs: tuple[Path, int]) -> None:
     place, fd = tracefs
-    for name in ("ebpftop-12", "ebpftop-123", "ebpftop-x", "other-12"):
+    for name in ("ebpftop-12", "ebpftop-12n4026532200", "ebpftop-123", "ebpftop-x", "other-12"):
         (place / "instances" / name).mkdir()
     events = place / "kprobe_events"
     lines = [
         "p:kprobes/p_ebpftop_12___x64_sys_execve_bcc_12 __x64_sys_execve",
         "r64:kprobes/r_ebpftop_12_do_exit_bcc_12 do_exit",
         "p:kprobes/p_ebpftop_123_do_exit_bcc_123 do_exit",
+        "p:kprobes/p_ebpftop_12n4026532200_do_exit_bcc_12 do_exit",
         "p:kprobes/p_do_exit_bcc_12 do_exit",
     ]
     events.write_text("".join(f"{line}\n" for line in lines))
-    assert leftovers.owners(fd) == {12, 123}
-    assert leftovers.remove(fd, 12)
-    assert sorted(path.name for path in (place / "instances").iterdir()) == ["ebpftop-123", "ebpftop-x", "other-12"]
+    first, elsewhere = Owner(12, FIRST_PID_NAMESPACE), Owner(12, 4026532200)
+    assert leftovers.owners(fd) == {first, elsewhere, Owner(123, FIRST_PID_NAMESPACE)}
+    assert leftovers.remove(fd, first)
+    left = ["ebpftop-123", "ebpftop-12n4026532200", "ebpftop-x", "other-12"]
+    assert sorted(path.name for path in (place / "instances").iterdir()) == left
     assert events.read_text().splitlines()[len(lines) :] == [
         "-:kprobes/p_ebpftop_12___x64_sys_execve_bcc_12",
         "-:kprobes/r_ebpftop_12_do_exit_bcc_12",
     ]
+    assert leftovers.remove(fd, elsewhere)
+    assert (place / "instances/ebpftop-12").exists() is (place / "instances" / elsewhere.instance).exists() is False
+    assert events.read_text().splitlines()[-1] == "-:kprobes/p_ebpftop_12n4026532200_do_exit_bcc_12"
+
+
+@pytest.mark.parametrize("owner", [Owner(12, FIRST_PID_NAMESPACE), Owner(12, 4026532200)])
+def test_an_owner_is_read_from_what_is_named_after_it(tracefs: tuple[Path, int], owner: Owner) -> None:
+    place, fd = tracefs
+    (place / "instances" / owner.instance).mkdir()
+    assert leftovers.owners(fd) == {owner}
+    (place / "instances" / owner.instance).rmdir()
+    (place / "kprobe_events").write_text(f"p:kprobes/{owner.event('p', 'do_exit')}_bcc_12 do_exit\n")
+    assert leftovers.owners(fd) == {owner}
 
 
 def test_a_kernel_without_kprobes_leaves_nothing_to_remove(tracefs: tuple[Path, int]) -> None:
     place, fd = tracefs
     (place / "kprobe_events").unlink()
     assert leftovers.owners(fd) == set()
-    assert leftovers.remove(fd, 12)
+    assert leftovers.remove(fd, Owner(12, FIRST_PID_NAMESPACE))
 
 
 @pytest.mark.parametrize(

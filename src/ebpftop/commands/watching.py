@@ -13,7 +13,6 @@ from ebpftop import limits, stdio
 from ebpftop.cli import chosen_filter
 from ebpftop.kernel import privilege, tracefs
 from ebpftop.kernel.root_helper import RootHelper, RootWork
-from ebpftop.lifecycle import process
 from ebpftop.source import SourceError
 from ebpftop.syscalls import abi as abis
 
@@ -106,10 +105,7 @@ def root_work() -> RootWork:
     instance = tracefs.instance_path(tracefs.mount_privately())
     if not privilege.has(privilege.Cap.SYS_ADMIN):
         return RootWork(instance)
-    helper = RootHelper(instance)
-    if helper.helper_pid is not None:
-        process.set_helper(helper.helper_pid)
-    return helper
+    return RootHelper(instance)
 
 
 def open_kernel(options: Options, root: RootWork, beside: threading.Thread | None = None) -> KernelSource:

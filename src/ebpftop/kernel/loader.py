@@ -15,6 +15,7 @@ from ebpftop.kernel.compiler import LoadError, MapSpec, compiled, recheck, with_
 from ebpftop.kernel.maps import Map
 from ebpftop.kernel.offsets import Defines
 from ebpftop.kernel.progs import refusal
+from ebpftop.leftovers import Owner
 
 __all__ = ("DamagedError", "Kind", "Link", "LoadError", "Module", "NotCompiledError")
 
@@ -128,7 +129,7 @@ class Module:
         elif kind in ("fentry", "fexit"):
             fd = lib.bpf_attach_kfunc(program_fd)
         else:
-            event = f"{'p' if kind == 'kprobe' else 'r'}_ebpftop_{os.getpid()}_{target}".encode()
+            event = Owner.of_this_process().event("p" if kind == "kprobe" else "r", target).encode()
             fd = lib.bpf_attach_kprobe(program_fd, int(kind == "kretprobe"), event, target.encode(), 0, 0)
         if fd < 0:
             code = ctypes.get_errno()

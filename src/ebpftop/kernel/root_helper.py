@@ -25,6 +25,7 @@ from typing import NoReturn
 from ebpftop import helpers
 from ebpftop.guard import END_SIGNALS, close_all_but
 from ebpftop.kernel import privilege, progs
+from ebpftop.priority import stand_back
 
 KEPT = {privilege.Cap.SYS_ADMIN, privilege.Cap.SYS_PTRACE, privilege.Cap.DAC_READ_SEARCH}
 """The capabilities of the child."""
@@ -116,7 +117,9 @@ def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
             os.dup2(null_fd, standard)
         close_all_but({fd})
         _libc.prctl(_PR_SET_NAME, b"ebpftop-root", 0, 0, 0)
+        stand_back()
         privilege.keep_only(KEPT, forked=True)
+        helpers.never_stay_stopped(requests)
         _answer(RootWork(instance), requests)
         status = 0
     finally:

@@ -7,14 +7,13 @@ from functools import cache
 from pathlib import Path
 
 from ebpftop import helpers
-
-_INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+from ebpftop.leftovers import FIRST_PID_NAMESPACE, Owner
 
 
 @cache
 def in_first_pid_namespace() -> bool:
     """Tell whether our pids are the kernel's: in another pid namespace they mean other processes."""
-    return Path("/proc/self/ns/pid").stat().st_ino == _INIT_PID_NAMESPACE
+    return Path("/proc/self/ns/pid").stat().st_ino == FIRST_PID_NAMESPACE
 
 
 def sees_all() -> bool:
@@ -31,6 +30,37 @@ def own_pids() -> tuple[int, ...]:
     In another pid namespace our own numbers are those of processes that have nothing to do with us.
     """
     return (os.getpid(), *helpers.pids) if in_first_pid_namespace() else ()
+
+
+def has_ended(owner: Owner) -> bool:
+    """Tell whether that process has ended. False for one that cannot be known of: it is in another pid namespace.
+
+    From the first one, all are seen, by where they are and by the number that they have there (proc(5), NSpid).
+    """
+    if owner.pid_namespace == Owner.of_this_process().pid_namespace:
+        try:
+            os.kill(owner.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:  # another user's
+            pass
+        return False
+    if not sees_all():
+        return False
+    return not any(_may_be(owner, Path("/proc", entry)) for entry in os.listdir("/proc") if entry.isdigit())
+
+
+def _may_be(owner: Owner, process: Path) -> bool:
+    try:
+        status = (process / "status").read_bytes()
+        numbers = [line.split()[1:] for line in status.splitlines() if line.startswith(b"NSpid:")]
+        if not any(int(each[-1]) == owner.pid for each in numbers):
+            return False
+        return (process / "ns/pid").stat().st_ino == owner.pid_namespace
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:  # it may not be asked
+        return True
 
 
 def process_of_thread(tid: int) -> int | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ebpftop import leftovers
 from ebpftop.kernel.mounts import leave_shared_mounts, mount
 from ebpftop.kernel.root_helper import RootWork
-from ebpftop.kernel.threads import in_first_pid_namespace
+from ebpftop.kernel.threads import has_ended
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
@@ -36,8 +36,8 @@ def refusal() -> tuple[str, str]:
 
 
 def instance_path(tracefs: Path | None) -> Path:
-    """Return the folder of our trace instance. It bears our pid, so that a later run can tell that we have ended."""
-    return (tracefs or _PLACES[0]) / "instances" / f"{leftovers.INSTANCE_PREFIX}{os.getpid()}"
+    """Return the folder of our trace instance. It bears our name, so that a later run can tell that we have ended."""
+    return (tracefs or _PLACES[0]) / "instances" / leftovers.Owner.of_this_process().instance
 
 
 def mount_privately() -> Path | None:
@@ -70,13 +70,11 @@ def field_offset(tracefs: Path, event: str, field: str) -> int | None:
 
 def remove_leftovers(tracefs: Path) -> None:
     """Remove the trace instances and kprobe events of runs that were killed together with their guard."""
-    if not in_first_pid_namespace():
-        return  # who runs elsewhere is not in our /proc
     fd = os.open(tracefs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for pid in leftovers.owners(fd):
-            if not Path("/proc", str(pid)).exists():
-                leftovers.remove(fd, pid)
+        for owner in leftovers.owners(fd):
+            if has_ended(owner):
+                leftovers.remove(fd, owner)
     finally:
         os.close(fd)
 
