@@ -220,6 +220,8 @@ def test_a_full_map_of_users_costs_bounded_memory_and_little_time() -> None:
         ("uid:4294967294", Filter(uids=(4294967294,)), ""),
         ("uid:4294967295", None, "uid:4294967295"),
         ("uid:0 uid:9999999999 x", Filter(uids=(0,)), "uid:9999999999 x"),
+        ("uid:٣", None, "uid:٣"),
+        ("pid:٣", None, "pid:٣"),
         ("comm:" + "ä" * 7 + "x", Filter(comms=("ä" * 7 + "x",)), ""),
         ("comm:" + "ä" * 8, None, "comm:" + "ä" * 8),
         ("comm:fifteen-bytes-x*", Filter(comms=("fifteen-bytes-x*",)), ""),

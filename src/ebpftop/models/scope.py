@@ -18,7 +18,7 @@ SEPARATOR = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
 
 # Numbers where numbers are meant; what they are bounded by, `_can_be` knows.
 _KERNEL_TERM = re.compile(
-    r"\s*(?P<kind>(?:uid|pid)(?=:\d{1,10}(?:\s|$))|comm(?=:[^\s*]*\*?(?:\s|$))|cgroup|container)"
+    r"\s*(?P<kind>(?:uid|pid)(?=:[0-9]{1,10}(?:\s|$))|comm(?=:[^\s*]*\*?(?:\s|$))|cgroup|container)"
     r":(?P<value>\S+)(?:\s+|$)"
 )
 

@@ -32,7 +32,7 @@ _COMPAT: Mapping[Abi, tuple[Abi, ...]] = {
     "arm64": ("arm",),
     "arm": (),
 }
-_UNNAMED = re.compile(r"syscall_(\d+)")
+_UNNAMED = re.compile(r"syscall_([0-9]+)")
 
 
 class UnknownSyscall(ValueError):
