@@ -102,10 +102,19 @@ class HeatMap(Widget):
         return segments
 
     def _axis(self, map_: Heat, width: int) -> Strip:
-        room = width - LABELS
-        ago = f"{duration(map_.ended - map_.began)} ago" if map_.ended > map_.began else ""
-        text = (ago + "now".rjust(max(0, min(room, len(map_.columns)) - len(ago)))).rjust(room)[-room:]
+        ago = duration(map_.ended - map_.began) if map_.ended > map_.began else ""
+        text = axis_text(ago, len(map_.columns), width - LABELS)
         return Strip([Segment(" " * LABELS + text, self._look("dim"))], width)
+
+
+def axis_text(began: str, columns: int, room: int) -> str:
+    """Say below the last *columns* of *room* cells how long ago they began; only where there is room for all of it."""
+    ago = f"{began} ago" if began else ""
+    least = len(f"{ago} now") if ago else len("now")
+    if least > room:
+        ago, least = "", len("now")
+    between = max(columns, least) - len(ago) - len("now")
+    return (ago + " " * min(between, room - len(ago) - len("now")) + "now").rjust(room)[-room:]
 
 
 def _merged(map_: Heat, shared: int) -> list[tuple[int, ...]]:
