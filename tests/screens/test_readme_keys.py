@@ -1,0 +1,54 @@
+"""The README names every key that the help screen names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.binding import Binding, BindingType
+
+from ebpftop.app import EbpftopApp
+from ebpftop.panes.execs import ExecsPane
+from ebpftop.panes.syscalls import SyscallsPane
+from ebpftop.panes.trace import TracePane
+from ebpftop.panes.users import UsersPane
+from ebpftop.screens.main import MainScreen
+from ebpftop.screens.travel import TravelScreen
+from ebpftop.widgets.lines import Lines
+from ebpftop.widgets.log import LogLines
+from ebpftop.widgets.table import TableLines
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+NAMES = {
+    **{"slash": "/", "less_than_sign": "<", "greater_than_sign": ">", "plus": "+", "minus": "-", "question_mark": "?"},
+    **{"left": "←", "right": "→", "left_square_bracket": "[", "right_square_bracket": "]", "space": "Space"},
+    **{"enter": "Enter", "escape": "Esc", "tab": "Tab", "shift+tab": "Shift-Tab", "home": "g", "end": "G"},
+    **{"pageup": "PgUp", "pagedown": "PgDn", "ctrl+s": "Ctrl-S", "ctrl+p": "Ctrl-P", "ctrl+c": "Ctrl-C"},
+    **{"ctrl+z": "Ctrl-Z"},
+}
+
+
+def first_key(binding: BindingType) -> str:
+    keys = binding.key if isinstance(binding, Binding) else binding[0]
+    key = keys.split(",")[0].strip()
+    return NAMES.get(key, key)
+
+
+def test_every_key_of_the_main_screen_is_in_the_readme() -> None:
+    section = README.split("## Keys")[1].split("\n## ")[0]
+    for owner in (
+        EbpftopApp,
+        MainScreen,
+        TravelScreen,
+        ExecsPane,
+        UsersPane,
+        SyscallsPane,
+        TracePane,
+        Lines,
+        LogLines,
+        TableLines,
+    ):
+        for binding in owner.__dict__.get("BINDINGS", ()):
+            assert f"`{first_key(binding)}`" in section, (owner.__name__, binding)
+    mine = section.split("syscalls: ")
+    for binding in SyscallsPane.BINDINGS:
+        assert any(f"`{first_key(binding)}`" in part.rpartition("\n")[2] for part in mine[:-1]), binding
