@@ -60,6 +60,11 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return "on"
         return "off" if self.reason.startswith((NOT_NEEDED, NOT_ASKED_FOR)) else "failed"
 
+    @property
+    def said(self) -> str:
+        """What `check` and diagnostics say of it: what it costs, or why it was not taken."""
+        return self.reason or f"costs {self.cost}"
+
 
 class Probe(_Record, frozen=True, tag="probe"):
     """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps.

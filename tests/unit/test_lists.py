@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
+import io
 
+import msgspec
+from rich.console import Console
+
+from ebpftop.commands import check
 from ebpftop.models.execlog import ExecLog
 from ebpftop.panes.exec_details import exec_details
 from ebpftop.panes.execs import COLUMNS
@@ -33,6 +37,28 @@ def test_diagnostics_mark_the_rung_in_use_of_every_ladder() -> None:
     assert marks(on) == ["●", "○", "✗", "●", "●"]
     off = Probe(time=1.0, probe="execs", state="off", via=None, reason=None, rungs=LADDERS)
     assert marks(off) == ["○", "○", "✗", "○", "○"]
+
+
+def test_diagnostics_say_of_a_rung_what_check_says() -> None:
+    on = Probe(time=1.0, probe="execs", state="on", via="raw_tracepoint:a", reason=None, rungs=LADDERS)
+    lines = diagnostics({"execs": on}, None, ()).sheet().content().plain.splitlines()
+    for rung, said in zip(
+        LADDERS,
+        ("costs nothing", "not needed: raw_tracepoint:a works", "load refused: EPERM", "costs 75 ns", "costs nothing"),
+        strict=True,
+    ):
+        mark = {"on": "●", "off": "○", "failed": "✗"}[rung.state]
+        at = lines.index(f"  {mark} {rung.via}")
+        assert lines[at + 1] == f"      {said}"
+    text = io.StringIO()
+    report = check.Report(
+        version="", kernel="", btf=True, headers=None, tracefs=None, buffer="ring", probes=[on], unseen=[]
+    )
+    check._print(report, Console(file=text, width=200))
+    told = [line.split(None, 1) for line in text.getvalue().splitlines() if line.startswith(("  ● ", "  ○ ", "  ✗ "))]
+    assert [(mark, " ".join(rest.split())) for mark, rest in told] == [
+        ({"on": "●", "off": "○", "failed": "✗"}[rung.state], f"{rung.via} {rung.said}") for rung in LADDERS
+    ]
 
 
 def test_the_table_names_each_program_of_timers() -> None:

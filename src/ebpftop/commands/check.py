@@ -108,11 +108,10 @@ def _print(report: Report, console: Console) -> None:
         )
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(no_wrap=True)
-        table.add_column()
+        table.add_column(overflow="fold")
         for rung in probe.rungs:
             mark = f"[{_LOOKS[rung.state]}]{figures.MARKS[rung.state]}[/]"
-            said = f"costs {rung.cost}" if rung.reason is None else rung.reason
-            table.add_row(f"  {mark} {markup(rung.via)}", markup(said))
+            table.add_row(f"  {mark} {markup(rung.via)}", markup(rung.said))
             if rung.reason is None and rung.blind:
                 table.add_row("", f"[yellow]cannot see {markup('; '.join(rung.blind))}[/]")
         console.print(table)

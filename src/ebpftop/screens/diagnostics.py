@@ -45,9 +45,8 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
             state = "off" if probe.state != "on" and rung.state == "on" else rung.state
             taken = state == "on"  # one of each ladder
             mark, style = figures.MARKS[state], _LOOKS[state]
-            sheet.line((f"  {mark} ", style), (f"{rung.via:<44}", "bold" if taken else ""), (f" {rung.cost}", "$dim"))
-            if rung.reason:
-                sheet.line((f"      {rung.reason}", "$dim"))
+            sheet.line((f"  {mark} ", style), (rung.via, "bold" if taken else ""))
+            sheet.line((f"      {rung.said}", "$dim"))
             if rung.blind:
                 sheet.line((f"      cannot see {'; '.join(rung.blind)}", "$warning" if taken else "$dim"))
     if journal:
