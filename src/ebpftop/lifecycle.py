@@ -120,6 +120,7 @@ class Process:
         for file in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 file.flush()
+        self._close_all()
         os._exit(status or self.asked or 0)
 
     # ---- being asked to end ----
@@ -180,12 +181,21 @@ class Process:
         for undo in reversed(self._undo):
             with suppress(Exception):
                 undo()
-        kept = (self.terminal.fd, self._tracefs_fd, None if self._guard is None else self._guard.fileno())
-        guard.close_all_but({fd for fd in kept if fd is not None})
+        self._close_all()
         if self._tracefs_fd is not None:
             leftovers.remove(self._tracefs_fd, self._owner)
         self.terminal.restore()
         os._exit(status)
+
+    def _close_all(self) -> None:
+        """Close all that keeps something in the kernel.
+
+        The kernel does it only when the last thread has gone. One that waits for a file system that never answers may
+        not go, even if it is killed (FUSE).
+        """
+        threading.excepthook = lambda _: None  # other threads will miss what is closed
+        kept = (self.terminal.fd, self._tracefs_fd, None if self._guard is None else self._guard.fileno())
+        guard.close_all_but({fd for fd in kept if fd is not None})
 
     def _wait_if_leaving(self) -> None:
         """Wait for the end where another thread is at it; what failed here did so because descriptors were closed."""

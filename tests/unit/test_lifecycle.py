@@ -6,8 +6,10 @@ import asyncio
 import fcntl
 import os
 import re
+import select
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -122,6 +124,29 @@ def test_it_ends_although_the_file_system_never_answers(where: str) -> None:
         assert session.wait_for_end() == 0
         session.read_rest()
         assert session.modes_left() == []
+
+
+@pytest.mark.parametrize("end", ["process.end(0)", "process.leave(0)"])
+def test_nothing_stays_open_although_the_kernel_lets_a_thread_not_go(end: str) -> None:
+    """As one that waits for a FUSE file system, even if killed: programs and links would stay with it."""
+    code = f"""
+import os, sys, time
+from ebpftop.lifecycle import process
+process.arm()
+os._exit = lambda status: time.sleep(1000)
+fd = os.dup(1)
+os.dup2(2, 1)
+{end}
+"""
+    env = {**os.environ, "EBPFTOP_END_S": "60"}  # or the thread that waits for the end would close it
+    with subprocess.Popen(python(code), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env) as child:
+        assert child.stdout is not None
+        try:
+            assert select.select([child.stdout], [], [], 20)[0]
+            assert child.stdout.read() == b""
+            assert child.poll() is None
+        finally:
+            child.kill()
 
 
 def test_a_hang_up_that_is_ignored_at_the_start_stays_ignored() -> None:
