@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.widgets._toast import Toast
 
 import ebpftop.app
 from ebpftop.app import EbpftopApp
 from ebpftop.commands import replay
+from ebpftop.history import HistorySource
 from ebpftop.panes.base import Pane
+from ebpftop.pipe import PipeSource
 from ebpftop.records import SCHEMA
 from ebpftop.screens.sheets import SheetScreen
 from ebpftop.source import Source
+from ebpftop.widgets.stateline import StateLine
 
 from .conftest import settle
 from .scene import FakeSource
@@ -59,3 +65,27 @@ async def test_an_empty_pane_of_a_recording_waits_for_nothing() -> None:
     assert len(said) == 4
     assert all(said)
     assert not any("wait" in text for text in said), said
+
+
+async def test_a_pipe_that_ends_is_said_to_have_ended() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, msgspec.json.encode(FakeSource().header) + b"\n")
+    source = HistorySource(PipeSource(reading))
+    try:
+        app = EbpftopApp(source)
+        async with app.run_test(size=(120, 35), notifications=True) as pilot:
+            await pilot.pause(0.3)
+            assert app.main.mode == "by pipe"
+            assert not app.screen.query(Toast)
+            os.close(writing)
+            writing = -1
+            async with asyncio.timeout(20):
+                while not app.screen.query(Toast):
+                    await pilot.pause(0.05)
+            (toast,) = app.screen.query(Toast)
+            assert "The pipe has ended" in str(toast.render())
+            assert app.main.query_one(StateLine).status.mode == "pipe ended"
+    finally:
+        source.close()
+        if writing >= 0:
+            os.close(writing)

@@ -110,6 +110,7 @@ class MainScreen(TravelScreen):
         super().__init__(source, (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source)))
         self.interval_s = interval_s
         self.scope = Scope(given)
+        self._told_pipe_end = False
         self._filter_wishes: Wishes[str, Filter] = Wishes()
         self._decided_since: tuple[Filter, float] | None = None
 
@@ -156,6 +157,16 @@ class MainScreen(TravelScreen):
         if self.piped:
             return "by pipe" if self.source.live else "pipe ended"
         return "" if self.source.live else f"recording {self.speed_text}".rstrip()
+
+    def _pulse(self) -> None:
+        super()._pulse()
+        if self.piped and not self.source.live and not self._told_pipe_end:
+            # No batch comes with the end, and without a word a connection that was lost looks like silence.
+            self._told_pipe_end = True
+            self.app.notify(
+                "The pipe has ended, nothing more comes. [ goes back a minute, q leaves", severity="warning"
+            )
+            self.describe()
 
     @on(ExecsPane.Narrowed)
     @on(Lines.Arranged)
