@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from ebpftop.errors import explain
+
 PATIENCE_S = 0.5
 
 UNANSWERED_MAX = 8
@@ -22,7 +24,13 @@ Answer = TypeVar("Answer")
 
 
 class Unanswered(Exception):
-    """Nobody answered in time. The answer is not waited for any more, and nothing is done with it."""
+    """Nobody answered in time, or nobody could be asked; its text says so.
+
+    The answer is not waited for any more, and nothing is done with it.
+    """
+
+    def __init__(self, reason: str = "The file system or the user database does not answer") -> None:
+        super().__init__(reason)
 
 
 async def answer_to(ask: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
@@ -56,8 +64,8 @@ async def answer_to(ask: Callable[[], Answer], patience_s: float = PATIENCE_S) -
     thread = threading.Thread(target=work, name="question", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # no more threads are allowed
-        raise Unanswered from None
+    except RuntimeError as error:  # no more threads are allowed
+        raise Unanswered(str(explain(error) or error)) from None
     try:
         return await asyncio.wait_for(answered, patience_s)
     except asyncio.TimeoutError:

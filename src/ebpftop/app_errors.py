@@ -32,6 +32,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import WorkerFailed
 
+from ebpftop.errors import explain
 from ebpftop.text import escape
 
 if TYPE_CHECKING:
@@ -134,9 +135,10 @@ class SurvivingApp(App[int]):
         if count == 1:
             log.error("%s in %s", summary(error), where, exc_info=error)
             if not self._exit:
+                limit = next(filter(None, map(explain, _reasons(error))), None)
                 self.notify(
-                    f"{summary(error)}. The screen goes on; D shows what happened",
-                    title="An error of ebpftop itself",
+                    f"{limit or summary(error)}. The screen goes on; D shows what happened",
+                    title="A limit of the machine" if limit else "An error of ebpftop itself",
                     severity="error",
                     timeout=10,
                 )

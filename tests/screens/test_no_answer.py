@@ -19,9 +19,8 @@ from ebpftop.app import EbpftopApp
 from ebpftop.screens.main import MainScreen
 from ebpftop.screens.save import SaveScreen
 
-from .conftest import settle
+from .conftest import settle, until
 from .scene import Remembered, minute
-from .test_screen_keys import until
 
 QUESTIONS = (
     *((os, name) for name in ("stat", "lstat", "access", "getcwd", "listdir", "scandir", "readlink", "statvfs")),
@@ -169,3 +168,35 @@ async def test_questions_that_hang_are_bounded() -> None:
     assert await answer_to(lambda: 7) == 7
     with pytest.raises(FileNotFoundError):
         await answer_to(lambda: os.stat("/nonexistent"))
+
+
+async def test_where_no_thread_can_start_that_is_said_with_its_remedy(
+    survived_errors: list[BaseException], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`ulimit -u` is reached while the screen runs."""
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    source = Remembered(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35), notifications=True) as pilot:
+        await settle(pilot, source)
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", refuse)
+            await pilot.press("E")
+            assert isinstance(app.screen, SaveScreen)
+            assert "no further thread can be started; raise the limit" in note(app)
+            await pilot.press("enter")
+            assert "nothing is saved" in note(app)
+            await pilot.press("escape")
+            app.report_error(RuntimeError("can't start new thread"), "a worker")
+        await until(pilot, lambda: len(app._notifications) == 1)
+        (notice,) = app._notifications
+        assert "raise the limit (ulimit -u" in notice.message
+        assert "ebpftop itself" not in notice.title
+        await pilot.press("E", "enter")
+        await until(pilot, lambda: isinstance(app.screen, MainScreen))
+        assert list(tmp_path.iterdir())
+    survived_errors.clear()

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NO_FOLDER = "The folder in which ebpftop was started is gone"
-_NO_ANSWER = "The file system or the user database does not answer"
 
 
 def working_folder() -> str | None:
@@ -50,7 +49,8 @@ class Place:
     """Where a relative path leads; None where that was deleted."""
     home: str = ""
     """The folder that is offered instead; empty where we may write in `folder`."""
-    answered: bool = True
+    unknown: str = ""
+    """Why nobody knows; empty if it is known."""
 
 
 async def place_to_save() -> Place:
@@ -61,8 +61,8 @@ async def place_to_save() -> Place:
 
     try:
         return await answer_to(ask)
-    except Unanswered:
-        return Place(answered=False)
+    except Unanswered as error:
+        return Place(unknown=str(error))
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ class SaveScreen(ReadyScreen[str]):
             self._input.value = self.proposal
         self._input.cursor_position = len(self.proposal)
         self._show_choices()
-        if not self.place.answered:
-            self._note(f"{_NO_ANSWER}; an absolute path may lead elsewhere", bad=True)
+        if self.place.unknown:
+            self._note(f"{self.place.unknown}; an absolute path may lead elsewhere", bad=True)
         elif self.place.folder is None:
             self._note(f"{_NO_FOLDER}; Enter saves it here")
         elif self.place.home:
@@ -197,8 +197,8 @@ class SaveScreen(ReadyScreen[str]):
         # The next key waits until this handler is done (key_order), so what is asked about is still what is typed.
         try:
             found = await answer_to(lambda: _destination(typed))
-        except Unanswered:
-            self._note(f"{_NO_ANSWER}: nothing is saved; Enter tries again", bad=True)
+        except Unanswered as error:
+            self._note(f"{error}: nothing is saved; Enter tries again", bad=True)
             return
         path = found.path
         if found.leads_nowhere:
