@@ -11,7 +11,10 @@ import errno
 import os
 import re
 from contextlib import suppress
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FIRST_PID_NAMESPACE = 0xEFFFFFFC
 """The inode number of the first pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h."""

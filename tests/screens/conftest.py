@@ -63,6 +63,15 @@ def nothing_survived(survived_errors: list[BaseException]) -> Iterator[None]:
         raise AssertionError(f"the screen's own code raised {error!r}") from error
 
 
+async def until(pilot: Pilot[int], wanted: Callable[[], object]) -> None:
+    """Wait until *wanted* is true, ten seconds at least."""
+    for _ in range(500):
+        if wanted():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never happened")
+
+
 async def settle(pilot: Pilot[int], source: FakeSource | Remembered) -> None:
     """Wait until the screen has taken in everything that *source* was given."""
     app = pilot.app

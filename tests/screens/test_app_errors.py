@@ -25,9 +25,8 @@ from ebpftop.widgets.lines import Lines
 from ebpftop.widgets.sheet import Details, Sheet
 from ebpftop.widgets.stateline import StateLine
 
-from .conftest import pane, settle
+from .conftest import pane, settle, until
 from .scene import FakeSource, batch, minute, ran
-from .test_screen_keys import until
 
 
 class Boom(Exception):

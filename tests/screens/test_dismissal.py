@@ -13,8 +13,8 @@ from ebpftop.app import EbpftopApp
 from ebpftop.screens.main import MainScreen
 from ebpftop.screens.save import Place, SaveScreen, Saving
 
+from .conftest import until
 from .scene import FakeSource, minute
-from .test_screen_keys import until
 
 
 async def test_a_dialog_that_is_done_below_another_screen_goes_with_it() -> None:

@@ -112,7 +112,7 @@ def bomb() -> bytes:
     """Two gigabytes of zeros in 60 kB."""
     packed = zst.zstd.ZstdCompressor()
     zeros = b"\0" * (8 << 20)
-    frame = b"".join(packed.compress(zeros) for _ in range(250)) + packed.flush()
+    frame: bytes = b"".join(packed.compress(zeros) for _ in range(250)) + packed.flush()
     return framed() + zst.MARK + b"\1\0\0\0" + frame
 
 

@@ -14,9 +14,8 @@ from ebpftop.app import EbpftopApp
 from ebpftop.screens.main import MainScreen
 from ebpftop.screens.save import SaveScreen
 
-from .conftest import settle
+from .conftest import settle, until
 from .scene import Remembered, minute
-from .test_screen_keys import until
 
 
 @pytest.fixture

@@ -18,10 +18,9 @@ from ebpftop.app import EbpftopApp
 from ebpftop.records import Record
 from ebpftop.source import Batch, SourceError
 
-from .conftest import pane, settle
+from .conftest import pane, settle, until
 from .scene import FakeSource, minute
 from .syscall_scene import minute_of_calls
-from .test_screen_keys import until
 
 HOSTILE = (
     "[@click=app.quit]Q[/]",

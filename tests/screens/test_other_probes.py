@@ -7,9 +7,8 @@ import pytest
 from ebpftop.app import EbpftopApp
 from ebpftop.source import Batch
 
-from .conftest import pane, settle
+from .conftest import pane, settle, until
 from .scene import FakeSource, execs, users
-from .test_screen_keys import until
 
 
 async def shown(first: list[Batch], then: list[Batch], *, like: list[str] | None = None) -> list[str]:

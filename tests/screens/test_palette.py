@@ -20,9 +20,8 @@ from ebpftop.app import EbpftopApp
 from ebpftop.screens.palette import Palette
 from ebpftop.screens.sheets import SheetScreen
 
-from .conftest import settle
+from .conftest import settle, until
 from .scene import FakeSource, Remembered, minute
-from .test_screen_keys import until
 from .typed import settled
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from argparse import Namespace
 from pathlib import Path
@@ -23,7 +22,7 @@ from ebpftop.screens.sheets import SheetScreen
 from ebpftop.source import Source
 from ebpftop.widgets.stateline import StateLine
 
-from .conftest import settle
+from .conftest import settle, until
 from .scene import FakeSource
 
 
@@ -79,9 +78,7 @@ async def test_a_pipe_that_ends_is_said_to_have_ended() -> None:
             assert not app.screen.query(Toast)
             os.close(writing)
             writing = -1
-            async with asyncio.timeout(20):
-                while not app.screen.query(Toast):
-                    await pilot.pause(0.05)
+            await until(pilot, lambda: bool(app.screen.query(Toast)))
             (toast,) = app.screen.query(Toast)
             assert "The pipe has ended" in str(toast.render())
             assert app.main.query_one(StateLine).status.mode == "pipe ended"

@@ -19,10 +19,10 @@ from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
 from ebpftop.screens.syscall import SyscallScreen
 from ebpftop.widgets.lines import Lines
 
-from .conftest import pane, settle
+from .conftest import pane, settle, until
 from .scene import START, FakeSource, batch, ended, minute, ran, trace
 from .syscall_scene import minute_of_calls
-from .test_screen_keys import running, until
+from .test_screen_keys import running
 
 
 def click(lines: Lines[Any], line: int, chain: int = 1) -> events.Click:

@@ -18,9 +18,8 @@ from ebpftop.screens.sheets import NarrowingSheetScreen
 from ebpftop.source import PastFiltering, SourceError
 from ebpftop.widgets.stateline import StateLine
 
-from .conftest import Look, settle
+from .conftest import Look, settle, until
 from .scene import START, FakeSource, batch, minute, ran
-from .test_screen_keys import until
 
 EVERYTHING = Filter()
 

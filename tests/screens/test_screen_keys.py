@@ -31,7 +31,7 @@ from ebpftop.source import Batch, SourceError
 from ebpftop.weight import weight
 from ebpftop.widgets.stateline import StateLine
 
-from .conftest import pane, settle
+from .conftest import pane, settle, until
 from .scene import FakeSource, batch, ended, execs, minute, probe_state, ran
 
 
@@ -48,16 +48,6 @@ async def running(
 
 def execs_pane(app: EbpftopApp) -> ExecsPane:
     return app.main.query_one(ExecsPane)
-
-
-async def until(pilot: Pilot[int], wanted: object) -> None:
-    """Wait until *wanted*, a function without arguments, is true."""
-    assert callable(wanted)
-    for _ in range(500):
-        if wanted():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it never happened")
 
 
 @pytest.mark.parametrize(("key", "probe"), [("1", "execs"), ("2", "users"), ("3", "syscalls"), ("4", "trace")])

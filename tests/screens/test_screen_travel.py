@@ -28,7 +28,7 @@ from ebpftop.widgets.timeline import TimelineBar
 from tests.unit.recording_samples import START as STORY_START
 from tests.unit.recording_samples import play, story, write
 
-from .conftest import Look, settle
+from .conftest import Look, settle, until
 from .scene import START, FakeSource, Remembered, batch, minute, ran
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
@@ -58,15 +58,6 @@ def execs(app: EbpftopApp) -> ExecsPane:
 
 def status(app: EbpftopApp) -> Status:
     return app.main.query_one(StateLine).status
-
-
-async def until(pilot: Pilot[int], wanted: object) -> None:
-    assert callable(wanted)
-    for _ in range(500):
-        if wanted():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it never happened")
 
 
 async def press(pilot: Pilot[int], app: EbpftopApp, *keys: str) -> None:

@@ -14,8 +14,8 @@ from textual.widgets import Static
 from ebpftop.app import EbpftopApp
 from ebpftop.widgets.keyline import KeyLine
 
+from .conftest import until
 from .scene import FakeSource, minute
-from .test_screen_keys import until
 
 
 async def test_a_press_on_a_widget_that_has_gone_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

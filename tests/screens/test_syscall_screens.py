@@ -15,10 +15,10 @@ from ebpftop.screens.syscall import SyscallScreen
 from ebpftop.source import SourceError
 from ebpftop.widgets.heatmap import HeatMap
 
-from .conftest import Look
+from .conftest import Look, until
 from .scene import START, FakeSource
 from .syscall_scene import minute_of_calls, reading
-from .test_screen_keys import running, until
+from .test_screen_keys import running
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
 HERE = ("tab", "tab")

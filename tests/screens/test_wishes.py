@@ -15,9 +15,9 @@ from ebpftop.records import Handler, ProbeName
 from ebpftop.source import SourceError
 from ebpftop.widgets.stateline import StateLine
 
-from .conftest import pane
+from .conftest import pane, until
 from .scene import FakeSource, minute
-from .test_screen_keys import running, until
+from .test_screen_keys import running
 from .typed import settled
 
 

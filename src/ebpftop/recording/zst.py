@@ -37,13 +37,17 @@ _OPTIONS: dict[int, int] = {
 
 
 def _decompressor() -> zstd.ZstdDecompressor:
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX})
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
+    # A name with a type, here and below: the stubs of backports.zstd have none for Python 3.10.
+    decompressor: zstd.ZstdDecompressor = zstd.ZstdDecompressor(options=options)
+    return decompressor
 
 
 def pack(lines: bytes, count: int, level: int = 3) -> bytes:
     """Return *lines* (*count* of them, each with its newline) as a mark and one independent frame."""
     compressor = zstd.ZstdCompressor(options={**_OPTIONS, zstd.CompressionParameter.compression_level: level})
-    return MARK + count.to_bytes(4, "little") + compressor.compress(lines, zstd.ZstdCompressor.FLUSH_FRAME)
+    frame: bytes = compressor.compress(lines, zstd.ZstdCompressor.FLUSH_FRAME)
+    return MARK + count.to_bytes(4, "little") + frame
 
 
 @dataclass(frozen=True, slots=True)
