@@ -102,7 +102,7 @@ def _be_the_guard(parent_pid: int, channel: socket.socket, terminal: Terminal, f
         os.setsid()
         for number in (*END_SIGNALS, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
             signal.signal(number, signal.SIG_IGN)
-        null_fd = os.open(os.devnull, os.O_RDWR)
+        null_fd = helpers.open_null()
         for fd in (0, 1):
             os.dup2(null_fd, fd)
         close_all_but({channel.fileno(), fatal_fd} | {fd for fd in (terminal.fd, group_fd) if fd is not None})

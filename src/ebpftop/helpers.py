@@ -26,6 +26,14 @@ def fork() -> int:
     return pid
 
 
+def open_null() -> int:
+    """Open what takes all that is written and holds nothing to read; where there is no /dev, a file in memory."""
+    try:
+        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return os.memfd_create("ebpftop-null", os.MFD_CLOEXEC)
+
+
 def never_stay_stopped(channel: socket.socket) -> None:
     """In a helper: have the kernel continue it (SIGCONT) if it is stopped when ebpftop says something, or ends.
 

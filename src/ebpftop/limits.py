@@ -50,7 +50,7 @@ def require(need: Need, more_mib: int = 0) -> None:
     _require_files(need)
     if sys.platform == "linux":
         _require_memory(need)
-    _require_threads(need)
+    require_threads(need)
 
 
 def _save_address_space() -> None:
@@ -104,19 +104,23 @@ def _mapped_mib(field: int) -> int:
         return 0
 
 
-def _require_threads(need: Need) -> None:
-    """Start them all, and end them again."""
+def require_threads(need: Need) -> None:
+    """Start all threads that *need* has beyond those that run, and end them again; raises SourceError.
+
+    To be asked again after root was given up: `ulimit -u` bounds the threads of a user, and root's not at all.
+    """
     enough = threading.Event()
+    running = threading.active_count() - 1  # all but the main thread
     started: list[threading.Thread] = []
     before = threading.stack_size(256 << 10)
     try:
-        for _ in range(need.threads):
+        for _ in range(need.threads - running):
             thread = threading.Thread(target=enough.wait, name="limit", daemon=True)
             thread.start()
             started.append(thread)
     except (RuntimeError, MemoryError) as error:
         raise SourceError(
-            f"{need.what} needs {need.threads} threads, and a limit allows no more than {len(started)}",
+            f"{need.what} needs {need.threads} threads, and a limit allows no more than {running + len(started)}",
             "raise it (ulimit -u, pids.max of the cgroup, TasksMax= of the service) or end other processes",
         ) from error
     finally:

@@ -6,6 +6,7 @@ this process was killed. No call here waits for the terminal: it may be stopped,
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -34,7 +35,12 @@ _TICK_MS = 50
 
 def above_standard(fd: int) -> int:
     """Move *fd* to a number that none of the three standard descriptors can have."""
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # the limit on open files is below FIRST_FD (fcntl(2))
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
+        raise
     os.close(fd)
     return moved
 

@@ -40,6 +40,16 @@ def run_after(first: str, *arguments: str | bytes, timeout_s: float = 100) -> tu
     return done.returncode, done.stdout, done.stderr
 
 
+def test_without_dev_its_helpers_start_and_the_trace_log_has_its_instance() -> None:
+    first = "mount -t tmpfs none /dev"
+    status, out, err = run_after(first, "stream", "--probes", "trace", "--duration", "0.2")
+    assert (status, err) == (0, b"")
+    (probe,) = [record for line in out.splitlines() if (record := msgspec.json.decode(line))["kind"] == "probe"]
+    assert probe["state"] == "on"
+    (lines,) = [rung for rung in probe["rungs"] if rung["via"] == "lines: instance"]
+    assert lines["reason"] is None
+
+
 # ---- descriptors ----
 
 
@@ -246,6 +256,17 @@ def test_where_pids_are_short_the_line_says_what_to_raise(count: int) -> None:
         status, said = run_in_terminal("live", first=f"echo $$ > {group}/cgroup.procs")
     assert status == 1
     assert_one_safe_line(said, "the screen needs 24 threads", "pids.max")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("live", "the screen needs 24 threads"), ("stream", "watching the kernel needs 16"), ("check", "watching the")],
+)
+def test_where_the_user_behind_sudo_may_have_few_threads_the_line_says_so(command: str, words: str) -> None:
+    first = "export SUDO_UID=54321 SUDO_GID=54321; ulimit -u 9"
+    status, said = run_in_terminal(command, first=first)
+    assert status == 1
+    assert_one_safe_line(said, words, "ulimit -u")
 
 
 # ---- what cannot be attached ----

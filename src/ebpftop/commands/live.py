@@ -38,7 +38,7 @@ def _run(args: argparse.Namespace) -> int:
         importing = threading.Thread(target=_import_app, name="import-app")
         importing.start()
         # The probes load before the screen opens, so what goes wrong prints like any command's error.
-        source = open_kernel(options_of(args), root, importing)
+        source = open_kernel(options_of(args), root, LIVE_SCREEN, importing)
     try:
         from ebpftop.app import run as show
 

@@ -41,6 +41,7 @@ def show(fd: int, name: str, speed: float) -> int:
         from ebpftop.kernel.privilege import give_up_root
 
         give_up_root(Path(__file__))
+        limits.require_threads(limits.REPLAY_SCREEN)
     if is_stream(fd):
         return _show_pipe(fd)
     process.take_keys()

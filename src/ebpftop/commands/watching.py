@@ -108,10 +108,16 @@ def root_work() -> RootWork:
     return RootHelper(instance)
 
 
-def open_kernel(options: Options, root: RootWork, beside: threading.Thread | None = None) -> KernelSource:
+def open_kernel(
+    options: Options,
+    root: RootWork,
+    need: limits.Need = limits.WITHOUT_SCREEN,
+    beside: threading.Thread | None = None,
+) -> KernelSource:
     """Attach what is asked for, and give up all privileges that are not needed any more; raises SourceError.
 
-    *beside* is a thread that was started meanwhile for something else: it is waited for, as it has all that we give up.
+    *need* is what the command needs in the end. *beside* is a thread that was started meanwhile for something else:
+    it is waited for, as it has all that we give up.
     """
     from ebpftop.kernel.headers import keep_tree
     from ebpftop.kernel.source import KernelSource
@@ -128,6 +134,7 @@ def open_kernel(options: Options, root: RootWork, beside: threading.Thread | Non
         if beside is not None:
             beside.join()
         privilege.give_up_all_but_watching()
+        limits.require_threads(need)  # now as another user
     except BaseException:
         source.close()
         raise

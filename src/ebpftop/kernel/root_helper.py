@@ -112,7 +112,7 @@ def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
         for number in (*END_SIGNALS, signal.SIGTSTP, signal.SIGCONT):
             signal.signal(number, signal.SIG_IGN)
         fd = requests.fileno()
-        null_fd = os.open(os.devnull, os.O_RDWR)
+        null_fd = helpers.open_null()
         for standard in (0, 1, 2):
             os.dup2(null_fd, standard)
         close_all_but({fd})

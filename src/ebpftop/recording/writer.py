@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from types import TracebackType
 
+from ebpftop.helpers import open_null
 from ebpftop.models.figures import counted
 from ebpftop.recording import zst
 from ebpftop.records import End, Header, Record, encode
@@ -138,7 +139,7 @@ class RecordingWriter:
         From then on, what another thread writes goes nowhere.
         """
         fd = os.dup(self._fd)
-        null_fd = os.open(os.devnull, os.O_WRONLY)
+        null_fd = open_null()
         os.dup2(null_fd, self._fd)
         os.close(null_fd)
         # A write that has begun is over when this returns.
