@@ -58,7 +58,7 @@ INLINE void count_failure(const struct caller *caller, u32 slot, u32 error)
  * last two are calls. Whoever started after `since_ns` can have entered none before; of all others the first such return is
  * taken for the one that they were in.
  */
-BPF_ARRAY(since_ns, u64, 1); /* on the clock of starts; 0: not yet */
+BPF_ARRAY(since_ns, u64, 1); /* on the clock of starts; 0: not yet, or not any more */
 BPF_TABLE("lru_hash", u64, u64, returned_since, 16384); /* by task: the `since_ns` whose call has returned */
 
 /*

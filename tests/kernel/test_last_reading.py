@@ -125,3 +125,20 @@ def test_traced_calls_are_told_or_lost(tmp_path: Path, way: str) -> None:
     dropped = lost(records)
     assert counted > ENOUGH
     assert told + dropped["rate"] + dropped["ring"] == counted
+
+
+@pytest.mark.parametrize("way", ["turned off", "finished"])
+def test_calls_are_counted_and_timed_to_the_same_moment(tmp_path: Path, way: str) -> None:
+    """Where calls begin is detached first: what is made from then on is no call that was denied, and in no count."""
+    options = Options(probes=("syscalls",), filter=Filter(pids=(os.getpid(),)), trace=(("x86_64", 110),))
+    source = KernelSource(options)
+    try:
+        with busy(tmp_path):
+            records = ended(source, "syscalls", way)
+    finally:
+        source.close()
+    rows = [record for record in records if isinstance(record, Syscalls)][-1].rows
+    (row,) = [row for row in rows if row.name == "getppid"]
+    assert row.count > ENOUGH
+    assert row.count - sum(row.ns) <= 1  # one may be on its way
+    assert {record.ns is None for record in records if isinstance(record, Syscall)} == {False}

@@ -199,8 +199,7 @@ class SyscallsProbe(KernelProbe):
             self.rungs += returns
         if self.latency:
             # From here on a return without an entry is a call that was kept from sys_enter.
-            since_ns = clocks.since_boot_ns()
-            maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
+            self._take_unentered(module, clocks.since_boot_ns())
             attached_ns = clocks.monotonic_ns()
             table = module.table("entered_before_us")
             self._before_us = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._takes)
@@ -227,6 +226,17 @@ class SyscallsProbe(KernelProbe):
             rung = Rung(via=step.via, cost=step.cost, reason="the format of the event is not as it is known")
         self._sees_uring = rung.reason is None
         self.rungs += (msgspec.structs.replace(rung, via=f"io_uring: {rung.via}"),)
+
+    def detach(self) -> None:
+        # Where calls begin goes first, and the rest takes a while: no call that is made by then is ours.
+        if self.module is not None and self.latency:
+            with suppress(OSError):
+                self._take_unentered(self.module, 0)
+        super().detach()
+
+    def _take_unentered(self, module: Module, since_ns: int) -> None:
+        """Take returns without an entry for calls from *since_ns* on, on the clock of starts; 0: never."""
+        maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
 
     def release(self) -> None:
         if self._events is not None:
