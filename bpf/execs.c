@@ -111,9 +111,10 @@ struct kept {
 };
 
 BPF_TABLE("lru_hash", u64, struct kept, kept_attempts, 256);
-/* A place for each call of each ABI: programs that may preempt each other belong to different ones. */
+/* A place for each call of each ABI, and one for sched_prepare_exec: programs that may preempt each other belong to
+ * different ones. */
 #define EXEC_CALLS 6
-BPF_PERCPU_ARRAY(kept_scratch, struct kept, EXEC_CALLS);
+BPF_PERCPU_ARRAY(kept_scratch, struct kept, EXEC_CALLS + 1);
 
 INLINE void fill_identity(struct event *event, void *task)
 {

@@ -133,11 +133,10 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 	return 0;
 }
 
-/* Read what can be read now. */
-INLINE void keep(u64 task, struct attempt *attempt)
+/* Read what can be read now; *place* is one of kept_scratch. */
+INLINE void keep(u64 task, const struct attempt *attempt, u32 place)
 {
-	u32 call = attempt->call;
-	struct kept *kept = kept_scratch.lookup(&call);
+	struct kept *kept = kept_scratch.lookup(&place);
 
 	if (!kept)
 		return;
@@ -164,7 +163,7 @@ INLINE int remember(struct attempt attempt)
 	if (attempts.update(&task, &attempt))
 		count_lost(LOST_MAP);
 	else if (attempt.pointer_size)
-		keep(task, &attempt);
+		keep(task, &attempt, attempt.call);
 	return 0;
 }
 
@@ -367,6 +366,22 @@ int failed_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 int failed_skipped(struct bpf_raw_tracepoint_args *ctx)
 {
 	return left(ctx, true);
+}
+#endif
+
+#if (defined(WITH_FENTRY) || defined(WITH_KPROBES) || defined(WITH_TRACEPOINTS)) && defined(HAVE_PREPARE_EXEC)
+/*
+ * Beside the entries of the call: by now the kernel has read the path and argv, so they are resident. At entry they need
+ * not be: a child has none of the pages of its program's file that it has not touched itself.
+ */
+int failed_prepare_again(void *ctx)
+{
+	u64 task = bpf_get_current_task();
+	struct attempt *attempt = attempts.lookup(&task);
+
+	if (attempt && attempt->pointer_size)
+		keep(task, attempt, EXEC_CALLS);
+	return 0;
 }
 #endif
 

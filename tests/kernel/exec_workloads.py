@@ -397,6 +397,23 @@ int main(int argc, char **argv)
 }
 """
 
+# Run as `untouched FILE`, which begins with a path; an argument is at 1024. It starts that program without having read
+# either, so that neither is resident when the call begins, as the strings of a program are not in a child of it.
+UNTOUCHED = """
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	char *text = mmap(0, 4096, PROT_READ, MAP_PRIVATE, open(argv[1], O_RDONLY), 0);
+	char *args[] = {text, text + 1024, 0}, *env[] = {0};
+
+	execve(text, args, env);
+	return 1;
+}
+"""
+
 
 def late_failure(bits: int) -> bytes:
     """Return a program that fails late: its one segment has more bytes than room (fs/binfmt_elf.c)."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop.kernel.ladder import DENIED, INTERPRETER, NOT_STARTED
+from ebpftop.kernel.offsets import of_running_kernel
 from tests.kernel import exec_workloads as workloads
 from tests.kernel.doing import WANTED_UID
 from tests.kernel.support import CHECKED, Line, Stream, compile_c, last, needs_root, of
@@ -238,6 +239,26 @@ def test_every_rung_asks_a_filter_by_name_of_whoever_made_the_call(folder: Path,
     denied = 0 if DENIED in blind(stream, "users") else truth.denied.total()
     counts = Counter(attempts=user["execs"] - denied, failed=user["failed"] - denied)
     told.must_be("users by name", via.get("users"), counts)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", MOST_RUNGS)
+def test_every_rung_tells_the_whole_of_a_late_failure_whose_words_nobody_had_read(folder: Path, number: int) -> None:
+    program = compile_c(folder, "untouched", workloads.UNTOUCHED)
+    text = folder / "untouched.text"
+    text.write_bytes(bytes(folder / "late64").ljust(1024, b"\0") + b"a word\0")
+    buffer, via = forced(number, "execs.failures")
+    with Stream("--pid", str(os.getpid()), "--buffer", buffer, *options(via), probes="execs") as stream:
+        done = subprocess.run([program, text], check=False)
+        lines = stream.stop()
+    assert done.returncode < 0  # killed: it is past the point of no return
+    (failed,) = of("exec", lines, error="EINVAL")
+    if "HAVE_PREPARE_EXEC" in of_running_kernel():
+        assert (failed["file"], failed["argv"]) == (str(folder / "late64"), [str(folder / "late64"), "a word"])
+        assert failed["cut"] == []
+    else:
+        assert failed["cut"] == ["file", "argv"]
+    assert failed["comm"] == "untouched"
 
 
 def test_users_have_the_execs_that_the_system_calls_have(folder: Path) -> None:

@@ -98,18 +98,24 @@ class _FailureLadder(NamedTuple):
 
 def _failure_rungs(defines: Defines) -> _FailureLadder:
     completed = has_other_abis(defines)
+    # What an execve that fails late was called with: at its entry not all of that may be resident.
+    prepare = Attach("raw_tracepoint", "sched_prepare_exec", "failed_prepare_again")
+    again = (prepare,) if "HAVE_PREPARE_EXEC" in defines else ()
     skipped = (
         Attach("raw_tracepoint", "sys_exit", "failed_skipped", without=SKIPPED),
         Attach("raw_tracepoint", "sys_enter", "failed_skipped_enter", without=SKIPPED),
     )
     return _FailureLadder(
         fexit=Step(
-            FREE, (*at_functions(defines, "fexit", by_name), *at_functions(defines, "fentry", by_name)), (DENIED,)
+            FREE,
+            (*at_functions(defines, "fexit", by_name), *again, *at_functions(defines, "fentry", by_name)),
+            (DENIED,),
         ),
         kretprobe=Step(
             FREE,
             (
                 *at_functions(defines, "kretprobe", lambda _: "failed_kretprobe"),
+                *again,
                 *at_functions(defines, "kprobe", lambda of: f"failed_kprobe_{of.abi}_{of.call}"),
             ),
             (DENIED, MANY_AT_ONCE),
@@ -119,6 +125,7 @@ def _failure_rungs(defines: Defines) -> _FailureLadder:
             (
                 Attach("tracepoint", "syscalls:sys_exit_execve", "failed_exit"),
                 Attach("tracepoint", "syscalls:sys_exit_execveat", "failed_exit"),
+                *again,
                 Attach("tracepoint", "syscalls:sys_enter_execve", "failed_enter_execve"),
                 Attach("tracepoint", "syscalls:sys_enter_execveat", "failed_enter_execveat"),
                 *(skipped if completed else ()),
