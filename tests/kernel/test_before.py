@@ -17,10 +17,11 @@ import pytest
 
 from ebpftop.filters import Filter
 from ebpftop.kernel import maps
-from ebpftop.kernel.loader import Link, Module
+from ebpftop.kernel.loader import Kind, Link, Module
 from ebpftop.kernel.source import KernelSource, Options, kernel_version
 from ebpftop.probes import execs
-from ebpftop.records import Exec, Exit, InFlight, ProbeName, Record, Syscalls
+from ebpftop.probes.base import LOST_IN_KERNEL
+from ebpftop.records import Exec, Exit, InFlight, Lost, ProbeName, Record, Syscalls
 from tests.kernel.doing import OTHER_UID
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 
@@ -299,7 +300,39 @@ def test_who_ends_while_the_probe_is_off_is_told_to_have_ended_and_who_lives_is_
             assert live.exits(one.pid) == []
             one.kill()
         live.wait_for(lambda _: live.exits(alive.pid) and live.exits(headless.pid))
-        assert [end.signal for one in (alive, headless) for end in live.exits(one.pid)] == ["SIGKILL"] * 2
+        signals = [end.signal for one in (alive, headless) for end in live.exits(one.pid)]
+        unheard = signals.count(None)  # Linux 7.3 may pass over the program that hears of an exit
+        assert signals.count("SIGKILL") == 2 - unheard
+        assert unheard <= max((record.count for record in live.records if isinstance(record, Lost)), default=0)
+
+
+def test_whose_exit_is_lost_is_found_among_the_zombies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attached: dict[str, tuple[Module, Link]] = {}
+    attach = Module.attach
+
+    def noted(module: Module, kind: Kind, target: str, function: str) -> Link:
+        link = attach(module, kind, target, function)
+        attached[function] = module, link
+        return link
+
+    monkeypatch.setattr(Module, "attach", noted)
+    monkeypatch.setattr(execs, "_ABSENT_EVERY_S", 0.2)
+    program = compile_c(tmp_path, "lives", LIVES, "-pthread")
+    with Live("execs", Filter(comms=("lives",))) as live, running(program, "on") as child:
+        live.wait_for(lambda _: live.started(child.pid))
+        module, link = attached["exit_raw"]
+        module.release(link)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        for _ in range(10):
+            live.read()
+            time.sleep(0.1)
+        assert not live.exits(child.pid)
+        index = LOST_IN_KERNEL.index("exits")
+        maps.update(module.table("lost"), struct.pack("=I", index), struct.pack("=Q", 1) * maps.CPUS)
+        live.wait_for(lambda _: live.exits(child.pid))
+        (end,) = live.exits(child.pid)
+        assert (end.code, end.signal) == (None, None)
 
 
 def test_who_ends_as_a_user_that_the_filter_does_not_take_is_told_to_have_ended(

@@ -84,12 +84,15 @@ def test_threads_that_cannot_be_started_are_told_and_those_started_are_ended(mon
     assert threading.active_count() == before
 
 
+_USER = 1_000_000_000 + os.getpid()  # of nobody else: the limit counts all threads of a user
+
+
 @pytest.mark.parametrize(
     "first",
     [
-        'set -- setpriv --reuid=54321 --regid=54321 --clear-groups bash -c \'ulimit -u 6; exec "$@"\' bash "$@"',
+        f'set -- setpriv --reuid={_USER} --regid={_USER} --clear-groups bash -c \'ulimit -u 6; exec "$@"\' bash "$@"',
         # Root's threads are bounded by no limit, but it becomes this user.
-        "export SUDO_UID=54321 SUDO_GID=54321; ulimit -u 6",
+        f"export SUDO_UID={_USER} SUDO_GID={_USER}; ulimit -u 6",
     ],
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="the limit is another user's")

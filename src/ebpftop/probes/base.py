@@ -24,7 +24,7 @@ from ebpftop.records import Lost, Probe, ProbeName, Record, Rung, Where
 Buffer = Literal["ring", "perf"]
 
 # enum lost_where of bpf/ebpftop.h: what another program is using on that CPU counts as the kernel's own passing over.
-_LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits", "recursion")
+LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits", "recursion")
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class KernelProbe(ABC):
         module = self.module
         if module is None:
             return {}
-        lost = {where: maps.per_cpu_sum(module.table("lost"), i) for i, where in enumerate(_LOST_IN_KERNEL)}
+        lost = {where: maps.per_cpu_sum(module.table("lost"), i) for i, where in enumerate(LOST_IN_KERNEL)}
         lost["recursion"] += sum(progs.runs(fd).recursion_misses for fd in module.programs.values())
         return lost
 

@@ -160,6 +160,7 @@ class ExecsProbe(KernelProbe):
         self._came_up = False
         self._look_around = False
         self._absent_due_s = 0.0
+        self._passed_over = 0, 0  # exits at most, as of the last two looks at /proc
         self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
         # Outlives a toggle: who ends while the probe is off is found when it comes up again.
@@ -186,6 +187,7 @@ class ExecsProbe(KernelProbe):
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, _TIME_AT)
+        self._passed_over = 0, 0
         self._started_at.clear()  # programs may start in place of others while the probe is off
         self._came_up = True
 
@@ -256,11 +258,19 @@ class ExecsProbe(KernelProbe):
         return records
 
     def _gone(self, *, thorough: bool) -> list[Told]:
-        """Return who runs no more although nobody told of it; if not *thorough*, now and then and by pid."""
+        """Return who runs no more although nobody told of it; if not *thorough*, now and then and by pid.
+
+        By pid alone no zombie is found. So where exits were lost, or a program was passed over, two looks are thorough:
+        at the first, a process whose exit was lost may be in the midst of its end.
+        """
         now_s = time.monotonic()
         if not thorough and now_s < self._absent_due_s:
             return []
         self._absent_due_s = now_s + _ABSENT_EVERY_S
+        lost = self._lost_in_kernel()
+        passed_over = lost["exits"] + lost["recursion"]
+        thorough = thorough or passed_over > self._passed_over[0]
+        self._passed_over = self._passed_over[1], passed_over
         return self._ancestry.ended() if thorough else self._ancestry.absent()
 
     def look_around(self) -> None:
