@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ebpftop.text import escape
+from ebpftop.text import escape, printable
 
 # An engine's id, behind the engine's name (docker-<id>.scope, crio-<id>, libpod-payload-<id>, ..:cri-containerd:<id>)
 # or bare, as cgroupfs drivers write it. conmon watches a container from outside.
@@ -86,7 +86,8 @@ def container_of(path: str) -> str | None:
 
 
 def is_container(given: str, name: str) -> bool:
-    """Tell whether *given* is the container *name*, whole: its id or how that begins, or its name."""
+    """Tell whether *given* is the container *name*, as records show it, whole: its id or how that begins, or its name."""
+    given = printable(given)
     is_id = bool(_ENGINE_ID.fullmatch(name) or _ECS_ID.fullmatch(name))
     return name == given or (is_id and len(given) >= _SHORTEST_ID and name.startswith(given))
 

@@ -508,3 +508,4 @@ def test_a_process_is_gone_when_all_that_descend_from_it_are() -> None:
             os.kill(int(child), signal.SIGKILL)
         stream.wait_for(lambda lines: last("probe", lines)["gone"] == [f"pid {parent.pid}"])
         stream.stop()
+    assert f"pid {parent.pid} is gone: nothing of it can match any more\n" in stream.stderr

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Label
 
 from ebpftop.app import EbpftopApp
 from ebpftop.filters import Filter
@@ -160,6 +161,28 @@ async def test_terms_for_the_kernel_and_an_expression_can_be_typed_together() ->
         assert state_filter(app) == "uid 1000 comm g*"
         await pilot.press("escape")
         await until(pilot, lambda: source.filters[-1] == EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("uid:root", "uid: takes a number"),
+        ("git uid:0", "uid: must come before the expression"),
+        ("tru(e", "a ( is not closed"),
+        ("uid:7", "Enter: uid 7, decided in the kernel"),
+    ],
+)
+async def test_what_is_said_of_what_is_typed_stays_while_programs_start(typed: str, said: str) -> None:
+    source = FakeSource(minute())
+    async with running(source) as (pilot, app):
+        note = app.main.query_one(ExecsPane).bar.query_one(".filter-note", Label)
+        await pilot.press("slash", *typed)
+        await until(pilot, lambda: str(note.content).startswith(said))
+        ended = app.main.query_one(ExecsPane).model.ring.end
+        source.give(batch("execs", 90, ran(90, 5001, "true")))
+        await until(pilot, lambda: app.main.query_one(ExecsPane).model.ring.end > ended)
+        await settle(pilot, source)
+        assert str(note.content).startswith(said)
 
 
 async def test_container_of_a_row() -> None:

@@ -11,7 +11,9 @@ import pytest
 from ebpftop.cgroups import container_of, containers_of, is_container, unit_of
 from ebpftop.kernel import cgroups
 from ebpftop.kernel.cgroups import CgroupChoice, Hierarchy, container_cgroups
+from ebpftop.models.scope import in_container
 from ebpftop.source import SourceError
+from ebpftop.text import printable
 
 ID = "8f3a0c11d2e4" + "5b" * 26
 POD = "0bacbe10921c" + "4d" * 26
@@ -194,6 +196,16 @@ def test_a_container_is_found_by_its_topmost_cgroup_wherever_it_runs(tree: Path)
     for name in ("m", "we", ID[:1]):
         with pytest.raises(SourceError, match="no cgroup belongs"):
             container_cgroups(name)
+
+
+@pytest.mark.parametrize("name", ["w\u0301eb", "w\x1bb", "w\udcffb"])
+def test_a_container_is_found_by_its_name_and_by_how_that_is_shown(tree: Path, name: str) -> None:
+    os.makedirs(tree / f"lxc.payload.{name}")
+    shown = printable(name)
+    assert shown != name
+    for typed in (name, shown):
+        assert [choice.path for choice in container_cgroups(typed)] == [f"/lxc.payload.{name}"]
+        assert in_container((typed,), printable(f"/lxc.payload.{name}"))
 
 
 @pytest.mark.parametrize(

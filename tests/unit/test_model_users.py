@@ -10,11 +10,12 @@ import pytest
 
 from ebpftop.filters import Filter
 from ebpftop.models.processes import Processes
-from ebpftop.models.scope import Scope, Step, admits, read_typed
+from ebpftop.models.scope import Scope, Step, admits, comm_matches, doubt_of, read_typed
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.users import PROGRAMS_EACH, REST, UsersModel
 from ebpftop.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
 from ebpftop.source import Batch
+from ebpftop.text import c_string
 
 
 def row(uid: int, execs: int, failed: int = 0, **more: str) -> UserRow:
@@ -237,6 +238,38 @@ def test_terms_for_the_kernel_are_told_from_the_expression(typed: str, wanted: F
     step, left = read_typed(typed)
     assert (step.filter if step else None) == wanted
     assert left == rest
+
+
+@pytest.mark.parametrize(
+    ("typed", "doubt"),
+    [
+        ("uid:0 pid:1 git", ""),
+        ("uid:root", "uid: takes a number"),
+        ("pid:", "pid: takes a number"),
+        ("uid:0 uid:9999999999 x", "uid: takes a number"),
+        ("comm:sixteen-bytes-is", "comm: takes at most 15 bytes"),
+        ("comm:a*b", "comm: takes at most 15 bytes, * only at the end"),
+        ("cgroup:/../a", "cgroup: takes a path"),
+        ("container:", "container: takes an id or a name"),
+        ("git uid:0", "uid: must come before"),
+        ("git uid:root", "uid: takes a number"),
+        ("!uid:0", "uid: cannot be inverted"),
+        ("git --uid:0 http://a gpid:1", ""),
+        ("uid", ""),
+        ("", ""),
+    ],
+)
+def test_a_term_that_is_none_for_the_kernel_is_doubted(typed: str, doubt: str) -> None:
+    assert doubt_of(read_typed(typed)[1]).startswith(doubt)
+    assert bool(doubt_of(read_typed(typed)[1])) == bool(doubt)
+
+
+@pytest.mark.parametrize("name", ["plain", "a\u0301", "tab\there", "\udcff\udcfe", "a\u3164b"])
+def test_a_name_means_the_same_to_screen_and_kernel_whatever_its_bytes(name: str) -> None:
+    comm = c_string(name.encode("utf-8", "surrogateescape"))
+    assert comm_matches(name, comm)
+    assert comm_matches(name[:1] + "*", comm)
+    assert not comm_matches(name + "x", comm)
 
 
 KINDS = {"uids": (7,), "pids": (12,), "comms": ("ssh*",), "cgroups": ("/a",), "containers": ("8f3",)}

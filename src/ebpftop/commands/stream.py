@@ -68,9 +68,11 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
 
 def _report_gone(gone: tuple[str, ...]) -> None:
     """Say what the filter names and is no longer there; or that all of it is there again."""
-    if gone:
-        stdio.report(f"{', '.join(gone)} is gone: nothing of it can match unless it is made again")
-    else:
+    for one in gone:
+        # Whatever gets the number of a process that ended is another one.
+        until = "any more" if one.startswith("pid ") else "unless it is made again"
+        stdio.report(f"{one} is gone: nothing of it can match {until}")
+    if not gone:
         stdio.report("what the filter names is there again")
 
 

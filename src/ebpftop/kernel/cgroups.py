@@ -14,6 +14,7 @@ from pathlib import Path
 from ebpftop.cgroups import containers_of, is_container
 from ebpftop.filters import is_cgroup_path
 from ebpftop.source import SourceError
+from ebpftop.text import printable
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,8 @@ def container_cgroups(container: str) -> tuple[CgroupChoice, ...]:
     for hierarchy in _hierarchies("--container"):
         for directory, below, _ in os.walk(hierarchy.root):
             path = directory[len(str(hierarchy.root)) :]
-            inside = containers_of(path)
-            topmost = inside != containers_of(posixpath.dirname(path))
+            inside = containers_of(printable(path))
+            topmost = inside != containers_of(printable(posixpath.dirname(path)))
             if not inside or not topmost or not is_container(container, inside[-1]):
                 continue
             # systemd-nspawn may sit beside its container, in the same service.

@@ -11,7 +11,7 @@ from ebpftop.cgroups import containers_of, is_container
 from ebpftop.filters import COMM_BYTES, UID_MAX, Filter, comm_bytes, is_cgroup_path
 from ebpftop.models.processes import Known, Processes
 from ebpftop.records import Exec
-from ebpftop.text import escape
+from ebpftop.text import printable
 
 SEPARATOR = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
 """Between the steps of a breadcrumb."""
@@ -21,6 +21,16 @@ _KERNEL_TERM = re.compile(
     r"\s*(?P<kind>(?:uid|pid)(?=:[0-9]{1,10}(?:\s|$))|comm(?=:[^\s*]*\*?(?:\s|$))|cgroup|container)"
     r":(?P<value>\S+)(?:\s+|$)"
 )
+
+# What looks like such a term, wherever it stands, inverted or not.
+_LOOKS_LIKE_TERM = re.compile(r"(?:^|(?<=\s))(?P<inverted>!?)(?P<kind>uid|pid|comm|cgroup|container):(?P<value>\S*)")
+_TAKES = {
+    "uid": "a number",
+    "pid": "a number",
+    "comm": f"at most {COMM_BYTES} bytes, * only at the end",
+    "cgroup": "a path without ..",
+    "container": "an id or a name",
+}
 
 # A cgroup may be given by its directory; records have its path.
 _MOUNT = re.compile(r"^/sys/fs/cgroup(?:/unified|/pids)?(?=/|$)")
@@ -110,6 +120,25 @@ def read_typed(text: str) -> tuple[Step | None, str]:
     return Step(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
 
 
+def doubt_of(rest: str) -> str:
+    """Say why a term in the regular expression *rest* is none for the kernel; empty where there is no such term.
+
+    >>> doubt_of("uid:root")
+    'uid: takes a number; this is searched as text'
+    """
+    match = _LOOKS_LIKE_TERM.search(rest)
+    if match is None:
+        return ""
+    kind = match["kind"]
+    if match["inverted"]:
+        why = "cannot be inverted"
+    elif read_typed(rest[match.start() :])[0] is None:
+        why = f"takes {_TAKES[kind]}"
+    else:
+        why = "must come before the expression"
+    return f"{kind}: {why}; this is searched as text"
+
+
 def _can_be(kind: str, value: str) -> bool:
     """Tell whether the kernel's filter can hold *value*: by the bounds of the command line."""
     if kind == "uid":
@@ -139,12 +168,13 @@ def _descends(record: Exec | Known, pids: set[int], processes: Processes) -> boo
 
 
 def comm_matches(pattern: str, comm: str) -> bool:
-    """Tell whether *comm* is NAME, or begins as NAME* says."""
-    return comm.startswith(pattern[:-1]) if pattern.endswith("*") else comm == pattern
+    """Tell whether *comm*, as records have it, is NAME, or begins as NAME* says."""
+    name = printable(pattern.removesuffix("*"))
+    return comm.startswith(name) if pattern.endswith("*") else comm == name
 
 
 def _below(path: str, cgroup: str) -> bool:
-    top = escape(posixpath.normpath("/" + _MOUNT.sub("", path).strip("/")))
+    top = printable(posixpath.normpath("/" + _MOUNT.sub("", path).strip("/")))
     return top == "/" or cgroup == top or cgroup.startswith(top + "/")
 
 

@@ -16,7 +16,7 @@ from ebpftop.filters import Filter
 from ebpftop.models import figures
 from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing, command_line
 from ebpftop.models.pattern import PatternError, parse
-from ebpftop.models.scope import Step, container_step, read_typed, user_step
+from ebpftop.models.scope import Step, container_step, doubt_of, read_typed, user_step
 from ebpftop.models.timetravel import Model
 from ebpftop.models.tree import Branch, grow
 from ebpftop.panes.base import Pane
@@ -193,6 +193,8 @@ class ExecsPane(Pane):
         super().__init__(source)
         self.model: ExecLog = ExecLog()
         self.pattern_error = ""
+        self.term_doubt = ""
+        self._typed_step: Step | None = None
         self._grown = 0.0
         self._scanning = False
 
@@ -284,12 +286,12 @@ class ExecsPane(Pane):
         except PatternError as error:
             # The last good filter stays while one is still typing.
             self.pattern_error = str(error)
-            self.bar.note(self.pattern_error, bad=True)
+            self._note_matches()
             return
         self.pattern_error = ""
+        self.term_doubt = doubt_of(rest)
+        self._typed_step = step
         self.narrow(replace(self.model.narrowing, pattern=pattern))
-        if step is not None:
-            self.bar.note(f"Enter: {step.label}, decided in the kernel")
 
     @on(FilterBar.Done)
     def _typed_all(self, event: FilterBar.Done) -> None:
@@ -314,10 +316,21 @@ class ExecsPane(Pane):
         more = self.model.view.scan(SCAN_ROWS)
         self.log_lines.sync()
         self.describe()
-        self.bar.note(f"{len(self.model.view):,}{' …' if more else ''} match" if self.model.view.filtered else "")
         self._scanning = more
+        self._note_matches()
         if more:
             self.search_later()
+
+    def _note_matches(self) -> None:
+        """Say of what is typed what is wrong, or what Enter does, also while rows come; else how many rows match."""
+        if wrong := self.pattern_error or self.term_doubt:
+            self.bar.note(wrong, bad=True)
+        elif self._typed_step is not None:
+            self.bar.note(f"Enter: {self._typed_step.label}, decided in the kernel")
+        elif self.model.view.filtered:
+            self.bar.note(f"{len(self.model.view):,}{' …' if self._scanning else ''} match")
+        else:
+            self.bar.note("")
 
     def narrow_to(self, scope: Filter, decided: float) -> None:
         self._grown = float("-inf")
