@@ -72,7 +72,7 @@ def start(terminal: Terminal, fatal_fd: int) -> socket.socket:
     ours, its = (socket.socket(fileno=above_standard(end.detach())) for end in pair)
     parent_pid = os.getpid()
     try:
-        pid = helpers.fork()
+        pid = helpers.fork(ours, its)
     except OSError:
         ours.close()
         its.close()
@@ -107,7 +107,6 @@ def _be_the_guard(parent_pid: int, channel: socket.socket, terminal: Terminal, f
             os.dup2(null_fd, fd)
         close_all_but({channel.fileno(), fatal_fd} | {fd for fd in (terminal.fd, group_fd) if fd is not None})
         _give_up_privileges()
-        helpers.never_stay_stopped(channel)
         _Guard(parent_pid, (session, group_fd), channel, terminal).watch()
         # It restores the terminal itself, unless it was killed or crashed.
         surprised = terminal.state != UNTOUCHED

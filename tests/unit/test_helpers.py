@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -34,15 +37,40 @@ def test_the_kernel_has_room_for_ebpftop_and_all_its_helpers() -> None:
 def test_a_helper_is_known_from_its_fork_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helpers, "pids", [])
     for _ in range(helpers.HELPERS_MAX):
-        if (pid := helpers.fork()) == 0:
-            os._exit(0)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            if (pid := helpers.fork(ours, theirs)) == 0:
+                os._exit(0)
         assert helpers.pids[-1] == pid
     with pytest.raises(RuntimeError, match="more than 3 helpers"):
-        helpers.fork()
+        helpers.fork(socket.socket(), socket.socket())
     for pid in list(helpers.pids):
         os.waitpid(pid, 0)
         helpers.forget(pid)
     assert helpers.pids == []
+
+
+@pytest.mark.parametrize("how", ["told", "left"])
+def test_a_helper_that_is_stopped_before_it_does_anything_goes_on(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(helpers, "pids", [])
+    ours, theirs = socket.socketpair()
+    pid = helpers.fork(ours, theirs)
+    if pid == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(7)
+    os.waitpid(pid, os.WUNTRACED)
+    if how == "told":
+        ours.send(b"x")
+    ours.close()
+    theirs.close()
+    until_s = time.monotonic() + 20
+    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
+        if time.monotonic() > until_s:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            pytest.fail("it stays stopped")
+        time.sleep(0.01)
+    assert os.waitstatus_to_exitcode(ended[1]) == 7
 
 
 def test_in_another_pid_namespace_no_number_of_ours_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:

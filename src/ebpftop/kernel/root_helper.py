@@ -119,7 +119,6 @@ def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
         _libc.prctl(_PR_SET_NAME, b"ebpftop-root", 0, 0, 0)
         stand_back()
         privilege.keep_only(KEPT, forked=True)
-        helpers.never_stay_stopped(requests)
         _answer(RootWork(instance), requests)
         status = 0
     finally:
@@ -171,7 +170,7 @@ class RootHelper(RootWork):
         super().__init__(instance)
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.helper_pid: int | None = helpers.fork()
+        self.helper_pid: int | None = helpers.fork(self._socket, theirs)
         if self.helper_pid == 0:
             _be_the_child(instance, theirs)
         theirs.close()
