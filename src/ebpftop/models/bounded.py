@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -11,8 +11,11 @@ Value = TypeVar("Value")
 Item = TypeVar("Item")
 
 
-class Bounded(dict[Key, Value], Generic[Key, Value]):
-    """A dict whose entries are set by `put` alone; where it gets too full the one that was put first is evicted."""
+class Bounded(OrderedDict[Key, Value], Generic[Key, Value]):
+    """A dict whose entries are set by `put` alone; where it gets too full the one that was put first is evicted.
+
+    Ordered: a plain dict goes through the places of all that was evicted before to find its first entry.
+    """
 
     def __init__(self, entries: int, max_bytes: int) -> None:
         super().__init__()
