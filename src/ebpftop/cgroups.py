@@ -86,7 +86,7 @@ def container_of(path: str) -> str | None:
 
 
 def is_container(given: str, name: str) -> bool:
-    """Tell whether *given* is the container *name*, as records show it, whole: its id or how that begins, or its name."""
+    """Tell whether *given* is the container *name*: its id or how that begins, or its name. Either may be escaped."""
     given = printable(given)
     is_id = bool(_ENGINE_ID.fullmatch(name) or _ECS_ID.fullmatch(name))
     return name == given or (is_id and len(given) >= _SHORTEST_ID and name.startswith(given))

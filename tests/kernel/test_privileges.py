@@ -446,6 +446,24 @@ def test_where_the_user_may_not_write_the_home_folder_is_offered(place: Path) ->
             replay.read(0.1)
 
 
+def test_nobody_who_has_no_home_is_offered_a_folder_that_is_there(place: Path) -> None:
+    everybodys = place / "everybodys"
+    everybodys.mkdir()
+    everybodys.chmod(0o1777)
+    program = ("env", "-C", str(place), "PYTHONPATH=" + os.pathsep.join(sys.path), *EBPFTOP)
+    nobody = dict.fromkeys(SUDO, "")
+    with terminal("demo", env={**nobody, "TMPDIR": str(everybodys)}, program=program) as demo:
+        demo.wait_for(b"Exec log")
+        demo.press(b"E")
+        demo.wait_for(b"You may not write in")
+        demo.read(0.3)
+        demo.press(b"\r")
+        until_s = time.monotonic() + 20
+        while not list(everybodys.glob("ebpftop-*.csv")):
+            assert time.monotonic() < until_s, demo.said
+            demo.read(0.1)
+
+
 def test_demo_gives_up_root() -> None:
     with terminal("demo") as demo:
         demo.wait_for(b"Exec log")

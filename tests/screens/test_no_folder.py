@@ -41,6 +41,8 @@ async def test_the_dialog_says_what_is_wrong_and_saves_to_an_absolute_path(
     nobody = pwd.getpwnam("nobody")
     monkeypatch.setenv("SUDO_UID", str(nobody.pw_uid))
     monkeypatch.setenv("SUDO_GID", str(nobody.pw_gid))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert not os.path.exists(nobody.pw_dir)
     source = Remembered(minute())
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:
@@ -49,9 +51,9 @@ async def test_the_dialog_says_what_is_wrong_and_saves_to_an_absolute_path(
         assert isinstance(app.screen, SaveScreen)
         assert "is gone" in note(app)
         field = app.screen.query_one(Input)
-        assert field.value.startswith(nobody.pw_dir + "/ebpftop-web1-")
+        assert field.value.startswith(f"{tmp_path}/ebpftop-web1-")
         await pilot.press("down", "up")
-        assert field.value.startswith(nobody.pw_dir + "/ebpftop-web1-")
+        assert field.value.startswith(f"{tmp_path}/ebpftop-web1-")
 
         suffix = ".csv" if key == "E" else ".jsonl.zst"
         field.value = f"relative{suffix}"

@@ -272,6 +272,19 @@ def home() -> str:
         return folder
 
 
+def other_folder() -> str:
+    """Return where to save instead of in the folder that relative paths begin at: at home, else where all may write.
+
+    Who gave up being root is nobody, whose home does not exist.
+    """
+    places = (home(), os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp")
+    return next((place for place in places if os.path.isabs(place) and _is_writable(place)), places[0])
+
+
+def _is_writable(folder: str) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+
+
 def writable_folder() -> str | None:
     """Return the folder that relative paths begin at; None if it was deleted, or if we may not write there.
 
@@ -281,7 +294,7 @@ def writable_folder() -> str | None:
         folder = os.getcwd()
     except OSError:
         return None
-    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+    return folder if _is_writable(folder) else None
 
 
 def expand_home(path: str) -> str:

@@ -19,7 +19,7 @@ from textual.worker import Worker, WorkerState
 
 from ebpftop.answers import Unanswered, answer_to
 from ebpftop.models.saving import Kind, kind_of, with_suffix
-from ebpftop.recording.writer import expand_home, home, writable_folder
+from ebpftop.recording.writer import expand_home, other_folder, writable_folder
 from ebpftop.screens.ready import ReadyScreen
 from ebpftop.source import SourceError
 from ebpftop.text import escape
@@ -47,7 +47,7 @@ class Place:
 
     folder: str | None = None
     """Where a relative path leads; None where that was deleted."""
-    home: str = ""
+    other: str = ""
     """The folder that is offered instead; empty where we may write in `folder`."""
     unknown: str = ""
     """Why nobody knows; empty if it is known."""
@@ -57,7 +57,7 @@ async def place_to_save() -> Place:
     """Find out where files can be saved, in half a second or not at all."""
 
     def ask() -> Place:
-        return Place(working_folder(), "" if writable_folder() is not None else home())
+        return Place(working_folder(), "" if writable_folder() is not None else other_folder())
 
     try:
         return await answer_to(ask)
@@ -132,7 +132,7 @@ class SaveScreen(ReadyScreen[str]):
     @property
     def proposal(self) -> str:
         """The path that is offered for the choice."""
-        return os.path.join(self.place.home, self.choice.name)
+        return os.path.join(self.place.other, self.choice.name)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet small save") as self._box:
@@ -153,7 +153,7 @@ class SaveScreen(ReadyScreen[str]):
             self._note(f"{self.place.unknown}; an absolute path may lead elsewhere", bad=True)
         elif self.place.folder is None:
             self._note(f"{_NO_FOLDER}; Enter saves it here")
-        elif self.place.home:
+        elif self.place.other:
             self._note(f"You may not write in {self.place.folder}; Enter saves it here")
         else:
             self._note(f"Enter saves it in {self.place.folder}")

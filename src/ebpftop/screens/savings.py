@@ -12,7 +12,7 @@ from ebpftop.models.saving import chooser, default_name, screenshot_name
 from ebpftop.panes.base import Pane
 from ebpftop.recording.narrow import narrow_to
 from ebpftop.recording.timeline import Timeline
-from ebpftop.recording.writer import create_file, home, writable_folder
+from ebpftop.recording.writer import create_file, other_folder, writable_folder
 from ebpftop.screens.save import Saving
 from ebpftop.source import SourceError
 from ebpftop.widgets.columns import Shown
@@ -45,7 +45,7 @@ def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
 
 def save_screenshot(svg: str, host: str, moment: float) -> str:
     """Write a picture of the screen into a new file, where we may; return a line about it. Raises SourceError."""
-    path = os.path.join(writable_folder() or home(), screenshot_name(host, moment))
+    path = os.path.join(writable_folder() or other_folder(), screenshot_name(host, moment))
     _write(path, svg.encode(), replace=False)
     return f"Screenshot in {path}"
 
