@@ -11,6 +11,7 @@ import pytest
 import textual.constants
 from textual.pilot import Pilot
 
+from ebpftop.answers import answer_to
 from ebpftop.app import EbpftopApp
 from ebpftop.panes.base import Pane
 
@@ -26,6 +27,8 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
     monkeypatch.setattr("ebpftop.panes.base.TITLE_S", 0)
     monkeypatch.setattr("ebpftop.screens.travel.ALSO_S", 0)
+    # Half a second is short for a machine that runs other tests too.
+    monkeypatch.setattr(answer_to, "__defaults__", (30.0,))
     time.tzset()
     yield
     monkeypatch.undo()

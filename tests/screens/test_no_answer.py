@@ -56,6 +56,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hanging
     monkeypatch.chdir(tmp_path)  # where what is saved goes
     one = Hanging()
     monkeypatch.setattr(answers, "_unanswered", set())
+    monkeypatch.setattr(answer_to, "__defaults__", (answers.PATIENCE_S,))
     for module, name in QUESTIONS:
         monkeypatch.setattr(module, name, one.hang(name, getattr(module, name)))
     yield one
@@ -100,7 +101,6 @@ async def test_two_enters_stay_apart_while_nobody_answers(
     hanging: Hanging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older file is replaced by the second Enter, which came after it was told that there is one."""
-    monkeypatch.setattr(answers, "PATIENCE_S", 30.0)
     monkeypatch.setattr(answer_to, "__defaults__", (30.0,))
     source = Remembered(minute())
     app = EbpftopApp(source)
