@@ -243,9 +243,11 @@ int sys_exit(struct exit_ctx *ctx)
 
 #ifdef WITH_LATENCY
 	count_latency(slot, delta_ns);
+	u32 error = error_of(ret);
+
 	/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
-	if (ret < 0 && ret >= -4095 && EXIT_NR(ctx) != -1)
-		count_failure(&caller, slot, -ret);
+	if (error && EXIT_NR(ctx) != -1)
+		count_failure(&caller, slot, error);
 #endif
 	if (copy.traced)
 		send_traced(ctx, task, RETURNED, delta_ns, ret);

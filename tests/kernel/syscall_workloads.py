@@ -529,3 +529,22 @@ int main(void)
 	return 0;
 }
 """
+
+# Ten times moves to an address of the kernel, which is a negative number, and to what is no place at all.
+SEEKS_HIGH = """
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(void)
+{
+	int memory = open("/proc/self/mem", O_RDONLY);
+
+	for (int i = 0; i < 10; i++) {
+		if (syscall(SYS_lseek, memory, 0xffffffff80000000UL, SEEK_SET) != (long)0xffffffff80000000UL)
+			return 1;
+		syscall(SYS_lseek, memory, 0, 99);
+	}
+	return 0;
+}
+"""

@@ -379,6 +379,14 @@ def test_a_failure_after_the_point_of_no_return_says_what_was_too_long_to_keep(w
     assert (record.argv[0], record.argv[1][:500], record.cut) == ("x", "y" * 500, ("argv",))
 
 
+def test_a_failure_after_the_point_of_no_return_says_that_its_path_was_too_long_to_keep(
+    watch: Watch, fails_late: Path
+) -> None:
+    died_in_execve(lambda: os.execv("/" * 1100 + str(fails_late), ["x"]))
+    record = watch.only()
+    assert (record.file[:1000], record.argv, record.cut) == ("/" * 1000, ("x",), ("file",))
+
+
 @pytest.mark.parametrize("name", ["here", "", "/nonexistent/here"])
 def test_a_path_below_a_directory_reads_the_same_whether_execveat_fails_or_not(
     watch: Watch, tmp_path: Path, name: str

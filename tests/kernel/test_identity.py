@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ebpftop.kernel import maps
+from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.probes import pairs
+from ebpftop.text import c_string
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 
 pytestmark = needs_root
@@ -189,6 +193,19 @@ def test_a_process_goes_by_the_name_of_its_first_thread_and_a_thread_by_its_own(
     assert (started["ppid"], started["pcomm"]) == (child.pid, "leader"), "the thread wrk-1 started it"
     traced = {(call["pid"], call["tid"], call["comm"]) for call in of("syscall", lines)}
     assert traced == {(child.pid, child.pid, "leader"), (child.pid, tid, "wrk-1")}
+
+
+def test_the_name_of_a_thread_takes_no_room_among_those_of_processes(tmp_path: Path) -> None:
+    source = KernelSource(Options(probes=("syscalls",)))
+    try:
+        with named(tmp_path, calls=1) as (child, _tid):
+            module = source.syscalls.module
+            assert module is not None
+            found = dict(maps.items(module.table("process_names"), pairs._PROCESS.size, pairs._COMM_SIZE))
+            names = [c_string(name) for key, name in found.items() if pairs._PROCESS.unpack(key)[1] == child.pid]
+    finally:
+        source.close()
+    assert names == ["leader"]
 
 
 # "early" calls getppid 1000 times, then gets another name as argv[1] says, and calls getpgid ten times, in two seconds.

@@ -416,6 +416,12 @@ def test_errors_are_counted_by_name_and_by_process(tmp_path: Path) -> None:
     assert total["errors"] == sum(row["errors"] for row in record["rows"])
 
 
+def test_a_result_that_is_only_negative_is_no_error(tmp_path: Path) -> None:
+    row = by_name(watched(compile_c(tmp_path, "seeks", workloads.SEEKS_HIGH)))["lseek"]
+    assert (row["count"], row["errors"]) == (20, 10)
+    assert row["errnos"] == {"EINVAL": 10}
+
+
 def test_what_falls_out_of_the_bounded_map_is_the_difference_to_the_exact_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,8 +72,9 @@ def test_a_toggle_keeps_the_totals() -> None:
         (f"0 {WANTED_UID} 10", 0),
         (f"1000 {WANTED_UID - 2} 10", 1002),
         (f"0 {WANTED_UID - 500} 20\n100 {WANTED_UID + 1} 20\n5000 {WANTED_UID - 9} 10", 5009),
+        (f"0 {WANTED_UID - 10} 10\n5000 {WANTED_UID} 10", 5000),
     ],
-    ids=["first", "offset", "third"],
+    ids=["first", "offset", "third", "behind another"],
 )
 def test_a_user_of_a_container_is_told_by_its_uid_in_there(ranges: str, inside: int) -> None:
     with Stream("--uid", str(WANTED_UID), probes="users") as stream:
