@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from textual.widgets import Input
 
 from ebpftop.app import EbpftopApp
 from ebpftop.models.held import RECORDS_MAX
-from ebpftop.panes.base import FRAME_RECORDS, Pane
+from ebpftop.panes.base import FRAME_RECORDS, PIECE_RECORDS, Pane
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
 from ebpftop.panes.users import UsersPane
@@ -27,6 +28,7 @@ from ebpftop.records import ProbeName
 from ebpftop.screens.columns import ColumnsScreen
 from ebpftop.screens.main import MainScreen
 from ebpftop.screens.sheets import SheetScreen
+from ebpftop.screens.travel import TAKE_IN_S
 from ebpftop.source import Batch, SourceError
 from ebpftop.weight import weight
 from ebpftop.widgets.stateline import StateLine
@@ -182,6 +184,34 @@ async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_b
         await until(pilot, lambda: execs_pane(app).model.execs == 40_001)
         counting.cancel()
     assert max(turns.values()) <= 2 * FRAME_RECORDS
+
+
+async def test_what_takes_long_to_take_in_leaves_turns_to_keys_after_each_piece() -> None:
+    """A machine may give ebpftop so little of its time that what came in one frame takes seconds."""
+    source = FakeSource()
+    async with running(source) as (pilot, app):
+        turns: Counter[int] = Counter()
+        turn = 0
+
+        async def count_turns() -> None:
+            nonlocal turn
+            while True:
+                turn += 1
+                await asyncio.sleep(0)
+
+        feed = execs_pane(app).feed
+
+        def feed_slowly(batch: Batch) -> None:
+            turns[turn] += len(batch.records)
+            time.sleep(2 * TAKE_IN_S)
+            feed(batch)
+
+        execs_pane(app).feed = feed_slowly  # type: ignore[method-assign]
+        counting = asyncio.create_task(count_turns())
+        source.give(batch("execs", 1, *(ran(1, 7, "x"),) * (10 * PIECE_RECORDS)))
+        await until(pilot, lambda: execs_pane(app).model.execs == 10 * PIECE_RECORDS)
+        counting.cancel()
+    assert max(turns.values()) == PIECE_RECORDS
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ RECORD_BYTES = 1000
 
 A record counts once for each so many bytes of memory."""
 
+PIECE_RECORDS = 250
+"""And so much of it is taken in without a look at the terminal."""
+
 TITLE_S = 0.5
 """Counts in a title change at most this often."""
 
@@ -59,7 +62,7 @@ def _burden(batch: Batch) -> int:
 
 def _pieces(batch: Batch) -> Iterator[Batch]:
     """Yield *batch* in parts of which none holds up a key: all that happened in a moment may be one batch."""
-    step = FRAME_RECORDS * len(batch.records) // max(1, _burden(batch)) or 1
+    step = PIECE_RECORDS * len(batch.records) // max(1, _burden(batch)) or 1
     if len(batch.records) <= step:
         yield batch
         return

@@ -6,8 +6,10 @@ import asyncio
 import gc
 import logging
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from time import monotonic
 from typing import ClassVar
 
 from textual import on, work
@@ -37,6 +39,12 @@ log = logging.getLogger(__name__)
 
 PULSE_S = 0.5
 """The timeline moves on this often."""
+
+TAKE_IN_S = 0.02
+"""So long what came is taken in without a look at the terminal, and so long a key gets before it goes on."""
+
+KEYS_FIRST_S = 1.0
+"""So long at most what came waits for keys."""
 
 ALSO_S = 1.0
 """So late a pane shows what it learnt from another pane's probe, unless its own probe brings something before."""
@@ -130,6 +138,9 @@ class TravelScreen(LaidOutOnce[None]):
         self._outdated: set[Pane] = set()
         """Panes that learnt something from the probe of another one since they were shown."""
         self._showing: Timer | None = None
+        self._coming: deque[tuple[Pane, deque[Batch]]] = deque()
+        """What came and was not taken in yet, oldest first."""
+        self._keys_first_until_s = 0.0
         self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
         """What panes show of what they hold: see `Pane.narrow_to`."""
         self._left_narrowed = self.narrowed
@@ -162,16 +173,46 @@ class TravelScreen(LaidOutOnce[None]):
     @on(Pane.Arrived)
     def _arrived(self, event: Pane.Arrived) -> None:
         event.stop()
-        pane = event.pane
-        try:
-            for batch in event.batches:
-                if batch.jump == self._jump:
-                    self._take(pane, batch)
-            if not self._models:
-                self._show_news(pane)
-        finally:
+        self._coming.append((event.pane, deque(event.batches)))
+        if len(self._coming) == 1:
+            self._keys_first_until_s = monotonic() + KEYS_FIRST_S
+            self._take_in()
+
+    def _take_in(self) -> None:
+        """Take in what came, for a moment, then look at the terminal, and go on."""
+        until_s = monotonic() + TAKE_IN_S
+        while self._coming:
+            pane, batches = self._coming[0]
+            try:
+                while batches:
+                    batch = batches.popleft()
+                    if batch.jump == self._jump:
+                        self._take(pane, batch)
+                    if batches and monotonic() >= until_s:
+                        self._take_in_later()
+                        return
+                if not self._models:
+                    self._show_news(pane)
+            except BaseException:
+                self._coming.popleft()
+                pane.taken()
+                if self._coming:
+                    self._take_in_later()
+                raise
+            self._coming.popleft()
             pane.taken()
+            if self._coming and monotonic() >= until_s:
+                self._keys_first_until_s = monotonic() + KEYS_FIRST_S
+                self._take_in_later()
+                break
         self.describe()
+
+    def _take_in_later(self) -> None:
+        if getattr(self.app, "keys_waiting", 0) and monotonic() < self._keys_first_until_s:
+            self.set_timer(TAKE_IN_S, self._take_in)
+        else:
+            # Not at once: messages that wait are worked off without a look at the terminal.
+            asyncio.get_running_loop().call_soon(self.call_later, self._take_in)
 
     def _take(self, pane: Pane, batch: Batch) -> None:
         with surviving("the overview"):
