@@ -117,3 +117,13 @@ def test_a_filter_follows_a_cgroup_that_is_made_again_as_fast_as_can_be(enters: 
             lines = stream.stop()
     assert [line["argv"][1] for line in of("exec", lines, comm="true")] == [str(number) for number in range(50)]
     assert sum(row["execs"] for row in last("users", lines)["rows"]) == 50
+
+
+@pytest.mark.skipif(len(hierarchies()) < 2, reason="only one hierarchy is mounted")
+def test_a_filter_does_not_take_a_cgroup_of_the_same_path_in_the_other_hierarchy(enters: Path) -> None:
+    with cgroup(f"{RUN}-twin") as wanted, Stream("--cgroup", f"/{RUN}-twin", probes="execs") as stream:
+        with cgroup(f"{RUN}-twin", v1=True) as other:
+            subprocess.run([enters, "names", other], check=True)
+            subprocess.run([enters, "names", other, wanted], check=True)
+        lines = stream.stop()
+    assert [line["argv"][1] for line in of("exec", lines, comm="true")] == ["1"]

@@ -10,6 +10,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -604,12 +605,19 @@ def test_the_pid_inside_a_namespace_is_known(watch: Watch) -> None:
     assert record.pid != 1
 
 
-def test_a_parent_that_only_forked_is_named_before_its_child(watch: Watch) -> None:
+@pytest.mark.parametrize("by_thread", [False, True])
+def test_a_parent_that_only_forked_is_named_before_its_child(watch: Watch, by_thread: bool) -> None:
     reader, writer = os.pipe()
 
     def fork_and_run() -> None:
         os.write(writer, b"%d" % os.getpid())
-        subprocess.run(["/bin/true", "grandchild"], check=True)
+        starts = threading.Thread(target=subprocess.run, args=(["/bin/true", "grandchild"],))
+        if by_thread:
+            time.sleep(0.05)  # it starts some clock ticks after its process
+            starts.start()
+            starts.join()
+        else:
+            starts.run()
         watch_is_slow = 1.0  # the fork must still be there when the record is made
         time.sleep(watch_is_slow)
         os._exit(0)

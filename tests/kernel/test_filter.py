@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -338,6 +338,17 @@ def test_names_of_fifteen_bytes_whole_and_by_their_beginning(pattern: str, seen:
         for name, count in names.items():
             in_child(getppids(count), comm=name)
         assert getppid_count(stream.stop()) == sum(names[name] for name in seen)
+
+
+@pytest.mark.parametrize(("pattern", "seen"), [("ran", {"ran"}), ("ran*", {"ran", "ran-on"})])
+def test_who_ran_before_is_told_by_the_same_rules(tmp_path: Path, pattern: str, seen: set[str]) -> None:
+    with ExitStack() as stack:
+        for name in ("ran", "ran-on", "rat"):
+            (tmp_path / name).symlink_to("/bin/sleep")
+            stack.callback(stack.enter_context(subprocess.Popen([tmp_path / name, "60"])).kill)
+        with Stream("--comm", pattern, *ME, probes="execs") as stream:
+            lines = stream.stop()
+    assert {line["comm"] for line in of("process", lines)} == seen
 
 
 def test_overlapping_patterns_each_hold() -> None:

@@ -66,6 +66,22 @@ tracefs.remove_leftovers(Path({str(place)!r}))
         instance.rmdir()
 
 
+def test_what_somebody_reads_of_another_is_not_taken_for_removed() -> None:
+    place = tracefs.mount_privately()
+    assert place is not None
+    fd = os.open(place, os.O_PATH | os.O_DIRECTORY)
+    try:
+        owner = Owner(4321, 1)  # there is no such pid namespace
+        (place / "instances" / owner.instance).mkdir()
+        with (place / "instances" / owner.instance / "trace_pipe").open("rb"):
+            assert not leftovers.remove(fd, owner)
+            assert owner in leftovers.owners(fd)
+        assert leftovers.remove(fd, owner)
+        assert owner not in leftovers.owners(fd)
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def streaming(number: int, probe: str) -> Iterator[subprocess.Popen[bytes]]:
     """`ebpftop stream` as process *number* of a pid namespace of its own, once its probe is attached."""

@@ -646,6 +646,18 @@ def test_an_execve_is_traced_with_the_path_that_its_success_wipes_out() -> None:
     assert [call["args"][0] for call in calls] == ['"/bin/true"']
 
 
+def test_the_path_of_an_execve_is_not_read_from_the_program_that_it_started(
+    tmp_path: Path, ways: tuple[str, ...]
+) -> None:
+    overlays = compile_c(tmp_path, "overlays", workloads.OVERLAYS)
+    started = compile_c(tmp_path, "started", workloads.OVERLAYS, "-static", "-no-pie")
+    place = int(subprocess.run([started], check=True, capture_output=True).stdout)
+    with Stream("--comm", "overlays", "--trace", "execve", *ways, probes="syscalls") as stream:
+        subprocess.run([overlays, str(place), started], check=True, stdout=subprocess.DEVNULL)
+        calls = of("syscall", stream.stop(), name="execve", ret=0)
+    assert hex(place) in [call["args"][0] for call in calls]
+
+
 def test_the_rate_limit_counts_what_it_drops(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
     with Live("getppids", trace=(("x86_64", 110),)) as live:

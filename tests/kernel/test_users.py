@@ -54,6 +54,21 @@ def test_users_beyond_the_map_are_counted_together_in_the_kernel(monkeypatch: py
     assert (other.user, other.execs, other.failed, other.last) == ("other", 42 * 3 + 1, 42 * 3, "")
 
 
+def test_users_beyond_the_map_are_one_row_after_a_toggle_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "USERS_MAX", 8)
+    with opened(Options(probes=("users",), filter=ME)) as source:
+        for _ in range(2):
+            for uid in range(WANTED_UID + 1000, WANTED_UID + 1016):
+                in_child(failing(3), uid=uid)
+            source.toggle("users")
+            source.toggle("users")
+        readings = [record for batch in source.read_all() for record in batch.records if isinstance(record, Users)]
+    uids = [row.uid for row in readings[-1].rows]
+    assert uids.count(probe.OTHER_UID) == 1
+    assert len(uids) == len(set(uids))
+    assert sum(row.execs for row in readings[-1].rows) == 2 * 16 * 3
+
+
 def test_a_toggle_keeps_the_totals() -> None:
     with opened(Options(probes=("users",), filter=ME)) as source:
         in_child(failing(3), uid=WANTED_UID)
