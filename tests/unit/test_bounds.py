@@ -122,6 +122,20 @@ def test_who_was_running_is_noted_within_a_bound_and_told_by_an_older_note() -> 
     assert index.bytes_used < MAX_KEY_BYTES
 
 
+def test_who_was_running_is_told_right_after_each_chunk_that_is_dropped() -> None:
+    """Whoever looks may come between two chunks that are dropped together."""
+    index = Index()
+    for at in range(6):
+        index.add(Chunk(encode(exec_at(START + at, at)) + b"\n"))
+    running = {number: index.running_at(number) for number in range(0, 6, 2)}
+    assert [len(lines or ()) for lines in running.values()] == [0, 2, 4]
+    while index.first < 5:
+        index.drop()
+        assert {number: index.running_at(number) for number in running} == {
+            number: lines if number >= index.first else None for number, lines in running.items()
+        }
+
+
 def test_lines_of_running_programs_and_states_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     index = Index()
     index.add(Chunk(b"".join(encode(msgspec.structs.replace(HUGE, pid=pid)) + b"\n" for pid in range(100))))

@@ -184,6 +184,15 @@ def test_names_of_programs_are_bounded_for_each_user() -> None:
     programs = model.activity[1000].programs
     assert len(programs) == PROGRAMS_EACH + 1
     assert programs[REST] == 1000 - PROGRAMS_EACH
+    model.feed(execs(program(1, "p0")))
+    assert programs["p0"] == 2, "a name that has a place keeps it"
+
+
+def test_counters_that_shrank_were_counted_anew() -> None:
+    model = UsersModel()
+    readings(model, (0.0, (row(0, 50),)), (1.0, (row(0, 60),)), (3.0, (row(0, 8),)))
+    assert model.users[0].rate == 4
+    assert list(model.users[0].history) == [10, 4]
 
 
 def test_a_full_map_of_users_costs_bounded_memory_and_little_time() -> None:

@@ -184,9 +184,9 @@ class Index:
                 self._seconds[second] -= events
                 if not self._seconds[second]:
                     del self._seconds[second]
-            self._first += 1
-            if self._first % KEY_CHUNKS == 0 and self._keys:
+            if self._first % KEY_CHUNKS == 0:
                 self._keys.popleft()
+            self._first += 1
             # The states before the first chunk are told as they were at its start: the last of each kind.
             kept: dict[bytes, tuple[int, bytes]] = {}
             while self._states and self._states[0][0] < self._first:
