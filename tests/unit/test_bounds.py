@@ -107,6 +107,27 @@ def test_seconds_of_centuries_are_counted_by_more_than_one() -> None:
     assert index.seconds()[0] == {}
 
 
+def test_events_of_no_known_second_go_with_their_chunk() -> None:
+    index = Index()
+    lines = [encode(exit_at(START + pid, pid)).replace(b'":', b'" : ') for pid in range(5)]  # as another program writes
+    index.add(Chunk(b"\n".join(lines) + b"\n"))
+    seconds = range(int(START) + 10, int(START) + 13)
+    index.add(exits(seconds))
+    assert index.seconds() == (dict.fromkeys(seconds, 1), 1, 5)
+    index.drop()
+    assert index.seconds() == (dict.fromkeys(seconds, 1), 1, 0)
+
+
+def test_lines_that_are_gone_count_where_lines_are_numbered() -> None:
+    index = Index()
+    index.add(Chunk(encode(exit_at(START, 1)) + b"\n", (Gap(1, 3, "damage"), Gap(1, None, "nobody knows how much"))))
+    index.add(exits(range(2)))
+    index.add(Chunk(b""))
+    assert [index.first_line(number) for number in range(4)] == [1, 5, 7, 7]
+    index.drop()
+    assert [index.first_line(number) for number in range(4)] == [None, 5, 7, 7]
+
+
 def test_who_was_running_is_noted_within_a_bound_and_told_by_an_older_note() -> None:
     index = Index()
     for at in range(200):

@@ -324,6 +324,10 @@ def test_steps_take_their_own_kind_and_leave_the_others() -> None:
         (Filter(cgroups=("/a/bc",)), False),
         (Filter(cgroups=("/a/b/docker",)), False),
         (Filter(cgroups=("/",)), True),
+        (Filter(cgroups=("/sys/fs/cgroup/a/b",)), True),
+        (Filter(cgroups=("/sys/fs/cgroup/unified/a",)), True),
+        (Filter(cgroups=("/sys/fs/cgroup",)), True),
+        (Filter(cgroups=("/sys/fs/cgroups/a",)), False),
         (Filter(containers=("8f3",)), True),
         (Filter(containers=("8f3a0c11d2e4" + "0" * 52,)), True),
         (Filter(containers=("8f4",)), False),
@@ -336,6 +340,11 @@ def test_what_came_before_the_filter_is_judged_like_the_kernel_would(wanted: Fil
     for known in (program(3, "init"), program(4, "sh", ppid=3)):
         processes.started(known)
     assert admits(wanted, program(5, "make", ppid=4), processes) is taken
+
+
+def test_a_child_of_the_process_that_is_asked_for_is_taken_though_nothing_told_of_that() -> None:
+    assert admits(Filter(pids=(4,)), program(5, "make", ppid=4), Processes())
+    assert not admits(Filter(pids=(3,)), program(5, "make", ppid=4), Processes())
 
 
 def test_lines_are_narrowed_by_who_the_exec_log_says_printed_them() -> None:

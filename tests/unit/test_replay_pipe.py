@@ -242,3 +242,11 @@ def test_a_pipe_that_was_held_up_can_be_looked_back_at_whatever_was_polled_first
 def feed(fd: int, data: bytes) -> None:
     with open(fd, "wb") as file:
         file.write(data)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_after_damage_a_mark_is_found_wherever_what_is_read_is_cut(size: int) -> None:
+    packed = b"the rest of a damaged frame" + zst.pack(b"one\n", 1) + zst.pack(b"two\n", 1)
+    stream = zst.Stream(skip_to_mark=True)
+    pieces = [piece for at in range(0, len(packed), size) for piece in stream.feed(packed[at : at + size])]
+    assert b"".join(pieces) == b"one\ntwo\n"
