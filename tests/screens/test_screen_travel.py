@@ -18,7 +18,8 @@ from ebpftop.app import EbpftopApp
 from ebpftop.models.scope import user_step
 from ebpftop.panes.execs import ExecsPane
 from ebpftop.panes.syscalls import SyscallsPane
-from ebpftop.records import Exec, Header, Syscalls, Users
+from ebpftop.panes.trace import TracePane
+from ebpftop.records import Exec, Header, Syscalls, Trace, Users
 from ebpftop.replay import ReplaySource
 from ebpftop.screens.save import SaveScreen
 from ebpftop.source import Source
@@ -238,6 +239,24 @@ async def test_paused_covers_no_pane_and_leaves_none_without_rows(size: tuple[in
             assert not any(place.overlaps(pane.region) for pane in app.main.panes)
         assert not any(a.overlaps(b) for a, b in itertools.combinations(places, 2))
         assert all(pane.lines.page > 1 for pane in app.main.panes)
+
+
+async def test_what_comes_while_held_records_are_let_go_is_shown_behind_them() -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        main = app.main
+        pane = next(pane for pane in main.panes if isinstance(pane, TracePane))
+        main.action_pause()
+        line = Trace(time=START + 100, cpu=0, pid=1, task="x", message="")
+        held = [msgspec.structs.replace(line, message=str(number)) for number in range(8)]
+        for record in held:
+            main._take(pane, batch("trace", 100, *[record] * 1000))
+        main.action_pause()
+        assert main.held, "they do not go all at once"
+        main._take(pane, batch("trace", 101, msgspec.structs.replace(line, message="newest")))
+        await until(pilot, lambda: not main.held)
+        log = pane.model
+        told = [log.view[at].message for at in range(log.view.first, log.view.end)]
+    assert [word for word, _ in itertools.groupby(told)][-9:] == [*map(str, range(8)), "newest"]
 
 
 async def test_counting_anew_holds_in_the_past_from_where_it_began() -> None:
