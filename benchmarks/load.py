@@ -35,7 +35,8 @@ NICE = -20
 @contextmanager
 def overloaded(count: int, together: bool) -> Iterator[None]:
     """Keep *count* processes busy."""
-    busy = [subprocess.Popen(["sh", "-c", BUSY], start_new_session=not together) for _ in range(count)]
+    command = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", BUSY]  # none outlives this process
+    busy = [subprocess.Popen(command, start_new_session=not together) for _ in range(count)]
     try:
         yield
     finally:

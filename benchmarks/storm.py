@@ -38,7 +38,9 @@ def going_on(what: str, program: Path) -> Iterator[None]:
         "storm": [str(program), "1000000"],
     }
     cpu = str(max(os.sched_getaffinity(0)))
-    child = subprocess.Popen(["taskset", "-c", cpu, *commands[what]], stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", cpu, *commands[what]], stdout=subprocess.DEVNULL
+    )
     try:
         yield
     finally:
