@@ -26,7 +26,11 @@ def test_a_line_whose_clock_goes_by_ticks_has_the_name_that_went_ahead_of_it() -
     printers.learn(NOBODY, 10**9, A)
     printers.learn(NOBODY, 10**9 + 5, B)
     assert printers.at(NOBODY, 10**9 - tick_ns) == A
-    assert printers.at(NOBODY, 10**9 - 10 * tick_ns) == UNKNOWN
+    assert printers.at(NOBODY, 10**9 - 10 * tick_ns) == A, "there is nobody else of that number"
+    assert printers.at(NOBODY, 0) == A
+    assert printers.at(NOBODY, -1) == UNKNOWN
+    printers.learn(os.getpid(), 10**9, A)
+    assert printers.at(os.getpid(), 10**9 - 10 * tick_ns) not in (A, UNKNOWN), "who is there now goes before a guess"
 
 
 def test_names_that_no_line_can_need_any_more_go() -> None:

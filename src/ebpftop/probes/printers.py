@@ -48,16 +48,19 @@ class Printers:
     def at(self, tid: int, time_ns: int) -> Printer:
         """Return who *tid* was at *time_ns*."""
         names = self._names.get(tid)
-        if names is not None:
-            self._names.move_to_end(tid)
-            for since_ns, printer in reversed(names):
-                if since_ns <= time_ns:
-                    return printer
-            # Names go ahead of lines: by the one clock this was before, so the clocks differ.
-            first_ns, first = names[0]
-            if first_ns - time_ns <= _OTHER_CLOCK_NS:
-                return first
-        return from_proc(tid)
+        if names is None:
+            return from_proc(tid)
+        self._names.move_to_end(tid)
+        for since_ns, printer in reversed(names):
+            if since_ns <= time_ns:
+                return printer
+        # Names go ahead of lines: by the one clock this was before, so the clocks differ.
+        first_ns, first = names[0]
+        if first_ns - time_ns <= _OTHER_CLOCK_NS:
+            return first
+        there = from_proc(tid)
+        # Those of emulated processors may differ by more. Who ended before that is not there any more.
+        return first if there == UNKNOWN and first_ns - time_ns <= _SETTLE_NS else there
 
 
 def from_proc(tid: int) -> Printer:
