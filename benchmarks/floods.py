@@ -39,7 +39,7 @@ from terminal import Screen
 
 from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.kernel.loader import Module
-from ebpftop.kernel.source import kernel_defines
+from ebpftop.sources.live import kernel_defines
 
 HERE = Path(__file__).resolve().parent
 KEY_S = 10.0

@@ -17,9 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ebpftop.history import History
-from ebpftop.recording import RecordingWriter, Timeline
-from ebpftop.records import (
+from ebpftop.core.records import (
     Exec,
     Exit,
     Header,
@@ -33,7 +31,9 @@ from ebpftop.records import (
     UserRow,
     Users,
 )
-from ebpftop.replay import ReplaySource
+from ebpftop.recording import RecordingWriter, Timeline
+from ebpftop.sources.history import History
+from ebpftop.sources.replay import ReplaySource
 
 STARTED = 1795352000.0
 SEEKS = 40

@@ -75,7 +75,7 @@ def hold(what: str) -> None:
     if what == "empty":
         import bcc
 
-        from ebpftop.kernel.headers import header_tree
+        from ebpftop.kernel.stub_headers import header_tree
 
         with header_tree() as tree:
             os.environ["BCC_KERNEL_SOURCE"] = str(tree.folder)
@@ -85,7 +85,7 @@ def hold(what: str) -> None:
         def read() -> None:
             time.sleep(1)
     else:
-        from ebpftop.kernel.source import KernelSource, Options
+        from ebpftop.sources.live import KernelSource, Options
 
         source = KernelSource(
             Options(probes=("syscalls",), latency=what != "count", processes=what == "processes")

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from terminal import Screen
 
-from ebpftop.filters import Filter
-from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.probes.users import OTHER_UID, USERS_MAX
-from ebpftop.records import Users
+from ebpftop.core.records import OTHER_UID, Users
+from ebpftop.filters.spec import Filter
+from ebpftop.probes.users import USERS_MAX
+from ebpftop.sources.live import KernelSource, Options
 
 FIRST_UID = 2_000_000
 FAIL_EVERY = 10

@@ -8,6 +8,19 @@
 #define X32_BIT 0x40000000
 #define AT_EXECVE_CHECK 0x10000
 
+/* What the kernel hands to a program at a tracepoint syscalls:sys_enter_* and sys_exit_*: their `format` in tracefs. */
+struct enter_tracepoint {
+	u64 common;
+	u64 nr;
+	u64 args[6];
+};
+
+struct exit_tracepoint {
+	u64 common;
+	u64 nr;
+	s64 ret;
+};
+
 enum abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
 
 /* In a 32-bit call: a 32-bit program's, or one that a 64-bit program makes by `int $0x80`. */

@@ -127,7 +127,7 @@ enum filter_flag {
 	FILTER_HIDE_SELF = 16,
 };
 
-/* ebpftop and its helpers; where there are fewer, one stands there again. src/ebpftop/helpers.py says how many. */
+/* ebpftop and its helpers; where there are fewer, one stands there again. src/ebpftop/lifecycle/helpers.py says how many. */
 #define OWN_PROCESSES 4
 
 #define FILTER_SLOTS 2

@@ -269,18 +269,6 @@ int failed_kretprobe(struct pt_regs *ctx)
 
 #ifdef WITH_TRACEPOINTS
 /* syscalls/sys_enter_execve(at)/format, syscalls/sys_exit_execve(at)/format */
-struct enter_tracepoint {
-	u64 common;
-	u64 nr;
-	u64 args[6];
-};
-
-struct exit_tracepoint {
-	u64 common;
-	u64 nr;
-	s64 ret;
-};
-
 int failed_enter_execve(struct enter_tracepoint *ctx)
 {
 	return remember((struct attempt){

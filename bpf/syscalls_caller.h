@@ -68,7 +68,7 @@ INLINE u32 uid_of(char *task)
  * thread's. Both are counted in `task_changes`: what was remembered before does not hold any more.
  *
  * `task` is a pointer that the verifier knows (__kptr_untrusted), which BCC cannot describe: the map that stands here is
- * only compiled against, the one that is loaded is made by src/ebpftop/kernel/callers.py.
+ * only compiled against, the one that is loaded is made by src/ebpftop/kernel/task_cache_map.py.
  */
 struct known_caller {
 	char *task;

@@ -182,18 +182,6 @@ COUNTED_AT(SYS_X32_EXECVEAT)
 
 #ifdef WITH_TRACEPOINTS
 /* syscalls/sys_enter_execve(at)/format, syscalls/sys_exit_execve(at)/format */
-struct enter_tracepoint {
-	u64 common;
-	u64 nr;
-	u64 args[6];
-};
-
-struct exit_tracepoint {
-	u64 common;
-	u64 nr;
-	s64 ret;
-};
-
 int users_enter_execve(void *ctx)
 {
 	return attempted(false);

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from msgspec import inspect
 
-from ebpftop.records import SCHEMA, End, Exec, Exit, Header, Process, Record, Syscall, Trace, encode
+from ebpftop.core.records import SCHEMA, End, Exec, Exit, Header, Process, Record, Syscall, Trace, encode
 
 START = 1_700_000_000.0
 

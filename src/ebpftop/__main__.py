@@ -10,7 +10,7 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the command line; never returns."""
     try:
-        from ebpftop.lifecycle import process
+        from ebpftop.lifecycle.process import process
 
         process.arm()
     except (ImportError, OSError, RuntimeError, MemoryError) as error:

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from ebpftop import __version__, stdio
-from ebpftop.filters import COMM_BYTES, UID_MAX, Filter, comm_bytes, is_cgroup_path
-from ebpftop.records import PROBE_NAMES, ProbeName
-from ebpftop.source import SourceError
-from ebpftop.text import printable
-
-COMMANDS = ("live", "stream", "record", "replay", "demo", "check")
+from ebpftop import __version__
+from ebpftop.core.escape import printable
+from ebpftop.core.records import PROBE_NAMES, ProbeName
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
+from ebpftop.lifecycle import stdio
 
 _EPILOG = """\
 keys: 1-4 turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
@@ -79,7 +78,7 @@ def _uid(text: str) -> int:
     """Take a number or a user's name."""
     if text.isascii() and text.isdigit() and int(text) <= UID_MAX:
         return int(text)
-    from ebpftop.names import uid_of
+    from ebpftop.probes.user_names import uid_of
 
     uid = uid_of(text)
     if uid is None:
@@ -262,18 +261,6 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def chosen_filter(args: argparse.Namespace) -> Filter:
-    """Return the filter that the options ask for."""
-    return Filter(
-        uids=tuple(args.uid),
-        pids=tuple(int(pid) for pid in args.pid),
-        comms=tuple(args.comm),
-        cgroups=tuple(args.cgroup),
-        containers=tuple(args.container),
-        hide_self=args.hide_self,
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     stdio.open_closed()
@@ -289,10 +276,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         stdio.report(str(error))
         return 1
     except Exception as error:
-        from ebpftop.errors import explain
+        from ebpftop.lifecycle.limit_errors import explain
 
         limit = explain(error)
-        if limit is None:  # a mistake of ours: ebpftop.lifecycle reports it as a crash
+        if limit is None:  # a mistake of ours: ebpftop.lifecycle.process reports it as a crash
             raise
         stdio.report(str(limit))
         return 1

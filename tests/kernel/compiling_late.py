@@ -12,11 +12,11 @@ import threading
 from pathlib import Path
 
 from ebpftop.cli import parser
-from ebpftop.commands.watching import open_kernel, options_of, root_work
+from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
+from ebpftop.commands.redirect import hush
 from ebpftop.kernel import compiler
-from ebpftop.kernel.headers import header_tree
-from ebpftop.kernel.quiet import hush
-from ebpftop.kernel.source import kernel_defines
+from ebpftop.kernel.stub_headers import header_tree
+from ebpftop.sources.live import kernel_defines
 
 
 def main() -> None:

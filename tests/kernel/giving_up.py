@@ -20,14 +20,14 @@ from functools import partial
 from pathlib import Path
 
 from ebpftop.cli import parser
-from ebpftop.commands.watching import open_kernel, options_of, root_work
-from ebpftop.filters import Filter
-from ebpftop.kernel import privilege, tracefs
-from ebpftop.kernel.privilege import Cap
-from ebpftop.kernel.quiet import hush
-from ebpftop.kernel.source import KernelSource
-from ebpftop.records import Cost, Exec, Probe, ProbeName, Record, Syscall, Syscalls, Trace, Users
-from ebpftop.source import SourceError
+from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
+from ebpftop.commands.redirect import hush
+from ebpftop.core.records import Cost, Exec, Probe, ProbeName, Record, Syscall, Syscalls, Trace, Users
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel import capabilities, tracefs
+from ebpftop.kernel.capabilities import Cap
+from ebpftop.sources.live import KernelSource
 
 FIELDS = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
 _PATIENCE_S = 10.0
@@ -143,7 +143,7 @@ def main(names: list[str]) -> None:
     instance = tracefs.instance_path(tracefs.find())
     try:
         if names:
-            privilege.keep_only(set(Cap) - {Cap[name] for name in names})
+            capabilities.keep_only(set(Cap) - {Cap[name] for name in names})
         trial = Trial(source)
         for name in source.probes:  # what the start brought
             source.poll(name, 0)

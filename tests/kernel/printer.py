@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ebpftop.kernel import maps, progs
+from ebpftop.kernel import bpf_syscall, maps
 from ebpftop.kernel.loader import Module
-from ebpftop.kernel.source import kernel_defines
+from ebpftop.sources.live import kernel_defines
 
 TEXT_LEN = 1024
 ROUND = 100  # lines of a flood in one run
@@ -155,7 +155,7 @@ def printers(count: int = 1) -> Iterator[Sequence[Printer]]:
 
 
 def _run(program_fd: int) -> None:
-    progs.bpf(_TEST_RUN, struct.pack("=II", program_fd, 0))
+    bpf_syscall.bpf(_TEST_RUN, struct.pack("=II", program_fd, 0))
 
 
 def _obey(module: Module, order: dict[str, Any]) -> Printed:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ebpftop.kernel.loader import Module
-from ebpftop.kernel.source import kernel_defines
+from ebpftop.sources.live import kernel_defines
 
 # The second line of a message is told with the first.
 PROGRAM = """

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
+from ebpftop.core.records import Exec, Exit, InFlight, Lost, ProbeName, Record, Syscalls
+from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Kind, Link, Module
-from ebpftop.kernel.source import KernelSource, Options, kernel_version
 from ebpftop.probes import execs
 from ebpftop.probes.base import LOST_IN_KERNEL
-from ebpftop.records import Exec, Exit, InFlight, Lost, ProbeName, Record, Syscalls
+from ebpftop.sources.live import KernelSource, Options, kernel_version
 from tests.kernel.doing import OTHER_UID
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ebpftop.kernel import btf, cache, compiler, headers, maps, offsets, progs
+from ebpftop.core.records import PROBE_NAMES, Exec, Probe, Record
+from ebpftop.kernel import bpf_syscall, btf, build_cache, compiler, maps, offsets, stub_headers
 from ebpftop.kernel.btf import Btf
-from ebpftop.kernel.compiler import Compiled, LoadError
-from ebpftop.kernel.loader import DamagedError, Module
-from ebpftop.kernel.source import KernelSource, Options, kernel_defines
-from ebpftop.records import PROBE_NAMES, Exec, Probe, Record
+from ebpftop.kernel.compiler import Compiled
+from ebpftop.kernel.errors import DamagedError, LoadError
+from ebpftop.kernel.loader import Module
+from ebpftop.sources.live import KernelSource, Options, kernel_defines
 
 PROGRAM = """
 struct seen { u64 runs; u32 number; };
@@ -70,7 +71,7 @@ def tags(source: KernelSource) -> Iterator[tuple[str, bytes]]:
     for probe in source._probes.values():
         assert probe.module is not None
         for name, fd in probe.module.programs.items():
-            yield f"{probe.name}.{name}", progs._info(fd)[8:16]
+            yield f"{probe.name}.{name}", bpf_syscall._info(fd)[8:16]
 
 
 def watched(source: KernelSource) -> list[Record]:
@@ -99,14 +100,14 @@ def test_clang_reads_no_file_that_others_of_our_user_may_write(program: Path, mo
     """As without root, where the folder that BCC is shown belongs to a user who may be anybody."""
     made = compiler.compiled(str(program), {"NUMBER": 1})
     monkeypatch.setenv("EBPFTOP_CACHE", "")
-    monkeypatch.setattr(headers, "_kept_fds", [])
-    arch = f"arch/{headers.kernel_arch()}/include"
-    asked_for = {name.partition("include/")[2].removeprefix("uapi/") for name in headers.headers()}
+    monkeypatch.setattr(stub_headers, "_kept_fds", [])
+    arch = f"arch/{stub_headers.kernel_arch()}/include"
+    asked_for = {name.partition("include/")[2].removeprefix("uapi/") for name in stub_headers.headers()}
     forged: list[str] = []
 
     @contextmanager
-    def forged_tree() -> Iterator[headers.HeaderTree]:
-        with headers.header_tree() as tree:
+    def forged_tree() -> Iterator[stub_headers.HeaderTree]:
+        with stub_headers.header_tree() as tree:
             for place in (
                 arch,
                 f"{arch}/uapi",
@@ -199,10 +200,10 @@ def test_an_entry_that_cannot_be_of_its_file_is_compiled_anew_and_replaced(
 ) -> None:
     first = compiler.compiled(str(program), {"NUMBER": 1})
     (entry,) = folder.iterdir()
-    cache.keep(entry.name, FORGED[content](first))
+    build_cache.keep(entry.name, FORGED[content](first))
     assert compiler.compiled(str(program), {"NUMBER": 1}) == first
     assert len(compilations) == 2
-    assert cache.find(entry.name, Compiled) == first
+    assert build_cache.find(entry.name, Compiled) == first
 
 
 def test_what_is_of_no_use_is_compiled_anew_once_and_believed_then(program: Path, compilations: list[str]) -> None:
@@ -220,7 +221,7 @@ def test_a_program_that_the_kernel_refuses_is_doubted_and_replaced_if_it_was_kep
 ) -> None:
     first = compiler.compiled(str(program), {"NUMBER": 1})
     (entry,) = folder.iterdir()
-    cache.keep(entry.name, replace(first, programs={"count": b"\xff" * 16}))
+    build_cache.keep(entry.name, replace(first, programs={"count": b"\xff" * 16}))
     compiler._made_here.clear()
     module = Module(str(program), {"NUMBER": 1})
     with pytest.raises(DamagedError):

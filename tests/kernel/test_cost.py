@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel import progs
+from ebpftop.kernel import bpf_syscall
 from tests.kernel.support import Stream, compile_c, needs_root, of
 
 pytestmark = [needs_root, pytest.mark.heavy]
@@ -46,7 +46,7 @@ def cpu_s(pid: int) -> float:
 
 def test_the_cost_is_what_the_kernel_says_within_a_third(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "calls", CALLS_C)
-    stats = progs.enable_stats()
+    stats = bpf_syscall.enable_stats()
     try:
         with subprocess.Popen([program]) as calls, Stream("--interval", "0.05") as stream:
             try:
@@ -61,7 +61,7 @@ def test_the_cost_is_what_the_kernel_says_within_a_third(tmp_path: Path) -> None
                 calls.kill()
             told = of("cost", stream.stop())[first:]
     finally:
-        progs.close_stats(stats)
+        bpf_syscall.close_stats(stats)
     assert len(told) >= 2
     assert kernel > 0.02
     assert sum(cost["kernel"] for cost in told) / len(told) == pytest.approx(kernel, rel=1 / 3)

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import pytest
 
-from ebpftop import leftovers
+from ebpftop.lifecycle import leftovers
 from tests.ending import GONE_WITHIN_S, SLACK_S, Draw, Outcome, Session, run
 from tests.kernel.support import Stream, needs_root, of
 from tests.kernel.test_probes import assert_gone, loaded, programs_of

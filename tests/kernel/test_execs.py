@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.records import Exec, Exit, Lost, Process, Record
-from ebpftop.text import escape
+from ebpftop.core.escape import escape
+from ebpftop.core.records import Exec, Exit, Lost, Process, Record
+from ebpftop.filters.spec import Filter
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.doing import cgroup, set_comm
 from tests.kernel.support import compile_c, needs_root
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.kernel import cache, compiler
+from ebpftop.core.records import Exec, Probe
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel import build_cache, compiler
 from ebpftop.kernel.compiler import Compiled
-from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.records import Exec, Probe
-from ebpftop.source import SourceError
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import needs_root
 from tests.unit.recording_samples import play
 from tests.unit.test_stdio import EBPFTOP, assert_one_safe_line, run, run_in_terminal
@@ -174,7 +174,7 @@ def test_it_runs_in_a_chroot(tmp_path: Path) -> None:
 def test_whatever_fails_at_the_start_leaves_no_empty_recording(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     program = (
-        "from ebpftop.__main__ import main; from ebpftop.kernel.source import KernelSource; "
+        "from ebpftop.__main__ import main; from ebpftop.sources.live import KernelSource; "
         "KernelSource.__init__ = lambda *_: 1 / 0; main()"
     )
     env = {**os.environ, "TMPDIR": str(tmp_path / "crash")}
@@ -335,10 +335,10 @@ FORGED: dict[str, Callable[[Compiled], object]] = {
 def test_a_kept_program_with_a_right_checksum_and_a_wrong_content_is_compiled_anew(folder: Path, content: str) -> None:
     assert watch_once() == []
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
-    programs = {name: kept for name in whole if (kept := cache.find(name, Compiled)) is not None}
+    programs = {name: kept for name in whole if (kept := build_cache.find(name, Compiled)) is not None}
     assert len(programs) == 5
     for name, kept in programs.items():
-        cache.keep(name, FORGED[content](kept))
+        build_cache.keep(name, FORGED[content](kept))
     with suppress(SourceError):  # where it is the filter's programs, it has to be started once more, and says so
         watch_once()
     assert watch_once() == []
@@ -347,9 +347,9 @@ def test_a_kept_program_with_a_right_checksum_and_a_wrong_content_is_compiled_an
 
 def test_kept_offsets_that_are_none_are_read_anew(folder: Path) -> None:
     assert watch_once() == []
-    (name,) = [path.name for path in folder.iterdir() if cache.find(path.name, dict[str, int | str]) is not None]
+    (name,) = [path.name for path in folder.iterdir() if build_cache.find(path.name, dict[str, int | str]) is not None]
     whole = (folder / name).read_bytes()
-    cache.keep(name, {"OFF_TASK_TGID": 8})
+    build_cache.keep(name, {"OFF_TASK_TGID": 8})
     assert watch_once() == []
     assert (folder / name).read_bytes() == whole
 

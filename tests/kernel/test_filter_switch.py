@@ -21,12 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
+from ebpftop.core.records import Exec, Exit, ProbeName, Process, Record, Syscalls, Trace, Users
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
-from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.probes import tallies
-from ebpftop.records import Exec, Exit, ProbeName, Process, Record, Syscalls, Trace, Users
-from ebpftop.source import SourceError
+from ebpftop.probes import syscall_counters
+from ebpftop.sources.live import KernelSource, Options
 from ebpftop.syscalls.abi import native_abi, number
 from tests.kernel.doing import (
     OTHER_UID,
@@ -299,9 +299,9 @@ def test_a_line_comes_once_while_the_filter_is_set_and_lifted() -> None:
 
 def counted_calls(source: KernelSource) -> list[tuple[int, int]]:
     """Return the kernel's counts of system calls that are not zero, by slot."""
-    size = tallies.COUNT.size * maps.CPUS
+    size = syscall_counters.COUNT.size * maps.CPUS
     counts = [
-        (int.from_bytes(key, "little"), sum(tallies.words(value)))
+        (int.from_bytes(key, "little"), sum(syscall_counters.words(value)))
         for key, value in maps.items(table(source, "syscalls", "counts"), 4, size)
     ]
     return [(slot, count) for slot, count in counts if count]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.records import Cost, Exec
+from ebpftop.core.records import Cost, Exec
+from ebpftop.filters.spec import Filter
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.doing import cgroup
 from tests.kernel.support import Stream, compile_c, last, needs_root, of
 

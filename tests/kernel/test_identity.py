@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ebpftop.core.escape import c_string
 from ebpftop.kernel import maps
-from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.probes import pairs
-from ebpftop.text import c_string
+from ebpftop.probes import syscall_processes
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 
 pytestmark = needs_root
@@ -201,8 +201,12 @@ def test_the_name_of_a_thread_takes_no_room_among_those_of_processes(tmp_path: P
         with named(tmp_path, calls=1) as (child, _tid):
             module = source.syscalls.module
             assert module is not None
-            found = dict(maps.items(module.table("process_names"), pairs._PROCESS.size, pairs._COMM_SIZE))
-            names = [c_string(name) for key, name in found.items() if pairs._PROCESS.unpack(key)[1] == child.pid]
+            found = dict(
+                maps.items(module.table("process_names"), syscall_processes._PROCESS.size, syscall_processes._COMM_SIZE)
+            )
+            names = [
+                c_string(name) for key, name in found.items() if syscall_processes._PROCESS.unpack(key)[1] == child.pid
+            ]
     finally:
         source.close()
     assert names == ["leader"]

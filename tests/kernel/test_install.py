@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ebpftop.records import PROBE_NAMES
+from ebpftop.core.records import PROBE_NAMES
 from tests.kernel.support import Stream, needs_root, of
 from tests.kernel.test_privileges import terminal
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from ebpftop import leftovers
 from ebpftop.kernel import tracefs
-from ebpftop.leftovers import Owner
+from ebpftop.lifecycle import leftovers
+from ebpftop.lifecycle.leftovers import Owner
 
 _IN_A_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
 # The next process of the namespace has the number that is asked for (proc(5), ns_last_pid).
@@ -56,7 +56,7 @@ def test_what_ebpftop_of_another_namespace_made_in_tracefs_is_left_alone() -> No
 from pathlib import Path
 from ebpftop import leftovers
 from ebpftop.kernel import tracefs
-from ebpftop.leftovers import Owner
+from ebpftop.lifecycle.leftovers import Owner
 tracefs.remove_leftovers(Path({str(place)!r}))
 """
     try:

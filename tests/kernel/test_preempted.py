@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
+from ebpftop.core.records import Exec, Lost
+from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
-from ebpftop.records import Exec, Lost
 from tests.kernel.doing import WANTED_UID, failing, in_child
 from tests.kernel.support import Line, Stream, compile_c, needs_root, of
 from tests.kernel.test_filter_switch import opened, read, table

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from benchmarks.terminal import Screen
 
-from ebpftop.priority import SCREEN_NICE
+from ebpftop.lifecycle.priority import SCREEN_NICE
 
 
 @pytest.mark.parametrize("key", [b"q", b"\x03", b""], ids=["q", "ctrl-c", "killed"])

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel import privilege
-from ebpftop.kernel.privilege import Cap
+from ebpftop.kernel.capabilities import Cap
 from ebpftop.kernel.root_helper import KEPT
+from ebpftop.lifecycle.invoker import nobody
 from tests.kernel.giving_up import threads
 from tests.kernel.support import Stream, needs_root, of
 
@@ -238,7 +238,7 @@ def test_a_recording_is_made_with_no_more_than_the_rights_of_the_user_behind_sud
 _FAILS_LATE = """
 import os, signal, sys, time
 from ebpftop.__main__ import main
-from ebpftop.kernel.source import KernelSource
+from ebpftop.sources.live import KernelSource
 
 folder, how = sys.argv.pop(), sys.argv.pop()
 
@@ -273,7 +273,7 @@ def test_a_recording_of_nothing_is_removed_with_no_more_than_the_rights_of_that_
 @pytest.mark.parametrize("end", ["SIGABRT", "ZeroDivisionError"])
 def test_the_log_of_a_crash_is_made_by_the_user_behind_sudo(place: Path, end: str) -> None:
     (place / "roots").mkdir(mode=0o700)
-    program = "import sys; from ebpftop.__main__ import main; from ebpftop.kernel.source import KernelSource\n"
+    program = "import sys; from ebpftop.__main__ import main; from ebpftop.sources.live import KernelSource\n"
     program += "main()" if end == "SIGABRT" else "KernelSource.__init__ = lambda *_: 1 / 0; main()"
     child = subprocess.Popen(
         [sys.executable, "-c", program, "stream", "--probes", "users"],
@@ -380,7 +380,7 @@ def recording(folder: Path) -> Path:
     return path
 
 
-NOBODY = privilege.nobody()
+NOBODY = nobody()
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ def test_demo_gives_up_root() -> None:
 def test_programs_that_nobody_may_read_cost_a_capability_to_read_and_not_the_user(place: Path) -> None:
     (place / "closed").mkdir(mode=0o700)
     program = (
-        "import sys; from pathlib import Path; from ebpftop.kernel.privilege import give_up_root; "
+        "import sys; from pathlib import Path; from ebpftop.kernel.capabilities import give_up_root; "
         "give_up_root(Path(sys.argv[1])); print(open('/proc/self/status').read())"
     )
     done = subprocess.run(

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.records import PROBE_NAMES, Exec, Probe, ProbeName, Record, Syscalls, Trace, Users
+from ebpftop.core.records import PROBE_NAMES, Exec, Probe, ProbeName, Record, Syscalls, Trace, Users
+from ebpftop.filters.spec import Filter
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Stream, last, needs_root, of
 
 pytestmark = needs_root

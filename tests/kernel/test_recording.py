@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.records import Exec, Header, Record
+from ebpftop.core.records import Exec, Header, Record
 from tests.kernel.support import needs_root
 from tests.unit.recording_samples import play
 

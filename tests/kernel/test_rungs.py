@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel.ladder import DENIED, INTERPRETER, NOT_STARTED
+from ebpftop.kernel.attach import DENIED, INTERPRETER, NOT_STARTED
 from ebpftop.kernel.offsets import of_running_kernel
 from tests.kernel import exec_workloads as workloads
 from tests.kernel.doing import WANTED_UID

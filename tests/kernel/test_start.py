@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.kernel import progs
-from ebpftop.kernel.ladder import Step
-from ebpftop.kernel.loader import LoadError, Module
-from ebpftop.kernel.mounts import call_with_file_over
-from ebpftop.kernel.progs import fentry_refusal
-from ebpftop.kernel.source import KernelSource, Options, kernel_defines
+from ebpftop.core.records import Probe, ProbeName, Users
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel import bpf_syscall
+from ebpftop.kernel.attach import Step
+from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.errors import LoadError
+from ebpftop.kernel.loader import Module
+from ebpftop.kernel.mount_namespace import call_with_file_over
 from ebpftop.probes.base import KernelProbe
-from ebpftop.records import Probe, ProbeName, Users
+from ebpftop.sources.live import KernelSource, Options, kernel_defines
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root
@@ -72,7 +73,7 @@ def test_the_verifier_is_soon_done_with_each_program() -> None:
     try:
         # struct bpf_prog_info: verified_insns is what comes after recursion_misses.
         steps = {
-            name: struct.unpack_from("=I", progs._info(fd), progs._RUN_TIME_OFFSET + 24)[0]
+            name: struct.unpack_from("=I", bpf_syscall._info(fd), bpf_syscall._RUN_TIME_OFFSET + 24)[0]
             for probe in source._probes.values()
             if probe.module
             for name, fd in probe.module.programs.items()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from ebpftop.syscalls import abi, decode
+from tests.prototypes import argument_count
 
 # The kernel names these events after its functions, not after the calls.
 RENAMED = {
@@ -50,7 +51,7 @@ def test_every_call_has_as_many_arguments_as_the_kernel_gives_it(prototypes: Map
     known = {name: arguments for name, arguments in prototypes.items() if abi.number(native, name) is not None}
     assert len(known) > 250
     expected = {name: len(arguments) - (name in IGNORES_LAST_HALF) for name, arguments in known.items()}
-    assert {name: decode.argument_count(native, name) for name in known} == expected
+    assert {name: argument_count(native, name) for name in known} == expected
 
 
 def test_what_is_read_as_a_string_is_one_to_the_kernel(prototypes: Mapping[str, list[str]]) -> None:

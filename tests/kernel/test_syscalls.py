@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from bcc.libbcc import lib
 
-from ebpftop.filters import Filter
-from ebpftop.kernel import callers, maps
-from ebpftop.kernel.source import KernelSource, Options, kernel_version
-from ebpftop.probes import pairs, tallies
+from ebpftop.core.records import InFlight, Lost, ProcessCalls, Record, Syscall, SyscallRow, Syscalls, Trace
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel import maps, task_cache_map
+from ebpftop.probes import syscall_counters, syscall_processes
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes.entered_before import EnteredBefore
-from ebpftop.records import InFlight, Lost, ProcessCalls, Record, Syscall, SyscallRow, Syscalls, Trace
-from ebpftop.source import SourceError
+from ebpftop.sources.live import KernelSource, Options, kernel_version
 from tests.kernel import syscall_workloads as workloads
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 
@@ -76,8 +76,11 @@ class Live:
         """Return how many calls of a process the kernel's map holds."""
         module = self.source.syscalls.module
         assert module is not None
-        size = tallies.WAITING.size
-        return sum(tallies.WAITING.unpack(value)[3] == pid for _, value in maps.items(module.table("waiting"), 8, size))
+        size = syscall_counters.WAITING.size
+        return sum(
+            syscall_counters.WAITING.unpack(value)[3] == pid
+            for _, value in maps.items(module.table("waiting"), 8, size)
+        )
 
 
 # ---- Truth ----
@@ -466,14 +469,14 @@ def test_two_processes_of_one_pid_stand_apart(tmp_path: Path) -> None:
 def test_each_process_has_its_own_calls_whoever_called_before_it_on_that_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembering: bool
 ) -> None:
-    monkeypatch.setattr(pairs, "PROCESSES_OF_A_CALL", 1000)
+    monkeypatch.setattr(syscall_processes, "PROCESSES_OF_A_CALL", 1000)
     if not remembering:
-        monkeypatch.setattr(callers, "worth_it", lambda _kernel: False)
+        monkeypatch.setattr(task_cache_map, "worth_it", lambda _kernel: False)
     program = compile_c(tmp_path, "manyproc", workloads.MANY_PROCESSES, "-static")
     with Live("manyproc") as live:
         module = live.source.syscalls.module
         assert module is not None
-        assert ("caller_ends" in module.programs) == callers.worth_it(kernel_version())
+        assert ("caller_ends" in module.programs) == task_cache_map.worth_it(kernel_version())
         subprocess.run([program, "42"], check=True)
         reading = live.read()
     counts = sorted(getppids(reading).values())

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.kernel import progs
-from ebpftop.kernel.source import KernelSource, Options, kernel_version
+from ebpftop.core.escape import c_string, escape
+from ebpftop.core.records import Lost, Probe, Record, Trace
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel import bpf_syscall
 from ebpftop.kernel.trace_buffer import statistics
-from ebpftop.records import Lost, Probe, Record, Trace
-from ebpftop.text import c_string, escape
+from ebpftop.sources.live import KernelSource, Options, kernel_version
 from tests.kernel.printer import ROUND, Printed, Printer, printers
 from tests.kernel.support import Line, Stream, needs_root, of
 
@@ -253,15 +253,15 @@ def test_what_is_printed_until_the_probe_is_detached_is_told(ending: str, monkey
 def test_a_program_that_is_passed_over_loses_a_line_only_where_it_hands_lines_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def runs(fd: int) -> progs.Runs:
-        return progs.Runs(0, 0, misses if fd == handing_over else 0)
+    def runs(fd: int) -> bpf_syscall.Runs:
+        return bpf_syscall.Runs(0, 0, misses if fd == handing_over else 0)
 
     misses = 0
     with opened() as source:
         probe = source._probes["trace"]
         assert probe.module is not None
         handing_over = probe.module.programs["trace_said"]
-        monkeypatch.setattr(progs, "runs", runs)
+        monkeypatch.setattr(bpf_syscall, "runs", runs)
         misses = 3
         assert probe.lost_now()["recursion"] == 0
         source.set_filter(Filter(uids=(0,)))

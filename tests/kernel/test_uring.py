@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.kernel.source import KernelSource, Options
-from ebpftop.records import Syscalls
+from ebpftop.core.records import Syscalls
+from ebpftop.filters.spec import Filter
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import compile_c, needs_root
 
 pytestmark = needs_root

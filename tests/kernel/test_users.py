@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.kernel.source import KernelSource, Options
+from ebpftop.core import records
+from ebpftop.core.records import UserRow, Users
+from ebpftop.filters.spec import Filter
 from ebpftop.probes import users as probe
-from ebpftop.records import UserRow, Users
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.doing import OTHER_UID, WANTED_UID, failing, in_child, programs
 from tests.kernel.support import Stream, compile_c, last, needs_root
 
@@ -50,7 +51,7 @@ def test_users_beyond_the_map_are_counted_together_in_the_kernel(monkeypatch: py
     assert len(rows) == 8 + 1
     assert sum(row.execs for row in rows.values()) == 151
     assert sum(row.failed for row in rows.values()) == 150
-    other = rows[probe.OTHER_UID]
+    other = rows[records.OTHER_UID]
     assert (other.user, other.execs, other.failed, other.last) == ("other", 42 * 3 + 1, 42 * 3, "")
 
 
@@ -64,7 +65,7 @@ def test_users_beyond_the_map_are_one_row_after_a_toggle_too(monkeypatch: pytest
             source.toggle("users")
         readings = [record for batch in source.read_all() for record in batch.records if isinstance(record, Users)]
     uids = [row.uid for row in readings[-1].rows]
-    assert uids.count(probe.OTHER_UID) == 1
+    assert uids.count(records.OTHER_UID) == 1
     assert len(uids) == len(set(uids))
     assert sum(row.execs for row in readings[-1].rows) == 2 * 16 * 3
 

@@ -11,9 +11,9 @@ import pytest
 import textual.constants
 from textual.pilot import Pilot
 
-from ebpftop.answers import answer_to
-from ebpftop.app import EbpftopApp
-from ebpftop.panes.base import Pane
+from ebpftop.ui.answers import answer_to
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.base import Pane
 
 from .scene import FakeSource, Remembered
 
@@ -25,8 +25,8 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in ("NO_COLOR", "COLORFGBG", "TEXTUAL_THEME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
-    monkeypatch.setattr("ebpftop.panes.base.TITLE_S", 0)
-    monkeypatch.setattr("ebpftop.screens.travel.ALSO_S", 0)
+    monkeypatch.setattr("ebpftop.ui.panes.base.TITLE_S", 0)
+    monkeypatch.setattr("ebpftop.ui.screens.playback.ALSO_S", 0)
     # Half a second is short for a machine that runs other tests too.
     monkeypatch.setattr(answer_to, "__defaults__", (30.0,))
     time.tzset()
@@ -58,7 +58,7 @@ def nothing_survived(survived_errors: list[BaseException]) -> Iterator[None]:
     """An error that the screen survives is still an error: the test in which it happens fails."""
     handler = ErrorLog()
     handler.errors = survived_errors
-    log = logging.getLogger("ebpftop.app_errors")
+    log = logging.getLogger("ebpftop.ui.textual_fixes.app_errors")
     log.addHandler(handler)
     yield
     log.removeHandler(handler)

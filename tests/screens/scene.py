@@ -8,9 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ebpftop.filters import Filter
-from ebpftop.history import HistorySource
-from ebpftop.records import (
+from ebpftop.core.records import (
     PROBE_NAMES,
     SCHEMA,
     Abi,
@@ -31,7 +29,9 @@ from ebpftop.records import (
     UserRow,
     Users,
 )
-from ebpftop.source import Batch, SourceError
+from ebpftop.core.source import Batch, SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.sources.history import HistorySource
 
 START = 1_795_352_400.0
 SECOND_NS = 1_000_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpftop.records import (
+from ebpftop.core.records import (
     Abi,
     Handler,
     InFlight,
@@ -13,7 +13,7 @@ from ebpftop.records import (
     Syscalls,
     TableSlot,
 )
-from ebpftop.source import Batch
+from ebpftop.core.source import Batch
 
 from .scene import START, batch, probe_state
 

@@ -14,16 +14,16 @@ from textual.reactive import reactive
 from textual.validation import Function
 from textual.widgets import Input, Static
 
-from ebpftop.app import EbpftopApp
-from ebpftop.panes.execs import ExecsPane
-from ebpftop.panes.users import UsersPane
-from ebpftop.records import Users
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.sheets import SheetScreen
-from ebpftop.widgets.columns import Column
-from ebpftop.widgets.lines import Lines
-from ebpftop.widgets.sheet import Details, Sheet
-from ebpftop.widgets.stateline import StateLine
+from ebpftop.core.records import Users
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.users import UsersPane
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.widgets.columns import Column
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.sheet import Details, Sheet
+from ebpftop.ui.widgets.status_bar import StateLine
 
 from .conftest import pane, settle, until
 from .scene import FakeSource, batch, minute, ran

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from textual.content import Content
 
-from ebpftop.app import EbpftopApp
-from ebpftop.panes.base import Pane
-from ebpftop.records import ProbeName, Rung
-from ebpftop.screens.diagnostics import diagnostics
+from ebpftop.core.records import ProbeName, Rung
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.diagnostics import diagnostics
 
 from .conftest import settle
 from .scene import FakeSource, batch, probe_state

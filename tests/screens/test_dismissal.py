@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from ebpftop.app import EbpftopApp
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.save import Place, SaveScreen, Saving
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.save_dialog import Place, SaveScreen, Saving
 
 from .conftest import until
 from .scene import FakeSource, minute

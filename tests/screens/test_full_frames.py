@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual._compositor import Compositor
 
-from ebpftop.app import EbpftopApp
+from ebpftop.ui.app import EbpftopApp
 
 from .conftest import settle
 from .scene import FakeSource, minute

@@ -20,11 +20,11 @@ from textual.events import Event, Key
 from textual.keys import _character_to_key
 
 import ebpftop
-from ebpftop.app import EbpftopApp
-from ebpftop.filters import Filter
-from ebpftop.panes.base import Pane
-from ebpftop.panes.execs import ExecsPane
-from ebpftop.panes.trace import TracePane
+from ebpftop.filters.spec import Filter
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.trace import TracePane
 
 from .conftest import settle
 from .scene import FakeSource, minute

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.recording import zst
+from ebpftop.recording import zstd_frames
 from tests.unit.mutants import LINES, mutant
 
 PEAK_MB = 300
@@ -104,16 +104,16 @@ def check(data: bytes, path: Path, *, by_pipe: bool) -> None:
 
 def framed(*contents: bytes) -> bytes:
     """A compressed recording, and behind its good frame one for each of *contents*."""
-    good = zst.pack(b"".join(line + b"\n" for line in LINES), len(LINES))
-    return good + b"".join(zst.pack(content, 1) for content in contents)
+    good = zstd_frames.pack(b"".join(line + b"\n" for line in LINES), len(LINES))
+    return good + b"".join(zstd_frames.pack(content, 1) for content in contents)
 
 
 def bomb() -> bytes:
     """Two gigabytes of zeros in 60 kB."""
-    packed = zst.zstd.ZstdCompressor()
+    packed = zstd_frames.zstd.ZstdCompressor()
     zeros = b"\0" * (8 << 20)
     frame: bytes = b"".join(packed.compress(zeros) for _ in range(250)) + packed.flush()
-    return framed() + zst.MARK + b"\1\0\0\0" + frame
+    return framed() + zstd_frames.MARK + b"\1\0\0\0" + frame
 
 
 def lines(*more: bytes) -> bytes:
@@ -124,7 +124,7 @@ def lines(*more: bytes) -> bytes:
 EXEC = next(line for line in LINES if line.startswith(b'{"kind":"exec"'))
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "bomb": bomb,
-    "marks": lambda: framed() + (zst.MARK + b"\2\0\0\0") * 300_000,
+    "marks": lambda: framed() + (zstd_frames.MARK + b"\2\0\0\0") * 300_000,
     "newlines": lambda: lines(b"\n" * 10_000_000),
     "one moment": lambda: lines(*(EXEC.replace(b'"pid":1', b'"pid":%d' % pid, 1) for pid in range(40_000))),
     "arguments": lambda: lines(

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from textual.widgets import Input, Static
 
-from ebpftop import answers
-from ebpftop.answers import UNANSWERED_MAX, Unanswered, answer_to
-from ebpftop.app import EbpftopApp
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.save import SaveScreen
+from ebpftop.ui import answers
+from ebpftop.ui.answers import UNANSWERED_MAX, Unanswered, answer_to
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.save_dialog import SaveScreen
 
 from .conftest import settle, until
 from .scene import Remembered, minute

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, Static
 
-from ebpftop.app import EbpftopApp
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.save import SaveScreen
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.save_dialog import SaveScreen
 
 from .conftest import settle, until
 from .scene import Remembered, minute

@@ -14,9 +14,9 @@ from textual.app import App
 from textual.strip import Strip
 
 import ebpftop
-from ebpftop.app import EbpftopApp
-from ebpftop.records import Record
-from ebpftop.source import Batch, SourceError
+from ebpftop.core.records import Record
+from ebpftop.core.source import Batch, SourceError
+from ebpftop.ui.app import EbpftopApp
 
 from .conftest import pane, settle, until
 from .scene import FakeSource, minute

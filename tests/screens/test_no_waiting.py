@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from ebpftop.app import EbpftopApp
-from ebpftop.filters import Filter
-from ebpftop.history import History, HistorySource
-from ebpftop.kernel.source import KernelSource
-from ebpftop.recording import zst
-from ebpftop.records import PROBE_NAMES, Header
-from ebpftop.replay import ReplaySource
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.sheets import SheetScreen
+from ebpftop.core.records import PROBE_NAMES, Header
+from ebpftop.filters.spec import Filter
+from ebpftop.recording import zstd_frames
+from ebpftop.sources.history import History, HistorySource
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.replay import ReplaySource
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.main import MainScreen
 from tests.unit.recording_samples import story, write
 
 from .scene import START, ran
@@ -94,14 +94,14 @@ async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
 
 def test_what_is_kept_can_be_asked_while_a_collector_packs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     packing, go = threading.Event(), threading.Event()
-    pack = zst.pack
+    pack = zstd_frames.pack
 
     def slowly(*args: Any) -> bytes:
         packing.set()
         assert go.wait(60)
         return pack(*args)
 
-    monkeypatch.setattr(zst, "pack", slowly)
+    monkeypatch.setattr(zstd_frames, "pack", slowly)
     history = History()
     history.add([ran(1, 9, "one")])
     adding = threading.Thread(target=history.add, args=([ran(5, 9, "two")],))

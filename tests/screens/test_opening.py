@@ -22,14 +22,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
-from ebpftop.app import MADE_IN_ADVANCE, EbpftopApp
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.over import BELOW_S, LaidOutOnce, OverScreen
-from ebpftop.screens.save import SaveScreen
-from ebpftop.screens.sheets import SheetScreen
-from ebpftop.source import SourceError
-from ebpftop.widgets.keyline import KeyLine
-from ebpftop.widgets.sheet import Details, Sheet
+from ebpftop.core.source import SourceError
+from ebpftop.ui.app import MADE_IN_ADVANCE, EbpftopApp
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.over import BELOW_S, LaidOutOnce, OverScreen
+from ebpftop.ui.screens.save_dialog import SaveScreen
+from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.sheet import Details, Sheet
 
 from .conftest import settle
 from .scene import FakeSource, batch, minute, ran

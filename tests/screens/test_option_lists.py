@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.app import EbpftopApp
+from ebpftop.ui.app import EbpftopApp
 
 from .scene import FakeSource
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.app import EbpftopApp
-from ebpftop.source import Batch
+from ebpftop.core.source import Batch
+from ebpftop.ui.app import EbpftopApp
 
 from .conftest import pane, settle, until
 from .scene import FakeSource, execs, users
@@ -34,6 +34,6 @@ async def shown(first: list[Batch], then: list[Batch], *, like: list[str] | None
 async def test_users_run_what_the_exec_log_says_whichever_comes_first(
     also_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ebpftop.screens.travel.ALSO_S", also_s)
+    monkeypatch.setattr("ebpftop.ui.screens.playback.ALSO_S", also_s)
     right = await shown(execs(), users())
     assert await shown(users(), execs(), like=right) == right

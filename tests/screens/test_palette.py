@@ -16,9 +16,9 @@ from textual.screen import Screen
 from textual.system_commands import SystemCommandsProvider
 from textual.theme import ThemeProvider
 
-from ebpftop.app import EbpftopApp
-from ebpftop.screens.palette import Palette
-from ebpftop.screens.sheets import SheetScreen
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.palette import Palette
 
 from .conftest import settle, until
 from .scene import FakeSource, Remembered, minute
@@ -45,7 +45,7 @@ async def test_a_screenshot_is_a_new_file_that_nobody_else_may_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_way: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ebpftop.screens.savings.screenshot_name", lambda *_: "same.svg")
+    monkeypatch.setattr("ebpftop.ui.screens.save_actions.screenshot_name", lambda *_: "same.svg")
     source = Remembered(minute())
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35), notifications=True) as pilot:

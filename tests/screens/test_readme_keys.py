@@ -6,16 +6,16 @@ from pathlib import Path
 
 from textual.binding import Binding, BindingType
 
-from ebpftop.app import EbpftopApp
-from ebpftop.panes.execs import ExecsPane
-from ebpftop.panes.syscalls import SyscallsPane
-from ebpftop.panes.trace import TracePane
-from ebpftop.panes.users import UsersPane
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.travel import TravelScreen
-from ebpftop.widgets.lines import Lines
-from ebpftop.widgets.log import LogLines
-from ebpftop.widgets.table import TableLines
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.panes.trace import TracePane
+from ebpftop.ui.panes.users import UsersPane
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.playback import TravelScreen
+from ebpftop.ui.widgets.log_view import LogLines
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.table_view import TableLines
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 NAMES = {

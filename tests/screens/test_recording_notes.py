@@ -11,16 +11,16 @@ import msgspec
 import pytest
 from textual.widgets._toast import Toast
 
-import ebpftop.app
-from ebpftop.app import EbpftopApp
+import ebpftop.ui.app
 from ebpftop.commands import replay
-from ebpftop.history import HistorySource
-from ebpftop.panes.base import Pane
-from ebpftop.pipe import PipeSource
-from ebpftop.records import SCHEMA
-from ebpftop.screens.sheets import SheetScreen
-from ebpftop.source import Source
-from ebpftop.widgets.stateline import StateLine
+from ebpftop.core.records import SCHEMA
+from ebpftop.core.source import Source
+from ebpftop.sources.history import HistorySource
+from ebpftop.sources.pipe import PipeSource
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.widgets.status_bar import StateLine
 
 from .conftest import settle, until
 from .scene import FakeSource
@@ -33,15 +33,15 @@ async def test_a_recording_of_a_later_version_says_so_on_the_screen(
     path.write_text(f'{{"kind":"header","schema":{SCHEMA + 1},"version":"9.9","host":"tomorrow"}}\n{{"kind":\n')
     asked: list[tuple[Source, dict[str, Any]]] = []
     monkeypatch.setattr(replay, "need_terminal", lambda **_: None)
-    monkeypatch.setattr("ebpftop.kernel.privilege.give_up_root", lambda _: None)
-    monkeypatch.setattr("ebpftop.stdio.draw_on_terminal", lambda: None)
-    monkeypatch.setattr("ebpftop.lifecycle.process.take_keys", lambda: None)
+    monkeypatch.setattr("ebpftop.kernel.capabilities.give_up_root", lambda _: None)
+    monkeypatch.setattr("ebpftop.lifecycle.stdio.draw_on_terminal", lambda: None)
+    monkeypatch.setattr("ebpftop.lifecycle.process.process.take_keys", lambda: None)
 
     def ask(source: Source, **rest: Any) -> int:
         asked.append((source, rest))
         return 0
 
-    monkeypatch.setattr(ebpftop.app, "run", ask)
+    monkeypatch.setattr(ebpftop.ui.app, "run", ask)
     assert replay.run(Namespace(file=str(path), speed="max")) == 0
     ((_, said),) = asked
     app = EbpftopApp(FakeSource(live=False), **said)

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 from textual import events
 from textual.events import Key
 
-from ebpftop.filters import Filter
-from ebpftop.models.pattern import parse
-from ebpftop.panes.base import Pane
-from ebpftop.panes.execs import ExecsPane
-from ebpftop.screens.calls import ProcessScreen, WaitingScreen
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.sheets import NarrowingSheetScreen, SheetScreen
-from ebpftop.screens.syscall import SyscallScreen
-from ebpftop.widgets.lines import Lines
+from ebpftop.filters.regex import parse
+from ebpftop.filters.spec import Filter
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.screens.details import NarrowingSheetScreen, SheetScreen
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.syscall_details import SyscallScreen
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, WaitingScreen
+from ebpftop.ui.widgets.row_view import Lines
 
 from .conftest import pane, settle, until
 from .scene import START, FakeSource, batch, ended, minute, ran, trace

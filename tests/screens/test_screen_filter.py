@@ -9,15 +9,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Label
 
-from ebpftop.app import EbpftopApp
-from ebpftop.filters import Filter
-from ebpftop.models.scope import user_step
-from ebpftop.panes.execs import ExecsPane
-from ebpftop.panes.users import UsersPane
-from ebpftop.records import UserRow, Users
-from ebpftop.screens.sheets import NarrowingSheetScreen
-from ebpftop.source import PastFiltering, SourceError
-from ebpftop.widgets.stateline import StateLine
+from ebpftop.core.records import UserRow, Users
+from ebpftop.core.source import PastFiltering, SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.filters.stack import user_step
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.users import UsersPane
+from ebpftop.ui.screens.details import NarrowingSheetScreen
+from ebpftop.ui.widgets.status_bar import StateLine
 
 from .conftest import Look, settle, until
 from .scene import START, FakeSource, batch, minute, ran

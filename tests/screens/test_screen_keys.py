@@ -18,20 +18,20 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from ebpftop.app import EbpftopApp
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import ProbeName
+from ebpftop.core.source import Batch, SourceError
 from ebpftop.models.held import RECORDS_MAX
-from ebpftop.panes.base import FRAME_RECORDS, PIECE_RECORDS, Pane
-from ebpftop.panes.execs import ExecsPane
-from ebpftop.panes.syscalls import SyscallsPane
-from ebpftop.panes.users import UsersPane
-from ebpftop.records import ProbeName
-from ebpftop.screens.columns import ColumnsScreen
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.sheets import SheetScreen
-from ebpftop.screens.travel import TAKE_IN_S
-from ebpftop.source import Batch, SourceError
-from ebpftop.weight import weight
-from ebpftop.widgets.stateline import StateLine
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.base import FRAME_RECORDS, PIECE_RECORDS, Pane
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.panes.users import UsersPane
+from ebpftop.ui.screens.column_picker import ColumnsScreen
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.playback import TAKE_IN_S
+from ebpftop.ui.widgets.status_bar import StateLine
 
 from .conftest import pane, settle, until
 from .scene import FakeSource, batch, ended, execs, minute, probe_state, ran
@@ -426,7 +426,7 @@ async def test_q_quits_and_ctrl_c_exits_with_130() -> None:
 
 def test_the_screen_imports_neither_bcc_nor_kernel() -> None:
     code = (
-        "import sys, ebpftop.app; "
+        "import sys, ebpftop.ui.app; "
         "bad = [m for m in sys.modules if m == 'bcc' or m.startswith(('bcc.', 'ebpftop.kernel', 'ebpftop.probes'))]; "
         "sys.exit(', '.join(bad) or None)"
     )

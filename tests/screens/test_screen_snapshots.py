@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from ebpftop.source import SourceError
+from ebpftop.core.source import SourceError
 
 from .conftest import Look
 from .scene import FakeSource, batch, execs, minute, probe_state

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ebpftop.app import EbpftopApp
-from ebpftop.panes.trace import TracePane
-from ebpftop.records import Rung, Trace
+from ebpftop.core.records import Rung, Trace
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.trace import TracePane
 
 from .conftest import settle
 from .scene import START, FakeSource, batch, probe_state

@@ -14,18 +14,18 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from ebpftop.app import EbpftopApp
-from ebpftop.models.scope import user_step
-from ebpftop.panes.execs import ExecsPane
-from ebpftop.panes.syscalls import SyscallsPane
-from ebpftop.panes.trace import TracePane
-from ebpftop.records import Exec, Header, Syscalls, Trace, Users
-from ebpftop.replay import ReplaySource
-from ebpftop.screens.save import SaveScreen
-from ebpftop.source import Source
-from ebpftop.widgets.badge import PausedBadge, PausedWords
-from ebpftop.widgets.stateline import StateLine, Status
-from ebpftop.widgets.timeline import TimelineBar
+from ebpftop.core.records import Exec, Header, Syscalls, Trace, Users
+from ebpftop.core.source import Source
+from ebpftop.filters.stack import user_step
+from ebpftop.sources.replay import ReplaySource
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.panes.trace import TracePane
+from ebpftop.ui.screens.save_dialog import SaveScreen
+from ebpftop.ui.widgets.badge import PausedBadge, PausedWords
+from ebpftop.ui.widgets.status_bar import StateLine, Status
+from ebpftop.ui.widgets.timeline_bar import TimelineBar
 from tests.unit.recording_samples import START as STORY_START
 from tests.unit.recording_samples import play, story, write
 

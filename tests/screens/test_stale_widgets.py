@@ -11,8 +11,8 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ebpftop.app import EbpftopApp
-from ebpftop.widgets.keyline import KeyLine
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.widgets.keyline import KeyLine
 
 from .conftest import until
 from .scene import FakeSource, minute

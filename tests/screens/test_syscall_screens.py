@@ -7,13 +7,13 @@ import re
 import pytest
 from textual.widgets import Static
 
-from ebpftop.filters import Filter
-from ebpftop.panes.syscalls import SyscallsPane
-from ebpftop.screens.calls import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.syscall import SyscallScreen
-from ebpftop.source import SourceError
-from ebpftop.widgets.heatmap import HeatMap
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.syscall_details import SyscallScreen
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.widgets.heatmap import HeatMap
 
 from .conftest import Look, until
 from .scene import START, FakeSource

@@ -7,13 +7,13 @@ import threading
 import pytest
 from textual.events import Key
 
-from ebpftop.filters import Filter
-from ebpftop.models.scope import user_step
+from ebpftop.core.records import Handler, ProbeName
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.filters.stack import user_step
 from ebpftop.models.wishes import Wishes
-from ebpftop.panes.syscalls import SyscallsPane
-from ebpftop.records import Handler, ProbeName
-from ebpftop.source import SourceError
-from ebpftop.widgets.stateline import StateLine
+from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.widgets.status_bar import StateLine
 
 from .conftest import pane, until
 from .scene import FakeSource, minute

@@ -20,10 +20,10 @@ from textual.events import Key
 from textual.message import Message
 from textual.widgets import Input
 
-from ebpftop import terminal_driver
-from ebpftop.app import EbpftopApp
-from ebpftop.key_parser import KeyParser
-from ebpftop.terminal_driver import TerminalDriver
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.textual_fixes import terminal_driver
+from ebpftop.ui.textual_fixes.key_parser import KeyParser
+from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 
 from .scene import FakeSource, minute
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ebpftop.recording import zst
-from ebpftop.records import (
+from ebpftop.core.records import (
     Cost,
     End,
     InFlight,
@@ -27,6 +26,7 @@ from ebpftop.records import (
     Users,
     encode,
 )
+from ebpftop.recording import zstd_frames
 from tests.unit.recording_samples import HEADER, START, exit_at, story, trace_at
 
 SUFFIXES = (".jsonl", ".zst")
@@ -169,7 +169,7 @@ def _change_lines(lines: list[bytes], dice: random.Random) -> None:
 def _frames(lines: Sequence[bytes], dice: random.Random) -> list[bytes]:
     per_frame = dice.choice((1, 7, 40, 1000))
     groups = [lines[at : at + per_frame] for at in range(0, len(lines), per_frame)]
-    return [zst.pack(b"".join(line + b"\n" for line in group), len(group)) for group in groups]
+    return [zstd_frames.pack(b"".join(line + b"\n" for line in group), len(group)) for group in groups]
 
 
 def _change_frames(frames: list[bytes], dice: random.Random) -> None:
@@ -178,14 +178,14 @@ def _change_frames(frames: list[bytes], dice: random.Random) -> None:
         case 0 | 1:
             frames[at] = _change_bytes(frames[at], dice)
         case 2:
-            frames[at] = zst.MARK + dice.randbytes(4) + frames[at][zst.MARK_BYTES :]
+            frames[at] = zstd_frames.MARK + dice.randbytes(4) + frames[at][zstd_frames.MARK_BYTES :]
         case 3:
-            frames[at] = frames[at][zst.MARK_BYTES :]
+            frames[at] = frames[at][zstd_frames.MARK_BYTES :]
         case 4:
             what, size = dice.choice(((b"\0", 12 << 20), (b'"', 12 << 20), (b"\n", 400_000), (b"{}\n", 50_000)))
-            frames.insert(at, zst.pack(what * size, 1))
+            frames.insert(at, zstd_frames.pack(what * size, 1))
         case 5:
-            frames[at : at + 1] = [zst.MARK + dice.randbytes(dice.randrange(5))] * dice.choice((3, 3000))
+            frames[at : at + 1] = [zstd_frames.MARK + dice.randbytes(dice.randrange(5))] * dice.choice((3, 3000))
         case _:
             dice.shuffle(frames)
 

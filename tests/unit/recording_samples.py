@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ebpftop.recording import RecordingWriter
-from ebpftop.records import (
+from ebpftop.core.records import (
     SCHEMA,
     Exec,
     Exit,
@@ -22,8 +21,9 @@ from ebpftop.records import (
     UserRow,
     Users,
 )
-from ebpftop.replay import ReplaySource
-from ebpftop.source import Source
+from ebpftop.core.source import Source
+from ebpftop.recording import RecordingWriter
+from ebpftop.sources.replay import ReplaySource
 
 START = 1795352000.0
 HEADER = Header(schema=SCHEMA, version="0.1.0", host="demo", kernel="6.18.0", abi="x86_64", started=START)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ebpftop.kernel.ladder import SKIPPED, Step
+from ebpftop.kernel.attach import SKIPPED, Step
 from ebpftop.probes import execs, syscalls, trace, users
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()

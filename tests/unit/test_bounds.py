@@ -12,23 +12,23 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ebpftop.core.record_memory import weight, weight_of
+from ebpftop.core.records import PROBE_NAMES, SyscallRow, Syscalls, UserRow, Users, encode
+from ebpftop.core.source import Batch
 from ebpftop.models.bounded import Bounded, keep_newest
 from ebpftop.models.processes import MAX_RUNNING, Processes
 from ebpftop.models.syscalls import BUCKETS_MAX, CALLS_MAX, SyscallsModel
 from ebpftop.models.tracelog import OWNERS_BYTES, TraceLog
 from ebpftop.models.users import ACTIVE_USERS, NAMES, USERS_MAX, UsersModel
 from ebpftop.recording import index as index_module
-from ebpftop.recording import zst
-from ebpftop.recording.batches import MAX_SLICE_BYTES, Grouper
-from ebpftop.recording.channels import MAX_QUEUED_BYTES, MAX_WAITED_BYTES, Channels
+from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import MAX_CHUNKS, Chunk, Gap, PlainChunks, ZstChunks
+from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
 from ebpftop.recording.index import MAX_KEY_BYTES, MAX_RUNNING_BYTES, MAX_SECONDS, MAX_STATES, Index
-from ebpftop.recording.lines import Damage, read_lines, windows
+from ebpftop.recording.parse import Damage, read_lines, windows
 from ebpftop.recording.timeline import Timeline
-from ebpftop.records import PROBE_NAMES, SyscallRow, Syscalls, UserRow, Users, encode
-from ebpftop.replay import _Accounts
-from ebpftop.source import Batch
-from ebpftop.weight import weight, weight_of
+from ebpftop.sources.queues import MAX_QUEUED_BYTES, MAX_WAITED_BYTES, Channels
+from ebpftop.sources.replay import _Accounts
 from tests.unit.recording_samples import HEADER, START, exec_at, exit_at
 
 HUGE = msgspec.structs.replace(exec_at(START, 1), argv=("x" * 100_000,))
@@ -185,18 +185,18 @@ def test_a_huge_file_has_no_more_chunks_than_are_looked_through(tmp_path: Path) 
 
 def test_frames_of_one_chunk_unpack_to_a_bounded_size_together(tmp_path: Path) -> None:
     path = tmp_path / "r.zst"
-    blanks = zst.pack(b"\n" * (4 << 20), 4 << 20)
+    blanks = zstd_frames.pack(b"\n" * (4 << 20), 4 << 20)
     path.write_bytes(blanks * 20)
     chunks = ZstChunks(os.open(path, os.O_RDONLY))
     loaded = [chunks.load(number) for number in range(chunks.stop)]
-    assert max(len(chunk.data) for chunk in loaded) <= zst.MAX_FRAME_BYTES
+    assert max(len(chunk.data) for chunk in loaded) <= zstd_frames.MAX_FRAME_BYTES
     assert any("too much" in gap.reason for chunk in loaded for gap in chunk.gaps)
     chunks.close()
 
 
 def test_marks_and_gaps_cost_the_same_however_many_there_are(tmp_path: Path) -> None:
     path = tmp_path / "r.zst"
-    path.write_bytes((zst.pack(b"x\n", 1) + b"no frame") * 60_000 + (zst.MARK + b"\2\0\0\0") * 300_000)
+    path.write_bytes((zstd_frames.pack(b"x\n", 1) + b"no frame") * 60_000 + (zstd_frames.MARK + b"\2\0\0\0") * 300_000)
     began = time.monotonic()
     chunks = ZstChunks(os.open(path, os.O_RDONLY), 8 << 20)
     chunk = chunks.load(0)
@@ -212,14 +212,14 @@ def test_marks_and_gaps_cost_the_same_however_many_there_are(tmp_path: Path) -> 
 
 
 def test_a_stream_unpacks_a_bomb_in_small_pieces() -> None:
-    packed = zst.pack(b"\0" * (300 << 20), 1)
-    assert max(map(len, zst.Stream().feed(packed))) <= 1 << 20
+    packed = zstd_frames.pack(b"\0" * (300 << 20), 1)
+    assert max(map(len, zstd_frames.Stream().feed(packed))) <= 1 << 20
 
 
 def test_a_frame_that_asks_for_more_memory_than_any_is_refused() -> None:
-    wide = zst.zstd.ZstdCompressor(options={zst.zstd.CompressionParameter.window_log: 27})
+    wide = zstd_frames.zstd.ZstdCompressor(options={zstd_frames.zstd.CompressionParameter.window_log: 27})
     packed = wide.compress(random.Random(1).randbytes(1000)) + wide.flush()
-    assert zst.unpack(packed, 0).fault is not None
+    assert zstd_frames.unpack(packed, 0).fault is not None
 
 
 def test_lines_are_read_a_few_at_a_time_and_numbered_as_ever() -> None:

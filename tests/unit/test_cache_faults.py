@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel import cache
-from ebpftop.kernel.offsets import _is_whole, wanted_fields
+from ebpftop.kernel import build_cache
+from ebpftop.kernel.fields import all_fields
+from ebpftop.kernel.offsets import _is_whole
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ebpftop.kernel is of Linux")
 
@@ -39,8 +40,8 @@ def _huge(path: Path) -> None:
 
 
 def _someone_elses(path: Path) -> None:
-    cache.keep(cache.key(b"another"), 1)
-    (path.parent / cache.key(b"another")).rename(path)
+    build_cache.keep(build_cache.key(b"another"), 1)
+    (path.parent / build_cache.key(b"another")).rename(path)
 
 
 INSTEAD: dict[str, Callable[[Path], object]] = {
@@ -58,19 +59,19 @@ INSTEAD: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("kind", INSTEAD)
 def test_whatever_lies_in_place_of_an_entry_is_no_entry_and_gives_way(folder: Path, kind: str) -> None:
-    name = cache.key(b"x")
-    cache.keep(cache.key(b"first"), 0)  # makes the folder
+    name = build_cache.key(b"x")
+    build_cache.keep(build_cache.key(b"first"), 0)  # makes the folder
     INSTEAD[kind](folder / name)
-    assert cache.find(name, int) is None
-    cache.keep(name, 7)
-    assert cache.find(name, int) == 7
+    assert build_cache.find(name, int) is None
+    build_cache.keep(name, 7)
+    assert build_cache.find(name, int) == 7
     assert not [path for path in folder.iterdir() if path.name.endswith(f".{os.getpid()}")]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes device nodes")
 def test_a_device_in_place_of_an_entry_is_not_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = cache.key(b"x")
-    cache.keep(cache.key(b"first"), 0)
+    name = build_cache.key(b"x")
+    build_cache.keep(build_cache.key(b"first"), 0)
     os.mknod(folder / name, 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero
     opened: list[object] = []
     real = os.open
@@ -80,19 +81,19 @@ def test_a_device_in_place_of_an_entry_is_not_opened(folder: Path, monkeypatch: 
         return real(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", noting)
-    assert cache.find(name, int) is None
+    assert build_cache.find(name, int) is None
     assert name not in opened
-    cache.keep(name, 7)
-    assert cache.find(name, int) == 7
+    build_cache.keep(name, 7)
+    assert build_cache.find(name, int) == 7
 
 
 def test_a_folder_in_the_folder_does_not_keep_older_entries_alive(folder: Path) -> None:
-    cache.keep(cache.key(b"first"), 0)
+    build_cache.keep(build_cache.key(b"first"), 0)
     (folder / "kept").mkdir()
     (folder / "kept" / "file").touch()
     os.utime(folder / "kept", (0, 0))
     for i in range(70):
-        cache.keep(cache.key(bytes([i])), i)
+        build_cache.keep(build_cache.key(bytes([i])), i)
     assert len(list(folder.iterdir())) == 65
     assert (folder / "kept" / "file").exists()
 
@@ -101,14 +102,14 @@ def test_a_folder_in_the_folder_does_not_keep_older_entries_alive(folder: Path) 
 def test_whatever_lies_in_place_of_the_folder_is_not_used(folder: Path, kind: str) -> None:
     folder.parent.mkdir()
     INSTEAD[kind](folder)
-    assert cache.where().startswith(f"nowhere: {folder}: ")
-    cache.keep(cache.key(b"x"), 1)
-    assert cache.find(cache.key(b"x"), int) is None
+    assert build_cache.where().startswith(f"nowhere: {folder}: ")
+    build_cache.keep(build_cache.key(b"x"), 1)
+    assert build_cache.find(build_cache.key(b"x"), int) is None
 
 
 def test_offsets_that_cannot_be_those_of_a_kernel_are_read_anew() -> None:
     whole: dict[str, int | str] = {"SIZE_UPID": 16}
-    whole.update({f"OFF_{wanted.name}": 8 for wanted in wanted_fields()})
+    whole.update({f"OFF_{wanted.name}": 8 for wanted in all_fields()})
     assert _is_whole(whole)
     for name in ("OFF_TASK_TGID", "OFF_REGS_NR", "SIZE_UPID"):
         assert not _is_whole({other: value for other, value in whole.items() if other != name})

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.cgroups import container_of, containers_of, is_container, unit_of
+from ebpftop.core.cgroup_path import container_of, containers_of, is_container, unit_of
+from ebpftop.core.escape import printable
+from ebpftop.core.source import SourceError
 from ebpftop.kernel import cgroups
 from ebpftop.kernel.cgroups import CgroupChoice, Hierarchy, container_cgroups
-from ebpftop.models.scope import in_container
-from ebpftop.source import SourceError
-from ebpftop.text import printable
+from ebpftop.models.filter_match import in_container
 
 ID = "8f3a0c11d2e4" + "5b" * 26
 POD = "0bacbe10921c" + "4d" * 26

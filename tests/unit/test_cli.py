@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ebpftop import cli
-from ebpftop.filters import Filter
+from ebpftop.commands.kernel_options import chosen_filter
+from ebpftop.filters.spec import Filter
 
 
 def refused(capfd: pytest.CaptureFixture[str], *words: str) -> str:
@@ -24,10 +25,10 @@ def test_every_filter_arrives_as_it_was_given(command: str) -> None:
     words = [f"--{one}" for one in given]
     file = ["file"] if command == "record" else []
     wanted = Filter(uids=(0, 4294967294), pids=(1, 4194304), comms=("ssh*", "x"), cgroups=("/a",), containers=("8f",))
-    assert cli.chosen_filter(cli.parser().parse_args([command, *words, *file])) == wanted
+    assert chosen_filter(cli.parser().parse_args([command, *words, *file])) == wanted
     args = cli.parser().parse_args([command, *words, "--no-hide-self", *file])
-    assert cli.chosen_filter(args) == Filter(**{**vars(wanted), "hide_self": False})
-    assert cli.chosen_filter(cli.parser().parse_args([command, *file])) == Filter()
+    assert chosen_filter(args) == Filter(**{**vars(wanted), "hide_self": False})
+    assert chosen_filter(cli.parser().parse_args([command, *file])) == Filter()
 
 
 @pytest.mark.parametrize(

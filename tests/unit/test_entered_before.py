@@ -14,7 +14,7 @@ from ebpftop.kernel import maps
 from ebpftop.kernel.root_helper import NOT_READABLE, RootWork
 from ebpftop.probes import entered_before
 from ebpftop.probes.entered_before import EnteredBefore
-from ebpftop.probes.slots import Slots
+from ebpftop.probes.syscall_slots import Slots
 
 READ, WRITE, FUTEX, NONE = (b"%d 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffd5e7b8 0x7f08" % nr for nr in (0, 1, 202, 9999))
 SLOTS = Slots("x86_64")

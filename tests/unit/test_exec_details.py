@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from ebpftop.core.records import Exec, Exit
+from ebpftop.core.source import Batch
 from ebpftop.models.execlog import ExecLog, ExecRow
-from ebpftop.panes.exec_details import exec_details, process_details
-from ebpftop.panes.execs import COLUMNS
-from ebpftop.records import Exec, Exit
-from ebpftop.source import Batch
+from ebpftop.ui.panes.exec_details import exec_details, process_details
+from ebpftop.ui.panes.execs import COLUMNS
 from tests.unit.recording_samples import START, exec_at
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.frame_pace import KEYS_FIRST_S, PATIENCE_S, Pace
+from ebpftop.ui.textual_fixes.frame_pace import KEYS_FIRST_S, PATIENCE_S, Pace
 
 
 def test_quick_frames_are_never_held_up_without_keys() -> None:

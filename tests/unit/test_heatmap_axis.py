@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.widgets.heatmap import axis_text
+from ebpftop.ui.widgets.heatmap import axis_text
 
 
 @pytest.mark.parametrize(

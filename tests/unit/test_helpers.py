@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import ebpftop
-from ebpftop import helpers
 from ebpftop.kernel import threads
+from ebpftop.lifecycle import helpers
 
 PACKAGE = Path(ebpftop.__file__).parent
 HEADER = PACKAGE.parents[1] / "bpf/ebpftop.h"
@@ -26,7 +26,7 @@ def test_no_other_module_starts_a_process() -> None:
     found = [
         str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if STARTS_A_PROCESS.search(file.read_text())
     ]
-    assert found == ["helpers.py"]
+    assert found == ["lifecycle/helpers.py"]
 
 
 def test_the_kernel_has_room_for_ebpftop_and_all_its_helpers() -> None:

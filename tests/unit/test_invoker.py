@@ -7,8 +7,8 @@ import pwd
 
 import pytest
 
-from ebpftop.kernel import privilege
-from ebpftop.kernel.privilege import User
+from ebpftop.lifecycle import invoker
+from ebpftop.lifecycle.invoker import User
 
 VARIABLES = ("SUDO_UID", "SUDO_GID", "DOAS_USER", "PKEXEC_UID")
 
@@ -27,7 +27,7 @@ def daemon() -> User:
 
 
 def test_nobody_is_behind_a_login_of_root() -> None:
-    assert privilege.invoker() is None
+    assert invoker.invoker() is None
 
 
 @pytest.mark.parametrize("program", ["sudo", "doas", "pkexec"])
@@ -40,23 +40,23 @@ def test_the_user_behind_each_program_is_found(program: str, monkeypatch: pytest
     }
     for name, value in variables[program].items():
         monkeypatch.setenv(name, value)
-    assert privilege.invoker() == user
+    assert invoker.invoker() == user
     monkeypatch.setattr(os, "geteuid", lambda: user.uid)  # sudo -u daemon: there is no root to give up
-    assert privilege.invoker() is None
+    assert invoker.invoker() is None
 
 
 def test_a_user_whom_the_database_does_not_know_has_sudos_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_UID", "123456789")
-    assert privilege.invoker() is None
+    assert invoker.invoker() is None
     monkeypatch.setenv("SUDO_GID", "123456788")
-    assert privilege.invoker() == User(123456789, 123456788, (123456788,), "123456789")
+    assert invoker.invoker() == User(123456789, 123456788, (123456788,), "123456789")
 
 
 @pytest.mark.parametrize("group", ["0", "-1", "", "x", "4294967295", "123456788"])
 def test_a_group_that_is_not_the_users_is_not_taken(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_UID", str(daemon().uid))
     monkeypatch.setenv("SUDO_GID", group)
-    assert privilege.invoker() == daemon()
+    assert invoker.invoker() == daemon()
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def test_what_is_no_user_id_names_nobody(value: str, monkeypatch: pytest.MonkeyP
     for variable in ("SUDO_UID", "PKEXEC_UID"):
         monkeypatch.setenv(variable, value)
         monkeypatch.setenv("SUDO_GID", "5")
-        assert privilege.invoker() is None
+        assert invoker.invoker() is None
         monkeypatch.delenv(variable)
 
 
 @pytest.mark.parametrize("value", ["root", "no-such-user-here", "", "a\x1bb"])
 def test_what_is_no_users_name_names_nobody(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOAS_USER", value)
-    assert privilege.invoker() is None
+    assert invoker.invoker() is None

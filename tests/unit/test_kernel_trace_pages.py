@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpftop.kernel.trace_pages import FormatError, Line, Page, PageFormat, line_format, page_format, read_page
+from ebpftop.kernel.errors import FormatError
+from ebpftop.kernel.trace_pages import Line, Page, PageFormat, line_format, page_format, read_page
 from tests.unit.trace_page_builder import (
     HEADER_PAGE,
     MISSED,

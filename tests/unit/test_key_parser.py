@@ -15,7 +15,7 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
 from textual.events import Key, Paste
 
-from ebpftop.key_parser import PASTE_MAX, KeyParser
+from ebpftop.ui.textual_fixes.key_parser import PASTE_MAX, KeyParser
 from tests.monkey import ODD
 
 # Begun and never ended, by which the terminal says that what follows belongs to them.
@@ -117,7 +117,7 @@ def test_escape_waits_as_long_as_the_user_says_or_as_other_programs_do(told_ms: 
     environment = {name: value for name, value in os.environ.items() if name != "ESCDELAY"}
     if told_ms is not None:
         environment["ESCDELAY"] = told_ms
-    code = "import ebpftop.textual_settings; from textual.constants import ESCAPE_DELAY; print(ESCAPE_DELAY)"
+    code = "import ebpftop.ui.textual_fixes.settings; from textual.constants import ESCAPE_DELAY; print(ESCAPE_DELAY)"
     printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
     assert float(printed.stdout) == delay_s
 

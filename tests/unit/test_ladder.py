@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("bcc")
 
-from ebpftop.kernel import ladder
-from ebpftop.kernel.ladder import Attach, Climb, Offers, Step, climb
-from ebpftop.kernel.loader import Kind, Link, LoadError, Module
+from ebpftop.kernel import attach
+from ebpftop.kernel.attach import Attach, Climb, Offers, Step, climb
+from ebpftop.kernel.errors import LoadError
+from ebpftop.kernel.loader import Kind, Link, Module
 
 
 class FakeModule:
@@ -106,7 +107,7 @@ def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
 
 
 def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ladder, "_KPROBE_TYPE", tmp_path / "no kprobes")
+    monkeypatch.setattr(attach, "_KPROBE_TYPE", tmp_path / "no kprobes")
     steps = tuple(
         Step("", (Attach(kind, "x:y", "f"),)) for kind in ("kprobe", "kretprobe", "fentry", "fexit", "tracepoint")
     )

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop import guard, leftovers
-from ebpftop.leftovers import FIRST_PID_NAMESPACE, Owner
-from ebpftop.terminal_driver import _Output
+from ebpftop.lifecycle import guard, leftovers
+from ebpftop.lifecycle.leftovers import FIRST_PID_NAMESPACE, Owner
+from ebpftop.ui.textual_fixes.terminal_driver import _Output
 from tests.ending import Session
 
 _RUN_DEMO = "import sys; from ebpftop.__main__ import main; sys.argv = ['ebpftop', 'demo']"
@@ -45,7 +45,7 @@ def python(code: str) -> list[str]:
 
 _HELD = """
 import re
-from ebpftop.lifecycle import process
+from ebpftop.lifecycle.process import process
 process.arm()
 process.end_by(lambda: None)
 process.terminal.take_screen(lambda: None)
@@ -68,7 +68,7 @@ def test_a_signal_ends_it_although_no_python_code_can_run(number: int) -> None:
 def test_it_ends_in_order_although_a_thread_never_does() -> None:
     code = """
 import threading, time
-from ebpftop.lifecycle import process
+from ebpftop.lifecycle.process import process
 process.arm()
 threading.Thread(target=time.sleep, args=(1000,)).start()
 process.run(lambda: 3)
@@ -80,7 +80,7 @@ process.run(lambda: 3)
 def test_a_wish_to_end_is_met_although_what_runs_does_not_end() -> None:
     code = """
 import time
-from ebpftop.lifecycle import process
+from ebpftop.lifecycle.process import process
 process.arm()
 process.end_by(lambda: None)
 print("runs", flush=True)
@@ -95,8 +95,8 @@ while True:
 
 _HANGS = """
 import threading
-import ebpftop.screens.save as asking
-import ebpftop.screens.savings as saving
+import ebpftop.ui.screens.save_dialog as asking
+import ebpftop.ui.screens.save_actions as saving
 
 def hang(*_, **__):
     threading.Event().wait()
@@ -131,7 +131,7 @@ def test_nothing_stays_open_although_the_kernel_lets_a_thread_not_go(end: str) -
     """As one that waits for a FUSE file system, even if killed: programs and links would stay with it."""
     code = f"""
 import os, sys, time
-from ebpftop.lifecycle import process
+from ebpftop.lifecycle.process import process
 process.arm()
 os._exit = lambda status: time.sleep(1000)
 fd = os.dup(1)
@@ -152,7 +152,7 @@ os.dup2(2, 1)
 def test_a_hang_up_that_is_ignored_at_the_start_stays_ignored() -> None:
     code = """
 import time
-from ebpftop.lifecycle import process
+from ebpftop.lifecycle.process import process
 process.arm()
 print("runs", flush=True)
 time.sleep(1000)
@@ -169,14 +169,14 @@ time.sleep(1000)
 # ---- crashes ----
 
 _CRASHES = {
-    "before the screen": "import ebpftop.replay; ebpftop.replay.ReplaySource.__init__ = broken",
+    "before the screen": "import ebpftop.sources.replay; ebpftop.sources.replay.ReplaySource.__init__ = broken",
     "when the driver starts": (
-        "from ebpftop.terminal_driver import LinuxDriver; LinuxDriver.start_application_mode = broken"
+        "from ebpftop.ui.textual_fixes.terminal_driver import LinuxDriver; LinuxDriver.start_application_mode = broken"
     ),
-    "composing": "from ebpftop.screens.main import MainScreen; MainScreen.compose = broken",
-    "mounting": "from ebpftop.panes.execs import ExecsPane; ExecsPane.on_mount = broken",
-    "the style sheet": "import ebpftop.app; ebpftop.app.EbpftopApp.CSS = 'nonsense {'",
-    "closing": "from ebpftop.replay import ReplaySource; ReplaySource.close = broken",
+    "composing": "from ebpftop.ui.screens.main import MainScreen; MainScreen.compose = broken",
+    "mounting": "from ebpftop.ui.panes.execs import ExecsPane; ExecsPane.on_mount = broken",
+    "the style sheet": "import ebpftop.ui.app; ebpftop.ui.app.EbpftopApp.CSS = 'nonsense {'",
+    "closing": "from ebpftop.sources.replay import ReplaySource; ReplaySource.close = broken",
 }
 
 
@@ -485,7 +485,7 @@ def test_what_is_cleaning_up_itself_is_killed_only_at_the_very_last(
     monkeypatch.setenv("EBPFTOP_END_S", "6")
     code = f"""
 import time
-from ebpftop.lifecycle import process
+from ebpftop.lifecycle.process import process
 process.arm()
 with process.undone_at_last(lambda: time.sleep({undo_s})):
     print("runs", flush=True)

@@ -11,9 +11,10 @@ import threading
 
 import pytest
 
-from ebpftop import cli, limits
-from ebpftop.errors import explain
-from ebpftop.source import SourceError
+from ebpftop import cli
+from ebpftop.core.source import SourceError
+from ebpftop.lifecycle import limits
+from ebpftop.lifecycle.limit_errors import explain
 from tests.unit.test_stdio import assert_one_safe_line, run_in_terminal
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
@@ -42,7 +43,7 @@ def test_what_the_line_asks_for_is_enough() -> None:
 
 def test_a_soft_limit_on_files_is_raised() -> None:
     program = (
-        "import resource; from ebpftop.lifecycle import process; process.arm();"
+        "import resource; from ebpftop.lifecycle.process import process; process.arm();"
         "print(*resource.getrlimit(resource.RLIMIT_NOFILE), flush=True); process.end(0)"
     )
     done = subprocess.run(

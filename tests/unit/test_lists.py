@@ -8,14 +8,14 @@ import msgspec
 from rich.console import Console
 
 from ebpftop.commands import check
+from ebpftop.core.records import Exec, Probe, Rung
+from ebpftop.core.source import Batch
 from ebpftop.models.execlog import ExecLog
-from ebpftop.panes.exec_details import exec_details
-from ebpftop.panes.execs import COLUMNS
-from ebpftop.records import Exec, Probe, Rung
-from ebpftop.screens.calls import Slot, program
-from ebpftop.screens.diagnostics import diagnostics
-from ebpftop.source import Batch
 from ebpftop.syscalls import abi
+from ebpftop.ui.panes.exec_details import exec_details
+from ebpftop.ui.panes.execs import COLUMNS
+from ebpftop.ui.screens.diagnostics import diagnostics
+from ebpftop.ui.screens.syscall_lists import Slot, program
 
 LADDERS = (
     Rung(via="raw_tracepoint:a", cost="nothing", reason=None),

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ebpftop.core.records import Cost, Exit, Lost, Probe, SyscallRow, Syscalls, Trace, UserRow, Users
+from ebpftop.core.source import Batch
 from ebpftop.models.latency import difference, quantile
 from ebpftop.models.overview import Overview
 from ebpftop.models.rates import Meter, Window
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.models.tracelog import TraceLog, searchable
 from ebpftop.models.users import UsersModel
-from ebpftop.records import Cost, Exit, Lost, Probe, SyscallRow, Syscalls, Trace, UserRow, Users
-from ebpftop.source import Batch
 
 
 def test_meter_takes_the_rate_between_readings() -> None:
@@ -110,9 +110,10 @@ def test_syscalls_of_a_probe_that_was_off_in_between_are_all_new() -> None:
     assert read.rate == 20
 
 
-def test_time_spent_in_a_call_is_threads_at_once() -> None:
-    read = readings(call(1, total_ns=0), call(2, total_ns=3_000_000_000)).calls["x86_64", 0]
-    assert read.time_share(last=True) == 3.0
+def test_time_spent_in_a_call_is_in_all_or_since_the_last_reading() -> None:
+    read = readings(call(1, total_ns=1), call(2, total_ns=3_000_000_001)).calls["x86_64", 0]
+    assert read.spent_ns(last=True) == 3_000_000_000
+    assert read.spent_ns(last=False) == 3_000_000_001
 
 
 def test_one_name_in_two_abis_is_two_calls() -> None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from ebpftop.filters import Filter
+from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
+from ebpftop.core.source import Batch
+from ebpftop.filters.regex import parse
+from ebpftop.filters.spec import Filter
 from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing, command_line
-from ebpftop.models.pattern import parse
-from ebpftop.models.processes import TICK_NS, Processes
+from ebpftop.models.processes import Processes
 from ebpftop.models.ring import BUDGET
 from ebpftop.models.tree import grow
-from ebpftop.records import Exec, Exit, Process, Record
-from ebpftop.source import Batch
 
 SECOND_NS = 1_000_000_000
 PROGRAM = Exec(

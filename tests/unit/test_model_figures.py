@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ebpftop
-from ebpftop.models import figures
-from ebpftop.models.pattern import PatternError, parse
-from ebpftop.widgets.columns import Column, Span, clip, fit, lay
+from ebpftop.filters.regex import PatternError, parse
+from ebpftop.ui import format
+from ebpftop.ui.widgets.columns import Column, Span, clip, fit, lay
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,14 @@ from ebpftop.widgets.columns import Column, Span, clip, fit, lay
     ],
 )
 def test_count(number: int, text: str) -> None:
-    assert figures.count(number) == text
+    assert format.count(number) == text
 
 
 def test_one_of_a_kind_is_not_many() -> None:
-    said = [figures.counted(number, "line") for number in (0, 1, 2, 12_345)]
+    said = [format.counted(number, "line") for number in (0, 1, 2, 12_345)]
     assert said == ["0 lines", "1 line", "2 lines", "12.3k lines"]
-    assert figures.counted(1, "process", "processes") == "1 process"
-    assert figures.counted(12_345, "process", "processes", whole=True) == "12,345 processes"
+    assert format.counted(1, "process", "processes") == "1 process"
+    assert format.counted(12_345, "process", "processes", whole=True) == "12,345 processes"
 
 
 # "more than 4096 rows of one kind": a limit, which is never one.
@@ -57,8 +57,8 @@ def test_no_number_is_followed_by_a_plural_that_one_would_not_take() -> None:
 
 @given(st.floats(0, 1e15))
 def test_count_and_rate_fit_in_six_characters(number: float) -> None:
-    assert len(figures.count(number)) <= 6
-    assert len(figures.per_second(number)) <= 6
+    assert len(format.count(number)) <= 6
+    assert len(format.per_second(number)) <= 6
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_count_and_rate_fit_in_six_characters(number: float) -> None:
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert figures.duration(seconds) == text
+    assert format.duration(seconds) == text
 
 
 @given(st.floats(0, 86400 * 99))
 def test_duration_fits_in_six_characters(seconds: float) -> None:
-    assert len(figures.duration(seconds)) <= 6
-    assert len(figures.age(seconds)) <= 6
+    assert len(format.duration(seconds)) <= 6
+    assert len(format.age(seconds)) <= 6
 
 
 @pytest.mark.parametrize(
@@ -90,29 +90,29 @@ def test_duration_fits_in_six_characters(seconds: float) -> None:
     [(None, "·"), (128, "128ns"), (999.6, "1.0us"), (1234, "1.2us"), (45e6, "45ms"), (3.4e9, "3.4s"), (321e9, "321s")],
 )
 def test_nanoseconds(ns: float | None, text: str) -> None:
-    assert figures.nanoseconds(ns) == text
+    assert format.nanoseconds(ns) == text
 
 
 @pytest.mark.parametrize(("part", "text"), [(0, "0%"), (0.0004, "<0.1%"), (0.0123, "1.2%"), (0.5, "50%"), (1, "100%")])
 def test_share(part: float, text: str) -> None:
-    assert figures.share(part) == text
+    assert format.share(part) == text
 
 
 @pytest.mark.parametrize(
     ("part", "drawn"), [(0, ""), (0.001, "╸"), (0.5, "━━"), (0.625, "━━╸"), (1, "━━━━"), (9, "━━━━")]
 )
 def test_bar(part: float, drawn: str) -> None:
-    assert figures.bar(part, 4) == drawn
+    assert format.bar(part, 4) == drawn
 
 
 def test_sparkline_is_scaled_to_its_peak_and_nothing_is_blank() -> None:
-    assert figures.sparkline([0, 1, 4, 8], 6) == "   ▁▄█"
-    assert figures.sparkline([9, 9, 1, 1], 2) == "██"
-    assert figures.sparkline([0, 0], 3) == "   "
+    assert format.sparkline([0, 1, 4, 8], 6) == "   ▁▄█"
+    assert format.sparkline([9, 9, 1, 1], 2) == "██"
+    assert format.sparkline([0, 0], 3) == "   "
 
 
 def test_losses_are_named_and_zeros_left_out() -> None:
-    assert figures.losses([("ring", 4), ("map", 0), ("argv", 12_000)]) == "4 ring, 12.0k argv"
+    assert format.losses([("ring", 4), ("map", 0), ("argv", 12_000)]) == "4 ring, 12.0k argv"
 
 
 # What is typed as a filter.

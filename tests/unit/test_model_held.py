@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ebpftop.core.records import Cost, Header, Lost, Probe, Record, Trace, UserRow, Users
+from ebpftop.core.source import Batch
 from ebpftop.models import held
 from ebpftop.models.held import Held
-from ebpftop.records import Cost, Header, Lost, Probe, Record, Trace, UserRow, Users
-from ebpftop.source import Batch
 
 
 def line(number: int, text: str = "") -> Trace:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ebpftop.core.records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
+from ebpftop.core.source import Batch
+from ebpftop.models.baseline import Zero
 from ebpftop.models.callers import Caller, CallOf, callers, calls_of, comm_of
 from ebpftop.models.latency import LEVELS, Tick, heat
 from ebpftop.models.syscalls import SyscallsModel
-from ebpftop.models.zero import Zero
-from ebpftop.records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
-from ebpftop.source import Batch
 
 
 def row(

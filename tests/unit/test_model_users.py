@@ -8,14 +8,16 @@ import tracemalloc
 import msgspec
 import pytest
 
-from ebpftop.filters import Filter
+from ebpftop.core.escape import c_string
+from ebpftop.core.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
+from ebpftop.core.source import Batch
+from ebpftop.filters.parse import doubt_of, read_typed
+from ebpftop.filters.spec import Filter
+from ebpftop.filters.stack import Scope, Step
+from ebpftop.models.filter_match import admits, comm_matches
 from ebpftop.models.processes import Processes
-from ebpftop.models.scope import Scope, Step, admits, comm_matches, doubt_of, read_typed
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.users import PROGRAMS_EACH, REST, UsersModel
-from ebpftop.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
-from ebpftop.source import Batch
-from ebpftop.text import c_string
 
 
 def row(uid: int, execs: int, failed: int = 0, **more: str) -> UserRow:

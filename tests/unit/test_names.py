@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from ebpftop.names import UserNames, uid_of
-from ebpftop.source import SourceError
+from ebpftop.core.source import SourceError
+from ebpftop.probes.user_names import UserNames, uid_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ebpftop.models.pattern import Pattern, PatternError, parse
+from ebpftop.filters.regex import Pattern, PatternError, parse
 from ebpftop.models.ring import PACE_S, Ring, View
 
 TEXTS = (

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ebpftop.priority import ASKS_AFTER_S, KEEPS_S, keep_lock
+from ebpftop.lifecycle.priority import ASKS_AFTER_S, KEEPS_S, keep_lock
 
 
 async def test_the_screens_thread_hands_python_over_only_when_it_has_nothing_to_do() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("bcc")
 
+from ebpftop.core.records import Lost, ProbeName, Record, Where
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import KernelProbe
-from ebpftop.records import Lost, ProbeName, Record, Where
 
 
 class Losing(KernelProbe):

@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("bcc")
 
+from ebpftop.core.records import OTHER_UID, UserCalls
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
-from ebpftop.probes import pairs
-from ebpftop.probes.pairs import OTHER_UID, Pairs
-from ebpftop.probes.slots import Slots
-from ebpftop.records import UserCalls
+from ebpftop.probes import syscall_processes
+from ebpftop.probes.syscall_processes import Pairs
+from ebpftop.probes.syscall_slots import Slots
 
 CPUS = 2
 
@@ -116,7 +116,7 @@ def test_only_the_busiest_are_told_but_all_calls_of_the_busiest_processes(module
 
 
 def test_too_many_users_are_counted_together(module: FakeModule, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs, "USERS_MAX", 3)
+    monkeypatch.setattr(syscall_processes, "USERS_MAX", 3)
     tally = Pairs()
     for uid, count in ((1, 10), (2, 500), (3, 30), (4, 400)):
         module.count(1, uid, 0, uid, count)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.probes.slots import Slots
+from ebpftop.probes.syscall_slots import Slots
 from ebpftop.syscalls import abi as abis
 
 SOURCE = "".join(file.read_text() for file in (Path(__file__).parents[2] / "bpf").glob("syscalls*"))

@@ -14,8 +14,8 @@ pytest.importorskip("bcc")
 
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
-from ebpftop.probes import tallies
-from ebpftop.probes.slots import Call, Slots
+from ebpftop.probes import syscall_counters
+from ebpftop.probes.syscall_slots import Call, Slots
 
 MS = 1_000_000
 ME = os.getpid()
@@ -27,7 +27,7 @@ class FakeModule:
 
 
 def slot(task: int, enter_ns: int, number: int = 318, tid: int = ME) -> bytes:
-    return tallies.RUNNING.pack(task, enter_ns, number, 0, ME, tid, 0)
+    return syscall_counters.RUNNING.pack(task, enter_ns, number, 0, ME, tid, 0)
 
 
 def in_flight(
@@ -39,10 +39,10 @@ def in_flight(
     def items(_table: str, _key_size: int, _value_size: int) -> Iterator[tuple[bytes, bytes]]:
         yield from ((bytes(8), value) for value in waiting)
 
-    monkeypatch.setattr(maps, "CPUS", len(first) // tallies.RUNNING.size)
+    monkeypatch.setattr(maps, "CPUS", len(first) // syscall_counters.RUNNING.size)
     monkeypatch.setattr(maps, "lookup", lambda _table, _key, _size: next(readings))
     monkeypatch.setattr(maps, "items", items)
-    found = tallies.in_flight(cast(Module, FakeModule()), Slots("x86_64"), now_ns())
+    found = syscall_counters.in_flight(cast(Module, FakeModule()), Slots("x86_64"), now_ns())
     return [(call.name, call.tid, call.running) for call in found]
 
 
@@ -51,7 +51,7 @@ def now_ns() -> int:
 
 
 def test_a_call_that_holds_its_cpu_is_told_beside_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = tallies.WAITING.pack(now_ns() - 300 * MS, 0, 0, 1, 2, b"sleeper")
+    waits = syscall_counters.WAITING.pack(now_ns() - 300 * MS, 0, 0, 1, 2, b"sleeper")
     told = in_flight(monkeypatch, slot(7, now_ns() - 900 * MS) + slot(0, 0), waiting=(waits,))
     assert told == [("getrandom", ME, True), ("read", 2, False)]
 
@@ -73,7 +73,7 @@ def test_a_thread_that_has_ended_meanwhile_is_not(monkeypatch: pytest.MonkeyPatc
 
 def test_a_call_that_is_only_remembered_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     at = now_ns() - 900 * MS
-    waits = tallies.WAITING.pack(at, 0xFFFFFFFE, 0, 1, 2, b"ignored")
+    waits = syscall_counters.WAITING.pack(at, 0xFFFFFFFE, 0, 1, 2, b"ignored")
     running = slot(7, at, number=0xFFFFFFFE) + slot(8, at, number=0xFFFFFFFF)
     assert in_flight(monkeypatch, running, waiting=(waits,)) == []
 
@@ -81,13 +81,16 @@ def test_a_call_that_is_only_remembered_is_not(monkeypatch: pytest.MonkeyPatch) 
 def test_what_cpus_counted_apart_is_one_call_s(monkeypatch: pytest.MonkeyPatch) -> None:
     def on_a_cpu(total_ns: int, max_ns: int, buckets: dict[int, int]) -> bytes:
         return struct.pack(
-            f"={2 + tallies.BUCKETS}Q", total_ns, max_ns, *(buckets.get(i, 0) for i in range(tallies.BUCKETS))
+            f"={2 + syscall_counters.BUCKETS}Q",
+            total_ns,
+            max_ns,
+            *(buckets.get(i, 0) for i in range(syscall_counters.BUCKETS)),
         )
 
     slots = Slots("x86_64")
     latencies = on_a_cpu(700, 400, {8: 2}) + on_a_cpu(9000, 9000, {8: 1, 13: 1})
     held = {
-        "counts": [(struct.pack("=I", 0), tallies.COUNT.pack(1, 1) + tallies.COUNT.pack(0, 3))],
+        "counts": [(struct.pack("=I", 0), syscall_counters.COUNT.pack(1, 1) + syscall_counters.COUNT.pack(0, 3))],
         "failures": [(struct.pack("=II", 0, 2), struct.pack("=QQ", 1, 1)), (struct.pack("=II", 0, 9), bytes(16))],
         "other_calls": [(struct.pack("=II", 0, 0xFFFFFFFF), struct.pack("=Q", 4))],
         "other_failures": [(struct.pack("=IIII", 0, 0xFFFFFFFF, 38, 0), struct.pack("=Q", 4))],
@@ -95,9 +98,9 @@ def test_what_cpus_counted_apart_is_one_call_s(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(maps, "CPUS", 2)
     monkeypatch.setattr(maps, "items", lambda table, _key, _value: iter(held[table]))
     monkeypatch.setattr(maps, "lookup", lambda _table, _key, _size: latencies)
-    totals: dict[Call, tallies.Totals] = {}
+    totals: dict[Call, syscall_counters.Totals] = {}
     for times in (1, 2):  # what another start of the probe counted is added
-        tallies.add_totals(cast(Module, FakeModule()), slots, totals, latency=True)
+        syscall_counters.add_totals(cast(Module, FakeModule()), slots, totals, latency=True)
         read, unknown = totals["x86_64", 0], totals["x86_64", -1]
         assert (read.count, read.total_ns, read.max_ns) == (5 * times, 9700 * times, 9000)
         assert (read.ns[8], read.ns[13], sum(read.ns)) == (3 * times, times, 4 * times)

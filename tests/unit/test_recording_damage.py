@@ -11,13 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ebpftop.pipe import PipeSource
-from ebpftop.recording import zst
+from ebpftop.core.records import SCHEMA, End, Exec, Record, Trace, encode
+from ebpftop.core.source import SourceError
+from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import PlainChunks, ZstChunks
-from ebpftop.recording.lines import Damage
-from ebpftop.records import SCHEMA, End, Exec, Record, Trace, encode
-from ebpftop.replay import ReplaySource
-from ebpftop.source import SourceError
+from ebpftop.recording.parse import Damage
+from ebpftop.sources.pipe import PipeSource
+from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at, users_at, write
 
 RECORDS = [r for n in range(30) for r in (exec_at(START + n, n), trace_at(START + n, n), users_at(START + n, n))]
@@ -50,7 +50,7 @@ def replayed(data: bytes, suffix: str = ".jsonl") -> tuple[list[Record], Damage]
 def framed(lines: list[bytes], per_frame: int) -> list[bytes]:
     """Return *lines* as marked frames, as the writer makes them."""
     groups = [lines[at : at + per_frame] for at in range(0, len(lines), per_frame)]
-    return [zst.pack(b"".join(line + b"\n" for line in group), len(group)) for group in groups]
+    return [zstd_frames.pack(b"".join(line + b"\n" for line in group), len(group)) for group in groups]
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,7 +104,7 @@ def test_a_damaged_frame_costs_its_own_lines_and_they_are_counted(data: st.DataO
     frames = framed(LINES, 10)
     hurt = data.draw(st.integers(1, len(frames) - 2))
     frame = bytearray(frames[hurt])
-    at = data.draw(st.integers(zst.MARK_BYTES, len(frame) - 1))
+    at = data.draw(st.integers(zstd_frames.MARK_BYTES, len(frame) - 1))
     frame[at] ^= data.draw(st.integers(1, 255))
     result = replayed(b"".join([*frames[:hurt], bytes(frame), *frames[hurt + 1 :]]))
     assert not isinstance(result, SourceError)
@@ -212,7 +212,7 @@ def test_a_line_beyond_all_bounds_is_one_broken_line_and_the_rest_comes(tmp_path
 
 def test_a_frame_that_unpacks_to_more_than_any_second_is_not_unpacked_whole(tmp_path: Path) -> None:
     path = tmp_path / "r.zst"
-    bomb = zst.pack(b"\0" * (200 << 20), 1)
+    bomb = zstd_frames.pack(b"\0" * (200 << 20), 1)
     path.write_bytes(b"".join([*framed(LINES[:5], 5), bomb, *framed(LINES[5:], 5)]))
     records, source = play(path)
     assert sorted(map(key, records)) == sorted(map(key, RECORDS))
@@ -225,7 +225,9 @@ def test_zstd_of_another_program_is_played_too(tmp_path: Path) -> None:
     # Frames as pzstd cuts them: in the middle of lines.
     data = b"".join(line + b"\n" for line in LINES)
     third = len(data) // 3
-    path.write_bytes(b"".join(zst.pack(data[n : n + third], 0)[zst.MARK_BYTES :] for n in range(0, len(data), third)))
+    path.write_bytes(
+        b"".join(zstd_frames.pack(data[n : n + third], 0)[zstd_frames.MARK_BYTES :] for n in range(0, len(data), third))
+    )
     records, source = play(path)
     assert sorted(map(key, records)) == sorted(map(key, RECORDS))
     assert source.damage.report() == []

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from ebpftop.export import Cell, to_csv, to_json
+from ebpftop.ui.export import Cell, to_csv, to_json
 
 SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
 HEADERS = ("TIME", "PID", "COMMAND", "CODE")

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from msgspec import inspect
 
+from ebpftop.core.escape import escape
+from ebpftop.core.records import Exit, Header, Record, Trace, encode
 from ebpftop.recording.chunks import Chunk
-from ebpftop.recording.lines import MAX_LINE_BYTES, Damage, read_good_lines, read_line, read_lines
-from ebpftop.recording.opening import header_of
-from ebpftop.records import Exit, Header, Record, Trace, encode
-from ebpftop.text import escape
+from ebpftop.recording.parse import MAX_LINE_BYTES, Damage, read_good_lines, read_line, read_lines
+from ebpftop.recording.reader import header_of
 from tests.unit.recording_samples import START, exec_at, exit_at, trace_at
 
 CALLS = b'{"kind":"syscalls","time":1,"rows":[{"abi":"x86_64","nr":1,"name":"x","count":%s,"errors":0,"ns":[%s]}]}'

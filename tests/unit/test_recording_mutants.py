@@ -15,25 +15,26 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.history import HistorySource
-from ebpftop.models import figures
+from ebpftop.core.records import PROBE_NAMES
+from ebpftop.core.source import Source, SourceError
+from ebpftop.filters.regex import parse
+from ebpftop.models.base import Model, rebuild
 from ebpftop.models.callers import callers, calls_of
 from ebpftop.models.execlog import ExecLog, Narrowing
 from ebpftop.models.latency import heat
 from ebpftop.models.overview import Overview
-from ebpftop.models.pattern import parse
 from ebpftop.models.syscalls import SyscallsModel
-from ebpftop.models.timetravel import Model, bars, rebuild
 from ebpftop.models.tracelog import TraceLog, searchable
 from ebpftop.models.tree import grow
 from ebpftop.models.users import UsersModel
-from ebpftop.panes.execs import COLUMNS, TREE_COLUMNS
-from ebpftop.pipe import PipeSource
 from ebpftop.recording.timeline import Timeline
-from ebpftop.records import PROBE_NAMES
-from ebpftop.replay import ReplaySource
-from ebpftop.source import Source, SourceError
-from ebpftop.widgets.columns import lay, value_of
+from ebpftop.sources.history import HistorySource
+from ebpftop.sources.pipe import PipeSource
+from ebpftop.sources.replay import ReplaySource
+from ebpftop.ui import format
+from ebpftop.ui.format import bars
+from ebpftop.ui.panes.execs import COLUMNS, TREE_COLUMNS
+from ebpftop.ui.widgets.columns import lay, value_of
 from tests.unit.mutants import mutant
 from tests.unit.test_timetravel import fresh
 
@@ -64,9 +65,9 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
     assert isinstance(users, UsersModel)
     assert isinstance(calls, SyscallsModel)
     assert isinstance(trace, TraceLog)
-    yield figures.count(overview.total_lost), figures.per_second(overview.events_per_second)
+    yield format.count(overview.total_lost), format.per_second(overview.events_per_second)
     if overview.cost and overview.cost.kernel is not None:
-        yield figures.share(overview.cost.kernel), figures.share(overview.cost.user)
+        yield format.share(overview.cost.kernel), format.share(overview.cost.user)
     execs.narrow(Narrowing(parse("job|a+")))
     while execs.view.scan(1000):
         pass
@@ -76,14 +77,14 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
     for branch in grow(execs.processes, overview.time)[:40]:
         yield [lay(c.cell(branch, overview.time), c.width) for c in TREE_COLUMNS]
     for user in (users.shown_total, *users.shown[:40]):
-        yield user.name, figures.count(user.row.execs), figures.per_second(user.rate), user.row.last
-        yield figures.sparkline(user.history, 20)
+        yield user.name, format.count(user.row.execs), format.per_second(user.rate), user.row.last
+        yield format.sparkline(user.history, 20)
         yield users.processes_of(user.row.uid)
     for call in list(calls.calls.values())[:40]:
         for last in (True, False):
-            yield figures.nanoseconds(call.quantile(0.99, last=last)), figures.nanoseconds(call.longest(last=last))
-            yield figures.share(call.failure_rate(last=last)), figures.share(call.time_share(last=last))
-        yield figures.sparkline(list(call.history), 20), heat(calls.ticks(call), 60), call.errnos()
+            yield format.nanoseconds(call.quantile(0.99, last=last)), format.nanoseconds(call.longest(last=last))
+            yield format.share(call.failure_rate(last=last))
+        yield format.sparkline(list(call.history), 20), heat(calls.ticks(call), 60), call.errnos()
         yield callers(calls.latest, call.key), calls.families
     for total in calls.latest.process_totals[:20] if calls.latest else ():
         yield calls_of(calls.latest, (total.pid, total.start))

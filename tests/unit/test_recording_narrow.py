@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.filters import Filter
-from ebpftop.history import History
+from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, Record, Syscall, UserRow, Users
+from ebpftop.filters.regex import parse
+from ebpftop.filters.spec import Filter
 from ebpftop.models.execlog import Narrowing
-from ebpftop.models.pattern import parse
-from ebpftop.models.saving import chooser
+from ebpftop.models.subset import chooser
 from ebpftop.recording import Timeline
-from ebpftop.recording.narrow import narrow_to
-from ebpftop.records import Exec, Exit, Lost, Probe, Process, Record, Syscall, UserRow, Users
+from ebpftop.recording.subset import narrow_to
+from ebpftop.sources.history import History
 from tests.unit.recording_samples import (
     HEADER,
     START,

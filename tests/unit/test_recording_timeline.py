@@ -10,11 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.history import History
-from ebpftop.recording import Timeline, opening, writer
-from ebpftop.recording.chunks import PlainChunks, ZstChunks
-from ebpftop.recording.lines import LAST_TIME
-from ebpftop.records import (
+from ebpftop.core.records import (
     PROBE_NAMES,
     Exec,
     Exit,
@@ -28,8 +24,12 @@ from ebpftop.records import (
     Users,
     encode,
 )
-from ebpftop.replay import ReplaySource
-from ebpftop.source import Batch
+from ebpftop.core.source import Batch
+from ebpftop.recording import Timeline, reader, writer
+from ebpftop.recording.chunks import PlainChunks, ZstChunks
+from ebpftop.recording.parse import LAST_TIME
+from ebpftop.sources.history import History
+from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import HEADER, START, exec_at, key, play, story, trace_at, write
 
 SECONDS = 150
@@ -59,8 +59,8 @@ Opened = Callable[[list[Record]], Timeline]
 def opened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """A way to the timeline of some records: of a file, of one not looked through yet, of memory; all behave alike."""
     # Small stretches: a short story then has as many chunks as an hour otherwise.
-    monkeypatch.setattr(opening, "PlainChunks", functools.partial(PlainChunks, stretch=4000))
-    monkeypatch.setattr(opening, "ZstChunks", functools.partial(ZstChunks, stretch=700))
+    monkeypatch.setattr(reader, "PlainChunks", functools.partial(PlainChunks, stretch=4000))
+    monkeypatch.setattr(reader, "ZstChunks", functools.partial(ZstChunks, stretch=700))
     monkeypatch.setattr(writer, "_FRAME_BYTES", 4000)
     sources: list[ReplaySource] = []
 
@@ -71,7 +71,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
                 history.add([record])
             return Timeline(HEADER, history, history.index)
         if request.param == "early":
-            monkeypatch.setattr("ebpftop.replay._HEAD_START_S", 60.0)
+            monkeypatch.setattr("ebpftop.sources.replay._HEAD_START_S", 60.0)
         path = write(tmp_path / ("r.jsonl.zst" if request.param == "zst" else "r.jsonl"), records)
         sources.append(ReplaySource(str(path)))
         if request.param == "early":

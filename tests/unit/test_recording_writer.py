@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.recording import RecordingWriter, zst
-from ebpftop.records import End, decode, encode
-from ebpftop.source import SourceError
+from ebpftop.core.records import End, decode, encode
+from ebpftop.core.source import SourceError
+from ebpftop.recording import RecordingWriter, zstd_frames
 from tests.unit.recording_samples import HEADER, key, play, story, trace_at, write
 
 
@@ -38,7 +38,7 @@ def test_a_plain_recording_is_lines_and_ends_with_an_end_record(tmp_path: Path) 
 def test_a_compressed_recording_is_what_any_zstd_unpacks(tmp_path: Path) -> None:
     records = list(story(5))
     packed = write(tmp_path / "r.jsonl.zst", records).read_bytes()
-    lines = zst.zstd.decompress(packed).splitlines()
+    lines = zstd_frames.zstd.decompress(packed).splitlines()
     assert lines[:-1] == [encode(HEADER), *map(encode, records)]
 
 
@@ -142,7 +142,7 @@ import resource, sys, time
 sys.path.insert(0, sys.argv[2])
 from tests.unit.recording_samples import HEADER, trace_at
 from ebpftop.recording import RecordingWriter
-from ebpftop.source import SourceError
+from ebpftop.core.source import SourceError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 writer = RecordingWriter(sys.argv[1])
 batch = int(sys.argv[3])
@@ -196,7 +196,7 @@ def test_what_is_said_of_a_full_disk_holds_for_a_copy_and_for_what_fits(
         "import resource, sys; sys.path.insert(0, sys.argv[2])\n"
         "from tests.unit.recording_samples import HEADER, trace_at\n"
         "from ebpftop.recording import RecordingWriter\n"
-        "from ebpftop.source import SourceError\n"
+        "from ebpftop.core.source import SourceError\n"
         "limit_bytes, is_copy = int(sys.argv[3]), sys.argv[4] == 'True'\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))\n"
         "try:\n"

@@ -10,8 +10,8 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
-from ebpftop import records
-from ebpftop.records import (
+from ebpftop.core import records
+from ebpftop.core.records import (
     InFlight,
     ProcessCalls,
     ProcessTotal,

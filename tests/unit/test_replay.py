@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ebpftop.commands.replay import speed_of
-from ebpftop.recording.batches import Grouper, group, probe_of
-from ebpftop.records import PROBE_NAMES, Exec, Header, Record, Trace
-from ebpftop.replay import ReplaySource
-from ebpftop.source import Batch, Source, SourceError
+from ebpftop.core.records import PROBE_NAMES, Exec, Header, Record, Trace
+from ebpftop.core.source import Batch, Source, SourceError
+from ebpftop.recording.grouping import Grouper, group, probe_of
+from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import (
     HEADER,
     START,
@@ -212,7 +212,7 @@ def test_what_is_no_speed(text: str) -> None:
 
 def test_replay_and_demo_import_nothing_of_the_kernel_side() -> None:
     code = (
-        "import sys, ebpftop.commands.replay, ebpftop.commands.demo, ebpftop.history\n"
+        "import sys, ebpftop.commands.replay, ebpftop.commands.demo, ebpftop.sources.history\n"
         "bad = ('bcc', 'ebpftop.kernel', 'ebpftop.probes')\n"
         "print([name for name in sys.modules if name in bad or name.startswith(tuple(b + '.' for b in bad))])"
     )

@@ -9,9 +9,9 @@ from importlib.resources import as_file, files
 import pytest
 
 from ebpftop.commands.demo import RECORDING
-from ebpftop.recording import zst
-from ebpftop.records import PROBE_NAMES, Exec, Exit, Lost, Probe, Record, Syscall, Syscalls, Trace, Users, encode
-from ebpftop.replay import ReplaySource
+from ebpftop.core.records import PROBE_NAMES, Exec, Exit, Lost, Probe, Record, Syscall, Syscalls, Trace, Users, encode
+from ebpftop.recording import zstd_frames
+from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import drain
 
 MOST_BYTES = 300_000
@@ -65,4 +65,4 @@ def test_it_tells_nothing_of_the_machine_that_it_was_made_on(demo: tuple[list[Re
 
 
 def test_it_is_written_as_the_writer_writes() -> None:
-    assert files("ebpftop").joinpath(RECORDING).read_bytes().startswith(zst.MARK)
+    assert files("ebpftop").joinpath(RECORDING).read_bytes().startswith(zstd_frames.MARK)

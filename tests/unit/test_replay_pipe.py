@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.history import HistorySource
-from ebpftop.pipe import PipeSource, _Reader
-from ebpftop.recording import opening, zst
+from ebpftop.core.records import PROBE_NAMES, Exec, Exit, Header, Probe, Record, Trace, Users, encode
+from ebpftop.core.source import Batch, Source, SourceError
+from ebpftop.recording import reader, zstd_frames
 from ebpftop.recording.chunks import ZstChunks
-from ebpftop.recording.lines import MAX_LINE_BYTES, Damage
-from ebpftop.records import PROBE_NAMES, Exec, Exit, Header, Probe, Record, Trace, Users, encode
-from ebpftop.source import Batch, Source, SourceError
+from ebpftop.recording.parse import MAX_LINE_BYTES, Damage
+from ebpftop.sources.history import HistorySource
+from ebpftop.sources.pipe import PipeSource, _Reader
 from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at
 
 HEAD = encode(HEADER) + b"\n"
@@ -81,7 +81,7 @@ def test_a_compressed_stream_is_unpacked() -> None:
     lines = [HEAD, *map(line, records)]
     read, write = os.pipe()
     for at in range(0, len(lines), 50):
-        os.write(write, zst.pack(b"".join(lines[at : at + 50]), 50))
+        os.write(write, zstd_frames.pack(b"".join(lines[at : at + 50]), 50))
     os.close(write)
     source = PipeSource(read)
     assert sorted(map(key, drain(source, lambda: source.finished))) == sorted(map(key, records))
@@ -97,7 +97,7 @@ def test_a_pipe_without_a_record_is_an_error_with_a_remedy() -> None:
         PipeSource(read)
 
 
-@pytest.mark.parametrize("sent", [bytes(1 << 16), zst.zstd.compress(bytes(1 << 24))], ids=["plain", "zst"])
+@pytest.mark.parametrize("sent", [bytes(1 << 16), zstd_frames.zstd.compress(bytes(1 << 24))], ids=["plain", "zst"])
 def test_a_line_that_never_ends_is_given_up(sent: bytes) -> None:
     read, write = os.pipe()
 
@@ -132,10 +132,10 @@ def test_a_line_without_an_end_in_somebody_else_s_zstd_is_not_held_whole(monkeyp
     piece = b"a" * (1 << 20)
     good = line(trace_at(START, 1))
     pieces = [HEAD, *[piece] * 64, b"a\n" + good]
-    monkeypatch.setattr(opening, "_unpacked", lambda fd, damage: iter(pieces))
+    monkeypatch.setattr(reader, "_unpacked", lambda fd, damage: iter(pieces))
     damage = Damage()
     tracemalloc.start()
-    spool = opening._spool(-1, damage)
+    spool = reader._spool(-1, damage)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * MAX_LINE_BYTES
@@ -154,11 +154,11 @@ def test_a_line_in_many_pieces_takes_a_time_that_grows_with_it_and_not_with_its_
     # 800 GB are copied where each piece copies those before it.
     pieces = [b"a" * 10] * 400_000
     began_s = time.process_time()
-    reader = _Reader(-1, Damage())
-    assert not any(map(reader._whole_lines, pieces))
-    assert reader._whole_lines(b"\nb") == b"a" * 4_000_000 + b"\n"
-    monkeypatch.setattr(opening, "_unpacked", lambda fd, damage: iter(pieces))
-    os.close(opening._spool(-1, Damage()))
+    lines = _Reader(-1, Damage())
+    assert not any(map(lines._whole_lines, pieces))
+    assert lines._whole_lines(b"\nb") == b"a" * 4_000_000 + b"\n"
+    monkeypatch.setattr(reader, "_unpacked", lambda fd, damage: iter(pieces))
+    os.close(reader._spool(-1, Damage()))
     assert time.process_time() - began_s < 20
 
 
@@ -246,7 +246,7 @@ def feed(fd: int, data: bytes) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_after_damage_a_mark_is_found_wherever_what_is_read_is_cut(size: int) -> None:
-    packed = b"the rest of a damaged frame" + zst.pack(b"one\n", 1) + zst.pack(b"two\n", 1)
-    stream = zst.Stream(skip_to_mark=True)
+    packed = b"the rest of a damaged frame" + zstd_frames.pack(b"one\n", 1) + zstd_frames.pack(b"two\n", 1)
+    stream = zstd_frames.Stream(skip_to_mark=True)
     pieces = [piece for at in range(0, len(packed), size) for piece in stream.feed(packed[at : at + size])]
     assert b"".join(pieces) == b"one\ntwo\n"

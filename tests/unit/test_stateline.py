@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.models.scope import SEPARATOR
-from ebpftop.records import Cost
-from ebpftop.widgets.stateline import StateLine, Status
+from ebpftop.core.records import Cost
+from ebpftop.filters.stack import SEPARATOR
+from ebpftop.ui.widgets.status_bar import StateLine, Status
 
 SHORT = SEPARATOR.join(("ada", "make 4102"))
 TRAIL = SEPARATOR.join(("--comm sh*", "ada", "make 4102", "container 8f3a0c11d2e4  /error.*timeout"))

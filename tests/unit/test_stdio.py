@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 import ebpftop
-from ebpftop import stdio
 from ebpftop.commands.whole_lines import LineWriter
-from ebpftop.recording import opening
-from ebpftop.source import SourceError
-from ebpftop.text import printable
+from ebpftop.core.escape import printable
+from ebpftop.core.source import SourceError
+from ebpftop.lifecycle import stdio
+from ebpftop.recording import reader
 
 EBPFTOP = (sys.executable, "-m", "ebpftop")
 HOSTILE = b"x\x1b]0;A\x07\r\n\xff\xc2\x9b\xe2\x80\xae.jsonl"
@@ -87,7 +87,7 @@ def test_only_one_module_writes_to_the_standard_files() -> None:
                 continue
             if text.startswith("sys."):
                 found.append(path.relative_to(package).name)
-    assert set(found) == {"stdio.py", "lifecycle.py"}  # which reports a crash, and may not need anything for that
+    assert set(found) == {"stdio.py", "process.py"}  # which reports a crash, and may not need anything for that
 
 
 CLOSED = {
@@ -257,9 +257,9 @@ def test_what_other_programs_print_keeps_its_lines(capsys: pytest.CaptureFixture
 
 def test_a_device_is_refused_and_a_terminal_is_not() -> None:
     with pytest.raises(SourceError, match="/dev/zero is a device; "):
-        opening.open_file("/dev/zero")
+        reader.open_file("/dev/zero")
     ours, its = pty.openpty()
-    opening.require_no_device(its, "terminal")
+    reader.require_no_device(its, "terminal")
     os.close(ours)
     os.close(its)
 

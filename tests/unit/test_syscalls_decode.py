@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpftop.records import Abi
+from ebpftop.core.records import Abi
 from ebpftop.syscalls import abi, constants, decode, signatures
-from ebpftop.syscalls.codes import error_name, signal_name
-from ebpftop.syscalls.words import choice, flags
+from ebpftop.syscalls.errno_names import error_name, signal_name
+from ebpftop.syscalls.flag_names import choice, flags
+from tests.prototypes import argument_count
 
 ABIS: tuple[Abi, ...] = get_args(Abi)
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
@@ -126,7 +127,7 @@ def test_the_ioctl_that_clones_a_file_takes_another() -> None:
 @pytest.mark.parametrize("which", ["i386", "arm"])
 def test_the_oldest_calls_have_ids_of_16_bits(which: Abi) -> None:
     for name in ("chown", "lchown", "fchown", "setuid", "setfsgid", "setreuid", "setresgid"):
-        count = decode.argument_count(which, name)
+        count = argument_count(which, name)
         assert count is not None
         ids = words(which, name, *([0x1FFFF] * 6), paths=[b"/"])[count - 1 :]
         assert ids == ("-1",), name
@@ -137,18 +138,18 @@ def test_the_oldest_calls_have_ids_of_16_bits(which: Abi) -> None:
 
 def test_a_call_without_arguments_shows_none() -> None:
     assert words("x86_64", "getpid", 1, 2, 3) == ()
-    assert decode.argument_count("x86_64", "getpid") == 0
+    assert argument_count("x86_64", "getpid") == 0
 
 
 def test_an_unknown_call_shows_six_numbers() -> None:
     assert decode.decode("x86_64", 9999, [1, 0, ALL_ONES, 3, 4, 5]) == ("0x1", "0", hex(ALL_ONES), "0x3", "0x4", "0x5")
-    assert decode.argument_count("x86_64", "syscall_9999") is None
+    assert argument_count("x86_64", "syscall_9999") is None
     assert decode.path_args("x86_64", "syscall_9999") == ()
 
 
 @pytest.mark.parametrize("which", ABIS)
 def test_every_call_of_every_abi_has_its_arguments(which: Abi) -> None:
-    assert [name for name in abi.numbers(which) if decode.argument_count(which, name) is None] == []
+    assert [name for name in abi.numbers(which) if argument_count(which, name) is None] == []
 
 
 @pytest.mark.parametrize("which", ABIS)
@@ -231,26 +232,6 @@ def test_no_string_reaches_a_terminal_raw(raw: bytes) -> None:
     assert quoted.isprintable()
     # The closing quote is the only one that is not escaped.
     assert re.fullmatch(r'"(?:[^"\\]|\\.)*"', quoted)
-
-
-@pytest.mark.parametrize(
-    ("name", "ret", "expected"),
-    [
-        ("read", 12, "12"),
-        ("read", 0, "0"),
-        ("openat", -1, "EPERM"),
-        ("openat", -2, "ENOENT"),
-        ("openat", -4095, "errno 4095"),
-        ("nanosleep", -516, "ERESTART_RESTARTBLOCK"),
-        ("mmap", 0x7F00_0000_1000, "0x7f0000001000"),
-        ("mmap", -12, "ENOMEM"),
-        ("umask", 0o22, "022"),
-        ("lseek", -4096, "-4096"),
-        ("pause", None, "?"),
-    ],
-)
-def test_a_result_reads_as_what_it_is(name: str, ret: int | None, expected: str) -> None:
-    assert decode.returned(name, ret) == expected
 
 
 def test_errors_are_named_as_the_man_pages_name_them() -> None:

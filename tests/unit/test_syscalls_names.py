@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from ebpftop.records import Abi
+from ebpftop.core.records import Abi
 from ebpftop.syscalls import abi, families
 
 ABIS: tuple[Abi, ...] = get_args(Abi)
@@ -134,25 +134,3 @@ def test_no_timer_call_of_any_abi_is_missed(which: Abi) -> None:
 def test_a_call_outside_the_families_has_none() -> None:
     assert families.family("timer_delete") == "timer_delete"
     assert families.family("read") is None
-
-
-@pytest.mark.parametrize(
-    ("category", "names"),
-    [
-        ("file", "read openat newfstatat fstatat64 ioctl epoll_wait io_uring_enter ppoll close_range getcwd"),
-        ("network", "socket sendto recvmmsg_time64 accept4 setsockopt socketcall"),
-        ("memory", "mmap mmap2 munmap brk madvise mprotect memfd_create process_vm_readv"),
-        ("process", "clone clone3 execve exit_group wait4 getpid getppid getuid32 sched_yield prctl setgroups"),
-        ("signal", "kill rt_sigaction rt_sigreturn tgkill rt_tgsigqueueinfo sigaltstack pause sgetmask ssetmask"),
-        ("time", "clock_nanosleep timer_create timerfd_settime gettimeofday nanosleep"),
-        ("ipc", "futex futex_time64 pipe2 eventfd2 semtimedop shmget mq_open signalfd4"),
-        ("other", "bpf perf_event_open getrandom reboot syscall_9999"),
-    ],
-)
-def test_calls_are_sorted_by_what_they_are_about(category: families.Category, names: str) -> None:
-    assert {name: families.category(name) for name in names.split()} == dict.fromkeys(names.split(), category)
-
-
-def test_few_calls_are_left_without_a_category() -> None:
-    every = set().union(*(abi.numbers(which) for which in ABIS))
-    assert sum(families.category(name) == "other" for name in every) < 35

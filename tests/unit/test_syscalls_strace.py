@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import pytest
 
-from ebpftop.records import Abi
+from ebpftop.core.records import Abi
 from ebpftop.syscalls import abi, decode
 
 Call: TypeAlias = tuple[str | int, ...]

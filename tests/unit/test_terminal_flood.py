@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ebpftop.lifecycle import INTERRUPTED, process
-from ebpftop.terminal_driver import KEYS_WAITING_MAX, TerminalDriver
+from ebpftop.lifecycle.process import INTERRUPTED, process
+from ebpftop.ui.textual_fixes.terminal_driver import KEYS_WAITING_MAX, TerminalDriver
 
 
 def test_ctrl_c_is_found_behind_more_keys_than_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +49,6 @@ def test_ctrl_c_is_found_behind_more_keys_than_can_wait(monkeypatch: pytest.Monk
 )
 def test_settings_of_textual_are_not_settings_of_ebpftop(setting: str) -> None:
     name, _, value = setting.partition("=")
-    show = "import ebpftop.app, os; print(sorted(n for n in os.environ if n.startswith('TEXTUAL')))"
+    show = "import ebpftop.ui.app, os; print(sorted(n for n in os.environ if n.startswith('TEXTUAL')))"
     shown = subprocess.check_output([sys.executable, "-c", show], env={**os.environ, name: value}, text=True)
     assert shown.strip() == "['TEXTUAL_FPS']"

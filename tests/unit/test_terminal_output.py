@@ -9,7 +9,7 @@ import pytest
 from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.drivers import linux_driver
 
-from ebpftop.terminal_driver import _PENDING_MAX, _Output
+from ebpftop.ui.textual_fixes.terminal_driver import _PENDING_MAX, _Output
 
 
 @pytest.mark.parametrize("synchronized", [False, True])

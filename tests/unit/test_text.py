@@ -10,7 +10,7 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ebpftop.text import MARKS_MAX, c_string, escape, is_shown
+from ebpftop.core.escape import MARKS_MAX, c_string, escape, is_shown
 
 IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 

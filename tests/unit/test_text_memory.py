@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.cgroups import container_of, unit_of
+from ebpftop.core.cgroup_path import container_of, unit_of
+from ebpftop.core.escape import c_string, escape
 from ebpftop.probes.execs import cgroup_path, split_argv
-from ebpftop.text import c_string, escape
 
 LEAF_FIRST = b"docker-" + b"ab" * 32 + b".scope\0ssh.service\0system.slice\0"
 

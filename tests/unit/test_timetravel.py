@@ -11,32 +11,23 @@ from typing import TypeAlias
 
 import pytest
 
-from ebpftop.history import HistorySource
+from ebpftop.core.records import PROBE_NAMES, Header, ProbeName, Record
+from ebpftop.core.snapshot import Counts, Past
+from ebpftop.core.source import Batch
+from ebpftop.models.base import Model, rebuild
 from ebpftop.models.bounded import Bounded
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.overview import Overview
+from ebpftop.models.seeking import SPEEDS, clamp, other_speed
 from ebpftop.models.syscalls import SyscallsModel
-from ebpftop.models.timetravel import (
-    SPEEDS,
-    Model,
-    bars,
-    clamp,
-    clock_text,
-    kept_text,
-    offset_text,
-    other_speed,
-    rebuild,
-    speed_text,
-)
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.tree import grow
 from ebpftop.models.users import UsersModel
-from ebpftop.past import Counts, Past
-from ebpftop.recording.batches import group
+from ebpftop.recording.grouping import group
 from ebpftop.recording.timeline import Timeline
-from ebpftop.records import PROBE_NAMES, Header, ProbeName, Record
-from ebpftop.replay import ReplaySource
-from ebpftop.source import Batch
+from ebpftop.sources.history import HistorySource
+from ebpftop.sources.replay import ReplaySource
+from ebpftop.ui.format import bars, clock_text, kept_text, offset_text, speed_text
 from tests.screens.scene import FakeSource, minute
 from tests.unit.recording_samples import START, exec_at, story, trace_at, write
 

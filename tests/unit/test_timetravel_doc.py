@@ -9,12 +9,12 @@ import pytest
 from textual.binding import Binding, BindingsMap
 
 from ebpftop.cli import parser
-from ebpftop.history import KEEP_S, MAX_BYTES
-from ebpftop.models.timetravel import SPEEDS
+from ebpftop.models.seeking import SPEEDS
 from ebpftop.recording import timeline
 from ebpftop.recording.scan import RARE_EVENTS
-from ebpftop.screens.main import MainScreen
-from ebpftop.screens.travel import TravelScreen
+from ebpftop.sources.history import KEEP_S, MAX_BYTES
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.playback import TravelScreen
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "time-travel.md").read_text()

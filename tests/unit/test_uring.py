@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ebpftop.core.records import Syscalls, encode
+from ebpftop.core.source import Batch
 from ebpftop.models.syscalls import SyscallsModel
-from ebpftop.panes.syscalls import uring
-from ebpftop.recording.lines import read_line
-from ebpftop.records import Syscalls, encode
-from ebpftop.source import Batch
+from ebpftop.recording.parse import read_line
 from ebpftop.syscalls.uring import operation
+from ebpftop.ui.panes.syscalls import uring
 
 
 @pytest.mark.parametrize(

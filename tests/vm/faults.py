@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
-from ebpftop.records import Exec, Exit, Lost, Record, Syscalls, Trace, Users
+from ebpftop.core.records import Exec, Exit, Lost, Record, Syscalls, Trace, Users
 
 from . import workload
 from .workload import Done

@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from ebpftop.records import PROBE_NAMES
+from ebpftop.core.records import PROBE_NAMES
 
 from .conditions import BARE, HEADERS_ONLY, NEITHER, WITH_HEADERS, possible, prefix
 from .faults import FOLLOWERS, LADDERS

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ebpftop.records import Probe, ProbeName, Record, decode
+from ebpftop.core.records import Probe, ProbeName, Record, decode
 
 from .faults import fault_of
 from .results import ladder_and_rung

@@ -14,18 +14,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ebpftop import __version__, stdio
-from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
-from ebpftop.kernel import cache
+from ebpftop import __version__
+from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
+from ebpftop.commands.redirect import hush
+from ebpftop.core.escape import printable
+from ebpftop.core.records import PROBE_NAMES, Probe, State
+from ebpftop.kernel import build_cache
 from ebpftop.kernel.btf import VMLINUX
 from ebpftop.kernel.offsets import own_headers
-from ebpftop.kernel.quiet import hush
 from ebpftop.kernel.unseen import unseen
-from ebpftop.lifecycle import process
-from ebpftop.limits import WITHOUT_SCREEN
-from ebpftop.models import figures
-from ebpftop.records import PROBE_NAMES, Probe, State
-from ebpftop.text import printable
+from ebpftop.lifecycle import stdio
+from ebpftop.lifecycle.limits import WITHOUT_SCREEN
+from ebpftop.lifecycle.process import process
+from ebpftop.ui import format
 
 _LOOKS: Mapping[State, str] = {"on": "green", "off": "dim", "failed": "red"}
 
@@ -51,7 +52,7 @@ def examine(args: argparse.Namespace) -> Report:
     )  # fmt: skip
     source = open_kernel(options_of(watching), root_work())
     try:
-        from ebpftop.kernel.source import kernel_version  # only now: it needs bcc
+        from ebpftop.sources.live import kernel_version  # only now: it needs bcc
 
         states = [
             record
@@ -92,7 +93,7 @@ def _print(report: Report, console: Console) -> None:
         f"tracefs at {markup(report['tracefs'] or 'nowhere')}",
         highlight=False,
     )
-    console.print(f"compiled programs are kept in {markup(cache.where())}", highlight=False)
+    console.print(f"compiled programs are kept in {markup(build_cache.where())}", highlight=False)
     for probe in report["probes"]:
         good = probe.state == "on"
         console.print()
@@ -110,7 +111,7 @@ def _print(report: Report, console: Console) -> None:
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for rung in probe.rungs:
-            mark = f"[{_LOOKS[rung.state]}]{figures.MARKS[rung.state]}[/]"
+            mark = f"[{_LOOKS[rung.state]}]{format.MARKS[rung.state]}[/]"
             table.add_row(f"  {mark} {markup(rung.via)}", markup(rung.said))
             if rung.reason is None and rung.blind:
                 table.add_row("", f"[yellow]cannot see {markup('; '.join(rung.blind))}[/]")

@@ -6,7 +6,7 @@ import argparse
 from importlib.resources import as_file, files
 
 from ebpftop.commands.replay import need_terminal, show
-from ebpftop.recording.opening import open_file
+from ebpftop.recording.reader import open_file
 
 RECORDING = "demo/demo.jsonl.zst"
 

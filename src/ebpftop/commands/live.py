@@ -7,14 +7,14 @@ import threading
 from contextlib import suppress
 from importlib import import_module
 
-from ebpftop import stdio
+from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
+from ebpftop.commands.redirect import hush
 from ebpftop.commands.starting import no_collection
-from ebpftop.commands.watching import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
-from ebpftop.history import HistorySource
-from ebpftop.kernel.quiet import hush
-from ebpftop.lifecycle import process
-from ebpftop.limits import LIVE_SCREEN
-from ebpftop.priority import screen_first
+from ebpftop.lifecycle import stdio
+from ebpftop.lifecycle.limits import LIVE_SCREEN
+from ebpftop.lifecycle.priority import screen_first
+from ebpftop.lifecycle.process import process
+from ebpftop.sources.history import HistorySource
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +40,7 @@ def _run(args: argparse.Namespace) -> int:
         # The probes load before the screen opens, so what goes wrong prints like any command's error.
         source = open_kernel(options_of(args), root, LIVE_SCREEN, importing)
     try:
-        from ebpftop.app import run as show
+        from ebpftop.ui.app import run as show
 
         remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history << 20)
         return show(
@@ -56,4 +56,4 @@ def _run(args: argparse.Namespace) -> int:
 
 def _import_app() -> None:
     with suppress(Exception):  # it comes again where the app is needed, and is told there
-        import_module("ebpftop.app")
+        import_module("ebpftop.ui.app")

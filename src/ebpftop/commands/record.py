@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ebpftop.commands.stream import pump
-from ebpftop.commands.watching import (
+from ebpftop.commands.kernel_options import (
     NO_PRIVILEGE,
     check_machine,
     open_kernel,
@@ -15,14 +14,15 @@ from ebpftop.commands.watching import (
     report_failed,
     root_work,
 )
-from ebpftop.kernel.privilege import as_invoker
-from ebpftop.kernel.quiet import hush
-from ebpftop.lifecycle import process
-from ebpftop.limits import WITHOUT_SCREEN
-from ebpftop.models.figures import counted
+from ebpftop.commands.redirect import hush
+from ebpftop.commands.stream import pump
+from ebpftop.core.records import Lost, Record
+from ebpftop.lifecycle.invoker import as_invoker
+from ebpftop.lifecycle.limits import WITHOUT_SCREEN
+from ebpftop.lifecycle.process import process
+from ebpftop.lifecycle.stdio import report
 from ebpftop.recording import RecordingWriter
-from ebpftop.records import Lost, Record
-from ebpftop.stdio import report
+from ebpftop.ui.format import counted
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,15 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-from ebpftop import limits, stdio
 from ebpftop.commands.starting import no_collection
-from ebpftop.history import HistorySource
-from ebpftop.lifecycle import process
-from ebpftop.pipe import PipeSource
-from ebpftop.recording.lines import Damage
-from ebpftop.recording.opening import is_stream, open_file, require_no_device, wait_for_first
-from ebpftop.replay import ReplaySource
-from ebpftop.source import Source, SourceError
+from ebpftop.core.source import Source, SourceError
+from ebpftop.lifecycle import limits, stdio
+from ebpftop.lifecycle.process import process
+from ebpftop.recording.parse import Damage
+from ebpftop.recording.reader import is_stream, open_file, require_no_device, wait_for_first
+from ebpftop.sources.history import HistorySource
+from ebpftop.sources.pipe import PipeSource
+from ebpftop.sources.replay import ReplaySource
 
 _FASTEST = 100_000.0
 _USAGE = 2
@@ -38,7 +38,7 @@ def show(fd: int, name: str, speed: float) -> int:
     """Show the recording or stream *fd*, called *name*, at *speed*; return the exit status. Takes *fd* over."""
     if sys.platform == "linux":
         # Who made it is unknown, so none of it is read with root's rights.
-        from ebpftop.kernel.privilege import give_up_root
+        from ebpftop.kernel.capabilities import give_up_root
 
         give_up_root(Path(__file__))
         limits.require_threads(limits.REPLAY_SCREEN)
@@ -96,7 +96,7 @@ def _take_stdin() -> int:
 def _show(source: Source, damage: Damage) -> int:
     with no_collection():
         # Only now: a recording that cannot be read need not wait for the screen to be imported.
-        from ebpftop.app import run as run_app
+        from ebpftop.ui.app import run as run_app
 
     stdio.draw_on_terminal()
     try:

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ebpftop import stdio
-from ebpftop.commands.watching import (
+from ebpftop.commands.kernel_options import (
     NO_PRIVILEGE,
     check_machine,
     open_kernel,
@@ -19,14 +18,15 @@ from ebpftop.commands.watching import (
     report_failed,
     root_work,
 )
+from ebpftop.commands.redirect import hush
 from ebpftop.commands.whole_lines import LineWriter
-from ebpftop.kernel.quiet import hush
-from ebpftop.lifecycle import ORDERLY_S, process
-from ebpftop.limits import WITHOUT_SCREEN
-from ebpftop.records import Probe, Record, encode
+from ebpftop.core.records import Probe, Record, encode
+from ebpftop.lifecycle import stdio
+from ebpftop.lifecycle.limits import WITHOUT_SCREEN
+from ebpftop.lifecycle.process import ORDERLY_S, process
 
 if TYPE_CHECKING:
-    from ebpftop.kernel.source import KernelSource
+    from ebpftop.sources.live import KernelSource
 
 _PAUSE_S = 0.05
 

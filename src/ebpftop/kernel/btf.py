@@ -10,6 +10,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from ebpftop.kernel.errors import BtfError
+
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _MAGIC = 0xEB9F
@@ -35,10 +37,6 @@ _EXTRA: dict[int, tuple[int, int]] = {
     _ENUM64_KIND: (0, 12),
 }
 _MODIFIERS = frozenset({_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG})
-
-
-class BtfError(Exception):
-    """The type information is absent, not understood, or lacks what was asked for."""
 
 
 class _Member(NamedTuple):

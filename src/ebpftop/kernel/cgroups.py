@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ebpftop.cgroups import containers_of, is_container
-from ebpftop.filters import is_cgroup_path
-from ebpftop.source import SourceError
-from ebpftop.text import printable
+from ebpftop.core.cgroup_path import containers_of, is_container
+from ebpftop.core.escape import printable
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import is_cgroup_path
 
 
 @dataclass(frozen=True)

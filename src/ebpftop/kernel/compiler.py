@@ -1,6 +1,6 @@
 """BCC as a compiler: one of bpf/*.c in, programs and descriptions of maps out; nothing stays in the kernel.
 
-What comes out is kept (ebpftop.kernel.cache), for clang and LLVM take nearly all of the time until the screen shows
+What comes out is kept (kernel/build_cache.py), for clang and LLVM take nearly all of the time until the screen shows
 something: 0.7 s of 1.6.
 """
 
@@ -23,10 +23,11 @@ import bcc
 import msgspec
 from bcc.libbcc import lib
 
-from ebpftop.kernel import cache, progs
-from ebpftop.kernel.headers import KALLSYMS, header_tree, headers
-from ebpftop.kernel.mounts import call_with_file_over
-from ebpftop.kernel.offsets import Defines
+from ebpftop.kernel import bpf_syscall, build_cache
+from ebpftop.kernel.errors import LoadError
+from ebpftop.kernel.fields import Defines
+from ebpftop.kernel.mount_namespace import call_with_file_over
+from ebpftop.kernel.stub_headers import KALLSYMS, header_tree, headers
 
 _KALLSYMS = Path("/proc/kallsyms")
 _OUR_INCLUDE = re.compile(r'#include "(.+)"')
@@ -45,10 +46,6 @@ lib.bpf_num_tables.restype = ctypes.c_size_t
 lib.bpf_num_tables.argtypes = [ctypes.c_void_p]
 lib.bpf_table_name.restype = ctypes.c_char_p
 lib.bpf_table_name.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-
-
-class LoadError(Exception):
-    """A program was not compiled, loaded or attached; the text says which and why."""
 
 
 class MapSpec(msgspec.Struct, frozen=True):
@@ -117,7 +114,7 @@ _made_here: set[str] = set()
 def compiled(file: str, defines: Defines) -> Compiled:
     """Return bpf/*file* compiled with *defines* as `-D` flags, or as it was kept; raises LoadError, SourceError."""
     source, flags, name = _task(file, defines)
-    found = cache.find(name, Compiled)
+    found = build_cache.find(name, Compiled)
     if found is None or not _is_whole(found, source):
         found = _compile_and_keep(file, source, flags, name)
     return found
@@ -131,7 +128,7 @@ def recheck(file: str, defines: Defines) -> bool:
     source, flags, name = _task(file, defines)
     if name in _made_here:
         return False
-    return cache.find(name, Compiled) != _compile_and_keep(file, source, flags, name)
+    return build_cache.find(name, Compiled) != _compile_and_keep(file, source, flags, name)
 
 
 def _task(file: str, defines: Defines) -> tuple[str, list[str], str]:
@@ -148,7 +145,7 @@ def _task(file: str, defines: Defines) -> tuple[str, list[str], str]:
 def _compile_and_keep(file: str, source: str, flags: list[str], name: str) -> Compiled:
     made = _compile(file, source, flags)
     _made_here.add(name)
-    cache.keep(name, made)
+    build_cache.keep(name, made)
     return made
 
 
@@ -187,7 +184,7 @@ def _name(source: str, flags: list[str]) -> str:
             toolchain.append((path, 0, 0))
         else:
             toolchain.append((path, found.st_size, found.st_mtime_ns))
-    return cache.key(
+    return build_cache.key(
         Path(__file__).read_bytes(),
         msgspec.msgpack.encode([bcc.__version__, toolchain]),
         msgspec.msgpack.encode([os.uname().release, os.uname().version, platform.machine()]),
@@ -206,7 +203,7 @@ def _taken_out(bpf: bcc.BPF) -> Compiled:
         name = lib.bpf_table_name(module, i)
         fd = lib.bpf_table_fd(module, name)
         fds[fd] = len(specs)
-        specs.append(MapSpec(name.decode(), *progs.map_info(fd)))
+        specs.append(MapSpec(name.decode(), *bpf_syscall.map_info(fd)))
     programs = {}
     for i in range(lib.bpf_num_functions(module)):
         name = lib.bpf_function_name(module, i)

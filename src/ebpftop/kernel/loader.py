@@ -11,11 +11,12 @@ from typing import Literal, NamedTuple
 import bcc
 from bcc.libbcc import lib
 
-from ebpftop.kernel.compiler import LoadError, MapSpec, compiled, recheck, with_map_fds
+from ebpftop.kernel.bpf_syscall import refusal
+from ebpftop.kernel.compiler import MapSpec, compiled, recheck, with_map_fds
+from ebpftop.kernel.errors import DamagedError, LoadError, NotCompiledError
+from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.maps import Map
-from ebpftop.kernel.offsets import Defines
-from ebpftop.kernel.progs import refusal
-from ebpftop.leftovers import Owner
+from ebpftop.lifecycle.leftovers import Owner
 
 __all__ = ("DamagedError", "Kind", "Link", "LoadError", "Module", "NotCompiledError")
 
@@ -38,14 +39,6 @@ lib.bcc_prog_load.argtypes = [
     *(ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint),
     *(ctypes.c_int, ctypes.c_char_p, ctypes.c_uint),
 ]
-
-
-class NotCompiledError(Exception):
-    """A program is asked for that was left out of its file, because nobody seemed to need it."""
-
-
-class DamagedError(Exception):
-    """What was kept from an earlier start was not what the compiler makes; it is replaced, so try again."""
 
 
 class Link(NamedTuple):

@@ -1,99 +1,22 @@
 """The kernel structures that ebpftop's programs read, as `-D` flags for their compilation.
 
 From BTF where the kernel has it; else from the headers of this very kernel, if they are installed
-(ebpftop.kernel.own_headers).
+(ebpftop.kernel.header_offsets).
 """
 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from ebpftop.kernel import btf, cache
-from ebpftop.kernel.btf import Btf, BtfError
-from ebpftop.kernel.headers import kernel_arch
-from ebpftop.source import SourceError
-
-Defines = Mapping[str, int | str]
-
-
-class Wanted(NamedTuple):
-    """A field of a kernel structure: an offset, or at least its name, that a program needs."""
-
-    name: str
-    struct: str
-    paths: tuple[str, ...]  # the first that this kernel has; names change between versions
-    optional: bool = False
-
-
-_WANTED = (
-    Wanted("TASK_TGID", "task_struct", ("tgid",)),
-    Wanted("TASK_PID", "task_struct", ("pid",)),
-    Wanted("TASK_GROUP_LEADER", "task_struct", ("group_leader",)),
-    Wanted("TASK_REAL_PARENT", "task_struct", ("real_parent",)),
-    Wanted("TASK_START_BOOTTIME", "task_struct", ("start_boottime", "real_start_time")),
-    Wanted("TASK_THREAD_PID", "task_struct", ("thread_pid",)),
-    Wanted("TASK_CRED", "task_struct", ("cred",)),
-    Wanted("TASK_LOGINUID", "task_struct", ("loginuid",), optional=True),
-    Wanted("TASK_COMM", "task_struct", ("comm",)),
-    Wanted("TASK_MM", "task_struct", ("mm",)),
-    Wanted("TASK_SIGNAL", "task_struct", ("signal",)),
-    Wanted("TASK_EXIT_CODE", "task_struct", ("exit_code",)),
-    Wanted("TASK_CGROUPS", "task_struct", ("cgroups",)),
-    # Only x86 tells a 32-bit call by this; elsewhere `status` is absent.
-    Wanted("TASK_STATUS", "task_struct", ("thread_info.status",), optional=True),
-    # There, these do.
-    Wanted("TASK_FLAGS", "task_struct", ("thread_info.flags",), optional=True),
-    Wanted("PID_LEVEL", "pid", ("level",)),
-    Wanted("PID_NUMBERS", "pid", ("numbers",)),
-    Wanted("UPID_NR", "upid", ("nr",)),
-    Wanted("UPID_NS", "upid", ("ns",)),
-    Wanted("PIDNS_INUM", "pid_namespace", ("ns.inum",)),
-    Wanted("CRED_UID", "cred", ("uid",)),
-    Wanted("CRED_EUID", "cred", ("euid",)),
-    Wanted("CRED_USER_NS", "cred", ("user_ns",)),
-    Wanted("USERNS_PARENT", "user_namespace", ("parent",)),
-    Wanted("USERNS_INUM", "user_namespace", ("ns.inum",)),
-    Wanted("USERNS_UID_MAP", "user_namespace", ("uid_map",)),
-    # Without these, users of containers are counted all the same, but not told by their names in there.
-    Wanted("UIDMAP_EXTENTS", "uid_gid_map", ("extent",), optional=True),
-    Wanted("UIDMAP_COUNT", "uid_gid_map", ("nr_extents",), optional=True),
-    Wanted("SIGNAL_LIVE", "signal_struct", ("live",)),
-    Wanted("SIGNAL_FLAGS", "signal_struct", ("flags",)),
-    Wanted("SIGNAL_EXIT_CODE", "signal_struct", ("group_exit_code",)),
-    Wanted("BINPRM_FILENAME", "linux_binprm", ("filename",)),
-    Wanted("BINPRM_INTERP", "linux_binprm", ("interp",)),
-    Wanted("MM_ARG_START", "mm_struct", ("arg_start",)),
-    Wanted("MM_ARG_END", "mm_struct", ("arg_end",)),
-    Wanted("CSS_SET_DFL_CGRP", "css_set", ("dfl_cgrp",)),
-    Wanted("CSS_SET_SUBSYS", "css_set", ("subsys",)),
-    Wanted("CSS_CGROUP", "cgroup_subsys_state", ("cgroup",)),
-    Wanted("CGROUP_KN", "cgroup", ("kn",)),
-    Wanted("CGROUP_LEVEL", "cgroup", ("level",)),
-    # Before 6.1; later kernels have the helper that this stands in for.
-    Wanted("CGROUP_ANCESTOR_IDS", "cgroup", ("ancestor_ids",), optional=True),
-    # From 6.1 on; asked only for cgroup v1, which no helper tells of.
-    Wanted("CGROUP_ANCESTORS", "cgroup", ("ancestors",), optional=True),
-    Wanted("KERNFS_ID", "kernfs_node", ("id",), optional=True),
-    # Without these, a cgroup that is made again is found by its path, a moment later.
-    Wanted("CGROUP_ROOT", "cgroup", ("root",), optional=True),
-    Wanted("CGROUP_ROOT_HIERARCHY_ID", "cgroup_root", ("hierarchy_id",), optional=True),
-    Wanted("CGROUP_ROOT_SUBSYS_MASK", "cgroup_root", ("subsys_mask",), optional=True),
-    Wanted("KERNFS_PARENT", "kernfs_node", ("__parent", "parent")),
-    Wanted("KERNFS_NAME", "kernfs_node", ("name",)),
-)
-
-# The user's registers at a system call, in the order of its arguments: arch/x86/entry/calling.h,
-# arch/arm64/kernel/syscall.c.
-_REGS = {
-    "x86": ("orig_ax", ("di", "si", "dx", "r10", "r8", "r9"), ("bx", "cx", "dx", "si", "di", "bp")),
-    "arm64": ("syscallno", ("orig_x0", "regs+8", "regs+16", "regs+24", "regs+32", "regs+40"), None),
-}
-
+from ebpftop.core.source import SourceError
+from ebpftop.kernel import btf, build_cache, fields
+from ebpftop.kernel.btf import Btf
+from ebpftop.kernel.errors import BtfError
+from ebpftop.kernel.fields import Defines, all_fields
+from ebpftop.kernel.stub_headers import kernel_arch
 
 EXEC_CALLS = ("execve", "execveat")
 # What stands before "sys_execve" for callers of other ABIs: arch/x86/include/asm/syscall_wrapper.h (x32's changed with
@@ -104,34 +27,18 @@ _OTHER_PREFIXES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def wanted_fields() -> tuple[Wanted, ...]:
-    """Return every field that ebpftop's programs read."""
-    return (*_WANTED, *_registers())
-
-
-def _registers() -> list[Wanted]:
-    try:
-        number, arguments, compat = _REGS[kernel_arch()]
-    except KeyError:
-        raise SourceError(f"{platform.machine()} is not supported", "ebpftop runs on x86_64 and aarch64") from None
-    wanted = [Wanted("REGS_NR", "pt_regs", (number,))]
-    for prefix, names in (("REGS_ARG", arguments), ("REGS_COMPAT_ARG", compat or arguments)):
-        wanted += [Wanted(f"{prefix}{i}", "pt_regs", (name,)) for i, name in enumerate(names, 1)]
-    return wanted
-
-
 def from_btf(types: Btf) -> Defines:
     """Return the flags that describe the kernel of *types*; raises BtfError where a structure is not what we know."""
     defines: dict[str, int | str] = {}
-    for wanted in wanted_fields():
-        for path in wanted.paths:
+    for field in all_fields():
+        for path in field.paths:
             member, _, plus = path.partition("+")
-            if types.has(wanted.struct, member):
-                defines[f"OFF_{wanted.name}"] = types.offset(wanted.struct, member) + int(plus or 0)
+            if types.has(field.struct, member):
+                defines[f"OFF_{field.name}"] = types.offset(field.struct, member) + int(plus or 0)
                 break
         else:
-            if not wanted.optional:
-                raise BtfError(f"struct {wanted.struct} of this kernel has no {' or '.join(wanted.paths)}")
+            if not field.optional:
+                raise BtfError(f"struct {field.struct} of this kernel has no {' or '.join(field.paths)}")
     defines["SIZE_UPID"] = 16
     pids_id = types.enum("cgroup_subsys_id", "pids_cgrp_id")
     if pids_id is not None:
@@ -166,17 +73,19 @@ def _named_by_kallsyms() -> Defines:
 
 def _from_blob(blob: bytes) -> Defines:
     """Return the flags, as they were kept if it is the same blob that said them; raises BtfError."""
-    entry = cache.key(blob, Path(__file__).read_bytes(), Path(btf.__file__).read_bytes(), kernel_arch().encode())
-    defines: Defines | None = cache.find(entry, dict[str, int | str])
+    entry = build_cache.key(
+        blob, *(Path(file).read_bytes() for file in (__file__, fields.__file__, btf.__file__)), kernel_arch().encode()
+    )
+    defines: Defines | None = build_cache.find(entry, dict[str, int | str])
     if defines is None or not _is_whole(defines):
         defines = from_btf(Btf(blob))
-        cache.keep(entry, defines)
+        build_cache.keep(entry, defines)
     return defines
 
 
 def _is_whole(defines: Defines) -> bool:
     """Tell whether *defines* has every field that each kernel has, and offsets that can be ones."""
-    required = {f"OFF_{wanted.name}" for wanted in wanted_fields() if not wanted.optional} | {"SIZE_UPID"}
+    required = {f"OFF_{field.name}" for field in all_fields() if not field.optional} | {"SIZE_UPID"}
     values = [value for name, value in defines.items() if name.startswith("OFF_")]
     return required <= defines.keys() and all(isinstance(value, int) and 0 <= value < 1 << 16 for value in values)
 
@@ -215,7 +124,7 @@ def of_running_kernel() -> Defines:
             raise SourceError(
                 f"this kernel has no usable BTF ({error}) and no headers of its own are installed", headers_package()
             ) from error
-    from ebpftop.kernel.own_headers import from_headers  # only here, for it needs bcc
+    from ebpftop.kernel.header_offsets import from_headers  # only here, for it needs bcc
 
     try:
         return {**from_headers(), **_named_by_kallsyms()}

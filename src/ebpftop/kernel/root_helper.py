@@ -1,11 +1,11 @@
 """What only root may do while ebpftop runs, in a process of its own that does nothing else.
 
-ebpftop becomes the user behind sudo once its programs are attached (kernel/privilege.py). Three things are still to be
-done then that Linux gives to root alone: to write in tracefs, for the trace instance that comes and goes with its
+ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). Three things are still to
+be done then that Linux gives to root alone: to write in tracefs, for the trace instance that comes and goes with its
 probe; to turn on the run statistics of BPF programs (CAP_SYS_ADMIN); and to read which system call a thread is in
 (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file). A child that was
 forked before does them. It takes five requests, which name files of the instance, and threads by their numbers, and
-nothing else. It ends when ebpftop has ended. What is then left in tracefs, the guard removes (ebpftop/guard.py).
+nothing else. It ends when ebpftop has ended. What is then left in tracefs, the guard removes (lifecycle/guard.py).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from ebpftop import helpers
-from ebpftop.guard import END_SIGNALS, close_all_but
-from ebpftop.kernel import privilege, progs
-from ebpftop.priority import stand_back
+from ebpftop.kernel import bpf_syscall, capabilities
+from ebpftop.lifecycle import helpers
+from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
+from ebpftop.lifecycle.priority import stand_back
 
-KEPT = {privilege.Cap.SYS_ADMIN, privilege.Cap.SYS_PTRACE, privilege.Cap.DAC_READ_SEARCH}
+KEPT = {capabilities.Cap.SYS_ADMIN, capabilities.Cap.SYS_PTRACE, capabilities.Cap.DAC_READ_SEARCH}
 """The capabilities of the child."""
 
 # All that ebpftop writes to. Others in an instance can fill the kernel's memory or slow down every function of it.
@@ -68,7 +68,7 @@ class RootWork:
 
     def enable_stats(self) -> int:
         """Return a descriptor; until it is closed, the kernel measures how long BPF programs run."""
-        return progs.enable_stats()
+        return bpf_syscall.enable_stats()
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return /proc/PID/task/TID/syscall (proc(5)) of at most `THREADS_MAX` threads, each a pid and a tid.
@@ -118,7 +118,7 @@ def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
         close_all_but({fd})
         _libc.prctl(_PR_SET_NAME, b"ebpftop-root", 0, 0, 0)
         stand_back()
-        privilege.keep_only(KEPT, forked=True)
+        capabilities.keep_only(KEPT, forked=True)
         _answer(RootWork(instance), requests)
         status = 0
     finally:

@@ -6,8 +6,8 @@ import os
 from functools import cache
 from pathlib import Path
 
-from ebpftop import helpers
-from ebpftop.leftovers import FIRST_PID_NAMESPACE, Owner
+from ebpftop.lifecycle import helpers
+from ebpftop.lifecycle.leftovers import FIRST_PID_NAMESPACE, Owner
 
 
 @cache
@@ -73,3 +73,9 @@ def process_of_thread(tid: int) -> int | None:
         if line.startswith(b"Tgid:"):
             return int(line.split()[1])
     return None
+
+
+def stat_fields(stat: bytes) -> tuple[bytes, list[bytes]]:
+    """Return comm and the fields from the third on of /proc/PID/stat: comm may hold blanks and parentheses."""
+    before, _, after = stat.rpartition(b") ")
+    return before.partition(b" (")[2], after.split()

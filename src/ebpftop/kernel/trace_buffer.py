@@ -13,7 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from ebpftop.kernel import clocks
-from ebpftop.kernel.trace_pages import FormatError, Line, LineFormat, Page, line_format, page_format, read_page
+from ebpftop.kernel.errors import FormatError
+from ebpftop.kernel.trace_pages import Line, LineFormat, Page, line_format, page_format, read_page
 
 __all__ = ("FormatError", "TraceBuffer")
 

@@ -15,6 +15,8 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ebpftop.kernel.errors import FormatError
+
 _FIELD = re.compile(r"^\s*field:(?P<what>[^;]*);\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);", re.MULTILINE)
 
 # The commit word: how many bytes were written, and above that two marks. RB_MISSED_EVENTS: events before this page were
@@ -33,10 +35,6 @@ _u16 = struct.Struct("=H").unpack_from
 _u32 = struct.Struct("=I").unpack_from
 _s32 = struct.Struct("=i").unpack_from
 _u64 = struct.Struct("=Q").unpack_from
-
-
-class FormatError(ValueError):
-    """The kernel describes its events in a way that is not understood here."""
 
 
 class PageFormat(NamedTuple):

@@ -11,10 +11,10 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from ebpftop import leftovers
-from ebpftop.kernel.mounts import leave_shared_mounts, mount
+from ebpftop.kernel.mount_namespace import leave_shared_mounts, mount
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.kernel.threads import has_ended
+from ebpftop.lifecycle import leftovers
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 

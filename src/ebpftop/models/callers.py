@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ebpftop.models.zero import CallKey, ProcessKey, Sum, Zero
-from ebpftop.records import Syscalls
+from ebpftop.core.records import Syscalls
+from ebpftop.models.baseline import CallKey, ProcessKey, Sum, Zero
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ import math
 import shlex
 from dataclasses import dataclass
 
-from ebpftop.filters import EVERYTHING, Filter
-from ebpftop.models.pattern import Pattern
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import Exec, Exit, Process
+from ebpftop.core.snapshot import Counts
+from ebpftop.core.source import Batch
+from ebpftop.filters.regex import Pattern
+from ebpftop.filters.spec import EVERYTHING, Filter
+from ebpftop.models.filter_match import admits
 from ebpftop.models.processes import Known, Processes
 from ebpftop.models.ring import Ring, View
-from ebpftop.models.scope import admits
-from ebpftop.past import Counts
-from ebpftop.records import Exec, Exit, Process
-from ebpftop.source import Batch
-from ebpftop.weight import weight
 
 # What a row takes beside its record.
 _ROW_BYTES = 200

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-from ebpftop.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
-from ebpftop.source import Batch
-from ebpftop.weight import weight_of
+from ebpftop.core.record_memory import weight_of
+from ebpftop.core.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
+from ebpftop.core.source import Batch
 
 RECORDS_MAX = 200_000
 BYTES_MAX = 48 << 20

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import get_args
 
+from ebpftop.core.records import Cost, Exec, Exit, Lost, Probe, ProbeName, Syscall, Trace, Where
+from ebpftop.core.source import Batch
 from ebpftop.models.rates import Window
-from ebpftop.records import Cost, Exec, Exit, Lost, Probe, ProbeName, Syscall, Trace, Where
-from ebpftop.source import Batch
 
 KINDS_OF_LOSS: tuple[Where, ...] = get_args(Where)
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from ebpftop.core.record_memory import texts
+from ebpftop.core.records import TICK_NS, Exec, Exit, Process
 from ebpftop.models.bounded import Bounded
-from ebpftop.records import Exec, Exit, Process
-from ebpftop.weight import texts
-
-# /proc gives a process's start in clock ticks, rounded down; USER_HZ is 100 wherever Linux runs (proc(5)).
-TICK_NS = 10_000_000
 
 MAX_RUNNING = 32_768
 MAX_BYTES = 8 << 20

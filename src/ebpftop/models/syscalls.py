@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import Handler, Syscall, SyscallRow, Syscalls
+from ebpftop.core.snapshot import Counts
+from ebpftop.core.source import Batch
+from ebpftop.models.baseline import CallKey, Zero
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.latency import Tick, difference, quantile
 from ebpftop.models.rates import Meter
 from ebpftop.models.ring import Ring
-from ebpftop.models.zero import CallKey, Zero
-from ebpftop.past import Counts
-from ebpftop.records import Handler, Syscall, SyscallRow, Syscalls
-from ebpftop.source import Batch
-from ebpftop.weight import weight
 
 RECENT = 4
 """Readings that are remembered whole."""
@@ -101,13 +101,6 @@ class Call:
         """Return the time that threads spent in this call."""
         start = self._from(last)
         return self.row.total_ns - start.total_ns if start else self.row.total_ns
-
-    def time_share(self, *, last: bool) -> float:
-        """Return the CPUs' worth of time that threads spend in this call: 1.0 is one thread in it all the time."""
-        if self.seconds <= 0:
-            return 0.0
-        spent = self.row.total_ns - self.before.total_ns if last and self.before else 0
-        return spent / 1e9 / self.seconds
 
 
 class SyscallsModel:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ebpftop.filters import Filter
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import Exec, Exit, Process, Trace
+from ebpftop.core.snapshot import Counts
+from ebpftop.core.source import Batch
+from ebpftop.filters.spec import Filter
 from ebpftop.models.bounded import Bounded
+from ebpftop.models.filter_match import admits
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import Ring, View
-from ebpftop.models.scope import admits
-from ebpftop.past import Counts
-from ebpftop.records import Exec, Exit, Process, Trace
-from ebpftop.source import Batch
-from ebpftop.weight import weight
 
 BUDGET = 16 << 20
 """Bytes of lines that are kept."""

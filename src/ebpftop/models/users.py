@@ -8,17 +8,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ebpftop.filters import EVERYTHING, Filter
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import Exec, Exit, Process, Syscalls, UserRow, Users
+from ebpftop.core.snapshot import Counts
+from ebpftop.core.source import Batch
+from ebpftop.filters.spec import EVERYTHING, Filter
 from ebpftop.models.bounded import keep_newest
+from ebpftop.models.filter_match import admits
 from ebpftop.models.processes import Known, Processes
-from ebpftop.models.scope import admits
-from ebpftop.past import Counts
-from ebpftop.records import Exec, Exit, Process, Syscalls, UserRow, Users
-from ebpftop.source import Batch
-from ebpftop.weight import weight
-
-OTHER_UID = 0xFFFFFFFF
-"""Stands for all users that the kernel's map had no room for."""
 
 HISTORY = 120
 """Readings that are remembered."""

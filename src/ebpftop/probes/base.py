@@ -7,21 +7,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import msgspec
 
-from ebpftop.kernel import maps, progs
+from ebpftop.core.records import Lost, Probe, ProbeName, Record, Rung, Where
+from ebpftop.kernel import bpf_syscall, maps
+from ebpftop.kernel.attach import Climb, Offers, Step, absent, climb
 from ebpftop.kernel.barrier import wait_for_programs
-from ebpftop.kernel.ladder import Climb, Offers, Step, absent, climb
-from ebpftop.kernel.loader import LoadError, Module, NotCompiledError
+from ebpftop.kernel.errors import LoadError, NotCompiledError
+from ebpftop.kernel.event_buffer import Buffer
+from ebpftop.kernel.fields import Defines
+from ebpftop.kernel.loader import Module
 from ebpftop.kernel.maps import Map
-from ebpftop.kernel.offsets import Defines
 from ebpftop.kernel.root_helper import RootWork
-from ebpftop.names import UserNames
-from ebpftop.records import Lost, Probe, ProbeName, Record, Rung, Where
-
-Buffer = Literal["ring", "perf"]
+from ebpftop.probes.user_names import UserNames
 
 # enum lost_where of bpf/ebpftop.h: what another program is using on that CPU counts as the kernel's own passing over.
 LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits", "recursion")
@@ -47,7 +47,7 @@ class Context:
     filtering: Callable[[], bool] = lambda: False
     # What the filter names and is no longer there.
     gone: Callable[[], tuple[str, ...]] = tuple
-    remember_callers: bool = False  # ebpftop.kernel.callers
+    remember_callers: bool = False  # ebpftop.kernel.task_cache_map
 
     @property
     def tracefs(self) -> Path | None:
@@ -227,7 +227,7 @@ class KernelProbe(ABC):
         if module is None:
             return {}
         lost = {where: maps.per_cpu_sum(module.table("lost"), i) for i, where in enumerate(LOST_IN_KERNEL)}
-        lost["recursion"] += sum(progs.runs(fd).recursion_misses for fd in module.programs.values())
+        lost["recursion"] += sum(bpf_syscall.runs(fd).recursion_misses for fd in module.programs.values())
         return lost
 
     def lost_now(self) -> dict[Where, int]:
@@ -245,8 +245,3 @@ class KernelProbe(ABC):
                 self._lost_told[where] = count
                 records.append(Lost(time=now, probe=self.name, where=where, count=count))
         return records
-
-
-def u64s(raw: bytes) -> tuple[int, ...]:
-    """Return the u64 values of *raw*."""
-    return struct.unpack(f"={len(raw) // 8}Q", raw)

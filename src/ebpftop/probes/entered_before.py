@@ -16,12 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from ebpftop.core.records import Rung
 from ebpftop.kernel import maps
 from ebpftop.kernel.root_helper import NOT_READABLE, THREADS_MAX, RootWork
-from ebpftop.kernel.threads import in_first_pid_namespace
-from ebpftop.probes.running import pids, stat_fields
-from ebpftop.probes.slots import Call, Slots
-from ebpftop.records import Rung
+from ebpftop.kernel.threads import in_first_pid_namespace, stat_fields
+from ebpftop.probes.procfs import pids
+from ebpftop.probes.syscall_slots import Call, Slots
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import WAITS
 

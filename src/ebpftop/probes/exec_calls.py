@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from ebpftop.kernel.ladder import SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.attach import SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Kind
-from ebpftop.kernel.offsets import EXEC_CALLS, Defines
+from ebpftop.kernel.offsets import EXEC_CALLS
 
 # A second program at a tracepoint costs more than the first.
 RAW_EXIT = f"{TAXES}: a program at the return of each"

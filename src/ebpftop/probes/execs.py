@@ -7,14 +7,16 @@ import time
 from collections import OrderedDict
 from typing import ClassVar, NamedTuple
 
-from ebpftop.cgroups import container_of, unit_of
+from ebpftop.core.cgroup_path import container_of, unit_of
+from ebpftop.core.escape import c_string, escape
+from ebpftop.core.records import TICK_NS, Exec, Exit, ProbeName, Record, Where
 from ebpftop.kernel import clocks, maps
+from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
 from ebpftop.kernel.cgroups import path_of_id
-from ebpftop.kernel.ladder import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.event_buffer import RING_PAGES, Events
+from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
-from ebpftop.kernel.offsets import Defines
 from ebpftop.probes.base import Context, KernelProbe
-from ebpftop.probes.buffers import RING_PAGES, Events
 from ebpftop.probes.exec_calls import (
     BESIDE_BOTH,
     at_functions,
@@ -24,10 +26,8 @@ from ebpftop.probes.exec_calls import (
     raw_cost,
     raw_entry,
 )
-from ebpftop.probes.running import TICK_NS, Ancestry, Told
-from ebpftop.records import Exec, Exit, ProbeName, Record, Where
-from ebpftop.syscalls.codes import error_name, signal_name
-from ebpftop.text import c_string, escape
+from ebpftop.probes.procfs import Ancestry, Told
+from ebpftop.syscalls.errno_names import error_name, signal_name
 
 # struct event of bpf/execs.c
 _EVENT = struct.Struct("=IIQQQQ8Ii4Ii16s16s")

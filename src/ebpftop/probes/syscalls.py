@@ -12,18 +12,8 @@ from typing import ClassVar
 
 import msgspec
 
-from ebpftop.kernel import callers, clocks, maps, tracefs
-from ebpftop.kernel.ladder import FREE, TAXES, Attach, Climb, Step, climb, matches
-from ebpftop.kernel.loader import Kind, LoadError, Module, NotCompiledError
-from ebpftop.kernel.offsets import Defines
-from ebpftop.probes import tallies
-from ebpftop.probes.base import Context, KernelProbe, ProbeError
-from ebpftop.probes.buffers import Events
-from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
-from ebpftop.probes.pairs import Pairs, Tally
-from ebpftop.probes.slots import Call, Slots
-from ebpftop.probes.tallies import Totals
-from ebpftop.records import (
+from ebpftop.core.escape import c_string
+from ebpftop.core.records import (
     NOT_ASKED_FOR,
     NOT_NEEDED,
     Handler,
@@ -36,12 +26,23 @@ from ebpftop.records import (
     TableSlot,
     Where,
 )
-from ebpftop.source import SourceError
+from ebpftop.core.source import SourceError
+from ebpftop.kernel import clocks, maps, task_cache_map, tracefs
+from ebpftop.kernel.attach import FREE, TAXES, Attach, Climb, Step, climb, matches
+from ebpftop.kernel.errors import LoadError, NotCompiledError
+from ebpftop.kernel.event_buffer import Events
+from ebpftop.kernel.fields import Defines
+from ebpftop.kernel.loader import Kind, Module
+from ebpftop.probes import syscall_counters
+from ebpftop.probes.base import Context, KernelProbe, ProbeError
+from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
+from ebpftop.probes.syscall_counters import Totals
+from ebpftop.probes.syscall_processes import Pairs, Tally
+from ebpftop.probes.syscall_slots import Call, Slots
 from ebpftop.syscalls import abi as abis
-from ebpftop.syscalls.codes import error_name
 from ebpftop.syscalls.decode import decode
+from ebpftop.syscalls.errno_names import error_name
 from ebpftop.syscalls.families import Family, family_numbers
-from ebpftop.text import c_string
 
 WAITING_MAX = 65536
 TRACE_PAGES = 1024
@@ -121,7 +122,7 @@ class SyscallsProbe(KernelProbe):
     def _start_remembering(self) -> None:
         """Come up by raw tracepoints, with the map in which CPUs remember who called; raises OSError, ProbeError."""
         self._kind = "raw_tracepoint"
-        self._callers_fd = callers.make_map()
+        self._callers_fd = task_cache_map.make_map()
         try:
             super().start()
         except ProbeError:
@@ -323,12 +324,12 @@ class SyscallsProbe(KernelProbe):
         if module is None:
             return []
         totals = {call: total.copy() for call, total in self._before.items()}
-        tallies.add_totals(module, self.slots, totals, latency=self.latency)
+        syscall_counters.add_totals(module, self.slots, totals, latency=self.latency)
         families = dict(self._families_before)
-        tallies.add_families(module, families)
+        syscall_counters.add_families(module, families)
         uring = self._uring_before.copy()
         if self._sees_uring:
-            tallies.add_uring(module, uring)
+            syscall_counters.add_uring(module, uring)
         takes = self._takes if self.context.filtering() else None
         if self._before_us is not None:
             self._before_us.begin()
@@ -345,7 +346,9 @@ class SyscallsProbe(KernelProbe):
                     for call in sorted(totals.keys() | self._chosen.keys())
                     if call in self._chosen or totals[call].count
                 ),
-                in_flight=tallies.in_flight(module, self.slots, now_ns, takes, self._before_us) if self.latency else (),
+                in_flight=syscall_counters.in_flight(module, self.slots, now_ns, takes, self._before_us)
+                if self.latency
+                else (),
                 processes=who.processes,
                 process_totals=who.totals,
                 users=who.users,
@@ -402,10 +405,10 @@ class SyscallsProbe(KernelProbe):
         return lost
 
     def keep(self, module: Module) -> None:
-        tallies.add_totals(module, self.slots, self._before, latency=self.latency)
-        tallies.add_families(module, self._families_before)
+        syscall_counters.add_totals(module, self.slots, self._before, latency=self.latency)
+        syscall_counters.add_families(module, self._families_before)
         if self._sees_uring:
-            tallies.add_uring(module, self._uring_before)
+            syscall_counters.add_uring(module, self._uring_before)
         if self.processes:
             self._pairs.keep(module, self.slots)
         self._rate_before += maps.per_cpu_sum(module.table("over_budget"), 0)

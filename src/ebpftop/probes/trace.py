@@ -13,18 +13,19 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import ClassVar
 
-from ebpftop.kernel import clocks, maps, progs, tracefs
-from ebpftop.kernel.ladder import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, Step
-from ebpftop.kernel.loader import LoadError, Module
-from ebpftop.kernel.offsets import Defines
-from ebpftop.kernel.trace_buffer import FormatError, TraceBuffer, line_formats
+from ebpftop.core.escape import c_string, escape
+from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, ProbeName, Record, Rung, Trace, Where
+from ebpftop.kernel import bpf_syscall, clocks, maps, tracefs
+from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.errors import FormatError, LoadError
+from ebpftop.kernel.event_buffer import Events
+from ebpftop.kernel.fields import Defines
+from ebpftop.kernel.loader import Module
+from ebpftop.kernel.trace_buffer import TraceBuffer, line_formats
 from ebpftop.kernel.trace_pages import Line
 from ebpftop.probes.base import KernelProbe, ProbeError
-from ebpftop.probes.buffers import Events
 from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, by_name, has_other_abis
 from ebpftop.probes.printers import Printer, Printers
-from ebpftop.records import NOT_ASKED_FOR, NOT_NEEDED, ProbeName, Record, Rung, Trace, Where
-from ebpftop.text import c_string, escape
 
 _RING_PAGES = 1024  # 4 MiB of 4 KiB pages
 
@@ -197,7 +198,7 @@ class TraceProbe(KernelProbe):
     def _note_misses(self) -> None:
         """Count how often the kernel passed over the program that hands over lines while it did not have to."""
         fd = self.module.programs.get("trace_said") if self.module else None
-        misses = progs.runs(fd).recursion_misses if fd is not None else 0
+        misses = bpf_syscall.runs(fd).recursion_misses if fd is not None else 0
         if self._buffer is not None and not self.context.filtering():
             self._misses_harmless += misses - self._misses
         self._misses = misses

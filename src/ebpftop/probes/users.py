@@ -8,11 +8,12 @@ import time
 from operator import attrgetter
 from typing import ClassVar, NamedTuple
 
+from ebpftop.core.escape import c_string
+from ebpftop.core.records import OTHER_UID, ProbeName, Record, UserRow, Users
 from ebpftop.kernel import maps
-from ebpftop.kernel.ladder import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.attach import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
-from ebpftop.kernel.offsets import Defines
-from ebpftop.names import PATIENCE_S
 from ebpftop.probes.base import KernelProbe
 from ebpftop.probes.exec_calls import (
     BESIDE_BOTH,
@@ -23,11 +24,9 @@ from ebpftop.probes.exec_calls import (
     raw_cost,
     raw_entry,
 )
-from ebpftop.records import ProbeName, Record, UserRow, Users
-from ebpftop.text import c_string
+from ebpftop.probes.user_names import PATIENCE_S
 
 USERS_MAX = 16384
-OTHER_UID = 0xFFFFFFFF  # (uid_t)-1 is nobody's
 _COUNTERS = struct.Struct("=QQII16s")
 
 

@@ -1,7 +1,7 @@
 """Recordings: written so that little is lost, read so that nothing harms, and searched by time."""
 
-from ebpftop.recording.lines import Damage, Fault
-from ebpftop.recording.narrow import narrow_to
+from ebpftop.recording.parse import Damage, Fault
+from ebpftop.recording.subset import narrow_to
 from ebpftop.recording.timeline import Narrow, Timeline
 from ebpftop.recording.writer import RecordingWriter
 

@@ -14,8 +14,8 @@ import threading
 from dataclasses import dataclass
 from typing import Protocol
 
-from ebpftop.recording import zst
-from ebpftop.recording.lines import LAST_TIME, MAX_LINE_BYTES
+from ebpftop.recording import zstd_frames
+from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES
 
 PLAIN_STRETCH = 512 << 10
 # Compressed about ten to one: a stretch unpacks to half a megabyte, in less than a millisecond.
@@ -191,7 +191,7 @@ class PlainChunks(_FileChunks):
 
 
 class ZstChunks(_FileChunks):
-    """A file of marked frames (`zst.pack`): chunk *k* holds those whose mark begins in its stretch."""
+    """A file of marked frames (`zstd_frames.pack`): chunk *k* holds those whose mark begins in its stretch."""
 
     def __init__(self, fd: int, stretch: int = ZST_STRETCH) -> None:
         """Take over *fd*."""
@@ -199,7 +199,7 @@ class ZstChunks(_FileChunks):
 
     def load(self, number: int) -> Chunk:
         packed, marks = self._segments(number)
-        reader = _SegmentReader(max(zst.MAX_FRAME_BYTES, _MAX_RATIO * self._stretch))
+        reader = _SegmentReader(max(zstd_frames.MAX_FRAME_BYTES, _MAX_RATIO * self._stretch))
         if number == 0:
             reader.stray(packed[: marks[0]])
         for begin, end in itertools.pairwise(marks):
@@ -210,28 +210,28 @@ class ZstChunks(_FileChunks):
         return Chunk(b"".join(reader.parts), tuple(reader.gaps))
 
     def peek(self, number: int) -> bytes:
-        packed = self._read(number * self._stretch, self._stretch + len(zst.MARK) - 1)
-        at = packed.find(zst.MARK)
-        return zst.unpack(packed, at + zst.MARK_BYTES, _PEEK_BYTES).data if at >= 0 else b""
+        packed = self._read(number * self._stretch, self._stretch + len(zstd_frames.MARK) - 1)
+        at = packed.find(zstd_frames.MARK)
+        return zstd_frames.unpack(packed, at + zstd_frames.MARK_BYTES, _PEEK_BYTES).data if at >= 0 else b""
 
     def _segments(self, number: int) -> tuple[bytes, list[int]]:
         """Return bytes, and where in them each mark of this chunk begins and where the frame of the last one ends."""
         start = number * self._stretch
-        packed = bytearray(self._read(start, self._stretch + len(zst.MARK) - 1))
+        packed = bytearray(self._read(start, self._stretch + len(zstd_frames.MARK) - 1))
         marks = []
-        at = packed.find(zst.MARK, 0, self._stretch + len(zst.MARK) - 1)
+        at = packed.find(zstd_frames.MARK, 0, self._stretch + len(zstd_frames.MARK) - 1)
         while at >= 0:
             marks.append(at)
-            at = packed.find(zst.MARK, at + 1)
+            at = packed.find(zstd_frames.MARK, at + 1)
         if not marks and number:
             return b"", [0]
         search_from = self._stretch
-        while (end := packed.find(zst.MARK, search_from)) < 0:
+        while (end := packed.find(zstd_frames.MARK, search_from)) < 0:
             more = self._read(start + len(packed), self._stretch)
-            if not more or len(packed) > zst.MAX_FRAME_BYTES:
+            if not more or len(packed) > zstd_frames.MAX_FRAME_BYTES:
                 end = len(packed)
                 break
-            search_from = max(self._stretch, len(packed) - len(zst.MARK) + 1)
+            search_from = max(self._stretch, len(packed) - len(zstd_frames.MARK) + 1)
             packed += more
         return bytes(packed[:end]), [*marks, end]
 
@@ -260,12 +260,12 @@ class _SegmentReader:
 
     def segment(self, packed: bytes) -> None:
         """Read from a mark up to the next one."""
-        count = int.from_bytes(packed[len(zst.MARK) : zst.MARK_BYTES], "little")
-        if not packed.startswith(zst.MAGIC, zst.MARK_BYTES):
+        count = int.from_bytes(packed[len(zstd_frames.MARK) : zstd_frames.MARK_BYTES], "little")
+        if not packed.startswith(zstd_frames.MAGIC, zstd_frames.MARK_BYTES):
             # Making ready to unpack takes 50 us, and there may be thousands of marks without a frame.
             self._miss(count if count <= _MOST_LINES else None, "a mark without a frame")
             return
-        frame = zst.unpack(packed, zst.MARK_BYTES, min(zst.MAX_FRAME_BYTES, self._left))
+        frame = zstd_frames.unpack(packed, zstd_frames.MARK_BYTES, min(zstd_frames.MAX_FRAME_BYTES, self._left))
         if frame.fault is None:
             self._add(frame.data)
             self.stray(packed[frame.end :])
@@ -282,8 +282,11 @@ class _SegmentReader:
         if len(packed) <= _CHECKSUM_BYTES:
             # No line fits in there: at most the checksum of a frame whose flag for it was damaged.
             return
-        if packed[zst.MARK_BYTES : zst.MARK_BYTES + len(zst.MAGIC)] == zst.MAGIC and not self.is_full:
-            frame = zst.unpack(packed, zst.MARK_BYTES, min(zst.MAX_FRAME_BYTES, self._left))
+        if (
+            packed[zstd_frames.MARK_BYTES : zstd_frames.MARK_BYTES + len(zstd_frames.MAGIC)] == zstd_frames.MAGIC
+            and not self.is_full
+        ):
+            frame = zstd_frames.unpack(packed, zstd_frames.MARK_BYTES, min(zstd_frames.MAX_FRAME_BYTES, self._left))
             self._add(frame.data[: frame.data.rfind(b"\n") + 1])
             if frame.fault is None and frame.end == len(packed):
                 return

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from ebpftop.past import Counts
+from ebpftop.core.records import KINDS, PROBE_NAMES, Where
+from ebpftop.core.snapshot import Counts
 from ebpftop.recording.chunks import Chunk, first_time, last_time
 from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, line_at, marks
-from ebpftop.records import KINDS, PROBE_NAMES, Where
 
 # Running programs are noted at every chunk whose number is a multiple of this.
 KEY_CHUNKS = 2

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from ebpftop.recording.lines import windows
+from ebpftop.recording.parse import windows
 
 # Events, by the pane that shows them; the other kinds are counters and states.
 EVENT_GROUP = {b"exec": 0, b"exit": 0, b"syscall": 1, b"trace": 2}

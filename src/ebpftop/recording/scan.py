@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from ebpftop.past import Counts
+from ebpftop.core.snapshot import Counts
 from ebpftop.recording import kinds
 from ebpftop.recording.index import Info, by_group, state_key
 from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, kind_of, line_at, marks_backwards

@@ -12,17 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from ebpftop.past import Counts, Past
-from ebpftop.recording.batches import group
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import PROBE_NAMES, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
+from ebpftop.core.snapshot import Counts, Past
+from ebpftop.core.source import Batch
 from ebpftop.recording.chunks import PLAIN_STRETCH, Chunks, last_time
+from ebpftop.recording.grouping import group
 from ebpftop.recording.index import KEY_CHUNKS, MAX_STATES, Index, state_key
 from ebpftop.recording.kinds import line_at, marks
-from ebpftop.recording.lines import read_good_lines, read_lines
+from ebpftop.recording.parse import read_good_lines, read_lines
 from ebpftop.recording.scan import Scan
 from ebpftop.recording.writer import RecordingWriter
-from ebpftop.records import PROBE_NAMES, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
-from ebpftop.source import Batch
-from ebpftop.weight import weight
 
 # What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
 EVENTS = 4000

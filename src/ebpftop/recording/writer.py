@@ -12,11 +12,10 @@ import time
 from collections.abc import Iterable
 from types import TracebackType
 
-from ebpftop.helpers import open_null
-from ebpftop.models.figures import counted
-from ebpftop.recording import zst
-from ebpftop.records import End, Header, Record, encode
-from ebpftop.source import SourceError
+from ebpftop.core.records import End, Header, Record, encode
+from ebpftop.core.source import SourceError
+from ebpftop.lifecycle.helpers import open_null
+from ebpftop.recording import zstd_frames
 
 FLUSH_S = 0.5
 # A disk that stalls holds up the writer at this point; what the kernel side then drops, it counts as lost.
@@ -152,8 +151,8 @@ class RecordingWriter:
         self._told = True
         lost = self._lost_records - (self._lines == 0)  # the header is none
         raise SourceError(
-            f"{self.path}: {_say(self._error)} after {counted(self.records, 'record', whole=True)}; "
-            + (f"{counted(lost, 'later record', whole=True)} lost, " if lost and not self._is_copy else "")
+            f"{self.path}: {_say(self._error)} after {_counted(self.records, 'record')}; "
+            + (f"{_counted(lost, 'later record')} lost, " if lost and not self._is_copy else "")
             + ("what is in it can be replayed" if self.records else "there is nothing in it to replay"),
             "make room or record elsewhere" if self._error.errno in _FULL else "",
         ) from self._error
@@ -201,7 +200,7 @@ class RecordingWriter:
         """
         data = b"".join(lines)
         if self._compressed:
-            data = zst.pack(data, len(lines))
+            data = zstd_frames.pack(data, len(lines))
         rest = memoryview(data + bytes(spare_bytes))
         try:
             while rest:
@@ -238,7 +237,7 @@ def create_file(path: str, replace: bool) -> int:
 
     SourceError where it exists (and not *replace*), is a link, or cannot be created.
 
-    It is made with the rights that we have: under sudo those of the user behind it (ebpftop.kernel.privilege). The name
+    It is made with the rights that we have: under sudo those of the user behind it (lifecycle/invoker.py). The name
     is never followed through a link, and never a device or a pipe.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -260,7 +259,7 @@ def create_file(path: str, replace: bool) -> int:
 
 def home() -> str:
     """Return the home folder of the user behind sudo, or of the one who runs this."""
-    from ebpftop.kernel.privilege import invoker
+    from ebpftop.lifecycle.invoker import invoker
 
     user, folder = invoker(), os.path.expanduser("~")
     try:
@@ -312,3 +311,7 @@ def _remove_old(path: str) -> None:
     if not stat.S_ISREG(mode):
         raise SourceError(f"{path} is no regular file", "give another name")
     os.unlink(path)
+
+
+def _counted(number: int, one: str) -> str:
+    return f"{number:,} {one if number == 1 else one + 's'}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ebpftop.syscalls.words import Words, choice, flags, table
+from ebpftop.syscalls.flag_names import Words, choice, flags, table
 
 if TYPE_CHECKING:
-    from ebpftop.records import Abi
+    from ebpftop.core.records import Abi
 
 
 def _open(*, directory: int, nofollow: int, direct: int, largefile: int) -> Words:

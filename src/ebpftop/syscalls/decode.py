@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from ebpftop.core.escape import escape
 from ebpftop.syscalls import abi as _abi
 from ebpftop.syscalls import constants, signatures
-from ebpftop.syscalls.codes import error_name, signal_name
-from ebpftop.syscalls.words import Words
-from ebpftop.text import escape
+from ebpftop.syscalls.errno_names import signal_name
+from ebpftop.syscalls.flag_names import Words
 
 if TYPE_CHECKING:
-    from ebpftop.records import Abi
+    from ebpftop.core.records import Abi
 
 MAX_PATHS = 2
 """Strings of one call that the kernel side reads."""
@@ -32,7 +32,6 @@ _32_BIT: frozenset[Abi] = frozenset(("i386", "arm"))
 # Arguments that count only where the one before has one of these bits: O_CREAT or O_TMPFILE (the bit of its own, the
 # same on every ABI here), a character or block device (S_IFCHR is in S_IFBLK), MEMBARRIER_CMD_FLAG_CPU.
 _ASKED_BY = {"mode": 0o100 | 0o20000000, "dev": 0o020000, "cpu": 1}
-_POINTERS = frozenset(("mmap", "mmap2", "mremap", "brk", "shmat"))
 
 _Text: TypeAlias = Callable[[int], str]
 
@@ -91,24 +90,6 @@ def decode(
 def path_args(abi: Abi, name: str) -> tuple[int, ...]:
     """Return which arguments (from 0) of call *name* are strings to read at entry: at most MAX_PATHS."""
     return tuple(slot.register for slot in _call(abi, name).slots if slot.path is not None)
-
-
-def argument_count(abi: Abi, name: str) -> int | None:
-    """Return how many registers call *name* looks at; None for a call that ebpftop does not know."""
-    if _lines(abi, name) is None:
-        return None
-    return max((slot.high or slot.register for slot in _call(abi, name).slots), default=-1) + 1
-
-
-def returned(name: str, ret: int | None) -> str:
-    """Return what call *name* returned: a number, a pointer where it is one, an error by name, ``?`` for None."""
-    if ret is None:
-        return "?"
-    if -4095 <= ret < 0:
-        return error_name(-ret)
-    if name in _POINTERS:
-        return _hexadecimal(ret)
-    return _octal(ret) if name == "umask" else str(ret)
 
 
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}

@@ -1,0 +1,153 @@
+"""What live, stream, record and check share: the way from the arguments to the kernel."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import threading
+from typing import TYPE_CHECKING
+
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel import capabilities, tracefs
+from ebpftop.kernel.root_helper import RootHelper, RootWork
+from ebpftop.lifecycle import limits, stdio
+from ebpftop.syscalls import abi as abis
+
+if TYPE_CHECKING:
+    from ebpftop.core.records import Abi
+    from ebpftop.sources.live import KernelSource, Options
+
+NO_PRIVILEGE = 3
+
+_BCC_PACKAGES = "apt-get install python3-bpfcc, dnf install python3-bcc, or pacman -S python-bcc"
+
+
+# A file that is there wherever the file system is mounted, and what mounts it.
+_MOUNTS = (
+    ("/proc", "/proc/self/status", "mount -t proc none /proc"),
+    ("/sys", "/sys/kernel", "mount -t sysfs none /sys"),
+)
+
+
+def check_machine(need: limits.Need, more_mib: int = 0) -> None:
+    """Raise SourceError where a file system is missing from which the kernel is read, or a limit forbids *need*.
+
+    *more_mib* of memory are needed beyond it.
+    """
+    for place, file, remedy in _MOUNTS:
+        if not os.path.exists(file):
+            raise SourceError(f"{place} is not mounted, and ebpftop reads there what it needs of the kernel", remedy)
+    limits.require(need, more_mib)
+
+
+def report_failed(source: KernelSource) -> bool:
+    """Report each probe that could not be attached; tell whether one is."""
+    for probe in source.failed:
+        stdio.report("; ".join(filter(None, (f"{probe.probe} is not attached: {probe.reason}", probe.remedy))))
+    return len(source.failed) < len(source.probes)
+
+
+def refused() -> bool:
+    """Tell whether we lack the privilege to load BPF programs, and say on stderr what to do."""
+    # First: whoever lacks capabilities in a user namespace gets none that count by sudo there.
+    if capabilities.in_a_user_namespace():
+        stdio.report(
+            "no privilege to load BPF programs: root of a user namespace has none outside it; "
+            "run it on the host as root"
+        )
+        return True
+    missing = capabilities.missing()
+    if missing is None:
+        return False
+    stdio.report(f"no privilege to load BPF programs ({missing} missing); run it as root: sudo ebpftop")
+    return True
+
+
+def _calls(text: str | None) -> tuple[tuple[Abi, int], ...]:
+    if not text:
+        return ()
+    machine = platform.machine()
+    try:
+        return abis.resolve_list(text, (abis.native_abi(machine), *abis.compat_abis(machine)))
+    except abis.UnknownSyscall as error:
+        raise SourceError(str(error)) from error
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """Return what the arguments ask for; raises SourceError."""
+    if importlib.util.find_spec("bcc") is None or importlib.util.find_spec("bcc.table") is None:
+        raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
+    from ebpftop.sources.live import Options
+
+    return Options(
+        probes=args.probes,
+        interval_s=args.interval,
+        filter=chosen_filter(args),
+        buffer=None if args.buffer == "auto" else args.buffer,
+        via=dict(args.via),
+        failures=args.failures,
+        latency=args.latency,
+        processes=args.latency,
+        say=args.say,
+        ignore=_calls(args.ignore),
+        trace=_calls(args.trace),
+    )
+
+
+def root_work() -> RootWork:
+    """Return what will do what takes root's rights once we have given them up. Call it before there are threads.
+
+    A mount namespace, too, is entered by the caller alone and by the threads that it starts from then on.
+    """
+    instance = tracefs.instance_path(tracefs.mount_privately())
+    if not capabilities.has(capabilities.Cap.SYS_ADMIN):
+        return RootWork(instance)
+    return RootHelper(instance)
+
+
+def open_kernel(
+    options: Options,
+    root: RootWork,
+    need: limits.Need = limits.WITHOUT_SCREEN,
+    beside: threading.Thread | None = None,
+) -> KernelSource:
+    """Attach what is asked for, and give up all privileges that are not needed any more; raises SourceError.
+
+    *need* is what the command needs in the end. *beside* is a thread that was started meanwhile for something else:
+    it is waited for, as it has all that we give up.
+    """
+    from ebpftop.kernel.stub_headers import keep_tree
+    from ebpftop.sources.live import KernelSource
+
+    try:
+        keep_tree()
+        source = KernelSource(options, root)
+    except BaseException:
+        root.close()
+        raise
+    for note in source.notes:
+        stdio.report(note)
+    try:
+        if beside is not None:
+            beside.join()
+        capabilities.give_up_all_but_watching()
+        limits.require_threads(need)  # now as another user
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def chosen_filter(args: argparse.Namespace) -> Filter:
+    """Return the filter that the options ask for."""
+    return Filter(
+        uids=tuple(args.uid),
+        pids=tuple(int(pid) for pid in args.pid),
+        comms=tuple(args.comm),
+        cgroups=tuple(args.cgroup),
+        containers=tuple(args.container),
+        hide_self=args.hide_self,
+    )

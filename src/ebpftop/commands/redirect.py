@@ -1,0 +1,38 @@
+"""What BCC, clang and libbpf write to file descriptors 1 and 2, kept off the screen and out of the stream.
+
+They are C code and know nothing of sys.stderr. So the two descriptors are pointed at a log, and whoever may write to
+the terminal or the pipe gets duplicates of the originals.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebpftop.lifecycle import stdio
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The process's own outputs after `hush`."""
+
+    stdout_fd: int
+    stderr_fd: int
+    log_path: Path
+
+
+def hush() -> Outputs:
+    """Point fds 1 and 2 at a log in memory, and Python's sys.stdout, sys.stderr and their originals at duplicates."""
+    log_fd = os.memfd_create("ebpftop-log", os.MFD_CLOEXEC)
+    # Appending, or the two descriptors of one open file would still be right but a truncating reader would not.
+    log_path = Path(f"/proc/{os.getpid()}/fd/{log_fd}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    stdout_fd, stderr_fd = os.dup(1), os.dup(2)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
+    sys.stdout = sys.__stdout__ = stdio.writer(stdout_fd)  # type: ignore[misc]  # Textual looks at the originals
+    sys.stderr = sys.__stderr__ = stdio.writer(stderr_fd)  # type: ignore[misc]  # as above
+    return Outputs(stdout_fd, stderr_fd, log_path)

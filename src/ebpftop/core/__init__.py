@@ -1,0 +1,1 @@
+"""Contracts: records, what a source is, text that is safe to draw. Imports nothing of ebpftop."""

@@ -1,0 +1,392 @@
+"""Every record that crosses a seam: the vocabulary of the whole program, and the lines of a stream.
+
+Each record is one JSON object on one line (docs/records.md). Units: times are Unix seconds, durations are seconds where
+the name says ``seconds`` and nanoseconds where it says ``ns``; counts are totals since the start, never deltas. Text
+has been through `ebpftop.core.escape`. Unknown kinds and fields are passed over by readers, so both may be added.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+import msgspec
+
+SCHEMA = 1
+
+ProbeName: TypeAlias = Literal["execs", "users", "syscalls", "trace"]
+PROBE_NAMES: tuple[ProbeName, ...] = get_args(ProbeName)
+
+State: TypeAlias = Literal["on", "off", "failed"]
+Where: TypeAlias = Literal["ring", "exits", "map", "recursion", "argv", "pipe", "rate"]
+Abi: TypeAlias = Literal["x86_64", "i386", "x32", "arm64", "arm"]
+Handler: TypeAlias = Literal["count", "exec", "timer", "ignore", "trace"]
+
+OTHER_UID = 0xFFFFFFFF
+"""Users that are not listed one by one, counted together: (uid_t)-1 is nobody's."""
+
+TICK_NS = 10_000_000
+"""A clock tick of /proc, in which it gives the starts of processes: USER_HZ is 100 wherever Linux runs (proc(5))."""
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind"):
+    """What all records share: immutable, keyword-only, tagged by ``kind``."""
+
+
+class Header(_Record, frozen=True, tag="header"):
+    """First line of a stream: where and when it was made."""
+
+    schema: int
+    version: str
+    host: str
+    kernel: str
+    abi: str
+    started: float
+
+
+NOT_NEEDED = "not needed: "
+NOT_ASKED_FOR = "--via asked for "
+"""How the reason of a rung begins that nobody tried."""
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One rung of a probe's attach ladder: what it is, what it costs the machine, why it was not taken.
+
+    `blind` names what cannot be seen from there.
+    """
+
+    via: str
+    cost: str
+    reason: str | None
+    blind: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """``on``: it holds. ``off``: nobody tried it. ``failed``: it was tried, or is known not to hold."""
+        if self.reason is None:
+            return "on"
+        return "off" if self.reason.startswith((NOT_NEEDED, NOT_ASKED_FOR)) else "failed"
+
+    @property
+    def said(self) -> str:
+        """What `check` and diagnostics say of it: what it costs, or why it was not taken."""
+        return self.reason or f"costs {self.cost}"
+
+
+class Probe(_Record, frozen=True, tag="probe"):
+    """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps.
+
+    `gone` is what its filter names and does not exist any more ("cgroup /x.service", "pid 7"): nothing matches there
+    until it is made again. It is told anew when that changes.
+    """
+
+    time: float
+    probe: ProbeName
+    state: State
+    via: str | None
+    reason: str | None
+    remedy: str | None = None
+    rungs: tuple[Rung, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """What the rungs in use cannot see, each once."""
+        used = (rung for rung in self.rungs if rung.reason is None) if self.state == "on" else ()
+        return tuple(dict.fromkeys(what for rung in used for what in rung.blind))
+
+
+class Exec(_Record, frozen=True, tag="exec"):
+    """A program started (`ret` 0) or an execve failed (`ret` is minus errno, `error` its name).
+
+    `start` is the start of the process in nanoseconds since boot: (pid, start) names a process for good, pid alone is
+    reused. `file` is the path as given to execve, `interp` what the kernel runs instead of it where `file` is a script.
+    `cut` names the fields that are not whole.
+    """
+
+    time: float
+    pid: int
+    tid: int
+    ppid: int
+    uid: int
+    user: str | None
+    comm: str
+    file: str
+    argv: tuple[str, ...]
+    truncated: bool
+    ret: int
+    error: str | None
+    cgroup: str
+    start: int = 0
+    pcomm: str = ""
+    euid: int = 0
+    loginuid: int | None = None
+    interp: str | None = None
+    pidns: int = 0
+    nspid: int = 0
+    container: str | None = None
+    unit: str | None = None
+    cut: tuple[str, ...] = ()
+
+
+class Exit(_Record, frozen=True, tag="exit"):
+    """A process ended: `code` or `signal`, never both; neither where its end was not seen, and `time` is later.
+
+    `seconds` since its exec, null where that was not seen.
+    """
+
+    time: float
+    pid: int
+    uid: int
+    comm: str
+    code: int | None
+    signal: str | None
+    seconds: float | None
+    start: int = 0
+    ppid: int = 0
+    core: bool = False
+
+
+class Process(_Record, frozen=True, tag="process"):
+    """A process that no exec told of: it ran before ebpftop did, or it only forked. Read from /proc.
+
+    When the filter of a live source changes, all that run and that the new one takes are told, known or not.
+    `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down. `wanted` is false for an ancestor
+    that the filter leaves out: it is told so that one knows who started what is wanted.
+    """
+
+    time: float
+    pid: int
+    ppid: int
+    uid: int
+    user: str | None
+    comm: str
+    argv: tuple[str, ...]
+    start: int
+    wanted: bool = True
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Counters of one uid: execve attempts, and how many of them failed; `last` is the program started last.
+
+    Uid 4294967295, named "other", stands for all users that the kernel's map had no room for. `userns` is the inode
+    number of the user namespace in which the user was seen last, 0 for none but the first; `inside` its uid in there.
+    """
+
+    uid: int
+    user: str | None
+    execs: int
+    failed: int
+    last: str = ""
+    inside: int | None = None
+    userns: int = 0
+
+
+class Users(_Record, frozen=True, tag="users"):
+    """Counters of every uid seen."""
+
+    time: float
+    rows: tuple[UserRow, ...]
+
+
+class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Counters of one system call. ``ns[i]`` counts calls that took 2**i <= ns < 2**(i+1).
+
+    `slot` is its place in the kernel's tail-call table, null for a number beyond it.
+    """
+
+    abi: Abi
+    nr: int
+    name: str
+    count: int
+    errors: int
+    ns: tuple[int, ...]
+    total_ns: int = 0
+    max_ns: int = 0
+    errnos: dict[str, int] = {}
+    handler: Handler = "count"
+    slot: int | None = None
+
+
+class TableSlot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A slot of the tail-call table that holds a program; a call whose slot is empty is counted and nothing else."""
+
+    slot: int
+    abi: Abi
+    nr: int
+    name: str
+    handler: Handler
+
+
+class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A call that has not returned yet, `ns` after it entered. `running`: its thread has not left its CPU since.
+
+    `before`: it was entered before the probe was attached, so that `ns` is a lower bound. `comm` is the thread's name.
+    """
+
+    pid: int
+    tid: int
+    comm: str
+    abi: Abi
+    nr: int
+    name: str
+    ns: int
+    running: bool = False
+    before: bool = False
+
+
+WHOLE_PROCESSES = 24
+PROCESSES_OF_A_CALL = 8
+"""A reading tells all calls of so many processes, and so many processes of each call: the busiest of each."""
+
+
+class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How often one process made one call. `start` as in an exec: (pid, start) names a process for good.
+
+    `comm` is the name of its first thread.
+    """
+
+    pid: int
+    comm: str
+    abi: Abi
+    nr: int
+    name: str
+    count: int
+    errors: int = 0
+    start: int = 0
+
+
+class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many calls one process made, of all kinds."""
+
+    pid: int
+    comm: str
+    count: int
+    errors: int
+    start: int = 0
+
+
+class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many calls one user made; uid 4294967295 stands for those of whom there are too many to be told apart."""
+
+    uid: int
+    count: int
+    errors: int
+
+
+class Syscalls(_Record, frozen=True, tag="syscalls"):
+    """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs.
+
+    `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
+    `forgotten` grew: it counts pairs of process and call that fell out of the kernel's map, and calls of `users`
+    and `processes`. `families` counts the runs of the handlers for programs (``exec``) and timers (``timer_create``,
+    ``timer_delete``, ``timer_other``); `io_uring` counts io_uring's operations by name, which are no system calls: null
+    where they cannot be seen; `table` is the tail-call table; `since_boot` is `time` in the ns of `start`.
+    """
+
+    time: float
+    rows: tuple[SyscallRow, ...]
+    in_flight: tuple[InFlight, ...] = ()
+    processes: tuple[ProcessCalls, ...] = ()
+    process_totals: tuple[ProcessTotal, ...] = ()
+    users: tuple[UserCalls, ...] = ()
+    forgotten: int = 0
+    families: dict[str, int] = {}
+    io_uring: dict[str, int] | None = None
+    table: tuple[TableSlot, ...] = ()
+    since_boot: int = 0
+
+
+class Syscall(_Record, frozen=True, tag="syscall"):
+    """One traced call, decoded. `ret` and `ns` are null for a call that never returned."""
+
+    time: float
+    pid: int
+    comm: str
+    abi: Abi
+    nr: int
+    name: str
+    args: tuple[str, ...]
+    ret: int | None
+    ns: int | None
+    tid: int = 0
+    error: str | None = None
+
+
+class Trace(_Record, frozen=True, tag="trace"):
+    """One bpf_trace_printk line, from any program of the machine.
+
+    `task` is the name of thread `tid`. Older recordings have no `tid`, and have it as `pid`.
+    """
+
+    time: float
+    cpu: int
+    pid: int
+    task: str
+    message: str
+    tid: int | None = None
+
+
+class Lost(_Record, frozen=True, tag="lost"):
+    """What was lost so far, counted where it was lost."""
+
+    time: float
+    probe: ProbeName
+    where: Where
+    count: int
+
+
+class Cost(_Record, frozen=True, tag="cost"):
+    """What ebpftop itself costs: its programs in the kernel, and its process (shares of one CPU).
+
+    `kernel` and `runs` are null where the kernel does not let us measure them.
+    """
+
+    time: float
+    kernel: float | None
+    user: float
+    runs: int | None
+
+
+class End(_Record, frozen=True, tag="end"):
+    """Last line of a closed recording; without it the last second may be missing. `reason` is empty if all is well."""
+
+    time: float
+    records: int
+    reason: str
+
+
+Record: TypeAlias = Header | Probe | Exec | Exit | Process | Users | Syscalls | Syscall | Trace | Lost | Cost | End
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+class _KindOnly(msgspec.Struct):
+    kind: str
+
+
+_kind_decoder = msgspec.json.Decoder(_KindOnly)
+KINDS: frozenset[str] = frozenset(str(t.__struct_config__.tag) for t in get_args(Record))
+
+
+def encode(record: Record) -> bytes:
+    """Return one JSON line, without its newline."""
+    return _encoder.encode(record)
+
+
+def decode_all(lines: bytes) -> list[Record]:
+    """Return the records of *lines*, one to a line. Raises ValueError (msgspec's) where one is none that is known."""
+    return _decoder.decode_lines(lines)
+
+
+def decode(line: bytes | str) -> Record | None:
+    """Return the record of one line; None for a kind that this version does not know.
+
+    Raises ValueError (msgspec's) for a line that is no record.
+    """
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        if _kind_decoder.decode(line).kind not in KINDS:
+            return None
+        raise

@@ -1,0 +1,42 @@
+"""A moment of the past, as whoever remembers it hands it to the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ebpftop.core.source import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many events there were: programs that started, failed to, ended; traced calls; lines of the trace log."""
+
+    execs: int = 0
+    failed: int = 0
+    exits: int = 0
+    syscalls: int = 0
+    traces: int = 0
+
+    def plus(self, other: Counts, times: int = 1) -> Counts:
+        """Return the sum, or with *times* -1 the difference."""
+        return Counts(
+            self.execs + times * other.execs,
+            self.failed + times * other.failed,
+            self.exits + times * other.exits,
+            self.syscalls + times * other.syscalls,
+            self.traces + times * other.traces,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A moment: batches that bring empty models there, and what these cannot know.
+
+    `before` counts the events that came before those in the batches, None where that is not known yet. `seconds` holds
+    the events of the last whole seconds, empty where not all of them are known.
+    """
+
+    batches: tuple[Batch, ...]
+    before: Counts | None
+    seconds: Mapping[int, int]

@@ -1,0 +1,1 @@
+"""What a filter is, apart from who applies it."""

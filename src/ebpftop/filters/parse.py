@@ -1,0 +1,77 @@
+"""A filter as it is typed."""
+
+from __future__ import annotations
+
+import re
+
+from ebpftop.filters.spec import COMM_BYTES, UID_MAX, Filter, comm_bytes, is_cgroup_path
+from ebpftop.filters.stack import Step
+
+# Numbers where numbers are meant; what they are bounded by, `_can_be` knows.
+_KERNEL_TERM = re.compile(
+    r"\s*(?P<kind>(?:uid|pid)(?=:[0-9]{1,10}(?:\s|$))|comm(?=:[^\s*]*\*?(?:\s|$))|cgroup|container)"
+    r":(?P<value>\S+)(?:\s+|$)"
+)
+
+# What looks like such a term, wherever it stands, inverted or not.
+_LOOKS_LIKE_TERM = re.compile(r"(?:^|(?<=\s))(?P<inverted>!?)(?P<kind>uid|pid|comm|cgroup|container):(?P<value>\S*)")
+_TAKES = {
+    "uid": "a number",
+    "pid": "a number",
+    "comm": f"at most {COMM_BYTES} bytes, * only at the end",
+    "cgroup": "a path without ..",
+    "container": "an id or a name",
+}
+
+
+def read_typed(text: str) -> tuple[Step | None, str]:
+    """Split what was typed into what the kernel can decide (``uid:0 pid:1 comm:ssh* cgroup:/x container:8f3``) and a
+    regular expression.
+
+    >>> step, rest = read_typed("uid:0 git status")
+    >>> step.filter.uids, rest
+    ((0,), 'git status')
+    """
+    values: dict[str, list[str]] = {}
+    rest = text
+    while (match := _KERNEL_TERM.match(rest)) and _can_be(match["kind"], match["value"]):
+        values.setdefault(match["kind"], []).append(match["value"])
+        rest = rest[match.end() :]
+    if not values:
+        return None, text
+    wanted = Filter(
+        uids=tuple(map(int, values.get("uid", ()))),
+        pids=tuple(map(int, values.get("pid", ()))),
+        comms=tuple(values.get("comm", ())),
+        cgroups=tuple(values.get("cgroup", ())),
+        containers=tuple(values.get("container", ())),
+    )
+    return Step(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
+
+
+def doubt_of(rest: str) -> str:
+    """Say why a term in the regular expression *rest* is none for the kernel; empty where there is no such term.
+
+    >>> doubt_of("uid:root")
+    'uid: takes a number; this is searched as text'
+    """
+    match = _LOOKS_LIKE_TERM.search(rest)
+    if match is None:
+        return ""
+    kind = match["kind"]
+    if match["inverted"]:
+        why = "cannot be inverted"
+    elif read_typed(rest[match.start() :])[0] is None:
+        why = f"takes {_TAKES[kind]}"
+    else:
+        why = "must come before the expression"
+    return f"{kind}: {why}; this is searched as text"
+
+
+def _can_be(kind: str, value: str) -> bool:
+    """Tell whether the kernel's filter can hold *value*: by the bounds of the command line."""
+    if kind == "uid":
+        return int(value) <= UID_MAX
+    if kind == "comm":
+        return len(comm_bytes(value)) <= COMM_BYTES
+    return kind != "cgroup" or is_cgroup_path(value)

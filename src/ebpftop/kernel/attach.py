@@ -1,0 +1,143 @@
+"""The attach ladder: where a program can be attached, in order of preference, and why the first places failed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Rung
+from ebpftop.kernel.errors import LoadError
+from ebpftop.kernel.loader import Kind, Link, Module
+from ebpftop.kernel.tracefs import refusal
+
+FREE = "nothing between its events"
+# Any program there puts every call of every process on the slow path. docs/limits.md says what that is on one machine.
+TAXES = "time at every system call of every process"
+
+# What a rung may be blind to. docs/limits.md says more of each.
+DENIED = "calls that seccomp denies"
+SKIPPED = "calls of 32-bit and x32 programs"
+NOT_STARTED = "programs that fail to start"
+MANY_AT_ONCE = "some failures, while more programs start at once than a kretprobe has room for"
+INTERPRETER = "the interpreter of a script"
+
+_KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What a kernel has, as far as one knows before anything is compiled: tracefs, and why it refuses fentry, if so."""
+
+    tracefs: Path | None
+    no_fentry: str | None
+
+
+@dataclass(frozen=True)
+class Attach:
+    """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is.
+
+    A rung holds without it too where *without* says what is not seen then. What *forgets* tasks is attached before what
+    remembers them: a call that ends in between would stay, and be taken for that of a later task at the same address.
+    """
+
+    kind: Kind
+    target: str
+    function: str
+    without: str = ""
+    forgets: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rung: what is attached together, what that costs the machine while nothing happens, what it cannot see."""
+
+    cost: str
+    attaches: tuple[Attach, ...]
+    blind: tuple[str, ...] = ()
+
+    @property
+    def via(self) -> str:
+        """The name of the rung: kind and place of its first program."""
+        return f"{self.attaches[0].kind}:{self.attaches[0].target}"
+
+
+@dataclass(frozen=True)
+class Climb:
+    """How far it went: the rung taken (None: none held), every rung with its reason, and the links made."""
+
+    taken: Step | None
+    rungs: tuple[Rung, ...]
+    links: tuple[Link, ...]
+
+    @property
+    def via(self) -> str | None:
+        """The name of the rung taken."""
+        return self.taken.via if self.taken else None
+
+
+def matches(step: Step, wanted: str) -> bool:
+    """Tell whether `--via` *wanted* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
+    return wanted in (step.via, step.attaches[0].kind)
+
+
+def climb(module: Module, steps: tuple[Step, ...], offers: Offers, wanted: str | None = None) -> Climb:
+    """Attach the first of *steps* that works; with *wanted*, no other than that."""
+    rungs: list[Rung] = []
+    taken: Step | None = None
+    links: list[Link] = []
+    for step in steps:
+        reason: str | None
+        unseen: tuple[str, ...] = ()
+        if wanted is not None and not matches(step, wanted):
+            reason = f"{NOT_ASKED_FOR}{wanted}"
+        elif taken is not None:
+            reason = f"{NOT_NEEDED}{taken.via} works"
+        else:
+            links, reason, unseen = _try(module, step, offers)
+            if reason is None:
+                taken = step
+        rungs.append(Rung(via=step.via, cost=step.cost, reason=reason, blind=step.blind + unseen))
+    return Climb(taken, tuple(rungs), tuple(links))
+
+
+def absent(step: Step, offers: Offers) -> str | None:
+    """Say what the kernel lacks for *step*, where that can be seen without trying; None where nothing is."""
+    reasons = (_absent(attach, offers) for attach in step.attaches if not attach.without)
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def _try(module: Module, step: Step, offers: Offers) -> tuple[list[Link], str | None, tuple[str, ...]]:
+    """Return the links made, or why there are none, and what is not seen without an attach that failed."""
+    links: list[Link] = []
+    missing = {attach: reason for attach in step.attaches if (reason := _absent(attach, offers)) is not None}
+    if all(attach.without for attach in missing):
+        for attach in sorted(step.attaches, key=lambda attach: not attach.forgets):
+            if attach in missing:
+                continue
+            try:
+                links.append(module.attach(attach.kind, attach.target, attach.function))
+            except LoadError as error:
+                missing[attach] = str(error)
+                if not attach.without:
+                    break
+    for attach, reason in missing.items():
+        if not attach.without:
+            for link in links:
+                module.release(link)
+            return [], reason if attach is step.attaches[0] else f"{attach.kind}:{attach.target}: {reason}", ()
+    return links, None, tuple(dict.fromkeys(attach.without for attach in step.attaches if attach in missing))
+
+
+def _absent(attach: Attach, offers: Offers) -> str | None:
+    """Say what the kernel lacks, where that can be seen without trying."""
+    if attach.kind in ("kprobe", "kretprobe") and not _KPROBE_TYPE.exists():
+        return "this kernel has no kprobes (CONFIG_KPROBES)"
+    if attach.kind in ("fentry", "fexit") and offers.no_fentry is not None:
+        return offers.no_fentry
+    if attach.kind == "tracepoint":
+        if offers.tracefs is None:
+            return refusal()[0]
+        if not os.access(offers.tracefs / "events" / attach.target.replace(":", "/"), os.F_OK, effective_ids=True):
+            return "this kernel has no such tracepoint"
+    return None

@@ -1,0 +1,126 @@
+"""Events out of the kernel: the ring buffer of Linux 5.8, or the perf buffer of older kernels.
+
+Nothing is decoded in the callback: it copies the bytes and returns, since whatever it raises would be swallowed and the
+memory that it sees is reused.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import sys
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Literal
+
+from bcc import libbcc
+from bcc.libbcc import lib
+from bcc.utils import get_online_cpus
+
+from ebpftop.kernel import clocks, maps
+from ebpftop.kernel.errors import LoadError
+from ebpftop.kernel.loader import Module
+from ebpftop.kernel.maps import Map
+
+Buffer = Literal["ring", "perf"]
+
+RING_PAGES = 4096  # 16 MiB of 4 KiB pages
+PERF_PAGES = 256  # for each CPU
+_BATCH_MAX = 20_000
+_EVENT_BYTES_MIN = 64
+# Rounds that empty a full buffer, whatever comes meanwhile.
+_ROUNDS_MAX = RING_PAGES * 4096 // _EVENT_BYTES_MIN // _BATCH_MAX + 1
+
+
+class _Ring:
+    """One buffer for all CPUs."""
+
+    def __init__(self, table: Map, take: Callable[[int, int], int]) -> None:
+        # Kept: C code calls it as long as the buffer is open.
+        self._callback = libbcc._RINGBUF_CB_TYPE(lambda _context, data, size: take(data, size))
+        self._ring = lib.bpf_new_ringbuf(table.map_fd, self._callback, None)
+        if not self._ring:
+            raise LoadError("the ring buffer cannot be opened")
+
+    def consume(self) -> None:
+        lib.bpf_consume_ringbuf(self._ring)
+
+    def close(self) -> None:
+        if self._ring:
+            lib.bpf_free_ringbuf(self._ring)
+            self._ring = None
+
+
+class _Perf:
+    """One buffer for each CPU."""
+
+    def __init__(self, table: Map, take: Callable[[int, int], int]) -> None:
+        self._callback = libbcc._RAW_CB_TYPE(lambda _context, data, size: take(data, size))
+        # Failed outputs are counted in the kernel, exactly; what perf reports here falls short of that.
+        self._lost_callback = libbcc._LOST_CB_TYPE(lambda _context, _count: None)
+        self._readers: list[int] = []
+        for cpu in get_online_cpus():
+            # Never woken by the kernel: it is consumed on a timer, like the ring.
+            options = libbcc.bcc_perf_buffer_opts(pid=-1, cpu=cpu, wakeup_events=1 << 20)
+            reader = lib.bpf_open_perf_buffer_opts(
+                self._callback, self._lost_callback, None, PERF_PAGES, ctypes.byref(options)
+            )
+            if not reader:
+                self.close()
+                raise LoadError(f"the perf buffer of CPU {cpu} cannot be opened")
+            self._readers.append(reader)
+            maps.update(table, struct.pack("=I", cpu), struct.pack("=i", lib.perf_reader_fd(reader)))
+
+    def consume(self) -> None:
+        lib.perf_reader_consume(len(self._readers), (ctypes.c_void_p * len(self._readers))(*self._readers))
+
+    def close(self) -> None:
+        while self._readers:
+            lib.perf_reader_free(self._readers.pop())
+
+
+class Events:
+    """The buffer called ``events`` of one module, drained on demand."""
+
+    def __init__(self, module: Module, buffer: Buffer, time_at: int) -> None:
+        """Open it, before the programs that fill it are attached. At *time_at* an event has its time (u64, ns)."""
+        self._per_cpu = buffer == "perf"
+        self._time_at = time_at
+        self._module = module
+        self._raw: list[bytes] = []
+        table = module.table("events")
+        self._buffer = _Ring(table, self._take) if buffer == "ring" else _Perf(table, self._take)
+
+    def close(self) -> None:
+        """Give its memory back; before its module is closed. Safe to call twice."""
+        self._buffer.close()
+
+    def _take(self, data: int, size: int) -> int:
+        self._raw.append(ctypes.string_at(data, size))
+        # A negative answer ends this round of the ring; the event itself is taken.
+        return -1 if len(self._raw) >= _BATCH_MAX else 0
+
+    def drain(self, *, everything: bool = False) -> list[bytes]:
+        """Return the events that lie in the buffer now, oldest first; of very many only the first, unless *everything*.
+
+        Perf buffers are one for each CPU and are read one after another, so what is younger than the beginning of the
+        reading waits for the next, unless *everything* is asked for: a process's exit never comes before its exec.
+        """
+        if not self._per_cpu:
+            drained: list[bytes] = []
+            for _ in range(_ROUNDS_MAX if everything else 1):
+                self._buffer.consume()
+                raw, self._raw = self._raw, []
+                drained += raw
+                if len(raw) < _BATCH_MAX:
+                    break
+            return drained
+        horizon_ns = clocks.monotonic_ns()
+        self._buffer.consume()
+        self._raw.sort(key=self._time_ns)
+        ready = len(self._raw) if everything else bisect_right(self._raw, horizon_ns, key=self._time_ns)
+        raw, self._raw = self._raw[:ready], self._raw[ready:]
+        return raw
+
+    def _time_ns(self, raw: bytes) -> int:
+        return int.from_bytes(raw[self._time_at : self._time_at + 8], sys.byteorder)

@@ -1,0 +1,102 @@
+"""The fields of kernel structures that ebpftop's programs read."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ebpftop.core.source import SourceError
+from ebpftop.kernel.stub_headers import kernel_arch
+
+Defines = Mapping[str, int | str]
+
+
+class Field(NamedTuple):
+    """A field of a kernel structure: an offset, or at least its name, that a program needs."""
+
+    name: str
+    struct: str
+    paths: tuple[str, ...]  # the first that this kernel has; names change between versions
+    optional: bool = False
+
+
+_FIELDS = (
+    Field("TASK_TGID", "task_struct", ("tgid",)),
+    Field("TASK_PID", "task_struct", ("pid",)),
+    Field("TASK_GROUP_LEADER", "task_struct", ("group_leader",)),
+    Field("TASK_REAL_PARENT", "task_struct", ("real_parent",)),
+    Field("TASK_START_BOOTTIME", "task_struct", ("start_boottime", "real_start_time")),
+    Field("TASK_THREAD_PID", "task_struct", ("thread_pid",)),
+    Field("TASK_CRED", "task_struct", ("cred",)),
+    Field("TASK_LOGINUID", "task_struct", ("loginuid",), optional=True),
+    Field("TASK_COMM", "task_struct", ("comm",)),
+    Field("TASK_MM", "task_struct", ("mm",)),
+    Field("TASK_SIGNAL", "task_struct", ("signal",)),
+    Field("TASK_EXIT_CODE", "task_struct", ("exit_code",)),
+    Field("TASK_CGROUPS", "task_struct", ("cgroups",)),
+    # Only x86 tells a 32-bit call by this; elsewhere `status` is absent.
+    Field("TASK_STATUS", "task_struct", ("thread_info.status",), optional=True),
+    # There, these do.
+    Field("TASK_FLAGS", "task_struct", ("thread_info.flags",), optional=True),
+    Field("PID_LEVEL", "pid", ("level",)),
+    Field("PID_NUMBERS", "pid", ("numbers",)),
+    Field("UPID_NR", "upid", ("nr",)),
+    Field("UPID_NS", "upid", ("ns",)),
+    Field("PIDNS_INUM", "pid_namespace", ("ns.inum",)),
+    Field("CRED_UID", "cred", ("uid",)),
+    Field("CRED_EUID", "cred", ("euid",)),
+    Field("CRED_USER_NS", "cred", ("user_ns",)),
+    Field("USERNS_PARENT", "user_namespace", ("parent",)),
+    Field("USERNS_INUM", "user_namespace", ("ns.inum",)),
+    Field("USERNS_UID_MAP", "user_namespace", ("uid_map",)),
+    # Without these, users of containers are counted all the same, but not told by their names in there.
+    Field("UIDMAP_EXTENTS", "uid_gid_map", ("extent",), optional=True),
+    Field("UIDMAP_COUNT", "uid_gid_map", ("nr_extents",), optional=True),
+    Field("SIGNAL_LIVE", "signal_struct", ("live",)),
+    Field("SIGNAL_FLAGS", "signal_struct", ("flags",)),
+    Field("SIGNAL_EXIT_CODE", "signal_struct", ("group_exit_code",)),
+    Field("BINPRM_FILENAME", "linux_binprm", ("filename",)),
+    Field("BINPRM_INTERP", "linux_binprm", ("interp",)),
+    Field("MM_ARG_START", "mm_struct", ("arg_start",)),
+    Field("MM_ARG_END", "mm_struct", ("arg_end",)),
+    Field("CSS_SET_DFL_CGRP", "css_set", ("dfl_cgrp",)),
+    Field("CSS_SET_SUBSYS", "css_set", ("subsys",)),
+    Field("CSS_CGROUP", "cgroup_subsys_state", ("cgroup",)),
+    Field("CGROUP_KN", "cgroup", ("kn",)),
+    Field("CGROUP_LEVEL", "cgroup", ("level",)),
+    # Before 6.1; later kernels have the helper that this stands in for.
+    Field("CGROUP_ANCESTOR_IDS", "cgroup", ("ancestor_ids",), optional=True),
+    # From 6.1 on; asked only for cgroup v1, which no helper tells of.
+    Field("CGROUP_ANCESTORS", "cgroup", ("ancestors",), optional=True),
+    Field("KERNFS_ID", "kernfs_node", ("id",), optional=True),
+    # Without these, a cgroup that is made again is found by its path, a moment later.
+    Field("CGROUP_ROOT", "cgroup", ("root",), optional=True),
+    Field("CGROUP_ROOT_HIERARCHY_ID", "cgroup_root", ("hierarchy_id",), optional=True),
+    Field("CGROUP_ROOT_SUBSYS_MASK", "cgroup_root", ("subsys_mask",), optional=True),
+    Field("KERNFS_PARENT", "kernfs_node", ("__parent", "parent")),
+    Field("KERNFS_NAME", "kernfs_node", ("name",)),
+)
+
+# The user's registers at a system call, in the order of its arguments: arch/x86/entry/calling.h,
+# arch/arm64/kernel/syscall.c.
+_REGS = {
+    "x86": ("orig_ax", ("di", "si", "dx", "r10", "r8", "r9"), ("bx", "cx", "dx", "si", "di", "bp")),
+    "arm64": ("syscallno", ("orig_x0", "regs+8", "regs+16", "regs+24", "regs+32", "regs+40"), None),
+}
+
+
+def all_fields() -> tuple[Field, ...]:
+    """Return every field that ebpftop's programs read."""
+    return (*_FIELDS, *_registers())
+
+
+def _registers() -> list[Field]:
+    try:
+        number, arguments, compat = _REGS[kernel_arch()]
+    except KeyError:
+        raise SourceError(f"{platform.machine()} is not supported", "ebpftop runs on x86_64 and aarch64") from None
+    fields = [Field("REGS_NR", "pt_regs", (number,))]
+    for prefix, names in (("REGS_ARG", arguments), ("REGS_COMPAT_ARG", compat or arguments)):
+        fields += [Field(f"{prefix}{i}", "pt_regs", (name,)) for i, name in enumerate(names, 1)]
+    return fields

@@ -1,0 +1,396 @@
+"""The filter, written into the maps that every program reads (bpf/ebpftop.h, bpf/filter.c)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ebpftop.core.escape import escape
+from ebpftop.core.source import SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel import maps
+from ebpftop.kernel.barrier import wait_for_programs
+from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups, hierarchies, id_of
+from ebpftop.kernel.errors import DamagedError, LoadError
+from ebpftop.kernel.fields import Defines
+from ebpftop.kernel.loader import Link, Module
+from ebpftop.kernel.threads import in_first_pid_namespace, process_of_thread, sees_all, stat_fields
+from ebpftop.lifecycle.helpers import HELPERS_MAX
+
+_UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
+# Which processes are still there is looked up so often, and for so many at a reading.
+_LOOK_S = 2.0
+_LOOKS_MAX = 256
+_MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
+_PROGRAMS = ("filter_fork", "filter_free")
+_PATHS = "filter_paths"
+
+_SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
+_COMM_LEN = 16
+_OWN_PROCESSES = 1 + HELPERS_MAX
+_NO_PID = 0xFFFFFFFF  # no process has it; 0 is the idle task's
+_CONFIG = struct.Struct(f"=II{_OWN_PROCESSES}I")
+_SLOT = struct.Struct("=II")
+_CGROUP_CHOICE = struct.Struct("=QII")
+_SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
+_COMM_KEY = 4 + _COMM_LEN
+_PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
+
+
+def with_processes(wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+    """Return *wanted* with the process of each pid that is a thread's, and a sentence about each of these.
+
+    A number that no thread has stays: `KernelFilter.apply` refuses it.
+    """
+    pids: list[int] = []
+    notes: list[str] = []
+    for pid in wanted.pids:
+        process = process_of_thread(pid) or pid
+        if process != pid:
+            notes.append(f"{pid} is a thread of process {process}: the filter takes the process")
+        if process not in pids:
+            pids.append(process)
+    return replace(wanted, pids=tuple(pids)), tuple(notes)
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of every process, out of /proc."""
+    found: dict[int, int] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                stat = Path(entry.path, "stat").read_bytes()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            found[int(entry.name)] = int(stat_fields(stat)[1][1])
+    return found
+
+
+def descendants(pids: tuple[int, ...]) -> set[int]:
+    """Return those of *pids* that run, and the processes that descend from them now."""
+    parent_of = parents()
+    children: dict[int, list[int]] = {}
+    for pid, parent in parent_of.items():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    todo = [pid for pid in pids if pid in parent_of]
+    while todo:
+        pid = todo.pop()
+        if pid not in found:
+            found.add(pid)
+            todo += children.get(pid, ())
+    return found
+
+
+class KernelFilter:
+    """Owner of the filter's maps, and of the programs that follow processes as they fork.
+
+    There are two slots: the next filter is put together in the one that nobody reads, then made the active one by a
+    single write. So no event is judged by half of a filter, and a change loses nothing that both filters want.
+    """
+
+    def __init__(self, defines: Defines, own_pids: Sequence[int]) -> None:
+        """Load bpf/filter.c; *own_pids* are the processes that `hide_self` leaves out. Raises SourceError."""
+        try:
+            self._module = _load({**defines, "FILTER_OWNER": 1})
+        except LoadError as error:
+            raise SourceError(str(error), "`ebpftop check -v` shows what the compiler said") from error
+        self._own_pids = tuple(own_pids)
+        self._lock = threading.Lock()
+        self._links: list[Link] = []
+        self._mkdir: Link | None = None
+        self._roots: dict[bool, Path] = {}
+        self._gone: tuple[str, ...] = ()
+        self._marked_pids: list[bytes] = []
+        self._next_look_s = 0.0
+        self._closed = False
+        self._active = 0
+        self._slots = [bytes(_SLOT_SIZE)] * _SLOTS
+        self._comms: set[bytes] = set()
+        self._cgroups: tuple[CgroupChoice, ...] = ()
+        self._filter = Filter(hide_self=False)
+
+    @property
+    def shared(self) -> Mapping[str, maps.Map]:
+        """What every other module is given."""
+        return {name: self._module.table(name) for name in _MAPS}
+
+    def apply(self, wanted: Filter) -> None:
+        """Make *wanted* hold from now on; raises SourceError for what cannot be, and then nothing has changed.
+
+        Takes some milliseconds, with `pids` some more: processes are looked up in /proc.
+        """
+        cgroups = _checked(wanted)
+        with self._lock:
+            slot = 1 - self._active
+            bit = 1 << slot
+            self._clear(bit)
+            self._follow_cgroups(cgroups, slot)
+            for uid in wanted.uids:
+                self._mark("filter_uids", struct.pack("=I", uid), bit)
+            comms = self._mark_comms(wanted.comms, slot)
+            if wanted.pids:
+                self._follow(wanted.pids, bit)
+            flags = (
+                _UID * bool(wanted.uids)
+                | _PID * bool(wanted.pids)
+                | _COMM * bool(wanted.comms)
+                | _CGROUP * bool(cgroups)
+                | _HIDE_SELF * wanted.hide_self
+            )
+            self._slots[slot] = _slot(flags, cgroups)
+            self._write_config(plain=False)
+            self._active = slot
+            self._write_config(plain=False)
+            if flags == _HIDE_SELF:
+                self._write_config(plain=True)
+            wait_for_programs()
+            for key in self._comms - comms:
+                # It may answer for a shorter one of this filter, but would hide those of the next.
+                maps.delete(self._module.table("filter_comms"), key)
+            self._comms, self._cgroups, self._filter = comms, cgroups, wanted
+            self._clear(3 - bit)
+            if not wanted.pids:
+                self._unfollow()
+            if not cgroups and self._mkdir is not None:
+                self._module.release(self._mkdir)
+                self._mkdir = None
+            self._gone = ()
+
+    def refresh(self) -> tuple[str, ...]:
+        """Take over the ids of cgroups that were made again; return what the filter names and is gone.
+
+        The kernel takes over most ids itself, at once: this is for the others (paths beyond 255 bytes, kernels that do
+        not tell), and takes microseconds. Processes are gone when all their descendants are.
+        """
+        with self._lock:
+            if self._closed:
+                return self._gone
+            gone = []
+            ids = [id_of(choice, self._roots) for choice in self._cgroups]
+            for place, (choice, id) in enumerate(zip(self._cgroups, ids, strict=True)):
+                if id is None:
+                    gone.append(f"cgroup {escape(choice.path)}")
+                elif id != choice.id:
+                    self._set_id(place, id)
+            pids = self._filter.pids
+            if pids:
+                self._bury()
+            if pids and not maps.has_entries(self._module.table("filter_pids"), 4):
+                gone += [f"pid {pid}" for pid in pids]
+            self._gone = tuple(gone)
+            return self._gone
+
+    def _bury(self) -> None:
+        """Unmark processes that are there no more, a few at a time, as far as filter_free has not.
+
+        A kernel may free one on top of a task that it runs no program for: a sandbox hides its own processes so.
+        """
+        table = self._module.table("filter_pids")
+        if not self._marked_pids and time.monotonic() >= self._next_look_s and sees_all():
+            self._marked_pids = [key for key, _ in maps.items(table, 4, 1)]
+            self._next_look_s = time.monotonic() + _LOOK_S
+        for _ in range(min(_LOOKS_MAX, len(self._marked_pids))):
+            key = self._marked_pids.pop()
+            if not os.path.exists(f"/proc/{int.from_bytes(key, sys.byteorder)}"):
+                maps.delete(table, key)
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """What `refresh` returned last."""
+        return self._gone
+
+    def _set_id(self, place: int, id: int) -> None:
+        changed = list(self._cgroups)
+        changed[place] = replace(changed[place], id=id)
+        self._cgroups = tuple(changed)
+        flags, _ = _SLOT.unpack_from(self._slots[self._active])
+        self._slots[self._active] = _slot(flags, self._cgroups)
+        # In place: but for the id, which nothing has any more, each word is written as it was.
+        self._write_config(plain=False)
+
+    def _follow_cgroups(self, cgroups: tuple[CgroupChoice, ...], slot: int) -> None:
+        """Let the kernel take over the ids of *cgroups* where they are made again, as far as it can."""
+        self._roots = {hierarchy.v1: hierarchy.root for hierarchy in hierarchies()} if cgroups else {}
+        if not self._module.has((_PATHS,), ("filter_mkdir",)):
+            return
+        table = self._module.table(_PATHS)
+        keys: dict[bytes, int] = {}
+        for number, choices in ((slot, cgroups), (1 - slot, self._cgroups)):
+            for place, choice in enumerate(choices):
+                path = choice.path.encode("utf-8", "surrogateescape")
+                if len(path) < _PATH_LEN:
+                    key = path.ljust(_PATH_LEN, b"\0")
+                    keys[key] = keys.get(key, 0) | 1 << (number * _CGROUPS_MAX + place)
+        for key, _ in list(maps.items(table, _PATH_LEN, 4)):
+            if key not in keys:
+                maps.delete(table, key)
+        for key, places in keys.items():
+            maps.update(table, key, struct.pack("=I", places))
+        if cgroups and self._mkdir is None:
+            with suppress(LoadError, DamagedError):  # without it, `refresh` finds them
+                self._mkdir = self._module.attach("raw_tracepoint", "cgroup_mkdir", "filter_mkdir")
+
+    def admits(self, pid: int, uid: int, comm: bytes) -> bool:
+        """Tell whether a process that runs now is wanted: what the kernel would say if it did something."""
+        wanted = self._filter
+        if (wanted.hide_self and pid in self._own_pids) or (wanted.uids and uid not in wanted.uids):
+            return False
+        if wanted.pids and not self._marked("filter_pids", struct.pack("=I", pid)) >> self._active & 1:
+            return False
+        if wanted.comms and not any(_comm_matches(pattern, comm) for pattern in wanted.comms):
+            return False
+        if not self._cgroups:
+            return True
+        paths = cgroup_paths(pid)
+        return any(choice.holds(paths.get(choice.v1), choice.v1) for choice in self._cgroups)
+
+    @property
+    def lost(self) -> int:
+        """How many forks could not be followed, because more processes run than the map holds."""
+        return maps.per_cpu_sum(self._module.table("lost"), 1)  # LOST_MAP
+
+    # ---- the maps ----
+
+    def _write_config(self, *, plain: bool) -> None:
+        own_pids = itertools.islice(itertools.cycle(self._own_pids or (_NO_PID,)), _OWN_PROCESSES)
+        value = _CONFIG.pack(plain, self._active, *own_pids) + b"".join(self._slots)
+        maps.update(self._module.table("filter_config"), bytes(4), value)
+
+    def _marked(self, name: str, key: bytes) -> int:
+        value = maps.lookup(self._module.table(name), key, 1)
+        return value[0] if value else 0
+
+    def _mark(self, name: str, key: bytes, bits: int) -> None:
+        maps.update(self._module.table(name), key, bytes([self._marked(name, key) | bits]))
+
+    def _mark_comms(self, comms: tuple[str, ...], slot: int) -> set[bytes]:
+        """Write the names of both slots; return the new one's keys.
+
+        A look-up ends at the longest prefix, so that entry has to answer for the shorter ones of either slot too.
+        """
+        new = {_comm_key(comm) for comm in comms}
+        for key in new | self._comms:
+            value = (_any_prefix(new, key) << slot) | (_any_prefix(self._comms, key) << (1 - slot))
+            maps.update(self._module.table("filter_comms"), key, bytes([value]))
+        return new
+
+    def _clear(self, bits: int) -> None:
+        """Take *bits* out of all values. A fork may copy them meanwhile: until none is left."""
+        for name, key_size in (("filter_uids", 4), ("filter_comms", _COMM_KEY), ("filter_pids", 4)):
+            table = self._module.table(name)
+            while stale := [(key, value[0]) for key, value in maps.items(table, key_size, 1) if value[0] & bits]:
+                for key, value in stale:
+                    if value & ~bits:
+                        maps.update_existing(table, key, bytes([value & ~bits]))
+                    else:
+                        maps.delete(table, key)
+
+    # ---- processes ----
+
+    def _follow(self, pids: tuple[int, ...], bit: int) -> None:
+        """Mark *pids* and their descendants, and let the kernel mark what they fork from now on."""
+        if not self._links:
+            try:
+                self._links = [
+                    self._module.attach("raw_tracepoint", "sched_process_fork", "filter_fork"),
+                    self._module.attach("raw_tracepoint", "sched_process_free", "filter_free"),
+                ]
+            except LoadError as error:
+                raise SourceError(f"--pid: forks cannot be followed: {error}", "leave --pid out") from error
+            except DamagedError as error:
+                raise SourceError("--pid: what was kept of an earlier start is damaged", "start once more") from error
+        # Until /proc shows nobody new: whom a process that is not marked yet forks is found in the next round.
+        while new := [
+            pid for pid in descendants(pids) if not self._marked("filter_pids", struct.pack("=I", pid)) & bit
+        ]:
+            for pid in new:
+                key = struct.pack("=I", pid)
+                try:
+                    self._mark("filter_pids", key, bit)
+                except OSError as error:
+                    self._clear(bit)
+                    raise SourceError("--pid: there are more descendants than the map holds") from error
+                if not Path("/proc", str(pid)).exists():
+                    maps.delete(self._module.table("filter_pids"), key)
+
+    def _unfollow(self) -> None:
+        for link in self._links:
+            self._module.release(link)
+        self._links.clear()
+
+    def close(self) -> None:
+        """Give everything back."""
+        with self._lock:
+            self._closed = True
+            self._unfollow()
+            self._module.close()
+
+
+def _load(defines: Defines) -> Module:
+    """Return bpf/filter.c in the kernel, its programs not attached; raises LoadError."""
+    try:
+        module = Module("filter.c", defines)
+        if module.has((*_MAPS, "lost"), _PROGRAMS):
+            return module
+        module.close()
+        module.doubt()
+    except DamagedError:
+        pass
+    return Module("filter.c", defines)
+
+
+def _slot(flags: int, cgroups: tuple[CgroupChoice, ...]) -> bytes:
+    """Return a struct filter_slot."""
+    body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, c.v1) for c in cgroups)
+    return body.ljust(_SLOT_SIZE, b"\0")
+
+
+def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
+    """Return the cgroups of *wanted*; raises SourceError for what cannot be."""
+    for name, values, most in (
+        ("--uid", wanted.uids, _VALUES_MAX),
+        ("--comm", wanted.comms, _VALUES_MAX),
+        ("--pid", wanted.pids, _VALUES_MAX),
+    ):
+        if len(values) > most:
+            raise SourceError(f"{name} was given {len(values)} times", f"at most {most} values fit")
+    if wanted.pids and not in_first_pid_namespace():
+        raise SourceError("--pid means other processes in a pid namespace", "run ebpftop in the host's (--pid=host)")
+    gone = [pid for pid in wanted.pids if not Path("/proc", str(pid)).exists()]
+    if gone:
+        raise SourceError(f"there is no process {gone[0]}", "see what runs with `ps -e`")
+    cgroups = chosen_cgroups(wanted.cgroups, wanted.containers)
+    if len(cgroups) > _CGROUPS_MAX:
+        raise SourceError(f"the filter means {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above")
+    return cgroups
+
+
+def _comm_key(comm: str) -> bytes:
+    """Return the key of the longest-prefix map: a whole name matches up to and with its NUL."""
+    prefix = comm.endswith("*")
+    raw = comm.removesuffix("*").encode("utf-8", "surrogateescape")[: _COMM_LEN - 1]
+    bits = 8 * (len(raw) + (0 if prefix else 1))
+    return struct.pack("=I", bits) + raw.ljust(_COMM_LEN, b"\0")
+
+
+def _any_prefix(prefixes: set[bytes], key: bytes) -> bool:
+    (bits,) = struct.unpack_from("=I", key)
+    for prefix in prefixes:
+        (length,) = struct.unpack_from("=I", prefix)
+        if length <= bits and key[4 : 4 + length // 8] == prefix[4 : 4 + length // 8]:
+            return True
+    return False
+
+
+def _comm_matches(pattern: str, comm: bytes) -> bool:
+    raw = pattern.removesuffix("*").encode("utf-8", "surrogateescape")
+    return comm.startswith(raw) if pattern.endswith("*") else comm == raw

@@ -1,0 +1,101 @@
+"""Offsets from the headers of the running kernel, where it has no BTF.
+
+The compiler is asked in such a way that its error messages are the answer: one that only complains is done several
+times sooner than one that makes programs, and what a kernel does not have costs no second try.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ebpftop.kernel.compiler import compile_with_headers
+from ebpftop.kernel.errors import BtfError, LoadError
+from ebpftop.kernel.fields import Defines, all_fields
+
+_HEADERS_C = """
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/binfmts.h>
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/user_namespace.h>
+#include <linux/mm_types.h>
+#include <linux/cgroup-defs.h>
+#include <linux/kernfs.h>
+#include <linux/ptrace.h>
+"""
+_LINES = "offsets"
+# clang's words, the same since its version 3: an array's size in a type, and a member that is not there.
+_ERROR = re.compile(r"^(?P<file>[^:\n]*):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE)
+_SIZE = re.compile(r"'char \(\*\)\[(\d+)\]'")
+_NOT_THERE = re.compile("no member named|undeclared identifier")
+_ATTACH_TYPES = re.compile(r"^enum bpf_attach_type \{(.*?)__MAX_BPF_ATTACH_TYPE", re.MULTILINE | re.DOTALL)
+_ENUMERATOR = re.compile(r"^\s*[A-Z]\w*,", re.MULTILINE)
+
+
+def from_headers() -> Defines:
+    """Return the flags by asking the compiler for `offsetof` against this kernel's own headers; raises BtfError."""
+    candidates = [(wanted, path) for wanted in all_fields() for path in wanted.paths]
+    questions = [f"offsetof(struct {wanted.struct}, {path.partition('+')[0]})" for wanted, path in candidates]
+    *offsets, pids_id = _answers([*questions, "pids_cgrp_id"])
+    defines: dict[str, int | str] = {} if pids_id is None else {"CSS_PIDS_ID": pids_id}
+    for (wanted, path), offset in zip(candidates, offsets, strict=True):
+        if offset is not None:
+            defines.setdefault(f"OFF_{wanted.name}", offset + int(path.partition("+")[2] or 0))
+    for wanted in all_fields():
+        if f"OFF_{wanted.name}" not in defines and not wanted.optional:
+            raise BtfError(f"they have no {wanted.struct}.{' or '.join(wanted.paths)}")
+    defines["SIZE_UPID"] = 16
+    return defines
+
+
+def _answers(questions: Sequence[str]) -> list[int | None]:
+    """Return the value of each constant expression, None where what it names does not exist; raises BtfError."""
+    source = [_own_attach_types(), _HEADERS_C]
+    for number, question in enumerate(questions, 1):
+        source.append(f'#line {number} "{_LINES}"')
+        # A pointer to an array of that many chars and one cannot be 0.5, and the message names the type.
+        source.append(f"char (*of{number})[{question} + 1] = 0.5;")
+    try:
+        compile_with_headers("\n".join(source))
+    except LoadError as error:
+        answers = dict(_answered(str(error), len(questions)))
+    else:
+        answers = {}
+    if len(answers) < len(questions):
+        raise BtfError(f"of {len(questions)} questions the compiler answered {len(answers)}")
+    return [answers[number] for number in range(1, len(questions) + 1)]
+
+
+def _own_attach_types() -> str:
+    """Return the line that gives this kernel's structures their own sizes back.
+
+    Before 6.1 struct cgroup has arrays with an element for each way to attach a BPF program, in front of members that
+    we want; BCC puts its own list of those in place of the kernel's, and it is a longer one.
+    """
+    modules = Path("/lib/modules", os.uname().release)
+    for name in ("build", "source"):
+        header = modules / name / "include/uapi/linux/bpf.h"
+        if header.exists() and (enum := _ATTACH_TYPES.search(header.read_text())):
+            return f"#undef MAX_BPF_ATTACH_TYPE\n#define MAX_BPF_ATTACH_TYPE {len(_ENUMERATOR.findall(enum[1]))}"
+    return ""
+
+
+def _answered(words: str, count: int) -> Iterator[tuple[int, int | None]]:
+    """Yield line and offset of each answer, until *count* are there: BCC may have the compiler begin anew after that.
+
+    An error outside of the questions makes all answers worthless: BtfError.
+    """
+    for error in _ERROR.finditer(words):
+        if error["file"] != _LINES:
+            raise BtfError(f"they do not compile: {error[0]}")
+        size = _SIZE.search(error["text"])
+        if size is None and not _NOT_THERE.search(error["text"]):
+            raise BtfError(f"they do not compile: {error[0]}")
+        yield int(error["line"]), int(size[1]) - 1 if size else None
+        if int(error["line"]) == count:
+            return

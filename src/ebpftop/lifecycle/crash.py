@@ -1,0 +1,73 @@
+"""What is told of a crash: one line on stderr, and a file that says everything."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from ebpftop import __version__
+from ebpftop.core.escape import escape
+
+_LOG_BYTES_MAX = 1 << 20
+
+
+def report(error: BaseException) -> str:
+    """Write the traceback of *error* to a new file; return the line that tells of both."""
+    import traceback  # not on every start's way
+
+    what = traceback.format_exception_only(error)[-1].strip()
+    where = traceback.extract_tb(error.__traceback__)
+    place = f" ({os.path.basename(where[-1].filename)}:{where[-1].lineno})" if where else ""
+    return _line(f"{what}{place}", "".join(traceback.format_exception(error)))
+
+
+def fatal_line(fatal_fd: int, *, surprised: bool) -> str:
+    """Return what to tell of a process that died without a word, "" where there is nothing to tell.
+
+    *fatal_fd* is the file that faulthandler wrote to; *surprised*: the process left its terminal as it was.
+    """
+    text = os.pread(fatal_fd, _LOG_BYTES_MAX, 0).decode("utf-8", "replace")
+    if text:
+        return _line(text.splitlines()[0], text)
+    return "ebpftop: it was killed; the terminal is restored and the probes are detached\n" if surprised else ""
+
+
+def _line(what: str, details: str) -> str:
+    try:
+        place = f"log: {_write(what, details)}"
+    except OSError as error:
+        place = f"no log could be written: {error.strerror}"
+    return f"ebpftop: crashed: {escape(what)}; {escape(place)}\n"
+
+
+def _write(what: str, details: str) -> str:
+    """Write a file that nobody else can read, where anybody can write; return its path.
+
+    It is made by the user behind sudo, who is to read it and to remove it.
+    """
+    import tempfile
+
+    from ebpftop.lifecycle.invoker import as_invoker
+
+    redirected = _redirected()
+    with as_invoker():
+        tempfile.tempdir = None  # found anew: root may write in other places
+        fd, path = tempfile.mkstemp(prefix="ebpftop-crash-", suffix=".log")
+    with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(
+            f"ebpftop {__version__}, Linux {os.uname().release}, Python {sys.version.split()[0]}, "
+            f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n{sys.argv!r}\n\n{what}\n\n{details}\n{redirected}"
+        )
+    return path
+
+
+def _redirected() -> str:
+    """Return what BCC, clang and libbpf printed (commands/redirect.py)."""
+    try:
+        if not os.readlink("/proc/self/fd/1").startswith("/memfd:ebpftop-log"):
+            return ""
+        with open("/proc/self/fd/1", "rb") as log:
+            return f"\nWhat BCC, clang and libbpf printed:\n{log.read(_LOG_BYTES_MAX).decode('utf-8', 'replace')}\n"
+    except OSError:
+        return ""

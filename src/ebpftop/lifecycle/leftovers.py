@@ -1,0 +1,121 @@
+"""What a process leaves in tracefs when it dies: its trace instance, and kprobe events. Everything else dies with it.
+
+Programs, maps and links live as long as their descriptors. These two have names, so they stay until somebody removes
+them. A name names its owner. All is done through a descriptor of tracefs: it may be mounted for one thread alone
+(kernel/mount_namespace.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+FIRST_PID_NAMESPACE = 0xEFFFFFFC
+"""The inode number of the first pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h."""
+
+_INSTANCE_PREFIX = "ebpftop-"
+# "p:kprobes/p_ebpftop_1234_do_sys_open_bcc_1234 do_sys_open": the name is from `Owner.event`, the rest from BCC.
+_EVENT = re.compile(rb"[pr]\d*:(kprobes/[pr]_ebpftop_(\d+(?:n\d+)?)_\S+)")
+_OWNER = re.compile(r"(\d+)(?:n(\d+))?", re.ASCII)
+# Written by an attached program's owner: it is gone as soon as its last descriptor is.
+_BUSY = {errno.EBUSY, errno.EAGAIN}
+
+
+class Owner(NamedTuple):
+    """A process, told apart from those of the same number in other pid namespaces: tracefs is one for all of them."""
+
+    pid: int
+    pid_namespace: int
+    """Its inode number (namespaces(7)): no two that exist have the same."""
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        """Return this process. Without /proc it counts as one of the first pid namespace."""
+        try:
+            namespace = os.stat("/proc/self/ns/pid").st_ino
+        except OSError:
+            namespace = FIRST_PID_NAMESPACE
+        return cls(os.getpid(), namespace)
+
+    @classmethod
+    def named(cls, name: str) -> Self | None:
+        """Return the owner whose `name` that is; None for what is no such name."""
+        found = _OWNER.fullmatch(name)
+        return None if found is None else cls(int(found[1]), int(found[2] or FIRST_PID_NAMESPACE))
+
+    @property
+    def name(self) -> str:
+        """The pid; in another than the first pid namespace with the namespace behind it: "12n4026532200"."""
+        return f"{self.pid}" if self.pid_namespace == FIRST_PID_NAMESPACE else f"{self.pid}n{self.pid_namespace}"
+
+    @property
+    def instance(self) -> str:
+        """The name of its trace instance."""
+        return f"{_INSTANCE_PREFIX}{self.name}"
+
+    def event(self, kind: str, target: str) -> str:
+        """Return the name of its kprobe ("p") or kretprobe ("r") on the kernel's function *target*."""
+        return f"{kind}_ebpftop_{self.name}_{target}"
+
+
+def owners(tracefs_fd: int) -> set[Owner]:
+    """Return the processes that instances and events are named after."""
+    names = {event[2].decode("ascii") for event in _events(tracefs_fd)}
+    with suppress(OSError):
+        instances_fd = os.open("instances", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tracefs_fd)
+        try:
+            instances = os.listdir(instances_fd)
+        finally:
+            os.close(instances_fd)
+        names |= {name.removeprefix(_INSTANCE_PREFIX) for name in instances if name.startswith(_INSTANCE_PREFIX)}
+    return {owner for name in names if (owner := Owner.named(name)) is not None}
+
+
+def remove(tracefs_fd: int, owner: Owner) -> bool:
+    """Remove what *owner* left; False if something of it is in use, so that another try may help."""
+    done = True
+    try:
+        os.rmdir(f"instances/{owner.instance}", dir_fd=tracefs_fd)
+    except OSError as error:
+        done = error.errno not in _BUSY
+    for event in _events(tracefs_fd):
+        if event[2].decode("ascii") == owner.name:
+            done &= _remove_event(tracefs_fd, event[1])
+    return done
+
+
+def _events(tracefs_fd: int) -> list[re.Match[bytes]]:
+    try:
+        fd = os.open("kprobe_events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=tracefs_fd)
+    except OSError:  # a kernel without kprobes
+        return []
+    try:
+        text = b""
+        while piece := os.read(fd, 1 << 16):
+            text += piece
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
+    return [match for line in text.splitlines() if (match := _EVENT.match(line))]
+
+
+def _remove_event(tracefs_fd: int, name: bytes) -> bool:
+    try:
+        # Not for appending, it would remove all events of the machine (Documentation/trace/kprobetrace.rst).
+        fd = os.open("kprobe_events", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, dir_fd=tracefs_fd)
+    except OSError:
+        return True
+    try:
+        os.write(fd, b"-:%s\n" % name)
+    except OSError as error:
+        return error.errno not in _BUSY
+    finally:
+        os.close(fd)
+    return True

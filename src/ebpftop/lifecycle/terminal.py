@@ -1,0 +1,210 @@
+"""The terminal that ebpftop was started on: how it was found, what was made of it, and the way back.
+
+What was made of it is kept in memory that the guard (lifecycle/guard.py) shares, so that the way back can be taken
+although this process was killed. No call here waits for the terminal: it may be stopped, or gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import select
+import signal
+import termios
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+# Above the numbers that a closed stdin, stdout or stderr leaves free.
+FIRST_FD = 10
+
+UNTOUCHED, KEYS, SCREEN = 0, 1, 2
+
+# Ends whatever escape sequence was cut off; then the end of a frame, and every mode that Textual's driver sets: paste,
+# line wrap, resize reports, mouse, keyboard protocol, alternate screen, cursor, focus, colours.
+_RESET = (
+    b"\x1b\\\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
+    b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
+)
+_ATTRIBUTES_BYTES = 64  # struct termios of every architecture is smaller
+_BEFORE, _MADE = 64, 128  # places in the shared page
+_TICK_MS = 50
+
+
+def above_standard(fd: int) -> int:
+    """Move *fd* to a number that none of the three standard descriptors can have."""
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # the limit on open files is below FIRST_FD (fcntl(2))
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
+        raise
+    os.close(fd)
+    return moved
+
+
+class Terminal:
+    """The terminal of the process, if it has one."""
+
+    def __init__(self) -> None:
+        self.fd: int | None = None
+        """A descriptor of its own, which does not block."""
+        self._shared = mmap.mmap(-1, mmap.PAGESIZE)
+        self._ahead: _KeysAhead | None = None
+
+    def open(self) -> None:
+        """Find the terminal behind stdin, stdout or stderr."""
+        for fd in (0, 1, 2):
+            if os.isatty(fd):
+                # By number: the terminal's name may mean something else here. /dev/tty: it may belong to another user.
+                for path in (f"/proc/self/fd/{fd}", "/dev/tty"):
+                    with suppress(OSError):
+                        opened = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+                        self.fd = above_standard(opened)
+                        return
+
+    @property
+    def state(self) -> int:
+        """UNTOUCHED, KEYS (keys are read, the text stays) or SCREEN (the alternate screen)."""
+        return self._shared[0]
+
+    def is_ours(self) -> bool:
+        """Tell whether our job is in the foreground; a terminal that controls no job is anybody's."""
+        if self.fd is None:
+            return True
+        try:
+            return os.tcgetpgrp(self.fd) == os.getpgrp()
+        except OSError:
+            return True
+
+    def take_keys(self, on_quit: Callable[[], None]) -> None:
+        """Read keys from now on, before there is a screen; call *on_quit* where the first one is q.
+
+        Ctrl-C, Ctrl-Z and Ctrl-\\ stay signals. In the background this stops the job, as reading a terminal does.
+        """
+        if self.fd is None or not os.isatty(0):
+            return
+        try:
+            self._remember(KEYS)
+            attributes = termios.tcgetattr(self.fd)
+            attributes[3] &= ~(termios.ICANON | termios.ECHO)
+            attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
+            termios.tcsetattr(self.fd, termios.TCSANOW, attributes)
+            self._note_made()
+        except (OSError, termios.error):
+            return
+        if self._ahead is None:
+            self._ahead = _KeysAhead(on_quit)
+
+    def typed_ahead(self) -> bytes:
+        """Stop reading keys; return those that were typed."""
+        ahead, self._ahead = self._ahead, None
+        return ahead.stop() if ahead else b""
+
+    def take_screen(self, enter: Callable[[], None]) -> None:
+        """Call *enter*, which makes a screen of the terminal."""
+        with suppress(OSError):
+            self._remember(SCREEN)
+        enter()
+        with suppress(OSError):
+            self._note_made()
+
+    def take_again(self) -> None:
+        """Set it as it was set for the screen."""
+        if self.fd is not None:
+            with suppress(OSError):
+                fcntl.ioctl(self.fd, termios.TCSETS, self._shared[_MADE : _MADE + _ATTRIBUTES_BYTES])
+
+    def leave_screen(self) -> None:
+        """Give the screen back, and keep the settings until `restore`.
+
+        With its own settings, a terminal that nobody reads would throw the way back away at the next Ctrl-C (NOFLSH,
+        termios(3)).
+        """
+        if self.state == SCREEN and self.fd is not None:
+            self._write_reset()
+            with suppress(termios.error):  # reports of the mouse, which the shell would take as keys
+                termios.tcflush(self.fd, termios.TCIFLUSH)
+            self._shared[0] = KEYS
+
+    def restore(self, *, unless_changed: bool = False) -> None:
+        """Make the terminal what it was; *unless_changed*: leave settings alone that somebody has changed since."""
+        if self.state == UNTOUCHED or self.fd is None:
+            return
+        # From the background, changing a terminal stops the job, unless this signal is blocked (tcsetattr(3)).
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+        try:
+            self.leave_screen()
+            with suppress(OSError):
+                if not unless_changed or self._attributes() == self._shared[_MADE : _MADE + _ATTRIBUTES_BYTES]:
+                    fcntl.ioctl(self.fd, termios.TCSETS, self._shared[_BEFORE : _BEFORE + _ATTRIBUTES_BYTES])
+            self._shared[0] = UNTOUCHED
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def say(self, line: str) -> None:
+        """Write a line, if the terminal takes it at once."""
+        if self.fd is not None:
+            with suppress(OSError):
+                os.write(self.fd, f"\r{line}\r\n".encode())
+
+    def _attributes(self) -> bytes:
+        assert self.fd is not None
+        return bytes(fcntl.ioctl(self.fd, termios.TCGETS, bytes(_ATTRIBUTES_BYTES)))
+
+    def _remember(self, state: int) -> None:
+        if self.state == UNTOUCHED:
+            self._shared[_BEFORE : _BEFORE + _ATTRIBUTES_BYTES] = self._attributes()
+        self._shared[0] = state
+
+    def _note_made(self) -> None:
+        self._shared[_MADE : _MADE + _ATTRIBUTES_BYTES] = self._attributes()
+
+    def _write_reset(self) -> None:
+        assert self.fd is not None
+        for _ in range(2):
+            try:
+                if os.write(self.fd, _RESET) == len(_RESET):
+                    return
+            except BlockingIOError:
+                pass
+            except OSError:  # the terminal is gone
+                return
+            # Nobody reads: what waits there is of a screen that goes, and makes room.
+            with suppress(termios.error):
+                termios.tcflush(self.fd, termios.TCOFLUSH)
+
+
+class _KeysAhead:
+    """Keys typed while there is no screen yet that could read them."""
+
+    def __init__(self, on_quit: Callable[[], None]) -> None:
+        self._on_quit = on_quit
+        self._typed = b""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="keys-ahead", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        keys = select.poll()
+        keys.register(0, select.POLLIN)
+        while not self._stop.is_set():
+            if not keys.poll(_TICK_MS):
+                continue
+            try:
+                typed = os.read(0, 1024)
+            except OSError:
+                return
+            if not typed:  # hung up: a signal says so too
+                return
+            first = not self._typed
+            self._typed += typed
+            if first and typed.startswith(b"q"):
+                self._on_quit()
+
+    def stop(self) -> bytes:
+        self._stop.set()
+        self._thread.join()
+        return self._typed

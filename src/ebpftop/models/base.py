@@ -1,0 +1,35 @@
+"""What every model is, and how models are rebuilt at another moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from ebpftop.core.records import ProbeName
+from ebpftop.core.snapshot import Counts, Past
+from ebpftop.core.source import Batch
+from ebpftop.models.overview import Overview
+
+
+class Model(Protocol):
+    """Pure state that batches are fed into."""
+
+    def begin_after(self, before: Counts) -> None:
+        """Go on, empty as this is, from where so much had happened."""
+
+    def feed(self, batch: Batch) -> None:
+        """Take in one batch."""
+
+
+def rebuild(past: Past, takers: Mapping[ProbeName, Iterable[Model]]) -> Overview:
+    """Bring the empty models, which take the batches of a probe, to a moment; return the overview of that moment."""
+    if past.before is not None:
+        for model in {id(model): model for models in takers.values() for model in models}.values():
+            model.begin_after(past.before)
+    overview = Overview()
+    for batch in past.batches:
+        overview.feed(batch)
+        for model in takers.get(batch.probe, ()):
+            model.feed(batch)
+    overview.recall(past.seconds)
+    return overview

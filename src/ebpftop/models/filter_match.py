@@ -1,0 +1,51 @@
+"""What a filter takes: the same answer that the kernel gives, for what came before the kernel was asked."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+
+from ebpftop.core.cgroup_path import containers_of, is_container
+from ebpftop.core.escape import printable
+from ebpftop.core.records import Exec
+from ebpftop.filters.spec import Filter
+from ebpftop.models.processes import Known, Processes
+
+# A cgroup may be given by its directory; records have its path.
+_MOUNT = re.compile(r"^/sys/fs/cgroup(?:/unified|/pids)?(?=/|$)")
+
+
+def admits(wanted: Filter, record: Exec | Known, processes: Processes) -> bool:
+    """Tell whether *wanted* takes a program that started before the kernel was asked to decide."""
+    if wanted.uids and record.uid not in wanted.uids:
+        return False
+    if wanted.pids and not _descends(record, set(wanted.pids), processes):
+        return False
+    if wanted.comms and not any(comm_matches(pattern, record.comm) for pattern in wanted.comms):
+        return False
+    if wanted.cgroups and not any(_below(path, record.cgroup) for path in wanted.cgroups):
+        return False
+    return not wanted.containers or in_container(wanted.containers, record.cgroup)
+
+
+def _descends(record: Exec | Known, pids: set[int], processes: Processes) -> bool:
+    if record.pid in pids or record.ppid in pids:
+        return True
+    return any(known.pid in pids for known in processes.ancestors(record.ppid, record.start))
+
+
+def comm_matches(pattern: str, comm: str) -> bool:
+    """Tell whether *comm*, as records have it, is NAME, or begins as NAME* says."""
+    name = printable(pattern.removesuffix("*"))
+    return comm.startswith(name) if pattern.endswith("*") else comm == name
+
+
+def _below(path: str, cgroup: str) -> bool:
+    top = printable(posixpath.normpath("/" + _MOUNT.sub("", path).strip("/")))
+    return top == "/" or cgroup == top or cgroup.startswith(top + "/")
+
+
+def in_container(wanted: Iterable[str], cgroup: str) -> bool:
+    """Tell whether *cgroup* lies in one of the containers *wanted*, however deep: as the kernel compares."""
+    return any(is_container(one, name) for name in containers_of(cgroup) for one in wanted)

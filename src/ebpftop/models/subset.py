@@ -1,0 +1,107 @@
+"""What is saved of a recording where the screen is narrowed, and under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from ebpftop.core.records import Exec, Exit, Process, Record
+from ebpftop.models.execlog import ExecRow, Narrowing
+from ebpftop.models.filter_match import admits
+from ebpftop.models.processes import Known, Processes
+
+Kind: TypeAlias = Literal["recording", "csv", "json"]
+SUFFIXES: dict[Kind, str] = {"recording": ".jsonl.zst", "csv": ".csv", "json": ".json"}
+
+
+def default_name(kind: Kind, host: str, pane: str, moment: float) -> str:
+    """Return a name that tells what, where and when: a recording is of a host, rows are of a pane."""
+    return _name(host, "" if kind == "recording" else pane, moment) + SUFFIXES[kind]
+
+
+def screenshot_name(host: str, moment: float) -> str:
+    """Return the name of a picture of the screen."""
+    return f"{_name(host, 'screen', moment)}.svg"
+
+
+def _name(host: str, what: str, moment: float) -> str:
+    # A host's name comes out of a file that anybody may have made: it must not lead elsewhere.
+    where = "".join(c if c.isalnum() or c in "-." else "-" for c in host).strip(".-") or "host"
+    when = datetime.fromtimestamp(moment).strftime("%Y%m%d-%H%M%S")
+    return "-".join(filter(None, ("ebpftop", where, what, when)))
+
+
+def kind_of(path: str) -> Kind | None:
+    """Return what a file of this name holds; None where the name does not tell."""
+    if path.endswith((".jsonl", ".zst")):
+        return "recording"
+    return "csv" if path.endswith(".csv") else "json" if path.endswith(".json") else None
+
+
+def with_suffix(path: str, kind: Kind) -> str:
+    """Return *path* with the suffix of *kind* in place of that of another."""
+    for suffix in (".jsonl.zst", ".jsonl", *SUFFIXES.values()):
+        if path.endswith(suffix):
+            return path.removesuffix(suffix) + SUFFIXES[kind]
+    return path + SUFFIXES[kind]
+
+
+def chooser(narrowing: Narrowing, records: Iterable[Record]) -> Callable[[Exec | Process], bool]:
+    """Return what tells whether a program is among those that *narrowing* shows.
+
+    *records*, all that are kept, are read once before: a pattern may ask how a program ended.
+    """
+    chosen: set[tuple[int, int, float]] = set()
+    # Those that ran before are told together, a child perhaps ahead of its parent.
+    told: list[Process] = []
+    processes = Processes()
+    running: dict[tuple[int, int], ExecRow] = {}
+
+    def settle(row: ExecRow) -> None:
+        if narrowing.passes(row, processes):
+            chosen.add(_key(row.exec))
+
+    def settle_told() -> None:
+        chosen.update(_key(record) for record in told if _ran_before(narrowing, record, processes))
+        told.clear()
+
+    for record in records:
+        if isinstance(record, Process):
+            processes.started(record)
+            told.append(record)
+            continue
+        settle_told()
+        if isinstance(record, Exec):
+            row = ExecRow(record)
+            if row.failed:
+                settle(row)
+                continue
+            processes.started(record)
+            before = running.get((record.pid, record.start))
+            if before is not None:
+                before.ended, before.replaced = record.time, True
+                settle(before)
+            running[record.pid, record.start] = row
+        elif isinstance(record, Exit):
+            ended = running.pop((record.pid, record.start), None)
+            if ended is not None:
+                ended.ended, ended.exit = record.time, record
+                settle(ended)
+            processes.exited(record)
+    settle_told()
+    for row in running.values():
+        settle(row)
+    return lambda record: _key(record) in chosen
+
+
+def _key(record: Exec | Process) -> tuple[int, int, float]:
+    return record.pid, record.start, record.time
+
+
+def _ran_before(narrowing: Narrowing, record: Process, processes: Processes) -> bool:
+    scope = narrowing.scope
+    if narrowing.pattern is not None or scope.cgroups or scope.containers:
+        # Not known of a process that started before ebpftop did.
+        return False
+    return admits(scope, Known(record), processes)

@@ -1,0 +1,158 @@
+"""Processes that no exec told of, read from /proc: those that ran before ebpftop did, and forks that start programs."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ebpftop.core.escape import escape
+from ebpftop.core.records import TICK_NS, Process, Record
+from ebpftop.kernel import clocks
+from ebpftop.kernel.threads import sees_all, stat_fields
+from ebpftop.probes.user_names import UserNames
+
+_KNOWN_MAX = 200_000
+_DEPTH_MAX = 64
+
+Admits = Callable[[int, int, bytes], bool]
+
+
+def has_ended(fields: list[bytes]) -> bool:
+    """Tell whether *fields* are of a process that only waits for its parent to ask how it ended.
+
+    One whose first thread has ended looks the same, but has other threads.
+    """
+    return fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
+
+
+def _start_ns(fields: list[bytes]) -> int:
+    """Return when the process of *fields* started, in ns since boot, rounded down to a clock tick."""
+    return clocks.start_ns(int(fields[19]) * TICK_NS)
+
+
+def start_of(pid: int) -> int | None:
+    """Return when process *pid* started, in clock ticks since boot; None where none runs that may be asked."""
+    try:
+        _, fields = stat_fields(Path("/proc", str(pid), "stat").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if has_ended(fields) else _start_ns(fields) // TICK_NS
+
+
+def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process | None:
+    """Return what /proc says of *pid*, and whether *admits* takes its pid, uid and comm; None where it has ended."""
+    directory = Path("/proc", str(pid))
+    try:
+        uid = directory.stat().st_uid
+        comm, fields = stat_fields((directory / "stat").read_bytes())
+        with (directory / "cmdline").open("rb") as file:
+            argv = file.read(_ARGV_BYTES)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # the last: /proc with hidepid
+        return None
+    if has_ended(fields):
+        return None
+    return Process(
+        time=now,
+        pid=pid,
+        ppid=int(fields[1]),
+        uid=uid,
+        user=users.get(uid),
+        comm=escape(comm),
+        argv=tuple(map(escape, argv.removesuffix(b"\0").split(b"\0"))) if argv else (),
+        start=_start_ns(fields),
+        wanted=admits(pid, uid, comm),
+    )
+
+
+# As of an exec: a command line may have megabytes, and 32,768 processes are told of at the start.
+_ARGV_BYTES = 128 << 10
+
+
+def pids() -> list[int]:
+    """Return every process that /proc lists."""
+    with os.scandir("/proc") as entries:
+        return [int(entry.name) for entry in entries if entry.name.isdigit()]
+
+
+class Told(NamedTuple):
+    """What a record told of a process that had not ended. `start_ns` is as in an exec, or rounded down to a tick."""
+
+    pid: int
+    start_ns: int
+    uid: int
+    comm: str
+    ppid: int
+    wanted: bool = True
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Which process it is, by what both /proc and the kernel's events tell."""
+        return self.pid, self.start_ns // TICK_NS
+
+
+class Ancestry:
+    """Which processes have been told of, so that a parent that only ever forked is told of before its child."""
+
+    def __init__(self, users: UserNames) -> None:
+        self._users = users
+        self._known: OrderedDict[tuple[int, int], Told] = OrderedDict()
+
+    def add(self, told: Told) -> None:
+        """Note that a record tells of a process."""
+        self._known[told.key] = told
+        self._known.move_to_end(told.key)
+        if len(self._known) > _KNOWN_MAX:
+            self._known.popitem(last=False)
+
+    def forget(self, pid: int, start_ns: int) -> Told | None:
+        """Note that a record tells of its end; return what was told before, None where nothing was."""
+        return self._known.pop((pid, start_ns // TICK_NS), None)
+
+    def ended(self) -> list[Told]:
+        """Return those that run no more although nobody told of their end; none if /proc does not show all."""
+        if not sees_all():
+            return []
+        there = set(pids())
+        return [told for (pid, tick), told in self._known.items() if pid not in there or start_of(pid) != tick]
+
+    def absent(self) -> list[Told]:
+        """Return those that the filter takes and whose pids nobody has: much cheaper, and nearly the same."""
+        if not sees_all():
+            return []
+        there = set(pids())
+        return [told for (pid, _), told in self._known.items() if told.wanted and pid not in there]
+
+    def knows(self, key: tuple[int, int]) -> bool:
+        """Tell whether the process *key* has been told of, and its end has not."""
+        return key in self._known
+
+    def all_running(self, now: float, admits: Admits) -> list[Record]:
+        """Return a record for each process that runs now and that *admits* takes."""
+        found = [process(pid, now, self._users, admits) for pid in pids()]
+        records = [record for record in found if record is not None and record.wanted]
+        for record in records:
+            before = self._known.get((record.pid, record.start // TICK_NS))
+            start_ns = before.start_ns if before else record.start
+            self.add(Told(record.pid, start_ns, record.uid, record.comm, record.ppid))
+        return list(records)
+
+    def missing(self, pid: int, start_ns: int, now: float, admits: Admits) -> list[Record]:
+        """Return records of *pid* and its ancestors as far as none has told of them, the eldest first.
+
+        Where one has ended already, and its children with it were given to another, the chain ends there.
+        """
+        records: list[Record] = []
+        start: int | None = start_ns
+        while pid and len(records) < _DEPTH_MAX and (start is None or (pid, start // TICK_NS) not in self._known):
+            found = process(pid, now, self._users, admits)
+            if found is None or (start is not None and found.start // TICK_NS != start // TICK_NS):
+                break  # ended; the pid may even be another's by now
+            if (pid, found.start // TICK_NS) in self._known:
+                break
+            self.add(Told(pid, found.start, found.uid, found.comm, found.ppid, found.wanted))
+            records.append(found)
+            pid, start = found.ppid, None
+        return records[::-1]

@@ -1,0 +1,184 @@
+"""Who makes which call: the bounded map of bpf/syscalls.c from process and call to counts, read again and again."""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
+
+from ebpftop.core.escape import c_string
+from ebpftop.core.records import OTHER_UID, PROCESSES_OF_A_CALL, WHOLE_PROCESSES, ProcessCalls, ProcessTotal, UserCalls
+from ebpftop.kernel import maps
+from ebpftop.kernel.loader import Module
+from ebpftop.probes.syscall_slots import Slots
+from ebpftop.syscalls import abi as abis
+
+_KEY = struct.Struct("=QIIII")  # struct process_call
+_VALUE_WORDS = 5  # struct process_count: calls counted when they entered, when they returned, errors, comm
+_COMM_AT = 24
+_COMM_SIZE = 16
+_PROCESS = struct.Struct("=QII")  # struct process
+_VALUE_SIZE = _VALUE_WORDS * 8
+
+USERS_MAX = 4096
+
+_Process = tuple[int, int]  # start in ns since boot, pid
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A process, one of its calls, and the user that it called as."""
+
+    raw: bytes
+    process: _Process
+    slot: int
+    uid: int
+    count: int
+    errors: int
+    comm: bytes
+
+
+class _Renamed:
+    """The names that processes got. Who falls out of the kernel's map keeps its name as long as it is told."""
+
+    def __init__(self, table: maps.Map, known: Mapping[_Process, bytes]) -> None:
+        self.found: dict[_Process, bytes] = {}
+        self._table = table
+        self._known = known
+
+    def name(self, process: _Process) -> bytes | None:
+        """Return the name of *process*; None where it never got another, as far as one knows."""
+        comm = maps.lookup(self._table, _PROCESS.pack(*process, 0), _COMM_SIZE) or self._known.get(process)
+        if comm is not None:
+            self.found[process] = comm
+        return comm
+
+
+class Tally(NamedTuple):
+    """What a reading says of who calls. `forgotten`: pairs that fell out of the map so far, and calls with them."""
+
+    processes: tuple[ProcessCalls, ...] = ()
+    totals: tuple[ProcessTotal, ...] = ()
+    users: tuple[UserCalls, ...] = ()
+    forgotten: int = 0
+
+
+class Pairs:
+    """All pairs of the last reading, and what each user came to, through all of them.
+
+    A pair that falls out takes along what it counted since the reading before; all else is in the users' sums for good.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Pair] = {}
+        self._users: dict[int, list[int]] = {}
+        self._names: dict[_Process, bytes] = {}
+        """Of the processes told at the last reading, who got another name."""
+        self._forgotten = 0
+        self._forgotten_before = 0
+
+    def read(self, module: Module, slots: Slots) -> Tally:
+        """Read the map."""
+        # Before the pairs: one that is made meanwhile must not look as if it had fallen out.
+        made = maps.per_cpu_sum(module.table("pairs_made"), 0)
+        known, self._known = self._known, {}
+        for key, value in maps.items(module.table("process_calls"), _KEY.size, _VALUE_SIZE * maps.CPUS):
+            pair = known.get(key)
+            # Most did nothing since.
+            self._known[key] = pair if pair is not None and pair.raw == value else self._counted(key, value, pair)
+        self._forgotten = max(self._forgotten, made - len(self._known))
+        renamed = _Renamed(module.table("process_names"), self._names)
+        shown, totals = _busiest(self._known.values(), slots, renamed)
+        self._names = renamed.found
+        return Tally(shown, totals, self._user_rows(), self._forgotten_before + self._forgotten)
+
+    def keep(self, module: Module, slots: Slots) -> None:
+        """Read a last time: the map goes, the users' sums stay."""
+        self.read(module, slots)
+        self._forgotten_before += self._forgotten
+        self._forgotten = 0
+        self._known.clear()
+
+    def _counted(self, key: bytes, value: bytes, before: _Pair | None) -> _Pair:
+        start_ns, pid, slot, uid, _ = _KEY.unpack(key)
+        words = memoryview(value).cast("Q")
+        by_cpu = [sum(parts) for parts in zip(words[::_VALUE_WORDS], words[1::_VALUE_WORDS], strict=True)]
+        count, errors = sum(by_cpu), sum(words[2::_VALUE_WORDS])
+        at = by_cpu.index(max(by_cpu)) * _VALUE_SIZE
+        if before is None or count < before.count:
+            gained, failed = count, errors
+        else:
+            gained, failed = count - before.count, max(0, errors - before.errors)
+        sums = self._users.setdefault(uid, [0, 0])
+        sums[0] += gained
+        sums[1] += failed
+        return _Pair(value, (start_ns, pid), slot, uid, count, errors, value[at + _COMM_AT : at + _VALUE_SIZE])
+
+    def _user_rows(self) -> tuple[UserCalls, ...]:
+        if len(self._users) > USERS_MAX:
+            ranked = sorted(self._users, key=lambda uid: (uid == OTHER_UID, -self._users[uid][0]))
+            other = self._users.setdefault(OTHER_UID, [0, 0])
+            for uid in ranked[USERS_MAX - 1 :]:
+                if uid != OTHER_UID:
+                    count, errors = self._users.pop(uid)
+                    other[0] += count
+                    other[1] += errors
+        return tuple(
+            UserCalls(uid=uid, count=count, errors=errors) for uid, (count, errors) in sorted(self._users.items())
+        )
+
+
+def _busiest(
+    pairs: Iterable[_Pair], slots: Slots, renamed: _Renamed
+) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
+    """Return the busiest pairs, whoever the process called as, and what the processes among them came to in all."""
+    counts: dict[tuple[_Process, int], tuple[int, int]] = {}
+    totals: dict[_Process, int] = {}
+    failures: dict[_Process, int] = {}
+    busiest: dict[_Process, _Pair] = {}
+    for pair in pairs:  # as many as the map holds, at each reading
+        process = pair.process
+        before = counts.get((process, pair.slot))
+        counts[process, pair.slot] = (
+            (pair.count, pair.errors) if before is None else (before[0] + pair.count, before[1] + pair.errors)
+        )
+        totals[process] = totals.get(process, 0) + pair.count
+        if pair.errors:
+            failures[process] = failures.get(process, 0) + pair.errors
+        named = busiest.get(process)
+        if named is None or pair.count > named.count:
+            busiest[process] = pair  # its name is the newest
+    whole = set(heapq.nlargest(WHOLE_PROCESSES, totals, key=lambda process: (totals[process], process)))
+    ranks: dict[int, int] = {}
+    names: dict[_Process, str] = {}
+    shown = []
+    for (process, slot), (count, errors) in sorted(counts.items(), key=itemgetter(1), reverse=True):
+        rank = ranks[slot] = ranks.get(slot, 0) + 1
+        if rank > PROCESSES_OF_A_CALL and process not in whole:
+            continue
+        comm = names.get(process)
+        if comm is None:
+            comm = names[process] = c_string(renamed.name(process) or busiest[process].comm)
+        abi, nr = slots.call(slot)
+        start_ns, pid = process
+        shown.append(
+            ProcessCalls(
+                pid=pid,
+                start=start_ns,
+                comm=comm,
+                abi=abi,
+                nr=nr,
+                name=abis.name(abi, nr),
+                count=count,
+                errors=errors,
+            )
+        )
+    return tuple(shown), tuple(
+        ProcessTotal(
+            pid=pid, start=start_ns, comm=comm, count=totals[start_ns, pid], errors=failures.get((start_ns, pid), 0)
+        )
+        for (start_ns, pid), comm in names.items()
+    )

@@ -1,0 +1,68 @@
+"""Which slot of the tail-call table belongs to which call: the layout of bpf/syscalls.c."""
+
+from __future__ import annotations
+
+from ebpftop.core.records import Abi, Handler
+from ebpftop.syscalls import abi as abis
+from ebpftop.syscalls.decode import path_args
+from ebpftop.syscalls.families import Family, family
+
+Call = tuple[Abi, int]
+
+_BASES = (0, 512, 1024)  # native, 32-bit, x32
+_SIZES = (512, 512, 576)
+SLOTS = _BASES[-1] + _SIZES[-1]
+"""Calls of the table; a greater number stands for one that has no slot, or that nobody wants to know of."""
+
+_PATHS_GO_WITH_SUCCESS, _MAKES_TASKS, _IGNORED, _TRACED = 256, 512, 1024, 2048  # enum call_fact
+_TASK_MAKERS = ("clone", "clone3", "fork", "vfork")
+_HANDLER_OF: dict[Family, Handler] = {
+    "exec": "exec",
+    "timer_create": "timer",
+    "timer_delete": "timer",
+    "timer_other": "timer",
+}
+
+
+class Slots:
+    """The table's layout on one machine."""
+
+    def __init__(self, machine: str) -> None:
+        """*machine* is what `uname -m` says."""
+        self.abis: tuple[Abi, ...] = (abis.native_abi(machine), *abis.compat_abis(machine))
+
+    def slot(self, call: Call) -> int | None:
+        """Return the slot of *call*; None for a number beyond the table, which is counted apart."""
+        abi, nr = call
+        index = self.abis.index(abi)
+        return _BASES[index] + nr if 0 <= nr < _SIZES[index] else None
+
+    def call(self, slot: int) -> Call:
+        """Return what `slot` was made from."""
+        index = 2 if slot >= _BASES[2] else 1 if slot >= _BASES[1] else 0
+        return self.abis[min(index, len(self.abis) - 1)], slot - _BASES[index]
+
+    def family(self, call: Call) -> Family | None:
+        """Return the family of *call* that has a handler of its own."""
+        return family(abis.name(*call))
+
+    def family_handler(self, call: Call) -> Handler:
+        """Return the kind of handler that *call* has from the start."""
+        found = self.family(call)
+        return _HANDLER_OF[found] if found else "count"
+
+    def facts(self, call: Call, handler: Handler | None = None) -> int:
+        """Return what the kernel is told of *call* and the *handler* chosen for it (bpf/syscalls.c, enum call_fact)."""
+        name = abis.name(*call)
+        bits = _PATHS_GO_WITH_SUCCESS if self.family(call) == "exec" else 0
+        bits |= _MAKES_TASKS if name in _TASK_MAKERS else 0
+        bits |= {"ignore": _IGNORED, "trace": _TRACED}.get(handler or "", 0)
+        for i, argument in enumerate(path_args(call[0], name)[:2]):
+            bits |= (argument + 1) << 4 * i
+        return bits
+
+    @property
+    def task_makers(self) -> tuple[Call, ...]:
+        """The calls that return in a child too."""
+        numbers = ((abi, abis.number(abi, name)) for abi in self.abis for name in _TASK_MAKERS)
+        return tuple((abi, nr) for abi, nr in numbers if nr is not None)

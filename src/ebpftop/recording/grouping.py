@@ -1,0 +1,106 @@
+"""Group records into the batches that a Source yields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import (
+    Cost,
+    End,
+    Exec,
+    Exit,
+    Header,
+    Lost,
+    Probe,
+    ProbeName,
+    Process,
+    Record,
+    Syscall,
+    Syscalls,
+    Trace,
+    Users,
+)
+from ebpftop.core.source import Batch
+
+# A slice ends early where it takes so much memory: a recording may hold nothing but one moment.
+MAX_SLICE_BYTES = 4 << 20
+
+_PROBE_OF: dict[type, ProbeName] = {
+    Exec: "execs",
+    Exit: "execs",
+    Process: "execs",
+    Users: "users",
+    Syscalls: "syscalls",
+    Syscall: "syscalls",
+    Trace: "trace",
+    # What ebpftop costs belongs to no probe; live, it travels with the first one too.
+    Cost: "execs",
+}
+
+# A record so far behind the one before it is not late: the clock was set back, or a damaged record was far ahead.
+BACKWARDS_S = 10.0
+
+
+def probe_of(record: Record) -> ProbeName | None:
+    """Return the probe whose batches carry *record*; None for what belongs to the stream itself (`Header`, `End`)."""
+    if isinstance(record, (Probe, Lost)):
+        return record.probe
+    return _PROBE_OF.get(type(record))
+
+
+class Grouper:
+    """Collects records; when recorded time enters the next slice of *width_s* seconds, the one before comes out.
+
+    Slices are cut by recorded time and by `MAX_SLICE_BYTES` alone, so the same recording always gives the same batches.
+    A record that arrives a little behind its slice stays in the one that is open.
+    """
+
+    def __init__(self, width_s: float) -> None:
+        self._width_s = width_s
+        self._slice = 0
+        self._records: dict[ProbeName, list[Record]] = {}
+        self._sizes: dict[ProbeName, int] = {}
+        self._size = 0
+
+    def add(self, record: Record) -> Sequence[Batch]:
+        """Take one record; return the batches that it completed, mostly none."""
+        if isinstance(record, (Header, End)):
+            return ()
+        probe = probe_of(record)
+        if probe is None:
+            return ()
+        done: Sequence[Batch] = ()
+        number = int(record.time / self._width_s)
+        if number > self._slice or record.time < (self._slice * self._width_s) - BACKWARDS_S:
+            done = self.flush()
+            self._slice = number
+        elif self._size > MAX_SLICE_BYTES:
+            done = self.flush()
+        size = weight(record)
+        self._size += size
+        self._sizes[probe] = self._sizes.get(probe, 0) + size
+        self._records.setdefault(probe, []).append(record)
+        return done
+
+    def flush(self) -> Sequence[Batch]:
+        """Return what was collected, oldest first; `time` of a batch is that of its newest record."""
+        batches = [
+            Batch(
+                probe,
+                max(r.time for r in records if not isinstance(r, Header)),
+                tuple(records),
+                size=self._sizes[probe],
+            )
+            for probe, records in self._records.items()
+        ]
+        self._records, self._sizes, self._size = {}, {}, 0
+        return batches
+
+
+def group(records: Iterable[Record], width_s: float) -> Iterator[Batch]:
+    """Yield *records* as batches of slices of *width_s* seconds."""
+    grouper = Grouper(width_s)
+    for record in records:
+        yield from grouper.add(record)
+    yield from grouper.flush()

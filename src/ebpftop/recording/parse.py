@@ -1,0 +1,328 @@
+"""From bytes that anybody may have written to records, and an account of what could not be read.
+
+A recording comes from another machine, another version, a full disk or a hostile hand. What leaves this file is as safe
+as what the kernel side makes: text escaped, times that are dates, integers of 64 bits. The rest is a fault with its
+place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+
+import msgspec
+
+from ebpftop.core.escape import escape
+from ebpftop.core.records import Cost, Exit, Header, Lost, Record, Syscalls, Users, decode, decode_all
+
+# A record of the longest command line, or of all users that are counted one by one, has 2 MiB.
+MAX_LINE_BYTES = 4 << 20
+# Values in a line: each takes up to 64 bytes once it is decoded. All counters of all calls of five ABIs are 250,000.
+MAX_VALUES = 300_000
+# The last day that datetime can show in every time zone: a pane that prints the time of a record must not fail on it.
+LAST_TIME = 253402300799.0 - 86_400
+FAULTS_KEPT = 100
+
+_REASON_CHARS = 160
+# A line is decoded to be checked; none that is shorter has a text or a row too many.
+_UNCHECKED_BYTES = 1024
+# Characters of a name (a user's may have 256 bytes, a cgroup's 255), and of a path of 4096 bytes; all may be escaped.
+_NAME_CHARS = 2 << 10
+_PATH_CHARS = 32 << 10
+# Rows of one reading: 16,384 users and the rest; calls of five ABIs; pairs of process and call; buckets of 64 bits.
+_ROWS_MAX = 20_000
+_BUCKETS_MAX = 64
+_ERRNOS_MAX = 1024
+_URING_MAX = 256  # opcodes
+# Bytes of whole lines that are split at a time: a line may be one byte long, and costs sixty.
+# After so many damaged lines what is wrong with one is not looked at so closely: that takes ten times as long.
+_FAULTS_LOOKED_AT = 1000
+_WINDOW_BYTES = 128 << 10
+_INT64 = 1 << 63
+# Every digit becomes "0", a point stays one, every other byte becomes a blank: a whole number with too many digits to
+# be sure that they make 64 bits is then one `in` away, and the digits of a fraction are not taken for one.
+_DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x2E if byte == 0x2E else 0x20 for byte in range(256))
+_TOO_MANY_DIGITS = b" " + b"0" * 19
+
+
+def read_line(line: bytes) -> Record | None:
+    """Return the record of one line without its newline; None for a kind that this version does not know.
+
+    Raises ValueError with a reason fit for a terminal where the line is no record, or holds values that none can have.
+    """
+    if _is_too_much(line):
+        long = len(line) > MAX_LINE_BYTES
+        raise ValueError(f"longer than {MAX_LINE_BYTES >> 20} MiB" if long else "more values than any record has")
+    try:
+        record = decode(line)
+        if record is None:
+            return None
+        if not _is_tame(line) or _TOO_MANY_DIGITS in line.translate(_DIGITS):
+            record = msgspec.convert(_tame(msgspec.to_builtins(record)), type(record))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(escape(str(error))[:_REASON_CHARS]) from None
+    _check(record, len(line))
+    return record
+
+
+def read_good_lines(lines: Sequence[bytes]) -> list[Record]:
+    """Return the records of *lines*, without those that are none or of unknown kinds: `read_line` in bulk."""
+    tame = [_is_tame(line) for line in lines]
+    joined = b"\n".join(itertools.compress(lines, tame))
+    try:
+        if _TOO_MANY_DIGITS in joined.translate(_DIGITS) or any(map(_is_too_much, lines)):
+            raise ValueError("to be seen one by one")
+        bulk = iter(decode_all(joined))
+        records = [next(bulk) if easy else read_line(line) for easy, line in zip(tame, lines, strict=True)]
+        for record, line in zip(records, lines, strict=True):
+            if record is not None:
+                _check(record, len(line))
+    except (ValueError, StopIteration, RecursionError):
+        return list(_one_by_one(lines))
+    return [record for record in records if record is not None]
+
+
+def _one_by_one(lines: Iterable[bytes]) -> Iterator[Record]:
+    for line in lines:
+        try:
+            record = read_line(line)
+        except ValueError:
+            continue
+        if record is not None:
+            yield record
+
+
+def _is_too_much(line: bytes) -> bool:
+    """Whether *line* may take more memory than any record should."""
+    return len(line) > MAX_VALUES and (len(line) > MAX_LINE_BYTES or line.count(b",") > MAX_VALUES)
+
+
+def _is_tame(line: bytes) -> bool:
+    """Whether no text in *line* can be unsafe: it would need an escape, DEL or a character beyond ASCII."""
+    return line.isascii() and b"\\" not in line and b"\x7f" not in line
+
+
+def _tame(value: object) -> object:
+    """Escape every text in *value* (what `msgspec.to_builtins` gives); ValueError for an integer beyond 64 bits."""
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, dict):
+        return {_tame(key): _tame(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tame(item) for item in value]
+    if isinstance(value, int) and not -_INT64 <= value < 2 * _INT64:
+        raise ValueError("an integer beyond 64 bits")
+    return value
+
+
+def _check(record: Record, size: int) -> None:
+    """Raise ValueError for values that no record of a machine has; *size* is that of its line."""
+    time = record.started if isinstance(record, Header) else record.time
+    if not 0 <= time <= LAST_TIME:
+        raise ValueError(f"{time:g} is no time")
+    if isinstance(record, (Users, Syscalls)):
+        _check_counters(record)
+    elif isinstance(record, Exit):
+        if record.seconds is not None and not 0 <= record.seconds <= LAST_TIME:
+            raise ValueError(f"{record.seconds:g} is no duration")
+    elif isinstance(record, Cost):
+        if not (0 <= (record.kernel or 0.0) <= _SHARES_MAX and 0 <= record.user <= _SHARES_MAX):
+            raise ValueError("a cost that is no share of a CPU")
+    elif isinstance(record, Lost) and record.count < 0:
+        raise ValueError("a negative count")
+    if size > _UNCHECKED_BYTES:
+        _check_texts(record)
+
+
+# More CPUs than any kernel can be built for.
+_SHARES_MAX = 65_536.0
+
+
+def _check_counters(record: Users | Syscalls) -> None:
+    tables: tuple[Sized, ...] = (record.rows,)
+    if isinstance(record, Syscalls):
+        tables = (record.rows, record.in_flight, record.processes, record.process_totals, record.users, record.table)
+    if max(map(len, tables)) > _ROWS_MAX:
+        raise ValueError(f"more than {_ROWS_MAX} rows of one kind")
+    if isinstance(record, Users):
+        good = all(row.execs >= 0 and row.failed >= 0 for row in record.rows)
+    else:
+        for row in record.rows:
+            if len(row.ns) > _BUCKETS_MAX or len(row.errnos) > _ERRNOS_MAX:
+                raise ValueError("a system call with more counters than any has")
+        if len(record.families) > _ERRNOS_MAX:
+            raise ValueError("more families of handlers than there are")
+        if len(record.io_uring or ()) > _URING_MAX:
+            raise ValueError("more operations of io_uring than there are")
+        good = (
+            all(
+                min(row.count, row.errors, row.total_ns, row.max_ns, *row.ns, *row.errnos.values()) >= 0
+                for row in record.rows
+            )
+            and all(call.ns >= 0 for call in record.in_flight)
+            and all(min(pair.count, pair.errors) >= 0 for pair in record.processes)
+            and all(min(total.count, total.errors) >= 0 for total in record.process_totals)
+            and all(min(user.count, user.errors) >= 0 for user in record.users)
+            and min(record.families.values(), default=0) >= 0
+            and min((record.io_uring or {}).values(), default=0) >= 0
+        )
+    if not good:
+        raise ValueError("a negative count")
+
+
+def _check_texts(record: Record) -> None:
+    """Raise ValueError for a name or a path that is longer than the kernel allows: only arguments may be long."""
+    for kind in (record, *(getattr(record, table, ()) for table in ("rows", "rungs"))):
+        for struct in kind if isinstance(kind, tuple) else (kind,):
+            for field in struct.__struct_fields__:
+                value = getattr(struct, field)
+                if isinstance(value, str) and len(value) > _longest(field):
+                    raise ValueError(f"{field}: longer than any")
+    if isinstance(record, Syscalls):
+        others = (record.in_flight, record.processes, record.process_totals, record.table)
+        names = (getattr(row, field, "") for rows in others for row in rows for field in ("comm", "name"))
+        texts = (text for row in record.rows for text in row.errnos)
+        if max(map(len, (*names, *texts, *record.families, *(record.io_uring or ()))), default=0) > _NAME_CHARS:
+            raise ValueError("a name longer than any")
+
+
+def _longest(field: str) -> int:
+    return MAX_LINE_BYTES if field == "message" else _PATH_CHARS if field in _PATHS else _NAME_CHARS
+
+
+_PATHS = frozenset(("file", "interp", "cgroup", "reason", "remedy"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that could not be read. `line` counts from 1, None where the lines before it were not counted.
+
+    `lines` is how many lines are gone with it, None where nobody knows.
+    """
+
+    line: int | None
+    lines: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = "somewhere" if self.line is None else f"line {self.line}"
+        if self.lines is not None and self.lines > 1 and self.line is not None:
+            where = f"lines {self.line} to {self.line + self.lines - 1}"
+        return f"{where}: {self.reason}"
+
+
+class Damage:
+    """What could not be read of a recording, counted whole and named one by one up to `FAULTS_KEPT`.
+
+    Written by the thread that reads, read by any.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._broken = 0
+        self._unknown = 0
+        self._notes: list[str] = []
+
+    @property
+    def broken(self) -> int:
+        """Lines that were passed over because they are no records; at least one for a fault of unknown extent."""
+        return self._broken
+
+    @property
+    def unknown(self) -> int:
+        """Lines of kinds that this version does not know."""
+        return self._unknown
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The first faults, in the order in which they were met."""
+        with self._lock:
+            return tuple(self._faults)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else is to be said of the recording: a later schema, an end that never came."""
+        with self._lock:
+            return tuple(self._notes)
+
+    def add(self, fault: Fault) -> None:
+        """Count *fault*, and keep it if it is among the first."""
+        with self._lock:
+            self._broken += 1 if fault.lines is None else fault.lines
+            if len(self._faults) < FAULTS_KEPT:
+                self._faults.append(fault)
+
+    def add_unknown(self, lines: int) -> None:
+        """Count lines of unknown kinds."""
+        with self._lock:
+            self._unknown += lines
+
+    def note(self, text: str) -> None:
+        """Say *text* once."""
+        with self._lock:
+            if text not in self._notes:
+                self._notes.append(text)
+
+    def report(self) -> list[str]:
+        """Return lines for stderr, empty where all was well."""
+        lines = list(self.notes)
+        if self._broken:
+            plural = "" if self._broken == 1 else "s"
+            lines.append(f"{self._broken} broken line{plural} passed over")
+            lines += [f"  {fault}" for fault in self.faults]
+            if self._broken > FAULTS_KEPT:
+                lines.append("  and more")
+        if self._unknown:
+            plural = "" if self._unknown == 1 else "s"
+            lines.append(f"{self._unknown} line{plural} of kinds that this version does not know passed over")
+        return lines
+
+
+def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Callable[[], None]) -> Iterator[Record]:
+    """Yield the records of *data*, whole lines; the last may lack its newline.
+
+    *on_fault* is told the number of the line in *data*, from 0, and the reason. Blank lines are passed over in silence.
+    """
+    number = faults = 0
+    for begin, end in windows(data):
+        lines = data[begin:end].split(b"\n")
+        whole = not lines[-1]
+        if whole:
+            lines.pop()
+        for at, line in enumerate(lines, number):
+            if not line or not line.strip():
+                continue
+            if faults > _FAULTS_LOOKED_AT and b'"kind"' not in line:
+                on_fault(at, "no record")
+                continue
+            try:
+                record = read_line(line)
+            except ValueError as error:
+                faults += 1
+                cut = not whole and at + 1 == number + len(lines) and len(line) <= MAX_LINE_BYTES
+                on_fault(at, "cut off" if cut else str(error))
+                continue
+            if record is None:
+                on_unknown()
+            else:
+                yield record
+        number += len(lines)
+
+
+def windows(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the parts of *data*, by where they begin and end, that hold whole lines and not much more than a few.
+
+    What is made of a part is done with before the next one comes: so memory does not depend on how short lines are.
+    """
+    begin = 0
+    while begin < len(data):
+        end = data.rfind(b"\n", begin, begin + _WINDOW_BYTES) + 1
+        if not end:
+            end = data.find(b"\n", begin + _WINDOW_BYTES) + 1 or len(data)
+        yield begin, end
+        begin = end

@@ -1,0 +1,199 @@
+"""Open a recording, whatever it turns out to be: lines, marked zstd frames, somebody else's zstd, or none of ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from ebpftop.core.escape import escape
+from ebpftop.core.records import SCHEMA, Header
+from ebpftop.core.source import SourceError
+from ebpftop.recording import zstd_frames
+from ebpftop.recording.chunks import Chunk, PlainChunks, ZstChunks
+from ebpftop.recording.kinds import kind_of
+from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES, Damage, Fault, read_lines
+
+# So much is searched for a first record before a file is said to be none of ours.
+_SEARCHED_CHUNKS = 64
+_HEAD_BYTES = 1 << 20
+_NOTICE_AFTER_S = 1.0
+_FORBIDDEN = {errno.EACCES, errno.EPERM}
+_NO_RECORDING = "`ebpftop record FILE` makes one"
+
+
+def open_file(path: str) -> int:
+    """Return a descriptor to read *path* from; SourceError with the cause. A pipe need not have a writer yet."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        remedy = "give it to a user who may read it" if error.errno in _FORBIDDEN else _NO_RECORDING
+        raise SourceError(f"cannot open {path}: {error.strerror}", remedy) from error
+    require_no_device(fd, path)
+    return fd
+
+
+def require_no_device(fd: int, name: str) -> None:
+    """Raise SourceError, and close *fd*, where that is a device but no terminal: many never end."""
+    if stat.S_ISCHR(os.fstat(fd).st_mode) and not os.isatty(fd):
+        os.close(fd)
+        raise SourceError(f"{name} is a device", _NO_RECORDING)
+
+
+def wait_for_first(fd: int, notice: Callable[[], None]) -> None:
+    """Wait until something can be read from *fd*, and call *notice* where that takes longer than a second."""
+    if not select.select((fd,), (), (), _NOTICE_AFTER_S)[0]:
+        notice()
+        select.select((fd,), (), ())
+    os.set_blocking(fd, True)
+
+
+def is_stream(fd: int) -> bool:
+    """Whether *fd* can only be read once, from its beginning: a pipe, a socket, a terminal."""
+    mode = os.fstat(fd).st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode))
+
+
+def open_chunks(fd: int, path: str, damage: Damage) -> PlainChunks | ZstChunks:
+    """Return the chunks of the file *fd*, which they take over; SourceError where it can be no recording."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise SourceError(f"{path} is no file", _NO_RECORDING)
+    try:
+        head = os.pread(fd, _HEAD_BYTES, 0)
+    except OSError as error:
+        os.close(fd)
+        raise SourceError(f"cannot read {path}: {error.strerror}", "`dmesg` tells what its disk said") from error
+    if not head:
+        os.close(fd)
+        raise SourceError(f"{path} is empty", _NO_RECORDING)
+    if head.startswith(b"\x1f\x8b"):
+        os.close(fd)
+        raise SourceError(f"{path} is compressed with gzip", f"`zcat {path} | ebpftop replay -` shows it")
+    if zstd_frames.MARK in head:
+        return ZstChunks(fd)
+    if not head.startswith(zstd_frames.MAGIC):
+        return PlainChunks(fd)
+    try:
+        return ZstChunks(_spool(fd, damage))
+    except OSError as error:
+        raise SourceError(
+            f"{path} was compressed by another program and has to be unpacked to move in it: {error.strerror}",
+            f"`zstdcat {path} | ebpftop replay -` shows it",
+        ) from error
+    finally:
+        os.close(fd)
+
+
+def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: Damage) -> Header:
+    """Return the header, or a makeshift one where it is damaged; SourceError where nothing is a record."""
+    for number in range(min(chunks.stop, _SEARCHED_CHUNKS)):
+        header = header_of(chunks.load(number), damage)
+        if header is not None:
+            return header
+    chunks.close()
+    raise SourceError(f"{path} is no recording of ebpftop", _NO_RECORDING)
+
+
+def header_of(chunk: Chunk, damage: Damage) -> Header | None:
+    """Return the header in *chunk*, or one made of its first record; None where it has no record at all."""
+    for line in chunk.data.split(b"\n", 64):
+        if kind_of(line) == b"header" and (header := _loose_header(line)) is not None:
+            note_schema(header, damage)
+            return header
+    for record in read_lines(chunk.data, _pass_over, _pass_over):
+        time = record.started if isinstance(record, Header) else record.time
+        damage.note("the header is missing: host and kernel are not known")
+        return Header(schema=SCHEMA, version="", host="unknown host", kernel="", abi="", started=time)
+    return None
+
+
+def note_schema(header: Header, damage: Damage) -> None:
+    """Say so where a recording comes from a later version."""
+    if header.schema > SCHEMA:
+        damage.note(
+            f"written by ebpftop {header.version} in schema {header.schema}, of which this version, which knows schema "
+            f"{SCHEMA}, shows what it can"
+        )
+
+
+class _LooseHeader(msgspec.Struct):
+    """A header of any version: what is there is taken, the rest is unknown."""
+
+    schema: int = 0
+    version: str = ""
+    host: str = "unknown host"
+    kernel: str = ""
+    abi: str = ""
+    started: float = 0.0
+
+
+def _loose_header(line: bytes) -> Header | None:
+    try:
+        loose = msgspec.json.decode(line, type=_LooseHeader)
+    except (ValueError, RecursionError):
+        return None
+    return Header(
+        schema=loose.schema,
+        version=escape(loose.version),
+        host=escape(loose.host),
+        kernel=escape(loose.kernel),
+        abi=escape(loose.abi),
+        started=loose.started if 0 <= loose.started <= LAST_TIME else 0.0,
+    )
+
+
+def _spool(fd: int, damage: Damage) -> int:
+    """Rewrite the zstd file *fd* as marked frames into a nameless temporary file, and return its descriptor.
+
+    One long frame, as `zstd FILE` makes, can only be read from its start.
+    """
+    with tempfile.TemporaryFile() as spool:
+        rest = bytearray()
+        lines = 0
+        for piece in _unpacked(fd, damage):
+            # Only what is new is searched: a line may come in millions of pieces.
+            end = piece.rfind(b"\n") + 1
+            if end:
+                lines += _put(spool, bytes(rest) + piece[:end])
+                rest = bytearray(piece[end:])
+                continue
+            rest += piece
+            if len(rest) > MAX_LINE_BYTES:
+                damage.add(Fault(lines + 1, 1, "too long for a line"))
+                rest = bytearray()
+        if rest:
+            _put(spool, bytes(rest))
+        spool.flush()
+        return os.dup(spool.fileno())
+
+
+def _put(spool: BinaryIO, data: bytes) -> int:
+    lines = data.count(b"\n")
+    spool.write(zstd_frames.pack(data, lines, level=1))
+    return lines
+
+
+def _unpacked(fd: int, damage: Damage) -> Iterator[bytes]:
+    """Yield what the frames of *fd* hold, up to the first damage."""
+    stream = zstd_frames.Stream()
+    offset = 0
+    while packed := os.pread(fd, _HEAD_BYTES, offset):
+        offset += len(packed)
+        try:
+            yield from stream.feed(packed)
+        except zstd_frames.ZstdError as error:
+            damage.add(Fault(None, None, f"a damaged zstd frame ends what can be read ({error})"))
+            return
+    if stream.inside:
+        damage.add(Fault(None, None, "cut off inside a zstd frame"))
+
+
+def _pass_over(*_: object) -> None:
+    """Faults are counted when the recording is played."""

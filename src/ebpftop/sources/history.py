@@ -1,0 +1,181 @@
+"""The last minutes of a live source, kept compressed within a bound of bytes, so that the screen can look back."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record, encode
+from ebpftop.core.source import Batch, Source
+from ebpftop.filters.spec import Filter
+from ebpftop.recording import zstd_frames
+from ebpftop.recording.chunks import Chunk, first_time
+from ebpftop.recording.index import KEY_CHUNKS, Index
+from ebpftop.recording.timeline import Timeline
+
+KEEP_S = 15 * 60.0
+MAX_BYTES = 64 << 20
+
+# One chunk is a second of a quiet machine, or a megabyte of a busy one.
+_CHUNK_S = 1.0
+_CHUNK_BYTES = 1 << 20
+# Level 1 packs these lines nine to one at three times the speed of the default, which packs them ten to one.
+_LEVEL = 1
+# What a chunk costs beyond its bytes: its entry in the index and its places in two queues.
+_OVERHEAD_BYTES = 512
+
+
+class History:
+    """Records of the last *keep_s* seconds in at most *max_bytes*: `recording.chunks.Chunks` in memory.
+
+    Any thread may add and any may look. What is dropped to keep the bounds is the oldest, by whole groups of chunks.
+    """
+
+    def __init__(self, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self.keep_s = keep_s
+        self.index = Index()
+        self._adding = threading.Lock()
+        """Held by one that adds, also while it packs."""
+        self._lock = threading.Lock()
+        """Held for a moment: the screen waits for it."""
+        self._packed: deque[tuple[float, bytes]] = deque()
+        self._packed_bytes = 0
+        self._first = 0
+        self._open: list[bytes] = []
+        self._open_bytes = 0
+        self._open_since = 0.0
+        self._newest = 0.0
+
+    @property
+    def bytes_used(self) -> int:
+        """What is held now, the index included."""
+        return self._packed_bytes + self._open_bytes + self.index.bytes_used + _OVERHEAD_BYTES * len(self._packed)
+
+    @property
+    def first(self) -> int:
+        return self._first
+
+    @property
+    def stop(self) -> int:
+        return self._first + len(self._packed) + bool(self._open)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Keep *records*, which are about as old as those that came before."""
+        lines = [encode(record) + b"\n" for record in records]
+        if not lines:
+            return
+        with self._adding:
+            time = first_time(lines[0]) or self._newest
+            self._newest = max(self._newest, time)
+            if self._open and (self._newest - self._open_since >= _CHUNK_S or self._open_bytes >= _CHUNK_BYTES):
+                self._seal()
+            with self._lock:
+                if not self._open:
+                    self._open_since = time
+                self._open += lines
+                self._open_bytes += sum(map(len, lines))
+
+    def load(self, number: int) -> Chunk:
+        with self._lock:
+            at = number - self._first
+            if not 0 <= at <= len(self._packed):
+                return Chunk(b"")
+            if at == len(self._packed):
+                return Chunk(b"".join(self._open))
+            packed = self._packed[at][1]
+        return Chunk(zstd_frames.unpack(packed, zstd_frames.MARK_BYTES).data)
+
+    def time_of(self, number: int) -> float | None:
+        with self._lock:
+            at = number - self._first
+            if 0 <= at < len(self._packed):
+                return self._packed[at][0]
+            return self._open_since if at == len(self._packed) and self._open else None
+
+    def _seal(self) -> None:
+        """Pack what is open, which nobody else changes meanwhile."""
+        data = b"".join(self._open)
+        packed = zstd_frames.pack(data, len(self._open), _LEVEL)
+        with self._lock:
+            self._packed.append((self._open_since, packed))
+            self._packed_bytes += len(packed)
+            self._open, self._open_bytes = [], 0
+        self.index.add(Chunk(data))
+        if self.index.stop % KEY_CHUNKS == 0:
+            self.index.measure()
+        # Whole groups only: who was running is known where a group begins.
+        while len(self._packed) > KEY_CHUNKS and (
+            self.bytes_used + _CHUNK_BYTES > self.max_bytes or self._newest - self._packed[KEY_CHUNKS][0] > self.keep_s
+        ):
+            with self._lock:
+                for _ in range(KEY_CHUNKS):
+                    self._packed_bytes -= len(self._packed.popleft()[1])
+                    self.index.drop()
+                self._first += KEY_CHUNKS
+
+
+@runtime_checkable
+class TellsInOrder(Protocol):
+    """A source that tells its records in their order, which polling its probes one by one may lose."""
+
+    def tell_in_order(self, hear: Callable[[Sequence[Record]], None]) -> None:
+        """Let *hear* have all records as they come; to be called before the first poll."""
+
+
+class HistorySource:
+    """A live source that remembers: everything polled from it can be looked at again through `timeline`.
+
+    It is a `source.Source` itself; `source` is the one inside, with all else that it can do. The screen that looks back
+    lets polling go on and drops what it gets; `timeline.at` of the last moment of `timeline.span` brings it up to date.
+    """
+
+    def __init__(self, source: Source, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
+        """Remember *keep_s* seconds of *source* in at most *max_bytes*."""
+        self.source = source
+        self.history = History(keep_s, max_bytes)
+        self.timeline = Timeline(source.header, self.history, self.history.index, source.probes)
+        self._told = isinstance(source, TellsInOrder)
+        if isinstance(source, TellsInOrder):
+            source.tell_in_order(self.history.add)
+
+    @property
+    def header(self) -> Header:
+        return self.source.header
+
+    @property
+    def live(self) -> bool:
+        return self.source.live
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        return self.source.probes
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        batch = self.source.poll(probe, timeout_s)
+        if batch is not None and not self._told:
+            self.history.add(batch.records)
+        return batch
+
+    def is_on(self, probe: ProbeName) -> bool | None:
+        return self.source.is_on(probe)
+
+    def toggle(self, probe: ProbeName) -> None:
+        self.source.toggle(probe)
+
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return self.source.resolve(wanted)
+
+    def set_filter(self, wanted: Filter) -> float:
+        return self.source.set_filter(wanted)
+
+    def set_interval(self, seconds: float) -> None:
+        self.source.set_interval(seconds)
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        self.source.set_handler(abi, nr, handler)
+
+    def close(self) -> None:
+        self.source.close()

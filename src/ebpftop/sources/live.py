@@ -1,0 +1,351 @@
+"""KernelSource: the live kernel as a Source."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from ebpftop import __version__
+from ebpftop.core.escape import printable
+from ebpftop.core.records import PROBE_NAMES, SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record
+from ebpftop.core.source import Batch
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel import task_cache_map, tracefs
+from ebpftop.kernel.attach import Offers
+from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.cgroups import mounted
+from ebpftop.kernel.errors import DamagedError
+from ebpftop.kernel.event_buffer import Buffer
+from ebpftop.kernel.fields import Defines
+from ebpftop.kernel.filter_maps import KernelFilter, with_processes
+from ebpftop.kernel.offsets import EXEC_CALLS, of_running_kernel, syscall_prefix
+from ebpftop.kernel.overhead import CostMeter
+from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.threads import own_pids
+from ebpftop.lifecycle.process import process
+from ebpftop.probes.base import Context, KernelProbe, ProbeError
+from ebpftop.probes.execs import ExecsProbe
+from ebpftop.probes.syscalls import SyscallsProbe
+from ebpftop.probes.trace import TraceProbe
+from ebpftop.probes.user_names import UserNames
+from ebpftop.probes.users import UsersProbe
+from ebpftop.syscalls import abi as abis
+
+_EVENTS_EVERY_S = 0.05
+_TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
+_TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
+
+
+_NOT_HIDDEN = (
+    "ebpftop itself is shown too: it runs in a pid namespace, where it does not know its pids; "
+    "run it in the host's (--pid=host), or with --no-hide-self"
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the kernel is to be watched."""
+
+    probes: tuple[ProbeName, ...] = PROBE_NAMES
+    interval_s: float = 1.0
+    filter: Filter = field(default_factory=Filter)
+    buffer: Buffer | None = None  # None: the ring where the kernel has it
+    via: Mapping[str, str] = field(default_factory=dict)
+    failures: bool = True
+    latency: bool = True
+    processes: bool = True
+    say: bool = False
+    ignore: tuple[tuple[Abi, int], ...] = ()
+    trace: tuple[tuple[Abi, int], ...] = ()
+
+
+def kernel_version() -> tuple[int, int]:
+    """Return the first two numbers of the running kernel's release."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()))
+
+
+def kernel_defines() -> Defines:
+    """Return every `-D` flag that describes the running kernel; raises SourceError."""
+    native = abis.native_abi(platform.machine())
+    flags: dict[str, int | str] = dict(of_running_kernel())
+    # On x86 `status` tells a 32-bit call, on ARM one of the `flags` does.
+    field, mask = ("OFF_TASK_STATUS", _TS_COMPAT) if native == "x86_64" else ("OFF_TASK_FLAGS", _TIF_32BIT)
+    if field in flags:
+        flags |= {"OFF_TASK_COMPAT": flags[field], "COMPAT_MASK": mask}
+    other_abis: dict[str, tuple[Abi, int]] = (
+        {"COMPAT_": ("i386", 0), "X32_": ("x32", abis.X32_BIT)} if native == "x86_64" else {"COMPAT_": ("arm", 0)}
+    )
+    for prefix, (abi, bit) in {"": (native, 0), **other_abis}.items():
+        for name in EXEC_CALLS:
+            number = abis.number(abi, name)
+            if number is None:
+                raise LookupError(f"{abi}:{name}")
+            flags[f"NR_{prefix}{name.upper()}"] = number | bit
+    for name in EXEC_CALLS:
+        flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
+    if any(hierarchy.v1 for hierarchy in mounted()):
+        flags["HAVE_CGROUP_V1"] = 1
+    if kernel_version() >= (5, 11):
+        flags["HAVE_TASK_BTF"] = 1
+    if native == "x86_64":
+        flags["HAVE_X32"] = 1
+    return flags
+
+
+class KernelSource:
+    """The four probes on the live kernel. See `ebpftop.core.source.Source`."""
+
+    live = True
+
+    def __init__(self, options: Options, root: RootWork | None = None) -> None:
+        """Bring the probes up; one that fails is off and says why in its first batch. Raises SourceError.
+
+        Call it before there are other threads: tracefs may have to be mounted in a namespace of our own. *root* does
+        what takes root's rights later, and is closed with the source; None: this process keeps them.
+        """
+        self.options = options
+        place = tracefs.mount_privately()
+        self.tracefs = str(place) if place else None
+        if place is not None:
+            tracefs.remove_leftovers(place)
+            process.set_tracefs(place)
+        defines = kernel_defines()
+        self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
+        self._root = root or RootWork(tracefs.instance_path(place))
+        self._filter = KernelFilter(defines, own_pids())
+        self.filter, self.notes = with_processes(options.filter)
+        if options.filter.hide_self and not own_pids():
+            self.notes += (_NOT_HIDDEN,)
+        self._filter.apply(self.filter)
+        execve_id = defines.get("EXECVE_ID")
+        context = Context(
+            defines=defines,
+            shared=self._filter.shared,
+            admits=self._filter.admits,
+            unfollowed=lambda: self._filter.lost,
+            filtering=lambda: bool(self.filter),
+            gone=lambda: self._filter.gone,
+            offers=Offers(tracefs=place, no_fentry=fentry_refusal(execve_id if isinstance(execve_id, int) else None)),
+            root=self._root,
+            users=UserNames(),
+            buffer=self.buffer,
+            via=options.via,
+            failures=options.failures,
+            remember_callers=task_cache_map.worth_it(kernel_version()),
+        )
+        self.syscalls = SyscallsProbe(context, latency=options.latency, processes=options.processes, say=options.say)
+        for call in options.ignore:
+            self.syscalls.choose(call, "ignore")
+        for call in options.trace:
+            self.syscalls.choose(call, "trace")
+        self.execs = ExecsProbe(context)
+        every: Sequence[KernelProbe] = (self.execs, UsersProbe(context), self.syscalls, TraceProbe(context))
+        self._probes = {probe.name: probe for probe in every if probe.name in options.probes}
+        self._locks = {name: threading.Lock() for name in self._probes}
+        self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
+        self._gone_told: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
+        self._due_s = dict.fromkeys(self._probes, 0.0)
+        self._interval_s = options.interval_s
+        self._closed = threading.Event()
+        self._cost = CostMeter(self._root)
+        self.header = Header(
+            schema=SCHEMA,
+            version=__version__,
+            host=printable(platform.node()),
+            kernel=printable(os.uname().release),
+            abi=abis.native_abi(platform.machine()),
+            started=time.time(),
+        )
+        # Side by side: while the kernel verifies and attaches one, the compiler, which works alone, is at the next.
+        try:
+            with ThreadPoolExecutor(thread_name_prefix="start") as starting:
+                list(starting.map(self._start, self._probes))
+        except BaseException:  # Ctrl-C too: what is attached already must not stay
+            self.close()
+            raise
+        self.attached_s = time.monotonic()
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        """The probes that were asked for."""
+        return tuple(self._probes)
+
+    @property
+    def failed(self) -> tuple[Probe, ...]:
+        """The states, not polled yet, of the probes that could not be attached."""
+        news = [record for records in self._news.values() for record in records]
+        return tuple(record for record in news if isinstance(record, Probe) and record.state == "failed")
+
+    def _start(self, name: ProbeName) -> None:
+        probe = self._probes[name]
+        try:
+            try:
+                probe.start()
+            except DamagedError:  # by now it is as the compiler makes it
+                probe.start()
+            self._news[name].append(probe.state(time.time()))
+        except ProbeError as error:
+            self._news[name].append(
+                Probe(
+                    time=time.time(),
+                    probe=name,
+                    state="failed",
+                    via=None,
+                    reason=error.reason,
+                    remedy=error.remedy or None,
+                    rungs=error.rungs,
+                )
+            )
+        self._due_s[name] = time.monotonic()  # at once: rates are differences, and need something to differ from
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        """Wait at most *timeout_s* for news of *probe*."""
+        until_s = time.monotonic() + timeout_s
+        while not self._closed.is_set():
+            with self._locks[probe]:
+                batch = self._read(probe)
+            if batch is not None:
+                return batch
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                break
+            self._closed.wait(min(left_s, _EVENTS_EVERY_S))
+        return None
+
+    def read_all(self) -> list[Batch]:
+        """Return what every probe has now, the counters too although their time has not come."""
+        self._due_s = dict.fromkeys(self._due_s, 0.0)
+        batches = []
+        for name, lock in self._locks.items():
+            with lock:
+                batch = self._read(name, everything=True)
+            if batch is not None:
+                batches.append(batch)
+        return batches
+
+    def finish(self) -> Iterator[Batch]:
+        """Detach one probe after the other; yield all that each saw until then. What is left to do is `close`."""
+        for name, probe in self._probes.items():
+            with self._locks[name]:
+                probe.detach()
+                self._due_s[name] = 0.0
+                batch = self._read(name, everything=True)
+            if batch is not None:
+                yield batch
+
+    def _read(self, name: ProbeName, *, everything: bool = False) -> Batch | None:
+        probe = self._probes[name]
+        now = time.time()
+        records, self._news[name] = self._news[name], []
+        gone = self._filter.refresh() if name == self.probes[0] else self._filter.gone
+        if gone != self._gone_told[name]:
+            self._gone_told[name] = gone
+            records.append(probe.state(now))
+        if probe.on:
+            if name in ("execs", "trace"):
+                records += probe.read(now, everything=everything)
+            elif isinstance(probe, SyscallsProbe):
+                records += probe.read_traced(now, everything=everything)
+            if time.monotonic() >= self._due_s[name]:
+                self._due_s[name] = max(self._due_s[name] + self._interval_s, time.monotonic())
+                if name in ("users", "syscalls"):
+                    records += probe.read(now)
+                records += probe.lost(now)
+        cost = self._cost.poll(now, self._program_fds()) if name == self.probes[0] else None
+        if cost is not None:
+            records.append(cost)
+        return Batch(name, now, tuple(records)) if records else None
+
+    def _program_fds(self) -> list[int]:
+        return [fd for probe in self._probes.values() if probe.module for fd in probe.module.programs.values()]
+
+    def is_on(self, probe: ProbeName) -> bool:
+        """Tell whether a probe is attached now."""
+        return probe in self._probes and self._probes[probe].on
+
+    def toggle(self, probe: ProbeName) -> None:
+        """Turn a probe off or on; the new state, and what it saw last, come in its next batch."""
+        with self._locks[probe]:
+            one = self._probes[probe]
+            if one.on:
+                # What happens while it detaches, a tenth of a second and more, is read too.
+                one.detach()
+                batch = self._read_last(one)
+                one.stop()
+                self._news[probe] += [*batch, one.state(time.time())]
+            else:
+                self._start(probe)
+
+    def _read_last(self, probe: KernelProbe) -> list[Record]:
+        now = time.time()
+        traced = probe.read_traced(now, everything=True) if isinstance(probe, SyscallsProbe) else []
+        return [*traced, *probe.read(now, everything=True), *probe.lost(now)]
+
+    def set_interval(self, seconds: float) -> None:
+        """Poll the counters every *seconds* from now on."""
+        self._interval_s = seconds
+        self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
+
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        """Return *wanted* with processes in place of threads, and what there is to say of it."""
+        return with_processes(wanted)
+
+    def set_filter(self, wanted: Filter) -> float:
+        """Let the kernel hand over only what *wanted* says, from the moment returned on; raises SourceError."""
+        with self._locks.get("trace", nullcontext()):
+            # Read what the last change left in the pipe: what is known of its lines is overwritten by this one.
+            self._read_early("trace")
+            if not wanted:
+                self._hear(all_lines=True)
+        try:
+            self._filter.apply(wanted)
+            self.filter = wanted
+        finally:
+            with self._locks.get("trace", nullcontext()):
+                self._hear(all_lines=not self.filter)
+        since = time.time()
+        execs = self._probes.get("execs")
+        if isinstance(execs, ExecsProbe):
+            with self._locks["execs"]:
+                execs.look_around()
+        with self._locks.get("syscalls", nullcontext()):
+            self.syscalls.filter_changed()
+        # What is counted from that moment on is counted against these.
+        counters: tuple[ProbeName, ...] = ("users", "syscalls")
+        for name in counters:
+            with self._locks.get(name, nullcontext()):
+                self._read_early(name)
+        return since
+
+    def _read_early(self, name: ProbeName) -> None:
+        """Take what a probe has before it is time; its next batch tells."""
+        probe = self._probes.get(name)
+        if probe is not None and probe.on:
+            self._news[name] += probe.read(time.time(), everything=True)
+
+    def _hear(self, *, all_lines: bool) -> None:
+        trace = self._probes.get("trace")
+        if isinstance(trace, TraceProbe):
+            trace.hear(all_lines=all_lines)
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        """Choose what the kernel does with a system call, at once."""
+        with self._locks["syscalls"]:
+            self.syscalls.choose((abi, nr), handler)
+
+    def close(self) -> None:
+        """Detach everything. Safe to call twice."""
+        self._closed.set()
+        self._cost.close()
+        for name, probe in self._probes.items():
+            with self._locks[name]:
+                probe.stop()
+        self._filter.close()
+        self._root.close()

@@ -1,0 +1,238 @@
+"""A stream that another machine sends through a pipe, as a Source: live for as long as it comes."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
+from ebpftop.core.source import Batch, PastFiltering, SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.recording import reader, zstd_frames
+from ebpftop.recording.chunks import Chunk
+from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
+from ebpftop.recording.parse import MAX_LINE_BYTES, Damage, Fault, read_lines
+from ebpftop.sources.queues import Channels
+
+_READ_BYTES = 256 << 10
+# So much may come before the first record, damaged lines or the words of a remote shell.
+_SEARCHED_BYTES = 64 << 20
+# How long closing may take at most: the reader looks up this often.
+_LOOK_UP_S = 0.2
+
+
+class PipeSource:
+    """Lines or zstd frames from a file descriptor: `source.Source`.
+
+    What comes is handed on at once. Where nobody polls, nobody reads, so the sender feels it and counts what it drops.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Take over *fd* and wait for its first record; SourceError where the stream ends without one."""
+        self.damage = Damage()
+        self._reader = _Reader(fd, self.damage)
+        self._channels = Channels(PROBE_NAMES)
+        self._ended = False
+        self._closed = threading.Event()
+        first = b""
+        header: Header | None = None
+        # One iterator for all: a read of the pipe may have more pieces than the first that has a record.
+        self._pieces = self._reader.chunks(self._closed)
+        for first in self._pieces:
+            header = reader.header_of(Chunk(first), self.damage)
+            if header is not None or self._reader.came > _SEARCHED_BYTES:
+                break
+            # Nothing in it is a record: count it as that, and let it go.
+            for _ in self._reader.records(first):
+                pass
+        if header is None:
+            self._reader.close()
+            what = (
+                "no recording comes by the pipe"
+                if self._reader.came > _SEARCHED_BYTES
+                else "the pipe ended without a record"
+            )
+            raise SourceError(what, "see what the other side says, and that it runs as root")
+        self._header = header
+        self._hear: Callable[[Sequence[Record]], None] | None = None
+        self._thread = threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)
+        self._starting = threading.Lock()
+
+    def tell_in_order(self, hear: Callable[[Sequence[Record]], None]) -> None:
+        """Let *hear* have all records as they come; to be called before the first poll.
+
+        A pipe that was held up brings seconds at once, and of these one probe is polled before another.
+        """
+        self._hear = hear
+
+    @property
+    def header(self) -> Header:
+        return self._header
+
+    @property
+    def live(self) -> bool:
+        """Whether more may come."""
+        return not self._ended
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stream ended and everything was polled."""
+        return self._ended and self._channels.empty
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        return PROBE_NAMES
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        with self._starting:
+            if self._thread.ident is None and not self._closed.is_set():
+                self._thread.start()
+        return self._channels.poll(probe, timeout_s)
+
+    def is_on(self, probe: ProbeName) -> bool | None:
+        return None
+
+    def toggle(self, probe: ProbeName) -> None:
+        raise SourceError(f"the {probe} probe runs on the other machine", "turn it off or on there, with --probes")
+
+    def set_interval(self, seconds: float) -> None:
+        """The other machine keeps its own interval."""
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        raise SourceError("system calls are handled on the other machine", "start it there with --ignore or --trace")
+
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return wanted, ()
+
+    def set_filter(self, wanted: Filter) -> float:
+        raise PastFiltering("a recording holds what was recorded", "filter when recording: ebpftop record --uid ...")
+
+    def close(self) -> None:
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._channels.close()
+        with self._starting:
+            if self._thread.ident is not None:
+                self._thread.join()
+        self._reader.close()
+
+    def _read_on(self, first: bytes) -> None:
+        self._hand_on(self._reader.records(first))
+        for data in self._pieces:
+            self._hand_on(self._reader.records(data))
+        self._ended = True
+
+    def _hand_on(self, records: Iterator[Record]) -> None:
+        told: list[Record] = []
+        size = 0
+        for record in records:
+            told.append(record)
+            size += weight(record)
+            if size > MAX_SLICE_BYTES:
+                self._hand_on_all(told)
+                told, size = [], 0
+        self._hand_on_all(told)
+
+    def _hand_on_all(self, told: Sequence[Record]) -> None:
+        grouper = Grouper(float("inf"))
+        if self._hear is not None:
+            self._hear([record for record in told if not isinstance(record, (Header, End))])
+        batches: list[Batch] = []
+        for record in told:
+            if isinstance(record, Header):
+                self._header = record
+            elif isinstance(record, End) and record.reason:
+                self.damage.note(f"recording ended early: {record.reason}")
+            batches += grouper.add(record)
+        for batch in (*batches, *grouper.flush()):
+            self._channels.put(batch, lambda: not self._closed.is_set())
+
+
+class _Reader:
+    """Whole lines out of a descriptor, and records out of those."""
+
+    def __init__(self, fd: int, damage: Damage) -> None:
+        self._fd = fd
+        self._damage = damage
+        self._line = 1
+        self._rest = bytearray()  # what of a line has come: in pieces of a byte, if it must be
+        self.came = 0
+        """Bytes of lines, whether whole, too long, or none at all."""
+        self._zst: zstd_frames.Stream | None = None
+        self._begun = False
+        self._too_long = False
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def chunks(self, closed: threading.Event) -> Iterator[bytes]:
+        """Yield whole lines as they come, until the end or *closed*; the last may lack its newline."""
+        while not closed.is_set():
+            if not select.select([self._fd], [], [], _LOOK_UP_S)[0]:
+                continue
+            try:
+                data = os.read(self._fd, _READ_BYTES)
+            except OSError as error:
+                self._damage.add(Fault(None, None, f"reading failed: {error.strerror}"))
+                data = b""
+            if not data:
+                if self._zst is not None and self._zst.inside:
+                    self._damage.add(Fault(None, None, "cut off inside a zstd frame"))
+                rest, self._rest = self._rest, bytearray()
+                if rest:
+                    yield bytes(rest)
+                return
+            for piece in self._unpack(data):
+                yield self._whole_lines(piece)
+
+    def records(self, lines: bytes) -> Iterator[Record]:
+        """Yield the records of *lines*, and count what is none."""
+        first, self._line = self._line, self._line + lines.count(b"\n")
+        yield from read_lines(
+            lines,
+            lambda number, reason: self._damage.add(Fault(first + number, 1, reason)),
+            lambda: self._damage.add_unknown(1),
+        )
+
+    def _unpack(self, data: bytes) -> Iterator[bytes]:
+        """Yield what *data* holds, in pieces of bounded size."""
+        if not self._begun:
+            self._begun = True
+            if data.startswith((zstd_frames.MAGIC, zstd_frames.MARK[:4])):
+                self._zst = zstd_frames.Stream()
+        if self._zst is None:
+            yield data
+            return
+        try:
+            yield from self._zst.feed(data)
+        except zstd_frames.ZstdError as error:
+            # The stream goes on at the next frame that begins in what is read from here on.
+            self._damage.add(Fault(None, None, f"a damaged zstd frame ({error})"))
+            self._zst = zstd_frames.Stream(skip_to_mark=True)
+            self._rest.clear()
+
+    def _whole_lines(self, data: bytes) -> bytes:
+        self.came += len(data)
+        if self._too_long:
+            end = data.find(b"\n") + 1
+            if not end:
+                return b""
+            self._too_long = False
+            data = data[end:]
+        # Only what is new is searched: a line may come in millions of pieces.
+        end = data.rfind(b"\n") + 1
+        if end:
+            whole = bytes(self._rest) + data[:end]
+            self._rest = bytearray(data[end:])
+            return whole
+        self._rest += data
+        if len(self._rest) > MAX_LINE_BYTES:
+            # Hand the long piece on as the line it will never be: it is counted as one, and its rest is skipped.
+            whole = bytes(self._rest) + b"\n"
+            self._rest, self._too_long = bytearray(), True
+            return whole
+        return b""

@@ -1,0 +1,379 @@
+"""A recording as a Source: the screen cannot tell it from the kernel."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time as clock
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from ebpftop.core.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record, Syscalls, Users
+from ebpftop.core.source import Batch, PastFiltering, SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.recording import reader
+from ebpftop.recording.chunks import Chunk
+from ebpftop.recording.grouping import BACKWARDS_S, Grouper
+from ebpftop.recording.index import Index
+from ebpftop.recording.parse import Damage, Fault, read_lines
+from ebpftop.recording.timeline import SLICE_S, Timeline
+from ebpftop.sources.queues import Channels
+
+# At full speed there is no time between slices: larger ones cost the screen less.
+_FULL_SPEED_SLICE_S = 1.0
+# Nothing happened for longer than this, or a damaged record lies far ahead: nobody wants to wait for it.
+_LONGEST_WAIT_S = 30.0
+
+# Longer than that no machine takes to attach the programs.
+_ATTACHING_S = 10.0
+
+_HEAD_START_S = 0.5
+_BREATH_S = 0.001
+_OUT_OF_THE_WAY_S = 0.01
+
+
+class ReplaySource:
+    """A recording that plays itself: `source.Source`, and a `timeline` to move on.
+
+    *speed* 1 plays as it was recorded, 60 a minute a second, 0 as fast as it is polled. Two threads run: one plays, one
+    looks through the file ahead of it, so that the timeline is complete soon. The file is never held in memory.
+    """
+
+    live = False
+
+    def __init__(self, path: str, speed: float = 1.0, fd: int | None = None) -> None:
+        """Open *path*; SourceError where it is no recording or cannot be read.
+
+        With *fd* it is open already, and taken over: who opened it may have had more rights than we have.
+        """
+        self.damage = Damage()
+        self._chunks = reader.open_chunks(reader.open_file(path) if fd is None else fd, path, self.damage)
+        self._header = reader.read_header(self._chunks, path, self.damage)
+        self._index = Index()
+        self.timeline = Timeline(self._header, self._chunks, self._index)
+        self._channels = Channels(PROBE_NAMES)
+        self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
+        self._accounts = _Accounts(self._index, self.damage)
+        self._finished = False
+        self._closed = False
+        self._begin = (0, 0, float("-inf"))
+        self._jumps = itertools.count(1)
+        # Read now: from here on whoever asks for the span waits for no disk.
+        _ = self.timeline.span
+        self._threads = [
+            threading.Thread(target=self._play, name="replay", daemon=True),
+            threading.Thread(target=self._look_through, name="replay-index", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def header(self) -> Header:
+        return self._header
+
+    @property
+    def probes(self) -> tuple[ProbeName, ...]:
+        return PROBE_NAMES
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end was reached and everything polled."""
+        return self._finished and self._channels.empty
+
+    @property
+    def position(self) -> float:
+        """The moment being played, Unix seconds."""
+        first, last = self.timeline.span
+        return min(max(self._clock.now, first), last)
+
+    @property
+    def speed(self) -> float:
+        """Recorded seconds per second; 0 as fast as it goes."""
+        return self._clock.speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._clock.set_speed(speed)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the recording stands still."""
+        return self._clock.paused
+
+    def pause(self) -> None:
+        """Stand still; what is queued already can still be polled."""
+        self._clock.pause()
+
+    def resume(self) -> None:
+        """Go on from where it stood."""
+        self._clock.resume()
+
+    def seek(self, time: float) -> tuple[Batch, ...]:
+        """Go on playing from *time*; return what brings empty models there (`Timeline.at`)."""
+        self.jump(time, self.next_jump())
+        return self.timeline.at(time)
+
+    def next_jump(self) -> int:
+        """Return the number of a jump to come: the `Batch.jump` of all that is played after it.
+
+        Batches with another one, polled but not shown yet, belong to the old place: drop them.
+        """
+        return next(self._jumps)
+
+    def jump(self, time: float, number: int) -> None:
+        """Go on playing from *time*, unless a jump with a higher *number* took place. It may have to read the file."""
+        chunk = self.timeline.find(time)
+        with self._channels.condition:
+            if number < self._begin[0]:
+                return
+            self._begin = (number, chunk, time)
+            self._finished = False
+            self._channels.clear()
+            self._clock.move(time)
+
+    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
+        return self._channels.poll(probe, timeout_s)
+
+    def is_on(self, probe: ProbeName) -> bool | None:
+        return None
+
+    def toggle(self, probe: ProbeName) -> None:
+        raise SourceError(f"the {probe} probe cannot be turned off or on in a recording")
+
+    def set_interval(self, seconds: float) -> None:
+        """A recording keeps the interval it was made with."""
+
+    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+        raise SourceError("a recording's system calls cannot be ignored or traced any more")
+
+    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return wanted, ()
+
+    def set_filter(self, wanted: Filter) -> float:
+        raise PastFiltering("a recording holds what was recorded", "filter when recording: ebpftop record --uid ...")
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._channels.close()
+        for thread in self._threads:
+            thread.join()
+        self._chunks.close()
+
+    def _first_moment(self) -> float:
+        """Return where playing starts: when all counters had been read once, if that was soon after the start.
+
+        Until then ebpftop was attaching its programs; what was recorded meanwhile is given at once.
+        """
+        firsts: dict[type, float] = {}
+        begun: float | None = None
+        for record in read_lines(self._chunks.load(0).data, _pass_over, _pass_over):
+            if isinstance(record, Header):
+                continue
+            begun = record.time if begun is None else begun
+            if isinstance(record, (Users, Syscalls)):
+                firsts.setdefault(type(record), record.time)
+            if len(firsts) == 2 or not begun <= record.time <= begun + _ATTACHING_S:
+                break
+        if begun is None:
+            return self._header.started
+        return max((time for time in firsts.values() if time <= begun + _ATTACHING_S), default=begun)
+
+    def _play(self) -> None:
+        while not self._closed:
+            begin = self._begin
+            self._play_from(begin)
+            with self._channels.condition:
+                self._finished = self._begin == begin
+                while not self._closed and self._begin == begin:
+                    self._channels.condition.wait()
+
+    def _play_from(self, begin: tuple[int, int, float]) -> None:
+        """Play from a chunk and a time on, to the end or until something else is wanted."""
+        _, start, after = begin
+        grouper = Grouper(SLICE_S if self.speed else _FULL_SPEED_SLICE_S)
+
+        def wanted() -> bool:
+            return not self._closed and self._begin == begin
+
+        for number in range(start, self._chunks.stop):
+            last = number + 1 == self._chunks.stop
+            for record in self._accounts.read(number, self._chunks.load(number), last, wanted):
+                if isinstance(record, Header):
+                    continue
+                # Only here: a late record of the moment itself was in what `seek` gave.
+                if number <= start + 1 and record.time <= after:
+                    continue
+                for batch in grouper.add(record):
+                    if not self._deliver(batch, begin):
+                        return
+            if not wanted():
+                return
+        for batch in grouper.flush():
+            self._deliver(batch, begin)
+
+    def _deliver(self, batch: Batch, begin: tuple[int, int, float]) -> bool:
+        def wanted() -> bool:
+            return not self._closed and self._begin == begin
+
+        if not self._clock.wait_until(batch.time, wanted):
+            return False
+        return self._channels.put(replace(batch, jump=begin[0]), wanted)
+
+    def _look_through(self) -> None:
+        # The first screen comes first.
+        self._channels.wait_closed(_HEAD_START_S)
+        for number in range(self._chunks.stop):
+            if self._closed:
+                return
+            self._index.add(self._chunks.load(number))
+            # Let the thread that plays and the one that draws go first.
+            clock.sleep(_BREATH_S)
+            while self.timeline.busy:
+                clock.sleep(_OUT_OF_THE_WAY_S)
+
+
+def _pass_over(*_: object) -> None:
+    """Faults are counted when the recording is played."""
+
+
+class _Clock:
+    """Recorded time as it goes by: at a speed, or standing still."""
+
+    def __init__(self, start: float, speed: float, condition: threading.Condition) -> None:
+        self._condition = condition
+        self._time = start
+        self._since_s = clock.monotonic()
+        self.speed = speed
+        self.paused = False
+
+    @property
+    def now(self) -> float:
+        """Unix seconds of the recording."""
+        if self.paused:
+            return self._time
+        return self._time + (clock.monotonic() - self._since_s) * self.speed
+
+    def move(self, time: float) -> None:
+        """Be at *time* from now on."""
+        with self._condition:
+            self._time, self._since_s = time, clock.monotonic()
+            self._condition.notify_all()
+
+    def set_speed(self, speed: float) -> None:
+        """Go on from here at *speed*."""
+        self.move(self.now)
+        with self._condition:
+            self.speed = speed
+            self._condition.notify_all()
+
+    def pause(self) -> None:
+        """Stand still."""
+        with self._condition:
+            self._time = self.now
+            self.paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        with self._condition:
+            self.paused = False
+            self.move(self._time)
+
+    def wait_until(self, time: float, wanted: Callable[[], bool]) -> bool:
+        """Wait for *time* to come; False where it is no longer *wanted*."""
+        with self._condition:
+            if time < self.now - BACKWARDS_S or time > self.now + _LONGEST_WAIT_S * max(self.speed, 1.0):
+                self.move(time)
+            while wanted():
+                if not self.paused:
+                    if not self.speed:
+                        self._time = time
+                        return True
+                    rest_s = (time - self.now) / self.speed
+                    if rest_s <= 0:
+                        return True
+                    self._condition.wait(rest_s)
+                else:
+                    self._condition.wait()
+            return False
+
+
+class _Accounts:
+    """Reads chunks as records, and counts what cannot be read once, however often a chunk is played."""
+
+    def __init__(self, index: Index, damage: Damage) -> None:
+        self._index = index
+        self._damage = damage
+        self._first_lines = {0: 1}
+        self._counted: dict[int, _Counted] = {}
+        # A chunk may hold nothing but the rest of the one before, so the last record is not always in the last one.
+        self._newest = 0
+        self._last: Record | None = None
+
+    def read(self, number: int, chunk: Chunk, last: bool, wanted: Callable[[], bool]) -> Iterator[Record]:
+        """Yield the records of chunk *number* one by one, while they are *wanted*; *last* if none follows."""
+        first_line = self._first_lines.get(number) or self._index.first_line(number)
+        if first_line is not None:
+            self._first_lines[number + 1] = first_line + chunk.lines
+        counted = self._counted.setdefault(number, _Counted())
+        gaps = iter(enumerate(chunk.gaps))
+        gap = next(gaps, None)
+        missing = 0
+        unknown = 0
+
+        def count_gaps(before: int) -> None:
+            nonlocal gap, missing
+            while gap is not None and gap[1].after <= before:
+                if gap[0] >= counted.gaps:
+                    counted.gaps = gap[0] + 1
+                    place = None if first_line is None else first_line + gap[1].after + missing
+                    self._damage.add(Fault(place, gap[1].lines, gap[1].reason))
+                missing += gap[1].lines or 0
+                gap = next(gaps, None)
+
+        def on_fault(line: int, reason: str) -> None:
+            # A chunk may hold thousands of lines and no record that the reader could stop at.
+            if not wanted():
+                raise _Unwanted
+            count_gaps(line)
+            if line >= counted.lines:
+                counted.lines = line + 1
+                self._damage.add(Fault(None if first_line is None else first_line + line + missing, 1, reason))
+
+        def on_unknown() -> None:
+            nonlocal unknown
+            unknown += 1
+            if unknown > counted.unknown:
+                counted.unknown = unknown
+                self._damage.add_unknown(1)
+
+        try:
+            for record in read_lines(chunk.data, on_fault, on_unknown):
+                if number >= self._newest:
+                    self._newest, self._last = number, record
+                yield record
+        except _Unwanted:
+            return
+        count_gaps(chunk.lines)
+        if last:
+            self._note_end()
+
+    def _note_end(self) -> None:
+        if not isinstance(self._last, End):
+            self._damage.note("it was never closed: if it was cut off, the last second may be missing")
+        elif self._last.reason:
+            self._damage.note(f"recording ended early: {self._last.reason}")
+
+
+class _Unwanted(Exception):
+    """What is being read is not wanted any more."""
+
+
+@dataclass
+class _Counted:
+    """How far the damage of a chunk is counted: lines that are there, gaps between them, lines of unknown kinds."""
+
+    lines: int = 0
+    gaps: int = 0
+    unknown: int = 0

@@ -1,0 +1,73 @@
+"""Questions that may never be answered: a file system of a network, a directory server. The screen waits half a second.
+
+Each is asked in a thread of its own that the end of the process does not wait for: asyncio and Textual wait for theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from ebpftop.lifecycle.limit_errors import explain
+
+PATIENCE_S = 0.5
+
+UNANSWERED_MAX = 8
+"""So many threads may hang. Beyond, a question counts as not answered at once."""
+
+_unanswered: set[threading.Thread] = set()
+
+Answer = TypeVar("Answer")
+
+
+class Unanswered(Exception):
+    """Nobody answered in time, or nobody could be asked; its text says so.
+
+    The answer is not waited for any more, and nothing is done with it.
+    """
+
+    def __init__(self, reason: str = "The file system or the user database does not answer") -> None:
+        super().__init__(reason)
+
+
+async def answer_to(ask: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
+    """Return what *ask* returns, or raise what it raises; Unanswered where that takes longer than *patience_s*.
+
+    *ask* must change nothing: it may go on long after nobody waits for it.
+    """
+    _unanswered.intersection_update(threading.enumerate())
+    if len(_unanswered) >= UNANSWERED_MAX:
+        raise Unanswered
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[Answer] = loop.create_future()
+
+    def hand_over(answer: Answer | None, error: Exception | None) -> None:
+        if answered.done():
+            return
+        if error is None:
+            answered.set_result(answer)  # type: ignore[arg-type]  # None only if that is the answer
+        else:
+            answered.set_exception(error)
+
+    def work() -> None:
+        answer, error = None, None
+        try:
+            answer = ask()
+        except Exception as raised:  # noqa: BLE001  # for whoever asked
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(hand_over, answer, error)
+
+    thread = threading.Thread(target=work, name="question", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # no more threads are allowed
+        raise Unanswered(str(explain(error) or error)) from None
+    try:
+        return await asyncio.wait_for(answered, patience_s)
+    except asyncio.TimeoutError:
+        _unanswered.add(thread)
+        raise Unanswered from None

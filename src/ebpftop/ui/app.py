@@ -1,0 +1,285 @@
+"""The app: a source on a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+# First of all: Textual reads its settings when it is imported.
+import ebpftop.ui.textual_fixes.settings  # noqa: F401
+
+# isort: split
+from rich.console import RenderableType
+from textual import work
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.theme import ThemeProvider
+
+from ebpftop.core.escape import escape
+from ebpftop.core.source import Source, SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.lifecycle.priority import keep_lock, stand_back
+from ebpftop.lifecycle.process import INTERRUPTED, process
+from ebpftop.ui.screens.column_picker import ColumnsScreen
+from ebpftop.ui.screens.details import NarrowingSheetScreen, SheetScreen, open_sheet
+from ebpftop.ui.screens.diagnostics import diagnostics
+from ebpftop.ui.screens.help import HelpScreen
+from ebpftop.ui.screens.main import WIDTHS, MainScreen
+from ebpftop.ui.screens.palette import Palette
+from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
+from ebpftop.ui.screens.save_actions import save_screenshot
+from ebpftop.ui.screens.save_dialog import SaveScreen
+from ebpftop.ui.screens.syscall_details import SyscallScreen
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.textual_fixes import dismissal, frame_pace, full_frames, option_lists, stale_widgets
+from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
+from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
+from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
+from ebpftop.ui.themes import THEMES, fitting_theme, shades
+
+log = logging.getLogger("ebpftop")
+
+dismissal.install()
+full_frames.install()
+frame_pace.install()
+stale_widgets.install()
+option_lists.install()
+
+# Four collect for as long as the screen lives; the rest attach, filter, save and look back.
+_THREADS = 16
+
+_PREPARE_AFTER_S = 0.5
+"""After the first picture, which nothing may delay."""
+
+MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
+    *(HelpScreen, SheetScreen, NarrowingSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
+    *(WaitingScreen, TableScreen, TracedScreen),
+)
+
+# The palette that a screenshot is asked for in is no part of it.
+_PALETTE_GONE_S = 0.1
+
+# Characters of a line in the journal: an error's text may hold what a program said.
+_LONGEST_LINE = 1000
+
+
+class _Journal(logging.Handler):
+    """Keeps what was logged for the diagnostics screen."""
+
+    def __init__(self, lines: deque[str]) -> None:
+        super().__init__()
+        self.lines = lines
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.extend(line[:_LONGEST_LINE] for line in self.format(record).splitlines())
+
+
+class EbpftopApp(OrderedKeysApp, SurvivingApp):
+    """Shows what a source yields. Knows neither kernel nor recording."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "ebpftop"
+    ENABLE_COMMAND_PALETTE = True
+    MOVES = frozenset(
+        {"move", "page", "top", "bottom", "scroll_left", "scroll_right", "follow", "pane", "travel", "present", "pause"}
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="All keys", id="help"),
+        Binding(
+            "D",
+            "diagnostics",
+            "Diagnostics",
+            show=False,
+            tooltip="What each probe tried, what BCC printed",
+            id="diagnostics",
+        ),
+        Binding("q", "quit", "Quit", tooltip="Detach everything and leave", id="quit"),
+        # These two the driver sees first, whatever has the focus.
+        Binding("ctrl+c", "interrupt", "Quit from anywhere", show=False, system=True, id="interrupt"),
+        Binding("ctrl+z", "suspend_process", "Suspend; fg in the shell returns", show=False, system=True, id="suspend"),
+    ]
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        interval_s: float = 1.0,
+        log_path: Path | None = None,
+        given: Filter | None = None,
+        notes: tuple[str, ...] = (),
+        unread: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        super().__init__(driver_class=TerminalDriver)
+        self.source = source
+        self.interval_s = interval_s
+        self.given = given
+        self.notes = notes
+        self._unread = unread
+        self.log_path = log_path
+        self.journal: deque[str] = deque(maxlen=500)
+        self._journal = _Journal(self.journal)
+        self._share_lock: Callable[[], None] = lambda: None
+        self.crash: Exception | None = None
+        """What ended the app, if an exception did."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = fitting_theme(os.environ)
+
+    def get_css_variables(self) -> dict[str, str]:
+        variables = super().get_css_variables()
+        return {**variables, **shades(variables)}
+
+    def get_default_screen(self) -> MainScreen:
+        screen = MainScreen(self.source, self.interval_s, self.given)
+        # Known already, so that the styles of the whole screen are worked out once and not twice.
+        fitting = [name for width, name in WIDTHS or () if self.size.width >= width]
+        screen.set_classes([*screen.classes, *fitting[-1:]])
+        return screen
+
+    def on_mount(self) -> None:
+        threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="work", initializer=stand_back)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(threads)
+        self._share_lock = keep_lock(loop)
+        log.addHandler(self._journal)
+        for note in self.notes:
+            self.notify(note, severity="warning")
+        # What start-up left will live as long as the app: no collection needs to look at it again.
+        self.call_after_refresh(gc.freeze)
+        self.set_timer(_PREPARE_AFTER_S, lambda: prepare(self, MADE_IN_ADVANCE))
+
+    def on_unmount(self) -> None:
+        self._share_lock()
+        log.removeHandler(self._journal)
+
+    def end(self) -> None:
+        """Leave, asked by a signal or by another thread."""
+        loop = self._loop
+        if loop is None:
+            process.leave(process.asked or 0)
+        loop.call_soon_threadsafe(self.exit, process.asked)
+
+    def exit(self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        super().exit(result, return_code, message)
+        process.ask_to_end(return_code or result or 0)  # so that nothing can keep it longer than two seconds
+
+    def _fatal_error(self) -> None:
+        # Textual draws a traceback; here `run` raises the error, and the log of the crash gets it.
+        self._note_crash()
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: RenderableType) -> None:
+        self._note_crash()
+        super().panic(*renderables)
+
+    def _note_crash(self) -> None:
+        # What fails while the screen is taken down because it was asked to end is a consequence of that.
+        if process.asked is None:
+            self.crash = self._exception
+        process.ask_to_end(1)
+
+    def _print_error_renderables(self) -> None:
+        self._exit_renderables.clear()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        # Not Textual's own: its help tells of keys that are not ours, and its screenshots are for everybody to read.
+        yield SystemCommand("Theme", "Other colours", self.action_change_theme)
+        yield SystemCommand("Keys", "All keys", self.action_help)
+        yield SystemCommand("Quit", "Detach everything and leave", self.action_quit)
+        yield SystemCommand("Screenshot", "Save what is on the screen as an SVG picture", self._picture_soon)
+        yield SystemCommand(
+            "Diagnostics", "What each probe tried, and what BCC and clang printed", self.action_diagnostics
+        )
+        main = self.main
+        for pane in main.panes:
+            turn = partial(main.action_probe, pane.probe)
+            yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: turn its probe on or off", turn)
+        yield SystemCommand("Save", "Everything that is kept, as a recording", lambda: main.action_save("recording"))
+        yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
+        yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
+        if main.player is not None:
+            yield SystemCommand("Faster", "Play the recording faster", lambda: main.change_speed(1))
+            yield SystemCommand("Slower", "Play the recording slower", lambda: main.change_speed(-1))
+        yield SystemCommand("Back to live", "Or to where the recording plays", main.action_present)
+        yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
+    def search_themes(self) -> None:
+        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
+
+    def _picture_soon(self) -> None:
+        self.set_timer(_PALETTE_GONE_S, self._picture_screen)
+
+    def _picture_screen(self) -> None:
+        self._save_screenshot(self.export_screenshot(), self.main.source.header.host)
+
+    @work(thread=True, group="screenshot", exit_on_error=False)
+    def _save_screenshot(self, svg: str, host: str) -> None:
+        try:
+            said = save_screenshot(svg, host, time.time())
+        except SourceError as error:
+            self.call_from_thread(self.notify, str(error), severity="error")
+        else:
+            self.call_from_thread(self.notify, escape(said))
+
+    @property
+    def main(self) -> MainScreen:
+        """The screen below all others."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, MainScreen)
+        return screen
+
+    def action_help(self) -> None:
+        self.push_screen(ready(self, HelpScreen).fill_keys())
+
+    def action_diagnostics(self) -> None:
+        overview = self.main.overview
+        open_sheet(self, diagnostics(overview.probes, self.log_path, self.journal, self._unread))
+
+    def action_interrupt(self) -> None:
+        self.exit(INTERRUPTED, return_code=INTERRUPTED)
+
+
+def run(
+    source: Source,
+    *,
+    interval: float = 1.0,
+    log_path: Path | None = None,
+    given: Filter | None = None,
+    notes: tuple[str, ...] = (),
+    unread: Callable[[], Iterable[str]] = tuple,
+) -> int:
+    """Show *source* until the user leaves; close it; return the exit status.
+
+    *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
+    *given* the filter that is in force already, *notes* what there is to say at the start, *unread* returns what
+    cannot be read of a recording.
+    """
+    app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given, notes=notes, unread=unread)
+    process.end_by(app.end)
+    try:
+        status = app.run()
+    except Exception:  # whatever Textual raises when the terminal goes away
+        # Closing what was half open may fail too: that is not what ended it.
+        if app.crash is None and process.asked is None:
+            raise
+        status = None
+    finally:
+        source.close()
+    if app.crash is not None:
+        raise app.crash
+    return status if status is not None else app.return_code or 0

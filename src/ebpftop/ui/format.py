@@ -1,0 +1,164 @@
+"""Numbers as people read them in a narrow column, and the small charts that fit in a line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from ebpftop.core.records import State
+
+MARKS: Mapping[State, str] = {"on": "●", "off": "○", "failed": "✗"}
+"""Of probes and of their rungs, on the screen and by `check`."""
+
+_BARS = "▁▂▃▄▅▆▇█"
+_BARS_FROM_NOTHING = f" {_BARS}"
+
+
+def count(number: float) -> str:
+    """Return *number* in at most six characters: 999, 12.3k, 4.56M."""
+    if number < 10_000:
+        return str(round(number))
+    for limit, unit in ((1e6, "k"), (1e9, "M"), (1e12, "G")):
+        if number < limit * 0.9995:
+            return _three(number / limit * 1000) + unit
+    return _three(number / 1e12) + "T"
+
+
+def counted(number: int, one: str, many: str = "", *, whole: bool = False) -> str:
+    """Return *number* with what it counts: 1 line, 12.3k lines; *whole*: 12,345 lines. *many* is *one* and an s."""
+    digits = f"{number:,}" if whole else count(number)
+    return f"{digits} {one if number == 1 else many or one + 's'}"
+
+
+def per_second(rate: float) -> str:
+    """Return a rate in at most six characters; below ten it keeps one decimal, and nothing at all is a dot."""
+    if rate <= 0:
+        return "·"
+    if rate < 0.05:
+        return "<0.1"
+    if rate < 9.95:
+        return f"{rate:.1f}"
+    return count(rate)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in at most six characters: 120us, 45ms, 3.21s, 12m30s, 5h02m, 3d04h."""
+    if seconds < 0:
+        return "0"
+    if seconds < 0.9995e-3:
+        return f"{round(seconds * 1e6)}us"
+    if seconds < 0.9995:
+        return f"{round(seconds * 1e3)}ms"
+    if seconds < 59.95:
+        return f"{seconds:.2f}s" if seconds < 9.995 else f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def age(seconds: float) -> str:
+    """Return how long something has been running, in whole seconds: it is redrawn only when it changes."""
+    if seconds < 60:
+        return f"{max(0, int(seconds))}s"
+    return duration(int(seconds))
+
+
+def nanoseconds(ns: float | None) -> str:
+    """Return a latency in at most five characters: 128ns, 1.2us, 45ms, 3.4s; nothing known is a dot."""
+    if ns is None:
+        return "·"
+    if ns < 999.5:
+        return f"{ns:.0f}ns"
+    for limit, unit in ((1e6, "us"), (1e9, "ms")):
+        if ns < limit * 0.9995:
+            value = ns / limit * 1000
+            return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
+    seconds = ns / 1e9
+    return f"{seconds:.1f}s" if seconds < 99.5 else f"{seconds:.0f}s"
+
+
+def at_least(ns: float, *, lower_bound: bool) -> str:
+    """Return a latency in at most six characters; with *lower_bound* it may be longer: >3.4s."""
+    return f">{nanoseconds(ns)}" if lower_bound else nanoseconds(ns)
+
+
+def share(part: float) -> str:
+    """Return a share of one (0 to 1) as a percentage in at most five characters."""
+    percent = part * 100
+    if percent <= 0:
+        return "0%"
+    if percent < 0.1:
+        return "<0.1%"
+    return f"{percent:.1f}%" if percent < 9.95 else f"{percent:.0f}%"
+
+
+def bar(part: float, width: int) -> str:
+    """Return *part* (0 to 1) of *width* cells as a bar, to half a cell; anything above nothing shows."""
+    halves = round(min(1.0, max(0.0, part)) * width * 2)
+    if part > 0:
+        halves = max(1, halves)
+    return "━" * (halves // 2) + "╸" * (halves % 2)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return the last *width* values, scaled to their own maximum; nothing is a blank, not a low bar."""
+    shown = values[-width:] if width else ()
+    peak = max(shown, default=0.0)
+    if peak <= 0:
+        return " " * width
+    text = "".join(" " if v <= 0 else _BARS[min(7, int(v / peak * 7.999))] for v in shown)
+    return text.rjust(width)
+
+
+def losses(counts: Iterable[tuple[str, int]]) -> str:
+    """Return counts with their names: ``4 ring, 2 argv``; empty where nothing was lost."""
+    return ", ".join(f"{count(n)} {where}" for where, n in counts if n)
+
+
+def speed_text(speed: float) -> str:
+    """Return a speed as the state line says it."""
+    return f"{speed:g}x" if speed else "max"
+
+
+def offset_text(seconds: float) -> str:
+    """Return how far back a moment lies, as minutes and seconds.
+
+    >>> offset_text(135.2)
+    '-2:15'
+    """
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"-{hours}:{minutes:02}:{left:02}" if hours else f"-{minutes}:{left:02}"
+
+
+def clock_text(time: float) -> str:
+    """Return the local time of a moment with tenths of a second."""
+    at = datetime.fromtimestamp(time)
+    return f"{at:%H:%M:%S}.{at.microsecond // 100_000}"
+
+
+def kept_text(span: tuple[float, float], used: int, bound: int) -> str:
+    """Return how far back the history goes, and how much memory it takes of how much it may."""
+    return f"kept {age(span[1] - span[0])} {used / (1 << 20):.1f}/{bound / (1 << 20):.0f} MiB"
+
+
+def bars(rates: Sequence[float | None]) -> str:
+    """Return one character a rate: a bar as high as the busiest needs; ``·`` where nothing is known yet."""
+    peak = max((rate for rate in rates if rate is not None), default=0.0)
+    top = len(_BARS_FROM_NOTHING) - 1
+
+    def bar(rate: float | None) -> str:
+        if rate is None:
+            return "·"
+        # Whatever happened at all can be seen.
+        return _BARS_FROM_NOTHING[max(1, round(rate / peak * top))] if rate > 0 else _BARS_FROM_NOTHING[0]
+
+    return "".join(map(bar, rates))
+
+
+def _three(value: float) -> str:
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"

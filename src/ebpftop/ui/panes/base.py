@@ -1,0 +1,395 @@
+"""What every pane is: a frame around lines, a probe's state in its title, and a thread that polls that probe."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.timer import Timer
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from ebpftop.core.records import Probe, ProbeName
+from ebpftop.core.source import Batch, Source
+from ebpftop.filters.spec import Filter
+from ebpftop.filters.stack import Step
+from ebpftop.models.base import Model
+from ebpftop.models.overview import Overview
+from ebpftop.models.wishes import Wishes
+from ebpftop.ui import format
+from ebpftop.ui.widgets.columns import Shown, Span
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.sheet import Details
+from ebpftop.ui.widgets.status_bar import MARKS
+
+log = logging.getLogger(__name__)
+
+FRAME_S = 0.1
+"""Frames cost, not events: a pane is handed what came in at most this often."""
+
+FRAME_RECORDS = 2_500
+RECORD_BYTES = 1000
+"""Nor does it get more at once, however fast a recording plays: a key waits for what was handed over before it.
+
+A record counts once for each so many bytes of memory."""
+
+PIECE_RECORDS = 250
+"""And so much of it is taken in without a look at the terminal."""
+
+TITLE_S = 0.5
+"""Counts in a title change at most this often."""
+
+SEARCH_PAUSE_S = 0.005
+"""Between two steps of a search, in which keys are taken."""
+
+PATIENCE_S = 0.25
+"""How long a poll may wait: also how long quitting may take."""
+
+
+def _burden(batch: Batch) -> int:
+    """Return for how many records *batch* counts: one may be as heavy as thousands of others."""
+    return max(len(batch.records), batch.size // RECORD_BYTES)
+
+
+def _pieces(batch: Batch) -> Iterator[Batch]:
+    """Yield *batch* in parts of which none holds up a key: all that happened in a moment may be one batch."""
+    step = PIECE_RECORDS * len(batch.records) // max(1, _burden(batch)) or 1
+    if len(batch.records) <= step:
+        yield batch
+        return
+    for at in range(0, len(batch.records), step):
+        records = batch.records[at : at + step]
+        yield replace(batch, records=records, size=batch.size * len(records) // len(batch.records))
+
+
+class Pane(Vertical):
+    """One pane. A subclass names its probe, feeds its model in `feed`, and shows it in `show`."""
+
+    probe: ClassVar[ProbeName]
+    also: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model wants to see
+    number: ClassVar[int]
+    label: ClassVar[str]
+    nothing_yet: ClassVar[str]
+    """True of a recording that has ended, and of a moment looked back at, too."""
+
+    class Arrived(Message):
+        """What the probe yielded since the last frame, oldest first. The screen feeds it to panes, now or later."""
+
+        def __init__(self, pane: Pane, batches: Sequence[Batch]) -> None:
+            super().__init__()
+            self.pane = pane
+            self.batches = batches
+
+    class Inspect(Message):
+        """Enter on a row: somebody wants to see its details."""
+
+        def __init__(self, details: Details) -> None:
+            super().__init__()
+            self.details = details
+
+    class Narrow(Message):
+        """Somebody wants to see nothing else."""
+
+        def __init__(self, step: Step) -> None:
+            super().__init__()
+            self.step = step
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(id=self.probe)
+        self.source = source
+        self._wishes: Wishes[ProbeName, bool] = Wishes()
+        self.newest_only = False
+        """The model begins in the middle: what came before the newest events was not read again."""
+        self.past = False
+        """What is shown was: what is set in the kernel shows at present."""
+        self.trouble = ""
+        self._state: Probe | None = None
+        self._unconfirmed: Probe | None = None
+        """What the probe said of itself before it was toggled."""
+        self._losses = ""
+        self._wanted: tuple[Content | None, Content | None] = (None, None)
+        self._drawn: tuple[Content | None, Content | None] = (None, None)
+        self._resting: Timer | None = None
+        self._searching: Timer | None = None
+        self._taken = threading.Event()
+        self._taken.set()
+
+    # What a subclass supplies.
+
+    model: Model
+
+    def make_lines(self) -> Lines[Any]:
+        """Build the widget that shows the rows."""
+        raise NotImplementedError
+
+    def feed(self, batch: Batch) -> None:
+        """Take a batch into the model."""
+        raise NotImplementedError
+
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        """Show *model*, of the same type as the one before, from now on, narrowed as `narrow_to` says."""
+        self.model = model
+        self.lines.redraw()
+
+    def show(self) -> None:
+        """Show what the model holds now."""
+        raise NotImplementedError
+
+    def tally(self) -> str:
+        """Counts for the title."""
+        raise NotImplementedError
+
+    def details(self, row: Any) -> Details:
+        """Build the details of a row of `lines`, which may be gone from there."""
+        raise NotImplementedError
+
+    def nothing_text(self) -> str:
+        """Why there are no rows, where all is well."""
+        return self.nothing_yet
+
+    def user_step(self) -> Step | None:
+        """What narrows to the user of the row under the cursor."""
+        return None
+
+    def container_step(self) -> Step | None:
+        """What narrows to the container of the row under the cursor."""
+        return None
+
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        """Show only what *scope* takes. What is younger than *decided* (Unix seconds) has passed it in the kernel."""
+
+    def remark(self) -> str:
+        """What the lower edge says on the right: how rows are chosen, sorted, followed."""
+        return ""
+
+    def rows_shown(self) -> Shown[Any]:
+        """Return the columns and the rows that the pane shows, scrolled away or not, for an export."""
+        lines = self.lines
+        columns = [c for c in lines.columns if c.key not in lines.hidden and (c.value is not None or c.fill is None)]
+        return Shown(tuple(columns), lines.rows(), lines.now)
+
+    def newest_text(self, rows: int, before: int) -> str:
+        """Say in a title that older rows than these are not at hand: rebuilt moments have the newest alone."""
+        if not self.newest_only:
+            return ""
+        return f"newest {format.count(rows)} of " if before else "newest "
+
+    # The frame.
+
+    def compose(self) -> ComposeResult:
+        self.lines = self.make_lines()
+        yield self.lines
+
+    def on_mount(self) -> None:
+        self.describe()
+        if self.probe in self.source.probes:
+            self.collect()
+
+    def update_overview(self, overview: Overview) -> None:
+        """Take the state of the probe and its losses."""
+        self._state = overview.probes.get(self.probe)
+        self._losses = format.losses(overview.losses(self.probe))
+        self.describe()
+
+    @property
+    def state(self) -> str:
+        """``on``, ``off``, ``failed``, ``busy`` until it is as wished, ``waiting`` before anything is known."""
+        if self.trouble:
+            return "failed"
+        if self.busy:
+            return "busy"
+        return self._state.state if self._state else "waiting"
+
+    def describe(self) -> None:
+        """Put what is known into the title, the lower edge and the message."""
+        mark, look = MARKS[self.state]
+        colour = {"good": "$success", "bad": "$error", "warn": "$warning"}.get(look, "$dim")
+        tally = self.tally()
+        title = Content.assemble(
+            (f"{self.number} ", "$accent bold"),
+            (f"{self.label} ", "bold"),
+            (mark, colour),
+            (f" {tally}" if tally else "", "$dim"),
+            (f"  lost {self._losses}" if self._losses else "", "$error bold"),
+        )
+        remark = self.remark()
+        via = self._state.via if self._state and self._state.via and self.state == "on" else ""
+        blind = "; ".join(self._state.blind) if self._state and via else ""
+        edge = " · ".join(part for part in (remark, via and f"via {via}", blind and f"not seen: {blind}") if part)
+        self._entitle(title, Content.styled(edge, "$dim") if edge else None)
+        faded = self.state in ("off", "failed")
+        if faded != self.lines.faded:
+            # What is left from before stands back: it does not move any more.
+            self.lines.faded = faded
+            self.lines.redraw()
+        message = self._message()
+        if message != self.lines.message:
+            self.lines.message = message
+            self.lines.refresh()
+
+    def _entitle(self, title: Content, edge: Content | None) -> None:
+        """Draw the frame with this title, at most every TITLE_S: it costs as much as all the lines in it."""
+        self._wanted = title, edge
+        if self._resting is None:
+            self._draw_title()
+
+    def _draw_title(self) -> None:
+        self._resting = None
+        if self._wanted != self._drawn:
+            self._drawn = self._wanted
+            self.border_title, self.border_subtitle = self._wanted
+            if TITLE_S:
+                self._resting = self.set_timer(TITLE_S, self._draw_title)
+
+    def search_later(self) -> None:
+        """Call `search` in a moment.
+
+        By a timer: a key waits until what the key before it set off has come to its end, and each callback of a widget
+        counts as that. A search takes hundreds.
+        """
+        if self._searching is None:
+            self._searching = self.set_timer(SEARCH_PAUSE_S, self._search_on)
+
+    def _search_on(self) -> None:
+        self._searching = None
+        self.search()
+
+    def search(self) -> None:
+        """Look for what a new filter lets pass, for a moment, and show it; `search_later` where there is more."""
+
+    def _message(self) -> list[Span]:
+        empty = self.lines.end == self.lines.first
+        if self.trouble:
+            return [
+                Span(f"This pane stopped: {self.trouble}", "bad"),
+                Span(f"{self.number} tries again, D shows what happened", "dim"),
+            ]
+        state = self._state
+        if self.probe not in self.source.probes:
+            why = "not asked for with --probes" if self.source.live else "not in this recording"
+            return [Span(why, "dim")] if empty else []
+        if self.busy:
+            wished = self._wishes.last(self.probe)
+            on = self.source.is_on(self.probe) if wished is None else wished
+            return [Span("attaching …" if on else "detaching …", "warn")]
+        if state is not None and state.state == "failed":
+            message = [
+                Span(f"The probe {self.probe} could not start", "bad"),
+                Span(state.reason or "no reason known", "warn"),
+            ]
+            return (
+                message
+                + ([Span(state.remedy, "strong")] if state.remedy else [])
+                + [Span("D shows every attempt", "dim")]
+            )
+        if state is not None and state.state == "off":
+            return [
+                Span("off: nothing of this probe is in the kernel", "note"),
+                Span(f"{self.number} turns it on", "strong"),
+            ]
+        return [Span(self.nothing_text(), "dim")] if empty else []
+
+    @on(Lines.Opened)
+    def _opened(self, event: Lines.Opened) -> None:
+        event.stop()
+        self.post_message(self.Inspect(self.details(event.row)))
+
+    # The probe.
+
+    @work(thread=True, exclusive=True, group="collect", exit_on_error=False)
+    def collect(self) -> None:
+        """Poll the probe until the pane goes; hand over what came, at most once a frame."""
+        worker = get_current_worker()
+        pending: deque[Batch] = deque()
+        records = 0
+        due = 0.0
+        while not worker.is_cancelled:
+            now = monotonic()
+            ready = pending and (now >= due or records >= FRAME_RECORDS)
+            if ready and self._taken.is_set():
+                self._taken.clear()
+                frame: list[Batch] = []
+                taken = 0
+                while pending and taken < FRAME_RECORDS:
+                    frame.append(pending.popleft())
+                    taken += _burden(frame[-1])
+                self.post_message(self.Arrived(self, tuple(frame)))
+                records -= taken
+                due = now + FRAME_S
+            elif ready:
+                # The screen is behind: let it be the kernel's buffer that fills, where losses are counted.
+                self._taken.wait(PATIENCE_S)
+                continue
+            patience = min(PATIENCE_S, max(0.0, due - now)) if pending else PATIENCE_S
+            batch = self.source.poll(self.probe, patience)
+            if batch is not None:
+                for piece in _pieces(batch):
+                    pending.append(piece)
+                    records += _burden(piece)
+            elif monotonic() - now < patience / 2:
+                # A source that has come to its end returns at once.
+                worker_sleep(patience)
+
+    def taken(self) -> None:
+        """The screen has worked off what `Arrived` brought."""
+        self._taken.set()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state == WorkerState.ERROR:
+            error = event.worker.error
+            log.error("the worker %s of %s failed", event.worker.group, self.label, exc_info=error)
+            if event.worker.group == "collect":
+                self.trouble = f"{type(error).__name__}: {error}"
+            else:
+                self.app.notify(str(error), title=f"{self.label}: the probe stays as it is", severity="error")
+            self.describe()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the probe is being attached or detached, or has not said yet that it is."""
+        if self._wishes.last(self.probe) is not None:
+            return True
+        return self._unconfirmed is not None and self._unconfirmed is self._state and not self.past
+
+    @work(thread=True, group="toggle", exit_on_error=False)
+    def toggle(self) -> None:
+        """Attach or detach the probe until it is as was wished last."""
+        try:
+            for probe, on in self._wishes:
+                if self.source.is_on(probe) is not on:
+                    self._unconfirmed = self._state
+                    self.source.toggle(probe)
+        except BaseException:
+            self._wishes.drop()
+            self._unconfirmed = None
+            raise
+        finally:
+            self.call_later(self.describe)
+
+    def turn(self) -> None:
+        """Wish the probe the other way than was wished last, and say so. A pane that stopped polls again instead."""
+        if self.trouble:
+            self.trouble = ""
+            self._taken.set()
+            self.describe()
+            self.collect()
+            return
+        wished = self._wishes.last(self.probe)
+        on = self.source.is_on(self.probe) if wished is None else wished
+        if self._wishes.put(self.probe, not on):
+            self.toggle()
+        self.describe()
+
+
+def worker_sleep(seconds: float) -> None:
+    """Wait without polling."""
+    threading.Event().wait(max(seconds, 0.02))

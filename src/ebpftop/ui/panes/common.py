@@ -1,0 +1,37 @@
+"""Pieces of rows that several panes show alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+
+from ebpftop.core.records import Handler, InFlight
+from ebpftop.ui.widgets.columns import Cell, Span
+
+HANDLER_LOOKS: dict[Handler, str] = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}
+
+
+@lru_cache(maxsize=4096)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole).strftime("%H:%M:%S")
+
+
+def clock(time: float) -> Cell:
+    """A time of day, with milliseconds that stand back."""
+    milliseconds = int(time * 1000)
+    return (Span(_second(milliseconds // 1000)), Span(f".{milliseconds % 1000:03}", "dim"))
+
+
+def user(name: str, uid: int) -> Cell:
+    """A user's name: root stands out."""
+    return (Span(name, "root" if uid == 0 else "user"),)
+
+
+def thread(call: InFlight) -> str:
+    """Return which thread is in a call: its name, its process, and its own id where it is not the process's first."""
+    return f"{call.comm}[{call.pid}]" if call.tid == call.pid else f"{call.comm}[{call.pid} tid {call.tid}]"
+
+
+def moment(time: float) -> str:
+    """Return a time as an export says it: ISO 8601, local, with its offset from UTC."""
+    return datetime.fromtimestamp(time).astimezone().isoformat(timespec="microseconds")

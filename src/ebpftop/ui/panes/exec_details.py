@@ -1,0 +1,171 @@
+"""Everything known about one line of the exec log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from ebpftop.filters.stack import Step, process_step
+from ebpftop.models.execlog import ExecLog, ExecRow, command_line
+from ebpftop.models.processes import Known
+from ebpftop.ui import format
+from ebpftop.ui.widgets.sheet import Details, Sheet
+
+SHOWN_CHARACTERS = 16_000
+"""So much of the arguments is laid out, 25 ms of work; of two million it would be seconds, each time anew."""
+
+
+def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
+    """Build the details of *row*; *now* is the time of the newest batch (Unix seconds)."""
+    return Details(
+        title=f"{row.exec.comm} ({row.exec.pid})",
+        sheet=lambda: _sheet(log, row, now),
+        copies=command_line(row.exec.argv or (row.exec.file,)),
+        copies_what="Command line",
+        narrows=(lambda: process_step(row.exec.pid, row.exec.comm) if row.running else None) if row.running else None,
+    )
+
+
+def process_details(log: ExecLog, process: Known, now: float) -> Details:
+    """Build the details of a process of the tree."""
+    return Details(
+        title=f"{process.comm} ({process.pid})",
+        sheet=lambda: _process_sheet(log, process, now),
+        copies=command_line(process.argv or (process.file,)),
+        copies_what="Command line",
+        narrows=_running_step(process) if process.ended is None else None,
+    )
+
+
+def _running_step(process: Known) -> Callable[[], Step | None]:
+    return lambda: process_step(process.pid, process.comm) if process.ended is None else None
+
+
+def _process_sheet(log: ExecLog, process: Known, now: float) -> Sheet:
+    sheet = Sheet()
+    sheet.heading("Process")
+    sheet.fact("pid", process.pid)
+    sheet.fact("comm", process.comm, "bold")
+    sheet.fact("file", process.file)
+    sheet.fact("user", process.user or process.uid, note=f"uid {process.uid}")
+    if process.since is None:
+        sheet.fact("started", "before ebpftop")
+    elif process.ended is None:
+        sheet.fact("runs", format.age(now - process.since), "$success")
+    if process.ended is not None:
+        ending = process.ending
+        known = ending is not None and (ending.signal is not None or ending.code is not None)
+        sheet.fact("ended", (ending.signal or f"exit code {ending.code}") if ending and known else "unseen")
+    sheet.fact("programs run", process.execs or None)
+    sheet.heading("Started by")
+    _ancestors(sheet, log.processes.ancestors(process.ppid, process.start), process.ppid, "")
+    sheet.heading(f"Arguments ({len(process.argv)})")
+    _arguments(sheet, process.argv)
+    _command_line(sheet, process.argv or (process.file,))
+    return sheet
+
+
+def _arguments(sheet: Sheet, argv: tuple[str, ...]) -> None:
+    left = SHOWN_CHARACTERS
+    for i, argument in enumerate(argv):
+        if left <= 0:
+            arguments = format.counted(len(argv) - i, "more argument", whole=True)
+            characters = format.counted(sum(map(len, argv[i:])), "character", whole=True)
+            sheet.line((f"   …  {arguments}, {characters}: E exports them", "$warning"))
+            break
+        shown = argument[:left]
+        # An empty argument takes a line as well.
+        left -= len(shown) + 40
+        sheet.line((f"{i:>4}  ", "$dim"), (shown or "''", "" if shown else "$dim"), _rest(argument, shown))
+
+
+def _command_line(sheet: Sheet, argv: tuple[str, ...]) -> None:
+    sheet.heading("Command line (y copies it)")
+    whole = command_line(argv)
+    shown = whole[:SHOWN_CHARACTERS]
+    sheet.line((shown, ""), _rest(whole, shown))
+
+
+def _rest(whole: str, shown: str) -> tuple[str, str]:
+    """Say how much of a text is not shown."""
+    return (
+        (f" … {format.counted(len(whole) - len(shown), 'more character', whole=True)}", "$warning")
+        if len(whole) > len(shown)
+        else ("", "")
+    )
+
+
+def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
+    e = row.exec
+    sheet = Sheet()
+    sheet.heading("Program")
+
+    def cut(field: str) -> str:
+        return "cut" if field in e.cut else ""
+
+    sheet.fact("file", e.file, "bold", note=cut("file"))
+    sheet.fact("interpreter", e.interp, note=cut("interp"))
+    sheet.fact("comm", e.comm)
+    sheet.fact("started", datetime.fromtimestamp(e.time).strftime("%Y-%m-%d %H:%M:%S.%f"))
+    _outcome(sheet, row, now)
+
+    sheet.heading("Process")
+    sheet.fact("pid", e.pid, note=f"thread {e.tid}" if e.tid != e.pid else "")
+    if e.nspid and e.nspid != e.pid:
+        sheet.fact("pid inside", e.nspid, note=f"pid namespace {e.pidns}")
+    sheet.fact("user", row.user, note=f"uid {e.uid}")
+    if e.euid != e.uid:
+        sheet.fact("acts as", f"uid {e.euid}", "$warning")
+    sheet.fact("logged in as", None if e.loginuid is None else f"uid {e.loginuid}")
+    sheet.fact("cgroup", e.cgroup, note=cut("cgroup"))
+    sheet.fact("container", e.container, "$warning")
+    sheet.fact("unit", e.unit)
+
+    sheet.heading("Started by")
+    _ancestors(sheet, log.ancestors(row), e.ppid, e.pcomm)
+
+    sheet.heading(f"Arguments ({len(e.argv)}{', cut off by the kernel side' if e.truncated else ''})")
+    _arguments(sheet, e.argv)
+    if e.truncated:
+        sheet.line(("   …  there were more than ebpftop keeps", "$warning"))
+
+    _command_line(sheet, e.argv or (e.file,))
+    return sheet
+
+
+def _outcome(sheet: Sheet, row: ExecRow, now: float) -> None:
+    e, seconds = row.exec, row.seconds(now)
+    if row.failed:
+        sheet.fact("failed", row.outcome, "$error bold", f"execve returned {e.ret}")
+        return
+    if row.exit is None and row.replaced:
+        sheet.fact("ended", "ran another program in its place")
+    elif row.exit is None:
+        sheet.fact("runs", format.age(seconds or 0), "$success")
+        return
+    elif row.exit.signal:
+        sheet.fact("killed by", row.exit.signal, "$accent bold", "core dumped" if row.exit.core else "")
+    else:
+        sheet.fact("exit code", row.exit.code, "$error" if row.exit.code else "")
+    if seconds is not None:
+        sheet.fact("lasted", format.duration(seconds), note=f"{seconds:.6f} s")
+
+
+def _ancestors(sheet: Sheet, ancestors: list[Known], ppid: int, pcomm: str) -> None:
+    if not ancestors:
+        if ppid:
+            sheet.fact(str(ppid), pcomm or "?", note="nothing more is known of it")
+        else:
+            sheet.line(("nobody: it is the first process", "$dim"))
+        return
+    last = ancestors[-1]
+    if last.pid != 1 and last.ppid:
+        sheet.line((f"{last.ppid:>7}  ", "$dim"), ("not seen: it forked without exec, or its end was lost", "$dim"))
+    for depth, known in enumerate(reversed(ancestors)):
+        ended = "  (ended)" if known.ended is not None else ""
+        sheet.line(
+            (f"{known.pid:>7}  ", "$dim"),
+            ("   " * (depth - 1) + ("└─ " if depth else ""), "$dim"),
+            (known.comm, "bold"),
+            (f"  {' '.join(known.argv)[:200]}{ended}", "$dim"),
+        )

@@ -1,0 +1,382 @@
+"""Pane 1, the exec log: every program that starts, or fails to, and what becomes of it; or the same as a tree."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from ebpftop.core.records import ProbeName
+from ebpftop.core.source import Batch, Source
+from ebpftop.filters.parse import doubt_of, read_typed
+from ebpftop.filters.regex import PatternError, parse
+from ebpftop.filters.spec import Filter
+from ebpftop.filters.stack import Step, container_step, user_step
+from ebpftop.models.base import Model
+from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing, command_line
+from ebpftop.models.tree import Branch, grow
+from ebpftop.ui import format
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.common import clock, moment, user
+from ebpftop.ui.panes.exec_details import exec_details, process_details
+from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.filter_bar import FilterBar
+from ebpftop.ui.widgets.log_view import LogLines
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.sheet import Details
+from ebpftop.ui.widgets.table_view import TableLines
+
+LONGEST = 1000
+"""Characters of a command line that are made ready for drawing; details show all of it."""
+
+SCAN_ROWS = 4000
+"""Rows that a new filter searches in one go: some 10 ms."""
+
+REGROW_S = 0.5
+"""The tree is built anew at most this often."""
+
+
+def command(argv: tuple[str, ...], file: str, look: str, *, truncated: bool = False) -> Cell:
+    """A command line: the program stands out from its arguments."""
+    head, *rest = argv or (file,)
+    spans = [Span(shlex.quote(head) if head else "''", look)]
+    length = len(head)
+    for i, argument in enumerate(rest):
+        if length > LONGEST:
+            spans.append(Span(" …", "dim"))
+            break
+        text = argument[:LONGEST]
+        spans.append(Span(" " + (text if _plain(text) else shlex.quote(text)), "dim" if i < 0 else ""))
+        length += len(text) + 1
+    if truncated:
+        spans.append(Span(" [truncated]", "warn"))
+    return spans
+
+
+def _plain(text: str) -> bool:
+    return bool(text) and not any(c in " '\"$`\\&|;<>()*?[]{}#~!" for c in text)
+
+
+def _command(row: ExecRow, _: float) -> Cell:
+    e = row.exec
+    truncated = e.truncated or "file" in e.cut
+    if row.failed:
+        return command((e.file, *e.argv[1:]), e.file, "bad", truncated=truncated)
+    return command(e.argv, e.file, "strong", truncated=truncated)
+
+
+def _started(row: ExecRow, _: float) -> str:
+    return moment(row.exec.time)
+
+
+def _ended(row: ExecRow, _: float) -> str | None:
+    return row.outcome or None
+
+
+def _seconds(row: ExecRow, now: float) -> float | None:
+    return row.seconds(now)
+
+
+def _whole_command(row: ExecRow, _: float) -> str:
+    return command_line(row.exec.argv or (row.exec.file,))
+
+
+def _outcome(row: ExecRow, _: float) -> Cell:
+    text = row.outcome
+    if row.failed:
+        return (Span("✗ " + text, "bad"),)
+    if row.exit is None:
+        return (Span("→ exec", "dim"),) if row.replaced else (Span("● runs", "good"),)
+    if row.exit.signal:
+        return (Span("↯ " + text.removeprefix("SIG") + (" core" if row.exit.core else ""), "signal"),)
+    if row.exit.code is None:
+        return (Span("gone", "dim"),)
+    return (Span("exit " + text, "bad" if row.exit.code else "dim"),)
+
+
+def _lasted(row: ExecRow, now: float) -> Cell:
+    seconds = row.seconds(now)
+    if seconds is None:
+        return (Span("·", "faint"),)
+    if row.running:
+        return (Span(format.age(seconds), "good"),)
+    return (Span(format.duration(seconds)),)
+
+
+def _unit(row: ExecRow, _: float) -> Cell:
+    e = row.exec
+    return (Span(e.container, "warn"),) if e.container else (Span(e.unit or "", "dim"),)
+
+
+COLUMNS: tuple[Column[ExecRow], ...] = (
+    Column(
+        "time",
+        "TIME",
+        12,
+        lambda r, _: clock(r.exec.time),
+        rank=5,
+        about="when it started",
+        value=_started,
+    ),
+    Column("pid", "PID", 7, lambda r, _: (Span(str(r.exec.pid)),), right=True, rank=1, about="process id"),
+    Column("ppid", "PPID", 7, lambda r, _: (Span(str(r.exec.ppid), "dim"),), right=True, rank=8, about="its parent's"),
+    Column("parent", "PARENT", 12, lambda r, _: (Span(r.exec.pcomm, "dim"),), rank=6, about="its parent's name"),
+    Column("user", "USER", 8, lambda r, _: user(r.user, r.exec.uid), rank=4, about="who started it"),
+    Column("comm", "COMM", 15, lambda r, _: (Span(r.exec.comm),), rank=9, hidden=True, about="the kernel's name of it"),
+    Column("unit", "UNIT", 16, _unit, rank=9, about="container or systemd unit"),
+    Column(
+        "cgroup", "CGROUP", 24, lambda r, _: (Span(r.exec.cgroup, "dim"),), rank=10, hidden=True, about="control group"
+    ),
+    Column(
+        "outcome",
+        "OUTCOME",
+        11,
+        _outcome,
+        rank=2,
+        about="how it ended: exit code, signal, error",
+        value=_ended,
+    ),
+    Column(
+        "lasted", "LASTED", 6, _lasted, right=True, rank=3, about="how long it ran, or has been running", value=_seconds
+    ),
+    Column("command", "COMMAND", 38, _command, flexible=True, about="its arguments", value=_whole_command),
+)
+
+
+def _ending(b: Branch, now: float) -> Cell:
+    p = b.process
+    if p.ended is not None:
+        known = p.ending is not None and (p.ending.signal is not None or p.ending.code is not None)
+        how = p.ending.signal or f"exit {p.ending.code}" if p.ending and known else "gone"
+        return (Span(how, "dim"),)
+    return (Span("" if p.since is None else format.age(now - p.since), "good"),)
+
+
+def _branch(b: Branch, _: float) -> Cell:
+    p = b.process
+    return (Span(b.guide, "dim"), *command(p.argv, p.file or p.comm, "strong" if p.since is not None else "accent"))
+
+
+TREE_COLUMNS: tuple[Column[Branch], ...] = (
+    Column("pid", "PID", 7, lambda b, _: (Span(str(b.process.pid)),), right=True, rank=1),
+    Column("user", "USER", 8, lambda b, _: user(b.process.user or str(b.process.uid), b.process.uid), rank=2),
+    Column("ending", "RUNS", 8, _ending, right=True, rank=3),
+    Column("execs", "EXECS", 5, lambda b, _: (Span(str(b.process.execs or "·"), "dim"),), right=True, rank=4),
+    Column("command", "PROCESS", 20, _branch, flexible=True),
+)
+
+
+def _exec_stamp(row: ExecRow, now: float) -> Hashable:
+    return int(now - row.exec.time) if row.running else row.ended
+
+
+class ExecsPane(Pane):
+    """The exec log, its filter, and its tree."""
+
+    probe: ClassVar[ProbeName] = "execs"
+    number = 1
+    label = "Exec log"
+    nothing_yet = "no program has started yet"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
+    ]
+
+    class Narrowed(Message):
+        """The filter changed."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.model: ExecLog = ExecLog()
+        self.pattern_error = ""
+        self.term_doubt = ""
+        self._typed_step: Step | None = None
+        self._grown = 0.0
+        self._scanning = False
+
+    def compose(self) -> ComposeResult:
+        self.log_lines = LogLines(
+            self.model.view,
+            COLUMNS,
+            stamp=_exec_stamp,
+            when=lambda row: row.exec.time,
+            same=lambda row: (row.exec.pid, row.exec.start, row.exec.time),
+            id="exec-log",
+        )
+        self.tree_lines = TableLines(
+            TREE_COLUMNS, key_of=lambda b: (b.process.pid, b.process.start), sort="", id="exec-tree"
+        )
+        self.tree_lines.display = False
+        self.lines: Lines[ExecRow] | Lines[Branch] = self.log_lines
+        yield self.log_lines
+        yield self.tree_lines
+        self.bar = FilterBar()
+        self.bar.display = False
+        yield self.bar
+
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        narrowing = replace(self.model.narrowing, scope=scope, decided=decided)
+        super().put_model(model, scope, decided)
+        if self.model.narrowing != narrowing:
+            self.model.narrow(narrowing)
+            # The cursor's row is looked for in what has been found.
+            self.model.view.scan(SCAN_ROWS)
+        self.log_lines.put_view(self.model.view)
+        self._grown = float("-inf")
+        self.search()
+
+    def feed(self, batch: Batch) -> None:
+        self.model.feed(batch)
+        if self.model.view.behind and not self._scanning:
+            self.search()
+
+    def show(self) -> None:
+        if not self.as_tree:
+            self.log_lines.sync()
+        elif not 0 <= self.lines.now - self._grown < REGROW_S:
+            self._grown = self.lines.now
+            narrowing, processes = self.model.narrowing, self.model.processes
+            wanted = (lambda known: narrowing.takes(known, processes)) if narrowing.scope else None
+            self.tree_lines.show_rows(grow(processes, self.lines.now, wanted=wanted))
+
+    def details(self, row: ExecRow | Branch) -> Details:
+        if isinstance(row, Branch):
+            return process_details(self.model, row.process, self.lines.now)
+        return exec_details(self.model, row, self.lines.now)
+
+    def tally(self) -> str:
+        model = self.model
+        if not model.ring.end:
+            return ""
+        shown = f"{format.count(len(model.view))} of " if model.view.filtered else ""
+        failed = f", {format.count(model.failed)} failed" if model.failed else ""
+        newest = self.newest_text(len(model.ring), model.ring.first)
+        return f"{shown}{newest}{format.counted(model.ring.end, 'exec')}{failed}"
+
+    def remark(self) -> str:
+        if self.as_tree:
+            return "tree, t goes back"
+        filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
+        return " · ".join(part for part in (filtered, "" if self.log_lines.follow else "F follows") if part)
+
+    # The filter.
+
+    @property
+    def filter_text(self) -> str:
+        """The pattern that shown rows match: decided here, not in the kernel."""
+        pattern = self.model.narrowing.pattern
+        return f"/{pattern.text}" if pattern else ""
+
+    def open_filter(self) -> None:
+        """Type a filter for the log."""
+        if self.as_tree:
+            self.action_tree()
+        self.bar.open()
+
+    @on(FilterBar.Changed)
+    def _typed(self, event: FilterBar.Changed) -> None:
+        event.stop()
+        step, rest = read_typed(event.text)
+        try:
+            pattern = parse(rest)
+        except PatternError as error:
+            # The last good filter stays while one is still typing.
+            self.pattern_error = str(error)
+            self._note_matches()
+            return
+        self.pattern_error = ""
+        self.term_doubt = doubt_of(rest)
+        self._typed_step = step
+        self.narrow(replace(self.model.narrowing, pattern=pattern))
+
+    @on(FilterBar.Done)
+    def _typed_all(self, event: FilterBar.Done) -> None:
+        event.stop()
+        self.bar.display = False
+        self.screen.set_focus(self.lines)
+        step, rest = read_typed(self.bar.text)
+        if step is not None:
+            self.bar.text = rest
+            self.post_message(self.Narrow(step))
+
+    def narrow(self, narrowing: Narrowing) -> None:
+        """Show only what matches, newest first found."""
+        self.model.narrow(narrowing)
+        self.log_lines.cursor = None
+        self.log_lines.follow = True
+        self.log_lines.rearrange()
+        self.search()
+        self.post_message(self.Narrowed())
+
+    def search(self) -> None:
+        more = self.model.view.scan(SCAN_ROWS)
+        self.log_lines.sync()
+        self.describe()
+        self._scanning = more
+        self._note_matches()
+        if more:
+            self.search_later()
+
+    def _note_matches(self) -> None:
+        """Say of what is typed what is wrong, or what Enter does, also while rows come; else how many rows match."""
+        if wrong := self.pattern_error or self.term_doubt:
+            self.bar.note(wrong, bad=True)
+        elif self._typed_step is not None:
+            self.bar.note(f"Enter: {self._typed_step.label}, decided in the kernel")
+        elif self.model.view.filtered:
+            self.bar.note(f"{len(self.model.view):,}{' …' if self._scanning else ''} match")
+        else:
+            self.bar.note("")
+
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        self._grown = float("-inf")
+        self.narrow(replace(self.model.narrowing, scope=scope, decided=decided))
+        if self.as_tree:
+            self.show()
+
+    def nothing_text(self) -> str:
+        return "no program so far passes the filter" if self.model.ring.end else self.nothing_yet
+
+    def user_step(self) -> Step | None:
+        if self.as_tree:
+            branch = self.tree_lines.selected()
+            return user_step(branch.process.uid, branch.process.user) if branch else None
+        row = self.log_lines.selected()
+        return user_step(row.exec.uid, row.exec.user) if row else None
+
+    def container_step(self) -> Step | None:
+        row = None if self.as_tree else self.log_lines.selected()
+        return container_step(row.exec.container) if row and row.exec.container else None
+
+    def lift(self) -> bool:
+        """Lift the pattern; False where there was none."""
+        if self.model.narrowing.pattern is None:
+            return False
+        self.narrow(replace(self.model.narrowing, pattern=None))
+        self.bar.text = ""
+        return True
+
+    # The tree.
+
+    @property
+    def as_tree(self) -> bool:
+        return self.lines is self.tree_lines
+
+    def action_tree(self) -> None:
+        """Switch between the log and the tree of processes."""
+        focused = self.lines.has_focus
+        now = self.lines.now
+        self.lines = self.log_lines if self.as_tree else self.tree_lines
+        self.lines.now = now
+        self.log_lines.display = not self.as_tree
+        self.tree_lines.display = self.as_tree
+        self._grown = float("-inf")
+        self.show()
+        if focused:
+            self.screen.set_focus(self.lines)
+        self.describe()

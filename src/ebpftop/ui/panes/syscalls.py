@@ -1,0 +1,371 @@
+"""Pane 3, syscalls: what processes ask of the kernel, and what the kernel is to do with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from ebpftop.core.records import Handler, InFlight, ProbeName, SyscallRow
+from ebpftop.core.source import Batch, Source, SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.models.base import Model
+from ebpftop.models.baseline import CallKey, Zero
+from ebpftop.models.syscalls import Call, SyscallsModel
+from ebpftop.models.wishes import Wishes
+from ebpftop.ui import format
+from ebpftop.ui.format import at_least, bar, count, nanoseconds, per_second, share
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.common import HANDLER_LOOKS, thread
+from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.pane_footer import NoteLine
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.sheet import Details, Sheet
+from ebpftop.ui.widgets.table_view import TableLines
+
+NOTES_FROM = (8, 13)
+"""Heights of the pane from which there is room for the line of calls in flight, and for that of the families."""
+
+View = Literal["call", "in_flight", "table", "traced"]
+
+
+class SyscallsPane(Pane):
+    """Counters of each system call."""
+
+    probe: ClassVar[ProbeName] = "syscalls"
+    number = 3
+    label = "Syscalls"
+    nothing_yet = "no call yet"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
+        Binding("T", "handle('trace')", "Trace", tooltip="Tell each of these calls, with arguments; and back", id="T"),
+        Binding("v", "period", "Total/last", show=False, tooltip="In all, or since the last reading", id="syscalls.v"),
+        Binding("Z", "anew", "Count anew", show=False, tooltip="Count from zero, from now on; and back", id="Z"),
+        Binding("w", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.w"),
+        Binding("t", "table", "Table", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.t"),
+        Binding("L", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.L"),
+    ]
+
+    class Open(Message):
+        """A view of the system calls is to be opened: of one call, or of all."""
+
+        def __init__(self, view: View, call: Call | None = None) -> None:
+            """Give the *call* that the view ``call`` is about."""
+            super().__init__()
+            self.view = view
+            self.call = call
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.model: SyscallsModel = SyscallsModel()
+        self.last = False
+        self._wishes_of_calls: Wishes[CallKey, tuple[Call, Handler]] = Wishes()
+        self._wished: dict[CallKey, Handler] = {}
+        """What was asked for last of each call: a past that is shown does not tell."""
+        self._scope = Filter()
+        self._ground: Zero | None = None
+        self._zero: Zero | None = None
+        self._sum: Call | None = None
+        self._peak = 0.0
+        self._count = 0
+
+    def compose(self) -> ComposeResult:
+        yield from super().compose()
+        self.waits_line = NoteLine(id="waits")
+        self.families_line = NoteLine(id="families")
+        yield self.waits_line
+        yield self.families_line
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.waits_line.display = event.size.height >= NOTES_FROM[0]
+        self.families_line.display = event.size.height >= NOTES_FROM[1]
+
+    def make_lines(self) -> Lines[Call]:
+        self.table = TableLines(self._columns(), key_of=lambda c: c.key, sort="rate")
+        return self.table
+
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        super().put_model(model, scope, decided)
+        self._scope = scope
+        # Where counting begins outlives a model: another moment has another one.
+        self.model.begin_with(self._ground, self._zero)
+        if math.isfinite(decided) and (self._ground is None or self._ground.reading.time < decided):
+            self.model.filter_changed(decided)
+            self._note_ground()
+
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        self._scope = scope
+        if math.isfinite(decided):
+            self.model.filter_changed(decided)
+            self._note_ground()
+        self._refigure()
+
+    def feed(self, batch: Batch) -> None:
+        self.model.feed(batch)
+        self._note_ground()
+
+    def _note_ground(self) -> None:
+        ground = self.model.ground
+        if ground is not None and ground is not self._ground:
+            self._ground = self._zero = ground
+
+    def show(self) -> None:
+        calls = self.model.shown(last=self.last)
+        self._peak = max((c.rate for c in calls), default=0.0)
+        self._count = sum(c.count(last=self.last) for c in calls)
+        self.table.sum = self._total()
+        self.table.show_rows(calls)
+        latest = self.model.latest
+        self.waits_line.say(waits(latest.in_flight if latest else ()))
+        self.families_line.say(families(self.model.families) + uring(self.model.io_uring))
+
+    def details(self, row: Call) -> Details:
+        # Enter opens a screen of its own, so there is no sheet; `y` copies the name.
+        name = row.row.name
+        return Details(title=name, sheet=Sheet, copies=name, copies_what="Name")
+
+    def tally(self) -> str:
+        calls = len(self.model.shown(last=self.last))
+        return f"{format.counted(calls, 'call')}, {per_second(self.model.total.rate)}/s" if calls else ""
+
+    def remark(self) -> str:
+        if self.last:
+            return "since last reading"
+        if self.model.zero is not None:
+            return self.model.zero.text
+        # What was recorded, and what was counted before the filter, is everybody's.
+        return "not narrowed" if self._scope else ""
+
+    # Keys.
+
+    @on(Lines.Opened)
+    def _open_call(self, event: Lines.Opened) -> None:
+        event.stop()
+        event.prevent_default()
+        self.post_message(self.Open("call", event.row))
+
+    def action_period(self) -> None:
+        """Switch between figures since the start and since the last reading."""
+        self.last = not self.last
+        self._refigure()
+
+    def action_anew(self) -> None:
+        """Count from zero; once more shows what was counted since the start, or since the filter changed."""
+        if self.model.zero is self.model.ground:
+            self.model.count_anew()
+        else:
+            self.model.count_on()
+        self._zero = self.model.zero
+        self._refigure()
+
+    def _refigure(self) -> None:
+        self.show()
+        self.describe()
+
+    def action_waiting(self) -> None:
+        self.post_message(self.Open("in_flight"))
+
+    def action_table(self) -> None:
+        self.post_message(self.Open("table"))
+
+    def action_traced(self) -> None:
+        self.post_message(self.Open("traced"))
+
+    def action_handle(self, handler: Handler) -> None:
+        """Let the kernel handle the call under the cursor so; where it does already, as from the start."""
+        call = self.table.selected()
+        if call is None:
+            self.app.notify("Choose a system call first: j and k move")
+            return
+        at_present = self._wished.get(call.key) if self.past else None
+        wanted: Handler = "count" if (at_present or self.model.handler(call)) == handler else handler
+        self._wished[call.key] = wanted
+        if self.source.live and self.past:
+            self.app.notify(f"{call.row.name}: {wanted} from now on; what is shown is the past")
+        elif self.source.live:
+            self.model.ask(call.key, wanted)
+            self._refigure()
+        if self._wishes_of_calls.put(call.key, (call, wanted)):
+            self.steer()
+
+    @work(thread=True, group="steer")
+    def steer(self) -> None:
+        """Ask the source for what was wished last of each call; a refusal is told."""
+        try:
+            for key, (call, handler) in self._wishes_of_calls:
+                try:
+                    self.source.set_handler(*key, handler)
+                except SourceError as error:
+                    if not self._wishes_of_calls.renewed(key):
+                        self.call_later(self._refused, call, str(error))
+        except BaseException:
+            self._wishes_of_calls.drop()
+            raise
+
+    def _refused(self, call: Call, reason: str) -> None:
+        self.model.forget(call.key)
+        self._wished.pop(call.key, None)
+        self.app.notify(reason, title=f"{call.row.name} stays as it is", severity="warning")
+        self._refigure()
+
+    # The total.
+
+    def _total(self) -> Call | None:
+        calls = self.model.shown(last=self.last)
+        if not calls:
+            return None
+        total = self._sum = self._sum or Call(_sum_row([]))
+        total.before = _sum_row([c.before for c in calls if c.before])
+        bases = [c.base for c in calls if c.base]
+        total.base = _sum_row(bases) if bases else None
+        total.row = _sum_row([c.row for c in calls])
+        total.meter = self.model.total
+        total.seconds = max(c.seconds for c in calls)
+        return total
+
+    # The columns.
+
+    def _columns(self) -> tuple[Column[Call], ...]:
+        Figure = Callable[[Call], float | None]
+
+        def latency(key: str, rank: int, value: Figure) -> Column[Call]:
+            def cell(c: Call, _: float) -> Cell:
+                ns = value(c)
+                return (Span(nanoseconds(ns), "faint" if ns is None else _slowness(ns)),)
+
+            return Column(
+                key, key, 5, cell, right=True, rank=rank, sort=lambda c: value(c) or 0.0, value=lambda c, _: value(c)
+            )
+
+        def counted(c: Call, _: float) -> Cell:
+            return (Span(count(c.count(last=self.last))),)
+
+        def errors(c: Call, _: float) -> Cell:
+            n = c.errors(last=self.last)
+            return (Span(count(n), "bad") if n else Span("·", "faint"),)
+
+        def failed(c: Call, _: float) -> Cell:
+            part = c.failure_rate(last=self.last)
+            return (Span(share(part), "bad" if part >= 0.5 else "") if part > 0 else Span("·", "faint"),)
+
+        def portion(c: Call) -> float:
+            return c.count(last=self.last) / self._count if self._count else 0.0
+
+        def spent(c: Call, _: float) -> Cell:
+            ns = c.spent_ns(last=self.last)
+            return (Span(nanoseconds(ns)) if ns else Span("·", "faint"),)
+
+        return (
+            Column("name", "SYSCALL", 16, self._call, flexible=True, sort=lambda c: c.row.name),
+            Column("bar", "", 6, rank=6, flexible=True, fill=self._bar),
+            Column("rate", "RATE/s", 7, lambda c, _: (Span(per_second(c.rate)),), right=True, sort=lambda c: c.rate),
+            Column("count", "COUNT", 6, counted, right=True, rank=1, sort=lambda c: c.count(last=self.last)),
+            Column(
+                "share", "SHARE", 6, lambda c, _: (Span(share(portion(c)), "dim"),), right=True, rank=10, sort=portion
+            ),
+            Column(
+                "spent",
+                "TIME",
+                5,
+                spent,
+                right=True,
+                rank=4,
+                sort=lambda c: c.spent_ns(last=self.last),
+                about="time that threads spent in it",
+            ),
+            Column("errors", "ERRORS", 7, errors, right=True, rank=3, sort=lambda c: c.errors(last=self.last)),
+            Column(
+                "failed",
+                "FAIL",
+                5,
+                failed,
+                right=True,
+                rank=8,
+                sort=lambda c: c.failure_rate(last=self.last),
+                about="share of its calls that fail",
+            ),
+            latency("p50", 5, lambda c: c.quantile(0.5, last=self.last)),
+            latency("p90", 9, lambda c: c.quantile(0.9, last=self.last)),
+            latency("p99", 2, lambda c: c.quantile(0.99, last=self.last)),
+            latency("max", 7, lambda c: c.longest(last=self.last)),
+        )
+
+    def _call(self, c: Call, _: float) -> Cell:
+        if c is self._sum:
+            return (Span("total", "strong"),)
+        look = HANDLER_LOOKS.get(self.model.handler(c), "")
+        abi = [Span(f" {c.row.abi}", "dim")] if c.row.abi != self.source.header.abi else []
+        return (Span(c.row.name, look), *abi)
+
+    def _bar(self, c: Call, width: int) -> Cell:
+        if c is self._sum or not self._peak:
+            return ()
+        return (Span(bar(c.rate / self._peak, width), "bar"),)
+
+
+def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
+    """Say who waits in a call now, and for how long: those first whose business is not to wait."""
+    if not in_flight:
+        return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")]
+    spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" w ", "accent")]
+    for call in in_flight[:6]:
+        look = "signal" if call.ns >= 10e9 else "warn" if call.ns >= 1e9 else ""
+        spans += [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
+        spans += [Span(f" {at_least(call.ns, lower_bound=call.before)}", look)]
+        spans += [Span(" on CPU", "warn")] if call.running else []
+    return spans
+
+
+def families(counts: dict[str, int]) -> list[Span]:
+    """Say how often the handlers of programs and timers ran."""
+
+    def number(family: str) -> str:
+        return count(counts.get(family, 0))
+
+    return [
+        Span("programs ", "dim"),
+        Span(number("exec"), "accent"),
+        Span("  timers created ", "dim"),
+        Span(number("timer_create")),
+        Span(" deleted ", "dim"),
+        Span(number("timer_delete")),
+        Span(" other ", "dim"),
+        Span(number("timer_other")),
+    ]
+
+
+def uring(counts: dict[str, int]) -> list[Span]:
+    """Say what io_uring did, which no row of system calls tells; nothing where it did nothing."""
+    if not counts:
+        return []
+    spans = [Span("  io_uring", "dim")]
+    for operation, n in counts.items():
+        spans += [Span(f" {operation} "), Span(count(n), "accent")]
+    return spans
+
+
+def _slowness(ns: float) -> str:
+    """Slow is a matter of what one waits for; a second is long for anything."""
+    return "" if ns < 1e7 else "warn" if ns < 1e9 else "signal"
+
+
+def _sum_row(rows: list[SyscallRow]) -> SyscallRow:
+    buckets = [0] * max((len(r.ns) for r in rows), default=0)
+    for r in rows:
+        for i, n in enumerate(r.ns):
+            buckets[i] += n
+    return SyscallRow(
+        abi="x86_64",
+        nr=0,
+        name="total",
+        count=sum(r.count for r in rows),
+        errors=sum(r.errors for r in rows),
+        ns=tuple(buckets),
+        total_ns=sum(r.total_ns for r in rows),
+        max_ns=max((r.max_ns for r in rows), default=0),
+    )

@@ -1,0 +1,192 @@
+"""Pane 2, users: who starts programs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ebpftop.core.records import OTHER_UID, ProbeName
+from ebpftop.core.source import Batch, Source
+from ebpftop.filters.spec import Filter
+from ebpftop.filters.stack import Step, container_step, user_step
+from ebpftop.models.base import Model
+from ebpftop.models.users import User, UsersModel
+from ebpftop.ui.format import count, counted, per_second, sparkline
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.common import clock, user
+from ebpftop.ui.panes.user_details import user_sheet
+from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.sheet import Details
+from ebpftop.ui.widgets.table_view import TableLines
+
+
+def _is_one(u: User) -> bool:
+    """Tell a user from the total, and from all that the kernel's map had no room for."""
+    return 0 <= u.row.uid < OTHER_UID
+
+
+def _name(u: User, _: float) -> Cell:
+    if not _is_one(u):
+        return (Span(u.name, "strong"),)
+    return (*user(u.name, u.row.uid), *(() if u.row.inside is None else (Span(f" ={u.row.inside}", "note"),)))
+
+
+def _uid(u: User, _: float) -> Cell:
+    return (Span(str(u.row.uid) if _is_one(u) else "", "dim"),)
+
+
+def _inside(u: User, _: float) -> Cell:
+    return (Span("" if u.row.inside is None else f"={u.row.inside}", "note"),)
+
+
+def _number(value: int, look: str = "") -> Cell:
+    return (Span(count(value), look) if value else Span("·", "faint"),)
+
+
+def _failed(u: User, _: float) -> Cell:
+    return _number(u.row.failed, "bad")
+
+
+def _calls(u: User, _: float) -> Cell:
+    if not u.calls_rate:
+        return (Span("·", "faint"),)
+    return (Span("≥" if u.calls_at_least else "", "dim"), Span(per_second(u.calls_rate)))
+
+
+def _history(u: User, width: int) -> Cell:
+    return (Span(sparkline(tuple(u.history), width), "bar"),)
+
+
+def _rate(u: User, _: float) -> Cell:
+    return (Span(per_second(u.rate)),)
+
+
+def _last(u: User, _: float) -> Cell:
+    return (Span(u.row.last, "accent"),)
+
+
+COLUMNS: tuple[Column[User], ...] = (
+    Column(
+        "user",
+        "USER",
+        12,
+        _name,
+        sort=lambda u: u.name,
+        about="name, or uid where there is none; = its uid in a user namespace, a container's say",
+        value=lambda u, _: u.name,
+    ),
+    Column(
+        "uid",
+        "UID",
+        7,
+        _uid,
+        right=True,
+        rank=8,
+        sort=lambda u: -u.row.uid,
+        about="number",
+        value=lambda u, _: u.row.uid,
+    ),
+    Column(
+        "inside",
+        "INSIDE",
+        7,
+        _inside,
+        right=True,
+        rank=9,
+        hidden=True,
+        sort=lambda u: -1 if u.row.inside is None else u.row.inside,
+        value=lambda u, _: u.row.inside,
+        about="its uid in a user namespace, a container's say",
+    ),
+    Column("execs", "EXECS", 6, lambda u, _: _number(u.row.execs), right=True, sort=lambda u: u.row.execs),
+    Column("failed", "FAILED", 7, _failed, right=True, rank=1, sort=lambda u: u.row.failed),
+    Column("rate", "RATE/s", 7, _rate, right=True, sort=lambda u: u.rate, about="execs over the last reading"),
+    Column("history", "HISTORY", 7, rank=3, flexible=True, fill=_history, sort=lambda u: sum(u.history)),
+    Column(
+        "running",
+        "RUNS",
+        5,
+        lambda u, _: _number(u.running, "good"),
+        right=True,
+        rank=5,
+        sort=lambda u: u.running,
+        about="its processes that run now, as the exec log knows them",
+    ),
+    Column(
+        "calls",
+        "CALLS/s",
+        8,
+        _calls,
+        right=True,
+        rank=6,
+        sort=lambda u: u.calls_rate,
+        about="its system calls over the last reading; with ≥ the kernel forgot some",
+    ),
+    Column("last", "LAST PROGRAM", 12, _last, rank=4, sort=lambda u: u.row.last, about="program started last"),
+)
+
+
+class UsersPane(Pane):
+    """Counters of each uid."""
+
+    probe: ClassVar[ProbeName] = "users"
+    also: ClassVar[tuple[ProbeName, ...]] = ("execs", "syscalls")
+    number = 2
+    label = "Users"
+    nothing_yet = "nobody has started a program yet"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.model: UsersModel = UsersModel()
+        self._count = 0
+
+    def make_lines(self) -> Lines[User]:
+        self.table = TableLines(COLUMNS, key_of=lambda u: u.row.uid, sort="execs")
+        return self.table
+
+    def feed(self, batch: Batch) -> None:
+        self.model.feed(batch)
+
+    def show(self) -> None:
+        shown = self.model.shown
+        self._count = len(shown)
+        self.table.sum = self.model.shown_total if shown else None
+        self.table.show_rows(shown)
+
+    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
+        super().put_model(model, scope, decided)
+        if self.model.scope != scope:
+            self.model.narrow(scope, decided)
+
+    def narrow_to(self, scope: Filter, decided: float) -> None:
+        self.model.narrow(scope, decided)
+        self.show()
+        self.describe()
+
+    def user_step(self) -> Step | None:
+        row = self.table.selected()
+        return user_step(row.row.uid, row.row.user) if row and _is_one(row) else None
+
+    def container_step(self) -> Step | None:
+        row = self.table.selected()
+        activity = self.model.activity.get(row.row.uid) if row else None
+        return container_step(activity.container) if activity and activity.container else None
+
+    def details(self, row: User) -> Details:
+        return Details(
+            title=row.name,
+            sheet=lambda: user_sheet(self.model, row, self.lines.now),
+            copies=row.name,
+            copies_what="User",
+            narrows=(lambda: user_step(row.row.uid, row.row.user)) if _is_one(row) else None,
+        )
+
+    def tally(self) -> str:
+        users = self._count
+        return counted(users, "user") if users else ""
+
+    def remark(self) -> str:
+        if not self.model.scope:
+            return ""
+        since = self.model.since
+        return "users narrowed, counts as before" if since is None else f"since {clock(since)[0].text}, the filter"

@@ -1,0 +1,107 @@
+"""The column chooser: which columns a pane has, and how wide they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from ebpftop.ui.screens.ready import ReadyScreen
+from ebpftop.ui.widgets.columns import Column
+from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.row_view import Lines
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+NARROWEST, WIDEST = 3, 200
+
+
+class ColumnsScreen(ReadyScreen[None]):
+    """Every change shows at once in the pane behind."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,c,q", "dismiss", "Back", key_display="Esc", id="columns.back"),
+        Binding("space,enter", "turn", "Show/hide", key_display="␣", id="columns.turn", priority=True),
+        Binding("left,h", "widen(-1)", "Narrower", key_display="←", id="columns.narrower"),
+        Binding("right,l", "widen(1)", "Wider", key_display="→", id="columns.wider"),
+        Binding("j", "cursor(1)", "Down", show=False, id="columns.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="columns.up"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: Lines[Any]
+        self.title_text = ""
+
+    def fill(self, lines: Lines[Any], title: str) -> Self:
+        """Offer the columns of *lines* when this screen is pushed the next time."""
+        self.lines = lines
+        self.title_text = title
+        self.filled()
+        return self
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="sheet small") as self._box:
+            self._options = OptionList(compact=True, markup=False)
+            yield self._options
+        yield KeyLine()
+
+    def show_filled(self) -> None:
+        self._box.border_title = Content(f"Columns: {self.title_text}")
+        self._options.set_options(Option(self._words(c), id=c.key) for c in self.lines.columns)
+        self._options.highlighted = 0
+        self._options.scroll_to(y=0, animate=False, immediate=True)
+        self.set_focus(self._options)
+
+    @property
+    def varying(self) -> tuple[Widget, ...]:
+        return self._options, self._box
+
+    def _words(self, column: Column[Any]) -> Content:
+        shown = column.key not in self.lines.hidden
+        fits = any(slot.column is column for slot in self.lines.slots)
+        width = self.lines.widths.get(column.key, column.width)
+        size = f"{width}+" if column.flexible else str(width)
+        return Content.assemble(
+            ("● " if shown else "○ ", "$success" if shown else "$faint"),
+            (f"{column.title or column.key:<14}", "bold" if shown else "$dim"),
+            (f"{size:>5}  ", "$dim"),
+            (column.about, "$dim"),
+            ("  (no room)" if shown and not fits else "", "$warning"),
+        )
+
+    @property
+    def _column(self) -> Column[Any]:
+        return self.lines.columns[self._options.highlighted or 0]
+
+    def _changed(self) -> None:
+        self.lines.rearrange()
+        options = self._options
+        for column in self.lines.columns:
+            options.replace_option_prompt(column.key, self._words(column))
+
+    def action_turn(self) -> None:
+        hidden = self.lines.hidden ^ {self._column.key}
+        if len(hidden) < len(self.lines.columns):
+            self.lines.hidden = hidden
+            self._changed()
+
+    def action_widen(self, cells: int) -> None:
+        key = self._column.key
+        width = self.lines.widths.get(key, self._column.width) + cells
+        self.lines.widths[key] = min(max(width, NARROWEST), WIDEST)
+        self._changed()
+
+    def action_cursor(self, step: int) -> None:
+        options = self._options
+        if step > 0:
+            options.action_cursor_down()
+        else:
+            options.action_cursor_up()

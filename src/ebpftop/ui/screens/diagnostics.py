@@ -1,0 +1,76 @@
+"""Diagnostics: every rung that each probe tried, and what BCC, clang and libbpf printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from ebpftop.core.escape import escape
+from ebpftop.core.records import PROBE_NAMES, Probe, ProbeName, State
+from ebpftop.ui import format
+from ebpftop.ui.widgets.sheet import Details, Sheet
+
+TAIL_BYTES = 64 << 10
+
+_LOOKS: Mapping[State, str] = {"on": "$success", "off": "$dim", "failed": "$error"}
+
+
+def diagnostics(
+    probes: Mapping[ProbeName, Probe],
+    log_path: Path | None,
+    journal: Iterable[str],
+    unread: Callable[[], Iterable[str]] = tuple,
+) -> Details:
+    """Build the sheet of all that helps to find out why something does not work."""
+    return Details(title="Diagnostics", sheet=lambda: _sheet(probes, log_path, list(journal), list(unread())))
+
+
+def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: list[str], unread: list[str]) -> Sheet:
+    sheet = Sheet()
+    if unread:
+        sheet.heading("The recording")
+        for line in unread:
+            sheet.line((escape(line), "$warning"))
+    for name in PROBE_NAMES:
+        sheet.heading(f"Probe {name}")
+        probe = probes.get(name)
+        if probe is None:
+            sheet.line(("nothing is known of it yet", "$dim"))
+            continue
+        look = {"on": "$success", "failed": "$error"}.get(probe.state, "$warning")
+        sheet.fact("state", probe.state, look, probe.via or "")
+        sheet.fact("reason", probe.reason, "$error")
+        sheet.fact("remedy", probe.remedy, "bold")
+        for rung in probe.rungs:
+            state = "off" if probe.state != "on" and rung.state == "on" else rung.state
+            taken = state == "on"  # one of each ladder
+            mark, style = format.MARKS[state], _LOOKS[state]
+            sheet.line((f"  {mark} ", style), (rung.via, "bold" if taken else ""))
+            sheet.line((f"      {rung.said}", "$dim"))
+            if rung.blind:
+                sheet.line((f"      cannot see {'; '.join(rung.blind)}", "$warning" if taken else "$dim"))
+    if journal:
+        sheet.heading("ebpftop itself")
+        for line in journal:
+            sheet.line((escape(line), "$warning"))
+    sheet.heading(f"What BCC, clang and libbpf printed{f': {log_path}' if log_path else ''}")
+    lines, trouble = _tail(log_path)
+    for line in lines:
+        sheet.line((escape(line), ""))
+    if not lines:
+        sheet.line((trouble or "nothing", "$dim"))
+    return sheet
+
+
+def _tail(path: Path | None) -> tuple[list[str], str]:
+    """Return the last lines of the log, or why there are none."""
+    if path is None:
+        return [], "no log is kept here"
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().decode("utf-8", "backslashreplace").replace("\t", "    ").splitlines()
+    except OSError as error:
+        return [], f"the log cannot be read: {error.strerror}"
+    return (lines[1:] if size > TAIL_BYTES else lines), ""

@@ -1,0 +1,106 @@
+"""Help: every key, taken from the bindings themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+from textual.binding import Binding, BindingsMap
+from textual.dom import DOMNode
+
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.playback import TravelScreen
+from ebpftop.ui.widgets.log_view import LogLines
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.sheet import Details, Sheet
+from ebpftop.ui.widgets.table_view import TableLines
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+KEY_WIDTH = 18
+
+_LAID_OUT_S = 0.1
+"""After that its widgets know what size they have."""
+
+
+class HelpScreen(SheetScreen):
+    """The list of keys. It never changes: so it is rendered before anybody asks for it, and kept."""
+
+    def fill_keys(self) -> Self:
+        """Show the keys from the top, as the app has them bound, when this screen is pushed the next time."""
+        self._list_keys()
+        self.filled()
+        return self
+
+    def _list_keys(self) -> None:
+        if self._rendered is None:
+            sheet = _sheet(self.app)
+            self.details = Details(title="Keys", sheet=lambda: sheet)
+            self._shown = sheet.content()
+
+    def on_mount(self) -> None:
+        if self not in self.app.screen_stack:
+            self.call_later(self._open_ahead)
+
+    def _open_ahead(self) -> None:
+        self._list_keys()
+        self.show_filled()
+        self._refresh_layout(self.app.size)
+        self.set_timer(_LAID_OUT_S, self._render_if_closed)
+
+    def _render_if_closed(self) -> None:
+        if self not in self.app.screen_stack:
+            self.render_ahead()
+
+    def update_sheet(self) -> None:
+        """It is up to date."""
+
+    def let_go(self) -> None:
+        """What it shows is small, and is the same the next time."""
+
+
+def _sheet(app: App[Any]) -> Sheet:
+    sheet = Sheet()
+    groups: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
+        ("Everywhere", (MainScreen, type(app))),
+        ("Time", (TravelScreen,)),
+        ("Moving", (Lines,)),
+        ("Logs", (LogLines,)),
+        ("Tables", (TableLines,)),
+        ("Exec log", (ExecsPane,)),
+        ("Syscalls", (SyscallsPane,)),
+    )
+    for title, owners in groups:
+        sheet.heading(title)
+        for owner in owners:
+            _keys(sheet, app, owner.__dict__.get("BINDINGS", ()))
+    sheet.heading("What is shown")
+    sheet.line(
+        ("1 2 3 4 ", "bold"), ("turn a probe off and on: off means that nothing of it is left in the kernel", "")
+    )
+    sheet.line(
+        ("lost    ", "$error bold"), ("what got lost, by where: ring, map, recursion, argv, queue, pipe, rate", "")
+    )
+    sheet.line(
+        ("cost    ", "bold"), ("what ebpftop takes of one CPU: its programs in the kernel, and this process", "")
+    )
+    return sheet
+
+
+def _keys(sheet: Sheet, app: App[Any], bindings: Iterable[object]) -> None:
+    shown: dict[str, tuple[list[str], str]] = {}
+    declared = [b for b in bindings if isinstance(b, Binding)]
+    for _, binding in BindingsMap(declared):
+        if not binding.description:
+            continue
+        keys, _about = shown.setdefault(binding.action, ([], binding.tooltip or binding.description))
+        key = app.get_key_display(Binding(binding.key, binding.action))
+        if key not in keys:
+            keys.append(key)
+    for keys, about in shown.values():
+        sheet.line((f"  {' '.join(keys):<{KEY_WIDTH}}", "$accent bold"), (about, ""))

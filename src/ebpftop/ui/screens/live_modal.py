@@ -1,0 +1,83 @@
+"""Screens of lines above the main screen, brought up to date with every reading."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+
+from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.ui.screens.ready import ReadyScreen
+from ebpftop.ui.widgets.keyline import KeyLine
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+LOOK_S = 0.25
+
+_NOTHING = SyscallsModel()
+
+
+class LiveScreen(ReadyScreen[None]):
+    """A frame around what a subclass composes in `contents`; `show` is called when the model has something new."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss", "Back", key_display="Esc", id="live.back"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = _NOTHING
+        self._shown: Hashable = None
+
+    def fill(self, model: SyscallsModel) -> Self:
+        """Show what *model* holds when this screen is pushed the next time."""
+        self.model = model
+        self.filled()
+        return self
+
+    def contents(self) -> ComposeResult:
+        """Yield the widgets in the frame; the first that can has the focus."""
+        raise NotImplementedError
+
+    def show(self) -> None:
+        """Show what the model holds now."""
+        raise NotImplementedError
+
+    def title_text(self) -> str:
+        """What stands in the frame."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Be as new: what was shown before, and how, was of something else."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="sheet live") as self._box:
+            yield from self.contents()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self._clock = self.set_interval(LOOK_S, self.look, pause=True)
+
+    def show_filled(self) -> None:
+        self._shown = None
+        self.begin()
+        self.look()
+        self._clock.resume()
+
+    def let_go(self) -> None:
+        self._clock.pause()
+        self.model = _NOTHING
+
+    def look(self) -> None:
+        """Show what is new, if anything is."""
+        state = self.model.readings, self.model.traced.end, self.model.since
+        if state != self._shown:
+            self._shown = state
+            self._box.border_title = Content(self.title_text())
+            self.show()

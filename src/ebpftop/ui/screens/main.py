@@ -1,0 +1,370 @@
+"""The main screen: state line, four panes, footer; and what happens to every batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid, Horizontal, Vertical
+from textual.widgets import Input
+
+from ebpftop.core.source import PastFiltering, Source, SourceError
+from ebpftop.filters.spec import Filter
+from ebpftop.filters.stack import Scope, Step, label_of
+from ebpftop.models.subset import Kind
+from ebpftop.models.wishes import Wishes
+from ebpftop.ui.format import clock_text
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.panes.trace import TracePane
+from ebpftop.ui.panes.users import UsersPane
+from ebpftop.ui.screens.column_picker import ColumnsScreen
+from ebpftop.ui.screens.details import open_sheet
+from ebpftop.ui.screens.live_modal import LiveScreen
+from ebpftop.ui.screens.playback import TravelScreen
+from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.screens.save_actions import kept, rows_of
+from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
+from ebpftop.ui.screens.syscall_details import SyscallScreen
+from ebpftop.ui.screens.syscall_lists import TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.widgets.badge import PausedBadge, PausedWords
+from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.status_bar import StateLine, Status
+from ebpftop.ui.widgets.timeline_bar import TimelineBar
+
+WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
+"""Widths of the terminal, in cells, from which another arrangement of the panes fits."""
+
+INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": TableScreen, "traced": TracedScreen}
+"""The screens of `SyscallsPane.Open` that show all calls."""
+
+_PROBES = Binding.Group("probes ", compact=True)
+
+
+class MainScreen(TravelScreen):
+    """All that one sees. State records take effect at once; what a pane shows waits while paused."""
+
+    BLANK = True  # all of it is covered by widgets, and it would be rendered anew whenever a dialog closes
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "1", "probe('execs')", "Exec log", group=_PROBES, tooltip="Exec log: probe on or off", id="probe.execs"
+        ),
+        Binding("2", "probe('users')", "Users", group=_PROBES, tooltip="Users: probe on or off", id="probe.users"),
+        Binding(
+            "3",
+            "probe('syscalls')",
+            "Syscalls",
+            group=_PROBES,
+            tooltip="Syscalls: probe on or off",
+            id="probe.syscalls",
+        ),
+        Binding(
+            "4", "probe('trace')", "Trace log", group=_PROBES, tooltip="Trace log: probe on or off", id="probe.trace"
+        ),
+        Binding("tab", "pane(1)", "Next pane", show=False, id="pane.next"),
+        Binding("shift+tab", "pane(-1)", "Previous pane", show=False, id="pane.previous"),
+        Binding(
+            "slash",
+            "filter",
+            "Filter",
+            key_display="/",
+            tooltip="Show only programs that match",
+            id="execs.filter",
+        ),
+        Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
+        Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
+        Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
+        Binding(
+            "C", "container", "Container", show=False, tooltip="Only this row's container, and back", id="container"
+        ),
+        Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
+        Binding(
+            "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save what is kept as a recording", id="save"
+        ),
+        Binding("E", "save('csv')", "Export", show=False, tooltip="This pane's rows as CSV or JSON", id="export"),
+        Binding(
+            "plus,equals_sign",
+            "interval(1)",
+            "Slower",
+            show=False,
+            key_display="+",
+            tooltip="Longer interval; a recording goes faster",
+            id="interval.longer",
+        ),
+        Binding(
+            "minus",
+            "interval(-1)",
+            "Faster",
+            show=False,
+            key_display="-",
+            tooltip="Shorter interval; a recording goes slower",
+            id="interval.shorter",
+        ),
+        Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
+    ]
+
+    def __init__(self, source: Source, interval_s: float, given: Filter | None = None) -> None:
+        self.execs = ExecsPane(source)
+        super().__init__(source, (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source)))
+        self.interval_s = interval_s
+        self.scope = Scope(given)
+        self._told_pipe_end = False
+        self._filter_wishes: Wishes[str, Filter] = Wishes()
+        self._decided_since: tuple[Filter, float] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield StateLine(id="state")
+        yield Grid(*self.panes, id="panes")
+        with Horizontal(id="time"):
+            yield PausedBadge(id="paused")
+            with Vertical():
+                yield TimelineBar(id="timeline")
+                yield PausedWords(id="paused-words")
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.set_focus(self.execs.log_lines)
+        self.describe()
+
+    def describe(self) -> None:
+        """Bring state line and badge up to date."""
+        header, overview = self.source.header, self.overview
+        self.query_one(StateLine).status = Status(
+            host=header.host,
+            kernel=header.kernel,
+            live=self.source.live,
+            probes=tuple((p.probe, p.state) for p in self.panes),
+            events_per_second=overview.events_per_second,
+            lost=overview.total_lost,
+            cost=overview.cost,
+            filter="  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part),
+            gone=", ".join(overview.gone),
+            mode=self.mode,
+            paused="PAUSED" if self.paused else "",
+            moment="" if self.moment is None else f"{clock_text(self.moment)} {self.back_text}".rstrip(),
+            kept=self.kept if self.paused else "",
+            time=int(overview.time),
+            interval_s=self.interval_s,
+        )
+        if self.paused:
+            self.describe_badge()
+
+    @property
+    def mode(self) -> str:
+        """What is shown, where it is not this machine now."""
+        if self.piped:
+            return "by pipe" if self.source.live else "pipe ended"
+        return "" if self.source.live else f"recording {self.speed_text}".rstrip()
+
+    def _pulse(self) -> None:
+        super()._pulse()
+        if self.piped and not self.source.live and not self._told_pipe_end:
+            # No batch comes with the end, and without a word a connection that was lost looks like silence.
+            self._told_pipe_end = True
+            self.app.notify(
+                "The pipe has ended, nothing more comes. [ goes back a minute, q leaves", severity="warning"
+            )
+            self.describe()
+
+    @on(ExecsPane.Narrowed)
+    @on(Lines.Arranged)
+    def _rearranged(self) -> None:
+        for pane in self.panes:
+            pane.describe()
+        self.describe()
+
+    @on(Pane.Inspect)
+    def _inspect(self, event: Pane.Inspect) -> None:
+        open_sheet(self.app, event.details, self._narrow)
+
+    @on(SyscallsPane.Open)
+    def _open_view(self, event: SyscallsPane.Open) -> None:
+        model = self.query_one(SyscallsPane).model
+        if event.call is not None:
+            self.app.push_screen(ready(self.app, SyscallScreen).fill_with(model, event.call))
+        else:
+            self.app.push_screen(ready(self.app, VIEWS[event.view]).fill(model))
+
+    # Keys.
+
+    @property
+    def pane(self) -> Pane:
+        """The pane that has the focus, at once after the key that gave it: styles and messages come later."""
+        alone = (pane for pane in self.panes if pane.has_class("-max"))
+        around = self.focused.ancestors_with_self if self.focused is not None else ()
+        return next(alone, None) or next((pane for pane in self.panes if pane in around), self.execs)
+
+    def action_probe(self, probe: str) -> None:
+        if not self.source.live:
+            self.app.notify("A recording has no probes to turn on or off", severity="warning")
+            return
+        pane = self.query_one(f"#{probe}", Pane)
+        if pane.past:
+            self.app.notify(f"The probe of {pane.label} is turned now; what is shown is the past")
+        pane.turn()
+        self.describe()
+
+    def action_maximise(self) -> None:
+        self._maximise(None if self.has_class("-maximised") else self.pane)
+
+    def _maximise(self, pane: Pane | None) -> None:
+        for other in self.panes:
+            other.set_class(other is pane, "-max")
+        self.set_class(pane is not None, "-maximised")
+        if pane is not None:
+            self.set_focus(pane.lines)
+
+    def action_pane(self, step: int) -> None:
+        """Go to the next pane; a maximised one makes room for it."""
+        panes = self.panes
+        pane = panes[(panes.index(self.pane) + step) % len(panes)]
+        if self.has_class("-maximised"):
+            self._maximise(pane)
+        else:
+            self.set_focus(pane.lines)
+
+    def action_columns(self) -> None:
+        pane = self.pane
+        self.app.push_screen(ready(self.app, ColumnsScreen).fill(pane.lines, pane.label))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # In the filter a slash is a slash: the footer does not offer it.
+        return not (action == "filter" and isinstance(self.focused, Input))
+
+    def action_filter(self) -> None:
+        if self.has_class("-maximised"):
+            self._maximise(self.execs)
+        self.execs.open_filter()
+
+    def action_user(self) -> None:
+        self._narrow_by_row("uids", self.pane.user_step(), "a user")
+
+    def action_container(self) -> None:
+        self._narrow_by_row("containers", self.pane.container_step(), "a program of a container")
+
+    def _narrow_by_row(self, kind: str, step: Step | None, what: str) -> None:
+        """Narrow to what the row belongs to; lift it where it is narrowed to such already."""
+        steps = self.scope.steps
+        if steps and getattr(steps[-1].filter, kind):
+            self._widen()
+        elif step is not None:
+            self._narrow(step)
+        else:
+            self.app.notify(f"Choose the row of {what} first: j and k move")
+
+    # The filter: one for all panes, decided in the kernel from now on, and here for what is shown already.
+
+    def _narrow(self, step: Step) -> None:
+        wanted, notes = self.source.resolve(step.filter)
+        if notes:
+            step = Step(label_of(wanted), wanted)
+            self.app.notify("; ".join(notes), title="A thread was named")
+        self.scope.push(step)
+        self._rescope()
+
+    def _widen(self) -> bool:
+        """Lift the newest step; False where there is none."""
+        step = self.scope.pop()
+        if step is not None:
+            self._rescope()
+        return step is not None
+
+    def _rescope(self) -> None:
+        self.narrow_panes(self.scope.filter, math.inf)
+        self.describe()
+        if self._filter_wishes.put("filter", self.scope.filter):
+            self.put_filter()
+
+    @work(thread=True, group="filter")
+    def put_filter(self) -> None:
+        """Let the source decide by the filter that was wished for last."""
+        try:
+            for _, wanted in self._filter_wishes:
+                self._put_filter(wanted)
+        except BaseException:
+            self._filter_wishes.drop()
+            raise
+
+    def _put_filter(self, wanted: Filter) -> None:
+        if self._decided_since is None or self._decided_since[0] != wanted:
+            try:
+                self._decided_since = wanted, self.source.set_filter(wanted)
+            except PastFiltering:
+                return
+            except SourceError as error:
+                self.call_later(self._refused, wanted, error)
+                return
+            except Exception as error:  # noqa: BLE001  # raised again by `_failed`: what is not in force must not be shown
+                self._decided_since = None
+                self.call_later(self._failed, wanted, error)
+                return
+        self.call_later(self._decided, *self._decided_since)
+
+    def _decided(self, wanted: Filter, since: float) -> None:
+        if wanted == self.scope.filter:
+            self.narrow_panes(wanted, since)
+
+    def _refused(self, wanted: Filter, error: SourceError) -> None:
+        self.app.notify(str(error), title="The filter stays as it is", severity="error")
+        if wanted == self.scope.filter:
+            self._widen()
+
+    def _failed(self, wanted: Filter, error: Exception) -> None:
+        if wanted == self.scope.filter:
+            self._widen()
+        raise error
+
+    @on(Pane.Narrow)
+    def _asked_to_narrow(self, event: Pane.Narrow) -> None:
+        event.stop()
+        self._narrow(event.step)
+
+    def action_copy(self) -> None:
+        pane = self.pane
+        row = pane.lines.selected()
+        if row is None:
+            self.app.notify("Choose a row first: j and k move")
+            return
+        details = pane.details(row)
+        self.app.copy_to_clipboard(details.copies)
+        # The terminal does not answer: whether it took it, nobody knows.
+        self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")
+
+    async def action_save(self, kind: Kind) -> None:
+        """Ask where to save what is kept, or the rows of this pane."""
+        place = await place_to_save()
+        host, moment = self.source.header.host, self.shown_time
+        choices = rows_of(self.pane, host, moment)
+        if self.timeline is not None:
+            words = "  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part)
+            choices.insert(0, kept(self.timeline, self.execs.model.narrowing, words, host, moment))
+        screen = ready(self.app, SaveScreen).fill(choices, kind, place)
+        self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
+
+    def action_interval(self, step: int) -> None:
+        if self.player is not None:
+            self.change_speed(step)
+            return
+        nearest = min(range(len(INTERVALS_S)), key=lambda i: abs(INTERVALS_S[i] - self.interval_s))
+        self.interval_s = INTERVALS_S[min(max(nearest + step, 0), len(INTERVALS_S) - 1)]
+        self.source.set_interval(self.interval_s)
+        self.describe()
+
+    def action_back(self) -> None:
+        execs = self.execs
+        if execs.as_tree and self.pane is execs:
+            execs.action_tree()
+        elif self.has_class("-maximised"):
+            self._maximise(None)
+        elif not execs.lift() and not self._widen() and not execs.log_lines.follow:
+            execs.log_lines.action_follow()
+        self.describe()

@@ -1,0 +1,136 @@
+"""Screens that are made when the app has nothing else to do, and filled when they are opened.
+
+To make one takes longer than all else between a key and its frame: there is one of each kind, which is used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from textual import events
+from textual.app import App
+from textual.widget import Widget
+
+from ebpftop.ui.screens.over import OverScreen
+from ebpftop.ui.widgets.keyline import KeyLine
+
+Result = TypeVar("Result")
+
+_APART_S = 0.1
+"""Between one that is made in advance and the next: a key that is pressed meanwhile waits for one alone."""
+
+_LAYOUTS_MAX = 3
+"""A scroll bar that appears changes the width, which may change the height. What is not settled then comes later."""
+
+
+class ReadyScreen(OverScreen[Result]):
+    """Filled before each opening by `fill` of a subclass, which keeps what it gets and calls `filled`."""
+
+    _filled = False
+    _is_laying_out = False
+    _styled_for = ""
+
+    def filled(self) -> None:
+        """What is to be shown is known: the next time that this screen is pushed it opens with `show_filled`."""
+        self._filled = True
+
+    def show_filled(self) -> None:
+        """Put what `fill` got into the widgets, as they were when they were new."""
+        raise NotImplementedError
+
+    def let_go(self) -> None:
+        """Hold nothing any more of what was shown: it may be large, and this screen stays."""
+
+    @property
+    def varying(self) -> tuple[Widget, ...]:
+        """The widgets whose size depends on what they show, the innermost first."""
+        return ()
+
+    def on_mount(self) -> None:
+        self._styled_for = self.app.theme
+        if self not in self.app.screen_stack:
+            # The first time too it opens as fast as the next times.
+            self.call_later(self._refresh_layout, self.app.size)
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        if not self._filled:
+            return
+        # At once, and only once: Textual would paint what was shown before, then lay the new out, then paint that.
+        self._filled = False
+        event.prevent_default()
+        event.refresh_styles, self._styled_for = self._styled_for != self.app.theme, self.app.theme
+        self._on_screen_resume(event)
+        try:
+            self.show_filled()
+        except BaseException:
+            # What it shows is of another opening.
+            self.call_later(self._give_up)
+            raise
+        self.query_one(KeyLine).look()
+        for widget in (*self.varying, self):
+            widget.clear_cached_dimensions()
+            widget._clear_arrangement_cache()
+        self._draw_once()
+
+    def _draw_once(self) -> None:
+        """Lay out and draw what is shown now, and drop the requests to do so: they would draw it again.
+
+        What is below is shaded with the next frame: nobody waits for that.
+        """
+        if self.focused is not None and self.app.app_focus:
+            self.focused.has_focus = True  # as the event that is on its way will have it
+        self._is_laying_out = True
+        try:
+            for _ in range(_LAYOUTS_MAX):
+                for widget in self._drawn:
+                    widget._layout_required = widget._scroll_required = False
+                self._refresh_layout(self.app.size)
+                if not any(widget._layout_required for widget in self._drawn):
+                    break
+        finally:
+            self._is_laying_out = False
+        for widget in self._drawn:
+            widget._repaint_required = False
+        if not self.app._batch_count:
+            self.draw_first()
+        self.refresh()
+
+    @property
+    def _drawn(self) -> set[Widget]:
+        """All widgets, and the scroll bars, which no other widget has among its children."""
+        return {*self.walk_children(Widget, with_self=True), *self._compositor.full_map}
+
+    def _compositor_refresh(self) -> None:
+        if not self._is_laying_out:
+            super()._compositor_refresh()
+
+    def _give_up(self) -> None:
+        self.dismiss()
+
+    def on_screen_suspend(self) -> None:
+        if self not in self.app.screen_stack and not self._filled:
+            self.let_go()
+
+
+Kind = TypeVar("Kind", bound=ReadyScreen[Any])
+
+
+def prepare(app: App[Any], kinds: Sequence[type[ReadyScreen[Any]]]) -> None:
+    """Make one screen of each of *kinds*, one after the other."""
+    for at, kind in enumerate(kinds):
+        if not app.is_screen_installed(kind.__name__):
+            app.install_screen(kind(), kind.__name__)
+            app._get_screen(kind.__name__)
+            app.set_timer(_APART_S, partial(prepare, app, kinds[at + 1 :]))
+            return
+
+
+def ready(app: App[Any], kind: type[Kind]) -> Kind:
+    """Return the screen of *kind* that was made in advance; a new one where that is open, or not there yet."""
+    if app.is_screen_installed(kind.__name__):
+        screen = app.get_screen(kind.__name__)
+        if isinstance(screen, kind) and screen.is_mounted and screen not in app.screen_stack:
+            return screen
+    return kind()

@@ -1,0 +1,71 @@
+"""What the main screen can save now: everything kept, and the rows of a pane."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ebpftop.core.source import SourceError
+from ebpftop.models.execlog import Narrowing
+from ebpftop.models.subset import chooser, default_name, screenshot_name
+from ebpftop.recording.subset import narrow_to
+from ebpftop.recording.timeline import Timeline
+from ebpftop.recording.writer import create_file, other_folder, writable_folder
+from ebpftop.ui import format
+from ebpftop.ui.export import to_csv, to_json
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.save_dialog import Saving
+from ebpftop.ui.widgets.columns import Shown
+
+
+def kept(timeline: Timeline, narrowing: Narrowing, words: str, host: str, moment: float) -> Saving:
+    """Everything that is kept, or of it what *narrowing* shows; *words* say what that is."""
+
+    def write(path: str, replace: bool) -> str:
+        narrow = None if narrowing.empty else narrow_to(chooser(narrowing, timeline.records()))
+        count = timeline.save(path, narrow, replace=replace)
+        return f"{format.counted(count, 'record', whole=True)} in {os.path.abspath(path)}: `ebpftop replay` opens it"
+
+    first, last = timeline.span
+    only = f", only {words}; no counters of system calls" if not narrowing.empty else ""
+    about = f"what is kept, {format.age(last - first)}{only}"
+    return Saving("recording", about, default_name("recording", host, "", moment), write)
+
+
+def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
+    """The rows that *pane* shows now, as CSV and as JSON."""
+    shown = pane.rows_shown()
+    rows, columns = format.counted(len(shown), "row", whole=True), format.counted(len(shown.columns), "column")
+    about = f"the {rows} of {pane.label}, {columns}"
+    return [
+        Saving("csv", about, default_name("csv", host, pane.probe, moment), _Writer(shown, "csv")),
+        Saving("json", about, default_name("json", host, pane.probe, moment), _Writer(shown, "json")),
+    ]
+
+
+def save_screenshot(svg: str, host: str, moment: float) -> str:
+    """Write a picture of the screen into a new file, where we may; return a line about it. Raises SourceError."""
+    path = os.path.join(writable_folder() or other_folder(), screenshot_name(host, moment))
+    _write(path, svg.encode(), replace=False)
+    return f"Screenshot in {path}"
+
+
+def _write(path: str, data: bytes, *, replace: bool) -> None:
+    fd = create_file(path, replace)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}; it is incomplete") from error
+
+
+class _Writer:
+    """Writes the rows that were shown when it was made."""
+
+    def __init__(self, shown: Shown[Any], form: str) -> None:
+        self._shown = shown
+        self._make = to_csv if form == "csv" else to_json
+
+    def __call__(self, path: str, replace: bool) -> str:
+        _write(path, self._make(self._shown.headers, self._shown).encode(), replace=replace)
+        return f"{format.counted(len(self._shown), 'row', whole=True)} in {os.path.abspath(path)}"

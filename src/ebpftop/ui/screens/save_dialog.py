@@ -1,0 +1,236 @@
+"""Save what is kept as a recording, or the rows of a pane as CSV or JSON: one line for the name."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Static
+from textual.worker import Worker, WorkerState
+
+from ebpftop.core.escape import escape
+from ebpftop.core.source import SourceError
+from ebpftop.models.subset import Kind, kind_of, with_suffix
+from ebpftop.recording.writer import expand_home, other_folder, writable_folder
+from ebpftop.ui.answers import Unanswered, answer_to
+from ebpftop.ui.screens.ready import ReadyScreen
+from ebpftop.ui.widgets.keyline import KeyLine
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+log = logging.getLogger(__name__)
+
+_NO_FOLDER = "The folder in which ebpftop was started is gone"
+
+
+def working_folder() -> str | None:
+    """Return the folder that relative paths begin at; None where it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files can be saved."""
+
+    folder: str | None = None
+    """Where a relative path leads; None where that was deleted."""
+    other: str = ""
+    """The folder that is offered instead; empty where we may write in `folder`."""
+    unknown: str = ""
+    """Why nobody knows; empty if it is known."""
+
+
+async def place_to_save() -> Place:
+    """Find out where files can be saved, in half a second or not at all."""
+
+    def ask() -> Place:
+        return Place(working_folder(), "" if writable_folder() is not None else other_folder())
+
+    try:
+        return await answer_to(ask)
+    except Unanswered as error:
+        return Place(unknown=str(error))
+
+
+@dataclass(frozen=True)
+class _Destination:
+    """What is known of a path before something is saved there."""
+
+    path: str
+    exists: bool = False
+    leads_nowhere: bool = False
+
+
+def _destination(typed: str) -> _Destination:
+    path = expand_home(typed)
+    if not os.path.isabs(path) and working_folder() is None:
+        return _Destination(path, leads_nowhere=True)
+    return _Destination(path, exists=os.path.lexists(path))
+
+
+@dataclass(frozen=True)
+class Saving:
+    """One thing that can be saved: what it is, and what writes it (in a thread) and returns a line about it.
+
+    `write` gets the path and whether an older file may be replaced; it raises SourceError.
+    """
+
+    kind: Kind
+    about: str
+    name: str
+    write: Callable[[str, bool], str]
+
+
+class SaveScreen(ReadyScreen[str]):
+    """Closes with what was saved where."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Back", key_display="Esc", id="save.back"),
+        Binding("down,ctrl+n,tab", "choose(1)", "What", key_display="↓", tooltip="Something else", id="save.next"),
+        Binding("up,ctrl+p,shift+tab", "choose(-1)", "What", show=False, key_display="↑", id="save.previous"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choices: list[Saving] = []
+        self.at = 0
+        self.replacing = ""
+        self.place = Place()
+        self._saving: Worker[str] | None = None
+
+    def fill(self, choices: list[Saving], chosen: Kind, place: Place) -> Self:
+        """Offer *choices*, first of all *chosen*, in *place*, when this screen is pushed the next time."""
+        self.choices = choices
+        self.at = next((i for i, choice in enumerate(choices) if choice.kind == chosen), 0)
+        self.replacing = ""
+        self._saving = None
+        self.place = place
+        self.filled()
+        return self
+
+    def let_go(self) -> None:
+        self.choices = []
+        self._saving = None
+
+    @property
+    def choice(self) -> Saving:
+        return self.choices[self.at]
+
+    @property
+    def proposal(self) -> str:
+        """The path that is offered for the choice."""
+        return os.path.join(self.place.other, self.choice.name)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="sheet small save") as self._box:
+            self._box.border_title = Content("Save")
+            self._choices = Static(classes="save-choices", markup=False)
+            self._input = Input(select_on_focus=False, compact=True)
+            self._input.cursor_blink = False
+            self._says = Static(classes="save-note", markup=False)
+            yield from (self._choices, self._input, self._says)
+        yield KeyLine()
+
+    def show_filled(self) -> None:
+        with self.prevent(Input.Changed):
+            self._input.value = self.proposal
+        self._input.cursor_position = len(self.proposal)
+        self._show_choices()
+        if self.place.unknown:
+            self._note(f"{self.place.unknown}; an absolute path may lead elsewhere", bad=True)
+        elif self.place.folder is None:
+            self._note(f"{_NO_FOLDER}; Enter saves it here")
+        elif self.place.other:
+            self._note(f"You may not write in {self.place.folder}; Enter saves it here")
+        else:
+            self._note(f"Enter saves it in {self.place.folder}")
+        self.set_focus(self._input)
+
+    @property
+    def varying(self) -> tuple[Widget, ...]:
+        return self._choices, self._input, self._says, self._box
+
+    def _show_choices(self) -> None:
+        lines = [
+            Content.assemble(
+                ("● " if i == self.at else "○ ", "$success" if i == self.at else "$dim"),
+                (f"{choice.kind:<10}", "bold" if i == self.at else "$dim"),
+                (choice.about, "" if i == self.at else "$dim"),
+            )
+            for i, choice in enumerate(self.choices)
+        ]
+        self._choices.update(Content("\n").join(lines))
+
+    def _note(self, text: str, *, bad: bool = False) -> None:
+        self._says.update(Content.styled(escape(text), "$error" if bad else "$dim"))
+
+    def action_choose(self, step: int) -> None:
+        field = self._input
+        typed = field.value != self.proposal
+        self.at = (self.at + step) % len(self.choices)
+        field.value = with_suffix(field.value, self.choice.kind) if typed and field.value else self.proposal
+        self._show_choices()
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        self.replacing = ""
+
+    @on(Input.Submitted)
+    async def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        typed = event.value.strip()
+        if self._saving is not None or not typed:
+            return
+        # The next key waits until this handler is done (key_order), so what is asked about is still what is typed.
+        try:
+            found = await answer_to(lambda: _destination(typed))
+        except Unanswered as error:
+            self._note(f"{error}: nothing is saved; Enter tries again", bad=True)
+            return
+        path = found.path
+        if found.leads_nowhere:
+            self._note(f"{_NO_FOLDER}: give an absolute path", bad=True)
+            return
+        kind = kind_of(path)
+        self.at = next((i for i, choice in enumerate(self.choices) if choice.kind == kind), self.at)
+        self._show_choices()
+        if found.exists and self.replacing != path:
+            self.replacing = path
+            self._note(f"{path} exists: Enter once more replaces it", bad=True)
+            return
+        self._note("saving …")
+        self._saving = self._save(self.choice, path, self.replacing == path)
+
+    @work(thread=True, group="save", exit_on_error=False)
+    def _save(self, choice: Saving, path: str, replace: bool) -> str:
+        return choice.write(path, replace)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.worker.group != "save" or event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
+            return
+        error = event.worker.error
+        if error is not None and not isinstance(error, SourceError):
+            log.error("saving failed", exc_info=error)
+        if event.worker is not self._saving:
+            # Nobody waited for it, and something else may be shown here by now.
+            text = str(event.worker.result if error is None else error)
+            self.app.notify(text, severity="information" if error is None else "error")
+        elif error is None:
+            self.dismiss(str(event.worker.result))
+        else:
+            self._saving = None
+            self.replacing = ""
+            self._note(str(error), bad=True)

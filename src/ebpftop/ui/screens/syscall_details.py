@@ -1,0 +1,240 @@
+"""One system call: its latency as a histogram and over time, its errors, who makes it, and its calls while traced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from ebpftop.core.records import Syscall
+from ebpftop.models.callers import Caller, callers
+from ebpftop.models.ring import View
+from ebpftop.models.syscalls import Call, SyscallsModel
+from ebpftop.ui.format import at_least, bar, count, nanoseconds, per_second, share
+from ebpftop.ui.panes.common import thread
+from ebpftop.ui.screens.live_modal import LiveScreen
+from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, failures, traced_lines
+from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.heatmap import HeatMap
+from ebpftop.ui.widgets.log_view import LogLines
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.table_view import TableLines
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_SCANNED = 5000
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Calls that took 2**power <= ns < 2**(power + 1), and their share of all that returned."""
+
+    power: int
+    calls: int
+    part: float
+    of_peak: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error by name, how often, and its share of all calls."""
+
+    name: str
+    count: int
+    part: float
+
+
+def histogram(call: Call) -> list[Bucket]:
+    """Return the buckets from the first to the last that hold a call, the fastest first."""
+    buckets = call.buckets(last=False)
+    total = sum(buckets)
+    if not total:
+        return []
+    used = [i for i, n in enumerate(buckets) if n]
+    peak = max(buckets)
+    return [Bucket(i, buckets[i], buckets[i] / total, buckets[i] / peak) for i in range(used[0], used[-1] + 1)]
+
+
+class SyscallScreen(LiveScreen):
+    """Everything known about one call, live. Enter on a process lists its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.call: Call
+        self._view: View[Syscall] = View(self.model.traced)
+        self._scanning = False
+        self._most = 0
+
+    def fill_with(self, model: SyscallsModel, call: Call) -> Self:
+        """Show *call* when this screen is pushed the next time."""
+        self.call = call
+        return self.fill(model)
+
+    def begin(self) -> None:
+        key = self.call.key
+        self._view = View(self.model.traced)
+        self._view.set_filter(lambda traced: (traced.abi, traced.nr) == key)
+        # The newest at once, the older ones little by little: there may be a hundred thousand of other calls.
+        self._scanning = self._view.scan(_SCANNED)
+        for table in (self.callers, self.buckets, self.failures):
+            table.begin()
+        self.traced.begin(self._view)
+        self.heat.show(())
+        self.set_focus(self.callers)
+
+    def let_go(self) -> None:
+        super().let_go()
+        self._scanning = False
+        self._view = View(self.model.traced)
+        self.traced.begin(self._view)
+
+    def look(self) -> None:
+        if self._scanning:
+            self._scanning = self._view.scan(_SCANNED)
+            self._shown = None
+        super().look()
+
+    def contents(self) -> ComposeResult:
+        self.facts = Static("", classes="call-facts", markup=False)
+        self.callers: TableLines[Caller] = TableLines(
+            (
+                Column("pid", "PID", 8, _pid, right=True, rank=1),
+                Column("comm", "PROCESS", 15, _comm, sort=lambda c: c.comm),
+                Column("bar", "", 4, rank=3, flexible=True, fill=self._bar),
+                Column("count", "CALLS", 7, lambda c, _: (Span(count(c.count)),), right=True, sort=lambda c: c.count),
+                Column(
+                    "errors", "ERRORS", 7, lambda c, _: failures(c.errors), right=True, rank=2, sort=lambda c: c.errors
+                ),
+            ),
+            key_of=lambda c: (c.pid, c.start),
+            sort="count",
+            id="callers",
+        )
+        self.buckets: TableLines[Bucket] = TableLines(
+            (
+                Column("from", "LATENCY", 13, _range, right=True),
+                Column("bar", "", 6, flexible=True, fill=lambda b, width: (Span(bar(b.of_peak, width), "bar"),)),
+                Column("calls", "CALLS", 6, lambda b, _: (Span(count(b.calls)),), right=True, rank=1),
+                Column("part", "", 5, lambda b, _: (Span(share(b.part), "dim"),), right=True, rank=2),
+            ),
+            key_of=lambda b: b.power,
+            sort="",
+            id="buckets",
+        )
+        self.heat = HeatMap(id="heat")
+        self.failures: TableLines[Failure] = TableLines(
+            (
+                Column("name", "ERROR", 12, lambda f, _: (Span(f.name, "bad"),), flexible=True, sort=lambda f: f.name),
+                Column("count", "TIMES", 6, lambda f, _: (Span(count(f.count)),), right=True, sort=lambda f: f.count),
+                Column("part", "RATE", 5, lambda f, _: (Span(share(f.part), "dim"),), right=True, rank=1),
+            ),
+            key_of=lambda f: f.name,
+            sort="count",
+            id="failures",
+        )
+        self.traced: LogLines[Syscall] = traced_lines(self._view, id="traced")
+        yield self.facts
+        with Horizontal(classes="call-latency"):
+            yield self.buckets
+            yield self.heat
+        with Horizontal(classes="call-who"):
+            yield self.callers
+            yield self.failures
+        yield self.traced
+
+    def _bar(self, caller: Caller, width: int) -> Cell:
+        return (Span(bar(caller.count / self._most, width), "bar"),) if self._most else ()
+
+    def title_text(self) -> str:
+        row = self.call.row
+        return f"{row.name} · {row.abi} {row.nr}"
+
+    def show(self) -> None:
+        call, model = self.call, self.model
+        self.facts.update(_facts(call, model, self.facts.content_size.width))
+        rows = callers(model.latest, call.key, model.zero)
+        self._most = max((caller.count for caller in rows), default=0)
+        self.callers.message = [] if rows else [Span("no process is known", "dim")]
+        self.callers.show_rows(rows)
+        buckets = histogram(call)
+        self.buckets.message = [] if buckets else [Span("none has returned", "dim")]
+        self.buckets.show_rows(buckets)
+        self.heat.show(model.ticks(call))
+        calls = max(1, call.count(last=False))
+        failed = [Failure(name, n, n / calls) for name, n in call.errnos().items()]
+        self.failures.message = [] if failed else [Span("none has failed", "dim")]
+        self.failures.show_rows(failed)
+        self._view.advance()
+        self.traced.display = model.handler(call) == "trace" or len(self._view) > 0
+        self.traced.message = [] if len(self._view) else [Span("no call yet", "dim")]
+        self.traced.sync()
+
+    @on(Lines.Opened)
+    def _opened(self, event: Lines.Opened) -> None:
+        event.stop()
+        if event.lines is not self.callers:
+            return
+        caller: Caller = event.row
+        if caller.pid is None:
+            self.app.notify("The others are not told apart: the kernel keeps the busiest pairs of process and call")
+        else:
+            self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, (caller.pid, caller.start)))
+
+
+def _figures(call: Call, *, short: bool, quantiles: tuple[int, ...]) -> Content:
+    """Build the line of figures."""
+    fails, calls = call.errors(last=False), call.count(last=False)
+    number = count if short else "{:,}".format
+    parts: list[tuple[str, str]] = [(number(calls), "bold"), (" calls  ", "$dim")]
+    parts += [(per_second(call.rate), "bold"), ("/s  ", "$dim")]
+    if calls:
+        parts += [(number(fails), "$error bold" if fails else "bold"), (" failed", "$dim")]
+        parts += [(f" {share(fails / calls)}" if fails else "", "")]
+    for name, value in (
+        *((f"p{q}", call.quantile(q / 100, last=False)) for q in quantiles),
+        ("max", call.longest(last=False)),
+    ):
+        parts += [(f"  {name} ", "$dim"), (nanoseconds(value), "bold")]
+    return Content.assemble(*parts)
+
+
+def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
+    """Build the two lines on top, the first no wider than *width* where that can be."""
+    for short, quantiles in ((False, (50, 90, 99)), (True, (50, 90, 99)), (True, (50, 99))):
+        first = _figures(call, short=short, quantiles=quantiles)
+        if first.cell_length <= width:
+            break
+    handler = model.handler(call)
+    latest = model.latest
+    waits = sorted((w for w in (latest.in_flight if latest else ()) if (w.abi, w.nr) == call.key), key=lambda w: -w.ns)
+    second: list[tuple[str, str]] = [
+        ("handled by ", "$dim"),
+        ({"count": "the counter"}.get(handler, f"the {handler} program"), "$warning" if handler == "trace" else ""),
+        (f"  counted {model.zero.text}" if model.zero else "", "$dim"),
+    ]
+    if waits:
+        second += [(f"  {len(waits)} in it now: ", "$dim")]
+        second += [(f"{thread(w)} {at_least(w.ns, lower_bound=w.before)} ", "$warning") for w in waits[:4]]
+    return Content("\n").join([first, Content.assemble(*second)])
+
+
+def _range(bucket: Bucket, _: float) -> Cell:
+    return (
+        Span(f"{nanoseconds(2**bucket.power):>5}", ""),
+        Span(f" … {nanoseconds(2 ** (bucket.power + 1)):>5}", "dim"),
+    )
+
+
+def _pid(caller: Caller, _: float) -> Cell:
+    return (Span(str(caller.pid) if caller.pid is not None else "", "dim"),)
+
+
+def _comm(caller: Caller, _: float) -> Cell:
+    return (Span(caller.comm, "strong" if caller.pid is not None else "dim"),)

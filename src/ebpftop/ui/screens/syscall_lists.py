@@ -1,0 +1,282 @@
+"""Lists about system calls: those of a process, those that wait now, the traced ones, and the tail-call table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+
+from ebpftop.core.records import Handler, InFlight, Syscall
+from ebpftop.models.baseline import CallKey, ProcessKey
+from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
+from ebpftop.models.ring import View
+from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.syscalls.families import family
+from ebpftop.ui.format import at_least, bar, count, counted, nanoseconds, share
+from ebpftop.ui.panes.common import HANDLER_LOOKS, clock
+from ebpftop.ui.screens.live_modal import LiveScreen
+from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.log_view import LogLines
+from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.table_view import TableLines
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+RETURN_ADDRESSES = frozenset(("brk", "mmap", "mmap2", "mremap", "shmat"))
+
+
+def failures(errors: int) -> Cell:
+    """How many failed; a dot where none did."""
+    return (Span(count(errors), "bad") if errors else Span("·", "faint"),)
+
+
+class ProcessScreen(LiveScreen):
+    """Which calls one process makes, as strace -c would tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.process: ProcessKey
+        self._count = 0
+        self._peak = 0
+
+    def fill_with(self, model: SyscallsModel, process: ProcessKey) -> Self:
+        """Show the calls of *process* when this screen is pushed the next time."""
+        self.process = process
+        return self.fill(model)
+
+    def begin(self) -> None:
+        self.table.begin()
+
+    def contents(self) -> ComposeResult:
+        self.table: TableLines[CallOf] = TableLines(
+            (
+                Column("name", "SYSCALL", 18, self._call_name, sort=lambda c: c.name),
+                Column("bar", "", 8, rank=2, flexible=True, fill=self._bar),
+                Column("count", "CALLS", 7, lambda c, _: (Span(count(c.count)),), right=True, sort=lambda c: c.count),
+                Column("share", "SHARE", 6, lambda c, _: (Span(share(self._portion(c)), "dim"),), right=True, rank=1),
+                Column(
+                    "errors", "ERRORS", 7, lambda c, _: failures(c.errors), right=True, rank=1, sort=lambda c: c.errors
+                ),
+            ),
+            key_of=lambda c: c.key,
+            sort="count",
+        )
+        yield self.table
+
+    def _portion(self, call: CallOf) -> float:
+        return call.count / self._count if self._count else 0.0
+
+    def _call_name(self, call: CallOf, _: float) -> Cell:
+        if call.key is None:
+            return (Span(call.name, "dim" if call.name == "others" else "strong"),)
+        return (Span(call.name), *([Span(f" {call.key[0]}", "dim")] if call.key[0] != "x86_64" else []))
+
+    def _bar(self, call: CallOf, width: int) -> Cell:
+        return () if call.name == "total" or not self._peak else (Span(bar(call.count / self._peak, width), "bar"),)
+
+    def title_text(self) -> str:
+        name = comm_of(self.model.latest, self.process) or "process"
+        since = f" {self.model.zero.text}" if self.model.zero else ""
+        return f"{name} [{self.process[0]}]: its system calls{since}"
+
+    def show(self) -> None:
+        rows = calls_of(self.model.latest, self.process, self.model.zero)
+        self._count = sum(row.count for row in rows)
+        self._peak = max((row.count for row in rows), default=0)
+        self.table.sum = CallOf(None, "total", self._count, sum(row.errors for row in rows)) if rows else None
+        self.table.message = [] if rows else [Span("none, or they are among the others now: not told apart", "dim")]
+        self.table.show_rows(rows)
+
+
+class WaitingScreen(LiveScreen):
+    """The calls that threads are in now, those first whose business is not to wait: they wait, or hold their CPU.
+
+    Those from before the probe was attached are marked, and have lasted for longer than is shown.
+    """
+
+    def begin(self) -> None:
+        self.table.begin()
+
+    def contents(self) -> ComposeResult:
+        self.table: TableLines[InFlight] = TableLines(
+            (
+                Column("for", "FOR", 6, self._how_long, right=True, sort=lambda w: w.ns),
+                Column("state", "STATE", 6, self._state, rank=2, sort=lambda w: w.running + 2 * w.before),
+                Column("name", "SYSCALL", 18, lambda w, _: (Span(w.name, "strong"),), sort=lambda w: w.name),
+                Column(
+                    "comm", "COMM", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
+                ),
+                Column("pid", "PID", 8, lambda w, _: (Span(str(w.pid)),), right=True, sort=lambda w: w.pid),
+                Column("tid", "TID", 8, lambda w, _: (Span(str(w.tid), "dim"),), right=True, rank=1),
+            ),
+            key_of=lambda w: w.tid,
+            sort="",
+        )
+        self.table.message = []
+        yield self.table
+
+    @on(Lines.Opened)
+    def _opened(self, event: Lines.Opened) -> None:
+        event.stop()
+        process = process_of(self.model.latest, event.row.pid)
+        self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, process))
+
+    def _how_long(self, wait: InFlight, _: float) -> Cell:
+        look = "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""
+        return (Span(at_least(wait.ns, lower_bound=wait.before), look),)
+
+    def _state(self, call: InFlight, _: float) -> Cell:
+        if call.before:
+            return (Span("before", "note"),)
+        return (Span("runs", "warn") if call.running else Span("waits", "dim"),)
+
+    def title_text(self) -> str:
+        return "Calls in flight for 0.1 s and more"
+
+    def show(self) -> None:
+        rows = self.model.latest.in_flight if self.model.latest else ()
+        self.table.message = [] if rows else [Span("none takes that long", "dim")]
+        self.table.show_rows(rows)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot of the tail-call table, and what went through it; `runs` is None where the kernel does not count."""
+
+    slot: int
+    key: CallKey
+    name: str
+    handler: Handler
+    runs: int | None
+
+
+def program(slot: Slot) -> str:
+    """Return what the program in *slot* is called in bpf/syscalls.c: the calls of timers have three."""
+    if slot.handler == "count":
+        return "(empty: counted)"
+    return f"handle_{family(slot.name) if slot.handler == 'timer' else slot.handler}"
+
+
+def slots(model: SyscallsModel) -> list[Slot]:
+    """Return every slot that holds a program or was used: those with programs first."""
+    if model.latest is None:
+        return []
+    found: dict[int, Slot] = {}
+    for key, call in model.calls.items():
+        if call.row.slot is not None:
+            handler = model.handler(call)
+            runs = None if handler == "ignore" else call.count(last=False)
+            found[call.row.slot] = Slot(call.row.slot, key, call.row.name, handler, runs)
+    for held in model.latest.table:
+        if held.slot not in found:
+            runs = None if held.handler == "ignore" else 0
+            found[held.slot] = Slot(held.slot, (held.abi, held.nr), held.name, held.handler, runs)
+    return sorted(found.values(), key=lambda s: (s.handler == "count", s.slot))
+
+
+class TableScreen(LiveScreen):
+    """The tail-call table: slot, call, program, runs."""
+
+    def begin(self) -> None:
+        self.table.begin()
+
+    def contents(self) -> ComposeResult:
+        def runs(s: Slot, _: float) -> Cell:
+            return (Span("not counted", "faint") if s.runs is None else Span(f"{s.runs:,}" if s.runs else "·"),)
+
+        self.table: TableLines[Slot] = TableLines(
+            (
+                Column("slot", "SLOT", 5, lambda s, _: (Span(str(s.slot), "dim"),), right=True, sort=lambda s: -s.slot),
+                Column("abi", "ABI", 7, lambda s, _: (Span(s.key[0], "dim"),), rank=1, sort=lambda s: s.key[0]),
+                Column("name", "SYSCALL", 18, self._call_name, sort=lambda s: s.name),
+                Column(
+                    "program",
+                    "PROGRAM",
+                    15,
+                    lambda s, _: (Span(program(s), "faint" if s.handler == "count" else "strong"),),
+                    flexible=True,
+                    sort=program,
+                ),
+                Column("runs", "RUNS", 13, runs, right=True, sort=lambda s: s.runs or 0),
+            ),
+            key_of=lambda s: s.slot,
+            sort="",
+        )
+        yield self.table
+
+    def _call_name(self, slot: Slot, _: float) -> Cell:
+        return (Span(slot.name, HANDLER_LOOKS.get(slot.handler, "")),)
+
+    def title_text(self) -> str:
+        held = len(self.model.latest.table) if self.model.latest else 0
+        return f"The tail-call table of sys_enter: {counted(held, 'slot holds', 'slots hold')} a program"
+
+    def show(self) -> None:
+        rows = slots(self.model)
+        self.table.message = [] if rows else [Span("no counters yet", "dim")]
+        self.table.show_rows(rows)
+
+
+def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogLines[Syscall]:
+    """Build the log of traced calls, as strace writes them."""
+    return LogLines(
+        view,
+        (
+            Column("time", "TIME", 12, lambda s, _: clock(s.time), rank=2),
+            Column("who", "WHO", 20, _who, rank=1),
+            Column("tid", "TID", 8, _thread, right=True, rank=3, about="where it is not the process's first thread"),
+            Column("call", "CALL", 30, _call, flexible=True),
+            Column("ret", "RESULT", 12, _result, rank=0),
+            Column("ns", "TOOK", 5, lambda s, _: (Span(nanoseconds(s.ns), "dim"),), right=True, rank=1),
+        ),
+        id=id,
+    )
+
+
+def _who(call: Syscall, _: float) -> Cell:
+    return (Span(call.comm, "accent"), Span(f"[{call.pid}]", "dim"))
+
+
+def _thread(call: Syscall, _: float) -> Cell:
+    return (Span(str(call.tid), "dim"),) if call.tid not in (0, call.pid) else ()
+
+
+def _call(call: Syscall, _: float) -> Cell:
+    return (Span(call.name, "strong"), Span("("), Span(", ".join(call.args)), Span(")"))
+
+
+def _result(call: Syscall, _: float) -> Cell:
+    if call.ret is None:
+        return (Span("= ?", "dim"), Span(" no return", "faint"))
+    if call.error:
+        return (Span("= -1 " if call.ret > -512 else "= ? ", "dim"), Span(call.error, "bad"))
+    plain = -4096 < call.ret < 1 << 32 and call.name not in RETURN_ADDRESSES
+    return (Span("= ", "dim"), Span(str(call.ret) if plain else hex(call.ret & (1 << 64) - 1)))
+
+
+class TracedScreen(LiveScreen):
+    """Every traced call, live."""
+
+    def begin(self) -> None:
+        self.log_lines.begin(View(self.model.traced))
+
+    def let_go(self) -> None:
+        super().let_go()
+        self.log_lines.begin(View(self.model.traced))
+
+    def contents(self) -> ComposeResult:
+        self.log_lines = traced_lines(View(self.model.traced))
+        yield self.log_lines
+
+    def title_text(self) -> str:
+        return f"Traced calls ({self.model.traced.end:,} so far)"
+
+    def show(self) -> None:
+        self.log_lines.message = (
+            [] if self.model.traced.end else [Span("T on a row of the syscalls lets the kernel tell each call", "dim")]
+        )
+        self.log_lines.sync()

@@ -1,0 +1,1 @@
+"""What Textual does not do, or does otherwise than a terminal program should."""

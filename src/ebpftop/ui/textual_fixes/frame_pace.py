@@ -1,0 +1,59 @@
+"""Frames that leave time for keys, however long one takes: a huge terminal, a machine that gives little of its time.
+
+A key takes several turns of the event loop until it has done what it does. Textual draws whenever it is due, and where
+a frame takes longer than the time between two, one is due in every turn: a key then waits for many of them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from textual.screen import Screen
+
+from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
+
+SLOW_S = 0.05
+"""After a frame that took longer, none is drawn for as long as it took."""
+KEYS_FIRST_S = 0.25
+"""So long at most the next frame waits for keys that were typed already, or twice as long as the last one took."""
+PATIENCE_S = 5.0
+"""No frame waits longer than that."""
+
+_on_timer_update = Screen._on_timer_update
+
+
+class Pace:
+    """When the next frame may be drawn. Times are monotonic, in seconds."""
+
+    def __init__(self) -> None:
+        self._drawn_s = 0.0
+        self._took_s = 0.0
+
+    def is_due(self, now_s: float, *, keys_wait: bool) -> bool:
+        """Return whether a frame may be drawn now."""
+        rest_s = self._took_s if self._took_s > SLOW_S else 0.0
+        if keys_wait:
+            rest_s = max(KEYS_FIRST_S, 2 * self._took_s)
+        return now_s - self._drawn_s >= min(rest_s, PATIENCE_S)
+
+    def drawn(self, began_s: float, now_s: float) -> None:
+        """A frame was drawn."""
+        self._drawn_s, self._took_s = now_s, now_s - began_s
+
+
+_pace = Pace()
+
+
+def on_timer_update(screen: Screen[Any]) -> None:
+    """Draw what has changed, if it is time; the timer asks again."""
+    app = screen.app
+    began_s = time.monotonic()
+    if _pace.is_due(began_s, keys_wait=isinstance(app, OrderedKeysApp) and app.keys_behind):
+        _on_timer_update(screen)
+        _pace.drawn(began_s, time.monotonic())
+
+
+def install() -> None:
+    """Let every screen draw so."""
+    Screen._on_timer_update = on_timer_update  # type: ignore[assignment, method-assign]  # ours in its place

@@ -1,0 +1,276 @@
+"""What a terminal sends, told apart: keys, pastes, answers. Nothing but a key that is whole is ever a key.
+
+Textual's own parser types what it does not know, or what is cut short, as the keys of its characters, and those do
+things. It is dead after some sequences that none should send, and does not come back from a paste that does not end.
+So sequences are told apart here, as terminals tell apart what programs send them (ECMA-48, and DEC's state machine as
+xterm, VTE and kitty have it), and Textual's parser gets whole ones alone, to name them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+
+from textual import constants, events
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._xterm_parser import XTermParser
+from textual.message import Message
+
+from ebpftop.core.escape import escape
+
+log = logging.getLogger(__name__)
+
+PASTE_MAX = 1 << 16
+"""Characters of a paste that are kept: more than any input takes."""
+PAUSE_S = 1.0
+"""A paste, a string or a sequence that has not gone on for so long has ended, whatever the terminal says."""
+
+REST_S = 0.1
+"""So long after Escape came its sequence may go on, although the key was told meanwhile (constants.ESCAPE_DELAY)."""
+
+_PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
+_CTRL_C = "\x03"
+
+# A whole control sequence (CSI), those of the Linux console and of X10's mouse included; SS3; Escape and one character.
+_SEQUENCE = re.compile(
+    r"\x1b(?:\[(?:\[[A-E]|M[^\x1b]{3}|[0-?]+[ -/]*[@-~]|[ -/]*[@-LN-Z\\-~])|O[0-?]*[@-~]|[^\x1b\[O\]P_^X])"
+)
+# What may become one, or a string, if it goes on.
+_BEGUN = re.compile(r"\x1b(?:\[(?:\[|M[^\x1b]{0,2}|[0-?]*[ -/]*)?|O[0-?]*|[\]P_^X])?\Z")
+# What cannot become one: whatever of it there is before the character that does not belong.
+_BROKEN = re.compile(r"\x1b(?:\[(?:M[^\x1b]{0,2}|[0-?]*[ -/]*)|O[0-?]*)?")
+_STRING = re.compile(r"\x1b[\]P_^X]")
+# BEL, CAN, SUB, ST as one character. Escape ends a string too: with a backslash it is ST, else it begins what follows.
+_STRING_ENDS = re.compile("[\x07\x18\x1a\x1b\x9c]")
+_REST_OF_LONG = re.compile(r"[0-?]*[ -/]*([@-~]?)")
+
+# No key and no answer is longer; Textual types what is.
+_SEQUENCE_MAX = 32
+_INTRODUCERS = frozenset("[O]P_^X")
+_TOLD = 80
+_LOG_EVERY_S = 10.0
+
+
+class KeyParser:
+    """Makes messages of characters as they come. Of what it does not know, and of what is cut short, it makes none."""
+
+    def __init__(self) -> None:
+        self._parser = XTermParser(constants.DEBUG)
+        self._paste: str | None = None
+        self._in_string = False
+        self._in_long = False
+        self._held = ""
+        """The end of what came, where more may belong to it."""
+        self._came_s = 0.0
+        self._told_escape = False
+        """Whether Escape alone was the last that came, and was told."""
+        self._logged_s = -_LOG_EVERY_S
+        self._deaf = False
+
+    def feed(self, text: str) -> list[Message]:
+        """Return what *text* says, together with what was held."""
+        messages: list[Message] = []
+        now_s = time.monotonic()
+        if self._told_escape and text[:1] in _INTRODUCERS and now_s - self._came_s < REST_S:
+            # Escape was told too soon, which cannot be helped; that its rest is typed can be.
+            self._held = "\x1b"
+        self._told_escape = False
+        if self._held and _is_ctrl_c(text):  # somebody waits
+            self._held = ""
+        text, self._held, self._came_s = self._held + text, "", now_s
+        while text:
+            if self._paste is not None:
+                text = self._feed_paste(text, messages)
+            elif self._in_string:
+                text = self._feed_string(text)
+            elif self._in_long:
+                text = self._feed_long(text)
+            else:
+                text = self._feed_keys(text, messages)
+        return messages
+
+    def pass_over(self, text: str) -> None:
+        """Follow *text* without telling what it says: where a sequence in it begins, the rest of it is no key."""
+        self._deaf = True
+        try:
+            self.feed(text)
+        finally:
+            self._deaf = False
+
+    @property
+    def wait_s(self) -> float | None:
+        """How long until `tick` may have something to tell; None while nothing is held."""
+        if not self._held:
+            return None
+        return max(0.0, self._came_s + self._patience_s - time.monotonic())
+
+    @property
+    def _patience_s(self) -> float:
+        """How long what is held may be a key that is not whole yet."""
+        if self._held == "\x1b":
+            return float(constants.ESCAPE_DELAY)
+        return max(REST_S, constants.ESCAPE_DELAY)
+
+    def tick(self) -> list[Message]:
+        """Return what is known of a sequence that has not gone on."""
+        since_s = time.monotonic() - self._came_s
+        held = self._held
+        if since_s >= PAUSE_S:
+            if self._paste is not None:
+                pasted, self._paste = self._paste[:PASTE_MAX], None
+                return [events.Paste(pasted.replace("\0", ""))]
+            if self._in_string:  # and in the midst of what ends it, perhaps
+                self._held = held = ""
+            self._in_string = self._in_long = False
+        elif since_s < self._patience_s or not (len(held) <= 2 or held in ANSI_SEQUENCES_KEYS):
+            return []
+        if not held or self._in_string:
+            return []
+        self._held = ""
+        self._told_escape = held == "\x1b"
+        return self._cut_short(held)
+
+    # Each of these takes what is at the beginning of the text, and returns the rest.
+
+    def _feed_keys(self, text: str, messages: list[Message]) -> str:
+        begin = text.find("\x1b")
+        if begin < 0:
+            begin = len(text)
+        if begin:
+            messages += self._named(text[:begin])
+            return text[begin:]
+        if text.startswith(_PASTE_BEGINS):
+            self._paste = ""
+            return text[len(_PASTE_BEGINS) :]
+        if whole := _SEQUENCE.match(text):
+            messages += self._sequence(whole[0])
+            return text[whole.end() :]
+        if begun := _BEGUN.match(text):
+            if len(text) <= _SEQUENCE_MAX:
+                self._held = text
+            else:
+                self._in_long = True
+                self._log(begun[0])
+            return ""
+        if (string := _STRING.match(text)) and not _is_alone(text):
+            self._in_string = True
+            self._log(text)
+            return text[string.end() :]
+        broken = string or _BROKEN.match(text)
+        assert broken is not None
+        messages += self._cut_short(broken[0])
+        return text[broken.end() :]
+
+    def _feed_string(self, text: str) -> str:
+        end = _STRING_ENDS.search(text)
+        if end is None:
+            self._in_string = not _is_ctrl_c(text)
+            return "" if self._in_string else text
+        if text[end.start() :] == "\x1b":
+            self._held = "\x1b"
+            return ""
+        self._in_string = False
+        if end[0] != "\x1b":
+            return text[end.end() :]
+        rest = text[end.start() :]
+        if rest.startswith("\x1b\\"):
+            return rest[2:]
+        return rest[1:] if rest.startswith("\x1b\x1b") else rest
+
+    def _feed_long(self, text: str) -> str:
+        rest = _REST_OF_LONG.match(text)
+        assert rest is not None
+        self._in_long = rest.end() == len(text) and not rest[1]
+        return text[rest.end() :]
+
+    def _feed_paste(self, text: str, messages: list[Message]) -> str:
+        assert self._paste is not None
+        if _is_ctrl_c(text):
+            self._paste = None
+            return text
+        # The end may come in two parts.
+        seen = max(0, len(self._paste) - len(_PASTE_ENDS) + 1)
+        pasted = self._paste + text
+        end = pasted.find(_PASTE_ENDS, seen)
+        if end < 0:
+            tail = pasted[1 - len(_PASTE_ENDS) :]
+            self._paste = pasted if len(pasted) <= PASTE_MAX else pasted[:PASTE_MAX] + tail
+            return ""
+        self._paste = None
+        if not self._deaf:
+            messages.append(events.Paste(pasted[: min(end, PASTE_MAX)].replace("\0", "")))
+        return pasted[end + len(_PASTE_ENDS) :]
+
+    # What it means.
+
+    def _sequence(self, sequence: str) -> list[Message]:
+        """Return what a whole sequence means."""
+        if len(sequence) <= _SEQUENCE_MAX:
+            messages = self._named(sequence)
+            if self._parser._awaiting.timeout is None:
+                return messages
+            # It waits for more: this is none that it knows.
+            self._begin_anew()
+        if len(sequence) == 2:
+            return self._with_alt(sequence[1])
+        self._log(sequence)
+        return []
+
+    def _cut_short(self, sequence: str) -> list[Message]:
+        """Return what a sequence means behind which nothing comes that could belong to it."""
+        if sequence == "\x1b":
+            return [] if self._deaf else [events.Key("escape", "\x1b")]
+        if sequence in ANSI_SEQUENCES_KEYS:
+            return self._sequence(sequence)
+        if len(sequence) == 2:
+            return self._with_alt(sequence[1])
+        self._log(sequence)
+        return []
+
+    def _with_alt(self, character: str) -> list[Message]:
+        """Return the key of *character*, which Alt or Escape came before."""
+        if self._deaf or character == "\\":  # the end of a string that was over already
+            return []
+        keys = list(self._parser._sequence_to_key_events(character, alt=True))
+        if character in _INTRODUCERS:
+            # Perhaps no key but an answer that was cut short: it is not to do what the key without Alt does.
+            for key in keys:
+                key.key = key.key if key.key.startswith("alt+") else f"alt+{key.key}"
+        return [*keys]
+
+    def _named(self, text: str) -> list[Message]:
+        """Return what Textual makes of *text*."""
+        if self._deaf:
+            return []
+        try:
+            return list(self._parser.feed(text))
+        except Exception as error:  # noqa: BLE001  # whatever it is: without keys there is no way out
+            self._log(text, error)
+            self._begin_anew()
+            return []
+
+    def _log(self, sequence: str, error: Exception | None = None) -> None:
+        """Log what is passed over, now and then: a terminal may send it all the time."""
+        if self._came_s - self._logged_s >= _LOG_EVERY_S:
+            self._logged_s = self._came_s
+            reason = f" ({escape(repr(error))})" if error else ""
+            log.warning("the terminal sent what cannot be: %s%s", escape(sequence[:_TOLD]), reason)
+
+    def _begin_anew(self) -> None:
+        """Let Textual's parser begin anew; what it knows of the terminal's size stays."""
+        parser = self._parser
+        parser._tokens.clear()
+        parser._gen = parser.parse(parser._tokens.append)
+        parser._awaiting = next(parser._gen)
+        parser._timeout_time = None
+
+
+def _is_ctrl_c(text: str) -> bool:
+    """Return whether *text* is Ctrl-C and no more: typed by somebody who waits."""
+    return text != "" and not text.strip(_CTRL_C)
+
+
+def _is_alone(text: str) -> bool:
+    """Return whether what would begin a string is Alt and a key: the next key follows at once."""
+    return len(text) > 3 and text[2] == "\x1b" and text[3] != "\\"

@@ -1,0 +1,164 @@
+"""A log: newest row at the bottom, followed unless one has scrolled away from it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Sequence
+from typing import ClassVar, TypeVar
+
+from textual.binding import Binding, BindingType
+
+from ebpftop.models.ring import View
+from ebpftop.ui.widgets.columns import Column
+from ebpftop.ui.widgets.row_view import Lines
+
+Row = TypeVar("Row")
+
+_LATE_ROWS = 64
+"""So far from where its time would put it a row is looked for."""
+
+
+class LogLines(Lines[Row]):
+    """The rows of a view. Scrolled away, it keeps what is in view in view, whatever comes in below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("F", "follow", "Follow", show=False, tooltip="Keep the newest row in view", id="log.follow"),
+    ]
+
+    def __init__(
+        self,
+        view: View[Row],
+        columns: Sequence[Column[Row]],
+        *,
+        stamp: Callable[[Row, float], Hashable] | None = None,
+        when: Callable[[Row], float] | None = None,
+        same: Callable[[Row], Hashable] | None = None,
+        id: str | None = None,
+    ) -> None:
+        """Show *view*. *when* tells the time of a row, *same* what it has in common with itself in another view."""
+        super().__init__(columns, id=id)
+        self.view = view
+        self._when = when
+        self._same = same
+        self._missed: tuple[Row, int] | None = None
+        self.follow = True
+        self._stamp = stamp
+        self._moving = False
+
+    def begin(self, view: View[Row] | None = None) -> None:
+        """Be as new, and show *view*."""
+        self.view = view or self.view
+        self._missed = None
+        self.follow = True
+        super().begin()
+
+    def put_view(self, view: View[Row]) -> None:
+        """Show other rows from now on: with the row under the cursor where it was on the screen, or the newest.
+
+        A row that is not there is looked for again in the next view, until the cursor is moved.
+        """
+        wanted = self._missed
+        row = self.selected()
+        if row is not None:
+            assert self.cursor is not None
+            wanted = row, self.cursor - self.first - self.scroll_offset.y
+        self.view = view
+        self.cursor = None
+        self._shown_first = view.first
+        self._missed = None
+        self.redraw()
+        if wanted is None:
+            self._set_follow(True)
+            return
+        position = self._find(wanted[0])
+        if position is None:
+            self._missed = wanted
+            self._set_follow(True)
+            return
+        self._set_follow(False)
+        self.cursor = position
+        self._settle()
+        self._moving = True
+        try:
+            self.scroll_to(y=max(0, position - view.first - wanted[1]), animate=False, force=True)
+        finally:
+            self._moving = False
+
+    def _find(self, row: Row) -> int | None:
+        """Return the position of the same row in the view. Rows come about in the order of their times."""
+        if self._when is None or self._same is None:
+            return None
+        when, same, view = self._when, self._same, self.view
+        wanted = same(row)
+        near = bisect_left(range(view.first, view.end), when(row), key=lambda at: when(view[at])) + view.first
+        around = range(max(view.first, near - _LATE_ROWS), min(view.end, near + _LATE_ROWS))
+        return next((at for at in around if same(view[at]) == wanted), None)
+
+    @property
+    def first(self) -> int:
+        return self.view.first
+
+    @property
+    def end(self) -> int:
+        return self.view.end
+
+    def row(self, position: int) -> Row:
+        return self.view[position]
+
+    def rows(self) -> list[Row]:
+        return self.view.rows()
+
+    def stamp(self, row: Row) -> Hashable:
+        return (id(row), self._stamp(row, self.now)) if self._stamp else id(row)
+
+    @property
+    def cursor(self) -> int | None:
+        # Kept as the row's number in the ring: a position of a filtered view passes to another row as rows come and go.
+        if self._cursor is None or self.end == self.first:
+            return None
+        return min(max(self.view.position(self._cursor), self.first), self.end - 1)
+
+    @cursor.setter
+    def cursor(self, position: int | None) -> None:
+        self._cursor = None if position is None else self.view.sequence(position)
+
+    def find(self, row: Row, position: int) -> int | None:
+        if self.first <= position < self.end and self.row(position) is row:
+            return position
+        return self._find(row)
+
+    def _settle(self) -> None:
+        self._moving = True
+        try:
+            super()._settle()
+            if self.follow:
+                if self.cursor is not None:
+                    self.cursor = self.end - 1 if self.end > self.first else None
+                self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
+        finally:
+            self._moving = False
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if not self._moving and round(old_value) != round(new_value):
+            self._set_follow(self.at_end)
+
+    def go_to(self, position: int) -> None:
+        self._missed = None
+        self.follow = False
+        super().go_to(position)
+        self._set_follow(position >= self.end - 1)
+
+    def action_follow(self) -> None:
+        self._missed = None
+        if not self.follow:
+            self.cursor = None
+            self._set_follow(True)
+            self.sync()
+        else:
+            self._set_follow(False)
+
+    def _set_follow(self, follow: bool) -> None:
+        if self.follow != follow:
+            self.follow = follow
+            self.post_message(self.Arranged())

@@ -1,0 +1,426 @@
+"""Lines: the base of every log and table. Pinned header, cursor, scrolling, and Strips that are made once.
+
+Frames cost, not events: a line is made into a Strip when it is first seen, and the same object is returned until it
+changes, so that Textual's own caches on it keep working.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from ebpftop.ui.textual_fixes.app_errors import guard_drawing, report, summary
+from ebpftop.ui.widgets.columns import GAP, Column, Slot, Span, clip, fit, lay
+
+Row = TypeVar("Row")
+
+LOOKS = (
+    *(
+        "head",
+        "sorted",
+        "total",
+        "cursor",
+        "blurred",
+        "dim",
+        "faint",
+        "strong",
+        "accent",
+        "good",
+        "warn",
+        "bad",
+        "signal",
+    ),
+    *("root", "user", "bar", "struck", "note"),
+)
+
+
+class Lines(ScrollView, Generic[Row], can_focus=True):
+    """Rows under positions `first` up to `end`, which a subclass supplies; rows keep theirs while others come."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{look}" for look in LOOKS}
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "move(1)", "Down", show=False, id="lines.down"),
+        Binding("k,up", "move(-1)", "Up", show=False, id="lines.up"),
+        Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False, id="lines.page_down"),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False, id="lines.page_up"),
+        Binding("g,home", "top", "First", show=False, id="lines.first"),
+        Binding("G,end", "bottom", "Last", show=False, id="lines.last"),
+        Binding("enter", "open", "Details", tooltip="Everything known about this row", id="lines.open"),
+    ]
+
+    class Opened(Message):
+        """Enter or a double click on `row` of `lines`: the row itself, as its position may be another's soon."""
+
+        def __init__(self, lines: Lines[Any], row: Any) -> None:
+            super().__init__()
+            self.lines = lines
+            self.row = row
+
+    class Arranged(Message):
+        """The columns, the sort order or the cursor changed, so what titles and footers say may have too."""
+
+    def __init__(self, columns: Sequence[Column[Row]], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.columns = columns
+        self.hidden = frozenset(c.key for c in columns if c.hidden)
+        self.widths: dict[str, int] = {}
+        self.now = 0.0
+        self._cursor: int | None = None
+        self.message: list[Span] = []
+        self.faded = False
+        self._slots: list[Slot[Row]] = []
+        self._strips: dict[int, tuple[Hashable, Strip]] = {}
+        self._looks: dict[tuple[str, str], Style] = {}
+        self._stale = False
+        self._shown_first = 0
+        self._drawn: dict[int, tuple[int, Row]] = {}
+        """The rows on the terminal: line of the widget to position and row."""
+
+    # What a subclass supplies.
+
+    @property
+    def first(self) -> int:
+        """Position of the first row."""
+        raise NotImplementedError
+
+    @property
+    def end(self) -> int:
+        """One past the position of the last row."""
+        raise NotImplementedError
+
+    def row(self, position: int) -> Row:
+        """The row at a position."""
+        raise NotImplementedError
+
+    def rows(self) -> list[Row]:
+        """All rows, in their order."""
+        raise NotImplementedError
+
+    @property
+    def cursor(self) -> int | None:
+        """Position of the chosen row; None while none is chosen."""
+        return self._cursor
+
+    @cursor.setter
+    def cursor(self, position: int | None) -> None:
+        self._cursor = position
+
+    def find(self, row: Row, position: int) -> int | None:
+        """Return where *row* is now, which was at *position* when it was drawn; None if it is gone."""
+        raise NotImplementedError
+
+    def selected(self) -> Row | None:
+        """The row under the cursor."""
+        if self.cursor is None or not self.first <= self.cursor < self.end:
+            return None
+        return self.row(self.cursor)
+
+    def stamp(self, row: Row) -> Hashable:
+        """Changes where, and only where, the line of a row has to be drawn anew."""
+        raise NotImplementedError
+
+    @property
+    def total(self) -> Row | None:
+        """A row that sums up, pinned to the bottom."""
+        return None
+
+    # Keeping up.
+
+    def sync(self) -> None:
+        """Rows came, went or changed: scroll and draw accordingly."""
+        if not self.is_attached or not self.size:
+            return
+        if not self.is_on_screen:
+            self._stale = True
+            return
+        self._stale = False
+        self._settle()
+        self.refresh()
+
+    def _settle(self) -> None:
+        first, end = self.first, self.end
+        height = end - first + 1 + self.foot
+        if self.virtual_size.height != height or self.virtual_size.width != self.scrollable_content_region.width:
+            # The scrollbar is always there, so a row more needs no new layout of the whole screen.
+            self.set_reactive(Lines.virtual_size, Size(self.scrollable_content_region.width, height))
+            self.vertical_scrollbar.window_virtual_size = height
+        # What is in view stays in view: the rows that went from the top take the scroll position with them.
+        gone = first - self._shown_first
+        self._shown_first = first
+        if gone:
+            self.scroll_to(y=max(0, self.scroll_offset.y - gone), animate=False, force=True)
+        if self.cursor is not None:
+            self.cursor = min(max(self.cursor, first), end - 1) if end > first else None
+
+    def begin(self) -> None:
+        """Be as new: no row chosen, the first ones in view, columns as they were made."""
+        self._cursor = None
+        self.hidden = frozenset(c.key for c in self.columns if c.hidden)
+        self.widths = {}
+        self.message = []
+        self._shown_first = self.first
+        self._slots = []
+        self._drawn.clear()
+        self._strips.clear()
+        self.set_reactive(Lines.scroll_y, 0.0)
+        self.set_reactive(Lines.scroll_target_y, 0.0)
+        self.vertical_scrollbar.position = 0
+        self.refresh()
+
+    def rearrange(self) -> None:
+        """Columns or looks changed: draw everything anew."""
+        self._slots = []
+        self._strips.clear()
+        self._looks.clear()
+        if self.is_attached:
+            self.refresh()
+            self.post_message(self.Arranged())
+
+    def redraw(self) -> None:
+        """Draw every line anew."""
+        self._strips.clear()
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._looks.clear()
+        self._strips.clear()
+
+    def on_resize(self) -> None:
+        self._slots = []
+        self._strips.clear()
+        self.sync()
+
+    def on_show(self) -> None:
+        if self._stale:
+            self.sync()
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    # Drawing.
+
+    @property
+    def slots(self) -> list[Slot[Row]]:
+        """The columns that are shown."""
+        if not self._slots:
+            self._slots = fit(self.columns, self.scrollable_content_region.width, self.hidden, self.widths)
+        return self._slots
+
+    def look(self, name: str, line: str = "") -> Style:
+        """The style of a look, on a line that has a look of its own (the cursor's)."""
+        style = self._looks.get((name, line))
+        if style is None:
+            style = self.rich_style
+            for part in (line, name):
+                if part:
+                    style += self.get_component_rich_style(f"lines--{part}", partial=True)
+            if line:
+                # The line's background stays, whatever a span says.
+                style += Style(bgcolor=self.get_component_rich_style(f"lines--{line}", partial=True).bgcolor)
+            self._looks[name, line] = style
+        return style
+
+    @guard_drawing
+    def render_lines(self, crop: Region) -> list[Strip]:
+        width = self.scrollable_content_region.width
+        first, end = self.first, self.end
+        top = first + self.scroll_offset.y - 1
+        marked = self.cursor
+        cursor_line = "cursor" if self.has_focus else "blurred"
+        known, self._strips = self._strips, {}
+        lines: list[Strip] = []
+        blank = Strip.blank(width, self.look(""))
+        last = self.size.height - 1 if self.foot else -1
+        words = self._message_lines(width) if self.message else {}
+        for y in crop.line_range:
+            position = top + y
+            self._drawn.pop(y, None)
+            if y in words:
+                lines.append(words[y])
+            elif y == 0:
+                lines.append(self._header(width))
+            elif y == last and self.total is not None:
+                lines.append(self._draw_or_say(self.total, width, "total"))
+            elif first <= position < end:
+                row = self.row(position)
+                line = cursor_line if position == marked else ""
+                stamp = (self.stamp(row), line)
+                entry = known.get(position)
+                if entry is None or entry[0] != stamp:
+                    entry = (stamp, self._draw_or_say(row, width, line))
+                self._strips[position] = entry
+                self._drawn[y] = position, row
+                lines.append(entry[1])
+            else:
+                lines.append(blank)
+        # Lines outside of this crop stay known as long as they are near.
+        height = self.size.height
+        for position, entry in known.items():
+            if position not in self._strips and top - height <= position <= top + 2 * height:
+                self._strips[position] = entry
+        _, background = self.background_colors
+        for line_filter in self.get_line_filters():
+            lines = [strip.apply_filter(line_filter, background) for strip in lines]
+        if crop.column_span != (0, width):
+            lines = [strip.crop(*crop.column_span) for strip in lines]
+        return lines
+
+    def _draw_or_say(self, row: Row, width: int, line: str) -> Strip:
+        """One row that cannot be drawn takes no other with it."""
+        try:
+            return self._draw(row, width, line)
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            report(error, f"a row of {self.id or type(self).__name__}")
+            return Strip([Segment(clip(f"cannot be drawn: {summary(error)}", width), self.look("bad", line))])
+
+    def _draw(self, row: Row, width: int, line: str) -> Strip:
+        look = self.look
+        base = look("", line)
+        back = "faint" if self.faded else ""
+        segments: list[Segment] = []
+        x = 0
+        for slot in self.slots:
+            column, start, size = slot.column, slot.x, slot.width
+            if start > x:
+                segments.append(Segment(" " * (start - x), base))
+            cell = column.fill(row, size) if column.fill else column.cell(row, self.now)
+            for text, name in lay(cell, size, column.right):
+                segments.append(Segment(text, look(back or name, line)))
+            x = start + size
+        if x < width:
+            segments.append(Segment(" " * (width - x), base))
+        return Strip(segments, max(x, width))
+
+    def heading(self, column: Column[Row]) -> Span:
+        """What stands above a column."""
+        return Span(column.title, "head")
+
+    def _header(self, width: int) -> Strip:
+        base = self.look("head")
+        segments: list[Segment] = []
+        x = 0
+        for slot in self.slots:
+            column, start, size = slot.column, slot.x, slot.width
+            if start > x:
+                segments.append(Segment(" " * (start - x), base))
+            for text, name in lay([self.heading(column)], size, column.right):
+                segments.append(Segment(text, self.look(name or "head")))
+            x = start + size
+        if x < width:
+            segments.append(Segment(" " * (width - x), base))
+        return Strip(segments, max(x, width))
+
+    def _message_lines(self, width: int) -> dict[int, Strip]:
+        """Where there are no rows, the message stands in the middle; else in the last lines."""
+        empty = self.end == self.first
+        height = self.size.height
+        wrapped = [
+            Span(line, look)
+            for text, look in self.message
+            for line in textwrap.wrap(text, max(10, width - 4), break_on_hyphens=False)
+        ]
+        lines = wrapped[: max(1, height - 1)]
+        start = max(1, (height - len(lines)) // 2) if empty else max(1, height - len(lines))
+        placed: dict[int, Strip] = {}
+        for y, (text, look) in enumerate(lines, start if height > 1 else 0):
+            left = max(0, (width - cell_len(text)) // 2) if empty else 1
+            placed[y] = Strip([Segment(clip(" " * left + text, width), self.look(look))])
+        return placed
+
+    # Moving.
+
+    @property
+    def page(self) -> int:
+        """How many rows are in view."""
+        return max(1, self.scrollable_content_region.height - 1 - self.foot)
+
+    @property
+    def foot(self) -> int:
+        """How many lines the total takes: none where there is hardly room for rows."""
+        return int(self.total is not None and self.size.height >= 5)
+
+    @property
+    def at_end(self) -> bool:
+        return self.scroll_offset.y >= self.max_scroll_y
+
+    def go_to(self, position: int) -> None:
+        """Put the cursor on *position* and bring it into view."""
+        first, end = self.first, self.end
+        if end <= first:
+            return
+        self.cursor = min(max(position, first), end - 1)
+        self._settle()
+        y = self.cursor - first
+        top = self.scroll_offset.y
+        if y < top:
+            self.scroll_to(y=y, animate=False, force=True)
+        elif y >= top + self.page:
+            self.scroll_to(y=y - self.page + 1, animate=False, force=True)
+        self.refresh()
+        self.post_message(self.Arranged())
+
+    def _from(self) -> int:
+        """Where the cursor starts from when it was not there yet."""
+        if self.cursor is not None:
+            return self.cursor
+        return min(self.end, self.first + self.scroll_offset.y + self.page) - 1
+
+    def action_move(self, rows: int) -> None:
+        self.go_to(self._from() + (rows if self.cursor is not None or rows < 0 else 0))
+
+    def action_page(self, pages: int) -> None:
+        self.go_to(self._from() + pages * max(1, self.page - 1))
+
+    def action_top(self) -> None:
+        self.go_to(self.first)
+
+    def action_bottom(self) -> None:
+        self.go_to(self.end - 1)
+
+    def action_open(self) -> None:
+        if self.end > self.first:
+            self.go_to(self._from())
+            row = self.selected()
+            if row is not None:
+                self.post_message(self.Opened(self, row))
+
+    def column_at(self, x: int) -> Column[Row] | None:
+        """The column under a cell of the header."""
+        for slot in self.slots:
+            column, start, size = slot.column, slot.x, slot.width
+            if start <= x < start + size + GAP:
+                return column
+        return None
+
+    def clicked_header(self, column: Column[Row]) -> None:
+        """A click on the title of a column."""
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            column = self.column_at(event.x)
+            if column is not None:
+                self.clicked_header(column)
+            return
+        # Pointed at is what was drawn there, which may have moved since.
+        position, row = self._drawn.get(event.y, (0, None))
+        now_at = None if row is None else self.find(row, position)
+        if now_at is not None:
+            self.go_to(now_at)
+            if event.chain == 2:
+                self.action_open()

@@ -1,0 +1,145 @@
+"""A table: rows sorted by a column; the cursor stays on its row, wherever sorting takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from operator import is_
+from typing import ClassVar, TypeVar
+
+from textual.binding import Binding, BindingType
+
+from ebpftop.ui.widgets.columns import Column, Span
+from ebpftop.ui.widgets.row_view import Lines
+
+Row = TypeVar("Row")
+
+
+class TableLines(Lines[Row]):
+    """Rows that are counters: all of them come anew with each reading. `key_of` names a row for good."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("less_than_sign", "sort(-1)", "Sort left", show=False, key_display="<", id="table.sort_left"),
+        Binding("greater_than_sign", "sort(1)", "Sort right", show=False, key_display=">", id="table.sort_right"),
+        Binding("r", "reverse", "Reverse", show=False, tooltip="Reverse the order", id="table.reverse"),
+    ]
+
+    def __init__(
+        self,
+        columns: Sequence[Column[Row]],
+        *,
+        key_of: Callable[[Row], Hashable],
+        sort: str,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(columns, id=id)
+        self._sort_at_first = sort
+        self.sort_key = sort
+        self.reversed = False
+        self._key_of = key_of
+        self._rows: list[Row] = []
+        self._given: list[Row] = []
+        self._named: list[Row] = []
+        self._cursor_key: Hashable | None = None
+        self._reading = 0
+        self.sum: Row | None = None
+
+    @property
+    def first(self) -> int:
+        return 0
+
+    @property
+    def end(self) -> int:
+        return len(self._rows)
+
+    @property
+    def total(self) -> Row | None:
+        return self.sum
+
+    def begin(self) -> None:
+        self.sort_key, self.reversed = self._sort_at_first, False
+        self._rows, self._given, self._named = [], [], []
+        self._cursor_key = None
+        self.sum = None
+        super().begin()
+
+    def row(self, position: int) -> Row:
+        return self._rows[position]
+
+    def rows(self) -> list[Row]:
+        return list(self._rows)
+
+    def stamp(self, row: Row) -> Hashable:
+        return self._key_of(row), self._reading
+
+    def find(self, row: Row, position: int) -> int | None:
+        key = self._key_of(row)
+        return next((at for at, other in enumerate(self._rows) if self._key_of(other) == key), None)
+
+    def show_rows(self, rows: Iterable[Row]) -> None:
+        """Show *rows*, sorted."""
+        self._reading += 1
+        self._rows = self._sorted(rows)
+        if self._cursor_key is not None:
+            was_in_view = self.cursor is not None and self._in_view(self.cursor)
+            for position, row in enumerate(self._rows):
+                if self._key_of(row) == self._cursor_key:
+                    self.cursor = position
+                    if was_in_view and not self._in_view(position):
+                        super().go_to(position)
+                    break
+        self.sync()
+
+    def _in_view(self, position: int) -> bool:
+        return 0 <= position - self.scroll_offset.y < self.page
+
+    def _sorted(self, rows: Iterable[Row]) -> list[Row]:
+        column = next((c for c in self.columns if c.key == self.sort_key), None)
+        if column is None or column.sort is None:
+            return list(rows)
+        given = list(rows)
+        if len(given) != len(self._given) or not all(map(is_, given, self._given)):
+            self._given, self._named = given, sorted(given, key=lambda row: str(self._key_of(row)))
+        # Numbers start with the largest, names with A; equal ones keep a fixed order by their name.
+        largest_first = bool(given) and not isinstance(column.sort(given[0]), str)
+        return sorted(self._named, key=column.sort, reverse=largest_first is not self.reversed)
+
+    def go_to(self, position: int) -> None:
+        super().go_to(position)
+        row = self.selected()
+        self._cursor_key = self._key_of(row) if row is not None else None
+
+    def heading(self, column: Column[Row]) -> Span:
+        if column.key != self.sort_key:
+            return super().heading(column)
+        arrow = "▲" if self.reversed else "▼"
+        return Span(arrow + column.title if column.right else column.title + arrow, "sorted")
+
+    def sort_by(self, key: str) -> None:
+        """Sort by a column; by the same one again reverses."""
+        if key == self.sort_key:
+            self.reversed = not self.reversed
+        else:
+            self.sort_key, self.reversed = key, False
+        self.rearrange()
+        self.show_rows(self._rows)
+
+    def clicked_header(self, column: Column[Row]) -> None:
+        if column.sort is not None:
+            self.sort_by(column.key)
+
+    def action_sort(self, step: int) -> None:
+        keys = [slot.column.key for slot in self.slots if slot.column.sort is not None]
+        if keys:
+            at = keys.index(self.sort_key) if self.sort_key in keys else 0
+            key = keys[(at + step) % len(keys)]
+            if key != self.sort_key:
+                self.sort_by(key)
+
+    def action_reverse(self) -> None:
+        self.sort_by(self.sort_key)
+
+    def _from(self) -> int:
+        return self.cursor if self.cursor is not None else self.scroll_offset.y
+
+    def action_move(self, rows: int) -> None:
+        self.go_to(self._from() + (rows if self.cursor is not None else 0))

@@ -1,0 +1,142 @@
+"""The timeline: events per second of everything kept, and the moment that is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from ebpftop.models.seeking import clamp
+from ebpftop.ui.format import age, bars, count
+from ebpftop.ui.widgets.columns import Span, lay
+
+HINT = "←→ 1 s · [ ] 1 min"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the timeline shows: `rates` evenly over `span` (Unix seconds), and where in it one is."""
+
+    span: tuple[float, float] = (0.0, 0.0)
+    rates: tuple[float | None, ...] = ()
+    moment: float = 0.0
+    present: float = 0.0
+    note: str = ""
+    back: str = ""
+
+
+class TimelineBar(Widget):
+    """Two lines. A click, or the mouse held down, goes to the moment under it."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *("timeline--dim", "timeline--bar", "timeline--past", "timeline--moment", "timeline--present"),
+        "timeline--strong",
+    }
+    ALLOW_SELECT = False
+
+    class Scrubbed(Message):
+        """Somebody points at `moment` (Unix seconds)."""
+
+        def __init__(self, moment: float) -> None:
+            super().__init__()
+            self.moment = moment
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._moments = Moments()
+        self._scrubbing = False
+
+    @property
+    def buckets(self) -> int:
+        """How many rates there is room for."""
+        return max(1, self.size.width)
+
+    @property
+    def moments(self) -> Moments:
+        return self._moments
+
+    @moments.setter
+    def moments(self, moments: Moments) -> None:
+        if moments != self._moments:
+            self._moments = moments
+            self.refresh()
+
+    def column(self, time: float) -> int:
+        """Return the column of a moment."""
+        first, last = self._moments.span
+        share = (clamp(time, (first, last)) - first) / (last - first) if last > first else 1.0
+        return min(self.buckets - 1, int(share * self.buckets))
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        width = self.size.width
+        spans = self._words(width) if y == 0 else self._bars(width)
+        return Strip(
+            [
+                Segment(text, base + self.get_component_rich_style(f"timeline--{look}", partial=True) if look else base)
+                for text, look in lay(spans, width)
+            ]
+        )
+
+    def _words(self, width: int) -> list[Span]:
+        m = self._moments
+        first, last = m.span
+        peak = max((rate for rate in m.rates if rate is not None), default=0.0)
+        about = Span(f"  {m.note}") if m.note else Span(f"  {age(last - first)}", "dim")
+        left = [Span(_clock(first), "dim"), about]
+        right = [Span(f"{m.back}  " if m.back else "", "strong"), Span(_clock(last), "dim")]
+        # What there is room for, the most useful first.
+        for more in (Span(f"  peak {count(peak)} ev/s", "dim"), Span(f"  {HINT}", "dim")):
+            if _length([*left, more, *right]) + 2 <= width:
+                left.append(more)
+        return [*left, Span(" " * max(2, width - _length([*left, *right]))), *right]
+
+    def _bars(self, width: int) -> list[Span]:
+        m = self._moments
+        text = bars(m.rates).ljust(width)[:width]
+        at, present = self.column(m.moment), self.column(m.present)
+        marks = {present: "present", at: "moment"}
+        spans: list[Span] = []
+        start = 0
+        for mark in sorted(marks):
+            if mark > start:
+                spans.append(Span(text[start:mark], "bar" if start <= at else "past"))
+            spans.append(Span("┃", marks[mark]))
+            start = mark + 1
+        return [*spans, Span(text[start:], "past" if start > at else "bar")]
+
+    # The mouse.
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        event.stop()
+        self._scrubbing = True
+        self.capture_mouse()
+        self._point(event.x)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._scrubbing:
+            self._point(event.x)
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        event.stop()
+        self._scrubbing = False
+        self.release_mouse()
+
+    def _point(self, x: int) -> None:
+        first, last = self._moments.span
+        # The middle of the column: what it shows happened all over it.
+        self.post_message(self.Scrubbed(clamp(first + (x + 0.5) * (last - first) / self.buckets, (first, last))))
+
+
+def _clock(time: float) -> str:
+    return datetime.fromtimestamp(time).strftime("%H:%M:%S") if time else ""
+
+
+def _length(spans: list[Span]) -> int:
+    return sum(len(span.text) for span in spans)
