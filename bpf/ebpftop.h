@@ -131,7 +131,7 @@ enum filter_flag {
 #define OWN_PROCESSES 4
 
 #define FILTER_SLOTS 2
-#define FILTER_MAX 64	   /* values of one kind, in each slot */
+#define FILTER_MAX 64	 /* values of one kind, in each slot */
 #define FILTER_CGROUPS 8
 #ifdef FILTER_OWNER
 #define TRACKED_MAX 131072 /* processes followed by --pid */
@@ -162,11 +162,11 @@ struct filter_slot {
 };
 
 /*
- * `plain` answers for the active slot where that leaves out nobody but ebpftop itself. It is 0 while slots are exchanged:
+ * `hide_self_only` answers for the active slot where that leaves out nobody but ebpftop itself. It is 0 while slots are exchanged:
  * then, and whenever there is more to ask, the slot must be asked.
  */
 struct filter_config {
-	u32 plain;
+	u32 hide_self_only;
 	u32 active;
 	u32 own[OWN_PROCESSES];
 	struct filter_slot slot[FILTER_SLOTS];
@@ -174,9 +174,9 @@ struct filter_config {
 
 /* Those of filter.c are the ones: every other file is compiled against these, and loaded with those in their places. */
 BPF_ARRAY(filter_config, struct filter_config, 1);
-BPF_HASH(filter_uids, u32, u8, FILTER_SLOTS * FILTER_MAX);
+BPF_HASH(filter_uids, u32, u8, (FILTER_SLOTS * FILTER_MAX));
 BPF_HASH(filter_pids, u32, u8, TRACKED_MAX);
-BPF_LPM_TRIE(filter_comms, struct comm_key, u8, FILTER_SLOTS * FILTER_MAX);
+BPF_LPM_TRIE(filter_comms, struct comm_key, u8, (FILTER_SLOTS * FILTER_MAX));
 
 /* The current task's comm, which is a thread's own name; of *leader*, its process's, where one is given. */
 INLINE bool comm_wanted(u32 slot, const void *leader)
@@ -302,7 +302,7 @@ INLINE bool wanted_under(const void *leader)
 }
 
 /* True where the current task is one that the user asked for: every kind of filter that is set must match. */
-INLINE bool wanted(void)
+INLINE bool task_matches(void)
 {
 	return wanted_under(NULL);
 }

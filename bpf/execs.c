@@ -8,7 +8,7 @@
 #include "ebpftop.h"
 #include "compat.h"
 
-#define PATH_LEN 4096	  /* PATH_MAX, the NUL included */
+#define PATH_LEN 4096	/* PATH_MAX, the NUL included */
 #define CGROUP_LEVELS 32
 #define CGROUP_NAME_LEN 256 /* NAME_MAX and the NUL */
 #define CGROUP_LEN 8160	  /* what file and interpreter leave */
@@ -50,8 +50,8 @@ struct event {
 	u32 file_len;
 	u32 interp_len;
 	u32 cgroup_len; /* names from the leaf up, each with its NUL */
-	u32 argv_len;	/* strings, each with its NUL */
-	s32 dirfd;	/* of a failed execveat, else AT_FDCWD */
+	u32 argv_len; /* strings, each with its NUL */
+	s32 dirfd; /* of a failed execveat, else AT_FDCWD */
 	char comm[COMM_LEN];
 	char pcomm[COMM_LEN];
 };
@@ -86,7 +86,7 @@ struct attempt {
 	u64 mm; /* of the caller; 0 where nobody saw the entry */
 	s32 dirfd;
 	u16 pointer_size; /* of the caller's ABI; 0: the filter did not take the caller, or it only asks */
-	u16 call;	  /* which of EXEC_CALLS */
+	u16 call;   /* which of EXEC_CALLS */
 };
 
 /* Keyed by the task's address: a thread that execs gets another tid in the middle of the call. */
@@ -207,7 +207,8 @@ INLINE u64 append_cgroup(struct scratch *scratch, u64 at, void *task)
 			return at - from;
 		if (i == CGROUP_LEVELS || at - from > CGROUP_LEN - CGROUP_NAME_LEN)
 			break;
-		at = through_memory(scratch, at + append_string(scratch, at, CGROUP_NAME_LEN, read_pointer(node, OFF_KERNFS_NAME)));
+		at = through_memory(
+			scratch, at + append_string(scratch, at, CGROUP_NAME_LEN, read_pointer(node, OFF_KERNFS_NAME)));
 		node = parent;
 	}
 	scratch->head.flags |= CGROUP_CUT;
@@ -234,7 +235,7 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 
 	attempts.delete(&key);
 	kept_attempts.delete(&key);
-	if (!wanted())
+	if (!task_matches())
 		return 0;
 	count_seen(EVENT_EXEC);
 	if (!scratch) {
@@ -281,7 +282,7 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 }
 
 /* raw tracepoint args: task, old pid, linux_binprm */
-int exec_raw(struct bpf_raw_tracepoint_args *ctx)
+int exec_on_sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *bprm = (void *)ctx->args[2];
 
@@ -298,7 +299,7 @@ struct exec_tracepoint {
 	s32 old_pid;
 };
 
-int exec_tracepoint(struct exec_tracepoint *ctx)
+int exec_on_tracepoint(struct exec_tracepoint *ctx)
 {
 	return exec_succeeded(ctx, (char *)ctx + (ctx->file_loc & 0xffff), NULL, ctx->old_pid);
 }
@@ -336,13 +337,13 @@ INLINE int process_ended(void *ctx)
 	return 0;
 }
 
-int exit_raw(struct bpf_raw_tracepoint_args *ctx)
+int exit_on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	return process_ended(ctx);
 }
 
 #ifdef WITH_SCHED_TRACEPOINTS
-int exit_tracepoint(void *ctx)
+int exit_on_tracepoint(void *ctx)
 {
 	return process_ended(ctx);
 }

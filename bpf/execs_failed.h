@@ -87,8 +87,8 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 		u64 stride = stride_of(&attempt, &scratch->at);
 
 		scratch->at = from;
-		event->flags |= read_arguments(scratch->data, FAILED_MASK, FAILED_ARG_LEN, FAILED_ARGS, attempt.argv, stride,
-					       &scratch->at);
+		event->flags |= read_arguments(scratch->data, FAILED_MASK, FAILED_ARG_LEN, FAILED_ARGS, attempt.argv,
+					       stride, &scratch->at);
 		at = *(volatile u64 *)&scratch->at;
 	} else if ((kept = kept_attempts.lookup(&key))) {
 		u64 len = kept->argv_len;
@@ -120,7 +120,7 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 	u8 claimed = 1;
 
 	/* The filter took the caller when it was asked, or is asked now: a failed execve may have changed the name. */
-	if (ret >= 0 || ret < -4095 || (!attempt.mm && !wanted()))
+	if (ret >= 0 || ret < -4095 || (!attempt.mm && !task_matches()))
 		return 0;
 	count_seen(EVENT_FAILED);
 	/* Fails if it is there already, at once and as a whole. */
@@ -148,7 +148,8 @@ INLINE void keep(u64 task, const struct attempt *attempt, u32 place)
 	u64 stride = stride_of(attempt, &kept->argv_len);
 
 	kept->argv_len = 0;
-	kept->flags |= read_arguments(kept->argv, KEPT_MASK, KEPT_ARG_LEN, KEPT_ARGS, attempt->argv, stride, &kept->argv_len);
+	kept->flags |=
+		read_arguments(kept->argv, KEPT_MASK, KEPT_ARG_LEN, KEPT_ARGS, attempt->argv, stride, &kept->argv_len);
 	bpf_get_current_comm(kept->comm, COMM_LEN);
 	kept_attempts.update(&task, kept);
 }
@@ -158,7 +159,7 @@ INLINE int remember(struct attempt attempt)
 	u64 task = bpf_get_current_task();
 
 	attempt.mm = read_u64((void *)task, OFF_TASK_MM);
-	if (!wanted())
+	if (!task_matches())
 		attempt.pointer_size = 0;
 	if (attempts.update(&task, &attempt))
 		count_lost(LOST_MAP);
@@ -213,26 +214,27 @@ INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execvea
 		third = read_u64(regs, OFF_REGS_ARG3);
 	}
 	bool asks = is_execveat && only_asks((struct exec_call){abi, is_execveat}, fifth_argument(regs, abi));
+	u16 pointer_size = abi == ABI_NATIVE ? 8 : 4;
 
 	return (struct attempt){
 		.file = is_execveat ? second : first,
 		.argv = is_execveat ? third : second,
 		.dirfd = is_execveat ? first : AT_FDCWD,
-		.pointer_size = asks ? 0 : abi == ABI_NATIVE ? 8 : 4,
+		.pointer_size = asks ? 0 : pointer_size,
 		.call = CALL_OF(abi, is_execveat),
 	};
 }
 
 #ifdef WITH_FENTRY
 /* Linux 5.10's BTF only declares the type of some of these arguments, and its verifier lets nobody read such a one by name. */
-#define FAILED_AT(function, abi, is_execveat)                                      \
-	FENTRY(function, void *regs)                                               \
-	{                                                                          \
+#define FAILED_AT(function, abi, is_execveat)                                        \
+	FENTRY(function, void *regs)                                                 \
+	{                                                                            \
 		return remember(attempt_of(read_pointer(ctx, 0), abi, is_execveat)); \
-	}                                                                          \
-	FEXIT(function, void *regs, long ret)                                      \
-	{                                                                          \
-		return returned(ctx, ret);                                         \
+	}                                                                            \
+	FEXIT(function, void *regs, long ret)                                        \
+	{                                                                            \
+		return returned(ctx, ret);                                           \
 	}
 
 FAILED_AT(SYS_EXECVE, ABI_NATIVE, false)
@@ -248,9 +250,9 @@ FAILED_AT(SYS_X32_EXECVEAT, ABI_X32, true)
 #endif
 
 #ifdef WITH_KPROBES
-#define REMEMBERED_BY(name, abi, is_execveat)                                             \
-	int name(struct pt_regs *ctx)                                                     \
-	{                                                                                 \
+#define REMEMBERED_BY(name, abi, is_execveat)                                              \
+	int name(struct pt_regs *ctx)                                                      \
+	{                                                                                  \
 		return remember(attempt_of((void *)PT_REGS_PARM1(ctx), abi, is_execveat)); \
 	}
 
@@ -272,7 +274,10 @@ int failed_kretprobe(struct pt_regs *ctx)
 int failed_enter_execve(struct enter_tracepoint *ctx)
 {
 	return remember((struct attempt){
-		.file = ctx->args[0], .argv = ctx->args[1], .dirfd = AT_FDCWD, .pointer_size = 8,
+		.file = ctx->args[0],
+		.argv = ctx->args[1],
+		.dirfd = AT_FDCWD,
+		.pointer_size = 8,
 		.call = CALL_OF(ABI_NATIVE, false),
 	});
 }
@@ -280,7 +285,9 @@ int failed_enter_execve(struct enter_tracepoint *ctx)
 int failed_enter_execveat(struct enter_tracepoint *ctx)
 {
 	return remember((struct attempt){
-		.file = ctx->args[1], .argv = ctx->args[2], .dirfd = ctx->args[0],
+		.file = ctx->args[1],
+		.argv = ctx->args[2],
+		.dirfd = ctx->args[0],
 		.pointer_size = ctx->args[4] & AT_EXECVE_CHECK ? 0 : 8,
 		.call = CALL_OF(ABI_NATIVE, true),
 	});

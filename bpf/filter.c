@@ -12,7 +12,7 @@
 BPF_TABLE("lru_hash", u32, u64, started, 4096);
 
 /* raw tracepoint args: parent task, child task. The child is wanted in the slots in which its parent is. */
-int filter_fork(struct bpf_raw_tracepoint_args *ctx)
+int filter_on_sched_process_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 parent = read_u32((void *)ctx->args[0], OFF_TASK_TGID);
 	u32 child = read_u32((void *)ctx->args[1], OFF_TASK_TGID);
@@ -36,7 +36,7 @@ int filter_fork(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /* sched_process_free comes when the last thread is reaped, after every program that still asks about the process. */
-int filter_free(struct bpf_raw_tracepoint_args *ctx)
+int filter_on_sched_process_free(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *task = (void *)ctx->args[0];
 	u32 tgid = read_u32(task, OFF_TASK_TGID);
@@ -61,14 +61,14 @@ struct cgroup_path {
 };
 
 /* The places in filter_config of the cgroups that the filter names, a bit for each, by their paths. */
-BPF_HASH(filter_paths, struct cgroup_path, u32, FILTER_SLOTS * FILTER_CGROUPS);
+BPF_HASH(filter_paths, struct cgroup_path, u32, (FILTER_SLOTS * FILTER_CGROUPS));
 BPF_PERCPU_ARRAY(made_path, struct cgroup_path, 1);
 
 /*
  * A cgroup that was removed and is made again (a unit that systemd starts anew) has another id. It is taken over here,
  * before the first process enters it. raw tracepoint args: the cgroup, its path from the root of its hierarchy.
  */
-int filter_mkdir(struct bpf_raw_tracepoint_args *ctx)
+int filter_on_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 zero = 0;
 	void *cgroup = (void *)ctx->args[0];

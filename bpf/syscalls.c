@@ -15,8 +15,8 @@
 #include "syscalls_caller.h"
 
 #define BUCKETS 44
-#define NO_SLOT 0xffffffff	  /* a number that the table has no slot for */
-#define SKIPPED 0xfffffffe	  /* a call that nobody wants to know of */
+#define NO_SLOT 0xffffffff   /* a number that the table has no slot for */
+#define SKIPPED 0xfffffffe   /* a call that nobody wants to know of */
 
 /* Where the calls of an ABI lie in the table: its native one first. x32 borrows most numbers of x86-64 and has its own
  * from 512 on. */
@@ -28,13 +28,13 @@
 #define X32_SLOTS 576
 
 /* User space chooses by `-D` what is compiled in at all, since whatever is asked at run time is asked for every call of
- * the machine: WITH_LATENCY (durations and errors), WITH_PROCESSES (who calls), WITH_SAY (bpf_trace_printk). */
+ * the machine: WITH_LATENCY (durations and errors), WITH_PROCESSES (who calls), WITH_PRINTK (bpf_trace_printk). */
 
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
 BPF_PROG_ARRAY(handlers, SLOTS);
-enum otherwise { OTHERWISE_ENTERED, OTHERWISE_RETURNED, OTHERWISE_NO_SLOT, OTHERWISES };
-BPF_PROG_ARRAY(otherwise, OTHERWISES);
+enum slow_path { SLOW_PATH_ENTERED, SLOW_PATH_RETURNED, SLOW_PATH_NO_SLOT, SLOW_PATHS };
+BPF_PROG_ARRAY(slow_paths, SLOW_PATHS);
 
 /* Calls by where they are counted, since two programs do that: see ebpftop.h. `unentered`: when they return. */
 struct count {
@@ -141,7 +141,7 @@ BPF_HASH(waiting, u64, struct waiting_call, WAITING_MAX);
 enum call_fact {
 	/* The low four bits: which argument is a path, number + 1; the next four: which other one. */
 	PATHS_GO_WITH_SUCCESS = 256, /* an execve that succeeds leaves no memory to read them from */
-	MAKES_TASKS = 512,	     /* returns in the child too */
+	MAKES_TASKS = 512,	/* returns in the child too */
 	IGNORED = 1024,
 	TRACED = 2048,
 };
@@ -217,7 +217,7 @@ INLINE void copy_process_comm(char *to, const struct caller *caller)
  * raw tracepoint task_rename (task, new name): an execve, prctl, or a write to /proc/PID/comm. The name in a pair is that of its
  * first call, or nearly so: of a shell that became a server, some pairs are the shell's, and the busiest may be one of these.
  */
-int process_renamed(struct bpf_raw_tracepoint_args *ctx)
+int name_on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
 	char *task = (char *)ctx->args[0];
 	struct process key = {};
@@ -322,7 +322,7 @@ INLINE bool plainly_wanted(u32 tgid)
 	u32 zero = 0;
 	struct filter_config *config = filter_config.lookup(&zero);
 
-	return config && config->plain && !is_own(config, tgid);
+	return config && config->hide_self_only && !is_own(config, tgid);
 }
 
 /* The whole machine waits for this program, so it is kept small: what is rarely needed is a program of its own. */
@@ -334,7 +334,7 @@ int sys_enter(struct enter_ctx *ctx)
 	if (!caller.task)
 		return 0;
 	if (slot == NO_SLOT || !plainly_wanted(caller.tgid)) {
-		otherwise.call(ctx, OTHERWISE_ENTERED);
+		slow_paths.call(ctx, SLOW_PATH_ENTERED);
 		return 0;
 	}
 	handlers.call(ctx, slot);
@@ -342,7 +342,7 @@ int sys_enter(struct enter_ctx *ctx)
 	return 0;
 }
 
-int sys_enter_otherwise(struct enter_ctx *ctx)
+int sys_enter_slow_path(struct enter_ctx *ctx)
 {
 	u64 nr = ENTER_NR(ctx);
 	struct caller caller = CURRENT_CALLER(ctx);
@@ -386,14 +386,14 @@ int handle_trace(struct enter_ctx *ctx)
 
 /* ---- Handlers of families: programs and timers. BCC's own bpf_trace_printk cannot stand in a macro. ---- */
 
-#ifdef WITH_SAY
-#define SAY(words)                                                      \
-	{                                                               \
-		char said[] = words;                                    \
-		bpf_trace_printk_(said, sizeof(said));                  \
+#ifdef WITH_PRINTK
+#define PRINTK(words)                                     \
+	{                                              \
+		char said[] = words;                   \
+		bpf_trace_printk_(said, sizeof(said)); \
 	}
 #else
-#define SAY(words)
+#define PRINTK(words)
 #endif
 
 INLINE int handle_family(struct enter_ctx *ctx, u32 family)
@@ -410,25 +410,25 @@ INLINE int handle_family(struct enter_ctx *ctx, u32 family)
 
 int handle_exec(struct enter_ctx *ctx)
 {
-	SAY("Executing a program");
+	PRINTK("Executing a program");
 	return handle_family(ctx, FAMILY_EXEC);
 }
 
 int handle_timer_create(struct enter_ctx *ctx)
 {
-	SAY("Creating a timer");
+	PRINTK("Creating a timer");
 	return handle_family(ctx, FAMILY_TIMER_CREATE);
 }
 
 int handle_timer_delete(struct enter_ctx *ctx)
 {
-	SAY("Deleting a timer");
+	PRINTK("Deleting a timer");
 	return handle_family(ctx, FAMILY_TIMER_DELETE);
 }
 
 int handle_timer_other(struct enter_ctx *ctx)
 {
-	SAY("Some other timer operation");
+	PRINTK("Some other timer operation");
 	return handle_family(ctx, FAMILY_TIMER_OTHER);
 }
 

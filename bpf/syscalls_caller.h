@@ -93,7 +93,7 @@ INLINE int count_task_change(void)
 }
 
 /* raw tracepoint sched_process_exit: it enters no more calls, and its stack is still its own. */
-int caller_ends(void *ctx)
+int task_cache_on_sched_process_exit(void *ctx)
 {
 	return count_task_change();
 }
@@ -102,7 +102,7 @@ int caller_ends(void *ctx)
  * raw tracepoint sched_process_exec: the task has its process's first tid by now (fs/exec.c, de_thread()). No end of a
  * task need have come with that: the first thread may have ended long ago.
  */
-int caller_execs(void *ctx)
+int task_cache_on_sched_process_exec(void *ctx)
 {
 	return count_task_change();
 }

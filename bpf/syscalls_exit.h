@@ -132,7 +132,7 @@ int sys_exit_no_slot(struct exit_ctx *ctx)
 }
 
 /* A return without an entry. */
-int sys_exit_otherwise(struct exit_ctx *ctx)
+int sys_exit_slow_path(struct exit_ctx *ctx)
 {
 	struct caller caller = CURRENT_CALLER(ctx);
 	u32 nr = EXIT_NR(ctx);
@@ -176,16 +176,16 @@ int sys_exit_otherwise(struct exit_ctx *ctx)
 }
 
 /* Programs of their own, since the whole machine waits for sys_exit. */
-INLINE void return_otherwise(struct exit_ctx *ctx, enum otherwise how)
+INLINE void return_by_slow_path(struct exit_ctx *ctx, enum slow_path how)
 {
-	otherwise.call(ctx, how);
+	slow_paths.call(ctx, how);
 }
 #else
 INLINE void forget_entries(void)
 {
 }
 
-INLINE void return_otherwise(struct exit_ctx *ctx, enum otherwise how)
+INLINE void return_by_slow_path(struct exit_ctx *ctx, enum slow_path how)
 {
 }
 #endif
@@ -224,18 +224,18 @@ int sys_exit(struct exit_ctx *ctx)
 		copy.traced = call->traced;
 		asm volatile("" ::: "memory");
 		NOW(call->task) = 0;
-		/* Preempted since it looked (see ebpftop.h): then call_waits may have been here, and others' calls after it. */
+		/* Preempted since it looked (see ebpftop.h): then on_sched_switch may have been here, and others' calls after it. */
 		if (NOW(call->moved) != moved)
 			take_waiting(task, &copy);
 	} else if (!take_waiting(task, &copy)) { /* it slept; else it never entered, or entered before we came */
-		return_otherwise(ctx, OTHERWISE_RETURNED);
+		return_by_slow_path(ctx, SLOW_PATH_RETURNED);
 		return 0;
 	}
 	u32 slot = copy.slot;
 
 	if (slot >= SLOTS) {
 		if (slot == NO_SLOT)
-			return_otherwise(ctx, OTHERWISE_NO_SLOT);
+			return_by_slow_path(ctx, SLOW_PATH_NO_SLOT);
 		return 0;
 	}
 	u64 delta_ns = bpf_ktime_get_ns() - copy.enter_ns;
@@ -255,7 +255,7 @@ int sys_exit(struct exit_ctx *ctx)
 }
 
 /* The task leaves the CPU; if it is in a call, the call goes with it. raw tracepoint args: preempt, prev, next */
-int call_waits(void *ctx)
+int on_sched_switch(void *ctx)
 {
 	u32 zero = 0;
 	u64 task = bpf_get_current_task(); /* still the one that leaves */
@@ -284,7 +284,7 @@ int call_waits(void *ctx)
 }
 
 /* exit, exit_group, and whoever is killed inside a call: nothing will return any more. */
-int call_ends(void *ctx)
+int on_task_exit(void *ctx)
 {
 	u32 zero = 0;
 	u64 task = bpf_get_current_task();

@@ -14,7 +14,7 @@ int uring_submitted(void *ctx)
 {
 	u32 opcode = *(volatile u8 *)(ctx + OFF_URING_OPCODE);
 
-	if (!wanted())
+	if (!task_matches())
 		return 0;
 	u64 *count = uring_operations.lookup(&opcode);
 

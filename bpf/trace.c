@@ -77,7 +77,7 @@ INLINE void tell_name(void *ctx, struct said *said)
  * filter by user, cgroup or descent. So while a filter is set the instance is silent, and what the filter takes of all
  * that is printed leaves the kernel here; nothing else does.
  */
-int trace_said(struct bpf_raw_tracepoint_args *ctx)
+int on_trace_printk(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 zero = 0;
 	struct span *span = handed_over.lookup(&zero);
@@ -103,7 +103,7 @@ int trace_said(struct bpf_raw_tracepoint_args *ctx)
 		span->from_ns = said->time_ns;
 		span->until_ns = 0;
 	}
-	if (!wanted())
+	if (!task_matches())
 		return 0;
 	said->kind = SAID_LINE;
 	said->message[0] = 0;
@@ -117,7 +117,7 @@ int trace_said(struct bpf_raw_tracepoint_args *ctx)
 
 INLINE int hello(void)
 {
-	if (wanted())
+	if (task_matches())
 		bpf_trace_printk("Hello World!");
 	return 0;
 }

@@ -21,7 +21,7 @@ struct counters {
 
 BPF_HASH(users, u32, struct counters, USERS_MAX);
 /* Those of users for whom the map had no room left. */
-BPF_PERCPU_ARRAY(others, struct counters, 1);
+BPF_PERCPU_ARRAY(overflow_users, struct counters, 1);
 
 /*
  * Tasks inside an execve, and whether that is counted. What they are called and which filter holds may change before it
@@ -39,7 +39,7 @@ INLINE struct counters *counters_of_current(void)
 	if (!counters) {
 		u32 zero = 0;
 
-		counters = others.lookup(&zero);
+		counters = overflow_users.lookup(&zero);
 	}
 	return counters;
 }
@@ -105,7 +105,7 @@ INLINE struct counters *count_attempt(void)
 INLINE int attempted(bool asks)
 {
 	u64 task = bpf_get_current_task();
-	u8 is_counted = !asks && wanted();
+	u8 is_counted = !asks && task_matches();
 
 	attempts.update(&task, &is_counted);
 	if (is_counted)
@@ -129,7 +129,7 @@ INLINE int returned(long ret, bool may_be_unseen)
 		if (*attempt)
 			counters = counters_of_current();
 		attempts.delete(&task);
-	} else if (may_be_unseen && ret && wanted()) {
+	} else if (may_be_unseen && ret && task_matches()) {
 		counters = count_attempt();
 	}
 	if (counters && has_failed)
@@ -158,14 +158,14 @@ int users_kretprobe(struct pt_regs *ctx)
 #endif
 
 #ifdef WITH_FENTRY
-#define COUNTED_AT(function)                                   \
-	FENTRY(function, void *regs)                           \
-	{                                                      \
+#define COUNTED_AT(function)                                     \
+	FENTRY(function, void *regs)                             \
+	{                                                        \
 		return attempted(asks_at(read_pointer(ctx, 0))); \
-	}                                                      \
-	FEXIT(function, void *regs, long ret)                  \
-	{                                                      \
-		return returned(ret, false);                   \
+	}                                                        \
+	FEXIT(function, void *regs, long ret)                    \
+	{                                                        \
+		return returned(ret, false);                     \
 	}
 
 COUNTED_AT(SYS_EXECVE)
@@ -205,7 +205,8 @@ int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(ctx->args[1], &call) ? attempted(only_asks(call, fifth_argument((void *)ctx->args[0], call.abi))) : 0;
+	return is_exec(ctx->args[1], &call) ? attempted(only_asks(call, fifth_argument((void *)ctx->args[0], call.abi)))
+					    : 0;
 }
 #endif
 

@@ -119,16 +119,18 @@ def _container(text: str) -> str:
     return text
 
 
+_RENAMED = {"--via": "--attach", "--say": "--printk"}
+
 # One a probe, two more for what execs also tells of, and one for where the lines of the trace log come from.
 _LADDERS = (*PROBE_NAMES, "execs.failures", "execs.exits", "trace.lines")
 
 
-def _via(text: str) -> tuple[str, str]:
+def _attach(text: str) -> tuple[str, str]:
     ladder, equals, rung = text.partition("=")
     if not equals or not rung:
-        raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=RUNG, as in execs=tracepoint (see `ebpftop check`)")
+        raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=EVENT, as in execs=tracepoint (see `ebpftop check`)")
     if ladder not in _LADDERS:
-        raise argparse.ArgumentTypeError(f"{ladder!r} has no rungs; {', '.join(_LADDERS)} have")
+        raise argparse.ArgumentTypeError(f"{ladder!r} is not attached by itself; {', '.join(_LADDERS)} are")
     return ladder, rung
 
 
@@ -172,12 +174,12 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
         "--buffer", choices=("ring", "perf", "auto"), default="auto", help="ring buffer (5.8) or perf buffer; auto"
     )
     kernel.add_argument(
-        "--via",
-        type=_via,
+        "--attach",
+        type=_attach,
         action="append",
         default=[],
-        metavar="PROBE=RUNG",
-        help="take this rung of a probe's attach ladder and no other, as in users=tracepoint",
+        metavar="PROBE=EVENT",
+        help="attach a probe there and nowhere else, as in users=tracepoint; `check` lists what there is",
     )
     kernel.add_argument(
         "--failures",
@@ -194,7 +196,9 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
     kernel.add_argument("--trace", metavar="CALLS", help="system calls told one by one, with arguments: openat")
     kernel.add_argument(
-        "--say", action="store_true", help="let the exec and timer handlers say so in the trace log (bpf_trace_printk)"
+        "--printk",
+        action="store_true",
+        help="let the exec and timer handlers print into the trace log (bpf_trace_printk)",
     )
 
 
@@ -257,14 +261,27 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="as one JSON object")
     check.add_argument("-v", "--verbose", action="store_true", help="also what the compiler and the verifier said")
     check.add_argument("--buffer", choices=("ring", "perf", "auto"), default="auto", help=argparse.SUPPRESS)
-    check.add_argument("--via", type=_via, action="append", default=[], metavar="PROBE=RUNG", help="try this rung only")
+    check.add_argument(
+        "--attach", type=_attach, action="append", default=[], metavar="PROBE=EVENT", help="try only there"
+    )
     return top
+
+
+def _by_its_name_now(word: str) -> str:
+    """Return *word*, or what an option of that name is called since 0.2; the old name goes with the next release."""
+    option, equals, value = word.partition("=")
+    name = _RENAMED.get(option)
+    if name is None:
+        return word
+    stdio.report(f"{option} is called {name} now; the old name goes with the next release")
+    return f"{name}{equals}{value}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     stdio.open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
+    words = list(map(_by_its_name_now, words))
     # `ebpftop` and `ebpftop --uid 0` mean live; --help and --version are ebpftop's own.
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "live")

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from ebpftop.cli import parser
 from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
-from ebpftop.commands.redirect import hush
+from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.kernel import compiler
 from ebpftop.kernel.stub_headers import header_tree
 from ebpftop.sources.live import kernel_defines
 
 
 def main() -> None:
-    outputs = hush()
+    outputs = redirect_stdio()
     source = open_kernel(options_of(parser().parse_args(["stream", "--probes", "users"])), root_work())
     source.close()
     os.environ["EBPFTOP_CACHE"] = ""

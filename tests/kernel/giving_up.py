@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ebpftop.cli import parser
 from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
-from ebpftop.commands.redirect import hush
+from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.core.records import Cost, Exec, Probe, ProbeName, Record, Syscall, Syscalls, Trace, Users
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
@@ -137,7 +137,7 @@ _GETPPID = {"x86_64": 110, "aarch64": 173}[os.uname().machine]  # include/uapi/a
 
 
 def main(names: list[str]) -> None:
-    outputs = hush()
+    outputs = redirect_stdio()
     args: argparse.Namespace = parser().parse_args(["stream", "--no-hide-self", "--interval", "0.2"])
     source = open_kernel(options_of(args), root_work())
     instance = tracefs.instance_path(tracefs.find())

@@ -320,7 +320,7 @@ def test_whose_exit_is_lost_is_found_among_the_zombies(tmp_path: Path, monkeypat
     program = compile_c(tmp_path, "lives", LIVES, "-pthread")
     with Live("execs", Filter(comms=("lives",))) as live, running(program, "on") as child:
         live.wait_for(lambda _: live.started(child.pid))
-        module, link = attached["exit_raw"]
+        module, link = attached["exit_on_sched_process_exit"]
         module.release(link)
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -367,7 +367,9 @@ def test_a_call_that_hung_before_is_marked_until_it_returns_and_is_never_counted
             readings = of("syscalls", lines)
             return {call["comm"]: call for call in readings[-1]["in_flight"]} if readings else {}
 
-        with Stream("--pid", str(child.pid), "--via", f"syscalls={via}", "--interval", "0.2", probes="syscalls") as s:
+        with Stream(
+            "--pid", str(child.pid), "--attach", f"syscalls={via}", "--interval", "0.2", probes="syscalls"
+        ) as s:
             s.wait_for(lambda lines: hanging(list(lines)).keys() == {"hangs", "hung", "ends"})
             before = hanging(s.lines)
             assert {(call["name"], call["pid"], call["before"]) for call in before.values()} == {

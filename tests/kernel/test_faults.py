@@ -273,7 +273,7 @@ def test_where_the_user_behind_sudo_may_have_few_threads_the_line_says_so(comman
 
 
 def test_a_stream_to_which_nothing_can_be_attached_fails() -> None:
-    status, out, err = run("stream", "--probes", "users", "--via", "users=nothing")
+    status, out, err = run("stream", "--probes", "users", "--attach", "users=nothing")
     assert status == 1
     assert_one_safe_line(err, "users is not attached: ", "; run `ebpftop check`")
     records = [msgspec.json.decode(line) for line in out.splitlines()]
@@ -282,14 +282,14 @@ def test_a_stream_to_which_nothing_can_be_attached_fails() -> None:
 
 def test_a_recording_of_nothing_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
-    status, _, err = run("record", str(path), "--probes", "users", "--via", "users=nothing")
+    status, _, err = run("record", str(path), "--probes", "users", "--attach", "users=nothing")
     assert status == 1
     assert_one_safe_line(err, "users is not attached: ")
     assert not path.exists()
 
 
 def test_one_of_two_probes_is_enough_and_the_other_is_told() -> None:
-    status, out, err = run("stream", "--probes", "execs,users", "--via", "users=nothing", *SHORT[2:])
+    status, out, err = run("stream", "--probes", "execs,users", "--attach", "users=nothing", *SHORT[2:])
     assert status == 0
     assert_one_safe_line(err, "users is not attached: ")
     assert b'"execs"' in out

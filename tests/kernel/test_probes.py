@@ -153,8 +153,8 @@ def test_without_privilege_the_message_says_what_to_do() -> None:
         ["stream", "--pid", "-1"],
         ["stream", "--comm", "a*b"],
         ["stream", "--uid", "nobody-of-that-name"],
-        ["stream", "--via", "execs"],
-        ["stream", "--via", "execs.faliures=kprobe"],
+        ["stream", "--attach", "execs"],
+        ["stream", "--attach", "execs.faliures=kprobe"],
         ["nonsense"],
     ],
 )

@@ -148,7 +148,7 @@ def forced(number: int, *ladders: str) -> tuple[str, dict[str, str]]:
 
 
 def options(via: Mapping[str, str]) -> list[str]:
-    return [f"--via={ladder}={rung}" for ladder, rung in via.items()]
+    return [f"--attach={ladder}={rung}" for ladder, rung in via.items()]
 
 
 def test_every_rung_is_tried() -> None:

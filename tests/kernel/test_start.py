@@ -14,7 +14,7 @@ import pytest
 from ebpftop.core.records import Probe, ProbeName, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall
-from ebpftop.kernel.attach import Step
+from ebpftop.kernel.attach import AttachOption
 from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Module
@@ -42,11 +42,11 @@ def test_a_rung_that_was_left_out_is_compiled_when_it_is_taken_after_all(
 ) -> None:
     """As where a rung held by all signs, was refused when it was tried, and the next one is needed."""
 
-    def wrongly(self: KernelProbe, *_steps: Step) -> bool:
+    def wrongly(self: KernelProbe, *_steps: AttachOption) -> bool:
         return self._compile_all
 
     monkeypatch.setattr(KernelProbe, "may_need", wrongly)
-    source = KernelSource(Options(probes=(probe,), filter=Filter(pids=(os.getpid(),)), via={ladder: rung}))
+    source = KernelSource(Options(probes=(probe,), filter=Filter(pids=(os.getpid(),)), attach={ladder: rung}))
     try:
         states = [record for batch in source.read_all() for record in batch.records if isinstance(record, Probe)]
     finally:

@@ -88,7 +88,7 @@ class Live:
 
 @pytest.mark.parametrize(
     "options",
-    [pytest.param((), marks=pytest.mark.guest), ("--via", "syscalls=tracepoint"), ("--no-latency",)],
+    [pytest.param((), marks=pytest.mark.guest), ("--attach", "syscalls=tracepoint"), ("--no-latency",)],
     ids=" ".join,
 )
 def test_every_call_is_counted_once_under_its_own_number(tmp_path: Path, options: tuple[str, ...]) -> None:
@@ -186,7 +186,7 @@ def test_no_call_is_counted_twice_when_too_many_wait(tmp_path: Path, monkeypatch
     assert (counted["getppid"], counted["clock_nanosleep"], counted["read"]) == (400, 400, 401)
 
 
-@pytest.mark.parametrize("options", [(), ("--via", "syscalls=tracepoint")], ids=" ".join)
+@pytest.mark.parametrize("options", [(), ("--attach", "syscalls=tracepoint")], ids=" ".join)
 def test_calls_that_seccomp_denies_pass_filter_and_table(tmp_path: Path, options: tuple[str, ...]) -> None:
     program = compile_c(tmp_path, "denied", workloads.DENIED, "-pthread")
     other = tmp_path / "other"
@@ -471,12 +471,14 @@ def test_each_process_has_its_own_calls_whoever_called_before_it_on_that_cpu(
 ) -> None:
     monkeypatch.setattr(syscall_processes, "PROCESSES_OF_A_CALL", 1000)
     if not remembering:
-        monkeypatch.setattr(task_cache_map, "worth_it", lambda _kernel: False)
+        monkeypatch.setattr(task_cache_map, "should_cache_task", lambda _kernel: False)
     program = compile_c(tmp_path, "manyproc", workloads.MANY_PROCESSES, "-static")
     with Live("manyproc") as live:
         module = live.source.syscalls.module
         assert module is not None
-        assert ("caller_ends" in module.programs) == task_cache_map.worth_it(kernel_version())
+        assert ("task_cache_on_sched_process_exit" in module.programs) == task_cache_map.should_cache_task(
+            kernel_version()
+        )
         subprocess.run([program, "42"], check=True)
         reading = live.read()
     counts = sorted(getppids(reading).values())
@@ -599,7 +601,7 @@ def test_handlers_of_programs_and_timers_count_and_say_so(tmp_path: Path) -> Non
 # ---- Traced calls ----
 
 
-@pytest.fixture(params=[(), ("--no-latency",), ("--buffer", "perf"), ("--via", "syscalls=tracepoint")], ids=" ".join)
+@pytest.fixture(params=[(), ("--no-latency",), ("--buffer", "perf"), ("--attach", "syscalls=tracepoint")], ids=" ".join)
 def ways(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return tuple(request.param)
 
@@ -699,7 +701,7 @@ def test_tracing_while_it_runs_attaches_what_it_needs_and_takes_it_away_again(tm
         calls = live.traced()
         live.source.set_handler("x86_64", 110, "count")
         assert set(module._links) == alone
-        assert not {"sys_exit", "call_waits", "call_ends"} & before
+        assert not {"sys_exit", "on_sched_switch", "on_task_exit"} & before
     assert [(call.name, call.args, call.error) for call in calls] == [("getppid", (), None)] * 5
     assert all(call.ret == os.getpid() for call in calls)
 

@@ -104,7 +104,7 @@ def print_hostile(printer: Printer) -> Iterator[tuple[Printed, bytes]]:
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_printed_is_one_record_of_who_printed_it(way: str) -> None:
     with printers() as (printer,), alone_at_the_global_pipe() if way == "trace_pipe" else nullcontext():
-        options = ["--pid", str(printer.pid)] if way == "filter" else ["--via", f"trace.lines={way}"]
+        options = ["--pid", str(printer.pid)] if way == "filter" else ["--attach", f"trace.lines={way}"]
         with Stream(*options, probes="trace") as stream:
             printed = list(print_hostile(printer))
             lines = stream.stop()
@@ -130,7 +130,7 @@ def lost(records: Sequence[Record], where: str) -> int:
 def opened(wanted: Filter | None = None, **via: str) -> Iterator[KernelSource]:
     """Open the trace log in this process."""
     options = Options(
-        probes=("trace",), filter=wanted or Filter(), via={f"trace.{name}": rung for name, rung in via.items()}
+        probes=("trace",), filter=wanted or Filter(), attach={f"trace.{name}": rung for name, rung in via.items()}
     )
     source = KernelSource(options)
     try:
@@ -260,7 +260,7 @@ def test_a_program_that_is_passed_over_loses_a_line_only_where_it_hands_lines_ov
     with opened() as source:
         probe = source._probes["trace"]
         assert probe.module is not None
-        handing_over = probe.module.programs["trace_said"]
+        handing_over = probe.module.programs["on_trace_printk"]
         monkeypatch.setattr(bpf_syscall, "runs", runs)
         misses = 3
         assert probe.lost_now()["recursion"] == 0

@@ -21,9 +21,9 @@ from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.widgets.columns import Column
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details, Sheet
-from ebpftop.ui.widgets.status_bar import StateLine
+from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import pane, settle, until
 from .scene import FakeSource, batch, minute, ran
@@ -292,8 +292,8 @@ async def test_a_pane_that_cannot_show_hurts_no_other(
         await settle(pilot, source)
         for broken in (ExecsPane, UsersPane):
             monkeypatch.setattr(app.main.query_one(broken), "show", fails)
-        monkeypatch.setattr(Lines, "look", fails)
-        monkeypatch.setattr(StateLine, "spans", fails)
+        monkeypatch.setattr(RowView, "look", fails)
+        monkeypatch.setattr(StatusBar, "spans", fails)
         source.give(batch("execs", 61, ran(61, 5000, "late")), batch("users", 61))
         await settle(pilot, source)
         await until(pilot, lambda: survived_errors)

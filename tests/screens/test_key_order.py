@@ -175,7 +175,7 @@ async def test_keys_do_not_wait_for_a_search_that_the_key_before_began(pane: typ
         searching = app.main.query_one(pane)
         assert isinstance(searching, (ExecsPane, TracePane))
         searching.model.view.scan = lambda rows: True  # type: ignore[method-assign]  # there is always more
-        searching.narrow_to(Filter(uids=(0,)), 0.0)
+        searching.apply_filter(Filter(uids=(0,)), 0.0)
         await asyncio.wait_for(settled(app), 30)
         assert searching._searching is not None
 

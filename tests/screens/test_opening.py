@@ -132,7 +132,7 @@ OPENINGS = [
     (("E",), "csv"),
     (("c",), "Columns"),
     (("k", "enter"), "y Copy"),
-    (("tab", "tab", "enter"), "handled by"),
+    (("tab", "tab", "enter"), "handler"),
     (("tab", "tab", "w"), "FOR"),
 ]
 
@@ -169,7 +169,7 @@ async def test_a_sheet_is_filled_anew_each_time() -> None:
         await pilot.press("G")
         assert "Copy" not in text_of(app)
         await pilot.press("escape", "k", "enter")
-        assert app.screen is app.get_screen("NarrowingSheetScreen")
+        assert app.screen is app.get_screen("FilteringSheetScreen")
         assert "/bin/sh" in text_of(app)
         assert "Copy" in text_of(app)
         await pilot.press("escape", "D")

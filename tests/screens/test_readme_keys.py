@@ -12,10 +12,10 @@ from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.trace import TracePane
 from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.playback import TravelScreen
-from ebpftop.ui.widgets.log_view import LogLines
-from ebpftop.ui.widgets.row_view import Lines
-from ebpftop.ui.widgets.table_view import TableLines
+from ebpftop.ui.screens.playback import PlaybackScreen
+from ebpftop.ui.widgets.log_view import LogView
+from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.table_view import TableView
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 NAMES = {
@@ -38,14 +38,14 @@ def test_every_key_of_the_main_screen_is_in_the_readme() -> None:
     for owner in (
         EbpftopApp,
         MainScreen,
-        TravelScreen,
+        PlaybackScreen,
         ExecsPane,
         UsersPane,
         SyscallsPane,
         TracePane,
-        Lines,
-        LogLines,
-        TableLines,
+        RowView,
+        LogView,
+        TableView,
     ):
         for binding in owner.__dict__.get("BINDINGS", ()):
             assert f"`{first_key(binding)}`" in section, (owner.__name__, binding)

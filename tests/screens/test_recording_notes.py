@@ -20,7 +20,7 @@ from ebpftop.sources.pipe import PipeSource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.screens.details import SheetScreen
-from ebpftop.ui.widgets.status_bar import StateLine
+from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import settle, until
 from .scene import FakeSource
@@ -74,14 +74,14 @@ async def test_a_pipe_that_ends_is_said_to_have_ended() -> None:
         app = EbpftopApp(source)
         async with app.run_test(size=(120, 35), notifications=True) as pilot:
             await pilot.pause(0.3)
-            assert app.main.mode == "by pipe"
+            assert app.main.mode == "remote stream"
             assert not app.screen.query(Toast)
             os.close(writing)
             writing = -1
             await until(pilot, lambda: bool(app.screen.query(Toast)))
             (toast,) = app.screen.query(Toast)
             assert "The pipe has ended" in str(toast.render())
-            assert app.main.query_one(StateLine).status.mode == "pipe ended"
+            assert app.main.query_one(StatusBar).status.mode == "pipe ended"
     finally:
         source.close()
         if writing >= 0:

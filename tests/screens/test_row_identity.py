@@ -13,11 +13,11 @@ from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
-from ebpftop.ui.screens.details import NarrowingSheetScreen, SheetScreen
+from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, WaitingScreen
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.row_view import RowView
 
 from .conftest import pane, settle, until
 from .scene import START, FakeSource, batch, ended, minute, ran, trace
@@ -25,7 +25,7 @@ from .syscall_scene import minute_of_calls
 from .test_screen_keys import running
 
 
-def click(lines: Lines[Any], line: int, chain: int = 1) -> events.Click:
+def click(lines: RowView[Any], line: int, chain: int = 1) -> events.Click:
     """A click on a line of a widget, as Textual forwards it."""
     return events.Click(lines, 3, line, 0, 0, 1, False, False, False, 3, line, None, chain)
 
@@ -63,7 +63,7 @@ async def test_enter_means_the_row_under_the_cursor_whatever_happens_to_the_rows
         one.lines.action_open()
         for other in app.main.panes:
             # Nothing is left of what was chosen from.
-            other.put_model(type(other.model)(), Filter(), 0.0)
+            other.set_model(type(other.model)(), Filter(), 0.0)
             other.show()
         assert one.lines.end == one.lines.first
         await until(pilot, lambda: app.screen is not app.main)
@@ -108,7 +108,7 @@ async def test_a_click_means_the_row_that_was_drawn_there(probe: str, chain: int
 def _move_rows(one: Pane) -> None:
     """Put other rows where the rows of a pane were, before they are drawn."""
     if isinstance(one, ExecsPane):
-        one.narrow(type(one.model.narrowing)(pattern=parse("!xyz")))
+        one.apply_view_filter(type(one.model.narrowing)(pattern=parse("!xyz")))
     elif one.probe == "trace":
         one.lines.scroll_to(y=0, animate=False, force=True)
         one.feed(batch("trace", 70, *(replace(trace()[1].records[0], time=START + 70 + i) for i in range(40))))
@@ -137,11 +137,11 @@ async def test_a_process_that_ended_while_its_sheet_was_open_is_not_filtered_to(
     source = FakeSource([batch("execs", 1, program)])
     async with running(source) as (pilot, app):
         await pilot.press("k", "enter")
-        assert isinstance(app.screen, NarrowingSheetScreen)
+        assert isinstance(app.screen, FilteringSheetScreen)
         source.give(batch("execs", 3, ended(program, 2)))
         await settle(pilot, source)
         await pilot.press("enter")
-        assert isinstance(app.screen, NarrowingSheetScreen)
+        assert isinstance(app.screen, FilteringSheetScreen)
         assert any("has ended" in n.message for n in app._notifications)
         assert not source.filters
 

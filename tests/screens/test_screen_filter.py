@@ -10,14 +10,14 @@ from textual.pilot import Pilot
 from textual.widgets import Label
 
 from ebpftop.core.records import UserRow, Users
-from ebpftop.core.source import PastFiltering, SourceError
+from ebpftop.core.source import FilterUnsupported, SourceError
 from ebpftop.filters.spec import Filter
-from ebpftop.filters.stack import user_step
+from ebpftop.filters.stack import user_level
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.users import UsersPane
-from ebpftop.ui.screens.details import NarrowingSheetScreen
-from ebpftop.ui.widgets.status_bar import StateLine
+from ebpftop.ui.screens.details import FilteringSheetScreen
+from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import Look, settle, until
 from .scene import START, FakeSource, batch, minute, ran
@@ -35,7 +35,7 @@ async def running(source: FakeSource, given: Filter | None = None) -> AsyncItera
 
 
 def state_filter(app: EbpftopApp) -> str:
-    return app.main.query_one(StateLine).status.filter
+    return app.main.query_one(StatusBar).status.filter
 
 
 def uids_shown(app: EbpftopApp) -> set[int]:
@@ -89,7 +89,7 @@ async def test_enter_on_a_process_then_enter_narrows_to_it_and_its_descendants()
         # The tree: init, cron, sshd, "sshd: ada" and so on.
         await pilot.press("t", "j", "j", "j", "enter")
         screen = app.screen
-        assert isinstance(screen, NarrowingSheetScreen)
+        assert isinstance(screen, FilteringSheetScreen)
         step = screen.details.narrows() if screen.details.narrows else None
         pids = step.filter.pids if step else ()
         await pilot.press("enter")
@@ -105,7 +105,7 @@ async def test_the_tree_has_only_what_the_filter_takes() -> None:
         await pilot.press("t")
         assert {tree.row(i).process.comm for i in range(tree.end)} >= {"init", "cron"}
         assert len({tree.row(i).process.uid for i in range(tree.end)}) > 1
-        app.main._narrow(user_step(1000, "ada"))
+        app.main._push_level(user_level(1000, "ada"))
         await until(pilot, lambda: app.main.narrowed[1] < float("inf"))
         await pilot.pause()
         assert {tree.row(i).process.uid for i in range(tree.end)} == {1000}
@@ -139,8 +139,8 @@ async def test_what_the_kernel_let_through_is_shown_whoever_started_it() -> None
     async with running(source) as (pilot, app):
         execs = app.main.query_one(ExecsPane)
         await pilot.press("slash", *"pid:640", "enter")
-        await until(pilot, lambda: execs.model.narrowing.decided < 1e12)
-        late = execs.model.narrowing.decided - START + 1
+        await until(pilot, lambda: execs.model.narrowing.kernel_filter_since < 1e12)
+        late = execs.model.narrowing.kernel_filter_since - START + 1
         # Its parent forked without exec, so nothing here knows that it descends from 640.
         source.give(batch("execs", late, ran(late, 5001, "grandchild", ppid=5000)))
         await settle(pilot, source)
@@ -227,7 +227,7 @@ async def test_a_filter_whose_setting_breaks_is_not_shown_as_if_it_held(survived
 
 async def test_a_recording_is_narrowed_in_what_it_shows() -> None:
     source = FakeSource(minute(), live=False)
-    source.refuses_filter = PastFiltering("a recording holds what was recorded")
+    source.refuses_filter = FilterUnsupported("a recording holds what was recorded")
     async with running(source) as (pilot, app):
         await pilot.press("tab", "j", "u")
         assert len(users_shown(app)) == 1
@@ -253,7 +253,7 @@ async def test_users_count_anew_from_the_moment_that_the_kernel_narrowed() -> No
         await settle(pilot, source)
         shown = users.model.users[0].row
         assert (shown.execs, shown.failed, users.model.users[0].rate) == (3, 1, 3)
-        assert "since" in users.remark()
+        assert "since" in users.subtitle()
 
 
 async def test_enter_on_a_user_opens_everything_about_it() -> None:
@@ -265,7 +265,7 @@ async def test_enter_on_a_user_opens_everything_about_it() -> None:
             await pilot.press("j")
         await pilot.press("enter")
         screen = app.screen
-        assert isinstance(screen, NarrowingSheetScreen)
+        assert isinstance(screen, FilteringSheetScreen)
         text = screen.details.sheet().content().plain
         for expected in ("Programs (", "git", "Failures (1", "EACCES", "Processes (", "sleep"):
             assert expected in text, text
@@ -300,7 +300,7 @@ def test_details_of_a_user(looks_the_same: Look, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
 def test_narrowed_to_a_user(looks_the_same: Look, size: tuple[int, int]) -> None:
     source = FakeSource(minute(), live=False)
-    source.refuses_filter = PastFiltering("a recording holds what was recorded")
+    source.refuses_filter = FilterUnsupported("a recording holds what was recorded")
     assert looks_the_same(source, size, "tab", "g", "j", "u")
 
 

@@ -31,7 +31,7 @@ from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.playback import TAKE_IN_S
-from ebpftop.ui.widgets.status_bar import StateLine
+from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import pane, settle, until
 from .scene import FakeSource, batch, ended, execs, minute, probe_state, ran
@@ -108,10 +108,10 @@ async def test_pause_freezes_what_is_shown_while_collection_goes_on() -> None:
         await settle(pilot, source)
         assert execs_pane(app).model.ring.end == shown
         assert execs_pane(app).lines.now == app.main.overview.time - 1
-        assert app.main.query_one(StateLine).status.paused
+        assert app.main.query_one(StatusBar).status.paused
         await pilot.press("p")
         assert execs_pane(app).model.ring.end == shown + 1
-        assert not app.main.query_one(StateLine).status.paused
+        assert not app.main.query_one(StatusBar).status.paused
 
 
 async def test_a_toggle_shows_while_paused() -> None:
@@ -246,7 +246,7 @@ async def test_plus_and_minus_set_the_interval() -> None:
     async with running(source) as (pilot, app):
         await pilot.press("plus", "plus", "minus", "minus", "minus")
         assert source.intervals == [2.0, 5.0, 2.0, 1.0, 0.5]
-        assert app.main.query_one(StateLine).status.interval_s == 0.5
+        assert app.main.query_one(StatusBar).status.interval_s == 0.5
 
 
 async def test_log_follows_until_scrolled_away_and_then_stands_still() -> None:
@@ -294,7 +294,7 @@ async def test_filter_takes_effect_while_typed_and_invalid_keeps_the_last_good()
         assert len(execs_pane(app).model.view) == 1
         await pilot.press("backspace", "enter")
         assert not execs_pane(app).pattern_error
-        assert app.main.query_one(StateLine).status.filter == "/git"
+        assert app.main.query_one(StatusBar).status.filter == "/git"
         await pilot.press("slash", "home", "!")
         assert len(execs_pane(app).model.view) == everything - 1
         await pilot.press("escape")

@@ -20,7 +20,7 @@ async def test_the_pane_says_that_other_readers_lose_lines(taken: str) -> None:
     source = FakeSource([batch("trace", 1, msgspec.structs.replace(probe_state("trace", "on"), rungs=rungs))])
     async with EbpftopApp(source).run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
-        remark = pilot.app.query_one(TracePane).remark()
+        remark = pilot.app.query_one(TracePane).subtitle()
     assert ("other readers of trace_pipe lose lines" in remark) is (taken == "lines: trace_pipe")
 
 

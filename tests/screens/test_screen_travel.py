@@ -16,15 +16,15 @@ from textual.widgets import Input, Static
 
 from ebpftop.core.records import Exec, Header, Syscalls, Trace, Users
 from ebpftop.core.source import Source
-from ebpftop.filters.stack import user_step
+from ebpftop.filters.stack import user_level
 from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.trace import TracePane
 from ebpftop.ui.screens.save_dialog import SaveScreen
-from ebpftop.ui.widgets.badge import PausedBadge, PausedWords
-from ebpftop.ui.widgets.status_bar import StateLine, Status
+from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
+from ebpftop.ui.widgets.status_bar import Status, StatusBar
 from ebpftop.ui.widgets.timeline_bar import TimelineBar
 from tests.unit.recording_samples import START as STORY_START
 from tests.unit.recording_samples import play, story, write
@@ -58,7 +58,7 @@ def execs(app: EbpftopApp) -> ExecsPane:
 
 
 def status(app: EbpftopApp) -> Status:
-    return app.main.query_one(StateLine).status
+    return app.main.query_one(StatusBar).status
 
 
 async def press(pilot: Pilot[int], app: EbpftopApp, *keys: str) -> None:
@@ -169,7 +169,7 @@ async def test_the_history_says_its_span_its_use_and_its_bound() -> None:
     async with running(Remembered(minute()), (160, 40)) as (pilot, app):
         await pilot.press("space")
         await pilot.pause()
-        assert status(app).kept.startswith("kept 1m")
+        assert status(app).kept.startswith("kept 60s")
         assert status(app).kept.endswith("/64 MiB")
 
 
@@ -233,7 +233,7 @@ async def test_paused_covers_no_pane_and_leaves_none_without_rows(size: tuple[in
         await press(pilot, app, "left")
         badge = app.main.query_one(PausedBadge)
         assert badge.size.height == 3
-        places = [badge.region, app.main.query_one(TimelineBar).region, app.main.query_one(PausedWords).region]
+        places = [badge.region, app.main.query_one(TimelineBar).region, app.main.query_one(PausedHint).region]
         for place in places:
             assert place.area > 0
             assert not any(place.overlaps(pane.region) for pane in app.main.panes)
@@ -293,7 +293,7 @@ async def test_what_is_counted_from_a_filter_on_is_so_at_every_moment() -> None:
     source = Remembered(minute())
     async with running(source) as (pilot, app):
         pane = next(pane for pane in app.main.panes if isinstance(pane, SyscallsPane))
-        app.main._narrow(user_step(0, "root"))
+        app.main._push_level(user_level(0, "root"))
         await until(pilot, lambda: app.main.narrowed[1] < float("inf"))
         latest = pane.model.latest
         assert latest is not None

@@ -87,7 +87,7 @@ async def test_Z_counts_from_zero_and_back() -> None:
         await until(pilot, lambda: read.count(last=False) == 800)
         assert pane.table.sum is not None
         assert pane.table.sum.count(last=False) == 1600
-        assert re.fullmatch(r"since \d\d:\d\d:\d\d, Z", pane.remark())
+        assert re.fullmatch(r"since \d\d:\d\d:\d\d, Z", pane.subtitle())
         await pilot.press("Z")
         assert read.count(last=False) == 61 * 800
 
@@ -124,20 +124,20 @@ async def test_all_is_counted_anew_when_the_filter_changes_and_the_pane_says_so(
     async with running(source) as (pilot, app):
         pane = app.main.query_one(SyscallsPane)
         read = pane.model.calls["x86_64", 0]
-        app.main.narrow_panes(Filter(uids=(1000,)), START + 60.5)
-        assert pane.remark() == "not narrowed", "the newest reading was made before"
+        app.main.apply_filter(Filter(uids=(1000,)), START + 60.5)
+        assert pane.subtitle() == "unfiltered", "the newest reading was made before"
         source.give(reading(61), reading(62))
         await until(pilot, lambda: read.count(last=False) == 800)
-        assert re.fullmatch(r"since \d\d:\d\d:\d\d, the filter", pane.remark())
+        assert re.fullmatch(r"since \d\d:\d\d:\d\d, the filter", pane.subtitle())
         assert pane.model.families["exec"] == 4
         await pilot.press(*HERE, "Z")
         assert read.count(last=False) == 0
         await pilot.press("Z")
         assert read.count(last=False) == 800, "Z goes back to what this filter let through, not beyond"
-        app.main.narrow_panes(Filter(), START + 62.5)
+        app.main.apply_filter(Filter(), START + 62.5)
         source.give(reading(63), reading(65))
         await until(pilot, lambda: read.count(last=False) == 1600)
-        assert pane.remark().endswith("the filter"), "totals of before would mix what two filters let through"
+        assert pane.subtitle().endswith("the filter"), "totals of before would mix what two filters let through"
 
 
 @pytest.mark.parametrize("column", ["rate", "count", "spent", "errors", "failed", "p99", "max"])

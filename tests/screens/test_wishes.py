@@ -10,10 +10,10 @@ from textual.events import Key
 from ebpftop.core.records import Handler, ProbeName
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
-from ebpftop.filters.stack import user_step
+from ebpftop.filters.stack import user_level
 from ebpftop.models.wishes import Wishes
 from ebpftop.ui.panes.syscalls import SyscallsPane
-from ebpftop.ui.widgets.status_bar import StateLine
+from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import pane, until
 from .scene import FakeSource, minute
@@ -93,9 +93,9 @@ async def test_the_last_filter_is_the_one_that_decides(presses: int) -> None:
         source.turning.clear()
         for press in range(presses):
             if press % 2:
-                app.main._widen()
+                app.main._pop_level()
             else:
-                app.main._narrow(user_step(0, "root"))
+                app.main._push_level(user_level(0, "root"))
             await pilot.pause()
         wanted = Filter(uids=(0,)) if presses % 2 else Filter()
         assert app.main.scope.filter == wanted
@@ -113,7 +113,7 @@ async def test_interval_and_pause_follow_every_press() -> None:
             app.post_message(Key({"+": "plus", "-": "minus", " ": "space"}[key], key))
         await settled(app)
         assert source.intervals == [2.0, 5.0, 2.0, 5.0]
-        assert app.main.query_one(StateLine).status.interval_s == 5.0
+        assert app.main.query_one(StatusBar).status.interval_s == 5.0
         assert app.main.paused
 
 
@@ -168,9 +168,9 @@ async def test_what_became_of_a_filter_that_nobody_wishes_for_any_more_changes_n
     source = OneByOne(answer, None)
     ada = Filter(uids=(1000,))
     async with running(source) as (pilot, app):
-        app.main._narrow(user_step(0, "root"))
+        app.main._push_level(user_level(0, "root"))
         await until(pilot, lambda: len(source.asked) == 1)
-        app.main._narrow(user_step(1000, "ada"))
+        app.main._push_level(user_level(1000, "ada"))
         source.told[0].set()
         await until(pilot, lambda: source.asked[1:] == [ada])
         heard = threading.Event()

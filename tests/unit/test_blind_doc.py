@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ebpftop.kernel.attach import SKIPPED, Step
+from ebpftop.kernel.attach import SKIPPED, AttachOption
 from ebpftop.probes import execs, syscalls, trace, users
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
@@ -17,7 +17,7 @@ X32: dict[str, str | int] = {f"SYS_X32_{call}": f"__x64_compat_sys_{call.lower()
 DEFINES: dict[str, str | int] = {**NATIVE, **OTHERS, **X32, "HAVE_PREPARE_EXEC": 1}
 
 
-def ladders(defines: dict[str, str | int]) -> dict[str, tuple[Step, ...]]:
+def ladders(defines: dict[str, str | int]) -> dict[str, tuple[AttachOption, ...]]:
     return {
         "execs": execs.start_ladder(),
         "execs.failures": execs.failure_ladder(defines),

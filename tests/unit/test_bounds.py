@@ -25,10 +25,10 @@ from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import MAX_CHUNKS, Chunk, Gap, PlainChunks, ZstChunks
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
 from ebpftop.recording.index import MAX_KEY_BYTES, MAX_RUNNING_BYTES, MAX_SECONDS, MAX_STATES, Index
-from ebpftop.recording.parse import Damage, read_lines, windows
+from ebpftop.recording.parse import ReadErrors, read_lines, windows
 from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.queues import MAX_QUEUED_BYTES, MAX_WAITED_BYTES, Channels
-from ebpftop.sources.replay import _Accounts
+from ebpftop.sources.replay import _ErrorLedger
 from tests.unit.recording_samples import HEADER, START, exec_at, exit_at
 
 HUGE = msgspec.structs.replace(exec_at(START, 1), argv=("x" * 100_000,))
@@ -202,10 +202,10 @@ def test_marks_and_gaps_cost_the_same_however_many_there_are(tmp_path: Path) -> 
     chunk = chunks.load(0)
     chunks.close()
     assert len(chunk.gaps) == 360_000
-    damage = Damage()
+    damage = ReadErrors()
     broken = Chunk(b"x\n" * 50_000, tuple(Gap(after, 1, "gone") for after in range(50_000)))
     for number, one in enumerate((chunk, broken)):
-        assert list(_Accounts(Index(), damage).read(number, one, False, lambda: True)) == []
+        assert list(_ErrorLedger(Index(), damage).read(number, one, False, lambda: True)) == []
     assert damage.broken == 2 * 60_000 + 2 * 300_000 + 2 * 50_000
     # Each counted anew for all before it, it would be minutes to hours.
     assert time.monotonic() - began < 60

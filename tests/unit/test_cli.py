@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from types import SimpleNamespace
+
 import pytest
 
 from ebpftop import cli
@@ -44,8 +47,8 @@ def test_every_filter_arrives_as_it_was_given(command: str) -> None:
         ("history", "4", 4),
         ("history", "65536", 65536),
         ("probes", "trace, execs", ("execs", "trace")),
-        ("via", "users=tracepoint", [("users", "tracepoint")]),
-        ("via", "execs.exits=tracepoint:a=b", [("execs.exits", "tracepoint:a=b")]),
+        ("attach", "users=tracepoint", [("users", "tracepoint")]),
+        ("attach", "execs.exits=tracepoint:a=b", [("execs.exits", "tracepoint:a=b")]),
     ],
 )
 def test_a_value_at_its_bound_is_taken(option: str, value: str, kept: object) -> None:
@@ -65,7 +68,7 @@ def test_a_value_at_its_bound_is_taken(option: str, value: str, kept: object) ->
         ("--keep", ["0.4", "1441", "nan", "x"]),
         ("--history", ["3", "65537", "4.5", "²", "-4"]),
         ("--probes", ["", ",", "execs,exec"]),
-        ("--via", ["users", "users=", "=tracepoint", "exits=tracepoint"]),
+        ("--attach", ["users", "users=", "=tracepoint", "exits=tracepoint"]),
         ("--buffer", ["both", ""]),
     ],
 )
@@ -107,3 +110,27 @@ def test_what_is_refused_cannot_repaint_the_terminal(capfd: pytest.CaptureFixtur
         said = refused(capfd, "live", *words)
         assert said.isprintable()
         assert r"\x1b[2J\u202e" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (["stream", "--via", "users=tracepoint", "--say"], ["stream", "--attach", "users=tracepoint", "--printk"]),
+        (["check", "--via=users=tracepoint"], ["check", "--attach=users=tracepoint"]),
+    ],
+)
+def test_an_option_is_taken_by_its_old_name_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], old: list[str], new: list[str]
+) -> None:
+    taken: list[Namespace] = []
+
+    def run(args: Namespace) -> int:
+        taken.append(args)
+        return 0
+
+    monkeypatch.setattr(cli, "import_module", lambda _: SimpleNamespace(run=run))
+    assert cli.main(new) == 0
+    assert capfd.readouterr().err == ""
+    assert cli.main(old) == 0
+    assert "--via is called --attach now" in capfd.readouterr().err
+    assert taken[0] == taken[1]

@@ -47,11 +47,11 @@ def test_a_program_that_did_not_start_goes_by_the_path_that_was_tried() -> None:
 
 def test_how_it_ended() -> None:
     one = program()
-    assert shown(one)["outcome"] == "● runs"
+    assert shown(one)["outcome"] == "● running"
     assert [shown(one, ended(one, code))["outcome"] for code in (0, 3)] == ["exit 0", "exit 3"]
     assert shown(one, ended(one, None, "SIGSEGV", core=True))["outcome"] == "↯ SEGV core"
     assert shown(one, ended(one, None, "SIGKILL"))["outcome"] == "↯ KILL"
-    assert shown(one, ended(one, None))["outcome"] == "gone"
+    assert shown(one, ended(one, None))["outcome"] == "exited ?"
 
 
 def test_what_was_cut_is_marked_in_the_row_and_in_the_details() -> None:
@@ -78,9 +78,12 @@ def test_details_say_how_it_ended() -> None:
     assert "core dumped" in details(one, ended(one, None, "SIGSEGV", core=True))
     assert "core dumped" not in details(one, ended(one, None, "SIGSEGV"))
     assert "exit code" in details(one, ended(one, 3))
+    unseen = details(one, ended(one, None))
+    assert "exited (not seen)" in unseen
+    assert "None" not in unseen
     assert "execve returned -13" in details(program(ret=-13, error="EACCES"))
     log = ExecLog()
     log.feed(Batch("execs", START, (one, ended(one, None))))
     known = log.processes.get(one.pid)
     assert known is not None
-    assert "unseen" in process_details(log, known, START).sheet().content().plain
+    assert "exited (not seen)" in process_details(log, known, START).sheet().content().plain

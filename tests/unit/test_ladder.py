@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("bcc")
 
 from ebpftop.kernel import attach
-from ebpftop.kernel.attach import Attach, Climb, Offers, Step, climb
+from ebpftop.kernel.attach import Attach, AttachOption, AttachResult, KernelFeatures, attach_first
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Kind, Link, Module
 
@@ -34,8 +34,8 @@ class FakeModule:
 
 
 STEPS = (
-    Step("free", (Attach("raw_tracepoint", "one", "a"), Attach("raw_tracepoint", "two", "b")), ("never",)),
-    Step(
+    AttachOption("free", (Attach("raw_tracepoint", "one", "a"), Attach("raw_tracepoint", "two", "b")), ("never",)),
+    AttachOption(
         "cheap",
         (
             Attach("raw_tracepoint", "three", "c"),
@@ -44,15 +44,15 @@ STEPS = (
         ),
         ("seldom",),
     ),
-    Step("dear", (Attach("tracepoint", "sys:six", "f"),)),
+    AttachOption("dear", (Attach("tracepoint", "sys:six", "f"),)),
 )
 
 
-NOTHING = Offers(None, None)
+NOTHING = KernelFeatures(None, None)
 
 
-def tried(module: FakeModule, wanted: str | None = None, offers: Offers = NOTHING) -> Climb:
-    return climb(cast(Module, module), STEPS, offers, wanted)
+def tried(module: FakeModule, wanted: str | None = None, offers: KernelFeatures = NOTHING) -> AttachResult:
+    return attach_first(cast(Module, module), STEPS, offers, wanted)
 
 
 def test_the_first_rung_is_taken_whole_and_the_others_are_not_needed() -> None:
@@ -98,20 +98,21 @@ def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
     (tmp_path / "events/sys/six").mkdir(parents=True)
     for wanted in ("tracepoint", "tracepoint:sys:six"):
         module = FakeModule()
-        climbed = tried(module, wanted, Offers(tmp_path, None))
+        climbed = tried(module, wanted, KernelFeatures(tmp_path, None))
         assert list(module.attached.values()) == ["tracepoint:sys:six:f"]
-        assert [rung.reason for rung in climbed.rungs] == [*[f"--via asked for {wanted}"] * 2, None]
+        assert [rung.reason for rung in climbed.rungs] == [*[f"--attach asked for {wanted}"] * 2, None]
     module = FakeModule("one")
-    assert tried(module, "raw_tracepoint:one", Offers(tmp_path, None)).via is None
+    assert tried(module, "raw_tracepoint:one", KernelFeatures(tmp_path, None)).via is None
     assert not module.attached
 
 
 def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attach, "_KPROBE_TYPE", tmp_path / "no kprobes")
     steps = tuple(
-        Step("", (Attach(kind, "x:y", "f"),)) for kind in ("kprobe", "kretprobe", "fentry", "fexit", "tracepoint")
+        AttachOption("", (Attach(kind, "x:y", "f"),))
+        for kind in ("kprobe", "kretprobe", "fentry", "fexit", "tracepoint")
     )
-    climbed = climb(cast(Module, FakeModule()), steps, Offers(tmp_path, "no BTF"))
+    climbed = attach_first(cast(Module, FakeModule()), steps, KernelFeatures(tmp_path, "no BTF"))
     assert climbed.via is None
     assert [rung.reason for rung in climbed.rungs] == [
         *["this kernel has no kprobes (CONFIG_KPROBES)"] * 2, *["no BTF"] * 2, "this kernel has no such tracepoint",
@@ -119,8 +120,10 @@ def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_forgets_is_attached_before_what_remembers_and_the_rung_keeps_its_name() -> None:
-    step = Step("free", (Attach("raw_tracepoint", "in", "a"), Attach("raw_tracepoint", "out", "b", forgets=True)))
+    step = AttachOption(
+        "free", (Attach("raw_tracepoint", "in", "a"), Attach("raw_tracepoint", "out", "b", forgets=True))
+    )
     module = FakeModule()
-    climbed = climb(cast(Module, module), (step,), NOTHING)
+    climbed = attach_first(cast(Module, module), (step,), NOTHING)
     assert climbed.via == "raw_tracepoint:in"
     assert list(module.attached.values()) == ["raw_tracepoint:out:b", "raw_tracepoint:in:a"]

@@ -15,7 +15,7 @@ from ebpftop.syscalls import abi
 from ebpftop.ui.panes.exec_details import exec_details
 from ebpftop.ui.panes.execs import COLUMNS
 from ebpftop.ui.screens.diagnostics import diagnostics
-from ebpftop.ui.screens.syscall_lists import Slot, program
+from ebpftop.ui.screens.syscall_lists import TableEntry, program
 
 LADDERS = (
     Rung(via="raw_tracepoint:a", cost="nothing", reason=None),
@@ -64,13 +64,13 @@ def test_diagnostics_say_of_a_rung_what_check_says() -> None:
 def test_the_table_names_each_program_of_timers() -> None:
     names = ("timer_create", "timer_delete", "timer_settime", "alarm", "timerfd_create")
     numbers = [abi.number("x86_64", name) or 0 for name in names]
-    slots = [Slot(nr, ("x86_64", nr), name, "timer", 1) for nr, name in zip(numbers, names, strict=True)]
+    slots = [TableEntry(nr, ("x86_64", nr), name, "timer", 1) for nr, name in zip(numbers, names, strict=True)]
     assert [program(slot) for slot in slots] == [
         *("handle_timer_create", "handle_timer_delete", "handle_timer_other", "handle_timer_other"),
         "handle_timer_create",
     ]
-    assert program(Slot(0, ("x86_64", 0), "read", "count", 1)) == "(empty: counted)"
-    assert program(Slot(59, ("x86_64", 59), "execve", "exec", 1)) == "handle_exec"
+    assert program(TableEntry(0, ("x86_64", 0), "read", "count", 1)) == "(empty: counted)"
+    assert program(TableEntry(59, ("x86_64", 59), "execve", "exec", 1)) == "handle_exec"
 
 
 PROGRAM = Exec(

@@ -11,7 +11,7 @@ from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
 from ebpftop.core.source import Batch
 from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
-from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing, command_line
+from ebpftop.models.execlog import ExecLog, ExecRow, ViewFilter, command_line
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import BUDGET
 from ebpftop.models.tree import grow
@@ -129,7 +129,7 @@ def test_tens_of_thousands_of_ordinary_rows_are_kept_and_no_more_than_the_bound_
 )
 def test_filter_searches_all_fields(typed: str) -> None:
     log = log_of(PROGRAM, msgspec.structs.replace(END, code=None, signal="SIGTERM"))
-    log.narrow(Narrowing(parse(typed)))
+    log.apply_filter(ViewFilter(parse(typed)))
     log.view.scan(10)
     assert len(log.view) == 1
 
@@ -137,17 +137,17 @@ def test_filter_searches_all_fields(typed: str) -> None:
 @pytest.mark.parametrize("typed", ["nothing", "!sleep", "SLEEP"])
 def test_filter_hides_what_does_not_match(typed: str) -> None:
     log = log_of(PROGRAM)
-    log.narrow(Narrowing(parse(typed)))
+    log.apply_filter(ViewFilter(parse(typed)))
     log.view.scan(10)
     assert len(log.view) == 0
 
 
 def test_filter_by_user_and_pattern_means_both() -> None:
-    narrowing = Narrowing(parse("sleep"), Filter(uids=(1000,)))
+    narrowing = ViewFilter(parse("sleep"), Filter(uids=(1000,)))
     row = ExecRow(PROGRAM)
-    assert narrowing.passes(row, Processes())
-    assert not replace(narrowing, scope=Filter(uids=(0,))).passes(row, Processes())
-    assert not replace(narrowing, pattern=parse("cat")).passes(row, Processes())
+    assert narrowing.matches(row, Processes())
+    assert not replace(narrowing, scope=Filter(uids=(0,))).matches(row, Processes())
+    assert not replace(narrowing, pattern=parse("cat")).matches(row, Processes())
 
 
 def test_command_line_is_quoted_for_a_shell() -> None:
@@ -255,12 +255,12 @@ def test_tree_as_deep_as_processes_can_be() -> None:
 
 
 def test_an_ancestor_that_is_told_with_what_is_wanted_is_not_wanted_itself() -> None:
-    narrowing = Narrowing(scope=Filter(comms=("sleep",)), decided=100.0)
+    narrowing = ViewFilter(scope=Filter(comms=("sleep",)), kernel_filter_since=100.0)
     processes = Processes()
     early, late = (
         processes.started(msgspec.structs.replace(INIT, pid=pid, time=time, comm=comm))
         for pid, time, comm in ((7, 99.0, "sleep"), (8, 101.0, "renamed since"))
     )
     above = processes.started(msgspec.structs.replace(INIT, time=101.0, wanted=False))
-    assert [narrowing.takes(known, processes) for known in (early, late, above)] == [True, True, False]
-    assert Narrowing().takes(above, processes)
+    assert [narrowing.matches_process(known, processes) for known in (early, late, above)] == [True, True, False]
+    assert ViewFilter().matches_process(above, processes)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ebpftop
 from ebpftop.filters.regex import PatternError, parse
 from ebpftop.ui import format
-from ebpftop.ui.widgets.columns import Column, Span, clip, fit, lay
+from ebpftop.ui.widgets.columns import Column, Span, clip, fit, layout_cell
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,16 @@ def test_count_and_rate_fit_in_six_characters(number: float) -> None:
     ("seconds", "text"),
     [
         *[
-            (0.00012, "120us"),
+            (0.00012, "120µs"),
             (0.045, "45ms"),
             (0.99951, "1.00s"),
             (3.214, "3.21s"),
             (42.04, "42.0s"),
-            (59.96, "1m00s"),
+            (59.96, "60.0s"),
+            (119.94, "119.9s"),
+            (119.96, "2m00s"),
         ],
-        *[(750, "12m30s"), (18120, "5h02m"), (273_600, "3d04h"), (-1, "0")],
+        *[(750, "12m30s"), (18120, "5h02m"), (273_600, "3d4h"), (-1, "0")],
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
@@ -87,7 +89,7 @@ def test_duration_fits_in_six_characters(seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("ns", "text"),
-    [(None, "·"), (128, "128ns"), (999.6, "1.0us"), (1234, "1.2us"), (45e6, "45ms"), (3.4e9, "3.4s"), (321e9, "321s")],
+    [(None, "·"), (128, "128ns"), (999.6, "1.0µs"), (1234, "1.2µs"), (45e6, "45ms"), (3.4e9, "3.4s"), (321e9, "321s")],
 )
 def test_nanoseconds(ns: float | None, text: str) -> None:
     assert format.nanoseconds(ns) == text
@@ -199,5 +201,5 @@ def test_clip_counts_cells_not_characters(text: str, width: int, clipped: str) -
 def test_a_cell_always_has_its_width(texts: list[str], width: int, right: bool) -> None:
     from rich.cells import cell_len
 
-    laid = lay([Span(text) for text in texts], width, right)
+    laid = layout_cell([Span(text) for text in texts], width, right)
     assert sum(cell_len(span.text) for span in laid) == width

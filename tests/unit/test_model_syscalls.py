@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ebpftop.core.records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
 from ebpftop.core.source import Batch
-from ebpftop.models.baseline import Zero
+from ebpftop.models.baseline import Baseline
 from ebpftop.models.callers import Caller, CallOf, callers, calls_of, comm_of
 from ebpftop.models.latency import LEVELS, Tick, heat
 from ebpftop.models.syscalls import SyscallsModel
@@ -33,7 +33,7 @@ def feed(model: SyscallsModel, *rows: SyscallRow) -> SyscallsModel:
 
 def test_z_lets_every_figure_start_from_here() -> None:
     model = feed(SyscallsModel(), row(100, errors=4, ns=(0, 0, 100), total_ns=500, max_ns=7, ENOENT=4))
-    model.count_anew()
+    model.reset()
     read = model.calls["x86_64", 0]
     assert (read.count(last=False), read.errors(last=False), read.spent_ns(last=False)) == (0, 0, 0)
     assert read.errnos() == {}
@@ -44,7 +44,7 @@ def test_z_lets_every_figure_start_from_here() -> None:
     assert read.failure_rate(last=False) == 0.5
     assert 32 <= (read.quantile(0.5, last=False) or 0) <= 60
     assert read.longest(last=False) == 60
-    model.count_on()
+    model.undo_reset()
     assert read.count(last=False) == 110
     assert read.errnos() == {"ENOENT": 4, "EINTR": 5}
 
@@ -52,14 +52,14 @@ def test_z_lets_every_figure_start_from_here() -> None:
 def test_a_call_that_first_appears_after_z_counts_whole() -> None:
     model = SyscallsModel()
     model.feed(Batch("syscalls", 1, (Syscalls(time=1, rows=()),)))
-    model.count_anew()
+    model.reset()
     feed(model, row(7))
     assert model.calls["x86_64", 0].count(last=False) == 7
 
 
 def test_the_longest_since_z_is_no_longer_than_its_bucket() -> None:
     model = feed(SyscallsModel(), row(1, ns=(0,) * 20 + (1,), max_ns=2_000_000))
-    model.count_anew()
+    model.reset()
     feed(model, row(2, ns=(0,) * 10 + (1,) + (0,) * 9 + (1,), max_ns=2_000_000))
     assert model.calls["x86_64", 0].longest(last=False) == 2048
 
@@ -169,7 +169,7 @@ def later(*processes: ProcessCalls, count: int, totals: tuple[ProcessTotal, ...]
 
 def test_processes_are_counted_from_zero_too() -> None:
     now = later(pair(7, 0, 22, 2), pair(8, 0, 50, 6), count=110)
-    assert callers(now, ("x86_64", 0), Zero(READING, "Z")) == [
+    assert callers(now, ("x86_64", 0), Baseline(READING, "Z")) == [
         Caller(7, "p7", 2, 1, 70),
         Caller(None, "others", 8, 0),
     ]
@@ -177,12 +177,12 @@ def test_processes_are_counted_from_zero_too() -> None:
 
 def test_a_process_that_got_the_pid_of_another_is_not_counted_from_that_ones_figures() -> None:
     reused = msgspec.structs.replace(pair(7, 0, 21), start=71)
-    assert callers(later(reused, count=121), ("x86_64", 0), Zero(READING, "Z")) == [Caller(7, "p7", 21, 0, 71)]
+    assert callers(later(reused, count=121), ("x86_64", 0), Baseline(READING, "Z")) == [Caller(7, "p7", 21, 0, 71)]
 
 
 def test_of_a_process_that_zero_did_not_tell_only_what_is_certain_is_told() -> None:
     told = tuple(pair(pid, 0, 100 - pid) for pid in range(1, 9))
-    zero = Zero(Syscalls(time=1, rows=(row(2000),), processes=told, since_boot=1000), "Z")
+    zero = Baseline(Syscalls(time=1, rows=(row(2000),), processes=told, since_boot=1000), "Z")
     # It had at most the 92 calls of the least that was told, or it would have been told itself.
     now = later(pair(50, 0, 300), pair(101, 0, 250), count=3000)
     assert callers(now, ("x86_64", 0), zero) == [
@@ -195,7 +195,7 @@ def test_of_a_process_that_zero_did_not_tell_only_what_is_certain_is_told() -> N
 def test_calls_of_a_process_are_counted_from_zero_too() -> None:
     totals = (ProcessTotal(pid=7, start=70, comm="p7", count=45, errors=9),)
     now = later(pair(7, 0, 29, 7), pair(7, 1, 5), count=200, totals=totals)
-    assert calls_of(now, (7, 70), Zero(READING, "Z")) == [
+    assert calls_of(now, (7, 70), Baseline(READING, "Z")) == [
         CallOf(("x86_64", 0), "call0", 9, 6),
         CallOf(None, "others", 5, 1),
     ]
@@ -215,12 +215,12 @@ def test_totals_begin_with_the_first_reading_after_the_filters_change_however_la
 def test_another_moments_model_counts_from_the_same_zero_if_that_lies_before_it() -> None:
     live = feed(SyscallsModel(), row(100), row(110))
     live.filter_changed(1.5)
-    live.count_anew()
+    live.reset()
     past = feed(SyscallsModel(), row(100))
-    past.begin_with(live.ground, live.zero)
+    past.begin_with(live.filter_baseline, live.baseline)
     assert (past.calls["x86_64", 0].count(last=False), past.since) == (100, None)
     feed(past, row(110), row(125))
-    past.begin_with(live.ground, live.zero)
+    past.begin_with(live.filter_baseline, live.baseline)
     assert (past.calls["x86_64", 0].count(last=False), past.since) == (15, 2.0)
 
 

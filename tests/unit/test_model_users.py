@@ -11,10 +11,10 @@ import pytest
 from ebpftop.core.escape import c_string
 from ebpftop.core.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
 from ebpftop.core.source import Batch
-from ebpftop.filters.parse import doubt_of, read_typed
+from ebpftop.filters.parse import doubt_of, parse_filter
 from ebpftop.filters.spec import Filter
-from ebpftop.filters.stack import Scope, Step
-from ebpftop.models.filter_match import admits, comm_matches
+from ebpftop.filters.stack import FilterLevel, FilterStack
+from ebpftop.models.filter_match import comm_matches, matches
 from ebpftop.models.processes import Processes
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.users import PROGRAMS_EACH, REST, UsersModel
@@ -67,14 +67,14 @@ def test_a_user_who_appears_later_had_nothing_before() -> None:
 def test_narrowed_users_count_from_there_and_widened_ones_as_before_without_a_burst() -> None:
     model = UsersModel()
     readings(model, (1.0, (row(0, 1000), row(7, 10))), (2.0, (row(0, 1000), row(7, 10))))
-    model.narrow(Filter(pids=(1,)), 3.0)
+    model.apply_filter(Filter(pids=(1,)), 3.0)
     readings(model, (3.0, (row(0, 1500, 40), row(7, 10))), (4.0, (row(0, 1502, 41), row(7, 10), row(9, 4))))
     assert {user.row.uid: (user.row.execs, user.row.failed, user.rate) for user in model.shown} == {
         0: (2, 1, 2),
         9: (4, 0, 4),
     }
     assert (model.total.row.execs, model.total.row.failed, model.total.rate) == (6, 1, 6)
-    model.narrow(Filter(), 5.0)
+    model.apply_filter(Filter(), 5.0)
     last = (6.0, (row(0, 1503, 41), row(7, 10), row(9, 4)))
     readings(model, (5.0, (row(0, 1502, 41), row(7, 10), row(9, 4))), last)
     assert model.failed == 41
@@ -85,16 +85,16 @@ def test_narrowed_users_count_from_there_and_widened_ones_as_before_without_a_bu
 def test_a_reading_that_was_faster_than_the_news_of_the_filter_is_what_counts_from_there() -> None:
     model = UsersModel()
     readings(model, (1.0, (row(0, 100),)), (2.0, (row(0, 150),)))
-    model.narrow(Filter(pids=(1,)), float("inf"))
+    model.apply_filter(Filter(pids=(1,)), float("inf"))
     readings(model, (2.5, (row(0, 170),)), (3.0, (row(0, 172),)))
-    model.narrow(Filter(pids=(1,)), 2.4)
+    model.apply_filter(Filter(pids=(1,)), 2.4)
     user = model.users[0]
     assert (user.row.execs, user.rate, model.total.row.execs, model.since) == (2, 4, 2, 2.5)
 
 
 def test_narrowed_before_it_is_fed_a_model_counts_from_the_first_reading_that_the_filter_holds_for() -> None:
     model = UsersModel()
-    model.narrow(Filter(pids=(1,)), 2.5)
+    model.apply_filter(Filter(pids=(1,)), 2.5)
     readings(model, *((float(t), (row(0, 10 * t),)) for t in range(12)))
     assert (model.users[0].row.execs, model.since) == (80, 3.0)
 
@@ -104,9 +104,9 @@ def test_what_runs_is_counted_in_scope() -> None:
     readings(model, (1.0, (row(1000, 4),)))
     model.feed(execs(program(5, "make"), program(6, "cc", ppid=5), program(7, "vi")))
     assert (model.users[1000].running, model.total.running) == (3, 3)
-    model.narrow(Filter(pids=(5,)), float("inf"))
+    model.apply_filter(Filter(pids=(5,)), float("inf"))
     assert (model.users[1000].running, model.total.running) == (2, 2)
-    model.narrow(Filter(pids=(5,)), 200.0)
+    model.apply_filter(Filter(pids=(5,)), 200.0)
     # Its parent had ended, so nothing here tells that it descends from 5; but it came through the kernel's filter.
     late = Process(time=201.0, pid=8, ppid=1, uid=1000, user=None, comm="ld", argv=("ld",), start=8)
     model.feed(Batch("execs", 201.0, (late,)))
@@ -116,7 +116,7 @@ def test_what_runs_is_counted_in_scope() -> None:
     above = Process(time=202.0, pid=9, ppid=1, uid=1000, user=None, comm="up", argv=("up",), start=9, wanted=False)
     model.feed(Batch("execs", 202.0, (above,)))
     assert model.total.running == 3
-    model.narrow(Filter(), 300.0)
+    model.apply_filter(Filter(), 300.0)
     model.feed(Batch("execs", 300.0, (msgspec.structs.replace(above, time=300.0, wanted=True),)))
     assert model.total.running == 5
 
@@ -124,11 +124,11 @@ def test_what_runs_is_counted_in_scope() -> None:
 def test_the_total_is_of_the_users_in_scope() -> None:
     model = UsersModel()
     readings(model, (1.0, (row(0, 10), row(7, 1))), (2.0, (row(0, 30), row(7, 4))))
-    model.narrow(Filter(uids=(7,)), float("inf"))
+    model.apply_filter(Filter(uids=(7,)), float("inf"))
     assert [user.row.uid for user in model.shown] == [7]
     total = model.shown_total
     assert (total.row.execs, total.rate, list(total.history)) == (4, 3, [3])
-    model.narrow(Filter(), float("inf"))
+    model.apply_filter(Filter(), float("inf"))
     assert model.shown_total.row.execs == 34
 
 
@@ -246,7 +246,7 @@ def test_a_full_map_of_users_costs_bounded_memory_and_little_time() -> None:
     ],
 )
 def test_terms_for_the_kernel_are_told_from_the_expression(typed: str, wanted: Filter | None, rest: str) -> None:
-    step, left = read_typed(typed)
+    step, left = parse_filter(typed)
     assert (step.filter if step else None) == wanted
     assert left == rest
 
@@ -271,8 +271,8 @@ def test_terms_for_the_kernel_are_told_from_the_expression(typed: str, wanted: F
     ],
 )
 def test_a_term_that_is_none_for_the_kernel_is_doubted(typed: str, doubt: str) -> None:
-    assert doubt_of(read_typed(typed)[1]).startswith(doubt)
-    assert bool(doubt_of(read_typed(typed)[1])) == bool(doubt)
+    assert doubt_of(parse_filter(typed)[1]).startswith(doubt)
+    assert bool(doubt_of(parse_filter(typed)[1])) == bool(doubt)
 
 
 @pytest.mark.parametrize("name", ["plain", "a\u0301", "tab\there", "\udcff\udcfe", "a\u3164b"])
@@ -293,20 +293,20 @@ def test_each_kind_alone_is_a_filter_and_a_step_of_another_kind_leaves_it(kind: 
     assert str(alone) == f"--{kind.removesuffix('s')} {KINDS[kind][0]}"
     whole = Filter(hide_self=False)
     for other, values in KINDS.items():
-        whole = whole.narrowed(Filter(**{other: values}))  # type: ignore[arg-type]
+        whole = whole.combined(Filter(**{other: values}))  # type: ignore[arg-type]
     assert whole == Filter(**KINDS, hide_self=False)  # type: ignore[arg-type]
-    assert Filter(**KINDS).narrowed(Filter(**{kind: ("x",)})) == Filter(**{**KINDS, kind: ("x",)})  # type: ignore[arg-type]
+    assert Filter(**KINDS).combined(Filter(**{kind: ("x",)})) == Filter(**{**KINDS, kind: ("x",)})  # type: ignore[arg-type]
 
 
 def test_steps_take_their_own_kind_and_leave_the_others() -> None:
-    scope = Scope(Filter(uids=(0,), comms=("a",)))
-    scope.push(Step("7", Filter(uids=(7,))))
-    scope.push(Step("7", Filter(uids=(7,))))
+    scope = FilterStack(Filter(uids=(0,), comms=("a",)))
+    scope.push(FilterLevel("7", Filter(uids=(7,))))
+    scope.push(FilterLevel("7", Filter(uids=(7,))))
     assert scope.filter == Filter(uids=(7,), comms=("a",))
     scope.pop()
     scope.pop()
     assert scope.pop() is None
-    assert (scope.filter, scope.trail) == (Filter(), "")
+    assert (scope.filter, scope.breadcrumb) == (Filter(), "")
 
 
 @pytest.mark.parametrize(
@@ -341,12 +341,12 @@ def test_what_came_before_the_filter_is_judged_like_the_kernel_would(wanted: Fil
     processes = Processes()
     for known in (program(3, "init"), program(4, "sh", ppid=3)):
         processes.started(known)
-    assert admits(wanted, program(5, "make", ppid=4), processes) is taken
+    assert matches(wanted, program(5, "make", ppid=4), processes) is taken
 
 
 def test_a_child_of_the_process_that_is_asked_for_is_taken_though_nothing_told_of_that() -> None:
-    assert admits(Filter(pids=(4,)), program(5, "make", ppid=4), Processes())
-    assert not admits(Filter(pids=(3,)), program(5, "make", ppid=4), Processes())
+    assert matches(Filter(pids=(4,)), program(5, "make", ppid=4), Processes())
+    assert not matches(Filter(pids=(3,)), program(5, "make", ppid=4), Processes())
 
 
 def test_lines_are_narrowed_by_who_the_exec_log_says_printed_them() -> None:
@@ -356,9 +356,9 @@ def test_lines_are_narrowed_by_who_the_exec_log_says_printed_them() -> None:
         Trace(time=float(at), cpu=0, pid=pid, task="x", message=str(at)) for at, pid in ((1, 5), (2, 6), (3, 9))
     )
     log.feed(Batch("trace", 3.0, lines))
-    log.narrow(Filter(uids=(7,)), 50.0)
+    log.apply_filter(Filter(uids=(7,)), 50.0)
     log.view.scan(100)
     log.feed(Batch("trace", 60.0, (Trace(time=60.0, cpu=0, pid=77, task="x", message="60"),)))
     assert [log.view[i].message for i in range(log.view.first, log.view.end)] == ["1", "60"]
-    log.narrow(Filter(), 70.0)
+    log.apply_filter(Filter(), 70.0)
     assert len(log.view) == 4

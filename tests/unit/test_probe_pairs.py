@@ -14,7 +14,7 @@ from ebpftop.core.records import OTHER_UID, UserCalls
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscall_processes
-from ebpftop.probes.syscall_processes import Pairs
+from ebpftop.probes.syscall_processes import ProcessCounters
 from ebpftop.probes.syscall_slots import Slots
 
 CPUS = 2
@@ -68,7 +68,7 @@ SLOTS = Slots("x86_64")
 
 
 def test_a_user_keeps_what_its_pairs_counted_when_they_fall_out(module: FakeModule) -> None:
-    tally = Pairs()
+    tally = ProcessCounters()
     module.count(1, 10, 0, 1000, 300, 5)
     module.count(1, 11, 0, 1001, 40)
     assert tally.read(cast(Module, module), SLOTS).users == (
@@ -90,7 +90,7 @@ def test_a_process_that_calls_as_two_users_is_one_process(module: FakeModule) ->
     module.count(1, 10, 0, 0, 30, 1)
     module.count(1, 10, 0, 1000, 12, 2)
     module.count(1, 10, 39, 1000, 5)
-    told = Pairs().read(cast(Module, module), SLOTS)
+    told = ProcessCounters().read(cast(Module, module), SLOTS)
     assert [(p.pid, p.start, p.comm, p.name, p.count, p.errors) for p in told.processes] == [
         (10, 1, "p10", "read", 42, 3),
         (10, 1, "p10", "getpid", 5, 0),
@@ -101,7 +101,7 @@ def test_a_process_that_calls_as_two_users_is_one_process(module: FakeModule) ->
 def test_two_processes_of_one_pid_are_two(module: FakeModule) -> None:
     module.count(1, 10, 0, 0, 30)
     module.count(2, 10, 0, 0, 12)
-    told = Pairs().read(cast(Module, module), SLOTS)
+    told = ProcessCounters().read(cast(Module, module), SLOTS)
     assert [(p.start, p.count) for p in told.processes] == [(1, 30), (2, 12)]
 
 
@@ -110,14 +110,14 @@ def test_only_the_busiest_are_told_but_all_calls_of_the_busiest_processes(module
         module.count(1, pid, 0, 0, 1000 - pid)
     module.count(1, 1, 39, 0, 1)
     module.count(1, 40, 39, 0, 1)
-    told = Pairs().read(cast(Module, module), SLOTS)
+    told = ProcessCounters().read(cast(Module, module), SLOTS)
     assert [p.pid for p in told.processes if p.name == "read"] == [*range(1, 25)]
     assert {p.pid for p in told.processes if p.name == "getpid"} == {1, 40}, "the second: one of the few that call it"
 
 
 def test_too_many_users_are_counted_together(module: FakeModule, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syscall_processes, "USERS_MAX", 3)
-    tally = Pairs()
+    tally = ProcessCounters()
     for uid, count in ((1, 10), (2, 500), (3, 30), (4, 400)):
         module.count(1, uid, 0, uid, count)
     users = tally.read(cast(Module, module), SLOTS).users
@@ -129,11 +129,11 @@ def test_too_many_users_are_counted_together(module: FakeModule, monkeypatch: py
 
 
 def test_sums_outlive_the_map(module: FakeModule) -> None:
-    tally = Pairs()
+    tally = ProcessCounters()
     module.count(1, 10, 0, 1000, 300)
     module.count(1, 11, 0, 1000, 0)
     del module.held[1, 11, 0, 1000]
-    tally.keep(cast(Module, module), SLOTS)
+    tally.save_totals(cast(Module, module), SLOTS)
     module.held.clear()
     module.made = 0
     module.count(9, 12, 0, 1000, 4)
@@ -143,7 +143,7 @@ def test_sums_outlive_the_map(module: FakeModule) -> None:
 
 
 def test_a_process_keeps_the_name_that_it_got_when_that_falls_out(module: FakeModule) -> None:
-    tally = Pairs()
+    tally = ProcessCounters()
     module.count(1, 10, 0, 0, 30)
     module.count(2, 10, 0, 0, 20)  # the pid anew
     names = []

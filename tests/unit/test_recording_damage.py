@@ -15,7 +15,7 @@ from ebpftop.core.records import SCHEMA, End, Exec, Record, Trace, encode
 from ebpftop.core.source import SourceError
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import PlainChunks, ZstChunks
-from ebpftop.recording.parse import Damage
+from ebpftop.recording.parse import ReadErrors
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at, users_at, write
@@ -35,7 +35,7 @@ BROKEN_LINES = [
 ]
 
 
-def replayed(data: bytes, suffix: str = ".jsonl") -> tuple[list[Record], Damage] | SourceError:
+def replayed(data: bytes, suffix: str = ".jsonl") -> tuple[list[Record], ReadErrors] | SourceError:
     """Replay *data*; the error where nothing of it is a record."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"r{suffix}"

@@ -11,7 +11,7 @@ from msgspec import inspect
 from ebpftop.core.escape import escape
 from ebpftop.core.records import Exit, Header, Record, Trace, encode
 from ebpftop.recording.chunks import Chunk
-from ebpftop.recording.parse import MAX_LINE_BYTES, Damage, read_good_lines, read_line, read_lines
+from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors, read_good_lines, read_line, read_lines
 from ebpftop.recording.reader import header_of
 from tests.unit.recording_samples import START, exec_at, exit_at, trace_at
 
@@ -133,7 +133,7 @@ def test_no_text_of_any_field_of_any_kind_comes_out_raw(kind: type[Record]) -> N
     hostile = texts(msgspec.json.decode(line)).count(HOSTILE)
     read = [read_line(line), *read_good_lines([line]), *read_lines(line, lambda *_: None, lambda: None)]
     if kind is Header:
-        read.append(header_of(Chunk(line), Damage()))
+        read.append(header_of(Chunk(line), ReadErrors()))
     assert len(read) >= 3
     for record in read:
         shown = texts(msgspec.to_builtins(record))

@@ -20,7 +20,7 @@ from ebpftop.core.source import Source, SourceError
 from ebpftop.filters.regex import parse
 from ebpftop.models.base import Model, rebuild
 from ebpftop.models.callers import callers, calls_of
-from ebpftop.models.execlog import ExecLog, Narrowing
+from ebpftop.models.execlog import ExecLog, ViewFilter
 from ebpftop.models.latency import heat
 from ebpftop.models.overview import Overview
 from ebpftop.models.syscalls import SyscallsModel
@@ -34,7 +34,7 @@ from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui import format
 from ebpftop.ui.format import bars
 from ebpftop.ui.panes.execs import COLUMNS, TREE_COLUMNS
-from ebpftop.ui.widgets.columns import lay, value_of
+from ebpftop.ui.widgets.columns import layout_cell, value_of
 from tests.unit.mutants import mutant
 from tests.unit.test_timetravel import fresh
 
@@ -68,14 +68,14 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
     yield format.count(overview.total_lost), format.per_second(overview.events_per_second)
     if overview.cost and overview.cost.kernel is not None:
         yield format.share(overview.cost.kernel), format.share(overview.cost.user)
-    execs.narrow(Narrowing(parse("job|a+")))
+    execs.apply_filter(ViewFilter(parse("job|a+")))
     while execs.view.scan(1000):
         pass
     for row in execs.ring.slice(execs.ring.first, execs.ring.end)[-40:]:
-        yield [(lay(c.cell(row, overview.time), c.width), value_of(c, row, overview.time)) for c in COLUMNS]
+        yield [(layout_cell(c.cell(row, overview.time), c.width), value_of(c, row, overview.time)) for c in COLUMNS]
         yield execs.parent(row)
     for branch in grow(execs.processes, overview.time)[:40]:
-        yield [lay(c.cell(branch, overview.time), c.width) for c in TREE_COLUMNS]
+        yield [layout_cell(c.cell(branch, overview.time), c.width) for c in TREE_COLUMNS]
     for user in (users.shown_total, *users.shown[:40]):
         yield user.name, format.count(user.row.execs), format.per_second(user.rate), user.row.last
         yield format.sparkline(user.history, 20)

@@ -15,7 +15,7 @@ from ebpftop.core.records import PROBE_NAMES, Exec, Exit, Header, Probe, Record,
 from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.recording import reader, zstd_frames
 from ebpftop.recording.chunks import ZstChunks
-from ebpftop.recording.parse import MAX_LINE_BYTES, Damage
+from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource, _Reader
 from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at
@@ -115,7 +115,7 @@ def test_a_line_that_never_ends_is_given_up(sent: bytes) -> None:
 
 
 def test_a_line_without_an_end_is_held_up_to_a_bound_and_what_follows_is_read() -> None:
-    damage = Damage()
+    damage = ReadErrors()
     reader = _Reader(-1, damage)
     piece = b"a" * (256 << 10)
     handed = []
@@ -133,7 +133,7 @@ def test_a_line_without_an_end_in_somebody_else_s_zstd_is_not_held_whole(monkeyp
     good = line(trace_at(START, 1))
     pieces = [HEAD, *[piece] * 64, b"a\n" + good]
     monkeypatch.setattr(reader, "_unpacked", lambda fd, damage: iter(pieces))
-    damage = Damage()
+    damage = ReadErrors()
     tracemalloc.start()
     spool = reader._spool(-1, damage)
     peak = tracemalloc.get_traced_memory()[1]
@@ -154,11 +154,11 @@ def test_a_line_in_many_pieces_takes_a_time_that_grows_with_it_and_not_with_its_
     # 800 GB are copied where each piece copies those before it.
     pieces = [b"a" * 10] * 400_000
     began_s = time.process_time()
-    lines = _Reader(-1, Damage())
+    lines = _Reader(-1, ReadErrors())
     assert not any(map(lines._whole_lines, pieces))
     assert lines._whole_lines(b"\nb") == b"a" * 4_000_000 + b"\n"
     monkeypatch.setattr(reader, "_unpacked", lambda fd, damage: iter(pieces))
-    os.close(reader._spool(-1, Damage()))
+    os.close(reader._spool(-1, ReadErrors()))
     assert time.process_time() - began_s < 20
 
 

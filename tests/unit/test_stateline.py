@@ -6,14 +6,14 @@ import pytest
 
 from ebpftop.core.records import Cost
 from ebpftop.filters.stack import SEPARATOR
-from ebpftop.ui.widgets.status_bar import StateLine, Status
+from ebpftop.ui.widgets.status_bar import Status, StatusBar
 
 SHORT = SEPARATOR.join(("ada", "make 4102"))
 TRAIL = SEPARATOR.join(("--comm sh*", "ada", "make 4102", "container 8f3a0c11d2e4  /error.*timeout"))
 
 
 def line(width: int, trail: str, gone: str = "") -> str:
-    state = StateLine()
+    state = StatusBar()
     state._status = Status(
         host="web1",
         kernel="6.18.44",

@@ -161,7 +161,7 @@ def test_stderr_that_takes_nothing_changes_no_status() -> None:
         ("stream", "--pid", HOSTILE),
         ("stream", "--uid", HOSTILE),
         ("stream", "--container", b"/" + HOSTILE),
-        ("stream", "--via", HOSTILE),
+        ("stream", "--attach", HOSTILE),
         ("replay", "--speed", HOSTILE, "x"),
         ("live", "--keep", HOSTILE),
         ("live", "--history", HOSTILE),

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pytest
 
 from ebpftop.core.records import PROBE_NAMES, Header, ProbeName, Record
-from ebpftop.core.snapshot import Counts, Past
+from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.models.base import Model, rebuild
 from ebpftop.models.bounded import Bounded
@@ -74,7 +74,7 @@ def state(thing: object, seen: frozenset[int] = frozenset()) -> object:
 def live(batches: Iterable[Batch]) -> tuple[Models, Overview]:
     """The models after *batches*, as the screen feeds them when they happen."""
     models, takers = fresh()
-    overview = rebuild(Past(tuple(batches), Counts(), {}), takers)
+    overview = rebuild(Snapshot(tuple(batches), EventCounts(), {}), takers)
     return models, overview
 
 
@@ -223,13 +223,13 @@ def test_a_moment_knows_whether_it_was_rebuilt_from_the_start_on(remember: Calla
     wait_until_indexed(timeline)
     end = timeline.span[1]
     for moment in (START, START + 30, end):
-        assert timeline.look(moment).before == Counts()
+        assert timeline.look(moment).before == EventCounts()
 
 
 def test_each_pane_goes_on_from_how_much_of_its_own_there_was() -> None:
     log, calls, lines = ExecLog(), SyscallsModel(), TraceLog()
     takers: Mapping[ProbeName, Iterable[Model]] = {"execs": (log, lines), "syscalls": (calls,), "trace": (lines,)}
-    rebuild(Past((), Counts(execs=100, failed=20, exits=70, syscalls=3000, traces=400), {}), takers)
+    rebuild(Snapshot((), EventCounts(execs=100, failed=20, exits=70, syscalls=3000, traces=400), {}), takers)
     assert (log.ring.end, log.execs, log.failed, log.exits) == (120, 100, 20, 70)
     assert calls.traced.end == 3000
     assert lines.ring.end == 400

@@ -75,7 +75,7 @@ def check() -> Checked:
 
 
 def _observe(condition: Condition, buffer: str, via: Mapping[str, str] = MappingProxyType({})) -> Seen:
-    forced = itertools.chain.from_iterable(("--via", f"{ladder}={rung}") for ladder, rung in via.items())
+    forced = itertools.chain.from_iterable(("--attach", f"{ladder}={rung}") for ladder, rung in via.items())
     wanted = set(map(_probe, via or LADDERS))
     return observe(
         [name for name in PROBE_NAMES if name in wanted], ["--buffer", buffer, *forced], prefix=prefix(condition)
@@ -92,7 +92,7 @@ def _judge(seen: Seen, wanted: Mapping[str, str | None], buffer: str, condition:
         stands_on = in_use.get(ladder)
         detail = seen.fault_of(ladder)
         if detail is None and rung not in (None, stands_on):
-            detail = f"--via asked for {rung}, taken was {stands_on}"
+            detail = f"--attach asked for {rung}, taken was {stands_on}"
         if detail is None and seen.status != 0:
             detail = f"the stream ended with {seen.status}: {seen.stderr[-2000:]}"
         yield Trial(

@@ -44,7 +44,7 @@ class Seen:
     stderr: str = ""
 
     def rungs(self) -> Iterator[RungTold]:
-        """Every rung of every ladder, as `--via` names them: "failures: fexit:x" belongs to a part of its probe."""
+        """Every rung of every ladder, as `--attach` names them: "failures: fexit:x" belongs to a part of its probe."""
         for name, probe in self.probes.items():
             for rung in probe.rungs:
                 yield RungTold(*ladder_and_rung(name, rung.via), rung.reason)

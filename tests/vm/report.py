@@ -17,7 +17,7 @@ _HEAD = """\
 Written by `sudo script/test --vm` from what it saw; do not edit. Debian's cloud kernels under QEMU, everything
 compared to the event with what a workload did: programs started and failed, calls, errors, timers, greetings.
 
-"yes" means that ebpftop told exactly what was done, on the rung that `--via` asked for; **bold** is what the ladder
+"yes" means that ebpftop told exactly what was done, on the rung that `--attach` asked for; **bold** is what the ladder
 takes by itself. `ebpftop check` says the same of each rung, which is tested.
 """
 _UNSEEN = """
@@ -90,7 +90,7 @@ def _gist(detail: str) -> str:
     """The last line of *detail*, without the rungs that were only passed over because another was asked for."""
     told = re.sub(r"^nothing was told; it ended with \d+: (ebpftop: )?", "", detail.strip().splitlines()[-1])
     parts = told.split("; ")
-    return "; ".join(part for part in parts if "--via asked for" not in part)
+    return "; ".join(part for part in parts if "--attach asked for" not in part)
 
 
 def _buffers(results: Sequence[Result]) -> Iterable[str]:

@@ -14,8 +14,8 @@ Condition: TypeAlias = Literal["BTF, no headers", "BTF and headers", "headers, n
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One rung of one ladder, tried: `detail` is null where all was seen that was done, else what was wrong.
 
-    `ladder` is the name that `--via` takes: a probe, or a part of one ("execs.failures"). `forced` says that `--via`
-    asked for the rung; else the ladder took it by itself.
+    `ladder` is the name that `--attach` takes: a probe, or a part of one ("execs.failures"). `forced` says that
+    `--attach` asked for the rung; else the ladder took it by itself.
     """
 
     ladder: str
@@ -89,7 +89,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ladder_and_rung(probe: str, told: str) -> tuple[str, str]:
-    """Return ladder and rung as `--via` names them.
+    """Return ladder and rung as `--attach` names them.
 
     >>> ladder_and_rung("execs", "failures: fexit:x"), ladder_and_rung("users", "fexit:x")
     (('execs.failures', 'fexit:x'), ('users', 'fexit:x'))

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ebpftop import __version__
 from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
-from ebpftop.commands.redirect import hush
+from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.core.escape import printable
 from ebpftop.core.records import PROBE_NAMES, Probe, State
 from ebpftop.kernel import build_cache
@@ -48,7 +48,7 @@ def examine(args: argparse.Namespace) -> Report:
     """Bring every probe up and down again; raises SourceError."""
     watching = argparse.Namespace(
         probes=PROBE_NAMES, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
-        buffer=args.buffer, via=args.via, failures=True, latency=True, ignore=None, trace=None, say=False,
+        buffer=args.buffer, attach=args.attach, failures=True, latency=True, ignore=None, trace=None, printk=False,
     )  # fmt: skip
     source = open_kernel(options_of(watching), root_work())
     try:
@@ -93,7 +93,7 @@ def _print(report: Report, console: Console) -> None:
         f"tracefs at {markup(report['tracefs'] or 'nowhere')}",
         highlight=False,
     )
-    console.print(f"compiled programs are kept in {markup(build_cache.where())}", highlight=False)
+    console.print(f"compiled programs are cached in {markup(build_cache.where())}", highlight=False)
     for probe in report["probes"]:
         good = probe.state == "on"
         console.print()
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
-    outputs = hush()
+    outputs = redirect_stdio()
     process.status_if_ended = 1  # 0 would say that every probe works
     report = examine(args)
     if args.json:

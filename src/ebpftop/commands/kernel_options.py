@@ -55,14 +55,14 @@ def refused() -> bool:
     # First: whoever lacks capabilities in a user namespace gets none that count by sudo there.
     if capabilities.in_a_user_namespace():
         stdio.report(
-            "no privilege to load BPF programs: root of a user namespace has none outside it; "
+            "insufficient privileges to load BPF programs: root of a user namespace has none outside it; "
             "run it on the host as root"
         )
         return True
     missing = capabilities.missing()
     if missing is None:
         return False
-    stdio.report(f"no privilege to load BPF programs ({missing} missing); run it as root: sudo ebpftop")
+    stdio.report(f"insufficient privileges to load BPF programs ({missing} missing); run it as root: sudo ebpftop")
     return True
 
 
@@ -87,11 +87,11 @@ def options_of(args: argparse.Namespace) -> Options:
         interval_s=args.interval,
         filter=chosen_filter(args),
         buffer=None if args.buffer == "auto" else args.buffer,
-        via=dict(args.via),
+        attach=dict(args.attach),
         failures=args.failures,
         latency=args.latency,
         processes=args.latency,
-        say=args.say,
+        printk=args.printk,
         ignore=_calls(args.ignore),
         trace=_calls(args.trace),
     )

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
-from ebpftop.commands.redirect import hush
+from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.starting import no_collection
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import LIVE_SCREEN
@@ -29,7 +29,7 @@ def _run(args: argparse.Namespace) -> int:
     if refused():
         return NO_PRIVILEGE
     stdio.require_terminal("for a pipe or a file use `ebpftop stream`")
-    outputs = hush()
+    outputs = redirect_stdio()
     process.take_keys()
     stdio.draw_on_terminal(outputs.stdout_fd, outputs.stderr_fd)
     root = root_work()  # while there is one thread

@@ -14,7 +14,7 @@ from ebpftop.commands.kernel_options import (
     report_failed,
     root_work,
 )
-from ebpftop.commands.redirect import hush
+from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.stream import pump
 from ebpftop.core.records import Lost, Record
 from ebpftop.lifecycle.invoker import as_invoker
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
-    hush()
+    redirect_stdio()
     # The file first: a name that cannot be written should not cost the time it takes to attach.
     with as_invoker():
         writer = RecordingWriter(args.file, replace=args.force)

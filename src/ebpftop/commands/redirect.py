@@ -16,14 +16,14 @@ from ebpftop.lifecycle import stdio
 
 @dataclass(frozen=True)
 class Outputs:
-    """The process's own outputs after `hush`."""
+    """The process's own outputs after `redirect_stdio`."""
 
     stdout_fd: int
     stderr_fd: int
     log_path: Path
 
 
-def hush() -> Outputs:
+def redirect_stdio() -> Outputs:
     """Point fds 1 and 2 at a log in memory, and Python's sys.stdout, sys.stderr and their originals at duplicates."""
     log_fd = os.memfd_create("ebpftop-log", os.MFD_CLOEXEC)
     # Appending, or the two descriptors of one open file would still be right but a truncating reader would not.

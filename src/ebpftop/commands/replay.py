@@ -11,7 +11,7 @@ from ebpftop.commands.starting import no_collection
 from ebpftop.core.source import Source, SourceError
 from ebpftop.lifecycle import limits, stdio
 from ebpftop.lifecycle.process import process
-from ebpftop.recording.parse import Damage
+from ebpftop.recording.parse import ReadErrors
 from ebpftop.recording.reader import is_stream, open_file, require_no_device, wait_for_first
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
@@ -93,7 +93,7 @@ def _take_stdin() -> int:
     return stream
 
 
-def _show(source: Source, damage: Damage) -> int:
+def _show(source: Source, damage: ReadErrors) -> int:
     with no_collection():
         # Only now: a recording that cannot be read need not wait for the screen to be imported.
         from ebpftop.ui.app import run as run_app

@@ -18,7 +18,7 @@ from ebpftop.commands.kernel_options import (
     report_failed,
     root_work,
 )
-from ebpftop.commands.redirect import hush
+from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.core.records import Probe, Record, encode
 from ebpftop.lifecycle import stdio
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
-    outputs = hush()
+    outputs = redirect_stdio()
     stdout = LineWriter(outputs.stdout_fd)
     source = open_kernel(options_of(args), root_work())
 

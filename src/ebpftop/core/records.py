@@ -44,8 +44,10 @@ class Header(_Record, frozen=True, tag="header"):
 
 
 NOT_NEEDED = "not needed: "
-NOT_ASKED_FOR = "--via asked for "
+NOT_ASKED_FOR = "--attach asked for "
 """How the reason of a rung begins that nobody tried."""
+
+_NOT_TRIED = (NOT_NEEDED, NOT_ASKED_FOR, "--via asked for ")  # the last: recordings of 0.1
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,7 +66,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """``on``: it holds. ``off``: nobody tried it. ``failed``: it was tried, or is known not to hold."""
         if self.reason is None:
             return "on"
-        return "off" if self.reason.startswith((NOT_NEEDED, NOT_ASKED_FOR)) else "failed"
+        return "off" if self.reason.startswith(_NOT_TRIED) else "failed"
 
     @property
     def said(self) -> str:

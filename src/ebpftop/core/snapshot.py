@@ -9,7 +9,7 @@ from ebpftop.core.source import Batch
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class EventCounts:
     """How many events there were: programs that started, failed to, ended; traced calls; lines of the trace log."""
 
     execs: int = 0
@@ -18,9 +18,9 @@ class Counts:
     syscalls: int = 0
     traces: int = 0
 
-    def plus(self, other: Counts, times: int = 1) -> Counts:
+    def plus(self, other: EventCounts, times: int = 1) -> EventCounts:
         """Return the sum, or with *times* -1 the difference."""
-        return Counts(
+        return EventCounts(
             self.execs + times * other.execs,
             self.failed + times * other.failed,
             self.exits + times * other.exits,
@@ -30,7 +30,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class Snapshot:
     """A moment: batches that bring empty models there, and what these cannot know.
 
     `before` counts the events that came before those in the batches, None where that is not known yet. `seconds` holds
@@ -38,5 +38,5 @@ class Past:
     """
 
     batches: tuple[Batch, ...]
-    before: Counts | None
+    before: EventCounts | None
     seconds: Mapping[int, int]

@@ -38,7 +38,7 @@ class SourceError(Exception):
         self.remedy = remedy
 
 
-class PastFiltering(SourceError):
+class FilterUnsupported(SourceError):
     """The source yields what was recorded: only what is shown of it can be narrowed."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, Filter, comm_bytes, is_cgroup_path
-from ebpftop.filters.stack import Step
+from ebpftop.filters.stack import FilterLevel
 
 # Numbers where numbers are meant; what they are bounded by, `_can_be` knows.
 _KERNEL_TERM = re.compile(
@@ -24,7 +24,7 @@ _TAKES = {
 }
 
 
-def read_typed(text: str) -> tuple[Step | None, str]:
+def parse_filter(text: str) -> tuple[FilterLevel | None, str]:
     """Split what was typed into what the kernel can decide (``uid:0 pid:1 comm:ssh* cgroup:/x container:8f3``) and a
     regular expression.
 
@@ -46,7 +46,7 @@ def read_typed(text: str) -> tuple[Step | None, str]:
         cgroups=tuple(values.get("cgroup", ())),
         containers=tuple(values.get("container", ())),
     )
-    return Step(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
+    return FilterLevel(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
 
 
 def doubt_of(rest: str) -> str:
@@ -61,7 +61,7 @@ def doubt_of(rest: str) -> str:
     kind = match["kind"]
     if match["inverted"]:
         why = "cannot be inverted"
-    elif read_typed(rest[match.start() :])[0] is None:
+    elif parse_filter(rest[match.start() :])[0] is None:
         why = f"takes {_TAKES[kind]}"
     else:
         why = "must come before the expression"

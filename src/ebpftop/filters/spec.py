@@ -58,7 +58,7 @@ class Filter:
             ("container", self.containers),
         )
 
-    def narrowed(self, step: Filter) -> Filter:
+    def combined(self, step: Filter) -> Filter:
         """Return this filter with the kinds that *step* sets taken from there."""
         return Filter(
             uids=step.uids or self.uids,

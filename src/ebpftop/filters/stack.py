@@ -11,57 +11,57 @@ SEPARATOR = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
 
 
 @dataclass(frozen=True)
-class Step:
+class FilterLevel:
     """One narrowing: what it is called in the breadcrumb, and what it sets of the filter."""
 
     label: str
     filter: Filter
 
 
-class Scope:
+class FilterStack:
     """Steps on top of each other: each takes the kinds that it sets for itself and leaves the others."""
 
     def __init__(self, given: Filter | None = None) -> None:
         """Begin with what the command line gave, which is a step like any other."""
         self.bare = Filter(hide_self=given.hide_self if given else True)
-        self.steps: list[Step] = [Step(str(given), given)] if given else []
+        self.levels: list[FilterLevel] = [FilterLevel(str(given), given)] if given else []
 
     @property
     def filter(self) -> Filter:
         """All steps together."""
         whole = self.bare
-        for step in self.steps:
-            whole = whole.narrowed(step.filter)
+        for step in self.levels:
+            whole = whole.combined(step.filter)
         return whole
 
     @property
-    def trail(self) -> str:
+    def breadcrumb(self) -> str:
         """The breadcrumb; empty where everything is shown."""
-        return SEPARATOR.join(step.label for step in self.steps)
+        return SEPARATOR.join(step.label for step in self.levels)
 
-    def push(self, step: Step) -> None:
+    def push(self, step: FilterLevel) -> None:
         """Narrow further; the same step twice is one."""
-        if not self.steps or self.steps[-1] != step:
-            self.steps.append(step)
+        if not self.levels or self.levels[-1] != step:
+            self.levels.append(step)
 
-    def pop(self) -> Step | None:
+    def pop(self) -> FilterLevel | None:
         """Lift the newest step; None where there is none."""
-        return self.steps.pop() if self.steps else None
+        return self.levels.pop() if self.levels else None
 
 
-def user_step(uid: int, name: str | None) -> Step:
+def user_level(uid: int, name: str | None) -> FilterLevel:
     """Narrow to a user."""
-    return Step(name or f"uid {uid}", Filter(uids=(uid,)))
+    return FilterLevel(name or f"uid {uid}", Filter(uids=(uid,)))
 
 
-def process_step(pid: int, comm: str) -> Step:
+def process_level(pid: int, comm: str) -> FilterLevel:
     """Narrow to a process and its descendants."""
-    return Step(f"{comm} {pid}", Filter(pids=(pid,)))
+    return FilterLevel(f"{comm} {pid}", Filter(pids=(pid,)))
 
 
-def container_step(container: str) -> Step:
+def container_level(container: str) -> FilterLevel:
     """Narrow to a container."""
-    return Step(f"container {container}", Filter(containers=(container,)))
+    return FilterLevel(f"container {container}", Filter(containers=(container,)))
 
 
 def label_of(wanted: Filter) -> str:

@@ -26,7 +26,7 @@ _KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
 @dataclass(frozen=True)
-class Offers:
+class KernelFeatures:
     """What a kernel has, as far as one knows before anything is compiled: tracefs, and why it refuses fentry, if so."""
 
     tracefs: Path | None
@@ -49,7 +49,7 @@ class Attach:
 
 
 @dataclass(frozen=True)
-class Step:
+class AttachOption:
     """A rung: what is attached together, what that costs the machine while nothing happens, what it cannot see."""
 
     cost: str
@@ -63,10 +63,10 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Climb:
+class AttachResult:
     """How far it went: the rung taken (None: none held), every rung with its reason, and the links made."""
 
-    taken: Step | None
+    taken: AttachOption | None
     rungs: tuple[Rung, ...]
     links: tuple[Link, ...]
 
@@ -76,15 +76,17 @@ class Climb:
         return self.taken.via if self.taken else None
 
 
-def matches(step: Step, wanted: str) -> bool:
-    """Tell whether `--via` *wanted* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
+def matches(step: AttachOption, wanted: str) -> bool:
+    """Tell whether `--attach` *wanted* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
     return wanted in (step.via, step.attaches[0].kind)
 
 
-def climb(module: Module, steps: tuple[Step, ...], offers: Offers, wanted: str | None = None) -> Climb:
+def attach_first(
+    module: Module, steps: tuple[AttachOption, ...], offers: KernelFeatures, wanted: str | None = None
+) -> AttachResult:
     """Attach the first of *steps* that works; with *wanted*, no other than that."""
     rungs: list[Rung] = []
-    taken: Step | None = None
+    taken: AttachOption | None = None
     links: list[Link] = []
     for step in steps:
         reason: str | None
@@ -98,16 +100,16 @@ def climb(module: Module, steps: tuple[Step, ...], offers: Offers, wanted: str |
             if reason is None:
                 taken = step
         rungs.append(Rung(via=step.via, cost=step.cost, reason=reason, blind=step.blind + unseen))
-    return Climb(taken, tuple(rungs), tuple(links))
+    return AttachResult(taken, tuple(rungs), tuple(links))
 
 
-def absent(step: Step, offers: Offers) -> str | None:
+def absent(step: AttachOption, offers: KernelFeatures) -> str | None:
     """Say what the kernel lacks for *step*, where that can be seen without trying; None where nothing is."""
     reasons = (_absent(attach, offers) for attach in step.attaches if not attach.without)
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def _try(module: Module, step: Step, offers: Offers) -> tuple[list[Link], str | None, tuple[str, ...]]:
+def _try(module: Module, step: AttachOption, offers: KernelFeatures) -> tuple[list[Link], str | None, tuple[str, ...]]:
     """Return the links made, or why there are none, and what is not seen without an attach that failed."""
     links: list[Link] = []
     missing = {attach: reason for attach in step.attaches if (reason := _absent(attach, offers)) is not None}
@@ -129,7 +131,7 @@ def _try(module: Module, step: Step, offers: Offers) -> tuple[list[Link], str | 
     return links, None, tuple(dict.fromkeys(attach.without for attach in step.attaches if attach in missing))
 
 
-def _absent(attach: Attach, offers: Offers) -> str | None:
+def _absent(attach: Attach, offers: KernelFeatures) -> str | None:
     """Say what the kernel lacks, where that can be seen without trying."""
     if attach.kind in ("kprobe", "kretprobe") and not _KPROBE_TYPE.exists():
         return "this kernel has no kprobes (CONFIG_KPROBES)"

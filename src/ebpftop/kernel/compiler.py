@@ -133,7 +133,7 @@ def recheck(file: str, defines: Defines) -> bool:
 
 def _task(file: str, defines: Defines) -> tuple[str, list[str], str]:
     """Return the source, the compiler's flags, and the name of the entry."""
-    source = _in_one(sources(), file)
+    source = _inline_includes(sources(), file)
     # Without debug information, which nobody would see, LLVM is done a sixth sooner.
     flags = ["-Wno-unused-value", "-g0"]
     # Only what the file mentions: a kernel described by its headers need not be compiled for anew.
@@ -166,7 +166,7 @@ def _compile(file: str, source: str, flags: list[str]) -> Compiled:
 
         def work() -> Compiled:
             with _bpf(source, [*flags, *tree.flags]) as bpf:
-                return _taken_out(bpf)
+                return _extract(bpf)
 
         try:
             return call_with_file_over(_KALLSYMS, tree.folder / KALLSYMS, work)
@@ -194,7 +194,7 @@ def _name(source: str, flags: list[str]) -> str:
     )
 
 
-def _taken_out(bpf: bcc.BPF) -> Compiled:
+def _extract(bpf: bcc.BPF) -> Compiled:
     """Return what BCC made. It has made the maps too; the kernel says best how."""
     module = bpf.module
     specs: list[MapSpec] = []
@@ -252,7 +252,7 @@ def _stderr_kept() -> Iterator[IO[bytes]]:
         os.close(before_fd)
 
 
-def _in_one(directory: Path, file: str) -> str:
+def _inline_includes(directory: Path, file: str) -> str:
     """Return the text of *file* with the headers of ours that it includes put in their places.
 
     BCC translates map operations in the main file only.

@@ -30,7 +30,7 @@ _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
 _LOOK_S = 2.0
 _LOOKS_MAX = 256
 _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
-_PROGRAMS = ("filter_fork", "filter_free")
+_PROGRAMS = ("filter_on_sched_process_fork", "filter_on_sched_process_free")
 _PATHS = "filter_paths"
 
 _SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
@@ -183,14 +183,14 @@ class KernelFilter:
                     self._set_id(place, id)
             pids = self._filter.pids
             if pids:
-                self._bury()
+                self._unmark_exited()
             if pids and not maps.has_entries(self._module.table("filter_pids"), 4):
                 gone += [f"pid {pid}" for pid in pids]
             self._gone = tuple(gone)
             return self._gone
 
-    def _bury(self) -> None:
-        """Unmark processes that are there no more, a few at a time, as far as filter_free has not.
+    def _unmark_exited(self) -> None:
+        """Unmark processes that are there no more, a few at a time, as far as filter_on_sched_process_free has not.
 
         A kernel may free one on top of a task that it runs no program for: a sandbox hides its own processes so.
         """
@@ -220,7 +220,7 @@ class KernelFilter:
     def _follow_cgroups(self, cgroups: tuple[CgroupChoice, ...], slot: int) -> None:
         """Let the kernel take over the ids of *cgroups* where they are made again, as far as it can."""
         self._roots = {hierarchy.v1: hierarchy.root for hierarchy in hierarchies()} if cgroups else {}
-        if not self._module.has((_PATHS,), ("filter_mkdir",)):
+        if not self._module.has((_PATHS,), ("filter_on_cgroup_mkdir",)):
             return
         table = self._module.table(_PATHS)
         keys: dict[bytes, int] = {}
@@ -237,7 +237,7 @@ class KernelFilter:
             maps.update(table, key, struct.pack("=I", places))
         if cgroups and self._mkdir is None:
             with suppress(LoadError, DamagedError):  # without it, `refresh` finds them
-                self._mkdir = self._module.attach("raw_tracepoint", "cgroup_mkdir", "filter_mkdir")
+                self._mkdir = self._module.attach("raw_tracepoint", "cgroup_mkdir", "filter_on_cgroup_mkdir")
 
     def admits(self, pid: int, uid: int, comm: bytes) -> bool:
         """Tell whether a process that runs now is wanted: what the kernel would say if it did something."""
@@ -301,8 +301,8 @@ class KernelFilter:
         if not self._links:
             try:
                 self._links = [
-                    self._module.attach("raw_tracepoint", "sched_process_fork", "filter_fork"),
-                    self._module.attach("raw_tracepoint", "sched_process_free", "filter_free"),
+                    self._module.attach("raw_tracepoint", "sched_process_fork", "filter_on_sched_process_fork"),
+                    self._module.attach("raw_tracepoint", "sched_process_free", "filter_on_sched_process_free"),
                 ]
             except LoadError as error:
                 raise SourceError(f"--pid: forks cannot be followed: {error}", "leave --pid out") from error
@@ -342,7 +342,7 @@ def _load(defines: Defines) -> Module:
         if module.has((*_MAPS, "lost"), _PROGRAMS):
             return module
         module.close()
-        module.doubt()
+        module.verify_cached()
     except DamagedError:
         pass
     return Module("filter.c", defines)

@@ -48,7 +48,7 @@ class Link(NamedTuple):
     event: bytes | None
 
 
-def _made(spec: MapSpec) -> Map:
+def _create_map(spec: MapSpec) -> Map:
     ctypes.set_errno(0)
     fd = lib.bcc_create_map(spec.type, spec.name.encode(), spec.key_size, spec.value_size, spec.max_entries, spec.flags)
     if fd < 0:
@@ -74,14 +74,14 @@ class Module:
         try:
             for spec in self._compiled.maps:
                 if spec.name not in given:
-                    self._own[spec.name] = _made(spec)
+                    self._own[spec.name] = _create_map(spec)
                 self._tables[spec.name] = given.get(spec.name) or self._own[spec.name]
         except LoadError:
             self.close()
-            self.doubt()
+            self.verify_cached()
             raise
 
-    def doubt(self) -> None:
+    def verify_cached(self) -> None:
         """Raise DamagedError if what was kept of this file is not what the compiler makes of it now."""
         if recheck(self.file, self._defines):
             raise DamagedError(self.file)
@@ -104,7 +104,7 @@ class Module:
             fd = lib.bcc_prog_load(_TYPES[kind], name, code, len(code), gpl, self._compiled.version, 0, None, 0)
             if fd < 0:
                 code_of_error = ctypes.get_errno() or -fd
-                self.doubt()
+                self.verify_cached()
                 raise LoadError(refusal(code_of_error))
             self._programs[function] = fd
         return self._programs[function]

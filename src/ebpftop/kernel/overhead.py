@@ -15,7 +15,7 @@ _EVERY_S = 2.0
 _SAMPLE_S = 0.1
 
 
-class CostMeter:
+class OverheadSampler:
     """Measures for a tenth of a second every two seconds.
 
     Run statistics cost every BPF program of the machine two clock reads a run, so they are not left on.

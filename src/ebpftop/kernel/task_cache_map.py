@@ -21,7 +21,7 @@ _MAGIC, _VERSION, _HEADER = 0xEB9F, 1, struct.Struct("=HBBIIIII")
 _VALUE_SIZE = 40
 
 
-def worth_it(kernel: tuple[int, int]) -> bool:
+def should_cache_task(kernel: tuple[int, int]) -> bool:
     """Tell whether remembering the task is cheaper than asking for it.
 
     On x86-64 looking into a per-CPU array costs no call since 6.10, and asking for the current task none since 7.0. On

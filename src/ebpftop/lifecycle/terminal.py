@@ -144,7 +144,7 @@ class Terminal:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
-    def say(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Write a line, if the terminal takes it at once."""
         if self.fd is not None:
             with suppress(OSError):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from ebpftop.core.records import ProbeName
-from ebpftop.core.snapshot import Counts, Past
+from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.models.overview import Overview
 
@@ -14,14 +14,14 @@ from ebpftop.models.overview import Overview
 class Model(Protocol):
     """Pure state that batches are fed into."""
 
-    def begin_after(self, before: Counts) -> None:
+    def begin_after(self, before: EventCounts) -> None:
         """Go on, empty as this is, from where so much had happened."""
 
     def feed(self, batch: Batch) -> None:
         """Take in one batch."""
 
 
-def rebuild(past: Past, takers: Mapping[ProbeName, Iterable[Model]]) -> Overview:
+def rebuild(past: Snapshot, takers: Mapping[ProbeName, Iterable[Model]]) -> Overview:
     """Bring the empty models, which take the batches of a probe, to a moment; return the overview of that moment."""
     if past.before is not None:
         for model in {id(model): model for models in takers.values() for model in models}.values():

@@ -35,7 +35,7 @@ _NOTHING = Sum()
 
 
 @dataclass(frozen=True)
-class Zero:
+class Baseline:
     """A reading from which is counted, and why from there: somebody pressed Z, or the filter changed."""
 
     reading: Syscalls

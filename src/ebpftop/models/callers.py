@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebpftop.core.records import Syscalls
-from ebpftop.models.baseline import CallKey, ProcessKey, Sum, Zero
+from ebpftop.models.baseline import Baseline, CallKey, ProcessKey, Sum
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CallOf:
     errors: int
 
 
-def callers(reading: Syscalls | None, key: CallKey, zero: Zero | None = None) -> list[Caller]:
+def callers(reading: Syscalls | None, key: CallKey, zero: Baseline | None = None) -> list[Caller]:
     """Return who makes a call, the busiest first, and the others in one line at the end; counted from *zero* on."""
     if reading is None:
         return []
@@ -57,7 +57,7 @@ def callers(reading: Syscalls | None, key: CallKey, zero: Zero | None = None) ->
     return found
 
 
-def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Zero | None = None) -> list[CallOf]:
+def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Baseline | None = None) -> list[CallOf]:
     """Return which calls a process makes, the busiest first, and those not told apart in one line at the end.
 
     Counted from *zero* on.

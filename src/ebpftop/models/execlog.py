@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit, Process
-from ebpftop.core.snapshot import Counts
+from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.regex import Pattern
 from ebpftop.filters.spec import EVERYTHING, Filter
-from ebpftop.models.filter_match import admits
-from ebpftop.models.processes import Known, Processes
+from ebpftop.models.filter_match import matches
+from ebpftop.models.processes import Processes, ProcessInfo
 from ebpftop.models.ring import Ring, View
 
 # What a row takes beside its record.
@@ -61,7 +61,7 @@ class ExecRow:
             return "exec" if self.replaced else ""
         if self.exit.signal:
             return self.exit.signal
-        return "gone" if self.exit.code is None else str(self.exit.code)
+        return "exited (not seen)" if self.exit.code is None else str(self.exit.code)
 
     @property
     def user(self) -> str:
@@ -82,31 +82,32 @@ def command_line(argv: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Narrowing:
-    """What the exec log shows: rows that match *pattern* and that *scope* takes, where these are set.
+class ViewFilter:
+    """What the exec log shows: rows that match *pattern* and *scope*, if these are set.
 
-    What started at *decided* (Unix seconds) or later has passed the kernel's filter, which knows more than the log.
+    What started at *kernel_filter_since* (Unix seconds) or later has passed *scope* in the kernel, which knows more
+    than the log.
     """
 
     pattern: Pattern | None = None
     scope: Filter = EVERYTHING
-    decided: float = math.inf
+    kernel_filter_since: float = math.inf
 
     @property
     def empty(self) -> bool:
         return self.pattern is None and not self.scope
 
-    def passes(self, row: ExecRow, processes: Processes) -> bool:
+    def matches(self, row: ExecRow, processes: Processes) -> bool:
         """Tell whether *row* is shown."""
-        if self.scope and row.exec.time < self.decided and not admits(self.scope, row.exec, processes):
+        if self.scope and row.exec.time < self.kernel_filter_since and not matches(self.scope, row.exec, processes):
             return False
         return self.pattern is None or self.pattern.matches(row.searchable())
 
-    def takes(self, known: Known, processes: Processes) -> bool:
+    def matches_process(self, known: ProcessInfo, processes: Processes) -> bool:
         """Tell whether the scope takes a process."""
         if not self.scope:
             return True
-        return (known.told >= self.decided and known.wanted) or admits(self.scope, known, processes)
+        return (known.told >= self.kernel_filter_since and known.wanted) or matches(self.scope, known, processes)
 
 
 class ExecLog:
@@ -116,14 +117,14 @@ class ExecLog:
         self.ring: Ring[ExecRow] = Ring(capacity)
         self.view = View(self.ring)
         self.processes = Processes()
-        self.narrowing = Narrowing()
+        self.narrowing = ViewFilter()
         self.execs = 0
         self.failed = 0
         self.exits = 0
         # (pid, start) names a process for good; the value is the sequence of the row that it runs now.
         self._open: dict[tuple[int, int], int] = {}
 
-    def begin_after(self, before: Counts) -> None:
+    def begin_after(self, before: EventCounts) -> None:
         """Go on, empty as this is, from where so much had happened."""
         self.ring.begin_at(before.execs + before.failed)
         self.execs, self.failed, self.exits = before.execs, before.failed, before.exits
@@ -141,10 +142,10 @@ class ExecLog:
         if len(self._open) > 2 * len(self.ring):
             self._open = {key: sequence for key, sequence in self._open.items() if sequence >= self.ring.first}
 
-    def narrow(self, narrowing: Narrowing) -> None:
+    def apply_filter(self, narrowing: ViewFilter) -> None:
         """Show only what passes; `view.scan` then searches the older rows."""
         self.narrowing = narrowing
-        self.view.set_filter(None if narrowing.empty else lambda row: narrowing.passes(row, self.processes))
+        self.view.set_filter(None if narrowing.empty else lambda row: narrowing.matches(row, self.processes))
 
     def parent(self, row: ExecRow) -> str:
         """Return the name of the program that started this one, as far as known."""
@@ -153,7 +154,7 @@ class ExecLog:
         ancestors = self.ancestors(row)
         return ancestors[0].comm if ancestors else ""
 
-    def ancestors(self, row: ExecRow) -> list[Known]:
+    def ancestors(self, row: ExecRow) -> list[ProcessInfo]:
         return self.processes.ancestors(row.exec.ppid, row.exec.start)
 
     def _exec(self, record: Exec) -> None:

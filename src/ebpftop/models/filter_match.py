@@ -10,13 +10,13 @@ from ebpftop.core.cgroup_path import containers_of, is_container
 from ebpftop.core.escape import printable
 from ebpftop.core.records import Exec
 from ebpftop.filters.spec import Filter
-from ebpftop.models.processes import Known, Processes
+from ebpftop.models.processes import Processes, ProcessInfo
 
 # A cgroup may be given by its directory; records have its path.
 _MOUNT = re.compile(r"^/sys/fs/cgroup(?:/unified|/pids)?(?=/|$)")
 
 
-def admits(wanted: Filter, record: Exec | Known, processes: Processes) -> bool:
+def matches(wanted: Filter, record: Exec | ProcessInfo, processes: Processes) -> bool:
     """Tell whether *wanted* takes a program that started before the kernel was asked to decide."""
     if wanted.uids and record.uid not in wanted.uids:
         return False
@@ -24,12 +24,12 @@ def admits(wanted: Filter, record: Exec | Known, processes: Processes) -> bool:
         return False
     if wanted.comms and not any(comm_matches(pattern, record.comm) for pattern in wanted.comms):
         return False
-    if wanted.cgroups and not any(_below(path, record.cgroup) for path in wanted.cgroups):
+    if wanted.cgroups and not any(_is_below(path, record.cgroup) for path in wanted.cgroups):
         return False
     return not wanted.containers or in_container(wanted.containers, record.cgroup)
 
 
-def _descends(record: Exec | Known, pids: set[int], processes: Processes) -> bool:
+def _descends(record: Exec | ProcessInfo, pids: set[int], processes: Processes) -> bool:
     if record.pid in pids or record.ppid in pids:
         return True
     return any(known.pid in pids for known in processes.ancestors(record.ppid, record.start))
@@ -41,7 +41,7 @@ def comm_matches(pattern: str, comm: str) -> bool:
     return comm.startswith(name) if pattern.endswith("*") else comm == name
 
 
-def _below(path: str, cgroup: str) -> bool:
+def _is_below(path: str, cgroup: str) -> bool:
     top = printable(posixpath.normpath("/" + _MOUNT.sub("", path).strip("/")))
     return top == "/" or cgroup == top or cgroup.startswith(top + "/")
 

@@ -11,7 +11,7 @@ MAX_BYTES = 8 << 20
 _KNOWN_BYTES = 300
 
 
-class Known:
+class ProcessInfo:
     """One process: what it runs, and how it ended if it did. Times are Unix seconds."""
 
     __slots__ = (
@@ -42,7 +42,7 @@ class Known:
         self.wanted = isinstance(record, Exec) or record.wanted
         self.cgroup, self.container = (record.cgroup, record.container) if isinstance(record, Exec) else ("", None)
 
-    def is_same(self, start: int) -> bool:
+    def is_same_process(self, start: int) -> bool:
         """Say whether this is the process that started at *start* (ns since boot)."""
         if self.start % TICK_NS == 0:
             return self.start <= start < self.start + TICK_NS or not start
@@ -56,13 +56,13 @@ class Processes:
     """
 
     def __init__(self, keep: int = 2000) -> None:
-        self.running: Bounded[int, Known] = Bounded(MAX_RUNNING, MAX_BYTES)
-        self.ended: Bounded[int, Known] = Bounded(keep, MAX_BYTES // 4)
+        self.running: Bounded[int, ProcessInfo] = Bounded(MAX_RUNNING, MAX_BYTES)
+        self.ended: Bounded[int, ProcessInfo] = Bounded(keep, MAX_BYTES // 4)
 
-    def started(self, record: Exec | Process) -> Known:
+    def started(self, record: Exec | Process) -> ProcessInfo:
         """A process runs a program, new to it."""
         known = self.running.get(record.pid)
-        if known is not None and known.is_same(record.start):
+        if known is not None and known.is_same_process(record.start):
             if isinstance(record, Process) and (record.comm == known.comm or record.argv == known.argv):
                 # The same program as before; an exec tells more of it than /proc does.
                 known.told, known.ppid, known.uid, known.user = record.time, record.ppid, record.uid, record.user
@@ -75,32 +75,32 @@ class Processes:
         else:
             if known is not None:
                 # Its end was never seen (lost, or the probe was off), but its pid belongs to another process now.
-                self._bury(known, record.time)
+                self._mark_exited(known, record.time)
             self.ended.drop(record.pid)
-            known = Known(record)
+            known = ProcessInfo(record)
             self.running.put(record.pid, known, known.bytes_used)
         if isinstance(record, Exec):
             known.execs += 1
         return known
 
-    def exited(self, record: Exit) -> Known | None:
+    def exited(self, record: Exit) -> ProcessInfo | None:
         """A process ended; None where it was not known."""
         known = self.running.get(record.pid)
-        if known is None or not known.is_same(record.start):
+        if known is None or not known.is_same_process(record.start):
             return None
         known.ending = record
-        self._bury(known, record.time)
+        self._mark_exited(known, record.time)
         return known
 
-    def get(self, pid: int) -> Known | None:
+    def get(self, pid: int) -> ProcessInfo | None:
         return self.running.get(pid) or self.ended.get(pid)
 
-    def ancestors(self, ppid: int, start: int) -> list[Known]:
+    def ancestors(self, ppid: int, start: int) -> list[ProcessInfo]:
         """Return the parent *ppid* of a process that started at *start* (ns since boot), then its parent, up to pid 1.
 
         Ends early where an ancestor is not known, or is younger than its child: then its pid was reused.
         """
-        found: list[Known] = []
+        found: list[ProcessInfo] = []
         seen: set[int] = set()
         while ppid and ppid not in seen:
             seen.add(ppid)
@@ -111,7 +111,7 @@ class Processes:
             ppid, start = known.ppid, known.start or start
         return found
 
-    def _bury(self, known: Known, time: float) -> None:
+    def _mark_exited(self, known: ProcessInfo, time: float) -> None:
         known.ended = time
         self.running.drop(known.pid)
         self.ended.put(known.pid, known, known.bytes_used)

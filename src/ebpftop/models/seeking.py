@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 STEP_S = 1.0
-LEAP_S = 60.0
+LONG_STEP_S = 60.0
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 0.0)
 """Recorded seconds per second, slowest first; 0 stands for as fast as it goes."""
 

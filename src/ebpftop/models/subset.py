@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from ebpftop.core.records import Exec, Exit, Process, Record
-from ebpftop.models.execlog import ExecRow, Narrowing
-from ebpftop.models.filter_match import admits
-from ebpftop.models.processes import Known, Processes
+from ebpftop.models.execlog import ExecRow, ViewFilter
+from ebpftop.models.filter_match import matches
+from ebpftop.models.processes import Processes, ProcessInfo
 
 Kind: TypeAlias = Literal["recording", "csv", "json"]
 SUFFIXES: dict[Kind, str] = {"recording": ".jsonl.zst", "csv": ".csv", "json": ".json"}
@@ -47,7 +47,7 @@ def with_suffix(path: str, kind: Kind) -> str:
     return path + SUFFIXES[kind]
 
 
-def chooser(narrowing: Narrowing, records: Iterable[Record]) -> Callable[[Exec | Process], bool]:
+def chooser(narrowing: ViewFilter, records: Iterable[Record]) -> Callable[[Exec | Process], bool]:
     """Return what tells whether a program is among those that *narrowing* shows.
 
     *records*, all that are kept, are read once before: a pattern may ask how a program ended.
@@ -59,7 +59,7 @@ def chooser(narrowing: Narrowing, records: Iterable[Record]) -> Callable[[Exec |
     running: dict[tuple[int, int], ExecRow] = {}
 
     def settle(row: ExecRow) -> None:
-        if narrowing.passes(row, processes):
+        if narrowing.matches(row, processes):
             chosen.add(_key(row.exec))
 
     def settle_told() -> None:
@@ -99,9 +99,9 @@ def _key(record: Exec | Process) -> tuple[int, int, float]:
     return record.pid, record.start, record.time
 
 
-def _ran_before(narrowing: Narrowing, record: Process, processes: Processes) -> bool:
+def _ran_before(narrowing: ViewFilter, record: Process, processes: Processes) -> bool:
     scope = narrowing.scope
     if narrowing.pattern is not None or scope.cgroups or scope.containers:
         # Not known of a process that started before ebpftop did.
         return False
-    return admits(scope, Known(record), processes)
+    return matches(scope, ProcessInfo(record), processes)

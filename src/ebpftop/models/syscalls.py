@@ -7,9 +7,9 @@ from collections import deque
 
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Handler, Syscall, SyscallRow, Syscalls
-from ebpftop.core.snapshot import Counts
+from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
-from ebpftop.models.baseline import CallKey, Zero
+from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.latency import Tick, difference, quantile
 from ebpftop.models.rates import Meter
@@ -112,15 +112,15 @@ class SyscallsModel:
         self.latest: Syscalls | None = None
         self.traced: Ring[Syscall] = Ring(traced, TRACED_BYTES)
         self.readings = 0
-        self.zero: Zero | None = None
+        self.baseline: Baseline | None = None
         """Where all totals begin; None: with the probe."""
-        self._ground: Zero | None = None
+        self._ground: Baseline | None = None
         self._ground_due = math.inf
         self._recent: deque[Syscalls] = deque(maxlen=RECENT)
         self._buckets = 0
         self._asked: dict[CallKey, tuple[Handler, int]] = {}
 
-    def begin_after(self, before: Counts) -> None:
+    def begin_after(self, before: EventCounts) -> None:
         """Go on, empty as this is, from where so much had happened."""
         self.traced.begin_at(before.syscalls)
 
@@ -192,43 +192,43 @@ class SyscallsModel:
 
     # Where counting begins: with the probe, with the filter's last change, or where Z was pressed.
 
-    def count_anew(self) -> None:
+    def reset(self) -> None:
         """Let all totals start from here."""
         if self.latest is not None:
-            self._count_from(Zero(self.latest, "Z"))
+            self._count_from(Baseline(self.latest, "Z"))
 
-    def count_on(self) -> None:
+    def undo_reset(self) -> None:
         """Go back to totals since the filter's last change, or since the start of the probe."""
         self._count_from(self._ground)
 
-    def filter_changed(self, decided: float) -> None:
-        """Let all totals start from the first reading not before *decided* (Unix seconds), the filter's last change.
+    def filter_changed(self, kernel_filter_since: float) -> None:
+        """Let all totals start from the first reading at or after *kernel_filter_since* (Unix seconds).
 
-        Totals of before stay in the kernel's counters, so that there is no other way back to them than time travel.
+        Older totals stay in the kernel's counters, so only a seek leads back to them.
         """
-        self._ground_due = decided
+        self._ground_due = kernel_filter_since
         # A reading may have been faster than the news that the kernel had decided.
         for reading in tuple(self._recent):
             self._begin_where_due(reading)
 
-    def begin_with(self, ground: Zero | None, zero: Zero | None) -> None:
+    def begin_with(self, ground: Baseline | None, zero: Baseline | None) -> None:
         """Take over where another model of the same counters began, where that is not still to come."""
 
-        def past(one: Zero | None) -> Zero | None:
+        def past(one: Baseline | None) -> Baseline | None:
             return one if one and self.latest and self.latest.time >= one.reading.time else None
 
         self._ground = past(ground)
         self._count_from(past(zero))
 
     @property
-    def ground(self) -> Zero | None:
+    def filter_baseline(self) -> Baseline | None:
         """Where totals begin without Z."""
         return self._ground
 
     @property
     def since(self) -> float | None:
         """When totals began (Unix seconds), if not with the probe."""
-        return self.zero.reading.time if self.zero else None
+        return self.baseline.reading.time if self.baseline else None
 
     def ticks(self, call: Call) -> tuple[Tick, ...]:
         """Return the latencies of a call at each reading since totals began."""
@@ -239,25 +239,25 @@ class SyscallsModel:
     def families(self) -> dict[str, int]:
         """How often the handlers of programs and timers ran."""
         now = self.latest.families if self.latest else {}
-        before = self.zero.reading.families if self.zero else {}
+        before = self.baseline.reading.families if self.baseline else {}
         return {family: count - before.get(family, 0) for family, count in now.items()}
 
     @property
     def io_uring(self) -> dict[str, int]:
         """How often io_uring took up each of its operations; the busiest first."""
         now = (self.latest.io_uring if self.latest else None) or {}
-        before = (self.zero.reading.io_uring if self.zero else None) or {}
+        before = (self.baseline.reading.io_uring if self.baseline else None) or {}
         counts = {operation: count - before.get(operation, 0) for operation, count in now.items()}
         return dict(sorted(((name, n) for name, n in counts.items() if n), key=lambda one: (-one[1], one[0])))
 
     def shown(self, *, last: bool) -> list[Call]:
         """Return the calls that were made since totals began, and those that somebody chose something for."""
-        if self.zero is None or last:
+        if self.baseline is None or last:
             return list(self.calls.values())
         return [c for c in self.calls.values() if c.count(last=False) or self.handler(c) in ("ignore", "trace")]
 
-    def _count_from(self, zero: Zero | None) -> None:
-        self.zero = zero
+    def _count_from(self, zero: Baseline | None) -> None:
+        self.baseline = zero
         for call in self.calls.values():
             base = zero.rows.get(call.key) if zero else None
             call.base = base if base and base.count <= call.row.count else None
@@ -265,7 +265,7 @@ class SyscallsModel:
     def _begin_where_due(self, reading: Syscalls) -> None:
         if reading.time >= self._ground_due:
             self._ground_due = math.inf
-            self._ground = Zero(reading, "filter")
+            self._ground = Baseline(reading, "filter")
             self._count_from(self._ground)
 
     def ask(self, key: CallKey, handler: Handler) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit, Process, Trace
-from ebpftop.core.snapshot import Counts
+from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.spec import Filter
 from ebpftop.models.bounded import Bounded
-from ebpftop.models.filter_match import admits
+from ebpftop.models.filter_match import matches
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import Ring, View
 
@@ -30,7 +30,7 @@ class TraceLog:
         self._owners: Bounded[int, Exec] = Bounded(OWNERS, OWNERS_BYTES)
         self._processes = Processes()
 
-    def begin_after(self, before: Counts) -> None:
+    def begin_after(self, before: EventCounts) -> None:
         """Go on, empty as this is, from where so much had happened."""
         self.ring.begin_at(before.traces)
 
@@ -52,16 +52,18 @@ class TraceLog:
                     pass
         self.view.advance()
 
-    def narrow(self, scope: Filter, decided: float) -> None:
-        """Show only lines that *scope* takes; those from *decided* (Unix seconds) on have passed it in the kernel.
+    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
+        """Show only lines that match *scope*. Those from *kernel_filter_since* (Unix seconds) on matched in the kernel.
 
         An older line is shown if the exec log knows who printed it. `view.scan` then searches the older ones.
         """
-        self.view.set_filter(None if not scope else lambda line: line.time >= decided or self._admits(scope, line))
+        self.view.set_filter(
+            None if not scope else lambda line: line.time >= kernel_filter_since or self._matches(scope, line)
+        )
 
-    def _admits(self, scope: Filter, line: Trace) -> bool:
+    def _matches(self, scope: Filter, line: Trace) -> bool:
         owner = self._owners.get(line.pid)
-        return owner is not None and admits(scope, owner, self._processes)
+        return owner is not None and matches(scope, owner, self._processes)
 
 
 def searchable(line: Trace) -> str:

@@ -6,19 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ebpftop.models.processes import Known, Processes
+from ebpftop.models.processes import Processes, ProcessInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
     """One line of the tree; `guide` is what is drawn to the left of the name."""
 
-    process: Known
+    process: ProcessInfo
     guide: str
 
 
 def grow(
-    processes: Processes, now: float, linger_s: float = 5.0, wanted: Callable[[Known], bool] | None = None
+    processes: Processes, now: float, linger_s: float = 5.0, wanted: Callable[[ProcessInfo], bool] | None = None
 ) -> list[Branch]:
     """Return all running processes, and those that ended within *linger_s* before *now*, parents before children.
 
@@ -32,8 +32,8 @@ def grow(
         shown.setdefault(pid, known)
     if wanted is not None:
         shown = {pid: known for pid, known in shown.items() if wanted(known)}
-    children: defaultdict[int, list[Known]] = defaultdict(list)
-    roots: list[Known] = []
+    children: defaultdict[int, list[ProcessInfo]] = defaultdict(list)
+    roots: list[ProcessInfo] = []
     for known in shown.values():
         parent = known.ppid
         # A process outlives its parent as a child of init (or of a subreaper, which no record tells).
@@ -57,5 +57,5 @@ def grow(
     return branches
 
 
-def _age(known: Known) -> tuple[int, int]:
+def _age(known: ProcessInfo) -> tuple[int, int]:
     return known.start, known.pid

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit, Process, Syscalls, UserRow, Users
-from ebpftop.core.snapshot import Counts
+from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.spec import EVERYTHING, Filter
 from ebpftop.models.bounded import keep_newest
-from ebpftop.models.filter_match import admits
-from ebpftop.models.processes import Known, Processes
+from ebpftop.models.filter_match import matches
+from ebpftop.models.processes import Processes, ProcessInfo
 
 HISTORY = 120
 """Readings that are remembered."""
@@ -160,7 +160,7 @@ class UsersModel:
         self._recent: deque[Users] = deque(maxlen=RECENT)
         self._baseline: dict[int, UserRow] = {}
         self._begin_anew = math.inf
-        self._decided = math.inf
+        self._kernel_filter_since = math.inf
         self._running_of: dict[int, int] = {}
         self._counted: dict[int, int] = {}  # the processes in scope that run, and whose they are
         self._calls: dict[int, int] = {}
@@ -168,19 +168,19 @@ class UsersModel:
         self._calls_time: float | None = None
         self._forgotten = 0
 
-    def narrow(self, scope: Filter, decided: float) -> None:
-        """Show the users that *scope* names; count anew from *decided* (Unix seconds), where that is known."""
+    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
+        """Show only the users of *scope*; reset counters at *kernel_filter_since* (Unix seconds; infinity: unknown)."""
         self.scope = scope
-        self._begin_anew = self._decided = decided
+        self._begin_anew = self._kernel_filter_since = kernel_filter_since
         for pid in tuple(self._counted):
             self._leave(pid)
         for known in self.processes.running.values():
             self._enter(known)
         # A reading may have been faster than the news that the kernel had decided.
-        for record in [record for record in self._recent if record.time >= decided]:
+        for record in [record for record in self._recent if record.time >= kernel_filter_since]:
             self._read(record)
 
-    def begin_after(self, before: Counts) -> None:
+    def begin_after(self, before: EventCounts) -> None:
         """Go on, empty as this is, from where so much had happened: counters are totals and tell it themselves."""
 
     def feed(self, batch: Batch) -> None:
@@ -291,12 +291,12 @@ class UsersModel:
             for pid in [pid for pid in self._counted if pid not in self.processes.running]:
                 self._leave(pid)
 
-    def _enter(self, known: Known) -> None:
+    def _enter(self, known: ProcessInfo) -> None:
         """Count a process that runs, if it is in scope. A thread of the kernel, which has no arguments, is none."""
         if not (known.argv or known.since is not None):
             return
-        decided = not self.scope or known.told >= self._decided
-        if (decided and known.wanted) or (self.scope and admits(self.scope, known, self.processes)):
+        asked_kernel = not self.scope or known.told >= self._kernel_filter_since
+        if (asked_kernel and known.wanted) or (self.scope and matches(self.scope, known, self.processes)):
             self._counted[known.pid] = known.uid
             self._add_running(known.uid, 1)
 
@@ -316,7 +316,7 @@ class UsersModel:
         if user is not None:
             user.running = count
 
-    def processes_of(self, uid: int) -> list[Known]:
+    def processes_of(self, uid: int) -> list[ProcessInfo]:
         """Return what *uid* runs, the newest first."""
         running = self.processes.running
         mine = [running[pid] for pid, owner in self._counted.items() if owner == uid and pid in running]

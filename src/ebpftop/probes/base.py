@@ -13,7 +13,7 @@ import msgspec
 
 from ebpftop.core.records import Lost, Probe, ProbeName, Record, Rung, Where
 from ebpftop.kernel import bpf_syscall, maps
-from ebpftop.kernel.attach import Climb, Offers, Step, absent, climb
+from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.errors import LoadError, NotCompiledError
 from ebpftop.kernel.event_buffer import Buffer
@@ -33,26 +33,26 @@ class Context:
 
     defines: Defines
     shared: Mapping[str, Map]  # the filter's maps
-    offers: Offers
+    features: KernelFeatures
     root: RootWork
     users: UserNames
     buffer: Buffer
-    via: Mapping[str, str] = field(default_factory=dict)  # --via: probe name (or probe.part) to rung
+    attach: Mapping[str, str] = field(default_factory=dict)  # --attach: probe name (or probe.part) to rung
     failures: bool = True
     exits: bool = True
     # What the filter says of a process that ran before: pid, uid, comm.
-    admits: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
+    matches: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
     # Processes that --pid could not follow because its map was full.
     unfollowed: Callable[[], int] = lambda: 0
     filtering: Callable[[], bool] = lambda: False
     # What the filter names and is no longer there.
     gone: Callable[[], tuple[str, ...]] = tuple
-    remember_callers: bool = False  # ebpftop.kernel.task_cache_map
+    cache_tasks: bool = False  # ebpftop.kernel.task_cache_map
 
     @property
     def tracefs(self) -> Path | None:
         """Where tracefs is mounted."""
-        return self.offers.tracefs
+        return self.features.tracefs
 
 
 class ProbeError(Exception):
@@ -108,21 +108,21 @@ class KernelProbe(ABC):
         """Come up, with all programs if some turn out to be missed; DamagedError if what was kept is to blame."""
         try:
             try:
-                self._come_up()
+                self._load_and_attach()
             except NotCompiledError:  # a rung held by all signs, and did not when it was tried
                 if self.module is not None:
-                    self.module.doubt()
+                    self.module.verify_cached()
                 self._discard()
                 self._compile_all = True
-                self._come_up()
+                self._load_and_attach()
         except (LoadError, NotCompiledError, ProbeError, OSError, LookupError, ValueError, struct.error):
             if self.module is not None:
-                self.module.doubt()
+                self.module.verify_cached()
             raise
 
-    def _come_up(self) -> None:
+    def _load_and_attach(self) -> None:
         self.module = Module(
-            self.file, {**self.context.defines, **self.defines()}, {**self.context.shared, **self.given()}
+            self.file, {**self.context.defines, **self.defines()}, {**self.context.shared, **self.extra_maps()}
         )
         self.prepare(self.module)
         self.rungs = ()
@@ -139,7 +139,7 @@ class KernelProbe(ABC):
         if self.module is not None:
             for where, count in self._lost_in_kernel().items():
                 self._lost_before[where] = self._lost_before.get(where, 0) + count
-            self.keep(self.module)
+            self.save_totals(self.module)
         self._discard()
 
     def _discard(self) -> None:
@@ -168,7 +168,7 @@ class KernelProbe(ABC):
         """Return further `-D` flags."""
         return {}
 
-    def given(self) -> Mapping[str, Map]:
+    def extra_maps(self) -> Mapping[str, Map]:
         """Return maps of the probe that are made elsewhere."""
         return {}
 
@@ -183,7 +183,7 @@ class KernelProbe(ABC):
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return what came since the last call, at once; *everything* where there will be no next call."""
 
-    def keep(self, module: Module) -> None:  # noqa: B027
+    def save_totals(self, module: Module) -> None:  # noqa: B027
         """Save totals before the maps go."""
 
     def release(self) -> None:  # noqa: B027
@@ -191,28 +191,28 @@ class KernelProbe(ABC):
 
     # ---- helpers ----
 
-    def climb(self, module: Module, steps: tuple[Step, ...], part: str = "") -> Climb:
+    def attach_first(self, module: Module, steps: tuple[AttachOption, ...], part: str = "") -> AttachResult:
         """Climb a ladder, keeping its rungs for `check` and the details; *part* tells ladders of one probe apart."""
         key = f"{self.name}.{part}" if part else self.name
-        result = climb(module, steps, self.context.offers, self.context.via.get(key))
+        result = attach_first(module, steps, self.context.features, self.context.attach.get(key))
         prefix = f"{part}: " if part else ""
         self.rungs += tuple(msgspec.structs.replace(rung, via=prefix + rung.via) for rung in result.rungs)
         return result
 
-    def may_need(self, step: Step, *before: Step) -> bool:
+    def may_need(self, step: AttachOption, *before: AttachOption) -> bool:
         """Tell whether *step* may be taken, so that its programs must be compiled, the larger part of the start's time.
 
-        It may not if the kernel lacks it, or if one of the rungs *before* it holds by all signs and `--via` names no
+        It may not if the kernel lacks it, or if one of the rungs *before* it holds by all signs and `--attach` names no
         ladder of this probe.
         """
-        if self._compile_all or any(ladder.partition(".")[0] == self.name for ladder in self.context.via):
+        if self._compile_all or any(ladder.partition(".")[0] == self.name for ladder in self.context.attach):
             return True
-        offers = self.context.offers
+        offers = self.context.features
         return absent(step, offers) is None and all(absent(other, offers) is not None for other in before)
 
-    def climb_or_fail(self, module: Module, steps: tuple[Step, ...], what: str) -> str:
+    def attach_first_or_fail(self, module: Module, steps: tuple[AttachOption, ...], what: str) -> str:
         """Climb the ladder without which the probe is nothing; raises ProbeError with every rung's reason."""
-        result = self.climb(module, steps)
+        result = self.attach_first(module, steps)
         if result.via is None:
             reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in result.rungs)
             raise ProbeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from ebpftop.kernel.attach import SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.attach import SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Kind
 from ebpftop.kernel.offsets import EXEC_CALLS
@@ -73,6 +73,6 @@ def raw_cost(defines: Defines) -> str:
     return RAW_EXIT if "HAVE_PREPARE_EXEC" in defines else RAW_BOTH
 
 
-def cheaper_first(defines: Defines, tracepoint: Step, raw: Step) -> tuple[Step, Step]:
+def cheaper_first(defines: Defines, tracepoint: AttachOption, raw: AttachOption) -> tuple[AttachOption, AttachOption]:
     """Order two rungs: a tracepoint that must be completed costs what the raw ones cost, and its own."""
     return (raw, tracepoint) if has_other_abis(defines) else (tracepoint, raw)

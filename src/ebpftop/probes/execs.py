@@ -11,7 +11,7 @@ from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, escape
 from ebpftop.core.records import TICK_NS, Exec, Exit, ProbeName, Record, Where
 from ebpftop.kernel import clocks, maps
-from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.cgroups import path_of_id
 from ebpftop.kernel.event_buffer import RING_PAGES, Events
 from ebpftop.kernel.fields import Defines
@@ -26,7 +26,7 @@ from ebpftop.probes.exec_calls import (
     raw_cost,
     raw_entry,
 )
-from ebpftop.probes.procfs import Ancestry, Told
+from ebpftop.probes.procfs import ProcessTable, SeenProcess
 from ebpftop.syscalls.errno_names import error_name, signal_name
 
 # struct event of bpf/execs.c
@@ -73,27 +73,27 @@ class _Event(NamedTuple):
     pcomm: bytes
 
 
-def start_ladder() -> tuple[Step, ...]:
+def start_ladder() -> tuple[AttachOption, ...]:
     """Where successful execs are seen; none of these costs anything between execs."""
     return (
-        Step(FREE, (Attach("raw_tracepoint", "sched_process_exec", "exec_raw"),)),
-        Step(FREE, (Attach("tracepoint", "sched:sched_process_exec", "exec_tracepoint"),), (INTERPRETER,)),
+        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exec", "exec_on_sched_process_exec"),)),
+        AttachOption(FREE, (Attach("tracepoint", "sched:sched_process_exec", "exec_on_tracepoint"),), (INTERPRETER,)),
     )
 
 
-def exit_ladder() -> tuple[Step, ...]:
+def exit_ladder() -> tuple[AttachOption, ...]:
     """Where the ends of processes are seen."""
     return (
-        Step(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_raw"),)),
-        Step(FREE, (Attach("tracepoint", "sched:sched_process_exit", "exit_tracepoint"),)),
+        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_on_sched_process_exit"),)),
+        AttachOption(FREE, (Attach("tracepoint", "sched:sched_process_exit", "exit_on_tracepoint"),)),
     )
 
 
 class _FailureLadder(NamedTuple):
-    fexit: Step
-    kretprobe: Step
-    tracepoint: Step
-    raw: Step
+    fexit: AttachOption
+    kretprobe: AttachOption
+    tracepoint: AttachOption
+    raw: AttachOption
 
 
 def _failure_rungs(defines: Defines) -> _FailureLadder:
@@ -106,12 +106,12 @@ def _failure_rungs(defines: Defines) -> _FailureLadder:
         Attach("raw_tracepoint", "sys_enter", "failed_skipped_enter", without=SKIPPED),
     )
     return _FailureLadder(
-        fexit=Step(
+        fexit=AttachOption(
             FREE,
             (*at_functions(defines, "fexit", by_name), *again, *at_functions(defines, "fentry", by_name)),
             (DENIED,),
         ),
-        kretprobe=Step(
+        kretprobe=AttachOption(
             FREE,
             (
                 *at_functions(defines, "kretprobe", lambda _: "failed_kretprobe"),
@@ -120,7 +120,7 @@ def _failure_rungs(defines: Defines) -> _FailureLadder:
             ),
             (DENIED, MANY_AT_ONCE),
         ),
-        tracepoint=Step(
+        tracepoint=AttachOption(
             BESIDE_BOTH if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_exit_execve", "failed_exit"),
@@ -132,7 +132,7 @@ def _failure_rungs(defines: Defines) -> _FailureLadder:
             ),
             (DENIED,),
         ),
-        raw=Step(
+        raw=AttachOption(
             raw_cost(defines),
             (
                 Attach("raw_tracepoint", "sys_exit", "failed_raw"),
@@ -142,7 +142,7 @@ def _failure_rungs(defines: Defines) -> _FailureLadder:
     )
 
 
-def failure_ladder(defines: Defines) -> tuple[Step, ...]:
+def failure_ladder(defines: Defines) -> tuple[AttachOption, ...]:
     """Where failed execs are seen."""
     rungs = _failure_rungs(defines)
     return (rungs.fexit, rungs.kretprobe, *cheaper_first(defines, rungs.tracepoint, rungs.raw))
@@ -157,14 +157,14 @@ class ExecsProbe(KernelProbe):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._events: Events | None = None
-        self._came_up = False
-        self._look_around = False
+        self._just_attached = False
+        self._rescan_due = False
         self._absent_due_s = 0.0
         self._passed_over = 0, 0  # exits at most, as of the last two looks at /proc
         self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
         # Outlives a toggle: who ends while the probe is off is found when it comes up again.
-        self._ancestry = Ancestry(context.users)
+        self._processes = ProcessTable(context.users)
 
     def defines(self) -> Defines:
         buffer = self.context.buffer
@@ -189,17 +189,17 @@ class ExecsProbe(KernelProbe):
         self._events = Events(module, self.context.buffer, _TIME_AT)
         self._passed_over = 0, 0
         self._started_at.clear()  # programs may start in place of others while the probe is off
-        self._came_up = True
+        self._just_attached = True
 
     def attach(self, module: Module) -> str:
         # Ends come before beginnings (and go after them): whoever is seen to start is seen to end.
         if self.context.exits:
-            self.climb(module, exit_ladder(), "exits")
+            self.attach_first(module, exit_ladder(), "exits")
         exits, self.rungs = self.rungs, ()
         try:
-            via = self.climb_or_fail(module, start_ladder(), "starting programs")
+            via = self.attach_first_or_fail(module, start_ladder(), "starting programs")
             if self.context.failures:
-                self.climb(module, failure_ladder(self.context.defines), "failures")
+                self.attach_first(module, failure_ladder(self.context.defines), "failures")
         finally:
             self.rungs += exits
         return via
@@ -232,8 +232,8 @@ class ExecsProbe(KernelProbe):
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._events is None:
             return []
-        came_up, self._came_up = self._came_up, False
-        look_around, self._look_around = self._look_around, False
+        came_up, self._just_attached = self._just_attached, False
+        look_around, self._rescan_due = self._rescan_due, False
         # An exit is handed over before the process leaves /proc: none of these is still to come after the reading.
         gone = self._gone(thorough=came_up or look_around)
         events = self._events.drain(everything=everything or bool(gone))
@@ -241,7 +241,7 @@ class ExecsProbe(KernelProbe):
         told_of = {_process(raw) for raw in events} if gone else ()
         records = [self._unseen_exit(told, now) for told in gone if told.key not in told_of]
         if came_up:
-            records += self._ancestry.all_running(now, self.context.admits)
+            records += self._processes.all_running(now, self.context.matches)
         offset = clocks.unix_offset()
         for raw in events:
             event = _Event._make(_EVENT.unpack_from(raw))
@@ -250,14 +250,14 @@ class ExecsProbe(KernelProbe):
                 if ended is not None:
                     records.append(ended)
                 continue
-            records += self._ancestry.missing(event.ppid, event.parent_start_ns, now, self.context.admits)
+            records += self._processes.missing(event.ppid, event.parent_start_ns, now, self.context.matches)
             records.append(self._exec(event, raw, offset))
-        records += [self._unseen_exit(told, now) for told in gone if self._ancestry.knows(told.key)]
+        records += [self._unseen_exit(told, now) for told in gone if self._processes.has(told.key)]
         if look_around:
-            records += self._ancestry.all_running(now, self.context.admits)
+            records += self._processes.all_running(now, self.context.matches)
         return records
 
-    def _gone(self, *, thorough: bool) -> list[Told]:
+    def _gone(self, *, thorough: bool) -> list[SeenProcess]:
         """Return who runs no more although nobody told of it; if not *thorough*, now and then and by pid.
 
         By pid alone no zombie is found. So where exits were lost, or a program was passed over, two looks are thorough:
@@ -271,14 +271,14 @@ class ExecsProbe(KernelProbe):
         passed_over = lost["exits"] + lost["recursion"]
         thorough = thorough or passed_over > self._passed_over[0]
         self._passed_over = self._passed_over[1], passed_over
-        return self._ancestry.ended() if thorough else self._ancestry.absent()
+        return self._processes.ended() if thorough else self._processes.absent()
 
-    def look_around(self) -> None:
+    def rescan_processes(self) -> None:
         """The filter changed: tell with the next reading whom it takes of those that run, and who ended unseen."""
-        self._look_around = True
+        self._rescan_due = True
 
-    def _unseen_exit(self, told: Told, now: float) -> Record:
-        self._ancestry.forget(told.pid, told.start_ns)
+    def _unseen_exit(self, told: SeenProcess, now: float) -> Record:
+        self._processes.forget(told.pid, told.start_ns)
         self._started_at.pop((told.pid, told.start_ns), None)
         self._note_end((told.pid, told.start_ns))
         return Exit(
@@ -299,7 +299,7 @@ class ExecsProbe(KernelProbe):
         argv = raw[at : at + event.argv_len]
         if event.kind == _EXEC:
             self._started_at[event.pid, event.start_ns] = event.time_ns
-            self._ancestry.add(Told(event.pid, event.start_ns, event.uid, c_string(event.comm), event.ppid))
+            self._processes.add(SeenProcess(event.pid, event.start_ns, event.uid, c_string(event.comm), event.ppid))
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
         path = cgroup_path(cgroup)
@@ -340,7 +340,7 @@ class ExecsProbe(KernelProbe):
             return None
         self._note_end(process)
         started_ns = self._started_at.pop(process, None)
-        self._ancestry.forget(event.pid, event.start_ns)
+        self._processes.forget(event.pid, event.start_ns)
         signal = event.ret & 0x7F
         return Exit(
             time=event.time_ns / 1e9 + offset,
@@ -357,7 +357,7 @@ class ExecsProbe(KernelProbe):
 
 
 def _process(raw: bytes) -> tuple[int, int]:
-    """Return which process an event is about, as `Told.key` does."""
+    """Return which process an event is about, as `SeenProcess.key` does."""
     event = _Event._make(_EVENT.unpack_from(raw))
     return event.pid, event.start_ns // TICK_NS
 

@@ -17,7 +17,7 @@ from ebpftop.probes.user_names import UserNames
 _KNOWN_MAX = 200_000
 _DEPTH_MAX = 64
 
-Admits = Callable[[int, int, bytes], bool]
+Matches = Callable[[int, int, bytes], bool]
 
 
 def has_ended(fields: list[bytes]) -> bool:
@@ -42,7 +42,7 @@ def start_of(pid: int) -> int | None:
     return None if has_ended(fields) else _start_ns(fields) // TICK_NS
 
 
-def process(pid: int, now: float, users: UserNames, admits: Admits) -> Process | None:
+def process(pid: int, now: float, users: UserNames, admits: Matches) -> Process | None:
     """Return what /proc says of *pid*, and whether *admits* takes its pid, uid and comm; None where it has ended."""
     directory = Path("/proc", str(pid))
     try:
@@ -77,7 +77,7 @@ def pids() -> list[int]:
         return [int(entry.name) for entry in entries if entry.name.isdigit()]
 
 
-class Told(NamedTuple):
+class SeenProcess(NamedTuple):
     """What a record told of a process that had not ended. `start_ns` is as in an exec, or rounded down to a tick."""
 
     pid: int
@@ -85,7 +85,7 @@ class Told(NamedTuple):
     uid: int
     comm: str
     ppid: int
-    wanted: bool = True
+    matches: bool = True
 
     @property
     def key(self) -> tuple[int, int]:
@@ -93,53 +93,53 @@ class Told(NamedTuple):
         return self.pid, self.start_ns // TICK_NS
 
 
-class Ancestry:
+class ProcessTable:
     """Which processes have been told of, so that a parent that only ever forked is told of before its child."""
 
     def __init__(self, users: UserNames) -> None:
         self._users = users
-        self._known: OrderedDict[tuple[int, int], Told] = OrderedDict()
+        self._known: OrderedDict[tuple[int, int], SeenProcess] = OrderedDict()
 
-    def add(self, told: Told) -> None:
+    def add(self, told: SeenProcess) -> None:
         """Note that a record tells of a process."""
         self._known[told.key] = told
         self._known.move_to_end(told.key)
         if len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
 
-    def forget(self, pid: int, start_ns: int) -> Told | None:
+    def forget(self, pid: int, start_ns: int) -> SeenProcess | None:
         """Note that a record tells of its end; return what was told before, None where nothing was."""
         return self._known.pop((pid, start_ns // TICK_NS), None)
 
-    def ended(self) -> list[Told]:
+    def ended(self) -> list[SeenProcess]:
         """Return those that run no more although nobody told of their end; none if /proc does not show all."""
         if not sees_all():
             return []
         there = set(pids())
         return [told for (pid, tick), told in self._known.items() if pid not in there or start_of(pid) != tick]
 
-    def absent(self) -> list[Told]:
+    def absent(self) -> list[SeenProcess]:
         """Return those that the filter takes and whose pids nobody has: much cheaper, and nearly the same."""
         if not sees_all():
             return []
         there = set(pids())
-        return [told for (pid, _), told in self._known.items() if told.wanted and pid not in there]
+        return [told for (pid, _), told in self._known.items() if told.matches and pid not in there]
 
-    def knows(self, key: tuple[int, int]) -> bool:
+    def has(self, key: tuple[int, int]) -> bool:
         """Tell whether the process *key* has been told of, and its end has not."""
         return key in self._known
 
-    def all_running(self, now: float, admits: Admits) -> list[Record]:
+    def all_running(self, now: float, admits: Matches) -> list[Record]:
         """Return a record for each process that runs now and that *admits* takes."""
         found = [process(pid, now, self._users, admits) for pid in pids()]
         records = [record for record in found if record is not None and record.wanted]
         for record in records:
             before = self._known.get((record.pid, record.start // TICK_NS))
             start_ns = before.start_ns if before else record.start
-            self.add(Told(record.pid, start_ns, record.uid, record.comm, record.ppid))
+            self.add(SeenProcess(record.pid, start_ns, record.uid, record.comm, record.ppid))
         return list(records)
 
-    def missing(self, pid: int, start_ns: int, now: float, admits: Admits) -> list[Record]:
+    def missing(self, pid: int, start_ns: int, now: float, admits: Matches) -> list[Record]:
         """Return records of *pid* and its ancestors as far as none has told of them, the eldest first.
 
         Where one has ended already, and its children with it were given to another, the chain ends there.
@@ -152,7 +152,7 @@ class Ancestry:
                 break  # ended; the pid may even be another's by now
             if (pid, found.start // TICK_NS) in self._known:
                 break
-            self.add(Told(pid, found.start, found.uid, found.comm, found.ppid, found.wanted))
+            self.add(SeenProcess(pid, found.start, found.uid, found.comm, found.ppid, found.wanted))
             records.append(found)
             pid, start = found.ppid, None
         return records[::-1]

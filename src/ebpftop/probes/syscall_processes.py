@@ -29,7 +29,7 @@ _Process = tuple[int, int]  # start in ns since boot, pid
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class _ProcessCounter:
     """A process, one of its calls, and the user that it called as."""
 
     raw: bytes
@@ -57,7 +57,7 @@ class _Renamed:
         return comm
 
 
-class Tally(NamedTuple):
+class SyscallCounters(NamedTuple):
     """What a reading says of who calls. `forgotten`: pairs that fell out of the map so far, and calls with them."""
 
     processes: tuple[ProcessCalls, ...] = ()
@@ -66,21 +66,21 @@ class Tally(NamedTuple):
     forgotten: int = 0
 
 
-class Pairs:
+class ProcessCounters:
     """All pairs of the last reading, and what each user came to, through all of them.
 
     A pair that falls out takes along what it counted since the reading before; all else is in the users' sums for good.
     """
 
     def __init__(self) -> None:
-        self._known: dict[bytes, _Pair] = {}
+        self._known: dict[bytes, _ProcessCounter] = {}
         self._users: dict[int, list[int]] = {}
         self._names: dict[_Process, bytes] = {}
         """Of the processes told at the last reading, who got another name."""
         self._forgotten = 0
         self._forgotten_before = 0
 
-    def read(self, module: Module, slots: Slots) -> Tally:
+    def read(self, module: Module, slots: Slots) -> SyscallCounters:
         """Read the map."""
         # Before the pairs: one that is made meanwhile must not look as if it had fallen out.
         made = maps.per_cpu_sum(module.table("pairs_made"), 0)
@@ -93,16 +93,16 @@ class Pairs:
         renamed = _Renamed(module.table("process_names"), self._names)
         shown, totals = _busiest(self._known.values(), slots, renamed)
         self._names = renamed.found
-        return Tally(shown, totals, self._user_rows(), self._forgotten_before + self._forgotten)
+        return SyscallCounters(shown, totals, self._user_rows(), self._forgotten_before + self._forgotten)
 
-    def keep(self, module: Module, slots: Slots) -> None:
+    def save_totals(self, module: Module, slots: Slots) -> None:
         """Read a last time: the map goes, the users' sums stay."""
         self.read(module, slots)
         self._forgotten_before += self._forgotten
         self._forgotten = 0
         self._known.clear()
 
-    def _counted(self, key: bytes, value: bytes, before: _Pair | None) -> _Pair:
+    def _counted(self, key: bytes, value: bytes, before: _ProcessCounter | None) -> _ProcessCounter:
         start_ns, pid, slot, uid, _ = _KEY.unpack(key)
         words = memoryview(value).cast("Q")
         by_cpu = [sum(parts) for parts in zip(words[::_VALUE_WORDS], words[1::_VALUE_WORDS], strict=True)]
@@ -115,7 +115,9 @@ class Pairs:
         sums = self._users.setdefault(uid, [0, 0])
         sums[0] += gained
         sums[1] += failed
-        return _Pair(value, (start_ns, pid), slot, uid, count, errors, value[at + _COMM_AT : at + _VALUE_SIZE])
+        return _ProcessCounter(
+            value, (start_ns, pid), slot, uid, count, errors, value[at + _COMM_AT : at + _VALUE_SIZE]
+        )
 
     def _user_rows(self) -> tuple[UserCalls, ...]:
         if len(self._users) > USERS_MAX:
@@ -132,13 +134,13 @@ class Pairs:
 
 
 def _busiest(
-    pairs: Iterable[_Pair], slots: Slots, renamed: _Renamed
+    pairs: Iterable[_ProcessCounter], slots: Slots, renamed: _Renamed
 ) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
     """Return the busiest pairs, whoever the process called as, and what the processes among them came to in all."""
     counts: dict[tuple[_Process, int], tuple[int, int]] = {}
     totals: dict[_Process, int] = {}
     failures: dict[_Process, int] = {}
-    busiest: dict[_Process, _Pair] = {}
+    busiest: dict[_Process, _ProcessCounter] = {}
     for pair in pairs:  # as many as the map holds, at each reading
         process = pair.process
         before = counts.get((process, pair.slot))

@@ -28,7 +28,7 @@ from ebpftop.core.records import (
 )
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import clocks, maps, task_cache_map, tracefs
-from ebpftop.kernel.attach import FREE, TAXES, Attach, Climb, Step, climb, matches
+from ebpftop.kernel.attach import FREE, TAXES, Attach, AttachOption, AttachResult, attach_first, matches
 from ebpftop.kernel.errors import LoadError, NotCompiledError
 from ebpftop.kernel.event_buffer import Events
 from ebpftop.kernel.fields import Defines
@@ -37,7 +37,7 @@ from ebpftop.probes import syscall_counters
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
 from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
 from ebpftop.probes.syscall_counters import Totals
-from ebpftop.probes.syscall_processes import Pairs, Tally
+from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters
 from ebpftop.probes.syscall_slots import Call, Slots
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import decode
@@ -62,7 +62,7 @@ _HANDLERS = {
     "trace": "handle_trace",
 }
 
-_OTHERWISE = ("sys_enter_otherwise", "sys_exit_otherwise", "sys_exit_no_slot")  # enum otherwise
+_SLOW_PATHS = ("sys_enter_slow_path", "sys_exit_slow_path", "sys_exit_no_slot")  # enum slow_path
 
 _TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
 
@@ -73,20 +73,20 @@ class SyscallsProbe(KernelProbe):
     name: ClassVar[ProbeName] = "syscalls"
     file: ClassVar[str] = "syscalls.c"
 
-    def __init__(self, context: Context, *, latency: bool = True, processes: bool = True, say: bool = False) -> None:
+    def __init__(self, context: Context, *, latency: bool = True, processes: bool = True, printk: bool = False) -> None:
         super().__init__(context)
         self.latency = latency
         self.processes = processes
-        self.say = say
+        self.printk = printk
         self.slots = Slots(platform.machine())
         self._kind: Kind = "raw_tracepoint"
         self._callers_fd: int | None = None
         self._chosen: dict[Call, Handler] = {}
         self._before: dict[Call, Totals] = {}
         self._families_before: dict[Family, int] = {}
-        self._pairs = Pairs()
+        self._pairs = ProcessCounters()
         self._events: Events | None = None
-        self._returns: Climb | None = None
+        self._returns: AttachResult | None = None
         self._sees_uring = False
         self._uring_before: Counter[str] = Counter()
         self._before_us: EnteredBefore | None = None
@@ -95,10 +95,10 @@ class SyscallsProbe(KernelProbe):
 
     def start(self) -> None:
         """Come up by raw tracepoints, else by tracepoints, whose programs see other contexts and are compiled anew."""
-        wanted = self.context.via.get(self.name)
-        if self.context.remember_callers and (wanted is None or matches(_enter_step("raw_tracepoint"), wanted)):
+        wanted = self.context.attach.get(self.name)
+        if self.context.cache_tasks and (wanted is None or matches(_enter_step("raw_tracepoint"), wanted)):
             try:
-                self._start_remembering()
+                self._start_caching_tasks()
             except (OSError, ProbeError):  # it is but a faster way to the same figures
                 pass
             else:
@@ -119,17 +119,17 @@ class SyscallsProbe(KernelProbe):
                     self._add_unneeded_rung(wanted)
                 return
 
-    def _start_remembering(self) -> None:
+    def _start_caching_tasks(self) -> None:
         """Come up by raw tracepoints, with the map in which CPUs remember who called; raises OSError, ProbeError."""
         self._kind = "raw_tracepoint"
         self._callers_fd = task_cache_map.make_map()
         try:
             super().start()
         except ProbeError:
-            self._forget_callers()
+            self._stop_caching_tasks()
             raise
 
-    def _forget_callers(self) -> None:
+    def _stop_caching_tasks(self) -> None:
         if self._callers_fd is not None:
             os.close(self._callers_fd)
             self._callers_fd = None
@@ -148,7 +148,7 @@ class SyscallsProbe(KernelProbe):
             "EVENT_PAGES": TRACE_PAGES,
             "TRACE_PER_SECOND": TRACE_PER_SECOND,
         }
-        for flag, wanted in (("LATENCY", self.latency), ("PROCESSES", self.processes), ("SAY", self.say)):
+        for flag, wanted in (("LATENCY", self.latency), ("PROCESSES", self.processes), ("PRINTK", self.printk)):
             if wanted:
                 flags[f"WITH_{flag}"] = 1
         if self.context.buffer == "ring":
@@ -169,33 +169,33 @@ class SyscallsProbe(KernelProbe):
         older = events is not None and os.access(events / "io_uring_submit_sqe", os.F_OK, effective_ids=True)
         return "io_uring:io_uring_submit_sqe" if older else "io_uring:io_uring_submit_req"
 
-    def given(self) -> Mapping[str, maps.Map]:
+    def extra_maps(self) -> Mapping[str, maps.Map]:
         return {} if self._callers_fd is None else {"callers": maps.Map(self._callers_fd, 1)}
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
         self._handler_fds = {name: module.load(function, self._kind) for name, function in _HANDLERS.items()}
-        for place, function in enumerate(_OTHERWISE if self.latency else _OTHERWISE[:1]):
+        for place, function in enumerate(_SLOW_PATHS if self.latency else _SLOW_PATHS[:1]):
             program = module.load(function, self._kind)
-            maps.update(module.table("otherwise"), struct.pack("=I", place), struct.pack("=I", program))
+            maps.update(module.table("slow_paths"), struct.pack("=I", place), struct.pack("=I", program))
         for call in (*self.slots.task_makers, *((slot.abi, slot.nr) for slot in self._table())):
             self._install(module, call)
 
     def attach(self, module: Module) -> str:
         enter = _enter_step(self._kind)
         if self._callers_fd is not None:
-            module.attach("raw_tracepoint", "sched_process_exit", "caller_ends")
-            module.attach("raw_tracepoint", "sched_process_exec", "caller_execs")
+            module.attach("raw_tracepoint", "sched_process_exit", "task_cache_on_sched_process_exit")
+            module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
         if self.processes:
             self._attach_names(module)
-        wanted = self.context.via.get(self.name)
+        wanted = self.context.attach.get(self.name)
         # Where calls begin comes last: each call that is seen to enter will be seen to wait and to return.
         if (self.latency or "trace" in self._chosen.values()) and (wanted is None or matches(enter, wanted)):
             self._attach_returns(module)
         self._attach_uring(module)
         returns, self.rungs = self.rungs, ()
         try:
-            via = self.climb_or_fail(module, (enter,), "system calls")
+            via = self.attach_first_or_fail(module, (enter,), "system calls")
         finally:
             self.rungs += returns
         if self.latency:
@@ -203,7 +203,7 @@ class SyscallsProbe(KernelProbe):
             self._take_unentered(module, clocks.since_boot_ns())
             attached_ns = clocks.monotonic_ns()
             table = module.table("entered_before_us")
-            self._before_us = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._takes)
+            self._before_us = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)
             rung = what_is_refused(self.context.root)
             self.rungs += (rung,) if rung else ()
         return via
@@ -211,18 +211,18 @@ class SyscallsProbe(KernelProbe):
     def _attach_names(self, module: Module) -> None:
         """Hear of each name that a process gets. Without, its pairs have it nearly as well."""
         with suppress(LoadError):
-            module.attach("raw_tracepoint", "task_rename", "process_renamed")
+            module.attach("raw_tracepoint", "task_rename", "name_on_task_rename")
 
     def _attach_returns(self, module: Module) -> None:
         step = _returns_step(self._kind)
-        self._returns = climb(module, (step,), self.context.offers)
+        self._returns = attach_first(module, (step,), self.context.features)
         self.rungs += tuple(msgspec.structs.replace(rung, via=f"returns: {rung.via}") for rung in self._returns.rungs)
 
     def _attach_uring(self, module: Module) -> None:
         """Count io_uring's operations, where this kernel and our rights allow it."""
-        step = Step(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
+        step = AttachOption(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
         try:
-            (rung,) = climb(module, (step,), self.context.offers).rungs
+            (rung,) = attach_first(module, (step,), self.context.features).rungs
         except NotCompiledError:
             rung = Rung(via=step.via, cost=step.cost, reason="the format of the event is not as it is known")
         self._sees_uring = rung.reason is None
@@ -242,7 +242,7 @@ class SyscallsProbe(KernelProbe):
     def release(self) -> None:
         if self._events is not None:
             self._events.close()
-        self._forget_callers()
+        self._stop_caching_tasks()
         if self._before_us is not None:
             self._before_us.close()
         self._before_us = None
@@ -256,7 +256,7 @@ class SyscallsProbe(KernelProbe):
         """Return what is done with *call* now."""
         return self._chosen.get(call) or self.slots.family_handler(call)
 
-    def choose(self, call: Call, handler: Handler) -> None:
+    def set_handler(self, call: Call, handler: Handler) -> None:
         """Put another program into the slot of *call*, at once; "count" gives it back what it had from the start.
 
         Raises SourceError where that cannot be.
@@ -330,11 +330,11 @@ class SyscallsProbe(KernelProbe):
         uring = self._uring_before.copy()
         if self._sees_uring:
             syscall_counters.add_uring(module, uring)
-        takes = self._takes if self.context.filtering() else None
+        takes = self._matches if self.context.filtering() else None
         if self._before_us is not None:
             self._before_us.begin()
             self._before_us.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
-        who = self._pairs.read(module, self.slots) if self.processes else Tally()
+        who = self._pairs.read(module, self.slots) if self.processes else SyscallCounters()
         # To the clock of durations, and to that of starts, which goes on while the machine sleeps.
         now_ns = int((now - clocks.unix_offset()) * 1e9)
         asleep_ns = clocks.since_boot_ns() - clocks.monotonic_ns()
@@ -365,10 +365,10 @@ class SyscallsProbe(KernelProbe):
         if self._before_us is not None:
             self._before_us.filter_changed()
 
-    def _takes(self, pid: int, comm: bytes) -> bool:
+    def _matches(self, pid: int, comm: bytes) -> bool:
         """Tell whether the filter takes the thread *comm* of process *pid*; not, where that has ended."""
         try:
-            return self.context.admits(pid, os.stat(f"/proc/{pid}").st_uid, comm.partition(b"\0")[0])
+            return self.context.matches(pid, os.stat(f"/proc/{pid}").st_uid, comm.partition(b"\0")[0])
         except OSError:
             return False
 
@@ -404,13 +404,13 @@ class SyscallsProbe(KernelProbe):
             lost["map"] += maps.per_cpu_sum(self.module.table("overflow"), 0)
         return lost
 
-    def keep(self, module: Module) -> None:
+    def save_totals(self, module: Module) -> None:
         syscall_counters.add_totals(module, self.slots, self._before, latency=self.latency)
         syscall_counters.add_families(module, self._families_before)
         if self._sees_uring:
             syscall_counters.add_uring(module, self._uring_before)
         if self.processes:
-            self._pairs.keep(module, self.slots)
+            self._pairs.save_totals(module, self.slots)
         self._rate_before += maps.per_cpu_sum(module.table("over_budget"), 0)
         self._overflow_before += maps.per_cpu_sum(module.table("overflow"), 0)
 
@@ -435,34 +435,34 @@ class SyscallsProbe(KernelProbe):
         )
 
 
-def ladder() -> tuple[Step, ...]:
+def ladder() -> tuple[AttachOption, ...]:
     """Where calls begin."""
     return _enter_step("raw_tracepoint"), _enter_step("tracepoint")
 
 
-def _enter_step(kind: Kind) -> Step:
+def _enter_step(kind: Kind) -> AttachOption:
     """Return the rung of *kind* where calls begin."""
     raw = kind == "raw_tracepoint"
-    return Step(
+    return AttachOption(
         f"{TAXES}: a program at the entry of each" if raw else "more than the raw tracepoint",
         (Attach(kind, "sys_enter" if raw else "raw_syscalls:sys_enter", "sys_enter"),),
         () if raw else ("traced calls that seccomp denies",),
     )
 
 
-def _returns_step(kind: Kind) -> Step:
+def _returns_step(kind: Kind) -> AttachOption:
     """Return the rung of *kind* where calls wait, end with their thread, and return."""
     places = (
-        (("sys_exit", "sys_exit"), ("sched_switch", "call_waits"), ("sched_process_exit", "call_ends"))
+        (("sys_exit", "sys_exit"), ("sched_switch", "on_sched_switch"), ("sched_process_exit", "on_task_exit"))
         if kind == "raw_tracepoint"
         else (
             ("raw_syscalls:sys_exit", "sys_exit"),
-            ("sched:sched_switch", "call_waits"),
-            ("sched:sched_process_exit", "call_ends"),
+            ("sched:sched_switch", "on_sched_switch"),
+            ("sched:sched_process_exit", "on_task_exit"),
         )
     )
     cost = "more time at every system call: a program at the return of each, and one at every switch of tasks"
-    return Step(cost, tuple(Attach(kind, target, function) for target, function in places))
+    return AttachOption(cost, tuple(Attach(kind, target, function) for target, function in places))
 
 
 def _trimmed(counts: list[int]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from typing import ClassVar
 from ebpftop.core.escape import c_string, escape
 from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, ProbeName, Record, Rung, Trace, Where
 from ebpftop.kernel import bpf_syscall, clocks, maps, tracefs
-from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.errors import FormatError, LoadError
 from ebpftop.kernel.event_buffer import Events
 from ebpftop.kernel.fields import Defines
@@ -35,7 +35,7 @@ _SAID_LINE = 1
 _SPAN = struct.Struct("=QQ")  # struct span
 
 _PROGRAM = "bpf_trace_printk"  # the tracepoint, and the event: kernel 5.9
-# Where lines come from, in order of preference: what `--via trace.lines=` names, and the cost.
+# Where lines come from, in order of preference: what `--attach trace.lines=` names, and the cost.
 _LINES = (
     ("instance", FREE),
     (f"raw_tracepoint:{_PROGRAM}", FREE),
@@ -43,15 +43,15 @@ _LINES = (
 )
 
 
-def ladder(defines: Defines) -> tuple[Step, ...]:
+def ladder(defines: Defines) -> tuple[AttachOption, ...]:
     """Where hello is said."""
     completed = has_other_abis(defines)
     skipped = Attach("raw_tracepoint", "sys_enter", "trace_skipped", without=SKIPPED)
     return (
-        Step(FREE, at_functions(defines, "kprobe", lambda _: "trace_kprobe"), (DENIED,)),
-        Step(FREE, at_functions(defines, "fentry", by_name), (DENIED,)),
-        Step(FREE, (Attach("raw_tracepoint", "sched_process_exec", "trace_raw"),), (NOT_STARTED,)),
-        Step(
+        AttachOption(FREE, at_functions(defines, "kprobe", lambda _: "trace_kprobe"), (DENIED,)),
+        AttachOption(FREE, at_functions(defines, "fentry", by_name), (DENIED,)),
+        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exec", "trace_raw"),), (NOT_STARTED,)),
+        AttachOption(
             BESIDE_ENTRY if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_enter_execve", "trace_tracepoint"),
@@ -96,7 +96,7 @@ class TraceProbe(KernelProbe):
         self._events = Events(module, self.context.buffer, 0)
         refusal = None
         try:
-            module.attach("raw_tracepoint", _PROGRAM, "trace_said")
+            module.attach("raw_tracepoint", _PROGRAM, "on_trace_printk")
         except LoadError as error:
             refusal = str(error)
         self._said = refusal is None
@@ -111,11 +111,11 @@ class TraceProbe(KernelProbe):
                 tracefs.refusal()[1] if self.context.tracefs is None else "",
                 self._lines_via,
             )
-        self.hear(all_lines=not self.context.filtering())
+        self.set_passthrough(all_lines=not self.context.filtering())
 
     def _find_lines(self, module: Module, refusal: str | None) -> Iterable[Rung]:
         """Open the first place where lines can be had; yield every one. *refusal*: why no program hands lines over."""
-        wanted = self.context.via.get("trace.lines")
+        wanted = self.context.attach.get("trace.lines")
         taken = ""
         for via, cost in _LINES:
             reason: str | None
@@ -156,7 +156,7 @@ class TraceProbe(KernelProbe):
         return None
 
     def attach(self, module: Module) -> str:
-        via = self.climb_or_fail(module, ladder(self.context.defines), "execve")
+        via = self.attach_first_or_fail(module, ladder(self.context.defines), "execve")
         self.rungs += self._lines_via
         return via
 
@@ -167,7 +167,7 @@ class TraceProbe(KernelProbe):
                 self._instance.enable(False)
         super().detach()
 
-    def keep(self, module: Module) -> None:
+    def save_totals(self, module: Module) -> None:
         self._note_misses()
         self._lost_lines += self._buffer.lost() if self._buffer else 0
 
@@ -184,7 +184,7 @@ class TraceProbe(KernelProbe):
             self._instance.close()
         self._instance = None
 
-    def hear(self, *, all_lines: bool) -> None:
+    def set_passthrough(self, *, all_lines: bool) -> None:
         """Let every line of the machine come through the instance, or none: then come those that the filter takes.
 
         Where a filter is about to be set or lifted, call it while none is in force: what comes both ways is told once.
@@ -197,7 +197,7 @@ class TraceProbe(KernelProbe):
 
     def _note_misses(self) -> None:
         """Count how often the kernel passed over the program that hands over lines while it did not have to."""
-        fd = self.module.programs.get("trace_said") if self.module else None
+        fd = self.module.programs.get("on_trace_printk") if self.module else None
         misses = bpf_syscall.runs(fd).recursion_misses if fd is not None else 0
         if self._buffer is not None and not self.context.filtering():
             self._misses_harmless += misses - self._misses
@@ -230,7 +230,7 @@ class TraceProbe(KernelProbe):
             for line in piped:
                 if not _was_handed_over(line, spans):
                     printer = self._printers.at(line.tid, line.time_ns)
-                    if self._wanted(line.tid, printer):
+                    if self._matches(line.tid, printer):
                         told.append((line, printer))
         told.sort(key=lambda one: one[0].time_ns)
         return [_record(line, printer, offset) for line, printer in told]
@@ -242,12 +242,12 @@ class TraceProbe(KernelProbe):
         raw = maps.lookup(self.module.table("handed_over"), bytes(4), _SPAN.size * maps.CPUS) or b""
         return list(_SPAN.iter_unpack(raw))
 
-    def _wanted(self, tid: int, printer: Printer) -> bool:
+    def _matches(self, tid: int, printer: Printer) -> bool:
         """Tell whether the filter takes a line, where nobody in the kernel could be asked: as far as /proc knows."""
         if self._said or not self.context.filtering():
             return True
         try:
-            return self.context.admits(tid, os.stat(f"/proc/{tid}").st_uid, printer.task)
+            return self.context.matches(tid, os.stat(f"/proc/{tid}").st_uid, printer.task)
         except OSError:
             return False
 

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 from ebpftop.core.escape import c_string
 from ebpftop.core.records import OTHER_UID, ProbeName, Record, UserRow, Users
 from ebpftop.kernel import maps
-from ebpftop.kernel.attach import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, Step
+from ebpftop.kernel.attach import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import KernelProbe
@@ -51,10 +51,10 @@ _NONE = _Totals()
 
 
 class _Ladder(NamedTuple):
-    fentry: Step
-    kprobe: Step
-    tracepoint: Step
-    raw: Step
+    fentry: AttachOption
+    kprobe: AttachOption
+    tracepoint: AttachOption
+    raw: AttachOption
 
 
 def _rungs(defines: Defines) -> _Ladder:
@@ -71,12 +71,12 @@ def _rungs(defines: Defines) -> _Ladder:
         Attach("raw_tracepoint", "sys_exit", "users_skipped_exit", without=SKIPPED, forgets=True),
     )
     return _Ladder(
-        fentry=Step(
+        fentry=AttachOption(
             FREE,
             (*at_functions(defines, "fentry", by_name), *at_functions(defines, "fexit", by_name), last),
             (DENIED,),
         ),
-        kprobe=Step(
+        kprobe=AttachOption(
             FREE,
             (
                 *at_functions(defines, "kprobe", lambda _: "users_kprobe"),
@@ -85,7 +85,7 @@ def _rungs(defines: Defines) -> _Ladder:
             ),
             (DENIED, MANY_AT_ONCE),
         ),
-        tracepoint=Step(
+        tracepoint=AttachOption(
             BESIDE_BOTH if completed else TAXES,
             (
                 Attach("tracepoint", "syscalls:sys_enter_execve", "users_enter_execve"),
@@ -96,7 +96,7 @@ def _rungs(defines: Defines) -> _Ladder:
                 last,
             ),
         ),
-        raw=Step(
+        raw=AttachOption(
             raw_cost(defines),
             (
                 Attach("raw_tracepoint", "sys_exit", "users_raw_exit", forgets=True),
@@ -107,7 +107,7 @@ def _rungs(defines: Defines) -> _Ladder:
     )
 
 
-def ladder(defines: Defines) -> tuple[Step, ...]:
+def ladder(defines: Defines) -> tuple[AttachOption, ...]:
     """Where execve is entered and left. A kretprobe, which can miss returns, comes after what cannot."""
     rungs = _rungs(defines)
     return (rungs.fentry, rungs.kprobe, *cheaper_first(defines, rungs.tracepoint, rungs.raw))
@@ -139,7 +139,7 @@ class UsersProbe(KernelProbe):
         self._known: dict[bytes, tuple[bytes, UserRow, bool]] = {}
 
     def attach(self, module: Module) -> str:
-        return self.climb_or_fail(module, ladder(self.context.defines), "execve")
+        return self.attach_first_or_fail(module, ladder(self.context.defines), "execve")
 
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
         module = self.module
@@ -180,7 +180,7 @@ class UsersProbe(KernelProbe):
 
     def _others(self, module: Module) -> _Totals | None:
         """Return what was counted of users that the map had no room for; None where it had room for all."""
-        raw = maps.lookup(module.table("others"), bytes(4), _COUNTERS.size * maps.CPUS) or b""
+        raw = maps.lookup(module.table("overflow_users"), bytes(4), _COUNTERS.size * maps.CPUS) or b""
         total = self._before.get(OTHER_UID)
         for at in range(0, len(raw), _COUNTERS.size):
             part = raw[at : at + _COUNTERS.size]
@@ -189,7 +189,7 @@ class UsersProbe(KernelProbe):
         # Many users: nothing but the counts can be said of them together.
         return None if total is None else _Totals(total.execs, total.failed)
 
-    def keep(self, module: Module) -> None:
+    def save_totals(self, module: Module) -> None:
         for key, value in maps.items(module.table("users"), 4, _COUNTERS.size):
             uid = int.from_bytes(key, sys.byteorder)
             self._before[uid] = self._before.get(uid, _NONE).plus(value)

@@ -201,7 +201,7 @@ class ZstChunks(_FileChunks):
         packed, marks = self._segments(number)
         reader = _SegmentReader(max(zstd_frames.MAX_FRAME_BYTES, _MAX_RATIO * self._stretch))
         if number == 0:
-            reader.stray(packed[: marks[0]])
+            reader.unframed(packed[: marks[0]])
         for begin, end in itertools.pairwise(marks):
             if reader.is_full:
                 reader.leave_out(len(packed) - begin)
@@ -268,7 +268,7 @@ class _SegmentReader:
         frame = zstd_frames.unpack(packed, zstd_frames.MARK_BYTES, min(zstd_frames.MAX_FRAME_BYTES, self._left))
         if frame.fault is None:
             self._add(frame.data)
-            self.stray(packed[frame.end :])
+            self.unframed(packed[frame.end :])
             return
         whole = frame.data[: frame.data.rfind(b"\n") + 1]
         self._in_vain -= len(frame.data) - len(whole)
@@ -277,7 +277,7 @@ class _SegmentReader:
         # A count that no second of records can have was damaged itself.
         self._miss(missing if 0 <= missing <= _MOST_LINES else None, frame.fault)
 
-    def stray(self, packed: bytes) -> None:
+    def unframed(self, packed: bytes) -> None:
         """Read bytes that no mark announces: a frame whose mark is damaged, or nothing that can be read."""
         if len(packed) <= _CHECKSUM_BYTES:
             # No line fits in there: at most the checksum of a frame whose flag for it was damaged.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from ebpftop.core.records import KINDS, PROBE_NAMES, Where
-from ebpftop.core.snapshot import Counts
+from ebpftop.core.snapshot import EventCounts
 from ebpftop.recording.chunks import Chunk, first_time, last_time
 from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, line_at, marks
 
@@ -35,7 +35,7 @@ _RARE = 16
 _RARE_BYTES = 8 << 20
 
 
-def by_group(counts: Counts) -> tuple[int, int, int]:
+def by_group(counts: EventCounts) -> tuple[int, int, int]:
     """Return *counts* by `kinds.EVENT_GROUP`."""
     return counts.execs + counts.failed + counts.exits, counts.syscalls, counts.traces
 
@@ -53,8 +53,8 @@ class Info:
     last: float
     lines: int
     size: int
-    counts: Counts
-    before: Counts
+    counts: EventCounts
+    before: EventCounts
     readings: int
     seconds: tuple[tuple[int, int], ...] = ()
     rare: tuple[bytes, ...] | None = None
@@ -81,7 +81,7 @@ class Index:
         self._clock = 0.0
         self._bytes_used = 0
         self._rare_bytes = 0
-        self._counts = Counts()
+        self._counts = EventCounts()
         self._seconds: Counter[int] = Counter()
         self._pairs = 0
         self._width_s = 1
@@ -143,7 +143,7 @@ class Index:
                     self._runs(pid, line_at(data, begin))
             elif kind in (b"probe", b"lost"):
                 self._note_state(kind, line_at(data, begin))
-        found = Counts(counts[b"exec"] - failed, failed, counts[b"exit"], counts[b"syscall"], counts[b"trace"])
+        found = EventCounts(counts[b"exec"] - failed, failed, counts[b"exit"], counts[b"syscall"], counts[b"trace"])
         first = first_time(data)
         first = self._clock if first is None else first
         last = max(first, last_time(data) or first)
@@ -232,7 +232,7 @@ class Index:
         at, odd = divmod(number, KEY_CHUNKS)
         return None if odd or not 0 <= at - oldest < len(self._keys) else at - oldest
 
-    def before(self, number: int) -> Counts | None:
+    def before(self, number: int) -> EventCounts | None:
         """Return how many events there were from the start up to chunk *number*; None where that is not known."""
         with self._lock:
             if number == self._first + len(self._infos):

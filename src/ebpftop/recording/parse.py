@@ -59,8 +59,8 @@ def read_line(line: bytes) -> Record | None:
         record = decode(line)
         if record is None:
             return None
-        if not _is_tame(line) or _TOO_MANY_DIGITS in line.translate(_DIGITS):
-            record = msgspec.convert(_tame(msgspec.to_builtins(record)), type(record))
+        if not _is_sane(line) or _TOO_MANY_DIGITS in line.translate(_DIGITS):
+            record = msgspec.convert(_sanitize(msgspec.to_builtins(record)), type(record))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except ValueError as error:
@@ -71,7 +71,7 @@ def read_line(line: bytes) -> Record | None:
 
 def read_good_lines(lines: Sequence[bytes]) -> list[Record]:
     """Return the records of *lines*, without those that are none or of unknown kinds: `read_line` in bulk."""
-    tame = [_is_tame(line) for line in lines]
+    tame = [_is_sane(line) for line in lines]
     joined = b"\n".join(itertools.compress(lines, tame))
     try:
         if _TOO_MANY_DIGITS in joined.translate(_DIGITS) or any(map(_is_too_much, lines)):
@@ -101,19 +101,19 @@ def _is_too_much(line: bytes) -> bool:
     return len(line) > MAX_VALUES and (len(line) > MAX_LINE_BYTES or line.count(b",") > MAX_VALUES)
 
 
-def _is_tame(line: bytes) -> bool:
+def _is_sane(line: bytes) -> bool:
     """Whether no text in *line* can be unsafe: it would need an escape, DEL or a character beyond ASCII."""
     return line.isascii() and b"\\" not in line and b"\x7f" not in line
 
 
-def _tame(value: object) -> object:
+def _sanitize(value: object) -> object:
     """Escape every text in *value* (what `msgspec.to_builtins` gives); ValueError for an integer beyond 64 bits."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, dict):
-        return {_tame(key): _tame(item) for key, item in value.items()}
+        return {_sanitize(key): _sanitize(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_tame(item) for item in value]
+        return [_sanitize(item) for item in value]
     if isinstance(value, int) and not -_INT64 <= value < 2 * _INT64:
         raise ValueError("an integer beyond 64 bits")
     return value
@@ -198,7 +198,7 @@ _PATHS = frozenset(("file", "interp", "cgroup", "reason", "remedy"))
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ReadError:
     """Something that could not be read. `line` counts from 1, None where the lines before it were not counted.
 
     `lines` is how many lines are gone with it, None where nobody knows.
@@ -215,7 +215,7 @@ class Fault:
         return f"{where}: {self.reason}"
 
 
-class Damage:
+class ReadErrors:
     """What could not be read of a recording, counted whole and named one by one up to `FAULTS_KEPT`.
 
     Written by the thread that reads, read by any.
@@ -223,7 +223,7 @@ class Damage:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._faults: list[Fault] = []
+        self._faults: list[ReadError] = []
         self._broken = 0
         self._unknown = 0
         self._notes: list[str] = []
@@ -239,7 +239,7 @@ class Damage:
         return self._unknown
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[ReadError, ...]:
         """The first faults, in the order in which they were met."""
         with self._lock:
             return tuple(self._faults)
@@ -250,7 +250,7 @@ class Damage:
         with self._lock:
             return tuple(self._notes)
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: ReadError) -> None:
         """Count *fault*, and keep it if it is among the first."""
         with self._lock:
             self._broken += 1 if fault.lines is None else fault.lines

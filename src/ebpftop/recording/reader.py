@@ -18,7 +18,7 @@ from ebpftop.core.source import SourceError
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import Chunk, PlainChunks, ZstChunks
 from ebpftop.recording.kinds import kind_of
-from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES, Damage, Fault, read_lines
+from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
 
 # So much is searched for a first record before a file is said to be none of ours.
 _SEARCHED_CHUNKS = 64
@@ -60,7 +60,7 @@ def is_stream(fd: int) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode))
 
 
-def open_chunks(fd: int, path: str, damage: Damage) -> PlainChunks | ZstChunks:
+def open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChunks:
     """Return the chunks of the file *fd*, which they take over; SourceError where it can be no recording."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -91,7 +91,7 @@ def open_chunks(fd: int, path: str, damage: Damage) -> PlainChunks | ZstChunks:
         os.close(fd)
 
 
-def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: Damage) -> Header:
+def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: ReadErrors) -> Header:
     """Return the header, or a makeshift one where it is damaged; SourceError where nothing is a record."""
     for number in range(min(chunks.stop, _SEARCHED_CHUNKS)):
         header = header_of(chunks.load(number), damage)
@@ -101,7 +101,7 @@ def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: Damage) -> H
     raise SourceError(f"{path} is no recording of ebpftop", _NO_RECORDING)
 
 
-def header_of(chunk: Chunk, damage: Damage) -> Header | None:
+def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
     """Return the header in *chunk*, or one made of its first record; None where it has no record at all."""
     for line in chunk.data.split(b"\n", 64):
         if kind_of(line) == b"header" and (header := _loose_header(line)) is not None:
@@ -114,7 +114,7 @@ def header_of(chunk: Chunk, damage: Damage) -> Header | None:
     return None
 
 
-def note_schema(header: Header, damage: Damage) -> None:
+def note_schema(header: Header, damage: ReadErrors) -> None:
     """Say so where a recording comes from a later version."""
     if header.schema > SCHEMA:
         damage.note(
@@ -149,7 +149,7 @@ def _loose_header(line: bytes) -> Header | None:
     )
 
 
-def _spool(fd: int, damage: Damage) -> int:
+def _spool(fd: int, damage: ReadErrors) -> int:
     """Rewrite the zstd file *fd* as marked frames into a nameless temporary file, and return its descriptor.
 
     One long frame, as `zstd FILE` makes, can only be read from its start.
@@ -166,7 +166,7 @@ def _spool(fd: int, damage: Damage) -> int:
                 continue
             rest += piece
             if len(rest) > MAX_LINE_BYTES:
-                damage.add(Fault(lines + 1, 1, "too long for a line"))
+                damage.add(ReadError(lines + 1, 1, "too long for a line"))
                 rest = bytearray()
         if rest:
             _put(spool, bytes(rest))
@@ -180,7 +180,7 @@ def _put(spool: BinaryIO, data: bytes) -> int:
     return lines
 
 
-def _unpacked(fd: int, damage: Damage) -> Iterator[bytes]:
+def _unpacked(fd: int, damage: ReadErrors) -> Iterator[bytes]:
     """Yield what the frames of *fd* hold, up to the first damage."""
     stream = zstd_frames.Stream()
     offset = 0
@@ -189,10 +189,10 @@ def _unpacked(fd: int, damage: Damage) -> Iterator[bytes]:
         try:
             yield from stream.feed(packed)
         except zstd_frames.ZstdError as error:
-            damage.add(Fault(None, None, f"a damaged zstd frame ends what can be read ({error})"))
+            damage.add(ReadError(None, None, f"a damaged zstd frame ends what can be read ({error})"))
             return
     if stream.inside:
-        damage.add(Fault(None, None, "cut off inside a zstd frame"))
+        damage.add(ReadError(None, None, "cut off inside a zstd frame"))
 
 
 def _pass_over(*_: object) -> None:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from ebpftop.core.snapshot import Counts
+from ebpftop.core.snapshot import EventCounts
 from ebpftop.recording import kinds
 from ebpftop.recording.index import Info, by_group, state_key
 from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, kind_of, line_at, marks_backwards
@@ -44,10 +44,10 @@ class Scan:
         self._bytes = 0
 
     @property
-    def dense(self) -> Counts:
+    def dense(self) -> EventCounts:
         """Events of what was read in full."""
         of = self._dense
-        return Counts(of[b"exec"] - self._failed, self._failed, of[b"exit"], of[b"syscall"], of[b"trace"])
+        return EventCounts(of[b"exec"] - self._failed, self._failed, of[b"exit"], of[b"syscall"], of[b"trace"])
 
     @property
     def dense_enough(self) -> bool:
@@ -69,7 +69,7 @@ class Scan:
         enough = self._events if group == 0 else min(self._events, RARE_EVENTS)
         return (group == 0 and self.running_known) or self._counts[group] >= enough
 
-    def wants(self, counts: Counts) -> bool:
+    def wants(self, counts: EventCounts) -> bool:
         """Whether a chunk with so many events has some that are wanted."""
         return any(events and self._wants(group) for group, events in enumerate(by_group(counts)))
 

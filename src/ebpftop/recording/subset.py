@@ -10,7 +10,7 @@ from ebpftop.core.records import Cost, Exec, Exit, Header, Lost, Probe, Process,
 from ebpftop.recording.timeline import Narrow
 
 
-def narrow_to(wanted: Callable[[Exec | Process], bool]) -> Narrow:
+def matching(wanted: Callable[[Exec | Process], bool]) -> Narrow:
     """Return what keeps the programs that are *wanted*, and their exits, traced calls and trace lines.
 
     Of the users' counters the rows of their users stay, with all that these users did. The counters of system calls are

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import PROBE_NAMES, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
-from ebpftop.core.snapshot import Counts, Past
+from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.recording.chunks import PLAIN_STRETCH, Chunks, last_time
 from ebpftop.recording.grouping import group
@@ -123,7 +123,7 @@ class Timeline:
         """
         return self.look(time, events, window_s).batches
 
-    def look(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Past:
+    def look(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Snapshot:
         """Return what `at` does, and what came before it."""
         self._looking += 1
         try:
@@ -132,7 +132,7 @@ class Timeline:
             self._looking -= 1
             self._looked_s = clock.monotonic()
 
-    def _look(self, time: float, events: int, window_s: float) -> Past:
+    def _look(self, time: float, events: int, window_s: float) -> Snapshot:
         scan, dense = self._scan(time, events, window_s)
         before = sorted(_decode([*scan.states, *scan.running], _BEFORE_BYTES), key=_time_of)
         during = [record for record in _decode(scan.lines, _DURING_BYTES)[::-1] if _time_of(record) <= time]
@@ -143,7 +143,7 @@ class Timeline:
         )
         past = self._index.before(dense)
         rest = None if past is None else past.plus(scan.dense).plus(_count(before), -1).plus(_count(during), -1)
-        return Past(batches, rest, self._seconds(scan, dense, time))
+        return Snapshot(batches, rest, self._seconds(scan, dense, time))
 
     def _seconds(self, scan: Scan, dense: int, time: float) -> dict[int, int]:
         """Return the events of the last seconds up to *time*: of what was read in full, and of the chunks before it."""
@@ -315,11 +315,11 @@ def _decode(lines: list[bytes], most: int) -> list[Record]:
     return records
 
 
-def _count(records: Sequence[Record]) -> Counts:
+def _count(records: Sequence[Record]) -> EventCounts:
     """Count the events among *records*."""
     kinds = Counter(map(type, records))
     failed = sum(isinstance(record, Exec) and record.ret < 0 for record in records)
-    return Counts(kinds[Exec] - failed, failed, kinds[Exit], kinds[Syscall], kinds[Trace])
+    return EventCounts(kinds[Exec] - failed, failed, kinds[Exit], kinds[Syscall], kinds[Trace])
 
 
 def _time_of(record: Record) -> float:

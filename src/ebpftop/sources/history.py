@@ -118,10 +118,10 @@ class History:
 
 
 @runtime_checkable
-class TellsInOrder(Protocol):
+class OrderedSource(Protocol):
     """A source that tells its records in their order, which polling its probes one by one may lose."""
 
-    def tell_in_order(self, hear: Callable[[Sequence[Record]], None]) -> None:
+    def subscribe_ordered(self, hear: Callable[[Sequence[Record]], None]) -> None:
         """Let *hear* have all records as they come; to be called before the first poll."""
 
 
@@ -137,9 +137,9 @@ class HistorySource:
         self.source = source
         self.history = History(keep_s, max_bytes)
         self.timeline = Timeline(source.header, self.history, self.history.index, source.probes)
-        self._told = isinstance(source, TellsInOrder)
-        if isinstance(source, TellsInOrder):
-            source.tell_in_order(self.history.add)
+        self._told = isinstance(source, OrderedSource)
+        if isinstance(source, OrderedSource):
+            source.subscribe_ordered(self.history.add)
 
     @property
     def header(self) -> Header:

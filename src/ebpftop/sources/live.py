@@ -17,7 +17,7 @@ from ebpftop.core.records import PROBE_NAMES, SCHEMA, Abi, Handler, Header, Prob
 from ebpftop.core.source import Batch
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import task_cache_map, tracefs
-from ebpftop.kernel.attach import Offers
+from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.cgroups import mounted
 from ebpftop.kernel.errors import DamagedError
@@ -25,7 +25,7 @@ from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.filter_maps import KernelFilter, with_processes
 from ebpftop.kernel.offsets import EXEC_CALLS, of_running_kernel, syscall_prefix
-from ebpftop.kernel.overhead import CostMeter
+from ebpftop.kernel.overhead import OverheadSampler
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.kernel.threads import own_pids
 from ebpftop.lifecycle.process import process
@@ -56,11 +56,11 @@ class Options:
     interval_s: float = 1.0
     filter: Filter = field(default_factory=Filter)
     buffer: Buffer | None = None  # None: the ring where the kernel has it
-    via: Mapping[str, str] = field(default_factory=dict)
+    attach: Mapping[str, str] = field(default_factory=dict)
     failures: bool = True
     latency: bool = True
     processes: bool = True
-    say: bool = False
+    printk: bool = False
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[tuple[Abi, int], ...] = ()
 
@@ -128,23 +128,27 @@ class KernelSource:
         context = Context(
             defines=defines,
             shared=self._filter.shared,
-            admits=self._filter.admits,
+            matches=self._filter.admits,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
             gone=lambda: self._filter.gone,
-            offers=Offers(tracefs=place, no_fentry=fentry_refusal(execve_id if isinstance(execve_id, int) else None)),
+            features=KernelFeatures(
+                tracefs=place, no_fentry=fentry_refusal(execve_id if isinstance(execve_id, int) else None)
+            ),
             root=self._root,
             users=UserNames(),
             buffer=self.buffer,
-            via=options.via,
+            attach=options.attach,
             failures=options.failures,
-            remember_callers=task_cache_map.worth_it(kernel_version()),
+            cache_tasks=task_cache_map.should_cache_task(kernel_version()),
         )
-        self.syscalls = SyscallsProbe(context, latency=options.latency, processes=options.processes, say=options.say)
+        self.syscalls = SyscallsProbe(
+            context, latency=options.latency, processes=options.processes, printk=options.printk
+        )
         for call in options.ignore:
-            self.syscalls.choose(call, "ignore")
+            self.syscalls.set_handler(call, "ignore")
         for call in options.trace:
-            self.syscalls.choose(call, "trace")
+            self.syscalls.set_handler(call, "trace")
         self.execs = ExecsProbe(context)
         every: Sequence[KernelProbe] = (self.execs, UsersProbe(context), self.syscalls, TraceProbe(context))
         self._probes = {probe.name: probe for probe in every if probe.name in options.probes}
@@ -154,7 +158,7 @@ class KernelSource:
         self._due_s = dict.fromkeys(self._probes, 0.0)
         self._interval_s = options.interval_s
         self._closed = threading.Event()
-        self._cost = CostMeter(self._root)
+        self._cost = OverheadSampler(self._root)
         self.header = Header(
             schema=SCHEMA,
             version=__version__,
@@ -301,44 +305,44 @@ class KernelSource:
         """Let the kernel hand over only what *wanted* says, from the moment returned on; raises SourceError."""
         with self._locks.get("trace", nullcontext()):
             # Read what the last change left in the pipe: what is known of its lines is overwritten by this one.
-            self._read_early("trace")
+            self._flush("trace")
             if not wanted:
-                self._hear(all_lines=True)
+                self._set_passthrough(all_lines=True)
         try:
             self._filter.apply(wanted)
             self.filter = wanted
         finally:
             with self._locks.get("trace", nullcontext()):
-                self._hear(all_lines=not self.filter)
+                self._set_passthrough(all_lines=not self.filter)
         since = time.time()
         execs = self._probes.get("execs")
         if isinstance(execs, ExecsProbe):
             with self._locks["execs"]:
-                execs.look_around()
+                execs.rescan_processes()
         with self._locks.get("syscalls", nullcontext()):
             self.syscalls.filter_changed()
         # What is counted from that moment on is counted against these.
         counters: tuple[ProbeName, ...] = ("users", "syscalls")
         for name in counters:
             with self._locks.get(name, nullcontext()):
-                self._read_early(name)
+                self._flush(name)
         return since
 
-    def _read_early(self, name: ProbeName) -> None:
+    def _flush(self, name: ProbeName) -> None:
         """Take what a probe has before it is time; its next batch tells."""
         probe = self._probes.get(name)
         if probe is not None and probe.on:
             self._news[name] += probe.read(time.time(), everything=True)
 
-    def _hear(self, *, all_lines: bool) -> None:
+    def _set_passthrough(self, *, all_lines: bool) -> None:
         trace = self._probes.get("trace")
         if isinstance(trace, TraceProbe):
-            trace.hear(all_lines=all_lines)
+            trace.set_passthrough(all_lines=all_lines)
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         """Choose what the kernel does with a system call, at once."""
         with self._locks["syscalls"]:
-            self.syscalls.choose((abi, nr), handler)
+            self.syscalls.set_handler((abi, nr), handler)
 
     def close(self) -> None:
         """Detach everything. Safe to call twice."""

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
-from ebpftop.core.source import Batch, PastFiltering, SourceError
+from ebpftop.core.source import Batch, FilterUnsupported, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.recording import reader, zstd_frames
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
-from ebpftop.recording.parse import MAX_LINE_BYTES, Damage, Fault, read_lines
+from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
 from ebpftop.sources.queues import Channels
 
 _READ_BYTES = 256 << 10
@@ -32,7 +32,7 @@ class PipeSource:
 
     def __init__(self, fd: int) -> None:
         """Take over *fd* and wait for its first record; SourceError where the stream ends without one."""
-        self.damage = Damage()
+        self.damage = ReadErrors()
         self._reader = _Reader(fd, self.damage)
         self._channels = Channels(PROBE_NAMES)
         self._ended = False
@@ -61,7 +61,7 @@ class PipeSource:
         self._thread = threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)
         self._starting = threading.Lock()
 
-    def tell_in_order(self, hear: Callable[[Sequence[Record]], None]) -> None:
+    def subscribe_ordered(self, hear: Callable[[Sequence[Record]], None]) -> None:
         """Let *hear* have all records as they come; to be called before the first poll.
 
         A pipe that was held up brings seconds at once, and of these one probe is polled before another.
@@ -108,7 +108,9 @@ class PipeSource:
         return wanted, ()
 
     def set_filter(self, wanted: Filter) -> float:
-        raise PastFiltering("a recording holds what was recorded", "filter when recording: ebpftop record --uid ...")
+        raise FilterUnsupported(
+            "a recording holds what was recorded", "filter when recording: ebpftop record --uid ..."
+        )
 
     def close(self) -> None:
         if self._closed.is_set():
@@ -155,7 +157,7 @@ class PipeSource:
 class _Reader:
     """Whole lines out of a descriptor, and records out of those."""
 
-    def __init__(self, fd: int, damage: Damage) -> None:
+    def __init__(self, fd: int, damage: ReadErrors) -> None:
         self._fd = fd
         self._damage = damage
         self._line = 1
@@ -177,11 +179,11 @@ class _Reader:
             try:
                 data = os.read(self._fd, _READ_BYTES)
             except OSError as error:
-                self._damage.add(Fault(None, None, f"reading failed: {error.strerror}"))
+                self._damage.add(ReadError(None, None, f"reading failed: {error.strerror}"))
                 data = b""
             if not data:
                 if self._zst is not None and self._zst.inside:
-                    self._damage.add(Fault(None, None, "cut off inside a zstd frame"))
+                    self._damage.add(ReadError(None, None, "cut off inside a zstd frame"))
                 rest, self._rest = self._rest, bytearray()
                 if rest:
                     yield bytes(rest)
@@ -194,7 +196,7 @@ class _Reader:
         first, self._line = self._line, self._line + lines.count(b"\n")
         yield from read_lines(
             lines,
-            lambda number, reason: self._damage.add(Fault(first + number, 1, reason)),
+            lambda number, reason: self._damage.add(ReadError(first + number, 1, reason)),
             lambda: self._damage.add_unknown(1),
         )
 
@@ -211,7 +213,7 @@ class _Reader:
             yield from self._zst.feed(data)
         except zstd_frames.ZstdError as error:
             # The stream goes on at the next frame that begins in what is read from here on.
-            self._damage.add(Fault(None, None, f"a damaged zstd frame ({error})"))
+            self._damage.add(ReadError(None, None, f"a damaged zstd frame ({error})"))
             self._zst = zstd_frames.Stream(skip_to_mark=True)
             self._rest.clear()
 

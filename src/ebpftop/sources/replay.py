@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ebpftop.core.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record, Syscalls, Users
-from ebpftop.core.source import Batch, PastFiltering, SourceError
+from ebpftop.core.source import Batch, FilterUnsupported, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.recording import reader
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
 from ebpftop.recording.index import Index
-from ebpftop.recording.parse import Damage, Fault, read_lines
+from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
 from ebpftop.recording.timeline import SLICE_S, Timeline
 from ebpftop.sources.queues import Channels
 
@@ -28,7 +28,7 @@ _LONGEST_WAIT_S = 30.0
 _ATTACHING_S = 10.0
 
 _HEAD_START_S = 0.5
-_BREATH_S = 0.001
+_YIELD_S = 0.001
 _OUT_OF_THE_WAY_S = 0.01
 
 
@@ -46,14 +46,14 @@ class ReplaySource:
 
         With *fd* it is open already, and taken over: who opened it may have had more rights than we have.
         """
-        self.damage = Damage()
+        self.damage = ReadErrors()
         self._chunks = reader.open_chunks(reader.open_file(path) if fd is None else fd, path, self.damage)
         self._header = reader.read_header(self._chunks, path, self.damage)
         self._index = Index()
         self.timeline = Timeline(self._header, self._chunks, self._index)
         self._channels = Channels(PROBE_NAMES)
         self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
-        self._accounts = _Accounts(self._index, self.damage)
+        self._accounts = _ErrorLedger(self._index, self.damage)
         self._finished = False
         self._closed = False
         self._begin = (0, 0, float("-inf"))
@@ -62,7 +62,7 @@ class ReplaySource:
         _ = self.timeline.span
         self._threads = [
             threading.Thread(target=self._play, name="replay", daemon=True),
-            threading.Thread(target=self._look_through, name="replay-index", daemon=True),
+            threading.Thread(target=self._build_index, name="replay-index", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -150,7 +150,9 @@ class ReplaySource:
         return wanted, ()
 
     def set_filter(self, wanted: Filter) -> float:
-        raise PastFiltering("a recording holds what was recorded", "filter when recording: ebpftop record --uid ...")
+        raise FilterUnsupported(
+            "a recording holds what was recorded", "filter when recording: ebpftop record --uid ..."
+        )
 
     def close(self) -> None:
         if self._closed:
@@ -221,7 +223,7 @@ class ReplaySource:
             return False
         return self._channels.put(replace(batch, jump=begin[0]), wanted)
 
-    def _look_through(self) -> None:
+    def _build_index(self) -> None:
         # The first screen comes first.
         self._channels.wait_closed(_HEAD_START_S)
         for number in range(self._chunks.stop):
@@ -229,7 +231,7 @@ class ReplaySource:
                 return
             self._index.add(self._chunks.load(number))
             # Let the thread that plays and the one that draws go first.
-            clock.sleep(_BREATH_S)
+            clock.sleep(_YIELD_S)
             while self.timeline.busy:
                 clock.sleep(_OUT_OF_THE_WAY_S)
 
@@ -299,10 +301,10 @@ class _Clock:
             return False
 
 
-class _Accounts:
+class _ErrorLedger:
     """Reads chunks as records, and counts what cannot be read once, however often a chunk is played."""
 
-    def __init__(self, index: Index, damage: Damage) -> None:
+    def __init__(self, index: Index, damage: ReadErrors) -> None:
         self._index = index
         self._damage = damage
         self._first_lines = {0: 1}
@@ -328,7 +330,7 @@ class _Accounts:
                 if gap[0] >= counted.gaps:
                     counted.gaps = gap[0] + 1
                     place = None if first_line is None else first_line + gap[1].after + missing
-                    self._damage.add(Fault(place, gap[1].lines, gap[1].reason))
+                    self._damage.add(ReadError(place, gap[1].lines, gap[1].reason))
                 missing += gap[1].lines or 0
                 gap = next(gaps, None)
 
@@ -339,7 +341,7 @@ class _Accounts:
             count_gaps(line)
             if line >= counted.lines:
                 counted.lines = line + 1
-                self._damage.add(Fault(None if first_line is None else first_line + line + missing, 1, reason))
+                self._damage.add(ReadError(None if first_line is None else first_line + line + missing, 1, reason))
 
         def on_unknown() -> None:
             nonlocal unknown

@@ -31,7 +31,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.lifecycle.priority import keep_lock, stand_back
 from ebpftop.lifecycle.process import INTERRUPTED, process
 from ebpftop.ui.screens.column_picker import ColumnsScreen
-from ebpftop.ui.screens.details import NarrowingSheetScreen, SheetScreen, open_sheet
+from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen, open_sheet
 from ebpftop.ui.screens.diagnostics import diagnostics
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.main import WIDTHS, MainScreen
@@ -62,7 +62,7 @@ _PREPARE_AFTER_S = 0.5
 """After the first picture, which nothing may delay."""
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
-    *(HelpScreen, SheetScreen, NarrowingSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
+    *(HelpScreen, SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
     *(WaitingScreen, TableScreen, TracedScreen),
 )
 
@@ -92,7 +92,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
     TITLE = "ebpftop"
     ENABLE_COMMAND_PALETTE = True
     MOVES = frozenset(
-        {"move", "page", "top", "bottom", "scroll_left", "scroll_right", "follow", "pane", "travel", "present", "pause"}
+        {"move", "page", "top", "bottom", "scroll_left", "scroll_right", "follow", "pane", "seek", "present", "pause"}
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="All keys", id="help"),

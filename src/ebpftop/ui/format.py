@@ -42,37 +42,37 @@ def per_second(rate: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in at most six characters: 120us, 45ms, 3.21s, 12m30s, 5h02m, 3d04h."""
+    """Return a time span in at most six characters: 120µs, 45ms, 3.21s, 119.0s, 12m30s, 5h02m, 11d4h."""
     if seconds < 0:
         return "0"
     if seconds < 0.9995e-3:
-        return f"{round(seconds * 1e6)}us"
+        return f"{round(seconds * 1e6)}µs"
     if seconds < 0.9995:
         return f"{round(seconds * 1e3)}ms"
-    if seconds < 59.95:
+    if seconds < 119.95:
         return f"{seconds:.2f}s" if seconds < 9.995 else f"{seconds:.1f}s"
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     if whole < 86400:
         return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+    return f"{whole // 86400}d{whole % 86400 // 3600}h"
 
 
 def age(seconds: float) -> str:
     """Return how long something has been running, in whole seconds: it is redrawn only when it changes."""
-    if seconds < 60:
+    if seconds < 120:
         return f"{max(0, int(seconds))}s"
     return duration(int(seconds))
 
 
 def nanoseconds(ns: float | None) -> str:
-    """Return a latency in at most five characters: 128ns, 1.2us, 45ms, 3.4s; nothing known is a dot."""
+    """Return a latency in at most five characters: 128ns, 1.2µs, 45ms, 3.4s; nothing known is a dot."""
     if ns is None:
         return "·"
     if ns < 999.5:
         return f"{ns:.0f}ns"
-    for limit, unit in ((1e6, "us"), (1e9, "ms")):
+    for limit, unit in ((1e6, "µs"), (1e9, "ms")):
         if ns < limit * 0.9995:
             value = ns / limit * 1000
             return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"

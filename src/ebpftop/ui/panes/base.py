@@ -21,13 +21,13 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from ebpftop.core.records import Probe, ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
-from ebpftop.filters.stack import Step
+from ebpftop.filters.stack import FilterLevel
 from ebpftop.models.base import Model
 from ebpftop.models.overview import Overview
 from ebpftop.models.wishes import Wishes
 from ebpftop.ui import format
 from ebpftop.ui.widgets.columns import Shown, Span
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.status_bar import MARKS
 
@@ -75,13 +75,13 @@ class Pane(Vertical):
     """One pane. A subclass names its probe, feeds its model in `feed`, and shows it in `show`."""
 
     probe: ClassVar[ProbeName]
-    also: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model wants to see
+    extra_probes: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model wants to see
     number: ClassVar[int]
     label: ClassVar[str]
-    nothing_yet: ClassVar[str]
+    empty_text: ClassVar[str]
     """True of a recording that has ended, and of a moment looked back at, too."""
 
-    class Arrived(Message):
+    class BatchesArrived(Message):
         """What the probe yielded since the last frame, oldest first. The screen feeds it to panes, now or later."""
 
         def __init__(self, pane: Pane, batches: Sequence[Batch]) -> None:
@@ -89,17 +89,17 @@ class Pane(Vertical):
             self.pane = pane
             self.batches = batches
 
-    class Inspect(Message):
+    class DetailsRequested(Message):
         """Enter on a row: somebody wants to see its details."""
 
         def __init__(self, details: Details) -> None:
             super().__init__()
             self.details = details
 
-    class Narrow(Message):
+    class FilterRequested(Message):
         """Somebody wants to see nothing else."""
 
-        def __init__(self, step: Step) -> None:
+        def __init__(self, step: FilterLevel) -> None:
             super().__init__()
             self.step = step
 
@@ -127,7 +127,7 @@ class Pane(Vertical):
 
     model: Model
 
-    def make_lines(self) -> Lines[Any]:
+    def make_lines(self) -> RowView[Any]:
         """Build the widget that shows the rows."""
         raise NotImplementedError
 
@@ -135,8 +135,8 @@ class Pane(Vertical):
         """Take a batch into the model."""
         raise NotImplementedError
 
-    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
-        """Show *model*, of the same type as the one before, from now on, narrowed as `narrow_to` says."""
+    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
+        """Show *model*, of the same type as the one before, from now on, narrowed as `apply_filter` says."""
         self.model = model
         self.lines.redraw()
 
@@ -144,7 +144,7 @@ class Pane(Vertical):
         """Show what the model holds now."""
         raise NotImplementedError
 
-    def tally(self) -> str:
+    def title_counts(self) -> str:
         """Counts for the title."""
         raise NotImplementedError
 
@@ -152,22 +152,22 @@ class Pane(Vertical):
         """Build the details of a row of `lines`, which may be gone from there."""
         raise NotImplementedError
 
-    def nothing_text(self) -> str:
+    def message_if_empty(self) -> str:
         """Why there are no rows, where all is well."""
-        return self.nothing_yet
+        return self.empty_text
 
-    def user_step(self) -> Step | None:
+    def user_level(self) -> FilterLevel | None:
         """What narrows to the user of the row under the cursor."""
         return None
 
-    def container_step(self) -> Step | None:
+    def container_level(self) -> FilterLevel | None:
         """What narrows to the container of the row under the cursor."""
         return None
 
-    def narrow_to(self, scope: Filter, decided: float) -> None:
-        """Show only what *scope* takes. What is younger than *decided* (Unix seconds) has passed it in the kernel."""
+    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
+        """Show only what matches *scope*. What came from *kernel_filter_since* (Unix seconds) matched in the kernel."""
 
-    def remark(self) -> str:
+    def subtitle(self) -> str:
         """What the lower edge says on the right: how rows are chosen, sorted, followed."""
         return ""
 
@@ -213,7 +213,7 @@ class Pane(Vertical):
         """Put what is known into the title, the lower edge and the message."""
         mark, look = MARKS[self.state]
         colour = {"good": "$success", "bad": "$error", "warn": "$warning"}.get(look, "$dim")
-        tally = self.tally()
+        tally = self.title_counts()
         title = Content.assemble(
             (f"{self.number} ", "$accent bold"),
             (f"{self.label} ", "bold"),
@@ -221,7 +221,7 @@ class Pane(Vertical):
             (f" {tally}" if tally else "", "$dim"),
             (f"  lost {self._losses}" if self._losses else "", "$error bold"),
         )
-        remark = self.remark()
+        remark = self.subtitle()
         via = self._state.via if self._state and self._state.via and self.state == "on" else ""
         blind = "; ".join(self._state.blind) if self._state and via else ""
         edge = " · ".join(part for part in (remark, via and f"via {via}", blind and f"not seen: {blind}") if part)
@@ -296,12 +296,12 @@ class Pane(Vertical):
                 Span("off: nothing of this probe is in the kernel", "note"),
                 Span(f"{self.number} turns it on", "strong"),
             ]
-        return [Span(self.nothing_text(), "dim")] if empty else []
+        return [Span(self.message_if_empty(), "dim")] if empty else []
 
-    @on(Lines.Opened)
-    def _opened(self, event: Lines.Opened) -> None:
+    @on(RowView.Opened)
+    def _opened(self, event: RowView.Opened) -> None:
         event.stop()
-        self.post_message(self.Inspect(self.details(event.row)))
+        self.post_message(self.DetailsRequested(self.details(event.row)))
 
     # The probe.
 
@@ -322,7 +322,7 @@ class Pane(Vertical):
                 while pending and taken < FRAME_RECORDS:
                     frame.append(pending.popleft())
                     taken += _burden(frame[-1])
-                self.post_message(self.Arrived(self, tuple(frame)))
+                self.post_message(self.BatchesArrived(self, tuple(frame)))
                 records -= taken
                 due = now + FRAME_S
             elif ready:
@@ -339,8 +339,8 @@ class Pane(Vertical):
                 # A source that has come to its end returns at once.
                 worker_sleep(patience)
 
-    def taken(self) -> None:
-        """The screen has worked off what `Arrived` brought."""
+    def acknowledge(self) -> None:
+        """The screen has worked off what `BatchesArrived` brought."""
         self._taken.set()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
@@ -375,7 +375,7 @@ class Pane(Vertical):
         finally:
             self.call_later(self.describe)
 
-    def turn(self) -> None:
+    def start_toggle(self) -> None:
         """Wish the probe the other way than was wished last, and say so. A pane that stopped polls again instead."""
         if self.trouble:
             self.trouble = ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from ebpftop.filters.stack import Step, process_step
+from ebpftop.filters.stack import FilterLevel, process_level
 from ebpftop.models.execlog import ExecLog, ExecRow, command_line
-from ebpftop.models.processes import Known
+from ebpftop.models.processes import ProcessInfo
 from ebpftop.ui import format
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
@@ -22,11 +22,11 @@ def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
         sheet=lambda: _sheet(log, row, now),
         copies=command_line(row.exec.argv or (row.exec.file,)),
         copies_what="Command line",
-        narrows=(lambda: process_step(row.exec.pid, row.exec.comm) if row.running else None) if row.running else None,
+        narrows=(lambda: process_level(row.exec.pid, row.exec.comm) if row.running else None) if row.running else None,
     )
 
 
-def process_details(log: ExecLog, process: Known, now: float) -> Details:
+def process_details(log: ExecLog, process: ProcessInfo, now: float) -> Details:
     """Build the details of a process of the tree."""
     return Details(
         title=f"{process.comm} ({process.pid})",
@@ -37,11 +37,11 @@ def process_details(log: ExecLog, process: Known, now: float) -> Details:
     )
 
 
-def _running_step(process: Known) -> Callable[[], Step | None]:
-    return lambda: process_step(process.pid, process.comm) if process.ended is None else None
+def _running_step(process: ProcessInfo) -> Callable[[], FilterLevel | None]:
+    return lambda: process_level(process.pid, process.comm) if process.ended is None else None
 
 
-def _process_sheet(log: ExecLog, process: Known, now: float) -> Sheet:
+def _process_sheet(log: ExecLog, process: ProcessInfo, now: float) -> Sheet:
     sheet = Sheet()
     sheet.heading("Process")
     sheet.fact("pid", process.pid)
@@ -55,7 +55,7 @@ def _process_sheet(log: ExecLog, process: Known, now: float) -> Sheet:
     if process.ended is not None:
         ending = process.ending
         known = ending is not None and (ending.signal is not None or ending.code is not None)
-        sheet.fact("ended", (ending.signal or f"exit code {ending.code}") if ending and known else "unseen")
+        sheet.fact("ended", (ending.signal or f"exit code {ending.code}") if ending and known else "exited (not seen)")
     sheet.fact("programs run", process.execs or None)
     sheet.heading("Started by")
     _ancestors(sheet, log.processes.ancestors(process.ppid, process.start), process.ppid, "")
@@ -145,18 +145,20 @@ def _outcome(sheet: Sheet, row: ExecRow, now: float) -> None:
         return
     elif row.exit.signal:
         sheet.fact("killed by", row.exit.signal, "$accent bold", "core dumped" if row.exit.core else "")
+    elif row.exit.code is None:
+        sheet.fact("ended", "exited (not seen)", note="at the latest by then")
     else:
         sheet.fact("exit code", row.exit.code, "$error" if row.exit.code else "")
     if seconds is not None:
         sheet.fact("lasted", format.duration(seconds), note=f"{seconds:.6f} s")
 
 
-def _ancestors(sheet: Sheet, ancestors: list[Known], ppid: int, pcomm: str) -> None:
+def _ancestors(sheet: Sheet, ancestors: list[ProcessInfo], ppid: int, pcomm: str) -> None:
     if not ancestors:
         if ppid:
             sheet.fact(str(ppid), pcomm or "?", note="nothing more is known of it")
         else:
-            sheet.line(("nobody: it is the first process", "$dim"))
+            sheet.line(("(none: pid 1)", "$dim"))
         return
     last = ancestors[-1]
     if last.pid != 1 and last.ppid:

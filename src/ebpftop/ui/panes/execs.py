@@ -14,12 +14,12 @@ from textual.message import Message
 
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source
-from ebpftop.filters.parse import doubt_of, read_typed
+from ebpftop.filters.parse import doubt_of, parse_filter
 from ebpftop.filters.regex import PatternError, parse
 from ebpftop.filters.spec import Filter
-from ebpftop.filters.stack import Step, container_step, user_step
+from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
-from ebpftop.models.execlog import ExecLog, ExecRow, Narrowing, command_line
+from ebpftop.models.execlog import ExecLog, ExecRow, ViewFilter, command_line
 from ebpftop.models.tree import Branch, grow
 from ebpftop.ui import format
 from ebpftop.ui.panes.base import Pane
@@ -27,10 +27,10 @@ from ebpftop.ui.panes.common import clock, moment, user
 from ebpftop.ui.panes.exec_details import exec_details, process_details
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.filter_bar import FilterBar
-from ebpftop.ui.widgets.log_view import LogLines
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.log_view import LogView
+from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
-from ebpftop.ui.widgets.table_view import TableLines
+from ebpftop.ui.widgets.table_view import TableView
 
 LONGEST = 1000
 """Characters of a command line that are made ready for drawing; details show all of it."""
@@ -92,11 +92,11 @@ def _outcome(row: ExecRow, _: float) -> Cell:
     if row.failed:
         return (Span("✗ " + text, "bad"),)
     if row.exit is None:
-        return (Span("→ exec", "dim"),) if row.replaced else (Span("● runs", "good"),)
+        return (Span("→ exec", "dim"),) if row.replaced else (Span("● running", "good"),)
     if row.exit.signal:
         return (Span("↯ " + text.removeprefix("SIG") + (" core" if row.exit.core else ""), "signal"),)
     if row.exit.code is None:
-        return (Span("gone", "dim"),)
+        return (Span("exited ?", "dim"),)
     return (Span("exit " + text, "bad" if row.exit.code else "dim"),)
 
 
@@ -143,7 +143,14 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         value=_ended,
     ),
     Column(
-        "lasted", "LASTED", 6, _lasted, right=True, rank=3, about="how long it ran, or has been running", value=_seconds
+        "lasted",
+        "DURATION",
+        8,
+        _lasted,
+        right=True,
+        rank=3,
+        about="how long it ran, or has been running",
+        value=_seconds,
     ),
     Column("command", "COMMAND", 38, _command, flexible=True, about="its arguments", value=_whole_command),
 )
@@ -153,7 +160,7 @@ def _ending(b: Branch, now: float) -> Cell:
     p = b.process
     if p.ended is not None:
         known = p.ending is not None and (p.ending.signal is not None or p.ending.code is not None)
-        how = p.ending.signal or f"exit {p.ending.code}" if p.ending and known else "gone"
+        how = p.ending.signal or f"exit {p.ending.code}" if p.ending and known else "exited ?"
         return (Span(how, "dim"),)
     return (Span("" if p.since is None else format.age(now - p.since), "good"),)
 
@@ -182,12 +189,12 @@ class ExecsPane(Pane):
     probe: ClassVar[ProbeName] = "execs"
     number = 1
     label = "Exec log"
-    nothing_yet = "no program has started yet"
+    empty_text = "no program has started yet"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
     ]
 
-    class Narrowed(Message):
+    class ViewFilterChanged(Message):
         """The filter changed."""
 
     def __init__(self, source: Source) -> None:
@@ -195,12 +202,12 @@ class ExecsPane(Pane):
         self.model: ExecLog = ExecLog()
         self.pattern_error = ""
         self.term_doubt = ""
-        self._typed_step: Step | None = None
+        self._typed_step: FilterLevel | None = None
         self._grown = 0.0
         self._scanning = False
 
     def compose(self) -> ComposeResult:
-        self.log_lines = LogLines(
+        self.log_lines = LogView(
             self.model.view,
             COLUMNS,
             stamp=_exec_stamp,
@@ -208,22 +215,22 @@ class ExecsPane(Pane):
             same=lambda row: (row.exec.pid, row.exec.start, row.exec.time),
             id="exec-log",
         )
-        self.tree_lines = TableLines(
+        self.tree_lines = TableView(
             TREE_COLUMNS, key_of=lambda b: (b.process.pid, b.process.start), sort="", id="exec-tree"
         )
         self.tree_lines.display = False
-        self.lines: Lines[ExecRow] | Lines[Branch] = self.log_lines
+        self.lines: RowView[ExecRow] | RowView[Branch] = self.log_lines
         yield self.log_lines
         yield self.tree_lines
         self.bar = FilterBar()
         self.bar.display = False
         yield self.bar
 
-    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
-        narrowing = replace(self.model.narrowing, scope=scope, decided=decided)
-        super().put_model(model, scope, decided)
+    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
+        narrowing = replace(self.model.narrowing, scope=scope, kernel_filter_since=kernel_filter_since)
+        super().set_model(model, scope, kernel_filter_since)
         if self.model.narrowing != narrowing:
-            self.model.narrow(narrowing)
+            self.model.apply_filter(narrowing)
             # The cursor's row is looked for in what has been found.
             self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
@@ -241,7 +248,7 @@ class ExecsPane(Pane):
         elif not 0 <= self.lines.now - self._grown < REGROW_S:
             self._grown = self.lines.now
             narrowing, processes = self.model.narrowing, self.model.processes
-            wanted = (lambda known: narrowing.takes(known, processes)) if narrowing.scope else None
+            wanted = (lambda known: narrowing.matches_process(known, processes)) if narrowing.scope else None
             self.tree_lines.show_rows(grow(processes, self.lines.now, wanted=wanted))
 
     def details(self, row: ExecRow | Branch) -> Details:
@@ -249,7 +256,7 @@ class ExecsPane(Pane):
             return process_details(self.model, row.process, self.lines.now)
         return exec_details(self.model, row, self.lines.now)
 
-    def tally(self) -> str:
+    def title_counts(self) -> str:
         model = self.model
         if not model.ring.end:
             return ""
@@ -258,11 +265,11 @@ class ExecsPane(Pane):
         newest = self.newest_text(len(model.ring), model.ring.first)
         return f"{shown}{newest}{format.counted(model.ring.end, 'exec')}{failed}"
 
-    def remark(self) -> str:
+    def subtitle(self) -> str:
         if self.as_tree:
-            return "tree, t goes back"
+            return "tree, t: back to the log"
         filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
-        return " · ".join(part for part in (filtered, "" if self.log_lines.follow else "F follows") if part)
+        return " · ".join(part for part in (filtered, "" if self.log_lines.follow else "F: follow") if part)
 
     # The filter.
 
@@ -281,7 +288,7 @@ class ExecsPane(Pane):
     @on(FilterBar.Changed)
     def _typed(self, event: FilterBar.Changed) -> None:
         event.stop()
-        step, rest = read_typed(event.text)
+        step, rest = parse_filter(event.text)
         try:
             pattern = parse(rest)
         except PatternError as error:
@@ -292,26 +299,26 @@ class ExecsPane(Pane):
         self.pattern_error = ""
         self.term_doubt = doubt_of(rest)
         self._typed_step = step
-        self.narrow(replace(self.model.narrowing, pattern=pattern))
+        self.apply_view_filter(replace(self.model.narrowing, pattern=pattern))
 
     @on(FilterBar.Done)
     def _typed_all(self, event: FilterBar.Done) -> None:
         event.stop()
         self.bar.display = False
         self.screen.set_focus(self.lines)
-        step, rest = read_typed(self.bar.text)
+        step, rest = parse_filter(self.bar.text)
         if step is not None:
             self.bar.text = rest
-            self.post_message(self.Narrow(step))
+            self.post_message(self.FilterRequested(step))
 
-    def narrow(self, narrowing: Narrowing) -> None:
+    def apply_view_filter(self, narrowing: ViewFilter) -> None:
         """Show only what matches, newest first found."""
-        self.model.narrow(narrowing)
+        self.model.apply_filter(narrowing)
         self.log_lines.cursor = None
         self.log_lines.follow = True
         self.log_lines.rearrange()
         self.search()
-        self.post_message(self.Narrowed())
+        self.post_message(self.ViewFilterChanged())
 
     def search(self) -> None:
         more = self.model.view.scan(SCAN_ROWS)
@@ -333,31 +340,31 @@ class ExecsPane(Pane):
         else:
             self.bar.note("")
 
-    def narrow_to(self, scope: Filter, decided: float) -> None:
+    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
         self._grown = float("-inf")
-        self.narrow(replace(self.model.narrowing, scope=scope, decided=decided))
+        self.apply_view_filter(replace(self.model.narrowing, scope=scope, kernel_filter_since=kernel_filter_since))
         if self.as_tree:
             self.show()
 
-    def nothing_text(self) -> str:
-        return "no program so far passes the filter" if self.model.ring.end else self.nothing_yet
+    def message_if_empty(self) -> str:
+        return "no program so far passes the filter" if self.model.ring.end else self.empty_text
 
-    def user_step(self) -> Step | None:
+    def user_level(self) -> FilterLevel | None:
         if self.as_tree:
             branch = self.tree_lines.selected()
-            return user_step(branch.process.uid, branch.process.user) if branch else None
+            return user_level(branch.process.uid, branch.process.user) if branch else None
         row = self.log_lines.selected()
-        return user_step(row.exec.uid, row.exec.user) if row else None
+        return user_level(row.exec.uid, row.exec.user) if row else None
 
-    def container_step(self) -> Step | None:
+    def container_level(self) -> FilterLevel | None:
         row = None if self.as_tree else self.log_lines.selected()
-        return container_step(row.exec.container) if row and row.exec.container else None
+        return container_level(row.exec.container) if row and row.exec.container else None
 
     def lift(self) -> bool:
         """Lift the pattern; False where there was none."""
         if self.model.narrowing.pattern is None:
             return False
-        self.narrow(replace(self.model.narrowing, pattern=None))
+        self.apply_view_filter(replace(self.model.narrowing, pattern=None))
         self.bar.text = ""
         return True
 

@@ -15,7 +15,7 @@ from ebpftop.core.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.models.base import Model
-from ebpftop.models.baseline import CallKey, Zero
+from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.wishes import Wishes
 from ebpftop.ui import format
@@ -23,10 +23,10 @@ from ebpftop.ui.format import at_least, bar, count, nanoseconds, per_second, sha
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import HANDLER_LOOKS, thread
 from ebpftop.ui.widgets.columns import Cell, Column, Span
-from ebpftop.ui.widgets.pane_footer import NoteLine
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.pane_footer import PaneFooter
+from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details, Sheet
-from ebpftop.ui.widgets.table_view import TableLines
+from ebpftop.ui.widgets.table_view import TableView
 
 NOTES_FROM = (8, 13)
 """Heights of the pane from which there is room for the line of calls in flight, and for that of the families."""
@@ -40,12 +40,12 @@ class SyscallsPane(Pane):
     probe: ClassVar[ProbeName] = "syscalls"
     number = 3
     label = "Syscalls"
-    nothing_yet = "no call yet"
+    empty_text = "no call yet"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
         Binding("T", "handle('trace')", "Trace", tooltip="Tell each of these calls, with arguments; and back", id="T"),
         Binding("v", "period", "Total/last", show=False, tooltip="In all, or since the last reading", id="syscalls.v"),
-        Binding("Z", "anew", "Count anew", show=False, tooltip="Count from zero, from now on; and back", id="Z"),
+        Binding("Z", "reset", "Reset counters", show=False, tooltip="Count from zero from now on, and back", id="Z"),
         Binding("w", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.w"),
         Binding("t", "table", "Table", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.t"),
         Binding("L", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.L"),
@@ -68,16 +68,16 @@ class SyscallsPane(Pane):
         self._wished: dict[CallKey, Handler] = {}
         """What was asked for last of each call: a past that is shown does not tell."""
         self._scope = Filter()
-        self._ground: Zero | None = None
-        self._zero: Zero | None = None
+        self._filter_baseline: Baseline | None = None
+        self._baseline: Baseline | None = None
         self._sum: Call | None = None
         self._peak = 0.0
         self._count = 0
 
     def compose(self) -> ComposeResult:
         yield from super().compose()
-        self.waits_line = NoteLine(id="waits")
-        self.families_line = NoteLine(id="families")
+        self.waits_line = PaneFooter(id="waits")
+        self.families_line = PaneFooter(id="families")
         yield self.waits_line
         yield self.families_line
 
@@ -85,34 +85,36 @@ class SyscallsPane(Pane):
         self.waits_line.display = event.size.height >= NOTES_FROM[0]
         self.families_line.display = event.size.height >= NOTES_FROM[1]
 
-    def make_lines(self) -> Lines[Call]:
-        self.table = TableLines(self._columns(), key_of=lambda c: c.key, sort="rate")
+    def make_lines(self) -> RowView[Call]:
+        self.table = TableView(self._columns(), key_of=lambda c: c.key, sort="rate")
         return self.table
 
-    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
-        super().put_model(model, scope, decided)
+    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
+        super().set_model(model, scope, kernel_filter_since)
         self._scope = scope
         # Where counting begins outlives a model: another moment has another one.
-        self.model.begin_with(self._ground, self._zero)
-        if math.isfinite(decided) and (self._ground is None or self._ground.reading.time < decided):
-            self.model.filter_changed(decided)
-            self._note_ground()
+        self.model.begin_with(self._filter_baseline, self._baseline)
+        if math.isfinite(kernel_filter_since) and (
+            self._filter_baseline is None or self._filter_baseline.reading.time < kernel_filter_since
+        ):
+            self.model.filter_changed(kernel_filter_since)
+            self._note_filter_baseline()
 
-    def narrow_to(self, scope: Filter, decided: float) -> None:
+    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
         self._scope = scope
-        if math.isfinite(decided):
-            self.model.filter_changed(decided)
-            self._note_ground()
+        if math.isfinite(kernel_filter_since):
+            self.model.filter_changed(kernel_filter_since)
+            self._note_filter_baseline()
         self._refigure()
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)
-        self._note_ground()
+        self._note_filter_baseline()
 
-    def _note_ground(self) -> None:
-        ground = self.model.ground
-        if ground is not None and ground is not self._ground:
-            self._ground = self._zero = ground
+    def _note_filter_baseline(self) -> None:
+        ground = self.model.filter_baseline
+        if ground is not None and ground is not self._filter_baseline:
+            self._filter_baseline = self._baseline = ground
 
     def show(self) -> None:
         calls = self.model.shown(last=self.last)
@@ -121,30 +123,30 @@ class SyscallsPane(Pane):
         self.table.sum = self._total()
         self.table.show_rows(calls)
         latest = self.model.latest
-        self.waits_line.say(waits(latest.in_flight if latest else ()))
-        self.families_line.say(families(self.model.families) + uring(self.model.io_uring))
+        self.waits_line.set_text(waits(latest.in_flight if latest else ()))
+        self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
 
     def details(self, row: Call) -> Details:
         # Enter opens a screen of its own, so there is no sheet; `y` copies the name.
         name = row.row.name
         return Details(title=name, sheet=Sheet, copies=name, copies_what="Name")
 
-    def tally(self) -> str:
+    def title_counts(self) -> str:
         calls = len(self.model.shown(last=self.last))
         return f"{format.counted(calls, 'call')}, {per_second(self.model.total.rate)}/s" if calls else ""
 
-    def remark(self) -> str:
+    def subtitle(self) -> str:
         if self.last:
             return "since last reading"
-        if self.model.zero is not None:
-            return self.model.zero.text
+        if self.model.baseline is not None:
+            return self.model.baseline.text
         # What was recorded, and what was counted before the filter, is everybody's.
-        return "not narrowed" if self._scope else ""
+        return "unfiltered" if self._scope else ""
 
     # Keys.
 
-    @on(Lines.Opened)
-    def _open_call(self, event: Lines.Opened) -> None:
+    @on(RowView.Opened)
+    def _open_call(self, event: RowView.Opened) -> None:
         event.stop()
         event.prevent_default()
         self.post_message(self.Open("call", event.row))
@@ -154,13 +156,13 @@ class SyscallsPane(Pane):
         self.last = not self.last
         self._refigure()
 
-    def action_anew(self) -> None:
+    def action_reset(self) -> None:
         """Count from zero; once more shows what was counted since the start, or since the filter changed."""
-        if self.model.zero is self.model.ground:
-            self.model.count_anew()
+        if self.model.baseline is self.model.filter_baseline:
+            self.model.reset()
         else:
-            self.model.count_on()
-        self._zero = self.model.zero
+            self.model.undo_reset()
+        self._baseline = self.model.baseline
         self._refigure()
 
     def _refigure(self) -> None:

@@ -14,8 +14,8 @@ from ebpftop.ui.format import count, counted
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, moment
 from ebpftop.ui.widgets.columns import Column, Span
-from ebpftop.ui.widgets.log_view import LogLines
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.log_view import LogView
+from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
 COLUMNS: tuple[Column[Trace], ...] = (
@@ -49,22 +49,22 @@ class TracePane(Pane):
     """The trace pipe, line by line."""
 
     probe: ClassVar[ProbeName] = "trace"
-    also: ClassVar[tuple[ProbeName, ...]] = ("execs",)
+    extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs",)
     number = 4
     label = "Trace log"
-    nothing_yet = "no BPF program has printed anything yet"
+    empty_text = "no BPF program has printed anything yet"
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.model: TraceLog = TraceLog()
 
-    def make_lines(self) -> Lines[Trace]:
-        self.log_lines = LogLines(self.model.view, COLUMNS, when=lambda line: line.time, same=lambda line: line)
+    def make_lines(self) -> RowView[Trace]:
+        self.log_lines = LogView(self.model.view, COLUMNS, when=lambda line: line.time, same=lambda line: line)
         return self.log_lines
 
-    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
-        super().put_model(model, scope, decided)
-        self.model.narrow(scope, decided)
+    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
+        super().set_model(model, scope, kernel_filter_since)
+        self.model.apply_filter(scope, kernel_filter_since)
         self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
         self.search()
@@ -75,8 +75,8 @@ class TracePane(Pane):
     def show(self) -> None:
         self.lines.sync()
 
-    def narrow_to(self, scope: Filter, decided: float) -> None:
-        self.model.narrow(scope, decided)
+    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
+        self.model.apply_filter(scope, kernel_filter_since)
         self.log_lines.cursor = None
         self.log_lines.follow = True
         self.log_lines.rearrange()
@@ -93,17 +93,17 @@ class TracePane(Pane):
         title = f"{row.task} ({row.pid})"
         return Details(title=title, sheet=lambda: _sheet(row), copies=row.message, copies_what="Line")
 
-    def nothing_text(self) -> str:
-        return "no line so far passes the filter" if self.model.ring.end else self.nothing_yet
+    def message_if_empty(self) -> str:
+        return "no line so far passes the filter" if self.model.ring.end else self.empty_text
 
-    def tally(self) -> str:
+    def title_counts(self) -> str:
         lines = self.model.ring.end
         shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""
         newest = self.newest_text(len(self.model.ring), self.model.ring.first)
         return f"{shown}{newest}{counted(lines, 'line')}" if lines else ""
 
-    def remark(self) -> str:
+    def subtitle(self) -> str:
         rungs = self._state.rungs if self._state else ()
         takes_away = any(rung.via == FROM_OTHERS and rung.reason is None for rung in rungs)
         cost = "other readers of trace_pipe lose lines" if takes_away else ""
-        return "  ".join(filter(None, (cost, "" if self.log_lines.follow else "F follows")))
+        return "  ".join(filter(None, (cost, "" if self.log_lines.follow else "F: follow")))

@@ -7,7 +7,7 @@ from typing import ClassVar
 from ebpftop.core.records import OTHER_UID, ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
-from ebpftop.filters.stack import Step, container_step, user_step
+from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.users import User, UsersModel
 from ebpftop.ui.format import count, counted, per_second, sparkline
@@ -15,9 +15,9 @@ from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, user
 from ebpftop.ui.panes.user_details import user_sheet
 from ebpftop.ui.widgets.columns import Cell, Column, Span
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
-from ebpftop.ui.widgets.table_view import TableLines
+from ebpftop.ui.widgets.table_view import TableView
 
 
 def _is_one(u: User) -> bool:
@@ -130,18 +130,18 @@ class UsersPane(Pane):
     """Counters of each uid."""
 
     probe: ClassVar[ProbeName] = "users"
-    also: ClassVar[tuple[ProbeName, ...]] = ("execs", "syscalls")
+    extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs", "syscalls")
     number = 2
     label = "Users"
-    nothing_yet = "nobody has started a program yet"
+    empty_text = "nobody has started a program yet"
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.model: UsersModel = UsersModel()
         self._count = 0
 
-    def make_lines(self) -> Lines[User]:
-        self.table = TableLines(COLUMNS, key_of=lambda u: u.row.uid, sort="execs")
+    def make_lines(self) -> RowView[User]:
+        self.table = TableView(COLUMNS, key_of=lambda u: u.row.uid, sort="execs")
         return self.table
 
     def feed(self, batch: Batch) -> None:
@@ -153,24 +153,24 @@ class UsersPane(Pane):
         self.table.sum = self.model.shown_total if shown else None
         self.table.show_rows(shown)
 
-    def put_model(self, model: Model, scope: Filter, decided: float) -> None:
-        super().put_model(model, scope, decided)
+    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
+        super().set_model(model, scope, kernel_filter_since)
         if self.model.scope != scope:
-            self.model.narrow(scope, decided)
+            self.model.apply_filter(scope, kernel_filter_since)
 
-    def narrow_to(self, scope: Filter, decided: float) -> None:
-        self.model.narrow(scope, decided)
+    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
+        self.model.apply_filter(scope, kernel_filter_since)
         self.show()
         self.describe()
 
-    def user_step(self) -> Step | None:
+    def user_level(self) -> FilterLevel | None:
         row = self.table.selected()
-        return user_step(row.row.uid, row.row.user) if row and _is_one(row) else None
+        return user_level(row.row.uid, row.row.user) if row and _is_one(row) else None
 
-    def container_step(self) -> Step | None:
+    def container_level(self) -> FilterLevel | None:
         row = self.table.selected()
         activity = self.model.activity.get(row.row.uid) if row else None
-        return container_step(activity.container) if activity and activity.container else None
+        return container_level(activity.container) if activity and activity.container else None
 
     def details(self, row: User) -> Details:
         return Details(
@@ -178,15 +178,15 @@ class UsersPane(Pane):
             sheet=lambda: user_sheet(self.model, row, self.lines.now),
             copies=row.name,
             copies_what="User",
-            narrows=(lambda: user_step(row.row.uid, row.row.user)) if _is_one(row) else None,
+            narrows=(lambda: user_level(row.row.uid, row.row.user)) if _is_one(row) else None,
         )
 
-    def tally(self) -> str:
+    def title_counts(self) -> str:
         users = self._count
         return counted(users, "user") if users else ""
 
-    def remark(self) -> str:
+    def subtitle(self) -> str:
         if not self.model.scope:
             return ""
         since = self.model.since
-        return "users narrowed, counts as before" if since is None else f"since {clock(since)[0].text}, the filter"
+        return "filtered; counters not reset" if since is None else f"since {clock(since)[0].text}, the filter"

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.widgets.columns import Column
 from ebpftop.ui.widgets.keyline import KeyLine
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.row_view import RowView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,10 +37,10 @@ class ColumnsScreen(ReadyScreen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: Lines[Any]
+        self.lines: RowView[Any]
         self.title_text = ""
 
-    def fill(self, lines: Lines[Any], title: str) -> Self:
+    def fill(self, lines: RowView[Any], title: str) -> Self:
         """Offer the columns of *lines* when this screen is pushed the next time."""
         self.lines = lines
         self.title_text = title

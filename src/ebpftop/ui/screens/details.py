@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ebpftop.filters.stack import Step
+from ebpftop.filters.stack import FilterLevel
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.sheet import Details, Sheet
@@ -26,7 +26,7 @@ REFRESH_S = 1.0
 _NOTHING = Details("", Sheet)
 
 
-class SheetScreen(ReadyScreen[Step]):
+class SheetScreen(ReadyScreen[FilterLevel]):
     """One sheet, scrollable, brought up to date while it is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -107,16 +107,20 @@ class SheetScreen(ReadyScreen[Step]):
         self.app.notify(f"{self.details.copies_what or 'It'} sent to the terminal's clipboard")
 
 
-class NarrowingSheetScreen(SheetScreen):
+class FilteringSheetScreen(SheetScreen):
     """The sheet of a process or a user. Enter shows nothing else any more; it closes with the step that does so."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "enter", "narrow", "Only this", tooltip="Narrow everything to it, and what it starts", id="sheet.narrow"
+            "enter",
+            "filter_to",
+            "Filter to this",
+            tooltip="Show only it and what it starts, in all panes",
+            id="sheet.narrow",
         ),
     ]
 
-    def action_narrow(self) -> None:
+    def action_filter_to(self) -> None:
         # Asked for now: since the sheet was opened the process may have ended, and its pid be another's.
         step = self.details.narrows() if self.details.narrows else None
         if step is None:
@@ -125,7 +129,7 @@ class NarrowingSheetScreen(SheetScreen):
             self.dismiss(step)
 
 
-def open_sheet(app: App[Any], details: Details, narrow: Callable[[Step], None] | None = None) -> None:
+def open_sheet(app: App[Any], details: Details, narrow: Callable[[FilterLevel], None] | None = None) -> None:
     """Show *details*; *narrow* gets the step that they are closed with, if they are."""
-    kind = SheetScreen if details.narrows is None else NarrowingSheetScreen
+    kind = SheetScreen if details.narrows is None else FilteringSheetScreen
     app.push_screen(ready(app, kind).fill(details), lambda step: narrow(step) if step and narrow else None)

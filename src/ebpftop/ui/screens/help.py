@@ -13,11 +13,11 @@ from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.playback import TravelScreen
-from ebpftop.ui.widgets.log_view import LogLines
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.screens.playback import PlaybackScreen
+from ebpftop.ui.widgets.log_view import LogView
+from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details, Sheet
-from ebpftop.ui.widgets.table_view import TableLines
+from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -68,10 +68,10 @@ def _sheet(app: App[Any]) -> Sheet:
     sheet = Sheet()
     groups: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
         ("Everywhere", (MainScreen, type(app))),
-        ("Time", (TravelScreen,)),
-        ("Moving", (Lines,)),
-        ("Logs", (LogLines,)),
-        ("Tables", (TableLines,)),
+        ("Time", (PlaybackScreen,)),
+        ("Moving", (RowView,)),
+        ("Logs", (LogView,)),
+        ("Tables", (TableView,)),
         ("Exec log", (ExecsPane,)),
         ("Syscalls", (SyscallsPane,)),
     )

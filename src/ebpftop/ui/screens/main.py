@@ -12,9 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
 from textual.widgets import Input
 
-from ebpftop.core.source import PastFiltering, Source, SourceError
+from ebpftop.core.source import FilterUnsupported, Source, SourceError
 from ebpftop.filters.spec import Filter
-from ebpftop.filters.stack import Scope, Step, label_of
+from ebpftop.filters.stack import FilterLevel, FilterStack, label_of
 from ebpftop.models.subset import Kind
 from ebpftop.models.wishes import Wishes
 from ebpftop.ui.format import clock_text
@@ -26,16 +26,16 @@ from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import open_sheet
 from ebpftop.ui.screens.live_modal import LiveScreen
-from ebpftop.ui.screens.playback import TravelScreen
+from ebpftop.ui.screens.playback import PlaybackScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.save_actions import kept, rows_of
 from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import TableScreen, TracedScreen, WaitingScreen
-from ebpftop.ui.widgets.badge import PausedBadge, PausedWords
+from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
 from ebpftop.ui.widgets.keyline import KeyLine
-from ebpftop.ui.widgets.row_view import Lines
-from ebpftop.ui.widgets.status_bar import StateLine, Status
+from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.status_bar import Status, StatusBar
 from ebpftop.ui.widgets.timeline_bar import TimelineBar
 
 WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
@@ -49,7 +49,7 @@ VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": Ta
 _PROBES = Binding.Group("probes ", compact=True)
 
 
-class MainScreen(TravelScreen):
+class MainScreen(PlaybackScreen):
     """All that one sees. State records take effect at once; what a pane shows waits while paused."""
 
     BLANK = True  # all of it is covered by widgets, and it would be rendered anew whenever a dialog closes
@@ -116,19 +116,19 @@ class MainScreen(TravelScreen):
         self.execs = ExecsPane(source)
         super().__init__(source, (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source)))
         self.interval_s = interval_s
-        self.scope = Scope(given)
+        self.scope = FilterStack(given)
         self._told_pipe_end = False
         self._filter_wishes: Wishes[str, Filter] = Wishes()
         self._decided_since: tuple[Filter, float] | None = None
 
     def compose(self) -> ComposeResult:
-        yield StateLine(id="state")
+        yield StatusBar(id="state")
         yield Grid(*self.panes, id="panes")
         with Horizontal(id="time"):
             yield PausedBadge(id="paused")
             with Vertical():
                 yield TimelineBar(id="timeline")
-                yield PausedWords(id="paused-words")
+                yield PausedHint(id="paused-words")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -138,7 +138,7 @@ class MainScreen(TravelScreen):
     def describe(self) -> None:
         """Bring state line and badge up to date."""
         header, overview = self.source.header, self.overview
-        self.query_one(StateLine).status = Status(
+        self.query_one(StatusBar).status = Status(
             host=header.host,
             kernel=header.kernel,
             live=self.source.live,
@@ -146,7 +146,7 @@ class MainScreen(TravelScreen):
             events_per_second=overview.events_per_second,
             lost=overview.total_lost,
             cost=overview.cost,
-            filter="  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part),
+            filter="  ".join(part for part in (self.scope.breadcrumb, self.execs.filter_text) if part),
             gone=", ".join(overview.gone),
             mode=self.mode,
             paused="PAUSED" if self.paused else "",
@@ -162,7 +162,7 @@ class MainScreen(TravelScreen):
     def mode(self) -> str:
         """What is shown, where it is not this machine now."""
         if self.piped:
-            return "by pipe" if self.source.live else "pipe ended"
+            return "remote stream" if self.source.live else "pipe ended"
         return "" if self.source.live else f"recording {self.speed_text}".rstrip()
 
     def _pulse(self) -> None:
@@ -175,16 +175,16 @@ class MainScreen(TravelScreen):
             )
             self.describe()
 
-    @on(ExecsPane.Narrowed)
-    @on(Lines.Arranged)
+    @on(ExecsPane.ViewFilterChanged)
+    @on(RowView.Arranged)
     def _rearranged(self) -> None:
         for pane in self.panes:
             pane.describe()
         self.describe()
 
-    @on(Pane.Inspect)
-    def _inspect(self, event: Pane.Inspect) -> None:
-        open_sheet(self.app, event.details, self._narrow)
+    @on(Pane.DetailsRequested)
+    def _inspect(self, event: Pane.DetailsRequested) -> None:
+        open_sheet(self.app, event.details, self._push_level)
 
     @on(SyscallsPane.Open)
     def _open_view(self, event: SyscallsPane.Open) -> None:
@@ -210,7 +210,7 @@ class MainScreen(TravelScreen):
         pane = self.query_one(f"#{probe}", Pane)
         if pane.past:
             self.app.notify(f"The probe of {pane.label} is turned now; what is shown is the past")
-        pane.turn()
+        pane.start_toggle()
         self.describe()
 
     def action_maximise(self) -> None:
@@ -246,32 +246,32 @@ class MainScreen(TravelScreen):
         self.execs.open_filter()
 
     def action_user(self) -> None:
-        self._narrow_by_row("uids", self.pane.user_step(), "a user")
+        self._filter_by_row("uids", self.pane.user_level(), "a user")
 
     def action_container(self) -> None:
-        self._narrow_by_row("containers", self.pane.container_step(), "a program of a container")
+        self._filter_by_row("containers", self.pane.container_level(), "a program of a container")
 
-    def _narrow_by_row(self, kind: str, step: Step | None, what: str) -> None:
+    def _filter_by_row(self, kind: str, step: FilterLevel | None, what: str) -> None:
         """Narrow to what the row belongs to; lift it where it is narrowed to such already."""
-        steps = self.scope.steps
+        steps = self.scope.levels
         if steps and getattr(steps[-1].filter, kind):
-            self._widen()
+            self._pop_level()
         elif step is not None:
-            self._narrow(step)
+            self._push_level(step)
         else:
             self.app.notify(f"Choose the row of {what} first: j and k move")
 
     # The filter: one for all panes, decided in the kernel from now on, and here for what is shown already.
 
-    def _narrow(self, step: Step) -> None:
+    def _push_level(self, step: FilterLevel) -> None:
         wanted, notes = self.source.resolve(step.filter)
         if notes:
-            step = Step(label_of(wanted), wanted)
+            step = FilterLevel(label_of(wanted), wanted)
             self.app.notify("; ".join(notes), title="A thread was named")
         self.scope.push(step)
         self._rescope()
 
-    def _widen(self) -> bool:
+    def _pop_level(self) -> bool:
         """Lift the newest step; False where there is none."""
         step = self.scope.pop()
         if step is not None:
@@ -279,26 +279,26 @@ class MainScreen(TravelScreen):
         return step is not None
 
     def _rescope(self) -> None:
-        self.narrow_panes(self.scope.filter, math.inf)
+        self.apply_filter(self.scope.filter, math.inf)
         self.describe()
         if self._filter_wishes.put("filter", self.scope.filter):
-            self.put_filter()
+            self.set_filter()
 
     @work(thread=True, group="filter")
-    def put_filter(self) -> None:
+    def set_filter(self) -> None:
         """Let the source decide by the filter that was wished for last."""
         try:
             for _, wanted in self._filter_wishes:
-                self._put_filter(wanted)
+                self._set_filter(wanted)
         except BaseException:
             self._filter_wishes.drop()
             raise
 
-    def _put_filter(self, wanted: Filter) -> None:
+    def _set_filter(self, wanted: Filter) -> None:
         if self._decided_since is None or self._decided_since[0] != wanted:
             try:
                 self._decided_since = wanted, self.source.set_filter(wanted)
-            except PastFiltering:
+            except FilterUnsupported:
                 return
             except SourceError as error:
                 self.call_later(self._refused, wanted, error)
@@ -311,22 +311,22 @@ class MainScreen(TravelScreen):
 
     def _decided(self, wanted: Filter, since: float) -> None:
         if wanted == self.scope.filter:
-            self.narrow_panes(wanted, since)
+            self.apply_filter(wanted, since)
 
     def _refused(self, wanted: Filter, error: SourceError) -> None:
         self.app.notify(str(error), title="The filter stays as it is", severity="error")
         if wanted == self.scope.filter:
-            self._widen()
+            self._pop_level()
 
     def _failed(self, wanted: Filter, error: Exception) -> None:
         if wanted == self.scope.filter:
-            self._widen()
+            self._pop_level()
         raise error
 
-    @on(Pane.Narrow)
-    def _asked_to_narrow(self, event: Pane.Narrow) -> None:
+    @on(Pane.FilterRequested)
+    def _filter_requested(self, event: Pane.FilterRequested) -> None:
         event.stop()
-        self._narrow(event.step)
+        self._push_level(event.step)
 
     def action_copy(self) -> None:
         pane = self.pane
@@ -345,7 +345,7 @@ class MainScreen(TravelScreen):
         host, moment = self.source.header.host, self.shown_time
         choices = rows_of(self.pane, host, moment)
         if self.timeline is not None:
-            words = "  ".join(part for part in (self.scope.trail, self.execs.filter_text) if part)
+            words = "  ".join(part for part in (self.scope.breadcrumb, self.execs.filter_text) if part)
             choices.insert(0, kept(self.timeline, self.execs.model.narrowing, words, host, moment))
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
@@ -365,6 +365,6 @@ class MainScreen(TravelScreen):
             execs.action_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)
-        elif not execs.lift() and not self._widen() and not execs.log_lines.follow:
+        elif not execs.lift() and not self._pop_level() and not execs.log_lines.follow:
             execs.log_lines.action_follow()
         self.describe()

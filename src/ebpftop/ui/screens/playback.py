@@ -19,13 +19,13 @@ from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
 from ebpftop.core.records import ProbeName
-from ebpftop.core.snapshot import Counts
+from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
 from ebpftop.models.base import Model, rebuild
 from ebpftop.models.held import Held
 from ebpftop.models.overview import Overview
-from ebpftop.models.seeking import LEAP_S, STEP_S, clamp, other_speed
+from ebpftop.models.seeking import LONG_STEP_S, STEP_S, clamp, other_speed
 from ebpftop.models.users import UsersModel
 from ebpftop.models.wishes import Wishes
 from ebpftop.sources.capabilities import comes_through_pipe, history_of, player_of, timeline_of
@@ -34,7 +34,7 @@ from ebpftop.ui.format import speed_text as say_speed
 from ebpftop.ui.panes.base import FRAME_RECORDS, Pane
 from ebpftop.ui.screens.over import LaidOutOnce
 from ebpftop.ui.textual_fixes.app_errors import surviving
-from ebpftop.ui.widgets.badge import PausedWords
+from ebpftop.ui.widgets.badge import PausedHint
 from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ ALSO_S = 1.0
 """So late a pane shows what it learnt from another pane's probe, unless its own probe brings something before."""
 
 
-class TravelScreen(LaidOutOnce[None]):
+class PlaybackScreen(LaidOutOnce[None]):
     """The panes' models, now and at the moment that is looked at.
 
     At present the panes show the models that batches are fed into; frozen, batches wait. Looking back, they show other
@@ -68,28 +68,26 @@ class TravelScreen(LaidOutOnce[None]):
             tooltip="Freeze; collection goes on. A recording plays on from the moment looked at",
             id="pause",
         ),
+        Binding("left", f"seek({-STEP_S:g})", "Back", show=False, key_display="←", tooltip="Back 1 s", id="time.back"),
         Binding(
-            "left", f"travel({-STEP_S:g})", "Back", show=False, key_display="←", tooltip="A second back", id="time.back"
-        ),
-        Binding(
-            "right", f"travel({STEP_S:g})", "On", show=False, key_display="→", tooltip="A second on", id="time.forward"
+            "right", f"seek({STEP_S:g})", "On", show=False, key_display="→", tooltip="Forward 1 s", id="time.forward"
         ),
         Binding(
             "left_square_bracket",
-            f"travel({-LEAP_S:g})",
+            f"seek({-LONG_STEP_S:g})",
             "Minute back",
             show=False,
             key_display="[",
-            tooltip="A minute back",
+            tooltip="Back 1 min",
             id="time.minute_back",
         ),
         Binding(
             "right_square_bracket",
-            f"travel({LEAP_S:g})",
+            f"seek({LONG_STEP_S:g})",
             "Minute on",
             show=False,
             key_display="]",
-            tooltip="A minute on",
+            tooltip="Forward 1 min",
             id="time.minute_forward",
         ),
         Binding(
@@ -144,7 +142,7 @@ class TravelScreen(LaidOutOnce[None]):
         """What came and was not taken in yet, oldest first."""
         self._keys_first_until_s = 0.0
         self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
-        """What panes show of what they hold: see `Pane.narrow_to`."""
+        """What panes show of what they hold: see `Pane.apply_filter`."""
         self._left_narrowed = self.narrowed
         self._left_newest_only = False
         self._models: dict[Pane, Model] = {}
@@ -156,11 +154,11 @@ class TravelScreen(LaidOutOnce[None]):
         if self.timeline is not None and self.player is not None:
             self.add_class("-timeline")
 
-    def narrow_panes(self, scope: Filter, decided: float) -> None:
-        """Let all panes show only what *scope* takes; see `Pane.narrow_to`."""
-        self.narrowed = scope, decided
+    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
+        """Let all panes show only what *scope* takes; see `Pane.apply_filter`."""
+        self.narrowed = scope, kernel_filter_since
         for pane in self.panes:
-            pane.narrow_to(scope, decided)
+            pane.apply_filter(scope, kernel_filter_since)
 
     def describe(self) -> None:
         """Bring everything around the panes up to date."""
@@ -172,8 +170,8 @@ class TravelScreen(LaidOutOnce[None]):
 
     # What comes in.
 
-    @on(Pane.Arrived)
-    def _arrived(self, event: Pane.Arrived) -> None:
+    @on(Pane.BatchesArrived)
+    def _arrived(self, event: Pane.BatchesArrived) -> None:
         event.stop()
         self._coming.append((event.pane, deque(event.batches)))
         if len(self._coming) == 1:
@@ -197,12 +195,12 @@ class TravelScreen(LaidOutOnce[None]):
                     self._show_news(pane)
             except BaseException:
                 self._coming.popleft()
-                pane.taken()
+                pane.acknowledge()
                 if self._coming:
                     self._take_in_later()
                 raise
             self._coming.popleft()
-            pane.taken()
+            pane.acknowledge()
             if self._coming and monotonic() >= until_s:
                 self._keys_first_until_s = monotonic() + KEYS_FIRST_S
                 self._take_in_later()
@@ -238,7 +236,7 @@ class TravelScreen(LaidOutOnce[None]):
             with surviving(f"showing {pane.label}"):
                 pane.show()
             self._outdated.discard(pane)
-            self._outdated.update(other for other in self.panes if pane.probe in other.also)
+            self._outdated.update(other for other in self.panes if pane.probe in other.extra_probes)
             if not ALSO_S:
                 self._show_outdated()
             elif self._outdated and self._showing is None:
@@ -260,7 +258,7 @@ class TravelScreen(LaidOutOnce[None]):
 
     def _feed(self, pane: Pane, batch: Batch) -> None:
         for other in self.panes:
-            if other is pane or pane.probe in other.also:
+            if other is pane or pane.probe in other.extra_probes:
                 # What one pane cannot take in, the others still can.
                 with surviving(f"what came for {other.label}"):
                     if self._models:
@@ -315,9 +313,9 @@ class TravelScreen(LaidOutOnce[None]):
         for pane, model in models.items():
             pane.newest_only = self._left_newest_only
             pane.past = False
-            pane.put_model(model, *self.narrowed)
+            pane.set_model(model, *self.narrowed)
             if self.narrowed != self._left_narrowed:
-                pane.narrow_to(*self.narrowed)
+                pane.apply_filter(*self.narrowed)
         self._release()
         if self.held:
             self._show_at(self.present.time)
@@ -377,16 +375,16 @@ class TravelScreen(LaidOutOnce[None]):
 
     # Looking back.
 
-    def action_travel(self, seconds: float) -> None:
+    def action_seek(self, seconds: float) -> None:
         """Look at the moment so many seconds after the one shown."""
-        self.look_at((self.shown_time if self.moment is None else self.moment) + seconds)
+        self.seek((self.shown_time if self.moment is None else self.moment) + seconds)
 
     @on(TimelineBar.Scrubbed)
     def _scrubbed(self, event: TimelineBar.Scrubbed) -> None:
         event.stop()
-        self.look_at(event.moment)
+        self.seek(event.moment)
 
-    def look_at(self, moment: float) -> None:
+    def seek(self, moment: float) -> None:
         """Show *moment* (Unix seconds). Live time stands still for it; a recording that plays goes on from there."""
         if self.timeline is None:
             self.app.notify("Nothing is kept to look back at", severity="warning")
@@ -402,7 +400,7 @@ class TravelScreen(LaidOutOnce[None]):
             self._rebuild(self.moment)
         self._travelled()
 
-    @work(thread=True, group="travel", exit_on_error=False)
+    @work(thread=True, group="seek", exit_on_error=False)
     def _rebuild(self, moment: float) -> None:
         """Read the moment in a thread: it takes a tenth of a second where much happened."""
         assert self.timeline is not None
@@ -410,9 +408,9 @@ class TravelScreen(LaidOutOnce[None]):
         for model in models.values():
             if isinstance(model, UsersModel):
                 # Before it is fed: its counts begin with the first reading that the filter holds for.
-                model.narrow(*self.narrowed)
+                model.apply_filter(*self.narrowed)
         takers: dict[ProbeName, list[Model]] = {
-            probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.also]
+            probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.extra_probes]
             for probe in self.source.probes
         }
         # A collection in the midst of it would look at every record, and nothing here is garbage.
@@ -422,7 +420,7 @@ class TravelScreen(LaidOutOnce[None]):
             overview = rebuild(past, takers)
         finally:
             gc.enable()
-        self.post_message(self.Rebuilt(moment, models, overview, past.before == Counts()))
+        self.post_message(self.Rebuilt(moment, models, overview, past.before == EventCounts()))
 
     @on(Rebuilt)
     def _rebuilt(self, event: Rebuilt) -> None:
@@ -443,14 +441,14 @@ class TravelScreen(LaidOutOnce[None]):
         for pane, model in event.models.items():
             pane.newest_only = not event.whole
             pane.past = True
-            pane.put_model(model, *self.narrowed)
+            pane.set_model(model, *self.narrowed)
         self._show_at(event.moment)
         if not self.seeking and not self.paused:
             self._play_from(event.moment)
         self._travelled()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.state == WorkerState.ERROR and event.worker.group in ("travel", "slow"):
+        if event.state == WorkerState.ERROR and event.worker.group in ("seek", "slow"):
             self.seeking = self._jumping = False
             log.error("looking back failed", exc_info=event.worker.error)
             self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
@@ -530,7 +528,7 @@ class TravelScreen(LaidOutOnce[None]):
 
     def describe_badge(self) -> None:
         """Say beside the badge what waits, or where one is."""
-        words = self.query_one(PausedWords)
+        words = self.query_one(PausedHint)
         if self.moment is not None:
             words.away(self.back_text, recording=self.player is not None)
         else:

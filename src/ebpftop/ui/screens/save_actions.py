@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from ebpftop.core.source import SourceError
-from ebpftop.models.execlog import Narrowing
+from ebpftop.models.execlog import ViewFilter
 from ebpftop.models.subset import chooser, default_name, screenshot_name
-from ebpftop.recording.subset import narrow_to
+from ebpftop.recording.subset import matching
 from ebpftop.recording.timeline import Timeline
 from ebpftop.recording.writer import create_file, other_folder, writable_folder
 from ebpftop.ui import format
@@ -18,11 +18,11 @@ from ebpftop.ui.screens.save_dialog import Saving
 from ebpftop.ui.widgets.columns import Shown
 
 
-def kept(timeline: Timeline, narrowing: Narrowing, words: str, host: str, moment: float) -> Saving:
+def kept(timeline: Timeline, narrowing: ViewFilter, words: str, host: str, moment: float) -> Saving:
     """Everything that is kept, or of it what *narrowing* shows; *words* say what that is."""
 
     def write(path: str, replace: bool) -> str:
-        narrow = None if narrowing.empty else narrow_to(chooser(narrowing, timeline.records()))
+        narrow = None if narrowing.empty else matching(chooser(narrowing, timeline.records()))
         count = timeline.save(path, narrow, replace=replace)
         return f"{format.counted(count, 'record', whole=True)} in {os.path.abspath(path)}: `ebpftop replay` opens it"
 

@@ -22,9 +22,9 @@ from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, failures, traced_lines
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.heatmap import HeatMap
-from ebpftop.ui.widgets.log_view import LogLines
-from ebpftop.ui.widgets.row_view import Lines
-from ebpftop.ui.widgets.table_view import TableLines
+from ebpftop.ui.widgets.log_view import LogView
+from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -103,7 +103,7 @@ class SyscallScreen(LiveScreen):
 
     def contents(self) -> ComposeResult:
         self.facts = Static("", classes="call-facts", markup=False)
-        self.callers: TableLines[Caller] = TableLines(
+        self.callers: TableView[Caller] = TableView(
             (
                 Column("pid", "PID", 8, _pid, right=True, rank=1),
                 Column("comm", "PROCESS", 15, _comm, sort=lambda c: c.comm),
@@ -117,7 +117,7 @@ class SyscallScreen(LiveScreen):
             sort="count",
             id="callers",
         )
-        self.buckets: TableLines[Bucket] = TableLines(
+        self.buckets: TableView[Bucket] = TableView(
             (
                 Column("from", "LATENCY", 13, _range, right=True),
                 Column("bar", "", 6, flexible=True, fill=lambda b, width: (Span(bar(b.of_peak, width), "bar"),)),
@@ -129,7 +129,7 @@ class SyscallScreen(LiveScreen):
             id="buckets",
         )
         self.heat = HeatMap(id="heat")
-        self.failures: TableLines[Failure] = TableLines(
+        self.failures: TableView[Failure] = TableView(
             (
                 Column("name", "ERROR", 12, lambda f, _: (Span(f.name, "bad"),), flexible=True, sort=lambda f: f.name),
                 Column("count", "TIMES", 6, lambda f, _: (Span(count(f.count)),), right=True, sort=lambda f: f.count),
@@ -139,7 +139,7 @@ class SyscallScreen(LiveScreen):
             sort="count",
             id="failures",
         )
-        self.traced: LogLines[Syscall] = traced_lines(self._view, id="traced")
+        self.traced: LogView[Syscall] = traced_lines(self._view, id="traced")
         yield self.facts
         with Horizontal(classes="call-latency"):
             yield self.buckets
@@ -159,7 +159,7 @@ class SyscallScreen(LiveScreen):
     def show(self) -> None:
         call, model = self.call, self.model
         self.facts.update(_facts(call, model, self.facts.content_size.width))
-        rows = callers(model.latest, call.key, model.zero)
+        rows = callers(model.latest, call.key, model.baseline)
         self._most = max((caller.count for caller in rows), default=0)
         self.callers.message = [] if rows else [Span("no process is known", "dim")]
         self.callers.show_rows(rows)
@@ -176,14 +176,14 @@ class SyscallScreen(LiveScreen):
         self.traced.message = [] if len(self._view) else [Span("no call yet", "dim")]
         self.traced.sync()
 
-    @on(Lines.Opened)
-    def _opened(self, event: Lines.Opened) -> None:
+    @on(RowView.Opened)
+    def _opened(self, event: RowView.Opened) -> None:
         event.stop()
         if event.lines is not self.callers:
             return
         caller: Caller = event.row
         if caller.pid is None:
-            self.app.notify("The others are not told apart: the kernel keeps the busiest pairs of process and call")
+            self.app.notify("Only the busiest processes are listed individually")
         else:
             self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, (caller.pid, caller.start)))
 
@@ -215,9 +215,9 @@ def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
     latest = model.latest
     waits = sorted((w for w in (latest.in_flight if latest else ()) if (w.abi, w.nr) == call.key), key=lambda w: -w.ns)
     second: list[tuple[str, str]] = [
-        ("handled by ", "$dim"),
+        ("handler ", "$dim"),
         ({"count": "the counter"}.get(handler, f"the {handler} program"), "$warning" if handler == "trace" else ""),
-        (f"  counted {model.zero.text}" if model.zero else "", "$dim"),
+        (f"  counted {model.baseline.text}" if model.baseline else "", "$dim"),
     ]
     if waits:
         second += [(f"  {len(waits)} in it now: ", "$dim")]

@@ -19,9 +19,9 @@ from ebpftop.ui.panes.common import HANDLER_LOOKS, clock
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.widgets.columns import Cell, Column, Span
-from ebpftop.ui.widgets.log_view import LogLines
-from ebpftop.ui.widgets.row_view import Lines
-from ebpftop.ui.widgets.table_view import TableLines
+from ebpftop.ui.widgets.log_view import LogView
+from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,7 +52,7 @@ class ProcessScreen(LiveScreen):
         self.table.begin()
 
     def contents(self) -> ComposeResult:
-        self.table: TableLines[CallOf] = TableLines(
+        self.table: TableView[CallOf] = TableView(
             (
                 Column("name", "SYSCALL", 18, self._call_name, sort=lambda c: c.name),
                 Column("bar", "", 8, rank=2, flexible=True, fill=self._bar),
@@ -80,11 +80,11 @@ class ProcessScreen(LiveScreen):
 
     def title_text(self) -> str:
         name = comm_of(self.model.latest, self.process) or "process"
-        since = f" {self.model.zero.text}" if self.model.zero else ""
+        since = f" {self.model.baseline.text}" if self.model.baseline else ""
         return f"{name} [{self.process[0]}]: its system calls{since}"
 
     def show(self) -> None:
-        rows = calls_of(self.model.latest, self.process, self.model.zero)
+        rows = calls_of(self.model.latest, self.process, self.model.baseline)
         self._count = sum(row.count for row in rows)
         self._peak = max((row.count for row in rows), default=0)
         self.table.sum = CallOf(None, "total", self._count, sum(row.errors for row in rows)) if rows else None
@@ -102,7 +102,7 @@ class WaitingScreen(LiveScreen):
         self.table.begin()
 
     def contents(self) -> ComposeResult:
-        self.table: TableLines[InFlight] = TableLines(
+        self.table: TableView[InFlight] = TableView(
             (
                 Column("for", "FOR", 6, self._how_long, right=True, sort=lambda w: w.ns),
                 Column("state", "STATE", 6, self._state, rank=2, sort=lambda w: w.running + 2 * w.before),
@@ -119,8 +119,8 @@ class WaitingScreen(LiveScreen):
         self.table.message = []
         yield self.table
 
-    @on(Lines.Opened)
-    def _opened(self, event: Lines.Opened) -> None:
+    @on(RowView.Opened)
+    def _opened(self, event: RowView.Opened) -> None:
         event.stop()
         process = process_of(self.model.latest, event.row.pid)
         self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, process))
@@ -144,7 +144,7 @@ class WaitingScreen(LiveScreen):
 
 
 @dataclass(frozen=True)
-class Slot:
+class TableEntry:
     """A slot of the tail-call table, and what went through it; `runs` is None where the kernel does not count."""
 
     slot: int
@@ -154,27 +154,27 @@ class Slot:
     runs: int | None
 
 
-def program(slot: Slot) -> str:
+def program(slot: TableEntry) -> str:
     """Return what the program in *slot* is called in bpf/syscalls.c: the calls of timers have three."""
     if slot.handler == "count":
         return "(empty: counted)"
     return f"handle_{family(slot.name) if slot.handler == 'timer' else slot.handler}"
 
 
-def slots(model: SyscallsModel) -> list[Slot]:
+def slots(model: SyscallsModel) -> list[TableEntry]:
     """Return every slot that holds a program or was used: those with programs first."""
     if model.latest is None:
         return []
-    found: dict[int, Slot] = {}
+    found: dict[int, TableEntry] = {}
     for key, call in model.calls.items():
         if call.row.slot is not None:
             handler = model.handler(call)
             runs = None if handler == "ignore" else call.count(last=False)
-            found[call.row.slot] = Slot(call.row.slot, key, call.row.name, handler, runs)
+            found[call.row.slot] = TableEntry(call.row.slot, key, call.row.name, handler, runs)
     for held in model.latest.table:
         if held.slot not in found:
             runs = None if held.handler == "ignore" else 0
-            found[held.slot] = Slot(held.slot, (held.abi, held.nr), held.name, held.handler, runs)
+            found[held.slot] = TableEntry(held.slot, (held.abi, held.nr), held.name, held.handler, runs)
     return sorted(found.values(), key=lambda s: (s.handler == "count", s.slot))
 
 
@@ -185,10 +185,10 @@ class TableScreen(LiveScreen):
         self.table.begin()
 
     def contents(self) -> ComposeResult:
-        def runs(s: Slot, _: float) -> Cell:
+        def runs(s: TableEntry, _: float) -> Cell:
             return (Span("not counted", "faint") if s.runs is None else Span(f"{s.runs:,}" if s.runs else "·"),)
 
-        self.table: TableLines[Slot] = TableLines(
+        self.table: TableView[TableEntry] = TableView(
             (
                 Column("slot", "SLOT", 5, lambda s, _: (Span(str(s.slot), "dim"),), right=True, sort=lambda s: -s.slot),
                 Column("abi", "ABI", 7, lambda s, _: (Span(s.key[0], "dim"),), rank=1, sort=lambda s: s.key[0]),
@@ -208,7 +208,7 @@ class TableScreen(LiveScreen):
         )
         yield self.table
 
-    def _call_name(self, slot: Slot, _: float) -> Cell:
+    def _call_name(self, slot: TableEntry, _: float) -> Cell:
         return (Span(slot.name, HANDLER_LOOKS.get(slot.handler, "")),)
 
     def title_text(self) -> str:
@@ -221,17 +221,17 @@ class TableScreen(LiveScreen):
         self.table.show_rows(rows)
 
 
-def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogLines[Syscall]:
+def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogView[Syscall]:
     """Build the log of traced calls, as strace writes them."""
-    return LogLines(
+    return LogView(
         view,
         (
             Column("time", "TIME", 12, lambda s, _: clock(s.time), rank=2),
-            Column("who", "WHO", 20, _who, rank=1),
+            Column("who", "PROCESS", 20, _who, rank=1),
             Column("tid", "TID", 8, _thread, right=True, rank=3, about="where it is not the process's first thread"),
             Column("call", "CALL", 30, _call, flexible=True),
             Column("ret", "RESULT", 12, _result, rank=0),
-            Column("ns", "TOOK", 5, lambda s, _: (Span(nanoseconds(s.ns), "dim"),), right=True, rank=1),
+            Column("ns", "LATENCY", 7, lambda s, _: (Span(nanoseconds(s.ns), "dim"),), right=True, rank=1),
         ),
         id=id,
     )

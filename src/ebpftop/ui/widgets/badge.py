@@ -22,7 +22,7 @@ class PausedBadge(Static):
         super().__init__(_PAUSED, id=id, markup=False)
 
 
-class PausedWords(Static):
+class PausedHint(Static):
     """Says below the timeline what is held back, or where one is, and which key leads out of it."""
 
     ALLOW_SELECT = False
@@ -37,8 +37,8 @@ class PausedWords(Static):
         )
 
     def held(self, records: int, full: bool) -> None:
-        """Say how many records wait."""
-        words = counted(records, "record waits", "records wait", whole=True)
+        """Show how many records are buffered."""
+        words = counted(records, "record buffered", "records buffered", whole=True)
         if full:
             words = f"{records:,} wait: memory full, oldest move on"
         self._say(f"{words} · Space goes on")

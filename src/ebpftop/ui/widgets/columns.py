@@ -49,7 +49,7 @@ class Column(Generic[Row]):
 
 
 @dataclass(frozen=True)
-class Slot(Generic[Row]):
+class PlacedColumn(Generic[Row]):
     """A column that is shown, where it starts and how many cells it has."""
 
     column: Column[Row]
@@ -95,7 +95,7 @@ def fit(
     width: int,
     hidden: frozenset[str] = frozenset(),
     widths: Mapping[str, int] | None = None,
-) -> list[Slot[Row]]:
+) -> list[PlacedColumn[Row]]:
     """Return the columns that fit into *width* cells, in their order; at least the most important one."""
     wanted = {c.key: (widths or {}).get(c.key, c.width) for c in columns if c.key not in hidden}
     kept: set[str] = set()
@@ -108,7 +108,7 @@ def fit(
         elif column.rank:
             break
     flexible = [c.key for c in columns if c.key in kept and c.flexible]
-    slots: list[Slot[Row]] = []
+    slots: list[PlacedColumn[Row]] = []
     x = 0
     for column in columns:
         if column.key not in kept:
@@ -117,7 +117,7 @@ def fit(
         if column.key in flexible and left > 0:
             size += left // len(flexible) + (left % len(flexible) if column.key == flexible[-1] else 0)
         size = min(size, max(1, width - x))
-        slots.append(Slot(column, x, size))
+        slots.append(PlacedColumn(column, x, size))
         x += size + GAP
     return slots
 
@@ -141,7 +141,7 @@ def clip_front(text: str, width: int) -> str:
     return "…" + text.lstrip() if width > 0 else ""
 
 
-def lay(cell: Cell, width: int, right: bool = False) -> list[Span]:
+def layout_cell(cell: Cell, width: int, right: bool = False) -> list[Span]:
     """Return the spans of *cell* in exactly *width* cells."""
     laid: list[Span] = []
     left = width

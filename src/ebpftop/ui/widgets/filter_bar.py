@@ -16,7 +16,7 @@ class FilterBar(Horizontal):
     """A regular expression, taken while it is typed. Enter keeps it, Esc lifts it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "lift", "Lift", key_display="Esc", id="filter.lift"),
+        Binding("escape", "lift", "Clear filter", key_display="Esc", id="filter.lift"),
     ]
 
     class Changed(Message):

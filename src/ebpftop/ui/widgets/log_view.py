@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from ebpftop.models.ring import View
 from ebpftop.ui.widgets.columns import Column
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.row_view import RowView
 
 Row = TypeVar("Row")
 
@@ -18,7 +18,7 @@ _LATE_ROWS = 64
 """So far from where its time would put it a row is looked for."""
 
 
-class LogLines(Lines[Row]):
+class LogView(RowView[Row]):
     """The rows of a view. Scrolled away, it keeps what is in view in view, whatever comes in below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -108,7 +108,7 @@ class LogLines(Lines[Row]):
     def rows(self) -> list[Row]:
         return self.view.rows()
 
-    def stamp(self, row: Row) -> Hashable:
+    def version(self, row: Row) -> Hashable:
         return (id(row), self._stamp(row, self.now)) if self._stamp else id(row)
 
     @property

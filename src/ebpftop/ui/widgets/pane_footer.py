@@ -9,10 +9,10 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ebpftop.ui.widgets.columns import Span, lay
+from ebpftop.ui.widgets.columns import Span, layout_cell
 
 
-class NoteLine(Widget):
+class PaneFooter(Widget):
     """One line of spans, cut where it is too long."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"note--dim", "note--strong", "note--warn", "note--signal", "note--accent"}
@@ -22,7 +22,7 @@ class NoteLine(Widget):
         super().__init__(id=id)
         self.spans: tuple[Span, ...] = ()
 
-    def say(self, spans: Sequence[Span]) -> None:
+    def set_text(self, spans: Sequence[Span]) -> None:
         """Show *spans* from now on."""
         if tuple(spans) != self.spans:
             self.spans = tuple(spans)
@@ -33,6 +33,6 @@ class NoteLine(Widget):
         return Strip(
             [
                 Segment(text, base + self.get_component_rich_style(f"note--{look}", partial=True) if look else base)
-                for text, look in lay(self.spans, self.size.width)
+                for text, look in layout_cell(self.spans, self.size.width)
             ]
         )

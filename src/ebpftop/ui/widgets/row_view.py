@@ -21,7 +21,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ebpftop.ui.textual_fixes.app_errors import guard_drawing, report, summary
-from ebpftop.ui.widgets.columns import GAP, Column, Slot, Span, clip, fit, lay
+from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, clip, fit, layout_cell
 
 Row = TypeVar("Row")
 
@@ -45,7 +45,7 @@ LOOKS = (
 )
 
 
-class Lines(ScrollView, Generic[Row], can_focus=True):
+class RowView(ScrollView, Generic[Row], can_focus=True):
     """Rows under positions `first` up to `end`, which a subclass supplies; rows keep theirs while others come."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{look}" for look in LOOKS}
@@ -63,7 +63,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
     class Opened(Message):
         """Enter or a double click on `row` of `lines`: the row itself, as its position may be another's soon."""
 
-        def __init__(self, lines: Lines[Any], row: Any) -> None:
+        def __init__(self, lines: RowView[Any], row: Any) -> None:
             super().__init__()
             self.lines = lines
             self.row = row
@@ -80,7 +80,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         self._cursor: int | None = None
         self.message: list[Span] = []
         self.faded = False
-        self._slots: list[Slot[Row]] = []
+        self._slots: list[PlacedColumn[Row]] = []
         self._strips: dict[int, tuple[Hashable, Strip]] = {}
         self._looks: dict[tuple[str, str], Style] = {}
         self._stale = False
@@ -127,7 +127,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
             return None
         return self.row(self.cursor)
 
-    def stamp(self, row: Row) -> Hashable:
+    def version(self, row: Row) -> Hashable:
         """Changes where, and only where, the line of a row has to be drawn anew."""
         raise NotImplementedError
 
@@ -151,10 +151,10 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
 
     def _settle(self) -> None:
         first, end = self.first, self.end
-        height = end - first + 1 + self.foot
+        height = end - first + 1 + self.footer_height
         if self.virtual_size.height != height or self.virtual_size.width != self.scrollable_content_region.width:
             # The scrollbar is always there, so a row more needs no new layout of the whole screen.
-            self.set_reactive(Lines.virtual_size, Size(self.scrollable_content_region.width, height))
+            self.set_reactive(RowView.virtual_size, Size(self.scrollable_content_region.width, height))
             self.vertical_scrollbar.window_virtual_size = height
         # What is in view stays in view: the rows that went from the top take the scroll position with them.
         gone = first - self._shown_first
@@ -174,8 +174,8 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         self._slots = []
         self._drawn.clear()
         self._strips.clear()
-        self.set_reactive(Lines.scroll_y, 0.0)
-        self.set_reactive(Lines.scroll_target_y, 0.0)
+        self.set_reactive(RowView.scroll_y, 0.0)
+        self.set_reactive(RowView.scroll_target_y, 0.0)
         self.vertical_scrollbar.position = 0
         self.refresh()
 
@@ -216,7 +216,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
     # Drawing.
 
     @property
-    def slots(self) -> list[Slot[Row]]:
+    def slots(self) -> list[PlacedColumn[Row]]:
         """The columns that are shown."""
         if not self._slots:
             self._slots = fit(self.columns, self.scrollable_content_region.width, self.hidden, self.widths)
@@ -246,7 +246,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
         known, self._strips = self._strips, {}
         lines: list[Strip] = []
         blank = Strip.blank(width, self.look(""))
-        last = self.size.height - 1 if self.foot else -1
+        last = self.size.height - 1 if self.footer_height else -1
         words = self._message_lines(width) if self.message else {}
         for y in crop.line_range:
             position = top + y
@@ -260,7 +260,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
             elif first <= position < end:
                 row = self.row(position)
                 line = cursor_line if position == marked else ""
-                stamp = (self.stamp(row), line)
+                stamp = (self.version(row), line)
                 entry = known.get(position)
                 if entry is None or entry[0] != stamp:
                     entry = (stamp, self._draw_or_say(row, width, line))
@@ -300,7 +300,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
             if start > x:
                 segments.append(Segment(" " * (start - x), base))
             cell = column.fill(row, size) if column.fill else column.cell(row, self.now)
-            for text, name in lay(cell, size, column.right):
+            for text, name in layout_cell(cell, size, column.right):
                 segments.append(Segment(text, look(back or name, line)))
             x = start + size
         if x < width:
@@ -319,7 +319,7 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
             column, start, size = slot.column, slot.x, slot.width
             if start > x:
                 segments.append(Segment(" " * (start - x), base))
-            for text, name in lay([self.heading(column)], size, column.right):
+            for text, name in layout_cell([self.heading(column)], size, column.right):
                 segments.append(Segment(text, self.look(name or "head")))
             x = start + size
         if x < width:
@@ -348,10 +348,10 @@ class Lines(ScrollView, Generic[Row], can_focus=True):
     @property
     def page(self) -> int:
         """How many rows are in view."""
-        return max(1, self.scrollable_content_region.height - 1 - self.foot)
+        return max(1, self.scrollable_content_region.height - 1 - self.footer_height)
 
     @property
-    def foot(self) -> int:
+    def footer_height(self) -> int:
         """How many lines the total takes: none where there is hardly room for rows."""
         return int(self.total is not None and self.size.height >= 5)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from ebpftop.filters.stack import Step
+from ebpftop.filters.stack import FilterLevel
 
 LABEL_WIDTH = 14
 
@@ -51,4 +51,4 @@ class Details:
     sheet: Callable[[], Sheet]
     copies: str = ""
     copies_what: str = ""
-    narrows: Callable[[], Step | None] | None = None
+    narrows: Callable[[], FilterLevel | None] | None = None

@@ -53,7 +53,7 @@ class Status:
     interval_s: float = 1.0
 
 
-class StateLine(Widget):
+class StatusBar(Widget):
     """One line. What matters least goes first where the terminal is narrow."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {

@@ -9,12 +9,12 @@ from typing import ClassVar, TypeVar
 from textual.binding import Binding, BindingType
 
 from ebpftop.ui.widgets.columns import Column, Span
-from ebpftop.ui.widgets.row_view import Lines
+from ebpftop.ui.widgets.row_view import RowView
 
 Row = TypeVar("Row")
 
 
-class TableLines(Lines[Row]):
+class TableView(RowView[Row]):
     """Rows that are counters: all of them come anew with each reading. `key_of` names a row for good."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -68,7 +68,7 @@ class TableLines(Lines[Row]):
     def rows(self) -> list[Row]:
         return list(self._rows)
 
-    def stamp(self, row: Row) -> Hashable:
+    def version(self, row: Row) -> Hashable:
         return self._key_of(row), self._reading
 
     def find(self, row: Row, position: int) -> int | None:

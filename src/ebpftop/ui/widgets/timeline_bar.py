@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from ebpftop.models.seeking import clamp
 from ebpftop.ui.format import age, bars, count
-from ebpftop.ui.widgets.columns import Span, lay
+from ebpftop.ui.widgets.columns import Span, layout_cell
 
 HINT = "←→ 1 s · [ ] 1 min"
 
@@ -80,7 +80,7 @@ class TimelineBar(Widget):
         return Strip(
             [
                 Segment(text, base + self.get_component_rich_style(f"timeline--{look}", partial=True) if look else base)
-                for text, look in lay(spans, width)
+                for text, look in layout_cell(spans, width)
             ]
         )
 
