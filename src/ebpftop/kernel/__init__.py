@@ -1,1 +1,1 @@
-"""The rooms that know bcc, BTF, tracefs and capabilities. Nothing of the screen imports from here."""
+"""The modules that know bcc, BTF, tracefs and capabilities. Nothing of the screen imports from here."""

@@ -12,10 +12,10 @@ from ebpftop.kernel.loader import Kind, Link, Module
 from ebpftop.kernel.tracefs import refusal
 
 FREE = "nothing between its events"
-# Any program there puts every call of every process on the slow path. docs/limits.md says what that is on one machine.
+# Any program there puts every call of every process on the slow path. docs/limits.md has the cost on one machine.
 TAXES = "time at every system call of every process"
 
-# What a rung may be blind to. docs/limits.md says more of each.
+# What a rung may not see. docs/limits.md has more about each.
 DENIED = "calls that seccomp denies"
 SKIPPED = "calls of 32-bit and x32 programs"
 NOT_STARTED = "programs that fail to start"
@@ -27,7 +27,7 @@ _KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
 
 @dataclass(frozen=True)
 class KernelFeatures:
-    """What a kernel has, as far as one knows before anything is compiled: tracefs, and why it refuses fentry, if so."""
+    """What is known of a kernel before anything is compiled: where tracefs is, and why it refuses fentry (or None)."""
 
     tracefs: Path | None
     no_fentry: str | None
@@ -37,8 +37,9 @@ class KernelFeatures:
 class Attach:
     """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is.
 
-    A rung holds without it too where *without* says what is not seen then. What *forgets* tasks is attached before what
-    remembers them: a call that ends in between would stay, and be taken for that of a later task at the same address.
+    If *without* is set, the rung works without this program too; *without* says what is not seen then. A program that
+    *forgets* tasks is attached before those that remember them. Otherwise a call that ends in between would stay
+    in the map, and be mistaken for a call of a later task at the same address.
     """
 
     kind: Kind
@@ -50,7 +51,7 @@ class Attach:
 
 @dataclass(frozen=True)
 class AttachOption:
-    """A rung: what is attached together, what that costs the machine while nothing happens, what it cannot see."""
+    """A rung: what is attached together, what that costs the machine while idle, and what it cannot see."""
 
     cost: str
     attaches: tuple[Attach, ...]
@@ -64,7 +65,7 @@ class AttachOption:
 
 @dataclass(frozen=True)
 class AttachResult:
-    """How far it went: the rung taken (None: none held), every rung with its reason, and the links made."""
+    """The outcome: the rung in use (None: no rung worked), every rung with its reason, and the links made."""
 
     taken: AttachOption | None
     rungs: tuple[Rung, ...]
@@ -72,19 +73,19 @@ class AttachResult:
 
     @property
     def via(self) -> str | None:
-        """The name of the rung taken."""
+        """The name of the rung in use."""
         return self.taken.via if self.taken else None
 
 
 def matches(step: AttachOption, wanted: str) -> bool:
-    """Tell whether `--attach` *wanted* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
+    """Return whether `--attach` *wanted* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
     return wanted in (step.via, step.attaches[0].kind)
 
 
 def attach_first(
     module: Module, steps: tuple[AttachOption, ...], offers: KernelFeatures, wanted: str | None = None
 ) -> AttachResult:
-    """Attach the first of *steps* that works; with *wanted*, no other than that."""
+    """Attach the first of *steps* that works; if *wanted* is given, try only that one."""
     rungs: list[Rung] = []
     taken: AttachOption | None = None
     links: list[Link] = []
@@ -104,13 +105,13 @@ def attach_first(
 
 
 def absent(step: AttachOption, offers: KernelFeatures) -> str | None:
-    """Say what the kernel lacks for *step*, where that can be seen without trying; None where nothing is."""
+    """Return what the kernel lacks for *step*, if that can be seen without trying; None if it lacks nothing."""
     reasons = (_absent(attach, offers) for attach in step.attaches if not attach.without)
     return next((reason for reason in reasons if reason is not None), None)
 
 
 def _try(module: Module, step: AttachOption, offers: KernelFeatures) -> tuple[list[Link], str | None, tuple[str, ...]]:
-    """Return the links made, or why there are none, and what is not seen without an attach that failed."""
+    """Return the links made, why there are none (or None), and what is not seen because an optional attach failed."""
     links: list[Link] = []
     missing = {attach: reason for attach in step.attaches if (reason := _absent(attach, offers)) is not None}
     if all(attach.without for attach in missing):
@@ -132,7 +133,7 @@ def _try(module: Module, step: AttachOption, offers: KernelFeatures) -> tuple[li
 
 
 def _absent(attach: Attach, offers: KernelFeatures) -> str | None:
-    """Say what the kernel lacks, where that can be seen without trying."""
+    """Return what the kernel lacks, if that can be seen without trying."""
     if attach.kind in ("kprobe", "kretprobe") and not _KPROBE_TYPE.exists():
         return "this kernel has no kprobes (CONFIG_KPROBES)"
     if attach.kind in ("fentry", "fexit") and offers.no_fentry is not None:

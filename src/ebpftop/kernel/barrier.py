@@ -1,4 +1,4 @@
-"""Wait for programs that run at this moment."""
+"""Wait for the BPF programs that are running at this moment."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def wait_for_programs() -> None:
-    """Wait until no program runs that began before now: membarrier(2) ends with synchronize_rcu()."""
+    """Wait until every program that began before now has ended: membarrier(2) ends with synchronize_rcu()."""
     if _libc.syscall(_SYS_MEMBARRIER, _MEMBARRIER_GLOBAL, 0, 0) < 0:
         time.sleep(_LONGER_THAN_ANY_PROGRAM_S)  # nohz_full CPUs refuse it

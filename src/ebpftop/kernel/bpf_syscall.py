@@ -1,6 +1,6 @@
-"""What the kernel knows of programs and maps: how often one ran, how long, how often it was passed over; what it takes.
+"""Kernel statistics of BPF programs (runs, run time, skipped runs), facts about maps, and whether fentry works.
 
-BCC has no call for it; this is bpf(2) with BPF_OBJ_GET_INFO_BY_FD, BPF_ENABLE_STATS and BPF_PROG_LOAD.
+BCC has no call for these, so bpf(2) is called with BPF_OBJ_GET_INFO_BY_FD, BPF_ENABLE_STATS and BPF_PROG_LOAD.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def bpf(command: int, attr: bytes) -> int:
 
 
 class MapInfo(NamedTuple):
-    """What a map is; sizes in bytes. The first members of struct bpf_map_info but for `id`."""
+    """Type and sizes (in bytes) of a map: the first members of struct bpf_map_info, without `id`."""
 
     type: int
     key_size: int
@@ -56,7 +56,7 @@ class MapInfo(NamedTuple):
 
 
 def map_info(map_fd: int) -> MapInfo:
-    """Return what the kernel says of a map; raises OSError."""
+    """Return what the kernel reports about a map; raises OSError."""
     kind, _id, *rest = struct.unpack_from("=6I", _info(map_fd))
     return MapInfo(kind, *rest)
 
@@ -68,7 +68,7 @@ def _info(fd: int) -> bytes:
 
 
 def runs(program_fd: int) -> Runs:
-    """Return the totals of a program; zeros where the kernel is too old to keep them."""
+    """Return the totals of a program; zeros if the kernel is too old to keep them."""
     try:
         info = _info(program_fd)
     except OSError:
@@ -77,7 +77,7 @@ def runs(program_fd: int) -> Runs:
 
 
 def enable_stats() -> int:
-    """Turn run statistics on for all programs until the returned descriptor is closed.
+    """Enable run statistics for all programs until the returned descriptor is closed.
 
     Raises OSError: it is new in Linux 5.8, and needs CAP_SYS_ADMIN.
     """
@@ -85,14 +85,14 @@ def enable_stats() -> int:
 
 
 def close_stats(fd: int) -> None:
-    """Turn them off again, unless somebody else wants them."""
+    """Disable them again, unless another process still uses them."""
     os.close(fd)
 
 
 def fentry_refusal(function_id: int | None) -> str | None:
-    """Say why this kernel takes no fentry program, None if it does, by loading one that does nothing.
+    """Return why this kernel refuses fentry programs, None if it accepts them. A program that does nothing is loaded.
 
-    *function_id* is the BTF type id of the kernel function that it would belong to, None where there is no BTF.
+    *function_id* is the BTF type id of the kernel function that it would belong to, None if there is no BTF.
     """
     if function_id is None:
         return "this kernel has no BTF that describes its functions"
@@ -108,5 +108,5 @@ def fentry_refusal(function_id: int | None) -> str | None:
 
 
 def refusal(code: int | None) -> str:
-    """Say that the kernel did not take a program, and why, by the error's number."""
+    """Return the message for a program that the kernel refused to load, with the reason from the error number."""
     return f"the kernel refused to load it: {os.strerror(code or 0)} ({errno.errorcode.get(code or 0, code)})"

@@ -1,6 +1,6 @@
 """Offsets of struct members, read from the running kernel's own type information (BTF).
 
-Headers describe the kernel that they were made for, BTF the one that runs, and it needs no package. Format:
+Headers describe the kernel that they were made for. BTF describes the running kernel, and needs no package. Format:
 Documentation/bpf/btf.rst and include/uapi/linux/btf.h of the kernel.
 """
 
@@ -45,7 +45,7 @@ class _Member(NamedTuple):
 
 
 def of_running_kernel() -> bytes:
-    """Return the BTF blob of the running kernel; BtfError where it has none."""
+    """Return the BTF blob of the running kernel; raises BtfError if it has none."""
     try:
         return VMLINUX.read_bytes()
     except OSError as error:
@@ -80,7 +80,7 @@ class Btf:
     def offset(self, struct_name: str, path: str) -> int:
         """Return the offset in bytes of member *path* ("signal", "thread_info.status") in *struct_name*.
 
-        Members of anonymous structs and unions are found as C finds them. Raises BtfError where there is none.
+        Members of anonymous structs and unions are found as C finds them. Raises BtfError if there is no such member.
         """
         type_id = self._find(_STRUCT, struct_name)
         bits = 0
@@ -93,7 +93,7 @@ class Btf:
         return bits // 8
 
     def has(self, struct_name: str, path: str) -> bool:
-        """Tell whether `offset` would find it."""
+        """Return whether `offset` would find it."""
         try:
             self.offset(struct_name, path)
         except BtfError:
@@ -101,7 +101,7 @@ class Btf:
         return True
 
     def enum(self, enum_name: str, constant: str) -> int | None:
-        """Return the value of an enum's constant, None where the enum lacks it."""
+        """Return the value of an enum's constant, None if the enum does not have it."""
         type_id = self._find(_ENUM_KIND, enum_name)
         position = self._positions[type_id]
         _, info, _ = _TYPE.unpack_from(self._data, position)
@@ -113,11 +113,11 @@ class Btf:
         return None
 
     def function_id(self, name: str) -> int | None:
-        """Return the type id of the kernel function *name*, None where BTF lists no such function."""
+        """Return the type id of the kernel function *name*, None if BTF lists no such function."""
         return self._names.get((_FUNC, self._string_offset(name)))
 
     def has_tracepoint(self, name: str) -> bool:
-        """Tell whether the kernel has the tracepoint *name*, by the type of its probes (include/trace/bpf_probe.h)."""
+        """Return whether the kernel has the tracepoint *name*: BTF has a type for it (include/trace/bpf_probe.h)."""
         return (_TYPEDEF, self._string_offset(f"btf_trace_{name}")) in self._names
 
     def _string_offset(self, text: str) -> int:

@@ -1,14 +1,15 @@
-"""What takes long to make and is the same at the next start: compiled programs, and the offsets that BTF tells.
+"""A cache of what is slow to make and the same at the next start: compiled programs, and offsets from BTF.
 
-Kept in /var/cache/ebpftop, or in the folder that EBPFTOP_CACHE names (empty: nothing is kept). Each entry is named by a
-hash of everything that it was made from, so none is ever out of date, and removing the folder costs one slower start.
+It is in /var/cache/ebpftop, or in the folder that EBPFTOP_CACHE names (empty: nothing is kept). Each entry is named by
+a hash of everything that it was made from. So no entry is ever out of date, and removing the folder only makes the next
+start slower.
 
-What lies there is loaded into the kernel: the folder has to belong to the user who started ebpftop, root behind sudo,
-with nobody else allowed to write, or it is not used. Nor may anybody else be able to put another one in its place: the
-same is asked of each folder above it, and of each link on the way (only root's /tmp and its like, with the sticky bit,
-may be written by all). Where a user other than root has been given the capabilities,
-nothing is kept unless EBPFTOP_CACHE says where: that user's other processes do not have them, and could have programs
-of theirs loaded by way of the cache.
+The entries are loaded into the kernel. So the folder must belong to the user who started ebpftop (root, with sudo), and
+nobody else may write to it; otherwise it is not used. Nobody else may be able to replace the folder either. So the same
+is checked for each folder above it and for each link on the way. (Only folders of root with the sticky bit, such as
+/tmp, may be written by all.) If a user other than root has been given the capabilities, nothing is kept unless
+EBPFTOP_CACHE names a folder. That user's other processes do not have the capabilities, and could otherwise get their
+own programs loaded through the cache.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TypeVar
 import msgspec
 
 _FOLDER = Path("/var/cache/ebpftop")  # Filesystem Hierarchy Standard, 5.5
-# Who started ebpftop: it becomes the user behind sudo later (kernel/capabilities.py), who is not to be trusted here.
+# The user who started ebpftop. Later it becomes the user behind sudo (kernel/capabilities.py), who is not trusted here.
 _OWNER = os.geteuid()
 _ENTRIES_MAX = 64  # about 20 kB each
 _ENTRY_BYTES_MAX = 4 << 20
@@ -35,14 +36,14 @@ _THE_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ON_THE_WAY = _THE_FOLDER | os.O_PATH
 _LINKS_MAX = 40  # path_resolution(7)
 _NOT_OURS = "it is somebody else's, or others may write there"
-# What `key` returns, and what `keep` writes first. Nothing else in the folder is ours to remove.
+# The names that `key` returns, and those that `keep` writes first. Nothing else in the folder may be removed.
 _ENTRY_NAME = re.compile(rf"[0-9a-f]{{{2 * _DIGEST}}}(?:\.[0-9]+)?")
 
 _T = TypeVar("_T")
 
 
 def where() -> str:
-    """Say where entries are kept, or why nowhere."""
+    """Return where entries are kept, or why they are not kept."""
     try:
         with _opened(make=True):
             return str(_folder())
@@ -58,7 +59,7 @@ def _folder() -> Path | None:
 
 
 def key(*parts: bytes) -> str:
-    """Return the name of what is made from *parts*."""
+    """Return the name of the entry that is made from *parts*."""
     digest = blake2b(digest_size=_DIGEST)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -67,7 +68,7 @@ def key(*parts: bytes) -> str:
 
 
 def find(name: str, kind: type[_T]) -> _T | None:
-    """Return the entry *name*; None where there is none, or where it is damaged or something else than an entry."""
+    """Return the entry *name*; None if there is none, or if it is damaged or not an entry."""
     try:
         with _opened(make=False) as folder_fd:
             data = _read(name, folder_fd)
@@ -83,7 +84,7 @@ def find(name: str, kind: type[_T]) -> _T | None:
 
 
 def keep(name: str, entry: object) -> None:
-    """Keep *entry* under *name*, in place of whatever lies there. Where that cannot be, the next start takes longer."""
+    """Keep *entry* as *name*, and replace what is there. If that fails, the next start takes longer."""
     body = msgspec.msgpack.encode(entry)
     unfinished = f"{name}.{os.getpid()}"
     with suppress(OSError), _opened(make=True) as folder_fd:
@@ -103,7 +104,7 @@ def keep(name: str, entry: object) -> None:
 
 
 def _read(name: str, folder_fd: int) -> bytes:
-    """Return the bytes of a file, and raise OSError for anything else: to open a pipe waits, a device may do things."""
+    """Return the bytes of a regular file. For others raise OSError: opening a pipe may block, a device may react."""
     if not stat.S_ISREG(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", name)
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
@@ -115,13 +116,13 @@ def _read(name: str, folder_fd: int) -> bytes:
 
 
 def _checksum(name: str, body: bytes) -> bytes:
-    """Return what an entry begins with: a whole entry under another one's name is damage too."""
+    """Return what an entry begins with. It covers the name: an intact entry under another name is damaged too."""
     return blake2b(name.encode() + body, digest_size=_DIGEST).digest()
 
 
 @contextmanager
 def _opened(*, make: bool) -> Iterator[int]:
-    """Yield a descriptor of the folder; raises OSError where it cannot be had or trusted."""
+    """Yield a descriptor of the folder; raises OSError if it cannot be opened or trusted."""
     path = _folder()
     if path is None:
         raise FileNotFoundError(errno.ENOENT, "it is empty", "EBPFTOP_CACHE")
@@ -167,7 +168,10 @@ def _walk(path: Path, *, make: bool) -> int:
 
 
 def _link(name: str, fd: int, *, mode: int | None) -> Path | None:
-    """Return where the link *name* in the folder *fd* leads; None if it is none, but a folder made with *mode*, say."""
+    """Return where the link *name* in the folder *fd* leads; None if it is not a link.
+
+    If *name* is missing and *mode* is given, a folder is made.
+    """
     try:
         found = os.stat(name, dir_fd=fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -184,7 +188,7 @@ def _link(name: str, fd: int, *, mode: int | None) -> Path | None:
 
 
 def _check_folder(fd: int) -> None:
-    """Raise PermissionError if anybody but root and us could put something else in the place of what is in it."""
+    """Raise PermissionError if anybody but root and us could replace what is in the folder."""
     found = os.fstat(fd)
     shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
     if found.st_uid not in (0, _OWNER) or shared:

@@ -1,11 +1,11 @@
-"""What ebpftop may do: whether that is enough to load BPF programs, and giving up all that is not needed.
+"""Capabilities: whether they are enough to load BPF programs, and how to drop those that are not needed.
 
 Capabilities belong to a thread, and new threads inherit them. So the thread that calls `keep_only` is the one that
-starts all others later. The only one that runs already, which waits for the end (lifecycle/process.py), gives up all
-of its own. (It cannot do so first: glibc changes the user of every thread, and aborts where one may not.)
+starts all other threads later. Only one other thread runs already: it waits for the end (lifecycle/process.py), and
+drops all of its own. (It cannot do so first: glibc changes the user of every thread, and aborts if one may not.)
 
-Nothing well-kept on PyPI does this (pyprctl's last release is of 2021, python3-prctl needs a compiler and libcap), so
-it is prctl(2) and capset(2) here.
+No maintained package on PyPI does this (pyprctl's last release is of 2021, python3-prctl needs a compiler and libcap),
+so prctl(2) and capset(2) are called here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Cap(IntEnum):
 _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS = 4, 8, 23, 24, 28
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 # include/uapi/linux/securebits.h: NOROOT, NO_SETUID_FIXUP, NO_CAP_AMBIENT_RAISE, each with its lock, and KEEP_CAPS'
-# lock. User 0 means nothing any more, to no program that is executed and to no change of the user.
+# lock. User 0 has no special rights any more, neither for executed programs nor when the user changes.
 _SECUREBITS = 0b11_10_11_11
 # include/uapi/linux/capability.h: _LINUX_CAPABILITY_VERSION_3, whose sets are two words each
 _CAPABILITY_VERSION = 0x20080522
@@ -59,7 +59,7 @@ class _Sets(NamedTuple):
 
 
 def _sets() -> _Sets:
-    """Return what this thread has, by capget(2): a recording is shown without /proc too."""
+    """Return what this thread has, by capget(2) and not by /proc: a recording is shown without /proc too."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     sets = (ctypes.c_uint32 * 6)()
     if _libc.capget(header, sets) != 0:
@@ -69,7 +69,7 @@ def _sets() -> _Sets:
 
 
 def missing() -> str | None:
-    """Return what is missing, in words; None where nothing is (capabilities(7): CAP_BPF and CAP_PERFMON, Linux 5.8)."""
+    """Return what is missing, in words; None if nothing (capabilities(7): CAP_BPF and CAP_PERFMON, Linux 5.8)."""
     effective = _sets().effective
     if effective >> Cap.SYS_ADMIN & 1:
         return None
@@ -78,14 +78,14 @@ def missing() -> str | None:
 
 
 def has(cap: Cap) -> bool:
-    """Tell whether this thread has *cap* in effect."""
+    """Return whether this thread has *cap* in effect."""
     return bool(_sets().effective >> cap & 1)
 
 
 def in_a_user_namespace() -> bool:
-    """Tell whether our capabilities are those of a user namespace: the kernel lets only those of the first load BPF.
+    """Return whether our capabilities are those of a user namespace: only those of the first one can load BPF.
 
-    False where there is no /proc, or the kernel knows no user namespaces.
+    False if there is no /proc, or if the kernel has no user namespaces.
     """
     try:
         return os.stat("/proc/self/ns/user").st_ino != _FIRST_USER_NAMESPACE_INODE
@@ -121,7 +121,7 @@ def give_up_root(may_read: Path) -> None:
 
 
 def _may_read(user: User, path: Path) -> bool:
-    """Tell whether *user* may enter every folder above *path* and read it, by their modes."""
+    """Return whether *user* may enter every folder above *path* and read *path*, by their modes."""
     for place, wanted in ((path, 0o4), *((folder, 0o1) for folder in path.resolve().parents)):
         found = place.stat()
         in_group = found.st_gid in (user.gid, *user.groups)
@@ -132,8 +132,8 @@ def _may_read(user: User, path: Path) -> bool:
 
 
 def _proc_hides_processes() -> bool:
-    """Tell whether /proc shows a user only their own processes (proc(5), hidepid)."""
-    # Of mounts above each other, the last one is what is seen.
+    """Return whether /proc shows a user only their own processes (proc(5), hidepid)."""
+    # If several mounts lie above each other, the last one is visible.
     for line in reversed(Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()):
         before, _, after = line.partition(" - ")
         if before.split()[4] == "/proc":
@@ -142,17 +142,16 @@ def _proc_hides_processes() -> bool:
 
 
 def keep_only(caps: set[Cap], user: User | None = None, *, forked: bool = False) -> None:
-    """Keep those of *caps* that we have, for ever, and become *user*; raises SourceError where that is refused.
+    """Keep only those of *caps* that we have, for good, and become *user*; raises SourceError if that is refused.
 
     *forked*: this is a child that has only this thread.
 
-    Afterwards no program that is executed can give anything back: no_new_privs is set, nothing is inheritable or
-    ambient, and, where we may say so (CAP_SETPCAP), the bounding set is empty and user 0 is a user like others. Nobody
-    may look into our memory.
+    Afterwards no executed program can get anything back. no_new_privs is set, and nothing is inheritable or ambient. If
+    we have CAP_SETPCAP, the bounding set is empty, and user 0 is a user like others. Nobody may read our memory.
     """
     permitted = _sets().permitted
     kept = permitted & sum(1 << cap for cap in caps)
-    # A container may have a root that cannot become anybody else: what it has is what its owner has.
+    # The root of a container may not be able to become another user: then it has only its owner's rights.
     if not permitted >> Cap.SETUID & permitted >> Cap.SETGID & 1:
         user = None
     try:
@@ -176,7 +175,7 @@ def keep_only(caps: set[Cap], user: User | None = None, *, forked: bool = False)
 
 
 def _never_gain() -> None:
-    """See to it that no program that this thread executes gives it anything."""
+    """Make sure that no program that this thread executes can gain privileges."""
     if _sets().effective >> Cap.SETPCAP & 1:
         for cap in range(64):
             if _libc.prctl(_PR_CAPBSET_READ, ctypes.c_ulong(cap)) < 0:
@@ -193,7 +192,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _capset(caps: int) -> None:
-    """Have *caps* permitted and in effect, and nothing inheritable (capset(2): effective, permitted, inheritable)."""
+    """Make *caps* permitted and effective, and nothing inheritable (capset(2): effective, permitted, inheritable)."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     low, high = caps & 0xFFFFFFFF, caps >> 32
     if _libc.capset(header, (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)) != 0:

@@ -1,4 +1,4 @@
-"""Control groups by path, and those of containers: what the kernel compares are ids and depths."""
+"""Control groups by path, and those of containers. The kernel compares ids and depths."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CgroupChoice:
     v1: bool = False
 
     def holds(self, path: str | None, v1: bool) -> bool:
-        """Tell whether the cgroup *path* of a hierarchy is this one or below it."""
+        """Return whether the cgroup *path* of a hierarchy is this one or below it."""
         if path is None or v1 is not self.v1:
             return False
         return self.path == "/" or path == self.path or path.startswith(self.path + "/")
@@ -49,10 +49,10 @@ _ROOT_INODE = 1
 
 
 def hierarchies() -> tuple[Hierarchy, ...]:
-    """Return the unified hierarchy (cgroup v2) and the pids controller's of v1, as far as they are mounted whole.
+    """Return the unified hierarchy (cgroup v2) and the pids controller's of v1, if they are mounted as a whole.
 
-    In a cgroup namespace a mount begins at the namespace's root, which looks like the hierarchy's own but for its
-    inode. Paths and depths below it are not the kernel's, so they would be compared with those of other cgroups.
+    In a cgroup namespace a mount begins at the namespace's root. That looks like the root of the hierarchy, except for
+    its inode. Paths and depths below it are not the kernel's, so they would match other cgroups.
     """
     return tuple(hierarchy for hierarchy in mounted() if _is_whole(hierarchy))
 
@@ -65,7 +65,7 @@ def _is_whole(hierarchy: Hierarchy) -> bool:
 
 
 def mounted() -> tuple[Hierarchy, ...]:
-    """Return the same hierarchies, also where only a part of them is mounted: from the root of a cgroup namespace."""
+    """Return the same hierarchies, even if only a part of them is mounted: from the root of a cgroup namespace."""
     found: dict[bool, Hierarchy] = {}
     # proc_pid_mountinfo(5): what is mounted, where, "-", the type, the source, the options of the file system.
     for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
@@ -78,7 +78,7 @@ def mounted() -> tuple[Hierarchy, ...]:
 
 
 def id_of(choice: CgroupChoice, roots: Mapping[bool, Path]) -> int | None:
-    """Return the id that the cgroup of this path has now; None where it is gone. *roots*: mounts of the hierarchies."""
+    """Return the id that the cgroup of this path has now; None if it is gone. *roots*: mounts of the hierarchies."""
     try:
         return (roots[choice.v1] / choice.path.lstrip("/")).stat().st_ino
     except (OSError, KeyError):
@@ -113,7 +113,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @lru_cache(maxsize=1024)
 def path_of_id(id: int, *, v1: bool) -> str | None:
-    """Return the path of the cgroup *id* from the root of its hierarchy; None where it is gone, or nobody tells."""
+    """Return the path of the cgroup *id* from the root of its hierarchy; None if it is gone or cannot be found."""
     root = next((hierarchy.root for hierarchy in hierarchies() if hierarchy.v1 is v1), None)
     if root is None:
         return None
@@ -152,9 +152,9 @@ def _choice(hierarchy: Hierarchy, relative: str) -> CgroupChoice:
 
 
 def cgroup_named(path: str) -> CgroupChoice:
-    """Return the cgroup *path*, of the unified hierarchy if it is in both; raises SourceError where there is none.
+    """Return the cgroup *path*, of the unified hierarchy if it is in both; raises SourceError if there is none.
 
-    Both "/system.slice/ssh.service" and the full path in the file system are taken.
+    Both "/system.slice/ssh.service" and the full path in the file system are accepted.
     """
     found = _hierarchies("--cgroup")
     if not is_cgroup_path(path):
@@ -173,9 +173,9 @@ def cgroup_named(path: str) -> CgroupChoice:
 
 
 def container_cgroups(container: str) -> tuple[CgroupChoice, ...]:
-    """Return the topmost cgroups of *container*, an id or how it begins, or a name.
+    """Return the topmost cgroups of *container*: an id, the beginning of one, or a name.
 
-    It may run inside another container. Raises SourceError where there is none, or where several containers are meant.
+    It may run inside another container. Raises SourceError if no container matches, or several.
     """
     found: dict[str, list[CgroupChoice]] = {}
     for hierarchy in _hierarchies("--container"):
@@ -206,7 +206,7 @@ def container_cgroups(container: str) -> tuple[CgroupChoice, ...]:
 
 
 def chosen_cgroups(cgroups: tuple[str, ...], containers: tuple[str, ...]) -> tuple[CgroupChoice, ...]:
-    """Return the cgroups that both options mean together: where both are given, what lies in one of each."""
+    """Return the cgroups that both options mean together. If both are given, a cgroup must lie in one of each."""
     named = [cgroup_named(path) for path in cgroups]
     contained = [choice for container in containers for choice in container_cgroups(container)]
     if not named or not contained:

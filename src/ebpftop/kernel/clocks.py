@@ -1,4 +1,4 @@
-"""The kernel's clocks, as its programs read them. In a time namespace (time_namespaces(7)) ours are others."""
+"""The kernel's clocks, as BPF programs read them. In a time namespace (time_namespaces(7)) our own clocks differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NS_PER_S = 1_000_000_000
 
 @cache
 def _offset_ns(clock: str) -> int:
-    """Return what the kernel adds to *clock*, ``monotonic`` or ``boottime``, before it tells us; it never changes."""
+    """Return what the kernel adds to *clock*, ``monotonic`` or ``boottime``, when we read it; it never changes."""
     try:
         lines = _OFFSETS.read_text().splitlines()
     except OSError:
@@ -22,17 +22,17 @@ def _offset_ns(clock: str) -> int:
 
 
 def monotonic_ns() -> int:
-    """Return the kernel's CLOCK_MONOTONIC, in which events have their times."""
+    """Return the kernel's CLOCK_MONOTONIC, the clock of event times."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) - _offset_ns("monotonic")
 
 
 def since_boot_ns() -> int:
-    """Return the kernel's CLOCK_BOOTTIME, in which processes have their starts."""
+    """Return the kernel's CLOCK_BOOTTIME, the clock of process starts."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - _offset_ns("boottime")
 
 
 def start_ns(told_ns: int) -> int:
-    """Return the start of a process, ns since boot, of which /proc told us *told_ns*."""
+    """Return the start of a process in ns since boot; *told_ns* is what /proc reports to us."""
     return told_ns - _offset_ns("boottime")
 
 

@@ -1,7 +1,6 @@
 """BCC as a compiler: one of bpf/*.c in, programs and descriptions of maps out; nothing stays in the kernel.
 
-What comes out is kept (kernel/build_cache.py), for clang and LLVM take nearly all of the time until the screen shows
-something: 0.7 s of 1.6.
+The result is cached (kernel/build_cache.py): of the 1.6 s until the screen shows something, clang and LLVM take 0.7.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ lib.bpf_table_name.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 class MapSpec(msgspec.Struct, frozen=True):
-    """A map as the kernel is to make it; sizes in bytes."""
+    """A map that the kernel will create; sizes in bytes."""
 
     name: str
     type: int
@@ -69,7 +68,7 @@ class Compiled(msgspec.Struct, frozen=True):
 
 
 def with_map_fds(code: bytes, fds: Mapping[int, int]) -> bytes:
-    """Return *code* with the number that each instruction which loads a map has replaced by what *fds* says of it."""
+    """Return *code*; in each instruction that loads a map, the map's number n is replaced by ``fds[n]``."""
     patched = bytearray(code)
     wide = False
     for at in range(0, len(code), _INSN.size):
@@ -84,7 +83,7 @@ def with_map_fds(code: bytes, fds: Mapping[int, int]) -> bytes:
 
 
 class _Bpf(bcc.BPF):  # type: ignore[misc]  # bcc has no types
-    """BCC's object without its habit of attaching, on sight, every function that has a telling name."""
+    """BCC's object, except that it does not attach functions automatically by their names."""
 
     def _trace_autoload(self) -> None:
         pass
@@ -112,7 +111,7 @@ _made_here: set[str] = set()
 
 
 def compiled(file: str, defines: Defines) -> Compiled:
-    """Return bpf/*file* compiled with *defines* as `-D` flags, or as it was kept; raises LoadError, SourceError."""
+    """Return bpf/*file* compiled with *defines* as `-D` flags, or from the cache; raises LoadError, SourceError."""
     source, flags, name = _task(file, defines)
     found = build_cache.find(name, Compiled)
     if found is None or not _is_whole(found, source):
@@ -121,9 +120,9 @@ def compiled(file: str, defines: Defines) -> Compiled:
 
 
 def recheck(file: str, defines: Defines) -> bool:
-    """Compile bpf/*file* anew if it was kept; tell whether what was kept was something else. It is replaced.
+    """Compile bpf/*file* again if it came from the cache; return whether the cached entry differed. It is replaced.
 
-    Asked when what was kept is of no use: a checksum does not say who wrote it. Raises LoadError, SourceError.
+    Called if a cached entry does not work: a checksum does not prove who wrote it. Raises LoadError, SourceError.
     """
     source, flags, name = _task(file, defines)
     if name in _made_here:
@@ -134,9 +133,9 @@ def recheck(file: str, defines: Defines) -> bool:
 def _task(file: str, defines: Defines) -> tuple[str, list[str], str]:
     """Return the source, the compiler's flags, and the name of the entry."""
     source = _inline_includes(sources(), file)
-    # Without debug information, which nobody would see, LLVM is done a sixth sooner.
+    # Nobody would see debug information; without it LLVM needs a sixth less time.
     flags = ["-Wno-unused-value", "-g0"]
-    # Only what the file mentions: a kernel described by its headers need not be compiled for anew.
+    # Only flags that the file mentions: a kernel described by its headers then needs no new compilation.
     words = set(_WORD.findall(source))
     flags += [f"-D{name}={value}" for name, value in sorted(defines.items()) if name in words]
     return source, flags, _name(source, flags)
@@ -150,7 +149,7 @@ def _compile_and_keep(file: str, source: str, flags: list[str], name: str) -> Co
 
 
 def _is_whole(found: Compiled, source: str) -> bool:
-    """Tell whether it has maps that *source* speaks of, and programs of whole instructions."""
+    """Return whether its maps are all mentioned in *source*, and its programs consist of whole instructions."""
     names = [spec.name for spec in found.maps]
     return (
         bool(names)
@@ -175,7 +174,7 @@ def _compile(file: str, source: str, flags: list[str]) -> Compiled:
 
 
 def _name(source: str, flags: list[str]) -> str:
-    """Return the hash of all that the outcome depends on."""
+    """Return the hash of everything that the result depends on."""
     toolchain = []
     for path in sorted(set(_TOOLCHAIN.findall(Path("/proc/self/maps").read_text()))):
         try:
@@ -195,7 +194,7 @@ def _name(source: str, flags: list[str]) -> str:
 
 
 def _extract(bpf: bcc.BPF) -> Compiled:
-    """Return what BCC made. It has made the maps too; the kernel says best how."""
+    """Return what BCC made. It has created the maps too, so the kernel is asked for their sizes and flags."""
     module = bpf.module
     specs: list[MapSpec] = []
     fds: dict[int, int] = {}
@@ -227,7 +226,7 @@ def _kernel_source(tree: Path | None) -> Iterator[None]:
 
 
 def compile_with_headers(source: str) -> None:
-    """Compile *source* against the running kernel's own headers; raises LoadError with the compiler's words."""
+    """Compile *source* against the running kernel's own headers; raises LoadError with the compiler's messages."""
     with _compiling, _kernel_source(None), _stderr_kept() as words:
         try:
             with _bpf(source, ["-ferror-limit=0", "-Wno-everything"]):
@@ -239,7 +238,7 @@ def compile_with_headers(source: str) -> None:
 
 @contextmanager
 def _stderr_kept() -> Iterator[IO[bytes]]:
-    """Yield a file that gets what C code writes to fd 2 meanwhile."""
+    """Yield a file that receives what C code writes to fd 2 meanwhile."""
     before_fd = os.dup(2)
     try:
         with tempfile.TemporaryFile() as words:
@@ -253,7 +252,7 @@ def _stderr_kept() -> Iterator[IO[bytes]]:
 
 
 def _inline_includes(directory: Path, file: str) -> str:
-    """Return the text of *file* with the headers of ours that it includes put in their places.
+    """Return the text of *file*, with our own headers inserted where it includes them.
 
     BCC translates map operations in the main file only.
     """

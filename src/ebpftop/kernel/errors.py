@@ -1,18 +1,18 @@
-"""What goes wrong below the probes."""
+"""The errors of the layers below the probes."""
 
 from __future__ import annotations
 
 
 class BtfError(Exception):
-    """The type information is absent, not understood, or lacks what was asked for."""
+    """The type information is absent, not understood, or does not have what was looked up."""
 
 
 class NotCompiledError(Exception):
-    """A program is asked for that was left out of its file, because nobody seemed to need it."""
+    """A program was requested that was not compiled, because it seemed not to be needed."""
 
 
 class DamagedError(Exception):
-    """What was kept from an earlier start was not what the compiler makes; it is replaced, so try again."""
+    """A cached entry was not what the compiler makes; it is replaced, so try again."""
 
 
 class LoadError(Exception):

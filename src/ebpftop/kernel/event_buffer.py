@@ -1,7 +1,7 @@
 """Events out of the kernel: the ring buffer of Linux 5.8, or the perf buffer of older kernels.
 
-Nothing is decoded in the callback: it copies the bytes and returns, since whatever it raises would be swallowed and the
-memory that it sees is reused.
+Nothing is decoded in the callback: it copies the bytes and returns. An exception in it would be lost, and the memory
+that it sees is reused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RING_PAGES = 4096  # 16 MiB of 4 KiB pages
 PERF_PAGES = 256  # for each CPU
 _BATCH_MAX = 20_000
 _EVENT_BYTES_MIN = 64
-# Rounds that empty a full buffer, whatever comes meanwhile.
+# The number of rounds that empty a full buffer, whatever arrives meanwhile.
 _ROUNDS_MAX = RING_PAGES * 4096 // _EVENT_BYTES_MIN // _BATCH_MAX + 1
 
 
@@ -56,11 +56,11 @@ class _Perf:
 
     def __init__(self, table: Map, take: Callable[[int, int], int]) -> None:
         self._callback = libbcc._RAW_CB_TYPE(lambda _context, data, size: take(data, size))
-        # Failed outputs are counted in the kernel, exactly; what perf reports here falls short of that.
+        # The programs count failed outputs exactly; the count that perf reports here is too low.
         self._lost_callback = libbcc._LOST_CB_TYPE(lambda _context, _count: None)
         self._readers: list[int] = []
         for cpu in get_online_cpus():
-            # Never woken by the kernel: it is consumed on a timer, like the ring.
+            # The kernel never wakes us: the buffer is read on a timer, like the ring.
             options = libbcc.bcc_perf_buffer_opts(pid=-1, cpu=cpu, wakeup_events=1 << 20)
             reader = lib.bpf_open_perf_buffer_opts(
                 self._callback, self._lost_callback, None, PERF_PAGES, ctypes.byref(options)
@@ -83,7 +83,7 @@ class Events:
     """The buffer called ``events`` of one module, drained on demand."""
 
     def __init__(self, module: Module, buffer: Buffer, time_at: int) -> None:
-        """Open it, before the programs that fill it are attached. At *time_at* an event has its time (u64, ns)."""
+        """Open it before the programs that fill it are attached. *time_at*: offset of an event's time (u64, ns)."""
         self._per_cpu = buffer == "perf"
         self._time_at = time_at
         self._module = module
@@ -92,19 +92,19 @@ class Events:
         self._buffer = _Ring(table, self._take) if buffer == "ring" else _Perf(table, self._take)
 
     def close(self) -> None:
-        """Give its memory back; before its module is closed. Safe to call twice."""
+        """Free its memory. Call it before the module is closed. Safe to call twice."""
         self._buffer.close()
 
     def _take(self, data: int, size: int) -> int:
         self._raw.append(ctypes.string_at(data, size))
-        # A negative answer ends this round of the ring; the event itself is taken.
+        # A negative return value ends this round of the ring; the event itself counts as read.
         return -1 if len(self._raw) >= _BATCH_MAX else 0
 
     def drain(self, *, everything: bool = False) -> list[bytes]:
-        """Return the events that lie in the buffer now, oldest first; of very many only the first, unless *everything*.
+        """Return the events in the buffer, oldest first; if there are very many, only the first, unless *everything*.
 
-        Perf buffers are one for each CPU and are read one after another, so what is younger than the beginning of the
-        reading waits for the next, unless *everything* is asked for: a process's exit never comes before its exec.
+        There is one perf buffer for each CPU, and they are read one after another. So events younger than the beginning
+        of the read wait for the next one, unless *everything* is set: a process's exit never comes before its exec.
         """
         if not self._per_cpu:
             drained: list[bytes] = []

@@ -35,9 +35,9 @@ _FIELDS = (
     Field("TASK_SIGNAL", "task_struct", ("signal",)),
     Field("TASK_EXIT_CODE", "task_struct", ("exit_code",)),
     Field("TASK_CGROUPS", "task_struct", ("cgroups",)),
-    # Only x86 tells a 32-bit call by this; elsewhere `status` is absent.
+    # Only x86 marks a 32-bit call by this; elsewhere `status` is absent.
     Field("TASK_STATUS", "task_struct", ("thread_info.status",), optional=True),
-    # There, these do.
+    # Elsewhere, these mark it.
     Field("TASK_FLAGS", "task_struct", ("thread_info.flags",), optional=True),
     Field("PID_LEVEL", "pid", ("level",)),
     Field("PID_NUMBERS", "pid", ("numbers",)),
@@ -50,7 +50,7 @@ _FIELDS = (
     Field("USERNS_PARENT", "user_namespace", ("parent",)),
     Field("USERNS_INUM", "user_namespace", ("ns.inum",)),
     Field("USERNS_UID_MAP", "user_namespace", ("uid_map",)),
-    # Without these, users of containers are counted all the same, but not told by their names in there.
+    # Without these, users of containers are still counted, but without their uids inside the container.
     Field("UIDMAP_EXTENTS", "uid_gid_map", ("extent",), optional=True),
     Field("UIDMAP_COUNT", "uid_gid_map", ("nr_extents",), optional=True),
     Field("SIGNAL_LIVE", "signal_struct", ("live",)),
@@ -65,12 +65,12 @@ _FIELDS = (
     Field("CSS_CGROUP", "cgroup_subsys_state", ("cgroup",)),
     Field("CGROUP_KN", "cgroup", ("kn",)),
     Field("CGROUP_LEVEL", "cgroup", ("level",)),
-    # Before 6.1; later kernels have the helper that this stands in for.
+    # Before 6.1; later kernels have a helper for it.
     Field("CGROUP_ANCESTOR_IDS", "cgroup", ("ancestor_ids",), optional=True),
-    # From 6.1 on; asked only for cgroup v1, which no helper tells of.
+    # From 6.1 on; read only for cgroup v1, for which there is no helper.
     Field("CGROUP_ANCESTORS", "cgroup", ("ancestors",), optional=True),
     Field("KERNFS_ID", "kernfs_node", ("id",), optional=True),
-    # Without these, a cgroup that is made again is found by its path, a moment later.
+    # Without these, a cgroup that is created again is found by its path, a moment later.
     Field("CGROUP_ROOT", "cgroup", ("root",), optional=True),
     Field("CGROUP_ROOT_HIERARCHY_ID", "cgroup_root", ("hierarchy_id",), optional=True),
     Field("CGROUP_ROOT_SUBSYS_MASK", "cgroup_root", ("subsys_mask",), optional=True),

@@ -26,7 +26,7 @@ from ebpftop.kernel.threads import in_first_pid_namespace, process_of_thread, se
 from ebpftop.lifecycle.helpers import HELPERS_MAX
 
 _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
-# Which processes are still there is looked up so often, and for so many at a reading.
+# How often to check which processes still exist, and how many of them at each reading.
 _LOOK_S = 2.0
 _LOOKS_MAX = 256
 _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
@@ -46,7 +46,7 @@ _PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
 
 
 def with_processes(wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-    """Return *wanted* with the process of each pid that is a thread's, and a sentence about each of these.
+    """Return *wanted* with each thread id replaced by its process's pid, and a sentence about each of these.
 
     A number that no thread has stays: `KernelFilter.apply` refuses it.
     """
@@ -93,12 +93,12 @@ def descendants(pids: tuple[int, ...]) -> set[int]:
 class KernelFilter:
     """Owner of the filter's maps, and of the programs that follow processes as they fork.
 
-    There are two slots: the next filter is put together in the one that nobody reads, then made the active one by a
-    single write. So no event is judged by half of a filter, and a change loses nothing that both filters want.
+    There are two slots. The next filter is built in the slot that nobody reads, and made active by a single write. So
+    no event is matched by half of a filter, and a change loses nothing that both filters match.
     """
 
     def __init__(self, defines: Defines, own_pids: Sequence[int]) -> None:
-        """Load bpf/filter.c; *own_pids* are the processes that `hide_self` leaves out. Raises SourceError."""
+        """Load bpf/filter.c; *own_pids* are the processes that `hide_self` hides. Raises SourceError."""
         try:
             self._module = _load({**defines, "FILTER_OWNER": 1})
         except LoadError as error:
@@ -120,11 +120,11 @@ class KernelFilter:
 
     @property
     def shared(self) -> Mapping[str, maps.Map]:
-        """What every other module is given."""
+        """The maps that every other module shares."""
         return {name: self._module.table(name) for name in _MAPS}
 
     def apply(self, wanted: Filter) -> None:
-        """Make *wanted* hold from now on; raises SourceError for what cannot be, and then nothing has changed.
+        """Apply *wanted* from now on; raises SourceError if that is impossible, and then nothing has changed.
 
         Takes some milliseconds, with `pids` some more: processes are looked up in /proc.
         """
@@ -154,7 +154,7 @@ class KernelFilter:
                 self._write_config(plain=True)
             wait_for_programs()
             for key in self._comms - comms:
-                # It may answer for a shorter one of this filter, but would hide those of the next.
+                # It may match for a shorter name of this filter too, but would hide names of the next filter.
                 maps.delete(self._module.table("filter_comms"), key)
             self._comms, self._cgroups, self._filter = comms, cgroups, wanted
             self._clear(3 - bit)
@@ -166,10 +166,10 @@ class KernelFilter:
             self._gone = ()
 
     def refresh(self) -> tuple[str, ...]:
-        """Take over the ids of cgroups that were made again; return what the filter names and is gone.
+        """Update the ids of cgroups that were created again; return what the filter names but no longer exists.
 
-        The kernel takes over most ids itself, at once: this is for the others (paths beyond 255 bytes, kernels that do
-        not tell), and takes microseconds. Processes are gone when all their descendants are.
+        The program in the kernel updates most ids itself, at once. This is for the others (paths beyond 255 bytes,
+        kernels that do not report it), and takes microseconds. A process is gone if all its descendants are.
         """
         with self._lock:
             if self._closed:
@@ -190,9 +190,10 @@ class KernelFilter:
             return self._gone
 
     def _unmark_exited(self) -> None:
-        """Unmark processes that are there no more, a few at a time, as far as filter_on_sched_process_free has not.
+        """Unmark processes that no longer exist, a few at a time, if filter_on_sched_process_free did not do it.
 
-        A kernel may free one on top of a task that it runs no program for: a sandbox hides its own processes so.
+        A kernel may free a process while the current task is one that it runs no program for: a sandbox hides its own
+        processes this way.
         """
         table = self._module.table("filter_pids")
         if not self._marked_pids and time.monotonic() >= self._next_look_s and sees_all():
@@ -214,11 +215,11 @@ class KernelFilter:
         self._cgroups = tuple(changed)
         flags, _ = _SLOT.unpack_from(self._slots[self._active])
         self._slots[self._active] = _slot(flags, self._cgroups)
-        # In place: but for the id, which nothing has any more, each word is written as it was.
+        # In place: only the old id changes, which no cgroup has any more; each other word stays as it was.
         self._write_config(plain=False)
 
     def _follow_cgroups(self, cgroups: tuple[CgroupChoice, ...], slot: int) -> None:
-        """Let the kernel take over the ids of *cgroups* where they are made again, as far as it can."""
+        """Let the kernel update the ids of *cgroups* if they are created again, as far as it can."""
         self._roots = {hierarchy.v1: hierarchy.root for hierarchy in hierarchies()} if cgroups else {}
         if not self._module.has((_PATHS,), ("filter_on_cgroup_mkdir",)):
             return
@@ -240,7 +241,7 @@ class KernelFilter:
                 self._mkdir = self._module.attach("raw_tracepoint", "cgroup_mkdir", "filter_on_cgroup_mkdir")
 
     def admits(self, pid: int, uid: int, comm: bytes) -> bool:
-        """Tell whether a process that runs now is wanted: what the kernel would say if it did something."""
+        """Return whether the filter matches a running process, as the kernel would decide for its next event."""
         wanted = self._filter
         if (wanted.hide_self and pid in self._own_pids) or (wanted.uids and uid not in wanted.uids):
             return False
@@ -275,7 +276,7 @@ class KernelFilter:
     def _mark_comms(self, comms: tuple[str, ...], slot: int) -> set[bytes]:
         """Write the names of both slots; return the new one's keys.
 
-        A look-up ends at the longest prefix, so that entry has to answer for the shorter ones of either slot too.
+        A lookup finds only the longest prefix, so that entry must include the shorter prefixes of either slot too.
         """
         new = {_comm_key(comm) for comm in comms}
         for key in new | self._comms:
@@ -284,7 +285,7 @@ class KernelFilter:
         return new
 
     def _clear(self, bits: int) -> None:
-        """Take *bits* out of all values. A fork may copy them meanwhile: until none is left."""
+        """Remove *bits* from all values. A fork may copy them meanwhile, so repeat until none is left."""
         for name, key_size in (("filter_uids", 4), ("filter_comms", _COMM_KEY), ("filter_pids", 4)):
             table = self._module.table(name)
             while stale := [(key, value[0]) for key, value in maps.items(table, key_size, 1) if value[0] & bits]:
@@ -308,7 +309,7 @@ class KernelFilter:
                 raise SourceError(f"--pid: forks cannot be followed: {error}", "leave --pid out") from error
             except DamagedError as error:
                 raise SourceError("--pid: what was kept of an earlier start is damaged", "start once more") from error
-        # Until /proc shows nobody new: whom a process that is not marked yet forks is found in the next round.
+        # Repeat until /proc shows no new one: a child forked by a process not yet marked is found in the next round.
         while new := [
             pid for pid in descendants(pids) if not self._marked("filter_pids", struct.pack("=I", pid)) & bit
         ]:
@@ -328,7 +329,7 @@ class KernelFilter:
         self._links.clear()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Detach everything and free it."""
         with self._lock:
             self._closed = True
             self._unfollow()
@@ -355,7 +356,7 @@ def _slot(flags: int, cgroups: tuple[CgroupChoice, ...]) -> bytes:
 
 
 def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
-    """Return the cgroups of *wanted*; raises SourceError for what cannot be."""
+    """Return the cgroups of *wanted*; raises SourceError if the filter is impossible."""
     for name, values, most in (
         ("--uid", wanted.uids, _VALUES_MAX),
         ("--comm", wanted.comms, _VALUES_MAX),
@@ -375,7 +376,7 @@ def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
 
 
 def _comm_key(comm: str) -> bytes:
-    """Return the key of the longest-prefix map: a whole name matches up to and with its NUL."""
+    """Return the key of the longest-prefix map; for a whole name the key includes its NUL."""
     prefix = comm.endswith("*")
     raw = comm.removesuffix("*").encode("utf-8", "surrogateescape")[: _COMM_LEN - 1]
     bits = 8 * (len(raw) + (0 if prefix else 1))
