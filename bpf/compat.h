@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * By which ABI a program calls the kernel, and which of its calls are execve and execveat.
+ * The ABI by which a program calls the kernel, and which of its calls are execve and execveat.
  */
 #ifndef EBPFTOP_COMPAT_H
 #define EBPFTOP_COMPAT_H
@@ -38,7 +38,7 @@ struct exec_call {
 	bool is_execveat;
 };
 
-/* Asked at every call of the machine. 11, execve of i386, is munmap to x86-64. */
+/* Runs at every call of the machine. 11 is execve on i386, and munmap on x86-64. */
 INLINE bool may_be_exec(u64 nr)
 {
 #ifdef HAVE_X32
@@ -66,13 +66,13 @@ INLINE bool is_exec(u64 nr, struct exec_call *call)
 	return call->is_execveat || nr == (compat ? NR_COMPAT_EXECVE : NR_EXECVE);
 }
 
-/* Whether an execveat of *flags* asks if a file may be executed (Linux 6.14): then there is nothing to start. */
+/* Whether an execveat with *flags* only checks if a file may be executed (Linux 6.14): then it starts nothing. */
 INLINE bool only_asks(struct exec_call call, u64 flags)
 {
 	return call.is_execveat && flags & AT_EXECVE_CHECK;
 }
 
-/* The fifth argument of the system call whose registers *regs* are. */
+/* The fifth argument of the system call with the registers *regs*. */
 INLINE u64 fifth_argument(const void *regs, enum abi abi)
 {
 	return abi == ABI_COMPAT ? read_u32(regs, OFF_REGS_COMPAT_ARG5) : read_u64(regs, OFF_REGS_ARG5);
@@ -90,8 +90,9 @@ INLINE bool skipped_by_tracepoints(u64 nr)
 
 #ifdef HAVE_PREPARE_EXEC
 /*
- * The user's registers at the system call that the current task is in. bpf_task_pt_regs (5.15) and bpf_get_current_task_btf
- * by number: BCC's older versions do not name them. Elsewhere than in a call that may be anything.
+ * The user's registers at the system call that the current task is in. bpf_task_pt_regs (5.15) and
+ * bpf_get_current_task_btf by number: BCC's older versions do not name them. Outside of a call the result may be
+ * anything.
  */
 INLINE void *registers_of_current(void)
 {

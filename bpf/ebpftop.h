@@ -14,7 +14,7 @@
 /* clang may widen or move a bounds check; this makes the verifier see the bound right where it is needed. */
 #define BOUND(n, mask) asm volatile("%0 &= %1" : "+r"(n) : "i"(mask))
 
-/* BCC's own macros name the program for it; this step more lets the function's name be a macro. */
+/* BCC's own macros name the program after the function; with this extra step the function's name may be a macro. */
 #define FENTRY(function, ...) KFUNC_PROBE(function, ##__VA_ARGS__)
 #define FEXIT(function, ...) KRETFUNC_PROBE(function, ##__VA_ARGS__)
 
@@ -35,8 +35,8 @@ INLINE void *read_pointer(const void *base, u64 offset)
 }
 
 /*
- * bpf_probe_read_user and bpf_probe_read_user_str by number: by name BCC asks kallsyms whether this kernel has them, and
- * reads all 170,000 symbols for it, 0.4 s. They are there since 5.5.
+ * bpf_probe_read_user and bpf_probe_read_user_str by number. If they are called by name, BCC looks in kallsyms whether
+ * this kernel has them, and reads all 170,000 symbols, 0.4 s. They exist since 5.5.
  */
 INLINE long read_user(void *to, u32 size, const void *from)
 {
@@ -44,8 +44,8 @@ INLINE long read_user(void *to, u32 size, const void *from)
 }
 
 /*
- * Without a branch, and hidden from clang, which would make one of it: the verifier walks on from both sides of each, in
- * every round of a loop.
+ * Without a branch, and hidden from clang, which would make a branch of it: the verifier follows both sides of each
+ * branch in every round of a loop.
  */
 INLINE long at_least_0(long n)
 {
@@ -59,7 +59,7 @@ INLINE long at_least_0(long n)
 INLINE long read_user_string(void *to, u32 size, const void *from)
 {
 	long len = ((long (*)(void *, u32, const void *))BPF_FUNC_probe_read_user_str)(to, size, from);
-	u64 bits = len | -len; /* the topmost is set but for 0 */
+	u64 bits = len | -len; /* the topmost bit is set unless len is 0 */
 
 	asm volatile("" : "+r"(bits)); /* as above */
 	return len + 1 - (bits >> 63);
@@ -71,10 +71,11 @@ INLINE u64 read_u64(const void *base, u64 offset)
 }
 
 /*
- * Programs at fentry and fexit (from 5.11 on), and from 7.3 on those at sys_enter and sys_exit, may be preempted: another
- * task then runs programs on their CPU. The kernel passes over the one that runs there already, and no other. So what one
- * program alone writes of a CPU is whole; what several write is not, unless it is claimed or written by an atomic
- * instruction. A program that another one calls by its tail counts as that one.
+ * Programs at fentry and fexit (from 5.11 on), and from 7.3 on those at sys_enter and sys_exit, may be preempted:
+ * another task then runs programs on their CPU. The kernel skips only the program that is already running there. So
+ * per-CPU data that a single program writes is consistent. Data that several programs write is not, unless it is
+ * claimed first or written by an atomic instruction. A program that another one reaches by a tail call counts as the
+ * same program.
  */
 
 /* Losses, counted where they happen. */
@@ -96,7 +97,7 @@ INLINE void count_lost(u32 where)
 #ifdef USE_RING
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 
-/* Waking the reader costs more than the event (a 128 ns call became 22,000 ns), so it comes by itself on a timer. */
+/* Waking the reader costs more than the event (a 128 ns call became 22,000 ns), so the reader polls on a timer. */
 INLINE long hand_over(void *ctx, void *event, u64 size)
 {
 	return events.ringbuf_output(event, size, BPF_RB_NO_WAKEUP);
@@ -117,7 +118,7 @@ INLINE void submit(void *ctx, void *event, u64 size)
 }
 #endif
 
-/* ---- The filter: user space writes it, every program asks it before it does anything. ---- */
+/* ---- The filter: user space writes it, every program checks it first. ---- */
 
 enum filter_flag {
 	FILTER_UID = 1,
@@ -127,7 +128,7 @@ enum filter_flag {
 	FILTER_HIDE_SELF = 16,
 };
 
-/* ebpftop and its helpers; where there are fewer, one stands there again. src/ebpftop/lifecycle/helpers.py says how many. */
+/* ebpftop and its helpers; if there are fewer, a pid is repeated. src/ebpftop/lifecycle/helpers.py has the number. */
 #define OWN_PROCESSES 4
 
 #define FILTER_SLOTS 2
@@ -139,7 +140,7 @@ enum filter_flag {
 #define TRACKED_MAX 1
 #endif
 
-/* A longest-prefix map does both: "NAME*" is a prefix, "NAME" the prefix that ends with its NUL. */
+/* A longest-prefix map matches both: "NAME*" is a prefix, "NAME" is the prefix that ends with its NUL. */
 struct comm_key {
 	u32 bits;
 	char name[COMM_LEN];
@@ -152,8 +153,8 @@ struct cgroup_choice {
 };
 
 /*
- * Two slots, one of them active. User space fills the other, then flips `active`: every event is judged by the old
- * filter or by the new one, never by something between. The values in the maps below carry a bit for each slot.
+ * Two slots, one of them active. User space fills the other, then flips `active`: every event is matched by the old
+ * filter or by the new one, never by a mix. The values in the maps below have a bit for each slot.
  */
 struct filter_slot {
 	u32 flags;
@@ -162,8 +163,8 @@ struct filter_slot {
 };
 
 /*
- * `hide_self_only` answers for the active slot where that leaves out nobody but ebpftop itself. It is 0 while slots are exchanged:
- * then, and whenever there is more to ask, the slot must be asked.
+ * `hide_self_only` is 1 if the active slot leaves out only ebpftop itself. It is 0 while slots are exchanged, and if
+ * the filter has other conditions: then the slot must be checked.
  */
 struct filter_config {
 	u32 hide_self_only;
@@ -172,13 +173,13 @@ struct filter_config {
 	struct filter_slot slot[FILTER_SLOTS];
 };
 
-/* Those of filter.c are the ones: every other file is compiled against these, and loaded with those in their places. */
+/* The real maps are those of filter.c. Every other file is compiled with its own, which the loader replaces by them. */
 BPF_ARRAY(filter_config, struct filter_config, 1);
 BPF_HASH(filter_uids, u32, u8, (FILTER_SLOTS * FILTER_MAX));
 BPF_HASH(filter_pids, u32, u8, TRACKED_MAX);
 BPF_LPM_TRIE(filter_comms, struct comm_key, u8, (FILTER_SLOTS * FILTER_MAX));
 
-/* The current task's comm, which is a thread's own name; of *leader*, its process's, where one is given. */
+/* Match the current task's comm, a thread's own name; or that of *leader*, its process, if one is given. */
 INLINE bool comm_wanted(u32 slot, const void *leader)
 {
 	struct comm_key comm = {.bits = 8 * COMM_LEN};
@@ -258,7 +259,7 @@ INLINE bool is_own(const struct filter_config *config, u32 tgid)
 	return own;
 }
 
-/* *tgid* is the current task's, from a caller that may know it at less than a helper call. */
+/* *tgid* is the current task's: a caller may know it without a helper call. */
 INLINE bool wanted_of(u32 tgid, const void *leader)
 {
 	u32 zero = 0;
@@ -301,7 +302,7 @@ INLINE bool wanted_under(const void *leader)
 	return wanted_of(bpf_get_current_pid_tgid() >> 32, leader);
 }
 
-/* True where the current task is one that the user asked for: every kind of filter that is set must match. */
+/* True if the filter matches the current task: every kind of filter that is set must match. */
 INLINE bool task_matches(void)
 {
 	return wanted_under(NULL);

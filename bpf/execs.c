@@ -2,8 +2,8 @@
 /*
  * Every program that starts, every execve that fails, every process that ends.
  *
- * Success is taken at sched_process_exec: the new mm is in place and all of argv is resident. At syscall entry neither
- * need be true, and a read of a page that is not there fails (bcc #3343).
+ * A success is reported at sched_process_exec: there the new mm is in place and all of argv is resident. At syscall
+ * entry neither is certain, and a read of a page that is not resident fails (bcc #3343).
  */
 #include "ebpftop.h"
 #include "compat.h"
@@ -62,13 +62,13 @@ struct scratch {
 	char data[HEAD_MASK + 1 + ARGV_BYTES];
 };
 
-/* A place per CPU. One program alone writes exec_scratch, several failed_scratch. */
+/* One entry per CPU. Only one program writes exec_scratch; several write failed_scratch. */
 BPF_ARRAY(exec_scratch, struct scratch, NCPUS);
 BPF_ARRAY(failed_scratch, struct scratch, NCPUS);
 /* The CPUs whose failed_scratch is being written. */
 BPF_HASH(failed_claims, u32, u8, NCPUS);
 
-/* Counts what happened, whatever becomes of the event: what was sent plus what was lost must be this. */
+/* Counts what happened, even if the event is lost: sent + lost = seen. */
 BPF_PERCPU_ARRAY(seen, u64, 4);
 
 INLINE void count_seen(u32 kind)
@@ -83,9 +83,9 @@ INLINE void count_seen(u32 kind)
 struct attempt {
 	u64 file;
 	u64 argv;
-	u64 mm; /* of the caller; 0 where nobody saw the entry */
+	u64 mm; /* of the caller; 0 if the entry was not seen */
 	s32 dirfd;
-	u16 pointer_size; /* of the caller's ABI; 0: the filter did not take the caller, or it only asks */
+	u16 pointer_size; /* of the caller's ABI; 0: the filter did not match the caller, or the call only checks */
 	u16 call;   /* which of EXEC_CALLS */
 };
 
@@ -111,8 +111,8 @@ struct kept {
 };
 
 BPF_TABLE("lru_hash", u64, struct kept, kept_attempts, 256);
-/* A place for each call of each ABI, and one for sched_prepare_exec: programs that may preempt each other belong to
- * different ones. */
+/* One entry for each call of each ABI, and one for sched_prepare_exec: programs that may preempt each other use
+ * different entries. */
 #define EXEC_CALLS 6
 BPF_PERCPU_ARRAY(kept_scratch, struct kept, EXEC_CALLS + 1);
 
@@ -150,12 +150,12 @@ INLINE void fill_context(struct event *event, void *task)
 	event->nspid = read_u32(upid, OFF_UPID_NR);
 	event->pidns = read_u32(read_pointer(upid, OFF_UPID_NS), OFF_PIDNS_INUM);
 	bpf_get_current_comm(event->comm, COMM_LEN);
-	/* The parent is the thread that forked; its process goes by the name of its first thread. */
+	/* The parent is the thread that forked; a process has the name of its first thread. */
 	bpf_probe_read_kernel(event->pcomm, COMM_LEN,
 			      (char *)read_pointer(parent, OFF_TASK_GROUP_LEADER) + OFF_TASK_COMM);
 }
 
-/* Append the string at *from*, kernel memory; return the bytes it took, its NUL included. */
+/* Append the string at *from*, kernel memory; return its length in bytes, with the NUL. */
 INLINE u64 append_string(struct scratch *scratch, u64 at, u32 room, const void *from)
 {
 	BOUND(at, HEAD_MASK);
@@ -165,8 +165,8 @@ INLINE u64 append_string(struct scratch *scratch, u64 at, u32 room, const void *
 }
 
 /*
- * Return *value* by way of memory, where the verifier does not follow it. Else every way out of a loop leaves it with
- * another range, and all that comes after is verified anew for each: a second instead of milliseconds.
+ * Return *value* after a store to memory and a load, which the verifier does not follow. Otherwise each exit of a loop
+ * leaves it with a different range, and the code after the loop is verified again for each: a second, not milliseconds.
  */
 INLINE u64 through_memory(struct scratch *scratch, u64 value)
 {
@@ -175,9 +175,9 @@ INLINE u64 through_memory(struct scratch *scratch, u64 value)
 }
 
 /*
- * The path of the cgroup, leaf first: where the unified hierarchy is not in use (its path is the root) the pids
- * controller's is taken, which is what container engines on cgroup v1 set. Where the path is longer than fits, user space
- * asks for the cgroup by its id.
+ * The path of the cgroup, leaf first. If the unified hierarchy is not in use (its path is the root), the path of the
+ * pids controller is used, which container engines on cgroup v1 set. If the path is too long, user space finds the
+ * cgroup by its id.
  */
 INLINE u64 append_cgroup(struct scratch *scratch, u64 at, void *task)
 {
@@ -291,7 +291,7 @@ int exec_on_sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 }
 
 #ifdef WITH_SCHED_TRACEPOINTS
-/* sched/sched_process_exec/format: the file name lies behind the fixed fields; no interpreter is told. */
+/* sched/sched_process_exec/format: the file name lies behind the fixed fields; there is no interpreter. */
 struct exec_tracepoint {
 	u64 common;
 	u32 file_loc; /* __data_loc: the low half is the offset */
@@ -319,8 +319,8 @@ INLINE int process_ended(void *ctx)
 	kept_attempts.delete(&key);
 	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
 
-	/* The last thread alone; two that race both see zero, and user space drops the second by (pid, start). The thread
-	 * may have a name of its own; it is the process that ends. */
+	/* Report only the last thread. If two race, both see zero, and user space drops the second by (pid, start). The
+	 * thread may have a name of its own, so the filter matches the name of the process, which is what ends. */
 	if (read_u32(signal, OFF_SIGNAL_LIVE) || !wanted_under(leader))
 		return 0;
 	struct event event = {.kind = EVENT_EXIT};
@@ -331,7 +331,8 @@ INLINE int process_ended(void *ctx)
 	event.ret = read_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? read_u32(signal, OFF_SIGNAL_EXIT_CODE)
 									   : read_u32(leader, OFF_TASK_EXIT_CODE);
 	bpf_probe_read_kernel(event.comm, COMM_LEN, (char *)leader + OFF_TASK_COMM);
-	/* Told apart from programs that start: who lost an exit has a program that seems to run, who lost an exec has none. */
+	/* Counted apart from lost execs: after a lost exit a program seems to run on, after a lost exec it is not
+	 * known. */
 	if (hand_over(ctx, &event, sizeof(event)))
 		count_lost(LOST_EXITS);
 	return 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * execve calls that fail, from every place where that can be seen: a room of execs.c.
+ * execve calls that fail, from every place where that can be seen. Included by execs.c.
  */
 
 /*
- * Read the strings of *argv* behind each other to *to*, from *position on, which moves along: at most *most* of them,
- * each of at most *longest* bytes with its NUL, none from beyond *mask* (a power of two less 1). *position lies in a map: see
- * through_memory(). Returns what of enum event_flag holds.
+ * Read the strings of *argv* one after another into *to*, from *position on, which advances: at most *most* strings,
+ * each of at most *longest* bytes with its NUL, none that begins beyond *mask* (a power of two less 1). *position lies
+ * in a map: see through_memory(). Returns flags of enum event_flag.
  */
 INLINE u32 read_arguments(char *to, u64 mask, u32 longest, int most, u64 argv, u64 stride, volatile u64 *position)
 {
@@ -14,7 +14,7 @@ INLINE u32 read_arguments(char *to, u64 mask, u32 longest, int most, u64 argv, u
 		return 0;
 #pragma nounroll
 	for (int i = 0; i <= most; i++) {
-		u64 argument[2] = {}; /* as long as the verifier thinks that *stride* may be */
+		u64 argument[2] = {}; /* as large as the verifier thinks that *stride* may be */
 		u64 at = *position;
 
 		if (read_user(argument, stride, (void *)(argv + stride * i)))
@@ -35,7 +35,7 @@ INLINE u32 read_arguments(char *to, u64 mask, u32 longest, int most, u64 argv, u
 	return ARGV_TRUNCATED;
 }
 
-/* Bounded, and else unknown to the verifier: it would walk through all arguments once for each value. */
+/* Bounded, but otherwise unknown to the verifier: it would check all arguments once for each value. */
 INLINE u64 stride_of(const struct attempt *attempt, volatile u64 *position)
 {
 	*position = attempt->pointer_size;
@@ -50,7 +50,7 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 	void *task = (void *)bpf_get_current_task();
 	u64 key = (u64)task;
 	struct event *event = &scratch->head;
-	/* Asked for twice, as is `kept`: the verifier need not walk what lies between for each answer. */
+	/* Read twice, like `kept`: then the verifier need not check the code between for each value. */
 	volatile u32 replaced = attempt.mm && attempt.mm != read_u64(task, OFF_TASK_MM);
 	struct kept *kept;
 	u64 at = 0;
@@ -110,8 +110,8 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 }
 
 /*
- * Runs when execve has returned: then what the kernel has read of the path and argv is resident, while at entry much of
- * it may not be.
+ * Runs when execve has returned: then the parts of the path and argv that the kernel has read are resident. At entry
+ * many of them may not be.
  */
 INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 {
@@ -119,11 +119,12 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 	struct scratch *scratch = failed_scratch.lookup(&cpu);
 	u8 claimed = 1;
 
-	/* The filter took the caller when it was asked, or is asked now: a failed execve may have changed the name. */
+	/* If the entry was seen, the filter was checked there: a failed execve may have changed the name. Else check
+	 * now. */
 	if (ret >= 0 || ret < -4095 || (!attempt.mm && !task_matches()))
 		return 0;
 	count_seen(EVENT_FAILED);
-	/* Fails if it is there already, at once and as a whole. */
+	/* The insert is atomic, and fails if the CPU is claimed already. */
 	if (!scratch || failed_claims.insert(&cpu, &claimed)) {
 		count_lost(scratch ? LOST_BUSY : LOST_MAP);
 		return 0;
@@ -133,7 +134,7 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 	return 0;
 }
 
-/* Read what can be read now; *place* is one of kept_scratch. */
+/* Read what can be read now; *place* is an index of kept_scratch. */
 INLINE void keep(u64 task, const struct attempt *attempt, u32 place)
 {
 	struct kept *kept = kept_scratch.lookup(&place);
@@ -168,7 +169,7 @@ INLINE int remember(struct attempt attempt)
 	return 0;
 }
 
-/* Return whether the entry was seen, and then what of. */
+/* Remove the attempt of *task* and copy it; false if its entry was not seen. */
 INLINE bool take_attempt(u64 task, struct attempt *copy)
 {
 	struct attempt *attempt = attempts.lookup(&task);
@@ -199,7 +200,7 @@ INLINE int returned(void *ctx, long ret)
 
 #define CALL_OF(abi, is_execveat) (2 * (abi) + (is_execveat))
 
-/* A syscall's kernel function takes the user's registers as its only argument. */
+/* The only argument of a syscall's kernel function is the user's registers. */
 INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execveat)
 {
 	u64 first, second, third;
@@ -226,7 +227,8 @@ INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execvea
 }
 
 #ifdef WITH_FENTRY
-/* Linux 5.10's BTF only declares the type of some of these arguments, and its verifier lets nobody read such a one by name. */
+/* Linux 5.10's BTF only declares the type of some of these arguments, and its verifier refuses to read those by
+ * name. */
 #define FAILED_AT(function, abi, is_execveat)                                        \
 	FENTRY(function, void *regs)                                                 \
 	{                                                                            \
@@ -300,7 +302,8 @@ int failed_exit(struct exit_tracepoint *ctx)
 #endif
 
 #if defined(WITH_RAW_SYSCALLS) && !defined(HAVE_PREPARE_EXEC)
-/* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes first. */
+/* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes
+ * first. */
 int failed_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
@@ -312,9 +315,9 @@ int failed_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 #endif
 
 /*
- * raw tracepoint args: registers, return value. A return without an entry is a failure too: one that seccomp denied, that
- * began before the program did, or that came before sched_prepare_exec. An execve that fails late has become a call of its
- * new program's ABI on x86 (set_personality_*), and only the number of one on arm64.
+ * raw tracepoint args: registers, return value. A return without an entry is a failure too: one that seccomp denied,
+ * that began before the program did, or that came before sched_prepare_exec. An execve that fails late has become a
+ * call of its new program's ABI on x86 (set_personality_*), and only the number of one on arm64.
  */
 INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 {
@@ -332,7 +335,8 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 	struct attempt attempt;
 
 	if (!take_attempt(task, &attempt)) {
-		/* Beside tracepoints, which hand over no registers at the exit: they miss the same of all ABIs. */
+		/* The tracepoints have no registers at the exit, so they miss such calls of the native ABI. Do the
+		 * same here. */
 		if (only_skipped || !is_exec(nr, &call))
 			return 0;
 		attempt = attempt_of(regs, call.abi, call.is_execveat);
@@ -366,8 +370,8 @@ int failed_skipped(struct bpf_raw_tracepoint_args *ctx)
 
 #if (defined(WITH_FENTRY) || defined(WITH_KPROBES) || defined(WITH_TRACEPOINTS)) && defined(HAVE_PREPARE_EXEC)
 /*
- * Beside the entries of the call: by now the kernel has read the path and argv, so they are resident. At entry they need
- * not be: a child has none of the pages of its program's file that it has not touched itself.
+ * Runs in addition to the programs at the entry: by now the kernel has read the path and argv, so they are resident. At
+ * entry they may not be: a child has only those pages of its program's file that it has touched itself.
  */
 int failed_prepare_again(void *ctx)
 {
@@ -382,8 +386,9 @@ int failed_prepare_again(void *ctx)
 
 #if defined(WITH_RAW_SYSCALLS) && defined(HAVE_PREPARE_EXEC)
 /*
- * raw tracepoint args: task, linux_binprm. Just before the point of no return, so all is there still: the cheaper entry
- * of calls that can fail late. The kernel starts programs of its own too, which are nobody's calls.
+ * raw tracepoint args: task, linux_binprm. Just before the point of no return, so everything can still be read: a
+ * cheaper entry for calls that can fail late. The kernel starts programs of its own too, which are not calls of any
+ * process.
  */
 int failed_prepare(void *ctx)
 {

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The maps of the filter, and the programs that keep it true while processes and cgroups come and go. Each is attached
- * only while the filter needs it: those of processes for --pid, that of cgroups for --cgroup and --container.
+ * The maps of the filter, and the programs that keep them up to date while processes and cgroups come and go. Each is
+ * attached only while the filter needs it: those for processes with --pid, the one for cgroups with --cgroup and
+ * --container.
  */
 #include "ebpftop.h"
 
 /*
- * When those that were forked last started, by pid. The kernel frees a process a while after its pid can be used anew, ten
- * seconds where RCU is lazy, so the pid may be another's by then: that of a process that started at another time.
+ * The start times of the processes forked last, by pid. The kernel frees a process some time after its pid can be used
+ * again (ten seconds if RCU is lazy). By then the pid may belong to another process, with another start time.
  */
 BPF_TABLE("lru_hash", u32, u64, started, 4096);
 
-/* raw tracepoint args: parent task, child task. The child is wanted in the slots in which its parent is. */
+/* raw tracepoint args: parent task, child task. The child matches in the slots in which its parent matches. */
 int filter_on_sched_process_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 parent = read_u32((void *)ctx->args[0], OFF_TASK_TGID);
@@ -22,7 +23,7 @@ int filter_on_sched_process_fork(struct bpf_raw_tracepoint_args *ctx)
 	u8 *slots = filter_pids.lookup(&parent);
 
 	if (!slots) {
-		filter_pids.delete(&child); /* a pid used anew */
+		filter_pids.delete(&child); /* a reused pid */
 		started.delete(&child);
 		return 0;
 	}
@@ -35,7 +36,7 @@ int filter_on_sched_process_fork(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* sched_process_free comes when the last thread is reaped, after every program that still asks about the process. */
+/* sched_process_free comes when the last thread is reaped, after every program that still looks up the process. */
 int filter_on_sched_process_free(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *task = (void *)ctx->args[0];
@@ -65,8 +66,8 @@ BPF_HASH(filter_paths, struct cgroup_path, u32, (FILTER_SLOTS * FILTER_CGROUPS))
 BPF_PERCPU_ARRAY(made_path, struct cgroup_path, 1);
 
 /*
- * A cgroup that was removed and is made again (a unit that systemd starts anew) has another id. It is taken over here,
- * before the first process enters it. raw tracepoint args: the cgroup, its path from the root of its hierarchy.
+ * A cgroup that was removed and is created again (a unit that systemd restarts) has another id. The id is updated here,
+ * before the first process enters the cgroup. raw tracepoint args: the cgroup, its path from the root of its hierarchy.
  */
 int filter_on_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -78,7 +79,7 @@ int filter_on_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx)
 	if (!path || !config)
 		return 0;
 	__builtin_memset(path, 0, sizeof(*path));
-	/* A path that does not fit is cut, and is none of the map's: user space finds that cgroup, a moment later. */
+	/* A path that does not fit is cut, and is not in the map: user space finds that cgroup, a moment later. */
 	bpf_probe_read_kernel_str(path->text, sizeof(path->text), (void *)ctx->args[1]);
 	u32 *places = filter_paths.lookup(path);
 

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What every process asks of the kernel: one program at sys_enter that tail-calls, through a table that user space
- * edits while it runs, into what is to be done with that call. An empty slot falls through: count.
+ * The system calls of every process: one program at sys_enter makes a tail call to the handler of that call, through a
+ * table that user space edits while it runs. An empty slot falls through: count.
  *
  * Golden facts (tests/kernel/test_syscalls.py): fork enters once and returns twice; exit_group never returns;
  * rt_sigreturn returns with number -1; execveat returns as execve. So calls are counted when they enter, and an exit
- * belongs to what its task entered last, whatever number it bears.
+ * belongs to the call that its task entered last, whatever its number is.
  *
- * Who calls is asked in syscalls_caller.h; calls told one by one are in syscalls_traced.h; syscalls_exit.h is how calls
- * end.
+ * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one. syscalls_exit.h: how calls end.
  */
 #include "ebpftop.h"
 #include "compat.h"
@@ -16,7 +15,7 @@
 
 #define BUCKETS 44
 #define NO_SLOT 0xffffffff   /* a number that the table has no slot for */
-#define SKIPPED 0xfffffffe   /* a call that nobody wants to know of */
+#define SKIPPED 0xfffffffe   /* a call that the filter does not match, or that is ignored */
 
 /* Where the calls of an ABI lie in the table: its native one first. x32 borrows most numbers of x86-64 and has its own
  * from 512 on. */
@@ -27,8 +26,8 @@
 #define X32_BASE 1024
 #define X32_SLOTS 576
 
-/* User space chooses by `-D` what is compiled in at all, since whatever is asked at run time is asked for every call of
- * the machine: WITH_LATENCY (durations and errors), WITH_PROCESSES (who calls), WITH_PRINTK (bpf_trace_printk). */
+/* User space chooses by `-D` what is compiled in, since a check at run time would run at every call of the machine:
+ * WITH_LATENCY (durations and errors), WITH_PROCESSES (who calls), WITH_PRINTK (bpf_trace_printk). */
 
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
@@ -36,7 +35,7 @@ BPF_PROG_ARRAY(handlers, SLOTS);
 enum slow_path { SLOW_PATH_ENTERED, SLOW_PATH_RETURNED, SLOW_PATH_NO_SLOT, SLOW_PATHS };
 BPF_PROG_ARRAY(slow_paths, SLOW_PATHS);
 
-/* Calls by where they are counted, since two programs do that: see ebpftop.h. `unentered`: when they return. */
+/* Two programs count calls, so each has a field of its own: see ebpftop.h. `unentered`: counted when they return. */
 struct count {
 	u64 entered;
 	u64 unentered;
@@ -45,7 +44,7 @@ struct count {
 BPF_PERCPU_ARRAY(counts, struct count, SLOTS);
 BPF_PERCPU_ARRAY(families, u64, FAMILIES);
 
-/* Numbers that have no slot: the kernel answers ENOSYS, but somebody asked. */
+/* Numbers that have no slot: the kernel answers ENOSYS, but the call was made. */
 struct other_call {
 	u32 abi;
 	u32 nr;
@@ -78,7 +77,7 @@ struct failure {
 
 BPF_TABLE("percpu_hash", struct failure, u64, failures, 8192);
 
-/* A process is a pid and its start, since pids are used again; what it calls as another user stands apart. */
+/* A process is a pid and its start, since pids are reused; its calls as another user are counted separately. */
 struct process_call {
 	u64 start_ns;
 	u32 tgid;
@@ -87,7 +86,7 @@ struct process_call {
 	u32 unused;
 };
 
-/* Bounded: the calls of what falls out of it are the difference to `counts`. */
+/* Bounded: the difference to `counts` is the calls of evicted entries. */
 struct process_count {
 	struct count count;
 	u64 errors;
@@ -95,7 +94,7 @@ struct process_count {
 };
 
 BPF_TABLE("lru_percpu_hash", struct process_call, struct process_count, process_calls, PROCESS_CALLS_MAX);
-BPF_PERCPU_ARRAY(pairs_made, u64, 1); /* those that are not there any more have fallen out */
+BPF_PERCPU_ARRAY(pairs_made, u64, 1); /* pairs that are no longer in the map were evicted */
 
 struct process {
 	u64 start_ns;
@@ -107,13 +106,14 @@ struct process_name {
 	char comm[COMM_LEN];
 };
 
-/* What a process is called since it was called otherwise. Who has always had its name, or fell out, is not here. */
+/* The new names of processes that were renamed. A process that kept its name, or was evicted, is not here. */
 BPF_TABLE("lru_hash", struct process, struct process_name, process_names, PROCESS_NAMES_MAX);
 
 /*
- * The call that the task on this CPU is in, be it wanted or not. A task that leaves the CPU in the middle of a call takes it along into
- * `waiting`, so an exit finds its enter exactly, calls that do not sleep never touch a hash, and `waiting` is just the
- * calls in flight. Tasks are known by address: a thread that execs changes its tid in the middle of the call.
+ * The call that the task on this CPU is in, whether the filter matches it or not. If a task leaves the CPU in the
+ * middle of a call, the call moves to `waiting`. So an exit finds its enter exactly, calls that do not sleep never
+ * touch a hash, and `waiting` is just the calls in flight. Tasks are identified by address: a thread that execs changes
+ * its tid in the middle of the call.
  */
 struct call {
 	u64 task; /* 0: none. Written last, since user space reads this too */
@@ -137,7 +137,7 @@ struct waiting_call {
 BPF_PERCPU_ARRAY(running, struct call, 1);
 BPF_HASH(waiting, u64, struct waiting_call, WAITING_MAX);
 
-/* What user space says of each slot. */
+/* What user space stores about each slot. */
 enum call_fact {
 	/* The low four bits: which argument is a path, number + 1; the next four: which other one. */
 	PATHS_GO_WITH_SUCCESS = 256, /* an execve that succeeds leaves no memory to read them from */
@@ -168,7 +168,7 @@ INLINE struct other_call other_call_of(u64 nr, bool compat)
 	struct other_call key = {.abi = compat ? ABI_COMPAT : ABI_NATIVE, .nr = nr};
 
 #ifdef HAVE_X32
-	/* -1 has the bit too, but is nobody's x32 call. */
+	/* -1 has the bit too, but is not an x32 call. */
 	if (!compat && key.nr >> 30 == 1) {
 		key.abi = ABI_X32;
 		key.nr &= ~X32_BIT;
@@ -204,7 +204,7 @@ INLINE struct process_call process_call_of(const struct caller *caller, u32 slot
 	};
 }
 
-/* A thread may have a name of its own; a process is named by its first. */
+/* A thread may have a name of its own; a process has the name of its first thread. */
 INLINE void copy_process_comm(char *to, const struct caller *caller)
 {
 	void *leader = read_pointer(caller->task, OFF_TASK_GROUP_LEADER);
@@ -214,8 +214,8 @@ INLINE void copy_process_comm(char *to, const struct caller *caller)
 
 #ifdef WITH_PROCESSES
 /*
- * raw tracepoint task_rename (task, new name): an execve, prctl, or a write to /proc/PID/comm. The name in a pair is that of its
- * first call, or nearly so: of a shell that became a server, some pairs are the shell's, and the busiest may be one of these.
+ * raw tracepoint task_rename (task, new name): an execve, prctl, or a write to /proc/PID/comm. The name in a pair is
+ * about the one at its first call. If a shell became a server, some pairs have the shell's name, maybe the busiest one.
  */
 int name_on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -255,7 +255,7 @@ INLINE void count_process(const struct caller *caller, u32 slot, struct count on
 		if (!count)
 			return;
 	}
-	/* Now and then, for those who fell out of `process_names`. */
+	/* Now and then, for processes that were evicted from `process_names`. */
 	if (!((one.entered ? count->count.entered : count->count.unentered) & 63))
 		copy_process_comm(count->comm, caller);
 	if (one.entered)
@@ -283,7 +283,7 @@ INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 
 	if (!call)
 		return;
-	call->task = 0; /* one whose return was passed over */
+	call->task = 0; /* an earlier call whose return was missed */
 	asm volatile("" ::: "memory");
 	call->slot = slot;
 	call->traced = is_traced;
@@ -316,7 +316,7 @@ INLINE void skip(const struct caller *caller, u32 why)
 
 /* ---- Enter ---- */
 
-/* True without asking further where the filter leaves out nobody but ebpftop itself, as it mostly does. */
+/* True without a further check if the filter leaves out only ebpftop itself, which is the usual case. */
 INLINE bool plainly_wanted(u32 tgid)
 {
 	u32 zero = 0;
@@ -325,7 +325,7 @@ INLINE bool plainly_wanted(u32 tgid)
 	return config && config->hide_self_only && !is_own(config, tgid);
 }
 
-/* The whole machine waits for this program, so it is kept small: what is rarely needed is a program of its own. */
+/* The whole machine waits for this program, so it is kept small: rarely needed work is in another program. */
 int sys_enter(struct enter_ctx *ctx)
 {
 	struct caller caller = CURRENT_CALLER(ctx);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who is calling, and what a context looks like under each kind of attachment: a room of syscalls.c.
+ * Who is calling, and the context of each kind of attachment. Included by syscalls.c.
  */
 
 #define ARGS 6
@@ -27,10 +27,10 @@ struct exit_ctx { /* raw_syscalls/sys_exit/format */
 #define EXIT_NR(ctx) ((s32)read_u32((void *)(ctx)->args[0], OFF_REGS_NR))
 #endif
 
-/* What is asked of every task at every call. */
+/* What is read of the current task at every call. */
 struct caller {
-	char *task; /* NULL only where the verifier wants to be told of it */
-	u64 start_ns; /* of its process, since boot: pids are used again, this never is with the same pid */
+	char *task; /* NULL only because the verifier requires a check for it */
+	u64 start_ns; /* of its process, since boot: pids are reused, but never with the same start */
 	u32 tgid;
 	u32 tid;
 	u32 uid;
@@ -61,14 +61,14 @@ INLINE u32 uid_of(char *task)
 
 #if defined(WITH_CALLERS) && !defined(VIA_TRACEPOINT)
 /*
- * A call of a helper may cost more than all the rest: 18 of 23 ns on a CPU whose kernel guards each return (Safe RET).
- * So every CPU remembers the task that it saw last. A task's registers lie at the top of its stack whenever it is in a
- * system call, so their address, which comes with the context, tells whether this is the same one. A stack goes to
- * another task only after its owner's end, and a task changes its tid only in an execve that was not its process's first
- * thread's. Both are counted in `task_changes`: what was remembered before does not hold any more.
+ * A helper call may cost more than all the rest: 18 of 23 ns on a CPU whose kernel guards each return (Safe RET). So
+ * every CPU remembers the task that it saw last. In a system call a task's registers lie at the top of its stack, and
+ * their address comes with the context: the same address means the same task. There are two exceptions. A stack goes to
+ * another task after its owner has ended. A task changes its tid in an execve by a thread that is not its process's
+ * first. `task_changes` counts both; what was remembered before is then no longer valid.
  *
- * `task` is a pointer that the verifier knows (__kptr_untrusted), which BCC cannot describe: the map that stands here is
- * only compiled against, the one that is loaded is made by src/ebpftop/kernel/task_cache_map.py.
+ * `task` is a pointer that the verifier knows (__kptr_untrusted), which BCC cannot describe. So the map here is only
+ * for compilation; the map that is loaded is made by src/ebpftop/kernel/task_cache_map.py.
  */
 struct known_caller {
 	char *task;
@@ -92,15 +92,15 @@ INLINE int count_task_change(void)
 	return 0;
 }
 
-/* raw tracepoint sched_process_exit: it enters no more calls, and its stack is still its own. */
+/* raw tracepoint sched_process_exit: the task enters no more calls, and its stack is still its own. */
 int task_cache_on_sched_process_exit(void *ctx)
 {
 	return count_task_change();
 }
 
 /*
- * raw tracepoint sched_process_exec: the task has its process's first tid by now (fs/exec.c, de_thread()). No end of a
- * task need have come with that: the first thread may have ended long ago.
+ * raw tracepoint sched_process_exec: by now the task has its process's first tid (fs/exec.c, de_thread()). There may be
+ * no exit of a task at the same time: the first thread may have ended long ago.
  */
 int task_cache_on_sched_process_exec(void *ctx)
 {
@@ -117,7 +117,8 @@ INLINE struct caller caller_of(u64 regs)
 	if (!known || !changes)
 		return caller;
 	if (known->regs != regs || known->task_changes != *changes) {
-		/* Counted before it is looked at: whoever changes meanwhile makes it be looked at again. */
+		/* Read the counter before the task: if it changes meanwhile, the task is read again at the next
+		 * call. */
 		known->task_changes = *(volatile u64 *)changes;
 		char *task = current_task();
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How calls end: durations and errors, and tasks that wait or end in the middle of one: a room of syscalls.c.
+ * How calls end: durations and errors, and tasks that wait or end in the middle of one. Included by syscalls.c.
  */
 
 INLINE u32 log2_of(u64 n)
@@ -53,17 +53,17 @@ INLINE void count_failure(const struct caller *caller, u32 slot, u32 error)
 
 #ifdef WITH_LATENCY
 /*
- * Returns without an entry: of the child of a fork, of calls that were entered before we came, and of calls that never
- * reach sys_enter: seccomp denies them before, and Linux 7.3 passes over whoever comes while the program is preempted. The
- * last two are calls. Whoever started after `since_ns` can have entered none before; of all others the first such return is
- * taken for the one that they were in.
+ * Returns without an entry come from the child of a fork, from calls that were entered before we attached, and from
+ * calls that never reach sys_enter: seccomp denies them earlier, or (from Linux 7.3 on) the program was skipped because
+ * it was preempted on this CPU. The last two are counted as calls. A task that started after `since_ns` cannot have
+ * entered a call before it. For every other task the first such return is assumed to be of the call that it was in.
  */
-BPF_ARRAY(since_ns, u64, 1); /* on the clock of starts; 0: not yet, or not any more */
+BPF_ARRAY(since_ns, u64, 1); /* on the clock of process starts; 0: not yet, or no longer */
 BPF_TABLE("lru_hash", u64, u64, returned_since, 16384); /* by task: the `since_ns` whose call has returned */
 
 /*
- * Threads that were in a call before we came, by tid: user space finds them in /proc and puts them here
- * (src/ebpftop/probes/entered_before.py). Whoever is not here any more has returned.
+ * Threads that were in a call before we attached, by tid: user space finds them in /proc and puts them here
+ * (src/ebpftop/probes/entered_before.py). A thread that is no longer here has returned.
  */
 BPF_HASH(entered_before_us, u32, u32, ENTERED_BEFORE_MAX);
 
@@ -72,7 +72,7 @@ INLINE void returned_from_before(u32 tid)
 	entered_before_us.delete(&tid);
 }
 
-/* An entry is not known any more. */
+/* An entry was lost, so a return without one proves nothing for tasks that run now. */
 INLINE void forget_entries(void)
 {
 	u32 zero = 0;
@@ -137,7 +137,7 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 	struct caller caller = CURRENT_CALLER(ctx);
 	u32 nr = EXIT_NR(ctx);
 	s64 ret = EXIT_RET(ctx);
-	/* What the verifier knows nothing of does not make it walk all ways twice. */
+	/* Hidden from the verifier, which would check all paths twice. */
 	volatile u32 error = error_of(ret);
 
 	if (!caller.task)
@@ -168,7 +168,7 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 	if (error)
 		count_failure(&caller, slot, error);
 #ifndef VIA_TRACEPOINT
-	/* The registers are there still; a tracepoint hands over none at the exit. */
+	/* The registers can still be read; a tracepoint has none at the exit. */
 	if (facts & TRACED && begin_traced(ctx, &caller, slot, TRACED_AT_RETURN))
 		send_traced(ctx, (u64)caller.task, RETURNED_UNTIMED, 0, ret);
 #endif
@@ -190,7 +190,7 @@ INLINE void return_by_slow_path(struct exit_ctx *ctx, enum slow_path how)
 }
 #endif
 
-/* Take the call of *task* out of `waiting`; false where it is not there. */
+/* Move the call of *task* from `waiting` to *copy*; false if it is not there. */
 INLINE bool take_waiting(u64 task, struct call *copy)
 {
 	struct waiting_call *waited = waiting.lookup(&task);
@@ -224,10 +224,11 @@ int sys_exit(struct exit_ctx *ctx)
 		copy.traced = call->traced;
 		asm volatile("" ::: "memory");
 		NOW(call->task) = 0;
-		/* Preempted since it looked (see ebpftop.h): then on_sched_switch may have been here, and others' calls after it. */
+		/* Preempted since `moved` was read (see ebpftop.h): on_sched_switch may have moved the call, and
+		 * others followed. */
 		if (NOW(call->moved) != moved)
 			take_waiting(task, &copy);
-	} else if (!take_waiting(task, &copy)) { /* it slept; else it never entered, or entered before we came */
+	} else if (!take_waiting(task, &copy)) { /* it never entered, or entered before we attached; else it slept */
 		return_by_slow_path(ctx, SLOW_PATH_RETURNED);
 		return 0;
 	}
@@ -283,7 +284,7 @@ int on_sched_switch(void *ctx)
 	return 0;
 }
 
-/* exit, exit_group, and whoever is killed inside a call: nothing will return any more. */
+/* exit, exit_group, and tasks that are killed inside a call: the call will not return. */
 int on_task_exit(void *ctx)
 {
 	u32 zero = 0;

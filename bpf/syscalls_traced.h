@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Calls that are told one by one, with their arguments: a room of syscalls.c.
+ * Calls that are reported one by one, with their arguments. Included by syscalls.c.
  */
 
 #define PATHS 2
-#define PATH_LEN 256  /* with the NUL; one byte more is read, which tells what fits from what is cut */
+#define PATH_LEN 256  /* with the NUL; one more byte is read, to see whether the path was cut */
 #define PATH_ROOM 264
 
 enum returned { NEVER_RETURNED, RETURNED, RETURNED_UNTIMED };
@@ -109,7 +109,7 @@ INLINE void read_args(struct traced_call *call, struct enter_ctx *ctx, bool comp
 #endif
 }
 
-/* Note a call that is to be told; false where it will not be. */
+/* Note a call that will be reported; false if it will not be. */
 INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32 slot, enum traced_at at)
 {
 	u32 place = at;
@@ -137,7 +137,7 @@ INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32
 	return true;
 }
 
-/* Hand a traced call over; *delta_ns* and *ret* count only where it returned. */
+/* Hand over a traced call; *delta_ns* and *ret* are valid only if it returned. */
 INLINE void send_traced(void *ctx, u64 task, u32 returned, u64 delta_ns, s64 ret)
 {
 	struct traced_call *call = traced.lookup(&task);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What io_uring does is asked for in memory, and no system call tells of it: operations are counted by their opcode where
- * the kernel takes them up. Those that a kernel thread takes up for a process (IORING_SETUP_SQPOLL) count as that
- * process's, whose thread it is.
+ * Operations of io_uring are requested in memory, and no system call reports them. They are counted by their opcode
+ * when the kernel accepts them. If a kernel thread accepts them for a process (IORING_SETUP_SQPOLL), they count for
+ * that process: the thread belongs to it. Included by syscalls.c.
  */
 #ifdef OFF_URING_OPCODE
 #define URING_OPCODES 256

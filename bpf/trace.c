@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The first program of every eBPF lesson: say hello at execve. The line goes to the kernel's trace buffer, where
- * `cat /sys/kernel/tracing/trace_pipe` finds it, and so does ebpftop through an instance of its own.
+ * The first program of every eBPF lesson: print hello at execve. The line goes to the kernel's trace buffer. There
+ * `cat /sys/kernel/tracing/trace_pipe` reads it; ebpftop reads it through an instance of its own.
  */
 #include "ebpftop.h"
 #include "compat.h"
@@ -11,7 +11,7 @@
 
 enum said_kind { SAID_LINE = 1, SAID_NAME };
 
-/* A line, where it is handed over from here; or, ahead of lines that come through a trace buffer, whose they are. */
+/* A line, if it is handed over from here. Otherwise the name of a thread, sent before its lines in a trace buffer. */
 struct said {
 	u64 time_ns;
 	u32 tid;
@@ -27,8 +27,8 @@ struct said {
 BPF_PERCPU_ARRAY(said_scratch, struct said, 1);
 
 /*
- * When the lines of this CPU began to be handed over from here, and when the trace instance was left to it again (0: not
- * yet). While the filter changes a line may come both ways; this tells which of the two to pass over.
+ * From when on the lines of this CPU were handed over from here, and from when on the trace instance had them again (0:
+ * not yet). While the filter changes a line may come both ways; this shows which of the two to drop.
  */
 struct span {
 	u64 from_ns;
@@ -40,7 +40,7 @@ BPF_PERCPU_ARRAY(handed_over, struct span, 1);
 /* 1: there is no trace instance, so every line is handed over. */
 BPF_ARRAY(hand_over_all, u32, 1);
 
-/* What user space was told last of a thread that prints. */
+/* What was last sent to user space about a thread that prints. */
 struct printer {
 	u32 tgid;
 	u32 task[COMM_LEN / 4];
@@ -56,7 +56,7 @@ INLINE bool narrowed(void)
 	return config && config->slot[config->active & (FILTER_SLOTS - 1)].flags & ~FILTER_HIDE_SELF;
 }
 
-/* Events of a trace buffer have the id of their thread and no more. So its name goes ahead, once and when it changes. */
+/* Events of a trace buffer have only their thread's id. So its name is sent before them, once and when it changes. */
 INLINE void tell_name(void *ctx, struct said *said)
 {
 	struct printer *told = printers.lookup(&said->tid);
@@ -73,9 +73,9 @@ INLINE void tell_name(void *ctx, struct said *said)
 }
 
 /*
- * At tracepoint bpf_trace_printk (5.9), whoever's program prints; ctx->args[0] is the text. A trace instance cannot
- * filter by user, cgroup or descent. So while a filter is set the instance is silent, and what the filter takes of all
- * that is printed leaves the kernel here; nothing else does.
+ * At tracepoint bpf_trace_printk (5.9), for every program that prints; ctx->args[0] is the text. A trace instance
+ * cannot filter by user, cgroup or descent. So while a filter is set the instance is silent, and only the lines that
+ * the filter matches leave the kernel, from here.
  */
 int on_trace_printk(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -159,7 +159,7 @@ int trace_tracepoint(void *ctx)
 	return hello();
 }
 
-/* raw tracepoint args: registers, number. Runs at every call of the machine, for those that the tracepoints skip. */
+/* raw tracepoint args: registers, number. Runs at every call of the machine, for calls that the tracepoints skip. */
 int trace_skipped(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;

@@ -2,14 +2,14 @@
 /*
  * execve attempts per user: the lesson's hash map, polled.
  *
- * An attempt is counted as early as the attach point lets us know of it, a failure when it returns.
+ * An attempt is counted as early as the attach point allows, a failure when it returns.
  */
 #include "ebpftop.h"
 #include "compat.h"
 
 struct inside {
-	u32 userns; /* inode number of the user namespace it was seen in last; 0: never in any but the first */
-	u32 uid;    /* what it is called in there */
+	u32 userns; /* inode number of the user namespace the user was last seen in; 0: only ever in the first */
+	u32 uid;    /* the user's uid in there */
 } __attribute__((aligned(8)));
 
 struct counters {
@@ -20,12 +20,12 @@ struct counters {
 };
 
 BPF_HASH(users, u32, struct counters, USERS_MAX);
-/* Those of users for whom the map had no room left. */
+/* The counters of users for whom the map had no room left. */
 BPF_PERCPU_ARRAY(overflow_users, struct counters, 1);
 
 /*
- * Tasks inside an execve, and whether that is counted. What they are called and which filter holds may change before it
- * ends, and a failure belongs to an attempt that was counted. By address, since a thread that execs gets another tid in
+ * Tasks inside an execve, and whether the attempt was counted. The task's name and the filter may change before it
+ * ends, and a failure must belong to a counted attempt. Keyed by address, since a thread that execs gets another tid in
  * the middle of the call.
  */
 BPF_TABLE("lru_hash", u64, u8, attempts, 8192);
@@ -54,7 +54,7 @@ struct extent {
 	u32 count;
 };
 
-/* In a user namespace, a container's say: which one, and who the user is in there. */
+/* If the task is in a user namespace, for example a container's: note which one, and the user's uid in there. */
 INLINE void note_namespace(struct counters *counters)
 {
 	void *cred = read_pointer((void *)bpf_get_current_task(), OFF_TASK_CRED);
@@ -79,7 +79,7 @@ INLINE void note_namespace(struct counters *counters)
 			continue;
 		struct inside inside = {read_u32(ns, OFF_USERNS_INUM), extent.first + (uid - extent.lower_first)};
 
-		/* At once: other CPUs may write the same user's, and user space reads it. */
+		/* In a single write: other CPUs may write the entry of the same user, and user space reads it. */
 		*(volatile u64 *)&counters->inside = *(u64 *)&inside;
 		return;
 	}
@@ -101,7 +101,7 @@ INLINE struct counters *count_attempt(void)
 	return counters;
 }
 
-/* *asks*: nothing is to start, so the call is remembered, and not counted. */
+/* *asks*: the call only checks and starts nothing, so it is remembered, and not counted. */
 INLINE int attempted(bool asks)
 {
 	u64 task = bpf_get_current_task();
@@ -114,16 +114,16 @@ INLINE int attempted(bool asks)
 }
 
 /*
- * A return without an entry is an attempt too, where *may_be_unseen*: one that seccomp denied, that began before the
- * program did, or that failed before sched_prepare_exec. One that is trapped or killed returns its number, and one that
- * started a program 0, without an entry by then: users_last().
+ * If *may_be_unseen*, a return without an entry is an attempt too: one that seccomp denied, that began before this
+ * program was attached, or that failed before sched_prepare_exec. A call that is trapped or killed returns its number.
+ * A call that started a program returns 0, and has no entry any more: users_last() removed it.
  */
 INLINE int returned(long ret, bool may_be_unseen)
 {
 	u64 task = bpf_get_current_task();
 	u8 *attempt = attempts.lookup(&task);
 	struct counters *counters = NULL;
-	volatile u32 has_failed = ret < 0; /* unknown to the verifier, which would walk all ways twice */
+	volatile u32 has_failed = ret < 0; /* hidden from the verifier, which would check all paths twice */
 
 	if (attempt) {
 		if (*attempt)
@@ -137,7 +137,7 @@ INLINE int returned(long ret, bool may_be_unseen)
 	return 0;
 }
 
-/* *regs*: of the user, which is what a system call's kernel function takes. */
+/* *regs*: the user's registers, the argument of a system call's kernel function. */
 INLINE bool asks_at(const void *regs)
 {
 	struct exec_call call;
@@ -187,7 +187,7 @@ int users_enter_execve(void *ctx)
 	return attempted(false);
 }
 
-/* Apart, since the other has no fifth argument, and the kernel refuses a program that reads one. */
+/* Separate, since execve has no fifth argument, and the kernel refuses a program that reads one there. */
 int users_enter_execveat(struct enter_tracepoint *ctx)
 {
 	return attempted(ctx->args[4] & AT_EXECVE_CHECK);
@@ -200,7 +200,8 @@ int users_exit(struct exit_tracepoint *ctx)
 #endif
 
 #if defined(WITH_RAW_SYSCALLS) && !defined(HAVE_PREPARE_EXEC)
-/* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes first. */
+/* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes
+ * first. */
 int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
@@ -265,8 +266,8 @@ int users_prepare(void *ctx)
 #endif
 
 /*
- * At sched_process_exec: names the user's last program; costs nothing until somebody execs. Here the thread has the new
- * program's name already.
+ * At sched_process_exec: notes the user's last program; costs nothing between execs. Here the thread already has the
+ * new program's name.
  */
 int users_last(void *ctx)
 {
