@@ -1,4 +1,4 @@
-"""What the probes have in common: coming up, going down, counting losses."""
+"""What the probes have in common: start, stop, and counting losses."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ebpftop.kernel.maps import Map
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.probes.user_names import UserNames
 
-# enum lost_where of bpf/ebpftop.h: what another program is using on that CPU counts as the kernel's own passing over.
+# enum lost_where of bpf/ebpftop.h. LOST_BUSY (another program uses the buffer of that CPU) counts as recursion too.
 LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits", "recursion")
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a probe needs to know of the kernel and of the user's wishes."""
+    """What a probe needs to know about the kernel and the user's options."""
 
     defines: Defines
     shared: Mapping[str, Map]  # the filter's maps
@@ -40,12 +40,12 @@ class Context:
     attach: Mapping[str, str] = field(default_factory=dict)  # --attach: probe name (or probe.part) to rung
     failures: bool = True
     exits: bool = True
-    # What the filter says of a process that ran before: pid, uid, comm.
+    # Whether the filter matches a process that already ran: pid, uid, comm.
     matches: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
     # Processes that --pid could not follow because its map was full.
     unfollowed: Callable[[], int] = lambda: 0
     filtering: Callable[[], bool] = lambda: False
-    # What the filter names and is no longer there.
+    # What the filter names but no longer exists.
     gone: Callable[[], tuple[str, ...]] = tuple
     cache_tasks: bool = False  # ebpftop.kernel.task_cache_map
 
@@ -56,7 +56,7 @@ class Context:
 
 
 class ProbeError(Exception):
-    """A probe cannot come up: why, what mends it, and what was tried."""
+    """A probe cannot start: the reason, the remedy, and what was tried."""
 
     def __init__(self, reason: str, remedy: str = "", rungs: tuple[Rung, ...] = ()) -> None:
         super().__init__(reason)
@@ -68,7 +68,7 @@ class ProbeError(Exception):
 class KernelProbe(ABC):
     """One probe on the live kernel. Not thread-safe: its owner locks.
 
-    `prepare`, `keep` and `release` do nothing unless a probe has something to do there.
+    `prepare`, `save_totals` and `release` do nothing unless a probe overrides them.
     """
 
     name: ClassVar[ProbeName]
@@ -89,7 +89,7 @@ class KernelProbe(ABC):
         return self.module is not None
 
     def start(self) -> None:
-        """Compile, load and attach; raises ProbeError, SourceError, and DamagedError where it helps to start again."""
+        """Compile, load and attach; raises ProbeError, SourceError, and DamagedError if starting again can help."""
         try:
             self._start()
         except OSError as error:
@@ -105,11 +105,11 @@ class KernelProbe(ABC):
             raise
 
     def _start(self) -> None:
-        """Come up, with all programs if some turn out to be missed; DamagedError if what was kept is to blame."""
+        """Start; again with all programs if one is missing. DamagedError if a cache entry is the cause of a failure."""
         try:
             try:
                 self._load_and_attach()
-            except NotCompiledError:  # a rung held by all signs, and did not when it was tried
+            except NotCompiledError:  # a rung that seemed to work failed when it was tried
                 if self.module is not None:
                     self.module.verify_cached()
                 self._discard()
@@ -129,13 +129,13 @@ class KernelProbe(ABC):
         self.via = self.attach(self.module)
 
     def detach(self) -> None:
-        """Detach its programs. What they left stays, to be read before `stop`: then nothing is lost in between."""
+        """Detach its programs. Their data stays, to be read before `stop`, so that nothing is lost in between."""
         if self.module is not None:
             self.module.detach()
             wait_for_programs()
 
     def stop(self) -> None:
-        """Detach; nothing of the probe stays in the kernel, its totals stay here."""
+        """Detach and unload. Nothing of the probe stays in the kernel; its totals are saved here."""
         if self.module is not None:
             for where, count in self._lost_in_kernel().items():
                 self._lost_before[where] = self._lost_before.get(where, 0) + count
@@ -181,18 +181,18 @@ class KernelProbe(ABC):
 
     @abstractmethod
     def read(self, now: float, *, everything: bool = False) -> list[Record]:
-        """Return what came since the last call, at once; *everything* where there will be no next call."""
+        """Return what arrived since the last call, without waiting; *everything* if there will be no next call."""
 
     def save_totals(self, module: Module) -> None:  # noqa: B027
-        """Save totals before the maps go."""
+        """Save totals before the maps are closed."""
 
     def release(self) -> None:  # noqa: B027
-        """Give back what is not the module's."""
+        """Free what does not belong to the module."""
 
     # ---- helpers ----
 
     def attach_first(self, module: Module, steps: tuple[AttachOption, ...], part: str = "") -> AttachResult:
-        """Climb a ladder, keeping its rungs for `check` and the details; *part* tells ladders of one probe apart."""
+        """Attach the first rung that works; keep the rungs for `check` and the details. *part* names the ladder."""
         key = f"{self.name}.{part}" if part else self.name
         result = attach_first(module, steps, self.context.features, self.context.attach.get(key))
         prefix = f"{part}: " if part else ""
@@ -200,10 +200,10 @@ class KernelProbe(ABC):
         return result
 
     def may_need(self, step: AttachOption, *before: AttachOption) -> bool:
-        """Tell whether *step* may be taken, so that its programs must be compiled, the larger part of the start's time.
+        """Return whether *step* may be used, so that its programs must be compiled: most of the start's time.
 
-        It may not if the kernel lacks it, or if one of the rungs *before* it holds by all signs and `--attach` names no
-        ladder of this probe.
+        It is not used if the kernel lacks it. It is not used either if one of the rungs *before* it seems to work and
+        `--attach` names no ladder of this probe.
         """
         if self._compile_all or any(ladder.partition(".")[0] == self.name for ladder in self.context.attach):
             return True
@@ -211,7 +211,7 @@ class KernelProbe(ABC):
         return absent(step, offers) is None and all(absent(other, offers) is not None for other in before)
 
     def attach_first_or_fail(self, module: Module, steps: tuple[AttachOption, ...], what: str) -> str:
-        """Climb the ladder without which the probe is nothing; raises ProbeError with every rung's reason."""
+        """Attach the first rung that works of a required ladder; raises ProbeError with every rung's reason."""
         result = self.attach_first(module, steps)
         if result.via is None:
             reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in result.rungs)

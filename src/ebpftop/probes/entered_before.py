@@ -1,8 +1,9 @@
-"""Calls that threads were in before the probe was attached: no program saw them enter, /proc tells of them.
+"""Calls that threads were in before the probe was attached: no program saw them enter, but /proc shows them.
 
-A worker reads /proc once, when the probe is up. What it found is checked again whenever it is reported: the thread must
-still be in that call, must have entered none that a program saw, and bpf/syscalls_exit.h must not have seen it return.
-So a call that ended while it was found is never reported for long, and never again after one that was seen.
+A worker reads /proc once, when the probe is attached. Whenever a call that it found is reported, it is checked again:
+the thread must still be in that call, must not have entered a call that a program saw, and bpf/syscalls_exit.h must not
+have seen it return. So a call that ended while /proc was read is not reported for long, and never again after a call of
+its thread that was seen.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ CALLS_MAX = 16384
 _SCANNED_MAX = 65536
 _PAUSE_S = 0.002  # between two requests, so that the screen's thread gets its turn
 _CHUNK = 64
-# Readings for which a thread stays left out that the filter does not take: to ask about ten thousand takes 0.2 s.
+# For so many readings a thread that the filter does not match is skipped: checking ten thousand takes 0.2 s.
 _ASKED_ANEW_EVERY = 16
 _BELOW_64_BIT = 1 << 32
 _SLEEPS = (b"S", b"D")  # stopped by a signal (T), a thread has left its call already
 
 
 class _Found(NamedTuple):
-    """A call that a thread is in; `line` is the hash of what /proc says of it."""
+    """A call that a thread is in; `line` is the hash of its line in /proc."""
 
     pid: int
     tid: int
@@ -47,7 +48,7 @@ class _Found(NamedTuple):
 
 
 class CallBefore(NamedTuple):
-    """A thread and the call that it was in before the probe was attached, and is in still."""
+    """A thread, and the call that it was in before the probe was attached and is still in."""
 
     pid: int
     tid: int
@@ -58,9 +59,9 @@ Takes = Callable[[int, bytes], bool]
 
 
 def what_is_refused(root: RootWork) -> Rung | None:
-    """Return a rung that says why /proc does not tell of the calls of all threads; None if it does.
+    """Return a rung with the reason why /proc does not show the calls of all threads; None if it does.
 
-    The first 200 processes are asked, which takes milliseconds.
+    The first 200 processes are checked, which takes milliseconds.
     """
     if not in_first_pid_namespace():
         reason = "in a pid namespace /proc does not number threads as the kernel's programs do"
@@ -79,12 +80,12 @@ def what_is_refused(root: RootWork) -> Rung | None:
 
 
 class EnteredBefore:
-    """Those calls. `calls` is asked by one thread at a time, the worker is ours."""
+    """The calls entered before. Only one thread at a time may call `calls`; the worker is our own."""
 
     def __init__(self, root: RootWork, table: maps.Map, slots: Slots, attached_ns: int, takes: Takes) -> None:
-        """*table* is the kernel's map; *attached_ns* (CLOCK_MONOTONIC) is when no call could enter unseen any more.
+        """*table* is the kernel's map; from *attached_ns* (CLOCK_MONOTONIC) on no call could enter unseen.
 
-        *takes* says of a pid and a thread's name whether the filter takes it.
+        *takes* returns whether the filter matches a pid and a thread's name.
         """
         self.attached_ns = attached_ns
         self.ignored: set[Call] = set()
@@ -96,11 +97,11 @@ class EnteredBefore:
         self._readings = 0
         self._ends = threading.Event()
         self._worker: threading.Thread | None = None
-        # Those that hang, then those whose business is to wait.
+        # Calls that hang, then calls whose purpose is to wait.
         self._found: tuple[dict[int, _Found], dict[int, _Found]] = {}, {}
 
     def begin(self) -> None:
-        """Start the worker, once. Not before privileges are given up, or it would keep them."""
+        """Start the worker, once. Not before privileges are dropped, or it would keep them."""
         if self._worker is None:
             worker = threading.Thread(target=self._scan, name="entered-before", daemon=True)
             with suppress(RuntimeError):  # a limit on threads: the next reading tries again
@@ -121,11 +122,11 @@ class EnteredBefore:
             self._worker.join()
 
     def filter_changed(self) -> None:
-        """Ask anew which calls the filter takes."""
+        """Check again which calls the filter matches."""
         self._left_out.clear()
 
     def calls(self, entered: set[int]) -> Iterator[tuple[CallBefore, bytes]]:
-        """Yield each call that lasts, with the name of its thread: those first whose business is not to wait.
+        """Yield each call still in progress, with the name of its thread; calls whose purpose is to wait come last.
 
         *entered* are the tids of the threads that are in a call that a program saw enter.
         """
@@ -151,7 +152,7 @@ class EnteredBefore:
                 asked.append((found, comm))
         try:
             lines = self._root.calls([(found.pid, found.tid) for found, _ in asked])
-        except OSError:  # the process that keeps root's rights is gone, and we are about to be
+        except OSError:  # the helper process with root's rights has ended, and we are about to end too
             return
         for (found, comm), line in zip(asked, lines, strict=True):
             # The map last: a call that returned, and was entered again just now, is not in it.
@@ -188,9 +189,9 @@ class EnteredBefore:
 
 
 def call_of(line: bytes, slots: Slots) -> Call | None:
-    """Return the call of a line of /proc/PID/syscall; None where the thread is in none.
+    """Return the call of a line of /proc/PID/syscall; None if the thread is not in a call.
 
-    The ABI is not in it. A thread whose stack lies below 4 GiB is a 32-bit program's, whose calls are all 32-bit ones.
+    The line does not name the ABI. A stack below 4 GiB means a 32-bit program, and all its calls are 32-bit calls.
     """
     words = line.split()
     if len(words) != 9:
@@ -215,7 +216,7 @@ def _threads() -> Iterator[tuple[int, int]]:
 
 
 def _sleeper(pid: int, tid: int) -> bytes | None:
-    """Return the name of a thread that sleeps; None where it does not, or has ended."""
+    """Return the name of a sleeping thread; None if it does not sleep, or has ended."""
     try:
         comm, fields = stat_fields(Path(f"/proc/{pid}/task/{tid}/stat").read_bytes())
     except OSError:

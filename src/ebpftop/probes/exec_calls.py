@@ -26,7 +26,7 @@ class ExecFunction(NamedTuple):
 
 
 def exec_functions(defines: Defines) -> tuple[ExecFunction, ...]:
-    """Return those that the kernel of *defines* has, native ones first."""
+    """Return the functions that the kernel of *defines* has, native ones first."""
     flags: tuple[tuple[Literal["native", "compat", "x32"], str], ...] = (
         ("native", "SYS_"),
         ("compat", "SYS_COMPAT_"),
@@ -41,7 +41,7 @@ def exec_functions(defines: Defines) -> tuple[ExecFunction, ...]:
 
 
 def has_other_abis(defines: Defines) -> bool:
-    """Tell whether programs of another ABI can call this kernel, which syscalls:* tracepoints do not see."""
+    """Return whether programs of another ABI can call this kernel; syscalls:* tracepoints do not see their calls."""
     return any(function.abi != "native" for function in exec_functions(defines))
 
 
@@ -74,5 +74,5 @@ def raw_cost(defines: Defines) -> str:
 
 
 def cheaper_first(defines: Defines, tracepoint: AttachOption, raw: AttachOption) -> tuple[AttachOption, AttachOption]:
-    """Order two rungs: a tracepoint that must be completed costs what the raw ones cost, and its own."""
+    """Order two rungs: if the tracepoint needs the raw ones too, it costs what they cost, plus its own."""
     return (raw, tracepoint) if has_other_abis(defines) else (tracepoint, raw)

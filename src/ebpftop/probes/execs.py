@@ -41,10 +41,10 @@ _ATTEMPT_BYTES = 32  # struct attempt
 _NO_LOGINUID = 0xFFFFFFFF
 _ALIVE_MAX = 200_000
 _ENDED_MAX = 4096
-# Ends that no event tells of: lost on the way, or of a process that the filter does not take any more (another user's).
+# How often to look for exits without an event: lost ones, or of a process that the filter no longer matches (new user).
 _ABSENT_EVERY_S = 10.0
 
-# A perf sample's size is 16 bits wide; a ring takes more than Linux lets an argument list grow to by default.
+# A perf sample's size is 16 bits wide; a ring accepts more than the argument lists that Linux allows by default.
 _ARGV_BYTES = {"ring": 128 << 10, "perf": 32 << 10}
 
 
@@ -98,7 +98,7 @@ class _FailureLadder(NamedTuple):
 
 def _failure_rungs(defines: Defines) -> _FailureLadder:
     completed = has_other_abis(defines)
-    # What an execve that fails late was called with: at its entry not all of that may be resident.
+    # Reads the arguments of an execve that fails late: at its entry not all of them may be resident.
     prepare = Attach("raw_tracepoint", "sched_prepare_exec", "failed_prepare_again")
     again = (prepare,) if "HAVE_PREPARE_EXEC" in defines else ()
     skipped = (
@@ -149,7 +149,7 @@ def failure_ladder(defines: Defines) -> tuple[AttachOption, ...]:
 
 
 class ExecsProbe(KernelProbe):
-    """Exec and Exit records, out of a buffer; Process records of who ran before, and of parents that only forked."""
+    """Exec and Exit records from a buffer; Process records of what already ran, and of parents that only forked."""
 
     name: ClassVar[ProbeName] = "execs"
     file: ClassVar[str] = "execs.c"
@@ -163,7 +163,7 @@ class ExecsProbe(KernelProbe):
         self._passed_over = 0, 0  # exits at most, as of the last two looks at /proc
         self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
-        # Outlives a toggle: who ends while the probe is off is found when it comes up again.
+        # Survives a toggle: processes that end while the probe is off are found when it starts again.
         self._processes = ProcessTable(context.users)
 
     def defines(self) -> Defines:
@@ -192,7 +192,7 @@ class ExecsProbe(KernelProbe):
         self._just_attached = True
 
     def attach(self, module: Module) -> str:
-        # Ends come before beginnings (and go after them): whoever is seen to start is seen to end.
+        # Exits are attached before starts (and detached after them): if a start is seen, its exit is seen too.
         if self.context.exits:
             self.attach_first(module, exit_ladder(), "exits")
         exits, self.rungs = self.rungs, ()
@@ -216,13 +216,13 @@ class ExecsProbe(KernelProbe):
         return lost
 
     def pending_attempts(self) -> int:
-        """Return how many threads are inside execve now, as far as the rung in use keeps them."""
+        """Return how many threads are inside execve now, if the rung in use tracks them."""
         return sum(1 for _ in maps.items(self.module.table("attempts"), 8, _ATTEMPT_BYTES)) if self.module else 0
 
     def seen(self) -> dict[str, int]:
-        """Return how many execs, failures and exits the kernel saw since the probe came up.
+        """Return how many execs, failures and exits the kernel saw since the probe started.
 
-        What became records plus what was lost must be this, to the event.
+        Records + lost events = this number, exactly.
         """
         if self.module is None:
             return {}
@@ -234,10 +234,10 @@ class ExecsProbe(KernelProbe):
             return []
         came_up, self._just_attached = self._just_attached, False
         look_around, self._rescan_due = self._rescan_due, False
-        # An exit is handed over before the process leaves /proc: none of these is still to come after the reading.
+        # An exit event is sent before the process leaves /proc: so no exit event of these comes after this reading.
         gone = self._gone(thorough=came_up or look_around)
         events = self._events.drain(everything=everything or bool(gone))
-        # At once, since a pid may be another's by now, unless something is told of the process here.
+        # Report these exits first, since a pid may be reused by now, unless an event here is about the process.
         told_of = {_process(raw) for raw in events} if gone else ()
         records = [self._unseen_exit(told, now) for told in gone if told.key not in told_of]
         if came_up:
@@ -258,10 +258,10 @@ class ExecsProbe(KernelProbe):
         return records
 
     def _gone(self, *, thorough: bool) -> list[SeenProcess]:
-        """Return who runs no more although nobody told of it; if not *thorough*, now and then and by pid.
+        """Return processes that have ended without an exit event; if not *thorough*, only now and then and by pid.
 
-        By pid alone no zombie is found. So where exits were lost, or a program was passed over, two looks are thorough:
-        at the first, a process whose exit was lost may be in the midst of its end.
+        A check by pid finds no zombies. So if exits were lost or a program was skipped, the next two checks are
+        thorough: at the first one, a process whose exit was lost may not have ended completely.
         """
         now_s = time.monotonic()
         if not thorough and now_s < self._absent_due_s:
@@ -274,7 +274,7 @@ class ExecsProbe(KernelProbe):
         return self._processes.ended() if thorough else self._processes.absent()
 
     def rescan_processes(self) -> None:
-        """The filter changed: tell with the next reading whom it takes of those that run, and who ended unseen."""
+        """The filter changed: at the next reading report running processes that match, and those that ended unseen."""
         self._rescan_due = True
 
     def _unseen_exit(self, told: SeenProcess, now: float) -> Record:
@@ -336,7 +336,7 @@ class ExecsProbe(KernelProbe):
 
     def _exit(self, event: _Event, offset: float) -> Exit | None:
         process = event.pid, event.start_ns
-        if process in self._ended:  # its last two threads ended at once, and both saw that they were the last
+        if process in self._ended:  # its last two threads ended at the same time, and each saw itself as the last
             return None
         self._note_end(process)
         started_ns = self._started_at.pop(process, None)
@@ -363,9 +363,9 @@ def _process(raw: bytes) -> tuple[int, int]:
 
 
 def executed_path(dirfd: int, raw: bytes) -> str:
-    r"""Return the path that an execve was given, or what the kernel makes of an execveat's (fs/exec.c, alloc_bprm).
+    r"""Return the path of an execve, or the path that the kernel makes for an execveat (fs/exec.c, alloc_bprm).
 
-    *raw* ends with a NUL; nothing at all is one that could not be read.
+    *raw* ends with a NUL; if it is empty, the path could not be read.
 
     >>> executed_path(-100, b"ls\0"), executed_path(3, b"ls\0"), executed_path(3, b"/bin/ls\0"), executed_path(3, b"\0")
     ('ls', '/dev/fd/3/ls', '/bin/ls', '/dev/fd/3')

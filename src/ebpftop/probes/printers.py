@@ -1,4 +1,4 @@
-"""Who prints: process and name of threads whose lines come through a trace buffer, which has no more than their ids."""
+"""Who prints: process and name of threads whose lines come through a trace buffer, which has only their ids."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 THREADS_MAX = 32_768
-"""More than the kernel remembers (`printers` in bpf/trace.c), so that it is the one that forgets first."""
+"""More than the kernel remembers (`printers` in bpf/trace.c), so that the kernel forgets first."""
 
 _SETTLE_NS = 1_000_000_000
-# Clocks of buffers that are not ours may go by ticks of up to 10 ms: sched_clock without a stable TSC.
+# The clocks of other buffers may advance in ticks of up to 10 ms: sched_clock without a stable TSC.
 _OTHER_CLOCK_NS = 20_000_000
 
 
 class Printer(NamedTuple):
-    """Process and name of a thread, raw; `pid` is None where nobody knows."""
+    """Process and name of a thread, raw; `pid` is None if unknown."""
 
     pid: int | None
     task: bytes
@@ -26,7 +26,7 @@ UNKNOWN = Printer(None, b"<...>")  # as ftrace says it
 
 
 class Printers:
-    """Names of threads over time, as the kernel sent them ahead of the lines; one that it did not send, from /proc."""
+    """Names of threads over time. The kernel sends them before the lines; a name not sent is read from /proc."""
 
     def __init__(self, forget: Callable[[int], object] = lambda _tid: None, limit: int = THREADS_MAX) -> None:
         """*forget* is called with the thread that is forgotten here: the kernel has to send its name again."""
@@ -37,7 +37,7 @@ class Printers:
     def learn(self, tid: int, time_ns: int, printer: Printer) -> None:
         """Note that from *time_ns* on (CLOCK_MONOTONIC) a thread was *printer*."""
         names = self._names.setdefault(tid, [])
-        # Lines of the last drain are told; of older names only the one in force then may be asked for again.
+        # Lines of the last drain are reported; of the older names only the one valid at that time may be needed again.
         while len(names) > 1 and names[1][0] < time_ns - _SETTLE_NS:
             del names[0]
         names.append((time_ns, printer))
@@ -54,12 +54,12 @@ class Printers:
         for since_ns, printer in reversed(names):
             if since_ns <= time_ns:
                 return printer
-        # Names go ahead of lines: by the one clock this was before, so the clocks differ.
+        # Names are sent before lines. If the line seems older than the name, the two clocks differ.
         first_ns, first = names[0]
         if first_ns - time_ns <= _OTHER_CLOCK_NS:
             return first
         there = from_proc(tid)
-        # Those of emulated processors may differ by more. Who ended before that is not there any more.
+        # The clocks of emulated processors may differ by more. /proc does not know a process that has ended.
         return first if there == UNKNOWN and first_ns - time_ns <= _SETTLE_NS else there
 
 

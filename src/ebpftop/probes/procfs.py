@@ -1,4 +1,4 @@
-"""Processes that no exec told of, read from /proc: those that ran before ebpftop did, and forks that start programs."""
+"""Processes without an exec event, read from /proc: those that ran before ebpftop, and forks that start programs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Matches = Callable[[int, int, bytes], bool]
 
 
 def has_ended(fields: list[bytes]) -> bool:
-    """Tell whether *fields* are of a process that only waits for its parent to ask how it ended.
+    """Return whether *fields* are of a zombie, which only waits until its parent reads its exit status.
 
-    One whose first thread has ended looks the same, but has other threads.
+    A process whose first thread has ended looks the same, but has other threads.
     """
     return fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
 
@@ -34,7 +34,7 @@ def _start_ns(fields: list[bytes]) -> int:
 
 
 def start_of(pid: int) -> int | None:
-    """Return when process *pid* started, in clock ticks since boot; None where none runs that may be asked."""
+    """Return when process *pid* started, in clock ticks since boot; None if it does not run or cannot be read."""
     try:
         _, fields = stat_fields(Path("/proc", str(pid), "stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError):
@@ -43,7 +43,7 @@ def start_of(pid: int) -> int | None:
 
 
 def process(pid: int, now: float, users: UserNames, admits: Matches) -> Process | None:
-    """Return what /proc says of *pid*, and whether *admits* takes its pid, uid and comm; None where it has ended."""
+    """Return what /proc shows of *pid*, and whether *admits* matches its pid, uid and comm; None if it has ended."""
     directory = Path("/proc", str(pid))
     try:
         uid = directory.stat().st_uid
@@ -67,7 +67,7 @@ def process(pid: int, now: float, users: UserNames, admits: Matches) -> Process 
     )
 
 
-# As of an exec: a command line may have megabytes, and 32,768 processes are told of at the start.
+# The limit is that of an exec: a command line may have megabytes, and 32,768 processes are reported at the start.
 _ARGV_BYTES = 128 << 10
 
 
@@ -78,7 +78,7 @@ def pids() -> list[int]:
 
 
 class SeenProcess(NamedTuple):
-    """What a record told of a process that had not ended. `start_ns` is as in an exec, or rounded down to a tick."""
+    """A process that a record reported and that had not ended. `start_ns`: as in an exec, or rounded down to a tick."""
 
     pid: int
     start_ns: int
@@ -89,48 +89,48 @@ class SeenProcess(NamedTuple):
 
     @property
     def key(self) -> tuple[int, int]:
-        """Which process it is, by what both /proc and the kernel's events tell."""
+        """The identity of the process, which both /proc and the kernel's events contain."""
         return self.pid, self.start_ns // TICK_NS
 
 
 class ProcessTable:
-    """Which processes have been told of, so that a parent that only ever forked is told of before its child."""
+    """The processes reported so far, so that a parent that only ever forked is reported before its child."""
 
     def __init__(self, users: UserNames) -> None:
         self._users = users
         self._known: OrderedDict[tuple[int, int], SeenProcess] = OrderedDict()
 
     def add(self, told: SeenProcess) -> None:
-        """Note that a record tells of a process."""
+        """Note that a record reports a process."""
         self._known[told.key] = told
         self._known.move_to_end(told.key)
         if len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
 
     def forget(self, pid: int, start_ns: int) -> SeenProcess | None:
-        """Note that a record tells of its end; return what was told before, None where nothing was."""
+        """Note that a record reports its end; return what was reported before, None if nothing."""
         return self._known.pop((pid, start_ns // TICK_NS), None)
 
     def ended(self) -> list[SeenProcess]:
-        """Return those that run no more although nobody told of their end; none if /proc does not show all."""
+        """Return those that have ended, but whose end was not reported; none if /proc does not show all."""
         if not sees_all():
             return []
         there = set(pids())
         return [told for (pid, tick), told in self._known.items() if pid not in there or start_of(pid) != tick]
 
     def absent(self) -> list[SeenProcess]:
-        """Return those that the filter takes and whose pids nobody has: much cheaper, and nearly the same."""
+        """Return those that the filter matches and whose pids are free: much cheaper than `ended`, nearly the same."""
         if not sees_all():
             return []
         there = set(pids())
         return [told for (pid, _), told in self._known.items() if told.matches and pid not in there]
 
     def has(self, key: tuple[int, int]) -> bool:
-        """Tell whether the process *key* has been told of, and its end has not."""
+        """Return whether the process *key* has been reported, and its end has not."""
         return key in self._known
 
     def all_running(self, now: float, admits: Matches) -> list[Record]:
-        """Return a record for each process that runs now and that *admits* takes."""
+        """Return a record for each running process that *admits* matches."""
         found = [process(pid, now, self._users, admits) for pid in pids()]
         records = [record for record in found if record is not None and record.wanted]
         for record in records:
@@ -140,9 +140,9 @@ class ProcessTable:
         return list(records)
 
     def missing(self, pid: int, start_ns: int, now: float, admits: Matches) -> list[Record]:
-        """Return records of *pid* and its ancestors as far as none has told of them, the eldest first.
+        """Return records of *pid* and those of its ancestors that were not reported yet, the eldest first.
 
-        Where one has ended already, and its children with it were given to another, the chain ends there.
+        If one has already ended (its children then have another parent), the chain ends there.
         """
         records: list[Record] = []
         start: int | None = start_ns

@@ -1,4 +1,4 @@
-"""The maps of bpf/syscalls.c, read: what each call came to, and who is in one now."""
+"""Reads the maps of bpf/syscalls.c: the totals of each call, and the calls in progress."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ assert set(FAMILY_ORDER) == set(FAMILIES)
 
 @dataclass
 class Totals:
-    """What one call came to."""
+    """The totals of one call."""
 
     count: int = 0
     total_ns: int = 0
@@ -105,7 +105,7 @@ def add_families(module: Module, families: dict[Family, int]) -> None:
 
 
 def add_uring(module: Module, operations: Counter[str]) -> None:
-    """Add to *operations* how often io_uring took up each."""
+    """Add to *operations* how often io_uring accepted each."""
     size = 8 * maps.CPUS
     for key, value in maps.items(module.table("uring_operations"), 4, size):
         count = sum(struct.unpack(f"={maps.CPUS}Q", value))
@@ -120,10 +120,10 @@ def in_flight(
     takes: Callable[[int, bytes], bool] | None = None,
     before: EnteredBefore | None = None,
 ) -> tuple[InFlight, ...]:
-    """Return the calls that last longest at *now_ns* (CLOCK_MONOTONIC), those first whose business is not to wait.
+    """Return the longest calls in progress at *now_ns* (CLOCK_MONOTONIC); calls whose purpose is to wait come last.
 
-    *takes* says of a pid and a thread's name whether the filter takes it: the kernel was asked when the call began, and
-    that may have been before there was this filter. *before* knows the calls that were entered before all others.
+    *takes* returns whether the filter matches a pid and a thread's name. The kernel applied the filter when the call
+    began, which may have been before the present filter. *before* has the calls entered before the probe was attached.
     """
     found: list[tuple[tuple[bool, int, int, bytes], InFlight]] = []
     waiting = _waiting(module)
@@ -168,7 +168,7 @@ class _Entered(NamedTuple):
 
 
 def _waiting(module: Module) -> list[_Entered]:
-    """Return the calls whose threads have left their CPU since they entered, those too that nobody wants to know of."""
+    """Return the calls whose threads have left their CPU since they entered, also those the filter does not match."""
     found = []
     for _, value in maps.items(module.table("waiting"), 8, WAITING.size):
         enter_ns, slot, _, pid, tid, comm = WAITING.unpack(value)
@@ -179,7 +179,7 @@ def _waiting(module: Module) -> list[_Entered]:
 def _running(module: Module) -> Iterator[_Entered]:
     """Yield the calls whose threads have held their CPU since they entered.
 
-    The slots change while they are read, so only a call that is found twice counts; others are over by now.
+    The slots change while they are read, so only a call that is found twice counts; the others have ended by now.
     """
     table = module.table("running")
     first, again = (maps.lookup(table, bytes(4), RUNNING.size * maps.CPUS) or b"" for _ in range(2))

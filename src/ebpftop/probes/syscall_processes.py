@@ -1,4 +1,4 @@
-"""Who makes which call: the bounded map of bpf/syscalls.c from process and call to counts, read again and again."""
+"""Which process makes which call: reads the bounded map of bpf/syscalls.c from process and call to counts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _ProcessCounter:
 
 
 class _Renamed:
-    """The names that processes got. Who falls out of the kernel's map keeps its name as long as it is told."""
+    """The new names of renamed processes. If the kernel evicts one, it keeps its name here while it is reported."""
 
     def __init__(self, table: maps.Map, known: Mapping[_Process, bytes]) -> None:
         self.found: dict[_Process, bytes] = {}
@@ -50,7 +50,7 @@ class _Renamed:
         self._known = known
 
     def name(self, process: _Process) -> bytes | None:
-        """Return the name of *process*; None where it never got another, as far as one knows."""
+        """Return the new name of *process*; None if no rename is known."""
         comm = maps.lookup(self._table, _PROCESS.pack(*process, 0), _COMM_SIZE) or self._known.get(process)
         if comm is not None:
             self.found[process] = comm
@@ -58,7 +58,7 @@ class _Renamed:
 
 
 class SyscallCounters(NamedTuple):
-    """What a reading says of who calls. `forgotten`: pairs that fell out of the map so far, and calls with them."""
+    """The callers at one reading. `forgotten`: pairs evicted from the map so far, and calls with them."""
 
     processes: tuple[ProcessCalls, ...] = ()
     totals: tuple[ProcessTotal, ...] = ()
@@ -67,22 +67,22 @@ class SyscallCounters(NamedTuple):
 
 
 class ProcessCounters:
-    """All pairs of the last reading, and what each user came to, through all of them.
+    """All pairs of the last reading, and the totals of each user over all readings.
 
-    A pair that falls out takes along what it counted since the reading before; all else is in the users' sums for good.
+    If a pair is evicted, its counts since the last reading are lost; all earlier ones stay in the users' sums.
     """
 
     def __init__(self) -> None:
         self._known: dict[bytes, _ProcessCounter] = {}
         self._users: dict[int, list[int]] = {}
         self._names: dict[_Process, bytes] = {}
-        """Of the processes told at the last reading, who got another name."""
+        """The new names of those processes of the last reading that were renamed."""
         self._forgotten = 0
         self._forgotten_before = 0
 
     def read(self, module: Module, slots: Slots) -> SyscallCounters:
         """Read the map."""
-        # Before the pairs: one that is made meanwhile must not look as if it had fallen out.
+        # Before the pairs: a pair that is made meanwhile must not look as if it was evicted.
         made = maps.per_cpu_sum(module.table("pairs_made"), 0)
         known, self._known = self._known, {}
         for key, value in maps.items(module.table("process_calls"), _KEY.size, _VALUE_SIZE * maps.CPUS):
@@ -96,7 +96,7 @@ class ProcessCounters:
         return SyscallCounters(shown, totals, self._user_rows(), self._forgotten_before + self._forgotten)
 
     def save_totals(self, module: Module, slots: Slots) -> None:
-        """Read a last time: the map goes, the users' sums stay."""
+        """Read a last time: the map will be closed, the users' sums stay."""
         self.read(module, slots)
         self._forgotten_before += self._forgotten
         self._forgotten = 0
@@ -136,7 +136,7 @@ class ProcessCounters:
 def _busiest(
     pairs: Iterable[_ProcessCounter], slots: Slots, renamed: _Renamed
 ) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
-    """Return the busiest pairs, whoever the process called as, and what the processes among them came to in all."""
+    """Return the busiest pairs, summed over the users of a process, and the totals of the processes among them."""
     counts: dict[tuple[_Process, int], tuple[int, int]] = {}
     totals: dict[_Process, int] = {}
     failures: dict[_Process, int] = {}
