@@ -12,7 +12,7 @@ Call = tuple[Abi, int]
 _BASES = (0, 512, 1024)  # native, 32-bit, x32
 _SIZES = (512, 512, 576)
 SLOTS = _BASES[-1] + _SIZES[-1]
-"""Calls of the table; a greater number stands for one that has no slot, or that nobody wants to know of."""
+"""Calls of the table; a greater number stands for a call without a slot, or one that is not to be counted."""
 
 _PATHS_GO_WITH_SUCCESS, _MAKES_TASKS, _IGNORED, _TRACED = 256, 512, 1024, 2048  # enum call_fact
 _TASK_MAKERS = ("clone", "clone3", "fork", "vfork")
@@ -32,13 +32,13 @@ class Slots:
         self.abis: tuple[Abi, ...] = (abis.native_abi(machine), *abis.compat_abis(machine))
 
     def slot(self, call: Call) -> int | None:
-        """Return the slot of *call*; None for a number beyond the table, which is counted apart."""
+        """Return the slot of *call*; None for a number beyond the table, which is counted separately."""
         abi, nr = call
         index = self.abis.index(abi)
         return _BASES[index] + nr if 0 <= nr < _SIZES[index] else None
 
     def call(self, slot: int) -> Call:
-        """Return what `slot` was made from."""
+        """Return the call that has *slot*."""
         index = 2 if slot >= _BASES[2] else 1 if slot >= _BASES[1] else 0
         return self.abis[min(index, len(self.abis) - 1)], slot - _BASES[index]
 
@@ -52,7 +52,7 @@ class Slots:
         return _HANDLER_OF[found] if found else "count"
 
     def facts(self, call: Call, handler: Handler | None = None) -> int:
-        """Return what the kernel is told of *call* and the *handler* chosen for it (bpf/syscalls.c, enum call_fact)."""
+        """Return the kernel's facts of *call* and the *handler* chosen for it (bpf/syscalls.c, enum call_fact)."""
         name = abis.name(*call)
         bits = _PATHS_GO_WITH_SUCCESS if self.family(call) == "exec" else 0
         bits |= _MAKES_TASKS if name in _TASK_MAKERS else 0

@@ -1,4 +1,4 @@
-"""System calls: the tail-call table of bpf/syscalls.c, steered from here, and its per-CPU maps, polled."""
+"""System calls: controls the tail-call table of bpf/syscalls.c, and polls its per-CPU maps."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
 
 
 class SyscallsProbe(KernelProbe):
-    """A Syscalls record at each reading, and a Syscall record for each call of those that are traced."""
+    """A Syscalls record at each reading, and a Syscall record for each traced call."""
 
     name: ClassVar[ProbeName] = "syscalls"
     file: ClassVar[str] = "syscalls.c"
@@ -94,12 +94,12 @@ class SyscallsProbe(KernelProbe):
         self._overflow_before = 0
 
     def start(self) -> None:
-        """Come up by raw tracepoints, else by tracepoints, whose programs see other contexts and are compiled anew."""
+        """Start with raw tracepoints, else tracepoints, whose programs get other contexts and are compiled again."""
         wanted = self.context.attach.get(self.name)
         if self.context.cache_tasks and (wanted is None or matches(_enter_step("raw_tracepoint"), wanted)):
             try:
                 self._start_caching_tasks()
-            except (OSError, ProbeError):  # it is but a faster way to the same figures
+            except (OSError, ProbeError):  # it is only a faster way to the same figures
                 pass
             else:
                 self._add_unneeded_rung(wanted)
@@ -120,7 +120,7 @@ class SyscallsProbe(KernelProbe):
                 return
 
     def _start_caching_tasks(self) -> None:
-        """Come up by raw tracepoints, with the map in which CPUs remember who called; raises OSError, ProbeError."""
+        """Start with raw tracepoints, and the map in which CPUs remember the caller; raises OSError, ProbeError."""
         self._kind = "raw_tracepoint"
         self._callers_fd = task_cache_map.make_map()
         try:
@@ -164,7 +164,7 @@ class SyscallsProbe(KernelProbe):
         return flags
 
     def _uring_event(self) -> str:
-        """Return the event of operations that io_uring takes up: the name is from 6.4 on."""
+        """Return the event of operations that io_uring accepts; it has its present name since 6.4."""
         events = self.context.tracefs / "events" / "io_uring" if self.context.tracefs else None
         older = events is not None and os.access(events / "io_uring_submit_sqe", os.F_OK, effective_ids=True)
         return "io_uring:io_uring_submit_sqe" if older else "io_uring:io_uring_submit_req"
@@ -189,7 +189,7 @@ class SyscallsProbe(KernelProbe):
         if self.processes:
             self._attach_names(module)
         wanted = self.context.attach.get(self.name)
-        # Where calls begin comes last: each call that is seen to enter will be seen to wait and to return.
+        # The program where calls begin is attached last: if an entry is seen, its waiting and return are seen too.
         if (self.latency or "trace" in self._chosen.values()) and (wanted is None or matches(enter, wanted)):
             self._attach_returns(module)
         self._attach_uring(module)
@@ -199,7 +199,7 @@ class SyscallsProbe(KernelProbe):
         finally:
             self.rungs += returns
         if self.latency:
-            # From here on a return without an entry is a call that was kept from sys_enter.
+            # From here on a return without an entry is a call that did not reach sys_enter.
             self._take_unentered(module, clocks.since_boot_ns())
             attached_ns = clocks.monotonic_ns()
             table = module.table("entered_before_us")
@@ -209,7 +209,7 @@ class SyscallsProbe(KernelProbe):
         return via
 
     def _attach_names(self, module: Module) -> None:
-        """Hear of each name that a process gets. Without, its pairs have it nearly as well."""
+        """Attach the program that sees each renamed process. Without it, the names in the pairs are nearly as good."""
         with suppress(LoadError):
             module.attach("raw_tracepoint", "task_rename", "name_on_task_rename")
 
@@ -219,7 +219,7 @@ class SyscallsProbe(KernelProbe):
         self.rungs += tuple(msgspec.structs.replace(rung, via=f"returns: {rung.via}") for rung in self._returns.rungs)
 
     def _attach_uring(self, module: Module) -> None:
-        """Count io_uring's operations, where this kernel and our rights allow it."""
+        """Count io_uring's operations, if this kernel and our rights allow it."""
         step = AttachOption(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
         try:
             (rung,) = attach_first(module, (step,), self.context.features).rungs
@@ -229,14 +229,14 @@ class SyscallsProbe(KernelProbe):
         self.rungs += (msgspec.structs.replace(rung, via=f"io_uring: {rung.via}"),)
 
     def detach(self) -> None:
-        # Where calls begin goes first, and the rest takes a while: no call that is made by then is ours.
+        # The program where calls begin is detached first, and the rest takes a while: later calls do not count.
         if self.module is not None and self.latency:
             with suppress(OSError):
                 self._take_unentered(self.module, 0)
         super().detach()
 
     def _take_unentered(self, module: Module, since_ns: int) -> None:
-        """Take returns without an entry for calls from *since_ns* on, on the clock of starts; 0: never."""
+        """Count returns without an entry as calls from *since_ns* on (clock of process starts); 0: never."""
         maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
 
     def release(self) -> None:
@@ -253,13 +253,13 @@ class SyscallsProbe(KernelProbe):
     # ---- the table ----
 
     def handler(self, call: Call) -> Handler:
-        """Return what is done with *call* now."""
+        """Return the present handler of *call*."""
         return self._chosen.get(call) or self.slots.family_handler(call)
 
     def set_handler(self, call: Call, handler: Handler) -> None:
-        """Put another program into the slot of *call*, at once; "count" gives it back what it had from the start.
+        """Put another program into the slot of *call*, at once; "count" restores its original handler.
 
-        Raises SourceError where that cannot be.
+        Raises SourceError if that is impossible.
         """
         if self.slots.slot(call) is None:
             raise SourceError(f"{abis.name(*call)} is beyond the table of handlers", "such calls can only be counted")
@@ -276,7 +276,7 @@ class SyscallsProbe(KernelProbe):
             self._leave_returns(self.module)
 
     def _install(self, module: Module, call: Call) -> None:
-        """Make the kernel's slot of *call* what it is to be."""
+        """Write the chosen handler of *call* into the kernel's slot."""
         index = self.slots.slot(call)
         if index is None:
             return
@@ -335,7 +335,7 @@ class SyscallsProbe(KernelProbe):
             self._before_us.begin()
             self._before_us.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
         who = self._pairs.read(module, self.slots) if self.processes else SyscallCounters()
-        # To the clock of durations, and to that of starts, which goes on while the machine sleeps.
+        # Convert to the clock of durations, and to that of starts, which continues while the machine sleeps.
         now_ns = int((now - clocks.unix_offset()) * 1e9)
         asleep_ns = clocks.since_boot_ns() - clocks.monotonic_ns()
         return [
@@ -361,12 +361,12 @@ class SyscallsProbe(KernelProbe):
         ]
 
     def filter_changed(self) -> None:
-        """The filter changed: it may take other calls that were entered before the probe was attached."""
+        """The filter changed: it may match other calls that were entered before the probe was attached."""
         if self._before_us is not None:
             self._before_us.filter_changed()
 
     def _matches(self, pid: int, comm: bytes) -> bool:
-        """Tell whether the filter takes the thread *comm* of process *pid*; not, where that has ended."""
+        """Return whether the filter matches the thread *comm* of process *pid*; False if the process has ended."""
         try:
             return self.context.matches(pid, os.stat(f"/proc/{pid}").st_uid, comm.partition(b"\0")[0])
         except OSError:
@@ -389,7 +389,7 @@ class SyscallsProbe(KernelProbe):
         )
 
     def read_traced(self, now: float, *, everything: bool = False) -> list[Record]:
-        """Return the traced calls that came since the last call."""
+        """Return the traced calls that arrived since the last reading."""
         if self._events is None:
             return []
         offset = clocks.unix_offset()
@@ -418,7 +418,7 @@ class SyscallsProbe(KernelProbe):
         time_ns, duration_ns, ret, *rest = _TRACED.unpack(raw[: _TRACED.size])
         args, (pid, tid, slot, returned, *lengths, comm, first, second) = rest[:6], rest[6:]
         abi, nr = self.slots.call(slot)
-        # Each length counts the NUL; an empty path has one, what could not be read has none.
+        # Each length includes the NUL: 1 for an empty path, 0 for a path that could not be read.
         paths = [path[: length - 1] if length else None for length, path in zip(lengths, (first, second), strict=True)]
         return Syscall(
             time=time_ns / 1e9 + offset,
@@ -436,7 +436,7 @@ class SyscallsProbe(KernelProbe):
 
 
 def ladder() -> tuple[AttachOption, ...]:
-    """Where calls begin."""
+    """Return the rungs where calls begin."""
     return _enter_step("raw_tracepoint"), _enter_step("tracepoint")
 
 

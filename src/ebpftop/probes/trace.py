@@ -1,8 +1,8 @@
-"""The trace log: "Hello World!" at every execve, and what any other program says by bpf_trace_printk (bpf/trace.c).
+"""The trace log: "Hello World!" at every execve, and what other programs print by bpf_trace_printk (bpf/trace.c).
 
-Lines are read from a trace instance of our own, from the binary pipes behind its trace_pipe: the text of trace_pipe
-cannot be told apart from what a message or a thread's name says. While a filter is set the instance is silent, and the
-kernel hands over the lines that the filter takes through a buffer, so that no other line ever leaves it.
+Lines are read from a trace instance of our own, from the binary pipes behind its trace_pipe. In the text of trace_pipe
+a message or a thread's name could look like another line. While a filter is set the instance is silent, and the kernel
+hands over the lines that the filter matches through a buffer, so that no other line ever leaves the kernel.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LINES = (
 
 
 def ladder(defines: Defines) -> tuple[AttachOption, ...]:
-    """Where hello is said."""
+    """Return the rungs where hello is printed."""
     completed = has_other_abis(defines)
     skipped = Attach("raw_tracepoint", "sys_enter", "trace_skipped", without=SKIPPED)
     return (
@@ -92,7 +92,7 @@ class TraceProbe(KernelProbe):
         return flags
 
     def prepare(self, module: Module) -> None:
-        # Before the instance: programs run in the order in which they were attached, so a name goes ahead of its line.
+        # Before the instance: programs run in the order in which they were attached, so a name comes before its line.
         self._events = Events(module, self.context.buffer, 0)
         refusal = None
         try:
@@ -114,7 +114,7 @@ class TraceProbe(KernelProbe):
         self.set_passthrough(all_lines=not self.context.filtering())
 
     def _find_lines(self, module: Module, refusal: str | None) -> Iterable[Rung]:
-        """Open the first place where lines can be had; yield every one. *refusal*: why no program hands lines over."""
+        """Open the first place where lines can be read; yield every one. *refusal*: why no program hands lines over."""
         wanted = self.context.attach.get("trace.lines")
         taken = ""
         for via, cost in _LINES:
@@ -161,9 +161,9 @@ class TraceProbe(KernelProbe):
         return via
 
     def detach(self) -> None:
-        # First nothing comes in any more, then the names of those who printed are not needed any more.
+        # First stop new lines; after that the names of the threads that print are not needed any more.
         if self._instance is not None:
-            with suppress(OSError):  # whoever may write there has ended: what is there can still be read
+            with suppress(OSError):  # the process that may write there has ended; lines in it can still be read
                 self._instance.enable(False)
         super().detach()
 
@@ -185,9 +185,10 @@ class TraceProbe(KernelProbe):
         self._instance = None
 
     def set_passthrough(self, *, all_lines: bool) -> None:
-        """Let every line of the machine come through the instance, or none: then come those that the filter takes.
+        """Let every line of the machine come through the instance, or none: then matching lines are handed over.
 
-        Where a filter is about to be set or lifted, call it while none is in force: what comes both ways is told once.
+        If a filter is about to be set or cleared, call it while no filter is in force: lines that come both ways are
+        reported once.
         """
         self._note_misses()
         if self._instance is not None:
@@ -196,7 +197,7 @@ class TraceProbe(KernelProbe):
     # Losses.
 
     def _note_misses(self) -> None:
-        """Count how often the kernel passed over the program that hands over lines while it did not have to."""
+        """Count how often the kernel skipped the program that hands over lines while that program was not needed."""
         fd = self.module.programs.get("on_trace_printk") if self.module else None
         misses = bpf_syscall.runs(fd).recursion_misses if fd is not None else 0
         if self._buffer is not None and not self.context.filtering():
@@ -236,14 +237,14 @@ class TraceProbe(KernelProbe):
         return [_record(line, printer, offset) for line, printer in told]
 
     def _handed_spans(self) -> list[tuple[int, int]]:
-        """Return for each CPU from when until when (ns, 0: still) its lines were handed over."""
+        """Return for each CPU the times (ns) from which and until which (0: still) its lines were handed over."""
         if not self._said or self.module is None:
             return []
         raw = maps.lookup(self.module.table("handed_over"), bytes(4), _SPAN.size * maps.CPUS) or b""
         return list(_SPAN.iter_unpack(raw))
 
     def _matches(self, tid: int, printer: Printer) -> bool:
-        """Tell whether the filter takes a line, where nobody in the kernel could be asked: as far as /proc knows."""
+        """Return whether the filter matches a line. If no program in the kernel could check it, /proc is used."""
         if self._said or not self.context.filtering():
             return True
         try:

@@ -1,4 +1,4 @@
-"""User names, looked up without ever making anybody wait: NSS may ask a directory server that does not answer."""
+"""User names, looked up in the background: NSS may ask a directory server that does not answer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ebpftop.core.escape import escape
 from ebpftop.core.source import SourceError
 
 PATIENCE_S = 0.05
-# All that wait for names together, a start that finds hundreds of users among them: so long, and then so much of the
-# time. A directory server of 40 ms an answer would hold up each of them a little, and all of them for ten seconds.
+# The time that all lookups may wait together, for example at a start that finds hundreds of users; later a share of the
+# time. If a directory server took 40 ms for each answer, all of them together would wait for ten seconds.
 _PATIENCE_TOGETHER_S = 0.25
 _PATIENCE_SHARE = 0.02
 _UID_PATIENCE_S = 5.0
@@ -32,11 +32,11 @@ class UserNames:
         self._thread: threading.Thread | None = None
 
     def get(self, uid: int, patience_s: float = PATIENCE_S) -> str | None:
-        """Return the name of *uid*; None where it has none, or none is known yet.
+        """Return the name of *uid*; None if it has none, or if none is known yet.
 
-        The first question about a uid waits up to *patience_s* for the answer, and 50 ms are plenty for /etc/passwd;
-        once a lookup took longer, nobody waits until it came back. All who wait share a
-        quarter of a second, and later a fiftieth of the time.
+        The first lookup of a uid waits at most *patience_s* for the answer; 50 ms are plenty for /etc/passwd. If a
+        lookup took longer, no other waits until its answer has come. All waiting together takes at most a quarter of a
+        second, and later a fiftieth of the time.
         """
         try:
             return self._names[uid]
@@ -66,7 +66,7 @@ class UserNames:
         self._patience_s = left_s - (self._spent - begin)
 
     def knows(self, uid: int) -> bool:
-        """Tell whether the answer about *uid* came, be it that it has no name."""
+        """Return whether the answer for *uid* has come, even if it has no name."""
         return uid in self._names
 
     def _answer(self) -> None:
@@ -81,7 +81,7 @@ class UserNames:
 
 
 def uid_of(name: str, patience_s: float = _UID_PATIENCE_S) -> int | None:
-    """Return the uid of the user *name*, None where there is none; SourceError where nobody answers that in time."""
+    """Return the uid of the user *name*, None if there is no such user; SourceError if no answer comes in time."""
     found: list[int | None] = []
 
     def ask() -> None:

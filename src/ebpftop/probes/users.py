@@ -108,7 +108,7 @@ def _rungs(defines: Defines) -> _Ladder:
 
 
 def ladder(defines: Defines) -> tuple[AttachOption, ...]:
-    """Where execve is entered and left. A kretprobe, which can miss returns, comes after what cannot."""
+    """Return the rungs where execve is entered and left. A kretprobe can miss returns, so it comes after fexit."""
     rungs = _rungs(defines)
     return (rungs.fentry, rungs.kprobe, *cheaper_first(defines, rungs.tracepoint, rungs.raw))
 
@@ -135,7 +135,7 @@ class UsersProbe(KernelProbe):
     def prepare(self, module: Module) -> None:
         if not hasattr(self, "_before"):
             self._before: dict[int, _Totals] = {}
-        # Nearly all of very many users are idle: what is as it was, its name included, is not decoded anew.
+        # If there are very many users, most are idle: unchanged entries with a known name are not decoded again.
         self._known: dict[bytes, tuple[bytes, UserRow, bool]] = {}
 
     def attach(self, module: Module) -> str:
@@ -166,7 +166,7 @@ class UsersProbe(KernelProbe):
         return [Users(time=now, rows=tuple(rows))]
 
     def _row(self, uid: int, totals: _Totals, until_s: float) -> UserRow:
-        # A directory server may be slow, and there may be many users: all of them together wait until then.
+        # A directory server may be slow, and there may be many users: all lookups together end at *until_s*.
         patience_s = max(0.0, until_s - time.monotonic())
         return UserRow(
             uid=uid,
@@ -179,14 +179,14 @@ class UsersProbe(KernelProbe):
         )
 
     def _others(self, module: Module) -> _Totals | None:
-        """Return what was counted of users that the map had no room for; None where it had room for all."""
+        """Return the counts of users that the map had no room for; None if it had room for all."""
         raw = maps.lookup(module.table("overflow_users"), bytes(4), _COUNTERS.size * maps.CPUS) or b""
         total = self._before.get(OTHER_UID)
         for at in range(0, len(raw), _COUNTERS.size):
             part = raw[at : at + _COUNTERS.size]
             if any(part):
                 total = (total or _NONE).plus(part)
-        # Many users: nothing but the counts can be said of them together.
+        # These are many users: only the counts have a meaning for all of them together.
         return None if total is None else _Totals(total.execs, total.failed)
 
     def save_totals(self, module: Module) -> None:
