@@ -1,7 +1,7 @@
-"""Offsets from the headers of the running kernel, where it has no BTF.
+"""Offsets from the headers of the running kernel, if it has no BTF.
 
-The compiler is asked in such a way that its error messages are the answer: one that only complains is done several
-times sooner than one that makes programs, and what a kernel does not have costs no second try.
+The source is written so that the compiler's error messages contain the offsets. A compiler that only reports errors is
+several times faster than one that makes programs, and a member that a kernel does not have needs no second try.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADERS_C = """
 #include <linux/ptrace.h>
 """
 _LINES = "offsets"
-# clang's words, the same since its version 3: an array's size in a type, and a member that is not there.
+# clang's messages, the same since its version 3: an array's size in a type, and a member that does not exist.
 _ERROR = re.compile(r"^(?P<file>[^:\n]*):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE)
 _SIZE = re.compile(r"'char \(\*\)\[(\d+)\]'")
 _NOT_THERE = re.compile("no member named|undeclared identifier")
@@ -54,7 +54,7 @@ def from_headers() -> Defines:
 
 
 def _answers(questions: Sequence[str]) -> list[int | None]:
-    """Return the value of each constant expression, None where what it names does not exist; raises BtfError."""
+    """Return the value of each constant expression, None if what it names does not exist; raises BtfError."""
     source = [_own_attach_types(), _HEADERS_C]
     for number, question in enumerate(questions, 1):
         source.append(f'#line {number} "{_LINES}"')
@@ -72,10 +72,10 @@ def _answers(questions: Sequence[str]) -> list[int | None]:
 
 
 def _own_attach_types() -> str:
-    """Return the line that gives this kernel's structures their own sizes back.
+    """Return the line that restores the true sizes of this kernel's structures.
 
     Before 6.1 struct cgroup has arrays with an element for each way to attach a BPF program, in front of members that
-    we want; BCC puts its own list of those in place of the kernel's, and it is a longer one.
+    we need. BCC replaces the kernel's list of those ways by its own, which is longer.
     """
     modules = Path("/lib/modules", os.uname().release)
     for name in ("build", "source"):
@@ -86,9 +86,9 @@ def _own_attach_types() -> str:
 
 
 def _answered(words: str, count: int) -> Iterator[tuple[int, int | None]]:
-    """Yield line and offset of each answer, until *count* are there: BCC may have the compiler begin anew after that.
+    """Yield line and offset of each answer, until there are *count*: BCC may run the compiler again after that.
 
-    An error outside of the questions makes all answers worthless: BtfError.
+    An error outside of the questions makes all answers invalid: BtfError.
     """
     for error in _ERROR.finditer(words):
         if error["file"] != _LINES:

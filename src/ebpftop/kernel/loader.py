@@ -62,7 +62,7 @@ class Module:
     def __init__(self, file: str, defines: Defines, given: Mapping[str, Map] = _NO_MAPS) -> None:
         """Compile bpf/*file* with *defines* as `-D` flags, and make its maps; raises LoadError, DamagedError.
 
-        Maps that are *given*, by name, belong to somebody else and are used instead of new ones.
+        Maps in *given*, by name, belong to another owner and are used instead of new ones.
         """
         self.file = file
         self._defines = defines
@@ -82,7 +82,7 @@ class Module:
             raise
 
     def verify_cached(self) -> None:
-        """Raise DamagedError if what was kept of this file is not what the compiler makes of it now."""
+        """Raise DamagedError if the cache entry of this file is not what the compiler makes of it now."""
         if recheck(self.file, self._defines):
             raise DamagedError(self.file)
 
@@ -91,7 +91,7 @@ class Module:
         return self._tables[name]
 
     def has(self, maps: Iterable[str], programs: Iterable[str]) -> bool:
-        """Tell whether the file has all of these."""
+        """Return whether the file has all of these."""
         return self._tables.keys() >= set(maps) and self._compiled.programs.keys() >= set(programs)
 
     def load(self, function: str, kind: Kind) -> int:
@@ -110,7 +110,7 @@ class Module:
         return self._programs[function]
 
     def attach(self, kind: Kind, target: str, function: str) -> Link:
-        """Load and attach *function*. Raises LoadError, and NotCompiledError where the file was compiled without it."""
+        """Load and attach *function*. Raises LoadError, and NotCompiledError if the file was compiled without it."""
         program_fd = self.load(self._named(function, kind), kind)
         event: bytes | None = None
         ctypes.set_errno(0)
@@ -139,7 +139,7 @@ class Module:
         self._links.remove(link)
 
     def _named(self, function: str, kind: Kind) -> str:
-        """Return the full name of a program: fentry and fexit programs are asked for by the kernel function's name."""
+        """Return the full name of a program: fentry and fexit programs are given by the kernel function's name."""
         prefix = _PREFIX.get(kind)
         for name in self._compiled.programs:
             if name == function if prefix is None else name.startswith(prefix) and name.endswith(function):
@@ -152,12 +152,12 @@ class Module:
         return dict(self._programs)
 
     def detach(self) -> None:
-        """Detach everything, what was attached last first; programs and maps stay until `close`."""
+        """Detach everything, in reverse order; programs and maps stay until `close`."""
         for link in reversed(self._links.copy()):
             self.release(link)
 
     def close(self) -> None:
-        """Detach everything and give all memory back. Safe to call twice."""
+        """Detach everything and free all memory. Safe to call twice."""
         self.detach()
         for fd in (*self._programs.values(), *(own.map_fd for own in self._own.values())):
             os.close(fd)

@@ -32,7 +32,7 @@ CPUS = possible_cpus()
 
 
 def lookup(table: Map, key: bytes, value_size: int) -> bytes | None:
-    """Return the value of *key*; None where there is none."""
+    """Return the value of *key*; None if there is none."""
     value = ctypes.create_string_buffer(value_size)
     if lib.bpf_lookup_elem(table.map_fd, ctypes.c_char_p(key), value) < 0:
         return None
@@ -47,24 +47,24 @@ def update(table: Map, key: bytes, value: bytes) -> None:
 
 
 def update_existing(table: Map, key: bytes, value: bytes) -> bool:
-    """Set *key* to *value* only where it is in the map; False where it is not."""
+    """Set *key* to *value* only if it is in the map; False if it is not."""
     return bool(lib.bpf_update_elem(table.map_fd, ctypes.c_char_p(key), ctypes.c_char_p(value), _EXIST) >= 0)
 
 
 def delete(table: Map, key: bytes) -> bool:
-    """Delete *key*; False where it was not there."""
+    """Delete *key*; False if it was not there."""
     return bool(lib.bpf_delete_elem(table.map_fd, ctypes.c_char_p(key)) >= 0)
 
 
 def has_entries(table: Map, key_size: int) -> bool:
-    """Tell whether a hash map holds anything."""
+    """Return whether a hash map has any entry."""
     return bool(lib.bpf_get_next_key(table.map_fd, None, ctypes.create_string_buffer(key_size)) >= 0)
 
 
 def items(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield every key with its value. Entries that come or go meanwhile may be missed; none is given twice.
 
-    Batch reads (kernel 5.6) where they work, else key by key.
+    It uses batch reads (kernel 5.6) if they work, else it reads key by key.
     """
     batched = _items_batched(table, key_size, value_size)
     yield from batched if batched is not None else _items_one_by_one(table, key_size, value_size)

@@ -1,4 +1,4 @@
-"""Mounts of one's own: what is mounted there, the rest of the machine never sees, and it ends with its owner."""
+"""Private mounts: the rest of the machine never sees them, and they end with their owner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 def leave_shared_mounts() -> bool:
     """Give the calling thread, and the threads that it starts from now on, a mount table of its own; False if refused.
 
-    That takes a working directory of its own with it (unshare(2), CLONE_NEWNS implies CLONE_FS).
+    They get a working directory of their own too (unshare(2), CLONE_NEWNS implies CLONE_FS).
     """
     if _libc.unshare(_CLONE_NEWNS) != 0:
         return False
@@ -43,7 +43,7 @@ def mount(kind: str, place: Path) -> bool:
 def open_private_folder() -> int | None:
     """Return a descriptor of an empty folder in memory that has no name anywhere; None if refused (Linux 5.2, root).
 
-    Only who has the descriptor can reach what is in it, by /proc/self/fd/N. It ends with the descriptor.
+    Its content can only be reached with the descriptor, by /proc/self/fd/N. It ends with the descriptor.
     """
     context = _libc.syscall(_SYS_FSOPEN, b"tmpfs", _FSOPEN_CLOEXEC)
     if context < 0:
@@ -60,10 +60,10 @@ def open_private_folder() -> int | None:
 
 
 def call_with_file_over(place: Path, file: Path, work: Callable[[], _T]) -> _T:
-    """Call *work* in a thread for which *file* lies over *place*, or as the machine is where that is refused.
+    """Call *work* in a thread for which *file* lies over *place*; if that is refused, call it without.
 
-    No other thread notices, nor if *work* changes the working directory; the mount and the table that it is in end
-    with the thread.
+    Other threads are not affected, even if *work* changes the working directory. The mount and its mount table end with
+    the thread.
     """
 
     def aside() -> _T:

@@ -1,6 +1,6 @@
 """The kernel structures that ebpftop's programs read, as `-D` flags for their compilation.
 
-From BTF where the kernel has it; else from the headers of this very kernel, if they are installed
+From BTF if the kernel has it; else from the headers of exactly this kernel, if they are installed
 (ebpftop.kernel.header_offsets).
 """
 
@@ -28,7 +28,7 @@ _OTHER_PREFIXES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def from_btf(types: Btf) -> Defines:
-    """Return the flags that describe the kernel of *types*; raises BtfError where a structure is not what we know."""
+    """Return the flags that describe the kernel of *types*; raises BtfError if a structure is not as we know it."""
     defines: dict[str, int | str] = {}
     for field in all_fields():
         for path in field.paths:
@@ -53,7 +53,7 @@ def from_btf(types: Btf) -> Defines:
 
 
 def _other_exec_functions(exists: Callable[[str], bool]) -> Defines:
-    """Return by what functions this kernel answers execve and execveat of its other ABIs, those that it has."""
+    """Return the functions by which this kernel answers execve and execveat of its other ABIs, if it has any."""
     return {
         f"SYS_{abi}_{call.upper()}": f"{prefix}sys_{call}"
         for abi, prefixes in _OTHER_PREFIXES.get(kernel_arch(), {}).items()
@@ -64,7 +64,7 @@ def _other_exec_functions(exists: Callable[[str], bool]) -> Defines:
 
 
 def _named_by_kallsyms() -> Defines:
-    """Return the same where there is no BTF to ask."""
+    """Return the same from kallsyms, if there is no BTF."""
     with suppress(OSError):
         symbols = frozenset(line.split()[2] for line in Path("/proc/kallsyms").read_bytes().splitlines())
         return _other_exec_functions(lambda name: name.encode() in symbols)
@@ -72,7 +72,7 @@ def _named_by_kallsyms() -> Defines:
 
 
 def _from_blob(blob: bytes) -> Defines:
-    """Return the flags, as they were kept if it is the same blob that said them; raises BtfError."""
+    """Return the flags, from the cache if the blob is the same; raises BtfError."""
     entry = build_cache.key(
         blob, *(Path(file).read_bytes() for file in (__file__, fields.__file__, btf.__file__)), kernel_arch().encode()
     )
@@ -84,7 +84,7 @@ def _from_blob(blob: bytes) -> Defines:
 
 
 def _is_whole(defines: Defines) -> bool:
-    """Tell whether *defines* has every field that each kernel has, and offsets that can be ones."""
+    """Return whether *defines* has every required field, and only possible offsets."""
     required = {f"OFF_{field.name}" for field in all_fields() if not field.optional} | {"SIZE_UPID"}
     values = [value for name, value in defines.items() if name.startswith("OFF_")]
     return required <= defines.keys() and all(isinstance(value, int) and 0 <= value < 1 << 16 for value in values)
@@ -116,7 +116,7 @@ def headers_package() -> str:
 
 
 def of_running_kernel() -> Defines:
-    """Return the flags for the running kernel; SourceError, naming the package, where nothing describes it."""
+    """Return the flags for the running kernel; if nothing describes it, SourceError, which names the package."""
     try:
         return _from_blob(btf.of_running_kernel())
     except BtfError as error:

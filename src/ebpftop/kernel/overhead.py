@@ -18,11 +18,11 @@ _SAMPLE_S = 0.1
 class OverheadSampler:
     """Measures for a tenth of a second every two seconds.
 
-    Run statistics cost every BPF program of the machine two clock reads a run, so they are not left on.
+    Run statistics cost every BPF program of the machine two clock reads per run, so they are not always on.
     """
 
     def __init__(self, root: RootWork) -> None:
-        """*root* turns the statistics on."""
+        """*root* enables the statistics."""
         self._root = root
         self._lock = threading.Lock()
         self._stats_fd: int | None = None
@@ -34,7 +34,7 @@ class OverheadSampler:
         self._wall_s = time.monotonic()
 
     def poll(self, now: float, program_fds: Iterable[int]) -> Cost | None:
-        """Begin or end a sample where it is time for it; return what one that ended showed."""
+        """Begin or end a sample if it is time; return the result of a sample that ended."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -81,7 +81,7 @@ class OverheadSampler:
         )
 
     def close(self) -> None:
-        """End a sample that runs."""
+        """End the current sample."""
         with self._lock:
             if self._stats_fd is not None:
                 bpf_syscall.close_stats(self._stats_fd)

@@ -1,11 +1,11 @@
 """What only root may do while ebpftop runs, in a process of its own that does nothing else.
 
-ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). Three things are still to
-be done then that Linux gives to root alone: to write in tracefs, for the trace instance that comes and goes with its
-probe; to turn on the run statistics of BPF programs (CAP_SYS_ADMIN); and to read which system call a thread is in
-(CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file). A child that was
-forked before does them. It takes five requests, which name files of the instance, and threads by their numbers, and
-nothing else. It ends when ebpftop has ended. What is then left in tracefs, the guard removes (lifecycle/guard.py).
+ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). After that it still needs
+three things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
+the run statistics of BPF programs (CAP_SYS_ADMIN); and read which system call a thread is in (CAP_SYS_PTRACE, and
+CAP_DAC_READ_SEARCH to open the file). A child that was forked before does them. It accepts five requests, which name
+only files of the instance, and threads by their numbers. It ends when ebpftop has ended. The guard removes what is then
+left in tracefs (lifecycle/guard.py).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class RootWork:
         return [_call(pid, tid) for pid, tid in threads]
 
     def close(self) -> None:
-        """There is nobody to send away."""
+        """Do nothing: there is no child to end."""
 
 
 def _call(pid: int, tid: int) -> bytes:
@@ -103,12 +103,12 @@ def _call(pid: int, tid: int) -> bytes:
 
 
 def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
-    """Answer requests until the parent has ended. It holds nothing open that was the parent's."""
+    """Answer requests until the parent has ended. It keeps no file of the parent open."""
     status = 1
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)  # it is the parent's
-        # Who ends all of ebpftop by a signal ends the parent, and so us.
+        # A signal to all of ebpftop ends the parent, and then we end too.
         for number in (*END_SIGNALS, signal.SIGTSTP, signal.SIGCONT):
             signal.signal(number, signal.SIG_IGN)
         fd = requests.fileno()
@@ -161,9 +161,9 @@ def _thread(text: bytes) -> tuple[int, int]:
 
 
 class RootHelper(RootWork):
-    """The same in a child process that keeps root's rights while we give them up. Any thread may ask.
+    """The same in a child process that keeps root's rights while we drop them. Any thread may call it.
 
-    Make it early: the child is a fork, and it inherits no thread but the one that calls.
+    Make it early: the child is a fork, and it inherits only the thread that calls.
     """
 
     def __init__(self, instance: Path) -> None:
@@ -196,7 +196,7 @@ class RootHelper(RootWork):
         return answer.split(b"\n")
 
     def close(self) -> None:
-        """Send the child away, and wait for it."""
+        """End the child, and wait for it."""
         with self._lock:
             self._socket.close()
             if self.helper_pid:
@@ -212,7 +212,7 @@ class RootHelper(RootWork):
                 self._socket.send(b"\0".join(request))
                 reply, fds, _, _ = socket.recv_fds(self._socket, _REPLY.size + _ANSWER_MAX, 1)
             except TimeoutError:
-                # What it may still answer would be taken for the answer to the next request.
+                # A late answer would be mistaken for the answer to the next request.
                 self._socket.close()
                 raise
         if len(reply) < _REPLY.size:

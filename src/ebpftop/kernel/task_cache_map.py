@@ -22,9 +22,9 @@ _VALUE_SIZE = 40
 
 
 def should_cache_task(kernel: tuple[int, int]) -> bool:
-    """Tell whether remembering the task is cheaper than asking for it.
+    """Return whether remembering the task is cheaper than getting it from the kernel.
 
-    On x86-64 looking into a per-CPU array costs no call since 6.10, and asking for the current task none since 7.0. On
+    On x86-64 reading a per-CPU array needs no call since 6.10, and getting the current task needs none since 7.0. On
     arm64 both came together.
     """
     return platform.machine() == "x86_64" and (6, 10) <= kernel < (7, 0)
@@ -66,7 +66,7 @@ def _btf() -> bytes:
 
 
 def make_map() -> int:
-    """Return a descriptor of the map, for the caller to close; raises OSError where the kernel knows no such field."""
+    """Return a descriptor of the map, to be closed by the caller; raises OSError if the kernel has no such field."""
     btf = _btf()
     held = ctypes.create_string_buffer(btf, len(btf))
     btf_fd = bpf_syscall.bpf(_BTF_LOAD, struct.pack("=QQI", ctypes.addressof(held), 0, len(btf)))

@@ -12,20 +12,20 @@ from ebpftop.lifecycle.leftovers import FIRST_PID_NAMESPACE, Owner
 
 @cache
 def in_first_pid_namespace() -> bool:
-    """Tell whether our pids are the kernel's: in another pid namespace they mean other processes."""
+    """Return whether our pids are the kernel's: in another pid namespace they mean other processes."""
     return Path("/proc/self/ns/pid").stat().st_ino == FIRST_PID_NAMESPACE
 
 
 def sees_all() -> bool:
-    """Tell whether /proc shows every process, by the number that the kernel's events give it.
+    """Return whether /proc shows every process, by the same number as in the kernel's events.
 
-    It does not in a pid namespace, nor where it hides what belongs to others (proc(5), hidepid).
+    It does not in a pid namespace, nor if it hides the processes of others (proc(5), hidepid).
     """
     return in_first_pid_namespace() and os.path.exists("/proc/1/stat") and os.access("/proc/1/stat", os.R_OK)
 
 
 def own_pids() -> tuple[int, ...]:
-    """Return the pids of ebpftop and its helpers as the kernel's events have them; none where those are not known.
+    """Return the pids of ebpftop and its helpers as in the kernel's events; none if those are not known.
 
     In another pid namespace our own numbers are those of processes that have nothing to do with us.
     """
@@ -33,9 +33,9 @@ def own_pids() -> tuple[int, ...]:
 
 
 def has_ended(owner: Owner) -> bool:
-    """Tell whether that process has ended. False for one that cannot be known of: it is in another pid namespace.
+    """Return whether that process has ended. False if it cannot be known: it is in another pid namespace.
 
-    From the first one, all are seen, by where they are and by the number that they have there (proc(5), NSpid).
+    From the first namespace all are seen: by their namespace, and their number in it (proc(5), NSpid).
     """
     if owner.pid_namespace == Owner.of_this_process().pid_namespace:
         try:
@@ -59,12 +59,12 @@ def _may_be(owner: Owner, process: Path) -> bool:
         return (process / "ns/pid").stat().st_ino == owner.pid_namespace
     except (FileNotFoundError, ProcessLookupError):
         return False
-    except OSError:  # it may not be asked
+    except OSError:  # it may not be read
         return True
 
 
 def process_of_thread(tid: int) -> int | None:
-    """Return the pid of the process that the thread *tid* belongs to; None where there is no such thread."""
+    """Return the pid of the process that the thread *tid* belongs to; None if there is no such thread."""
     try:
         status = Path("/proc", str(tid), "status").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
