@@ -1,8 +1,8 @@
-"""The headers that BCC's compiler asks for, made here: about forty lines instead of a package of a hundred megabytes.
+"""The headers that BCC's compiler needs, made here: about forty lines instead of a package of a hundred megabytes.
 
-BCC wants a kernel source tree for its force-included bpf.h and for `struct pt_regs`. ebpftop's programs read the kernel
-through offsets from BTF (`ebpftop.kernel.btf`), so the tree needs types and nothing that differs between kernels. That
-also keeps the headers of another kernel out, with which task->real_parent->tgid silently reads zero.
+BCC needs a kernel source tree for its force-included bpf.h and for `struct pt_regs`. ebpftop's programs read the kernel
+through offsets from BTF (`ebpftop.kernel.btf`), so the tree needs types and nothing that differs between kernels. This
+also keeps out the headers of another kernel, with which task->real_parent->tgid silently reads zero.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ struct pt_regs {
 }
 
 _KCONFIG_NAME = "include/linux/kconfig.h"
-"""BCC takes a folder for a kernel's source only if this is in it."""
+"""BCC accepts a folder as a kernel's source only if this file is in it."""
 
 _EMPTY = (
     "include/uapi/linux/bpf.h",
@@ -99,10 +99,10 @@ def headers() -> Mapping[str, str]:
 
 
 KALLSYMS = "kallsyms"
-"""The symbol table that BCC is shown while it compiles, in the tree.
+"""The symbol table in the tree that BCC reads while it compiles, instead of the kernel's.
 
-For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth of a second, only to learn whether the
-kernel has bpf_probe_read_user. All that ebpftop runs on have it (5.5).
+For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth of a second, only to check whether the
+kernel has bpf_probe_read_user. All kernels that ebpftop runs on have it (5.5).
 """
 _KALLSYMS_TEXT = "0000000000000001 T bpf_probe_read_user\n"
 
@@ -133,7 +133,7 @@ def _path_of(folder_fd: int) -> Path:
 
 
 class HeaderTree(NamedTuple):
-    """The headers as the compiler is given them."""
+    """The headers as the compiler gets them."""
 
     folder: Path
     """For BCC_KERNEL_SOURCE."""
@@ -144,8 +144,8 @@ class HeaderTree(NamedTuple):
 def header_tree() -> Iterator[HeaderTree]:
     """Yield the headers for one compilation. No other process can change them.
 
-    They are those of `keep_tree`. Where that was refused (without root), BCC finds a folder of temporary files that any
-    process of our user may write, but clang is told never to read it.
+    They are those of `keep_tree`. If that was refused (without root), BCC uses a folder of temporary files that any
+    process of our user may write; but a flag makes clang never read it.
     """
     if _kept_fds:
         yield HeaderTree(_path_of(_kept_fds[0]), ())
@@ -162,7 +162,7 @@ def header_tree() -> Iterator[HeaderTree]:
 def _in_memory(folder: Path) -> Iterator[str]:
     """Yield the path of an overlay that shows clang the headers in *folder*, and no other file of the machine.
 
-    Everything that it reads lies in memory without a name, sealed: nobody can change it, we neither
+    Everything that it reads lies in memory without a name, sealed: nobody can change it, not even we
     (https://clang.llvm.org/doxygen/classllvm_1_1vfs_1_1RedirectingFileSystem.html, memfd_create(2), F_ADD_SEALS).
     """
     with ExitStack() as stack:
@@ -195,12 +195,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def _make_folder() -> Path:
-    """Make what BCC, but not clang, looks at where temporary files go, or in memory; raises SourceError."""
+    """Make the folder that BCC reads, but clang does not: among temporary files or in memory; raises SourceError."""
     failure = None
     for parent in (None, "/run", "/dev/shm"):
         root = None
         try:
-            # As getcwd(3) will say: clang looks for the names in the overlay so.
+            # The path as getcwd(3) returns it: clang uses it to look up names in the overlay.
             root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-", dir=parent)).resolve()
             _write(root / _KCONFIG_NAME, "")
             _write(root / KALLSYMS, _KALLSYMS_TEXT)

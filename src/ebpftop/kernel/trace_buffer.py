@@ -1,6 +1,6 @@
 """A trace buffer of the kernel, read page by page from the binary pipe of each CPU.
 
-Reading consumes: what is read here, no other reader of the same buffer gets.
+Reading consumes: lines that are read here are lost to other readers of the same buffer.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ __all__ = ("FormatError", "TraceBuffer")
 _PRINTK = Path("events/bpf_trace/bpf_trace_printk/format")
 _PRINT = Path("events/ftrace/print/format")
 _READ_PAGES = 1024
-"""Pages that are read in one drain while more comes, about 60,000 short lines; the rest waits for the next."""
+"""Pages to read in one drain while more lines arrive, about 60,000 short lines; the rest waits for the next."""
 _SETTLE_NS = 1_000_000
-"""A line may have its time and not yet be in the buffer: so much time is left to it."""
+"""A line may have its time before it is in the buffer: it gets at most this much time to arrive."""
 _LOSSES = ("overrun", "commit overrun", "dropped events")
 
 _time_of = itemgetter(0)
 
 
 def line_formats(tracefs: Path) -> Mapping[int, LineFormat]:
-    """Return what BPF programs' lines look like here, by event id; raises OSError, FormatError.
+    """Return the formats of BPF programs' lines on this kernel, by event id; raises OSError, FormatError.
 
-    Before 5.9 bpf_trace_printk is no event, and writes an ftrace/print without a caller's address.
+    Before 5.9 bpf_trace_printk is not an event, and writes an ftrace/print without a caller's address.
     """
     formats = dict([line_format((tracefs / _PRINT).read_text(), "buf")])
     if (tracefs / _PRINTK).exists():
@@ -57,8 +57,8 @@ class TraceBuffer:
         self._pipes: dict[int, int] = {}
         self._folders: dict[int, Path] = {}
         self._pending: list[Line] = []
-        # What pages said was overwritten before them, and what the kernel's figures say, which is asked for only where
-        # a page could not say, and at the end.
+        # Lost events, as counted by the pages, and by the kernel's figures. The figures are read only if a page had no
+        # count, and at the end.
         self._missed: dict[int, int] = {}
         self._counted: dict[int, int] = {}
         self._to_count: set[int] = set()
@@ -74,7 +74,7 @@ class TraceBuffer:
             raise
 
     def discard(self) -> None:
-        """Begin here: pass over what is in it now, and what was lost so far."""
+        """Begin here: drop what is in the buffer now, and what was lost so far."""
         self.drain(everything=True)
         self._missed.clear()
         self._counted_before = {cpu: _count(path) for cpu, path in self._folders.items()}
@@ -87,8 +87,8 @@ class TraceBuffer:
     def drain(self, *, everything: bool = False) -> list[Line]:
         """Return lines, oldest first: a bounded number, or *everything* that was printed before the call.
 
-        CPUs are read in turns. What is younger than the beginning of the reading waits for the next time, unless
-        *everything* is asked for: another CPU may still have something older.
+        CPUs are read in turns. Lines younger than the beginning of the read wait for the next time, unless *everything*
+        is set: another CPU may still have older ones.
         """
         begin_ns = clocks.monotonic_ns()
         offset_ns = 0 if self._own_clock else self._clock_offset_ns()
@@ -117,16 +117,16 @@ class TraceBuffer:
         return lines
 
     def lost(self) -> int:
-        """Return how many events were overwritten so far, as far as has been read; after a whole drain, exactly."""
+        """Return how many events were overwritten, up to what has been read; after a complete drain it is exact."""
         for cpu in self._to_count:
-            with suppress(OSError):  # whoever may not read it any more has what the pages said
+            with suppress(OSError):  # if it may not be read any more, the counts of the pages are used
                 self._counted[cpu] = _count(self._folders[cpu]) - self._counted_before[cpu]
         self._to_count.clear()
         told = (max(self._missed.get(cpu, 0), self._counted.get(cpu, 0)) for cpu in self._pipes)
         return sum(told) + self._damaged
 
     def _read(self, cpu: int) -> Page | None:
-        """Return the next page of a CPU; None where there is none now."""
+        """Return the next page of a CPU; None if there is none now."""
         try:
             raw = os.read(self._pipes[cpu], self._layout.page_size)
         except BlockingIOError:
@@ -142,9 +142,9 @@ class TraceBuffer:
         return page
 
     def _clock_offset_ns(self) -> int:
-        """Return what to add to a time of a buffer whose clock is not ours to choose, for CLOCK_MONOTONIC.
+        """Return what to add to a time of the buffer to get CLOCK_MONOTONIC, if we cannot choose the buffer's clock.
 
-        Some of the clocks tell no time but count: then everything was printed now.
+        Some of the clocks are counters and not times: then all lines count as printed now.
         """
         now = statistics(next(iter(self._folders.values()))).get("now ts", "")
         seconds, point, micros = now.partition(".")

@@ -1,4 +1,4 @@
-"""Lines out of the pages of a trace buffer, as per_cpu/cpuN/trace_pipe_raw gives them: fields, not text.
+"""Reads lines from the pages of a trace buffer, as per_cpu/cpuN/trace_pipe_raw returns them: fields, not text.
 
 trace_pipe is the same buffer made into text, in which a message or a thread's name can look like another line or like a
 notice of loss. Here every event has its length in front of it, so what is inside cannot become anything else.
@@ -28,7 +28,7 @@ _PADDING, _TIME_EXTEND, _TIME_STAMP = 29, 30, 31
 _DELTA_BITS = 27
 _STAMP_BITS = 59  # an absolute time leaves out the five highest bits
 
-# 292 years since the boot, in ns, and what a thread id may be: what lies beyond is damage.
+# 292 years since the boot, in ns; a later time is damage.
 _TIME_MAX_NS = (1 << 63) - 1
 
 _u16 = struct.Struct("=H").unpack_from
@@ -38,7 +38,7 @@ _u64 = struct.Struct("=Q").unpack_from
 
 
 class PageFormat(NamedTuple):
-    """Where a page has what, in bytes; from events/header_page."""
+    """The layout of a page, in bytes; from events/header_page."""
 
     commit_size: int  # that of a long of the kernel
     data_offset: int
@@ -46,7 +46,7 @@ class PageFormat(NamedTuple):
 
 
 class LineFormat(NamedTuple):
-    """Where an event that holds a line has what, in bytes; from its `format` file."""
+    """The layout of an event that holds a line, in bytes; from its `format` file."""
 
     tid_offset: int
     text_offset: int
@@ -67,7 +67,7 @@ class Page(NamedTuple):
     """What a page holds, up to `until_ns`, the time of its last event.
 
     `missed`: events before it were overwritten, `missed_count` of them (None: the page had no room for the number).
-    `damaged`: from some byte on it makes no sense.
+    `damaged`: from some byte on it is not valid.
     """
 
     lines: list[Line]
@@ -116,9 +116,9 @@ def line_format(text: str, field: str) -> tuple[int, LineFormat]:
 
 
 def read_page(page: bytes, cpu: int, layout: PageFormat, events: Mapping[int, LineFormat]) -> Page:
-    """Return the lines of a page of *cpu*; events of other ids than those in *events* are passed over.
+    """Return the lines of a page of *cpu*; events with other ids than those in *events* are skipped.
 
-    Whatever the bytes are, nothing is raised, and no line holds a number that could not be.
+    Whatever the bytes are, nothing is raised, and no line has an impossible number.
     """
     lines: list[Line] = []
     at = layout.data_offset
@@ -187,7 +187,7 @@ def _whole_stamp(stamp: int, before_ns: int) -> int:
 
 
 def _line(page: bytes, begin: int, size: int, event: LineFormat, time_ns: int, cpu: int) -> Line | None:
-    """Return the line of the event at *begin*; None where it says something that cannot be."""
+    """Return the line of the event at *begin*; None if it has an impossible value."""
     if size < event.tid_offset + 4 or size < event.text_offset + 4 * event.located or time_ns > _TIME_MAX_NS:
         return None
     if event.ip_offset is not None:

@@ -1,6 +1,6 @@
-"""tracefs: where it is, and a trace instance of our own, whose lines no other tool waits for.
+"""tracefs: where it is, and a trace instance of our own, whose lines no other tool reads.
 
-Reading /sys/kernel/tracing/trace_pipe takes the lines away from whoever else reads it. An instance
+Lines that are read from /sys/kernel/tracing/trace_pipe are lost to its other readers. An instance
 (Documentation/trace/ftrace.rst, "Instances") has buffers and a pipe of its own.
 """
 
@@ -24,27 +24,27 @@ _ALL_KIB, _LEAST_KIB, _MOST_KIB = 16 << 10, 512, 4 << 10
 
 
 def find() -> Path | None:
-    """Return where tracefs is mounted, None where it is not, or where we may not enter it."""
+    """Return where tracefs is mounted, None if it is not, or if we may not enter it."""
     return next((place for place in _PLACES if os.access(place / "trace_pipe", os.F_OK, effective_ids=True)), None)
 
 
 def refusal() -> tuple[str, str]:
-    """Say why there is no tracefs for us, and what mends it."""
+    """Return why we cannot use tracefs, and the remedy."""
     if os.geteuid() != 0:
         return "tracefs belongs to root: it may be neither read nor mounted", "run it as root: sudo ebpftop"
     return "tracefs is not mounted, and mounting it is refused", "mount -t tracefs nodev /sys/kernel/tracing"
 
 
 def instance_path(tracefs: Path | None) -> Path:
-    """Return the folder of our trace instance. It bears our name, so that a later run can tell that we have ended."""
+    """Return the folder of our trace instance. Its name identifies us, so that a later run sees that we have ended."""
     return (tracefs or _PLACES[0]) / "instances" / leftovers.Owner.of_this_process().instance
 
 
 def mount_privately() -> Path | None:
-    """Return where tracefs is; if nobody mounted it, mount it for this process alone. None where that is refused.
+    """Return where tracefs is; if it is not mounted, mount it for this process alone. None if that is refused.
 
-    A mount namespace of our own leaves the machine as it was, whatever becomes of us. It must be made before there are
-    threads, since unshare(2) moves only the caller.
+    A mount namespace of our own changes nothing for the rest of the machine. It must be made before there are threads,
+    since unshare(2) moves only the caller.
     """
     found = find()
     if found is not None:
@@ -56,7 +56,7 @@ def mount_privately() -> Path | None:
 
 
 def field_offset(tracefs: Path, event: str, field: str) -> int | None:
-    """Return where *field* lies in the event "category:name"; None where there is none.
+    """Return the offset of *field* in the event "category:name"; None if there is none.
 
     From the event's format (Documentation/trace/events.rst): ``field:u8 opcode;	offset:32;	size:1;	signed:0;``.
     """
@@ -83,7 +83,7 @@ class Instance:
     """A private trace instance, which can receive every bpf_trace_printk of the machine (kernel 5.9 or later)."""
 
     def __init__(self, root: RootWork) -> None:
-        """Make it, with the event off; raises OSError where that is refused. *root* makes it and writes to it."""
+        """Make it, with the event off; raises OSError if that is refused. *root* makes it and writes to it."""
         self._root = root
         self.path = root.instance
         root.make_instance()
@@ -98,11 +98,11 @@ class Instance:
             raise
 
     def enable(self, on: bool) -> None:
-        """Let lines come in, or not."""
+        """Enable or disable new lines."""
         self._root.write("events/bpf_trace/bpf_trace_printk/enable", "1" if on else "0")
 
     def close(self) -> None:
-        """Remove it, once its files are closed; where somebody else reads it, leave it silent for the next start."""
+        """Remove it, once its files are closed; if another process reads it, leave it silent for the next start."""
         with suppress(OSError):
             self.enable(False)
         with suppress(OSError):
