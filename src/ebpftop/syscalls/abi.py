@@ -63,7 +63,7 @@ def name(abi: Abi, nr: int) -> str:
 
 
 def number(abi: Abi, name: str) -> int | None:
-    """Return the number of call *name*, None where *abi* has no such call."""
+    """Return the number of call *name*, None if *abi* has no such call."""
     return numbers(abi).get(name)
 
 
@@ -115,7 +115,7 @@ def resolve_list(text: str, abis: Sequence[Abi]) -> tuple[tuple[Abi, int], ...]:
 
 
 def _suggest(call: str, chosen: Sequence[Abi], abis: Sequence[Abi]) -> str:
-    """Say where else the call exists, or which names are close."""
+    """Return a hint: which other ABI has the call, or which names are close."""
     elsewhere = [abi for abi in abis if number(abi, call) is not None]
     if elsewhere:
         return f"; {', '.join(elsewhere)} has it"

@@ -24,7 +24,7 @@ def _open(*, directory: int, nofollow: int, direct: int, largefile: int) -> Word
 
 
 def _fdopen(*, direct: int) -> Words:
-    """Return the words of O_ flags where no file is opened and no access asked for: pipe2, dup3, userfaultfd."""
+    """Return the words of O_ flags for calls that open no file and set no access: pipe2, dup3, userfaultfd."""
     return flags("O_", f"CREAT=0o100 TRUNC=0o1000 NONBLOCK=0o4000 DIRECT={direct} CLOEXEC=0o2000000")
 
 
@@ -59,7 +59,7 @@ WORDS: Mapping[str, Words] = {
         "SYMLINK_NOFOLLOW=0x100 REMOVEDIR=0x200 SYMLINK_FOLLOW=0x400 NO_AUTOMOUNT=0x800 EMPTY_PATH=0x1000 "
         "RECURSIVE=0x8000",
     ),
-    # 0x200 says three things: for unlinkat it is about directories, for faccessat2 about ids, and for
+    # 0x200 has three meanings: for unlinkat it is about directories, for faccessat2 about ids, and for
     # name_to_handle_at about what the handle is for.
     "at_access": flags("AT_", "SYMLINK_NOFOLLOW=0x100 EACCESS=0x200 EMPTY_PATH=0x1000"),
     "at_exec": flags("AT_", "SYMLINK_NOFOLLOW=0x100 EMPTY_PATH=0x1000 EXECVE_CHECK=0x10000"),
@@ -235,10 +235,10 @@ WORDS: Mapping[str, Words] = {
         "THREAD=0x10000 NEWNS=0x20000 SYSVSEM=0x40000 SETTLS=0x80000 PARENT_SETTID=0x100000 CHILD_CLEARTID=0x200000 "
         "DETACHED=0x400000 UNTRACED=0x800000 CHILD_SETTID=0x1000000 NEWCGROUP=0x2000000 NEWUTS=0x4000000 "
         "NEWIPC=0x8000000 NEWUSER=0x10000000 NEWPID=0x20000000 NEWNET=0x40000000 IO=0x80000000",
-        # The low byte is the signal that the parent gets: SIGCHLD, but for curiosities.
+        # The low byte is the signal that the parent gets: SIGCHLD, except in rare cases.
         last={17: "SIGCHLD"},
     ),
-    # unshare and setns know a bit that for clone belongs to the signal.
+    # unshare and setns have a flag whose bit belongs to the signal in clone.
     "namespaces": flags(
         "CLONE_",
         "NEWTIME=0x80 FS=0x200 FILES=0x400 NEWNS=0x20000 SYSVSEM=0x40000 NEWCGROUP=0x2000000 NEWUTS=0x4000000 "
@@ -381,4 +381,4 @@ ABI_WORDS: Mapping[tuple[Abi, str], Words] = {
     ("arm64", "fdopen"): _fdopen(direct=0o200000),
     ("arm", "fdopen"): _fdopen(direct=0o200000),
 }
-"""What another architecture numbers otherwise."""
+"""Words whose numbers differ on another architecture."""

@@ -1,8 +1,8 @@
-"""The arguments of a traced call in words, as strace would say them where no memory of the process is needed.
+"""The arguments of a traced call in words, as strace shows them if no memory of the process is needed.
 
-What a pointer points to is not here to be read, but for up to two strings (mostly paths) that the program in the kernel
-reads at entry; `path_args` tells it which arguments they are. Everything else is what six registers say. Results are
-printable: bytes that are not stand escaped.
+The memory behind pointers cannot be read here. Exceptions are up to two strings (mostly paths) that the program
+in the kernel reads at entry; `path_args` returns which arguments they are. Everything else comes from six registers.
+Results are printable: other bytes are escaped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REGISTERS = 6
 _U16 = 0xFFFF
 _U32 = 0xFFFF_FFFF
 _32_BIT: frozenset[Abi] = frozenset(("i386", "arm"))
-# Arguments that count only where the one before has one of these bits: O_CREAT or O_TMPFILE (the bit of its own, the
+# Arguments that count only if the one before has one of these bits: O_CREAT or O_TMPFILE (the bit of its own, the
 # same on every ABI here), a character or block device (S_IFCHR is in S_IFBLK), MEMBARRIER_CMD_FLAG_CPU.
 _ASKED_BY = {"mode": 0o100 | 0o20000000, "dev": 0o020000, "cpu": 1}
 
@@ -53,7 +53,7 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """All arguments of one call. Where the call means different things, `key` names the case by the register `at`."""
+    """All arguments of one call. If the call has several meanings, `key` names the case by the register `at`."""
 
     slots: tuple[_Slot, ...]
     at: int = 0
@@ -67,8 +67,8 @@ def decode(
     """Return the arguments of one call in words.
 
     *args* are the six registers at entry, unsigned. *paths* are the strings of `path_args`, in that order: what the
-    kernel read up to a NUL, None where it could not (the pointer is shown then). Of one that is longer than *longest*
-    bytes the rest is cut, and marked so. Calls that ebpftop does not know show six numbers.
+    kernel read up to a NUL, None if it could not (the pointer is shown then). A string longer than *longest* bytes is
+    cut, and marked so. Calls that ebpftop does not know show six numbers.
     """
     name = _abi.name(abi, nr)
     call = _call(abi, name)
@@ -149,7 +149,7 @@ def _file_mode(value: int) -> str:
 
 
 def _device(value: int) -> str:
-    """Say a device number (include/linux/kdev_t.h, new_decode_dev) as the macro that makes it."""
+    """Show a device number (include/linux/kdev_t.h, new_decode_dev) as the macro that makes it."""
     return f"makedev({value >> 8 & 0xFFF:#x}, {value & 0xFF | value >> 12 & 0xFFF00:#x})"
 
 
@@ -172,7 +172,7 @@ def _id(value: int) -> str:
 
 
 def _id_16(value: int) -> str:
-    """Say an id of the calls that were there before ids had 32 bits (include/linux/highuid.h)."""
+    """Show an id of the old calls from before ids had 32 bits (include/linux/highuid.h)."""
     return "-1" if value & _U16 == _U16 else str(value & _U16)
 
 

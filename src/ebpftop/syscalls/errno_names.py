@@ -1,4 +1,4 @@
-"""Errors and signals by name: what a return value or an exit status says in words."""
+"""Errors and signals by name: a return value or an exit status in words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import errno
 import signal
 from functools import cache
 
-# What the kernel says to itself (include/linux/errno.h, codes above 511). Seen by eBPF programs at sys_exit, never by
-# the program that made the call: a call that a signal interrupted leaves with one of the ERESTART codes.
+# Codes that the kernel uses internally (include/linux/errno.h, codes above 511). eBPF programs see them at sys_exit, but
+# never the program that made the call: a call that a signal interrupted returns with an ERESTART code.
 _INTERNAL: dict[int, str] = {
     512: "ERESTARTSYS",
     513: "ERESTARTNOINTR",
@@ -29,8 +29,8 @@ _INTERNAL: dict[int, str] = {
     530: "ERECALLCONFLICT",
     531: "ENOGRACE",
 }
-# Where Linux has two names for a number, the one that strace and the man pages of system calls use; and what Python
-# learnt late.
+# If Linux has two names for a number, the one that strace and the man pages of system calls use; and names that older
+# versions of Python lack.
 _PREFERRED: dict[int, str] = {11: "EAGAIN", 35: "EDEADLK", 95: "EOPNOTSUPP", 133: "EHWPOISON"}
 
 _SIGRTMIN = 34
@@ -39,13 +39,13 @@ _SIGRTMAX = 64
 
 @cache
 def error_name(code: int) -> str:
-    """Return the name of *code*, an errno above zero: ``ENOENT``, ``ERESTARTSYS``; ``errno 999`` where it has none."""
+    """Return the name of *code*, an errno above zero: ``ENOENT``, ``ERESTARTSYS``; ``errno 999`` if it has none."""
     return _PREFERRED.get(code) or errno.errorcode.get(code) or _INTERNAL.get(code) or f"errno {code}"
 
 
 @cache
 def signal_name(number: int) -> str:
-    """Return the name of a signal as ``kill -l`` has it: ``SIGKILL``, ``SIGRTMIN+2``; ``SIG32`` where it has none.
+    """Return the name of a signal as ``kill -l`` has it: ``SIGKILL``, ``SIGRTMIN+2``; ``SIG32`` if it has none.
 
     Real-time signals count from the C library's SIGRTMIN, 34: 32 and 33 are the threads' own.
     """

@@ -46,14 +46,14 @@ WAITS = frozenset(
         *("io_getevents", "io_uring_enter", "restart_syscall"),
     )
 )
-"""Calls whose business is to wait: they do not crowd out the ones that hang."""
+"""Calls whose purpose is to wait: they must not displace calls that hang."""
 
 
 _FAMILY_OF: Mapping[str, Family] = {name: family for family, names in FAMILIES.items() for name in names}
 
 
 def family(name: str) -> Family | None:
-    """Return the family of a call, None for the most of them."""
+    """Return the family of a call, None for most calls."""
     return _FAMILY_OF.get(name)
 
 

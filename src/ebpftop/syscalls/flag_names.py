@@ -1,4 +1,4 @@
-"""Numbers into the names of the C headers: flags joined with ``|``, choices by name, what has none in hexadecimal."""
+"""Numbers as names of the C headers: flags joined with ``|``, choices by name, bits without a name in hexadecimal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _U32 = 0xFFFF_FFFF
 class Words:
     """How one argument reads. The bits under *mask* are one choice of *choices*; the rest are *flags*, each by itself.
 
-    Only the low 32 bits count, as the kernel looks at no more; all 64 if *wide*. Flags are tried in their order, so one
+    Only the low 32 bits count, since the kernel reads no more; all 64 if *wide*. Flags are tried in their order, so one
     that contains another (O_SYNC has O_DSYNC's bit) stands before it.
     """
 
@@ -38,7 +38,7 @@ class Words:
         return "|".join(words) or self.zero
 
     def case(self, value: int) -> str:
-        """Return the word that says what the call is about: the choice, be it private to a process (futex) or not."""
+        """Return the word for the meaning of the call: the choice, without _PRIVATE (futex)."""
         return self.choices.get(value & self.mask, "").removesuffix("_PRIVATE") if self.mask else self(value)
 
 
@@ -63,7 +63,7 @@ def flags(
     last: Mapping[int, str] | None = None,
     wide: bool = False,
 ) -> Words:
-    """Return the words of a set of flags; *last* have no prefix. A name for 0 is said where no flag is set."""
+    """Return the words of a set of flags; *last* have no prefix. A name for 0 is shown if no flag is set."""
     names = table(prefix, text)
     zero = names.pop(0, "0")
     return Words(mask=mask, choices=choices or {}, flags=names | dict(last or {}), zero=zero, wide=wide)

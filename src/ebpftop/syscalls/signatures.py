@@ -2,13 +2,13 @@
 
     name[,name..] [ARG=VALUE[,VALUE..]] kind kind ..
 
-A kind says how an argument reads: one of `ebpftop.syscalls.decode`, or a table of `ebpftop.syscalls.constants`. ``_``
-is a register that says nothing there. ``wide`` is a 64-bit number, which takes two registers on 32-bit ABIs; ``pair``
-comes in two on every ABI. ``path`` is a string; ``mode?`` counts only where the argument before it asks for it.
+A kind is how an argument is shown: one of `ebpftop.syscalls.decode`, or a table of `ebpftop.syscalls.constants`. ``_``
+is an unused register. ``wide`` is a 64-bit number, which uses two registers on 32-bit ABIs; ``pair`` uses two on every
+ABI. ``path`` is a string; ``mode?`` counts only if the argument before it requires it.
 
-A line with a condition holds where argument ARG (from 0) has one of those VALUES of its table; the plain line of the
-call, which stands first and names that table, holds else. ``i386:name`` is what that ABI does otherwise. A call without
-a line of its own has that of its name without ``_time64``, ``64`` or ``32``.
+A line with a condition is used if argument ARG (from 0) has one of those VALUES of its table; otherwise the plain line
+of the call is used, which comes first and names that table. ``i386:name`` is the line of that ABI if it differs. A call
+without a line of its own has the line of its name without ``_time64``, ``64`` or ``32``.
 """
 
 TEXT = """
