@@ -122,8 +122,8 @@ class TraceBuffer:
             with suppress(OSError):  # if it may not be read any more, the counts of the pages are used
                 self._counted[cpu] = _count(self._folders[cpu]) - self._counted_before[cpu]
         self._to_count.clear()
-        told = (max(self._missed.get(cpu, 0), self._counted.get(cpu, 0)) for cpu in self._pipes)
-        return sum(told) + self._damaged
+        counts = (max(self._missed.get(cpu, 0), self._counted.get(cpu, 0)) for cpu in self._pipes)
+        return sum(counts) + self._damaged
 
     def _read(self, cpu: int) -> Page | None:
         """Return the next page of a CPU; None if there is none now."""

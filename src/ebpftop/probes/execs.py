@@ -233,9 +233,9 @@ class ExecsProbe(KernelProbe):
         if self._events is None:
             return []
         came_up, self._just_attached = self._just_attached, False
-        look_around, self._rescan_due = self._rescan_due, False
+        rescan, self._rescan_due = self._rescan_due, False
         # An exit event is sent before the process leaves /proc: so no exit event of these comes after this reading.
-        gone = self._gone(thorough=came_up or look_around)
+        gone = self._gone(thorough=came_up or rescan)
         events = self._events.drain(everything=everything or bool(gone))
         # Report these exits first, since a pid may be reused by now, unless an event here is about the process.
         told_of = {_process(raw) for raw in events} if gone else ()
@@ -253,7 +253,7 @@ class ExecsProbe(KernelProbe):
             records += self._processes.missing(event.ppid, event.parent_start_ns, now, self.context.matches)
             records.append(self._exec(event, raw, offset))
         records += [self._unseen_exit(told, now) for told in gone if self._processes.has(told.key)]
-        if look_around:
+        if rescan:
             records += self._processes.all_running(now, self.context.matches)
         return records
 

@@ -141,12 +141,12 @@ def in_flight(
     seen = (item for item in found if takes is None or takes(item[1].pid, item[0][3]))
     unseen: Iterator[tuple[tuple[bool, int, int, bytes], InFlight]] = iter(())
     if before is not None and now_ns - before.attached_ns >= IN_FLIGHT_NS:
-        unseen = _told_before(before, {call.tid for call in waiting}, now_ns - before.attached_ns)
+        unseen = _entered_before(before, {call.tid for call in waiting}, now_ns - before.attached_ns)
     merged = merge(seen, unseen, key=lambda item: item[0])
     return tuple(told for _, told in islice(merged, _IN_FLIGHT_MAX))
 
 
-def _told_before(
+def _entered_before(
     before: EnteredBefore, entered: set[int], ns: int
 ) -> Iterator[tuple[tuple[bool, int, int, bytes], InFlight]]:
     for call, comm in before.calls(entered):

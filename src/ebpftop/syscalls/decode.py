@@ -1,7 +1,7 @@
 """The arguments of a traced call in words, as strace shows them if no memory of the process is needed.
 
-The memory behind pointers cannot be read here. Exceptions are up to two strings (mostly paths) that the program
-in the kernel reads at entry; `path_args` returns which arguments they are. Everything else comes from six registers.
+The memory behind pointers cannot be read here. Exceptions are up to two strings (mostly paths) that the
+BPF program reads at entry; `path_args` returns which arguments they are. Everything else comes from six registers.
 Results are printable: other bytes are escaped.
 """
 

@@ -6,7 +6,7 @@ import errno
 import signal
 from functools import cache
 
-# Codes that the kernel uses internally (include/linux/errno.h, codes above 511). eBPF programs see them at sys_exit, but
+# Internal codes of the kernel (include/linux/errno.h, codes above 511). eBPF programs see them at sys_exit, but
 # never the program that made the call: a call that a signal interrupted returns with an ERESTART code.
 _INTERNAL: dict[int, str] = {
     512: "ERESTARTSYS",
