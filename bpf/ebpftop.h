@@ -132,7 +132,7 @@ enum filter_flag {
 #define OWN_PROCESSES 4
 
 #define FILTER_SLOTS 2
-#define FILTER_MAX 64	 /* values of one kind, in each slot */
+#define FILTER_MAX 64  /* values of one kind, in each slot */
 #define FILTER_CGROUPS 8
 #ifdef FILTER_OWNER
 #define TRACKED_MAX 131072 /* processes followed by --pid */

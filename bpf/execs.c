@@ -8,7 +8,7 @@
 #include "ebpftop.h"
 #include "compat.h"
 
-#define PATH_LEN 4096	/* PATH_MAX, the NUL included */
+#define PATH_LEN 4096 /* PATH_MAX, the NUL included */
 #define CGROUP_LEVELS 32
 #define CGROUP_NAME_LEN 256 /* NAME_MAX and the NUL */
 #define CGROUP_LEN 8160	  /* what file and interpreter leave */

@@ -141,7 +141,7 @@ BPF_HASH(waiting, u64, struct waiting_call, WAITING_MAX);
 enum call_fact {
 	/* The low four bits: which argument is a path, number + 1; the next four: which other one. */
 	PATHS_GO_WITH_SUCCESS = 256, /* an execve that succeeds leaves no memory to read them from */
-	MAKES_TASKS = 512,	/* returns in the child too */
+	MAKES_TASKS = 512, /* returns in the child too */
 	IGNORED = 1024,
 	TRACED = 2048,
 };
@@ -387,7 +387,7 @@ int handle_trace(struct enter_ctx *ctx)
 /* ---- Handlers of families: programs and timers. BCC's own bpf_trace_printk cannot stand in a macro. ---- */
 
 #ifdef WITH_PRINTK
-#define PRINTK(words)                                     \
+#define PRINTK(words)                                  \
 	{                                              \
 		char said[] = words;                   \
 		bpf_trace_printk_(said, sizeof(said)); \
