@@ -443,6 +443,64 @@ int main(int argc, char **argv)
 }
 """
 
+# A tracer takes its child's mkdir calls away. A seccomp filter stops the child at each (SECCOMP_RET_TRACE); the tracer
+# sets their number to -1 and their result to EPERM. Prints how many there were.
+SKIPPED_BY_TRACER = r"""
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mkdir, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+	struct user_regs_struct regs;
+	int status, stops = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+			return 1;
+		for (int i = atoi(argv[1]); i; i--)
+			if (syscall(SYS_mkdir, "/nowhere", 0700) != -1 || errno != EPERM)
+				return 2;
+		return 0;
+	}
+	waitpid(pid, &status, 0);
+	ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESECCOMP);
+	ptrace(PTRACE_CONT, pid, 0, 0);
+	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_SECCOMP << 8)) {
+			ptrace(PTRACE_GETREGS, pid, 0, &regs);
+			regs.orig_rax = -1;
+			regs.rax = -EPERM;
+			ptrace(PTRACE_SETREGS, pid, 0, &regs);
+			stops++;
+		}
+		ptrace(PTRACE_CONT, pid, 0, 0);
+	}
+	printf("%d\n", stops);
+	return argc != 2 || status;
+}
+"""
+
 # Its child's exit_group is held up by a tracer: a call that leaves its CPU and never returns. Prints the child's pid.
 HELD_EXIT = """
 #include <signal.h>

@@ -158,6 +158,17 @@ def test_calls_that_seccomp_denies_are_calls(tmp_path: Path) -> None:
     assert ("x86_64", 59) not in seen, "its execve was entered under a name that nobody asked for"
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="its program sets registers of x86-64")
+def test_what_a_tracer_takes_away_is_no_call_of_any_number(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "skipped", workloads.SKIPPED_BY_TRACER)
+    with Stream("--comm", program.name, probes="syscalls") as stream:
+        assert subprocess.run([program, "100"], capture_output=True, check=True).stdout == b"100\n"
+        seen = rows(stream.stop())
+    assert seen["x86_64", 101]["count"] > 100, "its tracer's calls are seen"
+    assert ("x86_64", 83) not in seen, "no mkdir reached the kernel"
+    assert [key for key in seen if not 0 <= key[1] < 1024] == []
+
+
 def test_calls_that_seccomp_denies_of_a_program_that_ran_before(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "denied", workloads.DENIED, "-pthread")
     with subprocess.Popen([program, "100", "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from ebpftop import cli
-from ebpftop.commands.kernel_options import chosen_filter
+from ebpftop.commands.kernel_options import _attach_options, chosen_filter
+from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 
 
@@ -134,3 +135,11 @@ def test_an_option_is_taken_by_its_old_name_with_a_warning(
     assert cli.main(old) == 0
     assert "--via is called --attach now" in capfd.readouterr().err
     assert taken[0] == taken[1]
+
+
+def test_a_probe_that_is_not_asked_for_cannot_be_attached_anywhere() -> None:
+    args = cli.parser().parse_args(["stream", "--probes", "execs", "--attach", "users=tracepoint"])
+    with pytest.raises(SourceError, match="--probes leaves users out; add users to --probes"):
+        _attach_options(args)
+    args = cli.parser().parse_args(["stream", "--probes", "execs", "--attach", "execs.exits=tracepoint"])
+    assert _attach_options(args) == {"execs.exits": "tracepoint"}

@@ -76,6 +76,18 @@ def _calls(text: str | None) -> tuple[tuple[Abi, int], ...]:
         raise SourceError(str(error)) from error
 
 
+def _attach_options(args: argparse.Namespace) -> dict[str, str]:
+    """Return the attach option of each probe, or part of one; raises SourceError for a probe that is not asked for."""
+    chosen = dict(args.attach)
+    for name in chosen:
+        probe = name.partition(".")[0]
+        if probe not in args.probes:
+            raise SourceError(
+                f"--attach {name}={chosen[name]}: --probes leaves {probe} out", f"add {probe} to --probes"
+            )
+    return chosen
+
+
 def options_of(args: argparse.Namespace) -> Options:
     """Return what the arguments ask for; raises SourceError."""
     if importlib.util.find_spec("bcc") is None or importlib.util.find_spec("bcc.table") is None:
@@ -87,7 +99,7 @@ def options_of(args: argparse.Namespace) -> Options:
         interval_s=args.interval,
         filter=chosen_filter(args),
         buffer=None if args.buffer == "auto" else args.buffer,
-        attach=dict(args.attach),
+        attach=_attach_options(args),
         failures=args.failures,
         latency=args.latency,
         processes=args.latency,
