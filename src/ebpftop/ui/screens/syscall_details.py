@@ -215,8 +215,8 @@ def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
     latest = model.latest
     waits = sorted((w for w in (latest.in_flight if latest else ()) if (w.abi, w.nr) == call.key), key=lambda w: -w.ns)
     second: list[tuple[str, str]] = [
-        ("handler ", "$dim"),
-        ({"count": "the counter"}.get(handler, f"the {handler} program"), "$warning" if handler == "trace" else ""),
+        ("handler: ", "$dim"),
+        (handler, "$warning" if handler == "trace" else ""),
         (f"  counted {model.baseline.text}" if model.baseline else "", "$dim"),
     ]
     if waits:
