@@ -54,7 +54,7 @@ def test_what_ebpftop_of_another_namespace_made_in_tracefs_is_left_alone() -> No
     instance.mkdir()
     code = f"""
 from pathlib import Path
-from ebpftop import leftovers
+from ebpftop.lifecycle import leftovers
 from ebpftop.kernel import tracefs
 from ebpftop.lifecycle.leftovers import Owner
 tracefs.remove_leftovers(Path({str(place)!r}))

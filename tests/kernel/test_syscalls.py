@@ -594,7 +594,7 @@ def test_a_call_beyond_the_table_is_refused_in_words() -> None:
 @pytest.mark.guest
 def test_handlers_of_programs_and_timers_count_and_say_so(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "timers", workloads.TIMERS, "-static")
-    with Live("timers", probes=("syscalls", "trace"), say=True) as live:
+    with Live("timers", probes=("syscalls", "trace"), printk=True) as live:
         subprocess.run([program], check=True)
         families = live.read().families
         for _ in range(100):

@@ -93,7 +93,7 @@ def _print(report: Report, console: Console) -> None:
         f"tracefs at {markup(report['tracefs'] or 'nowhere')}",
         highlight=False,
     )
-    console.print(f"compiled programs are cached in {markup(build_cache.where())}", highlight=False)
+    console.print(f"cache of compiled programs: {markup(build_cache.where())}", highlight=False)
     for probe in report["probes"]:
         good = probe.state == "on"
         console.print()

@@ -48,7 +48,7 @@ def where() -> str:
         with _opened(make=True):
             return str(_folder())
     except OSError as error:
-        return f"nowhere: {error.filename}: {error.strerror}"
+        return f"disabled: {error.filename}: {error.strerror}"
 
 
 def _folder() -> Path | None:
