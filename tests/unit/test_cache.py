@@ -47,7 +47,7 @@ def test_a_folder_that_others_may_write_is_neither_read_nor_written(folder: Path
     build_cache.keep(build_cache.key(b"x"), 1)
     folder.chmod(mode)
     assert build_cache.find(build_cache.key(b"x"), int) is None
-    assert build_cache.where() == f"nowhere: {folder}: it is somebody else's, or others may write there"
+    assert build_cache.where() == f"disabled: {folder}: it is somebody else's, or others may write there"
     build_cache.keep(build_cache.key(b"y"), 2)
     assert [path.name for path in folder.iterdir()] == [build_cache.key(b"x")]
     folder.chmod(0o700)
@@ -96,7 +96,7 @@ def test_nobody_else_can_put_another_folder_in_the_place_of_one_above(
         assert build_cache.find(build_cache.key(b"x"), int) == 1
     else:
         wrong = tmp_path / "link" if what == "their link" else above
-        assert build_cache.where() == f"nowhere: {wrong}: it is somebody else's, or others may write there"
+        assert build_cache.where() == f"disabled: {wrong}: it is somebody else's, or others may write there"
         assert build_cache.find(build_cache.key(b"x"), int) is None
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_kept_where_nothing_is_to_be_or_nothing_can(
         ("/proc/nowhere", "/proc/nowhere: No such file or directory"),
     ):
         monkeypatch.setenv("EBPFTOP_CACHE", place)
-        assert build_cache.where() == f"nowhere: {reason}"
+        assert build_cache.where() == f"disabled: {reason}"
         build_cache.keep(build_cache.key(b"x"), 1)
         assert build_cache.find(build_cache.key(b"x"), int) is None
     assert not folder.exists()

@@ -102,7 +102,7 @@ def test_a_folder_in_the_folder_does_not_keep_older_entries_alive(folder: Path) 
 def test_whatever_lies_in_place_of_the_folder_is_not_used(folder: Path, kind: str) -> None:
     folder.parent.mkdir()
     INSTEAD[kind](folder)
-    assert build_cache.where().startswith(f"nowhere: {folder}: ")
+    assert build_cache.where().startswith(f"disabled: {folder}: ")
     build_cache.keep(build_cache.key(b"x"), 1)
     assert build_cache.find(build_cache.key(b"x"), int) is None
 
