@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 class Unanswered(Exception):
-    """Nobody answered in time, or nobody could be asked; its text says so.
+    """There was no answer in time, or no thread could be started to ask; its text says so.
 
     The answer is not waited for any more, and nothing is done with it.
     """
@@ -34,7 +34,7 @@ class Unanswered(Exception):
 
 
 async def answer_to(ask: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
-    """Return what *ask* returns, or raise what it raises; Unanswered where that takes longer than *patience_s*.
+    """Return what *ask* returns, or raise what it raises; Unanswered if that lasts longer than *patience_s*.
 
     *ask* must change nothing: it may go on long after nobody waits for it.
     """

@@ -55,7 +55,7 @@ frame_pace.install()
 stale_widgets.install()
 option_lists.install()
 
-# Four collect for as long as the screen lives; the rest attach, filter, save and look back.
+# Four collect as long as the screen exists; the others attach, filter, save and seek.
 _THREADS = 16
 
 _PREPARE_AFTER_S = 0.5
@@ -66,7 +66,7 @@ MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(WaitingScreen, TableScreen, TracedScreen),
 )
 
-# The palette that a screenshot is asked for in is no part of it.
+# The palette in which a screenshot is requested is not part of the picture.
 _PALETTE_GONE_S = 0.1
 
 # Characters of a line in the journal: an error's text may hold what a program said.
@@ -155,7 +155,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         log.addHandler(self._journal)
         for note in self.notes:
             self.notify(note, severity="warning")
-        # What start-up left will live as long as the app: no collection needs to look at it again.
+        # Objects from the start live as long as the app: no collection needs to check them again.
         self.call_after_refresh(gc.freeze)
         self.set_timer(_PREPARE_AFTER_S, lambda: prepare(self, MADE_IN_ADVANCE))
 
@@ -184,7 +184,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         super().panic(*renderables)
 
     def _note_crash(self) -> None:
-        # What fails while the screen is taken down because it was asked to end is a consequence of that.
+        # Errors while the screen closes on request are a consequence of closing.
         if process.asked is None:
             self.crash = self._exception
         process.ask_to_end(1)

@@ -114,12 +114,12 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def losses(counts: Iterable[tuple[str, int]]) -> str:
-    """Return counts with their names: ``4 ring, 2 argv``; empty where nothing was lost."""
+    """Return counts with their names: ``4 ring, 2 argv``; empty if nothing was lost."""
     return ", ".join(f"{count(n)} {where}" for where, n in counts if n)
 
 
 def speed_text(speed: float) -> str:
-    """Return a speed as the state line says it."""
+    """Return a speed as the status bar shows it."""
     return f"{speed:g}x" if speed else "max"
 
 
@@ -142,7 +142,7 @@ def clock_text(time: float) -> str:
 
 
 def kept_text(span: tuple[float, float], used: int, bound: int) -> str:
-    """Return how far back the history goes, and how much memory it takes of how much it may."""
+    """Return how far back the history goes, and how much memory it uses of its limit."""
     return f"kept {age(span[1] - span[0])} {used / (1 << 20):.1f}/{bound / (1 << 20):.0f} MiB"
 
 

@@ -79,6 +79,6 @@ _LIGHT_COLOURS = frozenset(("7", "15"))
 
 
 def fitting_theme(environment: Mapping[str, str]) -> str:
-    """Return the theme for a terminal that says in COLORFGBG what its background is; dark where it says nothing."""
+    """Return the theme for the background that the terminal reports in COLORFGBG; dark if it reports none."""
     background = environment.get("COLORFGBG", "").rpartition(";")[2]
     return LIGHT.name if background in _LIGHT_COLOURS else DARK.name

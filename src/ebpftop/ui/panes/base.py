@@ -38,21 +38,21 @@ FRAME_S = 0.1
 
 FRAME_RECORDS = 2_500
 RECORD_BYTES = 1000
-"""Nor does it get more at once, however fast a recording plays: a key waits for what was handed over before it.
+"""Nor does it get more at once, however fast a recording plays: a key waits for what was delivered before it.
 
 A record counts once for each so many bytes of memory."""
 
 PIECE_RECORDS = 250
-"""And so much of it is taken in without a look at the terminal."""
+"""And at most this much of it is processed before the terminal's keys are checked."""
 
 TITLE_S = 0.5
 """Counts in a title change at most this often."""
 
 SEARCH_PAUSE_S = 0.005
-"""Between two steps of a search, in which keys are taken."""
+"""Between two steps of a search: keys are handled then."""
 
 PATIENCE_S = 0.25
-"""How long a poll may wait: also how long quitting may take."""
+"""How long a poll may wait, and so how long quitting may last."""
 
 
 def _burden(batch: Batch) -> int:
@@ -75,11 +75,11 @@ class Pane(Vertical):
     """One pane. A subclass names its probe, feeds its model in `feed`, and shows it in `show`."""
 
     probe: ClassVar[ProbeName]
-    extra_probes: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model wants to see
+    extra_probes: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model reads
     number: ClassVar[int]
     label: ClassVar[str]
     empty_text: ClassVar[str]
-    """True of a recording that has ended, and of a moment looked back at, too."""
+    """Also true for a recording that has ended, and for a past moment."""
 
     class BatchesArrived(Message):
         """What the probe yielded since the last frame, oldest first. The screen feeds it to panes, now or later."""
@@ -90,14 +90,14 @@ class Pane(Vertical):
             self.batches = batches
 
     class DetailsRequested(Message):
-        """Enter on a row: somebody wants to see its details."""
+        """Enter on a row: a request for its details."""
 
         def __init__(self, details: Details) -> None:
             super().__init__()
             self.details = details
 
     class FilterRequested(Message):
-        """Somebody wants to see nothing else."""
+        """A request to filter to this."""
 
         def __init__(self, step: FilterLevel) -> None:
             super().__init__()
@@ -114,7 +114,7 @@ class Pane(Vertical):
         self.trouble = ""
         self._state: Probe | None = None
         self._unconfirmed: Probe | None = None
-        """What the probe said of itself before it was toggled."""
+        """The state that the probe reported before it was toggled."""
         self._losses = ""
         self._wanted: tuple[Content | None, Content | None] = (None, None)
         self._drawn: tuple[Content | None, Content | None] = (None, None)
@@ -136,7 +136,7 @@ class Pane(Vertical):
         raise NotImplementedError
 
     def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
-        """Show *model*, of the same type as the one before, from now on, narrowed as `apply_filter` says."""
+        """Show *model*, of the same type as the one before, from now on, with the filter of `apply_filter`."""
         self.model = model
         self.lines.redraw()
 
@@ -149,26 +149,26 @@ class Pane(Vertical):
         raise NotImplementedError
 
     def details(self, row: Any) -> Details:
-        """Build the details of a row of `lines`, which may be gone from there."""
+        """Build the details of a row of `lines`, which may no longer be there."""
         raise NotImplementedError
 
     def message_if_empty(self) -> str:
-        """Why there are no rows, where all is well."""
+        """Why there are no rows, if nothing is wrong."""
         return self.empty_text
 
     def user_level(self) -> FilterLevel | None:
-        """What narrows to the user of the row under the cursor."""
+        """The filter for the user of the row under the cursor."""
         return None
 
     def container_level(self) -> FilterLevel | None:
-        """What narrows to the container of the row under the cursor."""
+        """The filter for the container of the row under the cursor."""
         return None
 
     def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
         """Show only what matches *scope*. What came from *kernel_filter_since* (Unix seconds) matched in the kernel."""
 
     def subtitle(self) -> str:
-        """What the lower edge says on the right: how rows are chosen, sorted, followed."""
+        """The text at the right of the lower edge: how rows are chosen, sorted, followed."""
         return ""
 
     def rows_shown(self) -> Shown[Any]:
@@ -264,7 +264,7 @@ class Pane(Vertical):
         self.search()
 
     def search(self) -> None:
-        """Look for what a new filter lets pass, for a moment, and show it; `search_later` where there is more."""
+        """Search for a moment what a new filter matches, and show it; `search_later` if there is more."""
 
     def _message(self) -> list[Span]:
         empty = self.lines.end == self.lines.first
@@ -307,7 +307,7 @@ class Pane(Vertical):
 
     @work(thread=True, exclusive=True, group="collect", exit_on_error=False)
     def collect(self) -> None:
-        """Poll the probe until the pane goes; hand over what came, at most once a frame."""
+        """Poll the probe until the pane is removed; deliver what came, at most once a frame."""
         worker = get_current_worker()
         pending: deque[Batch] = deque()
         records = 0
@@ -326,7 +326,7 @@ class Pane(Vertical):
                 records -= taken
                 due = now + FRAME_S
             elif ready:
-                # The screen is behind: let it be the kernel's buffer that fills, where losses are counted.
+                # The screen is behind: let the kernel's buffer fill, because losses are counted there.
                 self._taken.wait(PATIENCE_S)
                 continue
             patience = min(PATIENCE_S, max(0.0, due - now)) if pending else PATIENCE_S
@@ -355,7 +355,7 @@ class Pane(Vertical):
 
     @property
     def busy(self) -> bool:
-        """Whether the probe is being attached or detached, or has not said yet that it is."""
+        """Whether the probe is being attached or detached, or has not reported its state yet."""
         if self._wishes.last(self.probe) is not None:
             return True
         return self._unconfirmed is not None and self._unconfirmed is self._state and not self.past
@@ -376,7 +376,7 @@ class Pane(Vertical):
             self.call_later(self.describe)
 
     def start_toggle(self) -> None:
-        """Wish the probe the other way than was wished last, and say so. A pane that stopped polls again instead."""
+        """Request the opposite of the last request for the probe; show it. A pane that stopped polls again instead."""
         if self.trouble:
             self.trouble = ""
             self._taken.set()

@@ -28,10 +28,10 @@ def user(name: str, uid: int) -> Cell:
 
 
 def thread(call: InFlight) -> str:
-    """Return which thread is in a call: its name, its process, and its own id where it is not the process's first."""
+    """Return which thread is in a call: its name, its process, and its own id if it is not the process's first."""
     return f"{call.comm}[{call.pid}]" if call.tid == call.pid else f"{call.comm}[{call.pid} tid {call.tid}]"
 
 
 def moment(time: float) -> str:
-    """Return a time as an export says it: ISO 8601, local, with its offset from UTC."""
+    """Return a time as an export writes it: ISO 8601, local, with its offset from UTC."""
     return datetime.fromtimestamp(time).astimezone().isoformat(timespec="microseconds")

@@ -12,7 +12,7 @@ from ebpftop.ui import format
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
 SHOWN_CHARACTERS = 16_000
-"""So much of the arguments is laid out, 25 ms of work; of two million it would be seconds, each time anew."""
+"""At most this much of the arguments is laid out (25 ms of work); two million would cost seconds, each time."""
 
 
 def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
@@ -74,7 +74,7 @@ def _arguments(sheet: Sheet, argv: tuple[str, ...]) -> None:
             sheet.line((f"   …  {arguments}, {characters}: E exports them", "$warning"))
             break
         shown = argument[:left]
-        # An empty argument takes a line as well.
+        # An empty argument has its own line too.
         left -= len(shown) + 40
         sheet.line((f"{i:>4}  ", "$dim"), (shown or "''", "" if shown else "$dim"), _rest(argument, shown))
 

@@ -39,7 +39,7 @@ SCAN_ROWS = 4000
 """Rows that a new filter searches in one go: some 10 ms."""
 
 REGROW_S = 0.5
-"""The tree is built anew at most this often."""
+"""The tree is rebuilt at most this often."""
 
 
 def command(argv: tuple[str, ...], file: str, look: str, *, truncated: bool = False) -> Cell:
@@ -231,7 +231,7 @@ class ExecsPane(Pane):
         super().set_model(model, scope, kernel_filter_since)
         if self.model.narrowing != narrowing:
             self.model.apply_filter(narrowing)
-            # The cursor's row is looked for in what has been found.
+            # The cursor's row is searched in what has been found.
             self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
         self._grown = float("-inf")
@@ -361,7 +361,7 @@ class ExecsPane(Pane):
         return container_level(row.exec.container) if row and row.exec.container else None
 
     def lift(self) -> bool:
-        """Lift the pattern; False where there was none."""
+        """Clear the pattern; False if there was none."""
         if self.model.narrowing.pattern is None:
             return False
         self.apply_view_filter(replace(self.model.narrowing, pattern=None))

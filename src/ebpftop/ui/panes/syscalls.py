@@ -66,7 +66,7 @@ class SyscallsPane(Pane):
         self.last = False
         self._wishes_of_calls: Wishes[CallKey, tuple[Call, Handler]] = Wishes()
         self._wished: dict[CallKey, Handler] = {}
-        """What was asked for last of each call: a past that is shown does not tell."""
+        """The last requested handler of each call; a past moment that is shown does not contain it."""
         self._scope = Filter()
         self._filter_baseline: Baseline | None = None
         self._baseline: Baseline | None = None
@@ -179,7 +179,7 @@ class SyscallsPane(Pane):
         self.post_message(self.Open("traced"))
 
     def action_handle(self, handler: Handler) -> None:
-        """Let the kernel handle the call under the cursor so; where it does already, as from the start."""
+        """Set the handler of the call under the cursor; if it is set already, restore the handler of the start."""
         call = self.table.selected()
         if call is None:
             self.app.notify("Choose a system call first: j and k move")
@@ -197,7 +197,7 @@ class SyscallsPane(Pane):
 
     @work(thread=True, group="steer")
     def steer(self) -> None:
-        """Ask the source for what was wished last of each call; a refusal is told."""
+        """Request the last chosen handler of each call from the source; report a refusal."""
         try:
             for key, (call, handler) in self._wishes_of_calls:
                 try:
@@ -342,7 +342,7 @@ def families(counts: dict[str, int]) -> list[Span]:
 
 
 def uring(counts: dict[str, int]) -> list[Span]:
-    """Say what io_uring did, which no row of system calls tells; nothing where it did nothing."""
+    """Return what io_uring did, which is in no row of system calls; nothing if it did nothing."""
     if not counts:
         return []
     spans = [Span("  io_uring", "dim")]

@@ -27,7 +27,7 @@ COLUMNS: tuple[Column[Trace], ...] = (
 )
 
 FROM_OTHERS = "lines: trace_pipe"
-"""The rung on which ebpftop takes lines away from whoever else reads the pipe (kernels before 5.9)."""
+"""The attach option (rung) that takes lines from all other readers of the pipe (kernels before 5.9)."""
 
 SCAN_ROWS = 4000
 """Lines that a new filter searches in one go."""

@@ -90,7 +90,7 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         """Show what is known now."""
         content = self.details.sheet().content()
         if content != self._shown:
-            # Laying it out anew costs as much as opening it.
+            # Laying it out again costs as much as opening it.
             self._shown = content
             self._rendered = content, self.details.title, self.app.theme
             self._text.update(content)
@@ -103,7 +103,7 @@ class SheetScreen(ReadyScreen[FilterLevel]):
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.details.copies)
-        # The terminal does not answer: whether it took it, nobody knows.
+        # The terminal does not answer, so it is unknown whether it accepted the text.
         self.app.notify(f"{self.details.copies_what or 'It'} sent to the terminal's clipboard")
 
 

@@ -1,4 +1,4 @@
-"""The main screen: state line, four panes, footer; and what happens to every batch."""
+"""The main screen: status bar, four panes, footer; and what happens to every batch."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _PROBES = Binding.Group("probes ", compact=True)
 
 
 class MainScreen(PlaybackScreen):
-    """All that one sees. State records take effect at once; what a pane shows waits while paused."""
+    """The whole screen. State records take effect at once; records for a pane wait while paused."""
 
-    BLANK = True  # all of it is covered by widgets, and it would be rendered anew whenever a dialog closes
+    BLANK = True  # all of it is covered by widgets, and it would be rendered again whenever a dialog closes
     HORIZONTAL_BREAKPOINTS = WIDTHS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -136,7 +136,7 @@ class MainScreen(PlaybackScreen):
         self.describe()
 
     def describe(self) -> None:
-        """Bring state line and badge up to date."""
+        """Update status bar and badge."""
         header, overview = self.source.header, self.overview
         self.query_one(StatusBar).status = Status(
             host=header.host,
@@ -160,7 +160,7 @@ class MainScreen(PlaybackScreen):
 
     @property
     def mode(self) -> str:
-        """What is shown, where it is not this machine now."""
+        """What is shown, if it is not the present of this machine."""
         if self.piped:
             return "remote stream" if self.source.live else "pipe ended"
         return "" if self.source.live else f"recording {self.speed_text}".rstrip()
@@ -168,7 +168,7 @@ class MainScreen(PlaybackScreen):
     def _pulse(self) -> None:
         super()._pulse()
         if self.piped and not self.source.live and not self._told_pipe_end:
-            # No batch comes with the end, and without a word a connection that was lost looks like silence.
+            # No batch comes with the end, and without a message a lost connection looks like silence.
             self._told_pipe_end = True
             self.app.notify(
                 "The pipe has ended, nothing more comes. [ goes back a minute, q leaves", severity="warning"
@@ -252,7 +252,7 @@ class MainScreen(PlaybackScreen):
         self._filter_by_row("containers", self.pane.container_level(), "a program of a container")
 
     def _filter_by_row(self, kind: str, step: FilterLevel | None, what: str) -> None:
-        """Narrow to what the row belongs to; lift it where it is narrowed to such already."""
+        """Filter to what the row belongs to; clear the filter if there already is one of this kind."""
         steps = self.scope.levels
         if steps and getattr(steps[-1].filter, kind):
             self._pop_level()
@@ -272,7 +272,7 @@ class MainScreen(PlaybackScreen):
         self._rescope()
 
     def _pop_level(self) -> bool:
-        """Lift the newest step; False where there is none."""
+        """Clear the newest step; False if there is none."""
         step = self.scope.pop()
         if step is not None:
             self._rescope()
@@ -336,11 +336,11 @@ class MainScreen(PlaybackScreen):
             return
         details = pane.details(row)
         self.app.copy_to_clipboard(details.copies)
-        # The terminal does not answer: whether it took it, nobody knows.
+        # The terminal does not answer, so it is unknown whether it accepted the text.
         self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")
 
     async def action_save(self, kind: Kind) -> None:
-        """Ask where to save what is kept, or the rows of this pane."""
+        """Ask where to save the history, or the rows of this pane."""
         place = await place_to_save()
         host, moment = self.source.header.host, self.shown_time
         choices = rows_of(self.pane, host, moment)

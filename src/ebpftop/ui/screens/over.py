@@ -31,7 +31,7 @@ _Key = tuple[Size, Color]
 
 @lru_cache(4096)
 def _shaded(style: Style | None, shade: Color, filters: tuple[LineFilter, ...], background: Color) -> Style | None:
-    """Return *style* as it looks under *shade*, and through *filters* in front of *background*.
+    """Return *style* as it appears under *shade*, and through *filters* in front of *background*.
 
     Textual works it out anew for each piece of text, which is most of the time that a screen takes to open.
     """
@@ -42,7 +42,7 @@ def _shaded(style: Style | None, shade: Color, filters: tuple[LineFilter, ...], 
 
 
 class LaidOutOnce(Screen[Result]):
-    """A screen that is laid out anew when its size has changed, and not whenever one opens above it."""
+    """A screen that is laid out again when its size has changed, and not whenever one opens above it."""
 
     drawn_size = Size()
     """The size of the terminal when all of this screen was drawn last, with no other above it."""

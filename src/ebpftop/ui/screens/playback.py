@@ -43,7 +43,7 @@ PULSE_S = 0.5
 """The timeline moves on this often."""
 
 TAKE_IN_S = 0.02
-"""So long what came is taken in without a look at the terminal, and so long a key gets before it goes on."""
+"""How long records are processed before keys are checked, and how long a key gets before that continues."""
 
 KEYS_FIRST_S = 1.0
 """So long at most what came waits for keys."""
@@ -53,7 +53,7 @@ ALSO_S = 1.0
 
 
 class PlaybackScreen(LaidOutOnce[None]):
-    """The panes' models, now and at the moment that is looked at.
+    """The panes' models, of the present and of the moment shown.
 
     At present the panes show the models that batches are fed into; frozen, batches wait. Looking back, they show other
     models, rebuilt from what the source remembers, while the present ones are fed as ever: the way back costs nothing.
@@ -133,13 +133,13 @@ class PlaybackScreen(LaidOutOnce[None]):
         """Of the newest batch."""
         self.paused = False
         self.moment: float | None = None
-        """The moment looked at, Unix seconds; None at present."""
+        """The moment shown, Unix seconds; None for the present."""
         self.held: Held[Pane] = Held()
         self._outdated: set[Pane] = set()
         """Panes that learnt something from the probe of another one since they were shown."""
         self._showing: Timer | None = None
         self._coming: deque[tuple[Pane, deque[Batch]]] = deque()
-        """What came and was not taken in yet, oldest first."""
+        """What came and was not processed yet, oldest first."""
         self._keys_first_until_s = 0.0
         self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
         """What panes show of what they hold: see `Pane.apply_filter`."""
@@ -155,7 +155,7 @@ class PlaybackScreen(LaidOutOnce[None]):
             self.add_class("-timeline")
 
     def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
-        """Let all panes show only what *scope* takes; see `Pane.apply_filter`."""
+        """Let all panes show only what *scope* matches; see `Pane.apply_filter`."""
         self.narrowed = scope, kernel_filter_since
         for pane in self.panes:
             pane.apply_filter(scope, kernel_filter_since)
@@ -179,7 +179,7 @@ class PlaybackScreen(LaidOutOnce[None]):
             self._take_in()
 
     def _take_in(self) -> None:
-        """Take in what came, for a moment, then look at the terminal, and go on."""
+        """Process what came, for a moment, then check for keys, and go on."""
         until_s = monotonic() + TAKE_IN_S
         while self._coming:
             pane, batches = self._coming[0]
@@ -211,7 +211,7 @@ class PlaybackScreen(LaidOutOnce[None]):
         if getattr(self.app, "keys_waiting", 0) and monotonic() < self._keys_first_until_s:
             self.set_timer(TAKE_IN_S, self._take_in)
         else:
-            # Not at once: messages that wait are worked off without a look at the terminal.
+            # Not at once: waiting messages are handled without a check for keys.
             asyncio.get_running_loop().call_soon(self.call_later, self._take_in)
 
     def _take(self, pane: Pane, batch: Batch) -> None:
@@ -246,7 +246,7 @@ class PlaybackScreen(LaidOutOnce[None]):
                 other.update_overview(self.overview)
 
     def _show_outdated(self) -> None:
-        """Show what panes learnt from other probes, where their own has not brought anything since."""
+        """Show what panes learnt from other probes, if their own has sent nothing since."""
         self._showing = None
         if self.paused or self._models:
             return  # all is shown when it goes on
@@ -259,7 +259,7 @@ class PlaybackScreen(LaidOutOnce[None]):
     def _feed(self, pane: Pane, batch: Batch) -> None:
         for other in self.panes:
             if other is pane or pane.probe in other.extra_probes:
-                # What one pane cannot take in, the others still can.
+                # If one pane cannot process it, the others still can.
                 with surviving(f"what came for {other.label}"):
                     if self._models:
                         self._models[other].feed(batch)
@@ -273,7 +273,7 @@ class PlaybackScreen(LaidOutOnce[None]):
         for pane, batch in self.held.take(FRAME_RECORDS):
             self._feed(pane, batch)
         if self.held:
-            # Not at once: messages that wait are worked off without a look at the terminal.
+            # Not at once: waiting messages are handled without a check for keys.
             asyncio.get_running_loop().call_soon(self.call_later, self._release)
         else:
             self.held.clear()
@@ -288,7 +288,7 @@ class PlaybackScreen(LaidOutOnce[None]):
         return max(pane.lines.now for pane in self.panes)
 
     def action_pause(self) -> None:
-        """Freeze, or go on: live from now, a recording from the moment looked at."""
+        """Freeze, or go on: live from now, a recording from the moment shown."""
         if not self.paused:
             self._freeze()
         elif self.player is not None and self.moment is not None:
@@ -305,7 +305,7 @@ class PlaybackScreen(LaidOutOnce[None]):
             self.player.pause()
 
     def action_present(self) -> None:
-        """Go back to live, or to where the recording plays."""
+        """Return to live, or to where the recording plays."""
         self.paused = False
         self.moment = None
         models, self._models = self._models, {}
@@ -342,11 +342,11 @@ class PlaybackScreen(LaidOutOnce[None]):
         event.stop()
         if event.number == self._jump:
             self._jumping = False
-            # Frozen, or looked at elsewhere, since: then it stands still.
+            # It was frozen, or another moment was chosen, since: then it stands still.
             if self.player is not None and not self.paused and self.moment is None:
                 self.player.resume()
 
-    # What may have to wait for a disk, or go over all that was recorded: the last wish of each kind counts.
+    # Work that may wait for a disk, or read all that was recorded: the last request of each kind counts.
 
     def _wish(self, what: str, value: tuple[int, float]) -> None:
         if self._slow_wishes.put(what, value):
@@ -402,7 +402,7 @@ class PlaybackScreen(LaidOutOnce[None]):
 
     @work(thread=True, group="seek", exit_on_error=False)
     def _rebuild(self, moment: float) -> None:
-        """Read the moment in a thread: it takes a tenth of a second where much happened."""
+        """Read the moment in a thread: that lasts a tenth of a second if much happened."""
         assert self.timeline is not None
         models: dict[Pane, Model] = {pane: type(pane.model)() for pane in self.panes}
         for model in models.values():
@@ -413,7 +413,7 @@ class PlaybackScreen(LaidOutOnce[None]):
             probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.extra_probes]
             for probe in self.source.probes
         }
-        # A collection in the midst of it would look at every record, and nothing here is garbage.
+        # A garbage collection during this would visit every record, and nothing here is garbage.
         gc.disable()
         try:
             past = self.timeline.look(moment)
@@ -478,7 +478,7 @@ class PlaybackScreen(LaidOutOnce[None]):
             self.describe()
 
     def _describe_timeline(self, anew: bool = False) -> None:
-        """Bring the timeline up to date; its rates only now and then, they change slowly and take long."""
+        """Update the timeline; its rates only now and then, since they change slowly and cost much time."""
         timeline = self.timeline
         bar = self.query_one(TimelineBar)
         if timeline is None or not bar.display:
@@ -500,14 +500,14 @@ class PlaybackScreen(LaidOutOnce[None]):
 
     @property
     def kept(self) -> str:
-        """How far back one can look, and what that takes; empty for a file."""
+        """How far back the history goes, and how much memory it uses; empty for a file."""
         if self.history is None or self.timeline is None:
             return ""
         return kept_text(self.timeline.span, self.history.bytes_used, self.history.max_bytes)
 
     @property
     def back_text(self) -> str:
-        """How far the moment shown lies behind the present, or behind where the recording plays."""
+        """How far the moment shown is behind the present, or behind where the recording plays."""
         if self.moment is None or self.timeline is None:
             return ""
         present = self.player.position if self.player else self.timeline.span[1]
@@ -516,7 +516,7 @@ class PlaybackScreen(LaidOutOnce[None]):
 
     @property
     def speed_text(self) -> str:
-        """What the recording does: its speed, or that it ended; empty where time goes by itself."""
+        """What the recording does: its speed, or that it ended; empty for a live source."""
         if self.player is None:
             return ""
         return "ended" if self.ended else say_speed(self.player.speed)

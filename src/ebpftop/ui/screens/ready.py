@@ -128,7 +128,7 @@ def prepare(app: App[Any], kinds: Sequence[type[ReadyScreen[Any]]]) -> None:
 
 
 def ready(app: App[Any], kind: type[Kind]) -> Kind:
-    """Return the screen of *kind* that was made in advance; a new one where that is open, or not there yet."""
+    """Return the screen of *kind* that was made in advance; a new one if that is open, or not made yet."""
     if app.is_screen_installed(kind.__name__):
         screen = app.get_screen(kind.__name__)
         if isinstance(screen, kind) and screen.is_mounted and screen not in app.screen_stack:

@@ -19,7 +19,7 @@ from ebpftop.ui.widgets.columns import Shown
 
 
 def kept(timeline: Timeline, narrowing: ViewFilter, words: str, host: str, moment: float) -> Saving:
-    """Everything that is kept, or of it what *narrowing* shows; *words* say what that is."""
+    """The whole history, or the part that *narrowing* shows; *words* describe it."""
 
     def write(path: str, replace: bool) -> str:
         narrow = None if narrowing.empty else matching(chooser(narrowing, timeline.records()))

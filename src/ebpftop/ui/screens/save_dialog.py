@@ -34,7 +34,7 @@ _NO_FOLDER = "The folder in which ebpftop was started is gone"
 
 
 def working_folder() -> str | None:
-    """Return the folder that relative paths begin at; None where it was deleted."""
+    """Return the folder in which relative paths begin; None if it was deleted."""
     try:
         return os.getcwd()
     except OSError:
@@ -46,11 +46,11 @@ class Place:
     """Where files can be saved."""
 
     folder: str | None = None
-    """Where a relative path leads; None where that was deleted."""
+    """The folder of relative paths; None if it was deleted."""
     other: str = ""
-    """The folder that is offered instead; empty where we may write in `folder`."""
+    """The folder that is offered instead; empty if we may write in `folder`."""
     unknown: str = ""
-    """Why nobody knows; empty if it is known."""
+    """Why it is unknown; empty if it is known."""
 
 
 async def place_to_save() -> Place:
@@ -95,7 +95,7 @@ class Saving:
 
 
 class SaveScreen(ReadyScreen[str]):
-    """Closes with what was saved where."""
+    """Closes with a line about what was saved, and where."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Back", key_display="Esc", id="save.back"),

@@ -206,7 +206,7 @@ def _figures(call: Call, *, short: bool, quantiles: tuple[int, ...]) -> Content:
 
 
 def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
-    """Build the two lines on top, the first no wider than *width* where that can be."""
+    """Build the two lines on top, the first no wider than *width* if possible."""
     for short, quantiles in ((False, (50, 90, 99)), (True, (50, 90, 99)), (True, (50, 99))):
         first = _figures(call, short=short, quantiles=quantiles)
         if first.cell_length <= width:

@@ -30,12 +30,12 @@ RETURN_ADDRESSES = frozenset(("brk", "mmap", "mmap2", "mremap", "shmat"))
 
 
 def failures(errors: int) -> Cell:
-    """How many failed; a dot where none did."""
+    """How many failed; a dot if none did."""
     return (Span(count(errors), "bad") if errors else Span("·", "faint"),)
 
 
 class ProcessScreen(LiveScreen):
-    """Which calls one process makes, as strace -c would tell."""
+    """Which calls one process makes, as strace -c would list them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class WaitingScreen(LiveScreen):
 
 @dataclass(frozen=True)
 class TableEntry:
-    """A slot of the tail-call table, and what went through it; `runs` is None where the kernel does not count."""
+    """A slot of the tail-call table, and what went through it; `runs` is None if the kernel does not count."""
 
     slot: int
     key: CallKey

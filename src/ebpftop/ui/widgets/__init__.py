@@ -1,1 +1,1 @@
-"""What panes and screens share: lines of Strips, columns, the state line, badges."""
+"""What panes and screens share: lines of Strips, columns, the status bar, badges."""

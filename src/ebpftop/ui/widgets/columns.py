@@ -58,7 +58,7 @@ class PlacedColumn(Generic[Row]):
 
 
 def value_of(column: Column[Row], row: Row, now: float) -> Value:
-    """Return what an export says of *row* under *column*: a number in full, else the text."""
+    """Return what an export writes for *row* and *column*: an exact number, else the text."""
     if column.value is not None:
         return column.value(row, now)
     if column.right and column.sort is not None:
@@ -85,7 +85,7 @@ class Shown(Generic[Row]):
         return len(self.rows)
 
     def __iter__(self) -> Iterator[list[Value]]:
-        """Yield the cells of each row. Of a hundred thousand rows that takes seconds: not in the screen's thread."""
+        """Yield the cells of each row. For a hundred thousand rows that lasts seconds: not in the screen's thread."""
         for row in self.rows:
             yield [value_of(column, row, self.now) for column in self.columns]
 
@@ -147,7 +147,7 @@ def layout_cell(cell: Cell, width: int, right: bool = False) -> list[Span]:
     left = width
     for i, (text, look) in enumerate(cell):
         length = len(text) if text.isascii() else cell_len(text)
-        # An ellipsis also where what is cut off is a later span of the same cell.
+        # An ellipsis also if what is cut off is a later span of the same cell.
         if length > left or (length == left and any(later.text for later in cell[i + 1 :])):
             laid.append(Span(clip(text + "  ", left), look))
             left = 0

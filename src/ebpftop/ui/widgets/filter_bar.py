@@ -13,7 +13,7 @@ from textual.widgets import Input, Label
 
 
 class FilterBar(Horizontal):
-    """A regular expression, taken while it is typed. Enter keeps it, Esc lifts it."""
+    """A regular expression, applied while it is typed. Enter keeps it, Esc clears it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "lift", "Clear filter", key_display="Esc", id="filter.lift"),
@@ -27,7 +27,7 @@ class FilterBar(Horizontal):
             self.text = text
 
     class Done(Message):
-        """Enter: back to the rows. `lifted` where Esc was pressed instead."""
+        """Enter: back to the rows. `lifted` if Esc was pressed instead."""
 
         def __init__(self, lifted: bool) -> None:
             super().__init__()

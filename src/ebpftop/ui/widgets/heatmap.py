@@ -108,7 +108,7 @@ class HeatMap(Widget):
 
 
 def axis_text(began: str, columns: int, room: int) -> str:
-    """Say below the last *columns* of *room* cells how long ago they began; only where there is room for all of it."""
+    """Say below the last *columns* of *room* cells how long ago they began; only if there is room for all of it."""
     ago = f"{began} ago" if began else ""
     least = len(f"{ago} now") if ago else len("now")
     if least > room:

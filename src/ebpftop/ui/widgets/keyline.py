@@ -40,7 +40,7 @@ class KeyLine(Widget):
     pointed: reactive[str] = reactive("")
     """The key that the mouse points at."""
     start: reactive[int] = reactive(0)
-    """The first cell that is shown, where there are more keys than room."""
+    """The first cell that is shown, if there are more keys than room."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class KeyLine(Widget):
         return max(0, max(ends, default=0) - self.size.width)
 
     def _place(self) -> None:
-        """Ask for the keys anew, and give each its place."""
+        """Read the keys again, and give each its place."""
         by_action: dict[str, tuple[Binding, bool, str]] = {}
         for _, binding, enabled, tooltip in self.screen.active_bindings.values():
             if binding.show:

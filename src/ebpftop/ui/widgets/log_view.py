@@ -15,7 +15,7 @@ from ebpftop.ui.widgets.row_view import RowView
 Row = TypeVar("Row")
 
 _LATE_ROWS = 64
-"""So far from where its time would put it a row is looked for."""
+"""How far from the place of its time a row is searched."""
 
 
 class LogView(RowView[Row]):
@@ -35,7 +35,7 @@ class LogView(RowView[Row]):
         same: Callable[[Row], Hashable] | None = None,
         id: str | None = None,
     ) -> None:
-        """Show *view*. *when* tells the time of a row, *same* what it has in common with itself in another view."""
+        """Show *view*. *when* returns the time of a row, *same* what identifies it in another view."""
         super().__init__(columns, id=id)
         self.view = view
         self._when = when

@@ -13,7 +13,7 @@ from ebpftop.ui.widgets.columns import Span, layout_cell
 
 
 class PaneFooter(Widget):
-    """One line of spans, cut where it is too long."""
+    """One line of spans, cut if it is too long."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"note--dim", "note--strong", "note--warn", "note--signal", "note--accent"}
     ALLOW_SELECT = False

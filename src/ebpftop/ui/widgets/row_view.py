@@ -69,7 +69,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self.row = row
 
     class Arranged(Message):
-        """The columns, the sort order or the cursor changed, so what titles and footers say may have too."""
+        """The columns, the sort order or the cursor changed, so the text of titles and footers may have changed too."""
 
     def __init__(self, columns: Sequence[Column[Row]], *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -128,7 +128,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return self.row(self.cursor)
 
     def version(self, row: Row) -> Hashable:
-        """Changes where, and only where, the line of a row has to be drawn anew."""
+        """Changes if, and only if, the line of a row must be drawn again."""
         raise NotImplementedError
 
     @property
@@ -180,7 +180,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self.refresh()
 
     def rearrange(self) -> None:
-        """Columns or looks changed: draw everything anew."""
+        """Columns or styles changed: draw everything again."""
         self._slots = []
         self._strips.clear()
         self._looks.clear()
@@ -189,7 +189,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self.post_message(self.Arranged())
 
     def redraw(self) -> None:
-        """Draw every line anew."""
+        """Draw every line again."""
         self._strips.clear()
         self.refresh()
 
@@ -231,7 +231,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
                 if part:
                     style += self.get_component_rich_style(f"lines--{part}", partial=True)
             if line:
-                # The line's background stays, whatever a span says.
+                # The line's background stays, whatever a span sets.
                 style += Style(bgcolor=self.get_component_rich_style(f"lines--{line}", partial=True).bgcolor)
             self._looks[name, line] = style
         return style
@@ -282,7 +282,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return lines
 
     def _draw_or_say(self, row: Row, width: int, line: str) -> Strip:
-        """One row that cannot be drawn takes no other with it."""
+        """A row that cannot be drawn does not affect the others."""
         try:
             return self._draw(row, width, line)
         except Exception as error:  # noqa: BLE001  # whatever it is
@@ -327,7 +327,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return Strip(segments, max(x, width))
 
     def _message_lines(self, width: int) -> dict[int, Strip]:
-        """Where there are no rows, the message stands in the middle; else in the last lines."""
+        """If there are no rows, the message is in the middle; else in the last lines."""
         empty = self.end == self.first
         height = self.size.height
         wrapped = [
@@ -352,7 +352,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     @property
     def footer_height(self) -> int:
-        """How many lines the total takes: none where there is hardly room for rows."""
+        """How many lines the total needs: none if there is hardly room for rows."""
         return int(self.total is not None and self.size.height >= 5)
 
     @property

@@ -13,7 +13,7 @@ LABEL_WIDTH = 14
 
 
 class Sheet:
-    """Lines of text, put together one fact at a time. Nothing in them is taken for markup."""
+    """Lines of text, built one fact at a time. Nothing in them is read as markup."""
 
     def __init__(self) -> None:
         self._lines: list[Content] = []
@@ -24,7 +24,7 @@ class Sheet:
         self._lines.append(Content.styled(text, "$primary bold"))
 
     def fact(self, label: str, value: object, style: str = "", note: str = "") -> None:
-        """One labelled value; nothing where the value is None or empty."""
+        """One labelled value; nothing if the value is None or empty."""
         if value is None or value == "":
             return
         parts = [(f"{label:<{LABEL_WIDTH}} ", "$dim"), (str(value), style)]
@@ -42,7 +42,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Details:
-    """What Enter opens: a title, a sheet that is made anew while it is open; what `y` copies.
+    """What Enter opens: a title, a sheet that is rebuilt while it is open; what `y` copies.
 
     `narrows` returns what Enter on the sheet filters to, or None where that has ended meanwhile.
     """

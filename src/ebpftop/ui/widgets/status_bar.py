@@ -1,4 +1,4 @@
-"""The state line: where this is, which probes are on, what goes by, what was lost, what ebpftop costs."""
+"""The status bar: the source, which probes are on, the rate of events, what was lost, what ebpftop costs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DETAILS = 3  # ranks from here on are details
 
 @dataclass(frozen=True)
 class Status:
-    """What the state line says."""
+    """What the status bar shows."""
 
     host: str = ""
     kernel: str = ""
@@ -54,7 +54,7 @@ class Status:
 
 
 class StatusBar(Widget):
-    """One line. What matters least goes first where the terminal is narrow."""
+    """One line. If the terminal is narrow, the least important parts are left out first."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("state--name", "state--dim", "state--good", "state--faint", "state--warn", "state--bad", "state--paused"),
@@ -88,7 +88,7 @@ class StatusBar(Widget):
     def spans(self, width: int) -> list[Span]:
         """Return the line in exactly *width* cells."""
         s = self._status
-        # (rank, spans): higher ranks go first where the width does not suffice.
+        # (rank, spans): higher ranks are left out first if the width does not suffice.
         left: list[tuple[int, list[Span]]] = [(0, [Span(" ebpftop ", "name")])]
         if s.paused:
             left.append((0, [Span(f" {s.paused} ", "paused")]))
@@ -106,7 +106,7 @@ class StatusBar(Widget):
         lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {format.count(s.lost)}", "bad")]
         left.append((0, lost))
         if s.gone:
-            # Nothing matches, and nobody should take that for peace.
+            # Nothing matches, and that must not look like a quiet machine.
             left.append((0, [Span(clip_front(f"{s.gone} is gone", _GONE_CELLS), "bad")]))
         if s.cost is not None:
             # None: only root may measure it.

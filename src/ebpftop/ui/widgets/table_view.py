@@ -1,4 +1,4 @@
-"""A table: rows sorted by a column; the cursor stays on its row, wherever sorting takes it."""
+"""A table: rows sorted by a column; the cursor stays on its row, wherever sorting moves it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = TypeVar("Row")
 
 
 class TableView(RowView[Row]):
-    """Rows that are counters: all of them come anew with each reading. `key_of` names a row for good."""
+    """Rows that are counters: each reading brings all of them again. `key_of` identifies a row permanently."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("less_than_sign", "sort(-1)", "Sort left", show=False, key_display="<", id="table.sort_left"),

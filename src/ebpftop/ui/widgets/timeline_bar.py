@@ -1,4 +1,4 @@
-"""The timeline: events per second of everything kept, and the moment that is looked at."""
+"""The timeline: events per second of the whole history, and the moment shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HINT = "←→ 1 s · [ ] 1 min"
 
 @dataclass(frozen=True)
 class Moments:
-    """What the timeline shows: `rates` evenly over `span` (Unix seconds), and where in it one is."""
+    """What the timeline shows: `rates` evenly over `span` (Unix seconds), and the moment shown."""
 
     span: tuple[float, float] = (0.0, 0.0)
     rates: tuple[float | None, ...] = ()
