@@ -46,10 +46,10 @@ TAKE_IN_S = 0.02
 """How long records are processed before keys are checked, and how long a key gets before that continues."""
 
 KEYS_FIRST_S = 1.0
-"""So long at most what came waits for keys."""
+"""At most this long records wait for keys."""
 
 ALSO_S = 1.0
-"""So late a pane shows what it learnt from another pane's probe, unless its own probe brings something before."""
+"""After this time a pane shows what it learnt from another pane's probe, unless its own probe sends something before."""
 
 
 class PlaybackScreen(LaidOutOnce[None]):

@@ -1,4 +1,4 @@
-"""Errors in the screen's own code: each is logged with its traceback, told once, and survived.
+"""Errors in the screen's own code: each is logged with its traceback, reported once, and survived.
 
 Textual ends the app on any exception, and before that the loop of the widget that raised it. Here the exception stops
 where the widget's loop hands a message, a callback or a frame to code: that one call is given up, the widget goes on.
@@ -46,7 +46,7 @@ _NOTICE_CHARACTERS = 200
 
 
 class ErrorCounts:
-    """How often each error happened: it is the same where the same type comes from the same line. Any thread counts."""
+    """How often each error happened: two errors are the same if the same type comes from the same line. Any thread counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -126,7 +126,7 @@ class SurvivingApp(App[int]):
         return (self._looping and self._opened) or self._exit
 
     def report_error(self, error: BaseException, where: str) -> None:
-        """Log *error* with its traceback, and tell of it the first time that it happens. Any thread may call it."""
+        """Log *error* with its traceback, and report it the first time that it happens. Any thread may call it."""
         if isinstance(error, WorkerFailed):
             error = error.error
         if self._has_gone(error):
@@ -211,7 +211,7 @@ def _surviving_app() -> SurvivingApp | None:
 
 
 def report(error: Exception, where: str) -> None:
-    """Let the app that runs here report *error* and go on; raise it where there is none."""
+    """Let the app that runs here report *error* and go on; raise it if there is no app."""
     app = _surviving_app()
     if app is None:
         raise error
@@ -255,7 +255,7 @@ def _guard_callback(callback: CallbackType) -> Callable[[], Awaitable[None]]:
 
 
 def guard_drawing(draw: _Draw) -> _Draw:
-    """A widget that cannot be drawn says so in its place: raised on, Textual would try again with every frame."""
+    """A widget that cannot be drawn shows this in its place: if it raised, Textual would try again with every frame."""
 
     @wraps(draw)
     def guarded(widget: Widget, crop: Region) -> list[Strip]:

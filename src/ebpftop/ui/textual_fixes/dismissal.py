@@ -18,7 +18,7 @@ _dismiss_top = Screen.dismiss
 
 
 def dismiss(screen: Screen[Any], result: Any = None) -> AwaitComplete:
-    """Take *screen* away with *result*, and what lies above it; nothing where it has gone, or is the main screen."""
+    """Dismiss *screen* with *result*, and what is above it; do nothing if it has gone, or is the main screen."""
     app = screen.app
     stack = app.screen_stack
     if screen not in stack[1:]:

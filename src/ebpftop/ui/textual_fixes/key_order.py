@@ -1,4 +1,4 @@
-"""Keys in their order: each is looked at only after the one before has done what it does, however fast they come.
+"""Keys in their order: each is handled only after the one before has had its effect, however fast they come.
 
 Textual takes a key from the terminal, hands it to the widget that has the focus, and takes the next one, while the
 first still travels from the widget up to the binding that it is for. A screen that it opens, or a focus that it moves,
@@ -44,7 +44,7 @@ class OrderedKeysApp(App[int]):
 
     @property
     def keys_waiting(self) -> int:
-        """How many keys, and whatever else came, were not looked at yet. Any thread may ask."""
+        """How many keys and other messages were not handled yet. Any thread may ask."""
         return len(self._waiting) + self._message_queue.qsize()
 
     @property
@@ -84,7 +84,7 @@ class OrderedKeysApp(App[int]):
         )
 
     async def _strike_next(self) -> None:
-        """Let the key that has waited longest take place; those behind it wait on."""
+        """Handle the key that has waited longest; those after it keep waiting."""
         try:
             await self._strike(self._waiting.popleft())
         finally:

@@ -1,4 +1,4 @@
-"""What a terminal sends, told apart: keys, pastes, answers. Nothing but a key that is whole is ever a key.
+"""What a terminal sends, separated into keys, pastes and answers. Only a complete key is ever a key.
 
 Textual's own parser types what it does not know, or what is cut short, as the keys of its characters, and those do
 things. It is dead after some sequences that none should send, and does not come back from a paste that does not end.
@@ -22,12 +22,12 @@ from ebpftop.core.escape import escape
 log = logging.getLogger(__name__)
 
 PASTE_MAX = 1 << 16
-"""Characters of a paste that are kept: more than any input takes."""
+"""Characters of a paste that are kept: more than any input accepts."""
 PAUSE_S = 1.0
-"""A paste, a string or a sequence that has not gone on for so long has ended, whatever the terminal says."""
+"""A paste, a string or a sequence that has not continued for this long has ended, whatever the terminal sends."""
 
 REST_S = 0.1
-"""So long after Escape came its sequence may go on, although the key was told meanwhile (constants.ESCAPE_DELAY)."""
+"""How long after Escape its sequence may continue, although the key was reported meanwhile (constants.ESCAPE_DELAY)."""
 
 _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 _CTRL_C = "\x03"
@@ -53,7 +53,7 @@ _LOG_EVERY_S = 10.0
 
 
 class KeyParser:
-    """Makes messages of characters as they come. Of what it does not know, and of what is cut short, it makes none."""
+    """Makes messages of characters as they come; it makes none of what it does not know, or what is cut short."""
 
     def __init__(self) -> None:
         self._parser = XTermParser(constants.DEBUG)
@@ -61,10 +61,10 @@ class KeyParser:
         self._in_string = False
         self._in_long = False
         self._held = ""
-        """The end of what came, where more may belong to it."""
+        """The end of what came, if more may belong to it."""
         self._came_s = 0.0
         self._told_escape = False
-        """Whether Escape alone was the last that came, and was told."""
+        """Whether Escape alone was the last that came, and was reported."""
         self._logged_s = -_LOG_EVERY_S
         self._deaf = False
 
@@ -73,7 +73,7 @@ class KeyParser:
         messages: list[Message] = []
         now_s = time.monotonic()
         if self._told_escape and text[:1] in _INTRODUCERS and now_s - self._came_s < REST_S:
-            # Escape was told too soon, which cannot be helped; that its rest is typed can be.
+            # Escape was reported too soon, which cannot be avoided; but its rest must not be typed.
             self._held = "\x1b"
         self._told_escape = False
         if self._held and _is_ctrl_c(text):  # somebody waits
@@ -91,7 +91,7 @@ class KeyParser:
         return messages
 
     def pass_over(self, text: str) -> None:
-        """Follow *text* without telling what it says: where a sequence in it begins, the rest of it is no key."""
+        """Follow *text* without reporting it: if a sequence begins in it, the rest of that sequence is not a key."""
         self._deaf = True
         try:
             self.feed(text)
@@ -100,7 +100,7 @@ class KeyParser:
 
     @property
     def wait_s(self) -> float | None:
-        """How long until `tick` may have something to tell; None while nothing is held."""
+        """How long until `tick` may have something to report; None while nothing is held."""
         if not self._held:
             return None
         return max(0.0, self._came_s + self._patience_s - time.monotonic())
@@ -113,7 +113,7 @@ class KeyParser:
         return max(REST_S, constants.ESCAPE_DELAY)
 
     def tick(self) -> list[Message]:
-        """Return what is known of a sequence that has not gone on."""
+        """Return what is known of a sequence that has not continued."""
         since_s = time.monotonic() - self._came_s
         held = self._held
         if since_s >= PAUSE_S:
@@ -131,7 +131,7 @@ class KeyParser:
         self._told_escape = held == "\x1b"
         return self._cut_short(held)
 
-    # Each of these takes what is at the beginning of the text, and returns the rest.
+    # Each of these reads what is at the beginning of the text, and returns the rest.
 
     def _feed_keys(self, text: str, messages: list[Message]) -> str:
         begin = text.find("\x1b")
@@ -258,7 +258,7 @@ class KeyParser:
             log.warning("the terminal sent what cannot be: %s%s", escape(sequence[:_TOLD]), reason)
 
     def _begin_anew(self) -> None:
-        """Let Textual's parser begin anew; what it knows of the terminal's size stays."""
+        """Restart Textual's parser; what it knows of the terminal's size stays."""
         parser = self._parser
         parser._tokens.clear()
         parser._gen = parser.parse(parser._tokens.append)

@@ -46,14 +46,14 @@ COLUMNS_MAX, ROWS_MAX = 640, 200
 
 
 class _Output:
-    """A file for Textual to write to: what the terminal does not take at once waits here, or is dropped.
+    """A file for Textual to write to: what the terminal does not accept at once waits here, or is dropped.
 
     It never blocks. So it takes the place of Textual's thread that writes, too: on an overloaded machine a frame that
     another thread has to write waits until that thread gets a processor.
     """
 
     def __init__(self, fd: int, loop: asyncio.AbstractEventLoop, on_ready: Callable[[], None]) -> None:
-        """*on_ready* is called in the loop when the terminal takes something again after something was dropped."""
+        """*on_ready* is called in the loop when the terminal accepts data again after some was dropped."""
         self._fd = fd
         self._loop = loop
         self._on_ready = on_ready
@@ -225,7 +225,7 @@ class TerminalDriver(LinuxDriver):
         return self._sent - self._posted + waiting > KEYS_WAITING_MAX
 
     def run_input_thread(self) -> None:
-        """Read keys until told to stop, or until there is no terminal any more."""
+        """Read keys until stopped, or until there is no terminal any more."""
         ready = select.poll()
         ready.register(self.fileno, select.POLLIN)
         keys = KeyParser()
@@ -254,7 +254,7 @@ class TerminalDriver(LinuxDriver):
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, events.Resize) and not self._in_band_window_resize:
-            return  # a size that nobody asked for
+            return  # a size that was not requested
         if isinstance(message, events.Resize):
             columns, rows = message.size
             size = Size(min(columns, COLUMNS_MAX), min(rows, ROWS_MAX))
