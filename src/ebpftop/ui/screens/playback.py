@@ -49,7 +49,7 @@ KEYS_FIRST_S = 1.0
 """At most this long records wait for keys."""
 
 ALSO_S = 1.0
-"""After this time a pane shows what it learnt from another pane's probe, unless its own probe sends something before."""
+"""After this time a pane shows what it learnt from another pane's probe, unless its own probe sends before."""
 
 
 class PlaybackScreen(LaidOutOnce[None]):

@@ -46,7 +46,7 @@ _NOTICE_CHARACTERS = 200
 
 
 class ErrorCounts:
-    """How often each error happened: two errors are the same if the same type comes from the same line. Any thread counts."""
+    """How often each error happened: the same type from the same line is the same error. Any thread counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
