@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 class Unanswered(Exception):
-    """There was no answer in time, or the question could not be asked; its text says which.
+    """There was no answer in time, or the question could not be asked; its text says so.
 
     The answer is not waited for any more, and nothing is done with it.
     """
