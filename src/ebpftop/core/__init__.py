@@ -1,1 +1,1 @@
-"""Contracts: records, what a source is, text that is safe to draw. Imports nothing of ebpftop."""
+"""Contracts: records, what a source is, text that is safe to draw. Of ebpftop, it imports `filters.spec` alone."""

@@ -1,7 +1,7 @@
-"""What a cgroup path says: the containers or the systemd unit that a process belongs to.
+"""What a cgroup path shows: the containers or the systemd unit that a process belongs to.
 
-Engines tell nobody which cgroups are theirs, so their names have to do. tests/unit/test_cgroups.py has a row for each
-name that an engine writes, with its source, and for each that only looks like one.
+Container engines do not report which cgroups they own, so only the names are left. tests/unit/test_cgroups.py has a row
+for each name that an engine writes, with its source, and for each name that only looks like one.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ebpftop.core.escape import escape, printable
 # or bare, as cgroupfs drivers write it. conmon watches a container from outside.
 _ENGINE_ID = re.compile(r"(?:(?P<engine>.*)[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?")
 _WATCHER = "conmon"
-# The parent of podman's containers without systemd; a bare id there is that of a pod.
+# The parent of podman's containers without systemd. A bare id there is the id of a pod.
 _PODMAN_PARENT = "libpod_parent"
 # ECS on Fargate: the id of the task and a number.
 _ECS_ID = re.compile(r"[0-9a-f]{32}-\d+")
-# What runc and runsc call a scope that nobody gave a name.
+# The name that runc and runsc give a scope if the user gave none.
 _BARE_RUNTIME = re.compile(r"(?:runc|runsc)-(?P<name>.+)\.scope")
 _BUILD_STEP = re.compile(r"[0-9a-z]{25}")
 _NSPAWN = re.compile(r"systemd-nspawn@(?P<service>.+)\.service|machine-(?P<scope>.+)\.scope")
@@ -27,10 +27,10 @@ _NSPAWN = re.compile(r"systemd-nspawn@(?P<service>.+)\.service|machine-(?P<scope
 _VIRTUAL_MACHINE = re.compile(r"(?:qemu|ch|xen)-\d+-")
 _LXC_PAYLOAD = "lxc.payload"
 _LXC_PARENTS = ("lxc", _LXC_PAYLOAD)
-# Directly below the cgroup of a container: who runs it, and not what runs in it.
+# Directly below the cgroup of a container: the processes that run it, not those that run in it.
 _SUPERVISORS = ("supervisor", "lxc.monitor")
 _SYSTEMD_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
-# From the beginning of each component: tried at each character of a long one it would take the square of its length.
+# Matches from the start of a component only: tried at each character, a long one would take the square of its length.
 _UNIT = re.compile(r"(?:^|/)([^/]+\.(?:service|scope|socket|mount|swap))(?=/|$)")
 _SHOWN_DIGITS = 12
 _SHORTEST_ID = 2
@@ -40,7 +40,7 @@ _SHORTEST_ID = 2
 def containers_of(path: str) -> tuple[str, ...]:
     """Return the containers that cgroup *path* lies in, the outermost first: whole ids, or names."""
     found: list[str] = []
-    above, inside = "", False  # inside: the component above is a container's own
+    above, inside = "", False  # inside: the component above is the own cgroup of a container
     for component in path.split("/"):
         if inside and component in _SUPERVISORS:
             found.pop()
@@ -48,7 +48,7 @@ def containers_of(path: str) -> tuple[str, ...]:
         name = None if inside and above == _LXC_PAYLOAD else _container(component, above)
         if name is not None:
             found.append(name)
-        # "lxc/NAME/lxc.payload" is still the container NAME, so that what lies below is no other one.
+        # "lxc/NAME/lxc.payload" is still the container NAME, so the component below it is not another container.
         inside = name is not None or (inside and component == _LXC_PAYLOAD)
         above = component
     return tuple(found)
@@ -86,7 +86,7 @@ def container_of(path: str) -> str | None:
 
 
 def is_container(given: str, name: str) -> bool:
-    """Tell whether *given* is the container *name*: its id or how that begins, or its name. Either may be escaped."""
+    """Return whether *given* is the container *name*: its id, a prefix of the id, or its name. Both may be escaped."""
     given = printable(given)
     is_id = bool(_ENGINE_ID.fullmatch(name) or _ECS_ID.fullmatch(name))
     return name == given or (is_id and len(given) >= _SHORTEST_ID and name.startswith(given))

@@ -1,4 +1,4 @@
-"""How much memory a record takes: what every bound of what is kept or queued is counted in."""
+"""How much memory a record takes. All bounds on stored or queued records are counted in this."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ebpftop.core.records import Exec, Probe, Process, Record, Syscall, Syscalls, Trace, Users
 
-# A struct with its numbers and short texts, as tracemalloc has it.
+# A struct with its numbers and short texts, as tracemalloc measured it.
 _EXEC = 700
 _SMALL = 400
 _ROW = 300
@@ -47,7 +47,7 @@ def texts(many: tuple[str, ...]) -> int:
 
 
 def text(one: str) -> int:
-    """Return about how many bytes a text takes; `sys.getsizeof` grows when one is encoded."""
+    """Return about how many bytes a text takes. (`sys.getsizeof` grows when a text is encoded.)"""
     return _SMALL_TEXT + _characters(one)
 
 

@@ -1,8 +1,8 @@
-"""Every record that crosses a seam: the vocabulary of the whole program, and the lines of a stream.
+"""Every record that the parts of the program exchange; also the lines of a stream.
 
-Each record is one JSON object on one line (docs/records.md). Units: times are Unix seconds, durations are seconds where
-the name says ``seconds`` and nanoseconds where it says ``ns``; counts are totals since the start, never deltas. Text
-has been through `ebpftop.core.escape`. Unknown kinds and fields are passed over by readers, so both may be added.
+Each record is one JSON object on one line (docs/records.md). Units: times are Unix seconds. Durations are seconds if
+the name has ``seconds`` in it, nanoseconds if it has ``ns``. Counts are totals since the start, never deltas. Text has
+been through `ebpftop.core.escape`. Readers skip unknown kinds and fields, so both may be added.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Abi: TypeAlias = Literal["x86_64", "i386", "x32", "arm64", "arm"]
 Handler: TypeAlias = Literal["count", "exec", "timer", "ignore", "trace"]
 
 OTHER_UID = 0xFFFFFFFF
-"""Users that are not listed one by one, counted together: (uid_t)-1 is nobody's."""
+"""All users that are not listed one by one, counted together. No user has (uid_t)-1."""
 
 TICK_NS = 10_000_000
-"""A clock tick of /proc, in which it gives the starts of processes: USER_HZ is 100 wherever Linux runs (proc(5))."""
+"""A clock tick of /proc, the unit of the start times of processes: USER_HZ is 100 on every Linux (proc(5))."""
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind"):
@@ -45,13 +45,13 @@ class Header(_Record, frozen=True, tag="header"):
 
 NOT_NEEDED = "not needed: "
 NOT_ASKED_FOR = "--attach asked for "
-"""How the reason of a rung begins that nobody tried."""
+"""The prefix of the reason of a rung that was not tried."""
 
 _NOT_TRIED = (NOT_NEEDED, NOT_ASKED_FOR, "--via asked for ")  # the last: recordings of 0.1
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One rung of a probe's attach ladder: what it is, what it costs the machine, why it was not taken.
+    """One rung of a probe's attach ladder: its name, what it costs the machine, why it is not in use.
 
     `blind` names what cannot be seen from there.
     """
@@ -63,22 +63,22 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def state(self) -> State:
-        """``on``: it holds. ``off``: nobody tried it. ``failed``: it was tried, or is known not to hold."""
+        """``on``: attached. ``off``: not tried. ``failed``: it was tried, or is known not to work."""
         if self.reason is None:
             return "on"
         return "off" if self.reason.startswith(_NOT_TRIED) else "failed"
 
     @property
     def said(self) -> str:
-        """What `check` and diagnostics say of it: what it costs, or why it was not taken."""
+        """The text in `check` and diagnostics: what it costs, or why it is not in use."""
         return self.reason or f"costs {self.cost}"
 
 
 class Probe(_Record, frozen=True, tag="probe"):
     """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps.
 
-    `gone` is what its filter names and does not exist any more ("cgroup /x.service", "pid 7"): nothing matches there
-    until it is made again. It is told anew when that changes.
+    `gone` lists what its filter names but what no longer exists ("cgroup /x.service", "pid 7"): nothing matches there
+    until it is created again. A new record reports each change.
     """
 
     time: float
@@ -100,9 +100,9 @@ class Probe(_Record, frozen=True, tag="probe"):
 class Exec(_Record, frozen=True, tag="exec"):
     """A program started (`ret` 0) or an execve failed (`ret` is minus errno, `error` its name).
 
-    `start` is the start of the process in nanoseconds since boot: (pid, start) names a process for good, pid alone is
-    reused. `file` is the path as given to execve, `interp` what the kernel runs instead of it where `file` is a script.
-    `cut` names the fields that are not whole.
+    `start` is the start of the process in nanoseconds since boot: (pid, start) identifies a process for good; a pid is
+    reused. `file` is the path as given to execve, `interp` what the kernel runs instead if `file` is a script. `cut`
+    names the fields that are cut short.
     """
 
     time: float
@@ -131,9 +131,9 @@ class Exec(_Record, frozen=True, tag="exec"):
 
 
 class Exit(_Record, frozen=True, tag="exit"):
-    """A process ended: `code` or `signal`, never both; neither where its end was not seen, and `time` is later.
+    """A process ended: `code` or `signal`, never both. If its end was not seen, neither is set, and `time` is later.
 
-    `seconds` since its exec, null where that was not seen.
+    `seconds` since its exec, null if that was not seen.
     """
 
     time: float
@@ -149,11 +149,11 @@ class Exit(_Record, frozen=True, tag="exit"):
 
 
 class Process(_Record, frozen=True, tag="process"):
-    """A process that no exec told of: it ran before ebpftop did, or it only forked. Read from /proc.
+    """A process that no exec record reported: it ran before ebpftop did, or it only forked. Read from /proc.
 
-    When the filter of a live source changes, all that run and that the new one takes are told, known or not.
+    When the filter of a live source changes, all running processes that match the new one are reported, known or not.
     `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down. `wanted` is false for an ancestor
-    that the filter leaves out: it is told so that one knows who started what is wanted.
+    that does not match the filter. It is reported to show who started the matching processes.
     """
 
     time: float
@@ -171,7 +171,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Counters of one uid: execve attempts, and how many of them failed; `last` is the program started last.
 
     Uid 4294967295, named "other", stands for all users that the kernel's map had no room for. `userns` is the inode
-    number of the user namespace in which the user was seen last, 0 for none but the first; `inside` its uid in there.
+    number of the user namespace in which the user was seen last, 0 for the first one. `inside` is the uid in there.
     """
 
     uid: int
@@ -210,7 +210,7 @@ class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TableSlot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A slot of the tail-call table that holds a program; a call whose slot is empty is counted and nothing else."""
+    """A slot of the tail-call table that holds a program; a call with an empty slot is only counted."""
 
     slot: int
     abi: Abi
@@ -220,9 +220,9 @@ class TableSlot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A call that has not returned yet, `ns` after it entered. `running`: its thread has not left its CPU since.
+    """A call that has not returned yet, `ns` after it was entered. `running`: its thread has not left its CPU since.
 
-    `before`: it was entered before the probe was attached, so that `ns` is a lower bound. `comm` is the thread's name.
+    `before`: it was entered before the probe was attached, so `ns` is a lower bound. `comm` is the thread's name.
     """
 
     pid: int
@@ -238,11 +238,11 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 WHOLE_PROCESSES = 24
 PROCESSES_OF_A_CALL = 8
-"""A reading tells all calls of so many processes, and so many processes of each call: the busiest of each."""
+"""A reading has all calls of the `WHOLE_PROCESSES` busiest, and the `PROCESSES_OF_A_CALL` busiest of each call."""
 
 
 class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How often one process made one call. `start` as in an exec: (pid, start) names a process for good.
+    """How often one process made one call. `start` as in an exec: (pid, start) identifies a process for good.
 
     `comm` is the name of its first thread.
     """
@@ -268,7 +268,7 @@ class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How many calls one user made; uid 4294967295 stands for those of whom there are too many to be told apart."""
+    """How many calls one user made. Uid 4294967295 stands for all users that are not counted one by one."""
 
     uid: int
     count: int
@@ -281,8 +281,8 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
     `forgotten` grew: it counts pairs of process and call that fell out of the kernel's map, and calls of `users`
     and `processes`. `families` counts the runs of the handlers for programs (``exec``) and timers (``timer_create``,
-    ``timer_delete``, ``timer_other``); `io_uring` counts io_uring's operations by name, which are no system calls: null
-    where they cannot be seen; `table` is the tail-call table; `since_boot` is `time` in the ns of `start`.
+    ``timer_delete``, ``timer_other``). `io_uring` counts io_uring's operations by name, which are not system calls;
+    null if they cannot be seen. `table` is the tail-call table; `since_boot` is `time` in the ns of `start`.
     """
 
     time: float
@@ -317,7 +317,7 @@ class Syscall(_Record, frozen=True, tag="syscall"):
 class Trace(_Record, frozen=True, tag="trace"):
     """One bpf_trace_printk line, from any program of the machine.
 
-    `task` is the name of thread `tid`. Older recordings have no `tid`, and have it as `pid`.
+    `task` is the name of thread `tid`. Older recordings have no `tid`; there, `pid` holds the thread id.
     """
 
     time: float
@@ -340,7 +340,7 @@ class Lost(_Record, frozen=True, tag="lost"):
 class Cost(_Record, frozen=True, tag="cost"):
     """What ebpftop itself costs: its programs in the kernel, and its process (shares of one CPU).
 
-    `kernel` and `runs` are null where the kernel does not let us measure them.
+    `kernel` and `runs` are null if the kernel does not let us measure them.
     """
 
     time: float
@@ -377,14 +377,14 @@ def encode(record: Record) -> bytes:
 
 
 def decode_all(lines: bytes) -> list[Record]:
-    """Return the records of *lines*, one to a line. Raises ValueError (msgspec's) where one is none that is known."""
+    """Return the records of *lines*, one per line. Raises ValueError (msgspec's) if one is not a known record."""
     return _decoder.decode_lines(lines)
 
 
 def decode(line: bytes | str) -> Record | None:
     """Return the record of one line; None for a kind that this version does not know.
 
-    Raises ValueError (msgspec's) for a line that is no record.
+    Raises ValueError (msgspec's) for a line that is not a record.
     """
     try:
         return _decoder.decode(line)

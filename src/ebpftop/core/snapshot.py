@@ -1,4 +1,4 @@
-"""A moment of the past, as whoever remembers it hands it to the screen."""
+"""A moment of the past, as a source gives it to the screen."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class EventCounts:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A moment: batches that bring empty models there, and what these cannot know.
+    """A moment: batches that bring empty models there, and what the batches do not contain.
 
-    `before` counts the events that came before those in the batches, None where that is not known yet. `seconds` holds
-    the events of the last whole seconds, empty where not all of them are known.
+    `before` counts the events before those in the batches, None if that is not known yet. `seconds` holds the number of
+    events in each of the last whole seconds, empty if not all of them are known.
     """
 
     batches: tuple[Batch, ...]

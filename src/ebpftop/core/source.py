@@ -1,4 +1,4 @@
-"""Source: what the screen sees of the world. Live kernel, recording and pipe all look like this."""
+"""Source: where the screen gets its data. Live kernel, recording and pipe all look like this."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ebpftop.filters.spec import Filter
 class Batch:
     """What one probe yielded in one poll. `time` (Unix seconds) is the only clock that models and panes ever see.
 
-    `jump` counts the jumps that a recording made before it: what was polled before a jump is told from what follows it.
+    `jump` counts the jumps that a recording made before it: it separates batches from before a jump from later ones.
     """
 
     probe: ProbeName
@@ -22,13 +22,13 @@ class Batch:
     records: tuple[Record, ...]
     jump: int = field(default=0, compare=False)
     size: int = field(default=0, compare=False)
-    """Bytes of memory that the records take, where somebody counted them (`ebpftop.core.record_memory`)."""
+    """Bytes of memory that the records take, if they were counted (`ebpftop.core.record_memory`)."""
 
 
 class SourceError(Exception):
-    """Something that the user must be told, with what mends it.
+    """An error to show to the user, with its remedy.
 
-    Both are made safe to show here: they name files and repeat arguments, and are shown in more than one place.
+    Both texts are made safe to show here: they name files and repeat arguments, and are shown in more than one place.
     """
 
     def __init__(self, cause: str, remedy: str = "") -> None:
@@ -39,14 +39,14 @@ class SourceError(Exception):
 
 
 class FilterUnsupported(SourceError):
-    """The source yields what was recorded: only what is shown of it can be narrowed."""
+    """The source yields what was recorded: only the view can be filtered."""
 
 
 class Source(Protocol):
     """A stream of batches, one channel for each probe.
 
-    `poll` is called by one thread per probe, the rest from the screen's thread; a source must allow that. The state of
-    a probe, and all losses, come as records (`Probe`, `Lost`) in the batches like everything else.
+    One thread per probe calls `poll`, the screen's thread calls the rest; a source must allow that. The state of a
+    probe, and all losses, come as records (`Probe`, `Lost`) in the batches like everything else.
     """
 
     @property
@@ -55,20 +55,20 @@ class Source(Protocol):
 
     @property
     def live(self) -> bool:
-        """True where time goes by itself: the kernel, or a pipe that is still open."""
+        """True if time advances by itself: the kernel, or a pipe that is still open."""
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
         """The probes that this source has, on or not."""
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
-        """Wait at most *timeout_s* for the next batch of *probe*; None where there was none."""
+        """Wait at most *timeout_s* for the next batch of *probe*; None if there was none."""
 
     def is_on(self, probe: ProbeName) -> bool | None:
-        """Tell whether a probe is attached now; None where nobody here can tell."""
+        """Return whether a probe is attached now; None if this source cannot know."""
 
     def toggle(self, probe: ProbeName) -> None:
-        """Turn a probe off, or on again. Slow (it compiles and loads): call it from a thread.
+        """Detach a probe, or attach it again. Slow (it compiles and loads): call it from a thread.
 
         A source that cannot (a recording) raises SourceError.
         """
@@ -79,22 +79,23 @@ class Source(Protocol):
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         """Choose what the kernel does with a system call: "ignore" it, "trace" it, or "count" it as from the start.
 
-        Raises SourceError where that cannot be. May wait for a poll to end: call it from a thread.
+        Raises SourceError if that is not possible. May wait for a poll to end: call it from a thread.
         """
 
     def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-        """Return *wanted* with the process of each thread that it names as a process, and a sentence about each.
+        """Return *wanted*, and one sentence for each thread that it names as a process: the process takes its place.
 
-        Fast. A recording cannot be asked, and returns it as it is.
+        Fast. A recording returns the filter as it is.
         """
 
     def set_filter(self, wanted: Filter) -> float:
-        """Yield only what *wanted* takes, from the moment (Unix seconds) returned on.
+        """Yield only what matches *wanted*, from the returned moment (Unix seconds) on.
 
-        Counters are read once right then, and who runs and is wanted is told of once more. Slow (it reads /proc): call
-        it from a thread.
+        Counters are read once at that moment, and the running processes that match are reported again. Slow (it reads
+        /proc): call it from a thread.
 
-        Raises SourceError for what cannot be, and then the old filter holds; PastFiltering where nothing can be.
+        Raises SourceError if the kernel cannot apply it; then the old filter stays. Raises FilterUnsupported if the
+        source cannot apply any filter.
         """
 
     def close(self) -> None:
