@@ -7,13 +7,13 @@ import re
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, Filter, comm_bytes, is_cgroup_path
 from ebpftop.filters.stack import FilterLevel
 
-# Numbers where numbers are meant; what they are bounded by, `_can_be` knows.
+# uid and pid must be numbers. `_can_be` checks their bounds.
 _KERNEL_TERM = re.compile(
     r"\s*(?P<kind>(?:uid|pid)(?=:[0-9]{1,10}(?:\s|$))|comm(?=:[^\s*]*\*?(?:\s|$))|cgroup|container)"
     r":(?P<value>\S+)(?:\s+|$)"
 )
 
-# What looks like such a term, wherever it stands, inverted or not.
+# What looks like such a term, in any place, inverted or not.
 _LOOKS_LIKE_TERM = re.compile(r"(?:^|(?<=\s))(?P<inverted>!?)(?P<kind>uid|pid|comm|cgroup|container):(?P<value>\S*)")
 _TAKES = {
     "uid": "a number",
@@ -25,10 +25,10 @@ _TAKES = {
 
 
 def parse_filter(text: str) -> tuple[FilterLevel | None, str]:
-    """Split what was typed into what the kernel can decide (``uid:0 pid:1 comm:ssh* cgroup:/x container:8f3``) and a
+    """Split typed text into what the kernel can match (``uid:0 pid:1 comm:ssh* cgroup:/x container:8f3``) and a
     regular expression.
 
-    >>> step, rest = read_typed("uid:0 git status")
+    >>> step, rest = parse_filter("uid:0 git status")
     >>> step.filter.uids, rest
     ((0,), 'git status')
     """
@@ -50,7 +50,7 @@ def parse_filter(text: str) -> tuple[FilterLevel | None, str]:
 
 
 def doubt_of(rest: str) -> str:
-    """Say why a term in the regular expression *rest* is none for the kernel; empty where there is no such term.
+    """Return why a term in the regular expression *rest* is not a kernel filter; empty if there is no such term.
 
     >>> doubt_of("uid:root")
     'uid: takes a number; this is searched as text'
@@ -69,7 +69,7 @@ def doubt_of(rest: str) -> str:
 
 
 def _can_be(kind: str, value: str) -> bool:
-    """Tell whether the kernel's filter can hold *value*: by the bounds of the command line."""
+    """Return whether the kernel's filter can hold *value*. The bounds are those of the command line."""
     if kind == "uid":
         return int(value) <= UID_MAX
     if kind == "comm":

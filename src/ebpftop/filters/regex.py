@@ -1,7 +1,7 @@
-"""The filter that one types: a regular expression, inverted by a leading ``!``.
+"""The typed filter: a regular expression, inverted by a leading ``!``.
 
-RE2 matches it: in a time that grows with the text and not beyond, whatever a program writes to be matched
-(https://github.com/google/re2/wiki/Syntax). What is typed is Python's syntax, as far as RE2 can.
+RE2 matches it: its time is linear in the length of the text, whatever text a program writes
+(https://github.com/google/re2/wiki/Syntax). The syntax is Python's, as far as RE2 supports it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import re2
 
-# Where a text makes RE2's automaton grow beyond its memory, each character costs a step for each instruction of the
-# pattern, 15 to 80 ns. So a pattern may have so many instructions, and a text is searched as far as it takes a tenth of
-# a second. A pattern that people type has ten: it searches 150 kB, more than the exec log has of a command line.
+# If a text makes RE2's automaton grow beyond its memory, each character costs one step for each instruction of the
+# pattern, 15 to 80 ns. So the instructions of a pattern are bounded, and only the first part of a text is searched, for
+# a tenth of a second. A pattern that people type has ten: it searches 150 kB, more than the exec log has of a command
+# line.
 INSTRUCTIONS_MAX = 300
 STEPS_MAX = 1_500_000
 _MEMORY_BYTES = 8 << 20
@@ -44,16 +45,16 @@ _LACKING = {
     "(?(": "a condition, (?(",
     "(?#": "a comment, (?#",
 }
-# What Python's letters for classes mean beyond ASCII. Text that is shown has no other blank than the space, nothing
-# unassigned and no control (`ebpftop.core.escape.escape`). A connector is the underscore or one of the others.
+# What Python's class letters mean beyond ASCII. Shown text has no blank except the space, no unassigned and no control
+# characters (`ebpftop.core.escape.escape`). A connector is the underscore or one of these.
 _CONNECTORS = r"\x{203f}\x{2040}\x{2054}\x{fe33}\x{fe34}\x{fe4d}-\x{fe4f}\x{ff3f}"
 _REST = r"\pM\p{Pd}\p{Ps}\p{Pe}\p{Pi}\p{Pf}\p{Po}\pS\pZ\pC" + _CONNECTORS
 _WIDE = {r"\w": r"\pL\pN_", r"\W": _REST, r"\d": r"\p{Nd}", r"\D": rf"\pL\p{{Nl}}\p{{No}}_{_REST}"}
-# Of an escape the letter says nothing about capitals, nor does the name of a group.
+# The letter of an escape, or the name of a group, does not decide whether capitals matter.
 _NO_LETTERS = re.compile(r"\\[pP](?:\{[^}]*\}|.)|\\.|\(\?P?<\w+>", re.DOTALL)
 _WORD = re.compile(r"[\w /:=@%,;<>~-]+", re.ASCII)
 
-# RE2's words for what is wrong, up to the colon, and ours; ``%s`` is what it stands at.
+# RE2's message up to the colon, and ours; ``%s`` is the place in the pattern.
 _WORDS = {
     "missing )": "a ( is not closed",
     "missing ]": "a [ is not closed",
@@ -73,7 +74,7 @@ _WORDS = {
 
 
 class PatternError(ValueError):
-    """What was typed is not a regular expression (yet), or one that RE2 cannot match."""
+    """The typed text is not a regular expression (yet), or RE2 cannot match it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,10 @@ class Pattern:
 
     text: str
     inverted: bool
-    # Two programs: on a text of ASCII, as nearly all are, classes of letters need a twentieth of the instructions.
+    # Two programs: for ASCII text, which nearly all text is, classes of letters need a twentieth of the instructions.
     _ascii: re2._Regexp = field(compare=False, repr=False)
     _wide: re2._Regexp = field(compare=False, repr=False)
-    # And a plain word, as most patterns are, is found ten times as fast without any.
+    # A plain word, as most patterns are, is found ten times as fast without a program.
     _word: str = field(compare=False, repr=False)
     _case_sensitive: bool = field(compare=False, repr=False)
 
@@ -97,9 +98,9 @@ class Pattern:
 
 
 def parse(text: str) -> Pattern | None:
-    """Return the filter of what was typed; None for nothing. Small letters match capitals, capitals only themselves.
+    """Return the filter for the typed text; None if it is empty. Small letters match capitals, capitals only capitals.
 
-    Raises PatternError, in words for people, where it is not a regular expression that can be matched.
+    Raises PatternError, with a readable message, if it is not a regular expression that can be matched.
     """
     inverted = text.startswith("!")
     source = text[1:] if inverted else text
@@ -109,7 +110,7 @@ def parse(text: str) -> Pattern | None:
     case_sensitive = any(c.isupper() for c in _NO_LETTERS.sub("", source))
     program = beyond = _compile(narrow, case_sensitive, INSTRUCTIONS_MAX)
     if wide != narrow:
-        # Classes of letters have many ranges in UTF-8, of which a text takes one at a time.
+        # Classes of letters have many ranges in UTF-8, but a text uses one at a time.
         with contextlib.suppress(PatternError):
             beyond = _compile(wide, case_sensitive, 20 * INSTRUCTIONS_MAX)
     word = source if _WORD.fullmatch(source) else ""
@@ -120,33 +121,33 @@ def _compile(source: str, case_sensitive: bool, instructions_max: int) -> re2._R
     options = re2.Options()
     options.case_sensitive = case_sensitive
     options.max_mem = _MEMORY_BYTES
-    # Nobody asks for groups, and its own log would be written over the screen.
+    # Groups are not used, and RE2's own log would be written over the screen.
     options.never_capture = True
     options.log_errors = False
     try:
         program = re2.compile(source.encode(), options)
     except re2.error as error:
-        raise PatternError(_say(error)) from None
+        raise PatternError(_message(error)) from None
     except UnicodeEncodeError:
         raise PatternError("not text") from None
     finally:
-        # It remembers 128 patterns, of up to `_MEMORY_BYTES` each: one for every letter typed.
+        # It caches 128 patterns, of up to `_MEMORY_BYTES` each: one for every letter typed.
         re2.purge()
     if program.programsize > instructions_max:
         raise PatternError(_WORDS["pattern too large - compile failed"])
     return program
 
 
-def _say(error: Exception) -> str:
+def _message(error: Exception) -> str:
     what, _, where = bytes(error.args[0]).decode(errors="replace").partition(": ")
     words = _WORDS.get(what, what)
     return words % where if "%s" in words else words
 
 
 def _translate(source: str) -> tuple[str, str]:
-    """Return Python's regular expression as RE2 has it, for a text of ASCII and for any.
+    """Translate Python's regular expression for RE2: once for ASCII text, once for any text.
 
-    PatternError for what RE2 lacks.
+    Raises PatternError for what RE2 lacks.
     """
     narrow: list[str] = []
     wide: list[str] = []
@@ -165,7 +166,7 @@ def _translate(source: str) -> tuple[str, str]:
                 elif piece in _WIDE:
                     beyond = _WIDE[piece] if inside else f"[{_WIDE[piece]}]"
             case "open":
-                # A bracket right at the beginning of a class stands for itself.
+                # A bracket right at the start of a class is a plain character.
                 inside = True
             case "close":
                 inside = False
@@ -173,7 +174,7 @@ def _translate(source: str) -> tuple[str, str]:
                 if not inside and piece in _LACKING:
                     raise PatternError(f"{_LACKING[piece]}, cannot be matched in bounded time")
             case "huge" if not inside:
-                # RE2 takes what it cannot count for plain text.
+                # RE2 treats a count that it cannot represent as plain text.
                 raise PatternError(_WORDS["invalid repetition size"] % piece)
             case "upto":
                 piece = piece if inside else f"{{0,{token['most']}}}"

@@ -1,14 +1,14 @@
-"""What the user wants to see: users, processes with their descendants, command names, cgroups, containers."""
+"""What a filter can match: users, processes with their descendants, command names, cgroups, containers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 UID_MAX = 0xFFFFFFFE
-"""The largest user id: (uid_t)-1 stands for nobody."""
+"""The largest user id. (uid_t)-1 is not a user."""
 
 COMM_BYTES = 15
-"""So much of a command name is kept by the kernel (TASK_COMM_LEN, without its NUL)."""
+"""The kernel keeps this many bytes of a command name (TASK_COMM_LEN, without its NUL)."""
 
 
 def comm_bytes(name: str) -> bytes:
@@ -17,20 +17,21 @@ def comm_bytes(name: str) -> bytes:
 
 
 def is_cgroup_path(path: str) -> bool:
-    """Tell whether *path* can name a cgroup: not "", ".", "..", which would come to mean the root, that is everybody.
+    """Return whether *path* can name a cgroup. "", "." and ".." cannot: they would mean the root, so all processes.
 
-    In a cgroup namespace /proc shows cgroups outside of it with ``..``; they are not those of that name below its root.
+    In a cgroup namespace /proc shows cgroups outside of it with ``..``. They are not the cgroups of that name below its
+    root.
     """
     return bool(path) and not {".", ".."} & set(path.split("/"))
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Every kind that is not empty must match; within a kind, any value does. Decided in the kernel.
+    """Every kind that is not empty must match; within a kind, any value does. Matched in the kernel.
 
-    `comms` are command names as the kernel keeps them (15 bytes), a ``*`` at the end for a prefix. `cgroups` are paths
-    in the unified hierarchy, or in that of v1's pids controller, and descendants match too; `containers` are ids, or
-    how they begin. `hide_self` leaves ebpftop itself out.
+    `comms` are command names as the kernel keeps them (15 bytes), with a ``*`` at the end for a prefix. `cgroups` are
+    paths in the unified hierarchy, or in that of v1's pids controller; descendants match too. `containers` are ids, or
+    prefixes of ids. `hide_self` leaves ebpftop itself out.
     """
 
     uids: tuple[int, ...] = ()
@@ -41,11 +42,11 @@ class Filter:
     hide_self: bool = True
 
     def __bool__(self) -> bool:
-        """Tell whether anything but `hide_self` is asked for."""
+        """Return whether anything but `hide_self` is set."""
         return bool(self.uids or self.pids or self.comms or self.cgroups or self.containers)
 
     def __str__(self) -> str:
-        """Return the filter as its options."""
+        """Return the filter as command line options."""
         return " ".join(f"--{name} {value}" for name, values in self.kinds() for value in values)
 
     def kinds(self) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
@@ -59,7 +60,7 @@ class Filter:
         )
 
     def combined(self, step: Filter) -> Filter:
-        """Return this filter with the kinds that *step* sets taken from there."""
+        """Return this filter, with each kind that *step* sets replaced by the one of *step*."""
         return Filter(
             uids=step.uids or self.uids,
             pids=step.pids or self.pids,
@@ -71,4 +72,4 @@ class Filter:
 
 
 EVERYTHING = Filter()
-"""Nothing is left out but ebpftop itself."""
+"""Leaves out ebpftop itself, and nothing else."""

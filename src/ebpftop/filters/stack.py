@@ -1,4 +1,4 @@
-"""What the screen is narrowed to, step by step."""
+"""The filter of the screen, level by level."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 from ebpftop.filters.spec import Filter
 
 SEPARATOR = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
-"""Between the steps of a breadcrumb."""
+"""Between the levels of a breadcrumb."""
 
 
 @dataclass(frozen=True)
 class FilterLevel:
-    """One narrowing: what it is called in the breadcrumb, and what it sets of the filter."""
+    """One level: its label in the breadcrumb, and what it sets of the filter."""
 
     label: str
     filter: Filter
 
 
 class FilterStack:
-    """Steps on top of each other: each takes the kinds that it sets for itself and leaves the others."""
+    """Levels on top of each other: each replaces the kinds that it sets, and keeps the others."""
 
     def __init__(self, given: Filter | None = None) -> None:
-        """Begin with what the command line gave, which is a step like any other."""
+        """Begin with the filter of the command line, a level like any other."""
         self.bare = Filter(hide_self=given.hide_self if given else True)
         self.levels: list[FilterLevel] = [FilterLevel(str(given), given)] if given else []
 
     @property
     def filter(self) -> Filter:
-        """All steps together."""
+        """All levels together."""
         whole = self.bare
         for step in self.levels:
             whole = whole.combined(step.filter)
@@ -36,34 +36,34 @@ class FilterStack:
 
     @property
     def breadcrumb(self) -> str:
-        """The breadcrumb; empty where everything is shown."""
+        """The breadcrumb; empty if everything is shown."""
         return SEPARATOR.join(step.label for step in self.levels)
 
     def push(self, step: FilterLevel) -> None:
-        """Narrow further; the same step twice is one."""
+        """Add a level; the same level twice counts once."""
         if not self.levels or self.levels[-1] != step:
             self.levels.append(step)
 
     def pop(self) -> FilterLevel | None:
-        """Lift the newest step; None where there is none."""
+        """Remove the newest level and return it; None if there is none."""
         return self.levels.pop() if self.levels else None
 
 
 def user_level(uid: int, name: str | None) -> FilterLevel:
-    """Narrow to a user."""
+    """Return the level that matches a user."""
     return FilterLevel(name or f"uid {uid}", Filter(uids=(uid,)))
 
 
 def process_level(pid: int, comm: str) -> FilterLevel:
-    """Narrow to a process and its descendants."""
+    """Return the level that matches a process and its descendants."""
     return FilterLevel(f"{comm} {pid}", Filter(pids=(pid,)))
 
 
 def container_level(container: str) -> FilterLevel:
-    """Narrow to a container."""
+    """Return the level that matches a container."""
     return FilterLevel(f"container {container}", Filter(containers=(container,)))
 
 
 def label_of(wanted: Filter) -> str:
-    """Return what a step that sets *wanted* is called."""
+    """Return the label of a level that sets *wanted*."""
     return " ".join(f"{kind} {value}" for kind, values in wanted.kinds() for value in values)
