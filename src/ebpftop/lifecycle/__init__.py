@@ -1,1 +1,1 @@
-"""The process itself: how it starts, is stopped and ends, its limits, its helper processes, its terminal."""
+"""The process itself: how it starts, stops and ends, its limits, its helper processes, its terminal."""

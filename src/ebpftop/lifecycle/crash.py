@@ -1,4 +1,4 @@
-"""What is told of a crash: one line on stderr, and a file that says everything."""
+"""The report of a crash: one line on stderr, and a file with all details."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _LOG_BYTES_MAX = 1 << 20
 
 
 def report(error: BaseException) -> str:
-    """Write the traceback of *error* to a new file; return the line that tells of both."""
-    import traceback  # not on every start's way
+    """Write the traceback of *error* to a new file; return the line that reports the error and the file."""
+    import traceback  # only here: it would slow down every start
 
     what = traceback.format_exception_only(error)[-1].strip()
     where = traceback.extract_tb(error.__traceback__)
@@ -23,9 +23,9 @@ def report(error: BaseException) -> str:
 
 
 def fatal_line(fatal_fd: int, *, surprised: bool) -> str:
-    """Return what to tell of a process that died without a word, "" where there is nothing to tell.
+    """Return the line for a process that died without a report, "" if there is nothing to report.
 
-    *fatal_fd* is the file that faulthandler wrote to; *surprised*: the process left its terminal as it was.
+    *fatal_fd* is the file that faulthandler wrote to. *surprised*: the process did not restore its terminal.
     """
     text = os.pread(fatal_fd, _LOG_BYTES_MAX, 0).decode("utf-8", "replace")
     if text:
@@ -42,9 +42,9 @@ def _line(what: str, details: str) -> str:
 
 
 def _write(what: str, details: str) -> str:
-    """Write a file that nobody else can read, where anybody can write; return its path.
+    """Write a file that only its owner can read, in a directory where anybody can write; return its path.
 
-    It is made by the user behind sudo, who is to read it and to remove it.
+    The user behind sudo owns it, because that user will read and remove it.
     """
     import tempfile
 
@@ -52,7 +52,7 @@ def _write(what: str, details: str) -> str:
 
     redirected = _redirected()
     with as_invoker():
-        tempfile.tempdir = None  # found anew: root may write in other places
+        tempfile.tempdir = None  # searched again: root may write to other directories
         fd, path = tempfile.mkstemp(prefix="ebpftop-crash-", suffix=".log")
     with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(

@@ -1,9 +1,9 @@
 """The guard: a child that outlives ebpftop by a moment, and does what ebpftop itself can no longer do.
 
-It learns of a signal from the C code that receives it (signal.set_wakeup_fd), so it also knows when no Python code
-runs. It is there when ebpftop was killed, aborted by a library, or is stopped. It holds the terminal, stderr and
-tracefs, nothing else, keeps no capability but CAP_KILL, and takes no order that names anything. The session that
-ebpftop was in gets its nice value back. Behind sudo it can become the user behind it, to write the log of a crash.
+The C code that receives a signal notifies it (signal.set_wakeup_fd), so it knows of a signal even if no Python code
+runs. It is needed when ebpftop was killed, aborted by a library, or is stopped. It holds the terminal, stderr and
+tracefs, nothing else. It keeps no capability but CAP_KILL, and accepts no command that contains a name. It gives the
+session of ebpftop its nice value back. Behind sudo it can become the user behind sudo, to write the log of a crash.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ebpftop.lifecycle.terminal import UNTOUCHED, Terminal, above_standard
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
-# What ebpftop says, one byte each. Smaller ones are numbers of signals that it received.
+# Messages of ebpftop, one byte each. Smaller values are the numbers of signals that it received.
 ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED, LEAVING = 128, 129, 130, 131, 132, 133
 SESSION_NICE = 180
 """Plus the nice value that the session had, -20 to 19, before it was changed."""
@@ -38,17 +38,17 @@ def _end_s() -> float:
         seconds = float(os.environ.get("EBPFTOP_END_S", ""))
     except ValueError:
         return _END_S
-    return min(seconds, _END_MAX_S) if seconds > _END_S else _END_S  # not a number is not more
+    return min(seconds, _END_MAX_S) if seconds > _END_S else _END_S  # false for NaN
 
 
 END_S = _end_s()
-"""From the first wish that ebpftop end until it is gone."""
+"""From the first request that ebpftop end until it is gone."""
 
 KILL_AFTER_S = 0.8 * END_S
-"""From the first wish that ebpftop end until the guard kills it; the rest is for cleaning up."""
+"""From the first request that ebpftop end until the guard kills it; the rest is for cleaning up."""
 
 KILL_LEAVING_AFTER_S = 0.95 * END_S
-"""The same if ebpftop is cleaning up itself: on an overloaded machine a kill would only take its exit status away."""
+"""The same if ebpftop is cleaning up itself: on an overloaded machine a kill would only lose its exit status."""
 
 _LOOK_EVERY_S = 0.1
 _CLEAN_UP_S = 5.0
@@ -60,9 +60,9 @@ _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 15, 38  # include/uapi/linux/prctl.h
 
 
 def start(terminal: Terminal, fatal_fd: int) -> socket.socket:
-    """Fork the guard; return what to write to. Raises OSError. Call it before there are threads.
+    """Fork the guard; return the socket to write to. Raises OSError. Call it before there are threads.
 
-    *fatal_fd* is a file that gets what is known of a crash that no Python code sees.
+    *fatal_fd* is a file for the report of a crash that no Python code sees.
     """
     pair = socket.socketpair()
     ours, its = (socket.socket(fileno=above_standard(end.detach())) for end in pair)
@@ -76,7 +76,7 @@ def start(terminal: Terminal, fatal_fd: int) -> socket.socket:
     if pid == 0:
         _be_the_guard(parent_pid, its, terminal, fatal_fd)
     ours.setblocking(False)
-    # Its end stays open here too: a signal that comes when somebody has killed the guard must not be an error.
+    # Its end stays open here too: if the guard was killed, a signal must not cause an error.
     its.detach()
     return ours
 
@@ -104,7 +104,7 @@ def _be_the_guard(parent_pid: int, channel: socket.socket, terminal: Terminal, f
         close_all_but({channel.fileno(), fatal_fd} | {fd for fd in (terminal.fd, group_fd) if fd is not None})
         _give_up_privileges()
         _Guard(parent_pid, (session, group_fd), channel, terminal).watch()
-        # It restores the terminal itself, unless it was killed or crashed.
+        # ebpftop restores the terminal itself, unless it was killed or crashed.
         surprised = terminal.state != UNTOUCHED
         terminal.restore(unless_changed=True)
         line = crash.fatal_line(fatal_fd, surprised=surprised)
@@ -115,13 +115,13 @@ def _be_the_guard(parent_pid: int, channel: socket.socket, terminal: Terminal, f
 
 
 def _give_up_privileges() -> None:
-    """Keep what is needed to kill a parent that has become another user (and user 0's own files, tracefs's).
+    """Keep the capability to kill a parent that has become another user. (The guard stays user 0, who owns tracefs.)
 
-    And to become that user: who may write user 0's files gains nothing by it.
+    Behind sudo, also keep those to become the user behind it. Who can write the files of user 0 gains nothing by them.
     """
-    kept = _CAP_KILL
+    needed = _CAP_KILL
     if any(variable in os.environ for variable in INVOKER_VARIABLES):
-        kept |= _CAP_SETGID | _CAP_SETUID
+        needed |= _CAP_SETGID | _CAP_SETUID
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_NAME, b"ebpftop-guard", 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -129,7 +129,7 @@ def _give_up_privileges() -> None:
     sets = (ctypes.c_uint32 * 6)()
     libc.capget(header, sets)
     for i in range(6):
-        sets[i] &= kept if i < 3 else 0
+        sets[i] &= needed if i < 3 else 0
     libc.capset(header, sets)
 
 
@@ -151,7 +151,7 @@ class _Guard:
         self.tracefs_fd: int | None = None
 
     def watch(self) -> None:
-        while self._hear():
+        while self._receive():
             if self._is_late():
                 self.terminal.restore()
                 self._send(signal.SIGKILL)
@@ -167,8 +167,8 @@ class _Guard:
                 return
             time.sleep(0.02)
 
-    def _hear(self) -> bool:
-        """Take what the parent said, waiting where there is nothing else to do; False if it is gone."""
+    def _receive(self) -> bool:
+        """Read the messages of the parent, waiting if there is nothing else to do; return False if it is gone."""
         timeout_s = None if self.asked_at is None and not self.stopping else _LOOK_EVERY_S
         if not select.select([self.channel], [], [], timeout_s)[0]:
             return os.getppid() == self.parent_pid
@@ -194,7 +194,7 @@ class _Guard:
         return time.monotonic() >= self.asked_at + (KILL_LEAVING_AFTER_S if self.leaving else KILL_AFTER_S)
 
     def _send(self, number: int) -> None:
-        # While it is our parent, the number is nobody else's.
+        # While it is our parent, no other process can have its pid.
         if os.getppid() == self.parent_pid:
             with suppress(OSError):
                 os.kill(self.parent_pid, number)
@@ -212,7 +212,7 @@ class _Guard:
     def _is_to_end(self) -> bool:
         if self.asked_at is not None or not self.stopping:
             return self.asked_at is not None
-        # What arrives while a process is stopped waits until it is continued.
+        # A signal to a stopped process stays pending until the process is continued.
         status = self._status()
         pending = int(status.get(b"ShdPnd", b"0"), 16) | int(status.get(b"SigPnd", b"0"), 16)
         return any(pending >> (number - 1) & 1 for number in END_SIGNALS)

@@ -1,4 +1,4 @@
-"""The child processes of ebpftop: every one is forked here, so that they are known where ebpftop leaves itself out."""
+"""The child processes of ebpftop. All are forked here, so ebpftop knows their pids and can hide itself."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import signal
 import socket
 
 HELPERS_MAX = 3
-"""How many there can be: bpf/ebpftop.h has room for them and for ebpftop itself, OWN_PROCESSES."""
+"""At most so many helpers: OWN_PROCESSES of bpf/ebpftop.h has room for them and for ebpftop itself."""
 
 _F_SETSIG = 10  # include/uapi/asm-generic/fcntl.h
 
 pids: list[int] = []
-"""Those that were forked."""
+"""The pids of the helpers that were forked."""
 
 
 def fork(ours: socket.socket, theirs: socket.socket) -> int:
     """Fork a helper; return 0 in it and its pid in ebpftop. Raises OSError. Call it before there are threads.
 
-    The two are a pair: what ebpftop and the helper talk through.
+    The two sockets are a pair: ebpftop and the helper communicate through them.
     """
     if len(pids) >= HELPERS_MAX:
         raise RuntimeError(f"more than {HELPERS_MAX} helpers: make OWN_PROCESSES larger")
@@ -28,12 +28,12 @@ def fork(ours: socket.socket, theirs: socket.socket) -> int:
         pids.append(pid)
         _never_let_stay_stopped(pid, theirs)
     else:
-        ours.close()  # first of all: the kernel tells of the end of ebpftop only where it is the last that had it open
+        ours.close()  # first: the other end sees the end of ebpftop only if no one else has this open
     return pid
 
 
 def open_null() -> int:
-    """Open what takes all that is written and holds nothing to read; where there is no /dev, a file in memory."""
+    """Open /dev/null; without a /dev, an empty file in memory."""
     try:
         return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -41,11 +41,11 @@ def open_null() -> int:
 
 
 def _never_let_stay_stopped(pid: int, channel: socket.socket) -> None:
-    """Have the kernel continue a helper (SIGCONT) if it is stopped when ebpftop says something, or ends.
+    """Let the kernel continue a stopped helper (SIGCONT) when ebpftop sends a message, or ends.
 
-    By F_SETOWN and F_SETSIG of fcntl(2), with no privilege, and though ebpftop was killed. Here and not in the helper,
-    which may be stopped before it comes to that. A signal at the parent's end (PR_SET_PDEATHSIG, prctl(2)) is not sent
-    if the parent has become another user.
+    This uses F_SETOWN and F_SETSIG of fcntl(2): it needs no privilege, and works even if ebpftop was killed. It is done
+    here because the helper may be stopped before it could do it. A signal at the end of the parent (PR_SET_PDEATHSIG,
+    prctl(2)) is not sent if the parent has become another user.
     """
     fcntl.fcntl(channel, fcntl.F_SETOWN, pid)
     fcntl.fcntl(channel, _F_SETSIG, signal.SIGCONT)
@@ -53,5 +53,5 @@ def _never_let_stay_stopped(pid: int, channel: socket.socket) -> None:
 
 
 def forget(pid: int) -> None:
-    """Leave out *pid*, which has ended and been waited for: the number may become another process's."""
+    """Drop *pid* from `pids`. It has ended and was waited for, so another process may get the number."""
     pids.remove(pid)

@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 INVOKER_VARIABLES = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
-"""How sudo, doas and pkexec name the user who called them; the first that is there counts."""
+"""How sudo, doas and pkexec name the user who called them; the first that is set counts."""
 
 _NO_ID = 0xFFFFFFFF  # (uid_t)-1 and (gid_t)-1 mean "no change" to setresuid(2)
-_NOBODY = 65534  # kernel.overflowuid, where the user database does not know nobody
+_NOBODY = 65534  # kernel.overflowuid, if the user database has no user "nobody"
 
 
 class User(NamedTuple):
-    """Whom to become."""
+    """A user that a process can become."""
 
     uid: int
     gid: int
@@ -25,10 +25,10 @@ class User(NamedTuple):
 
 
 def invoker() -> User | None:
-    """Return the user behind sudo, doas or pkexec; None where nobody is: a login of root, or no root at all.
+    """Return the user behind sudo, doas or pkexec. None if there is none: root logged in, or we are not root.
 
-    Only root asks: what the environment says is then said by the program that made us root, or by root. A user id that
-    is no number, or root's, names nobody.
+    The environment is only read as root: then the program that made us root, or root, has set it. A user id that is not
+    a number, or is root's, counts as none.
     """
     if os.geteuid() != 0:
         return None
@@ -49,7 +49,7 @@ def _user(uid_text: str, gid_text: str | None) -> User | None:
     if uid is None:
         return None
     try:
-        # sudo itself has just asked the user database for this user, so it answers.
+        # sudo itself has just read this user from the user database, so the database works.
         known = pwd.getpwuid(uid)
     except KeyError:
         return None if gid is None else User(uid, gid, (gid,), str(uid))
@@ -58,7 +58,7 @@ def _user(uid_text: str, gid_text: str | None) -> User | None:
 
 
 def _id(text: str) -> int | None:
-    """Return the user or group that *text* names by number; None for root's and for what is no such number."""
+    """Return the uid or gid in *text*; None if it is root's, or not such a number."""
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         return None
     return int(text) if 0 < int(text) < _NO_ID else None
@@ -75,10 +75,10 @@ def nobody() -> User:
 
 @contextmanager
 def as_invoker() -> Iterator[None]:
-    """Open, make and remove files with the rights of the user behind sudo; with one's own if nobody is behind.
+    """Open, make and remove files with the rights of the user behind sudo, or with our own if there is none.
 
-    The whole process changes its user meanwhile: for the start, and for the end. Root that may not become anybody else
-    (in a container) keeps its own.
+    The whole process changes its user meanwhile, so use it only at the start and at the end. If root may not become
+    another user (in a container), it keeps its own rights.
     """
     user = invoker()
     if user is None:

@@ -1,7 +1,7 @@
 """What a process leaves in tracefs when it dies: its trace instance, and kprobe events. Everything else dies with it.
 
-Programs, maps and links live as long as their descriptors. These two have names, so they stay until somebody removes
-them. A name names its owner. All is done through a descriptor of tracefs: it may be mounted for one thread alone
+Programs, maps and links live as long as their descriptors. These two have names, so they stay until they are removed.
+The name contains its owner. Everything goes through a descriptor of tracefs, which may be mounted for one thread only
 (kernel/mount_namespace.py).
 """
 
@@ -23,20 +23,20 @@ _INSTANCE_PREFIX = "ebpftop-"
 # "p:kprobes/p_ebpftop_1234_do_sys_open_bcc_1234 do_sys_open": the name is from `Owner.event`, the rest from BCC.
 _EVENT = re.compile(rb"[pr]\d*:(kprobes/[pr]_ebpftop_(\d+(?:n\d+)?)_\S+)")
 _OWNER = re.compile(r"(\d+)(?:n(\d+))?", re.ASCII)
-# Written by an attached program's owner: it is gone as soon as its last descriptor is.
+# In use by an attached program. The program is gone as soon as its last descriptor is closed.
 _BUSY = {errno.EBUSY, errno.EAGAIN}
 
 
 class Owner(NamedTuple):
-    """A process, told apart from those of the same number in other pid namespaces: tracefs is one for all of them."""
+    """A process, by pid and pid namespace: all pid namespaces share one tracefs."""
 
     pid: int
     pid_namespace: int
-    """Its inode number (namespaces(7)): no two that exist have the same."""
+    """Its inode number (namespaces(7)): no two existing namespaces have the same."""
 
     @classmethod
     def of_this_process(cls) -> Self:
-        """Return this process. Without /proc it counts as one of the first pid namespace."""
+        """Return this process. Without /proc, assume the first pid namespace."""
         try:
             namespace = os.stat("/proc/self/ns/pid").st_ino
         except OSError:
@@ -45,13 +45,13 @@ class Owner(NamedTuple):
 
     @classmethod
     def named(cls, name: str) -> Self | None:
-        """Return the owner whose `name` that is; None for what is no such name."""
+        """Return the owner with this `name`; None if it is not such a name."""
         found = _OWNER.fullmatch(name)
         return None if found is None else cls(int(found[1]), int(found[2] or FIRST_PID_NAMESPACE))
 
     @property
     def name(self) -> str:
-        """The pid; in another than the first pid namespace with the namespace behind it: "12n4026532200"."""
+        """The pid. Outside the first pid namespace, the namespace follows: "12n4026532200"."""
         return f"{self.pid}" if self.pid_namespace == FIRST_PID_NAMESPACE else f"{self.pid}n{self.pid_namespace}"
 
     @property
@@ -78,7 +78,7 @@ def owners(tracefs_fd: int) -> set[Owner]:
 
 
 def remove(tracefs_fd: int, owner: Owner) -> bool:
-    """Remove what *owner* left; False if something of it is in use, so that another try may help."""
+    """Remove what *owner* left; return False if some of it is in use, so another try may help."""
     done = True
     try:
         os.rmdir(f"instances/{owner.instance}", dir_fd=tracefs_fd)
@@ -108,7 +108,7 @@ def _events(tracefs_fd: int) -> list[re.Match[bytes]]:
 
 def _remove_event(tracefs_fd: int, name: bytes) -> bool:
     try:
-        # Not for appending, it would remove all events of the machine (Documentation/trace/kprobetrace.rst).
+        # Without O_APPEND, opening it would remove all events of the machine (Documentation/trace/kprobetrace.rst).
         fd = os.open("kprobe_events", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, dir_fd=tracefs_fd)
     except OSError:
         return True

@@ -1,4 +1,4 @@
-"""What to report of a limit of the machine that was met in the middle: its name, and how to raise it."""
+"""What to report if a limit of the machine is reached while ebpftop runs: its name, and how to raise it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _REMEDIES = {
 
 
 def explain(error: BaseException) -> SourceError | None:
-    """Return what to report of *error*; None for what no user can mend."""
+    """Return what to report for *error*; None if the user cannot fix it."""
     if isinstance(error, MemoryError):
         return SourceError("there is no memory left", _MORE_MEMORY)
-    if isinstance(error, RuntimeError) and "start new thread" in str(error):  # CPython's only words for it
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):  # the only sign that CPython gives
         return SourceError("no further thread can be started", _MORE_THREADS)
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         place = f"{error.filename}: " if error.filename else ""

@@ -1,8 +1,8 @@
-"""What ebpftop needs of the machine, asked before anything is attached or drawn.
+"""What ebpftop needs of the machine, checked before anything is attached or drawn.
 
-Where memory, threads or files run out in the middle, C code calls abort(3), the terminal stays in the alternate screen,
-or a lock is held for ever. So what a limit forbids is found out by asking for it all at once: that covers ulimit,
-cgroups, and whatever else refuses.
+If memory, threads or files run out while it runs, C code calls abort(3), the terminal stays in the alternate screen, or
+a lock is held for ever. So limits are checked by requesting all resources at once: that covers ulimit, cgroups, and
+anything else that refuses.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Need:
     files: int
 
 
-# Per CPU, a perf buffer takes a file where the kernel has no ring buffer.
+# If the kernel has no ring buffer, a perf buffer needs one file per CPU.
 _CPUS = os.cpu_count() or 1
 LIVE_SCREEN = Need("the screen", address_space_mib=580, memory_mib=240, threads=24, files=160 + _CPUS)
 WITHOUT_SCREEN = Need("watching the kernel", address_space_mib=512, memory_mib=140, threads=16, files=160 + _CPUS)
@@ -44,7 +44,7 @@ REPLAY_SCREEN = Need("the screen", address_space_mib=400, memory_mib=260, thread
 
 
 def require(need: Need, more_mib: int = 0) -> None:
-    """Raise SourceError where the machine does not grant *need*, and *more_mib* of memory beyond it."""
+    """Raise SourceError if the machine does not grant *need* and *more_mib* MiB of memory beyond it."""
     need = replace(need, address_space_mib=need.address_space_mib + more_mib, memory_mib=need.memory_mib + more_mib)
     _save_address_space()
     _require_files(need)
@@ -54,7 +54,7 @@ def require(need: Need, more_mib: int = 0) -> None:
 
 
 def _save_address_space() -> None:
-    """Let glibc keep two heaps and not eight a CPU, each of 64 MiB of addresses: no thread of ours works that hard."""
+    """Limit glibc to two heaps instead of eight per CPU, each with 64 MiB of addresses: our threads need no more."""
     with suppress(ImportError, OSError, AttributeError):  # not glibc
         import ctypes
 
@@ -62,7 +62,7 @@ def _save_address_space() -> None:
 
 
 def _require_files(need: Need) -> None:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # as high as it may be: ebpftop.lifecycle.process raised it
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # ebpftop.lifecycle.process has raised it already
     if soft != resource.RLIM_INFINITY and soft < need.files:
         raise SourceError(
             f"{need.what} needs {need.files} open files, and the limit is {soft}",
@@ -71,9 +71,9 @@ def _require_files(need: Need) -> None:
 
 
 def _require_memory(need: Need) -> None:
-    # Addresses alone: what RLIMIT_AS counts, libraries and stacks among it.
+    # Only addresses: what RLIMIT_AS counts, libraries and stacks included.
     _try_to_map(need, need.address_space_mib, _PROT_NONE, "address space", f"-v {need.address_space_mib << 10}")
-    # Memory of our own: what RLIMIT_DATA counts, and the kernel where it promises no more than it has.
+    # Our own memory: what RLIMIT_DATA counts, and the kernel too if it does not overcommit.
     _try_to_map(
         need,
         need.memory_mib,
@@ -96,7 +96,7 @@ def _try_to_map(need: Need, size_mib: int, protection: int, what: str, limit: st
 
 
 def _mapped_mib(field: int) -> int:
-    """Return what is mapped already; 0 where /proc does not say (proc_pid_statm(5))."""
+    """Return what is mapped already; 0 if /proc cannot be read (proc_pid_statm(5))."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[field]) * mmap.PAGESIZE // _MIB
@@ -107,7 +107,7 @@ def _mapped_mib(field: int) -> int:
 def require_threads(need: Need) -> None:
     """Start all threads that *need* has beyond those that run, and end them again; raises SourceError.
 
-    To be asked again after root was given up: `ulimit -u` bounds the threads of a user, and root's not at all.
+    Call it again after root was given up: `ulimit -u` bounds the threads of a user, but not those of root.
     """
     enough = threading.Event()
     running = threading.active_count() - 1  # all but the main thread

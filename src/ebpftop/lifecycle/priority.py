@@ -1,11 +1,11 @@
-"""Who gets a processor first on an overloaded machine: the thread of the screen, then those that collect.
+"""Which thread gets a processor first on an overloaded machine: that of the screen, then the collectors.
 
-sched(7): nice values count among the threads of one autogroup, which is a session, where the kernel groups by session;
-the group has a nice value of its own, in /proc/PID/autogroup. So both are set. A lower value takes CAP_SYS_NICE.
+sched(7): if the kernel groups threads by session (autogroup), nice values count only among the threads of one session.
+The session has its own nice value, in /proc/PID/autogroup. So both are set. A lower value needs CAP_SYS_NICE.
 
-A nice value does not help whoever waits for Python's lock. A thread that holds it for the switch interval is made to
-hand it over, and waits until the other has taken it: which a collector does when it gets a processor, much later. So
-the screen's thread hands it over only when it has nothing to do, see `keep_lock`.
+A nice value does not help a thread that waits for Python's lock. A thread that has held it for the switch interval has
+to release it, and then waits until the other thread has acquired it. A collector acquires it when it gets a processor,
+much later. So the screen's thread releases it only when it has nothing to do, see `keep_lock`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import asyncio
 
 SCREEN_NICE = -10
-"""Of the screen's thread, and of its session: half of a CPU beside fifteen busy processes."""
+"""Nice value of the screen's thread, and of its session: half of a CPU beside fifteen busy processes."""
 
 ASKS_AFTER_S = 0.001
-"""So long the screen's thread waits for a collector before it asks for Python's lock."""
+"""How long the screen's thread waits for a collector before it requests Python's lock."""
 KEEPS_S = 0.1
-"""So long it may keep the lock while a collector waits: more than a key and its frame take."""
+"""How long it may keep the lock while a collector waits: more than a key and its frame take."""
 
 _AUTOGROUP = Path("/proc/self/autogroup")
 
@@ -38,22 +38,22 @@ _collectors_nice: int | None = None
 
 
 def stand_back() -> None:
-    """Let the calling thread have the nice value that the process was started with: it inherited the screen's."""
+    """Set the nice value of the calling thread to that of the start of the process: it inherited the screen's."""
     if _collectors_nice is not None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _collectors_nice)
 
 
 def keep_lock(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
-    """Let the thread of *loop* keep Python's lock while it is at work, and get it soon when it has been waiting.
+    """Let the thread of *loop* keep Python's lock while it works, and get it soon after it has waited.
 
-    Return what ends that.
+    Return a function that undoes this.
     """
     selector: Any = getattr(loop, "_selector", None)
-    if selector is None:  # a loop that is not of the standard library
+    if selector is None:  # not a loop of the standard library
         return lambda: None
     select, before_s = selector.select, sys.getswitchinterval()
 
-    def select_and_take(timeout: float | None = None) -> Any:
+    def select_and_keep(timeout: float | None = None) -> Any:
         sys.setswitchinterval(ASKS_AFTER_S)
         try:
             return select(timeout)
@@ -64,13 +64,13 @@ def keep_lock(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
         selector.select = select
         sys.setswitchinterval(before_s)
 
-    selector.select = select_and_take
+    selector.select = select_and_keep
     return end
 
 
 @contextmanager
 def screen_first() -> Iterator[None]:
-    """Favour the calling thread and the session, where that is allowed; the session gets its own value back.
+    """Prefer the calling thread and the session, if that is allowed. At the end the session gets its own value back.
 
     Threads that the calling one starts inherit its value: see `stand_back`.
     """
@@ -83,7 +83,7 @@ def screen_first() -> Iterator[None]:
         yield
         return
     _collectors_nice = before
-    # Opened now: later we are another user, to whom the file does not belong (kernel/capabilities.py).
+    # Opened now: later we are another user, who does not own the file (kernel/capabilities.py).
     session_fd = _open_session()
     session_before = None if session_fd is None else _session_nice(session_fd)
     if session_fd is not None and session_before is not None:
@@ -91,7 +91,7 @@ def screen_first() -> Iterator[None]:
         _set_session_nice(session_fd, min(session_before, SCREEN_NICE))
 
     def restore() -> None:
-        # Where it is too early for another value (session.py), or nothing of this runs, the guard sees to it.
+        # If it is too early for another value (session.py), or this code does not run, the guard restores it.
         if session_fd is not None and session_before is not None and _set_session_nice(session_fd, session_before):
             process.session_is_restored()
 
@@ -103,12 +103,12 @@ def screen_first() -> Iterator[None]:
         restore()
         if session_fd is not None:
             os.close(session_fd)
-        # Never refused: a higher value is anybody's to take.
+        # Never refused: any process may set a higher value.
         os.setpriority(os.PRIO_PROCESS, thread, before)
 
 
 def _open_session() -> int | None:
-    """Open what holds the nice value of this session's group; None where the kernel has no such groups."""
+    """Open the file with the nice value of this session's group; None if the kernel has no such groups."""
     try:
         return os.open(_AUTOGROUP, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

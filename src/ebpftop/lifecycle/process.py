@@ -1,16 +1,16 @@
-"""The life of the process: what ends it, how long that may take, and what is undone however it ends.
+"""The life of the process: what ends it, how long that may take, and what is always undone.
 
-It may be asked to end at any moment, from the first line of the command on: by a signal, or by `Process.ask_to_end`.
-Then three things may end it, each if the one before did not:
+A signal or `Process.ask_to_end` may ask it to end at any moment, from the first line of the command on. Then there are
+three steps; each one is used if the one before it did not end the process:
 
-1. What runs ends in order: the screen closes, the recording gets its last record, every probe is detached. While
-   nothing runs yet that could (arguments, imports, the compiler), `leave` is called at once.
-2. After ORDERLY_S a thread that does nothing else calls `leave`: it closes every descriptor, with which all programs
-   and links leave the kernel, removes what has a name, restores the terminal, and ends with the right status.
-3. After guard.KILL_AFTER_S the guard, a child, kills it and cleans up behind it: no Python code ran in all that time.
-   While `leave` is at work the guard waits for guard.KILL_LEAVING_AFTER_S.
+1. It ends in order: the screen closes, the recording gets its last record, every probe is detached. If nothing runs
+   yet that can end in order (arguments, imports, the compiler), `leave` is called at once.
+2. After ORDERLY_S a thread that does nothing else calls `leave`. It closes every descriptor, which removes all programs
+   and links from the kernel, removes what has a name, restores the terminal, and ends with the right status.
+3. After guard.KILL_AFTER_S the guard, a child, kills it and cleans up: no Python code ran in all that time. If `leave`
+   is running, the guard waits for guard.KILL_LEAVING_AFTER_S.
 
-The last is also what happens when it is killed or crashes in C code.
+Step 3, without the kill, also happens if the process is killed or crashes in C code.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
     from types import FrameType
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C and SIGINT. Other signals that ask a program to end ask for 0: it did as it was told."""
+"""The exit status after Ctrl-C and SIGINT. After other signals that ask a program to end it is 0: it obeyed."""
 
 ORDERLY_S = 0.55 * guard.END_S
 """How long it may take to end in order."""
 
-_FILES_WANTED = 4096  # what ebpftop needs is less: ebpftop.lifecycle.limits
-# Whatever `ulimit -s` says: the compiler needs as much, nothing needs more.
+_FILES_WANTED = 4096  # more than ebpftop needs: ebpftop.lifecycle.limits
+# Independent of `ulimit -s`: the compiler needs this much, nothing needs more.
 _STACK_BYTES = 8 << 20
 
 
 class Process:
-    """This process. There is one, `process`; in tests of parts it is not armed, and its methods do nothing."""
+    """This process. There is one, `process`. In tests of single parts it is not armed, and its methods do nothing."""
 
     def __init__(self) -> None:
         self.terminal = Terminal()
         self.asked: int | None = None
-        """The exit status that was asked for first; None while nobody asked."""
+        """The exit status that was requested first; None as long as there was no request."""
         self.status_if_ended = 0
         """The exit status after SIGTERM, SIGHUP and SIGQUIT."""
         self.leaving = False
@@ -65,17 +65,17 @@ class Process:
         self._wishes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._guard: socket.socket | None = None
         self._tracefs_fd: int | None = None
-        self._owner = leftovers.Owner(0, 0)  # what we make in tracefs is named after it
+        self._owner = leftovers.Owner(0, 0)  # the names of what we create in tracefs contain it
 
     # ---- the whole life ----
 
     def run(self, command: Callable[[], int]) -> NoReturn:
-        """Run *command* and end with the status that it returns; a crash is told in one line."""
+        """Run *command* and end with the status that it returns; a crash is reported in one line."""
         try:
             status = command()
         except SystemExit as error:  # argparse
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException as error:  # noqa: BLE001  # the last to see it
+        except BaseException as error:  # noqa: BLE001  # nothing else will handle it
             self._wait_if_leaving()
             self.end_by(lambda: None)
             self.ask_to_end(1)
@@ -86,7 +86,7 @@ class Process:
         self.end(status)
 
     def arm(self) -> None:
-        """From now on this process ends as the module says. Call it first of all: there must be no other thread."""
+        """From now on this process ends as the module describes. Call it first: there must be no other thread."""
         threading.stack_size(_STACK_BYTES)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY and soft < _FILES_WANTED:
@@ -97,19 +97,19 @@ class Process:
         # At the end of the log, or each thread's lines would overwrite those of the one before.
         with suppress(OSError, RuntimeError):
             faulthandler.enable(fatal_fd)
-        with suppress(OSError):  # no more processes allowed: two of three things are left
+        with suppress(OSError):  # no more processes allowed: steps 1 and 2 are left
             self._guard = guard.start(self.terminal, fatal_fd)
             signal.set_wakeup_fd(self._guard.fileno(), warn_on_full_buffer=False)
         self._armed = True
         threading.Thread(target=self._leave_when_late, name="end-anyway", daemon=True).start()
         for number in guard.END_SIGNALS:
-            # nohup(1): whoever started it wants it to outlive the terminal.
+            # After nohup(1), the process must outlive the terminal.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_end_signal)
         self.handle_job_control()
 
     def end(self, status: int) -> NoReturn:
-        """End now, in order: everything is closed. The interpreter is not taken down, which could wait for threads."""
+        """End now, in order: everything is closed. The interpreter is not finalized: that could wait for threads."""
         if not self._armed:
             raise SystemExit(status)
         self._wait_if_leaving()
@@ -126,7 +126,7 @@ class Process:
     # ---- being asked to end ----
 
     def ask_to_end(self, status: int) -> None:
-        """Let it end, within two seconds, with *status*. Any thread may ask; the first wish counts."""
+        """Ask it to end, within two seconds, with *status*. Any thread may call it; the first call counts."""
         if not self._armed or self.asked is not None:
             return
         self.asked = status
@@ -137,20 +137,20 @@ class Process:
         self._end()
 
     def take_keys(self) -> None:
-        """Let q end it while there is no screen yet."""
+        """Let the key q end it while there is no screen yet."""
         if self._armed:
             self.terminal.take_keys(lambda: self.ask_to_end(0))
 
     def end_by(self, end: Callable[[], None]) -> None:
-        """Call *end* when it is asked to end, instead of `leave`: something runs that ends in order.
+        """Call *end* when the process is asked to end, instead of `leave`: what runs now can end in order.
 
-        It is called in a signal handler or in another thread, once.
+        *end* is called once, in a signal handler or in another thread.
         """
         self._end = end
 
     @contextmanager
     def undone_at_last(self, undo: Callable[[], None]) -> Iterator[None]:
-        """Call *undo* in `leave`, if that comes within the block. It must not wait for anything."""
+        """Call *undo* in `leave`, if that runs within the block. *undo* must not wait for anything."""
         self._undo.append(undo)
         try:
             yield
@@ -158,19 +158,19 @@ class Process:
             self._undo.remove(undo)
 
     def set_tracefs(self, tracefs: Path) -> None:
-        """Tell where tracefs is, before anything with a name is made there."""
+        """Set the place of tracefs, before anything with a name is created there."""
         if not self._armed or self._tracefs_fd is not None:
             return
-        self._owner = leftovers.Owner.of_this_process()  # not in `leave`, when it may be too late to ask
+        self._owner = leftovers.Owner.of_this_process()  # not in `leave`: /proc may be gone by then
         self._tracefs_fd = above_standard(os.open(tracefs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         self._give_guard(guard.TRACEFS, self._tracefs_fd)
 
     def session_had(self, nice: int) -> None:
-        """Let the guard give the session back the value *nice* if this process is killed."""
+        """If this process is killed, the guard sets the nice value of the session back to *nice*."""
         self._tell_guard(guard.SESSION_NICE + nice)
 
     def session_is_restored(self) -> None:
-        """The session has its own value again: the guard has nothing to do."""
+        """Report to the guard that the session has its own nice value again."""
         self._tell_guard(guard.SESSION_RESTORED)
 
     def leave(self, status: int) -> NoReturn:
@@ -188,17 +188,17 @@ class Process:
         os._exit(status)
 
     def _close_all(self) -> None:
-        """Close all that keeps something in the kernel.
+        """Close every descriptor that keeps something in the kernel.
 
-        The kernel does it only when the last thread has gone. One that waits for a file system that never answers may
-        not go, even if it is killed (FUSE).
+        The kernel closes them only when the last thread has ended. A thread that waits for a file system that never
+        answers may not end, even if it is killed (FUSE).
         """
-        threading.excepthook = lambda _: None  # other threads will miss what is closed
-        kept = (self.terminal.fd, self._tracefs_fd, None if self._guard is None else self._guard.fileno())
-        guard.close_all_but({fd for fd in kept if fd is not None})
+        threading.excepthook = lambda _: None  # other threads will fail: their descriptors are closed
+        left_open = (self.terminal.fd, self._tracefs_fd, None if self._guard is None else self._guard.fileno())
+        guard.close_all_but({fd for fd in left_open if fd is not None})
 
     def _wait_if_leaving(self) -> None:
-        """Wait for the end where another thread is at it; what failed here did so because descriptors were closed."""
+        """If another thread runs `leave`, wait for the end: an error here only means that descriptors were closed."""
         while self.leaving:
             time.sleep(guard.KILL_AFTER_S)
 
@@ -214,20 +214,20 @@ class Process:
         self.leave(self.asked or 0)
 
     def call_beside(self, work: Callable[[], None]) -> None:
-        """Call *work* in the thread that waits for the end, and wait for it: privileges are each thread's own.
+        """Call *work* in the thread that waits for the end, and wait for it: each thread has its own privileges.
 
-        An OSError of *work* is not told: whoever calls it here as well sees it there.
+        An OSError of *work* is not reported: the caller calls *work* in its own thread too, and sees it there.
         """
         if not self._armed or self.asked is not None:
             return
         done = threading.Event()
 
-        def work_and_tell() -> None:
+        def work_and_notify() -> None:
             with suppress(OSError):
                 work()
             done.set()
 
-        self._wishes.put(work_and_tell)
+        self._wishes.put(work_and_notify)
         done.wait(ORDERLY_S)
 
     def _give_guard(self, code: int, fd: int) -> None:
@@ -243,20 +243,20 @@ class Process:
     # ---- being stopped (Ctrl-Z) and continued ----
 
     def handle_job_control(self) -> None:
-        """Handle SIGTSTP and SIGCONT (again: Textual's driver sets handlers of its own)."""
+        """Handle SIGTSTP and SIGCONT (call it again after Textual's driver has set its own handlers)."""
         if self._armed:
             signal.signal(signal.SIGTSTP, self._on_stop_signal)
             signal.signal(signal.SIGCONT, self._on_continue_signal)
 
     def stop_by(self, stop: Callable[[], None] | None, redraw: Callable[[], None] | None) -> None:
-        """Call *stop* on SIGTSTP, which is to call `stop`, and *redraw* on SIGCONT. Both run in a signal handler."""
+        """Call *stop* on SIGTSTP (it must call `stop`), and *redraw* on SIGCONT. Both run in a signal handler."""
         self._stop, self._redraw = stop, redraw
 
     def stop(self) -> None:
-        """Stop until a shell continues us in the foreground; in an orphaned group, where none could, return at once.
+        """Stop until a shell continues us in the foreground. In an orphaned group no shell could: return at once.
 
-        Only the main thread may call it, with the terminal restored. While it is stopped, the guard watches for signals
-        that ask it to end.
+        Only the main thread may call it, with the terminal restored. While the process is stopped, the guard watches
+        for signals that ask it to end.
         """
         self._tell_guard(guard.STOPPING)
         self._stopped = True
@@ -267,7 +267,7 @@ class Process:
             signal.raise_signal(number)
             if self.terminal.is_ours():
                 break
-            # Continued in the background: it would draw over what the shell runs now.
+            # Continued in the background: it would draw over the current foreground job.
             number = signal.SIGTTOU
             if time.monotonic() - began_s < 0.01:
                 time.sleep(0.1)

@@ -1,7 +1,8 @@
-"""Gives a session its nice value back, where the kernel groups threads by session: autogroup, sched(7).
+"""Give a session its nice value back, if the kernel groups threads by session: autogroup, sched(7).
 
-A value from 0 up takes no privilege, but a file that may be written: /proc/PID/autogroup belongs to who runs PID.
-Without CAP_SYS_ADMIN the kernel takes one value every tenth of a second, from all together (kernel/sched/autogroup.c).
+A value from 0 up needs no privilege, only write access to /proc/PID/autogroup, which the user of PID owns. Without
+CAP_SYS_ADMIN the kernel accepts one value every tenth of a second, from all processes together
+(kernel/sched/autogroup.c).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import suppress
 
 
 def open_group(session: int) -> int | None:
-    """Open what holds the nice value of a session's group, through its leader; None where that is not to be had."""
+    """Open the file with the nice value of a session's group, through its leader; None if that fails."""
     try:
         return os.open(f"/proc/{session}/autogroup", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
@@ -21,9 +22,9 @@ def open_group(session: int) -> int | None:
 
 
 def set_nice(session: int, group_fd: int | None, nice: int) -> bool:
-    """Set the nice value of a session's group; False if another try may help.
+    """Set the nice value of a session's group; return False if another try may help.
 
-    *group_fd* is from `open_group`; if the leader has ended, another process of the session will do.
+    *group_fd* is from `open_group`. If the leader has ended, another process of the session is used.
     """
     for fd in (*(() if group_fd is None else (group_fd,)), *_members(session)):
         try:
@@ -40,7 +41,7 @@ def set_nice(session: int, group_fd: int | None, nice: int) -> bool:
 
 
 def _members(session: int) -> Iterator[int]:
-    """Open the group through each process of *session*; through none of 0, which is outside of this pid namespace."""
+    """Open the group through each process of *session*. 0 is a session outside of this pid namespace: yield nothing."""
     for entry in os.listdir("/proc") if session else ():
         with suppress(OSError, ValueError):
             if os.getsid(int(entry)) == session:

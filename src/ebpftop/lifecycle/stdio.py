@@ -1,8 +1,8 @@
-"""The three descriptors that a process is given, and the only way in which ebpftop writes text to a terminal.
+"""The three standard descriptors, and the only way in which ebpftop writes text to a terminal.
 
-Whoever starts ebpftop may have closed any of the three, or point one at a full disk. And what is written may hold
-anything: the name of a file, an argument, what a compiler printed. So text leaves through `report` and `write_stdout`,
-which let no control character through. (Records are escaped when they are made; Textual draws the screen.)
+The parent may have closed any of the three, or redirected one to a full disk. And the text may contain anything: a file
+name, an argument, the output of a compiler. So all text goes through `report` and `write_stdout`, which let no control
+character through. (Records are escaped when they are created; Textual draws the screen.)
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _REMEDIES = {
 
 
 def open_closed() -> None:
-    """Put something in place of each of the descriptors 0, 1, 2 that is closed, and give Python its files back.
+    """Open a file for each of the descriptors 0, 1, 2 that is closed, and create Python's file objects again.
 
-    Otherwise the next file opened would get that number, and a line for stderr would land in it. What is put there
-    cannot be written: writing stays an error, as it was.
+    Otherwise the next opened file would get that number, and a line for stderr would be written into it. The
+    replacement is read-only: writing stays an error.
     """
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
-            # It gets the lowest free number, and so this one. Where there is no /dev, there is at least this file.
+            # It gets the lowest free number, which is this one. Without a /dev, open this source file.
             os.open(os.devnull if os.path.exists(os.devnull) else __file__, os.O_RDONLY)
     if sys.stdin is None:
         sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)  # type: ignore[misc]  # Textual reads the original
@@ -48,25 +48,25 @@ def open_closed() -> None:
 
 
 def writer(fd: int) -> io.TextIOWrapper:
-    """Return a file that writes to *fd* at once, in UTF-8 whatever the locale: the screen cannot be drawn without."""
+    """Return an unbuffered file for *fd*. It is UTF-8 in every locale: the screen cannot be drawn without."""
     raw = os.fdopen(fd, "wb", buffering=0, closefd=False)
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def require_stdout() -> None:
-    """Raise SourceError where nothing can be written to stdout."""
+    """Raise SourceError if stdout cannot be written."""
     if not _is_writable(1):
         raise SourceError("stdout is closed, or not open for writing", _WRITE_ELSEWHERE)
 
 
 def require_terminal(instead: str, *, keys: bool = True) -> None:
-    """Raise SourceError where no screen can be shown; *instead* is the remedy. *keys*: where stdin is read for keys."""
+    """Raise SourceError if no screen can be shown; *instead* is the remedy. *keys*: stdin is read for keys."""
     if not (_is_screen(1) and (os.isatty(0) or not keys)):
         raise SourceError("the screen needs a terminal", instead)
 
 
 def draw_on_terminal(stdout_fd: int = 1, stderr_fd: int = 2) -> None:
-    """Let Textual draw where the terminal is: it takes stderr, and `2>file` must not take the screen away."""
+    """Let Textual draw on the terminal. It uses stderr, but the screen must also work with `2>file`."""
     fd = stderr_fd if _is_screen(stderr_fd) else stdout_fd
     sys.__stderr__ = writer(fd)  # type: ignore[misc]  # Textual writes to the original
 
@@ -83,7 +83,7 @@ def _is_writable(fd: int) -> bool:
 
 
 def report(text: str) -> None:
-    """Write one line to stderr. Where stderr is closed or full there is nobody to report that to."""
+    """Write one line to stderr. If stderr is closed or full, that cannot be reported."""
     _write_stderr(f"ebpftop: {printable(text)}\n")
 
 
@@ -99,7 +99,7 @@ def _write_stderr(text: str) -> None:
 
 
 def write_stdout(text: str) -> None:
-    """Write *text*, whose parts went through `printable`, to stdout; raises SourceError. A reader may go away."""
+    """Write *text*, whose parts went through `printable`, to stdout; raises SourceError, but not for a closed pipe."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -110,7 +110,7 @@ def write_stdout(text: str) -> None:
 
 
 def write_error(error: OSError) -> SourceError:
-    """Return what to report where stdout did not take what was written."""
+    """Return the error to report if writing to stdout failed."""
     if error.errno == errno.EBADF:
         return SourceError("stdout is closed, or not open for writing", _WRITE_ELSEWHERE)
     return SourceError(f"stdout: {error.strerror}", _REMEDIES.get(error.errno or 0, "write elsewhere"))

@@ -1,7 +1,7 @@
-"""The terminal that ebpftop was started on: how it was found, what was made of it, and the way back.
+"""The terminal that ebpftop was started on: how it was found, how it was changed, and how it is restored.
 
-What was made of it is kept in memory that the guard (lifecycle/guard.py) shares, so that the way back can be taken
-although this process was killed. No call here waits for the terminal: it may be stopped, or gone.
+The state is kept in memory that is shared with the guard (lifecycle/guard.py), so the terminal can be restored even if
+this process was killed. No call here waits for the terminal: it may be stopped, or gone.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-# Above the numbers that a closed stdin, stdout or stderr leaves free.
+# Above the numbers that are free if stdin, stdout or stderr is closed.
 FIRST_FD = 10
 
 UNTOUCHED, KEYS, SCREEN = 0, 1, 2
 
-# Ends whatever escape sequence was cut off; then the end of a frame, and every mode that Textual's driver sets: paste,
-# line wrap, resize reports, mouse, keyboard protocol, alternate screen, cursor, focus, colours.
+# First the end of an escape sequence that was cut off; then the end of a frame, and the reset of every mode that
+# Textual's driver sets: paste, line wrap, resize reports, mouse, keyboard protocol, alternate screen, cursor, focus,
+# colours.
 _RESET = (
     b"\x1b\\\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
     b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
@@ -58,7 +59,7 @@ class Terminal:
         """Find the terminal behind stdin, stdout or stderr."""
         for fd in (0, 1, 2):
             if os.isatty(fd):
-                # By number: the terminal's name may mean something else here. /dev/tty: it may belong to another user.
+                # By number: the name may be another terminal here. /dev/tty: the terminal may be another user's.
                 for path in (f"/proc/self/fd/{fd}", "/dev/tty"):
                     with suppress(OSError):
                         opened = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -71,7 +72,7 @@ class Terminal:
         return self._shared[0]
 
     def is_ours(self) -> bool:
-        """Tell whether our job is in the foreground; a terminal that controls no job is anybody's."""
+        """Return whether our job is in the foreground; True if the terminal does not control jobs."""
         if self.fd is None:
             return True
         try:
@@ -80,7 +81,7 @@ class Terminal:
             return True
 
     def take_keys(self, on_quit: Callable[[], None]) -> None:
-        """Read keys from now on, before there is a screen; call *on_quit* where the first one is q.
+        """Read keys from now on, before there is a screen; call *on_quit* if the first one is q.
 
         Ctrl-C, Ctrl-Z and Ctrl-\\ stay signals. In the background this stops the job, as reading a terminal does.
         """
@@ -104,7 +105,7 @@ class Terminal:
         return ahead.stop() if ahead else b""
 
     def take_screen(self, enter: Callable[[], None]) -> None:
-        """Call *enter*, which makes a screen of the terminal."""
+        """Call *enter*, which starts the screen on the terminal."""
         with suppress(OSError):
             self._remember(SCREEN)
         enter()
@@ -112,25 +113,25 @@ class Terminal:
             self._note_made()
 
     def take_again(self) -> None:
-        """Set it as it was set for the screen."""
+        """Set the terminal attributes of the screen again."""
         if self.fd is not None:
             with suppress(OSError):
                 fcntl.ioctl(self.fd, termios.TCSETS, self._shared[_MADE : _MADE + _ATTRIBUTES_BYTES])
 
     def leave_screen(self) -> None:
-        """Give the screen back, and keep the settings until `restore`.
+        """Leave the alternate screen, and keep the settings until `restore`.
 
-        With its own settings, a terminal that nobody reads would throw the way back away at the next Ctrl-C (NOFLSH,
-        termios(3)).
+        With its own settings, a terminal whose output is not read would discard the reset sequence at the next Ctrl-C
+        (NOFLSH, termios(3)).
         """
         if self.state == SCREEN and self.fd is not None:
             self._write_reset()
-            with suppress(termios.error):  # reports of the mouse, which the shell would take as keys
+            with suppress(termios.error):  # mouse reports, which the shell would read as keys
                 termios.tcflush(self.fd, termios.TCIFLUSH)
             self._shared[0] = KEYS
 
     def restore(self, *, unless_changed: bool = False) -> None:
-        """Make the terminal what it was; *unless_changed*: leave settings alone that somebody has changed since."""
+        """Restore the terminal. *unless_changed*: keep its settings if another program has changed them since."""
         if self.state == UNTOUCHED or self.fd is None:
             return
         # From the background, changing a terminal stops the job, unless this signal is blocked (tcsetattr(3)).
@@ -145,7 +146,7 @@ class Terminal:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def write_line(self, line: str) -> None:
-        """Write a line, if the terminal takes it at once."""
+        """Write a line, if the terminal accepts it at once."""
         if self.fd is not None:
             with suppress(OSError):
                 os.write(self.fd, f"\r{line}\r\n".encode())
@@ -172,13 +173,13 @@ class Terminal:
                 pass
             except OSError:  # the terminal is gone
                 return
-            # Nobody reads: what waits there is of a screen that goes, and makes room.
+            # Nobody reads the terminal. What is queued belongs to the old screen: discard it to make room.
             with suppress(termios.error):
                 termios.tcflush(self.fd, termios.TCOFLUSH)
 
 
 class _KeysAhead:
-    """Keys typed while there is no screen yet that could read them."""
+    """Keys typed before there is a screen to read them."""
 
     def __init__(self, on_quit: Callable[[], None]) -> None:
         self._on_quit = on_quit
@@ -197,7 +198,7 @@ class _KeysAhead:
                 typed = os.read(0, 1024)
             except OSError:
                 return
-            if not typed:  # hung up: a signal says so too
+            if not typed:  # hung up: a signal follows too
                 return
             first = not self._typed
             self._typed += typed
