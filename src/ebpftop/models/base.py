@@ -1,4 +1,4 @@
-"""What every model is, and how models are rebuilt at another moment."""
+"""The interface of all models, and how models are rebuilt for another moment."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Model(Protocol):
     """Pure state that batches are fed into."""
 
     def begin_after(self, before: EventCounts) -> None:
-        """Go on, empty as this is, from where so much had happened."""
+        """Continue from a moment with these counts. The model is empty."""
 
     def feed(self, batch: Batch) -> None:
-        """Take in one batch."""
+        """Add the records of one batch."""
 
 
 def rebuild(past: Snapshot, takers: Mapping[ProbeName, Iterable[Model]]) -> Overview:
-    """Bring the empty models, which take the batches of a probe, to a moment; return the overview of that moment."""
+    """Bring empty models to a moment, and return its overview. *takers*: the models that get the batches of a probe."""
     if past.before is not None:
         for model in {id(model): model for models in takers.values() for model in models}.values():
             model.begin_after(past.before)

@@ -1,4 +1,4 @@
-"""Where counting begins: a reading that all later ones are counted from."""
+"""Where counting begins: a reading that is subtracted from all later ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sum:
     errors: int = 0
 
     def since(self, before: Sum) -> Sum:
-        """Return what came after *before*; a sum that shrank was counted anew, and all of it did."""
+        """Return what came after *before*. If the sum shrank, the counters were reset: all of it came after."""
         if self.count < before.count:
             return self
         return Sum(self.count - before.count, max(0, self.errors - before.errors))
@@ -36,14 +36,14 @@ _NOTHING = Sum()
 
 @dataclass(frozen=True)
 class Baseline:
-    """A reading from which is counted, and why from there: somebody pressed Z, or the filter changed."""
+    """A reading at which counting begins, and why: the key Z, or a change of the filter."""
 
     reading: Syscalls
     why: Why
 
     @property
     def text(self) -> str:
-        """What is said of figures that are counted from here."""
+        """The label of figures that are counted from here."""
         at = datetime.fromtimestamp(self.reading.time).strftime("%H:%M:%S")
         return f"since {at}, {'Z' if self.why == 'Z' else 'the filter'}"
 
@@ -52,29 +52,29 @@ class Baseline:
         """The counters of each call."""
         return {(row.abi, row.nr): row for row in self.reading.rows}
 
-    # A reading tells only the busiest pairs of process and call. One that it does not tell had at most as many calls as
-    # the least that it tells. So many are left out, and what is said of a process is the least that it can be.
+    # A reading lists only the busiest pairs of process and call. A pair that is not listed had at most as many calls as
+    # the smallest one that is. So that many are subtracted, and the figure of a process is a lower bound.
 
     def pair(self, process: ProcessKey, call: CallKey) -> Sum:
-        """Return what a process and a call had at most come to."""
-        told = self._pairs.get((process, call))
-        if told is None:
-            whole = self._came_later(process) or process in self._told_whole
-            return _NOTHING if whole else self._most_untold.get(call, _NOTHING)
-        return told
+        """Return an upper bound of what a process and a call had reached."""
+        listed = self._pairs.get((process, call))
+        if listed is None:
+            whole = self._came_later(process) or process in self._listed_whole
+            return _NOTHING if whole else self._most_unlisted.get(call, _NOTHING)
+        return listed
 
     def process(self, process: ProcessKey) -> Sum:
-        """Return what a process had at most come to."""
-        told = self._processes.get(process)
-        if told is None:
-            return _NOTHING if self._came_later(process) else self._most_untold_process
-        return told
+        """Return an upper bound of what a process had reached."""
+        listed = self._processes.get(process)
+        if listed is None:
+            return _NOTHING if self._came_later(process) else self._most_unlisted_process
+        return listed
 
     def _came_later(self, process: ProcessKey) -> bool:
         return process[1] > self.reading.since_boot
 
     @cached_property
-    def _told_whole(self) -> frozenset[ProcessKey]:
+    def _listed_whole(self) -> frozenset[ProcessKey]:
         ranked = sorted(self._processes, key=lambda process: -self._processes[process].count)
         return frozenset(ranked[:WHOLE_PROCESSES])
 
@@ -87,18 +87,18 @@ class Baseline:
         return {(p.pid, p.start): Sum(p.count, p.errors) for p in self.reading.process_totals}
 
     @cached_property
-    def _most_untold(self) -> Mapping[CallKey, Sum]:
-        told: dict[CallKey, list[Sum]] = {}
+    def _most_unlisted(self) -> Mapping[CallKey, Sum]:
+        listed: dict[CallKey, list[Sum]] = {}
         for (_, call), pair in self._pairs.items():
-            told.setdefault(call, []).append(pair)
-        return {call: _least(pairs, PROCESSES_OF_A_CALL) for call, pairs in told.items()}
+            listed.setdefault(call, []).append(pair)
+        return {call: _least(pairs, PROCESSES_OF_A_CALL) for call, pairs in listed.items()}
 
     @cached_property
-    def _most_untold_process(self) -> Sum:
+    def _most_unlisted_process(self) -> Sum:
         return _least(self._processes.values(), WHOLE_PROCESSES)
 
 
-def _least(told: Iterable[Sum], whole: int) -> Sum:
-    """Return the least of the *whole* largest; nothing where there are fewer, so that none is left untold."""
-    counts = sorted((one.count for one in told), reverse=True)
+def _least(listed: Iterable[Sum], whole: int) -> Sum:
+    """Return the smallest of the *whole* largest. If there are fewer, all are listed: return zero."""
+    counts = sorted((one.count for one in listed), reverse=True)
     return Sum(counts[whole - 1], counts[whole - 1]) if len(counts) >= whole else _NOTHING

@@ -1,4 +1,4 @@
-"""What is remembered under keys, within bounds of entries and of memory: the oldest goes first."""
+"""A dict with bounds on its entries and its memory: the oldest entry is evicted first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Item = TypeVar("Item")
 
 
 class Bounded(OrderedDict[Key, Value], Generic[Key, Value]):
-    """A dict whose entries are set by `put` alone; where it gets too full the one that was put first is evicted.
+    """A dict whose entries are only set by `put`. If it gets too full, the entry that was put first is evicted.
 
-    Ordered: a plain dict goes through the places of all that was evicted before to find its first entry.
+    It is an OrderedDict: to find its first entry, a plain dict steps over the slots of all evicted entries.
     """
 
     def __init__(self, entries: int, max_bytes: int) -> None:
@@ -25,7 +25,7 @@ class Bounded(OrderedDict[Key, Value], Generic[Key, Value]):
         self._bytes_of: dict[Key, int] = {}
 
     def put(self, key: Key, value: Value, size: int) -> list[Value]:
-        """Remember *value*, of *size* bytes, as the newest; return what was evicted for it."""
+        """Store *value*, of *size* bytes, as the newest entry; return the evicted values."""
         if key in self:
             self.drop(key)
         self[key] = value
@@ -41,18 +41,18 @@ class Bounded(OrderedDict[Key, Value], Generic[Key, Value]):
         return evicted
 
     def resize(self, key: Key, size: int) -> None:
-        """Let an entry, which is there, count as *size* bytes from now on."""
+        """Count an existing entry as *size* bytes from now on."""
         self.bytes_used += size - self._bytes_of[key]
         self._bytes_of[key] = size
 
     def drop(self, key: Key) -> Value | None:
-        """Forget an entry, and return it; None where there was none."""
+        """Remove an entry and return its value; None if there was none."""
         self.bytes_used -= self._bytes_of.pop(key, 0)
         return self.pop(key, None)
 
 
 def keep_newest(recent: deque[Item], weight: Callable[[Item], int], max_bytes: int) -> None:
-    """Drop the oldest of *recent* until it weighs *max_bytes* at most; the newest stays."""
+    """Drop the oldest of *recent* until all weigh at most *max_bytes*; the newest stays."""
     left = sum(map(weight, recent))
     while left > max_bytes and len(recent) > 1:
         left -= weight(recent.popleft())

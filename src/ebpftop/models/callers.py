@@ -1,7 +1,7 @@
-"""Who makes which call: the processes behind a call, and the calls of a process, out of one reading.
+"""Which process makes which call: the callers of a call, and the calls of a process, from one reading.
 
-The kernel keeps the busiest pairs of process and call, and a reading holds the busiest of these. What is missing is
-told as the difference to totals that are exact.
+The kernel keeps the busiest pairs of process and call, and a reading holds the busiest of these. The rest is shown as
+the difference to the exact totals.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ebpftop.models.baseline import Baseline, CallKey, ProcessKey, Sum
 
 @dataclass(frozen=True)
 class Caller:
-    """A process behind a call; `pid` is None for all that are not told apart."""
+    """A process that makes a call; `pid` is None for all that are not listed individually."""
 
     pid: int | None
     comm: str
@@ -25,7 +25,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class CallOf:
-    """A call of a process; `key` is None for all that are not told apart."""
+    """A call of a process; `key` is None for all that are not listed individually."""
 
     key: CallKey | None
     name: str
@@ -34,7 +34,7 @@ class CallOf:
 
 
 def callers(reading: Syscalls | None, key: CallKey, zero: Baseline | None = None) -> list[Caller]:
-    """Return who makes a call, the busiest first, and the others in one line at the end; counted from *zero* on."""
+    """Return the callers of a call since *zero*: the busiest first, and one entry for all others at the end."""
     if reading is None:
         return []
     found = []
@@ -49,7 +49,7 @@ def callers(reading: Syscalls | None, key: CallKey, zero: Baseline | None = None
     if row is not None:
         before = zero.rows.get(key) if zero else None
         total = Sum(row.count, row.errors).since(Sum(before.count, before.errors) if before else Sum())
-        # Read one after another, the totals may be a few calls behind.
+        # The kernel's maps are read one after the other, so the totals may be a few calls behind.
         others = total.count - sum(caller.count for caller in found)
         failed = total.errors - sum(caller.errors for caller in found)
         if others > 0:
@@ -58,10 +58,7 @@ def callers(reading: Syscalls | None, key: CallKey, zero: Baseline | None = None
 
 
 def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Baseline | None = None) -> list[CallOf]:
-    """Return which calls a process makes, the busiest first, and those not told apart in one line at the end.
-
-    Counted from *zero* on.
-    """
+    """Return the calls of a process since *zero*: the busiest first, and one entry for all others at the end."""
     if reading is None:
         return []
     found = []
@@ -83,11 +80,11 @@ def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Baseline | Non
 
 
 def comm_of(reading: Syscalls | None, process: ProcessKey) -> str:
-    """Return the name of a process as far as it is known."""
+    """Return the name of a process, empty if it is not known."""
     return next((p.comm for p in reading.processes if (p.pid, p.start) == process), "") if reading else ""
 
 
 def process_of(reading: Syscalls | None, pid: int) -> ProcessKey:
-    """Return the process that has *pid* now: the youngest that had it."""
+    """Return the process that has *pid* now: the last one that got it."""
     totals = reading.process_totals if reading else ()
     return pid, max((total.start for total in totals if total.pid == pid), default=0)

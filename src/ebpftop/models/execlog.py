@@ -16,12 +16,12 @@ from ebpftop.models.filter_match import matches
 from ebpftop.models.processes import Processes, ProcessInfo
 from ebpftop.models.ring import Ring, View
 
-# What a row takes beside its record.
+# Memory of a row besides its record.
 _ROW_BYTES = 200
 
 
 class ExecRow:
-    """One execve, and what became of the program: `ended` says when, `exit` how, `replaced` that it ran another one."""
+    """One execve and how the program ended: `ended` is the time, `exit` the reason; `replaced`: by another execve."""
 
     __slots__ = ("ended", "exec", "exit", "replaced", "sequence")
 
@@ -41,7 +41,7 @@ class ExecRow:
         return self.ended is None and not self.failed
 
     def seconds(self, now: float) -> float | None:
-        """Return how long the program ran, or has been running at *now*; None for one that never did."""
+        """Return how long the program ran, or has been running at *now*; None if it never did."""
         if self.failed:
             return None
         if self.ended is None:
@@ -77,7 +77,7 @@ class ExecRow:
 
 
 def command_line(argv: tuple[str, ...]) -> str:
-    """Return *argv* as one would type it in a shell."""
+    """Return *argv* in the syntax of a shell."""
     return shlex.join(argv)
 
 
@@ -85,7 +85,7 @@ def command_line(argv: tuple[str, ...]) -> str:
 class ViewFilter:
     """What the exec log shows: rows that match *pattern* and *scope*, if these are set.
 
-    What started at *kernel_filter_since* (Unix seconds) or later has passed *scope* in the kernel, which knows more
+    What started at *kernel_filter_since* (Unix seconds) or later has matched *scope* in the kernel, which knows more
     than the log.
     """
 
@@ -104,7 +104,7 @@ class ViewFilter:
         return self.pattern is None or self.pattern.matches(row.searchable())
 
     def matches_process(self, known: ProcessInfo, processes: Processes) -> bool:
-        """Tell whether the scope takes a process."""
+        """Return whether a process matches the scope."""
         if not self.scope:
             return True
         return (known.told >= self.kernel_filter_since and known.wanted) or matches(self.scope, known, processes)
@@ -121,16 +121,16 @@ class ExecLog:
         self.execs = 0
         self.failed = 0
         self.exits = 0
-        # (pid, start) names a process for good; the value is the sequence of the row that it runs now.
+        # (pid, start) identifies a process for good; the value is the sequence number of its current row.
         self._open: dict[tuple[int, int], int] = {}
 
     def begin_after(self, before: EventCounts) -> None:
-        """Go on, empty as this is, from where so much had happened."""
+        """Continue from a moment with these counts. The log is empty."""
         self.ring.begin_at(before.execs + before.failed)
         self.execs, self.failed, self.exits = before.execs, before.failed, before.exits
 
     def feed(self, batch: Batch) -> None:
-        """Take in the records of one batch."""
+        """Add the records of one batch."""
         for record in batch.records:
             if isinstance(record, Exec):
                 self._exec(record)
@@ -143,12 +143,12 @@ class ExecLog:
             self._open = {key: sequence for key, sequence in self._open.items() if sequence >= self.ring.first}
 
     def apply_filter(self, narrowing: ViewFilter) -> None:
-        """Show only what passes; `view.scan` then searches the older rows."""
+        """Show only the rows that match; then `view.scan` searches the older ones."""
         self.narrowing = narrowing
         self.view.set_filter(None if narrowing.empty else lambda row: narrowing.matches(row, self.processes))
 
     def parent(self, row: ExecRow) -> str:
-        """Return the name of the program that started this one, as far as known."""
+        """Return the name of the program that started this one, empty if it is not known."""
         if row.exec.pcomm:
             return row.exec.pcomm
         ancestors = self.ancestors(row)

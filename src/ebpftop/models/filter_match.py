@@ -1,4 +1,4 @@
-"""What a filter takes: the same answer that the kernel gives, for what came before the kernel was asked."""
+"""Match a filter in user space, as the kernel does, for records from before the kernel had the filter."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ebpftop.core.records import Exec
 from ebpftop.filters.spec import Filter
 from ebpftop.models.processes import Processes, ProcessInfo
 
-# A cgroup may be given by its directory; records have its path.
+# The user may give the directory of a cgroup; records have its path.
 _MOUNT = re.compile(r"^/sys/fs/cgroup(?:/unified|/pids)?(?=/|$)")
 
 
 def matches(wanted: Filter, record: Exec | ProcessInfo, processes: Processes) -> bool:
-    """Tell whether *wanted* takes a program that started before the kernel was asked to decide."""
+    """Return whether a program that started before the kernel had the filter matches *wanted*."""
     if wanted.uids and record.uid not in wanted.uids:
         return False
     if wanted.pids and not _descends(record, set(wanted.pids), processes):
@@ -36,7 +36,7 @@ def _descends(record: Exec | ProcessInfo, pids: set[int], processes: Processes) 
 
 
 def comm_matches(pattern: str, comm: str) -> bool:
-    """Tell whether *comm*, as records have it, is NAME, or begins as NAME* says."""
+    """Return whether *comm*, as in records, is NAME, or begins with NAME if the pattern is NAME*."""
     name = printable(pattern.removesuffix("*"))
     return comm.startswith(name) if pattern.endswith("*") else comm == name
 
@@ -47,5 +47,5 @@ def _is_below(path: str, cgroup: str) -> bool:
 
 
 def in_container(wanted: Iterable[str], cgroup: str) -> bool:
-    """Tell whether *cgroup* lies in one of the containers *wanted*, however deep: as the kernel compares."""
+    """Return whether *cgroup* is in one of the containers *wanted*, at any depth, as in the kernel."""
     return any(is_container(one, name) for name in containers_of(cgroup) for one in wanted)

@@ -1,4 +1,4 @@
-"""What a paused screen holds back: batches with whoever they are for, bounded in records and in memory."""
+"""What a paused screen holds back: batches with their takers, bounded in records and in memory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ebpftop.core.source import Batch
 
 RECORDS_MAX = 200_000
 BYTES_MAX = 48 << 20
-"""How much is held, in records and rows, and in memory."""
+"""Bounds of what is held: records and rows, and memory."""
 
 Taker = TypeVar("Taker")
 
 
 class Held(Generic[Taker]):
-    """A queue of batches. What does not fit any more comes out again, the oldest first."""
+    """A queue of batches. If it is full, the oldest batches come out again."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all of it."""
+        """Drop all batches."""
         self._batches: deque[tuple[Taker, Batch]] = deque()
         self.weight = 0
         """Records and rows."""
@@ -35,13 +35,13 @@ class Held(Generic[Taker]):
         return len(self._batches)
 
     def put(self, taker: Taker, batch: Batch) -> Iterator[tuple[Taker, Batch]]:
-        """Hold *batch*, but for its records of the stream itself, and yield what does not fit any more."""
-        kept = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
-        if not kept:
+        """Hold *batch* without the records of the stream itself, and yield what no longer fits."""
+        held = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
+        if not held:
             return
-        self._batches.append((taker, Batch(batch.probe, batch.time, kept)))
-        self.weight += _weight(kept)
-        self.bytes += weight_of(kept)
+        self._batches.append((taker, Batch(batch.probe, batch.time, held)))
+        self.weight += _weight(held)
+        self.bytes += weight_of(held)
         while (self.weight > RECORDS_MAX or self.bytes > BYTES_MAX) and len(self) > 1:
             self.has_overflowed = True
             yield self._pop()

@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 
 def quantile(buckets: Sequence[int], q: float) -> float | None:
-    """Return the *q* quantile (0 to 1) in nanoseconds; None of an empty histogram.
+    """Return the *q* quantile (0 to 1) in nanoseconds; None if the histogram is empty.
 
-    Within its bucket the value is interpolated on the logarithmic scale, so it is exact to a factor of two at worst.
+    Within its bucket the value is interpolated on the logarithmic scale, so it is wrong by a factor of two at most.
     """
     total = sum(buckets)
     if not total:
         return None
-    wanted = q * total
+    target = q * total
     seen = 0
     for i, n in enumerate(buckets):
-        if n and seen + n >= wanted:
-            return float(2 ** (i + max(0.0, wanted - seen) / n))
+        if n and seen + n >= target:
+            return float(2 ** (i + max(0.0, target - seen) / n))
         seen += n
     return float(2 ** len(buckets))
 
@@ -41,12 +41,12 @@ class Tick(NamedTuple):
 
 
 LEVELS = 8
-"""How many strengths a heat map tells apart: 0 is nothing, the others are logarithmic."""
+"""Number of strengths in a heat map: 0 is nothing, the others are logarithmic."""
 
 
 @dataclass(frozen=True)
 class Heat:
-    """Latency over time: `columns[tick][bucket - first]` is the strength of a bucket; time goes on to the right."""
+    """Latency over time: `columns[tick][bucket - first]` is the strength of a bucket; time runs to the right."""
 
     first: int
     columns: tuple[tuple[int, ...], ...]
@@ -60,7 +60,7 @@ class Heat:
 
 
 def heat(ticks: Sequence[Tick], width: int) -> Heat | None:
-    """Return the last *width* ticks as a heat map of the buckets that occur in them; None where nothing returned."""
+    """Return the last *width* ticks as a heat map of the buckets that occur in them; None if no call returned."""
     shown = list(ticks)[-width:] if width > 0 else []
     used = [i for tick in shown for i, n in enumerate(tick.ns) if n]
     if not used:

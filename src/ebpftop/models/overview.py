@@ -1,4 +1,4 @@
-"""What the state line and the titles say: the probes, what was lost, what goes by, what ebpftop costs."""
+"""What the status bar and the titles show: the probes, what was lost, the event rate, what ebpftop costs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KINDS_OF_LOSS: tuple[Where, ...] = get_args(Where)
 
 
 class Overview:
-    """State of the whole instrument, from the records of every probe."""
+    """State of all of ebpftop, from the records of every probe."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -25,10 +25,10 @@ class Overview:
         self._events = Window()
 
     def feed(self, batch: Batch) -> None:
-        """Take in one batch."""
+        """Add the records of one batch."""
         self.batches += 1
         self.time = max(self.time, batch.time)
-        # By the records' own times: how they were grouped into batches must not show.
+        # By the times of the records: their grouping into batches must not matter.
         events: Counter[int] = Counter({int(batch.time): 0})
         for record in batch.records:
             match record:
@@ -46,7 +46,7 @@ class Overview:
             self._events.add(second, count)
 
     def recall(self, seconds: Mapping[int, int]) -> None:
-        """Take the events of whole seconds as what they were, however many of them were fed."""
+        """Set the number of events of whole seconds, independent of how many were fed."""
         self._events.recall(seconds)
 
     @property
@@ -59,7 +59,7 @@ class Overview:
 
     @property
     def gone(self) -> tuple[str, ...]:
-        """What the filter names and is no longer there."""
+        """What the filter names but what no longer exists."""
         return tuple(dict.fromkeys(one for probe in self.probes.values() for one in probe.gone))
 
     def losses(self, probe: ProbeName) -> list[tuple[Where, int]]:

@@ -1,4 +1,4 @@
-"""Which processes there are and whose children they are: who ran before, who started since, who ended."""
+"""The known processes and their parents: those that ran before, that started since, and that ended."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class ProcessInfo:
         self.run(record)
 
     def run(self, record: Exec | Process) -> None:
-        """The process runs what *record* says."""
+        """Set what the process runs now, from *record*."""
         self.ppid = record.ppid
         self.uid = record.uid
         self.user = record.user
         self.comm = record.comm
         self.argv = record.argv
-        # About what it takes in memory.
+        # About the memory that it takes.
         self.bytes_used = _KNOWN_BYTES + texts(self.argv)
         self.file = record.file if isinstance(record, Exec) else ""
         self.since = record.time if isinstance(record, Exec) else None
@@ -43,16 +43,16 @@ class ProcessInfo:
         self.cgroup, self.container = (record.cgroup, record.container) if isinstance(record, Exec) else ("", None)
 
     def is_same_process(self, start: int) -> bool:
-        """Say whether this is the process that started at *start* (ns since boot)."""
+        """Return whether this is the process that started at *start* (ns since boot)."""
         if self.start % TICK_NS == 0:
             return self.start <= start < self.start + TICK_NS or not start
         return self.start == start or not start
 
 
 class Processes:
-    """Every process known, by pid: all that run, and the *keep* that ended last.
+    """Every known process, by pid: all running ones, and the *keep* that ended last.
 
-    More than `MAX_RUNNING`, or than `MAX_BYTES` of their arguments, are not a machine's: then the oldest are forgotten.
+    No real machine has more than `MAX_RUNNING`, or more than `MAX_BYTES` of arguments: then the oldest are evicted.
     """
 
     def __init__(self, keep: int = 2000) -> None:
@@ -60,17 +60,17 @@ class Processes:
         self.ended: Bounded[int, ProcessInfo] = Bounded(keep, MAX_BYTES // 4)
 
     def started(self, record: Exec | Process) -> ProcessInfo:
-        """A process runs a program, new to it."""
+        """Note that a process runs a new program."""
         known = self.running.get(record.pid)
         if known is not None and known.is_same_process(record.start):
             if isinstance(record, Process) and (record.comm == known.comm or record.argv == known.argv):
-                # The same program as before; an exec tells more of it than /proc does.
+                # The same program as before; an exec record has more details than /proc.
                 known.told, known.ppid, known.uid, known.user = record.time, record.ppid, record.uid, record.user
                 known.wanted = record.wanted
                 return known
             known.run(record)
             known.start = record.start or known.start
-            # In its place: a process is as old as it was.
+            # Not put again: the process keeps its age.
             self.running.resize(record.pid, known.bytes_used)
         else:
             if known is not None:
@@ -84,7 +84,7 @@ class Processes:
         return known
 
     def exited(self, record: Exit) -> ProcessInfo | None:
-        """A process ended; None where it was not known."""
+        """Note that a process ended; return None if it was not known."""
         known = self.running.get(record.pid)
         if known is None or not known.is_same_process(record.start):
             return None
@@ -98,7 +98,7 @@ class Processes:
     def ancestors(self, ppid: int, start: int) -> list[ProcessInfo]:
         """Return the parent *ppid* of a process that started at *start* (ns since boot), then its parent, up to pid 1.
 
-        Ends early where an ancestor is not known, or is younger than its child: then its pid was reused.
+        The list ends early if an ancestor is not known, or is younger than its child: then its pid was reused.
         """
         found: list[ProcessInfo] = []
         seen: set[int] = set()

@@ -18,7 +18,7 @@ class Meter:
         self.history: deque[float] = deque(maxlen=keep)
 
     def read(self, total: float, time: float) -> None:
-        """Take the *total* at *time* (Unix seconds). A total that shrank was counted anew: it is all new."""
+        """Read the *total* at *time* (Unix seconds). If it shrank, the counter was reset: all of it is new."""
         if self.time is not None and time > self.time:
             gained = total - self.total if total >= self.total else total
             self.rate = gained / (time - self.time)
@@ -29,7 +29,7 @@ class Meter:
 
 
 class Window:
-    """Events per second over the last few seconds. Probes report independently, so times may come in any order."""
+    """Events per second over the last few seconds. Probes report independently, so times come in any order."""
 
     def __init__(self, slots: int = 5) -> None:
         self.slots = slots
@@ -46,7 +46,7 @@ class Window:
             del self._counts[late]
 
     def recall(self, seconds: Mapping[int, int]) -> None:
-        """Let *seconds* be the events of these seconds, as far as they are not too old to count."""
+        """Set the events of these *seconds*, except those that are too old to count."""
         if not self._counts or not seconds:
             return
         newest = max(self._counts)
@@ -54,7 +54,7 @@ class Window:
         self._oldest = min(seconds) if self._oldest is None else min(self._oldest, *seconds)
 
     def rate(self) -> float:
-        """Return events per second over the last full seconds; over the running one where there is no other yet."""
+        """Return events per second over the last full seconds; over the current second if there is no full one yet."""
         if not self._counts or self._oldest is None:
             return 0.0
         newest = max(self._counts)

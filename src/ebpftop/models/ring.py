@@ -13,16 +13,16 @@ Row = TypeVar("Row")
 
 
 PACE_S = 0.02
-"""So long a filter may search at a time: a key that is pressed meanwhile waits for it."""
+"""How long a filter may search at a time: a key that is pressed meanwhile has to wait."""
 
 BUDGET = 64 << 20
-"""Bytes that a ring may hold: 45,000 rows of an ordinary command line (1.5 kB each), fewer where arguments are huge."""
+"""Bytes that a ring may hold: 45,000 rows of an ordinary command line (1.5 kB each), fewer if arguments are huge."""
 
 
 class Ring(Generic[Row]):
     """The newest rows, at most *capacity* of them and at most *budget* of their summed weights.
 
-    A row keeps its sequence number for good: the first is 0, `first` is the oldest kept, `end` follows the newest.
+    A row never changes its sequence number: the first is 0, `first` is the oldest kept, `end` follows the newest.
     """
 
     def __init__(self, capacity: int = 100_000, budget: int = BUDGET) -> None:
@@ -45,11 +45,11 @@ class Ring(Generic[Row]):
         return self._rows[sequence - self.first][0]
 
     def begin_at(self, sequence: int) -> None:
-        """Let an empty ring go on from *sequence*, as if so many rows had been here and gone."""
+        """Let an empty ring begin at *sequence*, as if that many rows had been added and evicted."""
         self.first = sequence
 
     def append(self, row: Row, weight: int = 1) -> int:
-        """Add a row and return its sequence number; the oldest rows go where it no longer fits."""
+        """Add a row and return its sequence number; evict the oldest rows if it does not fit."""
         sequence = self.end
         self._rows.append((row, weight))
         self.weight += weight
@@ -65,11 +65,11 @@ class Ring(Generic[Row]):
 
 
 class View(Generic[Row]):
-    """The rows of a ring that a filter lets pass, oldest first, under positions that stay while rows come and go.
+    """The rows of a ring that match a filter, oldest first. Their positions stay while rows are added and evicted.
 
-    Changing the filter costs nothing at once: `scan` then searches the older rows, newest first, in steps as large as
-    the caller can afford, so that no key press waits for it. A filter may be slow on texts that somebody made for it:
-    no call searches for longer than `PACE_S` and one row. Without a filter positions are sequence numbers.
+    Changing the filter is fast: afterwards `scan` searches the older rows, newest first, in steps as large as the
+    caller can afford, so no key press waits for it. A filter may be slow on texts that were made to slow it down: no
+    call searches for longer than `PACE_S` and one row. Without a filter positions are sequence numbers.
     """
 
     def __init__(self, ring: Ring[Row]) -> None:
@@ -102,7 +102,7 @@ class View(Generic[Row]):
         return self.end - self.first
 
     def sequence(self, position: int) -> int:
-        """Return the sequence number at *position*; IndexError where there is none."""
+        """Return the sequence number at *position*; IndexError if there is none."""
         if not self.first <= position < self.end:
             raise IndexError(position)
         return self._matches[position - self._first] if self._passes else position
@@ -117,7 +117,7 @@ class View(Generic[Row]):
         return self.ring[self.sequence(position)]
 
     def rows(self) -> list[Row]:
-        """Return all rows, oldest first; of a hundred thousand it takes a few milliseconds."""
+        """Return all rows, oldest first; for a hundred thousand it takes a few milliseconds."""
         first, rows = self.ring.first, self.ring.slice(self.ring.first, self.ring.end)
         if self._passes is None:
             return rows
@@ -131,7 +131,7 @@ class View(Generic[Row]):
         self._scanned_from = self._next = self.ring.end
 
     def advance(self) -> None:
-        """Take in what was added to the ring, and let go of what fell out of it; `scan` takes in what is left."""
+        """Add the new rows of the ring, as far as time allows, and drop the evicted ones; `scan` adds the rest."""
         if self._passes is None:
             return
         until_s = time.monotonic() + PACE_S
@@ -167,7 +167,7 @@ class View(Generic[Row]):
         return self._scanned_from > self.ring.first or self.behind
 
     def recheck(self, sequence: int) -> None:
-        """A row changed: put it in or take it out."""
+        """A row changed: add it or remove it."""
         if self._passes is None or not max(self._scanned_from, self.ring.first) <= sequence < self._next:
             return
         index = bisect_left(self._matches, sequence)

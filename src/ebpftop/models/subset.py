@@ -1,4 +1,4 @@
-"""What is saved of a recording where the screen is narrowed, and under which name."""
+"""What is saved of a recording if the screen is filtered, and the name of the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIXES: dict[Kind, str] = {"recording": ".jsonl.zst", "csv": ".csv", "json": "
 
 
 def default_name(kind: Kind, host: str, pane: str, moment: float) -> str:
-    """Return a name that tells what, where and when: a recording is of a host, rows are of a pane."""
+    """Return a name with host, pane and time. A recording has all panes, so its name has none."""
     return _name(host, "" if kind == "recording" else pane, moment) + SUFFIXES[kind]
 
 
@@ -26,21 +26,21 @@ def screenshot_name(host: str, moment: float) -> str:
 
 
 def _name(host: str, what: str, moment: float) -> str:
-    # A host's name comes out of a file that anybody may have made: it must not lead elsewhere.
+    # The host name comes from a file that anybody may have written: it must not change the directory.
     where = "".join(c if c.isalnum() or c in "-." else "-" for c in host).strip(".-") or "host"
     when = datetime.fromtimestamp(moment).strftime("%Y%m%d-%H%M%S")
     return "-".join(filter(None, ("ebpftop", where, what, when)))
 
 
 def kind_of(path: str) -> Kind | None:
-    """Return what a file of this name holds; None where the name does not tell."""
+    """Return what a file of this name holds; None if the name does not show it."""
     if path.endswith((".jsonl", ".zst")):
         return "recording"
     return "csv" if path.endswith(".csv") else "json" if path.endswith(".json") else None
 
 
 def with_suffix(path: str, kind: Kind) -> str:
-    """Return *path* with the suffix of *kind* in place of that of another."""
+    """Return *path* with its suffix replaced by that of *kind*."""
     for suffix in (".jsonl.zst", ".jsonl", *SUFFIXES.values()):
         if path.endswith(suffix):
             return path.removesuffix(suffix) + SUFFIXES[kind]
@@ -48,13 +48,13 @@ def with_suffix(path: str, kind: Kind) -> str:
 
 
 def chooser(narrowing: ViewFilter, records: Iterable[Record]) -> Callable[[Exec | Process], bool]:
-    """Return what tells whether a program is among those that *narrowing* shows.
+    """Return a function that returns whether *narrowing* shows a program.
 
-    *records*, all that are kept, are read once before: a pattern may ask how a program ended.
+    All kept *records* are read once before: a pattern may match how a program ended.
     """
     chosen: set[tuple[int, int, float]] = set()
-    # Those that ran before are told together, a child perhaps ahead of its parent.
-    told: list[Process] = []
+    # Processes that ran before are reported together, perhaps a child before its parent.
+    reported: list[Process] = []
     processes = Processes()
     running: dict[tuple[int, int], ExecRow] = {}
 
@@ -62,16 +62,16 @@ def chooser(narrowing: ViewFilter, records: Iterable[Record]) -> Callable[[Exec 
         if narrowing.matches(row, processes):
             chosen.add(_key(row.exec))
 
-    def settle_told() -> None:
-        chosen.update(_key(record) for record in told if _ran_before(narrowing, record, processes))
-        told.clear()
+    def settle_reported() -> None:
+        chosen.update(_key(record) for record in reported if _ran_before(narrowing, record, processes))
+        reported.clear()
 
     for record in records:
         if isinstance(record, Process):
             processes.started(record)
-            told.append(record)
+            reported.append(record)
             continue
-        settle_told()
+        settle_reported()
         if isinstance(record, Exec):
             row = ExecRow(record)
             if row.failed:
@@ -89,7 +89,7 @@ def chooser(narrowing: ViewFilter, records: Iterable[Record]) -> Callable[[Exec 
                 ended.ended, ended.exit = record.time, record
                 settle(ended)
             processes.exited(record)
-    settle_told()
+    settle_reported()
     for row in running.values():
         settle(row)
     return lambda record: _key(record) in chosen

@@ -1,4 +1,4 @@
-"""What processes ask of the kernel: counters of each system call, in all and since the last reading."""
+"""Counters of each system call, in total and since the last reading."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ebpftop.models.rates import Meter
 from ebpftop.models.ring import Ring
 
 RECENT = 4
-"""Readings that are remembered whole."""
+"""Readings that are kept whole."""
 
 TICKS = 240
-"""Readings that the heat map of a call remembers."""
+"""Readings in the heat map of a call."""
 
 BUCKETS_MAX = 500_000
-"""Counters of all these together, of 8 to 40 bytes each; beyond that the older half is forgotten."""
+"""Counters in all heat maps together, 8 to 40 bytes each; beyond that the older half is dropped."""
 
 CALLS_MAX = 6000
 RECENT_BYTES = 8 << 20
@@ -68,7 +68,7 @@ class Call:
         return self.row.errors - start.errors if start else self.row.errors
 
     def failure_rate(self, *, last: bool) -> float:
-        """Return which share of the calls failed, 0 to 1."""
+        """Return the share of the calls that failed, 0 to 1."""
         count = self.count(last=last)
         return self.errors(last=last) / count if count > 0 else 0.0
 
@@ -84,12 +84,12 @@ class Call:
         return difference(self.row.ns, start.ns) if start else self.row.ns
 
     def quantile(self, q: float, *, last: bool) -> float | None:
-        """Return a quantile of the latency in ns; None where no call has returned."""
+        """Return a quantile of the latency in ns; None if no call has returned."""
         value = quantile(self.buckets(last=last), q)
         return min(value, float(self.row.max_ns)) if value is not None and self.row.max_ns else value
 
     def longest(self, *, last: bool) -> float | None:
-        """Return the longest latency in ns; where an older call was longer, the upper edge of the bucket it is in."""
+        """Return the longest latency in ns; if an older call was longer, the upper edge of the highest bucket."""
         buckets = self.buckets(last=last)
         top = max((i for i, n in enumerate(buckets) if n), default=None)
         if top is None:
@@ -121,11 +121,11 @@ class SyscallsModel:
         self._asked: dict[CallKey, tuple[Handler, int]] = {}
 
     def begin_after(self, before: EventCounts) -> None:
-        """Go on, empty as this is, from where so much had happened."""
+        """Continue from a moment with these counts. The model is empty."""
         self.traced.begin_at(before.syscalls)
 
     def feed(self, batch: Batch) -> None:
-        """Take in the counters and traced calls of one batch."""
+        """Add the counters and traced calls of one batch."""
         for record in batch.records:
             if isinstance(record, Syscalls):
                 self._read(record)
@@ -147,7 +147,7 @@ class SyscallsModel:
                 call.before = call.row
                 self._tick(call, record.time, difference(row.ns, call.row.ns))
             else:
-                # Counters that shrank were started anew (another start of ebpftop on the pipe): all of it is new.
+                # The counters shrank, so they were reset (ebpftop was started again on the pipe): all of it is new.
                 call.before = None
                 self._ground = None
                 self._count_from(None)
@@ -164,17 +164,17 @@ class SyscallsModel:
         self._asked = {
             key: (handler, reading)
             for key, (handler, reading) in self._asked.items()
-            # A reading may have been on its way when it was asked for.
+            # A reading may have been on its way when the handler was requested.
             if self.readings < reading + 2 and key in self.calls and self.calls[key].row.handler != handler
         }
 
     def _bound(self, record: Syscalls) -> None:
-        """Forget calls that are not in a reading any more, and the oldest ticks, where there are too many of them."""
+        """If there are too many, drop the calls that are no longer in a reading, and the oldest ticks."""
         if len(self.calls) > CALLS_MAX:
-            told = {(row.abi, row.nr) for row in record.rows}
-            self.calls = {key: call for key, call in self.calls.items() if key in told}
+            listed = {(row.abi, row.nr) for row in record.rows}
+            self.calls = {key: call for key, call in self.calls.items() if key in listed}
         if self._buckets > BUCKETS_MAX:
-            # Some have left their calls' ticks since they were counted.
+            # Since they were counted, some ticks were evicted from the bounded deque of their call.
             self._buckets = self._count_buckets()
             if self._buckets > BUCKETS_MAX // 2:
                 for call in self.calls.values():
@@ -183,17 +183,17 @@ class SyscallsModel:
                 self._buckets = self._count_buckets()
 
     def _tick(self, call: Call, time: float, ns: tuple[int, ...]) -> None:
-        # Of nearly all calls nothing returned: that is remembered without its zeros.
+        # Nearly always no call returned: then the zeros are not stored.
         call.ticks.append(Tick(time, ns if any(ns) else ()))
         self._buckets += len(call.ticks[-1].ns)
 
     def _count_buckets(self) -> int:
         return sum(len(tick.ns) for call in self.calls.values() for tick in call.ticks)
 
-    # Where counting begins: with the probe, with the filter's last change, or where Z was pressed.
+    # Where counting begins: with the probe, with the last change of the filter, or when Z was pressed.
 
     def reset(self) -> None:
-        """Let all totals start from here."""
+        """Count all totals from the newest reading on."""
         if self.latest is not None:
             self._count_from(Baseline(self.latest, "Z"))
 
@@ -202,23 +202,23 @@ class SyscallsModel:
         self._count_from(self._ground)
 
     def filter_changed(self, kernel_filter_since: float) -> None:
-        """Let all totals start from the first reading at or after *kernel_filter_since* (Unix seconds).
+        """Count all totals from the first reading at or after *kernel_filter_since* (Unix seconds).
 
         Older totals stay in the kernel's counters, so only a seek leads back to them.
         """
         self._ground_due = kernel_filter_since
-        # A reading may have been faster than the news that the kernel had decided.
+        # That reading may already be here: readings can arrive before this call.
         for reading in tuple(self._recent):
             self._begin_where_due(reading)
 
     def begin_with(self, ground: Baseline | None, zero: Baseline | None) -> None:
-        """Take over where another model of the same counters began, where that is not still to come."""
+        """Copy the baselines of another model of the same counters, except those that are still in the future."""
 
-        def past(one: Baseline | None) -> Baseline | None:
+        def unless_future(one: Baseline | None) -> Baseline | None:
             return one if one and self.latest and self.latest.time >= one.reading.time else None
 
-        self._ground = past(ground)
-        self._count_from(past(zero))
+        self._ground = unless_future(ground)
+        self._count_from(unless_future(zero))
 
     @property
     def filter_baseline(self) -> Baseline | None:
@@ -244,14 +244,14 @@ class SyscallsModel:
 
     @property
     def io_uring(self) -> dict[str, int]:
-        """How often io_uring took up each of its operations; the busiest first."""
+        """How often io_uring started each of its operations; the busiest first."""
         now = (self.latest.io_uring if self.latest else None) or {}
         before = (self.baseline.reading.io_uring if self.baseline else None) or {}
         counts = {operation: count - before.get(operation, 0) for operation, count in now.items()}
         return dict(sorted(((name, n) for name, n in counts.items() if n), key=lambda one: (-one[1], one[0])))
 
     def shown(self, *, last: bool) -> list[Call]:
-        """Return the calls that were made since totals began, and those that somebody chose something for."""
+        """Return the calls that were made since totals began, and those that are ignored or traced."""
         if self.baseline is None or last:
             return list(self.calls.values())
         return [c for c in self.calls.values() if c.count(last=False) or self.handler(c) in ("ignore", "trace")]
@@ -269,11 +269,11 @@ class SyscallsModel:
             self._count_from(self._ground)
 
     def ask(self, key: CallKey, handler: Handler) -> None:
-        """Note that the kernel was asked to handle a call so: shown until a reading can tell."""
+        """Note that a handler was requested for a call: it is shown until a reading confirms it."""
         self._asked[key] = handler, self.readings
 
     def forget(self, key: CallKey) -> None:
-        """It was refused."""
+        """Drop a request: it was refused."""
         self._asked.pop(key, None)
 
     def handler(self, call: Call) -> Handler:

@@ -13,11 +13,11 @@ from ebpftop.models.processes import Processes
 from ebpftop.models.ring import Ring, View
 
 BUDGET = 16 << 20
-"""Bytes of lines that are kept."""
+"""Bytes of kept lines."""
 
 OWNERS = 20_000
 OWNERS_BYTES = 8 << 20
-"""Processes that are remembered for their lines."""
+"""Bounds on the processes that are kept to find the owner of a line."""
 
 
 class TraceLog:
@@ -26,16 +26,16 @@ class TraceLog:
     def __init__(self, capacity: int = 100_000) -> None:
         self.ring: Ring[Trace] = Ring(capacity, BUDGET)
         self.view = View(self.ring)
-        # Who a line was printed for: what the exec log says of its pid, the newest.
+        # The owner of a line: the newest exec of its pid.
         self._owners: Bounded[int, Exec] = Bounded(OWNERS, OWNERS_BYTES)
         self._processes = Processes()
 
     def begin_after(self, before: EventCounts) -> None:
-        """Go on, empty as this is, from where so much had happened."""
+        """Continue from a moment with these counts. The log is empty."""
         self.ring.begin_at(before.traces)
 
     def feed(self, batch: Batch) -> None:
-        """Take in the lines of one batch, and of the exec log what says whose they are."""
+        """Add the lines of one batch, and the records of the exec log that show their owners."""
         for record in batch.records:
             match record:
                 case Trace():
@@ -55,7 +55,8 @@ class TraceLog:
     def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
         """Show only lines that match *scope*. Those from *kernel_filter_since* (Unix seconds) on matched in the kernel.
 
-        An older line is shown if the exec log knows who printed it. `view.scan` then searches the older ones.
+        An older line is only shown if the exec log knows its owner, and that matches. `view.scan` then searches the
+        older ones.
         """
         self.view.set_filter(
             None if not scope else lambda line: line.time >= kernel_filter_since or self._matches(scope, line)

@@ -1,4 +1,4 @@
-"""Processes as a tree: who started whom."""
+"""Processes as a tree: parents and their children."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def grow(
 ) -> list[Branch]:
     """Return all running processes, and those that ended within *linger_s* before *now*, parents before children.
 
-    Only those that are *wanted*, where that is given. A process whose parent is not among them, or not known, stands at
-    the root. Children are ordered by their start.
+    If *wanted* is given, only those for which it is true. A process whose parent is not among them, or not known, is a
+    root. Children are ordered by their start.
     """
     shown = dict(processes.running)
     for pid, known in reversed(processes.ended.items()):
@@ -36,7 +36,7 @@ def grow(
     roots: list[ProcessInfo] = []
     for known in shown.values():
         parent = known.ppid
-        # A process outlives its parent as a child of init (or of a subreaper, which no record tells).
+        # A process outlives its parent as a child of init (or of a subreaper, which no record shows).
         if parent not in shown and parent in processes.ended and known.ended is None:
             parent = 1
         if parent in shown and parent != known.pid:

@@ -1,4 +1,4 @@
-"""Who starts programs: counters of each uid, their rates and their last minutes, and what is known of what they run."""
+"""Which users start programs: counters, rates and history of each uid, and what is known of their programs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ebpftop.models.filter_match import matches
 from ebpftop.models.processes import Processes, ProcessInfo
 
 HISTORY = 120
-"""Readings that are remembered."""
+"""Readings in the history of rates."""
 
 RECENT = 4
-"""Readings that are kept whole, for a change of the filter that one hears of later than of them."""
+"""Readings that are kept whole: the filter may have changed before them, but be reported later."""
 
 ENDED_KEPT = 1000
-"""Processes that are remembered after their end, as ancestors of those that run."""
+"""Processes that are kept after their end, as ancestors of running ones."""
 
 ACTIVE_USERS = 4096
 PROGRAMS_EACH = 200
@@ -49,7 +49,7 @@ class Readings:
 class User:
     """One uid: its counters, and the rates of its execs.
 
-    There may be very many, nearly all of them idle: a reading at which one did nothing does not touch it.
+    There may be very many users, nearly all of them idle: a reading does not touch an idle user.
     """
 
     __slots__ = (
@@ -68,15 +68,15 @@ class User:
     def __init__(self, row: UserRow, readings: Readings | None = None) -> None:
         self.row = row
         self.read_as = row
-        """The row as it came, from which `row` was counted."""
+        """The row as it was read, before the baseline was subtracted."""
         self.running = 0
         self.calls_rate = 0.0
         self.calls_at_least = False
-        """The kernel's map forgot some calls of the last reading, perhaps of this user."""
+        """The kernel's map dropped some calls of the last reading, perhaps of this user."""
         self._rate = 0.0
         self._readings = readings or Readings()
-        self._active = -1  # the reading at which it did something last
-        self._told = self._readings.count  # the reading up to which there is history
+        self._active = -1  # the last reading with activity of this user
+        self._told = self._readings.count  # the last reading in the history
         self._history = array("f")
 
     @property
@@ -103,7 +103,7 @@ class User:
         self._history, self._told = array("f", rates), self._readings.count
 
     def read(self, row: UserRow, seconds: float) -> None:
-        """Take the counters *seconds* after those before. Counters that shrank were counted anew: they are all new."""
+        """Read the counters, *seconds* after the last ones. If they shrank, they were reset: all of it is new."""
         gained = row.execs - self.row.execs if row.execs >= self.row.execs else row.execs
         self.row = row
         if gained:
@@ -124,7 +124,7 @@ class User:
 
 @dataclass(slots=True)
 class Activity:
-    """What the exec log says of one uid: programs by name, failures by errno, the container seen last."""
+    """What the exec log knows of one uid: programs by name, failures by errno, the container seen last."""
 
     programs: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class Activity:
 class UsersModel:
     """All uids seen, by uid.
 
-    Narrowed, it begins to count anew with the first reading at which the kernel's filter held.
+    When the filter changes, counters are reset at the first reading after the kernel applied it.
     """
 
     def __init__(self) -> None:
@@ -155,14 +155,14 @@ class UsersModel:
         self._names = 0
         self.processes = Processes(ENDED_KEPT)
         self.scope: Filter = EVERYTHING
-        self.since: float | None = None  # Unix seconds: when counting began anew
+        self.since: float | None = None  # Unix seconds: when counters were reset
         self._time: float | None = None
         self._recent: deque[Users] = deque(maxlen=RECENT)
         self._baseline: dict[int, UserRow] = {}
         self._begin_anew = math.inf
         self._kernel_filter_since = math.inf
         self._running_of: dict[int, int] = {}
-        self._counted: dict[int, int] = {}  # the processes in scope that run, and whose they are
+        self._counted: dict[int, int] = {}  # running processes in scope: pid to uid
         self._calls: dict[int, int] = {}
         self._calls_total = 0
         self._calls_time: float | None = None
@@ -176,15 +176,15 @@ class UsersModel:
             self._leave(pid)
         for known in self.processes.running.values():
             self._enter(known)
-        # A reading may have been faster than the news that the kernel had decided.
+        # That reading may already be here: readings can arrive before this call.
         for record in [record for record in self._recent if record.time >= kernel_filter_since]:
             self._read(record)
 
     def begin_after(self, before: EventCounts) -> None:
-        """Go on, empty as this is, from where so much had happened: counters are totals and tell it themselves."""
+        """Do nothing: the counters are totals, so they include what happened before."""
 
     def feed(self, batch: Batch) -> None:
-        """Take in the records of one batch, of this probe and of those that know more."""
+        """Add the records of one batch, of this probe and of the others with details of users."""
         for record in batch.records:
             match record:
                 case Users():
@@ -205,7 +205,7 @@ class UsersModel:
 
     @property
     def shown(self) -> list[User]:
-        """The users in scope, who did something since it was narrowed."""
+        """The users in scope that did something since the filter changed."""
         uids = self.scope.uids
         return [u for u in self.users.values() if (u.row.execs or u.running) and (not uids or u.row.uid in uids)]
 
@@ -251,9 +251,9 @@ class UsersModel:
                 user.read(row, seconds)
             user.row, user.read_as = row, raw
         if len(self.users) > USERS_MAX:
-            # Counters only grow, and each reading has all: who is not in it was counted by another start of ebpftop.
-            told = {raw.uid for raw in record.rows}
-            self.users = {uid: user for uid, user in self.users.items() if uid in told}
+            # Counters only grow, and each reading has all users: a missing one was counted by an earlier ebpftop.
+            listed = {raw.uid for raw in record.rows}
+            self.users = {uid: user for uid, user in self.users.items() if uid in listed}
         execs = sum(user.row.execs for user in self.users.values())
         failed = sum(user.row.failed for user in self.users.values())
         total = UserRow(uid=-1, user="total", execs=execs, failed=failed)
@@ -292,7 +292,7 @@ class UsersModel:
                 self._leave(pid)
 
     def _enter(self, known: ProcessInfo) -> None:
-        """Count a process that runs, if it is in scope. A thread of the kernel, which has no arguments, is none."""
+        """Count a running process, if it is in scope. A kernel thread, which has no arguments, does not count."""
         if not (known.argv or known.since is not None):
             return
         asked_kernel = not self.scope or known.told >= self._kernel_filter_since
@@ -322,7 +322,7 @@ class UsersModel:
         mine = [running[pid] for pid, owner in self._counted.items() if owner == uid and pid in running]
         return sorted(mine, key=lambda process: (process.since or 0.0, process.pid), reverse=True)
 
-    # What the system calls' counters know.
+    # What the counters of system calls know.
 
     def _read_calls(self, record: Syscalls) -> None:
         counts = {caller.uid: caller.count for caller in record.users}
@@ -344,7 +344,7 @@ def _nothing(row: UserRow) -> UserRow:
 
 
 def _less(row: UserRow, before: UserRow | None) -> UserRow:
-    """Return *row* counted from *before* on; counters that shrank were counted anew."""
+    """Return *row* minus *before*. If the counters shrank, they were reset: return *row*."""
     if before is None or row.execs < before.execs:
         return row
     return UserRow(

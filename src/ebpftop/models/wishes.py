@@ -1,4 +1,4 @@
-"""What was wished for last: keys come faster than a probe is attached, a filter is put, a call's handler is set."""
+"""The last request counts: keys come faster than probes are attached, filters applied, and handlers set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class Wishes(Generic[Key, Value]):
-    """Wishes by key, of which the last counts. Any thread may put; one at a time iterates, to fulfil them."""
+    """Wishes by key; the last one counts. Any thread may put; one thread at a time iterates, to fulfil them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -20,7 +20,7 @@ class Wishes(Generic[Key, Value]):
         self._running = False
 
     def put(self, key: Key, value: Value) -> bool:
-        """Wish for *value*; return whether somebody has to be started who fulfils it."""
+        """Wish for *value*; return whether a thread has to be started to fulfil it."""
         with self._lock:
             self._waiting[key] = value
             start = not self._running
@@ -33,12 +33,12 @@ class Wishes(Generic[Key, Value]):
             return self._waiting.get(key, self._begun.get(key))
 
     def renewed(self, key: Key) -> bool:
-        """Tell whether another wish came after the one that is being fulfilled."""
+        """Return whether there is a newer wish than the one that is being fulfilled."""
         with self._lock:
             return key in self._waiting
 
     def __iter__(self) -> Iterator[tuple[Key, Value]]:
-        """Yield the wishes until there are none; the one yielded before is fulfilled then."""
+        """Yield the wishes until there are none; the next step means that the one before is fulfilled."""
         while True:
             with self._lock:
                 self._begun.clear()
@@ -50,7 +50,7 @@ class Wishes(Generic[Key, Value]):
             yield key, value
 
     def drop(self) -> None:
-        """Forget all wishes: fulfilling them failed."""
+        """Drop all wishes: fulfilling them failed."""
         with self._lock:
             self._waiting.clear()
             self._begun.clear()
