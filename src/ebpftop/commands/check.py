@@ -1,4 +1,4 @@
-"""`ebpftop check`: what this kernel offers, and which rung each probe takes. Loads, attaches, detaches."""
+"""`ebpftop check`: what this kernel offers, and which rung each probe uses. Loads, attaches, detaches."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Report(TypedDict):
 
 
 def examine(args: argparse.Namespace) -> Report:
-    """Bring every probe up and down again; raises SourceError."""
+    """Attach every probe and detach it again; raises SourceError."""
     watching = argparse.Namespace(
         probes=PROBE_NAMES, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
         buffer=args.buffer, attach=args.attach, failures=True, latency=True, ignore=None, trace=None, printk=False,
@@ -81,7 +81,7 @@ def _counts_uring(states: list[Probe]) -> bool:
 
 
 def markup(text: str) -> str:
-    """Return *text*, from wherever it came, as Rich's markup that shows it."""
+    """Return *text*, from any source, as safe Rich markup."""
     return escape(printable(text))
 
 
@@ -122,20 +122,20 @@ def _print(report: Report, console: Console) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; 1 where a probe cannot attach."""
+    """Print the report; return 1 if a probe cannot attach."""
     stdio.require_stdout()
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
     outputs = redirect_stdio()
-    process.status_if_ended = 1  # 0 would say that every probe works
+    process.status_if_ended = 1  # 0 would mean that every probe works
     report = examine(args)
     if args.json:
         stdio.write_stdout(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     else:
         screen = sys.stdout.isatty()
         text = io.StringIO()
-        # A pipe has no width: what reads it wants whole lines.
+        # A pipe has no width: its reader needs whole lines.
         _print(report, Console(file=text, force_terminal=screen, width=None if screen else 200))
         stdio.write_stdout(text.getvalue())
     if args.verbose:

@@ -1,4 +1,4 @@
-"""What live, stream, record and check share: the way from the arguments to the kernel."""
+"""What live, stream, record and check share: from the arguments to an attached source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_PRIVILEGE = 3
 _BCC_PACKAGES = "apt-get install python3-bpfcc, dnf install python3-bcc, or pacman -S python-bcc"
 
 
-# A file that is there wherever the file system is mounted, and what mounts it.
+# Mount point, a file that exists if the file system is mounted, and the command that mounts it.
 _MOUNTS = (
     ("/proc", "/proc/self/status", "mount -t proc none /proc"),
     ("/sys", "/sys/kernel", "mount -t sysfs none /sys"),
@@ -33,9 +33,9 @@ _MOUNTS = (
 
 
 def check_machine(need: limits.Need, more_mib: int = 0) -> None:
-    """Raise SourceError where a file system is missing from which the kernel is read, or a limit forbids *need*.
+    """Raise SourceError if a file system that shows the kernel is missing, or if a limit forbids *need*.
 
-    *more_mib* of memory are needed beyond it.
+    *more_mib* MiB of memory are needed beyond it.
     """
     for place, file, remedy in _MOUNTS:
         if not os.path.exists(file):
@@ -44,15 +44,15 @@ def check_machine(need: limits.Need, more_mib: int = 0) -> None:
 
 
 def report_failed(source: KernelSource) -> bool:
-    """Report each probe that could not be attached; tell whether one is."""
+    """Report each probe that could not be attached; return whether at least one is attached."""
     for probe in source.failed:
         stdio.report("; ".join(filter(None, (f"{probe.probe} is not attached: {probe.reason}", probe.remedy))))
     return len(source.failed) < len(source.probes)
 
 
 def refused() -> bool:
-    """Tell whether we lack the privilege to load BPF programs, and say on stderr what to do."""
-    # First: whoever lacks capabilities in a user namespace gets none that count by sudo there.
+    """Return whether we lack the privilege to load BPF programs; if so, print the remedy on stderr."""
+    # First: in a user namespace, sudo gives no capabilities that count.
     if capabilities.in_a_user_namespace():
         stdio.report(
             "insufficient privileges to load BPF programs: root of a user namespace has none outside it; "
@@ -89,7 +89,7 @@ def _attach_options(args: argparse.Namespace) -> dict[str, str]:
 
 
 def options_of(args: argparse.Namespace) -> Options:
-    """Return what the arguments ask for; raises SourceError."""
+    """Return the options in the arguments; raises SourceError."""
     if importlib.util.find_spec("bcc") is None or importlib.util.find_spec("bcc.table") is None:
         raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
     from ebpftop.sources.live import Options
@@ -110,9 +110,9 @@ def options_of(args: argparse.Namespace) -> Options:
 
 
 def root_work() -> RootWork:
-    """Return what will do what takes root's rights once we have given them up. Call it before there are threads.
+    """Return the helper that does root's work after we gave up root. Call it before there are threads.
 
-    A mount namespace, too, is entered by the caller alone and by the threads that it starts from then on.
+    It also enters a mount namespace, which only holds for the caller and for the threads that it starts from then on.
     """
     instance = tracefs.instance_path(tracefs.mount_privately())
     if not capabilities.has(capabilities.Cap.SYS_ADMIN):
@@ -126,10 +126,10 @@ def open_kernel(
     need: limits.Need = limits.WITHOUT_SCREEN,
     beside: threading.Thread | None = None,
 ) -> KernelSource:
-    """Attach what is asked for, and give up all privileges that are not needed any more; raises SourceError.
+    """Attach the requested probes, and give up all privileges that are no longer needed; raises SourceError.
 
-    *need* is what the command needs in the end. *beside* is a thread that was started meanwhile for something else:
-    it is waited for, as it has all that we give up.
+    *need* is what the command needs in the end. *beside* is a thread that was started before for something else. It
+    still has the privileges that we give up, so wait for its end.
     """
     from ebpftop.kernel.stub_headers import keep_tree
     from ebpftop.sources.live import KernelSource
@@ -154,7 +154,7 @@ def open_kernel(
 
 
 def chosen_filter(args: argparse.Namespace) -> Filter:
-    """Return the filter that the options ask for."""
+    """Return the filter in the options."""
     return Filter(
         uids=tuple(args.uid),
         pids=tuple(int(pid) for pid in args.pid),

@@ -19,7 +19,7 @@ from ebpftop.sources.history import HistorySource
 
 def run(args: argparse.Namespace) -> int:
     """Show the screen until q."""
-    # Before there are threads, and before what it takes is given up.
+    # Before there are threads, and before the needed privilege is given up.
     with screen_first():
         return _run(args)
 
@@ -34,10 +34,10 @@ def _run(args: argparse.Namespace) -> int:
     stdio.draw_on_terminal(outputs.stdout_fd, outputs.stderr_fd)
     root = root_work()  # while there is one thread
     with no_collection():
-        # Importing Textual takes a fifth of a second, in which the compiler leaves one CPU idle.
+        # Importing Textual takes 0.2 s, and meanwhile the compiler leaves one CPU idle.
         importing = threading.Thread(target=_import_app, name="import-app")
         importing.start()
-        # The probes load before the screen opens, so what goes wrong prints like any command's error.
+        # The probes load before the screen opens, so errors print like those of any command.
         source = open_kernel(options_of(args), root, LIVE_SCREEN, importing)
     try:
         from ebpftop.ui.app import run as show
@@ -55,5 +55,5 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _import_app() -> None:
-    with suppress(Exception):  # it comes again where the app is needed, and is told there
+    with suppress(Exception):  # it is raised again where the app is needed, and reported there
         import_module("ebpftop.ui.app")

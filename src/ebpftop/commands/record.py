@@ -1,4 +1,4 @@
-"""`ebpftop record FILE`: records into a file that `ebpftop replay` shows."""
+"""`ebpftop record FILE`: write records into a file that `ebpftop replay` shows."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ebpftop.ui.format import counted
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record until told to stop."""
+    """Record until asked to stop."""
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
     redirect_stdio()
-    # The file first: a name that cannot be written should not cost the time it takes to attach.
+    # The file first: if it cannot be created, fail before the slow attaching.
     with as_invoker():
         writer = RecordingWriter(args.file, replace=args.force)
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     with process.undone_at_last(discard_now):
         try:
             source = open_kernel(options_of(args), root_work())
-        except BaseException:  # whatever it is, an empty file is no recording
+        except BaseException:  # any error: an empty file is not a recording
             discard()
             raise
         if not report_failed(source):

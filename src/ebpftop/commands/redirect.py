@@ -1,7 +1,7 @@
-"""What BCC, clang and libbpf write to file descriptors 1 and 2, kept off the screen and out of the stream.
+"""Keep what BCC, clang and libbpf write to file descriptors 1 and 2 off the screen and out of the stream.
 
-They are C code and know nothing of sys.stderr. So the two descriptors are pointed at a log, and whoever may write to
-the terminal or the pipe gets duplicates of the originals.
+They are C code and do not use sys.stderr. So the two descriptors are redirected to a log, and the code that writes to
+the terminal or the pipe uses duplicates of the originals.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Outputs:
 
 
 def redirect_stdio() -> Outputs:
-    """Point fds 1 and 2 at a log in memory, and Python's sys.stdout, sys.stderr and their originals at duplicates."""
+    """Redirect fds 1 and 2 to a log in memory. Python's sys.stdout, sys.stderr and their originals use duplicates."""
     log_fd = os.memfd_create("ebpftop-log", os.MFD_CLOEXEC)
     # Appending, or the two descriptors of one open file would still be right but a truncating reader would not.
     log_path = Path(f"/proc/{os.getpid()}/fd/{log_fd}")
@@ -33,6 +33,6 @@ def redirect_stdio() -> Outputs:
     stdout_fd, stderr_fd = os.dup(1), os.dup(2)
     os.dup2(log_fd, 1)
     os.dup2(log_fd, 2)
-    sys.stdout = sys.__stdout__ = stdio.writer(stdout_fd)  # type: ignore[misc]  # Textual looks at the originals
+    sys.stdout = sys.__stdout__ = stdio.writer(stdout_fd)  # type: ignore[misc]  # Textual uses the originals
     sys.stderr = sys.__stderr__ = stdio.writer(stderr_fd)  # type: ignore[misc]  # as above
     return Outputs(stdout_fd, stderr_fd, log_path)

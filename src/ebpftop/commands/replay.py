@@ -1,4 +1,4 @@
-"""`ebpftop replay FILE|-`: the screen, on a recording or on what another machine sends. Needs neither root nor bcc."""
+"""`ebpftop replay FILE|-`: the screen, on a recording or a remote stream. Needs neither root nor bcc."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _USAGE = 2
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show a recording until the user leaves, then say what of it could not be read."""
+    """Show a recording until the user quits, then report what could not be read."""
     try:
         speed = speed_of(args.speed)
     except ValueError as error:
@@ -30,14 +30,14 @@ def run(args: argparse.Namespace) -> int:
         return _USAGE
     need_terminal(keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
-    # A file on stdin is a file all the same, and can be moved in.
+    # A file on stdin is still a file, and can be sought.
     return show(fd, "stdin" if args.file == "-" else args.file, speed)
 
 
 def show(fd: int, name: str, speed: float) -> int:
-    """Show the recording or stream *fd*, called *name*, at *speed*; return the exit status. Takes *fd* over."""
+    """Show the recording or stream *fd*, called *name*, at *speed*; return the exit status. *fd* is now owned here."""
     if sys.platform == "linux":
-        # Who made it is unknown, so none of it is read with root's rights.
+        # Its author is unknown, so it is not read with root's rights.
         from ebpftop.kernel.capabilities import give_up_root
 
         give_up_root(Path(__file__))
@@ -50,7 +50,7 @@ def show(fd: int, name: str, speed: float) -> int:
 
 
 def speed_of(text: str) -> float:
-    """Return the speed that *text* names, 0 for "max"; ValueError where it names none."""
+    """Return the speed that *text* names, 0 for "max"; ValueError if it is not a speed."""
     if text == "max":
         return 0.0
     try:
@@ -63,15 +63,15 @@ def speed_of(text: str) -> float:
 
 
 def need_terminal(*, keys: bool = True) -> None:
-    """Raise SourceError where there is no terminal, or no room, to show anything; *keys*: where stdin is for keys."""
+    """Raise SourceError if there is no terminal, or too few resources, for the screen. *keys*: keys come from stdin."""
     limits.require(limits.REPLAY_SCREEN)
     stdio.require_terminal("a recording is JSON Lines, also without a screen: zstdcat FILE", keys=keys)
 
 
 def _show_pipe(fd: int) -> int:
-    # A terminal that shows nothing looks as if it hung.
+    # A terminal that shows nothing looks like a hang.
     wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
-    pipe = PipeSource(fd)  # until its first record, the terminal is for who asks for a password: ssh, sudo
+    pipe = PipeSource(fd)  # before the first record, ssh or sudo may ask for a password on the terminal
     process.take_keys()
     return _show(HistorySource(pipe), pipe.damage)
 
@@ -81,7 +81,7 @@ def _take_stdin() -> int:
     if os.isatty(0):
         raise SourceError("stdin is a terminal, not a stream", "ssh HOST sudo ebpftop stream | ebpftop replay -")
     stream = os.dup(0)
-    if os.fstat(0).st_rdev != os.stat(os.devnull).st_rdev:  # nothing at all: said below, as of any empty stream
+    if os.fstat(0).st_rdev != os.stat(os.devnull).st_rdev:  # /dev/null is reported below, like any empty stream
         require_no_device(stream, "stdin")
     try:
         terminal = os.open("/dev/tty", os.O_RDWR)
@@ -95,7 +95,7 @@ def _take_stdin() -> int:
 
 def _show(source: Source, damage: ReadErrors) -> int:
     with no_collection():
-        # Only now: a recording that cannot be read need not wait for the screen to be imported.
+        # Only now: a recording that cannot be read should not wait for the import of the screen.
         from ebpftop.ui.app import run as run_app
 
     stdio.draw_on_terminal()

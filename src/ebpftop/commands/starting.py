@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Let the garbage collector rest: what is imported and compiled is no garbage, and to look through it takes 0.1 s.
+    """Stop the garbage collector: imported and compiled objects are not garbage, and a collection takes 0.1 s.
 
-    What is there at the end stays, so later collections do not look at it either.
+    The objects that exist at the end are frozen, so later collections skip them too.
     """
     gc.disable()
     try:

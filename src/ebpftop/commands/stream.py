@@ -36,12 +36,12 @@ Sink = Callable[[Sequence[Record]], None]
 def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
     """Give *sink* the header, then everything that *source* yields, until *duration_s* is over or a signal came.
 
-    Nothing is raised in the middle of a write: it looks between two batches whether it is to end.
+    A signal raises nothing in the middle of a write: it is checked between two batches.
 
-    Returns the exit status. `duration_s` counts from the last attach, on the monotonic clock: nobody sets that. What
-    happened within it is all given.
+    Returns the exit status. `duration_s` counts from the last attach, on the monotonic clock, which cannot be set. All
+    events within it are delivered.
     """
-    # From the first record on: whoever takes no record may hold it up anywhere.
+    # From the first record on: a reader that stops reading may block it anywhere.
     with process.undone_at_last(_report_cut):
         sink([source.header])
         gone: tuple[str, ...] = ()
@@ -67,9 +67,9 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
 
 
 def _report_gone(gone: tuple[str, ...]) -> None:
-    """Say what the filter names and is no longer there; or that all of it is there again."""
+    """Report what the filter names but what no longer exists; or that all of it exists again."""
     for one in gone:
-        # Whatever gets the number of a process that ended is another one.
+        # A process that gets the pid of one that ended is another process.
         until = "any more" if one.startswith("pid ") else "unless it is made again"
         stdio.report(f"{one} is gone: nothing of it can match {until}")
     if not gone:
@@ -77,7 +77,7 @@ def _report_gone(gone: tuple[str, ...]) -> None:
 
 
 def _report_cut() -> None:
-    """Say that the end was cut short, unless nobody takes the line: there is no time to wait."""
+    """Report that the end was cut short. If stderr is not writable at once, skip it: there is no time to wait."""
     if select.select([], [sys.stderr], [], 0)[1]:
         stdio.report(
             f"the last events were not read in {ORDERLY_S:.1f} s; with EBPFTOP_END_S=60 it may take half a minute"
@@ -85,7 +85,7 @@ def _report_cut() -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stream until told to stop."""
+    """Stream until asked to stop."""
     stdio.require_stdout()
     check_machine(WITHOUT_SCREEN)
     if refused():
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if report_failed(source):
             return pump(source, sink, args.duration)
-        pump(source, sink, 0.0)  # who reads the stream is told why, too
+        pump(source, sink, 0.0)  # the reader of the stream gets the reason, too
         return 1
     except BrokenPipeError:
         return 0

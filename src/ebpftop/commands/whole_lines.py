@@ -1,7 +1,7 @@
-"""Lines into a pipe so that the reader never gets a part of one, also if the process ends while the reader sleeps.
+"""Write lines into a pipe so that the reader never gets half a line, even if this process ends while the reader sleeps.
 
-A write of at most PIPE_BUF bytes into a pipe is made whole or not at all (pipe(7)). A longer line is written when the
-pipe has room for all of it, and the pipe is made larger where it could not.
+A write of at most PIPE_BUF bytes into a pipe is done whole or not at all (pipe(7)). A longer line is written when the
+pipe has room for all of it. If the pipe is too small for it, it is made larger.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class LineWriter:
         while view:
             try:
                 view = view[os.write(self._fd, view) :]
-            except BlockingIOError:  # whoever shares the other end made it so, as ssh does
+            except BlockingIOError:  # a program that shares this pipe set O_NONBLOCK, as ssh does
                 select.select((), (self._fd,), ())
 
     def _wait_for_room(self, size: int) -> None:
-        """Wait until *size* bytes can be written at once. Nobody else is thought to write to this pipe."""
-        # The first and the last page of what is in it may be used in part.
+        """Wait until *size* bytes can be written at once. It assumes that nobody else writes to this pipe."""
+        # The first and the last page of its content may be partly used.
         needed = size + 2 * mmap.PAGESIZE
         if fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ) < needed:
             try:
@@ -65,13 +65,13 @@ class LineWriter:
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.EBUSY, errno.ENOMEM):
                     raise
-                return  # no pipe so large is allowed: this line may be cut
+                return  # so large a pipe is not allowed: this line may be cut
         capacity = fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
         state = select.poll()
         state.register(self._fd, 0)
         waiting = array.array("i", [0])
         while True:
             fcntl.ioctl(self._fd, termios.FIONREAD, waiting)
-            if capacity - waiting[0] >= needed or state.poll(0):  # POLLERR: no reader; writing says so
+            if capacity - waiting[0] >= needed or state.poll(0):  # POLLERR: no reader; the write will fail
                 return
             time.sleep(_LOOK_EVERY_S)
