@@ -25,7 +25,7 @@ def main() -> NoReturn:
 
 
 def _report_unarmed(error: Exception) -> NoReturn:
-    """End, since what would end it later cannot be had: some files, a process, a thread. Nor can another import."""
+    """Report why `arm` failed, and end: it needs some files, a process and a thread. Another import would fail too."""
     reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
     line = f"ebpftop: a limit is too low to start at all ({reason}); raise it (ulimit -n 256, ulimit -u, ulimit -v)\n"
     if _no_thread_can_start():
@@ -36,7 +36,7 @@ def _report_unarmed(error: Exception) -> NoReturn:
 
 
 def _no_thread_can_start() -> bool:
-    """Tell whether children go into another PID namespace than ours, as after unshare(2): clone(2) refuses threads."""
+    """Return whether children go into another PID namespace, as after unshare(2). Then clone(2) refuses threads."""
     try:
         ours, theirs = (os.stat(f"/proc/self/ns/{name}").st_ino for name in ("pid", "pid_for_children"))
     except FileNotFoundError:

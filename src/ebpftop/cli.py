@@ -55,13 +55,13 @@ def _mebibytes(text: str) -> int:
 
 
 def _probes(text: str) -> tuple[ProbeName, ...]:
-    wanted = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in PROBE_NAMES]
-    if unknown or not wanted:
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in PROBE_NAMES]
+    if unknown or not chosen:
         raise argparse.ArgumentTypeError(
             f"{', '.join(map(repr, unknown)) or 'nothing'} is no probe; choose from {','.join(PROBE_NAMES)}"
         )
-    return tuple(name for name in PROBE_NAMES if name in wanted)
+    return tuple(name for name in PROBE_NAMES if name in chosen)
 
 
 def _number(what: str, most: int) -> type[int]:
@@ -75,7 +75,7 @@ def _number(what: str, most: int) -> type[int]:
 
 
 def _uid(text: str) -> int:
-    """Take a number or a user's name."""
+    """Parse a uid or the name of a user."""
     if text.isascii() and text.isdigit() and int(text) <= UID_MAX:
         return int(text)
     from ebpftop.probes.user_names import uid_of
@@ -94,9 +94,9 @@ def _comm(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r}: a * may only stand at the end")
     raw = comm_bytes(text)
     if len(raw) > COMM_BYTES:
-        # Where the cut halves a character, what is left of it cannot be typed: a prefix can.
-        kept = raw[:COMM_BYTES].decode("utf-8", "ignore")
-        name = kept if len(kept.encode()) == COMM_BYTES else f"{kept}*"
+        # If the cut splits a character, the rest of it cannot be typed; a prefix can.
+        prefix = raw[:COMM_BYTES].decode("utf-8", "ignore")
+        name = prefix if len(prefix.encode()) == COMM_BYTES else f"{prefix}*"
         raise argparse.ArgumentTypeError(f"{text!r}: the kernel keeps {COMM_BYTES} bytes of a command name; use {name}")
     return text
 
@@ -121,7 +121,7 @@ def _container(text: str) -> str:
 
 _RENAMED = {"--via": "--attach", "--say": "--printk"}
 
-# One a probe, two more for what execs also tells of, and one for where the lines of the trace log come from.
+# One for each probe, two more for the other events of execs, and one for the source of the lines of the trace log.
 _LADDERS = (*PROBE_NAMES, "execs.failures", "execs.exits", "trace.lines")
 
 
@@ -135,7 +135,7 @@ def _attach(text: str) -> tuple[str, str]:
 
 
 def _add_watching(parser: argparse.ArgumentParser) -> None:
-    """Add what live, stream and record have in common."""
+    """Add the options that live, stream and record share."""
     parser.add_argument(
         "--probes", type=_probes, default=PROBE_NAMES, metavar="LIST", help=f"of {','.join(PROBE_NAMES)}; all"
     )
@@ -203,7 +203,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Writes what it has to say as all of ebpftop does."""
+    """A parser that writes its messages in the same way as the rest of ebpftop."""
 
     def error(self, message: str) -> NoReturn:
         stdio.report_lines(self.format_usage())
@@ -211,7 +211,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def _print_message(self, message: str, file: object = None) -> None:
-        # Help and version; errors take the way above.
+        # Help and version. Errors go through `error` above.
         stdio.require_stdout()
         stdio.write_stdout(message)
 
@@ -267,8 +267,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _by_its_name_now(word: str) -> str:
-    """Return *word*, or what an option of that name is called since 0.2; the old name goes with the next release."""
+def _current_name(word: str) -> str:
+    """Return *word* with the name that its option has since 0.2. The next release drops the old names."""
     option, equals, value = word.partition("=")
     name = _RENAMED.get(option)
     if name is None:
@@ -281,7 +281,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     stdio.open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
-    words = list(map(_by_its_name_now, words))
+    words = list(map(_current_name, words))
     # `ebpftop` and `ebpftop --uid 0` mean live; --help and --version are ebpftop's own.
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "live")
@@ -296,7 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ebpftop.lifecycle.limit_errors import explain
 
         limit = explain(error)
-        if limit is None:  # a mistake of ours: ebpftop.lifecycle.process reports it as a crash
+        if limit is None:  # a bug in ebpftop: ebpftop.lifecycle.process reports it as a crash
             raise
         stdio.report(str(limit))
         return 1
