@@ -98,7 +98,7 @@ class ViewFilter:
         return self.pattern is None and not self.scope
 
     def matches(self, row: ExecRow, processes: Processes) -> bool:
-        """Tell whether *row* is shown."""
+        """Return whether *row* is shown."""
         if self.scope and row.exec.time < self.kernel_filter_since and not matches(self.scope, row.exec, processes):
             return False
         return self.pattern is None or self.pattern.matches(row.searchable())
