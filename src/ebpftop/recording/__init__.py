@@ -1,4 +1,4 @@
-"""Recordings: written so that little is lost, read so that nothing harms, and searched by time."""
+"""Recordings: write them with little loss, read them safely even if damaged, and search them by time."""
 
 from ebpftop.recording.parse import ReadError, ReadErrors
 from ebpftop.recording.subset import matching

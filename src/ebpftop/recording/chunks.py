@@ -1,8 +1,8 @@
-"""A recording as numbered chunks of whole lines: what lets a reader start anywhere without having read the rest.
+"""A recording as numbered chunks of whole lines: a reader can start anywhere without reading the rest.
 
-Chunk *k* holds the lines (or frames) that begin in the *k*-th stretch of the file, so the number of chunks and where
-each is are known from the size of the file alone. Reading goes by pread: a file that is cut short meanwhile ends early,
-where a mapped one would kill the process.
+Chunk *k* holds the lines (or frames) that begin in the *k*-th stretch of the file. So the number of chunks and their
+places follow from the size of the file alone. Reading uses pread: if the file is cut short meanwhile, it just ends
+early; a mapped file would kill the process.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ebpftop.recording import zstd_frames
 from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES
 
 PLAIN_STRETCH = 512 << 10
-# Compressed about ten to one: a stretch unpacks to half a megabyte, in less than a millisecond.
+# Compressed about 10:1: a stretch unpacks to half a megabyte, in less than a millisecond.
 ZST_STRETCH = 48 << 10
-# Something is known of each chunk, so a huge file has longer ones: beyond 32 GiB, or 3 GiB compressed.
+# Each chunk has an index entry, so a huge file has longer chunks: beyond 32 GiB, or 3 GiB compressed.
 MAX_CHUNKS = 65_536
-# Frames that unpack to more than so many times the stretch are not a machine's. A reader has all of a chunk at once.
+# No recording has frames that unpack to more than this many times the stretch. A reader holds a whole chunk in memory.
 _MAX_RATIO = 32
 
 _PEEK_BYTES = 16 << 10
@@ -31,7 +31,7 @@ _TIME = re.compile(rb'"(?:time|started)"\s*:\s*([0-9]{1,12}(?:\.[0-9]+)?)')
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Damage inside a chunk: after how many lines that are there, and how many are gone (None: nobody knows)."""
+    """Damage inside a chunk: the number of lines before it, and the number of lines that are lost (None: unknown)."""
 
     after: int
     lines: int | None
@@ -40,20 +40,20 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Whole lines (the last one of a file may lack its newline), and what is missing between them."""
+    """Whole lines (the last one of a file may lack its newline), and the gaps between them."""
 
     data: bytes
     gaps: tuple[Gap, ...] = ()
 
     @property
     def lines(self) -> int:
-        """Lines that were there when this was written, as far as known."""
+        """Lines that it had when it was written, as far as known."""
         cut = bool(self.data) and not self.data.endswith(b"\n")
         return self.data.count(b"\n") + cut + sum(gap.lines or 0 for gap in self.gaps)
 
 
 class Chunks(Protocol):
-    """Chunks by number, from `first` to before `stop`. Any thread may ask."""
+    """Chunks by number, from `first` up to, but not including, `stop`. Any thread may use it."""
 
     @property
     def first(self) -> int:
@@ -64,10 +64,10 @@ class Chunks(Protocol):
         """One more than the number of the newest chunk."""
 
     def load(self, number: int) -> Chunk:
-        """Return a chunk; an empty one where nothing begins in it, or where it is gone."""
+        """Return a chunk; an empty one if nothing begins in it, or if it was dropped."""
 
     def time_of(self, number: int) -> float | None:
-        """Return the time of its first record, None where it has none."""
+        """Return the time of its first record, None if it has none."""
 
 
 def first_time(data: bytes) -> float | None:
@@ -88,7 +88,7 @@ def _time(found: re.Match[bytes] | None) -> float | None:
 
 
 class _FileChunks:
-    """What plain and compressed files share: a descriptor, a size, and the times that were asked for already."""
+    """What plain and compressed files share: a descriptor, a size, and a cache of times."""
 
     def __init__(self, fd: int, stretch: int) -> None:
         """Take over *fd*, a regular file."""
@@ -112,7 +112,7 @@ class _FileChunks:
         return self._size
 
     def close(self) -> None:
-        """Close the file; loads from then on give nothing. Safe to call twice."""
+        """Close the file; later loads return nothing. Safe to call twice."""
         with self._lock:
             self._closing = True
             self._close_unread()
@@ -126,7 +126,7 @@ class _FileChunks:
         raise NotImplementedError
 
     def peek(self, number: int) -> bytes:
-        """Return the first lines of a chunk, enough to know its time; less may come than there is."""
+        """Return the first lines of a chunk, enough for its time; it may return fewer lines than there are."""
         raise NotImplementedError
 
     def time_of(self, number: int) -> float | None:
@@ -136,7 +136,7 @@ class _FileChunks:
         return self._times[number]
 
     def _read(self, offset: int, count: int) -> bytes:
-        # Not under the lock: a disk may be slow, and who looks at one place need not wait for who reads another.
+        # Not under the lock: a disk may be slow, and two readers of different places must not wait for each other.
         with self._lock:
             if self._closing:
                 return b""
@@ -144,7 +144,7 @@ class _FileChunks:
         try:
             return os.pread(self._fd, count, offset)
         except OSError:
-            # A disk that fails here has already cost the lines; the chunk ends where it ends.
+            # The disk failed, so these lines are lost; the chunk ends here.
             return b""
         finally:
             with self._lock:
@@ -153,7 +153,7 @@ class _FileChunks:
 
 
 class PlainChunks(_FileChunks):
-    """A file of lines: chunk *k* holds those that begin in its stretch."""
+    """A file of lines: chunk *k* holds the lines that begin in its stretch."""
 
     def __init__(self, fd: int, stretch: int = PLAIN_STRETCH) -> None:
         """Take over *fd*."""
@@ -162,7 +162,7 @@ class PlainChunks(_FileChunks):
     def load(self, number: int) -> Chunk:
         start = number * self._stretch
         stop = start + self._stretch
-        # From one byte before: the line that begins exactly here is ours only if a newline stands there.
+        # Read one byte before: a line begins exactly here only if that byte is a newline.
         data = self._read(start - 1, self._stretch + 1) if number else self._read(0, self._stretch)
         begin = data.find(b"\n") + 1 if number else 0
         if number and not begin:
@@ -176,7 +176,7 @@ class PlainChunks(_FileChunks):
         return data[data.find(b"\n") + 1 :] if number else data
 
     def _rest_of_line(self, offset: int) -> bytes:
-        """Read on up to the newline; of a line beyond all bounds only so much that it is seen to be one."""
+        """Read up to the newline. If the line is too long, read only enough to detect that."""
         parts: list[bytes] = []
         length = 0
         while length <= MAX_LINE_BYTES:
@@ -191,7 +191,7 @@ class PlainChunks(_FileChunks):
 
 
 class ZstChunks(_FileChunks):
-    """A file of marked frames (`zstd_frames.pack`): chunk *k* holds those whose mark begins in its stretch."""
+    """A file of marked frames (`zstd_frames.pack`): chunk *k* holds the frames whose mark begins in its stretch."""
 
     def __init__(self, fd: int, stretch: int = ZST_STRETCH) -> None:
         """Take over *fd*."""
@@ -215,7 +215,7 @@ class ZstChunks(_FileChunks):
         return zstd_frames.unpack(packed, at + zstd_frames.MARK_BYTES, _PEEK_BYTES).data if at >= 0 else b""
 
     def _segments(self, number: int) -> tuple[bytes, list[int]]:
-        """Return bytes, and where in them each mark of this chunk begins and where the frame of the last one ends."""
+        """Return bytes, and the offsets in them: the start of each mark of this chunk, the end of the last frame."""
         start = number * self._stretch
         packed = bytearray(self._read(start, self._stretch + len(zstd_frames.MARK) - 1))
         marks = []
@@ -237,15 +237,15 @@ class ZstChunks(_FileChunks):
 
 
 class _SegmentReader:
-    """What a run of segments (a mark and its frame each) holds, and where it is damaged."""
+    """Reads a run of segments (each a mark and its frame): their lines, and the damage in them."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Unpack about *max_bytes* at most."""
+        """Unpack at most about *max_bytes*."""
         self.parts: list[bytes] = []
         self.gaps: list[Gap] = []
         self._lines = 0
         self._left = max_bytes
-        # What is unpacked in vain takes time.
+        # A bound on unpacked bytes that are of no use: they take time too.
         self._in_vain = 8 * max_bytes
 
     @property
@@ -259,10 +259,10 @@ class _SegmentReader:
         self._lines += data.count(b"\n")
 
     def segment(self, packed: bytes) -> None:
-        """Read from a mark up to the next one."""
+        """Read one segment, from its mark up to the next one."""
         count = int.from_bytes(packed[len(zstd_frames.MARK) : zstd_frames.MARK_BYTES], "little")
         if not packed.startswith(zstd_frames.MAGIC, zstd_frames.MARK_BYTES):
-            # Making ready to unpack takes 50 us, and there may be thousands of marks without a frame.
+            # Setting up a decompressor takes 50 us, and there may be thousands of marks without a frame.
             self._miss(count if count <= _MOST_LINES else None, "a mark without a frame")
             return
         frame = zstd_frames.unpack(packed, zstd_frames.MARK_BYTES, min(zstd_frames.MAX_FRAME_BYTES, self._left))
@@ -274,13 +274,13 @@ class _SegmentReader:
         self._in_vain -= len(frame.data) - len(whole)
         self._add(whole)
         missing = count - whole.count(b"\n")
-        # A count that no second of records can have was damaged itself.
+        # If the count is impossible for one second of records, it is damaged itself.
         self._miss(missing if 0 <= missing <= _MOST_LINES else None, frame.fault)
 
     def unframed(self, packed: bytes) -> None:
-        """Read bytes that no mark announces: a frame whose mark is damaged, or nothing that can be read."""
+        """Read bytes without a mark: a frame whose mark is damaged, or unreadable bytes."""
         if len(packed) <= _CHECKSUM_BYTES:
-            # No line fits in there: at most the checksum of a frame whose flag for it was damaged.
+            # Too short for a line: at most the checksum of a frame whose checksum flag was damaged.
             return
         if (
             packed[zstd_frames.MARK_BYTES : zstd_frames.MARK_BYTES + len(zstd_frames.MAGIC)] == zstd_frames.MAGIC
@@ -293,7 +293,7 @@ class _SegmentReader:
         self._miss(None, f"{len(packed)} damaged bytes")
 
     def leave_out(self, size: int) -> None:
-        """Note that *size* bytes are not read, because those before them were more than a recording has."""
+        """Note that *size* bytes are not read, because the bytes before them unpack to more than any recording has."""
         self._miss(None, f"{size} bytes behind frames that unpack to too much")
 
     def _miss(self, lines: int | None, reason: str) -> None:

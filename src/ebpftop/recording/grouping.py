@@ -23,7 +23,7 @@ from ebpftop.core.records import (
 )
 from ebpftop.core.source import Batch
 
-# A slice ends early where it takes so much memory: a recording may hold nothing but one moment.
+# A slice ends early if it takes more memory: all records of a recording may have the same time.
 MAX_SLICE_BYTES = 4 << 20
 
 _PROBE_OF: dict[type, ProbeName] = {
@@ -34,26 +34,26 @@ _PROBE_OF: dict[type, ProbeName] = {
     Syscalls: "syscalls",
     Syscall: "syscalls",
     Trace: "trace",
-    # What ebpftop costs belongs to no probe; live, it travels with the first one too.
+    # The cost of ebpftop belongs to no probe; a live source also sends it with the first one.
     Cost: "execs",
 }
 
-# A record so far behind the one before it is not late: the clock was set back, or a damaged record was far ahead.
+# A record further behind is not late: the clock was set back, or a damaged record was far ahead.
 BACKWARDS_S = 10.0
 
 
 def probe_of(record: Record) -> ProbeName | None:
-    """Return the probe whose batches carry *record*; None for what belongs to the stream itself (`Header`, `End`)."""
+    """Return the probe whose batches contain *record*; None for records of the stream itself (`Header`, `End`)."""
     if isinstance(record, (Probe, Lost)):
         return record.probe
     return _PROBE_OF.get(type(record))
 
 
 class Grouper:
-    """Collects records; when recorded time enters the next slice of *width_s* seconds, the one before comes out.
+    """Collects records into slices of *width_s* seconds. The first record of the next slice completes the one before.
 
-    Slices are cut by recorded time and by `MAX_SLICE_BYTES` alone, so the same recording always gives the same batches.
-    A record that arrives a little behind its slice stays in the one that is open.
+    Only recorded time and `MAX_SLICE_BYTES` cut slices, so the same recording always gives the same batches. A record
+    that is a little late stays in the open slice.
     """
 
     def __init__(self, width_s: float) -> None:
@@ -64,7 +64,7 @@ class Grouper:
         self._size = 0
 
     def add(self, record: Record) -> Sequence[Batch]:
-        """Take one record; return the batches that it completed, mostly none."""
+        """Add one record; return the batches that it completed, mostly none."""
         if isinstance(record, (Header, End)):
             return ()
         probe = probe_of(record)
@@ -84,7 +84,7 @@ class Grouper:
         return done
 
     def flush(self) -> Sequence[Batch]:
-        """Return what was collected, oldest first; `time` of a batch is that of its newest record."""
+        """Return the collected records, oldest first; `time` of a batch is the time of its newest record."""
         batches = [
             Batch(
                 probe,

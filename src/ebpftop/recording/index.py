@@ -1,4 +1,4 @@
-"""What is known of the chunks that were looked through: their times, how much happened in them, and who was running."""
+"""The index of the chunks that were read: their times, their numbers of events, and the running processes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ebpftop.core.snapshot import EventCounts
 from ebpftop.recording.chunks import Chunk, first_time, last_time
 from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, line_at, marks
 
-# Running programs are noted at every chunk whose number is a multiple of this.
+# A table of running programs is kept for every chunk whose number is a multiple of this.
 KEY_CHUNKS = 2
-# A table of running processes larger than what pid_max of a common machine allows is not a machine's.
+# No real machine has a table of running processes larger than the usual pid_max.
 MAX_RUNNING = 32_768
 MAX_RUNNING_BYTES = 4 << 20
-# Tables that are noted, and the lines that only they hold, may take so much; then every second one is forgotten.
+# A bound on the tables and the lines that only they hold; beyond it every second table is dropped.
 MAX_KEY_BYTES = 24 << 20
-# Of seconds in which something happened so many are told apart, over 13 hours; then they are counted by two, by four ..
+# At most this many seconds with events are counted one by one, over 13 hours; then by two, by four ..
 MAX_SECONDS = 50_000
-# Changes of what a probe is or lost.
+# Changes of the state or the losses of a probe.
 MAX_STATES = 4096
 _MAX_STATE_BYTES = 8 << 10
 _POINTER_BYTES = 8
 _LINE_BYTES = 64
-# Lines of traced calls and of the trace log are kept here where a chunk has few of them: or to find a screenful of them
-# a second of a busy machine had to be unpacked for each.
+# If a chunk has few lines of traced calls and of the trace log, they are kept here. Otherwise, to find a screenful of
+# them, a second of a busy machine would have to be unpacked for each.
 _RARE = 16
 _RARE_BYTES = 8 << 20
 
@@ -42,11 +42,11 @@ def by_group(counts: EventCounts) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """One chunk: Unix seconds of its first and last record, its lines, bytes, events, and these by whole second.
+    """One chunk: Unix seconds of its first and last record, its lines, bytes, events, and its events by whole second.
 
-    `before` counts the events from the start up to this chunk; `readings` are the counters in it; `rare` holds the
-    lines of its traced calls and its trace log, None where they are many. Events of lines that others formatted are not
-    in `seconds`.
+    `before` counts the events from the start up to this chunk; `readings` is the number of counter records in it;
+    `rare` holds the lines of its traced calls and its trace log, None if there are many. Events in lines that another
+    program formatted are not in `seconds`.
     """
 
     first: float
@@ -66,7 +66,7 @@ class Info:
 
     @property
     def unplaced(self) -> int:
-        """Events of which the second is not known."""
+        """Events whose second is not known."""
         return self.events - sum(events for _, events in self.seconds)
 
 
@@ -95,25 +95,25 @@ class Index:
         self._states: list[tuple[int, bytes]] = []
         self._state_of: dict[bytes, bytes] = {}
         self.newest: tuple[int, float] | None = None
-        """The number of the newest chunk known, and the time of its last record. Nobody waits for it."""
+        """The number of the newest known chunk, and the time of its last record. Readable without the lock."""
 
     @property
     def first(self) -> int:
-        """Number of the oldest chunk known."""
+        """Number of the oldest known chunk."""
         return self._first
 
     @property
     def stop(self) -> int:
-        """One more than the number of the newest chunk known."""
+        """One more than the number of the newest known chunk."""
         return self._first + len(self._infos)
 
     @property
     def bytes_used(self) -> int:
-        """About what this holds: lines of the rare kinds, and of who was running, when that was measured last."""
+        """About the memory of this: lines of the rare kinds, and the tables of running programs as last measured."""
         return self._bytes_used + self._rare_bytes
 
     def add(self, chunk: Chunk) -> None:
-        """Look through the next chunk."""
+        """Add the next chunk."""
         if self.stop % KEY_CHUNKS == 0:
             self._add_key()
         data = chunk.data
@@ -173,7 +173,7 @@ class Index:
                 self._widen()
 
     def drop(self) -> None:
-        """Forget the oldest chunk. Its probe states and running programs stay known in what follows."""
+        """Drop the oldest chunk. Later chunks still know its probe states and running programs."""
         with self._lock:
             dropped = self._infos.popleft()
             self._lines_before += dropped.lines
@@ -187,28 +187,29 @@ class Index:
             if self._first % KEY_CHUNKS == 0:
                 self._keys.popleft()
             self._first += 1
-            # The states before the first chunk are told as they were at its start: the last of each kind.
-            kept: dict[bytes, tuple[int, bytes]] = {}
+            # Of the states before the first chunk, keep the last of each kind: the state at its start.
+            last: dict[bytes, tuple[int, bytes]] = {}
             while self._states and self._states[0][0] < self._first:
                 number, line = self._states.pop(0)
-                kept[state_key(line)] = (number, line)
-            self._states[:0] = sorted(kept.values())
+                last[state_key(line)] = (number, line)
+            self._states[:0] = sorted(last.values())
 
     def infos(self) -> tuple[int, tuple[Info, ...]]:
-        """Return the number of the oldest chunk, and what is known of it and all that follow."""
+        """Return the number of the oldest chunk, and the infos of it and of all later ones."""
         with self._lock:
             return self._first, tuple(self._infos)
 
     def seconds(self) -> tuple[dict[int, int], int, int]:
-        """Return the events by time, of how many seconds together each is, and how many are of no known second.
+        """Return the events by time, how many seconds each entry covers, and the events whose second is not known.
 
-        The time is the first of the seconds; they are one, or a power of two where there would be too many.
+        The time is the first second of an entry. An entry covers one second, or a power of two if there would be too
+        many entries.
         """
         with self._lock:
             return dict(self._seconds), self._width_s, self._unplaced
 
     def first_line(self, number: int) -> int | None:
-        """Return the number, from 1, of the first line of a chunk; None where that is not known yet."""
+        """Return the number, from 1, of the first line of a chunk; None if that is not known yet."""
         with self._lock:
             if not self._first <= number <= self._first + len(self._infos):
                 return None
@@ -216,13 +217,13 @@ class Index:
             return 1 + self._lines_before + before
 
     def running_at(self, number: int) -> tuple[bytes, ...] | None:
-        """Return the exec and process lines of what ran when chunk *number* began; None unless it is a noted one."""
+        """Return the exec and process lines of the programs that ran when chunk *number* began, if known."""
         with self._lock:
             at = self._key_at(number)
             return None if at is None else self._keys[at]
 
     def has_forgotten(self, number: int) -> bool:
-        """Whether what ran when chunk *number* began was noted once, and an older chunk has to tell it."""
+        """Whether the table of chunk *number* was dropped, so an older one has to be used."""
         with self._lock:
             at = self._key_at(number)
             return at is not None and self._keys[at] is None
@@ -233,7 +234,7 @@ class Index:
         return None if odd or not 0 <= at - oldest < len(self._keys) else at - oldest
 
     def before(self, number: int) -> EventCounts | None:
-        """Return how many events there were from the start up to chunk *number*; None where that is not known."""
+        """Return how many events there were from the start up to chunk *number*; None if that is not known."""
         with self._lock:
             if number == self._first + len(self._infos):
                 return self._counts
@@ -272,11 +273,11 @@ class Index:
                 self._key_bytes = self._bytes_of_keys()
 
     def _forget_keys(self) -> bool:
-        """Forget every second table that is still known; return whether there was one to forget."""
+        """Drop every second table; return whether there was one to drop."""
         self._key_stride *= 2
         oldest = -(-self._first // KEY_CHUNKS)
         forgotten = 0
-        # The oldest stays: there is nothing before it that could tell what ran.
+        # The oldest stays: no earlier table could be used instead.
         for at in range(1, len(self._keys)):
             if self._keys[at] is not None and (oldest + at) % self._key_stride:
                 self._keys[at] = None
@@ -284,14 +285,14 @@ class Index:
         return forgotten > 0
 
     def measure(self) -> None:
-        """Find out `bytes_used`; it costs a look at every line held."""
+        """Compute `bytes_used`; this visits every line held."""
         with self._lock:
             self._bytes_used = self._key_bytes = self._bytes_of_keys()
 
     def _bytes_of_keys(self) -> int:
         keys = [key for key in self._keys if key is not None]
-        kept = {line for key in keys for line in key}
-        return sum(map(len, kept)) + _LINE_BYTES * len(kept) + sum(_POINTER_BYTES * len(key) for key in keys)
+        lines = {line for key in keys for line in key}
+        return sum(map(len, lines)) + _LINE_BYTES * len(lines) + sum(_POINTER_BYTES * len(key) for key in keys)
 
     def _widened(self, seconds: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         if self._width_s == 1:
@@ -302,7 +303,7 @@ class Index:
         return tuple(wide.items())
 
     def _widen(self) -> None:
-        """Count by twice as many seconds."""
+        """Count by entries of twice as many seconds."""
         self._width_s *= 2
         self._infos = deque(replace(info, seconds=self._widened(info.seconds)) for info in self._infos)
         self._seconds = Counter(dict(self._widened(self._seconds.items())))
@@ -318,14 +319,14 @@ class Index:
         with self._lock:
             self._states.append((self._first + len(self._infos), line))
             if len(self._states) > MAX_STATES:
-                # Of the older half the last of each stays.
+                # Of the older half, keep the last of each kind.
                 half = len(self._states) // 2
                 last = {state_key(line): (number, line) for number, line in self._states[:half]}
                 self._states[:half] = sorted(last.values())
 
 
 _KNOWN = frozenset(kind.encode() for kind in KINDS)
-# Of each probe its state, and each kind of its losses.
+# For each probe: its state, and each kind of its losses.
 _STATE_KEYS = frozenset(
     f"{probe} {where}".rstrip().encode() for probe in PROBE_NAMES for where in ("", *get_args(Where))
 )
@@ -335,7 +336,7 @@ _COUNT = re.compile(rb'"count"\s*:\s*([0-9]{1,20})')
 
 
 def state_key(line: bytes) -> bytes:
-    """Return what a probe or lost line is about: the later of two with the same key is the one that holds."""
+    """Return the subject of a probe or lost line: of two with the same key, the later one is valid."""
     found = [pattern.search(line) for pattern in (_PROBE, _WHERE)]
     return b" ".join(match[1] for match in found if match)
 

@@ -1,7 +1,7 @@
-"""Tell the lines of a recording apart by their first bytes, without decoding them.
+"""Find the kind of the lines of a recording from their first bytes, without decoding them.
 
-An hour of a busy machine is millions of lines, and the screen shows a few thousand of them. Lines that others formatted
-take a slower way to the same result.
+An hour of a busy machine is millions of lines, and the screen shows a few thousand of them. Lines that another program
+formatted are handled by slower code, with the same result.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ebpftop.recording.parse import windows
 EVENT_GROUP = {b"exec": 0, b"exit": 0, b"syscall": 1, b"trace": 2}
 COUNTERS = frozenset({b"users", b"syscalls", b"cost"})
 
-# Kind, whole second (empty where it is not plain to see), digits of the pid that follows (or empty), place in the data.
+# Kind, whole second (empty if it is not easy to read), digits of the pid that follows (or empty), offset in the data.
 Mark: TypeAlias = tuple[bytes, bytes, bytes, int]
 
 _PREFIX = b'{"kind":"'
-# As `records.encode` writes: the kind, the time, and mostly the pid. Ten digits are a second from 2001 to 2286.
+# The format of `records.encode`: the kind, the time, and mostly the pid. Ten digits are a second from 2001 to 2286.
 _OURS = rb'\{"kind":"([a-z]{1,16})"(?:,"time":([0-9]{10}(?![0-9]))?[^,}]{0,24}(?:,"pid":([0-9]{1,10}))?)?'
 _LINES = re.compile(rb"\n" + _OURS)
 _LINE = re.compile(_OURS)
@@ -31,14 +31,14 @@ _FAILED = re.compile(rb'"ret"\s*:\s*-')
 
 
 def marks(data: bytes) -> Iterator[Mark]:
-    """Yield a mark for each line of *data* that names its kind."""
+    """Yield a mark for each line of *data* that has a kind."""
     for begin, end in windows(data):
         for kind, second, pid, at in _marks_of(data[begin:end]):
             yield kind, second, pid, begin + at
 
 
 def marks_backwards(data: bytes) -> Iterator[Mark]:
-    """Yield what `marks` does, the last one first."""
+    """Yield the marks of `marks`, the last one first."""
     for begin, end in reversed(list(windows(data))):
         for kind, second, pid, at in reversed(_marks_of(data[begin:end])):
             yield kind, second, pid, begin + at
@@ -52,7 +52,7 @@ def _marks_of(data: bytes) -> list[Mark]:
     ]
     if len(found) == data.count(b"\n") + (bool(data) and not data.endswith(b"\n")):
         return found
-    # Some are not as ours are: blank, damaged, or written by other hands.
+    # Some lines have another format: blank, damaged, or written by another program.
     found = []
     begin = 0
     for line in data.split(b"\n"):
@@ -73,7 +73,7 @@ def _marks_of(data: bytes) -> list[Mark]:
 def counters(data: bytes) -> list[bytes]:
     """Return the lines of *data* that are readings of counters."""
     begins = [match.start() for match in _COUNTERS.finditer(b"\n" + data)]
-    # None that begins as ours do: other hands may have written them.
+    # None begins in our format: another program may have written them.
     begins = begins or [begin for kind, _, _, begin in marks(data) if kind in COUNTERS]
     return [line_at(data, begin) for begin in begins]
 
@@ -85,7 +85,7 @@ def line_at(data: bytes, begin: int) -> bytes:
 
 
 def kind_of(line: bytes) -> bytes:
-    """Return the kind of a line, empty where it names none."""
+    """Return the kind of a line, empty if it has none."""
     if line.startswith(_PREFIX):
         return line[9 : line.find(b'"', 9, 32)]
     found = _KIND.search(line)
@@ -93,5 +93,5 @@ def kind_of(line: bytes) -> bytes:
 
 
 def exec_failed(line: bytes) -> bool:
-    """Whether an exec line is of an execve that failed; a text cannot fool this, its quotes are escaped."""
+    """Whether an exec line is of a failed execve. Text in the line cannot imitate this: its quotes are escaped."""
     return b'"ret":-' in line if line.startswith(_PREFIX) else _FAILED.search(line) is not None

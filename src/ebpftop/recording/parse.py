@@ -1,8 +1,8 @@
-"""From bytes that anybody may have written to records, and an account of what could not be read.
+"""Read untrusted bytes as records, and report what could not be read.
 
-A recording comes from another machine, another version, a full disk or a hostile hand. What leaves this file is as safe
-as what the kernel side makes: text escaped, times that are dates, integers of 64 bits. The rest is a fault with its
-place.
+A recording may come from another machine, another version, a full disk or an attacker. The records from here are as
+safe as those of a live source: text is escaped, times are dates, integers have 64 bits. Everything else is a fault with
+its place.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import msgspec
 from ebpftop.core.escape import escape
 from ebpftop.core.records import Cost, Exit, Header, Lost, Record, Syscalls, Users, decode, decode_all
 
-# A record of the longest command line, or of all users that are counted one by one, has 2 MiB.
+# The record of the longest command line, or of all users that are counted one by one, has 2 MiB.
 MAX_LINE_BYTES = 4 << 20
-# Values in a line: each takes up to 64 bytes once it is decoded. All counters of all calls of five ABIs are 250,000.
+# Values in a line: each takes up to 64 bytes when decoded. All counters of all calls of five ABIs are 250,000.
 MAX_VALUES = 300_000
 # The last day that datetime can show in every time zone: a pane that prints the time of a record must not fail on it.
 LAST_TIME = 253402300799.0 - 86_400
 FAULTS_KEPT = 100
 
 _REASON_CHARS = 160
-# A line is decoded to be checked; none that is shorter has a text or a row too many.
+# A line is decoded before it is checked. A shorter line cannot have a text too long or a row too many.
 _UNCHECKED_BYTES = 1024
 # Characters of a name (a user's may have 256 bytes, a cgroup's 255), and of a path of 4096 bytes; all may be escaped.
 _NAME_CHARS = 2 << 10
@@ -36,13 +36,13 @@ _ROWS_MAX = 20_000
 _BUCKETS_MAX = 64
 _ERRNOS_MAX = 1024
 _URING_MAX = 256  # opcodes
-# Bytes of whole lines that are split at a time: a line may be one byte long, and costs sixty.
-# After so many damaged lines what is wrong with one is not looked at so closely: that takes ten times as long.
+# After this many damaged lines, a line without a kind is not examined further: that takes ten times as long.
 _FAULTS_LOOKED_AT = 1000
+# Bytes of whole lines that are split at a time: a line may be one byte long, and costs sixty.
 _WINDOW_BYTES = 128 << 10
 _INT64 = 1 << 63
-# Every digit becomes "0", a point stays one, every other byte becomes a blank: a whole number with too many digits to
-# be sure that they make 64 bits is then one `in` away, and the digits of a fraction are not taken for one.
+# Every digit becomes "0", a point stays a point, every other byte becomes a blank. Then one `in` finds a whole number
+# with so many digits that it may exceed 64 bits, and does not match the digits of a fraction.
 _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x2E if byte == 0x2E else 0x20 for byte in range(256))
 _TOO_MANY_DIGITS = b" " + b"0" * 19
 
@@ -50,7 +50,7 @@ _TOO_MANY_DIGITS = b" " + b"0" * 19
 def read_line(line: bytes) -> Record | None:
     """Return the record of one line without its newline; None for a kind that this version does not know.
 
-    Raises ValueError with a reason fit for a terminal where the line is no record, or holds values that none can have.
+    Raises ValueError, with a reason that is safe for a terminal, if the line is not a record or has impossible values.
     """
     if _is_too_much(line):
         long = len(line) > MAX_LINE_BYTES
@@ -70,7 +70,7 @@ def read_line(line: bytes) -> Record | None:
 
 
 def read_good_lines(lines: Sequence[bytes]) -> list[Record]:
-    """Return the records of *lines*, without those that are none or of unknown kinds: `read_line` in bulk."""
+    """Return the records of *lines*, without bad lines and unknown kinds: `read_line` in bulk."""
     tame = [_is_sane(line) for line in lines]
     joined = b"\n".join(itertools.compress(lines, tame))
     try:
@@ -102,7 +102,7 @@ def _is_too_much(line: bytes) -> bool:
 
 
 def _is_sane(line: bytes) -> bool:
-    """Whether no text in *line* can be unsafe: it would need an escape, DEL or a character beyond ASCII."""
+    """Whether no text in *line* can be unsafe: unsafe text needs an escape, DEL or a character beyond ASCII."""
     return line.isascii() and b"\\" not in line and b"\x7f" not in line
 
 
@@ -120,7 +120,7 @@ def _sanitize(value: object) -> object:
 
 
 def _check(record: Record, size: int) -> None:
-    """Raise ValueError for values that no record of a machine has; *size* is that of its line."""
+    """Raise ValueError for values that no real record has; *size* is the size of its line."""
     time = record.started if isinstance(record, Header) else record.time
     if not 0 <= time <= LAST_TIME:
         raise ValueError(f"{time:g} is no time")
@@ -199,9 +199,9 @@ _PATHS = frozenset(("file", "interp", "cgroup", "reason", "remedy"))
 
 @dataclass(frozen=True, slots=True)
 class ReadError:
-    """Something that could not be read. `line` counts from 1, None where the lines before it were not counted.
+    """Something that could not be read. `line` counts from 1, None if the lines before it were not counted.
 
-    `lines` is how many lines are gone with it, None where nobody knows.
+    `lines` is how many lines are lost, None if unknown.
     """
 
     line: int | None
@@ -216,9 +216,9 @@ class ReadError:
 
 
 class ReadErrors:
-    """What could not be read of a recording, counted whole and named one by one up to `FAULTS_KEPT`.
+    """What could not be read of a recording: the total, and the first `FAULTS_KEPT` faults.
 
-    Written by the thread that reads, read by any.
+    The reading thread writes it, any thread may read it.
     """
 
     def __init__(self) -> None:
@@ -230,7 +230,7 @@ class ReadErrors:
 
     @property
     def broken(self) -> int:
-        """Lines that were passed over because they are no records; at least one for a fault of unknown extent."""
+        """Lines that were skipped because they are not records; at least one for a fault of unknown size."""
         return self._broken
 
     @property
@@ -240,13 +240,13 @@ class ReadErrors:
 
     @property
     def faults(self) -> tuple[ReadError, ...]:
-        """The first faults, in the order in which they were met."""
+        """The first faults, in the order in which they were found."""
         with self._lock:
             return tuple(self._faults)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What else is to be said of the recording: a later schema, an end that never came."""
+        """Other messages about the recording: a later schema, a missing end."""
         with self._lock:
             return tuple(self._notes)
 
@@ -263,13 +263,13 @@ class ReadErrors:
             self._unknown += lines
 
     def note(self, text: str) -> None:
-        """Say *text* once."""
+        """Add the message *text*, once."""
         with self._lock:
             if text not in self._notes:
                 self._notes.append(text)
 
     def report(self) -> list[str]:
-        """Return lines for stderr, empty where all was well."""
+        """Return lines for stderr, empty if there was no error."""
         lines = list(self.notes)
         if self._broken:
             plural = "" if self._broken == 1 else "s"
@@ -286,7 +286,7 @@ class ReadErrors:
 def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Callable[[], None]) -> Iterator[Record]:
     """Yield the records of *data*, whole lines; the last may lack its newline.
 
-    *on_fault* is told the number of the line in *data*, from 0, and the reason. Blank lines are passed over in silence.
+    *on_fault* gets the number of the line in *data*, from 0, and the reason. Blank lines are skipped without a fault.
     """
     number = faults = 0
     for begin, end in windows(data):
@@ -315,9 +315,9 @@ def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Ca
 
 
 def windows(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the parts of *data*, by where they begin and end, that hold whole lines and not much more than a few.
+    """Yield *data* in small parts of whole lines, as start and end offsets.
 
-    What is made of a part is done with before the next one comes: so memory does not depend on how short lines are.
+    The results of one part are used up before the next one comes, so memory does not depend on how short lines are.
     """
     begin = 0
     while begin < len(data):

@@ -1,4 +1,4 @@
-"""Open a recording, whatever it turns out to be: lines, marked zstd frames, somebody else's zstd, or none of ours."""
+"""Open a recording of any format: lines, marked zstd frames, or zstd of another program; report other files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ebpftop.recording.chunks import Chunk, PlainChunks, ZstChunks
 from ebpftop.recording.kinds import kind_of
 from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
 
-# So much is searched for a first record before a file is said to be none of ours.
+# If this many chunks have no record, the file is not a recording.
 _SEARCHED_CHUNKS = 64
 _HEAD_BYTES = 1 << 20
 _NOTICE_AFTER_S = 1.0
@@ -40,14 +40,14 @@ def open_file(path: str) -> int:
 
 
 def require_no_device(fd: int, name: str) -> None:
-    """Raise SourceError, and close *fd*, where that is a device but no terminal: many never end."""
+    """Raise SourceError and close *fd* if it is a device other than a terminal: many devices never end."""
     if stat.S_ISCHR(os.fstat(fd).st_mode) and not os.isatty(fd):
         os.close(fd)
         raise SourceError(f"{name} is a device", _NO_RECORDING)
 
 
 def wait_for_first(fd: int, notice: Callable[[], None]) -> None:
-    """Wait until something can be read from *fd*, and call *notice* where that takes longer than a second."""
+    """Wait until something can be read from *fd*, and call *notice* if that takes longer than a second."""
     if not select.select((fd,), (), (), _NOTICE_AFTER_S)[0]:
         notice()
         select.select((fd,), (), ())
@@ -61,7 +61,7 @@ def is_stream(fd: int) -> bool:
 
 
 def open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChunks:
-    """Return the chunks of the file *fd*, which they take over; SourceError where it can be no recording."""
+    """Return the chunks of the file *fd*, which they now own; SourceError if it cannot be a recording."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise SourceError(f"{path} is no file", _NO_RECORDING)
@@ -92,7 +92,7 @@ def open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChun
 
 
 def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: ReadErrors) -> Header:
-    """Return the header, or a makeshift one where it is damaged; SourceError where nothing is a record."""
+    """Return the header, or a substitute if it is damaged; SourceError if there is no record."""
     for number in range(min(chunks.stop, _SEARCHED_CHUNKS)):
         header = header_of(chunks.load(number), damage)
         if header is not None:
@@ -102,7 +102,7 @@ def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: ReadErrors) 
 
 
 def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
-    """Return the header in *chunk*, or one made of its first record; None where it has no record at all."""
+    """Return the header in *chunk*, or one made from its first record; None if it has no record at all."""
     for line in chunk.data.split(b"\n", 64):
         if kind_of(line) == b"header" and (header := _loose_header(line)) is not None:
             note_schema(header, damage)
@@ -115,7 +115,7 @@ def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
 
 
 def note_schema(header: Header, damage: ReadErrors) -> None:
-    """Say so where a recording comes from a later version."""
+    """Add a message if the recording has a later schema."""
     if header.schema > SCHEMA:
         damage.note(
             f"written by ebpftop {header.version} in schema {header.schema}, of which this version, which knows schema "
@@ -124,7 +124,7 @@ def note_schema(header: Header, damage: ReadErrors) -> None:
 
 
 class _LooseHeader(msgspec.Struct):
-    """A header of any version: what is there is taken, the rest is unknown."""
+    """A header of any version: missing fields are unknown."""
 
     schema: int = 0
     version: str = ""
@@ -150,15 +150,15 @@ def _loose_header(line: bytes) -> Header | None:
 
 
 def _spool(fd: int, damage: ReadErrors) -> int:
-    """Rewrite the zstd file *fd* as marked frames into a nameless temporary file, and return its descriptor.
+    """Rewrite the zstd file *fd* as marked frames into a temporary file without a name, and return its descriptor.
 
-    One long frame, as `zstd FILE` makes, can only be read from its start.
+    One long frame, as `zstd FILE` writes it, can only be read from its start.
     """
     with tempfile.TemporaryFile() as spool:
         rest = bytearray()
         lines = 0
         for piece in _unpacked(fd, damage):
-            # Only what is new is searched: a line may come in millions of pieces.
+            # Search only the new piece: a line may come in millions of pieces.
             end = piece.rfind(b"\n") + 1
             if end:
                 lines += _put(spool, bytes(rest) + piece[:end])
@@ -196,4 +196,4 @@ def _unpacked(fd: int, damage: ReadErrors) -> Iterator[bytes]:
 
 
 def _pass_over(*_: object) -> None:
-    """Faults are counted when the recording is played."""
+    """Ignore faults here: they are counted when the recording is played."""

@@ -1,4 +1,4 @@
-"""Gather, backwards from a moment, the lines that show it."""
+"""Collect, backwards from a moment, the lines that show it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from ebpftop.recording import kinds
 from ebpftop.recording.index import Info, by_group, state_key
 from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, kind_of, line_at, marks_backwards
 
-# Read in full before the scan becomes choosy.
+# Read in full before the scan becomes selective.
 DENSE_BYTES = 8 << 20
-# Of what is rare a screenful and some more will do: older ones lie ever farther apart.
+# For rare events a screenful and some more is enough: the older they are, the farther apart.
 RARE_EVENTS = 1000
-# A seek has to end: so much is read after that, only where there is something wanted.
+# A seek must end: after that at most this much is read, and only chunks with needed lines.
 SPARSE_BYTES = 10 << 20
-# What a line costs beyond its bytes: a recording of damaged lines may have very many short ones.
+# The cost of a line besides its bytes: a damaged recording may have very many short lines.
 _LINE_BYTES = 64
 
 _TIME = re.compile(rb'"time"\s*:\s*([0-9]{1,12}(?:\.[0-9]+)?)')
 
 
 class Scan:
-    """Lines of the time up to a moment, newest first: events up to a number for each pane, counters, probe states."""
+    """Lines up to a moment, newest first: a bounded number of events for each pane, counters, probe states."""
 
     def __init__(self, time: float, events: int, counters_since: float) -> None:
-        """Look for at least *events* events of each pane up to *time*, and for counters since *counters_since*."""
+        """Collect at least *events* events of each pane up to *time*, and the counters since *counters_since*."""
         self.lines: list[bytes] = []
         self.states: list[bytes] = []
         self.running: list[bytes] = []
         self.running_known = False
         self.lost_seen: set[bytes] = set()
         self.seconds: Counter[bytes] = Counter()
-        """Events by whole second, of what was read in full; under an empty key those of an unknown second."""
+        """Events by whole second, of the chunks read in full; the empty key counts those of an unknown second."""
         self._dense: Counter[bytes] = Counter()
         self._failed = 0
         self._time = time
@@ -45,18 +45,18 @@ class Scan:
 
     @property
     def dense(self) -> EventCounts:
-        """Events of what was read in full."""
+        """Events of the chunks that were read in full."""
         of = self._dense
         return EventCounts(of[b"exec"] - self._failed, self._failed, of[b"exit"], of[b"syscall"], of[b"trace"])
 
     @property
     def dense_enough(self) -> bool:
-        """Whether it is time to become choosy."""
+        """Whether the scan should become selective now."""
         return self._bytes >= DENSE_BYTES or self._counts[0] >= self._events
 
     @property
     def spent(self) -> bool:
-        """Whether enough was read, whatever is missing."""
+        """Whether the bound on bytes is reached, even if something is missing."""
         return self._bytes >= DENSE_BYTES + SPARSE_BYTES
 
     @property
@@ -70,11 +70,11 @@ class Scan:
         return (group == 0 and self.running_known) or self._counts[group] >= enough
 
     def wants(self, counts: EventCounts) -> bool:
-        """Whether a chunk with so many events has some that are wanted."""
+        """Whether a chunk with these counts has events that are still needed."""
         return any(events and self._wants(group) for group, events in enumerate(by_group(counts)))
 
     def wants_only_rare(self, info: Info) -> bool:
-        """Whether all that is wanted of a chunk is known without reading it."""
+        """Whether the index has all that is needed of a chunk, so it need not be read."""
         return info.rare is not None and (self.running_known or not by_group(info.counts)[0])
 
     def _wants(self, group: int) -> bool:
@@ -83,12 +83,12 @@ class Scan:
         return self._counts[group] < min(self._events, RARE_EVENTS) and not self.spent
 
     def set_running(self, running: tuple[bytes, ...] | None) -> None:
-        """End the execs here: what ran at this point is known, or cannot be."""
+        """End the execs here: the programs that ran at this point are known, or cannot be known."""
         self.running = list(running or ())
         self.running_known = True
 
     def read_all(self, data: bytes, in_question: bool) -> None:
-        """Take a chunk; *in_question* where it may hold records that are later than the moment."""
+        """Read a whole chunk; *in_question* if it may hold records that are later than the moment."""
         self._bytes += len(data) + _LINE_BYTES * data.count(b"\n")
         for kind, second, _, begin in marks_backwards(data):
             if in_question and not self._is_before(line_at(data, begin)):
@@ -111,7 +111,7 @@ class Scan:
                 self.lines.append(line_at(data, begin))
 
     def read_sparse(self, data: bytes, counters: bool, events: bool) -> None:
-        """Take what is still wanted of an older chunk, *counters* and *events* or one of them."""
+        """Read what is still needed of an older chunk: *counters*, *events* or both."""
         self._bytes += len(data) + _LINE_BYTES * data.count(b"\n")
         if not events:
             self.lines += reversed(kinds.counters(data))
@@ -126,7 +126,7 @@ class Scan:
                 self.lines.append(line_at(data, begin))
 
     def take_rare(self, lines: Iterable[bytes]) -> None:
-        """Take what is wanted of the rare lines that the index kept of a chunk."""
+        """Add what is needed of the rare lines that the index kept for a chunk."""
         for line in reversed(list(lines)):
             group = EVENT_GROUP[kind_of(line)]
             if self._wants(group):

@@ -1,4 +1,4 @@
-"""Save a part of a recording: chosen programs, and what belongs to them."""
+"""Save a part of a recording: the chosen programs and their other records."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ebpftop.recording.timeline import Narrow
 
 
 def matching(wanted: Callable[[Exec | Process], bool]) -> Narrow:
-    """Return what keeps the programs that are *wanted*, and their exits, traced calls and trace lines.
+    """Return a function that keeps the programs that are *wanted*, and their exits, traced calls and trace lines.
 
-    Of the users' counters the rows of their users stay, with all that these users did. The counters of system calls are
-    of the whole machine and go. States of probes and losses stay: they say what the recording can know. Use the result
-    for one pass over records in their order: it remembers which processes it let through.
+    In the counters of users, it keeps the rows of the users of these programs, with all that these users did. It drops
+    the counters of system calls, which are those of the whole machine. It keeps the states of probes and the losses:
+    they show what the recording can know. Use it for one pass over records in their order: it remembers which processes
+    matched.
     """
     pids: set[int] = set()
     uids: set[int] = set()
@@ -27,7 +28,7 @@ def matching(wanted: Callable[[Exec | Process], bool]) -> Narrow:
                     pids.add(record.pid)
                     uids.add(record.uid)
                     return record
-                # A failed execve leaves the process what it was; a successful one makes it another program.
+                # A failed execve does not change the process; a successful one makes it another program.
                 if isinstance(record, Process) or record.ret == 0:
                     pids.discard(record.pid)
                 return None

@@ -1,6 +1,6 @@
-"""Time travel: what the screen needs to show any moment of a recording, or of the last minutes of the live machine.
+"""Time travel: the data to show any moment of a recording, or of the last minutes of the live machine.
 
-One mechanism for both: chunks (`chunks.Chunks`, of a file or of memory) and an `Index` that may still be growing.
+Both work the same way: chunks (`chunks.Chunks`, of a file or in memory) and an `Index` that may still be growing.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from ebpftop.recording.parse import read_good_lines, read_lines
 from ebpftop.recording.scan import Scan
 from ebpftop.recording.writer import RecordingWriter
 
-# What a moment is rebuilt from: at least so many events of each pane before it, and the counters of so many seconds.
+# A moment is rebuilt from at least this many events of each pane before it, and the counters of this many seconds.
 EVENTS = 4000
 WINDOW_S = 60.0
-# So much is read for the counters of the window: from places evenly in it, where reading all of it would take too long.
+# Bytes to read for the counters of the window. If it has more, read at places spread evenly over it.
 COUNTER_BYTES = 4 << 20
-# Older than this no second counts into a rate that is shown.
+# Seconds older than this do not count into a shown rate.
 RATE_S = 10
-# Probes are polled one by one, so records of one moment lie this far apart in the file at most.
+# Probes are polled one by one, so records of one moment are at most this far apart in the file.
 SLACK_S = 1.0
 SLICE_S = 0.25
-# So long a screen may take to draw what it looked up.
+# How long a screen may take to draw a moment.
 DRAWING_S = 0.2
-# So many chunks are looked at for one that has a time: a file may end in gigabytes of nothing.
+# Search at most this many chunks for one with a time: a file may end in gigabytes without a record.
 _SEARCHED = 16
-# What a moment may take in memory: what was known before, and what happened during. The oldest is left out beyond that.
+# Memory for a moment: for what was known before, and for what happened during it. Beyond that, the oldest is left out.
 _BEFORE_BYTES = 12 << 20
 _DURING_BYTES = 24 << 20
-# Lines are decoded so many bytes at a time.
+# Bytes of lines that are decoded at a time.
 _DECODED_BYTES = 512 << 10
 
-# Given a record, what to save of it: itself, a smaller one, or None for nothing.
+# Returns what to save of a record: the record itself, a smaller one, or None for nothing.
 Narrow: TypeAlias = Callable[[Record], Record | None]
 
 
@@ -54,7 +54,7 @@ class Timeline:
     def __init__(
         self, header: Header, chunks: Chunks, index: Index, probes: tuple[ProbeName, ...] = PROBE_NAMES
     ) -> None:
-        """Look at *chunks*, which may grow and lose their oldest, by the light of *index*, which follows them."""
+        """Use *chunks*, which may grow and drop their oldest, and their *index*, which follows them."""
         self.header = header
         self._chunks = chunks
         self._index = index
@@ -66,23 +66,23 @@ class Timeline:
 
     @property
     def busy(self) -> bool:
-        """A moment is being looked up, or drawn: what is less urgent had better wait."""
+        """Whether a moment is being read or drawn: less urgent work should wait."""
         return self._looking > 0 or clock.monotonic() < self._looked_s + DRAWING_S
 
     @property
     def span(self) -> tuple[float, float]:
-        """First and last time that can be shown; both the start where there is nothing yet."""
+        """First and last time that can be shown; both are the start if there is nothing yet."""
         first = next(filter(None, map(self._chunks.time_of, self._numbers()[:_SEARCHED])), self.header.started)
         return first, max(first, self._last_time())
 
     @property
     def indexed(self) -> float:
-        """How much is known of what `rates` tells, 0 to 1."""
+        """The share of `rates` that is known, 0 to 1."""
         chunks = self._chunks.stop - self._chunks.first
         return 1.0 if chunks <= 0 else min(1.0, (self._index.stop - self._index.first) / chunks)
 
     def rates(self, buckets: int) -> tuple[float | None, ...]:
-        """Return events per second in *buckets* equal parts of `span`, None where that is not known yet."""
+        """Return events per second in *buckets* equal parts of `span`, None if that is not known yet."""
         first, last = span = self.span
         state = span, buckets, self._index.first, self._index.stop
         if self._rates[0] != state:
@@ -93,13 +93,13 @@ class Timeline:
         width_s = (last - first) / buckets
         _, infos = self._index.infos()
         if width_s <= 0:
-            # All at one moment: no rate can be told, so the events of that moment stand for it.
+            # All records have one time, so there is no rate: return the number of events instead.
             whole = float(sum(info.events for info in infos)) if self.indexed == 1.0 else None
             return (whole, *(None,) * (buckets - 1))
         counts = [0.0] * buckets
         seconds, length_s, unplaced = self._index.seconds()
         for second, events in seconds.items():
-            # A second that lies partly outside: what happened in it happened inside.
+            # A second that is partly outside the span: all its events happened inside.
             begin, end = (max(second, first) - first) / width_s, (min(second + length_s, last) - first) / width_s
             if int(begin) == int(end) and 0 <= begin < buckets:
                 counts[int(begin)] += events
@@ -114,17 +114,17 @@ class Timeline:
         return tuple(count / width_s if at < known else None for at, count in enumerate(counts))
 
     def at(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> tuple[Batch, ...]:
-        """Return batches that bring empty models to where they stood at *time*.
+        """Return batches that bring empty models to their state at *time*.
 
-        First, as one batch a probe, what was known before: probe states, losses, programs still running. Then the
-        counters of the last *window_s* seconds (all of the last few, then samples) and at least the last *events*
-        events of each pane, as they came; fewer where `scan.SPARSE_BYTES` do not reach back so far, never with a hole.
-        Last an empty batch a probe, which sets the clocks to *time*.
+        First, one batch per probe with what was known before: probe states, losses, programs still running. Then, in
+        their order, the counters of the last *window_s* seconds (all of the last few, then samples) and at least the
+        last *events* events of each pane; fewer if `scan.SPARSE_BYTES` do not reach back that far, but never with a
+        hole. Last, one empty batch per probe, which sets the clocks to *time*.
         """
         return self.look(time, events, window_s).batches
 
     def look(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Snapshot:
-        """Return what `at` does, and what came before it."""
+        """Return the batches of `at`, and the counts of the events before them."""
         self._looking += 1
         try:
             return self._look(time, events, window_s)
@@ -146,7 +146,7 @@ class Timeline:
         return Snapshot(batches, rest, self._seconds(scan, dense, time))
 
     def _seconds(self, scan: Scan, dense: int, time: float) -> dict[int, int]:
-        """Return the events of the last seconds up to *time*: of what was read in full, and of the chunks before it."""
+        """Return the events of the last seconds up to *time*, from the chunks read in full and those before them."""
         first, infos = self._index.infos()
         _, length_s, _ = self._index.seconds()
         if (
@@ -164,14 +164,14 @@ class Timeline:
         return {second: events for second, events in seconds.items() if second >= oldest}
 
     def find(self, time: float) -> int:
-        """Return the number of the chunk in which *time* lies; the first one for a time before all."""
+        """Return the number of the chunk that contains *time*; the first one if *time* is before all."""
         start, infos = self._index.infos()
         if infos and infos[-1].last >= time:
             return start + max(0, bisect_right(infos, time, key=lambda info: info.first) - 1)
         low, high = self._chunks.first, self._chunks.stop
         while high - low > 1:
             middle = (low + high) // 2
-            # A chunk in the midst of one very long line has no time: the one before it decides.
+            # A chunk inside one very long line has no time: use the chunk before it.
             probe = middle
             found = None
             while probe > max(low, middle - _SEARCHED) and (found := self._chunks.time_of(probe)) is None:
@@ -185,14 +185,14 @@ class Timeline:
     def save(self, path: str, narrow: Narrow | None = None, *, replace: bool = False) -> int:
         """Write everything kept as a recording; return how many records it has.
 
-        Programs and probe states from before the oldest chunk come first. SourceError where the file cannot be written.
+        Programs and probe states from before the oldest chunk come first. SourceError if the file cannot be written.
         """
         with RecordingWriter(path, replace=replace, is_copy=True) as writer:
             writer.write((self.header,))
             for record in self.records():
-                kept = narrow(record) if narrow else record
-                if kept is not None:
-                    writer.write((kept,))
+                part = narrow(record) if narrow else record
+                if part is not None:
+                    writer.write((part,))
         return writer.records
 
     def records(self) -> Iterator[Record]:
@@ -206,7 +206,7 @@ class Timeline:
                     yield record
 
     def _scan(self, time: float, events: int, window_s: float) -> tuple[Scan, int]:
-        """Read back from *time* until there is enough, only telling lines apart; see `at`.
+        """Read back from *time* until there is enough, without decoding lines; see `at`.
 
         Returns the scan, and the number of the oldest chunk that was read in full.
         """
@@ -227,7 +227,7 @@ class Timeline:
         return scan, dense
 
     def _scan_sparsely(self, scan: Scan, stop: int, window_start: float) -> int:
-        """Go on before chunk *stop*, only where the index knows of something wanted, and for counters now and then.
+        """Continue before chunk *stop*: read only chunks that the index shows to be needed, and samples of counters.
 
         Returns the number of the oldest chunk that was considered.
         """
@@ -246,7 +246,7 @@ class Timeline:
                 return number
             number -= 1
             known = infos[number - first] if 0 <= number - first < len(infos) else None
-            # Of chunks that the index does not know, some are skipped: events from between them would have holes.
+            # Of chunks without an index some are skipped: their events would have holes, so only read counters.
             wanted = known is not None and scan.wants(known.counts)
             if wanted and known is not None and known.rare is not None and scan.wants_only_rare(known):
                 scan.take_rare(known.rare)
@@ -255,7 +255,7 @@ class Timeline:
                 scan.read_sparse(self._chunks.load(number).data, number in read_for_counters, wanted)
 
     def _places_of_counters(self, start: int, stop: int) -> set[int]:
-        """Return chunks from *start* to *stop* that hold counters: all, or some where reading all takes too long."""
+        """Return chunks from *start* to *stop* with counters: all, or some if reading all takes too long."""
         first, infos = self._index.infos()
 
         def may_have(number: int) -> bool:
@@ -268,13 +268,13 @@ class Timeline:
 
         places = [number for number in range(stop - 1, start - 1, -1) if may_have(number)]
         stride = -(-sum(map(size, places)) // COUNTER_BYTES)
-        # The newest in any case: a rate that is shown is that between the last two readings.
+        # Always the newest: a shown rate is the rate between the last two readings.
         return {*places[:2], *places[:: max(1, stride)]}
 
     def _states_before(self, number: int) -> list[bytes]:
         if number <= self._index.stop or number == self._chunks.first:
             return self._index.states_before(number)
-        # Not looked through so far: the start of the recording says at least which probes were on.
+        # Not indexed so far: the start of the recording at least shows which probes were on.
         data = self._chunks.load(self._chunks.first).data
         return [line_at(data, begin) for kind, _, _, begin in marks(data) if kind == b"probe"][:MAX_STATES]
 
@@ -284,7 +284,7 @@ class Timeline:
         if newest is not None and newest[0] + 1 == stop:
             return newest[1]
         if self._last_of[0] != stop:
-            # Where the last of a file has no records, its end is known when all was looked through.
+            # If the last chunks of a file have no records, its end is only known when all is indexed.
             self._last_of = (stop, self._last_of[1])
             for number in self._numbers()[: -_SEARCHED - 1 : -1]:
                 time = last_time(self._chunks.load(number).data)
@@ -327,11 +327,11 @@ def _time_of(record: Record) -> float:
 
 
 def _pass_over(*_: object) -> None:
-    """Lines that cannot be read are counted where the recording is played, not at every look back."""
+    """Ignore faults here: they are counted when the recording is played, not at every seek."""
 
 
 def _spread(counts: list[float], events: int, begin: float, end: float) -> None:
-    """Add *events* evenly to the buckets from *begin* to *end*, which may lie outside in a damaged recording."""
+    """Add *events* evenly to the buckets from *begin* to *end*, which may be outside in a damaged recording."""
     last = len(counts) - 1
     low, high = (min(max(int(edge), 0), last) for edge in (begin, end))
     high = max(low, high)

@@ -1,4 +1,4 @@
-"""Write a recording that a crash shortens by a second at most, and a full disk by what does not fit."""
+"""Write a recording. A crash loses at most its last second, a full disk only what does not fit."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ebpftop.lifecycle.helpers import open_null
 from ebpftop.recording import zstd_frames
 
 FLUSH_S = 0.5
-# A disk that stalls holds up the writer at this point; what the kernel side then drops, it counts as lost.
+# If the disk stalls, `write` blocks at this point. Events that the kernel then drops are counted as lost.
 MAX_PENDING_BYTES = 16 << 20
-# A reader unpacks whole frames to find a moment in one: half a megabyte takes it less than a millisecond.
+# A reader unpacks a whole frame to find a moment in it: half a megabyte takes less than a millisecond.
 _FRAME_BYTES = 512 << 10
-# Left free on a disk that fills up, for the `End` record: it tells a later reader why the recording ended.
+# Kept free on a full disk for the `End` record, which has the reason why the recording ended.
 _END_BYTES = 512
 
 
 class RecordingWriter:
-    """A new file of records, JSON Lines, or zstd frames of them where the name ends in ``.zst``.
+    """A new file of records: JSON Lines, or zstd frames of them if the name ends in ``.zst``.
 
-    A thread of its own writes what is pending every half second as whole lines (and whole frames), and asks the disk to
-    keep it, so that a sick disk delays this thread and not the kernel's buffers. An error of the disk comes out of the
-    next `write` or of `close`, as SourceError, once.
+    Every half second its own thread writes the pending records as whole lines (and whole frames), and syncs them to the
+    disk. So a slow disk delays this thread, and not the reading of the kernel's buffers. The next `write` or `close`
+    raises an error of the disk as SourceError, once.
     """
 
     def __init__(self, path: str, *, replace: bool = False, is_copy: bool = False) -> None:
-        """Create *path*; SourceError where it exists (and not *replace*), is a link, or cannot be created.
+        """Create *path*; SourceError if it exists (and not *replace*), is a link, or cannot be created.
 
-        The first record written has to be the header. What does not fit into a copy is not lost: *is_copy*.
+        The first record must be the header. *is_copy*: the records are a copy, so records that do not fit are not lost.
         """
         self._is_copy = is_copy
         self.path = path
@@ -45,7 +45,7 @@ class RecordingWriter:
         self._lines = 0
         self._compressed = path.endswith(".zst")
         self._fd = create_file(path, replace)
-        # By its folder and not by its path, what is removed again can only be this file.
+        # With the descriptor of the folder instead of the path, `discard` can only remove this file.
         self._folder_fd = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._lock = threading.Lock()
         self._pending: list[bytes] = []
@@ -56,7 +56,7 @@ class RecordingWriter:
         self._told = False
         self._stop = threading.Event()
         self._last_time = 0.0
-        # Started by the first record: a thread has the privileges of the moment at which it was started.
+        # The first record starts it: a thread keeps the privileges of the moment of its start.
         self._thread: threading.Thread | None = None
 
     @property
@@ -73,7 +73,7 @@ class RecordingWriter:
         self.close("failed" if kind else "")
 
     def write(self, records: Iterable[Record]) -> None:
-        """Add *records*; they are in the file within a second. SourceError where the disk no longer takes them."""
+        """Add *records*; they are in the file within a second. SourceError if the disk no longer accepts them."""
         lines = []
         for record in records:
             lines.append(encode(record) + b"\n")
@@ -104,7 +104,7 @@ class RecordingWriter:
             reason = _say(self._error)
         end = End(time=self._last_time, records=self.records, reason=reason)
         try:
-            # On a full disk room was left for this, which somebody else may have taken: no error if so.
+            # On a full disk room was kept for this. If another program has used it, that is not an error here.
             self._put([encode(end) + b"\n"])
             self._lines -= 1
             os.fdatasync(self._fd)
@@ -116,7 +116,7 @@ class RecordingWriter:
         self._tell()
 
     def discard(self) -> None:
-        """Close, and remove the file again: nothing came of it."""
+        """Close, and remove the file: the recording did not start."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -125,7 +125,7 @@ class RecordingWriter:
         os.close(self._folder_fd)
 
     def discard_now(self) -> None:
-        """Remove the file, and wait for nobody."""
+        """Remove the file without waiting."""
         with contextlib.suppress(OSError):
             name = os.path.basename(self.path)
             found = os.stat(name, dir_fd=self._folder_fd, follow_symlinks=False)
@@ -133,15 +133,15 @@ class RecordingWriter:
                 os.unlink(name, dir_fd=self._folder_fd)
 
     def abandon(self) -> None:
-        """Leave the file as it is, cut after the last whole record. For the end of the process: nothing is waited for.
+        """Leave the file as it is, cut after the last whole record. For the end of the process: it does not wait.
 
-        From then on, what another thread writes goes nowhere.
+        From then on, what another thread writes is discarded.
         """
         fd = os.dup(self._fd)
         null_fd = open_null()
         os.dup2(null_fd, self._fd)
         os.close(null_fd)
-        # A write that has begun is over when this returns.
+        # A write that has already begun is complete when this returns.
         os.ftruncate(fd, self.bytes_written)
         os.close(fd)
 
@@ -149,7 +149,7 @@ class RecordingWriter:
         if self._error is None or self._told:
             return
         self._told = True
-        lost = self._lost_records - (self._lines == 0)  # the header is none
+        lost = self._lost_records - (self._lines == 0)  # the header does not count
         raise SourceError(
             f"{self.path}: {_say(self._error)} after {_counted(self.records, 'record')}; "
             + (f"{_counted(lost, 'later record')} lost, " if lost and not self._is_copy else "")
@@ -194,9 +194,9 @@ class RecordingWriter:
                 begin, size = end, 0
 
     def _put_whole(self, lines: list[bytes], spare_bytes: int = 0) -> None:
-        """Write *lines*, as one frame if frames are written; if they do not all fit, as many as do, and raise OSError.
+        """Write *lines*, as one frame in a compressed file. If not all fit, write as many as fit, and raise OSError.
 
-        So many *spare_bytes* are free behind them.
+        At least *spare_bytes* are kept free behind them.
         """
         data = b"".join(lines)
         if self._compressed:
@@ -206,7 +206,7 @@ class RecordingWriter:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError as error:
-            # Half a frame or half a line is no use to anybody: end the file where the last whole one ended.
+            # Half a frame or half a line is useless: cut the file after the last whole one.
             self._end_file_at(self.bytes_written)
             if error.errno not in _FULL or len(lines) == 1:
                 raise
@@ -233,12 +233,12 @@ def _say(error: OSError) -> str:
 
 
 def create_file(path: str, replace: bool) -> int:
-    """Return a descriptor of the new file *path*, readable by its owner only: command lines carry secrets.
+    """Return a descriptor of the new file *path*, readable by its owner only: command lines contain secrets.
 
-    SourceError where it exists (and not *replace*), is a link, or cannot be created.
+    SourceError if it exists (and not *replace*), is a link, or cannot be created.
 
-    It is made with the rights that we have: under sudo those of the user behind it (lifecycle/invoker.py). The name
-    is never followed through a link, and never a device or a pipe.
+    It is created with our current rights: under sudo those of the user behind it (lifecycle/invoker.py). It is never
+    created through a link, and *path* is never a device or a pipe.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -258,12 +258,12 @@ def create_file(path: str, replace: bool) -> int:
 
 
 def home() -> str:
-    """Return the home folder of the user behind sudo, or of the one who runs this."""
+    """Return the home folder of the user behind sudo, or of the current user."""
     from ebpftop.lifecycle.invoker import invoker
 
     user, folder = invoker(), os.path.expanduser("~")
     try:
-        # Once we are the user behind sudo, HOME may still be root's.
+        # After we became the user behind sudo, HOME may still be root's.
         if user is None and os.stat(folder).st_uid == os.geteuid():
             return folder
         return pwd.getpwuid(os.geteuid() if user is None else user.uid).pw_dir
@@ -272,9 +272,9 @@ def home() -> str:
 
 
 def other_folder() -> str:
-    """Return where to save instead of in the folder that relative paths begin at: at home, else where all may write.
+    """Return the folder to use if the current folder is not writable: the home folder, else one where all may write.
 
-    Who gave up being root is nobody, whose home does not exist.
+    After root was given up, the user may be nobody, whose home does not exist.
     """
     places = (home(), os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp")
     return next((place for place in places if os.path.isabs(place) and _is_writable(place)), places[0])
@@ -285,9 +285,9 @@ def _is_writable(folder: str) -> bool:
 
 
 def writable_folder() -> str | None:
-    """Return the folder that relative paths begin at; None if it was deleted, or if we may not write there.
+    """Return the current folder; None if it was deleted, or if we may not write there.
 
-    Under sudo we have become the user behind it, who may have started us anywhere.
+    Under sudo we have become the user behind it, who may have started us in any folder.
     """
     try:
         folder = os.getcwd()
@@ -297,7 +297,7 @@ def writable_folder() -> str | None:
 
 
 def expand_home(path: str) -> str:
-    """Return *path* with a leading ~ replaced as a shell of the user behind sudo does."""
+    """Return *path* with a leading ~ expanded as in a shell of the user behind sudo."""
     if path == "~" or path.startswith("~/"):
         return home() + path[1:]
     return os.path.expanduser(path)

@@ -1,6 +1,6 @@
-"""zstd as a recording uses it: frames that each hold whole lines, behind a mark that says how many.
+"""The zstd format of recordings: each frame holds whole lines, and a mark before it has their number.
 
-The mark is a skippable frame (RFC 8878, 3.1.2), which every zstd tool passes over. It lets a reader start anywhere in
+The mark is a skippable frame (RFC 8878, 3.1.2), which every zstd tool skips. It lets a reader start anywhere in
 the file, find the next whole frame after damage, and know how many lines the damage took.
 """
 
@@ -17,20 +17,20 @@ else:
 
 ZstdError = zstd.ZstdError
 MAGIC = b"\x28\xb5\x2f\xfd"
-# A skippable frame of 8 bytes: a tag of our own, and the count of lines, little-endian.
+# A skippable frame of 8 bytes: our own tag, and the number of lines, little-endian.
 MARK = b"\x5e\x2a\x4d\x18\x08\x00\x00\x00btop"
 MARK_BYTES = len(MARK) + 4
-# A frame holds half a megabyte of lines, or one line; more than this in one is another program's frame, or a bomb.
+# A frame holds half a megabyte of lines, or one line. A larger one is from another program, or a decompression bomb.
 MAX_FRAME_BYTES = 8 << 20
 
 _STEP_BYTES = 64 << 10
 _PIECE_BYTES = 256 << 10
-# What is behind a frame's end is copied at each end: of a stream of frames of a few bytes not too much.
+# The input behind the end of a frame is copied at each end. This keeps the copies small if frames are very short.
 _FED_BYTES = 16 << 10
-# Memory that a frame may ask for to be unpacked: `zstd --ultra -22` asks for 128 MiB, -19 for 8.
+# The memory that unpacking a frame may need: frames of `zstd --ultra -22` need 128 MiB, of -19 8 MiB.
 _WINDOW_LOG_MAX = 25
 _OPTIONS: dict[int, int] = {
-    # A damaged frame must not pass for a good one.
+    # A damaged frame must be detected.
     zstd.CompressionParameter.checksum_flag: 1,
     zstd.CompressionParameter.content_size_flag: 1,
 }
@@ -38,7 +38,7 @@ _OPTIONS: dict[int, int] = {
 
 def _decompressor() -> zstd.ZstdDecompressor:
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
-    # A name with a type, here and below: the stubs of backports.zstd have none for Python 3.10.
+    # A variable with a type, here and below: the stubs of backports.zstd have no types for Python 3.10.
     decompressor: zstd.ZstdDecompressor = zstd.ZstdDecompressor(options=options)
     return decompressor
 
@@ -52,17 +52,17 @@ def pack(lines: bytes, count: int, level: int = 3) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame, unpacked: its bytes, where the input goes on, and what is wrong with it (None where nothing is)."""
+    """One frame, unpacked: its bytes, where the input continues, and what is wrong with it (None if nothing is)."""
 
     data: bytes
     end: int
     fault: str | None = None
     more: bool = False
-    """The input ended inside the frame: with more of it, it might be whole."""
+    """The input ended inside the frame: with more input it might be complete."""
 
 
 def unpack(packed: bytes, start: int, limit: int = MAX_FRAME_BYTES) -> Frame:
-    """Unpack the frame that begins at *start* of *packed*, as far as it can be read, never beyond *limit* bytes."""
+    """Unpack the frame that begins at *start* of *packed*, as far as it can be read, at most *limit* bytes."""
     decompressor = _decompressor()
     try:
         data = decompressor.decompress(packed[start:] if start else packed, max_length=limit)
@@ -76,10 +76,10 @@ def unpack(packed: bytes, start: int, limit: int = MAX_FRAME_BYTES) -> Frame:
 
 
 class Stream:
-    """Unpacks frame after frame as bytes come in; there is no way back to what went by."""
+    """Unpacks frame after frame as bytes come in; it cannot go back."""
 
     def __init__(self, *, skip_to_mark: bool = False) -> None:
-        """Begin at the next byte, or at the next mark: after damage."""
+        """Begin at the next byte, or after damage at the next mark."""
         self._decompressor = _decompressor()
         self._skipped: bytes | None = b"" if skip_to_mark else None
         self.inside = False
@@ -110,7 +110,7 @@ class Stream:
 
 
 def _salvage(packed: bytes, start: int, limit: int) -> Frame:
-    """Unpack a damaged frame in steps, to keep the blocks before the damage: one call that fails gives nothing."""
+    """Unpack a damaged frame in steps, to keep the blocks before the damage: one failing call would return nothing."""
     decompressor = _decompressor()
     data = bytearray()
     fault = "a damaged zstd frame"
