@@ -1,4 +1,4 @@
-"""What a source can do beyond `source.Source` when it remembers, or when it is a recording that plays."""
+"""What a source can do beyond `source.Source` if it has a history, or if it is a recording that plays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ebpftop.sources.replay import ReplaySource
 
 
 class Player(Protocol):
-    """A recording that plays: it can stand still, go faster, and go on elsewhere."""
+    """A recording that plays: it can pause, play faster, and jump."""
 
     speed: float
 
@@ -24,35 +24,35 @@ class Player(Protocol):
         """Whether the end was reached and everything polled."""
 
     def pause(self) -> None:
-        """Stand still."""
+        """Pause."""
 
     def resume(self) -> None:
-        """Go on from where it stood."""
+        """Continue after a pause."""
 
     def next_jump(self) -> int:
         """Return the number of a jump to come: the `Batch.jump` of what is played after it."""
 
     def jump(self, time: float, number: int) -> None:
-        """Go on playing from *time*, unless a later jump took place. It may take as long as a disk does."""
+        """Continue playing from *time*, unless a later jump took place. It may have to wait for the disk."""
 
 
 def timeline_of(source: Source) -> Timeline | None:
-    """Return the moments that *source* remembers; None where it remembers none."""
+    """Return the timeline of *source*; None if it has none."""
     return source.timeline if isinstance(source, (HistorySource, ReplaySource)) else None
 
 
 def player_of(source: Source) -> Player | None:
-    """Return what plays; None where time goes by itself."""
+    """Return *source* if it plays; None if time advances by itself."""
     return source if isinstance(source, ReplaySource) else None
 
 
 def history_of(source: Source) -> History | None:
-    """Return the memory whose bounds there are; None for a file, which has none."""
+    """Return the history of *source*, which is bounded; None for a file."""
     return source.history if isinstance(source, HistorySource) else None
 
 
 def comes_through_pipe(source: Source) -> bool:
-    """Tell whether another machine, or another ebpftop, sends it."""
+    """Return whether another machine, or another ebpftop, sends the records."""
     from ebpftop.sources.pipe import PipeSource
 
     return isinstance(source, HistorySource) and isinstance(source.source, PipeSource)

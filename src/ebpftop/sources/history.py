@@ -1,4 +1,4 @@
-"""The last minutes of a live source, kept compressed within a bound of bytes, so that the screen can look back."""
+"""The last minutes of a live source, kept compressed and bounded in bytes, so that the screen can seek."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MAX_BYTES = 64 << 20
 # One chunk is a second of a quiet machine, or a megabyte of a busy one.
 _CHUNK_S = 1.0
 _CHUNK_BYTES = 1 << 20
-# Level 1 packs these lines nine to one at three times the speed of the default, which packs them ten to one.
+# Level 1 compresses these lines 9:1, at three times the speed of the default level, which compresses them 10:1.
 _LEVEL = 1
-# What a chunk costs beyond its bytes: its entry in the index and its places in two queues.
+# The cost of a chunk besides its bytes: its entry in the index and its places in two queues.
 _OVERHEAD_BYTES = 512
 
 
 class History:
     """Records of the last *keep_s* seconds in at most *max_bytes*: `recording.chunks.Chunks` in memory.
 
-    Any thread may add and any may look. What is dropped to keep the bounds is the oldest, by whole groups of chunks.
+    Any thread may add or read. To keep the bounds, the oldest chunks are dropped, in whole groups.
     """
 
     def __init__(self, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
@@ -38,9 +38,9 @@ class History:
         self.keep_s = keep_s
         self.index = Index()
         self._adding = threading.Lock()
-        """Held by one that adds, also while it packs."""
+        """Held by a thread that adds, also while it compresses."""
         self._lock = threading.Lock()
-        """Held for a moment: the screen waits for it."""
+        """Only held for a moment: the screen waits for it."""
         self._packed: deque[tuple[float, bytes]] = deque()
         self._packed_bytes = 0
         self._first = 0
@@ -51,7 +51,7 @@ class History:
 
     @property
     def bytes_used(self) -> int:
-        """What is held now, the index included."""
+        """Bytes in use now, the index included."""
         return self._packed_bytes + self._open_bytes + self.index.bytes_used + _OVERHEAD_BYTES * len(self._packed)
 
     @property
@@ -63,7 +63,7 @@ class History:
         return self._first + len(self._packed) + bool(self._open)
 
     def add(self, records: Iterable[Record]) -> None:
-        """Keep *records*, which are about as old as those that came before."""
+        """Keep *records*, which are about as old as the last ones."""
         lines = [encode(record) + b"\n" for record in records]
         if not lines:
             return
@@ -96,7 +96,7 @@ class History:
             return self._open_since if at == len(self._packed) and self._open else None
 
     def _seal(self) -> None:
-        """Pack what is open, which nobody else changes meanwhile."""
+        """Compress the open chunk. No other thread changes it meanwhile."""
         data = b"".join(self._open)
         packed = zstd_frames.pack(data, len(self._open), _LEVEL)
         with self._lock:
@@ -106,7 +106,7 @@ class History:
         self.index.add(Chunk(data))
         if self.index.stop % KEY_CHUNKS == 0:
             self.index.measure()
-        # Whole groups only: who was running is known where a group begins.
+        # Whole groups only: the table of running programs is at the start of a group.
         while len(self._packed) > KEY_CHUNKS and (
             self.bytes_used + _CHUNK_BYTES > self.max_bytes or self._newest - self._packed[KEY_CHUNKS][0] > self.keep_s
         ):
@@ -119,25 +119,26 @@ class History:
 
 @runtime_checkable
 class OrderedSource(Protocol):
-    """A source that tells its records in their order, which polling its probes one by one may lose."""
+    """A source that delivers its records in their order. Polling its probes one by one may lose the order."""
 
     def subscribe_ordered(self, hear: Callable[[Sequence[Record]], None]) -> None:
-        """Let *hear* have all records as they come; to be called before the first poll."""
+        """Call *hear* with all records as they come. Call this before the first poll."""
 
 
 class HistorySource:
-    """A live source that remembers: everything polled from it can be looked at again through `timeline`.
+    """A live source with a history: everything polled from it can be shown again through `timeline`.
 
-    It is a `source.Source` itself; `source` is the one inside, with all else that it can do. The screen that looks back
-    lets polling go on and drops what it gets; `timeline.at` of the last moment of `timeline.span` brings it up to date.
+    It is a `source.Source` itself; `source` is the wrapped one, with all its other methods. While the screen shows the
+    past, polling continues and the screen drops the batches; `timeline.at` of the last moment of `timeline.span` brings
+    it up to date.
     """
 
     def __init__(self, source: Source, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
-        """Remember *keep_s* seconds of *source* in at most *max_bytes*."""
+        """Keep *keep_s* seconds of *source* in at most *max_bytes*."""
         self.source = source
         self.history = History(keep_s, max_bytes)
         self.timeline = Timeline(source.header, self.history, self.history.index, source.probes)
-        self._told = isinstance(source, OrderedSource)
+        self._is_ordered = isinstance(source, OrderedSource)
         if isinstance(source, OrderedSource):
             source.subscribe_ordered(self.history.add)
 
@@ -155,7 +156,7 @@ class HistorySource:
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         batch = self.source.poll(probe, timeout_s)
-        if batch is not None and not self._told:
+        if batch is not None and not self._is_ordered:
             self.history.add(batch.records)
         return batch
 

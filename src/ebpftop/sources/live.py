@@ -50,12 +50,12 @@ _NOT_HIDDEN = (
 
 @dataclass(frozen=True)
 class Options:
-    """How the kernel is to be watched."""
+    """How to watch the kernel."""
 
     probes: tuple[ProbeName, ...] = PROBE_NAMES
     interval_s: float = 1.0
     filter: Filter = field(default_factory=Filter)
-    buffer: Buffer | None = None  # None: the ring where the kernel has it
+    buffer: Buffer | None = None  # None: the ring if the kernel has it
     attach: Mapping[str, str] = field(default_factory=dict)
     failures: bool = True
     latency: bool = True
@@ -75,7 +75,7 @@ def kernel_defines() -> Defines:
     """Return every `-D` flag that describes the running kernel; raises SourceError."""
     native = abis.native_abi(platform.machine())
     flags: dict[str, int | str] = dict(of_running_kernel())
-    # On x86 `status` tells a 32-bit call, on ARM one of the `flags` does.
+    # On x86 `status` marks a 32-bit call, on ARM one of the `flags` does.
     field, mask = ("OFF_TASK_STATUS", _TS_COMPAT) if native == "x86_64" else ("OFF_TASK_FLAGS", _TIF_32BIT)
     if field in flags:
         flags |= {"OFF_TASK_COMPAT": flags[field], "COMPAT_MASK": mask}
@@ -105,10 +105,10 @@ class KernelSource:
     live = True
 
     def __init__(self, options: Options, root: RootWork | None = None) -> None:
-        """Bring the probes up; one that fails is off and says why in its first batch. Raises SourceError.
+        """Attach the probes. If one fails, its first batch has the reason. Raises SourceError.
 
         Call it before there are other threads: tracefs may have to be mounted in a namespace of our own. *root* does
-        what takes root's rights later, and is closed with the source; None: this process keeps them.
+        what needs root's rights later, and is closed with the source; None: this process keeps them.
         """
         self.options = options
         place = tracefs.mount_privately()
@@ -167,23 +167,23 @@ class KernelSource:
             abi=abis.native_abi(platform.machine()),
             started=time.time(),
         )
-        # Side by side: while the kernel verifies and attaches one, the compiler, which works alone, is at the next.
+        # In parallel: while the kernel verifies and attaches one probe, the compiler does the next, one at a time.
         try:
             with ThreadPoolExecutor(thread_name_prefix="start") as starting:
                 list(starting.map(self._start, self._probes))
-        except BaseException:  # Ctrl-C too: what is attached already must not stay
+        except BaseException:  # Ctrl-C too: what is already attached must not stay
             self.close()
             raise
         self.attached_s = time.monotonic()
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
-        """The probes that were asked for."""
+        """The requested probes."""
         return tuple(self._probes)
 
     @property
     def failed(self) -> tuple[Probe, ...]:
-        """The states, not polled yet, of the probes that could not be attached."""
+        """The states of the probes that could not be attached, before these were polled."""
         news = [record for records in self._news.values() for record in records]
         return tuple(record for record in news if isinstance(record, Probe) and record.state == "failed")
 
@@ -207,10 +207,10 @@ class KernelSource:
                     rungs=error.rungs,
                 )
             )
-        self._due_s[name] = time.monotonic()  # at once: rates are differences, and need something to differ from
+        self._due_s[name] = time.monotonic()  # at once: rates are differences, and need a first reading
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
-        """Wait at most *timeout_s* for news of *probe*."""
+        """Wait at most *timeout_s* for the next batch of *probe*."""
         until_s = time.monotonic() + timeout_s
         while not self._closed.is_set():
             with self._locks[probe]:
@@ -224,7 +224,7 @@ class KernelSource:
         return None
 
     def read_all(self) -> list[Batch]:
-        """Return what every probe has now, the counters too although their time has not come."""
+        """Return what every probe has now, and the counters even if they are not due."""
         self._due_s = dict.fromkeys(self._due_s, 0.0)
         batches = []
         for name, lock in self._locks.items():
@@ -235,7 +235,7 @@ class KernelSource:
         return batches
 
     def finish(self) -> Iterator[Batch]:
-        """Detach one probe after the other; yield all that each saw until then. What is left to do is `close`."""
+        """Detach one probe after the other; yield all that each saw until then. Afterwards, call `close`."""
         for name, probe in self._probes.items():
             with self._locks[name]:
                 probe.detach()
@@ -271,15 +271,15 @@ class KernelSource:
         return [fd for probe in self._probes.values() if probe.module for fd in probe.module.programs.values()]
 
     def is_on(self, probe: ProbeName) -> bool:
-        """Tell whether a probe is attached now."""
+        """Return whether a probe is attached now."""
         return probe in self._probes and self._probes[probe].on
 
     def toggle(self, probe: ProbeName) -> None:
-        """Turn a probe off or on; the new state, and what it saw last, come in its next batch."""
+        """Detach or attach a probe; its next batch has the new state, and what it saw last."""
         with self._locks[probe]:
             one = self._probes[probe]
             if one.on:
-                # What happens while it detaches, a tenth of a second and more, is read too.
+                # Detaching takes a tenth of a second or more; what happens meanwhile is read too.
                 one.detach()
                 batch = self._read_last(one)
                 one.stop()
@@ -298,13 +298,13 @@ class KernelSource:
         self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
 
     def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-        """Return *wanted* with processes in place of threads, and what there is to say of it."""
+        """Return *wanted* with processes instead of threads, and notes about that."""
         return with_processes(wanted)
 
     def set_filter(self, wanted: Filter) -> float:
-        """Let the kernel hand over only what *wanted* says, from the moment returned on; raises SourceError."""
+        """Let the kernel deliver only what matches *wanted*, from the returned moment on; raises SourceError."""
         with self._locks.get("trace", nullcontext()):
-            # Read what the last change left in the pipe: what is known of its lines is overwritten by this one.
+            # First read the lines that are left in the pipe: this change overwrites what is known about them.
             self._flush("trace")
             if not wanted:
                 self._set_passthrough(all_lines=True)
@@ -321,7 +321,7 @@ class KernelSource:
                 execs.rescan_processes()
         with self._locks.get("syscalls", nullcontext()):
             self.syscalls.filter_changed()
-        # What is counted from that moment on is counted against these.
+        # Later counts are measured against these readings.
         counters: tuple[ProbeName, ...] = ("users", "syscalls")
         for name in counters:
             with self._locks.get(name, nullcontext()):
@@ -329,7 +329,7 @@ class KernelSource:
         return since
 
     def _flush(self, name: ProbeName) -> None:
-        """Take what a probe has before it is time; its next batch tells."""
+        """Read what a probe has before it is due; it comes in its next batch."""
         probe = self._probes.get(name)
         if probe is not None and probe.on:
             self._news[name] += probe.read(time.time(), everything=True)
@@ -340,7 +340,7 @@ class KernelSource:
             trace.set_passthrough(all_lines=all_lines)
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
-        """Choose what the kernel does with a system call, at once."""
+        """Set what the kernel does with a system call, at once."""
         with self._locks["syscalls"]:
             self.syscalls.set_handler((abi, nr), handler)
 

@@ -1,4 +1,4 @@
-"""A stream that another machine sends through a pipe, as a Source: live for as long as it comes."""
+"""A stream that another machine sends through a pipe, as a Source: live until it ends."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_
 from ebpftop.sources.queues import Channels
 
 _READ_BYTES = 256 << 10
-# So much may come before the first record, damaged lines or the words of a remote shell.
+# At most this much may come before the first record: damaged lines, or messages of a remote shell.
 _SEARCHED_BYTES = 64 << 20
-# How long closing may take at most: the reader looks up this often.
+# Closing takes at most this long: the reader checks for it this often.
 _LOOK_UP_S = 0.2
 
 
 class PipeSource:
     """Lines or zstd frames from a file descriptor: `source.Source`.
 
-    What comes is handed on at once. Where nobody polls, nobody reads, so the sender feels it and counts what it drops.
+    What comes is delivered at once. Without polling nothing is read, so the sender blocks and counts what it drops.
     """
 
     def __init__(self, fd: int) -> None:
-        """Take over *fd* and wait for its first record; SourceError where the stream ends without one."""
+        """Own *fd* and wait for its first record; SourceError if the stream ends without one."""
         self.damage = ReadErrors()
         self._reader = _Reader(fd, self.damage)
         self._channels = Channels(PROBE_NAMES)
@@ -39,13 +39,13 @@ class PipeSource:
         self._closed = threading.Event()
         first = b""
         header: Header | None = None
-        # One iterator for all: a read of the pipe may have more pieces than the first that has a record.
+        # One iterator for all: one read of the pipe may have more pieces after the first one with a record.
         self._pieces = self._reader.chunks(self._closed)
         for first in self._pieces:
             header = reader.header_of(Chunk(first), self.damage)
             if header is not None or self._reader.came > _SEARCHED_BYTES:
                 break
-            # Nothing in it is a record: count it as that, and let it go.
+            # It has no record: count its lines as errors, and drop it.
             for _ in self._reader.records(first):
                 pass
         if header is None:
@@ -62,9 +62,9 @@ class PipeSource:
         self._starting = threading.Lock()
 
     def subscribe_ordered(self, hear: Callable[[Sequence[Record]], None]) -> None:
-        """Let *hear* have all records as they come; to be called before the first poll.
+        """Call *hear* with all records as they come. Call this before the first poll.
 
-        A pipe that was held up brings seconds at once, and of these one probe is polled before another.
+        A pipe that was blocked brings seconds of records at once, and one probe is polled before the other.
         """
         self._hear = hear
 
@@ -74,7 +74,7 @@ class PipeSource:
 
     @property
     def live(self) -> bool:
-        """Whether more may come."""
+        """Whether more records may come."""
         return not self._ended
 
     @property
@@ -129,22 +129,22 @@ class PipeSource:
         self._ended = True
 
     def _hand_on(self, records: Iterator[Record]) -> None:
-        told: list[Record] = []
+        pending: list[Record] = []
         size = 0
         for record in records:
-            told.append(record)
+            pending.append(record)
             size += weight(record)
             if size > MAX_SLICE_BYTES:
-                self._hand_on_all(told)
-                told, size = [], 0
-        self._hand_on_all(told)
+                self._hand_on_all(pending)
+                pending, size = [], 0
+        self._hand_on_all(pending)
 
-    def _hand_on_all(self, told: Sequence[Record]) -> None:
+    def _hand_on_all(self, records: Sequence[Record]) -> None:
         grouper = Grouper(float("inf"))
         if self._hear is not None:
-            self._hear([record for record in told if not isinstance(record, (Header, End))])
+            self._hear([record for record in records if not isinstance(record, (Header, End))])
         batches: list[Batch] = []
-        for record in told:
+        for record in records:
             if isinstance(record, Header):
                 self._header = record
             elif isinstance(record, End) and record.reason:
@@ -155,15 +155,15 @@ class PipeSource:
 
 
 class _Reader:
-    """Whole lines out of a descriptor, and records out of those."""
+    """Reads whole lines from a descriptor, and records from these."""
 
     def __init__(self, fd: int, damage: ReadErrors) -> None:
         self._fd = fd
         self._damage = damage
         self._line = 1
-        self._rest = bytearray()  # what of a line has come: in pieces of a byte, if it must be
+        self._rest = bytearray()  # the start of a line; it may come byte by byte
         self.came = 0
-        """Bytes of lines, whether whole, too long, or none at all."""
+        """Bytes that came, in good lines or not."""
         self._zst: zstd_frames.Stream | None = None
         self._begun = False
         self._too_long = False
@@ -192,7 +192,7 @@ class _Reader:
                 yield self._whole_lines(piece)
 
     def records(self, lines: bytes) -> Iterator[Record]:
-        """Yield the records of *lines*, and count what is none."""
+        """Yield the records of *lines*, and count what is not a record."""
         first, self._line = self._line, self._line + lines.count(b"\n")
         yield from read_lines(
             lines,
@@ -212,7 +212,7 @@ class _Reader:
         try:
             yield from self._zst.feed(data)
         except zstd_frames.ZstdError as error:
-            # The stream goes on at the next frame that begins in what is read from here on.
+            # Continue at the next frame that begins in the data read from here on.
             self._damage.add(ReadError(None, None, f"a damaged zstd frame ({error})"))
             self._zst = zstd_frames.Stream(skip_to_mark=True)
             self._rest.clear()
@@ -225,7 +225,7 @@ class _Reader:
                 return b""
             self._too_long = False
             data = data[end:]
-        # Only what is new is searched: a line may come in millions of pieces.
+        # Search only the new data: a line may come in millions of pieces.
         end = data.rfind(b"\n") + 1
         if end:
             whole = bytes(self._rest) + data[:end]
@@ -233,7 +233,7 @@ class _Reader:
             return whole
         self._rest += data
         if len(self._rest) > MAX_LINE_BYTES:
-            # Hand the long piece on as the line it will never be: it is counted as one, and its rest is skipped.
+            # Return the long piece as if it were a line: it is counted as one bad line, and its rest is skipped.
             whole = bytes(self._rest) + b"\n"
             self._rest, self._too_long = bytearray(), True
             return whole

@@ -1,4 +1,4 @@
-"""Between one thread that reads a recording and the threads that poll it, one for each probe."""
+"""Queues between the thread that reads a recording and the threads that poll it, one for each probe."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ebpftop.core.record_memory import weight_of
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch
 
-# The reader is this far ahead at most, so that a long recording at full speed does not end up in memory. Where somebody
-# waits for another probe it goes on, but not for ever: a recording may have nothing of that probe.
+# The reader is at most this far ahead, so that a long recording at full speed does not fill the memory. If a thread
+# waits for another probe, the reader continues, up to a second bound: a recording may have no records of that probe.
 MAX_QUEUED_BYTES = 8 << 20
 MAX_WAITED_BYTES = 2 * MAX_QUEUED_BYTES
 
@@ -27,9 +27,9 @@ class Channels:
         self.condition = threading.Condition()
 
     def put(self, batch: Batch, still_wanted: Callable[[], bool]) -> bool:
-        """Add *batch*, when there is room; False where it was no longer wanted by then.
+        """Wait for room and add *batch*; return False if it is no longer wanted by then.
 
-        With a poller waiting for another probe there is more room: it would wait in vain otherwise.
+        There is more room while a thread waits for another probe: otherwise it would wait for ever.
         """
         size = batch.size or weight_of(batch.records)
 
@@ -49,7 +49,7 @@ class Channels:
             return True
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
-        """Return the next batch of *probe*, None where none came within *timeout_s*."""
+        """Return the next batch of *probe*, None if none came within *timeout_s*."""
         queue = self._queues[probe]
         with self.condition:
             if not queue:
@@ -71,7 +71,7 @@ class Channels:
             return not any(self._queues.values())
 
     def clear(self) -> None:
-        """Forget what nobody has polled yet."""
+        """Drop all batches that were not polled yet."""
         with self.condition:
             for queue in self._queues.values():
                 queue.clear()
@@ -79,12 +79,12 @@ class Channels:
             self.condition.notify_all()
 
     def wait_closed(self, timeout_s: float) -> None:
-        """Wait, but not beyond the end."""
+        """Wait for the end, at most *timeout_s*."""
         with self.condition:
             self.condition.wait_for(lambda: self._closed, timeout_s)
 
     def close(self) -> None:
-        """Let everybody go who waits."""
+        """Wake up all waiting threads."""
         with self.condition:
             self._closed = True
             self.condition.notify_all()

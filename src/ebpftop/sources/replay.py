@@ -1,4 +1,4 @@
-"""A recording as a Source: the screen cannot tell it from the kernel."""
+"""A recording as a Source: for the screen it is like the kernel."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ebpftop.sources.queues import Channels
 
 # At full speed there is no time between slices: larger ones cost the screen less.
 _FULL_SPEED_SLICE_S = 1.0
-# Nothing happened for longer than this, or a damaged record lies far ahead: nobody wants to wait for it.
+# A longer wait is skipped: nothing happened meanwhile, or a damaged record is far ahead.
 _LONGEST_WAIT_S = 30.0
 
-# Longer than that no machine takes to attach the programs.
+# No machine takes longer to attach the programs.
 _ATTACHING_S = 10.0
 
 _HEAD_START_S = 0.5
@@ -33,18 +33,18 @@ _OUT_OF_THE_WAY_S = 0.01
 
 
 class ReplaySource:
-    """A recording that plays itself: `source.Source`, and a `timeline` to move on.
+    """A recording that plays: a `source.Source`, with a `timeline` to seek in.
 
-    *speed* 1 plays as it was recorded, 60 a minute a second, 0 as fast as it is polled. Two threads run: one plays, one
-    looks through the file ahead of it, so that the timeline is complete soon. The file is never held in memory.
+    *speed* 1 plays as it was recorded, 60 a minute per second, 0 as fast as it is polled. Two threads run: one plays,
+    and one indexes the file ahead of it, so that the timeline is complete soon. The file is never held in memory.
     """
 
     live = False
 
     def __init__(self, path: str, speed: float = 1.0, fd: int | None = None) -> None:
-        """Open *path*; SourceError where it is no recording or cannot be read.
+        """Open *path*; SourceError if it is not a recording or cannot be read.
 
-        With *fd* it is open already, and taken over: who opened it may have had more rights than we have.
+        *fd*: it is already open, perhaps by a process with more rights, and now owned here.
         """
         self.damage = ReadErrors()
         self._chunks = reader.open_chunks(reader.open_file(path) if fd is None else fd, path, self.damage)
@@ -58,7 +58,7 @@ class ReplaySource:
         self._closed = False
         self._begin = (0, 0, float("-inf"))
         self._jumps = itertools.count(1)
-        # Read now: from here on whoever asks for the span waits for no disk.
+        # Read it now: later the span needs no disk.
         _ = self.timeline.span
         self._threads = [
             threading.Thread(target=self._play, name="replay", daemon=True),
@@ -88,7 +88,7 @@ class ReplaySource:
 
     @property
     def speed(self) -> float:
-        """Recorded seconds per second; 0 as fast as it goes."""
+        """Recorded seconds per second; 0 as fast as possible."""
         return self._clock.speed
 
     @speed.setter
@@ -97,31 +97,31 @@ class ReplaySource:
 
     @property
     def paused(self) -> bool:
-        """Whether the recording stands still."""
+        """Whether the recording is paused."""
         return self._clock.paused
 
     def pause(self) -> None:
-        """Stand still; what is queued already can still be polled."""
+        """Pause; what is already queued can still be polled."""
         self._clock.pause()
 
     def resume(self) -> None:
-        """Go on from where it stood."""
+        """Continue after a pause."""
         self._clock.resume()
 
     def seek(self, time: float) -> tuple[Batch, ...]:
-        """Go on playing from *time*; return what brings empty models there (`Timeline.at`)."""
+        """Continue playing from *time*; return the batches that bring empty models there (`Timeline.at`)."""
         self.jump(time, self.next_jump())
         return self.timeline.at(time)
 
     def next_jump(self) -> int:
         """Return the number of a jump to come: the `Batch.jump` of all that is played after it.
 
-        Batches with another one, polled but not shown yet, belong to the old place: drop them.
+        Batches with another number, polled but not shown yet, belong to the old place: drop them.
         """
         return next(self._jumps)
 
     def jump(self, time: float, number: int) -> None:
-        """Go on playing from *time*, unless a jump with a higher *number* took place. It may have to read the file."""
+        """Continue playing from *time*, unless a jump with a higher *number* took place. It may read the file."""
         chunk = self.timeline.find(time)
         with self._channels.condition:
             if number < self._begin[0]:
@@ -166,7 +166,7 @@ class ReplaySource:
     def _first_moment(self) -> float:
         """Return where playing starts: when all counters had been read once, if that was soon after the start.
 
-        Until then ebpftop was attaching its programs; what was recorded meanwhile is given at once.
+        Until then ebpftop was attaching its programs; what was recorded meanwhile is delivered at once.
         """
         firsts: dict[type, float] = {}
         begun: float | None = None
@@ -192,7 +192,7 @@ class ReplaySource:
                     self._channels.condition.wait()
 
     def _play_from(self, begin: tuple[int, int, float]) -> None:
-        """Play from a chunk and a time on, to the end or until something else is wanted."""
+        """Play from a chunk and a time on, to the end or until the next jump."""
         _, start, after = begin
         grouper = Grouper(SLICE_S if self.speed else _FULL_SPEED_SLICE_S)
 
@@ -204,7 +204,7 @@ class ReplaySource:
             for record in self._accounts.read(number, self._chunks.load(number), last, wanted):
                 if isinstance(record, Header):
                     continue
-                # Only here: a late record of the moment itself was in what `seek` gave.
+                # Only near the start: what `seek` returned already has late records of the moment itself.
                 if number <= start + 1 and record.time <= after:
                     continue
                 for batch in grouper.add(record):
@@ -230,18 +230,18 @@ class ReplaySource:
             if self._closed:
                 return
             self._index.add(self._chunks.load(number))
-            # Let the thread that plays and the one that draws go first.
+            # The playing and the drawing thread have priority.
             clock.sleep(_YIELD_S)
             while self.timeline.busy:
                 clock.sleep(_OUT_OF_THE_WAY_S)
 
 
 def _pass_over(*_: object) -> None:
-    """Faults are counted when the recording is played."""
+    """Ignore faults here: they are counted when the recording is played."""
 
 
 class _Clock:
-    """Recorded time as it goes by: at a speed, or standing still."""
+    """Recorded time: it advances at a speed, or is paused."""
 
     def __init__(self, start: float, speed: float, condition: threading.Condition) -> None:
         self._condition = condition
@@ -258,32 +258,32 @@ class _Clock:
         return self._time + (clock.monotonic() - self._since_s) * self.speed
 
     def move(self, time: float) -> None:
-        """Be at *time* from now on."""
+        """Set the clock to *time*."""
         with self._condition:
             self._time, self._since_s = time, clock.monotonic()
             self._condition.notify_all()
 
     def set_speed(self, speed: float) -> None:
-        """Go on from here at *speed*."""
+        """Continue from here at *speed*."""
         self.move(self.now)
         with self._condition:
             self.speed = speed
             self._condition.notify_all()
 
     def pause(self) -> None:
-        """Stand still."""
+        """Pause."""
         with self._condition:
             self._time = self.now
             self.paused = True
 
     def resume(self) -> None:
-        """Go on."""
+        """Continue."""
         with self._condition:
             self.paused = False
             self.move(self._time)
 
     def wait_until(self, time: float, wanted: Callable[[], bool]) -> bool:
-        """Wait for *time* to come; False where it is no longer *wanted*."""
+        """Wait until *time*; return False if that is no longer *wanted*."""
         with self._condition:
             if time < self.now - BACKWARDS_S or time > self.now + _LONGEST_WAIT_S * max(self.speed, 1.0):
                 self.move(time)
@@ -302,19 +302,19 @@ class _Clock:
 
 
 class _ErrorLedger:
-    """Reads chunks as records, and counts what cannot be read once, however often a chunk is played."""
+    """Reads chunks as records, and counts each error only once, even if a chunk is played again."""
 
     def __init__(self, index: Index, damage: ReadErrors) -> None:
         self._index = index
         self._damage = damage
         self._first_lines = {0: 1}
         self._counted: dict[int, _Counted] = {}
-        # A chunk may hold nothing but the rest of the one before, so the last record is not always in the last one.
+        # A chunk may only hold the rest of a line of the one before, so the last chunk may have no record.
         self._newest = 0
         self._last: Record | None = None
 
     def read(self, number: int, chunk: Chunk, last: bool, wanted: Callable[[], bool]) -> Iterator[Record]:
-        """Yield the records of chunk *number* one by one, while they are *wanted*; *last* if none follows."""
+        """Yield the records of chunk *number* one by one, while they are *wanted*. *last*: it is the last chunk."""
         first_line = self._first_lines.get(number) or self._index.first_line(number)
         if first_line is not None:
             self._first_lines[number + 1] = first_line + chunk.lines
@@ -335,7 +335,7 @@ class _ErrorLedger:
                 gap = next(gaps, None)
 
         def on_fault(line: int, reason: str) -> None:
-            # A chunk may hold thousands of lines and no record that the reader could stop at.
+            # Stop here: a chunk may hold thousands of bad lines without a record to stop at.
             if not wanted():
                 raise _Unwanted
             count_gaps(line)
@@ -369,12 +369,12 @@ class _ErrorLedger:
 
 
 class _Unwanted(Exception):
-    """What is being read is not wanted any more."""
+    """The chunk that is being read is no longer wanted."""
 
 
 @dataclass
 class _Counted:
-    """How far the damage of a chunk is counted: lines that are there, gaps between them, lines of unknown kinds."""
+    """How far the damage of a chunk is counted: its lines, the gaps between them, lines of unknown kinds."""
 
     lines: int = 0
     gaps: int = 0
