@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What the exec log costs: spawns a second under ebpftop, beside libbpf-tools' execsnoop, in one run.
+"""What the exec log costs: spawns per second under ebpftop and under libbpf-tools' execsnoop, in one run.
 
     sudo .venv/bin/python benchmarks/execs.py [--rounds N] [--spawns N]
 
-Each round runs every contender once, in turn, so that what else the machine does hits all of them. Printed: the median
-of spawns a second, its ratio to that under execsnoop in the same rounds, and how many of the spawns each one reported.
+Each round runs every contender once, in turn, so that other work of the machine affects all of them. Printed: the
+median of spawns per second, its ratio to that under execsnoop in the same rounds, and the spawns that each reported.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def contenders() -> dict[str, list[str] | None]:
 
 
 def one(command: list[str] | None, programs: Path, spawns: int, out: Path) -> tuple[float, int]:
-    """Return spawns a second with *command* running, and how many of them it reported."""
+    """Return spawns per second while *command* runs, and how many of them it reported."""
     with out.open("w") as sink:
         watcher = subprocess.Popen(command, stdout=sink, stderr=subprocess.DEVNULL) if command else None
         try:

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Floods: what is delivered and lost against what was done, and whether the screen answers meanwhile.
+"""Floods: compare what is delivered and lost with what was done, and check that the screen answers meanwhile.
 
     sudo .venv/bin/python benchmarks/floods.py [--seconds 60] [--size 120x35] [FLOOD...]
 
     exec      programs, as many as start
     syscalls  a million getppid a second
     printk    50,000 lines of the trace log a second
-    uids      100,000 users, of whom each starts a program, or tries one that does not exist
-    cgroups   5,000 cgroups with names full of escapes, in each of which a program starts
-    rename    a process that gives itself another name without end
+    uids      100,000 users; each one starts a program, or tries one that does not exist
+    cgroups   5,000 cgroups with names full of escapes; a program starts in each
+    rename    a process that renames itself without end
 
-Each is made by a program in C that counts what it does. Meanwhile `ebpftop stream` watches the probe concerned, of that
-program and its descendants (of everybody for the trace log, whose lines come another way with a filter): what it
-delivers and what it says was lost must be what was done. And `ebpftop live` shows everything in a terminal, where help
-is opened and closed each second: *key* is from `?` to its first heading. Status 1 where a bound is broken: a sum is
+A C program makes each flood and counts what it does. Meanwhile `ebpftop stream` runs the probe concerned, for that
+program and its descendants (for all processes with the trace log, whose lines come another way with a filter). What it
+delivers plus what it reports as lost must equal what was done. And `ebpftop live` shows everything in a terminal, where
+help is opened and closed each second: *key* is from `?` to its first heading. Status 1 if a bound is broken: a sum is
 wrong, a key takes more than 10 s, or the screen more than 400 MiB.
 """
 
@@ -65,7 +65,7 @@ int say(struct bpf_raw_tracepoint_args *ctx)
 
 @dataclass
 class Seen:
-    """What the stream said: how many records of each kind, and more of some."""
+    """What the stream delivered: the number of records of each kind, and details of some."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     lost: dict[str, int] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Seen:
 
 @dataclass
 class Flood:
-    """A flood: the probe concerned, its command, what of it was to be delivered, and what was."""
+    """A flood: its probe, its command, what should be delivered, and what was delivered."""
 
     name: str
     probe: str
@@ -113,7 +113,7 @@ class Flood:
 
 @contextmanager
 def floods(seconds: float, folder: Path) -> Iterator[list[Flood]]:
-    """Yield all floods; take away what they need at the end."""
+    """Yield all floods; at the end remove what they need."""
     for name in ("flood", "manyusers"):
         subprocess.run(["gcc", "-O2", "-static", "-o", folder / name, HERE / f"{name}.c"], check=True)
     flood, bounds = str(folder / "flood"), ["0", str(seconds)]
@@ -126,15 +126,15 @@ def floods(seconds: float, folder: Path) -> Iterator[list[Flood]]:
     groups = max(50, round(5000 * min(1.0, seconds / 60)))
 
     def programs(done: int) -> int:
-        # Each starts and ends; so does the one that starts them.
+        # Each program starts and ends; so does the one that starts them.
         return 2 * (done + 1)
 
-    def told(seen: Seen) -> int:
+    def reported(seen: Seen) -> int:
         return seen.kinds["exec"] + seen.kinds["exit"]
 
     try:
         yield [
-            Flood("exec", "execs", [flood, "exec", "0", *bounds, "/bin/true", "an argument"], programs, told),
+            Flood("exec", "execs", [flood, "exec", "0", *bounds, "/bin/true", "an argument"], programs, reported),
             Flood(
                 "syscalls", "syscalls", [flood, "getppid", "1000000", *bounds],
                 lambda done: done, lambda seen: seen.calls.get("getppid", 0),
@@ -145,15 +145,15 @@ def floods(seconds: float, folder: Path) -> Iterator[list[Flood]]:
             ),
             Flood(
                 "uids", "users", [str(folder / "manyusers"), str(FIRST_UID), str(users), str(FAIL_EVERY)],
-                # The one that starts them was started itself.
+                # The program that starts them was started too.
                 lambda _: users + 1 + users // FAIL_EVERY,
                 lambda seen: sum(execs + failed for execs, failed in seen.users.values()),
             ),
             Flood(
                 "cgroups", "execs",
                 [flood, "cgroups", "0", str(groups), str(10 * seconds), str(hierarchy), "/bin/true"],
-                # Each cgroup is told by name, and one more: where the one that makes them is.
-                lambda done: programs(done) + done + 1, lambda seen: told(seen) + len(seen.cgroups),
+                # Each cgroup is reported by name, and one more: that of the program that makes them.
+                lambda done: programs(done) + done + 1, lambda seen: reported(seen) + len(seen.cgroups),
             ),
             Flood(
                 "rename", "syscalls", [flood, "rename", "0", *bounds],
@@ -169,7 +169,7 @@ def floods(seconds: float, folder: Path) -> Iterator[list[Flood]]:
 
 
 class Held:
-    """A command that waits to be let go, so that its process id is known before it does anything."""
+    """A command that waits for a start signal, so that its process id is known before it does anything."""
 
     def __init__(self, flood: Flood) -> None:
         command = ["sh", "-c", 'read -r go && exec "$@"', "sh", *flood.command]
@@ -179,7 +179,7 @@ class Held:
         self.pid = self._child.pid
 
     def go(self) -> None:
-        """Let it go."""
+        """Start it."""
         assert self._child.stdin is not None
         self._child.stdin.write("\n")
         self._child.stdin.close()
@@ -190,22 +190,22 @@ class Held:
         return self._child.poll() is None
 
     def done(self) -> tuple[int, float]:
-        """Return how often it did what it does, and in how many seconds; nothing is known of one that does not say."""
+        """Return how often it acted, and in how many seconds; zeros if it does not report it."""
         assert self._child.stdout is not None
-        said = self._child.stdout.read().split()
+        words = self._child.stdout.read().split()
         if self._child.wait():
             raise SystemExit(f"{self._child.args!r} failed")
-        return (int(said[0]), float(said[1])) if said else (0, 0.0)
+        return (int(words[0]), float(words[1])) if words else (0, 0.0)
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End it by force."""
         self._child.kill()
         self._child.wait()
 
 
 @contextmanager
 def streaming(probe: str, pid: int | None, path: Path) -> Iterator[None]:
-    """Write `ebpftop stream` into *path*, from when its probe is up until all is read."""
+    """Write `ebpftop stream` into *path*, from the attach of its probe until all is read."""
     options = ["--probes", probe, *(["--pid", str(pid)] if pid else [])]
     with path.open("wb") as sink:
         stream = subprocess.Popen([sys.executable, "-m", "ebpftop", "stream", *options], stdout=sink)
@@ -229,7 +229,7 @@ def streaming(probe: str, pid: int | None, path: Path) -> Iterator[None]:
 
 
 def _wait_until_still(path: Path) -> None:
-    """Wait until the stream has caught up: asked to end, it has two seconds for what it has not written yet."""
+    """Wait until the stream has caught up: when asked to end, it only has two seconds for the rest."""
     until_s = time.monotonic() + UP_S
     before, still = 0, 0
     while still < 4 and time.monotonic() < until_s:
@@ -265,17 +265,17 @@ class Result:
 
     @property
     def broken(self) -> list[str]:
-        """The bounds that do not hold."""
-        said = []
+        """The bounds that are broken."""
+        faults = []
         missing = self.expected - self.delivered - sum(self.lost.values())
-        # Lines of the trace log are everybody's: others may have lost some too.
+        # The trace log is shared: other programs may have lost lines too.
         if missing > 0 or (missing < 0 and not (self.flood == "printk" and self.lost)):
-            said.append(f"{-missing:+,} in the sum")
+            faults.append(f"{-missing:+,} in the sum")
         if max(self.keys_s, default=0.0) > KEY_S:
-            said.append("a key was not answered")
+            faults.append("a key was not answered")
         if self.memory_mib > MEMORY_MIB:
-            said.append(f"more than {MEMORY_MIB:.0f} MiB")
-        return said
+            faults.append(f"more than {MEMORY_MIB:.0f} MiB")
+        return faults
 
     def __str__(self) -> str:
         lost = " ".join(f"{count:,} {where}" for where, count in self.lost.items()) or "0"
@@ -293,7 +293,7 @@ HEAD = (
 
 
 def one(flood: Flood, seconds: float, size: tuple[int, int], folder: Path) -> Result:
-    """Let *flood* go, and watch it."""
+    """Start *flood*, and watch it."""
     path = folder / "stream.jsonl"
     held = Held(flood)
     screen = Screen([sys.executable, "-m", "ebpftop", "live"], size)
@@ -329,7 +329,7 @@ def one(flood: Flood, seconds: float, size: tuple[int, int], folder: Path) -> Re
 
 
 def main() -> int:
-    """Let every flood go; 1 where a bound is broken."""
+    """Run every flood; return 1 if a bound is broken."""
     names = ("exec", "syscalls", "printk", "uids", "cgroups", "rename")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -339,7 +339,7 @@ def main() -> int:
     if unknown := set(args.floods) - set(names):
         parser.error(f"unknown: {', '.join(unknown)}")
     columns, lines = (int(part) for part in args.size.split("x"))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started programs end too
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

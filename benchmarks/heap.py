@@ -1,4 +1,4 @@
-"""`ebpftop` with a thread that writes what Python's heap holds, each minute: `heap.py FILE ARGUMENTS`. For soak.py."""
+"""`ebpftop` with a thread that logs the content of Python's heap each minute: `heap.py FILE ARGUMENTS`. For soak.py."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def heap() -> list[str]:
-    """Return a line for each of the types that hold most: how many objects, and their bytes.
+    """Return a line for each of the largest types: the number of objects, and their bytes.
 
-    Everything that the collector's objects lead to is counted: what it does not track (texts, numbers, records) too.
+    All objects that the collector's objects refer to are counted, also those that it does not track (texts, numbers,
+    records).
     """
     seen: set[int] = set()
     numbers: Counter[str] = Counter()
@@ -51,7 +52,7 @@ def heap() -> list[str]:
 
 
 def mallinfo() -> str:
-    """Return what malloc holds: from the system, mapped, used, free."""
+    """Return the memory of malloc: from the system, mapped, used, free."""
     libc = ctypes.CDLL(None)
     libc.mallinfo2.restype = _Mallinfo2
     info = libc.mallinfo2()

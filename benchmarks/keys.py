@@ -1,10 +1,10 @@
-"""Print what each key takes of a processor, and how long it takes until it is painted.
+"""Print the CPU time of each key, and the time until its result is painted.
 
     sudo python benchmarks/keys.py [--rounds 20] [--size 120x35] [COMMAND ...]
 
-*CPU first* is the CPU time of all threads from the key to the first byte that is painted, *CPU all* to when it is quiet
-again: unlike *first* and *last*, times of a clock, these hardly depend on what else runs. The command is `ebpftop live`
-unless another is given.
+*CPU first* is the CPU time of all threads from the key to the first painted byte, *CPU all* until it is quiet again.
+Unlike *first* and *last*, which are times of a clock, these hardly depend on what else runs. The command is
+`ebpftop live` unless another is given.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ QUIET_S = 0.05
 
 
 def cpu_ns(pid: int) -> int:
-    """Return the CPU time of all threads of *pid*; proc(5) has it in ticks alone."""
+    """Return the CPU time of all threads of *pid*; proc(5) has it only in ticks."""
     total = 0
     for task in Path("/proc", str(pid), "task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])

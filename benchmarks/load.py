@@ -2,12 +2,12 @@
 
     sudo python benchmarks/load.py [--busy 30] [--rounds 8] [--together]
 
-Both run at the same time, each in a pseudo terminal, and get their keys in turns, so that both see the same minute.
-*move* is from j (htop: the arrow) to the first that is painted, *help* from ? (htop: h) to the help on the terminal,
-*back* from Esc, in both, to the first that is painted: both wait 25 ms for what may follow an Esc (htop, on an idle
-machine: 30 ms from Esc to the first that is painted, 5 from a blank). The bar: ebpftop takes at most twice what htop
-takes. With --together all busy processes share one session, which a kernel that groups by session takes for one; else
-each has its own.
+Both run at the same time, each in a pseudo terminal, and get their keys in turn, so that both see the same minute.
+*move* is from j (htop: the arrow) to the first painted byte, *help* from ? (htop: h) to the help on the terminal,
+*back* from Esc, in both, to the first painted byte: both wait 25 ms for what may follow an Esc (htop, on an idle
+machine: 30 ms from Esc to the first painted byte, 5 from a blank). The bar: ebpftop takes at most twice as long as
+htop. With --together all busy processes share one session, which counts as one for a kernel that groups by session;
+without, each has its own.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ PAUSE_S = 0.4
 BAR = 2.0
 TIMEOUT_S = 60.0
 NICE = -20
-"""Of this process, once all others run."""
+"""The nice value of this process, once all others run."""
 
 
 @contextmanager
 def overloaded(count: int, together: bool) -> Iterator[None]:
-    """Keep *count* processes busy."""
+    """Run *count* busy processes."""
     command = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", BUSY]  # none outlives this process
     busy = [subprocess.Popen(command, start_new_session=not together) for _ in range(count)]
     try:
@@ -72,7 +72,7 @@ def shown_s(screen: Screen, key: bytes, text: bytes) -> float:
 
 @contextmanager
 def in_time() -> Iterator[None]:
-    """Let this process see at once what is painted: it would wait for a processor itself, up to a second."""
+    """Let this process read the terminals at once: otherwise it would wait for a processor itself, up to a second."""
     group = Path("/proc/self/autogroup")
     before = group.read_text().split()[-1] if group.exists() else None
     try:
@@ -83,7 +83,7 @@ def in_time() -> Iterator[None]:
         yield
     finally:
         if before is not None:
-            time.sleep(0.2)  # it may be changed ten times a second
+            time.sleep(0.2)  # it may only be changed ten times a second
             group.write_text(before)
 
 

@@ -1,9 +1,9 @@
-"""Print how fast a recording of an hour of a busy machine is written, opened, searched and looked through.
+"""Print how fast a recording of an hour of a busy machine is written, opened, searched and indexed.
 
     python benchmarks/recording.py [--seconds 3600] [--rate 2000] [--suffix .jsonl.zst] [--keep FILE]
 
-The recording is made up: *rate* execs and exits, and the counters of 60 users and 150 system calls, every second.
-Nothing of it is shown anywhere else.
+The recording is artificial: *rate* execs and exits, and the counters of 60 users and 150 system calls, every second.
+It is not shown anywhere else.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def seconds_of(seconds: int, rate: int) -> Iterator[Sequence[Record]]:
 
 
 def make(path: str, seconds: int, rate: int) -> None:
-    """Write the recording, and say at what cost."""
+    """Write the recording, and print the cost."""
     header = Header(schema=1, version="0", host="bench", kernel="6.18", abi="x86_64", started=STARTED)
     written_s = 0.0
     with RecordingWriter(path, replace=True) as writer:
@@ -133,7 +133,7 @@ def first_batch(path: str) -> tuple[ReplaySource, float]:
 
 
 def seeks(timeline: Timeline) -> list[tuple[float, float]]:
-    """Return the seconds by the clock and those of its own CPU that each of some jumps took, back and forth."""
+    """Return the seconds by the clock and of the thread's CPU for each of some random seeks."""
     first, last = timeline.span
     dice = random.Random(11)
     took = []
@@ -145,7 +145,7 @@ def seeks(timeline: Timeline) -> list[tuple[float, float]]:
 
 
 def tell(name: str, took: list[tuple[float, float]]) -> None:
-    """Print median and worst, in milliseconds; where the machine is busy with other things, the CPU time tells more."""
+    """Print median and worst, in milliseconds. If other programs run, the CPU time is more reliable."""
     by_clock, by_cpu = ([each[part] * 1e3 for each in took] for part in (0, 1))
     print(
         f"{name:12} median {statistics.median(by_clock):.0f} ms, worst {max(by_clock):.0f} ms of {len(took)}; "
@@ -154,7 +154,7 @@ def tell(name: str, took: list[tuple[float, float]]) -> None:
 
 
 def main() -> None:
-    """Make a recording, and use it."""
+    """Make a recording, and measure it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=3600)
     parser.add_argument("--rate", type=int, default=2000, help="records per second")

@@ -1,12 +1,12 @@
-"""Print how fast the screen opens on a recording, and how fast it shows another moment of it: by the clock, and in CPU.
+"""Print how fast the screen opens a recording, and how fast it seeks in it: by the clock, and in CPU time.
 
-    python benchmarks/recording.py --keep HOUR.jsonl.zst     makes the hour of a busy machine that this is meant for
+    python benchmarks/recording.py --keep HOUR.jsonl.zst     makes the recording for this: an hour of a busy machine
     python benchmarks/screen.py HOUR.jsonl.zst [--starts 5] [--seeks 30] [--size 120x35]
 
 `ebpftop replay FILE` runs in a pseudo terminal, as a user starts it. *first screen* is from exec until rows of the exec
 log, the users and the system calls have been painted; *seek* is from a key ([ ] left right, and l) until the exec log
-has been painted as it was at the moment that the key leads to, and the terminal has been still for 60 ms (these are not
-counted). CPU is that of the whole process in the same time: where other programs run, it tells more than the clock.
+of the new moment has been painted, and the terminal has been still for 60 ms (these are not counted). CPU is that of
+the whole process in the same time: if other programs run, it is more reliable than the clock.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Took:
 
 
 class Terminal:
-    """A process in a pseudo terminal, and what it has painted since it was asked last."""
+    """A process in a pseudo terminal, and what it has painted since the last key."""
 
     def __init__(self, command: list[str], size: tuple[int, int]) -> None:
         self.began_s = time.perf_counter()
@@ -56,14 +56,14 @@ class Terminal:
         return time.clock_gettime(self._clock)
 
     def press(self, key: str) -> None:
-        """Send *key*; forget what was painted before."""
+        """Send *key*; drop what was painted before."""
         self._painted = b""
         os.write(self.fd, key.encode())
 
     def wait(self, shows: Callable[[bytes], bool]) -> tuple[float, float]:
-        """Wait until what was painted `shows` it and nothing follows for STILL_S; return the clock and the CPU then.
+        """Wait until `shows` is true for the painted text and nothing follows for STILL_S; return clock and CPU.
 
-        Both are of the last byte that was painted.
+        Both are those of the last painted byte.
         """
         seen = False
         at_s, cpu_s = time.perf_counter(), self.cpu_s
@@ -89,7 +89,7 @@ class Terminal:
         return painted
 
     def close(self) -> None:
-        """Leave as a user does."""
+        """Quit as a user does."""
         os.write(self.fd, b"q")
         end_s = time.perf_counter() + 10.0
         while time.perf_counter() < end_s:
@@ -106,7 +106,7 @@ class Terminal:
 
 
 def start(path: str, size: tuple[int, int]) -> tuple[Terminal, dict[str, Took]]:
-    """Start the screen on *path*; return it once all panes show rows, and when each of them did."""
+    """Start the screen on *path*; return it when all panes show rows, and the time of each."""
     terminal = Terminal([os.path.join(os.path.dirname(sys.executable), "ebpftop"), "replay", path], size)
     took: dict[str, Took] = {}
     for name, signs in (("exec rows", (b"cc1",)), ("all panes", (b"cc1", b"syscall1", b"user1"))):
@@ -116,7 +116,7 @@ def start(path: str, size: tuple[int, int]) -> tuple[Terminal, dict[str, Took]]:
 
 
 def seek(terminal: Terminal, keys: str) -> Took:
-    """Send *keys*, and return how long it took until the exec log showed the moment that they lead to."""
+    """Send *keys*, and return how long it took until the exec log showed the new moment."""
     began_s, began_cpu_s = time.perf_counter(), terminal.cpu_s
     terminal.press(keys)
     at_s, cpu_s = terminal.wait(_shows_its_moment)
@@ -124,9 +124,9 @@ def seek(terminal: Terminal, keys: str) -> Took:
 
 
 def _shows_its_moment(painted: bytes) -> bool:
-    """Whether the newest row painted is of the moment that the state line tells: a program starts every 2 ms or so."""
+    """Whether the newest painted row is of the moment in the status bar: a program starts about every 2 ms."""
     moments, rows = _MOMENT.findall(painted), [b"".join(row) for row in _ROW.findall(painted)]
-    # What comes first may still be of the moment before.
+    # The first rows may still be of the moment before.
     return bool(moments) and any(0 <= _seconds(moments[-1]) + 0.11 - _seconds(row) <= 0.13 for row in rows)
 
 
@@ -151,7 +151,7 @@ def tell(name: str, took: list[Took]) -> None:
 
 
 def main() -> None:
-    """Start the screen some times, and move in the last one."""
+    """Start the screen some times, and seek in the last one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="a recording that benchmarks/recording.py made")
     parser.add_argument("--starts", type=int, default=5)
@@ -172,7 +172,7 @@ def main() -> None:
     dice = random.Random(5)
     terminal.press(" ")
     time.sleep(0.3)
-    # Into the middle first, so that a step leads somewhere.
+    # To the middle first, so that a step in both directions is possible.
     seek(terminal, click(columns // 2, rows - 2))
     kinds: dict[str, Callable[[], str]] = {
         "scrub, early": lambda: click(dice.randrange(30, columns - 1), rows - 2),

@@ -4,10 +4,10 @@
     sudo .venv/bin/python benchmarks/soak.py [--minutes 60] [--csv FILE] [--alone] [--types] [-- OPTIONS OF live]
 
 `ebpftop live` runs in a pseudo terminal; meanwhile 50 programs a second start, 20,000 system calls a second are made,
-and a thread gives itself another name 100 times a second (--load 2 doubles all of that, 0 leaves the machine alone).
+and a thread renames itself 100 times a second (--load 2 doubles all of that, 0 means no load).
 Every ten seconds: a key, and a line of the CSV with the resident and the private memory (MiB), the CPU since the line
-before, and how long the key took. *--alone* lets it see this load and nothing else of the machine, so that two curves
-compare. *--types* adds what Python's heap holds by type, each minute, in FILE.types: it takes memory itself.
+before, and how long the key took. With *--alone* it only sees this load, so that two curves can be compared. *--types*
+adds the content of Python's heap by type, each minute, in FILE.types: that takes memory itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def flood(directory: Path) -> Path:
 
 @contextmanager
 def load(factor: float, seconds: float) -> Iterator[None]:
-    """Load the machine, *seconds* at most."""
+    """Load the machine, at most for *seconds*."""
     with ExitStack() as stack:
         program = flood(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         for kind, rate, *arguments in LOADS if factor else ():
@@ -51,7 +51,7 @@ def load(factor: float, seconds: float) -> Iterator[None]:
 
 
 def curve(points: list[tuple[float, float, float]], width: int = 60) -> Iterator[str]:
-    """Yield the lines of a curve of resident (o) and private (.) memory over the minutes, 30 lines at most."""
+    """Yield the lines of a curve of resident (o) and private (.) memory over the minutes, at most 30 lines."""
     top = max((rss for _, rss, _ in points), default=1.0)
     for minutes, rss, private in points[:: -(-len(points) // 30) or 1]:
         line = [" "] * (width + 1)
@@ -61,7 +61,7 @@ def curve(points: list[tuple[float, float, float]], width: int = 60) -> Iterator
 
 
 def main() -> int:
-    """Run it, and draw the curve; 1 where the screen ended by itself."""
+    """Run it, and draw the curve; return 1 if the screen ended by itself."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--csv", type=Path, default=Path("soak.csv"))

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How long it takes from the command to four panes that move, beside how long peers take to say their first word.
+"""The time from the command to four panes with data, compared with the time of peers to their first report.
 
     sudo .venv/bin/python benchmarks/start.py [--rounds N]
 
 A program starts every tenth of a second meanwhile. Each round starts every contender once, in turn. ebpftop's time ends
-when the titles of all four panes count something of the running kernel; a peer's, when it reported one of the programs.
-"nothing kept" is ebpftop's first start on a kernel, when nothing of what was compiled can be kept from an earlier one.
+when the titles of all four panes count events of the running kernel; a peer's, when it reported one of the programs.
+"nothing kept" is ebpftop's first start on a kernel, without compiled programs of an earlier start.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BPFTRACE = 'tracepoint:sched:sched_process_exec { printf("started %s\\n", comm)
 
 
 def contenders() -> dict[str, tuple[list[str], tuple[str, ...]]]:
-    """Return each contender's command, and the patterns that it has to draw, all of them."""
+    """Return each contender's command, and the patterns that it has to draw."""
     ebpftop = [sys.executable, "-m", "ebpftop"]
     titles = tuple(rf"{pane} ● [1-9]" for pane in PANES)
     found = {"ebpftop": (ebpftop, titles), "nothing kept": (["env", "EBPFTOP_CACHE=", *ebpftop], titles)}
@@ -70,7 +70,7 @@ def programs_starting() -> Iterator[None]:
 
 
 def seconds_until(command: list[str], patterns: tuple[str, ...]) -> dict[str, float]:
-    """Start *command* in a terminal of 160 by 45; return after how many seconds each of *patterns* was drawn."""
+    """Start *command* in a terminal of 160 by 45; return the seconds until each of *patterns* was drawn."""
     begin = time.monotonic()
     pid, fd = opened(command, 160, 45)
     seen: dict[str, float] = {}
@@ -80,7 +80,7 @@ def seconds_until(command: list[str], patterns: tuple[str, ...]) -> dict[str, fl
             if not select.select([fd], [], [], 0.1)[0]:
                 continue
             try:
-                # With the end of what was read before, where a title may have been cut; more would keep it waiting.
+                # With the end of the last data, which may hold the start of a title; more data would be too slow.
                 drawn = drawn[-_TITLE_BYTES:] + os.read(fd, 1 << 16)
             except OSError:  # it has ended
                 break
@@ -105,7 +105,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     rounds = parser.parse_args().rounds
-    mount_privately()  # execsnoop sees nothing where nobody mounted it
+    mount_privately()  # execsnoop sees nothing if tracefs is not mounted
     everyone = contenders()
     took: dict[str, list[dict[str, float]]] = {name: [] for name in everyone}
     with programs_starting():

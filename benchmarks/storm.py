@@ -2,10 +2,10 @@
 
     sudo python benchmarks/storm.py [--rounds 5] [--keys 60] [--size 120x35]
 
-`ebpftop` runs in a pseudo terminal with its system calls maximised; *latency* is from a key (j, k) to the first that is
-painted. Rounds alternate: *storm* is getppid without end on the last CPU, *busy* the same CPU kept busy without a call,
-so that the difference between these two is what the calls do. *CPU* is that of ebpftop's process meanwhile, keys
-included; *reading* is how long the counters take to be read, without a screen.
+`ebpftop` runs in a pseudo terminal with its system calls maximised; *latency* is from a key (j, k) to the first painted
+byte. Rounds alternate: *storm* is getppid without end on the last CPU, *busy* the same CPU kept busy without a call, so
+the difference between these two is the effect of the calls. *CPU* is that of ebpftop's process meanwhile, keys
+included; *reading* is how long it takes to read the counters, without a screen.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def going_on(what: str, program: Path) -> Iterator[None]:
 
 
 def latency(terminal: Terminal, key: str) -> float:
-    """Return the seconds from a key to what is painted next."""
-    # What a reading paints is out of the way.
+    """Return the seconds from a key to the next painted byte."""
+    # First drop what a reading painted.
     while select.select([terminal.fd], [], [], 0.03)[0]:
         os.read(terminal.fd, 1 << 16)
     began_s = time.perf_counter()
@@ -63,7 +63,7 @@ def latency(terminal: Terminal, key: str) -> float:
 
 
 def pressed(terminal: Terminal, keys: int) -> tuple[list[float], float]:
-    """Press *keys* keys; return the latency of each, and the share of a CPU that the screen took."""
+    """Press *keys* keys; return the latency of each, and the share of a CPU that the screen used."""
     terminal.painted_for(SETTLE_S)
     began_s, began_cpu_s = time.perf_counter(), terminal.cpu_s
     times = [latency(terminal, "jk"[i % 2]) for i in range(keys)]

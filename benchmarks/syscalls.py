@@ -1,12 +1,12 @@
-"""What watching system calls adds to a getppid: an empty program, ebpftop, and its peers, in one run.
+"""The cost that watching system calls adds to a getppid: an empty program, ebpftop, and its peers, in one run.
 
     sudo python benchmarks/syscalls.py [--rounds 7]
 
-Needs gcc, bpftrace and libbpf-tools' syscount. Rounds are interleaved, so that whatever else the machine does hits all
-alike; of each round the fastest of many short batches counts, since noise only ever adds, and what is measured while
-something else watches system calls is measured again. The last lines say whether ebpftop holds what it promises:
-counting alone at most half of bpftrace's count and 1.3 times an empty program, with latency and errors at most half of
-bpftrace's count plus latency histogram.
+Needs gcc, bpftrace and libbpf-tools' syscount. Rounds are interleaved, so that other work of the machine affects all in
+the same way. In each round the fastest of many short batches counts, because noise only adds time. A measurement is
+repeated if something else watched system calls meanwhile. The last lines show whether ebpftop keeps its promises:
+counting alone costs at most half of bpftrace's count and 1.3 times an empty program; with latency and errors, at most
+half of bpftrace's count plus latency histogram.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from typing import NamedTuple
 HERE = Path(__file__).resolve()
 BATCHES, CALLS = 500, 2000
 ATTACHED_NS = 25.0
-"""None of the peers costs less; a getppid that takes so much longer is watched."""
+"""None of the peers costs less: if a getppid takes this much longer, it is watched."""
 QUIET_NS, TRIES = 4.0, 6
-"""Before and after a measurement getppid takes the same time but for this, or something else watched it too: again."""
+"""If getppid before and after a measurement differs by more, something else watched it too: measure again."""
 
 EMPTY = "int empty(void *ctx) { return 0; }"
 TRACEFS = 'mountpoint -q /sys/kernel/tracing || mount -t tracefs nodev /sys/kernel/tracing; exec "$0" "$@"'
@@ -42,19 +42,19 @@ LATENCY = (
 
 
 class Way(NamedTuple):
-    """One way of watching: what it is called, and the command that does it until SIGINT."""
+    """One way of watching: its name, and the command that does it until SIGINT."""
 
     name: str
     command: Sequence[str]
 
 
 def myself(what: str) -> Sequence[str]:
-    """Return the command that holds one of ebpftop's ways."""
+    """Return the command that runs one of ebpftop's ways."""
     return [sys.executable, str(HERE), "--hold", what]
 
 
 def with_tracefs(*command: str) -> Sequence[str]:
-    """Return *command* with tracefs, mounted for it alone where it is not."""
+    """Return *command* with tracefs; if it is not mounted, it is mounted for the command alone."""
     return ["unshare", "--mount", "sh", "-c", TRACEFS, *command]
 
 
@@ -111,7 +111,7 @@ class Stopwatch:
         self.cpu = max(os.sched_getaffinity(0))
 
     def batches(self, batches: int, calls: int) -> list[float]:
-        """Return how long one call took in each of *batches* batches."""
+        """Return the time of one call in each of *batches* batches."""
         done = subprocess.run(
             ["taskset", "-c", str(self.cpu), self._program, str(batches), str(calls)],
             check=True, capture_output=True, text=True,
@@ -125,7 +125,7 @@ class Stopwatch:
 
 @contextmanager
 def watched(way: Way, stopwatch: Stopwatch, base_ns: float) -> Iterator[None]:
-    """Hold a way of watching; entered when a getppid has become slower, so that it is attached."""
+    """Run a way of watching. The block starts when getppid has become slower, so the way is attached."""
     others = os.sched_getaffinity(0) - {stopwatch.cpu} or {stopwatch.cpu}
     child = subprocess.Popen(
         ["taskset", "-c", ",".join(map(str, sorted(others))), *way.command],
@@ -141,7 +141,7 @@ def watched(way: Way, stopwatch: Stopwatch, base_ns: float) -> Iterator[None]:
             while slow < 3 and child.poll() is None and time.monotonic() < until_s:
                 slow = slow + 1 if min(stopwatch.batches(40, 4000)) > base_ns + ATTACHED_NS else 0
                 time.sleep(0.2)
-        # Whatever else it attaches comes at once.
+        # It attaches the rest right after.
         time.sleep(0.7)
         if child.poll() is not None:
             raise SystemExit(f"{way.name} did not attach: run {shlex.join(way.command)} to see why")
@@ -150,13 +150,13 @@ def watched(way: Way, stopwatch: Stopwatch, base_ns: float) -> Iterator[None]:
         child.send_signal(signal.SIGINT)
         try:
             child.communicate(timeout=20)
-        except subprocess.TimeoutExpired:  # bpftrace passes over a signal that comes at the wrong moment
+        except subprocess.TimeoutExpired:  # bpftrace ignores a signal that comes at the wrong moment
             child.kill()
             child.communicate()
 
 
 def measured(way: Way, stopwatch: Stopwatch, best_ns: float | None) -> tuple[float, float]:
-    """Return what getppid takes alone, and what *way* adds to it; *best_ns* is the least that it ever took."""
+    """Return the time of getppid alone, and what *way* adds to it. *best_ns* is the shortest time so far."""
     for _ in range(TRIES):
         before_ns = stopwatch.fastest()
         with watched(way, stopwatch, before_ns):
@@ -195,7 +195,7 @@ def main() -> None:
 
 
 def judge(added: dict[str, list[float]]) -> None:
-    """Say of each promise whether it is held, by the median of the rounds' ratios."""
+    """Print whether each promise is kept, by the median of the ratios of the rounds."""
     for what, of, most in (
         ("ebpftop, counting alone", "bpftrace count", 0.5),
         ("ebpftop, counting alone", "empty raw_tracepoint program", 1.3),

@@ -19,7 +19,7 @@ def opened(command: Sequence[str], columns: int, lines: int) -> tuple[int, int]:
     """Start *command* in a terminal of its own; return its pid and the descriptor of the terminal's other end."""
     pid, fd = pty.fork()
     if pid == 0:
-        # Known before the program asks, or it lays out its screen twice.
+        # Set before the program reads it; otherwise it lays out its screen twice.
         set_size(1, columns, lines)
         os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
         os.execvp(command[0], list(command))
@@ -39,7 +39,7 @@ class Screen:
         self.pid, self._fd = opened(command, *size)
         self.painted_s = 0.0
         self.status: int | None = None
-        """Its exit status once it has ended, minus the signal's number where one ended it."""
+        """Its exit status after its end; minus the signal's number if a signal ended it."""
         self._keep_bytes = keep_bytes
         self._painted = bytearray()
         self._dropped = 0
@@ -50,7 +50,7 @@ class Screen:
         while True:
             try:
                 painted = os.read(self._fd, 1 << 16)
-            except OSError:  # EIO: nobody has the other end any more
+            except OSError:  # EIO: no process has the other end any more
                 return
             self.painted_s = time.perf_counter()
             self._painted += painted
@@ -68,7 +68,7 @@ class Screen:
         return bytes(self._painted[max(0, since - self._dropped) :])
 
     def wait_for(self, text: bytes, *, since: int = 0, timeout_s: float = 60.0) -> bool:
-        """Wait until *text* has been painted after *since*; False where it ended, or *timeout_s* went by, before."""
+        """Wait until *text* has been painted after *since*; False if it ended, or *timeout_s* passed, before."""
         until_s = time.perf_counter() + timeout_s
         while text not in self.painted(since):
             if time.perf_counter() > until_s or not self._reader.is_alive():
@@ -77,7 +77,7 @@ class Screen:
         return True
 
     def press(self, keys: bytes, timeout_s: float = 10.0) -> bool:
-        """Send *keys*; False where the terminal's queue stays full for *timeout_s* or the program has ended."""
+        """Send *keys*; False if the terminal's queue stays full for *timeout_s*, or the program has ended."""
         until_s = time.perf_counter() + timeout_s
         while keys:
             if not select.select([], [self._fd], [], max(0.0, until_s - time.perf_counter()))[1]:
@@ -108,7 +108,7 @@ class Screen:
         return termios.tcgetattr(self._fd)
 
     def memory(self) -> tuple[float, float]:
-        """Return the resident and the private memory in MiB; zeros where it has ended."""
+        """Return the resident and the private memory in MiB; zeros if it has ended."""
         try:
             text = Path("/proc", str(self.pid), "smaps_rollup").read_text()
         except OSError:
@@ -122,7 +122,7 @@ class Screen:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def ended(self, timeout_s: float = 0.0) -> bool:
-        """Wait at most *timeout_s* for the end; tell whether it has come. `status` is known then."""
+        """Wait at most *timeout_s* for the end; return whether it has ended. `status` is known then."""
         until_s = time.perf_counter() + timeout_s
         while self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -136,14 +136,14 @@ class Screen:
         return True
 
     def close(self) -> None:
-        """Leave it as a user does, or by force where it stays; give the terminal back."""
+        """Quit it as a user does, or by force if that fails; close the terminal."""
         if not self.ended():
             self.press(b"q")
             self.ended(10)
         self.kill()
 
     def kill(self) -> None:
-        """End it by force if it runs; give the terminal back."""
+        """End it by force if it runs; close the terminal."""
         if not self.ended():
             os.kill(self.pid, signal.SIGKILL)
             self.ended(10)

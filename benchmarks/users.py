@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What very many users cost: each of 100,000 uids starts a program, or tries one that does not exist.
+"""The cost of very many users: each of 100,000 uids starts a program, or tries one that does not exist.
 
     sudo .venv/bin/python benchmarks/users.py [--users N] [--probes LIST] [--size 120x35]
 
-`ebpftop live` watches in a pseudo terminal, narrowed to what this benchmark starts, and a second reader of the kernel
-in this process tells the counters. Printed are: whether every attempt was counted, and how many under "other"; how long
-a reading of the counters takes, the first one and later ones; the screen's memory, its CPU while nothing happens, and
-the time from a key to the end of what it paints, before and after.
+`ebpftop live` runs in a pseudo terminal, filtered to what this benchmark starts, and a second reader of the kernel in
+this process reads the counters. Printed are: whether every attempt was counted, and how many under "other"; how long a
+reading of the counters takes, the first one and later ones; the screen's memory, its CPU while nothing happens, and the
+time from a key to the end of what it paints, before and after.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KEYS = 40
 
 
 def figures(screen: Screen, when: str) -> None:
-    """Print what the screen costs now."""
+    """Print the current cost of the screen."""
     time.sleep(2)
     before_s = screen.cpu_s()
     time.sleep(IDLE_S)
@@ -58,7 +58,7 @@ def counters(source: KernelSource) -> tuple[Users, float]:
 
 
 def main() -> int:
-    """Run it; 1 where an attempt was not counted."""
+    """Run it; return 1 if an attempt was not counted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--probes", default="execs,users,syscalls,trace", help="of the screen; all")
@@ -101,7 +101,7 @@ def main() -> int:
         finally:
             source.close()
             screen.close()
-    # The helper itself was started once more.
+    # One more: the helper itself was started too.
     right = execs == args.users + 1 and failed == args.users // FAIL_EVERY
     print(
         "every attempt was counted" if right else f"WRONG: {args.users + 1:,} and {args.users // FAIL_EVERY:,} expected"
