@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the machine of the demo does for a bit more than a minute: somebody compiles, somebody mistypes, a health check
-# runs, jobs end badly, a backup is made. Started by script/make-demo in namespaces of its own; every command is real.
+# The workload of the demo, a bit more than a minute: one user compiles, one mistypes, a health check runs, jobs end
+# badly, a backup is made. script/make-demo starts it in its own namespaces; every command is real.
 #
 #   demo-workload.bash          all of it
 #   demo-workload.bash PART     one user's part of it, as that user

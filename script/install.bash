@@ -1,13 +1,12 @@
 # shellcheck shell=bash
-# Installing what a checkout needs: distribution packages, and the venv that ebpftop lives in. Sourced by run, test and
-# install.
+# Install what a checkout needs: distribution packages, and the venv of ebpftop. Sourced by run, test and install.
 #
-# stdout belongs to ebpftop's records, so everything here speaks on stderr.
+# stdout is for the records of ebpftop, so all messages here go to stderr.
 
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$checkout/.venv
 stamp=$venv/installed
-# BCC's module belongs to the distribution's own interpreter; one from pyenv, conda or a tool cache does not see it.
+# BCC's module is installed for the distribution's interpreter; one from pyenv, conda or a tool cache does not find it.
 system_python=/usr/bin/python3
 
 say() { printf 'script/%s: %s\n' "${0##*/}" "$*" >&2; }
@@ -56,7 +55,7 @@ package_manager() {
   return 1
 }
 
-# Install the packages behind NEED... or end with the reason. Package lists are fetched anew only where the first try failed.
+# Install the packages of NEED... or end with the reason. Package lists are only fetched if the first try failed.
 install_needs() {
   local manager need names=()
   manager=$(package_manager) ||
@@ -83,7 +82,7 @@ apt_install() {
 }
 
 has_venv_module() { "$system_python" -I -c 'import venv' 2>/dev/null && { has_ensurepip || has_pip; }; }
-# Debian keeps it in a package of its own, python3-venv. Without it, a pip of the distribution's does as well.
+# In Debian it has its own package, python3-venv. Without it, the pip of the distribution works as well.
 has_ensurepip() { "$system_python" -I -c 'import ensurepip' 2>/dev/null; }
 has_pip() { "$system_python" -I -m pip --python "$system_python" --version >/dev/null 2>&1; }
 has_bcc() { "$system_python" -I -c 'from bcc import BPF' 2>/dev/null; }
@@ -95,8 +94,8 @@ installation_key() {
   printf '%s %s %s' "${hash%% *}" "$(readlink -f -- "$system_python")" "$checkout"
 }
 
-# True where the venv holds this checkout with EXTRAS ("" or some of pyproject.toml's), and, where it is needed, BCC is
-# still where it was. Cheap, for every start.
+# True if the venv has this checkout with EXTRAS ("" or some of pyproject.toml's), and if BCC, if needed, is still in
+# its place. Fast, for every start.
 is_installed() { # EXTRAS bcc|no-bcc
   local key extras bcc
   [[ -r $stamp ]] || return
@@ -104,7 +103,7 @@ is_installed() { # EXTRAS bcc|no-bcc
   [[ $key == "$(installation_key)" && (-z $1 || $extras == "$1") && ($2 == no-bcc || -e $bcc) ]]
 }
 
-# Who owns the checkout: what root makes in it is made as that user, who can then change and remove it.
+# The owner of the checkout: root creates files in it as that user, who can then change and remove them.
 owner=$(stat -c %u -- "$checkout")
 
 as_owner() { # COMMAND...
@@ -117,7 +116,7 @@ as_owner() { # COMMAND...
   fi
 }
 
-# Say who besides root may change what a start from this checkout runs; false if nobody may.
+# Print who besides root may change the programs that a start from this checkout runs; false if nobody may.
 who_else_may_write() {
   local path
   for path in "$checkout" "$checkout"/{src,bpf,script,.venv}; do
@@ -133,7 +132,7 @@ who_else_may_write() {
   return 1
 }
 
-# Make the venv and install this checkout into it, whatever an earlier try left behind. One at a time for a checkout.
+# Make the venv and install this checkout into it, even after an earlier failed try. One at a time for a checkout.
 install_checkout() { # EXTRAS bcc|no-bcc
   local lock mask
   exec {lock}<"$checkout"
@@ -160,12 +159,12 @@ install_system_needs() { # bcc|no-bcc
     die 1 "$system_python is older than Python 3.10, which ebpftop needs; use a newer release of this distribution"
 }
 
-# What lies in somebody's ~/.local would satisfy pip and be missing for everybody else.
+# Packages in a user's ~/.local would satisfy pip, but be missing for all other users.
 clean_python=(env -u PYTHONDONTWRITEBYTECODE -u PYTHONPYCACHEPREFIX -u PYTHONPATH PYTHONNOUSERSITE=1)
-# It says each package that it fetches: a slow network looks like a hang otherwise.
+# pip prints each package that it fetches: otherwise a slow network looks like a hang.
 pip_options=(--progress-bar off --no-compile --no-input --disable-pip-version-check --root-user-action=ignore)
 
-# The command that installs into VENV: its own pip, or the distribution's where Python comes without ensurepip.
+# The command that installs into VENV: its own pip, or the distribution's if Python has no ensurepip.
 pip_of() { # VENV
   if has_ensurepip; then
     pip=("$1/bin/python" -I -m pip)
@@ -174,7 +173,7 @@ pip_of() { # VENV
   fi
 }
 
-# Make a venv in which the distribution's packages are visible, because BCC is one of them.
+# Make a venv that can use the distribution's packages, because BCC is one of them.
 make_venv() { # VENV
   local with_pip=()
   has_ensurepip || with_pip=(--without-pip)
@@ -188,8 +187,8 @@ install_locked() { # EXTRAS bcc|no-bcc
   [[ $EUID -eq 0 || -w $checkout ]] ||
     die 1 "$checkout belongs to $(stat -c %U -- "$checkout"), so $venv cannot be made; run as that user, or in a copy of your own"
 
-  # A venv without a stamp is half made; one for another Python or another place does not work, and in one that belongs
-  # to another user nothing can be changed. Only a changed pyproject.toml can be installed over what is there.
+  # A venv without a stamp is incomplete. One for another Python or another place does not work, and one of another user
+  # cannot be changed. If only pyproject.toml changed, install into the existing venv.
   local python='' place=''
   if [[ -r $stamp ]]; then
     read -r _ python place <"$stamp"
@@ -212,6 +211,6 @@ install_locked() { # EXTRAS bcc|no-bcc
   as_owner "${clean_python[@]}" "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" "$checkout/src" >&2 ||
     say "some Python files could not be compiled; ebpftop starts slower"
   bcc=$("$system_python" -I -c 'import importlib.util as u; s = u.find_spec("bcc"); print(s and s.origin or "-")')
-  # shellcheck disable=SC2016  # it is the inner shell that is to expand it
+  # shellcheck disable=SC2016  # the inner shell must expand it
   as_owner bash -c 'printf "%s\n" "${@:2}" >"$1.new" && mv -- "$1.new" "$1"' - "$stamp" "$(installation_key)" "$1" "$bcc"
 }
