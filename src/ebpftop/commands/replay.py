@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         return _USAGE
     need_terminal(keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
-    # A file on stdin is still a file, and can be sought.
+    # A file on stdin is still a file: the screen can seek in it.
     return show(fd, "stdin" if args.file == "-" else args.file, speed)
 
 

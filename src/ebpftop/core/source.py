@@ -83,7 +83,7 @@ class Source(Protocol):
         """
 
     def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-        """Return *wanted*, and one sentence for each thread that it names as a process: the process takes its place.
+        """Return *wanted* with processes instead of the threads that it names as processes, and a sentence about each.
 
         Fast. A recording returns the filter as it is.
         """

@@ -217,7 +217,7 @@ class Index:
             return 1 + self._lines_before + before
 
     def running_at(self, number: int) -> tuple[bytes, ...] | None:
-        """Return the exec and process lines of the programs that ran when chunk *number* began, if known."""
+        """Return the exec and process lines of what ran when chunk *number* began; None if it has no table."""
         with self._lock:
             at = self._key_at(number)
             return None if at is None else self._keys[at]
