@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel.attach import DENIED, INTERPRETER, NOT_STARTED
+from ebpftop.kernel.attach import DENIED, INTERPRETER, MANY_AT_ONCE, NOT_STARTED
 from ebpftop.kernel.offsets import of_running_kernel
 from tests.kernel import exec_workloads as workloads
 from tests.kernel.doing import WANTED_UID
@@ -27,6 +27,9 @@ UID = WANTED_UID
 MOST_RUNGS = range(4)
 WORDS = {"hard": "sixty-four", "hard32": "thirty-two"}  # the second argument of all that they start
 INTERP = frozenset({"interp"})
+MISSED_MOST = 8
+"""Of some eighty failures, those that a kretprobe may miss: it has a place per CPU, and threads of the program race."""
+
 LADDERS = ("execs", "execs.failures", "execs.exits", "users", "syscalls", "trace")
 
 
@@ -111,6 +114,11 @@ def passed_over_in(lines: Sequence[Line]) -> Counter[str]:
     return Counter({one["probe"]: one["count"] for one in lost})
 
 
+def missed_at_once(stream: Stream, ladder: str) -> int:
+    """Return how many failures the rung in use may miss, as it says itself."""
+    return MISSED_MOST if MANY_AT_ONCE in blind(stream, ladder) else 0
+
+
 def assert_nearly(now: int, right: int, passed_over: int) -> None:
     """Hold a count against the truth: short of it by no more than what was passed over."""
     assert right - passed_over <= now <= right, (now, right, passed_over)
@@ -187,7 +195,8 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
     of_seccomp = [one for one in failures if one["error"] == "EPERM"]
     seen = 0 if DENIED in blind(stream, "execs.failures") else denied
     assert_nearly(len(of_seccomp), seen, passed_over["execs"])
-    assert_nearly(len(failures) - len(of_seccomp), failed, passed_over["execs"])
+    missed = missed_at_once(stream, "execs.failures")
+    assert_nearly(len(failures) - len(of_seccomp), failed, passed_over["execs"] + missed)
     late = [one for one in failures if one["error"] == "EINVAL"]
     assert {(os.path.basename(one["file"]), one["cut"] == []) for one in late} >= {("late64", True), ("late32", True)}
     assert {one["comm"] for one in late} <= {"hard", "hard32"}
@@ -196,7 +205,7 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
         assert (word, more) == (WORDS[one["comm"]], [""])
         assert one["file"] == (path if one["error"] != "EFAULT" else "") or one["file"].startswith("/dev/fd/")
     rest = Counter(described(one) for one in failures if one not in of_seccomp)
-    if not passed_over["execs"]:
+    if not passed_over["execs"] and rest.total() == failed:
         told.must_be("execs.failures", via.get("execs.failures"), rest)
 
     exits = of("exit", lines)
@@ -209,7 +218,7 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
     (user,) = (row for row in last("users", lines)["rows"] if row["uid"] == UID)
     seen = 0 if DENIED in blind(stream, "users") else denied
     assert_nearly(user["execs"], made + seen, passed_over["users"])
-    assert_nearly(user["failed"], failed + seen, passed_over["users"])
+    assert_nearly(user["failed"], failed + seen, passed_over["users"] + missed_at_once(stream, "users"))
     assert user["last"] == "hard32"
 
     rows = {f"{row['abi']}:{row['name']}": row for row in last("syscalls", lines)["rows"] if "exec" in row["name"]}
