@@ -80,7 +80,7 @@ async def settle(pilot: Pilot[int], source: FakeSource | Remembered) -> None:
     app = pilot.app
     assert isinstance(app, EbpftopApp)
     deadline = time.monotonic() + 30
-    while app.main.present.batches < source.given or app.main._coming or app.main.seeking:
+    while app.main.present.batches < source.given or app.main._pending or app.main.seeking:
         assert app.is_running, "the app crashed"
         assert time.monotonic() < deadline, f"{app.main.present.batches} of {source.given} batches arrived"
         await pilot.pause(0.02)

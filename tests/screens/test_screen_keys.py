@@ -30,7 +30,7 @@ from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.playback import TAKE_IN_S
+from ebpftop.ui.screens.playback import FEED_SLICE_S
 from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import pane, settle, until
@@ -203,7 +203,7 @@ async def test_what_takes_long_to_take_in_leaves_turns_to_keys_after_each_piece(
 
         def feed_slowly(batch: Batch) -> None:
             turns[turn] += len(batch.records)
-            time.sleep(2 * TAKE_IN_S)
+            time.sleep(2 * FEED_SLICE_S)
             feed(batch)
 
         execs_pane(app).feed = feed_slowly  # type: ignore[method-assign]

@@ -57,7 +57,7 @@ def test_diagnostics_say_of_a_rung_what_check_says() -> None:
     check._print(report, Console(file=text, width=200))
     told = [line.split(None, 1) for line in text.getvalue().splitlines() if line.startswith(("  ● ", "  ○ ", "  ✗ "))]
     assert [(mark, " ".join(rest.split())) for mark, rest in told] == [
-        ({"on": "●", "off": "○", "failed": "✗"}[rung.state], f"{rung.via} {rung.said}") for rung in LADDERS
+        ({"on": "●", "off": "○", "failed": "✗"}[rung.state], f"{rung.via} {rung.explanation}") for rung in LADDERS
     ]
 
 

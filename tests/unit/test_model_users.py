@@ -11,7 +11,7 @@ import pytest
 from ebpftop.core.escape import c_string
 from ebpftop.core.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
 from ebpftop.core.source import Batch
-from ebpftop.filters.parse import doubt_of, parse_filter
+from ebpftop.filters.parse import misplaced_term, parse_filter
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack
 from ebpftop.models.filter_match import comm_matches, matches
@@ -271,8 +271,8 @@ def test_terms_for_the_kernel_are_told_from_the_expression(typed: str, wanted: F
     ],
 )
 def test_a_term_that_is_none_for_the_kernel_is_doubted(typed: str, doubt: str) -> None:
-    assert doubt_of(parse_filter(typed)[1]).startswith(doubt)
-    assert bool(doubt_of(parse_filter(typed)[1])) == bool(doubt)
+    assert misplaced_term(parse_filter(typed)[1]).startswith(doubt)
+    assert bool(misplaced_term(parse_filter(typed)[1])) == bool(doubt)
 
 
 @pytest.mark.parametrize("name", ["plain", "a\u0301", "tab\there", "\udcff\udcfe", "a\u3164b"])

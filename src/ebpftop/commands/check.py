@@ -112,7 +112,7 @@ def _print(report: Report, console: Console) -> None:
         table.add_column(overflow="fold")
         for rung in probe.rungs:
             mark = f"[{_LOOKS[rung.state]}]{format.MARKS[rung.state]}[/]"
-            table.add_row(f"  {mark} {markup(rung.via)}", markup(rung.said))
+            table.add_row(f"  {mark} {markup(rung.via)}", markup(rung.explanation))
             if rung.reason is None and rung.blind:
                 table.add_row("", f"[yellow]cannot see {markup('; '.join(rung.blind))}[/]")
         console.print(table)

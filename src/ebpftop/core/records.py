@@ -69,7 +69,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return "off" if self.reason.startswith(_NOT_TRIED) else "failed"
 
     @property
-    def said(self) -> str:
+    def explanation(self) -> str:
         """The text in `check` and diagnostics: what it costs, or why it is not in use."""
         return self.reason or f"costs {self.cost}"
 

@@ -15,7 +15,7 @@ _KERNEL_TERM = re.compile(
 
 # What looks like such a term, in any place, inverted or not.
 _LOOKS_LIKE_TERM = re.compile(r"(?:^|(?<=\s))(?P<inverted>!?)(?P<kind>uid|pid|comm|cgroup|container):(?P<value>\S*)")
-_TAKES = {
+_EXPECTED = {
     "uid": "a number",
     "pid": "a number",
     "comm": f"at most {COMM_BYTES} bytes, * only at the end",
@@ -49,7 +49,7 @@ def parse_filter(text: str) -> tuple[FilterLevel | None, str]:
     return FilterLevel(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
 
 
-def doubt_of(rest: str) -> str:
+def misplaced_term(rest: str) -> str:
     """Return why a term in the regular expression *rest* is not a kernel filter; empty if there is no such term.
 
     >>> doubt_of("uid:root")
@@ -62,7 +62,7 @@ def doubt_of(rest: str) -> str:
     if match["inverted"]:
         why = "cannot be inverted"
     elif parse_filter(rest[match.start() :])[0] is None:
-        why = f"takes {_TAKES[kind]}"
+        why = f"takes {_EXPECTED[kind]}"
     else:
         why = "must come before the expression"
     return f"{kind}: {why}; this is searched as text"

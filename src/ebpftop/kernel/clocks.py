@@ -31,9 +31,9 @@ def since_boot_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - _offset_ns("boottime")
 
 
-def start_ns(told_ns: int) -> int:
-    """Return the start of a process in ns since boot; *told_ns* is what /proc reports to us."""
-    return told_ns - _offset_ns("boottime")
+def start_ns(proc_start_ns: int) -> int:
+    """Return the start of a process in ns since boot; *proc_start_ns* is what /proc reports to us."""
+    return proc_start_ns - _offset_ns("boottime")
 
 
 def unix_offset() -> float:

@@ -160,7 +160,7 @@ class ExecsProbe(KernelProbe):
         self._just_attached = False
         self._rescan_due = False
         self._absent_due_s = 0.0
-        self._passed_over = 0, 0  # exits at most, as of the last two looks at /proc
+        self._exits_missed = 0, 0  # exits at most, as of the last two looks at /proc
         self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
         # Survives a toggle: processes that end while the probe is off are found when it starts again.
@@ -187,7 +187,7 @@ class ExecsProbe(KernelProbe):
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, _TIME_AT)
-        self._passed_over = 0, 0
+        self._exits_missed = 0, 0
         self._started_at.clear()  # programs may start in place of others while the probe is off
         self._just_attached = True
 
@@ -268,9 +268,9 @@ class ExecsProbe(KernelProbe):
             return []
         self._absent_due_s = now_s + _ABSENT_EVERY_S
         lost = self._lost_in_kernel()
-        passed_over = lost["exits"] + lost["recursion"]
-        thorough = thorough or passed_over > self._passed_over[0]
-        self._passed_over = self._passed_over[1], passed_over
+        missed = lost["exits"] + lost["recursion"]
+        thorough = thorough or missed > self._exits_missed[0]
+        self._exits_missed = self._exits_missed[1], missed
         return self._processes.ended() if thorough else self._processes.absent()
 
     def rescan_processes(self) -> None:

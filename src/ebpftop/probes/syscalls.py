@@ -200,7 +200,7 @@ class SyscallsProbe(KernelProbe):
             self.rungs += returns
         if self.latency:
             # From here on a return without an entry is a call that did not reach sys_enter.
-            self._take_unentered(module, clocks.since_boot_ns())
+            self._count_unentered_since(module, clocks.since_boot_ns())
             attached_ns = clocks.monotonic_ns()
             table = module.table("entered_before_us")
             self._before_us = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)
@@ -232,10 +232,10 @@ class SyscallsProbe(KernelProbe):
         # The program where calls begin is detached first, and the rest takes a while: later calls do not count.
         if self.module is not None and self.latency:
             with suppress(OSError):
-                self._take_unentered(self.module, 0)
+                self._count_unentered_since(self.module, 0)
         super().detach()
 
-    def _take_unentered(self, module: Module, since_ns: int) -> None:
+    def _count_unentered_since(self, module: Module, since_ns: int) -> None:
         """Count returns without an entry as calls from *since_ns* on (clock of process starts); 0: never."""
         maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
 

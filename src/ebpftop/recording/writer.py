@@ -271,7 +271,7 @@ def home() -> str:
         return folder
 
 
-def other_folder() -> str:
+def fallback_folder() -> str:
     """Return the folder to use if the current folder is not writable: the home folder, else one where all may write.
 
     After root was given up, the user may be nobody, whose home does not exist.

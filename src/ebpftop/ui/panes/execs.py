@@ -14,7 +14,7 @@ from textual.message import Message
 
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source
-from ebpftop.filters.parse import doubt_of, parse_filter
+from ebpftop.filters.parse import misplaced_term, parse_filter
 from ebpftop.filters.regex import PatternError, parse
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
@@ -201,7 +201,7 @@ class ExecsPane(Pane):
         super().__init__(source)
         self.model: ExecLog = ExecLog()
         self.pattern_error = ""
-        self.term_doubt = ""
+        self.term_warning = ""
         self._typed_step: FilterLevel | None = None
         self._grown = 0.0
         self._scanning = False
@@ -297,7 +297,7 @@ class ExecsPane(Pane):
             self._note_matches()
             return
         self.pattern_error = ""
-        self.term_doubt = doubt_of(rest)
+        self.term_warning = misplaced_term(rest)
         self._typed_step = step
         self.apply_view_filter(replace(self.model.narrowing, pattern=pattern))
 
@@ -331,7 +331,7 @@ class ExecsPane(Pane):
 
     def _note_matches(self) -> None:
         """Say of what is typed what is wrong, or what Enter does, also while rows come; else how many rows match."""
-        if wrong := self.pattern_error or self.term_doubt:
+        if wrong := self.pattern_error or self.term_warning:
             self.bar.note(wrong, bad=True)
         elif self._typed_step is not None:
             self.bar.note(f"Enter: {self._typed_step.label}, decided in the kernel")

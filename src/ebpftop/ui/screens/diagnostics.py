@@ -46,7 +46,7 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
             taken = state == "on"  # one of each ladder
             mark, style = format.MARKS[state], _LOOKS[state]
             sheet.line((f"  {mark} ", style), (rung.via, "bold" if taken else ""))
-            sheet.line((f"      {rung.said}", "$dim"))
+            sheet.line((f"      {rung.explanation}", "$dim"))
             if rung.blind:
                 sheet.line((f"      cannot see {'; '.join(rung.blind)}", "$warning" if taken else "$dim"))
     if journal:

@@ -117,7 +117,7 @@ class MainScreen(PlaybackScreen):
         super().__init__(source, (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source)))
         self.interval_s = interval_s
         self.scope = FilterStack(given)
-        self._told_pipe_end = False
+        self._pipe_end_reported = False
         self._filter_wishes: Wishes[str, Filter] = Wishes()
         self._decided_since: tuple[Filter, float] | None = None
 
@@ -167,9 +167,9 @@ class MainScreen(PlaybackScreen):
 
     def _pulse(self) -> None:
         super()._pulse()
-        if self.piped and not self.source.live and not self._told_pipe_end:
+        if self.piped and not self.source.live and not self._pipe_end_reported:
             # No batch comes with the end, and without a message a lost connection looks like silence.
-            self._told_pipe_end = True
+            self._pipe_end_reported = True
             self.app.notify(
                 "The pipe has ended, nothing more comes. [ goes back a minute, q leaves", severity="warning"
             )

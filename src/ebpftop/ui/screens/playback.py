@@ -42,10 +42,10 @@ log = logging.getLogger(__name__)
 PULSE_S = 0.5
 """The timeline moves on this often."""
 
-TAKE_IN_S = 0.02
+FEED_SLICE_S = 0.02
 """How long records are processed before keys are checked, and how long a key gets before that continues."""
 
-KEYS_FIRST_S = 1.0
+KEYS_FIRST_MAX_S = 1.0
 """At most this long records wait for keys."""
 
 ALSO_S = 1.0
@@ -138,7 +138,7 @@ class PlaybackScreen(LaidOutOnce[None]):
         self._outdated: set[Pane] = set()
         """Panes that learnt something from the probe of another one since they were shown."""
         self._showing: Timer | None = None
-        self._coming: deque[tuple[Pane, deque[Batch]]] = deque()
+        self._pending: deque[tuple[Pane, deque[Batch]]] = deque()
         """What came and was not processed yet, oldest first."""
         self._keys_first_until_s = 0.0
         self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
@@ -173,46 +173,46 @@ class PlaybackScreen(LaidOutOnce[None]):
     @on(Pane.BatchesArrived)
     def _arrived(self, event: Pane.BatchesArrived) -> None:
         event.stop()
-        self._coming.append((event.pane, deque(event.batches)))
-        if len(self._coming) == 1:
-            self._keys_first_until_s = monotonic() + KEYS_FIRST_S
-            self._take_in()
+        self._pending.append((event.pane, deque(event.batches)))
+        if len(self._pending) == 1:
+            self._keys_first_until_s = monotonic() + KEYS_FIRST_MAX_S
+            self._feed_pending()
 
-    def _take_in(self) -> None:
+    def _feed_pending(self) -> None:
         """Process what came, for a moment, then check for keys, and go on."""
-        until_s = monotonic() + TAKE_IN_S
-        while self._coming:
-            pane, batches = self._coming[0]
+        until_s = monotonic() + FEED_SLICE_S
+        while self._pending:
+            pane, batches = self._pending[0]
             try:
                 while batches:
                     batch = batches.popleft()
                     if batch.jump == self._jump:
                         self._take(pane, batch)
                     if batches and monotonic() >= until_s:
-                        self._take_in_later()
+                        self._feed_pending_later()
                         return
                 if not self._models:
                     self._show_news(pane)
             except BaseException:
-                self._coming.popleft()
+                self._pending.popleft()
                 pane.acknowledge()
-                if self._coming:
-                    self._take_in_later()
+                if self._pending:
+                    self._feed_pending_later()
                 raise
-            self._coming.popleft()
+            self._pending.popleft()
             pane.acknowledge()
-            if self._coming and monotonic() >= until_s:
-                self._keys_first_until_s = monotonic() + KEYS_FIRST_S
-                self._take_in_later()
+            if self._pending and monotonic() >= until_s:
+                self._keys_first_until_s = monotonic() + KEYS_FIRST_MAX_S
+                self._feed_pending_later()
                 break
         self.describe()
 
-    def _take_in_later(self) -> None:
+    def _feed_pending_later(self) -> None:
         if getattr(self.app, "keys_waiting", 0) and monotonic() < self._keys_first_until_s:
-            self.set_timer(TAKE_IN_S, self._take_in)
+            self.set_timer(FEED_SLICE_S, self._feed_pending)
         else:
             # Not at once: waiting messages are handled without a check for keys.
-            asyncio.get_running_loop().call_soon(self.call_later, self._take_in)
+            asyncio.get_running_loop().call_soon(self.call_later, self._feed_pending)
 
     def _take(self, pane: Pane, batch: Batch) -> None:
         with surviving("the overview"):

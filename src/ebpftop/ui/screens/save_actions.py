@@ -10,7 +10,7 @@ from ebpftop.models.execlog import ViewFilter
 from ebpftop.models.subset import chooser, default_name, screenshot_name
 from ebpftop.recording.subset import matching
 from ebpftop.recording.timeline import Timeline
-from ebpftop.recording.writer import create_file, other_folder, writable_folder
+from ebpftop.recording.writer import create_file, fallback_folder, writable_folder
 from ebpftop.ui import format
 from ebpftop.ui.export import to_csv, to_json
 from ebpftop.ui.panes.base import Pane
@@ -45,7 +45,7 @@ def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
 
 def save_screenshot(svg: str, host: str, moment: float) -> str:
     """Write a picture of the screen into a new file, where we may; return a line about it. Raises SourceError."""
-    path = os.path.join(writable_folder() or other_folder(), screenshot_name(host, moment))
+    path = os.path.join(writable_folder() or fallback_folder(), screenshot_name(host, moment))
     _write(path, svg.encode(), replace=False)
     return f"Screenshot in {path}"
 

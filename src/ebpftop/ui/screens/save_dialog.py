@@ -20,7 +20,7 @@ from textual.worker import Worker, WorkerState
 from ebpftop.core.escape import escape
 from ebpftop.core.source import SourceError
 from ebpftop.models.subset import Kind, kind_of, with_suffix
-from ebpftop.recording.writer import expand_home, other_folder, writable_folder
+from ebpftop.recording.writer import expand_home, fallback_folder, writable_folder
 from ebpftop.ui.answers import Unanswered, answer_to
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.widgets.keyline import KeyLine
@@ -47,7 +47,7 @@ class Place:
 
     folder: str | None = None
     """The folder of relative paths; None if it was deleted."""
-    other: str = ""
+    fallback: str = ""
     """The folder that is offered instead; empty if we may write in `folder`."""
     unknown: str = ""
     """Why it is unknown; empty if it is known."""
@@ -57,7 +57,7 @@ async def place_to_save() -> Place:
     """Find out where files can be saved, in half a second or not at all."""
 
     def ask() -> Place:
-        return Place(working_folder(), "" if writable_folder() is not None else other_folder())
+        return Place(working_folder(), "" if writable_folder() is not None else fallback_folder())
 
     try:
         return await answer_to(ask)
@@ -132,7 +132,7 @@ class SaveScreen(ReadyScreen[str]):
     @property
     def proposal(self) -> str:
         """The path that is offered for the choice."""
-        return os.path.join(self.place.other, self.choice.name)
+        return os.path.join(self.place.fallback, self.choice.name)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet small save") as self._box:
@@ -153,7 +153,7 @@ class SaveScreen(ReadyScreen[str]):
             self._note(f"{self.place.unknown}; an absolute path may lead elsewhere", bad=True)
         elif self.place.folder is None:
             self._note(f"{_NO_FOLDER}; Enter saves it here")
-        elif self.place.other:
+        elif self.place.fallback:
             self._note(f"You may not write in {self.place.folder}; Enter saves it here")
         else:
             self._note(f"Enter saves it in {self.place.folder}")
