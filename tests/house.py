@@ -19,7 +19,7 @@ LAYERS = (
     ("kernel", "models", "recording"),
     ("probes",),
     ("sources",),
-    ("ui.format", "ui.answers", "ui.export", "ui.themes", "ui.textual_fixes"),
+    ("ui.answers", "ui.export", "ui.themes", "ui.textual_fixes"),
     ("ui.widgets",),
     ("ui.panes",),
     ("ui.screens",),

@@ -110,15 +110,20 @@ def test_users_are_counted_to_the_end(tmp_path: Path, way: str) -> None:
     assert told[0].failed > ENOUGH
 
 
-@pytest.mark.parametrize("way", ["turned off", "finished"])
-def test_traced_calls_are_told_or_lost(tmp_path: Path, way: str) -> None:
+def traced_to_the_end(tmp_path: Path, way: str) -> list[Record]:
+    """Return all records of the syscalls probe, which traces getppid of this process's children until it ends."""
     options = Options(probes=("syscalls",), filter=Filter(pids=(os.getpid(),)), trace=(("x86_64", 110),))
     source = KernelSource(options)
     try:
         with busy(tmp_path):
-            records = ended(source, "syscalls", way)
+            return ended(source, "syscalls", way)
     finally:
         source.close()
+
+
+@pytest.mark.parametrize("way", ["turned off", "finished"])
+def test_traced_calls_are_told_or_lost(tmp_path: Path, way: str) -> None:
+    records = traced_to_the_end(tmp_path, way)
     told = len([record for record in records if isinstance(record, Syscall)])
     rows = [record for record in records if isinstance(record, Syscalls)][-1].rows
     (counted,) = [row.count for row in rows if row.name == "getppid"]
@@ -130,13 +135,7 @@ def test_traced_calls_are_told_or_lost(tmp_path: Path, way: str) -> None:
 @pytest.mark.parametrize("way", ["turned off", "finished"])
 def test_calls_are_counted_and_timed_to_the_same_moment(tmp_path: Path, way: str) -> None:
     """Where calls begin is detached first: what is made from then on is no call that was denied, and in no count."""
-    options = Options(probes=("syscalls",), filter=Filter(pids=(os.getpid(),)), trace=(("x86_64", 110),))
-    source = KernelSource(options)
-    try:
-        with busy(tmp_path):
-            records = ended(source, "syscalls", way)
-    finally:
-        source.close()
+    records = traced_to_the_end(tmp_path, way)
     rows = [record for record in records if isinstance(record, Syscalls)][-1].rows
     (row,) = [row for row in rows if row.name == "getppid"]
     assert row.count > ENOUGH

@@ -115,6 +115,13 @@ class Terminal:
                 with suppress(OSError):  # EIO: the program has ended
                     self.said += os.read(self._fd, 1 << 16)
 
+    def wait_for_file(self, folder: Path, pattern: str) -> None:
+        """Wait until *folder* has a file whose name matches *pattern*."""
+        until_s = time.monotonic() + 20
+        while not list(folder.glob(pattern)):
+            assert time.monotonic() < until_s, self.said
+            self.read(0.1)
+
     def close(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
@@ -422,10 +429,7 @@ def test_replay_reads_what_root_may_read_and_saves_where_the_user_may_write(plac
             replay.read(1)
             replay.press(b"\x1b")
             replay.read(0.5)
-        until_s = time.monotonic() + 20
-        while not (place / "theirs/yes.jsonl").exists():
-            assert time.monotonic() < until_s, replay.said
-            replay.read(0.1)
+        replay.wait_for_file(place / "theirs", "yes.jsonl")
     assert not (place / "no.jsonl").exists()
     found = (place / "theirs/yes.jsonl").stat()
     assert (found.st_uid, found.st_gid) == (UID, GID)
@@ -440,10 +444,7 @@ def test_where_the_user_may_not_write_the_home_folder_is_offered(place: Path) ->
         replay.wait_for(b"You may not write in")
         replay.read(0.3)
         replay.press(b"\r")
-        until_s = time.monotonic() + 20
-        while not list(home.glob("ebpftop-*.jsonl.zst")):
-            assert time.monotonic() < until_s, replay.said
-            replay.read(0.1)
+        replay.wait_for_file(home, "ebpftop-*.jsonl.zst")
 
 
 def test_nobody_who_has_no_home_is_offered_a_folder_that_is_there(place: Path) -> None:
@@ -458,10 +459,7 @@ def test_nobody_who_has_no_home_is_offered_a_folder_that_is_there(place: Path) -
         demo.wait_for(b"You may not write in")
         demo.read(0.3)
         demo.press(b"\r")
-        until_s = time.monotonic() + 20
-        while not list(everybodys.glob("ebpftop-*.csv")):
-            assert time.monotonic() < until_s, demo.said
-            demo.read(0.1)
+        demo.wait_for_file(everybodys, "ebpftop-*.csv")
 
 
 def test_demo_gives_up_root() -> None:

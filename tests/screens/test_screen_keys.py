@@ -152,28 +152,34 @@ async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.
         assert (app.main.held.bytes, execs_pane(app).model.execs) == (0, 50)
 
 
+def counting_turns(app: EbpftopApp, feed_s: float = 0.0) -> tuple[asyncio.Task[None], Counter[int]]:
+    """Count the records that the exec log is fed in each turn of the event loop; a batch takes *feed_s* and more."""
+    turns: Counter[int] = Counter()
+    turn = 0
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    feed = execs_pane(app).feed
+
+    def count_and_feed(batch: Batch) -> None:
+        turns[turn] += len(batch.records)
+        time.sleep(feed_s)
+        feed(batch)
+
+    execs_pane(app).feed = count_and_feed  # type: ignore[method-assign]
+    return asyncio.create_task(count_turns()), turns
+
+
 async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_between() -> None:
     """A recording of one moment is one batch, and a long pause ends with all that was held back."""
     source = FakeSource()
     program = ran(1, 7, "x")
     async with running(source) as (pilot, app):
-        turns: Counter[int] = Counter()
-        turn = 0
-
-        async def count_turns() -> None:
-            nonlocal turn
-            while True:
-                turn += 1
-                await asyncio.sleep(0)
-
-        feed = execs_pane(app).feed
-
-        def count_and_feed(batch: Batch) -> None:
-            turns[turn] += len(batch.records)
-            feed(batch)
-
-        execs_pane(app).feed = count_and_feed  # type: ignore[method-assign]
-        counting = asyncio.create_task(count_turns())
+        counting, turns = counting_turns(app)
         source.give(batch("execs", 1, *(program,) * 20_000))
         await until(pilot, lambda: execs_pane(app).model.execs == 20_000)
         await pilot.press("space")
@@ -190,24 +196,7 @@ async def test_what_takes_long_to_take_in_leaves_turns_to_keys_after_each_piece(
     """A machine may give ebpftop so little of its time that what came in one frame takes seconds."""
     source = FakeSource()
     async with running(source) as (pilot, app):
-        turns: Counter[int] = Counter()
-        turn = 0
-
-        async def count_turns() -> None:
-            nonlocal turn
-            while True:
-                turn += 1
-                await asyncio.sleep(0)
-
-        feed = execs_pane(app).feed
-
-        def feed_slowly(batch: Batch) -> None:
-            turns[turn] += len(batch.records)
-            time.sleep(2 * FEED_SLICE_S)
-            feed(batch)
-
-        execs_pane(app).feed = feed_slowly  # type: ignore[method-assign]
-        counting = asyncio.create_task(count_turns())
+        counting, turns = counting_turns(app, feed_s=2 * FEED_SLICE_S)
         source.give(batch("execs", 1, *(ran(1, 7, "x"),) * (10 * PIECE_RECORDS)))
         await until(pilot, lambda: execs_pane(app).model.execs == 10 * PIECE_RECORDS)
         counting.cancel()

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ebpftop
+from ebpftop.core import format
 from ebpftop.filters.regex import PatternError, parse
-from ebpftop.ui import format
 from ebpftop.ui.widgets.columns import Column, Span, clip, fit, layout_cell
 
 

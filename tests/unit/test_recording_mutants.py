@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from ebpftop.core import format
+from ebpftop.core.format import bars
 from ebpftop.core.records import PROBE_NAMES
 from ebpftop.core.source import Source, SourceError
 from ebpftop.filters.regex import parse
@@ -31,8 +33,6 @@ from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
-from ebpftop.ui import format
-from ebpftop.ui.format import bars
 from ebpftop.ui.panes.execs import COLUMNS, TREE_COLUMNS
 from ebpftop.ui.widgets.columns import layout_cell, value_of
 from tests.unit.mutants import mutant

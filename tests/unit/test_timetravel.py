@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
+from ebpftop.core.format import bars, clock_text, kept_text, offset_text, speed_text
 from ebpftop.core.records import PROBE_NAMES, Header, ProbeName, Record
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
@@ -27,7 +28,6 @@ from ebpftop.recording.grouping import group
 from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.replay import ReplaySource
-from ebpftop.ui.format import bars, clock_text, kept_text, offset_text, speed_text
 from tests.screens.scene import FakeSource, minute
 from tests.unit.recording_samples import START, exec_at, story, trace_at, write
 

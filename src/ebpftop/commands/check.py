@@ -17,6 +17,7 @@ from rich.table import Table
 from ebpftop import __version__
 from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
 from ebpftop.commands.redirect import redirect_stdio
+from ebpftop.core import format
 from ebpftop.core.escape import printable
 from ebpftop.core.records import PROBE_NAMES, Probe, State
 from ebpftop.kernel import build_cache
@@ -26,7 +27,6 @@ from ebpftop.kernel.unseen import unseen
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
-from ebpftop.ui import format
 
 _LOOKS: Mapping[State, str] = {"on": "green", "off": "dim", "failed": "red"}
 

@@ -16,13 +16,13 @@ from ebpftop.commands.kernel_options import (
 )
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.stream import pump
+from ebpftop.core.format import counted
 from ebpftop.core.records import Lost, Record
 from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
 from ebpftop.lifecycle.stdio import report
 from ebpftop.recording import RecordingWriter
-from ebpftop.ui.format import counted
 
 
 def run(args: argparse.Namespace) -> int:

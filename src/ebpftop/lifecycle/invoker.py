@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 INVOKER_VARIABLES = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
@@ -84,17 +84,13 @@ def as_invoker() -> Iterator[None]:
     if user is None:
         yield
         return
-    before = os.getegid(), os.getgroups()
-    undo: list[Callable[[], None]] = []
-    try:
+    gid, groups = os.getegid(), os.getgroups()
+    with ExitStack() as undo:
         with suppress(PermissionError):
             os.setgroups(user.groups)
-            undo.append(lambda: os.setgroups(before[1]))
+            undo.callback(os.setgroups, groups)
             os.setegid(user.gid)
-            undo.append(lambda: os.setegid(before[0]))
+            undo.callback(os.setegid, gid)
             os.seteuid(user.uid)
-            undo.append(lambda: os.seteuid(0))
+            undo.callback(os.seteuid, 0)
         yield
-    finally:
-        for step in reversed(undo):
-            step()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from types import TracebackType
 
+from ebpftop.core.format import counted
 from ebpftop.core.records import End, Header, Record, encode
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.helpers import open_null
@@ -151,8 +152,8 @@ class RecordingWriter:
         self._told = True
         lost = self._lost_records - (self._lines == 0)  # the header does not count
         raise SourceError(
-            f"{self.path}: {_say(self._error)} after {_counted(self.records, 'record')}; "
-            + (f"{_counted(lost, 'later record')} lost, " if lost and not self._is_copy else "")
+            f"{self.path}: {_say(self._error)} after {counted(self.records, 'record', whole=True)}; "
+            + (f"{counted(lost, 'later record', whole=True)} lost, " if lost and not self._is_copy else "")
             + ("what is in it can be replayed" if self.records else "there is nothing in it to replay"),
             "make room or record elsewhere" if self._error.errno in _FULL else "",
         ) from self._error
@@ -311,7 +312,3 @@ def _remove_old(path: str) -> None:
     if not stat.S_ISREG(mode):
         raise SourceError(f"{path} is no regular file", "give another name")
     os.unlink(path)
-
-
-def _counted(number: int, one: str) -> str:
-    return f"{number:,} {one if number == 1 else one + 's'}"

@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState, get_current_worker
 
+from ebpftop.core import format
 from ebpftop.core.records import Probe, ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
@@ -25,7 +26,6 @@ from ebpftop.filters.stack import FilterLevel
 from ebpftop.models.base import Model
 from ebpftop.models.overview import Overview
 from ebpftop.models.wishes import Wishes
-from ebpftop.ui import format
 from ebpftop.ui.widgets.columns import Shown, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from ebpftop.core import format
 from ebpftop.filters.stack import FilterLevel, process_level
 from ebpftop.models.execlog import ExecLog, ExecRow, command_line
 from ebpftop.models.processes import ProcessInfo
-from ebpftop.ui import format
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
 SHOWN_CHARACTERS = 16_000

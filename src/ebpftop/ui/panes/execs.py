@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from ebpftop.core import format
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.parse import misplaced_term, parse_filter
@@ -21,7 +22,6 @@ from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.execlog import ExecLog, ExecRow, ViewFilter, command_line
 from ebpftop.models.tree import Branch, grow
-from ebpftop.ui import format
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, moment, user
 from ebpftop.ui.panes.exec_details import exec_details, process_details

@@ -11,6 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from ebpftop.core import format
+from ebpftop.core.format import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.core.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.filters.spec import Filter
@@ -18,8 +20,6 @@ from ebpftop.models.base import Model
 from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.wishes import Wishes
-from ebpftop.ui import format
-from ebpftop.ui.format import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import HANDLER_LOOKS, thread
 from ebpftop.ui.widgets.columns import Cell, Column, Span

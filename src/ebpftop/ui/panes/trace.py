@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+from ebpftop.core.format import count, counted
 from ebpftop.core.records import ProbeName, Trace
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
 from ebpftop.models.base import Model
 from ebpftop.models.tracelog import TraceLog
-from ebpftop.ui.format import count, counted
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, moment
 from ebpftop.ui.widgets.columns import Column, Span

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ebpftop.core import format
 from ebpftop.models.users import Activity, User, UsersModel
-from ebpftop.ui import format
 from ebpftop.ui.widgets.sheet import Sheet
 
 MOST = 20

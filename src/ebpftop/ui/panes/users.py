@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ebpftop.core.format import count, counted, per_second, sparkline
 from ebpftop.core.records import OTHER_UID, ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.users import User, UsersModel
-from ebpftop.ui.format import count, counted, per_second, sparkline
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, user
 from ebpftop.ui.panes.user_details import user_sheet

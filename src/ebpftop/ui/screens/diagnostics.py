@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from ebpftop.core import format
 from ebpftop.core.escape import escape
 from ebpftop.core.records import PROBE_NAMES, Probe, ProbeName, State
-from ebpftop.ui import format
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
 TAIL_BYTES = 64 << 10

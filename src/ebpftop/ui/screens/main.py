@@ -12,12 +12,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
 from textual.widgets import Input
 
+from ebpftop.core.format import clock_text
 from ebpftop.core.source import FilterUnsupported, Source, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack, label_of
 from ebpftop.models.subset import Kind
 from ebpftop.models.wishes import Wishes
-from ebpftop.ui.format import clock_text
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane

@@ -18,6 +18,8 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
+from ebpftop.core.format import kept_text, offset_text
+from ebpftop.core.format import speed_text as say_speed
 from ebpftop.core.records import ProbeName
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch, Source
@@ -29,8 +31,6 @@ from ebpftop.models.seeking import LONG_STEP_S, STEP_S, clamp, other_speed
 from ebpftop.models.users import UsersModel
 from ebpftop.models.wishes import Wishes
 from ebpftop.sources.capabilities import comes_through_pipe, history_of, player_of, timeline_of
-from ebpftop.ui.format import kept_text, offset_text
-from ebpftop.ui.format import speed_text as say_speed
 from ebpftop.ui.panes.base import FRAME_RECORDS, Pane
 from ebpftop.ui.screens.over import LaidOutOnce
 from ebpftop.ui.textual_fixes.app_errors import surviving

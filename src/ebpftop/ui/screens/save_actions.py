@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ebpftop.core import format
 from ebpftop.core.source import SourceError
 from ebpftop.models.execlog import ViewFilter
 from ebpftop.models.subset import chooser, default_name, screenshot_name
 from ebpftop.recording.subset import matching
 from ebpftop.recording.timeline import Timeline
 from ebpftop.recording.writer import create_file, fallback_folder, writable_folder
-from ebpftop.ui import format
 from ebpftop.ui.export import to_csv, to_json
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.screens.save_dialog import Saving

@@ -11,11 +11,11 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
+from ebpftop.core.format import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.core.records import Syscall
 from ebpftop.models.callers import Caller, callers
 from ebpftop.models.ring import View
 from ebpftop.models.syscalls import Call, SyscallsModel
-from ebpftop.ui.format import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.ui.panes.common import thread
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready

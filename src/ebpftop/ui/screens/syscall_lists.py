@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 
+from ebpftop.core.format import at_least, bar, count, counted, nanoseconds, share
 from ebpftop.core.records import Handler, InFlight, Syscall
 from ebpftop.models.baseline import CallKey, ProcessKey
 from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
 from ebpftop.models.ring import View
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.syscalls.families import family
-from ebpftop.ui.format import at_least, bar, count, counted, nanoseconds, share
 from ebpftop.ui.panes.common import HANDLER_LOOKS, clock
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready

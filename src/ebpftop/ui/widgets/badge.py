@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
-from ebpftop.ui.format import counted
+from ebpftop.core.format import counted
 
 # Three lines of half blocks are five rows of a bitmap: large enough to see from across the room.
 _PAUSED = """\

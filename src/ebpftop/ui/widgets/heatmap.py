@@ -9,8 +9,8 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ebpftop.core.format import duration, nanoseconds
 from ebpftop.models.latency import LEVELS, Heat, Tick, heat
-from ebpftop.ui.format import duration, nanoseconds
 
 LABELS = 7
 """Cells at the left in which the latencies stand."""

@@ -12,9 +12,9 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ebpftop.core import format
 from ebpftop.core.records import Cost, ProbeName, State
 from ebpftop.filters.stack import SEPARATOR
-from ebpftop.ui import format
 from ebpftop.ui.widgets.columns import Span, clip_front
 
 MARKS: Mapping[str, tuple[str, str]] = {

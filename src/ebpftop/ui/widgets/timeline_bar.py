@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ebpftop.core.format import age, bars, count
 from ebpftop.models.seeking import clamp
-from ebpftop.ui.format import age, bars, count
 from ebpftop.ui.widgets.columns import Span, layout_cell
 
 HINT = "←→ 1 s · [ ] 1 min"
