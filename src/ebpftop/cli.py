@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
@@ -119,8 +119,6 @@ def _container(text: str) -> str:
     return text
 
 
-_RENAMED = {"--via": "--attach", "--say": "--printk"}
-
 # One for each probe, two more for the other events of execs, and one for the source of the lines of the trace log.
 _LADDERS = (*PROBE_NAMES, "execs.failures", "execs.exits", "trace.lines")
 
@@ -132,6 +130,27 @@ def _attach(text: str) -> tuple[str, str]:
     if ladder not in _LADDERS:
         raise argparse.ArgumentTypeError(f"{ladder!r} is not attached by itself; {', '.join(_LADDERS)} are")
     return ladder, rung
+
+
+class _OldName(argparse.Action):
+    """An option by the name that it had: it warns, and does what the option does."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, option: argparse.Action) -> None:
+        kind = option.type if callable(option.type) else None
+        super().__init__(
+            option_strings, dest, option.nargs, type=kind, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+        self._option = option
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, name: str | None = None
+    ) -> None:
+        stdio.report(f"{name} is called {self._option.option_strings[0]} now; the old name goes with version 0.3")
+        self._option(parser, namespace, values, name)
+
+
+def _add_old_name(options: argparse._ActionsContainer, old: str, option: argparse.Action) -> None:
+    options.add_argument(old, action=_OldName, dest=option.dest, option=option)
 
 
 def _add_watching(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +192,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     kernel.add_argument(
         "--buffer", choices=("ring", "perf", "auto"), default="auto", help="ring buffer (5.8) or perf buffer; auto"
     )
-    kernel.add_argument(
+    attach = kernel.add_argument(
         "--attach",
         type=_attach,
         action="append",
@@ -195,11 +214,13 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     )
     kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
     kernel.add_argument("--trace", metavar="CALLS", help="system calls told one by one, with arguments: openat")
-    kernel.add_argument(
+    printk = kernel.add_argument(
         "--printk",
         action="store_true",
-        help="let the exec and timer handlers print into the trace log (bpf_trace_printk)",
+        help="let the syscalls probe's exec and timer handlers print into the trace log (bpf_trace_printk)",
     )
+    _add_old_name(kernel, "--via", attach)
+    _add_old_name(kernel, "--say", printk)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -261,27 +282,17 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="as one JSON object")
     check.add_argument("-v", "--verbose", action="store_true", help="also what the compiler and the verifier said")
     check.add_argument("--buffer", choices=("ring", "perf", "auto"), default="auto", help=argparse.SUPPRESS)
-    check.add_argument(
+    attach = check.add_argument(
         "--attach", type=_attach, action="append", default=[], metavar="PROBE=EVENT", help="try only there"
     )
+    _add_old_name(check, "--via", attach)
     return top
-
-
-def _current_name(word: str) -> str:
-    """Return *word* with the name that its option has since 0.2. The next release drops the old names."""
-    option, equals, value = word.partition("=")
-    name = _RENAMED.get(option)
-    if name is None:
-        return word
-    stdio.report(f"{option} is called {name} now; the old name goes with the next release")
-    return f"{name}{equals}{value}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     stdio.open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
-    words = list(map(_current_name, words))
     # `ebpftop` and `ebpftop --uid 0` mean live; --help and --version are ebpftop's own.
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "live")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ebpftop import cli
-from ebpftop.commands.kernel_options import _attach_options, chosen_filter
+from ebpftop.commands.kernel_options import _attach_options, chosen_filter, options_of
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 
@@ -143,3 +143,19 @@ def test_a_probe_that_is_not_asked_for_cannot_be_attached_anywhere() -> None:
         _attach_options(args)
     args = cli.parser().parse_args(["stream", "--probes", "execs", "--attach", "execs.exits=tracepoint"])
     assert _attach_options(args) == {"execs.exits": "tracepoint"}
+
+
+@pytest.mark.parametrize("command", ["demo", "replay FILE"])
+def test_an_old_name_is_unknown_where_the_option_is(capfd: pytest.CaptureFixture[str], command: str) -> None:
+    assert "unrecognized arguments: --via" in refused(capfd, *command.split(), "--via", "users=tracepoint")
+
+
+def test_a_file_may_be_called_as_an_option_was() -> None:
+    args = cli.parser().parse_args(["record", "--", "--via"])
+    assert (args.file, args.attach) == ("--via", [])
+
+
+def test_nothing_prints_without_the_probe_that_would() -> None:
+    args = cli.parser().parse_args(["stream", "--probes", "trace", "--printk"])
+    with pytest.raises(SourceError, match="--printk: --probes leaves syscalls out"):
+        options_of(args)

@@ -79,13 +79,14 @@ def _calls(text: str | None) -> tuple[tuple[Abi, int], ...]:
 def _attach_options(args: argparse.Namespace) -> dict[str, str]:
     """Return the attach option of each probe, or part of one; raises SourceError for a probe that is not asked for."""
     chosen = dict(args.attach)
-    for name in chosen:
-        probe = name.partition(".")[0]
-        if probe not in args.probes:
-            raise SourceError(
-                f"--attach {name}={chosen[name]}: --probes leaves {probe} out", f"add {probe} to --probes"
-            )
+    for name, event in chosen.items():
+        _require_probe(args, name.partition(".")[0], f"--attach {name}={event}")
     return chosen
+
+
+def _require_probe(args: argparse.Namespace, probe: str, option: str) -> None:
+    if probe not in args.probes:
+        raise SourceError(f"{option}: --probes leaves {probe} out", f"add {probe} to --probes")
 
 
 def options_of(args: argparse.Namespace) -> Options:
@@ -94,6 +95,8 @@ def options_of(args: argparse.Namespace) -> Options:
         raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
     from ebpftop.sources.live import Options
 
+    if args.printk:
+        _require_probe(args, "syscalls", "--printk")
     return Options(
         probes=args.probes,
         interval_s=args.interval,

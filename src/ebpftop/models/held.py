@@ -11,7 +11,7 @@ from ebpftop.core.records import Cost, Header, Lost, Probe, Record, Syscalls, Us
 from ebpftop.core.source import Batch
 
 RECORDS_MAX = 200_000
-BYTES_MAX = 48 << 20
+BYTES_MAX = 32 << 20
 """Bounds of what is held: records and rows, and memory."""
 
 Taker = TypeVar("Taker")

@@ -173,7 +173,7 @@ def _branch(b: Branch, _: float) -> Cell:
 TREE_COLUMNS: tuple[Column[Branch], ...] = (
     Column("pid", "PID", 7, lambda b, _: (Span(str(b.process.pid)),), right=True, rank=1),
     Column("user", "USER", 8, lambda b, _: user(b.process.user or str(b.process.uid), b.process.uid), rank=2),
-    Column("ending", "RUNS", 8, _ending, right=True, rank=3),
+    Column("ending", "OUTCOME", 8, _ending, right=True, rank=3),
     Column("execs", "EXECS", 5, lambda b, _: (Span(str(b.process.execs or "·"), "dim"),), right=True, rank=4),
     Column("command", "PROCESS", 20, _branch, flexible=True),
 )

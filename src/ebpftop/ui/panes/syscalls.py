@@ -44,8 +44,8 @@ class SyscallsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
         Binding("T", "handle('trace')", "Trace", tooltip="Tell each of these calls, with arguments; and back", id="T"),
-        Binding("v", "period", "Total/last", show=False, tooltip="In all, or since the last reading", id="syscalls.v"),
-        Binding("Z", "reset", "Reset counters", show=False, tooltip="Count from zero from now on, and back", id="Z"),
+        Binding("v", "period", "Total/last", show=False, tooltip="Totals, or the last reading alone", id="syscalls.v"),
+        Binding("Z", "reset", "Reset counters", show=False, tooltip="Reset counters to zero, and back", id="Z"),
         Binding("w", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.w"),
         Binding("t", "table", "Table", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.t"),
         Binding("L", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.L"),

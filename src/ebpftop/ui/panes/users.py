@@ -122,7 +122,7 @@ COLUMNS: tuple[Column[User], ...] = (
         sort=lambda u: u.calls_rate,
         about="its system calls over the last reading; with ≥ the kernel forgot some",
     ),
-    Column("last", "LAST PROGRAM", 12, _last, rank=4, sort=lambda u: u.row.last, about="program started last"),
+    Column("last", "LAST PROGRAM", 13, _last, rank=4, sort=lambda u: u.row.last, about="program started last"),
 )
 
 

@@ -9,6 +9,7 @@ from textual.app import App
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
+from ebpftop.models.overview import KINDS_OF_LOSS
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.details import SheetScreen
@@ -83,9 +84,7 @@ def _sheet(app: App[Any]) -> Sheet:
     sheet.line(
         ("1 2 3 4 ", "bold"), ("turn a probe off and on: off means that nothing of it is left in the kernel", "")
     )
-    sheet.line(
-        ("lost    ", "$error bold"), ("what got lost, by where: ring, map, recursion, argv, queue, pipe, rate", "")
-    )
+    sheet.line(("lost    ", "$error bold"), (f"what got lost, by where: {', '.join(KINDS_OF_LOSS)}", ""))
     sheet.line(
         ("cost    ", "bold"), ("what ebpftop takes of one CPU: its programs in the kernel, and this process", "")
     )

@@ -108,7 +108,7 @@ class WaitingScreen(LiveScreen):
                 Column("state", "STATE", 6, self._state, rank=2, sort=lambda w: w.running + 2 * w.before),
                 Column("name", "SYSCALL", 18, lambda w, _: (Span(w.name, "strong"),), sort=lambda w: w.name),
                 Column(
-                    "comm", "COMM", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
+                    "comm", "PROCESS", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
                 ),
                 Column("pid", "PID", 8, lambda w, _: (Span(str(w.pid)),), right=True, sort=lambda w: w.pid),
                 Column("tid", "TID", 8, lambda w, _: (Span(str(w.tid), "dim"),), right=True, rank=1),
