@@ -27,7 +27,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above zero")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
     return value
 
 
@@ -59,7 +59,7 @@ def _probes(text: str) -> tuple[ProbeName, ...]:
     unknown = [name for name in chosen if name not in PROBE_NAMES]
     if unknown or not chosen:
         raise argparse.ArgumentTypeError(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} is no probe; choose from {','.join(PROBE_NAMES)}"
+            f"{', '.join(map(repr, unknown)) or 'nothing'} is not a probe; choose from {','.join(PROBE_NAMES)}"
         )
     return tuple(name for name in PROBE_NAMES if name in chosen)
 
@@ -68,7 +68,7 @@ def _number(what: str, most: int) -> type[int]:
     class Number(int):
         def __new__(cls, text: str) -> Number:
             if not text.isascii() or not text.isdigit() or int(text) > most:
-                raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+                raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
             return super().__new__(cls, text)
 
     return Number
@@ -115,7 +115,7 @@ def _new_file(text: str) -> str:
 
 def _container(text: str) -> str:
     if not text or "/" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is no container's id or name")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a container id or name")
     return text
 
 
@@ -213,7 +213,9 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
         help="time system calls and count their errors; on (without it they are only counted, at half the cost)",
     )
     kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
-    kernel.add_argument("--trace", metavar="CALLS", help="system calls told one by one, with arguments: openat")
+    kernel.add_argument(
+        "--trace", metavar="CALLS", help="report each of these system calls, with its arguments: openat"
+    )
     printk = kernel.add_argument(
         "--printk",
         action="store_true",
@@ -254,12 +256,20 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
 
     live = add("live", "the screen (what `ebpftop` alone does)")
-    memory = live.add_argument_group("how far one can look back (Space, then the arrow keys)")
+    memory = live.add_argument_group("history: how far back you can go (Space, then the arrow keys)")
     memory.add_argument(
-        "--keep", type=_minutes, default=15.0, metavar="MINUTES", help="so long at most; 15, 0.5 to 1440"
+        "--keep",
+        type=_minutes,
+        default=15.0,
+        metavar="MINUTES",
+        help="at most so many minutes; 0.5 to 1440, default 15",
     )
     memory.add_argument(
-        "--history", type=_mebibytes, default=64, metavar="MIB", help="and so much memory at most; 64 MiB, at least 4"
+        "--history",
+        type=_mebibytes,
+        default=64,
+        metavar="MIB",
+        help="and at most so much memory; at least 4, default 64",
     )
     _add_watching(live)
     for name, text in (
@@ -280,7 +290,9 @@ def parser() -> argparse.ArgumentParser:
     add("demo", "the screen on a recording that ships with ebpftop: no root, any machine")
     check = add("check", "what this kernel offers, and how each probe would attach")
     check.add_argument("--json", action="store_true", help="as one JSON object")
-    check.add_argument("-v", "--verbose", action="store_true", help="also what the compiler and the verifier said")
+    check.add_argument(
+        "-v", "--verbose", action="store_true", help="also print the output of the compiler and the verifier"
+    )
     check.add_argument("--buffer", choices=("ring", "perf", "auto"), default="auto", help=argparse.SUPPRESS)
     attach = check.add_argument(
         "--attach", type=_attach, action="append", default=[], metavar="PROBE=EVENT", help="try only there"

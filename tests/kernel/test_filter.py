@@ -405,7 +405,7 @@ def test_its_own_cost_is_told() -> None:
         (["--uid", "0"] * 65, 1, "--uid was given 65 times; at most 64 values fit"),
         (["--comm", "x" * 16], 2, "the kernel keeps 15 bytes"),
         (["--comm", ""], 2, "cannot be empty"),
-        (["--container", "a/b"], 2, "is no container"),
+        (["--container", "a/b"], 2, "is not a container"),
     ],
 )
 def test_what_cannot_be_filtered_is_told_in_one_line(arguments: list[str], status: int, said: str) -> None:
@@ -500,7 +500,7 @@ def test_a_cgroup_that_is_made_again_is_followed_and_one_that_is_gone_is_told(v1
     assert words(lines) == [*(f"round-{round_}" for round_ in range(5)), "back"]
     assert {tuple(line["gone"]) for line in of("probe", lines)} == {(), (f"cgroup {path}",)}
     assert f"cgroup {path} is gone" in stream.stderr
-    assert "there again" in stream.stderr
+    assert "exists again" in stream.stderr
 
 
 def test_a_process_is_gone_when_all_that_descend_from_it_are() -> None:
@@ -519,4 +519,4 @@ def test_a_process_is_gone_when_all_that_descend_from_it_are() -> None:
             os.kill(int(child), signal.SIGKILL)
         stream.wait_for(lambda lines: last("probe", lines)["gone"] == [f"pid {parent.pid}"])
         stream.stop()
-    assert f"pid {parent.pid} is gone: nothing of it can match any more\n" in stream.stderr
+    assert f"pid {parent.pid} is gone: nothing can match it any more\n" in stream.stderr

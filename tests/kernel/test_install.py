@@ -211,7 +211,7 @@ def test_without_root_all_works_but_what_tracefs_forbids_which_says_so(installed
     assert check.status == 0
     assert "Traceback" not in check.said
     assert "tracefs belongs to root" in check.said
-    assert "cache of compiled programs: disabled: /var/cache/ebpftop: it is root's" in check.said
+    assert "cache of compiled programs: disabled: /var/cache/ebpftop: it belongs to root" in check.said
 
 
 @pytest.mark.parametrize("what", ["opt/ebpftop", "usr/local/bin/ebpftop"])

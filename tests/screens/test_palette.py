@@ -72,7 +72,7 @@ async def test_a_probe_of_a_recording_is_not_turned_but_said_to_be_none() -> Non
         await settle(pilot, source)
         await run_command(app, "Probe execs")
         await pilot.pause(0.1)
-        assert [notice.message for notice in app._notifications] == ["A recording has no probes to turn on or off"]
+        assert [notice.message for notice in app._notifications] == ["A recording has no probes to toggle"]
 
 
 async def type_at_once(app: EbpftopApp, keys: str) -> None:

@@ -169,7 +169,7 @@ async def test_the_history_says_its_span_its_use_and_its_bound() -> None:
     async with running(Remembered(minute()), (160, 40)) as (pilot, app):
         await pilot.press("space")
         await pilot.pause()
-        assert status(app).kept.startswith("kept 60s")
+        assert status(app).kept.startswith("history: 60s")
         assert status(app).kept.endswith("/64 MiB")
 
 
@@ -180,7 +180,7 @@ async def test_without_a_memory_one_cannot_look_back_and_is_told() -> None:
         await settle(pilot, source)
         await pilot.press("left")
         assert app.main.moment is None
-        assert any("Nothing is kept" in n.message for n in app._notifications)
+        assert any("no history to go back" in n.message for n in app._notifications)
 
 
 def under_the_cursor(app: EbpftopApp) -> str:
@@ -320,7 +320,7 @@ async def test_what_is_set_in_the_kernel_while_looking_back_is_set_now_and_said_
         pane = app.main.panes[3]
         await pilot.press("4")
         await until(pilot, lambda: not pane.busy)
-        assert any("is turned now; what is shown is the past" in n.message for n in app._notifications)
+        assert any("is toggled now; the screen shows the past" in n.message for n in app._notifications)
         assert pane.state == "on"
         syscalls = app.main.panes[2]
         assert isinstance(syscalls, SyscallsPane)
@@ -442,7 +442,7 @@ async def test_an_older_file_is_replaced_only_by_a_second_enter_and_a_link_never
         assert isinstance(screen, SaveScreen)
         screen.query_one(Input).value = str(link)
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: "no regular file" in str(screen.query_one(".save-note", Static).content))
+        await until(pilot, lambda: "not a regular file" in str(screen.query_one(".save-note", Static).content))
         assert target.read_text() == "precious"
         # The second time another name was typed in between: that it exists has to be told anew.
         for name in (old, tmp_path / "new.csv", old):

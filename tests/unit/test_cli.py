@@ -103,7 +103,7 @@ def test_a_recording_has_a_name(capfd: pytest.CaptureFixture[str], name: str) ->
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e9", "x"])
 def test_a_duration_is_a_time_above_zero(capfd: pytest.CaptureFixture[str], value: str) -> None:
-    assert "is no number of seconds above zero" in refused(capfd, "stream", f"--duration={value}")
+    assert "is not a number of seconds above zero" in refused(capfd, "stream", f"--duration={value}")
 
 
 def test_what_is_refused_cannot_repaint_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:

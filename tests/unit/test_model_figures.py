@@ -89,7 +89,18 @@ def test_duration_fits_in_six_characters(seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("ns", "text"),
-    [(None, "·"), (128, "128ns"), (999.6, "1.0µs"), (1234, "1.2µs"), (45e6, "45ms"), (3.4e9, "3.4s"), (321e9, "321s")],
+    [
+        (None, "·"),
+        (128, "128ns"),
+        (999.6, "1.0µs"),
+        (1234, "1.2µs"),
+        (45e6, "45ms"),
+        (3.4e9, "3.4s"),
+        (119.4e9, "119s"),
+        (321e9, "5m21s"),
+        (605e9, "10m"),
+        (9e18, "104166d"),
+    ],
 )
 def test_nanoseconds(ns: float | None, text: str) -> None:
     assert format.nanoseconds(ns) == text

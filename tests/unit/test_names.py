@@ -89,7 +89,7 @@ def test_a_server_that_answers_again_is_waited_for_again(monkeypatch: pytest.Mon
 
 
 def test_a_name_that_nobody_answers_for_is_told(never: threading.Event) -> None:
-    with pytest.raises(SourceError, match=r"nobody said within 0\.1 s who 'root' is; give the number of the uid"):
+    with pytest.raises(SourceError, match=r"no answer within 0\.1 s to who 'root' is; give the number of the uid"):
         uid_of("root", 0.1)
 
 

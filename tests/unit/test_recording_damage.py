@@ -236,7 +236,7 @@ def test_zstd_of_another_program_is_played_too(tmp_path: Path) -> None:
 def test_gzip_an_empty_file_and_a_directory_are_named_for_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(b"\x1f\x8b\x08\0")
     (tmp_path / "empty").write_bytes(b"")
-    for name, said in (("a.gz", "gzip"), ("empty", "is empty"), (".", "is no file"), ("none", "No such file")):
+    for name, said in (("a.gz", "gzip"), ("empty", "is empty"), (".", "is not a file"), ("none", "No such file")):
         try:
             ReplaySource(str(tmp_path / name)).close()
         except SourceError as error:

@@ -93,7 +93,7 @@ def test_a_pipe_without_a_record_is_an_error_with_a_remedy() -> None:
     read, write = os.pipe()
     os.write(write, b"sudo: a password is required\n")
     os.close(write)
-    with pytest.raises(SourceError, match="ended without a record; see what the other side says"):
+    with pytest.raises(SourceError, match="ended without a record; look at the messages of the other side"):
         PipeSource(read)
 
 

@@ -205,7 +205,7 @@ def test_moments_are_clamped_and_told_as_one_says_them() -> None:
     assert offset_text(135.2) == "-2:15"
     assert offset_text(3671) == "-1:01:11"
     assert clock_text(START)[-2:] == ".0"
-    assert kept_text((START, START + 723), 21 << 20, 64 << 20) == "kept 12m03s 21.0/64 MiB"
+    assert kept_text((START, START + 723), 21 << 20, 64 << 20) == "history: 12m03s 21.0/64 MiB"
 
 
 def test_speeds_go_up_to_as_fast_as_it_goes_and_down_to_a_quarter() -> None:

@@ -39,7 +39,7 @@ def check_machine(need: limits.Need, more_mib: int = 0) -> None:
     """
     for place, file, remedy in _MOUNTS:
         if not os.path.exists(file):
-            raise SourceError(f"{place} is not mounted, and ebpftop reads there what it needs of the kernel", remedy)
+            raise SourceError(f"{place} is not mounted, and ebpftop reads kernel data there", remedy)
     limits.require(need, more_mib)
 
 

@@ -71,9 +71,9 @@ def _report_gone(gone: tuple[str, ...]) -> None:
     for one in gone:
         # A process that gets the pid of one that ended is another process.
         until = "any more" if one.startswith("pid ") else "unless it is made again"
-        stdio.report(f"{one} is gone: nothing of it can match {until}")
+        stdio.report(f"{one} is gone: nothing can match it {until}")
     if not gone:
-        stdio.report("what the filter names is there again")
+        stdio.report("all that the filter names exists again")
 
 
 def _report_cut() -> None:

@@ -42,7 +42,7 @@ def per_second(rate: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in at most six characters: 120µs, 45ms, 3.21s, 119.0s, 12m30s, 5h02m, 11d4h."""
+    """Return a time span in at most six characters: 120µs, 45ms, 3.21s, 119.0s, 12m30s, 5h02m, 11d4h, 100d."""
     if seconds < 0:
         return "0"
     if seconds < 0.9995e-3:
@@ -56,7 +56,8 @@ def duration(seconds: float) -> str:
         return f"{whole // 60}m{whole % 60:02}s"
     if whole < 86400:
         return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600}h"
+    days = whole // 86400
+    return f"{days}d" if days >= 100 else f"{days}d{whole % 86400 // 3600}h"
 
 
 def age(seconds: float) -> str:
@@ -67,7 +68,7 @@ def age(seconds: float) -> str:
 
 
 def nanoseconds(ns: float | None) -> str:
-    """Return a latency in at most five characters: 128ns, 1.2µs, 45ms, 3.4s; nothing known is a dot."""
+    """Return a latency in at most five characters: 128ns, 1.2µs, 45ms, 3.4s, 2m00s, 10m; unknown is a dot."""
     if ns is None:
         return "·"
     if ns < 999.5:
@@ -77,6 +78,9 @@ def nanoseconds(ns: float | None) -> str:
             value = ns / limit * 1000
             return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
     seconds = ns / 1e9
+    if seconds >= 119.5:
+        text = duration(round(seconds))
+        return text if len(text) <= 5 or seconds >= 8_640_000 else text[:-3]  # without the smaller unit
     return f"{seconds:.1f}s" if seconds < 99.5 else f"{seconds:.0f}s"
 
 
@@ -143,7 +147,7 @@ def clock_text(time: float) -> str:
 
 def kept_text(span: tuple[float, float], used: int, bound: int) -> str:
     """Return how far back the history goes, and how much memory it uses of its limit."""
-    return f"kept {age(span[1] - span[0])} {used / (1 << 20):.1f}/{bound / (1 << 20):.0f} MiB"
+    return f"history: {age(span[1] - span[0])} {used / (1 << 20):.1f}/{bound / (1 << 20):.0f} MiB"
 
 
 def bars(rates: Sequence[float | None]) -> str:

@@ -127,7 +127,7 @@ def _opened(*, make: bool) -> Iterator[int]:
     if path is None:
         raise FileNotFoundError(errno.ENOENT, "it is empty", "EBPFTOP_CACHE")
     if path == _FOLDER and _OWNER != 0:
-        raise PermissionError(errno.EPERM, "it is root's; EBPFTOP_CACHE may name a folder of your own", str(path))
+        raise PermissionError(errno.EPERM, "it belongs to root; set EBPFTOP_CACHE to a folder of your own", str(path))
     fd = _walk(path, make=make)
     try:
         found = os.fstat(fd)

@@ -102,7 +102,7 @@ class KernelFilter:
         try:
             self._module = _load({**defines, "FILTER_OWNER": 1})
         except LoadError as error:
-            raise SourceError(str(error), "`ebpftop check -v` shows what the compiler said") from error
+            raise SourceError(str(error), "`ebpftop check -v` shows the output of the compiler") from error
         self._own_pids = tuple(own_pids)
         self._lock = threading.Lock()
         self._links: list[Link] = []
@@ -371,7 +371,7 @@ def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
         raise SourceError(f"there is no process {gone[0]}", "see what runs with `ps -e`")
     cgroups = chosen_cgroups(wanted.cgroups, wanted.containers)
     if len(cgroups) > _CGROUPS_MAX:
-        raise SourceError(f"the filter means {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above")
+        raise SourceError(f"the filter matches {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above")
     return cgroups
 
 

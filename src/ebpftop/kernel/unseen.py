@@ -9,7 +9,7 @@ NO_URING = "io_uring's operations: this kernel has no tracepoint for them, or tr
 DISPATCHED = "system calls that a program takes back before the kernel answers (syscall user dispatch, as Wine does)"
 SKIPPED = "calls that a tracer takes away before the kernel answers, as `strace --inject` does"
 EARLIER = "what ended before ebpftop attached, and how often calls were made before that"
-PREEMPTED = "calls of tasks that run while a program of ebpftop is preempted on their CPU: told as lost, recursion"
+PREEMPTED = "calls of tasks that run while a program of ebpftop is preempted on their CPU: reported as lost, recursion"
 
 PREEMPTIBLE_SINCE = (7, 3)
 """From this Linux on, programs at sys_enter and sys_exit may be preempted (include/trace/bpf_probe.h)."""

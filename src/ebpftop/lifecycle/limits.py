@@ -79,7 +79,7 @@ def _require_memory(need: Need) -> None:
         need.memory_mib,
         mmap.PROT_READ | mmap.PROT_WRITE,
         "memory",
-        f"-d {need.memory_mib << 10}, or free some where vm.overcommit_memory is 2",
+        f"-d {need.memory_mib << 10}, or free some if vm.overcommit_memory is 2",
     )
 
 

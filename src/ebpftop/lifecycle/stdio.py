@@ -22,7 +22,7 @@ _REMEDIES = {
     errno.ENOSPC: "make room, or write elsewhere",
     errno.EDQUOT: "make room, or write elsewhere",
     errno.EFBIG: "raise the limit on a file's size (ulimit -f), or write elsewhere",
-    errno.EIO: "write elsewhere: the device or the terminal is gone",
+    errno.EIO: "write elsewhere: the device or the terminal no longer exists",
     errno.EAGAIN: "give it a descriptor that blocks: this one has O_NONBLOCK",
 }
 

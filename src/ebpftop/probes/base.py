@@ -98,7 +98,7 @@ class KernelProbe(ABC):
         except LoadError as error:
             self._discard()
             raise ProbeError(
-                f"{error}", "press D for what the compiler said (ebpftop check -v without the screen)", self.rungs
+                f"{error}", "press D for the output of the compiler (without the screen: ebpftop check -v)", self.rungs
             ) from error
         except BaseException:
             self._discard()

@@ -293,7 +293,7 @@ class SyscallsProbe(KernelProbe):
         if self._returns is None:
             self._attach_returns(module)
         if self._returns is None or self._returns.taken is None:
-            raise SourceError("calls cannot be traced: this kernel does not let us see where they return")
+            raise SourceError("calls cannot be traced: this kernel offers no event where they return")
 
     def _leave_returns(self, module: Module) -> None:
         if self._returns is not None:

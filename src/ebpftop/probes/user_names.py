@@ -94,5 +94,5 @@ def uid_of(name: str, patience_s: float = _UID_PATIENCE_S) -> int | None:
     asking.start()
     asking.join(patience_s)
     if not found:
-        raise SourceError(f"nobody said within {patience_s:g} s who {name!r} is", "give the number of the uid")
+        raise SourceError(f"no answer within {patience_s:g} s to who {name!r} is", "give the number of the uid")
     return found[0]

@@ -123,15 +123,15 @@ def _check(record: Record, size: int) -> None:
     """Raise ValueError for values that no real record has; *size* is the size of its line."""
     time = record.started if isinstance(record, Header) else record.time
     if not 0 <= time <= LAST_TIME:
-        raise ValueError(f"{time:g} is no time")
+        raise ValueError(f"{time:g} is not a time")
     if isinstance(record, (Users, Syscalls)):
         _check_counters(record)
     elif isinstance(record, Exit):
         if record.seconds is not None and not 0 <= record.seconds <= LAST_TIME:
-            raise ValueError(f"{record.seconds:g} is no duration")
+            raise ValueError(f"{record.seconds:g} is not a duration")
     elif isinstance(record, Cost):
         if not (0 <= (record.kernel or 0.0) <= _SHARES_MAX and 0 <= record.user <= _SHARES_MAX):
-            raise ValueError("a cost that is no share of a CPU")
+            raise ValueError("a cost that is not a share of a CPU")
     elif isinstance(record, Lost) and record.count < 0:
         raise ValueError("a negative count")
     if size > _UNCHECKED_BYTES:

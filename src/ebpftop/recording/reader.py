@@ -64,12 +64,12 @@ def open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChun
     """Return the chunks of the file *fd*, which they now own; SourceError if it cannot be a recording."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise SourceError(f"{path} is no file", _NO_RECORDING)
+        raise SourceError(f"{path} is not a file", _NO_RECORDING)
     try:
         head = os.pread(fd, _HEAD_BYTES, 0)
     except OSError as error:
         os.close(fd)
-        raise SourceError(f"cannot read {path}: {error.strerror}", "`dmesg` tells what its disk said") from error
+        raise SourceError(f"cannot read {path}: {error.strerror}", "`dmesg` shows what its disk reported") from error
     if not head:
         os.close(fd)
         raise SourceError(f"{path} is empty", _NO_RECORDING)
@@ -98,7 +98,7 @@ def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: ReadErrors) 
         if header is not None:
             return header
     chunks.close()
-    raise SourceError(f"{path} is no recording of ebpftop", _NO_RECORDING)
+    raise SourceError(f"{path} is not a recording of ebpftop", _NO_RECORDING)
 
 
 def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:

@@ -310,5 +310,5 @@ def _remove_old(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
-        raise SourceError(f"{path} is no regular file", "give another name")
+        raise SourceError(f"{path} is not a regular file", "give another name")
     os.unlink(path)

@@ -43,7 +43,7 @@ _TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
 
 
 _NOT_HIDDEN = (
-    "ebpftop itself is shown too: it runs in a pid namespace, where it does not know its pids; "
+    "ebpftop itself is shown too: it runs in a pid namespace and does not know its pids on the host; "
     "run it in the host's (--pid=host), or with --no-hide-self"
 )
 

@@ -55,7 +55,7 @@ class PipeSource:
                 if self._reader.came > _SEARCHED_BYTES
                 else "the pipe ended without a record"
             )
-            raise SourceError(what, "see what the other side says, and that it runs as root")
+            raise SourceError(what, "look at the messages of the other side; it must run as root")
         self._header = header
         self._hear: Callable[[Sequence[Record]], None] | None = None
         self._thread = threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)
@@ -96,7 +96,7 @@ class PipeSource:
         return None
 
     def toggle(self, probe: ProbeName) -> None:
-        raise SourceError(f"the {probe} probe runs on the other machine", "turn it off or on there, with --probes")
+        raise SourceError(f"the {probe} probe runs on the other machine", "choose the probes there, with --probes")
 
     def set_interval(self, seconds: float) -> None:
         """The other machine keeps its own interval."""

@@ -204,8 +204,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         main = self.main
         for pane in main.panes:
             turn = partial(main.action_probe, pane.probe)
-            yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: turn its probe on or off", turn)
-        yield SystemCommand("Save", "Everything that is kept, as a recording", lambda: main.action_save("recording"))
+            yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn)
+        yield SystemCommand("Save", "The whole history, as a recording", lambda: main.action_save("recording"))
         yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
         yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
         if main.player is not None:

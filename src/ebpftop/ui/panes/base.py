@@ -271,7 +271,7 @@ class Pane(Vertical):
         if self.trouble:
             return [
                 Span(f"This pane stopped: {self.trouble}", "bad"),
-                Span(f"{self.number} tries again, D shows what happened", "dim"),
+                Span(f"press {self.number} to try again, D for what happened", "dim"),
             ]
         state = self._state
         if self.probe not in self.source.probes:
@@ -289,12 +289,12 @@ class Pane(Vertical):
             return (
                 message
                 + ([Span(state.remedy, "strong")] if state.remedy else [])
-                + [Span("D shows every attempt", "dim")]
+                + [Span("press D for every attempt", "dim")]
             )
         if state is not None and state.state == "off":
             return [
                 Span("off: nothing of this probe is in the kernel", "note"),
-                Span(f"{self.number} turns it on", "strong"),
+                Span(f"press {self.number} to turn it on", "strong"),
             ]
         return [Span(self.message_if_empty(), "dim")] if empty else []
 

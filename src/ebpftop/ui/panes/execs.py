@@ -347,7 +347,7 @@ class ExecsPane(Pane):
             self.show()
 
     def message_if_empty(self) -> str:
-        return "no program so far passes the filter" if self.model.ring.end else self.empty_text
+        return "no program matches the filter yet" if self.model.ring.end else self.empty_text
 
     def user_level(self) -> FilterLevel | None:
         if self.as_tree:

@@ -43,7 +43,7 @@ class SyscallsPane(Pane):
     empty_text = "no call yet"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
-        Binding("T", "handle('trace')", "Trace", tooltip="Tell each of these calls, with arguments; and back", id="T"),
+        Binding("T", "handle('trace')", "Trace", tooltip="Trace this call with its arguments; and back", id="T"),
         Binding("v", "period", "Total/last", show=False, tooltip="Totals, or the last reading alone", id="syscalls.v"),
         Binding("Z", "reset", "Reset counters", show=False, tooltip="Reset counters to zero, and back", id="Z"),
         Binding("w", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.w"),
@@ -188,7 +188,7 @@ class SyscallsPane(Pane):
         wanted: Handler = "count" if (at_present or self.model.handler(call)) == handler else handler
         self._wished[call.key] = wanted
         if self.source.live and self.past:
-            self.app.notify(f"{call.row.name}: {wanted} from now on; what is shown is the past")
+            self.app.notify(f"{call.row.name}: {wanted} from now on; the screen shows the past")
         elif self.source.live:
             self.model.ask(call.key, wanted)
             self._refigure()

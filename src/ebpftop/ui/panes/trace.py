@@ -94,7 +94,7 @@ class TracePane(Pane):
         return Details(title=title, sheet=lambda: _sheet(row), copies=row.message, copies_what="Line")
 
     def message_if_empty(self) -> str:
-        return "no line so far passes the filter" if self.model.ring.end else self.empty_text
+        return "no line matches the filter yet" if self.model.ring.end else self.empty_text
 
     def title_counts(self) -> str:
         lines = self.model.ring.end

@@ -72,7 +72,7 @@ COLUMNS: tuple[Column[User], ...] = (
         12,
         _name,
         sort=lambda u: u.name,
-        about="name, or uid where there is none; = its uid in a user namespace, a container's say",
+        about="name, or uid if it has none; =N: its uid in a user namespace, such as a container's",
         value=lambda u, _: u.name,
     ),
     Column(
@@ -96,7 +96,7 @@ COLUMNS: tuple[Column[User], ...] = (
         hidden=True,
         sort=lambda u: -1 if u.row.inside is None else u.row.inside,
         value=lambda u, _: u.row.inside,
-        about="its uid in a user namespace, a container's say",
+        about="its uid in a user namespace, such as a container's",
     ),
     Column("execs", "EXECS", 6, lambda u, _: _number(u.row.execs), right=True, sort=lambda u: u.row.execs),
     Column("failed", "FAILED", 7, _failed, right=True, rank=1, sort=lambda u: u.row.failed),
@@ -110,7 +110,7 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=5,
         sort=lambda u: u.running,
-        about="its processes that run now, as the exec log knows them",
+        about="its running processes, as far as the exec log knows",
     ),
     Column(
         "calls",
@@ -120,7 +120,7 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=6,
         sort=lambda u: u.calls_rate,
-        about="its system calls over the last reading; with ≥ the kernel forgot some",
+        about="its system calls over the last reading; with ≥ some were evicted from the kernel's map",
     ),
     Column("last", "LAST PROGRAM", 13, _last, rank=4, sort=lambda u: u.row.last, about="program started last"),
 )

@@ -65,7 +65,7 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
 def _tail(path: Path | None) -> tuple[list[str], str]:
     """Return the last lines of the log, or why there are none."""
     if path is None:
-        return [], "no log is kept here"
+        return [], "this source has no log"
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

@@ -81,10 +81,8 @@ def _sheet(app: App[Any]) -> Sheet:
         for owner in owners:
             _keys(sheet, app, owner.__dict__.get("BINDINGS", ()))
     sheet.heading("What is shown")
-    sheet.line(
-        ("1 2 3 4 ", "bold"), ("turn a probe off and on: off means that nothing of it is left in the kernel", "")
-    )
-    sheet.line(("lost    ", "$error bold"), (f"what got lost, by where: {', '.join(KINDS_OF_LOSS)}", ""))
+    sheet.line(("1 2 3 4 ", "bold"), ("toggle a probe; off: nothing of it is left in the kernel", ""))
+    sheet.line(("lost    ", "$error bold"), (f"what was lost, and where: {', '.join(KINDS_OF_LOSS)}", ""))
     sheet.line(
         ("cost    ", "bold"), ("what ebpftop takes of one CPU: its programs in the kernel, and this process", "")
     )

@@ -88,7 +88,7 @@ class MainScreen(PlaybackScreen):
         ),
         Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
         Binding(
-            "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save what is kept as a recording", id="save"
+            "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history as a recording", id="save"
         ),
         Binding("E", "save('csv')", "Export", show=False, tooltip="This pane's rows as CSV or JSON", id="export"),
         Binding(
@@ -205,11 +205,11 @@ class MainScreen(PlaybackScreen):
 
     def action_probe(self, probe: str) -> None:
         if not self.source.live:
-            self.app.notify("A recording has no probes to turn on or off", severity="warning")
+            self.app.notify("A recording has no probes to toggle", severity="warning")
             return
         pane = self.query_one(f"#{probe}", Pane)
         if pane.past:
-            self.app.notify(f"The probe of {pane.label} is turned now; what is shown is the past")
+            self.app.notify(f"The probe of {pane.label} is toggled now; the screen shows the past")
         pane.start_toggle()
         self.describe()
 

@@ -65,7 +65,7 @@ class PlaybackScreen(LaidOutOnce[None]):
             "pause",
             "Pause",
             key_display="␣",
-            tooltip="Freeze; collection goes on. A recording plays on from the moment looked at",
+            tooltip="Freeze; collection goes on. A recording plays on from the moment shown",
             id="pause",
         ),
         Binding("left", f"seek({-STEP_S:g})", "Back", show=False, key_display="←", tooltip="Back 1 s", id="time.back"),
@@ -387,7 +387,7 @@ class PlaybackScreen(LaidOutOnce[None]):
     def seek(self, moment: float) -> None:
         """Show *moment* (Unix seconds). Live time stands still for it; a recording that plays goes on from there."""
         if self.timeline is None:
-            self.app.notify("Nothing is kept to look back at", severity="warning")
+            self.app.notify("There is no history to go back to", severity="warning")
             return
         if not self.paused and self.player is None:
             self._freeze()
@@ -472,7 +472,7 @@ class PlaybackScreen(LaidOutOnce[None]):
     def _pulse(self) -> None:
         if self.player is not None and self.ended and not self._told_end:
             self._told_end = True
-            self.app.notify("The recording has ended. [ goes back a minute, q leaves")
+            self.app.notify("The recording has ended. [: back a minute, q: quit")
         if self.has_class("-timeline"):
             self._describe_timeline(anew=True)
             self.describe()

@@ -28,7 +28,7 @@ def kept(timeline: Timeline, narrowing: ViewFilter, words: str, host: str, momen
 
     first, last = timeline.span
     only = f", only {words}; no counters of system calls" if not narrowing.empty else ""
-    about = f"what is kept, {format.age(last - first)}{only}"
+    about = f"the history, {format.age(last - first)}{only}"
     return Saving("recording", about, default_name("recording", host, "", moment), write)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NO_FOLDER = "The folder in which ebpftop was started is gone"
+_NO_FOLDER = "The folder in which ebpftop was started no longer exists"
 
 
 def working_folder() -> str | None:

@@ -88,7 +88,11 @@ class ProcessScreen(LiveScreen):
         self._count = sum(row.count for row in rows)
         self._peak = max((row.count for row in rows), default=0)
         self.table.sum = CallOf(None, "total", self._count, sum(row.errors for row in rows)) if rows else None
-        self.table.message = [] if rows else [Span("none, or they are among the others now: not told apart", "dim")]
+        self.table.message = (
+            []
+            if rows
+            else [Span("none, or not busy enough: only the busiest processes are listed individually", "dim")]
+        )
         self.table.show_rows(rows)
 
 
@@ -105,7 +109,7 @@ class WaitingScreen(LiveScreen):
         self.table: TableView[InFlight] = TableView(
             (
                 Column("for", "FOR", 6, self._how_long, right=True, sort=lambda w: w.ns),
-                Column("state", "STATE", 6, self._state, rank=2, sort=lambda w: w.running + 2 * w.before),
+                Column("state", "STATE", 7, self._state, rank=2, sort=lambda w: w.running + 2 * w.before),
                 Column("name", "SYSCALL", 18, lambda w, _: (Span(w.name, "strong"),), sort=lambda w: w.name),
                 Column(
                     "comm", "PROCESS", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
@@ -132,14 +136,14 @@ class WaitingScreen(LiveScreen):
     def _state(self, call: InFlight, _: float) -> Cell:
         if call.before:
             return (Span("before", "note"),)
-        return (Span("runs", "warn") if call.running else Span("waits", "dim"),)
+        return (Span("running", "warn") if call.running else Span("waiting", "dim"),)
 
     def title_text(self) -> str:
         return "Calls in flight for 0.1 s and more"
 
     def show(self) -> None:
         rows = self.model.latest.in_flight if self.model.latest else ()
-        self.table.message = [] if rows else [Span("none takes that long", "dim")]
+        self.table.message = [] if rows else [Span("none", "dim")]
         self.table.show_rows(rows)
 
 
@@ -228,7 +232,7 @@ def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogView[Sysca
         (
             Column("time", "TIME", 12, lambda s, _: clock(s.time), rank=2),
             Column("who", "PROCESS", 20, _who, rank=1),
-            Column("tid", "TID", 8, _thread, right=True, rank=3, about="where it is not the process's first thread"),
+            Column("tid", "TID", 8, _thread, right=True, rank=3, about="if it is not the process's first thread"),
             Column("call", "CALL", 30, _call, flexible=True),
             Column("ret", "RESULT", 12, _result, rank=0),
             Column("ns", "LATENCY", 7, lambda s, _: (Span(nanoseconds(s.ns), "dim"),), right=True, rank=1),
@@ -277,6 +281,6 @@ class TracedScreen(LiveScreen):
 
     def show(self) -> None:
         self.log_lines.message = (
-            [] if self.model.traced.end else [Span("T on a row of the syscalls lets the kernel tell each call", "dim")]
+            [] if self.model.traced.end else [Span("T on a row of the syscalls traces each call", "dim")]
         )
         self.log_lines.sync()
