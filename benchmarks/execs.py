@@ -45,12 +45,12 @@ def one(command: list[str] | None, programs: Path, spawns: int, out: Path) -> tu
             if watcher:
                 time.sleep(4)  # until it is attached
             storm = [
-                programs / "flood",
+                str(programs / "flood"),
                 "exec",
                 "0",
                 str(spawns),
                 "600",
-                programs / "brief",
+                str(programs / "brief"),
                 "--with",
                 "some arguments",
             ]

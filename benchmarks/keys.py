@@ -45,7 +45,7 @@ def main() -> None:
     columns, lines = map(int, args.size.split("x"))
     command = args.command or [os.path.join(os.path.dirname(sys.executable), "ebpftop"), "live", "--interval", "10"]
     screen = Screen(command, (columns, lines))
-    took: dict[str, tuple[list[float], ...]] = {what: ([], [], [], []) for what, _ in KEYS}
+    took: dict[str, list[tuple[float, ...]]] = {what: [] for what, _ in KEYS}
     try:
         if not screen.wait_for(b"RATE/s"):
             raise SystemExit("it does not start")
@@ -64,15 +64,12 @@ def main() -> None:
                     time.sleep(0.005)
                 all_ns = cpu_ns(screen.pid) - before_ns
                 last_s = screen.painted_s - began_s
-                for many, value in zip(
-                    took[what], (first_ns / 1e6, all_ns / 1e6, first_s * 1e3, last_s * 1e3), strict=True
-                ):
-                    many.append(value)
+                took[what].append((first_ns / 1e6, all_ns / 1e6, first_s * 1e3, last_s * 1e3))
     finally:
         screen.close()
     print(f"{'ms':10} {'CPU first':>10} {'CPU all':>10} {'first':>8} {'last':>8}")
-    for what, many in took.items():
-        first, whole, first_ms, last_ms = map(statistics.median, many)
+    for what, measured in took.items():
+        first, whole, first_ms, last_ms = (statistics.median(column) for column in zip(*measured, strict=True))
         print(f"{what:10} {first:10.1f} {whole:10.1f} {first_ms:8.1f} {last_ms:8.1f}")
 
 

@@ -110,7 +110,11 @@ def start(path: str, size: tuple[int, int]) -> tuple[Terminal, dict[str, Took]]:
     terminal = Terminal([os.path.join(os.path.dirname(sys.executable), "ebpftop"), "replay", path], size)
     took: dict[str, Took] = {}
     for name, signs in (("exec rows", (b"cc1",)), ("all panes", (b"cc1", b"syscall1", b"user1"))):
-        at_s, cpu_s = terminal.wait(lambda painted, signs=signs: all(sign in painted for sign in signs))
+
+        def shows(painted: bytes, signs: tuple[bytes, ...] = signs) -> bool:
+            return all(sign in painted for sign in signs)
+
+        at_s, cpu_s = terminal.wait(shows)
         took[name] = Took(at_s - terminal.began_s, cpu_s)
     return terminal, took
 

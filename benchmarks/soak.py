@@ -44,7 +44,7 @@ def load(factor: float, seconds: float) -> Iterator[None]:
     with ExitStack() as stack:
         program = flood(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         for kind, rate, *arguments in LOADS if factor else ():
-            command = [program, kind, str(float(rate) * factor), "0", str(seconds), *map(str, arguments)]
+            command = [str(program), kind, str(float(rate) * factor), "0", str(seconds), *map(str, arguments)]
             child = stack.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL))
             stack.callback(child.kill)
         yield
