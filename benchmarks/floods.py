@@ -118,7 +118,7 @@ def floods(seconds: float, folder: Path) -> Iterator[list[Flood]]:
         subprocess.run(["gcc", "-O2", "-static", "-o", folder / name, HERE / f"{name}.c"], check=True)
     flood, bounds = str(folder / "flood"), ["0", str(seconds)]
     (folder / "prints.c").write_text(PRINTS)
-    module = Module(str(folder / "prints.c"), {**kernel_defines(), "FILTER_OWNER": 1})
+    module = Module(str(folder / "prints.c"), kernel_defines())
     printing = module.load("say", "raw_tracepoint")
     hierarchy = hierarchies()[0].root / f"floods-{os.getpid()}"
     hierarchy.mkdir()

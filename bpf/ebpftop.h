@@ -14,6 +14,20 @@
 /* clang may widen or move a bounds check; this makes the verifier see the bound right where it is needed. */
 #define BOUND(n, mask) asm volatile("%0 &= %1" : "+r"(n) : "i"(mask))
 
+/*
+ * A parameter is a number that user space chooses when it loads a program: whether a part of it runs, a rate, a size.
+ * It stands in the instructions, so the verifier knows it as a constant: code that it excludes is removed, and costs
+ * nothing at run time. Another choice needs no other compilation. Each is declared as `PARAMETER_<name> = <number>`, 1
+ * to 99 in the file of a probe; src/ebpftop/kernel/compiler.py finds the declarations, the loader the instructions.
+ */
+#define PARAMETER_MARK 0x0ebf709000000000
+#define PARAMETER(name)                                                                    \
+	({                                                                                 \
+		u64 chosen;                                                                \
+		asm("%0 = %1 ll" : "=r"(chosen) : "i"(PARAMETER_MARK | PARAMETER_##name)); \
+		chosen;                                                                    \
+	})
+
 /* BCC's own macros name the program after the function; with this extra step the function's name may be a macro. */
 #define FENTRY(function, ...) KFUNC_PROBE(function, ##__VA_ARGS__)
 #define FEXIT(function, ...) KRETFUNC_PROBE(function, ##__VA_ARGS__)
@@ -91,33 +105,6 @@ INLINE void count_lost(u32 where)
 		__sync_fetch_and_add(count, 1);
 }
 
-/* ---- The way out: a ring buffer, or the perf buffer of kernels before 5.8. ---- */
-
-#ifdef EVENT_PAGES
-#ifdef USE_RING
-BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
-
-/* Waking the reader costs more than the event (a 128 ns call became 22,000 ns), so the reader polls on a timer. */
-INLINE long hand_over(void *ctx, void *event, u64 size)
-{
-	return events.ringbuf_output(event, size, BPF_RB_NO_WAKEUP);
-}
-#else
-BPF_PERF_OUTPUT(events);
-
-INLINE long hand_over(void *ctx, void *event, u64 size)
-{
-	return events.perf_submit(ctx, event, size);
-}
-#endif
-
-INLINE void submit(void *ctx, void *event, u64 size)
-{
-	if (hand_over(ctx, event, size))
-		count_lost(LOST_RING);
-}
-#endif
-
 /* ---- The filter: user space writes it, every program checks it first. ---- */
 
 enum filter_flag {
@@ -134,11 +121,6 @@ enum filter_flag {
 #define FILTER_SLOTS 2
 #define FILTER_MAX 64  /* values of one kind, in each slot */
 #define FILTER_CGROUPS 8
-#ifdef FILTER_OWNER
-#define TRACKED_MAX 131072 /* processes followed by --pid */
-#else
-#define TRACKED_MAX 1
-#endif
 
 /* A longest-prefix map matches both: "NAME*" is a prefix, "NAME" is the prefix that ends with its NUL. */
 struct comm_key {
@@ -173,10 +155,13 @@ struct filter_config {
 	struct filter_slot slot[FILTER_SLOTS];
 };
 
-/* The real maps are those of filter.c. Every other file is compiled with its own, which the loader replaces by them. */
+/*
+ * The real maps are those of filter.c: the loader uses them for every other file too. It also gives a map its size, if
+ * that depends on the machine or is large; here stands 1, since BCC makes each map while it compiles.
+ */
 BPF_ARRAY(filter_config, struct filter_config, 1);
 BPF_HASH(filter_uids, u32, u8, (FILTER_SLOTS * FILTER_MAX));
-BPF_HASH(filter_pids, u32, u8, TRACKED_MAX);
+BPF_HASH(filter_pids, u32, u8, 1); /* processes followed by --pid */
 BPF_LPM_TRIE(filter_comms, struct comm_key, u8, (FILTER_SLOTS * FILTER_MAX));
 
 /* Match the current task's comm, a thread's own name; or that of *leader*, its process, if one is given. */
@@ -208,7 +193,7 @@ INLINE u64 ancestor_cgroup_id(u32 level)
 #endif
 }
 
-#if defined(HAVE_CGROUP_V1) && defined(CSS_PIDS_ID) && defined(OFF_KERNFS_ID)
+#if defined(CSS_PIDS_ID) && defined(OFF_KERNFS_ID)
 /* On cgroup v1 engines make a cgroup for each container in the hierarchy of every controller. */
 INLINE u64 ancestor_v1_cgroup_id(u32 level)
 {

@@ -7,18 +7,23 @@
  */
 #include "ebpftop.h"
 #include "compat.h"
+#include "events.h"
 
 #define PATH_LEN 4096 /* PATH_MAX, the NUL included */
 #define CGROUP_LEVELS 32
 #define CGROUP_NAME_LEN 256 /* NAME_MAX and the NUL */
 #define CGROUP_LEN 8160	  /* what file and interpreter leave */
 #define HEAD_MASK 0x3fff /* file, interpreter and cgroup names together stay below 16 KiB */
-#define ARGS_MASK (ARGV_BYTES - 1)
+#define ARGV_MASK 0x1ffff /* the arguments of a program that started, at most */
 #define FAILED_ARGS 256	 /* arguments of a failed execve are read one by one ... */
 #define FAILED_ARG_LEN 16384
 #define FAILED_MASK 0x7fff /* ... and none begins beyond 32 KiB */
 #define AT_FDCWD -100
 #define SIGNAL_GROUP_EXIT 4
+
+enum parameter {
+	PARAMETER_ARGV_BYTES = 1, /* of arguments that are reported; at most ARGV_MASK + 1 */
+};
 
 enum event_kind { EVENT_EXEC = 1, EVENT_FAILED = 2, EVENT_EXIT = 3 };
 enum event_flag {
@@ -59,14 +64,14 @@ struct event {
 struct scratch {
 	u64 at;
 	struct event head;
-	char data[HEAD_MASK + 1 + ARGV_BYTES];
+	char data[HEAD_MASK + 1 + ARGV_MASK + 1];
 };
 
-/* One entry per CPU. Only one program writes exec_scratch; several write failed_scratch. */
-BPF_ARRAY(exec_scratch, struct scratch, NCPUS);
-BPF_ARRAY(failed_scratch, struct scratch, NCPUS);
+/* One entry per CPU: the loader sets the size. Only one program writes exec_scratch; several write failed_scratch. */
+BPF_ARRAY(exec_scratch, struct scratch, 1);
+BPF_ARRAY(failed_scratch, struct scratch, 1);
 /* The CPUs whose failed_scratch is being written. */
-BPF_HASH(failed_claims, u32, u8, NCPUS);
+BPF_HASH(failed_claims, u32, u8, 1);
 
 /* Counts what happened, even if the event is lost: sent + lost = seen. */
 BPF_PERCPU_ARRAY(seen, u64, 4);
@@ -265,13 +270,14 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	void *mm = read_pointer(task, OFF_TASK_MM);
 	u64 arg_start = read_u64(mm, OFF_MM_ARG_START);
 	u64 len = read_u64(mm, OFF_MM_ARG_END) - arg_start;
+	u64 longest = PARAMETER(ARGV_BYTES) - 1;
 
-	if (len > ARGS_MASK) {
-		len = ARGS_MASK;
+	if (len > longest) {
+		len = longest;
 		event->flags |= ARGV_TRUNCATED;
 	}
 	BOUND(at, HEAD_MASK);
-	BOUND(len, ARGS_MASK);
+	BOUND(len, ARGV_MASK);
 	if (read_user(scratch->data + at, len, (void *)arg_start)) {
 		event->flags |= ARGV_UNREADABLE;
 		count_lost(LOST_ARGV);

@@ -11,6 +11,15 @@
  */
 #include "ebpftop.h"
 #include "compat.h"
+#include "events.h"
+
+enum parameter {
+	PARAMETER_LATENCY = 1, /* whether to count durations and errors */
+	PARAMETER_PROCESSES = 2, /* whether to count who calls */
+	PARAMETER_PRINTK = 3, /* whether the handlers of families print */
+	PARAMETER_TRACED_PER_SECOND = 4, /* traced calls that are reported, on each CPU */
+};
+
 #include "syscalls_caller.h"
 
 #define BUCKETS 44
@@ -25,9 +34,6 @@
 #define COMPAT_SLOTS 512
 #define X32_BASE 1024
 #define X32_SLOTS 576
-
-/* User space chooses by `-D` what is compiled in, since a check at run time would run at every call of the machine:
- * WITH_LATENCY (durations and errors), WITH_PROCESSES (who calls), WITH_PRINTK (bpf_trace_printk). */
 
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
@@ -86,14 +92,14 @@ struct process_call {
 	u32 unused;
 };
 
-/* Bounded: the difference to `counts` is the calls of evicted entries. */
+/* The loader sets the sizes of the maps that are declared with one entry. Bounded: the difference to `counts` is the calls of evicted entries. */
 struct process_count {
 	struct count count;
 	u64 errors;
 	char comm[COMM_LEN];
 };
 
-BPF_TABLE("lru_percpu_hash", struct process_call, struct process_count, process_calls, PROCESS_CALLS_MAX);
+BPF_TABLE("lru_percpu_hash", struct process_call, struct process_count, process_calls, 1);
 BPF_PERCPU_ARRAY(pairs_made, u64, 1); /* pairs that are no longer in the map were evicted */
 
 struct process {
@@ -107,7 +113,7 @@ struct process_name {
 };
 
 /* The new names of processes that were renamed. A process that kept its name, or was evicted, is not here. */
-BPF_TABLE("lru_hash", struct process, struct process_name, process_names, PROCESS_NAMES_MAX);
+BPF_TABLE("lru_hash", struct process, struct process_name, process_names, 1);
 
 /*
  * The call that the task on this CPU is in, whether the filter matches it or not. If a task leaves the CPU in the
@@ -135,7 +141,7 @@ struct waiting_call {
 };
 
 BPF_PERCPU_ARRAY(running, struct call, 1);
-BPF_HASH(waiting, u64, struct waiting_call, WAITING_MAX);
+BPF_HASH(waiting, u64, struct waiting_call, 1);
 
 /* What user space stores about each slot. */
 enum call_fact {
@@ -212,7 +218,6 @@ INLINE void copy_process_comm(char *to, const struct caller *caller)
 	bpf_probe_read_kernel(to, COMM_LEN, (char *)leader + OFF_TASK_COMM);
 }
 
-#ifdef WITH_PROCESSES
 /*
  * raw tracepoint task_rename (task, new name): an execve, prctl, or a write to /proc/PID/comm. The name in a pair is
  * about the one at its first call. If a shell became a server, some pairs have the shell's name, maybe the busiest one.
@@ -231,7 +236,6 @@ int name_on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 	process_names.update(&key, &name);
 	return 0;
 }
-#endif
 
 INLINE void count_process(const struct caller *caller, u32 slot, struct count one)
 {
@@ -272,13 +276,10 @@ INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 
 	if (count)
 		count->entered += 1;
-#ifdef WITH_PROCESSES
-	count_process(caller, slot, (struct count){.entered = 1});
-#endif
-#ifndef WITH_LATENCY
-	if (!is_traced)
+	if (PARAMETER(PROCESSES))
+		count_process(caller, slot, (struct count){.entered = 1});
+	if (!PARAMETER(LATENCY) && !is_traced)
 		return;
-#endif
 	struct call *call = running.lookup(&zero);
 
 	if (!call)
@@ -297,21 +298,22 @@ INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 /* Only remember that there was an entry. *why*: SKIPPED, or NO_SLOT. */
 INLINE void skip(const struct caller *caller, u32 why)
 {
-#ifdef WITH_LATENCY
 	u32 zero = 0;
+
+	if (!PARAMETER(LATENCY))
+		return;
 	struct call *call = running.lookup(&zero);
 
-	if (call) {
-		call->task = 0;
-		asm volatile("" ::: "memory");
-		call->slot = why;
-		call->traced = 0;
-		call->pid = caller->tgid;
-		call->tid = caller->tid;
-		asm volatile("" ::: "memory");
-		call->task = (u64)caller->task;
-	}
-#endif
+	if (!call)
+		return;
+	call->task = 0;
+	asm volatile("" ::: "memory");
+	call->slot = why;
+	call->traced = 0;
+	call->pid = caller->tgid;
+	call->tid = caller->tid;
+	asm volatile("" ::: "memory");
+	call->task = (u64)caller->task;
 }
 
 /* ---- Enter ---- */
@@ -386,15 +388,11 @@ int handle_trace(struct enter_ctx *ctx)
 
 /* ---- Handlers of families: programs and timers. BCC's own bpf_trace_printk cannot stand in a macro. ---- */
 
-#ifdef WITH_PRINTK
-#define PRINTK(words)                                  \
-	{                                              \
-		char said[] = words;                   \
-		bpf_trace_printk_(said, sizeof(said)); \
+#define PRINTK(text)                                   \
+	if (PARAMETER(PRINTK)) {                       \
+		char line[] = text;                    \
+		bpf_trace_printk_(line, sizeof(line)); \
 	}
-#else
-#define PRINTK(words)
-#endif
 
 INLINE int handle_family(struct enter_ctx *ctx, u32 family)
 {

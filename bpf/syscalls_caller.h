@@ -30,10 +30,10 @@ struct exit_ctx { /* raw_syscalls/sys_exit/format */
 /* What is read of the current task at every call. */
 struct caller {
 	char *task; /* NULL only because the verifier requires a check for it */
-	u64 start_ns; /* of its process, since boot: pids are reused, but never with the same start */
+	u64 start_ns; /* of its process, since boot: pids are reused, but never with the same start. Only with PROCESSES */
 	u32 tgid;
 	u32 tid;
-	u32 uid;
+	u32 uid; /* only with PROCESSES */
 	bool compat; /* in a 32-bit call: COMPAT_MASK of the u32 at OFF_TASK_COMPAT */
 };
 
@@ -134,10 +134,12 @@ INLINE struct caller caller_of(u64 regs)
 	if (!task)
 		return caller;
 	caller.task = task;
-	caller.start_ns = known->start_ns;
 	caller.tgid = known->tgid;
 	caller.tid = known->tid;
-	caller.uid = uid_of(task);
+	if (PARAMETER(PROCESSES)) {
+		caller.start_ns = known->start_ns;
+		caller.uid = uid_of(task);
+	}
 	caller.compat = *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
 	return caller;
 }
@@ -152,8 +154,10 @@ INLINE struct caller current_caller(void)
 
 	caller.tgid = *(u32 *)(task + OFF_TASK_TGID);
 	caller.tid = *(u32 *)(task + OFF_TASK_PID);
-	caller.uid = uid_of(task);
-	caller.start_ns = start_of_process(task);
+	if (PARAMETER(PROCESSES)) {
+		caller.uid = uid_of(task);
+		caller.start_ns = start_of_process(task);
+	}
 #ifdef OFF_TASK_COMPAT
 	caller.compat = *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
 #endif
@@ -163,10 +167,10 @@ INLINE struct caller current_caller(void)
 
 	caller.tgid = pid_tgid >> 32;
 	caller.tid = pid_tgid;
-#ifdef WITH_PROCESSES
-	caller.uid = bpf_get_current_uid_gid();
-	caller.start_ns = read_u64(read_pointer(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
-#endif
+	if (PARAMETER(PROCESSES)) {
+		caller.uid = bpf_get_current_uid_gid();
+		caller.start_ns = read_u64(read_pointer(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
+	}
 #ifdef OFF_TASK_COMPAT
 	caller.compat = read_u32(task, OFF_TASK_COMPAT) & COMPAT_MASK;
 #endif

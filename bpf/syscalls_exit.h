@@ -42,16 +42,15 @@ INLINE void count_failure(const struct caller *caller, u32 slot, u32 error)
 		*count += 1;
 	else if (failures.update(&key, &one))
 		count_lost(LOST_MAP);
-#ifdef WITH_PROCESSES
+	if (!PARAMETER(PROCESSES))
+		return;
 	struct process_call who = process_call_of(caller, slot);
 	struct process_count *process = process_calls.lookup(&who);
 
 	if (process)
 		process->errors += 1;
-#endif
 }
 
-#ifdef WITH_LATENCY
 /*
  * Returns without an entry come from the child of a fork, from calls that were entered before we attached, and from
  * calls that never reach sys_enter: seccomp denies them earlier, or (from Linux 7.3 on) the program was skipped because
@@ -65,7 +64,7 @@ BPF_TABLE("lru_hash", u64, u64, returned_since, 16384); /* by task: the `since_n
  * Threads that were in a call before we attached, by tid: user space finds them in /proc and puts them here
  * (src/ebpftop/probes/entered_before.py). A thread that is no longer here has returned.
  */
-BPF_HASH(entered_before_us, u32, u32, ENTERED_BEFORE_MAX);
+BPF_HASH(entered_before_us, u32, u32, 1);
 
 INLINE void returned_from_before(u32 tid)
 {
@@ -162,9 +161,8 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 
 	if (count)
 		count->unentered += 1;
-#ifdef WITH_PROCESSES
-	count_process(&caller, slot, (struct count){.unentered = 1});
-#endif
+	if (PARAMETER(PROCESSES))
+		count_process(&caller, slot, (struct count){.unentered = 1});
 	if (error)
 		count_failure(&caller, slot, error);
 #ifndef VIA_TRACEPOINT
@@ -178,17 +176,9 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 /* Programs of their own, since the whole machine waits for sys_exit. */
 INLINE void return_by_slow_path(struct exit_ctx *ctx, enum slow_path how)
 {
-	slow_paths.call(ctx, how);
+	if (PARAMETER(LATENCY))
+		slow_paths.call(ctx, how);
 }
-#else
-INLINE void forget_entries(void)
-{
-}
-
-INLINE void return_by_slow_path(struct exit_ctx *ctx, enum slow_path how)
-{
-}
-#endif
 
 /* Move the call of *task* from `waiting` to *copy*; false if it is not there. */
 INLINE bool take_waiting(u64 task, struct call *copy)
@@ -242,14 +232,14 @@ int sys_exit(struct exit_ctx *ctx)
 	u64 delta_ns = bpf_ktime_get_ns() - copy.enter_ns;
 	s64 ret = EXIT_RET(ctx);
 
-#ifdef WITH_LATENCY
-	count_latency(slot, delta_ns);
-	u32 error = error_of(ret);
+	if (PARAMETER(LATENCY)) {
+		u32 error = error_of(ret);
 
-	/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
-	if (error && EXIT_NR(ctx) != -1)
-		count_failure(&caller, slot, error);
-#endif
+		count_latency(slot, delta_ns);
+		/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
+		if (error && EXIT_NR(ctx) != -1)
+			count_failure(&caller, slot, error);
+	}
 	if (copy.traced)
 		send_traced(ctx, task, RETURNED, delta_ns, ret);
 	return 0;

@@ -48,7 +48,7 @@ INLINE bool within_budget(void)
 		budget->second = second;
 		budget->used = 0;
 	}
-	if (budget->used >= TRACE_PER_SECOND) {
+	if (budget->used >= PARAMETER(TRACED_PER_SECOND)) {
 		u64 *count = over_budget.lookup(&zero);
 
 		if (count)

@@ -5,6 +5,7 @@
  */
 #include "ebpftop.h"
 #include "compat.h"
+#include "events.h"
 
 #define MESSAGE_LEN 2048 /* the kernel's own limit is 1024 */
 #define PRINTERS_MAX 8192

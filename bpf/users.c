@@ -19,7 +19,7 @@ struct counters {
 	char last[COMM_LEN]; /* program started last */
 };
 
-BPF_HASH(users, u32, struct counters, USERS_MAX);
+BPF_HASH(users, u32, struct counters, 1); /* the loader sets the size */
 /* The counters of users for whom the map had no room left. */
 BPF_PERCPU_ARRAY(overflow_users, struct counters, 1);
 

@@ -39,7 +39,7 @@ def main() -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        made = compiler.compiled("users.c", {**defines, "USERS_MAX": 16})
+        made = compiler.compiled("users.c", defines)
     finally:
         done.set()
         watcher.join()

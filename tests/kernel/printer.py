@@ -184,7 +184,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "print.c")
         file.write_text(PROGRAM)
-        own: dict[str, int | str] = {"FILTER_OWNER": 1, "TEXT_LEN": TEXT_LEN, "ROUND": ROUND}
+        own: dict[str, int | str] = {"TEXT_LEN": TEXT_LEN, "ROUND": ROUND}
         module = Module(str(file), {**kernel_defines(), **own})
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "say.c")
         file.write_text(PROGRAM)
-        own: dict[str, int | str] = {"FILTER_OWNER": 1, "MARK": f'"{mark}"', "ONE_UID": uid, "OTHER_UID": other_uid}
+        own: dict[str, int | str] = {"MARK": f'"{mark}"', "ONE_UID": uid, "OTHER_UID": other_uid}
         module = Module(str(file), {**kernel_defines(), **own})
     module.attach("raw_tracepoint", "sched_process_exec", "say")
     sys.stdout.write("ready\n")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +14,13 @@ import pytest
 from msgspec.structs import replace
 
 from ebpftop.core.records import PROBE_NAMES, Exec, Probe, Record
+from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall, btf, build_cache, compiler, maps, offsets, stub_headers
 from ebpftop.kernel.btf import Btf
 from ebpftop.kernel.compiler import Compiled
 from ebpftop.kernel.errors import DamagedError, LoadError
 from ebpftop.kernel.loader import Module
+from ebpftop.probes import syscalls
 from ebpftop.sources.live import KernelSource, Options, kernel_defines
 
 PROGRAM = """
@@ -34,6 +38,27 @@ int count(void *ctx)
     struct seen *one = seen.lookup_or_try_init(number, &first);
     if (one)
         __sync_fetch_and_add(&one->runs, 1);
+    return 0;
+}
+"""
+
+
+PARAMETERS = """
+#include "ebpftop.h"
+enum parameter { PARAMETER_ON = 1, PARAMETER_LIMIT = 2 };
+struct numbers { u64 limit; u64 ons; };
+BPF_ARRAY(counts, struct numbers, 1);
+
+int count(void *ctx)
+{
+    u32 zero = 0;
+    struct numbers *one = counts.lookup(&zero);
+
+    if (!one)
+        return 0;
+    one->limit = PARAMETER(LIMIT);
+    if (PARAMETER(ON))
+        one->ons = bpf_get_current_task() ? 1 : 2;
     return 0;
 }
 """
@@ -94,6 +119,92 @@ def test_a_second_start_compiles_nothing_and_loads_the_same_programs(compilation
     assert sorted(compilations) == sorted(["filter.c", "execs.c", "users.c", "syscalls.c", "trace.c"])
     assert found[0] == found[1]
     assert len(found[0]) > 8
+
+
+CHOICES: dict[str, Callable[[pytest.MonkeyPatch], Options]] = {
+    "what is counted": lambda _: Options(latency=False, processes=False, failures=False),
+    "greetings": lambda _: Options(printk=True),
+    "the buffer": lambda _: Options(buffer="perf"),
+    "the interval and the filter": lambda _: Options(interval_s=0.1, filter=Filter(uids=(0,), comms=("sh*",))),
+    "handlers": lambda _: Options(ignore=(("x86_64", 0),), trace=(("x86_64", 1),)),
+    "processors that may be plugged in": lambda patch: patch.setattr(maps, "CPUS", maps.CPUS + 1) or Options(),
+    "how much is kept": lambda patch: patch.setattr(syscalls, "WAITING_MAX", 99) or Options(),
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the programs of a start without options are kept."""
+    folder = tmp_path_factory.mktemp("default") / "kept"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EBPFTOP_CACHE", str(folder))
+        KernelSource(Options()).close()
+    return folder
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_what_is_chosen_for_a_run_compiles_nothing(
+    compilations: list[str], monkeypatch: pytest.MonkeyPatch, kept: Path, choice: str
+) -> None:
+    monkeypatch.setenv("EBPFTOP_CACHE", str(kept))
+    source = KernelSource(CHOICES[choice](monkeypatch))
+    try:
+        states = {record.probe: record.reason for record in watched(source) if isinstance(record, Probe)}
+    finally:
+        source.close()
+    assert states == dict.fromkeys(PROBE_NAMES)
+    assert compilations == []
+
+
+def xlated_bytes(fd: int) -> int:
+    """How long a program is after verification (struct bpf_prog_info.xlated_prog_len)."""
+    return int.from_bytes(bpf_syscall._info(fd)[20:24], sys.byteorder)
+
+
+def test_what_a_parameter_excludes_is_not_in_the_kernel(tmp_path: Path, compilations: list[str]) -> None:
+    file = tmp_path / "parameters.c"
+    file.write_text(PARAMETERS)
+    found = {}
+    for on, limit in ((0, 7), (1, 7), (0, 1 << 63 | 5)):
+        module = Module(str(file), kernel_defines(), parameters={"ON": on, "LIMIT": limit})
+        size = xlated_bytes(module.load("count", "raw_tracepoint"))
+        module.attach("raw_tracepoint", "sched_process_exec", "count")
+        subprocess.run(["/bin/true"], check=True)
+        found[on, limit] = size, maps.lookup(module.table("counts"), bytes(4), 16)
+        module.close()
+    off, on_, large = found.values()
+    assert off[0] == large[0] < on_[0] - 4 * 8
+    assert [struct.unpack("=QQ", value or b"") for _, value in (off, on_, large)] == [
+        (7, 0), (7, 1), (1 << 63 | 5, 0),
+    ]  # fmt: skip
+    assert compilations == ["parameters.c"]
+
+
+def test_a_map_has_the_size_that_is_chosen(program: Path, compilations: list[str]) -> None:
+    for entries in (16, 3):
+        module = Module(str(program), {"NUMBER": 1}, entries={"seen": entries})
+        assert (
+            module.table("seen").max_entries == bpf_syscall.map_info(module.table("seen").map_fd).max_entries == entries
+        )
+        module.close()
+    assert len(compilations) == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "entries", "words"),
+    [
+        ({"ON": 1}, {}, "the parameter LIMIT has no value"),
+        ({"ON": 1, "LIMIT": 1, "OTHER": 1}, {}, "the parameter OTHER has no declaration"),
+        ({"ON": 1, "LIMIT": 1}, {"other": 1}, "the map other has no declaration"),
+    ],
+)
+def test_what_is_chosen_must_be_what_the_file_declares(
+    tmp_path: Path, parameters: Mapping[str, int], entries: Mapping[str, int], words: str
+) -> None:
+    file = tmp_path / "parameters.c"
+    file.write_text(PARAMETERS)
+    with pytest.raises(LoadError, match=words):
+        Module(str(file), kernel_defines(), parameters=parameters, entries=entries)
 
 
 def test_clang_reads_no_file_that_others_of_our_user_may_write(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +299,7 @@ FORGED: dict[str, Callable[[Compiled], object]] = {
     "no programs": lambda kept: replace(kept, programs={}),
     "an empty program": lambda kept: replace(kept, programs={"count": b""}),
     "half an instruction": lambda kept: replace(kept, programs={"count": kept.programs["count"][:-4]}),
+    "parameters of another file": lambda kept: replace(kept, parameters={"OTHER": 1}),
     "no maps": lambda kept: replace(kept, maps=()),
     "two maps of a name": lambda kept: replace(kept, maps=(kept.maps[0], kept.maps[0])),
     "maps of another file": lambda kept: replace(kept, maps=(replace(kept.maps[0], name="other"),)),
@@ -275,7 +387,7 @@ def test_a_map_that_the_kernel_refuses_is_named_and_the_others_are_given_back(
     refused = compiler.MapSpec("wrong", 2, 8, 8, 1, 0)  # an array whose keys are not of 4 bytes
     monkeypatch.setattr(
         "ebpftop.kernel.loader.compiled",
-        lambda *_: compiler.Compiled(real.license, real.version, (*real.maps, refused), real.programs),
+        lambda *_: compiler.Compiled(real.license, real.version, (*real.maps, refused), real.programs, {}),
     )
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(LoadError, match="refused to make the map wrong: Invalid argument"):

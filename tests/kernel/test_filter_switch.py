@@ -75,7 +75,7 @@ def table(source: KernelSource, probe: ProbeName, name: str) -> maps.Map:
 def handed_over(source: KernelSource, probe: ProbeName = "execs") -> int:
     """Return how many bytes a probe's programs ever put into their ring buffer."""
     with mmap.mmap(
-        table(source, probe, "events").map_fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ, offset=mmap.PAGESIZE
+        table(source, probe, "ring_events").map_fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ, offset=mmap.PAGESIZE
     ) as page:
         (position,) = struct.unpack_from("=Q", page)
     return int(position)

@@ -90,7 +90,7 @@ def test_a_fentry_program_that_does_nothing_is_refused_just_where_a_real_one_is(
     assert isinstance(execve_id, int)
     source = KernelSource(Options(probes=()))  # the owner of the filter's maps
     try:
-        module = Module("users.c", {"USERS_MAX": 1, "WITH_FENTRY": 1, **defines}, source._filter.shared)
+        module = Module("users.c", {"WITH_FENTRY": 1, **defines}, source._filter.shared)
         try:
             module.attach("fentry", str(defines["SYS_EXECVE"]), str(defines["SYS_EXECVE"]))
             refused = None

@@ -688,7 +688,7 @@ def test_the_rate_limit_counts_what_it_drops(tmp_path: Path) -> None:
 
 
 def test_the_rate_limit_is_one_of_each_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "TRACE_PER_SECOND", 10)
+    monkeypatch.setattr(probe, "TRACED_PER_SECOND", 10)
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
     with Live("getppids", trace=(("x86_64", 110),)) as live:
         for _ in range(3):

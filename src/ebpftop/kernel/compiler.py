@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import struct
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -31,11 +32,13 @@ from ebpftop.kernel.stub_headers import KALLSYMS, header_tree, headers
 _KALLSYMS = Path("/proc/kallsyms")
 _OUR_INCLUDE = re.compile(r'#include "(.+)"')
 _WORD = re.compile(r"\w+")
+_PARAMETER = re.compile(r"\bPARAMETER_(\w+) = (\d+)")
 _TOOLCHAIN = re.compile(r"\S*/lib(?:bcc|bpf|clang|LLVM)\S*\.so\S*$", re.MULTILINE)
 
 _INSN = struct.Struct("=BBhi")  # struct bpf_insn, include/uapi/linux/bpf.h
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
+_PARAMETER_MARK = 0x0EBF7090  # PARAMETER_MARK of bpf/ebpftop.h, its upper half
 
 # Compiling reads the environment, and BCC changes directory meanwhile: one at a time.
 _compiling = threading.Lock()
@@ -59,27 +62,51 @@ class MapSpec(msgspec.Struct, frozen=True):
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """One C file, compiled. An instruction that loads a map has the map's index in `maps` where its descriptor goes."""
+    """One C file, compiled. An instruction that loads a map has the map's index in `maps` where its descriptor goes.
+
+    One that loads a parameter has its mark, and its number in `parameters`, where its value goes.
+    """
 
     license: str
     version: int  # KERNEL_VERSION of the kernel that it was made for
     maps: tuple[MapSpec, ...]
     programs: dict[str, bytes]
+    parameters: dict[str, int]
 
 
 def with_map_fds(code: bytes, fds: Mapping[int, int]) -> bytes:
     """Return *code*; in each instruction that loads a map, the map's number n is replaced by ``fds[n]``."""
     patched = bytearray(code)
-    wide = False
-    for at in range(0, len(code), _INSN.size):
+    for at in _wide_instructions(code):
         opcode, registers, offset, immediate = _INSN.unpack_from(code, at)
-        if wide:  # the second half of a 16-byte instruction
-            wide = False
-            continue
-        wide = opcode == _LD_IMM64
-        if wide and registers >> 4 == _PSEUDO_MAP_FD:
+        if registers >> 4 == _PSEUDO_MAP_FD:
             _INSN.pack_into(patched, at, opcode, registers, offset, fds[immediate])
     return bytes(patched)
+
+
+def with_parameters(code: bytes, values: Mapping[int, int]) -> bytes:
+    """Return *code*; in each instruction that loads parameter n, it is replaced by ``values[n]``, an unsigned 64 bits.
+
+    This is what libbpf's `const volatile` achieves with a frozen map, without the map, and without a load at run time.
+    """
+    patched = bytearray(code)
+    for at in _wide_instructions(code):
+        low, high = (_INSN.unpack_from(code, half) for half in (at, at + _INSN.size))
+        if low[1] >> 4 == 0 and high[3] == _PARAMETER_MARK:
+            value = values[low[3]].to_bytes(8, sys.byteorder)
+            for half, part in ((at, value[:4]), (at + _INSN.size, value[4:])):
+                patched[half + 4 : half + 8] = part
+    return bytes(patched)
+
+
+def _wide_instructions(code: bytes) -> Iterator[int]:
+    """Yield where the instructions of 16 bytes are: those that load 64 bits, which may be the address of a map."""
+    at = 0
+    while at < len(code):
+        wide = code[at] == _LD_IMM64
+        if wide:
+            yield at
+        at += _INSN.size * (1 + wide)
 
 
 class _Bpf(bcc.BPF):  # type: ignore[misc]  # bcc has no types
@@ -157,7 +184,13 @@ def _is_whole(found: Compiled, source: str) -> bool:
         and len(set(names)) == len(names)
         and set(names) <= set(_WORD.findall(source))
         and all(code and len(code) % _INSN.size == 0 for code in found.programs.values())
+        and found.parameters == _parameters(source)
     )
+
+
+def _parameters(source: str) -> dict[str, int]:
+    """Return name and number of each parameter that *source* declares."""
+    return {name: int(number) for name, number in _PARAMETER.findall(source)}
 
 
 def _compile(file: str, source: str, flags: list[str]) -> Compiled:
@@ -165,7 +198,7 @@ def _compile(file: str, source: str, flags: list[str]) -> Compiled:
 
         def work() -> Compiled:
             with _bpf(source, [*flags, *tree.flags]) as bpf:
-                return _extract(bpf)
+                return _extract(bpf, _parameters(source))
 
         try:
             return call_with_file_over(_KALLSYMS, tree.folder / KALLSYMS, work)
@@ -193,7 +226,7 @@ def _name(source: str, flags: list[str]) -> str:
     )
 
 
-def _extract(bpf: bcc.BPF) -> Compiled:
+def _extract(bpf: bcc.BPF, parameters: dict[str, int]) -> Compiled:
     """Return what BCC made. It has created the maps too, so the kernel is asked for their sizes and flags."""
     module = bpf.module
     specs: list[MapSpec] = []
@@ -209,7 +242,7 @@ def _extract(bpf: bcc.BPF) -> Compiled:
         code = ctypes.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
         programs[name.decode()] = with_map_fds(code, fds)
     version = lib.bpf_module_kern_version(module)
-    return Compiled(lib.bpf_module_license(module).decode(), version, tuple(specs), programs)
+    return Compiled(lib.bpf_module_license(module).decode(), version, tuple(specs), programs, parameters)
 
 
 @contextmanager

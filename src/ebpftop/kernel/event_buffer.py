@@ -10,7 +10,7 @@ import ctypes
 import struct
 import sys
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from bcc import libbcc
@@ -24,12 +24,22 @@ from ebpftop.kernel.maps import Map
 
 Buffer = Literal["ring", "perf"]
 
-RING_PAGES = 4096  # 16 MiB of 4 KiB pages
+RING_BYTES_MAX = 16 << 20  # a power of two
 PERF_PAGES = 256  # for each CPU
 _BATCH_MAX = 20_000
 _EVENT_BYTES_MIN = 64
 # The number of rounds that empty a full buffer, whatever arrives meanwhile.
-_ROUNDS_MAX = RING_PAGES * 4096 // _EVENT_BYTES_MIN // _BATCH_MAX + 1
+_ROUNDS_MAX = RING_BYTES_MAX // _EVENT_BYTES_MIN // _BATCH_MAX + 1
+
+
+def parameters(buffer: Buffer) -> Mapping[str, int]:
+    """Return the parameters of bpf/events.h."""
+    return {"USE_RING": buffer == "ring"}
+
+
+def map_entries(buffer: Buffer, ring_bytes: int) -> Mapping[str, int]:
+    """Return the sizes of the maps of bpf/events.h that are used."""
+    return {"ring_events": ring_bytes} if buffer == "ring" else {"perf_events": maps.CPUS}
 
 
 class _Ring:
@@ -80,7 +90,7 @@ class _Perf:
 
 
 class Events:
-    """The buffer called ``events`` of one module, drained on demand."""
+    """The buffer of one module that includes bpf/events.h, drained on demand."""
 
     def __init__(self, module: Module, buffer: Buffer, time_at: int) -> None:
         """Open it before the programs that fill it are attached. *time_at*: offset of an event's time (u64, ns)."""
@@ -88,7 +98,7 @@ class Events:
         self._time_at = time_at
         self._module = module
         self._raw: list[bytes] = []
-        table = module.table("events")
+        table = module.table(f"{buffer}_events")
         self._buffer = _Ring(table, self._take) if buffer == "ring" else _Perf(table, self._take)
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ _SLOT = struct.Struct("=II")
 _CGROUP_CHOICE = struct.Struct("=QII")
 _SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
 _COMM_KEY = 4 + _COMM_LEN
+_ENTRIES = {"filter_pids": 131072}  # processes that --pid follows
 _PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
 
 
@@ -100,7 +101,7 @@ class KernelFilter:
     def __init__(self, defines: Defines, own_pids: Sequence[int]) -> None:
         """Load bpf/filter.c; *own_pids* are the processes that `hide_self` hides. Raises SourceError."""
         try:
-            self._module = _load({**defines, "FILTER_OWNER": 1})
+            self._module = _load(defines)
         except LoadError as error:
             raise SourceError(str(error), "`ebpftop check -v` shows the output of the compiler") from error
         self._own_pids = tuple(own_pids)
@@ -339,14 +340,14 @@ class KernelFilter:
 def _load(defines: Defines) -> Module:
     """Return bpf/filter.c in the kernel, its programs not attached; raises LoadError."""
     try:
-        module = Module("filter.c", defines)
+        module = Module("filter.c", defines, entries=_ENTRIES)
         if module.has((*_MAPS, "lost"), _PROGRAMS):
             return module
         module.close()
         module.verify_cached()
     except DamagedError:
         pass
-    return Module("filter.c", defines)
+    return Module("filter.c", defines, entries=_ENTRIES)
 
 
 def _slot(flags: int, cgroups: tuple[CgroupChoice, ...]) -> bytes:

@@ -12,7 +12,7 @@ import bcc
 from bcc.libbcc import lib
 
 from ebpftop.kernel.bpf_syscall import refusal
-from ebpftop.kernel.compiler import MapSpec, compiled, recheck, with_map_fds
+from ebpftop.kernel.compiler import MapSpec, compiled, recheck, with_map_fds, with_parameters
 from ebpftop.kernel.errors import DamagedError, LoadError, NotCompiledError
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.maps import Map
@@ -33,6 +33,7 @@ _TYPES: Mapping[Kind, int] = {
 # How BCC's KFUNC_PROBE macros name a program; newer versions put the name of the kernel module in between.
 _PREFIX = {"fentry": "kfunc__", "fexit": "kretfunc__"}
 _NO_MAPS: Mapping[str, Map] = MappingProxyType({})
+_NO_NUMBERS: Mapping[str, int] = MappingProxyType({})
 
 lib.bcc_create_map.argtypes = [ctypes.c_int, ctypes.c_char_p, *[ctypes.c_int] * 4]
 lib.bcc_prog_load.argtypes = [
@@ -48,25 +49,45 @@ class Link(NamedTuple):
     event: bytes | None
 
 
-def _create_map(spec: MapSpec) -> Map:
+def _create_map(spec: MapSpec, entries: int) -> Map:
     ctypes.set_errno(0)
-    fd = lib.bcc_create_map(spec.type, spec.name.encode(), spec.key_size, spec.value_size, spec.max_entries, spec.flags)
+    fd = lib.bcc_create_map(spec.type, spec.name.encode(), spec.key_size, spec.value_size, entries, spec.flags)
     if fd < 0:
         raise LoadError(f"the kernel refused to make the map {spec.name}: {os.strerror(ctypes.get_errno())}")
-    return Map(fd, spec.max_entries)
+    return Map(fd, entries)
 
 
 class Module:
     """One C file in the kernel: its maps; its programs, attached one by one."""
 
-    def __init__(self, file: str, defines: Defines, given: Mapping[str, Map] = _NO_MAPS) -> None:
+    def __init__(
+        self,
+        file: str,
+        defines: Defines,
+        given: Mapping[str, Map] = _NO_MAPS,
+        *,
+        parameters: Mapping[str, int] = _NO_NUMBERS,
+        entries: Mapping[str, int] = _NO_NUMBERS,
+    ) -> None:
         """Compile bpf/*file* with *defines* as `-D` flags, and make its maps; raises LoadError, DamagedError.
 
-        Maps in *given*, by name, belong to another owner and are used instead of new ones.
+        Maps in *given*, by name, belong to another owner and are used instead of new ones. What is chosen for this run
+        is not compiled in: *parameters* are the values of the file's parameters (bpf/ebpftop.h), *entries* the sizes of
+        maps, in entries (of a ring buffer in bytes), if not the size that the file declares.
         """
         self.file = file
         self._defines = defines
         self._compiled = compiled(file, defines)
+        declared = self._compiled.parameters
+        for what, names, known in (
+            ("parameter", declared, parameters),
+            ("parameter", parameters, declared),
+            ("map", entries, {spec.name for spec in self._compiled.maps}),
+        ):
+            if unknown := names.keys() - set(known):
+                lacks = "no value" if names is declared else "no declaration"
+                raise LoadError(f"{file}: the {what} {min(unknown)} has {lacks}")
+        self._parameters = {number: parameters[name] for name, number in declared.items()}
         self._links: list[Link] = []
         self._programs: dict[str, int] = {}
         self._own: dict[str, Map] = {}
@@ -74,7 +95,7 @@ class Module:
         try:
             for spec in self._compiled.maps:
                 if spec.name not in given:
-                    self._own[spec.name] = _create_map(spec)
+                    self._own[spec.name] = _create_map(spec, entries.get(spec.name, spec.max_entries))
                 self._tables[spec.name] = given.get(spec.name) or self._own[spec.name]
         except LoadError:
             self.close()
@@ -98,7 +119,7 @@ class Module:
         """Load *function* as a program of *kind*; return its descriptor. Raises LoadError with the kernel's reason."""
         if function not in self._programs:
             fds = {i: self._tables[spec.name].map_fd for i, spec in enumerate(self._compiled.maps)}
-            code = with_map_fds(self._compiled.programs[function], fds)
+            code = with_parameters(with_map_fds(self._compiled.programs[function], fds), self._parameters)
             name, gpl = function.encode(), self._compiled.license.encode()
             ctypes.set_errno(0)
             fd = lib.bcc_prog_load(_TYPES[kind], name, code, len(code), gpl, self._compiled.version, 0, None, 0)

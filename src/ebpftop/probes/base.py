@@ -12,7 +12,7 @@ from typing import ClassVar
 import msgspec
 
 from ebpftop.core.records import Lost, Probe, ProbeName, Record, Rung, Where
-from ebpftop.kernel import bpf_syscall, maps
+from ebpftop.kernel import bpf_syscall, event_buffer, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.errors import LoadError, NotCompiledError
@@ -73,6 +73,7 @@ class KernelProbe(ABC):
 
     name: ClassVar[ProbeName]
     file: ClassVar[str]
+    ring_bytes: ClassVar[int] = 0  # the size of its ring buffer, if the file includes bpf/events.h; a power of two
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -121,8 +122,16 @@ class KernelProbe(ABC):
             raise
 
     def _load_and_attach(self) -> None:
+        parameters, entries = {**self.parameters()}, {**self.map_entries()}
+        if self.ring_bytes:
+            parameters |= event_buffer.parameters(self.context.buffer)
+            entries |= event_buffer.map_entries(self.context.buffer, self.ring_bytes)
         self.module = Module(
-            self.file, {**self.context.defines, **self.defines()}, {**self.context.shared, **self.extra_maps()}
+            self.file,
+            {**self.context.defines, **self.defines()},
+            {**self.context.shared, **self.extra_maps()},
+            parameters=parameters,
+            entries=entries,
         )
         self.prepare(self.module)
         self.rungs = ()
@@ -165,7 +174,15 @@ class KernelProbe(ABC):
     # ---- what the probes define ----
 
     def defines(self) -> Defines:
-        """Return further `-D` flags."""
+        """Return further `-D` flags: what this kernel is like. Each set of flags is compiled and cached separately."""
+        return {}
+
+    def parameters(self) -> Mapping[str, int]:
+        """Return the value of each parameter that the C file declares: what the user chose, rates, limits."""
+        return {}
+
+    def map_entries(self) -> Mapping[str, int]:
+        """Return the sizes, in entries, of the maps that the C file declares with one entry."""
         return {}
 
     def extra_maps(self) -> Mapping[str, Map]:

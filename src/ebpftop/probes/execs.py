@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 from ebpftop.core.cgroup_path import container_of, unit_of
@@ -13,7 +14,7 @@ from ebpftop.core.records import TICK_NS, Exec, Exit, ProbeName, Record, Where
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.cgroups import path_of_id
-from ebpftop.kernel.event_buffer import RING_PAGES, Events
+from ebpftop.kernel.event_buffer import RING_BYTES_MAX, Events
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import Context, KernelProbe
@@ -153,6 +154,7 @@ class ExecsProbe(KernelProbe):
 
     name: ClassVar[ProbeName] = "execs"
     file: ClassVar[str] = "execs.c"
+    ring_bytes: ClassVar[int] = RING_BYTES_MAX
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -167,10 +169,7 @@ class ExecsProbe(KernelProbe):
         self._processes = ProcessTable(context.users)
 
     def defines(self) -> Defines:
-        buffer = self.context.buffer
-        flags: dict[str, int | str] = {"NCPUS": maps.CPUS, "EVENT_PAGES": RING_PAGES, "ARGV_BYTES": _ARGV_BYTES[buffer]}
-        if buffer == "ring":
-            flags["USE_RING"] = 1
+        flags: dict[str, int | str] = {}
         rungs = _failure_rungs(self.context.defines)
         if self.may_need(rungs.fexit):
             flags["WITH_FENTRY"] = 1
@@ -184,6 +183,12 @@ class ExecsProbe(KernelProbe):
             if self.may_need(ladder[1], ladder[0]):
                 flags["WITH_SCHED_TRACEPOINTS"] = 1
         return flags
+
+    def parameters(self) -> Mapping[str, int]:
+        return {"ARGV_BYTES": _ARGV_BYTES[self.context.buffer]}
+
+    def map_entries(self) -> Mapping[str, int]:
+        return dict.fromkeys(("exec_scratch", "failed_scratch", "failed_claims"), maps.CPUS)
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, _TIME_AT)

@@ -45,8 +45,7 @@ from ebpftop.syscalls.errno_names import error_name
 from ebpftop.syscalls.families import Family, family_numbers
 
 WAITING_MAX = 65536
-TRACE_PAGES = 1024
-TRACE_PER_SECOND = 2000  # on each CPU
+TRACED_PER_SECOND = 2000  # on each CPU
 # Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.
 PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
 PROCESS_NAMES_MAX = 16384  # processes that got another name
@@ -72,6 +71,7 @@ class SyscallsProbe(KernelProbe):
 
     name: ClassVar[ProbeName] = "syscalls"
     file: ClassVar[str] = "syscalls.c"
+    ring_bytes: ClassVar[int] = 4 << 20
 
     def __init__(self, context: Context, *, latency: bool = True, processes: bool = True, printk: bool = False) -> None:
         super().__init__(context)
@@ -140,19 +140,7 @@ class SyscallsProbe(KernelProbe):
         self.rungs += (Rung(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
 
     def defines(self) -> Defines:
-        flags: dict[str, int | str] = {
-            "PROCESS_CALLS_MAX": PROCESS_CALLS_MAX,
-            "PROCESS_NAMES_MAX": PROCESS_NAMES_MAX,
-            "WAITING_MAX": WAITING_MAX,
-            "ENTERED_BEFORE_MAX": CALLS_MAX,
-            "EVENT_PAGES": TRACE_PAGES,
-            "TRACE_PER_SECOND": TRACE_PER_SECOND,
-        }
-        for flag, wanted in (("LATENCY", self.latency), ("PROCESSES", self.processes), ("PRINTK", self.printk)):
-            if wanted:
-                flags[f"WITH_{flag}"] = 1
-        if self.context.buffer == "ring":
-            flags["USE_RING"] = 1
+        flags: dict[str, int | str] = {}
         if self._kind == "tracepoint":
             flags["VIA_TRACEPOINT"] = 1
         if self._callers_fd is not None:
@@ -162,6 +150,22 @@ class SyscallsProbe(KernelProbe):
         if opcode_at is not None:
             flags["OFF_URING_OPCODE"] = opcode_at
         return flags
+
+    def parameters(self) -> Mapping[str, int]:
+        return {
+            "LATENCY": self.latency,
+            "PROCESSES": self.processes,
+            "PRINTK": self.printk,
+            "TRACED_PER_SECOND": TRACED_PER_SECOND,
+        }
+
+    def map_entries(self) -> Mapping[str, int]:
+        return {
+            "process_calls": PROCESS_CALLS_MAX,
+            "process_names": PROCESS_NAMES_MAX,
+            "waiting": WAITING_MAX,
+            "entered_before_us": CALLS_MAX,
+        }
 
     def _uring_event(self) -> str:
         """Return the event of operations that io_uring accepts; it has its present name since 6.4."""

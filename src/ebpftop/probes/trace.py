@@ -27,8 +27,6 @@ from ebpftop.probes.base import KernelProbe, ProbeError
 from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, by_name, has_other_abis
 from ebpftop.probes.printers import Printer, Printers
 
-_RING_PAGES = 1024  # 4 MiB of 4 KiB pages
-
 # struct said of bpf/trace.c, without its message: time, tid, tgid, cpu, kind, task
 _SAID = struct.Struct("=QIIII16s")
 _SAID_LINE = 1
@@ -68,6 +66,7 @@ class TraceProbe(KernelProbe):
 
     name: ClassVar[ProbeName] = "trace"
     file: ClassVar[str] = "trace.c"
+    ring_bytes: ClassVar[int] = 4 << 20
 
     _instance: tracefs.Instance | None = None
     _buffer: TraceBuffer | None = None
@@ -79,9 +78,7 @@ class TraceProbe(KernelProbe):
     _misses = _misses_harmless = 0
 
     def defines(self) -> Defines:
-        flags = {"EVENT_PAGES": _RING_PAGES}
-        if self.context.buffer == "ring":
-            flags["USE_RING"] = 1
+        flags: dict[str, int | str] = {}
         kprobe, fentry, raw, tracepoint = ladder(self.context.defines)
         if self.may_need(kprobe):
             flags["WITH_KPROBES"] = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import ClassVar, NamedTuple
 
@@ -120,7 +121,7 @@ class UsersProbe(KernelProbe):
     file: ClassVar[str] = "users.c"
 
     def defines(self) -> Defines:
-        flags: dict[str, int | str] = {"USERS_MAX": USERS_MAX}
+        flags: dict[str, int | str] = {}
         rungs = _rungs(self.context.defines)
         if self.may_need(rungs.kprobe, rungs.fentry):
             flags["WITH_KPROBES"] = 1
@@ -131,6 +132,9 @@ class UsersProbe(KernelProbe):
             if self.may_need(rung, *steps[: steps.index(rung)]):
                 flags[flag] = 1
         return flags
+
+    def map_entries(self) -> Mapping[str, int]:
+        return {"users": USERS_MAX}
 
     def prepare(self, module: Module) -> None:
         if not hasattr(self, "_before"):

@@ -19,7 +19,6 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.bpf_syscall import fentry_refusal
-from ebpftop.kernel.cgroups import mounted
 from ebpftop.kernel.errors import DamagedError
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.fields import Defines
@@ -90,8 +89,6 @@ def kernel_defines() -> Defines:
             flags[f"NR_{prefix}{name.upper()}"] = number | bit
     for name in EXEC_CALLS:
         flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
-    if any(hierarchy.v1 for hierarchy in mounted()):
-        flags["HAVE_CGROUP_V1"] = 1
     if kernel_version() >= (5, 11):
         flags["HAVE_TASK_BTF"] = 1
     if native == "x86_64":
