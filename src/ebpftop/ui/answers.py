@@ -1,6 +1,6 @@
-"""Questions that may never be answered: a file system of a network, a directory server. The screen waits half a second.
+"""Calls that may never return: to a network file system, or a directory server. The screen waits half a second.
 
-Each is asked in a thread of its own that the end of the process does not wait for: asyncio and Textual wait for theirs.
+Each runs in a thread of its own, which does not delay the end of the process: asyncio and Textual wait for theirs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ebpftop.lifecycle.limit_errors import explain
 PATIENCE_S = 0.5
 
 UNANSWERED_MAX = 8
-"""So many threads may hang. Beyond, a question counts as not answered at once."""
+"""At most so many threads may hang. After that, a call counts as unanswered at once."""
 
 _unanswered: set[threading.Thread] = set()
 
@@ -24,9 +24,9 @@ Answer = TypeVar("Answer")
 
 
 class Unanswered(Exception):
-    """There was no answer in time, or the question could not be asked; its text says so.
+    """There was no answer in time, or no thread for the call; the text says which.
 
-    The answer is not waited for any more, and nothing is done with it.
+    A late answer is ignored.
     """
 
     def __init__(self, reason: str = "The file system or the user database does not answer") -> None:
@@ -34,9 +34,9 @@ class Unanswered(Exception):
 
 
 async def answer_to(ask: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
-    """Return what *ask* returns, or raise what it raises; Unanswered if that lasts longer than *patience_s*.
+    """Return what *ask* returns, or raise what it raises; Unanswered after *patience_s* seconds.
 
-    *ask* must change nothing: it may go on long after nobody waits for it.
+    *ask* must change nothing: it may still run long after the caller has stopped waiting.
     """
     _unanswered.intersection_update(threading.enumerate())
     if len(_unanswered) >= UNANSWERED_MAX:

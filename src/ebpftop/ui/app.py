@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-# First of all: Textual reads its settings when it is imported.
+# The first import: Textual reads its settings when it is imported.
 import ebpftop.ui.textual_fixes.settings  # noqa: F401
 
 # isort: split
@@ -55,11 +55,11 @@ frame_pace.install()
 stale_widgets.install()
 option_lists.install()
 
-# Four collect as long as the screen exists; the others attach, filter, save and seek.
+# Each pane has one as long as the screen exists; the others attach, filter, save and seek.
 _THREADS = 16
 
 _PREPARE_AFTER_S = 0.5
-"""After the first picture, which nothing may delay."""
+"""Seconds after the first frame, which nothing may delay."""
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(HelpScreen, SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
@@ -69,12 +69,12 @@ MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
 # The palette in which a screenshot is requested is not part of the picture.
 _PALETTE_GONE_S = 0.1
 
-# Characters of a line in the journal: an error's text may hold what a program said.
+# Characters of a line in the journal: the text of an error may contain a program's output.
 _LONGEST_LINE = 1000
 
 
 class _Journal(logging.Handler):
-    """Keeps what was logged for the diagnostics screen."""
+    """Keeps log lines for the diagnostics screen."""
 
     def __init__(self, lines: deque[str]) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class _Journal(logging.Handler):
 
 
 class EbpftopApp(OrderedKeysApp, SurvivingApp):
-    """Shows what a source yields. Knows neither kernel nor recording."""
+    """Shows the records of a source. Knows neither kernel nor recording."""
 
     CSS_PATH = "app.tcss"
     TITLE = "ebpftop"
@@ -105,7 +105,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
             id="diagnostics",
         ),
         Binding("q", "quit", "Quit", tooltip="Detach everything and leave", id="quit"),
-        # These two the driver sees first, whatever has the focus.
+        # The driver handles these two first, whatever has the focus.
         Binding("ctrl+c", "interrupt", "Quit from anywhere", show=False, system=True, id="interrupt"),
         Binding("ctrl+z", "suspend_process", "Suspend; fg in the shell returns", show=False, system=True, id="suspend"),
     ]
@@ -131,7 +131,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self._journal = _Journal(self.journal)
         self._share_lock: Callable[[], None] = lambda: None
         self.crash: Exception | None = None
-        """What ended the app, if an exception did."""
+        """The exception that ended the app, if any."""
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = fitting_theme(os.environ)
@@ -142,7 +142,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
 
     def get_default_screen(self) -> MainScreen:
         screen = MainScreen(self.source, self.interval_s, self.given)
-        # Known already, so that the styles of the whole screen are worked out once and not twice.
+        # Set before the first frame, so that the styles of the whole screen are computed once and not twice.
         fitting = [name for width, name in WIDTHS or () if self.size.width >= width]
         screen.set_classes([*screen.classes, *fitting[-1:]])
         return screen
@@ -155,7 +155,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         log.addHandler(self._journal)
         for note in self.notes:
             self.notify(note, severity="warning")
-        # Objects from the start live as long as the app: no collection needs to check them again.
+        # Objects made so far live as long as the app: no garbage collection needs to check them again.
         self.call_after_refresh(gc.freeze)
         self.set_timer(_PREPARE_AFTER_S, lambda: prepare(self, MADE_IN_ADVANCE))
 
@@ -164,7 +164,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         log.removeHandler(self._journal)
 
     def end(self) -> None:
-        """Leave, asked by a signal or by another thread."""
+        """Quit, on request of a signal or another thread."""
         loop = self._loop
         if loop is None:
             process.leave(process.asked or 0)
@@ -172,7 +172,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
 
     def exit(self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         super().exit(result, return_code, message)
-        process.ask_to_end(return_code or result or 0)  # so that nothing can keep it longer than two seconds
+        process.ask_to_end(return_code or result or 0)  # nothing may delay the end by more than two seconds
 
     def _fatal_error(self) -> None:
         # Textual draws a traceback; here `run` raises the error, and the log of the crash gets it.
@@ -193,7 +193,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self._exit_renderables.clear()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        # Not Textual's own: its help tells of keys that are not ours, and its screenshots are for everybody to read.
+        # Not Textual's own: its help lists keys that ebpftop does not have, and everybody can read its screenshots.
         yield SystemCommand("Theme", "Other colours", self.action_change_theme)
         yield SystemCommand("Keys", "All keys", self.action_help)
         yield SystemCommand("Quit", "Detach everything and leave", self.action_quit)
@@ -266,15 +266,15 @@ def run(
     """Show *source* until the user leaves; close it; return the exit status.
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
-    *given* the filter that is in force already, *notes* what there is to say at the start, *unread* returns what
+    *given* is the filter that the source applies already, *notes* are shown at the start, *unread* returns what
     cannot be read of a recording.
     """
     app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given, notes=notes, unread=unread)
     process.end_by(app.end)
     try:
         status = app.run()
-    except Exception:  # whatever Textual raises when the terminal goes away
-        # Closing what was half open may fail too: that is not what ended it.
+    except Exception:  # whatever Textual raises when the terminal disappears
+        # Closing what was half open may fail too, but that did not end the app.
         if app.crash is None and process.asked is None:
             raise
         status = None

@@ -1,4 +1,4 @@
-"""The rows that a pane shows, as CSV or JSON: exactly those rows, in that order, with those columns."""
+"""Write the rows that a pane shows as CSV or JSON: exactly those rows and columns, in that order."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 Cell: TypeAlias = str | int | float | bool | None
 
-# What a spreadsheet would run (OWASP, "CSV Injection"): a command line may say anything. A cell begins where the text
-# does; where a file is opened with another separator than the comma, or cells end at the end of a line, after that too.
-# Blanks and quotes before the first character are passed over. The last four are the full-width forms of the others.
+# What a spreadsheet would run (OWASP, "CSV Injection"); a command line may contain it. A cell begins where the text
+# begins; also after another separator than the comma, or a line end, if the spreadsheet splits cells there.
+# Blanks and quotes before the first character are skipped. The last four are full-width forms of the others.
 _SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
 _FORMULA = re.compile(rf"""^(?=[\t\r\n]|["'\s]*{_SIGN})|(?<=[;\t\r\n])(?=(?:["']|[^\S\t\r\n])*{_SIGN})""")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -22,8 +22,8 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Return *rows* under *headers* as CSV (RFC 4180, lines end with CR LF); null is an empty cell.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe in front, in JSON it has none; numbers stay
-    numbers, negative ones and those in a text too. ValueError for a row of another width.
+    A text that a spreadsheet would run as a formula gets an apostrophe in front (not in JSON). Numbers stay
+    numbers, also negative ones and numbers in text. Raises ValueError for a row of another width.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -37,7 +37,7 @@ def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 def to_json(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Return *rows* as a JSON array of objects with *headers* as names, one object a line.
 
-    ValueError for a row of another width, two headers alike, or a number that JSON has not (nan, inf).
+    Raises ValueError for a row of another width, two equal headers, or a number that JSON lacks (nan, inf).
     """
     if len(set(headers)) != len(headers):
         raise ValueError(f"two columns of one name in {list(headers)}")

@@ -56,20 +56,20 @@ _ANSI_HEAT = (
 
 
 def shades(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the colours that every theme has to have besides Textual's, derived from its own.
+    """Return the colours that every theme needs besides Textual's, derived from its own.
 
     Component styles of lines are drawn without blending, so these are opaque.
     """
     foreground, background = Color.parse(variables["foreground"]), Color.parse(variables["background"])
     primary = Color.parse(variables["primary"])
     if foreground.ansi is not None or background.ansi is not None or primary.ansi is not None:
-        # A terminal's own colours cannot be mixed.
+        # The terminal's own colours cannot be blended.
         named = {**dict.fromkeys(_SHADES, "ansi_bright_black"), "cursor": "ansi_blue", "spark": "ansi_blue"}
         return {**named, **{f"heat{i}": colour for i, colour in enumerate(_ANSI_HEAT)}}
     mixed = {name: background.blend(foreground, share).hex for name, share in _SHADES.items()}
     mixed |= {"cursor": background.blend(primary, 0.35).hex, "spark": background.blend(primary, 0.6).hex}
     warning = Color.parse(variables["warning"])
-    # From the background through the theme's own blue to its yellow: stronger is always further from the background.
+    # From the background through the theme's blue to its yellow: more is always further from the background.
     heat = [background, *(background.blend(primary, share) for share in (0.25, 0.45, 0.7, 1.0))]
     heat += [primary.blend(warning, share) for share in (0.4, 0.7, 1.0)]
     return {**mixed, **{f"heat{i}": colour.hex for i, colour in enumerate(heat)}}

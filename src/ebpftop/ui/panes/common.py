@@ -1,4 +1,4 @@
-"""Pieces of rows that several panes show alike."""
+"""Cells that several panes share."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def _second(whole: int) -> str:
 
 
 def clock(time: float) -> Cell:
-    """A time of day, with milliseconds that stand back."""
+    """A time of day, with dim milliseconds."""
     milliseconds = int(time * 1000)
     return (Span(_second(milliseconds // 1000)), Span(f".{milliseconds % 1000:03}", "dim"))
 
 
 def user(name: str, uid: int) -> Cell:
-    """A user's name: root stands out."""
+    """A user's name; root is highlighted."""
     return (Span(name, "root" if uid == 0 else "user"),)
 
 
 def thread(call: InFlight) -> str:
-    """Return which thread is in a call: its name, its process, and its own id if it is not the process's first."""
+    """Return the thread of a call: its name, its pid, and its tid if it is not the process's first thread."""
     return f"{call.comm}[{call.pid}]" if call.tid == call.pid else f"{call.comm}[{call.pid} tid {call.tid}]"
 
 

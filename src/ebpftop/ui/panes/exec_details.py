@@ -1,4 +1,4 @@
-"""Everything known about one line of the exec log."""
+"""Details of one row of the exec log, or of a process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ebpftop.models.processes import ProcessInfo
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
 SHOWN_CHARACTERS = 16_000
-"""At most this much of the arguments is laid out (25 ms of work); two million would cost seconds, each time."""
+"""Characters of the arguments that are laid out at most (25 ms); two million would take seconds each time."""
 
 
 def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
@@ -87,7 +87,7 @@ def _command_line(sheet: Sheet, argv: tuple[str, ...]) -> None:
 
 
 def _rest(whole: str, shown: str) -> tuple[str, str]:
-    """Say how much of a text is not shown."""
+    """Return a note about how much of a text is not shown."""
     return (
         (f" … {format.counted(len(whole) - len(shown), 'more character', whole=True)}", "$warning")
         if len(whole) > len(shown)

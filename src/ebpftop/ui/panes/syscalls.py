@@ -1,4 +1,4 @@
-"""Pane 3, syscalls: what processes ask of the kernel, and what the kernel is to do with it."""
+"""Pane 3, syscalls: counters of each system call, and the handler of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.widgets.table_view import TableView
 
 NOTES_FROM = (8, 13)
-"""Heights of the pane from which there is room for the line of calls in flight, and for that of the families."""
+"""Heights of the pane from which the line of calls in flight fits, and the line of the families."""
 
 View = Literal["call", "in_flight", "table", "traced"]
 
@@ -52,10 +52,10 @@ class SyscallsPane(Pane):
     ]
 
     class Open(Message):
-        """A view of the system calls is to be opened: of one call, or of all."""
+        """A request to open a view of the system calls: of one, or of all."""
 
         def __init__(self, view: View, call: Call | None = None) -> None:
-            """Give the *call* that the view ``call`` is about."""
+            """*call*: the one that the view ``call`` is about."""
             super().__init__()
             self.view = view
             self.call = call
@@ -66,7 +66,7 @@ class SyscallsPane(Pane):
         self.last = False
         self._wishes_of_calls: Wishes[CallKey, tuple[Call, Handler]] = Wishes()
         self._wished: dict[CallKey, Handler] = {}
-        """The last requested handler of each call; a past moment that is shown does not contain it."""
+        """The last requested handler of each call; a past moment on the screen does not contain it."""
         self._scope = Filter()
         self._filter_baseline: Baseline | None = None
         self._baseline: Baseline | None = None
@@ -92,7 +92,7 @@ class SyscallsPane(Pane):
     def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
         super().set_model(model, scope, kernel_filter_since)
         self._scope = scope
-        # Where counting begins outlives a model: another moment has another one.
+        # The baseline outlives a model: each moment has its own model.
         self.model.begin_with(self._filter_baseline, self._baseline)
         if math.isfinite(kernel_filter_since) and (
             self._filter_baseline is None or self._filter_baseline.reading.time < kernel_filter_since
@@ -140,7 +140,7 @@ class SyscallsPane(Pane):
             return "since last reading"
         if self.model.baseline is not None:
             return self.model.baseline.text
-        # What was recorded, and what was counted before the filter, is everybody's.
+        # What was recorded, or counted before the filter, is unfiltered.
         return "unfiltered" if self._scope else ""
 
     # Keys.
@@ -152,12 +152,12 @@ class SyscallsPane(Pane):
         self.post_message(self.Open("call", event.row))
 
     def action_period(self) -> None:
-        """Switch between figures since the start and since the last reading."""
+        """Switch between counts since the start and since the last reading."""
         self.last = not self.last
         self._refigure()
 
     def action_reset(self) -> None:
-        """Count from zero; once more shows what was counted since the start, or since the filter changed."""
+        """Reset the counters to zero; again: show the counts since the start, or since the filter changed."""
         if self.model.baseline is self.model.filter_baseline:
             self.model.reset()
         else:
@@ -197,7 +197,7 @@ class SyscallsPane(Pane):
 
     @work(thread=True, group="steer")
     def steer(self) -> None:
-        """Request the last chosen handler of each call from the source; report a refusal."""
+        """Request the last chosen handler of each call from the source; show its error if it refuses."""
         try:
             for key, (call, handler) in self._wishes_of_calls:
                 try:
@@ -311,7 +311,7 @@ class SyscallsPane(Pane):
 
 
 def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
-    """Say who waits in a call now, and for how long: those first whose business is not to wait."""
+    """Return the line of calls in flight: who waits, and for how long. Calls that are meant to wait come last."""
     if not in_flight:
         return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")]
     spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" w ", "accent")]
@@ -324,7 +324,7 @@ def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
 
 
 def families(counts: dict[str, int]) -> list[Span]:
-    """Say how often the handlers of programs and timers ran."""
+    """Return the line of how often the exec and timer handlers ran."""
 
     def number(family: str) -> str:
         return count(counts.get(family, 0))
@@ -342,7 +342,7 @@ def families(counts: dict[str, int]) -> list[Span]:
 
 
 def uring(counts: dict[str, int]) -> list[Span]:
-    """Return what io_uring did, which is in no row of system calls; nothing if it did nothing."""
+    """Return the counts of io_uring operations, which are no system calls; empty if there are none."""
     if not counts:
         return []
     spans = [Span("  io_uring", "dim")]
@@ -352,7 +352,7 @@ def uring(counts: dict[str, int]) -> list[Span]:
 
 
 def _slowness(ns: float) -> str:
-    """Slow is a matter of what one waits for; a second is long for anything."""
+    """What is slow depends on the call; a second is long for any."""
     return "" if ns < 1e7 else "warn" if ns < 1e9 else "signal"
 
 

@@ -1,1 +1,1 @@
-"""The main screen and what opens above it: details, help, columns, diagnostics."""
+"""The main screen and the screens that open above it: details, help, columns, diagnostics."""

@@ -1,4 +1,4 @@
-"""The column chooser: which columns a pane has, and how wide they are."""
+"""Choose the columns of a pane, and their widths."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NARROWEST, WIDEST = 3, 200
 
 
 class ColumnsScreen(ReadyScreen[None]):
-    """Every change shows at once in the pane behind."""
+    """Every change shows at once in the pane below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,c,q", "dismiss", "Back", key_display="Esc", id="columns.back"),
@@ -41,7 +41,7 @@ class ColumnsScreen(ReadyScreen[None]):
         self.title_text = ""
 
     def fill(self, lines: RowView[Any], title: str) -> Self:
-        """Offer the columns of *lines* when this screen is pushed the next time."""
+        """Show the columns of *lines* when this screen is pushed the next time."""
         self.lines = lines
         self.title_text = title
         self.filled()

@@ -27,7 +27,7 @@ _NOTHING = Details("", Sheet)
 
 
 class SheetScreen(ReadyScreen[FilterLevel]):
-    """One sheet, scrollable, brought up to date while it is open."""
+    """One sheet: scrollable, and updated while it is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "dismiss", "Back", key_display="Esc", id="sheet.back"),
@@ -43,7 +43,7 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         self.details = _NOTHING
         self._shown = Content("")
         self._rendered: tuple[Content, str, str] | None = None
-        """What was given to the widgets, which keep what they rendered of it: text, title, theme."""
+        """What the widgets have rendered last: text, title, theme."""
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="sheet") as self._box:
@@ -87,7 +87,7 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         self._clock.pause()
 
     def update_sheet(self) -> None:
-        """Show what is known now."""
+        """Rebuild the sheet, and show it if it has changed."""
         content = self.details.sheet().content()
         if content != self._shown:
             # Laying it out again costs as much as opening it.
@@ -103,12 +103,12 @@ class SheetScreen(ReadyScreen[FilterLevel]):
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.details.copies)
-        # The terminal does not answer, so it is unknown whether it accepted the text.
+        # The terminal does not reply, so nobody knows whether it accepted the text.
         self.app.notify(f"{self.details.copies_what or 'It'} sent to the terminal's clipboard")
 
 
 class FilteringSheetScreen(SheetScreen):
-    """The sheet of a process or a user. Enter shows nothing else any more; it closes with the step that does so."""
+    """The sheet of a process or a user. Enter filters to it: the screen closes with that filter level."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -121,7 +121,7 @@ class FilteringSheetScreen(SheetScreen):
     ]
 
     def action_filter_to(self) -> None:
-        # Asked for now: since the sheet was opened the process may have ended, and its pid be another's.
+        # Computed now: the process may have ended since the sheet was opened, and its pid may be another's.
         step = self.details.narrows() if self.details.narrows else None
         if step is None:
             self.app.notify(f"{self.details.title} has ended: nothing more comes from it", severity="warning")
@@ -130,6 +130,6 @@ class FilteringSheetScreen(SheetScreen):
 
 
 def open_sheet(app: App[Any], details: Details, narrow: Callable[[FilterLevel], None] | None = None) -> None:
-    """Show *details*; *narrow* gets the step that they are closed with, if they are."""
+    """Show *details*; *narrow* is called with the filter level that Enter chose."""
     kind = SheetScreen if details.narrows is None else FilteringSheetScreen
     app.push_screen(ready(app, kind).fill(details), lambda step: narrow(step) if step and narrow else None)

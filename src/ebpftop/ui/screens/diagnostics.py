@@ -1,4 +1,4 @@
-"""Diagnostics: every rung that each probe tried, and what BCC, clang and libbpf printed."""
+"""Diagnostics: each attach option that each probe tried, and the output of BCC, clang and libbpf."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def diagnostics(
     journal: Iterable[str],
     unread: Callable[[], Iterable[str]] = tuple,
 ) -> Details:
-    """Build the sheet of all that helps to find out why something does not work."""
+    """Build the sheet of facts that help to find out why something does not work."""
     return Details(title="Diagnostics", sheet=lambda: _sheet(probes, log_path, list(journal), list(unread())))
 
 

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 KEY_WIDTH = 18
 
 _LAID_OUT_S = 0.1
-"""After that its widgets know what size they have."""
+"""Seconds after which its widgets know their sizes."""
 
 
 class HelpScreen(SheetScreen):
-    """The list of keys. It never changes: so it is rendered before anybody asks for it, and kept."""
+    """The list of keys. It never changes, so it is rendered in advance, and kept."""
 
     def fill_keys(self) -> Self:
-        """Show the keys from the top, as the app has them bound, when this screen is pushed the next time."""
+        """Show the keys from the top, as they are bound, when this screen is pushed the next time."""
         self._list_keys()
         self.filled()
         return self
@@ -59,10 +59,10 @@ class HelpScreen(SheetScreen):
             self.render_ahead()
 
     def update_sheet(self) -> None:
-        """It is up to date."""
+        """Nothing to do: it never changes."""
 
     def let_go(self) -> None:
-        """What it shows is small, and is the same the next time."""
+        """Nothing to do: its contents are small, and the same the next time."""
 
 
 def _sheet(app: App[Any]) -> Sheet:

@@ -1,4 +1,4 @@
-"""Screens of lines above the main screen, brought up to date with every reading."""
+"""Screens of rows above the main screen, updated with every reading."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOTHING = SyscallsModel()
 
 
 class LiveScreen(ReadyScreen[None]):
-    """A frame around what a subclass composes in `contents`; `show` is called when the model has something new."""
+    """A frame around the widgets that a subclass yields in `contents`; `show` is called when the model has changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Back", key_display="Esc", id="live.back"),
@@ -41,19 +41,19 @@ class LiveScreen(ReadyScreen[None]):
         return self
 
     def contents(self) -> ComposeResult:
-        """Yield the widgets in the frame; the first that can has the focus."""
+        """Yield the widgets in the frame; the first focusable one gets the focus."""
         raise NotImplementedError
 
     def show(self) -> None:
-        """Show what the model holds now."""
+        """Show the current rows of the model."""
         raise NotImplementedError
 
     def title_text(self) -> str:
-        """What stands in the frame."""
+        """The title in the frame."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Be as new: what was shown before, and how, was of something else."""
+        """Reset to the initial state: the rows before were those of something else."""
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
@@ -75,7 +75,7 @@ class LiveScreen(ReadyScreen[None]):
         self.model = _NOTHING
 
     def look(self) -> None:
-        """Show what is new, if anything is."""
+        """Show what has changed, if anything."""
         state = self.model.readings, self.model.traced.end, self.model.since
         if state != self._shown:
             self._shown = state

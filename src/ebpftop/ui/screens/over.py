@@ -1,4 +1,4 @@
-"""Screens above another one, which shines through them."""
+"""Screens above another one, which is visible below them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 BELOW_S = 0.25
-"""What is below is painted at most this often."""
+"""Seconds between two frames of the screen below, at least."""
 
 _Key = tuple[Size, Color]
 
@@ -33,7 +33,7 @@ _Key = tuple[Size, Color]
 def _shaded(style: Style | None, shade: Color, filters: tuple[LineFilter, ...], background: Color) -> Style | None:
     """Return *style* as it appears under *shade*, and through *filters* in front of *background*.
 
-    Textual works it out anew for each piece of text, which is most of the time that a screen takes to open.
+    Textual computes it for each piece of text, which is most of the time that a screen takes to open.
     """
     segments = list(BackgroundScreen.process_segments([Segment(" ", style)], shade))
     for line_filter in filters:
@@ -42,10 +42,10 @@ def _shaded(style: Style | None, shade: Color, filters: tuple[LineFilter, ...], 
 
 
 class LaidOutOnce(Screen[Result]):
-    """A screen that is laid out again when its size has changed, and not whenever one opens above it."""
+    """A screen that is laid out again only when its size has changed, not whenever another one opens above it."""
 
     drawn_size = Size()
-    """The size of the terminal when all of this screen was drawn last, with no other above it."""
+    """The size of the terminal when the whole screen was drawn last, with none above it."""
 
     def _screen_resized(self, size: Size) -> None:
         if size != self._compositor.size:
@@ -57,11 +57,11 @@ class LaidOutOnce(Screen[Result]):
         if is_whole and self.is_active:
             self.drawn_size = self._compositor.size
         if not self.is_active:
-            # Textual asks for one more, of everything, whenever what is covered has changed anywhere.
+            # Textual requests another layout of everything whenever anything that is covered has changed.
             self._repaint_required = False
 
     def is_drawn_above(self) -> None:
-        """The screen above has just drawn all of this one: nothing that is due here need be drawn again."""
+        """The screen above has just drawn all of this one: pending updates need not be drawn again."""
         self._compositor.update_widgets(self._dirty_widgets)
         self._compositor._dirty_regions.clear()
         self._dirty_widgets.clear()
@@ -69,7 +69,7 @@ class LaidOutOnce(Screen[Result]):
 
 
 class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
-    """A modal screen that opens at once: what is below it is shaded once, and again when it changes."""
+    """A modal screen that opens at once: the screen below is shaded once, and again when it changes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,7 +79,7 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
         if regions and not layout and not recompose:
-            # What is below has changed there. To paint it takes as long as to open: it need not be at once.
+            # The screen below has changed there. Painting it takes as long as opening, so it is done later.
             self._below = None
             if self._due is None and not self._repaint_required:
                 self._due = self.set_timer(BELOW_S, self._show_below)
@@ -87,10 +87,10 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def draw_first(self) -> None:
-        """Draw all that is above what is below, which stays as it is for this frame: to shade that takes longer."""
+        """Draw only this screen; the one below stays unshaded for this frame, because shading takes longer."""
         below = self.app._background_screens[-1:]
         if not all(isinstance(screen, LaidOutOnce) and screen.drawn_size == self.size for screen in below):
-            return  # what is on the terminal is of another size
+            return  # the terminal shows a frame of another size
         regions = (
             region.intersection(clip)
             for widget, (region, clip) in self._compositor.visible_widgets.items()
@@ -105,7 +105,7 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
             self._is_first = False
 
     def render_ahead(self) -> None:
-        """Render all that is above what is below, and keep it: to draw it takes little then."""
+        """Render this screen without the one below, and keep the result, so that opening it is fast."""
         self._is_first = True
         try:
             self._compositor.render_full_update().render_segments(self.app.console)
@@ -119,7 +119,7 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
     @guard_drawing
     def render_lines(self, crop: Region) -> list[Strip]:
         if self._is_first:
-            return [Strip.blank(crop.width)] * crop.height  # none of it is seen
+            return [Strip.blank(crop.width)] * crop.height  # none of it is visible
         key = self.size, self.styles.background
         if self._below is None or self._below[0] != key or self._dirty_regions:
             below = visible_screen_stack.get([])

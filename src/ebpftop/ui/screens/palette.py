@@ -1,7 +1,7 @@
-"""The command palette: Enter runs what matches what is typed, however fast both are typed.
+"""The command palette: Enter runs the command that matches the text, however fast both are typed.
 
-Textual's goes on offering what matched before until a search is done, and waits a tenth of a second for a search that
-finds nothing. Here the search comes first: what is typed behind it waits for what it found.
+Textual's still offers the old matches until a search is done, and waits a tenth of a second for a search that finds
+nothing. Here keys typed after the text wait until its search is done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ebpftop.ui.screens.over import OverScreen
 
 
 class Palette(CommandPalette, OverScreen[None]):
-    """Offers at any moment what the text in its input matches, and nothing else."""
+    """Always offers exactly the commands that match the text in its input."""
 
     _searching: Worker[Any] | None = None
 
@@ -36,7 +36,7 @@ class Palette(CommandPalette, OverScreen[None]):
 
     async def _search_ended(self) -> None:
         if self._searching is not None:
-            # A search that failed is reported as any worker that fails; nothing is offered then.
+            # A search that failed is reported like any worker that fails; nothing is offered then.
             with suppress(WorkerCancelled, WorkerFailed):
                 await self._searching.wait()
 

@@ -1,6 +1,6 @@
-"""Screens that are made when the app has nothing else to do, and filled when they are opened.
+"""Screens that are made while the app is idle, and filled when they are opened.
 
-To make one takes longer than all else between a key and its frame: there is one of each kind, which is used again.
+Making one takes longer than all else between a key and its frame, so one of each kind is made and reused.
 """
 
 from __future__ import annotations
@@ -19,45 +19,45 @@ from ebpftop.ui.widgets.keyline import KeyLine
 Result = TypeVar("Result")
 
 _APART_S = 0.1
-"""Between one that is made in advance and the next: a key that is pressed meanwhile waits for one alone."""
+"""Seconds between two that are made in advance: a key waits for one of them at most."""
 
 _LAYOUTS_MAX = 3
-"""A scroll bar that appears changes the width, which may change the height. What is not settled then comes later."""
+"""Layouts at most: a scroll bar that appears changes the width, which may change the height."""
 
 
 class ReadyScreen(OverScreen[Result]):
-    """Filled before each opening by `fill` of a subclass, which keeps what it gets and calls `filled`."""
+    """Filled before each opening by `fill` of a subclass, which stores its arguments and calls `filled`."""
 
     _filled = False
     _is_laying_out = False
     _styled_for = ""
 
     def filled(self) -> None:
-        """What is to be shown is known: the next time that this screen is pushed it opens with `show_filled`."""
+        """The contents are known: when this screen is pushed the next time, it calls `show_filled`."""
         self._filled = True
 
     def show_filled(self) -> None:
-        """Put what `fill` got into the widgets, as they were when they were new."""
+        """Reset the widgets, and give them what `fill` got."""
         raise NotImplementedError
 
     def let_go(self) -> None:
-        """Hold nothing any more of what was shown: it may be large, and this screen stays."""
+        """Release what was shown: it may be large, and this screen is kept."""
 
     @property
     def varying(self) -> tuple[Widget, ...]:
-        """The widgets whose size depends on what they show, the innermost first."""
+        """The widgets whose size depends on their contents, the innermost first."""
         return ()
 
     def on_mount(self) -> None:
         self._styled_for = self.app.theme
         if self not in self.app.screen_stack:
-            # The first time too it opens as fast as the next times.
+            # So the first opening is as fast as the others.
             self.call_later(self._refresh_layout, self.app.size)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         if not self._filled:
             return
-        # At once, and only once: Textual would paint what was shown before, then lay the new out, then paint that.
+        # At once, and only once: Textual would first paint the old contents, then lay out the new, then paint those.
         self._filled = False
         event.prevent_default()
         event.refresh_styles, self._styled_for = self._styled_for != self.app.theme, self.app.theme
@@ -65,7 +65,7 @@ class ReadyScreen(OverScreen[Result]):
         try:
             self.show_filled()
         except BaseException:
-            # What it shows is of another opening.
+            # Its contents are those of an earlier opening.
             self.call_later(self._give_up)
             raise
         self.query_one(KeyLine).look()
@@ -75,12 +75,12 @@ class ReadyScreen(OverScreen[Result]):
         self._draw_once()
 
     def _draw_once(self) -> None:
-        """Lay out and draw what is shown now, and drop the requests to do so: they would draw it again.
+        """Lay out and draw the contents now, and drop the pending requests, which would draw them again.
 
-        What is below is shaded with the next frame: nobody waits for that.
+        The screen below is shaded with the next frame: nobody waits for that.
         """
         if self.focused is not None and self.app.app_focus:
-            self.focused.has_focus = True  # as the event that is on its way will have it
+            self.focused.has_focus = True  # the same as the pending event will set
         self._is_laying_out = True
         try:
             for _ in range(_LAYOUTS_MAX):
@@ -99,7 +99,7 @@ class ReadyScreen(OverScreen[Result]):
 
     @property
     def _drawn(self) -> set[Widget]:
-        """All widgets, and the scroll bars, which no other widget has among its children."""
+        """All widgets, and the scroll bars, which are not among the children of any widget."""
         return {*self.walk_children(Widget, with_self=True), *self._compositor.full_map}
 
     def _compositor_refresh(self) -> None:

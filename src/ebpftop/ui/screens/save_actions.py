@@ -1,4 +1,4 @@
-"""What the main screen can save now: everything kept, and the rows of a pane."""
+"""What the main screen can save: the history, and the rows of a pane."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
 
 
 def save_screenshot(svg: str, host: str, moment: float) -> str:
-    """Write a picture of the screen into a new file, where we may; return a line about it. Raises SourceError."""
+    """Write a picture of the screen into a new file, where we may write; return a line about it. Raises SourceError."""
     path = os.path.join(writable_folder() or fallback_folder(), screenshot_name(host, moment))
     _write(path, svg.encode(), replace=False)
     return f"Screenshot in {path}"
@@ -60,7 +60,7 @@ def _write(path: str, data: bytes, *, replace: bool) -> None:
 
 
 class _Writer:
-    """Writes the rows that were shown when it was made."""
+    """Writes the rows that were on the screen when it was made."""
 
     def __init__(self, shown: Shown[Any], form: str) -> None:
         self._shown = shown

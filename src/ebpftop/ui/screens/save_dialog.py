@@ -1,4 +1,4 @@
-"""Save what is kept as a recording, or the rows of a pane as CSV or JSON: one line for the name."""
+"""Save the history as a recording, or the rows of a pane as CSV or JSON: one line for the name."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Place:
     folder: str | None = None
     """The folder of relative paths; None if it was deleted."""
     fallback: str = ""
-    """The folder that is offered instead; empty if we may write in `folder`."""
+    """The folder that is proposed instead; empty if we may write in `folder`."""
     unknown: str = ""
     """Why it is unknown; empty if it is known."""
 
 
 async def place_to_save() -> Place:
-    """Find out where files can be saved, in half a second or not at all."""
+    """Find out where files can be saved, in at most half a second."""
 
     def ask() -> Place:
         return Place(working_folder(), "" if writable_folder() is not None else fallback_folder())
@@ -67,7 +67,7 @@ async def place_to_save() -> Place:
 
 @dataclass(frozen=True)
 class _Destination:
-    """What is known of a path before something is saved there."""
+    """What is known about a path before something is saved there."""
 
     path: str
     exists: bool = False
@@ -112,7 +112,7 @@ class SaveScreen(ReadyScreen[str]):
         self._saving: Worker[str] | None = None
 
     def fill(self, choices: list[Saving], chosen: Kind, place: Place) -> Self:
-        """Offer *choices*, first of all *chosen*, in *place*, when this screen is pushed the next time."""
+        """Offer *choices* in *place*, with *chosen* selected, when this screen is pushed the next time."""
         self.choices = choices
         self.at = next((i for i, choice in enumerate(choices) if choice.kind == chosen), 0)
         self.replacing = ""
@@ -131,7 +131,7 @@ class SaveScreen(ReadyScreen[str]):
 
     @property
     def proposal(self) -> str:
-        """The path that is offered for the choice."""
+        """The path that is proposed for the choice."""
         return os.path.join(self.place.fallback, self.choice.name)
 
     def compose(self) -> ComposeResult:
@@ -194,7 +194,7 @@ class SaveScreen(ReadyScreen[str]):
         typed = event.value.strip()
         if self._saving is not None or not typed:
             return
-        # The next key waits until this handler is done (key_order), so what is asked about is still what is typed.
+        # The next key waits until this handler is done (key_order), so the path is still the one that was typed.
         try:
             found = await answer_to(lambda: _destination(typed))
         except Unanswered as error:
@@ -225,7 +225,7 @@ class SaveScreen(ReadyScreen[str]):
         if error is not None and not isinstance(error, SourceError):
             log.error("saving failed", exc_info=error)
         if event.worker is not self._saving:
-            # Nobody waited for it, and something else may be shown here by now.
+            # The user has left, and this screen may show something else by now.
             text = str(event.worker.result if error is None else error)
             self.app.notify(text, severity="information" if error is None else "error")
         elif error is None:

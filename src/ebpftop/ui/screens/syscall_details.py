@@ -1,4 +1,4 @@
-"""One system call: its latency as a histogram and over time, its errors, who makes it, and its calls while traced."""
+"""One system call: its latency as a histogram and over time, its errors, its callers, and its traced calls."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error by name, how often, and its share of all calls."""
+    """An error by name, its count, and its share of all calls."""
 
     name: str
     count: int
@@ -81,7 +81,7 @@ class SyscallScreen(LiveScreen):
         key = self.call.key
         self._view = View(self.model.traced)
         self._view.set_filter(lambda traced: (traced.abi, traced.nr) == key)
-        # The newest at once, the older ones little by little: there may be a hundred thousand of other calls.
+        # The newest first, older ones in steps: there may be a hundred thousand of other calls to search.
         self._scanning = self._view.scan(_SCANNED)
         for table in (self.callers, self.buckets, self.failures):
             table.begin()

@@ -1,4 +1,4 @@
-"""Lists about system calls: those of a process, those that wait now, the traced ones, and the tail-call table."""
+"""Lists of system calls: those of a process, those in flight, the traced ones, and the tail-call table."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RETURN_ADDRESSES = frozenset(("brk", "mmap", "mmap2", "mremap", "shmat"))
 
 
 def failures(errors: int) -> Cell:
-    """How many failed; a dot if none did."""
+    """The number of failures; a dot if none."""
     return (Span(count(errors), "bad") if errors else Span("·", "faint"),)
 
 
 class ProcessScreen(LiveScreen):
-    """Which calls one process makes, as strace -c would list them."""
+    """The calls of one process, as strace -c would list them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,9 +97,9 @@ class ProcessScreen(LiveScreen):
 
 
 class WaitingScreen(LiveScreen):
-    """The calls that threads are in now, those first whose business is not to wait: they wait, or hold their CPU.
+    """The calls in flight. Calls that are meant to wait come last.
 
-    Those from before the probe was attached are marked, and have lasted for longer than is shown.
+    Calls from before the probe was attached are marked, and have lasted longer than is shown.
     """
 
     def begin(self) -> None:
@@ -149,7 +149,7 @@ class WaitingScreen(LiveScreen):
 
 @dataclass(frozen=True)
 class TableEntry:
-    """A slot of the tail-call table, and what went through it; `runs` is None if the kernel does not count."""
+    """A slot of the tail-call table, and how often it was used; `runs` is None if that is not counted."""
 
     slot: int
     key: CallKey
@@ -159,14 +159,14 @@ class TableEntry:
 
 
 def program(slot: TableEntry) -> str:
-    """Return what the program in *slot* is called in bpf/syscalls.c: the calls of timers have three."""
+    """Return the name in bpf/syscalls.c of the program in *slot*: there are three for the timer calls."""
     if slot.handler == "count":
         return "(empty: counted)"
     return f"handle_{family(slot.name) if slot.handler == 'timer' else slot.handler}"
 
 
 def slots(model: SyscallsModel) -> list[TableEntry]:
-    """Return every slot that holds a program or was used: those with programs first."""
+    """Return every slot that holds a program or was used, those with programs first."""
     if model.latest is None:
         return []
     found: dict[int, TableEntry] = {}

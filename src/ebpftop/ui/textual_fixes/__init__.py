@@ -1,1 +1,1 @@
-"""What Textual does not do, or does otherwise than a terminal program should."""
+"""Workarounds: what Textual lacks, or does in another way than a terminal program should."""

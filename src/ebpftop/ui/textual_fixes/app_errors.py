@@ -1,7 +1,7 @@
 """Errors in the screen's own code: each is logged with its traceback, reported once, and survived.
 
 Textual ends the app on any exception, and before that the loop of the widget that raised it. Here the exception stops
-where the widget's loop hands a message, a callback or a frame to code: that one call is given up, the widget goes on.
+where the widget's loop calls the code for a message, a callback or a frame: only that call fails, the widget goes on.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _last(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _reasons(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield *error* and what it was raised from, or for: Textual raises an error of its own for one in a timer."""
+    """Yield *error* and its causes. Textual wraps an error of a timer in one of its own."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -101,7 +101,7 @@ class SurvivingApp(App[int]):
         self._looping = False
         self._opened = False
         self.unopened: WeakSet[MessagePump] = WeakSet()
-        """Screens that could not be composed, or were dismissed before: what else fails in them follows from that."""
+        """Screens that were not composed, or dismissed before that: other errors in them are only consequences."""
         self._error_counts = ErrorCounts()
         self._hooks_before: tuple[Any, Any] | None = None
 
@@ -114,13 +114,13 @@ class SurvivingApp(App[int]):
         timeout: float | None = None,
         markup: bool = False,
     ) -> None:
-        """Tell of something. It is never markup, whatever *markup* says: what it tells of may have a say in it."""
+        """Show a notice. It is never markup, whatever *markup* says: a hostile program may have written part of it."""
         message = "\n".join(map(escape, message.split("\n")))
         super().notify(message, title=escape(title), severity=severity, timeout=timeout, markup=False)
 
     @property
     def survives(self) -> bool:
-        """Whether an exception now is reported and no more: once the main screen is whole, to the end of the exit."""
+        """Whether an exception is only reported: from when the main screen is complete until the app has ended."""
         if not self._opened:
             self._opened = bool(self._screen_stack) and self._screen_stack[0].is_mounted
         return (self._looping and self._opened) or self._exit
@@ -146,10 +146,10 @@ class SurvivingApp(App[int]):
             log.error("%s: %d times by now", summary(error), count)
 
     def _has_gone(self, error: BaseException) -> bool:
-        """Whether *error* says no more than that the widget whose code runs here is not on the screen any more.
+        """Whether *error* only means that the widget whose code runs here is no longer on the screen.
 
-        What reaches a widget after that, a click above all, is for nobody: Textual asks for the widget's screen first.
-        So is what the widget had asked another to call later: the app, most often.
+        A message that reaches it later, such as a click, has no receiver: Textual first asks for the widget's screen.
+        The same holds for callbacks that the widget left with another one, usually the app.
         """
         pump = active_message_pump.get(None)
         above = pump.ancestors_with_self if isinstance(pump, Widget) else []
@@ -168,7 +168,7 @@ class SurvivingApp(App[int]):
         pump = active_message_pump.get(None)
         self.report_error(error, f"{type(pump).__name__}: a timer, a worker, composing or the layout")
         if isinstance(pump, Screen) and not pump.is_mounted:
-            # Nothing of it could be composed: not even a key that leads back.
+            # It could not be composed, so it has no key that leads back.
             self.unopened.add(pump)
             self.call_later(self._take_back, pump)
 
@@ -205,13 +205,13 @@ class SurvivingApp(App[int]):
 
 
 def _surviving_app() -> SurvivingApp | None:
-    """Return the app whose code runs here, if it is one that goes on."""
+    """Return the app whose code runs here, if it survives errors."""
     app = active_app.get(None)
     return app if isinstance(app, SurvivingApp) and app.survives else None
 
 
 def report(error: Exception, where: str) -> None:
-    """Let the app that runs here report *error* and go on; raise it if there is no app."""
+    """Report *error* to the app that runs here; raise it if there is none."""
     app = _surviving_app()
     if app is None:
         raise error
@@ -220,7 +220,7 @@ def report(error: Exception, where: str) -> None:
 
 @contextmanager
 def surviving(where: str) -> Iterator[None]:
-    """Report what is raised inside, and go on behind it."""
+    """Report an exception that is raised inside, and continue after the block."""
     try:
         yield
     except Exception as error:  # noqa: BLE001  # whatever it is
@@ -232,7 +232,7 @@ _Draw = Callable[[Any, Region], list[Strip]]
 
 
 def _guard_dispatch(dispatch: _Dispatch) -> _Dispatch:
-    """Handlers, actions, validators, watchers: all that a message makes a widget do."""
+    """Handlers, actions, validators, watchers: all code that a message runs."""
 
     @wraps(dispatch)
     async def guarded(pump: MessagePump, message: Message) -> None:
@@ -255,7 +255,7 @@ def _guard_callback(callback: CallbackType) -> Callable[[], Awaitable[None]]:
 
 
 def guard_drawing(draw: _Draw) -> _Draw:
-    """A widget that cannot be drawn shows this in its place: if it raised, Textual would try again with every frame."""
+    """Show a message in place of a widget that cannot be drawn: otherwise Textual would try again in every frame."""
 
     @wraps(draw)
     def guarded(widget: Widget, crop: Region) -> list[Strip]:
@@ -287,7 +287,7 @@ def _install() -> None:
             refresh(screen)
         except Exception as error:  # noqa: BLE001  # whatever it is
             report(error, f"drawing {type(screen).__name__}")
-            # What stays marked as dirty is drawn again at once, and for ever.
+            # What stays marked as dirty would be drawn again at once, for ever.
             screen._dirty_widgets.clear()
             screen._compositor._dirty_regions.clear()
 

@@ -1,8 +1,8 @@
-"""Screens that go when they are dismissed, wherever in the stack they are and however often that is asked for.
+"""Dismiss the right screen, wherever in the stack it is and however often it is dismissed.
 
-Textual's `Screen.dismiss` takes away whatever is on top: a save dialog that is done while the palette is open above it
-takes the palette, stays, and cannot be left any more; and what is dismissed twice takes the screen below with it.
-A screen that is dismissed before it is composed is composed all the same, and fails on what it no longer finds.
+Textual's `Screen.dismiss` removes the top screen: if a save dialog ends while the palette is open above it, the palette
+goes and the dialog stays, with no way to leave it. A screen that is dismissed twice removes the screen below as well.
+A screen that is dismissed before it is composed is still composed, and fails on what it no longer finds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _dismiss_top = Screen.dismiss
 
 
 def dismiss(screen: Screen[Any], result: Any = None) -> AwaitComplete:
-    """Dismiss *screen* with *result*, and what is above it; do nothing if it has gone, or is the main screen."""
+    """Dismiss *screen* with *result*, and all screens above it; do nothing if it is closed, or the main one."""
     app = screen.app
     stack = app.screen_stack
     if screen not in stack[1:]:
@@ -32,5 +32,5 @@ def dismiss(screen: Screen[Any], result: Any = None) -> AwaitComplete:
 
 
 def install() -> None:
-    """Let every screen go so, Textual's own too."""
+    """Dismiss every screen in this way, Textual's own too."""
     Screen.dismiss = dismiss  # type: ignore[assignment, method-assign]  # ours in its place

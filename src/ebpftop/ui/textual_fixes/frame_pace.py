@@ -1,7 +1,7 @@
-"""Frames that leave time for keys, however long one takes: a huge terminal, a machine that gives little of its time.
+"""Leave time for keys between frames, however long a frame takes: on a huge terminal, or a busy machine.
 
-A key takes several turns of the event loop until it has done what it does. Textual draws whenever it is due, and where
-a frame takes longer than the time between two, one is due in every turn: a key then waits for many of them.
+A key needs several turns of the event loop until its action is done. Textual draws a frame whenever one is due; if a
+frame takes longer than the time between two, one is due in every turn, and a key waits for many of them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from textual.screen import Screen
 from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 
 SLOW_S = 0.05
-"""After a frame that took longer, none is drawn for as long as it took."""
+"""After a frame that took longer than this, no frame is drawn for as long as it took."""
 KEYS_FIRST_S = 0.25
-"""So long at most the next frame waits for keys that were typed already, or twice as long as the last one took."""
+"""The next frame waits at most so long for keys typed already, or twice as long as the last frame took."""
 PATIENCE_S = 5.0
 """No frame waits longer than that."""
 
@@ -55,5 +55,5 @@ def on_timer_update(screen: Screen[Any]) -> None:
 
 
 def install() -> None:
-    """Let every screen draw so."""
+    """Draw every screen at this pace."""
     Screen._on_timer_update = on_timer_update  # type: ignore[assignment, method-assign]  # ours in its place

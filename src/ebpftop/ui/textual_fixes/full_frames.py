@@ -1,7 +1,7 @@
 """Whole frames in which no place is left out.
 
-Textual draws a dialog above a picture of the screen below, which has no lines yet where that was opened a moment ago or
-where the terminal just changed its size. A frame that is drawn whole then fails on the lines that nobody drew.
+Textual draws a dialog above a picture of the screen below. That picture has no lines yet if the screen was opened a
+moment ago, or if the terminal has just changed its size. Drawing a whole frame then fails on the missing lines.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _render_full_update = Compositor.render_full_update
 
 
 def render_full_update(compositor: Compositor, simplify: bool = False) -> LayoutUpdate:
-    """Draw everything, and blanks where there is nothing."""
+    """Draw everything, with blanks for missing lines."""
     update = _render_full_update(compositor, simplify)
     for y, line in enumerate(update.strips):
         strips = list(line)
@@ -27,5 +27,5 @@ def render_full_update(compositor: Compositor, simplify: bool = False) -> Layout
 
 
 def install() -> None:
-    """Draw every frame so."""
+    """Draw every whole frame in this way."""
     Compositor.render_full_update = render_full_update  # type: ignore[assignment, method-assign]  # ours in its place

@@ -1,10 +1,10 @@
 """Keys in their order: each is handled only after the one before has had its effect, however fast they come.
 
-Textual takes a key from the terminal, hands it to the widget that has the focus, and takes the next one, while the
-first still travels from the widget up to the binding that it is for. A screen that it opens, or a focus that it moves,
-comes too late for what was typed behind it. Here keys, pastes and the mouse wait until all of that has taken place.
+Textual reads a key from the terminal, sends it to the focused widget, and reads the next one, while the first is still
+on its way from the widget to its binding. If that opens a screen or moves the focus, it happens too late for the keys
+typed after it. Here keys, pastes and mouse events wait until the one before has had its effect.
 
-One key may overtake: the one that quits, if all that waits before it only moves about on a screen that goes anyway.
+One key may overtake others: the one that quits, if all keys before it only move on the screen that closes anyway.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ PATIENCE_S = 10.0
 """No key waits longer for the one before. On an overloaded machine a screen takes seconds to open."""
 
 _ROUNDS = 5
-"""So often what a key set off may set off more; beyond, what goes by is something else."""
+"""Rounds of messages that count as caused by the key; later ones have other causes."""
 
 
 class OrderedKeysApp(App[int]):
-    """An app in which no key overtakes what the key before it does."""
+    """An app in which no key overtakes the effect of the key before it."""
 
     MOVES: ClassVar[frozenset[str]] = frozenset()
-    """Actions that change nothing but what is shown, and leave the focus where a key that quits still quits."""
+    """Actions that only change what is shown, and leave the focus where the quit key still quits."""
 
     def __init__(self, driver_class: type[Driver] | None = None) -> None:
         super().__init__(driver_class=driver_class)
         self._waiting: deque[events.Event] = deque()
         self._settling: asyncio.Task[None] | None = None
         self._struck: MessagePump = self
-        self._last: tuple[events.Event, ...] = ()  # the one that was let, if any was
+        self._last: tuple[events.Event, ...] = ()  # the one in progress, if any
 
     @property
     def keys_waiting(self) -> int:
@@ -71,7 +71,7 @@ class OrderedKeysApp(App[int]):
         await super().on_event(event)
 
     def _quits_whatever_waits(self, event: events.Event) -> bool:
-        """Tell whether *event* would quit after all that waits, and may as well do so now."""
+        """Return whether *event* would quit after all that waits, so that it may quit now."""
         if not isinstance(event, events.Key) or not self._screen_stack:
             return False
         if self.focused is not None and self.focused.check_consume_key(event.key, event.character):
@@ -91,7 +91,7 @@ class OrderedKeysApp(App[int]):
             self._settling = asyncio.create_task(self._settle()) if self._waiting else None
 
     async def _settle(self) -> None:
-        """Wait until the last key has done what it does, then let the next one."""
+        """Wait until the last key has had its effect, then handle the next one."""
         try:
             await asyncio.wait_for(self._work_off(), PATIENCE_S)
         except asyncio.TimeoutError:
@@ -110,7 +110,7 @@ class OrderedKeysApp(App[int]):
                 return
 
     def _concerned(self) -> list[MessagePump]:
-        """Whoever had the last key or has the focus, and all above them, in the order that a key travels."""
+        """The widget that got the last key, the focused one, and their parents, in the order that a key travels."""
         top = [self.focused, self.screen] if self._screen_stack else []
         pumps: dict[MessagePump, None] = {}
         for start in (self._struck, *top):
@@ -122,7 +122,7 @@ class OrderedKeysApp(App[int]):
 
     @property
     def _settled(self) -> bool:
-        """Whether nothing is under way that the last key may have set off."""
+        """Whether nothing that the last key may have caused is still in progress."""
         return all(
             pump._message_queue.empty() and not pump._next_callbacks and pump._is_mounted
             for pump in self._concerned()
@@ -131,7 +131,7 @@ class OrderedKeysApp(App[int]):
 
 
 async def _work_off(pump: MessagePump) -> None:
-    """Wait until a widget has handled all messages that it had by now, or is gone."""
+    """Wait until a widget has handled all messages that it has now, or is closed."""
     done = asyncio.Event()
     if not pump.call_later(done.set):
         return

@@ -1,9 +1,9 @@
-"""What a terminal sends, separated into keys, pastes and answers. Only a complete key is ever a key.
+"""Separate what a terminal sends into keys, pastes and replies. Only a complete sequence is ever a key.
 
-Textual's own parser types what it does not know, or what is cut short, as the keys of its characters, and those do
-things. It is dead after some sequences that none should send, and does not come back from a paste that does not end.
-So sequences are told apart here, as terminals tell apart what programs send them (ECMA-48, and DEC's state machine as
-xterm, VTE and kitty have it), and Textual's parser gets whole ones alone, to name them.
+Textual's own parser handles a sequence that it does not know, or that is cut short, as if its characters had been
+typed, which triggers actions. Some invalid sequences stop it for good, and so does a paste without an end. So sequences
+are separated here, in the way terminals separate what programs send (ECMA-48, and DEC's state machine as in xterm, VTE
+and kitty). Textual's parser gets only whole ones, to name them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ebpftop.core.escape import escape
 log = logging.getLogger(__name__)
 
 PASTE_MAX = 1 << 16
-"""Characters of a paste that are kept: more than any input accepts."""
+"""Characters kept of a paste: more than any input accepts."""
 PAUSE_S = 1.0
 """A paste, a string or a sequence that has not continued for this long has ended, whatever the terminal sends."""
 
 REST_S = 0.1
-"""How long after Escape its sequence may continue, although the key was reported meanwhile (constants.ESCAPE_DELAY)."""
+"""How long after Escape its sequence may continue, although Escape was reported meanwhile (constants.ESCAPE_DELAY)."""
 
 _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 _CTRL_C = "\x03"
@@ -36,16 +36,16 @@ _CTRL_C = "\x03"
 _SEQUENCE = re.compile(
     r"\x1b(?:\[(?:\[[A-E]|M[^\x1b]{3}|[0-?]+[ -/]*[@-~]|[ -/]*[@-LN-Z\\-~])|O[0-?]*[@-~]|[^\x1b\[O\]P_^X])"
 )
-# What may become one, or a string, if it goes on.
+# The beginning of one, or of a string.
 _BEGUN = re.compile(r"\x1b(?:\[(?:\[|M[^\x1b]{0,2}|[0-?]*[ -/]*)?|O[0-?]*|[\]P_^X])?\Z")
-# What cannot become one: whatever of it there is before the character that does not belong.
+# An invalid one: all that is before the character that does not belong to it.
 _BROKEN = re.compile(r"\x1b(?:\[(?:M[^\x1b]{0,2}|[0-?]*[ -/]*)|O[0-?]*)?")
 _STRING = re.compile(r"\x1b[\]P_^X]")
 # BEL, CAN, SUB, ST as one character. Escape ends a string too: with a backslash it is ST, else it begins what follows.
 _STRING_ENDS = re.compile("[\x07\x18\x1a\x1b\x9c]")
 _REST_OF_LONG = re.compile(r"[0-?]*[ -/]*([@-~]?)")
 
-# No key and no answer is longer; Textual types what is.
+# No key and no reply is longer; Textual would handle a longer one as typed.
 _SEQUENCE_MAX = 32
 _INTRODUCERS = frozenset("[O]P_^X")
 _TOLD = 80
@@ -53,7 +53,7 @@ _LOG_EVERY_S = 10.0
 
 
 class KeyParser:
-    """Makes messages of characters as they come; it makes none of what it does not know, or what is cut short."""
+    """Turns characters into messages as they arrive; ignores sequences that are unknown or cut short."""
 
     def __init__(self) -> None:
         self._parser = XTermParser(constants.DEBUG)
@@ -61,19 +61,19 @@ class KeyParser:
         self._in_string = False
         self._in_long = False
         self._held = ""
-        """The end of what came, if more may belong to it."""
+        """The end of the input so far, if more may belong to it."""
         self._came_s = 0.0
         self._told_escape = False
-        """Whether Escape alone was the last that came, and was reported."""
+        """Whether the last input was Escape alone, and was reported."""
         self._logged_s = -_LOG_EVERY_S
         self._deaf = False
 
     def feed(self, text: str) -> list[Message]:
-        """Return what *text* says, together with what was held."""
+        """Return the messages of *text*, together with what was held back."""
         messages: list[Message] = []
         now_s = time.monotonic()
         if self._told_escape and text[:1] in _INTRODUCERS and now_s - self._came_s < REST_S:
-            # Escape was reported too soon, which cannot be avoided; but its rest must not be typed.
+            # Escape was reported too soon, which cannot be avoided; but the rest of its sequence is not typed text.
             self._held = "\x1b"
         self._told_escape = False
         if self._held and _is_ctrl_c(text):  # somebody waits
@@ -100,27 +100,27 @@ class KeyParser:
 
     @property
     def wait_s(self) -> float | None:
-        """How long until `tick` may have something to report; None while nothing is held."""
+        """Seconds until `tick` may have something to report; None if nothing is held back."""
         if not self._held:
             return None
         return max(0.0, self._came_s + self._patience_s - time.monotonic())
 
     @property
     def _patience_s(self) -> float:
-        """How long what is held may be a key that is not whole yet."""
+        """Seconds for which what is held back may still be an incomplete key."""
         if self._held == "\x1b":
             return float(constants.ESCAPE_DELAY)
         return max(REST_S, constants.ESCAPE_DELAY)
 
     def tick(self) -> list[Message]:
-        """Return what is known of a sequence that has not continued."""
+        """Return the messages of a sequence that has not continued."""
         since_s = time.monotonic() - self._came_s
         held = self._held
         if since_s >= PAUSE_S:
             if self._paste is not None:
                 pasted, self._paste = self._paste[:PASTE_MAX], None
                 return [events.Paste(pasted.replace("\0", ""))]
-            if self._in_string:  # and in the midst of what ends it, perhaps
+            if self._in_string:  # and perhaps in the middle of what ends it
                 self._held = held = ""
             self._in_string = self._in_long = False
         elif since_s < self._patience_s or not (len(held) <= 2 or held in ANSI_SEQUENCES_KEYS):
@@ -202,15 +202,15 @@ class KeyParser:
             messages.append(events.Paste(pasted[: min(end, PASTE_MAX)].replace("\0", "")))
         return pasted[end + len(_PASTE_ENDS) :]
 
-    # What it means.
+    # The meaning of a sequence.
 
     def _sequence(self, sequence: str) -> list[Message]:
-        """Return what a whole sequence means."""
+        """Return the messages of a whole sequence."""
         if len(sequence) <= _SEQUENCE_MAX:
             messages = self._named(sequence)
             if self._parser._awaiting.timeout is None:
                 return messages
-            # It waits for more: this is none that it knows.
+            # It waits for more: it does not know this one.
             self._begin_anew()
         if len(sequence) == 2:
             return self._with_alt(sequence[1])
@@ -218,7 +218,7 @@ class KeyParser:
         return []
 
     def _cut_short(self, sequence: str) -> list[Message]:
-        """Return what a sequence means behind which nothing comes that could belong to it."""
+        """Return the messages of a sequence that nothing follows which could belong to it."""
         if sequence == "\x1b":
             return [] if self._deaf else [events.Key("escape", "\x1b")]
         if sequence in ANSI_SEQUENCES_KEYS:
@@ -229,18 +229,18 @@ class KeyParser:
         return []
 
     def _with_alt(self, character: str) -> list[Message]:
-        """Return the key of *character*, which Alt or Escape came before."""
-        if self._deaf or character == "\\":  # the end of a string that was over already
+        """Return the key of *character* after Alt or Escape."""
+        if self._deaf or character == "\\":  # the end of a string that had ended already
             return []
         keys = list(self._parser._sequence_to_key_events(character, alt=True))
         if character in _INTRODUCERS:
-            # Perhaps no key but an answer that was cut short: it is not to do what the key without Alt does.
+            # Perhaps not a key but a reply that was cut short: it must not act as the key without Alt.
             for key in keys:
                 key.key = key.key if key.key.startswith("alt+") else f"alt+{key.key}"
         return [*keys]
 
     def _named(self, text: str) -> list[Message]:
-        """Return what Textual makes of *text*."""
+        """Return the messages that Textual makes of *text*."""
         if self._deaf:
             return []
         try:
@@ -251,14 +251,14 @@ class KeyParser:
             return []
 
     def _log(self, sequence: str, error: Exception | None = None) -> None:
-        """Log what is passed over, now and then: a terminal may send it all the time."""
+        """Log what is ignored, at a limited rate: a terminal may send it all the time."""
         if self._came_s - self._logged_s >= _LOG_EVERY_S:
             self._logged_s = self._came_s
             reason = f" ({escape(repr(error))})" if error else ""
             log.warning("the terminal sent what cannot be: %s%s", escape(sequence[:_TOLD]), reason)
 
     def _begin_anew(self) -> None:
-        """Restart Textual's parser; what it knows of the terminal's size stays."""
+        """Restart Textual's parser; keep what it knows about the terminal's size."""
         parser = self._parser
         parser._tokens.clear()
         parser._gen = parser.parse(parser._tokens.append)
@@ -267,10 +267,10 @@ class KeyParser:
 
 
 def _is_ctrl_c(text: str) -> bool:
-    """Return whether *text* is Ctrl-C and no more: typed by somebody who waits."""
+    """Return whether *text* is Ctrl-C alone: typed by somebody who waits."""
     return text != "" and not text.strip(_CTRL_C)
 
 
 def _is_alone(text: str) -> bool:
-    """Return whether what would begin a string is Alt and a key: the next key follows at once."""
+    """Return whether the beginning of a string is really Alt and a key."""
     return len(text) > 3 and text[2] == "\x1b" and text[3] != "\\"

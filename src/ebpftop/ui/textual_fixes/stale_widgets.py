@@ -1,4 +1,4 @@
-"""The mouse on a widget that has gone since the last frame."""
+"""The mouse on a widget that was removed after the last frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _get_widget_and_offset_at = Screen.get_widget_and_offset_at
 
 
 def get_widget_and_offset_at(screen: Screen[Any], x: int, y: int) -> tuple[Widget | None, Offset | None]:
-    """Return what lies at a place, for selecting text: not a widget without a parent, whose place Textual asks for."""
+    """Return the widget at a position, for selecting text; never one without a parent: Textual asks where it is."""
     widget, offset = _get_widget_and_offset_at(screen, x, y)
     if widget is not None and widget is not screen and widget.parent is None:
         return None, None
@@ -20,5 +20,5 @@ def get_widget_and_offset_at(screen: Screen[Any], x: int, y: int) -> tuple[Widge
 
 
 def install() -> None:
-    """Let every screen look so."""
+    """Let every screen find widgets in this way."""
     Screen.get_widget_and_offset_at = get_widget_and_offset_at  # type: ignore[assignment, method-assign]  # ours in its place

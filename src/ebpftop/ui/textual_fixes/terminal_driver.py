@@ -1,7 +1,7 @@
 """Textual's driver of a terminal, without the waits in which it could hang, and with job control.
 
-Textual's own waits for ever where the terminal takes nothing, reads at full speed where it is gone, and starts again
-on SIGCONT although the app has ended.
+Textual's own waits for ever if the terminal accepts nothing, reads in a busy loop if the terminal is gone, and starts
+again on SIGCONT although the app has ended.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
 _PENDING_MAX = 1 << 17
-"""Bytes that may wait for a slow terminal before one more frame: beyond, all is dropped, and drawn again later."""
+"""Bytes that may wait for a slow terminal before a new frame. Beyond that, all is dropped, and drawn again later."""
 
 _TICK_MS = 100
 _READ_BYTES = 4096
@@ -39,17 +39,17 @@ _READ_BYTES = 4096
 _CTRL_C = "\x03"
 
 KEYS_WAITING_MAX = 1000
-"""Keys that may wait for the screen; what is typed beyond that is dropped, so that Ctrl-C is still found in it."""
+"""Keys that may wait for the screen. More are dropped, but searched for Ctrl-C."""
 
 # A terminal may claim any size; each cell is drawn.
 COLUMNS_MAX, ROWS_MAX = 640, 200
 
 
 class _Output:
-    """A file for Textual to write to: what the terminal does not accept at once waits here, or is dropped.
+    """The file that Textual writes to. What the terminal does not accept at once waits here, or is dropped.
 
-    It never blocks. So it takes the place of Textual's thread that writes, too: on an overloaded machine a frame that
-    another thread has to write waits until that thread gets a processor.
+    It never blocks, so it replaces Textual's writer thread as well: on an overloaded machine, a frame would wait until
+    that thread gets a processor.
     """
 
     def __init__(self, fd: int, loop: asyncio.AbstractEventLoop, on_ready: Callable[[], None]) -> None:
@@ -69,13 +69,13 @@ class _Output:
         return self._fd
 
     def start(self) -> None:
-        """As a thread has it: there is none."""
+        """Part of a thread's interface; there is no thread."""
 
     def stop(self) -> None:
-        """As a thread has it: there is none."""
+        """Part of a thread's interface; there is no thread."""
 
     def flush(self) -> None:
-        """There is nothing that waits and could go."""
+        """Part of a file's interface; nothing is buffered that could be written now."""
 
     def write(self, text: str) -> int:
         with self._lock:
@@ -85,10 +85,10 @@ class _Output:
                 self._pending += text.encode("utf-8", "replace")
                 if text in (SYNC_START, SYNC_END):
                     self._in_frame = text == SYNC_START
-                if self._in_frame:  # what begins a frame, the frame, and what ends it are written at once
+                if self._in_frame:  # the beginning of a frame, the frame and its end are written at once
                     return len(text)
                 self._put()
-                # One frame of a large screen is more than that: it is dropped if too much waits before it.
+                # A frame of a large screen is larger than that: it is dropped if too much waits before it.
                 if self._waited_bytes > _PENDING_MAX and self._pending:
                     self._pending.clear()
                     self._dropped = True
@@ -103,7 +103,7 @@ class _Output:
                 del self._pending[: os.write(self._fd, self._pending)]
         except BlockingIOError:
             return
-        except OSError:  # the terminal is gone: whoever reads keys learns of it too
+        except OSError:  # the terminal is gone: the thread that reads keys notices it too
             self._pending.clear()
             self._closed = True
 
@@ -131,7 +131,7 @@ class _Output:
 
 
 def _writes_itself(file: _Output) -> _Output:
-    """Return what Textual writes to, in the place of a thread that writes to *file*."""
+    """Return the object that Textual writes to, in place of a thread that writes to *file*."""
     return file
 
 
@@ -171,11 +171,11 @@ class TerminalDriver(LinuxDriver):
         self._file = self._output  # type: ignore[assignment]  # of a file, Textual uses write, flush and fileno
         enter: Callable[[], None] = super().start_application_mode
         process.terminal.take_screen(enter)
-        if self._writer_thread is None:  # it could not even be asked how it is set
+        if self._writer_thread is None:  # its settings could not even be read
             process.ask_to_end(0)
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        """Ask the terminal, and not COLUMNS and LINES, which may be of another one."""
+        """Ask the terminal. COLUMNS and LINES may be those of another one."""
         columns, rows = 0, 0
         with suppress(OSError):
             columns, rows = os.get_terminal_size(self.fileno)
@@ -200,7 +200,7 @@ class TerminalDriver(LinuxDriver):
         if process.asked is None:
             process.terminal.restore()
         else:
-            process.terminal.leave_screen()  # the end of the process does the rest
+            process.terminal.leave_screen()  # it ends with the process
 
     def write(self, data: str) -> None:
         if self._writer_thread is not None:
@@ -209,7 +209,7 @@ class TerminalDriver(LinuxDriver):
     # ---- keys ----
 
     _typed_ahead = b""
-    _sent = _posted = 0  # each is written by one thread alone
+    _sent = _posted = 0  # only one thread writes each
 
     def send_message(self, message: Message) -> None:
         self._sent += 1
@@ -225,7 +225,7 @@ class TerminalDriver(LinuxDriver):
         return self._sent - self._posted + waiting > KEYS_WAITING_MAX
 
     def run_input_thread(self) -> None:
-        """Read keys until stopped, or until there is no terminal any more."""
+        """Read keys until stopped, or until the terminal is gone."""
         ready = select.poll()
         ready.register(self.fileno, select.POLLIN)
         keys = KeyParser()
@@ -259,7 +259,7 @@ class TerminalDriver(LinuxDriver):
             columns, rows = message.size
             size = Size(min(columns, COLUMNS_MAX), min(rows, ROWS_MAX))
             message = events.Resize(size, size, pixel_size=message.pixel_size)
-        # Here and not by a binding: a dialog, an input, or whatever keeps the loop busy must not stand in between.
+        # Here and not by a binding: no dialog, no input and no busy loop can delay it.
         if isinstance(message, events.Key) and message.key == "ctrl+c":
             process.ask_to_end(INTERRUPTED)
         elif isinstance(message, events.Key) and message.key == "ctrl+z":
@@ -276,11 +276,11 @@ class TerminalDriver(LinuxDriver):
         process.stop()
         if process.asked is None:
             self.start_application_mode()
-            # Its screen is empty, and the size that it tells is the one from before: nothing else draws all.
+            # The screen is empty, and its size is the old one, so nothing else would draw all of it.
             self._draw_all()
 
     def _redraw(self) -> None:
-        """After SIGCONT: set the terminal up again, which somebody may have changed, and draw everything."""
+        """After SIGCONT: set up the terminal again, because its settings may have changed, and draw everything."""
         self._continued = False
         if self._output is None:
             return

@@ -1,4 +1,4 @@
-"""The large PAUSED badge, and the line beside it. Both have a place of their own: they cover nothing."""
+"""The large PAUSED badge, and the line below the timeline. They cover nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PausedBadge(Static):
 
 
 class PausedHint(Static):
-    """Says below the timeline what is held back, or where one is, and which key leads out of it."""
+    """Shows below the timeline how many records are buffered, or how far back it is, and the key that leaves."""
 
     ALLOW_SELECT = False
 
@@ -31,7 +31,7 @@ class PausedHint(Static):
         super().__init__(id=id, markup=False)
 
     def away(self, back: str, *, recording: bool) -> None:
-        """Say how far from the present the moment shown is."""
+        """Show how far back from the present the moment is."""
         self._say(
             f"{back or '0:00'} · " + ("Space plays on · l goes back" if recording else "Space or l: back to live")
         )
@@ -44,5 +44,5 @@ class PausedHint(Static):
         self._say(f"{words} · Space goes on")
 
     def _say(self, words: str) -> None:
-        # Its size is fixed: no new layout of the screen for other words.
+        # Its size is fixed: other text needs no new layout of the screen.
         self.update(words, layout=False)

@@ -1,4 +1,4 @@
-"""Columns of a log or a table: what they show of a row, and which of them fit into a width."""
+"""Columns of a log or a table: what each shows of a row, and which fit into a width."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ GAP = 1
 class Column(Generic[Row]):
     """One column. `cell` gets the row and the time now (Unix seconds).
 
-    Columns of a higher `rank` go first where the width does not suffice. A `flexible` one takes what the others leave,
-    but no less than `width`; `fill` draws to the width that it gets, instead of `cell`. `sort` makes a table sortable
-    by it; numbers start with the largest. `value` is what an export says where it is not the text of the cell.
+    Columns of a higher `rank` are dropped first if the width is too small. A `flexible` one gets what the others leave,
+    but at least `width`; `fill` draws to that width, instead of `cell`. `sort` makes a table sortable
+    by it; numbers start with the largest. `value` is what an export writes if not the text of the cell.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Column(Generic[Row]):
 
 @dataclass(frozen=True)
 class PlacedColumn(Generic[Row]):
-    """A column that is shown, where it starts and how many cells it has."""
+    """A column that is shown: where it starts, and its width in cells."""
 
     column: Column[Row]
     x: int
@@ -71,7 +71,7 @@ def value_of(column: Column[Row], row: Row, now: float) -> Value:
 
 @dataclass(frozen=True)
 class Shown(Generic[Row]):
-    """Rows and columns as they were shown at a moment; the cells are worked out when they are asked for."""
+    """Rows and columns as shown at one moment. The cells are computed when they are needed."""
 
     columns: tuple[Column[Row], ...]
     rows: list[Row]
@@ -85,7 +85,7 @@ class Shown(Generic[Row]):
         return len(self.rows)
 
     def __iter__(self) -> Iterator[list[Value]]:
-        """Yield the cells of each row. For a hundred thousand rows that lasts seconds: not in the screen's thread."""
+        """Yield the cells of each row. A hundred thousand rows take seconds: call it in a worker thread."""
         for row in self.rows:
             yield [value_of(column, row, self.now) for column in self.columns]
 
@@ -123,7 +123,7 @@ def fit(
 
 
 def clip(text: str, width: int) -> str:
-    """Return *text* in exactly *width* cells; what was cut ends in an ellipsis."""
+    """Return *text* in exactly *width* cells; if it was cut, it ends in an ellipsis."""
     length = len(text) if text.isascii() else cell_len(text)
     if length == width:
         return text
@@ -133,7 +133,7 @@ def clip(text: str, width: int) -> str:
 
 
 def clip_front(text: str, width: int) -> str:
-    """Return *text* in at most *width* cells; what was cut from its beginning shows as an ellipsis."""
+    """Return *text* in at most *width* cells; if its beginning was cut, it starts with an ellipsis."""
     if cell_len(text) <= width:
         return text
     while text and cell_len(text) > width - 1:
@@ -147,7 +147,7 @@ def layout_cell(cell: Cell, width: int, right: bool = False) -> list[Span]:
     left = width
     for i, (text, look) in enumerate(cell):
         length = len(text) if text.isascii() else cell_len(text)
-        # An ellipsis also if what is cut off is a later span of the same cell.
+        # Also an ellipsis if only later spans of the cell are cut off.
         if length > left or (length == left and any(later.text for later in cell[i + 1 :])):
             laid.append(Span(clip(text + "  ", left), look))
             left = 0

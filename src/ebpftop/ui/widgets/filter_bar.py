@@ -1,4 +1,4 @@
-"""The line below a pane in which one types its filter."""
+"""The line below a pane for typing its filter."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class FilterBar(Horizontal):
 
     @property
     def text(self) -> str:
-        """What stands in the line."""
+        """The text in the line."""
         return self.query_one(Input).value
 
     @text.setter
@@ -59,9 +59,9 @@ class FilterBar(Horizontal):
         self.query_one(Input).value = text
 
     def note(self, text: str, bad: bool = False) -> None:
-        """Say something at the right end."""
+        """Show a message at the right end."""
         if self._noted == (text, bad):
-            # Other words mean a new layout, of the whole screen.
+            # Another text means a new layout of the whole screen.
             return
         self._noted = text, bad
         label = self.query_one(".filter-note", Label)

@@ -13,13 +13,13 @@ from ebpftop.core.format import duration, nanoseconds
 from ebpftop.models.latency import LEVELS, Heat, Tick, heat
 
 LABELS = 7
-"""Cells at the left in which the latencies stand."""
+"""Cells at the left for the latencies."""
 
 
 class HeatMap(Widget):
-    """Two buckets a line, as halves of a cell; one column a reading, the newest at the right.
+    """Two buckets a line, as halves of a cell. One column a reading, the newest at the right.
 
-    Lines are made into Strips once a reading, and the same objects are drawn until the next.
+    Lines are made into Strips once a reading, and reused until the next.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -75,7 +75,7 @@ class HeatMap(Widget):
         if map_ is None or height < 3 or width <= LABELS:
             return [head]
         lines = height - 2
-        # Where not every bucket gets half a line, several share one.
+        # If there is not half a line for every bucket, several share one.
         shared = -(-map_.rows // (2 * lines))
         columns = _merged(map_, shared)
         rows = len(columns[0])
@@ -108,7 +108,7 @@ class HeatMap(Widget):
 
 
 def axis_text(began: str, columns: int, room: int) -> str:
-    """Say below the last *columns* of *room* cells how long ago they began; only if there is room for all of it."""
+    """Return the text below the last *columns* of *room* cells: how long ago they began; empty if it does not fit."""
     ago = f"{began} ago" if began else ""
     least = len(f"{ago} now") if ago else len("now")
     if least > room:

@@ -1,4 +1,4 @@
-"""The line of keys at the foot of a screen: one widget that draws one line, for Textual's footer mounts one per key."""
+"""The line of keys at the foot of a screen. One widget draws it; Textual's footer mounts one widget per key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DIM = Style(dim=True)
 
 
 class _Key(NamedTuple):
-    """A key and what it does, at the cells from `x` up to `end`."""
+    """A key and its description, at the cells from `x` up to `end`."""
 
     x: int
     end: int
@@ -32,13 +32,13 @@ class _Key(NamedTuple):
 
 
 class KeyLine(Widget):
-    """The keys that the screen and what has the focus offer now. A click on one presses it."""
+    """The keys of the screen and of the focused widget. A click on one presses it."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keys--key", "keys--about", "keys--hover"}
 
     pointed: reactive[str] = reactive("")
-    """The key that the mouse points at."""
+    """The key under the mouse."""
     start: reactive[int] = reactive(0)
     """The first cell that is shown, if there are more keys than room."""
 
@@ -55,7 +55,7 @@ class KeyLine(Widget):
             self.look()
 
     def look(self) -> None:
-        """Show the keys that are offered now."""
+        """Show the current keys."""
         before = self._keys, self._words
         self._place()
         if (self._keys, self._words) != before:
@@ -69,7 +69,7 @@ class KeyLine(Widget):
         return max(0, max(ends, default=0) - self.size.width)
 
     def _place(self) -> None:
-        """Read the keys again, and give each its place."""
+        """Read the keys again, and lay them out."""
         by_action: dict[str, tuple[Binding, bool, str]] = {}
         for _, binding, enabled, tooltip in self.screen.active_bindings.values():
             if binding.show:

@@ -1,4 +1,4 @@
-"""A log: newest row at the bottom, followed unless one has scrolled away from it."""
+"""A log: the newest row is at the bottom, and is followed unless the user has scrolled away from it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ebpftop.ui.widgets.row_view import RowView
 Row = TypeVar("Row")
 
 _LATE_ROWS = 64
-"""How far from the place of its time a row is searched."""
+"""How many rows from the position of its time a row is searched."""
 
 
 class LogView(RowView[Row]):
-    """The rows of a view. Scrolled away, it keeps what is in view in view, whatever comes in below."""
+    """The rows of a view. If it is scrolled away, the rows in view stay, whatever arrives below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("F", "follow", "Follow", show=False, tooltip="Keep the newest row in view", id="log.follow"),
@@ -35,7 +35,7 @@ class LogView(RowView[Row]):
         same: Callable[[Row], Hashable] | None = None,
         id: str | None = None,
     ) -> None:
-        """Show *view*. *when* returns the time of a row, *same* what identifies it in another view."""
+        """Show *view*. *when* returns the time of a row, *same* a key that identifies it in another view."""
         super().__init__(columns, id=id)
         self.view = view
         self._when = when
@@ -46,16 +46,16 @@ class LogView(RowView[Row]):
         self._moving = False
 
     def begin(self, view: View[Row] | None = None) -> None:
-        """Be as new, and show *view*."""
+        """Reset to the initial state, and show *view*."""
         self.view = view or self.view
         self._missed = None
         self.follow = True
         super().begin()
 
     def put_view(self, view: View[Row]) -> None:
-        """Show other rows from now on: with the row under the cursor where it was on the screen, or the newest.
+        """Show another view: with the row under the cursor at the same line of the screen, or the newest.
 
-        A row that is not there is looked for again in the next view, until the cursor is moved.
+        If it does not have that row, the next view is searched for it again, until the cursor is moved.
         """
         wanted = self._missed
         row = self.selected()
@@ -85,7 +85,7 @@ class LogView(RowView[Row]):
             self._moving = False
 
     def _find(self, row: Row) -> int | None:
-        """Return the position of the same row in the view. Rows come about in the order of their times."""
+        """Return the position of the same row in the view. Rows are about in the order of their times."""
         if self._when is None or self._same is None:
             return None
         when, same, view = self._when, self._same, self.view
@@ -113,7 +113,7 @@ class LogView(RowView[Row]):
 
     @property
     def cursor(self) -> int | None:
-        # Kept as the row's number in the ring: a position of a filtered view passes to another row as rows come and go.
+        # Kept as the row's number in the ring: a position of a filtered view is another row when rows come and go.
         if self._cursor is None or self.end == self.first:
             return None
         return min(max(self.view.position(self._cursor), self.first), self.end - 1)

@@ -1,4 +1,4 @@
-"""A line at the foot of a pane, for what is worth knowing beside its rows."""
+"""A line at the foot of a pane, for facts beside its rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PaneFooter(Widget):
         self.spans: tuple[Span, ...] = ()
 
     def set_text(self, spans: Sequence[Span]) -> None:
-        """Show *spans* from now on."""
+        """Show *spans*."""
         if tuple(spans) != self.spans:
             self.spans = tuple(spans)
             self.refresh()

@@ -1,7 +1,7 @@
-"""Lines: the base of every log and table. Pinned header, cursor, scrolling, and Strips that are made once.
+"""The base of every log and table: pinned header, cursor, scrolling, and Strips that are made once.
 
-Frames cost, not events: a line is made into a Strip when it is first seen, and the same object is returned until it
-changes, so that Textual's own caches on it keep working.
+Frames cost time, not events: a line is made into a Strip when it is first drawn, and the same object is returned until
+it changes, so that Textual's own caches on it keep working.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LOOKS = (
 
 
 class RowView(ScrollView, Generic[Row], can_focus=True):
-    """Rows under positions `first` up to `end`, which a subclass supplies; rows keep theirs while others come."""
+    """Rows at positions `first` up to `end`, supplied by a subclass. A row keeps its position while others arrive."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{look}" for look in LOOKS}
     ALLOW_SELECT = False
@@ -61,7 +61,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
     ]
 
     class Opened(Message):
-        """Enter or a double click on `row` of `lines`: the row itself, as its position may be another's soon."""
+        """Enter or a double click on `row` of `lines`. It carries the row: another row may soon have its position."""
 
         def __init__(self, lines: RowView[Any], row: Any) -> None:
             super().__init__()
@@ -69,7 +69,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self.row = row
 
     class Arranged(Message):
-        """The columns, the sort order or the cursor changed, so the text of titles and footers may have changed too."""
+        """The columns, the sort order or the cursor changed: titles and footers may have to change too."""
 
     def __init__(self, columns: Sequence[Column[Row]], *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -86,7 +86,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self._stale = False
         self._shown_first = 0
         self._drawn: dict[int, tuple[int, Row]] = {}
-        """The rows on the terminal: line of the widget to position and row."""
+        """The rows on the terminal: from the line of the widget to position and row."""
 
     # What a subclass supplies.
 
@@ -110,7 +110,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     @property
     def cursor(self) -> int | None:
-        """Position of the chosen row; None while none is chosen."""
+        """Position of the selected row; None if no row is selected."""
         return self._cursor
 
     @cursor.setter
@@ -118,7 +118,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self._cursor = position
 
     def find(self, row: Row, position: int) -> int | None:
-        """Return where *row* is now, which was at *position* when it was drawn; None if it is gone."""
+        """Return the position of *row* now (it was drawn at *position*); None if it no longer exists."""
         raise NotImplementedError
 
     def selected(self) -> Row | None:
@@ -128,18 +128,18 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return self.row(self.cursor)
 
     def version(self, row: Row) -> Hashable:
-        """Changes if, and only if, the line of a row must be drawn again."""
+        """A value that changes if, and only if, the line of a row must be drawn again."""
         raise NotImplementedError
 
     @property
     def total(self) -> Row | None:
-        """A row that sums up, pinned to the bottom."""
+        """The row of totals, pinned to the bottom."""
         return None
 
     # Keeping up.
 
     def sync(self) -> None:
-        """Rows came, went or changed: scroll and draw accordingly."""
+        """Rows were added, removed or changed: scroll and draw accordingly."""
         if not self.is_attached or not self.size:
             return
         if not self.is_on_screen:
@@ -153,10 +153,10 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         first, end = self.first, self.end
         height = end - first + 1 + self.footer_height
         if self.virtual_size.height != height or self.virtual_size.width != self.scrollable_content_region.width:
-            # The scrollbar is always there, so a row more needs no new layout of the whole screen.
+            # The scrollbar is always there, so another row needs no new layout of the whole screen.
             self.set_reactive(RowView.virtual_size, Size(self.scrollable_content_region.width, height))
             self.vertical_scrollbar.window_virtual_size = height
-        # What is in view stays in view: the rows that went from the top take the scroll position with them.
+        # Rows in view stay in view: if rows at the top were removed, the scroll position moves with them.
         gone = first - self._shown_first
         self._shown_first = first
         if gone:
@@ -165,7 +165,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self.cursor = min(max(self.cursor, first), end - 1) if end > first else None
 
     def begin(self) -> None:
-        """Be as new: no row chosen, the first ones in view, columns as they were made."""
+        """Reset to the initial state: no row selected, the first rows in view, the original columns."""
         self._cursor = None
         self.hidden = frozenset(c.key for c in self.columns if c.hidden)
         self.widths = {}
@@ -223,7 +223,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return self._slots
 
     def look(self, name: str, line: str = "") -> Style:
-        """The style of a look, on a line that has a look of its own (the cursor's)."""
+        """The style of a look, on a line that has its own look (the cursor's)."""
         style = self._looks.get((name, line))
         if style is None:
             style = self.rich_style
@@ -231,7 +231,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
                 if part:
                     style += self.get_component_rich_style(f"lines--{part}", partial=True)
             if line:
-                # The line's background stays, whatever a span sets.
+                # The line keeps its background, whatever a span sets.
                 style += Style(bgcolor=self.get_component_rich_style(f"lines--{line}", partial=True).bgcolor)
             self._looks[name, line] = style
         return style
@@ -269,7 +269,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
                 lines.append(entry[1])
             else:
                 lines.append(blank)
-        # Lines outside of this crop stay known as long as they are near.
+        # Lines near this crop stay cached.
         height = self.size.height
         for position, entry in known.items():
             if position not in self._strips and top - height <= position <= top + 2 * height:
@@ -282,7 +282,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return lines
 
     def _draw_or_say(self, row: Row, width: int, line: str) -> Strip:
-        """A row that cannot be drawn does not affect the others."""
+        """Draw a row; if that fails, show the error in its place. Other rows are not affected."""
         try:
             return self._draw(row, width, line)
         except Exception as error:  # noqa: BLE001  # whatever it is
@@ -308,7 +308,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return Strip(segments, max(x, width))
 
     def heading(self, column: Column[Row]) -> Span:
-        """What stands above a column."""
+        """The heading of a column."""
         return Span(column.title, "head")
 
     def _header(self, width: int) -> Strip:
@@ -327,7 +327,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return Strip(segments, max(x, width))
 
     def _message_lines(self, width: int) -> dict[int, Strip]:
-        """If there are no rows, the message is in the middle; else in the last lines."""
+        """If there are no rows, the message is in the middle, else in the last lines."""
         empty = self.end == self.first
         height = self.size.height
         wrapped = [
@@ -352,7 +352,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     @property
     def footer_height(self) -> int:
-        """How many lines the total needs: none if there is hardly room for rows."""
+        """Lines that the totals need: none if there is hardly room for rows."""
         return int(self.total is not None and self.size.height >= 5)
 
     @property
@@ -376,7 +376,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self.post_message(self.Arranged())
 
     def _from(self) -> int:
-        """Where the cursor starts from when it was not there yet."""
+        """Where the cursor starts if no row was selected."""
         if self.cursor is not None:
             return self.cursor
         return min(self.end, self.first + self.scroll_offset.y + self.page) - 1
@@ -409,7 +409,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return None
 
     def clicked_header(self, column: Column[Row]) -> None:
-        """A click on the title of a column."""
+        """A click on the heading of a column."""
 
     def on_click(self, event: events.Click) -> None:
         if event.y == 0:
@@ -417,7 +417,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             if column is not None:
                 self.clicked_header(column)
             return
-        # Pointed at is what was drawn there, which may have moved since.
+        # The click means the row that was drawn there, which may have moved since.
         position, row = self._drawn.get(event.y, (0, None))
         now_at = None if row is None else self.find(row, position)
         if now_at is not None:

@@ -44,7 +44,7 @@ class Sheet:
 class Details:
     """What Enter opens: a title, a sheet that is rebuilt while it is open; what `y` copies.
 
-    `narrows` returns what Enter on the sheet filters to, or None where that has ended meanwhile.
+    `narrows` returns what Enter on the sheet filters to, or None if that has ended meanwhile.
     """
 
     title: str

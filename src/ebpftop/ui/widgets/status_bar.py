@@ -27,7 +27,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
 
 
 _FILTER_CELLS = len("filter ") + 2
-_TRAIL_CELLS = 24  # of the filter are shown, whatever else has to go
+_TRAIL_CELLS = 24  # of the filter are shown, whatever else is left out
 _GONE_CELLS = 32
 _DETAILS = 3  # ranks from here on are details
 
@@ -106,7 +106,7 @@ class StatusBar(Widget):
         lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {format.count(s.lost)}", "bad")]
         left.append((0, lost))
         if s.gone:
-            # Nothing matches, and that must not look like a quiet machine.
+            # Nothing can match: that must not look like a quiet machine.
             left.append((0, [Span(clip_front(f"{s.gone} is gone", _GONE_CELLS), "bad")]))
         if s.cost is not None:
             # None: only root may measure it.
@@ -118,7 +118,7 @@ class StatusBar(Widget):
 
         parts = [(rank, spans) for rank, spans in left if spans and any(span.text for span in spans)]
         if s.filter:
-            # What is shown comes before the details of how: first these go, then the clock, then the steps of long ago.
+            # Details go first, then the clock, then the oldest levels of the filter.
             whole = cell_len(s.filter)
             parts = _fitting(parts, width - len(clock) - 2 - _FILTER_CELLS - whole, keep=_DETAILS)
             if _length(parts) + _FILTER_CELLS + whole + len(clock) + 2 > width:
@@ -140,7 +140,7 @@ class StatusBar(Widget):
 
 
 def newest_steps(trail: str, width: int) -> str:
-    """Return *trail* in at most *width* cells; the steps of long ago go first."""
+    """Return *trail* in at most *width* cells; the oldest levels are left out first."""
     steps = trail.split(SEPARATOR)
     for first in range(len(steps)):
         text = SEPARATOR.join(["…"] * bool(first) + steps[first:])
@@ -150,7 +150,7 @@ def newest_steps(trail: str, width: int) -> str:
 
 
 def _fitting(parts: list[tuple[int, list[Span]]], width: int, keep: int = 1) -> list[tuple[int, list[Span]]]:
-    """Return *parts* without the highest ranks, down to *keep*, until they fit into *width* cells."""
+    """Return *parts* without those of the highest ranks, down to *keep*, so that they fit into *width* cells."""
     while _length(parts) > width and any(rank >= keep for rank, _ in parts):
         worst = max(rank for rank, _ in parts)
         parts = [part for part in parts if part[0] != worst]

@@ -1,4 +1,4 @@
-"""A table: rows sorted by a column; the cursor stays on its row, wherever sorting moves it."""
+"""A table: rows sorted by a column. The cursor stays on its row, wherever sorting moves that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = TypeVar("Row")
 
 
 class TableView(RowView[Row]):
-    """Rows that are counters: each reading brings all of them again. `key_of` identifies a row permanently."""
+    """Rows of counters: each reading brings all of them again. `key_of` identifies a row permanently."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("less_than_sign", "sort(-1)", "Sort left", show=False, key_display="<", id="table.sort_left"),
@@ -99,7 +99,7 @@ class TableView(RowView[Row]):
         given = list(rows)
         if len(given) != len(self._given) or not all(map(is_, given, self._given)):
             self._given, self._named = given, sorted(given, key=lambda row: str(self._key_of(row)))
-        # Numbers start with the largest, names with A; equal ones keep a fixed order by their name.
+        # Numbers start with the largest, names with A. Equal ones are ordered by name.
         largest_first = bool(given) and not isinstance(column.sort(given[0]), str)
         return sorted(self._named, key=column.sort, reverse=largest_first is not self.reversed)
 

@@ -32,7 +32,7 @@ class Moments:
 
 
 class TimelineBar(Widget):
-    """Two lines. A click, or the mouse held down, goes to the moment under it."""
+    """Two lines. A click, or the mouse held down, seeks to the moment under it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("timeline--dim", "timeline--bar", "timeline--past", "timeline--moment", "timeline--present"),
@@ -41,7 +41,7 @@ class TimelineBar(Widget):
     ALLOW_SELECT = False
 
     class Scrubbed(Message):
-        """Somebody points at `moment` (Unix seconds)."""
+        """The mouse chose `moment` (Unix seconds)."""
 
         def __init__(self, moment: float) -> None:
             super().__init__()
@@ -54,7 +54,7 @@ class TimelineBar(Widget):
 
     @property
     def buckets(self) -> int:
-        """How many rates there is room for."""
+        """The number of rates that fit."""
         return max(1, self.size.width)
 
     @property
@@ -91,7 +91,7 @@ class TimelineBar(Widget):
         about = Span(f"  {m.note}") if m.note else Span(f"  {age(last - first)}", "dim")
         left = [Span(_clock(first), "dim"), about]
         right = [Span(f"{m.back}  " if m.back else "", "strong"), Span(_clock(last), "dim")]
-        # What there is room for, the most useful first.
+        # As much as fits, the most useful first.
         for more in (Span(f"  peak {count(peak)} ev/s", "dim"), Span(f"  {HINT}", "dim")):
             if _length([*left, more, *right]) + 2 <= width:
                 left.append(more)
@@ -130,7 +130,7 @@ class TimelineBar(Widget):
 
     def _point(self, x: int) -> None:
         first, last = self._moments.span
-        # The middle of the column: what it shows happened all over it.
+        # The middle of the column, which stands for a span of time.
         self.post_message(self.Scrubbed(clamp(first + (x + 0.5) * (last - first) / self.buckets, (first, last))))
 
 
