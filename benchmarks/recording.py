@@ -45,7 +45,7 @@ def seconds_of(seconds: int, rate: int) -> Iterator[Sequence[Record]]:
     probes: tuple[ProbeName, ...] = ("execs", "users", "syscalls", "trace")
     yield [Probe(time=STARTED, probe=probe, state="on", via="raw_tracepoint", reason=None) for probe in probes] + [
         Process(
-            time=STARTED, pid=pid, ppid=1, uid=0, user="root", comm=f"d{pid}", argv=(f"/usr/sbin/d{pid}",), start=pid
+            time=STARTED, pid=pid, ppid=1, uid=0, user="root", comm=f"d{pid}", argv=(f"/usr/sbin/d{pid}",), start_ns=pid
         )
         for pid in range(2, 300)
     ]
@@ -72,14 +72,22 @@ def seconds_of(seconds: int, rate: int) -> Iterator[Sequence[Record]]:
                     ret=0,
                     error=None,
                     cgroup=f"/user.slice/user-{uid}.slice/session-{uid % 7}.scope",
-                    start=int((now - STARTED) * 1e9),
+                    start_ns=int((now - STARTED) * 1e9),
                     pcomm="make",
                 )
             )
             # One in fifty keeps running for a while.
             ended = pid if dice.random() < 0.98 else max(1000, pid - 500)
             records.append(
-                Exit(time=now + 0.0004, pid=ended, uid=uid, comm="cc1", code=0, signal=None, seconds=dice.random() / 50)
+                Exit(
+                    time=now + 0.0004,
+                    pid=ended,
+                    uid=uid,
+                    comm="cc1",
+                    code=0,
+                    signal=None,
+                    duration_s=dice.random() / 50,
+                )
             )
         now = STARTED + second + 1 - 1e-3
         rows = tuple(
@@ -92,7 +100,7 @@ def seconds_of(seconds: int, rate: int) -> Iterator[Sequence[Record]]:
                 name=f"syscall{nr}",
                 count=second * nr * 97,
                 errors=nr % 5,
-                ns=tuple(dice.randrange(1 << 20) for _ in range(24)),
+                histogram_ns=tuple(dice.randrange(1 << 20) for _ in range(24)),
                 total_ns=second * nr * 977,
                 max_ns=1 << 24,
             )
@@ -108,7 +116,7 @@ def seconds_of(seconds: int, rate: int) -> Iterator[Sequence[Record]]:
 
 def make(path: str, seconds: int, rate: int) -> None:
     """Write the recording, and print the cost."""
-    header = Header(schema=1, version="0", host="bench", kernel="6.18", abi="x86_64", started=STARTED)
+    header = Header(schema=2, version="0", host="bench", kernel="6.18", abi="x86_64", started=STARTED)
     written_s = 0.0
     with RecordingWriter(path, replace=True) as writer:
         writer.write((header,))
@@ -186,7 +194,7 @@ def main() -> None:
         history.add(records)
         spent_s += time.perf_counter() - began
         count += len(records)
-    header = Header(schema=1, version="0", host="bench", kernel="6.18", abi="x86_64", started=STARTED)
+    header = Header(schema=2, version="0", host="bench", kernel="6.18", abi="x86_64", started=STARTED)
     timeline = Timeline(header, history, history.index)
     first, last = timeline.span
     used_mb, bound_mb = history.bytes_used / 1e6, history.max_bytes / 1e6

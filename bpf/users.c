@@ -7,7 +7,7 @@
 #include "ebpftop.h"
 #include "compat.h"
 
-struct inside {
+struct ns_uid {
 	u32 userns; /* inode number of the user namespace the user was last seen in; 0: only ever in the first */
 	u32 uid;    /* the user's uid in there */
 } __attribute__((aligned(8)));
@@ -15,7 +15,7 @@ struct inside {
 struct counters {
 	u64 execs;
 	u64 failed;
-	struct inside inside;
+	struct ns_uid ns_uid;
 	char last[COMM_LEN]; /* program started last */
 };
 
@@ -77,10 +77,10 @@ INLINE void note_namespace(struct counters *counters)
 		bpf_probe_read_kernel(&extent, sizeof(extent), map + OFF_UIDMAP_EXTENTS + i * sizeof(extent));
 		if (uid - extent.lower_first >= extent.count)
 			continue;
-		struct inside inside = {read_u32(ns, OFF_USERNS_INUM), extent.first + (uid - extent.lower_first)};
+		struct ns_uid ns_uid = {read_u32(ns, OFF_USERNS_INUM), extent.first + (uid - extent.lower_first)};
 
 		/* In a single write: other CPUs may write the entry of the same user, and user space reads it. */
-		*(volatile u64 *)&counters->inside = *(u64 *)&inside;
+		*(volatile u64 *)&counters->ns_uid = *(u64 *)&ns_uid;
 		return;
 	}
 }

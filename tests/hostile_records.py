@@ -41,7 +41,7 @@ class Hostile:
             "pid": self._pid,
             "ppid": self._pid,
             "tid": self._pid,
-            "start": lambda: self.random.choice((0, 10_000_000, 12_345_678_901, *_INTEGERS)),
+            "start_ns": lambda: self.random.choice((0, 10_000_000, 12_345_678_901, *_INTEGERS)),
             "uid": lambda: self.random.choice((0, 0, 1000, 1001, *_INTEGERS)),
             "nr": lambda: self.random.choice((0, 1, 39, 59, 257, *_INTEGERS)),
             "ret": lambda: self.random.choice((0, 0, 0, -2, -13, *_INTEGERS)),

@@ -79,7 +79,7 @@ class Trial:
         for _ in range(2):
             self.source.toggle(probe)
             self.see(probe, note)
-        rungs = [[rung.via for rung in record.rungs if rung.reason is None] for record in told]
+        rungs = [[rung.via for rung in record.attempts if rung.reason is None] for record in told]
         return [record.state for record in told] == ["off", "on"] and rungs[0] == rungs[1]
 
     def execs(self) -> bool:

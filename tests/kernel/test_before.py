@@ -242,8 +242,8 @@ def test_every_program_that_is_seen_to_start_while_ebpftop_attaches_is_seen_to_e
         assert child.wait() == 0
         lines = stream.stop()
     assert not of("lost", lines)
-    ended = {(line["pid"], line["start"]): line["code"] for line in of("exit", lines)}
-    assert [ended.get((line["pid"], line["start"]), "runs for ever") for line in of("exec", lines)] == [
+    ended = {(line["pid"], line["start_ns"]): line["code"] for line in of("exit", lines)}
+    assert [ended.get((line["pid"], line["start_ns"]), "runs for ever") for line in of("exec", lines)] == [
         0 for _ in of("exec", lines)
     ]
 
@@ -266,8 +266,8 @@ def test_who_is_seen_to_start_while_the_probe_goes_is_seen_to_end(
             live.wait_for(lambda records: sum(isinstance(record, Exec) for record in records) > 20)
             live.source.toggle("execs")
             live.read()
-            started = {(record.pid, record.start) for record in live.records if isinstance(record, Exec)}
-            ended = {(record.pid, record.start) for record in live.records if isinstance(record, Exit)}
+            started = {(record.pid, record.start_ns) for record in live.records if isinstance(record, Exec)}
+            ended = {(record.pid, record.start_ns) for record in live.records if isinstance(record, Exit)}
             assert len(started - ended) <= 1, "only one runs at a time"
             live.source.toggle("execs")
 
@@ -294,8 +294,8 @@ def test_who_ends_while_the_probe_is_off_is_told_to_have_ended_and_who_lives_is_
         live.wait_for(lambda _: live.exits(reaped.pid) and live.exits(zombie.pid))
         for gone in (reaped, zombie):
             (end,) = live.exits(gone.pid)
-            (start,) = {r.start for r in live.records if isinstance(r, Exec) and r.pid == gone.pid}
-            assert (end.code, end.signal, end.seconds, end.start) == (None, None, None, start), "nobody saw how"
+            (start,) = {r.start_ns for r in live.records if isinstance(r, Exec) and r.pid == gone.pid}
+            assert (end.code, end.signal, end.duration_s, end.start_ns) == (None, None, None, start), "nobody saw how"
         for one in (alive, headless):
             assert live.exits(one.pid) == []
             one.kill()
@@ -464,6 +464,6 @@ def test_whose_calls_may_not_be_read_is_said(tmp_path: Path) -> None:
     setpriv = ["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"]
     said = subprocess.run([*setpriv, *check], check=True, capture_output=True).stdout
     (syscalls,) = [probe for probe in json.loads(said)["probes"] if probe["probe"] == "syscalls"]
-    reasons = [rung["reason"] for rung in syscalls["rungs"] if rung["via"].startswith("entered before: ")]
+    reasons = [rung["reason"] for rung in syscalls["attempts"] if rung["via"].startswith("entered before: ")]
     assert len(reasons) == 1
     assert reasons[0].startswith("most processes may not be asked: that takes CAP_SYS_PTRACE")

@@ -284,11 +284,11 @@ def test_an_exec_from_a_thread_belongs_to_its_process(watch: Watch, programs: Pa
     assert second.pid == child.pid
     assert second.tid != child.pid
     assert second.argv == ("true", "by-thread")
-    assert second.start == first.start
+    assert second.start_ns == first.start_ns
     (ended,) = watch.exits()
     assert (ended.pid, ended.code) == (child.pid, 0)
-    assert ended.seconds is not None
-    assert ended.seconds < second.time - first.time + 60
+    assert ended.duration_s is not None
+    assert ended.duration_s < second.time - first.time + 60
 
 
 @pytest.mark.parametrize(
@@ -503,14 +503,14 @@ def test_exit_codes_and_signals_by_name(watch: Watch) -> None:
 def test_lifetimes_are_measured_from_the_exec(watch: Watch) -> None:
     subprocess.run(["/bin/sleep", "0.3"], check=True)
     (ended,) = watch.exits()
-    assert ended.seconds == pytest.approx(0.3, abs=0.2)
-    assert (ended.pid, ended.start) == (watch.only().pid, watch.only().start)
+    assert ended.duration_s == pytest.approx(0.3, abs=0.2)
+    assert (ended.pid, ended.start_ns) == (watch.only().pid, watch.only().start_ns)
 
 
 def test_a_fork_that_never_execs_ends_without_a_duration(watch: Watch) -> None:
     assert forked(lambda: os._exit(5)) == 5 << 8
     (ended,) = watch.exits()
-    assert (ended.code, ended.seconds) == (5, None)
+    assert (ended.code, ended.duration_s) == (5, None)
     assert not watch.execs()
 
 
@@ -531,8 +531,8 @@ def test_a_process_ends_with_its_last_thread_and_as_wait_tells(
     assert status in ways
     (ended,) = watch.exits()
     assert (ended.code, ended.signal) == ((status, None) if status > 0 else (None, "SIGKILL"))
-    assert ended.seconds is not None
-    assert ended.seconds >= 0.3
+    assert ended.duration_s is not None
+    assert ended.duration_s >= 0.3
 
 
 def test_an_exec_in_a_loop_is_one_process_that_ends_once(watch: Watch) -> None:
@@ -541,7 +541,7 @@ def test_an_exec_in_a_loop_is_one_process_that_ends_once(watch: Watch) -> None:
     assert child.returncode == 7
     execs = watch.execs()
     assert len(execs) == 21
-    assert len({(record.pid, record.start) for record in execs}) == 1
+    assert len({(record.pid, record.start_ns) for record in execs}) == 1
     assert [record.code for record in watch.exits()] == [7]
 
 
@@ -687,7 +687,7 @@ def test_a_burst_of_two_hundred_short_lived_programs_is_two_hundred_records(watc
     subprocess.run([programs / "storm", "200", programs / "brief"], check=True)
     brief_execs = [record for record in watch.execs() if record.comm == "brief"]
     assert len(brief_execs) == 200
-    shortest = min(record.seconds or 9 for record in watch.exits() if record.comm == "brief")
+    shortest = min(record.duration_s or 9 for record in watch.exits() if record.comm == "brief")
     assert shortest < 0.01
 
 
@@ -740,4 +740,4 @@ def test_a_process_that_ran_before_is_told_whatever_its_name_looks_like(name: st
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     assert (told.comm, told.ppid, told.uid) == (escape(name), os.getpid(), os.getuid())
-    assert 0 < time.clock_gettime(time.CLOCK_BOOTTIME) - told.start / 1e9 < 60
+    assert 0 < time.clock_gettime(time.CLOCK_BOOTTIME) - told.start_ns / 1e9 < 60

@@ -265,7 +265,7 @@ def test_a_process_and_all_that_descend_from_it(heir: str) -> None:
             with suppress(ChildProcessError):  # no orphan
                 os.waitpid(pid, 0)
     # Whoever is wanted is the process, or a child of one that is, or was one before it became another's.
-    wanted = {line["pid"] for line in of("process", lines, wanted=True)}
+    wanted = {line["pid"] for line in of("process", lines, matched=True)}
     assert not {1, os.getpid()} & wanted
     roots = {pid for pid in wanted if parents[pid] not in wanted}
     assert {tree.pid, orphan} <= roots <= {tree.pid, orphan, early_orphan}

@@ -434,7 +434,7 @@ def test_who_ends_while_a_filter_leaves_it_out_is_told_as_gone_when_the_filter_c
         stays.kill()
         stays.wait()
         (killed,) = [r for r in read(source) if isinstance(r, Exit)]
-    assert (gone.pid, gone.start, gone.code, gone.signal) == (ends.pid, started[ends.pid].start, None, None)
+    assert (gone.pid, gone.start_ns, gone.code, gone.signal) == (ends.pid, started[ends.pid].start_ns, None, None)
     assert (killed.pid, killed.signal) == (stays.pid, "SIGKILL")
 
 

@@ -89,7 +89,7 @@ def rungs_here() -> Mapping[str, tuple[str, ...]]:
     report = json.loads(said)
     found: dict[str, list[str]] = {ladder: [] for ladder in LADDERS}
     for probe in report["probes"]:
-        for rung in probe["rungs"]:
+        for rung in probe["attempts"]:
             part, _, via = rung["via"].rpartition(": ")
             ladder = f"{probe['probe']}.{part}" if part else probe["probe"]
             if ladder in found and (rung["reason"] or "not needed").startswith("not needed"):
@@ -101,7 +101,7 @@ def blind(stream: Stream, ladder: str) -> set[str]:
     """Return what the rung in use says that it cannot see."""
     name, _, part = ladder.partition(".")
     prefix = f"{part}: " if part else ""
-    rungs = of("probe", stream.lines, probe=name)[-1]["rungs"]
+    rungs = of("probe", stream.lines, probe=name)[-1]["attempts"]
     used = [r for r in rungs if r["reason"] is None and r["via"].rpartition(": ")[0] == prefix.rstrip(": ")]
     assert len(used) == 1, used
     return set(used[0]["blind"])
@@ -126,7 +126,7 @@ def assert_nearly(now: int, right: int, passed_over: int) -> None:
 
 def described(line: Line, *, without: frozenset[str] = frozenset()) -> str:
     """Return all of an exec that is the same in each run, as text that can be compared and counted."""
-    passing = {"time", "pid", "tid", "ppid", "start", "nspid", "cgroup", "container", "unit", *without}
+    passing = {"time", "pid", "tid", "ppid", "start_ns", "nspid", "cgroup", "container", "unit", *without}
     kept = {name: value for name, value in line.items() if name not in passing}
     return json.dumps({**kept, "leader": line["pid"] == line["tid"]}, sort_keys=True)
 

@@ -52,7 +52,7 @@ def test_a_rung_that_was_left_out_is_compiled_when_it_is_taken_after_all(
     finally:
         source.close()
     assert [state.state for state in states] == ["on"]
-    taken = [each.via for each in states[0].rungs if each.reason is None]
+    taken = [each.via for each in states[0].attempts if each.reason is None]
     assert any(via.rpartition(": ")[2].startswith(rung) for via in taken)
 
 

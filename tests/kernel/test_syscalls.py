@@ -107,11 +107,11 @@ def test_every_call_is_counted_once_under_its_own_number(tmp_path: Path, options
     assert seen["x86_64", 9999]["name"] == "syscall_9999"
     assert seen["i386", 20]["name"] == seen["x32", 39]["name"] == "getpid"
     if "--no-latency" not in options:
-        assert sum(seen["x86_64", 57]["ns"]) == 10
-        assert sum(seen["x86_64", 15]["ns"]) == 10
+        assert sum(seen["x86_64", 57]["histogram_ns"]) == 10
+        assert sum(seen["x86_64", 15]["histogram_ns"]) == 10
         assert seen["x86_64", 130]["errors"] == 10, "rt_sigsuspend"
         assert seen["x86_64", 15]["errors"] == 0, "rt_sigreturn: the error is that of the call that it goes back to"
-        assert sum(seen["x86_64", 231]["ns"]) == 0
+        assert sum(seen["x86_64", 231]["histogram_ns"]) == 0
         assert seen["x32", 39]["errnos"] in ({}, {"ENOSYS": 10}), "kernels without x32 refuse it"
         for call in (("x86_64", 9999), ("x86_64", -1), ("x32", 9999)):
             assert (seen[call]["errors"], seen[call]["errnos"]) == (10, {"ENOSYS": 10})
@@ -147,8 +147,8 @@ def test_calls_that_seccomp_denies_are_calls(tmp_path: Path) -> None:
     assert {call: (seen[call]["count"], seen[call]["errnos"]) for call in DENIED} == {
         call: (200, errors) for call, errors in DENIED.items()
     }
-    assert all(seen[call]["ns"] == [] for call in DENIED), "nobody knows when they began"
-    assert (seen["x86_64", 110]["count"], sum(seen["x86_64", 110]["ns"])) == (200, 200)
+    assert all(seen[call]["histogram_ns"] == [] for call in DENIED), "nobody knows when they began"
+    assert (seen["x86_64", 110]["count"], sum(seen["x86_64", 110]["histogram_ns"])) == (200, 200)
     by_process = {(row["abi"], row["nr"]): row for row in last("syscalls", lines)["processes"]}
     assert {call: (by_process[call]["count"], by_process[call]["errors"]) for call in DENIED} == {
         call: (200, sum(errors.values())) for call, errors in DENIED.items()
@@ -291,11 +291,11 @@ def test_a_sleep_of_known_length_lands_in_its_bucket(tmp_path: Path) -> None:
     row = by_name(watched(compile_c(tmp_path, "sleeps", workloads.SLEEPS)))["clock_nanosleep"]
     assert row["count"] == 5
     # 2^25 ns are 33 ms, 2^26 are 67; a busy machine only makes it longer.
-    assert sum(row["ns"][:25]) == 0
-    assert sum(row["ns"]) == 5
+    assert sum(row["histogram_ns"][:25]) == 0
+    assert sum(row["histogram_ns"]) == 5
     assert row["total_ns"] >= 5 * 50_000_000
     assert row["total_ns"] / 5 <= row["max_ns"] <= row["total_ns"]
-    assert len(row["ns"]) - 1 == row["max_ns"].bit_length() - 1
+    assert len(row["histogram_ns"]) - 1 == row["max_ns"].bit_length() - 1
 
 
 def test_enters_and_exits_are_joined_exactly_and_nothing_leaks_when_threads_come_and_go(tmp_path: Path) -> None:
@@ -315,13 +315,13 @@ def test_enters_and_exits_are_joined_exactly_and_nothing_leaks_when_threads_come
         child.stdout.close()
         assert live.waiting(child.pid) == 0
     by_call = {row.name: row for row in reading.rows}
-    assert by_call["getppid"].count == sum(by_call["getppid"].ns) == 2000
-    assert by_call["clock_nanosleep"].count == sum(by_call["clock_nanosleep"].ns) == 2000
-    assert all(n == 0 for n in by_call["clock_nanosleep"].ns[:15]), "50 us are more than 2^15 ns"
+    assert by_call["getppid"].count == sum(by_call["getppid"].histogram_ns) == 2000
+    assert by_call["clock_nanosleep"].count == sum(by_call["clock_nanosleep"].histogram_ns) == 2000
+    assert all(n == 0 for n in by_call["clock_nanosleep"].histogram_ns[:15]), "50 us are more than 2^15 ns"
     assert by_call["exit"].count == 2000
-    assert sum(by_call["exit"].ns) == 0
+    assert sum(by_call["exit"].histogram_ns) == 0
     for row in reading.rows:
-        assert sum(row.ns) <= row.count
+        assert sum(row.histogram_ns) <= row.count
         assert row.max_ns <= row.total_ns
 
 
@@ -360,7 +360,7 @@ def test_a_call_that_hangs_is_visible_while_it_hangs() -> None:
     assert tid != child.pid
     assert [(call.name, call.comm, call.pid) for call in waits] == [("read", "hangs", child.pid)]
     assert row is not None
-    assert row.count == sum(row.ns) + 1, "it entered and has not returned"
+    assert row.count == sum(row.histogram_ns) + 1, "it entered and has not returned"
     assert not after
 
 
@@ -449,13 +449,13 @@ def test_what_falls_out_of_the_bounded_map_is_the_difference_to_the_exact_count(
     kept = sum(pair.count for pair in reading.processes if pair.name == "getppid")
     assert row.count == 450
     assert 0 < kept < 450
-    assert reading.forgotten >= 150 - 64, "at most a pair of each process is left"
+    assert reading.evicted >= 150 - 64, "at most a pair of each process is left"
     assert all(isinstance(pair, ProcessCalls) and pair.comm == "getppids" for pair in reading.processes)
 
 
 def getppids(reading: Syscalls) -> dict[tuple[int, int], int]:
     """Return how often each process, by pid and start, called getppid."""
-    return {(pair.pid, pair.start): pair.count for pair in reading.processes if pair.name == "getppid"}
+    return {(pair.pid, pair.start_ns): pair.count for pair in reading.processes if pair.name == "getppid"}
 
 
 def test_a_process_that_takes_another_name_is_told_under_that(tmp_path: Path) -> None:
@@ -514,11 +514,11 @@ def test_the_calls_of_each_user_are_exact_when_its_processes_have_ended_too(tmp_
     assert (by_uid[64001], by_uid[64002]) == (1502, 20_001)
     assert by_uid.keys() == {0, 64001, 64002}
     assert {user.uid: user.count for user in later.users if user.uid} == {64001: 1502, 64002: 20_009}
-    assert later.forgotten == 0
+    assert later.evicted == 0
     # The kernel's counters went with the probe.
     (before,), (row,) = ([row for row in one.rows if row.name == "getppid"] for one in (reading, later))
-    assert (before.count, sum(before.ns)) == (21_500, 21_500)
-    assert (row.count, sum(row.ns)) == (21_507, 21_507)
+    assert (before.count, sum(before.histogram_ns)) == (21_500, 21_500)
+    assert (row.count, sum(row.histogram_ns)) == (21_507, 21_507)
     assert row.total_ns > before.total_ns
 
 
@@ -556,7 +556,7 @@ def test_ignored_calls_are_neither_counted_nor_timed(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "fails", workloads.FAILS, "-static")
     calls = by_name(watched(program, options=("--ignore", "openat")))
     assert calls["openat"]["handler"] == "ignore"
-    assert (calls["openat"]["count"], calls["openat"]["errors"], calls["openat"]["ns"]) == (0, 0, [])
+    assert (calls["openat"]["count"], calls["openat"]["errors"], calls["openat"]["histogram_ns"]) == (0, 0, [])
     assert calls["exit_group"]["count"] == 1
 
 

@@ -27,13 +27,15 @@ def test_what_it_tells_has_the_times_that_it_has_elsewhere() -> None:
         before.kill()
     (started,) = of("exec", lines, argv=["sleep", "0.3"])
     (ended,) = of("exit", lines)
-    assert (ended["pid"], ended["start"]) == (started["pid"], started["start"]), "whoever still runs has not ended"
+    assert (ended["pid"], ended["start_ns"]) == (started["pid"], started["start_ns"]), (
+        "whoever still runs has not ended"
+    )
     lately = [line["time"] for kind in ("exec", "exit", "trace", "syscall") for line in of(kind, lines)]
     assert all(began_s <= moment <= ended_s for moment in lately), lately
-    assert 0.3 <= ended["seconds"] <= ended_s - began_s
+    assert 0.3 <= ended["duration_s"] <= ended_s - began_s
     (process,) = of("process", lines, pid=before.pid)
-    since_boot_ns = last("syscalls", lines)["since_boot"]
-    starts = (process["start"], started["start"], since_boot_ns)
+    boot_ns = last("syscalls", lines)["boot_ns"]
+    starts = (process["start_ns"], started["start_ns"], boot_ns)
     assert all(abs(start / 1e9 - since_boot_s) < ended_s - began_s + 1 for start in starts), starts
     hanging = {call["pid"]: call["ns"] / 1e9 for call in last("syscalls", lines)["in_flight"]}
     assert 0 <= hanging[before.pid] <= ended_s - began_s, hanging

@@ -299,5 +299,5 @@ def test_somebody_who_reads_the_instance_does_not_stop_it_from_ending() -> None:
 def test_reading_the_pipe_of_all_is_told() -> None:
     with opened(lines="trace_pipe") as source:
         (probe,) = [record for record in read(source) if isinstance(record, Probe)]
-    (rung,) = [rung for rung in probe.rungs if rung.via.startswith("lines: ") and rung.reason is None]
+    (rung,) = [rung for rung in probe.attempts if rung.via.startswith("lines: ") and rung.reason is None]
     assert (rung.via, "other readers" in rung.cost) == ("lines: trace_pipe", True)

@@ -118,7 +118,7 @@ def test_a_user_of_a_container_is_told_by_its_uid_in_there(ranges: str, inside: 
             os.close(fd)
         in_child(programs("outside"), uid=WANTED_UID)
         rows = last("users", stream.stop())["rows"]
-    assert [(row["uid"], row["execs"], row["inside"]) for row in rows] == [(WANTED_UID, 2, inside)]
+    assert [(row["uid"], row["execs"], row["ns_uid"]) for row in rows] == [(WANTED_UID, 2, inside)]
     assert rows[0]["userns"] > 0
 
 

@@ -12,6 +12,7 @@ from ebpftop.core.records import (
     PROBE_NAMES,
     SCHEMA,
     Abi,
+    Attempt,
     Cost,
     Exec,
     Exit,
@@ -22,7 +23,6 @@ from ebpftop.core.records import (
     ProbeName,
     Process,
     Record,
-    Rung,
     SyscallRow,
     Syscalls,
     Trace,
@@ -156,12 +156,12 @@ def probe_state(probe: ProbeName, state: str, at: float = 0, **more: str) -> Pro
         via=via if state == "on" else None,
         reason=more.get("reason"),
         remedy=more.get("remedy"),
-        rungs=(
-            Rung(
+        attempts=(
+            Attempt(
                 via="kprobe:execve", cost="nothing per call", reason="perf_event_open: kprobes are not in this kernel"
             ),
-            Rung(via="fentry:do_execveat_common", cost="nothing per call", reason="load refused: EPERM"),
-            Rung(via=via, cost="75 ns per call", reason=None),
+            Attempt(via="fentry:do_execveat_common", cost="nothing per call", reason="load refused: EPERM"),
+            Attempt(via=via, cost="75 ns per call", reason=None),
         ),
     )
 
@@ -183,7 +183,7 @@ def ran(at: float, pid: int, *argv: str, ppid: int = 812, uid: int = 0, **more: 
         "ret": 0,
         "error": None,
         "cgroup": "/system.slice/cron.service",
-        "start": int((100 + at) * SECOND_NS),
+        "start_ns": int((100 + at) * SECOND_NS),
         "pcomm": "bash",
         "euid": uid,
         "unit": "cron.service",
@@ -201,8 +201,8 @@ def ended(program: Exec, after: float, code: int | None = 0, signal: str | None 
         comm=program.comm,
         code=code,
         signal=signal,
-        seconds=after,
-        start=program.start,
+        duration_s=after,
+        start_ns=program.start_ns,
         ppid=program.ppid,
         core=core,
     )
@@ -218,7 +218,7 @@ def before(pid: int, ppid: int, *argv: str, uid: int = 0, start_s: int = 1) -> P
         user={0: "root", 1000: "ada", 33: "www-data"}.get(uid),
         comm=argv[0].rpartition("/")[2][:15],
         argv=argv,
-        start=start_s * SECOND_NS,
+        start_ns=start_s * SECOND_NS,
     )
 
 
@@ -242,7 +242,7 @@ def execs() -> list[Batch]:
         ppid=1,
     )
     shell = ran(4.0, 4105, "sh", "-c", "exec sleep 30 && echo 'done; really'", ppid=900, uid=1000)
-    sleep = ran(4.02, 4105, "sleep", "30", ppid=900, uid=1000, start=shell.start)
+    sleep = ran(4.02, 4105, "sleep", "30", ppid=900, uid=1000, start_ns=shell.start_ns)
     crash = ran(5.125, 4106, "./crashes", "--now", uid=1000, ppid=900, file="./crashes")
     oom = ran(
         6.75,
@@ -329,7 +329,7 @@ def syscalls() -> list[Batch]:
                 name=name,
                 count=count * reading,
                 errors=errors * reading,
-                ns=tuple(count * reading // 2 ** abs(i - typical) // 3 for i in range(36)),
+                histogram_ns=tuple(count * reading // 2 ** abs(i - typical) // 3 for i in range(36)),
                 total_ns=count * reading << typical,
                 max_ns=1 << (typical + 5),
                 errnos={"EAGAIN": errors * reading} if errors else {},

@@ -49,7 +49,7 @@ def row(abi: Abi, nr: int, name: str, calls: int, failures: int, usual: int, sec
         name=name,
         count=calls * seconds,
         errors=failures * seconds,
-        ns=tuple(ns[: top + 1]) if timed else (),
+        histogram_ns=tuple(ns[: top + 1]) if timed else (),
         total_ns=calls * seconds << usual if timed else 0,
         max_ns=(2 << top) - 7 if timed else 0,
         errnos={"ENOENT": failures * seconds - seconds, "EAGAIN": seconds} if failures > 1 else {},
@@ -63,7 +63,7 @@ def reading(seconds: int) -> Batch:
     pairs = [
         ProcessCalls(
             pid=pid,
-            start=pid * 1000,
+            start_ns=pid * 1000,
             comm=comm,
             abi=abi,
             nr=nr,
@@ -101,7 +101,7 @@ def reading(seconds: int) -> Batch:
             process_totals=tuple(
                 ProcessTotal(
                     pid=pid,
-                    start=pid * 1000,
+                    start_ns=pid * 1000,
                     comm=comm,
                     count=sum(pair.count for pair in pairs if pair.pid == pid) + 12,
                     errors=sum(pair.errors for pair in pairs if pair.pid == pid),

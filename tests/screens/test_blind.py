@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from textual.content import Content
 
-from ebpftop.core.records import ProbeName, Rung
+from ebpftop.core.records import Attempt, ProbeName
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.screens.diagnostics import diagnostics
@@ -17,15 +17,15 @@ from .conftest import settle
 from .scene import FakeSource, batch, probe_state
 
 RUNGS = (
-    Rung(via="fentry:a", cost="", reason="refused", blind=("what only the first misses",)),
-    Rung(via="raw_tracepoint:a", cost="", reason=None, blind=("what seccomp denies",)),
-    Rung(via="failures: raw_tracepoint:b", cost="", reason=None, blind=("what seccomp denies", "what is late")),
+    Attempt(via="fentry:a", cost="", reason="refused", blind=("what only the first misses",)),
+    Attempt(via="raw_tracepoint:a", cost="", reason=None, blind=("what seccomp denies",)),
+    Attempt(via="failures: raw_tracepoint:b", cost="", reason=None, blind=("what seccomp denies", "what is late")),
 )
 
 
 @pytest.mark.parametrize("probe", get_args(ProbeName))
 async def test_every_pane_says_what_its_rungs_cannot_see(probe: ProbeName) -> None:
-    source = FakeSource([batch(probe, 1, msgspec.structs.replace(probe_state(probe, "on"), rungs=RUNGS))])
+    source = FakeSource([batch(probe, 1, msgspec.structs.replace(probe_state(probe, "on"), attempts=RUNGS))])
     async with EbpftopApp(source).run_test(size=(240, 60)) as pilot:
         await settle(pilot, source)
         edges = {pane.probe: pane.border_subtitle for pane in pilot.app.query(Pane)}
@@ -35,15 +35,15 @@ async def test_every_pane_says_what_its_rungs_cannot_see(probe: ProbeName) -> No
 
 
 def test_a_probe_that_is_off_is_blind_to_nothing_in_particular() -> None:
-    assert msgspec.structs.replace(probe_state("users", "on"), rungs=RUNGS).blind == (
+    assert msgspec.structs.replace(probe_state("users", "on"), attempts=RUNGS).blind == (
         "what seccomp denies",
         "what is late",
     )
-    assert msgspec.structs.replace(probe_state("users", "off"), rungs=RUNGS).blind == ()
+    assert msgspec.structs.replace(probe_state("users", "off"), attempts=RUNGS).blind == ()
 
 
 def test_diagnostics_say_it_of_every_rung() -> None:
-    probe = msgspec.structs.replace(probe_state("users", "on"), rungs=RUNGS)
+    probe = msgspec.structs.replace(probe_state("users", "on"), attempts=RUNGS)
     lines = diagnostics({"users": probe}, None, ()).sheet().content().plain.splitlines()
     assert [line.strip() for line in lines if "cannot see" in line] == [
         "cannot see what only the first misses",

@@ -135,7 +135,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     ),
     "years": lambda: lines(
         *(
-            b'{"kind":"exit","time":%d,"pid":%d,"uid":0,"comm":"a","code":0,"signal":null,"seconds":null}'
+            b'{"kind":"exit","time":%d,"pid":%d,"uid":0,"comm":"a","code":0,"signal":null,"duration_s":null}'
             % (1_800_000_000 + 1000 * at, at)
             for at in range(50_000)
         )

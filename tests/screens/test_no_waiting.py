@@ -58,7 +58,7 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
         "_filter": SimpleNamespace(refresh=tuple, gone=()),
         "_gone_told": dict.fromkeys(PROBE_NAMES, ()),
         "filter": Filter(),
-        "header": Header(schema=1, version="0", host="web1", kernel="6.18", abi="x86_64", started=START),
+        "header": Header(schema=2, version="0", host="web1", kernel="6.18", abi="x86_64", started=START),
     }
     for name, value in fields.items():
         setattr(source, name, value)

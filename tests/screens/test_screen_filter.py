@@ -277,13 +277,13 @@ async def test_enter_on_a_user_opens_everything_about_it() -> None:
 def test_users_alone_with_containers_and_the_rest(looks_the_same: Look, size: tuple[int, int]) -> None:
     rows = (
         UserRow(uid=0, user="root", execs=812, failed=3, last="logrotate"),
-        UserRow(uid=100000, user=None, execs=44, failed=0, last="nginx", inside=0, userns=4026532512),
-        UserRow(uid=100033, user=None, execs=7, failed=7, last="", inside=33, userns=4026532512),
+        UserRow(uid=100000, user=None, execs=44, failed=0, last="nginx", ns_uid=0, userns=4026532512),
+        UserRow(uid=100033, user=None, execs=7, failed=7, last="", ns_uid=33, userns=4026532512),
         UserRow(uid=0xFFFFFFFF, user="other", execs=19022, failed=120),
     )
     more = tuple(
         UserRow(
-            uid=r.uid, user=r.user, execs=r.execs * 2, failed=r.failed, last=r.last, inside=r.inside, userns=r.userns
+            uid=r.uid, user=r.user, execs=r.execs * 2, failed=r.failed, last=r.last, ns_uid=r.ns_uid, userns=r.userns
         )
         for r in rows
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ebpftop.core.records import Rung, Trace
+from ebpftop.core.records import Attempt, Trace
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.trace import TracePane
 
@@ -16,8 +16,8 @@ from .scene import START, FakeSource, batch, probe_state
 @pytest.mark.parametrize("taken", ["lines: instance", "lines: trace_pipe"])
 async def test_the_pane_says_that_other_readers_lose_lines(taken: str) -> None:
     ways = ("lines: instance", "lines: raw_tracepoint:bpf_trace_printk", "lines: trace_pipe")
-    rungs = tuple(Rung(via=via, cost="", reason=None if via == taken else "not here") for via in ways)
-    source = FakeSource([batch("trace", 1, msgspec.structs.replace(probe_state("trace", "on"), rungs=rungs))])
+    rungs = tuple(Attempt(via=via, cost="", reason=None if via == taken else "not here") for via in ways)
+    source = FakeSource([batch("trace", 1, msgspec.structs.replace(probe_state("trace", "on"), attempts=rungs))])
     async with EbpftopApp(source).run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
         remark = pilot.app.query_one(TracePane).subtitle()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ebpftop.core.records import (
+    Attempt,
     Cost,
     End,
     InFlight,
@@ -16,7 +17,6 @@ from ebpftop.core.records import (
     ProcessCalls,
     ProcessTotal,
     Record,
-    Rung,
     Syscall,
     SyscallRow,
     Syscalls,
@@ -38,26 +38,32 @@ def records() -> list[Record]:
     for second in range(3):
         now = START + second + 0.5
         row = SyscallRow(
-            abi="x86_64", nr=0, name="read", count=9 * second, errors=second, ns=(0, 1, 2, 6), errnos={"EAGAIN": second}
+            abi="x86_64",
+            nr=0,
+            name="read",
+            count=9 * second,
+            errors=second,
+            histogram_ns=(0, 1, 2, 6),
+            errnos={"EAGAIN": second},
         )
-        rung = Rung(via="a", cost="b", reason="c")
+        rung = Attempt(via="a", cost="b", reason="c")
         waiting = InFlight(pid=7, tid=7, comm="cat", abi="x86_64", nr=0, name="read", ns=5_000)
         slot = TableSlot(slot=0, abi="x86_64", nr=0, name="read", handler="count")
-        caller = ProcessCalls(pid=7, comm="cat", abi="x86_64", nr=0, name="read", count=9 * second, start=7)
+        caller = ProcessCalls(pid=7, comm="cat", abi="x86_64", nr=0, name="read", count=9 * second, start_ns=7)
         found += [
             Syscalls(
                 time=now,
                 rows=(row,),
                 in_flight=(waiting,),
                 processes=(caller,),
-                process_totals=(ProcessTotal(pid=7, comm="cat", count=9 * second, errors=0, start=7),),
+                process_totals=(ProcessTotal(pid=7, comm="cat", count=9 * second, errors=0, start_ns=7),),
                 users=(UserCalls(uid=1000, count=9 * second, errors=0),),
                 families={"exec": second},
                 table=(slot,),
-                since_boot=second,
+                boot_ns=second,
             ),
             Users(
-                time=now, rows=(UserRow(uid=0, user="root", execs=second, failed=0, last="cat", inside=0, userns=7),)
+                time=now, rows=(UserRow(uid=0, user="root", execs=second, failed=0, last="cat", ns_uid=0, userns=7),)
             ),
             Syscall(time=now, pid=7, comm="cat", abi="x86_64", nr=0, name="read", args=("3", '"x"'), ret=1, ns=900),
             Cost(time=now, kernel=0.01, user=0.02, runs=100),
@@ -68,7 +74,7 @@ def records() -> list[Record]:
                 state="on",
                 via="raw",
                 reason=None,
-                rungs=(rung,),
+                attempts=(rung,),
             ),
             trace_at(now, second),
             exit_at(now, 1000 + second),

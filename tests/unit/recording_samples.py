@@ -44,12 +44,14 @@ def exec_at(time: float, pid: int, ret: int = 0) -> Exec:
         ret=ret,
         error="ENOENT" if ret else None,
         cgroup="/user.slice",
-        start=pid * 1000,
+        start_ns=pid * 1000,
     )
 
 
 def exit_at(time: float, pid: int) -> Exit:
-    return Exit(time=time, pid=pid, uid=1000, comm=f"job{pid}", code=0, signal=None, seconds=0.5, start=pid * 1000)
+    return Exit(
+        time=time, pid=pid, uid=1000, comm=f"job{pid}", code=0, signal=None, duration_s=0.5, start_ns=pid * 1000
+    )
 
 
 def trace_at(time: float, number: int) -> Trace:
@@ -61,7 +63,7 @@ def users_at(time: float, execs: int) -> Users:
 
 
 def syscalls_at(time: float, count: int) -> Syscalls:
-    row = SyscallRow(abi="x86_64", nr=39, name="getpid", count=count, errors=0, ns=(0, 0, count))
+    row = SyscallRow(abi="x86_64", nr=39, name="getpid", count=count, errors=0, histogram_ns=(0, 0, count))
     return Syscalls(time=time, rows=(row,))
 
 
@@ -78,7 +80,7 @@ def story(seconds: int, per_second: int = 20) -> Iterator[Record]:
     """Yield what a machine did: every third program keeps running for 40 s, every fifth exec fails."""
     yield from probes_on(START)
     for pid in range(2, 12):
-        yield Process(time=START, pid=pid, ppid=1, uid=0, user="root", comm=f"d{pid}", argv=(f"d{pid}",), start=pid)
+        yield Process(time=START, pid=pid, ppid=1, uid=0, user="root", comm=f"d{pid}", argv=(f"d{pid}",), start_ns=pid)
     ends: list[tuple[float, int]] = []
     pid = 1000
     for second in range(seconds):

@@ -296,7 +296,7 @@ def test_calls_that_a_recording_makes_up_and_their_latencies_are_bounded() -> No
                 name="x",
                 count=reading + 1,
                 errors=0,
-                ns=tuple(reading * 1000 + bucket for bucket in range(64)),
+                histogram_ns=tuple(reading * 1000 + bucket for bucket in range(64)),
             )
             for n in range(1000)
         )

@@ -32,8 +32,8 @@ def details(record: Exec, *more: Exec | Exit) -> str:
 
 def ended(record: Exec, code: int | None, signal: str | None = None, core: bool = False) -> Exit:
     return Exit(
-        time=START + 5, pid=record.pid, uid=record.uid, comm=record.comm, code=code, signal=signal, seconds=5,
-        start=record.start, core=core,
+        time=START + 5, pid=record.pid, uid=record.uid, comm=record.comm, code=code, signal=signal, duration_s=5,
+        start_ns=record.start_ns, core=core,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def test_the_first_rung_is_taken_whole_and_the_others_are_not_needed() -> None:
     assert climbed.via == "raw_tracepoint:one"
     assert [module.attached[link] for link in climbed.links] == ["raw_tracepoint:one:a", "raw_tracepoint:two:b"]
     assert len(module.attached) == 2
-    assert [rung.reason for rung in climbed.rungs] == [None, *["not needed: raw_tracepoint:one works"] * 2]
+    assert [rung.reason for rung in climbed.attempts] == [None, *["not needed: raw_tracepoint:one works"] * 2]
 
 
 def test_of_a_rung_that_does_not_hold_nothing_stays() -> None:
@@ -72,15 +72,15 @@ def test_of_a_rung_that_does_not_hold_nothing_stays() -> None:
     assert sorted(module.attached.values()) == [
         "raw_tracepoint:five:e", "raw_tracepoint:four:d", "raw_tracepoint:three:c",
     ]  # fmt: skip
-    assert climbed.rungs[0].reason == "raw_tracepoint:two: no two"
-    assert climbed.rungs[1].blind == ("seldom",)
+    assert climbed.attempts[0].reason == "raw_tracepoint:two: no two"
+    assert climbed.attempts[1].blind == ("seldom",)
 
 
 def test_what_a_rung_can_do_without_is_said_to_be_unseen() -> None:
     module = FakeModule("one", "four")
     climbed = tried(module)
     assert sorted(module.attached.values()) == ["raw_tracepoint:five:e", "raw_tracepoint:three:c"]
-    assert [(rung.reason, rung.blind) for rung in climbed.rungs] == [
+    assert [(rung.reason, rung.blind) for rung in climbed.attempts] == [
         ("no one", ("never",)),
         (None, ("seldom", "fours")),
         ("not needed: raw_tracepoint:three works", ()),
@@ -91,7 +91,7 @@ def test_where_none_holds_nothing_stays() -> None:
     module = FakeModule("two", "three")
     climbed = tried(module)
     assert (climbed.via, climbed.links, module.attached) == (None, (), {})
-    assert all(rung.reason for rung in climbed.rungs)
+    assert all(rung.reason for rung in climbed.attempts)
 
 
 def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
         module = FakeModule()
         climbed = tried(module, wanted, KernelFeatures(tmp_path, None))
         assert list(module.attached.values()) == ["tracepoint:sys:six:f"]
-        assert [rung.reason for rung in climbed.rungs] == [*[f"--attach asked for {wanted}"] * 2, None]
+        assert [rung.reason for rung in climbed.attempts] == [*[f"--attach asked for {wanted}"] * 2, None]
     module = FakeModule("one")
     assert tried(module, "raw_tracepoint:one", KernelFeatures(tmp_path, None)).via is None
     assert not module.attached
@@ -114,7 +114,7 @@ def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.Mo
     )
     climbed = attach_first(cast(Module, FakeModule()), steps, KernelFeatures(tmp_path, "no BTF"))
     assert climbed.via is None
-    assert [rung.reason for rung in climbed.rungs] == [
+    assert [rung.reason for rung in climbed.attempts] == [
         *["this kernel has no kprobes (CONFIG_KPROBES)"] * 2, *["no BTF"] * 2, "this kernel has no such tracepoint",
     ]  # fmt: skip
 

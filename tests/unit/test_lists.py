@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 
 from ebpftop.commands import check
-from ebpftop.core.records import Exec, Probe, Rung
+from ebpftop.core.records import Attempt, Exec, Probe
 from ebpftop.core.source import Batch
 from ebpftop.models.execlog import ExecLog
 from ebpftop.syscalls import abi
@@ -18,11 +18,11 @@ from ebpftop.ui.screens.diagnostics import diagnostics
 from ebpftop.ui.screens.syscall_lists import TableEntry, program
 
 LADDERS = (
-    Rung(via="raw_tracepoint:a", cost="nothing", reason=None),
-    Rung(via="tracepoint:a", cost="nothing", reason="not needed: raw_tracepoint:a works"),
-    Rung(via="failures: fexit:b", cost="nothing", reason="load refused: EPERM"),
-    Rung(via="failures: tracepoint:b", cost="75 ns", reason=None),
-    Rung(via="exits: raw_tracepoint:c", cost="nothing", reason=None),
+    Attempt(via="raw_tracepoint:a", cost="nothing", reason=None),
+    Attempt(via="tracepoint:a", cost="nothing", reason="not needed: raw_tracepoint:a works"),
+    Attempt(via="failures: fexit:b", cost="nothing", reason="load refused: EPERM"),
+    Attempt(via="failures: tracepoint:b", cost="75 ns", reason=None),
+    Attempt(via="exits: raw_tracepoint:c", cost="nothing", reason=None),
 )
 
 
@@ -33,14 +33,14 @@ def marks(probe: Probe) -> list[str]:
 
 
 def test_diagnostics_mark_the_rung_in_use_of_every_ladder() -> None:
-    on = Probe(time=1.0, probe="execs", state="on", via="raw_tracepoint:a", reason=None, rungs=LADDERS)
+    on = Probe(time=1.0, probe="execs", state="on", via="raw_tracepoint:a", reason=None, attempts=LADDERS)
     assert marks(on) == ["●", "○", "✗", "●", "●"]
-    off = Probe(time=1.0, probe="execs", state="off", via=None, reason=None, rungs=LADDERS)
+    off = Probe(time=1.0, probe="execs", state="off", via=None, reason=None, attempts=LADDERS)
     assert marks(off) == ["○", "○", "✗", "○", "○"]
 
 
 def test_diagnostics_say_of_a_rung_what_check_says() -> None:
-    on = Probe(time=1.0, probe="execs", state="on", via="raw_tracepoint:a", reason=None, rungs=LADDERS)
+    on = Probe(time=1.0, probe="execs", state="on", via="raw_tracepoint:a", reason=None, attempts=LADDERS)
     lines = diagnostics({"execs": on}, None, ()).sheet().content().plain.splitlines()
     for rung, said in zip(
         LADDERS,

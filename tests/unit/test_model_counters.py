@@ -85,7 +85,7 @@ def test_a_name_that_resolves_later_is_taken() -> None:
 
 
 def call(count: int, errors: int = 0, ns: tuple[int, ...] = (), total_ns: int = 0) -> SyscallRow:
-    return SyscallRow(abi="x86_64", nr=0, name="read", count=count, errors=errors, ns=ns, total_ns=total_ns)
+    return SyscallRow(abi="x86_64", nr=0, name="read", count=count, errors=errors, histogram_ns=ns, total_ns=total_ns)
 
 
 def readings(*rows: SyscallRow) -> SyscallsModel:
@@ -118,7 +118,7 @@ def test_time_spent_in_a_call_is_in_all_or_since_the_last_reading() -> None:
 
 def test_one_name_in_two_abis_is_two_calls() -> None:
     model = readings(call(1))
-    other = SyscallRow(abi="i386", nr=3, name="read", count=5, errors=0, ns=())
+    other = SyscallRow(abi="i386", nr=3, name="read", count=5, errors=0, histogram_ns=())
     model.feed(Batch("syscalls", 9, (Syscalls(time=9, rows=(call(1), other)),)))
     assert {key: c.row.count for key, c in model.calls.items()} == {("x86_64", 0): 1, ("i386", 3): 5}
 
@@ -158,7 +158,7 @@ def test_difference_of_histograms() -> None:
 
 def test_overview_sums_losses_by_kind_and_keeps_the_newest_state() -> None:
     overview = Overview()
-    ended = Exit(time=10.5, pid=1, uid=0, comm="x", code=0, signal=None, seconds=None)
+    ended = Exit(time=10.5, pid=1, uid=0, comm="x", code=0, signal=None, duration_s=None)
     overview.feed(
         Batch(
             "execs",

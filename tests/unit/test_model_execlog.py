@@ -31,10 +31,12 @@ PROGRAM = Exec(
     ret=0,
     error=None,
     cgroup="/user.slice",
-    start=5 * SECOND_NS + 123,
+    start_ns=5 * SECOND_NS + 123,
 )
-END = Exit(time=103.0, pid=50, uid=1000, comm="sleep", code=0, signal=None, seconds=3.0, start=PROGRAM.start, ppid=1)
-INIT = Process(time=99.0, pid=1, ppid=0, uid=0, user="root", comm="init", argv=("/sbin/init",), start=0)
+END = Exit(
+    time=103.0, pid=50, uid=1000, comm="sleep", code=0, signal=None, duration_s=3.0, start_ns=PROGRAM.start_ns, ppid=1
+)
+INIT = Process(time=99.0, pid=1, ppid=0, uid=0, user="root", comm="init", argv=("/sbin/init",), start_ns=0)
 
 
 def log_of(*records: Record, capacity: int = 100_000) -> ExecLog:
@@ -71,7 +73,7 @@ def test_a_failed_exec_never_ran() -> None:
 
 
 def test_an_exit_belongs_to_pid_and_start_never_to_the_pid_alone() -> None:
-    reused = msgspec.structs.replace(PROGRAM, start=PROGRAM.start + 1, time=104.0)
+    reused = msgspec.structs.replace(PROGRAM, start_ns=PROGRAM.start_ns + 1, time=104.0)
     log = log_of(PROGRAM, reused, END)
     first, second = rows(log)
     assert first.outcome == "0"
@@ -95,7 +97,7 @@ def test_an_exit_whose_row_fell_out_of_the_ring_is_no_trouble() -> None:
 
 
 def test_an_exit_without_start_time_joins_an_exec_without_one() -> None:
-    log = log_of(msgspec.structs.replace(PROGRAM, start=0), msgspec.structs.replace(END, start=0))
+    log = log_of(msgspec.structs.replace(PROGRAM, start_ns=0), msgspec.structs.replace(END, start_ns=0))
     assert rows(log)[0].outcome == "0"
 
 
@@ -166,7 +168,7 @@ def process(pid: int, ppid: int, start_s: float) -> Process:
         user="root",
         comm=f"p{pid}",
         argv=(f"p{pid}",),
-        start=int(start_s * SECOND_NS),
+        start_ns=int(start_s * SECOND_NS),
     )
 
 
@@ -183,8 +185,8 @@ def test_an_ancestor_that_is_younger_than_its_child_is_somebody_else() -> None:
 
 
 def test_ancestors_that_ended_are_remembered() -> None:
-    parent = msgspec.structs.replace(PROGRAM, pid=40, comm="make", start=4 * SECOND_NS)
-    gone = msgspec.structs.replace(END, pid=40, start=4 * SECOND_NS)
+    parent = msgspec.structs.replace(PROGRAM, pid=40, comm="make", start_ns=4 * SECOND_NS)
+    gone = msgspec.structs.replace(END, pid=40, start_ns=4 * SECOND_NS)
     log = log_of(INIT, parent, msgspec.structs.replace(PROGRAM, ppid=40), gone)
     ancestors = log.ancestors(rows(log)[1])
     assert [known.comm for known in ancestors] == ["make", "init"]
@@ -199,16 +201,16 @@ def test_ancestors_in_a_circle_end() -> None:
 def test_a_process_that_ran_before_is_known_by_the_tick_of_its_start() -> None:
     start = 7 * SECOND_NS
     log = log_of(process(70, 1, 7))
-    other = msgspec.structs.replace(END, pid=70, start=start + TICK_NS)
+    other = msgspec.structs.replace(END, pid=70, start_ns=start + TICK_NS)
     log.feed(Batch("execs", 112.0, (other,)))
     assert 70 in log.processes.running
-    same = msgspec.structs.replace(END, pid=70, start=start + TICK_NS - 1)
+    same = msgspec.structs.replace(END, pid=70, start_ns=start + TICK_NS - 1)
     log.feed(Batch("execs", 112.0, (same,)))
     assert 70 not in log.processes.running
 
 
 def test_a_pid_in_use_again_means_that_its_end_was_missed() -> None:
-    log = log_of(PROGRAM, msgspec.structs.replace(PROGRAM, start=PROGRAM.start + SECOND_NS, comm="other"))
+    log = log_of(PROGRAM, msgspec.structs.replace(PROGRAM, start_ns=PROGRAM.start_ns + SECOND_NS, comm="other"))
     known = log.processes.get(50)
     assert known is not None
     assert known.comm == "other"
@@ -261,6 +263,6 @@ def test_an_ancestor_that_is_told_with_what_is_wanted_is_not_wanted_itself() -> 
         processes.started(msgspec.structs.replace(INIT, pid=pid, time=time, comm=comm))
         for pid, time, comm in ((7, 99.0, "sleep"), (8, 101.0, "renamed since"))
     )
-    above = processes.started(msgspec.structs.replace(INIT, time=101.0, wanted=False))
+    above = processes.started(msgspec.structs.replace(INIT, time=101.0, matched=False))
     assert [narrowing.matches_process(known, processes) for known in (early, late, above)] == [True, True, False]
     assert ViewFilter().matches_process(above, processes)

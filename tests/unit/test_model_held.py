@@ -63,7 +63,7 @@ def test_what_is_said_of_the_stream_itself_is_not_held() -> None:
         Probe(time=1.0, probe="trace", state="on", via=None, reason=None),
         Lost(time=1.0, probe="trace", where="ring", count=1),
         Cost(time=1.0, kernel=None, user=0.1, runs=None),
-        Header(schema=1, version="1", host="here", kernel="6.1", abi="x86_64", started=1.0),
+        Header(schema=2, version="1", host="here", kernel="6.1", abi="x86_64", started=1.0),
     )
     assert list(queue.put("pane", batch(*own))) == []
     assert len(queue) == 0

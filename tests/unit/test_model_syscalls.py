@@ -19,7 +19,7 @@ def row(
     count: int, *, errors: int = 0, ns: tuple[int, ...] = (), total_ns: int = 0, max_ns: int = 0, **errnos: int
 ) -> SyscallRow:
     return SyscallRow(
-        abi="x86_64", nr=0, name="read", count=count, errors=errors, ns=ns, total_ns=total_ns, max_ns=max_ns,
+        abi="x86_64", nr=0, name="read", count=count, errors=errors, histogram_ns=ns, total_ns=total_ns, max_ns=max_ns,
         errnos=errnos,
     )  # fmt: skip
 
@@ -130,7 +130,7 @@ def test_strength_grows_with_the_count(histograms: list[list[int]], width: int) 
 
 def pair(pid: int, nr: int, count: int, errors: int = 0) -> ProcessCalls:
     return ProcessCalls(
-        pid=pid, start=10 * pid, comm=f"p{pid}", abi="x86_64", nr=nr, name=f"call{nr}", count=count, errors=errors
+        pid=pid, start_ns=10 * pid, comm=f"p{pid}", abi="x86_64", nr=nr, name=f"call{nr}", count=count, errors=errors
     )
 
 
@@ -139,8 +139,8 @@ READING = Syscalls(
     rows=(row(100, errors=10),),
     processes=(pair(7, 0, 20, 1), pair(8, 0, 50, 6), pair(7, 1, 5)),
     process_totals=(
-        ProcessTotal(pid=7, start=70, comm="p7", count=31, errors=2),
-        ProcessTotal(pid=8, start=80, comm="p8", count=50, errors=6),
+        ProcessTotal(pid=7, start_ns=70, comm="p7", count=31, errors=2),
+        ProcessTotal(pid=8, start_ns=80, comm="p8", count=50, errors=6),
     ),
 )
 
@@ -176,13 +176,13 @@ def test_processes_are_counted_from_zero_too() -> None:
 
 
 def test_a_process_that_got_the_pid_of_another_is_not_counted_from_that_ones_figures() -> None:
-    reused = msgspec.structs.replace(pair(7, 0, 21), start=71)
+    reused = msgspec.structs.replace(pair(7, 0, 21), start_ns=71)
     assert callers(later(reused, count=121), ("x86_64", 0), Baseline(READING, "Z")) == [Caller(7, "p7", 21, 0, 71)]
 
 
 def test_of_a_process_that_zero_did_not_tell_only_what_is_certain_is_told() -> None:
     told = tuple(pair(pid, 0, 100 - pid) for pid in range(1, 9))
-    zero = Baseline(Syscalls(time=1, rows=(row(2000),), processes=told, since_boot=1000), "Z")
+    zero = Baseline(Syscalls(time=1, rows=(row(2000),), processes=told, boot_ns=1000), "Z")
     # It had at most the 92 calls of the least that was told, or it would have been told itself.
     now = later(pair(50, 0, 300), pair(101, 0, 250), count=3000)
     assert callers(now, ("x86_64", 0), zero) == [
@@ -193,7 +193,7 @@ def test_of_a_process_that_zero_did_not_tell_only_what_is_certain_is_told() -> N
 
 
 def test_calls_of_a_process_are_counted_from_zero_too() -> None:
-    totals = (ProcessTotal(pid=7, start=70, comm="p7", count=45, errors=9),)
+    totals = (ProcessTotal(pid=7, start_ns=70, comm="p7", count=45, errors=9),)
     now = later(pair(7, 0, 29, 7), pair(7, 1, 5), count=200, totals=totals)
     assert calls_of(now, (7, 70), Baseline(READING, "Z")) == [
         CallOf(("x86_64", 0), "call0", 9, 6),

@@ -34,7 +34,7 @@ def program(
 ) -> Exec:
     return Exec(
         time=at, pid=pid, tid=pid, ppid=ppid, uid=uid, user=None, comm=comm, file=f"/bin/{comm}", argv=(comm,),
-        truncated=False, ret=-2 if error else 0, error=error, start=pid,
+        truncated=False, ret=-2 if error else 0, error=error, start_ns=pid,
         cgroup=f"/a/b/docker-8f3a0c11d2e4{'0' * 52}.scope", container="8f3a0c11d2e4",
     )  # fmt: skip
 
@@ -108,16 +108,16 @@ def test_what_runs_is_counted_in_scope() -> None:
     assert (model.users[1000].running, model.total.running) == (2, 2)
     model.apply_filter(Filter(pids=(5,)), 200.0)
     # Its parent had ended, so nothing here tells that it descends from 5; but it came through the kernel's filter.
-    late = Process(time=201.0, pid=8, ppid=1, uid=1000, user=None, comm="ld", argv=("ld",), start=8)
+    late = Process(time=201.0, pid=8, ppid=1, uid=1000, user=None, comm="ld", argv=("ld",), start_ns=8)
     model.feed(Batch("execs", 201.0, (late,)))
     assert [known.pid for known in model.processes_of(1000)] == [6, 5, 8]
     assert model.total.running == 3
     # An ancestor of something wanted, told with it.
-    above = Process(time=202.0, pid=9, ppid=1, uid=1000, user=None, comm="up", argv=("up",), start=9, wanted=False)
+    above = Process(time=202.0, pid=9, ppid=1, uid=1000, user=None, comm="up", argv=("up",), start_ns=9, matched=False)
     model.feed(Batch("execs", 202.0, (above,)))
     assert model.total.running == 3
     model.apply_filter(Filter(), 300.0)
-    model.feed(Batch("execs", 300.0, (msgspec.structs.replace(above, time=300.0, wanted=True),)))
+    model.feed(Batch("execs", 300.0, (msgspec.structs.replace(above, time=300.0, matched=True),)))
     assert model.total.running == 5
 
 
@@ -136,7 +136,7 @@ def test_programs_failures_and_running_processes_come_from_the_exec_log() -> Non
     model = UsersModel()
     readings(model, (1.0, (row(1000, 4),)))
     model.feed(execs(program(5, "make"), program(6, "cc"), program(7, "cc"), program(8, "x", error="ENOENT")))
-    model.feed(execs(Exit(time=101, pid=6, uid=1000, comm="cc", code=0, signal=None, seconds=1, start=6)))
+    model.feed(execs(Exit(time=101, pid=6, uid=1000, comm="cc", code=0, signal=None, duration_s=1, start_ns=6)))
     activity = model.activity[1000]
     assert activity.programs == {"make": 1, "cc": 2}
     assert activity.errors == {"ENOENT": 1}
@@ -154,7 +154,7 @@ def test_a_process_that_runs_another_program_as_another_user_is_counted_there() 
 
 def test_kernel_threads_are_no_programs_that_run() -> None:
     model = UsersModel()
-    model.feed(execs(Process(time=1, pid=2, ppid=0, uid=0, user="root", comm="kthreadd", argv=(), start=1)))
+    model.feed(execs(Process(time=1, pid=2, ppid=0, uid=0, user="root", comm="kthreadd", argv=(), start_ns=1)))
     assert model.total.running == 0
 
 
@@ -167,17 +167,17 @@ def test_system_calls_of_a_user_are_counted_in_the_kernel_and_marked_where_it_fo
     assert (model.users[1000].calls_rate, model.users[33].calls_rate) == (200, 3500)
     assert model.total.calls_rate == 4000
     assert not model.users[1000].calls_at_least
-    read_calls(model, 4.0, everything=9500, of={1000: 800, 33: 7000}, forgotten=3)
+    read_calls(model, 4.0, everything=9500, of={1000: 800, 33: 7000}, evicted=3)
     assert (model.users[1000].calls_rate, model.users[33].calls_rate) == (300, 0)
     assert model.users[1000].calls_at_least
-    read_calls(model, 5.0, everything=9600, of={1000: 900, 33: 7000}, forgotten=3)
-    assert not model.users[1000].calls_at_least, "what was forgotten before is no part of this rate"
+    read_calls(model, 5.0, everything=9600, of={1000: 900, 33: 7000}, evicted=3)
+    assert not model.users[1000].calls_at_least, "what was evicted before is no part of this rate"
 
 
-def read_calls(model: UsersModel, at: float, everything: int, of: dict[int, int], forgotten: int = 0) -> None:
-    rows = (SyscallRow(abi="x86_64", nr=0, name="read", count=everything, errors=0, ns=()),)
+def read_calls(model: UsersModel, at: float, everything: int, of: dict[int, int], evicted: int = 0) -> None:
+    rows = (SyscallRow(abi="x86_64", nr=0, name="read", count=everything, errors=0, histogram_ns=()),)
     users = tuple(UserCalls(uid=uid, count=count, errors=0) for uid, count in of.items())
-    model.feed(Batch("syscalls", at, (Syscalls(time=at, rows=rows, users=users, forgotten=forgotten),)))
+    model.feed(Batch("syscalls", at, (Syscalls(time=at, rows=rows, users=users, evicted=evicted),)))
 
 
 def test_names_of_programs_are_bounded_for_each_user() -> None:

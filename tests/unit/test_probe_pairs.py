@@ -79,11 +79,11 @@ def test_a_user_keeps_what_its_pairs_counted_when_they_fall_out(module: FakeModu
     module.count(1, 11, 0, 1001, 2)
     later = tally.read(cast(Module, module), SLOTS)
     assert [(user.uid, user.count) for user in later.users] == [(1000, 300), (1001, 42)]
-    assert later.forgotten == 1
+    assert later.evicted == 1
     module.count(1, 10, 0, 1000, 7)
     again = tally.read(cast(Module, module), SLOTS)
     assert [(user.uid, user.count) for user in again.users] == [(1000, 307), (1001, 42)]
-    assert again.forgotten == 1
+    assert again.evicted == 1
 
 
 def test_a_process_that_calls_as_two_users_is_one_process(module: FakeModule) -> None:
@@ -91,7 +91,7 @@ def test_a_process_that_calls_as_two_users_is_one_process(module: FakeModule) ->
     module.count(1, 10, 0, 1000, 12, 2)
     module.count(1, 10, 39, 1000, 5)
     told = ProcessCounters().read(cast(Module, module), SLOTS)
-    assert [(p.pid, p.start, p.comm, p.name, p.count, p.errors) for p in told.processes] == [
+    assert [(p.pid, p.start_ns, p.comm, p.name, p.count, p.errors) for p in told.processes] == [
         (10, 1, "p10", "read", 42, 3),
         (10, 1, "p10", "getpid", 5, 0),
     ]
@@ -102,7 +102,7 @@ def test_two_processes_of_one_pid_are_two(module: FakeModule) -> None:
     module.count(1, 10, 0, 0, 30)
     module.count(2, 10, 0, 0, 12)
     told = ProcessCounters().read(cast(Module, module), SLOTS)
-    assert [(p.start, p.count) for p in told.processes] == [(1, 30), (2, 12)]
+    assert [(p.start_ns, p.count) for p in told.processes] == [(1, 30), (2, 12)]
 
 
 def test_only_the_busiest_are_told_but_all_calls_of_the_busiest_processes(module: FakeModule) -> None:
@@ -139,7 +139,7 @@ def test_sums_outlive_the_map(module: FakeModule) -> None:
     module.count(9, 12, 0, 1000, 4)
     told = tally.read(cast(Module, module), SLOTS)
     assert [(user.uid, user.count) for user in told.users] == [(1000, 304)]
-    assert told.forgotten == 1
+    assert told.evicted == 1
 
 
 def test_a_process_keeps_the_name_that_it_got_when_that_falls_out(module: FakeModule) -> None:
@@ -153,6 +153,6 @@ def test_a_process_keeps_the_name_that_it_got_when_that_falls_out(module: FakeMo
         elif name is not None:
             module.names.clear()
         told = tally.read(cast(Module, module), SLOTS)
-        names.append({row.start: row.comm for row in told.totals})
-        assert {(row.start, row.comm) for row in told.processes} == set(names[-1].items())
+        names.append({row.start_ns: row.comm for row in told.totals})
+        assert {(row.start_ns, row.comm) for row in told.processes} == set(names[-1].items())
     assert names == [{1: name, 2: "p10"} for name in ("p10", "server", "server", "other")]

@@ -15,7 +15,10 @@ from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors, read_good_lines,
 from ebpftop.recording.reader import header_of
 from tests.unit.recording_samples import START, exec_at, exit_at, trace_at
 
-CALLS = b'{"kind":"syscalls","time":1,"rows":[{"abi":"x86_64","nr":1,"name":"x","count":%s,"errors":0,"ns":[%s]}]}'
+CALLS = (
+    b'{"kind":"syscalls","time":1,"rows":'
+    b'[{"abi":"x86_64","nr":1,"name":"x","count":%s,"errors":0,"histogram_ns":[%s]}]}'
+)
 SLOT = b'{"slot":1,"abi":"x86_64","nr":1,"name":"","handler":"count"}'
 TABLE = b'{"kind":"syscalls","time":1,"rows":[],"table":[%s]}'
 _LOST = b'{"kind":"lost","time":%s,"probe":"execs","where":"ring","count":%s%s}'
@@ -149,7 +152,9 @@ def test_texts_that_are_safe_stay_as_they_are() -> None:
 
 
 def test_numbers_of_64_bits_and_long_fractions_stay() -> None:
-    record = Exit(time=START + 1 / 3, pid=1, uid=0, comm="a", code=0, signal=None, seconds=1e-7 / 3, start=2**64 - 1)
+    record = Exit(
+        time=START + 1 / 3, pid=1, uid=0, comm="a", code=0, signal=None, duration_s=1e-7 / 3, start_ns=2**64 - 1
+    )
     assert read_line(encode(record)) == record
 
 

@@ -87,7 +87,7 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
         yield format.sparkline(list(call.history), 20), heat(calls.ticks(call), 60), call.errnos()
         yield callers(calls.latest, call.key), calls.families
     for total in calls.latest.process_totals[:20] if calls.latest else ():
-        yield calls_of(calls.latest, (total.pid, total.start))
+        yield calls_of(calls.latest, (total.pid, total.start_ns))
     for line in trace.ring.slice(trace.ring.first, trace.ring.end)[-40:]:
         yield searchable(line)
 

@@ -79,7 +79,9 @@ def test_what_is_kept_in_memory_is_saved_narrowed(tmp_path: Path) -> None:
 
 
 def ran_before(pid: int, ppid: int, comm: str, uid: int = 0) -> Process:
-    return Process(time=START, pid=pid, ppid=ppid, uid=uid, user=None, comm=comm, argv=(comm,), start=pid * 10_000_000)
+    return Process(
+        time=START, pid=pid, ppid=ppid, uid=uid, user=None, comm=comm, argv=(comm,), start_ns=pid * 10_000_000
+    )
 
 
 BEFORE = (
@@ -111,7 +113,14 @@ def test_what_ran_before_is_saved_where_the_scope_takes_it(scope: Filter, pids: 
 def test_what_is_saved_is_what_the_pattern_shows_at_the_end() -> None:
     def ended(pid: int, code: int) -> Exit:
         return Exit(
-            time=START + 2, pid=pid, uid=0, comm="x", code=code, signal=None, seconds=1, start=exec_at(0, pid).start
+            time=START + 2,
+            pid=pid,
+            uid=0,
+            comm="x",
+            code=code,
+            signal=None,
+            duration_s=1,
+            start_ns=exec_at(0, pid).start_ns,
         )
 
     programs = [exec_at(START, pid) for pid in (21, 22, 23)]

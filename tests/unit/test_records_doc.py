@@ -12,11 +12,11 @@ import pytest
 
 from ebpftop.core import records
 from ebpftop.core.records import (
+    Attempt,
     InFlight,
     ProcessCalls,
     ProcessTotal,
     Record,
-    Rung,
     SyscallRow,
     TableSlot,
     UserCalls,
@@ -27,7 +27,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
 
 # Parts of records have no kind; the page gives them these names.
 PARTS: dict[type[msgspec.Struct], str] = {
-    Rung: "rung",
+    Attempt: "attempt",
     UserRow: "user",
     SyscallRow: "call",
     InFlight: "flight",

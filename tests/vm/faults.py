@@ -46,7 +46,7 @@ def _exits(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     told = [r for r in records if isinstance(r, Exit) and r.pid in ended]
     yield from _each_once("exit", (r.pid for r in told), ended)
     for exit_ in told:
-        if exit_.code != 0 or (exit_.pid in done.started and not exit_.seconds):
+        if exit_.code != 0 or (exit_.pid in done.started and not exit_.duration_s):
             yield f"told as {exit_}; it ended with 0"
 
 
@@ -90,7 +90,7 @@ def _returns(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]
     row = next((row for row in last.rows if row.name == "sched_get_priority_max"), None) if last else None
     passed_over = _passed_over(records)
     for what, told, right in (
-        ("durations", sum(row.ns) if row else 0, done.calls),
+        ("durations", sum(row.histogram_ns) if row else 0, done.calls),
         ("errors", row.errnos.get("EINVAL", 0) if row else 0, done.wrong_calls),
     ):
         if not right - passed_over <= told <= right:

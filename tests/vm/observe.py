@@ -46,7 +46,7 @@ class Seen:
     def rungs(self) -> Iterator[RungTold]:
         """Every rung of every ladder, as `--attach` names them: "failures: fexit:x" belongs to a part of its probe."""
         for name, probe in self.probes.items():
-            for rung in probe.rungs:
+            for rung in probe.attempts:
                 yield RungTold(*ladder_and_rung(name, rung.via), rung.reason)
 
     def in_use(self) -> dict[str, str]:

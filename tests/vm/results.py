@@ -31,7 +31,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return self.detail is None
 
 
-class CheckedRung(msgspec.Struct, frozen=True):
+class CheckedAttempt(msgspec.Struct, frozen=True):
     """A rung as `ebpftop check --json` tells it."""
 
     via: str
@@ -45,7 +45,7 @@ class CheckedProbe(msgspec.Struct, frozen=True):
     probe: str
     state: str
     via: str | None
-    rungs: tuple[CheckedRung, ...]
+    attempts: tuple[CheckedAttempt, ...]
 
 
 class CheckReport(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class CheckReport(msgspec.Struct, frozen=True):
         blind = [
             f"{ladder_and_rung(probe.probe, rung.via)[0]}: {one}"
             for probe in self.probes
-            for rung in probe.rungs
+            for rung in probe.attempts
             if rung.reason is None
             for one in rung.blind
         ]

@@ -93,7 +93,9 @@ def test_check_says_the_same_as_the_trials(ran: Ran, check: Checked | None) -> N
     assert (report.headers is not None) is ran.tree.headers.is_dir()
     assert {probe.state for probe in report.probes} == {"on"}
 
-    reasons = {ladder_and_rung(probe.probe, rung.via): rung.reason for probe in report.probes for rung in probe.rungs}
+    reasons = {
+        ladder_and_rung(probe.probe, rung.via): rung.reason for probe in report.probes for rung in probe.attempts
+    }
     forced = {(trial.ladder, trial.rung): trial for trial in matrix.trials if trial.forced}
     assert reasons.keys() == {trial for trial in forced if trial[0] not in FOLLOWERS} | {
         (follower, matrix.chosen[follower]) for follower in FOLLOWERS

@@ -77,7 +77,7 @@ def examine(args: argparse.Namespace) -> Report:
 
 
 def _counts_uring(states: list[Probe]) -> bool:
-    return any(rung.via.startswith("io_uring: ") and rung.reason is None for state in states for rung in state.rungs)
+    return any(rung.via.startswith("io_uring: ") and rung.reason is None for state in states for rung in state.attempts)
 
 
 def markup(text: str) -> str:
@@ -110,7 +110,7 @@ def _print(report: Report, console: Console) -> None:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for rung in probe.rungs:
+        for rung in probe.attempts:
             mark = f"[{_LOOKS[rung.state]}]{format.MARKS[rung.state]}[/]"
             table.add_row(f"  {mark} {markup(rung.via)}", markup(rung.explanation))
             if rung.reason is None and rung.blind:

@@ -1,8 +1,8 @@
 """Every record that the parts of the program exchange; also the lines of a stream.
 
 Each record is one JSON object on one line (docs/records.md). Units: times are Unix seconds. Durations are seconds if
-the name has ``seconds`` in it, nanoseconds if it has ``ns``. Counts are totals since the start, never deltas. Text has
-been through `ebpftop.core.escape`. Readers skip unknown kinds and fields, so both may be added.
+the name ends in ``_s``, nanoseconds if it is or ends in ``ns``. Counts are totals since the start, never deltas. Text
+has been through `ebpftop.core.escape`. Readers skip unknown kinds and fields, so both may be added.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
-SCHEMA = 1
+SCHEMA = 2
 
 ProbeName: TypeAlias = Literal["execs", "users", "syscalls", "trace"]
 PROBE_NAMES: tuple[ProbeName, ...] = get_args(ProbeName)
@@ -50,7 +50,7 @@ NOT_ASKED_FOR = "--attach asked for "
 _NOT_TRIED = (NOT_NEEDED, NOT_ASKED_FOR, "--via asked for ")  # the last: recordings of 0.1
 
 
-class Rung(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One rung of a probe's attach ladder: its name, what it costs the machine, why it is not in use.
 
     `blind` names what cannot be seen from there.
@@ -87,22 +87,22 @@ class Probe(_Record, frozen=True, tag="probe"):
     via: str | None
     reason: str | None
     remedy: str | None = None
-    rungs: tuple[Rung, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     gone: tuple[str, ...] = ()
 
     @property
     def blind(self) -> tuple[str, ...]:
         """What the rungs in use cannot see, each once."""
-        used = (rung for rung in self.rungs if rung.reason is None) if self.state == "on" else ()
+        used = (rung for rung in self.attempts if rung.reason is None) if self.state == "on" else ()
         return tuple(dict.fromkeys(what for rung in used for what in rung.blind))
 
 
 class Exec(_Record, frozen=True, tag="exec"):
     """A program started (`ret` 0) or an execve failed (`ret` is minus errno, `error` its name).
 
-    `start` is the start of the process in nanoseconds since boot: (pid, start) identifies a process for good; a pid is
-    reused. `file` is the path as given to execve, `interp` what the kernel runs instead if `file` is a script. `cut`
-    names the fields that are cut short.
+    `start_ns` is the start of the process since boot: (pid, start_ns) identifies a process for good; a pid is reused.
+    `file` is the path as given to execve, `interp` what the kernel runs instead if `file` is a script. `cut` names the
+    fields that are cut short.
     """
 
     time: float
@@ -118,7 +118,7 @@ class Exec(_Record, frozen=True, tag="exec"):
     ret: int
     error: str | None
     cgroup: str
-    start: int = 0
+    start_ns: int = 0
     pcomm: str = ""
     euid: int = 0
     loginuid: int | None = None
@@ -133,7 +133,7 @@ class Exec(_Record, frozen=True, tag="exec"):
 class Exit(_Record, frozen=True, tag="exit"):
     """A process ended: `code` or `signal`, never both. If its end was not seen, neither is set, and `time` is later.
 
-    `seconds` since its exec, null if that was not seen.
+    `duration_s` since its exec, null if that was not seen.
     """
 
     time: float
@@ -142,8 +142,8 @@ class Exit(_Record, frozen=True, tag="exit"):
     comm: str
     code: int | None
     signal: str | None
-    seconds: float | None
-    start: int = 0
+    duration_s: float | None
+    start_ns: int = 0
     ppid: int = 0
     core: bool = False
 
@@ -152,8 +152,8 @@ class Process(_Record, frozen=True, tag="process"):
     """A process that no exec record reported: it ran before ebpftop did, or it only forked. Read from /proc.
 
     When the filter of a live source changes, all running processes that match the new one are reported, known or not.
-    `start` has the resolution of /proc: a clock tick (usually 10 ms), rounded down. `wanted` is false for an ancestor
-    that does not match the filter. It is reported to show who started the matching processes.
+    `start_ns` has the resolution of /proc: a clock tick (usually 10 ms), rounded down. `matched` is false for an
+    ancestor that does not match the filter. It is reported to show who started the matching processes.
     """
 
     time: float
@@ -163,15 +163,15 @@ class Process(_Record, frozen=True, tag="process"):
     user: str | None
     comm: str
     argv: tuple[str, ...]
-    start: int
-    wanted: bool = True
+    start_ns: int
+    matched: bool = True
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Counters of one uid: execve attempts, and how many of them failed; `last` is the program started last.
 
     Uid 4294967295, named "other", stands for all users that the kernel's map had no room for. `userns` is the inode
-    number of the user namespace in which the user was seen last, 0 for the first one. `inside` is the uid in there.
+    number of the user namespace in which the user was seen last, 0 for the first one. `ns_uid` is the uid in there.
     """
 
     uid: int
@@ -179,7 +179,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     execs: int
     failed: int
     last: str = ""
-    inside: int | None = None
+    ns_uid: int | None = None
     userns: int = 0
 
 
@@ -191,7 +191,7 @@ class Users(_Record, frozen=True, tag="users"):
 
 
 class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Counters of one system call. ``ns[i]`` counts calls that took 2**i <= ns < 2**(i+1).
+    """Counters of one system call. ``histogram_ns[i]`` counts calls that took 2**i <= ns < 2**(i+1).
 
     `slot` is its place in the kernel's tail-call table, null for a number beyond it.
     """
@@ -201,7 +201,7 @@ class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     count: int
     errors: int
-    ns: tuple[int, ...]
+    histogram_ns: tuple[int, ...]
     total_ns: int = 0
     max_ns: int = 0
     errnos: dict[str, int] = {}
@@ -242,7 +242,7 @@ PROCESSES_OF_A_CALL = 8
 
 
 class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How often one process made one call. `start` as in an exec: (pid, start) identifies a process for good.
+    """How often one process made one call. `start_ns` as in an exec: (pid, start_ns) identifies a process for good.
 
     `comm` is the name of its first thread.
     """
@@ -254,7 +254,7 @@ class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     count: int
     errors: int = 0
-    start: int = 0
+    start_ns: int = 0
 
 
 class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -264,7 +264,7 @@ class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     comm: str
     count: int
     errors: int
-    start: int = 0
+    start_ns: int = 0
 
 
 class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -279,10 +279,10 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs.
 
     `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
-    `forgotten` grew: it counts pairs of process and call that fell out of the kernel's map, and calls of `users`
+    `evicted` grew: it counts pairs of process and call that fell out of the kernel's map, and calls of `users`
     and `processes`. `families` counts the runs of the handlers for programs (``exec``) and timers (``timer_create``,
     ``timer_delete``, ``timer_other``). `io_uring` counts io_uring's operations by name, which are not system calls;
-    null if they cannot be seen. `table` is the tail-call table; `since_boot` is `time` in the ns of `start`.
+    null if they cannot be seen. `table` is the tail-call table; `boot_ns` is `time` in the ns of `start_ns`.
     """
 
     time: float
@@ -291,11 +291,11 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     processes: tuple[ProcessCalls, ...] = ()
     process_totals: tuple[ProcessTotal, ...] = ()
     users: tuple[UserCalls, ...] = ()
-    forgotten: int = 0
+    evicted: int = 0
     families: dict[str, int] = {}
     io_uring: dict[str, int] | None = None
     table: tuple[TableSlot, ...] = ()
-    since_boot: int = 0
+    boot_ns: int = 0
 
 
 class Syscall(_Record, frozen=True, tag="syscall"):

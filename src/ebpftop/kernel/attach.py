@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Rung
+from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Kind, Link, Module
 from ebpftop.kernel.tracefs import refusal
@@ -68,7 +68,7 @@ class AttachResult:
     """The outcome: the rung in use (None: no rung worked), every rung with its reason, and the links made."""
 
     taken: AttachOption | None
-    rungs: tuple[Rung, ...]
+    attempts: tuple[Attempt, ...]
     links: tuple[Link, ...]
 
     @property
@@ -86,7 +86,7 @@ def attach_first(
     module: Module, steps: tuple[AttachOption, ...], offers: KernelFeatures, wanted: str | None = None
 ) -> AttachResult:
     """Attach the first of *steps* that works; if *wanted* is given, try only that one."""
-    rungs: list[Rung] = []
+    rungs: list[Attempt] = []
     taken: AttachOption | None = None
     links: list[Link] = []
     for step in steps:
@@ -100,7 +100,7 @@ def attach_first(
             links, reason, unseen = _try(module, step, offers)
             if reason is None:
                 taken = step
-        rungs.append(Rung(via=step.via, cost=step.cost, reason=reason, blind=step.blind + unseen))
+        rungs.append(Attempt(via=step.via, cost=step.cost, reason=reason, blind=step.blind + unseen))
     return AttachResult(taken, tuple(rungs), tuple(links))
 
 

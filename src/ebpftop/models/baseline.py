@@ -71,7 +71,7 @@ class Baseline:
         return listed
 
     def _came_later(self, process: ProcessKey) -> bool:
-        return process[1] > self.reading.since_boot
+        return process[1] > self.reading.boot_ns
 
     @cached_property
     def _listed_whole(self) -> frozenset[ProcessKey]:
@@ -80,11 +80,11 @@ class Baseline:
 
     @cached_property
     def _pairs(self) -> Mapping[tuple[ProcessKey, CallKey], Sum]:
-        return {((p.pid, p.start), (p.abi, p.nr)): Sum(p.count, p.errors) for p in self.reading.processes}
+        return {((p.pid, p.start_ns), (p.abi, p.nr)): Sum(p.count, p.errors) for p in self.reading.processes}
 
     @cached_property
     def _processes(self) -> Mapping[ProcessKey, Sum]:
-        return {(p.pid, p.start): Sum(p.count, p.errors) for p in self.reading.process_totals}
+        return {(p.pid, p.start_ns): Sum(p.count, p.errors) for p in self.reading.process_totals}
 
     @cached_property
     def _most_unlisted(self) -> Mapping[CallKey, Sum]:

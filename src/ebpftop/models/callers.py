@@ -40,10 +40,10 @@ def callers(reading: Syscalls | None, key: CallKey, zero: Baseline | None = None
     found = []
     for p in reading.processes:
         if (p.abi, p.nr) == key:
-            process = p.pid, p.start
+            process = p.pid, p.start_ns
             made = Sum(p.count, p.errors).since(zero.pair(process, key) if zero else Sum())
             if made.count:
-                found.append(Caller(p.pid, p.comm, made.count, made.errors, p.start))
+                found.append(Caller(p.pid, p.comm, made.count, made.errors, p.start_ns))
     found.sort(key=lambda caller: (-caller.count, caller.pid or 0))
     row = next((row for row in reading.rows if (row.abi, row.nr) == key), None)
     if row is not None:
@@ -63,13 +63,13 @@ def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Baseline | Non
         return []
     found = []
     for p in reading.processes:
-        if (p.pid, p.start) == process:
+        if (p.pid, p.start_ns) == process:
             key = p.abi, p.nr
             made = Sum(p.count, p.errors).since(zero.pair(process, key) if zero else Sum())
             if made.count:
                 found.append(CallOf(key, p.name, made.count, made.errors))
     found.sort(key=lambda call: (-call.count, call.name))
-    total = next((total for total in reading.process_totals if (total.pid, total.start) == process), None)
+    total = next((total for total in reading.process_totals if (total.pid, total.start_ns) == process), None)
     if total is not None:
         all_made = Sum(total.count, total.errors).since(zero.process(process) if zero else Sum())
         others = all_made.count - sum(call.count for call in found)
@@ -81,10 +81,10 @@ def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Baseline | Non
 
 def comm_of(reading: Syscalls | None, process: ProcessKey) -> str:
     """Return the name of a process, empty if it is not known."""
-    return next((p.comm for p in reading.processes if (p.pid, p.start) == process), "") if reading else ""
+    return next((p.comm for p in reading.processes if (p.pid, p.start_ns) == process), "") if reading else ""
 
 
 def process_of(reading: Syscalls | None, pid: int) -> ProcessKey:
     """Return the process that has *pid* now: the last one that got it."""
     totals = reading.process_totals if reading else ()
-    return pid, max((total.start for total in totals if total.pid == pid), default=0)
+    return pid, max((total.start_ns for total in totals if total.pid == pid), default=0)

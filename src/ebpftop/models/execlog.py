@@ -48,8 +48,8 @@ class ExecRow:
             return now - self.exec.time
         if self.exit is not None and self.exit.code is None and self.exit.signal is None:
             return None
-        if self.exit is not None and self.exit.seconds is not None:
-            return self.exit.seconds
+        if self.exit is not None and self.exit.duration_s is not None:
+            return self.exit.duration_s
         return self.ended - self.exec.time
 
     @property
@@ -107,7 +107,7 @@ class ViewFilter:
         """Return whether a process matches the scope."""
         if not self.scope:
             return True
-        return (known.told >= self.kernel_filter_since and known.wanted) or matches(self.scope, known, processes)
+        return (known.told >= self.kernel_filter_since and known.matched) or matches(self.scope, known, processes)
 
 
 class ExecLog:
@@ -155,7 +155,7 @@ class ExecLog:
         return ancestors[0].comm if ancestors else ""
 
     def ancestors(self, row: ExecRow) -> list[ProcessInfo]:
-        return self.processes.ancestors(row.exec.ppid, row.exec.start)
+        return self.processes.ancestors(row.exec.ppid, row.exec.start_ns)
 
     def _exec(self, record: Exec) -> None:
         row = ExecRow(record)
@@ -164,7 +164,7 @@ class ExecLog:
             self.failed += 1
             return
         self.execs += 1
-        key = (record.pid, record.start)
+        key = (record.pid, record.start_ns)
         self._end(self._open.get(key), record.time, None)
         self._open[key] = sequence
         self.processes.started(record)
@@ -172,7 +172,7 @@ class ExecLog:
     def _exit(self, record: Exit) -> None:
         self.exits += 1
         self.processes.exited(record)
-        self._end(self._open.pop((record.pid, record.start), None), record.time, record)
+        self._end(self._open.pop((record.pid, record.start_ns), None), record.time, record)
 
     def _end(self, sequence: int | None, time: float, ending: Exit | None) -> None:
         if sequence is None or sequence < self.ring.first:

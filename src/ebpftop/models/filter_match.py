@@ -32,7 +32,7 @@ def matches(wanted: Filter, record: Exec | ProcessInfo, processes: Processes) ->
 def _descends(record: Exec | ProcessInfo, pids: set[int], processes: Processes) -> bool:
     if record.pid in pids or record.ppid in pids:
         return True
-    return any(known.pid in pids for known in processes.ancestors(record.ppid, record.start))
+    return any(known.pid in pids for known in processes.ancestors(record.ppid, record.start_ns))
 
 
 def comm_matches(pattern: str, comm: str) -> bool:

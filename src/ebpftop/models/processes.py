@@ -15,8 +15,8 @@ class ProcessInfo:
     """One process: what it runs, and how it ended if it did. Times are Unix seconds."""
 
     __slots__ = (
-        *("argv", "comm", "ended", "ending", "execs", "file", "pid", "ppid", "since", "start", "uid", "user"),
-        *("bytes_used", "cgroup", "container", "told", "wanted"),
+        *("argv", "comm", "ended", "ending", "execs", "file", "pid", "ppid", "since", "start_ns", "uid", "user"),
+        *("bytes_used", "cgroup", "container", "told", "matched"),
     )
 
     def __init__(self, record: Exec | Process) -> None:
@@ -24,7 +24,7 @@ class ProcessInfo:
         self.ended: float | None = None
         self.ending: Exit | None = None
         self.pid = record.pid
-        self.start = record.start
+        self.start_ns = record.start_ns
         self.run(record)
 
     def run(self, record: Exec | Process) -> None:
@@ -39,14 +39,14 @@ class ProcessInfo:
         self.file = record.file if isinstance(record, Exec) else ""
         self.since = record.time if isinstance(record, Exec) else None
         self.told = record.time
-        self.wanted = isinstance(record, Exec) or record.wanted
+        self.matched = isinstance(record, Exec) or record.matched
         self.cgroup, self.container = (record.cgroup, record.container) if isinstance(record, Exec) else ("", None)
 
     def is_same_process(self, start: int) -> bool:
         """Return whether this is the process that started at *start* (ns since boot)."""
-        if self.start % TICK_NS == 0:
-            return self.start <= start < self.start + TICK_NS or not start
-        return self.start == start or not start
+        if self.start_ns % TICK_NS == 0:
+            return self.start_ns <= start < self.start_ns + TICK_NS or not start
+        return self.start_ns == start or not start
 
 
 class Processes:
@@ -62,14 +62,14 @@ class Processes:
     def started(self, record: Exec | Process) -> ProcessInfo:
         """Note that a process runs a new program."""
         known = self.running.get(record.pid)
-        if known is not None and known.is_same_process(record.start):
+        if known is not None and known.is_same_process(record.start_ns):
             if isinstance(record, Process) and (record.comm == known.comm or record.argv == known.argv):
                 # The same program as before; an exec record has more details than /proc.
                 known.told, known.ppid, known.uid, known.user = record.time, record.ppid, record.uid, record.user
-                known.wanted = record.wanted
+                known.matched = record.matched
                 return known
             known.run(record)
-            known.start = record.start or known.start
+            known.start_ns = record.start_ns or known.start_ns
             # Not put again: the process keeps its age.
             self.running.resize(record.pid, known.bytes_used)
         else:
@@ -86,7 +86,7 @@ class Processes:
     def exited(self, record: Exit) -> ProcessInfo | None:
         """Note that a process ended; return None if it was not known."""
         known = self.running.get(record.pid)
-        if known is None or not known.is_same_process(record.start):
+        if known is None or not known.is_same_process(record.start_ns):
             return None
         known.ending = record
         self._mark_exited(known, record.time)
@@ -105,10 +105,10 @@ class Processes:
         while ppid and ppid not in seen:
             seen.add(ppid)
             known = self.get(ppid)
-            if known is None or (start and known.start > start):
+            if known is None or (start and known.start_ns > start):
                 break
             found.append(known)
-            ppid, start = known.ppid, known.start or start
+            ppid, start = known.ppid, known.start_ns or start
         return found
 
     def _mark_exited(self, known: ProcessInfo, time: float) -> None:

@@ -78,13 +78,13 @@ def chooser(narrowing: ViewFilter, records: Iterable[Record]) -> Callable[[Exec 
                 settle(row)
                 continue
             processes.started(record)
-            before = running.get((record.pid, record.start))
+            before = running.get((record.pid, record.start_ns))
             if before is not None:
                 before.ended, before.replaced = record.time, True
                 settle(before)
-            running[record.pid, record.start] = row
+            running[record.pid, record.start_ns] = row
         elif isinstance(record, Exit):
-            ended = running.pop((record.pid, record.start), None)
+            ended = running.pop((record.pid, record.start_ns), None)
             if ended is not None:
                 ended.ended, ended.exit = record.time, record
                 settle(ended)
@@ -96,7 +96,7 @@ def chooser(narrowing: ViewFilter, records: Iterable[Record]) -> Callable[[Exec 
 
 
 def _key(record: Exec | Process) -> tuple[int, int, float]:
-    return record.pid, record.start, record.time
+    return record.pid, record.start_ns, record.time
 
 
 def _ran_before(narrowing: ViewFilter, record: Process, processes: Processes) -> bool:

@@ -81,7 +81,7 @@ class Call:
     def buckets(self, *, last: bool) -> tuple[int, ...]:
         """Return the histogram: how many calls returned after 2**i <= ns < 2**(i+1)."""
         start = self._from(last)
-        return difference(self.row.ns, start.ns) if start else self.row.ns
+        return difference(self.row.histogram_ns, start.histogram_ns) if start else self.row.histogram_ns
 
     def quantile(self, q: float, *, last: bool) -> float | None:
         """Return a quantile of the latency in ns; None if no call has returned."""
@@ -142,16 +142,16 @@ class SyscallsModel:
                 call = self.calls[key] = Call(row)
                 if before is not None:
                     call.meter.read(0, before)
-                    self._tick(call, record.time, row.ns)
+                    self._tick(call, record.time, row.histogram_ns)
             elif row.count >= call.row.count:
                 call.before = call.row
-                self._tick(call, record.time, difference(row.ns, call.row.ns))
+                self._tick(call, record.time, difference(row.histogram_ns, call.row.histogram_ns))
             else:
                 # The counters shrank, so they were reset (ebpftop was started again on the pipe): all of it is new.
                 call.before = None
                 self._ground = None
                 self._count_from(None)
-                self._tick(call, record.time, row.ns)
+                self._tick(call, record.time, row.histogram_ns)
             call.row = row
             call.seconds = record.time - before if before is not None else 0.0
             call.meter.read(row.count, record.time)

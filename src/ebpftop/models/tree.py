@@ -58,4 +58,4 @@ def grow(
 
 
 def _age(known: ProcessInfo) -> tuple[int, int]:
-    return known.start, known.pid
+    return known.start_ns, known.pid

@@ -296,7 +296,7 @@ class UsersModel:
         if not (known.argv or known.since is not None):
             return
         asked_kernel = not self.scope or known.told >= self._kernel_filter_since
-        if (asked_kernel and known.wanted) or (self.scope and matches(self.scope, known, self.processes)):
+        if (asked_kernel and known.matched) or (self.scope and matches(self.scope, known, self.processes)):
             self._counted[known.pid] = known.uid
             self._add_running(known.uid, 1)
 
@@ -333,10 +333,10 @@ class UsersModel:
                 user = self.users.get(uid)
                 if user is not None:
                     user.calls_rate = max(0, counts.get(uid, 0) - self._calls.get(uid, 0)) / seconds
-                    user.calls_at_least = record.forgotten > self._forgotten
+                    user.calls_at_least = record.evicted > self._forgotten
             self.total.calls_rate = max(0, total - self._calls_total) / seconds
         self._calls, self._calls_total, self._calls_time = counts, total, record.time
-        self._forgotten = record.forgotten
+        self._forgotten = record.evicted
 
 
 def _nothing(row: UserRow) -> UserRow:
@@ -353,6 +353,6 @@ def _less(row: UserRow, before: UserRow | None) -> UserRow:
         execs=row.execs - before.execs,
         failed=max(0, row.failed - before.failed),
         last=row.last if row.execs > before.execs else "",
-        inside=row.inside,
+        ns_uid=row.ns_uid,
         userns=row.userns,
     )

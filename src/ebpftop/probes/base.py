@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from ebpftop.core.records import Lost, Probe, ProbeName, Record, Rung, Where
+from ebpftop.core.records import Attempt, Lost, Probe, ProbeName, Record, Where
 from ebpftop.kernel import bpf_syscall, event_buffer, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs
@@ -58,11 +58,11 @@ class Context:
 class ProbeError(Exception):
     """A probe cannot start: the reason, the remedy, and what was tried."""
 
-    def __init__(self, reason: str, remedy: str = "", rungs: tuple[Rung, ...] = ()) -> None:
+    def __init__(self, reason: str, remedy: str = "", attempts: tuple[Attempt, ...] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
-        self.rungs = rungs
+        self.attempts = attempts
 
 
 class KernelProbe(ABC):
@@ -79,7 +79,7 @@ class KernelProbe(ABC):
         self.context = context
         self.module: Module | None = None
         self.via: str | None = None
-        self.rungs: tuple[Rung, ...] = ()
+        self.attempts: tuple[Attempt, ...] = ()
         self._compile_all = False
         self._lost_before: dict[Where, int] = {}
         self._lost_told: dict[Where, int] = {}
@@ -95,11 +95,15 @@ class KernelProbe(ABC):
             self._start()
         except OSError as error:
             self._discard()
-            raise ProbeError(f"{error.filename or self.file}: {error.strerror or error}", rungs=self.rungs) from error
+            raise ProbeError(
+                f"{error.filename or self.file}: {error.strerror or error}", attempts=self.attempts
+            ) from error
         except LoadError as error:
             self._discard()
             raise ProbeError(
-                f"{error}", "press D for the output of the compiler (without the screen: ebpftop check -v)", self.rungs
+                f"{error}",
+                "press D for the output of the compiler (without the screen: ebpftop check -v)",
+                self.attempts,
             ) from error
         except BaseException:
             self._discard()
@@ -134,7 +138,7 @@ class KernelProbe(ABC):
             entries=entries,
         )
         self.prepare(self.module)
-        self.rungs = ()
+        self.attempts = ()
         self.via = self.attach(self.module)
 
     def detach(self) -> None:
@@ -167,7 +171,7 @@ class KernelProbe(ABC):
             state="on" if on else "off",
             via=self.via,
             reason=None,
-            rungs=self.rungs,
+            attempts=self.attempts,
             gone=self.context.gone(),
         )
 
@@ -213,7 +217,7 @@ class KernelProbe(ABC):
         key = f"{self.name}.{part}" if part else self.name
         result = attach_first(module, steps, self.context.features, self.context.attach.get(key))
         prefix = f"{part}: " if part else ""
-        self.rungs += tuple(msgspec.structs.replace(rung, via=prefix + rung.via) for rung in result.rungs)
+        self.attempts += tuple(msgspec.structs.replace(rung, via=prefix + rung.via) for rung in result.attempts)
         return result
 
     def may_need(self, step: AttachOption, *before: AttachOption) -> bool:
@@ -231,11 +235,11 @@ class KernelProbe(ABC):
         """Attach the first rung that works of a required ladder; raises ProbeError with every rung's reason."""
         result = self.attach_first(module, steps)
         if result.via is None:
-            reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in result.rungs)
+            reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in result.attempts)
             raise ProbeError(
                 f"{what} cannot be seen on this kernel: {reasons}",
                 "run `ebpftop check` for what this kernel offers",
-                self.rungs,
+                self.attempts,
             )
         return result.via
 

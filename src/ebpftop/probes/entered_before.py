@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ebpftop.core.records import Rung
+from ebpftop.core.records import Attempt
 from ebpftop.kernel import maps
 from ebpftop.kernel.root_helper import NOT_READABLE, THREADS_MAX, RootWork
 from ebpftop.kernel.threads import in_first_pid_namespace, stat_fields
@@ -58,7 +58,7 @@ class CallBefore(NamedTuple):
 Takes = Callable[[int, bytes], bool]
 
 
-def what_is_refused(root: RootWork) -> Rung | None:
+def what_is_refused(root: RootWork) -> Attempt | None:
     """Return a rung with the reason why /proc does not show the calls of all threads; None if it does.
 
     The first 200 processes are checked, which takes milliseconds.
@@ -76,7 +76,7 @@ def what_is_refused(root: RootWork) -> Rung | None:
                 return None
             part = "most" if refused > len(asked) // 2 else "some"
             reason = f"{part} processes may not be asked: that takes CAP_SYS_PTRACE, or more"
-    return Rung(via="entered before: /proc/PID/task/TID/syscall", cost="read once", reason=reason)
+    return Attempt(via="entered before: /proc/PID/task/TID/syscall", cost="read once", reason=reason)
 
 
 class EnteredBefore:

@@ -200,13 +200,13 @@ class ExecsProbe(KernelProbe):
         # Exits are attached before starts (and detached after them): if a start is seen, its exit is seen too.
         if self.context.exits:
             self.attach_first(module, exit_ladder(), "exits")
-        exits, self.rungs = self.rungs, ()
+        exits, self.attempts = self.attempts, ()
         try:
             via = self.attach_first_or_fail(module, start_ladder(), "starting programs")
             if self.context.failures:
                 self.attach_first(module, failure_ladder(self.context.defines), "failures")
         finally:
-            self.rungs += exits
+            self.attempts += exits
         return via
 
     def release(self) -> None:
@@ -287,8 +287,8 @@ class ExecsProbe(KernelProbe):
         self._started_at.pop((told.pid, told.start_ns), None)
         self._note_end((told.pid, told.start_ns))
         return Exit(
-            time=now, pid=told.pid, uid=told.uid, comm=told.comm, code=None, signal=None, seconds=None,
-            start=told.start_ns, ppid=told.ppid,
+            time=now, pid=told.pid, uid=told.uid, comm=told.comm, code=None, signal=None, duration_s=None,
+            start_ns=told.start_ns, ppid=told.ppid,
         )  # fmt: skip
 
     def _note_end(self, process: tuple[int, int]) -> None:
@@ -327,7 +327,7 @@ class ExecsProbe(KernelProbe):
             ret=event.ret,
             error=error_name(-event.ret) if event.ret < 0 else None,
             cgroup=path,
-            start=event.start_ns,
+            start_ns=event.start_ns,
             pcomm=c_string(event.pcomm),
             euid=event.euid,
             loginuid=None if event.loginuid == _NO_LOGINUID else event.loginuid,
@@ -354,8 +354,8 @@ class ExecsProbe(KernelProbe):
             comm=c_string(event.comm),
             code=None if signal else event.ret >> 8 & 0xFF,
             signal=signal_name(signal) if signal else None,
-            seconds=None if started_ns is None else (event.time_ns - started_ns) / 1e9,
-            start=event.start_ns,
+            duration_s=None if started_ns is None else (event.time_ns - started_ns) / 1e9,
+            start_ns=event.start_ns,
             ppid=event.ppid,
             core=bool(event.ret & 0x80),
         )

@@ -62,8 +62,8 @@ def process(pid: int, now: float, users: UserNames, admits: Matches) -> Process 
         user=users.get(uid),
         comm=escape(comm),
         argv=tuple(map(escape, argv.removesuffix(b"\0").split(b"\0"))) if argv else (),
-        start=_start_ns(fields),
-        wanted=admits(pid, uid, comm),
+        start_ns=_start_ns(fields),
+        matched=admits(pid, uid, comm),
     )
 
 
@@ -132,10 +132,10 @@ class ProcessTable:
     def all_running(self, now: float, admits: Matches) -> list[Record]:
         """Return a record for each running process that *admits* matches."""
         found = [process(pid, now, self._users, admits) for pid in pids()]
-        records = [record for record in found if record is not None and record.wanted]
+        records = [record for record in found if record is not None and record.matched]
         for record in records:
-            before = self._known.get((record.pid, record.start // TICK_NS))
-            start_ns = before.start_ns if before else record.start
+            before = self._known.get((record.pid, record.start_ns // TICK_NS))
+            start_ns = before.start_ns if before else record.start_ns
             self.add(SeenProcess(record.pid, start_ns, record.uid, record.comm, record.ppid))
         return list(records)
 
@@ -148,11 +148,11 @@ class ProcessTable:
         start: int | None = start_ns
         while pid and len(records) < _DEPTH_MAX and (start is None or (pid, start // TICK_NS) not in self._known):
             found = process(pid, now, self._users, admits)
-            if found is None or (start is not None and found.start // TICK_NS != start // TICK_NS):
+            if found is None or (start is not None and found.start_ns // TICK_NS != start // TICK_NS):
                 break  # ended; the pid may even be another's by now
-            if (pid, found.start // TICK_NS) in self._known:
+            if (pid, found.start_ns // TICK_NS) in self._known:
                 break
-            self.add(SeenProcess(pid, found.start, found.uid, found.comm, found.ppid, found.wanted))
+            self.add(SeenProcess(pid, found.start_ns, found.uid, found.comm, found.ppid, found.matched))
             records.append(found)
             pid, start = found.ppid, None
         return records[::-1]

@@ -58,12 +58,12 @@ class _Renamed:
 
 
 class SyscallCounters(NamedTuple):
-    """The callers at one reading. `forgotten`: pairs evicted from the map so far, and calls with them."""
+    """The callers at one reading. `evicted`: pairs evicted from the map so far, and calls with them."""
 
     processes: tuple[ProcessCalls, ...] = ()
     totals: tuple[ProcessTotal, ...] = ()
     users: tuple[UserCalls, ...] = ()
-    forgotten: int = 0
+    evicted: int = 0
 
 
 class ProcessCounters:
@@ -169,7 +169,7 @@ def _busiest(
         shown.append(
             ProcessCalls(
                 pid=pid,
-                start=start_ns,
+                start_ns=start_ns,
                 comm=comm,
                 abi=abi,
                 nr=nr,
@@ -180,7 +180,7 @@ def _busiest(
         )
     return tuple(shown), tuple(
         ProcessTotal(
-            pid=pid, start=start_ns, comm=comm, count=totals[start_ns, pid], errors=failures.get((start_ns, pid), 0)
+            pid=pid, start_ns=start_ns, comm=comm, count=totals[start_ns, pid], errors=failures.get((start_ns, pid), 0)
         )
         for (start_ns, pid), comm in names.items()
     )

@@ -16,10 +16,10 @@ from ebpftop.core.escape import c_string
 from ebpftop.core.records import (
     NOT_ASKED_FOR,
     NOT_NEEDED,
+    Attempt,
     Handler,
     ProbeName,
     Record,
-    Rung,
     Syscall,
     SyscallRow,
     Syscalls,
@@ -104,17 +104,17 @@ class SyscallsProbe(KernelProbe):
             else:
                 self._add_unneeded_rung(wanted)
                 return
-        tried: tuple[Rung, ...] = ()
+        tried: tuple[Attempt, ...] = ()
         for kind in ("raw_tracepoint", "tracepoint"):
             self._kind = kind
             try:
                 super().start()
             except ProbeError as error:
-                tried += error.rungs
-                if kind == "tracepoint" or not error.rungs:
+                tried += error.attempts
+                if kind == "tracepoint" or not error.attempts:
                     raise ProbeError(error.reason, error.remedy, tried) from error
             else:
-                self.rungs = tried + self.rungs
+                self.attempts = tried + self.attempts
                 if kind == "raw_tracepoint":
                     self._add_unneeded_rung(wanted)
                 return
@@ -137,7 +137,7 @@ class SyscallsProbe(KernelProbe):
     def _add_unneeded_rung(self, wanted: str | None) -> None:
         other = _enter_step("tracepoint")
         reason = f"{NOT_ASKED_FOR}{wanted}" if wanted else f"{NOT_NEEDED}{self.via} works"
-        self.rungs += (Rung(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
+        self.attempts += (Attempt(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {}
@@ -197,11 +197,11 @@ class SyscallsProbe(KernelProbe):
         if (self.latency or "trace" in self._chosen.values()) and (wanted is None or matches(enter, wanted)):
             self._attach_returns(module)
         self._attach_uring(module)
-        returns, self.rungs = self.rungs, ()
+        returns, self.attempts = self.attempts, ()
         try:
             via = self.attach_first_or_fail(module, (enter,), "system calls")
         finally:
-            self.rungs += returns
+            self.attempts += returns
         if self.latency:
             # From here on a return without an entry is a call that did not reach sys_enter.
             self._count_unentered_since(module, clocks.since_boot_ns())
@@ -209,7 +209,7 @@ class SyscallsProbe(KernelProbe):
             table = module.table("entered_before_us")
             self._before_us = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)
             rung = what_is_refused(self.context.root)
-            self.rungs += (rung,) if rung else ()
+            self.attempts += (rung,) if rung else ()
         return via
 
     def _attach_names(self, module: Module) -> None:
@@ -220,17 +220,19 @@ class SyscallsProbe(KernelProbe):
     def _attach_returns(self, module: Module) -> None:
         step = _returns_step(self._kind)
         self._returns = attach_first(module, (step,), self.context.features)
-        self.rungs += tuple(msgspec.structs.replace(rung, via=f"returns: {rung.via}") for rung in self._returns.rungs)
+        self.attempts += tuple(
+            msgspec.structs.replace(rung, via=f"returns: {rung.via}") for rung in self._returns.attempts
+        )
 
     def _attach_uring(self, module: Module) -> None:
         """Count io_uring's operations, if this kernel and our rights allow it."""
         step = AttachOption(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
         try:
-            (rung,) = attach_first(module, (step,), self.context.features).rungs
+            (rung,) = attach_first(module, (step,), self.context.features).attempts
         except NotCompiledError:
-            rung = Rung(via=step.via, cost=step.cost, reason="the format of the event is not as it is known")
+            rung = Attempt(via=step.via, cost=step.cost, reason="the format of the event is not as it is known")
         self._sees_uring = rung.reason is None
-        self.rungs += (msgspec.structs.replace(rung, via=f"io_uring: {rung.via}"),)
+        self.attempts += (msgspec.structs.replace(rung, via=f"io_uring: {rung.via}"),)
 
     def detach(self) -> None:
         # The program where calls begin is detached first, and the rest takes a while: later calls do not count.
@@ -304,7 +306,7 @@ class SyscallsProbe(KernelProbe):
             for link in self._returns.links:
                 module.release(link)
             self._returns = None
-            self.rungs = tuple(rung for rung in self.rungs if not rung.via.startswith("returns: "))
+            self.attempts = tuple(rung for rung in self.attempts if not rung.via.startswith("returns: "))
 
     def _table(self) -> tuple[TableSlot, ...]:
         """Return the slots that hold a program."""
@@ -356,11 +358,11 @@ class SyscallsProbe(KernelProbe):
                 processes=who.processes,
                 process_totals=who.totals,
                 users=who.users,
-                forgotten=who.forgotten,
+                evicted=who.evicted,
                 families={family: count for family, count in families.items() if count},
                 io_uring=dict(uring) if self._sees_uring else None,
                 table=self._table(),
-                since_boot=now_ns + asleep_ns,
+                boot_ns=now_ns + asleep_ns,
             )
         ]
 
@@ -384,7 +386,7 @@ class SyscallsProbe(KernelProbe):
             name=abis.name(abi, nr),
             count=total.count,
             errors=sum(total.errors.values()),
-            ns=_trimmed(total.ns),
+            histogram_ns=_trimmed(total.ns),
             total_ns=total.total_ns,
             max_ns=total.max_ns,
             errnos={error_name(code): count for code, count in sorted(total.errors.items())},

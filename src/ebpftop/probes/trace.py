@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 from ebpftop.core.escape import c_string, escape
-from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, ProbeName, Record, Rung, Trace, Where
+from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, ProbeName, Record, Trace, Where
 from ebpftop.kernel import bpf_syscall, clocks, maps, tracefs
 from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.errors import FormatError, LoadError
@@ -73,7 +73,7 @@ class TraceProbe(KernelProbe):
     _events: Events | None = None
     _printers: Printers
     _said = False  # whether the program at the tracepoint is attached
-    _lines_via: tuple[Rung, ...] = ()
+    _lines_via: tuple[Attempt, ...] = ()
     _lost_lines = 0  # in buffers that are closed
     _misses = _misses_harmless = 0
 
@@ -110,7 +110,7 @@ class TraceProbe(KernelProbe):
             )
         self.set_passthrough(all_lines=not self.context.filtering())
 
-    def _find_lines(self, module: Module, refusal: str | None) -> Iterable[Rung]:
+    def _find_lines(self, module: Module, refusal: str | None) -> Iterable[Attempt]:
         """Open the first place where lines can be read; yield every one. *refusal*: why no program hands lines over."""
         wanted = self.context.attach.get("trace.lines")
         taken = ""
@@ -129,7 +129,7 @@ class TraceProbe(KernelProbe):
                 reason = self._open_buffer(private=via == "instance")
             if reason is None:
                 taken = via
-            yield Rung(via=f"lines: {via}", cost=cost, reason=reason)
+            yield Attempt(via=f"lines: {via}", cost=cost, reason=reason)
 
     def _open_buffer(self, *, private: bool) -> str | None:
         """Open the buffer of a trace instance, or the machine's own; return why that is impossible."""
@@ -154,7 +154,7 @@ class TraceProbe(KernelProbe):
 
     def attach(self, module: Module) -> str:
         via = self.attach_first_or_fail(module, ladder(self.context.defines), "execve")
-        self.rungs += self._lines_via
+        self.attempts += self._lines_via
         return via
 
     def detach(self) -> None:

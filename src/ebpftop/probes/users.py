@@ -37,14 +37,14 @@ class _Totals(NamedTuple):
     execs: int = 0
     failed: int = 0
     userns: int = 0
-    inside: int = 0
+    ns_uid: int = 0
     last: str = ""
 
     def plus(self, value: bytes) -> _Totals:
         """Return the sum with the counters *value*, whose namespace and program are the newer ones."""
         execs, failed, userns, inside, last = _COUNTERS.unpack(value)
         if not userns:
-            userns, inside = self.userns, self.inside
+            userns, inside = self.userns, self.ns_uid
         return _Totals(self.execs + execs, self.failed + failed, userns, inside, c_string(last) or self.last)
 
 
@@ -178,7 +178,7 @@ class UsersProbe(KernelProbe):
             execs=totals.execs,
             failed=totals.failed,
             last=totals.last,
-            inside=totals.inside if totals.userns else None,
+            ns_uid=totals.ns_uid if totals.userns else None,
             userns=totals.userns,
         )
 

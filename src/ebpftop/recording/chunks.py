@@ -70,6 +70,13 @@ class Chunks(Protocol):
         """Return the time of its first record, None if it has none."""
 
 
+class FileChunks(Chunks, Protocol):
+    """The chunks of a file that is open."""
+
+    def close(self) -> None:
+        """Close the file; later loads return nothing. Safe to call twice."""
+
+
 def first_time(data: bytes) -> float | None:
     """Return the time of the first record in *data* that has one."""
     return _time(_TIME.search(data))

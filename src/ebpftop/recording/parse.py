@@ -127,8 +127,8 @@ def _check(record: Record, size: int) -> None:
     if isinstance(record, (Users, Syscalls)):
         _check_counters(record)
     elif isinstance(record, Exit):
-        if record.seconds is not None and not 0 <= record.seconds <= LAST_TIME:
-            raise ValueError(f"{record.seconds:g} is not a duration")
+        if record.duration_s is not None and not 0 <= record.duration_s <= LAST_TIME:
+            raise ValueError(f"{record.duration_s:g} is not a duration")
     elif isinstance(record, Cost):
         if not (0 <= (record.kernel or 0.0) <= _SHARES_MAX and 0 <= record.user <= _SHARES_MAX):
             raise ValueError("a cost that is not a share of a CPU")
@@ -152,7 +152,7 @@ def _check_counters(record: Users | Syscalls) -> None:
         good = all(row.execs >= 0 and row.failed >= 0 for row in record.rows)
     else:
         for row in record.rows:
-            if len(row.ns) > _BUCKETS_MAX or len(row.errnos) > _ERRNOS_MAX:
+            if len(row.histogram_ns) > _BUCKETS_MAX or len(row.errnos) > _ERRNOS_MAX:
                 raise ValueError("a system call with more counters than any has")
         if len(record.families) > _ERRNOS_MAX:
             raise ValueError("more families of handlers than there are")
@@ -160,7 +160,7 @@ def _check_counters(record: Users | Syscalls) -> None:
             raise ValueError("more operations of io_uring than there are")
         good = (
             all(
-                min(row.count, row.errors, row.total_ns, row.max_ns, *row.ns, *row.errnos.values()) >= 0
+                min(row.count, row.errors, row.total_ns, row.max_ns, *row.histogram_ns, *row.errnos.values()) >= 0
                 for row in record.rows
             )
             and all(call.ns >= 0 for call in record.in_flight)
@@ -176,7 +176,7 @@ def _check_counters(record: Users | Syscalls) -> None:
 
 def _check_texts(record: Record) -> None:
     """Raise ValueError for a name or a path that is longer than the kernel allows: only arguments may be long."""
-    for kind in (record, *(getattr(record, table, ()) for table in ("rows", "rungs"))):
+    for kind in (record, *(getattr(record, table, ()) for table in ("rows", "attempts"))):
         for struct in kind if isinstance(kind, tuple) else (kind,):
             for field in struct.__struct_fields__:
                 value = getattr(struct, field)

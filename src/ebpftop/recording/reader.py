@@ -15,8 +15,8 @@ import msgspec
 from ebpftop.core.escape import escape
 from ebpftop.core.records import SCHEMA, Header
 from ebpftop.core.source import SourceError
-from ebpftop.recording import zstd_frames
-from ebpftop.recording.chunks import Chunk, PlainChunks, ZstChunks
+from ebpftop.recording import schema1, zstd_frames
+from ebpftop.recording.chunks import Chunk, FileChunks, PlainChunks, ZstChunks
 from ebpftop.recording.kinds import kind_of
 from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
 
@@ -60,7 +60,24 @@ def is_stream(fd: int) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode))
 
 
-def open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChunks:
+def open_recording(fd: int, path: str, damage: ReadErrors) -> tuple[Header, FileChunks]:
+    """Return the header and the chunks of the file *fd*, which they now own; SourceError if it is not a recording.
+
+    If the header does not say schema 2, the lines are upgraded to it.
+    """
+    chunks = _open_chunks(fd, path, damage)
+    header = _read_header(chunks, path, damage)
+    if header.schema >= SCHEMA:
+        return header, chunks
+    return as_schema2(header), schema1.UpgradedChunks(chunks)
+
+
+def as_schema2(header: Header) -> Header:
+    """Return the header of what is upgraded to schema 2."""
+    return msgspec.structs.replace(header, schema=SCHEMA)
+
+
+def _open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChunks:
     """Return the chunks of the file *fd*, which they now own; SourceError if it cannot be a recording."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -91,7 +108,7 @@ def open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChun
         os.close(fd)
 
 
-def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: ReadErrors) -> Header:
+def _read_header(chunks: PlainChunks | ZstChunks, path: str, damage: ReadErrors) -> Header:
     """Return the header, or a substitute if it is damaged; SourceError if there is no record."""
     for number in range(min(chunks.stop, _SEARCHED_CHUNKS)):
         header = header_of(chunks.load(number), damage)
@@ -102,15 +119,18 @@ def read_header(chunks: PlainChunks | ZstChunks, path: str, damage: ReadErrors) 
 
 
 def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
-    """Return the header in *chunk*, or one made from its first record; None if it has no record at all."""
+    """Return the header in *chunk*, or one made from its first record; None if it has no record at all.
+
+    Its `schema` is 0 if the header is missing, or does not say it: then lines may be of schema 1.
+    """
     for line in chunk.data.split(b"\n", 64):
         if kind_of(line) == b"header" and (header := _loose_header(line)) is not None:
             note_schema(header, damage)
             return header
-    for record in read_lines(chunk.data, _pass_over, _pass_over):
+    for record in read_lines(schema1.upgrade(chunk.data), _pass_over, _pass_over):
         time = record.started if isinstance(record, Header) else record.time
         damage.note("the header is missing: host and kernel are not known")
-        return Header(schema=SCHEMA, version="", host="unknown host", kernel="", abi="", started=time)
+        return Header(schema=0, version="", host="unknown host", kernel="", abi="", started=time)
     return None
 
 

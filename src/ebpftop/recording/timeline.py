@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import PROBE_NAMES, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
+from ebpftop.core.records import PROBE_NAMES, SCHEMA, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.recording.chunks import PLAIN_STRETCH, Chunks, last_time
@@ -188,7 +190,7 @@ class Timeline:
         Programs and probe states from before the oldest chunk come first. SourceError if the file cannot be written.
         """
         with RecordingWriter(path, replace=replace, is_copy=True) as writer:
-            writer.write((self.header,))
+            writer.write((msgspec.structs.replace(self.header, schema=SCHEMA),))
             for record in self.records():
                 part = narrow(record) if narrow else record
                 if part is not None:

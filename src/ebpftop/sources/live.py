@@ -201,7 +201,7 @@ class KernelSource:
                     via=None,
                     reason=error.reason,
                     remedy=error.remedy or None,
-                    rungs=error.rungs,
+                    attempts=error.attempts,
                 )
             )
         self._due_s[name] = time.monotonic()  # at once: rates are differences, and need a first reading

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record
+from ebpftop.core.records import PROBE_NAMES, SCHEMA, Abi, End, Handler, Header, ProbeName, Record
 from ebpftop.core.source import Batch, FilterUnsupported, SourceError
 from ebpftop.filters.spec import Filter
-from ebpftop.recording import reader, zstd_frames
+from ebpftop.recording import reader, schema1, zstd_frames
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
@@ -56,7 +56,7 @@ class PipeSource:
                 else "the pipe ended without a record"
             )
             raise SourceError(what, "look at the messages of the other side; it must run as root")
-        self._header = header
+        self._set_header(header)
         self._hear: Callable[[Sequence[Record]], None] | None = None
         self._thread = threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)
         self._starting = threading.Lock()
@@ -122,6 +122,10 @@ class PipeSource:
                 self._thread.join()
         self._reader.close()
 
+    def _set_header(self, header: Header) -> None:
+        self._reader.is_old = header.schema < SCHEMA
+        self._header = reader.as_schema2(header) if self._reader.is_old else header
+
     def _read_on(self, first: bytes) -> None:
         self._hand_on(self._reader.records(first))
         for data in self._pieces:
@@ -146,7 +150,7 @@ class PipeSource:
         batches: list[Batch] = []
         for record in records:
             if isinstance(record, Header):
-                self._header = record
+                self._set_header(record)
             elif isinstance(record, End) and record.reason:
                 self.damage.note(f"recording ended early: {record.reason}")
             batches += grouper.add(record)
@@ -164,6 +168,8 @@ class _Reader:
         self._rest = bytearray()  # the start of a line; it may come byte by byte
         self.came = 0
         """Bytes that came, in good lines or not."""
+        self.is_old = False
+        """Whether lines may be of schema 1."""
         self._zst: zstd_frames.Stream | None = None
         self._begun = False
         self._too_long = False
@@ -195,7 +201,7 @@ class _Reader:
         """Yield the records of *lines*, and count what is not a record."""
         first, self._line = self._line, self._line + lines.count(b"\n")
         yield from read_lines(
-            lines,
+            schema1.upgrade(lines) if self.is_old else lines,
             lambda number, reason: self._damage.add(ReadError(first + number, 1, reason)),
             lambda: self._damage.add_unknown(1),
         )

@@ -47,8 +47,8 @@ class ReplaySource:
         *fd*: it is already open, perhaps by a process with more rights, and now owned here.
         """
         self.damage = ReadErrors()
-        self._chunks = reader.open_chunks(reader.open_file(path) if fd is None else fd, path, self.damage)
-        self._header = reader.read_header(self._chunks, path, self.damage)
+        fd = reader.open_file(path) if fd is None else fd
+        self._header, self._chunks = reader.open_recording(fd, path, self.damage)
         self._index = Index()
         self.timeline = Timeline(self._header, self._chunks, self._index)
         self._channels = Channels(PROBE_NAMES)

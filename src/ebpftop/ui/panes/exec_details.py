@@ -58,7 +58,7 @@ def _process_sheet(log: ExecLog, process: ProcessInfo, now: float) -> Sheet:
         sheet.fact("ended", (ending.signal or f"exit code {ending.code}") if ending and known else "exited (not seen)")
     sheet.fact("programs run", process.execs or None)
     sheet.heading("Started by")
-    _ancestors(sheet, log.processes.ancestors(process.ppid, process.start), process.ppid, "")
+    _ancestors(sheet, log.processes.ancestors(process.ppid, process.start_ns), process.ppid, "")
     sheet.heading(f"Arguments ({len(process.argv)})")
     _arguments(sheet, process.argv)
     _command_line(sheet, process.argv or (process.file,))

@@ -212,11 +212,11 @@ class ExecsPane(Pane):
             COLUMNS,
             stamp=_exec_stamp,
             when=lambda row: row.exec.time,
-            same=lambda row: (row.exec.pid, row.exec.start, row.exec.time),
+            same=lambda row: (row.exec.pid, row.exec.start_ns, row.exec.time),
             id="exec-log",
         )
         self.tree_lines = TableView(
-            TREE_COLUMNS, key_of=lambda b: (b.process.pid, b.process.start), sort="", id="exec-tree"
+            TREE_COLUMNS, key_of=lambda b: (b.process.pid, b.process.start_ns), sort="", id="exec-tree"
         )
         self.tree_lines.display = False
         self.lines: RowView[ExecRow] | RowView[Branch] = self.log_lines

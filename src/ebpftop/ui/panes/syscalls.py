@@ -357,9 +357,9 @@ def _slowness(ns: float) -> str:
 
 
 def _sum_row(rows: list[SyscallRow]) -> SyscallRow:
-    buckets = [0] * max((len(r.ns) for r in rows), default=0)
+    buckets = [0] * max((len(r.histogram_ns) for r in rows), default=0)
     for r in rows:
-        for i, n in enumerate(r.ns):
+        for i, n in enumerate(r.histogram_ns):
             buckets[i] += n
     return SyscallRow(
         abi="x86_64",
@@ -367,7 +367,7 @@ def _sum_row(rows: list[SyscallRow]) -> SyscallRow:
         name="total",
         count=sum(r.count for r in rows),
         errors=sum(r.errors for r in rows),
-        ns=tuple(buckets),
+        histogram_ns=tuple(buckets),
         total_ns=sum(r.total_ns for r in rows),
         max_ns=max((r.max_ns for r in rows), default=0),
     )

@@ -103,7 +103,7 @@ class TracePane(Pane):
         return f"{shown}{newest}{counted(lines, 'line')}" if lines else ""
 
     def subtitle(self) -> str:
-        rungs = self._state.rungs if self._state else ()
+        rungs = self._state.attempts if self._state else ()
         takes_away = any(rung.via == FROM_OTHERS and rung.reason is None for rung in rungs)
         cost = "other readers of trace_pipe lose lines" if takes_away else ""
         return "  ".join(filter(None, (cost, "" if self.log_lines.follow else "F: follow")))

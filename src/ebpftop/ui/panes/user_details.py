@@ -19,8 +19,8 @@ def user_sheet(model: UsersModel, user: User, now: float) -> Sheet:
     sheet = Sheet()
     sheet.heading("User")
     sheet.fact("name", person.name, "bold", f"uid {row.uid}")
-    if row.inside is not None:
-        sheet.fact("inside", f"uid {row.inside}", "$warning", f"in user namespace {row.userns}")
+    if row.ns_uid is not None:
+        sheet.fact("ns uid", f"uid {row.ns_uid}", "$warning", f"in user namespace {row.userns}")
     sheet.fact("container", activity.container, "$warning")
     sheet.fact("execs", f"{row.execs:,}", note="attempts, counted in the kernel")
     sheet.fact("failed", f"{row.failed:,}", "$error" if row.failed else "")

@@ -28,15 +28,15 @@ def _is_one(u: User) -> bool:
 def _name(u: User, _: float) -> Cell:
     if not _is_one(u):
         return (Span(u.name, "strong"),)
-    return (*user(u.name, u.row.uid), *(() if u.row.inside is None else (Span(f" ={u.row.inside}", "note"),)))
+    return (*user(u.name, u.row.uid), *(() if u.row.ns_uid is None else (Span(f" ={u.row.ns_uid}", "note"),)))
 
 
 def _uid(u: User, _: float) -> Cell:
     return (Span(str(u.row.uid) if _is_one(u) else "", "dim"),)
 
 
-def _inside(u: User, _: float) -> Cell:
-    return (Span("" if u.row.inside is None else f"={u.row.inside}", "note"),)
+def _ns_uid(u: User, _: float) -> Cell:
+    return (Span("" if u.row.ns_uid is None else f"={u.row.ns_uid}", "note"),)
 
 
 def _number(value: int, look: str = "") -> Cell:
@@ -87,15 +87,15 @@ COLUMNS: tuple[Column[User], ...] = (
         value=lambda u, _: u.row.uid,
     ),
     Column(
-        "inside",
-        "INSIDE",
+        "ns_uid",
+        "NS UID",
         7,
-        _inside,
+        _ns_uid,
         right=True,
         rank=9,
         hidden=True,
-        sort=lambda u: -1 if u.row.inside is None else u.row.inside,
-        value=lambda u, _: u.row.inside,
+        sort=lambda u: -1 if u.row.ns_uid is None else u.row.ns_uid,
+        value=lambda u, _: u.row.ns_uid,
         about="its uid in a user namespace, such as a container's",
     ),
     Column("execs", "EXECS", 6, lambda u, _: _number(u.row.execs), right=True, sort=lambda u: u.row.execs),

@@ -41,7 +41,7 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
         sheet.fact("state", probe.state, look, probe.via or "")
         sheet.fact("reason", probe.reason, "$error")
         sheet.fact("remedy", probe.remedy, "bold")
-        for rung in probe.rungs:
+        for rung in probe.attempts:
             state = "off" if probe.state != "on" and rung.state == "on" else rung.state
             taken = state == "on"  # one of each ladder
             mark, style = format.MARKS[state], _LOOKS[state]
