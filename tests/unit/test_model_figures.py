@@ -106,6 +106,14 @@ def test_nanoseconds(ns: float | None, text: str) -> None:
     assert format.nanoseconds(ns) == text
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (12_340, "12.3 kB"), (999_600, "1.00 MB"), (5 * 10**13, "50.0 TB")],
+)
+def test_size(number: int, text: str) -> None:
+    assert format.size(number) == text
+
+
 @pytest.mark.parametrize(("part", "text"), [(0, "0%"), (0.0004, "<0.1%"), (0.0123, "1.2%"), (0.5, "50%"), (1, "100%")])
 def test_share(part: float, text: str) -> None:
     assert format.share(part) == text

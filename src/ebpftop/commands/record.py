@@ -16,7 +16,7 @@ from ebpftop.commands.kernel_options import (
 )
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.stream import pump
-from ebpftop.core.format import counted
+from ebpftop.core.format import counted, size
 from ebpftop.core.records import Lost, Record
 from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             source.close()
             writer.close()
     report(
-        f"{counted(writer.records, 'record', whole=True)} in {args.file}, {writer.bytes_written / 1e6:,.1f} MB"
+        f"{counted(writer.records, 'record', whole=True)} in {args.file}, {size(writer.bytes_written)}"
         + "".join(f"; {count:,} {probe} lost ({where})" for (probe, where), count in lost.items())
     )
     return status

@@ -30,6 +30,16 @@ def counted(number: int, one: str, many: str = "", *, whole: bool = False) -> st
     return f"{digits} {one if number == 1 else many or one + 's'}"
 
 
+def size(number: int) -> str:
+    """Return a number of bytes in at most seven characters: 999 B, 12.3 kB, 4.56 MB."""
+    if number < 1000:
+        return f"{number} B"
+    for limit, unit in ((1e6, "kB"), (1e9, "MB"), (1e12, "GB")):
+        if number < limit * 0.9995:
+            return f"{_three(number / limit * 1000)} {unit}"
+    return f"{_three(number / 1e12)} TB"
+
+
 def per_second(rate: float) -> str:
     """Return a rate in at most six characters; below ten it keeps one decimal, and nothing at all is a dot."""
     if rate <= 0:
