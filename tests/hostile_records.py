@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from msgspec import inspect
 
 from ebpftop.core.records import SCHEMA, End, Exec, Exit, Header, Process, Record, Syscall, Trace, encode
+from ebpftop.probes.registry import registry
 
 START = 1_700_000_000.0
 
@@ -46,7 +47,7 @@ class Hostile:
             "nr": lambda: self.random.choice((0, 1, 39, 59, 257, *_INTEGERS)),
             "ret": lambda: self.random.choice((0, 0, 0, -2, -13, *_INTEGERS)),
         }
-        self._kinds = [kind for kind in get_args(Record) if kind is not Header]
+        self._kinds = [kind for kind in registry().kinds.values() if kind is not Header]
         self._weights = [_WEIGHTS.get(kind, 1) for kind in self._kinds]
 
     def text(self) -> str:

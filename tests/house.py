@@ -15,6 +15,7 @@ PACKAGE = Path(ebpftop.__file__).parent
 LAYERS = (
     ("filters",),
     ("core",),
+    ("probes.registry",),
     ("lifecycle", "syscalls"),
     ("kernel", "models", "recording"),
     ("probes",),

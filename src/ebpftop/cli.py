@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
-from ebpftop.core.records import PROBE_NAMES, ProbeName
+from ebpftop.core.records import ProbeName
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
 from ebpftop.lifecycle import stdio
+from ebpftop.probes.registry import registry
 
 _EPILOG = """\
-keys: 1-4 turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
+keys: 1, 2, .. turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
 exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C.
 """
 
@@ -56,12 +57,14 @@ def _mebibytes(text: str) -> int:
 
 def _probes(text: str) -> tuple[ProbeName, ...]:
     chosen = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in PROBE_NAMES]
+    known = registry().names
+    unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:
+        why = "".join(f" ({one})" for one in registry().disabled if one.name in unknown)
         raise argparse.ArgumentTypeError(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} is not a probe; choose from {','.join(PROBE_NAMES)}"
+            f"{', '.join(map(repr, unknown)) or 'nothing'} is not a probe; choose from {','.join(known)}{why}"
         )
-    return tuple(name for name in PROBE_NAMES if name in chosen)
+    return tuple(name for name in known if name in chosen)
 
 
 def _number(what: str, most: int) -> type[int]:
@@ -119,16 +122,13 @@ def _container(text: str) -> str:
     return text
 
 
-# One for each probe, two more for the other events of execs, and one for the source of the lines of the trace log.
-_LADDERS = (*PROBE_NAMES, "execs.failures", "execs.exits", "trace.lines")
-
-
 def _attach(text: str) -> tuple[str, str]:
     ladder, equals, rung = text.partition("=")
     if not equals or not rung:
         raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=EVENT, as in execs=tracepoint (see `ebpftop check`)")
-    if ladder not in _LADDERS:
-        raise argparse.ArgumentTypeError(f"{ladder!r} is not attached by itself; {', '.join(_LADDERS)} are")
+    ladders = registry().ladders
+    if ladder not in ladders:
+        raise argparse.ArgumentTypeError(f"{ladder!r} is not attached by itself; {', '.join(ladders)} are")
     return ladder, rung
 
 
@@ -156,7 +156,10 @@ def _add_old_name(options: argparse._ActionsContainer, old: str, option: argpars
 def _add_watching(parser: argparse.ArgumentParser) -> None:
     """Add the options that live, stream and record share."""
     parser.add_argument(
-        "--probes", type=_probes, default=PROBE_NAMES, metavar="LIST", help=f"of {','.join(PROBE_NAMES)}; all"
+        "--probes",
+        type=_probes,
+        metavar="LIST",
+        help=f"of {','.join(registry().names)}; if not given: {','.join(registry().on)}",
     )
     parser.add_argument(
         "--interval", type=_interval, default=1.0, metavar="S", help="seconds between readings of the counters; 1"

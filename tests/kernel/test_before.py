@@ -21,6 +21,7 @@ from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Kind, Link, Module
 from ebpftop.probes import execs
 from ebpftop.probes.base import LOST_IN_KERNEL
+from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource, Options, kernel_version
 from tests.kernel.doing import OTHER_UID
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
@@ -403,7 +404,7 @@ def test_the_kernel_notes_each_return_of_a_call_from_before(tmp_path: Path) -> N
         wait_until(lambda: sleeps_in_read(child.pid, 3))
         with Live("syscalls", Filter(pids=(child.pid,))) as live:
             live.wait_for(lambda _: len(live.in_flight(child.pid)) == 3)
-            module = live.source.syscalls.module
+            module = live.source.find(SyscallsProbe).module
             assert module is not None
             tids = {call.tid for call in live.in_flight(child.pid).values()}
 
@@ -446,7 +447,7 @@ def test_ten_thousand_threads_are_found_without_holding_up_a_reading(tmp_path: P
         assert child.stdout.read(1) == b"x"
         with Live("syscalls", Filter(pids=(child.pid,))) as live:
             live.wait_for(lambda _: len(live.in_flight(child.pid)) > 0)
-            before = live.source.syscalls._before_us
+            before = live.source.find(SyscallsProbe)._before_us
             assert before is not None
             assert sum(map(len, before._found)) >= 10_000
             reading = next(record for record in reversed(live.records) if isinstance(record, Syscalls))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ebpftop.core.records import PROBE_NAMES, Exec, Probe, Record
+from ebpftop.core.records import Exec, Probe, Record
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall, btf, build_cache, compiler, maps, offsets, stub_headers
 from ebpftop.kernel.btf import Btf
@@ -21,6 +21,7 @@ from ebpftop.kernel.compiler import Compiled
 from ebpftop.kernel.errors import DamagedError, LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscalls
+from ebpftop.probes.registry import registry
 from ebpftop.sources.live import KernelSource, Options, kernel_defines
 
 PROGRAM = """
@@ -114,7 +115,7 @@ def test_a_second_start_compiles_nothing_and_loads_the_same_programs(compilation
         finally:
             source.close()
         states = {record.probe: record.state for record in records if isinstance(record, Probe)}
-        assert states == dict.fromkeys(PROBE_NAMES, "on")
+        assert states == dict.fromkeys(registry().on, "on")
         assert any(isinstance(record, Exec) and record.argv == ("/bin/true",) for record in records)
     assert sorted(compilations) == sorted(["filter.c", "execs.c", "users.c", "syscalls.c", "trace.c"])
     assert found[0] == found[1]

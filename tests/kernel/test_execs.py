@@ -20,6 +20,7 @@ import pytest
 from ebpftop.core.escape import escape
 from ebpftop.core.records import Exec, Exit, Lost, Process, Record
 from ebpftop.filters.spec import Filter
+from ebpftop.probes.execs import ExecsProbe
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.doing import cgroup, set_comm
 from tests.kernel.support import compile_c, needs_root
@@ -151,7 +152,7 @@ class Watch:
         wanted = Filter(pids=ME.pids, comms=comms)
         self.source = KernelSource(Options(probes=("execs",), filter=wanted, **options))  # type: ignore[arg-type]  # of any field
         self.records: list[Record] = []
-        self._before = dict.fromkeys(self.source.execs.seen(), 0)
+        self._before = dict.fromkeys(self.source.find(ExecsProbe).seen(), 0)
 
     def read(self) -> list[Record]:
         for batch in self.source.read_all():
@@ -162,11 +163,11 @@ class Watch:
         """Begin anew."""
         self.read()
         self.records = []
-        self._before = self.source.execs.seen()
+        self._before = self.source.find(ExecsProbe).seen()
 
     def seen(self) -> dict[str, int]:
         """Return the kernel's own counts since `forget`."""
-        return {name: count - self._before[name] for name, count in self.source.execs.seen().items()}
+        return {name: count - self._before[name] for name, count in self.source.find(ExecsProbe).seen().items()}
 
     def execs(self) -> list[Exec]:
         return [record for record in self.read() if isinstance(record, Exec)]
@@ -674,7 +675,7 @@ def test_a_reader_that_sleeps_loses_and_what_came_plus_what_was_lost_is_what_hap
     execs, exits = len(watch.execs()), len(watch.exits())
     losses = [record for record in watch.read() if isinstance(record, Lost)]
     lost = {record.where: record.count for record in losses}
-    seen = watch.source.execs.seen()
+    seen = watch.source.find(ExecsProbe).seen()
     watch.source.close()
     assert lost["ring"] > 0
     assert execs + lost["ring"] == seen["exec"] + seen["failed"]
@@ -695,7 +696,7 @@ def test_a_process_killed_inside_execve_leaves_nothing_behind(watch: Watch, prog
     subprocess.run([programs / "killed"], check=True)
     time.sleep(0.2)
     watch.read()
-    assert watch.source.execs.pending_attempts() == 0
+    assert watch.source.find(ExecsProbe).pending_attempts() == 0
 
 
 @pytest.mark.parametrize("dumps", [False, True])

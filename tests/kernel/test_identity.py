@@ -13,6 +13,7 @@ import pytest
 from ebpftop.core.escape import c_string
 from ebpftop.kernel import maps
 from ebpftop.probes import syscall_processes
+from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 
@@ -199,7 +200,7 @@ def test_the_name_of_a_thread_takes_no_room_among_those_of_processes(tmp_path: P
     source = KernelSource(Options(probes=("syscalls",)))
     try:
         with named(tmp_path, calls=1) as (child, _tid):
-            module = source.syscalls.module
+            module = source.find(SyscallsProbe).module
             assert module is not None
             found = dict(
                 maps.items(module.table("process_names"), syscall_processes._PROCESS.size, syscall_processes._COMM_SIZE)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ebpftop.core.records import PROBE_NAMES
+from ebpftop.probes.registry import registry
 from tests.kernel.support import Stream, needs_root, of
 from tests.kernel.test_privileges import terminal
 
@@ -200,7 +200,7 @@ def test_without_root_all_works_but_what_tracefs_forbids_which_says_so(installed
         lines = stream.stop()
     assert (stream.status, stream.stderr) == (130, "")
     states = {line["probe"]: line for line in of("probe", lines)}
-    assert {name: line["state"] for name, line in states.items()} == dict.fromkeys(PROBE_NAMES, "on")
+    assert {name: line["state"] for name, line in states.items()} == dict.fromkeys(registry().on, "on")
     said = of("trace", lines, pid=child.pid)
     assert [line["message"] for line in said] == ["Hello World!"], "a program of ours hands over the lines"
     rungs = {rung["via"]: rung["reason"] for rung in states["trace"]["attempts"]}

@@ -14,6 +14,7 @@ import pytest
 
 from ebpftop.core.records import Exec, Exit, Lost, Probe, ProbeName, Record, Syscall, Syscalls, Users
 from ebpftop.filters.spec import Filter
+from ebpftop.probes.execs import ExecsProbe
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import compile_c, needs_root
 
@@ -75,7 +76,7 @@ def test_execs_and_exits_are_told_or_lost(
 ) -> None:
     source = KernelSource(Options(probes=("execs",), filter=Filter(pids=(os.getpid(),)), buffer=buffer))  # type: ignore[arg-type]  # of two
     seen: dict[str, int] = {}
-    probe = source.execs
+    probe = source.find(ExecsProbe)
     stop = probe.stop
 
     def count_and_stop() -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import PROBE_NAMES, Exec, Probe, ProbeName, Record, Syscalls, Trace, Users
+from ebpftop.core.records import Exec, Probe, ProbeName, Record, Syscalls, Trace, Users
 from ebpftop.filters.spec import Filter
+from ebpftop.probes.registry import registry
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Stream, last, needs_root, of
 
@@ -234,7 +235,7 @@ def test_nothing_stays_in_the_kernel_after_the_end() -> None:
     assert_gone(mine)
 
 
-@pytest.mark.parametrize("probe", PROBE_NAMES)
+@pytest.mark.parametrize("probe", registry().names)
 def test_a_probe_that_is_off_has_nothing_in_the_kernel_and_resumes_when_it_is_on_again(probe: ProbeName) -> None:
     source = KernelSource(Options(probes=(probe,), filter=Filter(pids=(os.getpid(),)), interval_s=0.05))
     try:

@@ -20,6 +20,7 @@ from ebpftop.kernel import maps, task_cache_map
 from ebpftop.probes import syscall_counters, syscall_processes
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes.entered_before import EnteredBefore
+from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource, Options, kernel_version
 from tests.kernel import syscall_workloads as workloads
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
@@ -74,7 +75,7 @@ class Live:
 
     def waiting(self, pid: int) -> int:
         """Return how many calls of a process the kernel's map holds."""
-        module = self.source.syscalls.module
+        module = self.source.find(SyscallsProbe).module
         assert module is not None
         size = syscall_counters.WAITING.size
         return sum(
@@ -485,7 +486,7 @@ def test_each_process_has_its_own_calls_whoever_called_before_it_on_that_cpu(
         monkeypatch.setattr(task_cache_map, "should_cache_task", lambda _kernel: False)
     program = compile_c(tmp_path, "manyproc", workloads.MANY_PROCESSES, "-static")
     with Live("manyproc") as live:
-        module = live.source.syscalls.module
+        module = live.source.find(SyscallsProbe).module
         assert module is not None
         assert ("task_cache_on_sched_process_exit" in module.programs) == task_cache_map.should_cache_task(
             kernel_version()
@@ -703,7 +704,7 @@ def test_the_rate_limit_is_one_of_each_second(tmp_path: Path, monkeypatch: pytes
 def test_tracing_while_it_runs_attaches_what_it_needs_and_takes_it_away_again(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
     with Live("getppids", latency=False, processes=False) as live:
-        module = live.source.syscalls.module
+        module = live.source.find(SyscallsProbe).module
         assert module is not None
         before = set(module.programs)
         alone = set(module._links)

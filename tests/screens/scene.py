@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ebpftop.core.records import (
-    PROBE_NAMES,
     SCHEMA,
     Abi,
     Attempt,
@@ -31,6 +30,7 @@ from ebpftop.core.records import (
 )
 from ebpftop.core.source import Batch, SourceError
 from ebpftop.filters.spec import Filter
+from ebpftop.probes.registry import registry
 from ebpftop.sources.history import HistorySource
 
 START = 1_795_352_400.0
@@ -43,7 +43,7 @@ class FakeSource:
     def __init__(self, batches: Iterable[Batch] = (), *, live: bool = True) -> None:
         self.header = Header(schema=SCHEMA, version="0.1.0", host="web1", kernel="6.18.44", abi="x86_64", started=START)
         self.live = live
-        self.probes: tuple[ProbeName, ...] = PROBE_NAMES
+        self.probes: tuple[ProbeName, ...] = registry().names
         self.toggled: list[ProbeName] = []
         self.intervals: list[float] = []
         self.filters: list[Filter] = []
@@ -55,7 +55,7 @@ class FakeSource:
         self.turning.set()
         self.refuses: SourceError | None = None
         self.breaks: dict[ProbeName, Exception] = {}
-        self._queues: dict[ProbeName, queue.Queue[Batch]] = {probe: queue.Queue() for probe in PROBE_NAMES}
+        self._queues: dict[ProbeName, queue.Queue[Batch]] = {probe: queue.Queue() for probe in registry().names}
         self.given = 0
         self.give(*batches)
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ebpftop.core.records import PROBE_NAMES, Header
+from ebpftop.core.records import Header
 from ebpftop.filters.spec import Filter
+from ebpftop.probes.registry import registry
 from ebpftop.recording import zstd_frames
 from ebpftop.sources.history import History, HistorySource
 from ebpftop.sources.live import KernelSource
@@ -32,9 +33,12 @@ class StuckProbe:
     def __init__(self, reading: threading.Semaphore, go: threading.Event) -> None:
         self.reading, self.go = reading, go
 
-    def read(self, now: float, *, everything: bool = False) -> list[Any]:
+    def read_events(self, now: float, *, everything: bool = False) -> list[Any]:
         self.reading.release()
         assert self.go.wait(60), "a key waited for a collector"
+        return []
+
+    def read_counters(self, now: float) -> list[Any]:
         return []
 
     def lost(self, now: float) -> list[Any]:
@@ -48,15 +52,15 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
     """The live source with its own locks, on probes that are stuck."""
     source = KernelSource.__new__(KernelSource)
     fields: dict[str, Any] = {
-        "_probes": {name: StuckProbe(reading, go) for name in PROBE_NAMES},
-        "_locks": {name: threading.Lock() for name in PROBE_NAMES},
-        "_news": {name: [] for name in PROBE_NAMES},
-        "_due_s": dict.fromkeys(PROBE_NAMES, 0.0),
+        "_probes": {name: StuckProbe(reading, go) for name in registry().names},
+        "_locks": {name: threading.Lock() for name in registry().names},
+        "_news": {name: [] for name in registry().names},
+        "_due_s": dict.fromkeys(registry().names, 0.0),
         "_interval_s": 1.0,
         "_closed": threading.Event(),
         "_cost": SimpleNamespace(poll=lambda *_: None),
         "_filter": SimpleNamespace(refresh=tuple, gone=()),
-        "_gone_told": dict.fromkeys(PROBE_NAMES, ()),
+        "_gone_told": dict.fromkeys(registry().names, ()),
         "filter": Filter(),
         "header": Header(schema=2, version="0", host="web1", kernel="6.18", abi="x86_64", started=START),
     }
@@ -73,7 +77,7 @@ async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
     try:
         async with app.run_test(size=(120, 35)) as pilot:
             try:
-                for _ in PROBE_NAMES:
+                for _ in registry().names:
                     while not reading.acquire(blocking=False):
                         await pilot.pause(0.01)
                 await pilot.press("question_mark")

@@ -13,13 +13,14 @@ import msgspec
 import pytest
 
 from ebpftop.core.record_memory import weight, weight_of
-from ebpftop.core.records import PROBE_NAMES, SyscallRow, Syscalls, UserRow, Users, encode
+from ebpftop.core.records import SyscallRow, Syscalls, UserRow, Users, encode
 from ebpftop.core.source import Batch
 from ebpftop.models.bounded import Bounded, keep_newest
 from ebpftop.models.processes import MAX_RUNNING, Processes
 from ebpftop.models.syscalls import BUCKETS_MAX, CALLS_MAX, SyscallsModel
 from ebpftop.models.tracelog import OWNERS_BYTES, TraceLog
 from ebpftop.models.users import ACTIVE_USERS, NAMES, USERS_MAX, UsersModel
+from ebpftop.probes.registry import registry
 from ebpftop.recording import index as index_module
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import MAX_CHUNKS, Chunk, Gap, PlainChunks, ZstChunks
@@ -44,7 +45,7 @@ def test_records_of_one_moment_come_in_batches_of_a_bounded_size() -> None:
 
 @pytest.mark.parametrize("waiting", [False, True])
 def test_a_queue_is_bounded_also_while_another_probe_is_waited_for(waiting: bool) -> None:
-    channels = Channels(PROBE_NAMES)
+    channels = Channels(registry().names)
     pollers = [threading.Thread(target=channels.poll, args=("trace", 60))] if waiting else []
     for poller in pollers:
         poller.start()
@@ -68,7 +69,7 @@ def test_a_queue_is_bounded_also_while_another_probe_is_waited_for(waiting: bool
 
 
 def test_what_is_forgotten_takes_no_room_in_a_queue() -> None:
-    channels = Channels(PROBE_NAMES)
+    channels = Channels(registry().names)
     batch = Batch("execs", START, (HUGE,) * (MAX_QUEUED_BYTES // weight(HUGE) + 1))
     done = threading.Event()
 

@@ -52,7 +52,7 @@ def test_diagnostics_say_of_a_rung_what_check_says() -> None:
         assert lines[at + 1] == f"      {said}"
     text = io.StringIO()
     report = check.Report(
-        version="", kernel="", btf=True, headers=None, tracefs=None, buffer="ring", probes=[on], unseen=[]
+        version="", kernel="", btf=True, headers=None, tracefs=None, buffer="ring", probes=[on], disabled=[], unseen=[]
     )
     check._print(report, Console(file=text, width=200))
     told = [line.split(None, 1) for line in text.getvalue().splitlines() if line.startswith(("  ● ", "  ○ ", "  ✗ "))]

@@ -16,7 +16,7 @@ from ebpftop.probes.base import KernelProbe
 class Losing(KernelProbe):
     """Loses what the test says."""
 
-    name: ClassVar[ProbeName] = "trace"
+    name: ProbeName = "trace"
     file: ClassVar[str] = ""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Losing(KernelProbe):
     def attach(self, module: Module) -> str:
         raise NotImplementedError
 
-    def read(self, now: float, *, everything: bool = False) -> list[Record]:
+    def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         return []
 
     def lost_now(self) -> dict[Where, int]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import msgspec
 import pytest
 from msgspec import inspect
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import Exit, Header, Record, Trace, encode
+from ebpftop.core.records import Exit, Foreign, Header, Record, Trace, encode
+from ebpftop.probes.registry import registry
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors, read_good_lines, read_line, read_lines
 from ebpftop.recording.reader import header_of
@@ -71,12 +70,22 @@ def test_what_is_no_record_is_refused_with_a_reason(line: bytes, reason: str) ->
 
 def test_the_reason_never_carries_an_escape_sequence_of_the_line() -> None:
     with pytest.raises(ValueError, match="Invalid") as raised:
-        read_line(b'{"kind":"lost","time":1,"probe":"\\u001b[2J","where":"ring","count":1}')
+        read_line(b'{"kind":"lost","time":1,"probe":"execs","where":"\\u001b[2J","count":1}')
     assert str(raised.value).isprintable()
 
 
-def test_an_unknown_kind_is_no_error() -> None:
-    assert read_line(b'{"kind":"weather","rain":true}') is None
+@pytest.mark.parametrize(
+    ("line", "time"),
+    [
+        (b'{"kind":"weather","rain":true}', 0.0),
+        (b'{ "time" : 12.5, "kind":"weather", "text":"\\u001b[2J\xe2\x80\xae", "n": 36893488147419103232}', 12.5),
+        (b'{"kind":"weather","time":"noon"}', 0.0),
+    ],
+)
+def test_a_line_of_an_unknown_kind_is_kept_to_the_byte(line: bytes, time: float) -> None:
+    record = read_line(line)
+    assert record == Foreign(time=time, line=line)
+    assert encode(record) == line
 
 
 def test_an_unknown_field_is_passed_over() -> None:
@@ -130,11 +139,15 @@ def texts(value: object) -> list[str]:
     return [text for item in value for text in texts(item)] if isinstance(value, (list, tuple)) else []
 
 
-@pytest.mark.parametrize("kind", get_args(Record), ids=lambda kind: str(kind.__name__))
+@pytest.mark.parametrize("kind", registry().kinds.values(), ids=lambda kind: str(kind.__name__))
 def test_no_text_of_any_field_of_any_kind_comes_out_raw(kind: type[Record]) -> None:
     line = msgspec.json.encode(filled(inspect.type_info(kind)))
     hostile = texts(msgspec.json.decode(line)).count(HOSTILE)
-    read = [read_line(line), *read_good_lines([line]), *read_lines(line, lambda *_: None, lambda: None)]
+    read: list[Record | None] = [
+        read_line(line),
+        *read_good_lines([line]),
+        *read_lines(line, lambda *_: None, lambda: None),
+    ]
     if kind is Header:
         read.append(header_of(Chunk(line), ReadErrors()))
     assert len(read) >= 3
@@ -164,7 +177,7 @@ def test_every_line_is_counted_where_it_stands() -> None:
     unknown: list[int] = []
     data = b"\n".join([good, b"broken", b"", b'{"kind":"weather"}', good, good[:20]])
     read = list(read_lines(data, lambda line, reason: faults.append((line, reason)), lambda: unknown.append(1)))
-    assert len(read) == 2
+    assert [encode(record)[:15] for record in read] == [good[:15], b'{"kind":"weather"}'[:15], good[:15]]
     assert [line for line, _ in faults] == [1, 5]
     assert faults[1][1] == "cut off"
     assert len(unknown) == 1

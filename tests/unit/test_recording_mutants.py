@@ -17,7 +17,6 @@ import pytest
 
 from ebpftop.core import format
 from ebpftop.core.format import bars
-from ebpftop.core.records import PROBE_NAMES
 from ebpftop.core.source import Source, SourceError
 from ebpftop.filters.regex import parse
 from ebpftop.models.base import Model, rebuild
@@ -29,6 +28,7 @@ from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.models.tracelog import TraceLog, searchable
 from ebpftop.models.tree import grow
 from ebpftop.models.users import UsersModel
+from ebpftop.probes.registry import registry
 from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
@@ -105,7 +105,7 @@ def play(source: Source, timeline: Timeline, finished: Callable[[], bool]) -> No
     until_s = time.monotonic() + HUNG_S
     while not finished():
         assert time.monotonic() < until_s, "the source does not come to its end"
-        for probe in PROBE_NAMES:
+        for probe in registry().names:
             batch = source.poll(probe, 0.001)
             if batch is not None:
                 overview.feed(batch)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.records import (
-    PROBE_NAMES,
     Exec,
     Exit,
     Header,
@@ -25,6 +24,7 @@ from ebpftop.core.records import (
     encode,
 )
 from ebpftop.core.source import Batch
+from ebpftop.probes.registry import registry
 from ebpftop.recording import Timeline, reader, writer
 from ebpftop.recording.chunks import PlainChunks, ZstChunks
 from ebpftop.recording.parse import LAST_TIME
@@ -146,7 +146,7 @@ def test_losses_are_those_known_at_the_moment(opened: Opened) -> None:
 
 def test_every_probe_gets_the_clock_of_the_moment_last(opened: Opened) -> None:
     batches = opened(STORY).at(START + 42.5)
-    assert [(b.probe, b.time, b.records) for b in batches[-4:]] == [(p, START + 42.5, ()) for p in PROBE_NAMES]
+    assert [(b.probe, b.time, b.records) for b in batches[-4:]] == [(p, START + 42.5, ()) for p in registry().names]
     assert all(batch.time <= START + 42.5 for batch in batches)
 
 
@@ -244,7 +244,7 @@ def test_memory_keeps_its_bounds_and_what_ran_before_them() -> None:
     assert events == pytest.approx(40 * (last - first), rel=0.05)
     assert history.index.stop - history.index.first <= 75
     assert daemon in records_of(timeline.at(last, events=1))
-    assert {r.probe for r in records_of(timeline.at(last)) if isinstance(r, Probe)} == set(PROBE_NAMES)
+    assert {r.probe for r in records_of(timeline.at(last)) if isinstance(r, Probe)} == set(registry().names)
 
 
 def test_memory_that_is_too_small_for_the_time_keeps_less_time() -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import End, decode, encode
+from ebpftop.core.records import End, encode
 from ebpftop.core.source import SourceError
+from ebpftop.probes.registry import decode
 from ebpftop.recording import RecordingWriter, zstd_frames
 from tests.unit.recording_samples import HEADER, key, play, story, trace_at, write
 

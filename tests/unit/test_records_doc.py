@@ -16,12 +16,12 @@ from ebpftop.core.records import (
     InFlight,
     ProcessCalls,
     ProcessTotal,
-    Record,
     SyscallRow,
     TableSlot,
     UserCalls,
     UserRow,
 )
+from ebpftop.probes.registry import registry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
 
@@ -37,7 +37,7 @@ PARTS: dict[type[msgspec.Struct], str] = {
     TableSlot: "slot",
 }
 STRUCTS: dict[str, type[msgspec.Struct]] = {
-    **{str(record.__struct_config__.tag): record for record in get_args(Record)},
+    **{str(record.__struct_config__.tag): record for record in registry().kinds.values()},
     **{name: part for part, name in PARTS.items()},
 }
 SIMPLE = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}

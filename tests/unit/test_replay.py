@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from ebpftop.commands.replay import speed_of
-from ebpftop.core.records import PROBE_NAMES, Exec, Header, Record, Trace
+from ebpftop.core.records import Exec, Header, Record, Trace
 from ebpftop.core.source import Batch, Source, SourceError
-from ebpftop.recording.grouping import Grouper, group, probe_of
+from ebpftop.probes.registry import registry
+from ebpftop.recording.grouping import Grouper, group
 from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import (
     HEADER,
@@ -30,8 +31,8 @@ from tests.unit.recording_samples import (
 
 def test_every_kind_of_record_travels_with_the_probe_that_made_it() -> None:
     for record in story(5):
-        assert probe_of(record) in PROBE_NAMES
-    assert probe_of(HEADER) is None
+        assert registry().probe_of(record) in registry().names
+    assert registry().probe_of(HEADER) is None
 
 
 def test_batches_are_cut_by_recorded_time_and_carry_that_of_their_newest_record() -> None:
@@ -61,7 +62,7 @@ def test_the_same_recording_gives_the_same_batches_whoever_polls_and_when(tmp_pa
                     batches.append(batch)
                 time.sleep(pause_s)
         source.close()
-        runs.append([[batch for batch in batches if batch.probe == probe] for probe in PROBE_NAMES])
+        runs.append([[batch for batch in batches if batch.probe == probe] for probe in registry().names])
     assert runs[0] == runs[1]
 
 
@@ -78,7 +79,7 @@ def test_it_is_a_source(tmp_path: Path) -> None:
     source: Source = replay
     assert source.header == HEADER
     assert source.live is False
-    assert source.probes == PROBE_NAMES
+    assert source.probes == registry().names
     with pytest.raises(SourceError, match="cannot be turned off or on in a recording"):
         source.toggle("execs")
     source.set_interval(2.0)
@@ -214,7 +215,9 @@ def test_replay_and_demo_import_nothing_of_the_kernel_side() -> None:
     code = (
         "import sys, ebpftop.commands.replay, ebpftop.commands.demo, ebpftop.sources.history\n"
         "bad = ('bcc', 'ebpftop.kernel', 'ebpftop.probes')\n"
-        "print([name for name in sys.modules if name in bad or name.startswith(tuple(b + '.' for b in bad))])"
+        "good = ('ebpftop.probes', 'ebpftop.probes.registry')\n"
+        "found = [name for name in sys.modules if name in bad or name.startswith(tuple(b + '.' for b in bad))]\n"
+        "print([name for name in found if name not in good])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,8 @@ from importlib.resources import as_file, files
 import pytest
 
 from ebpftop.commands.demo import RECORDING
-from ebpftop.core.records import PROBE_NAMES, Exec, Exit, Lost, Probe, Record, Syscall, Syscalls, Trace, Users, encode
+from ebpftop.core.records import Exec, Exit, Lost, Probe, Record, Syscall, Syscalls, Trace, Users, encode
+from ebpftop.probes.registry import registry
 from ebpftop.recording import zstd_frames
 from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import drain
@@ -33,7 +34,7 @@ def test_it_is_whole_and_small(demo: tuple[list[Record], ReplaySource]) -> None:
 
 def test_every_pane_has_something_to_show(demo: tuple[list[Record], ReplaySource]) -> None:
     records, _ = demo
-    assert {r.probe for r in records if isinstance(r, Probe) and r.state == "on"} == set(PROBE_NAMES)
+    assert {r.probe for r in records if isinstance(r, Probe) and r.state == "on"} == set(registry().names)
     execs = [record for record in records if isinstance(record, Exec)]
     assert len({record.user for record in execs}) >= 5
     assert {"ENOENT", "EACCES"} <= {record.error for record in execs}

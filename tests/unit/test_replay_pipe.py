@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import PROBE_NAMES, Exec, Exit, Header, Probe, Record, Trace, Users, encode
+from ebpftop.core.records import Exec, Exit, Header, Probe, Record, Trace, Users, encode
 from ebpftop.core.source import Batch, Source, SourceError
+from ebpftop.probes.registry import registry
 from ebpftop.recording import reader, zstd_frames
 from ebpftop.recording.chunks import ZstChunks
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors
@@ -223,7 +224,7 @@ def test_a_pipe_that_was_held_up_can_be_looked_back_at_whatever_was_polled_first
     source = HistorySource(PipeSource(read))
     try:
         # One pane is far ahead of the others.
-        for probe in PROBE_NAMES:
+        for probe in registry().names:
             until_s = time.monotonic() + 10
             while time.monotonic() < until_s and (source.poll(probe, 0.2) is not None or writer.is_alive()):
                 pass

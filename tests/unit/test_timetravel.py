@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pytest
 
 from ebpftop.core.format import bars, clock_text, kept_text, offset_text, speed_text
-from ebpftop.core.records import PROBE_NAMES, Header, ProbeName, Record
+from ebpftop.core.records import Header, ProbeName, Record
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.models.base import Model, rebuild
@@ -24,6 +24,7 @@ from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.tree import grow
 from ebpftop.models.users import UsersModel
+from ebpftop.probes.registry import registry
 from ebpftop.recording.grouping import group
 from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.history import HistorySource
@@ -118,7 +119,7 @@ def test_models_rebuilt_at_a_moment_are_those_that_lived_it(remember: Callable[[
     dice = random.Random(5)
     for moment in (START, START + 0.5, START + SECONDS, *(dice.uniform(START, START + SECONDS) for _ in range(5))):
         lived = [record for record in STORY if time_of(record) <= moment]
-        models, overview = live([*group(lived, 0.1), *(Batch(probe, moment, ()) for probe in PROBE_NAMES)])
+        models, overview = live([*group(lived, 0.1), *(Batch(probe, moment, ()) for probe in registry().names)])
         again, overview_again = looked_up(timeline, moment)
         for name, model in models.items():
             assert state(again[name]) == state(model), f"{name} at {moment - START:.2f} s"
@@ -145,7 +146,7 @@ def test_a_busy_moment_knows_what_came_before_the_events_that_it_has(
     wait_until_indexed(timeline)
     for moment in (START + 20.4, START + 37.7):
         lived = [record for record in busy if time_of(record) <= moment]
-        models, overview = live([*group(lived, 0.1), *(Batch(probe, moment, ()) for probe in PROBE_NAMES)])
+        models, overview = live([*group(lived, 0.1), *(Batch(probe, moment, ()) for probe in registry().names)])
         again, overview_again = looked_up(timeline, moment)
         execs, execs_again = models["execs"], again["execs"]
         assert isinstance(execs, ExecLog)
@@ -177,7 +178,7 @@ def test_the_scene_of_the_screen_tests_is_the_same_looked_back_at(
     records = sorted((r for b in minute() for r in b.records if not isinstance(r, Header)), key=lambda r: r.time)
     timeline = remember(list(records))
     moment = timeline.span[1]
-    models, overview = live([*group(records, 0.1), *(Batch(probe, moment, ()) for probe in PROBE_NAMES)])
+    models, overview = live([*group(records, 0.1), *(Batch(probe, moment, ()) for probe in registry().names)])
     again, overview_again = looked_up(timeline, moment)
     assert {name: state(model) for name, model in again.items()} == {n: state(m) for n, m in models.items()}
     assert state(overview_again) == state(overview)
@@ -229,7 +230,7 @@ def test_a_moment_knows_whether_it_was_rebuilt_from_the_start_on(remember: Calla
 def test_each_pane_goes_on_from_how_much_of_its_own_there_was() -> None:
     log, calls, lines = ExecLog(), SyscallsModel(), TraceLog()
     takers: Mapping[ProbeName, Iterable[Model]] = {"execs": (log, lines), "syscalls": (calls,), "trace": (lines,)}
-    rebuild(Snapshot((), EventCounts(execs=100, failed=20, exits=70, syscalls=3000, traces=400), {}), takers)
+    rebuild(Snapshot((), EventCounts({"exec": 120, "exit": 70, "syscall": 3000, "trace": 400}, failed=20), {}), takers)
     assert (log.ring.end, log.execs, log.failed, log.exits) == (120, 100, 20, 70)
     assert calls.traced.end == 3000
     assert lines.ring.end == 400

@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from ebpftop.core.records import PROBE_NAMES
+from ebpftop.probes.registry import registry
 
 from .conditions import BARE, HEADERS_ONLY, NEITHER, WITH_HEADERS, possible, prefix
 from .faults import FOLLOWERS, LADDERS
@@ -78,7 +78,7 @@ def _observe(condition: Condition, buffer: str, via: Mapping[str, str] = Mapping
     forced = itertools.chain.from_iterable(("--attach", f"{ladder}={rung}") for ladder, rung in via.items())
     wanted = set(map(_probe, via or LADDERS))
     return observe(
-        [name for name in PROBE_NAMES if name in wanted], ["--buffer", buffer, *forced], prefix=prefix(condition)
+        [name for name in registry().names if name in wanted], ["--buffer", buffer, *forced], prefix=prefix(condition)
     )
 
 

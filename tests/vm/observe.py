@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ebpftop.core.records import Probe, ProbeName, Record, decode
+from ebpftop.core.records import Probe, ProbeName, Record
+from ebpftop.probes.registry import decode
 
 from .faults import fault_of
 from .results import ladder_and_rung
@@ -116,8 +117,7 @@ class _Reader:
         self._offset += len(whole)
         for line in whole.splitlines():
             record = decode(line)
-            if record is not None:
-                self._seen.records.append(record)
+            self._seen.records.append(record)
             if isinstance(record, Probe):
                 self._seen.probes[record.probe] = record
 

@@ -19,7 +19,7 @@ from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_ke
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.core import format
 from ebpftop.core.escape import printable
-from ebpftop.core.records import PROBE_NAMES, Probe, State
+from ebpftop.core.records import Probe, State
 from ebpftop.kernel import build_cache
 from ebpftop.kernel.btf import VMLINUX
 from ebpftop.kernel.offsets import own_headers
@@ -27,6 +27,7 @@ from ebpftop.kernel.unseen import unseen
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
+from ebpftop.probes.registry import Disabled, registry
 
 _LOOKS: Mapping[State, str] = {"on": "green", "off": "dim", "failed": "red"}
 
@@ -41,13 +42,14 @@ class Report(TypedDict):
     tracefs: str | None
     buffer: str
     probes: list[Probe]
+    disabled: list[Disabled]
     unseen: list[str]
 
 
 def examine(args: argparse.Namespace) -> Report:
     """Attach every probe and detach it again; raises SourceError."""
     watching = argparse.Namespace(
-        probes=PROBE_NAMES, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
+        probes=registry().names, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
         buffer=args.buffer, attach=args.attach, failures=True, latency=True, ignore=None, trace=None, printk=False,
     )  # fmt: skip
     source = open_kernel(options_of(watching), root_work())
@@ -70,6 +72,7 @@ def examine(args: argparse.Namespace) -> Report:
             tracefs=source.tracefs,
             buffer=source.buffer,
             probes=states,
+            disabled=list(registry().disabled),
             unseen=unseen(kernel_version(), uring=_counts_uring(states)),
         )
     finally:
@@ -116,6 +119,8 @@ def _print(report: Report, console: Console) -> None:
             if rung.reason is None and rung.blind:
                 table.add_row("", f"[yellow]cannot see {markup('; '.join(rung.blind))}[/]")
         console.print(table)
+    for disabled in report["disabled"]:
+        console.print(f"\n[red]{markup(str(disabled))}[/]", highlight=False)
     console.print("\n[bold]no probe sees[/]", highlight=False)
     for one in report["unseen"]:
         console.print(f"  [dim]·[/] {markup(one)}", highlight=False)

@@ -14,6 +14,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import capabilities, tracefs
 from ebpftop.kernel.root_helper import RootHelper, RootWork
 from ebpftop.lifecycle import limits, stdio
+from ebpftop.probes.registry import registry
 from ebpftop.syscalls import abi as abis
 
 if TYPE_CHECKING:
@@ -84,13 +85,18 @@ def _attach_options(args: argparse.Namespace) -> dict[str, str]:
     return chosen
 
 
+def _probes(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the probes to attach at the start."""
+    return registry().on if args.probes is None else tuple(args.probes)
+
+
 def _require_probe(args: argparse.Namespace, probe: str, option: str) -> None:
-    if probe not in args.probes:
+    if probe not in _probes(args):
         raise SourceError(f"{option}: --probes leaves {probe} out", f"add {probe} to --probes")
 
 
-def options_of(args: argparse.Namespace) -> Options:
-    """Return the options in the arguments; raises SourceError."""
+def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
+    """Return the options in the arguments; raises SourceError. *toggles*: the user can attach other probes later."""
     if importlib.util.find_spec("bcc") is None or importlib.util.find_spec("bcc.table") is None:
         raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
     from ebpftop.sources.live import Options
@@ -98,7 +104,8 @@ def options_of(args: argparse.Namespace) -> Options:
     if args.printk:
         _require_probe(args, "syscalls", "--printk")
     return Options(
-        probes=args.probes,
+        probes=_probes(args),
+        off=registry().names if toggles and args.probes is None else (),
         interval_s=args.interval,
         filter=chosen_filter(args),
         buffer=None if args.buffer == "auto" else args.buffer,

@@ -38,7 +38,7 @@ def _run(args: argparse.Namespace) -> int:
         importing = threading.Thread(target=_import_app, name="import-app")
         importing.start()
         # The probes load before the screen opens, so errors print like those of any command.
-        source = open_kernel(options_of(args), root, LIVE_SCREEN, importing)
+        source = open_kernel(options_of(args, toggles=True), root, LIVE_SCREEN, importing)
     try:
         from ebpftop.ui.app import run as show
 

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ebpftop.core.records import Exec, Probe, Process, Record, Syscall, Syscalls, Trace, Users
+import msgspec
+
+from ebpftop.core.records import (
+    Cost,
+    End,
+    Exec,
+    Exit,
+    Foreign,
+    Header,
+    Lost,
+    Probe,
+    Process,
+    Record,
+    Syscall,
+    Syscalls,
+    Trace,
+    Users,
+)
 
 # A struct with its numbers and short texts, as tracemalloc measured it.
 _EXEC = 700
@@ -33,7 +50,27 @@ def weight(record: Record) -> int:
         return _SMALL + _NUMBER * numbers + _ROW * (len(record.rows) + others + len(record.table))
     if isinstance(record, Probe):
         return _SMALL + _ROW * len(record.attempts) + len(f"{record.via}{record.reason}{record.remedy}")
-    return _SMALL
+    if isinstance(record, Foreign):
+        return _SMALL + len(record.line)
+    if isinstance(record, _FIXED):
+        return _SMALL
+    return _SMALL + sum(_weight_of_value(getattr(record, name)) for name in record.__struct_fields__)
+
+
+_FIXED = (Exit, Header, Lost, Cost, End)
+
+
+def _weight_of_value(value: object) -> int:
+    """Return about how many bytes a field of a record of any probe takes."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, (tuple, list)):
+        return _ROW + sum(map(_weight_of_value, value))
+    if isinstance(value, dict):
+        return _ROW + sum(_weight_of_value(key) + _weight_of_value(item) for key, item in value.items())
+    if isinstance(value, msgspec.Struct):
+        return _ROW + sum(_weight_of_value(getattr(value, name)) for name in value.__struct_fields__)
+    return _NUMBER
 
 
 def weight_of(records: Iterable[Record]) -> int:

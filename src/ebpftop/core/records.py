@@ -7,14 +7,15 @@ has been through `ebpftop.core.escape`. Readers skip unknown kinds and fields, s
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Iterable
+from typing import ClassVar, Literal, TypeAlias, Union
 
 import msgspec
 
 SCHEMA = 2
 
-ProbeName: TypeAlias = Literal["execs", "users", "syscalls", "trace"]
-PROBE_NAMES: tuple[ProbeName, ...] = get_args(ProbeName)
+ProbeName: TypeAlias = str
+"""The name of a row of `ebpftop.probes.registry`; in a recording also of a probe that is not installed here."""
 
 State: TypeAlias = Literal["on", "off", "failed"]
 Where: TypeAlias = Literal["ring", "exits", "map", "recursion", "argv", "pipe", "rate"]
@@ -30,6 +31,33 @@ TICK_NS = 10_000_000
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind"):
     """What all records share: immutable, keyword-only, tagged by ``kind``."""
+
+
+class TimedRecord(_Record, frozen=True, kw_only=True):
+    """Every record but the header: `time` is when it happened, or was read.
+
+    A probe of your own derives its records from `Event` or `Reading`, with the kind as tag (small letters, at most 16):
+
+        class Open(Event, frozen=True, kw_only=True, tag="open"):
+            pid: int
+
+    Recordings come from anywhere: `check` raises ValueError for values that no real record has. Texts that may be as
+    long as a path are named in `paths`; others are names of at most 2 KiB.
+    """
+
+    time: float
+    paths: ClassVar[tuple[str, ...]] = ()
+
+    def check(self) -> None:
+        """Raise ValueError for values that no real record has."""
+
+
+class Event(TimedRecord, frozen=True, kw_only=True):
+    """Something that happened once. Events are counted, and each is shown. One that has a `pid` is of that process."""
+
+
+class Reading(TimedRecord, frozen=True, kw_only=True):
+    """Counters, read every interval. Each is complete: the screen may skip some of those of the past."""
 
 
 class Header(_Record, frozen=True, tag="header"):
@@ -74,14 +102,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.reason or f"costs {self.cost}"
 
 
-class Probe(_Record, frozen=True, tag="probe"):
+class Probe(TimedRecord, frozen=True, kw_only=True, tag="probe"):
     """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps.
 
     `gone` lists what its filter names but what no longer exists ("cgroup /x.service", "pid 7"): nothing matches there
     until it is created again. A new record reports each change.
     """
 
-    time: float
     probe: ProbeName
     state: State
     via: str | None
@@ -97,7 +124,7 @@ class Probe(_Record, frozen=True, tag="probe"):
         return tuple(dict.fromkeys(what for rung in used for what in rung.blind))
 
 
-class Exec(_Record, frozen=True, tag="exec"):
+class Exec(Event, frozen=True, kw_only=True, tag="exec"):
     """A program started (`ret` 0) or an execve failed (`ret` is minus errno, `error` its name).
 
     `start_ns` is the start of the process since boot: (pid, start_ns) identifies a process for good; a pid is reused.
@@ -105,7 +132,6 @@ class Exec(_Record, frozen=True, tag="exec"):
     fields that are cut short.
     """
 
-    time: float
     pid: int
     tid: int
     ppid: int
@@ -130,13 +156,12 @@ class Exec(_Record, frozen=True, tag="exec"):
     cut: tuple[str, ...] = ()
 
 
-class Exit(_Record, frozen=True, tag="exit"):
+class Exit(Event, frozen=True, kw_only=True, tag="exit"):
     """A process ended: `code` or `signal`, never both. If its end was not seen, neither is set, and `time` is later.
 
     `duration_s` since its exec, null if that was not seen.
     """
 
-    time: float
     pid: int
     uid: int
     comm: str
@@ -148,7 +173,7 @@ class Exit(_Record, frozen=True, tag="exit"):
     core: bool = False
 
 
-class Process(_Record, frozen=True, tag="process"):
+class Process(TimedRecord, frozen=True, kw_only=True, tag="process"):
     """A process that no exec record reported: it ran before ebpftop did, or it only forked. Read from /proc.
 
     When the filter of a live source changes, all running processes that match the new one are reported, known or not.
@@ -156,7 +181,6 @@ class Process(_Record, frozen=True, tag="process"):
     ancestor that does not match the filter. It is reported to show who started the matching processes.
     """
 
-    time: float
     pid: int
     ppid: int
     uid: int
@@ -183,10 +207,9 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     userns: int = 0
 
 
-class Users(_Record, frozen=True, tag="users"):
+class Users(Reading, frozen=True, kw_only=True, tag="users"):
     """Counters of every uid seen."""
 
-    time: float
     rows: tuple[UserRow, ...]
 
 
@@ -275,7 +298,7 @@ class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     errors: int
 
 
-class Syscalls(_Record, frozen=True, tag="syscalls"):
+class Syscalls(Reading, frozen=True, kw_only=True, tag="syscalls"):
     """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs.
 
     `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
@@ -285,7 +308,6 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     null if they cannot be seen. `table` is the tail-call table; `boot_ns` is `time` in the ns of `start_ns`.
     """
 
-    time: float
     rows: tuple[SyscallRow, ...]
     in_flight: tuple[InFlight, ...] = ()
     processes: tuple[ProcessCalls, ...] = ()
@@ -298,10 +320,9 @@ class Syscalls(_Record, frozen=True, tag="syscalls"):
     boot_ns: int = 0
 
 
-class Syscall(_Record, frozen=True, tag="syscall"):
+class Syscall(Event, frozen=True, kw_only=True, tag="syscall"):
     """One traced call, decoded. `ret` and `ns` are null for a call that never returned."""
 
-    time: float
     pid: int
     comm: str
     abi: Abi
@@ -314,13 +335,12 @@ class Syscall(_Record, frozen=True, tag="syscall"):
     error: str | None = None
 
 
-class Trace(_Record, frozen=True, tag="trace"):
+class Trace(Event, frozen=True, kw_only=True, tag="trace"):
     """One bpf_trace_printk line, from any program of the machine.
 
     `task` is the name of thread `tid`. Older recordings have no `tid`; there, `pid` holds the thread id.
     """
 
-    time: float
     cpu: int
     pid: int
     task: str
@@ -328,67 +348,81 @@ class Trace(_Record, frozen=True, tag="trace"):
     tid: int | None = None
 
 
-class Lost(_Record, frozen=True, tag="lost"):
+class Lost(TimedRecord, frozen=True, kw_only=True, tag="lost"):
     """What was lost so far, counted where it was lost."""
 
-    time: float
     probe: ProbeName
     where: Where
     count: int
 
 
-class Cost(_Record, frozen=True, tag="cost"):
+class Cost(Reading, frozen=True, kw_only=True, tag="cost"):
     """What ebpftop itself costs: its programs in the kernel, and its process (shares of one CPU).
 
     `kernel` and `runs` are null if the kernel does not let us measure them.
     """
 
-    time: float
     kernel: float | None
     user: float
     runs: int | None
 
 
-class End(_Record, frozen=True, tag="end"):
+class End(TimedRecord, frozen=True, kw_only=True, tag="end"):
     """Last line of a closed recording; without it the last second may be missing. `reason` is empty if all is well."""
 
-    time: float
     records: int
     reason: str
 
 
-Record: TypeAlias = Header | Probe | Exec | Exit | Process | Users | Syscalls | Syscall | Trace | Lost | Cost | End
+Record: TypeAlias = Header | TimedRecord
+OF_THE_STREAM = (Header, Probe, Lost, Cost, End)
+"""Records that no probe alone sends; all others are named in the rows of `ebpftop.probes.registry`."""
+
+
+class Foreign(TimedRecord, frozen=True, kw_only=True, tag=""):
+    """A line of a kind that nothing here knows: recordings keep it as it is. Its text is not escaped: never show it."""
+
+    line: bytes
+
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
-
-
-class _KindOnly(msgspec.Struct):
-    kind: str
-
-
-_kind_decoder = msgspec.json.Decoder(_KindOnly)
-KINDS: frozenset[str] = frozenset(str(t.__struct_config__.tag) for t in get_args(Record))
 
 
 def encode(record: Record) -> bytes:
     """Return one JSON line, without its newline."""
-    return _encoder.encode(record)
+    return record.line if isinstance(record, Foreign) else _encoder.encode(record)
 
 
-def decode_all(lines: bytes) -> list[Record]:
-    """Return the records of *lines*, one per line. Raises ValueError (msgspec's) if one is not a known record."""
-    return _decoder.decode_lines(lines)
+class _KindOnly(msgspec.Struct):
+    kind: str
+    time: object = None
 
 
-def decode(line: bytes | str) -> Record | None:
-    """Return the record of one line; None for a kind that this version does not know.
+_kind_decoder = msgspec.json.Decoder(_KindOnly)
 
-    Raises ValueError (msgspec's) for a line that is not a record.
-    """
-    try:
-        return _decoder.decode(line)
-    except msgspec.ValidationError:
-        if _kind_decoder.decode(line).kind not in KINDS:
-            return None
-        raise
+
+class Decoder:
+    """Reads lines as records of the kinds that it is given."""
+
+    def __init__(self, types: Iterable[type[Record]]) -> None:
+        types = tuple(types)
+        self.kinds = frozenset(str(kind.__struct_config__.tag) for kind in types)
+        self._decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Union[types])  # noqa: UP007  # not known to mypy
+
+    def decode_all(self, lines: bytes) -> list[Record]:
+        """Return the records of *lines*, one per line. Raises ValueError (msgspec's) if one is not of a known kind."""
+        return self._decoder.decode_lines(lines)
+
+    def decode(self, line: bytes | str) -> Record:
+        """Return the record of one line, a `Foreign` one for a kind that is not known.
+
+        Raises ValueError (msgspec's) for a line that is not a record.
+        """
+        try:
+            return self._decoder.decode(line)
+        except msgspec.ValidationError:
+            found = _kind_decoder.decode(line)
+            if found.kind in self.kinds:
+                raise
+            time = float(found.time) if isinstance(found.time, (int, float)) else 0.0
+            return Foreign(time=time, line=line.encode() if isinstance(line, str) else line)

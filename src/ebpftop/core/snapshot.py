@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ebpftop.core.source import Batch
 
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """How many events there were: programs that started, failed to, ended; traced calls; lines of the trace log."""
+    """How many events there were of each kind, none of them zero; `failed` is how many of the execs failed."""
 
-    execs: int = 0
+    kinds: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
-    exits: int = 0
-    syscalls: int = 0
-    traces: int = 0
+
+    def of(self, kind: str) -> int:
+        """Return how many there were of one kind."""
+        return self.kinds.get(kind, 0)
 
     def plus(self, other: EventCounts, times: int = 1) -> EventCounts:
         """Return the sum, or with *times* -1 the difference."""
-        return EventCounts(
-            self.execs + times * other.execs,
-            self.failed + times * other.failed,
-            self.exits + times * other.exits,
-            self.syscalls + times * other.syscalls,
-            self.traces + times * other.traces,
-        )
+        kinds = {kind: self.of(kind) + times * other.of(kind) for kind in {**self.kinds, **other.kinds}}
+        return EventCounts({kind: count for kind, count in kinds.items() if count}, self.failed + times * other.failed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,8 +126,9 @@ class ExecLog:
 
     def begin_after(self, before: EventCounts) -> None:
         """Continue from a moment with these counts. The log is empty."""
-        self.ring.begin_at(before.execs + before.failed)
-        self.execs, self.failed, self.exits = before.execs, before.failed, before.exits
+        self.ring.begin_at(before.of("exec"))
+        self.execs, self.failed = before.of("exec") - before.failed, before.failed
+        self.exits = before.of("exit")
 
     def feed(self, batch: Batch) -> None:
         """Add the records of one batch."""

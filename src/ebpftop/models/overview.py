@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import get_args
 
-from ebpftop.core.records import Cost, Exec, Exit, Lost, Probe, ProbeName, Syscall, Trace, Where
+from ebpftop.core.records import Cost, Event, Lost, Probe, ProbeName, Where
 from ebpftop.core.source import Batch
 from ebpftop.models.rates import Window
 
@@ -32,7 +32,7 @@ class Overview:
         events: Counter[int] = Counter({int(batch.time): 0})
         for record in batch.records:
             match record:
-                case Exec() | Exit() | Syscall() | Trace():
+                case Event():
                     events[int(record.time)] += 1
                 case Probe():
                     self.probes[record.probe] = record

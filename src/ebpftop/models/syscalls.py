@@ -122,7 +122,7 @@ class SyscallsModel:
 
     def begin_after(self, before: EventCounts) -> None:
         """Continue from a moment with these counts. The model is empty."""
-        self.traced.begin_at(before.syscalls)
+        self.traced.begin_at(before.of("syscall"))
 
     def feed(self, batch: Batch) -> None:
         """Add the counters and traced calls of one batch."""

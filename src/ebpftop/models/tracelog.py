@@ -32,7 +32,7 @@ class TraceLog:
 
     def begin_after(self, before: EventCounts) -> None:
         """Continue from a moment with these counts. The log is empty."""
-        self.ring.begin_at(before.traces)
+        self.ring.begin_at(before.of("trace"))
 
     def feed(self, batch: Batch) -> None:
         """Add the lines of one batch, and the records of the exec log that show their owners."""

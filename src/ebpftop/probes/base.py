@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from ebpftop.core.records import Attempt, Lost, Probe, ProbeName, Record, Where
+from ebpftop.core.records import Abi, Attempt, Handler, Lost, Probe, ProbeName, Record, Where
 from ebpftop.kernel import bpf_syscall, event_buffer, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs
@@ -40,6 +40,10 @@ class Context:
     attach: Mapping[str, str] = field(default_factory=dict)  # --attach: probe name (or probe.part) to rung
     failures: bool = True
     exits: bool = True
+    latency: bool = True
+    processes: bool = True
+    printk: bool = False
+    handlers: Mapping[tuple[Abi, int], Handler] = field(default_factory=dict)  # --ignore and --trace
     # Whether the filter matches a process that already ran: pid, uid, comm.
     matches: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
     # Processes that --pid could not follow because its map was full.
@@ -68,12 +72,19 @@ class ProbeError(Exception):
 class KernelProbe(ABC):
     """One probe on the live kernel. Not thread-safe: its owner locks.
 
-    `prepare`, `save_totals` and `release` do nothing unless a probe overrides them.
+    To write one, name its C file in `file`, and say in `attach` where its programs go. The compiler gets `defines`.
+    Open buffers and fill maps in `prepare`, close them in `release`. Deliver events in `read_events`, counters in
+    `read_counters`; of a counter that must survive a toggle, keep the total in `save_totals`. What the C file counts in
+    the map `lost` is reported; count other losses in `lost_now`. The rest has a meaning without being overridden.
+    docs/adding-a-probe.md goes through one of them.
     """
 
-    name: ClassVar[ProbeName]
+    name: ProbeName
+    """As in its row of `ebpftop.probes.registry`; set when it is made."""
     file: ClassVar[str]
-    ring_bytes: ClassVar[int] = 0  # the size of its ring buffer, if the file includes bpf/events.h; a power of two
+    """A file in bpf/, or the path of a file that includes those of bpf/ by name."""
+    ring_bytes: ClassVar[int] = 0
+    """The size of its ring buffer, if the file includes bpf/events.h; a power of two."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -200,9 +211,26 @@ class KernelProbe(ABC):
     def attach(self, module: Module) -> str:
         """Attach everything; return the rung in use."""
 
-    @abstractmethod
-    def read(self, now: float, *, everything: bool = False) -> list[Record]:
-        """Return what arrived since the last call, without waiting; *everything* if there will be no next call."""
+    def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
+        """Return what arrived since the last call, without waiting; *everything* if there will be no next call.
+
+        Called 20 times a second or more often. *now*: Unix seconds.
+        """
+        return []
+
+    def read_counters(self, now: float) -> list[Record]:
+        """Return what the counters are. Called every `--interval`, and once after the programs were detached."""
+        return []
+
+    def before_filter(self, now: float, *, clears: bool) -> list[Record]:
+        """The filter is about to change, to none if that *clears* it: return what must be read before."""
+        return []
+
+    def after_filter(self) -> None:  # noqa: B027
+        """The filter has changed, or could not be changed."""
+
+    def filter_changed(self) -> None:  # noqa: B027
+        """The filter has changed, and what comes from now on counts as matched by it."""
 
     def save_totals(self, module: Module) -> None:  # noqa: B027
         """Save totals before the maps are closed."""
@@ -266,3 +294,19 @@ class KernelProbe(ABC):
                 self._lost_told[where] = count
                 records.append(Lost(time=now, probe=self.name, where=where, count=count))
         return records
+
+
+class UnusableProbe(KernelProbe):
+    """Stands for a probe whose class cannot be used; starting it fails with the reason."""
+
+    file: ClassVar[str] = ""
+
+    def __init__(self, context: Context, reason: str) -> None:
+        super().__init__(context)
+        self._reason = reason
+
+    def start(self) -> None:
+        raise ProbeError(self._reason, "repair or uninstall the package that it is from")
+
+    def attach(self, module: Module) -> str:
+        raise NotImplementedError

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, escape
-from ebpftop.core.records import TICK_NS, Exec, Exit, ProbeName, Record, Where
+from ebpftop.core.records import TICK_NS, Exec, Exit, Record, Where
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.cgroups import path_of_id
@@ -152,7 +152,6 @@ def failure_ladder(defines: Defines) -> tuple[AttachOption, ...]:
 class ExecsProbe(KernelProbe):
     """Exec and Exit records from a buffer; Process records of what already ran, and of parents that only forked."""
 
-    name: ClassVar[ProbeName] = "execs"
     file: ClassVar[str] = "execs.c"
     ring_bytes: ClassVar[int] = RING_BYTES_MAX
 
@@ -234,7 +233,7 @@ class ExecsProbe(KernelProbe):
         kinds = {"exec": _EXEC, "failed": _FAILED, "exit": _EXIT}
         return {name: maps.per_cpu_sum(self.module.table("seen"), kind) for name, kind in kinds.items()}
 
-    def read(self, now: float, *, everything: bool = False) -> list[Record]:
+    def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._events is None:
             return []
         came_up, self._just_attached = self._just_attached, False
@@ -278,8 +277,8 @@ class ExecsProbe(KernelProbe):
         self._exits_missed = self._exits_missed[1], missed
         return self._processes.ended() if thorough else self._processes.absent()
 
-    def rescan_processes(self) -> None:
-        """The filter changed: at the next reading report running processes that match, and those that ended unseen."""
+    def filter_changed(self) -> None:
+        """At the next reading report the running processes that match, and those that ended unseen."""
         self._rescan_due = True
 
     def _unseen_exit(self, told: SeenProcess, now: float) -> Record:

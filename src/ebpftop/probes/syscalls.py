@@ -18,7 +18,6 @@ from ebpftop.core.records import (
     NOT_NEEDED,
     Attempt,
     Handler,
-    ProbeName,
     Record,
     Syscall,
     SyscallRow,
@@ -69,15 +68,14 @@ _TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
 class SyscallsProbe(KernelProbe):
     """A Syscalls record at each reading, and a Syscall record for each traced call."""
 
-    name: ClassVar[ProbeName] = "syscalls"
     file: ClassVar[str] = "syscalls.c"
     ring_bytes: ClassVar[int] = 4 << 20
 
-    def __init__(self, context: Context, *, latency: bool = True, processes: bool = True, printk: bool = False) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.latency = latency
-        self.processes = processes
-        self.printk = printk
+        self.latency = context.latency
+        self.processes = context.processes
+        self.printk = context.printk
         self.slots = Slots(platform.machine())
         self._kind: Kind = "raw_tracepoint"
         self._callers_fd: int | None = None
@@ -92,6 +90,8 @@ class SyscallsProbe(KernelProbe):
         self._before_us: EnteredBefore | None = None
         self._rate_before = 0
         self._overflow_before = 0
+        for call, handler in context.handlers.items():
+            self.set_handler(call, handler)
 
     def start(self) -> None:
         """Start with raw tracepoints, else tracepoints, whose programs get other contexts and are compiled again."""
@@ -324,7 +324,7 @@ class SyscallsProbe(KernelProbe):
 
     # ---- reading ----
 
-    def read(self, now: float, *, everything: bool = False) -> list[Record]:
+    def read_counters(self, now: float) -> list[Record]:
         """Return one Syscalls record."""
         module = self.module
         if module is None:
@@ -394,7 +394,7 @@ class SyscallsProbe(KernelProbe):
             slot=self.slots.slot(call),
         )
 
-    def read_traced(self, now: float, *, everything: bool = False) -> list[Record]:
+    def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return the traced calls that arrived since the last reading."""
         if self._events is None:
             return []

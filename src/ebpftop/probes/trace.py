@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 from ebpftop.core.escape import c_string, escape
-from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, ProbeName, Record, Trace, Where
+from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, Record, Trace, Where
 from ebpftop.kernel import bpf_syscall, clocks, maps, tracefs
 from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.errors import FormatError, LoadError
@@ -64,7 +64,6 @@ def ladder(defines: Defines) -> tuple[AttachOption, ...]:
 class TraceProbe(KernelProbe):
     """Trace records, one for each line that a BPF program prints."""
 
-    name: ClassVar[ProbeName] = "trace"
     file: ClassVar[str] = "trace.c"
     ring_bytes: ClassVar[int] = 4 << 20
 
@@ -181,6 +180,16 @@ class TraceProbe(KernelProbe):
             self._instance.close()
         self._instance = None
 
+    def before_filter(self, now: float, *, clears: bool) -> list[Record]:
+        # First read the lines that are left in the pipe: this change overwrites what is known about them.
+        records = self.read_events(now, everything=True)
+        if clears:
+            self.set_passthrough(all_lines=True)
+        return records
+
+    def after_filter(self) -> None:
+        self.set_passthrough(all_lines=not self.context.filtering())
+
     def set_passthrough(self, *, all_lines: bool) -> None:
         """Let every line of the machine come through the instance, or none: then matching lines are handed over.
 
@@ -209,7 +218,7 @@ class TraceProbe(KernelProbe):
 
     # Lines.
 
-    def read(self, now: float, *, everything: bool = False) -> list[Record]:
+    def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         if self._events is None:
             return []
         offset = clocks.unix_offset()

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import ClassVar, NamedTuple
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import OTHER_UID, ProbeName, Record, UserRow, Users
+from ebpftop.core.records import OTHER_UID, Record, UserRow, Users
 from ebpftop.kernel import maps
 from ebpftop.kernel.attach import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.fields import Defines
@@ -117,7 +117,6 @@ def ladder(defines: Defines) -> tuple[AttachOption, ...]:
 class UsersProbe(KernelProbe):
     """A Users record at each reading: totals since the start, through all toggles."""
 
-    name: ClassVar[ProbeName] = "users"
     file: ClassVar[str] = "users.c"
 
     def defines(self) -> Defines:
@@ -145,7 +144,7 @@ class UsersProbe(KernelProbe):
     def attach(self, module: Module) -> str:
         return self.attach_first_or_fail(module, ladder(self.context.defines), "execve")
 
-    def read(self, now: float, *, everything: bool = False) -> list[Record]:
+    def read_counters(self, now: float) -> list[Record]:
         module = self.module
         if module is None:
             return []

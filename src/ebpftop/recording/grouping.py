@@ -5,48 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import (
-    Cost,
-    End,
-    Exec,
-    Exit,
-    Header,
-    Lost,
-    Probe,
-    ProbeName,
-    Process,
-    Record,
-    Syscall,
-    Syscalls,
-    Trace,
-    Users,
-)
+from ebpftop.core.records import End, Header, ProbeName, Record
 from ebpftop.core.source import Batch
+from ebpftop.probes.registry import registry
 
 # A slice ends early if it takes more memory: all records of a recording may have the same time.
 MAX_SLICE_BYTES = 4 << 20
 
-_PROBE_OF: dict[type, ProbeName] = {
-    Exec: "execs",
-    Exit: "execs",
-    Process: "execs",
-    Users: "users",
-    Syscalls: "syscalls",
-    Syscall: "syscalls",
-    Trace: "trace",
-    # The cost of ebpftop belongs to no probe; a live source also sends it with the first one.
-    Cost: "execs",
-}
-
 # A record further behind is not late: the clock was set back, or a damaged record was far ahead.
 BACKWARDS_S = 10.0
-
-
-def probe_of(record: Record) -> ProbeName | None:
-    """Return the probe whose batches contain *record*; None for records of the stream itself (`Header`, `End`)."""
-    if isinstance(record, (Probe, Lost)):
-        return record.probe
-    return _PROBE_OF.get(type(record))
 
 
 class Grouper:
@@ -67,7 +34,7 @@ class Grouper:
         """Add one record; return the batches that it completed, mostly none."""
         if isinstance(record, (Header, End)):
             return ()
-        probe = probe_of(record)
+        probe = registry().probe_of(record)
         if probe is None:
             return ()
         done: Sequence[Batch] = ()

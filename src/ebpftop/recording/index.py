@@ -6,14 +6,15 @@ import re
 import threading
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from ebpftop.core.records import KINDS, PROBE_NAMES, Where
+from ebpftop.core.records import Where
 from ebpftop.core.snapshot import EventCounts
+from ebpftop.probes.registry import registry
 from ebpftop.recording.chunks import Chunk, first_time, last_time
-from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, line_at, marks
+from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, GROUPS, exec_failed, line_at, marks
 
 # A table of running programs is kept for every chunk whose number is a multiple of this.
 KEY_CHUNKS = 2
@@ -35,9 +36,17 @@ _RARE = 16
 _RARE_BYTES = 8 << 20
 
 
-def by_group(counts: EventCounts) -> tuple[int, int, int]:
+def by_group(counts: EventCounts) -> list[int]:
     """Return *counts* by `kinds.EVENT_GROUP`."""
-    return counts.execs + counts.failed + counts.exits, counts.syscalls, counts.traces
+    groups = [0] * GROUPS
+    for kind, count in counts.kinds.items():
+        groups[EVENT_GROUP[kind.encode()]] += count
+    return groups
+
+
+def count_events(kinds: Mapping[bytes, int], failed: int) -> EventCounts:
+    """Return the events among *kinds*, of whose execs *failed* failed."""
+    return EventCounts({kind.decode(): count for kind, count in kinds.items() if kind in EVENT_GROUP}, failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ class Info:
     @property
     def events(self) -> int:
         """All events in it."""
-        return sum(by_group(self.counts))
+        return sum(self.counts.kinds.values())
 
     @property
     def unplaced(self) -> int:
@@ -135,7 +144,7 @@ class Index:
                     self._runs(pid, line)
             elif kind == b"exit":
                 self._ended(pid)
-            elif kind in (b"trace", b"syscall"):
+            elif EVENT_GROUP.get(kind):
                 if len(rare) <= _RARE:
                     rare.append(line_at(data, begin))
             elif kind == b"process":
@@ -143,7 +152,7 @@ class Index:
                     self._runs(pid, line_at(data, begin))
             elif kind in (b"probe", b"lost"):
                 self._note_state(kind, line_at(data, begin))
-        found = EventCounts(counts[b"exec"] - failed, failed, counts[b"exit"], counts[b"syscall"], counts[b"trace"])
+        found = count_events(counts, failed)
         first = first_time(data)
         first = self._clock if first is None else first
         last = max(first, last_time(data) or first)
@@ -311,7 +320,7 @@ class Index:
 
     def _note_state(self, kind: bytes, line: bytes) -> None:
         key = state_key(line)
-        if len(line) > _MAX_STATE_BYTES or key not in _STATE_KEYS:
+        if len(line) > _MAX_STATE_BYTES or (key not in self._state_of and not _may_keep(key, len(self._state_of))):
             return
         if kind == b"lost" and self._state_of.get(key) == _count_of(line):
             return
@@ -325,11 +334,12 @@ class Index:
                 self._states[:half] = sorted(last.values())
 
 
-_KNOWN = frozenset(kind.encode() for kind in KINDS)
+_KNOWN = frozenset(kind.encode() for kind in registry().kinds)
 # For each probe: its state, and each kind of its losses.
-_STATE_KEYS = frozenset(
-    f"{probe} {where}".rstrip().encode() for probe in PROBE_NAMES for where in ("", *get_args(Where))
-)
+_WHERES = frozenset(where.encode() for where in ("", *get_args(Where)))
+_STATE_KEYS = frozenset(f"{probe} ".encode() + where for probe in registry().names for where in _WHERES)
+# Beyond these, as many as the probes have that are not installed here.
+_STATE_KEYS_MAX = len(_STATE_KEYS) + 256
 _PROBE = re.compile(rb'"probe"\s*:\s*"([a-z]{1,16})"')
 _WHERE = re.compile(rb'"where"\s*:\s*"([a-z]{1,16})"')
 _COUNT = re.compile(rb'"count"\s*:\s*([0-9]{1,20})')
@@ -337,8 +347,13 @@ _COUNT = re.compile(rb'"count"\s*:\s*([0-9]{1,20})')
 
 def state_key(line: bytes) -> bytes:
     """Return the subject of a probe or lost line: of two with the same key, the later one is valid."""
-    found = [pattern.search(line) for pattern in (_PROBE, _WHERE)]
-    return b" ".join(match[1] for match in found if match)
+    probe, where = _PROBE.search(line), _WHERE.search(line)
+    return (probe[1] if probe else b"") + b" " + (where[1] if where else b"")
+
+
+def _may_keep(key: bytes, kept: int) -> bool:
+    probe, _, where = key.partition(b" ")
+    return key in _STATE_KEYS or (probe != b"" and where in _WHERES and kept < _STATE_KEYS_MAX)
 
 
 def _count_of(line: bytes) -> bytes:

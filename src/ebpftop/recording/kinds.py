@@ -10,11 +10,17 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from ebpftop.core.records import Event, Reading
+from ebpftop.probes.registry import registry
 from ebpftop.recording.parse import windows
 
-# Events, by the pane that shows them; the other kinds are counters and states.
-EVENT_GROUP = {b"exec": 0, b"exit": 0, b"syscall": 1, b"trace": 2}
-COUNTERS = frozenset({b"users", b"syscalls", b"cost"})
+_KINDS = {kind.encode(): record for kind, record in registry().kinds.items()}
+_PROBES = {kind: registry().types[record] for kind, record in _KINDS.items() if issubclass(record, Event)}
+_GROUPS = tuple(dict.fromkeys(_PROBES.values()))
+# Events, by the pane that shows them, those of the exec log first; the other kinds are counters and states.
+EVENT_GROUP = {kind: _GROUPS.index(probe) for kind, probe in _PROBES.items()}
+GROUPS = len(_GROUPS)
+COUNTERS = frozenset(kind for kind, record in _KINDS.items() if issubclass(record, Reading))
 
 # Kind, whole second (empty if it is not easy to read), digits of the pid that follows (or empty), offset in the data.
 Mark: TypeAlias = tuple[bytes, bytes, bytes, int]

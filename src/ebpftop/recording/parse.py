@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import msgspec
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import Cost, Exit, Header, Lost, Record, Syscalls, Users, decode, decode_all
+from ebpftop.core.records import Cost, Exit, Foreign, Header, Lost, Record, Syscalls, Users
+from ebpftop.probes.registry import decode, registry
 
 # The record of the longest command line, or of all users that are counted one by one, has 2 MiB.
 MAX_LINE_BYTES = 4 << 20
@@ -47,8 +48,8 @@ _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x2E if byte == 0x2E else 0x20
 _TOO_MANY_DIGITS = b" " + b"0" * 19
 
 
-def read_line(line: bytes) -> Record | None:
-    """Return the record of one line without its newline; None for a kind that this version does not know.
+def read_line(line: bytes) -> Record:
+    """Return the record of one line without its newline, `Foreign` for a kind that nothing here knows.
 
     Raises ValueError, with a reason that is safe for a terminal, if the line is not a record or has impossible values.
     """
@@ -57,9 +58,8 @@ def read_line(line: bytes) -> Record | None:
         raise ValueError(f"longer than {MAX_LINE_BYTES >> 20} MiB" if long else "more values than any record has")
     try:
         record = decode(line)
-        if record is None:
-            return None
-        if not _is_sane(line) or _TOO_MANY_DIGITS in line.translate(_DIGITS):
+        safe = _is_sane(line) and _TOO_MANY_DIGITS not in line.translate(_DIGITS)
+        if not safe and not isinstance(record, Foreign):
             record = msgspec.convert(_sanitize(msgspec.to_builtins(record)), type(record))
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -76,14 +76,13 @@ def read_good_lines(lines: Sequence[bytes]) -> list[Record]:
     try:
         if _TOO_MANY_DIGITS in joined.translate(_DIGITS) or any(map(_is_too_much, lines)):
             raise ValueError("to be seen one by one")
-        bulk = iter(decode_all(joined))
+        bulk = iter(registry().decoder.decode_all(joined))
         records = [next(bulk) if easy else read_line(line) for easy, line in zip(tame, lines, strict=True)]
         for record, line in zip(records, lines, strict=True):
-            if record is not None:
-                _check(record, len(line))
+            _check(record, len(line))
     except (ValueError, StopIteration, RecursionError):
         return list(_one_by_one(lines))
-    return [record for record in records if record is not None]
+    return [record for record in records if not isinstance(record, Foreign)]
 
 
 def _one_by_one(lines: Iterable[bytes]) -> Iterator[Record]:
@@ -92,7 +91,7 @@ def _one_by_one(lines: Iterable[bytes]) -> Iterator[Record]:
             record = read_line(line)
         except ValueError:
             continue
-        if record is not None:
+        if not isinstance(record, Foreign):
             yield record
 
 
@@ -134,7 +133,9 @@ def _check(record: Record, size: int) -> None:
             raise ValueError("a cost that is not a share of a CPU")
     elif isinstance(record, Lost) and record.count < 0:
         raise ValueError("a negative count")
-    if size > _UNCHECKED_BYTES:
+    if not isinstance(record, Header):
+        record.check()
+    if size > _UNCHECKED_BYTES and not isinstance(record, Foreign):
         _check_texts(record)
 
 
@@ -176,11 +177,12 @@ def _check_counters(record: Users | Syscalls) -> None:
 
 def _check_texts(record: Record) -> None:
     """Raise ValueError for a name or a path that is longer than the kernel allows: only arguments may be long."""
+    paths = () if isinstance(record, Header) else record.paths
     for kind in (record, *(getattr(record, table, ()) for table in ("rows", "attempts"))):
         for struct in kind if isinstance(kind, tuple) else (kind,):
             for field in struct.__struct_fields__:
                 value = getattr(struct, field)
-                if isinstance(value, str) and len(value) > _longest(field):
+                if isinstance(value, str) and len(value) > (_PATH_CHARS if field in paths else _longest(field)):
                     raise ValueError(f"{field}: longer than any")
     if isinstance(record, Syscalls):
         others = (record.in_flight, record.processes, record.process_totals, record.table)
@@ -286,7 +288,8 @@ class ReadErrors:
 def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Callable[[], None]) -> Iterator[Record]:
     """Yield the records of *data*, whole lines; the last may lack its newline.
 
-    *on_fault* gets the number of the line in *data*, from 0, and the reason. Blank lines are skipped without a fault.
+    *on_unknown* is called for each line of an unknown kind, which is yielded as a `Foreign` record. *on_fault* gets the
+    number of the line in *data*, from 0, and the reason. Blank lines are skipped without a fault.
     """
     number = faults = 0
     for begin, end in windows(data):
@@ -307,10 +310,9 @@ def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Ca
                 cut = not whole and at + 1 == number + len(lines) and len(line) <= MAX_LINE_BYTES
                 on_fault(at, "cut off" if cut else str(error))
                 continue
-            if record is None:
+            if isinstance(record, Foreign):
                 on_unknown()
-            else:
-                yield record
+            yield record
         number += len(lines)
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import SCHEMA, Header
+from ebpftop.core.records import SCHEMA, Foreign, Header
 from ebpftop.core.source import SourceError
 from ebpftop.recording import schema1, zstd_frames
 from ebpftop.recording.chunks import Chunk, FileChunks, PlainChunks, ZstChunks
@@ -128,6 +128,8 @@ def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
             note_schema(header, damage)
             return header
     for record in read_lines(schema1.upgrade(chunk.data), _pass_over, _pass_over):
+        if isinstance(record, Foreign):
+            continue
         time = record.started if isinstance(record, Header) else record.time
         damage.note("the header is missing: host and kernel are not known")
         return Header(schema=0, version="", host="unknown host", kernel="", abi="", started=time)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.recording import kinds
-from ebpftop.recording.index import Info, by_group, state_key
-from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, exec_failed, kind_of, line_at, marks_backwards
+from ebpftop.recording.index import Info, by_group, count_events, state_key
+from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, GROUPS, exec_failed, kind_of, line_at, marks_backwards
 
 # Read in full before the scan becomes selective.
 DENSE_BYTES = 8 << 20
@@ -40,14 +40,13 @@ class Scan:
         self._time = time
         self._counters_since = int(counters_since)
         self._events = events
-        self._counts = [0, 0, 0]
+        self._counts = [0] * GROUPS
         self._bytes = 0
 
     @property
     def dense(self) -> EventCounts:
         """Events of the chunks that were read in full."""
-        of = self._dense
-        return EventCounts(of[b"exec"] - self._failed, self._failed, of[b"exit"], of[b"syscall"], of[b"trace"])
+        return count_events(self._dense, self._failed)
 
     @property
     def dense_enough(self) -> bool:

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import msgspec
 
-from ebpftop.core.records import Cost, Exec, Exit, Header, Lost, Probe, Process, Record, Syscall, Syscalls, Trace, Users
+from ebpftop.core.records import End, Event, Exec, Exit, Process, Record, Syscalls, Users
 from ebpftop.recording.timeline import Narrow
 
 
 def matching(wanted: Callable[[Exec | Process], bool]) -> Narrow:
-    """Return a function that keeps the programs that are *wanted*, and their exits, traced calls and trace lines.
+    """Return a function that keeps the programs that are *wanted*, and the events that have their pids.
 
     In the counters of users, it keeps the rows of the users of these programs, with all that these users did. It drops
-    the counters of system calls, which are those of the whole machine. It keeps the states of probes and the losses:
-    they show what the recording can know. Use it for one pass over records in their order: it remembers which processes
-    matched.
+    the counters of system calls, which are those of the whole machine. It keeps all else: the states of probes and the
+    losses show what the recording can know, and records of unknown kinds are not ours to judge. Use it for one pass
+    over records in their order: it remembers which processes matched.
     """
     pids: set[int] = set()
     uids: set[int] = set()
@@ -36,15 +36,14 @@ def matching(wanted: Callable[[Exec | Process], bool]) -> Narrow:
                 known = record.pid in pids
                 pids.discard(record.pid)
                 return record if known else None
-            case Syscall() | Trace():
-                return record if record.pid in pids else None
+            case Event():
+                pid = getattr(record, "pid", None)
+                return record if pid is None or pid in pids else None
             case Users():
                 return msgspec.structs.replace(record, rows=tuple(row for row in record.rows if row.uid in uids))
-            case Syscalls():
+            case Syscalls() | End():
                 return None
-            case Header() | Probe() | Lost() | Cost():
-                return record
             case _:
-                return None
+                return record
 
     return narrow

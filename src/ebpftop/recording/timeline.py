@@ -15,9 +15,10 @@ from typing import TypeAlias
 import msgspec
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import PROBE_NAMES, SCHEMA, End, Exec, Exit, Header, ProbeName, Record, Syscall, Trace
+from ebpftop.core.records import SCHEMA, End, Event, Exec, Header, ProbeName, Record
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
+from ebpftop.probes.registry import kind_of, registry
 from ebpftop.recording.chunks import PLAIN_STRETCH, Chunks, last_time
 from ebpftop.recording.grouping import group
 from ebpftop.recording.index import KEY_CHUNKS, MAX_STATES, Index, state_key
@@ -54,13 +55,13 @@ class Timeline:
     """The moments of a recording or a history, by Unix time."""
 
     def __init__(
-        self, header: Header, chunks: Chunks, index: Index, probes: tuple[ProbeName, ...] = PROBE_NAMES
+        self, header: Header, chunks: Chunks, index: Index, probes: tuple[ProbeName, ...] | None = None
     ) -> None:
         """Use *chunks*, which may grow and drop their oldest, and their *index*, which follows them."""
         self.header = header
         self._chunks = chunks
         self._index = index
-        self._probes = probes
+        self._probes = registry().names if probes is None else probes
         self._looking = 0
         self._looked_s = -math.inf
         self._last_of: tuple[int, float] = (-1, 0.0)
@@ -319,9 +320,8 @@ def _decode(lines: list[bytes], most: int) -> list[Record]:
 
 def _count(records: Sequence[Record]) -> EventCounts:
     """Count the events among *records*."""
-    kinds = Counter(map(type, records))
-    failed = sum(isinstance(record, Exec) and record.ret < 0 for record in records)
-    return EventCounts(kinds[Exec] - failed, failed, kinds[Exit], kinds[Syscall], kinds[Trace])
+    kinds = Counter(kind_of(type(record)) for record in records if isinstance(record, Event))
+    return EventCounts(kinds, sum(isinstance(record, Exec) and record.ret < 0 for record in records))
 
 
 def _time_of(record: Record) -> float:

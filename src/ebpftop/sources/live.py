@@ -6,14 +6,14 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
-from ebpftop.core.records import PROBE_NAMES, SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record
+from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record
 from ebpftop.core.source import Batch
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import task_cache_map, tracefs
@@ -28,12 +28,10 @@ from ebpftop.kernel.overhead import OverheadSampler
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.kernel.threads import own_pids
 from ebpftop.lifecycle.process import process
-from ebpftop.probes.base import Context, KernelProbe, ProbeError
-from ebpftop.probes.execs import ExecsProbe
+from ebpftop.probes.base import Context, KernelProbe, ProbeError, UnusableProbe
+from ebpftop.probes.registry import ProbeRow, load, registry
 from ebpftop.probes.syscalls import SyscallsProbe
-from ebpftop.probes.trace import TraceProbe
 from ebpftop.probes.user_names import UserNames
-from ebpftop.probes.users import UsersProbe
 from ebpftop.syscalls import abi as abis
 
 _EVENTS_EVERY_S = 0.05
@@ -49,9 +47,10 @@ _NOT_HIDDEN = (
 
 @dataclass(frozen=True)
 class Options:
-    """How to watch the kernel."""
+    """How to watch the kernel: *probes* are attached from the start, those that are *off* can be attached later."""
 
-    probes: tuple[ProbeName, ...] = PROBE_NAMES
+    probes: tuple[ProbeName, ...] = field(default_factory=lambda: registry().on)
+    off: tuple[ProbeName, ...] = ()
     interval_s: float = 1.0
     filter: Filter = field(default_factory=Filter)
     buffer: Buffer | None = None  # None: the ring if the kernel has it
@@ -96,8 +95,26 @@ def kernel_defines() -> Defines:
     return flags
 
 
+Probing = TypeVar("Probing", bound=KernelProbe)
+
+
+def _probe(row: ProbeRow, context: Context) -> KernelProbe:
+    """Return the probe of a row; one that cannot start if it is somebody else's, and is broken."""
+    try:
+        kind = load(row.probe)
+        if not (isinstance(kind, type) and issubclass(kind, KernelProbe)):
+            raise TypeError(f"{row.probe} is not a KernelProbe")
+        probe = kind(context)
+    except Exception as error:
+        if row.name not in registry().plugins:
+            raise
+        probe = UnusableProbe(context, f"{type(error).__name__}: {error}")
+    probe.name = row.name
+    return probe
+
+
 class KernelSource:
-    """The four probes on the live kernel. See `ebpftop.core.source.Source`."""
+    """The probes on the live kernel. See `ebpftop.core.source.Source`."""
 
     live = True
 
@@ -120,6 +137,7 @@ class KernelSource:
         self.filter, self.notes = with_processes(options.filter)
         if options.filter.hide_self and not own_pids():
             self.notes += (_NOT_HIDDEN,)
+        self.notes += tuple(map(str, registry().disabled))
         self._filter.apply(self.filter)
         execve_id = defines.get("EXECVE_ID")
         context = Context(
@@ -137,18 +155,17 @@ class KernelSource:
             buffer=self.buffer,
             attach=options.attach,
             failures=options.failures,
+            latency=options.latency,
+            processes=options.processes,
+            printk=options.printk,
+            handlers={**dict.fromkeys(options.ignore, "ignore"), **dict.fromkeys(options.trace, "trace")},
             cache_tasks=task_cache_map.should_cache_task(kernel_version()),
         )
-        self.syscalls = SyscallsProbe(
-            context, latency=options.latency, processes=options.processes, printk=options.printk
-        )
-        for call in options.ignore:
-            self.syscalls.set_handler(call, "ignore")
-        for call in options.trace:
-            self.syscalls.set_handler(call, "trace")
-        self.execs = ExecsProbe(context)
-        every: Sequence[KernelProbe] = (self.execs, UsersProbe(context), self.syscalls, TraceProbe(context))
-        self._probes = {probe.name: probe for probe in every if probe.name in options.probes}
+        self._probes = {
+            row.name: _probe(row, context)
+            for row in registry().rows.values()
+            if row.name in options.probes or row.name in options.off
+        }
         self._locks = {name: threading.Lock() for name in self._probes}
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
         self._gone_told: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
@@ -167,15 +184,17 @@ class KernelSource:
         # In parallel: while the kernel verifies and attaches one probe, the compiler does the next, one at a time.
         try:
             with ThreadPoolExecutor(thread_name_prefix="start") as starting:
-                list(starting.map(self._start, self._probes))
+                list(starting.map(self._start, options.probes))
         except BaseException:  # Ctrl-C too: what is already attached must not stay
             self.close()
             raise
+        for name in self._probes.keys() - set(options.probes):
+            self._news[name].append(self._probes[name].state(time.time()))
         self.attached_s = time.monotonic()
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
-        """The requested probes."""
+        """The requested probes, and those that can be attached later."""
         return tuple(self._probes)
 
     @property
@@ -183,6 +202,10 @@ class KernelSource:
         """The states of the probes that could not be attached, before these were polled."""
         news = [record for records in self._news.values() for record in records]
         return tuple(record for record in news if isinstance(record, Probe) and record.state == "failed")
+
+    def find(self, kind: type[Probing]) -> Probing:
+        """Return the probe of a class; LookupError if it was not requested."""
+        return next(probe for probe in self._probes.values() if isinstance(probe, kind))
 
     def _start(self, name: ProbeName) -> None:
         probe = self._probes[name]
@@ -193,18 +216,25 @@ class KernelSource:
                 probe.start()
             self._news[name].append(probe.state(time.time()))
         except ProbeError as error:
-            self._news[name].append(
-                Probe(
-                    time=time.time(),
-                    probe=name,
-                    state="failed",
-                    via=None,
-                    reason=error.reason,
-                    remedy=error.remedy or None,
-                    attempts=error.attempts,
-                )
-            )
+            self._failed(name, error)
+        except Exception as error:
+            if name not in registry().plugins:
+                raise
+            self._failed(name, ProbeError(f"{type(error).__name__}: {error}", attempts=probe.attempts))
         self._due_s[name] = time.monotonic()  # at once: rates are differences, and need a first reading
+
+    def _failed(self, name: ProbeName, error: ProbeError) -> None:
+        self._news[name].append(
+            Probe(
+                time=time.time(),
+                probe=name,
+                state="failed",
+                via=None,
+                reason=printable(error.reason),
+                remedy=error.remedy or None,
+                attempts=error.attempts,
+            )
+        )
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         """Wait at most *timeout_s* for the next batch of *probe*."""
@@ -250,19 +280,28 @@ class KernelSource:
             self._gone_told[name] = gone
             records.append(probe.state(now))
         if probe.on:
-            if name in ("execs", "trace"):
-                records += probe.read(now, everything=everything)
-            elif isinstance(probe, SyscallsProbe):
-                records += probe.read_traced(now, everything=everything)
-            if time.monotonic() >= self._due_s[name]:
-                self._due_s[name] = max(self._due_s[name] + self._interval_s, time.monotonic())
-                if name in ("users", "syscalls"):
-                    records += probe.read(now)
-                records += probe.lost(now)
+            try:
+                records += self._read_probe(name, everything=everything)
+            except Exception as error:
+                if name not in registry().plugins:
+                    raise
+                probe.stop()
+                self._failed(name, ProbeError(f"{type(error).__name__}: {error}"))
+                records += self._news[name]
+                self._news[name] = []
         cost = self._cost.poll(now, self._program_fds()) if name == self.probes[0] else None
         if cost is not None:
             records.append(cost)
         return Batch(name, now, tuple(records)) if records else None
+
+    def _read_probe(self, name: ProbeName, *, everything: bool) -> list[Record]:
+        probe, now = self._probes[name], time.time()
+        records = probe.read_events(now, everything=everything)
+        if time.monotonic() >= self._due_s[name]:
+            self._due_s[name] = max(self._due_s[name] + self._interval_s, time.monotonic())
+            records += probe.read_counters(now)
+            records += probe.lost(now)
+        return records
 
     def _program_fds(self) -> list[int]:
         return [fd for probe in self._probes.values() if probe.module for fd in probe.module.programs.values()]
@@ -286,8 +325,7 @@ class KernelSource:
 
     def _read_last(self, probe: KernelProbe) -> list[Record]:
         now = time.time()
-        traced = probe.read_traced(now, everything=True) if isinstance(probe, SyscallsProbe) else []
-        return [*traced, *probe.read(now, everything=True), *probe.lost(now)]
+        return [*probe.read_events(now, everything=True), *probe.read_counters(now), *probe.lost(now)]
 
     def set_interval(self, seconds: float) -> None:
         """Poll the counters every *seconds* from now on."""
@@ -300,46 +338,29 @@ class KernelSource:
 
     def set_filter(self, wanted: Filter) -> float:
         """Let the kernel deliver only what matches *wanted*, from the returned moment on; raises SourceError."""
-        with self._locks.get("trace", nullcontext()):
-            # First read the lines that are left in the pipe: this change overwrites what is known about them.
-            self._flush("trace")
-            if not wanted:
-                self._set_passthrough(all_lines=True)
+        for name, probe in self._probes.items():
+            with self._locks[name]:
+                self._news[name] += probe.before_filter(time.time(), clears=not wanted)
         try:
             self._filter.apply(wanted)
             self.filter = wanted
         finally:
-            with self._locks.get("trace", nullcontext()):
-                self._set_passthrough(all_lines=not self.filter)
+            for name, probe in self._probes.items():
+                with self._locks[name]:
+                    probe.after_filter()
         since = time.time()
-        execs = self._probes.get("execs")
-        if isinstance(execs, ExecsProbe):
-            with self._locks["execs"]:
-                execs.rescan_processes()
-        with self._locks.get("syscalls", nullcontext()):
-            self.syscalls.filter_changed()
-        # Later counts are measured against these readings.
-        counters: tuple[ProbeName, ...] = ("users", "syscalls")
-        for name in counters:
-            with self._locks.get(name, nullcontext()):
-                self._flush(name)
+        for name, probe in self._probes.items():
+            with self._locks[name]:
+                probe.filter_changed()
+                if probe.on:
+                    # Later counts are measured against these readings.
+                    self._news[name] += probe.read_counters(time.time())
         return since
-
-    def _flush(self, name: ProbeName) -> None:
-        """Read what a probe has before it is due; it comes in its next batch."""
-        probe = self._probes.get(name)
-        if probe is not None and probe.on:
-            self._news[name] += probe.read(time.time(), everything=True)
-
-    def _set_passthrough(self, *, all_lines: bool) -> None:
-        trace = self._probes.get("trace")
-        if isinstance(trace, TraceProbe):
-            trace.set_passthrough(all_lines=all_lines)
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         """Set what the kernel does with a system call, at once."""
         with self._locks["syscalls"]:
-            self.syscalls.set_handler((abi, nr), handler)
+            self.find(SyscallsProbe).set_handler((abi, nr), handler)
 
     def close(self) -> None:
         """Detach everything. Safe to call twice."""

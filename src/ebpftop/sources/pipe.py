@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import PROBE_NAMES, SCHEMA, Abi, End, Handler, Header, ProbeName, Record
+from ebpftop.core.records import SCHEMA, Abi, End, Handler, Header, ProbeName, Record
 from ebpftop.core.source import Batch, FilterUnsupported, SourceError
 from ebpftop.filters.spec import Filter
+from ebpftop.probes.registry import registry
 from ebpftop.recording import reader, schema1, zstd_frames
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
@@ -34,7 +35,7 @@ class PipeSource:
         """Own *fd* and wait for its first record; SourceError if the stream ends without one."""
         self.damage = ReadErrors()
         self._reader = _Reader(fd, self.damage)
-        self._channels = Channels(PROBE_NAMES)
+        self._channels = Channels(self.probes)
         self._ended = False
         self._closed = threading.Event()
         first = b""
@@ -84,7 +85,7 @@ class PipeSource:
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
-        return PROBE_NAMES
+        return registry().names
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         with self._starting:

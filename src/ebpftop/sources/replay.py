@@ -8,9 +8,10 @@ import time as clock
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ebpftop.core.records import PROBE_NAMES, Abi, End, Handler, Header, ProbeName, Record, Syscalls, Users
+from ebpftop.core.records import Abi, End, Foreign, Handler, Header, ProbeName, Record, Syscalls, Users
 from ebpftop.core.source import Batch, FilterUnsupported, SourceError
 from ebpftop.filters.spec import Filter
+from ebpftop.probes.registry import registry
 from ebpftop.recording import reader
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
@@ -51,7 +52,7 @@ class ReplaySource:
         self._header, self._chunks = reader.open_recording(fd, path, self.damage)
         self._index = Index()
         self.timeline = Timeline(self._header, self._chunks, self._index)
-        self._channels = Channels(PROBE_NAMES)
+        self._channels = Channels(self.probes)
         self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
         self._accounts = _ErrorLedger(self._index, self.damage)
         self._finished = False
@@ -73,7 +74,7 @@ class ReplaySource:
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
-        return PROBE_NAMES
+        return registry().names
 
     @property
     def finished(self) -> bool:
@@ -171,7 +172,7 @@ class ReplaySource:
         firsts: dict[type, float] = {}
         begun: float | None = None
         for record in read_lines(self._chunks.load(0).data, _pass_over, _pass_over):
-            if isinstance(record, Header):
+            if isinstance(record, (Header, Foreign)):
                 continue
             begun = record.time if begun is None else begun
             if isinstance(record, (Users, Syscalls)):
@@ -202,7 +203,7 @@ class ReplaySource:
         for number in range(start, self._chunks.stop):
             last = number + 1 == self._chunks.stop
             for record in self._accounts.read(number, self._chunks.load(number), last, wanted):
-                if isinstance(record, Header):
+                if isinstance(record, (Header, Foreign)):
                     continue
                 # Only near the start: what `seek` returned already has late records of the moment itself.
                 if number <= start + 1 and record.time <= after:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ebpftop.core import format
 from ebpftop.core.escape import escape
-from ebpftop.core.records import PROBE_NAMES, Probe, ProbeName, State
+from ebpftop.core.records import Probe, ProbeName, State
+from ebpftop.probes.registry import registry
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
 TAIL_BYTES = 64 << 10
@@ -31,7 +32,7 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
         sheet.heading("The recording")
         for line in unread:
             sheet.line((escape(line), "$warning"))
-    for name in PROBE_NAMES:
+    for name in dict.fromkeys((*registry().names, *probes)):
         sheet.heading(f"Probe {name}")
         probe = probes.get(name)
         if probe is None:

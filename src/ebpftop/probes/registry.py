@@ -1,0 +1,212 @@
+"""The probes: a row for each. Everything that lists probes, or the kinds of their records, derives from these rows.
+
+A row names classes as "module:Class", and they are imported when they are needed: a recording is read on machines that
+have no bcc. `ebpftop.ui.registry` has the panes. docs/adding-a-probe.md shows how to add one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from ebpftop.core.escape import printable
+from ebpftop.core.records import OF_THE_STREAM, Cost, Decoder, Lost, Probe, ProbeName, Record, TimedRecord
+
+GROUP = "ebpftop.probes"
+"""The entry points by which other distribution packages bring their rows."""
+
+_NAME = re.compile(r"[a-z]{1,16}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRow:
+    """A probe.
+
+    *probe* is its class, a `ebpftop.probes.base.KernelProbe`. *records* are the classes of its records, derived from
+    `ebpftop.core.records.TimedRecord`, in modules that import without bcc. *ladders* names the parts of the probe that
+    `--attach NAME.PART=EVENT` attaches apart. One that is not *on* is only attached when it is asked for.
+    """
+
+    name: ProbeName
+    about: str
+    probe: str
+    records: tuple[str, ...]
+    ladders: tuple[str, ...] = ()
+    on: bool = True
+
+
+PROBES = (
+    ProbeRow(
+        name="execs",
+        about="programs that start, fail to, and end",
+        probe="ebpftop.probes.execs:ExecsProbe",
+        records=("ebpftop.core.records:Exec", "ebpftop.core.records:Exit", "ebpftop.core.records:Process"),
+        ladders=("failures", "exits"),
+    ),
+    ProbeRow(
+        name="users",
+        about="execve calls and failures of each user",
+        probe="ebpftop.probes.users:UsersProbe",
+        records=("ebpftop.core.records:Users",),
+    ),
+    ProbeRow(
+        name="syscalls",
+        about="counts, errors and latency of every system call",
+        probe="ebpftop.probes.syscalls:SyscallsProbe",
+        records=("ebpftop.core.records:Syscalls", "ebpftop.core.records:Syscall"),
+    ),
+    ProbeRow(
+        name="trace",
+        about="what BPF programs print",
+        probe="ebpftop.probes.trace:TraceProbe",
+        records=("ebpftop.core.records:Trace",),
+        ladders=("lines",),
+    ),
+)
+
+
+Row = TypeVar("Row")
+
+
+class RowError(Exception):
+    """A row that cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """An entry point that is not used: its name, its distribution package, and why."""
+
+    name: str
+    package: str
+    reason: str
+
+    def __str__(self) -> str:
+        return printable(f"{self.name} of the package {self.package} is disabled: {self.reason}")
+
+
+def load(name: str) -> object:
+    """Return what "module:name" names. Raises what importing the module raises, ValueError, AttributeError."""
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ValueError(f"{name!r} is not module:name")
+    found: object = getattr(import_module(module), attribute)
+    return found
+
+
+def add_plugins(group: str, kind: type[Row], add: Callable[[Row], None]) -> tuple[Disabled, ...]:
+    """Give *add* the row of each entry point of *group*, by name; it raises RowError for one that cannot be used.
+
+    Whatever is wrong with one of them disables that one alone. Returns those.
+    """
+    disabled = []
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
+        try:
+            row = point.load()
+            if not isinstance(row, kind):
+                raise RowError(f"{point.value} is not a {kind.__name__}")
+            add(row)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # code of somebody else
+            reason = str(error) if isinstance(error, RowError) else f"{type(error).__name__}: {error}"
+            disabled.append(Disabled(point.name, point.dist.name if point.dist else "?", reason))
+    return tuple(disabled)
+
+
+class Registry:
+    """The rows in use, in their order, and what follows from them."""
+
+    def __init__(self, rows: Iterable[ProbeRow] = PROBES) -> None:
+        """Use *rows*, then those of other distribution packages."""
+        self.rows: dict[ProbeName, ProbeRow] = {}
+        for row in rows:
+            self.rows[row.name] = row
+        own = frozenset(self.rows)
+        self.disabled = add_plugins(GROUP, ProbeRow, self._add)
+        self.plugins = self.rows.keys() - own
+
+    @property
+    def names(self) -> tuple[ProbeName, ...]:
+        """All probes."""
+        return tuple(self.rows)
+
+    @property
+    def on(self) -> tuple[ProbeName, ...]:
+        """The probes that are attached unless others are asked for."""
+        return tuple(row.name for row in self.rows.values() if row.on)
+
+    @property
+    def ladders(self) -> tuple[str, ...]:
+        """What `--attach` can name: a probe, or a part of one."""
+        return (
+            *self.rows,
+            *(f"{row.name}.{part}" for row in self.rows.values() for part in row.ladders),
+        )
+
+    @cached_property
+    def types(self) -> dict[type[TimedRecord], ProbeName]:
+        """The records of the probes, and the probe of each."""
+        return {kind: row.name for row in self.rows.values() for kind in _record_types(row)}
+
+    @cached_property
+    def kinds(self) -> dict[str, type[Record]]:
+        """All records by their kind."""
+        records: tuple[type[Record], ...] = (*OF_THE_STREAM, *self.types)
+        return {kind_of(record): record for record in records}
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """What reads all of them."""
+        return Decoder(self.kinds.values())
+
+    def probe_of(self, record: Record) -> ProbeName | None:
+        """Return the probe whose batches contain *record*; None for those of the stream itself and unknown ones."""
+        if isinstance(record, (Probe, Lost)):
+            return record.probe
+        if isinstance(record, Cost):  # of no probe; it comes with the first one
+            return next(iter(self.rows))
+        return self.types.get(type(record))  # type: ignore[arg-type]  # a header is not found
+
+    def _add(self, row: ProbeRow) -> None:
+        if not _NAME.fullmatch(row.name):
+            raise RowError(f"{row.name!r} is not a name of 1 to 16 small letters")
+        if row.name in self.rows:
+            raise RowError(f"there is a probe {row.name} already")
+        taken = {kind_of(kind) for kind in OF_THE_STREAM}
+        taken |= {kind_of(kind) for other in self.rows.values() for kind in _record_types(other)}
+        types = _record_types(row)
+        for kind in map(kind_of, types):
+            if not _NAME.fullmatch(kind):
+                raise RowError(f"{kind!r} is not a kind of 1 to 16 small letters")
+            if kind in taken:
+                raise RowError(f"there are records of the kind {kind} already")
+            taken.add(kind)
+        Decoder((*OF_THE_STREAM, *types))
+        self.rows[row.name] = row
+
+
+def kind_of(record: type[Record]) -> str:
+    """Return the kind of a record's class."""
+    return str(record.__struct_config__.tag)
+
+
+def _record_types(row: ProbeRow) -> tuple[type[TimedRecord], ...]:
+    types = tuple(load(name) for name in row.records)
+    for name, kind in zip(row.records, types, strict=True):
+        if not (isinstance(kind, type) and issubclass(kind, TimedRecord)):
+            raise RowError(f"{name} is not derived from Event or Reading")
+    return types  # type: ignore[return-value]  # checked
+
+
+@cache
+def registry() -> Registry:
+    """Return the one of this process."""
+    return Registry()
+
+
+def decode(line: bytes | str) -> Record:
+    """Return the record of one line; see `Decoder.decode`."""
+    return registry().decoder.decode(line)
