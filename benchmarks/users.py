@@ -51,7 +51,7 @@ def figures(screen: Screen, when: str) -> None:
 def counters(source: KernelSource) -> tuple[Users, float]:
     """Return a reading, and the seconds that it took."""
     began_s = time.perf_counter()
-    (record,) = source._probes["users"].read(time.time())
+    (record,) = source._probes["users"].read_counters(time.time())
     took_s = time.perf_counter() - began_s
     assert isinstance(record, Users)
     return record, took_s
