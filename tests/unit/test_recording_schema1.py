@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ebpftop.core.records import SCHEMA, Exec, Header, Process, Record, Syscalls, decode, encode
+from ebpftop.core.records import SCHEMA, Exec, Header, Process, Record, Syscalls, encode
+from ebpftop.probes.registry import decode
 from ebpftop.recording import schema1, zstd_frames
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
