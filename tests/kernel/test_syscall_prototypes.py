@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -25,6 +25,12 @@ RENAMED = {
 DATA = frozenset(("write", "pwrite64", "mq_timedsend"))
 # On 64-bit ABIs the kernel shifts the upper half of the offset out again.
 IGNORES_LAST_HALF = frozenset(("preadv", "pwritev"))
+
+WIDE = re.compile(r"\*|\blong\b|\b(size_t|loff_t|off_t|u64|__u64|aio_context_t|__sighandler_t|cap_user_\w+_t)\b")
+# Declared `unsigned long` or `long`, of which the kernel reads 32 bits; so it does of every descriptor.
+NARROWER = {"clone.clone_flags", "mbind.mode", "ptrace.pid", "ptrace.request", "unshare.unshare_flags"}
+# Declared `int`; strace shows the whole register.
+WIDER = {"readlink.bufsiz", "readlinkat.bufsiz"}
 
 # The mount is seen by this child alone, and gone with it.
 DUMP = """
@@ -52,6 +58,26 @@ def test_every_call_has_as_many_arguments_as_the_kernel_gives_it(prototypes: Map
     assert len(known) > 250
     expected = {name: len(arguments) - (name in IGNORES_LAST_HALF) for name, arguments in known.items()}
     assert {name: argument_count(native, name) for name in known} == expected
+
+
+def shows_64_bits(text: Callable[[int], str]) -> bool:
+    return text(0x21 | 1 << 40) != text(0x21)
+
+
+def test_an_argument_is_shown_as_wide_as_the_kernel_reads_it(prototypes: Mapping[str, list[str]]) -> None:
+    native = abi.native_abi(os.uname().machine)
+    narrower, wider = set(), set()
+    for name, arguments in prototypes.items():
+        for slot in decode._call(native, name).slots if decode._lines(native, name) else ():
+            declaration = arguments[slot.register]
+            argument = f"{name}.{declaration.split()[-1].lstrip('*')}"
+            if shows_64_bits(slot.text) and not WIDE.search(declaration):
+                wider.add(argument)
+            if not shows_64_bits(slot.text) and WIDE.search(declaration):
+                narrower.add(argument)
+    descriptors = {argument for argument in narrower if argument.endswith(".fd")}
+    assert narrower - descriptors == NARROWER & narrower
+    assert wider == WIDER & wider
 
 
 def test_what_is_read_as_a_string_is_one_to_the_kernel(prototypes: Mapping[str, list[str]]) -> None:

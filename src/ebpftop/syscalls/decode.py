@@ -177,7 +177,7 @@ def _id_16(value: int) -> str:
 
 
 def _signal(value: int) -> str:
-    return signal_name(value) if 0 < value & _U32 <= 64 else _int(value)
+    return signal_name(value & _U32) if 0 < value & _U32 <= 64 else _int(value)
 
 
 _NUMBERS: Mapping[str, _Text] = {

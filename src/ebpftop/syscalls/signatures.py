@@ -1,5 +1,8 @@
 """The arguments of every system call, one line a call. Source: the kernel's own prototypes (include/linux/syscalls.h).
 
+Written by hand: a prototype says `int` for a descriptor, a pid and a set of flags alike. tests/kernel compares the
+number of arguments, their widths, and which of them are strings with what this kernel says.
+
     name[,name..] [ARG=VALUE[,VALUE..]] kind kind ..
 
 A kind is how an argument is shown: one of `ebpftop.syscalls.decode`, or a table of `ebpftop.syscalls.constants`. ``_``
@@ -54,7 +57,7 @@ statfs path ptr
 fstatfs fd ptr
 statfs64 path size ptr
 fstatfs64 fd size ptr
-ustat hex ptr
+ustat hex32 ptr
 access path access
 faccessat dirfd path access
 faccessat2 dirfd path access at_access
