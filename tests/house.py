@@ -23,6 +23,7 @@ LAYERS = (
     ("ui.answers", "ui.export", "ui.themes", "ui.textual_fixes"),
     ("ui.widgets",),
     ("ui.panes",),
+    ("ui.registry",),
     ("ui.screens",),
     ("ui.app",),
     ("commands",),

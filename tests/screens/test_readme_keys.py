@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 
 from ebpftop.ui.app import EbpftopApp
-from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
-from ebpftop.ui.panes.trace import TracePane
-from ebpftop.ui.panes.users import UsersPane
+from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.playback import PlaybackScreen
 from ebpftop.ui.widgets.log_view import LogView
@@ -35,18 +34,8 @@ def first_key(binding: BindingType) -> str:
 
 def test_every_key_of_the_main_screen_is_in_the_readme() -> None:
     section = README.split("## Keys")[1].split("\n## ")[0]
-    for owner in (
-        EbpftopApp,
-        MainScreen,
-        PlaybackScreen,
-        ExecsPane,
-        UsersPane,
-        SyscallsPane,
-        TracePane,
-        RowView,
-        LogView,
-        TableView,
-    ):
+    owners: tuple[type[DOMNode], ...] = (EbpftopApp, MainScreen, PlaybackScreen, RowView, LogView, TableView)
+    for owner in (*owners, *panes().classes.values()):
         for binding in owner.__dict__.get("BINDINGS", ()):
             assert f"`{first_key(binding)}`" in section, (owner.__name__, binding)
     mine = section.split("syscalls: ")

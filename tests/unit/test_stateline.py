@@ -17,7 +17,7 @@ def line(width: int, trail: str, gone: str = "") -> str:
     state._status = Status(
         host="web1",
         kernel="6.18.44",
-        probes=(("execs", "on"), ("users", "on"), ("syscalls", "on"), ("trace", "on")),
+        probes=tuple((number, "on") for number in range(1, 5)),
         events_per_second=1234,
         cost=Cost(time=0, kernel=0.004, user=0.02, runs=1),
         filter=trail,

@@ -1,1 +1,1 @@
-"""The four probes: each a C file, an attach ladder, and how its map or buffer becomes records."""
+"""The probes: each a C file, an attach ladder, and how its map or buffer becomes records."""

@@ -30,11 +30,13 @@ from ebpftop.core.source import Source, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.lifecycle.priority import keep_lock, stand_back
 from ebpftop.lifecycle.process import INTERRUPTED, process
+from ebpftop.probes.registry import registry
+from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen, open_sheet
 from ebpftop.ui.screens.diagnostics import diagnostics
 from ebpftop.ui.screens.help import HelpScreen
-from ebpftop.ui.screens.main import WIDTHS, MainScreen
+from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.palette import Palette
 from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
 from ebpftop.ui.screens.save_actions import save_screenshot
@@ -141,11 +143,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         return {**variables, **shades(variables)}
 
     def get_default_screen(self) -> MainScreen:
-        screen = MainScreen(self.source, self.interval_s, self.given)
-        # Set before the first frame, so that the styles of the whole screen are computed once and not twice.
-        fitting = [name for width, name in WIDTHS or () if self.size.width >= width]
-        screen.set_classes([*screen.classes, *fitting[-1:]])
-        return screen
+        return MainScreen(self.source, self.interval_s, self.given)
 
     def on_mount(self) -> None:
         threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="work", initializer=stand_back)
@@ -269,6 +267,8 @@ def run(
     *given* is the filter that the source applies already, *notes* are shown at the start, *unread* returns what
     cannot be read of a recording.
     """
+    disabled = map(str, (*registry().disabled, *panes().disabled))
+    notes = tuple(dict.fromkeys((*notes, *disabled)))
     app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given, notes=notes, unread=unread)
     process.end_by(app.end)
     try:

@@ -1,1 +1,1 @@
-"""The four panes: what each shows of its model, and its thread that polls its probe."""
+"""The panes: what each shows of its model, and its thread that polls its probe."""

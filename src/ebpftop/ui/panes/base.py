@@ -76,7 +76,6 @@ class Pane(Vertical):
 
     probe: ClassVar[ProbeName]
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model reads
-    number: ClassVar[int]
     label: ClassVar[str]
     empty_text: ClassVar[str]
     """Also true for a recording that has ended, and for a past moment."""
@@ -103,9 +102,10 @@ class Pane(Vertical):
             super().__init__()
             self.step = step
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, number: int) -> None:
         super().__init__(id=self.probe)
         self.source = source
+        self.number = number
         self._wishes: Wishes[ProbeName, bool] = Wishes()
         self.newest_only = False
         """The model begins in the middle: what came before the newest events was not read again."""

@@ -187,7 +187,6 @@ class ExecsPane(Pane):
     """The exec log, its filter, and its tree."""
 
     probe: ClassVar[ProbeName] = "execs"
-    number = 1
     label = "Exec log"
     empty_text = "no program has started yet"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -197,8 +196,8 @@ class ExecsPane(Pane):
     class ViewFilterChanged(Message):
         """The filter changed."""
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
+    def __init__(self, source: Source, number: int) -> None:
+        super().__init__(source, number)
         self.model: ExecLog = ExecLog()
         self.pattern_error = ""
         self.term_warning = ""

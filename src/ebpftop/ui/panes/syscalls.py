@@ -38,7 +38,6 @@ class SyscallsPane(Pane):
     """Counters of each system call."""
 
     probe: ClassVar[ProbeName] = "syscalls"
-    number = 3
     label = "Syscalls"
     empty_text = "no call yet"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -60,8 +59,8 @@ class SyscallsPane(Pane):
             self.view = view
             self.call = call
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
+    def __init__(self, source: Source, number: int) -> None:
+        super().__init__(source, number)
         self.model: SyscallsModel = SyscallsModel()
         self.last = False
         self._wishes_of_calls: Wishes[CallKey, tuple[Call, Handler]] = Wishes()

@@ -50,12 +50,11 @@ class TracePane(Pane):
 
     probe: ClassVar[ProbeName] = "trace"
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs",)
-    number = 4
     label = "Trace log"
     empty_text = "no BPF program has printed anything yet"
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
+    def __init__(self, source: Source, number: int) -> None:
+        super().__init__(source, number)
         self.model: TraceLog = TraceLog()
 
     def make_lines(self) -> RowView[Trace]:

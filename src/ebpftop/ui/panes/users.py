@@ -131,12 +131,11 @@ class UsersPane(Pane):
 
     probe: ClassVar[ProbeName] = "users"
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs", "syscalls")
-    number = 2
     label = "Users"
     empty_text = "nobody has started a program yet"
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
+    def __init__(self, source: Source, number: int) -> None:
+        super().__init__(source, number)
         self.model: UsersModel = UsersModel()
         self._count = 0
 

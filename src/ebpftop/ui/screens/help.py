@@ -10,8 +10,7 @@ from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
 from ebpftop.models.overview import KINDS_OF_LOSS
-from ebpftop.ui.panes.execs import ExecsPane
-from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.playback import PlaybackScreen
@@ -73,18 +72,20 @@ def _sheet(app: App[Any]) -> Sheet:
         ("Moving", (RowView,)),
         ("Logs", (LogView,)),
         ("Tables", (TableView,)),
-        ("Exec log", (ExecsPane,)),
-        ("Syscalls", (SyscallsPane,)),
+        *((pane.label, (pane,)) for pane in panes().classes.values() if pane.__dict__.get("BINDINGS")),
     )
     for title, owners in groups:
         sheet.heading(title)
         for owner in owners:
             _keys(sheet, app, owner.__dict__.get("BINDINGS", ()))
     sheet.heading("What is shown")
-    sheet.line(("1 2 3 4 ", "bold"), ("toggle a probe; off: nothing of it is left in the kernel", ""))
-    sheet.line(("lost    ", "$error bold"), (f"what was lost, and where: {', '.join(KINDS_OF_LOSS)}", ""))
+    numbers = " ".join(str(panes().number(probe)) for probe in panes().rows)
+    width = max(8, len(numbers) + 1)
+    sheet.line((f"{numbers:<{width}}", "bold"), ("toggle a probe; off: nothing of it is left in the kernel", ""))
+    sheet.line((f"{'lost':<{width}}", "$error bold"), (f"what was lost, and where: {', '.join(KINDS_OF_LOSS)}", ""))
     sheet.line(
-        ("cost    ", "bold"), ("what ebpftop takes of one CPU: its programs in the kernel, and this process", "")
+        (f"{'cost':<{width}}", "bold"),
+        ("what ebpftop takes of one CPU: its programs in the kernel, and this process", ""),
     )
     return sheet
 

@@ -1,28 +1,30 @@
-"""The main screen: status bar, four panes, footer; and what happens to every batch."""
+"""The main screen: status bar, panes, footer; and what happens to every batch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
+from textual.geometry import Size
 from textual.widgets import Input
 
+from ebpftop.core.escape import printable
 from ebpftop.core.format import clock_text
 from ebpftop.core.source import FilterUnsupported, Source, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack, label_of
 from ebpftop.models.subset import Kind
 from ebpftop.models.wishes import Wishes
+from ebpftop.probes.registry import registry
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
-from ebpftop.ui.panes.trace import TracePane
-from ebpftop.ui.panes.users import UsersPane
+from ebpftop.ui.registry import FORMS, Form, arrange, panes
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import open_sheet
 from ebpftop.ui.screens.live_modal import LiveScreen
@@ -38,38 +40,38 @@ from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
 from ebpftop.ui.widgets.timeline_bar import TimelineBar
 
-WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
-"""Widths of the terminal, in cells, from which another arrangement of the panes fits."""
-
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": TableScreen, "traced": TracedScreen}
 """The screens of `SyscallsPane.Open` that show all calls."""
 
 _PROBES = Binding.Group("probes ", compact=True)
+_KEYS_MAX = 9
+
+
+def _probe_keys() -> Iterator[Binding]:
+    """Yield the key of each probe. The footer has room for those that are usually on."""
+    for number, (probe, pane) in enumerate(panes().classes.items(), 1):
+        if number <= _KEYS_MAX:
+            label = printable(pane.label)
+            usual = registry().rows[probe].on
+            yield Binding(
+                str(number),
+                f"probe('{probe}')",
+                label,
+                group=_PROBES,
+                show=usual,
+                tooltip=f"{label}: probe on or off",
+                id=f"probe.{probe}",
+            )
 
 
 class MainScreen(PlaybackScreen):
     """The whole screen. State records take effect at once; records for a pane wait while paused."""
 
     BLANK = True  # all of it is covered by widgets, and it would be rendered again whenever a dialog closes
-    HORIZONTAL_BREAKPOINTS = WIDTHS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "1", "probe('execs')", "Exec log", group=_PROBES, tooltip="Exec log: probe on or off", id="probe.execs"
-        ),
-        Binding("2", "probe('users')", "Users", group=_PROBES, tooltip="Users: probe on or off", id="probe.users"),
-        Binding(
-            "3",
-            "probe('syscalls')",
-            "Syscalls",
-            group=_PROBES,
-            tooltip="Syscalls: probe on or off",
-            id="probe.syscalls",
-        ),
-        Binding(
-            "4", "probe('trace')", "Trace log", group=_PROBES, tooltip="Trace log: probe on or off", id="probe.trace"
-        ),
+        *_probe_keys(),
         Binding("tab", "pane(1)", "Next pane", show=False, id="pane.next"),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False, id="pane.previous"),
         Binding(
@@ -113,8 +115,9 @@ class MainScreen(PlaybackScreen):
     ]
 
     def __init__(self, source: Source, interval_s: float, given: Filter | None = None) -> None:
-        self.execs = ExecsPane(source)
-        super().__init__(source, (self.execs, UsersPane(source), SyscallsPane(source), TracePane(source)))
+        super().__init__(source, tuple(pane(source, panes().number(probe)) for probe, pane in panes().classes.items()))
+        self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
+        self._placed: tuple[Form, tuple[Pane, ...]] | None = None
         self.interval_s = interval_s
         self.scope = FilterStack(given)
         self._pipe_end_reported = False
@@ -135,14 +138,53 @@ class MainScreen(PlaybackScreen):
         self.set_focus(self.execs.log_lines)
         self.describe()
 
+    # The panes that are shown.
+
+    @property
+    def shown_panes(self) -> tuple[Pane, ...]:
+        """The panes that take room: one alone if it is maximised; else all but the unusual ones that are off."""
+        alone = tuple(pane for pane in self.panes if pane.has_class("-max"))
+        return alone or tuple(pane for pane in self.panes if self._takes_room(pane))
+
+    def _takes_room(self, pane: Pane) -> bool:
+        if registry().rows[pane.probe].on or pane.state not in ("off", "waiting"):
+            return True
+        return self.focused is not None and pane in self.focused.ancestors
+
+    def _screen_resized(self, size: Size) -> None:
+        self.place_panes(size.width)
+        super()._screen_resized(size)
+
+    def place_panes(self, width: int) -> None:
+        """Give the panes that are shown their places in a terminal so wide."""
+        shown = self.shown_panes
+        form = next(form for least, form in reversed(FORMS) if width >= least)
+        grid = next(iter(self.query("#panes").results(Grid)), None)
+        if self._placed == (form, shown) or grid is None:
+            return
+        self._placed = form, shown
+        places = arrange({pane.probe: panes().rows[pane.probe] for pane in shown}, form)
+        grid.styles.grid_size_columns = len(places.columns)
+        grid.styles.grid_size_rows = len(places.rows)
+        grid.styles.grid_columns = " ".join(f"{part}fr" for part in places.columns)
+        grid.styles.grid_rows = " ".join(f"{part}fr" for part in places.rows)
+        order = list(places.spans)
+        for pane in self.panes:
+            pane.display = pane in shown
+            pane.styles.column_span, pane.styles.row_span = places.spans.get(pane.probe, (1, 1))
+        wanted = sorted(self.panes, key=lambda pane: order.index(pane.probe) if pane in shown else len(order))
+        if wanted != list(grid.children):
+            grid.sort_children(key=wanted.index)  # type: ignore[arg-type]  # all of them are panes
+
     def describe(self) -> None:
         """Update status bar and badge."""
+        self.place_panes(self.app.size.width)
         header, overview = self.source.header, self.overview
         self.query_one(StatusBar).status = Status(
             host=header.host,
             kernel=header.kernel,
             live=self.source.live,
-            probes=tuple((p.probe, p.state) for p in self.panes),
+            probes=tuple((pane.number, pane.state) for pane in self.panes if self._takes_room(pane)),
             events_per_second=overview.events_per_second,
             lost=overview.total_lost,
             cost=overview.cost,
@@ -207,7 +249,7 @@ class MainScreen(PlaybackScreen):
         if not self.source.live:
             self.app.notify("A recording has no probes to toggle", severity="warning")
             return
-        pane = self.query_one(f"#{probe}", Pane)
+        pane = next(pane for pane in self.panes if pane.probe == probe)
         if pane.past:
             self.app.notify(f"The probe of {pane.label} is toggled now; the screen shows the past")
         pane.start_toggle()
@@ -220,13 +262,14 @@ class MainScreen(PlaybackScreen):
         for other in self.panes:
             other.set_class(other is pane, "-max")
         self.set_class(pane is not None, "-maximised")
+        self.place_panes(self.app.size.width)
         if pane is not None:
             self.set_focus(pane.lines)
 
     def action_pane(self, step: int) -> None:
         """Go to the next pane; a maximised one makes room for it."""
-        panes = self.panes
-        pane = panes[(panes.index(self.pane) + step) % len(panes)]
+        choice = [pane for pane in self.panes if self._takes_room(pane)]
+        pane = choice[(choice.index(self.pane) + step) % len(choice)]
         if self.has_class("-maximised"):
             self._maximise(pane)
         else:

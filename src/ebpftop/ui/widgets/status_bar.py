@@ -13,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ebpftop.core import format
-from ebpftop.core.records import Cost, ProbeName, State
+from ebpftop.core.records import Cost, State
 from ebpftop.filters.stack import SEPARATOR
 from ebpftop.ui.widgets.columns import Span, clip_front
 
@@ -39,7 +39,7 @@ class Status:
     host: str = ""
     kernel: str = ""
     live: bool = True
-    probes: tuple[tuple[ProbeName, State | str], ...] = ()
+    probes: tuple[tuple[int, State | str], ...] = ()
     events_per_second: float = 0.0
     lost: int = 0
     cost: Cost | None = None
@@ -100,7 +100,7 @@ class StatusBar(Widget):
         if s.kept:
             left.append((3, [Span(s.kept, "dim")]))
         left.append((6, [Span(s.kernel, "dim")]))
-        probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, (_, state) in enumerate(s.probes, 1)]
+        probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, state in s.probes]
         left.append((1, [span for probe in probes for span in (probe, Span(" "))][:-1]))
         left.append((4, [Span(format.count(s.events_per_second)), Span(" ev/s", "dim")]))
         lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {format.count(s.lost)}", "bad")]

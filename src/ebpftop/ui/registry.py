@@ -1,0 +1,140 @@
+"""The panes: a row for each. Keys, layout, help and palette derive from these rows, in their order.
+
+`ebpftop.probes.registry` has the probes. docs/adding-a-probe.md shows how to add one of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+from ebpftop.core.records import ProbeName
+from ebpftop.probes.registry import Disabled, RowError, add_plugins, load, registry
+from ebpftop.ui.panes.base import Pane
+
+GROUP = "ebpftop.panes"
+"""The entry points by which other distribution packages bring their rows."""
+
+Form: TypeAlias = Literal["narrow", "medium", "wide"]
+
+FORMS: tuple[tuple[int, Form], ...] = ((0, "narrow"), (100, "medium"), (150, "wide"))
+"""Widths of the terminal, in cells, from which another arrangement of the panes fits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaneRow:
+    """A pane.
+
+    *pane* is its class, a `ebpftop.ui.panes.base.Pane`, in a module that imports without bcc. A *log* has lines too
+    long for half a narrow terminal; other panes stand in pairs. The room is shared in proportion to *heights*: in a
+    narrow terminal, in a medium one, and in a wide one, where logs stand on the left and the others on the right.
+    """
+
+    pane: str
+    log: bool
+    heights: tuple[int, int, int]
+
+
+PANES = (
+    PaneRow(pane="ebpftop.ui.panes.execs:ExecsPane", log=True, heights=(9, 12, 5)),
+    PaneRow(pane="ebpftop.ui.panes.users:UsersPane", log=False, heights=(8, 10, 3)),
+    PaneRow(pane="ebpftop.ui.panes.syscalls:SyscallsPane", log=False, heights=(8, 10, 4)),
+    PaneRow(pane="ebpftop.ui.panes.trace:TracePane", log=True, heights=(5, 6, 2)),
+)
+
+
+class Panes:
+    """The rows in use, in their order, with their classes."""
+
+    def __init__(self, rows: Sequence[PaneRow] = PANES) -> None:
+        """Use *rows*, then those of other distribution packages."""
+        self.rows: dict[ProbeName, PaneRow] = {}
+        self.classes: dict[ProbeName, type[Pane]] = {}
+        for row in rows:
+            self._add(row)
+        self.disabled: tuple[Disabled, ...] = add_plugins(GROUP, PaneRow, self._add)
+
+    def number(self, probe: ProbeName) -> int:
+        """Return the number of a pane, which is its key up to 9; the first is 1."""
+        return 1 + list(self.rows).index(probe)
+
+    def _add(self, row: PaneRow) -> None:
+        kind = load(row.pane)
+        if not (isinstance(kind, type) and issubclass(kind, Pane)):
+            raise RowError(f"{row.pane} is not a Pane")
+        if kind.probe not in registry().names:
+            raise RowError(f"there is no probe {kind.probe}")
+        if kind.probe in self.rows:
+            raise RowError(f"the probe {kind.probe} has a pane already")
+        if len(row.heights) != len(FORMS) or min(row.heights) < 1:
+            raise RowError("heights are three numbers from 1")
+        self.rows[kind.probe] = row
+        self.classes[kind.probe] = kind
+
+
+@cache
+def panes() -> Panes:
+    """Return the panes of this process."""
+    return Panes()
+
+
+# Layout.
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """A grid: the widths of its columns and the heights of its rows, in parts of the whole.
+
+    *spans*: how many columns and rows each pane takes, in the order in which the panes find their places.
+    """
+
+    columns: tuple[int, ...]
+    rows: tuple[int, ...]
+    spans: Mapping[ProbeName, tuple[int, int]]
+
+
+_COLUMNS: Mapping[Form, tuple[int, int]] = {"narrow": (1, 1), "medium": (5, 6), "wide": (7, 5)}
+
+
+def arrange(rows: Mapping[ProbeName, PaneRow], form: Form) -> Arrangement:
+    """Return the grid of the panes that are shown."""
+    at = [name for _, name in FORMS].index(form)
+    heights = {probe: row.heights[at] for probe, row in rows.items()}
+    logs = [probe for probe, row in rows.items() if row.log]
+    tables = [probe for probe, row in rows.items() if not row.log]
+    if not (logs and tables) and (form == "wide" or len(tables) < 2):
+        return Arrangement((1,), tuple(heights.values()), dict.fromkeys(rows, (1, 1)))
+    if form == "wide":
+        return _side_by_side(logs, tables, heights)
+    bands: list[list[ProbeName]] = []
+    for probe, row in rows.items():
+        if not row.log and bands and len(bands[-1]) == 1 and bands[-1][0] in tables:
+            bands[-1].append(probe)
+        else:
+            bands.append([probe])
+    spans = {probe: (1 if len(band) == 2 else 2, 1) for band in bands for probe in band}
+    return Arrangement(_COLUMNS[form], tuple(max(heights[probe] for probe in band) for band in bands), spans)
+
+
+def _side_by_side(left: list[ProbeName], right: list[ProbeName], heights: Mapping[ProbeName, int]) -> Arrangement:
+    """Return a grid of two columns whose panes end at different heights: it has a row between each two ends."""
+    ends: dict[ProbeName, tuple[Fraction, Fraction]] = {}
+    for column in (left, right):
+        total, top = sum(heights[probe] for probe in column), Fraction(0)
+        for probe in column:
+            bottom = top + Fraction(heights[probe], total)
+            ends[probe], top = (top, bottom), bottom
+    cuts = sorted({cut for pair in ends.values() for cut in pair})
+    whole = math.lcm(*(cut.denominator for cut in cuts))
+    parts = tuple(int((after - before) * whole) for before, after in pairwise(cuts))
+    side = dict.fromkeys(left, 0) | dict.fromkeys(right, 1)
+    spans = {
+        probe: (1, cuts.index(ends[probe][1]) - cuts.index(ends[probe][0]))
+        for probe in sorted(ends, key=lambda probe: (ends[probe][0], side[probe]))
+    }
+    return Arrangement(_COLUMNS["wide"], parts, spans)
