@@ -67,7 +67,7 @@ INLINE bool is_exec(u64 nr, struct exec_call *call)
 }
 
 /* Whether an execveat with *flags* only checks if a file may be executed (Linux 6.14): then it starts nothing. */
-INLINE bool only_asks(struct exec_call call, u64 flags)
+INLINE bool only_checks(struct exec_call call, u64 flags)
 {
 	return call.is_execveat && flags & AT_EXECVE_CHECK;
 }

@@ -165,7 +165,7 @@ BPF_HASH(filter_pids, u32, u8, 1); /* processes followed by --pid */
 BPF_LPM_TRIE(filter_comms, struct comm_key, u8, (FILTER_SLOTS * FILTER_MAX));
 
 /* Match the current task's comm, a thread's own name; or that of *leader*, its process, if one is given. */
-INLINE bool comm_wanted(u32 slot, const void *leader)
+INLINE bool comm_matches(u32 slot, const void *leader)
 {
 	struct comm_key comm = {.bits = 8 * COMM_LEN};
 
@@ -218,7 +218,7 @@ INLINE u64 ancestor_v1_cgroup_id(u32 level)
 }
 #endif
 
-INLINE bool cgroup_wanted(struct filter_slot *filter)
+INLINE bool cgroup_matches(struct filter_slot *filter)
 {
 #pragma nounroll
 	for (int i = 0; i < FILTER_CGROUPS; i++) {
@@ -245,7 +245,7 @@ INLINE bool is_own(const struct filter_config *config, u32 tgid)
 }
 
 /* *tgid* is the current task's: a caller may know it without a helper call. */
-INLINE bool wanted_of(u32 tgid, const void *leader)
+INLINE bool filter_matches(u32 tgid, const void *leader)
 {
 	u32 zero = 0;
 	struct filter_config *config = filter_config.lookup(&zero);
@@ -275,22 +275,22 @@ INLINE bool wanted_of(u32 tgid, const void *leader)
 		if (!slots || !(*slots >> slot & 1))
 			return false;
 	}
-	if (flags & FILTER_COMM && !comm_wanted(slot, leader))
+	if (flags & FILTER_COMM && !comm_matches(slot, leader))
 		return false;
-	if (flags & FILTER_CGROUP && !cgroup_wanted(filter))
+	if (flags & FILTER_CGROUP && !cgroup_matches(filter))
 		return false;
 	return true;
 }
 
-INLINE bool wanted_under(const void *leader)
+INLINE bool process_matches(const void *leader)
 {
-	return wanted_of(bpf_get_current_pid_tgid() >> 32, leader);
+	return filter_matches(bpf_get_current_pid_tgid() >> 32, leader);
 }
 
 /* True if the filter matches the current task: every kind of filter that is set must match. */
 INLINE bool task_matches(void)
 {
-	return wanted_under(NULL);
+	return process_matches(NULL);
 }
 
 #endif

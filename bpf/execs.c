@@ -327,7 +327,7 @@ INLINE int process_ended(void *ctx)
 
 	/* Report only the last thread. If two race, both see zero, and user space drops the second by (pid, start). The
 	 * thread may have a name of its own, so the filter matches the name of the process, which is what ends. */
-	if (read_u32(signal, OFF_SIGNAL_LIVE) || !wanted_under(leader))
+	if (read_u32(signal, OFF_SIGNAL_LIVE) || !process_matches(leader))
 		return 0;
 	struct event event = {.kind = EVENT_EXIT};
 

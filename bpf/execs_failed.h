@@ -170,7 +170,7 @@ INLINE int remember(struct attempt attempt)
 }
 
 /* Remove the attempt of *task* and copy it; false if its entry was not seen. */
-INLINE bool take_attempt(u64 task, struct attempt *copy)
+INLINE bool pop_attempt(u64 task, struct attempt *copy)
 {
 	struct attempt *attempt = attempts.lookup(&task);
 
@@ -195,7 +195,7 @@ INLINE int returned(void *ctx, long ret)
 	u64 task = bpf_get_current_task();
 	struct attempt attempt;
 
-	return take_attempt(task, &attempt) ? attempt_returned(ctx, task, attempt, ret) : 0;
+	return pop_attempt(task, &attempt) ? attempt_returned(ctx, task, attempt, ret) : 0;
 }
 
 #define CALL_OF(abi, is_execveat) (2 * (abi) + (is_execveat))
@@ -214,14 +214,14 @@ INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execvea
 		second = read_u64(regs, OFF_REGS_ARG2);
 		third = read_u64(regs, OFF_REGS_ARG3);
 	}
-	bool asks = is_execveat && only_asks((struct exec_call){abi, is_execveat}, fifth_argument(regs, abi));
+	bool is_check = is_execveat && only_checks((struct exec_call){abi, is_execveat}, fifth_argument(regs, abi));
 	u16 pointer_size = abi == ABI_NATIVE ? 8 : 4;
 
 	return (struct attempt){
 		.file = is_execveat ? second : first,
 		.argv = is_execveat ? third : second,
 		.dirfd = is_execveat ? first : AT_FDCWD,
-		.pointer_size = asks ? 0 : pointer_size,
+		.pointer_size = is_check ? 0 : pointer_size,
 		.call = CALL_OF(abi, is_execveat),
 	};
 }
@@ -319,7 +319,7 @@ int failed_raw_enter(struct bpf_raw_tracepoint_args *ctx)
  * that began before the program did, or that came before sched_prepare_exec. An execve that fails late has become a
  * call of its new program's ABI on x86 (set_personality_*), and only the number of one on arm64.
  */
-INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
+INLINE int on_raw_exit(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 {
 	long ret = ctx->args[1];
 
@@ -334,7 +334,7 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 	u64 task = bpf_get_current_task();
 	struct attempt attempt;
 
-	if (!take_attempt(task, &attempt)) {
+	if (!pop_attempt(task, &attempt)) {
 		/* The tracepoints have no registers at the exit, so they miss such calls of the native ABI. Do the
 		 * same here. */
 		if (only_skipped || !is_exec(nr, &call))
@@ -347,7 +347,7 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 #ifdef WITH_RAW_SYSCALLS
 int failed_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return left(ctx, false);
+	return on_raw_exit(ctx, false);
 }
 #endif
 
@@ -364,7 +364,7 @@ int failed_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 
 int failed_skipped(struct bpf_raw_tracepoint_args *ctx)
 {
-	return left(ctx, true);
+	return on_raw_exit(ctx, true);
 }
 #endif
 

@@ -92,7 +92,7 @@ struct process_call {
 	u32 unused;
 };
 
-/* The loader sets the sizes of the maps that are declared with one entry. Bounded: the difference to `counts` is the calls of evicted entries. */
+/* Bounded: the difference to `counts` is the calls of evicted entries. The loader sets the sizes of hash maps with 1. */
 struct process_count {
 	struct count count;
 	u64 errors;
@@ -219,8 +219,9 @@ INLINE void copy_process_comm(char *to, const struct caller *caller)
 }
 
 /*
- * raw tracepoint task_rename (task, new name): an execve, prctl, or a write to /proc/PID/comm. The name in a pair is
- * about the one at its first call. If a shell became a server, some pairs have the shell's name, maybe the busiest one.
+ * raw tracepoint task_rename (task, new name): an execve, prctl, or a write to /proc/PID/comm. A pair of
+ * process and call keeps the name of the first call. So if a shell became a server, its older pairs would still have the
+ * shell's name.
  */
 int name_on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -319,7 +320,7 @@ INLINE void skip(const struct caller *caller, u32 why)
 /* ---- Enter ---- */
 
 /* True without a further check if the filter leaves out only ebpftop itself, which is the usual case. */
-INLINE bool plainly_wanted(u32 tgid)
+INLINE bool matches_at_once(u32 tgid)
 {
 	u32 zero = 0;
 	struct filter_config *config = filter_config.lookup(&zero);
@@ -335,7 +336,7 @@ int sys_enter(struct enter_ctx *ctx)
 
 	if (!caller.task)
 		return 0;
-	if (slot == NO_SLOT || !plainly_wanted(caller.tgid)) {
+	if (slot == NO_SLOT || !matches_at_once(caller.tgid)) {
 		slow_paths.call(ctx, SLOW_PATH_ENTERED);
 		return 0;
 	}
@@ -352,7 +353,7 @@ int sys_enter_slow_path(struct enter_ctx *ctx)
 
 	if (!caller.task)
 		return 0;
-	if (!wanted_of(caller.tgid, NULL)) {
+	if (!filter_matches(caller.tgid, NULL)) {
 		skip(&caller, SKIPPED);
 		return 0;
 	}

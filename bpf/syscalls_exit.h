@@ -149,7 +149,7 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 	/* What the kernel itself starts returns first as call 0. rt_sigreturn and tracers leave -1 behind. */
 	if (nr == (u32)-1 || (!ret && (!nr || facts & MAKES_TASKS)))
 		return 0;
-	if (entered_before(&caller) || facts & IGNORED || !wanted_of(caller.tgid, NULL))
+	if (entered_before(&caller) || facts & IGNORED || !filter_matches(caller.tgid, NULL))
 		return 0;
 	if (slot == NO_SLOT) {
 		count_other(nr, caller.compat);
@@ -181,7 +181,7 @@ INLINE void return_by_slow_path(struct exit_ctx *ctx, enum slow_path how)
 }
 
 /* Move the call of *task* from `waiting` to *copy*; false if it is not there. */
-INLINE bool take_waiting(u64 task, struct call *copy)
+INLINE bool pop_waiting(u64 task, struct call *copy)
 {
 	struct waiting_call *waited = waiting.lookup(&task);
 
@@ -217,8 +217,8 @@ int sys_exit(struct exit_ctx *ctx)
 		/* Preempted since `moved` was read (see ebpftop.h): on_sched_switch may have moved the call, and
 		 * others followed. */
 		if (NOW(call->moved) != moved)
-			take_waiting(task, &copy);
-	} else if (!take_waiting(task, &copy)) { /* it never entered, or entered before we attached; else it slept */
+			pop_waiting(task, &copy);
+	} else if (!pop_waiting(task, &copy)) { /* it never entered, or entered before we attached; else it slept */
 		return_by_slow_path(ctx, SLOW_PATH_RETURNED);
 		return 0;
 	}

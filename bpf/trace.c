@@ -10,10 +10,10 @@
 #define MESSAGE_LEN 2048 /* the kernel's own limit is 1024 */
 #define PRINTERS_MAX 8192
 
-enum said_kind { SAID_LINE = 1, SAID_NAME };
+enum printed_kind { PRINTED_LINE = 1, PRINTED_NAME };
 
 /* A line, if it is handed over from here. Otherwise the name of a thread, sent before its lines in a trace buffer. */
-struct said {
+struct printed {
 	u64 time_ns;
 	u32 tid;
 	u32 tgid;
@@ -23,13 +23,13 @@ struct said {
 	char message[MESSAGE_LEN];
 };
 
-#define SAID_HEAD __builtin_offsetof(struct said, message)
+#define PRINTED_HEAD __builtin_offsetof(struct printed, message)
 
-BPF_PERCPU_ARRAY(said_scratch, struct said, 1);
+BPF_PERCPU_ARRAY(printed_scratch, struct printed, 1);
 
 /*
- * From when on the lines of this CPU were handed over from here, and from when on the trace instance had them again (0:
- * not yet). While the filter changes a line may come both ways; this shows which of the two to drop.
+ * The lines of this CPU were handed over from here since `from_ns`; since `until_ns` the trace instance has them again
+ * (0: not yet). While the filter changes, a line may come both ways: these times show which of the two to drop.
  */
 struct span {
 	u64 from_ns;
@@ -49,7 +49,7 @@ struct printer {
 
 BPF_TABLE("lru_hash", u32, struct printer, printers, PRINTERS_MAX);
 
-INLINE bool narrowed(void)
+INLINE bool is_filtering(void)
 {
 	u32 zero = 0;
 	struct filter_config *config = filter_config.lookup(&zero);
@@ -58,19 +58,19 @@ INLINE bool narrowed(void)
 }
 
 /* Events of a trace buffer have only their thread's id. So its name is sent before them, once and when it changes. */
-INLINE void tell_name(void *ctx, struct said *said)
+INLINE void send_name(void *ctx, struct printed *printed)
 {
-	struct printer *told = printers.lookup(&said->tid);
-	const u32 *task = (const u32 *)said->task;
-	struct printer now = {said->tgid, {task[0], task[1], task[2], task[3]}};
+	struct printer *sent = printers.lookup(&printed->tid);
+	const u32 *task = (const u32 *)printed->task;
+	struct printer now = {printed->tgid, {task[0], task[1], task[2], task[3]}};
 
-	if (told && told->tgid == now.tgid && told->task[0] == now.task[0] && told->task[1] == now.task[1] &&
-	    told->task[2] == now.task[2] && told->task[3] == now.task[3])
+	if (sent && sent->tgid == now.tgid && sent->task[0] == now.task[0] && sent->task[1] == now.task[1] &&
+	    sent->task[2] == now.task[2] && sent->task[3] == now.task[3])
 		return;
-	said->kind = SAID_NAME;
+	printed->kind = PRINTED_NAME;
 	/* Not a loss: the line comes, and with the next one the name is sent again. */
-	if (!hand_over(ctx, said, SAID_HEAD))
-		printers.update(&said->tid, &now);
+	if (!hand_over(ctx, printed, PRINTED_HEAD))
+		printers.update(&printed->tid, &now);
 }
 
 /*
@@ -82,37 +82,37 @@ int on_trace_printk(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 zero = 0;
 	struct span *span = handed_over.lookup(&zero);
-	struct said *said = said_scratch.lookup(&zero);
+	struct printed *printed = printed_scratch.lookup(&zero);
 	u32 *all = hand_over_all.lookup(&zero);
 
-	if (!span || !said || !all)
+	if (!span || !printed || !all)
 		return 0;
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 
-	said->time_ns = bpf_ktime_get_ns();
-	said->tid = pid_tgid;
-	said->tgid = pid_tgid >> 32;
-	said->cpu = bpf_get_smp_processor_id();
-	bpf_get_current_comm(said->task, COMM_LEN);
-	if (!*all && !narrowed()) {
+	printed->time_ns = bpf_ktime_get_ns();
+	printed->tid = pid_tgid;
+	printed->tgid = pid_tgid >> 32;
+	printed->cpu = bpf_get_smp_processor_id();
+	bpf_get_current_comm(printed->task, COMM_LEN);
+	if (!*all && !is_filtering()) {
 		if (span->from_ns && !span->until_ns)
-			span->until_ns = said->time_ns;
-		tell_name(ctx, said);
+			span->until_ns = printed->time_ns;
+		send_name(ctx, printed);
 		return 0;
 	}
 	if (!span->from_ns || span->until_ns) {
-		span->from_ns = said->time_ns;
+		span->from_ns = printed->time_ns;
 		span->until_ns = 0;
 	}
 	if (!task_matches())
 		return 0;
-	said->kind = SAID_LINE;
-	said->message[0] = 0;
-	long len = bpf_probe_read_kernel_str(said->message, MESSAGE_LEN, (void *)ctx->args[0]);
+	printed->kind = PRINTED_LINE;
+	printed->message[0] = 0;
+	long len = bpf_probe_read_kernel_str(printed->message, MESSAGE_LEN, (void *)ctx->args[0]);
 	u64 size = len > 0 ? len : 1; /* an empty line counts as 0 bytes on some kernels */
 
 	BOUND(size, MESSAGE_LEN - 1);
-	submit(ctx, said, SAID_HEAD + size);
+	submit(ctx, printed, PRINTED_HEAD + size);
 	return 0;
 }
 

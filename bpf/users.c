@@ -101,11 +101,11 @@ INLINE struct counters *count_attempt(void)
 	return counters;
 }
 
-/* *asks*: the call only checks and starts nothing, so it is remembered, and not counted. */
-INLINE int attempted(bool asks)
+/* *is_check*: the call only checks and starts nothing, so it is remembered, and not counted. */
+INLINE int attempted(bool is_check)
 {
 	u64 task = bpf_get_current_task();
-	u8 is_counted = !asks && task_matches();
+	u8 is_counted = !is_check && task_matches();
 
 	attempts.update(&task, &is_counted);
 	if (is_counted)
@@ -138,17 +138,17 @@ INLINE int returned(long ret, bool may_be_unseen)
 }
 
 /* *regs*: the user's registers, the argument of a system call's kernel function. */
-INLINE bool asks_at(const void *regs)
+INLINE bool only_checks_at(const void *regs)
 {
 	struct exec_call call;
 
-	return is_exec(read_u32(regs, OFF_REGS_NR), &call) && only_asks(call, fifth_argument(regs, call.abi));
+	return is_exec(read_u32(regs, OFF_REGS_NR), &call) && only_checks(call, fifth_argument(regs, call.abi));
 }
 
 #ifdef WITH_KPROBES
 int users_kprobe(struct pt_regs *ctx)
 {
-	return attempted(asks_at((void *)PT_REGS_PARM1(ctx)));
+	return attempted(only_checks_at((void *)PT_REGS_PARM1(ctx)));
 }
 
 int users_kretprobe(struct pt_regs *ctx)
@@ -158,14 +158,14 @@ int users_kretprobe(struct pt_regs *ctx)
 #endif
 
 #ifdef WITH_FENTRY
-#define COUNTED_AT(function)                                     \
-	FENTRY(function, void *regs)                             \
-	{                                                        \
-		return attempted(asks_at(read_pointer(ctx, 0))); \
-	}                                                        \
-	FEXIT(function, void *regs, long ret)                    \
-	{                                                        \
-		return returned(ret, false);                     \
+#define COUNTED_AT(function)                                            \
+	FENTRY(function, void *regs)                                    \
+	{                                                               \
+		return attempted(only_checks_at(read_pointer(ctx, 0))); \
+	}                                                               \
+	FEXIT(function, void *regs, long ret)                           \
+	{                                                               \
+		return returned(ret, false);                            \
 	}
 
 COUNTED_AT(SYS_EXECVE)
@@ -206,8 +206,9 @@ int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(ctx->args[1], &call) ? attempted(only_asks(call, fifth_argument((void *)ctx->args[0], call.abi)))
-					    : 0;
+	return is_exec(ctx->args[1], &call)
+		       ? attempted(only_checks(call, fifth_argument((void *)ctx->args[0], call.abi)))
+		       : 0;
 }
 #endif
 
@@ -215,7 +216,7 @@ int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
  * raw tracepoint args: registers, return value. An execve that fails late has become a call of its new program's ABI on
  * x86 (set_personality_*), and only the number of one on arm64.
  */
-INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
+INLINE int on_raw_exit(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 {
 	long ret = ctx->args[1];
 
@@ -226,7 +227,7 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 
 	if (!may_be_exec(nr) || (only_skipped && !skipped_by_tracepoints(nr)))
 		return 0;
-	bool is_attempt = is_exec(nr, &call) && !only_asks(call, fifth_argument((void *)ctx->args[0], call.abi));
+	bool is_attempt = is_exec(nr, &call) && !only_checks(call, fifth_argument((void *)ctx->args[0], call.abi));
 
 	return returned(ret, is_attempt);
 }
@@ -234,7 +235,7 @@ INLINE int left(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 #ifdef WITH_RAW_SYSCALLS
 int users_raw_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return left(ctx, false);
+	return on_raw_exit(ctx, false);
 }
 #endif
 
@@ -246,12 +247,12 @@ int users_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!is_exec(ctx->args[1], &call) || call.abi == ABI_NATIVE)
 		return 0;
-	return attempted(only_asks(call, fifth_argument((void *)ctx->args[0], call.abi)));
+	return attempted(only_checks(call, fifth_argument((void *)ctx->args[0], call.abi)));
 }
 
 int users_skipped_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return left(ctx, true);
+	return on_raw_exit(ctx, true);
 }
 #endif
 

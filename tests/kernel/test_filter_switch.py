@@ -603,7 +603,7 @@ def test_until_the_slots_are_exchanged_the_old_filter_holds_and_from_then_on_the
         old, new = (Filter(**{kind: (value,)}) for value in values[kind])  # type: ignore[arg-type]  # of any kind
 
         def act(when: str) -> None:
-            """Do what the old filter takes, and what the new one does."""
+            """Do what the old filter matches, and what the new one does."""
             if kind == "uids":
                 in_child(programs(f"{when}: old"), uid=WANTED_UID)
                 in_child(programs(f"{when}: new"), uid=OTHER_UID)
@@ -615,11 +615,11 @@ def test_until_the_slots_are_exchanged_the_old_filter_holds_and_from_then_on_the
             write = source._filter._write_config
             written: list[bool] = []
 
-            def write_and_act(*, plain: bool) -> None:
+            def write_and_act(*, hide_self_only: bool) -> None:
                 if not written:
                     act("before")  # all of the new filter is in the maps
-                write(plain=plain)
-                written.append(plain)
+                write(hide_self_only=hide_self_only)
+                written.append(hide_self_only)
                 if len(written) == 1:
                     act("filled")  # its slot is written whole before it is the active one
                 if len(written) == 2:

@@ -172,9 +172,9 @@ def test_a_sister_whose_name_begins_alike_is_not_below() -> None:
     for v1 in (False, True):
         chosen = CgroupChoice("/jobs/a", id=1, level=2, v1=v1)
         paths = ("/jobs/a", "/jobs/a/b", "/jobs/ab", "/jobs/a.slice", "/jobs")
-        assert [path for path in paths if chosen.holds(path, v1)] == ["/jobs/a", "/jobs/a/b"]
-        assert not chosen.holds("/jobs/a", not v1)
-    assert CgroupChoice("/", id=1, level=0).holds("/jobs/a", v1=False)
+        assert [path for path in paths if chosen.matches(path, v1)] == ["/jobs/a", "/jobs/a/b"]
+        assert not chosen.matches("/jobs/a", not v1)
+    assert CgroupChoice("/", id=1, level=0).matches("/jobs/a", v1=False)
 
 
 @pytest.fixture

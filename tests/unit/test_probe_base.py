@@ -20,7 +20,7 @@ class Losing(KernelProbe):
     file: ClassVar[str] = ""
 
     def __init__(self) -> None:
-        self._lost_told = {}
+        self._lost_reported = {}
         self.losses: dict[Where, int] = {"ring": 0, "pipe": 3}
 
     def attach(self, module: Module) -> str:

@@ -82,14 +82,14 @@ class Source(Protocol):
         Raises SourceError if that is not possible. May wait for a poll to end: call it from a thread.
         """
 
-    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-        """Return *wanted* with processes instead of the threads that it names as processes, and a sentence about each.
+    def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
+        """Return *requested* with processes instead of threads that it names as processes, and a sentence about each.
 
         Fast. A recording returns the filter as it is.
         """
 
-    def set_filter(self, wanted: Filter) -> float:
-        """Yield only what matches *wanted*, from the returned moment (Unix seconds) on.
+    def set_filter(self, requested: Filter) -> float:
+        """Yield only what matches *requested*, from the returned moment (Unix seconds) on.
 
         Counters are read once at that moment, and the running processes that match are reported again. Slow (it reads
         /proc): call it from a thread.

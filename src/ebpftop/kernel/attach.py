@@ -77,23 +77,23 @@ class AttachResult:
         return self.taken.via if self.taken else None
 
 
-def matches(step: AttachOption, wanted: str) -> bool:
-    """Return whether `--attach` *wanted* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
-    return wanted in (step.via, step.attaches[0].kind)
+def matches(step: AttachOption, requested: str) -> bool:
+    """Return whether `--attach` *requested* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
+    return requested in (step.via, step.attaches[0].kind)
 
 
 def attach_first(
-    module: Module, steps: tuple[AttachOption, ...], offers: KernelFeatures, wanted: str | None = None
+    module: Module, steps: tuple[AttachOption, ...], offers: KernelFeatures, requested: str | None = None
 ) -> AttachResult:
-    """Attach the first of *steps* that works; if *wanted* is given, try only that one."""
+    """Attach the first of *steps* that works; if *requested* is given, try only that one."""
     rungs: list[Attempt] = []
     taken: AttachOption | None = None
     links: list[Link] = []
     for step in steps:
         reason: str | None
         unseen: tuple[str, ...] = ()
-        if wanted is not None and not matches(step, wanted):
-            reason = f"{NOT_ASKED_FOR}{wanted}"
+        if requested is not None and not matches(step, requested):
+            reason = f"{NOT_ASKED_FOR}{requested}"
         elif taken is not None:
             reason = f"{NOT_NEEDED}{taken.via} works"
         else:

@@ -105,10 +105,10 @@ class Btf:
         type_id = self._find(_ENUM_KIND, enum_name)
         position = self._positions[type_id]
         _, info, _ = _TYPE.unpack_from(self._data, position)
-        wanted = self._string_offset(constant)
+        name_at = self._string_offset(constant)
         for i in range(info & 0xFFFF):
             name_off, value = _ENUM.unpack_from(self._data, position + 12 + 8 * i)
-            if name_off == wanted:
+            if name_off == name_at:
                 return int(value)
         return None
 
@@ -143,12 +143,12 @@ class Btf:
         _, info, _ = _TYPE.unpack_from(self._data, position)
         if info >> 24 & 0x1F not in (_STRUCT, _UNION):
             return None
-        wanted = self._string_offset(name)
+        name_at = self._string_offset(name)
         for i in range(info & 0xFFFF):
             name_off, member_type, bits = _MEMBER.unpack_from(self._data, position + 12 + 12 * i)
             if info >> 31:  # kind_flag: the upper 8 bits are the size of a bit field
                 bits &= 0xFFFFFF
-            if name_off == wanted:
+            if name_off == name_at:
                 return _Member(member_type, bits)
             if name_off == 0:
                 inner = self._member(self._bare(member_type), name)

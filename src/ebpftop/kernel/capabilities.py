@@ -122,11 +122,11 @@ def give_up_root(may_read: Path) -> None:
 
 def _may_read(user: User, path: Path) -> bool:
     """Return whether *user* may enter every folder above *path* and read *path*, by their modes."""
-    for place, wanted in ((path, 0o4), *((folder, 0o1) for folder in path.resolve().parents)):
+    for place, permission in ((path, 0o4), *((folder, 0o1) for folder in path.resolve().parents)):
         found = place.stat()
         in_group = found.st_gid in (user.gid, *user.groups)
         shift = 6 if found.st_uid == user.uid else 3 if in_group else 0
-        if not found.st_mode >> shift & wanted:
+        if not found.st_mode >> shift & permission:
             return False
     return True
 

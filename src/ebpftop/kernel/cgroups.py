@@ -37,7 +37,7 @@ class CgroupChoice:
     level: int
     v1: bool = False
 
-    def holds(self, path: str | None, v1: bool) -> bool:
+    def matches(self, path: str | None, v1: bool) -> bool:
         """Return whether the cgroup *path* of a hierarchy is this one or below it."""
         if path is None or v1 is not self.v1:
             return False
@@ -212,10 +212,10 @@ def chosen_cgroups(cgroups: tuple[str, ...], containers: tuple[str, ...]) -> tup
     if not named or not contained:
         return tuple(dict.fromkeys(named + contained))
     both = [
-        a if b.holds(a.path, a.v1) else b
+        a if b.matches(a.path, a.v1) else b
         for a in named
         for b in contained
-        if a.holds(b.path, b.v1) or b.holds(a.path, a.v1)
+        if a.matches(b.path, b.v1) or b.matches(a.path, a.v1)
     ]
     if not both:
         raise SourceError("no --container lies in a --cgroup, so nothing would match", "leave one of the options out")

@@ -27,8 +27,8 @@ from ebpftop.lifecycle.helpers import HELPERS_MAX
 
 _UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
 # How often to check which processes still exist, and how many of them at each reading.
-_LOOK_S = 2.0
-_LOOKS_MAX = 256
+_CHECK_S = 2.0
+_CHECKS_MAX = 256
 _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
 _PROGRAMS = ("filter_on_sched_process_fork", "filter_on_sched_process_free")
 _PATHS = "filter_paths"
@@ -46,20 +46,20 @@ _ENTRIES = {"filter_pids": 131072}  # processes that --pid follows
 _PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
 
 
-def with_processes(wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-    """Return *wanted* with each thread id replaced by its process's pid, and a sentence about each of these.
+def with_processes(requested: Filter) -> tuple[Filter, tuple[str, ...]]:
+    """Return *requested* with each thread id replaced by its process's pid, and a sentence about each of these.
 
     A number that no thread has stays: `KernelFilter.apply` refuses it.
     """
     pids: list[int] = []
     notes: list[str] = []
-    for pid in wanted.pids:
+    for pid in requested.pids:
         process = process_of_thread(pid) or pid
         if process != pid:
-            notes.append(f"{pid} is a thread of process {process}: the filter takes the process")
+            notes.append(f"{pid} is a thread of process {process}: the filter uses the process")
         if process not in pids:
             pids.append(process)
-    return replace(wanted, pids=tuple(pids)), tuple(notes)
+    return replace(requested, pids=tuple(pids)), tuple(notes)
 
 
 def parents() -> dict[int, int]:
@@ -111,7 +111,7 @@ class KernelFilter:
         self._roots: dict[bool, Path] = {}
         self._gone: tuple[str, ...] = ()
         self._marked_pids: list[bytes] = []
-        self._next_look_s = 0.0
+        self._next_check_s = 0.0
         self._closed = False
         self._active = 0
         self._slots = [bytes(_SLOT_SIZE)] * _SLOTS
@@ -124,42 +124,42 @@ class KernelFilter:
         """The maps that every other module shares."""
         return {name: self._module.table(name) for name in _MAPS}
 
-    def apply(self, wanted: Filter) -> None:
-        """Apply *wanted* from now on; raises SourceError if that is impossible, and then nothing has changed.
+    def apply(self, requested: Filter) -> None:
+        """Apply *requested* from now on; raises SourceError if that is impossible, and then nothing has changed.
 
         Takes some milliseconds, with `pids` some more: processes are looked up in /proc.
         """
-        cgroups = _checked(wanted)
+        cgroups = _checked(requested)
         with self._lock:
             slot = 1 - self._active
             bit = 1 << slot
             self._clear(bit)
             self._follow_cgroups(cgroups, slot)
-            for uid in wanted.uids:
+            for uid in requested.uids:
                 self._mark("filter_uids", struct.pack("=I", uid), bit)
-            comms = self._mark_comms(wanted.comms, slot)
-            if wanted.pids:
-                self._follow(wanted.pids, bit)
+            comms = self._mark_comms(requested.comms, slot)
+            if requested.pids:
+                self._follow(requested.pids, bit)
             flags = (
-                _UID * bool(wanted.uids)
-                | _PID * bool(wanted.pids)
-                | _COMM * bool(wanted.comms)
+                _UID * bool(requested.uids)
+                | _PID * bool(requested.pids)
+                | _COMM * bool(requested.comms)
                 | _CGROUP * bool(cgroups)
-                | _HIDE_SELF * wanted.hide_self
+                | _HIDE_SELF * requested.hide_self
             )
             self._slots[slot] = _slot(flags, cgroups)
-            self._write_config(plain=False)
+            self._write_config(hide_self_only=False)
             self._active = slot
-            self._write_config(plain=False)
+            self._write_config(hide_self_only=False)
             if flags == _HIDE_SELF:
-                self._write_config(plain=True)
+                self._write_config(hide_self_only=True)
             wait_for_programs()
             for key in self._comms - comms:
                 # It may match for a shorter name of this filter too, but would hide names of the next filter.
                 maps.delete(self._module.table("filter_comms"), key)
-            self._comms, self._cgroups, self._filter = comms, cgroups, wanted
+            self._comms, self._cgroups, self._filter = comms, cgroups, requested
             self._clear(3 - bit)
-            if not wanted.pids:
+            if not requested.pids:
                 self._unfollow()
             if not cgroups and self._mkdir is not None:
                 self._module.release(self._mkdir)
@@ -197,10 +197,10 @@ class KernelFilter:
         processes this way.
         """
         table = self._module.table("filter_pids")
-        if not self._marked_pids and time.monotonic() >= self._next_look_s and sees_all():
+        if not self._marked_pids and time.monotonic() >= self._next_check_s and sees_all():
             self._marked_pids = [key for key, _ in maps.items(table, 4, 1)]
-            self._next_look_s = time.monotonic() + _LOOK_S
-        for _ in range(min(_LOOKS_MAX, len(self._marked_pids))):
+            self._next_check_s = time.monotonic() + _CHECK_S
+        for _ in range(min(_CHECKS_MAX, len(self._marked_pids))):
             key = self._marked_pids.pop()
             if not os.path.exists(f"/proc/{int.from_bytes(key, sys.byteorder)}"):
                 maps.delete(table, key)
@@ -217,7 +217,7 @@ class KernelFilter:
         flags, _ = _SLOT.unpack_from(self._slots[self._active])
         self._slots[self._active] = _slot(flags, self._cgroups)
         # In place: only the old id changes, which no cgroup has any more; each other word stays as it was.
-        self._write_config(plain=False)
+        self._write_config(hide_self_only=False)
 
     def _follow_cgroups(self, cgroups: tuple[CgroupChoice, ...], slot: int) -> None:
         """Let the kernel update the ids of *cgroups* if they are created again, as far as it can."""
@@ -241,19 +241,19 @@ class KernelFilter:
             with suppress(LoadError, DamagedError):  # without it, `refresh` finds them
                 self._mkdir = self._module.attach("raw_tracepoint", "cgroup_mkdir", "filter_on_cgroup_mkdir")
 
-    def admits(self, pid: int, uid: int, comm: bytes) -> bool:
+    def matches(self, pid: int, uid: int, comm: bytes) -> bool:
         """Return whether the filter matches a running process, as the kernel would decide for its next event."""
-        wanted = self._filter
-        if (wanted.hide_self and pid in self._own_pids) or (wanted.uids and uid not in wanted.uids):
+        current = self._filter
+        if (current.hide_self and pid in self._own_pids) or (current.uids and uid not in current.uids):
             return False
-        if wanted.pids and not self._marked("filter_pids", struct.pack("=I", pid)) >> self._active & 1:
+        if current.pids and not self._marked("filter_pids", struct.pack("=I", pid)) >> self._active & 1:
             return False
-        if wanted.comms and not any(_comm_matches(pattern, comm) for pattern in wanted.comms):
+        if current.comms and not any(_comm_matches(pattern, comm) for pattern in current.comms):
             return False
         if not self._cgroups:
             return True
         paths = cgroup_paths(pid)
-        return any(choice.holds(paths.get(choice.v1), choice.v1) for choice in self._cgroups)
+        return any(choice.matches(paths.get(choice.v1), choice.v1) for choice in self._cgroups)
 
     @property
     def lost(self) -> int:
@@ -262,9 +262,9 @@ class KernelFilter:
 
     # ---- the maps ----
 
-    def _write_config(self, *, plain: bool) -> None:
+    def _write_config(self, *, hide_self_only: bool) -> None:
         own_pids = itertools.islice(itertools.cycle(self._own_pids or (_NO_PID,)), _OWN_PROCESSES)
-        value = _CONFIG.pack(plain, self._active, *own_pids) + b"".join(self._slots)
+        value = _CONFIG.pack(hide_self_only, self._active, *own_pids) + b"".join(self._slots)
         maps.update(self._module.table("filter_config"), bytes(4), value)
 
     def _marked(self, name: str, key: bytes) -> int:
@@ -356,21 +356,21 @@ def _slot(flags: int, cgroups: tuple[CgroupChoice, ...]) -> bytes:
     return body.ljust(_SLOT_SIZE, b"\0")
 
 
-def _checked(wanted: Filter) -> tuple[CgroupChoice, ...]:
-    """Return the cgroups of *wanted*; raises SourceError if the filter is impossible."""
+def _checked(requested: Filter) -> tuple[CgroupChoice, ...]:
+    """Return the cgroups of *requested*; raises SourceError if the filter is impossible."""
     for name, values, most in (
-        ("--uid", wanted.uids, _VALUES_MAX),
-        ("--comm", wanted.comms, _VALUES_MAX),
-        ("--pid", wanted.pids, _VALUES_MAX),
+        ("--uid", requested.uids, _VALUES_MAX),
+        ("--comm", requested.comms, _VALUES_MAX),
+        ("--pid", requested.pids, _VALUES_MAX),
     ):
         if len(values) > most:
             raise SourceError(f"{name} was given {len(values)} times", f"at most {most} values fit")
-    if wanted.pids and not in_first_pid_namespace():
+    if requested.pids and not in_first_pid_namespace():
         raise SourceError("--pid means other processes in a pid namespace", "run ebpftop in the host's (--pid=host)")
-    gone = [pid for pid in wanted.pids if not Path("/proc", str(pid)).exists()]
+    gone = [pid for pid in requested.pids if not Path("/proc", str(pid)).exists()]
     if gone:
         raise SourceError(f"there is no process {gone[0]}", "see what runs with `ps -e`")
-    cgroups = chosen_cgroups(wanted.cgroups, wanted.containers)
+    cgroups = chosen_cgroups(requested.cgroups, requested.containers)
     if len(cgroups) > _CGROUPS_MAX:
         raise SourceError(f"the filter matches {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above")
     return cgroups

@@ -39,16 +39,16 @@ _ENUMERATOR = re.compile(r"^\s*[A-Z]\w*,", re.MULTILINE)
 
 def from_headers() -> Defines:
     """Return the flags by asking the compiler for `offsetof` against this kernel's own headers; raises BtfError."""
-    candidates = [(wanted, path) for wanted in all_fields() for path in wanted.paths]
-    questions = [f"offsetof(struct {wanted.struct}, {path.partition('+')[0]})" for wanted, path in candidates]
+    candidates = [(field, path) for field in all_fields() for path in field.paths]
+    questions = [f"offsetof(struct {field.struct}, {path.partition('+')[0]})" for field, path in candidates]
     *offsets, pids_id = _answers([*questions, "pids_cgrp_id"])
     defines: dict[str, int | str] = {} if pids_id is None else {"CSS_PIDS_ID": pids_id}
-    for (wanted, path), offset in zip(candidates, offsets, strict=True):
+    for (field, path), offset in zip(candidates, offsets, strict=True):
         if offset is not None:
-            defines.setdefault(f"OFF_{wanted.name}", offset + int(path.partition("+")[2] or 0))
-    for wanted in all_fields():
-        if f"OFF_{wanted.name}" not in defines and not wanted.optional:
-            raise BtfError(f"they have no {wanted.struct}.{' or '.join(wanted.paths)}")
+            defines.setdefault(f"OFF_{field.name}", offset + int(path.partition("+")[2] or 0))
+    for field in all_fields():
+        if f"OFF_{field.name}" not in defines and not field.optional:
+            raise BtfError(f"they have no {field.struct}.{' or '.join(field.paths)}")
     defines["SIZE_UPID"] = 16
     return defines
 

@@ -93,7 +93,7 @@ class KernelProbe(ABC):
         self.attempts: tuple[Attempt, ...] = ()
         self._compile_all = False
         self._lost_before: dict[Where, int] = {}
-        self._lost_told: dict[Where, int] = {}
+        self._lost_reported: dict[Where, int] = {}
 
     @property
     def on(self) -> bool:
@@ -290,8 +290,8 @@ class KernelProbe(ABC):
         """Return a record for every kind of loss that grew since the last call."""
         records: list[Record] = []
         for where, count in self.lost_now().items():
-            if count > self._lost_told.get(where, 0):
-                self._lost_told[where] = count
+            if count > self._lost_reported.get(where, 0):
+                self._lost_reported[where] = count
                 records.append(Lost(time=now, probe=self.name, where=where, count=count))
         return records
 

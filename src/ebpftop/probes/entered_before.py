@@ -55,7 +55,7 @@ class CallBefore(NamedTuple):
     call: Call
 
 
-Takes = Callable[[int, bytes], bool]
+Matches = Callable[[int, bytes], bool]
 
 
 def what_is_refused(root: RootWork) -> Attempt | None:
@@ -82,17 +82,17 @@ def what_is_refused(root: RootWork) -> Attempt | None:
 class EnteredBefore:
     """The calls entered before. Only one thread at a time may call `calls`; the worker is our own."""
 
-    def __init__(self, root: RootWork, table: maps.Map, slots: Slots, attached_ns: int, takes: Takes) -> None:
+    def __init__(self, root: RootWork, table: maps.Map, slots: Slots, attached_ns: int, matches: Matches) -> None:
         """*table* is the kernel's map; from *attached_ns* (CLOCK_MONOTONIC) on no call could enter unseen.
 
-        *takes* returns whether the filter matches a pid and a thread's name.
+        *matches* returns whether the filter matches a pid and a thread's name.
         """
         self.attached_ns = attached_ns
         self.ignored: set[Call] = set()
         self._root = root
         self._table = table
         self._slots = slots
-        self._takes = takes
+        self._matches = matches
         self._left_out: set[int] = set()
         self._readings = 0
         self._ends = threading.Event()
@@ -146,7 +146,7 @@ class EnteredBefore:
             comm = None if found.tid in entered else _sleeper(found.pid, found.tid)
             if comm is None:
                 self._drop(known, found)
-            elif not self._takes(found.pid, comm):
+            elif not self._matches(found.pid, comm):
                 self._left_out.add(found.tid)
             elif self._slots.call(found.slot) not in self.ignored:
                 asked.append((found, comm))

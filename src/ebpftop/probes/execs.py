@@ -242,8 +242,8 @@ class ExecsProbe(KernelProbe):
         gone = self._gone(thorough=came_up or rescan)
         events = self._events.drain(everything=everything or bool(gone))
         # Report these exits first, since a pid may be reused by now, unless an event here is about the process.
-        told_of = {_process(raw) for raw in events} if gone else ()
-        records = [self._unseen_exit(told, now) for told in gone if told.key not in told_of]
+        reported = {_process(raw) for raw in events} if gone else ()
+        records = [self._unseen_exit(process, now) for process in gone if process.key not in reported]
         if came_up:
             records += self._processes.all_running(now, self.context.matches)
         offset = clocks.unix_offset()
@@ -256,7 +256,7 @@ class ExecsProbe(KernelProbe):
                 continue
             records += self._processes.missing(event.ppid, event.parent_start_ns, now, self.context.matches)
             records.append(self._exec(event, raw, offset))
-        records += [self._unseen_exit(told, now) for told in gone if self._processes.has(told.key)]
+        records += [self._unseen_exit(process, now) for process in gone if self._processes.has(process.key)]
         if rescan:
             records += self._processes.all_running(now, self.context.matches)
         return records
@@ -281,13 +281,13 @@ class ExecsProbe(KernelProbe):
         """At the next reading report the running processes that match, and those that ended unseen."""
         self._rescan_due = True
 
-    def _unseen_exit(self, told: SeenProcess, now: float) -> Record:
-        self._processes.forget(told.pid, told.start_ns)
-        self._started_at.pop((told.pid, told.start_ns), None)
-        self._note_end((told.pid, told.start_ns))
+    def _unseen_exit(self, process: SeenProcess, now: float) -> Record:
+        self._processes.forget(process.pid, process.start_ns)
+        self._started_at.pop((process.pid, process.start_ns), None)
+        self._note_end((process.pid, process.start_ns))
         return Exit(
-            time=now, pid=told.pid, uid=told.uid, comm=told.comm, code=None, signal=None, duration_s=None,
-            start_ns=told.start_ns, ppid=told.ppid,
+            time=now, pid=process.pid, uid=process.uid, comm=process.comm, code=None, signal=None, duration_s=None,
+            start_ns=process.start_ns, ppid=process.ppid,
         )  # fmt: skip
 
     def _note_end(self, process: tuple[int, int]) -> None:

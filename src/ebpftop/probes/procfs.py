@@ -42,8 +42,8 @@ def start_of(pid: int) -> int | None:
     return None if has_ended(fields) else _start_ns(fields) // TICK_NS
 
 
-def process(pid: int, now: float, users: UserNames, admits: Matches) -> Process | None:
-    """Return what /proc shows of *pid*, and whether *admits* matches its pid, uid and comm; None if it has ended."""
+def process(pid: int, now: float, users: UserNames, matches: Matches) -> Process | None:
+    """Return what /proc shows of *pid*, and whether it matches (by pid, uid and comm); None if it has ended."""
     directory = Path("/proc", str(pid))
     try:
         uid = directory.stat().st_uid
@@ -63,7 +63,7 @@ def process(pid: int, now: float, users: UserNames, admits: Matches) -> Process 
         comm=escape(comm),
         argv=tuple(map(escape, argv.removesuffix(b"\0").split(b"\0"))) if argv else (),
         start_ns=_start_ns(fields),
-        matched=admits(pid, uid, comm),
+        matched=matches(pid, uid, comm),
     )
 
 
@@ -100,10 +100,10 @@ class ProcessTable:
         self._users = users
         self._known: OrderedDict[tuple[int, int], SeenProcess] = OrderedDict()
 
-    def add(self, told: SeenProcess) -> None:
+    def add(self, seen: SeenProcess) -> None:
         """Note that a record reports a process."""
-        self._known[told.key] = told
-        self._known.move_to_end(told.key)
+        self._known[seen.key] = seen
+        self._known.move_to_end(seen.key)
         if len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
 
@@ -116,22 +116,22 @@ class ProcessTable:
         if not sees_all():
             return []
         there = set(pids())
-        return [told for (pid, tick), told in self._known.items() if pid not in there or start_of(pid) != tick]
+        return [seen for (pid, tick), seen in self._known.items() if pid not in there or start_of(pid) != tick]
 
     def absent(self) -> list[SeenProcess]:
         """Return those that the filter matches and whose pids are free: much cheaper than `ended`, nearly the same."""
         if not sees_all():
             return []
         there = set(pids())
-        return [told for (pid, _), told in self._known.items() if told.matches and pid not in there]
+        return [seen for (pid, _), seen in self._known.items() if seen.matches and pid not in there]
 
     def has(self, key: tuple[int, int]) -> bool:
         """Return whether the process *key* has been reported, and its end has not."""
         return key in self._known
 
-    def all_running(self, now: float, admits: Matches) -> list[Record]:
-        """Return a record for each running process that *admits* matches."""
-        found = [process(pid, now, self._users, admits) for pid in pids()]
+    def all_running(self, now: float, matches: Matches) -> list[Record]:
+        """Return a record for each running process that matches."""
+        found = [process(pid, now, self._users, matches) for pid in pids()]
         records = [record for record in found if record is not None and record.matched]
         for record in records:
             before = self._known.get((record.pid, record.start_ns // TICK_NS))
@@ -139,7 +139,7 @@ class ProcessTable:
             self.add(SeenProcess(record.pid, start_ns, record.uid, record.comm, record.ppid))
         return list(records)
 
-    def missing(self, pid: int, start_ns: int, now: float, admits: Matches) -> list[Record]:
+    def missing(self, pid: int, start_ns: int, now: float, matches: Matches) -> list[Record]:
         """Return records of *pid* and those of its ancestors that were not reported yet, the eldest first.
 
         If one has already ended (its children then have another parent), the chain ends there.
@@ -147,7 +147,7 @@ class ProcessTable:
         records: list[Record] = []
         start: int | None = start_ns
         while pid and len(records) < _DEPTH_MAX and (start is None or (pid, start // TICK_NS) not in self._known):
-            found = process(pid, now, self._users, admits)
+            found = process(pid, now, self._users, matches)
             if found is None or (start is not None and found.start_ns // TICK_NS != start // TICK_NS):
                 break  # ended; the pid may even be another's by now
             if (pid, found.start_ns // TICK_NS) in self._known:

@@ -117,12 +117,12 @@ def in_flight(
     module: Module,
     slots: Slots,
     now_ns: int,
-    takes: Callable[[int, bytes], bool] | None = None,
+    matches: Callable[[int, bytes], bool] | None = None,
     before: EnteredBefore | None = None,
 ) -> tuple[InFlight, ...]:
     """Return the longest calls in progress at *now_ns* (CLOCK_MONOTONIC); calls whose purpose is to wait come last.
 
-    *takes* returns whether the filter matches a pid and a thread's name. The kernel applied the filter when the call
+    *matches* returns whether the filter matches a pid and a thread's name. The kernel applied the filter when the call
     began, which may have been before the present filter. *before* has the calls entered before the probe was attached.
     """
     found: list[tuple[tuple[bool, int, int, bytes], InFlight]] = []
@@ -133,17 +133,17 @@ def in_flight(
             continue
         abi, nr = slots.call(call.slot)
         name = abis.name(abi, nr)
-        told = InFlight(
+        call_in_flight = InFlight(
             pid=call.pid, tid=call.tid, comm=c_string(call.comm), abi=abi, nr=nr, name=name, ns=ns, running=call.running
         )
-        found.append(((name in WAITS, -ns, call.tid, call.comm), told))
+        found.append(((name in WAITS, -ns, call.tid, call.comm), call_in_flight))
     found.sort(key=lambda item: item[0])
-    seen = (item for item in found if takes is None or takes(item[1].pid, item[0][3]))
+    seen = (item for item in found if matches is None or matches(item[1].pid, item[0][3]))
     unseen: Iterator[tuple[tuple[bool, int, int, bytes], InFlight]] = iter(())
     if before is not None and now_ns - before.attached_ns >= IN_FLIGHT_NS:
         unseen = _entered_before(before, {call.tid for call in waiting}, now_ns - before.attached_ns)
     merged = merge(seen, unseen, key=lambda item: item[0])
-    return tuple(told for _, told in islice(merged, _IN_FLIGHT_MAX))
+    return tuple(call_in_flight for _, call_in_flight in islice(merged, _IN_FLIGHT_MAX))
 
 
 def _entered_before(
@@ -152,8 +152,10 @@ def _entered_before(
     for call, comm in before.calls(entered):
         abi, nr = call.call
         name = abis.name(abi, nr)
-        told = InFlight(pid=call.pid, tid=call.tid, comm=c_string(comm), abi=abi, nr=nr, name=name, ns=ns, before=True)
-        yield (name in WAITS, -ns, call.tid, comm), told
+        call_in_flight = InFlight(
+            pid=call.pid, tid=call.tid, comm=c_string(comm), abi=abi, nr=nr, name=name, ns=ns, before=True
+        )
+        yield (name in WAITS, -ns, call.tid, comm), call_in_flight
 
 
 class _Entered(NamedTuple):

@@ -95,14 +95,14 @@ class SyscallsProbe(KernelProbe):
 
     def start(self) -> None:
         """Start with raw tracepoints, else tracepoints, whose programs get other contexts and are compiled again."""
-        wanted = self.context.attach.get(self.name)
-        if self.context.cache_tasks and (wanted is None or matches(_enter_step("raw_tracepoint"), wanted)):
+        requested = self.context.attach.get(self.name)
+        if self.context.cache_tasks and (requested is None or matches(_enter_step("raw_tracepoint"), requested)):
             try:
                 self._start_caching_tasks()
             except (OSError, ProbeError):  # it is only a faster way to the same figures
                 pass
             else:
-                self._add_unneeded_rung(wanted)
+                self._add_unneeded_rung(requested)
                 return
         tried: tuple[Attempt, ...] = ()
         for kind in ("raw_tracepoint", "tracepoint"):
@@ -116,7 +116,7 @@ class SyscallsProbe(KernelProbe):
             else:
                 self.attempts = tried + self.attempts
                 if kind == "raw_tracepoint":
-                    self._add_unneeded_rung(wanted)
+                    self._add_unneeded_rung(requested)
                 return
 
     def _start_caching_tasks(self) -> None:
@@ -134,9 +134,9 @@ class SyscallsProbe(KernelProbe):
             os.close(self._callers_fd)
             self._callers_fd = None
 
-    def _add_unneeded_rung(self, wanted: str | None) -> None:
+    def _add_unneeded_rung(self, requested: str | None) -> None:
         other = _enter_step("tracepoint")
-        reason = f"{NOT_ASKED_FOR}{wanted}" if wanted else f"{NOT_NEEDED}{self.via} works"
+        reason = f"{NOT_ASKED_FOR}{requested}" if requested else f"{NOT_NEEDED}{self.via} works"
         self.attempts += (Attempt(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
 
     def defines(self) -> Defines:
@@ -192,9 +192,9 @@ class SyscallsProbe(KernelProbe):
             module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
         if self.processes:
             self._attach_names(module)
-        wanted = self.context.attach.get(self.name)
+        requested = self.context.attach.get(self.name)
         # The program where calls begin is attached last: if an entry is seen, its waiting and return are seen too.
-        if (self.latency or "trace" in self._chosen.values()) and (wanted is None or matches(enter, wanted)):
+        if (self.latency or "trace" in self._chosen.values()) and (requested is None or matches(enter, requested)):
             self._attach_returns(module)
         self._attach_uring(module)
         returns, self.attempts = self.attempts, ()
@@ -270,7 +270,7 @@ class SyscallsProbe(KernelProbe):
         if self.slots.slot(call) is None:
             raise SourceError(f"{abis.name(*call)} is beyond the table of handlers", "such calls can only be counted")
         if handler == "trace" and self.module is not None:
-            self._follow_returns(self.module)
+            self._ensure_returns(self.module)
         if handler in ("ignore", "trace"):
             self._chosen[call] = handler
         else:
@@ -279,7 +279,7 @@ class SyscallsProbe(KernelProbe):
             return
         self._install(self.module, call)
         if not self.latency and "trace" not in self._chosen.values():
-            self._leave_returns(self.module)
+            self._detach_returns(self.module)
 
     def _install(self, module: Module, call: Call) -> None:
         """Write the chosen handler of *call* into the kernel's slot."""
@@ -295,13 +295,13 @@ class SyscallsProbe(KernelProbe):
         else:
             maps.update(module.table("handlers"), slot, struct.pack("=I", self._handler_fds[program]))
 
-    def _follow_returns(self, module: Module) -> None:
+    def _ensure_returns(self, module: Module) -> None:
         if self._returns is None:
             self._attach_returns(module)
         if self._returns is None or self._returns.taken is None:
             raise SourceError("calls cannot be traced: this kernel offers no event where they return")
 
-    def _leave_returns(self, module: Module) -> None:
+    def _detach_returns(self, module: Module) -> None:
         if self._returns is not None:
             for link in self._returns.links:
                 module.release(link)
@@ -336,7 +336,7 @@ class SyscallsProbe(KernelProbe):
         uring = self._uring_before.copy()
         if self._sees_uring:
             syscall_counters.add_uring(module, uring)
-        takes = self._matches if self.context.filtering() else None
+        matches_call = self._matches if self.context.filtering() else None
         if self._before_us is not None:
             self._before_us.begin()
             self._before_us.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
@@ -352,7 +352,7 @@ class SyscallsProbe(KernelProbe):
                     for call in sorted(totals.keys() | self._chosen.keys())
                     if call in self._chosen or totals[call].count
                 ),
-                in_flight=syscall_counters.in_flight(module, self.slots, now_ns, takes, self._before_us)
+                in_flight=syscall_counters.in_flight(module, self.slots, now_ns, matches_call, self._before_us)
                 if self.latency
                 else (),
                 processes=who.processes,

@@ -28,8 +28,8 @@ from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, by_name, has_o
 from ebpftop.probes.printers import Printer, Printers
 
 # struct said of bpf/trace.c, without its message: time, tid, tgid, cpu, kind, task
-_SAID = struct.Struct("=QIIII16s")
-_SAID_LINE = 1
+_PRINTED = struct.Struct("=QIIII16s")
+_PRINTED_LINE = 1
 _SPAN = struct.Struct("=QQ")  # struct span
 
 _PROGRAM = "bpf_trace_printk"  # the tracepoint, and the event: kernel 5.9
@@ -71,7 +71,7 @@ class TraceProbe(KernelProbe):
     _buffer: TraceBuffer | None = None
     _events: Events | None = None
     _printers: Printers
-    _said = False  # whether the program at the tracepoint is attached
+    _has_program = False  # whether the program at the tracepoint is attached
     _lines_via: tuple[Attempt, ...] = ()
     _lost_lines = 0  # in buffers that are closed
     _misses = _misses_harmless = 0
@@ -95,7 +95,7 @@ class TraceProbe(KernelProbe):
             module.attach("raw_tracepoint", _PROGRAM, "on_trace_printk")
         except LoadError as error:
             refusal = str(error)
-        self._said = refusal is None
+        self._has_program = refusal is None
         printers = module.table("printers")
         self._printers = Printers(lambda tid: maps.delete(printers, struct.pack("=I", tid)))
         self._misses = 0
@@ -111,12 +111,12 @@ class TraceProbe(KernelProbe):
 
     def _find_lines(self, module: Module, refusal: str | None) -> Iterable[Attempt]:
         """Open the first place where lines can be read; yield every one. *refusal*: why no program hands lines over."""
-        wanted = self.context.attach.get("trace.lines")
+        requested = self.context.attach.get("trace.lines")
         taken = ""
         for via, cost in _LINES:
             reason: str | None
-            if wanted is not None and wanted not in (via, via.partition(":")[0]):
-                reason = f"{NOT_ASKED_FOR}{wanted}"
+            if requested is not None and requested not in (via, via.partition(":")[0]):
+                reason = f"{NOT_ASKED_FOR}{requested}"
             elif via.startswith("raw_tracepoint") and refusal is not None:
                 reason = f"{refusal} (so threads are named by /proc)"
             elif taken:
@@ -198,7 +198,7 @@ class TraceProbe(KernelProbe):
         """
         self._note_misses()
         if self._instance is not None:
-            self._instance.enable(all_lines or not self._said)
+            self._instance.enable(all_lines or not self._has_program)
 
     # Losses.
 
@@ -224,12 +224,12 @@ class TraceProbe(KernelProbe):
         offset = clocks.unix_offset()
         # Lines first: the names of those who printed them are then in the other buffer.
         piped = self._buffer.drain(everything=everything) if self._buffer else []
-        told: list[tuple[Line, Printer]] = []
+        lines: list[tuple[Line, Printer]] = []
         for raw in self._events.drain(everything=everything):
-            time_ns, tid, tgid, cpu, kind, task = _SAID.unpack_from(raw)
-            if kind == _SAID_LINE:
-                message = raw[_SAID.size :].partition(b"\0")[0]
-                told.append((Line(time_ns, cpu, tid, message), Printer(tgid, task)))
+            time_ns, tid, tgid, cpu, kind, task = _PRINTED.unpack_from(raw)
+            if kind == _PRINTED_LINE:
+                message = raw[_PRINTED.size :].partition(b"\0")[0]
+                lines.append((Line(time_ns, cpu, tid, message), Printer(tgid, task)))
             else:
                 self._printers.learn(tid, time_ns, Printer(tgid, task))
         if piped:
@@ -238,20 +238,20 @@ class TraceProbe(KernelProbe):
                 if not _was_handed_over(line, spans):
                     printer = self._printers.at(line.tid, line.time_ns)
                     if self._matches(line.tid, printer):
-                        told.append((line, printer))
-        told.sort(key=lambda one: one[0].time_ns)
-        return [_record(line, printer, offset) for line, printer in told]
+                        lines.append((line, printer))
+        lines.sort(key=lambda one: one[0].time_ns)
+        return [_record(line, printer, offset) for line, printer in lines]
 
     def _handed_spans(self) -> list[tuple[int, int]]:
         """Return for each CPU the times (ns) from which and until which (0: still) its lines were handed over."""
-        if not self._said or self.module is None:
+        if not self._has_program or self.module is None:
             return []
         raw = maps.lookup(self.module.table("handed_over"), bytes(4), _SPAN.size * maps.CPUS) or b""
         return list(_SPAN.iter_unpack(raw))
 
     def _matches(self, tid: int, printer: Printer) -> bool:
         """Return whether the filter matches a line. If no program in the kernel could check it, /proc is used."""
-        if self._said or not self.context.filtering():
+        if self._has_program or not self.context.filtering():
             return True
         try:
             return self.context.matches(tid, os.stat(f"/proc/{tid}").st_uid, printer.task)

@@ -121,8 +121,8 @@ class History:
 class OrderedSource(Protocol):
     """A source that delivers its records in their order. Polling its probes one by one may lose the order."""
 
-    def subscribe_ordered(self, hear: Callable[[Sequence[Record]], None]) -> None:
-        """Call *hear* with all records as they come. Call this before the first poll."""
+    def subscribe_ordered(self, subscriber: Callable[[Sequence[Record]], None]) -> None:
+        """Call *subscriber* with all records as they come. Call this before the first poll."""
 
 
 class HistorySource:
@@ -166,11 +166,11 @@ class HistorySource:
     def toggle(self, probe: ProbeName) -> None:
         self.source.toggle(probe)
 
-    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-        return self.source.resolve(wanted)
+    def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return self.source.resolve(requested)
 
-    def set_filter(self, wanted: Filter) -> float:
-        return self.source.set_filter(wanted)
+    def set_filter(self, requested: Filter) -> float:
+        return self.source.set_filter(requested)
 
     def set_interval(self, seconds: float) -> None:
         self.source.set_interval(seconds)

@@ -143,7 +143,7 @@ class KernelSource:
         context = Context(
             defines=defines,
             shared=self._filter.shared,
-            matches=self._filter.admits,
+            matches=self._filter.matches,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
             gone=lambda: self._filter.gone,
@@ -168,7 +168,7 @@ class KernelSource:
         }
         self._locks = {name: threading.Lock() for name in self._probes}
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
-        self._gone_told: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
+        self._gone_reported: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
         self._due_s = dict.fromkeys(self._probes, 0.0)
         self._interval_s = options.interval_s
         self._closed = threading.Event()
@@ -276,8 +276,8 @@ class KernelSource:
         now = time.time()
         records, self._news[name] = self._news[name], []
         gone = self._filter.refresh() if name == self.probes[0] else self._filter.gone
-        if gone != self._gone_told[name]:
-            self._gone_told[name] = gone
+        if gone != self._gone_reported[name]:
+            self._gone_reported[name] = gone
             records.append(probe.state(now))
         if probe.on:
             try:
@@ -332,18 +332,18 @@ class KernelSource:
         self._interval_s = seconds
         self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
 
-    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-        """Return *wanted* with processes instead of threads, and notes about that."""
-        return with_processes(wanted)
+    def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
+        """Return *requested* with processes instead of threads, and notes about that."""
+        return with_processes(requested)
 
-    def set_filter(self, wanted: Filter) -> float:
-        """Let the kernel deliver only what matches *wanted*, from the returned moment on; raises SourceError."""
+    def set_filter(self, requested: Filter) -> float:
+        """Let the kernel deliver only what matches *requested*, from the returned moment on; raises SourceError."""
         for name, probe in self._probes.items():
             with self._locks[name]:
-                self._news[name] += probe.before_filter(time.time(), clears=not wanted)
+                self._news[name] += probe.before_filter(time.time(), clears=not requested)
         try:
-            self._filter.apply(wanted)
-            self.filter = wanted
+            self._filter.apply(requested)
+            self.filter = requested
         finally:
             for name, probe in self._probes.items():
                 with self._locks[name]:

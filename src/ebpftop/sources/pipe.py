@@ -58,16 +58,16 @@ class PipeSource:
             )
             raise SourceError(what, "look at the messages of the other side; it must run as root")
         self._set_header(header)
-        self._hear: Callable[[Sequence[Record]], None] | None = None
+        self._subscriber: Callable[[Sequence[Record]], None] | None = None
         self._thread = threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)
         self._starting = threading.Lock()
 
-    def subscribe_ordered(self, hear: Callable[[Sequence[Record]], None]) -> None:
-        """Call *hear* with all records as they come. Call this before the first poll.
+    def subscribe_ordered(self, subscriber: Callable[[Sequence[Record]], None]) -> None:
+        """Call *subscriber* with all records as they come. Call this before the first poll.
 
         A pipe that was blocked brings seconds of records at once, and one probe is polled before the other.
         """
-        self._hear = hear
+        self._subscriber = subscriber
 
     @property
     def header(self) -> Header:
@@ -105,10 +105,10 @@ class PipeSource:
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         raise SourceError("system calls are handled on the other machine", "start it there with --ignore or --trace")
 
-    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-        return wanted, ()
+    def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return requested, ()
 
-    def set_filter(self, wanted: Filter) -> float:
+    def set_filter(self, requested: Filter) -> float:
         raise FilterUnsupported(
             "a recording holds what was recorded", "filter when recording: ebpftop record --uid ..."
         )
@@ -146,8 +146,8 @@ class PipeSource:
 
     def _hand_on_all(self, records: Sequence[Record]) -> None:
         grouper = Grouper(float("inf"))
-        if self._hear is not None:
-            self._hear([record for record in records if not isinstance(record, (Header, End))])
+        if self._subscriber is not None:
+            self._subscriber([record for record in records if not isinstance(record, (Header, End))])
         batches: list[Batch] = []
         for record in records:
             if isinstance(record, Header):

@@ -26,8 +26,8 @@ class Channels:
         self._closed = False
         self.condition = threading.Condition()
 
-    def put(self, batch: Batch, still_wanted: Callable[[], bool]) -> bool:
-        """Wait for room and add *batch*; return False if it is no longer wanted by then.
+    def put(self, batch: Batch, is_current: Callable[[], bool]) -> bool:
+        """Wait for room and add *batch*; return False if it is no longer current by then.
 
         There is more room while a thread waits for another probe: otherwise it would wait for ever.
         """
@@ -35,11 +35,11 @@ class Channels:
 
         def may_go_on() -> bool:
             room = self._queued < (MAX_WAITED_BYTES if self._waiting else MAX_QUEUED_BYTES)
-            return room or self._closed or not still_wanted()
+            return room or self._closed or not is_current()
 
         with self.condition:
             self.condition.wait_for(may_go_on)
-            if self._closed or not still_wanted():
+            if self._closed or not is_current():
                 return False
             queue = self._queues.get(batch.probe)
             if queue is not None:

@@ -147,10 +147,10 @@ class ReplaySource:
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         raise SourceError("a recording's system calls cannot be ignored or traced any more")
 
-    def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
-        return wanted, ()
+    def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
+        return requested, ()
 
-    def set_filter(self, wanted: Filter) -> float:
+    def set_filter(self, requested: Filter) -> float:
         raise FilterUnsupported(
             "a recording holds what was recorded", "filter when recording: ebpftop record --uid ..."
         )
@@ -197,12 +197,12 @@ class ReplaySource:
         _, start, after = begin
         grouper = Grouper(SLICE_S if self.speed else _FULL_SPEED_SLICE_S)
 
-        def wanted() -> bool:
+        def is_current() -> bool:
             return not self._closed and self._begin == begin
 
         for number in range(start, self._chunks.stop):
             last = number + 1 == self._chunks.stop
-            for record in self._accounts.read(number, self._chunks.load(number), last, wanted):
+            for record in self._accounts.read(number, self._chunks.load(number), last, is_current):
                 if isinstance(record, (Header, Foreign)):
                     continue
                 # Only near the start: what `seek` returned already has late records of the moment itself.
@@ -211,18 +211,18 @@ class ReplaySource:
                 for batch in grouper.add(record):
                     if not self._deliver(batch, begin):
                         return
-            if not wanted():
+            if not is_current():
                 return
         for batch in grouper.flush():
             self._deliver(batch, begin)
 
     def _deliver(self, batch: Batch, begin: tuple[int, int, float]) -> bool:
-        def wanted() -> bool:
+        def is_current() -> bool:
             return not self._closed and self._begin == begin
 
-        if not self._clock.wait_until(batch.time, wanted):
+        if not self._clock.wait_until(batch.time, is_current):
             return False
-        return self._channels.put(replace(batch, jump=begin[0]), wanted)
+        return self._channels.put(replace(batch, jump=begin[0]), is_current)
 
     def _build_index(self) -> None:
         # The first screen comes first.
@@ -283,12 +283,12 @@ class _Clock:
             self.paused = False
             self.move(self._time)
 
-    def wait_until(self, time: float, wanted: Callable[[], bool]) -> bool:
-        """Wait until *time*; return False if that is no longer *wanted*."""
+    def wait_until(self, time: float, is_current: Callable[[], bool]) -> bool:
+        """Wait until *time*; return False once it is no longer *is_current*."""
         with self._condition:
             if time < self.now - BACKWARDS_S or time > self.now + _LONGEST_WAIT_S * max(self.speed, 1.0):
                 self.move(time)
-            while wanted():
+            while is_current():
                 if not self.paused:
                     if not self.speed:
                         self._time = time
@@ -314,8 +314,8 @@ class _ErrorLedger:
         self._newest = 0
         self._last: Record | None = None
 
-    def read(self, number: int, chunk: Chunk, last: bool, wanted: Callable[[], bool]) -> Iterator[Record]:
-        """Yield the records of chunk *number* one by one, while they are *wanted*. *last*: it is the last chunk."""
+    def read(self, number: int, chunk: Chunk, last: bool, is_current: Callable[[], bool]) -> Iterator[Record]:
+        """Yield the records of chunk *number* one by one, as long as it *is_current*. *last*: it is the last chunk."""
         first_line = self._first_lines.get(number) or self._index.first_line(number)
         if first_line is not None:
             self._first_lines[number + 1] = first_line + chunk.lines
@@ -337,8 +337,8 @@ class _ErrorLedger:
 
         def on_fault(line: int, reason: str) -> None:
             # Stop here: a chunk may hold thousands of bad lines without a record to stop at.
-            if not wanted():
-                raise _Unwanted
+            if not is_current():
+                raise _Outdated
             count_gaps(line)
             if line >= counted.lines:
                 counted.lines = line + 1
@@ -356,7 +356,7 @@ class _ErrorLedger:
                 if number >= self._newest:
                     self._newest, self._last = number, record
                 yield record
-        except _Unwanted:
+        except _Outdated:
             return
         count_gaps(chunk.lines)
         if last:
@@ -369,8 +369,8 @@ class _ErrorLedger:
             self._damage.note(f"recording ended early: {self._last.reason}")
 
 
-class _Unwanted(Exception):
-    """The chunk that is being read is no longer wanted."""
+class _Outdated(Exception):
+    """The chunk that is being read is no longer current."""
 
 
 @dataclass
