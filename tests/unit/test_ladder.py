@@ -51,36 +51,36 @@ STEPS = (
 NOTHING = KernelFeatures(None, None)
 
 
-def tried(module: FakeModule, wanted: str | None = None, offers: KernelFeatures = NOTHING) -> AttachResult:
-    return attach_first(cast(Module, module), STEPS, offers, wanted)
+def tried(module: FakeModule, requested: str | None = None, features: KernelFeatures = NOTHING) -> AttachResult:
+    return attach_first(cast(Module, module), STEPS, features, requested)
 
 
 def test_the_first_rung_is_taken_whole_and_the_others_are_not_needed() -> None:
     module = FakeModule()
-    climbed = tried(module)
-    assert climbed.via == "raw_tracepoint:one"
-    assert [module.attached[link] for link in climbed.links] == ["raw_tracepoint:one:a", "raw_tracepoint:two:b"]
+    result = tried(module)
+    assert result.via == "raw_tracepoint:one"
+    assert [module.attached[link] for link in result.links] == ["raw_tracepoint:one:a", "raw_tracepoint:two:b"]
     assert len(module.attached) == 2
-    assert [rung.reason for rung in climbed.attempts] == [None, *["not needed: raw_tracepoint:one works"] * 2]
+    assert [rung.reason for rung in result.attempts] == [None, *["not needed: raw_tracepoint:one works"] * 2]
 
 
 def test_of_a_rung_that_does_not_hold_nothing_stays() -> None:
     module = FakeModule("two")
-    climbed = tried(module)
-    assert climbed.via == "raw_tracepoint:three"
-    assert sorted(module.attached) == sorted(climbed.links)
+    result = tried(module)
+    assert result.via == "raw_tracepoint:three"
+    assert sorted(module.attached) == sorted(result.links)
     assert sorted(module.attached.values()) == [
         "raw_tracepoint:five:e", "raw_tracepoint:four:d", "raw_tracepoint:three:c",
     ]  # fmt: skip
-    assert climbed.attempts[0].reason == "raw_tracepoint:two: no two"
-    assert climbed.attempts[1].blind == ("seldom",)
+    assert result.attempts[0].reason == "raw_tracepoint:two: no two"
+    assert result.attempts[1].blind == ("seldom",)
 
 
 def test_what_a_rung_can_do_without_is_said_to_be_unseen() -> None:
     module = FakeModule("one", "four")
-    climbed = tried(module)
+    result = tried(module)
     assert sorted(module.attached.values()) == ["raw_tracepoint:five:e", "raw_tracepoint:three:c"]
-    assert [(rung.reason, rung.blind) for rung in climbed.attempts] == [
+    assert [(rung.reason, rung.blind) for rung in result.attempts] == [
         ("no one", ("never",)),
         (None, ("seldom", "fours")),
         ("not needed: raw_tracepoint:three works", ()),
@@ -89,18 +89,18 @@ def test_what_a_rung_can_do_without_is_said_to_be_unseen() -> None:
 
 def test_where_none_holds_nothing_stays() -> None:
     module = FakeModule("two", "three")
-    climbed = tried(module)
-    assert (climbed.via, climbed.links, module.attached) == (None, (), {})
-    assert all(rung.reason for rung in climbed.attempts)
+    result = tried(module)
+    assert (result.via, result.links, module.attached) == (None, (), {})
+    assert all(rung.reason for rung in result.attempts)
 
 
 def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
     (tmp_path / "events/sys/six").mkdir(parents=True)
     for wanted in ("tracepoint", "tracepoint:sys:six"):
         module = FakeModule()
-        climbed = tried(module, wanted, KernelFeatures(tmp_path, None))
+        result = tried(module, wanted, KernelFeatures(tmp_path, None))
         assert list(module.attached.values()) == ["tracepoint:sys:six:f"]
-        assert [rung.reason for rung in climbed.attempts] == [*[f"--attach asked for {wanted}"] * 2, None]
+        assert [rung.reason for rung in result.attempts] == [*[f"--attach asked for {wanted}"] * 2, None]
     module = FakeModule("one")
     assert tried(module, "raw_tracepoint:one", KernelFeatures(tmp_path, None)).via is None
     assert not module.attached
@@ -112,9 +112,9 @@ def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.Mo
         AttachOption("", (Attach(kind, "x:y", "f"),))
         for kind in ("kprobe", "kretprobe", "fentry", "fexit", "tracepoint")
     )
-    climbed = attach_first(cast(Module, FakeModule()), steps, KernelFeatures(tmp_path, "no BTF"))
-    assert climbed.via is None
-    assert [rung.reason for rung in climbed.attempts] == [
+    result = attach_first(cast(Module, FakeModule()), steps, KernelFeatures(tmp_path, "no BTF"))
+    assert result.via is None
+    assert [rung.reason for rung in result.attempts] == [
         *["this kernel has no kprobes (CONFIG_KPROBES)"] * 2, *["no BTF"] * 2, "this kernel has no such tracepoint",
     ]  # fmt: skip
 
@@ -124,6 +124,6 @@ def test_what_forgets_is_attached_before_what_remembers_and_the_rung_keeps_its_n
         "free", (Attach("raw_tracepoint", "in", "a"), Attach("raw_tracepoint", "out", "b", forgets=True))
     )
     module = FakeModule()
-    climbed = attach_first(cast(Module, module), (step,), NOTHING)
-    assert climbed.via == "raw_tracepoint:in"
+    result = attach_first(cast(Module, module), (step,), NOTHING)
+    assert result.via == "raw_tracepoint:in"
     assert list(module.attached.values()) == ["raw_tracepoint:out:b", "raw_tracepoint:in:a"]

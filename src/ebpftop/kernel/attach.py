@@ -67,55 +67,57 @@ class AttachOption:
 class AttachResult:
     """The outcome: the rung in use (None: no rung worked), every rung with its reason, and the links made."""
 
-    taken: AttachOption | None
+    used: AttachOption | None
     attempts: tuple[Attempt, ...]
     links: tuple[Link, ...]
 
     @property
     def via(self) -> str | None:
         """The name of the rung in use."""
-        return self.taken.via if self.taken else None
+        return self.used.via if self.used else None
 
 
-def matches(step: AttachOption, requested: str) -> bool:
+def matches(option: AttachOption, requested: str) -> bool:
     """Return whether `--attach` *requested* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
-    return requested in (step.via, step.attaches[0].kind)
+    return requested in (option.via, option.attaches[0].kind)
 
 
 def attach_first(
-    module: Module, steps: tuple[AttachOption, ...], offers: KernelFeatures, requested: str | None = None
+    module: Module, options: tuple[AttachOption, ...], features: KernelFeatures, requested: str | None = None
 ) -> AttachResult:
-    """Attach the first of *steps* that works; if *requested* is given, try only that one."""
-    rungs: list[Attempt] = []
-    taken: AttachOption | None = None
+    """Attach the first of *options* that works; if *requested* is given, try only that one."""
+    attempts: list[Attempt] = []
+    used: AttachOption | None = None
     links: list[Link] = []
-    for step in steps:
+    for option in options:
         reason: str | None
         unseen: tuple[str, ...] = ()
-        if requested is not None and not matches(step, requested):
+        if requested is not None and not matches(option, requested):
             reason = f"{NOT_ASKED_FOR}{requested}"
-        elif taken is not None:
-            reason = f"{NOT_NEEDED}{taken.via} works"
+        elif used is not None:
+            reason = f"{NOT_NEEDED}{used.via} works"
         else:
-            links, reason, unseen = _try(module, step, offers)
+            links, reason, unseen = _try(module, option, features)
             if reason is None:
-                taken = step
-        rungs.append(Attempt(via=step.via, cost=step.cost, reason=reason, blind=step.blind + unseen))
-    return AttachResult(taken, tuple(rungs), tuple(links))
+                used = option
+        attempts.append(Attempt(via=option.via, cost=option.cost, reason=reason, blind=option.blind + unseen))
+    return AttachResult(used, tuple(attempts), tuple(links))
 
 
-def absent(step: AttachOption, offers: KernelFeatures) -> str | None:
-    """Return what the kernel lacks for *step*, if that can be seen without trying; None if it lacks nothing."""
-    reasons = (_absent(attach, offers) for attach in step.attaches if not attach.without)
+def absent(option: AttachOption, features: KernelFeatures) -> str | None:
+    """Return what the kernel lacks for *option*, if that can be seen without trying; None if it lacks nothing."""
+    reasons = (_absent(attach, features) for attach in option.attaches if not attach.without)
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def _try(module: Module, step: AttachOption, offers: KernelFeatures) -> tuple[list[Link], str | None, tuple[str, ...]]:
+def _try(
+    module: Module, option: AttachOption, features: KernelFeatures
+) -> tuple[list[Link], str | None, tuple[str, ...]]:
     """Return the links made, why there are none (or None), and what is not seen because an optional attach failed."""
     links: list[Link] = []
-    missing = {attach: reason for attach in step.attaches if (reason := _absent(attach, offers)) is not None}
+    missing = {attach: reason for attach in option.attaches if (reason := _absent(attach, features)) is not None}
     if all(attach.without for attach in missing):
-        for attach in sorted(step.attaches, key=lambda attach: not attach.forgets):
+        for attach in sorted(option.attaches, key=lambda attach: not attach.forgets):
             if attach in missing:
                 continue
             try:
@@ -128,19 +130,19 @@ def _try(module: Module, step: AttachOption, offers: KernelFeatures) -> tuple[li
         if not attach.without:
             for link in links:
                 module.release(link)
-            return [], reason if attach is step.attaches[0] else f"{attach.kind}:{attach.target}: {reason}", ()
-    return links, None, tuple(dict.fromkeys(attach.without for attach in step.attaches if attach in missing))
+            return [], reason if attach is option.attaches[0] else f"{attach.kind}:{attach.target}: {reason}", ()
+    return links, None, tuple(dict.fromkeys(attach.without for attach in option.attaches if attach in missing))
 
 
-def _absent(attach: Attach, offers: KernelFeatures) -> str | None:
+def _absent(attach: Attach, features: KernelFeatures) -> str | None:
     """Return what the kernel lacks, if that can be seen without trying."""
     if attach.kind in ("kprobe", "kretprobe") and not _KPROBE_TYPE.exists():
         return "this kernel has no kprobes (CONFIG_KPROBES)"
-    if attach.kind in ("fentry", "fexit") and offers.no_fentry is not None:
-        return offers.no_fentry
+    if attach.kind in ("fentry", "fexit") and features.no_fentry is not None:
+        return features.no_fentry
     if attach.kind == "tracepoint":
-        if offers.tracefs is None:
+        if features.tracefs is None:
             return refusal()[0]
-        if not os.access(offers.tracefs / "events" / attach.target.replace(":", "/"), os.F_OK, effective_ids=True):
+        if not os.access(features.tracefs / "events" / attach.target.replace(":", "/"), os.F_OK, effective_ids=True):
             return "this kernel has no such tracepoint"
     return None

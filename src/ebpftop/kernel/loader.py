@@ -64,15 +64,15 @@ class Module:
         self,
         file: str,
         defines: Defines,
-        given: Mapping[str, Map] = _NO_MAPS,
+        extra_maps: Mapping[str, Map] = _NO_MAPS,
         *,
         parameters: Mapping[str, int] = _NO_NUMBERS,
         entries: Mapping[str, int] = _NO_NUMBERS,
     ) -> None:
         """Compile bpf/*file* with *defines* as `-D` flags, and make its maps; raises LoadError, DamagedError.
 
-        Maps in *given*, by name, belong to another owner and are used instead of new ones. What is chosen for this run
-        is not compiled in: *parameters* are the values of the file's parameters (bpf/ebpftop.h), *entries* the sizes of
+        *extra_maps*, by name, belong to another owner and are used instead of new ones. What is chosen for this run is
+        not compiled in: *parameters* are the values of the file's parameters (bpf/ebpftop.h), *entries* the sizes of
         maps, in entries (of a ring buffer in bytes), if not the size that the file declares.
         """
         self.file = file
@@ -94,9 +94,9 @@ class Module:
         self._tables: dict[str, Map] = {}
         try:
             for spec in self._compiled.maps:
-                if spec.name not in given:
+                if spec.name not in extra_maps:
                     self._own[spec.name] = _create_map(spec, entries.get(spec.name, spec.max_entries))
-                self._tables[spec.name] = given.get(spec.name) or self._own[spec.name]
+                self._tables[spec.name] = extra_maps.get(spec.name) or self._own[spec.name]
         except LoadError:
             self.close()
             self.verify_cached()
@@ -160,7 +160,7 @@ class Module:
         self._links.remove(link)
 
     def _named(self, function: str, kind: Kind) -> str:
-        """Return the full name of a program: fentry and fexit programs are given by the kernel function's name."""
+        """Return the full name of a program: fentry and fexit programs are named after the kernel function."""
         prefix = _PREFIX.get(kind)
         for name in self._compiled.programs:
             if name == function if prefix is None else name.startswith(prefix) and name.endswith(function):

@@ -240,28 +240,28 @@ class KernelProbe(ABC):
 
     # ---- helpers ----
 
-    def attach_first(self, module: Module, steps: tuple[AttachOption, ...], part: str = "") -> AttachResult:
+    def attach_first(self, module: Module, options: tuple[AttachOption, ...], part: str = "") -> AttachResult:
         """Attach the first rung that works; keep the rungs for `check` and the details. *part* names the ladder."""
         key = f"{self.name}.{part}" if part else self.name
-        result = attach_first(module, steps, self.context.features, self.context.attach.get(key))
+        result = attach_first(module, options, self.context.features, self.context.attach.get(key))
         prefix = f"{part}: " if part else ""
         self.attempts += tuple(msgspec.structs.replace(rung, via=prefix + rung.via) for rung in result.attempts)
         return result
 
-    def may_need(self, step: AttachOption, *before: AttachOption) -> bool:
-        """Return whether *step* may be used, so that its programs must be compiled: most of the start's time.
+    def may_need(self, option: AttachOption, *before: AttachOption) -> bool:
+        """Return whether *option* may be used, so that its programs must be compiled: most of the start's time.
 
         It is not used if the kernel lacks it. It is not used either if one of the rungs *before* it seems to work and
         `--attach` names no ladder of this probe.
         """
         if self._compile_all or any(ladder.partition(".")[0] == self.name for ladder in self.context.attach):
             return True
-        offers = self.context.features
-        return absent(step, offers) is None and all(absent(other, offers) is not None for other in before)
+        features = self.context.features
+        return absent(option, features) is None and all(absent(other, features) is not None for other in before)
 
-    def attach_first_or_fail(self, module: Module, steps: tuple[AttachOption, ...], what: str) -> str:
+    def attach_first_or_fail(self, module: Module, options: tuple[AttachOption, ...], what: str) -> str:
         """Attach the first rung that works of a required ladder; raises ProbeError with every rung's reason."""
-        result = self.attach_first(module, steps)
+        result = self.attach_first(module, options)
         if result.via is None:
             reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in result.attempts)
             raise ProbeError(

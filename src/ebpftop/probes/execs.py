@@ -174,9 +174,9 @@ class ExecsProbe(KernelProbe):
             flags["WITH_FENTRY"] = 1
         if self.may_need(rungs.kretprobe, rungs.fexit):
             flags["WITH_KPROBES"] = 1
-        steps = failure_ladder(self.context.defines)
+        options = failure_ladder(self.context.defines)
         for flag, rung in (("WITH_RAW_SYSCALLS", rungs.raw), ("WITH_TRACEPOINTS", rungs.tracepoint)):
-            if self.may_need(rung, *steps[: steps.index(rung)]):
+            if self.may_need(rung, *options[: options.index(rung)]):
                 flags[flag] = 1
         for ladder in (start_ladder(), exit_ladder()):
             if self.may_need(ladder[1], ladder[0]):

@@ -96,7 +96,7 @@ class SyscallsProbe(KernelProbe):
     def start(self) -> None:
         """Start with raw tracepoints, else tracepoints, whose programs get other contexts and are compiled again."""
         requested = self.context.attach.get(self.name)
-        if self.context.cache_tasks and (requested is None or matches(_enter_step("raw_tracepoint"), requested)):
+        if self.context.cache_tasks and (requested is None or matches(_enter_option("raw_tracepoint"), requested)):
             try:
                 self._start_caching_tasks()
             except (OSError, ProbeError):  # it is only a faster way to the same figures
@@ -135,7 +135,7 @@ class SyscallsProbe(KernelProbe):
             self._callers_fd = None
 
     def _add_unneeded_rung(self, requested: str | None) -> None:
-        other = _enter_step("tracepoint")
+        other = _enter_option("tracepoint")
         reason = f"{NOT_ASKED_FOR}{requested}" if requested else f"{NOT_NEEDED}{self.via} works"
         self.attempts += (Attempt(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
 
@@ -186,7 +186,7 @@ class SyscallsProbe(KernelProbe):
             self._install(module, call)
 
     def attach(self, module: Module) -> str:
-        enter = _enter_step(self._kind)
+        enter = _enter_option(self._kind)
         if self._callers_fd is not None:
             module.attach("raw_tracepoint", "sched_process_exit", "task_cache_on_sched_process_exit")
             module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
@@ -218,19 +218,19 @@ class SyscallsProbe(KernelProbe):
             module.attach("raw_tracepoint", "task_rename", "name_on_task_rename")
 
     def _attach_returns(self, module: Module) -> None:
-        step = _returns_step(self._kind)
-        self._returns = attach_first(module, (step,), self.context.features)
+        option = _returns_option(self._kind)
+        self._returns = attach_first(module, (option,), self.context.features)
         self.attempts += tuple(
             msgspec.structs.replace(rung, via=f"returns: {rung.via}") for rung in self._returns.attempts
         )
 
     def _attach_uring(self, module: Module) -> None:
         """Count io_uring's operations, if this kernel and our rights allow it."""
-        step = AttachOption(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
+        option = AttachOption(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
         try:
-            (rung,) = attach_first(module, (step,), self.context.features).attempts
+            (rung,) = attach_first(module, (option,), self.context.features).attempts
         except NotCompiledError:
-            rung = Attempt(via=step.via, cost=step.cost, reason="the format of the event is not as it is known")
+            rung = Attempt(via=option.via, cost=option.cost, reason="the format of the event is not as it is known")
         self._sees_uring = rung.reason is None
         self.attempts += (msgspec.structs.replace(rung, via=f"io_uring: {rung.via}"),)
 
@@ -298,7 +298,7 @@ class SyscallsProbe(KernelProbe):
     def _ensure_returns(self, module: Module) -> None:
         if self._returns is None:
             self._attach_returns(module)
-        if self._returns is None or self._returns.taken is None:
+        if self._returns is None or self._returns.used is None:
             raise SourceError("calls cannot be traced: this kernel offers no event where they return")
 
     def _detach_returns(self, module: Module) -> None:
@@ -443,10 +443,10 @@ class SyscallsProbe(KernelProbe):
 
 def ladder() -> tuple[AttachOption, ...]:
     """Return the rungs where calls begin."""
-    return _enter_step("raw_tracepoint"), _enter_step("tracepoint")
+    return _enter_option("raw_tracepoint"), _enter_option("tracepoint")
 
 
-def _enter_step(kind: Kind) -> AttachOption:
+def _enter_option(kind: Kind) -> AttachOption:
     """Return the rung of *kind* where calls begin."""
     raw = kind == "raw_tracepoint"
     return AttachOption(
@@ -456,7 +456,7 @@ def _enter_step(kind: Kind) -> AttachOption:
     )
 
 
-def _returns_step(kind: Kind) -> AttachOption:
+def _returns_option(kind: Kind) -> AttachOption:
     """Return the rung of *kind* where calls wait, end with their thread, and return."""
     places = (
         (("sys_exit", "sys_exit"), ("sched_switch", "on_sched_switch"), ("sched_process_exit", "on_task_exit"))

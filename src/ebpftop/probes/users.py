@@ -42,10 +42,10 @@ class _Totals(NamedTuple):
 
     def plus(self, value: bytes) -> _Totals:
         """Return the sum with the counters *value*, whose namespace and program are the newer ones."""
-        execs, failed, userns, inside, last = _COUNTERS.unpack(value)
+        execs, failed, userns, ns_uid, last = _COUNTERS.unpack(value)
         if not userns:
-            userns, inside = self.userns, self.ns_uid
-        return _Totals(self.execs + execs, self.failed + failed, userns, inside, c_string(last) or self.last)
+            userns, ns_uid = self.userns, self.ns_uid
+        return _Totals(self.execs + execs, self.failed + failed, userns, ns_uid, c_string(last) or self.last)
 
 
 _NONE = _Totals()
@@ -126,9 +126,9 @@ class UsersProbe(KernelProbe):
             flags["WITH_KPROBES"] = 1
         if self.may_need(rungs.fentry):
             flags["WITH_FENTRY"] = 1
-        steps = ladder(self.context.defines)
+        options = ladder(self.context.defines)
         for flag, rung in (("WITH_RAW_SYSCALLS", rungs.raw), ("WITH_TRACEPOINTS", rungs.tracepoint)):
-            if self.may_need(rung, *steps[: steps.index(rung)]):
+            if self.may_need(rung, *options[: options.index(rung)]):
                 flags[flag] = 1
         return flags
 
@@ -163,9 +163,9 @@ class UsersProbe(KernelProbe):
         gone = self._before.keys() - seen - {OTHER_UID}
         rows += [self._row(uid, self._before[uid], until_s) for uid in gone]
         rows.sort(key=attrgetter("uid"))
-        others = self._others(module)
-        if others is not None:
-            rows.append(self._row(OTHER_UID, others, until_s))
+        overflow = self._overflow(module)
+        if overflow is not None:
+            rows.append(self._row(OTHER_UID, overflow, until_s))
         return [Users(time=now, rows=tuple(rows))]
 
     def _row(self, uid: int, totals: _Totals, until_s: float) -> UserRow:
@@ -181,7 +181,7 @@ class UsersProbe(KernelProbe):
             userns=totals.userns,
         )
 
-    def _others(self, module: Module) -> _Totals | None:
+    def _overflow(self, module: Module) -> _Totals | None:
         """Return the counts of users that the map had no room for; None if it had room for all."""
         raw = maps.lookup(module.table("overflow_users"), bytes(4), _COUNTERS.size * maps.CPUS) or b""
         total = self._before.get(OTHER_UID)
@@ -196,6 +196,6 @@ class UsersProbe(KernelProbe):
         for key, value in maps.items(module.table("users"), 4, _COUNTERS.size):
             uid = int.from_bytes(key, sys.byteorder)
             self._before[uid] = self._before.get(uid, _NONE).plus(value)
-        others = self._others(module)
-        if others is not None:
-            self._before[OTHER_UID] = others
+        overflow = self._overflow(module)
+        if overflow is not None:
+            self._before[OTHER_UID] = overflow
