@@ -17,6 +17,7 @@ import pytest
 from ebpftop.core.records import Exec, Probe, ProbeName, Record, Syscalls, Trace, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.registry import registry
+from ebpftop.sources import live
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Stream, last, needs_root, of
 
@@ -24,6 +25,23 @@ pytestmark = needs_root
 
 EBPFTOP = (sys.executable, "-m", "ebpftop")
 ME = ("--pid", str(os.getpid()))
+
+
+def test_an_older_kernel_without_a_ring_buffer_gets_a_perf_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "kernel_version", lambda: (5, 7))
+    source = KernelSource(Options())
+    try:
+        subprocess.run(["/bin/true", "older"], check=True)
+        records = [record for batch in source.read_all() for record in batch.records]
+        modules = [probe.module for probe in source._probes.values()]
+        rings = [module for module in modules if module and module.has(["ring_events"], [])]
+    finally:
+        source.close()
+    assert {record.probe: record.reason for record in records if isinstance(record, Probe)} == dict.fromkeys(
+        registry().on
+    )
+    assert [record.argv for record in records if isinstance(record, Exec) and "older" in record.argv]
+    assert rings == []
 
 
 def test_a_program_with_its_arguments_is_in_the_exec_log_within_a_second() -> None:

@@ -27,6 +27,7 @@ FLAGS = {
     r"NR_\w+": CALLS,
     r"SYS_\w+": CALLS,
     "HAVE_X32": KERNEL,
+    "HAVE_RING": KERNEL,
     "HAVE_TASK_BTF": KERNEL,
     "HAVE_PREPARE_EXEC": KERNEL,
     "WITH_CALLERS": "this kernel has maps that hold a pointer to a task, and is faster with one",

@@ -72,8 +72,9 @@ class ProbeError(Exception):
 class KernelProbe(ABC):
     """One probe on the live kernel. Not thread-safe: its owner locks.
 
-    To write one, name its C file in `file`, and say in `attach` where its programs go. The compiler gets `defines`.
-    Open buffers and fill maps in `prepare`, close them in `release`. Deliver events in `read_events`, counters in
+    To write one, name its C file in `file`, and say in `attach` where its programs go. The compiler gets `defines`,
+    which describe the kernel; what is chosen for a run is in `parameters` and `map_entries`, and compiles nothing. Open
+    buffers and fill maps in `prepare`, close them in `release`. Deliver events in `read_events`, counters in
     `read_counters`; of a counter that must survive a toggle, keep the total in `save_totals`. What the C file counts in
     the map `lost` is reported; count other losses in `lost_now`. The rest has a meaning without being overridden.
     docs/adding-a-probe.md goes through one of them.

@@ -88,6 +88,8 @@ def kernel_defines() -> Defines:
             flags[f"NR_{prefix}{name.upper()}"] = number | bit
     for name in EXEC_CALLS:
         flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
+    if kernel_version() >= (5, 8):
+        flags["HAVE_RING"] = 1
     if kernel_version() >= (5, 11):
         flags["HAVE_TASK_BTF"] = 1
     if native == "x86_64":
