@@ -64,11 +64,11 @@ BPF_TABLE("lru_hash", u64, u64, returned_since, 16384); /* by task: the `since_n
  * Threads that were in a call before we attached, by tid: user space finds them in /proc and puts them here
  * (src/ebpftop/probes/entered_before.py). A thread that is no longer here has returned.
  */
-BPF_HASH(entered_before_us, u32, u32, 1);
+BPF_HASH(entered_before_attach, u32, u32, 1);
 
 INLINE void returned_from_before(u32 tid)
 {
-	entered_before_us.delete(&tid);
+	entered_before_attach.delete(&tid);
 }
 
 /* An entry was lost, so a return without one proves nothing for tasks that run now. */

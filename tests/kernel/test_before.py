@@ -409,7 +409,7 @@ def test_the_kernel_notes_each_return_of_a_call_from_before(tmp_path: Path) -> N
             tids = {call.tid for call in live.in_flight(child.pid).values()}
 
             def noted() -> set[int]:
-                table = module.table("entered_before_us")
+                table = module.table("entered_before_attach")
                 return {tid for tid in tids if maps.lookup(table, struct.pack("=I", tid), 4) is None}
 
             assert noted() == set()
@@ -447,7 +447,7 @@ def test_ten_thousand_threads_are_found_without_holding_up_a_reading(tmp_path: P
         assert child.stdout.read(1) == b"x"
         with Live("syscalls", Filter(pids=(child.pid,))) as live:
             live.wait_for(lambda _: len(live.in_flight(child.pid)) > 0)
-            before = live.source.find(SyscallsProbe)._before_us
+            before = live.source.find(SyscallsProbe)._before_attach
             assert before is not None
             assert sum(map(len, before._found)) >= 10_000
             reading = next(record for record in reversed(live.records) if isinstance(record, Syscalls))

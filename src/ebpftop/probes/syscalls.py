@@ -87,7 +87,7 @@ class SyscallsProbe(KernelProbe):
         self._returns: AttachResult | None = None
         self._sees_uring = False
         self._uring_before: Counter[str] = Counter()
-        self._before_us: EnteredBefore | None = None
+        self._before_attach: EnteredBefore | None = None
         self._rate_before = 0
         self._overflow_before = 0
         for call, handler in context.handlers.items():
@@ -164,7 +164,7 @@ class SyscallsProbe(KernelProbe):
             "process_calls": PROCESS_CALLS_MAX,
             "process_names": PROCESS_NAMES_MAX,
             "waiting": WAITING_MAX,
-            "entered_before_us": CALLS_MAX,
+            "entered_before_attach": CALLS_MAX,
         }
 
     def _uring_event(self) -> str:
@@ -206,8 +206,8 @@ class SyscallsProbe(KernelProbe):
             # From here on a return without an entry is a call that did not reach sys_enter.
             self._count_unentered_since(module, clocks.since_boot_ns())
             attached_ns = clocks.monotonic_ns()
-            table = module.table("entered_before_us")
-            self._before_us = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)
+            table = module.table("entered_before_attach")
+            self._before_attach = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)
             rung = what_is_refused(self.context.root)
             self.attempts += (rung,) if rung else ()
         return via
@@ -249,9 +249,9 @@ class SyscallsProbe(KernelProbe):
         if self._events is not None:
             self._events.close()
         self._stop_caching_tasks()
-        if self._before_us is not None:
-            self._before_us.close()
-        self._before_us = None
+        if self._before_attach is not None:
+            self._before_attach.close()
+        self._before_attach = None
         self._events = None
         self._returns = None
         self._sees_uring = False
@@ -337,9 +337,9 @@ class SyscallsProbe(KernelProbe):
         if self._sees_uring:
             syscall_counters.add_uring(module, uring)
         matches_call = self._matches if self.context.filtering() else None
-        if self._before_us is not None:
-            self._before_us.begin()
-            self._before_us.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
+        if self._before_attach is not None:
+            self._before_attach.begin()
+            self._before_attach.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
         who = self._pairs.read(module, self.slots) if self.processes else SyscallCounters()
         # Convert to the clock of durations, and to that of starts, which continues while the machine sleeps.
         now_ns = int((now - clocks.unix_offset()) * 1e9)
@@ -352,7 +352,7 @@ class SyscallsProbe(KernelProbe):
                     for call in sorted(totals.keys() | self._chosen.keys())
                     if call in self._chosen or totals[call].count
                 ),
-                in_flight=syscall_counters.in_flight(module, self.slots, now_ns, matches_call, self._before_us)
+                in_flight=syscall_counters.in_flight(module, self.slots, now_ns, matches_call, self._before_attach)
                 if self.latency
                 else (),
                 processes=who.processes,
@@ -368,8 +368,8 @@ class SyscallsProbe(KernelProbe):
 
     def filter_changed(self) -> None:
         """The filter changed: it may match other calls that were entered before the probe was attached."""
-        if self._before_us is not None:
-            self._before_us.filter_changed()
+        if self._before_attach is not None:
+            self._before_attach.filter_changed()
 
     def _matches(self, pid: int, comm: bytes) -> bool:
         """Return whether the filter matches the thread *comm* of process *pid*; False if the process has ended."""
