@@ -21,6 +21,7 @@ from textual.keys import _character_to_key
 
 import ebpftop
 from ebpftop.filters.spec import Filter
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
@@ -175,7 +176,7 @@ async def test_keys_do_not_wait_for_a_search_that_the_key_before_began(pane: typ
         searching = app.main.query_one(pane)
         assert isinstance(searching, (ExecsPane, TracePane))
         searching.model.view.scan = lambda rows: True  # type: ignore[method-assign]  # there is always more
-        searching.apply_filter(Filter(uids=(0,)), 0.0)
+        searching.apply_filter(ViewFilter(Filter(uids=(0,)), 0.0))
         await asyncio.wait_for(settled(app), 30)
         assert searching._searching is not None
 

@@ -11,6 +11,7 @@ from textual.events import Key
 
 from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
@@ -63,7 +64,7 @@ async def test_enter_means_the_row_under_the_cursor_whatever_happens_to_the_rows
         one.lines.action_open()
         for other in app.main.panes:
             # Nothing is left of what was chosen from.
-            other.set_model(type(other.model)(), Filter(), 0.0)
+            other.set_model(type(other.model)(), ViewFilter(Filter(), 0.0))
             other.show()
         assert one.lines.end == one.lines.first
         await until(pilot, lambda: app.screen is not app.main)
@@ -108,7 +109,7 @@ async def test_a_click_means_the_row_that_was_drawn_there(probe: str, chain: int
 def _move_rows(one: Pane) -> None:
     """Put other rows where the rows of a pane were, before they are drawn."""
     if isinstance(one, ExecsPane):
-        one.apply_view_filter(type(one.model.narrowing)(pattern=parse("!xyz")))
+        one._apply(one.model.view_filter, parse("!xyz"))
     elif one.probe == "trace":
         one.lines.scroll_to(y=0, animate=False, force=True)
         one.feed(batch("trace", 70, *(replace(trace()[1].records[0], time=START + 70 + i) for i in range(40))))

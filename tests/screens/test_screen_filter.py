@@ -70,7 +70,7 @@ async def test_steps_add_up_and_esc_takes_back_one_at_a_time() -> None:
     async with running(source, Filter(comms=("sh*",), hide_self=False)) as (pilot, app):
         assert state_filter(app) == "--comm sh*"
         await pilot.press("k", "u")
-        row = app.main.query_one(ExecsPane).model.narrowing.scope
+        row = app.main.query_one(ExecsPane).model.view_filter.filter
         await until(pilot, lambda: len(source.filters) == 1)
         assert source.filters[0] == Filter(comms=("sh*",), uids=row.uids, hide_self=False)
         assert state_filter(app).startswith("--comm sh* ")
@@ -106,7 +106,7 @@ async def test_the_tree_has_only_what_the_filter_takes() -> None:
         assert {tree.row(i).process.comm for i in range(tree.end)} >= {"init", "cron"}
         assert len({tree.row(i).process.uid for i in range(tree.end)}) > 1
         app.main._push_level(user_level(1000, "ada"))
-        await until(pilot, lambda: app.main.narrowed[1] < float("inf"))
+        await until(pilot, lambda: app.main.view_filter.kernel_filter_since < float("inf"))
         await pilot.pause()
         assert {tree.row(i).process.uid for i in range(tree.end)} == {1000}
         await pilot.press("t", "t")
@@ -139,8 +139,8 @@ async def test_what_the_kernel_let_through_is_shown_whoever_started_it() -> None
     async with running(source) as (pilot, app):
         execs = app.main.query_one(ExecsPane)
         await pilot.press("slash", *"pid:640", "enter")
-        await until(pilot, lambda: execs.model.narrowing.kernel_filter_since < 1e12)
-        late = execs.model.narrowing.kernel_filter_since - START + 1
+        await until(pilot, lambda: execs.model.view_filter.kernel_filter_since < 1e12)
+        late = execs.model.view_filter.kernel_filter_since - START + 1
         # Its parent forked without exec, so nothing here knows that it descends from 640.
         source.give(batch("execs", late, ran(late, 5001, "grandchild", ppid=5000)))
         await settle(pilot, source)

@@ -214,7 +214,8 @@ async def test_escape_goes_back_and_never_quits(layers: tuple[str, ...]) -> None
         assert app.is_running
         assert isinstance(app.screen, MainScreen)
         assert not app.main.has_class("-maximised")
-        assert execs_pane(app).model.narrowing.empty
+        assert execs_pane(app).pattern is None
+        assert not execs_pane(app).model.view_filter
         assert not execs_pane(app).as_tree
 
 
@@ -328,7 +329,7 @@ async def test_u_on_a_user_narrows_the_exec_log() -> None:
         user = app.main.query_one(UsersPane).table.selected()
         assert user is not None
         await pilot.press("u")
-        assert execs_pane(app).model.narrowing.scope.uids == (user.row.uid,)
+        assert execs_pane(app).model.view_filter.filter.uids == (user.row.uid,)
 
 
 async def test_sort_keys_and_header_clicks_sort_and_the_cursor_stays_on_its_row() -> None:

@@ -294,10 +294,10 @@ async def test_what_is_counted_from_a_filter_on_is_so_at_every_moment() -> None:
     async with running(source) as (pilot, app):
         pane = next(pane for pane in app.main.panes if isinstance(pane, SyscallsPane))
         app.main._push_level(user_level(0, "root"))
-        await until(pilot, lambda: app.main.narrowed[1] < float("inf"))
+        await until(pilot, lambda: app.main.view_filter.kernel_filter_since < float("inf"))
         latest = pane.model.latest
         assert latest is not None
-        decided = app.main.narrowed[1] - START
+        decided = app.main.view_filter.kernel_filter_since - START
         for later in (1, 2, 3):
             rows = tuple(msgspec.structs.replace(row, count=row.count + 5 * later) for row in latest.rows)
             reading = msgspec.structs.replace(latest, time=START + decided + later, rows=rows)

@@ -11,6 +11,7 @@ from ebpftop.core.records import Handler, ProbeName
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import user_level
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.wishes import Wishes
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.widgets.status_bar import StatusBar
@@ -103,7 +104,7 @@ async def test_the_last_filter_is_the_one_that_decides(presses: int) -> None:
         await until(pilot, lambda: app.main._filter_wishes.last("filter") is None)
         assert (source.filters[-1] if source.filters else Filter()) == wanted
         assert len(source.filters) <= 3
-        await until(pilot, lambda: presses % 2 == 0 or app.main.narrowed[1] < float("inf"))
+        await until(pilot, lambda: presses % 2 == 0 or app.main.view_filter.kernel_filter_since < float("inf"))
 
 
 async def test_interval_and_pause_follow_every_press() -> None:
@@ -177,7 +178,7 @@ async def test_what_became_of_a_filter_that_nobody_wishes_for_any_more_changes_n
         app.main.call_later(heard.set)  # behind the news of the first
         await until(pilot, heard.is_set)
         assert app.main.scope.filter == ada
-        assert app.main.narrowed == (ada, float("inf"))
+        assert app.main.view_filter == ViewFilter(ada)
         source.told[1].set()
-        await until(pilot, lambda: app.main.narrowed[1] < float("inf"))
-        assert app.main.narrowed[0] == app.main.scope.filter == ada
+        await until(pilot, lambda: app.main.view_filter.kernel_filter_since < float("inf"))
+        assert app.main.view_filter.filter == app.main.scope.filter == ada

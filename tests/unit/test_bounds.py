@@ -16,9 +16,9 @@ from ebpftop.core.record_memory import weight, weight_of
 from ebpftop.core.records import SyscallRow, Syscalls, UserRow, Users, encode
 from ebpftop.core.source import Batch
 from ebpftop.models.bounded import Bounded, keep_newest
-from ebpftop.models.processes import MAX_RUNNING, Processes
+from ebpftop.models.processes import MAX_BYTES, MAX_RUNNING, Processes
 from ebpftop.models.syscalls import BUCKETS_MAX, CALLS_MAX, SyscallsModel
-from ebpftop.models.tracelog import OWNERS_BYTES, TraceLog
+from ebpftop.models.tracelog import ENDED_BYTES, TraceLog
 from ebpftop.models.users import ACTIVE_USERS, NAMES, USERS_MAX, UsersModel
 from ebpftop.probes.registry import registry
 from ebpftop.recording import index as index_module
@@ -280,7 +280,8 @@ def test_names_that_a_recording_makes_up_are_bounded_in_all_models() -> None:
     assert len(users.activity) <= ACTIVE_USERS
     assert sum(len(one.programs) for one in users.activity.values()) <= NAMES
     assert len(users._counted) <= MAX_RUNNING + 5000
-    assert trace._owners.bytes_used <= OWNERS_BYTES
+    assert trace.processes.running.bytes_used <= MAX_BYTES
+    assert trace.processes._forked.bytes_used <= ENDED_BYTES
     for reading in range(6):
         rows = tuple(UserRow(uid=reading * 10_000 + n, user=None, execs=1, failed=0) for n in range(10_000))
         users.feed(Batch("users", START + reading, (Users(time=START + reading, rows=rows),)))

@@ -7,6 +7,7 @@ import msgspec
 from ebpftop.core.records import Exec, Exit
 from ebpftop.core.source import Batch
 from ebpftop.models.execlog import ExecLog, ExecRow
+from ebpftop.models.processes import Lineage
 from ebpftop.ui.panes.exec_details import exec_details, process_details
 from ebpftop.ui.panes.execs import COLUMNS
 from tests.unit.recording_samples import START, exec_at
@@ -18,7 +19,7 @@ def program(**more: object) -> Exec:
 
 def shown(record: Exec, ending: Exit | None = None) -> dict[str, str]:
     """Return the cells of a row by their columns."""
-    row = ExecRow(record)
+    row = ExecRow(record, Lineage(record.pid, record.start_ns, record.ppid))
     if ending is not None:
         row.exit, row.ended = ending, ending.time
     return {column.key: "".join(span.text for span in column.cell(row, START + 100)) for column in COLUMNS}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 
@@ -11,7 +9,8 @@ from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
 from ebpftop.core.source import Batch
 from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
-from ebpftop.models.execlog import ExecLog, ExecRow, ViewFilter, command_line
+from ebpftop.models.execlog import ExecLog, ExecRow, command_line
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import BUDGET
 from ebpftop.models.tree import grow
@@ -43,6 +42,10 @@ def log_of(*records: Record, capacity: int = 100_000) -> ExecLog:
     log = ExecLog(capacity)
     log.feed(Batch("execs", 110.0, records))
     return log
+
+
+def rows_kept(log: ExecLog) -> list[ExecRow]:
+    return log.ring.slice(log.ring.first, log.ring.end)
 
 
 def rows(log: ExecLog) -> list[ExecRow]:
@@ -131,7 +134,7 @@ def test_tens_of_thousands_of_ordinary_rows_are_kept_and_no_more_than_the_bound_
 )
 def test_filter_searches_all_fields(typed: str) -> None:
     log = log_of(PROGRAM, msgspec.structs.replace(END, code=None, signal="SIGTERM"))
-    log.apply_filter(ViewFilter(parse(typed)))
+    log.apply_filter(ViewFilter(), parse(typed))
     log.view.scan(10)
     assert len(log.view) == 1
 
@@ -139,17 +142,16 @@ def test_filter_searches_all_fields(typed: str) -> None:
 @pytest.mark.parametrize("typed", ["nothing", "!sleep", "SLEEP"])
 def test_filter_hides_what_does_not_match(typed: str) -> None:
     log = log_of(PROGRAM)
-    log.apply_filter(ViewFilter(parse(typed)))
+    log.apply_filter(ViewFilter(), parse(typed))
     log.view.scan(10)
     assert len(log.view) == 0
 
 
 def test_filter_by_user_and_pattern_means_both() -> None:
-    narrowing = ViewFilter(parse("sleep"), Filter(uids=(1000,)))
-    row = ExecRow(PROGRAM)
-    assert narrowing.matches(row, Processes())
-    assert not replace(narrowing, scope=Filter(uids=(0,))).matches(row, Processes())
-    assert not replace(narrowing, pattern=parse("cat")).matches(row, Processes())
+    log = log_of(PROGRAM)
+    for uid, pattern, shown in ((1000, "sleep", True), (0, "sleep", False), (1000, "cat", False)):
+        log.apply_filter(ViewFilter(Filter(uids=(uid,))), parse(pattern))
+        assert log.matches(rows_kept(log)[0]) is shown
 
 
 def test_command_line_is_quoted_for_a_shell() -> None:
@@ -257,12 +259,13 @@ def test_tree_as_deep_as_processes_can_be() -> None:
 
 
 def test_an_ancestor_that_is_told_with_what_is_wanted_is_not_wanted_itself() -> None:
-    narrowing = ViewFilter(scope=Filter(comms=("sleep",)), kernel_filter_since=100.0)
+    view_filter = ViewFilter(Filter(comms=("sleep",)), kernel_filter_since=100.0)
     processes = Processes()
     early, late = (
         processes.started(msgspec.structs.replace(INIT, pid=pid, time=time, comm=comm))
         for pid, time, comm in ((7, 99.0, "sleep"), (8, 101.0, "renamed since"))
     )
     above = processes.started(msgspec.structs.replace(INIT, time=101.0, matched=False))
-    assert [narrowing.matches_process(known, processes) for known in (early, late, above)] == [True, True, False]
-    assert ViewFilter().matches_process(above, processes)
+    assert [view_filter.matches_process(known, processes) for known in (early, late, above)] == [True, True, False]
+    assert not ViewFilter().matches_process(above, processes), "whoever reported it did not ask for it"
+    assert {branch.process.pid for branch in grow(processes, 102.0)} == {7, 8, 1}, "but the whole tree has its roots"

@@ -14,7 +14,7 @@ from ebpftop.core.source import Batch
 from ebpftop.filters.parse import misplaced_term, parse_filter
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack
-from ebpftop.models.filter_match import comm_matches, matches
+from ebpftop.models.filter_match import ViewFilter, comm_matches
 from ebpftop.models.processes import Processes
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.users import PROGRAMS_EACH, REST, UsersModel
@@ -67,14 +67,14 @@ def test_a_user_who_appears_later_had_nothing_before() -> None:
 def test_narrowed_users_count_from_there_and_widened_ones_as_before_without_a_burst() -> None:
     model = UsersModel()
     readings(model, (1.0, (row(0, 1000), row(7, 10))), (2.0, (row(0, 1000), row(7, 10))))
-    model.apply_filter(Filter(pids=(1,)), 3.0)
+    model.apply_filter(ViewFilter(Filter(pids=(1,)), 3.0))
     readings(model, (3.0, (row(0, 1500, 40), row(7, 10))), (4.0, (row(0, 1502, 41), row(7, 10), row(9, 4))))
     assert {user.row.uid: (user.row.execs, user.row.failed, user.rate) for user in model.shown} == {
         0: (2, 1, 2),
         9: (4, 0, 4),
     }
     assert (model.total.row.execs, model.total.row.failed, model.total.rate) == (6, 1, 6)
-    model.apply_filter(Filter(), 5.0)
+    model.apply_filter(ViewFilter(Filter(), 5.0))
     last = (6.0, (row(0, 1503, 41), row(7, 10), row(9, 4)))
     readings(model, (5.0, (row(0, 1502, 41), row(7, 10), row(9, 4))), last)
     assert model.failed == 41
@@ -85,16 +85,16 @@ def test_narrowed_users_count_from_there_and_widened_ones_as_before_without_a_bu
 def test_a_reading_that_was_faster_than_the_news_of_the_filter_is_what_counts_from_there() -> None:
     model = UsersModel()
     readings(model, (1.0, (row(0, 100),)), (2.0, (row(0, 150),)))
-    model.apply_filter(Filter(pids=(1,)), float("inf"))
+    model.apply_filter(ViewFilter(Filter(pids=(1,)), float("inf")))
     readings(model, (2.5, (row(0, 170),)), (3.0, (row(0, 172),)))
-    model.apply_filter(Filter(pids=(1,)), 2.4)
+    model.apply_filter(ViewFilter(Filter(pids=(1,)), 2.4))
     user = model.users[0]
     assert (user.row.execs, user.rate, model.total.row.execs, model.since) == (2, 4, 2, 2.5)
 
 
 def test_narrowed_before_it_is_fed_a_model_counts_from_the_first_reading_that_the_filter_holds_for() -> None:
     model = UsersModel()
-    model.apply_filter(Filter(pids=(1,)), 2.5)
+    model.apply_filter(ViewFilter(Filter(pids=(1,)), 2.5))
     readings(model, *((float(t), (row(0, 10 * t),)) for t in range(12)))
     assert (model.users[0].row.execs, model.since) == (80, 3.0)
 
@@ -104,9 +104,9 @@ def test_what_runs_is_counted_in_scope() -> None:
     readings(model, (1.0, (row(1000, 4),)))
     model.feed(execs(program(5, "make"), program(6, "cc", ppid=5), program(7, "vi")))
     assert (model.users[1000].running, model.total.running) == (3, 3)
-    model.apply_filter(Filter(pids=(5,)), float("inf"))
+    model.apply_filter(ViewFilter(Filter(pids=(5,)), float("inf")))
     assert (model.users[1000].running, model.total.running) == (2, 2)
-    model.apply_filter(Filter(pids=(5,)), 200.0)
+    model.apply_filter(ViewFilter(Filter(pids=(5,)), 200.0))
     # Its parent had ended, so nothing here tells that it descends from 5; but it came through the kernel's filter.
     late = Process(time=201.0, pid=8, ppid=1, uid=1000, user=None, comm="ld", argv=("ld",), start_ns=8)
     model.feed(Batch("execs", 201.0, (late,)))
@@ -116,7 +116,7 @@ def test_what_runs_is_counted_in_scope() -> None:
     above = Process(time=202.0, pid=9, ppid=1, uid=1000, user=None, comm="up", argv=("up",), start_ns=9, matched=False)
     model.feed(Batch("execs", 202.0, (above,)))
     assert model.total.running == 3
-    model.apply_filter(Filter(), 300.0)
+    model.apply_filter(ViewFilter(Filter(), 300.0))
     model.feed(Batch("execs", 300.0, (msgspec.structs.replace(above, time=300.0, matched=True),)))
     assert model.total.running == 5
 
@@ -124,11 +124,11 @@ def test_what_runs_is_counted_in_scope() -> None:
 def test_the_total_is_of_the_users_in_scope() -> None:
     model = UsersModel()
     readings(model, (1.0, (row(0, 10), row(7, 1))), (2.0, (row(0, 30), row(7, 4))))
-    model.apply_filter(Filter(uids=(7,)), float("inf"))
+    model.apply_filter(ViewFilter(Filter(uids=(7,)), float("inf")))
     assert [user.row.uid for user in model.shown] == [7]
     total = model.shown_total
     assert (total.row.execs, total.rate, list(total.history)) == (4, 3, [3])
-    model.apply_filter(Filter(), float("inf"))
+    model.apply_filter(ViewFilter(Filter(), float("inf")))
     assert model.shown_total.row.execs == 34
 
 
@@ -309,6 +309,13 @@ def test_steps_take_their_own_kind_and_leave_the_others() -> None:
     assert (scope.filter, scope.breadcrumb) == (Filter(), "")
 
 
+def is_matched(wanted: Filter, *programs: Exec) -> bool:
+    """Return whether the last program matches."""
+    processes = Processes()
+    *_, known = map(processes.started, programs)
+    return ViewFilter(wanted).matches_exec(programs[-1], known.lineage, processes) is True
+
+
 @pytest.mark.parametrize(
     ("wanted", "taken"),
     [
@@ -338,15 +345,12 @@ def test_steps_take_their_own_kind_and_leave_the_others() -> None:
     ],
 )
 def test_what_came_before_the_filter_is_judged_like_the_kernel_would(wanted: Filter, taken: bool) -> None:
-    processes = Processes()
-    for known in (program(3, "init"), program(4, "sh", ppid=3)):
-        processes.started(known)
-    assert matches(wanted, program(5, "make", ppid=4), processes) is taken
+    assert is_matched(wanted, program(3, "init"), program(4, "sh", ppid=3), program(5, "make", ppid=4)) is taken
 
 
 def test_a_child_of_the_process_that_is_asked_for_is_taken_though_nothing_told_of_that() -> None:
-    assert matches(Filter(pids=(4,)), program(5, "make", ppid=4), Processes())
-    assert not matches(Filter(pids=(3,)), program(5, "make", ppid=4), Processes())
+    assert is_matched(Filter(pids=(4,)), program(5, "make", ppid=4))
+    assert not is_matched(Filter(pids=(3,)), program(5, "make", ppid=4))
 
 
 def test_lines_are_narrowed_by_who_the_exec_log_says_printed_them() -> None:
@@ -356,9 +360,9 @@ def test_lines_are_narrowed_by_who_the_exec_log_says_printed_them() -> None:
         Trace(time=float(at), cpu=0, pid=pid, task="x", message=str(at)) for at, pid in ((1, 5), (2, 6), (3, 9))
     )
     log.feed(Batch("trace", 3.0, lines))
-    log.apply_filter(Filter(uids=(7,)), 50.0)
+    log.apply_filter(ViewFilter(Filter(uids=(7,)), 50.0))
     log.view.scan(100)
     log.feed(Batch("trace", 60.0, (Trace(time=60.0, cpu=0, pid=77, task="x", message="60"),)))
     assert [log.view[i].message for i in range(log.view.first, log.view.end)] == ["1", "60"]
-    log.apply_filter(Filter(), 70.0)
+    log.apply_filter(ViewFilter(Filter(), 70.0))
     assert len(log.view) == 4

@@ -21,7 +21,8 @@ from ebpftop.core.source import Source, SourceError
 from ebpftop.filters.regex import parse
 from ebpftop.models.base import Model, rebuild
 from ebpftop.models.callers import callers, calls_of
-from ebpftop.models.execlog import ExecLog, ViewFilter
+from ebpftop.models.execlog import ExecLog
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.latency import heat
 from ebpftop.models.overview import Overview
 from ebpftop.models.syscalls import SyscallsModel
@@ -68,7 +69,7 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
     yield format.count(overview.total_lost), format.per_second(overview.events_per_second)
     if overview.cost and overview.cost.kernel is not None:
         yield format.share(overview.cost.kernel), format.share(overview.cost.user)
-    execs.apply_filter(ViewFilter(parse("job|a+")))
+    execs.apply_filter(ViewFilter(), parse("job|a+"))
     while execs.view.scan(1000):
         pass
     for row in execs.ring.slice(execs.ring.first, execs.ring.end)[-40:]:

@@ -9,10 +9,9 @@ import pytest
 from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, Record, Syscall, UserRow, Users
 from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
-from ebpftop.models.execlog import ViewFilter
-from ebpftop.models.subset import chooser
+from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.subset import Subset
 from ebpftop.recording import Timeline
-from ebpftop.recording.subset import matching
 from ebpftop.sources.history import History
 from tests.unit.recording_samples import (
     HEADER,
@@ -30,8 +29,8 @@ def call_at(time: float, pid: int) -> Syscall:
     return Syscall(time=time, pid=pid, comm="x", abi="x86_64", nr=39, name="getpid", args=(), ret=0, ns=10)
 
 
-def is_seven(record: Exec | Process) -> bool:
-    return record.comm == "job7"
+def seven(*records: Record) -> Subset:
+    return Subset(ViewFilter(), parse("job7"), records)
 
 
 def test_what_belongs_to_the_programs_stays_and_nothing_else() -> None:
@@ -53,15 +52,15 @@ def test_what_belongs_to_the_programs_stays_and_nothing_else() -> None:
         # The number is used again, by a program that was not asked for.
         (trace_at(START + 3, 7), None),
     ]
-    narrow = matching(is_seven)
+    narrow = seven(*(record for record, _ in story))
     assert [narrow(record) for record, _ in story] == [wanted for _, wanted in story]
 
 
 def test_a_process_that_becomes_another_program_is_let_go_but_not_by_an_execve_that_fails() -> None:
-    narrow = matching(is_seven)
     other = exec_at(START, 8)
     failed = Exec(**{**{f: getattr(other, f) for f in other.__struct_fields__}, "pid": 7, "ret": -2, "error": "ENOENT"})
     became = Exec(**{**{f: getattr(other, f) for f in other.__struct_fields__}, "pid": 7})
+    narrow = seven(exec_at(START, 7), failed, became)
     assert narrow(exec_at(START, 7))
     assert narrow(failed) is None
     assert narrow(trace_at(START, 7))
@@ -72,7 +71,8 @@ def test_a_process_that_becomes_another_program_is_let_go_but_not_by_an_execve_t
 def test_what_is_kept_in_memory_is_saved_narrowed(tmp_path: Path) -> None:
     history = History()
     history.add([*probes_on(START), exec_at(START, 7), exec_at(START, 8), exit_at(START + 1, 7), exit_at(START + 1, 8)])
-    Timeline(HEADER, history, history.index).save(str(tmp_path / "r.jsonl.zst"), matching(is_seven))
+    timeline = Timeline(HEADER, history, history.index)
+    timeline.save(str(tmp_path / "r.jsonl.zst"), seven(*timeline.records()))
     records, source = play(tmp_path / "r.jsonl.zst")
     assert [record for record in records if not isinstance(record, Probe)] == [exec_at(START, 7), exit_at(START + 1, 7)]
     assert source.damage.report() == []
@@ -101,13 +101,14 @@ BEFORE = (
         (Filter(uids=(0,)), {1, 5, 6, 8}),
         (Filter(comms=("cc",)), {7}),
         (Filter(comms=("cc*", "init")), {1, 7, 8}),
-        (Filter(cgroups=("/",)), set()),
+        (Filter(cgroups=("/",)), {1, 5, 6, 7, 8}),
+        (Filter(cgroups=("/x",)), set()),
     ],
 )
 def test_what_ran_before_is_saved_where_the_scope_takes_it(scope: Filter, pids: set[int]) -> None:
     records: list[Record] = [*BEFORE, exec_at(START + 1, 20)]
-    chosen = chooser(ViewFilter(scope=scope), records)
-    assert {record.pid for record in BEFORE if chosen(record)} == pids
+    narrow = Subset(ViewFilter(scope), None, records)
+    assert {record.pid for record in BEFORE if narrow(record)} == pids
 
 
 def test_what_is_saved_is_what_the_pattern_shows_at_the_end() -> None:
@@ -128,10 +129,10 @@ def test_what_is_saved_is_what_the_pattern_shows_at_the_end() -> None:
     records: list[Record] = [*BEFORE, *programs, again, ended(21, 201), ended(22, 0)]
 
     def saved(typed: str) -> list[bool]:
-        chosen = chooser(ViewFilter(pattern=parse(typed)), records)
-        return [chosen(record) for record in (*programs, again)]
+        narrow = Subset(ViewFilter(), parse(typed), records)
+        return [narrow(record) is not None for record in (*programs, again)]
 
     assert saved(" 201 ") == [True, False, False, False], "by how it ended"
     assert saved(" exec ") == [False, False, True, False], "it ran another program"
     assert saved("!( 201| 0) ") == [False, False, True, True]
-    assert not any(map(chooser(ViewFilter(pattern=parse("cc")), records), BEFORE))
+    assert not any(map(Subset(ViewFilter(), parse("cc"), records), BEFORE))

@@ -6,9 +6,10 @@ the difference to the exact totals.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from ebpftop.core.records import Syscalls
+from ebpftop.core.records import ProcessCalls, Syscalls
 from ebpftop.models.baseline import Baseline, CallKey, ProcessKey, Sum
 
 
@@ -33,16 +34,26 @@ class CallOf:
     errors: int
 
 
-def callers(reading: Syscalls | None, key: CallKey, zero: Baseline | None = None) -> list[Caller]:
-    """Return the callers of a call since *zero*: the busiest first, and one entry for all others at the end."""
+def callers(
+    reading: Syscalls | None,
+    key: CallKey,
+    zero: Baseline | None = None,
+    matches: Callable[[ProcessCalls], bool | None] = lambda _: True,
+) -> list[Caller]:
+    """Return the callers of a call since *zero*: the busiest first, and one entry for all others at the end.
+
+    Of the busiest only those that *matches* accepts.
+    """
     if reading is None:
         return []
-    found = []
+    found, left_out = [], Sum()
     for p in reading.processes:
         if (p.abi, p.nr) == key:
             process = p.pid, p.start_ns
             made = Sum(p.count, p.errors).since(zero.pair(process, key) if zero else Sum())
-            if made.count:
+            if not matches(p):
+                left_out = Sum(left_out.count + made.count, left_out.errors + made.errors)
+            elif made.count:
                 found.append(Caller(p.pid, p.comm, made.count, made.errors, p.start_ns))
     found.sort(key=lambda caller: (-caller.count, caller.pid or 0))
     row = next((row for row in reading.rows if (row.abi, row.nr) == key), None)
@@ -50,8 +61,8 @@ def callers(reading: Syscalls | None, key: CallKey, zero: Baseline | None = None
         before = zero.rows.get(key) if zero else None
         total = Sum(row.count, row.errors).since(Sum(before.count, before.errors) if before else Sum())
         # The kernel's maps are read one after the other, so the totals may be a few calls behind.
-        others = total.count - sum(caller.count for caller in found)
-        failed = total.errors - sum(caller.errors for caller in found)
+        others = total.count - left_out.count - sum(caller.count for caller in found)
+        failed = total.errors - left_out.errors - sum(caller.errors for caller in found)
         if others > 0:
             found.append(Caller(None, "others", others, max(0, failed)))
     return found

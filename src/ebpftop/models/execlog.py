@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import shlex
-from dataclasses import dataclass
 
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit, Process
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.regex import Pattern
-from ebpftop.filters.spec import EVERYTHING, Filter
-from ebpftop.models.filter_match import matches
-from ebpftop.models.processes import Processes, ProcessInfo
+from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.processes import Lineage, Processes, ProcessInfo
 from ebpftop.models.ring import Ring, View
 
 # Memory of a row besides its record.
-_ROW_BYTES = 200
+_ROW_BYTES = 300
 
 
 class ExecRow:
     """One execve and how the program ended: `ended` is the time, `exit` the reason; `replaced`: by another execve."""
 
-    __slots__ = ("ended", "exec", "exit", "replaced", "sequence")
+    __slots__ = ("ended", "exec", "exit", "lineage", "replaced", "sequence")
 
-    def __init__(self, record: Exec) -> None:
+    def __init__(self, record: Exec, lineage: Lineage) -> None:
         self.exec = record
+        self.lineage = lineage
         self.exit: Exit | None = None
         self.ended: float | None = None
         self.replaced = False
@@ -81,35 +79,6 @@ def command_line(argv: tuple[str, ...]) -> str:
     return shlex.join(argv)
 
 
-@dataclass(frozen=True, slots=True)
-class ViewFilter:
-    """What the exec log shows: rows that match *pattern* and *scope*, if these are set.
-
-    What started at *kernel_filter_since* (Unix seconds) or later has matched *scope* in the kernel, which knows more
-    than the log.
-    """
-
-    pattern: Pattern | None = None
-    scope: Filter = EVERYTHING
-    kernel_filter_since: float = math.inf
-
-    @property
-    def empty(self) -> bool:
-        return self.pattern is None and not self.scope
-
-    def matches(self, row: ExecRow, processes: Processes) -> bool:
-        """Return whether *row* is shown."""
-        if self.scope and row.exec.time < self.kernel_filter_since and not matches(self.scope, row.exec, processes):
-            return False
-        return self.pattern is None or self.pattern.matches(row.searchable())
-
-    def matches_process(self, known: ProcessInfo, processes: Processes) -> bool:
-        """Return whether a process matches the scope."""
-        if not self.scope:
-            return True
-        return (known.told >= self.kernel_filter_since and known.matched) or matches(self.scope, known, processes)
-
-
 class ExecLog:
     """The newest rows in a ring, the processes behind them, and the filtered view."""
 
@@ -117,7 +86,8 @@ class ExecLog:
         self.ring: Ring[ExecRow] = Ring(capacity)
         self.view = View(self.ring)
         self.processes = Processes()
-        self.narrowing = ViewFilter()
+        self.view_filter = ViewFilter()
+        self.pattern: Pattern | None = None
         self.execs = 0
         self.failed = 0
         self.exits = 0
@@ -143,10 +113,18 @@ class ExecLog:
         if len(self._open) > 2 * len(self.ring):
             self._open = {key: sequence for key, sequence in self._open.items() if sequence >= self.ring.first}
 
-    def apply_filter(self, narrowing: ViewFilter) -> None:
-        """Show only the rows that match; then `view.scan` searches the older ones."""
-        self.narrowing = narrowing
-        self.view.set_filter(None if narrowing.empty else lambda row: narrowing.matches(row, self.processes))
+    def apply_filter(self, view_filter: ViewFilter, pattern: Pattern | None = None) -> None:
+        """Show only the rows that match both; then `view.scan` searches the older ones."""
+        self.view_filter = view_filter
+        self.pattern = pattern
+        self.view.set_filter(self.matches if view_filter or pattern else None)
+
+    def matches(self, row: ExecRow) -> bool | None:
+        """Return whether *row* is shown; None if that is not known yet."""
+        matches = self.view_filter.matches_exec(row.exec, row.lineage, self.processes)
+        if matches is False or self.pattern is None:
+            return matches
+        return matches if self.pattern.matches(row.searchable()) else False
 
     def parent(self, row: ExecRow) -> str:
         """Return the name of the program that started this one, empty if it is not known."""
@@ -159,7 +137,8 @@ class ExecLog:
         return self.processes.ancestors(row.exec.ppid, row.exec.start_ns)
 
     def _exec(self, record: Exec) -> None:
-        row = ExecRow(record)
+        known = self.processes.failed(record) if record.ret < 0 else self.processes.started(record)
+        row = ExecRow(record, known.lineage)
         row.sequence = sequence = self.ring.append(row, _ROW_BYTES + weight(record))
         if row.failed:
             self.failed += 1
@@ -168,7 +147,6 @@ class ExecLog:
         key = (record.pid, record.start_ns)
         self._end(self._open.get(key), record.time, None)
         self._open[key] = sequence
-        self.processes.started(record)
 
     def _exit(self, record: Exit) -> None:
         self.exits += 1

@@ -1,38 +1,125 @@
-"""Match a filter in user space, as the kernel does, for records from before the kernel had the filter."""
+"""What a filter means in user space: the one place where records are matched that the kernel did not decide about.
+
+The kernel matches every event before it leaves it. What is older than the filter, and all of a recording, is matched
+here by the same rules, as far as the records contain whose they are. What is unknown does not match.
+"""
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from ebpftop.core.cgroup_path import containers_of, is_container
 from ebpftop.core.escape import printable
-from ebpftop.core.records import Exec
-from ebpftop.filters.spec import Filter
-from ebpftop.models.processes import Processes, ProcessInfo
+from ebpftop.core.records import Event, Exec, Exit, InFlight, ProcessCalls, Trace
+from ebpftop.filters.spec import EVERYTHING, Filter
+from ebpftop.models.processes import UNKNOWN_PID, Lineage, Processes, ProcessInfo
 
 # The user may give the directory of a cgroup; records have its path.
 _MOUNT = re.compile(r"^/sys/fs/cgroup(?:/unified|/pids)?(?=/|$)")
 
 
-def matches(wanted: Filter, record: Exec | ProcessInfo, processes: Processes) -> bool:
-    """Return whether a program that started before the kernel had the filter matches *wanted*."""
-    if wanted.uids and record.uid not in wanted.uids:
-        return False
-    if wanted.pids and not _descends(record, set(wanted.pids), processes):
-        return False
-    if wanted.comms and not any(comm_matches(pattern, record.comm) for pattern in wanted.comms):
-        return False
-    if wanted.cgroups and not any(_is_below(path, record.cgroup) for path in wanted.cgroups):
-        return False
-    return not wanted.containers or in_container(wanted.containers, record.cgroup)
+@dataclass(frozen=True, slots=True)
+class ViewFilter:
+    """A filter, and from when on (Unix seconds) the kernel has applied it: infinity if it has not, as in a recording.
+
+    Each method returns whether one kind of record matches; None if that is not known yet, because no record so far
+    reports whose it is. A record that is not older than `kernel_filter_since` matches: the kernel, which knows more,
+    let it through. *processes* are those that the records reported so far.
+    """
+
+    filter: Filter = EVERYTHING
+    kernel_filter_since: float = math.inf
+
+    def __bool__(self) -> bool:
+        """Return whether anything is left out."""
+        return bool(self.filter)
+
+    def decided_by_kernel(self, time: float) -> bool:
+        """Return whether what was reported at *time* has been matched by the kernel, or need not be matched at all."""
+        return not self.filter or time >= self.kernel_filter_since
+
+    def matches_exec(self, record: Exec, lineage: Lineage, processes: Processes) -> bool | None:
+        """Match a program that started, by its own name; one that failed to start, by its caller's."""
+        return self.decided_by_kernel(record.time) or self._matches(
+            processes, lineage, record.comm, record.uid, record.cgroup
+        )
+
+    def matches_exit(self, record: Exit, processes: Processes) -> bool | None:
+        """Match the end of a process by what it was at its end. Its program may have matched before: then show both."""
+        if self.decided_by_kernel(record.time):
+            return True
+        known = processes.owner(record.pid)
+        if known is not None and not known.is_same_process(record.start_ns):
+            known = None
+        lineage = known.lineage if known else Lineage(record.pid, record.start_ns, record.ppid)
+        return self._matches(processes, lineage, record.comm, record.uid, known.cgroup if known else "")
+
+    def matches_process(self, known: ProcessInfo, processes: Processes) -> bool | None:
+        """Match a process. One that was reported only as an ancestor of a process that matched does not match itself.
+
+        If it comes to match when the filter changes, it is reported again.
+        """
+        if not known.matched or self.decided_by_kernel(known.reported):
+            return known.matched
+        return self._matches(processes, known.lineage, known.comm, known.uid, known.cgroup)
+
+    def matches_event(self, event: Event, processes: Processes) -> bool | None:
+        """Match what a process did, as a traced call, by the name in the event: that of its thread.
+
+        An event without a process always matches.
+        """
+        pid, comm = getattr(event, "pid", None), getattr(event, "comm", None)
+        return pid is None or self.decided_by_kernel(event.time) or self._matches_pid(pid, comm, processes)
+
+    def matches_line(self, line: Trace, processes: Processes) -> bool | None:
+        """Match a line of the trace log, by the name of the thread that printed it."""
+        return self.decided_by_kernel(line.time) or self._matches_pid(line.pid, line.task, processes)
+
+    def matches_waiting(self, call: InFlight, time: float, processes: Processes) -> bool | None:
+        """Match a call in flight in a reading of *time*, by the name of its thread."""
+        return self.decided_by_kernel(time) or self._matches_pid(call.pid, call.comm, processes)
+
+    def matches_caller(self, calls: ProcessCalls, since: float, processes: Processes) -> bool | None:
+        """Match the calls of a process, counted since *since* (Unix seconds), by the name of its first thread."""
+        return self.decided_by_kernel(since) or self._matches_pid(calls.pid, calls.comm, processes, calls.start_ns)
+
+    def matches_uid(self, uid: int) -> bool:
+        """Match a user: counters of users have nothing else to match."""
+        return not self.filter.uids or uid in self.filter.uids
+
+    def _matches_pid(self, pid: int, comm: str | None, processes: Processes, start_ns: int = 0) -> bool | None:
+        known = processes.owner(pid)
+        if known is None or not known.is_same_process(start_ns):
+            return self._matches(processes, Lineage(pid, start_ns, UNKNOWN_PID), comm or "", None, "")
+        return self._matches(processes, known.lineage, known.comm if comm is None else comm, known.uid, known.cgroup)
+
+    def _matches(self, processes: Processes, lineage: Lineage, comm: str, uid: int | None, cgroup: str) -> bool | None:
+        """Decide as the kernel would have; *uid* is None and *cgroup* empty if it is unknown."""
+        wanted = self.filter
+        if wanted.comms and not any(comm_matches(pattern, comm) for pattern in wanted.comms):
+            return False
+        known = True
+        if wanted.uids and uid not in wanted.uids:
+            if uid is not None:
+                return False
+            known = False
+        if wanted.cgroups and not any(_is_below(path, cgroup) for path in wanted.cgroups):
+            if cgroup:
+                return False
+            known = False
+        if wanted.containers and not in_container(wanted.containers, cgroup):
+            if cgroup:
+                return False
+            known = False
+        descends = processes.descends(lineage, wanted.pids) if wanted.pids else True
+        return descends if known or descends is False else None
 
 
-def _descends(record: Exec | ProcessInfo, pids: set[int], processes: Processes) -> bool:
-    if record.pid in pids or record.ppid in pids:
-        return True
-    return any(known.pid in pids for known in processes.ancestors(record.ppid, record.start_ns))
+UNFILTERED = ViewFilter()
 
 
 def comm_matches(pattern: str, comm: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -14,6 +14,9 @@ Row = TypeVar("Row")
 
 PACE_S = 0.02
 """How long a filter may search at a time: a key that is pressed meanwhile has to wait."""
+
+UNDECIDED_MAX = 1000
+"""Rows that wait until it is known whether they match; the oldest then do not."""
 
 BUDGET = 64 << 20
 """Bytes that a ring may hold: 45,000 rows of an ordinary command line (1.5 kB each), fewer if arguments are huge."""
@@ -74,7 +77,9 @@ class View(Generic[Row]):
 
     def __init__(self, ring: Ring[Row]) -> None:
         self.ring = ring
-        self._passes: Callable[[Row], bool] | None = None
+        self._passes: Callable[[Row], bool | None] | None = None
+        # Rows of which it is not known yet whether they match.
+        self._undecided: deque[int] = deque(maxlen=UNDECIDED_MAX)
         self._matches: deque[int] = deque()
         self._first = 0
         self._scanned_from = 0
@@ -123,9 +128,13 @@ class View(Generic[Row]):
             return rows
         return [rows[sequence - first] for sequence in self._matches if sequence >= first]
 
-    def set_filter(self, passes: Callable[[Row], bool] | None) -> None:
-        """Show only rows that *passes* accepts (None: all). Call `scan` until it is done."""
+    def set_filter(self, passes: Callable[[Row], bool | None] | None) -> None:
+        """Show only rows that *passes* accepts (None: all). Call `scan` until it is done.
+
+        *passes* may return None for a new row: then it is asked again whenever rows are added.
+        """
         self._passes = passes
+        self._undecided.clear()
         self._matches.clear()
         self._first = 0
         self._scanned_from = self._next = self.ring.end
@@ -135,11 +144,28 @@ class View(Generic[Row]):
         if self._passes is None:
             return
         until_s = time.monotonic() + PACE_S
+        self._decide(self._passes, until_s)
         self._next = start = max(self._next, self.ring.first)
         for sequence, row in enumerate(self.ring.slice(start, self.ring.end), start):
-            if self._passes(row):
+            passes = self._passes(row)
+            if passes:
                 self._matches.append(sequence)
+            elif passes is None:
+                self._undecided.append(sequence)
             self._next = sequence + 1
+            if time.monotonic() >= until_s:
+                return
+
+    def _decide(self, passes: Callable[[Row], bool | None], until_s: float) -> None:
+        for _ in range(len(self._undecided)):
+            sequence = self._undecided.popleft()
+            if sequence < self.ring.first:
+                continue
+            decided = passes(self.ring[sequence])
+            if decided:
+                insort(self._matches, sequence)
+            elif decided is None:
+                self._undecided.append(sequence)
             if time.monotonic() >= until_s:
                 return
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
-from ebpftop.core.records import Exec, Exit, Process, Record
-from ebpftop.models.execlog import ExecRow, ViewFilter
-from ebpftop.models.filter_match import matches
-from ebpftop.models.processes import Processes, ProcessInfo
+import msgspec
+
+from ebpftop.core.records import End, Event, Exec, Exit, Process, Record, Syscalls, Trace, Users
+from ebpftop.filters.regex import Pattern
+from ebpftop.models.execlog import ExecRow
+from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.processes import Processes
+from ebpftop.models.ring import UNDECIDED_MAX
 
 Kind: TypeAlias = Literal["recording", "csv", "json"]
+ENDED_KEPT = 20_000
+ENDED_BYTES = 8 << 20
+"""Bounds on the ended processes that are kept to find out whose a record was."""
+
+Kept = TypeVar("Kept")
+
 SUFFIXES: dict[Kind, str] = {"recording": ".jsonl.zst", "csv": ".csv", "json": ".json"}
 
 
@@ -47,61 +58,125 @@ def with_suffix(path: str, kind: Kind) -> str:
     return path + SUFFIXES[kind]
 
 
-def chooser(narrowing: ViewFilter, records: Iterable[Record]) -> Callable[[Exec | Process], bool]:
-    """Return a function that returns whether *narrowing* shows a program.
+class Subset:
+    """Keeps of a recording what *view_filter* and *pattern* show, if these are set.
 
-    All kept *records* are read once before: a pattern may match how a program ended.
+    A pattern chooses programs, with what belongs to them: the events that have their pids. Of the counters of users it
+    keeps the rows of users with a program that stays, with all that these users did. It drops the counters of system
+    calls, which are those of the whole machine. It keeps all else: the states of probes and the losses show what the
+    recording can know, and records of unknown kinds cannot be judged.
+
+    All kept *records* are read once before: a pattern may match how a program ended. Then call it with each of them, in
+    their order: it remembers which processes matched.
     """
-    chosen: set[tuple[int, int, float]] = set()
-    # Processes that ran before are reported together, perhaps a child before its parent.
-    reported: list[Process] = []
-    processes = Processes()
-    running: dict[tuple[int, int], ExecRow] = {}
 
-    def settle(row: ExecRow) -> None:
-        if narrowing.matches(row, processes):
-            chosen.add(_key(row.exec))
+    def __init__(self, view_filter: ViewFilter, pattern: Pattern | None, records: Iterable[Record]) -> None:
+        self._filter = view_filter
+        self._pattern = pattern
+        kinds = {kind for kind, values in view_filter.filter.kinds() if values}
+        self._by_uid_alone = pattern is None and kinds <= {"uid"}
+        self._chosen: set[tuple[int, int, float]] = set()
+        self._all = Processes(ENDED_KEPT, ENDED_BYTES)
+        self._choose(records)
+        self._so_far = Processes(ENDED_KEPT, ENDED_BYTES)
+        self._pids: set[int] = set()
+        self._uids: set[int] = set()
 
-    def settle_reported() -> None:
-        chosen.update(_key(record) for record in reported if _ran_before(narrowing, record, processes))
-        reported.clear()
+    def __call__(self, record: Record) -> Record | None:
+        """Return what stays of *record*, None if nothing does."""
+        match record:
+            case Exec() | Process():
+                self._so_far.note(record)
+                if _key(record) in self._chosen:
+                    self._uids.add(record.uid)
+                    if isinstance(record, Process) or record.ret == 0 or self._pattern is not None:
+                        self._pids.add(record.pid)
+                    return record
+                # A failed execve does not change the process; a successful one makes it another program.
+                if isinstance(record, Process) or record.ret == 0:
+                    self._pids.discard(record.pid)
+                return None
+            case Exit():
+                stays = record.pid in self._pids or (
+                    self._pattern is None and self._matches(self._filter.matches_exit, record)
+                )
+                self._pids.discard(record.pid)
+                self._so_far.exited(record)
+                return record if stays else None
+            case Trace():
+                return record if self._may_stay(record) and self._matches(self._filter.matches_line, record) else None
+            case Event():
+                return record if self._may_stay(record) and self._matches(self._filter.matches_event, record) else None
+            case Users():
+                return msgspec.structs.replace(record, rows=tuple(row for row in record.rows if self._shows(row.uid)))
+            case Syscalls() | End():
+                return None
+            case _:
+                return record
 
-    for record in records:
-        if isinstance(record, Process):
-            processes.started(record)
-            reported.append(record)
-            continue
-        settle_reported()
-        if isinstance(record, Exec):
-            row = ExecRow(record)
-            if row.failed:
-                settle(row)
+    def _may_stay(self, event: Event) -> bool:
+        pid = getattr(event, "pid", None)
+        return self._pattern is None or pid is None or pid in self._pids
+
+    def _shows(self, uid: int) -> bool:
+        return self._filter.matches_uid(uid) and (self._by_uid_alone or uid in self._uids)
+
+    def _matches(self, matches: Callable[[Kept, Processes], bool | None], record: Kept) -> bool | None:
+        # What a process does may come before the record that reports it: each probe is read by itself.
+        so_far = matches(record, self._so_far)
+        return matches(record, self._all) if so_far is None else so_far
+
+    def _choose(self, records: Iterable[Record]) -> None:
+        # Processes that ran before are reported together, perhaps a child before its parent.
+        reported: list[Process] = []
+        processes = self._all
+        running: dict[tuple[int, int], ExecRow] = {}
+
+        undecided: deque[ExecRow] = deque()
+
+        def settle(row: ExecRow, *, now: bool = False) -> None:
+            matches = self._filter.matches_exec(row.exec, row.lineage, processes)
+            if matches is None and not now:
+                undecided.append(row)
+                if len(undecided) > UNDECIDED_MAX:
+                    settle(undecided.popleft(), now=True)
+            elif matches and (self._pattern is None or self._pattern.matches(row.searchable())):
+                self._chosen.add(_key(row.exec))
+
+        def settle_reported() -> None:
+            for record in reported:
+                known = processes.get(record.pid)
+                # A pattern matches programs that start, and only these are shown.
+                if known and self._pattern is None and self._filter.matches_process(known, processes):
+                    self._chosen.add(_key(record))
+            reported.clear()
+
+        for record in records:
+            if isinstance(record, Process):
+                processes.started(record)
+                reported.append(record)
                 continue
-            processes.started(record)
-            before = running.get((record.pid, record.start_ns))
-            if before is not None:
-                before.ended, before.replaced = record.time, True
-                settle(before)
-            running[record.pid, record.start_ns] = row
-        elif isinstance(record, Exit):
-            ended = running.pop((record.pid, record.start_ns), None)
-            if ended is not None:
-                ended.ended, ended.exit = record.time, record
-                settle(ended)
-            processes.exited(record)
-    settle_reported()
-    for row in running.values():
-        settle(row)
-    return lambda record: _key(record) in chosen
+            settle_reported()
+            if isinstance(record, Exec):
+                if record.ret < 0:
+                    settle(ExecRow(record, processes.failed(record).lineage))
+                    continue
+                row = ExecRow(record, processes.started(record).lineage)
+                before = running.get((record.pid, record.start_ns))
+                if before is not None:
+                    before.ended, before.replaced = record.time, True
+                    settle(before)
+                running[record.pid, record.start_ns] = row
+            elif isinstance(record, Exit):
+                ended = running.pop((record.pid, record.start_ns), None)
+                if ended is not None:
+                    ended.ended, ended.exit = record.time, record
+                    settle(ended)
+                processes.exited(record)
+        settle_reported()
+        for row in (*running.values(), *undecided):
+            settle(row, now=True)
 
 
 def _key(record: Exec | Process) -> tuple[int, int, float]:
     return record.pid, record.start_ns, record.time
-
-
-def _ran_before(narrowing: ViewFilter, record: Process, processes: Processes) -> bool:
-    scope = narrowing.scope
-    if narrowing.pattern is not None or scope.cgroups or scope.containers:
-        # Not known of a process that started before ebpftop did.
-        return False
-    return matches(scope, ProcessInfo(record), processes)

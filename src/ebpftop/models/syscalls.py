@@ -6,14 +6,17 @@ import math
 from collections import deque
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import Handler, Syscall, SyscallRow, Syscalls
+from ebpftop.core.records import Handler, InFlight, Syscall, SyscallRow, Syscalls
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.bounded import keep_newest
+from ebpftop.models.callers import Caller, callers
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.latency import Tick, difference, quantile
+from ebpftop.models.processes import Processes
 from ebpftop.models.rates import Meter
-from ebpftop.models.ring import Ring
+from ebpftop.models.ring import Ring, View
 
 RECENT = 4
 """Readings that are kept whole."""
@@ -27,6 +30,9 @@ BUCKETS_MAX = 500_000
 CALLS_MAX = 6000
 RECENT_BYTES = 8 << 20
 TRACED_BYTES = 8 << 20
+
+ENDED_KEPT = 5000
+"""Processes that are kept after their end, to find out whose a traced call was."""
 
 
 class Call:
@@ -104,7 +110,10 @@ class Call:
 
 
 class SyscallsModel:
-    """All calls seen, the newest reading, and the newest traced calls."""
+    """All calls seen, the newest reading, and the newest traced calls.
+
+    The filter leaves out traced calls, and processes in lists. It cannot leave out what a counter contains.
+    """
 
     def __init__(self, traced: int = 5000) -> None:
         self.calls: dict[CallKey, Call] = {}
@@ -119,18 +128,61 @@ class SyscallsModel:
         self._recent: deque[Syscalls] = deque(maxlen=RECENT)
         self._buckets = 0
         self._asked: dict[CallKey, tuple[Handler, int]] = {}
+        self.view_filter = ViewFilter()
+        self.processes = Processes(ENDED_KEPT)
 
     def begin_after(self, before: EventCounts) -> None:
         """Continue from a moment with these counts. The model is empty."""
         self.traced.begin_at(before.of("syscall"))
 
     def feed(self, batch: Batch) -> None:
-        """Add the counters and traced calls of one batch."""
+        """Add the counters and traced calls of one batch, and the records of the exec log that show whose they are."""
         for record in batch.records:
             if isinstance(record, Syscalls):
                 self._read(record)
             elif isinstance(record, Syscall):
                 self.traced.append(record, weight(record))
+            else:
+                self.processes.note(record)
+
+    # What the filter leaves.
+
+    def apply_filter(self, view_filter: ViewFilter) -> None:
+        """List only what matches from now on. `filter_changed` resets the counters."""
+        self.view_filter = view_filter
+
+    def traced_view(self, key: CallKey | None = None) -> View[Syscall]:
+        """Return the traced calls that match, or those of one call alone; `scan` searches the older ones."""
+        view = View(self.traced)
+        if key is not None:
+            view.set_filter(lambda call: (call.abi, call.nr) == key and self._matches(call))
+        elif self.view_filter:
+            view.set_filter(self._matches)
+        return view
+
+    def _matches(self, call: Syscall) -> bool | None:
+        return self.view_filter.matches_event(call, self.processes)
+
+    def callers(self, key: CallKey) -> list[Caller]:
+        """Return the processes that make a call and match: the busiest first, and at the end all that are not listed.
+
+        Who is not listed individually is not known, so that the filter does not apply to their sum.
+        """
+        since = self.since if self.since is not None else -math.inf
+        return callers(
+            self.latest,
+            key,
+            self.baseline,
+            lambda calls: self.view_filter.matches_caller(calls, since, self.processes),
+        )
+
+    @property
+    def in_flight(self) -> tuple[InFlight, ...]:
+        """The calls in flight that match, in the newest reading."""
+        if self.latest is None:
+            return ()
+        matches, time = self.view_filter.matches_waiting, self.latest.time
+        return tuple(call for call in self.latest.in_flight if matches(call, time, self.processes))
 
     def _read(self, record: Syscalls) -> None:
         before = self.latest.time if self.latest else None

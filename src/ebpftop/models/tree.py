@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from ebpftop.models.filter_match import UNFILTERED, ViewFilter
 from ebpftop.models.processes import Processes, ProcessInfo
 
 
@@ -17,12 +17,11 @@ class Branch:
     guide: str
 
 
-def grow(
-    processes: Processes, now: float, linger_s: float = 5.0, wanted: Callable[[ProcessInfo], bool] | None = None
-) -> list[Branch]:
+def grow(processes: Processes, now: float, linger_s: float = 5.0, view_filter: ViewFilter = UNFILTERED) -> list[Branch]:
     """Return all running processes, and those that ended within *linger_s* before *now*, parents before children.
 
-    If *wanted* is given, only those for which it is true. A process whose parent is not among them, or not known, is a
+    If *view_filter* is set, only those that match it; if not, also the ancestors that were reported only to show who
+    started the others. A process whose parent is not among them, or not known, is a
     root. Children are ordered by their start.
     """
     shown = dict(processes.running)
@@ -30,8 +29,8 @@ def grow(
         if known.ended is None or now - known.ended > linger_s:
             break
         shown.setdefault(pid, known)
-    if wanted is not None:
-        shown = {pid: known for pid, known in shown.items() if wanted(known)}
+    if view_filter:
+        shown = {pid: known for pid, known in shown.items() if view_filter.matches_process(known, processes)}
     children: defaultdict[int, list[ProcessInfo]] = defaultdict(list)
     roots: list[ProcessInfo] = []
     for known in shown.values():

@@ -12,10 +12,10 @@ from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit, Process, Syscalls, UserRow, Users
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
-from ebpftop.filters.spec import EVERYTHING, Filter
 from ebpftop.models.bounded import keep_newest
-from ebpftop.models.filter_match import matches
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes, ProcessInfo
+from ebpftop.models.ring import UNDECIDED_MAX
 
 HISTORY = 120
 """Readings in the history of rates."""
@@ -154,30 +154,31 @@ class UsersModel:
         self.activity: dict[int, Activity] = {}
         self._names = 0
         self.processes = Processes(ENDED_KEPT)
-        self.scope: Filter = EVERYTHING
+        self.view_filter = ViewFilter()
         self.since: float | None = None  # Unix seconds: when counters were reset
         self._time: float | None = None
         self._recent: deque[Users] = deque(maxlen=RECENT)
         self._baseline: dict[int, UserRow] = {}
         self._begin_anew = math.inf
-        self._kernel_filter_since = math.inf
         self._running_of: dict[int, int] = {}
-        self._counted: dict[int, int] = {}  # running processes in scope: pid to uid
+        self._counted: dict[int, int] = {}  # running processes that match: pid to uid
+        self._undecided: deque[ProcessInfo] = deque(maxlen=UNDECIDED_MAX)
         self._calls: dict[int, int] = {}
         self._calls_total = 0
         self._calls_time: float | None = None
         self._forgotten = 0
 
-    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
-        """Show only the users of *scope*; reset counters at *kernel_filter_since* (Unix seconds; infinity: unknown)."""
-        self.scope = scope
-        self._begin_anew = self._kernel_filter_since = kernel_filter_since
+    def apply_filter(self, view_filter: ViewFilter) -> None:
+        """Show only the users that match; reset counters at the reading from which on the kernel applies the filter."""
+        self.view_filter = view_filter
+        self._begin_anew = view_filter.kernel_filter_since
         for pid in tuple(self._counted):
             self._leave(pid)
+        self._undecided.clear()
         for known in self.processes.running.values():
             self._enter(known)
         # That reading may already be here: readings can arrive before this call.
-        for record in [record for record in self._recent if record.time >= kernel_filter_since]:
+        for record in [record for record in self._recent if record.time >= self._begin_anew]:
             self._read(record)
 
     def begin_after(self, before: EventCounts) -> None:
@@ -202,17 +203,19 @@ class UsersModel:
                     self._read_calls(record)
                 case _:
                     pass
+        if self._undecided:
+            self._decide()
 
     @property
     def shown(self) -> list[User]:
-        """The users in scope that did something since the filter changed."""
-        uids = self.scope.uids
-        return [u for u in self.users.values() if (u.row.execs or u.running) and (not uids or u.row.uid in uids)]
+        """The users that match and did something since the filter changed."""
+        matches = self.view_filter.matches_uid
+        return [u for u in self.users.values() if (u.row.execs or u.running) and matches(u.row.uid)]
 
     @property
     def shown_total(self) -> User:
-        """All users in scope together."""
-        if not self.scope.uids:
+        """All users that match together."""
+        if not self.view_filter.filter.uids:
             return self.total
         users = self.shown
         execs, failed = sum(u.row.execs for u in users), sum(u.row.failed for u in users)
@@ -229,8 +232,8 @@ class UsersModel:
     def _read(self, record: Users) -> None:
         anew = record.time >= self._begin_anew
         if anew:
-            self._baseline = {row.uid: row for row in record.rows} if self.scope else {}
-            self._begin_anew, self.since = math.inf, record.time if self.scope else None
+            self._baseline = {row.uid: row for row in record.rows} if self.view_filter else {}
+            self._begin_anew, self.since = math.inf, record.time if self.view_filter else None
             self._time = None
             self.users.clear()
             running, self.total = self.total.running, User(_nothing(self.total.row), self._readings)
@@ -283,6 +286,8 @@ class UsersModel:
             self._names -= len(gone.programs) + len(gone.errors)
         if record.ret >= 0:
             self._runs(record)
+        else:
+            self.processes.failed(record)
 
     def _runs(self, record: Exec | Process) -> None:
         self._leave(record.pid)
@@ -292,13 +297,22 @@ class UsersModel:
                 self._leave(pid)
 
     def _enter(self, known: ProcessInfo) -> None:
-        """Count a running process, if it is in scope. A kernel thread, which has no arguments, does not count."""
-        if not (known.argv or known.since is not None):
+        """Count a running process, if it matches. A kernel thread, which has no arguments, does not count."""
+        if not known.argv and known.since is None:
             return
-        asked_kernel = not self.scope or known.told >= self._kernel_filter_since
-        if (asked_kernel and known.matched) or (self.scope and matches(self.scope, known, self.processes)):
+        matches = self.view_filter.matches_process(known, self.processes)
+        if matches:
             self._counted[known.pid] = known.uid
             self._add_running(known.uid, 1)
+        elif matches is None:
+            self._undecided.append(known)
+
+    def _decide(self) -> None:
+        """Count those that were reported before it was known whether they match."""
+        undecided, self._undecided = self._undecided, deque(maxlen=UNDECIDED_MAX)
+        for known in undecided:
+            if self.processes.running.get(known.pid) is known and known.pid not in self._counted:
+                self._enter(known)
 
     def _leave(self, pid: int) -> None:
         uid = self._counted.pop(pid, None)

@@ -21,9 +21,9 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from ebpftop.core import format
 from ebpftop.core.records import Probe, ProbeName
 from ebpftop.core.source import Batch, Source
-from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel
 from ebpftop.models.base import Model
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
 from ebpftop.models.wishes import Wishes
 from ebpftop.ui.widgets.columns import Shown, Span
@@ -135,8 +135,8 @@ class Pane(Vertical):
         """Take a batch into the model."""
         raise NotImplementedError
 
-    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
-        """Show *model*, of the same type as the one before, from now on, with the filter of `apply_filter`."""
+    def set_model(self, model: Model, view_filter: ViewFilter) -> None:
+        """Show *model*, of the same type as the one before, from now on, with this filter."""
         self.model = model
         self.lines.redraw()
 
@@ -164,8 +164,8 @@ class Pane(Vertical):
         """The filter for the container of the row under the cursor."""
         return None
 
-    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
-        """Show only what matches *scope*. What came from *kernel_filter_since* (Unix seconds) matched in the kernel."""
+    def apply_filter(self, view_filter: ViewFilter) -> None:
+        """Show only what matches."""
 
     def subtitle(self) -> str:
         """The text at the right of the lower edge: how rows are chosen, sorted, followed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Hashable
-from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
@@ -16,11 +15,11 @@ from ebpftop.core import format
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.parse import misplaced_term, parse_filter
-from ebpftop.filters.regex import PatternError, parse
-from ebpftop.filters.spec import Filter
+from ebpftop.filters.regex import Pattern, PatternError, parse
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
-from ebpftop.models.execlog import ExecLog, ExecRow, ViewFilter, command_line
+from ebpftop.models.execlog import ExecLog, ExecRow, command_line
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.tree import Branch, grow
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, moment, user
@@ -225,11 +224,11 @@ class ExecsPane(Pane):
         self.bar.display = False
         yield self.bar
 
-    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
-        narrowing = replace(self.model.narrowing, scope=scope, kernel_filter_since=kernel_filter_since)
-        super().set_model(model, scope, kernel_filter_since)
-        if self.model.narrowing != narrowing:
-            self.model.apply_filter(narrowing)
+    def set_model(self, model: Model, view_filter: ViewFilter) -> None:
+        pattern = self.pattern
+        super().set_model(model, view_filter)
+        if (self.model.view_filter, self.pattern) != (view_filter, pattern):
+            self.model.apply_filter(view_filter, pattern)
             # The cursor's row is searched in what has been found.
             self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
@@ -246,9 +245,7 @@ class ExecsPane(Pane):
             self.log_lines.sync()
         elif not 0 <= self.lines.now - self._grown < REGROW_S:
             self._grown = self.lines.now
-            narrowing, processes = self.model.narrowing, self.model.processes
-            wanted = (lambda known: narrowing.matches_process(known, processes)) if narrowing.scope else None
-            self.tree_lines.show_rows(grow(processes, self.lines.now, wanted=wanted))
+            self.tree_lines.show_rows(grow(self.model.processes, self.lines.now, view_filter=self.model.view_filter))
 
     def details(self, row: ExecRow | Branch) -> Details:
         if isinstance(row, Branch):
@@ -275,8 +272,12 @@ class ExecsPane(Pane):
     @property
     def filter_text(self) -> str:
         """The pattern that shown rows match: decided here, not in the kernel."""
-        pattern = self.model.narrowing.pattern
-        return f"/{pattern.text}" if pattern else ""
+        return f"/{self.pattern.text}" if self.pattern else ""
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """The regular expression that shown rows match."""
+        return self.model.pattern
 
     def open_filter(self) -> None:
         """Type a filter for the log."""
@@ -298,7 +299,7 @@ class ExecsPane(Pane):
         self.pattern_error = ""
         self.term_warning = misplaced_term(rest)
         self._typed_step = step
-        self.apply_view_filter(replace(self.model.narrowing, pattern=pattern))
+        self._apply(self.model.view_filter, pattern)
 
     @on(FilterBar.Done)
     def _typed_all(self, event: FilterBar.Done) -> None:
@@ -310,9 +311,9 @@ class ExecsPane(Pane):
             self.bar.text = rest
             self.post_message(self.FilterRequested(step))
 
-    def apply_view_filter(self, narrowing: ViewFilter) -> None:
+    def _apply(self, view_filter: ViewFilter, pattern: Pattern | None) -> None:
         """Show only what matches, newest first found."""
-        self.model.apply_filter(narrowing)
+        self.model.apply_filter(view_filter, pattern)
         self.log_lines.cursor = None
         self.log_lines.follow = True
         self.log_lines.rearrange()
@@ -339,9 +340,9 @@ class ExecsPane(Pane):
         else:
             self.bar.note("")
 
-    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
+    def apply_filter(self, view_filter: ViewFilter) -> None:
         self._grown = float("-inf")
-        self.apply_view_filter(replace(self.model.narrowing, scope=scope, kernel_filter_since=kernel_filter_since))
+        self._apply(view_filter, self.pattern)
         if self.as_tree:
             self.show()
 
@@ -361,9 +362,9 @@ class ExecsPane(Pane):
 
     def lift(self) -> bool:
         """Clear the pattern; False if there was none."""
-        if self.model.narrowing.pattern is None:
+        if self.pattern is None:
             return False
-        self.apply_view_filter(replace(self.model.narrowing, pattern=None))
+        self._apply(self.model.view_filter, None)
         self.bar.text = ""
         return True
 

@@ -15,9 +15,9 @@ from ebpftop.core import format
 from ebpftop.core.format import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.core.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.core.source import Batch, Source, SourceError
-from ebpftop.filters.spec import Filter
 from ebpftop.models.base import Model
 from ebpftop.models.baseline import Baseline, CallKey
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.wishes import Wishes
 from ebpftop.ui.panes.base import Pane
@@ -38,6 +38,7 @@ class SyscallsPane(Pane):
     """Counters of each system call."""
 
     probe: ClassVar[ProbeName] = "syscalls"
+    extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs",)
     label = "Syscalls"
     empty_text = "no call yet"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -66,7 +67,6 @@ class SyscallsPane(Pane):
         self._wishes_of_calls: Wishes[CallKey, tuple[Call, Handler]] = Wishes()
         self._wished: dict[CallKey, Handler] = {}
         """The last requested handler of each call; a past moment on the screen does not contain it."""
-        self._scope = Filter()
         self._filter_baseline: Baseline | None = None
         self._baseline: Baseline | None = None
         self._sum: Call | None = None
@@ -88,21 +88,20 @@ class SyscallsPane(Pane):
         self.table = TableView(self._columns(), key_of=lambda c: c.key, sort="rate")
         return self.table
 
-    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
-        super().set_model(model, scope, kernel_filter_since)
-        self._scope = scope
+    def set_model(self, model: Model, view_filter: ViewFilter) -> None:
+        super().set_model(model, view_filter)
+        self.model.apply_filter(view_filter)
         # The baseline outlives a model: each moment has its own model.
         self.model.begin_with(self._filter_baseline, self._baseline)
-        if math.isfinite(kernel_filter_since) and (
-            self._filter_baseline is None or self._filter_baseline.reading.time < kernel_filter_since
-        ):
-            self.model.filter_changed(kernel_filter_since)
+        since = view_filter.kernel_filter_since
+        if math.isfinite(since) and (self._filter_baseline is None or self._filter_baseline.reading.time < since):
+            self.model.filter_changed(since)
             self._note_filter_baseline()
 
-    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
-        self._scope = scope
-        if math.isfinite(kernel_filter_since):
-            self.model.filter_changed(kernel_filter_since)
+    def apply_filter(self, view_filter: ViewFilter) -> None:
+        self.model.apply_filter(view_filter)
+        if math.isfinite(view_filter.kernel_filter_since):
+            self.model.filter_changed(view_filter.kernel_filter_since)
             self._note_filter_baseline()
         self._refigure()
 
@@ -121,8 +120,7 @@ class SyscallsPane(Pane):
         self._count = sum(c.count(last=self.last) for c in calls)
         self.table.sum = self._total()
         self.table.show_rows(calls)
-        latest = self.model.latest
-        self.waits_line.set_text(waits(latest.in_flight if latest else ()))
+        self.waits_line.set_text(waits(self.model.in_flight))
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
 
     def details(self, row: Call) -> Details:
@@ -140,7 +138,7 @@ class SyscallsPane(Pane):
         if self.model.baseline is not None:
             return self.model.baseline.text
         # What was recorded, or counted before the filter, is unfiltered.
-        return "unfiltered" if self._scope else ""
+        return "unfiltered" if self.model.view_filter else ""
 
     # Keys.
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 from ebpftop.core.format import count, counted
 from ebpftop.core.records import ProbeName, Trace
 from ebpftop.core.source import Batch, Source
-from ebpftop.filters.spec import Filter
 from ebpftop.models.base import Model
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, moment
@@ -61,9 +61,9 @@ class TracePane(Pane):
         self.log_lines = LogView(self.model.view, COLUMNS, when=lambda line: line.time, same=lambda line: line)
         return self.log_lines
 
-    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
-        super().set_model(model, scope, kernel_filter_since)
-        self.model.apply_filter(scope, kernel_filter_since)
+    def set_model(self, model: Model, view_filter: ViewFilter) -> None:
+        super().set_model(model, view_filter)
+        self.model.apply_filter(view_filter)
         self.model.view.scan(SCAN_ROWS)
         self.log_lines.put_view(self.model.view)
         self.search()
@@ -74,8 +74,8 @@ class TracePane(Pane):
     def show(self) -> None:
         self.lines.sync()
 
-    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
-        self.model.apply_filter(scope, kernel_filter_since)
+    def apply_filter(self, view_filter: ViewFilter) -> None:
+        self.model.apply_filter(view_filter)
         self.log_lines.cursor = None
         self.log_lines.follow = True
         self.log_lines.rearrange()

@@ -7,9 +7,9 @@ from typing import ClassVar
 from ebpftop.core.format import count, counted, per_second, sparkline
 from ebpftop.core.records import OTHER_UID, ProbeName
 from ebpftop.core.source import Batch, Source
-from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.users import User, UsersModel
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, user
@@ -152,13 +152,13 @@ class UsersPane(Pane):
         self.table.sum = self.model.shown_total if shown else None
         self.table.show_rows(shown)
 
-    def set_model(self, model: Model, scope: Filter, kernel_filter_since: float) -> None:
-        super().set_model(model, scope, kernel_filter_since)
-        if self.model.scope != scope:
-            self.model.apply_filter(scope, kernel_filter_since)
+    def set_model(self, model: Model, view_filter: ViewFilter) -> None:
+        super().set_model(model, view_filter)
+        if self.model.view_filter.filter != view_filter.filter:
+            self.model.apply_filter(view_filter)
 
-    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
-        self.model.apply_filter(scope, kernel_filter_since)
+    def apply_filter(self, view_filter: ViewFilter) -> None:
+        self.model.apply_filter(view_filter)
         self.show()
         self.describe()
 
@@ -185,7 +185,7 @@ class UsersPane(Pane):
         return counted(users, "user") if users else ""
 
     def subtitle(self) -> str:
-        if not self.model.scope:
+        if not self.model.view_filter:
             return ""
         since = self.model.since
         return "filtered; counters not reset" if since is None else f"since {clock(since)[0].text}, the filter"

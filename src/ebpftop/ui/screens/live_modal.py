@@ -76,8 +76,8 @@ class LiveScreen(ReadyScreen[None]):
 
     def look(self) -> None:
         """Show what has changed, if anything."""
-        state = self.model.readings, self.model.traced.end, self.model.since
+        state = self.model.readings, self.model.traced.end, self.model.since, self.model.view_filter
         if state != self._shown:
             self._shown = state
-            self._box.border_title = Content(self.title_text())
             self.show()
+            self._box.border_title = Content(self.title_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -18,6 +17,7 @@ from ebpftop.core.format import clock_text
 from ebpftop.core.source import FilterUnsupported, Source, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack, label_of
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.subset import Kind
 from ebpftop.models.wishes import Wishes
 from ebpftop.probes.registry import registry
@@ -322,7 +322,7 @@ class MainScreen(PlaybackScreen):
         return step is not None
 
     def _rescope(self) -> None:
-        self.apply_filter(self.scope.filter, math.inf)
+        self.apply_filter(ViewFilter(self.scope.filter))
         self.describe()
         if self._filter_wishes.put("filter", self.scope.filter):
             self.set_filter()
@@ -354,7 +354,7 @@ class MainScreen(PlaybackScreen):
 
     def _decided(self, wanted: Filter, since: float) -> None:
         if wanted == self.scope.filter:
-            self.apply_filter(wanted, since)
+            self.apply_filter(ViewFilter(wanted, since))
 
     def _refused(self, wanted: Filter, error: SourceError) -> None:
         self.app.notify(str(error), title="The filter stays as it is", severity="error")
@@ -389,7 +389,7 @@ class MainScreen(PlaybackScreen):
         choices = rows_of(self.pane, host, moment)
         if self.timeline is not None:
             words = "  ".join(part for part in (self.scope.breadcrumb, self.execs.filter_text) if part)
-            choices.insert(0, kept(self.timeline, self.execs.model.narrowing, words, host, moment))
+            choices.insert(0, kept(self.timeline, self.view_filter, self.execs.pattern, words, host, moment))
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
 

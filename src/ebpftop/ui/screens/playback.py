@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,8 +22,8 @@ from ebpftop.core.format import speed_text as say_speed
 from ebpftop.core.records import ProbeName
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch, Source
-from ebpftop.filters.spec import Filter
 from ebpftop.models.base import Model, rebuild
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.held import Held
 from ebpftop.models.overview import Overview
 from ebpftop.models.seeking import LONG_STEP_S, STEP_S, clamp, other_speed
@@ -141,9 +140,9 @@ class PlaybackScreen(LaidOutOnce[None]):
         self._pending: deque[tuple[Pane, deque[Batch]]] = deque()
         """What came and was not processed yet, oldest first."""
         self._keys_first_until_s = 0.0
-        self.narrowed: tuple[Filter, float] = (Filter(), math.inf)
-        """What panes show of what they hold: see `Pane.apply_filter`."""
-        self._left_narrowed = self.narrowed
+        self.view_filter = ViewFilter()
+        """What panes show of what they hold."""
+        self._left_filter = self.view_filter
         self._left_newest_only = False
         self._models: dict[Pane, Model] = {}
         self.seeking = False
@@ -154,11 +153,11 @@ class PlaybackScreen(LaidOutOnce[None]):
         if self.timeline is not None and self.player is not None:
             self.add_class("-timeline")
 
-    def apply_filter(self, scope: Filter, kernel_filter_since: float) -> None:
-        """Let all panes show only what *scope* matches; see `Pane.apply_filter`."""
-        self.narrowed = scope, kernel_filter_since
+    def apply_filter(self, view_filter: ViewFilter) -> None:
+        """Let all panes show only what matches."""
+        self.view_filter = view_filter
         for pane in self.panes:
-            pane.apply_filter(scope, kernel_filter_since)
+            pane.apply_filter(view_filter)
 
     def describe(self) -> None:
         """Bring everything around the panes up to date."""
@@ -313,9 +312,9 @@ class PlaybackScreen(LaidOutOnce[None]):
         for pane, model in models.items():
             pane.newest_only = self._left_newest_only
             pane.past = False
-            pane.set_model(model, *self.narrowed)
-            if self.narrowed != self._left_narrowed:
-                pane.apply_filter(*self.narrowed)
+            pane.set_model(model, self.view_filter)
+            if self.view_filter != self._left_filter:
+                pane.apply_filter(self.view_filter)
         self._release()
         if self.held:
             self._show_at(self.present.time)
@@ -408,7 +407,7 @@ class PlaybackScreen(LaidOutOnce[None]):
         for model in models.values():
             if isinstance(model, UsersModel):
                 # Before it is fed: its counts begin with the first reading that the filter holds for.
-                model.apply_filter(*self.narrowed)
+                model.apply_filter(self.view_filter)
         takers: dict[ProbeName, list[Model]] = {
             probe: [models[pane] for pane in self.panes if pane.probe == probe or probe in pane.extra_probes]
             for probe in self.source.probes
@@ -434,14 +433,14 @@ class PlaybackScreen(LaidOutOnce[None]):
             self._rebuild(self.moment)
         if not self._models:
             self._models = {pane: pane.model for pane in self.panes}
-            self._left_narrowed = self.narrowed
+            self._left_filter = self.view_filter
             self._left_newest_only = self.panes[0].newest_only
             self._release()
         self.overview = event.overview
         for pane, model in event.models.items():
             pane.newest_only = not event.whole
             pane.past = True
-            pane.set_model(model, *self.narrowed)
+            pane.set_model(model, self.view_filter)
         self._show_at(event.moment)
         if not self.seeking and not self.paused:
             self._play_from(event.moment)

@@ -7,9 +7,9 @@ from typing import Any
 
 from ebpftop.core import format
 from ebpftop.core.source import SourceError
-from ebpftop.models.execlog import ViewFilter
-from ebpftop.models.subset import chooser, default_name, screenshot_name
-from ebpftop.recording.subset import matching
+from ebpftop.filters.regex import Pattern
+from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.subset import Subset, default_name, screenshot_name
 from ebpftop.recording.timeline import Timeline
 from ebpftop.recording.writer import create_file, fallback_folder, writable_folder
 from ebpftop.ui.export import to_csv, to_json
@@ -18,16 +18,19 @@ from ebpftop.ui.screens.save_dialog import Saving
 from ebpftop.ui.widgets.columns import Shown
 
 
-def kept(timeline: Timeline, narrowing: ViewFilter, words: str, host: str, moment: float) -> Saving:
-    """The whole history, or the part that *narrowing* shows; *words* describe it."""
+def kept(
+    timeline: Timeline, view_filter: ViewFilter, pattern: Pattern | None, words: str, host: str, moment: float
+) -> Saving:
+    """The whole history, or the part that *view_filter* and *pattern* show; *words* describe it."""
+    whole = not view_filter and pattern is None
 
     def write(path: str, replace: bool) -> str:
-        narrow = None if narrowing.empty else matching(chooser(narrowing, timeline.records()))
+        narrow = None if whole else Subset(view_filter, pattern, timeline.records())
         count = timeline.save(path, narrow, replace=replace)
         return f"{format.counted(count, 'record', whole=True)} in {os.path.abspath(path)}: `ebpftop replay` opens it"
 
     first, last = timeline.span
-    only = f", only {words}; no counters of system calls" if not narrowing.empty else ""
+    only = f", only {words}; no counters of system calls" if not whole else ""
     about = f"the history, {format.age(last - first)}{only}"
     return Saving("recording", about, default_name("recording", host, "", moment), write)
 

@@ -13,13 +13,13 @@ from textual.widgets import Static
 
 from ebpftop.core.format import at_least, bar, count, nanoseconds, per_second, share
 from ebpftop.core.records import Syscall
-from ebpftop.models.callers import Caller, callers
+from ebpftop.models.callers import Caller
 from ebpftop.models.ring import View
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.ui.panes.common import thread
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
-from ebpftop.ui.screens.syscall_lists import ProcessScreen, failures, traced_lines
+from ebpftop.ui.screens.syscall_lists import SCANNED, ProcessScreen, failures, traced_lines
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.heatmap import HeatMap
 from ebpftop.ui.widgets.log_view import LogView
@@ -28,8 +28,6 @@ from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_SCANNED = 5000
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,9 @@ class SyscallScreen(LiveScreen):
         return self.fill(model)
 
     def begin(self) -> None:
-        key = self.call.key
-        self._view = View(self.model.traced)
-        self._view.set_filter(lambda traced: (traced.abi, traced.nr) == key)
+        self._view = self.model.traced_view(self.call.key)
         # The newest first, older ones in steps: there may be a hundred thousand of other calls to search.
-        self._scanning = self._view.scan(_SCANNED)
+        self._scanning = self._view.scan(SCANNED)
         for table in (self.callers, self.buckets, self.failures):
             table.begin()
         self.traced.begin(self._view)
@@ -97,7 +93,7 @@ class SyscallScreen(LiveScreen):
 
     def look(self) -> None:
         if self._scanning:
-            self._scanning = self._view.scan(_SCANNED)
+            self._scanning = self._view.scan(SCANNED)
             self._shown = None
         super().look()
 
@@ -159,7 +155,7 @@ class SyscallScreen(LiveScreen):
     def show(self) -> None:
         call, model = self.call, self.model
         self.facts.update(_facts(call, model, self.facts.content_size.width))
-        rows = callers(model.latest, call.key, model.baseline)
+        rows = model.callers(call.key)
         self._most = max((caller.count for caller in rows), default=0)
         self.callers.message = [] if rows else [Span("no process is known", "dim")]
         self.callers.show_rows(rows)
@@ -212,8 +208,7 @@ def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
         if first.cell_length <= width:
             break
     handler = model.handler(call)
-    latest = model.latest
-    waits = sorted((w for w in (latest.in_flight if latest else ()) if (w.abi, w.nr) == call.key), key=lambda w: -w.ns)
+    waits = sorted((w for w in model.in_flight if (w.abi, w.nr) == call.key), key=lambda w: -w.ns)
     second: list[tuple[str, str]] = [
         ("handler: ", "$dim"),
         (handler, "$warning" if handler == "trace" else ""),

@@ -26,6 +26,11 @@ from ebpftop.ui.widgets.table_view import TableView
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+SCANNED = 5000
+"""Traced calls that are searched in one go."""
+
+NONE_TRACED = "T on a row of the syscalls traces each call"
+
 RETURN_ADDRESSES = frozenset(("brk", "mmap", "mmap2", "mremap", "shmat"))
 
 
@@ -142,7 +147,7 @@ class WaitingScreen(LiveScreen):
         return "Calls in flight for 0.1 s and more"
 
     def show(self) -> None:
-        rows = self.model.latest.in_flight if self.model.latest else ()
+        rows = self.model.in_flight
         self.table.message = [] if rows else [Span("none", "dim")]
         self.table.show_rows(rows)
 
@@ -265,22 +270,36 @@ def _result(call: Syscall, _: float) -> Cell:
 class TracedScreen(LiveScreen):
     """Every traced call, live."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._view: View[Syscall] = self.model.traced_view()
+        self._scanning = False
+
     def begin(self) -> None:
-        self.log_lines.begin(View(self.model.traced))
+        self._view = self.model.traced_view()
+        self._scanning = self._view.scan(SCANNED)
+        self.log_lines.begin(self._view)
 
     def let_go(self) -> None:
         super().let_go()
-        self.log_lines.begin(View(self.model.traced))
+        self.begin()
+
+    def look(self) -> None:
+        if self._scanning:
+            self._scanning = self._view.scan(SCANNED)
+            self._shown = None
+        super().look()
 
     def contents(self) -> ComposeResult:
-        self.log_lines = traced_lines(View(self.model.traced))
+        self.log_lines = traced_lines(self._view)
         yield self.log_lines
 
     def title_text(self) -> str:
-        return f"Traced calls ({self.model.traced.end:,} so far)"
+        shown = f"{len(self._view):,} of " if self._view.filtered else ""
+        return f"Traced calls ({shown}{self.model.traced.end:,} so far)"
 
     def show(self) -> None:
-        self.log_lines.message = (
-            [] if self.model.traced.end else [Span("T on a row of the syscalls traces each call", "dim")]
-        )
+        self._view.advance()
+        nothing = "no call so far passes the filter" if self.model.traced.end else NONE_TRACED
+        self.log_lines.message = [] if len(self._view) else [Span(nothing, "dim")]
         self.log_lines.sync()
