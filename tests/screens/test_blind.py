@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import msgspec
 import pytest
 from textual.content import Content
 
 from ebpftop.core.records import Attempt, ProbeName
+from ebpftop.probes.registry import registry
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.screens.diagnostics import diagnostics
@@ -23,7 +22,7 @@ RUNGS = (
 )
 
 
-@pytest.mark.parametrize("probe", get_args(ProbeName))
+@pytest.mark.parametrize("probe", registry().names)
 async def test_every_pane_says_what_its_rungs_cannot_see(probe: ProbeName) -> None:
     source = FakeSource([batch(probe, 1, msgspec.structs.replace(probe_state(probe, "on"), attempts=RUNGS))])
     async with EbpftopApp(source).run_test(size=(240, 60)) as pilot:
