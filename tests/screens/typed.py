@@ -35,7 +35,7 @@ def state(app: EbpftopApp) -> dict[str, object]:
     return {
         "screens": [type(screen).__name__ for screen in app.screen_stack],
         "focus": None if app.focused is None else f"{type(app.focused).__name__} {app.focused.id}",
-        "inputs": [field.value for screen in app.screen_stack for field in screen.query(Input)],
+        "inputs": [field.value for screen in app.screen_stack for field in screen.query(Input) if field.value],
         "pane": main.pane.probe,
         "maximised": [pane.probe for pane in main.panes if pane.has_class("-max")],
         "tree": main.execs.as_tree,

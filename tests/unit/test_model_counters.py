@@ -14,7 +14,7 @@ from ebpftop.models.latency import difference, quantile
 from ebpftop.models.overview import Overview
 from ebpftop.models.rates import Meter, Window
 from ebpftop.models.syscalls import SyscallsModel
-from ebpftop.models.tracelog import TraceLog, searchable
+from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.users import UsersModel
 
 
@@ -188,7 +188,7 @@ def test_trace_log_keeps_lines_and_finds_them() -> None:
     lines = [Trace(time=i, cpu=3, pid=i, task="bash", message=f"line {i}") for i in range(3)]
     log.feed(Batch("trace", 3, tuple(lines)))
     assert [log.view[i].message for i in range(log.view.first, log.view.end)] == ["line 1", "line 2"]
-    assert searchable(lines[2]) == "2 bash cpu3 line 2"
+    assert TraceLog().searchable(lines[2]) == "2 bash cpu3 line 2"
 
 
 def test_the_seconds_before_a_moment_are_its_rate_each_of_them() -> None:

@@ -26,7 +26,7 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.latency import heat
 from ebpftop.models.overview import Overview
 from ebpftop.models.syscalls import SyscallsModel
-from ebpftop.models.tracelog import TraceLog, searchable
+from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.tree import grow
 from ebpftop.models.users import UsersModel
 from ebpftop.probes.registry import registry
@@ -90,7 +90,7 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
     for total in calls.latest.process_totals[:20] if calls.latest else ():
         yield calls_of(calls.latest, (total.pid, total.start_ns))
     for line in trace.ring.slice(trace.ring.first, trace.ring.end)[-40:]:
-        yield searchable(line)
+        yield TraceLog().searchable(line)
 
 
 def drawn(models: dict[str, Model], overview: Overview) -> None:

@@ -68,12 +68,12 @@ class ViewFilter:
         return self._matches(processes, known.lineage, known.comm, known.uid, known.cgroup)
 
     def matches_event(self, event: Event, processes: Processes) -> bool | None:
-        """Match what a process did, as a traced call, by the name in the event: that of its thread.
+        """Match what a process did, as a traced call, by the name in the event, that of its thread, and its user.
 
         An event without a process always matches.
         """
-        pid, comm = getattr(event, "pid", None), getattr(event, "comm", None)
-        return pid is None or self.decided_by_kernel(event.time) or self._matches_pid(pid, comm, processes)
+        pid, comm, uid = (getattr(event, name, None) for name in ("pid", "comm", "uid"))
+        return pid is None or self.decided_by_kernel(event.time) or self._matches_pid(pid, comm, processes, uid=uid)
 
     def matches_line(self, line: Trace, processes: Processes) -> bool | None:
         """Match a line of the trace log, by the name of the thread that printed it."""
@@ -91,11 +91,14 @@ class ViewFilter:
         """Match a user: counters of users have nothing else to match."""
         return not self.filter.uids or uid in self.filter.uids
 
-    def _matches_pid(self, pid: int, comm: str | None, processes: Processes, start_ns: int = 0) -> bool | None:
+    def _matches_pid(
+        self, pid: int, comm: str | None, processes: Processes, start_ns: int = 0, uid: int | None = None
+    ) -> bool | None:
         known = processes.owner(pid)
         if known is None or not known.is_same_process(start_ns):
-            return self._matches(processes, Lineage(pid, start_ns, UNKNOWN_PID), comm or "", None, "")
-        return self._matches(processes, known.lineage, known.comm if comm is None else comm, known.uid, known.cgroup)
+            return self._matches(processes, Lineage(pid, start_ns, UNKNOWN_PID), comm or "", uid, "")
+        comm, uid = known.comm if comm is None else comm, known.uid if uid is None else uid
+        return self._matches(processes, known.lineage, comm, uid, known.cgroup)
 
     def _matches(self, processes: Processes, lineage: Lineage, comm: str, uid: int | None, cgroup: str) -> bool | None:
         """Decide as the kernel would have; *uid* is None and *cgroup* empty if it is unknown."""

@@ -6,26 +6,21 @@ import shlex
 from collections.abc import Hashable
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 
 from ebpftop.core import format
 from ebpftop.core.records import ProbeName
-from ebpftop.core.source import Batch, Source
-from ebpftop.filters.parse import misplaced_term, parse_filter
-from ebpftop.filters.regex import Pattern, PatternError, parse
+from ebpftop.core.source import Source
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.execlog import ExecLog, ExecRow, command_line
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.tree import Branch, grow
-from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, moment, user
 from ebpftop.ui.panes.exec_details import exec_details, process_details
+from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.widgets.columns import Cell, Column, Span
-from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
@@ -33,9 +28,6 @@ from ebpftop.ui.widgets.table_view import TableView
 
 LONGEST = 1000
 """Characters of a command line that are made ready for drawing; details show all of it."""
-
-SCAN_ROWS = 4000
-"""Rows that a new filter searches in one go: some 10 ms."""
 
 REGROW_S = 0.5
 """The tree is rebuilt at most this often."""
@@ -182,7 +174,7 @@ def _exec_stamp(row: ExecRow, now: float) -> Hashable:
     return int(now - row.exec.time) if row.running else row.ended
 
 
-class ExecsPane(Pane):
+class ExecsPane(FilteredPane):
     """The exec log, its filter, and its tree."""
 
     probe: ClassVar[ProbeName] = "execs"
@@ -192,17 +184,10 @@ class ExecsPane(Pane):
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
     ]
 
-    class ViewFilterChanged(Message):
-        """The filter changed."""
-
     def __init__(self, source: Source, number: int) -> None:
         super().__init__(source, number)
         self.model: ExecLog = ExecLog()
-        self.pattern_error = ""
-        self.term_warning = ""
-        self._typed_step: FilterLevel | None = None
         self._grown = 0.0
-        self._scanning = False
 
     def compose(self) -> ComposeResult:
         self.log_lines = LogView(
@@ -220,25 +205,11 @@ class ExecsPane(Pane):
         self.lines: RowView[ExecRow] | RowView[Branch] = self.log_lines
         yield self.log_lines
         yield self.tree_lines
-        self.bar = FilterBar()
-        self.bar.display = False
         yield self.bar
 
     def set_model(self, model: Model, view_filter: ViewFilter) -> None:
-        pattern = self.pattern
-        super().set_model(model, view_filter)
-        if (self.model.view_filter, self.pattern) != (view_filter, pattern):
-            self.model.apply_filter(view_filter, pattern)
-            # The cursor's row is searched in what has been found.
-            self.model.view.scan(SCAN_ROWS)
-        self.log_lines.put_view(self.model.view)
         self._grown = float("-inf")
-        self.search()
-
-    def feed(self, batch: Batch) -> None:
-        self.model.feed(batch)
-        if self.model.view.behind and not self._scanning:
-            self.search()
+        super().set_model(model, view_filter)
 
     def show(self) -> None:
         if not self.as_tree:
@@ -269,80 +240,14 @@ class ExecsPane(Pane):
 
     # The filter.
 
-    @property
-    def filter_text(self) -> str:
-        """The pattern that shown rows match: decided here, not in the kernel."""
-        return f"/{self.pattern.text}" if self.pattern else ""
-
-    @property
-    def pattern(self) -> Pattern | None:
-        """The regular expression that shown rows match."""
-        return self.model.pattern
-
     def open_filter(self) -> None:
-        """Type a filter for the log."""
         if self.as_tree:
             self.action_tree()
-        self.bar.open()
-
-    @on(FilterBar.Changed)
-    def _typed(self, event: FilterBar.Changed) -> None:
-        event.stop()
-        step, rest = parse_filter(event.text)
-        try:
-            pattern = parse(rest)
-        except PatternError as error:
-            # The last good filter stays while one is still typing.
-            self.pattern_error = str(error)
-            self._note_matches()
-            return
-        self.pattern_error = ""
-        self.term_warning = misplaced_term(rest)
-        self._typed_step = step
-        self._apply(self.model.view_filter, pattern)
-
-    @on(FilterBar.Done)
-    def _typed_all(self, event: FilterBar.Done) -> None:
-        event.stop()
-        self.bar.display = False
-        self.screen.set_focus(self.lines)
-        step, rest = parse_filter(self.bar.text)
-        if step is not None:
-            self.bar.text = rest
-            self.post_message(self.FilterRequested(step))
-
-    def _apply(self, view_filter: ViewFilter, pattern: Pattern | None) -> None:
-        """Show only what matches, newest first found."""
-        self.model.apply_filter(view_filter, pattern)
-        self.log_lines.cursor = None
-        self.log_lines.follow = True
-        self.log_lines.rearrange()
-        self.search()
-        self.post_message(self.ViewFilterChanged())
-
-    def search(self) -> None:
-        more = self.model.view.scan(SCAN_ROWS)
-        self.log_lines.sync()
-        self.describe()
-        self._scanning = more
-        self._note_matches()
-        if more:
-            self.search_later()
-
-    def _note_matches(self) -> None:
-        """Say of what is typed what is wrong, or what Enter does, also while rows come; else how many rows match."""
-        if wrong := self.pattern_error or self.term_warning:
-            self.bar.note(wrong, bad=True)
-        elif self._typed_step is not None:
-            self.bar.note(f"Enter: {self._typed_step.label}, decided in the kernel")
-        elif self.model.view.filtered:
-            self.bar.note(f"{len(self.model.view):,}{' …' if self._scanning else ''} match")
-        else:
-            self.bar.note("")
+        super().open_filter()
 
     def apply_filter(self, view_filter: ViewFilter) -> None:
         self._grown = float("-inf")
-        self._apply(view_filter, self.pattern)
+        super().apply_filter(view_filter)
         if self.as_tree:
             self.show()
 
@@ -359,14 +264,6 @@ class ExecsPane(Pane):
     def container_level(self) -> FilterLevel | None:
         row = None if self.as_tree else self.log_lines.selected()
         return container_level(row.exec.container) if row and row.exec.container else None
-
-    def lift(self) -> bool:
-        """Clear the pattern; False if there was none."""
-        if self.pattern is None:
-            return False
-        self._apply(self.model.view_filter, None)
-        self.bar.text = ""
-        return True
 
     # The tree.
 

@@ -23,6 +23,7 @@ from ebpftop.models.wishes import Wishes
 from ebpftop.probes.registry import registry
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import FORMS, Form, arrange, panes
 from ebpftop.ui.screens.column_picker import ColumnsScreen
@@ -79,7 +80,7 @@ class MainScreen(PlaybackScreen):
             "filter",
             "Filter",
             key_display="/",
-            tooltip="Show only programs that match",
+            tooltip="Show only rows that match",
             id="execs.filter",
         ),
         Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
@@ -217,7 +218,7 @@ class MainScreen(PlaybackScreen):
             )
             self.describe()
 
-    @on(ExecsPane.ViewFilterChanged)
+    @on(FilteredPane.ViewFilterChanged)
     @on(RowView.Arranged)
     def _rearranged(self) -> None:
         for pane in self.panes:
@@ -244,6 +245,12 @@ class MainScreen(PlaybackScreen):
         alone = (pane for pane in self.panes if pane.has_class("-max"))
         around = self.focused.ancestors_with_self if self.focused is not None else ()
         return next(alone, None) or next((pane for pane in self.panes if pane in around), self.execs)
+
+    @property
+    def filtered_pane(self) -> FilteredPane:
+        """The pane whose rows a typed filter chooses: the one with the focus, or the exec log if that has none."""
+        pane = self.pane
+        return pane if isinstance(pane, FilteredPane) else self.execs
 
     def action_probe(self, probe: str) -> None:
         if not self.source.live:
@@ -285,8 +292,8 @@ class MainScreen(PlaybackScreen):
 
     def action_filter(self) -> None:
         if self.has_class("-maximised"):
-            self._maximise(self.execs)
-        self.execs.open_filter()
+            self._maximise(self.filtered_pane)
+        self.filtered_pane.open_filter()
 
     def action_user(self) -> None:
         self._filter_by_row("uids", self.pane.user_level(), "a user")
@@ -408,6 +415,6 @@ class MainScreen(PlaybackScreen):
             execs.action_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)
-        elif not execs.lift() and not self._pop_level() and not execs.log_lines.follow:
+        elif not self.filtered_pane.lift() and not self._pop_level() and not execs.log_lines.follow:
             execs.log_lines.action_follow()
         self.describe()

@@ -1,0 +1,71 @@
+"""A log of events of one kind: the newest of them, and the filtered view."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import Event
+from ebpftop.core.snapshot import EventCounts
+from ebpftop.core.source import Batch
+from ebpftop.filters.regex import Pattern
+from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.processes import Processes
+from ebpftop.models.ring import Ring, View
+from ebpftop.probes.registry import kind_of
+
+ENDED_KEPT = 20_000
+ENDED_BYTES = 8 << 20
+"""Bounds on the ended processes that are kept to find whose an event was."""
+
+LoggedEvent = TypeVar("LoggedEvent", bound=Event)
+
+
+class EventLog(Generic[LoggedEvent]):
+    """The newest events of one kind, and the filtered view of them.
+
+    To make one, name the `kind`, and return in `searchable` the text that a pattern searches. It is fed the batches of
+    its probe, and of the exec log, which show whose an event was. `ebpftop.ui.panes.log.LogPane` shows it.
+    """
+
+    kind: type[LoggedEvent]
+    budget = 16 << 20
+    """Bytes of kept events."""
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self.ring: Ring[LoggedEvent] = Ring(capacity, self.budget)
+        self.view = View(self.ring)
+        self.processes = Processes(ENDED_KEPT, ENDED_BYTES)
+        self.view_filter = ViewFilter()
+        self.pattern: Pattern | None = None
+
+    def searchable(self, event: LoggedEvent) -> str:
+        """Return all that is shown of an event as one text."""
+        raise NotImplementedError
+
+    def matches(self, event: LoggedEvent) -> bool | None:
+        """Return whether the filter matches an event; None if that is not known yet."""
+        return self.view_filter.matches_event(event, self.processes)
+
+    def begin_after(self, before: EventCounts) -> None:
+        """Continue from a moment with these counts. The log is empty."""
+        self.ring.begin_at(before.of(kind_of(self.kind)))
+
+    def feed(self, batch: Batch) -> None:
+        """Add the events of one batch, and the records of the exec log that show whose they were."""
+        for record in batch.records:
+            if isinstance(record, self.kind):
+                self.ring.append(record, weight(record))
+            else:
+                self.processes.note(record)
+        self.view.advance()
+
+    def apply_filter(self, view_filter: ViewFilter, pattern: Pattern | None = None) -> None:
+        """Show only events that match both; `view.scan` then searches the older ones."""
+        self.view_filter, self.pattern = view_filter, pattern
+        self.view.set_filter(self._is_shown if view_filter or pattern is not None else None)
+
+    def _is_shown(self, event: LoggedEvent) -> bool | None:
+        if self.pattern is not None and not self.pattern.matches(self.searchable(event)):
+            return False
+        return self.matches(event)

@@ -1,0 +1,87 @@
+"""A pane that is a log of events: all that a probe needs whose events are shown one a line."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from textual.app import ComposeResult
+
+from ebpftop.core.format import count, counted
+from ebpftop.core.records import Event, ProbeName
+from ebpftop.core.source import Source
+from ebpftop.models.eventlog import EventLog
+from ebpftop.ui.panes.filtered import FilteredPane
+from ebpftop.ui.widgets.columns import Column
+from ebpftop.ui.widgets.log_view import LogView
+from ebpftop.ui.widgets.sheet import Details, Sheet
+
+LoggedEvent = TypeVar("LoggedEvent", bound=Event)
+
+
+class LogPane(FilteredPane, Generic[LoggedEvent]):
+    """Events, one a line, newest last, with a filter.
+
+    To make one, set `probe`, `label`, `empty_text`, `counted_as`, `columns` and `model_type`. `sheet` is what Enter
+    opens, `copies` what `y` copies.
+    """
+
+    extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs",)
+    counted_as: ClassVar[str]
+    """What the title counts: "line" for "1,204 lines"."""
+    columns: ClassVar[Sequence[Column[Any]]]
+    model_type: ClassVar[type[EventLog[Any]]]
+
+    def __init__(self, source: Source, number: int) -> None:
+        super().__init__(source, number)
+        self.model: EventLog[LoggedEvent] = self.model_type()
+
+    def compose(self) -> ComposeResult:
+        self.log_lines = LogView(self.model.view, self.columns, when=lambda event: event.time, same=self.identity)
+        self.lines = self.log_lines
+        yield self.lines
+        yield self.bar
+
+    def identity(self, event: LoggedEvent) -> Hashable:
+        """Return what tells an event from all others, in another view too."""
+        return event
+
+    def sheet(self, event: LoggedEvent) -> Sheet:
+        """Return the details of an event: here, all its fields."""
+        sheet = Sheet()
+        sheet.heading(self.label)
+        for name in event.__struct_fields__:
+            sheet.fact(name, getattr(event, name))
+        return sheet
+
+    def title_of(self, event: LoggedEvent) -> str:
+        """Return the title of the details."""
+        return self.label
+
+    def copies(self, event: LoggedEvent) -> str:
+        """Return the text that `y` copies: here, what a filter searches."""
+        return self.model.searchable(event)
+
+    def details(self, row: LoggedEvent) -> Details:
+        return Details(
+            title=self.title_of(row),
+            sheet=lambda: self.sheet(row),
+            copies=self.copies(row),
+            copies_what=self.counted_as.capitalize(),
+        )
+
+    def show(self) -> None:
+        self.lines.sync()
+
+    def message_if_empty(self) -> str:
+        return f"no {self.counted_as} matches the filter yet" if self.model.ring.end else self.empty_text
+
+    def title_counts(self) -> str:
+        events = self.model.ring.end
+        shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""
+        newest = self.newest_text(len(self.model.ring), self.model.ring.first)
+        return f"{shown}{newest}{counted(events, self.counted_as)}" if events else ""
+
+    def subtitle(self) -> str:
+        filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
+        return " · ".join(part for part in (filtered, "" if self.log_lines.follow else "F: follow") if part)

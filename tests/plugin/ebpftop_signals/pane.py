@@ -1,0 +1,28 @@
+"""The pane of signals, and its row."""
+
+from __future__ import annotations
+
+from ebpftop.ui.panes.common import clock, moment
+from ebpftop.ui.panes.log import LogPane
+from ebpftop.ui.registry import PaneRow
+from ebpftop.ui.widgets.columns import Column, Span
+from ebpftop_signals.model import Signal, SignalLog
+
+PANE = PaneRow(pane="ebpftop_signals.pane:SignalsPane", log=True, heights=(5, 6, 2))
+
+
+class SignalsPane(LogPane[Signal]):
+    """Signals, one a line."""
+
+    probe = "signals"
+    label = "Signals"
+    empty_text = "no signal was sent yet"
+    counted_as = "signal"
+    model_type = SignalLog
+    columns = (
+        Column("time", "TIME", 12, lambda s, _: clock(s.time), rank=2, value=lambda s, _: moment(s.time)),
+        Column("pid", "PID", 7, lambda s, _: (Span(str(s.pid)),), right=True, rank=3),
+        Column("comm", "PROCESS", 15, lambda s, _: (Span(s.comm, "accent"),), rank=1),
+        Column("signal", "SIGNAL", 9, lambda s, _: (Span(s.signal, "signal"),)),
+        Column("target", "TO PID", 7, lambda s, _: (Span(str(s.target)),), right=True, flexible=True),
+    )
