@@ -147,6 +147,7 @@ def probe_state(probe: ProbeName, state: str, at: float = 0, **more: str) -> Pro
         "users": "tracepoint:syscalls:sys_enter_execve",
         "syscalls": "raw_tracepoint:sys_enter",
         "trace": "raw_tracepoint:sys_enter",
+        "opens": "raw_tracepoint:sys_exit",
     }[probe]
     assert state in ("on", "off", "failed")
     return Probe(

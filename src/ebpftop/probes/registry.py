@@ -67,6 +67,13 @@ PROBES = (
         records=("ebpftop.core.records:Trace",),
         ladders=("lines",),
     ),
+    ProbeRow(
+        name="opens",
+        about="files that programs open, or fail to",
+        probe="ebpftop.probes.opens:OpensProbe",
+        records=("ebpftop.models.opens:Open",),
+        on=False,
+    ),
 )
 
 

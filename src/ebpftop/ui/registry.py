@@ -45,6 +45,7 @@ PANES = (
     PaneRow(pane="ebpftop.ui.panes.users:UsersPane", log=False, heights=(8, 10, 3)),
     PaneRow(pane="ebpftop.ui.panes.syscalls:SyscallsPane", log=False, heights=(8, 10, 4)),
     PaneRow(pane="ebpftop.ui.panes.trace:TracePane", log=True, heights=(5, 6, 2)),
+    PaneRow(pane="ebpftop.ui.panes.opens:OpensPane", log=True, heights=(7, 8, 3)),
 )
 
 

@@ -1,0 +1,84 @@
+"""The opens: which files programs open, or fail to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ebpftop.core import format
+from ebpftop.filters.stack import FilterLevel, user_level
+from ebpftop.models.opens import Open, OpenLog
+from ebpftop.ui.panes.common import clock, moment, user
+from ebpftop.ui.panes.log import LogPane
+from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.sheet import Sheet
+
+UNREAD = "(path could not be read)"
+
+
+def _path(event: Open) -> Cell:
+    if event.path is None:
+        return (Span(UNREAD, "warn"),)
+    folder = "" if event.dirfd is None or event.path.startswith("/") else f"fd {event.dirfd}: "
+    return (Span(folder, "dim"), Span(event.path or "(empty)"), Span("…" if event.cut else "", "warn"))
+
+
+def _result(event: Open) -> Cell:
+    return (Span(event.error or str(event.ret), "bad" if event.ret < 0 else "dim"),)
+
+
+COLUMNS: tuple[Column[Open], ...] = (
+    Column("time", "TIME", 12, lambda o, _: clock(o.time), rank=4, value=lambda o, _: moment(o.time)),
+    Column("pid", "PID", 7, lambda o, _: (Span(str(o.pid)),), right=True, rank=2, about="process id"),
+    Column("user", "USER", 8, lambda o, _: user(o.user or str(o.uid), o.uid), rank=6, about="who opens it"),
+    Column("comm", "PROCESS", 15, lambda o, _: (Span(o.comm, "accent"),), rank=1, about="the thread's name"),
+    Column("result", "RESULT", 9, lambda o, _: _result(o), about="the descriptor, or the error"),
+    Column(
+        "latency",
+        "LATENCY",
+        7,
+        lambda o, _: (Span(format.nanoseconds(o.ns), "dim"),),
+        right=True,
+        rank=3,
+        about="how long the call took",
+        value=lambda o, _: o.ns,
+    ),
+    Column("flags", "FLAGS", 28, lambda o, _: (Span(o.flags.replace("O_", ""), "dim"),), rank=5, about="as given"),
+    Column("path", "PATH", 24, lambda o, _: _path(o), flexible=True, about="as given", value=lambda o, _: o.path),
+)
+
+
+class OpensPane(LogPane[Open]):
+    """Opens, one a line; those that failed stand out."""
+
+    probe = "opens"
+    label = "Opens"
+    empty_text = "no file has been opened yet"
+    counted_as = "open"
+    columns = COLUMNS
+    model_type = OpenLog
+
+    def title_of(self, event: Open) -> str:
+        return f"{event.comm} ({event.pid})"
+
+    def copies(self, event: Open) -> str:
+        return event.path or ""
+
+    def sheet(self, event: Open) -> Sheet:
+        sheet = Sheet()
+        sheet.heading(event.call)
+        sheet.fact("time", datetime.fromtimestamp(event.time).strftime("%Y-%m-%d %H:%M:%S.%f"))
+        thread = f", thread {event.tid}" if event.tid != event.pid else ""
+        sheet.fact("process", event.comm, "bold", f"pid {event.pid}{thread}")
+        sheet.fact("user", event.user or event.uid, note=f"uid {event.uid}")
+        sheet.fact("flags", event.flags)
+        sheet.fact("folder", None if event.dirfd is None else f"descriptor {event.dirfd}")
+        failed = event.ret < 0
+        sheet.fact("result", event.error or event.ret, "$error" if failed else "", "" if failed else "the descriptor")
+        sheet.fact("latency", format.nanoseconds(event.ns))
+        sheet.heading("Path (y copies it)")
+        sheet.line((UNREAD if event.path is None else event.path, ""), ("…" if event.cut else "", "$warning"))
+        return sheet
+
+    def user_level(self) -> FilterLevel | None:
+        row = self.log_lines.selected()
+        return user_level(row.uid, row.user) if row else None
