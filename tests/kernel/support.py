@@ -11,12 +11,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytest
+
+from ebpftop.core.records import encode
+from ebpftop.recording.parse import read_line
+from ebpftop.recording.readings import ReadingDecoder
 
 Line = dict[str, Any]
 
@@ -27,6 +31,15 @@ CHECKED = "EBPFTOP_TEST_CHECKED"
 
 # Much longer than it ever takes, but under emulation beside others.
 _UP_S = 240.0
+
+
+def whole_lines(lines: Iterable[str]) -> Iterator[Line]:
+    """Yield the lines of a stream as objects, with every reading whole."""
+    readings = ReadingDecoder()
+    for line in lines:
+        record = readings.whole(read_line(line.strip().encode()))
+        if record is not None:
+            yield json.loads(encode(record))
 
 
 class Stream:
@@ -50,8 +63,8 @@ class Stream:
 
     def _read(self) -> None:
         assert self._child.stdout is not None
-        for line in self._child.stdout:
-            self.lines.append(json.loads(line))
+        for line in whole_lines(self._child.stdout):
+            self.lines.append(line)
 
     def wait_for(self, holds: Callable[[Sequence[Line]], object], timeout_s: float = 20.0) -> None:
         """Wait until *holds* is true of the lines so far; fails the test after *timeout_s*."""

@@ -53,7 +53,7 @@ def now_ns() -> int:
 def test_a_call_that_holds_its_cpu_is_told_beside_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = syscall_counters.WAITING.pack(now_ns() - 300 * MS, 0, 0, 1, 2, b"sleeper")
     told = in_flight(monkeypatch, slot(7, now_ns() - 900 * MS) + slot(0, 0), waiting=(waits,))
-    assert told == [("getrandom", ME, True), ("read", 2, False)]
+    assert told == [("read", 2, False), ("getrandom", ME, True)]
 
 
 def test_a_call_that_entered_just_now_or_has_returned_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import End, encode
+from ebpftop.core.records import End
 from ebpftop.core.source import SourceError
 from ebpftop.probes.registry import decode
 from ebpftop.recording import RecordingWriter, zstd_frames
+from ebpftop.recording.readings import ReadingEncoder
 from tests.unit.recording_samples import HEADER, key, play, story, trace_at, write
 
 
@@ -32,7 +33,7 @@ def test_what_was_written_is_replayed_whole_and_in_order(tmp_path: Path, name: s
 def test_a_plain_recording_is_lines_and_ends_with_an_end_record(tmp_path: Path) -> None:
     records = list(story(2))
     lines = write(tmp_path / "r.jsonl", records).read_bytes().splitlines()
-    assert lines[:-1] == [encode(HEADER), *map(encode, records)]
+    assert lines[:-1] == list(map(ReadingEncoder().encode, [HEADER, *records]))
     assert decode(lines[-1]) == End(time=max(getattr(r, "time", 0) for r in records), records=len(records), reason="")
 
 
@@ -40,7 +41,7 @@ def test_a_compressed_recording_is_what_any_zstd_unpacks(tmp_path: Path) -> None
     records = list(story(5))
     packed = write(tmp_path / "r.jsonl.zst", records).read_bytes()
     lines = zstd_frames.zstd.decompress(packed).splitlines()
-    assert lines[:-1] == [encode(HEADER), *map(encode, records)]
+    assert lines[:-1] == list(map(ReadingEncoder().encode, [HEADER, *records]))
 
 
 def test_what_was_written_is_in_the_file_soon_without_closing(tmp_path: Path) -> None:
@@ -117,6 +118,7 @@ _KILLED = """
 import os, signal, sys, time
 sys.path.insert(0, sys.argv[2])
 from tests.unit.recording_samples import HEADER, trace_at
+from ebpftop.recording.readings import ReadingEncoder
 from ebpftop.recording import RecordingWriter
 writer = RecordingWriter(sys.argv[1])
 writer.write([HEADER, *(trace_at(HEADER.started, n) for n in range(1000))])
@@ -142,6 +144,7 @@ _FULL = """
 import resource, sys, time
 sys.path.insert(0, sys.argv[2])
 from tests.unit.recording_samples import HEADER, trace_at
+from ebpftop.recording.readings import ReadingEncoder
 from ebpftop.recording import RecordingWriter
 from ebpftop.core.source import SourceError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

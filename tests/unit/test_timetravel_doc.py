@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingsMap
 from ebpftop.cli import parser
 from ebpftop.models.seeking import SPEEDS
 from ebpftop.recording import timeline
-from ebpftop.recording.scan import RARE_EVENTS
 from ebpftop.sources.history import KEEP_S, MAX_BYTES
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.playback import PlaybackScreen
@@ -68,9 +67,8 @@ def test_the_readme_names_the_keys_of_time_too() -> None:
     "said",
     [
         f"the newest {timeline.EVENTS:,} events",
-        f"lines that are rare among the others, {RARE_EVENTS:,}",
         f"the last {KEEP_S / 60:.0f} minutes in at most {MAX_BYTES >> 20} MiB",
-        f"more than {timeline.COUNTER_BYTES >> 20} MiB of records",
+        f"more than {timeline.RANGE_BYTES >> 20} MiB of records",
         f"from {SPEEDS[0]:g} to {SPEEDS[-2]:g} times",
     ],
 )

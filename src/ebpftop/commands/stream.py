@@ -20,10 +20,11 @@ from ebpftop.commands.kernel_options import (
 )
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.whole_lines import LineWriter
-from ebpftop.core.records import Probe, Record, encode
+from ebpftop.core.records import Probe, Record
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import ORDERLY_S, process
+from ebpftop.recording.readings import ReadingEncoder
 
 if TYPE_CHECKING:
     from ebpftop.sources.live import KernelSource
@@ -92,12 +93,13 @@ def run(args: argparse.Namespace) -> int:
         return NO_PRIVILEGE
     outputs = redirect_stdio()
     stdout = LineWriter(outputs.stdout_fd)
+    encoder = ReadingEncoder()
     source = open_kernel(options_of(args), root_work())
 
     def sink(records: Sequence[Record]) -> None:
         if records:
             try:
-                stdout.write([encode(record) + b"\n" for record in records])
+                stdout.write([encoder.encode(record) + b"\n" for record in records])
             except BrokenPipeError:
                 raise
             except OSError as error:

@@ -60,6 +60,20 @@ class Reading(TimedRecord, frozen=True, kw_only=True):
     """Counters, read every interval. Each is complete: the screen may skip some of those of the past."""
 
 
+class TableReading(Reading, frozen=True, kw_only=True):
+    """Totals in rows. In memory it is always `whole`; a stream mostly holds what changed (recording/readings.py).
+
+    `keys` names the fields that identify a row, for each field that holds rows; the rows are in the order of their
+    keys, which are never null. `ages`: a field of the rows that grows as the field `boot_ns` of the reading does.
+    Objects hold totals by name. `removed` is empty in memory; in a stream it has the keys of rows that are gone.
+    """
+
+    whole: bool = True
+    removed: dict[str, tuple[tuple[str | int, ...], ...]] = {}
+    keys: ClassVar[dict[str, tuple[str, ...]]] = {}
+    ages: ClassVar[dict[str, str]] = {}
+
+
 class Header(_Record, frozen=True, tag="header"):
     """First line of a stream: where and when it was made."""
 
@@ -207,10 +221,11 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     userns: int = 0
 
 
-class Users(Reading, frozen=True, kw_only=True, tag="users"):
+class Users(TableReading, frozen=True, kw_only=True, tag="users"):
     """Counters of every uid seen."""
 
     rows: tuple[UserRow, ...]
+    keys = {"rows": ("uid",)}
 
 
 class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -298,7 +313,7 @@ class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     errors: int
 
 
-class Syscalls(Reading, frozen=True, kw_only=True, tag="syscalls"):
+class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):
     """Counters of every system call seen; `in_flight` the longest waits now; `processes` the busiest pairs.
 
     `process_totals` are of the processes in `processes`. What `users` gained since the reading before is exact unless
@@ -318,6 +333,15 @@ class Syscalls(Reading, frozen=True, kw_only=True, tag="syscalls"):
     io_uring: dict[str, int] | None = None
     table: tuple[TableSlot, ...] = ()
     boot_ns: int = 0
+    keys = {
+        "rows": ("abi", "nr"),
+        "in_flight": ("pid", "tid"),
+        "processes": ("pid", "start_ns", "abi", "nr"),
+        "process_totals": ("pid", "start_ns"),
+        "users": ("uid",),
+        "table": ("slot",),
+    }
+    ages = {"in_flight": "ns"}
 
 
 class Syscall(Event, frozen=True, kw_only=True, tag="syscall"):

@@ -31,6 +31,22 @@ def since_boot_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - _offset_ns("boottime")
 
 
+class SleepClock:
+    """How long the machine has slept since it booted: what CLOCK_BOOTTIME has more than CLOCK_MONOTONIC."""
+
+    def __init__(self) -> None:
+        self._asleep_ns = 0
+
+    def asleep_ns(self) -> int:
+        """Return it: soon the same value each time until the machine sleeps, though the clocks are read one by one."""
+        before_ns = monotonic_ns()
+        boot_ns = since_boot_ns()
+        after_ns = monotonic_ns()
+        # The truth is between these two. What was found before is only changed as far as it cannot be true.
+        self._asleep_ns = min(max(self._asleep_ns, boot_ns - after_ns), boot_ns - before_ns)
+        return self._asleep_ns
+
+
 def start_ns(proc_start_ns: int) -> int:
     """Return the start of a process in ns since boot; *proc_start_ns* is what /proc reports to us."""
     return proc_start_ns - _offset_ns("boottime")

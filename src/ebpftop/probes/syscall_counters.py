@@ -120,7 +120,9 @@ def in_flight(
     matches: Callable[[int, bytes], bool] | None = None,
     before: EnteredBefore | None = None,
 ) -> tuple[InFlight, ...]:
-    """Return the longest calls in progress at *now_ns* (CLOCK_MONOTONIC); calls whose purpose is to wait come last.
+    """Return the longest calls in progress at *now_ns* (CLOCK_MONOTONIC), by pid and tid.
+
+    Calls whose purpose is to wait are only listed if there is room.
 
     *matches* returns whether the filter matches a pid and a thread's name. The kernel applied the filter when the call
     began, which may have been before the present filter. *before* has the calls entered before the probe was attached.
@@ -143,7 +145,8 @@ def in_flight(
     if before is not None and now_ns - before.attached_ns >= IN_FLIGHT_NS:
         unseen = _entered_before(before, {call.tid for call in waiting}, now_ns - before.attached_ns)
     merged = merge(seen, unseen, key=lambda item: item[0])
-    return tuple(call_in_flight for _, call_in_flight in islice(merged, _IN_FLIGHT_MAX))
+    longest = (call_in_flight for _, call_in_flight in islice(merged, _IN_FLIGHT_MAX))
+    return tuple(sorted(longest, key=lambda call: (call.pid, call.tid)))
 
 
 def _entered_before(

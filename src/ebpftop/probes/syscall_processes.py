@@ -6,11 +6,19 @@ import heapq
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import OTHER_UID, PROCESSES_OF_A_CALL, WHOLE_PROCESSES, ProcessCalls, ProcessTotal, UserCalls
+from ebpftop.core.records import (
+    OTHER_UID,
+    PROCESSES_OF_A_CALL,
+    WHOLE_PROCESSES,
+    ProcessCalls,
+    ProcessTotal,
+    Syscalls,
+    UserCalls,
+)
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.syscall_slots import Slots
@@ -77,8 +85,8 @@ class ProcessCounters:
         self._users: dict[int, list[int]] = {}
         self._names: dict[_Process, bytes] = {}
         """The new names of those processes of the last reading that were renamed."""
-        self._forgotten = 0
-        self._forgotten_before = 0
+        self._evicted = 0
+        self._evicted_before = 0
 
     def read(self, module: Module, slots: Slots) -> SyscallCounters:
         """Read the map."""
@@ -89,17 +97,17 @@ class ProcessCounters:
             pair = known.get(key)
             # Most did nothing since.
             self._known[key] = pair if pair is not None and pair.raw == value else self._counted(key, value, pair)
-        self._forgotten = max(self._forgotten, made - len(self._known))
+        self._evicted = max(self._evicted, made - len(self._known))
         renamed = _Renamed(module.table("process_names"), self._names)
         shown, totals = _busiest(self._known.values(), slots, renamed)
         self._names = renamed.found
-        return SyscallCounters(shown, totals, self._user_rows(), self._forgotten_before + self._forgotten)
+        return SyscallCounters(shown, totals, self._user_rows(), self._evicted_before + self._evicted)
 
     def save_totals(self, module: Module, slots: Slots) -> None:
         """Read a last time: the map will be closed, the users' sums stay."""
         self.read(module, slots)
-        self._forgotten_before += self._forgotten
-        self._forgotten = 0
+        self._evicted_before += self._evicted
+        self._evicted = 0
         self._known.clear()
 
     def _counted(self, key: bytes, value: bytes, before: _ProcessCounter | None) -> _ProcessCounter:
@@ -178,9 +186,10 @@ def _busiest(
                 errors=errors,
             )
         )
+    shown.sort(key=attrgetter(*Syscalls.keys["processes"]))
     return tuple(shown), tuple(
         ProcessTotal(
             pid=pid, start_ns=start_ns, comm=comm, count=totals[start_ns, pid], errors=failures.get((start_ns, pid), 0)
         )
-        for (start_ns, pid), comm in names.items()
+        for (start_ns, pid), comm in sorted(names.items(), key=lambda item: item[0][::-1])
     )

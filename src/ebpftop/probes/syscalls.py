@@ -88,6 +88,7 @@ class SyscallsProbe(KernelProbe):
         self._sees_uring = False
         self._uring_before: Counter[str] = Counter()
         self._before_attach: EnteredBefore | None = None
+        self._sleep_clock = clocks.SleepClock()
         self._rate_before = 0
         self._overflow_before = 0
         for call, handler in context.handlers.items():
@@ -343,7 +344,6 @@ class SyscallsProbe(KernelProbe):
         who = self._pairs.read(module, self.slots) if self.processes else SyscallCounters()
         # Convert to the clock of durations, and to that of starts, which continues while the machine sleeps.
         now_ns = int((now - clocks.unix_offset()) * 1e9)
-        asleep_ns = clocks.since_boot_ns() - clocks.monotonic_ns()
         return [
             Syscalls(
                 time=now,
@@ -362,7 +362,7 @@ class SyscallsProbe(KernelProbe):
                 families={family: count for family, count in families.items() if count},
                 io_uring=dict(uring) if self._sees_uring else None,
                 table=self._table(),
-                boot_ns=now_ns + asleep_ns,
+                boot_ns=now_ns + self._sleep_clock.asleep_ns(),
             )
         ]
 

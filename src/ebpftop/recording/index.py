@@ -14,7 +14,7 @@ from ebpftop.core.records import Where
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.probes.registry import registry
 from ebpftop.recording.chunks import Chunk, first_time, last_time
-from ebpftop.recording.kinds import COUNTERS, EVENT_GROUP, GROUPS, exec_failed, line_at, marks
+from ebpftop.recording.kinds import EVENT_GROUP, GROUPS, READINGS, exec_failed, is_part, line_at, marks
 
 # A table of running programs is kept for every chunk whose number is a multiple of this.
 KEY_CHUNKS = 2
@@ -30,10 +30,6 @@ MAX_STATES = 4096
 _MAX_STATE_BYTES = 8 << 10
 _POINTER_BYTES = 8
 _LINE_BYTES = 64
-# If a chunk has few lines of traced calls and of the trace log, they are kept here. Otherwise, to find a screenful of
-# them, a second of a busy machine would have to be unpacked for each.
-_RARE = 16
-_RARE_BYTES = 8 << 20
 
 
 def by_group(counts: EventCounts) -> list[int]:
@@ -53,9 +49,8 @@ def count_events(kinds: Mapping[bytes, int], failed: int) -> EventCounts:
 class Info:
     """One chunk: Unix seconds of its first and last record, its lines, bytes, events, and its events by whole second.
 
-    `before` counts the events from the start up to this chunk; `readings` is the number of counter records in it;
-    `rare` holds the lines of its traced calls and its trace log, None if there are many. Events in lines that another
-    program formatted are not in `seconds`.
+    `before` counts the events from the start up to this chunk. `whole` names the readings that are whole in it, `parts`
+    those that hold only what changed. Events in lines that another program formatted are not in `seconds`.
     """
 
     first: float
@@ -64,9 +59,9 @@ class Info:
     size: int
     counts: EventCounts
     before: EventCounts
-    readings: int
+    whole: frozenset[bytes]
+    parts: frozenset[bytes]
     seconds: tuple[tuple[int, int], ...] = ()
-    rare: tuple[bytes, ...] | None = None
 
     @property
     def events(self) -> int:
@@ -79,6 +74,95 @@ class Info:
         return self.events - sum(events for _, events in self.seconds)
 
 
+class _Contents:
+    """Collects what an `Info` says, line by line."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._kinds: Counter[bytes] = Counter()
+        self._seconds: Counter[bytes] = Counter()
+        self._whole: set[bytes] = set()
+        self._parts: set[bytes] = set()
+        self._failed = 0
+
+    def add(self, kind: bytes, second: bytes, begin: int) -> None:
+        if kind in EVENT_GROUP:
+            self._kinds[kind] += 1
+            self._seconds[second] += 1
+            self._failed += kind == b"exec" and exec_failed(line_at(self._data, begin))
+        elif kind in READINGS:
+            (self._parts if is_part(line_at(self._data, begin)) else self._whole).add(kind)
+
+    def info(self, lines: int, clock: float, before: EventCounts) -> Info:
+        """Return it; *clock* is the time of the last record before these."""
+        first = first_time(self._data)
+        first = clock if first is None else first
+        return Info(
+            first,
+            max(first, last_time(self._data) or first),
+            lines,
+            len(self._data),
+            count_events(self._kinds, self._failed),
+            before,
+            frozenset(self._whole),
+            frozenset(self._parts),
+            tuple((int(text), count) for text, count in self._seconds.items() if text),
+        )
+
+
+def describe(chunk: Chunk) -> Info:
+    """Return what there is to know of a chunk by itself."""
+    contents = _Contents(chunk.data)
+    for kind, second, _, begin in marks(chunk.data):
+        contents.add(kind, second, begin)
+    return contents.info(chunk.lines, 0.0, EventCounts())
+
+
+class Running:
+    """The exec or process line of each program that runs, by its pid."""
+
+    def __init__(self, lines: Iterable[bytes] = ()) -> None:
+        self._by_pid: dict[bytes, bytes] = {}
+        self._bytes = 0
+        self._fresh: dict[bytes, int] = {}
+        for _, _, pid, begin in marks(data := b"\n".join(lines)):
+            self._start(pid, line_at(data, begin))
+
+    @property
+    def lines(self) -> tuple[bytes, ...]:
+        """All of them."""
+        return tuple(self._by_pid.values())
+
+    def add(self, kind: bytes, pid: bytes, line: bytes) -> None:
+        """Add a line of the exec log."""
+        if kind == b"exit":
+            self._end(pid)
+        elif kind == b"process":
+            if pid not in self._by_pid:
+                self._start(pid, line)
+        elif not exec_failed(line):
+            self._start(pid, line)
+
+    def take_growth(self) -> int:
+        """Return the bytes of the lines that came since this was called last."""
+        growth = sum(self._fresh.values())
+        self._fresh.clear()
+        return growth
+
+    def _start(self, pid: bytes, line: bytes) -> None:
+        self._end(pid)
+        if len(self._by_pid) < MAX_RUNNING and self._bytes + len(line) <= MAX_RUNNING_BYTES:
+            self._by_pid[pid] = line
+            self._bytes += len(line)
+            self._fresh[pid] = len(line) + _LINE_BYTES
+
+    def _end(self, pid: bytes) -> None:
+        line = self._by_pid.pop(pid, None)
+        if line is not None:
+            self._bytes -= len(line)
+            self._fresh.pop(pid, None)
+
+
 class Index:
     """Grows by `add`, in order of the chunks; shrinks from the front by `drop`. Any thread may read."""
 
@@ -89,18 +173,15 @@ class Index:
         self._lines_before = 0
         self._clock = 0.0
         self._bytes_used = 0
-        self._rare_bytes = 0
         self._counts = EventCounts()
         self._seconds: Counter[int] = Counter()
         self._pairs = 0
         self._width_s = 1
         self._unplaced = 0
-        self._running: dict[bytes, bytes] = {}
-        self._running_bytes = 0
+        self._running = Running()
         self._keys: deque[tuple[bytes, ...] | None] = deque()
         self._key_bytes = 0
         self._key_stride = 1
-        self._fresh: dict[bytes, int] = {}
         self._states: list[tuple[int, bytes]] = []
         self._state_of: dict[bytes, bytes] = {}
         self.newest: tuple[int, float] | None = None
@@ -118,63 +199,28 @@ class Index:
 
     @property
     def bytes_used(self) -> int:
-        """About the memory of this: lines of the rare kinds, and the tables of running programs as last measured."""
-        return self._bytes_used + self._rare_bytes
+        """About the memory of this: the tables of running programs as last measured."""
+        return self._bytes_used
 
     def add(self, chunk: Chunk) -> None:
         """Add the next chunk."""
         if self.stop % KEY_CHUNKS == 0:
             self._add_key()
         data = chunk.data
-        counts: Counter[bytes] = Counter()
-        seconds: Counter[bytes] = Counter()
-        rare: list[bytes] = []
-        failed = 0
+        contents = _Contents(data)
         for kind, second, pid, begin in marks(data):
-            if kind not in _KNOWN:
-                continue
-            counts[kind] += 1
-            if kind in EVENT_GROUP:
-                seconds[second] += 1
-            if kind == b"exec":
-                line = line_at(data, begin)
-                if exec_failed(line):
-                    failed += 1
-                else:
-                    self._runs(pid, line)
-            elif kind == b"exit":
-                self._ended(pid)
-            elif EVENT_GROUP.get(kind):
-                if len(rare) <= _RARE:
-                    rare.append(line_at(data, begin))
-            elif kind == b"process":
-                if pid not in self._running:
-                    self._runs(pid, line_at(data, begin))
+            contents.add(kind, second, begin)
+            if kind in (b"exec", b"exit", b"process"):
+                self._running.add(kind, pid, line_at(data, begin))
             elif kind in (b"probe", b"lost"):
                 self._note_state(kind, line_at(data, begin))
-        found = count_events(counts, failed)
-        first = first_time(data)
-        first = self._clock if first is None else first
-        last = max(first, last_time(data) or first)
-        self._clock = last
-        size = sum(map(len, rare))
-        keep = len(rare) <= _RARE and self._rare_bytes + size <= _RARE_BYTES
-        info = Info(
-            first,
-            last,
-            chunk.lines,
-            len(data),
-            found,
-            self._counts,
-            sum(counts[kind] for kind in COUNTERS),
-            self._widened((int(text), count) for text, count in seconds.items() if text),
-            tuple(rare) if keep else None,
-        )
+        info = contents.info(chunk.lines, self._clock, self._counts)
+        self._clock = info.last
         with self._lock:
+            info = replace(info, seconds=self._widened(info.seconds))
             self._infos.append(info)
-            self.newest = self._first + len(self._infos) - 1, last
-            self._counts = self._counts.plus(found)
-            self._rare_bytes += size if keep else 0
+            self.newest = self._first + len(self._infos) - 1, info.last
+            self._counts = self._counts.plus(info.counts)
             self._seconds.update(dict(info.seconds))
             self._pairs += len(info.seconds)
             self._unplaced += info.unplaced
@@ -186,7 +232,6 @@ class Index:
         with self._lock:
             dropped = self._infos.popleft()
             self._lines_before += dropped.lines
-            self._rare_bytes -= sum(map(len, dropped.rare or ()))
             self._unplaced -= dropped.unplaced
             self._pairs -= len(dropped.seconds)
             for second, events in dropped.seconds:
@@ -225,17 +270,23 @@ class Index:
             before = sum(info.lines for info, _ in zip(self._infos, range(number - self._first), strict=False))
             return 1 + self._lines_before + before
 
+    def info(self, number: int) -> Info | None:
+        """Return what is known of a chunk; None if it is not indexed."""
+        with self._lock:
+            at = number - self._first
+            return self._infos[at] if 0 <= at < len(self._infos) else None
+
     def running_at(self, number: int) -> tuple[bytes, ...] | None:
         """Return the exec and process lines of what ran when chunk *number* began; None if it has no table."""
         with self._lock:
             at = self._key_at(number)
             return None if at is None else self._keys[at]
 
-    def has_forgotten(self, number: int) -> bool:
-        """Whether the table of chunk *number* was dropped, so an older one has to be used."""
+    def may_start(self, number: int) -> bool:
+        """Whether chunk *number* has a table of what runs; also if nothing is known of it yet."""
         with self._lock:
             at = self._key_at(number)
-            return at is not None and self._keys[at] is None
+            return number > self._first + len(self._infos) or (at is not None and self._keys[at] is not None)
 
     def _key_at(self, number: int) -> int | None:
         oldest = -(-self._first // KEY_CHUNKS)
@@ -257,27 +308,13 @@ class Index:
             last = {state_key(line): line for _, line in self._states[:stop]}
             return list(last.values())
 
-    def _runs(self, pid: bytes, line: bytes) -> None:
-        self._ended(pid)
-        if len(self._running) < MAX_RUNNING and self._running_bytes + len(line) <= MAX_RUNNING_BYTES:
-            self._running[pid] = line
-            self._running_bytes += len(line)
-            self._fresh[pid] = len(line) + _LINE_BYTES
-
-    def _ended(self, pid: bytes) -> None:
-        line = self._running.pop(pid, None)
-        if line is not None:
-            self._running_bytes -= len(line)
-            self._fresh.pop(pid, None)
-
     def _add_key(self) -> None:
         with self._lock:
             noted = (self._first + len(self._infos)) // KEY_CHUNKS % self._key_stride == 0
-            self._keys.append(tuple(self._running.values()) if noted else None)
+            self._keys.append(self._running.lines if noted else None)
             if not noted:
                 return
-            self._key_bytes += sum(self._fresh.values()) + _POINTER_BYTES * len(self._running)
-            self._fresh.clear()
+            self._key_bytes += self._running.take_growth() + _POINTER_BYTES * len(self._running.lines)
             while self._key_bytes > MAX_KEY_BYTES and self._forget_keys():
                 self._key_bytes = self._bytes_of_keys()
 
@@ -334,7 +371,6 @@ class Index:
                 self._states[:half] = sorted(last.values())
 
 
-_KNOWN = frozenset(kind.encode() for kind in registry().kinds)
 # For each probe: its state, and each kind of its losses.
 _WHERES = frozenset(where.encode() for where in ("", *get_args(Where)))
 _STATE_KEYS = frozenset(f"{probe} ".encode() + where for probe in registry().names for where in _WHERES)

@@ -20,7 +20,7 @@ _GROUPS = tuple(dict.fromkeys(_PROBES.values()))
 # Events, by the pane that shows them, those of the exec log first; the other kinds are counters and states.
 EVENT_GROUP = {kind: _GROUPS.index(probe) for kind, probe in _PROBES.items()}
 GROUPS = len(_GROUPS)
-COUNTERS = frozenset(kind for kind, record in _KINDS.items() if issubclass(record, Reading))
+READINGS = frozenset(kind for kind, record in _KINDS.items() if issubclass(record, Reading))
 
 # Kind, whole second (empty if it is not easy to read), digits of the pid that follows (or empty), offset in the data.
 Mark: TypeAlias = tuple[bytes, bytes, bytes, int]
@@ -30,7 +30,7 @@ _PREFIX = b'{"kind":"'
 _OURS = rb'\{"kind":"([a-z]{1,16})"(?:,"time":([0-9]{10}(?![0-9]))?[^,}]{0,24}(?:,"pid":([0-9]{1,10}))?)?'
 _LINES = re.compile(rb"\n" + _OURS)
 _LINE = re.compile(_OURS)
-_COUNTERS = re.compile(rb'\n\{"kind":"(?:' + b"|".join(sorted(COUNTERS)) + rb')"')
+_PART = re.compile(rb'"whole"\s*:\s*false')
 _KIND = re.compile(rb'"kind"\s*:\s*"([a-z]{1,16})"')
 _PID = re.compile(rb'"pid"\s*:\s*([0-9]{1,10})')
 _FAILED = re.compile(rb'"ret"\s*:\s*-')
@@ -40,13 +40,6 @@ def marks(data: bytes) -> Iterator[Mark]:
     """Yield a mark for each line of *data* that has a kind."""
     for begin, end in windows(data):
         for kind, second, pid, at in _marks_of(data[begin:end]):
-            yield kind, second, pid, begin + at
-
-
-def marks_backwards(data: bytes) -> Iterator[Mark]:
-    """Yield the marks of `marks`, the last one first."""
-    for begin, end in reversed(list(windows(data))):
-        for kind, second, pid, at in reversed(_marks_of(data[begin:end])):
             yield kind, second, pid, begin + at
 
 
@@ -76,14 +69,6 @@ def _marks_of(data: bytes) -> list[Mark]:
     return found
 
 
-def counters(data: bytes) -> list[bytes]:
-    """Return the lines of *data* that are readings of counters."""
-    begins = [match.start() for match in _COUNTERS.finditer(b"\n" + data)]
-    # None begins in our format: another program may have written them.
-    begins = begins or [begin for kind, _, _, begin in marks(data) if kind in COUNTERS]
-    return [line_at(data, begin) for begin in begins]
-
-
 def line_at(data: bytes, begin: int) -> bytes:
     """Return the line of *data* that begins there, without its newline."""
     end = data.find(b"\n", begin)
@@ -101,3 +86,8 @@ def kind_of(line: bytes) -> bytes:
 def exec_failed(line: bytes) -> bool:
     """Whether an exec line is of a failed execve. Text in the line cannot imitate this: its quotes are escaped."""
     return b'"ret":-' in line if line.startswith(_PREFIX) else _FAILED.search(line) is not None
+
+
+def is_part(line: bytes) -> bool:
+    """Whether a line of a reading holds only what changed. Text in the line cannot imitate this, as above."""
+    return b'"whole":false' in line if line.startswith(_PREFIX) else _PART.search(line) is not None

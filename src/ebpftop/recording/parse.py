@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from ebpftop.core.escape import escape
 from ebpftop.core.records import Cost, Exit, Foreign, Header, Lost, Record, Syscalls, Users
 from ebpftop.probes.registry import decode, registry
+from ebpftop.recording.readings import MAX_ROWS, ReadingDecoder
 
 # The record of the longest command line, or of all users that are counted one by one, has 2 MiB.
 MAX_LINE_BYTES = 4 << 20
@@ -32,8 +33,7 @@ _UNCHECKED_BYTES = 1024
 # Characters of a name (a user's may have 256 bytes, a cgroup's 255), and of a path of 4096 bytes; all may be escaped.
 _NAME_CHARS = 2 << 10
 _PATH_CHARS = 32 << 10
-# Rows of one reading: 16,384 users and the rest; calls of five ABIs; pairs of process and call; buckets of 64 bits.
-_ROWS_MAX = 20_000
+# Buckets of 64 bits.
 _BUCKETS_MAX = 64
 _ERRNOS_MAX = 1024
 _URING_MAX = 256  # opcodes
@@ -71,6 +71,11 @@ def read_line(line: bytes) -> Record:
 
 def read_good_lines(lines: Sequence[bytes]) -> list[Record]:
     """Return the records of *lines*, without bad lines and unknown kinds: `read_line` in bulk."""
+    return [record for record in read_each(lines) if record is not None]
+
+
+def read_each(lines: Sequence[bytes]) -> list[Record | None]:
+    """Return the record of each of *lines*, None for bad lines and unknown kinds."""
     tame = [_is_sane(line) for line in lines]
     joined = b"\n".join(itertools.compress(lines, tame))
     try:
@@ -81,18 +86,16 @@ def read_good_lines(lines: Sequence[bytes]) -> list[Record]:
         for record, line in zip(records, lines, strict=True):
             _check(record, len(line))
     except (ValueError, StopIteration, RecursionError):
-        return list(_one_by_one(lines))
-    return [record for record in records if not isinstance(record, Foreign)]
+        return list(map(_read_good, lines))
+    return [None if isinstance(record, Foreign) else record for record in records]
 
 
-def _one_by_one(lines: Iterable[bytes]) -> Iterator[Record]:
-    for line in lines:
-        try:
-            record = read_line(line)
-        except ValueError:
-            continue
-        if not isinstance(record, Foreign):
-            yield record
+def _read_good(line: bytes) -> Record | None:
+    try:
+        record = read_line(line)
+    except ValueError:
+        return None
+    return None if isinstance(record, Foreign) else record
 
 
 def _is_too_much(line: bytes) -> bool:
@@ -147,8 +150,8 @@ def _check_counters(record: Users | Syscalls) -> None:
     tables: tuple[Sized, ...] = (record.rows,)
     if isinstance(record, Syscalls):
         tables = (record.rows, record.in_flight, record.processes, record.process_totals, record.users, record.table)
-    if max(map(len, tables)) > _ROWS_MAX:
-        raise ValueError(f"more than {_ROWS_MAX} rows of one kind")
+    if max(map(len, tables)) > MAX_ROWS:
+        raise ValueError(f"more than {MAX_ROWS} rows of one kind")
     if isinstance(record, Users):
         good = all(row.execs >= 0 and row.failed >= 0 for row in record.rows)
     else:
@@ -285,8 +288,13 @@ class ReadErrors:
         return lines
 
 
-def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Callable[[], None]) -> Iterator[Record]:
-    """Yield the records of *data*, whole lines; the last may lack its newline.
+def read_lines(
+    data: bytes,
+    on_fault: Callable[[int, str], None],
+    on_unknown: Callable[[], None],
+    readings: ReadingDecoder | None = None,
+) -> Iterator[Record]:
+    """Yield the records of *data*, whole lines; the last may lack its newline. *readings* makes readings whole.
 
     *on_unknown* is called for each line of an unknown kind, which is yielded as a `Foreign` record. *on_fault* gets the
     number of the line in *data*, from 0, and the reason. Blank lines are skipped without a fault.
@@ -305,6 +313,7 @@ def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Ca
                 continue
             try:
                 record = read_line(line)
+                whole_record = readings.whole(record) if readings else record
             except ValueError as error:
                 faults += 1
                 cut = not whole and at + 1 == number + len(lines) and len(line) <= MAX_LINE_BYTES
@@ -312,7 +321,8 @@ def read_lines(data: bytes, on_fault: Callable[[int, str], None], on_unknown: Ca
                 continue
             if isinstance(record, Foreign):
                 on_unknown()
-            yield record
+            if whole_record is not None:
+                yield whole_record
         number += len(lines)
 
 

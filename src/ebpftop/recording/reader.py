@@ -23,6 +23,7 @@ from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES, ReadError, ReadEr
 # If this many chunks have no record, the file is not a recording.
 _SEARCHED_CHUNKS = 64
 _HEAD_BYTES = 1 << 20
+_SAMPLE_BYTES = 1 << 10
 _NOTICE_AFTER_S = 1.0
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
 _NO_RECORDING = "`ebpftop record FILE` makes one"
@@ -95,7 +96,8 @@ def _open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChu
         raise SourceError(f"{path} is compressed with gzip", f"`zcat {path} | ebpftop replay -` shows it")
     if zstd_frames.MARK in head:
         return ZstChunks(fd)
-    if not head.startswith(zstd_frames.MAGIC):
+    # Damage at the start of a plain file may look like a frame, of which nothing can be unpacked.
+    if not head.startswith(zstd_frames.MAGIC) or not zstd_frames.unpack(head, 0, _SAMPLE_BYTES).data:
         return PlainChunks(fd)
     try:
         return ZstChunks(_spool(fd, damage))

@@ -5,6 +5,7 @@ Both work the same way: chunks (`chunks.Chunks`, of a file or in memory) and an 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time as clock
 from bisect import bisect_right
@@ -14,24 +15,28 @@ from typing import TypeAlias
 
 import msgspec
 
-from ebpftop.core.record_memory import weight
 from ebpftop.core.records import SCHEMA, End, Event, Exec, Header, ProbeName, Record
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.probes.registry import kind_of, registry
-from ebpftop.recording.chunks import PLAIN_STRETCH, Chunks, last_time
+from ebpftop.recording.chunks import Chunks, last_time
 from ebpftop.recording.grouping import group
-from ebpftop.recording.index import KEY_CHUNKS, MAX_STATES, Index, state_key
-from ebpftop.recording.kinds import line_at, marks
+from ebpftop.recording.index import MAX_STATES, Index, Info, Running, by_group, describe, state_key
+from ebpftop.recording.kinds import GROUPS, line_at, marks
+from ebpftop.recording.moment import TABLES, Moment, readings_of
 from ebpftop.recording.parse import read_good_lines, read_lines
-from ebpftop.recording.scan import Scan
+from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.recording.writer import RecordingWriter
 
-# A moment is rebuilt from at least this many events of each pane before it, and the counters of this many seconds.
+# A moment is rebuilt from at least this many events of each pane before it, and the readings of this many seconds.
 EVENTS = 4000
 WINDOW_S = 60.0
-# Bytes to read for the counters of the window. If it has more, read at places spread evenly over it.
-COUNTER_BYTES = 4 << 20
+# If that is more than this, it is rebuilt from less.
+RANGE_BYTES = 8 << 20
+# Where a damaged recording has no whole reading, or no table of what runs.
+MOST_BYTES = 24 << 20
+# Chunks that are read for their whole readings alone.
+MOST_KEYFRAMES = 8
 # Seconds older than this do not count into a shown rate.
 RATE_S = 10
 # Probes are polled one by one, so records of one moment are at most this far apart in the file.
@@ -44,8 +49,8 @@ _SEARCHED = 16
 # Memory for a moment: for what was known before, and for what happened during it. Beyond that, the oldest is left out.
 _BEFORE_BYTES = 12 << 20
 _DURING_BYTES = 24 << 20
-# Bytes of lines that are decoded at a time.
-_DECODED_BYTES = 512 << 10
+# The cost of a line besides its bytes: a damaged recording may have very many short lines.
+_LINE_BYTES = 64
 
 # Returns what to save of a record: the record itself, a smaller one, or None for nothing.
 Narrow: TypeAlias = Callable[[Record], Record | None]
@@ -65,6 +70,7 @@ class Timeline:
         self._looking = 0
         self._looked_s = -math.inf
         self._last_of: tuple[int, float] = (-1, 0.0)
+        self._described: dict[int, Info] = {}
         self._rates: tuple[object, tuple[float | None, ...]] = (None, ())
 
     @property
@@ -120,9 +126,9 @@ class Timeline:
         """Return batches that bring empty models to their state at *time*.
 
         First, one batch per probe with what was known before: probe states, losses, programs still running. Then, in
-        their order, the counters of the last *window_s* seconds (all of the last few, then samples) and at least the
-        last *events* events of each pane; fewer if `scan.SPARSE_BYTES` do not reach back that far, but never with a
-        hole. Last, one empty batch per probe, which sets the clocks to *time*.
+        their order, the readings of the last *window_s* seconds and at least the last *events* events of each pane;
+        less if `RANGE_BYTES` do not reach back that far, but never with a hole. Last, one empty batch per probe, which
+        sets the clocks to *time*.
         """
         return self.look(time, events, window_s).batches
 
@@ -136,31 +142,95 @@ class Timeline:
             self._looked_s = clock.monotonic()
 
     def _look(self, time: float, events: int, window_s: float) -> Snapshot:
-        scan, dense = self._scan(time, events, window_s)
-        before = sorted(_decode([*scan.states, *scan.running], _BEFORE_BYTES), key=_time_of)
-        during = [record for record in _decode(scan.lines, _DURING_BYTES)[::-1] if _time_of(record) <= time]
+        newest = self.find(time)
+        following = self._chunks.time_of(newest + 1) if newest + 1 < self._chunks.stop else None
+        if following is not None and following <= time + SLACK_S:
+            newest += 1
+        start = self._start(newest, time, time - window_s, events)
+        running = Running(self._index.running_at(start) or ())
+        moment = Moment(time, events, time - window_s, running)
+        for number in self._keyframes(start, time - window_s):
+            moment.add_whole_readings(self._chunks.load(number).data)
+        for number in range(start, newest + 1):
+            moment.add(self._chunks.load(number).data, in_question=number >= newest - 1)
+        states = [line for line in self._states_before(start) if state_key(line) not in moment.losses]
+        before = sorted(moment.decode([*states, *running.lines], _BEFORE_BYTES), key=_time_of)
+        during = moment.records(_DURING_BYTES)
         batches = (
             *group(before, float("inf")),
             *group(during, SLICE_S),
             *(Batch(probe, time, ()) for probe in self._probes),
         )
-        past = self._index.before(dense)
-        rest = None if past is None else past.plus(scan.dense).plus(_count(before), -1).plus(_count(during), -1)
-        return Snapshot(batches, rest, self._seconds(scan, dense, time))
+        past = self._index.before(start)
+        rest = None if past is None else past.plus(moment.counts).plus(_count(before), -1).plus(_count(during), -1)
+        return Snapshot(batches, rest, self._seconds(moment, start, time))
 
-    def _seconds(self, scan: Scan, dense: int, time: float) -> dict[int, int]:
-        """Return the events of the last seconds up to *time*, from the chunks read in full and those before them."""
+    def _start(self, newest: int, time: float, since: float, events: int) -> int:
+        """Return the chunk to read from, to show *time* in chunk *newest*: at a table of what runs, if there is one.
+
+        Every reading is whole at least once from there to *time*, unless that is more than `MOST_BYTES` away.
+        """
+        size = 0
+        counts = [0] * GROUPS
+        unknown: set[bytes] = set()
+        for number in range(newest, self._chunks.first - 1, -1):
+            info = self._info(number)
+            size += info.size + _LINE_BYTES * info.lines
+            counts = [sum(pair) for pair in zip(counts, by_group(info.counts), strict=True)]
+            unknown |= info.parts
+            if info.last <= time:
+                unknown -= info.whole
+            is_far = size >= RANGE_BYTES or (min(counts) >= events and info.first <= since)
+            if (is_far and not unknown and self._index.may_start(number)) or size >= MOST_BYTES:
+                return number
+        return self._chunks.first
+
+    def _keyframes(self, stop: int, since: float) -> list[int]:
+        """Return chunks before *stop* whose whole readings show the time from *since* on; some, if there are many."""
+        found = []
+        for number in range(stop - 1, self._chunks.first - 1, -1):
+            info = self._info(number) if self._index.stop > number else None
+            if info is None or info.last < since:
+                break
+            if info.whole & TABLES:
+                found.append(number)
+        stride = -(-len(found) // MOST_KEYFRAMES)
+        return found[:: max(1, stride)][::-1]
+
+    def _info(self, number: int) -> Info:
+        """Return what there is to know of a chunk, also of one that is not indexed yet."""
+        info = self._index.info(number)
+        if info is None:
+            if len(self._described) > _SEARCHED * 4:
+                self._described.clear()
+            info = self._described.get(number) or describe(self._chunks.load(number))
+            if number + 1 < self._chunks.stop:  # the last one of a history grows
+                self._described[number] = info
+        return info
+
+    def readings_before(self, number: int) -> ReadingDecoder:
+        """Return what makes the readings whole from chunk *number* on."""
+        readings = ReadingDecoder()
+        start = self._start(number - 1, math.inf, -math.inf, 0) if number > self._chunks.first else number
+        for at in range(start, number):
+            for record in read_good_lines(readings_of(self._chunks.load(at).data)):
+                with contextlib.suppress(ValueError):
+                    readings.follow(record)
+        return readings
+
+    def _seconds(self, moment: Moment, start: int, time: float) -> dict[int, int]:
+        """Return the events of the last seconds up to *time*, from the chunks that were read and those before them."""
         first, infos = self._index.infos()
         _, length_s, _ = self._index.seconds()
         if (
             length_s > 1
-            or b"" in scan.seconds
-            or (dense > self._chunks.first and not first < dense <= first + len(infos))
+            or b"" in moment.seconds
+            or (start > self._chunks.first and not first < start <= first + len(infos))
         ):
             return {}
         oldest = int(time) - RATE_S
-        seconds = Counter({int(text): events for text, events in scan.seconds.items()})
-        for at in range(dense - first - 1, -1, -1):
+        seconds = Counter({int(text): events for text, events in moment.seconds.items()})
+        for at in range(start - first - 1, -1, -1):
             if infos[at].last < oldest:
                 break
             seconds.update(dict(infos[at].seconds))
@@ -203,76 +273,11 @@ class Timeline:
         first = self._chunks.first
         older = [*self._index.states_before(first), *(self._index.running_at(first) or ())]
         yield from sorted(read_good_lines(older), key=_time_of)
+        readings = ReadingDecoder()
         for number in self._numbers():
-            for record in read_lines(self._chunks.load(number).data, _pass_over, _pass_over):
+            for record in read_lines(self._chunks.load(number).data, _pass_over, _pass_over, readings):
                 if not isinstance(record, (Header, End)):
                     yield record
-
-    def _scan(self, time: float, events: int, window_s: float) -> tuple[Scan, int]:
-        """Read back from *time* until there is enough, without decoding lines; see `at`.
-
-        Returns the scan, and the number of the oldest chunk that was read in full.
-        """
-        scan = Scan(time, events, time - window_s)
-        newest = self.find(time)
-        following = self._chunks.time_of(newest + 1) if newest + 1 < self._chunks.stop else None
-        if following is not None and following <= time + SLACK_S:
-            newest += 1
-        dense = newest
-        for dense in range(newest, self._chunks.first - 1, -1):
-            scan.read_all(self._chunks.load(dense).data, in_question=dense >= newest - 1)
-            if dense % KEY_CHUNKS == 0 and scan.dense_enough:
-                break
-        scan.states = [line for line in self._states_before(dense) if state_key(line) not in scan.lost_seen]
-        number = self._scan_sparsely(scan, dense, time - window_s)
-        if not scan.running_known:
-            scan.set_running(self._index.running_at(number))
-        return scan, dense
-
-    def _scan_sparsely(self, scan: Scan, stop: int, window_start: float) -> int:
-        """Continue before chunk *stop*: read only chunks that the index shows to be needed, and samples of counters.
-
-        Returns the number of the oldest chunk that was considered.
-        """
-        first, infos = self._index.infos()
-        window = self.find(window_start)
-        read_for_counters = self._places_of_counters(window, stop)
-        number = stop
-        while True:
-            if number % KEY_CHUNKS == 0:
-                forgotten = self._index.has_forgotten(number) and not scan.spent
-                if not scan.running_known and not forgotten and (scan.full(0) or scan.spent or not infos):
-                    scan.set_running(self._index.running_at(number))
-                if number <= window and (scan.all_full or scan.spent):
-                    return number
-            if number <= self._chunks.first or (number <= window and not infos):
-                return number
-            number -= 1
-            known = infos[number - first] if 0 <= number - first < len(infos) else None
-            # Of chunks without an index some are skipped: their events would have holes, so only read counters.
-            wanted = known is not None and scan.wants(known.counts)
-            if wanted and known is not None and known.rare is not None and scan.wants_only_rare(known):
-                scan.take_rare(known.rare)
-                wanted = False
-            if wanted or number in read_for_counters:
-                scan.read_sparse(self._chunks.load(number).data, number in read_for_counters, wanted)
-
-    def _places_of_counters(self, start: int, stop: int) -> set[int]:
-        """Return chunks from *start* to *stop* with counters: all, or some if reading all takes too long."""
-        first, infos = self._index.infos()
-
-        def may_have(number: int) -> bool:
-            at = number - first
-            return not 0 <= at < len(infos) or infos[at].readings > 0
-
-        def size(number: int) -> int:
-            at = number - first
-            return infos[at].size if 0 <= at < len(infos) else PLAIN_STRETCH
-
-        places = [number for number in range(stop - 1, start - 1, -1) if may_have(number)]
-        stride = -(-sum(map(size, places)) // COUNTER_BYTES)
-        # Always the newest: a shown rate is the rate between the last two readings.
-        return {*places[:2], *places[:: max(1, stride)]}
 
     def _states_before(self, number: int) -> list[bytes]:
         if number <= self._index.stop or number == self._chunks.first:
@@ -298,24 +303,6 @@ class Timeline:
 
     def _numbers(self) -> range:
         return range(self._chunks.first, self._chunks.stop)
-
-
-def _decode(lines: list[bytes], most: int) -> list[Record]:
-    """Return the records of *lines* in their order, up to a weight of *most*."""
-    records: list[Record] = []
-    left = most
-    begin = size = 0
-    for end, line in enumerate(lines, start=1):
-        size += len(line)
-        if size < _DECODED_BYTES and end < len(lines):
-            continue
-        for record in read_good_lines(lines[begin:end]):
-            left -= weight(record)
-            if left < 0:
-                return records
-            records.append(record)
-        begin, size = end, 0
-    return records
 
 
 def _count(records: Sequence[Record]) -> EventCounts:

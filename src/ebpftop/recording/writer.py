@@ -17,6 +17,7 @@ from ebpftop.core.records import End, Header, Record, encode
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.helpers import open_null
 from ebpftop.recording import zstd_frames
+from ebpftop.recording.readings import ReadingEncoder
 
 FLUSH_S = 0.5
 # If the disk stalls, `write` blocks at this point. Events that the kernel then drops are counted as lost.
@@ -57,6 +58,7 @@ class RecordingWriter:
         self._told = False
         self._stop = threading.Event()
         self._last_time = 0.0
+        self._encoder = ReadingEncoder()
         # The first record starts it: a thread keeps the privileges of the moment of its start.
         self._thread: threading.Thread | None = None
 
@@ -77,7 +79,7 @@ class RecordingWriter:
         """Add *records*; they are in the file within a second. SourceError if the disk no longer accepts them."""
         lines = []
         for record in records:
-            lines.append(encode(record) + b"\n")
+            lines.append(self._encoder.encode(record) + b"\n")
             time = record.started if isinstance(record, Header) else record.time
             self._last_time = max(self._last_time, time)
         size = sum(map(len, lines))

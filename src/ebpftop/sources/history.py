@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
-from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record, encode
+from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import Chunk, first_time
 from ebpftop.recording.index import KEY_CHUNKS, Index
+from ebpftop.recording.moment import TABLES
+from ebpftop.recording.readings import ReadingEncoder
 from ebpftop.recording.timeline import Timeline
 
 KEEP_S = 15 * 60.0
@@ -48,6 +50,7 @@ class History:
         self._open_bytes = 0
         self._open_since = 0.0
         self._newest = 0.0
+        self._encoder = ReadingEncoder()
 
     @property
     def bytes_used(self) -> int:
@@ -64,10 +67,10 @@ class History:
 
     def add(self, records: Iterable[Record]) -> None:
         """Keep *records*, which are about as old as the last ones."""
-        lines = [encode(record) + b"\n" for record in records]
-        if not lines:
-            return
         with self._adding:
+            lines = [self._encoder.encode(record) + b"\n" for record in records]
+            if not lines:
+                return
             time = first_time(lines[0]) or self._newest
             self._newest = max(self._newest, time)
             if self._open and (self._newest - self._open_since >= _CHUNK_S or self._open_bytes >= _CHUNK_BYTES):
@@ -106,15 +109,28 @@ class History:
         self.index.add(Chunk(data))
         if self.index.stop % KEY_CHUNKS == 0:
             self.index.measure()
-        # Whole groups only: the table of running programs is at the start of a group.
-        while len(self._packed) > KEY_CHUNKS and (
-            self.bytes_used + _CHUNK_BYTES > self.max_bytes or self._newest - self._packed[KEY_CHUNKS][0] > self.keep_s
+        while (stop := self._next_start()) is not None and (
+            self.bytes_used + _CHUNK_BYTES > self.max_bytes
+            or self._newest - self._packed[stop - self._first][0] > self.keep_s
         ):
             with self._lock:
-                for _ in range(KEY_CHUNKS):
+                for _ in range(stop - self._first):
                     self._packed_bytes -= len(self._packed.popleft()[1])
                     self.index.drop()
-                self._first += KEY_CHUNKS
+                self._first = stop
+
+    def _next_start(self) -> int | None:
+        """Return the first chunk behind the oldest that a history can begin with.
+
+        It has a table of the running programs, and a whole reading; if there are no readings, a table is enough.
+        """
+        tables = range(self._first + KEY_CHUNKS, self._first + len(self._packed), KEY_CHUNKS)
+        for number in tables:
+            infos = [self.index.info(number + at) for at in range(KEY_CHUNKS)]
+            if any(info is not None and info.whole & TABLES for info in infos):
+                return number
+        has_parts = any(info is not None and info.parts for info in map(self.index.info, tables))
+        return None if has_parts or not tables else tables[0]
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from ebpftop.recording import reader, schema1, zstd_frames
 from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
+from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.sources.queues import Channels
 
 _READ_BYTES = 256 << 10
@@ -169,6 +170,7 @@ class _Reader:
         self._rest = bytearray()  # the start of a line; it may come byte by byte
         self.came = 0
         """Bytes that came, in good lines or not."""
+        self._readings = ReadingDecoder()
         self.is_old = False
         """Whether lines may be of schema 1."""
         self._zst: zstd_frames.Stream | None = None
@@ -205,6 +207,7 @@ class _Reader:
             schema1.upgrade(lines) if self.is_old else lines,
             lambda number, reason: self._damage.add(ReadError(first + number, 1, reason)),
             lambda: self._damage.add_unknown(1),
+            self._readings,
         )
 
     def _unpack(self, data: bytes) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
 from ebpftop.recording.index import Index
 from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
+from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.recording.timeline import SLICE_S, Timeline
 from ebpftop.sources.queues import Channels
 
@@ -200,9 +201,10 @@ class ReplaySource:
         def is_current() -> bool:
             return not self._closed and self._begin == begin
 
+        readings = self.timeline.readings_before(start)
         for number in range(start, self._chunks.stop):
             last = number + 1 == self._chunks.stop
-            for record in self._accounts.read(number, self._chunks.load(number), last, is_current):
+            for record in self._accounts.read(number, self._chunks.load(number), last, is_current, readings):
                 if isinstance(record, (Header, Foreign)):
                     continue
                 # Only near the start: what `seek` returned already has late records of the moment itself.
@@ -314,7 +316,9 @@ class _ErrorLedger:
         self._newest = 0
         self._last: Record | None = None
 
-    def read(self, number: int, chunk: Chunk, last: bool, is_current: Callable[[], bool]) -> Iterator[Record]:
+    def read(
+        self, number: int, chunk: Chunk, last: bool, is_current: Callable[[], bool], readings: ReadingDecoder
+    ) -> Iterator[Record]:
         """Yield the records of chunk *number* one by one, as long as it *is_current*. *last*: it is the last chunk."""
         first_line = self._first_lines.get(number) or self._index.first_line(number)
         if first_line is not None:
@@ -352,7 +356,7 @@ class _ErrorLedger:
                 self._damage.add_unknown(1)
 
         try:
-            for record in read_lines(chunk.data, on_fault, on_unknown):
+            for record in read_lines(chunk.data, on_fault, on_unknown, readings):
                 if number >= self._newest:
                     self._newest, self._last = number, record
                 yield record

@@ -20,6 +20,7 @@ from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.wishes import Wishes
+from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import HANDLER_LOOKS, thread
 from ebpftop.ui.widgets.columns import Cell, Column, Span
@@ -312,7 +313,7 @@ def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
     if not in_flight:
         return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")]
     spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" w ", "accent")]
-    for call in in_flight[:6]:
+    for call in sorted(in_flight, key=lambda call: (call.name in WAITS, -call.ns, call.tid))[:6]:
         look = "signal" if call.ns >= 10e9 else "warn" if call.ns >= 1e9 else ""
         spans += [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
         spans += [Span(f" {at_least(call.ns, lower_bound=call.before)}", look)]
