@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from rich.cells import cell_len
+
 from ebpftop.core import format
 from ebpftop.filters.stack import FilterLevel, user_level
 from ebpftop.models.opens import Open, OpenLog
 from ebpftop.ui.panes.common import clock, moment, user
 from ebpftop.ui.panes.log import LogPane
-from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.columns import Cell, Column, Span, clip, clip_front
 from ebpftop.ui.widgets.sheet import Sheet
 
 UNREAD = "(path could not be read)"
+_NO_MIDDLE = 12  # cells; in fewer the end goes
 
 
 def _path(event: Open) -> Cell:
@@ -20,6 +23,16 @@ def _path(event: Open) -> Cell:
         return (Span(UNREAD, "warn"),)
     folder = "" if event.dirfd is None or event.path.startswith("/") else f"fd {event.dirfd}: "
     return (Span(folder, "dim"), Span(event.path or "(empty)"), Span("…" if event.cut else "", "warn"))
+
+
+def _path_in(event: Open, width: int) -> Cell:
+    """Return the path in *width* cells: its end tells more than its middle."""
+    *before, path, cut = _path(event) if event.path is not None else (*_path(event), Span(""))
+    room = width - sum(cell_len(span.text) for span in (*before, cut))
+    if cell_len(path.text) <= room or room < _NO_MIDDLE:
+        return (*before, path, cut)
+    first = room // 3
+    return (*before, Span(clip(path.text, first)), Span(clip_front(path.text, room - first).lstrip("…")), cut)
 
 
 def _result(event: Open) -> Cell:
@@ -43,7 +56,7 @@ COLUMNS: tuple[Column[Open], ...] = (
         value=lambda o, _: o.ns,
     ),
     Column("flags", "FLAGS", 28, lambda o, _: (Span(o.flags.replace("O_", ""), "dim"),), rank=5, about="as given"),
-    Column("path", "PATH", 24, lambda o, _: _path(o), flexible=True, about="as given", value=lambda o, _: o.path),
+    Column("path", "PATH", 24, flexible=True, about="as given", fill=_path_in, value=lambda o, _: o.path),
 )
 
 
