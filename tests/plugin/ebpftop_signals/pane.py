@@ -24,5 +24,5 @@ class SignalsPane(LogPane[Signal]):
         Column("pid", "PID", 7, lambda s, _: (Span(str(s.pid)),), right=True, rank=3),
         Column("comm", "PROCESS", 15, lambda s, _: (Span(s.comm, "accent"),), rank=1),
         Column("signal", "SIGNAL", 9, lambda s, _: (Span(s.signal, "signal"),)),
-        Column("target", "TO PID", 7, lambda s, _: (Span(str(s.target)),), right=True, flexible=True),
+        Column("target", "TO PID", 7, lambda s, _: (Span(str(s.target)),), flexible=True),
     )
