@@ -100,10 +100,10 @@ def main() -> None:
     for name, (parts, whole_rows) in by_table.items():
         print(f"  {name:24} {parts / args.seconds:8.1f} of {whole_rows / args.seconds:8.1f} rows a second are written")
     for name, part_size, whole_size in (("plain", sizes[0], sizes[1]), ("zst", sizes[2], sizes[3])):
+        per_s, whole_per_s = part_size / args.seconds, whole_size / args.seconds
         print(
-            f"{name:6} {part_size / args.seconds:9.0f} bytes a second, {part_size * 3600 / args.seconds / 1e6:7.1f} MB an "
-            f"hour; as in schema 1 {whole_size / args.seconds:9.0f} bytes, {whole_size * 3600 / args.seconds / 1e6:7.1f} "
-            f"MB: {part_size / whole_size:.1%}"
+            f"{name:6} {per_s:9,.0f} bytes a second, {per_s * 3600 / 1e6:7.1f} MB an hour; "
+            f"in schema 1 {whole_per_s:9,.0f} bytes, {whole_per_s * 3600 / 1e6:7.1f} MB: {per_s / whole_per_s:.1%}"
         )
 
 

@@ -115,6 +115,23 @@ def test_only_the_busiest_are_told_but_all_calls_of_the_busiest_processes(module
     assert {p.pid for p in told.processes if p.name == "getpid"} == {1, 40}, "the second: one of the few that call it"
 
 
+def test_what_is_listed_stays_until_another_is_a_quarter_busier(module: FakeModule) -> None:
+    def listed() -> set[int]:
+        return {p.pid for p in counters.read(cast(Module, module), SLOTS).processes if p.name == "getpid"}
+
+    counters = ProcessCounters()
+    for pid in range(1, 31):
+        module.count(1, pid, 0, 0, 10_000)
+    for pid in range(101, 121):
+        module.count(1, pid, 39, 0, 100 if pid < 109 else 90)
+    assert listed() == set(range(101, 109))
+    module.count(1, 120, 39, 0, 20)
+    assert listed() == set(range(101, 109)), "110 to 100"
+    module.count(1, 120, 39, 0, 20)
+    assert 120 in listed(), "130 to 100"
+    assert len(listed()) == 8
+
+
 def test_too_many_users_are_counted_together(module: FakeModule, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syscall_processes, "USERS_MAX", 3)
     tally = ProcessCounters()

@@ -6,7 +6,7 @@ import heapq
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 from ebpftop.core.escape import c_string
@@ -65,6 +65,13 @@ class _Renamed:
         return comm
 
 
+class _Listed(NamedTuple):
+    """What a reading lists: the processes with all their calls, and each process with a slot."""
+
+    whole: frozenset[_Process] = frozenset()
+    pairs: frozenset[tuple[_Process, int]] = frozenset()
+
+
 class SyscallCounters(NamedTuple):
     """The callers at one reading. `evicted`: pairs evicted from the map so far, and calls with them."""
 
@@ -83,6 +90,7 @@ class ProcessCounters:
     def __init__(self) -> None:
         self._known: dict[bytes, _ProcessCounter] = {}
         self._users: dict[int, list[int]] = {}
+        self._listed = _Listed()
         self._names: dict[_Process, bytes] = {}
         """The new names of those processes of the last reading that were renamed."""
         self._evicted = 0
@@ -99,7 +107,7 @@ class ProcessCounters:
             self._known[key] = pair if pair is not None and pair.raw == value else self._counted(key, value, pair)
         self._evicted = max(self._evicted, made - len(self._known))
         renamed = _Renamed(module.table("process_names"), self._names)
-        shown, totals = _busiest(self._known.values(), slots, renamed)
+        shown, totals, self._listed = _busiest(self._known.values(), slots, renamed, self._listed)
         self._names = renamed.found
         return SyscallCounters(shown, totals, self._user_rows(), self._evicted_before + self._evicted)
 
@@ -142,9 +150,13 @@ class ProcessCounters:
 
 
 def _busiest(
-    pairs: Iterable[_ProcessCounter], slots: Slots, renamed: _Renamed
-) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...]]:
-    """Return the busiest pairs, summed over the users of a process, and the totals of the processes among them."""
+    pairs: Iterable[_ProcessCounter], slots: Slots, renamed: _Renamed, listed: _Listed
+) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...], _Listed]:
+    """Return the busiest pairs, summed over the users of a process, and the totals of the processes among them.
+
+    What the last reading *listed* stays until another has a quarter more calls: many have about the same number, and
+    rows that come and go at each reading tell nobody anything.
+    """
     counts: dict[tuple[_Process, int], tuple[int, int]] = {}
     totals: dict[_Process, int] = {}
     failures: dict[_Process, int] = {}
@@ -161,17 +173,28 @@ def _busiest(
         named = busiest.get(process)
         if named is None or pair.count > named.count:
             busiest[process] = pair  # its name is the newest
-    whole = set(heapq.nlargest(WHOLE_PROCESSES, totals, key=lambda process: (totals[process], process)))
+
+    def total(process: _Process) -> tuple[int, _Process]:
+        return totals[process] * (5 if process in listed.whole else 4), process
+
+    whole = frozenset(heapq.nlargest(WHOLE_PROCESSES, totals, key=total))
     ranks: dict[int, int] = {}
     names: dict[_Process, str] = {}
     shown = []
-    for (process, slot), (count, errors) in sorted(counts.items(), key=itemgetter(1), reverse=True):
+
+    def place(item: tuple[tuple[_Process, int], tuple[int, int]]) -> tuple[int, int, tuple[_Process, int]]:
+        pair, (count, errors) = item
+        return -count * (5 if pair in listed.pairs else 4), -errors, pair
+
+    stay = set()
+    for (process, slot), (count, errors) in sorted(counts.items(), key=place):
         rank = ranks[slot] = ranks.get(slot, 0) + 1
         if rank > PROCESSES_OF_A_CALL and process not in whole:
             continue
         comm = names.get(process)
         if comm is None:
             comm = names[process] = c_string(renamed.name(process) or busiest[process].comm)
+        stay.add((process, slot))
         abi, nr = slots.call(slot)
         start_ns, pid = process
         shown.append(
@@ -187,9 +210,10 @@ def _busiest(
             )
         )
     shown.sort(key=attrgetter(*Syscalls.keys["processes"]))
-    return tuple(shown), tuple(
+    sums = tuple(
         ProcessTotal(
             pid=pid, start_ns=start_ns, comm=comm, count=totals[start_ns, pid], errors=failures.get((start_ns, pid), 0)
         )
         for (start_ns, pid), comm in sorted(names.items(), key=lambda item: item[0][::-1])
     )
+    return tuple(shown), sums, _Listed(whole, frozenset(stay))
