@@ -42,7 +42,7 @@ def _result(event: Open) -> Cell:
 COLUMNS: tuple[Column[Open], ...] = (
     Column("time", "TIME", 12, lambda o, _: clock(o.time), rank=4, value=lambda o, _: moment(o.time)),
     Column("pid", "PID", 7, lambda o, _: (Span(str(o.pid)),), right=True, rank=2, about="process id"),
-    Column("user", "USER", 8, lambda o, _: user(o.user or str(o.uid), o.uid), rank=6, about="who opens it"),
+    Column("user", "USER", 8, lambda o, _: user(o.user or str(o.uid), o.uid), rank=7, about="who opens it"),
     Column("comm", "PROCESS", 15, lambda o, _: (Span(o.comm, "accent"),), rank=1, about="the thread's name"),
     Column("result", "RESULT", 9, lambda o, _: _result(o), about="the descriptor, or the error"),
     Column(
@@ -55,8 +55,8 @@ COLUMNS: tuple[Column[Open], ...] = (
         about="how long the call took",
         value=lambda o, _: o.ns,
     ),
-    Column("flags", "FLAGS", 28, lambda o, _: (Span(o.flags.replace("O_", ""), "dim"),), rank=5, about="as given"),
-    Column("path", "PATH", 24, flexible=True, about="as given", fill=_path_in, value=lambda o, _: o.path),
+    Column("flags", "FLAGS", 20, lambda o, _: (Span(o.flags.replace("O_", ""), "dim"),), rank=5, about="as given"),
+    Column("path", "PATH", 32, flexible=True, about="as given", fill=_path_in, value=lambda o, _: o.path),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
@@ -151,6 +151,10 @@ class MainScreen(PlaybackScreen):
         if registry().rows[pane.probe].on or pane.state not in ("off", "waiting"):
             return True
         return self.focused is not None and pane in self.focused.ancestors
+
+    @on(events.DescendantFocus)
+    def _focus_moved(self) -> None:
+        self.place_panes(self.app.size.width)
 
     def _screen_resized(self, size: Size) -> None:
         self.place_panes(size.width)
