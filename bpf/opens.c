@@ -19,6 +19,7 @@ enum parameter {
 
 #define CREAT_FLAGS 01101 /* O_CREAT | O_WRONLY | O_TRUNC: creat(2), include/uapi/asm-generic/fcntl.h */
 #define AT_FDCWD -100
+#define ENOSYS 38
 
 enum open_call { CALL_NONE, CALL_OPEN, CALL_OPENAT, CALL_OPENAT2, CALL_CREAT };
 
@@ -218,7 +219,20 @@ int opens_on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 
 int opens_on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return may_be_open(read_u32((void *)ctx->args[0], OFF_REGS_NR)) ? opened(ctx, ctx->args[1]) : 0;
+	u32 nr = read_u32((void *)ctx->args[0], OFF_REGS_NR);
+
+	if (!may_be_open(nr))
+		return 0;
+#ifdef HAVE_X32
+	/* A kernel without x32 answers this, and calls no function: the other programs do not see such a call. */
+	if (nr & X32_BIT && (s64)ctx->args[1] == -ENOSYS) {
+		u64 task = bpf_get_current_task();
+
+		opens.delete(&task);
+		return 0;
+	}
+#endif
+	return opened(ctx, ctx->args[1]);
 }
 
 #ifdef WITH_KPROBES

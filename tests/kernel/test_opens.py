@@ -219,8 +219,8 @@ def test_opens_of_other_abis_are_reported(opener: Path) -> None:
         ("creat", "O_WRONLY|O_CREAT|O_TRUNC", None),
         ("open", "O_RDONLY", "ENOENT"),
     ]
-    assert [(line["call"], line["flags"]) for line in told[3:]] == [("open", "O_RDWR")]
-    assert told[3]["error"] in (None, "ENOSYS"), "x32, which not every kernel answers"
+    x32 = [(line["call"], line["flags"], line["error"]) for line in told[3:]]
+    assert x32 in ([], [("open", "O_RDWR", None)]), "not every kernel answers x32"
 
 
 def test_a_path_that_is_not_resident_at_entry_is_read_at_the_return(tmp_path: Path) -> None:

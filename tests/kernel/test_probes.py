@@ -186,9 +186,7 @@ def test_wrong_usage_is_status_2_and_one_clear_line(arguments: list[str]) -> Non
 def test_check_tells_every_rung_of_every_probe() -> None:
     done = subprocess.run([*EBPFTOP, "check", "--json"], check=True, capture_output=True, text=True)
     report = json.loads(done.stdout)
-    assert {p["probe"]: p["state"] for p in report["probes"]} == dict.fromkeys(
-        ("execs", "users", "syscalls", "trace"), "on"
-    )
+    assert {p["probe"]: p["state"] for p in report["probes"]} == dict.fromkeys(registry().names, "on")
     for probe in report["probes"]:
         taken = [rung for rung in probe["attempts"] if rung["reason"] is None]
         assert taken

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from ebpftop.core.records import Exec, Exit, Lost, Record, Syscalls, Trace, Users
+from ebpftop.models.opens import Open
 
 from . import workload
 from .workload import Done
@@ -122,6 +123,25 @@ def _lines(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
             yield f"told as {line}; it was {HELLO!r} of a process with one thread"
 
 
+def _opens(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    told = Counter((r.path, r.error, r.call, r.flags) for r in records if isinstance(r, Open) and _is_ours(r))
+    right = Counter(
+        {
+            (workload.OPENED, None, "openat", _OPEN_FLAGS): done.opened,
+            (workload.NOT_OPENED, "ENOENT", "openat", _OPEN_FLAGS): done.not_opened,
+        }
+    )
+    if told != right:
+        yield f"opens told as {dict(told)}; there were {dict(right)}"
+
+
+def _is_ours(event: Open) -> bool:
+    return event.path in (workload.OPENED, workload.NOT_OPENED)
+
+
+_OPEN_FLAGS = "O_RDONLY|O_CLOEXEC"  # as Python's os.open gives them
+
+
 def _each_once(what: str, told: Iterable[int], expected: Iterable[int]) -> Iterator[str]:
     """Compare process ids, each of which must be there exactly once."""
     counts, wanted = Counter(told), Counter(expected)
@@ -141,6 +161,7 @@ _CHECKS: Mapping[str, _Check] = MappingProxyType(
         "syscalls.io_uring": _uring,
         "trace": _trace,
         "trace.lines": _lines,
+        "opens": _opens,
     }
 )
 LADDERS = tuple(_CHECKS)

@@ -26,8 +26,9 @@ from .observe import EBPFTOP, Seen, observe
 from .results import Checked, Condition, Result, Trial, save
 
 CHECK_TIMEOUT_S = 240.0
-# Buffers and conditions of the rounds in which rungs are forced. The third has none that needs BTF: fentry and fexit
-# stand before it in every ladder, or last where they are what a ladder takes by itself.
+# Buffers and conditions of the rounds in which rungs are forced. The third has no BTF: rungs that need it are tried
+# before it, or in the last round if they are what a ladder takes by itself.
+_NEED_BTF = ("fentry", "fexit")
 _ROUNDS: Sequence[tuple[str, Condition]] = (
     ("perf", WITH_HEADERS),
     ("ring", BARE),
@@ -52,9 +53,11 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
                 rungs[rung.ladder].append(rung.via)
     for ladder, vias in rungs.items():
         if ladder in chosen:
+            if chosen[ladder].startswith(_NEED_BTF):
+                vias.extend([""] * (len(_ROUNDS) - 1 - len(vias)))
             vias.append(chosen[ladder])
     for (buffer, condition), wanted in zip(_ROUNDS, itertools.zip_longest(*rungs.values()), strict=False):
-        via = {ladder: rung for ladder, rung in zip(rungs, wanted, strict=True) if rung is not None}
+        via = {ladder: rung for ladder, rung in zip(rungs, wanted, strict=True) if rung}
         tried = {ladder: via.get(ladder) for ladder in LADDERS if _probe(ladder) in map(_probe, via)}
         seen = _observe(condition, buffer, via) if condition in possible() else None
         if seen is not None:

@@ -50,6 +50,7 @@ def test_each_ladder_was_forced_onto_every_kind_of_rung(ran: Ran) -> None:
         "users": both | {"kprobe", "fentry"},
         "trace": both | {"kprobe", "fentry"},
         "trace.lines": {"instance", "raw_tracepoint", "trace_pipe"},
+        "opens": {"raw_tracepoint", "fexit", "kretprobe"},
         "syscalls": both,
         "syscalls.returns": both,
         "syscalls.io_uring": {"tracepoint"},

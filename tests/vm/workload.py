@@ -15,11 +15,14 @@ UID = 54321
 MARKER = "ebpftop-matrix"
 PROGRAM = "/bin/true"
 MISSING = "/nonexistent/ebpftop-matrix"
+OPENED = "/proc/self/../self/oom_score"  # so that nobody else opens it by this path
+NOT_OPENED = "/nonexistent/ebpftop-matrix-file"
 
 _STARTED, _FAILED = 6, 3
 _CALLS, _WRONG_CALLS = 500, 20
 _TIMERS = 5
 _OPERATIONS = 37
+_OPENED, _NOT_OPENED = 9, 14
 _NO_SUCH_POLICY = 99
 _SIGEV_NONE = 1
 # The same numbers on every machine; include/uapi/linux/io_uring.h.
@@ -32,7 +35,8 @@ class Done:
     """What was done: process ids of the programs that started, and of those whose execve failed; counts of the rest.
 
     `operations` counts io_uring's, all of which do nothing. `calls` counts sched_get_priority_max, which hardly any
-    program uses, `wrong_calls` those among them that failed.
+    program uses, `wrong_calls` those among them that failed. `opened` counts opens of `OPENED`, `not_opened` those of
+    `NOT_OPENED`, which fail.
     """
 
     started: frozenset[int]
@@ -41,6 +45,8 @@ class Done:
     wrong_calls: int
     timers: int
     operations: int
+    opened: int
+    not_opened: int
 
 
 def work() -> Done:
@@ -55,7 +61,11 @@ def work() -> Done:
     for _ in range(_TIMERS):
         _set_timer()
     operate()
-    return Done(started, failed, _CALLS + _WRONG_CALLS, _WRONG_CALLS, _TIMERS, _OPERATIONS)
+    for path, times in ((OPENED, _OPENED), (NOT_OPENED, _NOT_OPENED)):
+        for _ in range(times):
+            with contextlib.suppress(FileNotFoundError):
+                os.close(os.open(path, os.O_RDONLY))
+    return Done(started, failed, _CALLS + _WRONG_CALLS, _WRONG_CALLS, _TIMERS, _OPERATIONS, _OPENED, _NOT_OPENED)
 
 
 def argv(number: int) -> tuple[str, ...]:
