@@ -12,7 +12,12 @@ from ebpftop.models.overview import Overview
 
 
 class Model(Protocol):
-    """Pure state that batches are fed into."""
+    """Pure state that batches are fed into: what a pane shows.
+
+    To make one, take what is needed of the records in `feed`, and bound what is kept. It has no clock: the time is that
+    of the batch, so a recording leads to the same state. It is made without arguments, and a moment of the past is
+    shown by a new one that is fed again. `ebpftop.models.eventlog.EventLog` is one for logs of events.
+    """
 
     def begin_after(self, before: EventCounts) -> None:
         """Continue from a moment with these counts. The model is empty."""
