@@ -74,8 +74,8 @@ def _pieces(batch: Batch) -> Iterator[Batch]:
 class Pane(Vertical):
     """One pane.
 
-    To make one, set `probe`, `label` and `empty_text`; make the model in `__init__`, its lines in `make_lines`; feed the
-    model in `feed`, and show it in `show`. `title_counts` and `details` must be there too; the other methods under
+    To make one, set `probe`, `label` and `empty_text`; make the model in `__init__`, its lines in `make_lines`; feed
+    the model in `feed`, and show it in `show`. `title_counts` and `details` must be there too; the other methods under
     "What a subclass supplies" have a meaning without being overridden. If the model needs the batches of other probes,
     name them in `extra_probes`. A row of `ebpftop.ui.registry` puts it on the screen; for a log of events there is
     `ebpftop.ui.panes.log.LogPane`.
