@@ -43,6 +43,7 @@ class Hostile:
             "ppid": self._pid,
             "tid": self._pid,
             "start_ns": lambda: self.random.choice((0, 10_000_000, 12_345_678_901, *_INTEGERS)),
+            "removed": self._removed,
             "uid": lambda: self.random.choice((0, 0, 1000, 1001, *_INTEGERS)),
             "nr": lambda: self.random.choice((0, 1, 39, 59, 257, *_INTEGERS)),
             "ret": lambda: self.random.choice((0, 0, 0, -2, -13, *_INTEGERS)),
@@ -74,6 +75,13 @@ class Hostile:
         if draw < 0.9:
             return self.time - self.random.random()
         return self.random.choice((self.time + 10, self.time - 100, self.time + 5000, 0.0, 1.0, 253402300799.0))
+
+    def _removed(self) -> dict[str, tuple[tuple[str | int, ...], ...]]:
+        """Draw keys of rows that are there, that never were, and that cannot be."""
+        names = ("rows", "users", "in_flight", "processes", "process_totals", "table", "nothing")
+        keys: tuple[tuple[str | int, ...], ...] = ((0,), (1000,), ("x86_64", 0), (7, 7), (), ("a",), (1, 2, 3, 4, 5))
+        drawn = (self.random.sample(keys, self.random.randrange(len(keys))) for _ in names)
+        return {name: tuple(some) for name, some in zip(names, drawn, strict=True) if some}
 
     def _pid(self) -> int:
         return self.random.randrange(1, 40) if self.random.random() < 0.9 else self.random.choice(_INTEGERS)

@@ -24,11 +24,12 @@ from ebpftop.core.records import (
     UserCalls,
     UserRow,
     Users,
-    encode,
 )
 from ebpftop.recording import zstd_frames
+from ebpftop.recording.readings import ReadingEncoder
 from tests.unit.recording_samples import HEADER, START, exit_at, story, trace_at
 
+_TOTAL: dict[type, str] = {SyscallRow: "count", UserRow: "execs"}
 SUFFIXES = (".jsonl", ".zst")
 
 
@@ -79,10 +80,18 @@ def records() -> list[Record]:
             trace_at(now, second),
             exit_at(now, 1000 + second),
         ]
+    # Without a change of a probe between them these are written as what changed.
+    readings = [record for record in found if isinstance(record, (Syscalls, Users))][-2:]
+    for at in range(4):
+        for reading in readings:
+            rows = tuple(
+                msgspec.structs.replace(row, **{_TOTAL[type(row)]: 100 + at}) for row in reading.rows[at == 2 :]
+            )
+            found.append(msgspec.structs.replace(reading, time=START + 2.6 + at / 10, rows=rows))
     return [*found, End(time=START + 3, records=len(found), reason="")]
 
 
-LINES = [encode(HEADER), *map(encode, records())]
+LINES = list(map(ReadingEncoder().encode, [HEADER, *records()]))
 """The lines of a recording that nobody changed, without their newlines."""
 
 _NUMBERS = (b"-1", b"0", b"1e308", b"-1e308", b"1e999", b"5e-324", b"1" * 30, b"18446744073709551616", b"4294967295")
