@@ -30,6 +30,7 @@ _PREFIX = b'{"kind":"'
 _OURS = rb'\{"kind":"([a-z]{1,16})"(?:,"time":([0-9]{10}(?![0-9]))?[^,}]{0,24}(?:,"pid":([0-9]{1,10}))?)?'
 _LINES = re.compile(rb"\n" + _OURS)
 _LINE = re.compile(_OURS)
+_READING_LINES = re.compile(rb'\n\{"kind":"(?:' + b"|".join(sorted(READINGS)) + rb')"')
 _PART = re.compile(rb'"whole"\s*:\s*false')
 _KIND = re.compile(rb'"kind"\s*:\s*"([a-z]{1,16})"')
 _PID = re.compile(rb'"pid"\s*:\s*([0-9]{1,10})')
@@ -67,6 +68,14 @@ def _marks_of(data: bytes) -> list[Mark]:
             found.append((kind, b"", pid[1] if pid else b"", begin))
         begin += len(line) + 1
     return found
+
+
+def readings_of(data: bytes) -> list[bytes]:
+    """Return the lines of *data* that are readings."""
+    begins = [match.start() for match in _READING_LINES.finditer(b"\n" + data)]
+    # None begins in our format: another program may have written them.
+    begins = begins or [begin for kind, _, _, begin in marks(data) if kind in READINGS]
+    return [line_at(data, begin) for begin in begins]
 
 
 def line_at(data: bytes, begin: int) -> bytes:

@@ -11,7 +11,7 @@ from ebpftop.core.records import Record, TableReading
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.probes.registry import registry
 from ebpftop.recording.index import Running, count_events, state_key
-from ebpftop.recording.kinds import EVENT_GROUP, GROUPS, READINGS, exec_failed, is_part, line_at, marks
+from ebpftop.recording.kinds import EVENT_GROUP, GROUPS, READINGS, exec_failed, is_part, line_at, marks, readings_of
 from ebpftop.recording.parse import read_each, read_good_lines
 from ebpftop.recording.readings import ReadingDecoder
 
@@ -23,11 +23,6 @@ _POINTER_BYTES = 8
 _TIME = re.compile(rb'"time"\s*:\s*([0-9]{1,12}(?:\.[0-9]+)?)')
 
 _Line = tuple[int, bytes]  # its place among the lines
-
-
-def readings_of(data: bytes) -> list[bytes]:
-    """Return the lines of *data* that are readings."""
-    return [line_at(data, begin) for kind, _, _, begin in marks(data) if kind in READINGS]
 
 
 class Moment:
@@ -47,6 +42,7 @@ class Moment:
         self._failed = 0
         self._number = 0
         self._lines: list[_Line] = []
+        self._alone: list[_Line] = []
         self._readings: list[_Line] = []
         self._running = running
         self._events = events
@@ -61,9 +57,7 @@ class Moment:
 
     def add_whole_readings(self, data: bytes) -> None:
         """Add the whole readings of a chunk, and nothing else."""
-        for line in readings_of(data):
-            if not is_part(line):
-                self._readings.append(self._placed(line))
+        self._alone += (self._placed(line) for line in readings_of(data) if not is_part(line))
 
     def add(self, data: bytes, in_question: bool) -> None:
         """Add a chunk; *in_question* if it may hold records that are later than the moment."""
@@ -141,13 +135,15 @@ class Moment:
         decoder = ReadingDecoder()
         found: deque[tuple[int, Record, int]] = deque()
         total = 0
-        for number, line in self._readings:
+        # What was read alone is not the base of the parts that follow: there may be others between.
+        for number, line in (*self._alone, *self._readings):
             (record,) = read_each([line])
             if record is None or record.time > self._time:  # type: ignore[union-attr]
                 continue
             size = weight(record)
             try:
-                if not decoder.follow(record) or record.time < self._readings_since:  # type: ignore[union-attr]
+                is_known = number <= len(self._alone) or decoder.follow(record)
+                if not is_known or record.time < self._readings_since:  # type: ignore[union-attr]
                     continue
                 whole = decoder.whole_of(record)
             except ValueError:

@@ -17,7 +17,7 @@ from ebpftop.core.records import Probe, Record, TableReading, encode
 
 WHOLE_EVERY_S = 60.0
 # The same in bytes of the stream: a reader that seeks reads back to a whole reading.
-WHOLE_EVERY_BYTES = 4 << 20
+WHOLE_EVERY_BYTES = 2 << 20
 # Rows of one reading: 16,384 users and the rest; calls of five ABIs; pairs of process and call.
 MAX_ROWS = 20_000
 

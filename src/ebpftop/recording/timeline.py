@@ -22,8 +22,8 @@ from ebpftop.probes.registry import kind_of, registry
 from ebpftop.recording.chunks import Chunks, last_time
 from ebpftop.recording.grouping import group
 from ebpftop.recording.index import MAX_STATES, Index, Info, Running, by_group, describe, state_key
-from ebpftop.recording.kinds import GROUPS, line_at, marks
-from ebpftop.recording.moment import TABLES, Moment, readings_of
+from ebpftop.recording.kinds import GROUPS, line_at, marks, readings_of
+from ebpftop.recording.moment import TABLES, Moment
 from ebpftop.recording.parse import read_good_lines, read_lines
 from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.recording.writer import RecordingWriter
@@ -32,7 +32,7 @@ from ebpftop.recording.writer import RecordingWriter
 EVENTS = 4000
 WINDOW_S = 60.0
 # If that is more than this, it is rebuilt from less.
-RANGE_BYTES = 8 << 20
+RANGE_BYTES = 4 << 20
 # Where a damaged recording has no whole reading, or no table of what runs.
 MOST_BYTES = 24 << 20
 # Chunks that are read for their whole readings alone.
