@@ -34,7 +34,7 @@ def test_it_is_whole_and_small(demo: tuple[list[Record], ReplaySource]) -> None:
 
 def test_every_pane_has_something_to_show(demo: tuple[list[Record], ReplaySource]) -> None:
     records, _ = demo
-    assert {r.probe for r in records if isinstance(r, Probe) and r.state == "on"} == set(registry().names)
+    assert {r.probe for r in records if isinstance(r, Probe) and r.state == "on"} == set(registry().on)
     execs = [record for record in records if isinstance(record, Exec)]
     assert len({record.user for record in execs}) >= 5
     assert {"ENOENT", "EACCES"} <= {record.error for record in execs}
