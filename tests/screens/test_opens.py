@@ -74,6 +74,10 @@ async def test_it_takes_room_only_while_it_is_on(size: tuple[int, int]) -> None:
         screen = sum(width * height for _, _, width, height in four.values())
         assert sum(width * height for _, _, width, height in five.values()) == screen
         assert min(height for _, _, _, height in five.values()) >= 4, "a row of each is seen"
+        await pilot.press("space")
+        await settle(pilot, source)
+        assert min(height for _, _, _, height in regions(app).values()) >= 4, "beside PAUSED too"
+        await pilot.press("space")
         source.give(batch("opens", 60, probe_state("opens", "off", 60)))
         await until(pilot, lambda: regions(app) == four)
 

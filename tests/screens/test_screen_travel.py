@@ -236,9 +236,9 @@ async def test_paused_covers_no_pane_and_leaves_none_without_rows(size: tuple[in
         places = [badge.region, app.main.query_one(TimelineBar).region, app.main.query_one(PausedHint).region]
         for place in places:
             assert place.area > 0
-            assert not any(place.overlaps(pane.region) for pane in app.main.panes)
+            assert not any(place.overlaps(pane.region) for pane in app.main.shown_panes)
         assert not any(a.overlaps(b) for a, b in itertools.combinations(places, 2))
-        assert all(pane.lines.page > 1 for pane in app.main.panes)
+        assert all(pane.lines.page > 1 for pane in app.main.shown_panes)
 
 
 async def test_what_comes_while_held_records_are_let_go_is_shown_behind_them() -> None:

@@ -99,6 +99,7 @@ class Arrangement:
     spans: Mapping[ProbeName, tuple[int, int]]
 
 
+_BANDS, _LEVELLED = 3, 6
 _COLUMNS: Mapping[Form, tuple[int, int]] = {"narrow": (1, 1), "medium": (5, 6), "wide": (7, 5)}
 
 
@@ -119,7 +120,11 @@ def arrange(rows: Mapping[ProbeName, PaneRow], form: Form) -> Arrangement:
         else:
             bands.append([probe])
     spans = {probe: (1 if len(band) == 2 else 2, 1) for band in bands for probe in band}
-    return Arrangement(_COLUMNS[form], tuple(max(heights[probe] for probe in band) for band in bands), spans)
+    parts = [max(heights[probe] for probe in band) for band in bands]
+    if form == "narrow" and len(bands) > _BANDS:
+        # Such a terminal is low too, and the smallest would have no row left.
+        parts = [part + _LEVELLED for part in parts]
+    return Arrangement(_COLUMNS[form], tuple(parts), spans)
 
 
 def _side_by_side(left: list[ProbeName], right: list[ProbeName], heights: Mapping[ProbeName, int]) -> Arrangement:
