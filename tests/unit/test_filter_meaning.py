@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
 import pytest
 
 from ebpftop.core.records import (
@@ -31,6 +32,7 @@ from ebpftop.core.source import Batch
 from ebpftop.filters.spec import Filter
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.processes import LINEAGE_MAX, Processes
 from ebpftop.models.ring import Row, View
 from ebpftop.models.subset import Subset
 from ebpftop.models.syscalls import SyscallsModel
@@ -391,3 +393,27 @@ def test_what_is_filtered_while_it_comes_in_shows_the_same(wanted: Filter, since
     }
     assert scanned(traced) == expected(CALLS, Syscall, view_filter)
     assert scanned(trace.view) == expected(LINES, Trace, view_filter)
+
+
+def test_processes_that_are_each_other_s_ancestors_descend_from_nobody_else() -> None:
+    processes = Processes()
+    # A damaged recording: 50 is a child of 51, 51 of 52, 52 of 53, and 53 of 50.
+    records = (process_of(9, pid, 50 + (pid - 49) % 4, 0, "x") for pid in (50, 51, 52, 53))
+    ring = [processes.started(msgspec.structs.replace(record, start_ns=0)).lineage for record in records]
+    assert [processes.descends(lineage, (4711,)) for lineage in ring] == [False] * 4
+    assert [processes.descends(lineage, (52,)) for lineage in ring][1:3] == [True, True]
+
+
+def test_of_a_line_of_descent_without_end_the_newest_part_is_kept() -> None:
+    processes = Processes()
+    newest = None
+    for generation in range(3 * LINEAGE_MAX):
+        pid = 100 + generation
+        newest = processes.started(process_of(9, pid, pid - 1, 0, "x")).lineage
+        processes.exited(exit_of(9, pid, pid - 1, 0, "x"))
+    assert newest is not None
+    assert processes.descends(newest, (newest.pid - LINEAGE_MAX + 1,))
+    ancestors = 0
+    while newest.parent is not None:
+        newest, ancestors = newest.parent, ancestors + 1
+    assert LINEAGE_MAX <= ancestors <= 2 * LINEAGE_MAX

@@ -49,6 +49,13 @@ class Lineage:
             eldest.parent = None
             self._depth = LINEAGE_MAX
 
+    def has_ancestor(self, other: Lineage) -> bool:
+        """Return whether *other* is this process, or one that it descends from."""
+        one: Lineage | None = self
+        while one is not None and one is not other:
+            one = one.parent
+        return one is not None
+
     def descends(self, pids: tuple[int, ...], parent_of: Callable[[Lineage], Lineage | None]) -> bool | None:
         """Return whether this is a process of *pids* or descends from one; None if an ancestor is not known yet.
 
@@ -57,8 +64,7 @@ class Lineage:
         asked: list[Lineage] = []
         found = whole = False
         one: Lineage | None = self
-        # A damaged recording may contain processes that are each other's ancestors.
-        while one is not None and len(asked) <= 2 * LINEAGE_MAX:
+        while one is not None:
             if one._answer is not None and one._answer[0] == pids:
                 found, whole = one._answer[1], True
                 break
@@ -68,6 +74,7 @@ class Lineage:
             if whole:
                 break
             one = one.parent or parent_of(one)
+            whole = one is None and asked[-1].ppid == 0
         if whole:
             answer = (pids, found)
             for one in asked:
@@ -221,8 +228,10 @@ class Processes:
 
     def _link_parent(self, lineage: Lineage) -> Lineage | None:
         parent = self._parent_of(lineage)
-        if parent is not None:
-            lineage.parent = parent
+        if parent is not None and parent.has_ancestor(lineage):
+            # In a damaged recording, processes may be each other's ancestors.
+            lineage.ppid, parent = 0, None
+        lineage.parent = parent
         return parent
 
     def ancestors(self, ppid: int, start_ns: int) -> list[ProcessInfo]:

@@ -18,6 +18,9 @@ PACE_S = 0.02
 UNDECIDED_MAX = 1000
 """Rows that wait until it is known whether they match; the oldest then do not."""
 
+RETRIES = 100
+"""So many of them are checked again at a time."""
+
 BUDGET = 64 << 20
 """Bytes that a ring may hold: 45,000 rows of an ordinary command line (1.5 kB each), fewer if arguments are huge."""
 
@@ -157,7 +160,7 @@ class View(Generic[Row]):
                 return
 
     def _decide(self, passes: Callable[[Row], bool | None], until_s: float) -> None:
-        for _ in range(len(self._undecided)):
+        for _ in range(min(RETRIES, len(self._undecided))):
             sequence = self._undecided.popleft()
             if sequence < self.ring.first:
                 continue

@@ -15,7 +15,7 @@ from ebpftop.core.source import Batch
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes, ProcessInfo
-from ebpftop.models.ring import UNDECIDED_MAX
+from ebpftop.models.ring import RETRIES, UNDECIDED_MAX
 
 HISTORY = 120
 """Readings in the history of rates."""
@@ -309,8 +309,8 @@ class UsersModel:
 
     def _decide(self) -> None:
         """Count those that were reported before it was known whether they match."""
-        undecided, self._undecided = self._undecided, deque(maxlen=UNDECIDED_MAX)
-        for known in undecided:
+        for _ in range(min(RETRIES, len(self._undecided))):
+            known = self._undecided.popleft()
             if self.processes.running.get(known.pid) is known and known.pid not in self._counted:
                 self._enter(known)
 
