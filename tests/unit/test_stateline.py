@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from rich.cells import cell_len
 
 from ebpftop.core.records import Cost
 from ebpftop.filters.stack import SEPARATOR
+from ebpftop.ui.widgets import columns
+from ebpftop.ui.widgets.columns import clip_front
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
 
 SHORT = SEPARATOR.join(("ada", "make 4102"))
@@ -57,3 +60,27 @@ def test_without_a_filter_the_clock_stays() -> None:
 def test_what_the_filter_names_and_is_gone_is_told_at_every_width(width: int) -> None:
     assert "cgroup /ssh.service is gone" in line(width, "cgroup /ssh.service", gone="cgroup /ssh.service")
     assert "is gone" in line(width, TRAIL, gone="cgroup /system.slice/" + "x" * 200)
+
+
+@pytest.mark.parametrize("text", ["plain", "日本語", "e\u0301" * 40, "\u200b" * 50 + "日" * 9])
+def test_the_end_of_a_text_stays_as_much_as_fits(text: str) -> None:
+    for width in range(12):
+        clipped = clip_front(text, width)
+        assert cell_len(clipped) <= width
+        assert text.endswith(clipped.removeprefix("…"))
+        fits = len(text) if clipped == text else len(clipped) - 1
+        assert clipped == text or not width or cell_len(text[-fits - 1 :]) >= width
+
+
+def test_a_text_of_megabytes_is_not_measured_again_for_each_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = 0
+
+    def measure(text: str) -> int:
+        nonlocal measured
+        measured += len(text)
+        return cell_len(text)
+
+    monkeypatch.setattr(columns, "cell_len", measure)
+    text = "/x.service" * 200_000
+    assert clip_front(text, 30) == "…" + text[-29:]
+    assert measured <= 2 * len(text)

@@ -136,9 +136,11 @@ def clip_front(text: str, width: int) -> str:
     """Return *text* in at most *width* cells; if its beginning was cut, it starts with an ellipsis."""
     if cell_len(text) <= width:
         return text
-    while text and cell_len(text) > width - 1:
-        text = text[1:]
-    return "…" + text.lstrip() if width > 0 else ""
+    # From the end: a recording may contain a text of megabytes.
+    first, room = len(text), width - 1
+    while first and (room := room - cell_len(text[first - 1])) >= 0:
+        first -= 1
+    return "…" + text[first:].lstrip() if width > 0 else ""
 
 
 def layout_cell(cell: Cell, width: int, right: bool = False) -> list[Span]:
