@@ -80,9 +80,9 @@ async def settle(pilot: Pilot[int], source: FakeSource | Remembered) -> None:
     app = pilot.app
     assert isinstance(app, EbpftopApp)
     deadline = time.monotonic() + 30
-    while app.main.present.batches < source.given or app.main._pending or app.main.seeking:
+    while app.main.playback.present.batches < source.given or app.main.playback.intake or app.main.playback.seeking:
         assert app.is_running, "the app crashed"
-        assert time.monotonic() < deadline, f"{app.main.present.batches} of {source.given} batches arrived"
+        assert time.monotonic() < deadline, f"{app.main.playback.present.batches} of {source.given} batches arrived"
         await pilot.pause(0.02)
     await pilot.pause()
     await pilot.pause()

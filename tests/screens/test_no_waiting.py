@@ -60,7 +60,7 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
         "_closed": threading.Event(),
         "_cost": SimpleNamespace(poll=lambda *_: None),
         "_filter": SimpleNamespace(refresh=tuple, gone=()),
-        "_gone_told": dict.fromkeys(registry().names, ()),
+        "_gone_reported": dict.fromkeys(registry().names, ()),
         "filter": Filter(),
         "header": Header(schema=2, version="0", host="web1", kernel="6.18", abi="x86_64", started=START),
     }
@@ -85,7 +85,7 @@ async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
                 await pilot.press("escape", "plus", "1", "2", "3", "4", "space")
                 assert isinstance(app.screen, MainScreen)
                 assert app.main.interval_s == 2.0
-                assert app.main.paused
+                assert app.main.playback.paused
                 assert all(pane.state == "busy" for pane in app.main.panes)
                 await pilot.press("left", "l", "slash", "a", "escape", "ctrl+s", "escape", "tab", "c", "escape", "D")
                 assert isinstance(app.screen, SheetScreen)
@@ -146,7 +146,7 @@ async def test_keys_are_answered_while_a_recording_jumps_on_a_slow_disk(tmp_path
         while not source.finished:
             await pilot.pause(0.05)
         await pilot.press("space", "left_square_bracket")
-        while app.main.seeking or app.main.moment is None:
+        while app.main.playback.seeking or app.main.playback.moment is None:
             await pilot.pause(0.05)
         await pilot.press("space")
         await pilot.press("question_mark")
@@ -155,6 +155,6 @@ async def test_keys_are_answered_while_a_recording_jumps_on_a_slow_disk(tmp_path
         await pilot.press("escape")
         assert not go.is_set()
         go.set()
-        while not begun.is_set() or not app.main.ended:
+        while not begun.is_set() or not app.main.playback.ended:
             await pilot.pause(0.05)
         assert not source.paused

@@ -11,7 +11,6 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.playback import PlaybackScreen
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
@@ -34,7 +33,7 @@ def first_key(binding: BindingType) -> str:
 
 def test_every_key_of_the_main_screen_is_in_the_readme() -> None:
     section = README.split("## Keys")[1].split("\n## ")[0]
-    owners: tuple[type[DOMNode], ...] = (EbpftopApp, MainScreen, PlaybackScreen, RowView, LogView, TableView)
+    owners: tuple[type[DOMNode], ...] = (EbpftopApp, MainScreen, RowView, LogView, TableView)
     for owner in (*owners, *panes().classes.values()):
         for binding in owner.__dict__.get("BINDINGS", ()):
             assert f"`{first_key(binding)}`" in section, (owner.__name__, binding)

@@ -106,7 +106,7 @@ async def test_the_tree_has_only_what_the_filter_takes() -> None:
         assert {tree.row(i).process.comm for i in range(tree.end)} >= {"init", "cron"}
         assert len({tree.row(i).process.uid for i in range(tree.end)}) > 1
         app.main._push_level(user_level(1000, "ada"))
-        await until(pilot, lambda: app.main.view_filter.kernel_filter_since < float("inf"))
+        await until(pilot, lambda: app.main.playback.view_filter.kernel_filter_since < float("inf"))
         await pilot.pause()
         assert {tree.row(i).process.uid for i in range(tree.end)} == {1000}
         await pilot.press("t", "t")

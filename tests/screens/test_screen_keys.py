@@ -29,8 +29,8 @@ from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.intake import FEED_SLICE_S
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.playback import FEED_SLICE_S
 from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import pane, settle, until
@@ -107,7 +107,7 @@ async def test_pause_freezes_what_is_shown_while_collection_goes_on() -> None:
         source.give(batch("execs", 61, ran(61, 5000, "late")))
         await settle(pilot, source)
         assert execs_pane(app).model.ring.end == shown
-        assert execs_pane(app).lines.now == app.main.overview.time - 1
+        assert execs_pane(app).lines.now == app.main.playback.overview.time - 1
         assert app.main.query_one(StatusBar).status.paused
         await pilot.press("p")
         assert execs_pane(app).model.ring.end == shown + 1
@@ -129,12 +129,12 @@ async def test_a_long_pause_keeps_memory_bounded_and_loses_no_count() -> None:
         quarter = RECORDS_MAX // 4
         for i in range(5):
             source.give(batch("execs", i, *(program,) * quarter))
-        await until(pilot, lambda: app.main.held.weight + execs_pane(app).model.execs == 5 * quarter)
-        assert app.main.held.weight <= RECORDS_MAX
-        assert app.main.held.has_overflowed
+        await until(pilot, lambda: app.main.playback.held.weight + execs_pane(app).model.execs == 5 * quarter)
+        assert app.main.playback.held.weight <= RECORDS_MAX
+        assert app.main.playback.held.has_overflowed
         await pilot.press("space")
         await until(pilot, lambda: execs_pane(app).model.execs == 5 * quarter)
-        assert not app.main.held.has_overflowed
+        assert not app.main.playback.held.has_overflowed
 
 
 async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,10 +146,10 @@ async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.
         for i in range(50):
             source.give(batch("execs", i, program))
         await settle(pilot, source)
-        assert (len(app.main.held), execs_pane(app).model.execs) == (20, 30)
+        assert (len(app.main.playback.held), execs_pane(app).model.execs) == (20, 30)
         await pilot.press("space")
-        await until(pilot, lambda: not app.main.held)
-        assert (app.main.held.bytes, execs_pane(app).model.execs) == (0, 50)
+        await until(pilot, lambda: not app.main.playback.held)
+        assert (app.main.playback.held.bytes, execs_pane(app).model.execs) == (0, 50)
 
 
 def counting_turns(app: EbpftopApp, feed_s: float = 0.0) -> tuple[asyncio.Task[None], Counter[int]]:
@@ -184,7 +184,7 @@ async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_b
         await until(pilot, lambda: execs_pane(app).model.execs == 20_000)
         await pilot.press("space")
         source.give(batch("execs", 2, *(program,) * 20_000))
-        await until(pilot, lambda: app.main.held.weight == 20_000)
+        await until(pilot, lambda: app.main.playback.held.weight == 20_000)
         await pilot.press("space")
         source.give(batch("execs", 3, program))
         await until(pilot, lambda: execs_pane(app).model.execs == 40_001)
@@ -297,7 +297,7 @@ async def test_what_is_typed_right_after_slash_goes_into_the_filter() -> None:
         for key in ("slash", *"sl/eep12q"):
             app.post_message(events.Key("slash" if key == "/" else key, "/" if key == "slash" else key))
         await until(pilot, lambda: app.main.query_one(Input).value == "sl/eep12q")
-        assert not app.main.paused
+        assert not app.main.playback.paused
         assert app.is_running
 
 

@@ -64,7 +64,7 @@ def status(app: EbpftopApp) -> Status:
 async def press(pilot: Pilot[int], app: EbpftopApp, *keys: str) -> None:
     """Press keys, and wait for the moment that they lead to."""
     await pilot.press(*keys)
-    await until(pilot, lambda: not app.main.seeking)
+    await until(pilot, lambda: not app.main.playback.seeking)
     await pilot.pause()
 
 
@@ -81,15 +81,15 @@ async def test_left_freezes_and_shows_a_second_ago_and_l_is_back_without_a_loss(
     async with running(source) as (pilot, app):
         everything = commands(app)
         await press(pilot, app, "left")
-        assert app.main.paused
-        assert app.main.moment == START + 59
-        assert app.main.shown_time == START + 59
+        assert app.main.playback.paused
+        assert app.main.playback.moment == START + 59
+        assert app.main.playback.shown_time == START + 59
         assert status(app).moment.endswith("-0:01")
         source.give(batch("execs", 61, ran(61, 5000, "late")))
         await settle(pilot, source)
         assert "late" not in commands(app)
         await press(pilot, app, "l")
-        assert not app.main.paused
+        assert not app.main.playback.paused
         assert commands(app) == [*everything, "late"]
         assert status(app).moment == ""
 
@@ -97,23 +97,23 @@ async def test_left_freezes_and_shows_a_second_ago_and_l_is_back_without_a_loss(
 async def test_every_pane_shows_the_moment_as_it_was() -> None:
     async with running(Remembered(minute())) as (pilot, app):
         main = app.main
-        lost = main.overview.total_lost
+        lost = main.playback.overview.total_lost
         assert lost
         for _ in range(3):
             await press(pilot, app, "left_square_bracket")
-        assert main.moment == START
+        assert main.playback.moment == START
         assert commands(app) == []
         for _ in range(8):
             await press(pilot, app, "right")
-        assert main.moment == START + 8
+        assert main.playback.moment == START + 8
         assert commands(app) == [r.exec.comm for r in (execs(app).model.ring.slice(0, 99))]
         assert len(commands(app)) == 10
         assert [row.exec.time for row in execs(app).model.ring.slice(0, 99)][-1] <= START + 8
-        assert main.overview.total_lost == 0
+        assert main.playback.overview.total_lost == 0
         await press(pilot, app, "t")
         assert {b.process.pid for b in execs(app).tree_lines._rows} >= {1, 640, 700, 812, 900, 4104}
         await press(pilot, app, "l")
-        assert main.overview.total_lost == lost
+        assert main.playback.overview.total_lost == lost
 
 
 async def test_space_freezes_and_goes_on_live_also_from_the_past() -> None:
@@ -138,18 +138,18 @@ async def test_the_timeline_takes_the_mouse_to_the_moment_under_it() -> None:
         await until(pilot, lambda: app.main.query_one(TimelineBar).moments.rates)
         bar = app.main.query_one(TimelineBar)
         await pilot.click(bar, offset=(bar.size.width // 2, 1))
-        await until(pilot, lambda: not app.main.seeking)
-        assert app.main.moment is not None
-        assert abs(app.main.moment - (START + 30)) < 1
-        assert bar.column(app.main.moment) == bar.size.width // 2
+        await until(pilot, lambda: not app.main.playback.seeking)
+        assert app.main.playback.moment is not None
+        assert abs(app.main.playback.moment - (START + 30)) < 1
+        assert bar.column(app.main.playback.moment) == bar.size.width // 2
         # Held down and moved, it goes along.
         await pilot.mouse_down(bar, offset=(10, 1))
         await pilot.hover(bar, offset=(30, 1))
         await pilot.mouse_up(bar, offset=(30, 1))
-        await until(pilot, lambda: not app.main.seeking)
-        assert bar.column(app.main.moment) == 30
+        await until(pilot, lambda: not app.main.playback.seeking)
+        assert bar.column(app.main.playback.moment) == 30
         await pilot.hover(bar, offset=(80, 1))
-        assert bar.column(app.main.moment) == 30
+        assert bar.column(app.main.playback.moment) == 30
 
 
 async def test_a_filter_holds_in_the_past_and_what_is_typed_there_holds_live() -> None:
@@ -179,7 +179,7 @@ async def test_without_a_memory_one_cannot_look_back_and_is_told() -> None:
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
         await pilot.press("left")
-        assert app.main.moment is None
+        assert app.main.playback.moment is None
         assert any("no history to go back" in n.message for n in app._notifications)
 
 
@@ -249,11 +249,11 @@ async def test_what_comes_while_held_records_are_let_go_is_shown_behind_them() -
         line = Trace(time=START + 100, cpu=0, pid=1, task="x", message="")
         held = [msgspec.structs.replace(line, message=str(number)) for number in range(8)]
         for record in held:
-            main._take(pane, batch("trace", 100, *[record] * 1000))
+            main.playback.take(pane, batch("trace", 100, *[record] * 1000))
         main.action_pause()
-        assert main.held, "they do not go all at once"
-        main._take(pane, batch("trace", 101, msgspec.structs.replace(line, message="newest")))
-        await until(pilot, lambda: not main.held)
+        assert main.playback.held, "they do not go all at once"
+        main.playback.take(pane, batch("trace", 101, msgspec.structs.replace(line, message="newest")))
+        await until(pilot, lambda: not main.playback.held)
         log = pane.model
         told = [log.view[at].message for at in range(log.view.first, log.view.end)]
     assert [word for word, _ in itertools.groupby(told)][-9:] == [*map(str, range(8)), "newest"]
@@ -294,10 +294,10 @@ async def test_what_is_counted_from_a_filter_on_is_so_at_every_moment() -> None:
     async with running(source) as (pilot, app):
         pane = next(pane for pane in app.main.panes if isinstance(pane, SyscallsPane))
         app.main._push_level(user_level(0, "root"))
-        await until(pilot, lambda: app.main.view_filter.kernel_filter_since < float("inf"))
+        await until(pilot, lambda: app.main.playback.view_filter.kernel_filter_since < float("inf"))
         latest = pane.model.latest
         assert latest is not None
-        decided = app.main.view_filter.kernel_filter_since - START
+        decided = app.main.playback.view_filter.kernel_filter_since - START
         for later in (1, 2, 3):
             rows = tuple(msgspec.structs.replace(row, count=row.count + 5 * later) for row in latest.rows)
             reading = msgspec.structs.replace(latest, time=START + decided + later, rows=rows)
@@ -345,7 +345,7 @@ async def test_a_recording_that_ended_says_so_and_can_be_looked_at_anywhere(reco
         recording.speed = 1.0
         await press(pilot, app, "space", "left_square_bracket")
         await until(pilot, lambda: len(commands(app)) < 30)
-        assert app.main.moment == STORY_START
+        assert app.main.playback.moment == STORY_START
         await press(pilot, app, "l", "space")
         assert len(commands(app)) == shown
 
@@ -359,7 +359,7 @@ async def test_space_plays_on_from_the_moment_looked_at_with_nothing_twice(recor
         await pilot.press("space")
         await until(pilot, lambda: len(commands(app)) == 1200)
         assert commands(app) == everything
-        assert app.main.moment is None
+        assert app.main.playback.moment is None
 
 
 async def test_a_recording_that_plays_jumps_and_plays_on(recording: ReplaySource) -> None:
@@ -367,11 +367,11 @@ async def test_a_recording_that_plays_jumps_and_plays_on(recording: ReplaySource
         await until(pilot, lambda: len(commands(app)) == 1200)
         recording.speed = 1.0
         await press(pilot, app, "left_square_bracket")
-        await until(pilot, lambda: app.main.moment is None)
-        assert not app.main.paused
+        await until(pilot, lambda: app.main.playback.moment is None)
+        assert not app.main.playback.paused
         assert recording.position < STORY_START + 30
         await until(pilot, lambda: 20 < len(commands(app)) < 600)
-        assert app.main.shown_time < STORY_START + 30
+        assert app.main.playback.shown_time < STORY_START + 30
 
 
 async def test_plus_and_minus_change_the_speed_of_a_recording(recording: ReplaySource) -> None:

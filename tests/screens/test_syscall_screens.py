@@ -125,7 +125,7 @@ async def test_all_is_counted_anew_when_the_filter_changes_and_the_pane_says_so(
     async with running(source) as (pilot, app):
         pane = app.main.query_one(SyscallsPane)
         read = pane.model.calls["x86_64", 0]
-        app.main.apply_filter(ViewFilter(Filter(uids=(1000,)), START + 60.5))
+        app.main.playback.apply_filter(ViewFilter(Filter(uids=(1000,)), START + 60.5))
         assert pane.subtitle() == "unfiltered", "the newest reading was made before"
         source.give(reading(61), reading(62))
         await until(pilot, lambda: read.count(last=False) == 800)
@@ -135,7 +135,7 @@ async def test_all_is_counted_anew_when_the_filter_changes_and_the_pane_says_so(
         assert read.count(last=False) == 0
         await pilot.press("Z")
         assert read.count(last=False) == 800, "Z goes back to what this filter let through, not beyond"
-        app.main.apply_filter(ViewFilter(Filter(), START + 62.5))
+        app.main.playback.apply_filter(ViewFilter(Filter(), START + 62.5))
         source.give(reading(63), reading(65))
         await until(pilot, lambda: read.count(last=False) == 1600)
         assert pane.subtitle().endswith("the filter"), "totals of before would mix what two filters let through"

@@ -104,7 +104,7 @@ async def test_the_last_filter_is_the_one_that_decides(presses: int) -> None:
         await until(pilot, lambda: app.main._filter_wishes.last("filter") is None)
         assert (source.filters[-1] if source.filters else Filter()) == wanted
         assert len(source.filters) <= 3
-        await until(pilot, lambda: presses % 2 == 0 or app.main.view_filter.kernel_filter_since < float("inf"))
+        await until(pilot, lambda: presses % 2 == 0 or app.main.playback.view_filter.kernel_filter_since < float("inf"))
 
 
 async def test_interval_and_pause_follow_every_press() -> None:
@@ -115,7 +115,7 @@ async def test_interval_and_pause_follow_every_press() -> None:
         await settled(app)
         assert source.intervals == [2.0, 5.0, 2.0, 5.0]
         assert app.main.query_one(StatusBar).status.interval_s == 5.0
-        assert app.main.paused
+        assert app.main.playback.paused
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -178,7 +178,7 @@ async def test_what_became_of_a_filter_that_nobody_wishes_for_any_more_changes_n
         app.main.call_later(heard.set)  # behind the news of the first
         await until(pilot, heard.is_set)
         assert app.main.scope.filter == ada
-        assert app.main.view_filter == ViewFilter(ada)
+        assert app.main.playback.view_filter == ViewFilter(ada)
         source.told[1].set()
-        await until(pilot, lambda: app.main.view_filter.kernel_filter_since < float("inf"))
-        assert app.main.view_filter.filter == app.main.scope.filter == ada
+        await until(pilot, lambda: app.main.playback.view_filter.kernel_filter_since < float("inf"))
+        assert app.main.playback.view_filter.filter == app.main.scope.filter == ada

@@ -40,7 +40,7 @@ def state(app: EbpftopApp) -> dict[str, object]:
         "maximised": [pane.probe for pane in main.panes if pane.has_class("-max")],
         "tree": main.execs.as_tree,
         "filter": [main.scope.breadcrumb, main.execs.filter_text],
-        "paused": main.paused,
+        "paused": main.playback.paused,
         "interval": main.interval_s,
         "probes": [source.toggled.count(probe) % 2 for probe in source.probes],
         "ends": app._exit,
@@ -73,7 +73,7 @@ async def reset(app: EbpftopApp) -> None:
     for pane in main.panes:
         pane.lines.cursor = None
     main.execs.log_lines.follow = True
-    if main.paused:
+    if main.playback.paused:
         main.action_present()
     source.toggled.clear()
     main.set_focus(main.execs.lines)

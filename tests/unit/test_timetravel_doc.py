@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from ebpftop.models.seeking import SPEEDS
 from ebpftop.recording import timeline
 from ebpftop.sources.history import KEEP_S, MAX_BYTES
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.playback import PlaybackScreen
+from ebpftop.ui.screens.playback import TIME_KEYS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "time-travel.md").read_text()
@@ -40,14 +41,14 @@ def keys_of(text: str) -> set[str]:
     }
 
 
-def bound(*owners: type[MainScreen | PlaybackScreen]) -> dict[str, str]:
+def bound(keys: Iterable[object]) -> dict[str, str]:
     """The keys that are bound, by the name that the page gives them, and their actions."""
-    declared = [b for owner in owners for b in owner.__dict__["BINDINGS"] if isinstance(b, Binding)]
+    declared = [b for b in keys if isinstance(b, Binding)]
     return {NAMES.get(key, key): binding.action for key, binding in BindingsMap(declared)}
 
 
 def test_every_key_of_time_is_on_the_page_and_no_other() -> None:
-    time, main = bound(PlaybackScreen), bound(MainScreen)
+    time, main = bound(TIME_KEYS), bound(MainScreen.BINDINGS)
     assert set(time) <= keys_of(PAGE)
     others = {key: main[key] for key in keys_of(PAGE) - set(time)}
     assert others == {

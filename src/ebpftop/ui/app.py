@@ -206,9 +206,9 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         yield SystemCommand("Save", "The whole history, as a recording", lambda: main.action_save("recording"))
         yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
         yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
-        if main.player is not None:
-            yield SystemCommand("Faster", "Play the recording faster", lambda: main.change_speed(1))
-            yield SystemCommand("Slower", "Play the recording slower", lambda: main.change_speed(-1))
+        if main.playback.player is not None:
+            yield SystemCommand("Faster", "Play the recording faster", lambda: main.playback.change_speed(1))
+            yield SystemCommand("Slower", "Play the recording slower", lambda: main.playback.change_speed(-1))
         yield SystemCommand("Back to live", "Or to where the recording plays", main.action_present)
         yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
 
@@ -245,7 +245,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self.push_screen(ready(self, HelpScreen).fill_keys())
 
     def action_diagnostics(self) -> None:
-        overview = self.main.overview
+        overview = self.main.playback.overview
         open_sheet(self, diagnostics(overview.probes, self.log_path, self.journal, self._unread))
 
     def action_interrupt(self) -> None:

@@ -13,7 +13,7 @@ from ebpftop.models.overview import KINDS_OF_LOSS
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.playback import PlaybackScreen
+from ebpftop.ui.screens.playback import TIME_KEYS
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details, Sheet
@@ -66,18 +66,19 @@ class HelpScreen(SheetScreen):
 
 def _sheet(app: App[Any]) -> Sheet:
     sheet = Sheet()
-    groups: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
-        ("Everywhere", (MainScreen, type(app))),
-        ("Time", (PlaybackScreen,)),
-        ("Moving", (RowView,)),
-        ("Logs", (LogView,)),
-        ("Tables", (TableView,)),
-        *((pane.label, (pane,)) for pane in panes().classes.values() if pane.__dict__.get("BINDINGS")),
+    everywhere = [key for key in MainScreen.BINDINGS if key not in TIME_KEYS]
+    groups: tuple[tuple[str, tuple[Iterable[object], ...]], ...] = (
+        ("Everywhere", (everywhere, _own_keys(type(app)))),
+        ("Time", (TIME_KEYS,)),
+        ("Moving", (_own_keys(RowView),)),
+        ("Logs", (_own_keys(LogView),)),
+        ("Tables", (_own_keys(TableView),)),
+        *((pane.label, (_own_keys(pane),)) for pane in panes().classes.values() if _own_keys(pane)),
     )
-    for title, owners in groups:
+    for title, keys in groups:
         sheet.heading(title)
-        for owner in owners:
-            _keys(sheet, app, owner.__dict__.get("BINDINGS", ()))
+        for some in keys:
+            _keys(sheet, app, some)
     sheet.heading("What is shown")
     numbers = " ".join(str(panes().number(probe)) for probe in panes().rows)
     width = max(8, len(numbers) + 1)
@@ -88,6 +89,11 @@ def _sheet(app: App[Any]) -> Sheet:
         ("what ebpftop takes of one CPU: its programs in the kernel, and this process", ""),
     )
     return sheet
+
+
+def _own_keys(owner: type[DOMNode]) -> Iterable[object]:
+    keys: Iterable[object] = owner.__dict__.get("BINDINGS", ())
+    return keys
 
 
 def _keys(sheet: Sheet, app: App[Any], bindings: Iterable[object]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import ClassVar, get_args
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
 from textual.geometry import Size
+from textual.message import Message
 from textual.widgets import Input
+from textual.worker import Worker, WorkerState
 
 from ebpftop.core.escape import printable
 from ebpftop.core.format import clock_text
@@ -29,7 +33,8 @@ from ebpftop.ui.registry import FORMS, Form, arrange, panes
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import open_sheet
 from ebpftop.ui.screens.live_modal import LiveScreen
-from ebpftop.ui.screens.playback import PlaybackScreen
+from ebpftop.ui.screens.over import LaidOutOnce
+from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.save_actions import kept, rows_of
 from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
@@ -39,7 +44,7 @@ from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
-from ebpftop.ui.widgets.timeline_bar import TimelineBar
+from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
 
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -67,11 +72,19 @@ def _probe_keys() -> Iterator[Binding]:
             )
 
 
-class MainScreen(PlaybackScreen):
+class MainScreen(LaidOutOnce[None]):
     """The whole screen. State records take effect at once; records for a pane wait while paused."""
+
+    class Due(Message):
+        """Something to do, in order with the batches that arrive."""
+
+        def __init__(self, do: Callable[[], None]) -> None:
+            super().__init__()
+            self.do = do
 
     BLANK = True  # all of it is covered by widgets, and it would be rendered again whenever a dialog closes
     BINDINGS: ClassVar[list[BindingType]] = [
+        *TIME_KEYS,
         *_probe_keys(),
         Binding("tab", "pane(1)", "Next pane", show=False, id="pane.next"),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False, id="pane.previous"),
@@ -116,7 +129,10 @@ class MainScreen(PlaybackScreen):
     ]
 
     def __init__(self, source: Source, interval_s: float, given: Filter | None = None) -> None:
-        super().__init__(source, tuple(pane(source, panes().number(probe)) for probe, pane in panes().classes.items()))
+        super().__init__()
+        self.source = source
+        self.panes = tuple(pane(source, panes().number(probe)) for probe, pane in panes().classes.items())
+        self.playback = PlaybackController(source, self.panes, self)
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self._placed: tuple[Form, tuple[Pane, ...]] | None = None
         self.interval_s = interval_s
@@ -124,6 +140,8 @@ class MainScreen(PlaybackScreen):
         self._pipe_end_reported = False
         self._filter_wishes: Wishes[str, Filter] = Wishes()
         self._decided_since: tuple[Filter, float] | None = None
+        if self.playback.timeline is not None and self.playback.player is not None:
+            self.add_class("-timeline")
 
     def compose(self) -> ComposeResult:
         yield StatusBar(id="state")
@@ -136,6 +154,8 @@ class MainScreen(PlaybackScreen):
         yield KeyLine()
 
     def on_mount(self) -> None:
+        if self.playback.timeline is not None:
+            self.set_interval(PULSE_S, self._pulse)
         self.set_focus(self.execs.log_lines)
         self.describe()
 
@@ -184,7 +204,8 @@ class MainScreen(PlaybackScreen):
     def describe(self) -> None:
         """Update status bar and badge."""
         self.place_panes(self.app.size.width)
-        header, overview = self.source.header, self.overview
+        playback = self.playback
+        header, overview, moment = self.source.header, playback.overview, playback.moment
         self.query_one(StatusBar).status = Status(
             host=header.host,
             kernel=header.kernel,
@@ -196,31 +217,125 @@ class MainScreen(PlaybackScreen):
             filter="  ".join(part for part in (self.scope.breadcrumb, self.execs.filter_text) if part),
             gone=", ".join(overview.gone),
             mode=self.mode,
-            paused="PAUSED" if self.paused else "",
-            moment="" if self.moment is None else f"{clock_text(self.moment)} {self.back_text}".rstrip(),
-            kept=self.kept if self.paused else "",
+            paused="PAUSED" if playback.paused else "",
+            moment="" if moment is None else f"{clock_text(moment)} {playback.back_text}".rstrip(),
+            kept=playback.kept if playback.paused else "",
             time=int(overview.time),
             interval_s=self.interval_s,
         )
-        if self.paused:
-            self.describe_badge()
+        if playback.paused:
+            self._describe_badge()
+
+    def _describe_badge(self) -> None:
+        """Show beside the badge how much waits, or which moment is shown."""
+        words, playback = self.query_one(PausedHint), self.playback
+        if playback.moment is not None:
+            words.away(playback.back_text, recording=playback.player is not None)
+        else:
+            words.held(playback.held.weight, playback.held.has_overflowed)
 
     @property
     def mode(self) -> str:
         """What is shown, if it is not the present of this machine."""
-        if self.piped:
+        if self.playback.piped:
             return "remote stream" if self.source.live else "pipe ended"
-        return "" if self.source.live else f"recording {self.speed_text}".rstrip()
+        return "" if self.source.live else f"recording {self.playback.speed_text}".rstrip()
 
     def _pulse(self) -> None:
-        super()._pulse()
-        if self.piped and not self.source.live and not self._pipe_end_reported:
+        self.playback.pulse()
+        if self.has_class("-timeline"):
+            self._describe_timeline(anew=True)
+            self.describe()
+        if self.playback.piped and not self.source.live and not self._pipe_end_reported:
             # No batch comes with the end, and without a message a lost connection looks like silence.
             self._pipe_end_reported = True
             self.app.notify(
                 "The pipe has ended, nothing more comes. [ goes back a minute, q leaves", severity="warning"
             )
             self.describe()
+
+    # What arrives, and time. See `Host`.
+
+    @on(Pane.BatchesArrived)
+    def _arrived(self, event: Pane.BatchesArrived) -> None:
+        event.stop()
+        self.playback.intake.put(event.pane, event.batches)
+
+    @on(Due)
+    def _do_due(self, event: Due) -> None:
+        event.stop()
+        event.do()
+
+    def post(self, do: Callable[[], None]) -> None:
+        self.post_message(self.Due(do))
+
+    @property
+    def keys_waiting(self) -> int:
+        waiting: int = getattr(self.app, "keys_waiting", 0)
+        return waiting
+
+    def call_soon(self, do: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(self.call_later, do)
+
+    def call_after(self, delay_s: float, do: Callable[[], None]) -> None:
+        self.set_timer(delay_s, do)
+
+    def run_in_thread(self, group: Group, work: Callable[[], None]) -> None:
+        self.run_worker(work, group=group, thread=True, exit_on_error=False)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state == WorkerState.ERROR and event.worker.group in get_args(Group):
+            self.playback.failed(event.worker.error)
+            self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
+
+    def notify_of(self, message: str, *, is_warning: bool = False) -> None:
+        self.app.notify(message, severity="warning" if is_warning else "information")
+
+    def describe_time(self) -> None:
+        self.set_class(self.playback.paused, "-paused")
+        shows_time = self.playback.paused or self.playback.player is not None
+        self.set_class(self.playback.timeline is not None and shows_time, "-timeline")
+        # If the bar has only just appeared, it has no size yet.
+        self.call_after_refresh(self._describe_timeline)
+        self.describe()
+
+    def _describe_timeline(self, anew: bool = False) -> None:
+        """Update the timeline; its rates only now and then, since they change slowly and cost much time."""
+        playback, bar = self.playback, self.query_one(TimelineBar)
+        if playback.timeline is None or not bar.display:
+            return
+        rates = bar.moments.rates
+        if anew or len(rates) != bar.buckets:
+            playback.ask_rates(bar.buckets)
+        bar.moments = Moments(
+            span=playback.timeline.span,
+            rates=rates,
+            moment=playback.shown_time if playback.moment is None else playback.moment,
+            present=playback.position,
+            note=playback.kept,
+            back=playback.back_text,
+        )
+
+    def show_rates(self, rates: Rates) -> None:
+        bar = self.query_one(TimelineBar)
+        if len(rates) == bar.buckets:
+            bar.moments = replace(bar.moments, rates=rates)
+
+    @on(TimelineBar.Scrubbed)
+    def _scrubbed(self, event: TimelineBar.Scrubbed) -> None:
+        event.stop()
+        self.playback.seek(event.moment)
+
+    def action_pause(self) -> None:
+        self.playback.toggle_pause()
+
+    def action_seek(self, seconds: float) -> None:
+        self.playback.step(seconds)
+
+    def action_present(self) -> None:
+        self.playback.return_to_present()
+
+    # Other news of the panes.
 
     @on(FilteredPane.ViewFilterChanged)
     @on(RowView.Arranged)
@@ -333,7 +448,7 @@ class MainScreen(PlaybackScreen):
         return step is not None
 
     def _rescope(self) -> None:
-        self.apply_filter(ViewFilter(self.scope.filter))
+        self.playback.apply_filter(ViewFilter(self.scope.filter))
         self.describe()
         if self._filter_wishes.put("filter", self.scope.filter):
             self.set_filter()
@@ -365,7 +480,7 @@ class MainScreen(PlaybackScreen):
 
     def _decided(self, wanted: Filter, since: float) -> None:
         if wanted == self.scope.filter:
-            self.apply_filter(ViewFilter(wanted, since))
+            self.playback.apply_filter(ViewFilter(wanted, since))
 
     def _refused(self, wanted: Filter, error: SourceError) -> None:
         self.app.notify(str(error), title="The filter stays as it is", severity="error")
@@ -396,17 +511,19 @@ class MainScreen(PlaybackScreen):
     async def action_save(self, kind: Kind) -> None:
         """Ask where to save the history, or the rows of this pane."""
         place = await place_to_save()
-        host, moment = self.source.header.host, self.shown_time
+        host, moment = self.source.header.host, self.playback.shown_time
         choices = rows_of(self.pane, host, moment)
-        if self.timeline is not None:
+        if self.playback.timeline is not None:
             words = "  ".join(part for part in (self.scope.breadcrumb, self.execs.filter_text) if part)
-            choices.insert(0, kept(self.timeline, self.view_filter, self.execs.pattern, words, host, moment))
+            choices.insert(
+                0, kept(self.playback.timeline, self.playback.view_filter, self.execs.pattern, words, host, moment)
+            )
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
 
     def action_interval(self, step: int) -> None:
-        if self.player is not None:
-            self.change_speed(step)
+        if self.playback.player is not None:
+            self.playback.change_speed(step)
             return
         nearest = min(range(len(INTERVALS_S)), key=lambda i: abs(INTERVALS_S[i] - self.interval_s))
         self.interval_s = INTERVALS_S[min(max(nearest + step, 0), len(INTERVALS_S) - 1)]

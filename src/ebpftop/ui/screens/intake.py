@@ -1,0 +1,96 @@
+"""What probes deliver, processed a little at a time, so that keys are answered meanwhile."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Protocol
+
+from ebpftop.core.source import Batch
+from ebpftop.ui.panes.base import Pane
+
+FEED_SLICE_S = 0.02
+"""How long records are processed before keys are checked, and how long a key gets before that continues."""
+
+KEYS_FIRST_MAX_S = 1.0
+"""At most this long records wait for keys."""
+
+
+class Turns(Protocol):
+    """Lets the screen do something else first."""
+
+    @property
+    def keys_waiting(self) -> int:
+        """How many keys were pressed and not handled yet."""
+
+    def call_soon(self, do: Callable[[], None]) -> None:
+        """Call *do* behind the messages that wait, after a check for keys."""
+
+    def call_after(self, delay_s: float, do: Callable[[], None]) -> None:
+        """Call *do* in *delay_s* seconds."""
+
+
+class Intake:
+    """A queue of batches, oldest first.
+
+    *take* gets each batch, *show* the pane whose batches have all been taken, and *done* is called when it is time to
+    describe the state of all. Then the pane's collector may deliver more (`Pane.acknowledge`).
+    """
+
+    def __init__(
+        self,
+        turns: Turns,
+        take: Callable[[Pane, Batch], None],
+        show: Callable[[Pane], None],
+        done: Callable[[], None],
+    ) -> None:
+        self._turns = turns
+        self._take = take
+        self._show = show
+        self._done = done
+        self._pending: deque[tuple[Pane, deque[Batch]]] = deque()
+        self._keys_first_until_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def put(self, pane: Pane, batches: Iterable[Batch]) -> None:
+        """Process *batches* of *pane*: at once if nothing waits, else behind what does."""
+        self._pending.append((pane, deque(batches)))
+        if len(self._pending) == 1:
+            self._keys_first_until_s = monotonic() + KEYS_FIRST_MAX_S
+            self._feed()
+
+    def _feed(self) -> None:
+        """Process what came, for a moment, then check for keys, and go on."""
+        until_s = monotonic() + FEED_SLICE_S
+        while self._pending:
+            pane, batches = self._pending[0]
+            try:
+                while batches:
+                    self._take(pane, batches.popleft())
+                    if batches and monotonic() >= until_s:
+                        self._feed_later()
+                        return
+                self._show(pane)
+            except BaseException:
+                self._pending.popleft()
+                pane.acknowledge()
+                if self._pending:
+                    self._feed_later()
+                raise
+            self._pending.popleft()
+            pane.acknowledge()
+            if self._pending and monotonic() >= until_s:
+                self._keys_first_until_s = monotonic() + KEYS_FIRST_MAX_S
+                self._feed_later()
+                break
+        self._done()
+
+    def _feed_later(self) -> None:
+        if self._turns.keys_waiting and monotonic() < self._keys_first_until_s:
+            self._turns.call_after(FEED_SLICE_S, self._feed)
+        else:
+            # Not at once: waiting messages are handled without a check for keys.
+            self._turns.call_soon(self._feed)
