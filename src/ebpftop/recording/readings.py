@@ -174,6 +174,8 @@ class _Known:
     def __init__(self, reading: TableReading) -> None:
         self._last = reading
         self._tables: dict[str, _Rows] = {}
+        self._in_order: dict[str, tuple[Any, ...]] = {}
+        """The rows of the tables that did not change since they were asked for: most do not."""
 
     def change(self, part: TableReading) -> None:
         """Make the changes of *part*."""
@@ -195,6 +197,8 @@ class _Known:
 
     def _change_table(self, name: str, part: TableReading) -> None:
         rows, age = self._tables[name], part.ages.get(name)
+        if getattr(part, name) or part.removed.get(name) or (rows and age is not None):
+            self._in_order.pop(name, None)
         key_of = _key_of(part, name)
         for key in part.removed.get(name, ()):
             rows.pop(key, None)
@@ -210,8 +214,10 @@ class _Known:
 
     def reading(self, part: _R) -> _R:
         """Return the whole reading after *part*, its rows in the order of their keys."""
-        tables = {name: tuple(row for _, row in sorted(rows.items(), key=_key)) for name, rows in self._tables.items()}
-        return msgspec.structs.replace(self._last, **tables)  # type: ignore[return-value]
+        for name, rows in self._tables.items():
+            if name not in self._in_order:
+                self._in_order[name] = tuple(row for _, row in sorted(rows.items(), key=_key))
+        return msgspec.structs.replace(self._last, **self._in_order)  # type: ignore[return-value]
 
 
 def _key(item: tuple[Key, Any]) -> Key:
