@@ -18,6 +18,7 @@ from ebpftop.core.records import (
     Syscalls,
     TableReading,
     TableSlot,
+    Trace,
     UserCalls,
     UserRow,
     Users,
@@ -26,7 +27,8 @@ from ebpftop.core.records import (
 from ebpftop.recording.parse import read_line
 from ebpftop.recording.readings import MAX_ROWS, WHOLE_EVERY_BYTES, WHOLE_EVERY_S, ReadingDecoder, ReadingEncoder
 from ebpftop.sources.history import History
-from tests.unit.recording_samples import HEADER, START, play, syscalls_at, users_at, write
+from ebpftop.sources.replay import ReplaySource
+from tests.unit.recording_samples import HEADER, START, drain, play, syscalls_at, users_at, write
 
 SECOND_NS = 1_000_000_000
 
@@ -337,3 +339,36 @@ def test_what_is_recorded_is_smaller_and_played_as_it_was(way: str, tmp_path: An
     assert len(data) < 0.8 * sum(len(encode(record)) + 1 for record in records)
     assert whole_again(data.splitlines()) == records
     assert HEADER.schema == 2
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.zst"])
+@pytest.mark.parametrize("every_bytes", [WHOLE_EVERY_BYTES, 1 << 30], ids=["ours", "rarely whole"])
+def test_a_recording_shows_and_plays_whole_readings_from_any_moment_on(
+    suffix: str, every_bytes: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each second is a chunk or more, so that the last whole reading is many chunks before."""
+    monkeypatch.setattr("ebpftop.recording.readings.WHOLE_EVERY_BYTES", every_bytes)
+    machine = Machine(11)
+    readings: list[Record] = [
+        msgspec.structs.replace(machine.syscalls(), time=START + at, evicted=at, io_uring=None, families={})
+        for at in range(50)
+    ]
+    noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=60_000))
+    records: list[Record] = []
+    for reading in readings:
+        assert isinstance(reading, Syscalls)
+        records += [reading, *(Trace(time=reading.time, cpu=at, pid=1, task="t", message=noise) for at in range(2))]
+    source = ReplaySource(str(write(tmp_path / f"a.{suffix}", records)), speed=0)
+    try:
+        source.pause()
+        for at in (48, 23, 9, 36):
+            moment = readings[at].time  # type: ignore[union-attr]
+            shown = [record for batch in source.timeline.at(moment) for record in batch.records]
+            assert [record for record in shown if isinstance(record, Syscalls)][-1] == readings[at]
+            source.jump(moment - 0.5, source.next_jump())
+            source.resume()
+            played = drain(source, lambda: source.finished)
+            source.pause()
+            assert [record for record in played if isinstance(record, Syscalls)] == readings[at:]
+    finally:
+        source.close()
