@@ -81,7 +81,7 @@ def main() -> None:
             whole = readings.whole(record)
             if not isinstance(whole, TableReading):
                 continue
-            begin = begin or record.time
+            begin = begin or whole.time
             if whole.time < begin + args.warm_up:
                 continue
             as_whole = encode(whole) + b"\n"
