@@ -421,7 +421,7 @@ def test_replay_reads_what_root_may_read_and_saves_where_the_user_may_write(plac
         for target in (place / "no.jsonl", place / "theirs/yes.jsonl"):
             replay.said = b""
             replay.press(b"\x13")
-            replay.wait_for(b"what is kept")
+            replay.wait_for(b"the history, ")
             replay.read(0.3)
             for keys in (b"\x15", str(target).encode(), b"\r"):  # Ctrl-U empties the line
                 replay.press(keys)
