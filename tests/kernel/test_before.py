@@ -23,8 +23,8 @@ from ebpftop.probes import execs
 from ebpftop.probes.base import LOST_IN_KERNEL
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource, Options, kernel_version
-from tests.kernel.doing import OTHER_UID
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
+from tests.kernel.workload_context import OTHER_UID
 
 pytestmark = needs_root
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ebpftop.kernel.cgroups import hierarchies
-from tests.kernel.doing import cgroup
 from tests.kernel.support import needs_root
+from tests.kernel.workload_context import cgroup
 
 pytestmark = needs_root
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ebpftop.kernel.cgroups import hierarchies
-from tests.kernel.doing import cgroup
 from tests.kernel.support import Stream, compile_c, last, needs_root, of
-from tests.unit.test_cgroups import CONTAINERS, NO_CONTAINERS
+from tests.kernel.workload_context import cgroup
+from tests.unit.test_cgroup_path import CONTAINERS, NO_CONTAINERS
 
 pytestmark = needs_root
 

@@ -313,7 +313,7 @@ def test_an_entry_that_cannot_be_of_its_file_is_compiled_anew_and_replaced(
 ) -> None:
     first = compiler.compiled(str(program), {"NUMBER": 1})
     (entry,) = folder.iterdir()
-    build_cache.keep(entry.name, FORGED[content](first))
+    build_cache.store(entry.name, FORGED[content](first))
     assert compiler.compiled(str(program), {"NUMBER": 1}) == first
     assert len(compilations) == 2
     assert build_cache.find(entry.name, Compiled) == first
@@ -334,7 +334,7 @@ def test_a_program_that_the_kernel_refuses_is_doubted_and_replaced_if_it_was_kep
 ) -> None:
     first = compiler.compiled(str(program), {"NUMBER": 1})
     (entry,) = folder.iterdir()
-    build_cache.keep(entry.name, replace(first, programs={"count": b"\xff" * 16}))
+    build_cache.store(entry.name, replace(first, programs={"count": b"\xff" * 16}))
     compiler._made_here.clear()
     module = Module(str(program), {"NUMBER": 1})
     with pytest.raises(DamagedError):

@@ -22,8 +22,8 @@ from ebpftop.core.records import Exec, Exit, Lost, Process, Record
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.execs import ExecsProbe
 from ebpftop.sources.live import KernelSource, Options
-from tests.kernel.doing import cgroup, set_comm
 from tests.kernel.support import compile_c, needs_root
+from tests.kernel.workload_context import cgroup, set_comm
 
 pytestmark = [needs_root, pytest.mark.guest]
 

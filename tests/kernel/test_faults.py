@@ -338,7 +338,7 @@ def test_a_kept_program_with_a_right_checksum_and_a_wrong_content_is_compiled_an
     programs = {name: kept for name in whole if (kept := build_cache.find(name, Compiled)) is not None}
     assert len(programs) == 5
     for name, kept in programs.items():
-        build_cache.keep(name, FORGED[content](kept))
+        build_cache.store(name, FORGED[content](kept))
     with suppress(SourceError):  # where it is the filter's programs, it has to be started once more, and says so
         watch_once()
     assert watch_once() == []
@@ -349,7 +349,7 @@ def test_kept_offsets_that_are_none_are_read_anew(folder: Path) -> None:
     assert watch_once() == []
     (name,) = [path.name for path in folder.iterdir() if build_cache.find(path.name, dict[str, int | str]) is not None]
     whole = (folder / name).read_bytes()
-    build_cache.keep(name, {"OFF_TASK_TGID": 8})
+    build_cache.store(name, {"OFF_TASK_TGID": 8})
     assert watch_once() == []
     assert (folder / name).read_bytes() == whole
 

@@ -14,7 +14,8 @@ import pytest
 
 from ebpftop.kernel.cgroups import hierarchies
 from tests import orphans
-from tests.kernel.doing import (
+from tests.kernel.support import Line, Stream, last, needs_root, of
+from tests.kernel.workload_context import (
     OTHER_UID,
     WANTED_UID,
     asleep,
@@ -26,7 +27,6 @@ from tests.kernel.doing import (
     set_comm,
     true,
 )
-from tests.kernel.support import Line, Stream, last, needs_root, of
 
 pytestmark = needs_root
 

@@ -15,8 +15,8 @@ from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.subset import Subset
 from ebpftop.probes.registry import registry
-from tests.kernel.doing import WANTED_UID
 from tests.kernel.support import Line, Stream, needs_root
+from tests.kernel.workload_context import WANTED_UID
 
 pytestmark = needs_root
 

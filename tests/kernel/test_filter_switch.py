@@ -28,7 +28,9 @@ from ebpftop.kernel import maps
 from ebpftop.probes import syscall_counters
 from ebpftop.sources.live import KernelSource, Options
 from ebpftop.syscalls.abi import native_abi, number
-from tests.kernel.doing import (
+from tests.kernel.printing import printing
+from tests.kernel.support import compile_c, needs_root
+from tests.kernel.workload_context import (
     OTHER_UID,
     WANTED_UID,
     cgroup,
@@ -40,8 +42,6 @@ from tests.kernel.doing import (
     set_comm,
     true,
 )
-from tests.kernel.printing import printing
-from tests.kernel.support import compile_c, needs_root
 
 pytestmark = needs_root
 

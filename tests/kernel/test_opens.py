@@ -22,8 +22,8 @@ from ebpftop.probes.opens import OpensProbe
 from ebpftop.probes.registry import registry
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel import syscall_workloads as workloads
-from tests.kernel.doing import OTHER_UID, WANTED_UID, cgroup, in_child
 from tests.kernel.support import Line, Stream, compile_c, needs_root, of
+from tests.kernel.workload_context import OTHER_UID, WANTED_UID, cgroup, in_child
 
 pytestmark = [needs_root, pytest.mark.skipif(os.uname().machine != "x86_64", reason="the programs are x86-64's")]
 

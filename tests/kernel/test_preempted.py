@@ -14,9 +14,9 @@ import pytest
 from ebpftop.core.records import Exec, Lost
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
-from tests.kernel.doing import WANTED_UID, failing, in_child
 from tests.kernel.support import Line, Stream, compile_c, needs_root, of
 from tests.kernel.test_filter_switch import opened, read, table
+from tests.kernel.workload_context import WANTED_UID, failing, in_child
 
 pytestmark = needs_root
 

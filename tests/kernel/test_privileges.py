@@ -21,7 +21,7 @@ import pytest
 from ebpftop.kernel.capabilities import Cap
 from ebpftop.kernel.root_helper import KEPT
 from ebpftop.lifecycle.invoker import nobody
-from tests.kernel.giving_up import threads
+from tests.kernel.privilege_program import threads
 from tests.kernel.support import Stream, needs_root, of
 
 pytestmark = needs_root
@@ -142,8 +142,8 @@ def terminal(
 # ---- watching ----
 
 
-def use_everything(*give_up: str, env: Mapping[str, str], program: str = "giving_up") -> dict[str, object]:
-    """Return what tests/kernel/giving_up.py, or another *program* of that folder, found."""
+def use_everything(*give_up: str, env: Mapping[str, str], program: str = "privilege_program") -> dict[str, object]:
+    """Return what tests/kernel/privilege_program.py, or another *program* of that folder, found."""
     done = subprocess.run(
         [sys.executable, "-m", f"tests.kernel.{program}", *give_up],
         check=True, stdout=subprocess.PIPE, env={**os.environ, **env},

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ebpftop.kernel.root_helper import THREADS_MAX, RootHelper
-from tests.kernel.doing import OTHER_UID
 from tests.kernel.support import needs_root
+from tests.kernel.workload_context import OTHER_UID
 
 pytestmark = needs_root
 

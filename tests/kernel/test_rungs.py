@@ -18,8 +18,8 @@ import pytest
 from ebpftop.kernel.attach import DENIED, INTERPRETER, MANY_AT_ONCE, NOT_STARTED
 from ebpftop.kernel.offsets import of_running_kernel
 from tests.kernel import exec_workloads as workloads
-from tests.kernel.doing import WANTED_UID
 from tests.kernel.support import CHECKED, Line, Stream, compile_c, last, needs_root, of
+from tests.kernel.workload_context import WANTED_UID
 
 pytestmark = needs_root
 

@@ -17,8 +17,8 @@ from ebpftop.core.records import UserRow, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.probes import users as probe
 from ebpftop.sources.live import KernelSource, Options
-from tests.kernel.doing import OTHER_UID, WANTED_UID, failing, in_child, programs
 from tests.kernel.support import Stream, compile_c, last, needs_root
+from tests.kernel.workload_context import OTHER_UID, WANTED_UID, failing, in_child, programs
 
 pytestmark = needs_root
 

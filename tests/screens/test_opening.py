@@ -26,7 +26,7 @@ from ebpftop.core.source import SourceError
 from ebpftop.ui.app import MADE_IN_ADVANCE, EbpftopApp
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.over import BELOW_S, LaidOutOnce, OverScreen
+from ebpftop.ui.screens.over import BELOW_S, LayoutOnResize, OverScreen
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.sheet import Details, Sheet
@@ -98,7 +98,7 @@ async def test_after_a_resize_what_opens_is_drawn_with_all_that_is_below(
         await pilot.pause(0.5)
         with frames_of(app, monkeypatch) as frames:
             for screen in app.screen_stack:
-                assert isinstance(screen, LaidOutOnce)
+                assert isinstance(screen, LayoutOnResize)
                 screen.drawn_size = Size(80, 24)
             app.action_diagnostics()
             await pilot.pause(0.5)

@@ -27,7 +27,7 @@ EVERYTHING = Filter()
 
 @asynccontextmanager
 async def running(source: FakeSource, given: Filter | None = None) -> AsyncIterator[tuple[Pilot[int], EbpftopApp]]:
-    app = EbpftopApp(source, given=given)
+    app = EbpftopApp(source, initial_filter=given)
     async with app.run_test(size=(140, 45)) as pilot:
         await settle(pilot, source)
         yield pilot, app
@@ -242,8 +242,8 @@ async def test_users_count_anew_from_the_moment_that_the_kernel_narrowed() -> No
     async with running(source) as (pilot, app):
         users = app.main.query_one(UsersPane)
         await pilot.press("slash", *"comm:make", "enter")
-        await until(pilot, lambda: users.model._begin_anew < 1e12)
-        at = users.model._begin_anew - START + 1
+        await until(pilot, lambda: users.model._reset < 1e12)
+        at = users.model._reset - START + 1
         root = UserRow(uid=0, user="root", execs=5000, failed=10)
         source.give(batch("users", at, Users(time=START + at, rows=(root,))))
         await settle(pilot, source)

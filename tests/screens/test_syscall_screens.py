@@ -55,7 +55,7 @@ async def test_i_and_T_steer_the_table_and_show_it_before_the_next_reading() -> 
         await until(pilot, lambda: source.handlers == [("x86_64", 0, "ignore")])
         read = pane.model.calls["x86_64", 0]
         assert pane.model.handler(read) == "ignore"
-        assert [span.look for span in pane._call(read, 0)] == ["struck"]
+        assert [span.style for span in pane._call(read, 0)] == ["struck"]
         await pilot.press("i")
         await until(pilot, lambda: source.handlers[1:] == [("x86_64", 0, "count")])
         await pilot.press("T")

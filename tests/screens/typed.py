@@ -67,7 +67,7 @@ async def reset(app: EbpftopApp) -> None:
         main.execs.action_tree()
     while main._pop_level():
         pass
-    main.execs.lift()
+    main.execs.clear_filter()
     main.execs.bar.text = ""
     main.execs.bar.display = False
     for pane in main.panes:

@@ -37,7 +37,7 @@ from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.panes.execs import COLUMNS, TREE_COLUMNS
 from ebpftop.ui.widgets.columns import layout_cell, value_of
 from tests.unit.mutants import mutant
-from tests.unit.test_timetravel import fresh
+from tests.unit.test_time_travel import fresh
 
 SEEDS = 2000
 AT_ONCE = 50
@@ -115,7 +115,7 @@ def play(source: Source, timeline: Timeline, finished: Callable[[], bool]) -> No
     drawn(models, overview)
     first, last = timeline.span
     models, takers = fresh()
-    drawn(models, rebuild(timeline.look((first + last) / 2), takers))
+    drawn(models, rebuild(timeline.snapshot_at((first + last) / 2), takers))
     bars(timeline.rates(80))
 
 

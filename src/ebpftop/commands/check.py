@@ -29,7 +29,7 @@ from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
 from ebpftop.probes.registry import Disabled, registry
 
-_LOOKS: Mapping[State, str] = {"on": "green", "off": "dim", "failed": "red"}
+_STYLES: Mapping[State, str] = {"on": "green", "off": "dim", "failed": "red"}
 
 
 class Report(TypedDict):
@@ -114,7 +114,7 @@ def _print(report: Report, console: Console) -> None:
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for rung in probe.attempts:
-            mark = f"[{_LOOKS[rung.state]}]{format.MARKS[rung.state]}[/]"
+            mark = f"[{_STYLES[rung.state]}]{format.MARKS[rung.state]}[/]"
             table.add_row(f"  {mark} {markup(rung.via)}", markup(rung.explanation))
             if rung.reason is None and rung.blind:
                 table.add_row("", f"[yellow]cannot see {markup('; '.join(rung.blind))}[/]")

@@ -47,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
             remembering,
             interval=args.interval,
             log_path=outputs.log_path,
-            given=source.filter,
+            initial_filter=source.filter,
             notes=source.notes,
         )
     finally:

@@ -17,7 +17,7 @@ import termios
 import time
 from collections.abc import Iterable
 
-_LOOK_EVERY_S = 0.01
+_CHECK_EVERY_S = 0.01
 
 
 class LineWriter:
@@ -74,4 +74,4 @@ class LineWriter:
             fcntl.ioctl(self._fd, termios.FIONREAD, waiting)
             if capacity - waiting[0] >= needed or state.poll(0):  # POLLERR: no reader; the write will fail
                 return
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_CHECK_EVERY_S)

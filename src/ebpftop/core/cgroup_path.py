@@ -1,7 +1,7 @@
 """What a cgroup path shows: the containers or the systemd unit that a process belongs to.
 
-Container engines do not report which cgroups they own, so only the names are left. tests/unit/test_cgroups.py has a row
-for each name that an engine writes, with its source, and for each name that only looks like one.
+Container engines do not report which cgroups they own, so only the names are left. tests/unit/test_cgroup_path.py has a
+row for each name that an engine writes, with its source, and for each name that only looks like one.
 """
 
 from __future__ import annotations

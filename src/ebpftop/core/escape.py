@@ -18,7 +18,7 @@ MARKS_MAX = 3
 """Combining marks that one character may carry: Hebrew needs three, Vietnamese two."""
 
 # Characters that draw nothing; `str.isprintable` accepts some of them. First Unicode's Default_Ignorable_Code_Point
-# (DerivedCoreProperties.txt; tests/unit/test_text.py compares it with the copy in the package `regex`). The variation
+# (DerivedCoreProperties.txt; tests/unit/test_escape.py compares it with the copy in the package `regex`). The variation
 # selectors of emoji are among them: terminals disagree about the width of an emoji that has one.
 _TAGS = range(0xE0000, 0xE1000)
 _IGNORABLE = (

@@ -155,7 +155,7 @@ def clock_text(time: float) -> str:
     return f"{at:%H:%M:%S}.{at.microsecond // 100_000}"
 
 
-def kept_text(span: tuple[float, float], used: int, bound: int) -> str:
+def history_text(span: tuple[float, float], used: int, bound: int) -> str:
     """Return how far back the history goes, and how much memory it uses of its limit."""
     return f"history: {age(span[1] - span[0])} {used / (1 << 20):.1f}/{bound / (1 << 20):.0f} MiB"
 

@@ -21,10 +21,10 @@ class FilterLevel:
 class FilterStack:
     """Levels on top of each other: each replaces the kinds that it sets, and keeps the others."""
 
-    def __init__(self, given: Filter | None = None) -> None:
+    def __init__(self, initial: Filter | None = None) -> None:
         """Begin with the filter of the command line, a level like any other."""
-        self.bare = Filter(hide_self=given.hide_self if given else True)
-        self.levels: list[FilterLevel] = [FilterLevel(str(given), given)] if given else []
+        self.bare = Filter(hide_self=initial.hide_self if initial else True)
+        self.levels: list[FilterLevel] = [FilterLevel(str(initial), initial)] if initial else []
 
     @property
     def filter(self) -> Filter:

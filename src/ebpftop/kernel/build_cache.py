@@ -83,7 +83,7 @@ def find(name: str, kind: type[_T]) -> _T | None:
         return None
 
 
-def keep(name: str, entry: object) -> None:
+def store(name: str, entry: object) -> None:
     """Keep *entry* as *name*, and replace what is there. If that fails, the next start takes longer."""
     body = msgspec.msgpack.encode(entry)
     unfinished = f"{name}.{os.getpid()}"

@@ -142,7 +142,7 @@ def compiled(file: str, defines: Defines) -> Compiled:
     source, flags, name = _task(file, defines)
     found = build_cache.find(name, Compiled)
     if found is None or not _is_whole(found, source):
-        found = _compile_and_keep(file, source, flags, name)
+        found = _compile_and_store(file, source, flags, name)
     return found
 
 
@@ -154,7 +154,7 @@ def recheck(file: str, defines: Defines) -> bool:
     source, flags, name = _task(file, defines)
     if name in _made_here:
         return False
-    return build_cache.find(name, Compiled) != _compile_and_keep(file, source, flags, name)
+    return build_cache.find(name, Compiled) != _compile_and_store(file, source, flags, name)
 
 
 def _task(file: str, defines: Defines) -> tuple[str, list[str], str]:
@@ -168,10 +168,10 @@ def _task(file: str, defines: Defines) -> tuple[str, list[str], str]:
     return source, flags, _name(source, flags)
 
 
-def _compile_and_keep(file: str, source: str, flags: list[str], name: str) -> Compiled:
+def _compile_and_store(file: str, source: str, flags: list[str], name: str) -> Compiled:
     made = _compile(file, source, flags)
     _made_here.add(name)
-    build_cache.keep(name, made)
+    build_cache.store(name, made)
     return made
 
 

@@ -99,13 +99,13 @@ class Events:
         self._module = module
         self._raw: list[bytes] = []
         table = module.table(f"{buffer}_events")
-        self._buffer = _Ring(table, self._take) if buffer == "ring" else _Perf(table, self._take)
+        self._buffer = _Ring(table, self._on_event) if buffer == "ring" else _Perf(table, self._on_event)
 
     def close(self) -> None:
         """Free its memory. Call it before the module is closed. Safe to call twice."""
         self._buffer.close()
 
-    def _take(self, data: int, size: int) -> int:
+    def _on_event(self, data: int, size: int) -> int:
         self._raw.append(ctypes.string_at(data, size))
         # A negative return value ends this round of the ring; the event itself counts as read.
         return -1 if len(self._raw) >= _BATCH_MAX else 0

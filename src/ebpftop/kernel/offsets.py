@@ -79,7 +79,7 @@ def _from_blob(blob: bytes) -> Defines:
     defines: Defines | None = build_cache.find(entry, dict[str, int | str])
     if defines is None or not _is_whole(defines):
         defines = from_btf(Btf(blob))
-        build_cache.keep(entry, defines)
+        build_cache.store(entry, defines)
     return defines
 
 

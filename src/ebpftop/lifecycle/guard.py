@@ -50,7 +50,7 @@ KILL_AFTER_S = 0.8 * END_S
 KILL_LEAVING_AFTER_S = 0.95 * END_S
 """The same if ebpftop is cleaning up itself: on an overloaded machine a kill would only lose its exit status."""
 
-_LOOK_EVERY_S = 0.1
+_CHECK_EVERY_S = 0.1
 _CLEAN_UP_S = 5.0
 _FDS_MAX = 1 << 20
 
@@ -169,7 +169,7 @@ class _Guard:
 
     def _receive(self) -> bool:
         """Read the messages of the parent, waiting if there is nothing else to do; return False if it is gone."""
-        timeout_s = None if self.asked_at is None and not self.stopping else _LOOK_EVERY_S
+        timeout_s = None if self.asked_at is None and not self.stopping else _CHECK_EVERY_S
         if not select.select([self.channel], [], [], timeout_s)[0]:
             return os.getppid() == self.parent_pid
         data, fds, _, _ = socket.recv_fds(self.channel, 256, 1)

@@ -41,7 +41,7 @@ INTERRUPTED = 130
 ORDERLY_S = 0.55 * guard.END_S
 """How long it may take to end in order."""
 
-_FILES_WANTED = 4096  # more than ebpftop needs: ebpftop.lifecycle.limits
+_FILES_SOUGHT = 4096  # more than ebpftop needs: ebpftop.lifecycle.limits
 # Independent of `ulimit -s`: the compiler needs this much, nothing needs more.
 _STACK_BYTES = 8 << 20
 
@@ -62,7 +62,7 @@ class Process:
         self._stop: Callable[[], None] | None = None
         self._redraw: Callable[[], None] | None = None
         self._undo: list[Callable[[], None]] = []
-        self._wishes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._work_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._guard: socket.socket | None = None
         self._tracefs_fd: int | None = None
         self._owner = leftovers.Owner(0, 0)  # the names of what we create in tracefs contain it
@@ -89,8 +89,8 @@ class Process:
         """From now on this process ends as the module describes. Call it first: there must be no other thread."""
         threading.stack_size(_STACK_BYTES)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY and soft < _FILES_WANTED:
-            wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, _FILES_WANTED)
+        if soft != resource.RLIM_INFINITY and soft < _FILES_SOUGHT:
+            wanted = _FILES_SOUGHT if hard == resource.RLIM_INFINITY else min(hard, _FILES_SOUGHT)
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         self.terminal.open()
         fatal_fd = above_standard(os.memfd_create("ebpftop-fatal", os.MFD_CLOEXEC))
@@ -130,8 +130,8 @@ class Process:
         if not self._armed or self.asked is not None:
             return
         self.asked = status
-        self._tell_guard(guard.ENDING)
-        self._wishes.put(None)
+        self._notify_guard(guard.ENDING)
+        self._work_queue.put(None)
         if self._end is None:
             self.leave(status)
         self._end()
@@ -167,17 +167,17 @@ class Process:
 
     def session_had(self, nice: int) -> None:
         """If this process is killed, the guard sets the nice value of the session back to *nice*."""
-        self._tell_guard(guard.SESSION_NICE + nice)
+        self._notify_guard(guard.SESSION_NICE + nice)
 
     def session_is_restored(self) -> None:
         """Report to the guard that the session has its own nice value again."""
-        self._tell_guard(guard.SESSION_RESTORED)
+        self._notify_guard(guard.SESSION_RESTORED)
 
     def leave(self, status: int) -> NoReturn:
         """End at once, from any thread: nothing stays in the kernel, the terminal is restored."""
         self._wait_if_leaving()
         self.leaving = True
-        self._tell_guard(guard.LEAVING)
+        self._notify_guard(guard.LEAVING)
         for undo in reversed(self._undo):
             with suppress(Exception):
                 undo()
@@ -208,7 +208,7 @@ class Process:
         self.ask_to_end(INTERRUPTED if number == signal.SIGINT else self.status_if_ended)
 
     def _leave_when_late(self) -> None:
-        while (work := self._wishes.get()) is not None:
+        while (work := self._work_queue.get()) is not None:
             work()
         time.sleep(ORDERLY_S)
         self.leave(self.asked or 0)
@@ -227,7 +227,7 @@ class Process:
                 work()
             done.set()
 
-        self._wishes.put(work_and_notify)
+        self._work_queue.put(work_and_notify)
         done.wait(ORDERLY_S)
 
     def _give_guard(self, code: int, fd: int) -> None:
@@ -235,7 +235,7 @@ class Process:
             with suppress(OSError):
                 socket.send_fds(self._guard, [bytes([code])], [fd])
 
-    def _tell_guard(self, code: int) -> None:
+    def _notify_guard(self, code: int) -> None:
         if self._guard is not None:
             with suppress(OSError):
                 self._guard.send(bytes([code]))
@@ -258,7 +258,7 @@ class Process:
         Only the main thread may call it, with the terminal restored. While the process is stopped, the guard watches
         for signals that ask it to end.
         """
-        self._tell_guard(guard.STOPPING)
+        self._notify_guard(guard.STOPPING)
         self._stopped = True
         number = signal.SIGTSTP
         while self.asked is None:
@@ -273,7 +273,7 @@ class Process:
                 time.sleep(0.1)
         self._stopped = False
         self.handle_job_control()
-        self._tell_guard(guard.CONTINUED)
+        self._notify_guard(guard.CONTINUED)
 
     def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.asked is not None:

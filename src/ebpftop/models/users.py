@@ -54,10 +54,10 @@ class User:
 
     __slots__ = (
         "_active",
+        "_counted_until",
         "_history",
         "_rate",
         "_readings",
-        "_told",
         "calls_at_least",
         "calls_rate",
         "read_as",
@@ -76,7 +76,7 @@ class User:
         self._rate = 0.0
         self._readings = readings or Readings()
         self._active = -1  # the last reading with activity of this user
-        self._told = self._readings.count  # the last reading in the history
+        self._counted_until = self._readings.count  # the last reading in the history
         self._history = array("f")
 
     @property
@@ -100,7 +100,7 @@ class User:
 
     @history.setter
     def history(self, rates: Sequence[float]) -> None:
-        self._history, self._told = array("f", rates), self._readings.count
+        self._history, self._counted_until = array("f", rates), self._readings.count
 
     def read(self, row: UserRow, seconds: float) -> None:
         """Read the counters, *seconds* after the last ones. If they shrank, they were reset: all of it is new."""
@@ -110,14 +110,14 @@ class User:
             self._catch_up(self._readings.count - 1)
             self.rate = gained / seconds
             self._history.append(self.rate)
-            self._told = self._readings.count
+            self._counted_until = self._readings.count
 
     def _catch_up(self, reading: int) -> None:
         """Note that nothing happened up to *reading*."""
-        idle = reading - self._told
+        idle = reading - self._counted_until
         if idle > 0:
             self._history.extend([0.0] * min(idle, HISTORY))
-            self._told = reading
+            self._counted_until = reading
         if len(self._history) > 2 * HISTORY:
             del self._history[:-HISTORY]
 
@@ -159,7 +159,7 @@ class UsersModel:
         self._time: float | None = None
         self._recent: deque[Users] = deque(maxlen=RECENT)
         self._baseline: dict[int, UserRow] = {}
-        self._begin_anew = math.inf
+        self._reset = math.inf
         self._running_of: dict[int, int] = {}
         self._counted: dict[int, int] = {}  # running processes that match: pid to uid
         self._undecided: deque[ProcessInfo] = deque(maxlen=UNDECIDED_MAX)
@@ -171,14 +171,14 @@ class UsersModel:
     def apply_filter(self, view_filter: ViewFilter) -> None:
         """Show only the users that match; reset counters at the reading from which on the kernel applies the filter."""
         self.view_filter = view_filter
-        self._begin_anew = view_filter.kernel_filter_since
+        self._reset = view_filter.kernel_filter_since
         for pid in tuple(self._counted):
             self._leave(pid)
         self._undecided.clear()
         for known in self.processes.running.values():
             self._enter(known)
         # That reading may already be here: readings can arrive before this call.
-        for record in [record for record in self._recent if record.time >= self._begin_anew]:
+        for record in [record for record in self._recent if record.time >= self._reset]:
             self._read(record)
 
     def begin_after(self, before: EventCounts) -> None:
@@ -230,10 +230,10 @@ class UsersModel:
     # The counters.
 
     def _read(self, record: Users) -> None:
-        anew = record.time >= self._begin_anew
+        anew = record.time >= self._reset
         if anew:
             self._baseline = {row.uid: row for row in record.rows} if self.view_filter else {}
-            self._begin_anew, self.since = math.inf, record.time if self.view_filter else None
+            self._reset, self.since = math.inf, record.time if self.view_filter else None
             self._time = None
             self.users.clear()
             running, self.total = self.total.running, User(_nothing(self.total.row), self._readings)

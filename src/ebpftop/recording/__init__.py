@@ -1,7 +1,7 @@
 """Recordings: write them with little loss, read them safely even if damaged, and search them by time."""
 
 from ebpftop.recording.parse import ReadError, ReadErrors
-from ebpftop.recording.timeline import Narrow, Timeline
+from ebpftop.recording.timeline import RecordFilter, Timeline
 from ebpftop.recording.writer import RecordingWriter
 
-__all__ = ["Narrow", "ReadError", "ReadErrors", "RecordingWriter", "Timeline"]
+__all__ = ["ReadError", "ReadErrors", "RecordFilter", "RecordingWriter", "Timeline"]

@@ -53,7 +53,7 @@ _DURING_BYTES = 24 << 20
 _LINE_BYTES = 64
 
 # Returns what to save of a record: the record itself, a smaller one, or None for nothing.
-Narrow: TypeAlias = Callable[[Record], Record | None]
+RecordFilter: TypeAlias = Callable[[Record], Record | None]
 
 
 class Timeline:
@@ -130,18 +130,18 @@ class Timeline:
         less if `RANGE_BYTES` do not reach back that far, but never with a hole. Last, one empty batch per probe, which
         sets the clocks to *time*.
         """
-        return self.look(time, events, window_s).batches
+        return self.snapshot_at(time, events, window_s).batches
 
-    def look(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Snapshot:
+    def snapshot_at(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Snapshot:
         """Return the batches of `at`, and the counts of the events before them."""
         self._looking += 1
         try:
-            return self._look(time, events, window_s)
+            return self._snapshot_at(time, events, window_s)
         finally:
             self._looking -= 1
             self._looked_s = clock.monotonic()
 
-    def _look(self, time: float, events: int, window_s: float) -> Snapshot:
+    def _snapshot_at(self, time: float, events: int, window_s: float) -> Snapshot:
         newest = self.find(time)
         following = self._chunks.time_of(newest + 1) if newest + 1 < self._chunks.stop else None
         if following is not None and following <= time + SLACK_S:
@@ -255,7 +255,7 @@ class Timeline:
                 high = probe
         return low
 
-    def save(self, path: str, narrow: Narrow | None = None, *, replace: bool = False) -> int:
+    def save(self, path: str, record_filter: RecordFilter | None = None, *, replace: bool = False) -> int:
         """Write everything kept as a recording; return how many records it has.
 
         Programs and probe states from before the oldest chunk come first. SourceError if the file cannot be written.
@@ -263,7 +263,7 @@ class Timeline:
         with RecordingWriter(path, replace=replace, is_copy=True) as writer:
             writer.write((msgspec.structs.replace(self.header, schema=SCHEMA),))
             for record in self.records():
-                part = narrow(record) if narrow else record
+                part = record_filter(record) if record_filter else record
                 if part is not None:
                     writer.write((part,))
         return writer.records

@@ -55,7 +55,7 @@ class RecordingWriter:
         self._taken = threading.Condition(self._lock)
         self._error: OSError | None = None
         self._lost_records = 0
-        self._told = False
+        self._error_reported = False
         self._stop = threading.Event()
         self._last_time = 0.0
         self._encoder = ReadingEncoder()
@@ -93,7 +93,7 @@ class RecordingWriter:
                 self._pending_bytes += size
             else:
                 self._lost_records += len(lines)
-        self._tell()
+        self._report_error()
 
     def close(self, reason: str = "") -> None:
         """Write what is pending and an `End` record with *reason*, and close. Safe to call twice."""
@@ -104,7 +104,7 @@ class RecordingWriter:
             self._thread.join()
         self._flush()
         if self._error is not None:
-            reason = _say(self._error)
+            reason = error_text(self._error)
         end = End(time=self._last_time, records=self.records, reason=reason)
         try:
             # On a full disk room was kept for this. If another program has used it, that is not an error here.
@@ -116,7 +116,7 @@ class RecordingWriter:
         finally:
             os.close(self._fd)
             os.close(self._folder_fd)
-        self._tell()
+        self._report_error()
 
     def discard(self) -> None:
         """Close, and remove the file: the recording did not start."""
@@ -148,13 +148,13 @@ class RecordingWriter:
         os.ftruncate(fd, self.bytes_written)
         os.close(fd)
 
-    def _tell(self) -> None:
-        if self._error is None or self._told:
+    def _report_error(self) -> None:
+        if self._error is None or self._error_reported:
             return
-        self._told = True
+        self._error_reported = True
         lost = self._lost_records - (self._lines == 0)  # the header does not count
         raise SourceError(
-            f"{self.path}: {_say(self._error)} after {counted(self.records, 'record', whole=True)}; "
+            f"{self.path}: {error_text(self._error)} after {counted(self.records, 'record', whole=True)}; "
             + (f"{counted(lost, 'later record', whole=True)} lost, " if lost and not self._is_copy else "")
             + ("what is in it can be replayed" if self.records else "there is nothing in it to replay"),
             "make room or record elsewhere" if self._error.errno in _FULL else "",
@@ -231,7 +231,7 @@ class RecordingWriter:
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def _say(error: OSError) -> str:
+def error_text(error: OSError) -> str:
     return error.strerror or str(error)
 
 
@@ -252,11 +252,11 @@ def create_file(path: str, replace: bool) -> int:
         raise SourceError(f"{path} exists", "give another name, or --force to replace it") from None
     except PermissionError as error:
         raise SourceError(
-            f"cannot create {path}: {_say(error)}",
+            f"cannot create {path}: {error_text(error)}",
             f"files are written with the rights of user {os.geteuid()}: name a folder where that user may write",
         ) from error
     except OSError as error:
-        raise SourceError(f"cannot create {path}: {_say(error)}") from error
+        raise SourceError(f"cannot create {path}: {error_text(error)}") from error
     return fd
 
 

@@ -23,7 +23,7 @@ _READ_BYTES = 256 << 10
 # At most this much may come before the first record: damaged lines, or messages of a remote shell.
 _SEARCHED_BYTES = 64 << 20
 # Closing takes at most this long: the reader checks for it this often.
-_LOOK_UP_S = 0.2
+_CHECK_EVERY_S = 0.2
 
 
 class PipeSource:
@@ -183,7 +183,7 @@ class _Reader:
     def chunks(self, closed: threading.Event) -> Iterator[bytes]:
         """Yield whole lines as they come, until the end or *closed*; the last may lack its newline."""
         while not closed.is_set():
-            if not select.select([self._fd], [], [], _LOOK_UP_S)[0]:
+            if not select.select([self._fd], [], [], _CHECK_EVERY_S)[0]:
                 continue
             try:
                 data = os.read(self._fd, _READ_BYTES)

@@ -118,14 +118,14 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         *,
         interval_s: float = 1.0,
         log_path: Path | None = None,
-        given: Filter | None = None,
+        initial_filter: Filter | None = None,
         notes: tuple[str, ...] = (),
         unread: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         super().__init__(driver_class=TerminalDriver)
         self.source = source
         self.interval_s = interval_s
-        self.given = given
+        self.initial_filter = initial_filter
         self.notes = notes
         self._unread = unread
         self.log_path = log_path
@@ -143,7 +143,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         return {**variables, **shades(variables)}
 
     def get_default_screen(self) -> MainScreen:
-        return MainScreen(self.source, self.interval_s, self.given)
+        return MainScreen(self.source, self.interval_s, self.initial_filter)
 
     def on_mount(self) -> None:
         threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="work", initializer=stand_back)
@@ -257,7 +257,7 @@ def run(
     *,
     interval: float = 1.0,
     log_path: Path | None = None,
-    given: Filter | None = None,
+    initial_filter: Filter | None = None,
     notes: tuple[str, ...] = (),
     unread: Callable[[], Iterable[str]] = tuple,
 ) -> int:
@@ -269,7 +269,9 @@ def run(
     """
     disabled = map(str, (*registry().disabled, *panes().disabled))
     notes = tuple(dict.fromkeys((*notes, *disabled)))
-    app = EbpftopApp(source, interval_s=interval, log_path=log_path, given=given, notes=notes, unread=unread)
+    app = EbpftopApp(
+        source, interval_s=interval, log_path=log_path, initial_filter=initial_filter, notes=notes, unread=unread
+    )
     process.end_by(app.end)
     try:
         status = app.run()

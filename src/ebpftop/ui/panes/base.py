@@ -25,7 +25,7 @@ from ebpftop.filters.stack import FilterLevel
 from ebpftop.models.base import Model
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
-from ebpftop.models.wishes import Wishes
+from ebpftop.models.requests import LatestRequests
 from ebpftop.ui.widgets.columns import Shown, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
@@ -113,7 +113,7 @@ class Pane(Vertical):
         super().__init__(id=self.probe)
         self.source = source
         self.number = number
-        self._wishes: Wishes[ProbeName, bool] = Wishes()
+        self._toggle_requests: LatestRequests[ProbeName, bool] = LatestRequests()
         self.newest_only = False
         """The model begins in the middle: what came before the newest events was not read again."""
         self.past = False
@@ -123,7 +123,7 @@ class Pane(Vertical):
         self._unconfirmed: Probe | None = None
         """The state that the probe reported before it was toggled."""
         self._losses = ""
-        self._wanted: tuple[Content | None, Content | None] = (None, None)
+        self._requested: tuple[Content | None, Content | None] = (None, None)
         self._drawn: tuple[Content | None, Content | None] = (None, None)
         self._resting: Timer | None = None
         self._searching: Timer | None = None
@@ -209,7 +209,7 @@ class Pane(Vertical):
 
     @property
     def state(self) -> str:
-        """``on``, ``off``, ``failed``, ``busy`` until it is as wished, ``waiting`` before anything is known."""
+        """``on``, ``off``, ``failed``, ``busy`` until a request is done, ``waiting`` before anything is known."""
         if self.trouble:
             return "failed"
         if self.busy:
@@ -245,15 +245,15 @@ class Pane(Vertical):
 
     def _entitle(self, title: Content, edge: Content | None) -> None:
         """Draw the frame with this title, at most every TITLE_S: it costs as much as all the lines in it."""
-        self._wanted = title, edge
+        self._requested = title, edge
         if self._resting is None:
             self._draw_title()
 
     def _draw_title(self) -> None:
         self._resting = None
-        if self._wanted != self._drawn:
-            self._drawn = self._wanted
-            self.border_title, self.border_subtitle = self._wanted
+        if self._requested != self._drawn:
+            self._drawn = self._requested
+            self.border_title, self.border_subtitle = self._requested
             if TITLE_S:
                 self._resting = self.set_timer(TITLE_S, self._draw_title)
 
@@ -285,8 +285,8 @@ class Pane(Vertical):
             why = "not asked for with --probes" if self.source.live else "not in this recording"
             return [Span(why, "dim")] if empty else []
         if self.busy:
-            wished = self._wishes.last(self.probe)
-            on = self.source.is_on(self.probe) if wished is None else wished
+            requested = self._toggle_requests.last(self.probe)
+            on = self.source.is_on(self.probe) if requested is None else requested
             return [Span("attaching …" if on else "detaching …", "warn")]
         if state is not None and state.state == "failed":
             message = [
@@ -363,20 +363,20 @@ class Pane(Vertical):
     @property
     def busy(self) -> bool:
         """Whether the probe is being attached or detached, or has not reported its state yet."""
-        if self._wishes.last(self.probe) is not None:
+        if self._toggle_requests.last(self.probe) is not None:
             return True
         return self._unconfirmed is not None and self._unconfirmed is self._state and not self.past
 
     @work(thread=True, group="toggle", exit_on_error=False)
     def toggle(self) -> None:
-        """Attach or detach the probe until it is as was wished last."""
+        """Attach or detach the probe until it is as requested last."""
         try:
-            for probe, on in self._wishes:
+            for probe, on in self._toggle_requests:
                 if self.source.is_on(probe) is not on:
                     self._unconfirmed = self._state
                     self.source.toggle(probe)
         except BaseException:
-            self._wishes.drop()
+            self._toggle_requests.drop()
             self._unconfirmed = None
             raise
         finally:
@@ -390,9 +390,9 @@ class Pane(Vertical):
             self.describe()
             self.collect()
             return
-        wished = self._wishes.last(self.probe)
-        on = self.source.is_on(self.probe) if wished is None else wished
-        if self._wishes.put(self.probe, not on):
+        requested = self._toggle_requests.last(self.probe)
+        on = self.source.is_on(self.probe) if requested is None else requested
+        if self._toggle_requests.put(self.probe, not on):
             self.toggle()
         self.describe()
 

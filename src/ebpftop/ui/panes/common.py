@@ -8,7 +8,7 @@ from functools import lru_cache
 from ebpftop.core.records import Handler, InFlight
 from ebpftop.ui.widgets.columns import Cell, Span
 
-HANDLER_LOOKS: dict[Handler, str] = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}
+HANDLER_STYLES: dict[Handler, str] = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}
 
 
 @lru_cache(maxsize=4096)

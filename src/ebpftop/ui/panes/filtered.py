@@ -80,7 +80,7 @@ class FilteredPane(Pane):
         """Type a filter for the rows."""
         self.bar.open()
 
-    def lift(self) -> bool:
+    def clear_filter(self) -> bool:
         """Clear the pattern; False if there was none."""
         if self.pattern is None:
             return False

@@ -18,11 +18,11 @@ from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.models.base import Model
 from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.requests import LatestRequests
 from ebpftop.models.syscalls import Call, SyscallsModel
-from ebpftop.models.wishes import Wishes
 from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.base import Pane
-from ebpftop.ui.panes.common import HANDLER_LOOKS, thread
+from ebpftop.ui.panes.common import HANDLER_STYLES, thread
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter
 from ebpftop.ui.widgets.row_view import RowView
@@ -65,8 +65,8 @@ class SyscallsPane(Pane):
         super().__init__(source, number)
         self.model: SyscallsModel = SyscallsModel()
         self.last = False
-        self._wishes_of_calls: Wishes[CallKey, tuple[Call, Handler]] = Wishes()
-        self._wished: dict[CallKey, Handler] = {}
+        self._handler_requests: LatestRequests[CallKey, tuple[Call, Handler]] = LatestRequests()
+        self._requested_handler: dict[CallKey, Handler] = {}
         """The last requested handler of each call; a past moment on the screen does not contain it."""
         self._filter_baseline: Baseline | None = None
         self._baseline: Baseline | None = None
@@ -182,34 +182,34 @@ class SyscallsPane(Pane):
         if call is None:
             self.app.notify("Choose a system call first: j and k move")
             return
-        at_present = self._wished.get(call.key) if self.past else None
+        at_present = self._requested_handler.get(call.key) if self.past else None
         wanted: Handler = "count" if (at_present or self.model.handler(call)) == handler else handler
-        self._wished[call.key] = wanted
+        self._requested_handler[call.key] = wanted
         if self.source.live and self.past:
             self.app.notify(f"{call.row.name}: {wanted} from now on; the screen shows the past")
         elif self.source.live:
             self.model.ask(call.key, wanted)
             self._refigure()
-        if self._wishes_of_calls.put(call.key, (call, wanted)):
+        if self._handler_requests.put(call.key, (call, wanted)):
             self.steer()
 
     @work(thread=True, group="steer")
     def steer(self) -> None:
         """Request the last chosen handler of each call from the source; show its error if it refuses."""
         try:
-            for key, (call, handler) in self._wishes_of_calls:
+            for key, (call, handler) in self._handler_requests:
                 try:
                     self.source.set_handler(*key, handler)
                 except SourceError as error:
-                    if not self._wishes_of_calls.renewed(key):
+                    if not self._handler_requests.is_superseded(key):
                         self.call_later(self._refused, call, str(error))
         except BaseException:
-            self._wishes_of_calls.drop()
+            self._handler_requests.drop()
             raise
 
     def _refused(self, call: Call, reason: str) -> None:
         self.model.forget(call.key)
-        self._wished.pop(call.key, None)
+        self._requested_handler.pop(call.key, None)
         self.app.notify(reason, title=f"{call.row.name} stays as it is", severity="warning")
         self._refigure()
 
@@ -298,7 +298,7 @@ class SyscallsPane(Pane):
     def _call(self, c: Call, _: float) -> Cell:
         if c is self._sum:
             return (Span("total", "strong"),)
-        look = HANDLER_LOOKS.get(self.model.handler(c), "")
+        look = HANDLER_STYLES.get(self.model.handler(c), "")
         abi = [Span(f" {c.row.abi}", "dim")] if c.row.abi != self.source.header.abi else []
         return (Span(c.row.name, look), *abi)
 

@@ -28,7 +28,7 @@ class ColumnsScreen(ReadyScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,c,q", "dismiss", "Back", key_display="Esc", id="columns.back"),
-        Binding("space,enter", "turn", "Show/hide", key_display="␣", id="columns.turn", priority=True),
+        Binding("space,enter", "show_or_hide", "Show/hide", key_display="␣", id="columns.show", priority=True),
         Binding("left,h", "widen(-1)", "Narrower", key_display="←", id="columns.narrower"),
         Binding("right,l", "widen(1)", "Wider", key_display="→", id="columns.wider"),
         Binding("j", "cursor(1)", "Down", show=False, id="columns.down"),
@@ -87,7 +87,7 @@ class ColumnsScreen(ReadyScreen[None]):
         for column in self.lines.columns:
             options.replace_option_prompt(column.key, self._words(column))
 
-    def action_turn(self) -> None:
+    def action_show_or_hide(self) -> None:
         hidden = self.lines.hidden ^ {self._column.key}
         if len(hidden) < len(self.lines.columns):
             self.lines.hidden = hidden

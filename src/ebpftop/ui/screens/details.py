@@ -129,7 +129,7 @@ class FilteringSheetScreen(SheetScreen):
             self.dismiss(step)
 
 
-def open_sheet(app: App[Any], details: Details, narrow: Callable[[FilterLevel], None] | None = None) -> None:
+def open_sheet(app: App[Any], details: Details, filter_to: Callable[[FilterLevel], None] | None = None) -> None:
     """Show *details*; *narrow* is called with the filter level that Enter chose."""
     kind = SheetScreen if details.narrows is None else FilteringSheetScreen
-    app.push_screen(ready(app, kind).fill(details), lambda step: narrow(step) if step and narrow else None)
+    app.push_screen(ready(app, kind).fill(details), lambda step: filter_to(step) if step and filter_to else None)

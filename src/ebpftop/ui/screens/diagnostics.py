@@ -13,7 +13,7 @@ from ebpftop.ui.widgets.sheet import Details, Sheet
 
 TAIL_BYTES = 64 << 10
 
-_LOOKS: Mapping[State, str] = {"on": "$success", "off": "$dim", "failed": "$error"}
+_STYLES: Mapping[State, str] = {"on": "$success", "off": "$dim", "failed": "$error"}
 
 
 def diagnostics(
@@ -45,7 +45,7 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
         for rung in probe.attempts:
             state = "off" if probe.state != "on" and rung.state == "on" else rung.state
             taken = state == "on"  # one of each ladder
-            mark, style = format.MARKS[state], _LOOKS[state]
+            mark, style = format.MARKS[state], _STYLES[state]
             sheet.line((f"  {mark} ", style), (rung.via, "bold" if taken else ""))
             sheet.line((f"      {rung.explanation}", "$dim"))
             if rung.blind:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEY_WIDTH = 18
 
-_LAID_OUT_S = 0.1
+_LAYOUT_S = 0.1
 """Seconds after which its widgets know their sizes."""
 
 
@@ -51,7 +51,7 @@ class HelpScreen(SheetScreen):
         self._list_keys()
         self.show_filled()
         self._refresh_layout(self.app.size)
-        self.set_timer(_LAID_OUT_S, self._render_if_closed)
+        self.set_timer(_LAYOUT_S, self._render_if_closed)
 
     def _render_if_closed(self) -> None:
         if self not in self.app.screen_stack:

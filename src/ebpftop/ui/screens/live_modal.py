@@ -17,7 +17,7 @@ from ebpftop.ui.widgets.keyline import KeyLine
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LOOK_S = 0.25
+UPDATE_S = 0.25
 
 _NOTHING = SyscallsModel()
 
@@ -62,19 +62,19 @@ class LiveScreen(ReadyScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self._clock = self.set_interval(LOOK_S, self.look, pause=True)
+        self._clock = self.set_interval(UPDATE_S, self.update_if_changed, pause=True)
 
     def show_filled(self) -> None:
         self._shown = None
         self.begin()
-        self.look()
+        self.update_if_changed()
         self._clock.resume()
 
     def let_go(self) -> None:
         self._clock.pause()
         self.model = _NOTHING
 
-    def look(self) -> None:
+    def update_if_changed(self) -> None:
         """Show what has changed, if anything."""
         state = self.model.readings, self.model.traced.end, self.model.since, self.model.view_filter
         if state != self._shown:

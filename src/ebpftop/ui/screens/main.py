@@ -22,8 +22,8 @@ from ebpftop.core.source import FilterUnsupported, Source, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack, label_of
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.requests import LatestRequests
 from ebpftop.models.subset import Kind
-from ebpftop.models.wishes import Wishes
 from ebpftop.probes.registry import registry
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
@@ -33,10 +33,10 @@ from ebpftop.ui.registry import FORMS, Form, arrange, panes
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import open_sheet
 from ebpftop.ui.screens.live_modal import LiveScreen
-from ebpftop.ui.screens.over import LaidOutOnce
+from ebpftop.ui.screens.over import LayoutOnResize
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ready
-from ebpftop.ui.screens.save_actions import kept, rows_of
+from ebpftop.ui.screens.save_actions import history_choice, rows_of
 from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import TableScreen, TracedScreen, WaitingScreen
@@ -72,7 +72,7 @@ def _probe_keys() -> Iterator[Binding]:
             )
 
 
-class MainScreen(LaidOutOnce[None]):
+class MainScreen(LayoutOnResize[None]):
     """The whole screen. State records take effect at once; records for a pane wait while paused."""
 
     class Due(Message):
@@ -128,7 +128,7 @@ class MainScreen(LaidOutOnce[None]):
         Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
     ]
 
-    def __init__(self, source: Source, interval_s: float, given: Filter | None = None) -> None:
+    def __init__(self, source: Source, interval_s: float, initial_filter: Filter | None = None) -> None:
         super().__init__()
         self.source = source
         self.panes = tuple(pane(source, panes().number(probe)) for probe, pane in panes().classes.items())
@@ -136,9 +136,9 @@ class MainScreen(LaidOutOnce[None]):
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self._placed: tuple[Form, tuple[Pane, ...]] | None = None
         self.interval_s = interval_s
-        self.scope = FilterStack(given)
+        self.scope = FilterStack(initial_filter)
         self._pipe_end_reported = False
-        self._filter_wishes: Wishes[str, Filter] = Wishes()
+        self._filter_requests: LatestRequests[str, Filter] = LatestRequests()
         self._decided_since: tuple[Filter, float] | None = None
         if self.playback.timeline is not None and self.playback.player is not None:
             self.add_class("-timeline")
@@ -219,7 +219,7 @@ class MainScreen(LaidOutOnce[None]):
             mode=self.mode,
             paused="PAUSED" if playback.paused else "",
             moment="" if moment is None else f"{clock_text(moment)} {playback.back_text}".rstrip(),
-            kept=playback.kept if playback.paused else "",
+            history=playback.kept if playback.paused else "",
             time=int(overview.time),
             interval_s=self.interval_s,
         )
@@ -450,17 +450,17 @@ class MainScreen(LaidOutOnce[None]):
     def _rescope(self) -> None:
         self.playback.apply_filter(ViewFilter(self.scope.filter))
         self.describe()
-        if self._filter_wishes.put("filter", self.scope.filter):
+        if self._filter_requests.put("filter", self.scope.filter):
             self.set_filter()
 
     @work(thread=True, group="filter")
     def set_filter(self) -> None:
-        """Let the source decide by the filter that was wished for last."""
+        """Apply the filter that was requested last in the source."""
         try:
-            for _, wanted in self._filter_wishes:
+            for _, wanted in self._filter_requests:
                 self._set_filter(wanted)
         except BaseException:
-            self._filter_wishes.drop()
+            self._filter_requests.drop()
             raise
 
     def _set_filter(self, wanted: Filter) -> None:
@@ -516,7 +516,10 @@ class MainScreen(LaidOutOnce[None]):
         if self.playback.timeline is not None:
             words = "  ".join(part for part in (self.scope.breadcrumb, self.execs.filter_text) if part)
             choices.insert(
-                0, kept(self.playback.timeline, self.playback.view_filter, self.execs.pattern, words, host, moment)
+                0,
+                history_choice(
+                    self.playback.timeline, self.playback.view_filter, self.execs.pattern, words, host, moment
+                ),
             )
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
@@ -536,6 +539,6 @@ class MainScreen(LaidOutOnce[None]):
             execs.action_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)
-        elif not self.filtered_pane.lift() and not self._pop_level() and not execs.log_lines.follow:
+        elif not self.filtered_pane.clear_filter() and not self._pop_level() and not execs.log_lines.follow:
             execs.log_lines.action_follow()
         self.describe()

@@ -41,7 +41,7 @@ def _shaded(style: Style | None, shade: Color, filters: tuple[LineFilter, ...], 
     return segments[0].style
 
 
-class LaidOutOnce(Screen[Result]):
+class LayoutOnResize(Screen[Result]):
     """A screen that is laid out again only when its size has changed, not whenever another one opens above it."""
 
     drawn_size = Size()
@@ -68,7 +68,7 @@ class LaidOutOnce(Screen[Result]):
         self._repaint_required = False
 
 
-class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
+class OverScreen(LayoutOnResize[Result], ModalScreen[Result]):
     """A modal screen that opens at once: the screen below is shaded once, and again when it changes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -89,7 +89,7 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
     def draw_first(self) -> None:
         """Draw only this screen; the one below stays unshaded for this frame, because shading takes longer."""
         below = self.app._background_screens[-1:]
-        if not all(isinstance(screen, LaidOutOnce) and screen.drawn_size == self.size for screen in below):
+        if not all(isinstance(screen, LayoutOnResize) and screen.drawn_size == self.size for screen in below):
             return  # the terminal shows a frame of another size
         regions = (
             region.intersection(clip)
@@ -127,7 +127,7 @@ class OverScreen(LaidOutOnce[Result], ModalScreen[Result]):
                 return super().render_lines(crop)
             covered = below.pop()
             self._below = key, self._shade(covered._compositor.render_strips())
-            if isinstance(covered, LaidOutOnce):
+            if isinstance(covered, LayoutOnResize):
                 covered.is_drawn_above()
             self._dirty_regions.clear()
         return [strip.crop(*crop.column_span) for strip in self._below[1][crop.y : crop.bottom]]

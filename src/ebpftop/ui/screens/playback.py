@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from textual.binding import Binding
 
-from ebpftop.core.format import kept_text, offset_text
+from ebpftop.core.format import history_text, offset_text
 from ebpftop.core.format import speed_text as format_speed
 from ebpftop.core.records import ProbeName
 from ebpftop.core.snapshot import EventCounts
@@ -20,9 +20,9 @@ from ebpftop.models.base import Model, rebuild
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.held import Held
 from ebpftop.models.overview import Overview
+from ebpftop.models.requests import LatestRequests
 from ebpftop.models.seeking import LONG_STEP_S, STEP_S, clamp, other_speed
 from ebpftop.models.users import UsersModel
-from ebpftop.models.wishes import Wishes
 from ebpftop.sources.capabilities import comes_through_pipe, history_of, player_of, timeline_of
 from ebpftop.ui.panes.base import FRAME_RECORDS, Pane
 from ebpftop.ui.screens.intake import Intake, Turns
@@ -140,7 +140,7 @@ class PlaybackController:
         self._models: dict[Pane, Model] = {}
         self._jump = 0
         self._jumping = False
-        self._slow_wishes: Wishes[str, tuple[int, float]] = Wishes()
+        self._slow_requests: LatestRequests[str, tuple[int, float]] = LatestRequests()
         self._has_reported_end = False
 
     def apply_filter(self, view_filter: ViewFilter) -> None:
@@ -278,7 +278,7 @@ class PlaybackController:
         self.held.clear()
         self.present = self.overview
         self.moment = None
-        self._wish("jump", (self._jump, moment))
+        self._request("jump", (self._jump, moment))
 
     def _jumped(self, number: int) -> None:
         """The recording is where the jump of this number leads."""
@@ -292,23 +292,23 @@ class PlaybackController:
 
     def ask_rates(self, buckets: int) -> None:
         """Have `Host.show_rates` called with so many rates. They change slowly and cost much time."""
-        self._wish("rates", (buckets, 0.0))
+        self._request("rates", (buckets, 0.0))
 
-    def _wish(self, what: str, value: tuple[int, float]) -> None:
-        if self._slow_wishes.put(what, value):
+    def _request(self, what: str, value: tuple[int, float]) -> None:
+        if self._slow_requests.put(what, value):
             self._host.run_in_thread("slow", self._fulfil)
 
     def _fulfil(self) -> None:
         assert self.timeline is not None
         try:
-            for what, (number, moment) in self._slow_wishes:
+            for what, (number, moment) in self._slow_requests:
                 if what == "rates":
                     self._host.post(partial(self._host.show_rates, self.timeline.rates(number)))
                 elif self.player is not None:
                     self.player.jump(moment, number)
                     self._host.post(partial(self._jumped, number))
         except BaseException:
-            self._slow_wishes.drop()
+            self._slow_requests.drop()
             raise
 
     # Looking back.
@@ -351,7 +351,7 @@ class PlaybackController:
         # A garbage collection during this would visit every record, and nothing here is garbage.
         gc.disable()
         try:
-            past = self.timeline.look(moment)
+            past = self.timeline.snapshot_at(moment)
             overview = rebuild(past, takers)
         finally:
             gc.enable()
@@ -404,7 +404,7 @@ class PlaybackController:
         """How far back the history goes, and how much memory it uses; empty for a file."""
         if self.history is None or self.timeline is None:
             return ""
-        return kept_text(self.timeline.span, self.history.bytes_used, self.history.max_bytes)
+        return history_text(self.timeline.span, self.history.bytes_used, self.history.max_bytes)
 
     @property
     def position(self) -> float:

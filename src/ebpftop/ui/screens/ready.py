@@ -68,7 +68,7 @@ class ReadyScreen(OverScreen[Result]):
             # Its contents are those of an earlier opening.
             self.call_later(self._give_up)
             raise
-        self.query_one(KeyLine).look()
+        self.query_one(KeyLine).update_keys()
         for widget in (*self.varying, self):
             widget.clear_cached_dimensions()
             widget._clear_arrangement_cache()

@@ -18,7 +18,7 @@ from ebpftop.ui.screens.save_dialog import Saving
 from ebpftop.ui.widgets.columns import Shown
 
 
-def kept(
+def history_choice(
     timeline: Timeline, view_filter: ViewFilter, pattern: Pattern | None, words: str, host: str, moment: float
 ) -> Saving:
     """The whole history, or the part that *view_filter* and *pattern* show; *words* describe it."""

@@ -140,8 +140,8 @@ class SaveScreen(ReadyScreen[str]):
             self._choices = Static(classes="save-choices", markup=False)
             self._input = Input(select_on_focus=False, compact=True)
             self._input.cursor_blink = False
-            self._says = Static(classes="save-note", markup=False)
-            yield from (self._choices, self._input, self._says)
+            self._message = Static(classes="save-note", markup=False)
+            yield from (self._choices, self._input, self._message)
         yield KeyLine()
 
     def show_filled(self) -> None:
@@ -161,7 +161,7 @@ class SaveScreen(ReadyScreen[str]):
 
     @property
     def varying(self) -> tuple[Widget, ...]:
-        return self._choices, self._input, self._says, self._box
+        return self._choices, self._input, self._message, self._box
 
     def _show_choices(self) -> None:
         lines = [
@@ -175,7 +175,7 @@ class SaveScreen(ReadyScreen[str]):
         self._choices.update(Content("\n").join(lines))
 
     def _note(self, text: str, *, bad: bool = False) -> None:
-        self._says.update(Content.styled(escape(text), "$error" if bad else "$dim"))
+        self._message.update(Content.styled(escape(text), "$error" if bad else "$dim"))
 
     def action_choose(self, step: int) -> None:
         field = self._input

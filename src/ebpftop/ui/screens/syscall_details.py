@@ -91,11 +91,11 @@ class SyscallScreen(LiveScreen):
         self._view = View(self.model.traced)
         self.traced.begin(self._view)
 
-    def look(self) -> None:
+    def update_if_changed(self) -> None:
         if self._scanning:
             self._scanning = self._view.scan(SCANNED)
             self._shown = None
-        super().look()
+        super().update_if_changed()
 
     def contents(self) -> ComposeResult:
         self.facts = Static("", classes="call-facts", markup=False)

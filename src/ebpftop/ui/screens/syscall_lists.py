@@ -15,7 +15,7 @@ from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
 from ebpftop.models.ring import View
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.syscalls.families import family
-from ebpftop.ui.panes.common import HANDLER_LOOKS, clock
+from ebpftop.ui.panes.common import HANDLER_STYLES, clock
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.widgets.columns import Cell, Column, Span
@@ -218,7 +218,7 @@ class TableScreen(LiveScreen):
         yield self.table
 
     def _call_name(self, slot: TableEntry, _: float) -> Cell:
-        return (Span(slot.name, HANDLER_LOOKS.get(slot.handler, "")),)
+        return (Span(slot.name, HANDLER_STYLES.get(slot.handler, "")),)
 
     def title_text(self) -> str:
         held = len(self.model.latest.table) if self.model.latest else 0
@@ -284,11 +284,11 @@ class TracedScreen(LiveScreen):
         super().let_go()
         self.begin()
 
-    def look(self) -> None:
+    def update_if_changed(self) -> None:
         if self._scanning:
             self._scanning = self._view.scan(SCANNED)
             self._shown = None
-        super().look()
+        super().update_if_changed()
 
     def contents(self) -> ComposeResult:
         self.log_lines = traced_lines(self._view)

@@ -48,7 +48,7 @@ _REST_OF_LONG = re.compile(r"[0-?]*[ -/]*([@-~]?)")
 # No key and no reply is longer; Textual would handle a longer one as typed.
 _SEQUENCE_MAX = 32
 _INTRODUCERS = frozenset("[O]P_^X")
-_TOLD = 80
+_LOGGED_CHARACTERS = 80
 _LOG_EVERY_S = 10.0
 
 
@@ -63,7 +63,7 @@ class KeyParser:
         self._held = ""
         """The end of the input so far, if more may belong to it."""
         self._came_s = 0.0
-        self._told_escape = False
+        self._escape_reported = False
         """Whether the last input was Escape alone, and was reported."""
         self._logged_s = -_LOG_EVERY_S
         self._deaf = False
@@ -72,10 +72,10 @@ class KeyParser:
         """Return the messages of *text*, together with what was held back."""
         messages: list[Message] = []
         now_s = time.monotonic()
-        if self._told_escape and text[:1] in _INTRODUCERS and now_s - self._came_s < REST_S:
+        if self._escape_reported and text[:1] in _INTRODUCERS and now_s - self._came_s < REST_S:
             # Escape was reported too soon, which cannot be avoided; but the rest of its sequence is not typed text.
             self._held = "\x1b"
-        self._told_escape = False
+        self._escape_reported = False
         if self._held and _is_ctrl_c(text):  # somebody waits
             self._held = ""
         text, self._held, self._came_s = self._held + text, "", now_s
@@ -128,7 +128,7 @@ class KeyParser:
         if not held or self._in_string:
             return []
         self._held = ""
-        self._told_escape = held == "\x1b"
+        self._escape_reported = held == "\x1b"
         return self._cut_short(held)
 
     # Each of these reads what is at the beginning of the text, and returns the rest.
@@ -255,7 +255,7 @@ class KeyParser:
         if self._came_s - self._logged_s >= _LOG_EVERY_S:
             self._logged_s = self._came_s
             reason = f" ({escape(repr(error))})" if error else ""
-            log.warning("the terminal sent what cannot be: %s%s", escape(sequence[:_TOLD]), reason)
+            log.warning("the terminal sent what cannot be: %s%s", escape(sequence[:_LOGGED_CHARACTERS]), reason)
 
     def _begin_anew(self) -> None:
         """Restart Textual's parser; keep what it knows about the terminal's size."""

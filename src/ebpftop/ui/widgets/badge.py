@@ -32,7 +32,7 @@ class PausedHint(Static):
 
     def away(self, back: str, *, recording: bool) -> None:
         """Show how far back from the present the moment is."""
-        self._say(
+        self._set_text(
             f"{back or '0:00'} · " + ("Space plays on · l goes back" if recording else "Space or l: back to live")
         )
 
@@ -41,8 +41,8 @@ class PausedHint(Static):
         words = counted(records, "record buffered", "records buffered", whole=True)
         if full:
             words = f"{records:,} wait: memory full, oldest move on"
-        self._say(f"{words} · Space goes on")
+        self._set_text(f"{words} · Space goes on")
 
-    def _say(self, words: str) -> None:
+    def _set_text(self, words: str) -> None:
         # Its size is fixed: other text needs no new layout of the screen.
         self.update(words, layout=False)

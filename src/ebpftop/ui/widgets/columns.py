@@ -17,7 +17,7 @@ class Span(NamedTuple):
     """A piece of text and the name of its look (a component class ``lines--NAME``; empty for plain)."""
 
     text: str
-    look: str = ""
+    style: str = ""
 
 
 Cell: TypeAlias = Sequence[Span]

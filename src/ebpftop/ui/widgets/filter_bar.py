@@ -16,7 +16,7 @@ class FilterBar(Horizontal):
     """A regular expression, applied while it is typed. Enter keeps it, Esc clears it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "lift", "Clear filter", key_display="Esc", id="filter.lift"),
+        Binding("escape", "clear", "Clear filter", key_display="Esc", id="filter.clear"),
     ]
 
     class Changed(Message):
@@ -27,11 +27,11 @@ class FilterBar(Horizontal):
             self.text = text
 
     class Done(Message):
-        """Enter: back to the rows. `lifted` if Esc was pressed instead."""
+        """Enter: back to the rows. `cleared` if Esc was pressed instead."""
 
-        def __init__(self, lifted: bool) -> None:
+        def __init__(self, cleared: bool) -> None:
             super().__init__()
-            self.lifted = lifted
+            self.cleared = cleared
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,8 +76,8 @@ class FilterBar(Horizontal):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Done(lifted=False))
+        self.post_message(self.Done(cleared=False))
 
-    def action_lift(self) -> None:
+    def action_clear(self) -> None:
         self.query_one(Input).value = ""
-        self.post_message(self.Done(lifted=True))
+        self.post_message(self.Done(cleared=True))

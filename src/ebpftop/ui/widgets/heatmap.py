@@ -55,7 +55,7 @@ class HeatMap(Widget):
             self._strips = self._draw()
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
-    def _look(self, name: str) -> Style:
+    def _style_of(self, name: str) -> Style:
         return self.rich_style + self.get_component_rich_style(f"heat--{name}", partial=True)
 
     def _cell(self, upper: int, lower: int) -> Style:
@@ -71,7 +71,7 @@ class HeatMap(Widget):
     def _draw(self) -> list[Strip]:
         width, height = self.size.width, self.size.height
         map_ = heat(self._ticks, width - LABELS)
-        head = Strip([Segment("LATENCY OVER TIME".ljust(width)[:width], self._look("head"))])
+        head = Strip([Segment("LATENCY OVER TIME".ljust(width)[:width], self._style_of("head"))])
         if map_ is None or height < 3 or width <= LABELS:
             return [head]
         lines = height - 2
@@ -84,7 +84,7 @@ class HeatMap(Widget):
         strips = [head, *[blank] * (lines - used)]
         for line in range(used - 1, -1, -1):
             label = nanoseconds(2 ** (map_.first + 2 * line * shared)) if (used - 1 - line) % 2 == 0 or not line else ""
-            segments = [Segment(f"{label:>{LABELS - 1}} ", self._look("dim"))]
+            segments = [Segment(f"{label:>{LABELS - 1}} ", self._style_of("dim"))]
             pad = width - LABELS - len(columns)
             if pad:
                 segments.append(Segment(" " * pad, self.rich_style))
@@ -104,7 +104,7 @@ class HeatMap(Widget):
     def _axis(self, map_: Heat, width: int) -> Strip:
         ago = duration(map_.ended - map_.began) if map_.ended > map_.began else ""
         text = axis_text(ago, len(map_.columns), width - LABELS)
-        return Strip([Segment(" " * LABELS + text, self._look("dim"))], width)
+        return Strip([Segment(" " * LABELS + text, self._style_of("dim"))], width)
 
 
 def axis_text(began: str, columns: int, room: int) -> str:

@@ -52,9 +52,9 @@ class KeyLine(Widget):
 
     def _bindings_changed(self, _: Screen[Any]) -> None:
         if self._keys is not None and self.app.app_focus:
-            self.look()
+            self.update_keys()
 
-    def look(self) -> None:
+    def update_keys(self) -> None:
         """Show the current keys."""
         before = self._keys, self._words
         self._place()

@@ -25,7 +25,7 @@ from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, clip, fi
 
 Row = TypeVar("Row")
 
-LOOKS = (
+STYLES = (
     *(
         "head",
         "sorted",
@@ -48,7 +48,7 @@ LOOKS = (
 class RowView(ScrollView, Generic[Row], can_focus=True):
     """Rows at positions `first` up to `end`, supplied by a subclass. A row keeps its position while others arrive."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{look}" for look in LOOKS}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{look}" for look in STYLES}
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", "Down", show=False, id="lines.down"),
@@ -82,7 +82,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self.faded = False
         self._slots: list[PlacedColumn[Row]] = []
         self._strips: dict[int, tuple[Hashable, Strip]] = {}
-        self._looks: dict[tuple[str, str], Style] = {}
+        self._styles_of: dict[tuple[str, str], Style] = {}
         self._stale = False
         self._shown_first = 0
         self._drawn: dict[int, tuple[int, Row]] = {}
@@ -183,7 +183,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         """Columns or styles changed: draw everything again."""
         self._slots = []
         self._strips.clear()
-        self._looks.clear()
+        self._styles_of.clear()
         if self.is_attached:
             self.refresh()
             self.post_message(self.Arranged())
@@ -195,7 +195,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._looks.clear()
+        self._styles_of.clear()
         self._strips.clear()
 
     def on_resize(self) -> None:
@@ -222,9 +222,9 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self._slots = fit(self.columns, self.scrollable_content_region.width, self.hidden, self.widths)
         return self._slots
 
-    def look(self, name: str, line: str = "") -> Style:
+    def style_of(self, name: str, line: str = "") -> Style:
         """The style of a look, on a line that has its own look (the cursor's)."""
-        style = self._looks.get((name, line))
+        style = self._styles_of.get((name, line))
         if style is None:
             style = self.rich_style
             for part in (line, name):
@@ -233,7 +233,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             if line:
                 # The line keeps its background, whatever a span sets.
                 style += Style(bgcolor=self.get_component_rich_style(f"lines--{line}", partial=True).bgcolor)
-            self._looks[name, line] = style
+            self._styles_of[name, line] = style
         return style
 
     @guard_drawing
@@ -245,7 +245,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         cursor_line = "cursor" if self.has_focus else "blurred"
         known, self._strips = self._strips, {}
         lines: list[Strip] = []
-        blank = Strip.blank(width, self.look(""))
+        blank = Strip.blank(width, self.style_of(""))
         last = self.size.height - 1 if self.footer_height else -1
         words = self._message_lines(width) if self.message else {}
         for y in crop.line_range:
@@ -256,14 +256,14 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             elif y == 0:
                 lines.append(self._header(width))
             elif y == last and self.total is not None:
-                lines.append(self._draw_or_say(self.total, width, "total"))
+                lines.append(self._draw_safely(self.total, width, "total"))
             elif first <= position < end:
                 row = self.row(position)
                 line = cursor_line if position == marked else ""
                 stamp = (self.version(row), line)
                 entry = known.get(position)
                 if entry is None or entry[0] != stamp:
-                    entry = (stamp, self._draw_or_say(row, width, line))
+                    entry = (stamp, self._draw_safely(row, width, line))
                 self._strips[position] = entry
                 self._drawn[y] = position, row
                 lines.append(entry[1])
@@ -281,16 +281,16 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             lines = [strip.crop(*crop.column_span) for strip in lines]
         return lines
 
-    def _draw_or_say(self, row: Row, width: int, line: str) -> Strip:
+    def _draw_safely(self, row: Row, width: int, line: str) -> Strip:
         """Draw a row; if that fails, show the error in its place. Other rows are not affected."""
         try:
             return self._draw(row, width, line)
         except Exception as error:  # noqa: BLE001  # whatever it is
             report(error, f"a row of {self.id or type(self).__name__}")
-            return Strip([Segment(clip(f"cannot be drawn: {summary(error)}", width), self.look("bad", line))])
+            return Strip([Segment(clip(f"cannot be drawn: {summary(error)}", width), self.style_of("bad", line))])
 
     def _draw(self, row: Row, width: int, line: str) -> Strip:
-        look = self.look
+        look = self.style_of
         base = look("", line)
         back = "faint" if self.faded else ""
         segments: list[Segment] = []
@@ -312,7 +312,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return Span(column.title, "head")
 
     def _header(self, width: int) -> Strip:
-        base = self.look("head")
+        base = self.style_of("head")
         segments: list[Segment] = []
         x = 0
         for slot in self.slots:
@@ -320,7 +320,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             if start > x:
                 segments.append(Segment(" " * (start - x), base))
             for text, name in layout_cell([self.heading(column)], size, column.right):
-                segments.append(Segment(text, self.look(name or "head")))
+                segments.append(Segment(text, self.style_of(name or "head")))
             x = start + size
         if x < width:
             segments.append(Segment(" " * (width - x), base))
@@ -340,7 +340,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         placed: dict[int, Strip] = {}
         for y, (text, look) in enumerate(lines, start if height > 1 else 0):
             left = max(0, (width - cell_len(text)) // 2) if empty else 1
-            placed[y] = Strip([Segment(clip(" " * left + text, width), self.look(look))])
+            placed[y] = Strip([Segment(clip(" " * left + text, width), self.style_of(look))])
         return placed
 
     # Moving.

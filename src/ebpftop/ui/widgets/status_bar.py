@@ -48,7 +48,7 @@ class Status:
     mode: str = ""
     paused: str = ""
     moment: str = ""
-    kept: str = ""
+    history: str = ""
     time: int = 0
     interval_s: float = 1.0
 
@@ -97,8 +97,8 @@ class StatusBar(Widget):
         left.append((2, [Span(s.host)]))
         if s.mode:
             left.append((2, [Span(s.mode, "warn")]))
-        if s.kept:
-            left.append((3, [Span(s.kept, "dim")]))
+        if s.history:
+            left.append((3, [Span(s.history, "dim")]))
         left.append((6, [Span(s.kernel, "dim")]))
         probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, state in s.probes]
         left.append((1, [span for probe in probes for span in (probe, Span(" "))][:-1]))

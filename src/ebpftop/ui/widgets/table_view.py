@@ -37,7 +37,7 @@ class TableView(RowView[Row]):
         self.reversed = False
         self._key_of = key_of
         self._rows: list[Row] = []
-        self._given: list[Row] = []
+        self._rows_given: list[Row] = []
         self._named: list[Row] = []
         self._cursor_key: Hashable | None = None
         self._reading = 0
@@ -57,7 +57,7 @@ class TableView(RowView[Row]):
 
     def begin(self) -> None:
         self.sort_key, self.reversed = self._sort_at_first, False
-        self._rows, self._given, self._named = [], [], []
+        self._rows, self._rows_given, self._named = [], [], []
         self._cursor_key = None
         self.sum = None
         super().begin()
@@ -97,8 +97,8 @@ class TableView(RowView[Row]):
         if column is None or column.sort is None:
             return list(rows)
         given = list(rows)
-        if len(given) != len(self._given) or not all(map(is_, given, self._given)):
-            self._given, self._named = given, sorted(given, key=lambda row: str(self._key_of(row)))
+        if len(given) != len(self._rows_given) or not all(map(is_, given, self._rows_given)):
+            self._rows_given, self._named = given, sorted(given, key=lambda row: str(self._key_of(row)))
         # Numbers start with the largest, names with A. Equal ones are ordered by name.
         largest_first = bool(given) and not isinstance(column.sort(given[0]), str)
         return sorted(self._named, key=column.sort, reverse=largest_first is not self.reversed)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
-from ebpftop.core.format import bars, clock_text, kept_text, offset_text, speed_text
+from ebpftop.core.format import bars, clock_text, history_text, offset_text, speed_text
 from ebpftop.core.records import Header, ProbeName, Record
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
@@ -81,7 +81,7 @@ def live(batches: Iterable[Batch]) -> tuple[Models, Overview]:
 
 def looked_up(timeline: Timeline, moment: float) -> tuple[Models, Overview]:
     models, takers = fresh()
-    return models, rebuild(timeline.look(moment), takers)
+    return models, rebuild(timeline.snapshot_at(moment), takers)
 
 
 def wait_until_indexed(timeline: Timeline) -> None:
@@ -206,7 +206,7 @@ def test_moments_are_clamped_and_told_as_one_says_them() -> None:
     assert offset_text(135.2) == "-2:15"
     assert offset_text(3671) == "-1:01:11"
     assert clock_text(START)[-2:] == ".0"
-    assert kept_text((START, START + 723), 21 << 20, 64 << 20) == "history: 12m03s 21.0/64 MiB"
+    assert history_text((START, START + 723), 21 << 20, 64 << 20) == "history: 12m03s 21.0/64 MiB"
 
 
 def test_speeds_go_up_to_as_fast_as_it_goes_and_down_to_a_quarter() -> None:
@@ -224,7 +224,7 @@ def test_a_moment_knows_whether_it_was_rebuilt_from_the_start_on(remember: Calla
     wait_until_indexed(timeline)
     end = timeline.span[1]
     for moment in (START, START + 30, end):
-        assert timeline.look(moment).before == EventCounts()
+        assert timeline.snapshot_at(moment).before == EventCounts()
 
 
 def test_each_pane_goes_on_from_how_much_of_its_own_there_was() -> None:

@@ -40,7 +40,7 @@ def _huge(path: Path) -> None:
 
 
 def _someone_elses(path: Path) -> None:
-    build_cache.keep(build_cache.key(b"another"), 1)
+    build_cache.store(build_cache.key(b"another"), 1)
     (path.parent / build_cache.key(b"another")).rename(path)
 
 
@@ -60,10 +60,10 @@ INSTEAD: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("kind", INSTEAD)
 def test_whatever_lies_in_place_of_an_entry_is_no_entry_and_gives_way(folder: Path, kind: str) -> None:
     name = build_cache.key(b"x")
-    build_cache.keep(build_cache.key(b"first"), 0)  # makes the folder
+    build_cache.store(build_cache.key(b"first"), 0)  # makes the folder
     INSTEAD[kind](folder / name)
     assert build_cache.find(name, int) is None
-    build_cache.keep(name, 7)
+    build_cache.store(name, 7)
     assert build_cache.find(name, int) == 7
     assert not [path for path in folder.iterdir() if path.name.endswith(f".{os.getpid()}")]
 
@@ -71,7 +71,7 @@ def test_whatever_lies_in_place_of_an_entry_is_no_entry_and_gives_way(folder: Pa
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes device nodes")
 def test_a_device_in_place_of_an_entry_is_not_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = build_cache.key(b"x")
-    build_cache.keep(build_cache.key(b"first"), 0)
+    build_cache.store(build_cache.key(b"first"), 0)
     os.mknod(folder / name, 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero
     opened: list[object] = []
     real = os.open
@@ -83,17 +83,17 @@ def test_a_device_in_place_of_an_entry_is_not_opened(folder: Path, monkeypatch: 
     monkeypatch.setattr(os, "open", noting)
     assert build_cache.find(name, int) is None
     assert name not in opened
-    build_cache.keep(name, 7)
+    build_cache.store(name, 7)
     assert build_cache.find(name, int) == 7
 
 
 def test_a_folder_in_the_folder_does_not_keep_older_entries_alive(folder: Path) -> None:
-    build_cache.keep(build_cache.key(b"first"), 0)
+    build_cache.store(build_cache.key(b"first"), 0)
     (folder / "kept").mkdir()
     (folder / "kept" / "file").touch()
     os.utime(folder / "kept", (0, 0))
     for i in range(70):
-        build_cache.keep(build_cache.key(bytes([i])), i)
+        build_cache.store(build_cache.key(bytes([i])), i)
     assert len(list(folder.iterdir())) == 65
     assert (folder / "kept" / "file").exists()
 
@@ -103,7 +103,7 @@ def test_whatever_lies_in_place_of_the_folder_is_not_used(folder: Path, kind: st
     folder.parent.mkdir()
     INSTEAD[kind](folder)
     assert build_cache.where().startswith(f"disabled: {folder}: ")
-    build_cache.keep(build_cache.key(b"x"), 1)
+    build_cache.store(build_cache.key(b"x"), 1)
     assert build_cache.find(build_cache.key(b"x"), int) is None
 
 

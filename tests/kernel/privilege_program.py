@@ -1,7 +1,7 @@
 """A program for test_privileges: attach, give up privileges as the commands do, then use everything once.
 
-    python -m tests.kernel.giving_up            everything
-    python -m tests.kernel.giving_up CAP...     give these up too, and turn each probe off and on
+    python -m tests.kernel.privilege_program            everything
+    python -m tests.kernel.privilege_program CAP...     give these up too, and turn each probe off and on
 
 Prints one JSON object: what worked, by name, and what the kernel knows of each thread.
 """

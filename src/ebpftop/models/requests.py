@@ -10,8 +10,8 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Wishes(Generic[Key, Value]):
-    """Wishes by key; the last one counts. Any thread may put; one thread at a time iterates, to fulfil them."""
+class LatestRequests(Generic[Key, Value]):
+    """Requests by key; only the last of a key counts. Any thread may put; one thread at a time iterates, to do them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -20,7 +20,7 @@ class Wishes(Generic[Key, Value]):
         self._running = False
 
     def put(self, key: Key, value: Value) -> bool:
-        """Wish for *value*; return whether a thread has to be started to fulfil it."""
+        """Request *value*; return whether a thread has to be started to do it."""
         with self._lock:
             self._waiting[key] = value
             start = not self._running
@@ -28,17 +28,17 @@ class Wishes(Generic[Key, Value]):
             return start
 
     def last(self, key: Key) -> Value | None:
-        """Return the last wish that is not fulfilled yet."""
+        """Return the last request that is not done yet."""
         with self._lock:
             return self._waiting.get(key, self._begun.get(key))
 
-    def renewed(self, key: Key) -> bool:
-        """Return whether there is a newer wish than the one that is being fulfilled."""
+    def is_superseded(self, key: Key) -> bool:
+        """Return whether there is a newer request than the one in progress."""
         with self._lock:
             return key in self._waiting
 
     def __iter__(self) -> Iterator[tuple[Key, Value]]:
-        """Yield the wishes until there are none; the next step means that the one before is fulfilled."""
+        """Yield the requests until there are none; the next step means that the one before is done."""
         while True:
             with self._lock:
                 self._begun.clear()
@@ -50,7 +50,7 @@ class Wishes(Generic[Key, Value]):
             yield key, value
 
     def drop(self) -> None:
-        """Drop all wishes: fulfilling them failed."""
+        """Drop all requests: one failed."""
         with self._lock:
             self._waiting.clear()
             self._begun.clear()

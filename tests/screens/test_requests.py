@@ -12,7 +12,7 @@ from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import user_level
 from ebpftop.models.filter_match import ViewFilter
-from ebpftop.models.wishes import Wishes
+from ebpftop.models.requests import LatestRequests
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.widgets.status_bar import StatusBar
 
@@ -101,7 +101,7 @@ async def test_the_last_filter_is_the_one_that_decides(presses: int) -> None:
         wanted = Filter(uids=(0,)) if presses % 2 else Filter()
         assert app.main.scope.filter == wanted
         source.turning.set()
-        await until(pilot, lambda: app.main._filter_wishes.last("filter") is None)
+        await until(pilot, lambda: app.main._filter_requests.last("filter") is None)
         assert (source.filters[-1] if source.filters else Filter()) == wanted
         assert len(source.filters) <= 3
         await until(pilot, lambda: presses % 2 == 0 or app.main.playback.view_filter.kernel_filter_since < float("inf"))
@@ -120,7 +120,7 @@ async def test_interval_and_pause_follow_every_press() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_wishes_of_many_threads_end_with_the_last_of_each(seed: int) -> None:
-    wishes: Wishes[int, int] = Wishes()
+    wishes: LatestRequests[int, int] = LatestRequests()
     done: dict[int, int] = {}
     fulfillers: list[threading.Thread] = []
 

@@ -14,8 +14,8 @@ import pytest
 from ebpftop.core.records import Cost, Exec
 from ebpftop.filters.spec import Filter
 from ebpftop.sources.live import KernelSource, Options
-from tests.kernel.doing import cgroup
 from tests.kernel.support import Stream, compile_c, last, needs_root, of
+from tests.kernel.workload_context import cgroup
 
 pytestmark = [needs_root, pytest.mark.heavy]
 
