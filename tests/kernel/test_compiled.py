@@ -47,7 +47,7 @@ int count(void *ctx)
 PARAMETERS = """
 #include "ebpftop.h"
 enum parameter { PARAMETER_ON = 1, PARAMETER_LIMIT = 2 };
-struct numbers { u64 limit; u64 ons; };
+struct numbers { u64 limit; u64 runs; };
 BPF_ARRAY(counts, struct numbers, 1);
 
 int count(void *ctx)
@@ -59,7 +59,7 @@ int count(void *ctx)
         return 0;
     one->limit = PARAMETER(LIMIT);
     if (PARAMETER(ON))
-        one->ons = bpf_get_current_task() ? 1 : 2;
+        one->runs = bpf_get_current_task() ? 1 : 2;
     return 0;
 }
 """

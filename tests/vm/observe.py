@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ebpftop.core.records import Probe, ProbeName, Record
 from ebpftop.probes.registry import decode
+from ebpftop.recording.readings import ReadingDecoder
 
 from .faults import fault_of
 from .results import ladder_and_rung
@@ -107,6 +108,7 @@ class _Reader:
         self._path = path
         self._seen = seen
         self._offset = 0
+        self._readings = ReadingDecoder()
 
     def read(self) -> None:
         """Take in the lines that were finished since the last call."""
@@ -116,7 +118,9 @@ class _Reader:
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
-            record = decode(line)
+            record = self._readings.whole(decode(line))
+            if record is None:
+                continue
             self._seen.records.append(record)
             if isinstance(record, Probe):
                 self._seen.probes[record.probe] = record
