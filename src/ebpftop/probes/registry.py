@@ -7,7 +7,9 @@ have no bcc. `ebpftop.ui.registry` has the panes. docs/adding-a-probe.md shows h
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
@@ -113,7 +115,9 @@ def add_plugins(group: str, kind: type[Row], add: Callable[[Row], None]) -> tupl
     disabled = []
     for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
         try:
-            row = point.load()
+            # What is printed while it is imported must not get among the records of `stream`.
+            with redirect_stdout(sys.stderr):
+                row = point.load()
             if not isinstance(row, kind):
                 raise RowError(f"{point.value} is not a {kind.__name__}")
             add(row)
@@ -178,21 +182,29 @@ class Registry:
         return self.types.get(type(record))  # type: ignore[arg-type]  # a header is not found
 
     def _add(self, row: ProbeRow) -> None:
-        if not _NAME.fullmatch(row.name):
+        if not _is_name(row.name):
             raise RowError(f"{row.name!r} is not a name of 1 to 16 small letters")
         if row.name in self.rows:
             raise RowError(f"there is a probe {row.name} already")
+        if not (isinstance(row.probe, str) and isinstance(row.about, str)):
+            raise RowError("probe and about are texts")
+        if not (isinstance(row.ladders, tuple) and all(map(_is_name, row.ladders))):
+            raise RowError("ladders are names of 1 to 16 small letters")
         taken = {kind_of(kind) for kind in OF_THE_STREAM}
         taken |= {kind_of(kind) for other in self.rows.values() for kind in _record_types(other)}
         types = _record_types(row)
         for kind in map(kind_of, types):
-            if not _NAME.fullmatch(kind):
+            if not _is_name(kind):
                 raise RowError(f"{kind!r} is not a kind of 1 to 16 small letters")
             if kind in taken:
                 raise RowError(f"there are records of the kind {kind} already")
             taken.add(kind)
         Decoder((*OF_THE_STREAM, *types))
         self.rows[row.name] = row
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def kind_of(record: type[Record]) -> str:

@@ -13,7 +13,10 @@ from functools import cache
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
+from textual.compose import compose
+
 from ebpftop.core.records import ProbeName
+from ebpftop.core.source import Source
 from ebpftop.probes.registry import Disabled, RowError, add_plugins, load, registry
 from ebpftop.ui.panes.base import Pane
 
@@ -58,7 +61,27 @@ class Panes:
         self.classes: dict[ProbeName, type[Pane]] = {}
         for row in rows:
             self._add(row)
+        own = frozenset(self.rows)
         self.disabled: tuple[Disabled, ...] = add_plugins(GROUP, PaneRow, self._add)
+        self._plugins = self.rows.keys() - own
+
+    def make(self, source: Source) -> tuple[tuple[Pane, ...], tuple[Disabled, ...]]:
+        """Return the panes that show *source*, in their order, and those of other packages that cannot be made.
+
+        There must be an app, in which a pane of another package is composed once before it is used.
+        """
+        made, disabled = [], []
+        for probe, kind in self.classes.items():
+            try:
+                if probe in self._plugins:
+                    compose(kind(source, self.number(probe)))
+                made.append(kind(source, self.number(probe)))
+            except Exception as error:
+                if probe not in self._plugins:
+                    raise
+                package = kind.__module__.partition(".")[0]
+                disabled.append(Disabled(f"the pane of {probe}", package, f"{type(error).__name__}: {error}"))
+        return tuple(made), tuple(disabled)
 
     def number(self, probe: ProbeName) -> int:
         """Return the number of a pane, which is its key up to 9; the first is 1."""
@@ -72,8 +95,11 @@ class Panes:
             raise RowError(f"there is no probe {kind.probe}")
         if kind.probe in self.rows:
             raise RowError(f"the probe {kind.probe} has a pane already")
-        if len(row.heights) != len(FORMS) or min(row.heights) < 1:
-            raise RowError("heights are three numbers from 1")
+        for name in ("label", "empty_text"):
+            if not isinstance(getattr(kind, name, None), str):
+                raise RowError(f"{row.pane} has no {name}")
+        if len(row.heights) != len(FORMS) or not all(isinstance(height, int) and height > 0 for height in row.heights):
+            raise RowError("heights are three whole numbers from 1")
         self.rows[kind.probe] = row
         self.classes[kind.probe] = kind
 

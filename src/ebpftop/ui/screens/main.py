@@ -131,7 +131,7 @@ class MainScreen(LayoutOnResize[None]):
     def __init__(self, source: Source, interval_s: float, initial_filter: Filter | None = None) -> None:
         super().__init__()
         self.source = source
-        self.panes = tuple(pane(source, panes().number(probe)) for probe, pane in panes().classes.items())
+        self.panes, self._disabled = panes().make(source)
         self.playback = PlaybackController(source, self.panes, self)
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self._placed: tuple[Form, tuple[Pane, ...]] | None = None
@@ -158,6 +158,8 @@ class MainScreen(LayoutOnResize[None]):
             self.set_interval(PULSE_S, self._pulse)
         self.set_focus(self.execs.log_lines)
         self.describe()
+        for disabled in self._disabled:
+            self.app.notify(str(disabled), severity="warning")
 
     # The panes that are shown.
 
@@ -375,7 +377,10 @@ class MainScreen(LayoutOnResize[None]):
         if not self.source.live:
             self.app.notify("A recording has no probes to toggle", severity="warning")
             return
-        pane = next(pane for pane in self.panes if pane.probe == probe)
+        pane = next((pane for pane in self.panes if pane.probe == probe), None)
+        if pane is None:
+            self.app.notify(f"The pane of {probe} is disabled", severity="warning")
+            return
         if pane.past:
             self.app.notify(f"The probe of {pane.label} is toggled now; the screen shows the past")
         pane.start_toggle()
