@@ -116,10 +116,12 @@ def _comparison(last: TableReading, reading: TableReading, table: str) -> Callab
 
 
 _CLOCK = "boot_ns"
+_AGE_MAX = (1 << 63) - 1
 
 
 def _older(row: Any, age: str, passed_ns: int) -> Any:
-    return msgspec.structs.replace(row, **{age: getattr(row, age) + passed_ns})
+    # A recording may say anything of its clock, and an age is not negative, nor beyond 64 bits.
+    return msgspec.structs.replace(row, **{age: min(max(0, getattr(row, age) + passed_ns), _AGE_MAX)})
 
 
 def _by_key(reading: TableReading, table: str) -> _Rows:
