@@ -15,7 +15,7 @@ BPF = Path(__file__).parents[2] / "bpf"
 FILES = sorted(path.name for path in BPF.glob("*.c"))
 
 LAYOUT = "where fields of this kernel's structures are, from its BTF"
-CALLS = "the calls that start programs: numbers and functions of this kernel's ABIs"
+CALLS = "the calls that start programs and open files: numbers and functions of this kernel's ABIs"
 KERNEL = "what this kernel has"
 SPEED = "leaves out programs that this kernel cannot use, or does not need: most of the time that a start takes"
 
@@ -26,6 +26,7 @@ FLAGS = {
     "COMPAT_MASK": LAYOUT,
     r"NR_\w+": CALLS,
     r"SYS_\w+": CALLS,
+    r"OPENS_FUNCTION_\d": "the kernel's functions of the calls that open files",
     "HAVE_X32": KERNEL,
     "HAVE_RING": KERNEL,
     "HAVE_TASK_BTF": KERNEL,
