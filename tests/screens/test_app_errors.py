@@ -292,7 +292,7 @@ async def test_a_pane_that_cannot_show_hurts_no_other(
         await settle(pilot, source)
         for broken in (ExecsPane, UsersPane):
             monkeypatch.setattr(app.main.query_one(broken), "show", fails)
-        monkeypatch.setattr(RowView, "look", fails)
+        monkeypatch.setattr(RowView, "style_of", fails)
         monkeypatch.setattr(StatusBar, "spans", fails)
         source.give(batch("execs", 61, ran(61, 5000, "late")), batch("users", 61))
         await settle(pilot, source)
