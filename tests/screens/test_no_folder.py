@@ -49,7 +49,7 @@ async def test_the_dialog_says_what_is_wrong_and_saves_to_an_absolute_path(
         await settle(pilot, source)
         await pilot.press(key)
         assert isinstance(app.screen, SaveScreen)
-        assert "is gone" in note(app)
+        assert "no longer exists" in note(app)
         field = app.screen.query_one(Input)
         assert field.value.startswith(f"{tmp_path}/ebpftop-web1-")
         await pilot.press("down", "up")

@@ -82,7 +82,7 @@ async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
                         await pilot.pause(0.01)
                 await pilot.press("question_mark")
                 assert isinstance(app.screen, SheetScreen)
-                await pilot.press("escape", "plus", "1", "2", "3", "4", "space")
+                await pilot.press("escape", "plus", "1", "2", "3", "4", "5", "space")
                 assert isinstance(app.screen, MainScreen)
                 assert app.main.interval_s == 2.0
                 assert app.main.playback.paused
