@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.probes.registry import PROBES, Registry
+from ebpftop.core.records import TableReading
+from ebpftop.probes.registry import PROBES, Registry, _check_tables
 from ebpftop.ui.registry import PANES, Panes
 
 _PROBE = """
@@ -56,6 +57,62 @@ def test_a_probe_whose_row_is_wrong_is_disabled(site: Path, fields: str, reason:
     assert found.ladders
     (disabled,) = found.disabled
     assert reason in disabled.reason
+
+
+_READING = """
+import msgspec
+from ebpftop.core.records import TableReading
+from ebpftop.probes.registry import ProbeRow
+class Row(msgspec.Struct):
+    uid: int
+    user: str
+    maybe: int | None
+    count: int
+class Theirs(TableReading, frozen=True, kw_only=True, tag="theirs"):
+    rows: tuple[Row, ...]
+    number: int
+    {clock}
+    keys = {keys}
+    ages = {ages}
+PROBE = ProbeRow(name="theirs", about="", probe="m:P", records=("plugin_module:Theirs",))
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "ages", "clock", "reason"),
+    [
+        ({"rows": ("uid", "user")}, {}, "", ""),
+        ({"rows": ("uid",)}, {"rows": "count"}, "boot_ns: int", ""),
+        ({}, {}, "", ""),
+        ({"rows": ("nothing",)}, {}, "", "rows of Theirs are not rows with a number or text nothing"),
+        ({"rows": ("maybe",)}, {}, "", "rows of Theirs are not rows with a number or text maybe"),
+        ({"number": ("uid",)}, {}, "", "number of Theirs are not rows with a number or text uid"),
+        ({"nothing": ("uid",)}, {}, "", "nothing of Theirs are not rows with a number or text uid"),
+        ({"rows": ()}, {}, "", "keys of rows of Theirs are not a tuple of field names"),
+        ({"rows": "uid"}, {}, "", "keys of rows of Theirs are not a tuple of field names"),
+        (None, {}, "", "keys and ages of Theirs are objects of field names"),
+        ({"rows": ("uid",)}, {"rows": "count"}, "", "Theirs has no number boot_ns, or its rows no number count"),
+        (
+            {"rows": ("uid",)},
+            {"rows": "user"},
+            "boot_ns: int",
+            "Theirs has no number boot_ns, or its rows no number user",
+        ),
+        ({"rows": ("uid",)}, {"number": "count"}, "", "Theirs has ages of what has no keys: number"),
+    ],
+)
+def test_a_reading_whose_rows_cannot_be_told_apart_is_disabled(
+    site: Path, keys: object, ages: object, clock: str, reason: str
+) -> None:
+    (site / "plugin_module.py").write_text(_READING.format(keys=keys, ages=ages, clock=clock))
+    found = Registry()
+    assert [one.reason for one in found.disabled] == ([reason] if reason else [])
+
+
+def test_the_readings_of_ebpftop_itself_are_checked_alike() -> None:
+    for record in Registry().types:
+        if issubclass(record, TableReading):
+            _check_tables(record)
 
 
 def test_what_a_package_prints_is_not_among_the_records(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

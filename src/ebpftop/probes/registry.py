@@ -16,8 +16,21 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TypeVar
 
+import msgspec
+import msgspec.inspect
+
 from ebpftop.core.escape import printable
-from ebpftop.core.records import OF_THE_STREAM, Cost, Decoder, Lost, Probe, ProbeName, Record, TimedRecord
+from ebpftop.core.records import (
+    OF_THE_STREAM,
+    Cost,
+    Decoder,
+    Lost,
+    Probe,
+    ProbeName,
+    Record,
+    TableReading,
+    TimedRecord,
+)
 
 GROUP = "ebpftop.probes"
 """The entry points by which other distribution packages bring their rows."""
@@ -199,6 +212,9 @@ class Registry:
             if kind in taken:
                 raise RowError(f"there are records of the kind {kind} already")
             taken.add(kind)
+        for record in types:
+            if issubclass(record, TableReading):
+                _check_tables(record)
         Decoder((*OF_THE_STREAM, *types))
         self.rows[row.name] = row
 
@@ -210,6 +226,37 @@ def _is_name(name: object) -> bool:
 def kind_of(record: type[Record]) -> str:
     """Return the kind of a record's class."""
     return str(record.__struct_config__.tag)
+
+
+_KEY_TYPES = (msgspec.inspect.IntType, msgspec.inspect.StrType, msgspec.inspect.LiteralType)
+
+
+def _check_tables(reading: type[TableReading]) -> None:
+    """Raise RowError if the rows of *reading* cannot be told apart by its `keys`, or cannot age by its `ages`."""
+    name = reading.__name__
+    if not (isinstance(reading.keys, dict) and isinstance(reading.ages, dict)):
+        raise RowError(f"keys and ages of {name} are objects of field names")
+    fields = _fields(msgspec.inspect.type_info(reading))
+    for table, keys in reading.keys.items():
+        rows = fields.get(table)
+        columns = _fields(rows.item_type) if isinstance(rows, msgspec.inspect.VarTupleType) else {}
+        if not (isinstance(keys, tuple) and keys):
+            raise RowError(f"keys of {table} of {name} are not a tuple of field names")
+        for key in keys:
+            if not isinstance(columns.get(key), _KEY_TYPES):
+                raise RowError(f"{table} of {name} are not rows with a number or text {key}")
+        age = reading.ages.get(table)
+        if age is not None and not all(
+            isinstance(clock, msgspec.inspect.IntType) for clock in (columns.get(age), fields.get("boot_ns"))
+        ):
+            raise RowError(f"{name} has no number boot_ns, or its {table} no number {age}")
+    if unknown := reading.ages.keys() - reading.keys.keys():
+        raise RowError(f"{name} has ages of what has no keys: {', '.join(map(str, unknown))}")
+
+
+def _fields(kind: msgspec.inspect.Type) -> dict[str, msgspec.inspect.Type]:
+    """Return the types of the fields of a structure, by name; none of another type."""
+    return {field.name: field.type for field in kind.fields} if isinstance(kind, msgspec.inspect.StructType) else {}
 
 
 def _record_types(row: ProbeRow) -> tuple[type[TimedRecord], ...]:
