@@ -191,11 +191,14 @@ from ebpftop.probes.registry import ProbeRow
 PROBE = ProbeRow(name={name!r}, about="", probe={probe!r}, records={records!r})
 """
 _CLASSES = """
-from ebpftop.core.records import Event
+from ebpftop.core.records import End, Event
 from ebpftop.probes.base import KernelProbe
 
 class Thing(Event, frozen=True, kw_only=True, tag="thing"):
     pid: int
+
+class Named(Event, frozen=True, kw_only=True, tag="named"):
+    name: str
 
 class Twin(Event, frozen=True, kw_only=True, tag="exec"):
     pid: int
@@ -213,6 +216,31 @@ class Stops(KernelProbe):
         return "nothing"
     def read_events(self, now, *, everything=False):
         raise ZeroDivisionError("in the middle")
+
+class Attaches(KernelProbe):
+    file = "filter.c"
+    def attach(self, module):
+        return "nothing"
+
+class Mistyped(Attaches):
+    def read_counters(self, now):
+        return [Thing(time=now, pid="1")]
+
+class Theirs(Attaches):
+    def read_events(self, now, *, everything=False):
+        return [End(time=now, records=0, reason="")]
+
+class Unsafe(Attaches):
+    def read_counters(self, now):
+        return [Named(time=now, name="\\x1b[31m")]
+
+class Leaves(Attaches):
+    def read_counters(self, now):
+        return []
+    def save_totals(self, module):
+        raise ZeroDivisionError("at its end")
+    def release(self):
+        raise ZeroDivisionError("at its end")
 """
 
 
@@ -236,10 +264,14 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "twice": ("twice", "classes:Raises", ("classes:Twin",)),
         "nokind": ("nokind", "classes:Raises", ("classes:Raises",)),
         "lost": ("lost", "classes:Raises", ("classes:Nothing",)),
-        "raises": ("raises", "classes:Raises", ("classes:Thing",)),
+        "raises": ("raises", "classes:Raises", ()),
         "nowhere": ("nowhere", "nowhere_at_all:Probe", ()),
         "untyped": ("untyped", "classes:Thing", ()),
         "stops": ("stops", "classes:Stops", ()),
+        "mistyped": ("mistyped", "classes:Mistyped", ("classes:Thing",)),
+        "theirs": ("theirs", "classes:Theirs", ()),
+        "unsafe": ("unsafe", "classes:Unsafe", ("classes:Named",)),
+        "ends": ("ends", "classes:Leaves", ()),
     }
     for name, (row, probe, records) in rows.items():
         write_package(site, name, _ROW.format(name=row, probe=probe, records=records))
@@ -271,6 +303,8 @@ def test_a_broken_one_is_disabled_with_the_reason_and_nothing_else_is(broken: Pa
         "nowhere": "ModuleNotFoundError: No module named 'nowhere_at_all'",
         "untyped": "TypeError: classes:Thing is not a KernelProbe",
         "stops": "ZeroDivisionError: in the middle",
+        "mistyped": "ValueError: Expected `int`, got `str` - at `$.pid`",
+        "theirs": "TypeError: End is not a record of the probe theirs",
     }
 
 
@@ -282,6 +316,29 @@ def test_one_that_breaks_while_it_is_read_ends_alone(broken: Path) -> None:
     assert ("execs", "on", None) in states
     assert states[-1] == ("stops", "failed", "ZeroDivisionError: in the middle")
     assert "wrongtype of the package wrongtype is disabled: wrongtype:PROBE is not a ProbeRow" in done.stderr
+
+
+def test_one_that_breaks_at_its_end_does_not_keep_the_others_from_ending(broken: Path) -> None:
+    done = ebpftop("stream", "--probes", "ends,execs,unsafe", "--duration", "1", packages=(broken,))
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["probe"] for line in of("probe", lines, state="on")} == {"ends", "execs", "unsafe"}
+    assert {line["name"] for line in of("named", lines)} == {"\\x1b[31m"}
+
+
+@pytest.mark.parametrize("name", ["ends", "mistyped", "execs"])
+def test_one_that_breaks_is_unloaded_when_it_is_turned_off(broken: Path, name: str) -> None:
+    code = (
+        "import sys; from ebpftop.sources.live import KernelSource, Options\n"
+        "source = KernelSource(Options(probes=('execs', sys.argv[1])))\n"
+        "source.toggle(sys.argv[1])\n"
+        "print(source.is_on(sys.argv[1]), [record.state for batch in source.read_all() for record in batch.records\n"
+        "    if getattr(record, 'probe', '') == sys.argv[1] and hasattr(record, 'state')][-1])\n"
+        "source.close()\n"
+    )
+    command = [sys.executable, "-c", code, name]
+    shown = subprocess.run(command, env=with_packages(broken), check=True, capture_output=True, text=True).stdout
+    assert shown.split() == ["False", "off" if name == "execs" else "failed"]
 
 
 def test_a_name_that_is_disabled_is_explained(broken: Path) -> None:

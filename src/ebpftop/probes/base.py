@@ -161,18 +161,21 @@ class KernelProbe(ABC):
 
     def stop(self) -> None:
         """Detach and unload. Nothing of the probe stays in the kernel; its totals are saved here."""
-        if self.module is not None:
-            for where, count in self._lost_in_kernel().items():
-                self._lost_before[where] = self._lost_before.get(where, 0) + count
-            self.save_totals(self.module)
-        self._discard()
+        try:
+            if self.module is not None:
+                for where, count in self._lost_in_kernel().items():
+                    self._lost_before[where] = self._lost_before.get(where, 0) + count
+                self.save_totals(self.module)
+        finally:
+            self._discard()
 
     def _discard(self) -> None:
-        if self.module is not None:
-            self.release()
-            self.module.close()
-            self.module = None
-        self.via = None
+        module, self.module, self.via = self.module, None, None
+        if module is not None:
+            try:
+                self.release()
+            finally:
+                module.close()
 
     def state(self, now: float) -> Probe:
         """Return the record of the present state."""

@@ -6,14 +6,15 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
-from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record
+from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record, encode
 from ebpftop.core.source import Batch
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import task_cache_map, tracefs
@@ -32,6 +33,7 @@ from ebpftop.probes.base import Context, KernelProbe, ProbeError, UnusableProbe
 from ebpftop.probes.registry import ProbeRow, load, registry
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.probes.user_names import UserNames
+from ebpftop.recording.parse import read_line
 from ebpftop.syscalls import abi as abis
 
 _EVENTS_EVERY_S = 0.05
@@ -98,6 +100,18 @@ def kernel_defines() -> Defines:
 
 
 Probing = TypeVar("Probing", bound=KernelProbe)
+
+
+def _of(name: ProbeName, records: Iterable[Record]) -> list[Record]:
+    """Return the *records* of a probe; those of another package are checked and made safe, as in a recording."""
+    if name not in registry().plugins:
+        return list(records)
+    checked = []
+    for record in records:
+        if registry().types.get(type(record)) != name:  # type: ignore[arg-type]  # whatever it returned
+            raise TypeError(f"{type(record).__name__} is not a record of the probe {name}")
+        checked.append(read_line(encode(record)))
+    return checked
 
 
 def _probe(row: ProbeRow, context: Context) -> KernelProbe:
@@ -211,19 +225,29 @@ class KernelSource:
 
     def _start(self, name: ProbeName) -> None:
         probe = self._probes[name]
-        try:
+        with self._failing_alone(name):
             try:
-                probe.start()
-            except DamagedError:  # by now it is as the compiler makes it
-                probe.start()
-            self._news[name].append(probe.state(time.time()))
-        except ProbeError as error:
-            self._failed(name, error)
+                try:
+                    probe.start()
+                except DamagedError:  # by now it is as the compiler makes it
+                    probe.start()
+                self._news[name].append(probe.state(time.time()))
+            except ProbeError as error:
+                self._failed(name, error)
+        self._due_s[name] = time.monotonic()  # at once: rates are differences, and need a first reading
+
+    @contextmanager
+    def _failing_alone(self, name: ProbeName) -> Iterator[None]:
+        """If the probe is another package's, nothing that it raises in here ends more than this probe."""
+        try:
+            yield
         except Exception as error:
             if name not in registry().plugins:
                 raise
+            probe = self._probes[name]
+            with suppress(Exception):  # the probe's again; its programs are unloaded all the same
+                probe.stop()
             self._failed(name, ProbeError(f"{type(error).__name__}: {error}", attempts=probe.attempts))
-        self._due_s[name] = time.monotonic()  # at once: rates are differences, and need a first reading
 
     def _failed(self, name: ProbeName, error: ProbeError) -> None:
         self._news[name].append(
@@ -267,7 +291,8 @@ class KernelSource:
         """Detach one probe after the other; yield all that each saw until then. Afterwards, call `close`."""
         for name, probe in self._probes.items():
             with self._locks[name]:
-                probe.detach()
+                with self._failing_alone(name):
+                    probe.detach()
                 self._due_s[name] = 0.0
                 batch = self._read(name, everything=True)
             if batch is not None:
@@ -282,15 +307,10 @@ class KernelSource:
             self._gone_reported[name] = gone
             records.append(probe.state(now))
         if probe.on:
-            try:
+            with self._failing_alone(name):
                 records += self._read_probe(name, everything=everything)
-            except Exception as error:
-                if name not in registry().plugins:
-                    raise
-                probe.stop()
-                self._failed(name, ProbeError(f"{type(error).__name__}: {error}"))
-                records += self._news[name]
-                self._news[name] = []
+            failed, self._news[name] = self._news[name], []
+            records += failed
         cost = self._cost.poll(now, self._program_fds()) if name == self.probes[0] else None
         if cost is not None:
             records.append(cost)
@@ -298,10 +318,10 @@ class KernelSource:
 
     def _read_probe(self, name: ProbeName, *, everything: bool) -> list[Record]:
         probe, now = self._probes[name], time.time()
-        records = probe.read_events(now, everything=everything)
+        records = _of(name, probe.read_events(now, everything=everything))
         if time.monotonic() >= self._due_s[name]:
             self._due_s[name] = max(self._due_s[name] + self._interval_s, time.monotonic())
-            records += probe.read_counters(now)
+            records += _of(name, probe.read_counters(now))
             records += probe.lost(now)
         return records
 
@@ -317,17 +337,19 @@ class KernelSource:
         with self._locks[probe]:
             one = self._probes[probe]
             if one.on:
-                # Detaching takes a tenth of a second or more; what happens meanwhile is read too.
-                one.detach()
-                batch = self._read_last(one)
-                one.stop()
-                self._news[probe] += [*batch, one.state(time.time())]
+                with self._failing_alone(probe):
+                    # Detaching takes a tenth of a second or more; what happens meanwhile is read too.
+                    one.detach()
+                    batch = self._read_last(probe)
+                    one.stop()
+                    self._news[probe] += [*batch, one.state(time.time())]
             else:
                 self._start(probe)
 
-    def _read_last(self, probe: KernelProbe) -> list[Record]:
-        now = time.time()
-        return [*probe.read_events(now, everything=True), *probe.read_counters(now), *probe.lost(now)]
+    def _read_last(self, name: ProbeName) -> list[Record]:
+        probe, now = self._probes[name], time.time()
+        last = [*probe.read_events(now, everything=True), *probe.read_counters(now)]
+        return [*_of(name, last), *probe.lost(now)]
 
     def set_interval(self, seconds: float) -> None:
         """Poll the counters every *seconds* from now on."""
@@ -341,22 +363,22 @@ class KernelSource:
     def set_filter(self, requested: Filter) -> float:
         """Let the kernel deliver only what matches *requested*, from the returned moment on; raises SourceError."""
         for name, probe in self._probes.items():
-            with self._locks[name]:
-                self._news[name] += probe.before_filter(time.time(), clears=not requested)
+            with self._locks[name], self._failing_alone(name):
+                self._news[name] += _of(name, probe.before_filter(time.time(), clears=not requested))
         try:
             self._filter.apply(requested)
             self.filter = requested
         finally:
             for name, probe in self._probes.items():
-                with self._locks[name]:
+                with self._locks[name], self._failing_alone(name):
                     probe.after_filter()
         since = time.time()
         for name, probe in self._probes.items():
-            with self._locks[name]:
+            with self._locks[name], self._failing_alone(name):
                 probe.filter_changed()
                 if probe.on:
                     # Later counts are measured against these readings.
-                    self._news[name] += probe.read_counters(time.time())
+                    self._news[name] += _of(name, probe.read_counters(time.time()))
         return since
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
@@ -369,7 +391,7 @@ class KernelSource:
         self._closed.set()
         self._cost.close()
         for name, probe in self._probes.items():
-            with self._locks[name]:
+            with self._locks[name], self._failing_alone(name):
                 probe.stop()
         self._filter.close()
         self._root.close()
