@@ -145,6 +145,24 @@ def test_a_probe_that_is_not_asked_for_cannot_be_attached_anywhere() -> None:
     assert _attach_options(args) == {"execs.exits": "tracepoint"}
 
 
+def test_a_probe_that_is_usually_off_is_attached_where_its_option_says_once_it_is_turned_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    chosen = ["--attach", "opens=raw_tracepoint"]
+    screen = options_of(cli.parser().parse_args(["live", *chosen]), toggles=True)
+    assert (screen.attach, "opens" in screen.probes, "opens" in screen.off) == (
+        {"opens": "raw_tracepoint"},
+        False,
+        True,
+    )
+    without = "opens is not attached unless --probes names it; use --probes execs,users,syscalls,trace,opens"
+    with pytest.raises(SourceError, match=without):
+        options_of(cli.parser().parse_args(["stream", *chosen]))
+    with pytest.raises(SourceError, match="--probes leaves opens out; add opens to --probes"):
+        options_of(cli.parser().parse_args(["live", "--probes", "execs", *chosen]), toggles=True)
+
+
 @pytest.mark.parametrize("command", ["demo", "replay FILE"])
 def test_an_old_name_is_unknown_where_the_option_is(capfd: pytest.CaptureFixture[str], command: str) -> None:
     assert "unrecognized arguments: --via" in refused(capfd, *command.split(), "--via", "users=tracepoint")

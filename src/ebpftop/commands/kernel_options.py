@@ -77,11 +77,16 @@ def _calls(text: str | None) -> tuple[tuple[Abi, int], ...]:
         raise SourceError(str(error)) from error
 
 
-def _attach_options(args: argparse.Namespace) -> dict[str, str]:
-    """Return the attach option of each probe, or part of one; raises SourceError for a probe that is not asked for."""
+def _attach_options(args: argparse.Namespace, off: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the attach option of each probe, or part of one.
+
+    Raises SourceError for a probe that is neither attached at the start nor among those that are *off* until later.
+    """
     chosen = dict(args.attach)
     for name, event in chosen.items():
-        _require_probe(args, name.partition(".")[0], f"--attach {name}={event}")
+        probe = name.partition(".")[0]
+        if probe not in off:
+            _require_probe(args, probe, f"--attach {name}={event}")
     return chosen
 
 
@@ -91,8 +96,14 @@ def _probes(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _require_probe(args: argparse.Namespace, probe: str, option: str) -> None:
-    if probe not in _probes(args):
-        raise SourceError(f"{option}: --probes leaves {probe} out", f"add {probe} to --probes")
+    if probe in _probes(args):
+        return
+    if args.probes is None:
+        raise SourceError(
+            f"{option}: {probe} is not attached unless --probes names it",
+            f"use --probes {','.join((*registry().on, probe))}",
+        )
+    raise SourceError(f"{option}: --probes leaves {probe} out", f"add {probe} to --probes")
 
 
 def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
@@ -101,15 +112,16 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
     from ebpftop.sources.live import Options
 
+    off = registry().names if toggles and args.probes is None else ()
     if args.printk:
         _require_probe(args, "syscalls", "--printk")
     return Options(
         probes=_probes(args),
-        off=registry().names if toggles and args.probes is None else (),
+        off=off,
         interval_s=args.interval,
         filter=chosen_filter(args),
         buffer=None if args.buffer == "auto" else args.buffer,
-        attach=_attach_options(args),
+        attach=_attach_options(args, off),
         failures=args.failures,
         latency=args.latency,
         processes=args.latency,
