@@ -13,8 +13,8 @@ from ebpftop.ui.panes.log import LogPane
 from ebpftop.ui.panes.opens import OpensPane
 from ebpftop.ui.registry import Panes
 
-from .conftest import settle
-from .scene import FakeSource, execs
+from .conftest import settle, until
+from .scene import FakeSource, batch, execs, probe_state
 
 
 class NoModel(LogPane[Open]):
@@ -56,4 +56,7 @@ async def test_it_is_left_out_and_the_screen_says_why(
         await pilot.pause()
         told = [note.message for note in app._notifications]
         assert ("The pane of opens is disabled" in told) is not works
+        # A recording waits until all of its probes are polled.
+        source.give(batch("opens", 60, probe_state("opens", "on", 60)))
+        await until(pilot, source._queues["opens"].empty)
     assert app.crash is None

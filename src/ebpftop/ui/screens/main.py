@@ -14,10 +14,11 @@ from textual.containers import Grid, Horizontal, Vertical
 from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Input
-from textual.worker import Worker, WorkerState
+from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.core.escape import printable
 from ebpftop.core.format import clock_text
+from ebpftop.core.records import ProbeName
 from ebpftop.core.source import FilterUnsupported, Source, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack, label_of
@@ -25,7 +26,7 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.requests import LatestRequests
 from ebpftop.models.subset import Kind
 from ebpftop.probes.registry import registry
-from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.base import Pane, worker_sleep
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
@@ -53,6 +54,9 @@ VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": Ta
 
 _PROBES = Binding.Group("probes ", compact=True)
 _KEYS_MAX = 9
+
+_UNSHOWN_EVERY_S = 0.05
+"""Seconds between polls of probes that have no pane."""
 
 
 def _probe_keys() -> Iterator[Binding]:
@@ -160,6 +164,16 @@ class MainScreen(LayoutOnResize[None]):
         self.describe()
         for disabled in self._disabled:
             self.app.notify(str(disabled), severity="warning")
+        if unshown := tuple(set(self.source.probes) - {pane.probe for pane in self.panes}):
+            self._pass_over(unshown)
+
+    @work(thread=True, group="unshown", exit_on_error=False)
+    def _pass_over(self, probes: tuple[ProbeName, ...]) -> None:
+        """Poll *probes*, which have no pane: a recording waits until they are, and the history keeps what they saw."""
+        worker = get_current_worker()
+        while not worker.is_cancelled:
+            if not any([self.source.poll(probe, 0.0) is not None for probe in probes]):  # noqa: C419  # each of them
+                worker_sleep(_UNSHOWN_EVERY_S)
 
     # The panes that are shown.
 
