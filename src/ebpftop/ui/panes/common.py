@@ -32,6 +32,11 @@ def thread(call: InFlight) -> str:
     return f"{call.comm}[{call.pid}]" if call.tid == call.pid else f"{call.comm}[{call.pid} tid {call.tid}]"
 
 
+def date_and_time(time: float) -> str:
+    """Return a local date and time with microseconds, for details."""
+    return datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
 def moment(time: float) -> str:
     """Return a time as an export writes it: ISO 8601, local, with its offset from UTC."""
     return datetime.fromtimestamp(time).astimezone().isoformat(timespec="microseconds")

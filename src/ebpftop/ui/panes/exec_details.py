@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 from ebpftop.core import format
 from ebpftop.filters.stack import FilterLevel, process_level
 from ebpftop.models.execlog import ExecLog, ExecRow, command_line
 from ebpftop.models.processes import ProcessInfo
+from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
 SHOWN_CHARACTERS = 16_000
@@ -106,7 +106,7 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
     sheet.fact("file", e.file, "bold", note=cut("file"))
     sheet.fact("interpreter", e.interp, note=cut("interp"))
     sheet.fact("comm", e.comm)
-    sheet.fact("started", datetime.fromtimestamp(e.time).strftime("%Y-%m-%d %H:%M:%S.%f"))
+    sheet.fact("started", date_and_time(e.time))
     _outcome(sheet, row, now)
 
     sheet.heading("Process")

@@ -11,6 +11,7 @@ from ebpftop.core.format import count, counted
 from ebpftop.core.records import Event, ProbeName
 from ebpftop.core.source import Source
 from ebpftop.models.eventlog import EventLog
+from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.widgets.columns import Column
 from ebpftop.ui.widgets.log_view import LogView
@@ -51,7 +52,7 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
         sheet = Sheet()
         sheet.heading(self.label)
         for name in event.__struct_fields__:
-            sheet.fact(name, getattr(event, name))
+            sheet.fact(name, date_and_time(event.time) if name == "time" else getattr(event, name))
         return sheet
 
     def title_of(self, event: LoggedEvent) -> str:

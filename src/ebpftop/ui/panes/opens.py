@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from rich.cells import cell_len
 
 from ebpftop.core import format
 from ebpftop.filters.stack import FilterLevel, user_level
 from ebpftop.models.opens import Open, OpenLog
-from ebpftop.ui.panes.common import clock, moment, user
+from ebpftop.ui.panes.common import clock, date_and_time, moment, user
 from ebpftop.ui.panes.log import LogPane
 from ebpftop.ui.widgets.columns import Cell, Column, Span, clip, clip_front
 from ebpftop.ui.widgets.sheet import Sheet
@@ -79,7 +77,7 @@ class OpensPane(LogPane[Open]):
     def sheet(self, event: Open) -> Sheet:
         sheet = Sheet()
         sheet.heading(event.call)
-        sheet.fact("time", datetime.fromtimestamp(event.time).strftime("%Y-%m-%d %H:%M:%S.%f"))
+        sheet.fact("time", date_and_time(event.time))
         thread = f", thread {event.tid}" if event.tid != event.pid else ""
         sheet.fact("process", event.comm, "bold", f"pid {event.pid}{thread}")
         sheet.fact("user", event.user or event.uid, note=f"uid {event.uid}")

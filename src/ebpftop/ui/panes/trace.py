@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar
 
 from ebpftop.core.records import ProbeName, Trace
 from ebpftop.models.tracelog import TraceLog
-from ebpftop.ui.panes.common import clock, moment
+from ebpftop.ui.panes.common import clock, date_and_time, moment
 from ebpftop.ui.panes.log import LogPane
 from ebpftop.ui.widgets.columns import Column, Span
 from ebpftop.ui.widgets.sheet import Sheet
@@ -27,7 +26,7 @@ FROM_OTHERS = "lines: trace_pipe"
 def _sheet(line: Trace) -> Sheet:
     sheet = Sheet()
     sheet.heading("Line of the trace pipe")
-    sheet.fact("time", datetime.fromtimestamp(line.time).strftime("%Y-%m-%d %H:%M:%S.%f"))
+    sheet.fact("time", date_and_time(line.time))
     thread = f", thread {line.tid}" if line.tid not in (None, line.pid) else ""
     sheet.fact("task", line.task, "bold", f"pid {line.pid}{thread}")
     sheet.fact("cpu", line.cpu)
