@@ -1,3 +1,3 @@
 """ebpftop: what programs start, who starts them, and what every process asks of the kernel."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
