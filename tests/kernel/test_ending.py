@@ -234,7 +234,7 @@ def mount_tables(pid: int) -> set[str]:
     """Return the mount namespaces of the threads of *pid*."""
     found = set()
     for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # it is ending
             found.add(os.readlink(thread / "ns/mnt"))
     return found
 
