@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Set
 from contextlib import ExitStack
 
-import pytest
-
 from ebpftop.core.records import Exec, Exit, Record, Syscall, Trace
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
@@ -125,7 +123,6 @@ def records_of(lines: list[Line]) -> list[Record]:
     return registry().decoder.decode_all("\n".join(map(json.dumps, lines)).encode())
 
 
-@pytest.mark.guest
 def test_a_filter_finds_in_a_recording_what_the_kernel_lets_through() -> None:
     tree = subprocess.Popen(
         [sys.executable, "-c", TREE, str(WANTED_UID)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
