@@ -93,7 +93,7 @@ INLINE u64 read_u64(const void *base, u64 offset)
  */
 
 /* Losses, counted where they happen. */
-enum lost_where { LOST_RING, LOST_MAP, LOST_ARGV, LOST_EXITS, LOST_BUSY, LOST_KINDS };
+enum lost_where { LOST_RING, LOST_MAP, LOST_ARGV, LOST_EXITS, LOST_BUSY, LOST_RATE, LOST_KINDS };
 
 BPF_PERCPU_ARRAY(lost, u64, LOST_KINDS);
 

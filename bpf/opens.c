@@ -7,6 +7,7 @@
  * read it itself.
  */
 #include "ebpftop.h"
+#include "budget.h"
 #include "compat.h"
 #include "events.h"
 
@@ -46,38 +47,6 @@ struct open {
  */
 BPF_HASH(opens, u64, struct open, 1); /* the loader sets the size */
 BPF_ARRAY(blank, struct open, 1);
-
-struct budget {
-	u64 second;
-	u64 used;
-};
-
-BPF_PERCPU_ARRAY(budgets, struct budget, 1);
-BPF_PERCPU_ARRAY(over_budget, u64, 1);
-
-INLINE bool within_budget(void)
-{
-	u32 zero = 0;
-	struct budget *budget = budgets.lookup(&zero);
-
-	if (!budget)
-		return false;
-	u64 second = bpf_ktime_get_ns() / 1000000000;
-
-	if (budget->second != second) {
-		budget->second = second;
-		budget->used = 0;
-	}
-	if (budget->used >= PARAMETER(OPENS_PER_SECOND)) {
-		u64 *count = over_budget.lookup(&zero);
-
-		if (count)
-			__sync_fetch_and_add(count, 1);
-		return false;
-	}
-	budget->used += 1;
-	return true;
-}
 
 /* x32's numbers are those of x86-64 with a bit set; arm64 has only the two newer calls. */
 INLINE enum open_call native_call(u32 nr)
@@ -161,7 +130,7 @@ INLINE int opening(const void *regs)
 	u32 zero = 0;
 	struct open *open = blank.lookup(&zero);
 
-	if (!call || !open || !task_matches() || !within_budget())
+	if (!call || !open || !task_matches() || !within_budget(PARAMETER(OPENS_PER_SECOND)))
 		return 0;
 	if (opens.update(&task, open)) {
 		count_lost(LOST_MAP);

@@ -10,6 +10,7 @@
  * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one. syscalls_exit.h: how calls end.
  */
 #include "ebpftop.h"
+#include "budget.h"
 #include "compat.h"
 #include "events.h"
 

@@ -27,38 +27,6 @@ BPF_HASH(traced, u64, struct traced_call, 8192);
 enum traced_at { TRACED_AT_ENTRY, TRACED_AT_RETURN, TRACED_ATS };
 BPF_PERCPU_ARRAY(traced_scratch, struct traced_call, TRACED_ATS);
 
-struct budget {
-	u64 second;
-	u64 used;
-};
-
-BPF_PERCPU_ARRAY(budgets, struct budget, 1);
-BPF_PERCPU_ARRAY(over_budget, u64, 1);
-
-INLINE bool within_budget(void)
-{
-	u32 zero = 0;
-	struct budget *budget = budgets.lookup(&zero);
-
-	if (!budget)
-		return false;
-	u64 second = bpf_ktime_get_ns() / 1000000000;
-
-	if (budget->second != second) {
-		budget->second = second;
-		budget->used = 0;
-	}
-	if (budget->used >= PARAMETER(TRACED_PER_SECOND)) {
-		u64 *count = over_budget.lookup(&zero);
-
-		if (count)
-			__sync_fetch_and_add(count, 1);
-		return false;
-	}
-	budget->used += 1;
-	return true;
-}
-
 INLINE void read_paths(struct traced_call *call)
 {
 	u32 slot = call->slot;
@@ -116,7 +84,7 @@ INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32
 	u64 task = (u64)caller->task;
 	struct traced_call *call = traced_scratch.lookup(&place);
 
-	if (!call || !within_budget())
+	if (!call || !within_budget(PARAMETER(TRACED_PER_SECOND)))
 		return false;
 	call->time_ns = bpf_ktime_get_ns();
 	call->pid = caller->tgid;

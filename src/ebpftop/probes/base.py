@@ -24,7 +24,7 @@ from ebpftop.kernel.root_helper import RootWork
 from ebpftop.probes.user_names import UserNames
 
 # enum lost_where of bpf/ebpftop.h. LOST_BUSY (another program uses the buffer of that CPU) counts as recursion too.
-LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits", "recursion")
+LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits", "recursion", "rate")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import Abi, Record, Where
-from ebpftop.kernel import clocks, maps
+from ebpftop.core.records import Abi, Record
+from ebpftop.kernel import clocks
 from ebpftop.kernel.attach import DENIED, FREE, SKIPPED, TAXES, Attach, AttachOption
 from ebpftop.kernel.event_buffer import Events
 from ebpftop.kernel.fields import Defines
@@ -106,7 +106,6 @@ class OpensProbe(KernelProbe):
         self._events: Events | None = None
         self._native = abis.native_abi(platform.machine())
         self._flags = ABI_WORDS.get((self._native, "open")) or WORDS["open"]
-        self._over_budget_before = 0
 
     def defines(self) -> Defines:
         compat = abis.compat_abis(platform.machine())[0]
@@ -161,17 +160,6 @@ class OpensProbe(KernelProbe):
             ns=event.duration_ns,
             cut=("path",) if event.path_len > _PATH_MAX + 1 else (),
         )
-
-    def lost_now(self) -> dict[Where, int]:
-        lost = super().lost_now()
-        lost["rate"] = self._over_budget_before + self._over_budget()
-        return lost
-
-    def _over_budget(self) -> int:
-        return maps.per_cpu_sum(self.module.table("over_budget"), 0) if self.module else 0
-
-    def save_totals(self, module: Module) -> None:
-        self._over_budget_before += self._over_budget()
 
     def release(self) -> None:
         if self._events is not None:

@@ -89,7 +89,6 @@ class SyscallsProbe(KernelProbe):
         self._uring_before: Counter[str] = Counter()
         self._before_attach: EnteredBefore | None = None
         self._sleep_clock = clocks.SleepClock()
-        self._rate_before = 0
         self._overflow_before = 0
         for call, handler in context.handlers.items():
             self.set_handler(call, handler)
@@ -403,10 +402,8 @@ class SyscallsProbe(KernelProbe):
 
     def lost_now(self) -> dict[Where, int]:
         lost = super().lost_now()
-        lost["rate"] = self._rate_before
         lost["map"] = lost.get("map", 0) + self._overflow_before
         if self.module is not None:
-            lost["rate"] += maps.per_cpu_sum(self.module.table("over_budget"), 0)
             lost["map"] += maps.per_cpu_sum(self.module.table("overflow"), 0)
         return lost
 
@@ -417,7 +414,6 @@ class SyscallsProbe(KernelProbe):
             syscall_counters.add_uring(module, self._uring_before)
         if self.processes:
             self._pairs.save_totals(module, self.slots)
-        self._rate_before += maps.per_cpu_sum(module.table("over_budget"), 0)
         self._overflow_before += maps.per_cpu_sum(module.table("overflow"), 0)
 
     def _traced(self, raw: bytes, offset: float) -> Syscall:

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import Record, TableReading
+from ebpftop.core.records import Header, Record, TableReading
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.probes.registry import registry
 from ebpftop.recording.index import Running, count_events, state_key
@@ -110,7 +110,7 @@ class Moment:
                 records.append((number, record))
             end = begin
         records.sort(key=lambda item: item[0])
-        return [record for _, record in records if record.time <= self._time]  # type: ignore[union-attr]
+        return [record for _, record in records if _time_of(record) <= self._time]
 
     @staticmethod
     def decode(lines: Sequence[bytes], most: int) -> list[Record]:
@@ -138,12 +138,12 @@ class Moment:
         # What was read alone is not the base of the parts that follow: there may be others between.
         for number, line in (*self._alone, *self._readings):
             (record,) = read_each([line])
-            if record is None or record.time > self._time:  # type: ignore[union-attr]
+            if record is None or _time_of(record) > self._time:
                 continue
             size = weight(record)
             try:
                 is_known = number <= len(self._alone) or decoder.follow(record)
-                if not is_known or record.time < self._readings_since:  # type: ignore[union-attr]
+                if not is_known or _time_of(record) < self._readings_since:
                     continue
                 whole = decoder.whole_of(record)
             except ValueError:
@@ -163,3 +163,7 @@ class Moment:
     def _is_before(self, line: bytes) -> bool:
         found = _TIME.search(line)
         return found is None or float(found[1]) <= self._time
+
+
+def _time_of(record: Record) -> float:
+    return record.started if isinstance(record, Header) else record.time

@@ -219,7 +219,7 @@ class _Known:
         for name, rows in self._tables.items():
             if name not in self._in_order:
                 self._in_order[name] = tuple(row for _, row in sorted(rows.items(), key=_key))
-        return msgspec.structs.replace(self._last, **self._in_order)  # type: ignore[return-value]
+        return msgspec.structs.replace(self._last, **self._in_order)  # type: ignore[return-value]  # of the class of *part*
 
 
 def _key(item: tuple[Key, Any]) -> Key:
