@@ -42,7 +42,7 @@ def test_a_program_that_did_not_start_goes_by_the_path_that_was_tried() -> None:
     failed = program(ret=-2, error="ENOENT", file="/opt/missing", argv=("not-its-name", "x"))
     assert shown(failed)["command"] == "/opt/missing x"
     assert shown(failed)["outcome"] == "✗ ENOENT"
-    assert shown(failed)["lasted"] == "·"
+    assert shown(failed)["duration"] == "·"
     assert shown(program(file="/opt/there", argv=("its-name", "x")))["command"] == "its-name x"
 
 

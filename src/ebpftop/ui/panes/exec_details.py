@@ -51,7 +51,7 @@ def _process_sheet(log: ExecLog, process: ProcessInfo, now: float) -> Sheet:
     if process.since is None:
         sheet.fact("started", "before ebpftop")
     elif process.ended is None:
-        sheet.fact("runs", format.age(now - process.since), "$success")
+        sheet.fact("running", format.age(now - process.since), "$success")
     if process.ended is not None:
         ending = process.ending
         known = ending is not None and (ending.signal is not None or ending.code is not None)
@@ -141,7 +141,7 @@ def _outcome(sheet: Sheet, row: ExecRow, now: float) -> None:
     if row.exit is None and row.replaced:
         sheet.fact("ended", "ran another program in its place")
     elif row.exit is None:
-        sheet.fact("runs", format.age(seconds or 0), "$success")
+        sheet.fact("running", format.age(seconds or 0), "$success")
         return
     elif row.exit.signal:
         sheet.fact("killed by", row.exit.signal, "$accent bold", "core dumped" if row.exit.core else "")
@@ -150,7 +150,7 @@ def _outcome(sheet: Sheet, row: ExecRow, now: float) -> None:
     else:
         sheet.fact("exit code", row.exit.code, "$error" if row.exit.code else "")
     if seconds is not None:
-        sheet.fact("lasted", format.duration(seconds), note=f"{seconds:.6f} s")
+        sheet.fact("duration", format.duration(seconds), note=f"{seconds:.6f} s")
 
 
 def _ancestors(sheet: Sheet, ancestors: list[ProcessInfo], ppid: int, pcomm: str) -> None:

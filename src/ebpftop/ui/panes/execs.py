@@ -91,7 +91,7 @@ def _outcome(row: ExecRow, _: float) -> Cell:
     return (Span("exit " + text, "bad" if row.exit.code else "dim"),)
 
 
-def _lasted(row: ExecRow, now: float) -> Cell:
+def _duration(row: ExecRow, now: float) -> Cell:
     seconds = row.seconds(now)
     if seconds is None:
         return (Span("·", "faint"),)
@@ -134,10 +134,10 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         value=_ended,
     ),
     Column(
-        "lasted",
+        "duration",
         "DURATION",
         8,
-        _lasted,
+        _duration,
         right=True,
         rank=3,
         about="how long it ran, or has been running",
