@@ -25,7 +25,7 @@ class FakeModule:
     def attach(self, kind: Kind, target: str, function: str) -> Link:
         if target in self.failing:
             raise LoadError(f"no {target}")
-        link = Link(len(self.attached) + 1, None)
+        link = Link(len(self.attached) + 1)
         self.attached[link] = f"{kind}:{target}:{function}"
         return link
 
@@ -107,7 +107,7 @@ def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
 
 
 def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attach, "_KPROBE_TYPE", tmp_path / "no kprobes")
+    monkeypatch.setattr(attach, "KPROBE_TYPE", tmp_path / "no kprobes")
     steps = tuple(
         AttachOption("", (Attach(kind, "x:y", "f"),))
         for kind in ("kprobe", "kretprobe", "fentry", "fexit", "tracepoint")

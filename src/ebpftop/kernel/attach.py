@@ -9,6 +9,7 @@ from pathlib import Path
 from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Kind, Link, Module
+from ebpftop.kernel.perf_event import KPROBE_TYPE
 from ebpftop.kernel.tracefs import refusal
 
 FREE = "nothing between its events"
@@ -21,8 +22,6 @@ SKIPPED = "calls of 32-bit and x32 programs"
 NOT_STARTED = "programs that fail to start"
 MANY_AT_ONCE = "some failures, while more programs start at once than a kretprobe has room for"
 INTERPRETER = "the interpreter of a script"
-
-_KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def _try(
 
 def _absent(attach: Attach, features: KernelFeatures) -> str | None:
     """Return what the kernel lacks, if that can be seen without trying."""
-    if attach.kind in ("kprobe", "kretprobe") and not _KPROBE_TYPE.exists():
+    if attach.kind in ("kprobe", "kretprobe") and not KPROBE_TYPE.exists():
         return "this kernel has no kprobes (CONFIG_KPROBES)"
     if attach.kind in ("fentry", "fexit") and features.no_fentry is not None:
         return features.no_fentry

@@ -1,6 +1,7 @@
-"""Kernel statistics of BPF programs (runs, run time, skipped runs), facts about maps, and whether fentry works.
+"""bpf(2): maps and programs made, links opened, statistics of programs, facts about maps, and whether fentry works.
 
-BCC has no call for these, so bpf(2) is called with BPF_OBJ_GET_INFO_BY_FD, BPF_ENABLE_STATS and BPF_PROG_LOAD.
+BCC only compiles. It has functions for some of this too, but they are in the library that links LLVM: 60 MB of memory
+in every process that uses one of them. This interface of the kernel is stable (include/uapi/linux/bpf.h).
 """
 
 from __future__ import annotations
@@ -9,19 +10,29 @@ import ctypes
 import errno
 import os
 import platform
+import resource
 import struct
+from contextlib import suppress
+from functools import cache
 from typing import NamedTuple
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-_PROG_LOAD, _GET_INFO_BY_FD, _ENABLE_STATS = 5, 15, 32
+_MAP_CREATE, _PROG_LOAD, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN, _ENABLE_STATS = 0, 5, 15, 17, 32
 _RUN_TIME_OFFSET = 192  # struct bpf_prog_info, include/uapi/linux/bpf.h: run_time_ns, run_cnt, recursion_misses
 _INFO_SIZE = 256
 _ATTR_SIZE = 128
 
-# The part of union bpf_attr that loads a program: prog_type, insn_cnt, insns, license, expected_attach_type,
-# attach_btf_id.
-_LOAD = struct.Struct("=IIQQ44xI36xI16x")
-_TYPE_TRACING, _TRACE_FENTRY = 26, 24
+# The parts of union bpf_attr. To make a map: map_type, key_size, value_size, max_entries, map_flags, inner_map_fd,
+# numa_node, map_name. To load a program: prog_type, insn_cnt, insns, license, log_level, log_size, log_buf,
+# kern_version, prog_flags, prog_name, prog_ifindex, expected_attach_type, then 36 bytes about its own BTF, and
+# attach_btf_id. To open a raw tracepoint: name, prog_fd.
+_CREATE = struct.Struct("=7I16s")
+_LOAD = struct.Struct("=IIQQIIQII16sII36xI16x")
+_OPEN = struct.Struct("=QI")
+_NAME_MAX = 15
+_LOG_BYTES = 1 << 20
+_TRIES = 5  # the verifier ends with EAGAIN if a signal is pending
+TYPE_TRACING, TRACE_FENTRY = 26, 24
 _RETURN_ZERO = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0; exit
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -38,11 +49,94 @@ class Runs(NamedTuple):
 def bpf(command: int, attr: bytes) -> int:
     """Call bpf(2); raises OSError."""
     attr = attr.ljust(_ATTR_SIZE, b"\0")
-    done = int(_libc.syscall(_SYS_BPF, command, ctypes.c_char_p(attr), len(attr)))
+    done = call(command, ctypes.c_char_p(attr), len(attr))
     if done < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"bpf(2): {os.strerror(code)}")
     return done
+
+
+def call(command: int, attr: ctypes.c_char_p | ctypes.Array[ctypes.c_char], size: int) -> int:
+    """Call bpf(2) with *size* bytes of *attr*, which the kernel may change; below 0 if it failed, errno says why."""
+    return int(_libc.syscall(_SYS_BPF, command, attr, size))
+
+
+@cache
+def _lift_memory_limit() -> None:
+    """Let the kernel lock as much memory as maps need: before Linux 5.11, they count against RLIMIT_MEMLOCK."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def create_map(name: str, info: MapInfo) -> int:
+    """Make a map like *info*; return its descriptor. Raises OSError."""
+    _lift_memory_limit()
+    kind, key_size, value_size, entries, flags = info
+    return bpf(_MAP_CREATE, _CREATE.pack(kind, key_size, value_size, entries, flags, 0, 0, _short(name)))
+
+
+def _short(name: str) -> bytes:
+    return name.encode()[:_NAME_MAX]
+
+
+class Program(NamedTuple):
+    """What the kernel loads. *attach_type* and *attach_id* (a BTF type id) are those of a tracing program, or 0."""
+
+    type: int
+    name: str
+    code: bytes
+    license: str
+    kernel_version: int
+    attach_type: int = 0
+    attach_id: int = 0
+
+
+def load_program(program: Program) -> int:
+    """Load *program*; return its descriptor. Raises OSError; what the verifier says then is written to descriptor 2."""
+    for _ in range(_TRIES):
+        try:
+            return _load(program, None)
+        except OSError as error:
+            failure = error
+        if failure.errno != errno.EAGAIN:
+            break
+    log = ctypes.create_string_buffer(_LOG_BYTES)
+    try:
+        return _load(program, log)  # it may work now
+    except OSError as error:
+        with suppress(OSError):
+            os.write(2, b"%s: %s\n%s\n" % (program.name.encode(), str(error).encode(), log.value))
+        raise failure from None
+
+
+def _load(program: Program, log: ctypes.Array[ctypes.c_char] | None) -> int:
+    insns, license_name = (
+        ctypes.create_string_buffer(program.code),
+        ctypes.create_string_buffer(program.license.encode()),
+    )
+    attr = _LOAD.pack(
+        program.type,
+        len(program.code) // 8,
+        ctypes.addressof(insns),
+        ctypes.addressof(license_name),
+        *((0, 0, 0) if log is None else (1, len(log), ctypes.addressof(log))),
+        program.kernel_version,
+        0,
+        _short(program.name),
+        0,
+        program.attach_type,
+        program.attach_id,
+    )
+    return bpf(_PROG_LOAD, attr)
+
+
+def open_raw_tracepoint(program_fd: int, name: str | None) -> int:
+    """Attach a program to the raw tracepoint *name*, or a tracing program (None) to its function; return the link.
+
+    Raises OSError. The program is detached when the link's descriptor is closed.
+    """
+    text = None if name is None else ctypes.create_string_buffer(name.encode())
+    return bpf(_RAW_TRACEPOINT_OPEN, _OPEN.pack(0 if text is None else ctypes.addressof(text), program_fd))
 
 
 class MapInfo(NamedTuple):
@@ -96,12 +190,9 @@ def fentry_refusal(function_id: int | None) -> str | None:
     """
     if function_id is None:
         return "this kernel has no BTF that describes its functions"
-    insns, license_name = ctypes.create_string_buffer(_RETURN_ZERO), ctypes.create_string_buffer(b"GPL")
-    attr = _LOAD.pack(
-        _TYPE_TRACING, 2, ctypes.addressof(insns), ctypes.addressof(license_name), _TRACE_FENTRY, function_id
-    )
+    program = Program(TYPE_TRACING, "", _RETURN_ZERO, "GPL", 0, TRACE_FENTRY, function_id)
     try:
-        os.close(bpf(_PROG_LOAD, attr))
+        os.close(_load(program, None))
     except OSError as error:
         return refusal(error.errno)
     return None

@@ -116,6 +116,16 @@ class Btf:
         """Return the type id of the kernel function *name*, None if BTF lists no such function."""
         return self._names.get((_FUNC, self._string_offset(name)))
 
+    def function_ids(self, part: str) -> dict[str, int]:
+        """Return the type ids of all kernel functions whose name has *part* in it."""
+        found: dict[str, int] = {}
+        for (kind, name_off), type_id in self._names.items():
+            if kind == _FUNC:
+                name = self._strings[name_off : self._strings.index(b"\0", name_off)].decode("ascii", "replace")
+                if part in name:
+                    found[name] = type_id
+        return found
+
     def has_tracepoint(self, name: str) -> bool:
         """Return whether the kernel has the tracepoint *name*: BTF has a type for it (include/trace/bpf_probe.h)."""
         return (_TYPEDEF, self._string_offset(f"btf_trace_{name}")) in self._names

@@ -1,26 +1,24 @@
 """Events out of the kernel: the ring buffer of Linux 5.8, or the perf buffer of older kernels.
 
-Nothing is decoded in the callback: it copies the bytes and returns. An exception in it would be lost, and the memory
-that it sees is reused.
+Nothing is decoded here: the bytes of each event are copied out of the memory that the kernel writes to.
 """
 
 from __future__ import annotations
 
-import ctypes
+import mmap
 import struct
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
-from bcc import libbcc
-from bcc.libbcc import lib
-from bcc.utils import get_online_cpus
-
 from ebpftop.kernel import clocks, maps
+from ebpftop.kernel.barrier import fence
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.maps import Map
+from ebpftop.kernel.perf_event import CpuBuffer
 
 Buffer = Literal["ring", "perf"]
 
@@ -43,50 +41,92 @@ def map_entries(buffer: Buffer, ring_bytes: int) -> Mapping[str, int]:
 
 
 class _Ring:
-    """One buffer for all CPUs."""
+    """One buffer for all CPUs, mapped: a page that we write, one that the kernel writes, and the data.
 
-    def __init__(self, table: Map, take: Callable[[int, int], int]) -> None:
-        # Kept: C code calls it as long as the buffer is open.
-        self._callback = libbcc._RINGBUF_CB_TYPE(lambda _context, data, size: take(data, size))
-        self._ring = lib.bpf_new_ringbuf(table.map_fd, self._callback, None)
-        if not self._ring:
-            raise LoadError("the ring buffer cannot be opened")
+    Documentation/bpf/ringbuf.rst and kernel/bpf/ringbuf.c. The kernel offers the data twice, one behind the other. That
+    would count twice as our memory, so it is mapped once, and an event that runs over the end is put together.
+    """
 
-    def consume(self) -> None:
-        lib.bpf_consume_ringbuf(self._ring)
+    _BUSY, _DISCARDED, _LENGTH = 1 << 31, 1 << 30, (1 << 30) - 1  # include/uapi/linux/bpf.h
+    _HEADER_BYTES = 8
+
+    def __init__(self, table: Map) -> None:
+        self._size = table.max_entries
+        self._ours: mmap.mmap | None = None
+        self._kernels: mmap.mmap | None = None
+        page = mmap.PAGESIZE
+        try:
+            self._ours = mmap.mmap(table.map_fd, page)
+            self._kernels = mmap.mmap(table.map_fd, page + self._size, prot=mmap.PROT_READ, offset=page)
+        except OSError as error:
+            self.close()
+            raise LoadError(f"the ring buffer cannot be opened: {error.strerror}") from error
+
+    def read(self) -> list[bytes]:
+        """Return at most `_BATCH_MAX` events, oldest first. The first that is not written to its end waits."""
+        ours, kernels = self._ours, self._kernels
+        assert ours is not None
+        assert kernels is not None
+        size, page, length_at = self._size, mmap.PAGESIZE, struct.Struct("=I").unpack_from
+        (at,) = struct.unpack_from("=Q", ours)
+        (end,) = struct.unpack_from("=Q", kernels)
+        fence()
+        spans: list[tuple[int, int]] = []
+        while at < end and len(spans) < _BATCH_MAX:
+            (header,) = length_at(kernels, page + at % size)
+            if header & self._BUSY:
+                break
+            length = header & self._LENGTH
+            if not header & self._DISCARDED:
+                spans.append(((at + self._HEADER_BYTES) % size, length))
+            at += (length + 2 * self._HEADER_BYTES - 1) & -self._HEADER_BYTES
+        fence()
+        events = [
+            kernels[page + start : page + start + length]
+            if start + length <= size
+            else kernels[page + start : page + size] + kernels[page : page + start + length - size]
+            for start, length in spans
+        ]
+        fence()
+        struct.pack_into("=Q", ours, 0, at)
+        return events
 
     def close(self) -> None:
-        if self._ring:
-            lib.bpf_free_ringbuf(self._ring)
-            self._ring = None
+        for mapped in (self._ours, self._kernels):
+            if mapped is not None:
+                mapped.close()
+        self._ours = self._kernels = None
 
 
 class _Perf:
-    """One buffer for each CPU."""
+    """One buffer for each CPU. The programs count failed outputs exactly; what perf reports as lost is too low."""
 
-    def __init__(self, table: Map, take: Callable[[int, int], int]) -> None:
-        self._callback = libbcc._RAW_CB_TYPE(lambda _context, data, size: take(data, size))
-        # The programs count failed outputs exactly; the count that perf reports here is too low.
-        self._lost_callback = libbcc._LOST_CB_TYPE(lambda _context, _count: None)
-        self._readers: list[int] = []
-        for cpu in get_online_cpus():
-            # The kernel never wakes us: the buffer is read on a timer, like the ring.
-            options = libbcc.bcc_perf_buffer_opts(pid=-1, cpu=cpu, wakeup_events=1 << 20)
-            reader = lib.bpf_open_perf_buffer_opts(
-                self._callback, self._lost_callback, None, PERF_PAGES, ctypes.byref(options)
-            )
-            if not reader:
+    def __init__(self, table: Map) -> None:
+        self._buffers: list[CpuBuffer] = []
+        for cpu in online_cpus():
+            try:
+                self._buffers.append(CpuBuffer(cpu, PERF_PAGES))
+                maps.update(table, struct.pack("=I", cpu), struct.pack("=i", self._buffers[-1].fd))
+            except OSError as error:
                 self.close()
-                raise LoadError(f"the perf buffer of CPU {cpu} cannot be opened")
-            self._readers.append(reader)
-            maps.update(table, struct.pack("=I", cpu), struct.pack("=i", lib.perf_reader_fd(reader)))
+                raise LoadError(f"the perf buffer of CPU {cpu} cannot be opened: {error.strerror}") from error
 
-    def consume(self) -> None:
-        lib.perf_reader_consume(len(self._readers), (ctypes.c_void_p * len(self._readers))(*self._readers))
+    def read(self) -> list[bytes]:
+        """Return the events of one CPU after the other's."""
+        return [event for buffer in self._buffers for event in buffer.read()]
 
     def close(self) -> None:
-        while self._readers:
-            lib.perf_reader_free(self._readers.pop())
+        while self._buffers:
+            self._buffers.pop().close()
+
+
+def online_cpus() -> list[int]:
+    """Return the CPUs that are online: "0-3,6" (Documentation/admin-guide/cputopology.rst)."""
+    found: list[int] = []
+    for part in Path("/sys/devices/system/cpu/online").read_text().strip().split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
 class Events:
@@ -99,16 +139,11 @@ class Events:
         self._module = module
         self._raw: list[bytes] = []
         table = module.table(f"{buffer}_events")
-        self._buffer = _Ring(table, self._on_event) if buffer == "ring" else _Perf(table, self._on_event)
+        self._buffer = _Ring(table) if buffer == "ring" else _Perf(table)
 
     def close(self) -> None:
         """Free its memory. Call it before the module is closed. Safe to call twice."""
         self._buffer.close()
-
-    def _on_event(self, data: int, size: int) -> int:
-        self._raw.append(ctypes.string_at(data, size))
-        # A negative return value ends this round of the ring; the event itself counts as read.
-        return -1 if len(self._raw) >= _BATCH_MAX else 0
 
     def drain(self, *, everything: bool = False) -> list[bytes]:
         """Return the events in the buffer, oldest first; if there are very many, only the first, unless *everything*.
@@ -119,14 +154,13 @@ class Events:
         if not self._per_cpu:
             drained: list[bytes] = []
             for _ in range(_ROUNDS_MAX if everything else 1):
-                self._buffer.consume()
-                raw, self._raw = self._raw, []
+                raw = self._buffer.read()
                 drained += raw
                 if len(raw) < _BATCH_MAX:
                     break
             return drained
         horizon_ns = clocks.monotonic_ns()
-        self._buffer.consume()
+        self._raw += self._buffer.read()
         self._raw.sort(key=self._time_ns)
         ready = len(self._raw) if everything else bisect_right(self._raw, horizon_ns, key=self._time_ns)
         raw, self._raw = self._raw[:ready], self._raw[ready:]

@@ -2,59 +2,51 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-import bcc
-from bcc.libbcc import lib
-
-from ebpftop.kernel.bpf_syscall import refusal
+from ebpftop.kernel import bpf_syscall, perf_event, tracefs
+from ebpftop.kernel.bpf_syscall import MapInfo, Program, refusal
 from ebpftop.kernel.compiler import MapSpec, compiled, recheck, with_map_fds, with_parameters
 from ebpftop.kernel.errors import DamagedError, LoadError, NotCompiledError
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.maps import Map
-from ebpftop.lifecycle.leftovers import Owner
+from ebpftop.kernel.offsets import function_id
 
 __all__ = ("DamagedError", "Kind", "Link", "LoadError", "Module", "NotCompiledError")
 
 Kind = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"]
 
+# enum bpf_prog_type and, of tracing programs, enum bpf_attach_type: include/uapi/linux/bpf.h
 _TYPES: Mapping[Kind, int] = {
-    "kprobe": bcc.BPF.KPROBE,
-    "kretprobe": bcc.BPF.KPROBE,
-    "tracepoint": bcc.BPF.TRACEPOINT,
-    "raw_tracepoint": bcc.BPF.RAW_TRACEPOINT,
-    "fentry": bcc.BPF.TRACING,
-    "fexit": bcc.BPF.TRACING,
+    "kprobe": 2,
+    "kretprobe": 2,
+    "tracepoint": 5,
+    "raw_tracepoint": 17,
+    "fentry": bpf_syscall.TYPE_TRACING,
+    "fexit": bpf_syscall.TYPE_TRACING,
 }
+_ATTACH_TYPES: Mapping[Kind, int] = {"fentry": bpf_syscall.TRACE_FENTRY, "fexit": 25}
 # How BCC's KFUNC_PROBE macros name a program; newer versions put the name of the kernel module in between.
 _PREFIX = {"fentry": "kfunc__", "fexit": "kretfunc__"}
 _NO_MAPS: Mapping[str, Map] = MappingProxyType({})
 _NO_NUMBERS: Mapping[str, int] = MappingProxyType({})
 
-lib.bcc_create_map.argtypes = [ctypes.c_int, ctypes.c_char_p, *[ctypes.c_int] * 4]
-lib.bcc_prog_load.argtypes = [
-    *(ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint),
-    *(ctypes.c_int, ctypes.c_char_p, ctypes.c_uint),
-]
-
 
 class Link(NamedTuple):
-    """One attachment: its descriptor, and the name of a kprobe's event."""
+    """One attachment: its descriptor."""
 
     fd: int
-    event: bytes | None
 
 
 def _create_map(spec: MapSpec, entries: int) -> Map:
-    ctypes.set_errno(0)
-    fd = lib.bcc_create_map(spec.type, spec.name.encode(), spec.key_size, spec.value_size, entries, spec.flags)
-    if fd < 0:
-        raise LoadError(f"the kernel refused to make the map {spec.name}: {os.strerror(ctypes.get_errno())}")
-    return Map(fd, entries)
+    try:
+        info = MapInfo(spec.type, spec.key_size, spec.value_size, entries, spec.flags)
+        return Map(bpf_syscall.create_map(spec.name, info), entries)
+    except OSError as error:
+        raise LoadError(f"the kernel refused to make the map {spec.name}: {os.strerror(error.errno or 0)}") from error
 
 
 class Module:
@@ -115,48 +107,49 @@ class Module:
         """Return whether the file has all of these."""
         return self._tables.keys() >= set(maps) and self._compiled.programs.keys() >= set(programs)
 
-    def load(self, function: str, kind: Kind) -> int:
-        """Load *function* as a program of *kind*; return its descriptor. Raises LoadError with the kernel's reason."""
+    def load(self, function: str, kind: Kind, target: str | None = None) -> int:
+        """Load *function* as a program of *kind*; return its descriptor. Raises LoadError with the kernel's reason.
+
+        *target* is the kernel function that a program of fentry or fexit belongs to.
+        """
         if function not in self._programs:
             fds = {i: self._tables[spec.name].map_fd for i, spec in enumerate(self._compiled.maps)}
             code = with_parameters(with_map_fds(self._compiled.programs[function], fds), self._parameters)
-            name, gpl = function.encode(), self._compiled.license.encode()
-            ctypes.set_errno(0)
-            fd = lib.bcc_prog_load(_TYPES[kind], name, code, len(code), gpl, self._compiled.version, 0, None, 0)
-            if fd < 0:
-                code_of_error = ctypes.get_errno() or -fd
+            attach_type = _ATTACH_TYPES.get(kind, 0)
+            attach_id = (target and function_id(target)) or 0 if attach_type else 0
+            made = self._compiled
+            program = Program(_TYPES[kind], function, code, made.license, made.version, attach_type, attach_id)
+            try:
+                self._programs[function] = bpf_syscall.load_program(program)
+            except OSError as error:
                 self.verify_cached()
-                raise LoadError(refusal(code_of_error))
-            self._programs[function] = fd
+                raise LoadError(refusal(error.errno)) from error
         return self._programs[function]
 
     def attach(self, kind: Kind, target: str, function: str) -> Link:
         """Load and attach *function*. Raises LoadError, and NotCompiledError if the file was compiled without it."""
-        program_fd = self.load(self._named(function, kind), kind)
-        event: bytes | None = None
-        ctypes.set_errno(0)
-        if kind == "raw_tracepoint":
-            fd = lib.bpf_attach_raw_tracepoint(program_fd, target.encode())
-        elif kind == "tracepoint":
-            category, _, name = target.partition(":")
-            fd = lib.bpf_attach_tracepoint(program_fd, category.encode(), name.encode())
-        elif kind in ("fentry", "fexit"):
-            fd = lib.bpf_attach_kfunc(program_fd)
-        else:
-            event = Owner.of_this_process().event("p" if kind == "kprobe" else "r", target).encode()
-            fd = lib.bpf_attach_kprobe(program_fd, int(kind == "kretprobe"), event, target.encode(), 0, 0)
-        if fd < 0:
-            code = ctypes.get_errno()
-            raise LoadError(f"the kernel refused to attach it: {os.strerror(code) if code else 'no reason given'}")
-        link = Link(fd, event)
+        program_fd = self.load(self._named(function, kind), kind, function)
+        try:
+            if kind == "raw_tracepoint":
+                fd = bpf_syscall.open_raw_tracepoint(program_fd, target)
+            elif kind == "tracepoint":
+                fd = perf_event.attach_tracepoint(program_fd, tracefs.find(), target)
+            elif kind in ("fentry", "fexit"):
+                fd = bpf_syscall.open_raw_tracepoint(program_fd, None)
+            else:
+                fd = perf_event.attach_kprobe(program_fd, target, returns=kind == "kretprobe")
+        except (OSError, ValueError) as error:
+            code = isinstance(error, OSError) and error.errno
+            raise LoadError(
+                f"the kernel refused to attach it: {os.strerror(code) if code else 'no reason given'}"
+            ) from error
+        link = Link(fd)
         self._links.append(link)
         return link
 
     def release(self, link: Link) -> None:
         """Detach one program."""
         os.close(link.fd)
-        if link.event is not None:
-            lib.bpf_detach_kprobe(link.event)
         self._links.remove(link)
 
     def _named(self, function: str, kind: Kind) -> str:

@@ -1,4 +1,4 @@
-"""Maps read in bulk, as bytes: BCC's tables make an object of every entry, and know no batch reads of per-CPU maps."""
+"""Maps read in bulk, as bytes, by bpf(2)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bcc.libbcc import lib
+from ebpftop.kernel import bpf_syscall
 
 _BATCH = 1024
 _EXIST = 2  # BPF_EXIST
+
+# Commands and parts of union bpf_attr, include/uapi/linux/bpf.h. Of one entry: map_fd, key, value or next key, flags;
+# of many: in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags.
+_LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _LOOKUP_BATCH = 1, 2, 3, 4, 24
+_ELEMENT = struct.Struct("=I4xQQQ")
+_MANY = struct.Struct("=QQQQIIQQ")
+_COUNT_OFFSET = 32
+
+Buffer = ctypes.Array[ctypes.c_char]
 
 
 class Map(NamedTuple):
@@ -31,34 +40,50 @@ def possible_cpus() -> int:
 CPUS = possible_cpus()
 
 
+def _call(command: int, table: Map, key: Buffer | None, value: Buffer | None = None, flags: int = 0) -> int:
+    """Return 0, or the error number."""
+    attr = ctypes.create_string_buffer(
+        _ELEMENT.pack(
+            table.map_fd,
+            0 if key is None else ctypes.addressof(key),
+            0 if value is None else ctypes.addressof(value),
+            flags,
+        ),
+        _ELEMENT.size,
+    )
+    return 0 if bpf_syscall.call(command, attr, _ELEMENT.size) >= 0 else ctypes.get_errno()
+
+
+def _buffer(raw: bytes) -> Buffer:
+    return ctypes.create_string_buffer(raw, len(raw))
+
+
 def lookup(table: Map, key: bytes, value_size: int) -> bytes | None:
     """Return the value of *key*; None if there is none."""
     value = ctypes.create_string_buffer(value_size)
-    if lib.bpf_lookup_elem(table.map_fd, ctypes.c_char_p(key), value) < 0:
-        return None
-    return value.raw
+    return None if _call(_LOOKUP, table, _buffer(key), value) else value.raw
 
 
 def update(table: Map, key: bytes, value: bytes) -> None:
     """Set *key* to *value*; raises OSError (E2BIG: the map is full)."""
-    if lib.bpf_update_elem(table.map_fd, ctypes.c_char_p(key), ctypes.c_char_p(value), 0) < 0:
-        code = ctypes.get_errno()
+    code = _call(_UPDATE, table, _buffer(key), _buffer(value))
+    if code:
         raise OSError(code, "a BPF map was not updated")
 
 
 def update_existing(table: Map, key: bytes, value: bytes) -> bool:
     """Set *key* to *value* only if it is in the map; False if it is not."""
-    return bool(lib.bpf_update_elem(table.map_fd, ctypes.c_char_p(key), ctypes.c_char_p(value), _EXIST) >= 0)
+    return _call(_UPDATE, table, _buffer(key), _buffer(value), _EXIST) == 0
 
 
 def delete(table: Map, key: bytes) -> bool:
     """Delete *key*; False if it was not there."""
-    return bool(lib.bpf_delete_elem(table.map_fd, ctypes.c_char_p(key)) >= 0)
+    return _call(_DELETE, table, _buffer(key)) == 0
 
 
 def has_entries(table: Map, key_size: int) -> bool:
     """Return whether a hash map has any entry."""
-    return bool(lib.bpf_get_next_key(table.map_fd, None, ctypes.create_string_buffer(key_size)) >= 0)
+    return _call(_NEXT_KEY, table, None, ctypes.create_string_buffer(key_size)) == 0
 
 
 def items(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
@@ -78,19 +103,28 @@ def _items_batched(table: Map, key_size: int, value_size: int) -> list[tuple[byt
     first = True
     while True:
         keys, values = ctypes.create_string_buffer(key_size * size), ctypes.create_string_buffer(value_size * size)
-        count = ctypes.c_uint32(size)
-        ctypes.set_errno(0)
-        failed = lib.bpf_lookup_batch(
-            table.map_fd, None if first else _cursor(here), _cursor(there), keys, values, ctypes.byref(count)
+        attr = ctypes.create_string_buffer(
+            _MANY.pack(
+                0 if first else ctypes.addressof(here),
+                ctypes.addressof(there),
+                ctypes.addressof(keys),
+                ctypes.addressof(values),
+                size,
+                table.map_fd,
+                0,
+                0,
+            ),
+            _MANY.size,
         )
-        code = ctypes.get_errno() if failed else 0
+        code = 0 if bpf_syscall.call(_LOOKUP_BATCH, attr, _MANY.size) >= 0 else ctypes.get_errno()
         if code == errno.ENOSPC and size < table.max_entries:  # one bucket holds more than a batch
             size = min(size * 4, table.max_entries)
             continue
         if code not in (0, errno.ENOENT):
             return None
         raw_keys, raw_values = keys.raw, values.raw
-        for i in range(count.value):
+        (count,) = struct.unpack_from("=I", attr, _COUNT_OFFSET)
+        for i in range(count):
             found[raw_keys[i * key_size : (i + 1) * key_size]] = raw_values[i * value_size : (i + 1) * value_size]
         if code == errno.ENOENT:
             return list(found.items())
@@ -98,17 +132,13 @@ def _items_batched(table: Map, key_size: int, value_size: int) -> list[tuple[byt
         first = False
 
 
-def _cursor(buffer: ctypes.Array[ctypes.c_char]) -> ctypes._Pointer[ctypes.c_uint32]:
-    return ctypes.cast(buffer, ctypes.POINTER(ctypes.c_uint32))
-
-
 def _items_one_by_one(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
     key = ctypes.create_string_buffer(key_size)
-    cursor: ctypes.Array[ctypes.c_char] | None = None
+    cursor: Buffer | None = None
     seen: set[bytes] = set()
     # A key deleted under the cursor sends the kernel back to the start: stop at what was seen, and at the map's size.
     for _ in range(table.max_entries):
-        if lib.bpf_get_next_key(table.map_fd, cursor, key) < 0:
+        if _call(_NEXT_KEY, table, cursor, key):
             return
         raw = key.raw
         value = lookup(table, raw, value_size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from ebpftop.core.source import SourceError
@@ -19,6 +20,7 @@ from ebpftop.kernel.fields import Defines, all_fields
 from ebpftop.kernel.stub_headers import kernel_arch
 
 EXEC_CALLS = ("execve", "execveat")
+_SYSTEM_CALL = "sys_"
 # What stands before "sys_execve" for callers of other ABIs: arch/x86/include/asm/syscall_wrapper.h (x32's changed with
 # Linux 5.13), arch/arm64/include/asm/syscall_wrapper.h.
 _OTHER_PREFIXES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -81,6 +83,28 @@ def _from_blob(blob: bytes) -> Defines:
         defines = from_btf(Btf(blob))
         build_cache.store(entry, defines)
     return defines
+
+
+@cache
+def _types_name() -> str:
+    """Return what identifies the running kernel's BTF, and the code that reads it; raises BtfError."""
+    return build_cache.key(btf.of_running_kernel(), Path(btf.__file__).read_bytes())
+
+
+@cache
+def function_id(name: str) -> int | None:
+    """Return the BTF type id of a kernel function, for programs at its fentry and fexit; None if there is none."""
+    try:
+        # Those of system calls are kept together: most are never asked for, but parsing takes 0.15 s.
+        part = _SYSTEM_CALL if _SYSTEM_CALL in name else name
+        entry = build_cache.key(_types_name().encode(), part.encode())
+        found = build_cache.find(entry, dict[str, int])
+        if found is None:
+            found = Btf(btf.of_running_kernel()).function_ids(part)
+            build_cache.store(entry, found)
+    except BtfError:
+        return None
+    return found.get(name)
 
 
 def _is_whole(defines: Defines) -> bool:
