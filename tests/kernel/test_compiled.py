@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from ebpftop.core.records import Exec, Probe, Record
 from ebpftop.filters.spec import Filter
-from ebpftop.kernel import bpf_syscall, btf, build_cache, compiler, maps, offsets, stub_headers
+from ebpftop.kernel import bcc_compiler, bpf_syscall, btf, build_cache, compiler, maps, offsets, stub_headers
 from ebpftop.kernel.btf import Btf
-from ebpftop.kernel.compiler import Compiled
+from ebpftop.kernel.compiled import Compiled, MapSpec, file_state
 from ebpftop.kernel.errors import DamagedError, LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscalls
@@ -77,7 +77,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     files: list[str] = []
     original = compiler._compile
 
-    def noting(file: str, source: str, flags: list[str]) -> compiler.Compiled:
+    def noting(file: str, source: str, flags: list[str]) -> Compiled:
         files.append(Path(file).name)
         return original(file, source, flags)
 
@@ -235,7 +235,7 @@ def test_clang_reads_no_file_that_others_of_our_user_may_write(program: Path, mo
                     forged.append(str(file))
             yield tree
 
-    monkeypatch.setattr(compiler, "header_tree", forged_tree)
+    monkeypatch.setattr(bcc_compiler, "header_tree", forged_tree)
     assert compiler.compiled(str(program), {"NUMBER": 1}) == made
     assert len(forged) > 50
     assert not Path(forged[0]).exists()
@@ -269,22 +269,32 @@ def test_only_what_the_file_mentions_makes_it_another_one(program: Path, compila
 
 
 def test_another_kernel_or_another_compiler_compiles_anew(
-    program: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    folder: Path, program: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     compiler.compiled(str(program), {"NUMBER": 1})
     uname = os.uname()
     with monkeypatch.context() as other:
         other.setattr(os, "uname", lambda: os.uname_result((*uname[:3], "#2 another build", uname[4])))
         compiler.compiled(str(program), {"NUMBER": 1})
-    library = tmp_path / "libbcc.so.0"
-    library.touch()
-    assert compiler._TOOLCHAIN.findall("7f00 r-xp 00 08:01 1    /usr/lib/x/libbcc.so.0\n7f01 r-xp 00 /lib/libc.so.6\n")
     with monkeypatch.context() as other:
-        other.setattr(compiler, "_TOOLCHAIN", type("Fake", (), {"findall": staticmethod(lambda _: [str(library)])}))
+        files = bcc_compiler.toolchain()
+        other.setattr(bcc_compiler, "toolchain", lambda: (*files, file_state(str(tmp_path / "libLLVM.so"))))
+        compiler._made_here.clear()
+        (folder / compiler._task(str(program), {"NUMBER": 1})[2]).unlink()
         compiler.compiled(str(program), {"NUMBER": 1})
     assert len(compilations) == 3
     compiler.compiled(str(program), {"NUMBER": 1})
     assert len(compilations) == 3
+    (tmp_path / "libLLVM.so").write_text("another version")
+    compiler.compiled(str(program), {"NUMBER": 1})
+    assert len(compilations) == 4
+
+
+def test_the_compiler_is_known_by_the_files_that_are_loaded() -> None:
+    paths = [state.path for state in bcc_compiler.toolchain()]
+    for name in ("/bcc/__init__.py", "/libbcc.so.0", "/libLLVM", "/libclang"):
+        assert any(name in path for path in paths), paths
+    assert all(state.size for state in bcc_compiler.toolchain())
 
 
 def test_a_damaged_entry_is_compiled_anew(folder: Path, program: Path, compilations: list[str]) -> None:
@@ -301,6 +311,7 @@ FORGED: dict[str, Callable[[Compiled], object]] = {
     "an empty program": lambda kept: replace(kept, programs={"count": b""}),
     "half an instruction": lambda kept: replace(kept, programs={"count": kept.programs["count"][:-4]}),
     "parameters of another file": lambda kept: replace(kept, parameters={"OTHER": 1}),
+    "made by nothing": lambda kept: replace(kept, toolchain=()),
     "no maps": lambda kept: replace(kept, maps=()),
     "two maps of a name": lambda kept: replace(kept, maps=(kept.maps[0], kept.maps[0])),
     "maps of another file": lambda kept: replace(kept, maps=(replace(kept.maps[0], name="other"),)),
@@ -385,10 +396,10 @@ def test_a_map_that_the_kernel_refuses_is_named_and_the_others_are_given_back(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = compiler.compiled(str(program), {"NUMBER": 1})
-    refused = compiler.MapSpec("wrong", 2, 8, 8, 1, 0)  # an array whose keys are not of 4 bytes
+    refused = MapSpec("wrong", 2, 8, 8, 1, 0)  # an array whose keys are not of 4 bytes
     monkeypatch.setattr(
         "ebpftop.kernel.loader.compiled",
-        lambda *_: compiler.Compiled(real.license, real.version, (*real.maps, refused), real.programs, {}),
+        lambda *_: replace(real, maps=(*real.maps, refused)),
     )
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(LoadError, match="refused to make the map wrong: Invalid argument"):

@@ -230,13 +230,31 @@ def test_the_next_start_removes_what_was_killed_with_its_guard(tracefs_fd: int) 
         assert pid not in named_in(tracefs_fd)
 
 
-def mount_tables(pid: int) -> set[str]:
-    """Return the mount namespaces of the threads of *pid*."""
-    found = set()
-    for thread in Path(f"/proc/{pid}/task").iterdir():
+def compiling(pid: int) -> list[int]:
+    """Return the helper of *pid* if it has loaded the compiler."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    found = []
+    for child in children:
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # it is ending
-            found.add(os.readlink(thread / "ns/mnt"))
+            if "libLLVM" in Path(f"/proc/{child}/maps").read_text():
+                found.append(int(child))
     return found
+
+
+def has_memory(pid: int) -> bool:
+    """Return whether a process has not ended; one that nobody has waited for yet has no memory any more."""
+    try:
+        return bool(Path(f"/proc/{pid}/maps").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for_end_of(pid: int) -> None:
+    """Wait until the helper *pid* has ended: it notices the end of ebpftop."""
+    until_s = time.monotonic() + 20
+    while has_memory(pid):
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
 
 
 def test_q_ends_it_while_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -245,7 +263,7 @@ def test_q_ends_it_while_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     session = Session([*_EBPFTOP, "live", *_ME], "job")
     try:
         until_s = time.monotonic() + 60
-        while len(mount_tables(session.pid)) < 2:  # it compiles in a thread that has one of its own
+        while not (helper := compiling(session.pid)):
             assert time.monotonic() < until_s
             time.sleep(0.005)
         session.press(b"q")
@@ -254,5 +272,21 @@ def test_q_ends_it_while_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert session.modes_left() == []
         assert b"1049" not in session.output  # there was no screen yet
         assert list(tmp_path.iterdir()) == []
+        wait_for_end_of(helper[0])
+    finally:
+        session.throw_away()
+
+
+def test_the_process_that_compiles_ends_soon_after_ebpftop_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBPFTOP_CACHE", "")
+    session = Session([*_EBPFTOP, "live", *_ME], "job")
+    try:
+        until_s = time.monotonic() + 60
+        while not (helper := compiling(session.pid)):
+            assert time.monotonic() < until_s
+            time.sleep(0.005)
+        session.signal(signal.SIGKILL)
+        assert session.wait_for_end() == -signal.SIGKILL
+        wait_for_end_of(helper[0])
     finally:
         session.throw_away()

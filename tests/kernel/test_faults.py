@@ -18,7 +18,7 @@ from ebpftop.core.records import Exec, Probe
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import build_cache, compiler
-from ebpftop.kernel.compiler import Compiled
+from ebpftop.kernel.compiled import Compiled
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import needs_root
 from tests.unit.recording_samples import play

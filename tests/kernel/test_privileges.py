@@ -357,7 +357,7 @@ def test_a_helper_that_somebody_stopped_ends_with_ebpftop(
 def test_every_helper_of_ebpftop_is_hidden_with_it() -> None:
     with Stream("--interval", "0.2", probes="execs,syscalls") as stream:
         helpers = children_of(stream.pid)
-        assert helpers.keys() == {"ebpftop-guard", "ebpftop-root"}
+        assert helpers.keys() == {"ebpftop-guard", "ebpftop-root", "ebpftop-compile"}
         # Each signal wakes the guard; ebpftop-root is asked for the statistics now and then.
         for _ in range(10):
             stream.signal(signal.SIGCONT)

@@ -27,24 +27,31 @@ def memory() -> Iterator[int]:
 
 
 class RingWriter:
-    """What the kernel does (kernel/bpf/ringbuf.c): positions only grow, a record begins with its length and marks."""
+    """What the kernel does (kernel/bpf/ringbuf.c): positions only grow, a record begins with its length and marks.
+
+    The data is there twice.
+    """
 
     def __init__(self, fd: int, size: int) -> None:
-        os.ftruncate(fd, 2 * PAGE + size)
+        os.ftruncate(fd, 2 * PAGE + 2 * size)
         self.size, self._memory, self.position = size, mmap.mmap(fd, 0), 0
 
     def put(self, data: bytes, marks: int = 0) -> int:
         """Write a record; return where it begins."""
         at = self.position
         self.mark(at, len(data) | marks)
-        for i, byte in enumerate(data):
-            self._memory[2 * PAGE + (at + 8 + i) % self.size] = byte
+        self._write(at + 8, data)
         self.position += (len(data) + 8 + 7) // 8 * 8
         struct.pack_into("=Q", self._memory, PAGE, self.position)
         return at
 
     def mark(self, at: int, header: int) -> None:
-        struct.pack_into("=II", self._memory, 2 * PAGE + at % self.size, header, 0)
+        self._write(at, struct.pack("=II", header, 0))
+
+    def _write(self, at: int, data: bytes) -> None:
+        for i, byte in enumerate(data):
+            for copy in (0, self.size):
+                self._memory[2 * PAGE + copy + (at + i) % self.size] = byte
 
     @property
     def read_up_to(self) -> int:
@@ -54,7 +61,7 @@ class RingWriter:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_ring_yields_each_event_once_and_whole_also_over_its_end(memory: int, seed: int) -> None:
     chance = random.Random(seed)
-    writer, ring = RingWriter(memory, PAGE), _Ring(Map(memory, PAGE))
+    writer, ring = RingWriter(memory, 2 * PAGE), _Ring(Map(memory, 2 * PAGE))
     for _ in range(300):
         written = [chance.randbytes(chance.choice((0, 1, 8, 77, 1000))) for _ in range(chance.randrange(4))]
         for data in written:
@@ -68,7 +75,7 @@ def test_a_ring_yields_each_event_once_and_whole_also_over_its_end(memory: int, 
 
 
 def test_an_event_that_is_being_written_waits_and_so_do_those_behind_it(memory: int) -> None:
-    writer, ring = RingWriter(memory, PAGE), _Ring(Map(memory, PAGE))
+    writer, ring = RingWriter(memory, 2 * PAGE), _Ring(Map(memory, 2 * PAGE))
     writer.put(b"first")
     at = writer.put(b"unfinished", BUSY)
     writer.put(b"last")
@@ -82,7 +89,7 @@ def test_an_event_that_is_being_written_waits_and_so_do_those_behind_it(memory: 
 
 def test_one_read_of_a_ring_is_bounded(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_buffer, "_BATCH_MAX", 3)
-    writer, ring = RingWriter(memory, PAGE), _Ring(Map(memory, PAGE))
+    writer, ring = RingWriter(memory, 2 * PAGE), _Ring(Map(memory, 2 * PAGE))
     events = [bytes([number]) for number in range(7)]
     for data in events:
         writer.put(data)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
-from ebpftop.kernel import capabilities, tracefs
+from ebpftop.kernel import capabilities, compile_helper, tracefs
 from ebpftop.kernel.root_helper import RootHelper, RootWork
 from ebpftop.lifecycle import limits, stdio
 from ebpftop.probes.registry import registry
@@ -106,9 +106,16 @@ def _require_probe(args: argparse.Namespace, probe: str, option: str) -> None:
     raise SourceError(f"{option}: --probes leaves {probe} out", f"add {probe} to --probes")
 
 
+def _has_bcc() -> bool:
+    """Return whether bcc is installed, without importing it: that would load LLVM (kernel/compile_helper.py)."""
+    bcc = importlib.util.find_spec("bcc")
+    folders = bcc.submodule_search_locations if bcc is not None else None
+    return any(os.path.exists(os.path.join(folder, "table.py")) for folder in folders or ())
+
+
 def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
     """Return the options in the arguments; raises SourceError. *toggles*: the user can attach other probes later."""
-    if importlib.util.find_spec("bcc") is None or importlib.util.find_spec("bcc.table") is None:
+    if not _has_bcc():
         raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
     from ebpftop.sources.live import Options
 
@@ -132,13 +139,16 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
 
 
 def root_work() -> RootWork:
-    """Return the helper that does root's work after we gave up root. Call it before there are threads.
+    """Return the helper that does root's work after we gave up root; start the one that compiles.
+
+    Call it before there are threads.
 
     It also enters a mount namespace, which only holds for the caller and for the threads that it starts from then on.
     """
     instance = tracefs.instance_path(tracefs.mount_privately())
     if not capabilities.has(capabilities.Cap.SYS_ADMIN):
         return RootWork(instance)
+    compile_helper.start()
     return RootHelper(instance)
 
 
@@ -153,15 +163,15 @@ def open_kernel(
     *need* is what the command needs in the end. *beside* is a thread that was started before for something else. It
     still has the privileges that we give up, so wait for its end.
     """
-    from ebpftop.kernel.stub_headers import keep_tree
     from ebpftop.sources.live import KernelSource
 
     try:
-        keep_tree()
         source = KernelSource(options, root)
     except BaseException:
         root.close()
+        compile_helper.close()
         raise
+    compile_helper.rest()
     for note in source.notes:
         stdio.report(note)
     try:

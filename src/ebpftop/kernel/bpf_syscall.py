@@ -62,7 +62,7 @@ def call(command: int, attr: ctypes.c_char_p | ctypes.Array[ctypes.c_char], size
 
 
 @cache
-def _lift_memory_limit() -> None:
+def lift_memory_limit() -> None:
     """Let the kernel lock as much memory as maps need: before Linux 5.11, they count against RLIMIT_MEMLOCK."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -70,7 +70,7 @@ def _lift_memory_limit() -> None:
 
 def create_map(name: str, info: MapInfo) -> int:
     """Make a map like *info*; return its descriptor. Raises OSError."""
-    _lift_memory_limit()
+    lift_memory_limit()
     kind, key_size, value_size, entries, flags = info
     return bpf(_MAP_CREATE, _CREATE.pack(kind, key_size, value_size, entries, flags, 0, 0, _short(name)))
 

@@ -98,13 +98,18 @@ def in_a_user_namespace() -> bool:
 
 def give_up_all_but_watching() -> None:
     """Keep what an attached ebpftop needs, as the user behind sudo if there is one. See docs/security.md."""
-    keep = {Cap.BPF, Cap.PERFMON, Cap.DAC_READ_SEARCH}
+    keep = {Cap.PERFMON, *to_compile()}
     if _proc_hides_processes():
         keep.add(Cap.SYS_PTRACE)
-    permitted = _sets().permitted
-    if not permitted >> Cap.BPF & permitted >> Cap.PERFMON & 1:  # before Linux 5.8 there is neither
-        keep.add(Cap.SYS_ADMIN)
     keep_only(keep, invoker())
+
+
+def to_compile() -> set[Cap]:
+    """Return what BCC needs to compile: it makes the maps of a program, and reads headers."""
+    permitted = _sets().permitted
+    if permitted >> Cap.BPF & permitted >> Cap.PERFMON & 1:
+        return {Cap.BPF, Cap.DAC_READ_SEARCH}
+    return {Cap.BPF, Cap.DAC_READ_SEARCH, Cap.SYS_ADMIN}  # before Linux 5.8 there is neither
 
 
 def give_up_root(may_read: Path) -> None:

@@ -41,55 +41,62 @@ def map_entries(buffer: Buffer, ring_bytes: int) -> Mapping[str, int]:
 
 
 class _Ring:
-    """One buffer for all CPUs, mapped: a page that we write, one that the kernel writes, and the data.
+    """One buffer for all CPUs: a page that we write, one that the kernel writes, and the data.
 
-    Documentation/bpf/ringbuf.rst and kernel/bpf/ringbuf.c. The kernel offers the data twice, one behind the other. That
-    would count twice as our memory, so it is mapped once, and an event that runs over the end is put together.
+    Documentation/bpf/ringbuf.rst and kernel/bpf/ringbuf.c. Only the data that is read is mapped, and only meanwhile:
+    all that is mapped counts as our memory. The kernel offers the data twice, one behind the other, so an event that
+    runs over the end is in one piece.
     """
 
     _BUSY, _DISCARDED, _LENGTH = 1 << 31, 1 << 30, (1 << 30) - 1  # include/uapi/linux/bpf.h
     _HEADER_BYTES = 8
 
     def __init__(self, table: Map) -> None:
+        self._map_fd = table.map_fd
         self._size = table.max_entries
         self._ours: mmap.mmap | None = None
         self._kernels: mmap.mmap | None = None
-        page = mmap.PAGESIZE
         try:
-            self._ours = mmap.mmap(table.map_fd, page)
-            self._kernels = mmap.mmap(table.map_fd, page + self._size, prot=mmap.PROT_READ, offset=page)
+            self._ours = mmap.mmap(table.map_fd, mmap.PAGESIZE)
+            self._kernels = mmap.mmap(table.map_fd, mmap.PAGESIZE, prot=mmap.PROT_READ, offset=mmap.PAGESIZE)
         except OSError as error:
             self.close()
             raise LoadError(f"the ring buffer cannot be opened: {error.strerror}") from error
 
     def read(self) -> list[bytes]:
         """Return at most `_BATCH_MAX` events, oldest first. The first that is not written to its end waits."""
-        ours, kernels = self._ours, self._kernels
-        assert ours is not None
-        assert kernels is not None
-        size, page, length_at = self._size, mmap.PAGESIZE, struct.Struct("=I").unpack_from
-        (at,) = struct.unpack_from("=Q", ours)
-        (end,) = struct.unpack_from("=Q", kernels)
+        assert self._ours is not None
+        assert self._kernels is not None
+        (begin,) = struct.unpack_from("=Q", self._ours)
+        (end,) = struct.unpack_from("=Q", self._kernels)
+        if begin == end:
+            return []
         fence()
+        page = begin % self._size & -mmap.PAGESIZE
+        offset = begin % self._size - page
+        with mmap.mmap(
+            self._map_fd, offset + end - begin, prot=mmap.PROT_READ, offset=2 * mmap.PAGESIZE + page
+        ) as data:
+            spans, stop = self._spans(data, offset, offset + end - begin)
+            fence()
+            events = [data[start : start + length] for start, length in spans]
+        fence()
+        struct.pack_into("=Q", self._ours, 0, begin + stop - offset)
+        return events
+
+    def _spans(self, data: mmap.mmap, at: int, end: int) -> tuple[list[tuple[int, int]], int]:
+        """Return where events between *at* and *end* begin and how long they are, and where the next one is."""
+        length_at = struct.Struct("=I").unpack_from
         spans: list[tuple[int, int]] = []
         while at < end and len(spans) < _BATCH_MAX:
-            (header,) = length_at(kernels, page + at % size)
+            (header,) = length_at(data, at)
             if header & self._BUSY:
                 break
             length = header & self._LENGTH
             if not header & self._DISCARDED:
-                spans.append(((at + self._HEADER_BYTES) % size, length))
+                spans.append((at + self._HEADER_BYTES, length))
             at += (length + 2 * self._HEADER_BYTES - 1) & -self._HEADER_BYTES
-        fence()
-        events = [
-            kernels[page + start : page + start + length]
-            if start + length <= size
-            else kernels[page + start : page + size] + kernels[page : page + start + length - size]
-            for start, length in spans
-        ]
-        fence()
-        struct.pack_into("=Q", ours, 0, at)
-        return events
+        return spans, at
 
     def close(self) -> None:
         for mapped in (self._ours, self._kernels):

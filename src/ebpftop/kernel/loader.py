@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 
 from ebpftop.kernel import bpf_syscall, perf_event, tracefs
 from ebpftop.kernel.bpf_syscall import MapInfo, Program, refusal
-from ebpftop.kernel.compiler import MapSpec, compiled, recheck, with_map_fds, with_parameters
+from ebpftop.kernel.compiled import MapSpec, with_map_fds, with_parameters
+from ebpftop.kernel.compiler import compiled, recheck
 from ebpftop.kernel.errors import DamagedError, LoadError, NotCompiledError
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.maps import Map

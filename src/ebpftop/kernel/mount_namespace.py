@@ -59,6 +59,16 @@ def open_private_folder() -> int | None:
         os.close(context)
 
 
+def lay_over(place: Path, file: Path) -> bool:
+    """Let *file* lie over *place* for the calling thread, and the threads that it starts from now on; False if refused.
+
+    They get a mount table and a working directory of their own, which end with them.
+    """
+    if not leave_shared_mounts():
+        return False
+    return bool(_libc.mount(os.fsencode(file), os.fsencode(place), None, _MS_BIND, None) == 0)
+
+
 def call_with_file_over(place: Path, file: Path, work: Callable[[], _T]) -> _T:
     """Call *work* in a thread for which *file* lies over *place*; if that is refused, call it without.
 
@@ -67,9 +77,7 @@ def call_with_file_over(place: Path, file: Path, work: Callable[[], _T]) -> _T:
     """
 
     def aside() -> _T:
-        if leave_shared_mounts():
-            _libc.mount(os.fsencode(file), os.fsencode(place), None, _MS_BIND, None)
-        else:
+        if not lay_over(place, file):
             _libc.unshare(_CLONE_FS)  # a working directory of its own needs no privilege
         return work()
 

@@ -104,6 +104,7 @@ KALLSYMS = "kallsyms"
 For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth of a second, only to check whether the
 kernel has bpf_probe_read_user. All kernels that ebpftop runs on have it (5.5).
 """
+KALLSYMS_PLACE = Path("/proc/kallsyms")
 _KALLSYMS_TEXT = "0000000000000001 T bpf_probe_read_user\n"
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -112,20 +113,25 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 _kept_fds: list[int] = []
 
 
-def keep_tree() -> None:
-    """Make the tree that all of this process's `header_tree` yield, while we are root; nothing happens if refused.
+def keep_tree() -> int | None:
+    """Make the tree that all of this process's `header_tree` yield, while we are root; None if refused.
+
+    Return the descriptor that it lives as long as.
 
     What is compiled is loaded into the kernel. Once we have become the user behind sudo, any process of that user could
     change what we write to a folder of temporary files.
     """
-    if _kept_fds or (folder_fd := open_private_folder()) is None:
-        return
+    if _kept_fds:
+        return _kept_fds[0]
+    if (folder_fd := open_private_folder()) is None:
+        return None
     try:
         _write_tree(_path_of(folder_fd))
     except OSError:
         os.close(folder_fd)
-    else:
-        _kept_fds.append(folder_fd)
+        return None
+    _kept_fds.append(folder_fd)
+    return folder_fd
 
 
 def _path_of(folder_fd: int) -> Path:

@@ -17,7 +17,7 @@ from ebpftop.core.escape import printable
 from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record, encode
 from ebpftop.core.source import Batch
 from ebpftop.filters.spec import Filter
-from ebpftop.kernel import task_cache_map, tracefs
+from ebpftop.kernel import compile_helper, task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.errors import DamagedError
@@ -345,6 +345,7 @@ class KernelSource:
                     self._news[probe] += [*batch, one.state(time.time())]
             else:
                 self._start(probe)
+                compile_helper.rest()
 
     def _read_last(self, name: ProbeName) -> list[Record]:
         probe, now = self._probes[name], time.time()
@@ -395,3 +396,4 @@ class KernelSource:
                 probe.stop()
         self._filter.close()
         self._root.close()
+        compile_helper.close()
