@@ -171,7 +171,7 @@ def test_without_the_package_its_records_pass_through_untouched(recording: Path,
 def test_with_the_package_the_copy_is_decoded(installed: Path, recording: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from ebpftop.recording.parse import read_lines\n"
-        "for record in read_lines(Path(sys.argv[1]).read_bytes(), lambda *_: None, lambda: None):\n"
+        "for record in read_lines(Path(sys.argv[1]).read_bytes()):\n"
         "    if type(record).__name__ == 'Signal': print(record.comm, record.signal, record.target)\n"
     )
     command = [sys.executable, "-c", code, str(recording)]
@@ -179,7 +179,7 @@ def test_with_the_package_the_copy_is_decoded(installed: Path, recording: Path, 
     decoded = [tuple(line.split()[:2]) for line in shown.splitlines()]
     assert ("sh", "SIGUSR1") in decoded
     assert len(decoded) == len(lines_of(recording, "signal"))
-    here = list(read_lines(recording.read_bytes(), lambda *_: None, lambda: None))
+    here = list(read_lines(recording.read_bytes()))
     assert sum(isinstance(record, Foreign) for record in here) == len(decoded)
     assert any(isinstance(record, Exec) for record in here)
 

@@ -115,7 +115,7 @@ def test_what_is_kept_can_be_asked_while_a_collector_packs_it(monkeypatch: pytes
         assert packing.wait(60)
 
         def ask() -> None:
-            history.time_of(0)
+            assert history.stop == 1
             history.load(0)
             answered.set()
 

@@ -7,13 +7,14 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from ebpftop.core.record_memory import weight, weight_of
-from ebpftop.core.records import SyscallRow, Syscalls, UserRow, Users, encode
+from ebpftop.core.records import Lost, Record, SyscallRow, Syscalls, UserRow, Users, encode
 from ebpftop.core.source import Batch
 from ebpftop.models.bounded import Bounded, keep_newest
 from ebpftop.models.eventlog import ENDED_BYTES
@@ -24,14 +25,12 @@ from ebpftop.models.users import ACTIVE_USERS, NAMES, USERS_MAX, UsersModel
 from ebpftop.probes.registry import registry
 from ebpftop.recording import index as index_module
 from ebpftop.recording import zstd_frames
-from ebpftop.recording.chunks import MAX_CHUNKS, Chunk, Gap, PlainChunks, ZstChunks
+from ebpftop.recording.chunks import MAX_CHUNKS, Chunk, FileChunks, Part, ZstChunks
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
-from ebpftop.recording.index import MAX_KEY_BYTES, MAX_RUNNING_BYTES, MAX_SECONDS, MAX_STATES, Index
+from ebpftop.recording.index import MAX_BUCKETS, MAX_RUNNING_BYTES, Index
 from ebpftop.recording.parse import ReadErrors, read_lines, windows
-from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.queues import MAX_QUEUED_BYTES, MAX_WAITED_BYTES, Channels
-from ebpftop.sources.replay import _ErrorLedger
 from tests.unit.recording_samples import HEADER, START, exec_at, exit_at
 
 HUGE = msgspec.structs.replace(exec_at(START, 1), argv=("x" * 100_000,))
@@ -92,85 +91,82 @@ def test_what_is_forgotten_takes_no_room_in_a_queue() -> None:
     assert kept is batch
 
 
-def exits(seconds: range) -> Chunk:
-    return Chunk(b"".join(encode(exit_at(float(second), 1)) + b"\n" for second in seconds))
+def add(index: Index, *records: Record) -> None:
+    index.add(records, len(records))
 
 
-def test_seconds_of_centuries_are_counted_by_more_than_one() -> None:
+def test_events_of_centuries_are_counted_by_more_than_a_second() -> None:
     index = Index()
     for at in range(40):
-        index.add(exits(range(1_000_000_000 + at * 10_000_000, 1_000_000_000 + at * 10_000_000 + 5_000_000, 1000)))
-    counts, width_s, unplaced = index.seconds()
-    assert len(counts) <= MAX_SECONDS
-    assert width_s > 1
-    assert sum(counts.values()) + unplaced == 40 * 5000
-    assert sum(len(info.seconds) for info in index.infos()[1]) <= MAX_SECONDS
-    while index.stop > index.first:
-        index.drop()
-    assert index.seconds()[0] == {}
-
-
-def test_events_of_no_known_second_go_with_their_chunk() -> None:
-    index = Index()
-    lines = [encode(exit_at(START + pid, pid)).replace(b'":', b'" : ') for pid in range(5)]  # as another program writes
-    index.add(Chunk(b"\n".join(lines) + b"\n"))
-    seconds = range(int(START) + 10, int(START) + 13)
-    index.add(exits(seconds))
-    assert index.seconds() == (dict.fromkeys(seconds, 1), 1, 5)
-    index.drop()
-    assert index.seconds() == (dict.fromkeys(seconds, 1), 1, 0)
+        begin = 1_000_000_000 + at * 10_000_000
+        add(index, *(exit_at(float(second), 1) for second in range(begin, begin + 5_000_000, 1000)))
+    add(index, *(exit_at(START + second, 1) for second in range(MAX_BUCKETS)))
+    *long, short = index.infos()[1]
+    assert all(len(info.seconds) <= MAX_BUCKETS for info in long)
+    assert all(sum(info.seconds) == 5000 for info in long)
+    assert all(info.second + info.width_s * len(info.seconds) >= info.last for info in long)
+    assert (short.second, short.width_s, list(short.seconds)) == (int(START), 1, [1] * MAX_BUCKETS)
 
 
 def test_lines_that_are_gone_count_where_lines_are_numbered() -> None:
+    damage = ReadErrors()
+    line = encode(exit_at(START, 1)) + b"\n"
     index = Index()
-    index.add(Chunk(encode(exit_at(START, 1)) + b"\n", (Gap(1, 3, "damage"), Gap(1, None, "nobody knows how much"))))
-    index.add(exits(range(2)))
-    index.add(Chunk(b""))
-    assert [index.first_line(number) for number in range(4)] == [1, 5, 7, 7]
-    index.drop()
-    assert [index.first_line(number) for number in range(4)] == [None, 5, 7, 7]
+    for chunk in (
+        Chunk((Part(line, 3, "damage"), Part(b"", None, "nobody knows how much"), Part(line + b"bad\n"))),
+        Chunk((Part(line + line),)),
+        Chunk(),
+        Chunk((Part(b"worse"),)),
+    ):
+        index.add(chunk.records(damage, index.line), chunk.lines)
+    assert [info.line for info in index.infos()[1]] == [1, 7, 9, 9]
+    assert index.line == 10
+    assert [(fault.line, fault.lines) for fault in damage.faults] == [(2, 3), (5, None), (6, 1), (9, 1)]
 
 
-def test_who_was_running_is_noted_within_a_bound_and_told_by_an_older_note() -> None:
+def pids(lines: Iterable[bytes]) -> list[int]:
+    return sorted(msgspec.json.decode(line)["pid"] for line in lines)
+
+
+def test_who_was_running_is_known_within_a_bound_then_at_fewer_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "MAX_PAST_BYTES", 1 << 20)
     index = Index()
     for at in range(200):
-        lines = [encode(exec_at(START + at, at * 1000 + n)) for n in range(100)]
-        gone = [encode(exit_at(START + at, (at - 8) * 1000 + n)) for n in range(100)]
-        index.add(Chunk(b"\n".join([*lines, *gone]) + b"\n"))
-        index._key_bytes += 1 << 20
-    noted = [number for number in range(0, 200, 2) if index.running_at(number) is not None]
-    assert 0 in noted
-    assert 1 < len(noted) < 60
-    assert all(index.may_start(number) == (number in noted) for number in range(0, 200, 2))
-    index.measure()
-    assert index.bytes_used < MAX_KEY_BYTES
+        begun = [exec_at(START + at, at * 1000 + n) for n in range(100)]
+        ended = [exit_at(START + at, (at - 8) * 1000 + n) for n in range(100)]
+        add(index, *begun, exec_at(START + at, 999_999), exit_at(START + at, 999_999), *ended)
+        assert index.bytes_used < 5 << 20
+    known = [number for number in range(200) if index.may_start(number)]
+    assert 1 < len(known) < 60
+    for number in known:
+        running = [at * 1000 + n for at in range(max(0, number - 8), number) for n in range(100)]
+        assert pids(index.lasting_at(number)) == running
 
 
 def test_who_was_running_is_told_right_after_each_chunk_that_is_dropped() -> None:
-    """Whoever looks may come between two chunks that are dropped together."""
+    """Whoever looks may come between two chunks that are dropped."""
     index = Index()
     for at in range(6):
-        index.add(Chunk(encode(exec_at(START + at, at)) + b"\n"))
-    running = {number: index.running_at(number) for number in range(0, 6, 2)}
-    assert [len(lines or ()) for lines in running.values()] == [0, 2, 4]
+        add(index, exec_at(START + at, at), exit_at(START + at, at - 3))
+    running = {number: index.lasting_at(number) for number in range(7)}
+    assert [pids(lines) for lines in running.values()] == [[], [0], [0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]]
     while index.first < 5:
-        index.drop()
-        assert {number: index.running_at(number) for number in running} == {
-            number: lines if number >= index.first else None for number, lines in running.items()
-        }
+        index.drop(1)
+        assert all(index.lasting_at(number) == running[number] for number in range(index.first, 7))
+    assert len(index._past) == 1
 
 
-def test_lines_of_running_programs_and_states_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_running_programs_and_states_are_bounded() -> None:
     index = Index()
-    index.add(Chunk(b"".join(encode(msgspec.structs.replace(HUGE, pid=pid)) + b"\n" for pid in range(100))))
-    index.add(Chunk(b""))
-    index.add(Chunk(b""))
-    assert 0 < sum(map(len, index.running_at(2) or ())) <= MAX_RUNNING_BYTES
-    line = b'{"kind":"lost","time":1,"probe":"execs","where":"%s","count":%d}\n'
-    index.add(Chunk(b"".join(line % (b"ring", count) for count in range(3 * MAX_STATES))))
-    index.add(Chunk(b"".join(line % (b"x" * (n % 16 + 1), n) for n in range(1000))))
-    assert len(index._states) <= MAX_STATES
-    assert index.states_before(5) == [(line % (b"ring", 3 * MAX_STATES - 1)).rstrip()]
+    add(index, *(msgspec.structs.replace(HUGE, pid=pid) for pid in range(100)))
+    assert 0 < sum(map(len, index.lasting_at(1))) <= MAX_RUNNING_BYTES
+    add(index, *(exit_at(START, pid) for pid in range(100)))
+    assert index.lasting_at(2) == ()
+    lost = [Lost(time=START, probe="execs", where="ring", count=count) for count in range(3 * MAX_RUNNING)]
+    add(index, *lost)
+    assert index.lasting_at(3) == (encode(lost[-1]),)
+    add(index, *(msgspec.structs.replace(lost[0], probe=f"p{number}") for number in range(3 * MAX_RUNNING)))
+    assert len(index.lasting_at(4)) <= MAX_RUNNING
     assert index_module.MAX_RUNNING == MAX_RUNNING
 
 
@@ -178,7 +174,7 @@ def test_a_huge_file_has_no_more_chunks_than_are_looked_through(tmp_path: Path) 
     path = tmp_path / "r.jsonl"
     path.touch()
     os.truncate(path, 1 << 40)
-    chunks = PlainChunks(os.open(path, os.O_RDONLY))
+    chunks = FileChunks(os.open(path, os.O_RDONLY))
     assert chunks.stop <= MAX_CHUNKS
     # A file may end in terabytes of nothing, and the screen asks where it ends.
     span = Timeline(HEADER, chunks, Index()).span
@@ -193,7 +189,7 @@ def test_frames_of_one_chunk_unpack_to_a_bounded_size_together(tmp_path: Path) -
     chunks = ZstChunks(os.open(path, os.O_RDONLY))
     loaded = [chunks.load(number) for number in range(chunks.stop)]
     assert max(len(chunk.data) for chunk in loaded) <= zstd_frames.MAX_FRAME_BYTES
-    assert any("too much" in gap.reason for chunk in loaded for gap in chunk.gaps)
+    assert any("too much" in part.reason for chunk in loaded for part in chunk.parts)
     chunks.close()
 
 
@@ -204,11 +200,11 @@ def test_marks_and_gaps_cost_the_same_however_many_there_are(tmp_path: Path) -> 
     chunks = ZstChunks(os.open(path, os.O_RDONLY), 8 << 20)
     chunk = chunks.load(0)
     chunks.close()
-    assert len(chunk.gaps) == 360_000
+    assert sum(bool(part.reason) for part in chunk.parts) == 360_000
     damage = ReadErrors()
-    broken = Chunk(b"x\n" * 50_000, tuple(Gap(after, 1, "gone") for after in range(50_000)))
-    for number, one in enumerate((chunk, broken)):
-        assert list(_ErrorLedger(Index(), damage).read(number, one, False, lambda: True, ReadingDecoder())) == []
+    broken = Chunk((Part(b"x\n", 1, "gone"),) * 50_000)
+    for one in (chunk, broken):
+        assert list(one.records(damage)) == []
     assert damage.broken == 2 * 60_000 + 2 * 300_000 + 2 * 50_000
     # Each counted anew for all before it, it would be minutes to hours.
     assert time.monotonic() - began < 60
@@ -225,14 +221,16 @@ def test_a_frame_that_asks_for_more_memory_than_any_is_refused() -> None:
     assert zstd_frames.unpack(packed, 0).fault is not None
 
 
-def test_lines_are_read_a_few_at_a_time_and_numbered_as_ever() -> None:
+def test_lines_are_read_a_few_at_a_time_and_numbered_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"\n" * 300_000 + b"x\n" * 300_000 + b"y" * 1_000_000 + b"\nz"
     parts = [data[begin:end] for begin, end in windows(data)]
     assert b"".join(parts) == data
     assert len(parts) > 5
     assert max(map(len, parts)) <= 1_000_001
-    faults: list[int] = []
-    assert list(read_lines(data, lambda number, _: faults.append(number), lambda: None)) == []
+    faults: list[int | None] = []
+    damage = ReadErrors()
+    monkeypatch.setattr(damage, "add", lambda fault: faults.append(fault.line))
+    assert list(read_lines(data, damage, 0)) == []
     assert faults == list(range(300_000, 600_002))
 
 

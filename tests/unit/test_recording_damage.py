@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ebpftop.core.records import SCHEMA, End, Exec, Record, Trace, encode
 from ebpftop.core.source import SourceError
 from ebpftop.recording import zstd_frames
-from ebpftop.recording.chunks import PlainChunks, ZstChunks
+from ebpftop.recording.chunks import FileChunks, ZstChunks
 from ebpftop.recording.parse import ReadErrors
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
@@ -253,11 +253,11 @@ def test_chunks_of_any_size_hold_every_line_once(tmp_path: Path) -> None:
         path.write_bytes(data)
         for stretch in (64, 100, 500, 1000, 10_000, len(data) - 1, len(data), len(data) + 1):
             fd = os.open(path, os.O_RDONLY)
-            chunks = ZstChunks(fd, stretch) if suffix == ".zst" else PlainChunks(fd, stretch)
+            chunks = ZstChunks(fd, stretch) if suffix == ".zst" else FileChunks(fd, stretch)
             read = [chunks.load(number) for number in range(chunks.stop)]
             chunks.close()
             assert b"".join(chunk.data for chunk in read) == plain, (suffix, stretch)
-            assert not any(chunk.gaps for chunk in read)
+            assert not any(part.reason for chunk in read for part in chunk.parts)
 
 
 def test_a_file_that_shrinks_while_it_is_played_ends_early(tmp_path: Path) -> None:

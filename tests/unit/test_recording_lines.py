@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 import pytest
 from msgspec import inspect
@@ -9,8 +11,8 @@ from msgspec import inspect
 from ebpftop.core.escape import escape
 from ebpftop.core.records import Exit, Foreign, Header, Record, Trace, encode
 from ebpftop.probes.registry import registry
-from ebpftop.recording.chunks import Chunk
-from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors, read_good_lines, read_line, read_lines
+from ebpftop.recording.chunks import Chunk, Part
+from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors, read_line, read_lines
 from ebpftop.recording.reader import header_of
 from tests.unit.recording_samples import START, exec_at, exit_at, trace_at
 
@@ -32,21 +34,21 @@ _LOST = b'{"kind":"lost","time":%s,"probe":"execs","where":"ring","count":%s%s}'
         (b"{}", "missing required field `kind`"),
         (b'{"kind":"lost"}', "missing required field"),
         (_LOST % (b"1e999", b"1", b""), "out of range"),
-        (_LOST % (b"1e300", b"1", b""), "not a time"),
-        (_LOST % (b"-5", b"1", b""), "not a time"),
+        (_LOST % (b"1e300", b"1", b""), r"<= \d+\.0 - at `\$\.time`"),
+        (_LOST % (b"-5", b"1", b""), r">= 0\.0 - at `\$\.time`"),
         (_LOST % (b"1", b"9" * 20, b""), "beyond 64 bits"),
-        (_LOST % (b"1", b"-" + b"9" * 20, b""), "beyond 64 bits"),
+        (_LOST % (b"1", b"-" + b"9" * 20, b""), ">= 0"),
         (_LOST % (b"1", b"9" * 5000, b""), "out of range"),
         (_LOST % (b"1", b"1", b',"x":' + b"[" * 100_000 + b"]" * 100_000), "nested too deeply"),
         (b'{"kind":"new","x":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "nested too deeply"),
         (b'{"kind":"trace","time":1,"cpu":0,"pid":1,"task":"\\ud800","message":""}', "malformed"),
         (b'{"kind":"trace","time":1,"cpu":0,"pid":1,"task":"\xff","message":""}', "utf-8"),
         (b"x" * (MAX_LINE_BYTES + 1), "longer than 4 MiB"),
-        (encode(exit_at(START, 1)).replace(b"0.5", b"1e300"), "not a duration"),
-        (b'{"kind":"users","time":1,"rows":[{"uid":1,"user":null,"execs":-1,"failed":0}]}', "negative count"),
-        (CALLS % (b"1", b"0,-1"), "negative count"),
-        (CALLS % (b"-1", b"1"), "negative count"),
-        (CALLS % (b"1", b",".join([b"1"] * 65)), "more counters than any"),
+        (encode(exit_at(START, 1)).replace(b"0.5", b"1e300"), r"at `\$\.duration_s`"),
+        (b'{"kind":"users","time":1,"rows":[{"uid":1,"user":null,"execs":-1,"failed":0}]}', ">= 0"),
+        (CALLS % (b"1", b"0,-1"), ">= 0"),
+        (CALLS % (b"-1", b"1"), ">= 0"),
+        (CALLS % (b"1", b",".join([b"1"] * 65)), "length <= 64"),
         (
             b'{"kind":"syscalls","time":1,"rows":[],"table":[' + b",".join([SLOT] * 20_001) + b"]}",
             "more than 20000 rows",
@@ -57,7 +59,7 @@ _LOST = b'{"kind":"lost","time":%s,"probe":"execs","where":"ring","count":%s%s}'
         ),
         (encode(exec_at(START, 1)).replace(b"/user.slice", b"/" + b"c" * 40_000), "cgroup: longer than any"),
         (encode(exec_at(START, 1)).replace(b'"job"', b",".join([b'""'] * 300_001)), "more values than any"),
-        (b'{"kind":"cost","time":1,"kernel":1e300,"user":0,"runs":0}', "not a share"),
+        (b'{"kind":"cost","time":1,"kernel":1e300,"user":0,"runs":0}', r"<= 65536\.0"),
         (b'{"kind":"cost","time":1,"kernel":1e999,"user":0,"runs":0}', "out of range"),
     ],
 )
@@ -143,13 +145,9 @@ def texts(value: object) -> list[str]:
 def test_no_text_of_any_field_of_any_kind_comes_out_raw(kind: type[Record]) -> None:
     line = msgspec.json.encode(filled(inspect.type_info(kind)))
     hostile = texts(msgspec.json.decode(line)).count(HOSTILE)
-    read: list[Record | None] = [
-        read_line(line),
-        *read_good_lines([line]),
-        *read_lines(line, lambda *_: None, lambda: None),
-    ]
+    read: list[Record | None] = [read_line(line), *read_lines(line), *read_lines(line + b"\n" + line)]
     if kind is Header:
-        read.append(header_of(Chunk(line), ReadErrors()))
+        read.append(header_of(Chunk((Part(line),)), ReadErrors()))
     assert len(read) >= 3
     for record in read:
         shown = texts(msgspec.to_builtins(record))
@@ -173,11 +171,39 @@ def test_numbers_of_64_bits_and_long_fractions_stay() -> None:
 
 def test_every_line_is_counted_where_it_stands() -> None:
     good = encode(exec_at(START, 1))
-    faults: list[tuple[int, str]] = []
-    unknown: list[int] = []
+    damage = ReadErrors()
     data = b"\n".join([good, b"broken", b"", b'{"kind":"weather"}', good, good[:20]])
-    read = list(read_lines(data, lambda line, reason: faults.append((line, reason)), lambda: unknown.append(1)))
+    read = list(read_lines(data, damage, 100))
     assert [encode(record)[:15] for record in read] == [good[:15], b'{"kind":"weather"}'[:15], good[:15]]
-    assert [line for line, _ in faults] == [1, 5]
-    assert faults[1][1] == "cut off"
-    assert len(unknown) == 1
+    assert [fault.line for fault in damage.faults] == [101, 105]
+    assert damage.faults[1].reason == "cut off"
+    assert damage.unknown == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lines_read_at_once_are_what_they_are_one_by_one(seed: int) -> None:
+    dice = random.Random(seed)
+    easy = [encode(record) for record in (exec_at(START, 1), exit_at(START, 2), trace_at(START, 3))]
+    hard = [
+        *(encode(msgspec.structs.replace(trace_at(START, 4), message=text)) for text in ("\x1b[2J", "grüße", "\x7f")),
+        b"",
+        b"   ",
+        b"broken",
+        encode(exec_at(START, 5))[:40],
+        b'{"kind":"weather"}',
+        easy[0] + easy[1],
+        _LOST % (b"1", b"9" * 20, b""),
+        _LOST % (b"1", b"-1", b""),
+        encode(msgspec.structs.replace(trace_at(START, 6), task="t" * 3000)),
+    ]
+    lines = [dice.choice(hard if dice.random() < 0.1 * (seed % 4) else easy) for _ in range(50)]
+    expected: list[Record] = []
+    faults: list[tuple[int | None, str]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            expected += [read_line(line)] if line.strip() else []
+        except ValueError as error:
+            faults.append((number, str(error)))
+    damage = ReadErrors()
+    assert list(read_lines(b"\n".join(lines) + b"\n", damage)) == expected
+    assert [(fault.line, fault.reason) for fault in damage.faults] == faults

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.records import (
+    LAST_TIME,
     Exec,
     Exit,
     Header,
@@ -26,8 +27,7 @@ from ebpftop.core.records import (
 from ebpftop.core.source import Batch
 from ebpftop.probes.registry import registry
 from ebpftop.recording import Timeline, reader, writer
-from ebpftop.recording.chunks import PlainChunks, ZstChunks
-from ebpftop.recording.parse import LAST_TIME
+from ebpftop.recording.chunks import FileChunks, ZstChunks
 from ebpftop.sources.history import History
 from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import HEADER, START, exec_at, key, play, story, trace_at, write
@@ -59,7 +59,7 @@ Opened = Callable[[list[Record]], Timeline]
 def opened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """A way to the timeline of some records: of a file, of one not looked through yet, of memory; all behave alike."""
     # Small stretches: a short story then has as many chunks as an hour otherwise.
-    monkeypatch.setattr(reader, "PlainChunks", functools.partial(PlainChunks, stretch=4000))
+    monkeypatch.setattr(reader, "FileChunks", functools.partial(FileChunks, stretch=4000))
     monkeypatch.setattr(reader, "ZstChunks", functools.partial(ZstChunks, stretch=700))
     monkeypatch.setattr(writer, "_FRAME_BYTES", 4000)
     sources: list[ReplaySource] = []

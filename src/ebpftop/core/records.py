@@ -8,7 +8,7 @@ has been through `ebpftop.core.escape`. Readers skip unknown kinds and fields, s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal, TypeAlias, Union
+from typing import Annotated, ClassVar, Literal, TypeAlias, Union
 
 import msgspec
 
@@ -24,6 +24,17 @@ Handler: TypeAlias = Literal["count", "exec", "timer", "ignore", "trace"]
 
 OTHER_UID = 0xFFFFFFFF
 """All users that are not listed one by one, counted together. No user has (uid_t)-1."""
+
+LAST_TIME = 253402300799.0 - 86_400
+"""The last day that datetime can show in every time zone: a pane that prints a time must not fail on it."""
+
+# What no real record exceeds: a line that does is refused when it is read.
+Time: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=LAST_TIME)]
+Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=65_536)]  # more CPUs than any kernel can be built for
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Histogram: TypeAlias = Annotated[tuple[Count, ...], msgspec.Meta(max_length=64)]  # buckets of 64 bits
+Counts: TypeAlias = Annotated[dict[str, Count], msgspec.Meta(max_length=1024)]  # more than there are errors
+Operations: TypeAlias = Annotated[dict[str, Count], msgspec.Meta(max_length=256)]  # opcodes of io_uring
 
 TICK_NS = 10_000_000
 """A clock tick of /proc, the unit of the start times of processes: USER_HZ is 100 on every Linux (proc(5))."""
@@ -45,7 +56,7 @@ class TimedRecord(_Record, frozen=True, kw_only=True):
     long as a path are named in `paths`; others are names of at most 2 KiB.
     """
 
-    time: float
+    time: Time
     paths: ClassVar[tuple[str, ...]] = ()
 
     def check(self) -> None:
@@ -82,7 +93,7 @@ class Header(_Record, frozen=True, tag="header"):
     host: str
     kernel: str
     abi: str
-    started: float
+    started: Time
 
 
 NOT_NEEDED = "not needed: "
@@ -181,7 +192,7 @@ class Exit(Event, frozen=True, kw_only=True, tag="exit"):
     comm: str
     code: int | None
     signal: str | None
-    duration_s: float | None
+    duration_s: Time | None
     start_ns: int = 0
     ppid: int = 0
     core: bool = False
@@ -214,8 +225,8 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     uid: int
     user: str | None
-    execs: int
-    failed: int
+    execs: Count
+    failed: Count
     last: str = ""
     ns_uid: int | None = None
     userns: int = 0
@@ -237,12 +248,12 @@ class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     abi: Abi
     nr: int
     name: str
-    count: int
-    errors: int
-    histogram_ns: tuple[int, ...]
-    total_ns: int = 0
-    max_ns: int = 0
-    errnos: dict[str, int] = {}
+    count: Count
+    errors: Count
+    histogram_ns: Histogram
+    total_ns: Count = 0
+    max_ns: Count = 0
+    errnos: Counts = {}
     handler: Handler = "count"
     slot: int | None = None
 
@@ -269,7 +280,7 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     abi: Abi
     nr: int
     name: str
-    ns: int
+    ns: Count
     running: bool = False
     before: bool = False
 
@@ -290,8 +301,8 @@ class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     abi: Abi
     nr: int
     name: str
-    count: int
-    errors: int = 0
+    count: Count
+    errors: Count = 0
     start_ns: int = 0
 
 
@@ -300,8 +311,8 @@ class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     pid: int
     comm: str
-    count: int
-    errors: int
+    count: Count
+    errors: Count
     start_ns: int = 0
 
 
@@ -309,8 +320,8 @@ class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How many calls one user made. Uid 4294967295 stands for all users that are not counted one by one."""
 
     uid: int
-    count: int
-    errors: int
+    count: Count
+    errors: Count
 
 
 class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):
@@ -329,8 +340,8 @@ class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):
     process_totals: tuple[ProcessTotal, ...] = ()
     users: tuple[UserCalls, ...] = ()
     evicted: int = 0
-    families: dict[str, int] = {}
-    io_uring: dict[str, int] | None = None
+    families: Counts = {}
+    io_uring: Operations | None = None
     table: tuple[TableSlot, ...] = ()
     boot_ns: int = 0
     keys = {
@@ -377,7 +388,7 @@ class Lost(TimedRecord, frozen=True, kw_only=True, tag="lost"):
 
     probe: ProbeName
     where: Where
-    count: int
+    count: Count
 
 
 class Cost(Reading, frozen=True, kw_only=True, tag="cost"):
@@ -386,8 +397,8 @@ class Cost(Reading, frozen=True, kw_only=True, tag="cost"):
     `kernel` and `runs` are null if the kernel does not let us measure them.
     """
 
-    kernel: float | None
-    user: float
+    kernel: Share | None
+    user: Share
     runs: int | None
 
 

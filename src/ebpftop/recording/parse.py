@@ -8,14 +8,15 @@ its place.
 from __future__ import annotations
 
 import itertools
+import re
 import threading
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import Cost, Exit, Foreign, Header, Lost, Record, Syscalls, Users
+from ebpftop.core.records import LAST_TIME, Foreign, Header, Record
 from ebpftop.probes.registry import decode, registry
 from ebpftop.recording.readings import MAX_ROWS, ReadingDecoder
 
@@ -23,22 +24,18 @@ from ebpftop.recording.readings import MAX_ROWS, ReadingDecoder
 MAX_LINE_BYTES = 4 << 20
 # Values in a line: each takes up to 64 bytes when decoded. All counters of all calls of five ABIs are 250,000.
 MAX_VALUES = 300_000
-# The last day that datetime can show in every time zone: a pane that prints the time of a record must not fail on it.
-LAST_TIME = 253402300799.0 - 86_400
 FAULTS_KEPT = 100
 
 _REASON_CHARS = 160
-# A line is decoded before it is checked. A shorter line cannot have a text too long or a row too many.
+# A line is decoded before it is checked. A shorter line cannot have a text that is too long.
 _UNCHECKED_BYTES = 1024
 # Characters of a name (a user's may have 256 bytes, a cgroup's 255), and of a path of 4096 bytes; all may be escaped.
 _NAME_CHARS = 2 << 10
+_LONG_TEXT = re.compile(rb'"[^"]{680}')  # a byte may become three characters
 _PATH_CHARS = 32 << 10
-# Buckets of 64 bits.
-_BUCKETS_MAX = 64
-_ERRNOS_MAX = 1024
-_URING_MAX = 256  # opcodes
-# After this many damaged lines, a line without a kind is not examined further: that takes ten times as long.
-_FAULTS_LOOKED_AT = 1000
+_PATHS = frozenset(("file", "interp", "cgroup", "reason", "remedy"))
+# After this many damaged lines of a window, one without a kind is not examined further: that takes ten times as long.
+_FAULTS_LOOKED_AT = 100
 # Bytes of whole lines that are split at a time: a line may be one byte long, and costs sixty.
 _WINDOW_BYTES = 128 << 10
 _INT64 = 1 << 63
@@ -58,44 +55,17 @@ def read_line(line: bytes) -> Record:
         raise ValueError(f"longer than {MAX_LINE_BYTES >> 20} MiB" if long else "more values than any record has")
     try:
         record = decode(line)
-        safe = _is_sane(line) and _TOO_MANY_DIGITS not in line.translate(_DIGITS)
-        if not safe and not isinstance(record, Foreign):
+        if isinstance(record, Foreign):
+            if not 0 <= record.time <= LAST_TIME:
+                raise ValueError(f"{record.time:g} is not a time")
+        elif not _is_tame(line) or _TOO_MANY_DIGITS in line.translate(_DIGITS):
             record = msgspec.convert(_sanitize(msgspec.to_builtins(record)), type(record))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except ValueError as error:
         raise ValueError(escape(str(error))[:_REASON_CHARS]) from None
-    _check(record, len(line))
+    _check(record, line)
     return record
-
-
-def read_good_lines(lines: Sequence[bytes]) -> list[Record]:
-    """Return the records of *lines*, without bad lines and unknown kinds: `read_line` in bulk."""
-    return [record for record in read_each(lines) if record is not None]
-
-
-def read_each(lines: Sequence[bytes]) -> list[Record | None]:
-    """Return the record of each of *lines*, None for bad lines and unknown kinds."""
-    tame = [_is_sane(line) for line in lines]
-    joined = b"\n".join(itertools.compress(lines, tame))
-    try:
-        if _TOO_MANY_DIGITS in joined.translate(_DIGITS) or any(map(_is_too_much, lines)):
-            raise ValueError("to be seen one by one")
-        bulk = iter(registry().decoder.decode_all(joined))
-        records = [next(bulk) if easy else read_line(line) for easy, line in zip(tame, lines, strict=True)]
-        for record, line in zip(records, lines, strict=True):
-            _check(record, len(line))
-    except (ValueError, StopIteration, RecursionError):
-        return list(map(_read_good, lines))
-    return [None if isinstance(record, Foreign) else record for record in records]
-
-
-def _read_good(line: bytes) -> Record | None:
-    try:
-        record = read_line(line)
-    except ValueError:
-        return None
-    return None if isinstance(record, Foreign) else record
 
 
 def _is_too_much(line: bytes) -> bool:
@@ -103,7 +73,7 @@ def _is_too_much(line: bytes) -> bool:
     return len(line) > MAX_VALUES and (len(line) > MAX_LINE_BYTES or line.count(b",") > MAX_VALUES)
 
 
-def _is_sane(line: bytes) -> bool:
+def _is_tame(line: bytes) -> bool:
     """Whether no text in *line* can be unsafe: unsafe text needs an escape, DEL or a character beyond ASCII."""
     return line.isascii() and b"\\" not in line and b"\x7f" not in line
 
@@ -121,85 +91,31 @@ def _sanitize(value: object) -> object:
     return value
 
 
-def _check(record: Record, size: int) -> None:
-    """Raise ValueError for values that no real record has; *size* is the size of its line."""
-    time = record.started if isinstance(record, Header) else record.time
-    if not 0 <= time <= LAST_TIME:
-        raise ValueError(f"{time:g} is not a time")
-    if isinstance(record, (Users, Syscalls)):
-        _check_counters(record)
-    elif isinstance(record, Exit):
-        if record.duration_s is not None and not 0 <= record.duration_s <= LAST_TIME:
-            raise ValueError(f"{record.duration_s:g} is not a duration")
-    elif isinstance(record, Cost):
-        if not (0 <= (record.kernel or 0.0) <= _SHARES_MAX and 0 <= record.user <= _SHARES_MAX):
-            raise ValueError("a cost that is not a share of a CPU")
-    elif isinstance(record, Lost) and record.count < 0:
-        raise ValueError("a negative count")
-    if not isinstance(record, Header):
-        record.check()
-    if size > _UNCHECKED_BYTES and not isinstance(record, Foreign):
-        _check_texts(record)
+def _check(record: Record, line: bytes) -> None:
+    """Raise ValueError for what the types of the fields do not exclude, but no real record has."""
+    if isinstance(record, (Header, Foreign)):
+        return
+    record.check()
+    if len(line) > _UNCHECKED_BYTES and (_LONG_TEXT.search(line) or line.count(b"{") > MAX_ROWS):
+        _check_sizes(record, "", {*_PATHS, *record.paths})
 
 
-# More CPUs than any kernel can be built for.
-_SHARES_MAX = 65_536.0
-
-
-def _check_counters(record: Users | Syscalls) -> None:
-    tables: tuple[Sized, ...] = (record.rows,)
-    if isinstance(record, Syscalls):
-        tables = (record.rows, record.in_flight, record.processes, record.process_totals, record.users, record.table)
-    if max(map(len, tables)) > MAX_ROWS:
-        raise ValueError(f"more than {MAX_ROWS} rows of one kind")
-    if isinstance(record, Users):
-        good = all(row.execs >= 0 and row.failed >= 0 for row in record.rows)
-    else:
-        for row in record.rows:
-            if len(row.histogram_ns) > _BUCKETS_MAX or len(row.errnos) > _ERRNOS_MAX:
-                raise ValueError("a system call with more counters than any has")
-        if len(record.families) > _ERRNOS_MAX:
-            raise ValueError("more families of handlers than there are")
-        if len(record.io_uring or ()) > _URING_MAX:
-            raise ValueError("more operations of io_uring than there are")
-        good = (
-            all(
-                min(row.count, row.errors, row.total_ns, row.max_ns, *row.histogram_ns, *row.errnos.values()) >= 0
-                for row in record.rows
-            )
-            and all(call.ns >= 0 for call in record.in_flight)
-            and all(min(pair.count, pair.errors) >= 0 for pair in record.processes)
-            and all(min(total.count, total.errors) >= 0 for total in record.process_totals)
-            and all(min(user.count, user.errors) >= 0 for user in record.users)
-            and min(record.families.values(), default=0) >= 0
-            and min((record.io_uring or {}).values(), default=0) >= 0
-        )
-    if not good:
-        raise ValueError("a negative count")
-
-
-def _check_texts(record: Record) -> None:
-    """Raise ValueError for a name or a path that is longer than the kernel allows: only arguments may be long."""
-    paths = () if isinstance(record, Header) else record.paths
-    for kind in (record, *(getattr(record, table, ()) for table in ("rows", "attempts"))):
-        for struct in kind if isinstance(kind, tuple) else (kind,):
-            for field in struct.__struct_fields__:
-                value = getattr(struct, field)
-                if isinstance(value, str) and len(value) > (_PATH_CHARS if field in paths else _longest(field)):
-                    raise ValueError(f"{field}: longer than any")
-    if isinstance(record, Syscalls):
-        others = (record.in_flight, record.processes, record.process_totals, record.table)
-        names = (getattr(row, field, "") for rows in others for row in rows for field in ("comm", "name"))
-        texts = (text for row in record.rows for text in row.errnos)
-        if max(map(len, (*names, *texts, *record.families, *(record.io_uring or ()))), default=0) > _NAME_CHARS:
-            raise ValueError("a name longer than any")
-
-
-def _longest(field: str) -> int:
-    return MAX_LINE_BYTES if field == "message" else _PATH_CHARS if field in _PATHS else _NAME_CHARS
-
-
-_PATHS = frozenset(("file", "interp", "cgroup", "reason", "remedy"))
+def _check_sizes(value: object, name: str, paths: Collection[str]) -> None:
+    """Raise ValueError for rows that are too many, or for a text of a field that is too long: only arguments may be."""
+    if isinstance(value, str):
+        if len(value) > (MAX_LINE_BYTES if name == "message" else _PATH_CHARS if name in paths else _NAME_CHARS):
+            raise ValueError(f"{name}: longer than any")
+    elif isinstance(value, msgspec.Struct):
+        for field in value.__struct_fields__:
+            _check_sizes(getattr(value, field), field, paths)
+    elif isinstance(value, dict):
+        for key in value:
+            _check_sizes(key, name, ())
+    elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+        if len(value) > MAX_ROWS:
+            raise ValueError(f"more than {MAX_ROWS} rows of one kind")
+        for row in value:
+            _check_sizes(row, name, paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,41 +205,64 @@ class ReadErrors:
 
 
 def read_lines(
-    data: bytes,
-    on_fault: Callable[[int, str], None],
-    on_unknown: Callable[[], None],
-    readings: ReadingDecoder | None = None,
+    data: bytes, damage: ReadErrors | None = None, first: int = 1, readings: ReadingDecoder | None = None
 ) -> Iterator[Record]:
     """Yield the records of *data*, whole lines; the last may lack its newline. *readings* makes readings whole.
 
-    *on_unknown* is called for each line of an unknown kind, which is yielded as a `Foreign` record. *on_fault* gets the
-    number of the line in *data*, from 0, and the reason. Blank lines are skipped without a fault.
+    Lines that are not records are counted in *damage*; *first* is the number of the first line, None if that is not
+    known. Lines of unknown kinds are counted too, and yielded as `Foreign` records. Blank lines are skipped.
     """
-    number = faults = 0
     for begin, end in windows(data):
         lines = data[begin:end].split(b"\n")
-        whole = not lines[-1]
-        if whole:
-            lines.pop()
-        for at, line in enumerate(lines, number):
-            if not line or not line.strip():
-                continue
-            if faults > _FAULTS_LOOKED_AT and b'"kind"' not in line:
-                on_fault(at, "no record")
-                continue
+        is_cut = lines[-1] != b""
+        for at, record in enumerate(_read_each(lines)):
             try:
-                record = read_line(line)
-                whole_record = readings.whole(record) if readings else record
+                if isinstance(record, ValueError):
+                    raise record
+                whole = readings.whole(record) if readings and record else record
             except ValueError as error:
-                faults += 1
-                cut = not whole and at + 1 == number + len(lines) and len(line) <= MAX_LINE_BYTES
-                on_fault(at, "cut off" if cut else str(error))
+                cut = is_cut and at + 1 == len(lines) and len(lines[at]) <= MAX_LINE_BYTES
+                if damage:
+                    damage.add(ReadError(first + at, 1, "cut off" if cut else str(error)))
                 continue
-            if isinstance(record, Foreign):
-                on_unknown()
-            if whole_record is not None:
-                yield whole_record
-        number += len(lines)
+            if damage and isinstance(record, Foreign):
+                damage.add_unknown(1)
+            if whole is not None:
+                yield whole
+        first += len(lines) - 1
+
+
+def _read_each(lines: Sequence[bytes]) -> Iterator[Record | ValueError | None]:
+    """Yield what each line is: a record, why it is none, or None if it is blank. Easy lines are decoded at once."""
+    easy = [bool(line) and len(line) <= MAX_VALUES and _is_tame(line) for line in lines]
+    joined = b"\n".join(itertools.compress(lines, easy))
+    try:
+        if _TOO_MANY_DIGITS in joined.translate(_DIGITS):
+            raise ValueError
+        records = registry().decoder.decode_all(joined)
+    except (ValueError, RecursionError):
+        records = []
+    if len(records) != sum(easy):
+        easy = [False] * len(lines)
+    decoded = iter(records)
+    faults = 0
+    for line, is_easy in zip(lines, easy, strict=True):
+        try:
+            if is_easy:
+                record = next(decoded)
+                _check(record, line)
+            elif not line.strip():
+                yield None
+                continue
+            elif faults > _FAULTS_LOOKED_AT and b'"kind"' not in line:
+                raise ValueError("no record")  # all faults are yielded
+            else:
+                record = read_line(line)
+        except ValueError as error:
+            faults += 1
+            yield error
+            continue
+        yield record
 
 
 def windows(data: bytes) -> Iterator[tuple[int, int]]:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import re
 import select
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
 
 import msgspec
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import SCHEMA, Foreign, Header
+from ebpftop.core.records import LAST_TIME, SCHEMA, Foreign, Header
 from ebpftop.core.source import SourceError
 from ebpftop.recording import schema1, zstd_frames
-from ebpftop.recording.chunks import Chunk, FileChunks, PlainChunks, ZstChunks
-from ebpftop.recording.kinds import kind_of
-from ebpftop.recording.parse import LAST_TIME, MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
+from ebpftop.recording.chunks import Chunk, FileChunks, ZstChunks
+from ebpftop.recording.index import time_of
+from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
 
 # If this many chunks have no record, the file is not a recording.
 _SEARCHED_CHUNKS = 64
@@ -26,6 +27,9 @@ _HEAD_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 10
 _NOTICE_AFTER_S = 1.0
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
+_MARKED = re.compile(
+    re.escape(zstd_frames.MARK) + b".{%d}" % zstd_frames.COUNT_BYTES + re.escape(zstd_frames.MAGIC), re.S
+)
 _NO_RECORDING = "`ebpftop record FILE` makes one"
 
 
@@ -68,17 +72,17 @@ def open_recording(fd: int, path: str, damage: ReadErrors) -> tuple[Header, File
     """
     chunks = _open_chunks(fd, path, damage)
     header = _read_header(chunks, path, damage)
-    if header.schema >= SCHEMA:
-        return header, chunks
-    return as_schema2(header), schema1.UpgradedChunks(chunks)
+    if header.schema < SCHEMA:
+        chunks.upgrade = schema1.upgrade
+    return as_schema2(header), chunks
 
 
 def as_schema2(header: Header) -> Header:
-    """Return the header of what is upgraded to schema 2."""
-    return msgspec.structs.replace(header, schema=SCHEMA)
+    """Return the header of a recording that is upgraded to schema 2 if it is older."""
+    return msgspec.structs.replace(header, schema=max(header.schema, SCHEMA))
 
 
-def _open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChunks:
+def _open_chunks(fd: int, path: str, damage: ReadErrors) -> FileChunks:
     """Return the chunks of the file *fd*, which they now own; SourceError if it cannot be a recording."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -94,11 +98,11 @@ def _open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChu
     if head.startswith(b"\x1f\x8b"):
         os.close(fd)
         raise SourceError(f"{path} is compressed with gzip", f"`zcat {path} | ebpftop replay -` shows it")
-    if zstd_frames.MARK in head:
+    if _MARKED.search(head):
         return ZstChunks(fd)
     # Damage at the start of a plain file may look like a frame, of which nothing can be unpacked.
     if not head.startswith(zstd_frames.MAGIC) or not zstd_frames.unpack(head, 0, _SAMPLE_BYTES).data:
-        return PlainChunks(fd)
+        return FileChunks(fd)
     try:
         return ZstChunks(_spool(fd, damage))
     except OSError as error:
@@ -110,7 +114,7 @@ def _open_chunks(fd: int, path: str, damage: ReadErrors) -> PlainChunks | ZstChu
         os.close(fd)
 
 
-def _read_header(chunks: PlainChunks | ZstChunks, path: str, damage: ReadErrors) -> Header:
+def _read_header(chunks: FileChunks, path: str, damage: ReadErrors) -> Header:
     """Return the header, or a substitute if it is damaged; SourceError if there is no record."""
     for number in range(min(chunks.stop, _SEARCHED_CHUNKS)):
         header = header_of(chunks.load(number), damage)
@@ -126,28 +130,23 @@ def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
     Its `schema` is 0 if the header is missing, or does not say it: then lines may be of schema 1.
     """
     for line in chunk.data.split(b"\n", 64):
-        if kind_of(line) == b"header" and (header := _loose_header(line)) is not None:
-            note_schema(header, damage)
-            return header
-    for record in read_lines(schema1.upgrade(chunk.data), _pass_over, _pass_over):
-        if isinstance(record, Foreign):
+        header = _loose_header(line)
+        if header is None:
             continue
-        time = record.started if isinstance(record, Header) else record.time
-        damage.note("the header is missing: host and kernel are not known")
-        return Header(schema=0, version="", host="unknown host", kernel="", abi="", started=time)
+        if header.schema > SCHEMA:
+            damage.note(
+                f"written by ebpftop {header.version} in schema {header.schema}, of which this version, which knows "
+                f"schema {SCHEMA}, shows what it can"
+            )
+        return header
+    for record in read_lines(schema1.upgrade(chunk.data)):
+        if not isinstance(record, Foreign):
+            damage.note("the header is missing: host and kernel are not known")
+            return Header(schema=0, version="", host="unknown host", kernel="", abi="", started=time_of(record))
     return None
 
 
-def note_schema(header: Header, damage: ReadErrors) -> None:
-    """Add a message if the recording has a later schema."""
-    if header.schema > SCHEMA:
-        damage.note(
-            f"written by ebpftop {header.version} in schema {header.schema}, of which this version, which knows schema "
-            f"{SCHEMA}, shows what it can"
-        )
-
-
-class _LooseHeader(msgspec.Struct):
+class _LooseHeader(msgspec.Struct, tag_field="kind", tag="header"):
     """A header of any version: missing fields are unknown."""
 
     schema: int = 0
@@ -179,29 +178,46 @@ def _spool(fd: int, damage: ReadErrors) -> int:
     One long frame, as `zstd FILE` writes it, can only be read from its start.
     """
     with tempfile.TemporaryFile() as spool:
-        rest = bytearray()
-        lines = 0
-        for piece in _unpacked(fd, damage):
-            # Search only the new piece: a line may come in millions of pieces.
-            end = piece.rfind(b"\n") + 1
-            if end:
-                lines += _put(spool, bytes(rest) + piece[:end])
-                rest = bytearray(piece[end:])
-                continue
-            rest += piece
-            if len(rest) > MAX_LINE_BYTES:
-                damage.add(ReadError(lines + 1, 1, "too long for a line"))
-                rest = bytearray()
-        if rest:
-            _put(spool, bytes(rest))
+        joiner = LineJoiner()
+        for piece in itertools.chain(_unpacked(fd, damage), (b"",)):
+            lines = joiner.add(piece) if piece else joiner.rest()
+            if lines:
+                spool.write(zstd_frames.pack(lines, lines.count(b"\n"), level=1))
         spool.flush()
         return os.dup(spool.fileno())
 
 
-def _put(spool: BinaryIO, data: bytes) -> int:
-    lines = data.count(b"\n")
-    spool.write(zstd_frames.pack(data, lines, level=1))
-    return lines
+class LineJoiner:
+    """Makes whole lines of pieces that end anywhere."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._is_too_long = False
+
+    def add(self, piece: bytes) -> bytes:
+        """Return the lines that *piece* completes; of one that is too long, its first part, as if it were a line."""
+        if self._is_too_long:
+            end = piece.find(b"\n") + 1
+            if not end:
+                return b""
+            self._is_too_long = False
+            piece = piece[end:]
+        # Search only the new piece: a line may come in millions of pieces.
+        end = piece.rfind(b"\n") + 1
+        if end:
+            lines = bytes(self._rest) + piece[:end]
+            self._rest = bytearray(piece[end:])
+            return lines
+        self._rest += piece
+        if len(self._rest) <= MAX_LINE_BYTES:
+            return b""
+        self._is_too_long = True
+        return self.rest() + b"\n"
+
+    def rest(self) -> bytes:
+        """Return the line that is not complete, and begin a new one."""
+        rest, self._rest = bytes(self._rest), bytearray()
+        return rest
 
 
 def _unpacked(fd: int, damage: ReadErrors) -> Iterator[bytes]:
@@ -217,7 +233,3 @@ def _unpacked(fd: int, damage: ReadErrors) -> Iterator[bytes]:
             return
     if stream.inside:
         damage.add(ReadError(None, None, "cut off inside a zstd frame"))
-
-
-def _pass_over(*_: object) -> None:
-    """Ignore faults here: they are counted when the recording is played."""

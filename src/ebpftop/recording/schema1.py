@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 
-from ebpftop.recording.chunks import Chunk, FileChunks
-
 _NEW_NAMES = {
     b"start": b"start_ns",
     b"seconds": b"duration_s",
@@ -27,29 +25,3 @@ _OLD = re.compile(rb'"(start|seconds|since_boot|wanted|forgotten|inside|rungs|ns
 def upgrade(data: bytes) -> bytes:
     """Return *data*, whole lines of schema 1, as lines of schema 2. Lines of schema 2 stay as they are."""
     return _OLD.sub(lambda found: b'"' + _NEW_NAMES[found[1]] + b'"', data)
-
-
-class UpgradedChunks:
-    """The chunks of a file of schema 1, as chunks of schema 2."""
-
-    def __init__(self, chunks: FileChunks) -> None:
-        """Take over *chunks*."""
-        self._chunks = chunks
-
-    @property
-    def first(self) -> int:
-        return self._chunks.first
-
-    @property
-    def stop(self) -> int:
-        return self._chunks.stop
-
-    def load(self, number: int) -> Chunk:
-        chunk = self._chunks.load(number)
-        return Chunk(upgrade(chunk.data), chunk.gaps)
-
-    def time_of(self, number: int) -> float | None:
-        return self._chunks.time_of(number)
-
-    def close(self) -> None:
-        self._chunks.close()

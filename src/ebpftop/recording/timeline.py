@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import time as clock
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import msgspec
 
-from ebpftop.core.records import SCHEMA, End, Event, Exec, Header, ProbeName, Record
-from ebpftop.core.snapshot import EventCounts, Snapshot
+from ebpftop.core.record_memory import weight
+from ebpftop.core.records import SCHEMA, End, Header, ProbeName, Record, TableReading
+from ebpftop.core.snapshot import Snapshot
 from ebpftop.core.source import Batch
-from ebpftop.probes.registry import kind_of, registry
-from ebpftop.recording.chunks import Chunks, last_time
+from ebpftop.probes.registry import registry
+from ebpftop.recording.chunks import Chunk, Chunks
 from ebpftop.recording.grouping import group
-from ebpftop.recording.index import MAX_STATES, Index, Info, Running, by_group, describe, state_key
-from ebpftop.recording.kinds import GROUPS, line_at, marks, readings_of
-from ebpftop.recording.moment import TABLES, Moment
-from ebpftop.recording.parse import read_good_lines, read_lines
-from ebpftop.recording.readings import ReadingDecoder
+from ebpftop.recording.index import EventCounter, Index, time_of
+from ebpftop.recording.moment import Moment
+from ebpftop.recording.parse import read_lines
+from ebpftop.recording.readings import WHOLE_EVERY_BYTES, WHOLE_EVERY_S, ReadingDecoder
 from ebpftop.recording.writer import RecordingWriter
 
 # A moment is rebuilt from at least this many events of each pane before it, and the readings of this many seconds.
@@ -33,7 +33,7 @@ EVENTS = 4000
 WINDOW_S = 60.0
 # If that is more than this, it is rebuilt from less.
 RANGE_BYTES = 4 << 20
-# Where a damaged recording has no whole reading, or no table of what runs.
+# If it is not known there what holds.
 MOST_BYTES = 24 << 20
 # Chunks that are read for their whole readings alone.
 MOST_KEYFRAMES = 8
@@ -46,11 +46,15 @@ SLICE_S = 0.25
 DRAWING_S = 0.2
 # Search at most this many chunks for one with a time: a file may end in gigabytes without a record.
 _SEARCHED = 16
-# Memory for a moment: for what was known before, and for what happened during it. Beyond that, the oldest is left out.
+# Memory for what was known before a moment.
 _BEFORE_BYTES = 12 << 20
-_DURING_BYTES = 24 << 20
 # The cost of a line besides its bytes: a damaged recording may have very many short lines.
 _LINE_BYTES = 64
+_POINTER_BYTES = 8
+_TABLES = [kind for kind, record in registry().kinds.items() if issubclass(record, TableReading)]
+_KINDS = "|".join(_TABLES).encode()
+_TABLE = re.compile(rb'"kind"\s*:\s*"(?:%s)"' % _KINDS)
+_OUR_TABLE = re.compile(rb'\n(\{"kind":"(?:%s)".*)' % _KINDS)
 
 # Returns what to save of a record: the record itself, a smaller one, or None for nothing.
 RecordFilter: TypeAlias = Callable[[Record], Record | None]
@@ -70,7 +74,7 @@ class Timeline:
         self._looking = 0
         self._looked_s = -math.inf
         self._last_of: tuple[int, float] = (-1, 0.0)
-        self._described: dict[int, Info] = {}
+        self._times: dict[int, float | None] = {}
         self._rates: tuple[object, tuple[float | None, ...]] = (None, ())
 
     @property
@@ -81,7 +85,7 @@ class Timeline:
     @property
     def span(self) -> tuple[float, float]:
         """First and last time that can be shown; both are the start if there is nothing yet."""
-        first = next(filter(None, map(self._chunks.time_of, self._numbers()[:_SEARCHED])), self.header.started)
+        first = next(filter(None, map(self._time_of, self._numbers()[:_SEARCHED])), self.header.started)
         return first, max(first, self._last_time())
 
     @property
@@ -103,20 +107,16 @@ class Timeline:
         _, infos = self._index.infos()
         if width_s <= 0:
             # All records have one time, so there is no rate: return the number of events instead.
-            whole = float(sum(info.events for info in infos)) if self.indexed == 1.0 else None
+            whole = float(sum(sum(info.seconds) for info in infos)) if self.indexed == 1.0 else None
             return (whole, *(None,) * (buckets - 1))
         counts = [0.0] * buckets
-        seconds, length_s, unplaced = self._index.seconds()
-        for second, events in seconds.items():
-            # A second that is partly outside the span: all its events happened inside.
-            begin, end = (max(second, first) - first) / width_s, (min(second + length_s, last) - first) / width_s
-            if int(begin) == int(end) and 0 <= begin < buckets:
-                counts[int(begin)] += events
-            elif begin <= end:
-                _spread(counts, events, begin, end)
-        for info in infos if unplaced else ():
-            if info.unplaced:
-                _spread(counts, info.unplaced, (info.first - first) / width_s, (info.last - first) / width_s)
+        for info in infos:
+            for second, events in enumerate(info.seconds):
+                # Seconds that are partly outside the span: all their events happened inside.
+                begin_s = max(info.second + second * info.width_s, first) - first
+                end_s = min(info.second + (second + 1) * info.width_s, last) - first
+                if events and begin_s <= end_s:
+                    _spread(counts, events, begin_s / width_s, end_s / width_s)
         known = buckets
         if self.indexed < 1.0:
             known = min(buckets, int((infos[-1].last - first) / width_s)) if infos else 0
@@ -143,117 +143,134 @@ class Timeline:
 
     def _snapshot_at(self, time: float, events: int, window_s: float) -> Snapshot:
         newest = self.find(time)
-        following = self._chunks.time_of(newest + 1) if newest + 1 < self._chunks.stop else None
+        following = self._time_of(newest + 1) if newest + 1 < self._chunks.stop else None
         if following is not None and following <= time + SLACK_S:
             newest += 1
-        start = self._start(newest, time, time - window_s, events)
-        running = Running(self._index.running_at(start) or ())
-        moment = Moment(time, events, time - window_s, running)
+        chunks = self._load_back(newest)
+        start = newest + 1 - len(chunks)
+        moment = Moment(time, events, time - window_s, self._lasting_at(start))
         for number in self._keyframes(start, time - window_s):
-            moment.add_whole_readings(self._chunks.load(number).data)
-        for number in range(start, newest + 1):
-            moment.add(self._chunks.load(number).data, in_question=number >= newest - 1)
-        states = [line for line in self._states_before(start) if state_key(line) not in moment.losses]
-        before = sorted(moment.decode([*states, *running.lines], _BEFORE_BYTES), key=_time_of)
-        during = moment.records(_DURING_BYTES)
+            for reading in _readings_of(self._chunks.load(number)):
+                if reading.whole:
+                    moment.add(reading)
+        readings = self.readings_before(start)
+        for chunk in chunks:
+            for record in chunk.records():
+                if not isinstance(record, TableReading):
+                    moment.add(record)
+                    continue
+                with contextlib.suppress(ValueError):
+                    # A reading that is not shown need not be put together. Its rows are mostly shared with others.
+                    if readings.follow(record) and moment.is_shown(record):
+                        whole = readings.whole_of(record)
+                        rows = sum(len(getattr(whole, name)) for name in whole.keys)
+                        moment.add(whole, weight(record) + _POINTER_BYTES * rows)
+        before = sorted(moment.before(), key=time_of)
         batches = (
             *group(before, float("inf")),
-            *group(during, SLICE_S),
+            *group(moment.records(), SLICE_S),
             *(Batch(probe, time, ()) for probe in self._probes),
         )
         past = self._index.before(start)
-        rest = None if past is None else past.plus(moment.counts).plus(_count(before), -1).plus(_count(during), -1)
+        rest = None if past is None else past.plus(moment.dropped.counts).plus(EventCounter(before).counts, -1)
         return Snapshot(batches, rest, self._seconds(moment, start, time))
 
-    def _start(self, newest: int, time: float, since: float, events: int) -> int:
-        """Return the chunk to read from, to show *time* in chunk *newest*: at a table of what runs, if there is one.
-
-        Every reading is whole at least once from there to *time*, unless that is more than `MOST_BYTES` away.
-        """
+    def _load_back(self, newest: int) -> deque[Chunk]:
+        """Return chunks up to *newest*: `RANGE_BYTES`, or more, up to where it is known what holds."""
+        chunks: deque[Chunk] = deque()
         size = 0
-        counts = [0] * GROUPS
-        unknown: set[bytes] = set()
         for number in range(newest, self._chunks.first - 1, -1):
-            info = self._info(number)
-            size += info.size + _LINE_BYTES * info.lines
-            counts = [sum(pair) for pair in zip(counts, by_group(info.counts), strict=True)]
-            unknown |= info.parts
-            if info.last <= time:
-                unknown -= info.whole
-            is_far = size >= RANGE_BYTES or (min(counts) >= events and info.first <= since)
-            if (is_far and not unknown and self._index.may_start(number)) or size >= MOST_BYTES:
-                return number
-        return self._chunks.first
+            chunks.appendleft(self._chunks.load(number))
+            size += sum(len(part.data) for part in chunks[0].parts) + _LINE_BYTES * chunks[0].lines
+            if size >= (RANGE_BYTES if self._index.may_start(number) else MOST_BYTES):
+                break
+        return chunks
+
+    def _lasting_at(self, number: int) -> Iterator[Record]:
+        """Yield what holds when a chunk begins: programs that run, states of probes, losses."""
+        room = _BEFORE_BYTES
+        for record in read_lines(b"\n".join(self._index.lasting_at(number))):
+            room -= weight(record)
+            if room < 0:
+                break
+            yield record
 
     def _keyframes(self, stop: int, since: float) -> list[int]:
         """Return chunks before *stop* whose whole readings show the time from *since* on; some, if there are many."""
         found = []
         for number in range(stop - 1, self._chunks.first - 1, -1):
-            info = self._info(number) if self._index.stop > number else None
+            info = self._index.info(number)
             if info is None or info.last < since:
                 break
-            if info.whole & TABLES:
+            if info.whole:
                 found.append(number)
         stride = -(-len(found) // MOST_KEYFRAMES)
         return found[:: max(1, stride)][::-1]
 
-    def _info(self, number: int) -> Info:
-        """Return what there is to know of a chunk, also of one that is not indexed yet."""
-        info = self._index.info(number)
-        if info is None:
-            if len(self._described) > _SEARCHED * 4:
-                self._described.clear()
-            info = self._described.get(number) or describe(self._chunks.load(number))
-            if number + 1 < self._chunks.stop:  # the last one of a history grows
-                self._described[number] = info
-        return info
-
     def readings_before(self, number: int) -> ReadingDecoder:
-        """Return what makes the readings whole from chunk *number* on."""
+        """Return what makes the readings whole from chunk *number* on: those before it, back to whole ones."""
+        found: deque[TableReading] = deque()
+        known: set[type[TableReading]] = set()
+        parts: set[type[TableReading]] = set()
+        size = 0
+        # Here there is a whole one of each kind, unless readings are rare or the recording is damaged.
+        oldest = (self._time_of(number) or 0.0) - 2 * WHOLE_EVERY_S if number < self._chunks.stop else 0.0
+        is_far = False
+        while number > self._chunks.first and len(known) < len(_TABLES) and size < MOST_BYTES:
+            if is_far and parts <= known:
+                break
+            number -= 1
+            chunk = self._chunks.load(number)
+            size += len(chunk.data)
+            for reading in reversed(_readings_of(chunk)):
+                found.appendleft(reading)
+                (known if reading.whole else parts).add(type(reading))
+            is_far = size >= 2 * WHOLE_EVERY_BYTES or (self._time_of(number) or oldest) < oldest
         readings = ReadingDecoder()
-        start = self._start(number - 1, math.inf, -math.inf, 0) if number > self._chunks.first else number
-        for at in range(start, number):
-            for record in read_good_lines(readings_of(self._chunks.load(at).data)):
-                with contextlib.suppress(ValueError):
-                    readings.follow(record)
+        for reading in found:
+            with contextlib.suppress(ValueError):
+                readings.follow(reading)
         return readings
 
     def _seconds(self, moment: Moment, start: int, time: float) -> dict[int, int]:
         """Return the events of the last seconds up to *time*, from the chunks that were read and those before them."""
-        first, infos = self._index.infos()
-        _, length_s, _ = self._index.seconds()
-        if (
-            length_s > 1
-            or b"" in moment.seconds
-            or (start > self._chunks.first and not first < start <= first + len(infos))
-        ):
-            return {}
         oldest = int(time) - RATE_S
-        seconds = Counter({int(text): events for text, events in moment.seconds.items()})
-        for at in range(start - first - 1, -1, -1):
-            if infos[at].last < oldest:
+        seconds = moment.seconds.copy()
+        for number in range(start - 1, self._chunks.first - 1, -1):
+            info = self._index.info(number)
+            if info is None or info.width_s > 1:
+                return {}
+            if info.last < oldest:
                 break
-            seconds.update(dict(infos[at].seconds))
-        return {second: events for second, events in seconds.items() if second >= oldest}
+            seconds.update(dict(enumerate(info.seconds, info.second)))
+        return {second: events for second, events in seconds.items() if second >= oldest and events}
 
     def find(self, time: float) -> int:
         """Return the number of the chunk that contains *time*; the first one if *time* is before all."""
-        start, infos = self._index.infos()
-        if infos and infos[-1].last >= time:
-            return start + max(0, bisect_right(infos, time, key=lambda info: info.first) - 1)
         low, high = self._chunks.first, self._chunks.stop
         while high - low > 1:
             middle = (low + high) // 2
             # A chunk inside one very long line has no time: use the chunk before it.
             probe = middle
             found = None
-            while probe > max(low, middle - _SEARCHED) and (found := self._chunks.time_of(probe)) is None:
+            while probe > max(low, middle - _SEARCHED) and (found := self._time_of(probe)) is None:
                 probe -= 1
             if probe == low or (found is not None and found <= time):
                 low = middle
             else:
                 high = probe
         return low
+
+    def _time_of(self, number: int) -> float | None:
+        """Return the time of the first record of a chunk, None if it has none."""
+        info = self._index.info(number)
+        if info is not None:
+            return info.first
+        if number + 1 == self._chunks.stop:  # the last one of a history grows
+            return _first_time(self._chunks.load(number))
+        if number not in self._times:
+            self._times[number] = _first_time(self._chunks.load(number))
+        return self._times[number]
 
     def save(self, path: str, record_filter: RecordFilter | None = None, *, replace: bool = False) -> int:
         """Write everything kept as a recording; return how many records it has.
@@ -270,32 +287,22 @@ class Timeline:
 
     def records(self) -> Iterator[Record]:
         """Yield everything kept, in the order of a recording, without its header."""
-        first = self._chunks.first
-        older = [*self._index.states_before(first), *(self._index.running_at(first) or ())]
-        yield from sorted(read_good_lines(older), key=_time_of)
+        yield from sorted(self._lasting_at(self._chunks.first), key=time_of)
         readings = ReadingDecoder()
         for number in self._numbers():
-            for record in read_lines(self._chunks.load(number).data, _pass_over, _pass_over, readings):
+            for record in self._chunks.load(number).records(readings=readings):
                 if not isinstance(record, (Header, End)):
                     yield record
 
-    def _states_before(self, number: int) -> list[bytes]:
-        if number <= self._index.stop or number == self._chunks.first:
-            return self._index.states_before(number)
-        # Not indexed so far: the start of the recording at least shows which probes were on.
-        data = self._chunks.load(self._chunks.first).data
-        return [line_at(data, begin) for kind, _, _, begin in marks(data) if kind == b"probe"][:MAX_STATES]
-
     def _last_time(self) -> float:
-        newest = self._index.newest
         stop = self._chunks.stop
-        if newest is not None and newest[0] + 1 == stop:
-            return newest[1]
+        if self._index.stop == stop and self._index.last is not None:
+            return self._index.last
         if self._last_of[0] != stop:
             # If the last chunks of a file have no records, its end is only known when all is indexed.
             self._last_of = (stop, self._last_of[1])
             for number in self._numbers()[: -_SEARCHED - 1 : -1]:
-                time = last_time(self._chunks.load(number).data)
+                *_, time = None, *map(time_of, self._chunks.load(number).records())
                 if time is not None:
                     self._last_of = (stop, time)
                     break
@@ -305,18 +312,16 @@ class Timeline:
         return range(self._chunks.first, self._chunks.stop)
 
 
-def _count(records: Sequence[Record]) -> EventCounts:
-    """Count the events among *records*."""
-    kinds = Counter(kind_of(type(record)) for record in records if isinstance(record, Event))
-    return EventCounts(kinds, sum(isinstance(record, Exec) and record.ret < 0 for record in records))
+def _readings_of(chunk: Chunk) -> list[TableReading]:
+    """Return the readings of a chunk, as they were written; its other lines are not decoded."""
+    data = b"\n" + chunk.data
+    # If none is in our format, another program may have written them.
+    lines = _OUR_TABLE.findall(data) or [line for line in data.split(b"\n") if _TABLE.search(line)]
+    return [record for record in read_lines(b"\n".join(lines)) if isinstance(record, TableReading)]
 
 
-def _time_of(record: Record) -> float:
-    return record.started if isinstance(record, Header) else record.time
-
-
-def _pass_over(*_: object) -> None:
-    """Ignore faults here: they are counted when the recording is played, not at every seek."""
+def _first_time(chunk: Chunk) -> float | None:
+    return next((time_of(record) for record in chunk.records() if time_of(record)), None)
 
 
 def _spread(counts: list[float], events: int, begin: float, end: float) -> None:

@@ -19,7 +19,8 @@ ZstdError = zstd.ZstdError
 MAGIC = b"\x28\xb5\x2f\xfd"
 # A skippable frame of 8 bytes: our own tag, and the number of lines, little-endian.
 MARK = b"\x5e\x2a\x4d\x18\x08\x00\x00\x00btop"
-MARK_BYTES = len(MARK) + 4
+COUNT_BYTES = 4
+MARK_BYTES = len(MARK) + COUNT_BYTES
 # A frame holds half a megabyte of lines, or one line. A larger one is from another program, or a decompression bomb.
 MAX_FRAME_BYTES = 8 << 20
 
@@ -47,7 +48,7 @@ def pack(lines: bytes, count: int, level: int = 3) -> bytes:
     """Return *lines* (*count* of them, each with its newline) as a mark and one independent frame."""
     compressor = zstd.ZstdCompressor(options={**_OPTIONS, zstd.CompressionParameter.compression_level: level})
     frame: bytes = compressor.compress(lines, zstd.ZstdCompressor.FLUSH_FRAME)
-    return MARK + count.to_bytes(4, "little") + frame
+    return MARK + count.to_bytes(COUNT_BYTES, "little") + frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +58,28 @@ class Frame:
     data: bytes
     end: int
     fault: str | None = None
-    more: bool = False
-    """The input ended inside the frame: with more input it might be complete."""
 
 
 def unpack(packed: bytes, start: int, limit: int = MAX_FRAME_BYTES) -> Frame:
-    """Unpack the frame that begins at *start* of *packed*, as far as it can be read, at most *limit* bytes."""
+    """Unpack the frame that begins at *start* of *packed*, as far as it can be read, at most *limit* bytes.
+
+    In steps: of a damaged frame, the blocks before the damage are kept.
+    """
     decompressor = _decompressor()
+    data = bytearray()
+    fed = packed[start:] if start else packed
     try:
-        data = decompressor.decompress(packed[start:] if start else packed, max_length=limit)
-    except ZstdError:
-        return _salvage(packed, start, limit)
+        while not decompressor.eof and len(data) < limit:
+            piece = decompressor.decompress(fed, max_length=min(_STEP_BYTES, limit - len(data)))
+            data += piece
+            fed = b""
+            if not piece and decompressor.needs_input:
+                return Frame(bytes(data), len(packed), "cut off inside a zstd frame")
+    except ZstdError as error:
+        return Frame(bytes(data), start + len(MAGIC), f"a damaged zstd frame ({error})")
     if decompressor.eof:
-        return Frame(data, len(packed) - len(decompressor.unused_data))
-    if len(data) >= limit:
-        return Frame(data, len(packed), f"a zstd frame of more than {MAX_FRAME_BYTES >> 20} MiB")
-    return Frame(data, len(packed), "cut off inside a zstd frame", more=True)
+        return Frame(bytes(data), len(packed) - len(decompressor.unused_data))
+    return Frame(bytes(data), len(packed), f"a zstd frame of more than {MAX_FRAME_BYTES >> 20} MiB")
 
 
 class Stream:
@@ -107,21 +114,3 @@ class Stream:
                 self._decompressor = _decompressor()
             if piece:
                 yield piece
-
-
-def _salvage(packed: bytes, start: int, limit: int) -> Frame:
-    """Unpack a damaged frame in steps, to keep the blocks before the damage: one failing call would return nothing."""
-    decompressor = _decompressor()
-    data = bytearray()
-    fault = "a damaged zstd frame"
-    feed = packed[start:]
-    try:
-        while len(data) < limit and not decompressor.eof:
-            piece = decompressor.decompress(feed, max_length=_STEP_BYTES)
-            feed = b""
-            data += piece
-            if not piece and decompressor.needs_input:
-                break
-    except ZstdError as error:
-        fault = f"a damaged zstd frame ({error})"
-    return Frame(bytes(data), start + len(MAGIC), fault)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
 from ebpftop.recording import zstd_frames
-from ebpftop.recording.chunks import Chunk, first_time
-from ebpftop.recording.index import KEY_CHUNKS, Index
-from ebpftop.recording.moment import TABLES
+from ebpftop.recording.chunks import Chunk, Part
+from ebpftop.recording.index import Index, time_of
 from ebpftop.recording.readings import ReadingEncoder
 from ebpftop.recording.timeline import Timeline
 
@@ -43,10 +42,11 @@ class History:
         """Held by a thread that adds, also while it compresses."""
         self._lock = threading.Lock()
         """Only held for a moment: the screen waits for it."""
-        self._packed: deque[tuple[float, bytes]] = deque()
+        self._packed: deque[bytes] = deque()
         self._packed_bytes = 0
         self._first = 0
-        self._open: list[bytes] = []
+        self._open: list[Record] = []
+        self._open_lines: list[bytes] = []
         self._open_bytes = 0
         self._open_since = 0.0
         self._newest = 0.0
@@ -65,72 +65,60 @@ class History:
     def stop(self) -> int:
         return self._first + len(self._packed) + bool(self._open)
 
-    def add(self, records: Iterable[Record]) -> None:
+    def add(self, records: Sequence[Record]) -> None:
         """Keep *records*, which are about as old as the last ones."""
         with self._adding:
-            lines = [self._encoder.encode(record) + b"\n" for record in records]
-            if not lines:
+            if not records:
                 return
-            time = first_time(lines[0]) or self._newest
-            self._newest = max(self._newest, time)
+            lines = [self._encoder.encode(record) + b"\n" for record in records]
+            self._newest = max(self._newest, time_of(records[0]))
             if self._open and (self._newest - self._open_since >= _CHUNK_S or self._open_bytes >= _CHUNK_BYTES):
                 self._seal()
             with self._lock:
                 if not self._open:
-                    self._open_since = time
-                self._open += lines
+                    self._open_since = time_of(records[0])
+                self._open += records
+                self._open_lines += lines
                 self._open_bytes += sum(map(len, lines))
 
     def load(self, number: int) -> Chunk:
         with self._lock:
             at = number - self._first
             if not 0 <= at <= len(self._packed):
-                return Chunk(b"")
+                return Chunk()
             if at == len(self._packed):
-                return Chunk(b"".join(self._open))
-            packed = self._packed[at][1]
-        return Chunk(zstd_frames.unpack(packed, zstd_frames.MARK_BYTES).data)
-
-    def time_of(self, number: int) -> float | None:
-        with self._lock:
-            at = number - self._first
-            if 0 <= at < len(self._packed):
-                return self._packed[at][0]
-            return self._open_since if at == len(self._packed) and self._open else None
+                return Chunk((Part(b"".join(self._open_lines)),))
+            packed = self._packed[at]
+        return Chunk((Part(zstd_frames.unpack(packed, zstd_frames.MARK_BYTES).data),))
 
     def _seal(self) -> None:
         """Compress the open chunk. No other thread changes it meanwhile."""
-        data = b"".join(self._open)
-        packed = zstd_frames.pack(data, len(self._open), _LEVEL)
+        packed = zstd_frames.pack(b"".join(self._open_lines), len(self._open), _LEVEL)
+        self.index.add(self._open, len(self._open))
         with self._lock:
-            self._packed.append((self._open_since, packed))
+            self._packed.append(packed)
             self._packed_bytes += len(packed)
-            self._open, self._open_bytes = [], 0
-        self.index.add(Chunk(data))
-        if self.index.stop % KEY_CHUNKS == 0:
-            self.index.measure()
+            self._open, self._open_lines, self._open_bytes = [], [], 0
         while (stop := self._next_start()) is not None and (
-            self.bytes_used + _CHUNK_BYTES > self.max_bytes
-            or self._newest - self._packed[stop - self._first][0] > self.keep_s
+            self.bytes_used + _CHUNK_BYTES > self.max_bytes or self._newest - stop[1] > self.keep_s
         ):
             with self._lock:
-                for _ in range(stop - self._first):
-                    self._packed_bytes -= len(self._packed.popleft()[1])
-                    self.index.drop()
-                self._first = stop
+                chunks = stop[0] - self._first
+                for _ in range(chunks):
+                    self._packed_bytes -= len(self._packed.popleft())
+                self.index.drop(chunks)
+                self._first += chunks
 
-    def _next_start(self) -> int | None:
-        """Return the first chunk behind the oldest that a history can begin with.
+    def _next_start(self) -> tuple[int, float] | None:
+        """Return the number and time of the first chunk behind the oldest that a history can begin with.
 
-        It has a table of the running programs, and a whole reading; if there are no readings, a table is enough.
+        It has a whole reading; if there are no readings, it is enough to know what holds.
         """
-        tables = range(self._first + KEY_CHUNKS, self._first + len(self._packed), KEY_CHUNKS)
-        for number in tables:
-            infos = [self.index.info(number + at) for at in range(KEY_CHUNKS)]
-            if any(info is not None and info.whole & TABLES for info in infos):
-                return number
-        has_parts = any(info is not None and info.parts for info in map(self.index.info, tables))
-        return None if has_parts or not tables else tables[0]
+        first, infos = self.index.infos()
+        starts = [(first + at, info) for at, info in enumerate(infos) if at and self.index.may_start(first + at)]
+        if infos and any(info.whole for info in infos):
+            starts = [(number, info) for number, info in starts if info.whole]
+        return next(((number, info.first) for number, info in starts), None)
 
 
 @runtime_checkable

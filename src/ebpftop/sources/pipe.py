@@ -13,9 +13,9 @@ from ebpftop.core.source import Batch, FilterUnsupported, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.registry import registry
 from ebpftop.recording import reader, schema1, zstd_frames
-from ebpftop.recording.chunks import Chunk
+from ebpftop.recording.chunks import Chunk, Part
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, Grouper
-from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
+from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
 from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.sources.queues import Channels
 
@@ -44,7 +44,7 @@ class PipeSource:
         # One iterator for all: one read of the pipe may have more pieces after the first one with a record.
         self._pieces = self._reader.chunks(self._closed)
         for first in self._pieces:
-            header = reader.header_of(Chunk(first), self.damage)
+            header = reader.header_of(Chunk((Part(first),)), self.damage)
             if header is not None or self._reader.came > _SEARCHED_BYTES:
                 break
             # It has no record: count its lines as errors, and drop it.
@@ -126,7 +126,7 @@ class PipeSource:
 
     def _set_header(self, header: Header) -> None:
         self._reader.is_old = header.schema < SCHEMA
-        self._header = reader.as_schema2(header) if self._reader.is_old else header
+        self._header = reader.as_schema2(header)
 
     def _read_on(self, first: bytes) -> None:
         self._hand_on(self._reader.records(first))
@@ -167,7 +167,7 @@ class _Reader:
         self._fd = fd
         self._damage = damage
         self._line = 1
-        self._rest = bytearray()  # the start of a line; it may come byte by byte
+        self._joiner = reader.LineJoiner()
         self.came = 0
         """Bytes that came, in good lines or not."""
         self._readings = ReadingDecoder()
@@ -175,7 +175,6 @@ class _Reader:
         """Whether lines may be of schema 1."""
         self._zst: zstd_frames.Stream | None = None
         self._begun = False
-        self._too_long = False
 
     def close(self) -> None:
         os.close(self._fd)
@@ -193,22 +192,16 @@ class _Reader:
             if not data:
                 if self._zst is not None and self._zst.inside:
                     self._damage.add(ReadError(None, None, "cut off inside a zstd frame"))
-                rest, self._rest = self._rest, bytearray()
-                if rest:
-                    yield bytes(rest)
+                yield self._joiner.rest()
                 return
             for piece in self._unpack(data):
-                yield self._whole_lines(piece)
+                self.came += len(piece)
+                yield self._joiner.add(piece)
 
     def records(self, lines: bytes) -> Iterator[Record]:
         """Yield the records of *lines*, and count what is not a record."""
         first, self._line = self._line, self._line + lines.count(b"\n")
-        yield from read_lines(
-            schema1.upgrade(lines) if self.is_old else lines,
-            lambda number, reason: self._damage.add(ReadError(first + number, 1, reason)),
-            lambda: self._damage.add_unknown(1),
-            self._readings,
-        )
+        yield from read_lines(schema1.upgrade(lines) if self.is_old else lines, self._damage, first, self._readings)
 
     def _unpack(self, data: bytes) -> Iterator[bytes]:
         """Yield what *data* holds, in pieces of bounded size."""
@@ -225,26 +218,4 @@ class _Reader:
             # Continue at the next frame that begins in the data read from here on.
             self._damage.add(ReadError(None, None, f"a damaged zstd frame ({error})"))
             self._zst = zstd_frames.Stream(skip_to_mark=True)
-            self._rest.clear()
-
-    def _whole_lines(self, data: bytes) -> bytes:
-        self.came += len(data)
-        if self._too_long:
-            end = data.find(b"\n") + 1
-            if not end:
-                return b""
-            self._too_long = False
-            data = data[end:]
-        # Search only the new data: a line may come in millions of pieces.
-        end = data.rfind(b"\n") + 1
-        if end:
-            whole = bytes(self._rest) + data[:end]
-            self._rest = bytearray(data[end:])
-            return whole
-        self._rest += data
-        if len(self._rest) > MAX_LINE_BYTES:
-            # Return the long piece as if it were a line: it is counted as one bad line, and its rest is skipped.
-            whole = bytes(self._rest) + b"\n"
-            self._rest, self._too_long = bytearray(), True
-            return whole
-        return b""
+            self._joiner.rest()

@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 import threading
 import time as clock
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from ebpftop.core.records import Abi, End, Foreign, Handler, Header, ProbeName, Record, Syscalls, Users
 from ebpftop.core.source import Batch, FilterUnsupported, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.registry import registry
 from ebpftop.recording import reader
-from ebpftop.recording.chunks import Chunk
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
 from ebpftop.recording.index import Index
-from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
-from ebpftop.recording.readings import ReadingDecoder
+from ebpftop.recording.parse import ReadErrors
 from ebpftop.recording.timeline import SLICE_S, Timeline
 from ebpftop.sources.queues import Channels
 
@@ -55,12 +53,15 @@ class ReplaySource:
         self.timeline = Timeline(self._header, self._chunks, self._index)
         self._channels = Channels(self.probes)
         self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
-        self._accounts = _ErrorLedger(self._index, self.damage)
+        self._indexing = threading.Lock()
+        self._end: End | None = None
+        """The last record, if it is one of the end."""
         self._finished = False
         self._closed = False
         self._begin = (0, 0, float("-inf"))
         self._jumps = itertools.count(1)
-        # Read it now: later the span needs no disk.
+        # Read them now: the states of probes at the start, and the span, which later needs no disk.
+        self._index_next(0)
         _ = self.timeline.span
         self._threads = [
             threading.Thread(target=self._play, name="replay", daemon=True),
@@ -172,7 +173,7 @@ class ReplaySource:
         """
         firsts: dict[type, float] = {}
         begun: float | None = None
-        for record in read_lines(self._chunks.load(0).data, _pass_over, _pass_over):
+        for record in self._chunks.load(0).records():
             if isinstance(record, (Header, Foreign)):
                 continue
             begun = record.time if begun is None else begun
@@ -203,8 +204,8 @@ class ReplaySource:
 
         readings = self.timeline.readings_before(start)
         for number in range(start, self._chunks.stop):
-            last = number + 1 == self._chunks.stop
-            for record in self._accounts.read(number, self._chunks.load(number), last, is_current, readings):
+            self._index_next(number)
+            for record in self._chunks.load(number).records(readings=readings):
                 if isinstance(record, (Header, Foreign)):
                     continue
                 # Only near the start: what `seek` returned already has late records of the moment itself.
@@ -229,18 +230,29 @@ class ReplaySource:
     def _build_index(self) -> None:
         # The first screen comes first.
         self._channels.wait_closed(_HEAD_START_S)
-        for number in range(self._chunks.stop):
-            if self._closed:
-                return
-            self._index.add(self._chunks.load(number))
+        while self._index.stop < self._chunks.stop and not self._closed:
+            self._index_next(self._index.stop)
             # The playing and the drawing thread have priority.
             clock.sleep(_YIELD_S)
             while self.timeline.busy:
                 clock.sleep(_OUT_OF_THE_WAY_S)
 
+    def _index_next(self, number: int) -> None:
+        """Add chunk *number* to the index if it is the next one. Damage is counted here, so once."""
+        with self._indexing:
+            if number != self._index.stop:
+                return
+            chunk = self._chunks.load(number)
+            self._index.add(map(self._note_end, chunk.records(self.damage, self._index.line)), chunk.lines)
+            if self._index.stop == self._chunks.stop:
+                if self._end is None:
+                    self.damage.note("it was never closed: if it was cut off, the last second may be missing")
+                elif self._end.reason:
+                    self.damage.note(f"recording ended early: {self._end.reason}")
 
-def _pass_over(*_: object) -> None:
-    """Ignore faults here: they are counted when the recording is played."""
+    def _note_end(self, record: Record) -> Record:
+        self._end = record if isinstance(record, End) else None
+        return record
 
 
 class _Clock:
@@ -302,85 +314,3 @@ class _Clock:
                 else:
                     self._condition.wait()
             return False
-
-
-class _ErrorLedger:
-    """Reads chunks as records, and counts each error only once, even if a chunk is played again."""
-
-    def __init__(self, index: Index, damage: ReadErrors) -> None:
-        self._index = index
-        self._damage = damage
-        self._first_lines = {0: 1}
-        self._counted: dict[int, _Counted] = {}
-        # A chunk may only hold the rest of a line of the one before, so the last chunk may have no record.
-        self._newest = 0
-        self._last: Record | None = None
-
-    def read(
-        self, number: int, chunk: Chunk, last: bool, is_current: Callable[[], bool], readings: ReadingDecoder
-    ) -> Iterator[Record]:
-        """Yield the records of chunk *number* one by one, as long as it *is_current*. *last*: it is the last chunk."""
-        first_line = self._first_lines.get(number) or self._index.first_line(number)
-        if first_line is not None:
-            self._first_lines[number + 1] = first_line + chunk.lines
-        counted = self._counted.setdefault(number, _Counted())
-        gaps = iter(enumerate(chunk.gaps))
-        gap = next(gaps, None)
-        missing = 0
-        unknown = 0
-
-        def count_gaps(before: int) -> None:
-            nonlocal gap, missing
-            while gap is not None and gap[1].after <= before:
-                if gap[0] >= counted.gaps:
-                    counted.gaps = gap[0] + 1
-                    place = None if first_line is None else first_line + gap[1].after + missing
-                    self._damage.add(ReadError(place, gap[1].lines, gap[1].reason))
-                missing += gap[1].lines or 0
-                gap = next(gaps, None)
-
-        def on_fault(line: int, reason: str) -> None:
-            # Stop here: a chunk may hold thousands of bad lines without a record to stop at.
-            if not is_current():
-                raise _Outdated
-            count_gaps(line)
-            if line >= counted.lines:
-                counted.lines = line + 1
-                self._damage.add(ReadError(None if first_line is None else first_line + line + missing, 1, reason))
-
-        def on_unknown() -> None:
-            nonlocal unknown
-            unknown += 1
-            if unknown > counted.unknown:
-                counted.unknown = unknown
-                self._damage.add_unknown(1)
-
-        try:
-            for record in read_lines(chunk.data, on_fault, on_unknown, readings):
-                if number >= self._newest:
-                    self._newest, self._last = number, record
-                yield record
-        except _Outdated:
-            return
-        count_gaps(chunk.lines)
-        if last:
-            self._note_end()
-
-    def _note_end(self) -> None:
-        if not isinstance(self._last, End):
-            self._damage.note("it was never closed: if it was cut off, the last second may be missing")
-        elif self._last.reason:
-            self._damage.note(f"recording ended early: {self._last.reason}")
-
-
-class _Outdated(Exception):
-    """The chunk that is being read is no longer current."""
-
-
-@dataclass
-class _Counted:
-    """How far the damage of a chunk is counted: its lines, the gaps between them, lines of unknown kinds."""
-
-    lines: int = 0
-    gaps: int = 0
-    unknown: int = 0
