@@ -27,7 +27,7 @@ enum abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
 INLINE bool in_compat_call(void)
 {
 #ifdef OFF_TASK_COMPAT
-	return read_u32((void *)bpf_get_current_task(), OFF_TASK_COMPAT) & COMPAT_MASK;
+	return load_u32(current_task(), OFF_TASK_COMPAT) & COMPAT_MASK;
 #else
 	return false;
 #endif
@@ -90,13 +90,12 @@ INLINE bool skipped_by_tracepoints(u64 nr)
 
 #ifdef HAVE_PREPARE_EXEC
 /*
- * The user's registers at the system call that the current task is in. bpf_task_pt_regs (5.15) and
- * bpf_get_current_task_btf by number: BCC's older versions do not name them. Outside of a call the result may be
- * anything.
+ * The user's registers at the system call that the current task *task* is in. bpf_task_pt_regs (5.15) by number: BCC's
+ * older versions do not name it. Outside of a call the result may be anything.
  */
-INLINE void *registers_of_current(void)
+INLINE void *registers_of(char *task)
 {
-	return ((void *(*)(void *))175)(((void *(*)(void))158)());
+	return ((void *(*)(void *))175)(task);
 }
 #endif
 

@@ -48,6 +48,67 @@ INLINE void *read_pointer(const void *base, u64 offset)
 	return value;
 }
 
+INLINE u64 read_u64(const void *base, u64 offset)
+{
+	return (u64)read_pointer(base, offset);
+}
+
+/*
+ * The current task, and what its pointers lead to. The verifier knows the types behind bpf_get_current_task_btf (5.11;
+ * BCC's older versions do not name it), so memory is loaded by an instruction. A helper that reads it costs twenty times
+ * as much. A pointer that no longer leads anywhere loads 0.
+ */
+#ifdef HAVE_TASK_BTF
+INLINE char *current_task(void)
+{
+	return ((char *(*)(void))158)();
+}
+
+#define LOAD(type, base, offset) (*(type *)((char *)(base) + (offset)))
+#else
+INLINE char *current_task(void)
+{
+	return (char *)bpf_get_current_task();
+}
+
+#define LOAD(type, base, offset)                                                                 \
+	({                                                                                       \
+		type loaded = 0;                                                                 \
+		bpf_probe_read_kernel(&loaded, sizeof(loaded), (const char *)(base) + (offset)); \
+		loaded;                                                                          \
+	})
+#endif
+
+INLINE u32 load_u32(const void *base, u64 offset)
+{
+	return LOAD(u32, base, offset);
+}
+
+INLINE u64 load_u64(const void *base, u64 offset)
+{
+	return LOAD(u64, base, offset);
+}
+
+INLINE char *load_pointer(const void *base, u64 offset)
+{
+	return LOAD(char *, base, offset);
+}
+
+/* A number of the credentials of *task*. The check is for the verifier: some kernels mark their pointer (__rcu). */
+INLINE u32 load_cred(const void *task, u64 offset)
+{
+	char *cred = load_pointer(task, OFF_TASK_CRED);
+
+	return cred ? load_u32(cred, offset) : 0;
+}
+
+/* The name of *task*: the current task, or one that its pointers lead to. */
+INLINE void load_comm(char *to, const void *task)
+{
+	((u64 *)to)[0] = load_u64(task, OFF_TASK_COMM);
+	((u64 *)to)[1] = load_u64(task, OFF_TASK_COMM + 8);
+}
+
 /*
  * bpf_probe_read_user and bpf_probe_read_user_str by number. If they are called by name, BCC looks in kallsyms whether
  * this kernel has them, and reads all 170,000 symbols, 0.4 s. They exist since 5.5.
@@ -77,11 +138,6 @@ INLINE long read_user_string(void *to, u32 size, const void *from)
 
 	asm volatile("" : "+r"(bits)); /* as above */
 	return len + 1 - (bits >> 63);
-}
-
-INLINE u64 read_u64(const void *base, u64 offset)
-{
-	return (u64)read_pointer(base, offset);
 }
 
 /*

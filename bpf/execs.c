@@ -57,12 +57,33 @@ struct event {
 	u32 cgroup_len; /* names from the leaf up, each with its NUL */
 	u32 argv_len; /* strings, each with its NUL */
 	s32 dirfd; /* of a failed execveat, else AT_FDCWD */
+	u32 argc; /* if not 0, only so many of the strings are arguments */
+	u32 unused;
 	char comm[COMM_LEN];
 	char pcomm[COMM_LEN];
 };
 
+/* What execve was called with, kept from entry to return. */
+struct attempt {
+	u64 file;
+	u64 argv;
+	u64 mm; /* of the caller; 0 if the entry was not seen */
+	s32 dirfd;
+	u16 pointer_size; /* of the caller's ABI; 0: the filter did not match the caller, or the call only checks */
+	u16 call;   /* which of EXEC_CALLS */
+	/* Where the kernel put a copy of argv and of the path, in the memory of the new program: see note_program(). */
+	u64 new_argv; /* 0: nowhere */
+	u64 new_file;
+	u32 argc;
+	u32 unused;
+	char comm[COMM_LEN];
+};
+
+#include "attempts.h"
+
 struct scratch {
 	u64 at;
+	struct attempt attempt;
 	struct event head;
 	char data[HEAD_MASK + 1 + ARGV_MASK + 1];
 };
@@ -84,21 +105,8 @@ INLINE void count_seen(u32 kind)
 		__sync_fetch_and_add(count, 1);
 }
 
-/* What execve was called with, kept from entry to return. */
-struct attempt {
-	u64 file;
-	u64 argv;
-	u64 mm; /* of the caller; 0 if the entry was not seen */
-	s32 dirfd;
-	u16 pointer_size; /* of the caller's ABI; 0: the filter did not match the caller, or the call only checks */
-	u16 call;   /* which of EXEC_CALLS */
-};
-
-/* Keyed by the task's address: a thread that execs gets another tid in the middle of the call. */
-BPF_HASH(attempts, u64, struct attempt, 16384);
-
 /*
- * What could be read at entry. An execve that fails after its point of no return (fs/exec.c) comes back with another mm
+ * What could be read before an execve that fails after its point of no return (fs/exec.c). It comes back with another mm
  * and another comm: what the pointers pointed to is gone.
  */
 #define KEPT_PATH 1024
@@ -110,54 +118,68 @@ struct kept {
 	u32 flags;
 	u32 file_len;
 	u64 argv_len;
-	char comm[COMM_LEN];
 	char file[KEPT_PATH + 1];
 	char argv[KEPT_MASK + KEPT_ARG_LEN + 2];
 };
 
 BPF_TABLE("lru_hash", u64, struct kept, kept_attempts, 256);
-/* One entry for each call of each ABI, and one for sched_prepare_exec: programs that may preempt each other use
+/* One entry for each call of each ABI, and one for the point of no return: programs that may preempt each other use
  * different entries. */
 #define EXEC_CALLS 6
 BPF_PERCPU_ARRAY(kept_scratch, struct kept, EXEC_CALLS + 1);
 
-INLINE void fill_identity(struct event *event, void *task)
+/* The call of *task* has ended and was no failure. A lookup is cheaper than a deletion, and mostly finds nothing. */
+INLINE void forget_attempt(u64 task)
 {
-	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
-	void *parent = read_pointer(leader, OFF_TASK_REAL_PARENT);
-	u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct attempt *attempt = find_attempt(task);
 
-	event->flags = 0;
-	event->dirfd = AT_FDCWD;
-	event->time_ns = bpf_ktime_get_ns();
-	event->start_ns = read_u64(leader, OFF_TASK_START_BOOTTIME);
-	event->pid = pid_tgid >> 32;
-	event->tid = pid_tgid;
-	event->ppid = read_u32(parent, OFF_TASK_TGID);
-	event->parent_start_ns = read_u64(read_pointer(parent, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
-	event->uid = bpf_get_current_uid_gid();
+	if (!attempt)
+		return;
+	bool was_kept = attempt->pointer_size && !attempt->new_argv;
+
+	remove_attempt(task);
+	if (was_kept)
+		kept_attempts.delete(&task);
 }
 
-INLINE void fill_context(struct event *event, void *task)
+INLINE void fill_identity(struct event *event, char *task)
 {
-	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
-	void *parent = read_pointer(leader, OFF_TASK_REAL_PARENT);
-	void *pid = read_pointer(leader, OFF_TASK_THREAD_PID);
-	u64 level = read_u32(pid, OFF_PID_LEVEL);
-	void *upid = (char *)pid + OFF_PID_NUMBERS + level * SIZE_UPID;
+	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
+	char *parent = load_pointer(leader, OFF_TASK_REAL_PARENT);
 
-	event->euid = read_u32(read_pointer(task, OFF_TASK_CRED), OFF_CRED_EUID);
+	event->flags = 0;
+	event->argc = 0;
+	event->dirfd = AT_FDCWD;
+	event->time_ns = bpf_ktime_get_ns();
+	event->start_ns = load_u64(leader, OFF_TASK_START_BOOTTIME);
+	event->pid = load_u32(task, OFF_TASK_TGID);
+	event->tid = load_u32(task, OFF_TASK_PID);
+	event->ppid = load_u32(parent, OFF_TASK_TGID);
+	event->parent_start_ns = load_u64(load_pointer(parent, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
+	event->uid = load_cred(task, OFF_CRED_UID);
+}
+
+INLINE void fill_context(struct event *event, char *task)
+{
+	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
+	char *parent = load_pointer(leader, OFF_TASK_REAL_PARENT);
+	char *pid = load_pointer(leader, OFF_TASK_THREAD_PID);
+	u64 level = load_u32(pid, OFF_PID_LEVEL);
+	char upid[SIZE_UPID];
+
+	/* The verifier follows no pointer at an offset that varies. */
+	bpf_probe_read_kernel(upid, sizeof(upid), pid + OFF_PID_NUMBERS + level * SIZE_UPID);
+	event->nspid = *(u32 *)(upid + OFF_UPID_NR);
+	event->pidns = read_u32(*(void **)(upid + OFF_UPID_NS), OFF_PIDNS_INUM);
+	event->euid = load_cred(task, OFF_CRED_EUID);
 #ifdef OFF_TASK_LOGINUID
-	event->loginuid = read_u32(task, OFF_TASK_LOGINUID);
+	event->loginuid = load_u32(task, OFF_TASK_LOGINUID);
 #else
 	event->loginuid = -1;
 #endif
-	event->nspid = read_u32(upid, OFF_UPID_NR);
-	event->pidns = read_u32(read_pointer(upid, OFF_UPID_NS), OFF_PIDNS_INUM);
-	bpf_get_current_comm(event->comm, COMM_LEN);
+	load_comm(event->comm, task);
 	/* The parent is the thread that forked; a process has the name of its first thread. */
-	bpf_probe_read_kernel(event->pcomm, COMM_LEN,
-			      (char *)read_pointer(parent, OFF_TASK_GROUP_LEADER) + OFF_TASK_COMM);
+	load_comm(event->pcomm, load_pointer(parent, OFF_TASK_GROUP_LEADER));
 }
 
 /* Append the string at *from*, kernel memory; return its length in bytes, with the NUL. */
@@ -184,36 +206,35 @@ INLINE u64 through_memory(struct scratch *scratch, u64 value)
  * pids controller is used, which container engines on cgroup v1 set. If the path is too long, user space finds the
  * cgroup by its id.
  */
-INLINE u64 append_cgroup(struct scratch *scratch, u64 at, void *task)
+INLINE u64 append_cgroup(struct scratch *scratch, u64 at, char *task)
 {
-	void *css_set = read_pointer(task, OFF_TASK_CGROUPS);
-	void *cgroup = read_pointer(css_set, OFF_CSS_SET_DFL_CGRP);
-	void *node = read_pointer(cgroup, OFF_CGROUP_KN);
+	char *css_set = load_pointer(task, OFF_TASK_CGROUPS);
+	char *node = load_pointer(load_pointer(css_set, OFF_CSS_SET_DFL_CGRP), OFF_CGROUP_KN);
 	u64 from = at;
 
 #ifdef CSS_PIDS_ID
-	if (!read_pointer(node, OFF_KERNFS_PARENT)) {
-		void *css = read_pointer(css_set, OFF_CSS_SET_SUBSYS + 8 * CSS_PIDS_ID);
+	if (!load_pointer(node, OFF_KERNFS_PARENT)) {
+		char *css = load_pointer(css_set, OFF_CSS_SET_SUBSYS + 8 * CSS_PIDS_ID);
 
-		node = read_pointer(read_pointer(css, OFF_CSS_CGROUP), OFF_CGROUP_KN);
+		node = load_pointer(load_pointer(css, OFF_CSS_CGROUP), OFF_CGROUP_KN);
 		scratch->head.flags |= CGROUP_V1;
 	}
 #endif
 #ifdef OFF_KERNFS_ID
-	scratch->head.cgroup_id = read_u64(node, OFF_KERNFS_ID);
+	scratch->head.cgroup_id = load_u64(node, OFF_KERNFS_ID);
 #else
 	scratch->head.cgroup_id = 0;
 #endif
 #pragma nounroll
 	for (int i = 0; i <= CGROUP_LEVELS; i++) {
-		void *parent = read_pointer(node, OFF_KERNFS_PARENT);
+		char *parent = load_pointer(node, OFF_KERNFS_PARENT);
 
 		if (!parent)
 			return at - from;
 		if (i == CGROUP_LEVELS || at - from > CGROUP_LEN - CGROUP_NAME_LEN)
 			break;
 		at = through_memory(
-			scratch, at + append_string(scratch, at, CGROUP_NAME_LEN, read_pointer(node, OFF_KERNFS_NAME)));
+			scratch, at + append_string(scratch, at, CGROUP_NAME_LEN, load_pointer(node, OFF_KERNFS_NAME)));
 		node = parent;
 	}
 	scratch->head.flags |= CGROUP_CUT;
@@ -235,12 +256,10 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct scratch *scratch = exec_scratch.lookup(&cpu);
-	void *task = (void *)bpf_get_current_task();
-	u64 key = (u64)task;
+	char *task = current_task();
 
-	attempts.delete(&key);
-	kept_attempts.delete(&key);
-	if (!task_matches())
+	forget_attempt((u64)task);
+	if (!filter_matches(load_u32(task, OFF_TASK_TGID), NULL))
 		return 0;
 	count_seen(EVENT_EXEC);
 	if (!scratch) {
@@ -267,9 +286,9 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	event->cgroup_len = append_cgroup(scratch, at, task);
 	at = through_memory(scratch, at + event->cgroup_len);
 
-	void *mm = read_pointer(task, OFF_TASK_MM);
-	u64 arg_start = read_u64(mm, OFF_MM_ARG_START);
-	u64 len = read_u64(mm, OFF_MM_ARG_END) - arg_start;
+	char *mm = load_pointer(task, OFF_TASK_MM);
+	u64 arg_start = load_u64(mm, OFF_MM_ARG_START);
+	u64 len = load_u64(mm, OFF_MM_ARG_END) - arg_start;
 	u64 longest = PARAMETER(ARGV_BYTES) - 1;
 
 	if (len > longest) {
@@ -287,13 +306,40 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	return 0;
 }
 
+/* What is read of a linux_binprm, in a single read. */
+struct program {
+	const void *filename;
+	const void *interp;
+	u64 argv; /* where the strings of argv begin, in the memory of the new program; those of envp follow */
+	u64 file; /* where its path is */
+	u32 argc;
+};
+
+#define BINPRM_READ (OFF_BINPRM_EXEC + 8)
+_Static_assert(OFF_BINPRM_P < OFF_BINPRM_EXEC && OFF_BINPRM_ARGC < OFF_BINPRM_EXEC &&
+		       OFF_BINPRM_FILENAME < OFF_BINPRM_EXEC && OFF_BINPRM_INTERP < OFF_BINPRM_EXEC,
+	       "the read ends before a member");
+
+INLINE struct program program_of(const void *bprm)
+{
+	char copy[BINPRM_READ] __attribute__((aligned(8))) = {};
+
+	bpf_probe_read_kernel(copy, sizeof(copy), bprm);
+	return (struct program){
+		.filename = *(void **)(copy + OFF_BINPRM_FILENAME),
+		.interp = *(void **)(copy + OFF_BINPRM_INTERP),
+		.argv = *(u64 *)(copy + OFF_BINPRM_P),
+		.file = *(u64 *)(copy + OFF_BINPRM_EXEC),
+		.argc = *(u32 *)(copy + OFF_BINPRM_ARGC),
+	};
+}
+
 /* raw tracepoint args: task, old pid, linux_binprm */
 int exec_on_sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	void *bprm = (void *)ctx->args[2];
+	struct program program = program_of((void *)ctx->args[2]);
 
-	return exec_succeeded(ctx, read_pointer(bprm, OFF_BINPRM_FILENAME), read_pointer(bprm, OFF_BINPRM_INTERP),
-			      ctx->args[1]);
+	return exec_succeeded(ctx, program.filename, program.interp, ctx->args[1]);
 }
 
 #ifdef WITH_SCHED_TRACEPOINTS
@@ -317,26 +363,23 @@ int exec_on_tracepoint(struct exec_tracepoint *ctx)
 
 INLINE int process_ended(void *ctx)
 {
-	void *task = (void *)bpf_get_current_task();
-	void *signal = read_pointer(task, OFF_TASK_SIGNAL);
-	u64 key = (u64)task;
+	char *task = current_task();
+	char *signal = load_pointer(task, OFF_TASK_SIGNAL);
+	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
 
-	attempts.delete(&key); /* killed inside execve */
-	kept_attempts.delete(&key);
-	void *leader = read_pointer(task, OFF_TASK_GROUP_LEADER);
-
+	forget_attempt((u64)task); /* killed inside execve */
 	/* Report only the last thread. If two race, both see zero, and user space drops the second by (pid, start). The
 	 * thread may have a name of its own, so the filter matches the name of the process, which is what ends. */
-	if (read_u32(signal, OFF_SIGNAL_LIVE) || !process_matches(leader))
+	if (load_u32(signal, OFF_SIGNAL_LIVE) || !filter_matches(load_u32(task, OFF_TASK_TGID), leader))
 		return 0;
 	struct event event = {.kind = EVENT_EXIT};
 
 	count_seen(EVENT_EXIT);
 	fill_identity(&event, task);
 	/* What wait4 reports, kernel/exit.c wait_task_zombie(). */
-	event.ret = read_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? read_u32(signal, OFF_SIGNAL_EXIT_CODE)
-									   : read_u32(leader, OFF_TASK_EXIT_CODE);
-	bpf_probe_read_kernel(event.comm, COMM_LEN, (char *)leader + OFF_TASK_COMM);
+	event.ret = load_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? load_u32(signal, OFF_SIGNAL_EXIT_CODE)
+									   : load_u32(leader, OFF_TASK_EXIT_CODE);
+	load_comm(event.comm, leader);
 	/* Counted apart from lost execs: after a lost exit a program seems to run on, after a lost exec it is not
 	 * known. */
 	if (hand_over(ctx, &event, sizeof(event)))

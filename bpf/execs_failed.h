@@ -45,13 +45,17 @@ INLINE u64 stride_of(const struct attempt *attempt, volatile u64 *position)
 	return stride;
 }
 
-INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attempt, long ret)
+/* Of scratch->attempt. */
+INLINE void send_failed(void *ctx, struct scratch *scratch, long ret)
 {
-	void *task = (void *)bpf_get_current_task();
+	char *task = current_task();
 	u64 key = (u64)task;
 	struct event *event = &scratch->head;
-	/* Read twice, like `kept`: then the verifier need not check the code between for each value. */
-	volatile u32 replaced = attempt.mm && attempt.mm != read_u64(task, OFF_TASK_MM);
+	struct attempt *attempt = &scratch->attempt;
+	char *mm = load_pointer(task, OFF_TASK_MM);
+	/* Read again where they are used, like `kept`: then the verifier need not check the code between for each value. */
+	volatile u32 replaced = attempt->mm && attempt->mm != (u64)mm;
+	volatile u32 was_kept = replaced && !attempt->new_argv;
 	struct kept *kept;
 	u64 at = 0;
 
@@ -60,9 +64,17 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 	event->interp_len = 0;
 	fill_identity(event, task);
 	fill_context(event, task);
-	event->dirfd = attempt.dirfd;
-	if (!replaced) {
-		long len = read_user_string(scratch->data, PATH_LEN + 1, (void *)attempt.file);
+	event->dirfd = attempt->dirfd;
+	if (replaced) {
+		u64 arg_start = load_u64(mm, OFF_MM_ARG_START);
+
+		__builtin_memcpy(event->comm, attempt->comm, COMM_LEN);
+		/* The kernel moves the stack, once; arg_start tells where to (fs/exec.c, setup_arg_pages()). */
+		attempt->argv = arg_start ? arg_start : attempt->new_argv;
+		attempt->file = attempt->new_file + (attempt->argv - attempt->new_argv);
+	}
+	if (!was_kept) {
+		long len = read_user_string(scratch->data, PATH_LEN + 1, (void *)attempt->file);
 
 		at = at_least_0(len);
 		if (len < 0 || len > PATH_LEN)
@@ -72,7 +84,6 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 
 		at = at_least_0(len);
 		event->flags |= kept->flags;
-		bpf_probe_read_kernel(event->comm, COMM_LEN, kept->comm);
 	} else {
 		event->flags |= FILE_CUT | ARGV_UNREADABLE;
 	}
@@ -84,12 +95,25 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, struct attempt attem
 	u64 from = at;
 
 	if (!replaced) {
-		u64 stride = stride_of(&attempt, &scratch->at);
+		u64 stride = stride_of(attempt, &scratch->at);
 
 		scratch->at = from;
-		event->flags |= read_arguments(scratch->data, FAILED_MASK, FAILED_ARG_LEN, FAILED_ARGS, attempt.argv,
+		event->flags |= read_arguments(scratch->data, FAILED_MASK, FAILED_ARG_LEN, FAILED_ARGS, attempt->argv,
 					       stride, &scratch->at);
 		at = *(volatile u64 *)&scratch->at;
+	} else if (!was_kept) {
+		/* Up to the path lie the strings of argv and of envp. User space takes the first *argc*. */
+		u64 len = attempt->file - attempt->argv;
+
+		event->argc = attempt->argc;
+		if (len > FAILED_MASK)
+			len = FAILED_MASK;
+		BOUND(at, HEAD_MASK);
+		BOUND(len, FAILED_MASK);
+		if (read_user(scratch->data + at, len, (void *)attempt->argv))
+			event->flags |= ARGV_UNREADABLE;
+		else
+			at = through_memory(scratch, at + len);
 	} else if ((kept = kept_attempts.lookup(&key))) {
 		u64 len = kept->argv_len;
 
@@ -129,7 +153,10 @@ INLINE int exec_failed(void *ctx, struct attempt attempt, long ret)
 		count_lost(scratch ? LOST_BUSY : LOST_MAP);
 		return 0;
 	}
-	send_failed(ctx, scratch, attempt, ret);
+	/* In a map, where the verifier knows no values of it: it would check all that follows for each. */
+	scratch->attempt = attempt;
+	asm volatile("" ::: "memory");
+	send_failed(ctx, scratch, ret);
 	failed_claims.delete(&cpu);
 	return 0;
 }
@@ -151,33 +178,61 @@ INLINE void keep(u64 task, const struct attempt *attempt, u32 place)
 	kept->argv_len = 0;
 	kept->flags |=
 		read_arguments(kept->argv, KEPT_MASK, KEPT_ARG_LEN, KEPT_ARGS, attempt->argv, stride, &kept->argv_len);
-	bpf_get_current_comm(kept->comm, COMM_LEN);
 	kept_attempts.update(&task, kept);
 }
 
-INLINE int remember(struct attempt attempt)
+/* Whether argv has no string: then the kernel makes one, since 5.18. */
+INLINE bool is_empty(const struct attempt *attempt)
 {
-	u64 task = bpf_get_current_task();
+	u64 first = 0;
 
-	attempt.mm = read_u64((void *)task, OFF_TASK_MM);
+	return !attempt->argv || read_user(&first, 4, (void *)attempt->argv) || !first;
+}
+
+/*
+ * Just before the point of no return the new program's memory holds the strings of argv, of envp, and the path, in this
+ * order. So it is enough to note where: what they are is read if the call fails after all, which is rare. If the kernel
+ * has changed them (the interpreter of a script gets other arguments, execveat another path), they are kept now.
+ */
+INLINE void note_program(char *task, struct attempt *attempt, const void *bprm)
+{
+	struct program program = program_of(bprm);
+
+	load_comm(attempt->comm, task);
+	if (program.interp == program.filename && attempt->dirfd == AT_FDCWD &&
+	    !(program.argc <= 1 && is_empty(attempt))) {
+		attempt->new_argv = program.argv;
+		attempt->new_file = program.file;
+		attempt->argc = program.argc;
+	} else {
+		keep((u64)task, attempt, EXEC_CALLS);
+	}
+}
+
+/* *keeps*: nothing more is seen of the call before its point of no return, so that what can be read now is kept. */
+INLINE int remember(struct attempt attempt, bool keeps)
+{
+	char *task = current_task();
+
+	attempt.mm = load_u64(task, OFF_TASK_MM);
 	if (!task_matches())
 		attempt.pointer_size = 0;
-	if (attempts.update(&task, &attempt))
-		count_lost(LOST_MAP);
-	else if (attempt.pointer_size)
-		keep(task, &attempt, attempt.call);
+	load_comm(attempt.comm, task);
+	put_attempt((u64)task, &attempt);
+	if (keeps && attempt.pointer_size)
+		keep((u64)task, &attempt, attempt.call);
 	return 0;
 }
 
 /* Remove the attempt of *task* and copy it; false if its entry was not seen. */
 INLINE bool pop_attempt(u64 task, struct attempt *copy)
 {
-	struct attempt *attempt = attempts.lookup(&task);
+	struct attempt *attempt = find_attempt(task);
 
 	if (!attempt)
 		return false;
 	*copy = *attempt;
-	attempts.delete(&task);
+	remove_attempt(task);
 	return true;
 }
 
@@ -185,7 +240,8 @@ INLINE int attempt_returned(void *ctx, u64 task, struct attempt attempt, long re
 {
 	if (attempt.pointer_size) {
 		exec_failed(ctx, attempt, ret);
-		kept_attempts.delete(&task);
+		if (!attempt.new_argv)
+			kept_attempts.delete(&task);
 	}
 	return 0;
 }
@@ -200,21 +256,28 @@ INLINE int returned(void *ctx, long ret)
 
 #define CALL_OF(abi, is_execveat) (2 * (abi) + (is_execveat))
 
-/* The only argument of a syscall's kernel function is the user's registers. */
-INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execveat)
+/* *is_known*: the verifier knows the type of *regs*. */
+INLINE u64 argument_of(const void *regs, bool is_known, enum abi abi, u64 offset, u64 compat_offset)
 {
-	u64 first, second, third;
+	if (abi == ABI_COMPAT)
+		return is_known ? load_u32(regs, compat_offset) : read_u32(regs, compat_offset);
+	return is_known ? load_u64(regs, offset) : read_u64(regs, offset);
+}
 
-	if (abi == ABI_COMPAT) {
-		first = read_u32(regs, OFF_REGS_COMPAT_ARG1);
-		second = read_u32(regs, OFF_REGS_COMPAT_ARG2);
-		third = read_u32(regs, OFF_REGS_COMPAT_ARG3);
-	} else {
-		first = read_u64(regs, OFF_REGS_ARG1);
-		second = read_u64(regs, OFF_REGS_ARG2);
-		third = read_u64(regs, OFF_REGS_ARG3);
+/* The only argument of a syscall's kernel function is the user's registers. */
+INLINE struct attempt attempt_of(const void *regs, bool is_known, enum abi abi, bool is_execveat)
+{
+	u64 first = argument_of(regs, is_known, abi, OFF_REGS_ARG1, OFF_REGS_COMPAT_ARG1);
+	u64 second = argument_of(regs, is_known, abi, OFF_REGS_ARG2, OFF_REGS_COMPAT_ARG2);
+	u64 third = 0;
+	bool is_check = false;
+
+	if (is_execveat) {
+		u64 fifth = argument_of(regs, is_known, abi, OFF_REGS_ARG5, OFF_REGS_COMPAT_ARG5);
+
+		third = argument_of(regs, is_known, abi, OFF_REGS_ARG3, OFF_REGS_COMPAT_ARG3);
+		is_check = only_checks((struct exec_call){abi, is_execveat}, fifth);
 	}
-	bool is_check = is_execveat && only_checks((struct exec_call){abi, is_execveat}, fifth_argument(regs, abi));
 	u16 pointer_size = abi == ABI_NATIVE ? 8 : 4;
 
 	return (struct attempt){
@@ -226,17 +289,48 @@ INLINE struct attempt attempt_of(const void *regs, enum abi abi, bool is_execvea
 	};
 }
 
+/* Runs after the programs at the entry, just before the point of no return. */
+INLINE int note_now(const void *bprm)
+{
+	char *task = current_task();
+	struct attempt *attempt = find_attempt((u64)task);
+
+	if (attempt && attempt->pointer_size)
+		note_program(task, attempt, bprm);
+	return 0;
+}
+
+#ifdef HAVE_PREPARE_EXEC
+#define KEEPS_AT_ENTRY false
+#else
+#define KEEPS_AT_ENTRY true
+
+/* The tracepoint sched_prepare_exec is in this function since 6.10. */
+#ifdef WITH_FENTRY
+FENTRY(begin_new_exec, void *bprm)
+{
+	return note_now(read_pointer(ctx, 0));
+}
+#endif
+#ifdef WITH_KPROBES
+int failed_kprobe_begin(struct pt_regs *ctx)
+{
+	return note_now((void *)PT_REGS_PARM1(ctx));
+}
+#endif
+#endif
+
 #ifdef WITH_FENTRY
 /* Linux 5.10's BTF only declares the type of some of these arguments, and its verifier refuses to read those by
  * name. */
-#define FAILED_AT(function, abi, is_execveat)                                        \
-	FENTRY(function, void *regs)                                                 \
-	{                                                                            \
-		return remember(attempt_of(read_pointer(ctx, 0), abi, is_execveat)); \
-	}                                                                            \
-	FEXIT(function, void *regs, long ret)                                        \
-	{                                                                            \
-		return returned(ctx, ret);                                           \
+#define FAILED_AT(function, abi, is_execveat)                                                      \
+	FENTRY(function, void *regs)                                                               \
+	{                                                                                          \
+		return remember(attempt_of(read_pointer(ctx, 0), false, abi, is_execveat), false); \
+	}                                                                                          \
+	FEXIT(function, void *regs, long ret)                                                      \
+	{                                                                                          \
+		return returned(ctx, ret);                                                         \
 	}
 
 FAILED_AT(SYS_EXECVE, ABI_NATIVE, false)
@@ -252,10 +346,10 @@ FAILED_AT(SYS_X32_EXECVEAT, ABI_X32, true)
 #endif
 
 #ifdef WITH_KPROBES
-#define REMEMBERED_BY(name, abi, is_execveat)                                              \
-	int name(struct pt_regs *ctx)                                                      \
-	{                                                                                  \
-		return remember(attempt_of((void *)PT_REGS_PARM1(ctx), abi, is_execveat)); \
+#define REMEMBERED_BY(name, abi, is_execveat)                                                            \
+	int name(struct pt_regs *ctx)                                                                    \
+	{                                                                                                \
+		return remember(attempt_of((void *)PT_REGS_PARM1(ctx), false, abi, is_execveat), false); \
 	}
 
 REMEMBERED_BY(failed_kprobe_native_execve, ABI_NATIVE, false)
@@ -275,24 +369,28 @@ int failed_kretprobe(struct pt_regs *ctx)
 /* syscalls/sys_enter_execve(at)/format, syscalls/sys_exit_execve(at)/format */
 int failed_enter_execve(struct enter_tracepoint *ctx)
 {
-	return remember((struct attempt){
-		.file = ctx->args[0],
-		.argv = ctx->args[1],
-		.dirfd = AT_FDCWD,
-		.pointer_size = 8,
-		.call = CALL_OF(ABI_NATIVE, false),
-	});
+	return remember(
+		(struct attempt){
+			.file = ctx->args[0],
+			.argv = ctx->args[1],
+			.dirfd = AT_FDCWD,
+			.pointer_size = 8,
+			.call = CALL_OF(ABI_NATIVE, false),
+		},
+		KEEPS_AT_ENTRY);
 }
 
 int failed_enter_execveat(struct enter_tracepoint *ctx)
 {
-	return remember((struct attempt){
-		.file = ctx->args[1],
-		.argv = ctx->args[2],
-		.dirfd = ctx->args[0],
-		.pointer_size = ctx->args[4] & AT_EXECVE_CHECK ? 0 : 8,
-		.call = CALL_OF(ABI_NATIVE, true),
-	});
+	return remember(
+		(struct attempt){
+			.file = ctx->args[1],
+			.argv = ctx->args[2],
+			.dirfd = ctx->args[0],
+			.pointer_size = ctx->args[4] & AT_EXECVE_CHECK ? 0 : 8,
+			.call = CALL_OF(ABI_NATIVE, true),
+		},
+		KEEPS_AT_ENTRY);
 }
 
 int failed_exit(struct exit_tracepoint *ctx)
@@ -310,7 +408,7 @@ int failed_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!is_exec(ctx->args[1], &call))
 		return 0;
-	return remember(attempt_of((void *)ctx->args[0], call.abi, call.is_execveat));
+	return remember(attempt_of((void *)ctx->args[0], false, call.abi, call.is_execveat), KEEPS_AT_ENTRY);
 }
 #endif
 
@@ -339,7 +437,7 @@ INLINE int on_raw_exit(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 		 * same here. */
 		if (only_skipped || !is_exec(nr, &call))
 			return 0;
-		attempt = attempt_of(regs, call.abi, call.is_execveat);
+		attempt = attempt_of(regs, false, call.abi, call.is_execveat);
 	}
 	return attempt_returned(ctx, task, attempt, ret);
 }
@@ -359,7 +457,7 @@ int failed_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!is_exec(ctx->args[1], &call) || call.abi == ABI_NATIVE)
 		return 0;
-	return remember(attempt_of((void *)ctx->args[0], call.abi, call.is_execveat));
+	return remember(attempt_of((void *)ctx->args[0], false, call.abi, call.is_execveat), KEEPS_AT_ENTRY);
 }
 
 int failed_skipped(struct bpf_raw_tracepoint_args *ctx)
@@ -369,34 +467,34 @@ int failed_skipped(struct bpf_raw_tracepoint_args *ctx)
 #endif
 
 #if (defined(WITH_FENTRY) || defined(WITH_KPROBES) || defined(WITH_TRACEPOINTS)) && defined(HAVE_PREPARE_EXEC)
-/*
- * Runs in addition to the programs at the entry: by now the kernel has read the path and argv, so they are resident. At
- * entry they may not be: a child has only those pages of its program's file that it has touched itself.
- */
-int failed_prepare_again(void *ctx)
+/* raw tracepoint args: task, linux_binprm */
+int failed_prepare_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 task = bpf_get_current_task();
-	struct attempt *attempt = attempts.lookup(&task);
-
-	if (attempt && attempt->pointer_size)
-		keep(task, attempt, EXEC_CALLS);
-	return 0;
+	return note_now((void *)ctx->args[1]);
 }
 #endif
 
 #if defined(WITH_RAW_SYSCALLS) && defined(HAVE_PREPARE_EXEC)
 /*
- * raw tracepoint args: task, linux_binprm. Just before the point of no return, so everything can still be read: a
- * cheaper entry for calls that can fail late. The kernel starts programs of its own too, which are not calls of any
- * process.
+ * raw tracepoint args: task, linux_binprm. Just before the point of no return: a cheaper entry for calls that can fail
+ * late. The kernel starts programs of its own too, which are not calls of any process.
  */
-int failed_prepare(void *ctx)
+int failed_prepare(struct bpf_raw_tracepoint_args *ctx)
 {
-	void *regs = registers_of_current();
+	char *task = current_task();
+	void *regs = registers_of(task);
 	struct exec_call call;
 
-	if (!is_exec(read_u32(regs, OFF_REGS_NR), &call))
+	if (!is_exec(load_u32(regs, OFF_REGS_NR), &call))
 		return 0;
-	return remember(attempt_of(regs, call.abi, call.is_execveat));
+	struct attempt attempt = attempt_of(regs, true, call.abi, call.is_execveat);
+
+	attempt.mm = load_u64(task, OFF_TASK_MM);
+	if (!filter_matches(load_u32(task, OFF_TASK_TGID), NULL))
+		attempt.pointer_size = 0;
+	else
+		note_program(task, &attempt, (void *)ctx->args[1]);
+	put_attempt((u64)task, &attempt);
+	return 0;
 }
 #endif

@@ -38,12 +38,6 @@ struct caller {
 };
 
 #ifdef HAVE_TASK_BTF
-/* bpf_get_current_task_btf (5.11), which BCC's older versions do not name: memory behind it is read directly. */
-INLINE char *current_task(void)
-{
-	return ((char *(*)(void))158)();
-}
-
 INLINE u64 start_of_process(char *task)
 {
 	char *leader = *(char **)(task + OFF_TASK_GROUP_LEADER);

@@ -24,15 +24,18 @@ BPF_HASH(users, u32, struct counters, 1); /* the loader sets the size */
 BPF_PERCPU_ARRAY(overflow_users, struct counters, 1);
 
 /*
- * Tasks inside an execve, and whether the attempt was counted. The task's name and the filter may change before it
- * ends, and a failure must belong to a counted attempt. Keyed by address, since a thread that execs gets another tid in
- * the middle of the call.
+ * Whether the attempt was counted. The task's name and the filter may change before it ends, and a failure must belong
+ * to a counted attempt.
  */
-BPF_TABLE("lru_hash", u64, u8, attempts, 8192);
+struct attempt {
+	u64 is_counted;
+};
+
+#include "attempts.h"
 
 INLINE struct counters *counters_of_current(void)
 {
-	u32 uid = bpf_get_current_uid_gid();
+	u32 uid = load_cred(current_task(), OFF_CRED_UID);
 	struct counters none = {};
 	struct counters *counters = users.lookup_or_try_init(&uid, &none);
 
@@ -57,14 +60,14 @@ struct extent {
 /* If the task is in a user namespace, for example a container's: note which one, and the user's uid in there. */
 INLINE void note_namespace(struct counters *counters)
 {
-	void *cred = read_pointer((void *)bpf_get_current_task(), OFF_TASK_CRED);
-	void *ns = read_pointer(cred, OFF_CRED_USER_NS);
+	char *cred = load_pointer(current_task(), OFF_TASK_CRED);
+	char *ns = cred ? load_pointer(cred, OFF_CRED_USER_NS) : NULL;
 
-	if (!read_pointer(ns, OFF_USERNS_PARENT))
+	if (!ns || !load_pointer(ns, OFF_USERNS_PARENT))
 		return;
-	char *map = (char *)ns + OFF_USERNS_UID_MAP;
+	char *map = ns + OFF_USERNS_UID_MAP;
 	u32 count = read_u32(map, OFF_UIDMAP_COUNT);
-	u32 uid = bpf_get_current_uid_gid();
+	u32 uid = load_u32(cred, OFF_CRED_UID);
 
 	if (count > EXTENTS)
 		return;
@@ -104,11 +107,11 @@ INLINE struct counters *count_attempt(void)
 /* *is_check*: the call only checks and starts nothing, so it is remembered, and not counted. */
 INLINE int attempted(bool is_check)
 {
-	u64 task = bpf_get_current_task();
-	u8 is_counted = !is_check && task_matches();
+	char *task = current_task();
+	struct attempt attempt = {.is_counted = !is_check && filter_matches(load_u32(task, OFF_TASK_TGID), NULL)};
 
-	attempts.update(&task, &is_counted);
-	if (is_counted)
+	put_attempt((u64)task, &attempt);
+	if (attempt.is_counted)
 		count_attempt();
 	return 0;
 }
@@ -120,15 +123,15 @@ INLINE int attempted(bool is_check)
  */
 INLINE int returned(long ret, bool may_be_unseen)
 {
-	u64 task = bpf_get_current_task();
-	u8 *attempt = attempts.lookup(&task);
+	u64 task = (u64)current_task();
+	struct attempt *attempt = find_attempt(task);
 	struct counters *counters = NULL;
 	volatile u32 has_failed = ret < 0; /* hidden from the verifier, which would check all paths twice */
 
 	if (attempt) {
-		if (*attempt)
+		if (attempt->is_counted)
 			counters = counters_of_current();
-		attempts.delete(&task);
+		remove_attempt(task);
 	} else if (may_be_unseen && ret && task_matches()) {
 		counters = count_attempt();
 	}
@@ -262,7 +265,7 @@ int users_prepare(void *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(read_u32(registers_of_current(), OFF_REGS_NR), &call) ? attempted(false) : 0;
+	return is_exec(load_u32(registers_of(current_task()), OFF_REGS_NR), &call) ? attempted(false) : 0;
 }
 #endif
 
@@ -272,12 +275,15 @@ int users_prepare(void *ctx)
  */
 int users_last(void *ctx)
 {
-	u64 task = bpf_get_current_task();
-	u8 *attempt = attempts.lookup(&task);
-	struct counters *counters = attempt && *attempt ? counters_of_current() : NULL;
+	char *task = current_task();
+	struct attempt *attempt = find_attempt((u64)task);
 
-	attempts.delete(&task);
+	if (!attempt)
+		return 0;
+	struct counters *counters = attempt->is_counted ? counters_of_current() : NULL;
+
+	remove_attempt((u64)task);
 	if (counters)
-		bpf_get_current_comm(counters->last, COMM_LEN);
+		load_comm(counters->last, task);
 	return 0;
 }

@@ -20,7 +20,8 @@ import pytest
 from ebpftop.core.escape import escape
 from ebpftop.core.records import Exec, Exit, Lost, Process, Record
 from ebpftop.filters.spec import Filter
-from ebpftop.probes.execs import ExecsProbe
+from ebpftop.kernel import maps
+from ebpftop.probes.execs import _ATTEMPT_BYTES, ExecsProbe
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import compile_c, needs_root
 from tests.kernel.workload_context import cgroup, set_comm
@@ -374,19 +375,84 @@ def test_a_failure_after_the_point_of_no_return_is_of_the_caller_to_the_filter_t
     watch.source.close()
 
 
-def test_a_failure_after_the_point_of_no_return_says_what_was_too_long_to_keep(watch: Watch, fails_late: Path) -> None:
-    argv = ["x", "y" * 600, "z"]
-    died_in_execve(lambda: os.execv(fails_late, argv))
-    record = watch.only()
-    assert (record.argv[0], record.argv[1][:500], record.cut) == ("x", "y" * 500, ("argv",))
-
-
-def test_a_failure_after_the_point_of_no_return_says_that_its_path_was_too_long_to_keep(
-    watch: Watch, fails_late: Path
+@pytest.mark.parametrize(
+    ("slashes", "argv"),
+    [
+        (1100, ["x"]),
+        (1, ["x", "y" * 600, "", "z"]),
+        (1, ["x", *(str(i) for i in range(1000))]),
+        (3000, ["x", "", ""]),
+    ],
+    ids=["path", "argument", "arguments", "empty"],
+)
+def test_a_failure_after_the_point_of_no_return_is_whole(
+    watch: Watch, fails_late: Path, slashes: int, argv: list[str]
 ) -> None:
-    died_in_execve(lambda: os.execv("/" * 1100 + str(fails_late), ["x"]))
+    file = "/" * slashes + str(fails_late)
+    died_in_execve(lambda: os.execve(file, argv, {"NOT": "an argument"}))
     record = watch.only()
-    assert (record.file[:1000], record.argv, record.cut) == ("/" * 1000, ("x",), ("file",))
+    assert (record.file, record.argv, record.cut) == (file, tuple(argv), ())
+
+
+def test_a_failure_after_the_point_of_no_return_says_what_does_not_fit(watch: Watch, fails_late: Path) -> None:
+    died_in_execve(lambda: os.execv(fails_late, ["x", "y" * 40_000, "z"]))
+    record = watch.only()
+    assert (record.argv, record.cut) == (("x", "y" * (32767 - 2)), ("argv",))
+
+
+@pytest.mark.parametrize("argv", [None, [], [""]])
+def test_a_failure_after_the_point_of_no_return_may_have_no_arguments(
+    watch: Watch, fails_late: Path, argv: list[str] | None
+) -> None:
+    """Since 5.18 the kernel gives such a program an empty one."""
+    libc = ctypes.CDLL(None)
+    strings = None if argv is None else (ctypes.c_char_p * (len(argv) + 1))(*map(str.encode, argv), None)
+    died_in_execve(lambda: libc.execve(str(fails_late).encode(), strings, None))
+    assert watch.only().argv == tuple(argv or ())
+
+
+@pytest.mark.parametrize("slashes", [1, 1100])
+@pytest.mark.parametrize("length", [400, 600])
+def test_a_script_whose_interpreter_fails_late_has_its_own_arguments(
+    watch: Watch, tmp_path: Path, fails_late: Path, slashes: int, length: int
+) -> None:
+    """The kernel gives other arguments to the interpreter, so these are kept from before."""
+    script = tmp_path / "script"
+    script.write_text(f"#!{fails_late} option\n")
+    script.chmod(0o755)
+    file = "/" * slashes + str(script)
+    died_in_execve(lambda: os.execv(file, ["name", "y" * length, "z"]))
+    record = watch.only()
+    whole = length == 400
+    assert record.argv[0] == "name"
+    assert record.argv[1:] == ("y" * 400, "z") if whole else record.argv[1][:500] == "y" * 500
+    assert file.startswith(record.file)
+    assert record.cut == (() if slashes == 1 else ("file",)) + (() if whole else ("argv",))
+
+
+def test_more_tasks_inside_an_execve_than_the_small_map_holds(watch: Watch, fails_late: Path, tmp_path: Path) -> None:
+    """Keys that are no task's fill it, so all calls here go to the large one."""
+    probe = watch.source.find(ExecsProbe)
+    assert probe.module is not None
+    small, large = (probe.module.table(name) for name in ("attempts", "more_attempts"))
+    strangers = [struct.pack("=Q", number) for number in range(1, small.max_entries + 1)]
+    for key in strangers:
+        maps.update(small, key, bytes(_ATTEMPT_BYTES))
+    died_in_execve(lambda: os.execv(fails_late, ["late", "y"]))
+    with pytest.raises(FileNotFoundError):
+        subprocess.run(["soon"], executable=tmp_path / "none", check=True)
+    subprocess.run(["well"], executable="/bin/true", check=True)
+    assert [(record.argv, record.error) for record in watch.execs()] == [
+        (("late", "y"), "EINVAL"),
+        (("soon",), "ENOENT"),
+        (("well",), None),
+    ]
+    assert not maps.has_entries(large, 8)
+    assert maps.lookup(probe.module.table("in_more_attempts"), bytes(4), 8) == bytes(8)
+    assert probe.pending_attempts() == len(strangers)
+    for key in strangers:
+        assert maps.delete(small, key)
+    assert probe.pending_attempts() == 0
 
 
 @pytest.mark.parametrize("name", ["here", "", "/nonexistent/here"])

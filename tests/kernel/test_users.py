@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from ebpftop.core import records
 from ebpftop.core.records import UserRow, Users
 from ebpftop.filters.spec import Filter
+from ebpftop.kernel import maps
 from ebpftop.probes import users as probe
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Stream, compile_c, last, needs_root
@@ -79,6 +81,22 @@ def test_a_toggle_keeps_the_totals() -> None:
         in_child(programs("x"), uid=WANTED_UID)
         row = rows_of(source)[WANTED_UID]
     assert (row.execs, row.failed, row.last) == (4, 3, "true")
+
+
+def test_more_tasks_inside_an_execve_than_the_small_map_holds() -> None:
+    """Keys that are no task's fill it, so all calls here go to the large one."""
+    with opened(Options(probes=("users",), filter=ME)) as source:
+        module = source.find(probe.UsersProbe).module
+        assert module is not None
+        small = module.table("attempts")
+        for number in range(1, small.max_entries + 1):
+            maps.update(small, struct.pack("=Q", number), bytes(8))
+        in_child(failing(3), uid=WANTED_UID)
+        in_child(programs("x"), uid=WANTED_UID)
+        row = rows_of(source)[WANTED_UID]
+        assert (row.execs, row.failed, row.last) == (4, 3, "true")
+        assert not maps.has_entries(module.table("more_attempts"), 8)
+        assert maps.lookup(module.table("in_more_attempts"), bytes(4), 8) == bytes(8)
 
 
 @pytest.mark.guest

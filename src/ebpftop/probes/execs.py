@@ -31,17 +31,18 @@ from ebpftop.probes.procfs import ProcessTable, SeenProcess
 from ebpftop.syscalls.errno_names import error_name, signal_name
 
 # struct event of bpf/execs.c
-_EVENT = struct.Struct("=IIQQQQ8Ii4Ii16s16s")
+_EVENT = struct.Struct("=IIQQQQ8Ii4IiI4x16s16s")
 _TIME_AT = 8
 _EXEC, _FAILED, _EXIT = 1, 2, 3
 _ARGV_CUT, _FILE_CUT, _INTERP_CUT, _CGROUP_CUT, _CGROUP_V1 = 1 | 2, 4, 8, 16, 32  # enum event_flag
 _CUT = (("file", _FILE_CUT), ("interp", _INTERP_CUT), ("argv", _ARGV_CUT), ("cgroup", _CGROUP_CUT))
 _PATH_MAX = 4096
 _AT_FDCWD = -100
-_ATTEMPT_BYTES = 32  # struct attempt
+_ATTEMPT_BYTES = 72  # struct attempt
 _NO_LOGINUID = 0xFFFFFFFF
 _ALIVE_MAX = 200_000
 _ENDED_MAX = 4096
+LATE = "paths and arguments of programs that fail after the old one is gone"
 # How often to look for exits without an event: lost ones, or of a process that the filter no longer matches (new user).
 _ABSENT_EVERY_S = 10.0
 
@@ -70,6 +71,7 @@ class _Event(NamedTuple):
     cgroup_len: int
     argv_len: int
     dirfd: int
+    argc: int
     comm: bytes
     pcomm: bytes
 
@@ -99,9 +101,14 @@ class _FailureLadder(NamedTuple):
 
 def _failure_rungs(defines: Defines) -> _FailureLadder:
     completed = has_other_abis(defines)
-    # Reads the arguments of an execve that fails late: at its entry not all of them may be resident.
-    prepare = Attach("raw_tracepoint", "sched_prepare_exec", "failed_prepare_again")
-    again = (prepare,) if "HAVE_PREPARE_EXEC" in defines else ()
+    # Notes where the arguments are of an execve that fails late.
+    if "HAVE_PREPARE_EXEC" in defines:
+        again: tuple[Attach, ...] = (Attach("raw_tracepoint", "sched_prepare_exec", "failed_prepare_again"),)
+        by_fentry = by_kprobe = again
+    else:  # the function that has that tracepoint later
+        again = ()
+        by_fentry = (Attach("fentry", "begin_new_exec", "begin_new_exec", without=LATE),)
+        by_kprobe = (Attach("kprobe", "begin_new_exec", "failed_kprobe_begin", without=LATE),)
     skipped = (
         Attach("raw_tracepoint", "sys_exit", "failed_skipped", without=SKIPPED),
         Attach("raw_tracepoint", "sys_enter", "failed_skipped_enter", without=SKIPPED),
@@ -109,14 +116,14 @@ def _failure_rungs(defines: Defines) -> _FailureLadder:
     return _FailureLadder(
         fexit=AttachOption(
             FREE,
-            (*at_functions(defines, "fexit", by_name), *again, *at_functions(defines, "fentry", by_name)),
+            (*at_functions(defines, "fexit", by_name), *by_fentry, *at_functions(defines, "fentry", by_name)),
             (DENIED,),
         ),
         kretprobe=AttachOption(
             FREE,
             (
                 *at_functions(defines, "kretprobe", lambda _: "failed_kretprobe"),
-                *again,
+                *by_kprobe,
                 *at_functions(defines, "kprobe", lambda of: f"failed_kprobe_{of.abi}_{of.call}"),
             ),
             (DENIED, MANY_AT_ONCE),
@@ -221,7 +228,10 @@ class ExecsProbe(KernelProbe):
 
     def pending_attempts(self) -> int:
         """Return how many threads are inside execve now, if the rung in use tracks them."""
-        return sum(1 for _ in maps.items(self.module.table("attempts"), 8, _ATTEMPT_BYTES)) if self.module else 0
+        if self.module is None:
+            return 0
+        tables = (self.module.table(name) for name in ("attempts", "more_attempts"))
+        return sum(1 for table in tables for _ in maps.items(table, 8, _ATTEMPT_BYTES))
 
     def seen(self) -> dict[str, int]:
         """Return how many execs, failures and exits the kernel saw since the probe started.
@@ -301,13 +311,18 @@ class ExecsProbe(KernelProbe):
         interp = raw[at : (at := at + event.interp_len)]
         cgroup = raw[at : (at := at + event.cgroup_len)]
         argv = raw[at : at + event.argv_len]
+        flags = event.flags
+        if event.argc:  # the strings of envp follow
+            strings = argv.split(b"\0", event.argc)
+            argv = b"\0".join([*strings[: event.argc], b""]) if len(strings) > event.argc else argv
+            flags |= _ARGV_CUT if len(strings) <= event.argc else 0
         if event.kind == _EXEC:
             self._started_at[event.pid, event.start_ns] = event.time_ns
             self._processes.add(SeenProcess(event.pid, event.start_ns, event.uid, c_string(event.comm), event.ppid))
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
         path = cgroup_path(cgroup)
-        cut = [name for name, bits in _CUT if event.flags & bits]
+        cut = [name for name, bits in _CUT if flags & bits]
         if event.flags & _CGROUP_CUT:
             whole = path_of_id(event.cgroup_id, v1=bool(event.flags & _CGROUP_V1))
             path = f"/...{path}" if whole is None else escape(whole)

@@ -92,7 +92,7 @@ def kernel_defines() -> Defines:
         flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
     if kernel_version() >= (5, 8):
         flags["HAVE_RING"] = 1
-    if kernel_version() >= (5, 11):
+    if kernel_version() >= (5, 11) and "EXECVE_ID" in flags:  # the verifier knows types from BTF
         flags["HAVE_TASK_BTF"] = 1
     if native == "x86_64":
         flags["HAVE_X32"] = 1
@@ -175,7 +175,7 @@ class KernelSource:
             processes=options.processes,
             printk=options.printk,
             handlers={**dict.fromkeys(options.ignore, "ignore"), **dict.fromkeys(options.trace, "trace")},
-            cache_tasks=task_cache_map.should_cache_task(kernel_version()),
+            cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),
         )
         self._probes = {
             row.name: _probe(row, context)
