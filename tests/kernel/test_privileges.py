@@ -249,7 +249,7 @@ from ebpftop.sources.live import KernelSource
 
 folder, how = sys.argv.pop(), sys.argv.pop()
 
-def fail(*_):
+def fail(*_, **__):
     os.chown(folder, 0, 0)  # now its user may remove nothing there
     if how == "asked to end":
         os.kill(os.getpid(), signal.SIGTERM)

@@ -6,7 +6,6 @@ import argparse
 import importlib.util
 import os
 import platform
-import threading
 from typing import TYPE_CHECKING
 
 from ebpftop.core.source import SourceError
@@ -156,27 +155,25 @@ def open_kernel(
     options: Options,
     root: RootWork,
     need: limits.Need = limits.WITHOUT_SCREEN,
-    beside: threading.Thread | None = None,
+    *,
+    attach: bool = True,
 ) -> KernelSource:
     """Attach the requested probes, and give up all privileges that are no longer needed; raises SourceError.
 
-    *need* is what the command needs in the end. *beside* is a thread that was started before for something else. It
-    still has the privileges that we give up, so wait for its end.
+    *need* is what the command needs in the end. If not *attach*, the caller attaches them: the privileges that are left
+    are enough for that.
     """
     from ebpftop.sources.live import KernelSource
 
     try:
-        source = KernelSource(options, root)
+        source = KernelSource(options, root, attach=attach)
     except BaseException:
         root.close()
         compile_helper.close()
         raise
-    compile_helper.rest()
     for note in source.notes:
         stdio.report(note)
     try:
-        if beside is not None:
-            beside.join()
         capabilities.give_up_all_but_watching()
         limits.require_threads(need)  # now as another user
     except BaseException:

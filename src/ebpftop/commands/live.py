@@ -34,11 +34,18 @@ def _run(args: argparse.Namespace) -> int:
     stdio.draw_on_terminal(outputs.stdout_fd, outputs.stderr_fd)
     root = root_work()  # while there is one thread
     with no_collection():
-        # Importing Textual takes 0.2 s, and meanwhile the compiler leaves one CPU idle.
+        # Importing Textual takes 0.2 s, and the kernel half as long: beside each other. This thread keeps the
+        # privileges that we give up, until it ends, which is before anything is shown or read.
         importing = threading.Thread(target=_import_app, name="import-app")
         importing.start()
-        # The probes load before the screen opens, so errors print like those of any command.
-        source = open_kernel(options_of(args, toggles=True), root, LIVE_SCREEN, importing)
+        # What no probe can do without is there before the screen opens, so errors print like those of any command.
+        source = open_kernel(options_of(args, toggles=True), root, LIVE_SCREEN, attach=False)
+        try:
+            source.attach_soon()
+            importing.join()
+        except BaseException:
+            source.close()
+            raise
     try:
         from ebpftop.ui.app import run as show
 

@@ -20,6 +20,7 @@ from typing import NoReturn
 import msgspec
 
 from ebpftop.kernel import bpf_syscall, capabilities
+from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.mount_namespace import lay_over
 from ebpftop.kernel.stub_headers import KALLSYMS, KALLSYMS_PLACE, header_tree, keep_tree
 from ebpftop.lifecycle import helpers
@@ -64,7 +65,7 @@ class CompileHelper:
     def __init__(self, tree_fd: int) -> None:
         """Fork it; *tree_fd* is that of `stub_headers.keep_tree`. Call it before there are threads. Raises OSError."""
         self._lock = threading.Lock()
-        self._was_asked = False
+        self._was_asked = self._is_closed = False
         self._socket, theirs = socket.socketpair()
         self.helper_pid: int | None = helpers.fork(self._socket, theirs)
         if self.helper_pid == 0:
@@ -72,14 +73,16 @@ class CompileHelper:
         theirs.close()
 
     def ask(self, request: Request) -> Answer | None:
-        """Return the answer; None if the helper has ended."""
+        """Return the answer; None if the helper has ended. Raises LoadError if it was closed."""
         with self._lock:
             self._was_asked = True
             try:
                 _send(self._socket, msgspec.msgpack.encode(request))
                 answer = _receive(self._socket)
             except OSError:
-                return None
+                answer = b""
+        if self._is_closed:
+            raise LoadError("ebpftop ends")
         return msgspec.msgpack.decode(answer, type=Answer) if answer else None
 
     def rest(self) -> None:
@@ -91,11 +94,13 @@ class CompileHelper:
 
     def close(self) -> None:
         """End the child, at once, and wait for it. Safe to call twice."""
+        self._is_closed = True
+        if self.helper_pid:  # without the lock: another thread may wait for an answer
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self.helper_pid, signal.SIGKILL)
         with self._lock:
             self._socket.close()
             if self.helper_pid:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(self.helper_pid, signal.SIGKILL)
                 with suppress(ChildProcessError):
                     os.waitpid(self.helper_pid, 0)
                 helpers.forget(self.helper_pid)

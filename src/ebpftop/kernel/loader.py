@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from ebpftop.kernel import bpf_syscall, perf_event, tracefs
 from ebpftop.kernel.bpf_syscall import MapInfo, Program, refusal
-from ebpftop.kernel.compiled import MapSpec, with_map_fds, with_parameters
+from ebpftop.kernel.compiled import Compiled, MapSpec, with_map_fds, with_parameters
 from ebpftop.kernel.compiler import compiled, recheck
 from ebpftop.kernel.errors import DamagedError, LoadError, NotCompiledError
 from ebpftop.kernel.fields import Defines
@@ -61,16 +61,18 @@ class Module:
         *,
         parameters: Mapping[str, int] = _NO_NUMBERS,
         entries: Mapping[str, int] = _NO_NUMBERS,
+        made: Compiled | None = None,
     ) -> None:
         """Compile bpf/*file* with *defines* as `-D` flags, and make its maps; raises LoadError, DamagedError.
 
         *extra_maps*, by name, belong to another owner and are used instead of new ones. What is chosen for this run is
         not compiled in: *parameters* are the values of the file's parameters (bpf/ebpftop.h), *entries* the sizes of
-        maps, in entries (of a ring buffer in bytes), if not the size that the file declares.
+        maps, in entries (of a ring buffer in bytes), if not the size that the file declares. *made* is what `compiled`
+        returned for the same file and *defines*.
         """
         self.file = file
         self._defines = defines
-        self._compiled = compiled(file, defines)
+        self._compiled = made or compiled(file, defines)
         declared = self._compiled.parameters
         for what, names, known in (
             ("parameter", declared, parameters),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +16,8 @@ from ebpftop.core.records import Abi, Attempt, Handler, Lost, Probe, ProbeName, 
 from ebpftop.kernel import bpf_syscall, event_buffer, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs
+from ebpftop.kernel.compiled import Compiled
+from ebpftop.kernel.compiler import compiled
 from ebpftop.kernel.errors import LoadError, NotCompiledError
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.fields import Defines
@@ -93,6 +96,7 @@ class KernelProbe(ABC):
         self.via: str | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self._compile_all = False
+        self._compiled: tuple[Defines, Compiled] | None = None
         self._lost_before: dict[Where, int] = {}
         self._lost_reported: dict[Where, int] = {}
 
@@ -100,6 +104,15 @@ class KernelProbe(ABC):
     def on(self) -> bool:
         """True while the probe is attached."""
         return self.module is not None
+
+    def compile(self) -> None:
+        """Compile what `start` will load, or find it in the cache, while that may be written. `start` raises errors."""
+        with suppress(Exception):
+            defines = self._all_defines()
+            self._compiled = defines, compiled(self.file, defines)
+
+    def _all_defines(self) -> Defines:
+        return {**self.context.defines, **self.defines()}
 
     def start(self) -> None:
         """Compile, load and attach; raises ProbeError, SourceError, and DamagedError if starting again can help."""
@@ -142,12 +155,15 @@ class KernelProbe(ABC):
         if self.ring_bytes:
             parameters |= event_buffer.parameters(self.context.buffer)
             entries |= event_buffer.map_entries(self.context.buffer, self.ring_bytes)
+        defines = self._all_defines()
+        ahead, self._compiled = self._compiled, None
         self.module = Module(
             self.file,
-            {**self.context.defines, **self.defines()},
+            defines,
             {**self.context.shared, **self.extra_maps()},
             parameters=parameters,
             entries=entries,
+            made=ahead[1] if ahead is not None and ahead[0] == defines else None,
         )
         self.prepare(self.module)
         self.attempts = ()

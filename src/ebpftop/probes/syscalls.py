@@ -79,6 +79,11 @@ class SyscallsProbe(KernelProbe):
         self.slots = Slots(platform.machine())
         self._kind: Kind = "raw_tracepoint"
         self._callers_fd: int | None = None
+        requested = context.attach.get("syscalls")
+        # It is only a faster way to the same figures. If it does not work, it is not tried again.
+        self._caches_tasks = context.cache_tasks and (
+            requested is None or matches(_enter_option("raw_tracepoint"), requested)
+        )
         self._chosen: dict[Call, Handler] = {}
         self._before: dict[Call, Totals] = {}
         self._families_before: dict[Family, int] = {}
@@ -96,11 +101,11 @@ class SyscallsProbe(KernelProbe):
     def start(self) -> None:
         """Start with raw tracepoints, else tracepoints, whose programs get other contexts and are compiled again."""
         requested = self.context.attach.get(self.name)
-        if self.context.cache_tasks and (requested is None or matches(_enter_option("raw_tracepoint"), requested)):
+        if self._caches_tasks:
             try:
                 self._start_caching_tasks()
-            except (OSError, ProbeError):  # it is only a faster way to the same figures
-                pass
+            except (OSError, ProbeError):
+                self._caches_tasks = False
             else:
                 self._add_unneeded_rung(requested)
                 return
@@ -143,7 +148,7 @@ class SyscallsProbe(KernelProbe):
         flags: dict[str, int | str] = {}
         if self._kind == "tracepoint":
             flags["VIA_TRACEPOINT"] = 1
-        if self._callers_fd is not None:
+        if self._caches_tasks:
             flags["WITH_CALLERS"] = 1
         where = self.context.tracefs
         opcode_at = tracefs.field_offset(where, self._uring_event(), "opcode") if where else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import platform
 import threading
@@ -15,7 +17,7 @@ from typing import TypeVar
 from ebpftop import __version__
 from ebpftop.core.escape import printable
 from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record, encode
-from ebpftop.core.source import Batch
+from ebpftop.core.source import Batch, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import compile_helper, task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures
@@ -35,6 +37,8 @@ from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.probes.user_names import UserNames
 from ebpftop.recording.parse import read_line
 from ebpftop.syscalls import abi as abis
+
+_log = logging.getLogger(__name__)
 
 _EVENTS_EVERY_S = 0.05
 _TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
@@ -134,11 +138,12 @@ class KernelSource:
 
     live = True
 
-    def __init__(self, options: Options, root: RootWork | None = None) -> None:
+    def __init__(self, options: Options, root: RootWork | None = None, *, attach: bool = True) -> None:
         """Attach the probes. If one fails, its first batch has the reason. Raises SourceError.
 
         Call it before there are other threads: tracefs may have to be mounted in a namespace of our own. *root* does
-        what needs root's rights later, and is closed with the source; None: this process keeps them.
+        what needs root's rights later, and is closed with the source; None: this process keeps them. If not *attach*,
+        all is ready for `attach` or `attach_soon`, which need no more rights than toggling a probe does.
         """
         self.options = options
         place = tracefs.mount_privately()
@@ -188,6 +193,9 @@ class KernelSource:
         self._due_s = dict.fromkeys(self._probes, 0.0)
         self._interval_s = options.interval_s
         self._closed = threading.Event()
+        # Those that are attached for the first time, or wait for that.
+        self._starting = set(options.probes)
+        self._attaching: threading.Thread | None = None
         self._cost = OverheadSampler(self._root)
         self.header = Header(
             schema=SCHEMA,
@@ -197,16 +205,45 @@ class KernelSource:
             abi=abis.native_abi(platform.machine()),
             started=time.time(),
         )
-        # In parallel: while the kernel verifies and attaches one probe, the compiler does the next, one at a time.
+        for name in self._probes.keys() - set(options.probes):
+            self._news[name].append(self._probes[name].state(time.time()))
+        # When all requested probes were attached, on the monotonic clock.
+        self.attached_s = math.inf
         try:
-            with ThreadPoolExecutor(thread_name_prefix="start") as starting:
-                list(starting.map(self._start, options.probes))
+            for name in options.probes:
+                self._probes[name].compile()
+            if attach:
+                self.attach()
         except BaseException:  # Ctrl-C too: what is already attached must not stay
             self.close()
             raise
-        for name in self._probes.keys() - set(options.probes):
-            self._news[name].append(self._probes[name].state(time.time()))
+
+    def attach(self) -> None:
+        """Attach the requested probes side by side; return when all of them are attached, or have failed."""
+        with ThreadPoolExecutor(thread_name_prefix="start") as starting:
+            list(starting.map(self._start_first, self.options.probes))
+        compile_helper.rest()
         self.attached_s = time.monotonic()
+
+    def attach_soon(self) -> None:
+        """Attach them in other threads, and return at once. Whatever fails is the first batch of its probe."""
+
+        self._attaching = threading.Thread(target=self.attach, name="attach")
+        self._attaching.start()
+
+    def _start_first(self, name: ProbeName) -> None:
+        try:
+            with self._locks[name]:
+                if not self._closed.is_set():
+                    self._start(name)
+        except Exception as error:
+            if self._attaching is None:
+                raise
+            # The screen is open, and the others go on.
+            _log.error("the probe %s could not start", name, exc_info=error)
+            self._failed(name, ProbeError(str(error) if isinstance(error, SourceError) else repr(error)))
+        finally:
+            self._starting.discard(name)
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
@@ -326,11 +363,12 @@ class KernelSource:
         return records
 
     def _program_fds(self) -> list[int]:
-        return [fd for probe in self._probes.values() if probe.module for fd in probe.module.programs.values()]
+        modules = [probe.module for probe in self._probes.values()]  # another thread may attach one now
+        return [fd for module in modules if module is not None for fd in module.programs.values()]
 
     def is_on(self, probe: ProbeName) -> bool:
-        """Return whether a probe is attached now."""
-        return probe in self._probes and self._probes[probe].on
+        """Return whether a probe is attached now, or will be when its start is over."""
+        return probe in self._starting or (probe in self._probes and self._probes[probe].on)
 
     def toggle(self, probe: ProbeName) -> None:
         """Detach or attach a probe; its next batch has the new state, and what it saw last."""
@@ -390,10 +428,12 @@ class KernelSource:
     def close(self) -> None:
         """Detach everything. Safe to call twice."""
         self._closed.set()
+        compile_helper.close()  # a probe that is being compiled need not wait for it
+        if self._attaching is not None:
+            self._attaching.join()
         self._cost.close()
         for name, probe in self._probes.items():
             with self._locks[name], self._failing_alone(name):
                 probe.stop()
         self._filter.close()
         self._root.close()
-        compile_helper.close()
