@@ -147,7 +147,7 @@ def seeks(timeline: Timeline) -> list[tuple[float, float]]:
     took = []
     for _ in range(SEEKS):
         began, cpu = time.perf_counter(), time.thread_time()
-        timeline.at(dice.uniform(first, last))
+        timeline.snapshot_at(dice.uniform(first, last))
         took.append((time.perf_counter() - began, time.thread_time() - cpu))
     return took
 

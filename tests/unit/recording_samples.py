@@ -21,7 +21,7 @@ from ebpftop.core.records import (
     UserRow,
     Users,
 )
-from ebpftop.core.source import Source
+from ebpftop.core.source import Batch, Source
 from ebpftop.recording import RecordingWriter
 from ebpftop.sources.replay import ReplaySource
 
@@ -133,3 +133,9 @@ def drain(source: Source, finished: Callable[[], bool]) -> list[Record]:
 
 def key(record: Record) -> str:
     return repr(record)
+
+
+def seek(source: ReplaySource, time: float) -> tuple[Batch, ...]:
+    """Continue playing from *time*; return the batches that bring empty models there, as the screen does."""
+    source.jump(time, source.next_jump())
+    return source.timeline.snapshot_at(time).batches

@@ -220,6 +220,14 @@ def test_a_frame_that_unpacks_to_more_than_any_second_is_not_unpacked_whole(tmp_
     assert "more than 8 MiB" in str(source.damage.faults[0])
 
 
+def test_a_mark_among_damaged_lines_makes_no_compressed_file_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"\n".join([LINES[0], LINES[1], zstd_frames.MARK + b"junk", *LINES[2:]]) + b"\n")
+    records, source = play(path)
+    assert sorted(map(key, records)) == sorted(map(key, RECORDS))
+    assert [fault.line for fault in source.damage.faults] == [3]
+
+
 def test_zstd_of_another_program_is_played_too(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl.zst"
     # Frames as pzstd cuts them: in the middle of lines.
@@ -265,7 +273,7 @@ def test_a_file_that_shrinks_while_it_is_played_ends_early(tmp_path: Path) -> No
     source = ReplaySource(str(path), speed=0)
     os.truncate(path, 200)
     drain(source, lambda: source.finished)
-    source.timeline.at(START + 10)
+    source.timeline.snapshot_at(START + 10)
     source.close()
 
 

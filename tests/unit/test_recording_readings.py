@@ -367,7 +367,7 @@ def test_a_recording_shows_and_plays_whole_readings_from_any_moment_on(
         source.pause()
         for at in (48, 23, 9, 36):
             moment = readings[at].time  # type: ignore[union-attr]
-            shown = [record for batch in source.timeline.at(moment) for record in batch.records]
+            shown = [record for batch in source.timeline.snapshot_at(moment).batches for record in batch.records]
             assert [record for record in shown if isinstance(record, Syscalls)][-1] == readings[at]
             source.jump(moment - 0.5, source.next_jump())
             source.resume()

@@ -138,7 +138,7 @@ def test_seeking_in_it_shows_the_moment() -> None:
         times = sorted(value["time"] for value in expected())
         assert last == times[-1]
         for time in (times[len(times) // 2], last):
-            shown = [record for batch in source.timeline.at(time) for record in batch.records]
+            shown = [record for batch in source.timeline.snapshot_at(time).batches for record in batch.records]
             readings = [value for value in expected() if value["kind"] == "syscalls" and value["time"] <= time]
             newest = [record for record in shown if isinstance(record, Syscalls)][-1]
             assert plain([newest]) == readings[-1:]

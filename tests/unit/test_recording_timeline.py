@@ -94,7 +94,7 @@ def test_a_moment_has_the_latest_events_and_counters_up_to_it_and_nothing_later(
     timeline = opened(STORY)
     dice = random.Random(3)
     for moment in [START, START + SECONDS, *(dice.uniform(START, START + SECONDS) for _ in range(12))]:
-        shown = records_of(timeline.at(moment, events=100, window_s=20.0))
+        shown = records_of(timeline.snapshot_at(moment, events=100, window_s=20.0).batches)
         past = [record for record in STORY if time_of(record) <= moment]
         assert all(time_of(record) <= moment for record in shown)
         for kinds in ((Exec, Exit), (Trace,)):
@@ -122,7 +122,7 @@ def test_a_moment_knows_every_program_that_was_running(opened: Opened, request: 
                 running[record.pid] = record
             elif isinstance(record, Exit):
                 running.pop(record.pid, None)
-        records = records_of(timeline.at(moment, events=50, window_s=5.0))
+        records = records_of(timeline.snapshot_at(moment, events=50, window_s=5.0).batches)
         shown = {key(record) for record in records}
         # Whoever had ended by then has its end shown too, or it would seem to run.
         ended = {r.pid: r for r in STORY if isinstance(r, Exit) and r.time <= moment}
@@ -139,13 +139,15 @@ def test_losses_are_those_known_at_the_moment(opened: Opened) -> None:
     if timeline.indexed < 1.0:
         return
     for moment in (START + 2, START + 20.5, START + 100):
-        shown = [r for r in records_of(timeline.at(moment, events=10, window_s=1.0)) if isinstance(r, Lost)]
+        shown = [
+            r for r in records_of(timeline.snapshot_at(moment, events=10, window_s=1.0).batches) if isinstance(r, Lost)
+        ]
         known = [r for r in STORY if isinstance(r, Lost) and r.time <= moment]
         assert shown[-1:] == known[-1:]
 
 
 def test_every_probe_gets_the_clock_of_the_moment_last(opened: Opened) -> None:
-    batches = opened(STORY).at(START + 42.5)
+    batches = opened(STORY).snapshot_at(START + 42.5).batches
     names = registry().names
     assert [(b.probe, b.time, b.records) for b in batches[-len(names) :]] == [(p, START + 42.5, ()) for p in names]
     assert all(batch.time <= START + 42.5 for batch in batches)
@@ -153,9 +155,9 @@ def test_every_probe_gets_the_clock_of_the_moment_last(opened: Opened) -> None:
 
 def test_moments_outside_of_the_span_are_its_ends(opened: Opened) -> None:
     timeline = opened(STORY)
-    assert records_of(timeline.at(START - 1000)) == []
+    assert records_of(timeline.snapshot_at(START - 1000).batches) == []
     for late in (START + 1e6, LAST_TIME):
-        last = records_of(timeline.at(late, events=10))
+        last = records_of(timeline.snapshot_at(late, events=10).batches)
         assert max(map(time_of, last)) == max(map(time_of, STORY))
 
 
@@ -203,7 +205,7 @@ def test_damaged_times_and_an_order_that_makes_no_sense_are_survived(opened: Ope
     times = [0.0, LAST_TIME, START, START + 5, 1.0, *(dice.uniform(0, LAST_TIME) for _ in range(300))]
     timeline = opened([exec_at(moment, at) for at, moment in enumerate(times)])
     for moment in (0.0, START, LAST_TIME, -1.0):
-        timeline.at(moment)
+        timeline.snapshot_at(moment)
         timeline.find(moment)
     assert len(timeline.rates(50)) == 50
 
@@ -213,17 +215,17 @@ def test_what_lies_too_early_in_the_file_is_not_shown_before_its_time(opened: Op
     records: list[Record] = [exec_at(START + second, second + 1) for second in range(1000)]
     timeline = opened([*records[:300], early, *records[300:]])
     for second in (299, 301, 320, 600, 899):
-        shown = records_of(timeline.at(START + second))
+        shown = records_of(timeline.snapshot_at(START + second).batches)
         assert shown
         assert max(record.time for record in shown if isinstance(record, (Exec, Trace))) <= START + second
-    assert early in records_of(timeline.at(START + 901))
+    assert early in records_of(timeline.snapshot_at(START + 901).batches)
 
 
 def test_one_record_is_a_timeline_too(opened: Opened) -> None:
     timeline = opened([trace_at(START, 1)])
     assert timeline.span == (START, START)
     assert timeline.rates(3)[0] in (1.0, None)
-    assert trace_at(START, 1) in records_of(timeline.at(START))
+    assert trace_at(START, 1) in records_of(timeline.snapshot_at(START).batches)
 
 
 def test_memory_keeps_its_bounds_and_what_ran_before_them() -> None:
@@ -244,8 +246,10 @@ def test_memory_keeps_its_bounds_and_what_ran_before_them() -> None:
     events = sum(rate or 0.0 for rate in timeline.rates(60)) * (last - first) / 60
     assert events == pytest.approx(40 * (last - first), rel=0.05)
     assert history.index.stop - history.index.first <= 75
-    assert daemon in records_of(timeline.at(last, events=1))
-    assert {r.probe for r in records_of(timeline.at(last)) if isinstance(r, Probe)} == set(registry().on)
+    assert daemon in records_of(timeline.snapshot_at(last, events=1).batches)
+    assert {r.probe for r in records_of(timeline.snapshot_at(last).batches) if isinstance(r, Probe)} == set(
+        registry().on
+    )
 
 
 def test_memory_that_is_too_small_for_the_time_keeps_less_time() -> None:

@@ -21,6 +21,7 @@ from tests.unit.recording_samples import (
     drain,
     exec_at,
     key,
+    seek,
     story,
     syscalls_at,
     trace_at,
@@ -154,7 +155,7 @@ def test_seeking_goes_on_from_there_with_nothing_twice_and_nothing_left_out(tmp_
     source = ReplaySource(str(write(tmp_path / "r.jsonl.zst", records)), speed=0)
     drain(source, lambda: source.finished)
     for moment in (START + 90.3, START + 10.2, START + 60.0, START):
-        before = {key(r) for batch in source.seek(moment) for r in batch.records}
+        before = {key(r) for batch in seek(source, moment) for r in batch.records}
         after = [key(record) for record in drain(source, lambda: source.finished)]
         assert sorted(after) == sorted(key(r) for r in records if not isinstance(r, Header) and r.time > moment)
         assert not before & set(after)
@@ -163,7 +164,7 @@ def test_seeking_goes_on_from_there_with_nothing_twice_and_nothing_left_out(tmp_
 
 def test_seeking_while_it_plays_drops_what_was_queued(tmp_path: Path) -> None:
     source = ReplaySource(str(write(tmp_path / "r.jsonl", list(story(60)))), speed=1.0)
-    source.seek(START + 50)
+    seek(source, START + 50)
     source.speed = 0.0
     played = drain(source, lambda: source.finished)
     assert all(record.time > START + 50 for record in played if not isinstance(record, Header))
@@ -185,7 +186,7 @@ def test_damage_is_counted_once_however_often_it_is_played(tmp_path: Path) -> No
     source = ReplaySource(str(path), speed=0)
     for _ in range(3):
         drain(source, lambda: source.finished)
-        source.seek(0.0)
+        seek(source, 0.0)
     drain(source, lambda: source.finished)
     source.close()
     assert source.damage.report()[0] == "1 broken line passed over"

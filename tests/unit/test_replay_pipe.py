@@ -207,7 +207,7 @@ def test_the_live_source_is_remembered(tmp_path: Path) -> None:
     drain(source, lambda: pipe.finished)
     assert not source.live
     assert source.timeline.span == (START, START + 19)
-    shown = [record for batch in source.timeline.at(START + 9.5) for record in batch.records]
+    shown = [record for batch in source.timeline.snapshot_at(START + 9.5).batches for record in batch.records]
     assert shown == records[:10]
     assert 0 < source.history.bytes_used <= source.history.max_bytes
     source.timeline.save(str(tmp_path / "r.jsonl.zst"))
@@ -232,7 +232,7 @@ def test_a_pipe_that_was_held_up_can_be_looked_back_at_whatever_was_polled_first
                 pass
         writer.join(10)
         for moment in (START + 5.2, START + 33.3):
-            shown = [record for batch in source.timeline.at(moment) for record in batch.records]
+            shown = [record for batch in source.timeline.snapshot_at(moment).batches for record in batch.records]
             past = [record for record in story(40) if not isinstance(record, Header) and record.time <= moment]
             for kind in (Exec, Exit, Trace, Probe):
                 told = [record for record in shown if isinstance(record, kind)]

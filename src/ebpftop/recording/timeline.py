@@ -35,8 +35,8 @@ WINDOW_S = 60.0
 RANGE_BYTES = 4 << 20
 # If it is not known there what holds.
 MOST_BYTES = 24 << 20
-# Chunks that are read for their whole readings alone.
-MOST_KEYFRAMES = 8
+# Chunks that are read for their whole readings alone are at least this far apart.
+KEYFRAMES_S = 7.0
 # Seconds older than this do not count into a shown rate.
 RATE_S = 10
 # Probes are polled one by one, so records of one moment are at most this far apart in the file.
@@ -122,18 +122,14 @@ class Timeline:
             known = min(buckets, int((infos[-1].last - first) / width_s)) if infos else 0
         return tuple(count / width_s if at < known else None for at, count in enumerate(counts))
 
-    def at(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> tuple[Batch, ...]:
-        """Return batches that bring empty models to their state at *time*.
+    def snapshot_at(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Snapshot:
+        """Return what brings empty models to their state at *time*.
 
         First, one batch per probe with what was known before: probe states, losses, programs still running. Then, in
         their order, the readings of the last *window_s* seconds and at least the last *events* events of each pane;
         less if `RANGE_BYTES` do not reach back that far, but never with a hole. Last, one empty batch per probe, which
         sets the clocks to *time*.
         """
-        return self.snapshot_at(time, events, window_s).batches
-
-    def snapshot_at(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Snapshot:
-        """Return the batches of `at`, and the counts of the events before them."""
         self._looking += 1
         try:
             return self._snapshot_at(time, events, window_s)
@@ -149,11 +145,12 @@ class Timeline:
         chunks = self._load_back(newest)
         start = newest + 1 - len(chunks)
         moment = Moment(time, events, time - window_s, self._lasting_at(start))
-        for number in self._keyframes(start, time - window_s):
-            for reading in _readings_of(self._chunks.load(number)):
-                if reading.whole:
-                    moment.add(reading)
-        readings = self.readings_before(start)
+        readings = ReadingDecoder()
+        for reading in self._readings_before(start, time - window_s):
+            with contextlib.suppress(ValueError):
+                readings.follow(reading)
+            if reading.whole:
+                moment.add(reading)
         for chunk in chunks:
             for record in chunk.records():
                 if not isinstance(record, TableReading):
@@ -195,42 +192,41 @@ class Timeline:
                 break
             yield record
 
-    def _keyframes(self, stop: int, since: float) -> list[int]:
-        """Return chunks before *stop* whose whole readings show the time from *since* on; some, if there are many."""
-        found = []
-        for number in range(stop - 1, self._chunks.first - 1, -1):
-            info = self._index.info(number)
-            if info is None or info.last < since:
-                break
-            if info.whole:
-                found.append(number)
-        stride = -(-len(found) // MOST_KEYFRAMES)
-        return found[:: max(1, stride)][::-1]
-
     def readings_before(self, number: int) -> ReadingDecoder:
-        """Return what makes the readings whole from chunk *number* on: those before it, back to whole ones."""
+        """Return what makes the readings whole from chunk *number* on."""
+        readings = ReadingDecoder()
+        for reading in self._readings_before(number, math.inf):
+            with contextlib.suppress(ValueError):
+                readings.follow(reading)
+        return readings
+
+    def _readings_before(self, start: int, since: float) -> deque[TableReading]:
+        """Return the readings before chunk *start*, as written, back to a whole one of each kind.
+
+        Of the time before these, from *since* on, it returns those of some chunks that have whole ones.
+        """
         found: deque[TableReading] = deque()
         known: set[type[TableReading]] = set()
         parts: set[type[TableReading]] = set()
         size = 0
-        # Here there is a whole one of each kind, unless readings are rare or the recording is damaged.
-        oldest = (self._time_of(number) or 0.0) - 2 * WHOLE_EVERY_S if number < self._chunks.stop else 0.0
-        is_far = False
-        while number > self._chunks.first and len(known) < len(_TABLES) and size < MOST_BYTES:
-            if is_far and parts <= known:
-                break
-            number -= 1
+        oldest = (self._time_of(start) or 0.0) - 2 * WHOLE_EVERY_S if start < self._chunks.stop else 0.0
+        until = math.inf
+        for number in range(start - 1, self._chunks.first - 1, -1):
+            # Behind this, there is a whole one of each kind, unless readings are rare or the recording is damaged.
+            is_far = size >= 2 * WHOLE_EVERY_BYTES or (size and (self._time_of(number + 1) or oldest) < oldest)
+            if len(known) == len(_TABLES) or size >= MOST_BYTES or (is_far and parts <= known):
+                info = self._index.info(number)
+                if info is None or info.last < since:
+                    break
+                if not info.whole or info.last > until:
+                    continue
+                until = info.last - KEYFRAMES_S
             chunk = self._chunks.load(number)
             size += len(chunk.data)
             for reading in reversed(_readings_of(chunk)):
                 found.appendleft(reading)
                 (known if reading.whole else parts).add(type(reading))
-            is_far = size >= 2 * WHOLE_EVERY_BYTES or (self._time_of(number) or oldest) < oldest
-        readings = ReadingDecoder()
-        for reading in found:
-            with contextlib.suppress(ValueError):
-                readings.follow(reading)
-        return readings
+        return found
 
     def _seconds(self, moment: Moment, start: int, time: float) -> dict[int, int]:
         """Return the events of the last seconds up to *time*, from the chunks that were read and those before them."""

@@ -133,8 +133,8 @@ class HistorySource:
     """A live source with a history: everything polled from it can be shown again through `timeline`.
 
     It is a `source.Source` itself; `source` is the wrapped one, with all its other methods. While the screen shows the
-    past, polling continues and the screen drops the batches; `timeline.at` of the last moment of `timeline.span` brings
-    it up to date.
+    past, polling continues and the screen drops the batches; a snapshot of the last moment of `timeline.span` brings it
+    up to date.
     """
 
     def __init__(self, source: Source, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:

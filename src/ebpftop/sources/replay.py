@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 import threading
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
-from ebpftop.core.records import Abi, End, Foreign, Handler, Header, ProbeName, Record, Syscalls, Users
-from ebpftop.core.source import Batch, FilterUnsupported, SourceError
-from ebpftop.filters.spec import Filter
-from ebpftop.probes.registry import registry
+from ebpftop.core.records import End, Foreign, Header, Record, Syscalls, Users
+from ebpftop.core.source import Batch
 from ebpftop.recording import reader
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
 from ebpftop.recording.index import Index
-from ebpftop.recording.parse import ReadErrors
 from ebpftop.recording.timeline import SLICE_S, Timeline
-from ebpftop.sources.queues import Channels
+from ebpftop.sources.recorded import RecordedSource
 
 # At full speed there is no time between slices: larger ones cost the screen less.
 _FULL_SPEED_SLICE_S = 1.0
@@ -32,7 +30,7 @@ _YIELD_S = 0.001
 _OUT_OF_THE_WAY_S = 0.01
 
 
-class ReplaySource:
+class ReplaySource(RecordedSource):
     """A recording that plays: a `source.Source`, with a `timeline` to seek in.
 
     *speed* 1 plays as it was recorded, 60 a minute per second, 0 as fast as it is polled. Two threads run: one plays,
@@ -46,18 +44,16 @@ class ReplaySource:
 
         *fd*: it is already open, perhaps by a process with more rights, and now owned here.
         """
-        self.damage = ReadErrors()
+        super().__init__()
         fd = reader.open_file(path) if fd is None else fd
-        self._header, self._chunks = reader.open_recording(fd, path, self.damage)
+        self.header, self._chunks = reader.open_recording(fd, path, self.damage)
         self._index = Index()
-        self.timeline = Timeline(self._header, self._chunks, self._index)
-        self._channels = Channels(self.probes)
-        self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
         self._indexing = threading.Lock()
         self._end: End | None = None
         """The last record, if it is one of the end."""
-        self._finished = False
-        self._closed = False
+        self.timeline = Timeline(self.header, self._chunks, self._index)
+        self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
+        # What is played: the number of the jump, the chunk to begin with, the time behind which records are new.
         self._begin = (0, 0, float("-inf"))
         self._jumps = itertools.count(1)
         # Read them now: the states of probes at the start, and the span, which later needs no disk.
@@ -69,19 +65,6 @@ class ReplaySource:
         ]
         for thread in self._threads:
             thread.start()
-
-    @property
-    def header(self) -> Header:
-        return self._header
-
-    @property
-    def probes(self) -> tuple[ProbeName, ...]:
-        return registry().names
-
-    @property
-    def finished(self) -> bool:
-        """Whether the end was reached and everything polled."""
-        return self._finished and self._channels.empty
 
     @property
     def position(self) -> float:
@@ -111,11 +94,6 @@ class ReplaySource:
         """Continue after a pause."""
         self._clock.resume()
 
-    def seek(self, time: float) -> tuple[Batch, ...]:
-        """Continue playing from *time*; return the batches that bring empty models there (`Timeline.at`)."""
-        self.jump(time, self.next_jump())
-        return self.timeline.at(time)
-
     def next_jump(self) -> int:
         """Return the number of a jump to come: the `Batch.jump` of all that is played after it.
 
@@ -134,36 +112,7 @@ class ReplaySource:
             self._channels.clear()
             self._clock.move(time)
 
-    def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
-        return self._channels.poll(probe, timeout_s)
-
-    def is_on(self, probe: ProbeName) -> bool | None:
-        return None
-
-    def toggle(self, probe: ProbeName) -> None:
-        raise SourceError(f"the {probe} probe cannot be turned off or on in a recording")
-
-    def set_interval(self, seconds: float) -> None:
-        """A recording keeps the interval it was made with."""
-
-    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
-        raise SourceError("a recording's system calls cannot be ignored or traced any more")
-
-    def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
-        return requested, ()
-
-    def set_filter(self, requested: Filter) -> float:
-        raise FilterUnsupported(
-            "a recording holds what was recorded", "filter when recording: ebpftop record --uid ..."
-        )
-
-    def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._channels.close()
-        for thread in self._threads:
-            thread.join()
+    def _close_input(self) -> None:
         self._chunks.close()
 
     def _first_moment(self) -> float:
@@ -182,50 +131,42 @@ class ReplaySource:
             if len(firsts) == 2 or not begun <= record.time <= begun + _ATTACHING_S:
                 break
         if begun is None:
-            return self._header.started
+            return self.header.started
         return max((time for time in firsts.values() if time <= begun + _ATTACHING_S), default=begun)
 
     def _play(self) -> None:
         while not self._closed:
             begin = self._begin
-            self._play_from(begin)
+            is_current = partial(self._is_current, begin)
+            for batch in self._batches(begin):
+                if not self._clock.wait_until(batch.time, is_current):
+                    break
+                if not self._channels.put(replace(batch, jump=begin[0]), is_current):
+                    break
             with self._channels.condition:
                 self._finished = self._begin == begin
-                while not self._closed and self._begin == begin:
+                while is_current():
                     self._channels.condition.wait()
 
-    def _play_from(self, begin: tuple[int, int, float]) -> None:
-        """Play from a chunk and a time on, to the end or until the next jump."""
+    def _is_current(self, begin: tuple[int, int, float]) -> bool:
+        return not self._closed and self._begin == begin
+
+    def _batches(self, begin: tuple[int, int, float]) -> Iterator[Batch]:
+        """Yield what is played from a place on, to the end."""
         _, start, after = begin
         grouper = Grouper(SLICE_S if self.speed else _FULL_SPEED_SLICE_S)
-
-        def is_current() -> bool:
-            return not self._closed and self._begin == begin
-
         readings = self.timeline.readings_before(start)
         for number in range(start, self._chunks.stop):
             self._index_next(number)
             for record in self._chunks.load(number).records(readings=readings):
-                if isinstance(record, (Header, Foreign)):
+                # Only near the start: the moment that is shown there already has late records of itself.
+                if isinstance(record, (Header, Foreign)) or (number <= start + 1 and record.time <= after):
                     continue
-                # Only near the start: what `seek` returned already has late records of the moment itself.
-                if number <= start + 1 and record.time <= after:
-                    continue
-                for batch in grouper.add(record):
-                    if not self._deliver(batch, begin):
-                        return
-            if not is_current():
+                yield from grouper.add(record)
+            # A chunk may have nothing to wait with.
+            if not self._is_current(begin):
                 return
-        for batch in grouper.flush():
-            self._deliver(batch, begin)
-
-    def _deliver(self, batch: Batch, begin: tuple[int, int, float]) -> bool:
-        def is_current() -> bool:
-            return not self._closed and self._begin == begin
-
-        if not self._clock.wait_until(batch.time, is_current):
-            return False
-        return self._channels.put(replace(batch, jump=begin[0]), is_current)
+        yield from grouper.flush()
 
     def _build_index(self) -> None:
         # The first screen comes first.
