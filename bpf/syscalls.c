@@ -101,13 +101,20 @@ struct process_count {
 };
 
 BPF_TABLE("lru_percpu_hash", struct process_call, struct process_count, process_calls, 1);
-BPF_PERCPU_ARRAY(pairs_made, u64, 1); /* pairs that are no longer in the map were evicted */
+
+/* So user space knows without reading a map whether it should. Pairs that it did not delete were evicted. */
+enum pair_counter { PAIRS_MADE, PROCESSES_ENDED, PAIR_COUNTERS };
+BPF_PERCPU_ARRAY(pair_counters, u64, PAIR_COUNTERS);
 
 struct process {
 	u64 start_ns;
 	u32 tgid;
 	u32 unused;
 };
+
+/* Processes that ended: their pairs change no more. User space reads them a last time, and deletes both. If there is no
+ * room here, the pairs stay until they are evicted. */
+BPF_HASH(ended_processes, struct process, u32, 1);
 
 struct process_name {
 	char comm[COMM_LEN];
@@ -239,6 +246,31 @@ int name_on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+INLINE void count_pairs(u32 which)
+{
+	u64 *count = pair_counters.lookup(&which);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* raw tracepoint sched_process_exit: of the last thread, all others have counted their calls. If two end at once, both
+ * may come as the last. */
+int pairs_on_sched_process_exit(void *ctx)
+{
+	char *task = (char *)bpf_get_current_task();
+	struct process key = {};
+	u32 ended = 1;
+
+	if (read_u32(read_pointer(task, OFF_TASK_SIGNAL), OFF_SIGNAL_LIVE))
+		return 0;
+	key.start_ns = read_u64(read_pointer(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
+	key.tgid = bpf_get_current_pid_tgid() >> 32;
+	ended_processes.update(&key, &ended);
+	count_pairs(PROCESSES_ENDED);
+	return 0;
+}
+
 INLINE void count_process(const struct caller *caller, u32 slot, struct count one)
 {
 	struct process_call key = process_call_of(caller, slot);
@@ -246,14 +278,10 @@ INLINE void count_process(const struct caller *caller, u32 slot, struct count on
 
 	if (!count) {
 		struct process_count first = {.count = one};
-		u32 zero = 0;
 
 		copy_process_comm(first.comm, caller);
 		if (!process_calls.insert(&key, &first)) {
-			u64 *made = pairs_made.lookup(&zero);
-
-			if (made)
-				__sync_fetch_and_add(made, 1);
+			count_pairs(PAIRS_MADE);
 			return;
 		}
 		/* Another thread of the process was first. */

@@ -162,7 +162,10 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
         help=f"of {','.join(registry().names)}; if not given: {','.join(registry().on)}",
     )
     parser.add_argument(
-        "--interval", type=_interval, default=1.0, metavar="S", help="seconds between readings of the counters; 1"
+        "--interval",
+        type=_interval,
+        metavar="S",
+        help="seconds between readings of the counters; 1 (without it, who makes which call is read every 5)",
     )
     chosen = parser.add_argument_group("filters, decided in the kernel; each may be repeated")
     chosen.add_argument("--uid", type=_uid, action="append", default=[], metavar="U", help="this user, number or name")

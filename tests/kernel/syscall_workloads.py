@@ -286,6 +286,85 @@ int main(int argc, char **argv)
 }
 """
 
+# argv[1] processes, one after the other, of user argv[2] if there is one; the i-th calls getppid i % 7 + 1 times.
+SHORT_PROCESSES = """
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	for (int i = 0; i < atoi(argv[1]); i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			if (argc > 2)
+				syscall(SYS_setuid, atoi(argv[2]));
+			for (int call = i % 7; call >= 0; call--)
+				syscall(SYS_getppid);
+			_exit(0);
+		}
+		waitpid(pid, 0, 0);
+	}
+	return 0;
+}
+"""
+
+# Its first thread ends first. The other one calls getppid 3 times, waits for a byte, and executes the program anew.
+# That calls 5 times and waits, starts a thread that calls 7 times, and waits.
+OUTLIVES_ITS_LEADER = """
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char *self;
+
+static void call(int times)
+{
+	char byte;
+
+	while (times--)
+		syscall(SYS_getppid);
+	(void)!write(1, "x", 1);
+	(void)!read(0, &byte, 1);
+}
+
+static void *other(void *unused)
+{
+	for (int i = 0; i < 7; i++)
+		syscall(SYS_getppid);
+	return unused;
+}
+
+static void *survive(void *unused)
+{
+	/* By now the first thread has ended. */
+	usleep(100000);
+	call(3);
+	execl(self, self, "anew", NULL);
+	return unused;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+
+	self = argv[0];
+	if (argc > 1) {
+		call(5);
+		pthread_create(&thread, 0, other, 0);
+		pthread_join(thread, 0);
+		call(0);
+		return 0;
+	}
+	pthread_create(&thread, 0, survive, 0);
+	syscall(SYS_exit, 0);
+}
+"""
+
 # One call after the other that computes for seconds and leaves its CPU only for others.
 SPINS = """
 #define _GNU_SOURCE

@@ -28,7 +28,7 @@ from ebpftop.core.records import (
     UserRow,
     Users,
 )
-from ebpftop.core.source import Batch, SourceError
+from ebpftop.core.source import Batch, SourceError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.registry import registry
 from ebpftop.sources.history import HistorySource
@@ -46,6 +46,7 @@ class FakeSource:
         self.probes: tuple[ProbeName, ...] = registry().names
         self.toggled: list[ProbeName] = []
         self.intervals: list[float] = []
+        self.watched: list[frozenset[WatchedList]] = []
         self.filters: list[Filter] = []
         self.refuses_filter: SourceError | None = None
         self.handlers: list[tuple[Abi, int, Handler]] = []
@@ -87,6 +88,9 @@ class FakeSource:
 
     def set_interval(self, seconds: float) -> None:
         self.intervals.append(seconds)
+
+    def watch(self, lists: frozenset[WatchedList]) -> None:
+        self.watched.append(lists)
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         if self.refuses is not None:

@@ -7,7 +7,7 @@ import re
 import pytest
 from textual.widgets import Static
 
-from ebpftop.core.source import SourceError
+from ebpftop.core.source import SourceError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.ui.panes.syscalls import SyscallsPane
@@ -172,6 +172,23 @@ async def test_enter_leads_from_a_call_to_its_processes_to_their_calls_and_esc_b
         assert calls["others"] == 12
         await pilot.press("escape", "escape")
         assert isinstance(app.screen, MainScreen)
+
+
+async def test_the_source_is_asked_for_callers_while_they_are_shown() -> None:
+    source = FakeSource(minute_of_calls())
+    callers: frozenset[WatchedList] = frozenset(("callers",))
+    async with running(source) as (pilot, _app):
+        await pilot.press(*HERE, "w")
+        await pilot.press("escape", "j")
+        assert source.watched == [], "calls in flight are in every reading"
+        await pilot.press("enter")
+        await until(pilot, lambda: source.watched[-1:] == [callers])
+        await pilot.press("j", "enter")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(source.watched) >= 3)
+        assert set(source.watched) == {callers}, "the call below is still shown"
+        await pilot.press("escape")
+        await until(pilot, lambda: source.watched[-1:] == [frozenset()])
 
 
 async def test_enter_leads_from_a_thread_that_hangs_to_the_calls_of_its_process() -> None:

@@ -169,7 +169,7 @@ def later(*processes: ProcessCalls, count: int, totals: tuple[ProcessTotal, ...]
 
 def test_processes_are_counted_from_zero_too() -> None:
     now = later(pair(7, 0, 22, 2), pair(8, 0, 50, 6), count=110)
-    assert callers(now, ("x86_64", 0), Baseline(READING, "Z")) == [
+    assert callers(now, ("x86_64", 0), Baseline.at(READING, "Z")) == [
         Caller(7, "p7", 2, 1, 70),
         Caller(None, "others", 8, 0),
     ]
@@ -177,12 +177,12 @@ def test_processes_are_counted_from_zero_too() -> None:
 
 def test_a_process_that_got_the_pid_of_another_is_not_counted_from_that_ones_figures() -> None:
     reused = msgspec.structs.replace(pair(7, 0, 21), start_ns=71)
-    assert callers(later(reused, count=121), ("x86_64", 0), Baseline(READING, "Z")) == [Caller(7, "p7", 21, 0, 71)]
+    assert callers(later(reused, count=121), ("x86_64", 0), Baseline.at(READING, "Z")) == [Caller(7, "p7", 21, 0, 71)]
 
 
 def test_of_a_process_that_zero_did_not_tell_only_what_is_certain_is_told() -> None:
     told = tuple(pair(pid, 0, 100 - pid) for pid in range(1, 9))
-    zero = Baseline(Syscalls(time=1, rows=(row(2000),), processes=told, boot_ns=1000), "Z")
+    zero = Baseline.at(Syscalls(time=1, rows=(row(2000),), processes=told, boot_ns=1000), "Z")
     # It had at most the 92 calls of the least that was told, or it would have been told itself.
     now = later(pair(50, 0, 300), pair(101, 0, 250), count=3000)
     assert callers(now, ("x86_64", 0), zero) == [
@@ -195,10 +195,31 @@ def test_of_a_process_that_zero_did_not_tell_only_what_is_certain_is_told() -> N
 def test_calls_of_a_process_are_counted_from_zero_too() -> None:
     totals = (ProcessTotal(pid=7, start_ns=70, comm="p7", count=45, errors=9),)
     now = later(pair(7, 0, 29, 7), pair(7, 1, 5), count=200, totals=totals)
-    assert calls_of(now, (7, 70), Baseline(READING, "Z")) == [
+    assert calls_of(now, (7, 70), Baseline.at(READING, "Z")) == [
         CallOf(("x86_64", 0), "call0", 9, 6),
         CallOf(None, "others", 5, 1),
     ]
+
+
+def test_callers_since_z_are_counted_from_the_first_reading_of_them_after_it() -> None:
+    def read(time: float, of_pair: int, everything: int, pairs_time: float) -> None:
+        record = Syscalls(
+            time=time, rows=(row(everything),), processes=(pair(7, 0, of_pair),), pairs_time=pairs_time, boot_ns=1000
+        )
+        model.feed(Batch("syscalls", time, (record,)))
+
+    model = SyscallsModel()
+    read(1.0, 100, 100, 1.0)
+    read(5.0, 100, 500, 1.0)
+    model.reset()
+    assert model.callers(("x86_64", 0)) == []
+    read(5.5, 100, 550, 1.0)
+    assert not [caller for caller in model.callers(("x86_64", 0)) if caller.pid is not None], "100 is from before Z"
+    read(6.0, 600, 600, 6.0)
+    read(7.0, 700, 700, 7.0)
+    assert model.callers(("x86_64", 0)) == [Caller(7, "p7", 100, 0, 70), Caller(None, "others", 100, 0)]
+    read(8.0, 700, 800, 7.0)
+    assert model.callers(("x86_64", 0))[-1] == Caller(None, "others", 100, 0), "all of one moment"
 
 
 def test_totals_begin_with_the_first_reading_after_the_filters_change_however_late_that_is_told() -> None:

@@ -174,10 +174,28 @@ def test_system_calls_of_a_user_are_counted_in_the_kernel_and_marked_where_it_fo
     assert not model.users[1000].calls_at_least, "what was evicted before is no part of this rate"
 
 
-def read_calls(model: UsersModel, at: float, everything: int, of: dict[int, int], evicted: int = 0) -> None:
+def test_calls_of_users_that_are_read_less_often_are_divided_by_the_time_between_these_readings() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(1000, 1),)))
+    read_calls(model, 1.0, everything=1000, of={1000: 100}, read=1.0)
+    read_calls(model, 2.0, everything=2000, of={1000: 100}, read=1.0)
+    assert (model.users[1000].calls_rate, model.total.calls_rate) == (0, 1000)
+    read_calls(model, 6.0, everything=8000, of={1000: 600}, read=6.0)
+    read_calls(model, 7.0, everything=8001, of={1000: 600}, read=6.0)
+    assert (model.users[1000].calls_rate, model.total.calls_rate) == (100, 1)
+
+
+def read_calls(
+    model: UsersModel,
+    at: float,
+    everything: int,
+    of: dict[int, int],
+    evicted: int = 0,
+    read: float | None = None,
+) -> None:
     rows = (SyscallRow(abi="x86_64", nr=0, name="read", count=everything, errors=0, histogram_ns=()),)
     users = tuple(UserCalls(uid=uid, count=count, errors=0) for uid, count in of.items())
-    model.feed(Batch("syscalls", at, (Syscalls(time=at, rows=rows, users=users, evicted=evicted),)))
+    model.feed(Batch("syscalls", at, (Syscalls(time=at, rows=rows, users=users, evicted=evicted, pairs_time=read),)))
 
 
 def test_names_of_programs_are_bounded_for_each_user() -> None:

@@ -50,7 +50,9 @@ def renamed(value: Any, place: str) -> Any:
     if not isinstance(value, dict):
         return value
     names = RENAMED.get(place, {})
-    added = {"whole": True, "removed": {}} if place in ("users", "syscalls") and "kind" in value else {}
+    added: dict[str, Any] = {"whole": True, "removed": {}} if place in ("users", "syscalls") and "kind" in value else {}
+    if place == "syscalls" and added:
+        added["pairs_time"] = None
     return {names.get(name, name): renamed(item, f"{place}.{name}") for name, item in value.items()} | added
 
 

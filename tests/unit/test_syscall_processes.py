@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 import pytest
 
@@ -14,22 +15,25 @@ from ebpftop.core.records import OTHER_UID, UserCalls
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscall_processes
-from ebpftop.probes.syscall_processes import ProcessCounters
+from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters
 from ebpftop.probes.syscall_slots import Slots
 
 CPUS = 2
 
 
 class FakeModule:
-    """The two maps, as programs would leave them: pairs by start, pid, slot and uid, and how many were ever made."""
+    """The maps, as programs would leave them: pairs by start, pid, slot and uid, and what was counted of them."""
 
     def __init__(self) -> None:
         self.held: dict[tuple[int, int, int, int], tuple[int, int]] = {}
         self.made = 0
+        self.ended: list[tuple[int, int]] = []
+        self.ends = 0
         self.names: dict[bytes, bytes] = {}
+        self.max_entries = 100
 
-    def table(self, name: str) -> str:
-        return name
+    def table(self, name: str) -> FakeTable:
+        return FakeTable(name, self.max_entries)
 
     def count(self, start: int, pid: int, slot: int, uid: int, count: int, errors: int = 0) -> None:
         key = start, pid, slot, uid
@@ -38,30 +42,60 @@ class FakeModule:
         before = self.held.get(key, (0, 0))
         self.held[key] = before[0] + count, before[1] + errors
 
-    def lookup(self, table: str, key: bytes, size: int) -> bytes | None:
-        assert table == "process_names"
+    def end(self, start: int, pid: int) -> None:
+        self.ended.append((start, pid))
+        self.ends += 1
+
+    def lookup(self, table: FakeTable, key: bytes, size: int) -> bytes | None:
+        if table.name == "process_calls":
+            pair = struct.unpack("=QIIII", key)[:4]
+            return bytes(size) if pair in self.held else None
+        assert table.name == "process_names"
         name = self.names.get(key)
         return None if name is None else name.ljust(size, b"\0")
 
     def rename(self, start: int, pid: int, name: bytes) -> None:
         self.names[struct.pack("=QII", start, pid, 0)] = name
 
-    def items(self, _table: str, _key_size: int, _value_size: int) -> Iterator[tuple[bytes, bytes]]:
+    def items(self, table: FakeTable, _key_size: int, _value_size: int) -> Iterator[tuple[bytes, bytes]]:
+        assert table.name == "process_calls"
         for (start, pid, slot, uid), (count, errors) in self.held.items():
             unentered = count // 4
             here = struct.pack("=QQQ16s", count - count // 3 - unentered, unentered, errors, f"p{pid}".encode())
             there = struct.pack("=QQQ16s", count // 3, 0, 0, b"")
             yield struct.pack("=QIIII", start, pid, slot, uid, 0), here + there
 
+    def pop_keys(self, table: FakeTable, _key_size: int, _value_size: int) -> list[bytes]:
+        assert table.name == "ended_processes"
+        ended, self.ended = self.ended, []
+        return [struct.pack("=QII", start, pid, 0) for start, pid in ended]
+
+    def delete_keys(self, table: FakeTable, keys: list[bytes]) -> None:
+        assert table.name == "process_calls"
+        for key in keys:
+            self.held.pop(struct.unpack("=QIIII", key)[:4], None)
+
+    def per_cpu_sum(self, table: FakeTable, index: int) -> int:
+        assert table.name == "pair_counters"
+        return (self.made, self.ends)[index]
+
+
+class FakeTable(NamedTuple):
+    name: str
+    max_entries: int
+
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> FakeModule:
     fake = FakeModule()
     monkeypatch.setattr(maps, "CPUS", CPUS)
-    monkeypatch.setattr(maps, "items", fake.items)
-    monkeypatch.setattr(maps, "lookup", fake.lookup)
-    monkeypatch.setattr(maps, "per_cpu_sum", lambda _table, _index: fake.made)
+    for name in ("items", "lookup", "pop_keys", "delete_keys", "per_cpu_sum"):
+        monkeypatch.setattr(maps, name, getattr(fake, name))
     return fake
+
+
+def read(counters: ProcessCounters, module: FakeModule) -> SyscallCounters:
+    return counters.read(cast(Module, module), SLOTS)
 
 
 SLOTS = Slots("x86_64")
@@ -71,17 +105,17 @@ def test_a_user_keeps_what_its_pairs_counted_when_they_fall_out(module: FakeModu
     tally = ProcessCounters()
     module.count(1, 10, 0, 1000, 300, 5)
     module.count(1, 11, 0, 1001, 40)
-    assert tally.read(cast(Module, module), SLOTS).users == (
+    assert read(tally, module).users == (
         UserCalls(uid=1000, count=300, errors=5),
         UserCalls(uid=1001, count=40, errors=0),
     )
     del module.held[1, 10, 0, 1000]
     module.count(1, 11, 0, 1001, 2)
-    later = tally.read(cast(Module, module), SLOTS)
+    later = read(tally, module)
     assert [(user.uid, user.count) for user in later.users] == [(1000, 300), (1001, 42)]
     assert later.evicted == 1
     module.count(1, 10, 0, 1000, 7)
-    again = tally.read(cast(Module, module), SLOTS)
+    again = read(tally, module)
     assert [(user.uid, user.count) for user in again.users] == [(1000, 307), (1001, 42)]
     assert again.evicted == 1
 
@@ -90,7 +124,7 @@ def test_a_process_that_calls_as_two_users_is_one_process(module: FakeModule) ->
     module.count(1, 10, 0, 0, 30, 1)
     module.count(1, 10, 0, 1000, 12, 2)
     module.count(1, 10, 39, 1000, 5)
-    told = ProcessCounters().read(cast(Module, module), SLOTS)
+    told = read(ProcessCounters(), module)
     assert [(p.pid, p.start_ns, p.comm, p.name, p.count, p.errors) for p in told.processes] == [
         (10, 1, "p10", "read", 42, 3),
         (10, 1, "p10", "getpid", 5, 0),
@@ -101,7 +135,7 @@ def test_a_process_that_calls_as_two_users_is_one_process(module: FakeModule) ->
 def test_two_processes_of_one_pid_are_two(module: FakeModule) -> None:
     module.count(1, 10, 0, 0, 30)
     module.count(2, 10, 0, 0, 12)
-    told = ProcessCounters().read(cast(Module, module), SLOTS)
+    told = read(ProcessCounters(), module)
     assert [(p.start_ns, p.count) for p in told.processes] == [(1, 30), (2, 12)]
 
 
@@ -110,14 +144,14 @@ def test_only_the_busiest_are_told_but_all_calls_of_the_busiest_processes(module
         module.count(1, pid, 0, 0, 1000 - pid)
     module.count(1, 1, 39, 0, 1)
     module.count(1, 40, 39, 0, 1)
-    told = ProcessCounters().read(cast(Module, module), SLOTS)
+    told = read(ProcessCounters(), module)
     assert [p.pid for p in told.processes if p.name == "read"] == [*range(1, 25)]
     assert {p.pid for p in told.processes if p.name == "getpid"} == {1, 40}, "the second: one of the few that call it"
 
 
 def test_what_is_listed_stays_until_another_is_a_quarter_busier(module: FakeModule) -> None:
     def listed() -> set[int]:
-        return {p.pid for p in counters.read(cast(Module, module), SLOTS).processes if p.name == "getpid"}
+        return {p.pid for p in read(counters, module).processes if p.name == "getpid"}
 
     counters = ProcessCounters()
     for pid in range(1, 31):
@@ -137,10 +171,10 @@ def test_too_many_users_are_counted_together(module: FakeModule, monkeypatch: py
     tally = ProcessCounters()
     for uid, count in ((1, 10), (2, 500), (3, 30), (4, 400)):
         module.count(1, uid, 0, uid, count)
-    users = tally.read(cast(Module, module), SLOTS).users
+    users = read(tally, module).users
     assert [(user.uid, user.count) for user in users] == [(2, 500), (4, 400), (OTHER_UID, 40)]
     module.count(1, 1, 0, 1, 5)
-    later = tally.read(cast(Module, module), SLOTS).users
+    later = read(tally, module).users
     assert sum(user.count for user in later) == 945
     assert len(later) <= 4
 
@@ -150,11 +184,11 @@ def test_sums_outlive_the_map(module: FakeModule) -> None:
     module.count(1, 10, 0, 1000, 300)
     module.count(1, 11, 0, 1000, 0)
     del module.held[1, 11, 0, 1000]
-    tally.save_totals(cast(Module, module), SLOTS)
+    tally.save_totals(cast(Module, module))
     module.held.clear()
     module.made = 0
     module.count(9, 12, 0, 1000, 4)
-    told = tally.read(cast(Module, module), SLOTS)
+    told = read(tally, module)
     assert [(user.uid, user.count) for user in told.users] == [(1000, 304)]
     assert told.evicted == 1
 
@@ -169,7 +203,151 @@ def test_a_process_keeps_the_name_that_it_got_when_that_falls_out(module: FakeMo
             module.rename(1, 10, name)
         elif name is not None:
             module.names.clear()
-        told = tally.read(cast(Module, module), SLOTS)
+        # A process that is renamed makes a call for it.
+        module.count(1, 10, 0, 0, 1)
+        told = read(tally, module)
         names.append({row.start_ns: row.comm for row in told.totals})
         assert {(row.start_ns, row.comm) for row in told.processes} == set(names[-1].items())
     assert names == [{1: name, 2: "p10"} for name in ("p10", "server", "server", "other")]
+
+
+# ---- Processes that end ----
+
+
+def by_user(counters: SyscallCounters) -> dict[int, tuple[int, int]]:
+    return {user.uid: (user.count, user.errors) for user in counters.users}
+
+
+def test_the_pairs_of_ended_processes_leave_the_map_and_nothing_is_lost_or_counted_twice(module: FakeModule) -> None:
+    chance = random.Random(3)
+    counters = ProcessCounters()
+    expected: dict[int, list[int]] = {}
+    made = 0
+    running: list[tuple[int, int]] = []
+    for reading in range(40):
+        for _ in range(25):
+            made += 1
+            running.append((made, chance.randrange(1, 9)))  # pids are reused at once
+        for start, pid in running:
+            for slot in chance.sample(range(60), 4):
+                uid, count = chance.choice((0, 1000)), chance.randrange(1, 50)
+                errors = chance.randrange(count)
+                module.count(start, pid, slot, uid, count, errors)
+                sums = expected.setdefault(uid, [0, 0])
+                sums[0] += count
+                sums[1] += errors
+        chance.shuffle(running)
+        ends, running = running[:26], running[26:]
+        for process in ends:
+            module.end(*process)
+        told = read(counters, module)
+        assert by_user(told) == {uid: tuple(sums) for uid, sums in expected.items()}, reading
+        assert {(start, pid) for start, pid, _, _ in module.held} <= set(running)
+        assert told.evicted == 0
+    assert len(counters._processes) < 600, "only what is listed is kept of those that ended"
+
+
+def test_a_short_process_that_called_much_is_listed_after_its_end(module: FakeModule) -> None:
+    counters = ProcessCounters()
+    for pid in range(1, 200):
+        module.count(1, pid, 0, 0, 1000)
+    read(counters, module)
+    module.count(2, 500, 0, 0, 1_000_000, 7)
+    module.count(2, 500, 39, 0, 1)
+    module.end(2, 500)
+    for pid in range(600, 700):
+        module.count(2, pid, 0, 0, 10)
+        module.end(2, pid)
+    for _ in range(3):
+        told = read(counters, module)
+        assert [(p.name, p.count, p.errors) for p in told.processes if p.pid == 500] == [
+            ("read", 1_000_000, 7),
+            ("getpid", 1, 0),
+        ]
+        assert [(t.comm, t.count, t.errors) for t in told.totals if t.pid == 500] == [("p500", 1_000_001, 7)]
+        assert not {p.pid for p in told.processes} & set(range(600, 700))
+
+
+def test_an_ended_process_is_dropped_when_busier_ones_take_its_places(module: FakeModule) -> None:
+    counters = ProcessCounters()
+    module.count(1, 1, 0, 0, 5)
+    module.end(1, 1)
+    assert [t.pid for t in read(counters, module).totals] == [1]
+    for pid in range(100, 150):
+        module.count(2, pid, 0, 0, 100)
+    assert 1 not in {t.pid for t in read(counters, module).totals}
+    assert len(counters._processes) == 50
+
+
+def test_the_total_of_a_process_never_shrinks_while_it_runs(module: FakeModule) -> None:
+    chance = random.Random(5)
+    counters = ProcessCounters()
+    calls: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for _ in range(60):
+        for pid in range(1, 6):
+            for slot in range(8):
+                module.count(1, pid, slot, 0, n := chance.randrange(1, 9))
+                calls[pid] = calls.get(pid, 0) + n
+        for key in chance.sample(sorted(module.held), 9):
+            # What it counted since it was read is lost with it, and nothing else.
+            del module.held[key]
+        told = read(counters, module)
+        now = {t.pid: t.count for t in told.totals}
+        assert all(now[pid] >= count for pid, count in last.items())
+        assert all(now[pid] <= calls[pid] for pid in now)
+        assert told.evicted == module.made - len(module.held), "at once"
+        assert sum(p.count for p in told.processes) == sum(now.values())
+        last = now
+
+
+def test_a_pair_that_only_one_reading_missed_is_not_counted_twice(
+    module: FakeModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters = ProcessCounters()
+    module.count(1, 10, 0, 0, 30)
+    read(counters, module)
+    with monkeypatch.context() as patch:
+        patch.setattr(maps, "items", lambda *_: iter(()))
+        assert read(counters, module).evicted == 0
+    module.count(1, 10, 0, 0, 5)
+    assert by_user(read(counters, module)) == {0: (35, 0)}
+
+
+def test_sums_of_running_processes_that_are_in_no_map_are_bounded(
+    module: FakeModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syscall_processes, "SUMS_MAX", 500)
+    counters = ProcessCounters()
+    for pid in range(3000):
+        module.count(1, pid, pid % 7, 0, 10)
+        if pid % 100 == 0:
+            read(counters, module)
+            module.held.clear()
+    assert len(counters._processes) <= 600
+    assert by_user(read(counters, module))[0][0] <= 30_000
+
+
+def test_the_map_is_read_early_when_half_of_its_room_is_taken(module: FakeModule) -> None:
+    counters = ProcessCounters()
+
+    def fills() -> bool:
+        return counters.is_filling(cast(Module, module))
+
+    for pid in range(49):
+        module.count(1, pid, 0, 0, 1)
+    assert not fills()
+    module.count(1, 49, 0, 0, 1)
+    assert fills()
+    read(counters, module)
+    assert not fills()
+    for pid in range(50, 100):
+        module.count(1, pid, 0, 0, 1)
+    read(counters, module)
+    module.count(1, 100, 0, 0, 1)
+    assert not fills(), "all of these run: reading makes no room"
+    for pid in range(50):
+        module.end(1, pid)
+    assert fills()
+    read(counters, module)
+    assert not fills()

@@ -52,7 +52,7 @@ def _run(args: argparse.Namespace) -> int:
         remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history << 20)
         return show(
             remembering,
-            interval=args.interval,
+            interval=source.options.interval_s,
             log_path=outputs.log_path,
             initial_filter=source.filter,
             notes=source.notes,

@@ -332,6 +332,9 @@ class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):
     and `processes`. `families` counts the runs of the handlers for programs (``exec``) and timers (``timer_create``,
     ``timer_delete``, ``timer_other``). `io_uring` counts io_uring's operations by name, which are not system calls;
     null if they cannot be seen. `table` is the tail-call table; `boot_ns` is `time` in the ns of `start_ns`.
+
+    Who calls (`processes`, `process_totals`, `users`, `evicted`) is the most expensive part, and is not read each time:
+    it is as of `pairs_time` (Unix seconds; null if it was not read at all, or in older recordings, where it is `time`).
     """
 
     rows: tuple[SyscallRow, ...]
@@ -344,6 +347,7 @@ class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):
     io_uring: Operations | None = None
     table: tuple[TableSlot, ...] = ()
     boot_ns: int = 0
+    pairs_time: Time | None = None
     keys = {
         "rows": ("abi", "nr"),
         "in_flight": ("pid", "tid"),
@@ -353,6 +357,11 @@ class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):
         "table": ("slot",),
     }
     ages = {"in_flight": "ns"}
+
+    @property
+    def callers_time(self) -> float:
+        """When it was read who calls (Unix seconds)."""
+        return self.time if self.pairs_time is None else min(self.pairs_time, self.time)
 
 
 class Syscall(Event, frozen=True, kw_only=True, tag="syscall"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from ebpftop.core.escape import printable
 from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record
 from ebpftop.filters.spec import Filter
+
+WatchedList: TypeAlias = Literal["callers"]
+"""Lists that are only read often while somebody looks at them. ``callers``: which process makes which system call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,12 @@ class Source(Protocol):
 
     def set_interval(self, seconds: float) -> None:
         """Poll the counters every *seconds*."""
+
+    def watch(self, lists: frozenset[WatchedList]) -> None:
+        """Read these expensive lists with every reading, and the others at a slower pace: somebody looks at them.
+
+        A source that does not read the kernel itself has nothing to do.
+        """
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         """Choose what the kernel does with a system call: "ignore" it, "trace" it, or "count" it as from the start.

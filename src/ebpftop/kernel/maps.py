@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ _EXIST = 2  # BPF_EXIST
 
 # Commands and parts of union bpf_attr, include/uapi/linux/bpf.h. Of one entry: map_fd, key, value or next key, flags;
 # of many: in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags.
-_LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _LOOKUP_BATCH = 1, 2, 3, 4, 24
+_LOOKUP, _UPDATE, _DELETE, _NEXT_KEY = 1, 2, 3, 4
+_LOOKUP_BATCH, _LOOKUP_AND_DELETE_BATCH, _DELETE_BATCH = 24, 25, 27
 _ELEMENT = struct.Struct("=I4xQQQ")
 _MANY = struct.Struct("=QQQQIIQQ")
 _COUNT_OFFSET = 32
@@ -91,45 +92,80 @@ def items(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, b
 
     It uses batch reads (kernel 5.6) if they work, else it reads key by key.
     """
-    batched = _items_batched(table, key_size, value_size)
-    yield from batched if batched is not None else _items_one_by_one(table, key_size, value_size)
+    batched = _read_batches(_LOOKUP_BATCH, table, key_size, value_size)
+    return zip(*batched, strict=True) if batched is not None else _items_one_by_one(table, key_size, value_size)
 
 
-def _items_batched(table: Map, key_size: int, value_size: int) -> list[tuple[bytes, bytes]] | None:
+def pop_keys(table: Map, key_size: int, value_size: int) -> list[bytes]:
+    """Empty a hash map; return the keys that were in it. What is put in meanwhile is returned or stays."""
+    batched = _read_batches(_LOOKUP_AND_DELETE_BATCH, table, key_size, value_size)
+    if batched is not None:
+        return batched[0]
+    return [key for key, _ in list(_items_one_by_one(table, key_size, value_size)) if delete(table, key)]
+
+
+def delete_keys(table: Map, keys: Sequence[bytes]) -> None:
+    """Delete *keys*, all of one size; those that are not there are passed over."""
+    joined = _buffer(b"".join(keys))
+    at = 0
+    while at < len(keys):
+        start = ctypes.addressof(joined) + at * len(keys[0])
+        code, count = _call_batch(_DELETE_BATCH, table, 0, 0, start, 0, len(keys) - at)
+        if code not in (0, errno.ENOENT):
+            for key in keys[at:]:
+                delete(table, key)
+            return
+        # It ends at the first key that is not in the map.
+        at += count + (1 if code else 0)
+
+
+def _call_batch(command: int, table: Map, here: int, there: int, keys: int, values: int, size: int) -> tuple[int, int]:
+    """Return 0 or the error number, and how many entries it was done for. All but *size* are addresses."""
+    attr = ctypes.create_string_buffer(_MANY.pack(here, there, keys, values, size, table.map_fd, 0, 0), _MANY.size)
+    code = 0 if bpf_syscall.call(command, attr, _MANY.size) >= 0 else ctypes.get_errno()
+    return code, struct.unpack_from("=I", attr, _COUNT_OFFSET)[0]
+
+
+def _read_batches(command: int, table: Map, key_size: int, value_size: int) -> tuple[list[bytes], list[bytes]] | None:
+    """Return all keys and their values, by a *command* that reads many; None if the kernel cannot do that.
+
+    The kernel's cursor is a bucket of a hash map or a key of an array: so nothing is given twice.
+    """
     size = min(_BATCH, table.max_entries)
-    # The kernel's cursor is a key or a u32 bucket number, whichever is larger.
+    # A cursor is a key or a u32 bucket number, whichever is larger.
     here, there = (ctypes.create_string_buffer(max(key_size, 8)) for _ in range(2))
-    found: dict[bytes, bytes] = {}
-    first = True
+    raw_keys, raw_values = (ctypes.create_string_buffer(one * size) for one in (key_size, value_size))
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    start = 0
     while True:
-        keys, values = ctypes.create_string_buffer(key_size * size), ctypes.create_string_buffer(value_size * size)
-        attr = ctypes.create_string_buffer(
-            _MANY.pack(
-                0 if first else ctypes.addressof(here),
-                ctypes.addressof(there),
-                ctypes.addressof(keys),
-                ctypes.addressof(values),
-                size,
-                table.map_fd,
-                0,
-                0,
-            ),
-            _MANY.size,
+        code, count = _call_batch(
+            command,
+            table,
+            start,
+            ctypes.addressof(there),
+            ctypes.addressof(raw_keys),
+            ctypes.addressof(raw_values),
+            size,
         )
-        code = 0 if bpf_syscall.call(_LOOKUP_BATCH, attr, _MANY.size) >= 0 else ctypes.get_errno()
         if code == errno.ENOSPC and size < table.max_entries:  # one bucket holds more than a batch
             size = min(size * 4, table.max_entries)
+            raw_keys, raw_values = (ctypes.create_string_buffer(one * size) for one in (key_size, value_size))
             continue
         if code not in (0, errno.ENOENT):
-            return None
-        raw_keys, raw_values = keys.raw, values.raw
-        (count,) = struct.unpack_from("=I", attr, _COUNT_OFFSET)
-        for i in range(count):
-            found[raw_keys[i * key_size : (i + 1) * key_size]] = raw_values[i * value_size : (i + 1) * value_size]
+            # What was deleted from the map is only here.
+            return (keys, values) if keys and command == _LOOKUP_AND_DELETE_BATCH else None
+        keys += _cut(raw_keys, key_size, count)
+        values += _cut(raw_values, value_size, count)
         if code == errno.ENOENT:
-            return list(found.items())
+            return keys, values
         here, there = there, here
-        first = False
+        start = ctypes.addressof(here)
+
+
+def _cut(buffer: Buffer, size: int, count: int) -> list[bytes]:
+    raw = ctypes.string_at(buffer, size * count)
+    return [raw[at : at + size] for at in range(0, len(raw), size)]
 
 
 def _items_one_by_one(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:

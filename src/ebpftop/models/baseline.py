@@ -40,6 +40,19 @@ class Baseline:
 
     reading: Syscalls
     why: Why
+    callers: Syscalls | None = None
+    """The first reading of who calls since then; None if there was none yet."""
+
+    @classmethod
+    def at(cls, reading: Syscalls, why: Why) -> Baseline:
+        """Begin at *reading*."""
+        return cls(reading, why).completed(reading)
+
+    def completed(self, reading: Syscalls) -> Baseline:
+        """Return this baseline; with the callers in *reading* if it is the first since then."""
+        if self.callers is None and reading.callers_time >= self.reading.time:
+            return Baseline(self.reading, self.why, reading)
+        return self
 
     @property
     def text(self) -> str:
@@ -70,8 +83,12 @@ class Baseline:
             return _NOTHING if self._came_later(process) else self._most_unlisted_process
         return listed
 
+    @property
+    def _listed(self) -> Syscalls:
+        return self.callers or self.reading
+
     def _came_later(self, process: ProcessKey) -> bool:
-        return process[1] > self.reading.boot_ns
+        return self.callers is not None and process[1] > self.callers.boot_ns
 
     @cached_property
     def _listed_whole(self) -> frozenset[ProcessKey]:
@@ -80,11 +97,11 @@ class Baseline:
 
     @cached_property
     def _pairs(self) -> Mapping[tuple[ProcessKey, CallKey], Sum]:
-        return {((p.pid, p.start_ns), (p.abi, p.nr)): Sum(p.count, p.errors) for p in self.reading.processes}
+        return {((p.pid, p.start_ns), (p.abi, p.nr)): Sum(p.count, p.errors) for p in self._listed.processes}
 
     @cached_property
     def _processes(self) -> Mapping[ProcessKey, Sum]:
-        return {(p.pid, p.start_ns): Sum(p.count, p.errors) for p in self.reading.process_totals}
+        return {(p.pid, p.start_ns): Sum(p.count, p.errors) for p in self._listed.process_totals}
 
     @cached_property
     def _most_unlisted(self) -> Mapping[CallKey, Sum]:

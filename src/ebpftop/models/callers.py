@@ -47,7 +47,8 @@ def callers(
     if reading is None:
         return []
     found, left_out = [], Sum()
-    for p in reading.processes:
+    # Until it is known what the pairs were at *zero*, nobody is listed.
+    for p in reading.processes if zero is None or zero.callers is not None else ():
         if (p.abi, p.nr) == key:
             process = p.pid, p.start_ns
             made = Sum(p.count, p.errors).since(zero.pair(process, key) if zero else Sum())
@@ -70,7 +71,7 @@ def callers(
 
 def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Baseline | None = None) -> list[CallOf]:
     """Return the calls of a process since *zero*: the busiest first, and one entry for all others at the end."""
-    if reading is None:
+    if reading is None or (zero is not None and zero.callers is None):
         return []
     found = []
     for p in reading.processes:

@@ -119,6 +119,8 @@ class SyscallsModel:
         self.calls: dict[CallKey, Call] = {}
         self.total = Meter()
         self.latest: Syscalls | None = None
+        self._with_callers: Syscalls | None = None
+        """The newest reading in which the callers are as new as all the rest, if there was one."""
         self.traced: Ring[Syscall] = Ring(traced, TRACED_BYTES)
         self.readings = 0
         self.baseline: Baseline | None = None
@@ -169,8 +171,9 @@ class SyscallsModel:
         Who is not listed individually is not known, so that the filter does not apply to their sum.
         """
         since = self.since if self.since is not None else -math.inf
+        reading = self._with_callers
         return callers(
-            self.latest,
+            self.latest if reading is not None and reading.time < since else reading,
             key,
             self.baseline,
             lambda calls: self.view_filter.matches_caller(calls, since, self.processes),
@@ -209,6 +212,10 @@ class SyscallsModel:
             call.meter.read(row.count, record.time)
         self._bound(record)
         self.latest = record
+        if record.callers_time == record.time or self._with_callers is None:
+            self._with_callers = record
+        self._ground = self._ground and self._ground.completed(record)
+        self.baseline = self.baseline and self.baseline.completed(record)
         self._recent.append(record)
         keep_newest(self._recent, weight, RECENT_BYTES)
         self._begin_where_due(record)
@@ -247,7 +254,7 @@ class SyscallsModel:
     def reset(self) -> None:
         """Count all totals from the newest reading on."""
         if self.latest is not None:
-            self._count_from(Baseline(self.latest, "Z"))
+            self._count_from(Baseline.at(self.latest, "Z"))
 
     def undo_reset(self) -> None:
         """Go back to totals since the filter's last change, or since the start of the probe."""
@@ -317,7 +324,7 @@ class SyscallsModel:
     def _begin_where_due(self, reading: Syscalls) -> None:
         if reading.time >= self._ground_due:
             self._ground_due = math.inf
-            self._ground = Baseline(reading, "filter")
+            self._ground = Baseline.at(reading, "filter")
             self._count_from(self._ground)
 
     def ask(self, key: CallKey, handler: Handler) -> None:

@@ -165,6 +165,7 @@ class UsersModel:
         self._undecided: deque[ProcessInfo] = deque(maxlen=UNDECIDED_MAX)
         self._calls: dict[int, int] = {}
         self._calls_total = 0
+        self._total_time: float | None = None
         self._calls_time: float | None = None
         self._forgotten = 0
 
@@ -339,17 +340,22 @@ class UsersModel:
     # What the counters of system calls know.
 
     def _read_calls(self, record: Syscalls) -> None:
-        counts = {caller.uid: caller.count for caller in record.users}
         total = sum(row.count for row in record.rows)
-        if self._calls_time is not None and record.time > self._calls_time:
-            seconds = record.time - self._calls_time
+        if self._total_time is not None and record.time > self._total_time:
+            self.total.calls_rate = max(0, total - self._calls_total) / (record.time - self._total_time)
+        self._calls_total, self._total_time = total, record.time
+        # Who calls is not read each time.
+        if record.callers_time == self._calls_time:
+            return
+        counts = {caller.uid: caller.count for caller in record.users}
+        if self._calls_time is not None and record.callers_time > self._calls_time:
+            seconds = record.callers_time - self._calls_time
             for uid in counts.keys() | self._calls.keys():
                 user = self.users.get(uid)
                 if user is not None:
                     user.calls_rate = max(0, counts.get(uid, 0) - self._calls.get(uid, 0)) / seconds
                     user.calls_at_least = record.evicted > self._forgotten
-            self.total.calls_rate = max(0, total - self._calls_total) / seconds
-        self._calls, self._calls_total, self._calls_time = counts, total, record.time
+        self._calls, self._calls_time = counts, record.callers_time
         self._forgotten = record.evicted
 
 

@@ -45,6 +45,7 @@ class Context:
     exits: bool = True
     latency: bool = True
     processes: bool = True
+    pairs_every_s: float = 0.0  # how often to read who makes which call while nobody looks; 0: with each reading
     printk: bool = False
     handlers: Mapping[tuple[Abi, int], Handler] = field(default_factory=dict)  # --ignore and --trace
     # Whether the filter matches a process that already ran: pid, uid, comm.

@@ -1,11 +1,14 @@
-"""Which process makes which call: reads the bounded map of bpf/syscalls.c from process and call to counts."""
+"""Which process makes which call: reads the bounded map of bpf/syscalls.c from process and call to counts.
+
+A reading costs by what changed. The map has only pairs of running processes: those of a process that ended are read a
+last time, added to the sums, and deleted. What lists the busiest compares only pairs that grew with the least of those
+that are listed, since the others were compared before, and counts do not shrink.
+"""
 
 from __future__ import annotations
 
-import heapq
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -16,7 +19,6 @@ from ebpftop.core.records import (
     WHOLE_PROCESSES,
     ProcessCalls,
     ProcessTotal,
-    Syscalls,
     UserCalls,
 )
 from ebpftop.kernel import maps
@@ -25,51 +27,68 @@ from ebpftop.probes.syscall_slots import Slots
 from ebpftop.syscalls import abi as abis
 
 _KEY = struct.Struct("=QIIII")  # struct process_call
+_PROCESS = struct.Struct("=QII")  # struct process
+_IDENTITY = 12  # bytes: both begin with start and pid
 _VALUE_WORDS = 5  # struct process_count: calls counted when they entered, when they returned, errors, comm
+_VALUE_SIZE = _VALUE_WORDS * 8
 _COMM_AT = 24
 _COMM_SIZE = 16
-_PROCESS = struct.Struct("=QII")  # struct process
-_VALUE_SIZE = _VALUE_WORDS * 8
+_PAIRS_MADE, _PROCESSES_ENDED = 0, 1  # enum pair_counter
 
 USERS_MAX = 4096
-
-_Process = tuple[int, int]  # start in ns since boot, pid
-
-
-@dataclass(frozen=True, slots=True)
-class _ProcessCounter:
-    """A process, one of its calls, and the user that it called as."""
-
-    raw: bytes
-    process: _Process
-    slot: int
-    uid: int
-    count: int
-    errors: int
-    comm: bytes
+SUMS_MAX = 32768
+"""Pairs of processes that run but whose pairs the kernel evicted: their sums are kept, so many at most."""
 
 
-class _Renamed:
-    """The new names of renamed processes. If the kernel evicts one, it keeps its name here while it is reported."""
+class _Process:
+    """A process that is in the map, or that is listed."""
 
-    def __init__(self, table: maps.Map, known: Mapping[_Process, bytes]) -> None:
-        self.found: dict[_Process, bytes] = {}
-        self._table = table
-        self._known = known
+    __slots__ = (
+        *("calls", "comm", "count", "ended", "errors", "keys", "key", "most", "named_by"),
+        *("pid", "places", "renamed", "rows", "shown", "start_ns", "total", "whole"),
+    )
 
-    def name(self, process: _Process) -> bytes | None:
-        """Return the new name of *process*; None if no rename is known."""
-        comm = maps.lookup(self._table, _PROCESS.pack(*process, 0), _COMM_SIZE) or self._known.get(process)
-        if comm is not None:
-            self.found[process] = comm
-        return comm
+    def __init__(self, key: bytes, start_ns: int, pid: int) -> None:
+        self.key = key
+        self.start_ns = start_ns
+        self.pid = pid
+        self.count = 0
+        self.errors = 0
+        self.calls: dict[int, list[int]] = {}
+        """Calls and errors by slot, of all users that it calls as; they never shrink."""
+        self.keys: list[bytes] = []
+        """The keys of its pairs in the kernel's map."""
+        self.most = 0
+        self.named_by = b""
+        """The value of its busiest pair, which has its name."""
+        self.renamed: bytes | None = None
+        self.comm: str | None = None
+        self.ended = False
+        self.whole = False
+        """It is among the busiest processes: all its calls are listed."""
+        self.places: set[int] = set()
+        """The slots that it is listed for."""
+        self.rows: dict[int, ProcessCalls] = {}
+        self.shown: tuple[ProcessCalls, ...] = ()
+        self.total: ProcessTotal | None = None
+
+    @property
+    def is_listed(self) -> bool:
+        return self.whole or bool(self.places)
 
 
-class _Listed(NamedTuple):
-    """What a reading lists: the processes with all their calls, and each process with a slot."""
+class _Pair:
+    """A pair that is in the kernel's map: what was read of it last."""
 
-    whole: frozenset[_Process] = frozenset()
-    pairs: frozenset[tuple[_Process, int]] = frozenset()
+    __slots__ = ("count", "errors", "process", "raw", "slot", "uid")
+
+    def __init__(self, process: _Process, slot: int, uid: int) -> None:
+        self.process = process
+        self.slot = slot
+        self.uid = uid
+        self.raw = b""
+        self.count = 0
+        self.errors = 0
 
 
 class SyscallCounters(NamedTuple):
@@ -82,60 +101,293 @@ class SyscallCounters(NamedTuple):
 
 
 class ProcessCounters:
-    """All pairs of the last reading, and the totals of each user over all readings.
+    """All pairs in the map, the processes that are listed, and the totals of each user over all readings.
 
-    If a pair is evicted, its counts since the last reading are lost; all earlier ones stay in the users' sums.
+    If a pair is evicted, its counts since the last reading are lost; all earlier ones stay in all sums.
     """
 
     def __init__(self) -> None:
-        self._known: dict[bytes, _ProcessCounter] = {}
         self._users: dict[int, list[int]] = {}
-        self._listed = _Listed()
-        self._names: dict[_Process, bytes] = {}
-        """The new names of those processes of the last reading that were renamed."""
-        self._evicted = 0
+        self._user_rows: dict[int, UserCalls] = {}
         self._evicted_before = 0
+        self._start()
 
-    def read(self, module: Module, slots: Slots) -> SyscallCounters:
-        """Read the map."""
-        # Before the pairs: a pair that is made meanwhile must not look as if it was evicted.
-        made = maps.per_cpu_sum(module.table("pairs_made"), 0)
-        known, self._known = self._known, {}
-        for key, value in maps.items(module.table("process_calls"), _KEY.size, _VALUE_SIZE * maps.CPUS):
-            pair = known.get(key)
-            # Most did nothing since.
-            self._known[key] = pair if pair is not None and pair.raw == value else self._counted(key, value, pair)
-        self._evicted = max(self._evicted, made - len(self._known))
-        renamed = _Renamed(module.table("process_names"), self._names)
-        shown, totals, self._listed = _busiest(self._known.values(), slots, renamed, self._listed)
-        self._names = renamed.found
-        return SyscallCounters(shown, totals, self._user_rows(), self._evicted_before + self._evicted)
-
-    def save_totals(self, module: Module, slots: Slots) -> None:
-        """Read a last time: the map will be closed, the users' sums stay."""
-        self.read(module, slots)
-        self._evicted_before += self._evicted
+    def _start(self) -> None:
+        """Start with an empty map."""
+        self._pairs: dict[bytes, _Pair] = {}
+        self._processes: dict[bytes, _Process] = {}
+        self._sums = 0
+        self._whole: list[_Process] = []
+        self._of_slot: dict[int, list[_Process]] = {}
+        self._least_whole = 0
+        """A process with more calls than this is one of the busiest."""
+        self._least: dict[int, int] = {}
+        """The same of each slot."""
+        self._grown: dict[int, dict[bytes, _Process]] = {}
+        """What changed since the rows were made: processes by slot."""
+        self._changed: dict[bytes, _Process] = {}
         self._evicted = 0
-        self._known.clear()
+        self._deleted = 0
+        self._made_at = 0
+        self._ended_at = 0
 
-    def _counted(self, key: bytes, value: bytes, before: _ProcessCounter | None) -> _ProcessCounter:
-        start_ns, pid, slot, uid, _ = _KEY.unpack(key)
-        words = memoryview(value).cast("Q")
-        by_cpu = [sum(parts) for parts in zip(words[::_VALUE_WORDS], words[1::_VALUE_WORDS], strict=True)]
-        count, errors = sum(by_cpu), sum(words[2::_VALUE_WORDS])
-        at = by_cpu.index(max(by_cpu)) * _VALUE_SIZE
-        if before is None or count < before.count:
-            gained, failed = count, errors
-        else:
-            gained, failed = count - before.count, max(0, errors - before.errors)
-        sums = self._users.setdefault(uid, [0, 0])
-        sums[0] += gained
-        sums[1] += failed
-        return _ProcessCounter(
-            value, (start_ns, pid), slot, uid, count, errors, value[at + _COMM_AT : at + _VALUE_SIZE]
+    def is_filling(self, module: Module) -> bool:
+        """Return whether the map should be read before much is evicted. It costs two requests to the kernel."""
+        table = module.table("process_calls")
+        counters = module.table("pair_counters")
+        # If all pairs are of running processes, reading makes no room: then it is not read more often than that.
+        room = max(table.max_entries - len(self._pairs), table.max_entries // 8)
+        return (
+            maps.per_cpu_sum(counters, _PAIRS_MADE) - self._made_at >= room // 2
+            or maps.per_cpu_sum(counters, _PROCESSES_ENDED) - self._ended_at
+            >= module.table("ended_processes").max_entries // 2
         )
 
-    def _user_rows(self) -> tuple[UserCalls, ...]:
+    def read(self, module: Module, slots: Slots) -> SyscallCounters:
+        """Read the map; return the callers."""
+        self.update(module)
+        self._choose()
+        for process in self._changed.values():
+            if process.is_listed:
+                self._make_rows(process, module, slots)
+        self._changed.clear()
+        self._bound()
+        listed = sorted((p for p in self._processes.values() if p.is_listed), key=attrgetter("pid", "start_ns"))
+        return SyscallCounters(
+            tuple(row for process in listed for row in process.shown),
+            tuple(process.total for process in listed if process.total is not None),
+            self._all_users(),
+            self._evicted_before + self._evicted,
+        )
+
+    def save_totals(self, module: Module) -> None:
+        """Read a last time: the map will be closed, the users' sums stay."""
+        self.update(module)
+        self._evicted_before += self._evicted
+        self._start()
+
+    # ---- the map ----
+
+    def update(self, module: Module) -> None:
+        """Add to all sums what the map has, and delete from it the pairs of processes that ended."""
+        table, counters = module.table("process_calls"), module.table("pair_counters")
+        # First who has ended: these pairs change no more. Then what was made: a pair that is made meanwhile must not
+        # look as if it was evicted.
+        self._ended_at = maps.per_cpu_sum(counters, _PROCESSES_ENDED)
+        ended = {key[:_IDENTITY] for key in maps.pop_keys(module.table("ended_processes"), _PROCESS.size, 4)}
+        self._made_at = maps.per_cpu_sum(counters, _PAIRS_MADE)
+        known = self._pairs
+        held = list(maps.items(table, _KEY.size, _VALUE_SIZE * maps.CPUS))
+        changed = [(key, value, pair) for key, value in held if (pair := known.get(key)) is None or pair.raw != value]
+        if len(held) - sum(pair is None for _, _, pair in changed) != len(known):
+            self._drop_evicted(table, known.keys() - {key for key, _ in held})
+        finished = self._add(changed, ended)
+        # One that is evicted before it is deleted is not missing anywhere.
+        self._deleted += len(finished)
+        maps.delete_keys(table, finished)
+        self._evicted = max(self._evicted, self._made_at - self._deleted - len(known))
+        self._choose()
+
+    def _drop_evicted(self, table: maps.Map, missing: Iterable[bytes]) -> None:
+        for key in missing:
+            # A map that can only be read key by key may be read incompletely.
+            if maps.lookup(table, key, _VALUE_SIZE * maps.CPUS) is None:
+                self._pairs.pop(key).process.keys.remove(key)
+                self._evicted += 1
+
+    def _add(self, changed: list[tuple[bytes, bytes, _Pair | None]], ended: set[bytes]) -> list[bytes]:
+        """Add what changed to the sums; return the keys of the pairs of the *ended* processes."""
+        short = [(key, value) for key, value, pair in changed if pair is None and key[:_IDENTITY] in ended]
+        if short:
+            changed = [one for one in changed if one[2] is not None or one[0][:_IDENTITY] not in ended]
+            self._add_short(short)
+        users = self._users
+        counts, failures = self._sums_of([value for _, value, _ in changed])
+        for (key, value, known), count, errors in zip(changed, counts, failures, strict=True):
+            pair = known or self._new_pair(key)
+            if count < pair.count:  # it was evicted and made again
+                pair.count = pair.errors = 0
+            gained, failed = count - pair.count, max(0, errors - pair.errors)
+            pair.raw, pair.count, pair.errors = value, count, errors
+            sums = users.get(pair.uid) or users.setdefault(pair.uid, [0, 0])
+            sums[0] += gained
+            sums[1] += failed
+            self._add_to_process(pair.process, pair.slot, gained, failed)
+            self._name(pair.process, count, value)
+        finished = [key for key, _ in short]
+        for identity in ended:
+            process = self._processes.get(identity)
+            if process is not None:
+                process.ended = True
+                self._changed[identity] = process
+                for key in process.keys:
+                    del self._pairs[key]
+                finished += process.keys
+                process.keys = []
+        return finished
+
+    def _new_pair(self, key: bytes) -> _Pair:
+        _, _, slot, uid, _ = _KEY.unpack(key)
+        process = self._process(key[:_IDENTITY])
+        process.keys.append(key)
+        pair = self._pairs[key] = _Pair(process, slot, uid)
+        return pair
+
+    def _add_short(self, short: list[tuple[bytes, bytes]]) -> None:
+        """Add the pairs of processes that came and ended since the last reading: on a busy machine, most by far.
+
+        They are in the sums of users. Only what may be listed becomes a process here.
+        """
+        users, least = self._users, self._least
+        counts, failures = self._sums_of([value for _, value in short])
+        keys = list(_KEY.iter_unpack(b"".join(key for key, _ in short)))
+        identities = [key[:_IDENTITY] for key, _ in short]
+        totals: dict[bytes, int] = {}
+        kept = set()
+        for identity, (_, _, slot, uid, _), count, errors in zip(identities, keys, counts, failures, strict=True):
+            sums = users.get(uid) or users.setdefault(uid, [0, 0])
+            sums[0] += count
+            sums[1] += errors
+            totals[identity] = totals.get(identity, 0) + count
+            if count > least.get(slot, 0):
+                kept.add(identity)
+        kept.update(identity for identity, total in totals.items() if total > self._least_whole)
+        kept.update(totals.keys() & self._processes.keys())
+        if not kept:
+            return
+        for identity, key, (_, value), count, errors in zip(identities, keys, short, counts, failures, strict=True):
+            if identity in kept:
+                process = self._process(identity)
+                self._add_to_process(process, key[2], count, errors)
+                self._name(process, count, value)
+
+    def _sums_of(self, values: list[bytes]) -> tuple[list[int], list[int]]:
+        """Return the calls and the errors in each of *values*, added up over the CPUs. (No loop of Python's own.)"""
+        words = memoryview(b"".join(values)).cast("Q")
+        stride = _VALUE_WORDS * maps.CPUS
+        entered, unentered, errors = (
+            [words[at::stride].tolist() for at in range(member, stride, _VALUE_WORDS)] for member in range(3)
+        )
+        return list(map(sum, zip(*entered, *unentered, strict=True))), list(map(sum, zip(*errors, strict=True)))
+
+    def _process(self, identity: bytes) -> _Process:
+        process = self._processes.get(identity)
+        if process is None:
+            start_ns, pid, _ = _PROCESS.unpack(identity + bytes(_PROCESS.size - _IDENTITY))
+            process = self._processes[identity] = _Process(identity, start_ns, pid)
+        return process
+
+    def _add_to_process(self, process: _Process, slot: int, count: int, errors: int) -> None:
+        sums = process.calls.get(slot)
+        if sums is None:
+            process.calls[slot] = [count, errors]
+            self._sums += 1
+        else:
+            sums[0] += count
+            sums[1] += errors
+        process.count += count
+        process.errors += errors
+        self._changed[process.key] = process
+        self._grown.setdefault(slot, {})[process.key] = process
+
+    def _name(self, process: _Process, count: int, value: bytes) -> None:
+        if count >= process.most:
+            process.most, process.named_by = count, value
+
+    # ---- the busiest ----
+    # What the last reading listed stays until another has a quarter more calls: many have about the same number, and
+    # rows that come and go at each reading tell nobody anything.
+
+    def _choose(self) -> None:
+        """List what has become one of the busiest, and drop processes that ended and are not listed any more."""
+        for slot, grown in self._grown.items():
+            listed, least = self._of_slot.get(slot, []), self._least.get(slot, 0)
+            rising = [p for p in grown.values() if slot not in p.places and p.calls[slot][0] > least]
+            if rising:
+
+                def place(process: _Process, slot: int = slot) -> tuple[int, int, int, int]:
+                    count, errors = process.calls[slot]
+                    return -count * (5 if slot in process.places else 4), -errors, process.start_ns, process.pid
+
+                ranked = sorted((*listed, *rising), key=place)
+                listed = self._of_slot[slot] = ranked[:PROCESSES_OF_A_CALL]
+                for process in ranked[PROCESSES_OF_A_CALL:]:
+                    if slot in process.places:
+                        process.places.discard(slot)
+                        self._changed[process.key] = process
+                for process in listed:
+                    process.places.add(slot)
+            full = len(listed) >= PROCESSES_OF_A_CALL
+            self._least[slot] = min(p.calls[slot][0] for p in listed) * 5 // 4 if full else 0
+        self._grown.clear()
+        self._choose_whole()
+        for process in [p for p in self._changed.values() if p.ended and not p.is_listed]:
+            self._drop(process)
+
+    def _choose_whole(self) -> None:
+        rising = [p for p in self._changed.values() if not p.whole and p.count > self._least_whole]
+        if rising:
+            ranked = sorted(
+                (*self._whole, *rising), key=lambda p: (-p.count * (5 if p.whole else 4), p.start_ns, p.pid)
+            )
+            self._whole = ranked[:WHOLE_PROCESSES]
+            for process in ranked[WHOLE_PROCESSES:]:
+                if process.whole:
+                    process.whole = False
+                    self._changed[process.key] = process
+            for process in self._whole:
+                process.whole = True
+        full = len(self._whole) >= WHOLE_PROCESSES
+        self._least_whole = min(p.count for p in self._whole) * 5 // 4 if full else 0
+
+    def _drop(self, process: _Process) -> None:
+        del self._processes[process.key]
+        self._changed.pop(process.key, None)
+        self._sums -= len(process.calls)
+
+    def _bound(self) -> None:
+        """If too many sums are of processes that are in no map and in no list, drop those of the least busy."""
+        if self._sums > SUMS_MAX:
+            idle = sorted((p for p in self._processes.values() if not (p.keys or p.is_listed)), key=attrgetter("count"))
+            for process in idle:
+                self._drop(process)
+                if self._sums <= SUMS_MAX * 3 // 4:
+                    break
+
+    # ---- rows ----
+
+    def _make_rows(self, process: _Process, module: Module, slots: Slots) -> None:
+        """Make the rows of a listed process; those that did not change stay the same objects."""
+        key = _PROCESS.pack(process.start_ns, process.pid, 0)
+        # If the kernel evicts the new name of a process, it keeps it here.
+        process.renamed = maps.lookup(module.table("process_names"), key, _COMM_SIZE) or process.renamed
+        comm = c_string(process.renamed or _comm_of(process.named_by))
+        if comm != process.comm:
+            process.comm = comm
+            process.rows.clear()
+        shown = []
+        for slot in process.calls if process.whole else process.places:
+            row, (count, errors) = process.rows.get(slot), process.calls[slot]
+            if row is None or row.count != count or row.errors != errors:
+                abi, nr = slots.call(slot)
+                row = process.rows[slot] = ProcessCalls(
+                    pid=process.pid,
+                    start_ns=process.start_ns,
+                    comm=comm,
+                    abi=abi,
+                    nr=nr,
+                    name=abis.name(abi, nr),
+                    count=count,
+                    errors=errors,
+                )
+            shown.append(row)
+        shown.sort(key=attrgetter("abi", "nr"))
+        process.shown = tuple(shown)
+        process.total = ProcessTotal(
+            pid=process.pid, start_ns=process.start_ns, comm=comm, count=process.count, errors=process.errors
+        )
+
+    def _all_users(self) -> tuple[UserCalls, ...]:
         if len(self._users) > USERS_MAX:
             ranked = sorted(self._users, key=lambda uid: (uid == OTHER_UID, -self._users[uid][0]))
             other = self._users.setdefault(OTHER_UID, [0, 0])
@@ -144,76 +396,18 @@ class ProcessCounters:
                     count, errors = self._users.pop(uid)
                     other[0] += count
                     other[1] += errors
-        return tuple(
-            UserCalls(uid=uid, count=count, errors=errors) for uid, (count, errors) in sorted(self._users.items())
-        )
+            self._user_rows.clear()
+        rows = self._user_rows
+        for uid, (count, errors) in self._users.items():
+            row = rows.get(uid)
+            if row is None or row.count != count or row.errors != errors:
+                rows[uid] = UserCalls(uid=uid, count=count, errors=errors)
+        return tuple(rows[uid] for uid in sorted(self._users))
 
 
-def _busiest(
-    pairs: Iterable[_ProcessCounter], slots: Slots, renamed: _Renamed, listed: _Listed
-) -> tuple[tuple[ProcessCalls, ...], tuple[ProcessTotal, ...], _Listed]:
-    """Return the busiest pairs, summed over the users of a process, and the totals of the processes among them.
-
-    What the last reading *listed* stays until another has a quarter more calls: many have about the same number, and
-    rows that come and go at each reading tell nobody anything.
-    """
-    counts: dict[tuple[_Process, int], tuple[int, int]] = {}
-    totals: dict[_Process, int] = {}
-    failures: dict[_Process, int] = {}
-    busiest: dict[_Process, _ProcessCounter] = {}
-    for pair in pairs:  # as many as the map holds, at each reading
-        process = pair.process
-        before = counts.get((process, pair.slot))
-        counts[process, pair.slot] = (
-            (pair.count, pair.errors) if before is None else (before[0] + pair.count, before[1] + pair.errors)
-        )
-        totals[process] = totals.get(process, 0) + pair.count
-        if pair.errors:
-            failures[process] = failures.get(process, 0) + pair.errors
-        named = busiest.get(process)
-        if named is None or pair.count > named.count:
-            busiest[process] = pair  # its name is the newest
-
-    def total(process: _Process) -> tuple[int, _Process]:
-        return totals[process] * (5 if process in listed.whole else 4), process
-
-    whole = frozenset(heapq.nlargest(WHOLE_PROCESSES, totals, key=total))
-    ranks: dict[int, int] = {}
-    names: dict[_Process, str] = {}
-    shown = []
-
-    def place(item: tuple[tuple[_Process, int], tuple[int, int]]) -> tuple[int, int, tuple[_Process, int]]:
-        pair, (count, errors) = item
-        return -count * (5 if pair in listed.pairs else 4), -errors, pair
-
-    stay = set()
-    for (process, slot), (count, errors) in sorted(counts.items(), key=place):
-        rank = ranks[slot] = ranks.get(slot, 0) + 1
-        if rank > PROCESSES_OF_A_CALL and process not in whole:
-            continue
-        comm = names.get(process)
-        if comm is None:
-            comm = names[process] = c_string(renamed.name(process) or busiest[process].comm)
-        stay.add((process, slot))
-        abi, nr = slots.call(slot)
-        start_ns, pid = process
-        shown.append(
-            ProcessCalls(
-                pid=pid,
-                start_ns=start_ns,
-                comm=comm,
-                abi=abi,
-                nr=nr,
-                name=abis.name(abi, nr),
-                count=count,
-                errors=errors,
-            )
-        )
-    shown.sort(key=attrgetter(*Syscalls.keys["processes"]))
-    sums = tuple(
-        ProcessTotal(
-            pid=pid, start_ns=start_ns, comm=comm, count=totals[start_ns, pid], errors=failures.get((start_ns, pid), 0)
-        )
-        for (start_ns, pid), comm in sorted(names.items(), key=lambda item: item[0][::-1])
-    )
-    return tuple(shown), sums, _Listed(whole, frozenset(stay))
+def _comm_of(value: bytes) -> bytes:
+    """Return the name in the value of a pair: that of the CPU that counted most, the newest."""
+    words = memoryview(value).cast("Q")
+    by_cpu = [sum(parts) for parts in zip(words[::_VALUE_WORDS], words[1::_VALUE_WORDS], strict=True)]
+    at = by_cpu.index(max(by_cpu)) * _VALUE_SIZE + _COMM_AT
+    return value[at : at + _COMM_SIZE]

@@ -8,6 +8,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import ClassVar
 
 import msgspec
@@ -48,6 +49,9 @@ TRACED_PER_SECOND = 2000  # on each CPU
 # Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.
 PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
 PROCESS_NAMES_MAX = 16384  # processes that got another name
+ENDED_MAX = 8192  # processes that ended since the pairs were read
+FILLING_EVERY_S = 0.1  # how often to check whether the pairs have to be read early
+_EARLY_S = 0.25  # the pairs are read with the reading that comes nearest to when they are due
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
@@ -88,6 +92,12 @@ class SyscallsProbe(KernelProbe):
         self._before: dict[Call, Totals] = {}
         self._families_before: dict[Family, int] = {}
         self._pairs = ProcessCounters()
+        self._callers = SyscallCounters()
+        """What was read of the pairs last, at `_pairs_time` (Unix seconds)."""
+        self._pairs_time: float | None = None
+        self._pairs_due_s = 0.0
+        self._check_filling_s = 0.0
+        self._callers_watched = False
         self._events: Events | None = None
         self._returns: AttachResult | None = None
         self._sees_uring = False
@@ -168,6 +178,7 @@ class SyscallsProbe(KernelProbe):
         return {
             "process_calls": PROCESS_CALLS_MAX,
             "process_names": PROCESS_NAMES_MAX,
+            "ended_processes": ENDED_MAX,
             "waiting": WAITING_MAX,
             "entered_before_attach": CALLS_MAX,
         }
@@ -196,7 +207,7 @@ class SyscallsProbe(KernelProbe):
             module.attach("raw_tracepoint", "sched_process_exit", "task_cache_on_sched_process_exit")
             module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
         if self.processes:
-            self._attach_names(module)
+            self._attach_processes(module)
         requested = self.context.attach.get(self.name)
         # The program where calls begin is attached last: if an entry is seen, its waiting and return are seen too.
         if (self.latency or "trace" in self._chosen.values()) and (requested is None or matches(enter, requested)):
@@ -217,10 +228,18 @@ class SyscallsProbe(KernelProbe):
             self.attempts += (rung,) if rung else ()
         return via
 
-    def _attach_names(self, module: Module) -> None:
-        """Attach the program that sees each renamed process. Without it, the names in the pairs are nearly as good."""
-        with suppress(LoadError):
-            module.attach("raw_tracepoint", "task_rename", "name_on_task_rename")
+    def _attach_processes(self, module: Module) -> None:
+        """Attach what sees processes renamed and ended.
+
+        Without the first, the names in the pairs are nearly as good; without the other, pairs stay until they are
+        evicted.
+        """
+        for event, function in (
+            ("task_rename", "name_on_task_rename"),
+            ("sched_process_exit", "pairs_on_sched_process_exit"),
+        ):
+            with suppress(LoadError):
+                module.attach("raw_tracepoint", event, function)
 
     def _attach_returns(self, module: Module) -> None:
         option = _returns_option(self._kind)
@@ -260,6 +279,7 @@ class SyscallsProbe(KernelProbe):
         self._events = None
         self._returns = None
         self._sees_uring = False
+        self._callers, self._pairs_time, self._pairs_due_s = SyscallCounters(), None, 0.0
 
     # ---- the table ----
 
@@ -345,7 +365,10 @@ class SyscallsProbe(KernelProbe):
         if self._before_attach is not None:
             self._before_attach.begin()
             self._before_attach.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
-        who = self._pairs.read(module, self.slots) if self.processes else SyscallCounters()
+        if self.processes and (self._callers_watched or monotonic() >= self._pairs_due_s):
+            self._callers, self._pairs_time = self._pairs.read(module, self.slots), now
+            self._pairs_due_s = monotonic() + self.context.pairs_every_s - _EARLY_S
+        who = self._callers
         # Convert to the clock of durations, and to that of starts, which continues while the machine sleeps.
         now_ns = int((now - clocks.unix_offset()) * 1e9)
         return [
@@ -363,6 +386,7 @@ class SyscallsProbe(KernelProbe):
                 process_totals=who.totals,
                 users=who.users,
                 evicted=who.evicted,
+                pairs_time=self._pairs_time,
                 families={family: count for family, count in families.items() if count},
                 io_uring=dict(uring) if self._sees_uring else None,
                 table=self._table(),
@@ -370,8 +394,18 @@ class SyscallsProbe(KernelProbe):
             )
         ]
 
+    def watch_callers(self, watched: bool) -> bool:
+        """Read who calls with every reading while that is *watched*; return whether it was not before."""
+        begins = watched and not self._callers_watched
+        self._callers_watched = watched
+        return begins
+
     def filter_changed(self) -> None:
-        """The filter changed: it may match other calls that were entered before the probe was attached."""
+        """The filter changed: it may match other calls that were entered before the probe was attached.
+
+        Later counts are measured against the next reading, so that has everything.
+        """
+        self._pairs_due_s = 0.0
         if self._before_attach is not None:
             self._before_attach.filter_changed()
 
@@ -399,7 +433,13 @@ class SyscallsProbe(KernelProbe):
         )
 
     def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
-        """Return the traced calls that arrived since the last reading."""
+        """Return the traced calls that arrived since the last reading. Counters that are read next are complete."""
+        if everything:
+            self._pairs_due_s = 0.0
+        elif self.processes and self.module is not None and monotonic() >= self._check_filling_s:
+            self._check_filling_s = monotonic() + FILLING_EVERY_S
+            if self._pairs.is_filling(self.module):
+                self._pairs.update(self.module)
         if self._events is None:
             return []
         offset = clocks.unix_offset()
@@ -418,7 +458,7 @@ class SyscallsProbe(KernelProbe):
         if self._sees_uring:
             syscall_counters.add_uring(module, self._uring_before)
         if self.processes:
-            self._pairs.save_totals(module, self.slots)
+            self._pairs.save_totals(module)
         self._overflow_before += maps.per_cpu_sum(module.table("overflow"), 0)
 
     def _traced(self, raw: bytes, offset: float) -> Syscall:

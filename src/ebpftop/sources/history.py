@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record
-from ebpftop.core.source import Batch, Source
+from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import Chunk, Part
@@ -178,6 +178,9 @@ class HistorySource:
 
     def set_interval(self, seconds: float) -> None:
         self.source.set_interval(seconds)
+
+    def watch(self, lists: frozenset[WatchedList]) -> None:
+        self.source.watch(lists)
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         self.source.set_handler(abi, nr, handler)

@@ -17,7 +17,7 @@ from typing import TypeVar
 from ebpftop import __version__
 from ebpftop.core.escape import printable
 from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record, encode
-from ebpftop.core.source import Batch, SourceError
+from ebpftop.core.source import Batch, SourceError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import compile_helper, task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures
@@ -40,6 +40,10 @@ from ebpftop.syscalls import abi as abis
 
 _log = logging.getLogger(__name__)
 
+INTERVAL_S = 1.0
+PAIRS_EVERY_S = 5.0
+"""How often it is read who makes which call, if nobody looks at that: the most expensive part of a reading."""
+
 _EVENTS_EVERY_S = 0.05
 _TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
 _TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
@@ -57,13 +61,14 @@ class Options:
 
     probes: tuple[ProbeName, ...] = field(default_factory=lambda: registry().on)
     off: tuple[ProbeName, ...] = ()
-    interval_s: float = 1.0
+    interval_s: float = INTERVAL_S
     filter: Filter = field(default_factory=Filter)
     buffer: Buffer | None = None  # None: the ring if the kernel has it
     attach: Mapping[str, str] = field(default_factory=dict)
     failures: bool = True
     latency: bool = True
     processes: bool = True
+    pairs_every_s: float = PAIRS_EVERY_S
     printk: bool = False
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[tuple[Abi, int], ...] = ()
@@ -178,6 +183,7 @@ class KernelSource:
             failures=options.failures,
             latency=options.latency,
             processes=options.processes,
+            pairs_every_s=options.pairs_every_s,
             printk=options.printk,
             handlers={**dict.fromkeys(options.ignore, "ignore"), **dict.fromkeys(options.trace, "trace")},
             cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),
@@ -394,6 +400,12 @@ class KernelSource:
         """Poll the counters every *seconds* from now on."""
         self._interval_s = seconds
         self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
+
+    def watch(self, lists: frozenset[WatchedList]) -> None:
+        """Read these lists with every reading. The next poll reads them, if nobody looked at them before."""
+        with suppress(LookupError):
+            if self.find(SyscallsProbe).watch_callers("callers" in lists):
+                self._due_s["syscalls"] = 0.0
 
     def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
         """Return *requested* with processes instead of threads, and notes about that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from ebpftop.core.records import Abi, Handler, ProbeName
-from ebpftop.core.source import Batch, FilterUnsupported, SourceError
+from ebpftop.core.source import Batch, FilterUnsupported, SourceError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.registry import registry
 from ebpftop.recording.parse import ReadErrors
@@ -50,6 +50,9 @@ class RecordedSource:
 
     def set_interval(self, seconds: float) -> None:
         """The interval stays as it was recorded."""
+
+    def watch(self, lists: frozenset[WatchedList]) -> None:
+        """What was read is read."""
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         raise SourceError(*self._no_handler)

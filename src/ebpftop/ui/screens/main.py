@@ -19,7 +19,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from ebpftop.core.escape import printable
 from ebpftop.core.format import clock_text
 from ebpftop.core.records import ProbeName
-from ebpftop.core.source import FilterUnsupported, Source, SourceError
+from ebpftop.core.source import FilterUnsupported, Source, SourceError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack, label_of
 from ebpftop.models.filter_match import ViewFilter
@@ -36,7 +36,7 @@ from ebpftop.ui.screens.details import open_sheet
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.over import LayoutOnResize
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
-from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.save_actions import history_choice, rows_of
 from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
 from ebpftop.ui.screens.syscall_details import SyscallScreen
@@ -359,6 +359,14 @@ class MainScreen(LayoutOnResize[None]):
         for pane in self.panes:
             pane.describe()
         self.describe()
+
+    @on(ReadyScreen.Watches)
+    def _watch(self) -> None:
+        watched: frozenset[WatchedList] = frozenset()
+        for screen in self.app.screen_stack:
+            if isinstance(screen, ReadyScreen):
+                watched |= screen.watches
+        self.source.watch(watched)
 
     @on(Pane.DetailsRequested)
     def _inspect(self, event: Pane.DetailsRequested) -> None:

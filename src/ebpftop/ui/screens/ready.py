@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import App
+from textual.message import Message
 from textual.widget import Widget
 
+from ebpftop.core.source import WatchedList
 from ebpftop.ui.screens.over import OverScreen
 from ebpftop.ui.widgets.keyline import KeyLine
 
@@ -27,6 +29,12 @@ _LAYOUTS_MAX = 3
 
 class ReadyScreen(OverScreen[Result]):
     """Filled before each opening by `fill` of a subclass, which stores its arguments and calls `filled`."""
+
+    class Watches(Message):
+        """What is looked at has changed: a screen was opened, or closed."""
+
+    watches: ClassVar[frozenset[WatchedList]] = frozenset()
+    """What it shows that is read less often while nobody looks at it."""
 
     _filled = False
     _is_laying_out = False
@@ -55,6 +63,7 @@ class ReadyScreen(OverScreen[Result]):
             self.call_later(self._refresh_layout, self.app.size)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
+        self._report_watched()
         if not self._filled:
             return
         # At once, and only once: Textual would first paint the old contents, then lay out the new, then paint those.
@@ -109,7 +118,12 @@ class ReadyScreen(OverScreen[Result]):
     def _give_up(self) -> None:
         self.dismiss()
 
+    def _report_watched(self) -> None:
+        if self.watches:
+            self.app.screen_stack[0].post_message(self.Watches())
+
     def on_screen_suspend(self) -> None:
+        self._report_watched()
         if self not in self.app.screen_stack and not self._filled:
             self.let_go()
 

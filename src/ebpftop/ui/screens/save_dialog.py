@@ -97,6 +97,8 @@ class Saving:
 class SaveScreen(ReadyScreen[str]):
     """Closes with a line about what was saved, and where."""
 
+    watches = frozenset(("callers",))
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Back", key_display="Esc", id="save.back"),
         Binding("down,ctrl+n,tab", "choose(1)", "What", key_display="↓", tooltip="Something else", id="save.next"),

@@ -63,6 +63,8 @@ def histogram(call: Call) -> list[Bucket]:
 class SyscallScreen(LiveScreen):
     """Everything known about one call, live. Enter on a process lists its calls."""
 
+    watches = frozenset(("callers",))
+
     def __init__(self) -> None:
         super().__init__()
         self.call: Call

@@ -42,6 +42,8 @@ def failures(errors: int) -> Cell:
 class ProcessScreen(LiveScreen):
     """The calls of one process, as strace -c would list them."""
 
+    watches = frozenset(("callers",))
+
     def __init__(self) -> None:
         super().__init__()
         self.process: ProcessKey
