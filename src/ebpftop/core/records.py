@@ -86,14 +86,14 @@ class TableReading(Reading, frozen=True, kw_only=True):
 
 
 class Header(_Record, frozen=True, tag="header"):
-    """First line of a stream: where and when it was made."""
+    """First line of a stream: where and when it was made. Of another version, a field may be missing: `schema` is 0."""
 
-    schema: int
-    version: str
-    host: str
-    kernel: str
-    abi: str
-    started: Time
+    schema: int = 0
+    version: str = ""
+    host: str = "unknown host"
+    kernel: str = ""
+    abi: str = ""
+    started: Time = 0.0
 
 
 NOT_NEEDED = "not needed: "

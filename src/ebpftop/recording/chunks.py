@@ -8,7 +8,6 @@ early; a mapped file would kill the process.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -82,6 +81,16 @@ class Chunks(Protocol):
         """Return a chunk; an empty one if nothing begins in it, or if it was dropped."""
 
 
+class _File:
+    """A descriptor that is closed when no thread uses it any more: its number must not be reused while one reads."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class FileChunks:
     """The chunks of a file: chunk *k* holds the lines that begin in its stretch."""
 
@@ -93,20 +102,15 @@ class FileChunks:
 
     def __init__(self, fd: int, stretch: int = PLAIN_STRETCH) -> None:
         """Take over *fd*, a regular file."""
-        self._fd = fd
+        self._file: _File | None = _File(fd)
         self._stretch = max(stretch, -(-os.fstat(fd).st_size // MAX_CHUNKS))
         self.stop = -(-os.fstat(fd).st_size // self._stretch)
         self.upgrade: Callable[[bytes], bytes] | None = None
         """Makes lines of schema 2 of those of the file."""
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._closing = False
 
     def close(self) -> None:
         """Close the file; later loads return nothing. Safe to call twice."""
-        with self._lock:
-            self._closing = True
-            self._close_unread()
+        self._file = None
 
     def load(self, number: int) -> Chunk:
         """Return a chunk; an empty one if nothing begins in it."""
@@ -138,25 +142,12 @@ class FileChunks:
         return bytes(data[begin:] if end < 0 else data[begin : end + self._lead])
 
     def _read(self, offset: int, count: int) -> bytes:
-        # Not under the lock: a disk may be slow, and two readers of different places must not wait for each other.
-        with self._lock:
-            if self._closing:
-                return b""
-            self._readers += 1
+        file = self._file
         try:
-            return os.pread(self._fd, count, offset)
+            return os.pread(file.fd, count, offset) if file else b""
         except OSError:
             # The disk failed, so these lines are lost; the chunk ends here.
             return b""
-        finally:
-            with self._lock:
-                self._readers -= 1
-                self._close_unread()
-
-    def _close_unread(self) -> None:
-        if self._closing and not self._readers and self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
 
 class ZstChunks(FileChunks):

@@ -145,19 +145,11 @@ class ReadErrors:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[ReadError] = []
-        self._broken = 0
-        self._unknown = 0
         self._notes: list[str] = []
-
-    @property
-    def broken(self) -> int:
+        self.broken = 0
         """Lines that were skipped because they are not records; at least one for a fault of unknown size."""
-        return self._broken
-
-    @property
-    def unknown(self) -> int:
+        self.unknown = 0
         """Lines of kinds that this version does not know."""
-        return self._unknown
 
     @property
     def faults(self) -> tuple[ReadError, ...]:
@@ -174,14 +166,14 @@ class ReadErrors:
     def add(self, fault: ReadError) -> None:
         """Count *fault*, and keep it if it is among the first."""
         with self._lock:
-            self._broken += 1 if fault.lines is None else fault.lines
+            self.broken += 1 if fault.lines is None else fault.lines
             if len(self._faults) < FAULTS_KEPT:
                 self._faults.append(fault)
 
     def add_unknown(self, lines: int) -> None:
         """Count lines of unknown kinds."""
         with self._lock:
-            self._unknown += lines
+            self.unknown += lines
 
     def note(self, text: str) -> None:
         """Add the message *text*, once."""
@@ -192,15 +184,15 @@ class ReadErrors:
     def report(self) -> list[str]:
         """Return lines for stderr, empty if there was no error."""
         lines = list(self.notes)
-        if self._broken:
-            plural = "" if self._broken == 1 else "s"
-            lines.append(f"{self._broken} broken line{plural} passed over")
+        if self.broken:
+            plural = "" if self.broken == 1 else "s"
+            lines.append(f"{self.broken} broken line{plural} passed over")
             lines += [f"  {fault}" for fault in self.faults]
-            if self._broken > FAULTS_KEPT:
+            if self.broken > FAULTS_KEPT:
                 lines.append("  and more")
-        if self._unknown:
-            plural = "" if self._unknown == 1 else "s"
-            lines.append(f"{self._unknown} line{plural} of kinds that this version does not know passed over")
+        if self.unknown:
+            plural = "" if self.unknown == 1 else "s"
+            lines.append(f"{self.unknown} line{plural} of kinds that this version does not know passed over")
         return lines
 
 

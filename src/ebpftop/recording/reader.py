@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from ebpftop.core.escape import escape
-from ebpftop.core.records import LAST_TIME, SCHEMA, Foreign, Header
+from ebpftop.core.records import SCHEMA, Foreign, Header
 from ebpftop.core.source import SourceError
 from ebpftop.recording import schema1, zstd_frames
 from ebpftop.recording.chunks import Chunk, FileChunks, ZstChunks
-from ebpftop.recording.index import time_of
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
 
 # If this many chunks have no record, the file is not a recording.
 _SEARCHED_CHUNKS = 64
+# A header is among so many records, behind what a remote shell or damage left before it.
+_HEADER_WITHIN = 64
 _HEAD_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 10
 _NOTICE_AFTER_S = 1.0
@@ -84,26 +84,13 @@ def as_schema2(header: Header) -> Header:
 
 def _open_chunks(fd: int, path: str, damage: ReadErrors) -> FileChunks:
     """Return the chunks of the file *fd*, which they now own; SourceError if it cannot be a recording."""
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise SourceError(f"{path} is not a file", _NO_RECORDING)
     try:
-        head = os.pread(fd, _HEAD_BYTES, 0)
-    except OSError as error:
-        os.close(fd)
-        raise SourceError(f"cannot read {path}: {error.strerror}", "`dmesg` shows what its disk reported") from error
-    if not head:
-        os.close(fd)
-        raise SourceError(f"{path} is empty", _NO_RECORDING)
-    if head.startswith(b"\x1f\x8b"):
-        os.close(fd)
-        raise SourceError(f"{path} is compressed with gzip", f"`zcat {path} | ebpftop replay -` shows it")
-    if _MARKED.search(head):
-        return ZstChunks(fd)
-    # Damage at the start of a plain file may look like a frame, of which nothing can be unpacked.
-    if not head.startswith(zstd_frames.MAGIC) or not zstd_frames.unpack(head, 0, _SAMPLE_BYTES).data:
-        return FileChunks(fd)
-    try:
+        head = _read_head(fd, path)
+        if _MARKED.search(head):
+            return ZstChunks(os.dup(fd))
+        # Damage at the start of a plain file may look like a frame, of which nothing can be unpacked.
+        if not head.startswith(zstd_frames.MAGIC) or not zstd_frames.unpack(head, 0, _SAMPLE_BYTES).data:
+            return FileChunks(os.dup(fd))
         return ZstChunks(_spool(fd, damage))
     except OSError as error:
         raise SourceError(
@@ -112,6 +99,21 @@ def _open_chunks(fd: int, path: str, damage: ReadErrors) -> FileChunks:
         ) from error
     finally:
         os.close(fd)
+
+
+def _read_head(fd: int, path: str) -> bytes:
+    """Return the first bytes of the file *fd*; SourceError if it cannot be a recording."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise SourceError(f"{path} is not a file", _NO_RECORDING)
+    try:
+        head = os.pread(fd, _HEAD_BYTES, 0)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}", "`dmesg` shows what its disk reported") from error
+    if not head:
+        raise SourceError(f"{path} is empty", _NO_RECORDING)
+    if head.startswith(b"\x1f\x8b"):
+        raise SourceError(f"{path} is compressed with gzip", f"`zcat {path} | ebpftop replay -` shows it")
+    return head
 
 
 def _read_header(chunks: FileChunks, path: str, damage: ReadErrors) -> Header:
@@ -129,47 +131,23 @@ def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
 
     Its `schema` is 0 if the header is missing, or does not say it: then lines may be of schema 1.
     """
-    for line in chunk.data.split(b"\n", 64):
-        header = _loose_header(line)
-        if header is None:
-            continue
-        if header.schema > SCHEMA:
-            damage.note(
-                f"written by ebpftop {header.version} in schema {header.schema}, of which this version, which knows "
-                f"schema {SCHEMA}, shows what it can"
-            )
-        return header
-    for record in read_lines(schema1.upgrade(chunk.data)):
+    first: float | None = None
+    for at, record in enumerate(read_lines(schema1.upgrade(chunk.data))):
+        if isinstance(record, Header):
+            if record.schema > SCHEMA:
+                damage.note(
+                    f"written by ebpftop {record.version} in schema {record.schema}, of which this version, which "
+                    f"knows schema {SCHEMA}, shows what it can"
+                )
+            return record
         if not isinstance(record, Foreign):
-            damage.note("the header is missing: host and kernel are not known")
-            return Header(schema=0, version="", host="unknown host", kernel="", abi="", started=time_of(record))
-    return None
-
-
-class _LooseHeader(msgspec.Struct, tag_field="kind", tag="header"):
-    """A header of any version: missing fields are unknown."""
-
-    schema: int = 0
-    version: str = ""
-    host: str = "unknown host"
-    kernel: str = ""
-    abi: str = ""
-    started: float = 0.0
-
-
-def _loose_header(line: bytes) -> Header | None:
-    try:
-        loose = msgspec.json.decode(line, type=_LooseHeader)
-    except (ValueError, RecursionError):
+            first = record.time if first is None else first
+            if at > _HEADER_WITHIN:
+                break
+    if first is None:
         return None
-    return Header(
-        schema=loose.schema,
-        version=escape(loose.version),
-        host=escape(loose.host),
-        kernel=escape(loose.kernel),
-        abi=escape(loose.abi),
-        started=loose.started if 0 <= loose.started <= LAST_TIME else 0.0,
-    )
+    damage.note("the header is missing: host and kernel are not known")
+    return Header(started=first)
 
 
 def _spool(fd: int, damage: ReadErrors) -> int:
