@@ -131,15 +131,14 @@ class Index:
         first = last = None
         fresh: dict[Key, Record] = {}
         for record in records:
-            if not isinstance(record, Foreign) or record.time:
-                last = time_of(record)
-                first = last if first is None else first
             if isinstance(record, Event):
                 events.add(record)
-                seconds[int(record.time)] += 1
-            elif isinstance(record, TableReading):
-                whole |= record.whole
-                continue
+                last = record.time
+                seconds[int(last)] += 1
+            elif not isinstance(record, Foreign) or record.time:
+                last = time_of(record)
+                whole |= isinstance(record, TableReading) and record.whole
+            first = last if first is None else first
             key = key_of(record)
             if key is None or (isinstance(record, Process) and (key in fresh or key in self._now)):
                 continue

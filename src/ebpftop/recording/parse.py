@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import LAST_TIME, Foreign, Header, Record
+from ebpftop.core.records import LAST_TIME, Foreign, Header, Record, TableReading
 from ebpftop.probes.registry import decode, registry
 from ebpftop.recording.readings import MAX_ROWS, ReadingDecoder
 
@@ -201,21 +201,32 @@ def read_lines(
 ) -> Iterator[Record]:
     """Yield the records of *data*, whole lines; the last may lack its newline. *readings* makes readings whole.
 
-    Lines that are not records are counted in *damage*; *first* is the number of the first line, None if that is not
-    known. Lines of unknown kinds are counted too, and yielded as `Foreign` records. Blank lines are skipped.
+    Lines that are not records are counted in *damage*; *first* is the number of the first line. Lines of unknown kinds
+    are counted too, and yielded as `Foreign` records. Blank lines, and parts of unknown readings, are skipped.
     """
     for begin, end in windows(data):
         lines = data[begin:end].split(b"\n")
-        is_cut = lines[-1] != b""
-        for at, record in enumerate(_read_each(lines)):
+        easy = [bool(line) and len(line) <= MAX_VALUES and _is_tame(line) for line in lines]
+        decoded = _decode_all(list(itertools.compress(lines, easy)))
+        faults = 0
+        for at, line in enumerate(lines):
             try:
-                if isinstance(record, ValueError):
-                    raise record
-                whole = readings.whole(record) if readings and record else record
+                if decoded and easy[at]:
+                    record = next(decoded)
+                    _check(record, line)
+                elif not line.strip():
+                    continue
+                elif faults > _FAULTS_LOOKED_AT and b'"kind"' not in line:
+                    raise ValueError("no record")
+                else:
+                    record = read_line(line)
+                whole = readings.whole(record) if readings and isinstance(record, TableReading) else record
             except ValueError as error:
-                cut = is_cut and at + 1 == len(lines) and len(lines[at]) <= MAX_LINE_BYTES
+                faults += 1
                 if damage:
-                    damage.add(ReadError(first + at, 1, "cut off" if cut else str(error)))
+                    # Behind the last newline there is nothing, or the begin of a line.
+                    is_cut = at + 1 == len(lines) and len(line) <= MAX_LINE_BYTES
+                    damage.add(ReadError(first + at, 1, "cut off" if is_cut else str(error)))
                 continue
             if damage and isinstance(record, Foreign):
                 damage.add_unknown(1)
@@ -224,37 +235,16 @@ def read_lines(
         first += len(lines) - 1
 
 
-def _read_each(lines: Sequence[bytes]) -> Iterator[Record | ValueError | None]:
-    """Yield what each line is: a record, why it is none, or None if it is blank. Easy lines are decoded at once."""
-    easy = [bool(line) and len(line) <= MAX_VALUES and _is_tame(line) for line in lines]
-    joined = b"\n".join(itertools.compress(lines, easy))
+def _decode_all(lines: Sequence[bytes]) -> Iterator[Record] | None:
+    """Return the record of each of *lines*, whose texts need no look; None if they have to be decoded one by one."""
+    joined = b"\n".join(lines)
+    if _TOO_MANY_DIGITS in joined.translate(_DIGITS):
+        return None
     try:
-        if _TOO_MANY_DIGITS in joined.translate(_DIGITS):
-            raise ValueError
         records = registry().decoder.decode_all(joined)
     except (ValueError, RecursionError):
-        records = []
-    if len(records) != sum(easy):
-        easy = [False] * len(lines)
-    decoded = iter(records)
-    faults = 0
-    for line, is_easy in zip(lines, easy, strict=True):
-        try:
-            if is_easy:
-                record = next(decoded)
-                _check(record, line)
-            elif not line.strip():
-                yield None
-                continue
-            elif faults > _FAULTS_LOOKED_AT and b'"kind"' not in line:
-                raise ValueError("no record")  # all faults are yielded
-            else:
-                record = read_line(line)
-        except ValueError as error:
-            faults += 1
-            yield error
-            continue
-        yield record
+        return None
+    return iter(records) if len(records) == len(lines) else None
 
 
 def windows(data: bytes) -> Iterator[tuple[int, int]]:
