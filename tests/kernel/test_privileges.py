@@ -281,7 +281,7 @@ def test_a_recording_of_nothing_is_removed_with_no_more_than_the_rights_of_that_
 def test_the_log_of_a_crash_is_made_by_the_user_behind_sudo(place: Path, end: str) -> None:
     (place / "roots").mkdir(mode=0o700)
     program = "import sys; from ebpftop.__main__ import main; from ebpftop.sources.live import KernelSource\n"
-    program += "main()" if end == "SIGABRT" else "KernelSource.__init__ = lambda *_: 1 / 0; main()"
+    program += "main()" if end == "SIGABRT" else "KernelSource.__init__ = lambda *_, **__: 1 / 0; main()"
     child = subprocess.Popen(
         [sys.executable, "-c", program, "stream", "--probes", "users"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place / "theirs",
