@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
+from ebpftop.core.memory_budget import DEFAULT_MIB
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
@@ -49,10 +50,17 @@ def _minutes(text: str) -> float:
     return value
 
 
-def _mebibytes(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 4 <= int(text) <= 65536:
-        raise argparse.ArgumentTypeError(f"{text} is not between 4 and 65536 MiB")
+_MIB_MAX = 65536
+
+
+def _mebibytes(text: str, least: int = 4) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= _MIB_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not between {least} and {_MIB_MAX} MiB")
     return int(text)
+
+
+def _memory(text: str) -> int:
+    return _mebibytes(text, 32)
 
 
 def _probes(text: str) -> tuple[ProbeName, ...]:
@@ -231,6 +239,18 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     _add_old_name(kernel, "--say", printk)
 
 
+def _add_memory(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands that open a screen."""
+    parser.add_argument(
+        "--memory",
+        type=_memory,
+        default=DEFAULT_MIB,
+        metavar="MIB",
+        help="what is kept of all that was seen, logs and history: at most so much memory; at least 32, "
+        f"default {DEFAULT_MIB}",
+    )
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that writes its messages in the same way as the rest of ebpftop."""
 
@@ -262,6 +282,7 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
 
     live = add("live", "the screen (what `ebpftop` alone does)")
+    _add_memory(live)
     memory = live.add_argument_group("history: how far back you can go (Space, then the arrow keys)")
     memory.add_argument(
         "--keep",
@@ -273,9 +294,8 @@ def parser() -> argparse.ArgumentParser:
     memory.add_argument(
         "--history",
         type=_mebibytes,
-        default=64,
         metavar="MIB",
-        help="and at most so much memory; at least 4, default 64",
+        help="and at most so much memory; at least 4, if not given a good quarter of --memory",
     )
     _add_watching(live)
     for name, text in (
@@ -293,7 +313,8 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--speed", default="1", metavar="N", help="1 as it was, 10 ten times as fast, max without waiting"
     )
-    add("demo", "the screen on a recording that ships with ebpftop: no root, any machine")
+    _add_memory(replay)
+    _add_memory(add("demo", "the screen on a recording that ships with ebpftop: no root, any machine"))
     check = add("check", "what this kernel offers, and how each probe would attach")
     check.add_argument("--json", action="store_true", help="as one JSON object")
     check.add_argument(

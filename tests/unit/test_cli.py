@@ -148,7 +148,7 @@ def test_a_probe_that_is_not_asked_for_cannot_be_attached_anywhere() -> None:
 def test_a_probe_that_is_usually_off_is_attached_where_its_option_says_once_it_is_turned_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    monkeypatch.setattr("ebpftop.commands.kernel_options._has_bcc", lambda: True)
     chosen = ["--attach", "opens=raw_tracepoint"]
     screen = options_of(cli.parser().parse_args(["live", *chosen]), toggles=True)
     assert (screen.attach, "opens" in screen.probes, "opens" in screen.off) == (

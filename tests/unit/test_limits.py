@@ -23,8 +23,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linu
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        ("ulimit -v 300000", ("400 MiB of address space", "ulimit -v 409600")),
-        ("ulimit -d 100000", ("260 MiB of memory", "ulimit -d 266240")),
+        ("ulimit -v 300000", ("480 MiB of address space", "ulimit -v 491520")),
+        ("ulimit -d 100000", ("370 MiB of memory", "ulimit -d 378880")),
         ("ulimit -n 47", ("48 open files, and the limit is 47", "ulimit -n 48")),
     ],
 )
@@ -36,7 +36,7 @@ def test_a_limit_is_told_with_what_is_needed(limit: str, words: tuple[str, ...])
 
 def test_what_the_line_asks_for_is_enough() -> None:
     """Nothing is replayed, and nothing is refused for a limit."""
-    status, said = run_in_terminal("replay", "/nonexistent", first="ulimit -v 409600; ulimit -d 266240; ulimit -n 48")
+    status, said = run_in_terminal("replay", "/nonexistent", first="ulimit -v 491520; ulimit -d 378880; ulimit -n 48")
     assert status == 1
     assert_one_safe_line(said, "cannot open /nonexistent")
 

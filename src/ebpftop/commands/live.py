@@ -10,6 +10,7 @@ from importlib import import_module
 from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.starting import no_collection
+from ebpftop.core import memory_budget
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import LIVE_SCREEN
 from ebpftop.lifecycle.priority import screen_first
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    check_machine(LIVE_SCREEN, more_mib=args.history)
+    memory_budget.set_total(args.memory)
+    check_machine(LIVE_SCREEN, more_mib=args.memory + (args.history or 0))
     if refused():
         return NO_PRIVILEGE
     stdio.require_terminal("for a pipe or a file use `ebpftop stream`")
@@ -49,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         from ebpftop.ui.app import run as show
 
-        remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history << 20)
+        remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history and args.history << 20)
         return show(
             remembering,
             interval=source.options.interval_s,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ebpftop.commands.starting import no_collection
+from ebpftop.core import memory_budget
 from ebpftop.core.source import Source, SourceError
 from ebpftop.lifecycle import limits, stdio
 from ebpftop.lifecycle.process import process
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         stdio.report(f"replay: --speed: {error}")
         return _USAGE
-    need_terminal(keys=args.file != "-")
+    need_terminal(args.memory, keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
     # A file on stdin is still a file: the screen can seek in it.
     return show(fd, "stdin" if args.file == "-" else args.file, speed)
@@ -62,9 +63,13 @@ def speed_of(text: str) -> float:
     return speed
 
 
-def need_terminal(*, keys: bool = True) -> None:
-    """Raise SourceError if there is no terminal, or too few resources, for the screen. *keys*: keys come from stdin."""
-    limits.require(limits.REPLAY_SCREEN)
+def need_terminal(memory_mib: int, *, keys: bool = True) -> None:
+    """Bound what the screen keeps. Raise SourceError if there is no terminal for it, or too few resources.
+
+    *keys*: keys come from stdin.
+    """
+    memory_budget.set_total(memory_mib)
+    limits.require(limits.REPLAY_SCREEN, memory_mib)
     stdio.require_terminal("a recording is JSON Lines, also without a screen: zstdcat FILE", keys=keys)
 
 

@@ -24,7 +24,7 @@ from ebpftop.core.records import (
 )
 
 # A struct with its numbers and short texts, as tracemalloc measured it.
-_EXEC = 700
+_EXEC = 850
 _SMALL = 400
 _ROW = 300
 _NUMBER = 36

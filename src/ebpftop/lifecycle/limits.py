@@ -38,9 +38,10 @@ class Need:
 
 # If the kernel has no ring buffer, a perf buffer needs one file per CPU.
 _CPUS = os.cpu_count() or 1
-LIVE_SCREEN = Need("the screen", address_space_mib=580, memory_mib=240, threads=24, files=160 + _CPUS)
+# Of a screen: without what it keeps, which `--memory` bounds.
+LIVE_SCREEN = Need("the screen", address_space_mib=480, memory_mib=200, threads=24, files=160 + _CPUS)
 WITHOUT_SCREEN = Need("watching the kernel", address_space_mib=512, memory_mib=140, threads=16, files=160 + _CPUS)
-REPLAY_SCREEN = Need("the screen", address_space_mib=400, memory_mib=260, threads=16, files=48)
+REPLAY_SCREEN = Need("the screen", address_space_mib=280, memory_mib=170, threads=16, files=48)
 
 
 def require(need: Need, more_mib: int = 0) -> None:

@@ -15,7 +15,7 @@ from ebpftop.models.ring import Ring, View
 from ebpftop.probes.registry import kind_of
 
 ENDED_KEPT = 20_000
-ENDED_BYTES = 8 << 20
+ENDED_BYTES = 1 << 20
 """Bounds on the ended processes that are kept to find whose an event was."""
 
 LoggedEvent = TypeVar("LoggedEvent", bound=Event)
@@ -29,8 +29,8 @@ class EventLog(Generic[LoggedEvent]):
     """
 
     kind: type[LoggedEvent]
-    budget = 16 << 20
-    """Bytes of kept events."""
+    budget = 10 << 20
+    """Bytes of kept events, with the default of `--memory`."""
 
     def __init__(self, capacity: int = 100_000) -> None:
         self.ring: Ring[LoggedEvent] = Ring(capacity, self.budget)

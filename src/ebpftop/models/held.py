@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
+from ebpftop.core.memory_budget import scaled
 from ebpftop.core.record_memory import weight_of
 from ebpftop.core.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
 from ebpftop.core.source import Batch
 
 RECORDS_MAX = 200_000
-BYTES_MAX = 32 << 20
+BYTES_MAX = 20 << 20
 """Bounds of what is held: records and rows, and memory."""
 
 Taker = TypeVar("Taker")
@@ -42,7 +43,7 @@ class Held(Generic[Taker]):
         self._batches.append((taker, Batch(batch.probe, batch.time, held)))
         self.weight += _weight(held)
         self.bytes += weight_of(held)
-        while (self.weight > RECORDS_MAX or self.bytes > BYTES_MAX) and len(self) > 1:
+        while (self.weight > RECORDS_MAX or self.bytes > scaled(BYTES_MAX)) and len(self) > 1:
             self.has_overflowed = True
             yield self._pop()
 

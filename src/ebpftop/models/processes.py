@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ebpftop.core.memory_budget import scaled
 from ebpftop.core.record_memory import texts
 from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
 from ebpftop.models.bounded import Bounded
 
 MAX_RUNNING = 32_768
-MAX_BYTES = 8 << 20
+MAX_BYTES = 4 << 20
 _KNOWN_BYTES = 400
 _KTHREADD = 2  # it and init (1) have no parent
 
@@ -133,9 +134,9 @@ class Processes:
     """
 
     def __init__(self, keep: int = 2000, ended_bytes: int = MAX_BYTES // 4) -> None:
-        self.running: Bounded[int, ProcessInfo] = Bounded(MAX_RUNNING, MAX_BYTES)
-        self.ended: Bounded[int, ProcessInfo] = Bounded(keep, ended_bytes)
-        self._forked: Bounded[int, ProcessInfo] = Bounded(keep, ended_bytes)
+        self.running: Bounded[int, ProcessInfo] = Bounded(MAX_RUNNING, scaled(MAX_BYTES))
+        self.ended: Bounded[int, ProcessInfo] = Bounded(keep, scaled(ended_bytes))
+        self._forked: Bounded[int, ProcessInfo] = Bounded(keep, scaled(ended_bytes))
 
     def note(self, record: Record) -> None:
         """Learn from *record* if it is about a process."""

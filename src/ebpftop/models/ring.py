@@ -9,6 +9,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Generic, TypeVar
 
+from ebpftop.core.memory_budget import scaled
+
 Row = TypeVar("Row")
 
 
@@ -21,8 +23,8 @@ UNDECIDED_MAX = 1000
 RETRIES = 100
 """So many of them are checked again at a time."""
 
-BUDGET = 64 << 20
-"""Bytes that a ring may hold: 45,000 rows of an ordinary command line (1.5 kB each), fewer if arguments are huge."""
+BUDGET = 44 << 20
+"""Bytes that a ring may hold: 27,000 rows of an ordinary command line (1.7 kB each), fewer if arguments are huge."""
 
 
 class Ring(Generic[Row]):
@@ -32,8 +34,9 @@ class Ring(Generic[Row]):
     """
 
     def __init__(self, capacity: int = 100_000, budget: int = BUDGET) -> None:
+        """*budget* is what it is with the default of `--memory`."""
         self.capacity = capacity
-        self.budget = budget
+        self.budget = scaled(budget)
         self.first = 0
         self.weight = 0
         self._rows: deque[tuple[Row, int]] = deque()

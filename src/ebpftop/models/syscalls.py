@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from ebpftop.core.memory_budget import scaled
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Handler, InFlight, Syscall, SyscallRow, Syscalls
 from ebpftop.core.snapshot import EventCounts
@@ -24,12 +25,12 @@ RECENT = 4
 TICKS = 240
 """Readings in the heat map of a call."""
 
-BUCKETS_MAX = 500_000
+BUCKETS_MAX = 250_000
 """Counters in all heat maps together, 8 to 40 bytes each; beyond that the older half is dropped."""
 
 CALLS_MAX = 6000
-RECENT_BYTES = 8 << 20
-TRACED_BYTES = 8 << 20
+RECENT_BYTES = 6 << 20
+TRACED_BYTES = 6 << 20
 
 ENDED_KEPT = 5000
 """Processes that are kept after their end, to find out whose a traced call was."""
@@ -217,7 +218,7 @@ class SyscallsModel:
         self._ground = self._ground and self._ground.completed(record)
         self.baseline = self.baseline and self.baseline.completed(record)
         self._recent.append(record)
-        keep_newest(self._recent, weight, RECENT_BYTES)
+        keep_newest(self._recent, weight, scaled(RECENT_BYTES))
         self._begin_where_due(record)
         self.total.read(sum(row.count for row in record.rows), record.time)
         self._asked = {
@@ -232,12 +233,12 @@ class SyscallsModel:
         if len(self.calls) > CALLS_MAX:
             listed = {(row.abi, row.nr) for row in record.rows}
             self.calls = {key: call for key, call in self.calls.items() if key in listed}
-        if self._buckets > BUCKETS_MAX:
+        if self._buckets > scaled(BUCKETS_MAX):
             # Since they were counted, some ticks were evicted from the bounded deque of their call.
             self._buckets = self._count_buckets()
-            if self._buckets > BUCKETS_MAX // 2:
+            if self._buckets > scaled(BUCKETS_MAX) // 2:
                 for call in self.calls.values():
-                    for _ in range(len(call.ticks) // 2):
+                    for _ in range(-(-len(call.ticks) // 2)):
                         call.ticks.popleft()
                 self._buckets = self._count_buckets()
 

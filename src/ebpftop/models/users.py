@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ebpftop.core.memory_budget import scaled
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit, Process, Syscalls, UserRow, Users
 from ebpftop.core.snapshot import EventCounts
@@ -33,7 +34,7 @@ NAMES = 50_000
 
 _EVICTED_MAX = 4096
 USERS_MAX = 40_000
-RECENT_BYTES = 16 << 20
+RECENT_BYTES = 6 << 20
 REST = "(others)"
 
 
@@ -191,7 +192,7 @@ class UsersModel:
             match record:
                 case Users():
                     self._recent.append(record)
-                    keep_newest(self._recent, weight, RECENT_BYTES)
+                    keep_newest(self._recent, weight, scaled(RECENT_BYTES))
                     self._read(record)
                 case Exec():
                     self._exec(record)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from ebpftop.core.memory_budget import scaled
 from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record
 from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.spec import Filter
@@ -17,7 +18,7 @@ from ebpftop.recording.readings import ReadingEncoder
 from ebpftop.recording.timeline import Timeline
 
 KEEP_S = 15 * 60.0
-MAX_BYTES = 64 << 20
+MAX_BYTES = 56 << 20
 
 # One chunk is a second of a quiet machine, or a megabyte of a busy one.
 _CHUNK_S = 1.0
@@ -137,10 +138,10 @@ class HistorySource:
     up to date.
     """
 
-    def __init__(self, source: Source, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
-        """Keep *keep_s* seconds of *source* in at most *max_bytes*."""
+    def __init__(self, source: Source, keep_s: float = KEEP_S, max_bytes: int | None = None) -> None:
+        """Keep *keep_s* seconds of *source* in at most *max_bytes*; None: in its part of `--memory`."""
         self.source = source
-        self.history = History(keep_s, max_bytes)
+        self.history = History(keep_s, scaled(MAX_BYTES) if max_bytes is None else max_bytes)
         self.timeline = Timeline(source.header, self.history, self.history.index, source.probes)
         self._is_ordered = isinstance(source, OrderedSource)
         if isinstance(source, OrderedSource):
