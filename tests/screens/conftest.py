@@ -25,8 +25,8 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in ("NO_COLOR", "COLORFGBG", "TEXTUAL_THEME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
-    monkeypatch.setattr("ebpftop.ui.panes.base.TITLE_S", 0)
-    monkeypatch.setattr("ebpftop.ui.screens.playback.ALSO_S", 0)
+    monkeypatch.setattr("ebpftop.ui.panes.frames.FRAME_S", 0)
+    monkeypatch.setattr("ebpftop.ui.panes.frames.AROUND_S", 0)
     # Half a second is short for a machine that runs other tests too.
     monkeypatch.setattr(answer_to, "__defaults__", (30.0,))
     time.tzset()

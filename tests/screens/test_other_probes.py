@@ -30,10 +30,10 @@ async def shown(first: list[Batch], then: list[Batch], *, like: list[str] | None
         return text()
 
 
-@pytest.mark.parametrize("also_s", [0, 0.05])
+@pytest.mark.parametrize("around_s", [0, 0.05])
 async def test_users_run_what_the_exec_log_says_whichever_comes_first(
-    also_s: float, monkeypatch: pytest.MonkeyPatch
+    around_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ebpftop.ui.screens.playback.ALSO_S", also_s)
+    monkeypatch.setattr("ebpftop.ui.panes.frames.AROUND_S", around_s)
     right = await shown(execs(), users())
     assert await shown(users(), execs(), like=right) == right

@@ -103,8 +103,10 @@ async def _tell(app: EbpftopApp, first: Callable[[EbpftopApp], Awaitable[None]])
     # What was read is a message only when the thread that read it ticks, which it may do late on a busy machine.
     driver, rounds = app._driver, _Rounds.ended
     assert isinstance(driver, TerminalDriver)
+    os.eventfd_write(driver.exit_event.fileno(), 1)  # it sleeps until there is something
     while _Rounds.ended == rounds or driver._sent != driver._posted:
         await asyncio.sleep(0.002)
+    driver.exit_event.clear()
     await first(app)
     os.write(3, json.dumps(state(app)).encode() + b"\n")
 

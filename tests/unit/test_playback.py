@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 
 import pytest
 
-from ebpftop.core.records import Exec, ProbeName, Trace
+from ebpftop.core.records import Exec, Probe, ProbeName, Trace
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
 from ebpftop.models.execlog import ExecLog
@@ -19,6 +19,7 @@ from ebpftop.models.overview import Overview
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.replay import ReplaySource
+from ebpftop.ui.panes import frames
 from ebpftop.ui.panes.base import FRAME_RECORDS, Pane
 from ebpftop.ui.screens import intake, playback
 from ebpftop.ui.screens.intake import Intake
@@ -37,6 +38,7 @@ class FakePane:
     probe: ClassVar[ProbeName]
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ()
     label = "a pane"
+    message_is_late = False
 
     def __init__(self, model: ExecLog | TraceLog) -> None:
         self.model = model
@@ -46,6 +48,7 @@ class FakePane:
         self.shown_at: list[float] = []
         self.acknowledged = 0
         self.breaks = False
+        self.titles = 0
 
     def feed(self, batch: Batch) -> None:
         if self.breaks:
@@ -63,6 +66,7 @@ class FakePane:
 
     def update_overview(self, overview: Overview) -> None:
         self.overview = overview
+        self.titles += 1
 
     def acknowledge(self) -> None:
         self.acknowledged += 1
@@ -88,8 +92,11 @@ class FakeHost:
         self.later: deque[tuple[float, Callable[[], None]]] = deque()
         self.messages: list[str] = []
         self.rates: Rates = ()
+        self.is_covered = False
+        self.described = 0
 
-    def describe(self) -> None: ...
+    def describe(self) -> None:
+        self.described += 1
 
     def describe_time(self) -> None: ...
 
@@ -322,13 +329,143 @@ def test_rates_are_read_in_a_thread_as_many_as_were_asked_for_last() -> None:
     assert len(screen.host.rates) == 7
 
 
-def test_panes_that_learn_from_another_probe_are_shown_later_and_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(playback, "ALSO_S", 1.0)
-    screen, _ = live(1, 2, 3)
-    assert (len(screen.execs.shown_at), screen.trace.shown_at) == (3, [])
-    ((delay_s, show),) = screen.host.later
-    show()
-    assert (delay_s, len(screen.trace.shown_at)) == (1.0, 1)
+# ---- Frames ----
+
+
+class FramedScreen(Screen):
+    """A controller whose clock and timers the test moves. No probe has reported a state, no pane has a message."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 100.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        monkeypatch.setattr(playback, "monotonic", lambda: self.now_s)
+        super().__init__(FakeSource())
+        self.host.call_after = lambda delay_s, do: self.timers.append((self.now_s + delay_s, do))  # type: ignore[method-assign]
+
+    def send(self, *batches: Batch) -> None:
+        panes: dict[ProbeName, FakePane] = {"execs": self.execs, "trace": self.trace}
+        for batch in batches:
+            self.time.intake.put(cast(Pane, panes[batch.probe]), [batch])
+
+    def pass_time(self, seconds: float) -> None:
+        until_s = self.now_s + seconds
+        while due := [timer for timer in self.timers if timer[0] <= until_s]:
+            timer = min(due, key=lambda one: one[0])
+            self.timers.remove(timer)
+            self.now_s = max(self.now_s, timer[0])
+            timer[1]()
+        self.now_s = until_s
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        return len(self.execs.shown_at), len(self.trace.shown_at)
+
+
+@pytest.fixture
+def framed(monkeypatch: pytest.MonkeyPatch) -> FramedScreen:
+    return FramedScreen(monkeypatch)
+
+
+def lines(*times: int) -> list[Batch]:
+    return [Batch("trace", START + at, (trace_at(START + at, at),)) for at in times]
+
+
+def test_all_that_comes_in_a_frame_is_shown_once_and_described_once(framed: FramedScreen) -> None:
+    framed.send(*programs(*range(20)), *lines(*range(20)))
+    assert (framed.shown, framed.host.described) == ((0, 0), 0)
+    framed.pass_time(playback.GATHER_S)
+    assert (framed.shown, framed.host.described) == ((1, 1), 1)
+    assert framed.execs.titles == framed.trace.titles == 1
+    assert framed.pids == list(range(20))
+
+
+def test_what_comes_all_the_time_is_shown_rarely_and_what_is_around_it_more_rarely(framed: FramedScreen) -> None:
+    for at in range(100):
+        framed.send(*programs(at))
+        framed.pass_time(0.1)
+    assert 10 / frames.FRAME_S * 0.8 < framed.shown[0] <= 10 / frames.FRAME_S + frames.QUICK_FRAMES
+    assert 8 <= framed.host.described <= 11
+    assert 8 <= framed.trace.titles <= 11
+
+
+@pytest.mark.parametrize("burst_s", [0.0, 0.1, 0.2, 0.3, 0.4])
+def test_all_of_a_burst_after_a_quiet_moment_is_shown_soon(framed: FramedScreen, burst_s: float) -> None:
+    framed.send(*programs(0))
+    framed.pass_time(10.0)
+    begin_s = framed.now_s
+    while framed.now_s < begin_s + burst_s:
+        framed.send(*programs(1))
+        framed.pass_time(0.1)  # the collector reads this often
+    before = framed.shown[0]
+    framed.send(*programs(2))
+    framed.pass_time(0.2)
+    assert framed.shown[0] > before
+
+
+def test_the_last_that_came_is_described_too(framed: FramedScreen) -> None:
+    framed.send(*programs(0))
+    framed.pass_time(frames.QUICK_S)
+    framed.send(*programs(1))
+    framed.pass_time(frames.AROUND_S)
+    assert framed.execs.overview.time == START + 1
+    described = framed.host.described
+    framed.pass_time(60.0)
+    assert (framed.host.described, framed.timers) == (described, [])  # nothing wakes it while nothing comes
+
+
+def test_a_new_state_of_a_probe_is_described_at_once(framed: FramedScreen) -> None:
+    framed.send(*programs(0))
+    framed.pass_time(frames.QUICK_S)
+    off = Probe(time=START, probe="execs", state="off", via=None, reason=None)
+    framed.send(Batch("execs", START, (off,)))
+    framed.pass_time(frames.QUICK_S)
+    assert framed.execs.overview.probes["execs"] is off
+    assert framed.host.described == 2
+
+
+def test_no_pane_is_shown_while_they_are_frozen_and_all_is_shown_after(framed: FramedScreen) -> None:
+    framed.time.toggle_pause()
+    for at in range(50):
+        framed.send(*programs(at))
+        framed.pass_time(0.1)
+    assert framed.shown == (0, 0)
+    assert framed.host.described <= 5 / frames.FROZEN_S + 1
+    framed.time.toggle_pause()
+    while framed.host.soon:
+        framed.host.soon.popleft()()
+    assert framed.pids == list(range(50))
+    assert framed.shown[0] >= 1
+
+
+def test_covered_panes_are_shown_rarely_and_at_once_when_they_are_uncovered(framed: FramedScreen) -> None:
+    framed.send(*programs(0))
+    framed.pass_time(frames.QUICK_S)
+    framed.host.is_covered = True
+    for at in range(1, 100):
+        framed.send(*programs(at))
+        framed.pass_time(0.1)
+    assert 1 < framed.shown[0] <= 10 / frames.COVERED_S + 2
+    before = framed.shown[0]
+    framed.pass_time(frames.COVERED_S)
+    framed.send(*programs(100))
+    framed.pass_time(playback.GATHER_S)
+    framed.send(*programs(101))
+    framed.host.is_covered = False
+    framed.time.show_when_due()
+    framed.pass_time(frames.FRAME_S)
+    assert framed.shown[0] >= before + 2
+
+
+def test_panes_that_learn_from_another_probe_are_shown_later_and_only_once(framed: FramedScreen) -> None:
+    framed.send(*programs(0))
+    framed.pass_time(playback.GATHER_S)
+    assert framed.shown == (1, 1)  # the first frame shows all
+    framed.pass_time(frames.QUICK_S)
+    framed.send(*programs(1))
+    framed.pass_time(frames.QUICK_S)
+    assert framed.shown == (2, 1)
+    framed.pass_time(frames.AROUND_S)
+    assert framed.shown == (2, 2)
 
 
 # ---- The intake ----
@@ -339,8 +476,7 @@ class Taken:
         self.host = FakeHost()
         self.batches: list[Batch] = []
         self.shown: list[object] = []
-        self.described = 0
-        self.intake = Intake(self.host, self._take, self.shown.append, self._describe)
+        self.intake = Intake(self.host, self._take, self.shown.append)
         self.now_s = 0.0
 
     def _take(self, pane: Pane, batch: Batch) -> None:
@@ -348,9 +484,6 @@ class Taken:
         if any(isinstance(record, Trace) for record in batch.records):
             raise ValueError("broken")
         self.batches.append(batch)
-
-    def _describe(self) -> None:
-        self.described += 1
 
 
 @pytest.fixture
@@ -365,7 +498,7 @@ def test_many_batches_are_taken_in_slices_and_the_pane_is_shown_when_all_are(tak
     taken.intake.put(cast(Pane, pane), programs(1, 2, 3))
     assert (len(taken.batches), taken.shown, pane.acknowledged) == (2, [], 0)
     taken.host.soon.popleft()()
-    assert (len(taken.batches), taken.shown, pane.acknowledged, taken.described) == (3, [pane], 1, 1)
+    assert (len(taken.batches), taken.shown, pane.acknowledged) == (3, [pane], 1)
     assert not taken.intake
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from ebpftop.lifecycle.process import INTERRUPTED, process
-from ebpftop.ui.textual_fixes.terminal_driver import KEYS_WAITING_MAX, TerminalDriver
+from ebpftop.ui.textual_fixes.terminal_driver import KEYS_WAITING_MAX, StopEvent, TerminalDriver
 
 
 def test_ctrl_c_is_found_behind_more_keys_than_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,7 @@ def test_ctrl_c_is_found_behind_more_keys_than_can_wait(monkeypatch: pytest.Monk
     wishes: list[int] = []
     read_fd, write_fd = os.pipe()
     driver = TerminalDriver.__new__(TerminalDriver)
-    driver.fileno, driver._loop, driver.exit_event = read_fd, loop, threading.Event()
+    driver.fileno, driver._loop, driver.exit_event = read_fd, loop, StopEvent()
     driver._in_band_window_resize, driver.cursor_origin = False, None
     monkeypatch.setattr(driver, "_app", SimpleNamespace(_post_message=posted.append, keys_waiting=0), raising=False)
     monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", lambda _post, _loop: SimpleNamespace(add_done_callback=id))

@@ -29,7 +29,6 @@ from ebpftop.recording.readings import ReadingEncoder
 if TYPE_CHECKING:
     from ebpftop.sources.live import KernelSource
 
-_PAUSE_S = 0.05
 
 Sink = Callable[[Sequence[Record]], None]
 
@@ -59,7 +58,8 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
                 if isinstance(record, Probe) and record.gone != gone:
                     gone = record.gone
                     _report_gone(gone)
-            left_s = _PAUSE_S if until is None else min(_PAUSE_S, until - time.monotonic())
+            pause_s = source.pause_s(len(records))
+            left_s = pause_s if until is None else min(pause_s, until - time.monotonic())
             if left_s > 0 and process.asked is None:
                 time.sleep(left_s)
         for batch in source.finish():

@@ -235,9 +235,14 @@ class KernelProbe(ABC):
     def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return what arrived since the last call, without waiting; *everything* if there will be no next call.
 
-        Called 20 times a second or more often. *now*: Unix seconds.
+        Called about 10 times a second, more often while much arrives. *now*: Unix seconds.
         """
         return []
+
+    @property
+    def expects_events(self) -> bool:
+        """Whether `read_events` may return something now: if not, it is called when counters are read."""
+        return type(self).read_events is not KernelProbe.read_events
 
     def read_counters(self, now: float) -> list[Record]:
         """Return what the counters are. Called every `--interval`, and once after the programs were detached."""

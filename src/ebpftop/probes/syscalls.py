@@ -432,6 +432,10 @@ class SyscallsProbe(KernelProbe):
             slot=self.slots.slot(call),
         )
 
+    @property
+    def expects_events(self) -> bool:
+        return "trace" in self._chosen.values()
+
     def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return the traced calls that arrived since the last reading. Counters that are read next are complete."""
         if everything:

@@ -44,7 +44,12 @@ INTERVAL_S = 1.0
 PAIRS_EVERY_S = 5.0
 """How often it is read who makes which call, if nobody looks at that: the most expensive part of a reading."""
 
-_EVENTS_EVERY_S = 0.05
+_EVENTS_EVERY_S = 0.1
+"""How often events are read: nobody sees a tenth of a second, and each reading wakes the process."""
+_BUSY_EVERY_S = 0.05
+_BUSY_RECORDS = 500
+"""How often they are read after a reading of so many: the buffer may fill up soon."""
+
 _TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
 _TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
 
@@ -106,6 +111,11 @@ def kernel_defines() -> Defines:
     if native == "x86_64":
         flags["HAVE_X32"] = 1
     return flags
+
+
+def _next_multiple(now_s: float, step_s: float) -> float:
+    """Return the first moment after *now_s* that is a multiple of *step_s*, so that all readings share it."""
+    return (now_s // step_s + 1) * step_s
 
 
 Probing = TypeVar("Probing", bound=KernelProbe)
@@ -194,6 +204,9 @@ class KernelSource:
             if row.name in options.probes or row.name in options.off
         }
         self._locks = {name: threading.Lock() for name in self._probes}
+        self._woken = {name: threading.Event() for name in self._probes}
+        """Set when a probe has something that its next reading would not be early enough for."""
+        self._next_s = dict.fromkeys(self._probes, 0.0)
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
         self._gone_reported: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
         self._due_s = dict.fromkeys(self._probes, 0.0)
@@ -250,6 +263,7 @@ class KernelSource:
             self._failed(name, ProbeError(str(error) if isinstance(error, SourceError) else repr(error)))
         finally:
             self._starting.discard(name)
+            self._woken[name].set()
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
@@ -306,18 +320,43 @@ class KernelSource:
         )
 
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
-        """Wait at most *timeout_s* for the next batch of *probe*."""
+        """Return the next batch of *probe* as soon as it is time to read one; None if that is in *timeout_s* or later.
+
+        With a timeout of 0 it is read now. All probes are read at the same moments, so that the process sleeps between.
+        """
         until_s = time.monotonic() + timeout_s
         while not self._closed.is_set():
+            wait_s = self._next_s[probe] - time.monotonic()
+            if timeout_s and wait_s > 0 and not self._woken[probe].wait(min(wait_s, until_s - time.monotonic())):
+                if time.monotonic() >= until_s:
+                    break
+                continue
+            self._woken[probe].clear()
             with self._locks[probe]:
                 batch = self._read(probe)
+                self._next_s[probe] = self._next_reading_s(probe, batch)
             if batch is not None:
                 return batch
-            left_s = until_s - time.monotonic()
-            if left_s <= 0:
+            if time.monotonic() >= until_s:
                 break
-            self._closed.wait(min(left_s, _EVENTS_EVERY_S))
         return None
+
+    def _next_reading_s(self, name: ProbeName, batch: Batch | None) -> float:
+        """Return when to read a probe again after *batch*: events often, counters when they are due."""
+        now_s, probe = time.monotonic(), self._probes[name]
+        pause_s = self.pause_s(0 if batch is None else len(batch.records))
+        if pause_s < _EVENTS_EVERY_S:
+            return now_s + pause_s
+        due_s = self._due_s[name] if probe.on else now_s + self._interval_s
+        # The first one also samples what ebpftop costs, and looks after the filter.
+        if name == self.probes[0] or (probe.on and probe.expects_events):
+            return min(due_s, _next_multiple(now_s, _EVENTS_EVERY_S))
+        return due_s
+
+    @staticmethod
+    def pause_s(records: int) -> float:
+        """Return how long to wait after a reading of so many records: a buffer that fills fast is read more often."""
+        return _BUSY_EVERY_S if records >= _BUSY_RECORDS else _EVENTS_EVERY_S
 
     def read_all(self) -> list[Batch]:
         """Return what every probe has now, and the counters even if they are not due."""
@@ -363,7 +402,8 @@ class KernelSource:
         probe, now = self._probes[name], time.time()
         records = _of(name, probe.read_events(now, everything=everything))
         if time.monotonic() >= self._due_s[name]:
-            self._due_s[name] = max(self._due_s[name] + self._interval_s, time.monotonic())
+            # At least a quarter of an interval later: of less time a rate says nothing.
+            self._due_s[name] = _next_multiple(time.monotonic() + self._interval_s / 4, self._interval_s)
             records += _of(name, probe.read_counters(now))
             records += probe.lost(now)
         return records
@@ -390,6 +430,7 @@ class KernelSource:
             else:
                 self._start(probe)
                 compile_helper.rest()
+        self._woken[probe].set()
 
     def _read_last(self, name: ProbeName) -> list[Record]:
         probe, now = self._probes[name], time.time()
@@ -400,12 +441,18 @@ class KernelSource:
         """Poll the counters every *seconds* from now on."""
         self._interval_s = seconds
         self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for woken in self._woken.values():
+            woken.set()
 
     def watch(self, lists: frozenset[WatchedList]) -> None:
         """Read these lists with every reading. The next poll reads them, if nobody looked at them before."""
         with suppress(LookupError):
             if self.find(SyscallsProbe).watch_callers("callers" in lists):
                 self._due_s["syscalls"] = 0.0
+                self._woken["syscalls"].set()
 
     def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
         """Return *requested* with processes instead of threads, and notes about that."""
@@ -430,16 +477,19 @@ class KernelSource:
                 if probe.on:
                     # Later counts are measured against these readings.
                     self._news[name] += _of(name, probe.read_counters(time.time()))
+        self._wake_all()
         return since
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         """Set what the kernel does with a system call, at once."""
         with self._locks["syscalls"]:
             self.find(SyscallsProbe).set_handler((abi, nr), handler)
+        self._woken["syscalls"].set()
 
     def close(self) -> None:
         """Detach everything. Safe to call twice."""
         self._closed.set()
+        self._wake_all()
         compile_helper.close()  # a probe that is being compiled need not wait for it
         if self._attaching is not None:
             self._attaching.join()

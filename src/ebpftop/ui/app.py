@@ -43,7 +43,7 @@ from ebpftop.ui.screens.save_actions import save_screenshot
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
-from ebpftop.ui.textual_fixes import dismissal, frame_pace, full_frames, option_lists, stale_widgets
+from ebpftop.ui.textual_fixes import changed_spans, dismissal, frame_pace, full_frames, option_lists, stale_widgets
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
@@ -51,6 +51,7 @@ from ebpftop.ui.themes import THEMES, fitting_theme, shades
 
 log = logging.getLogger("ebpftop")
 
+changed_spans.install()
 dismissal.install()
 full_frames.install()
 frame_pace.install()

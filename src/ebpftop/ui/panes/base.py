@@ -14,6 +14,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState, get_current_worker
@@ -26,6 +27,7 @@ from ebpftop.models.base import Model
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
 from ebpftop.models.requests import LatestRequests
+from ebpftop.ui.panes.frames import FramePace
 from ebpftop.ui.widgets.columns import Shown, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
@@ -33,20 +35,14 @@ from ebpftop.ui.widgets.status_bar import MARKS
 
 log = logging.getLogger(__name__)
 
-FRAME_S = 0.1
-"""Frames cost, not events: a pane is handed what came in at most this often."""
-
 FRAME_RECORDS = 2_500
 RECORD_BYTES = 1000
-"""Nor does it get more at once, however fast a recording plays: a key waits for what was delivered before it.
+"""A pane does not get more at once, however fast a recording plays: a key waits for what was delivered before it.
 
 A record counts once for each so many bytes of memory."""
 
 PIECE_RECORDS = 250
 """And at most this much of it is processed before the terminal's keys are checked."""
-
-TITLE_S = 0.5
-"""Counts in a title change at most this often."""
 
 SEARCH_PAUSE_S = 0.005
 """Between two steps of a search: keys are handled then."""
@@ -114,6 +110,8 @@ class Pane(Vertical):
         self.source = source
         self.number = number
         self._toggle_requests: LatestRequests[ProbeName, bool] = LatestRequests()
+        self.pace = FramePace()
+        """When all panes show what came; the screen has one for all of them."""
         self.newest_only = False
         """The model begins in the middle: what came before the newest events was not read again."""
         self.past = False
@@ -123,9 +121,8 @@ class Pane(Vertical):
         self._unconfirmed: Probe | None = None
         """The state that the probe reported before it was toggled."""
         self._losses = ""
-        self._requested: tuple[Content | None, Content | None] = (None, None)
-        self._drawn: tuple[Content | None, Content | None] = (None, None)
-        self._resting: Timer | None = None
+        self._words: tuple[Content | None, Content | None] = (None, None)
+        """The title and the text at the lower edge."""
         self._searching: Timer | None = None
         self._taken = threading.Event()
         self._taken.set()
@@ -201,6 +198,11 @@ class Pane(Vertical):
         if self.probe in self.source.probes:
             self.collect()
 
+    @property
+    def message_is_late(self) -> bool:
+        """Whether what is said where rows were missing may not hold any more: there are rows now."""
+        return bool(self.lines.message) and self.lines.end > self.lines.first
+
     def update_overview(self, overview: Overview) -> None:
         """Take the state of the probe and its losses."""
         self._state = overview.probes.get(self.probe)
@@ -241,21 +243,16 @@ class Pane(Vertical):
         message = self._message()
         if message != self.lines.message:
             self.lines.message = message
-            self.lines.refresh()
+            self.lines.refresh_changed()
 
     def _entitle(self, title: Content, edge: Content | None) -> None:
-        """Draw the frame with this title, at most every TITLE_S: it costs as much as all the lines in it."""
-        self._requested = title, edge
-        if self._resting is None:
-            self._draw_title()
-
-    def _draw_title(self) -> None:
-        self._resting = None
-        if self._requested != self._drawn:
-            self._drawn = self._requested
-            self.border_title, self.border_subtitle = self._requested
-            if TITLE_S:
-                self._resting = self.set_timer(TITLE_S, self._draw_title)
+        """Put this into the frame, and draw the lines of it that changed: Textual would draw all that is in it."""
+        before, self._words = self._words, (title, edge)
+        self._border_title, self._border_subtitle = title, edge
+        width, height = self.outer_size
+        for new, old, y in zip(self._words, before, (0, height - 1), strict=True):
+            if new != old:
+                self.refresh(Region(0, y, width, 1).translate(-self.content_offset))
 
     def search_later(self) -> None:
         """Call `search` in a moment.
@@ -320,9 +317,8 @@ class Pane(Vertical):
         worker = get_current_worker()
         pending: deque[Batch] = deque()
         records = 0
-        due = 0.0
         while not worker.is_cancelled:
-            now = monotonic()
+            now, due = monotonic(), self.pace.next_s()
             ready = pending and (now >= due or records >= FRAME_RECORDS)
             if ready and self._taken.is_set():
                 self._taken.clear()
@@ -333,7 +329,6 @@ class Pane(Vertical):
                     taken += _burden(frame[-1])
                 self.post_message(self.BatchesArrived(self, tuple(frame)))
                 records -= taken
-                due = now + FRAME_S
             elif ready:
                 # The screen is behind: let the kernel's buffer fill, because losses are counted there.
                 self._taken.wait(PATIENCE_S)

@@ -34,8 +34,8 @@ class Turns(Protocol):
 class Intake:
     """A queue of batches, oldest first.
 
-    *take* gets each batch, *show* the pane whose batches have all been taken, and *done* is called when it is time to
-    describe the state of all. Then the pane's collector may deliver more (`Pane.acknowledge`).
+    *take* gets each batch, *show* the pane whose batches have all been taken. Then the pane's collector may deliver
+    more (`Pane.acknowledge`).
     """
 
     def __init__(
@@ -43,12 +43,10 @@ class Intake:
         turns: Turns,
         take: Callable[[Pane, Batch], None],
         show: Callable[[Pane], None],
-        done: Callable[[], None],
     ) -> None:
         self._turns = turns
         self._take = take
         self._show = show
-        self._done = done
         self._pending: deque[tuple[Pane, deque[Batch]]] = deque()
         self._keys_first_until_s = 0.0
 
@@ -86,7 +84,6 @@ class Intake:
                 self._keys_first_until_s = monotonic() + KEYS_FIRST_MAX_S
                 self._feed_later()
                 break
-        self._done()
 
     def _feed_later(self) -> None:
         if self._turns.keys_waiting and monotonic() < self._keys_first_until_s:

@@ -55,7 +55,7 @@ VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": Ta
 _PROBES = Binding.Group("probes ", compact=True)
 _KEYS_MAX = 9
 
-_UNSHOWN_EVERY_S = 0.05
+_UNSHOWN_EVERY_S = 0.1
 """Seconds between polls of probes that have no pane."""
 
 
@@ -284,6 +284,14 @@ class MainScreen(LayoutOnResize[None]):
 
     def post(self, do: Callable[[], None]) -> None:
         self.post_message(self.Due(do))
+
+    @property
+    def is_covered(self) -> bool:
+        return not self.is_active
+
+    @on(events.ScreenResume)
+    def _uncovered(self) -> None:
+        self.playback.show_when_due()
 
     @property
     def keys_waiting(self) -> int:

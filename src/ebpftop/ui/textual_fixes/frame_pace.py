@@ -1,7 +1,11 @@
-"""Leave time for keys between frames, however long a frame takes: on a huge terminal, or a busy machine.
+"""When a frame is drawn: with all that changes at one moment, and so that keys have time between two.
+
+Widgets report one by one that they have changed, and Textual draws after the first. Unless somebody has just pressed a
+key, a frame waits for one turn of the timer, so that one frame shows what all of them have.
 
 A key needs several turns of the event loop until its action is done. Textual draws a frame whenever one is due; if a
-frame takes longer than the time between two, one is due in every turn, and a key waits for many of them.
+frame takes longer than the time between two (on a huge terminal, or a busy machine), one is due in every turn, and a
+key waits for many of them. Here there is time for keys between two frames.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ KEYS_FIRST_S = 0.25
 """The next frame waits at most so long for keys typed already, or twice as long as the last frame took."""
 PATIENCE_S = 5.0
 """No frame waits longer than that."""
+ANSWERS_S = 1.0
+"""So long after a key, frames may be what it asked for: they are drawn at once."""
 
 _on_timer_update = Screen._on_timer_update
 
@@ -29,6 +35,15 @@ class Pace:
     def __init__(self) -> None:
         self._drawn_s = 0.0
         self._took_s = 0.0
+        self._gathers = False
+
+    def gathers(self, now_s: float, pressed_s: float) -> bool:
+        """Return whether to wait for what else changes. It is asked for each frame; the second time is the last.
+
+        *pressed_s*: when the last key was pressed.
+        """
+        self._gathers = not self._gathers and now_s - pressed_s > ANSWERS_S
+        return self._gathers
 
     def is_due(self, now_s: float, *, keys_wait: bool) -> bool:
         """Return whether a frame may be drawn now."""
@@ -49,7 +64,8 @@ def on_timer_update(screen: Screen[Any]) -> None:
     """Draw what has changed, if it is time; the timer asks again."""
     app = screen.app
     began_s = time.monotonic()
-    if _pace.is_due(began_s, keys_wait=isinstance(app, OrderedKeysApp) and app.keys_behind):
+    keys_wait, pressed_s = (app.keys_behind, app.pressed_s) if isinstance(app, OrderedKeysApp) else (False, began_s)
+    if not _pace.gathers(began_s, pressed_s) and _pace.is_due(began_s, keys_wait=keys_wait):
         _on_timer_update(screen)
         _pace.drawn(began_s, time.monotonic())
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from time import monotonic
 from typing import ClassVar
 
 from textual import events
@@ -41,6 +42,8 @@ class OrderedKeysApp(App[int]):
         self._settling: asyncio.Task[None] | None = None
         self._struck: MessagePump = self
         self._last: tuple[events.Event, ...] = ()  # the one in progress, if any
+        self.pressed_s = float("-inf")
+        """When the last key or mouse event was handled, on the monotonic clock."""
 
     @property
     def keys_waiting(self) -> int:
@@ -66,6 +69,7 @@ class OrderedKeysApp(App[int]):
                 self._settling = asyncio.create_task(self._settle())
 
     async def _strike(self, event: events.Event) -> None:
+        self.pressed_s = monotonic()
         self._struck = self.focused or self.screen
         self._last = (event,)
         await super().on_event(event)

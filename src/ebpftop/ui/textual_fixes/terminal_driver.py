@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _PENDING_MAX = 1 << 17
 """Bytes that may wait for a slow terminal before a new frame. Beyond that, all is dropped, and drawn again later."""
 
-_TICK_MS = 100
 _READ_BYTES = 4096
 
 _CTRL_C = "\x03"
@@ -43,6 +42,29 @@ KEYS_WAITING_MAX = 1000
 
 # A terminal may claim any size; each cell is drawn.
 COLUMNS_MAX, ROWS_MAX = 640, 200
+
+
+class StopEvent(threading.Event):
+    """An event that poll(2) can wait for, beside a terminal: so a thread that reads keys sleeps until there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def set(self) -> None:
+        super().set()
+        os.eventfd_write(self._fd, 1)
+
+    def clear(self) -> None:
+        super().clear()
+        with suppress(BlockingIOError):  # it was not set
+            os.eventfd_read(self._fd)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
 
 
 class _Output:
@@ -143,6 +165,7 @@ class TerminalDriver(LinuxDriver):
 
     def __init__(self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None):
         super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self.exit_event: StopEvent = StopEvent()
         if process.terminal.fd is None:
             process.terminal.open()
         self._output: _Output | None = None
@@ -228,12 +251,14 @@ class TerminalDriver(LinuxDriver):
         """Read keys until stopped, or until the terminal is gone."""
         ready = select.poll()
         ready.register(self.fileno, select.POLLIN)
+        ready.register(self.exit_event, select.POLLIN)
         keys = KeyParser()
         decode = getincrementaldecoder("utf-8")("replace").decode
         data, self._typed_ahead = self._typed_ahead, b""
         while not self.exit_event.is_set():
             wait_s = keys.wait_s
-            if not data and ready.poll(_TICK_MS if wait_s is None else min(_TICK_MS, math.ceil(1e3 * wait_s))):
+            came = [] if data else ready.poll(None if wait_s is None else math.ceil(1e3 * wait_s))
+            if any(fd == self.fileno for fd, _ in came):
                 try:
                     data = os.read(self.fileno, _READ_BYTES)
                 except OSError:

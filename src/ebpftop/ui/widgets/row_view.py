@@ -7,7 +7,8 @@ it changes, so that Textual's own caches on it keep working.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from math import ceil
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len
@@ -18,12 +19,16 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 from ebpftop.ui.textual_fixes.app_errors import guard_drawing, report, summary
 from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, clip, fit, layout_cell
 
 Row = TypeVar("Row")
+
+_EIGHTHS = 8
+"""Steps of a scrollbar's thumb in one cell, as Textual draws it."""
 
 STYLES = (
     *(
@@ -43,6 +48,16 @@ STYLES = (
     ),
     *("root", "user", "bar", "struck", "note"),
 )
+
+
+def thumb(bar: ScrollBar) -> tuple[int, ...]:
+    """Return what tells how a scrollbar looks: its length, and the ends of its thumb in eighths of a cell."""
+    size, height, window = bar.size.height, bar.window_virtual_size, bar.window_size
+    if not (size and height > window > 0):
+        return (size,)
+    length = max(1.0, window * size / height)
+    start = int((size - length) * bar.position / (height - window) * _EIGHTHS)
+    return size, start, start + ceil(length * _EIGHTHS)
 
 
 class RowView(ScrollView, Generic[Row], can_focus=True):
@@ -87,6 +102,12 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self._shown_first = 0
         self._drawn: dict[int, tuple[int, Row]] = {}
         """The rows on the terminal: from the line of the widget to position and row."""
+        self._shown: list[Strip | None] = []
+        """The lines as they will be on the terminal once all that was asked for is drawn; None if that is not known."""
+        self._awaited: set[int] = set()
+        """Lines of which a drawing was asked for, and has not happened yet."""
+        self._syncing = False
+        self._blank: tuple[int, Style, Strip] | None = None
 
     # What a subclass supplies.
 
@@ -146,8 +167,37 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self._stale = True
             return
         self._stale = False
-        self._settle()
-        self.refresh()
+        self._syncing = True
+        try:
+            self._settle()
+        finally:
+            self._syncing = False
+        self.refresh_changed()
+
+    def refresh_changed(self) -> None:
+        """Draw the lines that are not as they were drawn last."""
+        if not self.is_attached or not self.size:
+            return
+        width, height = self.size
+        lines, placed = self._lines(range(height))
+        before, self._shown = self._shown, list(lines)
+        if len(before) != height:
+            self._awaited.update(range(height))
+            self.refresh()
+            return
+        changed = [y for y in range(height) if before[y] is not lines[y] and before[y] != lines[y]]
+        if changed:
+            self._awaited.update(changed)
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
+        # What looks the same is not drawn again, but may be another row.
+        self._place(placed, [y for y in range(height) if y not in self._awaited])
+
+    def _place(self, placed: dict[int, tuple[int, Row]], lines: Iterable[int]) -> None:
+        """Note which rows are at these lines of the terminal."""
+        for y in lines:
+            self._drawn.pop(y, None)
+            if y in placed:
+                self._drawn[y] = placed[y]
 
     def _settle(self) -> None:
         first, end = self.first, self.end
@@ -155,7 +205,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         if self.virtual_size.height != height or self.virtual_size.width != self.scrollable_content_region.width:
             # The scrollbar is always there, so another row needs no new layout of the whole screen.
             self.set_reactive(RowView.virtual_size, Size(self.scrollable_content_region.width, height))
-            self.vertical_scrollbar.window_virtual_size = height
+            self._move_thumb(height, self.scroll_y)
         # Rows in view stay in view: if rows at the top were removed, the scroll position moves with them.
         gone = first - self._shown_first
         self._shown_first = first
@@ -163,6 +213,21 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self.scroll_to(y=max(0, self.scroll_offset.y - gone), animate=False, force=True)
         if self.cursor is not None:
             self.cursor = min(max(self.cursor, first), end - 1) if end > first else None
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        # Not ScrollView's, which draws every line again: most of them may be the same, as when a table ends.
+        self._move_thumb(self.virtual_size.height, new_value)
+        if round(old_value) != round(new_value) and not self._syncing:
+            self.refresh_changed()
+
+    def _move_thumb(self, height: int, top: float) -> None:
+        """Put the scrollbar where rows from *top* on are in view, and draw it if it looks different there."""
+        bar = self.vertical_scrollbar
+        before = thumb(bar)
+        bar.set_reactive(ScrollBar.window_virtual_size, height)
+        bar.set_reactive(ScrollBar.position, bar.validate_position(top))
+        if thumb(bar) != before:
+            bar.refresh()
 
     def begin(self) -> None:
         """Reset to the initial state: no row selected, the first rows in view, the original columns."""
@@ -174,6 +239,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self._slots = []
         self._drawn.clear()
         self._strips.clear()
+        self._shown = []
         self.set_reactive(RowView.scroll_y, 0.0)
         self.set_reactive(RowView.scroll_target_y, 0.0)
         self.vertical_scrollbar.position = 0
@@ -185,13 +251,13 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self._strips.clear()
         self._styles_of.clear()
         if self.is_attached:
-            self.refresh()
+            self.refresh_changed()
             self.post_message(self.Arranged())
 
     def redraw(self) -> None:
-        """Draw every line again."""
+        """Make every line again, and draw those that have become different."""
         self._strips.clear()
-        self.refresh()
+        self.refresh_changed()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -208,10 +274,10 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self.sync()
 
     def on_focus(self) -> None:
-        self.refresh()
+        self.refresh_changed()
 
     def on_blur(self) -> None:
-        self.refresh()
+        self.refresh_changed()
 
     # Drawing.
 
@@ -233,11 +299,31 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             if line:
                 # The line keeps its background, whatever a span sets.
                 style += Style(bgcolor=self.get_component_rich_style(f"lines--{line}", partial=True).bgcolor)
+            # Textual filters the lines, each time that one is new: here once for all that have this style.
+            for line_filter in self.get_line_filters():
+                style = line_filter.apply([Segment(" ", style)], self.background_colors[1])[0].style or style
             self._styles_of[name, line] = style
         return style
 
     @guard_drawing
     def render_lines(self, crop: Region) -> list[Strip]:
+        lines, placed = self._lines(crop.line_range)
+        self._place(placed, crop.line_range)
+        self._awaited.difference_update(crop.line_range)
+        for y, line in zip(crop.line_range, lines, strict=True):
+            if y < len(self._shown) and self._shown[y] is not line:
+                # Something changed that was not asked to be drawn: whatever is drawn now is not what was expected.
+                self._shown[y] = None
+        width = self.scrollable_content_region.width
+        if crop.column_span != (0, width):
+            lines = [strip.crop(*crop.column_span) for strip in lines]
+        return lines
+
+    def _lines(self, numbers: range) -> tuple[list[Strip], dict[int, tuple[int, Row]]]:
+        """Make these lines, as they are now; what has not changed is the same object as before.
+
+        Also return the rows in them: from the line to position and row.
+        """
         width = self.scrollable_content_region.width
         first, end = self.first, self.end
         top = first + self.scroll_offset.y - 1
@@ -245,12 +331,12 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         cursor_line = "cursor" if self.has_focus else "blurred"
         known, self._strips = self._strips, {}
         lines: list[Strip] = []
-        blank = Strip.blank(width, self.style_of(""))
+        placed: dict[int, tuple[int, Row]] = {}
+        blank = self._blank_line(width)
         last = self.size.height - 1 if self.footer_height else -1
         words = self._message_lines(width) if self.message else {}
-        for y in crop.line_range:
+        for y in numbers:
             position = top + y
-            self._drawn.pop(y, None)
             if y in words:
                 lines.append(words[y])
             elif y == 0:
@@ -265,21 +351,22 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
                 if entry is None or entry[0] != stamp:
                     entry = (stamp, self._draw_safely(row, width, line))
                 self._strips[position] = entry
-                self._drawn[y] = position, row
+                placed[y] = position, row
                 lines.append(entry[1])
             else:
                 lines.append(blank)
-        # Lines near this crop stay cached.
+        # Lines near these stay cached.
         height = self.size.height
         for position, entry in known.items():
             if position not in self._strips and top - height <= position <= top + 2 * height:
                 self._strips[position] = entry
-        _, background = self.background_colors
-        for line_filter in self.get_line_filters():
-            lines = [strip.apply_filter(line_filter, background) for strip in lines]
-        if crop.column_span != (0, width):
-            lines = [strip.crop(*crop.column_span) for strip in lines]
-        return lines
+        return lines, placed
+
+    def _blank_line(self, width: int) -> Strip:
+        style = self.style_of("")
+        if self._blank is None or self._blank[:2] != (width, style):
+            self._blank = width, style, Strip.blank(width, style)
+        return self._blank[2]
 
     def _draw_safely(self, row: Row, width: int, line: str) -> Strip:
         """Draw a row; if that fails, show the error in its place. Other rows are not affected."""
@@ -372,7 +459,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self.scroll_to(y=y, animate=False, force=True)
         elif y >= top + self.page:
             self.scroll_to(y=y - self.page + 1, animate=False, force=True)
-        self.refresh()
+        self.refresh_changed()
         self.post_message(self.Arranged())
 
     def _from(self) -> int:
