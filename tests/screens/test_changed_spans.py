@@ -95,11 +95,23 @@ async def still(pilot: Pilot[int], app: EbpftopApp, source: Remembered, terminal
     app.main.execs._grown = float("-inf")
     for one in app.main.panes:
         one.show()
-    for _ in range(5):  # a cursor may blink
+    calm = 0
+    while calm < 3:  # a cursor may blink
         before = terminal.frames
-        await pilot.pause(0.1)
-        if before == terminal.frames:
-            break
+        await pilot.pause(0.03)
+        calm = 0 if is_drawing(app) else calm + 1 if before == terminal.frames else min(calm, 1)
+
+
+def is_drawing(app: EbpftopApp) -> bool:
+    """Whether anything that was asked for has not been drawn."""
+    screens = [screen for screen in app.screen_stack if screen.is_current]
+    drawn = [*screens, *(widget for screen in screens for widget in screen.query(Widget))]
+    return (
+        bool(app.keys_waiting)
+        or not app._settled
+        or any(screen._dirty_widgets or screen._compositor._dirty_regions for screen in screens)
+        or any(widget._repaint_required or widget._layout_required for widget in drawn)
+    )
 
 
 def more(chance: random.Random, at: int) -> list[Batch]:
