@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -83,15 +83,30 @@ class EventCounter:
         return EventCounts({kind_of(kind): count for kind, count in self._kinds.items()}, self._failed)
 
 
+def _by_second(events: Mapping[int, int]) -> tuple[int, int, array[int]]:
+    """Return the first second with events, seconds per entry, and the entries: at most `MAX_BUCKETS`."""
+    if not events:
+        return 0, 1, array("I")
+    begin, span_s = min(events), max(events) - min(events)
+    width_s = 1 + span_s // MAX_BUCKETS
+    counts = array("I", [0] * (1 + span_s // width_s))
+    for second, count in events.items():
+        counts[(second - begin) // width_s] += count
+    return begin, width_s, counts
+
+
 class Index:
     """Grows by `add`, in order of the chunks; shrinks from the front by `drop`. Any thread may read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._infos: deque[Info] = deque()
-        self._first = 0
-        self._line = 1
+        self.first = 0
+        """Number of the oldest known chunk."""
+        self.line = 1
+        """Number of the first line that is not known."""
         self._counts = EventCounts()
+        self.last_record: Record | None = None
         self.last: float | None = None
         """The time of the last record."""
         self._now: dict[Key, tuple[int, bytes]] = {}
@@ -103,19 +118,9 @@ class Index:
         self._stride = 1
 
     @property
-    def first(self) -> int:
-        """Number of the oldest known chunk."""
-        return self._first
-
-    @property
     def stop(self) -> int:
         """One more than the number of the newest known chunk."""
-        return self._first + len(self._infos)
-
-    @property
-    def line(self) -> int:
-        """The number of the first line that is not known, from 1."""
-        return self._line
+        return self.first + len(self._infos)
 
     @property
     def bytes_used(self) -> int:
@@ -128,7 +133,7 @@ class Index:
         events = EventCounter()
         seconds: Counter[int] = Counter()
         whole = False
-        first = last = None
+        first = last = record = None
         fresh: dict[Key, Record] = {}
         for record in records:
             if isinstance(record, Event):
@@ -147,11 +152,8 @@ class Index:
                 self._end(key, number)
             if not isinstance(record, Exit):
                 fresh[key] = record
-        begin = min(seconds, default=0)
-        width_s = 1 + (max(seconds, default=0) - begin) // MAX_BUCKETS
-        counts = array("I", bytes(4 * (1 + (max(seconds, default=begin) - begin) // width_s)))
-        for second, count in seconds.items():
-            counts[(second - begin) // width_s] += count
+        self.last_record = record or self.last_record
+        by_second = _by_second(seconds)
         with self._lock:
             before = self._counts
             self._counts = before.plus(events.counts)
@@ -159,8 +161,8 @@ class Index:
                 first = last = self.last or 0.0
             else:
                 self.last = last
-            self._infos.append(Info(first, max(first, last), self._line, before, whole, begin, width_s, counts))
-            self._line += lines
+            self._infos.append(Info(first, max(first, last), self.line, before, whole, *by_second))
+            self.line += lines
             for key, record in fresh.items():
                 line = encode(record)
                 size = len(line) + _LINE_BYTES
@@ -172,7 +174,7 @@ class Index:
                 self._past = deque(
                     (since, until, line)
                     for since, until, line in self._past
-                    if since // self._stride < until // self._stride or since < self._first <= until
+                    if since // self._stride < until // self._stride or since < self.first <= until
                 )
                 self._past_bytes = sum(len(line) + _LINE_BYTES for _, _, line in self._past)
 
@@ -181,8 +183,8 @@ class Index:
         with self._lock:
             for _ in range(chunks):
                 self._infos.popleft()
-            self._first += chunks
-            while self._past and self._past[0][1] < self._first:
+            self.first += chunks
+            while self._past and self._past[0][1] < self.first:
                 self._past_bytes -= len(self._past.popleft()[2]) + _LINE_BYTES
 
     def _end(self, key: Key, number: int) -> None:
@@ -197,25 +199,25 @@ class Index:
     def infos(self) -> tuple[int, tuple[Info, ...]]:
         """Return the number of the oldest chunk, and the infos of it and of all later ones."""
         with self._lock:
-            return self._first, tuple(self._infos)
+            return self.first, tuple(self._infos)
 
     def info(self, number: int) -> Info | None:
         """Return what is known of a chunk; None if it is not indexed."""
         with self._lock:
-            at = number - self._first
+            at = number - self.first
             return self._infos[at] if 0 <= at < len(self._infos) else None
 
     def before(self, number: int) -> EventCounts | None:
         """Return how many events there were from the start up to chunk *number*; None if that is not known."""
         with self._lock:
-            at = number - self._first
+            at = number - self.first
             if at == len(self._infos):
                 return self._counts
             return self._infos[at].before if 0 <= at < len(self._infos) else None
 
     def may_start(self, number: int) -> bool:
         """Whether it is known what holds when chunk *number* begins; also if nothing is known of it yet."""
-        return not number % self._stride or number == self._first or number > self.stop
+        return not number % self._stride or number == self.first or number > self.stop
 
     def lasting_at(self, number: int) -> tuple[bytes, ...]:
         """Return the lines that hold when chunk *number* begins: of programs, states of probes, losses.
@@ -223,7 +225,7 @@ class Index:
         If it is not indexed yet, only states of probes: those known so far.
         """
         with self._lock:
-            if number > self._first + len(self._infos):
+            if number > self.first + len(self._infos):
                 return tuple(line for key, (_, line) in self._now.items() if isinstance(key, str))
             past = (line for since, until, line in self._past if since < number <= until)
             return (*past, *(line for since, line in self._now.values() if since < number))

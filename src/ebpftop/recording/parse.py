@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ebpftop.core.escape import escape
+from ebpftop.core.format import counted
 from ebpftop.core.records import LAST_TIME, Foreign, Header, Record, TableReading
 from ebpftop.probes.registry import decode, registry
 from ebpftop.recording.readings import MAX_ROWS, ReadingDecoder
@@ -185,14 +186,14 @@ class ReadErrors:
         """Return lines for stderr, empty if there was no error."""
         lines = list(self.notes)
         if self.broken:
-            plural = "" if self.broken == 1 else "s"
-            lines.append(f"{self.broken} broken line{plural} passed over")
+            lines.append(f"{counted(self.broken, 'broken line', whole=True)} passed over")
             lines += [f"  {fault}" for fault in self.faults]
             if self.broken > FAULTS_KEPT:
                 lines.append("  and more")
         if self.unknown:
-            plural = "" if self.unknown == 1 else "s"
-            lines.append(f"{self.unknown} line{plural} of kinds that this version does not know passed over")
+            lines.append(
+                f"{counted(self.unknown, 'line', whole=True)} of kinds that this version does not know passed over"
+            )
         return lines
 
 

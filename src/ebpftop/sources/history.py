@@ -45,7 +45,7 @@ class History:
         """Only held for a moment: the screen waits for it."""
         self._packed: deque[bytes] = deque()
         self._packed_bytes = 0
-        self._first = 0
+        self.first = 0
         self._open: list[Record] = []
         self._open_lines: list[bytes] = []
         self._open_bytes = 0
@@ -59,12 +59,8 @@ class History:
         return self._packed_bytes + self._open_bytes + self.index.bytes_used + _OVERHEAD_BYTES * len(self._packed)
 
     @property
-    def first(self) -> int:
-        return self._first
-
-    @property
     def stop(self) -> int:
-        return self._first + len(self._packed) + bool(self._open)
+        return self.first + len(self._packed) + bool(self._open)
 
     def add(self, records: Sequence[Record]) -> None:
         """Keep *records*, which are about as old as the last ones."""
@@ -84,7 +80,7 @@ class History:
 
     def load(self, number: int) -> Chunk:
         with self._lock:
-            at = number - self._first
+            at = number - self.first
             if not 0 <= at <= len(self._packed):
                 return Chunk()
             if at == len(self._packed):
@@ -104,11 +100,11 @@ class History:
             self.bytes_used + _CHUNK_BYTES > self.max_bytes or self._newest - stop[1] > self.keep_s
         ):
             with self._lock:
-                chunks = stop[0] - self._first
+                chunks = stop[0] - self.first
                 for _ in range(chunks):
                     self._packed_bytes -= len(self._packed.popleft())
                 self.index.drop(chunks)
-                self._first += chunks
+                self.first += chunks
 
     def _next_start(self) -> tuple[int, float] | None:
         """Return the number and time of the first chunk behind the oldest that a history can begin with.

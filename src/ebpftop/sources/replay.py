@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from ebpftop.core.records import End, Foreign, Header, Record, Syscalls, Users
+from ebpftop.core.records import End, Foreign, Header, Syscalls, Users
 from ebpftop.core.source import Batch
 from ebpftop.recording import reader
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
@@ -49,8 +49,6 @@ class ReplaySource(RecordedSource):
         self.header, self._chunks = reader.open_recording(fd, path, self.damage)
         self._index = Index()
         self._indexing = threading.Lock()
-        self._end: End | None = None
-        """The last record, if it is one of the end."""
         self.timeline = Timeline(self.header, self._chunks, self._index)
         self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
         # What is played: the number of the jump, the chunk to begin with, the time behind which records are new.
@@ -79,7 +77,7 @@ class ReplaySource(RecordedSource):
 
     @speed.setter
     def speed(self, speed: float) -> None:
-        self._clock.set_speed(speed)
+        self._clock.set(speed=speed)
 
     @property
     def paused(self) -> bool:
@@ -88,11 +86,11 @@ class ReplaySource(RecordedSource):
 
     def pause(self) -> None:
         """Pause; what is already queued can still be polled."""
-        self._clock.pause()
+        self._clock.set(paused=True)
 
     def resume(self) -> None:
         """Continue after a pause."""
-        self._clock.resume()
+        self._clock.set(paused=False)
 
     def next_jump(self) -> int:
         """Return the number of a jump to come: the `Batch.jump` of all that is played after it.
@@ -110,7 +108,7 @@ class ReplaySource(RecordedSource):
             self._begin = (number, chunk, time)
             self._finished = False
             self._channels.clear()
-            self._clock.move(time)
+            self._clock.set(time)
 
     def _close_input(self) -> None:
         self._chunks.close()
@@ -184,16 +182,13 @@ class ReplaySource(RecordedSource):
             if number != self._index.stop:
                 return
             chunk = self._chunks.load(number)
-            self._index.add(map(self._note_end, chunk.records(self.damage, self._index.line)), chunk.lines)
+            self._index.add(chunk.records(self.damage, self._index.line), chunk.lines)
             if self._index.stop == self._chunks.stop:
-                if self._end is None:
+                end = self._index.last_record
+                if not isinstance(end, End):
                     self.damage.note("it was never closed: if it was cut off, the last second may be missing")
-                elif self._end.reason:
-                    self.damage.note(f"recording ended early: {self._end.reason}")
-
-    def _note_end(self, record: Record) -> Record:
-        self._end = record if isinstance(record, End) else None
-        return record
+                elif end.reason:
+                    self.damage.note(f"recording ended early: {end.reason}")
 
 
 class _Clock:
@@ -213,36 +208,19 @@ class _Clock:
             return self._time
         return self._time + (clock.monotonic() - self._since_s) * self.speed
 
-    def move(self, time: float) -> None:
-        """Set the clock to *time*."""
+    def set(self, time: float | None = None, speed: float | None = None, paused: bool | None = None) -> None:
+        """Continue at *time*, at *speed*, pause or do not; what is None stays as it is."""
         with self._condition:
-            self._time, self._since_s = time, clock.monotonic()
+            self._time, self._since_s = self.now if time is None else time, clock.monotonic()
+            self.speed = self.speed if speed is None else speed
+            self.paused = self.paused if paused is None else paused
             self._condition.notify_all()
-
-    def set_speed(self, speed: float) -> None:
-        """Continue from here at *speed*."""
-        self.move(self.now)
-        with self._condition:
-            self.speed = speed
-            self._condition.notify_all()
-
-    def pause(self) -> None:
-        """Pause."""
-        with self._condition:
-            self._time = self.now
-            self.paused = True
-
-    def resume(self) -> None:
-        """Continue."""
-        with self._condition:
-            self.paused = False
-            self.move(self._time)
 
     def wait_until(self, time: float, is_current: Callable[[], bool]) -> bool:
         """Wait until *time*; return False once it is no longer *is_current*."""
         with self._condition:
             if time < self.now - BACKWARDS_S or time > self.now + _LONGEST_WAIT_S * max(self.speed, 1.0):
-                self.move(time)
+                self.set(time)
             while is_current():
                 if not self.paused:
                     if not self.speed:
