@@ -284,6 +284,7 @@ int on_task_exit(void *ctx)
 	if (call && call->task == task)
 		call->task = 0;
 	waiting.delete(&task);
+	returned_from_before(bpf_get_current_pid_tgid());
 	send_traced(ctx, task, NEVER_RETURNED, 0, 0);
 	return 0;
 }

@@ -29,6 +29,9 @@ class Machine(RootWork):
         self.awake: set[int] = set()
         self.table: set[bytes] = set()
         self.taken: Callable[[int, bytes], bool] = lambda _pid, _comm: True
+        self.asked = 0
+        self.now_s = 1000.0
+        monkeypatch.setattr(entered_before, "monotonic", lambda: self.now_s)
         monkeypatch.setattr(maps, "update", lambda _table, key, _value: self.table.add(key))
         monkeypatch.setattr(maps, "delete", lambda _table, key: self.table.discard(key))
         monkeypatch.setattr(maps, "lookup", lambda _table, key, _size: key if key in self.table else None)
@@ -44,6 +47,7 @@ class Machine(RootWork):
         return self.taken(pid, comm)
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
+        self.asked += len(threads)
         return [self.lines.get(tid, b"") for _, tid in threads]
 
     def returns(self, tid: int) -> None:
@@ -98,6 +102,7 @@ def test_what_the_filter_leaves_out_or_is_ignored_is_told_when_that_is_over(monk
     machine.before.filter_changed()
     assert [tid for tid, *_ in machine.told()] == [5, 4]
     machine.taken = lambda _pid, _comm: False
+    machine.now_s += 5
     assert machine.told() == []
     machine.taken = lambda _pid, _comm: True
     assert any(machine.told() for _ in range(20)), "without a change of the filter too: a thread changes its name"
@@ -105,6 +110,20 @@ def test_what_the_filter_leaves_out_or_is_ignored_is_told_when_that_is_over(monk
     assert [tid for tid, *_ in machine.told()] == [5]
     machine.before.ignored = set()
     assert [tid for tid, *_ in machine.told()] == [5, 4]
+
+
+def test_proc_is_read_now_and_then_and_the_kernel_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, {4: FUTEX, 5: READ})
+    machine.asked = 0
+    for _ in range(5):
+        assert [tid for tid, *_ in machine.told()] == [5, 4]
+        machine.now_s += 0.9
+    assert machine.asked == 2
+    machine.returns(5)
+    assert [tid for tid, *_ in machine.told()] == [4], "at once"
+    del machine.lines[4]
+    machine.now_s += 5
+    assert machine.told() == []
 
 
 def test_the_map_is_for_those_that_hang_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("bcc")
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscall_counters
-from ebpftop.probes.syscall_slots import Call, Slots
+from ebpftop.probes.syscall_slots import Slots
 
 MS = 1_000_000
 ME = os.getpid()
@@ -98,11 +98,41 @@ def test_what_cpus_counted_apart_is_one_call_s(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(maps, "CPUS", 2)
     monkeypatch.setattr(maps, "items", lambda table, _key, _value: iter(held[table]))
     monkeypatch.setattr(maps, "lookup", lambda _table, _key, _size: latencies)
-    totals: dict[Call, syscall_counters.Totals] = {}
+    counters = syscall_counters.CallCounters(slots, latency=True)
+    module = cast(Module, FakeModule())
     for times in (1, 2):  # what another start of the probe counted is added
-        syscall_counters.add_totals(cast(Module, FakeModule()), slots, totals, latency=True)
+        assert counters.read(module) == {("x86_64", 0), ("x86_64", -1)}
+        assert counters.read(module) == set()
+        counters.save(module)
+        totals = counters.totals
         read, unknown = totals["x86_64", 0], totals["x86_64", -1]
         assert (read.count, read.total_ns, read.max_ns) == (5 * times, 9700 * times, 9000)
         assert (read.ns[8], read.ns[13], sum(read.ns)) == (3 * times, times, 4 * times)
         assert {code: count for code, count in read.errors.items() if count} == {2: 2 * times}
         assert (unknown.count, unknown.errors) == (4 * times, {38: 4 * times})
+
+
+def test_a_call_that_returns_when_no_other_enters_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def latency(calls: int) -> bytes:
+        return struct.pack(f"={2 + syscall_counters.BUCKETS}Q", 5 * calls, 5, 0, 0, calls, *[0] * 41)
+
+    held = {"counts": [(struct.pack("=I", 0), syscall_counters.COUNT.pack(3, 0))]}
+    returned, asked = [2], []
+
+    def lookup(_table: str, key: bytes, _size: int) -> bytes:
+        asked.append(key)
+        return latency(returned[0])
+
+    monkeypatch.setattr(maps, "CPUS", 1)
+    monkeypatch.setattr(maps, "items", lambda table, _key, _value: iter(held.get(table, [])))
+    monkeypatch.setattr(maps, "lookup", lookup)
+    counters = syscall_counters.CallCounters(Slots("x86_64"), latency=True)
+    module = cast(Module, FakeModule())
+    assert counters.read(module) == {("x86_64", 0)}
+    assert counters.read(module) == set()
+    returned[0] = 3
+    assert counters.read(module) == {("x86_64", 0)}
+    assert counters.totals["x86_64", 0].total_ns == 15
+    asked.clear()
+    assert counters.read(module) == set()
+    assert asked == [], "all have returned, and none entered"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -268,6 +268,53 @@ def test_a_short_process_that_called_much_is_listed_after_its_end(module: FakeMo
         assert not {p.pid for p in told.processes} & set(range(600, 700))
 
 
+def test_a_short_process_is_listed_for_a_call_or_for_all_its_calls_together(module: FakeModule) -> None:
+    counters = ProcessCounters()
+    for pid in range(1, 50):
+        for slot in range(60 if pid < 10 else 40):
+            module.count(1, pid, slot, 0, 100)
+    read(counters, module)
+    module.count(2, 500, 39, 0, 200)
+    module.end(2, 500)
+    for slot in range(60):
+        module.count(2, 501, slot, 0, 120)
+    module.end(2, 501)
+    told = read(counters, module)
+    assert [(p.name, p.count) for p in told.processes if p.pid == 500] == [("getpid", 200)], "rarely called"
+    assert [t.count for t in told.totals if t.pid == 501] == [60 * 120]
+    assert len([p for p in told.processes if p.pid == 501]) == 60, "all calls of one of the busiest"
+
+
+def test_a_call_that_only_ended_processes_make_is_listed_with_the_busiest_of_them(module: FakeModule) -> None:
+    counters = ProcessCounters()
+    for pid in range(1, 100):
+        module.count(1, pid, 0, 0, 1_000_000)
+    read(counters, module)
+    for pid in range(200, 230):
+        module.count(2, pid, 39, 0, pid)
+        module.end(2, pid)
+    told = read(counters, module)
+    assert {p.pid for p in told.processes if p.name == "getpid"} == set(range(222, 230))
+
+
+def test_what_is_evicted_is_told_at_once_though_pairs_are_made_while_the_map_is_read(
+    module: FakeModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters = ProcessCounters()
+    for pid in range(1, 6):
+        module.count(1, pid, 0, 0, 10)
+    read(counters, module)
+    del module.held[1, 3, 0, 0]
+
+    def items(*args: Any) -> Iterator[tuple[bytes, bytes]]:
+        for pid in range(50, 60):
+            module.count(1, pid, 0, 0, 1)
+        return module.items(*args)
+
+    monkeypatch.setattr(maps, "items", items)
+    assert read(counters, module).evicted == 1
+
+
 def test_an_ended_process_is_dropped_when_busier_ones_take_its_places(module: FakeModule) -> None:
     counters = ProcessCounters()
     module.count(1, 1, 0, 0, 5)
@@ -284,7 +331,11 @@ def test_the_total_of_a_process_never_shrinks_while_it_runs(module: FakeModule) 
     counters = ProcessCounters()
     calls: dict[int, int] = {}
     last: dict[int, int] = {}
-    for _ in range(60):
+    for round_ in range(60):
+        if round_ % 2:
+            # Evicted and made again before it is read.
+            for key in chance.sample(sorted(module.held), min(4, len(module.held))):
+                del module.held[key]
         for pid in range(1, 6):
             for slot in range(8):
                 module.count(1, pid, slot, 0, n := chance.randrange(1, 9))
@@ -297,6 +348,7 @@ def test_the_total_of_a_process_never_shrinks_while_it_runs(module: FakeModule) 
         assert all(now[pid] >= count for pid, count in last.items())
         assert all(now[pid] <= calls[pid] for pid in now)
         assert told.evicted == module.made - len(module.held), "at once"
+        assert sum(now.values()) == told.users[0].count
         assert sum(p.count for p in told.processes) == sum(now.values())
         last = now
 
@@ -341,7 +393,10 @@ def test_the_map_is_read_early_when_half_of_its_room_is_taken(module: FakeModule
     assert fills()
     read(counters, module)
     assert not fills()
-    for pid in range(50, 100):
+    for pid in range(50, 80):
+        module.count(1, pid, 0, 0, 1)
+    assert fills(), "half of the room that was left"
+    for pid in range(80, 100):
         module.count(1, pid, 0, 0, 1)
     read(counters, module)
     module.count(1, 100, 0, 0, 1)

@@ -201,7 +201,8 @@ class SyscallsModel:
                     self._tick(call, record.time, row.histogram_ns)
             elif row.count >= call.row.count:
                 call.before = call.row
-                self._tick(call, record.time, difference(row.histogram_ns, call.row.histogram_ns))
+                same = row is call.row
+                self._tick(call, record.time, () if same else difference(row.histogram_ns, call.row.histogram_ns))
             else:
                 # The counters shrank, so they were reset (ebpftop was started again on the pipe): all of it is new.
                 call.before = None

@@ -1,13 +1,14 @@
 """Calls that threads were in before the probe was attached: no program saw them enter, but /proc shows them.
 
 A worker reads /proc once, when the probe is attached. Whenever a call that it found is reported, it is checked again:
-the thread must still be in that call, must not have entered a call that a program saw, and bpf/syscalls_exit.h must not
-have seen it return. So a call that ended while /proc was read is not reported for long, and never again after a call of
-its thread that was seen.
+the thread must not have entered a call that a program saw, and bpf/syscalls_exit.h must not have seen it return or end.
+The first time, and every few seconds, /proc must show that it is still in that call. So a call that ended while /proc
+was read is not reported for long, and never again after a call of its thread that was seen.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import threading
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
 from ebpftop.core.records import Attempt
@@ -34,6 +36,7 @@ _PAUSE_S = 0.002  # between two requests, so that the screen's thread gets its t
 _CHUNK = 64
 # For so many readings a thread that the filter does not match is skipped: checking ten thousand takes 0.2 s.
 _ASKED_ANEW_EVERY = 16
+_READ_ANEW_S = 5.0  # reading /proc for 64 calls takes 3 ms, asking the kernel's map 0.2
 _BELOW_64_BIT = 1 << 32
 _SLEEPS = (b"S", b"D")  # stopped by a signal (T), a thread has left its call already
 
@@ -94,6 +97,8 @@ class EnteredBefore:
         self._slots = slots
         self._matches = matches
         self._left_out: set[int] = set()
+        self._read_as: dict[int, tuple[float, bytes]] = {}
+        """When /proc showed that a thread is still in its call (CLOCK_MONOTONIC, seconds), and the thread's name."""
         self._readings = 0
         self._ends = threading.Event()
         self._worker: threading.Thread | None = None
@@ -124,6 +129,7 @@ class EnteredBefore:
     def filter_changed(self) -> None:
         """Check again which calls the filter matches."""
         self._left_out.clear()
+        self._read_as.clear()
 
     def calls(self, entered: set[int]) -> Iterator[tuple[CallBefore, bytes]]:
         """Yield each call still in progress, with the name of its thread; calls whose purpose is to wait come last.
@@ -142,7 +148,13 @@ class EnteredBefore:
         self, known: dict[int, _Found], some: Iterable[_Found], entered: set[int]
     ) -> Iterator[tuple[CallBefore, bytes]]:
         asked: list[tuple[_Found, bytes]] = []
+        now_s = monotonic()
         for found in some:
+            read_s, name = self._read_as.get(found.tid, (-math.inf, b""))
+            if now_s < read_s + _READ_ANEW_S and found.tid not in entered and self._is_held(found):
+                if self._slots.call(found.slot) not in self.ignored:
+                    yield CallBefore(found.pid, found.tid, self._slots.call(found.slot)), name
+                continue
             comm = None if found.tid in entered else _sleeper(found.pid, found.tid)
             if comm is None:
                 self._drop(known, found)
@@ -156,13 +168,19 @@ class EnteredBefore:
             return
         for (found, comm), line in zip(asked, lines, strict=True):
             # The map last: a call that returned, and was entered again just now, is not in it.
-            if hash(line) != found.line or maps.lookup(self._table, struct.pack("=I", found.tid), 4) is None:
+            if hash(line) != found.line or not self._is_held(found):
                 self._drop(known, found)
             else:
+                self._read_as[found.tid] = now_s, comm
                 yield CallBefore(found.pid, found.tid, self._slots.call(found.slot)), comm
+
+    def _is_held(self, found: _Found) -> bool:
+        """Return whether the kernel saw neither a return nor the end of the thread."""
+        return maps.lookup(self._table, struct.pack("=I", found.tid), 4) is not None
 
     def _drop(self, known: dict[int, _Found], found: _Found) -> None:
         known.pop(found.tid, None)
+        self._read_as.pop(found.tid, None)
         maps.delete(self._table, struct.pack("=I", found.tid))
 
     def _scan(self) -> None:

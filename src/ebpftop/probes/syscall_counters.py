@@ -47,8 +47,18 @@ class Totals:
     ns: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     errors: dict[int, int] = field(default_factory=dict)
 
-    def copy(self) -> Totals:
-        return Totals(self.count, self.total_ns, self.max_ns, list(self.ns), dict(self.errors))
+    def plus(self, other: Totals) -> Totals:
+        """Return the sum of both."""
+        errors = dict(self.errors)
+        for code, count in other.errors.items():
+            errors[code] = errors.get(code, 0) + count
+        return Totals(
+            self.count + other.count,
+            self.total_ns + other.total_ns,
+            max(self.max_ns, other.max_ns),
+            [one + more for one, more in zip(self.ns, other.ns, strict=True)],
+            errors,
+        )
 
 
 def words(raw: bytes) -> memoryview:
@@ -56,46 +66,94 @@ def words(raw: bytes) -> memoryview:
     return memoryview(raw).cast("Q")
 
 
-def add_totals(module: Module, slots: Slots, totals: dict[Call, Totals], *, latency: bool) -> None:
-    """Add to *totals* what the kernel counted."""
-    by_slot: dict[int, Totals] = {}
-    latencies = module.table("latencies")
-    for slot, count in _nonzero(module.table("counts")):
-        total = by_slot[slot] = totals.setdefault(slots.call(slot), Totals())
-        total.count += count
-        if latency:
-            raw = maps.lookup(latencies, struct.pack("=I", slot), _LATENCY_WORDS * 8 * maps.CPUS)
-            if raw is not None:
-                _add_latency(total, words(raw))
-    for key, value in maps.items(module.table("failures"), _PAIR.size, 8 * maps.CPUS):
-        slot, code = _PAIR.unpack(key)
-        if slot in by_slot:
-            errors = by_slot[slot].errors
-            errors[code] = errors.get(code, 0) + sum(words(value))
-    for key, value in maps.items(module.table("other_calls"), _PAIR.size, 8):
-        totals.setdefault(_other_call(slots, *_PAIR.unpack(key)), Totals()).count += words(value)[0]
-    for key, value in maps.items(module.table("other_failures"), _OTHER_FAILURE.size, 8):
-        kind, nr, code, _ = _OTHER_FAILURE.unpack(key)
-        errors = totals.setdefault(_other_call(slots, kind, nr), Totals()).errors
-        errors[code] = errors.get(code, 0) + words(value)[0]
+class CallCounters:
+    """The totals of each call. A reading costs by what changed: nearly all calls did nothing since the last one."""
 
+    def __init__(self, slots: Slots, *, latency: bool) -> None:
+        self.totals: dict[Call, Totals] = {}
+        self._slots = slots
+        self._latency = latency
+        self._saved: dict[Call, Totals] = {}
+        self._start()
 
-def _other_call(slots: Slots, kind: int, nr: int) -> Call:
-    """Return the call that has no slot: of the ABI *kind* (enum abi); what a program passes as -1 is -1."""
-    return slots.abis[min(kind, len(slots.abis) - 1)], nr - (1 << 32) if nr >> 31 else nr
+    def _start(self) -> None:
+        """Start with maps that are empty."""
+        self._counted: dict[Call, Totals] = {}
+        """What the present maps have."""
+        self._raw: dict[str, dict[bytes, bytes]] = {}
+        """Each map as it was read last."""
+        self._latencies: dict[int, bytes] = {}
+        self._in_progress: set[int] = set()
+        """The slots whose latencies may change although nothing enters: not all of their calls have returned."""
 
+    def read(self, module: Module) -> set[Call]:
+        """Read the maps into `totals`; return the calls that changed."""
+        changed: set[Call] = set()
+        slots = set()
+        for key, value in self._changed(module, "counts", 4, COUNT.size * maps.CPUS):
+            count = sum(words(value))
+            if count:
+                slot = int.from_bytes(key, sys.byteorder)
+                slots.add(slot)
+                self._of(self._slots.call(slot), changed).count = count
+        if self._latency:
+            for slot in slots | self._in_progress:
+                self._read_latency(module, slot, changed)
+        for key, value in self._changed(module, "failures", _PAIR.size, 8 * maps.CPUS):
+            slot, code = _PAIR.unpack(key)
+            self._of(self._slots.call(slot), changed).errors[code] = sum(words(value))
+        for key, value in self._changed(module, "other_calls", _PAIR.size, 8):
+            self._of(self._other_call(*_PAIR.unpack(key)), changed).count = words(value)[0]
+        for key, value in self._changed(module, "other_failures", _OTHER_FAILURE.size, 8):
+            kind, nr, code, _ = _OTHER_FAILURE.unpack(key)
+            self._of(self._other_call(kind, nr), changed).errors[code] = words(value)[0]
+        for call in changed:
+            saved, counted = self._saved.get(call), self._counted[call]
+            self.totals[call] = counted if saved is None else saved.plus(counted)
+        return changed
 
-def _nonzero(table: maps.Map) -> Iterator[tuple[int, int]]:
-    zero = bytes(COUNT.size * maps.CPUS)
-    for key, value in maps.items(table, 4, COUNT.size * maps.CPUS):
-        if value != zero:
-            yield int.from_bytes(key, "little"), sum(words(value))
+    def save(self, module: Module) -> None:
+        """Read a last time: the maps will be closed, the totals stay."""
+        self.read(module)
+        self._saved = dict(self.totals)
+        self._start()
 
+    def _changed(self, module: Module, name: str, key_size: int, value_size: int) -> list[tuple[bytes, bytes]]:
+        """Return the entries of a map that are not as they were."""
+        now = list(maps.items(module.table(name), key_size, value_size))
+        before = self._raw.setdefault(name, {})
+        changed = [(key, value) for key, value in now if before.get(key) != value]
+        before.update(changed)
+        return changed
 
-def _add_latency(total: Totals, values: memoryview) -> None:
-    total.total_ns += sum(values[::_LATENCY_WORDS])
-    total.max_ns = max(total.max_ns, *values[1::_LATENCY_WORDS])
-    total.ns = [n + sum(values[2 + i :: _LATENCY_WORDS]) for i, n in enumerate(total.ns)]
+    def _of(self, call: Call, changed: set[Call]) -> Totals:
+        changed.add(call)
+        totals = self._counted.get(call)
+        if totals is None:
+            totals = self._counted[call] = Totals()
+        return totals
+
+    def _read_latency(self, module: Module, slot: int, changed: set[Call]) -> None:
+        size = _LATENCY_WORDS * 8 * maps.CPUS
+        raw = maps.lookup(module.table("latencies"), struct.pack("=I", slot), size)
+        if raw is None:
+            return
+        if raw != self._latencies.get(slot):
+            self._latencies[slot] = raw
+            values, total = words(raw), self._of(self._slots.call(slot), changed)
+            total.total_ns = sum(values[::_LATENCY_WORDS])
+            total.max_ns = max(values[1::_LATENCY_WORDS])
+            total.ns = [sum(values[2 + i :: _LATENCY_WORDS]) for i in range(BUCKETS)]
+        total = self._counted[self._slots.call(slot)]
+        if sum(total.ns) < total.count:
+            self._in_progress.add(slot)
+        else:
+            self._in_progress.discard(slot)
+
+    def _other_call(self, kind: int, nr: int) -> Call:
+        """Return the call that has no slot: of the ABI *kind* (enum abi); what a program passes as -1 is -1."""
+        abis_here = self._slots.abis
+        return abis_here[min(kind, len(abis_here) - 1)], nr - (1 << 32) if nr >> 31 else nr
 
 
 def add_families(module: Module, families: dict[Family, int]) -> None:

@@ -36,7 +36,7 @@ from ebpftop.kernel.loader import Kind, Module
 from ebpftop.probes import syscall_counters
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
 from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
-from ebpftop.probes.syscall_counters import Totals
+from ebpftop.probes.syscall_counters import CallCounters, Totals
 from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters
 from ebpftop.probes.syscall_slots import Call, Slots
 from ebpftop.syscalls import abi as abis
@@ -89,7 +89,10 @@ class SyscallsProbe(KernelProbe):
             requested is None or matches(_enter_option("raw_tracepoint"), requested)
         )
         self._chosen: dict[Call, Handler] = {}
-        self._before: dict[Call, Totals] = {}
+        self._counters = CallCounters(self.slots, latency=self.latency)
+        self._rows: dict[Call, SyscallRow] = {}
+        self._in_order: tuple[SyscallRow, ...] | None = None
+        self._table_slots: tuple[TableSlot, ...] | None = None
         self._families_before: dict[Family, int] = {}
         self._pairs = ProcessCounters()
         self._callers = SyscallCounters()
@@ -300,6 +303,8 @@ class SyscallsProbe(KernelProbe):
             self._chosen[call] = handler
         else:
             self._chosen.pop(call, None)
+        self._rows.pop(call, None)
+        self._in_order = self._table_slots = None
         if self.module is None:
             return
         self._install(self.module, call)
@@ -354,8 +359,7 @@ class SyscallsProbe(KernelProbe):
         module = self.module
         if module is None:
             return []
-        totals = {call: total.copy() for call, total in self._before.items()}
-        syscall_counters.add_totals(module, self.slots, totals, latency=self.latency)
+        rows = self._read_rows(module)
         families = dict(self._families_before)
         syscall_counters.add_families(module, families)
         uring = self._uring_before.copy()
@@ -374,11 +378,7 @@ class SyscallsProbe(KernelProbe):
         return [
             Syscalls(
                 time=now,
-                rows=tuple(
-                    self._row(call, totals.get(call, Totals()))
-                    for call in sorted(totals.keys() | self._chosen.keys())
-                    if call in self._chosen or totals[call].count
-                ),
+                rows=rows,
                 in_flight=syscall_counters.in_flight(module, self.slots, now_ns, matches_call, self._before_attach)
                 if self.latency
                 else (),
@@ -389,10 +389,29 @@ class SyscallsProbe(KernelProbe):
                 pairs_time=self._pairs_time,
                 families={family: count for family, count in families.items() if count},
                 io_uring=dict(uring) if self._sees_uring else None,
-                table=self._table(),
+                table=self._table_rows(),
                 boot_ns=now_ns + self._sleep_clock.asleep_ns(),
             )
         ]
+
+    def _read_rows(self, module: Module) -> tuple[SyscallRow, ...]:
+        """Return the row of each call, in the order of their keys; those that did not change are the same objects."""
+        for call in self._counters.read(module):
+            self._rows.pop(call, None)
+            self._in_order = None
+        if self._in_order is None:
+            totals = self._counters.totals
+            for call in totals.keys() | self._chosen.keys():
+                total = totals.get(call, Totals())
+                if call not in self._rows and (call in self._chosen or total.count):
+                    self._rows[call] = self._row(call, total)
+            self._in_order = tuple(self._rows[call] for call in sorted(self._rows))
+        return self._in_order
+
+    def _table_rows(self) -> tuple[TableSlot, ...]:
+        if self._table_slots is None:
+            self._table_slots = self._table()
+        return self._table_slots
 
     def watch_callers(self, watched: bool) -> bool:
         """Read who calls with every reading while that is *watched*; return whether it was not before."""
@@ -457,7 +476,7 @@ class SyscallsProbe(KernelProbe):
         return lost
 
     def save_totals(self, module: Module) -> None:
-        syscall_counters.add_totals(module, self.slots, self._before, latency=self.latency)
+        self._counters.save(module)
         syscall_counters.add_families(module, self._families_before)
         if self._sees_uring:
             syscall_counters.add_uring(module, self._uring_before)

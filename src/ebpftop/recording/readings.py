@@ -47,18 +47,30 @@ class ReadingEncoder:
     def _part(self, reading: TableReading) -> TableReading:
         """Return what is to be written of a whole *reading*."""
         kind = type(reading)
-        tables = {name: _by_key(reading, name) for name in reading.keys}
         last = self._last.get(kind)
+        # What was not read again is the same object.
+        tables = {
+            name: last.tables[name]
+            if last is not None and getattr(reading, name) is getattr(last.reading, name)
+            else _by_key(reading, name)
+            for name in reading.keys
+        }
+        regular = frozenset(
+            name
+            for name, rows in tables.items()
+            if (last is not None and rows is last.tables[name] and name in last.regular)
+            or _is_regular(rows, len(getattr(reading, name)))
+        )
         if (
             last is not None
             and last.reading.time <= reading.time < last.whole_s + WHOLE_EVERY_S
             and self._bytes < last.whole_bytes + WHOLE_EVERY_BYTES
-            and all(_is_regular(rows, len(getattr(reading, name))) for name, rows in tables.items())
+            and len(regular) == len(tables)
             and (part := _difference(last, reading, tables)) is not None
         ):
-            self._last[kind] = _Written(reading, tables, last.whole_s, last.whole_bytes)
+            self._last[kind] = _Written(reading, tables, regular, last.whole_s, last.whole_bytes)
             return part
-        self._last[kind] = _Written(reading, tables, reading.time, self._bytes)
+        self._last[kind] = _Written(reading, tables, regular, reading.time, self._bytes)
         return reading
 
 
@@ -68,6 +80,8 @@ class _Written:
 
     reading: TableReading
     tables: Mapping[str, _Rows]
+    regular: frozenset[str]
+    """The tables that a reader can put together: see `_is_regular`."""
     whole_s: float
     whole_bytes: int
 
@@ -81,7 +95,10 @@ def _difference(last: _Written, reading: TableReading, tables: Mapping[str, _Row
         if name in ("time", "whole", "removed"):
             continue
         before, now = getattr(last.reading, name), getattr(reading, name)
-        if name in tables:
+        if name in tables and tables[name] is last.tables[name] and name not in reading.ages:
+            fields[name] = ()
+            rows += len(now)
+        elif name in tables:
             old, same = last.tables[name], _comparison(last.reading, reading, name)
             fields[name] = tuple(
                 row for key, row in tables[name].items() if (known := old.get(key)) is None or not same(known, row)
