@@ -202,9 +202,12 @@ def test_what_was_killed_leaves_nothing_either(tracefs_fd: int) -> None:
     session = Session([*_EBPFTOP, "live", *_ME], "job")
     try:
         assert session.wait_for(b"Exec log")
+        until_s = time.monotonic() + 60
+        while session.pid not in named_in(tracefs_fd):  # the probes are attached after the screen has opened
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
         programs = programs_of(session.pid)
         assert programs
-        assert session.pid in named_in(tracefs_fd)
         session.signal(signal.SIGKILL)
         until_s = time.monotonic() + 20
         while session.pid in named_in(tracefs_fd):

@@ -80,7 +80,8 @@ class Terminal:
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
     opened = Terminal("--pid", str(os.getpid()))
-    opened.wait_for(b"Exec log")
+    # The screen opens before the probes are attached.
+    opened.wait_for("1● 2● 3● 4●".encode())
     yield opened
     opened.close()
 

@@ -54,7 +54,7 @@ def test_nothing_of_the_compiler_is_loaded_if_all_is_cached_and_never_into_ebpft
             time.sleep(0.02)
     screen = Terminal()
     try:
-        screen.wait_for(b"Exec log")
+        screen.wait_for("1● 2● 3● 4●".encode())  # all is attached
         assert parts_of_the_compiler(screen.pid) == {
             name: [] for name in ("ebpftop", "ebpftop-guard", "ebpftop-root", "ebpftop-compile")
         }

@@ -30,7 +30,7 @@ def test_the_screen_comes_before_its_collectors_and_nothing_of_it_stays(key: byt
         assert nices[pid] == SCREEN_NICE
         assert sum(nice == 0 for nice in nices.values()) >= 4, nices
         helpers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        assert [os.getpriority(os.PRIO_PROCESS, int(helper)) for helper in helpers] == [0, 0]
+        assert [os.getpriority(os.PRIO_PROCESS, int(helper)) for helper in helpers] == [0, 0, 0]
         grouped = Path(f"/proc/{pid}/autogroup")
         if grouped.exists():
             assert grouped.read_text().split()[-1] == str(SCREEN_NICE)

@@ -330,7 +330,7 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.parametrize("env", [SUDO, {}], ids=["sudo", "root"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("name", ["ebpftop-root", "ebpftop-guard"])
+@pytest.mark.parametrize("name", ["ebpftop-root", "ebpftop-guard", "ebpftop-compile"])
 def test_a_helper_that_somebody_stopped_ends_with_ebpftop(
     name: str, number: signal.Signals, env: Mapping[str, str]
 ) -> None:

@@ -26,6 +26,7 @@ from ebpftop.kernel.stub_headers import KALLSYMS, KALLSYMS_PLACE, header_tree, k
 from ebpftop.lifecycle import helpers
 from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
 from ebpftop.lifecycle.invoker import invoker
+from ebpftop.lifecycle.priority import stand_back
 
 _LENGTH = struct.Struct("=I")
 _PR_SET_NAME = 15  # include/uapi/linux/prctl.h
@@ -169,6 +170,7 @@ def _be_the_child(requests: socket.socket, tree_fd: int) -> NoReturn:
         os.dup2(null_fd, 0)
         close_all_but({requests.fileno(), tree_fd})
         ctypes.CDLL(None).prctl(_PR_SET_NAME, b"ebpftop-compile", 0, 0, 0)
+        stand_back()
         bpf_syscall.lift_memory_limit()
         with header_tree() as tree:
             lay_over(KALLSYMS_PLACE, tree.folder / KALLSYMS)

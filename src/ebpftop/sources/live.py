@@ -30,6 +30,7 @@ from ebpftop.kernel.offsets import EXEC_CALLS, of_running_kernel, syscall_prefix
 from ebpftop.kernel.overhead import OverheadSampler
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.kernel.threads import own_pids
+from ebpftop.lifecycle.priority import stand_back
 from ebpftop.lifecycle.process import process
 from ebpftop.probes.base import Context, KernelProbe, ProbeError, UnusableProbe
 from ebpftop.probes.registry import ProbeRow, load, registry
@@ -239,7 +240,8 @@ class KernelSource:
 
     def attach(self) -> None:
         """Attach the requested probes side by side; return when all of them are attached, or have failed."""
-        with ThreadPoolExecutor(thread_name_prefix="start") as starting:
+        # The kernel verifies for a tenth of a second in each thread: the screen, if there is one, is drawn first.
+        with ThreadPoolExecutor(thread_name_prefix="start", initializer=stand_back) as starting:
             list(starting.map(self._start_first, self.options.probes))
         compile_helper.rest()
         self.attached_s = time.monotonic()
