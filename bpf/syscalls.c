@@ -19,6 +19,7 @@ enum parameter {
 	PARAMETER_PROCESSES = 2, /* whether to count who calls */
 	PARAMETER_PRINTK = 3, /* whether the handlers of families print */
 	PARAMETER_TRACED_PER_SECOND = 4, /* traced calls that are reported, on each CPU */
+	PARAMETER_AT_FUNCTION = 5, /* whether calls are seen at the functions that the kernel enters them by */
 };
 
 #include "syscalls_caller.h"
@@ -39,8 +40,10 @@ enum parameter {
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
 BPF_PROG_ARRAY(handlers, SLOTS);
-enum slow_path { SLOW_PATH_ENTERED, SLOW_PATH_RETURNED, SLOW_PATH_NO_SLOT, SLOW_PATHS };
-BPF_PROG_ARRAY(slow_paths, SLOW_PATHS);
+enum slow_path { SLOW_PATH_RETURNED, SLOW_PATH_NO_SLOT, SLOW_PATHS };
+/* Two, since programs of fentry and programs of a tracepoint cannot use the same one. */
+BPF_PROG_ARRAY(enter_slow_path, 1);
+BPF_PROG_ARRAY(exit_slow_paths, SLOW_PATHS);
 
 /* Two programs count calls, so each has a field of its own: see ebpftop.h. `unentered`: counted when they return. */
 struct count {
@@ -366,7 +369,7 @@ int sys_enter(struct enter_ctx *ctx)
 	if (!caller.task)
 		return 0;
 	if (slot == NO_SLOT || !matches_at_once(caller.tgid)) {
-		slow_paths.call(ctx, SLOW_PATH_ENTERED);
+		enter_slow_path.call(ctx, 0);
 		return 0;
 	}
 	handlers.call(ctx, slot);

@@ -22,7 +22,8 @@ struct exit_ctx { /* raw_syscalls/sys_exit/format */
 #else
 #define enter_ctx bpf_raw_tracepoint_args /* registers, number */
 #define exit_ctx bpf_raw_tracepoint_args  /* registers, return value */
-#define ENTER_NR(ctx) ((ctx)->args[1])
+/* At fentry of x64_sys_call and its like the arguments are the same, but their number is that of the ABI's own table. */
+#define ENTER_NR(ctx) (PARAMETER(AT_FUNCTION) ? load_u32((void *)(ctx)->args[0], OFF_REGS_NR) : (ctx)->args[1])
 #define EXIT_RET(ctx) ((s64)(ctx)->args[1])
 #define EXIT_NR(ctx) ((s32)read_u32((void *)(ctx)->args[0], OFF_REGS_NR))
 #endif

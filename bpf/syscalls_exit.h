@@ -177,7 +177,7 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 INLINE void return_by_slow_path(struct exit_ctx *ctx, enum slow_path how)
 {
 	if (PARAMETER(LATENCY))
-		slow_paths.call(ctx, how);
+		exit_slow_paths.call(ctx, how);
 }
 
 /* Move the call of *task* from `waiting` to *copy*; false if it is not there. */

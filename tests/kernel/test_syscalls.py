@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ from ebpftop.core.records import InFlight, Lost, ProcessCalls, Record, Syscall, 
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall, maps, task_cache_map
+from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.offsets import function_id
 from ebpftop.probes import syscall_counters, syscall_processes
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes.entered_before import EnteredBefore
@@ -120,6 +122,35 @@ def test_every_call_is_counted_once_under_its_own_number(tmp_path: Path, options
         assert seen["x32", 39]["errnos"] in ({}, {"ENOSYS": 10}), "kernels without x32 refuse it"
         for call in (("x86_64", 9999), ("x86_64", -1), ("x32", 9999)):
             assert (seen[call]["errors"], seen[call]["errnos"]) == (10, {"ENOSYS": 10})
+
+
+@pytest.mark.guest
+def test_every_call_is_counted_at_the_function_too_if_this_kernel_allows_it(tmp_path: Path) -> None:
+    """Except those that the kernel does not have: it answers them without that function."""
+    program = compile_c(tmp_path, "golden", workloads.GOLDEN)
+    functions: list[str] = []
+    with suppress(OSError):  # a kernel may refuse even this
+        functions = Path("/sys/kernel/tracing/available_filter_functions").read_text().split("\n")
+    found = function_id("x64_sys_call")
+    with Live("golden", attach={"syscalls": "fentry"}, latency=False, processes=False) as live:
+        if "x64_sys_call" not in functions or found is None or fentry_refusal(found) is not None:
+            assert [record.state for record in live.source.failed] == ["failed"]
+            assert {rung.via: rung.state for rung in live.source.failed[0].attempts} == {
+                "fentry:x64_sys_call": "failed",
+                "raw_tracepoint:sys_enter": "off",
+                "tracepoint:raw_syscalls:sys_enter": "off",
+            }
+            return
+        subprocess.run([program], check=True)
+        counts = {(row.abi, row.nr): row.count for row in live.read().rows}
+        families = live.read().families
+    with Live("golden", attach={"syscalls": "raw_tracepoint"}, latency=False, processes=False) as live:
+        subprocess.run([program], check=True)
+        expected = {(row.abi, row.nr): row.count for row in live.read().rows}
+        assert live.read().families == families
+    unknown = {("x86_64", -1), ("x86_64", 9999), ("x32", 9999)} | ({("x32", 39)} - counts.keys())
+    assert expected == counts | dict.fromkeys(unknown, 10)
+    assert counts["i386", 20] == 10
 
 
 def test_more_unknown_numbers_than_there_is_room_for_are_counted_as_lost(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def ladders(defines: dict[str, str | int]) -> dict[str, tuple[AttachOption, ...]
         "execs.failures": execs.failure_ladder(defines),
         "execs.exits": execs.exit_ladder(),
         "users": users.ladder(defines),
-        "syscalls": syscalls.ladder(),
+        "syscalls": syscalls.ladder(defines),
         "trace": trace.ladder(defines),
         "opens": opens.ladder("x86_64", defines),
     }

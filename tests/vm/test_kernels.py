@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -12,6 +14,9 @@ from .faults import FOLLOWERS, LADDERS
 from .results import Checked, CheckReport, Result, ladder_and_rung
 
 pytestmark = pytest.mark.timeout(3000)
+
+HAVE_ENTRY_FUNCTION = ("6.1", "6.12")
+"""Kernels whose x64_sys_call can be traced."""
 
 
 def matrix_of(ran: Ran) -> Result:
@@ -51,7 +56,7 @@ def test_each_ladder_was_forced_onto_every_kind_of_rung(ran: Ran) -> None:
         "trace": both | {"kprobe", "fentry"},
         "trace.lines": {"instance", "raw_tracepoint", "trace_pipe"},
         "opens": {"raw_tracepoint", "fexit", "kretprobe"},
-        "syscalls": both,
+        "syscalls": both | ({"fentry"} if ran.tree.name in HAVE_ENTRY_FUNCTION else set()),
         "syscalls.returns": both,
         "syscalls.io_uring": {"tracepoint"},
     }
@@ -104,7 +109,11 @@ def test_check_says_the_same_as_the_trials(ran: Ran, check: Checked | None) -> N
     assert dict(rung for rung, reason in reasons.items() if reason is None) == matrix.chosen
     for (ladder, rung), reason in reasons.items():
         works = forced[ladder, rung].works
-        if works and rung != matrix.chosen[ladder]:
+        if works and rung == "fentry:x64_sys_call":
+            needed, _, cost = (reason or "").partition(" (")
+            assert needed == f"not needed: {matrix.chosen[ladder]} works"
+            assert re.fullmatch(r"a program there adds \d+ ns to a call, at the tracepoint \d+\)", cost)
+        elif works and rung != matrix.chosen[ladder]:
             assert reason == f"not needed: {matrix.chosen[ladder]} works"
         elif not works:
             assert reason is not None

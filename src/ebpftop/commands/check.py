@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypedDict
 
 import msgspec
@@ -52,7 +53,7 @@ def examine(args: argparse.Namespace) -> Report:
         probes=registry().names, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
         buffer=args.buffer, attach=args.attach, failures=True, latency=True, ignore=None, trace=None, printk=False,
     )  # fmt: skip
-    source = open_kernel(options_of(watching), root_work())
+    source = open_kernel(replace(options_of(watching), measures=True), root_work())
     try:
         from ebpftop.sources.live import kernel_version  # only now: it needs bcc
 

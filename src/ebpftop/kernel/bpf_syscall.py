@@ -32,8 +32,8 @@ _OPEN = struct.Struct("=QI")
 _NAME_MAX = 15
 _LOG_BYTES = 1 << 20
 _TRIES = 5  # the verifier ends with EAGAIN if a signal is pending
-TYPE_TRACING, TRACE_FENTRY = 26, 24
-_RETURN_ZERO = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0; exit
+TYPE_RAW_TRACEPOINT, TYPE_TRACING, TRACE_FENTRY = 17, 26, 24
+RETURN_ZERO = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0; exit
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -190,7 +190,7 @@ def fentry_refusal(function_id: int | None) -> str | None:
     """
     if function_id is None:
         return "this kernel has no BTF that describes its functions"
-    program = Program(TYPE_TRACING, "", _RETURN_ZERO, "GPL", 0, TRACE_FENTRY, function_id)
+    program = Program(TYPE_TRACING, "", RETURN_ZERO, "GPL", 0, TRACE_FENTRY, function_id)
     try:
         os.close(_load(program, None))
     except OSError as error:

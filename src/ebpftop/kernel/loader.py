@@ -25,7 +25,7 @@ _TYPES: Mapping[Kind, int] = {
     "kprobe": 2,
     "kretprobe": 2,
     "tracepoint": 5,
-    "raw_tracepoint": 17,
+    "raw_tracepoint": bpf_syscall.TYPE_RAW_TRACEPOINT,
     "fentry": bpf_syscall.TYPE_TRACING,
     "fexit": bpf_syscall.TYPE_TRACING,
 }
@@ -115,23 +115,27 @@ class Module:
 
         *target* is the kernel function that a program of fentry or fexit belongs to.
         """
-        if function not in self._programs:
+        shared = kind in _PREFIX and not function.startswith(_PREFIX[kind])
+        name = f"{function}@{target}" if shared else function
+        if name not in self._programs:
             fds = {i: self._tables[spec.name].map_fd for i, spec in enumerate(self._compiled.maps)}
             code = with_parameters(with_map_fds(self._compiled.programs[function], fds), self._parameters)
             attach_type = _ATTACH_TYPES.get(kind, 0)
             attach_id = (target and function_id(target)) or 0 if attach_type else 0
+            if attach_type and not attach_id:
+                raise LoadError(f"this kernel describes no function {target}")
             made = self._compiled
             program = Program(_TYPES[kind], function, code, made.license, made.version, attach_type, attach_id)
             try:
-                self._programs[function] = bpf_syscall.load_program(program)
+                self._programs[name] = bpf_syscall.load_program(program)
             except OSError as error:
                 self.verify_cached()
                 raise LoadError(refusal(error.errno)) from error
-        return self._programs[function]
+        return self._programs[name]
 
     def attach(self, kind: Kind, target: str, function: str) -> Link:
         """Load and attach *function*. Raises LoadError, and NotCompiledError if the file was compiled without it."""
-        program_fd = self.load(self._named(function, kind), kind, function)
+        program_fd = self.load(self._named(function, kind), kind, target if kind in _ATTACH_TYPES else None)
         try:
             if kind == "raw_tracepoint":
                 fd = bpf_syscall.open_raw_tracepoint(program_fd, target)
@@ -156,8 +160,8 @@ class Module:
         self._links.remove(link)
 
     def _named(self, function: str, kind: Kind) -> str:
-        """Return the full name of a program: fentry and fexit programs are named after the kernel function."""
-        prefix = _PREFIX.get(kind)
+        """Return the full name of a program: those of fentry and fexit that are made for one function have its name."""
+        prefix = _PREFIX.get(kind) if function not in self._compiled.programs else None
         for name in self._compiled.programs:
             if name == function if prefix is None else name.startswith(prefix) and name.endswith(function):
                 return name

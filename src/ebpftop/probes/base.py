@@ -55,6 +55,7 @@ class Context:
     filtering: Callable[[], bool] = lambda: False
     # What the filter names but no longer exists.
     gone: Callable[[], tuple[str, ...]] = tuple
+    measures: bool = False  # what rungs cost, also if it is clear which one is used
     cache_tasks: bool = False  # ebpftop.kernel.task_cache_map
 
     @property

@@ -27,8 +27,8 @@ from ebpftop.core.records import (
     Where,
 )
 from ebpftop.core.source import SourceError
-from ebpftop.kernel import clocks, maps, task_cache_map, tracefs
-from ebpftop.kernel.attach import FREE, TAXES, Attach, AttachOption, AttachResult, attach_first, matches
+from ebpftop.kernel import clocks, entry_cost, maps, task_cache_map, tracefs
+from ebpftop.kernel.attach import FREE, TAXES, Attach, AttachOption, AttachResult, absent, attach_first, matches
 from ebpftop.kernel.errors import LoadError, NotCompiledError
 from ebpftop.kernel.event_buffer import Events
 from ebpftop.kernel.fields import Defines
@@ -45,6 +45,7 @@ from ebpftop.syscalls.errno_names import error_name
 from ebpftop.syscalls.families import Family, family_numbers
 
 WAITING_MAX = 65536
+UNKNOWN = "calls that this kernel does not have, unless calls are timed"
 TRACED_PER_SECOND = 2000  # on each CPU
 # Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.
 PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
@@ -64,7 +65,8 @@ _HANDLERS = {
     "trace": "handle_trace",
 }
 
-_SLOW_PATHS = ("sys_enter_slow_path", "sys_exit_slow_path", "sys_exit_no_slot")  # enum slow_path
+_TRACEPOINTS: tuple[Kind, ...] = ("raw_tracepoint", "tracepoint")
+_EXIT_SLOW_PATHS = ("sys_exit_slow_path", "sys_exit_no_slot")  # enum slow_path
 
 _TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
 
@@ -82,6 +84,7 @@ class SyscallsProbe(KernelProbe):
         self.printk = context.printk
         self.slots = Slots(platform.machine())
         self._kind: Kind = "raw_tracepoint"
+        self._at_function = False
         self._callers_fd: int | None = None
         requested = context.attach.get("syscalls")
         # It is only a faster way to the same figures. If it does not work, it is not tried again.
@@ -112,8 +115,53 @@ class SyscallsProbe(KernelProbe):
             self.set_handler(call, handler)
 
     def start(self) -> None:
-        """Start with raw tracepoints, else tracepoints, whose programs get other contexts and are compiled again."""
+        """Start with raw tracepoints, else tracepoints, whose programs get other contexts and are compiled again.
+
+        If it is asked for, start at the functions by which the kernel enters calls.
+        """
         requested = self.context.attach.get(self.name)
+        self._at_function = requested is not None and matches(_function_option(self.context.defines), requested)
+        if self._at_function:
+            self._start_at_function(requested)
+        else:
+            self._start_at_tracepoint(requested)
+            self._add_function_rung(requested)
+
+    def _add_function_rung(self, requested: str | None) -> None:
+        """Add the rung that is used only if it is asked for, with what it costs and what the tracepoint costs."""
+        # If fentry is refused, it does not matter which functions there are, and that takes time to find out.
+        refused = self.context.features.no_fentry is not None
+        if platform.machine() != "x86_64" or not (refused or entry_cost.is_traceable(self.context.tracefs)):
+            return
+        option = _function_option(self.context.defines)
+        reason = absent(option, self.context.features)
+        if reason is None:
+            reason = f"{NOT_ASKED_FOR}{requested}" if requested else f"{NOT_NEEDED}{self.via} works"
+            if self.context.measures:
+                with suppress(OSError):
+                    reason = f"{reason} ({entry_cost.measure()})"
+        self.attempts += (Attempt(via=option.via, cost=option.cost, reason=reason, blind=option.blind),)
+
+    def _start_at_function(self, requested: str | None) -> None:
+        # The programs of several ABIs would mix what a CPU remembers.
+        self._caches_tasks = False
+        self._kind = "raw_tracepoint"
+        option = _function_option(self.context.defines)
+        reason = absent(option, self.context.features)
+        try:
+            if reason is not None:
+                rung = Attempt(via=option.via, cost=option.cost, reason=reason, blind=option.blind)
+                raise ProbeError(f"system calls cannot be seen there: {reason}", attempts=(rung,))
+            super().start()
+        except ProbeError as error:
+            self.attempts = error.attempts
+            for kind in _TRACEPOINTS:
+                self._add_unneeded_rung(requested, kind)
+            raise ProbeError(error.reason, error.remedy, self.attempts) from error
+        for kind in _TRACEPOINTS:
+            self._add_unneeded_rung(requested, kind)
+
+    def _start_at_tracepoint(self, requested: str | None) -> None:
         if self._caches_tasks:
             try:
                 self._start_caching_tasks()
@@ -123,7 +171,7 @@ class SyscallsProbe(KernelProbe):
                 self._add_unneeded_rung(requested)
                 return
         tried: tuple[Attempt, ...] = ()
-        for kind in ("raw_tracepoint", "tracepoint"):
+        for kind in _TRACEPOINTS:
             self._kind = kind
             try:
                 super().start()
@@ -152,8 +200,8 @@ class SyscallsProbe(KernelProbe):
             os.close(self._callers_fd)
             self._callers_fd = None
 
-    def _add_unneeded_rung(self, requested: str | None) -> None:
-        other = _enter_option("tracepoint")
+    def _add_unneeded_rung(self, requested: str | None, kind: Kind = "tracepoint") -> None:
+        other = _enter_option(kind)
         reason = f"{NOT_ASKED_FOR}{requested}" if requested else f"{NOT_NEEDED}{self.via} works"
         self.attempts += (Attempt(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
 
@@ -175,6 +223,7 @@ class SyscallsProbe(KernelProbe):
             "PROCESSES": self.processes,
             "PRINTK": self.printk,
             "TRACED_PER_SECOND": TRACED_PER_SECOND,
+            "AT_FUNCTION": self._at_function,
         }
 
     def map_entries(self) -> Mapping[str, int]:
@@ -197,15 +246,19 @@ class SyscallsProbe(KernelProbe):
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
-        self._handler_fds = {name: module.load(function, self._kind) for name, function in _HANDLERS.items()}
-        for place, function in enumerate(_SLOW_PATHS if self.latency else _SLOW_PATHS[:1]):
+        # Programs reach each other by tail calls only if they are of one kind, and of functions with one prototype.
+        enter: tuple[Kind, str | None] = ("fentry", entry_cost.FUNCTION) if self._at_function else (self._kind, None)
+        self._handler_fds = {name: module.load(function, *enter) for name, function in _HANDLERS.items()}
+        slow_path = struct.pack("=I", module.load("sys_enter_slow_path", *enter))
+        maps.update(module.table("enter_slow_path"), bytes(4), slow_path)
+        for place, function in enumerate(_EXIT_SLOW_PATHS if self.latency else ()):
             program = module.load(function, self._kind)
-            maps.update(module.table("slow_paths"), struct.pack("=I", place), struct.pack("=I", program))
+            maps.update(module.table("exit_slow_paths"), struct.pack("=I", place), struct.pack("=I", program))
         for call in (*self.slots.task_makers, *((slot.abi, slot.nr) for slot in self._table())):
             self._install(module, call)
 
     def attach(self, module: Module) -> str:
-        enter = _enter_option(self._kind)
+        enter = _function_option(self.context.defines) if self._at_function else _enter_option(self._kind)
         if self._callers_fd is not None:
             module.attach("raw_tracepoint", "sched_process_exit", "task_cache_on_sched_process_exit")
             module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
@@ -505,9 +558,21 @@ class SyscallsProbe(KernelProbe):
         )
 
 
-def ladder() -> tuple[AttachOption, ...]:
+def ladder(defines: Defines) -> tuple[AttachOption, ...]:
     """Return the rungs where calls begin."""
-    return _enter_option("raw_tracepoint"), _enter_option("tracepoint")
+    return _enter_option("raw_tracepoint"), _enter_option("tracepoint"), _function_option(defines)
+
+
+def _function_option(defines: Defines) -> AttachOption:
+    """Return the rung at the functions by which the kernel enters the calls of each ABI: one program at each."""
+    functions = {"": entry_cost.FUNCTION, "SYS_COMPAT_EXECVE": "ia32_sys_call", "SYS_X32_EXECVE": "x32_sys_call"}
+    return AttachOption(
+        f"{TAXES}, without the slow path of a tracepoint if calls are not timed",
+        tuple(
+            Attach("fentry", function, "sys_enter") for abi, function in functions.items() if not abi or abi in defines
+        ),
+        (UNKNOWN,),
+    )
 
 
 def _enter_option(kind: Kind) -> AttachOption:

@@ -78,6 +78,7 @@ class Options:
     printk: bool = False
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[tuple[Abi, int], ...] = ()
+    measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`
 
 
 def kernel_version() -> tuple[int, int]:
@@ -196,6 +197,7 @@ class KernelSource:
             processes=options.processes,
             pairs_every_s=options.pairs_every_s,
             printk=options.printk,
+            measures=options.measures,
             handlers={**dict.fromkeys(options.ignore, "ignore"), **dict.fromkeys(options.trace, "trace")},
             cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),
         )
