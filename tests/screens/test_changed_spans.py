@@ -21,6 +21,7 @@ from ebpftop.core.source import Batch
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens.over import OverScreen
 from ebpftop.ui.textual_fixes.changed_spans import SpansUpdate
+from ebpftop.ui.widgets.row_scroll_bar import RowScrollBar
 from ebpftop.ui.widgets.row_view import RowView
 
 from .conftest import settle
@@ -77,7 +78,7 @@ def whole(app: EbpftopApp) -> list[list[Cell]]:
         bars = [view.vertical_scrollbar for view in screen.query(RowView)]
         for widget in (screen, *screen.query(Widget), *bars):
             widget._styles_cache.clear()
-            if isinstance(widget, RowView):
+            if isinstance(widget, (RowView, RowScrollBar)):
                 widget._strips.clear()
     if isinstance(app.screen, OverScreen):
         app.screen._below = None

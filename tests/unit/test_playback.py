@@ -406,7 +406,7 @@ def test_the_last_that_came_is_described_too(framed: FramedScreen) -> None:
     framed.send(*programs(0))
     framed.pass_time(frames.QUICK_S)
     framed.send(*programs(1))
-    framed.pass_time(frames.AROUND_S)
+    framed.pass_time(2 * frames.AROUND_S)
     assert framed.execs.overview.time == START + 1
     described = framed.host.described
     framed.pass_time(60.0)
@@ -464,8 +464,19 @@ def test_panes_that_learn_from_another_probe_are_shown_later_and_only_once(frame
     framed.send(*programs(1))
     framed.pass_time(frames.QUICK_S)
     assert framed.shown == (2, 1)
-    framed.pass_time(frames.AROUND_S)
+    framed.pass_time(2 * frames.AROUND_S)
     assert framed.shown == (2, 2)
+    framed.pass_time(60.0)
+    assert (framed.shown, framed.timers) == ((2, 2), [])
+
+
+def test_a_pane_whose_own_probe_sends_is_not_shown_once_more_for_another(framed: FramedScreen) -> None:
+    for at in range(20):
+        framed.send(*programs(at), *lines(at))
+        framed.pass_time(frames.AROUND_S / 2)
+        framed.send(*programs(at))
+        framed.pass_time(frames.AROUND_S / 2)
+    assert framed.shown == (40, 20)
 
 
 # ---- The intake ----

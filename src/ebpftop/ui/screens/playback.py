@@ -142,6 +142,7 @@ class PlaybackController:
         for pane in self._panes:
             pane.pace = self.pace
         self._host = host
+        self._shown_s: dict[Pane, float] = {}
         self._fed: set[Pane] = set()
         """Panes whose own probe sent something since they were shown."""
         self._frame_at_s = float("inf")
@@ -222,6 +223,7 @@ class PlaybackController:
             for other in self._panes:
                 other.lines.now = max(other.lines.now, self.overview.time)
             for pane in fed:
+                self._shown_s[pane] = monotonic()
                 with surviving(f"showing {pane.label}"):
                     pane.show()
                     is_urgent |= pane.message_is_late
@@ -231,9 +233,13 @@ class PlaybackController:
         if is_urgent or now_s >= self._around_s + frames.AROUND_S:
             self._states = states
             self._show_around()
-        elif not self._around_later:
+        else:
+            self._show_around_later(self._around_s + frames.AROUND_S - now_s)
+
+    def _show_around_later(self, delay_s: float) -> None:
+        if not self._around_later:
             self._around_later = True
-            self._host.call_after(self._around_s + frames.AROUND_S - now_s, self._show_around_late)
+            self._host.call_after(delay_s, self._show_around_late)
 
     def _show_around_late(self) -> None:
         """Bring what is around the rows up to date, if no frame has done it since."""
@@ -245,10 +251,16 @@ class PlaybackController:
         """Show what panes learnt from other probes, titles, and the state of all."""
         self._around_s = monotonic()
         if not self.paused and not self._models:  # else all of it is shown when it goes on
-            outdated, self._outdated = self._outdated, set()
+            # One whose own probe sends as often as that is about to be shown anyway.
+            since_s = self._around_s - 1.5 * frames.AROUND_S
+            outdated = {pane for pane in self._outdated if self._shown_s.get(pane, since_s) <= since_s}
+            self._outdated -= outdated
             for pane in outdated:
+                self._shown_s[pane] = self._around_s
                 with surviving(f"showing {pane.label}"):
                     pane.show()
+            if self._outdated:
+                self._show_around_later(frames.AROUND_S)
         if not self._models:
             for pane in self._panes:
                 with surviving(f"the title of {pane.label}"):

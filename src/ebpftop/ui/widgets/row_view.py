@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Hashable, Iterable, Sequence
-from math import ceil
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len
@@ -19,16 +18,13 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
-from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 from ebpftop.ui.textual_fixes.app_errors import guard_drawing, report, summary
 from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, clip, fit, layout_cell
+from ebpftop.ui.widgets.row_scroll_bar import RowScrollBar
 
 Row = TypeVar("Row")
-
-_EIGHTHS = 8
-"""Steps of a scrollbar's thumb in one cell, as Textual draws it."""
 
 STYLES = (
     *(
@@ -48,16 +44,6 @@ STYLES = (
     ),
     *("root", "user", "bar", "struck", "note"),
 )
-
-
-def thumb(bar: ScrollBar) -> tuple[int, ...]:
-    """Return what tells how a scrollbar looks: its length, and the ends of its thumb in eighths of a cell."""
-    size, height, window = bar.size.height, bar.window_virtual_size, bar.window_size
-    if not (size and height > window > 0):
-        return (size,)
-    length = max(1.0, window * size / height)
-    start = int((size - length) * bar.position / (height - window) * _EIGHTHS)
-    return size, start, start + ceil(length * _EIGHTHS)
 
 
 class RowView(ScrollView, Generic[Row], can_focus=True):
@@ -157,6 +143,16 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         """The row of totals, pinned to the bottom."""
         return None
 
+    @property
+    def vertical_scrollbar(self) -> RowScrollBar:
+        # Textual makes its own here, when it is asked for first.
+        if self._vertical_scrollbar is None:
+            bar = self._vertical_scrollbar = RowScrollBar()
+            bar.display = False
+            self.app._start_widget(self, bar)
+        assert isinstance(self._vertical_scrollbar, RowScrollBar)
+        return self._vertical_scrollbar
+
     # Keeping up.
 
     def sync(self) -> None:
@@ -205,7 +201,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         if self.virtual_size.height != height or self.virtual_size.width != self.scrollable_content_region.width:
             # The scrollbar is always there, so another row needs no new layout of the whole screen.
             self.set_reactive(RowView.virtual_size, Size(self.scrollable_content_region.width, height))
-            self._move_thumb(height, self.scroll_y)
+            self.vertical_scrollbar.move(height, self.scroll_y)
         # Rows in view stay in view: if rows at the top were removed, the scroll position moves with them.
         gone = first - self._shown_first
         self._shown_first = first
@@ -216,18 +212,9 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         # Not ScrollView's, which draws every line again: most of them may be the same, as when a table ends.
-        self._move_thumb(self.virtual_size.height, new_value)
+        self.vertical_scrollbar.move(self.virtual_size.height, new_value)
         if round(old_value) != round(new_value) and not self._syncing:
             self.refresh_changed()
-
-    def _move_thumb(self, height: int, top: float) -> None:
-        """Put the scrollbar where rows from *top* on are in view, and draw it if it looks different there."""
-        bar = self.vertical_scrollbar
-        before = thumb(bar)
-        bar.set_reactive(ScrollBar.window_virtual_size, height)
-        bar.set_reactive(ScrollBar.position, bar.validate_position(top))
-        if thumb(bar) != before:
-            bar.refresh()
 
     def begin(self) -> None:
         """Reset to the initial state: no row selected, the first rows in view, the original columns."""
@@ -242,7 +229,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self._shown = []
         self.set_reactive(RowView.scroll_y, 0.0)
         self.set_reactive(RowView.scroll_target_y, 0.0)
-        self.vertical_scrollbar.position = 0
+        self.vertical_scrollbar.move(self.virtual_size.height, 0.0)
         self.refresh()
 
     def rearrange(self) -> None:
