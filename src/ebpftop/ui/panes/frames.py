@@ -8,7 +8,7 @@ AROUND_S = 1.0
 """What is around the rows changes this often: titles, the status bar, and what a pane learnt from another's probe."""
 FROZEN_S = 1.0
 """The same while the panes are frozen: only the number of records that wait grows."""
-COVERED_S = 2.0
+COVERED_S = 5.0
 """The same while another screen is above the panes, which are dim and mostly covered."""
 QUICK_FRAMES = 5
 QUICK_S = 0.1

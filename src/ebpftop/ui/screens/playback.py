@@ -152,6 +152,8 @@ class PlaybackController:
         self._around_s = float("-inf")
         """When what is around the rows was brought up to date."""
         self._around_later = False
+        self._around_waits = False
+        """It was time for that, but another screen is above."""
         self._states: tuple[Probe, ...] = ()
         self._left_filter = self.view_filter
         self._left_newest_only = False
@@ -194,6 +196,8 @@ class PlaybackController:
 
     def show_when_due(self) -> None:
         """Show what was fed as soon as it is time. Call it again if it is time earlier than it seemed."""
+        if self._around_waits and not self._host.is_covered:
+            self._show_around()
         if not self._fed:
             return
         now_s = monotonic()
@@ -244,12 +248,15 @@ class PlaybackController:
     def _show_around_late(self) -> None:
         """Bring what is around the rows up to date, if no frame has done it since."""
         self._around_later = False
-        if monotonic() >= self._around_s + frames.AROUND_S / 2:
+        if self._host.is_covered:
+            self._around_waits = True
+        elif monotonic() >= self._around_s + frames.AROUND_S / 2:
             self._show_around()
 
     def _show_around(self) -> None:
         """Show what panes learnt from other probes, titles, and the state of all."""
         self._around_s = monotonic()
+        self._around_waits = False
         if not self.paused and not self._models:  # else all of it is shown when it goes on
             # One whose own probe sends as often as that is about to be shown anyway.
             since_s = self._around_s - 1.5 * frames.AROUND_S
