@@ -33,7 +33,7 @@ from ebpftop.ui.textual_fixes.app_errors import surviving
 
 log = logging.getLogger(__name__)
 
-PULSE_S = 0.5
+PULSE_S = 1.0
 """The timeline moves on this often."""
 
 GATHER_S = 0.02
