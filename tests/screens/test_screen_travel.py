@@ -170,7 +170,7 @@ async def test_the_history_says_its_span_its_use_and_its_bound() -> None:
         await pilot.press("space")
         await pilot.pause()
         assert status(app).history.startswith("history: 60s")
-        assert status(app).history.endswith("/64 MiB")
+        assert status(app).history.endswith("/56 MiB")
 
 
 async def test_without_a_memory_one_cannot_look_back_and_is_told() -> None:
