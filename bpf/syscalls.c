@@ -261,14 +261,14 @@ INLINE void count_pairs(u32 which)
  * may come as the last. */
 int pairs_on_sched_process_exit(void *ctx)
 {
-	char *task = (char *)bpf_get_current_task();
+	char *task = current_task();
 	struct process key = {};
 	u32 ended = 1;
 
-	if (read_u32(read_pointer(task, OFF_TASK_SIGNAL), OFF_SIGNAL_LIVE))
+	if (load_u32(load_pointer(task, OFF_TASK_SIGNAL), OFF_SIGNAL_LIVE))
 		return 0;
-	key.start_ns = read_u64(read_pointer(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
-	key.tgid = bpf_get_current_pid_tgid() >> 32;
+	key.start_ns = load_u64(load_pointer(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
+	key.tgid = load_u32(task, OFF_TASK_TGID);
 	ended_processes.update(&key, &ended);
 	count_pairs(PROCESSES_ENDED);
 	return 0;

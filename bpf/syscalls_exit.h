@@ -285,6 +285,7 @@ int on_task_exit(void *ctx)
 		call->task = 0;
 	waiting.delete(&task);
 	returned_from_before(bpf_get_current_pid_tgid());
-	send_traced(ctx, task, NEVER_RETURNED, 0, 0);
+	if (is_tracing())
+		send_traced(ctx, task, NEVER_RETURNED, 0, 0);
 	return 0;
 }

@@ -24,6 +24,17 @@ struct traced_call {
 };
 
 BPF_HASH(traced, u64, struct traced_call, 8192);
+/* 1 from the first traced call on: until then no task that ends need be looked up. */
+BPF_ARRAY(has_traced, u32, 1);
+
+INLINE bool is_tracing(void)
+{
+	u32 zero = 0;
+	u32 *has = has_traced.lookup(&zero);
+
+	return has && *has;
+}
+
 enum traced_at { TRACED_AT_ENTRY, TRACED_AT_RETURN, TRACED_ATS };
 BPF_PERCPU_ARRAY(traced_scratch, struct traced_call, TRACED_ATS);
 
@@ -98,6 +109,11 @@ INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32
 	bpf_get_current_comm(call->comm, COMM_LEN);
 	read_args(call, ctx, caller->compat);
 	read_paths(call);
+	u32 zero = 0;
+	u32 *has = has_traced.lookup(&zero);
+
+	if (has)
+		*has = 1;
 	if (traced.update(&task, call)) {
 		count_lost(LOST_MAP);
 		return false;
