@@ -656,7 +656,7 @@ def test_who_calls_is_read_at_its_own_pace_unless_somebody_looks(tmp_path: Path)
                 found += [record for record in (batch.records if batch else ()) if isinstance(record, Syscalls)]
             return found
 
-        (first,) = readings(0.1, calls="0")
+        first = readings(0.5, calls="0")[0]
         others = readings(1.0)
         assert first.pairs_time == first.time
         assert len(others) >= 2
@@ -672,6 +672,27 @@ def test_who_calls_is_read_at_its_own_pace_unless_somebody_looks(tmp_path: Path)
         last = live.read()
         assert last.pairs_time == last.time, "the last reading has everything"
         assert sum(getppids(last).values()) == 30
+
+
+def test_who_calls_is_read_less_often_while_there_are_few_calls(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
+    with Live("getppids", interval_s=0.1, pairs_every_s=0.5, pairs_calm_s=3600.0) as live:
+
+        def times_read(calls: int) -> set[float | None]:
+            subprocess.run([program, str(calls)], check=True)
+            until_s = time.monotonic() + 1.2
+            found = set()
+            while time.monotonic() < until_s:
+                batch = live.source.poll("syscalls", 0.05)
+                found |= {
+                    record.pairs_time for record in (batch.records if batch else ()) if isinstance(record, Syscalls)
+                }
+            return found
+
+        times_read(0)
+        first, second = times_read(probe.CALM_CALLS // 2), times_read(probe.CALM_CALLS)
+        assert len(first) == len(second) == 1
+        assert first != second
 
 
 def test_what_ends_while_the_probe_is_detached_is_in_the_sums_once(tmp_path: Path) -> None:

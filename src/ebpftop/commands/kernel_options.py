@@ -116,7 +116,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
     """Return the options in the arguments; raises SourceError. *toggles*: the user can attach other probes later."""
     if not _has_bcc():
         raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
-    from ebpftop.sources.live import INTERVAL_S, PAIRS_EVERY_S, Options
+    from ebpftop.sources.live import INTERVAL_S, PAIRS_CALM_S, PAIRS_EVERY_S, Options
 
     off = registry().names if toggles and args.probes is None else ()
     if args.printk:
@@ -127,6 +127,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         interval_s=args.interval or INTERVAL_S,
         # The screen says what is looked at; whoever chooses the interval of a stream wants all of it so often.
         pairs_every_s=PAIRS_EVERY_S if toggles or args.interval is None else 0.0,
+        pairs_calm_s=PAIRS_EVERY_S if toggles else PAIRS_CALM_S if args.interval is None else 0.0,
         filter=chosen_filter(args),
         buffer=None if args.buffer == "auto" else args.buffer,
         attach=_attach_options(args, off),

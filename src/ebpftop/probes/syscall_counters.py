@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -143,7 +144,8 @@ class CallCounters:
             values, total = words(raw), self._of(self._slots.call(slot), changed)
             total.total_ns = sum(values[::_LATENCY_WORDS])
             total.max_ns = max(values[1::_LATENCY_WORDS])
-            total.ns = [sum(values[2 + i :: _LATENCY_WORDS]) for i in range(BUCKETS)]
+            by_cpu = [values[at + 2 : at + _LATENCY_WORDS].tolist() for at in range(0, len(values), _LATENCY_WORDS)]
+            total.ns = list(map(sum, zip(*by_cpu, strict=True)))
         total = self._counted[self._slots.call(slot)]
         if sum(total.ns) < total.count:
             self._in_progress.add(slot)
@@ -185,38 +187,57 @@ def in_flight(
     *matches* returns whether the filter matches a pid and a thread's name. The kernel applied the filter when the call
     began, which may have been before the present filter. *before* has the calls entered before the probe was attached.
     """
-    found: list[tuple[tuple[bool, int, int, bytes], InFlight]] = []
+    waits: dict[int, bool] = {}
+    found: list[tuple[_Rank, _Entered]] = []
     waiting = _waiting(module)
     for call in (*waiting, *_running(module)):
         ns = now_ns - call.enter_ns
         if ns < IN_FLIGHT_NS or call.slot >= SLOTS:
             continue
-        abi, nr = slots.call(call.slot)
-        name = abis.name(abi, nr)
-        call_in_flight = InFlight(
-            pid=call.pid, tid=call.tid, comm=c_string(call.comm), abi=abi, nr=nr, name=name, ns=ns, running=call.running
-        )
-        found.append(((name in WAITS, -ns, call.tid, call.comm), call_in_flight))
-    found.sort(key=lambda item: item[0])
-    seen = (item for item in found if matches is None or matches(item[1].pid, item[0][3]))
-    unseen: Iterator[tuple[tuple[bool, int, int, bytes], InFlight]] = iter(())
+        if call.slot not in waits:
+            waits[call.slot] = abis.name(*slots.call(call.slot)) in WAITS
+        found.append(((waits[call.slot], -ns, call.tid, call.comm), call))
+    found.sort(key=_rank)
+    seen = (item for item in found if matches is None or matches(item[1].pid, item[1].comm))
+    unseen: Iterator[tuple[_Rank, _Entered]] = iter(())
     if before is not None and now_ns - before.attached_ns >= IN_FLIGHT_NS:
-        unseen = _entered_before(before, {call.tid for call in waiting}, now_ns - before.attached_ns)
-    merged = merge(seen, unseen, key=lambda item: item[0])
-    longest = (call_in_flight for _, call_in_flight in islice(merged, _IN_FLIGHT_MAX))
-    return tuple(sorted(longest, key=lambda call: (call.pid, call.tid)))
+        unseen = _entered_before(before, slots, {call.tid for call in waiting}, now_ns)
+    longest = [call for _, call in islice(merge(seen, unseen, key=_rank), _IN_FLIGHT_MAX)]
+    longest.sort(key=attrgetter("pid", "tid"))
+    return tuple(_row(call, slots, now_ns) for call in longest)
+
+
+def _rank(item: tuple[_Rank, _Entered]) -> _Rank:
+    return item[0]
+
+
+def _row(call: _Entered, slots: Slots, now_ns: int) -> InFlight:
+    abi, nr = slots.call(call.slot)
+    return InFlight(
+        pid=call.pid,
+        tid=call.tid,
+        comm=c_string(call.comm),
+        abi=abi,
+        nr=nr,
+        name=abis.name(abi, nr),
+        ns=now_ns - call.enter_ns,
+        running=call.running,
+        before=call.before,
+    )
 
 
 def _entered_before(
-    before: EnteredBefore, entered: set[int], ns: int
-) -> Iterator[tuple[tuple[bool, int, int, bytes], InFlight]]:
+    before: EnteredBefore, slots: Slots, entered: set[int], now_ns: int
+) -> Iterator[tuple[_Rank, _Entered]]:
     for call, comm in before.calls(entered):
-        abi, nr = call.call
-        name = abis.name(abi, nr)
-        call_in_flight = InFlight(
-            pid=call.pid, tid=call.tid, comm=c_string(comm), abi=abi, nr=nr, name=name, ns=ns, before=True
-        )
-        yield (name in WAITS, -ns, call.tid, comm), call_in_flight
+        slot = slots.slot(call.call)
+        if slot is not None:
+            rank = abis.name(*call.call) in WAITS, before.attached_ns - now_ns, call.tid, comm
+            yield rank, _Entered(before.attached_ns, slot, call.pid, call.tid, comm, False, True)
+
+
+_Rank = tuple[bool, int, int, bytes]
+"""The order of calls in flight: whether its purpose is to wait, minus its age, thread, name."""
 
 
 class _Entered(NamedTuple):
@@ -228,6 +249,7 @@ class _Entered(NamedTuple):
     tid: int
     comm: bytes
     running: bool
+    before: bool = False
 
 
 def _waiting(module: Module) -> list[_Entered]:

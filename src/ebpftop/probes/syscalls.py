@@ -52,6 +52,7 @@ PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
 PROCESS_NAMES_MAX = 16384  # processes that got another name
 ENDED_MAX = 8192  # processes that ended since the pairs were read
 FILLING_EVERY_S = 0.1  # how often to check whether the pairs have to be read early
+CALM_CALLS = 1000  # if there were fewer since the pairs were read, it matters little whose they were
 _EARLY_S = 0.25  # the pairs are read with the reading that comes nearest to when they are due
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
@@ -101,7 +102,8 @@ class SyscallsProbe(KernelProbe):
         self._callers = SyscallCounters()
         """What was read of the pairs last, at `_pairs_time` (Unix seconds)."""
         self._pairs_time: float | None = None
-        self._pairs_due_s = 0.0
+        self._pairs_at_calls = 0
+        self._pairs_due_s = self._pairs_calm_due_s = 0.0
         self._check_filling_s = 0.0
         self._callers_watched = False
         self._events: Events | None = None
@@ -335,7 +337,8 @@ class SyscallsProbe(KernelProbe):
         self._events = None
         self._returns = None
         self._sees_uring = False
-        self._callers, self._pairs_time, self._pairs_due_s = SyscallCounters(), None, 0.0
+        self._callers, self._pairs_time = SyscallCounters(), None
+        self._pairs_are_due()
 
     # ---- the table ----
 
@@ -422,9 +425,8 @@ class SyscallsProbe(KernelProbe):
         if self._before_attach is not None:
             self._before_attach.begin()
             self._before_attach.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
-        if self.processes and (self._callers_watched or monotonic() >= self._pairs_due_s):
-            self._callers, self._pairs_time = self._pairs.read(module, self.slots), now
-            self._pairs_due_s = monotonic() + self.context.pairs_every_s - _EARLY_S
+        if self.processes:
+            self._read_callers(module, now, sum(row.count for row in rows))
         who = self._callers
         # Convert to the clock of durations, and to that of starts, which continues while the machine sleeps.
         now_ns = int((now - clocks.unix_offset()) * 1e9)
@@ -446,6 +448,20 @@ class SyscallsProbe(KernelProbe):
                 boot_ns=now_ns + self._sleep_clock.asleep_ns(),
             )
         ]
+
+    def _read_callers(self, module: Module, now: float, calls: int) -> None:
+        """Read who calls if it is time; *calls* is how many calls there were."""
+        now_s = monotonic()
+        calm = calls < self._pairs_at_calls + CALM_CALLS
+        if self._callers_watched or now_s >= (self._pairs_calm_due_s if calm else self._pairs_due_s):
+            self._callers, self._pairs_time = self._pairs.read(module, self.slots), now
+            self._pairs_due_s = now_s + self.context.pairs_every_s - _EARLY_S
+            self._pairs_calm_due_s = max(self._pairs_due_s, now_s + self.context.pairs_calm_s - _EARLY_S)
+            self._pairs_at_calls = calls
+
+    def _pairs_are_due(self) -> None:
+        """Let the next reading have who calls."""
+        self._pairs_due_s = self._pairs_calm_due_s = 0.0
 
     def _read_rows(self, module: Module) -> tuple[SyscallRow, ...]:
         """Return the row of each call, in the order of their keys; those that did not change are the same objects."""
@@ -477,7 +493,7 @@ class SyscallsProbe(KernelProbe):
 
         Later counts are measured against the next reading, so that has everything.
         """
-        self._pairs_due_s = 0.0
+        self._pairs_are_due()
         if self._before_attach is not None:
             self._before_attach.filter_changed()
 
@@ -511,7 +527,7 @@ class SyscallsProbe(KernelProbe):
     def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return the traced calls that arrived since the last reading. Counters that are read next are complete."""
         if everything:
-            self._pairs_due_s = 0.0
+            self._pairs_are_due()
         elif self.processes and self.module is not None and monotonic() >= self._check_filling_s:
             self._check_filling_s = monotonic() + FILLING_EVERY_S
             if self._pairs.is_filling(self.module):

@@ -43,7 +43,9 @@ _log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 PAIRS_EVERY_S = 5.0
-"""How often it is read who makes which call, if nobody looks at that: the most expensive part of a reading."""
+PAIRS_CALM_S = 60.0
+"""How often it is read who makes which call, if nobody looks at that: the most expensive part of a reading. And how
+often while there are few calls, in a stream or recording: a whole reading is written so often anyway."""
 
 _EVENTS_EVERY_S = 0.1
 """How often events are read: nobody sees a tenth of a second, and each reading wakes the process."""
@@ -75,6 +77,7 @@ class Options:
     latency: bool = True
     processes: bool = True
     pairs_every_s: float = PAIRS_EVERY_S
+    pairs_calm_s: float = PAIRS_EVERY_S
     printk: bool = False
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[tuple[Abi, int], ...] = ()
@@ -196,6 +199,7 @@ class KernelSource:
             latency=options.latency,
             processes=options.processes,
             pairs_every_s=options.pairs_every_s,
+            pairs_calm_s=options.pairs_calm_s,
             printk=options.printk,
             measures=options.measures,
             handlers={**dict.fromkeys(options.ignore, "ignore"), **dict.fromkeys(options.trace, "trace")},
