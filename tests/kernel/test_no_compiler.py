@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from ebpftop.kernel.stub_headers import keep_tree
 from ebpftop.lifecycle import helpers
 from tests.kernel.support import Stream, needs_root
 from tests.kernel.test_live import Terminal
-from tests.kernel.test_privileges import children_of
+from tests.kernel.test_privileges import SUDO, children_of
 
 pytestmark = needs_root
 
@@ -58,6 +59,22 @@ def test_nothing_of_the_compiler_is_loaded_if_all_is_cached_and_never_into_ebpft
         assert parts_of_the_compiler(screen.pid) == {
             name: [] for name in ("ebpftop", "ebpftop-guard", "ebpftop-root", "ebpftop-compile")
         }
+    finally:
+        screen.press(b"q")
+        assert screen.wait() == 0
+
+
+@pytest.mark.parametrize("env", [SUDO, {}], ids=["sudo", "root"])
+def test_what_a_screen_compiled_at_its_start_is_kept(
+    env: Mapping[str, str], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    screen = Terminal()
+    try:
+        screen.wait_for("1● 2● 3● 4●".encode())
+        # The offsets, the filter and four probes, of which one may have a second entry.
+        assert 6 <= len(list(cache.iterdir())) <= 7
     finally:
         screen.press(b"q")
         assert screen.wait() == 0

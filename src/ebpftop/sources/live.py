@@ -30,6 +30,7 @@ from ebpftop.kernel.offsets import EXEC_CALLS, of_running_kernel, syscall_prefix
 from ebpftop.kernel.overhead import OverheadSampler
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.kernel.threads import own_pids
+from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.priority import stand_back
 from ebpftop.lifecycle.process import process
 from ebpftop.probes.base import Context, KernelProbe, ProbeError, UnusableProbe
@@ -236,8 +237,9 @@ class KernelSource:
         # When all requested probes were attached, on the monotonic clock.
         self.attached_s = math.inf
         try:
-            for name in options.probes:
-                self._probes[name].compile()
+            if invoker() is not None:  # the user that we become may not write the cache, which is root's
+                for name in options.probes:
+                    self._probes[name].compile()
             if attach:
                 self.attach()
         except BaseException:  # Ctrl-C too: what is already attached must not stay
