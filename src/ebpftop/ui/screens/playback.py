@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 PULSE_S = 1.0
 """The timeline moves on this often."""
 
-GATHER_S = 0.02
+GATHER_S = 0.04
 """So long a frame waits for what the other panes were sent at the same time."""
 
 Rates: TypeAlias = tuple[float | None, ...]
@@ -234,7 +234,8 @@ class PlaybackController:
         states = tuple(self.present.probes.values())
         is_urgent |= len(states) != len(self._states) or not all(map(is_, states, self._states))
         now_s = monotonic()
-        if is_urgent or now_s >= self._around_s + frames.AROUND_S:
+        # A little early is better than another frame for it: readings come as often.
+        if is_urgent or now_s >= self._around_s + 0.75 * frames.AROUND_S:
             self._states = states
             self._show_around()
         else:
