@@ -611,6 +611,11 @@ def test_a_storm_of_programs_does_not_overflow_a_map_that_is_read_while_it_lasts
         probe_of = live.source.find(SyscallsProbe)
         assert probe_of._pairs._deleted > 2048, "it would have overflowed"
         reading = live.read()
+        assert probe_of.expects_events, "it is to be read between the readings too"
+        for _ in range(2):
+            time.sleep(0.5)
+            live.source.poll("syscalls", 0)
+        assert not probe_of.expects_events, "no longer"
     users = user_sums(reading)
     assert reading.evicted == 0
     assert users[64004] == 300 * (3 + 1)

@@ -130,6 +130,8 @@ class ProcessCounters:
         self._deleted = 0
         self._made_at = 0
         self._ended_at = 0
+        self.made = 0
+        """Pairs that were ever made, at the last `is_filling`."""
 
     def is_filling(self, module: Module) -> bool:
         """Return whether the map should be read before much is evicted. It costs two requests to the kernel."""
@@ -137,8 +139,9 @@ class ProcessCounters:
         counters = module.table("pair_counters")
         # If all pairs are of running processes, reading makes no room: then it is not read more often than that.
         room = max(table.max_entries - len(self._pairs), table.max_entries // 8)
+        self.made = maps.per_cpu_sum(counters, _PAIRS_MADE)
         return (
-            maps.per_cpu_sum(counters, _PAIRS_MADE) - self._made_at >= room // 2
+            self.made - self._made_at >= room // 2
             or maps.per_cpu_sum(counters, _PROCESSES_ENDED) - self._ended_at
             >= module.table("ended_processes").max_entries // 2
         )

@@ -52,6 +52,7 @@ PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
 PROCESS_NAMES_MAX = 16384  # processes that got another name
 ENDED_MAX = 8192  # processes that ended since the pairs were read
 FILLING_EVERY_S = 0.1  # how often to check whether the pairs have to be read early
+FAST_PAIRS_PER_S = 200  # so many pairs, some ten programs a second: check between the readings too
 CALM_CALLS = 1000  # if there were fewer since the pairs were read, it matters little whose they were
 _EARLY_S = 0.25  # the pairs are read with the reading that comes nearest to when they are due
 _RETURNED_TIMED = 1  # enum returned
@@ -105,6 +106,7 @@ class SyscallsProbe(KernelProbe):
         self._pairs_at_calls = 0
         self._pairs_due_s = self._pairs_calm_due_s = 0.0
         self._check_filling_s = 0.0
+        self._pairs_are_made_fast = False
         self._callers_watched = False
         self._events: Events | None = None
         self._returns: AttachResult | None = None
@@ -522,16 +524,14 @@ class SyscallsProbe(KernelProbe):
 
     @property
     def expects_events(self) -> bool:
-        return "trace" in self._chosen.values()
+        return "trace" in self._chosen.values() or self._pairs_are_made_fast
 
     def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return the traced calls that arrived since the last reading. Counters that are read next are complete."""
         if everything:
             self._pairs_are_due()
         elif self.processes and self.module is not None and monotonic() >= self._check_filling_s:
-            self._check_filling_s = monotonic() + FILLING_EVERY_S
-            if self._pairs.is_filling(self.module):
-                self._pairs.update(self.module)
+            self._check_filling(self.module)
         if self._events is None:
             return []
         offset = clocks.unix_offset()
@@ -552,6 +552,15 @@ class SyscallsProbe(KernelProbe):
         if self.processes:
             self._pairs.save_totals(module)
         self._overflow_before += maps.per_cpu_sum(module.table("overflow"), 0)
+
+    def _check_filling(self, module: Module) -> None:
+        """Read the pairs, without a record of them, if the map fills."""
+        now_s, made = monotonic(), self._pairs.made
+        if self._pairs.is_filling(module):
+            self._pairs.update(module)
+        seconds = max(0.2, now_s + FILLING_EVERY_S - self._check_filling_s)
+        self._pairs_are_made_fast = self._pairs.made - made > FAST_PAIRS_PER_S * seconds
+        self._check_filling_s = now_s + FILLING_EVERY_S
 
     def _traced(self, raw: bytes, offset: float) -> Syscall:
         time_ns, duration_ns, ret, *rest = _TRACED.unpack(raw[: _TRACED.size])

@@ -16,6 +16,8 @@ import msgspec
 from ebpftop.core.records import Probe, Record, TableReading, encode
 
 WHOLE_EVERY_S = 60.0
+# Readings come a little early or late, and one a minute is whole at least.
+_EARLY_S = 0.3
 # The same in bytes of the stream: a reader that seeks reads back to a whole reading.
 WHOLE_EVERY_BYTES = 2 << 20
 # Rows of one reading: 16,384 users and the rest; calls of five ABIs; pairs of process and call.
@@ -63,7 +65,7 @@ class ReadingEncoder:
         )
         if (
             last is not None
-            and last.reading.time <= reading.time < last.whole_s + WHOLE_EVERY_S
+            and last.reading.time <= reading.time < last.whole_s + WHOLE_EVERY_S - _EARLY_S
             and self._bytes < last.whole_bytes + WHOLE_EVERY_BYTES
             and len(regular) == len(tables)
             and (part := _difference(last, reading, tables)) is not None
