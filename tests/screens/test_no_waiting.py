@@ -12,6 +12,7 @@ import pytest
 from ebpftop.core.records import Header
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.registry import registry
+from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.recording import zstd_frames
 from ebpftop.sources.history import History, HistorySource
 from ebpftop.sources.live import KernelSource
@@ -29,6 +30,7 @@ class StuckProbe:
 
     on = True
     module = None
+    expects_events = True
 
     def __init__(self, reading: threading.Semaphore, go: threading.Event) -> None:
         self.reading, self.go = reading, go
@@ -44,6 +46,9 @@ class StuckProbe:
     def lost(self, now: float) -> list[Any]:
         return []
 
+    def detach(self) -> None:
+        pass
+
     def stop(self) -> None:
         self.on = False
 
@@ -56,6 +61,10 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
         "_locks": {name: threading.Lock() for name in registry().names},
         "_news": {name: [] for name in registry().names},
         "_due_s": dict.fromkeys(registry().names, 0.0),
+        "_next_s": dict.fromkeys(registry().names, 0.0),
+        "_woken": {name: threading.Event() for name in registry().names},
+        "_starting": set(),
+        "_attaching": None,
         "_interval_s": 1.0,
         "_closed": threading.Event(),
         "_cost": SimpleNamespace(poll=lambda *_: None),
@@ -94,6 +103,13 @@ async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
                 go.set()
     finally:
         go.set()
+
+
+def test_who_makes_the_calls_can_be_looked_at_without_the_probe_of_calls() -> None:
+    source = stuck_source(threading.Semaphore(0), threading.Event())
+    source.watch(frozenset({"callers"}))
+    with pytest.raises(LookupError):
+        source.find(SyscallsProbe)
 
 
 def test_what_is_kept_can_be_asked_while_a_collector_packs_it(monkeypatch: pytest.MonkeyPatch) -> None:

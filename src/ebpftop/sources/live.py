@@ -288,7 +288,10 @@ class KernelSource:
 
     def find(self, kind: type[Probing]) -> Probing:
         """Return the probe of a class; LookupError if it was not requested."""
-        return next(probe for probe in self._probes.values() if isinstance(probe, kind))
+        for probe in self._probes.values():
+            if isinstance(probe, kind):
+                return probe
+        raise LookupError(kind.__name__)
 
     def _start(self, name: ProbeName) -> None:
         probe = self._probes[name]
