@@ -126,6 +126,52 @@ def test_a_cpus_buffer_yields_each_event_once_and_whole_also_over_its_end(
     buffer.close()
 
 
+SEEN, STOP = 5 * PAGE, 5 * PAGE + 8
+
+
+def smallest_seen(memory: int, at: int) -> int:
+    """Return the smallest number that the word *at* of *memory* shows until STOP; count its changes in SEEN."""
+    words, smallest, last, seen = memoryview(mmap.mmap(memory, 0)).cast("Q"), 1 << 63, 0, 0
+    while not words[STOP // 8]:
+        now = words[at // 8]
+        if now != last:
+            smallest, last, seen = min(smallest, now), now, seen + 1
+            words[SEEN // 8] = seen
+    return smallest
+
+
+@pytest.mark.parametrize("kind", ["ring", "perf"])
+def test_the_kernel_never_sees_a_position_that_is_half_written(
+    memory: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another processor, it would drop events, or write over some that are not read: 0 is a position too."""
+    monkeypatch.setattr(perf_event, "_open", lambda *_, **__: os.dup(memory))
+    monkeypatch.setattr("fcntl.ioctl", lambda *_: 0)
+    os.ftruncate(memory, 6 * PAGE)
+    begin, event = 1 << 40, struct.pack("=IHHI", 9, 0, 16, 4) + b"data" if kind == "perf" else bytes(8)
+    data, head_at, tail_at, size = (PAGE, 1024, 1032, PAGE) if kind == "perf" else (2 * PAGE, PAGE, 0, 2 * PAGE)
+    kernels = mmap.mmap(memory, 0)
+    kernels[data : data + size] = event * (size // len(event))
+    for at in (head_at, tail_at):
+        struct.pack_into("=Q", kernels, at, begin)
+    buffer = CpuBuffer(0, 1) if kind == "perf" else _Ring(Map(memory, size))
+    out, watcher = os.pipe(), os.fork()
+    if watcher == 0:  # another process, as only one thread of this one runs at a time
+        os.write(out[1], struct.pack("=Q", smallest_seen(memory, tail_at)))
+        os._exit(0)
+    for number in range(1, 100_000):
+        struct.pack_into("=Q", kernels, head_at, begin + number * len(event))
+        assert len(buffer.read()) == 1
+        if kernels[SEEN + 1] > 3:  # it has seen 1024 changes, so the two really run side by side
+            break
+    kernels[STOP] = 1
+    os.waitpid(watcher, 0)
+    assert struct.unpack("=Q", os.read(out[0], 8)) >= (begin,)
+    buffer.close()
+    for fd in out:
+        os.close(fd)
+
+
 def test_cpus_are_read_as_the_kernel_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pathlib.Path.read_text", lambda _: "0-2,5,8-9\n")
     assert event_buffer.online_cpus() == [0, 1, 2, 5, 8, 9]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import platform
 import threading
 import time
@@ -30,3 +31,11 @@ def fence() -> None:
     for _ in range(2):
         with _fence:
             pass
+
+
+def shared_words(memory: mmap.mmap) -> memoryview:
+    """Return shared memory as 64-bit words, each read or written at once. Release it before *memory* is closed.
+
+    `struct.pack_into` clears a number before it writes it: the kernel, on another processor, would see 0 meanwhile.
+    """
+    return memoryview(memory).cast("Q")

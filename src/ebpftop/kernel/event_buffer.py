@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ebpftop.kernel import clocks, maps
-from ebpftop.kernel.barrier import fence
+from ebpftop.kernel.barrier import fence, shared_words
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.maps import Map
@@ -67,8 +67,8 @@ class _Ring:
         """Return at most `_BATCH_MAX` events, oldest first. The first that is not written to its end waits."""
         assert self._ours is not None
         assert self._kernels is not None
-        (begin,) = struct.unpack_from("=Q", self._ours)
-        (end,) = struct.unpack_from("=Q", self._kernels)
+        with shared_words(self._ours) as ours, shared_words(self._kernels) as kernels:
+            begin, end = ours[0], kernels[0]
         if begin == end:
             return []
         fence()
@@ -81,7 +81,8 @@ class _Ring:
             fence()
             events = [data[start : start + length] for start, length in spans]
         fence()
-        struct.pack_into("=Q", self._ours, 0, begin + stop - offset)
+        with shared_words(self._ours) as ours:
+            ours[0] = begin + stop - offset
         return events
 
     def _spans(self, data: mmap.mmap, at: int, end: int) -> tuple[list[tuple[int, int]], int]:

@@ -11,7 +11,7 @@ import platform
 import struct
 from pathlib import Path
 
-from ebpftop.kernel.barrier import fence
+from ebpftop.kernel.barrier import fence, shared_words
 
 _SYS_PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}[platform.machine()]
 # include/uapi/linux/perf_event.h
@@ -76,7 +76,7 @@ class CpuBuffer:
 
     _HEADER = struct.Struct("=IHH")  # struct perf_event_header: type, misc, size
     _SAMPLE = 9  # PERF_RECORD_SAMPLE: a u32 with the size of the data follows
-    _DATA_HEAD, _DATA_TAIL = 1024, 1032  # struct perf_event_mmap_page
+    _DATA_HEAD, _DATA_TAIL = 1024 // 8, 1032 // 8  # struct perf_event_mmap_page, in words
 
     def __init__(self, cpu: int, pages: int) -> None:
         """*pages*: a power of two. Raises OSError."""
@@ -95,8 +95,8 @@ class CpuBuffer:
         """Return what was written since the last call, oldest first."""
         buffer = self._map
         assert buffer is not None
-        (head,) = struct.unpack_from("=Q", buffer, self._DATA_HEAD)
-        (tail,) = struct.unpack_from("=Q", buffer, self._DATA_TAIL)
+        with shared_words(buffer) as words:
+            head, tail = words[self._DATA_HEAD], words[self._DATA_TAIL]
         fence()
         data = self._between(buffer, tail, head)
         found, at = [], 0
@@ -110,7 +110,8 @@ class CpuBuffer:
                 found.append(data[start : start + length])
             at += size
         fence()
-        struct.pack_into("=Q", buffer, self._DATA_TAIL, head)
+        with shared_words(buffer) as words:
+            words[self._DATA_TAIL] = head
         return found
 
     def _between(self, buffer: mmap.mmap, tail: int, head: int) -> bytes:
