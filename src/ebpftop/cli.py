@@ -131,13 +131,13 @@ def _container(text: str) -> str:
 
 
 def _attach(text: str) -> tuple[str, str]:
-    ladder, equals, rung = text.partition("=")
-    if not equals or not rung:
+    ladder, equals, option = text.partition("=")
+    if not equals or not option:
         raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=EVENT, as in execs=tracepoint (see `ebpftop check`)")
     ladders = registry().ladders
     if ladder not in ladders:
         raise argparse.ArgumentTypeError(f"{ladder!r} is not attached by itself; {', '.join(ladders)} are")
-    return ladder, rung
+    return ladder, option
 
 
 class _OldName(argparse.Action):

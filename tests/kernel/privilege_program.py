@@ -68,7 +68,7 @@ class Trial:
             self.worked[name] = False
 
     def toggle(self, probe: ProbeName) -> bool:
-        """Turn a probe off and on: it stands on the same rungs as before."""
+        """Turn a probe off and on: it stands on the same attach options as before."""
         told: list[Probe] = []
 
         def note(record: Record) -> bool:
@@ -79,8 +79,8 @@ class Trial:
         for _ in range(2):
             self.source.toggle(probe)
             self.see(probe, note)
-        rungs = [[rung.via for rung in record.attempts if rung.reason is None] for record in told]
-        return [record.state for record in told] == ["off", "on"] and rungs[0] == rungs[1]
+        attempts = [[attempt.via for attempt in record.attempts if attempt.reason is None] for record in told]
+        return [record.state for record in told] == ["off", "on"] and attempts[0] == attempts[1]
 
     def execs(self) -> bool:
         subprocess.run(["/bin/true", "given-up"], check=True)

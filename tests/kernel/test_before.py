@@ -465,6 +465,6 @@ def test_whose_calls_may_not_be_read_is_said(tmp_path: Path) -> None:
     setpriv = ["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"]
     said = subprocess.run([*setpriv, *check], check=True, capture_output=True).stdout
     (syscalls,) = [probe for probe in json.loads(said)["probes"] if probe["probe"] == "syscalls"]
-    reasons = [rung["reason"] for rung in syscalls["attempts"] if rung["via"].startswith("entered before: ")]
+    reasons = [attempt["reason"] for attempt in syscalls["attempts"] if attempt["via"].startswith("entered before: ")]
     assert len(reasons) == 1
     assert reasons[0].startswith("most processes may not be asked: that takes CAP_SYS_PTRACE")

@@ -46,7 +46,7 @@ def test_without_dev_its_helpers_start_and_the_trace_log_has_its_instance() -> N
     assert (status, err) == (0, b"")
     (probe,) = [record for line in out.splitlines() if (record := msgspec.json.decode(line))["kind"] == "probe"]
     assert probe["state"] == "on"
-    (lines,) = [rung for rung in probe["attempts"] if rung["via"] == "lines: instance"]
+    (lines,) = [attempt for attempt in probe["attempts"] if attempt["via"] == "lines: instance"]
     assert lines["reason"] is None
 
 

@@ -219,7 +219,7 @@ def test_nothing_of_others_crosses_and_what_is_wanted_is_counted_right(kind: str
     assert [(row.execs, row.failed) for row in users.rows] == [(2 * TIMES, TIMES)]
     calls = [r for r in records if isinstance(r, Syscalls)][-1]
     assert [row.count for row in calls.rows if row.name == "getppid"] == [TIMES]
-    # By rung, hello is said where an attempt begins or where a program starts; others here may say it for everybody.
+    # By option, hello is said where an attempt begins or where a program starts; others here may say it for everybody.
     said = {r.pid for r in records if isinstance(r, Trace)}
     assert {r.pid for r in records if isinstance(r, Exec) and r.ret == 0} <= said
     assert said <= {r.pid for r in records if isinstance(r, Exec)}

@@ -203,9 +203,9 @@ def test_without_root_all_works_but_what_tracefs_forbids_which_says_so(installed
     assert {name: line["state"] for name, line in states.items()} == dict.fromkeys(registry().on, "on")
     said = of("trace", lines, pid=child.pid)
     assert [line["message"] for line in said] == ["Hello World!"], "a program of ours hands over the lines"
-    rungs = {rung["via"]: rung["reason"] for rung in states["trace"]["attempts"]}
-    assert "tracefs belongs to root" in rungs["lines: instance"]
-    assert rungs["lines: raw_tracepoint:bpf_trace_printk"] is None
+    attempts = {attempt["via"]: attempt["reason"] for attempt in states["trace"]["attempts"]}
+    assert "tracefs belongs to root" in attempts["lines: instance"]
+    assert attempts["lines: raw_tracepoint:bpf_trace_printk"] is None
     assert {line["kernel"] for line in of("cost", lines)} == {None}
     check = run(*AMBIENT, program, "check")
     assert check.status == 0

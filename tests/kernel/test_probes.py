@@ -183,14 +183,14 @@ def test_wrong_usage_is_status_2_and_one_clear_line(arguments: list[str]) -> Non
     assert done.stderr.splitlines()[-1].startswith("ebpftop")
 
 
-def test_check_tells_every_rung_of_every_probe() -> None:
+def test_check_tells_every_attach_option_of_every_probe() -> None:
     done = subprocess.run([*EBPFTOP, "check", "--json"], check=True, capture_output=True, text=True)
     report = json.loads(done.stdout)
     assert {p["probe"]: p["state"] for p in report["probes"]} == dict.fromkeys(registry().names, "on")
     for probe in report["probes"]:
-        taken = [rung for rung in probe["attempts"] if rung["reason"] is None]
+        taken = [attempt for attempt in probe["attempts"] if attempt["reason"] is None]
         assert taken
-        assert probe["via"] in [rung["via"] for rung in taken]
+        assert probe["via"] in [attempt["via"] for attempt in taken]
 
 
 def test_check_says_the_same_for_people() -> None:
@@ -204,18 +204,18 @@ def test_check_says_the_same_for_people() -> None:
     assert [line for line in lines if "works via" in line] == [
         f"{probe['probe']}  works via {probe['via']}" for probe in report["probes"]
     ]
-    rungs = [rung for probe in report["probes"] for rung in probe["attempts"]]
-    blind = [rung["blind"] for rung in rungs if rung["blind"] and rung["reason"] is None]
+    attempts = [attempt for probe in report["probes"] for attempt in probe["attempts"]]
+    blind = [attempt["blind"] for attempt in attempts if attempt["blind"] and attempt["reason"] is None]
     assert [line.strip() for line in lines if "cannot see" in line] == [f"cannot see {'; '.join(one)}" for one in blind]
     end = lines.index("no probe sees")
     assert [line.strip(" ·") for line in lines[end + 1 :]] == report["unseen"]
     assert report["unseen"]
     marked = [line for line in lines[:end] if line.startswith(("  ● ", "  ○ ", "  ✗ "))]
-    for line, rung in zip(marked, rungs, strict=True):
-        reason = rung["reason"] or ""
+    for line, attempt in zip(marked, attempts, strict=True):
+        reason = attempt["reason"] or ""
         mark = "○" if reason.startswith("not needed") else "✗" if reason else "●"
-        assert line.startswith(f"  {mark} {rung['via']} ")
-        assert line.rstrip().endswith(rung["reason"] or f"costs {rung['cost']}")
+        assert line.startswith(f"  {mark} {attempt['via']} ")
+        assert line.rstrip().endswith(attempt["reason"] or f"costs {attempt['cost']}")
 
 
 def programs_of(pid: int) -> set[int]:

@@ -25,7 +25,7 @@ from tests.kernel.support import needs_root
 
 pytestmark = needs_root
 
-RUNGS = [
+OPTIONS = [
     ("execs", "execs", "tracepoint"),
     ("execs", "execs.failures", "raw_tracepoint"),
     ("execs", "execs.exits", "tracepoint"),
@@ -36,24 +36,24 @@ RUNGS = [
 ]
 
 
-@pytest.mark.parametrize(("probe", "ladder", "rung"), RUNGS)
-def test_a_rung_that_was_left_out_is_compiled_when_it_is_taken_after_all(
-    probe: ProbeName, ladder: str, rung: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("probe", "ladder", "option"), OPTIONS)
+def test_an_attach_option_that_was_left_out_is_compiled_when_it_is_taken_after_all(
+    probe: ProbeName, ladder: str, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a rung held by all signs, was refused when it was tried, and the next one is needed."""
+    """As where an attach option held by all signs, was refused when it was tried, and the next one is needed."""
 
     def wrongly(self: KernelProbe, *_steps: AttachOption) -> bool:
         return self._compile_all
 
     monkeypatch.setattr(KernelProbe, "may_need", wrongly)
-    source = KernelSource(Options(probes=(probe,), filter=Filter(pids=(os.getpid(),)), attach={ladder: rung}))
+    source = KernelSource(Options(probes=(probe,), filter=Filter(pids=(os.getpid(),)), attach={ladder: option}))
     try:
         states = [record for batch in source.read_all() for record in batch.records if isinstance(record, Probe)]
     finally:
         source.close()
     assert [state.state for state in states] == ["on"]
     taken = [each.via for each in states[0].attempts if each.reason is None]
-    assert any(via.rpartition(": ")[2].startswith(rung) for via in taken)
+    assert any(via.rpartition(": ")[2].startswith(option) for via in taken)
 
 
 def test_nothing_is_compiled_that_is_not_loaded() -> None:

@@ -130,7 +130,7 @@ def lost(records: Sequence[Record], where: str) -> int:
 def opened(wanted: Filter | None = None, **via: str) -> Iterator[KernelSource]:
     """Open the trace log in this process."""
     options = Options(
-        probes=("trace",), filter=wanted or Filter(), attach={f"trace.{name}": rung for name, rung in via.items()}
+        probes=("trace",), filter=wanted or Filter(), attach={f"trace.{name}": option for name, option in via.items()}
     )
     source = KernelSource(options)
     try:
@@ -299,5 +299,5 @@ def test_somebody_who_reads_the_instance_does_not_stop_it_from_ending() -> None:
 def test_reading_the_pipe_of_all_is_told() -> None:
     with opened(lines="trace_pipe") as source:
         (probe,) = [record for record in read(source) if isinstance(record, Probe)]
-    (rung,) = [rung for rung in probe.attempts if rung.via.startswith("lines: ") and rung.reason is None]
-    assert (rung.via, "other readers" in rung.cost) == ("lines: trace_pipe", True)
+    (option,) = [option for option in probe.attempts if option.via.startswith("lines: ") and option.reason is None]
+    assert (option.via, "other readers" in option.cost) == ("lines: trace_pipe", True)

@@ -1,4 +1,4 @@
-"""What the rung in use cannot see is said: at the lower edge of the pane, and in diagnostics."""
+"""What the attach option in use cannot see is said: at the lower edge of the pane, and in diagnostics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ebpftop.ui.screens.diagnostics import diagnostics
 from .conftest import settle
 from .scene import FakeSource, batch, probe_state
 
-RUNGS = (
+ATTEMPTS = (
     Attempt(via="fentry:a", cost="", reason="refused", blind=("what only the first misses",)),
     Attempt(via="raw_tracepoint:a", cost="", reason=None, blind=("what seccomp denies",)),
     Attempt(via="failures: raw_tracepoint:b", cost="", reason=None, blind=("what seccomp denies", "what is late")),
@@ -23,8 +23,8 @@ RUNGS = (
 
 
 @pytest.mark.parametrize("probe", registry().names)
-async def test_every_pane_says_what_its_rungs_cannot_see(probe: ProbeName) -> None:
-    source = FakeSource([batch(probe, 1, msgspec.structs.replace(probe_state(probe, "on"), attempts=RUNGS))])
+async def test_every_pane_says_what_its_attach_options_cannot_see(probe: ProbeName) -> None:
+    source = FakeSource([batch(probe, 1, msgspec.structs.replace(probe_state(probe, "on"), attempts=ATTEMPTS))])
     async with EbpftopApp(source).run_test(size=(240, 60)) as pilot:
         await settle(pilot, source)
         edges = {pane.probe: pane.border_subtitle for pane in pilot.app.query(Pane)}
@@ -34,15 +34,15 @@ async def test_every_pane_says_what_its_rungs_cannot_see(probe: ProbeName) -> No
 
 
 def test_a_probe_that_is_off_is_blind_to_nothing_in_particular() -> None:
-    assert msgspec.structs.replace(probe_state("users", "on"), attempts=RUNGS).blind == (
+    assert msgspec.structs.replace(probe_state("users", "on"), attempts=ATTEMPTS).blind == (
         "what seccomp denies",
         "what is late",
     )
-    assert msgspec.structs.replace(probe_state("users", "off"), attempts=RUNGS).blind == ()
+    assert msgspec.structs.replace(probe_state("users", "off"), attempts=ATTEMPTS).blind == ()
 
 
-def test_diagnostics_say_it_of_every_rung() -> None:
-    probe = msgspec.structs.replace(probe_state("users", "on"), attempts=RUNGS)
+def test_diagnostics_say_it_of_every_attach_option() -> None:
+    probe = msgspec.structs.replace(probe_state("users", "on"), attempts=ATTEMPTS)
     lines = diagnostics({"users": probe}, None, ()).sheet().content().plain.splitlines()
     assert [line.strip() for line in lines if "cannot see" in line] == [
         "cannot see what only the first misses",

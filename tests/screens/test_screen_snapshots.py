@@ -32,7 +32,10 @@ def test_before_anything_arrives(looks_the_same: Look) -> None:
 @SIZES
 def test_a_failed_probe_tells_why_and_an_off_one_how_to_turn_it_on(looks_the_same: Look, size: tuple[int, int]) -> None:
     failed = probe_state(
-        "syscalls", "failed", reason="the kernel refused every rung: EPERM", remedy="run it as root: sudo ebpftop"
+        "syscalls",
+        "failed",
+        reason="the kernel refused every attach option: EPERM",
+        remedy="run it as root: sudo ebpftop",
     )
     source = FakeSource([*execs(), batch("syscalls", 1, failed), batch("trace", 1, probe_state("trace", "off"))])
     assert looks_the_same(source, size)

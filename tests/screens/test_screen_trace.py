@@ -16,8 +16,8 @@ from .scene import START, FakeSource, batch, probe_state
 @pytest.mark.parametrize("taken", ["lines: instance", "lines: trace_pipe"])
 async def test_the_pane_says_that_other_readers_lose_lines(taken: str) -> None:
     ways = ("lines: instance", "lines: raw_tracepoint:bpf_trace_printk", "lines: trace_pipe")
-    rungs = tuple(Attempt(via=via, cost="", reason=None if via == taken else "not here") for via in ways)
-    source = FakeSource([batch("trace", 1, msgspec.structs.replace(probe_state("trace", "on"), attempts=rungs))])
+    attempts = tuple(Attempt(via=via, cost="", reason=None if via == taken else "not here") for via in ways)
+    source = FakeSource([batch("trace", 1, msgspec.structs.replace(probe_state("trace", "on"), attempts=attempts))])
     async with EbpftopApp(source).run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
         remark = pilot.app.query_one(TracePane).subtitle()

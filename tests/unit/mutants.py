@@ -47,7 +47,7 @@ def records() -> list[Record]:
             histogram_ns=(0, 1, 2, 6),
             errnos={"EAGAIN": second},
         )
-        rung = Attempt(via="a", cost="b", reason="c")
+        attempt = Attempt(via="a", cost="b", reason="c")
         waiting = InFlight(pid=7, tid=7, comm="cat", abi="x86_64", nr=0, name="read", ns=5_000)
         slot = TableSlot(slot=0, abi="x86_64", nr=0, name="read", handler="count")
         caller = ProcessCalls(pid=7, comm="cat", abi="x86_64", nr=0, name="read", count=9 * second, start_ns=7)
@@ -75,7 +75,7 @@ def records() -> list[Record]:
                 state="on",
                 via="raw",
                 reason=None,
-                attempts=(rung,),
+                attempts=(attempt,),
             ),
             trace_at(now, second),
             exit_at(now, 1000 + second),

@@ -1,4 +1,4 @@
-"""The attach ladder: the first rung that holds is taken whole, and of one that does not nothing stays attached."""
+"""The attach ladder: the first option that holds is taken whole, and of one that does not nothing stays attached."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ def tried(module: FakeModule, requested: str | None = None, features: KernelFeat
     return attach_first(cast(Module, module), STEPS, features, requested)
 
 
-def test_the_first_rung_is_taken_whole_and_the_others_are_not_needed() -> None:
+def test_the_first_attach_option_is_taken_whole_and_the_others_are_not_needed() -> None:
     module = FakeModule()
     result = tried(module)
     assert result.via == "raw_tracepoint:one"
     assert [module.attached[link] for link in result.links] == ["raw_tracepoint:one:a", "raw_tracepoint:two:b"]
     assert len(module.attached) == 2
-    assert [rung.reason for rung in result.attempts] == [None, *["not needed: raw_tracepoint:one works"] * 2]
+    assert [attempt.reason for attempt in result.attempts] == [None, *["not needed: raw_tracepoint:one works"] * 2]
 
 
-def test_of_a_rung_that_does_not_hold_nothing_stays() -> None:
+def test_of_an_attach_option_that_does_not_hold_nothing_stays() -> None:
     module = FakeModule("two")
     result = tried(module)
     assert result.via == "raw_tracepoint:three"
@@ -76,11 +76,11 @@ def test_of_a_rung_that_does_not_hold_nothing_stays() -> None:
     assert result.attempts[1].blind == ("seldom",)
 
 
-def test_what_a_rung_can_do_without_is_said_to_be_unseen() -> None:
+def test_what_an_attach_option_can_do_without_is_said_to_be_unseen() -> None:
     module = FakeModule("one", "four")
     result = tried(module)
     assert sorted(module.attached.values()) == ["raw_tracepoint:five:e", "raw_tracepoint:three:c"]
-    assert [(rung.reason, rung.blind) for rung in result.attempts] == [
+    assert [(attempt.reason, attempt.blind) for attempt in result.attempts] == [
         ("no one", ("never",)),
         (None, ("seldom", "fours")),
         ("not needed: raw_tracepoint:three works", ()),
@@ -91,7 +91,7 @@ def test_where_none_holds_nothing_stays() -> None:
     module = FakeModule("two", "three")
     result = tried(module)
     assert (result.via, result.links, module.attached) == (None, (), {})
-    assert all(rung.reason for rung in result.attempts)
+    assert all(attempt.reason for attempt in result.attempts)
 
 
 def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_one_that_is_asked_for_is_the_only_one_tried(tmp_path: Path) -> None:
         module = FakeModule()
         result = tried(module, wanted, KernelFeatures(tmp_path, None))
         assert list(module.attached.values()) == ["tracepoint:sys:six:f"]
-        assert [rung.reason for rung in result.attempts] == [*[f"--attach asked for {wanted}"] * 2, None]
+        assert [attempt.reason for attempt in result.attempts] == [*[f"--attach asked for {wanted}"] * 2, None]
     module = FakeModule("one")
     assert tried(module, "raw_tracepoint:one", KernelFeatures(tmp_path, None)).via is None
     assert not module.attached
@@ -114,12 +114,12 @@ def test_what_a_kernel_lacks_is_not_tried(tmp_path: Path, monkeypatch: pytest.Mo
     )
     result = attach_first(cast(Module, FakeModule()), steps, KernelFeatures(tmp_path, "no BTF"))
     assert result.via is None
-    assert [rung.reason for rung in result.attempts] == [
+    assert [attempt.reason for attempt in result.attempts] == [
         *["this kernel has no kprobes (CONFIG_KPROBES)"] * 2, *["no BTF"] * 2, "this kernel has no such tracepoint",
     ]  # fmt: skip
 
 
-def test_what_forgets_is_attached_before_what_remembers_and_the_rung_keeps_its_name() -> None:
+def test_what_forgets_is_attached_before_what_remembers_and_the_attach_option_keeps_its_name() -> None:
     step = AttachOption(
         "free", (Attach("raw_tracepoint", "in", "a"), Attach("raw_tracepoint", "out", "b", forgets=True))
     )

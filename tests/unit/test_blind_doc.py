@@ -1,4 +1,4 @@
-"""docs/limits.md says of each rung what it cannot see, as the ladders themselves do."""
+"""docs/limits.md says of each attach option what it cannot see, as the ladders themselves do."""
 
 from __future__ import annotations
 

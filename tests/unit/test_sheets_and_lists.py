@@ -27,28 +27,28 @@ LADDERS = (
 
 
 def marks(probe: Probe) -> list[str]:
-    """Return the first character of each rung's line."""
+    """Return the first character of each attach option's line."""
     lines = diagnostics({"execs": probe}, None, ()).sheet().content().plain.splitlines()
     return [line[2] for line in lines if line[2:3] in ("●", "✗", "○")]
 
 
-def test_diagnostics_mark_the_rung_in_use_of_every_ladder() -> None:
+def test_diagnostics_mark_the_attach_option_in_use_of_every_ladder() -> None:
     on = Probe(time=1.0, probe="execs", state="on", via="raw_tracepoint:a", reason=None, attempts=LADDERS)
     assert marks(on) == ["●", "○", "✗", "●", "●"]
     off = Probe(time=1.0, probe="execs", state="off", via=None, reason=None, attempts=LADDERS)
     assert marks(off) == ["○", "○", "✗", "○", "○"]
 
 
-def test_diagnostics_say_of_a_rung_what_check_says() -> None:
+def test_diagnostics_say_of_an_attach_option_what_check_says() -> None:
     on = Probe(time=1.0, probe="execs", state="on", via="raw_tracepoint:a", reason=None, attempts=LADDERS)
     lines = diagnostics({"execs": on}, None, ()).sheet().content().plain.splitlines()
-    for rung, said in zip(
+    for attempt, said in zip(
         LADDERS,
         ("costs nothing", "not needed: raw_tracepoint:a works", "load refused: EPERM", "costs 75 ns", "costs nothing"),
         strict=True,
     ):
-        mark = {"on": "●", "off": "○", "failed": "✗"}[rung.state]
-        at = lines.index(f"  {mark} {rung.via}")
+        mark = {"on": "●", "off": "○", "failed": "✗"}[attempt.state]
+        at = lines.index(f"  {mark} {attempt.via}")
         assert lines[at + 1] == f"      {said}"
     text = io.StringIO()
     report = check.Report(
@@ -57,7 +57,8 @@ def test_diagnostics_say_of_a_rung_what_check_says() -> None:
     check._print(report, Console(file=text, width=200))
     told = [line.split(None, 1) for line in text.getvalue().splitlines() if line.startswith(("  ● ", "  ○ ", "  ✗ "))]
     assert [(mark, " ".join(rest.split())) for mark, rest in told] == [
-        ({"on": "●", "off": "○", "failed": "✗"}[rung.state], f"{rung.via} {rung.explanation}") for rung in LADDERS
+        ({"on": "●", "off": "○", "failed": "✗"}[attempt.state], f"{attempt.via} {attempt.explanation}")
+        for attempt in LADDERS
     ]
 
 

@@ -17,18 +17,18 @@ HELLO = "Hello World!"
 _Check: TypeAlias = Callable[[str, Sequence[Record], Done], Iterator[str]]
 
 
-def fault_of(ladder: str, rung: str, records: Sequence[Record], done: Done) -> str | None:
-    """Say what *ladder*, standing on *rung*, told wrongly; None where it told exactly what was done."""
-    return next(_CHECKS[ladder](rung, records, done), None)
+def fault_of(ladder: str, option: str, records: Sequence[Record], done: Done) -> str | None:
+    """Say what *ladder*, standing on *option*, told wrongly; None where it told exactly what was done."""
+    return next(_CHECKS[ladder](option, records, done), None)
 
 
-def _execs(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+def _execs(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     told = [r for r in records if isinstance(r, Exec) and r.ret == 0 and workload.MARKER in r.argv]
     yield from _each_once("exec", (r.pid for r in told), done.started)
     yield from _all_right(told)
 
 
-def _failures(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+def _failures(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     told = [r for r in records if isinstance(r, Exec) and r.ret != 0 and r.pid in done.failed]
     yield from _each_once("failed exec", (r.pid for r in told), done.failed)
     yield from _all_right(told)
@@ -42,7 +42,7 @@ def _all_right(told: Iterable[Exec]) -> Iterator[str]:
             yield f"told as {exec_}; it was {right}"
 
 
-def _exits(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+def _exits(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     ended = done.started | done.failed
     told = [r for r in records if isinstance(r, Exit) and r.pid in ended]
     yield from _each_once("exit", (r.pid for r in told), ended)
@@ -51,7 +51,7 @@ def _exits(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
             yield f"told as {exit_}; it ended with 0"
 
 
-def _users(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+def _users(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     last = next((r for r in reversed(records) if isinstance(r, Users)), None)
     row = next((row for row in last.rows if row.uid == workload.UID), None) if last else None
     told = (row.execs, row.failed) if row else (0, 0)
@@ -60,7 +60,7 @@ def _users(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
         yield f"told {told[0]} execs, {told[1]} of them failed; there were {right[0]} and {right[1]}"
 
 
-def _syscalls(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+def _syscalls(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     last = next((r for r in reversed(records) if isinstance(r, Syscalls)), None)
     rows = {row.name: row for row in last.rows} if last else {}
     passed_over = _passed_over(records)
@@ -79,14 +79,14 @@ def _syscalls(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str
         yield f"execve told as {execve}; there were at least {attempts}, tail-called to the exec handler"
 
 
-def _uring(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+def _uring(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     last = next((r for r in reversed(records) if isinstance(r, Syscalls)), None)
     told = (last.io_uring or {}).get("nop", 0) if last else 0
     if told != done.operations:
         yield f"{told} operations of io_uring told; there were {done.operations}"
 
 
-def _returns(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+def _returns(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     last = next((r for r in reversed(records) if isinstance(r, Syscalls)), None)
     row = next((row for row in last.rows if row.name == "sched_get_priority_max"), None) if last else None
     passed_over = _passed_over(records)
@@ -106,16 +106,16 @@ def _passed_over(records: Sequence[Record]) -> int:
     return sum(r.count for r in lost)
 
 
-def _trace(rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
-    # Of all rungs this one alone sees programs that started; the others see every attempt.
+def _trace(option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    # Of all attach options this one alone sees programs that started; the others see every attempt.
     attempts = done.started | done.failed
-    expected = done.started if rung.endswith("sched_process_exec") else attempts
+    expected = done.started if option.endswith("sched_process_exec") else attempts
     told = [r.pid for r in records if isinstance(r, Trace) and r.message == HELLO and r.pid in attempts]
     yield from _each_once("hello", told, expected)
 
 
-def _lines(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
-    # Whichever rung says hello: to each program that started once, and as the thread that it was.
+def _lines(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    # Whichever attach option says hello: to each program that started once, and as the thread that it was.
     told = [r for r in records if isinstance(r, Trace) and r.pid in done.started]
     yield from _each_once("hello", (r.pid for r in told), done.started)
     for line in told:
@@ -123,7 +123,7 @@ def _lines(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
             yield f"told as {line}; it was {HELLO!r} of a process with one thread"
 
 
-def _opens(_rung: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+def _opens(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     told = Counter((r.path, r.error, r.call, r.flags) for r in records if isinstance(r, Open) and _is_ours(r))
     right = Counter(
         {

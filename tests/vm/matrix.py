@@ -1,4 +1,4 @@
-"""Inside a guest: try every rung of every ladder, with both buffers, with and without headers and BTF.
+"""Inside a guest: try every option of every ladder, with both buffers, with and without headers and BTF.
 
 PYTHONPATH=tests python -m vm.matrix RESULT.json [--no-check]
 PYTHONPATH=tests python -m vm.matrix --check CHECKED.json    only what is compared with it
@@ -26,7 +26,7 @@ from .observe import EBPFTOP, Seen, observe
 from .results import Checked, Condition, Result, Trial, save
 
 CHECK_TIMEOUT_S = 240.0
-# Buffers and conditions of the rounds in which rungs are forced. The third has no BTF: rungs that need it are tried
+# Buffers and conditions of the rounds in which options are forced. The third has no BTF: options that need it are tried
 # before it, or in the last round if they are what a ladder takes by itself.
 _NEED_BTF = ("fentry", "fexit")
 _ROUNDS: Sequence[tuple[str, Condition]] = (
@@ -38,31 +38,31 @@ _ROUNDS: Sequence[tuple[str, Condition]] = (
 
 
 def trials(chosen: dict[str, str]) -> Iterator[Trial]:
-    """Try everything; *chosen* is filled with the rung that each ladder takes by itself."""
+    """Try everything; *chosen* is filled with the attach option that each ladder takes by itself."""
     left_alone = _observe(BARE, "ring")
     chosen.update(left_alone.in_use())
     yield from _judge(left_alone, dict.fromkeys(LADDERS), "ring", BARE)
 
-    # Then every rung by force, also the one taken by itself: one of each ladder at a time, through either buffer by
+    # Then every option by force, also the one taken by itself: one of each ladder at a time, through either buffer by
     # turns. One round has headers too, one has nothing but them.
-    rungs: dict[str, list[str]] = {}
-    for rung in left_alone.rungs():
-        if rung.ladder not in FOLLOWERS:
-            rungs.setdefault(rung.ladder, [])
-            if rung.via != chosen.get(rung.ladder):
-                rungs[rung.ladder].append(rung.via)
-    for ladder, vias in rungs.items():
+    options: dict[str, list[str]] = {}
+    for option in left_alone.options():
+        if option.ladder not in FOLLOWERS:
+            options.setdefault(option.ladder, [])
+            if option.via != chosen.get(option.ladder):
+                options[option.ladder].append(option.via)
+    for ladder, vias in options.items():
         if ladder in chosen:
             if chosen[ladder].startswith(_NEED_BTF):
                 vias.extend([""] * (len(_ROUNDS) - 1 - len(vias)))
             vias.append(chosen[ladder])
-    for (buffer, condition), wanted in zip(_ROUNDS, itertools.zip_longest(*rungs.values()), strict=False):
-        via = {ladder: rung for ladder, rung in zip(rungs, wanted, strict=True) if rung}
+    for (buffer, condition), wanted in zip(_ROUNDS, itertools.zip_longest(*options.values()), strict=False):
+        via = {ladder: option for ladder, option in zip(options, wanted, strict=True) if option}
         tried = {ladder: via.get(ladder) for ladder in LADDERS if _probe(ladder) in map(_probe, via)}
         seen = _observe(condition, buffer, via) if condition in possible() else None
         if seen is not None:
             yield from _judge(seen, tried, buffer, condition)
-        if seen is None or not seen.probes:  # it ended before it had any; the rungs still have to be tried
+        if seen is None or not seen.probes:  # it ended before it had any; the attach options still have to be tried
             yield from _judge(_observe(BARE, buffer, via), tried, buffer, BARE)
 
     yield from _judge(_observe(NEITHER, "perf"), dict.fromkeys(LADDERS), "perf", NEITHER)
@@ -78,7 +78,7 @@ def check() -> Checked:
 
 
 def _observe(condition: Condition, buffer: str, via: Mapping[str, str] = MappingProxyType({})) -> Seen:
-    forced = itertools.chain.from_iterable(("--attach", f"{ladder}={rung}") for ladder, rung in via.items())
+    forced = itertools.chain.from_iterable(("--attach", f"{ladder}={option}") for ladder, option in via.items())
     wanted = set(map(_probe, via or LADDERS))
     return observe(
         [name for name in registry().names if name in wanted], ["--buffer", buffer, *forced], prefix=prefix(condition)
@@ -91,16 +91,16 @@ def _probe(ladder: str) -> str:
 
 def _judge(seen: Seen, wanted: Mapping[str, str | None], buffer: str, condition: Condition) -> Iterator[Trial]:
     in_use = seen.in_use()
-    for ladder, rung in wanted.items():
+    for ladder, option in wanted.items():
         stands_on = in_use.get(ladder)
         detail = seen.fault_of(ladder)
-        if detail is None and rung not in (None, stands_on):
-            detail = f"--attach asked for {rung}, taken was {stands_on}"
+        if detail is None and option not in (None, stands_on):
+            detail = f"--attach asked for {option}, taken was {stands_on}"
         if detail is None and seen.status != 0:
             detail = f"the stream ended with {seen.status}: {seen.stderr[-2000:]}"
         yield Trial(
             ladder=ladder,
-            rung=rung or stands_on or "-",
+            option=option or stands_on or "-",
             forced=wanted[FOLLOWERS.get(ladder, ladder)] is not None,
             buffer=buffer,
             condition=condition,
@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> int:
 
 def _words(trial: Trial) -> tuple[str, ...]:
     outcome = "works" if trial.works else f"FAULT {trial.detail}"
-    return trial.condition, trial.buffer, trial.ladder, trial.rung, outcome
+    return trial.condition, trial.buffer, trial.ladder, trial.option, outcome
 
 
 if __name__ == "__main__":

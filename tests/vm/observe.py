@@ -16,7 +16,7 @@ from ebpftop.probes.registry import decode
 from ebpftop.recording.readings import ReadingDecoder
 
 from .faults import fault_of
-from .results import ladder_and_rung
+from .results import ladder_and_option
 from .workload import Done, work
 
 EBPFTOP = (sys.executable, "-m", "ebpftop")
@@ -27,8 +27,8 @@ ARRIVAL_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class RungTold:
-    """A rung as a probe's record tells it; `reason` says why it is not in use, null for the one that is."""
+class OptionReported:
+    """An option as a probe's record tells it; `reason` says why it is not in use, null for the one that is."""
 
     ladder: str
     via: str
@@ -45,15 +45,15 @@ class Seen:
     status: int | None = None
     stderr: str = ""
 
-    def rungs(self) -> Iterator[RungTold]:
-        """Every rung of every ladder, as `--attach` names them: "failures: fexit:x" belongs to a part of its probe."""
+    def options(self) -> Iterator[OptionReported]:
+        """All options of all ladders, as `--attach` names them: "failures: fexit:x" belongs to a part of its probe."""
         for name, probe in self.probes.items():
-            for rung in probe.attempts:
-                yield RungTold(*ladder_and_rung(name, rung.via), rung.reason)
+            for option in probe.attempts:
+                yield OptionReported(*ladder_and_option(name, option.via), option.reason)
 
     def in_use(self) -> dict[str, str]:
-        """The rung that each ladder stands on."""
-        return {rung.ladder: rung.via for rung in self.rungs() if rung.reason is None}
+        """The attach option that each ladder stands on."""
+        return {option.ladder: option.via for option in self.options() if option.reason is None}
 
     def fault_of(self, ladder: str) -> str | None:
         """Say what *ladder* told wrongly, or why it told nothing; None where it told exactly what was done."""
@@ -61,13 +61,13 @@ class Seen:
         probe = next((p for p in self.probes.values() if p.probe == name), None)
         if probe is None:
             return f"nothing was told; it ended with {self.status}: {self.stderr[-2000:]}"
-        rung = self.in_use().get(ladder)
-        if probe.state != "on" or rung is None:
-            reasons = [f"{told.via}: {told.reason}" for told in self.rungs() if told.ladder == ladder]
+        option = self.in_use().get(ladder)
+        if probe.state != "on" or option is None:
+            reasons = [f"{told.via}: {told.reason}" for told in self.options() if told.ladder == ladder]
             return probe.reason or "; ".join(reasons)
         if self.done is None:
             return f"it came up, but another probe said nothing in {ATTACH_TIMEOUT_S:.0f} s"
-        return fault_of(ladder, rung, self.records, self.done)
+        return fault_of(ladder, option, self.records, self.done)
 
 
 def observe(probes: Sequence[ProbeName], arguments: Sequence[str], prefix: Sequence[str] = ()) -> Seen:

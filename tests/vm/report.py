@@ -17,13 +17,13 @@ _HEAD = """\
 Written by `sudo script/test --vm` from what it saw; do not edit. Debian's cloud kernels under QEMU, everything
 compared to the event with what a workload did: programs started and failed, calls, errors, timers, greetings.
 
-"yes" means that ebpftop told exactly what was done, on the rung that `--attach` asked for; **bold** is what the ladder
-takes by itself. `ebpftop check` says the same of each rung, which is tested.
+"yes" means that ebpftop told exactly what was done by the attach option that `--attach` asked for; **bold** is what the
+ladder takes by itself. `ebpftop check` says the same of each attach option, which is tested.
 """
 _UNSEEN = """
 ## What cannot be seen
 
-By the rungs that the ladders take by themselves, as `ebpftop check` says there ([limits.md](limits.md) says it of all).
+By the options that ladders take by themselves, as `ebpftop check` says there ([limits.md](limits.md) says it of all).
 """
 _CONDITIONS = """
 ## Headers and BTF
@@ -41,11 +41,11 @@ def write(path: Path, results: Sequence[Result], checks: Sequence[CheckReport]) 
 def _lines(results: Sequence[Result], checks: Sequence[CheckReport]) -> Iterable[str]:
     kernels = [result.release.replace("-cloud-amd64", "").replace("-cloud-", " ") for result in results]
     yield _HEAD
-    yield from _row("ladder", "rung", *kernels)
+    yield from _row("ladder", "attach option", *kernels)
     yield from _row("---", "---", *("---" for _ in kernels))
     for ladder in LADDERS:
-        for rung in _rungs(ladder, results):
-            yield from _row(ladder, f"`{rung}`", *(_rung_cell(result, ladder, rung) for result in results))
+        for option in _options(ladder, results):
+            yield from _row(ladder, f"`{option}`", *(_option_cell(result, ladder, option) for result in results))
     yield _UNSEEN
     not_seen = [check.not_seen() for check in checks]
     yield from _row("", *kernels)
@@ -63,16 +63,16 @@ def _lines(results: Sequence[Result], checks: Sequence[CheckReport]) -> Iterable
     yield f"Buffers: {', '.join(_buffers(results))}."
 
 
-def _rungs(ladder: str, results: Sequence[Result]) -> Iterable[str]:
-    rungs = (t.rung for r in results for t in r.trials if t.ladder == ladder and t.rung != "-")
-    return dict.fromkeys(rungs)
+def _options(ladder: str, results: Sequence[Result]) -> Iterable[str]:
+    options = (t.option for r in results for t in r.trials if t.ladder == ladder and t.option != "-")
+    return dict.fromkeys(options)
 
 
-def _rung_cell(result: Result, ladder: str, rung: str) -> str:
-    trials = [t for t in result.trials if (t.ladder, t.rung) == (ladder, rung)]
-    # Where headers alone are of no use, the rung was tried again with BTF.
+def _option_cell(result: Result, ladder: str, option: str) -> str:
+    trials = [t for t in result.trials if (t.ladder, t.option) == (ladder, option)]
+    # Where headers alone are of no use, the attach option was tried again with BTF.
     cell = _cell([t for t in trials if t.condition in _WITH_BTF] or trials)
-    return f"**{cell}**" if result.chosen.get(ladder) == rung else cell
+    return f"**{cell}**" if result.chosen.get(ladder) == option else cell
 
 
 def _cell(trials: Iterable[Trial]) -> str:
@@ -87,7 +87,7 @@ def _cell(trials: Iterable[Trial]) -> str:
 
 
 def _gist(detail: str) -> str:
-    """The last line of *detail*, without the rungs that were only passed over because another was asked for."""
+    """The last line of *detail*, without the options that were only passed over because another was asked for."""
     told = re.sub(r"^nothing was told; it ended with \d+: (ebpftop: )?", "", detail.strip().splitlines()[-1])
     parts = told.split("; ")
     return "; ".join(part for part in parts if "--attach asked for" not in part)

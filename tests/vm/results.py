@@ -12,14 +12,14 @@ Condition: TypeAlias = Literal["BTF, no headers", "BTF and headers", "headers, n
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One rung of one ladder, tried: `detail` is null where all was seen that was done, else what was wrong.
+    """One option of one ladder, tried: `detail` is null where all was seen that was done, else what was wrong.
 
     `ladder` is the name that `--attach` takes: a probe, or a part of one ("execs.failures"). `forced` says that
-    `--attach` asked for the rung; else the ladder took it by itself.
+    `--attach` asked for the attach option; else the ladder took it by itself.
     """
 
     ladder: str
-    rung: str
+    option: str
     forced: bool
     buffer: str
     condition: Condition
@@ -32,7 +32,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckedAttempt(msgspec.Struct, frozen=True):
-    """A rung as `ebpftop check --json` tells it."""
+    """An attach option as `ebpftop check --json` tells it."""
 
     via: str
     reason: str | None
@@ -59,13 +59,13 @@ class CheckReport(msgspec.Struct, frozen=True):
     unseen: tuple[str, ...] = ()
 
     def not_seen(self) -> list[str]:
-        """What the rungs in use cannot see, each with its ladder before it, then what nothing sees."""
+        """What the attach options in use cannot see, each with its ladder before it, then what nothing sees."""
         blind = [
-            f"{ladder_and_rung(probe.probe, rung.via)[0]}: {one}"
+            f"{ladder_and_option(probe.probe, option.via)[0]}: {one}"
             for probe in self.probes
-            for rung in probe.attempts
-            if rung.reason is None
-            for one in rung.blind
+            for option in probe.attempts
+            if option.reason is None
+            for one in option.blind
         ]
         return [*blind, *self.unseen]
 
@@ -79,7 +79,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything tried on one kernel. `chosen` names the rung that each ladder takes when left alone."""
+    """Everything tried on one kernel. `chosen` names the attach option that each ladder takes when left alone."""
 
     release: str
     chosen: dict[str, str]
@@ -88,14 +88,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def ladder_and_rung(probe: str, told: str) -> tuple[str, str]:
-    """Return ladder and rung as `--attach` names them.
+def ladder_and_option(probe: str, told: str) -> tuple[str, str]:
+    """Return ladder and attach option as `--attach` names them.
 
-    >>> ladder_and_rung("execs", "failures: fexit:x"), ladder_and_rung("users", "fexit:x")
+    >>> ladder_and_option("execs", "failures: fexit:x"), ladder_and_option("users", "fexit:x")
     (('execs.failures', 'fexit:x'), ('users', 'fexit:x'))
     """
-    part, _, rung = told.rpartition(": ")
-    return (f"{probe}.{part}" if part else probe), rung
+    part, _, option = told.rpartition(": ")
+    return (f"{probe}.{part}" if part else probe), option
 
 
 def save(result: Result, path: Path) -> None:

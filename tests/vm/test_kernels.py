@@ -11,7 +11,7 @@ from .conditions import BARE, CONDITIONS, HEADERS_ONLY, NEITHER
 from .conftest import InnerTests, Ran
 from .expected import expected_fault
 from .faults import FOLLOWERS, LADDERS
-from .results import Checked, CheckReport, Result, ladder_and_rung
+from .results import Checked, CheckReport, Result, ladder_and_option
 
 pytestmark = pytest.mark.timeout(3000)
 
@@ -33,20 +33,20 @@ def test_the_kernel_tests_pass_inside(tested: InnerTests) -> None:
     assert tested.finished.status == 0, tested.log[-8000:]
 
 
-def test_every_rung_tells_exactly_what_was_done(ran: Ran) -> None:
+def test_every_attach_option_tells_exactly_what_was_done(ran: Ran) -> None:
     wrong = [
-        f"{trial.condition}, {trial.buffer}: {trial.ladder} by {trial.rung}: {trial.detail or 'works'}"
+        f"{trial.condition}, {trial.buffer}: {trial.ladder} by {trial.option}: {trial.detail or 'works'}"
         for trial in matrix_of(ran).trials
         if not expected_fault(ran.tree.name, ran.tree.release, trial).holds(trial)
     ]
     assert not wrong, "\n".join(wrong)
 
 
-def test_each_ladder_was_forced_onto_every_kind_of_rung(ran: Ran) -> None:
+def test_each_ladder_was_forced_onto_every_kind_of_attach_option(ran: Ran) -> None:
     kinds: dict[str, set[str]] = {ladder: set() for ladder in LADDERS}
     for trial in matrix_of(ran).trials:
         if trial.forced:
-            kinds[trial.ladder].add(trial.rung.partition(":")[0])
+            kinds[trial.ladder].add(trial.option.partition(":")[0])
     both = {"raw_tracepoint", "tracepoint"}
     assert kinds == {
         "execs": both,
@@ -66,7 +66,7 @@ def test_each_ladder_was_left_alone_too_and_what_it_chose_was_also_forced(ran: R
     matrix = matrix_of(ran)
     assert matrix.chosen.keys() == set(LADDERS)
     for forced in (False, True):
-        tried = {(trial.ladder, trial.rung) for trial in matrix.trials if trial.forced is forced and trial.works}
+        tried = {(trial.ladder, trial.option) for trial in matrix.trials if trial.forced is forced and trial.works}
         assert matrix.chosen.items() <= tried
 
 
@@ -75,7 +75,7 @@ def test_events_came_through_both_buffers(ran: Ran) -> None:
     assert through == {"ring", "perf"}
 
 
-def test_headers_and_btf_were_there_and_hidden_and_without_headers_every_rung_worked(ran: Ran) -> None:
+def test_headers_and_btf_were_there_and_hidden_and_without_headers_every_attach_option_worked(ran: Ran) -> None:
     by_condition = {
         condition: [trial for trial in matrix_of(ran).trials if trial.condition == condition]
         for condition in CONDITIONS
@@ -100,21 +100,23 @@ def test_check_says_the_same_as_the_trials(ran: Ran, check: Checked | None) -> N
     assert {probe.state for probe in report.probes} == {"on"}
 
     reasons = {
-        ladder_and_rung(probe.probe, rung.via): rung.reason for probe in report.probes for rung in probe.attempts
+        ladder_and_option(probe.probe, option.via): option.reason
+        for probe in report.probes
+        for option in probe.attempts
     }
-    forced = {(trial.ladder, trial.rung): trial for trial in matrix.trials if trial.forced}
+    forced = {(trial.ladder, trial.option): trial for trial in matrix.trials if trial.forced}
     assert reasons.keys() == {trial for trial in forced if trial[0] not in FOLLOWERS} | {
         (follower, matrix.chosen[follower]) for follower in FOLLOWERS
     }
-    assert dict(rung for rung, reason in reasons.items() if reason is None) == matrix.chosen
-    for (ladder, rung), reason in reasons.items():
-        works = forced[ladder, rung].works
-        if works and rung == "fentry:x64_sys_call":
+    assert dict(option for option, reason in reasons.items() if reason is None) == matrix.chosen
+    for (ladder, option), reason in reasons.items():
+        works = forced[ladder, option].works
+        if works and option == "fentry:x64_sys_call":
             needed, _, cost = (reason or "").partition(" (")
             assert needed == f"not needed: {matrix.chosen[ladder]} works"
             assert re.fullmatch(r"a program there adds \d+ ns to a call, at the tracepoint \d+\)", cost)
-        elif works and rung != matrix.chosen[ladder]:
+        elif works and option != matrix.chosen[ladder]:
             assert reason == f"not needed: {matrix.chosen[ladder]} works"
         elif not works:
             assert reason is not None
-            assert reason in (forced[ladder, rung].detail or "")
+            assert reason in (forced[ladder, option].detail or "")

@@ -1,4 +1,4 @@
-"""`ebpftop check`: what this kernel offers, and which rung each probe uses. Loads, attaches, detaches."""
+"""`ebpftop check`: what this kernel offers, and which option each probe uses. Loads, attaches, detaches."""
 
 from __future__ import annotations
 
@@ -81,7 +81,11 @@ def examine(args: argparse.Namespace) -> Report:
 
 
 def _counts_uring(states: list[Probe]) -> bool:
-    return any(rung.via.startswith("io_uring: ") and rung.reason is None for state in states for rung in state.attempts)
+    return any(
+        attempt.via.startswith("io_uring: ") and attempt.reason is None
+        for state in states
+        for attempt in state.attempts
+    )
 
 
 def markup(text: str) -> str:
@@ -114,11 +118,11 @@ def _print(report: Report, console: Console) -> None:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for rung in probe.attempts:
-            mark = f"[{_STYLES[rung.state]}]{format.MARKS[rung.state]}[/]"
-            table.add_row(f"  {mark} {markup(rung.via)}", markup(rung.explanation))
-            if rung.reason is None and rung.blind:
-                table.add_row("", f"[yellow]cannot see {markup('; '.join(rung.blind))}[/]")
+        for attempt in probe.attempts:
+            mark = f"[{_STYLES[attempt.state]}]{format.MARKS[attempt.state]}[/]"
+            table.add_row(f"  {mark} {markup(attempt.via)}", markup(attempt.explanation))
+            if attempt.reason is None and attempt.blind:
+                table.add_row("", f"[yellow]cannot see {markup('; '.join(attempt.blind))}[/]")
         console.print(table)
     for disabled in report["disabled"]:
         console.print(f"\n[red]{markup(str(disabled))}[/]", highlight=False)

@@ -8,7 +8,7 @@ from datetime import datetime
 from ebpftop.core.records import State
 
 MARKS: Mapping[State, str] = {"on": "●", "off": "○", "failed": "✗"}
-"""Of probes and of their rungs, on the screen and by `check`."""
+"""Of probes and of their attach options, on the screen and by `check`."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 _BARS_FROM_NOTHING = f" {_BARS}"

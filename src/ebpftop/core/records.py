@@ -98,13 +98,13 @@ class Header(_Record, frozen=True, tag="header"):
 
 NOT_NEEDED = "not needed: "
 NOT_ASKED_FOR = "--attach asked for "
-"""The prefix of the reason of a rung that was not tried."""
+"""The prefix of the reason of an attach option that was not tried."""
 
 _NOT_TRIED = (NOT_NEEDED, NOT_ASKED_FOR, "--via asked for ")  # the last: recordings of 0.1
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One rung of a probe's attach ladder: its name, what it costs the machine, why it is not in use.
+    """One attach option of a probe's attach ladder: its name, what it costs the machine, why it is not in use.
 
     `blind` names what cannot be seen from there.
     """
@@ -128,7 +128,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Probe(TimedRecord, frozen=True, kw_only=True, tag="probe"):
-    """A probe changed its state. `via` names the rung in use; `reason` and `remedy`: why it failed and what helps.
+    """A probe changed its state. `via` names the option in use; `reason` and `remedy`: why it failed and what helps.
 
     `gone` lists what its filter names but what no longer exists ("cgroup /x.service", "pid 7"): nothing matches there
     until it is created again. A new record reports each change.
@@ -144,9 +144,9 @@ class Probe(TimedRecord, frozen=True, kw_only=True, tag="probe"):
 
     @property
     def blind(self) -> tuple[str, ...]:
-        """What the rungs in use cannot see, each once."""
-        used = (rung for rung in self.attempts if rung.reason is None) if self.state == "on" else ()
-        return tuple(dict.fromkeys(what for rung in used for what in rung.blind))
+        """What the attach options in use cannot see, each once."""
+        used = (attempt for attempt in self.attempts if attempt.reason is None) if self.state == "on" else ()
+        return tuple(dict.fromkeys(what for attempt in used for what in attempt.blind))
 
 
 class Exec(Event, frozen=True, kw_only=True, tag="exec"):

@@ -16,7 +16,7 @@ FREE = "nothing between its events"
 # Any program there puts every call of every process on the slow path. docs/limits.md has the cost on one machine.
 TAXES = "time at every system call of every process"
 
-# What a rung may not see. docs/limits.md has more about each.
+# What an attach option may not see. docs/limits.md has more about each.
 DENIED = "calls that seccomp denies"
 SKIPPED = "calls of 32-bit and x32 programs"
 NOT_STARTED = "programs that fail to start"
@@ -36,7 +36,7 @@ class KernelFeatures:
 class Attach:
     """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is.
 
-    If *without* is set, the rung works without this program too; *without* says what is not seen then. A program that
+    If *without* is set, the option works without this program too; *without* says what is not seen then. A program that
     *forgets* tasks is attached before those that remember them. Otherwise a call that ends in between would stay
     in the map, and be mistaken for a call of a later task at the same address.
     """
@@ -50,7 +50,7 @@ class Attach:
 
 @dataclass(frozen=True)
 class AttachOption:
-    """A rung: what is attached together, what that costs the machine while idle, and what it cannot see."""
+    """An option: what is attached together, what that costs the machine while idle, and what it cannot see."""
 
     cost: str
     attaches: tuple[Attach, ...]
@@ -58,13 +58,13 @@ class AttachOption:
 
     @property
     def via(self) -> str:
-        """The name of the rung: kind and place of its first program."""
+        """The name of the attach option: kind and place of its first program."""
         return f"{self.attaches[0].kind}:{self.attaches[0].target}"
 
 
 @dataclass(frozen=True)
 class AttachResult:
-    """The outcome: the rung in use (None: no rung worked), every rung with its reason, and the links made."""
+    """The outcome: the option in use (None: no option worked), every option with its reason, and the links made."""
 
     used: AttachOption | None
     attempts: tuple[Attempt, ...]
@@ -72,12 +72,12 @@ class AttachResult:
 
     @property
     def via(self) -> str | None:
-        """The name of the rung in use."""
+        """The name of the attach option in use."""
         return self.used.via if self.used else None
 
 
 def matches(option: AttachOption, requested: str) -> bool:
-    """Return whether `--attach` *requested* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this rung."""
+    """Return whether `--attach` *requested* ("kprobe", or "kprobe:__x64_sys_execve" in full) means this option."""
     return requested in (option.via, option.attaches[0].kind)
 
 

@@ -1,4 +1,4 @@
-"""What no rung of any probe sees, in the words of docs/limits.md."""
+"""What no attach option of any probe sees, in the words of docs/limits.md."""
 
 from __future__ import annotations
 

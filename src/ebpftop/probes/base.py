@@ -40,7 +40,7 @@ class Context:
     root: RootWork
     users: UserNames
     buffer: Buffer
-    attach: Mapping[str, str] = field(default_factory=dict)  # --attach: probe name (or probe.part) to rung
+    attach: Mapping[str, str] = field(default_factory=dict)  # --attach: probe name (or probe.part) to attach option
     failures: bool = True
     exits: bool = True
     latency: bool = True
@@ -56,7 +56,7 @@ class Context:
     filtering: Callable[[], bool] = lambda: False
     # What the filter names but no longer exists.
     gone: Callable[[], tuple[str, ...]] = tuple
-    measures: bool = False  # what rungs cost, also if it is clear which one is used
+    measures: bool = False  # what attach options cost, also if it is clear which one is used
     cache_tasks: bool = False  # ebpftop.kernel.task_cache_map
 
     @property
@@ -142,7 +142,7 @@ class KernelProbe(ABC):
         try:
             try:
                 self._load_and_attach()
-            except NotCompiledError:  # a rung that seemed to work failed when it was tried
+            except NotCompiledError:  # an attach option that seemed to work failed when it was tried
                 if self.module is not None:
                     self.module.verify_cached()
                 self._discard()
@@ -232,7 +232,7 @@ class KernelProbe(ABC):
 
     @abstractmethod
     def attach(self, module: Module) -> str:
-        """Attach everything; return the rung in use."""
+        """Attach everything; return the attach option in use."""
 
     def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return what arrived since the last call, without waiting; *everything* if there will be no next call.
@@ -269,17 +269,19 @@ class KernelProbe(ABC):
     # ---- helpers ----
 
     def attach_first(self, module: Module, options: tuple[AttachOption, ...], part: str = "") -> AttachResult:
-        """Attach the first rung that works; keep the rungs for `check` and the details. *part* names the ladder."""
+        """Attach the first option that works; keep the options for `check` and the details. *part* names the ladder."""
         key = f"{self.name}.{part}" if part else self.name
         result = attach_first(module, options, self.context.features, self.context.attach.get(key))
         prefix = f"{part}: " if part else ""
-        self.attempts += tuple(msgspec.structs.replace(rung, via=prefix + rung.via) for rung in result.attempts)
+        self.attempts += tuple(
+            msgspec.structs.replace(attempt, via=prefix + attempt.via) for attempt in result.attempts
+        )
         return result
 
     def may_need(self, option: AttachOption, *before: AttachOption) -> bool:
         """Return whether *option* may be used, so that its programs must be compiled: most of the start's time.
 
-        It is not used if the kernel lacks it. It is not used either if one of the rungs *before* it seems to work and
+        It is not used if the kernel lacks it. It is not used either if one of the options *before* it seems to work and
         `--attach` names no ladder of this probe.
         """
         if self._compile_all or any(ladder.partition(".")[0] == self.name for ladder in self.context.attach):
@@ -288,10 +290,10 @@ class KernelProbe(ABC):
         return absent(option, features) is None and all(absent(other, features) is not None for other in before)
 
     def attach_first_or_fail(self, module: Module, options: tuple[AttachOption, ...], what: str) -> str:
-        """Attach the first rung that works of a required ladder; raises ProbeError with every rung's reason."""
+        """Attach the first option that works of a required ladder; raises ProbeError with every option's reason."""
         result = self.attach_first(module, options)
         if result.via is None:
-            reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in result.attempts)
+            reasons = "; ".join(f"{attempt.via}: {attempt.reason}" for attempt in result.attempts)
             raise ProbeError(
                 f"{what} cannot be seen on this kernel: {reasons}",
                 "run `ebpftop check` for what this kernel offers",

@@ -62,7 +62,7 @@ Matches = Callable[[int, bytes], bool]
 
 
 def what_is_refused(root: RootWork) -> Attempt | None:
-    """Return a rung with the reason why /proc does not show the calls of all threads; None if it does.
+    """Return an attach option with the reason why /proc does not show the calls of all threads; None if it does.
 
     The first 200 processes are checked, which takes milliseconds.
     """

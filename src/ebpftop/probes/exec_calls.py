@@ -74,5 +74,5 @@ def raw_cost(defines: Defines) -> str:
 
 
 def cheaper_first(defines: Defines, tracepoint: AttachOption, raw: AttachOption) -> tuple[AttachOption, AttachOption]:
-    """Order two rungs: if the tracepoint needs the raw ones too, it costs what they cost, plus its own."""
+    """Order two options: if the tracepoint needs the raw ones too, it costs what they cost, plus its own."""
     return (raw, tracepoint) if has_other_abis(defines) else (tracepoint, raw)

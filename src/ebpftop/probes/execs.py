@@ -99,7 +99,7 @@ class _FailureLadder(NamedTuple):
     raw: AttachOption
 
 
-def _failure_rungs(defines: Defines) -> _FailureLadder:
+def _failure_options(defines: Defines) -> _FailureLadder:
     completed = has_other_abis(defines)
     # Notes where the arguments are of an execve that fails late.
     if "HAVE_PREPARE_EXEC" in defines:
@@ -152,8 +152,8 @@ def _failure_rungs(defines: Defines) -> _FailureLadder:
 
 def failure_ladder(defines: Defines) -> tuple[AttachOption, ...]:
     """Where failed execs are seen."""
-    rungs = _failure_rungs(defines)
-    return (rungs.fexit, rungs.kretprobe, *cheaper_first(defines, rungs.tracepoint, rungs.raw))
+    known = _failure_options(defines)
+    return (known.fexit, known.kretprobe, *cheaper_first(defines, known.tracepoint, known.raw))
 
 
 class ExecsProbe(KernelProbe):
@@ -176,14 +176,14 @@ class ExecsProbe(KernelProbe):
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {}
-        rungs = _failure_rungs(self.context.defines)
-        if self.may_need(rungs.fexit):
+        known = _failure_options(self.context.defines)
+        if self.may_need(known.fexit):
             flags["WITH_FENTRY"] = 1
-        if self.may_need(rungs.kretprobe, rungs.fexit):
+        if self.may_need(known.kretprobe, known.fexit):
             flags["WITH_KPROBES"] = 1
         options = failure_ladder(self.context.defines)
-        for flag, rung in (("WITH_RAW_SYSCALLS", rungs.raw), ("WITH_TRACEPOINTS", rungs.tracepoint)):
-            if self.may_need(rung, *options[: options.index(rung)]):
+        for flag, option in (("WITH_RAW_SYSCALLS", known.raw), ("WITH_TRACEPOINTS", known.tracepoint)):
+            if self.may_need(option, *options[: options.index(option)]):
                 flags[flag] = 1
         for ladder in (start_ladder(), exit_ladder()):
             if self.may_need(ladder[1], ladder[0]):
@@ -227,7 +227,7 @@ class ExecsProbe(KernelProbe):
         return lost
 
     def pending_attempts(self) -> int:
-        """Return how many threads are inside execve now, if the rung in use tracks them."""
+        """Return how many threads are inside execve now, if the attach option in use tracks them."""
         if self.module is None:
             return 0
         tables = (self.module.table(name) for name in ("attempts", "more_attempts"))

@@ -132,7 +132,7 @@ class SyscallsProbe(KernelProbe):
             self._add_function_rung(requested)
 
     def _add_function_rung(self, requested: str | None) -> None:
-        """Add the rung that is used only if it is asked for, with what it costs and what the tracepoint costs."""
+        """Add the option that is used only if it is asked for, with what it costs and what the tracepoint costs."""
         # If fentry is refused, it does not matter which functions there are, and that takes time to find out.
         refused = self.context.features.no_fentry is not None
         if platform.machine() != "x86_64" or not (refused or entry_cost.is_traceable(self.context.tracefs)):
@@ -154,16 +154,16 @@ class SyscallsProbe(KernelProbe):
         reason = absent(option, self.context.features)
         try:
             if reason is not None:
-                rung = Attempt(via=option.via, cost=option.cost, reason=reason, blind=option.blind)
-                raise ProbeError(f"system calls cannot be seen there: {reason}", attempts=(rung,))
+                attempt = Attempt(via=option.via, cost=option.cost, reason=reason, blind=option.blind)
+                raise ProbeError(f"system calls cannot be seen there: {reason}", attempts=(attempt,))
             super().start()
         except ProbeError as error:
             self.attempts = error.attempts
             for kind in _TRACEPOINTS:
-                self._add_unneeded_rung(requested, kind)
+                self._add_unneeded_option(requested, kind)
             raise ProbeError(error.reason, error.remedy, self.attempts) from error
         for kind in _TRACEPOINTS:
-            self._add_unneeded_rung(requested, kind)
+            self._add_unneeded_option(requested, kind)
 
     def _start_at_tracepoint(self, requested: str | None) -> None:
         if self._caches_tasks:
@@ -172,7 +172,7 @@ class SyscallsProbe(KernelProbe):
             except (OSError, ProbeError):
                 self._caches_tasks = False
             else:
-                self._add_unneeded_rung(requested)
+                self._add_unneeded_option(requested)
                 return
         tried: tuple[Attempt, ...] = ()
         for kind in _TRACEPOINTS:
@@ -186,7 +186,7 @@ class SyscallsProbe(KernelProbe):
             else:
                 self.attempts = tried + self.attempts
                 if kind == "raw_tracepoint":
-                    self._add_unneeded_rung(requested)
+                    self._add_unneeded_option(requested)
                 return
 
     def _start_caching_tasks(self) -> None:
@@ -204,7 +204,7 @@ class SyscallsProbe(KernelProbe):
             os.close(self._callers_fd)
             self._callers_fd = None
 
-    def _add_unneeded_rung(self, requested: str | None, kind: Kind = "tracepoint") -> None:
+    def _add_unneeded_option(self, requested: str | None, kind: Kind = "tracepoint") -> None:
         other = _enter_option(kind)
         reason = f"{NOT_ASKED_FOR}{requested}" if requested else f"{NOT_NEEDED}{self.via} works"
         self.attempts += (Attempt(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
@@ -284,8 +284,8 @@ class SyscallsProbe(KernelProbe):
             attached_ns = clocks.monotonic_ns()
             table = module.table("entered_before_attach")
             self._before_attach = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)
-            rung = what_is_refused(self.context.root)
-            self.attempts += (rung,) if rung else ()
+            attempt = what_is_refused(self.context.root)
+            self.attempts += (attempt,) if attempt else ()
         return via
 
     def _attach_processes(self, module: Module) -> None:
@@ -305,18 +305,18 @@ class SyscallsProbe(KernelProbe):
         option = _returns_option(self._kind)
         self._returns = attach_first(module, (option,), self.context.features)
         self.attempts += tuple(
-            msgspec.structs.replace(rung, via=f"returns: {rung.via}") for rung in self._returns.attempts
+            msgspec.structs.replace(attempt, via=f"returns: {attempt.via}") for attempt in self._returns.attempts
         )
 
     def _attach_uring(self, module: Module) -> None:
         """Count io_uring's operations, if this kernel and our rights allow it."""
         option = AttachOption(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
         try:
-            (rung,) = attach_first(module, (option,), self.context.features).attempts
+            (attempt,) = attach_first(module, (option,), self.context.features).attempts
         except NotCompiledError:
-            rung = Attempt(via=option.via, cost=option.cost, reason="the format of the event is not as it is known")
-        self._sees_uring = rung.reason is None
-        self.attempts += (msgspec.structs.replace(rung, via=f"io_uring: {rung.via}"),)
+            attempt = Attempt(via=option.via, cost=option.cost, reason="the format of the event is not as it is known")
+        self._sees_uring = attempt.reason is None
+        self.attempts += (msgspec.structs.replace(attempt, via=f"io_uring: {attempt.via}"),)
 
     def detach(self) -> None:
         # The program where calls begin is detached first, and the rest takes a while: later calls do not count.
@@ -394,7 +394,7 @@ class SyscallsProbe(KernelProbe):
             for link in self._returns.links:
                 module.release(link)
             self._returns = None
-            self.attempts = tuple(rung for rung in self.attempts if not rung.via.startswith("returns: "))
+            self.attempts = tuple(attempt for attempt in self.attempts if not attempt.via.startswith("returns: "))
 
     def _table(self) -> tuple[TableSlot, ...]:
         """Return the slots that hold a program."""
@@ -584,12 +584,12 @@ class SyscallsProbe(KernelProbe):
 
 
 def ladder(defines: Defines) -> tuple[AttachOption, ...]:
-    """Return the rungs where calls begin."""
+    """Return the attach options where calls begin."""
     return _enter_option("raw_tracepoint"), _enter_option("tracepoint"), _function_option(defines)
 
 
 def _function_option(defines: Defines) -> AttachOption:
-    """Return the rung at the functions by which the kernel enters the calls of each ABI: one program at each."""
+    """Return the option at the functions by which the kernel enters the calls of each ABI: one program at each."""
     functions = {"": entry_cost.FUNCTION, "SYS_COMPAT_EXECVE": "ia32_sys_call", "SYS_X32_EXECVE": "x32_sys_call"}
     return AttachOption(
         f"{TAXES}, without the slow path of a tracepoint if calls are not timed",
@@ -601,7 +601,7 @@ def _function_option(defines: Defines) -> AttachOption:
 
 
 def _enter_option(kind: Kind) -> AttachOption:
-    """Return the rung of *kind* where calls begin."""
+    """Return the attach option of *kind* where calls begin."""
     raw = kind == "raw_tracepoint"
     return AttachOption(
         f"{TAXES}: a program at the entry of each" if raw else "more than the raw tracepoint",
@@ -611,7 +611,7 @@ def _enter_option(kind: Kind) -> AttachOption:
 
 
 def _returns_option(kind: Kind) -> AttachOption:
-    """Return the rung of *kind* where calls wait, end with their thread, and return."""
+    """Return the attach option of *kind* where calls wait, end with their thread, and return."""
     places = (
         (("sys_exit", "sys_exit"), ("sched_switch", "on_sched_switch"), ("sched_process_exit", "on_task_exit"))
         if kind == "raw_tracepoint"

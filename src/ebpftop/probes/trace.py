@@ -42,7 +42,7 @@ _LINES = (
 
 
 def ladder(defines: Defines) -> tuple[AttachOption, ...]:
-    """Return the rungs where hello is printed."""
+    """Return the attach options where hello is printed."""
     completed = has_other_abis(defines)
     skipped = Attach("raw_tracepoint", "sys_enter", "trace_skipped", without=SKIPPED)
     return (
@@ -100,8 +100,8 @@ class TraceProbe(KernelProbe):
         self._printers = Printers(lambda tid: maps.delete(printers, struct.pack("=I", tid)))
         self._misses = 0
         self._lines_via = tuple(self._find_lines(module, refusal))
-        if not any(rung.reason is None for rung in self._lines_via):
-            reasons = "; ".join(f"{rung.via}: {rung.reason}" for rung in self._lines_via)
+        if not any(attempt.reason is None for attempt in self._lines_via):
+            reasons = "; ".join(f"{attempt.via}: {attempt.reason}" for attempt in self._lines_via)
             raise ProbeError(
                 f"what is printed cannot be read: {reasons}",
                 tracefs.refusal()[1] if self.context.tracefs is None else "",

@@ -58,7 +58,7 @@ class _Ladder(NamedTuple):
     raw: AttachOption
 
 
-def _rungs(defines: Defines) -> _Ladder:
+def _options(defines: Defines) -> _Ladder:
     last = Attach(
         "raw_tracepoint",
         "sched_process_exec",
@@ -109,9 +109,9 @@ def _rungs(defines: Defines) -> _Ladder:
 
 
 def ladder(defines: Defines) -> tuple[AttachOption, ...]:
-    """Return the rungs where execve is entered and left. A kretprobe can miss returns, so it comes after fexit."""
-    rungs = _rungs(defines)
-    return (rungs.fentry, rungs.kprobe, *cheaper_first(defines, rungs.tracepoint, rungs.raw))
+    """Return the options where execve is entered and left. A kretprobe can miss returns, so it comes after fexit."""
+    known = _options(defines)
+    return (known.fentry, known.kprobe, *cheaper_first(defines, known.tracepoint, known.raw))
 
 
 class UsersProbe(KernelProbe):
@@ -121,14 +121,14 @@ class UsersProbe(KernelProbe):
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {}
-        rungs = _rungs(self.context.defines)
-        if self.may_need(rungs.kprobe, rungs.fentry):
+        known = _options(self.context.defines)
+        if self.may_need(known.kprobe, known.fentry):
             flags["WITH_KPROBES"] = 1
-        if self.may_need(rungs.fentry):
+        if self.may_need(known.fentry):
             flags["WITH_FENTRY"] = 1
         options = ladder(self.context.defines)
-        for flag, rung in (("WITH_RAW_SYSCALLS", rungs.raw), ("WITH_TRACEPOINTS", rungs.tracepoint)):
-            if self.may_need(rung, *options[: options.index(rung)]):
+        for flag, option in (("WITH_RAW_SYSCALLS", known.raw), ("WITH_TRACEPOINTS", known.tracepoint)):
+            if self.may_need(option, *options[: options.index(option)]):
                 flags[flag] = 1
         return flags
 

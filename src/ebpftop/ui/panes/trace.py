@@ -20,7 +20,7 @@ COLUMNS: tuple[Column[Trace], ...] = (
 )
 
 FROM_OTHERS = "lines: trace_pipe"
-"""The attach option (rung) that takes lines from all other readers of the pipe (kernels before 5.9)."""
+"""The attach option that takes lines from all other readers of the pipe (kernels before 5.9)."""
 
 
 def _sheet(line: Trace) -> Sheet:
@@ -55,7 +55,7 @@ class TracePane(LogPane[Trace]):
         return event.message
 
     def subtitle(self) -> str:
-        rungs = self._state.attempts if self._state else ()
-        takes_away = any(rung.via == FROM_OTHERS and rung.reason is None for rung in rungs)
+        attempts = self._state.attempts if self._state else ()
+        takes_away = any(attempt.via == FROM_OTHERS and attempt.reason is None for attempt in attempts)
         cost = "other readers of trace_pipe lose lines" if takes_away else ""
         return "  ".join(filter(None, (cost, super().subtitle())))

@@ -42,14 +42,14 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
         sheet.fact("state", probe.state, look, probe.via or "")
         sheet.fact("reason", probe.reason, "$error")
         sheet.fact("remedy", probe.remedy, "bold")
-        for rung in probe.attempts:
-            state = "off" if probe.state != "on" and rung.state == "on" else rung.state
+        for attempt in probe.attempts:
+            state = "off" if probe.state != "on" and attempt.state == "on" else attempt.state
             taken = state == "on"  # one of each ladder
             mark, style = format.MARKS[state], _STYLES[state]
-            sheet.line((f"  {mark} ", style), (rung.via, "bold" if taken else ""))
-            sheet.line((f"      {rung.explanation}", "$dim"))
-            if rung.blind:
-                sheet.line((f"      cannot see {'; '.join(rung.blind)}", "$warning" if taken else "$dim"))
+            sheet.line((f"  {mark} ", style), (attempt.via, "bold" if taken else ""))
+            sheet.line((f"      {attempt.explanation}", "$dim"))
+            if attempt.blind:
+                sheet.line((f"      cannot see {'; '.join(attempt.blind)}", "$warning" if taken else "$dim"))
     if journal:
         sheet.heading("ebpftop itself")
         for line in journal:

@@ -1,4 +1,4 @@
-"""Every rung of every ladder says the same of one hard program, but for what it says it cannot see."""
+"""Every option of every ladder says the same of one hard program, but for what it says it cannot see."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.kernel.workload_context import WANTED_UID
 pytestmark = needs_root
 
 UID = WANTED_UID
-MOST_RUNGS = range(4)
+MOST_OPTIONS = range(4)
 WORDS = {"hard": "sixty-four", "hard32": "thirty-two"}  # the second argument of all that they start
 INTERP = frozenset({"interp"})
 MISSED_MOST = 8
@@ -79,8 +79,8 @@ def work(folder: Path) -> Truth:
 
 
 @cache
-def rungs_here() -> Mapping[str, tuple[str, ...]]:
-    """The rungs of every ladder that hold on this kernel, the one that it takes by itself last."""
+def options_here() -> Mapping[str, tuple[str, ...]]:
+    """The attach options of every ladder that hold on this kernel, the one that it takes by itself last."""
     if checked := os.environ.get(CHECKED):
         said = json.loads(Path(checked).read_bytes())["said"]
     else:
@@ -89,20 +89,20 @@ def rungs_here() -> Mapping[str, tuple[str, ...]]:
     report = json.loads(said)
     found: dict[str, list[str]] = {ladder: [] for ladder in LADDERS}
     for probe in report["probes"]:
-        for rung in probe["attempts"]:
-            part, _, via = rung["via"].rpartition(": ")
+        for option in probe["attempts"]:
+            part, _, via = option["via"].rpartition(": ")
             ladder = f"{probe['probe']}.{part}" if part else probe["probe"]
-            if ladder in found and (rung["reason"] or "not needed").startswith("not needed"):
-                found[ladder].insert(0 if rung["reason"] else len(found[ladder]), via)
+            if ladder in found and (option["reason"] or "not needed").startswith("not needed"):
+                found[ladder].insert(0 if option["reason"] else len(found[ladder]), via)
     return {ladder: tuple(vias) for ladder, vias in found.items()}
 
 
 def blind(stream: Stream, ladder: str) -> set[str]:
-    """Return what the rung in use says that it cannot see."""
+    """Return what the attach option in use says that it cannot see."""
     name, _, part = ladder.partition(".")
     prefix = f"{part}: " if part else ""
-    rungs = of("probe", stream.lines, probe=name)[-1]["attempts"]
-    used = [r for r in rungs if r["reason"] is None and r["via"].rpartition(": ")[0] == prefix.rstrip(": ")]
+    options = of("probe", stream.lines, probe=name)[-1]["attempts"]
+    used = [r for r in options if r["reason"] is None and r["via"].rpartition(": ")[0] == prefix.rstrip(": ")]
     assert len(used) == 1, used
     return set(used[0]["blind"])
 
@@ -115,7 +115,7 @@ def passed_over_in(lines: Sequence[Line]) -> Counter[str]:
 
 
 def missed_at_once(stream: Stream, ladder: str) -> int:
-    """Return how many failures the rung in use may miss, as it says itself."""
+    """Return how many failures the attach option in use may miss, as it says itself."""
     return MISSED_MOST if MANY_AT_ONCE in blind(stream, ladder) else 0
 
 
@@ -132,15 +132,15 @@ def described(line: Line, *, without: frozenset[str] = frozenset()) -> str:
 
 
 class Told:
-    """By ladder, what the first rung that was tried told: all that come after must tell the same."""
+    """By ladder, what the first attach option that was tried told: all that come after must tell the same."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[str, Counter[str]]] = {}
 
-    def must_be(self, ladder: str, rung: str | None, now: Counter[str]) -> None:
-        """Fail where another rung told something else."""
-        other, before = self._first.setdefault(ladder, (rung or "", now))
-        assert now == before, f"{ladder}: only by {rung}: {now - before}; only by {other}: {before - now}"
+    def must_be(self, ladder: str, option: str | None, now: Counter[str]) -> None:
+        """Fail where another attach option told something else."""
+        other, before = self._first.setdefault(ladder, (option or "", now))
+        assert now == before, f"{ladder}: only by {option}: {now - before}; only by {other}: {before - now}"
 
 
 @pytest.fixture(scope="module")
@@ -150,25 +150,25 @@ def told() -> Told:
 
 
 def forced(number: int, *ladders: str) -> tuple[str, dict[str, str]]:
-    """Return a buffer, and rung *number* of each of *ladders* that has so many; the others are left alone."""
-    vias = {ladder: rungs_here()[ladder][number : number + 1] for ladder in ladders}
+    """Return a buffer, and option *number* of each of *ladders* that has so many; the others are left alone."""
+    vias = {ladder: options_here()[ladder][number : number + 1] for ladder in ladders}
     return ("ring", "perf")[number % 2], {ladder: via[0] for ladder, via in vias.items() if via}
 
 
 def options(via: Mapping[str, str]) -> list[str]:
-    return [f"--attach={ladder}={rung}" for ladder, rung in via.items()]
+    return [f"--attach={ladder}={option}" for ladder, option in via.items()]
 
 
-def test_every_rung_is_tried() -> None:
-    assert max(map(len, rungs_here().values())) <= len(MOST_RUNGS)
-    assert min(map(len, rungs_here().values())) >= 1
+def test_every_attach_option_is_tried() -> None:
+    assert max(map(len, options_here().values())) <= len(MOST_OPTIONS)
+    assert min(map(len, options_here().values())) >= 1
 
 
 # One test for each, since under emulation they take so long that whoever waits wants a sign of life.
 @pytest.mark.guest
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", MOST_RUNGS)
-def test_every_rung_says_the_same_of_a_hard_program(folder: Path, told: Told, number: int) -> None:
+@pytest.mark.parametrize("number", MOST_OPTIONS)
+def test_every_attach_option_says_the_same_of_a_hard_program(folder: Path, told: Told, number: int) -> None:
     buffer, via = forced(number, *LADDERS)
     with Stream("--uid", str(UID), "--interval", "0.3", "--buffer", buffer, *options(via)) as stream:
         truth = work(folder)
@@ -177,7 +177,7 @@ def test_every_rung_says_the_same_of_a_hard_program(folder: Path, told: Told, nu
 
 
 def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told) -> None:
-    """Hold what a stream said on the rungs *via* against what the program counted, and against what others told."""
+    """Hold what a stream said on the options *via* against what the program counted, and against what others told."""
     lines = stream.lines
     passed_over = passed_over_in(lines)
     made, failed = truth.made.total(), truth.failed.total()
@@ -236,8 +236,10 @@ def assert_true(stream: Stream, via: Mapping[str, str], truth: Truth, told: Told
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", MOST_RUNGS)
-def test_every_rung_asks_a_filter_by_name_of_whoever_made_the_call(folder: Path, told: Told, number: int) -> None:
+@pytest.mark.parametrize("number", MOST_OPTIONS)
+def test_every_attach_option_asks_a_filter_by_name_of_whoever_made_the_call(
+    folder: Path, told: Told, number: int
+) -> None:
     buffer, via = forced(number, "execs.failures", "users")
     with Stream("--comm", "hard", "--uid", str(UID), "--buffer", buffer, *options(via), probes="execs,users") as stream:
         truth = work(folder)
@@ -251,8 +253,10 @@ def test_every_rung_asks_a_filter_by_name_of_whoever_made_the_call(folder: Path,
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", MOST_RUNGS)
-def test_every_rung_tells_the_whole_of_a_late_failure_whose_words_nobody_had_read(folder: Path, number: int) -> None:
+@pytest.mark.parametrize("number", MOST_OPTIONS)
+def test_every_attach_option_tells_the_whole_of_a_late_failure_whose_words_nobody_had_read(
+    folder: Path, number: int
+) -> None:
     program = compile_c(folder, "untouched", workloads.UNTOUCHED)
     text = folder / "untouched.text"
     text.write_bytes(bytes(folder / "late64").ljust(1024, b"\0") + b"a word\0")
@@ -284,8 +288,8 @@ def test_users_have_the_execs_that_the_system_calls_have(folder: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", MOST_RUNGS)
-def test_every_rung_counts_attempts_that_seccomp_traps_or_kills(folder: Path, number: int) -> None:
+@pytest.mark.parametrize("number", MOST_OPTIONS)
+def test_every_attach_option_counts_attempts_that_seccomp_traps_or_kills(folder: Path, number: int) -> None:
     program = compile_c(folder, "trapped", workloads.TRAPPED)
     buffer, via = forced(number, "users")
     with Stream("--uid", str(UID), "--buffer", buffer, *options(via), probes="users,syscalls") as stream:
@@ -302,8 +306,8 @@ def test_every_rung_counts_attempts_that_seccomp_traps_or_kills(folder: Path, nu
 
 @pytest.mark.guest
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", MOST_RUNGS)
-def test_an_execveat_that_only_asks_is_a_call_and_no_attempt_on_every_rung(folder: Path, number: int) -> None:
+@pytest.mark.parametrize("number", MOST_OPTIONS)
+def test_an_execveat_that_only_asks_is_a_call_and_no_attempt_on_every_attach_option(folder: Path, number: int) -> None:
     program = compile_c(folder, "asks", workloads.ASKS, "-static", "-no-pie")
     buffer, via = forced(number, "execs.failures", "users")
     with Stream("--uid", str(UID), "--buffer", buffer, *options(via), probes="execs,users,syscalls") as stream:
