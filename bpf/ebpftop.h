@@ -59,10 +59,31 @@ INLINE u64 read_u64(const void *base, u64 offset)
  * as much. A pointer that no longer leads anywhere loads 0.
  */
 #ifdef HAVE_TASK_BTF
-INLINE char *current_task(void)
+INLINE char *trusted_current_task(void)
 {
 	return ((char *(*)(void))158)();
 }
+
+#ifdef HAVE_RDONLY_CAST
+/* A call of the kernel's function with this BTF type id (a kfunc): src/ebpftop/kernel/compiled.py completes it. */
+#define KFUNC_MARK 0x40000000
+
+/*
+ * The same pointer, as one that the verifier does not trust. For each pointer that is loaded from a trusted one it
+ * searches all names of the kernel's BTF, up to three times, whether that one can be trusted too (type_is_trusted() and
+ * others in kernel/bpf/verifier.c, since 6.3): 0.1 s for our programs. They only load, and need no trust. The call
+ * itself, of bpf_rdonly_cast, becomes a move.
+ */
+INLINE char *current_task(void)
+{
+	return ((char *(*)(char *, u64))(KFUNC_MARK | RDONLY_CAST_ID))(trusted_current_task(), TASK_STRUCT_ID);
+}
+#else
+INLINE char *current_task(void)
+{
+	return trusted_current_task();
+}
+#endif
 
 #define LOAD(type, base, offset) (*(type *)((char *)(base) + (offset)))
 #else

@@ -482,7 +482,7 @@ int failed_prepare_again(struct bpf_raw_tracepoint_args *ctx)
 int failed_prepare(struct bpf_raw_tracepoint_args *ctx)
 {
 	char *task = current_task();
-	void *regs = registers_of(task);
+	void *regs = registers_of(trusted_current_task());
 	struct exec_call call;
 
 	if (!is_exec(load_u32(regs, OFF_REGS_NR), &call))

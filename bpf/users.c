@@ -265,7 +265,7 @@ int users_prepare(void *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(load_u32(registers_of(current_task()), OFF_REGS_NR), &call) ? attempted(false) : 0;
+	return is_exec(load_u32(registers_of(trusted_current_task()), OFF_REGS_NR), &call) ? attempted(false) : 0;
 }
 #endif
 

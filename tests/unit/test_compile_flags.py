@@ -31,6 +31,9 @@ FLAGS = {
     "HAVE_RING": KERNEL,
     "HAVE_TASK_BTF": KERNEL,
     "HAVE_PREPARE_EXEC": KERNEL,
+    "HAVE_RDONLY_CAST": KERNEL,
+    "RDONLY_CAST_ID": "a function of this kernel, from its BTF",
+    "TASK_STRUCT_ID": "a type of this kernel, from its BTF",
     "WITH_CALLERS": "this kernel has maps that hold a pointer to a task, and is faster with one",
     "VIA_TRACEPOINT": "this kernel has no raw tracepoints: programs get another context",
     "WITH_FENTRY": SPEED,
@@ -79,3 +82,14 @@ def test_each_parameter_of_a_file_has_a_number_of_its_own_and_is_used(file: str)
     assert set(re.findall(r"\bPARAMETER_(\w+)(?!##)\b", code)) - {"MARK"} == names
     assert set(re.findall(r"\bPARAMETER\((\w+)\)", code)) - {"name"} == names
     assert len({number for _, number in declared}) == len(declared)
+
+
+def test_what_the_verifier_trusts_is_only_passed_to_the_helper_that_requires_it() -> None:
+    """All else that is loaded from such a pointer makes it search the kernel's BTF: see current_task()."""
+    code = "".join(path.read_text() for path in sorted(BPF.glob("*.[ch]")))
+    uses = re.findall(r"[^;{}]*\btrusted_current_task\(\)", code)
+    allowed = r"registers_of\($|RDONLY_CAST_ID\)\)\($"
+    others = [use for use in uses if not re.search(allowed, use.removesuffix("trusted_current_task()"))]
+    assert [use.split() for use in others] == [["return", "trusted_current_task()"]], "where there is no cast"
+    assert len(uses) == 4
+    assert len(re.findall(r"\)158\)", code)) == 1

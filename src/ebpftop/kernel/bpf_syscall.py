@@ -198,6 +198,25 @@ def fentry_refusal(function_id: int | None) -> str | None:
     return None
 
 
+def accepts_cast(cast_id: int, task_id: int) -> bool:
+    """Return whether this kernel accepts programs that call bpf_rdonly_cast: not without its JIT. One is loaded.
+
+    *cast_id* and *task_id* are the BTF type ids of that function and of struct task_struct.
+    """
+    code = (
+        struct.pack("=BBhi", 0x85, 0, 0, 158)  # r0 = bpf_get_current_task_btf()
+        + struct.pack("=BBhi", 0xBF, 0x01, 0, 0)  # r1 = r0
+        + struct.pack("=BBhi", 0xB7, 0x02, 0, task_id)  # r2 = task_id
+        + struct.pack("=BBhi", 0x85, 0x20, 0, cast_id)  # call it: BPF_PSEUDO_KFUNC_CALL
+        + RETURN_ZERO
+    )
+    try:
+        os.close(_load(Program(TYPE_RAW_TRACEPOINT, "", code, "GPL", 0), None))
+    except OSError:
+        return False
+    return True
+
+
 def refusal(code: int | None) -> str:
     """Return the message for a program that the kernel refused to load, with the reason from the error number."""
     return f"the kernel refused to load it: {os.strerror(code or 0)} ({errno.errorcode.get(code or 0, code)})"

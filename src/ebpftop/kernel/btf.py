@@ -116,6 +116,10 @@ class Btf:
         """Return the type id of the kernel function *name*, None if BTF lists no such function."""
         return self._names.get((_FUNC, self._string_offset(name)))
 
+    def struct_id(self, name: str) -> int | None:
+        """Return the type id of the kernel's struct *name*, None if BTF lists no such struct."""
+        return self._names.get((_STRUCT, self._string_offset(name)))
+
     def function_ids(self, part: str) -> dict[str, int]:
         """Return the type ids of all kernel functions whose name has *part* in it."""
         found: dict[str, int] = {}

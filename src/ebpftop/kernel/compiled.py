@@ -14,6 +14,8 @@ INSN = struct.Struct("=BBhi")  # struct bpf_insn, include/uapi/linux/bpf.h
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
 _PARAMETER_MARK = 0x0EBF7090  # PARAMETER_MARK of bpf/ebpftop.h, its upper half
+_CALL, _PSEUDO_KFUNC_CALL = 0x85, 2
+_KFUNC_MARK = 0x40000000  # KFUNC_MARK of bpf/ebpftop.h
 
 
 class FileState(NamedTuple):
@@ -81,6 +83,16 @@ def with_parameters(code: bytes, values: Mapping[int, int]) -> bytes:
             value = values[low[3]].to_bytes(8, sys.byteorder)
             for half, part in ((at, value[:4]), (at + INSN.size, value[4:])):
                 patched[half + 4 : half + 8] = part
+    return bytes(patched)
+
+
+def with_kernel_calls(code: bytes) -> bytes:
+    """Return *code*, in which each call with a mark is one of a kernel function (kfunc), by its BTF type id."""
+    patched = bytearray(code)
+    for at in range(0, len(code), INSN.size):
+        opcode, registers, offset, number = INSN.unpack_from(code, at)
+        if (opcode, registers) == (_CALL, 0) and number & _KFUNC_MARK and number > 0:
+            INSN.pack_into(patched, at, _CALL, _PSEUDO_KFUNC_CALL << 4, offset, number & ~_KFUNC_MARK)
     return bytes(patched)
 
 

@@ -48,6 +48,9 @@ def from_btf(types: Btf) -> Defines:
     execve_id = types.function_id(f"{syscall_prefix()}sys_execve")
     if execve_id is not None:
         defines["EXECVE_ID"] = execve_id
+    cast_id, task_id = types.function_id("bpf_rdonly_cast"), types.struct_id("task_struct")
+    if cast_id is not None and task_id is not None:  # Linux 6.2
+        defines |= {"RDONLY_CAST_ID": cast_id, "TASK_STRUCT_ID": task_id}
     defines |= _other_exec_functions(lambda name: types.function_id(name) is not None)
     if types.has_tracepoint("sched_prepare_exec"):  # Linux 6.10
         defines["HAVE_PREPARE_EXEC"] = 1

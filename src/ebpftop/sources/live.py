@@ -21,7 +21,7 @@ from ebpftop.core.source import Batch, SourceError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import compile_helper, task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures
-from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.bpf_syscall import accepts_cast, fentry_refusal
 from ebpftop.kernel.errors import DamagedError
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.fields import Defines
@@ -114,6 +114,9 @@ def kernel_defines() -> Defines:
         flags["HAVE_RING"] = 1
     if kernel_version() >= (5, 11) and "EXECVE_ID" in flags:  # the verifier knows types from BTF
         flags["HAVE_TASK_BTF"] = 1
+        cast_id, task_id = flags.get("RDONLY_CAST_ID"), flags.get("TASK_STRUCT_ID")
+        if isinstance(cast_id, int) and isinstance(task_id, int) and accepts_cast(cast_id, task_id):
+            flags["HAVE_RDONLY_CAST"] = 1
     if native == "x86_64":
         flags["HAVE_X32"] = 1
     return flags
