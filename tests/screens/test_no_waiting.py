@@ -64,6 +64,7 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
         "_next_s": dict.fromkeys(registry().names, 0.0),
         "_woken": {name: threading.Event() for name in registry().names},
         "_starting": set(),
+        "_quiet": dict.fromkeys(registry().names, 0),
         "_attaching": None,
         "_interval_s": 1.0,
         "_closed": threading.Event(),

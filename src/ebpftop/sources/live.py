@@ -50,6 +50,9 @@ often while there are few calls, in a stream or recording: a whole reading is wr
 
 _EVENTS_EVERY_S = 0.1
 """How often events are read: nobody sees a tenth of a second, and each reading wakes the process."""
+_QUIET_EVERY_S = 0.2
+_QUIET_READINGS = 10
+"""How often they are read after so many readings without any: the first is still shown in less than 0.3 s."""
 _BUSY_EVERY_S = 0.05
 _BUSY_RECORDS = 500
 """How often they are read after a reading of so many: the buffer may fill up soon."""
@@ -218,6 +221,8 @@ class KernelSource:
         self._woken = {name: threading.Event() for name in self._probes}
         """Set when a probe has something that its next reading would not be early enough for."""
         self._next_s = dict.fromkeys(self._probes, 0.0)
+        self._quiet = dict.fromkeys(self._probes, 0)
+        """How many readings of each probe, one after the other, brought no event."""
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
         self._gone_reported: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
         self._due_s = dict.fromkeys(self._probes, 0.0)
@@ -366,7 +371,8 @@ class KernelSource:
         due_s = self._due_s[name] if probe.on else now_s + self._interval_s
         # The first one also samples what ebpftop costs, and looks after the filter.
         if name == self.probes[0] or (probe.on and probe.expects_events):
-            return min(due_s, _next_multiple(now_s, _EVENTS_EVERY_S))
+            quiet = self._quiet[name] >= _QUIET_READINGS
+            return min(due_s, _next_multiple(now_s, _QUIET_EVERY_S if quiet else _EVENTS_EVERY_S))
         return due_s
 
     @staticmethod
@@ -417,6 +423,7 @@ class KernelSource:
     def _read_probe(self, name: ProbeName, *, everything: bool) -> list[Record]:
         probe, now = self._probes[name], time.time()
         records = _of(name, probe.read_events(now, everything=everything))
+        self._quiet[name] = 0 if records else self._quiet[name] + 1
         if time.monotonic() >= self._due_s[name]:
             # At least a quarter of an interval later: of less time a rate says nothing.
             self._due_s[name] = _next_multiple(time.monotonic() + self._interval_s / 4, self._interval_s)
