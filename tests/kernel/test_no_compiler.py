@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,6 +121,29 @@ def test_what_does_not_compile_has_the_words_of_the_compiler(helper: CompileHelp
         )
     finally:
         compile_helper.close()
+
+
+@pytest.mark.parametrize("raised", ["ImportError('no libbcc')", "OSError('cut short')", "SystemExit", "KeyError"])
+@pytest.mark.parametrize("flags", [["-g0"], None], ids=["compiled", "asked for errors"])
+def test_whatever_breaks_in_the_compiler_is_an_answer(
+    raised: str, flags: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks waits, so an answer that never comes would be waited for to the end of ebpftop."""
+    (tmp_path / "bcc").mkdir()
+    (tmp_path / "bcc/__init__.py").write_text(f"raise {raised}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name == "bcc" or name.startswith(("bcc.", "ebpftop.kernel.bcc_"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("ebpftop.kernel.bcc_compiler", raising=False)
+    tree_fd = keep_tree()
+    assert tree_fd is not None
+    broken = CompileHelper(tree_fd)
+    answers: list[Answer | None] = []
+    asking = threading.Thread(target=lambda: answers.append(broken.ask(Request(SOURCE, flags, {}))), daemon=True)
+    asking.start()
+    asking.join(60)
+    broken.close()
+    assert [answer and (answer.compiled, bool(answer.error)) for answer in answers] == [(None, True)]
 
 
 @pytest.mark.parametrize("ends", ["killed", "at rest"])

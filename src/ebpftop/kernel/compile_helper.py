@@ -48,15 +48,17 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 def compile_here(request: Request) -> Answer:
-    """Compile in this process."""
-    from ebpftop.kernel import bcc_compiler  # only here, for it loads LLVM
-
-    if request.flags is None:
-        return Answer(None, bcc_compiler.errors_with_headers(request.source))
+    """Compile in this process. Whatever goes wrong is in the answer: somebody waits for it."""
     try:
+        from ebpftop.kernel import bcc_compiler  # only here, for it loads LLVM
+
+        if request.flags is None:
+            return Answer(None, bcc_compiler.errors_with_headers(request.source))
         made = bcc_compiler.compile_source(request.source, request.flags, request.parameters)
-    except Exception as error:  # noqa: BLE001  # BCC raises Exception itself
-        return Answer(None, str(error))
+    except ImportError as error:
+        return Answer(None, f"bcc cannot be imported: {error}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # BCC raises Exception itself
+        return Answer(None, str(error) or repr(error))
     return Answer(msgspec.msgpack.encode(made), "")
 
 
