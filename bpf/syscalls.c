@@ -119,12 +119,20 @@ struct process {
  * room here, the pairs stay until they are evicted. */
 BPF_HASH(ended_processes, struct process, u32, 1);
 
+/*
+ * The new names of processes that were renamed: each in the place that its identity leads to, where it may replace
+ * another. So nothing is searched or evicted at an exec. `sum` is over name and identity: whoever reads it knows whether
+ * they belong together, also if somebody writes at that moment.
+ */
+#define NAME_PLACE_BITS 15
+
 struct process_name {
 	char comm[COMM_LEN];
+	u64 start_ns;
+	u64 sum; /* src/ebpftop/probes/syscall_processes.py adds up the same */
 };
 
-/* The new names of processes that were renamed. A process that kept its name, or was evicted, is not here. */
-BPF_TABLE("lru_hash", struct process, struct process_name, process_names, 1);
+BPF_ARRAY(process_names, struct process_name, 1);
 
 /*
  * The call that the task on this CPU is in, whether the filter matches it or not. If a task leaves the CPU in the
@@ -237,15 +245,22 @@ INLINE void copy_process_comm(char *to, const struct caller *caller)
 int name_on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
 	char *task = (char *)ctx->args[0];
-	struct process key = {};
-	struct process_name name = {};
+	u64 comm[2] = {};
 
 	if (read_pointer(task, OFF_TASK_GROUP_LEADER) != task)
 		return 0; /* only a thread */
-	key.start_ns = read_u64(task, OFF_TASK_START_BOOTTIME);
-	key.tgid = read_u32(task, OFF_TASK_TGID);
-	bpf_probe_read_kernel_str(name.comm, COMM_LEN, (void *)ctx->args[1]);
-	process_names.update(&key, &name);
+	u64 start_ns = read_u64(task, OFF_TASK_START_BOOTTIME);
+	u64 tgid = read_u32(task, OFF_TASK_TGID);
+	u32 place = (start_ns + tgid) * 0x9e3779b97f4a7c15 >> (64 - NAME_PLACE_BITS);
+	struct process_name *name = process_names.lookup(&place);
+
+	if (!name)
+		return 0;
+	bpf_probe_read_kernel_str((char *)comm, COMM_LEN, (void *)ctx->args[1]);
+	((u64 *)name->comm)[0] = comm[0];
+	((u64 *)name->comm)[1] = comm[1];
+	name->start_ns = start_ns;
+	name->sum = start_ns + tgid + comm[0] + 3 * comm[1];
 	return 0;
 }
 
@@ -292,7 +307,7 @@ INLINE void count_process(const struct caller *caller, u32 slot, struct count on
 		if (!count)
 			return;
 	}
-	/* Now and then, for processes that were evicted from `process_names`. */
+	/* Now and then, for processes whose name was replaced in `process_names`. */
 	if (!((one.entered ? count->count.entered : count->count.unentered) & 63))
 		copy_process_comm(count->comm, caller);
 	if (one.entered)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from ebpftop.core.escape import c_string
 from ebpftop.kernel import maps
-from ebpftop.probes import syscall_processes
+from ebpftop.probes.syscall_processes import NAME_PLACES, name_in, name_place
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
@@ -202,15 +204,15 @@ def test_the_name_of_a_thread_takes_no_room_among_those_of_processes(tmp_path: P
         with named(tmp_path, calls=1) as (child, _tid):
             module = source.find(SyscallsProbe).module
             assert module is not None
-            found = dict(
-                maps.items(module.table("process_names"), syscall_processes._PROCESS.size, syscall_processes._COMM_SIZE)
-            )
-            names = [
-                c_string(name) for key, name in found.items() if syscall_processes._PROCESS.unpack(key)[1] == child.pid
-            ]
+            table = module.table("process_names")
+            places = [maps.lookup(table, place.to_bytes(4, sys.byteorder), 32) or b"" for place in range(NAME_PLACES)]
+            names = {c_string(value[:16]) for value in places} & {"leader", "wrk-1"}
+            start_ns = next(struct.unpack_from("=Q", value, 16)[0] for value in places if value.startswith(b"leader\0"))
+            kept = name_in(places[name_place(start_ns, child.pid)], start_ns, child.pid)
     finally:
         source.close()
-    assert names == ["leader"]
+    assert names == {"leader"}
+    assert c_string(kept or b"") == "leader"
 
 
 # "early" calls getppid 1000 times, then gets another name as argv[1] says, and calls getpgid ten times, in two seconds.

@@ -15,7 +15,7 @@ from ebpftop.core.records import OTHER_UID, UserCalls
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscall_processes
-from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters
+from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters, name_in, name_place
 from ebpftop.probes.syscall_slots import Slots
 
 CPUS = 2
@@ -51,11 +51,12 @@ class FakeModule:
             pair = struct.unpack("=QIIII", key)[:4]
             return bytes(size) if pair in self.held else None
         assert table.name == "process_names"
-        name = self.names.get(key)
-        return None if name is None else name.ljust(size, b"\0")
+        return self.names.get(key, bytes(size))
 
     def rename(self, start: int, pid: int, name: bytes) -> None:
-        self.names[struct.pack("=QII", start, pid, 0)] = name
+        first, second = struct.unpack("=QQ", name.ljust(16, b"\0"))
+        written = struct.pack("=QQQQ", first, second, start, (start + pid + first + 3 * second) % (1 << 64))
+        self.names[struct.pack("=I", name_place(start, pid))] = written
 
     def items(self, table: FakeTable, _key_size: int, _value_size: int) -> Iterator[tuple[bytes, bytes]]:
         assert table.name == "process_calls"
@@ -406,3 +407,16 @@ def test_the_map_is_read_early_when_half_of_its_room_is_taken(module: FakeModule
     assert fills()
     read(counters, module)
     assert not fills()
+
+
+def test_a_new_name_is_taken_only_by_the_process_that_it_belongs_to_and_only_whole() -> None:
+    start_ns, pid = (1 << 63) + 5, 77
+    first, second = struct.unpack("=QQ", b"a-name-of-15-ch\0")
+    whole = struct.pack("=QQQQ", first, second, start_ns, (start_ns + pid + first + 3 * second) % (1 << 64))
+    assert name_in(whole, start_ns, pid) == b"a-name-of-15-ch\0"
+    assert name_in(whole, start_ns + 1, pid) is None
+    assert name_in(whole, start_ns, pid + 1) is None
+    assert name_in(bytes(32), start_ns, pid) is None
+    for at in range(0, 16, 8):
+        assert name_in(whole[:at] + b"another\0" + whole[at + 8 :], start_ns, pid) is None
+    assert len({name_place(start_ns + i, pid) for i in range(1000)}) > 900

@@ -8,6 +8,7 @@ that are listed, since the others were compared before, and counts do not shrink
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
@@ -32,12 +33,27 @@ _IDENTITY = 12  # bytes: both begin with start and pid
 _VALUE_WORDS = 5  # struct process_count: calls counted when they entered, when they returned, errors, comm
 _VALUE_SIZE = _VALUE_WORDS * 8
 _COMM_AT = 24
+_NAME = struct.Struct("=QQQQ")  # struct process_name
 _COMM_SIZE = 16
 _PAIRS_MADE, _PROCESSES_ENDED = 0, 1  # enum pair_counter
 
+_NAME_PLACE_BITS = 15
+NAME_PLACES = 1 << _NAME_PLACE_BITS
 USERS_MAX = 4096
 SUMS_MAX = 32768
 """Pairs of processes that run but whose pairs the kernel evicted: their sums are kept, so many at most."""
+
+
+def name_place(start_ns: int, pid: int) -> int:
+    """Return where the kernel puts the new name of this process."""
+    return (start_ns + pid) * 0x9E3779B97F4A7C15 % (1 << 64) >> (64 - _NAME_PLACE_BITS)
+
+
+def name_in(value: bytes, start_ns: int, pid: int) -> bytes | None:
+    """Return the name in *value* (struct process_name); None if it is another's, or was being written."""
+    first, second, start, checksum = _NAME.unpack(value)
+    mine = start == start_ns and checksum == (start_ns + pid + first + 3 * second) % (1 << 64)
+    return value[:_COMM_SIZE] if mine else None
 
 
 class _Process:
@@ -361,9 +377,10 @@ class ProcessCounters:
 
     def _make_rows(self, process: _Process, module: Module, slots: Slots) -> None:
         """Make the rows of a listed process; those that did not change stay the same objects."""
-        key = _PROCESS.pack(process.start_ns, process.pid, 0)
-        # If the kernel evicts the new name of a process, it keeps it here.
-        process.renamed = maps.lookup(module.table("process_names"), key, _COMM_SIZE) or process.renamed
+        place = name_place(process.start_ns, process.pid).to_bytes(4, sys.byteorder)
+        found = maps.lookup(module.table("process_names"), place, _NAME.size)
+        # If another process takes the place of its new name, it keeps it here.
+        process.renamed = (found and name_in(found, process.start_ns, process.pid)) or process.renamed
         comm = c_string(process.renamed or _comm_of(process.named_by))
         if comm != process.comm:
             process.comm = comm

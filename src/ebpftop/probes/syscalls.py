@@ -37,7 +37,7 @@ from ebpftop.probes import syscall_counters
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
 from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
 from ebpftop.probes.syscall_counters import CallCounters, Totals
-from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters
+from ebpftop.probes.syscall_processes import NAME_PLACES, ProcessCounters, SyscallCounters
 from ebpftop.probes.syscall_slots import Call, Slots
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import decode
@@ -49,7 +49,6 @@ UNKNOWN = "calls that this kernel does not have, unless calls are timed"
 TRACED_PER_SECOND = 2000  # on each CPU
 # Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.
 PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
-PROCESS_NAMES_MAX = 16384  # processes that got another name
 ENDED_MAX = 8192  # processes that ended since the pairs were read
 FILLING_EVERY_S = 0.1  # how often to check whether the pairs have to be read early
 FAST_PAIRS_PER_S = 200  # so many pairs, some ten programs a second: check between the readings too
@@ -233,7 +232,7 @@ class SyscallsProbe(KernelProbe):
     def map_entries(self) -> Mapping[str, int]:
         return {
             "process_calls": PROCESS_CALLS_MAX,
-            "process_names": PROCESS_NAMES_MAX,
+            "process_names": NAME_PLACES,
             "ended_processes": ENDED_MAX,
             "waiting": WAITING_MAX,
             "entered_before_attach": CALLS_MAX,
