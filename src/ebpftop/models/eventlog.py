@@ -15,7 +15,7 @@ from ebpftop.models.ring import Ring, View
 from ebpftop.probes.registry import kind_of
 
 ENDED_KEPT = 20_000
-ENDED_BYTES = 1 << 20
+ENDED_BYTES = 2 << 20
 """Bounds on the ended processes that are kept to find whose an event was."""
 
 LoggedEvent = TypeVar("LoggedEvent", bound=Event)

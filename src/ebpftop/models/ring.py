@@ -23,8 +23,8 @@ UNDECIDED_MAX = 1000
 RETRIES = 100
 """So many of them are checked again at a time."""
 
-BUDGET = 44 << 20
-"""Bytes that a ring may hold: 27,000 rows of an ordinary command line (1.7 kB each), fewer if arguments are huge."""
+BUDGET = 43 << 20
+"""Bytes that a ring may hold: 26,000 rows of an ordinary command line (1.7 kB each), fewer if arguments are huge."""
 
 
 class Ring(Generic[Row]):
