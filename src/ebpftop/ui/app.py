@@ -43,7 +43,15 @@ from ebpftop.ui.screens.save_actions import save_screenshot
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
-from ebpftop.ui.textual_fixes import changed_spans, dismissal, frame_pace, full_frames, option_lists, stale_widgets
+from ebpftop.ui.textual_fixes import (
+    changed_spans,
+    dismissal,
+    frame_pace,
+    full_frames,
+    option_lists,
+    parameter_counts,
+    stale_widgets,
+)
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
@@ -57,6 +65,7 @@ full_frames.install()
 frame_pace.install()
 stale_widgets.install()
 option_lists.install()
+parameter_counts.install()
 
 # Each pane has one as long as the screen exists; the others attach, filter, save and seek.
 _THREADS = 16
