@@ -48,6 +48,24 @@ def test_it_holds_so_many_records_and_rows(monkeypatch: pytest.MonkeyPatch) -> N
     assert queue.weight == 3
 
 
+def test_rows_that_did_not_change_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reading of a second has a thousand rows, most of them the same objects as before: a pause lasts minutes."""
+    monkeypatch.setattr(held, "BYTES_MAX", 2_000_000)
+    queue: Held[str] = Held()
+    same = tuple(UserRow(uid=uid, user=None, execs=1, failed=0) for uid in range(1000))
+    for number in range(60):
+        changed = UserRow(uid=1000, user=None, execs=number, failed=0)
+        reading = Users(time=float(number), rows=(*same, changed))
+        assert list(queue.put("pane", batch(reading, time=number))) == []
+    assert not queue.has_overflowed
+    before = queue.bytes
+    other = tuple(UserRow(uid=uid, user=None, execs=2, failed=0) for uid in range(1000))
+    list(queue.put("pane", batch(Users(time=60.0, rows=other), time=60.0)))
+    assert queue.bytes - before > 200 * len(other), "what has changed is counted"
+    assert len(list(queue.take(1_000_000))) == 61
+    assert (queue.weight, queue.bytes) == (0, 0)
+
+
 def test_what_is_taken_is_a_little_more_than_was_asked_for() -> None:
     queue: Held[str] = Held()
     for number in range(4):

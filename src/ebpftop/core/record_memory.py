@@ -19,6 +19,7 @@ from ebpftop.core.records import (
     Record,
     Syscall,
     Syscalls,
+    TableReading,
     Trace,
     Users,
 )
@@ -29,6 +30,7 @@ _SMALL = 400
 _ROW = 300
 _NUMBER = 36
 _SMALL_TEXT = 60
+_POINTER = 8
 
 
 def weight(record: Record) -> int:
@@ -62,6 +64,8 @@ _FIXED = (Exit, Header, Lost, Cost, End)
 
 def _weight_of_value(value: object) -> int:
     """Return about how many bytes a field of a record of any probe takes."""
+    if value is None or value is True or value is False or value == ():
+        return _POINTER
     if isinstance(value, str):
         return text(value)
     if isinstance(value, (tuple, list)):
@@ -71,6 +75,16 @@ def _weight_of_value(value: object) -> int:
     if isinstance(value, msgspec.Struct):
         return _ROW + sum(_weight_of_value(getattr(value, name)) for name in value.__struct_fields__)
     return _NUMBER
+
+
+def weight_beside(record: TableReading, before: TableReading | None) -> int:
+    """Return about how many bytes *record* takes beside the reading *before*: what is the same object is free."""
+    if before is None:
+        return weight(record)
+    rows = {name: getattr(record, name) for name in record.keys}
+    known = {id(row) for name in rows for row in getattr(before, name)}
+    new = {name: tuple(row for row in rows[name] if id(row) not in known) for name in rows}
+    return weight(msgspec.structs.replace(record, **new)) + _POINTER * sum(map(len, rows.values()))
 
 
 def weight_of(records: Iterable[Record]) -> int:

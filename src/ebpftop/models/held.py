@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from ebpftop.core.memory_budget import scaled
-from ebpftop.core.record_memory import weight_of
-from ebpftop.core.records import Cost, Header, Lost, Probe, Record, Syscalls, Users
+from ebpftop.core.record_memory import weight, weight_beside
+from ebpftop.core.records import Cost, Header, Lost, Probe, Record, Syscalls, TableReading, Users
 from ebpftop.core.source import Batch
 
 RECORDS_MAX = 200_000
@@ -26,7 +26,10 @@ class Held(Generic[Taker]):
 
     def clear(self) -> None:
         """Drop all batches."""
-        self._batches: deque[tuple[Taker, Batch]] = deque()
+        self._batches: deque[tuple[Taker, Batch, int]] = deque()
+        """Who takes a batch, the batch, and its bytes."""
+        self._readings: dict[type[Record], TableReading] = {}
+        """The last of each kind: most rows of the next one are the same objects."""
         self.weight = 0
         """Records and rows."""
         self.bytes = 0
@@ -40,9 +43,10 @@ class Held(Generic[Taker]):
         held = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
         if not held:
             return
-        self._batches.append((taker, Batch(batch.probe, batch.time, held)))
+        size = sum(map(self._bytes_of, held))
+        self._batches.append((taker, Batch(batch.probe, batch.time, held), size))
         self.weight += _weight(held)
-        self.bytes += weight_of(held)
+        self.bytes += size
         while (self.weight > RECORDS_MAX or self.bytes > scaled(BYTES_MAX)) and len(self) > 1:
             self.has_overflowed = True
             yield self._pop()
@@ -54,10 +58,16 @@ class Held(Generic[Taker]):
             yield self._pop()
 
     def _pop(self) -> tuple[Taker, Batch]:
-        taker, batch = self._batches.popleft()
+        taker, batch, size = self._batches.popleft()
         self.weight -= _weight(batch.records)
-        self.bytes -= weight_of(batch.records)
+        self.bytes -= size
         return taker, batch
+
+    def _bytes_of(self, record: Record) -> int:
+        if not isinstance(record, TableReading):
+            return weight(record)
+        before, self._readings[type(record)] = self._readings.get(type(record)), record
+        return weight_beside(record, before)
 
 
 def _weight(records: Iterable[Record]) -> int:
