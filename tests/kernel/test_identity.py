@@ -178,7 +178,9 @@ def test_a_thread_that_takes_its_dead_leaders_place_calls_under_its_process_id(t
 def test_a_process_goes_by_the_name_of_its_first_thread_and_a_thread_by_its_own(tmp_path: Path, calls: int) -> None:
     with (
         named(tmp_path, calls) as (child, tid),
-        Stream("--pid", str(child.pid), "--trace", "getppid,getpgid", probes="syscalls,execs") as stream,
+        Stream(
+            *("--pid", str(child.pid), "--trace", "getppid,getpgid", "--interval", "1"), probes="syscalls,execs"
+        ) as stream,
     ):
         let_work(child)
         stream.wait_for(lambda lines: calls_of(lines, child.pid).get("getpgid", 0) >= NEARLY * calls)
