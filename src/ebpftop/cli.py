@@ -246,8 +246,7 @@ def _add_memory(parser: argparse.ArgumentParser) -> None:
         type=_memory,
         default=DEFAULT_MIB,
         metavar="MIB",
-        help="what is kept of all that was seen, logs and history: at most so much memory; at least 32, "
-        f"default {DEFAULT_MIB}",
+        help=f"memory for all that the screen keeps, logs and history, in MiB; at least 32, default {DEFAULT_MIB}",
     )
 
 
@@ -295,7 +294,7 @@ def parser() -> argparse.ArgumentParser:
         "--history",
         type=_mebibytes,
         metavar="MIB",
-        help="and at most so much memory; at least 4, if not given a good quarter of --memory",
+        help="and at most so many MiB, also more than --memory; at least 4; if not given, 28%% of --memory",
     )
     _add_watching(live)
     for name, text in (

@@ -259,6 +259,19 @@ async def test_what_comes_while_held_records_are_let_go_is_shown_behind_them() -
     assert [word for word, _ in itertools.groupby(told)][-9:] == [*map(str, range(8)), "newest"]
 
 
+async def test_a_title_says_which_rows_are_left_if_older_ones_were_evicted() -> None:
+    """A count alone would say that all of them can be scrolled to."""
+    async with running(Remembered(minute())) as (_, app):
+        rings = {pane: pane.model.ring for pane in app.main.panes if hasattr(pane.model, "ring")}
+        kept = {pane: ring for pane, ring in rings.items() if ring.end}
+        assert len(kept) >= 2
+        for pane, ring in kept.items():
+            assert "newest" not in pane.title_counts()
+            ring.capacity = 1
+            ring.append(ring[ring.first])
+            assert f"newest 1 of {ring.end} " in pane.title_counts()
+
+
 async def test_counting_anew_holds_in_the_past_from_where_it_began() -> None:
     async with running(Remembered(minute())) as (pilot, app):
         pane = next(pane for pane in app.main.panes if isinstance(pane, SyscallsPane))

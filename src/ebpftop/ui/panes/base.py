@@ -182,10 +182,10 @@ class Pane(Vertical):
         return Shown(tuple(columns), lines.rows(), lines.now)
 
     def newest_text(self, rows: int, before: int) -> str:
-        """Say in a title that older rows than these are not at hand: rebuilt moments have the newest alone."""
-        if not self.newest_only:
-            return ""
-        return f"newest {format.count(rows)} of " if before else "newest "
+        """Say in a title that older rows than these are not at hand: evicted, or not read again for a past moment."""
+        if before:
+            return f"newest {format.count(rows)} of "
+        return "newest " if self.newest_only else ""
 
     # The frame.
 
