@@ -175,7 +175,7 @@ def test_whatever_fails_at_the_start_leaves_no_empty_recording(tmp_path: Path) -
     path = tmp_path / "r.jsonl"
     program = (
         "from ebpftop.__main__ import main; from ebpftop.sources.live import KernelSource; "
-        "KernelSource.__init__ = lambda *_: 1 / 0; main()"
+        "KernelSource.__init__ = lambda *_, **__: 1 / 0; main()"
     )
     env = {**os.environ, "TMPDIR": str(tmp_path / "crash")}
     (tmp_path / "crash").mkdir()
@@ -199,9 +199,9 @@ def test_where_nothing_can_be_kept_it_starts_all_the_same(tmp_path: Path, option
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        ("ulimit -v 500000", ("644 MiB of address space", "ulimit -v 659456")),
-        ("ulimit -v 600000", ("644 MiB of address space", "ulimit -v 659456")),
-        ("ulimit -d 200000", ("304 MiB of memory", "ulimit -d 311296")),
+        ("ulimit -v 500000", ("680 MiB of address space", "ulimit -v 696320")),
+        ("ulimit -v 600000", ("680 MiB of address space", "ulimit -v 696320")),
+        ("ulimit -d 200000", ("400 MiB of memory", "ulimit -d 409600")),
         ("ulimit -n 64", ("open files, and the limit is 64", "ulimit -n ")),
         ("ulimit -n 24", ("open files, and the limit is 24", "ulimit -n ")),
     ],
