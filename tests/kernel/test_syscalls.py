@@ -610,7 +610,7 @@ def test_a_storm_of_programs_does_not_overflow_a_map_that_is_read_while_it_lasts
     with Live("getppids", interval_s=3600.0) as live:
         live.read()
         # An LRU map gives a deleted entry back to the CPU that had made it: so small a one may then evict on another.
-        command = ["taskset", "-c", str(min(os.sched_getaffinity(0))), program, "3", "64004"]
+        command: list[str | Path] = ["taskset", "-c", str(min(os.sched_getaffinity(0))), program, "3", "64004"]
         for _ in range(300):
             subprocess.run(command, check=True)
             live.source.poll("syscalls", 0)
