@@ -13,6 +13,7 @@ from textual.widgets._toast import Toast
 
 import ebpftop.ui.app
 from ebpftop.commands import replay
+from ebpftop.core.memory_budget import DEFAULT_MIB
 from ebpftop.core.records import SCHEMA
 from ebpftop.core.source import Source
 from ebpftop.sources.history import HistorySource
@@ -33,7 +34,7 @@ async def test_a_recording_of_a_later_version_says_so_on_the_screen(
     path = tmp_path / "later.jsonl"
     path.write_text(f'{{"kind":"header","schema":{SCHEMA + 1},"version":"9.9","host":"tomorrow"}}\n{{"kind":\n')
     asked: list[tuple[Source, dict[str, Any]]] = []
-    monkeypatch.setattr(replay, "need_terminal", lambda **_: None)
+    monkeypatch.setattr(replay, "need_terminal", lambda *_, **__: None)
     monkeypatch.setattr("ebpftop.kernel.capabilities.give_up_root", lambda _: None)
     monkeypatch.setattr("ebpftop.lifecycle.stdio.draw_on_terminal", lambda: None)
     monkeypatch.setattr("ebpftop.lifecycle.process.process.take_keys", lambda: None)
@@ -43,7 +44,7 @@ async def test_a_recording_of_a_later_version_says_so_on_the_screen(
         return 0
 
     monkeypatch.setattr(ebpftop.ui.app, "run", ask)
-    assert replay.run(Namespace(file=str(path), speed="max")) == 0
+    assert replay.run(Namespace(file=str(path), speed="max", memory=DEFAULT_MIB)) == 0
     ((_, said),) = asked
     app = EbpftopApp(FakeSource(live=False), **said)
     async with app.run_test(size=(120, 35), notifications=True) as pilot:

@@ -281,7 +281,7 @@ class Pane(Vertical):
         if self.probe not in self.source.probes:
             why = "not asked for with --probes" if self.source.live else "not in this recording"
             return [Span(why, "dim")] if empty else []
-        if state is None and self.source.is_on(self.probe) and not self.past:
+        if empty and state is None and self.source.is_on(self.probe) and not self.past:
             return [Span("attaching …", "warn")]
         if self.busy:
             requested = self._toggle_requests.last(self.probe)
