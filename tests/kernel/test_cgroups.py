@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ebpftop.filters.spec import Filter
 from ebpftop.kernel.cgroups import hierarchies
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Stream, compile_c, last, needs_root, of
 from tests.kernel.workload_context import cgroup
 from tests.unit.test_cgroup_path import CONTAINERS, NO_CONTAINERS
@@ -127,3 +129,23 @@ def test_a_filter_does_not_take_a_cgroup_of_the_same_path_in_the_other_hierarchy
             subprocess.run([enters, "names", other, wanted], check=True)
         lines = stream.stop()
     assert [line["argv"][1] for line in of("exec", lines, comm="true")] == ["1"]
+
+
+def test_an_id_that_the_kernel_wrote_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cgroup may be made once more in that moment: then the older id would replace the newer one."""
+    with cgroup(f"{RUN}-written") as parent:
+        inside = parent / "inside"
+        inside.mkdir()
+        source = KernelSource(Options(probes=("execs",), filter=Filter(cgroups=(f"/{RUN}-written/inside",))))
+        try:
+            kernel_filter = source._filter
+            inside.rmdir()
+            inside.mkdir()
+            written: list[bool] = []
+            monkeypatch.setattr(kernel_filter, "_write_config", lambda **_: written.append(True))
+            assert kernel_filter.refresh() == ()
+            assert written == []
+            assert kernel_filter._cgroups[0].id == kernel_filter._id_in_kernel(0) == inside.stat().st_ino
+        finally:
+            source.close()
+            inside.rmdir()

@@ -180,7 +180,7 @@ class KernelFilter:
             for place, (choice, id) in enumerate(zip(self._cgroups, ids, strict=True)):
                 if id is None:
                     gone.append(f"cgroup {escape(choice.path)}")
-                elif id != choice.id:
+                elif id != choice.id and id == id_of(choice, self._roots):  # else it was made again, just now
                     self._set_id(place, id)
             pids = self._filter.pids
             if pids:
@@ -216,8 +216,17 @@ class KernelFilter:
         self._cgroups = tuple(changed)
         flags, _ = _SLOT.unpack_from(self._slots[self._active])
         self._slots[self._active] = _slot(flags, self._cgroups)
-        # In place: only the old id changes, which no cgroup has any more; each other word stays as it was.
-        self._write_config(hide_self_only=False)
+        # If the kernel did it already, it may do so again while we write, and we would write over its newer id.
+        if self._id_in_kernel(place) != id:
+            # In place: only the old id changes, which no cgroup has any more; each other word stays as it was.
+            self._write_config(hide_self_only=False)
+
+    def _id_in_kernel(self, place: int) -> int | None:
+        """Return the id that the programs compare with now."""
+        table = self._module.table("filter_config")
+        value = maps.lookup(table, bytes(4), _CONFIG.size + _SLOTS * _SLOT_SIZE)
+        at = _CONFIG.size + self._active * _SLOT_SIZE + _SLOT.size + place * _CGROUP_CHOICE.size
+        return None if value is None else int(_CGROUP_CHOICE.unpack_from(value, at)[0])
 
     def _follow_cgroups(self, cgroups: tuple[CgroupChoice, ...], slot: int) -> None:
         """Let the kernel update the ids of *cgroups* if they are created again, as far as it can."""
