@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ebpftop.filters.spec import Filter
+from ebpftop.kernel import filter_maps
 from ebpftop.kernel.cgroups import hierarchies
+from ebpftop.kernel.filter_maps import KernelFilter
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Stream, compile_c, last, needs_root, of
 from tests.kernel.workload_context import cgroup
@@ -131,21 +134,66 @@ def test_a_filter_does_not_take_a_cgroup_of_the_same_path_in_the_other_hierarchy
     assert [line["argv"][1] for line in of("exec", lines, comm="true")] == ["1"]
 
 
-def test_an_id_that_the_kernel_wrote_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cgroup may be made once more in that moment: then the older id would replace the newer one."""
+@contextmanager
+def followed() -> Iterator[tuple[KernelFilter, Path]]:
+    """A filter by a cgroup, and the cgroup."""
     with cgroup(f"{RUN}-written") as parent:
         inside = parent / "inside"
         inside.mkdir()
         source = KernelSource(Options(probes=("execs",), filter=Filter(cgroups=(f"/{RUN}-written/inside",))))
         try:
-            kernel_filter = source._filter
-            inside.rmdir()
-            inside.mkdir()
-            written: list[bool] = []
-            monkeypatch.setattr(kernel_filter, "_write_config", lambda **_: written.append(True))
-            assert kernel_filter.refresh() == ()
-            assert written == []
-            assert kernel_filter._cgroups[0].id == kernel_filter._id_in_kernel(0) == inside.stat().st_ino
+            yield source._filter, inside
         finally:
             source.close()
             inside.rmdir()
+
+
+def make_again(cgroup: Path) -> int:
+    cgroup.rmdir()
+    cgroup.mkdir()
+    return cgroup.stat().st_ino
+
+
+def test_an_id_that_is_older_than_the_kernels_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cgroup may be made again between any two steps of a reading, and the kernel writes the new id at once."""
+    with followed() as (kernel_filter, inside):
+        writes: list[bool] = []
+        monkeypatch.setattr(kernel_filter, "_write_config", lambda **_: writes.append(True))
+        for _ in range(3):
+            make_again(inside)
+            assert kernel_filter.refresh() == ()
+        monkeypatch.setattr(filter_maps, "id_of", lambda *_: make_again(inside))
+        for _ in range(3):
+            assert kernel_filter.refresh() == ()
+        assert writes == []
+        assert kernel_filter._ids_in_kernel() == [inside.stat().st_ino]
+
+
+def test_a_cgroup_that_is_made_again_while_a_filter_is_applied_is_matched(monkeypatch: pytest.MonkeyPatch) -> None:
+    with followed() as (kernel_filter, inside):
+        write = kernel_filter._write_config
+        writes: list[bool] = []
+
+        def make_again_and_write(*, hide_self_only: bool) -> None:
+            if len(writes) < 4:
+                make_again(inside)
+            writes.append(True)
+            write(hide_self_only=hide_self_only)
+
+        monkeypatch.setattr(kernel_filter, "_write_config", make_again_and_write)
+        kernel_filter.apply(replace(kernel_filter._filter, uids=(0,)))
+        assert kernel_filter._ids_in_kernel() == [inside.stat().st_ino]
+        assert len(writes) > 4
+
+
+def test_an_id_that_the_kernel_missed_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    with followed() as (kernel_filter, inside):
+        link = kernel_filter._mkdir
+        assert link is not None
+        kernel_filter._module.release(link)
+        id = make_again(inside)
+        kernel_filter.refresh()
+        assert kernel_filter._ids_in_kernel() != [id]
+        kernel_filter.refresh()
+        assert kernel_filter._ids_in_kernel() == [id]
+        kernel_filter._mkdir = None

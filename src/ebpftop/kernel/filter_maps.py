@@ -43,6 +43,7 @@ _CGROUP_CHOICE = struct.Struct("=QII")
 _SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
 _COMM_KEY = 4 + _COMM_LEN
 _ENTRIES = {"filter_pids": 131072}  # processes that --pid follows
+_WRITES_MAX = 100  # of cgroups that are made again all the time
 _PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
 
 
@@ -109,6 +110,7 @@ class KernelFilter:
         self._links: list[Link] = []
         self._mkdir: Link | None = None
         self._roots: dict[bool, Path] = {}
+        self._missed: dict[int, int] = {}  # ids that the kernel had not written at the last reading, by place
         self._gone: tuple[str, ...] = ()
         self._marked_pids: list[bytes] = []
         self._next_check_s = 0.0
@@ -148,16 +150,18 @@ class KernelFilter:
                 | _HIDE_SELF * requested.hide_self
             )
             self._slots[slot] = _slot(flags, cgroups)
+            self._keep_ids(self._ids_in_kernel())
             self._write_config(hide_self_only=False)
-            self._active = slot
+            self._active, self._cgroups, self._missed = slot, cgroups, {}
             self._write_config(hide_self_only=False)
+            self._settle_ids()
             if flags == _HIDE_SELF:
                 self._write_config(hide_self_only=True)
             wait_for_programs()
             for key in self._comms - comms:
                 # It may match for a shorter name of this filter too, but would hide names of the next filter.
                 maps.delete(self._module.table("filter_comms"), key)
-            self._comms, self._cgroups, self._filter = comms, cgroups, requested
+            self._comms, self._filter = comms, requested
             self._clear(3 - bit)
             if not requested.pids:
                 self._unfollow()
@@ -169,19 +173,13 @@ class KernelFilter:
     def refresh(self) -> tuple[str, ...]:
         """Update the ids of cgroups that were created again; return what the filter names but no longer exists.
 
-        The program in the kernel updates most ids itself, at once. This is for the others (paths beyond 255 bytes,
-        kernels that do not report it), and takes microseconds. A process is gone if all its descendants are.
+        The program in the kernel updates most ids itself, at once; the others (paths beyond 255 bytes, kernels that do
+        not report it) are updated here. It takes microseconds. A process is gone if all its descendants are.
         """
         with self._lock:
             if self._closed:
                 return self._gone
-            gone = []
-            ids = [id_of(choice, self._roots) for choice in self._cgroups]
-            for place, (choice, id) in enumerate(zip(self._cgroups, ids, strict=True)):
-                if id is None:
-                    gone.append(f"cgroup {escape(choice.path)}")
-                elif id != choice.id and id == id_of(choice, self._roots):  # else it was made again, just now
-                    self._set_id(place, id)
+            gone = [f"cgroup {escape(path)}" for path in self._update_ids()]
             pids = self._filter.pids
             if pids:
                 self._unmark_exited()
@@ -210,23 +208,52 @@ class KernelFilter:
         """What `refresh` returned last."""
         return self._gone
 
-    def _set_id(self, place: int, id: int) -> None:
-        changed = list(self._cgroups)
-        changed[place] = replace(changed[place], id=id)
-        self._cgroups = tuple(changed)
-        flags, _ = _SLOT.unpack_from(self._slots[self._active])
-        self._slots[self._active] = _slot(flags, self._cgroups)
-        # If the kernel did it already, it may do so again while we write, and we would write over its newer id.
-        if self._id_in_kernel(place) != id:
-            # In place: only the old id changes, which no cgroup has any more; each other word stays as it was.
+    def _update_ids(self) -> list[str]:
+        """Write the ids of cgroups that were made again and that the kernel did not write; return the paths gone.
+
+        Whoever writes replaces what the kernel writes in the same moment. So where the kernel follows a cgroup, an id
+        is only written if the kernel's was another one at two readings: then it has missed it, and writes no other.
+        """
+        written = self._ids_in_kernel()
+        ids, gone, missed = list(written), [], {}
+        for place, choice in enumerate(self._cgroups):
+            id = id_of(choice, self._roots)
+            if id is None:
+                gone.append(choice.path)
+            elif id != written[place] and self._is_followed(choice) and self._missed.get(place) != id:
+                missed[place] = id
+            else:
+                ids[place] = id
+        self._missed = missed
+        self._keep_ids(ids)
+        if ids != written:
+            # In place: only old ids change, which no cgroup has any more; each other word stays as it was.
+            self._write_config(hide_self_only=False)
+        return gone
+
+    def _settle_ids(self) -> None:
+        """Write the ids again until they are those of now: the kernel may have written one when we wrote all."""
+        for _ in range(_WRITES_MAX):
+            ids = [id_of(choice, self._roots) or choice.id for choice in self._cgroups]
+            if ids == self._ids_in_kernel():
+                break
+            self._keep_ids(ids)
             self._write_config(hide_self_only=False)
 
-    def _id_in_kernel(self, place: int) -> int | None:
-        """Return the id that the programs compare with now."""
-        table = self._module.table("filter_config")
-        value = maps.lookup(table, bytes(4), _CONFIG.size + _SLOTS * _SLOT_SIZE)
-        at = _CONFIG.size + self._active * _SLOT_SIZE + _SLOT.size + place * _CGROUP_CHOICE.size
-        return None if value is None else int(_CGROUP_CHOICE.unpack_from(value, at)[0])
+    def _keep_ids(self, ids: Sequence[int]) -> None:
+        self._cgroups = tuple(replace(choice, id=id) for choice, id in zip(self._cgroups, ids, strict=True))
+        flags, _ = _SLOT.unpack_from(self._slots[self._active])
+        self._slots[self._active] = _slot(flags, self._cgroups)
+
+    def _ids_in_kernel(self) -> list[int]:
+        """Return the ids that the programs compare with now, in the order of the filter's cgroups."""
+        value = maps.lookup(self._module.table("filter_config"), bytes(4), _CONFIG.size + _SLOTS * _SLOT_SIZE)
+        assert value is not None  # an array has all its entries
+        at = _CONFIG.size + self._active * _SLOT_SIZE + _SLOT.size
+        return [_CGROUP_CHOICE.unpack_from(value, at + i * _CGROUP_CHOICE.size)[0] for i in range(len(self._cgroups))]
+
+    def _is_followed(self, choice: CgroupChoice) -> bool:
+        return self._mkdir is not None and _path_key(choice) is not None
 
     def _follow_cgroups(self, cgroups: tuple[CgroupChoice, ...], slot: int) -> None:
         """Let the kernel update the ids of *cgroups* if they are created again, as far as it can."""
@@ -237,9 +264,7 @@ class KernelFilter:
         keys: dict[bytes, int] = {}
         for number, choices in ((slot, cgroups), (1 - slot, self._cgroups)):
             for place, choice in enumerate(choices):
-                path = choice.path.encode("utf-8", "surrogateescape")
-                if len(path) < _PATH_LEN:
-                    key = path.ljust(_PATH_LEN, b"\0")
+                if key := _path_key(choice):
                     keys[key] = keys.get(key, 0) | 1 << (number * _CGROUPS_MAX + place)
         for key, _ in list(maps.items(table, _PATH_LEN, 4)):
             if key not in keys:
@@ -363,6 +388,12 @@ def _slot(flags: int, cgroups: tuple[CgroupChoice, ...]) -> bytes:
     """Return a struct filter_slot."""
     body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, c.v1) for c in cgroups)
     return body.ljust(_SLOT_SIZE, b"\0")
+
+
+def _path_key(choice: CgroupChoice) -> bytes | None:
+    """Return the key of `filter_paths`; None if the path is too long for one."""
+    path = choice.path.encode("utf-8", "surrogateescape")
+    return path.ljust(_PATH_LEN, b"\0") if len(path) < _PATH_LEN else None
 
 
 def _checked(requested: Filter) -> tuple[CgroupChoice, ...]:
