@@ -19,7 +19,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall, maps, task_cache_map
 from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.offsets import function_id
-from ebpftop.probes import syscall_counters, syscall_processes
+from ebpftop.probes import syscall_callers, syscall_counters, syscall_processes
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscalls import SyscallsProbe
@@ -478,7 +478,7 @@ def test_a_result_that_is_only_negative_is_no_error(tmp_path: Path) -> None:
 def test_what_falls_out_of_the_bounded_map_is_the_difference_to_the_exact_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "PROCESS_CALLS_MAX", 64)
+    monkeypatch.setattr(syscall_callers, "PROCESS_CALLS_MAX", 64)
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
     with Live("getppids") as live:
         for _ in range(150):
@@ -603,9 +603,9 @@ def test_a_thousand_processes_between_two_readings_are_in_the_sums_and_not_in_th
 def test_a_storm_of_programs_does_not_overflow_a_map_that_is_read_while_it_lasts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "PROCESS_CALLS_MAX", 2048)
-    monkeypatch.setattr(probe, "ENDED_MAX", 1024)
-    monkeypatch.setattr(probe, "FAST_PAIRS_PER_S", 1)  # however slow the machine is
+    monkeypatch.setattr(syscall_callers, "PROCESS_CALLS_MAX", 2048)
+    monkeypatch.setattr(syscall_callers, "ENDED_MAX", 1024)
+    monkeypatch.setattr(syscall_callers, "FAST_PAIRS_PER_S", 1)  # however slow the machine is
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
     with Live("getppids", interval_s=3600.0) as live:
         live.read()
@@ -616,7 +616,7 @@ def test_a_storm_of_programs_does_not_overflow_a_map_that_is_read_while_it_lasts
             live.source.poll("syscalls", 0)
         probe_of = live.source.find(SyscallsProbe)
         reading = live.read()
-        assert probe_of._pairs._deleted > 2048, "it would have overflowed"
+        assert probe_of._callers.pairs._deleted > 2048, "it would have overflowed"
         assert probe_of.expects_events, "it is to be read between the readings too"
         for _ in range(2):
             time.sleep(0.5)
@@ -701,7 +701,7 @@ def test_who_calls_is_read_less_often_while_there_are_few_calls(tmp_path: Path) 
             return found
 
         times_read(0)
-        first, second = times_read(probe.CALM_CALLS // 2), times_read(probe.CALM_CALLS)
+        first, second = times_read(syscall_callers.CALM_CALLS // 2), times_read(syscall_callers.CALM_CALLS)
         assert len(first) == len(second) == 1
         assert first != second
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ebpftop.kernel.attach import SKIPPED, AttachOption
-from ebpftop.probes import execs, opens, syscalls, trace, users
+from ebpftop.probes import execs, opens, syscall_options, trace, users
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
 # A kernel of x86-64 with programs of 32 bits and x32 ones, of Linux 6.10 or later.
@@ -23,7 +23,7 @@ def ladders(defines: dict[str, str | int]) -> dict[str, tuple[AttachOption, ...]
         "execs.failures": execs.failure_ladder(defines),
         "execs.exits": execs.exit_ladder(),
         "users": users.ladder(defines),
-        "syscalls": syscalls.ladder(defines),
+        "syscalls": syscall_options.ladder(defines),
         "trace": trace.ladder(defines),
         "opens": opens.ladder("x86_64", defines),
     }

@@ -61,6 +61,10 @@ class AttachOption:
         """The name of the attach option: kind and place of its first program."""
         return f"{self.attaches[0].kind}:{self.attaches[0].target}"
 
+    def attempt(self, reason: str | None, unseen: tuple[str, ...] = ()) -> Attempt:
+        """Return the outcome: in use (None), or not for some *reason*; *unseen* is what it cannot see besides."""
+        return Attempt(via=self.via, cost=self.cost, reason=reason, blind=self.blind + unseen)
+
 
 @dataclass(frozen=True)
 class AttachResult:
@@ -99,7 +103,7 @@ def attach_first(
             links, reason, unseen = _try(module, option, features)
             if reason is None:
                 used = option
-        attempts.append(Attempt(via=option.via, cost=option.cost, reason=reason, blind=option.blind + unseen))
+        attempts.append(option.attempt(reason, unseen))
     return AttachResult(used, tuple(attempts), tuple(links))
 
 

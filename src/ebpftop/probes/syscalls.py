@@ -8,65 +8,45 @@ import struct
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from time import monotonic
 from typing import ClassVar
 
 import msgspec
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import (
-    NOT_ASKED_FOR,
-    NOT_NEEDED,
-    Attempt,
-    Handler,
-    Record,
-    Syscall,
-    SyscallRow,
-    Syscalls,
-    TableSlot,
-    Where,
-)
+from ebpftop.core.records import Attempt, Handler, Record, Syscall, SyscallRow, Syscalls, Where
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import clocks, entry_cost, maps, task_cache_map, tracefs
-from ebpftop.kernel.attach import FREE, TAXES, Attach, AttachOption, AttachResult, absent, attach_first, matches
-from ebpftop.kernel.errors import LoadError, NotCompiledError
+from ebpftop.kernel.attach import AttachOption, AttachResult, absent, attach_first, matches
+from ebpftop.kernel.errors import NotCompiledError
 from ebpftop.kernel.event_buffer import Events
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Kind, Module
-from ebpftop.probes import syscall_counters
+from ebpftop.probes import syscall_callers, syscall_counters
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
 from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
+from ebpftop.probes.syscall_callers import Callers
 from ebpftop.probes.syscall_counters import CallCounters, Totals
-from ebpftop.probes.syscall_processes import NAME_PLACES, ProcessCounters, SyscallCounters
+from ebpftop.probes.syscall_handlers import HandlerTable
+from ebpftop.probes.syscall_options import (
+    TRACEPOINTS,
+    enter_option,
+    function_option,
+    not_tried,
+    returns_option,
+    uring_event,
+    uring_option,
+)
 from ebpftop.probes.syscall_slots import Call, Slots
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import decode
 from ebpftop.syscalls.errno_names import error_name
-from ebpftop.syscalls.families import Family, family_numbers
+from ebpftop.syscalls.families import Family
 
 WAITING_MAX = 65536
-UNKNOWN = "calls that this kernel does not have, unless calls are timed"
 TRACED_PER_SECOND = 2000  # on each CPU
-# Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.
-PROCESS_CALLS_MAX = max(4096, min(16384, 131072 // maps.CPUS))
-ENDED_MAX = 8192  # processes that ended since the pairs were read
-FILLING_EVERY_S = 0.1  # how often to check whether the pairs have to be read early
-FAST_PAIRS_PER_S = 200  # so many pairs, some ten programs a second: check between the readings too
-CALM_CALLS = 1000  # if there were fewer since the pairs were read, it matters little whose they were
-_EARLY_S = 0.25  # the pairs are read with the reading that comes nearest to when they are due
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
-_HANDLERS = {
-    "exec": "handle_exec",
-    "timer_create": "handle_timer_create",
-    "timer_delete": "handle_timer_delete",
-    "timer_other": "handle_timer_other",
-    "ignore": "handle_ignore",
-    "trace": "handle_trace",
-}
-
-_TRACEPOINTS: tuple[Kind, ...] = ("raw_tracepoint", "tracepoint")
 _EXIT_SLOW_PATHS = ("sys_exit_slow_path", "sys_exit_no_slot")  # enum slow_path
 
 _TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
@@ -90,23 +70,14 @@ class SyscallsProbe(KernelProbe):
         requested = context.attach.get("syscalls")
         # It is only a faster way to the same figures. If it does not work, it is not tried again.
         self._caches_tasks = context.cache_tasks and (
-            requested is None or matches(_enter_option("raw_tracepoint"), requested)
+            requested is None or matches(enter_option("raw_tracepoint"), requested)
         )
-        self._chosen: dict[Call, Handler] = {}
+        self._table = HandlerTable(self.slots)
         self._counters = CallCounters(self.slots, latency=self.latency)
         self._rows: dict[Call, SyscallRow] = {}
         self._in_order: tuple[SyscallRow, ...] | None = None
-        self._table_slots: tuple[TableSlot, ...] | None = None
         self._families_before: dict[Family, int] = {}
-        self._pairs = ProcessCounters()
-        self._callers = SyscallCounters()
-        """What was read of the pairs last, at `_pairs_time` (Unix seconds)."""
-        self._pairs_time: float | None = None
-        self._pairs_at_calls = 0
-        self._pairs_due_s = self._pairs_calm_due_s = 0.0
-        self._check_filling_s = 0.0
-        self._pairs_are_made_fast = False
-        self._callers_watched = False
+        self._callers = Callers(self.slots, every_s=context.pairs_every_s, calm_s=context.pairs_calm_s)
         self._events: Events | None = None
         self._returns: AttachResult | None = None
         self._sees_uring = False
@@ -123,46 +94,42 @@ class SyscallsProbe(KernelProbe):
         If it is asked for, start at the functions by which the kernel enters calls.
         """
         requested = self.context.attach.get(self.name)
-        self._at_function = requested is not None and matches(_function_option(self.context.defines), requested)
+        function = function_option(self.context.defines)
+        self._at_function = requested is not None and matches(function, requested)
         if self._at_function:
-            self._start_at_function(requested)
+            self._start_at_function(function, requested)
         else:
             self._start_at_tracepoint(requested)
-            self._add_function_rung(requested)
+            self._add_function_option(function, requested)
 
-    def _add_function_rung(self, requested: str | None) -> None:
+    def _add_function_option(self, option: AttachOption, requested: str | None) -> None:
         """Add the option that is used only if it is asked for, with what it costs and what the tracepoint costs."""
         # If fentry is refused, it does not matter which functions there are, and that takes time to find out.
         refused = self.context.features.no_fentry is not None
         if platform.machine() != "x86_64" or not (refused or entry_cost.is_traceable(self.context.tracefs)):
             return
-        option = _function_option(self.context.defines)
         reason = absent(option, self.context.features)
         if reason is None:
-            reason = f"{NOT_ASKED_FOR}{requested}" if requested else f"{NOT_NEEDED}{self.via} works"
+            reason = not_tried(requested, self.via)
             if self.context.measures:
                 with suppress(OSError):
                     reason = f"{reason} ({entry_cost.measure()})"
-        self.attempts += (Attempt(via=option.via, cost=option.cost, reason=reason, blind=option.blind),)
+        self.attempts += (option.attempt(reason),)
 
-    def _start_at_function(self, requested: str | None) -> None:
+    def _start_at_function(self, option: AttachOption, requested: str | None) -> None:
         # The programs of several ABIs would mix what a CPU remembers.
         self._caches_tasks = False
         self._kind = "raw_tracepoint"
-        option = _function_option(self.context.defines)
         reason = absent(option, self.context.features)
+        others = tuple(enter_option(kind).attempt(not_tried(requested, None)) for kind in TRACEPOINTS)
         try:
             if reason is not None:
-                attempt = Attempt(via=option.via, cost=option.cost, reason=reason, blind=option.blind)
-                raise ProbeError(f"system calls cannot be seen there: {reason}", attempts=(attempt,))
+                raise ProbeError(f"system calls cannot be seen there: {reason}", attempts=(option.attempt(reason),))
             super().start()
         except ProbeError as error:
-            self.attempts = error.attempts
-            for kind in _TRACEPOINTS:
-                self._add_unneeded_option(requested, kind)
+            self.attempts = error.attempts + others
             raise ProbeError(error.reason, error.remedy, self.attempts) from error
-        for kind in _TRACEPOINTS:
-            self._add_unneeded_option(requested, kind)
+        self.attempts += others
 
     def _start_at_tracepoint(self, requested: str | None) -> None:
         if self._caches_tasks:
@@ -171,10 +138,10 @@ class SyscallsProbe(KernelProbe):
             except (OSError, ProbeError):
                 self._caches_tasks = False
             else:
-                self._add_unneeded_option(requested)
+                self._add_tracepoint_option(requested)
                 return
         tried: tuple[Attempt, ...] = ()
-        for kind in _TRACEPOINTS:
+        for kind in TRACEPOINTS:
             self._kind = kind
             try:
                 super().start()
@@ -185,8 +152,11 @@ class SyscallsProbe(KernelProbe):
             else:
                 self.attempts = tried + self.attempts
                 if kind == "raw_tracepoint":
-                    self._add_unneeded_option(requested)
+                    self._add_tracepoint_option(requested)
                 return
+
+    def _add_tracepoint_option(self, requested: str | None) -> None:
+        self.attempts += (enter_option("tracepoint").attempt(not_tried(requested, self.via)),)
 
     def _start_caching_tasks(self) -> None:
         """Start with raw tracepoints, and the map in which CPUs remember the caller; raises OSError, ProbeError."""
@@ -203,11 +173,6 @@ class SyscallsProbe(KernelProbe):
             os.close(self._callers_fd)
             self._callers_fd = None
 
-    def _add_unneeded_option(self, requested: str | None, kind: Kind = "tracepoint") -> None:
-        other = _enter_option(kind)
-        reason = f"{NOT_ASKED_FOR}{requested}" if requested else f"{NOT_NEEDED}{self.via} works"
-        self.attempts += (Attempt(via=other.via, cost=other.cost, reason=reason, blind=other.blind),)
-
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {}
         if self._kind == "tracepoint":
@@ -215,7 +180,7 @@ class SyscallsProbe(KernelProbe):
         if self._caches_tasks:
             flags["WITH_CALLERS"] = 1
         where = self.context.tracefs
-        opcode_at = tracefs.field_offset(where, self._uring_event(), "opcode") if where else None
+        opcode_at = tracefs.field_offset(where, uring_event(where), "opcode") if where else None
         if opcode_at is not None:
             flags["OFF_URING_OPCODE"] = opcode_at
         return flags
@@ -231,18 +196,10 @@ class SyscallsProbe(KernelProbe):
 
     def map_entries(self) -> Mapping[str, int]:
         return {
-            "process_calls": PROCESS_CALLS_MAX,
-            "process_names": NAME_PLACES,
-            "ended_processes": ENDED_MAX,
+            **syscall_callers.map_entries(),
             "waiting": WAITING_MAX,
             "entered_before_attach": CALLS_MAX,
         }
-
-    def _uring_event(self) -> str:
-        """Return the event of operations that io_uring accepts; it has its present name since 6.4."""
-        events = self.context.tracefs / "events" / "io_uring" if self.context.tracefs else None
-        older = events is not None and os.access(events / "io_uring_submit_sqe", os.F_OK, effective_ids=True)
-        return "io_uring:io_uring_submit_sqe" if older else "io_uring:io_uring_submit_req"
 
     def extra_maps(self) -> Mapping[str, maps.Map]:
         return {} if self._callers_fd is None else {"callers": maps.Map(self._callers_fd, 1)}
@@ -251,25 +208,23 @@ class SyscallsProbe(KernelProbe):
         self._events = Events(module, self.context.buffer, 0)
         # Programs reach each other by tail calls only if they are of one kind, and of functions with one prototype.
         enter: tuple[Kind, str | None] = ("fentry", entry_cost.FUNCTION) if self._at_function else (self._kind, None)
-        self._handler_fds = {name: module.load(function, *enter) for name, function in _HANDLERS.items()}
+        self._table.load(module, *enter)
         slow_path = struct.pack("=I", module.load("sys_enter_slow_path", *enter))
         maps.update(module.table("enter_slow_path"), bytes(4), slow_path)
         for place, function in enumerate(_EXIT_SLOW_PATHS if self.latency else ()):
             program = module.load(function, self._kind)
             maps.update(module.table("exit_slow_paths"), struct.pack("=I", place), struct.pack("=I", program))
-        for call in (*self.slots.task_makers, *((slot.abi, slot.nr) for slot in self._table())):
-            self._install(module, call)
 
     def attach(self, module: Module) -> str:
-        enter = _function_option(self.context.defines) if self._at_function else _enter_option(self._kind)
+        enter = function_option(self.context.defines) if self._at_function else enter_option(self._kind)
         if self._callers_fd is not None:
             module.attach("raw_tracepoint", "sched_process_exit", "task_cache_on_sched_process_exit")
             module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
         if self.processes:
-            self._attach_processes(module)
+            syscall_callers.attach(module)
         requested = self.context.attach.get(self.name)
         # The program where calls begin is attached last: if an entry is seen, its waiting and return are seen too.
-        if (self.latency or "trace" in self._chosen.values()) and (requested is None or matches(enter, requested)):
+        if (self.latency or self._table.traces) and (requested is None or matches(enter, requested)):
             self._attach_returns(module)
         self._attach_uring(module)
         returns, self.attempts = self.attempts, ()
@@ -287,21 +242,8 @@ class SyscallsProbe(KernelProbe):
             self.attempts += (attempt,) if attempt else ()
         return via
 
-    def _attach_processes(self, module: Module) -> None:
-        """Attach what sees processes renamed and ended.
-
-        Without the first, the names in the pairs are nearly as good; without the other, pairs stay until they are
-        evicted.
-        """
-        for event, function in (
-            ("task_rename", "name_on_task_rename"),
-            ("sched_process_exit", "pairs_on_sched_process_exit"),
-        ):
-            with suppress(LoadError):
-                module.attach("raw_tracepoint", event, function)
-
     def _attach_returns(self, module: Module) -> None:
-        option = _returns_option(self._kind)
+        option = returns_option(self._kind)
         self._returns = attach_first(module, (option,), self.context.features)
         self.attempts += tuple(
             msgspec.structs.replace(attempt, via=f"returns: {attempt.via}") for attempt in self._returns.attempts
@@ -309,11 +251,11 @@ class SyscallsProbe(KernelProbe):
 
     def _attach_uring(self, module: Module) -> None:
         """Count io_uring's operations, if this kernel and our rights allow it."""
-        option = AttachOption(FREE, (Attach("tracepoint", self._uring_event(), "uring_submitted"),))
+        option = uring_option(self.context.tracefs)
         try:
             (attempt,) = attach_first(module, (option,), self.context.features).attempts
         except NotCompiledError:
-            attempt = Attempt(via=option.via, cost=option.cost, reason="the format of the event is not as it is known")
+            attempt = option.attempt("the format of the event is not as it is known")
         self._sees_uring = attempt.reason is None
         self.attempts += (msgspec.structs.replace(attempt, via=f"io_uring: {attempt.via}"),)
 
@@ -338,14 +280,9 @@ class SyscallsProbe(KernelProbe):
         self._events = None
         self._returns = None
         self._sees_uring = False
-        self._callers, self._pairs_time = SyscallCounters(), None
-        self._pairs_are_due()
+        self._callers.forget()
 
     # ---- the table ----
-
-    def handler(self, call: Call) -> Handler:
-        """Return the present handler of *call*."""
-        return self._chosen.get(call) or self.slots.family_handler(call)
 
     def set_handler(self, call: Call, handler: Handler) -> None:
         """Put another program into the slot of *call*, at once; "count" restores its original handler.
@@ -356,31 +293,14 @@ class SyscallsProbe(KernelProbe):
             raise SourceError(f"{abis.name(*call)} is beyond the table of handlers", "such calls can only be counted")
         if handler == "trace" and self.module is not None:
             self._ensure_returns(self.module)
-        if handler in ("ignore", "trace"):
-            self._chosen[call] = handler
-        else:
-            self._chosen.pop(call, None)
+        self._table.choose(call, handler)
         self._rows.pop(call, None)
-        self._in_order = self._table_slots = None
+        self._in_order = None
         if self.module is None:
             return
-        self._install(self.module, call)
-        if not self.latency and "trace" not in self._chosen.values():
+        self._table.install(self.module, call)
+        if not self.latency and not self._table.traces:
             self._detach_returns(self.module)
-
-    def _install(self, module: Module, call: Call) -> None:
-        """Write the chosen handler of *call* into the kernel's slot."""
-        index = self.slots.slot(call)
-        if index is None:
-            return
-        slot = struct.pack("=I", index)
-        chosen = self._chosen.get(call)
-        program = chosen or self.slots.family(call)
-        maps.update(module.table("call_facts"), slot, struct.pack("=I", self.slots.facts(call, chosen)))
-        if program is None:
-            maps.delete(module.table("handlers"), slot)
-        else:
-            maps.update(module.table("handlers"), slot, struct.pack("=I", self._handler_fds[program]))
 
     def _ensure_returns(self, module: Module) -> None:
         if self._returns is None:
@@ -394,20 +314,6 @@ class SyscallsProbe(KernelProbe):
                 module.release(link)
             self._returns = None
             self.attempts = tuple(attempt for attempt in self.attempts if not attempt.via.startswith("returns: "))
-
-    def _table(self) -> tuple[TableSlot, ...]:
-        """Return the slots that hold a program."""
-        calls = {
-            (abi, nr)
-            for abi in self.slots.abis
-            for numbers in family_numbers(abi).values()
-            for nr in numbers
-        }  # fmt: skip
-        placed = ((slot, call) for call in calls | self._chosen.keys() if (slot := self.slots.slot(call)) is not None)
-        return tuple(
-            TableSlot(slot=slot, abi=abi, nr=nr, name=abis.name(abi, nr), handler=self.handler((abi, nr)))
-            for slot, (abi, nr) in sorted(placed)
-        )
 
     # ---- reading ----
 
@@ -425,10 +331,10 @@ class SyscallsProbe(KernelProbe):
         matches_call = self._matches if self.context.filtering() else None
         if self._before_attach is not None:
             self._before_attach.begin()
-            self._before_attach.ignored = {call for call, handler in self._chosen.items() if handler == "ignore"}
+            self._before_attach.ignored = self._table.ignored
         if self.processes:
-            self._read_callers(module, now, sum(row.count for row in rows))
-        who = self._callers
+            self._callers.read(module, now, sum(row.count for row in rows))
+        who = self._callers.counters
         # Convert to the clock of durations, and to that of starts, which continues while the machine sleeps.
         now_ns = int((now - clocks.unix_offset()) * 1e9)
         return [
@@ -442,27 +348,13 @@ class SyscallsProbe(KernelProbe):
                 process_totals=who.totals,
                 users=who.users,
                 evicted=who.evicted,
-                pairs_time=self._pairs_time,
+                pairs_time=self._callers.time,
                 families={family: count for family, count in families.items() if count},
                 io_uring=dict(uring) if self._sees_uring else None,
-                table=self._table_rows(),
+                table=self._table.rows(),
                 boot_ns=now_ns + self._sleep_clock.asleep_ns(),
             )
         ]
-
-    def _read_callers(self, module: Module, now: float, calls: int) -> None:
-        """Read who calls if it is time; *calls* is how many calls there were."""
-        now_s = monotonic()
-        calm = calls < self._pairs_at_calls + CALM_CALLS
-        if self._callers_watched or now_s >= (self._pairs_calm_due_s if calm else self._pairs_due_s):
-            self._callers, self._pairs_time = self._pairs.read(module, self.slots), now
-            self._pairs_due_s = now_s + self.context.pairs_every_s - _EARLY_S
-            self._pairs_calm_due_s = max(self._pairs_due_s, now_s + self.context.pairs_calm_s - _EARLY_S)
-            self._pairs_at_calls = calls
-
-    def _pairs_are_due(self) -> None:
-        """Let the next reading have who calls."""
-        self._pairs_due_s = self._pairs_calm_due_s = 0.0
 
     def _read_rows(self, module: Module) -> tuple[SyscallRow, ...]:
         """Return the row of each call, in the order of their keys; those that did not change are the same objects."""
@@ -471,30 +363,23 @@ class SyscallsProbe(KernelProbe):
             self._in_order = None
         if self._in_order is None:
             totals = self._counters.totals
-            for call in totals.keys() | self._chosen.keys():
+            for call in totals.keys() | self._table.chosen.keys():
                 total = totals.get(call, Totals())
-                if call not in self._rows and (call in self._chosen or total.count):
+                if call not in self._rows and (call in self._table.chosen or total.count):
                     self._rows[call] = self._row(call, total)
             self._in_order = tuple(self._rows[call] for call in sorted(self._rows))
         return self._in_order
 
-    def _table_rows(self) -> tuple[TableSlot, ...]:
-        if self._table_slots is None:
-            self._table_slots = self._table()
-        return self._table_slots
-
     def watch_callers(self, watched: bool) -> bool:
         """Read who calls with every reading while that is *watched*; return whether it was not before."""
-        begins = watched and not self._callers_watched
-        self._callers_watched = watched
-        return begins
+        return self._callers.watch(watched)
 
     def filter_changed(self) -> None:
         """The filter changed: it may match other calls that were entered before the probe was attached.
 
         Later counts are measured against the next reading, so that has everything.
         """
-        self._pairs_are_due()
+        self._callers.be_due()
         if self._before_attach is not None:
             self._before_attach.filter_changed()
 
@@ -517,20 +402,20 @@ class SyscallsProbe(KernelProbe):
             total_ns=total.total_ns,
             max_ns=total.max_ns,
             errnos={error_name(code): count for code, count in sorted(total.errors.items())},
-            handler=self.handler(call),
+            handler=self._table.handler(call),
             slot=self.slots.slot(call),
         )
 
     @property
     def expects_events(self) -> bool:
-        return "trace" in self._chosen.values() or self._pairs_are_made_fast
+        return self._table.traces or self._callers.are_made_fast
 
     def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
         """Return the traced calls that arrived since the last reading. Counters that are read next are complete."""
         if everything:
-            self._pairs_are_due()
-        elif self.processes and self.module is not None and monotonic() >= self._check_filling_s:
-            self._check_filling(self.module)
+            self._callers.be_due()
+        elif self.processes and self.module is not None:
+            self._callers.read_early(self.module)
         if self._events is None:
             return []
         offset = clocks.unix_offset()
@@ -549,17 +434,8 @@ class SyscallsProbe(KernelProbe):
         if self._sees_uring:
             syscall_counters.add_uring(module, self._uring_before)
         if self.processes:
-            self._pairs.save_totals(module)
+            self._callers.pairs.save_totals(module)
         self._overflow_before += maps.per_cpu_sum(module.table("overflow"), 0)
-
-    def _check_filling(self, module: Module) -> None:
-        """Read the pairs, without a record of them, if the map fills."""
-        now_s, made = monotonic(), self._pairs.made
-        if self._pairs.is_filling(module):
-            self._pairs.update(module)
-        seconds = max(0.2, now_s + FILLING_EVERY_S - self._check_filling_s)
-        self._pairs_are_made_fast = self._pairs.made - made > FAST_PAIRS_PER_S * seconds
-        self._check_filling_s = now_s + FILLING_EVERY_S
 
     def _traced(self, raw: bytes, offset: float) -> Syscall:
         time_ns, duration_ns, ret, *rest = _TRACED.unpack(raw[: _TRACED.size])
@@ -580,48 +456,6 @@ class SyscallsProbe(KernelProbe):
             error=error_name(-ret) if returned and -4095 <= ret < 0 else None,
             ns=duration_ns if returned == _RETURNED_TIMED else None,
         )
-
-
-def ladder(defines: Defines) -> tuple[AttachOption, ...]:
-    """Return the attach options where calls begin."""
-    return _enter_option("raw_tracepoint"), _enter_option("tracepoint"), _function_option(defines)
-
-
-def _function_option(defines: Defines) -> AttachOption:
-    """Return the option at the functions by which the kernel enters the calls of each ABI: one program at each."""
-    functions = {"": entry_cost.FUNCTION, "SYS_COMPAT_EXECVE": "ia32_sys_call", "SYS_X32_EXECVE": "x32_sys_call"}
-    return AttachOption(
-        f"{TAXES}, without the slow path of a tracepoint if calls are not timed",
-        tuple(
-            Attach("fentry", function, "sys_enter") for abi, function in functions.items() if not abi or abi in defines
-        ),
-        (UNKNOWN,),
-    )
-
-
-def _enter_option(kind: Kind) -> AttachOption:
-    """Return the attach option of *kind* where calls begin."""
-    raw = kind == "raw_tracepoint"
-    return AttachOption(
-        f"{TAXES}: a program at the entry of each" if raw else "more than the raw tracepoint",
-        (Attach(kind, "sys_enter" if raw else "raw_syscalls:sys_enter", "sys_enter"),),
-        () if raw else ("traced calls that seccomp denies",),
-    )
-
-
-def _returns_option(kind: Kind) -> AttachOption:
-    """Return the attach option of *kind* where calls wait, end with their thread, and return."""
-    places = (
-        (("sys_exit", "sys_exit"), ("sched_switch", "on_sched_switch"), ("sched_process_exit", "on_task_exit"))
-        if kind == "raw_tracepoint"
-        else (
-            ("raw_syscalls:sys_exit", "sys_exit"),
-            ("sched:sched_switch", "on_sched_switch"),
-            ("sched:sched_process_exit", "on_task_exit"),
-        )
-    )
-    cost = "more time at every system call: a program at the return of each, and one at every switch of tasks"
-    return AttachOption(cost, tuple(Attach(kind, target, function) for target, function in places))
 
 
 def _trimmed(counts: list[int]) -> tuple[int, ...]:

@@ -1,0 +1,91 @@
+"""The tail-call table of bpf/syscalls.c: which program handles which call. It can be changed while it runs."""
+
+from __future__ import annotations
+
+import struct
+
+from ebpftop.core.records import Handler, TableSlot
+from ebpftop.kernel import maps
+from ebpftop.kernel.loader import Kind, Module
+from ebpftop.probes.syscall_slots import Call, Slots
+from ebpftop.syscalls import abi as abis
+from ebpftop.syscalls.families import family_numbers
+
+_HANDLERS = {
+    "exec": "handle_exec",
+    "timer_create": "handle_timer_create",
+    "timer_delete": "handle_timer_delete",
+    "timer_other": "handle_timer_other",
+    "ignore": "handle_ignore",
+    "trace": "handle_trace",
+}
+
+
+class HandlerTable:
+    """The handler of each call: the one that its family has from the start, or one that was chosen."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.chosen: dict[Call, Handler] = {}
+        self._slots = slots
+        self._rows: tuple[TableSlot, ...] | None = None
+
+    def load(self, module: Module, kind: Kind, target: str | None) -> None:
+        """Load the handlers, as programs of the kind that calls them, and fill the table in the kernel."""
+        self._programs = {name: module.load(function, kind, target) for name, function in _HANDLERS.items()}
+        for call in (*self._slots.task_makers, *((row.abi, row.nr) for row in self.rows())):
+            self.install(module, call)
+
+    def handler(self, call: Call) -> Handler:
+        """Return the present handler of *call*."""
+        return self.chosen.get(call) or self._slots.family_handler(call)
+
+    @property
+    def traces(self) -> bool:
+        """Whether any call is traced."""
+        return "trace" in self.chosen.values()
+
+    @property
+    def ignored(self) -> set[Call]:
+        """The calls that are not counted."""
+        return {call for call, handler in self.chosen.items() if handler == "ignore"}
+
+    def choose(self, call: Call, handler: Handler) -> None:
+        """Choose the handler of *call*; "count" is the original one. `install` lets the kernel have it."""
+        if handler in ("ignore", "trace"):
+            self.chosen[call] = handler
+        else:
+            self.chosen.pop(call, None)
+        self._rows = None
+
+    def install(self, module: Module, call: Call) -> None:
+        """Write the handler of *call* into the kernel's slot."""
+        index = self._slots.slot(call)
+        if index is None:
+            return
+        slot = struct.pack("=I", index)
+        chosen = self.chosen.get(call)
+        program = chosen or self._slots.family(call)
+        maps.update(module.table("call_facts"), slot, struct.pack("=I", self._slots.facts(call, chosen)))
+        if program is None:
+            maps.delete(module.table("handlers"), slot)
+        else:
+            maps.update(module.table("handlers"), slot, struct.pack("=I", self._programs[program]))
+
+    def rows(self) -> tuple[TableSlot, ...]:
+        """Return the slots that hold a program."""
+        if self._rows is None:
+            self._rows = self._make_rows()
+        return self._rows
+
+    def _make_rows(self) -> tuple[TableSlot, ...]:
+        calls = {
+            (abi, nr)
+            for abi in self._slots.abis
+            for numbers in family_numbers(abi).values()
+            for nr in numbers
+        }  # fmt: skip
+        placed = ((slot, call) for call in calls | self.chosen.keys() if (slot := self._slots.slot(call)) is not None)
+        return tuple(
+            TableSlot(slot=slot, abi=abi, nr=nr, name=abis.name(abi, nr), handler=self.handler((abi, nr)))
+            for slot, (abi, nr) in sorted(placed)
+        )
