@@ -140,7 +140,7 @@ async def test_a_user_is_filtered_by_its_rows_too() -> None:
         assert row is not None
         await pilot.press("u")
         await settle(pilot, source)
-        assert app.main.scope.filter.uids == (row.uid,)
+        assert app.main.filters.stack.filter.uids == (row.uid,)
         await until(pilot, lambda: {event.uid for event in opens.model.view.rows()} == {row.uid})
 
 

@@ -94,14 +94,14 @@ async def test_the_last_filter_is_the_one_that_decides(presses: int) -> None:
         source.turning.clear()
         for press in range(presses):
             if press % 2:
-                app.main._pop_level()
+                app.main.filters.pop()
             else:
-                app.main._push_level(user_level(0, "root"))
+                app.main.filters.push(user_level(0, "root"))
             await pilot.pause()
         wanted = Filter(uids=(0,)) if presses % 2 else Filter()
-        assert app.main.scope.filter == wanted
+        assert app.main.filters.stack.filter == wanted
         source.turning.set()
-        await until(pilot, lambda: app.main._filter_requests.last("filter") is None)
+        await until(pilot, lambda: app.main.filters.requests.last("filter") is None)
         assert (source.filters[-1] if source.filters else Filter()) == wanted
         assert len(source.filters) <= 3
         await until(pilot, lambda: presses % 2 == 0 or app.main.playback.view_filter.kernel_filter_since < float("inf"))
@@ -169,16 +169,16 @@ async def test_what_became_of_a_filter_that_nobody_wishes_for_any_more_changes_n
     source = OneByOne(answer, None)
     ada = Filter(uids=(1000,))
     async with running(source) as (pilot, app):
-        app.main._push_level(user_level(0, "root"))
+        app.main.filters.push(user_level(0, "root"))
         await until(pilot, lambda: len(source.asked) == 1)
-        app.main._push_level(user_level(1000, "ada"))
+        app.main.filters.push(user_level(1000, "ada"))
         source.told[0].set()
         await until(pilot, lambda: source.asked[1:] == [ada])
         heard = threading.Event()
         app.main.call_later(heard.set)  # behind the news of the first
         await until(pilot, heard.is_set)
-        assert app.main.scope.filter == ada
+        assert app.main.filters.stack.filter == ada
         assert app.main.playback.view_filter == ViewFilter(ada)
         source.told[1].set()
         await until(pilot, lambda: app.main.playback.view_filter.kernel_filter_since < float("inf"))
-        assert app.main.playback.view_filter.filter == app.main.scope.filter == ada
+        assert app.main.playback.view_filter.filter == app.main.filters.stack.filter == ada

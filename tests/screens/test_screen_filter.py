@@ -105,7 +105,7 @@ async def test_the_tree_has_only_what_the_filter_takes() -> None:
         await pilot.press("t")
         assert {tree.row(i).process.comm for i in range(tree.end)} >= {"init", "cron"}
         assert len({tree.row(i).process.uid for i in range(tree.end)}) > 1
-        app.main._push_level(user_level(1000, "ada"))
+        app.main.filters.push(user_level(1000, "ada"))
         await until(pilot, lambda: app.main.playback.view_filter.kernel_filter_since < float("inf"))
         await pilot.pause()
         assert {tree.row(i).process.uid for i in range(tree.end)} == {1000}
@@ -311,7 +311,7 @@ async def test_a_container_that_has_vanished_is_told_of_and_the_filter_stays() -
     async with running(source) as (pilot, app):
         await pilot.press("k", "C")
         await until(pilot, lambda: any("no cgroup belongs" in n.message for n in app._notifications))
-        await until(pilot, lambda: not app.main.scope.filter)
+        await until(pilot, lambda: not app.main.filters.stack.filter)
         await pilot.press("k", "C")
         await until(pilot, lambda: sum("no cgroup belongs" in n.message for n in app._notifications) == 2)
         assert len(app.main.execs.model.view) == 1

@@ -306,7 +306,7 @@ async def test_what_is_counted_from_a_filter_on_is_so_at_every_moment() -> None:
     source = Remembered(minute())
     async with running(source) as (pilot, app):
         pane = next(pane for pane in app.main.panes if isinstance(pane, SyscallsPane))
-        app.main._push_level(user_level(0, "root"))
+        app.main.filters.push(user_level(0, "root"))
         await until(pilot, lambda: app.main.playback.view_filter.kernel_filter_since < float("inf"))
         latest = pane.model.latest
         assert latest is not None

@@ -39,7 +39,7 @@ def state(app: EbpftopApp) -> dict[str, object]:
         "pane": main.pane.probe,
         "maximised": [pane.probe for pane in main.panes if pane.has_class("-max")],
         "tree": main.execs.as_tree,
-        "filter": [main.scope.breadcrumb, main.execs.filter_text],
+        "filter": [main.filters.stack.breadcrumb, main.execs.filter_text],
         "paused": main.playback.paused,
         "interval": main.interval_s,
         "probes": [source.toggled.count(probe) % 2 for probe in source.probes],
@@ -65,7 +65,7 @@ async def reset(app: EbpftopApp) -> None:
     main._maximise(None)
     if main.execs.as_tree:
         main.execs.action_tree()
-    while main._pop_level():
+    while main.filters.pop():
         pass
     main.execs.clear_filter()
     main.execs.bar.text = ""

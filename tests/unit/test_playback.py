@@ -21,7 +21,8 @@ from ebpftop.sources.history import HistorySource
 from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.panes import frames
 from ebpftop.ui.panes.base import FRAME_RECORDS, Pane
-from ebpftop.ui.screens import intake, playback
+from ebpftop.ui.screens import frames as screen_frames
+from ebpftop.ui.screens import intake
 from ebpftop.ui.screens.intake import Intake
 from ebpftop.ui.screens.playback import Group, PlaybackController, Rates
 from tests.screens.scene import FakeSource
@@ -338,7 +339,7 @@ class FramedScreen(Screen):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
         self.timers: list[tuple[float, Callable[[], None]]] = []
-        monkeypatch.setattr(playback, "monotonic", lambda: self.now_s)
+        monkeypatch.setattr(screen_frames, "monotonic", lambda: self.now_s)
         super().__init__(FakeSource())
         self.host.call_after = lambda delay_s, do: self.timers.append((self.now_s + delay_s, do))  # type: ignore[method-assign]
 
@@ -373,7 +374,7 @@ def lines(*times: int) -> list[Batch]:
 def test_all_that_comes_in_a_frame_is_shown_once_and_described_once(framed: FramedScreen) -> None:
     framed.send(*programs(*range(20)), *lines(*range(20)))
     assert (framed.shown, framed.host.described) == ((0, 0), 0)
-    framed.pass_time(playback.GATHER_S)
+    framed.pass_time(screen_frames.GATHER_S)
     assert (framed.shown, framed.host.described) == ((1, 1), 1)
     assert framed.execs.titles == framed.trace.titles == 1
     assert framed.pids == list(range(20))
@@ -449,7 +450,7 @@ def test_covered_panes_are_shown_rarely_and_at_once_when_they_are_uncovered(fram
     before = framed.shown[0]
     framed.send(*programs(200))
     framed.host.is_covered = False
-    framed.time.show_when_due()  # the screen calls it when it is uncovered
+    framed.time.frames.show_when_due()  # the screen calls it when it is uncovered
     framed.pass_time(frames.FRAME_S)
     assert framed.shown[0] == before + 1
 
@@ -463,13 +464,13 @@ def test_what_is_around_covered_panes_waits_until_they_are_uncovered(framed: Fra
     framed.pass_time(60.0)
     described = framed.host.described
     framed.host.is_covered = False
-    framed.time.show_when_due()
+    framed.time.frames.show_when_due()
     assert framed.host.described == described + 1
 
 
 def test_panes_that_learn_from_another_probe_are_shown_later_and_only_once(framed: FramedScreen) -> None:
     framed.send(*programs(0))
-    framed.pass_time(playback.GATHER_S)
+    framed.pass_time(screen_frames.GATHER_S)
     assert framed.shown == (1, 1)  # the first frame shows all
     framed.pass_time(frames.QUICK_S)
     framed.send(*programs(1))

@@ -19,11 +19,8 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from ebpftop.core.escape import printable
 from ebpftop.core.format import clock_text
 from ebpftop.core.records import ProbeName
-from ebpftop.core.source import FilterUnsupported, Source, SourceError, WatchedList
+from ebpftop.core.source import Source, WatchedList
 from ebpftop.filters.spec import Filter
-from ebpftop.filters.stack import FilterLevel, FilterStack, label_of
-from ebpftop.models.filter_match import ViewFilter
-from ebpftop.models.requests import LatestRequests
 from ebpftop.models.subset import Kind
 from ebpftop.probes.registry import registry
 from ebpftop.ui.panes.base import Pane, worker_sleep
@@ -33,6 +30,7 @@ from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import FORMS, Form, arrange, panes
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import open_sheet
+from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.over import LayoutOnResize
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
@@ -140,10 +138,8 @@ class MainScreen(LayoutOnResize[None]):
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self._placed: tuple[Form, tuple[Pane, ...]] | None = None
         self.interval_s = interval_s
-        self.scope = FilterStack(initial_filter)
+        self.filters = FilterController(source, self.playback.apply_filter, self, initial_filter)
         self._pipe_end_reported = False
-        self._filter_requests: LatestRequests[str, Filter] = LatestRequests()
-        self._decided_since: tuple[Filter, float] | None = None
         if self.playback.timeline is not None and self.playback.player is not None:
             self.add_class("-timeline")
 
@@ -230,7 +226,7 @@ class MainScreen(LayoutOnResize[None]):
             events_per_second=overview.events_per_second,
             lost=overview.total_lost,
             cost=overview.cost,
-            filter="  ".join(part for part in (self.scope.breadcrumb, self.execs.filter_text) if part),
+            filter="  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part),
             gone=", ".join(overview.gone),
             mode=self.mode,
             paused="PAUSED" if playback.paused else "",
@@ -291,7 +287,7 @@ class MainScreen(LayoutOnResize[None]):
 
     @on(events.ScreenResume)
     def _uncovered(self) -> None:
-        self.playback.show_when_due()
+        self.playback.frames.show_when_due()
 
     @property
     def keys_waiting(self) -> int:
@@ -307,13 +303,19 @@ class MainScreen(LayoutOnResize[None]):
     def run_in_thread(self, group: Group, work: Callable[[], None]) -> None:
         self.run_worker(work, group=group, thread=True, exit_on_error=False)
 
+    def run_filtering(self, work: Callable[[], None]) -> None:
+        self.run_worker(work, group="filter", thread=True)
+
+    def notify_of_error(self, error: Exception, title: str) -> None:
+        self.app.notify(str(error), title=title, severity="error")
+
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state == WorkerState.ERROR and event.worker.group in get_args(Group):
             self.playback.failed(event.worker.error)
             self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
 
-    def notify_of(self, message: str, *, is_warning: bool = False) -> None:
-        self.app.notify(message, severity="warning" if is_warning else "information")
+    def notify_of(self, message: str, *, title: str = "", is_warning: bool = False) -> None:
+        self.app.notify(message, title=title, severity="warning" if is_warning else "information")
 
     def describe_time(self) -> None:
         self.set_class(self.playback.paused, "-paused")
@@ -378,7 +380,7 @@ class MainScreen(LayoutOnResize[None]):
 
     @on(Pane.DetailsRequested)
     def _inspect(self, event: Pane.DetailsRequested) -> None:
-        open_sheet(self.app, event.details, self._push_level)
+        open_sheet(self.app, event.details, self.filters.push)
 
     @on(SyscallsPane.Open)
     def _open_view(self, event: SyscallsPane.Open) -> None:
@@ -450,87 +452,15 @@ class MainScreen(LayoutOnResize[None]):
         self.filtered_pane.open_filter()
 
     def action_user(self) -> None:
-        self._filter_by_row("uids", self.pane.user_level(), "a user")
+        self.filters.toggle("uids", self.pane.user_level(), "a user")
 
     def action_container(self) -> None:
-        self._filter_by_row("containers", self.pane.container_level(), "a program of a container")
-
-    def _filter_by_row(self, kind: str, step: FilterLevel | None, what: str) -> None:
-        """Filter to what the row belongs to; clear the filter if there already is one of this kind."""
-        steps = self.scope.levels
-        if steps and getattr(steps[-1].filter, kind):
-            self._pop_level()
-        elif step is not None:
-            self._push_level(step)
-        else:
-            self.app.notify(f"Choose the row of {what} first: j and k move")
-
-    # The filter: one for all panes, decided in the kernel from now on, and here for what is shown already.
-
-    def _push_level(self, step: FilterLevel) -> None:
-        wanted, notes = self.source.resolve(step.filter)
-        if notes:
-            step = FilterLevel(label_of(wanted), wanted)
-            self.app.notify("; ".join(notes), title="A thread was named")
-        self.scope.push(step)
-        self._rescope()
-
-    def _pop_level(self) -> bool:
-        """Clear the newest step; False if there is none."""
-        step = self.scope.pop()
-        if step is not None:
-            self._rescope()
-        return step is not None
-
-    def _rescope(self) -> None:
-        self.playback.apply_filter(ViewFilter(self.scope.filter))
-        self.describe()
-        if self._filter_requests.put("filter", self.scope.filter):
-            self.set_filter()
-
-    @work(thread=True, group="filter")
-    def set_filter(self) -> None:
-        """Apply the filter that was requested last in the source."""
-        try:
-            for _, wanted in self._filter_requests:
-                self._set_filter(wanted)
-        except BaseException:
-            self._filter_requests.drop()
-            raise
-
-    def _set_filter(self, wanted: Filter) -> None:
-        if self._decided_since is None or self._decided_since[0] != wanted:
-            try:
-                self._decided_since = wanted, self.source.set_filter(wanted)
-            except FilterUnsupported:
-                return
-            except SourceError as error:
-                self.call_later(self._refused, wanted, error)
-                return
-            except Exception as error:  # noqa: BLE001  # raised again by `_failed`: what is not in force must not be shown
-                self._decided_since = None
-                self.call_later(self._failed, wanted, error)
-                return
-        self.call_later(self._decided, *self._decided_since)
-
-    def _decided(self, wanted: Filter, since: float) -> None:
-        if wanted == self.scope.filter:
-            self.playback.apply_filter(ViewFilter(wanted, since))
-
-    def _refused(self, wanted: Filter, error: SourceError) -> None:
-        self.app.notify(str(error), title="The filter stays as it is", severity="error")
-        if wanted == self.scope.filter:
-            self._pop_level()
-
-    def _failed(self, wanted: Filter, error: Exception) -> None:
-        if wanted == self.scope.filter:
-            self._pop_level()
-        raise error
+        self.filters.toggle("containers", self.pane.container_level(), "a program of a container")
 
     @on(Pane.FilterRequested)
     def _filter_requested(self, event: Pane.FilterRequested) -> None:
         event.stop()
-        self._push_level(event.step)
+        self.filters.push(event.step)
 
     def action_copy(self) -> None:
         pane = self.pane
@@ -549,7 +479,7 @@ class MainScreen(LayoutOnResize[None]):
         host, moment = self.source.header.host, self.playback.shown_time
         choices = rows_of(self.pane, host, moment)
         if self.playback.timeline is not None:
-            words = "  ".join(part for part in (self.scope.breadcrumb, self.execs.filter_text) if part)
+            words = "  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part)
             choices.insert(
                 0,
                 history_choice(
@@ -574,6 +504,6 @@ class MainScreen(LayoutOnResize[None]):
             execs.action_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)
-        elif not self.filtered_pane.clear_filter() and not self._pop_level() and not execs.log_lines.follow:
+        elif not self.filtered_pane.clear_filter() and not self.filters.pop() and not execs.log_lines.follow:
             execs.log_lines.action_follow()
         self.describe()

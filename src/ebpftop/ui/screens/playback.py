@@ -7,15 +7,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import is_
-from time import monotonic
 from typing import Literal, Protocol, TypeAlias
 
 from textual.binding import Binding
 
 from ebpftop.core.format import history_text, offset_text
 from ebpftop.core.format import speed_text as format_speed
-from ebpftop.core.records import Probe, ProbeName
+from ebpftop.core.records import ProbeName
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch, Source
 from ebpftop.models.base import Model, rebuild
@@ -26,18 +24,15 @@ from ebpftop.models.requests import LatestRequests
 from ebpftop.models.seeking import LONG_STEP_S, STEP_S, clamp, other_speed
 from ebpftop.models.users import UsersModel
 from ebpftop.sources.capabilities import comes_through_pipe, history_of, player_of, timeline_of
-from ebpftop.ui.panes import frames
 from ebpftop.ui.panes.base import FRAME_RECORDS, Pane
-from ebpftop.ui.screens.intake import Intake, Turns
+from ebpftop.ui.screens.frames import FrameHost, Frames
+from ebpftop.ui.screens.intake import Intake
 from ebpftop.ui.textual_fixes.app_errors import surviving
 
 log = logging.getLogger(__name__)
 
 PULSE_S = 1.0
 """The timeline moves on this often."""
-
-GATHER_S = 0.04
-"""So long a frame waits for what the other panes were sent at the same time."""
 
 Rates: TypeAlias = tuple[float | None, ...]
 Group: TypeAlias = Literal["seek", "slow"]
@@ -76,15 +71,8 @@ TIME_KEYS: tuple[Binding, ...] = (
 """The keys of time; the main screen has their actions."""
 
 
-class Host(Turns, Protocol):
+class Host(FrameHost, Protocol):
     """What the controller needs of the screen that owns it. But for `post`, it is called on the screen's thread."""
-
-    @property
-    def is_covered(self) -> bool:
-        """Whether another screen is above the panes."""
-
-    def describe(self) -> None:
-        """Bring everything around the panes up to date."""
 
     def describe_time(self) -> None:
         """Bring everything around the panes up to date: another moment is shown, or time stands still or goes on."""
@@ -135,26 +123,11 @@ class PlaybackController:
         self.view_filter = ViewFilter()
         """What panes show of what they hold."""
         self.seeking = False
-        self.intake = Intake(host, self.take, self._show_soon)
-        self.pace = frames.FramePace()
         self._probes = source.probes
         self._panes = tuple(panes)
-        for pane in self._panes:
-            pane.pace = self.pace
         self._host = host
-        self._shown_s: dict[Pane, float] = {}
-        self._fed: set[Pane] = set()
-        """Panes whose own probe sent something since they were shown."""
-        self._frame_at_s = float("inf")
-        """When the next frame is due; infinity if nothing came for one."""
-        self._outdated: set[Pane] = set()
-        """Panes that learnt something from the probe of another one since they were shown."""
-        self._around_s = float("-inf")
-        """When what is around the rows was brought up to date."""
-        self._around_later = False
-        self._around_waits = False
-        """It was time for that, but another screen is above."""
-        self._states: tuple[Probe, ...] = ()
+        self.frames = Frames(self._panes, self, host)
+        self.intake = Intake(host, self.take, self.frames.fed)
         self._left_filter = self.view_filter
         self._left_newest_only = False
         self._models: dict[Pane, Model] = {}
@@ -185,95 +158,14 @@ class PlaybackController:
             self._feed(pane, batch)
 
     @property
+    def is_past(self) -> bool:
+        """Whether the panes show models of the past."""
+        return bool(self._models)
+
+    @property
     def _frozen(self) -> bool:
         """Whether the present models wait: they are shown, and shall not change."""
         return self.paused and not self._models
-
-    def _show_soon(self, pane: Pane) -> None:
-        """Show what *pane* was fed in the next frame: one for all panes, however many batches came for them."""
-        self._fed.add(pane)
-        self.show_when_due()
-
-    def show_when_due(self) -> None:
-        """Show what was fed as soon as it is time. Call it again if it is time earlier than it seemed."""
-        if self._around_waits and not self._host.is_covered:
-            self._show_around()
-        if not self._fed:
-            return
-        now_s = monotonic()
-        due_s = self.pace.next_s()
-        if self._host.is_covered:
-            due_s = max(due_s, self.pace.shown_s + frames.COVERED_S)
-        at_s = max(due_s, now_s + GATHER_S) if frames.FRAME_S else now_s
-        if at_s >= self._frame_at_s:
-            return
-        self._frame_at_s = at_s
-        if at_s <= now_s:
-            self._show_frame(at_s)
-        else:
-            self._host.call_after(at_s - now_s, partial(self._show_frame, at_s))
-
-    def _show_frame(self, at_s: float) -> None:
-        if at_s != self._frame_at_s:
-            return  # it was shown earlier
-        self._frame_at_s = float("inf")
-        # Counted from when it was due: what is sent next is then not too early.
-        self.pace.shown(at_s - (GATHER_S if frames.FRAME_S else 0.0))
-        fed, self._fed = self._fed, set()
-        self._outdated.update(other for other in self._panes if any(pane.probe in other.extra_probes for pane in fed))
-        self._outdated -= fed
-        is_urgent = False
-        if not self.paused and not self._models:
-            for other in self._panes:
-                other.lines.now = max(other.lines.now, self.overview.time)
-            for pane in fed:
-                self._shown_s[pane] = monotonic()
-                with surviving(f"showing {pane.label}"):
-                    pane.show()
-                    is_urgent |= pane.message_is_late
-        states = tuple(self.present.probes.values())
-        is_urgent |= len(states) != len(self._states) or not all(map(is_, states, self._states))
-        now_s = monotonic()
-        # A little early is better than another frame for it: readings come as often.
-        if is_urgent or now_s >= self._around_s + 0.75 * frames.AROUND_S:
-            self._states = states
-            self._show_around()
-        else:
-            self._show_around_later(self._around_s + frames.AROUND_S - now_s)
-
-    def _show_around_later(self, delay_s: float) -> None:
-        if not self._around_later:
-            self._around_later = True
-            self._host.call_after(delay_s, self._show_around_late)
-
-    def _show_around_late(self) -> None:
-        """Bring what is around the rows up to date, if no frame has done it since."""
-        self._around_later = False
-        if self._host.is_covered:
-            self._around_waits = True
-        elif monotonic() >= self._around_s + frames.AROUND_S / 2:
-            self._show_around()
-
-    def _show_around(self) -> None:
-        """Show what panes learnt from other probes, titles, and the state of all."""
-        self._around_s = monotonic()
-        self._around_waits = False
-        if not self.paused and not self._models:  # else all of it is shown when it goes on
-            # One whose own probe sends as often as that is about to be shown anyway.
-            since_s = self._around_s - 1.5 * frames.AROUND_S
-            outdated = {pane for pane in self._outdated if self._shown_s.get(pane, since_s) <= since_s}
-            self._outdated -= outdated
-            for pane in outdated:
-                self._shown_s[pane] = self._around_s
-                with surviving(f"showing {pane.label}"):
-                    pane.show()
-            if self._outdated:
-                self._show_around_later(frames.AROUND_S)
-        if not self._models:
-            for pane in self._panes:
-                with surviving(f"the title of {pane.label}"):
-                    pane.update_overview(self.overview)
-        self._host.describe()
 
     def _feed(self, pane: Pane, batch: Batch) -> None:
         for other in self._panes:
@@ -311,7 +203,7 @@ class PlaybackController:
         if not self.paused:
             self._freeze()
         elif self.player is not None and self.moment is not None:
-            self.paused = self.pace.frozen = False
+            self.paused = self.frames.pace.frozen = False
             if not self.seeking:
                 self._play_from(self.moment)
         else:
@@ -319,13 +211,13 @@ class PlaybackController:
         self._host.describe_time()
 
     def _freeze(self) -> None:
-        self.paused = self.pace.frozen = True
+        self.paused = self.frames.pace.frozen = True
         if self.player is not None:
             self.player.pause()
 
     def return_to_present(self) -> None:
         """Return to live, or to where the recording plays."""
-        self.paused = self.pace.frozen = False
+        self.paused = self.frames.pace.frozen = False
         self.moment = None
         models, self._models = self._models, {}
         self.overview = self.present
