@@ -45,6 +45,7 @@ from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
 from ebpftop.ui.textual_fixes import (
     changed_spans,
+    compact_colours,
     dismissal,
     frame_pace,
     full_frames,
@@ -60,6 +61,7 @@ from ebpftop.ui.themes import THEMES, fitting_theme, shades
 log = logging.getLogger("ebpftop")
 
 changed_spans.install()
+compact_colours.install()
 dismissal.install()
 full_frames.install()
 frame_pace.install()
