@@ -8,13 +8,14 @@ import tracemalloc
 import msgspec
 import pytest
 
+from ebpftop.core.comm import comm_matches
 from ebpftop.core.escape import c_string
 from ebpftop.core.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
 from ebpftop.core.source import Batch
 from ebpftop.filters.parse import misplaced_term, parse_filter
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack
-from ebpftop.models.filter_match import ViewFilter, comm_matches
+from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.users import PROGRAMS_EACH, REST, UsersModel

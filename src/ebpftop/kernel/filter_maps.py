@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ebpftop.core.comm import comm_matches
 from ebpftop.core.escape import escape
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
@@ -282,7 +283,7 @@ class KernelFilter:
             return False
         if current.pids and not self._marked("filter_pids", struct.pack("=I", pid)) >> self._active & 1:
             return False
-        if current.comms and not any(_comm_matches(pattern, comm) for pattern in current.comms):
+        if current.comms and not any(comm_matches(pattern, escape(comm)) for pattern in current.comms):
             return False
         if not self._cgroups:
             return True
@@ -431,8 +432,3 @@ def _any_prefix(prefixes: set[bytes], key: bytes) -> bool:
         if length <= bits and key[4 : 4 + length // 8] == prefix[4 : 4 + length // 8]:
             return True
     return False
-
-
-def _comm_matches(pattern: str, comm: bytes) -> bool:
-    raw = pattern.removesuffix("*").encode("utf-8", "surrogateescape")
-    return comm.startswith(raw) if pattern.endswith("*") else comm == raw

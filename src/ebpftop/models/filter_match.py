@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ebpftop.core.cgroup_path import containers_of, is_container
+from ebpftop.core.comm import comm_matches
 from ebpftop.core.escape import printable
 from ebpftop.core.records import Event, Exec, Exit, InFlight, ProcessCalls, Trace
 from ebpftop.filters.spec import EVERYTHING, Filter
@@ -123,12 +124,6 @@ class ViewFilter:
 
 
 UNFILTERED = ViewFilter()
-
-
-def comm_matches(pattern: str, comm: str) -> bool:
-    """Return whether *comm*, as in records, is NAME, or begins with NAME if the pattern is NAME*."""
-    name = printable(pattern.removesuffix("*"))
-    return comm.startswith(name) if pattern.endswith("*") else comm == name
 
 
 def _is_below(path: str, cgroup: str) -> bool:
