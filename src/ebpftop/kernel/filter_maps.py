@@ -215,6 +215,8 @@ class KernelFilter:
         Whoever writes replaces what the kernel writes in the same moment. So where the kernel follows a cgroup, an id
         is only written if the kernel's was another one at two readings: then it has missed it, and writes no other.
         """
+        if not self._cgroups:
+            return []
         written = self._ids_in_kernel()
         ids, gone, missed = list(written), [], {}
         for place, choice in enumerate(self._cgroups):
