@@ -70,6 +70,14 @@ class Live:
         """Return the counters now."""
         return next(record for record in reversed(self.read_records()) if isinstance(record, Syscalls))
 
+    def poll_readings(self, count: int) -> list[Syscalls]:
+        """Return the next *count* readings that are due."""
+        found: list[Syscalls] = []
+        while len(found) < count:
+            batch = self.source.poll("syscalls", 1.0)
+            found += [record for record in (batch.records if batch else ()) if isinstance(record, Syscalls)]
+        return found
+
     def row(self, name: str) -> SyscallRow | None:
         """Return the counters of one call now."""
         return next((row for row in self.read().rows if row.name == name), None)
@@ -658,27 +666,20 @@ def test_who_calls_is_read_at_its_own_pace_unless_somebody_looks(tmp_path: Path)
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
     with Live("getppids", interval_s=0.2, pairs_every_s=3600.0) as live:
 
-        def readings(seconds: float, *, calls: str = "10") -> list[Syscalls]:
+        def readings(count: int, *, calls: str = "10") -> list[Syscalls]:
             subprocess.run([program, calls], check=True)
-            found: list[Syscalls] = []
-            until_s = time.monotonic() + seconds
-            while time.monotonic() < until_s:
-                batch = live.source.poll("syscalls", 0.05)
-                found += [record for record in (batch.records if batch else ()) if isinstance(record, Syscalls)]
-            return found
+            return live.poll_readings(count)
 
-        first = readings(0.5, calls="0")[0]
-        others = readings(1.0)
+        first = readings(1, calls="0")[0]
+        others = readings(3)
         assert first.pairs_time == first.time
-        assert len(others) >= 2
         assert {(one.pairs_time, one.processes) for one in others} == {(first.time, first.processes)}
         assert sum(row.count for row in others[-1].rows) > sum(row.count for row in first.rows)
         live.source.watch(frozenset(("callers",)))
-        watched = readings(1.0)[1:]
-        assert len(watched) >= 2
+        watched = readings(4)[1:]
         assert all(one.pairs_time == one.time for one in watched)
         live.source.watch(frozenset())
-        rest = readings(1.0)
+        rest = readings(4)
         assert len({one.pairs_time for one in rest[1:]}) == 1
         last = live.read()
         assert last.pairs_time == last.time, "the last reading has everything"
@@ -691,14 +692,7 @@ def test_who_calls_is_read_less_often_while_there_are_few_calls(tmp_path: Path) 
 
         def times_read(calls: int) -> set[float | None]:
             subprocess.run([program, str(calls)], check=True)
-            until_s = time.monotonic() + 1.2
-            found = set()
-            while time.monotonic() < until_s:
-                batch = live.source.poll("syscalls", 0.05)
-                found |= {
-                    record.pairs_time for record in (batch.records if batch else ()) if isinstance(record, Syscalls)
-                }
-            return found
+            return {record.pairs_time for record in live.poll_readings(8)}
 
         times_read(0)
         first, second = times_read(syscall_callers.CALM_CALLS // 2), times_read(syscall_callers.CALM_CALLS)
