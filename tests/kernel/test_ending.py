@@ -128,7 +128,7 @@ def test_it_ends_from_any_moment_by_any_means_and_leaves_nothing(tracefs_fd: int
     while True:
         named, programs = named_in(tracefs_fd), loaded()
         for outcome in outcomes:
-            left = [*(["a trace instance or a kprobe event"] if outcome.pid in named else [])]
+            left = [*(["a trace instance"] if outcome.pid in named else [])]
             left += [f"programs {found}"] if (found := outcome.programs & programs) else []
             outcome.left = ", ".join(left)
         if time.monotonic() > until_s or not any(outcome.left for outcome in outcomes):

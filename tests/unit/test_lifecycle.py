@@ -402,39 +402,24 @@ def test_a_signal_ends_it_while_it_is_stopped(shell: Shell, number: int) -> None
 
 @pytest.fixture
 def tracefs(tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    """A folder that looks like tracefs, though its kprobe_events keeps what is written to it."""
+    """A folder that looks like tracefs."""
     (tmp_path / "instances").mkdir()
-    (tmp_path / "kprobe_events").write_text("")
     fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
     yield tmp_path, fd
     os.close(fd)
 
 
-def test_instances_and_kprobe_events_of_one_process_are_found_and_removed(tracefs: tuple[Path, int]) -> None:
+def test_instances_of_one_process_are_found_and_removed(tracefs: tuple[Path, int]) -> None:
     place, fd = tracefs
     for name in ("ebpftop-12", "ebpftop-12n4026532200", "ebpftop-123", "ebpftop-x", "other-12"):
         (place / "instances" / name).mkdir()
-    events = place / "kprobe_events"
-    lines = [
-        "p:kprobes/p_ebpftop_12___x64_sys_execve_bcc_12 __x64_sys_execve",
-        "r64:kprobes/r_ebpftop_12_do_exit_bcc_12 do_exit",
-        "p:kprobes/p_ebpftop_123_do_exit_bcc_123 do_exit",
-        "p:kprobes/p_ebpftop_12n4026532200_do_exit_bcc_12 do_exit",
-        "p:kprobes/p_do_exit_bcc_12 do_exit",
-    ]
-    events.write_text("".join(f"{line}\n" for line in lines))
     first, elsewhere = Owner(12, FIRST_PID_NAMESPACE), Owner(12, 4026532200)
     assert leftovers.owners(fd) == {first, elsewhere, Owner(123, FIRST_PID_NAMESPACE)}
     assert leftovers.remove(fd, first)
     left = ["ebpftop-123", "ebpftop-12n4026532200", "ebpftop-x", "other-12"]
     assert sorted(path.name for path in (place / "instances").iterdir()) == left
-    assert events.read_text().splitlines()[len(lines) :] == [
-        "-:kprobes/p_ebpftop_12___x64_sys_execve_bcc_12",
-        "-:kprobes/r_ebpftop_12_do_exit_bcc_12",
-    ]
     assert leftovers.remove(fd, elsewhere)
     assert (place / "instances/ebpftop-12").exists() is (place / "instances" / elsewhere.instance).exists() is False
-    assert events.read_text().splitlines()[-1] == "-:kprobes/p_ebpftop_12n4026532200_do_exit_bcc_12"
 
 
 @pytest.mark.parametrize("owner", [Owner(12, FIRST_PID_NAMESPACE), Owner(12, 4026532200)])
@@ -442,14 +427,11 @@ def test_an_owner_is_read_from_what_is_named_after_it(tracefs: tuple[Path, int],
     place, fd = tracefs
     (place / "instances" / owner.instance).mkdir()
     assert leftovers.owners(fd) == {owner}
-    (place / "instances" / owner.instance).rmdir()
-    (place / "kprobe_events").write_text(f"p:kprobes/{owner.event('p', 'do_exit')}_bcc_12 do_exit\n")
-    assert leftovers.owners(fd) == {owner}
 
 
-def test_a_kernel_without_kprobes_leaves_nothing_to_remove(tracefs: tuple[Path, int]) -> None:
+def test_a_kernel_without_instances_leaves_nothing_to_remove(tracefs: tuple[Path, int]) -> None:
     place, fd = tracefs
-    (place / "kprobe_events").unlink()
+    (place / "instances").rmdir()
     assert leftovers.owners(fd) == set()
     assert leftovers.remove(fd, Owner(12, FIRST_PID_NAMESPACE))
 

@@ -69,7 +69,7 @@ def field_offset(tracefs: Path, event: str, field: str) -> int | None:
 
 
 def remove_leftovers(tracefs: Path) -> None:
-    """Remove the trace instances and kprobe events of runs that were killed together with their guard."""
+    """Remove the trace instances of runs that were killed together with their guard."""
     fd = os.open(tracefs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for owner in leftovers.owners(fd):

@@ -1,6 +1,6 @@
-"""What a process leaves in tracefs when it dies: its trace instance, and kprobe events. Everything else dies with it.
+"""What a process leaves in tracefs when it dies: its trace instance. Everything else dies with it.
 
-Programs, maps and links live as long as their descriptors. These two have names, so they stay until they are removed.
+Programs, maps and links live as long as their descriptors. The instance has a name, so it stays until it is removed.
 The name contains its owner. Everything goes through a descriptor of tracefs, which may be mounted for one thread only
 (kernel/mount_namespace.py).
 """
@@ -20,10 +20,8 @@ FIRST_PID_NAMESPACE = 0xEFFFFFFC
 """The inode number of the first pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h."""
 
 _INSTANCE_PREFIX = "ebpftop-"
-# "p:kprobes/p_ebpftop_1234_do_sys_open_bcc_1234 do_sys_open": the name is from `Owner.event`, the rest from BCC.
-_EVENT = re.compile(rb"[pr]\d*:(kprobes/[pr]_ebpftop_(\d+(?:n\d+)?)_\S+)")
 _OWNER = re.compile(r"(\d+)(?:n(\d+))?", re.ASCII)
-# In use by an attached program. The program is gone as soon as its last descriptor is closed.
+# Somebody has a file of it open.
 _BUSY = {errno.EBUSY, errno.EAGAIN}
 
 
@@ -59,63 +57,24 @@ class Owner(NamedTuple):
         """The name of its trace instance."""
         return f"{_INSTANCE_PREFIX}{self.name}"
 
-    def event(self, kind: str, target: str) -> str:
-        """Return the name of its kprobe ("p") or kretprobe ("r") on the kernel's function *target*."""
-        return f"{kind}_ebpftop_{self.name}_{target}"
-
 
 def owners(tracefs_fd: int) -> set[Owner]:
-    """Return the processes that instances and events are named after."""
-    names = {event[2].decode("ascii") for event in _events(tracefs_fd)}
+    """Return the processes that instances are named after."""
+    instances: list[str] = []
     with suppress(OSError):
         instances_fd = os.open("instances", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tracefs_fd)
         try:
             instances = os.listdir(instances_fd)
         finally:
             os.close(instances_fd)
-        names |= {name.removeprefix(_INSTANCE_PREFIX) for name in instances if name.startswith(_INSTANCE_PREFIX)}
+    names = (name.removeprefix(_INSTANCE_PREFIX) for name in instances if name.startswith(_INSTANCE_PREFIX))
     return {owner for name in names if (owner := Owner.named(name)) is not None}
 
 
 def remove(tracefs_fd: int, owner: Owner) -> bool:
-    """Remove what *owner* left; return False if some of it is in use, so another try may help."""
-    done = True
+    """Remove what *owner* left; return False if it is in use, so another try may help."""
     try:
         os.rmdir(f"instances/{owner.instance}", dir_fd=tracefs_fd)
     except OSError as error:
-        done = error.errno not in _BUSY
-    for event in _events(tracefs_fd):
-        if event[2].decode("ascii") == owner.name:
-            done &= _remove_event(tracefs_fd, event[1])
-    return done
-
-
-def _events(tracefs_fd: int) -> list[re.Match[bytes]]:
-    try:
-        fd = os.open("kprobe_events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=tracefs_fd)
-    except OSError:  # a kernel without kprobes
-        return []
-    try:
-        text = b""
-        while piece := os.read(fd, 1 << 16):
-            text += piece
-    except OSError:
-        return []
-    finally:
-        os.close(fd)
-    return [match for line in text.splitlines() if (match := _EVENT.match(line))]
-
-
-def _remove_event(tracefs_fd: int, name: bytes) -> bool:
-    try:
-        # Without O_APPEND, opening it would remove all events of the machine (Documentation/trace/kprobetrace.rst).
-        fd = os.open("kprobe_events", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, dir_fd=tracefs_fd)
-    except OSError:
-        return True
-    try:
-        os.write(fd, b"-:%s\n" % name)
-    except OSError as error:
         return error.errno not in _BUSY
-    finally:
-        os.close(fd)
     return True
