@@ -34,7 +34,7 @@ def test_the_kernel_has_room_for_ebpftop_and_all_its_helpers() -> None:
     assert int(room) == 1 + helpers.HELPERS_MAX
 
 
-def test_a_helper_is_known_from_its_fork_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_helper_is_known_from_its_fork_until_it_is_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helpers, "pids", [])
     for _ in range(helpers.HELPERS_MAX):
         ours, theirs = socket.socketpair()
@@ -45,8 +45,9 @@ def test_a_helper_is_known_from_its_fork_until_it_is_forgotten(monkeypatch: pyte
     with pytest.raises(RuntimeError, match="more than 3 helpers"):
         helpers.fork(socket.socket(), socket.socket())
     for pid in list(helpers.pids):
-        os.waitpid(pid, 0)
-        helpers.forget(pid)
+        helpers.reap(pid)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, 0)
     assert helpers.pids == []
 
 

@@ -104,9 +104,7 @@ class CompileHelper:
         with self._lock:
             self._socket.close()
             if self.helper_pid:
-                with suppress(ChildProcessError):
-                    os.waitpid(self.helper_pid, 0)
-                helpers.forget(self.helper_pid)
+                helpers.reap(self.helper_pid)
                 self.helper_pid = None
 
 

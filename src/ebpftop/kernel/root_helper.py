@@ -18,7 +18,6 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -200,9 +199,7 @@ class RootHelper(RootWork):
         with self._lock:
             self._socket.close()
             if self.helper_pid:
-                with suppress(ChildProcessError):
-                    os.waitpid(self.helper_pid, 0)
-                helpers.forget(self.helper_pid)
+                helpers.reap(self.helper_pid)
                 self.helper_pid = None
 
     def _ask(self, *request: bytes) -> tuple[list[int], bytes]:

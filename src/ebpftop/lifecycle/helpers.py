@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import socket
+from contextlib import suppress
 
 HELPERS_MAX = 3
 """At most so many helpers: OWN_PROCESSES of bpf/ebpftop.h has room for them and for ebpftop itself."""
@@ -52,6 +53,8 @@ def _never_let_stay_stopped(pid: int, channel: socket.socket) -> None:
     fcntl.fcntl(channel, fcntl.F_SETFL, fcntl.fcntl(channel, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def forget(pid: int) -> None:
-    """Drop *pid* from `pids`. It has ended and was waited for, so another process may get the number."""
+def reap(pid: int) -> None:
+    """Wait for the end of a helper, and drop it from `pids`: another process may get the number from then on."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
     pids.remove(pid)
