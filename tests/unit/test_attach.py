@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("bcc")
 
-from ebpftop.kernel import attach
+from ebpftop.kernel import attach, perf_event
 from ebpftop.kernel.attach import Attach, AttachOption, AttachResult, KernelFeatures, attach_first
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Kind, Link, Module
@@ -127,3 +127,16 @@ def test_what_forgets_is_attached_before_what_remembers_and_the_attach_option_ke
     result = attach_first(cast(Module, module), (step,), NOTHING)
     assert result.via == "raw_tracepoint:in"
     assert list(module.attached.values()) == ["raw_tracepoint:out:b", "raw_tracepoint:in:a"]
+
+
+@pytest.mark.parametrize(("online", "first"), [("0-3", 0), ("2-3", 2), ("1,4-7", 1), ("5", 5)])
+def test_an_event_of_no_cpu_is_opened_on_the_first_that_is_online(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, online: str, first: int
+) -> None:
+    (tmp_path / "online").write_text(f"{online}\n")
+    monkeypatch.setattr(perf_event, "_ONLINE", tmp_path / "online")
+    monkeypatch.setattr(perf_event, "_open", lambda _kind, _config, cpu, **_: cpu)
+    monkeypatch.setattr(perf_event, "_with_program", lambda fd, _program_fd: fd)
+    (tmp_path / "events/sched/a").mkdir(parents=True)
+    (tmp_path / "events/sched/a/id").write_text("1\n")
+    assert perf_event.attach_tracepoint(3, tmp_path, "sched:a") == first

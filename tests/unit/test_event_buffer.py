@@ -174,4 +174,4 @@ def test_the_kernel_never_sees_a_position_that_is_half_written(
 
 def test_cpus_are_read_as_the_kernel_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pathlib.Path.read_text", lambda _: "0-2,5,8-9\n")
-    assert event_buffer.online_cpus() == [0, 1, 2, 5, 8, 9]
+    assert perf_event.online_cpus() == [0, 1, 2, 5, 8, 9]

@@ -10,7 +10,6 @@ import struct
 import sys
 from bisect import bisect_right
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from ebpftop.kernel import clocks, maps
@@ -18,7 +17,7 @@ from ebpftop.kernel.barrier import fence, shared_words
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.maps import Map
-from ebpftop.kernel.perf_event import CpuBuffer
+from ebpftop.kernel.perf_event import CpuBuffer, online_cpus
 
 Buffer = Literal["ring", "perf"]
 
@@ -126,15 +125,6 @@ class _Perf:
     def close(self) -> None:
         while self._buffers:
             self._buffers.pop().close()
-
-
-def online_cpus() -> list[int]:
-    """Return the CPUs that are online: "0-3,6" (Documentation/admin-guide/cputopology.rst)."""
-    found: list[int] = []
-    for part in Path("/sys/devices/system/cpu/online").read_text().strip().split(","):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
 
 
 class Events:

@@ -27,7 +27,18 @@ _ATTR = struct.Struct("=IIQQQQQIIQQ40x")
 _KPROBES = Path("/sys/bus/event_source/devices/kprobe")
 KPROBE_TYPE = _KPROBES / "type"
 
+_ONLINE = Path("/sys/devices/system/cpu/online")
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def online_cpus() -> list[int]:
+    """Return the CPUs that are online: "0-3,6" (Documentation/admin-guide/cputopology.rst)."""
+    found: list[int] = []
+    for part in _ONLINE.read_text().strip().split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
 def _open(kind: int, config: int, cpu: int, *, sample_type: int = 0, wakeup_events: int = 1, config1: int = 0) -> int:
@@ -57,7 +68,7 @@ def attach_tracepoint(program_fd: int, tracefs: Path | None, name: str) -> int:
     if tracefs is None:
         raise FileNotFoundError(errno.ENOENT, "tracefs is not mounted")
     number = int((tracefs / "events" / name.replace(":", "/") / "id").read_text())
-    return _with_program(_open(_TYPE_TRACEPOINT, number, 0), program_fd)
+    return _with_program(_open(_TYPE_TRACEPOINT, number, online_cpus()[0]), program_fd)
 
 
 def attach_kprobe(program_fd: int, function: str, *, returns: bool) -> int:
@@ -68,7 +79,7 @@ def attach_kprobe(program_fd: int, function: str, *, returns: bool) -> int:
     kind = int(KPROBE_TYPE.read_text())
     bit = int((_KPROBES / "format/retprobe").read_text().strip().removeprefix("config:")) if returns else 0
     name = ctypes.create_string_buffer(function.encode())
-    return _with_program(_open(kind, int(returns) << bit, 0, config1=ctypes.addressof(name)), program_fd)
+    return _with_program(_open(kind, int(returns) << bit, online_cpus()[0], config1=ctypes.addressof(name)), program_fd)
 
 
 class CpuBuffer:
