@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 
 from ebpftop.kernel import bpf_syscall
+from ebpftop.kernel.defines import kernel_defines
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import KernelProbe
-from ebpftop.sources.live import KernelSource, Options, kernel_defines
+from ebpftop.sources.live import KernelSource, Options
 
 HERE = Path(__file__).resolve()
 BRIEF = "int main(void) { return 0; }"

@@ -38,8 +38,8 @@ from pathlib import Path
 from terminal import Screen
 
 from ebpftop.kernel.cgroups import hierarchies
+from ebpftop.kernel.defines import kernel_defines
 from ebpftop.kernel.loader import Module
-from ebpftop.sources.live import kernel_defines
 
 HERE = Path(__file__).resolve().parent
 KEY_S = 10.0

@@ -15,8 +15,8 @@ from ebpftop.cli import parser
 from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.kernel import compiler
+from ebpftop.kernel.defines import kernel_defines
 from ebpftop.kernel.stub_headers import header_tree
-from ebpftop.sources.live import kernel_defines
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ebpftop.kernel import bpf_syscall, maps
+from ebpftop.kernel.defines import kernel_defines
 from ebpftop.kernel.loader import Module
-from ebpftop.sources.live import kernel_defines
 
 TEXT_LEN = 1024
 ROUND = 100  # lines of a flood in one run

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ebpftop.kernel.defines import kernel_defines
 from ebpftop.kernel.loader import Module
-from ebpftop.sources.live import kernel_defines
 
 # The second line of a message is told with the first.
 PROGRAM = """

@@ -18,11 +18,12 @@ import pytest
 from ebpftop.core.records import Exec, Exit, InFlight, Lost, ProbeName, Record, Syscalls
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
+from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.loader import Kind, Link, Module
 from ebpftop.probes import execs
 from ebpftop.probes.base import LOST_IN_KERNEL
 from ebpftop.probes.syscalls import SyscallsProbe
-from ebpftop.sources.live import KernelSource, Options, kernel_version
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 from tests.kernel.workload_context import OTHER_UID
 

@@ -18,11 +18,12 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bcc_compiler, bpf_syscall, btf, build_cache, compiler, maps, offsets, stub_headers
 from ebpftop.kernel.btf import Btf
 from ebpftop.kernel.compiled import Compiled, MapSpec, file_state
+from ebpftop.kernel.defines import kernel_defines
 from ebpftop.kernel.errors import DamagedError, LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscalls
 from ebpftop.probes.registry import registry
-from ebpftop.sources.live import KernelSource, Options, kernel_defines
+from ebpftop.sources.live import KernelSource, Options
 
 PROGRAM = """
 struct seen { u64 runs; u32 number; };

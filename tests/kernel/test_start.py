@@ -18,12 +18,12 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall
 from ebpftop.kernel.attach import AttachOption
 from ebpftop.kernel.bpf_syscall import accepts_cast, fentry_refusal
+from ebpftop.kernel.defines import kernel_defines, kernel_version
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.mount_namespace import call_with_file_over
 from ebpftop.probes.base import KernelProbe
-from ebpftop.sources import live
-from ebpftop.sources.live import KernelSource, Options, kernel_defines, kernel_version
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root
@@ -131,7 +131,7 @@ def test_programs_load_where_the_kernel_refuses_the_call_that_ends_trust(monkeyp
             source.close()
 
     before = start()
-    monkeypatch.setattr(live, "accepts_cast", lambda *_: False)
+    monkeypatch.setattr("ebpftop.kernel.defines.accepts_cast", lambda *_: False)
     assert "HAVE_RDONLY_CAST" not in kernel_defines()
     after = start()
     assert {state.state for state in after} == {"on"}

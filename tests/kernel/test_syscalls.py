@@ -18,12 +18,13 @@ from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall, maps, task_cache_map
 from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.offsets import function_id
 from ebpftop.probes import syscall_callers, syscall_counters, syscall_processes
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscalls import SyscallsProbe
-from ebpftop.sources.live import KernelSource, Options, kernel_version
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel import syscall_workloads as workloads
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 

@@ -19,8 +19,9 @@ from ebpftop.core.escape import c_string, escape
 from ebpftop.core.records import Lost, Probe, Record, Trace
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall
+from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.trace_buffer import statistics
-from ebpftop.sources.live import KernelSource, Options, kernel_version
+from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.printer import ROUND, Printed, Printer, printers
 from tests.kernel.support import Line, Stream, needs_root, of
 

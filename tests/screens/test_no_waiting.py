@@ -16,6 +16,7 @@ from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.recording import zstd_frames
 from ebpftop.sources.history import History, HistorySource
 from ebpftop.sources.live import KernelSource
+from ebpftop.sources.reading_pace import ReadingPace
 from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens.details import SheetScreen
@@ -60,13 +61,9 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
         "_probes": {name: StuckProbe(reading, go) for name in registry().names},
         "_locks": {name: threading.Lock() for name in registry().names},
         "_news": {name: [] for name in registry().names},
-        "_due_s": dict.fromkeys(registry().names, 0.0),
-        "_next_s": dict.fromkeys(registry().names, 0.0),
-        "_woken": {name: threading.Event() for name in registry().names},
+        "_pace": ReadingPace(registry().names, 1.0),
         "_starting": set(),
-        "_quiet": dict.fromkeys(registry().names, 0),
         "_attaching": None,
-        "_interval_s": 1.0,
         "_closed": threading.Event(),
         "_cost": SimpleNamespace(poll=lambda *_: None),
         "_filter": SimpleNamespace(refresh=tuple, gone=()),

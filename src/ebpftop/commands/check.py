@@ -23,6 +23,7 @@ from ebpftop.core.escape import printable
 from ebpftop.core.records import Probe, State
 from ebpftop.kernel import build_cache
 from ebpftop.kernel.btf import VMLINUX
+from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.offsets import own_headers
 from ebpftop.kernel.unseen import unseen
 from ebpftop.lifecycle import stdio
@@ -55,8 +56,6 @@ def examine(args: argparse.Namespace) -> Report:
     )  # fmt: skip
     source = open_kernel(replace(options_of(watching), measures=True), root_work())
     try:
-        from ebpftop.sources.live import kernel_version  # only now: it needs bcc
-
         states = [
             record
             for name in source.probes

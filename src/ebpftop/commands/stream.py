@@ -25,6 +25,7 @@ from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import ORDERLY_S, process
 from ebpftop.recording.readings import ReadingEncoder
+from ebpftop.sources.reading_pace import pause_s
 
 if TYPE_CHECKING:
     from ebpftop.sources.live import KernelSource
@@ -58,8 +59,8 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
                 if isinstance(record, Probe) and record.gone != gone:
                     gone = record.gone
                     _report_gone(gone)
-            pause_s = source.pause_s(len(records))
-            left_s = pause_s if until is None else min(pause_s, until - time.monotonic())
+            wait_s = pause_s(len(records))
+            left_s = wait_s if until is None else min(wait_s, until - time.monotonic())
             if left_s > 0 and process.asked is None:
                 time.sleep(left_s)
         for batch in source.finish():

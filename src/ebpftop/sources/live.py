@@ -21,12 +21,11 @@ from ebpftop.core.source import Batch, SourceError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import compile_helper, task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures
-from ebpftop.kernel.bpf_syscall import accepts_cast, fentry_refusal
+from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.defines import kernel_defines, kernel_version
 from ebpftop.kernel.errors import DamagedError
 from ebpftop.kernel.event_buffer import Buffer
-from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.filter_maps import KernelFilter, with_processes
-from ebpftop.kernel.offsets import EXEC_CALLS, of_running_kernel, syscall_prefix
 from ebpftop.kernel.overhead import OverheadSampler
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.kernel.threads import own_pids
@@ -38,6 +37,7 @@ from ebpftop.probes.registry import ProbeRow, load, registry
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.probes.user_names import UserNames
 from ebpftop.recording.parse import read_line
+from ebpftop.sources.reading_pace import ReadingPace
 from ebpftop.syscalls import abi as abis
 
 _log = logging.getLogger(__name__)
@@ -47,19 +47,6 @@ PAIRS_EVERY_S = 5.0
 PAIRS_CALM_S = 60.0
 """How often it is read who makes which call, if nobody looks at that: the most expensive part of a reading. And how
 often while there are few calls, in a stream or recording: a whole reading is written so often anyway."""
-
-_EVENTS_EVERY_S = 0.1
-"""How often events are read: nobody sees a tenth of a second, and each reading wakes the process."""
-_QUIET_EVERY_S = 0.2
-_QUIET_READINGS = 10
-"""How often they are read after so many readings without any: the first is still shown in less than 0.3 s."""
-_BUSY_EVERY_S = 0.05
-_BUSY_RECORDS = 500
-"""How often they are read after a reading of so many: the buffer may fill up soon."""
-
-_TS_COMPAT = 2  # arch/x86/include/asm/thread_info.h
-_TIF_32BIT = 1 << 22  # arch/arm64/include/asm/thread_info.h
-
 
 _NOT_HIDDEN = (
     "ebpftop itself is shown too: it runs in a pid namespace and does not know its pids on the host; "
@@ -86,48 +73,6 @@ class Options:
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[tuple[Abi, int], ...] = ()
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`
-
-
-def kernel_version() -> tuple[int, int]:
-    """Return the first two numbers of the running kernel's release."""
-    major, minor = os.uname().release.split(".")[:2]
-    return int(major), int("".join(c for c in minor if c.isdigit()))
-
-
-def kernel_defines() -> Defines:
-    """Return every `-D` flag that describes the running kernel; raises SourceError."""
-    native = abis.native_abi(platform.machine())
-    flags: dict[str, int | str] = dict(of_running_kernel())
-    # On x86 `status` marks a 32-bit call, on ARM one of the `flags` does.
-    field, mask = ("OFF_TASK_STATUS", _TS_COMPAT) if native == "x86_64" else ("OFF_TASK_FLAGS", _TIF_32BIT)
-    if field in flags:
-        flags |= {"OFF_TASK_COMPAT": flags[field], "COMPAT_MASK": mask}
-    other_abis: dict[str, tuple[Abi, int]] = (
-        {"COMPAT_": ("i386", 0), "X32_": ("x32", abis.X32_BIT)} if native == "x86_64" else {"COMPAT_": ("arm", 0)}
-    )
-    for prefix, (abi, bit) in {"": (native, 0), **other_abis}.items():
-        for name in EXEC_CALLS:
-            number = abis.number(abi, name)
-            if number is None:
-                raise LookupError(f"{abi}:{name}")
-            flags[f"NR_{prefix}{name.upper()}"] = number | bit
-    for name in EXEC_CALLS:
-        flags[f"SYS_{name.upper()}"] = f"{syscall_prefix()}sys_{name}"
-    if kernel_version() >= (5, 8):
-        flags["HAVE_RING"] = 1
-    if kernel_version() >= (5, 11) and "EXECVE_ID" in flags:  # the verifier knows types from BTF
-        flags["HAVE_TASK_BTF"] = 1
-        cast_id, task_id = flags.get("RDONLY_CAST_ID"), flags.get("TASK_STRUCT_ID")
-        if isinstance(cast_id, int) and isinstance(task_id, int) and accepts_cast(cast_id, task_id):
-            flags["HAVE_RDONLY_CAST"] = 1
-    if native == "x86_64":
-        flags["HAVE_X32"] = 1
-    return flags
-
-
-def _next_multiple(now_s: float, step_s: float) -> float:
-    """Return the first moment after *now_s* that is a multiple of *step_s*, so that all readings share it."""
-    return (now_s // step_s + 1) * step_s
 
 
 Probing = TypeVar("Probing", bound=KernelProbe)
@@ -179,7 +124,7 @@ class KernelSource:
             tracefs.remove_leftovers(place)
             process.set_tracefs(place)
         defines = kernel_defines()
-        self.buffer: Buffer = options.buffer or ("ring" if kernel_version() >= (5, 8) else "perf")
+        self.buffer: Buffer = options.buffer or ("ring" if "HAVE_RING" in defines else "perf")
         self._root = root or RootWork(tracefs.instance_path(place))
         self._filter = KernelFilter(defines, own_pids())
         self.filter, self.notes = with_processes(options.filter)
@@ -218,15 +163,9 @@ class KernelSource:
             if row.name in options.probes or row.name in options.off
         }
         self._locks = {name: threading.Lock() for name in self._probes}
-        self._woken = {name: threading.Event() for name in self._probes}
-        """Set when a probe has something that its next reading would not be early enough for."""
-        self._next_s = dict.fromkeys(self._probes, 0.0)
-        self._quiet = dict.fromkeys(self._probes, 0)
-        """How many readings of each probe, one after the other, brought no event."""
+        self._pace = ReadingPace(self._probes, options.interval_s)
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
         self._gone_reported: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
-        self._due_s = dict.fromkeys(self._probes, 0.0)
-        self._interval_s = options.interval_s
         self._closed = threading.Event()
         # Those that are attached for the first time, or wait for that.
         self._starting = set(options.probes)
@@ -281,7 +220,7 @@ class KernelSource:
             self._failed(name, ProbeError(str(error) if isinstance(error, SourceError) else repr(error)))
         finally:
             self._starting.discard(name)
-            self._woken[name].set()
+            self._pace.wake(name)
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
@@ -312,7 +251,7 @@ class KernelSource:
                 self._news[name].append(probe.state(time.time()))
             except ProbeError as error:
                 self._failed(name, error)
-        self._due_s[name] = time.monotonic()  # at once: rates are differences, and need a first reading
+        self._pace.make_due(name)  # at once: rates are differences, and need a first reading
 
     @contextmanager
     def _failing_alone(self, name: ProbeName) -> Iterator[None]:
@@ -347,42 +286,24 @@ class KernelSource:
         """
         until_s = time.monotonic() + timeout_s
         while not self._closed.is_set():
-            wait_s = self._next_s[probe] - time.monotonic()
-            if timeout_s and wait_s > 0 and not self._woken[probe].wait(min(wait_s, until_s - time.monotonic())):
-                if time.monotonic() >= until_s:
-                    break
-                continue
-            self._woken[probe].clear()
+            if timeout_s and not self._pace.wait(probe, until_s):
+                break
+            self._pace.reading(probe)
             with self._locks[probe]:
                 batch = self._read(probe)
-                self._next_s[probe] = self._next_reading_s(probe, batch)
+                one = self._probes[probe]
+                # The first one also samples what ebpftop costs, and looks after the filter.
+                for_events = probe == self.probes[0] or (one.on and one.expects_events)
+                self._pace.was_read(probe, len(batch.records) if batch else 0, on=one.on, for_events=for_events)
             if batch is not None:
                 return batch
             if time.monotonic() >= until_s:
                 break
         return None
 
-    def _next_reading_s(self, name: ProbeName, batch: Batch | None) -> float:
-        """Return when to read a probe again after *batch*: events often, counters when they are due."""
-        now_s, probe = time.monotonic(), self._probes[name]
-        pause_s = self.pause_s(0 if batch is None else len(batch.records))
-        if pause_s < _EVENTS_EVERY_S:
-            return now_s + pause_s
-        due_s = self._due_s[name] if probe.on else now_s + self._interval_s
-        # The first one also samples what ebpftop costs, and looks after the filter.
-        if name == self.probes[0] or (probe.on and probe.expects_events):
-            quiet = self._quiet[name] >= _QUIET_READINGS
-            return min(due_s, _next_multiple(now_s, _QUIET_EVERY_S if quiet else _EVENTS_EVERY_S))
-        return due_s
-
-    @staticmethod
-    def pause_s(records: int) -> float:
-        """Return how long to wait after a reading of so many records: a buffer that fills fast is read more often."""
-        return _BUSY_EVERY_S if records >= _BUSY_RECORDS else _EVENTS_EVERY_S
-
     def read_all(self) -> list[Batch]:
         """Return what every probe has now, and the counters even if they are not due."""
-        self._due_s = dict.fromkeys(self._due_s, 0.0)
+        self._pace.make_due()
         batches = []
         for name, lock in self._locks.items():
             with lock:
@@ -397,7 +318,7 @@ class KernelSource:
             with self._locks[name]:
                 with self._failing_alone(name):
                     probe.detach()
-                self._due_s[name] = 0.0
+                self._pace.make_due(name)
                 batch = self._read(name, everything=True)
             if batch is not None:
                 yield batch
@@ -423,10 +344,8 @@ class KernelSource:
     def _read_probe(self, name: ProbeName, *, everything: bool) -> list[Record]:
         probe, now = self._probes[name], time.time()
         records = _of(name, probe.read_events(now, everything=everything))
-        self._quiet[name] = 0 if records else self._quiet[name] + 1
-        if time.monotonic() >= self._due_s[name]:
-            # At least a quarter of an interval later: of less time a rate says nothing.
-            self._due_s[name] = _next_multiple(time.monotonic() + self._interval_s / 4, self._interval_s)
+        self._pace.events_read(name, len(records))
+        if self._pace.counters_due(name):
             records += _of(name, probe.read_counters(now))
             records += probe.lost(now)
         return records
@@ -453,7 +372,7 @@ class KernelSource:
             else:
                 self._start(probe)
                 compile_helper.rest()
-        self._woken[probe].set()
+        self._pace.wake(probe)
 
     def _read_last(self, name: ProbeName) -> list[Record]:
         probe, now = self._probes[name], time.time()
@@ -462,20 +381,14 @@ class KernelSource:
 
     def set_interval(self, seconds: float) -> None:
         """Poll the counters every *seconds* from now on."""
-        self._interval_s = seconds
-        self._due_s = {name: min(due, time.monotonic() + seconds) for name, due in self._due_s.items()}
-        self._wake_all()
-
-    def _wake_all(self) -> None:
-        for woken in self._woken.values():
-            woken.set()
+        self._pace.set_interval(seconds)
 
     def watch(self, lists: frozenset[WatchedList]) -> None:
         """Read these lists with every reading. The next poll reads them, if nobody looked at them before."""
         with suppress(LookupError):
             if self.find(SyscallsProbe).watch_callers("callers" in lists):
-                self._due_s["syscalls"] = 0.0
-                self._woken["syscalls"].set()
+                self._pace.make_due("syscalls")
+                self._pace.wake("syscalls")
 
     def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
         """Return *requested* with processes instead of threads, and notes about that."""
@@ -500,19 +413,19 @@ class KernelSource:
                 if probe.on:
                     # Later counts are measured against these readings.
                     self._news[name] += _of(name, probe.read_counters(time.time()))
-        self._wake_all()
+        self._pace.wake()
         return since
 
     def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
         """Set what the kernel does with a system call, at once."""
         with self._locks["syscalls"]:
             self.find(SyscallsProbe).set_handler((abi, nr), handler)
-        self._woken["syscalls"].set()
+        self._pace.wake("syscalls")
 
     def close(self) -> None:
         """Detach everything. Safe to call twice."""
         self._closed.set()
-        self._wake_all()
+        self._pace.wake()
         compile_helper.close()  # a probe that is being compiled need not wait for it
         if self._attaching is not None:
             self._attaching.join()
