@@ -12,7 +12,7 @@ from ebpftop import __version__
 from ebpftop.core.escape import printable
 from ebpftop.core.memory_budget import DEFAULT_MIB
 from ebpftop.core.records import ProbeName
-from ebpftop.core.source import SourceError
+from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
 from ebpftop.lifecycle import stdio
 from ebpftop.probes.registry import registry
@@ -340,7 +340,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(command.run(args))
     except SourceError as error:
         stdio.report(str(error))
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except Exception as error:
         from ebpftop.lifecycle.limit_errors import explain
 

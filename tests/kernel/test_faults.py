@@ -271,9 +271,27 @@ def test_where_the_user_behind_sudo_may_have_few_threads_the_line_says_so(comman
 
 # ---- what cannot be attached ----
 
+NO_USERS = (
+    "from ebpftop.probes.users import UsersProbe; UsersProbe.ladders = lambda _: {}; "
+    "from ebpftop.__main__ import main; main()"
+)
+"""ebpftop, if the probe *users* does not say what it can be attached by, and so finds out late."""
+
+
+def run_without_users(*arguments: str) -> tuple[int, bytes, bytes]:
+    command = [sys.executable, "-c", NO_USERS, *arguments, "--attach", "users=nothing"]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=100)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_an_attach_option_that_does_not_exist_is_wrong_usage_before_the_screen_opens() -> None:
+    status, said = run_in_terminal("live", "--attach", "execs=nonsense")
+    assert status == 2
+    assert_one_safe_line(said, "--attach execs=nonsense: execs is attached by raw_tracepoint, tracepoint;")
+
 
 def test_a_stream_to_which_nothing_can_be_attached_fails() -> None:
-    status, out, err = run("stream", "--probes", "users", "--attach", "users=nothing")
+    status, out, err = run_without_users("stream", "--probes", "users")
     assert status == 1
     assert_one_safe_line(err, "users is not attached: ", "; run `ebpftop check`")
     records = [msgspec.json.decode(line) for line in out.splitlines()]
@@ -282,14 +300,14 @@ def test_a_stream_to_which_nothing_can_be_attached_fails() -> None:
 
 def test_a_recording_of_nothing_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
-    status, _, err = run("record", str(path), "--probes", "users", "--attach", "users=nothing")
+    status, _, err = run_without_users("record", str(path), "--probes", "users")
     assert status == 1
     assert_one_safe_line(err, "users is not attached: ")
     assert not path.exists()
 
 
 def test_one_of_two_probes_is_enough_and_the_other_is_told() -> None:
-    status, out, err = run("stream", "--probes", "execs,users", "--attach", "users=nothing", *SHORT[2:])
+    status, out, err = run_without_users("stream", "--probes", "execs,users", *SHORT[2:])
     assert status == 0
     assert_one_safe_line(err, "users is not attached: ")
     assert b'"execs"' in out

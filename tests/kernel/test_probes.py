@@ -16,8 +16,8 @@ import pytest
 
 from ebpftop.core.records import Exec, Probe, ProbeName, Record, Syscalls, Trace, Users
 from ebpftop.filters.spec import Filter
+from ebpftop.kernel import defines
 from ebpftop.probes.registry import registry
-from ebpftop.sources import live
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Stream, last, needs_root, of
 
@@ -28,7 +28,7 @@ ME = ("--pid", str(os.getpid()))
 
 
 def test_an_older_kernel_without_a_ring_buffer_gets_a_perf_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "kernel_version", lambda: (5, 7))
+    monkeypatch.setattr(defines, "kernel_version", lambda: (5, 7))
     source = KernelSource(Options())
     try:
         subprocess.run(["/bin/true", "older"], check=True)
@@ -174,6 +174,11 @@ def test_without_privilege_the_message_says_what_to_do() -> None:
         ["stream", "--uid", "nobody-of-that-name"],
         ["stream", "--attach", "execs"],
         ["stream", "--attach", "execs.faliures=kprobe"],
+        ["stream", "--attach", "execs=nonsense"],
+        ["stream", "--attach", "execs=fentry"],
+        ["stream", "--attach", "execs.failures=tracepoint:sched:sched_switch"],
+        ["stream", "--attach", "trace.lines=nonsense"],
+        ["check", "--attach", "syscalls=kprobe"],
         ["nonsense"],
     ],
 )

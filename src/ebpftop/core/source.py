@@ -41,6 +41,10 @@ class SourceError(Exception):
         self.remedy = remedy
 
 
+class UsageError(SourceError):
+    """An argument that means nothing here: exit status 2, as for those that the parser refuses."""
+
+
 class FilterUnsupported(SourceError):
     """The source yields what was recorded: only the view can be filtered."""
 

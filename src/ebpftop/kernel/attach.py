@@ -85,6 +85,11 @@ def matches(option: AttachOption, requested: str) -> bool:
     return requested in (option.via, option.attaches[0].kind)
 
 
+def names(options: tuple[AttachOption, ...]) -> tuple[str, ...]:
+    """Return the names of *options*, in full."""
+    return tuple(option.via for option in options)
+
+
 def attach_first(
     module: Module, options: tuple[AttachOption, ...], features: KernelFeatures, requested: str | None = None
 ) -> AttachResult:

@@ -230,6 +230,13 @@ class KernelProbe(ABC):
     def prepare(self, module: Module) -> None:  # noqa: B027
         """Fill maps and open buffers before anything is attached."""
 
+    def ladders(self) -> Mapping[str, tuple[str, ...]]:
+        """Return what `--attach` may choose from: for the probe ("") and each part of it, the names of its options.
+
+        Another choice is refused before anything is attached; of a ladder that is not named here, when it is attached.
+        """
+        return {}
+
     @abstractmethod
     def attach(self, module: Module) -> str:
         """Attach everything; return the attach option in use."""

@@ -12,7 +12,7 @@ from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, escape
 from ebpftop.core.records import TICK_NS, Exec, Exit, Record, Where
 from ebpftop.kernel import clocks, maps
-from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption
+from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.cgroups import path_of_id
 from ebpftop.kernel.event_buffer import RING_BYTES_MAX, Events
 from ebpftop.kernel.fields import Defines
@@ -201,6 +201,10 @@ class ExecsProbe(KernelProbe):
         self._exits_missed = 0, 0
         self._started_at.clear()  # programs may start in place of others while the probe is off
         self._just_attached = True
+
+    def ladders(self) -> Mapping[str, tuple[str, ...]]:
+        parts = {"": start_ladder(), "exits": exit_ladder(), "failures": failure_ladder(self.context.defines)}
+        return {part: names(options) for part, options in parts.items()}
 
     def attach(self, module: Module) -> str:
         # Exits are attached before starts (and detached after them): if a start is seen, its exit is seen too.

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 from ebpftop.core.escape import c_string
 from ebpftop.core.records import Abi, Record
 from ebpftop.kernel import clocks
-from ebpftop.kernel.attach import DENIED, FREE, SKIPPED, TAXES, Attach, AttachOption
+from ebpftop.kernel.attach import DENIED, FREE, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.event_buffer import Events
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Kind, Module
@@ -130,6 +130,9 @@ class OpensProbe(KernelProbe):
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
+
+    def ladders(self) -> Mapping[str, tuple[str, ...]]:
+        return {"": names(ladder(self._native, self.context.defines))}
 
     def attach(self, module: Module) -> str:
         return self.attach_first_or_fail(module, ladder(self._native, self.context.defines), "opening files")

@@ -16,7 +16,7 @@ from ebpftop.core.escape import c_string
 from ebpftop.core.records import Attempt, Handler, Record, Syscall, SyscallRow, Syscalls, Where
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import clocks, entry_cost, maps, task_cache_map, tracefs
-from ebpftop.kernel.attach import AttachOption, AttachResult, absent, attach_first, matches
+from ebpftop.kernel.attach import AttachOption, AttachResult, absent, attach_first, matches, names
 from ebpftop.kernel.errors import NotCompiledError
 from ebpftop.kernel.event_buffer import Events
 from ebpftop.kernel.fields import Defines
@@ -31,6 +31,7 @@ from ebpftop.probes.syscall_options import (
     TRACEPOINTS,
     enter_option,
     function_option,
+    ladder,
     not_tried,
     returns_option,
     uring_event,
@@ -214,6 +215,9 @@ class SyscallsProbe(KernelProbe):
         for place, function in enumerate(_EXIT_SLOW_PATHS if self.latency else ()):
             program = module.load(function, self._kind)
             maps.update(module.table("exit_slow_paths"), struct.pack("=I", place), struct.pack("=I", program))
+
+    def ladders(self) -> Mapping[str, tuple[str, ...]]:
+        return {"": names(ladder(self.context.defines))}
 
     def attach(self, module: Module) -> str:
         enter = function_option(self.context.defines) if self._at_function else enter_option(self._kind)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import ClassVar
 
 from ebpftop.core.escape import c_string, escape
 from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, Record, Trace, Where
 from ebpftop.kernel import bpf_syscall, clocks, maps, tracefs
-from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption
+from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.errors import FormatError, LoadError
 from ebpftop.kernel.event_buffer import Events
 from ebpftop.kernel.fields import Defines
@@ -150,6 +150,9 @@ class TraceProbe(KernelProbe):
             self._close_instance()
             return str(error)
         return None
+
+    def ladders(self) -> Mapping[str, tuple[str, ...]]:
+        return {"": names(ladder(self.context.defines)), "lines": tuple(via for via, _ in _LINES)}
 
     def attach(self, module: Module) -> str:
         via = self.attach_first_or_fail(module, ladder(self.context.defines), "execve")

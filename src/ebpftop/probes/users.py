@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 from ebpftop.core.escape import c_string
 from ebpftop.core.records import OTHER_UID, Record, UserRow, Users
 from ebpftop.kernel import maps
-from ebpftop.kernel.attach import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption
+from ebpftop.kernel.attach import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import KernelProbe
@@ -140,6 +140,9 @@ class UsersProbe(KernelProbe):
             self._before: dict[int, _Totals] = {}
         # If there are very many users, most are idle: unchanged entries with a known name are not decoded again.
         self._known: dict[bytes, tuple[bytes, UserRow, bool]] = {}
+
+    def ladders(self) -> Mapping[str, tuple[str, ...]]:
+        return {"": names(ladder(self.context.defines))}
 
     def attach(self, module: Module) -> str:
         return self.attach_first_or_fail(module, ladder(self.context.defines), "execve")

@@ -17,7 +17,7 @@ from typing import TypeVar
 from ebpftop import __version__
 from ebpftop.core.escape import printable
 from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record, encode
-from ebpftop.core.source import Batch, SourceError, WatchedList
+from ebpftop.core.source import Batch, SourceError, UsageError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import compile_helper, task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures
@@ -184,6 +184,7 @@ class KernelSource:
         # When all requested probes were attached, on the monotonic clock.
         self.attached_s = math.inf
         try:
+            self._require_options(options.attach)
             if invoker() is not None:  # the user that we become may not write the cache, which is root's
                 for name in options.probes:
                     self._probes[name].compile()
@@ -192,6 +193,21 @@ class KernelSource:
         except BaseException:  # Ctrl-C too: what is already attached must not stay
             self.close()
             raise
+
+    def _require_options(self, chosen: Mapping[str, str]) -> None:
+        """Raise UsageError if one of the attach options that were *chosen* does not exist; not if it may not work."""
+        for ladder, option in chosen.items():
+            name, _, part = ladder.partition(".")
+            known: tuple[str, ...] = ()
+            if name in self._probes:
+                with self._failing_alone(name):
+                    known = self._probes[name].ladders().get(part, ())
+            kinds = tuple(dict.fromkeys(via.partition(":")[0] for via in known))
+            if known and option not in (*known, *kinds):
+                raise UsageError(
+                    f"--attach {ladder}={option}: {ladder} is attached by {', '.join(kinds)}",
+                    "`ebpftop check` lists all of them, with their places",
+                )
 
     def attach(self) -> None:
         """Attach the requested probes side by side; return when all of them are attached, or have failed."""
