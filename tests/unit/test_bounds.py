@@ -17,8 +17,7 @@ from ebpftop.core.record_memory import weight, weight_of
 from ebpftop.core.records import Lost, Record, SyscallRow, Syscalls, UserRow, Users, encode
 from ebpftop.core.source import Batch
 from ebpftop.models.bounded import Bounded, keep_newest
-from ebpftop.models.eventlog import ENDED_BYTES
-from ebpftop.models.processes import MAX_BYTES, MAX_RUNNING, Processes
+from ebpftop.models.processes import ENDED_BYTES, MAX_BYTES, MAX_RUNNING, Processes
 from ebpftop.models.syscalls import BUCKETS_MAX, CALLS_MAX, SyscallsModel
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.users import ACTIVE_USERS, NAMES, USERS_MAX, UsersModel

@@ -516,6 +516,18 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
     return it
 
 
+def test_all_panes_share_a_table_of_processes_and_those_of_the_past_another() -> None:
+    screen, _ = live(1, 2, 3)
+    assert screen.execs.model.processes is screen.trace.model.processes
+    present = screen.execs.model.processes
+    assert 3 in present.running
+    screen.time.seek(START + 2)
+    screen.host.run()
+    assert screen.execs.model.processes is screen.trace.model.processes
+    assert screen.execs.model.processes is not present
+    assert 3 not in screen.execs.model.processes.running
+
+
 def test_many_batches_are_taken_in_slices_and_the_pane_is_shown_when_all_are(taken: Taken) -> None:
     pane = ExecLogPane(ExecLog())
     taken.intake.put(cast(Pane, pane), programs(1, 2, 3))

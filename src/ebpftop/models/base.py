@@ -9,6 +9,7 @@ from ebpftop.core.records import ProbeName
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.models.overview import Overview
+from ebpftop.models.processes import ENDED_BYTES, ENDED_KEPT, Processes
 
 
 class Model(Protocol):
@@ -24,6 +25,14 @@ class Model(Protocol):
 
     def feed(self, batch: Batch) -> None:
         """Add the records of one batch."""
+
+
+def share_processes(models: Iterable[Model]) -> None:
+    """Let those of *models* that know processes share one table. They are new, and will be fed the same batches."""
+    shared = Processes(ENDED_KEPT, ENDED_BYTES)
+    for model in models:
+        if isinstance(getattr(model, "processes", None), Processes):
+            model.processes = shared  # type: ignore[attr-defined]  # it has one
 
 
 def rebuild(past: Snapshot, takers: Mapping[ProbeName, Iterable[Model]]) -> Overview:

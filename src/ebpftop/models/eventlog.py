@@ -10,13 +10,9 @@ from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.regex import Pattern
 from ebpftop.models.filter_match import ViewFilter
-from ebpftop.models.processes import Processes
+from ebpftop.models.processes import ENDED_BYTES, ENDED_KEPT, Processes
 from ebpftop.models.ring import Ring, View
 from ebpftop.probes.registry import kind_of
-
-ENDED_KEPT = 20_000
-ENDED_BYTES = 2 << 20
-"""Bounds on the ended processes that are kept to find whose an event was."""
 
 LoggedEvent = TypeVar("LoggedEvent", bound=Event)
 
@@ -53,11 +49,10 @@ class EventLog(Generic[LoggedEvent]):
 
     def feed(self, batch: Batch) -> None:
         """Add the events of one batch, and the records of the exec log that show whose they were."""
+        self.processes.feed(batch)
         for record in batch.records:
             if isinstance(record, self.kind):
                 self.ring.append(record, weight(record))
-            else:
-                self.processes.note(record)
         self.view.advance()
 
     def apply_filter(self, view_filter: ViewFilter, pattern: Pattern | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import Exec, Exit, Process
+from ebpftop.core.records import Exec, Exit
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.regex import Pattern
@@ -102,13 +102,12 @@ class ExecLog:
 
     def feed(self, batch: Batch) -> None:
         """Add the records of one batch."""
-        for record in batch.records:
+        for record, process in zip(batch.records, self.processes.feed(batch), strict=True):
             if isinstance(record, Exec):
-                self._exec(record)
+                assert process is not None
+                self._exec(record, process.lineage)
             elif isinstance(record, Exit):
                 self._exit(record)
-            elif isinstance(record, Process):
-                self.processes.started(record)
         self.view.advance()
         if len(self._open) > 2 * len(self.ring):
             self._open = {key: sequence for key, sequence in self._open.items() if sequence >= self.ring.first}
@@ -136,9 +135,8 @@ class ExecLog:
     def ancestors(self, row: ExecRow) -> list[ProcessInfo]:
         return self.processes.ancestors(row.exec.ppid, row.exec.start_ns)
 
-    def _exec(self, record: Exec) -> None:
-        known = self.processes.failed(record) if record.ret < 0 else self.processes.started(record)
-        row = ExecRow(record, known.lineage)
+    def _exec(self, record: Exec, lineage: Lineage) -> None:
+        row = ExecRow(record, lineage)
         row.sequence = sequence = self.ring.append(row, _ROW_BYTES + weight(record))
         if row.failed:
             self.failed += 1
@@ -150,7 +148,6 @@ class ExecLog:
 
     def _exit(self, record: Exit) -> None:
         self.exits += 1
-        self.processes.exited(record)
         self._end(self._open.pop((record.pid, record.start_ns), None), record.time, record)
 
     def _end(self, sequence: int | None, time: float, ending: Exit | None) -> None:

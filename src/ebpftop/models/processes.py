@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ebpftop.core.memory_budget import scaled
 from ebpftop.core.record_memory import texts
 from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
+from ebpftop.core.source import Batch
 from ebpftop.models.bounded import Bounded
 
 MAX_RUNNING = 32_768
 MAX_BYTES = 4 << 20
+ENDED_KEPT = 20_000
+ENDED_BYTES = 2 << 20
+"""Bounds on the ended processes that are kept to find whose an event was."""
+
 _KNOWN_BYTES = 400
 _KTHREADD = 2  # it and init (1) have no parent
 
@@ -131,24 +136,36 @@ class Processes:
     """Every known process, by pid: all running ones, the *keep* that ended last, and some that only forked.
 
     No real machine has more than `MAX_RUNNING`, or more than `MAX_BYTES` of arguments: then the oldest are evicted.
+    Several models may share one table (`ebpftop.models.base.share_processes`), if all learn of processes by `feed`.
     """
 
     def __init__(self, keep: int = 2000, ended_bytes: int = MAX_BYTES // 4) -> None:
         self.running: Bounded[int, ProcessInfo] = Bounded(MAX_RUNNING, scaled(MAX_BYTES))
         self.ended: Bounded[int, ProcessInfo] = Bounded(keep, scaled(ended_bytes))
         self._forked: Bounded[int, ProcessInfo] = Bounded(keep, scaled(ended_bytes))
+        self._fed: Batch | None = None
+        self._found: tuple[ProcessInfo | None, ...] = ()
 
-    def note(self, record: Record) -> None:
-        """Learn from *record* if it is about a process."""
+    def feed(self, batch: Batch) -> Sequence[ProcessInfo | None]:
+        """Note the records of *batch*, and return for each what `note` does.
+
+        However many models share this table, each batch is noted once. It must not be fed again after a later one.
+        """
+        if batch is not self._fed:
+            self._fed, self._found = batch, tuple(map(self.note, batch.records))
+        return self._found
+
+    def note(self, record: Record) -> ProcessInfo | None:
+        """Learn from *record* if it is about a process; return the process. None: it is not, or ends an unknown one."""
         match record:
-            case Exec() if record.ret < 0:
-                self.failed(record)
-            case Exec() | Process():
-                self.started(record)
             case Exit():
-                self.exited(record)
+                return self.exited(record)
+            case Exec() if record.ret < 0:
+                return self.failed(record)
+            case Exec() | Process():
+                return self.started(record)
             case _:
-                pass
+                return None
 
     def started(self, record: Exec | Process) -> ProcessInfo:
         """Note that a process runs a new program."""

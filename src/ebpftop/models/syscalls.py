@@ -140,13 +140,12 @@ class SyscallsModel:
 
     def feed(self, batch: Batch) -> None:
         """Add the counters and traced calls of one batch, and the records of the exec log that show whose they are."""
+        self.processes.feed(batch)
         for record in batch.records:
             if isinstance(record, Syscalls):
                 self._read(record)
             elif isinstance(record, Syscall):
                 self.traced.append(record, weight(record))
-            else:
-                self.processes.note(record)
 
     # What the filter leaves.
 

@@ -188,19 +188,22 @@ class UsersModel:
 
     def feed(self, batch: Batch) -> None:
         """Add the records of one batch, of this probe and of the others with details of users."""
-        for record in batch.records:
+        for record, process in zip(batch.records, self.processes.feed(batch), strict=True):
             match record:
+                case Exec():
+                    self._count(record)
+                    if record.ret >= 0 and process is not None:
+                        self._runs(process)
+                case Exit():
+                    if process is not None:
+                        self._leave(record.pid)
+                case Process():
+                    assert process is not None
+                    self._runs(process)
                 case Users():
                     self._recent.append(record)
                     keep_newest(self._recent, weight, scaled(RECENT_BYTES))
                     self._read(record)
-                case Exec():
-                    self._exec(record)
-                case Exit():
-                    if self.processes.exited(record) is not None:
-                        self._leave(record.pid)
-                case Process():
-                    self._runs(record)
                 case Syscalls():
                     self._read_calls(record)
                 case _:
@@ -278,7 +281,7 @@ class UsersModel:
 
     # What the exec log knows.
 
-    def _exec(self, record: Exec) -> None:
+    def _count(self, record: Exec) -> None:
         activity = self.activity.get(record.uid)
         if activity is None:
             activity = self.activity[record.uid] = Activity()
@@ -286,14 +289,10 @@ class UsersModel:
         while len(self.activity) > ACTIVE_USERS or (self._names > NAMES and len(self.activity) > 1):
             gone = self.activity.pop(next(iter(self.activity)))
             self._names -= len(gone.programs) + len(gone.errors)
-        if record.ret >= 0:
-            self._runs(record)
-        else:
-            self.processes.failed(record)
 
-    def _runs(self, record: Exec | Process) -> None:
-        self._leave(record.pid)
-        self._enter(self.processes.started(record))
+    def _runs(self, process: ProcessInfo) -> None:
+        self._leave(process.pid)
+        self._enter(process)
         if len(self._counted) > len(self.processes.running) + _EVICTED_MAX:
             for pid in [pid for pid in self._counted if pid not in self.processes.running]:
                 self._leave(pid)

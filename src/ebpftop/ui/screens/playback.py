@@ -16,7 +16,7 @@ from ebpftop.core.format import speed_text as format_speed
 from ebpftop.core.records import ProbeName
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch, Source
-from ebpftop.models.base import Model, rebuild
+from ebpftop.models.base import Model, rebuild, share_processes
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.held import Held
 from ebpftop.models.overview import Overview
@@ -125,6 +125,7 @@ class PlaybackController:
         self.seeking = False
         self._probes = source.probes
         self._panes = tuple(panes)
+        share_processes(pane.model for pane in self._panes)
         self._host = host
         self.frames = Frames(self._panes, self, host)
         self.intake = Intake(host, self.take, self.frames.fed)
@@ -308,6 +309,7 @@ class PlaybackController:
     def _read(self, moment: float) -> None:
         assert self.timeline is not None
         models: dict[Pane, Model] = {pane: type(pane.model)() for pane in self._panes}
+        share_processes(models.values())
         for model in models.values():
             if isinstance(model, UsersModel):
                 # Before it is fed: its counts begin with the first reading that the filter holds for.
