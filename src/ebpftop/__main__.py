@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import suppress
 from typing import NoReturn
@@ -17,6 +18,8 @@ def main() -> NoReturn:
         _report_unarmed(error)
 
     def command() -> int:
+        # Until the command begins: what is imported is not garbage.
+        gc.disable()
         from ebpftop.cli import main  # the first import that takes time
 
         return main()

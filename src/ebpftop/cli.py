@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -16,6 +17,9 @@ from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
 from ebpftop.lifecycle import stdio
 from ebpftop.probes.registry import registry
+
+_SCREENS = ("live", "replay", "demo")
+"""The commands that open a screen: it begins the collection of garbage when it has drawn its first picture."""
 
 _EPILOG = """\
 keys: 1, 2, .. turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
@@ -264,25 +268,9 @@ class _Parser(argparse.ArgumentParser):
         stdio.write_stdout(message)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    top = _Parser(
-        prog="ebpftop",
-        description="Live, by eBPF: every program that starts, who starts them, and what every process asks of the "
-        "kernel.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", action="version", version=f"ebpftop {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-
-    def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-
-    live = add("live", "the screen (what `ebpftop` alone does)")
-    _add_memory(live)
-    memory = live.add_argument_group("history: how far back you can go (Space, then the arrow keys)")
+def _live(command: argparse.ArgumentParser) -> None:
+    _add_memory(command)
+    memory = command.add_argument_group("history: how far back you can go (Space, then the arrow keys)")
     memory.add_argument(
         "--keep",
         type=_minutes,
@@ -296,34 +284,70 @@ def parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="and at most so many MiB, also more than --memory; at least 4; if not given, 28%% of --memory",
     )
-    _add_watching(live)
-    for name, text in (
-        ("stream", "records as JSON Lines on stdout, without a screen"),
-        ("record", "the same records into a file"),
-    ):
-        command = add(name, text)
-        if name == "record":
-            command.add_argument("file", type=_new_file, metavar="FILE", help="FILE.zst is compressed")
-            command.add_argument("--force", action="store_true", help="overwrite FILE")
-        command.add_argument("--duration", type=_seconds, metavar="S", help="stop by itself, S seconds after the start")
-        _add_watching(command)
-    replay = add("replay", "the screen, on a recording or on a pipe")
-    replay.add_argument("file", metavar="FILE", help="a recording, or - for a stream on stdin")
-    replay.add_argument(
+    _add_watching(command)
+
+
+def _stream(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--duration", type=_seconds, metavar="S", help="stop by itself, S seconds after the start")
+    _add_watching(command)
+
+
+def _record(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=_new_file, metavar="FILE", help="FILE.zst is compressed")
+    command.add_argument("--force", action="store_true", help="overwrite FILE")
+    _stream(command)
+
+
+def _replay(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", help="a recording, or - for a stream on stdin")
+    command.add_argument(
         "--speed", default="1", metavar="N", help="1 as it was, 10 ten times as fast, max without waiting"
     )
-    _add_memory(replay)
-    _add_memory(add("demo", "the screen on a recording that ships with ebpftop: no root, any machine"))
-    check = add("check", "what this kernel offers, and how each probe would attach")
-    check.add_argument("--json", action="store_true", help="as one JSON object")
-    check.add_argument(
+    _add_memory(command)
+
+
+def _check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="as one JSON object")
+    command.add_argument(
         "-v", "--verbose", action="store_true", help="also print the output of the compiler and the verifier"
     )
-    check.add_argument("--buffer", choices=("ring", "perf", "auto"), default="auto", help=argparse.SUPPRESS)
-    attach = check.add_argument(
+    command.add_argument("--buffer", choices=("ring", "perf", "auto"), default="auto", help=argparse.SUPPRESS)
+    attach = command.add_argument(
         "--attach", type=_attach, action="append", default=[], metavar="PROBE=EVENT", help="try only there"
     )
-    _add_old_name(check, "--via", attach)
+    _add_old_name(command, "--via", attach)
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "live": ("the screen (what `ebpftop` alone does)", _live),
+    "stream": ("records as JSON Lines on stdout, without a screen", _stream),
+    "record": ("the same records into a file", _record),
+    "replay": ("the screen, on a recording or on a pipe", _replay),
+    "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _add_memory),
+    "check": ("what this kernel offers, and how each probe would attach", _check),
+}
+"""Each command: what it is, and what adds its options."""
+
+
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; with *command*, of one that begins with this word: in half the time.
+
+    The other commands are known then, but not their options.
+    """
+    top = _Parser(
+        prog="ebpftop",
+        description="Live, by eBPF: every program that starts, who starts them, and what every process asks of the "
+        "kernel.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"ebpftop {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, (text, add_options) in _COMMANDS.items():
+        chosen = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if command in (None, name):
+            add_options(chosen)
     return top
 
 
@@ -335,8 +359,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "live")
     try:
-        args = parser().parse_args(words)
+        args = parser(words[0]).parse_args(words)
         command = import_module(f"ebpftop.commands.{args.command}")
+        if args.command not in _SCREENS:
+            gc.freeze()
+            gc.enable()
         return int(command.run(args))
     except SourceError as error:
         stdio.report(str(error))

@@ -632,3 +632,12 @@ def test_until_the_slots_are_exchanged_the_old_filter_holds_and_from_then_on_the
             records = read(source)
     words = [record.argv[-1] for record in records if isinstance(record, Exec)]
     assert words == ["before: old", "filled: old", "after: new", "later: new"]
+
+
+def test_the_first_filter_waits_for_no_program_because_none_runs_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[bool] = []
+    monkeypatch.setattr("ebpftop.kernel.filter_maps.wait_for_programs", lambda: waits.append(True))
+    with opened(Filter(uids=(4711,)), ("execs",)) as source:
+        assert waits == []
+        source.set_filter(Filter(uids=(4712,)))
+        assert waits == [True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -23,9 +24,10 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from ebpftop.core.source import SourceError
-from ebpftop.ui.app import MADE_IN_ADVANCE, EbpftopApp
+from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
 from ebpftop.ui.screens.over import BELOW_S, LayoutOnResize, OverScreen
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.widgets.keyline import KeyLine
@@ -305,3 +307,28 @@ async def test_an_error_of_saving_is_shown_with_its_remedy() -> None:
         await pilot.press("enter")
         while "the disk is full; make room" not in text_of(app):
             await pilot.pause(0.05)
+
+
+# ---- The first picture ----
+
+
+async def test_widgets_get_their_styles_once_before_the_first_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    again: list[MainScreen] = []
+    update = MainScreen.update_node_styles
+
+    def count(screen: MainScreen, animate: bool = True) -> None:
+        again.append(screen)
+        update(screen, animate)
+
+    monkeypatch.setattr(MainScreen, "update_node_styles", count)
+    async with ready(FakeSource(minute())):
+        assert again == []
+
+
+async def test_garbage_is_collected_from_the_first_picture_on() -> None:
+    gc.disable()
+    try:
+        async with ready(FakeSource(minute())):
+            assert gc.isenabled()
+    finally:
+        gc.enable()

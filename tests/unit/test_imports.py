@@ -16,7 +16,7 @@ NOT_IMPORTED = {
     # Without a screen.
     "ebpftop.commands.stream": (*COMPILER, *SCREEN, "asyncio", "ssl"),
     "ebpftop.commands.record": (*COMPILER, *SCREEN, "asyncio", "ssl"),
-    # What attaches probes, while another thread imports the screen.
+    # What attaches probes, before the screen is imported.
     "ebpftop.commands.live": (*COMPILER, *SCREEN, "asyncio", "ssl"),
     "ebpftop.sources.live": (*COMPILER, *SCREEN, "asyncio", "ssl"),
     # The screen: of recordings too, which need no kernel. No clipboard, browser, markdown, network.
@@ -24,6 +24,10 @@ NOT_IMPORTED = {
         *(*COMPILER, "ebpftop.kernel", "ebpftop.commands", "ebpftop.sources.live", "ebpftop.probes.base"),
         *("markdown_it", "pygments", "tree_sitter", "webbrowser", "http", "xml", "sqlite3", "unittest", "numpy"),
         *("textual.widgets._data_table", "textual.widgets._text_area", "textual.widgets._markdown", "textual.pilot"),
+        # Screens that a key opens: after the first picture.
+        *(f"ebpftop.ui.screens.{name}" for name in ("column_picker", "details", "diagnostics", "help", "live_modal")),
+        *(f"ebpftop.ui.screens.{name}" for name in ("palette", "save_actions", "save_dialog", "syscall_details")),
+        *("ebpftop.ui.screens.opened", "ebpftop.ui.screens.syscall_lists"),
     ),
 }
 

@@ -9,13 +9,15 @@ from importlib import import_module
 
 from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
 from ebpftop.commands.redirect import redirect_stdio
-from ebpftop.commands.starting import no_collection
 from ebpftop.core import memory_budget
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import LIVE_SCREEN
 from ebpftop.lifecycle.priority import screen_first
 from ebpftop.lifecycle.process import process
 from ebpftop.sources.history import HistorySource
+
+_OPENED_AFTER_S = 0.15
+"""What is needed of the kernel before the screen opens takes less, unless it has to be compiled."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,20 +37,19 @@ def _run(args: argparse.Namespace) -> int:
     process.take_keys()
     stdio.draw_on_terminal(outputs.stdout_fd, outputs.stderr_fd)
     root = root_work()  # while there is one thread
-    with no_collection():
-        # Importing Textual takes 0.2 s, and the kernel half as long: beside each other. This thread keeps the
-        # privileges that we give up, until it ends, which is before anything is shown or read.
-        importing = threading.Thread(target=_import_app, name="import-app")
-        importing.start()
+    # The probes are attached while Textual is imported, which takes Python's lock for longer: so that comes behind.
+    # But beside what waits for the compiler. This thread keeps the privileges that we give up, until it ends, which is
+    # before anything is shown or read.
+    importing = threading.Timer(_OPENED_AFTER_S, _import_app)
+    importing.start()
+    try:
         # What no probe can do without is there before the screen opens, so errors print like those of any command.
         source = open_kernel(options_of(args, toggles=True), root, LIVE_SCREEN, attach=False)
-        try:
-            source.attach_soon()
-            importing.join()
-        except BaseException:
-            source.close()
-            raise
+    finally:
+        importing.cancel()
     try:
+        source.attach_soon()
+        importing.join()
         from ebpftop.ui.app import run as show
 
         remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history and args.history << 20)

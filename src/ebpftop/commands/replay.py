@@ -7,7 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-from ebpftop.commands.starting import no_collection
 from ebpftop.core import memory_budget
 from ebpftop.core.source import Source, SourceError
 from ebpftop.lifecycle import limits, stdio
@@ -99,9 +98,8 @@ def _take_stdin() -> int:
 
 
 def _show(source: Source, damage: ReadErrors) -> int:
-    with no_collection():
-        # Only now: a recording that cannot be read should not wait for the import of the screen.
-        from ebpftop.ui.app import run as run_app
+    # Only now: a recording that cannot be read should not wait for the import of the screen.
+    from ebpftop.ui.app import run as run_app
 
     stdio.draw_on_terminal()
     try:

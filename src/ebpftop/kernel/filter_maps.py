@@ -116,6 +116,7 @@ class KernelFilter:
         self._marked_pids: list[bytes] = []
         self._next_check_s = 0.0
         self._closed = False
+        self._has_applied = False
         self._active = 0
         self._slots = [bytes(_SLOT_SIZE)] * _SLOTS
         self._comms: set[bytes] = set()
@@ -158,7 +159,9 @@ class KernelFilter:
             self._settle_ids()
             if flags == _HIDE_SELF:
                 self._write_config(hide_self_only=True)
-            wait_for_programs()
+            if self._has_applied:  # nothing was in use before, and the start waits for this
+                wait_for_programs()
+            self._has_applied = True
             for key in self._comms - comms:
                 # It may match for a shorter name of this filter too, but would hide names of the next filter.
                 maps.delete(self._module.table("filter_comms"), key)

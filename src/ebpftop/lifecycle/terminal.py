@@ -31,7 +31,6 @@ _RESET = (
 )
 _ATTRIBUTES_BYTES = 64  # struct termios of every architecture is smaller
 _BEFORE, _MADE = 64, 128  # places in the shared page
-_TICK_MS = 50
 
 
 def above_standard(fd: int) -> int:
@@ -184,16 +183,15 @@ class _KeysAhead:
     def __init__(self, on_quit: Callable[[], None]) -> None:
         self._on_quit = on_quit
         self._typed = b""
-        self._stop = threading.Event()
+        self._stopped_fd, self._stop_fd = os.pipe()
         self._thread = threading.Thread(target=self._read, name="keys-ahead", daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         keys = select.poll()
         keys.register(0, select.POLLIN)
-        while not self._stop.is_set():
-            if not keys.poll(_TICK_MS):
-                continue
+        keys.register(self._stopped_fd, select.POLLIN)
+        while self._stopped_fd not in dict(keys.poll()):
             try:
                 typed = os.read(0, 1024)
             except OSError:
@@ -206,6 +204,7 @@ class _KeysAhead:
                 self._on_quit()
 
     def stop(self) -> bytes:
-        self._stop.set()
+        os.close(self._stop_fd)  # a hang-up, which wakes the thread at once: the first picture waits for this
         self._thread.join()
+        os.close(self._stopped_fd)
         return self._typed

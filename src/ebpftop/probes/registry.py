@@ -13,12 +13,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-import msgspec.inspect
-
+from ebpftop.core.entry_points import entry_points
 from ebpftop.core.escape import printable
 from ebpftop.core.records import (
     OF_THE_STREAM,
@@ -31,6 +28,9 @@ from ebpftop.core.records import (
     TableReading,
     TimedRecord,
 )
+
+if TYPE_CHECKING:
+    from msgspec.inspect import Type
 
 GROUP = "ebpftop.probes"
 """The entry points by which other distribution packages bring their rows."""
@@ -126,7 +126,7 @@ def add_plugins(group: str, kind: type[Row], add: Callable[[Row], None]) -> tupl
     Whatever is wrong with one of them disables that one alone. Returns those.
     """
     disabled = []
-    for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
+    for point in sorted(entry_points(group), key=lambda point: (point.name, point.value)):
         try:
             # What is printed while it is imported must not get among the records of `stream`.
             with redirect_stdout(sys.stderr):
@@ -228,35 +228,36 @@ def kind_of(record: type[Record]) -> str:
     return str(record.__struct_config__.tag)
 
 
-_KEY_TYPES = (msgspec.inspect.IntType, msgspec.inspect.StrType, msgspec.inspect.LiteralType)
-
-
 def _check_tables(reading: type[TableReading]) -> None:
     """Raise RowError if the rows of *reading* cannot be told apart by its `keys`, or cannot age by its `ages`."""
+    from msgspec.inspect import IntType, LiteralType, StrType, VarTupleType, type_info
+
     name = reading.__name__
     if not (isinstance(reading.keys, dict) and isinstance(reading.ages, dict)):
         raise RowError(f"keys and ages of {name} are objects of field names")
-    fields = _fields(msgspec.inspect.type_info(reading))
+    fields = _fields(type_info(reading))
     for table, keys in reading.keys.items():
         rows = fields.get(table)
-        columns = _fields(rows.item_type) if isinstance(rows, msgspec.inspect.VarTupleType) else {}
+        columns = _fields(rows.item_type) if isinstance(rows, VarTupleType) else {}
         if not (isinstance(keys, tuple) and keys):
             raise RowError(f"keys of {table} of {name} are not a tuple of field names")
         for key in keys:
-            if not isinstance(columns.get(key), _KEY_TYPES):
+            if not isinstance(columns.get(key), (IntType, StrType, LiteralType)):
                 raise RowError(f"{table} of {name} are not rows with a number or text {key}")
         age = reading.ages.get(table)
         if age is not None and not all(
-            isinstance(clock, msgspec.inspect.IntType) for clock in (columns.get(age), fields.get("boot_ns"))
+            isinstance(clock, IntType) for clock in (columns.get(age), fields.get("boot_ns"))
         ):
             raise RowError(f"{name} has no number boot_ns, or its {table} no number {age}")
     if unknown := reading.ages.keys() - reading.keys.keys():
         raise RowError(f"{name} has ages of what has no keys: {', '.join(map(str, unknown))}")
 
 
-def _fields(kind: msgspec.inspect.Type) -> dict[str, msgspec.inspect.Type]:
+def _fields(kind: Type) -> dict[str, Type]:
     """Return the types of the fields of a structure, by name; none of another type."""
-    return {field.name: field.type for field in kind.fields} if isinstance(kind, msgspec.inspect.StructType) else {}
+    from msgspec.inspect import StructType
+
+    return {field.name: field.type for field in kind.fields} if isinstance(kind, StructType) else {}
 
 
 def _record_types(row: ProbeRow) -> tuple[type[TimedRecord], ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 # The first import: Textual reads its settings when it is imported.
 import ebpftop.ui.textual_fixes.settings  # noqa: F401
@@ -32,17 +32,8 @@ from ebpftop.lifecycle.priority import keep_lock, stand_back
 from ebpftop.lifecycle.process import INTERRUPTED, process
 from ebpftop.probes.registry import registry
 from ebpftop.ui.registry import panes
-from ebpftop.ui.screens.column_picker import ColumnsScreen
-from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen, open_sheet
-from ebpftop.ui.screens.diagnostics import diagnostics
-from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.palette import Palette
-from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
-from ebpftop.ui.screens.save_actions import save_screenshot
-from ebpftop.ui.screens.save_dialog import SaveScreen
-from ebpftop.ui.screens.syscall_details import SyscallScreen
-from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.ready import prepare, ready
 from ebpftop.ui.textual_fixes import (
     changed_spans,
     compact_colours,
@@ -74,11 +65,6 @@ _THREADS = 16
 
 _PREPARE_AFTER_S = 0.5
 """Seconds after the first frame, which nothing may delay."""
-
-MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
-    *(HelpScreen, SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
-    *(WaitingScreen, TableScreen, TracedScreen),
-)
 
 # The palette in which a screenshot is requested is not part of the picture.
 _PALETTE_GONE_S = 0.1
@@ -165,9 +151,19 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         log.addHandler(self._journal)
         for note in self.notes:
             self.notify(note, severity="warning")
-        # Objects made so far live as long as the app: no garbage collection needs to check them again.
-        self.call_after_refresh(gc.freeze)
-        self.set_timer(_PREPARE_AFTER_S, lambda: prepare(self, MADE_IN_ADVANCE))
+        self.call_after_refresh(self._collect)
+        self.set_timer(_PREPARE_AFTER_S, self._prepare)
+
+    def _prepare(self) -> None:
+        """Import and make the screens that a key opens."""
+        from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
+
+        prepare(self, MADE_IN_ADVANCE)
+
+    def _collect(self) -> None:
+        """Begin to collect garbage (`__main__`), but not among what was made so far: it lives as long as the app."""
+        gc.freeze()
+        gc.enable()
 
     def on_unmount(self) -> None:
         self._share_lock()
@@ -225,10 +221,14 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
 
     def action_command_palette(self) -> None:
+        from ebpftop.ui.screens.palette import Palette
+
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette"))
 
     def search_themes(self) -> None:
+        from ebpftop.ui.screens.palette import Palette
+
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def _picture_soon(self) -> None:
@@ -239,6 +239,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
 
     @work(thread=True, group="screenshot", exit_on_error=False)
     def _save_screenshot(self, svg: str, host: str) -> None:
+        from ebpftop.ui.screens.save_actions import save_screenshot
+
         try:
             said = save_screenshot(svg, host, time.time())
         except SourceError as error:
@@ -254,9 +256,14 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         return screen
 
     def action_help(self) -> None:
+        from ebpftop.ui.screens.help import HelpScreen
+
         self.push_screen(ready(self, HelpScreen).fill_keys())
 
     def action_diagnostics(self) -> None:
+        from ebpftop.ui.screens.details import open_sheet
+        from ebpftop.ui.screens.diagnostics import diagnostics
+
         overview = self.main.playback.overview
         open_sheet(self, diagnostics(overview.probes, self.log_path, self.journal, self._unread))
 

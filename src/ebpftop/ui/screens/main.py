@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import ClassVar, get_args
 
@@ -28,17 +28,10 @@ from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import FORMS, Form, arrange, panes
-from ebpftop.ui.screens.column_picker import ColumnsScreen
-from ebpftop.ui.screens.details import open_sheet
 from ebpftop.ui.screens.filtering import FilterController
-from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.over import LayoutOnResize
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ReadyScreen, ready
-from ebpftop.ui.screens.save_actions import history_choice, rows_of
-from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
-from ebpftop.ui.screens.syscall_details import SyscallScreen
-from ebpftop.ui.screens.syscall_lists import TableScreen, TracedScreen, WaitingScreen
 from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
@@ -46,9 +39,6 @@ from ebpftop.ui.widgets.status_bar import Status, StatusBar
 from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
 
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": TableScreen, "traced": TracedScreen}
-"""The screens of `SyscallsPane.Open` that show all calls."""
 
 _PROBES = Binding.Group("probes ", compact=True)
 _KEYS_MAX = 9
@@ -139,7 +129,7 @@ class MainScreen(LayoutOnResize[None]):
         self._placed: tuple[Form, tuple[Pane, ...]] | None = None
         self.interval_s = interval_s
         self.filters = FilterController(source, self.playback.apply_filter, self, initial_filter)
-        self._pipe_end_reported = False
+        self._pipe_end_reported = self._was_shown = False
         if self.playback.timeline is not None and self.playback.player is not None:
             self.add_class("-timeline")
 
@@ -286,7 +276,10 @@ class MainScreen(LayoutOnResize[None]):
         return not self.is_active
 
     @on(events.ScreenResume)
-    def _uncovered(self) -> None:
+    def _uncovered(self, event: events.ScreenResume) -> None:
+        if not self._was_shown:
+            event.refresh_styles = False  # each widget has got its styles when it was mounted: a tenth of the start
+        self._was_shown = True
         self.playback.frames.show_when_due()
 
     @property
@@ -380,10 +373,15 @@ class MainScreen(LayoutOnResize[None]):
 
     @on(Pane.DetailsRequested)
     def _inspect(self, event: Pane.DetailsRequested) -> None:
+        from ebpftop.ui.screens.details import open_sheet
+
         open_sheet(self.app, event.details, self.filters.push)
 
     @on(SyscallsPane.Open)
     def _open_view(self, event: SyscallsPane.Open) -> None:
+        from ebpftop.ui.screens.syscall_details import SyscallScreen
+        from ebpftop.ui.screens.syscall_lists import VIEWS
+
         model = self.query_one(SyscallsPane).model
         if event.call is not None:
             self.app.push_screen(ready(self.app, SyscallScreen).fill_with(model, event.call))
@@ -439,6 +437,8 @@ class MainScreen(LayoutOnResize[None]):
             self.set_focus(pane.lines)
 
     def action_columns(self) -> None:
+        from ebpftop.ui.screens.column_picker import ColumnsScreen
+
         pane = self.pane
         self.app.push_screen(ready(self.app, ColumnsScreen).fill(pane.lines, pane.label))
 
@@ -475,6 +475,9 @@ class MainScreen(LayoutOnResize[None]):
 
     async def action_save(self, kind: Kind) -> None:
         """Ask where to save the history, or the rows of this pane."""
+        from ebpftop.ui.screens.save_actions import history_choice, rows_of
+        from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
+
         place = await place_to_save()
         host, moment = self.source.header.host, self.playback.shown_time
         choices = rows_of(self.pane, host, moment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -305,3 +306,7 @@ class TracedScreen(LiveScreen):
         nothing = "no call so far passes the filter" if self.model.traced.end else NONE_TRACED
         self.log_lines.message = [] if len(self._view) else [Span(nothing, "dim")]
         self.log_lines.sync()
+
+
+VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": TableScreen, "traced": TracedScreen}
+"""The screens of `SyscallsPane.Open` that show all calls."""

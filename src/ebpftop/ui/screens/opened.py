@@ -1,0 +1,22 @@
+"""The screens that a key opens: imported, and made, when the first picture has been drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# They are not made in advance, but imported: the copy that was installed may be replaced by another one.
+import ebpftop.ui.screens.diagnostics
+import ebpftop.ui.screens.palette
+import ebpftop.ui.screens.save_actions  # noqa: F401
+from ebpftop.ui.screens.column_picker import ColumnsScreen
+from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
+from ebpftop.ui.screens.help import HelpScreen
+from ebpftop.ui.screens.ready import ReadyScreen
+from ebpftop.ui.screens.save_dialog import SaveScreen
+from ebpftop.ui.screens.syscall_details import SyscallScreen
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+
+MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
+    *(HelpScreen, SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
+    *(WaitingScreen, TableScreen, TracedScreen),
+)

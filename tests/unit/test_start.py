@@ -1,0 +1,181 @@
+"""What makes the start quick, held against what it leaves out."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ebpftop import cli
+from ebpftop.commands import live
+from ebpftop.core.entry_points import entry_points
+from ebpftop.lifecycle import terminal
+
+# ---- Entry points ----
+
+
+@pytest.mark.parametrize("ending", ["dist-info", "egg-info"])
+def test_an_entry_point_of_a_package_on_the_path_is_found(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "theirs" not in [point.name for point in entry_points("ebpftop.probes")]
+    info = tmp_path / f"theirs-1.0.{ending}"
+    info.mkdir()
+    (info / "entry_points.txt").write_text("[console_scripts]\na = b:c\n\n[ebpftop.probes]\ntheirs = theirs:PROBE\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "theirs" in [point.name for point in entry_points("ebpftop.probes")]
+
+
+def test_without_such_packages_their_expensive_search_is_not_imported() -> None:
+    program = (
+        "import sys; sys.modules.pop('importlib.metadata', None)\n"
+        "from ebpftop.probes.registry import registry\n"
+        "registry()\n"
+        "print('importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("what", ["an archive", "an egg", "a finder"])
+def test_what_only_the_expensive_search_understands_is_left_to_it(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def search(*, group: str) -> tuple[()]:
+        asked.append(group)
+        return ()
+
+    monkeypatch.setattr("importlib.metadata.entry_points", search)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert (entry_points("ebpftop.panes"), asked) == ((), [])
+    if what == "an archive":
+        (tmp_path / "theirs.zip").write_bytes(b"PK")
+        monkeypatch.setattr(sys, "path", [str(tmp_path / "theirs.zip")])
+    elif what == "an egg":
+        (tmp_path / "Theirs.egg").mkdir()
+        monkeypatch.setattr(sys, "path", [str(tmp_path), ""])
+    else:
+        finder = SimpleNamespace(find_spec=lambda *_: None, find_distributions=lambda *_: ())
+        monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
+        monkeypatch.setattr(sys, "path", [str(tmp_path), "nowhere"])
+    entry_points("ebpftop.panes")
+    assert asked == ["ebpftop.panes"]
+
+
+# ---- Garbage ----
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize(
+    ("words", "collects"), [(["live"], False), (["demo"], False), (["replay", "-"], False), (["check"], True)]
+)
+def test_garbage_is_collected_from_the_first_picture_on_or_where_there_is_none_from_the_start(
+    words: list[str], collects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def run(_args: argparse.Namespace) -> int:
+        seen.append(gc.isenabled())
+        return 0
+
+    monkeypatch.setattr(cli, "import_module", lambda _name: SimpleNamespace(run=run))
+    assert cli.main(words) == 0
+    assert seen == [collects]
+
+
+# ---- The order of things ----
+
+
+@pytest.mark.parametrize("opened_s", [0.0, 3600.0])
+def test_the_screen_is_imported_when_the_kernel_is_open_or_while_that_waits_for_the_compiler(
+    opened_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    imported = threading.Event()
+
+    def import_app() -> None:
+        happened.append("imported")
+        imported.set()
+
+    def open_kernel(*_args: object, **_named: object) -> SimpleNamespace:
+        if not opened_s:
+            imported.wait()
+        happened.append("open")
+        return SimpleNamespace(
+            attach_soon=lambda: happened.append("attaching"),
+            close=lambda: happened.append("closed"),
+            options=SimpleNamespace(interval_s=1.0),
+            probes=(),
+            live=True,
+            filter=None,
+            notes=(),
+        )
+
+    def show(*_args: object, **_named: object) -> int:
+        happened.append("shown")
+        return 0
+
+    monkeypatch.setattr(live, "_OPENED_AFTER_S", opened_s)
+    monkeypatch.setattr(live, "_import_app", import_app)
+    monkeypatch.setattr(live, "open_kernel", open_kernel)
+    monkeypatch.setattr(live, "refused", lambda: False)
+    for name in ("check_machine", "root_work", "options_of", "HistorySource"):
+        monkeypatch.setattr(live, name, lambda *_args, **_named: None)
+    monkeypatch.setattr(live, "redirect_stdio", lambda: SimpleNamespace(stdout_fd=1, stderr_fd=2, log_path=None))
+    monkeypatch.setattr("ebpftop.lifecycle.stdio.require_terminal", lambda _text: None)
+    monkeypatch.setattr("ebpftop.lifecycle.stdio.draw_on_terminal", lambda *_: None)
+    monkeypatch.setattr("ebpftop.ui.app.run", show)
+    assert live._run(cli.parser().parse_args(["live"])) == 0
+    before = ["imported"] if not opened_s else []
+    assert happened == [*before, "open", "attaching", "shown", "closed"]
+
+
+# ---- Keys that are typed before ----
+
+
+def test_who_reads_keys_ahead_sleeps_until_there_is_one_and_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[object] = []
+
+    class Poll:
+        def __init__(self) -> None:
+            self._poll = select.poll()
+            self.register = self._poll.register
+
+        def poll(self, *timeout: object) -> list[tuple[int, int]]:
+            waits.append(timeout)
+            return self._poll.poll()
+
+    reading, writing = os.pipe()
+    stdin = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        monkeypatch.setattr(terminal, "select", SimpleNamespace(poll=Poll, POLLIN=select.POLLIN))
+        quits = threading.Event()
+        ahead = terminal._KeysAhead(quits.set)
+        os.write(writing, b"q")
+        assert quits.wait(30)
+        assert ahead.stop() == b"q"
+    finally:
+        os.dup2(stdin, 0)
+        for fd in (stdin, reading, writing):
+            os.close(fd)
+    assert set(waits) == {()}
