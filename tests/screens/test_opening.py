@@ -24,7 +24,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from ebpftop.core.source import SourceError
-from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.app import COLLECT_EVERY, EbpftopApp
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
@@ -326,9 +326,20 @@ async def test_widgets_get_their_styles_once_before_the_first_picture(monkeypatc
 
 
 async def test_garbage_is_collected_from_the_first_picture_on() -> None:
+    usual = gc.get_threshold()
     gc.disable()
     try:
         async with ready(FakeSource(minute())):
             assert gc.isenabled()
+            gc.collect()
+            before = [one["collections"] for one in gc.get_stats()]
+            pairs = [(number, bytes(8)) for number in range(16_384)]  # as many as one reading has at most
+            assert [one["collections"] for one in gc.get_stats()] == before, "it does not search the logs for garbage"
+            del pairs
+            for _ in range(2 * COLLECT_EVERY):
+                ring: list[object] = []
+                ring.append(ring)
+            assert gc.get_stats()[0]["collections"] > before[0]
     finally:
+        gc.set_threshold(*usual)
         gc.enable()

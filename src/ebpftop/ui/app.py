@@ -66,6 +66,11 @@ _THREADS = 16
 _PREPARE_AFTER_S = 0.5
 """Seconds after the first frame, which nothing may delay."""
 
+COLLECT_EVERY = 50_000
+"""Objects that are made, and not freed by their reference counts, between two garbage collections. Python's 700 are
+reached by each reading of many counters. Its rows looked as if they would live long, and every few seconds all rows of
+all logs were searched for garbage, 60 ms at a time. Of real garbage Textual makes some hundred objects a second."""
+
 # The palette in which a screenshot is requested is not part of the picture.
 _PALETTE_GONE_S = 0.1
 
@@ -163,6 +168,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
     def _collect(self) -> None:
         """Begin to collect garbage (`__main__`), but not among what was made so far: it lives as long as the app."""
         gc.freeze()
+        gc.set_threshold(COLLECT_EVERY, *gc.get_threshold()[1:])
         gc.enable()
 
     def on_unmount(self) -> None:
