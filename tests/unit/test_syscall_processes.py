@@ -58,8 +58,12 @@ class FakeModule:
         written = struct.pack("=QQQQ", first, second, start, (start + pid + first + 3 * second) % (1 << 64))
         self.names[struct.pack("=I", name_place(start, pid))] = written
 
-    def items(self, table: FakeTable, _key_size: int, _value_size: int) -> Iterator[tuple[bytes, bytes]]:
+    def keys_and_values(self, table: FakeTable, _key_size: int, _value_size: int) -> tuple[list[bytes], list[bytes]]:
         assert table.name == "process_calls"
+        found = dict(self.items())
+        return list(found), list(found.values())
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
         for (start, pid, slot, uid), (count, errors) in self.held.items():
             unentered = count // 4
             here = struct.pack("=QQQ16s", count - count // 3 - unentered, unentered, errors, f"p{pid}".encode())
@@ -90,7 +94,7 @@ class FakeTable(NamedTuple):
 def module(monkeypatch: pytest.MonkeyPatch) -> FakeModule:
     fake = FakeModule()
     monkeypatch.setattr(maps, "CPUS", CPUS)
-    for name in ("items", "lookup", "pop_keys", "delete_keys", "per_cpu_sum"):
+    for name in ("keys_and_values", "lookup", "pop_keys", "delete_keys", "per_cpu_sum"):
         monkeypatch.setattr(maps, name, getattr(fake, name))
     return fake
 

@@ -96,6 +96,15 @@ def items(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, b
     return zip(*batched, strict=True) if batched is not None else _items_one_by_one(table, key_size, value_size)
 
 
+def keys_and_values(table: Map, key_size: int, value_size: int) -> tuple[list[bytes], list[bytes]]:
+    """Return every key, and the value of each: the same as `items`, for many."""
+    batched = _read_batches(_LOOKUP_BATCH, table, key_size, value_size)
+    if batched is not None:
+        return batched
+    found = dict(_items_one_by_one(table, key_size, value_size))
+    return list(found), list(found.values())
+
+
 def pop_keys(table: Map, key_size: int, value_size: int) -> list[bytes]:
     """Empty a hash map; return the keys that were in it. What is put in meanwhile is returned or stays."""
     batched = _read_batches(_LOOKUP_AND_DELETE_BATCH, table, key_size, value_size)

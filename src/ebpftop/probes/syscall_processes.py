@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterable
+from itertools import compress
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from ebpftop.probes.syscall_slots import Slots
 from ebpftop.syscalls import abi as abis
 
 _KEY = struct.Struct("=QIIII")  # struct process_call
+_SLOT_WORD, _UID_WORD = 3, 4  # of 32 bits
 _PROCESS = struct.Struct("=QII")  # struct process
 _IDENTITY = 12  # bytes: both begin with start and pid
 _VALUE_WORDS = 5  # struct process_count: calls counted when they entered, when they returned, errors, comm
@@ -196,11 +198,23 @@ class ProcessCounters:
         ended = {key[:_IDENTITY] for key in maps.pop_keys(module.table("ended_processes"), _PROCESS.size, 4)}
         self._made_at = maps.per_cpu_sum(counters, _PAIRS_MADE)
         known = self._pairs
-        held = list(maps.items(table, _KEY.size, _VALUE_SIZE * maps.CPUS))
-        changed = [(key, value, pair) for key, value in held if (pair := known.get(key)) is None or pair.raw != value]
-        if len(held) - sum(pair is None for _, _, pair in changed) != len(known):
-            self._drop_evicted(table, known.keys() - {key for key, _ in held})
-        finished = self._add(changed, ended)
+        keys, values = maps.keys_and_values(table, _KEY.size, _VALUE_SIZE * maps.CPUS)
+        pairs = list(map(known.get, keys))
+        if len(keys) - pairs.count(None) != len(known):
+            self._drop_evicted(table, known.keys() - set(keys))
+        # On a busy machine, nearly all pairs are of processes that came and ended since the last reading.
+        is_short = [pair is None and key[:_IDENTITY] in ended for key, pair in zip(keys, pairs, strict=True)]
+        finished = list(compress(keys, is_short))
+        if finished:
+            self._add_short(finished, list(compress(values, is_short)))
+        self._add(
+            [
+                (key, value, pair)
+                for key, value, pair, short in zip(keys, values, pairs, is_short, strict=True)
+                if not short and (pair is None or pair.raw != value)
+            ]
+        )
+        finished += self._end(ended)
         # One that is evicted before it is deleted is not missing anywhere.
         self._deleted += len(finished)
         maps.delete_keys(table, finished)
@@ -214,12 +228,8 @@ class ProcessCounters:
                 self._pairs.pop(key).process.keys.remove(key)
                 self._evicted += 1
 
-    def _add(self, changed: list[tuple[bytes, bytes, _Pair | None]], ended: set[bytes]) -> list[bytes]:
-        """Add what changed to the sums; return the keys of the pairs of the *ended* processes."""
-        short = [(key, value) for key, value, pair in changed if pair is None and key[:_IDENTITY] in ended]
-        if short:
-            changed = [one for one in changed if one[2] is not None or one[0][:_IDENTITY] not in ended]
-            self._add_short(short)
+    def _add(self, changed: list[tuple[bytes, bytes, _Pair | None]]) -> None:
+        """Add what changed to the sums."""
         users = self._users
         counts, failures = self._sums_of([value for _, value, _ in changed])
         for (key, value, known), count, errors in zip(changed, counts, failures, strict=True):
@@ -233,16 +243,18 @@ class ProcessCounters:
             sums[1] += failed
             self._add_to_process(pair.process, pair.slot, gained, failed)
             self._name(pair.process, count, value)
-        finished = [key for key, _ in short]
-        for identity in ended:
-            process = self._processes.get(identity)
-            if process is not None:
-                process.ended = True
-                self._changed[identity] = process
-                for key in process.keys:
-                    del self._pairs[key]
-                finished += process.keys
-                process.keys = []
+
+    def _end(self, ended: set[bytes]) -> list[bytes]:
+        """Note that processes have ended; return the keys of their pairs."""
+        finished: list[bytes] = []
+        for identity in ended & self._processes.keys():
+            process = self._processes[identity]
+            process.ended = True
+            self._changed[identity] = process
+            for key in process.keys:
+                del self._pairs[key]
+            finished += process.keys
+            process.keys = []
         return finished
 
     def _new_pair(self, key: bytes) -> _Pair:
@@ -252,32 +264,35 @@ class ProcessCounters:
         pair = self._pairs[key] = _Pair(process, slot, uid)
         return pair
 
-    def _add_short(self, short: list[tuple[bytes, bytes]]) -> None:
-        """Add the pairs of processes that came and ended since the last reading: on a busy machine, most by far.
+    def _add_short(self, keys: list[bytes], values: list[bytes]) -> None:
+        """Add the pairs of processes that came and ended since the last reading.
 
         They are in the sums of users. Only what may be listed becomes a process here.
         """
         users, least = self._users, self._least
-        counts, failures = self._sums_of([value for _, value in short])
-        keys = list(_KEY.iter_unpack(b"".join(key for key, _ in short)))
-        identities = [key[:_IDENTITY] for key, _ in short]
+        counts, failures = self._sums_of(values)
+        identities = [key[:_IDENTITY] for key in keys]
+        words = memoryview(b"".join(keys)).cast("I")
+        slots, uids = (words[at :: _KEY.size // 4].tolist() for at in (_SLOT_WORD, _UID_WORD))
         totals: dict[bytes, int] = {}
-        kept = set()
-        for identity, (_, _, slot, uid, _), count, errors in zip(identities, keys, counts, failures, strict=True):
+        for identity, uid, count, errors in zip(identities, uids, counts, failures, strict=True):
             sums = users.get(uid) or users.setdefault(uid, [0, 0])
             sums[0] += count
             sums[1] += errors
             totals[identity] = totals.get(identity, 0) + count
-            if count > least.get(slot, 0):
-                kept.add(identity)
+        kept = {
+            identity
+            for identity, slot, count in zip(identities, slots, counts, strict=True)
+            if count > least.get(slot, 0)
+        }
         kept.update(identity for identity, total in totals.items() if total > self._least_whole)
         kept.update(totals.keys() & self._processes.keys())
         if not kept:
             return
-        for identity, key, (_, value), count, errors in zip(identities, keys, short, counts, failures, strict=True):
+        for identity, slot, value, count, errors in zip(identities, slots, values, counts, failures, strict=True):
             if identity in kept:
                 process = self._process(identity)
-                self._add_to_process(process, key[2], count, errors)
+                self._add_to_process(process, slot, count, errors)
                 self._name(process, count, value)
 
     def _sums_of(self, values: list[bytes]) -> tuple[list[int], list[int]]:
