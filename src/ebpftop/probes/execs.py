@@ -6,6 +6,7 @@ import struct
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from ebpftop.core.cgroup_path import container_of, unit_of
@@ -36,6 +37,7 @@ _TIME_AT = 8
 _EXEC, _FAILED, _EXIT = 1, 2, 3
 _ARGV_CUT, _FILE_CUT, _INTERP_CUT, _CGROUP_CUT, _CGROUP_V1 = 1 | 2, 4, 8, 16, 32  # enum event_flag
 _CUT = (("file", _FILE_CUT), ("interp", _INTERP_CUT), ("argv", _ARGV_CUT), ("cgroup", _CGROUP_CUT))
+_ANY_CUT = _ARGV_CUT | _FILE_CUT | _INTERP_CUT | _CGROUP_CUT
 _PATH_MAX = 4096
 _AT_FDCWD = -100
 _ATTEMPT_BYTES = 72  # struct attempt
@@ -322,13 +324,13 @@ class ExecsProbe(KernelProbe):
             flags |= _ARGV_CUT if len(strings) <= event.argc else 0
         if event.kind == _EXEC:
             self._started_at[event.pid, event.start_ns] = event.time_ns
-            self._processes.add(SeenProcess(event.pid, event.start_ns, event.uid, c_string(event.comm), event.ppid))
+            self._processes.add(SeenProcess(event.pid, event.start_ns, event.uid, _name(event.comm), event.ppid))
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
-        path = cgroup_path(cgroup)
-        cut = [name for name, bits in _CUT if flags & bits]
-        if event.flags & _CGROUP_CUT:
-            whole = path_of_id(event.cgroup_id, v1=bool(event.flags & _CGROUP_V1))
+        path = _known_cgroup_path(cgroup)
+        cut = [name for name, bits in _CUT if flags & bits] if flags & _ANY_CUT else []
+        if flags & _CGROUP_CUT:
+            whole = path_of_id(event.cgroup_id, v1=bool(flags & _CGROUP_V1))
             path = f"/...{path}" if whole is None else escape(whole)
             cut = cut if whole is None else [name for name in cut if name != "cgroup"]
         return Exec(
@@ -338,7 +340,7 @@ class ExecsProbe(KernelProbe):
             ppid=event.ppid,
             uid=event.uid,
             user=self.context.users.get(event.uid),
-            comm=c_string(event.comm),
+            comm=_name(event.comm),
             file=executed_path(event.dirfd, file),
             argv=split_argv(argv),
             truncated="argv" in cut,
@@ -346,7 +348,7 @@ class ExecsProbe(KernelProbe):
             error=error_name(-event.ret) if event.ret < 0 else None,
             cgroup=path,
             start_ns=event.start_ns,
-            pcomm=c_string(event.pcomm),
+            pcomm=_name(event.pcomm),
             euid=event.euid,
             loginuid=None if event.loginuid == _NO_LOGINUID else event.loginuid,
             interp=c_string(interp) if event.interp_len else None,
@@ -369,7 +371,7 @@ class ExecsProbe(KernelProbe):
             time=event.time_ns / 1e9 + offset,
             pid=event.pid,
             uid=event.uid,
-            comm=c_string(event.comm),
+            comm=_name(event.comm),
             code=None if signal else event.ret >> 8 & 0xFF,
             signal=signal_name(signal) if signal else None,
             duration_s=None if started_ns is None else (event.time_ns - started_ns) / 1e9,
@@ -377,6 +379,10 @@ class ExecsProbe(KernelProbe):
             ppid=event.ppid,
             core=bool(event.ret & 0x80),
         )
+
+
+_name = lru_cache(4096)(c_string)
+"""The text of a comm: the same few come again and again."""
 
 
 def _process(raw: bytes) -> tuple[int, int]:
@@ -417,3 +423,7 @@ def cgroup_path(names: bytes) -> str:
     '/system.slice/ssh.service'
     """
     return "/" + "/".join(escape(name) for name in reversed(names.removesuffix(b"\0").split(b"\0")))
+
+
+# A machine has some hundred; a hostile one gives them names of kilobytes.
+_known_cgroup_path = lru_cache(256)(cgroup_path)
