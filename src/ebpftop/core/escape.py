@@ -85,6 +85,10 @@ def c_string(raw: bytes) -> str:
     return escape(raw.partition(b"\0")[0])
 
 
+comm_text = lru_cache(4096)(c_string)
+"""The same for the 16 bytes of a comm: the same few come again and again."""
+
+
 _PLAIN: set[str] = set()
 """Characters that need no escape in any position."""
 

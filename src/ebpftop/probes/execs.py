@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from ebpftop.core.cgroup_path import container_of, unit_of
-from ebpftop.core.escape import c_string, escape
+from ebpftop.core.escape import c_string, comm_text, escape
 from ebpftop.core.records import TICK_NS, Exec, Exit, Record, Where
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption, names
@@ -324,7 +324,7 @@ class ExecsProbe(KernelProbe):
             flags |= _ARGV_CUT if len(strings) <= event.argc else 0
         if event.kind == _EXEC:
             self._started_at[event.pid, event.start_ns] = event.time_ns
-            self._processes.add(SeenProcess(event.pid, event.start_ns, event.uid, _name(event.comm), event.ppid))
+            self._processes.add(SeenProcess(event.pid, event.start_ns, event.uid, comm_text(event.comm), event.ppid))
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
         path = _known_cgroup_path(cgroup)
@@ -340,7 +340,7 @@ class ExecsProbe(KernelProbe):
             ppid=event.ppid,
             uid=event.uid,
             user=self.context.users.get(event.uid),
-            comm=_name(event.comm),
+            comm=comm_text(event.comm),
             file=executed_path(event.dirfd, file),
             argv=split_argv(argv),
             truncated="argv" in cut,
@@ -348,7 +348,7 @@ class ExecsProbe(KernelProbe):
             error=error_name(-event.ret) if event.ret < 0 else None,
             cgroup=path,
             start_ns=event.start_ns,
-            pcomm=_name(event.pcomm),
+            pcomm=comm_text(event.pcomm),
             euid=event.euid,
             loginuid=None if event.loginuid == _NO_LOGINUID else event.loginuid,
             interp=c_string(interp) if event.interp_len else None,
@@ -371,7 +371,7 @@ class ExecsProbe(KernelProbe):
             time=event.time_ns / 1e9 + offset,
             pid=event.pid,
             uid=event.uid,
-            comm=_name(event.comm),
+            comm=comm_text(event.comm),
             code=None if signal else event.ret >> 8 & 0xFF,
             signal=signal_name(signal) if signal else None,
             duration_s=None if started_ns is None else (event.time_ns - started_ns) / 1e9,
@@ -379,10 +379,6 @@ class ExecsProbe(KernelProbe):
             ppid=event.ppid,
             core=bool(event.ret & 0x80),
         )
-
-
-_name = lru_cache(4096)(c_string)
-"""The text of a comm: the same few come again and again."""
 
 
 def _process(raw: bytes) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import ClassVar
 
-from ebpftop.core.escape import c_string, escape
+from ebpftop.core.escape import comm_text, escape
 from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, Record, Trace, Where
 from ebpftop.kernel import bpf_syscall, clocks, maps, tracefs
 from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption, names
@@ -275,6 +275,6 @@ def _record(line: Line, printer: Printer, offset: float) -> Trace:
         cpu=line.cpu,
         pid=line.tid if printer.pid is None else printer.pid,
         tid=line.tid,
-        task=c_string(printer.task),
+        task=comm_text(printer.task),
         message=escape(line.message.removesuffix(b"\n")),
     )
