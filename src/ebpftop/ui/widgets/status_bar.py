@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import ClassVar
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from textual.strip import Strip
-from textual.widget import Widget
 
 from ebpftop.core import format
 from ebpftop.core.records import Cost, State
 from ebpftop.filters.stack import SEPARATOR
 from ebpftop.ui.widgets.columns import Span, clip_front
+from ebpftop.ui.widgets.span_line import SpanLine
 
 MARKS: Mapping[str, tuple[str, str]] = {
     "on": (format.MARKS["on"], "good"),
@@ -53,7 +52,7 @@ class Status:
     interval_s: float = 1.0
 
 
-class StatusBar(Widget):
+class StatusBar(SpanLine):
     """One line. If the terminal is narrow, the least important parts are left out first."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -61,7 +60,7 @@ class StatusBar(Widget):
         "state--filter",
         "state--moment",
     }
-    ALLOW_SELECT = False
+    prefix = "state"
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -78,12 +77,7 @@ class StatusBar(Widget):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
-        segments = [
-            Segment(text, base + self.get_component_rich_style(f"state--{look}", partial=True) if look else base)
-            for text, look in self.spans(self.size.width)
-        ]
-        return Strip(segments)
+        return self.line_of(self.spans(self.size.width))
 
     def spans(self, width: int) -> list[Span]:
         """Return the line in exactly *width* cells."""

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from rich.segment import Segment
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from ebpftop.core.format import age, bars, count
 from ebpftop.models.seeking import clamp
 from ebpftop.ui.widgets.columns import Span, layout_cell
+from ebpftop.ui.widgets.span_line import SpanLine
 
 HINT = "←→ 1 s · [ ] 1 min"
 
@@ -31,14 +30,14 @@ class Moments:
     back: str = ""
 
 
-class TimelineBar(Widget):
+class TimelineBar(SpanLine):
     """Two lines. A click, or the mouse held down, seeks to the moment under it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("timeline--dim", "timeline--bar", "timeline--past", "timeline--moment", "timeline--present"),
         "timeline--strong",
     }
-    ALLOW_SELECT = False
+    prefix = "timeline"
 
     class Scrubbed(Message):
         """The mouse chose `moment` (Unix seconds)."""
@@ -74,15 +73,9 @@ class TimelineBar(Widget):
         return min(self.buckets - 1, int(share * self.buckets))
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
         width = self.size.width
         spans = self._words(width) if y == 0 else self._bars(width)
-        return Strip(
-            [
-                Segment(text, base + self.get_component_rich_style(f"timeline--{look}", partial=True) if look else base)
-                for text, look in layout_cell(spans, width)
-            ]
-        )
+        return self.line_of(layout_cell(spans, width))
 
     def _words(self, width: int) -> list[Span]:
         m = self._moments
