@@ -5,6 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -115,6 +116,9 @@ class FakeHost:
 
     def call_soon(self, do: Callable[[], None]) -> None:
         self.soon.append(do)
+
+    def one_frame(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def call_after(self, delay_s: float, do: Callable[[], None]) -> None:
         self.later.append((delay_s, do))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any, ClassVar
@@ -83,14 +83,6 @@ class Pane(Vertical):
     empty_text: ClassVar[str]
     """Also true for a recording that has ended, and for a past moment."""
 
-    class BatchesArrived(Message):
-        """What the probe yielded since the last frame, oldest first. The screen feeds it to panes, now or later."""
-
-        def __init__(self, pane: Pane, batches: Sequence[Batch]) -> None:
-            super().__init__()
-            self.pane = pane
-            self.batches = batches
-
     class DetailsRequested(Message):
         """Enter on a row: a request for its details."""
 
@@ -112,6 +104,11 @@ class Pane(Vertical):
         self._toggle_requests: LatestRequests[ProbeName, bool] = LatestRequests()
         self.pace = FramePace()
         """When all panes show what came; the screen has one for all of them."""
+        self.deliver: Callable[[Sequence[Batch]], None] = lambda _: self.acknowledge()
+        """Takes what the probe yielded since the last frame, oldest first, in the thread that polls it.
+
+        The screen feeds it to panes, now or later, and calls `acknowledge`.
+        """
         self.newest_only = False
         """The model begins in the middle: what came before the newest events was not read again."""
         self.past = False
@@ -327,7 +324,7 @@ class Pane(Vertical):
                 while pending and taken < FRAME_RECORDS:
                     frame.append(pending.popleft())
                     taken += _burden(frame[-1])
-                self.post_message(self.BatchesArrived(self, tuple(frame)))
+                self.deliver(tuple(frame))
                 records -= taken
             elif ready:
                 # The screen is behind: let the kernel's buffer fill, because losses are counted there.
@@ -344,7 +341,7 @@ class Pane(Vertical):
                 worker_sleep(patience)
 
     def acknowledge(self) -> None:
-        """The screen has worked off what `BatchesArrived` brought."""
+        """The screen has worked off what was delivered."""
         self._taken.set()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from operator import is_
 from time import monotonic
@@ -28,6 +29,9 @@ class FrameHost(Turns, Protocol):
 
     def describe(self) -> None:
         """Bring everything around the panes up to date."""
+
+    def one_frame(self) -> AbstractContextManager[None]:
+        """Draw together, at its end, what changes meanwhile."""
 
 
 class Shown(Protocol):
@@ -96,8 +100,11 @@ class Frames:
         return not self._shown.paused and not self._shown.is_past
 
     def _show_frame(self, at_s: float) -> None:
-        if at_s != self._frame_at_s:
-            return  # it was shown earlier
+        if at_s == self._frame_at_s:  # else it was shown earlier
+            with self._host.one_frame():
+                self._show_fed(at_s)
+
+    def _show_fed(self, at_s: float) -> None:
         self._frame_at_s = float("inf")
         # Counted from when it was due: what is sent next is then not too early.
         self.pace.shown(at_s - (GATHER_S if frames.FRAME_S else 0.0))
@@ -137,7 +144,8 @@ class Frames:
         if self._host.is_covered:
             self._around_waits = True
         elif monotonic() >= self._around_s + frames.AROUND_S / 2:
-            self._show_around()
+            with self._host.one_frame():
+                self._show_around()
 
     def _show_around(self) -> None:
         """Show what panes learnt from other probes, titles, and the state of all."""

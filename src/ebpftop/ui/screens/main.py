@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar, get_args
 
 from textual import events, on, work
@@ -12,14 +15,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
 from textual.geometry import Size
-from textual.message import Message
 from textual.widgets import Input
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.core.escape import printable
 from ebpftop.core.format import clock_text
 from ebpftop.core.records import ProbeName
-from ebpftop.core.source import Source, WatchedList
+from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.models.subset import Kind
 from ebpftop.probes.registry import registry
@@ -29,9 +31,11 @@ from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import FORMS, Form, arrange, panes
 from ebpftop.ui.screens.filtering import FilterController
+from ebpftop.ui.screens.inbox import Inbox
 from ebpftop.ui.screens.over import LayoutOnResize
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ReadyScreen, ready
+from ebpftop.ui.textual_fixes.frame_pace import one_frame
 from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
@@ -66,13 +70,6 @@ def _probe_keys() -> Iterator[Binding]:
 
 class MainScreen(LayoutOnResize[None]):
     """The whole screen. State records take effect at once; records for a pane wait while paused."""
-
-    class Due(Message):
-        """Something to do, in order with the batches that arrive."""
-
-        def __init__(self, do: Callable[[], None]) -> None:
-            super().__init__()
-            self.do = do
 
     BLANK = True  # all of it is covered by widgets, and it would be rendered again whenever a dialog closes
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -134,6 +131,10 @@ class MainScreen(LayoutOnResize[None]):
             self.add_class("-timeline")
 
     def compose(self) -> ComposeResult:
+        with self._context():
+            self._inbox = Inbox(asyncio.get_running_loop(), copy_context())
+        for pane in self.panes:
+            pane.deliver = partial(self._deliver, pane)
         yield StatusBar(id="state")
         yield Grid(*self.panes, id="panes")
         with Horizontal(id="time"):
@@ -243,6 +244,9 @@ class MainScreen(LayoutOnResize[None]):
             return "remote stream" if self.source.live else "pipe ended"
         return "" if self.source.live else f"recording {self.playback.speed_text}".rstrip()
 
+    def on_unmount(self) -> None:
+        self._inbox.close()
+
     def _pulse(self) -> None:
         self.playback.pulse()
         if self.has_class("-timeline"):
@@ -258,18 +262,12 @@ class MainScreen(LayoutOnResize[None]):
 
     # What arrives, and time. See `Host`.
 
-    @on(Pane.BatchesArrived)
-    def _arrived(self, event: Pane.BatchesArrived) -> None:
-        event.stop()
-        self.playback.intake.put(event.pane, event.batches)
-
-    @on(Due)
-    def _do_due(self, event: Due) -> None:
-        event.stop()
-        event.do()
+    def _deliver(self, pane: Pane, batches: Sequence[Batch]) -> None:
+        """Have *batches* of *pane* processed. Its thread calls this."""
+        self.post(partial(self.playback.intake.put, pane, batches))
 
     def post(self, do: Callable[[], None]) -> None:
-        self.post_message(self.Due(do))
+        self._inbox.put(do)
 
     @property
     def is_covered(self) -> bool:
@@ -291,7 +289,10 @@ class MainScreen(LayoutOnResize[None]):
         asyncio.get_running_loop().call_soon(self.call_later, do)
 
     def call_after(self, delay_s: float, do: Callable[[], None]) -> None:
-        self.set_timer(delay_s, do)
+        self._inbox.put_later(delay_s, do)
+
+    def one_frame(self) -> AbstractContextManager[None]:
+        return one_frame(self)
 
     def run_in_thread(self, group: Group, work: Callable[[], None]) -> None:
         self.run_worker(work, group=group, thread=True, exit_on_error=False)
