@@ -7,6 +7,7 @@
  */
 #include "ebpftop.h"
 #include "compat.h"
+#include "dispatch.h"
 #include "events.h"
 
 #define PATH_LEN 4096 /* PATH_MAX, the NUL included */

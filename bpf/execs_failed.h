@@ -400,34 +400,30 @@ int failed_exit(struct exit_tracepoint *ctx)
 #endif
 
 #if defined(WITH_RAW_SYSCALLS) && !defined(HAVE_PREPARE_EXEC)
-/* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes
- * first. */
+/* From dispatch_on_sys_enter. raw tracepoint args: registers, number */
 int failed_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	if (!is_exec(ctx->args[1], &call))
-		return 0;
-	return remember(attempt_of((void *)ctx->args[0], false, call.abi, call.is_execveat), KEEPS_AT_ENTRY);
+	if (is_exec(ctx->args[1], &call))
+		remember(attempt_of((void *)ctx->args[0], false, call.abi, call.is_execveat), KEEPS_AT_ENTRY);
+	return go_on_at_sys_enter(ctx, DISPATCH_SYSCALLS);
 }
 #endif
 
 /*
- * raw tracepoint args: registers, return value. A return without an entry is a failure too: one that seccomp denied,
- * that began before the program did, or that came before sched_prepare_exec. An execve that fails late has become a
- * call of its new program's ABI on x86 (set_personality_*), and only the number of one on arm64.
+ * From dispatch_on_sys_exit. raw tracepoint args: registers, return value. A return without an entry is a failure too:
+ * one that seccomp denied, that began before the program did, or that came before sched_prepare_exec. An execve that
+ * fails late has become a call of its new program's ABI on x86 (set_personality_*), and only the number of one on arm64.
  */
 INLINE int on_raw_exit(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 {
 	long ret = ctx->args[1];
-
-	if (ret >= 0)
-		return 0;
 	void *regs = (void *)ctx->args[0];
 	u32 nr = read_u32(regs, OFF_REGS_NR);
 	struct exec_call call;
 
-	if (!may_be_exec(nr) || (only_skipped && !skipped_by_tracepoints(nr)))
+	if (ret >= 0 || (only_skipped && !skipped_by_tracepoints(nr)))
 		return 0;
 	u64 task = bpf_get_current_task();
 	struct attempt attempt;
@@ -445,7 +441,8 @@ INLINE int on_raw_exit(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 #ifdef WITH_RAW_SYSCALLS
 int failed_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_raw_exit(ctx, false);
+	on_raw_exit(ctx, false);
+	return go_on_at_sys_exit(ctx, DISPATCH_SYSCALLS);
 }
 #endif
 
@@ -455,14 +452,15 @@ int failed_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	if (!is_exec(ctx->args[1], &call) || call.abi == ABI_NATIVE)
-		return 0;
-	return remember(attempt_of((void *)ctx->args[0], false, call.abi, call.is_execveat), KEEPS_AT_ENTRY);
+	if (is_exec(ctx->args[1], &call) && call.abi != ABI_NATIVE)
+		remember(attempt_of((void *)ctx->args[0], false, call.abi, call.is_execveat), KEEPS_AT_ENTRY);
+	return go_on_at_sys_enter(ctx, DISPATCH_SYSCALLS);
 }
 
 int failed_skipped(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_raw_exit(ctx, true);
+	on_raw_exit(ctx, true);
+	return go_on_at_sys_exit(ctx, DISPATCH_SYSCALLS);
 }
 #endif
 

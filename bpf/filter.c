@@ -2,9 +2,11 @@
 /*
  * The maps of the filter, and the programs that keep them up to date while processes and cgroups come and go. Each is
  * attached only while the filter needs it: those for processes with --pid, the one for cgroups with --cgroup and
- * --container.
+ * --container. And the programs that others share: see dispatch.h.
  */
 #include "ebpftop.h"
+#include "compat.h"
+#include "dispatch.h"
 
 /*
  * The start times of the processes forked last, by pid. The kernel frees a process some time after its pid can be used
@@ -101,3 +103,24 @@ int filter_on_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 #endif
+
+/* raw tracepoint args: registers, number */
+int dispatch_on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	if (may_be_exec(ctx->args[1]))
+		return go_on_at_sys_enter(ctx, DISPATCH_USERS);
+	return go_on_at_sys_enter(ctx, DISPATCH_SYSCALLS);
+}
+
+/*
+ * raw tracepoint args: registers, return value. An execve that started a program returns 0, one that is trapped or killed
+ * its number.
+ */
+int dispatch_on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	long ret = ctx->args[1];
+
+	if ((ret < 0 || may_be_exec(ret)) && may_be_exec(read_u32((void *)ctx->args[0], OFF_REGS_NR)))
+		return go_on_at_sys_exit(ctx, DISPATCH_USERS);
+	return go_on_at_sys_exit(ctx, DISPATCH_SYSCALLS);
+}

@@ -6,6 +6,7 @@
  */
 #include "ebpftop.h"
 #include "compat.h"
+#include "dispatch.h"
 
 struct ns_uid {
 	u32 userns; /* inode number of the user namespace the user was last seen in; 0: only ever in the first */
@@ -203,36 +204,33 @@ int users_exit(struct exit_tracepoint *ctx)
 #endif
 
 #if defined(WITH_RAW_SYSCALLS) && !defined(HAVE_PREPARE_EXEC)
-/* raw tracepoint args: registers, number. These programs run at every call of the machine, so the number comes
- * first. */
+/* From dispatch_on_sys_enter. raw tracepoint args: registers, number */
 int users_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(ctx->args[1], &call)
-		       ? attempted(only_checks(call, fifth_argument((void *)ctx->args[0], call.abi)))
-		       : 0;
+	if (is_exec(ctx->args[1], &call))
+		attempted(only_checks(call, fifth_argument((void *)ctx->args[0], call.abi)));
+	return go_on_at_sys_enter(ctx, DISPATCH_FAILURES);
 }
 #endif
 
 /*
- * raw tracepoint args: registers, return value. An execve that fails late has become a call of its new program's ABI on
- * x86 (set_personality_*), and only the number of one on arm64.
+ * From dispatch_on_sys_exit. raw tracepoint args: registers, return value. An execve that fails late has become a call of
+ * its new program's ABI on x86 (set_personality_*), and only the number of one on arm64.
  */
 INLINE int on_raw_exit(struct bpf_raw_tracepoint_args *ctx, bool only_skipped)
 {
-	long ret = ctx->args[1];
-
-	if (ret >= 0 && !may_be_exec(ret))
-		return 0;
 	u32 nr = read_u32((void *)ctx->args[0], OFF_REGS_NR);
 	struct exec_call call;
 
-	if (!may_be_exec(nr) || (only_skipped && !skipped_by_tracepoints(nr)))
-		return 0;
-	bool is_attempt = is_exec(nr, &call) && !only_checks(call, fifth_argument((void *)ctx->args[0], call.abi));
+	if (!only_skipped || skipped_by_tracepoints(nr)) {
+		bool is_attempt =
+			is_exec(nr, &call) && !only_checks(call, fifth_argument((void *)ctx->args[0], call.abi));
 
-	return returned(ret, is_attempt);
+		returned(ctx->args[1], is_attempt);
+	}
+	return go_on_at_sys_exit(ctx, DISPATCH_FAILURES);
 }
 
 #ifdef WITH_RAW_SYSCALLS
@@ -248,9 +246,9 @@ int users_skipped_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	if (!is_exec(ctx->args[1], &call) || call.abi == ABI_NATIVE)
-		return 0;
-	return attempted(only_checks(call, fifth_argument((void *)ctx->args[0], call.abi)));
+	if (is_exec(ctx->args[1], &call) && call.abi != ABI_NATIVE)
+		attempted(only_checks(call, fifth_argument((void *)ctx->args[0], call.abi)));
+	return go_on_at_sys_enter(ctx, DISPATCH_FAILURES);
 }
 
 int users_skipped_exit(struct bpf_raw_tracepoint_args *ctx)

@@ -312,8 +312,8 @@ def test_whose_exit_is_lost_is_found_among_the_zombies(tmp_path: Path, monkeypat
     attached: dict[str, tuple[Module, Link]] = {}
     attach = Module.attach
 
-    def noted(module: Module, kind: Kind, target: str, function: str) -> Link:
-        link = attach(module, kind, target, function)
+    def noted(module: Module, kind: Kind, target: str, function: str, slot: int | None = None) -> Link:
+        link = attach(module, kind, target, function, slot)
         attached[function] = module, link
         return link
 

@@ -36,6 +36,8 @@ class KernelFeatures:
 class Attach:
     """One program at one place. For fentry and fexit, *function* is the kernel function that *target* is.
 
+    If it has a *slot*, a program that several probes share makes a tail call to it there (bpf/dispatch.h).
+
     If *without* is set, the option works without this program too; *without* says what is not seen then. A program that
     *forgets* tasks is attached before those that remember them. Otherwise a call that ends in between would stay
     in the map, and be mistaken for a call of a later task at the same address.
@@ -46,6 +48,7 @@ class Attach:
     function: str
     without: str = ""
     forgets: bool = False
+    slot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,20 @@ def attach_first(
     return AttachResult(used, tuple(attempts), tuple(links))
 
 
+def first_likely(
+    options: tuple[AttachOption, ...], features: KernelFeatures, requested: str | None = None
+) -> AttachOption | None:
+    """Return the option that `attach_first` will use, as far as can be seen without trying."""
+    return next(
+        (
+            option
+            for option in options
+            if (requested is None or matches(option, requested)) and absent(option, features) is None
+        ),
+        None,
+    )
+
+
 def absent(option: AttachOption, features: KernelFeatures) -> str | None:
     """Return what the kernel lacks for *option*, if that can be seen without trying; None if it lacks nothing."""
     reasons = (_absent(attach, features) for attach in option.attaches if not attach.without)
@@ -129,7 +146,7 @@ def _try(
             if attach in missing:
                 continue
             try:
-                links.append(module.attach(attach.kind, attach.target, attach.function))
+                links.append(module.attach(attach.kind, attach.target, attach.function, attach.slot))
             except LoadError as error:
                 missing[attach] = str(error)
                 if not attach.without:

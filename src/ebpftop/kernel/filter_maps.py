@@ -20,6 +20,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups, hierarchies, id_of
+from ebpftop.kernel.dispatch import PROGRAMS, TABLES, Dispatcher
 from ebpftop.kernel.errors import DamagedError, LoadError
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Link, Module
@@ -106,6 +107,7 @@ class KernelFilter:
             self._module = _load(defines)
         except LoadError as error:
             raise SourceError(str(error), "`ebpftop check -v` shows the output of the compiler") from error
+        self.dispatcher = Dispatcher(self._module)
         self._own_pids = tuple(own_pids)
         self._lock = threading.Lock()
         self._links: list[Link] = []
@@ -126,7 +128,7 @@ class KernelFilter:
     @property
     def shared(self) -> Mapping[str, maps.Map]:
         """The maps that every other module shares."""
-        return {name: self._module.table(name) for name in _MAPS}
+        return {name: self._module.table(name) for name in (*_MAPS, *TABLES)}
 
     def apply(self, requested: Filter) -> None:
         """Apply *requested* from now on; raises SourceError if that is impossible, and then nothing has changed.
@@ -381,7 +383,7 @@ def _load(defines: Defines) -> Module:
     """Return bpf/filter.c in the kernel, its programs not attached; raises LoadError."""
     try:
         module = Module("filter.c", defines, entries=_ENTRIES)
-        if module.has((*_MAPS, "lost"), _PROGRAMS):
+        if module.has((*_MAPS, *TABLES, "lost"), (*_PROGRAMS, *PROGRAMS)):
             return module
         module.close()
         module.verify_cached()

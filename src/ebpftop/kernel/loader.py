@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ebpftop.kernel import bpf_syscall, perf_event, tracefs
 from ebpftop.kernel.bpf_syscall import MapInfo, Program, refusal
@@ -36,10 +38,17 @@ _NO_MAPS: Mapping[str, Map] = MappingProxyType({})
 _NO_NUMBERS: Mapping[str, int] = MappingProxyType({})
 
 
-class Link(NamedTuple):
-    """One attachment: its descriptor."""
+@dataclass(frozen=True, eq=False)
+class Link:
+    """One attachment: how it ends; and how often the program that it reaches its own by did not run since it began."""
 
-    fd: int
+    close: Callable[[], None]
+    missed_runs: Callable[[], int] = lambda: 0
+
+
+Dispatch = Callable[[str, int, int], Link]
+"""Lets the program that several probes share at a tracepoint (its name) make a tail call to one of them: its slot, its
+descriptor. Raises LoadError."""
 
 
 def _create_map(spec: MapSpec, entries: int) -> Map:
@@ -62,13 +71,14 @@ class Module:
         parameters: Mapping[str, int] = _NO_NUMBERS,
         entries: Mapping[str, int] = _NO_NUMBERS,
         made: Compiled | None = None,
+        dispatch: Dispatch | None = None,
     ) -> None:
         """Compile bpf/*file* with *defines* as `-D` flags, and make its maps; raises LoadError, DamagedError.
 
         *extra_maps*, by name, belong to another owner and are used instead of new ones. What is chosen for this run is
         not compiled in: *parameters* are the values of the file's parameters (bpf/ebpftop.h), *entries* the sizes of
         maps, in entries (of a ring buffer in bytes), if not the size that the file declares. *made* is what `compiled`
-        returned for the same file and *defines*.
+        returned for the same file and *defines*. *dispatch* attaches programs that have a slot.
         """
         self.file = file
         self._defines = defines
@@ -83,7 +93,9 @@ class Module:
                 lacks = "no value" if names is declared else "no declaration"
                 raise LoadError(f"{file}: the {what} {min(unknown)} has {lacks}")
         self._parameters = {number: parameters[name] for name, number in declared.items()}
+        self._dispatch = dispatch
         self._links: list[Link] = []
+        self._missed_runs = 0
         self._programs: dict[str, int] = {}
         self._own: dict[str, Map] = {}
         self._tables: dict[str, Map] = {}
@@ -133,31 +145,46 @@ class Module:
                 raise LoadError(refusal(error.errno)) from error
         return self._programs[name]
 
-    def attach(self, kind: Kind, target: str, function: str) -> Link:
-        """Load and attach *function*. Raises LoadError, and NotCompiledError if the file was compiled without it."""
+    def attach(self, kind: Kind, target: str, function: str, slot: int | None = None) -> Link:
+        """Load and attach *function*. Raises LoadError, and NotCompiledError if the file was compiled without it.
+
+        If it has a *slot*, it is attached to the program that several share at *target*.
+        """
         program_fd = self.load(self._named(function, kind), kind, target if kind in _ATTACH_TYPES else None)
+        if slot is None:
+            link = Link(partial(os.close, self._open_link(kind, target, program_fd)))
+        elif self._dispatch is None:
+            raise LoadError("there is no program that it could be reached from")
+        else:
+            link = self._dispatch(target, slot, program_fd)
+        self._links.append(link)
+        return link
+
+    def _open_link(self, kind: Kind, target: str, program_fd: int) -> int:
         try:
             if kind == "raw_tracepoint":
-                fd = bpf_syscall.open_raw_tracepoint(program_fd, target)
-            elif kind == "tracepoint":
-                fd = perf_event.attach_tracepoint(program_fd, tracefs.find(), target)
-            elif kind in ("fentry", "fexit"):
-                fd = bpf_syscall.open_raw_tracepoint(program_fd, None)
-            else:
-                fd = perf_event.attach_kprobe(program_fd, target, returns=kind == "kretprobe")
+                return bpf_syscall.open_raw_tracepoint(program_fd, target)
+            if kind == "tracepoint":
+                return perf_event.attach_tracepoint(program_fd, tracefs.find(), target)
+            if kind in ("fentry", "fexit"):
+                return bpf_syscall.open_raw_tracepoint(program_fd, None)
+            return perf_event.attach_kprobe(program_fd, target, returns=kind == "kretprobe")
         except (OSError, ValueError) as error:
             code = isinstance(error, OSError) and error.errno
             raise LoadError(
                 f"the kernel refused to attach it: {os.strerror(code) if code else 'no reason given'}"
             ) from error
-        link = Link(fd)
-        self._links.append(link)
-        return link
 
     def release(self, link: Link) -> None:
         """Detach one program."""
-        os.close(link.fd)
+        self._missed_runs += link.missed_runs()
+        link.close()
         self._links.remove(link)
+
+    def missed_runs(self) -> int:
+        """Return how often a program of the file did not run because it ran already on that CPU."""
+        own = sum(bpf_syscall.runs(fd).recursion_misses for fd in self.programs.values())
+        return own + self._missed_runs + sum(link.missed_runs() for link in self._links.copy())
 
     def _named(self, function: str, kind: Kind) -> str:
         """Return the full name of a program: those of fentry and fexit that are made for one function have its name."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from ebpftop.core.records import Abi, Attempt, Handler, Lost, Probe, ProbeName, Record, Where
-from ebpftop.kernel import bpf_syscall, event_buffer, maps
+from ebpftop.kernel import event_buffer, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.compiled import Compiled
@@ -21,7 +21,7 @@ from ebpftop.kernel.compiler import compiled
 from ebpftop.kernel.errors import LoadError, NotCompiledError
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.fields import Defines
-from ebpftop.kernel.loader import Module
+from ebpftop.kernel.loader import Dispatch, Module
 from ebpftop.kernel.maps import Map
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.probes.user_names import UserNames
@@ -35,11 +35,14 @@ class Context:
     """What a probe needs to know about the kernel and the user's options."""
 
     defines: Defines
-    shared: Mapping[str, Map]  # the filter's maps
+    shared: Mapping[str, Map]  # the filter's maps, and the tables of bpf/dispatch.h
     features: KernelFeatures
     root: RootWork
     users: UserNames
     buffer: Buffer
+    dispatch: Dispatch | None = None
+    probes: frozenset[ProbeName] = frozenset()  # all that may be attached, now or later
+    preempts: bool = False  # whether the kernel may preempt programs at sys_enter and sys_exit
     attach: Mapping[str, str] = field(default_factory=dict)  # --attach: probe name (or probe.part) to attach option
     failures: bool = True
     exits: bool = True
@@ -167,6 +170,7 @@ class KernelProbe(ABC):
             parameters=parameters,
             entries=entries,
             made=ahead[1] if ahead is not None and ahead[0] == defines else None,
+            dispatch=self.context.dispatch,
         )
         self.prepare(self.module)
         self.attempts = ()
@@ -313,7 +317,7 @@ class KernelProbe(ABC):
         if module is None:
             return {}
         lost = {where: maps.per_cpu_sum(module.table("lost"), i) for i, where in enumerate(LOST_IN_KERNEL)}
-        lost["recursion"] += sum(bpf_syscall.runs(fd).recursion_misses for fd in module.programs.values())
+        lost["recursion"] += module.missed_runs()
         return lost
 
     def lost_now(self) -> dict[Where, int]:

@@ -10,10 +10,10 @@ from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Kind
 from ebpftop.kernel.offsets import EXEC_CALLS
 
-# A second program at a tracepoint costs more than the first.
-RAW_EXIT = f"{TAXES}: a program at the return of each"
-RAW_BOTH = f"{TAXES}: programs at the entry and the return of each"
-BESIDE_BOTH = f"{TAXES}: programs beside the tracepoints at the entry and the return of each"
+# A second program at a tracepoint costs more than the first. Those of users, failures and syscalls share one.
+RAW_EXIT = f"{TAXES}: a program at the return of each, shared with other probes"
+RAW_BOTH = f"{TAXES}: programs at the entry and the return of each, shared with other probes"
+BESIDE_BOTH = f"{TAXES}: programs beside the tracepoints at the entry and the return of each, shared with other probes"
 BESIDE_ENTRY = f"{TAXES}: a program beside the tracepoints at the entry of each"
 
 
@@ -58,14 +58,15 @@ def by_name(function: ExecFunction) -> str:
     return function.name
 
 
-def raw_entry(defines: Defines, *, prepare: str, enter: str) -> Attach:
+def raw_entry(defines: Defines, *, prepare: str, enter: str, slot: int) -> Attach:
     """Attach where an execve is seen before it can fail late.
 
-    *prepare*, which costs nothing between execs, is the program for kernels that have the tracepoint for it (6.10).
+    *prepare*, which costs nothing between execs, is the program for kernels that have the tracepoint for it (6.10);
+    *enter*, with its *slot*, the one for others.
     """
     if "HAVE_PREPARE_EXEC" in defines:
         return Attach("raw_tracepoint", "sched_prepare_exec", prepare)
-    return Attach("raw_tracepoint", "sys_enter", enter)
+    return Attach("raw_tracepoint", "sys_enter", enter, slot=slot)
 
 
 def raw_cost(defines: Defines) -> str:

@@ -15,6 +15,7 @@ from ebpftop.core.records import TICK_NS, Exec, Exit, Record, Where
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.cgroups import path_of_id
+from ebpftop.kernel.dispatch import FAILURES
 from ebpftop.kernel.event_buffer import RING_BYTES_MAX, Events
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
@@ -112,8 +113,8 @@ def _failure_options(defines: Defines) -> _FailureLadder:
         by_fentry = (Attach("fentry", "begin_new_exec", "begin_new_exec", without=LATE),)
         by_kprobe = (Attach("kprobe", "begin_new_exec", "failed_kprobe_begin", without=LATE),)
     skipped = (
-        Attach("raw_tracepoint", "sys_exit", "failed_skipped", without=SKIPPED),
-        Attach("raw_tracepoint", "sys_enter", "failed_skipped_enter", without=SKIPPED),
+        Attach("raw_tracepoint", "sys_exit", "failed_skipped", without=SKIPPED, slot=FAILURES),
+        Attach("raw_tracepoint", "sys_enter", "failed_skipped_enter", without=SKIPPED, slot=FAILURES),
     )
     return _FailureLadder(
         fexit=AttachOption(
@@ -145,8 +146,8 @@ def _failure_options(defines: Defines) -> _FailureLadder:
         raw=AttachOption(
             raw_cost(defines),
             (
-                Attach("raw_tracepoint", "sys_exit", "failed_raw"),
-                raw_entry(defines, prepare="failed_prepare", enter="failed_raw_enter"),
+                Attach("raw_tracepoint", "sys_exit", "failed_raw", slot=FAILURES),
+                raw_entry(defines, prepare="failed_prepare", enter="failed_raw_enter", slot=FAILURES),
             ),
         ),
     )

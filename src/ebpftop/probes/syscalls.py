@@ -34,6 +34,7 @@ from ebpftop.probes.syscall_options import (
     ladder,
     not_tried,
     returns_option,
+    shared_tracepoints,
     uring_event,
     uring_option,
 )
@@ -67,6 +68,7 @@ class SyscallsProbe(KernelProbe):
         self.slots = Slots(platform.machine())
         self._kind: Kind = "raw_tracepoint"
         self._at_function = False
+        self._shared = shared_tracepoints(context)
         self._callers_fd: int | None = None
         requested = context.attach.get("syscalls")
         # It is only a faster way to the same figures. If it does not work, it is not tried again.
@@ -220,7 +222,7 @@ class SyscallsProbe(KernelProbe):
         return {"": names(ladder(self.context.defines))}
 
     def attach(self, module: Module) -> str:
-        enter = function_option(self.context.defines) if self._at_function else enter_option(self._kind)
+        enter = function_option(self.context.defines) if self._at_function else enter_option(self._kind, self._shared)
         if self._callers_fd is not None:
             module.attach("raw_tracepoint", "sched_process_exit", "task_cache_on_sched_process_exit")
             module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
@@ -247,7 +249,7 @@ class SyscallsProbe(KernelProbe):
         return via
 
     def _attach_returns(self, module: Module) -> None:
-        option = returns_option(self._kind)
+        option = returns_option(self._kind, self._shared)
         self._returns = attach_first(module, (option,), self.context.features)
         self.attempts += tuple(
             msgspec.structs.replace(attempt, via=f"returns: {attempt.via}") for attempt in self._returns.attempts

@@ -13,6 +13,7 @@ from ebpftop.core.escape import c_string
 from ebpftop.core.records import OTHER_UID, Record, UserRow, Users
 from ebpftop.kernel import maps
 from ebpftop.kernel.attach import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption, names
+from ebpftop.kernel.dispatch import USERS
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import KernelProbe
@@ -68,8 +69,8 @@ def _options(defines: Defines) -> _Ladder:
     )
     completed = has_other_abis(defines)
     skipped = (
-        Attach("raw_tracepoint", "sys_enter", "users_skipped_enter", without=SKIPPED),
-        Attach("raw_tracepoint", "sys_exit", "users_skipped_exit", without=SKIPPED, forgets=True),
+        Attach("raw_tracepoint", "sys_enter", "users_skipped_enter", without=SKIPPED, slot=USERS),
+        Attach("raw_tracepoint", "sys_exit", "users_skipped_exit", without=SKIPPED, forgets=True, slot=USERS),
     )
     return _Ladder(
         fentry=AttachOption(
@@ -100,9 +101,9 @@ def _options(defines: Defines) -> _Ladder:
         raw=AttachOption(
             raw_cost(defines),
             (
-                Attach("raw_tracepoint", "sys_exit", "users_raw_exit", forgets=True),
+                Attach("raw_tracepoint", "sys_exit", "users_raw_exit", forgets=True, slot=USERS),
                 last,
-                raw_entry(defines, prepare="users_prepare", enter="users_raw_enter"),
+                raw_entry(defines, prepare="users_prepare", enter="users_raw_enter", slot=USERS),
             ),
         ),
     )

@@ -29,6 +29,7 @@ from ebpftop.kernel.filter_maps import KernelFilter, with_processes
 from ebpftop.kernel.overhead import OverheadSampler
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.kernel.threads import own_pids
+from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.priority import stand_back
 from ebpftop.lifecycle.process import process
@@ -136,6 +137,9 @@ class KernelSource:
         context = Context(
             defines=defines,
             shared=self._filter.shared,
+            dispatch=self._filter.dispatcher.attach,
+            probes=frozenset(options.probes + options.off),
+            preempts=kernel_version() >= PREEMPTIBLE_SINCE,
             matches=self._filter.matches,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
@@ -368,7 +372,8 @@ class KernelSource:
 
     def _program_fds(self) -> list[int]:
         modules = [probe.module for probe in self._probes.values()]  # another thread may attach one now
-        return [fd for module in modules if module is not None for fd in module.programs.values()]
+        own = [fd for module in modules if module is not None for fd in module.programs.values()]
+        return [*own, *self._filter.dispatcher.program_fds]
 
     def is_on(self, probe: ProbeName) -> bool:
         """Return whether a probe is attached now, or will be when its start is over."""
