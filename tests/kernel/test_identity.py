@@ -7,12 +7,14 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from ebpftop.core.escape import c_string
+from ebpftop.core.records import Exec, Exit
+from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes.syscall_processes import NAME_PLACES, name_in, name_place
 from ebpftop.probes.syscalls import SyscallsProbe
@@ -310,3 +312,22 @@ def test_a_file_that_binfmt_misc_gives_to_an_interpreter_is_named_as_given(tmp_p
         (one,) = of("exec", stream.stop(), comm="thing")
     assert (one["file"], one["interp"]) == (str(program), "/bin/echo")
     assert one["argv"] == ["/bin/echo", str(program), "a b"]
+
+
+def test_what_is_equal_in_records_of_the_same_program_is_one_object() -> None:
+    """The screen keeps tens of thousands of them."""
+    with ExitStack() as stack:
+        source = KernelSource(Options(probes=("execs",), filter=Filter(pids=(os.getpid(),))))
+        stack.callback(source.close)
+        for _ in range(2):
+            subprocess.run(["/bin/true", "with", "arguments"], check=True, user=4711)
+        records = [record for batch in source.read_all() for record in batch.records]
+    one, other = (record for record in records if isinstance(record, Exec) and record.uid == 4711)
+    for name in ("argv", "cgroup", "ppid", "uid", "euid", "pidns"):
+        assert getattr(one, name) is getattr(other, name), name
+    assert one.tid is one.pid
+    for start in (one, other):
+        (end,) = (record for record in records if isinstance(record, Exit) and record.pid == start.pid)
+        assert (end.pid, end.start_ns, end.ppid, end.uid) == (start.pid, start.start_ns, start.ppid, start.uid)
+        for name in ("pid", "start_ns", "ppid", "uid"):
+            assert getattr(end, name) is getattr(start, name), name

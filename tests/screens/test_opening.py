@@ -343,3 +343,12 @@ async def test_garbage_is_collected_from_the_first_picture_on() -> None:
     finally:
         gc.set_threshold(*usual)
         gc.enable()
+
+
+async def test_memory_that_was_freed_is_given_back_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[bool] = []
+    monkeypatch.setattr("ebpftop.ui.app._GIVE_BACK_EVERY_S", 0.05)
+    monkeypatch.setattr("ebpftop.lifecycle.malloc.give_back", lambda: given_back.append(True))
+    async with ready(FakeSource(minute())) as (pilot, _):
+        while len(given_back) < 3:
+            await pilot.pause(0.05)

@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ebpftop.probes.printers import UNKNOWN, Printer, Printers
+from ebpftop.probes.printers import _NAME, UNKNOWN, Printer, Printers
 
 NOBODY = 1 << 22  # beyond any thread id
 A, B = Printer(5, b"a"), Printer(6, b"b\n")
@@ -38,9 +38,19 @@ def test_names_that_no_line_can_need_any_more_go() -> None:
     second = 10**9
     for i in range(100):
         printers.learn(NOBODY, i * second, Printer(i, b""))
-    assert len(printers._names[NOBODY]) <= 3
+    assert len(printers._names[NOBODY]) <= 3 * _NAME.size
     assert printers.at(NOBODY, 99 * second).pid == 99
     assert printers.at(NOBODY, 99 * second - 1).pid == 98
+
+
+def test_a_thread_may_have_very_many_names_within_a_moment() -> None:
+    printers = Printers()
+    for i in range(100_000):
+        printers.learn(NOBODY, i, Printer(i, b"x%d" % i))
+    assert printers.at(NOBODY, 77_777) == Printer(77_777, b"x77777")
+    printers.learn(NOBODY, 10**10, A)
+    assert len(printers._names[NOBODY]) == 2 * _NAME.size
+    assert printers.at(NOBODY, 10**10 - 1) == Printer(99_999, b"x99999")
 
 
 def test_the_kernel_hears_of_whom_is_forgotten() -> None:

@@ -13,16 +13,14 @@ import os
 import resource
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ebpftop.core.source import SourceError
+from ebpftop.lifecycle import malloc
 
 _MIB = 1 << 20
 _PROT_NONE, _MAP_NORESERVE = 0, 0x4000  # include/uapi/asm-generic/mman-common.h, mman.h
 _STATM_SIZE, _STATM_DATA = 0, 5  # fields of /proc/self/statm
-_M_ARENA_MAX = -8  # malloc.h of glibc
-_ARENAS = 2
 
 
 @dataclass(frozen=True)
@@ -47,19 +45,11 @@ REPLAY_SCREEN = Need("the screen", address_space_mib=280, memory_mib=170, thread
 def require(need: Need, more_mib: int = 0) -> None:
     """Raise SourceError if the machine does not grant *need* and *more_mib* MiB of memory beyond it."""
     need = replace(need, address_space_mib=need.address_space_mib + more_mib, memory_mib=need.memory_mib + more_mib)
-    _save_address_space()
+    malloc.set_up()
     _require_files(need)
     if sys.platform == "linux":
         _require_memory(need)
     require_threads(need)
-
-
-def _save_address_space() -> None:
-    """Limit glibc to two heaps instead of eight per CPU, each with 64 MiB of addresses: our threads need no more."""
-    with suppress(ImportError, OSError, AttributeError):  # not glibc
-        import ctypes
-
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _require_files(need: Need) -> None:

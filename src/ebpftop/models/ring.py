@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from ebpftop.core.memory_budget import scaled
+from ebpftop.core.shared import Shared
 
 Row = TypeVar("Row")
 
@@ -39,7 +40,9 @@ class Ring(Generic[Row]):
         self.budget = scaled(budget)
         self.first = 0
         self.weight = 0
-        self._rows: deque[tuple[Row, int]] = deque()
+        self._rows: deque[Row] = deque()
+        self._weights: deque[int] = deque()
+        self._shared: Shared[int] = Shared()
 
     @property
     def end(self) -> int:
@@ -51,7 +54,7 @@ class Ring(Generic[Row]):
     def __getitem__(self, sequence: int) -> Row:
         if not self.first <= sequence < self.end:
             raise IndexError(sequence)
-        return self._rows[sequence - self.first][0]
+        return self._rows[sequence - self.first]
 
     def begin_at(self, sequence: int) -> None:
         """Let an empty ring begin at *sequence*, as if that many rows had been added and evicted."""
@@ -60,17 +63,19 @@ class Ring(Generic[Row]):
     def append(self, row: Row, weight: int = 1) -> int:
         """Add a row and return its sequence number; evict the oldest rows if it does not fit."""
         sequence = self.end
-        self._rows.append((row, weight))
+        self._rows.append(row)
+        self._weights.append(self._shared[weight])
         self.weight += weight
         while len(self._rows) > self.capacity or (self.weight > self.budget and len(self._rows) > 1):
-            self.weight -= self._rows.popleft()[1]
+            self._rows.popleft()
+            self.weight -= self._weights.popleft()
             self.first += 1
         return sequence
 
     def slice(self, start: int, stop: int) -> list[Row]:
         """Return the rows of sequence numbers *start* up to *stop* that are still here."""
         low = max(start, self.first) - self.first
-        return [row for row, _ in islice(self._rows, low, max(low, stop - self.first))]
+        return list(islice(self._rows, low, max(low, stop - self.first)))
 
 
 class View(Generic[Row]):

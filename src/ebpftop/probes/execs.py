@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, comm_text, escape
 from ebpftop.core.records import TICK_NS, Exec, Exit, Record, Where
+from ebpftop.core.shared import Shared
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.cgroups import path_of_id
@@ -45,6 +46,9 @@ _ATTEMPT_BYTES = 72  # struct attempt
 _NO_LOGINUID = 0xFFFFFFFF
 _ALIVE_MAX = 200_000
 _ENDED_MAX = 4096
+# Command lines of up to so many bytes are decoded once, and are then one object in all records.
+_SHORT_ARGV = 256
+_ARGV_REMEMBERED = 1024
 LATE = "paths and arguments of programs that fail after the old one is gone"
 # How often to look for exits without an event: lost ones, or of a process that the filter no longer matches (new user).
 _ABSENT_EVERY_S = 10.0
@@ -174,6 +178,7 @@ class ExecsProbe(KernelProbe):
         self._exits_missed = 0, 0  # exits at most, as of the last two looks at /proc
         self._started_at: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._shared: Shared[int] = Shared()
         # Survives a toggle: processes that end while the probe is off are found when it starts again.
         self._processes = ProcessTable(context.users)
 
@@ -323,9 +328,12 @@ class ExecsProbe(KernelProbe):
             strings = argv.split(b"\0", event.argc)
             argv = b"\0".join([*strings[: event.argc], b""]) if len(strings) > event.argc else argv
             flags |= _ARGV_CUT if len(strings) <= event.argc else 0
+        # Records are kept for long: what is equal in them is one object.
+        shared, pid = self._shared, event.pid
+        uid, ppid = shared[event.uid], shared[event.ppid]
         if event.kind == _EXEC:
-            self._started_at[event.pid, event.start_ns] = event.time_ns
-            self._processes.add(SeenProcess(event.pid, event.start_ns, event.uid, comm_text(event.comm), event.ppid))
+            self._started_at[pid, event.start_ns] = event.time_ns
+            self._processes.add(SeenProcess(pid, event.start_ns, uid, comm_text(event.comm), ppid))
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
         path = _known_cgroup_path(cgroup)
@@ -336,10 +344,10 @@ class ExecsProbe(KernelProbe):
             cut = cut if whole is None else [name for name in cut if name != "cgroup"]
         return Exec(
             time=event.time_ns / 1e9 + offset,
-            pid=event.pid,
-            tid=event.tid,
-            ppid=event.ppid,
-            uid=event.uid,
+            pid=pid,
+            tid=pid if event.tid == pid else event.tid,
+            ppid=ppid,
+            uid=uid,
             user=self.context.users.get(event.uid),
             comm=comm_text(event.comm),
             file=executed_path(event.dirfd, file),
@@ -350,11 +358,11 @@ class ExecsProbe(KernelProbe):
             cgroup=path,
             start_ns=event.start_ns,
             pcomm=comm_text(event.pcomm),
-            euid=event.euid,
-            loginuid=None if event.loginuid == _NO_LOGINUID else event.loginuid,
+            euid=shared[event.euid],
+            loginuid=None if event.loginuid == _NO_LOGINUID else shared[event.loginuid],
             interp=c_string(interp) if event.interp_len else None,
-            pidns=event.pidns,
-            nspid=event.nspid,
+            pidns=shared[event.pidns],
+            nspid=pid if event.nspid == pid else event.nspid,
             container=container_of(path),
             unit=unit_of(path),
             cut=tuple(cut),
@@ -366,18 +374,21 @@ class ExecsProbe(KernelProbe):
             return None
         self._note_end(process)
         started_ns = self._started_at.pop(process, None)
-        self._processes.forget(event.pid, event.start_ns)
+        seen = self._processes.forget(event.pid, event.start_ns)
+        pid, start_ns = process
+        if seen is not None and (seen.pid, seen.start_ns) == process:
+            pid, start_ns, *_ = seen  # the same objects as in the record of its start
         signal = event.ret & 0x7F
         return Exit(
             time=event.time_ns / 1e9 + offset,
-            pid=event.pid,
-            uid=event.uid,
+            pid=pid,
+            uid=self._shared[event.uid],
             comm=comm_text(event.comm),
             code=None if signal else event.ret >> 8 & 0xFF,
             signal=signal_name(signal) if signal else None,
             duration_s=None if started_ns is None else (event.time_ns - started_ns) / 1e9,
-            start_ns=event.start_ns,
-            ppid=event.ppid,
+            start_ns=start_ns,
+            ppid=self._shared[event.ppid],
             core=bool(event.ret & 0x80),
         )
 
@@ -410,7 +421,14 @@ def split_argv(raw: bytes) -> tuple[str, ...]:
     """
     if not raw:
         return ()
+    return _split_short(raw) if len(raw) <= _SHORT_ARGV else _split(raw)
+
+
+def _split(raw: bytes) -> tuple[str, ...]:
     return tuple(map(escape, raw.removesuffix(b"\0").split(b"\0")))
+
+
+_split_short = lru_cache(_ARGV_REMEMBERED)(_split)
 
 
 def cgroup_path(names: bytes) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-THREADS_MAX = 32_768
+THREADS_MAX = 16_384
 """More than the kernel remembers (`printers` in bpf/trace.c), so that the kernel forgets first."""
+
+# A name as it is kept, packed, since nearly all threads that print only once are kept too: time, pid, comm.
+_NAME = struct.Struct("=qi16s")
+_NO_PID = -1
+_FEW = 4
 
 _SETTLE_NS = 1_000_000_000
 # The clocks of other buffers may advance in ticks of up to 10 ms: sched_clock without a stable TSC.
@@ -30,17 +36,25 @@ class Printers:
 
     def __init__(self, forget: Callable[[int], object] = lambda _tid: None, limit: int = THREADS_MAX) -> None:
         """*forget* is called with the thread that is forgotten here: the kernel has to send its name again."""
-        self._names: OrderedDict[int, list[tuple[int, Printer]]] = OrderedDict()
+        self._names: OrderedDict[int, bytes | bytearray] = OrderedDict()
         self._forget = forget
         self._limit = limit
 
     def learn(self, tid: int, time_ns: int, printer: Printer) -> None:
         """Note that from *time_ns* on (CLOCK_MONOTONIC) a thread was *printer*."""
-        names = self._names.setdefault(tid, [])
+        names = self._names.get(tid, b"")
+        if len(names) == _FEW * _NAME.size:
+            names = bytearray(names)  # one that changes its name all the time
         # Lines of the last drain are reported; of the older names only the one valid at that time may be needed again.
-        while len(names) > 1 and names[1][0] < time_ns - _SETTLE_NS:
-            del names[0]
-        names.append((time_ns, printer))
+        old = 0
+        while (old + 1) * _NAME.size < len(names) and _since_ns(names, old + 1) < time_ns - _SETTLE_NS:
+            old += 1
+        if old and isinstance(names, bytearray):
+            del names[: old * _NAME.size]
+        elif old:
+            names = names[old * _NAME.size :]
+        names += _NAME.pack(time_ns, _NO_PID if printer.pid is None else printer.pid, printer.task)
+        self._names[tid] = names
         self._names.move_to_end(tid)
         while len(self._names) > self._limit:
             self._forget(self._names.popitem(last=False)[0])
@@ -51,16 +65,26 @@ class Printers:
         if names is None:
             return from_proc(tid)
         self._names.move_to_end(tid)
-        for since_ns, printer in reversed(names):
-            if since_ns <= time_ns:
-                return printer
+        for at in reversed(range(len(names) // _NAME.size)):
+            if _since_ns(names, at) <= time_ns:
+                return _printer(names, at)
         # Names are sent before lines. If the line seems older than the name, the two clocks differ.
-        first_ns, first = names[0]
+        first_ns, first = _since_ns(names, 0), _printer(names, 0)
         if first_ns - time_ns <= _OTHER_CLOCK_NS:
             return first
         there = from_proc(tid)
         # The clocks of emulated processors may differ by more. /proc does not know a process that has ended.
         return first if there == UNKNOWN and first_ns - time_ns <= _SETTLE_NS else there
+
+
+def _since_ns(names: bytes | bytearray, at: int) -> int:
+    since_ns: int = _NAME.unpack_from(names, at * _NAME.size)[0]
+    return since_ns
+
+
+def _printer(names: bytes | bytearray, at: int) -> Printer:
+    _, pid, task = _NAME.unpack_from(names, at * _NAME.size)
+    return Printer(None if pid == _NO_PID else pid, task.rstrip(b"\0"))
 
 
 def from_proc(tid: int) -> Printer:

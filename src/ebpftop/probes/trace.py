@@ -273,7 +273,7 @@ def _record(line: Line, printer: Printer, offset: float) -> Trace:
     return Trace(
         time=line.time_ns / 1e9 + offset,
         cpu=line.cpu,
-        pid=line.tid if printer.pid is None else printer.pid,
+        pid=line.tid if printer.pid in (None, line.tid) else printer.pid,
         tid=line.tid,
         task=comm_text(printer.task),
         message=escape(line.message.removesuffix(b"\n")),

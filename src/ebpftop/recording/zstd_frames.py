@@ -44,7 +44,7 @@ def _decompressor() -> zstd.ZstdDecompressor:
     return decompressor
 
 
-def pack(lines: bytes, count: int, level: int = 3) -> bytes:
+def pack(lines: bytes | bytearray, count: int, level: int = 3) -> bytes:
     """Return *lines* (*count* of them, each with its newline) as a mark and one independent frame."""
     compressor = zstd.ZstdCompressor(options={**_OPTIONS, zstd.CompressionParameter.compression_level: level})
     frame: bytes = compressor.compress(lines, zstd.ZstdCompressor.FLUSH_FRAME)

@@ -47,8 +47,8 @@ class History:
         self._packed_bytes = 0
         self.first = 0
         self._open: list[Record] = []
-        self._open_lines: list[bytes] = []
-        self._open_bytes = 0
+        # In one piece: thousands of lines, freed each second, would leave holes in the memory between what stays.
+        self._open_lines = bytearray()
         self._open_since = 0.0
         self._newest = 0.0
         self._encoder = ReadingEncoder()
@@ -56,7 +56,7 @@ class History:
     @property
     def bytes_used(self) -> int:
         """Bytes in use now, the index included."""
-        return self._packed_bytes + self._open_bytes + self.index.bytes_used + _OVERHEAD_BYTES * len(self._packed)
+        return self._packed_bytes + len(self._open_lines) + self.index.bytes_used + _OVERHEAD_BYTES * len(self._packed)
 
     @property
     def stop(self) -> int:
@@ -67,16 +67,18 @@ class History:
         with self._adding:
             if not records:
                 return
-            lines = [self._encoder.encode(record) + b"\n" for record in records]
+            lines = bytearray()
+            for record in records:
+                lines += self._encoder.encode(record)
+                lines += b"\n"
             self._newest = max(self._newest, time_of(records[0]))
-            if self._open and (self._newest - self._open_since >= _CHUNK_S or self._open_bytes >= _CHUNK_BYTES):
+            if self._open and (self._newest - self._open_since >= _CHUNK_S or len(self._open_lines) >= _CHUNK_BYTES):
                 self._seal()
             with self._lock:
                 if not self._open:
                     self._open_since = time_of(records[0])
                 self._open += records
                 self._open_lines += lines
-                self._open_bytes += sum(map(len, lines))
 
     def load(self, number: int) -> Chunk:
         with self._lock:
@@ -84,18 +86,18 @@ class History:
             if not 0 <= at <= len(self._packed):
                 return Chunk()
             if at == len(self._packed):
-                return Chunk((Part(b"".join(self._open_lines)),))
+                return Chunk((Part(bytes(self._open_lines)),))
             packed = self._packed[at]
         return Chunk((Part(zstd_frames.unpack(packed, zstd_frames.MARK_BYTES).data),))
 
     def _seal(self) -> None:
         """Compress the open chunk. No other thread changes it meanwhile."""
-        packed = zstd_frames.pack(b"".join(self._open_lines), len(self._open), _LEVEL)
+        packed = zstd_frames.pack(self._open_lines, len(self._open), _LEVEL)
         self.index.add(self._open, len(self._open))
         with self._lock:
             self._packed.append(packed)
             self._packed_bytes += len(packed)
-            self._open, self._open_lines, self._open_bytes = [], [], 0
+            self._open, self._open_lines = [], bytearray()
         while (stop := self._next_start()) is not None and (
             self.bytes_used + _CHUNK_BYTES > self.max_bytes or self._newest - stop[1] > self.keep_s
         ):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# The first import: Textual reads its settings when it is imported, and asyncio finds no TLS.
+import ebpftop.ui.textual_fixes.settings  # noqa: F401
+
+# isort: split
 import asyncio
 import gc
 import logging
@@ -14,10 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-# The first import: Textual reads its settings when it is imported.
-import ebpftop.ui.textual_fixes.settings  # noqa: F401
-
-# isort: split
 from rich.console import RenderableType
 from textual import work
 from textual.app import SystemCommand
@@ -28,6 +28,7 @@ from textual.theme import ThemeProvider
 from ebpftop.core.escape import escape
 from ebpftop.core.source import Source, SourceError
 from ebpftop.filters.spec import Filter
+from ebpftop.lifecycle import malloc
 from ebpftop.lifecycle.priority import keep_lock, stand_back
 from ebpftop.lifecycle.process import INTERRUPTED, process
 from ebpftop.probes.registry import registry
@@ -70,6 +71,9 @@ COLLECT_EVERY = 50_000
 """Objects that are made, and not freed by their reference counts, between two garbage collections. Python's 700 are
 reached by each reading of many counters. Its rows looked as if they would live long, and every few seconds all rows of
 all logs were searched for garbage, 60 ms at a time. Of real garbage Textual makes some hundred objects a second."""
+
+_GIVE_BACK_EVERY_S = 10.0
+"""Seconds after which memory that a burst of events needed for a moment is given back."""
 
 # The palette in which a screenshot is requested is not part of the picture.
 _PALETTE_GONE_S = 0.1
@@ -158,6 +162,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
             self.notify(note, severity="warning")
         self.call_after_refresh(self._collect)
         self.set_timer(_PREPARE_AFTER_S, self._prepare)
+        self.set_interval(_GIVE_BACK_EVERY_S, malloc.give_back)
 
     def _prepare(self) -> None:
         """Import and make the screens that a key opens."""
