@@ -16,9 +16,12 @@ from types import SimpleNamespace
 import pytest
 
 from ebpftop import cli
-from ebpftop.commands import live
+from ebpftop.commands import kernel_options, live
 from ebpftop.core.entry_points import entry_points
+from ebpftop.kernel.root_helper import RootWork
 from ebpftop.lifecycle import terminal
+from ebpftop.lifecycle.limits import LIVE_SCREEN
+from ebpftop.sources.live import Options
 
 # ---- Entry points ----
 
@@ -147,6 +150,19 @@ def test_the_screen_is_imported_when_the_kernel_is_open_or_while_that_waits_for_
     assert live._run(cli.parser().parse_args(["live"])) == 0
     before = ["imported"] if not opened_s else []
     assert happened == [*before, "open", "attaching", "shown", "closed"]
+
+
+@pytest.mark.parametrize(("uid", "checks"), [(0, 0), (1000, 1)])
+def test_the_threads_are_tried_again_by_the_user_that_we_have_become_unless_that_is_root(
+    uid: int, checks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+    monkeypatch.setattr("ebpftop.sources.live.KernelSource", lambda *_args, **_named: SimpleNamespace(notes=()))
+    monkeypatch.setattr("ebpftop.kernel.capabilities.give_up_all_but_watching", lambda: None)
+    monkeypatch.setattr("os.getuid", lambda: uid)
+    monkeypatch.setattr("ebpftop.lifecycle.limits.require_threads", tried.append)
+    kernel_options.open_kernel(Options(), RootWork(Path("none")), LIVE_SCREEN)
+    assert tried == [LIVE_SCREEN] * checks
 
 
 # ---- Keys that are typed before ----

@@ -43,6 +43,7 @@ from ebpftop.ui.textual_fixes import (
     full_frames,
     option_lists,
     parameter_counts,
+    rule_hashes,
     stale_widgets,
 )
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
@@ -60,6 +61,7 @@ frame_pace.install()
 stale_widgets.install()
 option_lists.install()
 parameter_counts.install()
+rule_hashes.install()
 
 # Each pane has one as long as the screen exists; the others attach, filter, save and seek.
 _THREADS = 16
