@@ -47,8 +47,10 @@ class Bounded(OrderedDict[Key, Value], Generic[Key, Value]):
 
     def drop(self, key: Key) -> Value | None:
         """Remove an entry and return its value; None if there was none."""
-        self.bytes_used -= self._bytes_of.pop(key, 0)
-        return self.pop(key, None)
+        if key not in self:
+            return None
+        self.bytes_used -= self._bytes_of.pop(key)
+        return self.pop(key)
 
 
 def keep_newest(recent: deque[Item], weight: Callable[[Item], int], max_bytes: int) -> None:
