@@ -24,7 +24,7 @@ SECONDS = 3.0
 
 @pytest.fixture
 def source() -> Iterator[KernelSource]:
-    one = KernelSource(Options(filter=Filter(pids=(os.getpid(),))))
+    one = KernelSource(Options(off=("opens",), processes=False, filter=Filter(pids=(os.getpid(),))))
     yield one
     one.close()
 
@@ -104,3 +104,16 @@ def test_events_and_new_states_do_not_wait_for_the_counters(
     source.toggle("users")
     readers.wait_for(Probe, "off")
     readers.end()
+
+
+def test_whoever_waits_returns_at_once_when_the_screen_closes(source: KernelSource) -> None:
+    for _ in range(5):
+        source.poll("users", 0)
+    threads = [threading.Thread(target=source.poll, args=(name, 600.0)) for name in ("users", "opens")]
+    source.set_interval(600.0)
+    for thread in threads:
+        thread.start()
+    source.interrupt()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)

@@ -51,6 +51,7 @@ class FakeSource:
         self.refuses_filter: SourceError | None = None
         self.handlers: list[tuple[Abi, int, Handler]] = []
         self.closed = 0
+        self.interrupted = False
         self.turning = threading.Event()
         """While it is clear, what was asked for in the kernel is not done yet."""
         self.turning.set()
@@ -74,6 +75,9 @@ class FakeSource:
             return self._queues[probe].get(timeout=min(timeout_s, 0.02))
         except queue.Empty:
             return None
+
+    def interrupt(self) -> None:
+        self.interrupted = True
 
     def is_on(self, probe: ProbeName) -> bool | None:
         return self.toggled.count(probe) % 2 == 0 if self.live else None

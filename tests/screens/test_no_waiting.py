@@ -65,6 +65,7 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
         "_starting": set(),
         "_attaching": None,
         "_closed": threading.Event(),
+        "_is_interrupted": False,
         "_cost": SimpleNamespace(poll=lambda *_: None),
         "_filter": SimpleNamespace(refresh=tuple, gone=()),
         "_gone_reported": dict.fromkeys(registry().names, ()),

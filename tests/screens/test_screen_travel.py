@@ -414,7 +414,7 @@ async def test_ctrl_s_saves_what_is_kept_so_that_replay_opens_it(tmp_path: Path)
     async with running(Remembered(minute())) as (pilot, app):
         await pilot.press("ctrl+s")
         await saved(pilot, app, str(path))
-        assert any(f"records in {path}" in n.message for n in app._notifications)
+        await until(pilot, lambda: any(f"records in {path}" in n.message for n in app._notifications))
     records, source = play(path)
     given = [r for b in minute() for r in b.records if not isinstance(r, Header)]
     assert sorted(map(repr, records)) == sorted(map(repr, given))

@@ -89,13 +89,12 @@ def test_calls_are_made_in_the_context_that_was_given() -> None:
     assert seen == ["the screen's"] * 2
 
 
-def test_nothing_is_called_once_it_is_closed_nor_does_a_closed_loop_matter() -> None:
+def test_nothing_is_called_once_the_screen_is_gone_nor_does_a_closed_loop_matter() -> None:
     loop = asyncio.new_event_loop()
     done: list[int] = []
-    calls = Inbox(loop, copy_context())
+    calls = Inbox(loop, copy_context(), lambda: True)
     calls.put(partial(done.append, 1))
     calls.put_later(0.01, partial(done.append, 2))
-    calls.close()
     run(loop)
     loop.close()
     calls.put(partial(done.append, 3))

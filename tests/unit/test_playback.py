@@ -11,7 +11,7 @@ from typing import ClassVar, cast
 
 import pytest
 
-from ebpftop.core.records import Exec, Probe, ProbeName, Trace
+from ebpftop.core.records import Cost, Exec, Probe, ProbeName, Trace
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.spec import Filter
 from ebpftop.models.execlog import ExecLog
@@ -416,6 +416,30 @@ def test_the_last_that_came_is_described_too(framed: FramedScreen) -> None:
     described = framed.host.described
     framed.pass_time(60.0)
     assert (framed.host.described, framed.timers) == (described, [])  # nothing wakes it while nothing comes
+
+
+def test_what_ebpftop_costs_is_described_and_no_pane_shown_for_it(framed: FramedScreen) -> None:
+    framed.send(*programs(0))
+    framed.pass_time(frames.QUICK_S)
+    shown = framed.shown
+    cost = Cost(time=START, kernel=0.1, user=0.2, runs=3)
+    framed.send(Batch("execs", START, (cost,)))
+    framed.pass_time(frames.AROUND_S)
+    assert framed.shown == shown
+    assert framed.execs.overview.cost is cost
+    assert framed.host.described == 2
+
+
+def test_nothing_is_wanted_for_a_frame_that_is_planned_already() -> None:
+    pace = frames.FramePace()
+    now_s = 100.0
+    for _ in range(50):  # events come all the time, and a frame is shown a moment after it was asked for
+        now_s = max(now_s, pace.next_s())
+        pace.planned(now_s)
+        assert pace.next_wanted_s() >= now_s + frames.QUICK_S or pace._saved >= 1.0
+        now_s += screen_frames.GATHER_S
+        pace.shown(now_s - screen_frames.GATHER_S)
+    assert pace.next_wanted_s() == pytest.approx(pace.next_s())
 
 
 def test_a_new_state_of_a_probe_is_described_at_once(framed: FramedScreen) -> None:

@@ -71,6 +71,9 @@ class Source(Protocol):
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         """Wait at most *timeout_s* for the next batch of *probe*; None if there was none."""
 
+    def interrupt(self) -> None:
+        """Let every `poll` return at once from now on: nobody wants batches any more."""
+
     def is_on(self, probe: ProbeName) -> bool | None:
         """Return whether a probe is attached now; None if this source cannot know."""
 

@@ -163,6 +163,9 @@ class HistorySource:
             self.history.add(batch.records)
         return batch
 
+    def interrupt(self) -> None:
+        self.source.interrupt()
+
     def is_on(self, probe: ProbeName) -> bool | None:
         return self.source.is_on(probe)
 

@@ -171,6 +171,7 @@ class KernelSource:
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
         self._gone_reported: dict[ProbeName, tuple[str, ...]] = dict.fromkeys(self._probes, ())
         self._closed = threading.Event()
+        self._is_interrupted = False
         # Those that are attached for the first time, or wait for that.
         self._starting = set(options.probes)
         self._attaching: threading.Thread | None = None
@@ -197,6 +198,10 @@ class KernelSource:
         except BaseException:  # Ctrl-C too: what is already attached must not stay
             self.close()
             raise
+
+    def interrupt(self) -> None:
+        self._is_interrupted = True
+        self._pace.wake()
 
     def _require_options(self, chosen: Mapping[str, str]) -> None:
         """Raise UsageError if one of the attach options that were *chosen* does not exist; not if it may not work."""
@@ -307,6 +312,8 @@ class KernelSource:
         until_s = time.monotonic() + timeout_s
         while not self._closed.is_set():
             if timeout_s and not self._pace.wait(probe, until_s):
+                break
+            if self._is_interrupted:
                 break
             self._pace.reading(probe)
             with self._locks[probe]:

@@ -10,9 +10,9 @@ from ebpftop.core.records import ProbeName
 
 _EVENTS_EVERY_S = 0.1
 """How often events are read: nobody sees a tenth of a second, and each reading wakes the process."""
-_QUIET_EVERY_S = 0.2
+_QUIET_EVERY_S = 0.25
 _QUIET_READINGS = 10
-"""How often they are read after so many readings without any: the first is still shown in less than 0.3 s."""
+"""How often they are read after so many readings without any: the first is still shown in 0.3 s."""
 _BUSY_EVERY_S = 0.05
 _BUSY_RECORDS = 500
 """How often they are read after a reading of so many: the buffer may fill up soon."""

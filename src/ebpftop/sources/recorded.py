@@ -41,6 +41,9 @@ class RecordedSource:
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         return self._channels.poll(probe, timeout_s)
 
+    def interrupt(self) -> None:
+        self._channels.close()
+
     def is_on(self, probe: ProbeName) -> bool | None:
         return None
 

@@ -191,6 +191,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
 
     def exit(self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         super().exit(result, return_code, message)
+        if self._screen_stack:
+            self.main.end_collecting()
         process.ask_to_end(return_code or result or 0)  # nothing may delay the end by more than two seconds
 
     def _fatal_error(self) -> None:

@@ -47,8 +47,16 @@ PIECE_RECORDS = 250
 SEARCH_PAUSE_S = 0.005
 """Between two steps of a search: keys are handled then."""
 
-PATIENCE_S = 0.25
-"""How long a poll may wait, and so how long quitting may last."""
+PATIENCE_S = 1.0
+"""How long a poll may wait, unless the source is interrupted: each wake-up costs as much as a small reading."""
+
+AGAIN_S = 0.25
+"""After so long a source is asked again that has come to its end: it may go on, as after a jump."""
+
+REST_S = 0.3
+REST_RECORDS = 2000
+"""While events come all the time, they are read when the next frame is due: so long a rest, if a reading has brought no
+more than so many records since the one before. The kernel's buffer holds many times as many."""
 
 
 def _burden(batch: Batch) -> int:
@@ -78,6 +86,8 @@ class Pane(Vertical):
     """
 
     probe: ClassVar[ProbeName]
+    is_log: ClassVar[bool] = False
+    """Its probe has events, which the kernel keeps until they are read."""
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model reads
     label: ClassVar[str]
     empty_text: ClassVar[str]
@@ -121,6 +131,8 @@ class Pane(Vertical):
         self._words: tuple[Content | None, Content | None] = (None, None)
         """The title and the text at the lower edge."""
         self._searching: Timer | None = None
+        self._ended = threading.Event()
+        """Nobody wants to know any more what the probe yields."""
         self._taken = threading.Event()
         self._taken.set()
 
@@ -314,7 +326,12 @@ class Pane(Vertical):
         worker = get_current_worker()
         pending: deque[Batch] = deque()
         records = 0
-        while not worker.is_cancelled:
+        last = 0
+        while not (worker.is_cancelled or self._ended.is_set()):
+            if self.is_log and last <= REST_RECORDS:
+                rest_s = self.pace.next_wanted_s() - monotonic()
+                if rest_s > 0:
+                    self._ended.wait(min(rest_s, REST_S))
             now, due = monotonic(), self.pace.next_s()
             ready = pending and (now >= due or records >= FRAME_RECORDS)
             if ready and self._taken.is_set():
@@ -332,13 +349,19 @@ class Pane(Vertical):
                 continue
             patience = min(PATIENCE_S, max(0.0, due - now)) if pending else PATIENCE_S
             batch = self.source.poll(self.probe, patience)
+            last = len(batch.records) if batch is not None else 0
             if batch is not None:
                 for piece in _pieces(batch):
                     pending.append(piece)
                     records += _burden(piece)
             elif monotonic() - now < patience / 2:
                 # A source that has come to its end returns at once.
-                worker_sleep(patience)
+                self._ended.wait(min(max(patience, 0.02), AGAIN_S))
+
+    def stop_collecting(self) -> None:
+        """Let `collect` end at once, together with an interrupt of the source."""
+        self._ended.set()
+        self._taken.set()
 
     def acknowledge(self) -> None:
         """The screen has worked off what was delivered."""

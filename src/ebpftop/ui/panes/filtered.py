@@ -36,6 +36,7 @@ class FilteredModel(Model, Protocol):
 class FilteredPane(Pane):
     """A pane of a log, with a line to type a filter. A subclass sets `model` and `log_lines`, and yields `bar`."""
 
+    is_log = True
     model: FilteredModel
     log_lines: LogView[Any]
 

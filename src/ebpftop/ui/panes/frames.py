@@ -21,6 +21,7 @@ class FramePace:
     def __init__(self) -> None:
         self.frozen = False
         self.shown_s = float("-inf")
+        self._planned_s = float("-inf")
         self._saved = float(QUICK_FRAMES)
         """Frames that were not needed so far, and may come at once."""
 
@@ -29,6 +30,14 @@ class FramePace:
         if self.frozen:
             return self.shown_s + FROZEN_S * bool(FRAME_S)
         return self.shown_s + max(QUICK_S, (1.0 - self._saved) * FRAME_S) * bool(FRAME_S)
+
+    def planned(self, at_s: float) -> None:
+        """A frame will be shown then."""
+        self._planned_s = at_s
+
+    def next_wanted_s(self) -> float:
+        """Return the time from which on something is wanted for a frame that is not planned yet."""
+        return max(self.next_s(), self._planned_s + FRAME_S if self._saved < 1.0 else 0.0)
 
     def shown(self, now_s: float) -> None:
         """A frame was shown."""

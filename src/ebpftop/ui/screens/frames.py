@@ -75,6 +75,10 @@ class Frames:
         self._fed.add(pane)
         self.show_when_due()
 
+    def fed_around(self) -> None:
+        """Show, within a second, what came that no pane shows in its rows."""
+        self._show_around_later(max(0.0, self._around_s + frames.AROUND_S - monotonic()))
+
     def show_when_due(self) -> None:
         """Show what was fed as soon as it is time. Call it again if it is time earlier than it seemed."""
         if self._around_waits and not self._host.is_covered:
@@ -89,6 +93,7 @@ class Frames:
         if at_s >= self._frame_at_s:
             return
         self._frame_at_s = at_s
+        self.pace.planned(at_s - GATHER_S)
         if at_s <= now_s:
             self._show_frame(at_s)
         else:

@@ -21,13 +21,15 @@ class Inbox:
     Textual has messages for that: each wakes its receiver, and passes all widgets above it before it is handled.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
-        """Make all calls on the thread of *loop*, in *context*: Textual finds the app there."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, context: Context, is_gone: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Make all calls on the thread of *loop*, in *context*, where Textual finds the app; none once *is_gone*."""
         self._loop = loop
         self._context = context
         self._waiting: deque[Callable[[], None]] = deque()
         self._is_woken = False
-        self._is_closed = False
+        self._is_gone = is_gone
 
     def put(self, do: Callable[[], None]) -> None:
         """Have *do* called."""
@@ -39,12 +41,8 @@ class Inbox:
         """Have *do* called in *delay_s* seconds. Only the screen's thread may ask for that."""
         self._loop.call_later(delay_s, self._call, do, context=self._context)
 
-    def close(self) -> None:
-        """Call nothing any more: the screen is gone."""
-        self._is_closed = True
-
     def _call(self, do: Callable[[], None]) -> None:
-        if not self._is_closed:
+        if not self._is_gone():
             with surviving("what a thread or a timer asked for"):
                 do()
 

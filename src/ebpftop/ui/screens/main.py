@@ -132,7 +132,7 @@ class MainScreen(LayoutOnResize[None]):
 
     def compose(self) -> ComposeResult:
         with self._context():
-            self._inbox = Inbox(asyncio.get_running_loop(), copy_context())
+            self._inbox = Inbox(asyncio.get_running_loop(), copy_context(), lambda: self._is_gone)
         for pane in self.panes:
             pane.deliver = partial(self._deliver, pane)
         yield StatusBar(id="state")
@@ -187,8 +187,10 @@ class MainScreen(LayoutOnResize[None]):
         """Give the panes that are shown their places in a terminal so wide."""
         shown = self.shown_panes
         form = next(form for least, form in reversed(FORMS) if width >= least)
+        if self._placed == (form, shown):
+            return
         grid = next(iter(self.query("#panes").results(Grid)), None)
-        if self._placed == (form, shown) or grid is None:
+        if grid is None:
             return
         self._placed = form, shown
         places = arrange({pane.probe: panes().rows[pane.probe] for pane in shown}, form)
@@ -245,7 +247,17 @@ class MainScreen(LayoutOnResize[None]):
         return "" if self.source.live else f"recording {self.playback.speed_text}".rstrip()
 
     def on_unmount(self) -> None:
-        self._inbox.close()
+        self.end_collecting()
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._closing or self._closed or self._pruning or not self.app.is_running
+
+    def end_collecting(self) -> None:
+        """Let the threads of all panes end at once."""
+        for pane in self.panes:
+            pane.stop_collecting()
+        self.source.interrupt()
 
     def _pulse(self) -> None:
         self.playback.pulse()

@@ -13,7 +13,7 @@ from textual.binding import Binding
 
 from ebpftop.core.format import history_text, offset_text
 from ebpftop.core.format import speed_text as format_speed
-from ebpftop.core.records import ProbeName
+from ebpftop.core.records import Cost, ProbeName
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch, Source
 from ebpftop.models.base import Model, rebuild, share_processes
@@ -128,7 +128,9 @@ class PlaybackController:
         share_processes(pane.model for pane in self._panes)
         self._host = host
         self.frames = Frames(self._panes, self, host)
-        self.intake = Intake(host, self.take, self.frames.fed)
+        self.intake = Intake(host, self.take, self._taken)
+        self._has_rows: set[Pane] = set()
+        """Panes that were sent something that they may show in their rows."""
         self._left_filter = self.view_filter
         self._left_newest_only = False
         self._models: dict[Pane, Model] = {}
@@ -149,6 +151,8 @@ class PlaybackController:
         """Feed *batch* of the probe of *pane* to the present models, or hold it while they are frozen."""
         if batch.jump != self._jump:
             return
+        if not all(isinstance(record, Cost) for record in batch.records):
+            self._has_rows.add(pane)
         with surviving("the overview"):
             self.present.feed(batch)
         # What is released still goes before what comes now.
@@ -157,6 +161,13 @@ class PlaybackController:
                 self._feed(oldest_pane, oldest)
         else:
             self._feed(pane, batch)
+
+    def _taken(self, pane: Pane) -> None:
+        if pane in self._has_rows:
+            self._has_rows.discard(pane)
+            self.frames.fed(pane)
+        else:
+            self.frames.fed_around()
 
     @property
     def is_past(self) -> bool:
