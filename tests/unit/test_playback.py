@@ -95,7 +95,7 @@ class FakeHost:
         self.messages: list[str] = []
         self.rates: Rates = ()
         self.is_covered = False
-        self.described = 0
+        self.described = self.frames = 0
 
     def describe(self) -> None:
         self.described += 1
@@ -118,6 +118,7 @@ class FakeHost:
         self.soon.append(do)
 
     def one_frame(self) -> AbstractContextManager[None]:
+        self.frames += 1
         return nullcontext()
 
     def call_after(self, delay_s: float, do: Callable[[], None]) -> None:
@@ -405,6 +406,22 @@ def test_all_of_a_burst_after_a_quiet_moment_is_shown_soon(framed: FramedScreen,
     framed.send(*programs(2))
     framed.pass_time(0.2)
     assert framed.shown[0] > before
+
+
+def test_a_frame_that_is_as_rare_as_that_brings_what_is_around_it(framed: FramedScreen) -> None:
+    framed.send(*lines(0))
+    framed.pass_time(frames.AROUND_S / 2)
+    framed.send(*lines(1))
+    framed.pass_time(frames.AROUND_S)  # from here on what is around the rows changes between two frames
+    shown, described, drawn = framed.shown[1], framed.host.described, framed.host.frames
+    for at in range(2, 12):
+        framed.send(*lines(at))
+        framed.pass_time(frames.AROUND_S)
+    assert framed.shown[1] == shown + 10
+    assert framed.host.described == described + 10
+    assert framed.host.frames == drawn + 10  # not another one for what is around
+    assert framed.trace.overview.time == START + 11
+    assert framed.timers == []
 
 
 def test_the_last_that_came_is_described_too(framed: FramedScreen) -> None:

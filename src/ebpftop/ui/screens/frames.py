@@ -111,6 +111,7 @@ class Frames:
 
     def _show_fed(self, at_s: float) -> None:
         self._frame_at_s = float("inf")
+        since_frame_s = monotonic() - self.pace.shown_s
         # Counted from when it was due: what is sent next is then not too early.
         self.pace.shown(at_s - (GATHER_S if frames.FRAME_S else 0.0))
         fed, self._fed = self._fed, set()
@@ -126,8 +127,8 @@ class Frames:
         states = tuple(self._shown.present.probes.values())
         is_urgent |= len(states) != len(self._states) or not all(map(is_, states, self._states))
         now_s = monotonic()
-        # A little early is better than another frame for it: readings come as often.
-        if is_urgent or now_s >= self._around_s + 0.75 * frames.AROUND_S:
+        # A little early is better than another frame for it: readings come as often. If frames are as rare, with each.
+        if is_urgent or max(now_s - self._around_s, since_frame_s) >= 0.75 * frames.AROUND_S:
             self._states = states
             self._show_around()
         else:
