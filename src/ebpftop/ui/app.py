@@ -39,6 +39,7 @@ from ebpftop.ui.textual_fixes import (
     changed_spans,
     compact_colours,
     dismissal,
+    doubtful_widths,
     frame_pace,
     full_frames,
     option_lists,
@@ -56,6 +57,7 @@ log = logging.getLogger("ebpftop")
 changed_spans.install()
 compact_colours.install()
 dismissal.install()
+doubtful_widths.install()
 full_frames.install()
 frame_pace.install()
 stale_widgets.install()

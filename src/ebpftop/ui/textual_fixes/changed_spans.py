@@ -18,6 +18,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ebpftop.ui.textual_fixes.doubtful_widths import is_doubtful, written
+
 
 class Piece(NamedTuple):
     """A part of line `y`, from column `x` up to `end`, where `widget` is in front; `region` is where all of it is."""
@@ -42,14 +44,7 @@ class SpansUpdate(CompositorUpdate):
 
     def render_segments(self, console: Console) -> str:
         """Return it as text for the terminal."""
-        sequences: list[str] = []
-        at = (-1, -1)
-        for y, x, strip in self.spans:
-            if at != (y, x):
-                sequences.append(f"\x1b[{y + 1};{x + 1}H")
-            sequences.append(strip.render(console))
-            at = (y, x + strip.cell_length)
-        return "".join(sequences)
+        return "".join(written(self.spans, console))
 
 
 def pieces(compositor: Compositor, regions: Iterable[Region]) -> Iterator[Piece]:
@@ -81,18 +76,31 @@ def render_partial_update(compositor: Compositor) -> SpansUpdate | None:
     compositor._dirty_regions.clear()
     if not changed:
         return None
-    found = sorted(pieces(compositor, changed), key=lambda piece: piece[:2])
+    spans = _spans(compositor, changed)
+    if behind := [Region(end, y, screen.right - end, 1) for y, end in _doubtful_ends(spans) if end < screen.right]:
+        spans = _spans(compositor, [*changed, *behind])
+    return SpansUpdate(spans)
+
+
+def _spans(compositor: Compositor, regions: Iterable[Region]) -> list[tuple[int, int, Strip]]:
+    """Draw what is in front in *regions*."""
+    found = sorted(pieces(compositor, regions), key=lambda piece: piece[:2])
     lines: defaultdict[tuple[Widget, Region], set[int]] = defaultdict(set)
     for y, _, _, widget, region in found:
         lines[widget, region].add(y)
     drawn = {(widget, y): strip for (widget, region), at in lines.items() for y, strip in _draw(widget, region, at)}
-    return SpansUpdate(
-        [
-            (y, x, drawn[widget, y].crop(x - region.x, end - region.x))
-            for y, x, end, widget, region in found
-            if (widget, y) in drawn
-        ]
-    )
+    return [
+        (y, x, drawn[widget, y].crop(x - region.x, end - region.x))
+        for y, x, end, widget, region in found
+        if (widget, y) in drawn
+    ]
+
+
+def _doubtful_ends(spans: Iterable[tuple[int, int, Strip]]) -> Iterator[tuple[int, int]]:
+    """Yield line and end of strips that a terminal may draw over what is behind them."""
+    for y, x, strip in spans:
+        if is_doubtful(strip):
+            yield y, x + strip.cell_length
 
 
 def _draw(widget: Widget, region: Region, lines: set[int]) -> Iterator[tuple[int, Strip]]:
