@@ -265,6 +265,15 @@ def test_memory_that_is_too_small_for_the_time_keeps_less_time() -> None:
     assert 10 < last - first < 300
 
 
+def test_memory_keeps_its_bound_however_much_comes_at_once() -> None:
+    history = History(max_bytes=4 << 20)
+    dice = random.Random(9)
+    for second in range(5):
+        history.add([Trace(time=START + second, cpu=0, pid=1, task="t", message=dice.randbytes(8).hex() * 4000)] * 150)
+        assert history.bytes_used <= history.max_bytes
+    assert Timeline(HEADER, history, history.index).span == (START, START + 4)
+
+
 def test_what_memory_saves_begins_with_what_was_known_before(tmp_path: Path) -> None:
     history = History(keep_s=30.0)
     history.add([*STORY[:4], exec_at(START, 7)])

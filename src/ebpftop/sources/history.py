@@ -72,13 +72,15 @@ class History:
                 lines += self._encoder.encode(record)
                 lines += b"\n"
             self._newest = max(self._newest, time_of(records[0]))
-            if self._open and (self._newest - self._open_since >= _CHUNK_S or len(self._open_lines) >= _CHUNK_BYTES):
+            if self._open and self._newest - self._open_since >= _CHUNK_S:
                 self._seal()
             with self._lock:
                 if not self._open:
                     self._open_since = time_of(records[0])
                 self._open += records
                 self._open_lines += lines
+            if len(self._open_lines) >= _CHUNK_BYTES:
+                self._seal()
 
     def load(self, number: int) -> Chunk:
         with self._lock:
