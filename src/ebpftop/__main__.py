@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from contextlib import suppress
 from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Run the command line; never returns."""
+    # Until it is armed, Ctrl-C ends it without Python's traceback.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from ebpftop.lifecycle.process import process
 

@@ -477,3 +477,17 @@ with process.undone_at_last(lambda: time.sleep({undo_s})):
         assert session.wait_for(b"runs")
         session.signal(signal.SIGTERM)
         assert session.wait_for_end(20) == status
+
+
+def test_an_interrupt_before_it_is_armed_ends_it_without_a_traceback() -> None:
+    code = (
+        "import os, signal\n"
+        "from ebpftop.__main__ import main\n"
+        "from ebpftop.lifecycle.process import process\n"
+        "process.arm = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "main()"
+    )
+    # A shell without job control starts a background command with SIGINT ignored, and this test may be in one.
+    command = [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler)\n{code}"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
