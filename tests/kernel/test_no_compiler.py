@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,24 @@ def test_if_the_helper_has_ended_the_process_that_asks_compiles(helper: CompileH
     finally:
         compile_helper.close()
     assert helpers.pids == []
+
+
+def test_a_helper_that_somebody_stops_while_it_compiles_goes_on(helper: CompileHelper) -> None:
+    pid = helper.helper_pid
+    assert pid is not None
+    with ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(helper.ask, Request(SOURCE, ["-g0"], {}))
+        try:
+            while len(os.listdir(f"/proc/{pid}/task")) < 2 and not asked.done():  # it has read the request
+                time.sleep(0.001)
+            os.kill(pid, signal.SIGSTOP)
+            answer = asked.result(timeout=30)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+            compile_helper.close()
+    assert answer is not None
+    assert answer.error == ""
 
 
 def test_a_helper_that_was_not_needed_waits_for_what_is_attached_later(helper: CompileHelper) -> None:

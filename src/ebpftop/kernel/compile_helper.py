@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import socket
 import struct
@@ -29,6 +30,7 @@ from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.priority import stand_back
 
 _LENGTH = struct.Struct("=I")
+_NUDGE_MS = 500
 _PR_SET_NAME = 15  # include/uapi/linux/prctl.h
 
 
@@ -81,12 +83,23 @@ class CompileHelper:
             self._was_asked = True
             try:
                 _send(self._socket, msgspec.msgpack.encode(request))
+                self._keep_it_running()
                 answer = _receive(self._socket)
             except OSError:
                 answer = b""
         if self._is_closed:
             raise LoadError("ebpftop ends")
         return msgspec.msgpack.decode(answer, type=Answer) if answer else None
+
+    def _keep_it_running(self) -> None:
+        """Return when there is an answer, or when the helper has ended.
+
+        A message continues it if it was stopped (`helpers.fork`), so it gets an empty one while it works.
+        """
+        answers = select.poll()
+        answers.register(self._socket, select.POLLIN)
+        while not answers.poll(_NUDGE_MS):
+            _send(self._socket, b"")
 
     def rest(self) -> None:
         """Let the helper end if it was needed: it has LLVM in its memory."""
@@ -144,9 +157,12 @@ def _send(channel: socket.socket, data: bytes) -> None:
 
 
 def _receive(channel: socket.socket) -> bytes:
-    """Return a message; nothing if the other end was closed."""
-    head = _exactly(channel, _LENGTH.size)
-    return _exactly(channel, _LENGTH.unpack(head)[0]) if head else b""
+    """Return the next message that is not empty; nothing if the other end was closed."""
+    while head := _exactly(channel, _LENGTH.size):
+        (size,) = _LENGTH.unpack(head)
+        if size:
+            return _exactly(channel, size)
+    return b""
 
 
 def _exactly(channel: socket.socket, size: int) -> bytes:
