@@ -161,6 +161,11 @@ def programs_at(*tracepoints: str) -> Counter[str]:
     return found
 
 
+def programs_held() -> int:
+    """Return how many programs this process keeps in the kernel."""
+    return sum(os.path.realpath(file).endswith("anon_inode:bpf-prog") for file in Path("/proc/self/fd").iterdir())
+
+
 @pytest.fixture
 def late_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Go without sched_prepare_exec, as before Linux 6.10: then an execve is seen at sys_enter."""
@@ -252,6 +257,7 @@ def test_every_set_of_probes_counts_all_that_it_is_there_for(failing: Path) -> N
 def test_every_call_pays_for_one_program_at_each_tracepoint() -> None:
     """Unless they may be preempted there: see `shared_tracepoints`."""
     both = 1 if kernel_version() < PREEMPTIBLE_SINCE else 2
+    before = programs_held()
     with watching() as watched:
         assert programs_at("sys_exit") == {"sys_exit": both}
         assert 1 <= programs_at("sys_enter")["sys_enter"] <= both
@@ -260,6 +266,7 @@ def test_every_call_pays_for_one_program_at_each_tracepoint() -> None:
         assert programs_at("sys_enter", "sys_exit") == {"sys_enter": 1, "sys_exit": 1}
         watched.source.toggle("syscalls")
         assert programs_at("sys_enter", "sys_exit") == {}
+        assert programs_held() == before, "a probe that is off leaves nothing in the kernel"
         watched.source.toggle("users")
         assert programs_at("sys_exit") == {"sys_exit": 1}
 

@@ -56,6 +56,7 @@ class Dispatcher:
             self._slots[target].remove(slot)
             if not self._slots[target]:
                 self._module.release(self._links.pop(target))
+                self._module.unload(_program(target))
 
     def _table(self, target: str) -> maps.Map:
         return self._module.table(f"at_{target}")
@@ -65,7 +66,7 @@ class Dispatcher:
 
     @property
     def program_fds(self) -> list[int]:
-        """The descriptors of the shared programs that have been attached: what they cost includes what they reach."""
+        """The descriptors of the shared programs that are attached: what they cost includes what they reach."""
         return [fd for name, fd in self._module.programs.items() if name in PROGRAMS]
 
 

@@ -145,6 +145,10 @@ class Module:
                 raise LoadError(refusal(error.errno)) from error
         return self._programs[name]
 
+    def unload(self, function: str) -> None:
+        """Remove a program from the kernel, which nothing is attached to any more."""
+        os.close(self._programs.pop(function))
+
     def attach(self, kind: Kind, target: str, function: str, slot: int | None = None) -> Link:
         """Load and attach *function*. Raises LoadError, and NotCompiledError if the file was compiled without it.
 
