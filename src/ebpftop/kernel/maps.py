@@ -88,16 +88,16 @@ def has_entries(table: Map, key_size: int) -> bool:
 
 
 def items(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield every key with its value. Entries that come or go meanwhile may be missed; none is given twice.
-
-    It uses batch reads (kernel 5.6) if they work, else it reads key by key.
-    """
-    batched = _read_batches(_LOOKUP_BATCH, table, key_size, value_size)
-    return zip(*batched, strict=True) if batched is not None else _items_one_by_one(table, key_size, value_size)
+    """Yield every key with its value, as `keys_and_values` reads them."""
+    return zip(*keys_and_values(table, key_size, value_size), strict=True)
 
 
 def keys_and_values(table: Map, key_size: int, value_size: int) -> tuple[list[bytes], list[bytes]]:
-    """Return every key, and the value of each: the same as `items`, for many."""
+    """Return every key, and the value of each.
+
+    Entries that come or go meanwhile may be missed; none is given twice. It uses batch reads (kernel 5.6) if they work,
+    else it reads key by key.
+    """
     batched = _read_batches(_LOOKUP_BATCH, table, key_size, value_size)
     if batched is not None:
         return batched
