@@ -7,16 +7,16 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
-from textual.widget import Widget
 
 from ebpftop.core.format import duration, nanoseconds
 from ebpftop.models.latency import LEVELS, Heat, Tick, heat
+from ebpftop.ui.widgets.span_line import SpanLine
 
 LABELS = 7
 """Cells at the left for the latencies."""
 
 
-class HeatMap(Widget):
+class HeatMap(SpanLine):
     """Two buckets a line, as halves of a cell. One column a reading, the newest at the right.
 
     Lines are made into Strips once a reading, and reused until the next.
@@ -27,7 +27,7 @@ class HeatMap(Widget):
         "heat--dim",
         *(f"heat--{level}" for level in range(LEVELS)),
     }
-    ALLOW_SELECT = False
+    prefix = "heat"
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -55,9 +55,6 @@ class HeatMap(Widget):
             self._strips = self._draw()
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
-    def _style_of(self, name: str) -> Style:
-        return self.rich_style + self.get_component_rich_style(f"heat--{name}", partial=True)
-
     def _cell(self, upper: int, lower: int) -> Style:
         """The style of a cell whose halves have these strengths; ``▀`` draws the upper one in the foreground."""
         style = self._styles.get((upper, lower))
@@ -71,7 +68,7 @@ class HeatMap(Widget):
     def _draw(self) -> list[Strip]:
         width, height = self.size.width, self.size.height
         map_ = heat(self._ticks, width - LABELS)
-        head = Strip([Segment("LATENCY OVER TIME".ljust(width)[:width], self._style_of("head"))])
+        head = Strip([Segment("LATENCY OVER TIME".ljust(width)[:width], self.style_of("head"))])
         if map_ is None or height < 3 or width <= LABELS:
             return [head]
         lines = height - 2
@@ -84,7 +81,7 @@ class HeatMap(Widget):
         strips = [head, *[blank] * (lines - used)]
         for line in range(used - 1, -1, -1):
             label = nanoseconds(2 ** (map_.first + 2 * line * shared)) if (used - 1 - line) % 2 == 0 or not line else ""
-            segments = [Segment(f"{label:>{LABELS - 1}} ", self._style_of("dim"))]
+            segments = [Segment(f"{label:>{LABELS - 1}} ", self.style_of("dim"))]
             pad = width - LABELS - len(columns)
             if pad:
                 segments.append(Segment(" " * pad, self.rich_style))
@@ -104,7 +101,7 @@ class HeatMap(Widget):
     def _axis(self, map_: Heat, width: int) -> Strip:
         ago = duration(map_.ended - map_.began) if map_.ended > map_.began else ""
         text = axis_text(ago, len(map_.columns), width - LABELS)
-        return Strip([Segment(" " * LABELS + text, self._style_of("dim"))], width)
+        return Strip([Segment(" " * LABELS + text, self.style_of("dim"))], width)
 
 
 def axis_text(began: str, columns: int, room: int) -> str:
