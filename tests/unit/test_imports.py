@@ -22,7 +22,7 @@ NOT_IMPORTED = {
     # The screen: of recordings too, which need no kernel. No clipboard, browser, markdown, network.
     "ebpftop.ui.app": (
         *(*COMPILER, "ebpftop.kernel", "ebpftop.commands", "ebpftop.sources.live", "ebpftop.probes.base"),
-        *("ssl", "markdown_it", "pygments", "tree_sitter", "webbrowser", "http", "xml", "sqlite3", "unittest", "numpy"),
+        *("markdown_it", "pygments", "tree_sitter", "webbrowser", "http", "xml", "sqlite3", "unittest", "numpy"),
         *("textual.widgets._data_table", "textual.widgets._text_area", "textual.widgets._markdown", "textual.pilot"),
         # Screens that a key opens: after the first picture.
         *(f"ebpftop.ui.screens.{name}" for name in ("column_picker", "details", "diagnostics", "help", "live_modal")),

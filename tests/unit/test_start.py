@@ -6,8 +6,6 @@ import argparse
 import gc
 import os
 import select
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,64 +15,10 @@ import pytest
 
 from ebpftop import cli
 from ebpftop.commands import kernel_options, live
-from ebpftop.core.entry_points import entry_points
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.lifecycle import terminal
 from ebpftop.lifecycle.limits import LIVE_SCREEN
 from ebpftop.sources.live import Options
-
-# ---- Entry points ----
-
-
-@pytest.mark.parametrize("ending", ["dist-info", "egg-info"])
-def test_an_entry_point_of_a_package_on_the_path_is_found(
-    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "theirs" not in [point.name for point in entry_points("ebpftop.probes")]
-    info = tmp_path / f"theirs-1.0.{ending}"
-    info.mkdir()
-    (info / "entry_points.txt").write_text("[console_scripts]\na = b:c\n\n[ebpftop.probes]\ntheirs = theirs:PROBE\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert "theirs" in [point.name for point in entry_points("ebpftop.probes")]
-
-
-def test_without_such_packages_their_expensive_search_is_not_imported() -> None:
-    program = (
-        "import sys; sys.modules.pop('importlib.metadata', None)\n"
-        "from ebpftop.probes.registry import registry\n"
-        "registry()\n"
-        "print('importlib.metadata' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["False"]
-
-
-@pytest.mark.parametrize("what", ["an archive", "an egg", "a finder"])
-def test_what_only_the_expensive_search_understands_is_left_to_it(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-
-    def search(*, group: str) -> tuple[()]:
-        asked.append(group)
-        return ()
-
-    monkeypatch.setattr("importlib.metadata.entry_points", search)
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert (entry_points("ebpftop.panes"), asked) == ((), [])
-    if what == "an archive":
-        (tmp_path / "theirs.zip").write_bytes(b"PK")
-        monkeypatch.setattr(sys, "path", [str(tmp_path / "theirs.zip")])
-    elif what == "an egg":
-        (tmp_path / "Theirs.egg").mkdir()
-        monkeypatch.setattr(sys, "path", [str(tmp_path), ""])
-    else:
-        finder = SimpleNamespace(find_spec=lambda *_: None, find_distributions=lambda *_: ())
-        monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
-        monkeypatch.setattr(sys, "path", [str(tmp_path), "nowhere"])
-    entry_points("ebpftop.panes")
-    assert asked == ["ebpftop.panes"]
-
 
 # ---- Garbage ----
 

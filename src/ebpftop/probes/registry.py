@@ -13,9 +13,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
-from ebpftop.core.entry_points import entry_points
 from ebpftop.core.escape import printable
 from ebpftop.core.records import (
     OF_THE_STREAM,
@@ -126,7 +126,7 @@ def add_plugins(group: str, kind: type[Row], add: Callable[[Row], None]) -> tupl
     Whatever is wrong with one of them disables that one alone. Returns those.
     """
     disabled = []
-    for point in sorted(entry_points(group), key=lambda point: (point.name, point.value)):
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
         try:
             # What is printed while it is imported must not get among the records of `stream`.
             with redirect_stdout(sys.stderr):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-# The first import: Textual reads its settings when it is imported, and asyncio finds no TLS.
-import ebpftop.ui.textual_fixes.settings  # noqa: F401
-
-# isort: split
 import asyncio
 import gc
 import logging
@@ -18,6 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+# The first import: Textual reads its settings when it is imported.
+import ebpftop.ui.textual_fixes.settings  # noqa: F401
+
+# isort: split
 from rich.console import RenderableType
 from textual import work
 from textual.app import SystemCommand

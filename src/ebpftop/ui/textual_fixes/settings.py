@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import os
 
-from ebpftop.ui.textual_fixes import tls_later
-
-tls_later.import_asyncio()
 for _name in [name for name in os.environ if name.startswith("TEXTUAL")]:
     del os.environ[_name]
 # Twice the default halves how long a key waits for its frame, at the same load (measured).
