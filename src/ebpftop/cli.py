@@ -73,9 +73,8 @@ def _probes(text: str) -> tuple[ProbeName, ...]:
     unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:
         why = "".join(f" ({one})" for one in registry().disabled if one.name in unknown)
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} is not a probe; choose from {','.join(known)}{why}"
-        )
+        what = f"{', '.join(map(repr, unknown))} is not a probe" if unknown else "no probe is named"
+        raise argparse.ArgumentTypeError(f"{what}; choose from {','.join(known)}{why}")
     return tuple(name for name in known if name in chosen)
 
 
@@ -140,7 +139,9 @@ def _attach(text: str) -> tuple[str, str]:
         raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=EVENT, as in execs=tracepoint (see `ebpftop check`)")
     ladders = registry().ladders
     if ladder not in ladders:
-        raise argparse.ArgumentTypeError(f"{ladder!r} is not attached by itself; {', '.join(ladders)} are")
+        raise argparse.ArgumentTypeError(
+            f"there is no probe {ladder!r}, nor a part of one; choose from {', '.join(ladders)}"
+        )
     return ladder, option
 
 

@@ -179,6 +179,11 @@ def test_without_privilege_the_message_says_what_to_do() -> None:
         ["stream", "--attach", "execs.failures=tracepoint:sched:sched_switch"],
         ["stream", "--attach", "trace.lines=nonsense"],
         ["check", "--attach", "syscalls=kprobe"],
+        ["stream", "--ignore", "nonsense"],
+        ["stream", "--trace", "openta"],
+        ["stream", "--probes", "trace", "--printk"],
+        ["stream", "--probes", "execs", "--attach", "users=tracepoint"],
+        ["stream", "--probes", ""],
         ["nonsense"],
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from ebpftop import cli
 from ebpftop.commands.kernel_options import _attach_options, chosen_filter, options_of
-from ebpftop.core.source import SourceError
+from ebpftop.core.source import UsageError
 from ebpftop.filters.spec import Filter
 
 
@@ -139,7 +139,7 @@ def test_an_option_is_taken_by_its_old_name_with_a_warning(
 
 def test_a_probe_that_is_not_asked_for_cannot_be_attached_anywhere() -> None:
     args = cli.parser().parse_args(["stream", "--probes", "execs", "--attach", "users=tracepoint"])
-    with pytest.raises(SourceError, match="--probes leaves users out; add users to --probes"):
+    with pytest.raises(UsageError, match="--probes leaves users out; add users to --probes"):
         _attach_options(args)
     args = cli.parser().parse_args(["stream", "--probes", "execs", "--attach", "execs.exits=tracepoint"])
     assert _attach_options(args) == {"execs.exits": "tracepoint"}
@@ -157,9 +157,9 @@ def test_a_probe_that_is_usually_off_is_attached_where_its_option_says_once_it_i
         True,
     )
     without = "opens is not attached unless --probes names it; use --probes execs,users,syscalls,trace,opens"
-    with pytest.raises(SourceError, match=without):
+    with pytest.raises(UsageError, match=without):
         options_of(cli.parser().parse_args(["stream", *chosen]))
-    with pytest.raises(SourceError, match="--probes leaves opens out; add opens to --probes"):
+    with pytest.raises(UsageError, match="--probes leaves opens out; add opens to --probes"):
         options_of(cli.parser().parse_args(["live", "--probes", "execs", *chosen]), toggles=True)
 
 
@@ -175,5 +175,5 @@ def test_a_file_may_be_called_as_an_option_was() -> None:
 
 def test_nothing_prints_without_the_probe_that_would() -> None:
     args = cli.parser().parse_args(["stream", "--probes", "trace", "--printk"])
-    with pytest.raises(SourceError, match="--printk: --probes leaves syscalls out"):
+    with pytest.raises(UsageError, match="--printk: --probes leaves syscalls out"):
         options_of(args)

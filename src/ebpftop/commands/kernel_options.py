@@ -8,7 +8,7 @@ import os
 import platform
 from typing import TYPE_CHECKING
 
-from ebpftop.core.source import SourceError
+from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import capabilities, compile_helper, tracefs
 from ebpftop.kernel.root_helper import RootHelper, RootWork
@@ -73,13 +73,13 @@ def _calls(text: str | None) -> tuple[tuple[Abi, int], ...]:
     try:
         return abis.resolve_list(text, (abis.native_abi(machine), *abis.compat_abis(machine)))
     except abis.UnknownSyscall as error:
-        raise SourceError(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _attach_options(args: argparse.Namespace, off: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the attach option of each probe, or part of one.
 
-    Raises SourceError for a probe that is neither attached at the start nor among those that are *off* until later.
+    Raises UsageError for a probe that is neither attached at the start nor among those that are *off* until later.
     """
     chosen = dict(args.attach)
     for name, event in chosen.items():
@@ -98,11 +98,11 @@ def _require_probe(args: argparse.Namespace, probe: str, option: str) -> None:
     if probe in _probes(args):
         return
     if args.probes is None:
-        raise SourceError(
+        raise UsageError(
             f"{option}: {probe} is not attached unless --probes names it",
             f"use --probes {','.join((*registry().on, probe))}",
         )
-    raise SourceError(f"{option}: --probes leaves {probe} out", f"add {probe} to --probes")
+    raise UsageError(f"{option}: --probes leaves {probe} out", f"add {probe} to --probes")
 
 
 def _has_bcc() -> bool:
