@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from textual._compositor import Compositor
 
 from ebpftop.ui.app import EbpftopApp
@@ -22,5 +24,5 @@ async def test_a_dialog_is_drawn_although_what_lies_below_it_has_no_lines_yet() 
         app.main._compositor = below
         assert update is not None
         drawn = update.render_segments(app.console)  # type: ignore[union-attr]
-    assert drawn.count("\n") == 23
+    assert re.findall(r"\x1b\[(\d+);1H", drawn) == [str(line) for line in range(1, 25)]
     assert "Everywhere" in drawn
