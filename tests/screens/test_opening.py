@@ -26,9 +26,11 @@ from textual.widgets import Input
 from ebpftop.core.source import SourceError
 from ebpftop.ui.app import COLLECT_EVERY, EbpftopApp
 from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
 from ebpftop.ui.screens.over import BELOW_S, LayoutOnResize, OverScreen
+from ebpftop.ui.screens.ready import ReadyScreen, prepare
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.sheet import Details, Sheet
@@ -89,6 +91,30 @@ async def test_help_is_rendered_before_it_is_asked_for_and_but_once(monkeypatch:
             await pilot.press("escape")
         # The line of keys at its foot.
         assert len(rendered) < 5
+
+
+async def test_what_was_to_be_made_in_advance_is_let_be_once_the_app_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[object] = []
+    async with ready(FakeSource(minute())) as (_, app):
+        stack = app._screen_stacks[app.current_mode]
+        ended = stack[:]
+        monkeypatch.setattr(ReadyScreen, "_refresh_layout", lambda screen, *_: drawn.append(screen))
+        monkeypatch.setattr(OverScreen, "render_ahead", drawn.append)
+        stack.clear()
+        try:
+            prepare(app, [HelpScreen])
+            for kind in MADE_IN_ADVANCE:
+                screen = app.get_screen(kind.__name__)
+                assert isinstance(screen, ReadyScreen)
+                screen._lay_out_ahead()
+                screen.on_screen_suspend()
+                if isinstance(screen, HelpScreen):
+                    screen._open_ahead()
+                    screen._render_if_closed()
+        finally:
+            stack.extend(ended)
+            monkeypatch.undo()
+    assert not drawn
 
 
 @pytest.mark.parametrize("covered", [(), ("c",)], ids=["main", "dialog"])

@@ -44,17 +44,19 @@ class HelpScreen(SheetScreen):
             self._shown = sheet.content()
 
     def on_mount(self) -> None:
-        if self not in self.app.screen_stack:
+        if self.is_closed:
             self.call_later(self._open_ahead)
 
     def _open_ahead(self) -> None:
+        if not self.is_closed:
+            return
         self._list_keys()
         self.show_filled()
         self._refresh_layout(self.app.size)
         self.set_timer(_LAYOUT_S, self._render_if_closed)
 
     def _render_if_closed(self) -> None:
-        if self not in self.app.screen_stack:
+        if self.is_closed:
             self.render_ahead()
 
     def update_sheet(self) -> None:

@@ -56,11 +56,21 @@ class ReadyScreen(OverScreen[Result]):
         """The widgets whose size depends on their contents, the innermost first."""
         return ()
 
+    @property
+    def is_closed(self) -> bool:
+        """Is it kept for later? Not once the app has ended: then no screen is left to draw anything on."""
+        stack = self.app.screen_stack
+        return bool(stack) and self not in stack
+
     def on_mount(self) -> None:
         self._styled_for = self.app.theme
-        if self not in self.app.screen_stack:
+        if self.is_closed:
             # So the first opening is as fast as the others.
-            self.call_later(self._refresh_layout, self.app.size)
+            self.call_later(self._lay_out_ahead)
+
+    def _lay_out_ahead(self) -> None:
+        if self.is_closed:
+            self._refresh_layout(self.app.size)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         self._report_watched()
@@ -119,12 +129,12 @@ class ReadyScreen(OverScreen[Result]):
         self.dismiss()
 
     def _report_watched(self) -> None:
-        if self.watches:
+        if self.watches and self.app.screen_stack:
             self.app.screen_stack[0].post_message(self.Watches())
 
     def on_screen_suspend(self) -> None:
         self._report_watched()
-        if self not in self.app.screen_stack and not self._filled:
+        if self.is_closed and not self._filled:
             self.let_go()
 
 
@@ -133,7 +143,7 @@ Kind = TypeVar("Kind", bound=ReadyScreen[Any])
 
 def prepare(app: App[Any], kinds: Sequence[type[ReadyScreen[Any]]]) -> None:
     """Make one screen of each of *kinds*, one after the other."""
-    for at, kind in enumerate(kinds):
+    for at, kind in enumerate(kinds if app.screen_stack else ()):
         if not app.is_screen_installed(kind.__name__):
             app.install_screen(kind(), kind.__name__)
             app._get_screen(kind.__name__)
