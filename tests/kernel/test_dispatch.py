@@ -38,7 +38,8 @@ NATIVE = abis.native_abi(os.uname().machine)
 FAILS = abis.number(NATIVE, "execve"), abis.number(NATIVE, "execveat")
 
 # Two threads fail to start a program, by turns as execve and execveat, until their parent closes stdin, or so often as
-# asked for; then it prints how often. The name changes after the exec, so that the filter matches only what fails.
+# asked for; then it prints how often. The name changes after the exec, so that the filter matches only what fails. They
+# wait for each other: while one thread executes execve, its process cannot create another: EAGAIN of copy_fs().
 FAILING = """
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -51,12 +52,14 @@ FAILING = """
 
 static long most;
 static volatile int ends;
+static pthread_barrier_t together;
 
 static void *fail(void *unused)
 {
 	char *argv[] = {"nothing", "at", "all", 0}, *envp[] = {0};
 	long failed = 0;
 
+	pthread_barrier_wait(&together);
 	while (most ? failed < most : !ends) {
 		if (failed % 2)
 			syscall(SYS_execveat, AT_FDCWD, "/nowhere/at", argv, envp, 0);
@@ -77,6 +80,7 @@ int main(int argc, char **argv)
 
 	most = argc > 1 ? atol(argv[1]) : 0;
 	prctl(PR_SET_NAME, "failing");
+	pthread_barrier_init(&together, 0, 2);
 	for (int i = 0; i < 2; i++)
 		pthread_create(threads + i, 0, fail, 0);
 	if (!most)
