@@ -8,7 +8,7 @@ second: CPU time of all its processes as a share of one core, and the bytes that
 are `ebpftop live` after Space, and with all its probes detached; *empty* is a Textual app with as many panes, a status
 line and a footer, which shows nothing. htop, btop and the empty app run together. Memory is that at the end, after all
 rates: resident memory of the largest process, private memory of all. *first* is from the command to the first frame,
-*counting* until all four panes count. *lost* is what its screen says that it lost.
+*counting* until all four panes count. *lost* is what the titles of its panes say that they lost, and where.
 
 Then the medians as ratios to htop's, and to the empty app's.
 """
@@ -41,7 +41,7 @@ BRIEF = "int main(void) { return 0; }"
 TICKS = os.sysconf("SC_CLK_TCK")
 PANES = ("Exec log", "Users", "Syscalls", "Trace log")
 _SEQUENCES = re.compile(rb"\x1b(?:\[[0-9;?>=<$]*[a-zA-Z]|[()][A-Z0-9]|[=>78])")
-_LOST = re.compile(rb"lost ([\d.]+[kMG]?)")
+_LOST = re.compile(rb"lost ([\d.]+[kMG]? [a-z]+(?:, [\d.]+[kMG]? [a-z]+)*)")
 
 EMPTY = """
 from textual.app import App
@@ -206,8 +206,12 @@ def measure(
             resident, private = memory(screen.pid)
             costs[name].resident.append(resident)
             costs[name].private.append(private)
-            lost = _LOST.findall(text_of(screen))
-            costs[name].lost.append(lost[-1].decode() if lost else "0")
+            # Of another size it paints all of the screen, not only the digits that changed.
+            mark, (columns, lines) = screen.mark, group[name].size
+            screen.resize(columns + 10, lines)
+            time.sleep(1)
+            painted = _SEQUENCES.sub(b"", screen.painted(mark))
+            costs[name].lost += {lost.decode() for lost in _LOST.findall(painted)} or {"0"}
     finally:
         for screen in screens.values():
             screen.close()
