@@ -2,11 +2,12 @@
 
     sudo python benchmarks/syscalls.py [--rounds 7] [--only ebpftop]
 
-Needs gcc, bpftrace and libbpf-tools' syscount. `--only` leaves out the ways whose names do not have its text. Rounds
-are interleaved, so that other work of the machine affects all in the same way. In each round the fastest of many short
-batches counts, because noise only adds time. A measurement is repeated if something else watched system calls
-meanwhile. The last lines show whether ebpftop keeps its promises: counting alone costs at most half of bpftrace's count
-and 1.3 times an empty program; with latency and errors, at most half of bpftrace's count plus latency histogram.
+Needs gcc; bpftrace and libbpf-tools' syscount are left out if they are not installed. `--only` leaves out the ways
+whose names do not have its text. Rounds are interleaved, so that other work of the machine affects all in the same way.
+In each round the fastest of many short batches counts, because noise only adds time. A measurement is repeated if
+something else watched system calls meanwhile. The last lines show whether ebpftop keeps its promises: counting alone
+costs at most half of bpftrace's count and 1.3 times an empty program; with latency and errors, at most half of
+bpftrace's count plus latency histogram.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -42,10 +44,11 @@ LATENCY = (
 
 
 class Way(NamedTuple):
-    """One way of watching: its name, and the command that does it until SIGINT."""
+    """One way of watching: its name, the command that does it until SIGINT, and which program of others that needs."""
 
     name: str
     command: Sequence[str]
+    program: str = ""
 
 
 def myself(what: str) -> Sequence[str]:
@@ -65,10 +68,10 @@ WAYS = (
     Way("ebpftop, and processes (default)", myself("processes")),
     Way("ebpftop, execs and users", myself("execs,users")),
     Way("ebpftop, all four panes", myself("execs,users,syscalls,trace")),
-    Way("bpftrace count", with_tracefs("bpftrace", "-e", COUNT)),
-    Way("bpftrace count and latency", with_tracefs("bpftrace", "-e", LATENCY)),
-    Way("syscount", with_tracefs("syscount", "-d", "3600")),
-    Way("syscount -L", with_tracefs("syscount", "-L", "-d", "3600")),
+    Way("bpftrace count", with_tracefs("bpftrace", "-e", COUNT), "bpftrace"),
+    Way("bpftrace count and latency", with_tracefs("bpftrace", "-e", LATENCY), "bpftrace"),
+    Way("syscount", with_tracefs("syscount", "-d", "3600"), "syscount"),
+    Way("syscount -L", with_tracefs("syscount", "-L", "-d", "3600"), "syscount"),
 )
 
 
@@ -184,6 +187,9 @@ def main() -> None:
         return
     bases: list[float] = []
     ways = [way for way in WAYS if args.only in way.name]
+    for missing in (way for way in ways[:] if way.program and not shutil.which(way.program)):
+        print(f"{missing.name}: {missing.program} is not installed", file=sys.stderr)
+        ways.remove(missing)
     added: dict[str, list[float]] = {way.name: [] for way in ways}
     with tempfile.TemporaryDirectory() as directory:
         stopwatch = Stopwatch(Path(directory))
