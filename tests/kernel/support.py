@@ -127,6 +127,14 @@ def last(kind: str, lines: Sequence[Line]) -> Line:
     return of(kind, lines)[-1]
 
 
+def at_some_moment(true: Callable[[], bool], within_s: float = 20.0) -> bool:
+    """Is something true at least once? Programs of others come and go in these maps; what was left behind stays."""
+    until_s = time.monotonic() + within_s
+    while not (found := true()) and time.monotonic() < until_s:
+        time.sleep(0.001)
+    return found
+
+
 def compile_c(directory: Path, name: str, source: str, *flags: str) -> Path:
     """Return the path of a small program, compiled: once for all runs, for under emulation the compiler is slow."""
     digest = hashlib.sha256("\0".join((source, *flags)).encode()).hexdigest()

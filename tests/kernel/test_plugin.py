@@ -87,7 +87,8 @@ def checked(*packages: Path) -> dict[str, Any]:
 def recording(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of signals and programs, made with the package."""
     file = tmp_path_factory.mktemp("recording") / "signals.jsonl"
-    command = [sys.executable, "-m", "ebpftop", "record", str(file), "--probes", "execs,signals"]
+    ours = str(os.getpid())  # other programs' signals would push these out of the pane
+    command = [sys.executable, "-m", "ebpftop", "record", str(file), "--probes", "execs,signals", "--pid", ours]
     with subprocess.Popen(command, env=with_packages(installed), stderr=subprocess.PIPE, text=True) as recorder:
         while not file.exists() or b'"probe":"signals","state":"on"' not in file.read_bytes():
             assert recorder.poll() is None, recorder.stderr.read() if recorder.stderr else ""
