@@ -19,7 +19,7 @@ LAYERS = (
     ("lifecycle", "syscalls"),
     ("kernel", "models", "recording"),
     ("probes",),
-    ("sources",),
+    ("settings", "sources"),
     ("ui.answers", "ui.export", "ui.themes", "ui.textual_fixes"),
     ("ui.widgets",),
     ("ui.panes",),

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
 from ebpftop.core.memory_budget import DEFAULT_MIB
-from ebpftop.core.records import ProbeName
 from ebpftop.core.source import SourceError, UsageError
-from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
 from ebpftop.lifecycle import stdio
 from ebpftop.probes.registry import registry
+from ebpftop.settings import values
+from ebpftop.settings.rows import SETTINGS
+from ebpftop.settings.store import Settings, given_on, load
 
 _SCREENS = ("live", "replay", "demo")
 """The commands that open a screen: it begins the collection of garbage when it has drawn its first picture."""
@@ -25,124 +26,6 @@ _EPILOG = """\
 keys: 1, 2, .. turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
 exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C.
 """
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
-    return value
-
-
-def _interval(text: str) -> float:
-    value = _seconds(text)
-    if not 0.05 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 3600 seconds")
-    return value
-
-
-def _minutes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.5 <= value <= 1440:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.5 and 1440 minutes")
-    return value
-
-
-_MIB_MAX = 65536
-
-
-def _mebibytes(text: str, least: int = 4) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= _MIB_MAX:
-        raise argparse.ArgumentTypeError(f"{text} is not between {least} and {_MIB_MAX} MiB")
-    return int(text)
-
-
-def _memory(text: str) -> int:
-    return _mebibytes(text, 32)
-
-
-def _probes(text: str) -> tuple[ProbeName, ...]:
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
-    known = registry().names
-    unknown = [name for name in chosen if name not in known]
-    if unknown or not chosen:
-        why = "".join(f" ({one})" for one in registry().disabled if one.name in unknown)
-        what = f"{', '.join(map(repr, unknown))} is not a probe" if unknown else "no probe is named"
-        raise argparse.ArgumentTypeError(f"{what}; choose from {','.join(known)}{why}")
-    return tuple(name for name in known if name in chosen)
-
-
-def _number(what: str, most: int) -> type[int]:
-    class Number(int):
-        def __new__(cls, text: str) -> Number:
-            if not text.isascii() or not text.isdigit() or int(text) > most:
-                raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
-            return super().__new__(cls, text)
-
-    return Number
-
-
-def _uid(text: str) -> int:
-    """Parse a uid or the name of a user."""
-    if text.isascii() and text.isdigit() and int(text) <= UID_MAX:
-        return int(text)
-    from ebpftop.probes.user_names import uid_of
-
-    uid = uid_of(text)
-    if uid is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a uid nor a user of this machine")
-    return uid
-
-
-def _comm(text: str) -> str:
-    name = text.removesuffix("*")
-    if not text:
-        raise argparse.ArgumentTypeError("a command name cannot be empty")
-    if "*" in name:
-        raise argparse.ArgumentTypeError(f"{text!r}: a * may only stand at the end")
-    raw = comm_bytes(text)
-    if len(raw) > COMM_BYTES:
-        # If the cut splits a character, the rest of it cannot be typed; a prefix can.
-        prefix = raw[:COMM_BYTES].decode("utf-8", "ignore")
-        name = prefix if len(prefix.encode()) == COMM_BYTES else f"{prefix}*"
-        raise argparse.ArgumentTypeError(f"{text!r}: the kernel keeps {COMM_BYTES} bytes of a command name; use {name}")
-    return text
-
-
-def _cgroup(text: str) -> str:
-    if not is_cgroup_path(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the path of a cgroup: / is the root, and .. leads nowhere")
-    return text
-
-
-def _new_file(text: str) -> str:
-    if text in ("", "-"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file; `ebpftop stream` writes to stdout")
-    return text
-
-
-def _container(text: str) -> str:
-    if not text or "/" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a container id or name")
-    return text
-
-
-def _attach(text: str) -> tuple[str, str]:
-    ladder, equals, option = text.partition("=")
-    if not equals or not option:
-        raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=EVENT, as in execs=tracepoint (see `ebpftop check`)")
-    ladders = registry().ladders
-    if ladder not in ladders:
-        raise argparse.ArgumentTypeError(
-            f"there is no probe {ladder!r}, nor a part of one; choose from {', '.join(ladders)}"
-        )
-    return ladder, option
 
 
 class _OldName(argparse.Action):
@@ -170,35 +53,47 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     """Add the options that live, stream and record share."""
     parser.add_argument(
         "--probes",
-        type=_probes,
+        type=values.probes,
         metavar="LIST",
         help=f"of {','.join(registry().names)}; if not given: {','.join(registry().on)}",
     )
     parser.add_argument(
         "--interval",
-        type=_interval,
+        type=values.interval,
         metavar="S",
         help="seconds between readings of the counters; 1 (without it, who makes which call is read every 5)",
     )
     chosen = parser.add_argument_group("filters, decided in the kernel; each may be repeated")
-    chosen.add_argument("--uid", type=_uid, action="append", default=[], metavar="U", help="this user, number or name")
+    chosen.add_argument(
+        "--uid", type=values.uid, action="append", default=[], metavar="U", help="this user, number or name"
+    )
     chosen.add_argument(
         "--pid",
-        type=_number("process id", 1 << 22),
+        type=values.number("process id", 1 << 22),
         action="append",
         default=[],
         metavar="P",
         help="this process and its descendants",
     )
     chosen.add_argument(
-        "--comm", type=_comm, action="append", default=[], metavar="NAME", help="this command name; NAME* for a prefix"
+        "--comm",
+        type=values.comm,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this command name; NAME* for a prefix",
     )
     chosen.add_argument(
-        "--cgroup", type=_cgroup, action="append", default=[], metavar="PATH", help="this cgroup and those below it"
+        "--cgroup",
+        type=values.cgroup,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="this cgroup and those below it",
     )
     chosen.add_argument(
         "--container",
-        type=_container,
+        type=values.container,
         action="append",
         default=[],
         metavar="ID",
@@ -213,7 +108,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     )
     attach = kernel.add_argument(
         "--attach",
-        type=_attach,
+        type=values.attach_option,
         action="append",
         default=[],
         metavar="PROBE=EVENT",
@@ -248,15 +143,32 @@ def _add_memory(parser: argparse.ArgumentParser) -> None:
     """Add the option of the commands that open a screen."""
     parser.add_argument(
         "--memory",
-        type=_memory,
+        type=values.memory,
         default=DEFAULT_MIB,
         metavar="MIB",
         help=f"memory for all that the screen keeps, logs and history, in MiB; at least 32, default {DEFAULT_MIB}",
     )
 
 
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command: where settings are read, and which hold."""
+    settings = parser.add_argument_group("settings; options win over them")
+    settings.add_argument(
+        "--config",
+        metavar="FILE",
+        help="read and save them there, not in ~/.config/ebpftop/config.toml and /etc/ebpftop/config.toml",
+    )
+    settings.add_argument(
+        "--print-config", action="store_true", help="print them as TOML, each with its default and its origin, and end"
+    )
+    parser.set_defaults(settings=None)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that writes its messages in the same way as the rest of ebpftop."""
+
+    commands: Mapping[str, argparse.ArgumentParser] = {}
+    """Those of the commands, by their names."""
 
     def error(self, message: str) -> NoReturn:
         stdio.report_lines(self.format_usage())
@@ -274,14 +186,14 @@ def _live(command: argparse.ArgumentParser) -> None:
     memory = command.add_argument_group("history: how far back you can go (Space, then the arrow keys)")
     memory.add_argument(
         "--keep",
-        type=_minutes,
+        type=values.minutes,
         default=15.0,
         metavar="MINUTES",
         help="at most so many minutes; 0.5 to 1440, default 15",
     )
     memory.add_argument(
         "--history",
-        type=_mebibytes,
+        type=values.mebibytes,
         metavar="MIB",
         help="and at most so many MiB, also more than --memory; at least 4; if not given, 28%% of --memory",
     )
@@ -289,12 +201,14 @@ def _live(command: argparse.ArgumentParser) -> None:
 
 
 def _stream(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--duration", type=_seconds, metavar="S", help="stop by itself, S seconds after the start")
+    command.add_argument(
+        "--duration", type=values.seconds, metavar="S", help="stop by itself, S seconds after the start"
+    )
     _add_watching(command)
 
 
 def _record(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", type=_new_file, metavar="FILE", help="FILE.zst is compressed")
+    command.add_argument("file", type=values.new_file, metavar="FILE", help="FILE.zst is compressed")
     command.add_argument("--force", action="store_true", help="overwrite FILE")
     _stream(command)
 
@@ -314,7 +228,7 @@ def _check(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--buffer", choices=("ring", "perf", "auto"), default="auto", help=argparse.SUPPRESS)
     attach = command.add_argument(
-        "--attach", type=_attach, action="append", default=[], metavar="PROBE=EVENT", help="try only there"
+        "--attach", type=values.attach_option, action="append", default=[], metavar="PROBE=EVENT", help="try only there"
     )
     _add_old_name(command, "--via", attach)
 
@@ -330,7 +244,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
 """Each command: what it is, and what adds its options."""
 
 
-def parser(command: str | None = None) -> argparse.ArgumentParser:
+def parser(command: str | None = None, *, prints_config: bool = False) -> _Parser:
     """Return the parser of the whole command line; with *command*, of one that begins with this word: in half the time.
 
     The other commands are known then, but not their options.
@@ -345,11 +259,65 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ebpftop {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    top.commands = commands.choices
     for name, (text, add_options) in _COMMANDS.items():
         chosen = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if command in (None, name):
             add_options(chosen)
+            _add_settings(chosen)
+            if prints_config:  # then nothing is recorded or shown
+                _make_positionals_optional(chosen)
     return top
+
+
+def _make_positionals_optional(parser: argparse.ArgumentParser) -> None:
+    for action in parser._get_positional_actions():
+        action.nargs, action.required = "?", False
+
+
+def read_settings(args: argparse.Namespace, command: argparse.ArgumentParser, words: Sequence[str]) -> Settings:
+    """Read the settings, and let them hold for the options that are not among *words*.
+
+    Raises UsageError if something is wrong with a file that was named.
+    """
+    settings = load(args.config)
+    if args.config is not None:
+        _require_file(settings, args.config)
+    options = {action.dest: action for action in command._actions}
+    for setting in SETTINGS:
+        action = options.get(setting.dest)
+        if action is None or not setting.option:
+            continue
+        names = [name for one in command._actions if one.dest == setting.dest for name in one.option_strings]
+        if given_on(words, names):
+            value = getattr(args, setting.dest)
+            settings.given[setting.path] = ",".join(value) if isinstance(value, tuple) else value
+        elif settings.has(setting.path):
+            setattr(args, setting.dest, setting.argument(settings[setting]))
+    return settings
+
+
+def _require_file(settings: Settings, name: str) -> None:
+    """End with 2 if the file that --config names is not there, or if something in it is wrong."""
+    file = settings.user
+    if file is not None and file.refused:
+        raise UsageError(f"--config: {name}: {file.refused}")
+    if file is not None and not file.is_there and not file.problems:
+        raise UsageError(f"--config: there is no file {name}", "`ebpftop --print-config` prints one to begin with")
+    for problem in settings.problems:
+        stdio.report(str(problem))
+    if settings.problems:
+        raise SystemExit(2)
+
+
+def _print_config(settings: Settings, command: str) -> int:
+    from ebpftop.settings.printing import printed
+
+    stdio.require_stdout()
+    for problem in settings.problems:
+        stdio.report(str(problem))
+    stdio.write_stdout(printed(settings, command))
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -360,7 +328,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "live")
     try:
-        args = parser(words[0]).parse_args(words)
+        top = parser(words[0], prints_config="--print-config" in words)
+        args = top.parse_args(words)
+        args.settings = read_settings(args, top.commands[args.command], words)
+        if args.print_config:
+            return _print_config(args.settings, args.command)
+        if args.command not in _SCREENS:  # those show it on the screen
+            for problem in args.settings.problems:
+                stdio.report(str(problem))
         command = import_module(f"ebpftop.commands.{args.command}")
         if args.command not in _SCREENS:
             gc.freeze()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.commands.replay import speed_of
 from ebpftop.core.records import Exec, Header, Record, Trace
 from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.probes.registry import registry
 from ebpftop.recording.grouping import Grouper, group
+from ebpftop.settings import values
 from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import (
     HEADER,
@@ -203,13 +203,13 @@ def test_closing_does_not_wait_for_the_next_record(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "speed"), [("1", 1.0), ("0.5", 0.5), ("60", 60.0), ("max", 0.0), ("0", 0.0)])
 def test_speeds(text: str, speed: float) -> None:
-    assert speed_of(text) == speed
+    assert values.speed(text) == speed
 
 
 @pytest.mark.parametrize("text", ["", "fast", "-1", "nan", "inf", "1e9"])
 def test_what_is_no_speed(text: str) -> None:
     with pytest.raises(ValueError, match="neither max nor a number"):
-        speed_of(text)
+        values.speed(text)
 
 
 def test_replay_and_demo_import_nothing_of_the_kernel_side() -> None:

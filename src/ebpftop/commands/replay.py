@@ -13,18 +13,18 @@ from ebpftop.lifecycle import limits, stdio
 from ebpftop.lifecycle.process import process
 from ebpftop.recording.parse import ReadErrors
 from ebpftop.recording.reader import is_stream, open_file, require_no_device, wait_for_first
+from ebpftop.settings import values
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
 
-_FASTEST = 100_000.0
 _USAGE = 2
 
 
 def run(args: argparse.Namespace) -> int:
     """Show a recording until the user quits, then report what could not be read."""
     try:
-        speed = speed_of(args.speed)
+        speed = values.speed(args.speed)
     except ValueError as error:
         stdio.report(f"replay: --speed: {error}")
         return _USAGE
@@ -47,19 +47,6 @@ def show(fd: int, name: str, speed: float) -> int:
     process.take_keys()
     source = ReplaySource(name, speed, fd)
     return _show(source, source.damage)
-
-
-def speed_of(text: str) -> float:
-    """Return the speed that *text* names, 0 for "max"; ValueError if it is not a speed."""
-    if text == "max":
-        return 0.0
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = -1.0
-    if not 0 <= speed <= _FASTEST:
-        raise ValueError(f"{text!r} is neither max nor a number from 0 to {_FASTEST:.0f}")
-    return speed
 
 
 def need_terminal(memory_mib: int, *, keys: bool = True) -> None:

@@ -1,0 +1,221 @@
+"""The settings: a row for each, and for each table of them. Names are those of the options, where there is one.
+
+What is in the file, `--print-config`, the settings screen and docs/settings.md derive from these rows.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ebpftop.core.memory_budget import DEFAULT_MIB
+from ebpftop.settings import values
+from ebpftop.settings.kinds import FLAG, Kind, Wrong, choice, listed, number, optional, word, words, wrong
+
+Value = TypeVar("Value")
+Path = tuple[str, ...]
+"""The keys that lead to a value: ``("interval",)``, ``("sort", "users")``."""
+
+NARROWEST, WIDEST = 3, 200
+"""Cells of a column."""
+
+
+@dataclass(frozen=True)
+class Setting(Generic[Value]):
+    """One setting. *option*: there is an option of this name; *argument* makes its value of the setting's."""
+
+    name: str
+    group: str
+    kind: Kind[Value]
+    default: Value
+    about: str
+    option: bool = True
+    argument: Callable[[Value], object] = lambda value: value
+
+    @property
+    def path(self) -> Path:
+        return (self.name,)
+
+    @property
+    def dest(self) -> str:
+        """What argparse calls it."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Settings with names of their own: *entry* is the kind of each."""
+
+    name: str
+    entry: Kind[Any]
+    about: str
+    example: str
+
+
+def _calls(text: str) -> object:
+    from ebpftop.syscalls import abi
+
+    machine = platform.machine()
+    try:
+        return abi.resolve_list(text, (abi.native_abi(machine), *abi.compat_abis(machine)))
+    except abi.UnknownSyscall as error:
+        raise Wrong(str(error)) from error
+
+
+def _speed(value: object) -> str:
+    text = "" if isinstance(value, bool) else f"{value:.12g}" if isinstance(value, float) else str(value)
+    try:
+        values.speed(text)
+    except ValueError as error:
+        raise Wrong(str(error)) from error
+    return text
+
+
+THEME = Setting(
+    "theme", "screen", word("the name of a theme"), "auto", "colours: auto, dark, light, or any theme of the palette"
+)
+CLOCK = Setting("clock", "screen", choice("local", "utc"), "local", "times of day: of this machine's zone, or UTC")
+MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; no: all of them are the terminal's")
+ASCII = Setting("ascii", "screen", FLAG, False, "draw with ASCII only, for terminals without other characters")
+CONFIRM = Setting(
+    "confirm", "screen", FLAG, False, "a probe's key asks first: press it twice to attach or detach", option=False
+)
+REMEMBER = Setting(
+    "remember", "screen", FLAG, True, "keep what changes on the screen: theme, columns, sort, interval", option=False
+)
+INTERVAL = Setting(
+    "interval",
+    "reading",
+    optional(number(values.interval, "a number of seconds from 0.05 to 3600")),
+    None,
+    "seconds between readings of the counters",
+)
+KEEP = Setting(
+    "keep", "history", number(values.minutes, "a number of minutes from 0.5 to 1440"), 15.0, "minutes of history"
+)
+HISTORY = Setting(
+    "history",
+    "history",
+    optional(number(values.mebibytes, "a whole number of MiB from 4 to 65536")),
+    None,
+    "MiB of history at most",
+)
+MEMORY = Setting(
+    "memory",
+    "history",
+    number(values.memory, "a whole number of MiB from 32 to 65536"),
+    DEFAULT_MIB,
+    "MiB for all that the screen keeps",
+)
+SPEED = Setting("speed", "history", Kind(_speed, "max or a number above 0", typed=str), "1", "speed of a recording")
+PROBES: Setting[str | None] = Setting(
+    "probes",
+    "reading",
+    words(values.probes, "names of probes"),
+    None,
+    "probes that are attached at the start",
+    argument=lambda names: None if names is None else values.probes(names),
+)
+LATENCY = Setting("latency", "reading", FLAG, True, "time system calls and count their errors")
+FAILURES = Setting("failures", "reading", FLAG, True, "also watch execve calls that fail")
+IGNORE = Setting(
+    "ignore", "reading", words(_calls, "names of system calls"), None, "system calls neither counted nor timed"
+)
+TRACE = Setting("trace", "reading", words(_calls, "names of system calls"), None, "report each of these system calls")
+PRINTK = Setting("printk", "reading", FLAG, False, "let handlers of system calls print into the trace log")
+BUFFER = Setting("buffer", "reading", choice("auto", "ring", "perf"), "auto", "the kernel's buffer of events")
+_EVENT = "PROBE=EVENT, as in users=tracepoint"
+ATTACH: Setting[list[tuple[str, str]]] = Setting(
+    "attach", "reading", listed(values.attach_option, _EVENT, write="=".join), [], "attach a probe there, nowhere else"
+)
+UID = Setting("uid", "filter", listed(values.uid, "a uid or a user's name", write=int), [], "only these users")
+PID = Setting(
+    "pid",
+    "filter",
+    listed(values.number("process id", 1 << 22), "a process id", write=int),
+    [],
+    "only these processes and their descendants",
+)
+COMM = Setting("comm", "filter", listed(values.comm, "a command name"), [], "only these commands; NAME* for a prefix")
+CGROUP = Setting("cgroup", "filter", listed(values.cgroup, "the path of a cgroup"), [], "only these cgroups")
+CONTAINER = Setting("container", "filter", listed(values.container, "a container"), [], "only these containers")
+HIDE_SELF = Setting("hide-self", "filter", FLAG, True, "leave ebpftop's own calls out")
+
+SETTINGS: tuple[Setting[Any], ...] = (
+    *(THEME, CLOCK, MOUSE, ASCII, CONFIRM, REMEMBER),
+    *(INTERVAL, PROBES, LATENCY, FAILURES, IGNORE, TRACE, PRINTK, BUFFER, ATTACH),
+    *(KEEP, HISTORY, MEMORY, SPEED),
+    *(UID, PID, COMM, CGROUP, CONTAINER, HIDE_SELF),
+)
+
+BY_NAME: Mapping[str, Setting[Any]] = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one list: those that are shown (None: the usual ones), and widths of some in cells."""
+
+    show: tuple[str, ...] | None = None
+    widths: Mapping[str, int] | None = None
+
+
+def _columns(value: object) -> Columns:
+    if not isinstance(value, dict):
+        raise wrong(value, "a table with show and widths")
+    for key in value:
+        if key not in ("show", "widths"):
+            raise Wrong(f"{key!r} is not known here; allowed are show and widths")
+    show, widths = value.get("show"), value.get("widths", {})
+    if show is not None and not (isinstance(show, list) and show and all(isinstance(one, str) for one in show)):
+        raise Wrong(f"show: {wrong(show, 'a list of names of columns')}")
+    if not isinstance(widths, dict):
+        raise Wrong(f"widths: {wrong(widths, 'a table of widths')}")
+    for name, width in widths.items():
+        if isinstance(width, bool) or not isinstance(width, int) or not NARROWEST <= width <= WIDEST:
+            raise Wrong(f"widths: {name}: {wrong(width, f'a whole number from {NARROWEST} to {WIDEST}')}")
+    return Columns(None if show is None else tuple(show), widths or None)
+
+
+def _columns_written(columns: Columns) -> object:
+    show = {} if columns.show is None else {"show": list(columns.show)}
+    return {**show, **({"widths": dict(columns.widths)} if columns.widths else {})}
+
+
+def _keys(value: object) -> str:
+    given = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    if len(given) != (len(value) if isinstance(value, list) else 1):
+        raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]')
+    return ",".join(part.strip() for one in given for part in one.split(",") if part.strip())
+
+
+SORT = Table(
+    "sort", word("the name of a column, with - in front to reverse"), "sort order of each list", 'users = "uid"'
+)
+COLUMNS = Table(
+    "columns",
+    Kind(_columns, "a table with show and widths", write=_columns_written),
+    "columns of each list, and their widths in cells",
+    'execs = {show = ["time", "pid", "command"], widths = {command = 60}}',
+)
+FILTERS = Table("filters", word("a filter, as it is typed after /"), "filters with names: the palette offers them",
+                'compilers = "gcc|clang"')  # fmt: skip
+KEYS = Table(
+    "keys",
+    Kind(_keys, "keys, with commas between them"),
+    'keys of actions, by the ids that the help shows; "" takes the key away',
+    '"help" = "f1,question_mark"',
+)
+
+TABLES: Mapping[str, Table] = {table.name: table for table in (COLUMNS, SORT, FILTERS, KEYS)}
+
+
+def kind_of(path: Path) -> Kind[Any]:
+    """Return the kind of the value at *path*."""
+    return TABLES[path[0]].entry if path[0] in TABLES else BY_NAME[path[0]].kind
+
+
+def default_of(path: Path) -> Any:
+    """Return what holds if no file says otherwise; None for what has a name of its own."""
+    return None if path[0] in TABLES else BY_NAME[path[0]].default

@@ -1,0 +1,146 @@
+"""What the values of options and settings may be: each function reads one, or says what it may be.
+
+They raise argparse.ArgumentTypeError, which argparse and the settings report with the name in front.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from ebpftop.core.records import ProbeName
+from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
+from ebpftop.probes.registry import registry
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
+    return value
+
+
+def interval(text: str) -> float:
+    value = seconds(text)
+    if not 0.05 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 3600 seconds")
+    return value
+
+
+def minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.5 <= value <= 1440:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.5 and 1440 minutes")
+    return value
+
+
+MIB_MAX = 65536
+
+
+def mebibytes(text: str, least: int = 4) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= MIB_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not between {least} and {MIB_MAX} MiB")
+    return int(text)
+
+
+def memory(text: str) -> int:
+    return mebibytes(text, 32)
+
+
+def probes(text: str) -> tuple[ProbeName, ...]:
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    known = registry().names
+    unknown = [name for name in chosen if name not in known]
+    if unknown or not chosen:
+        why = "".join(f" ({one})" for one in registry().disabled if one.name in unknown)
+        what = f"{', '.join(map(repr, unknown))} is not a probe" if unknown else "no probe is named"
+        raise argparse.ArgumentTypeError(f"{what}; choose from {','.join(known)}{why}")
+    return tuple(name for name in known if name in chosen)
+
+
+def number(what: str, most: int) -> type[int]:
+    class Number(int):
+        def __new__(cls, text: str) -> Number:
+            if not text.isascii() or not text.isdigit() or int(text) > most:
+                raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
+            return super().__new__(cls, text)
+
+    return Number
+
+
+def uid(text: str) -> int:
+    """Parse a uid or the name of a user."""
+    if text.isascii() and text.isdigit() and int(text) <= UID_MAX:
+        return int(text)
+    from ebpftop.probes.user_names import uid_of
+
+    uid = uid_of(text)
+    if uid is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a uid nor a user of this machine")
+    return uid
+
+
+def comm(text: str) -> str:
+    name = text.removesuffix("*")
+    if not text:
+        raise argparse.ArgumentTypeError("a command name cannot be empty")
+    if "*" in name:
+        raise argparse.ArgumentTypeError(f"{text!r}: a * may only stand at the end")
+    raw = comm_bytes(text)
+    if len(raw) > COMM_BYTES:
+        # If the cut splits a character, the rest of it cannot be typed; a prefix can.
+        prefix = raw[:COMM_BYTES].decode("utf-8", "ignore")
+        name = prefix if len(prefix.encode()) == COMM_BYTES else f"{prefix}*"
+        raise argparse.ArgumentTypeError(f"{text!r}: the kernel keeps {COMM_BYTES} bytes of a command name; use {name}")
+    return text
+
+
+def cgroup(text: str) -> str:
+    if not is_cgroup_path(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the path of a cgroup: / is the root, and .. leads nowhere")
+    return text
+
+
+def new_file(text: str) -> str:
+    if text in ("", "-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file; `ebpftop stream` writes to stdout")
+    return text
+
+
+def container(text: str) -> str:
+    if not text or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a container id or name")
+    return text
+
+
+def attach_option(text: str) -> tuple[str, str]:
+    ladder, equals, option = text.partition("=")
+    if not equals or not option:
+        raise argparse.ArgumentTypeError(f"{text!r} is not PROBE=EVENT, as in execs=tracepoint (see `ebpftop check`)")
+    ladders = registry().ladders
+    if ladder not in ladders:
+        raise argparse.ArgumentTypeError(
+            f"there is no probe {ladder!r}, nor a part of one; choose from {', '.join(ladders)}"
+        )
+    return ladder, option
+
+
+FASTEST = 100_000.0
+
+
+def speed(text: str) -> float:
+    """Return the speed that *text* names, 0 for "max"; ValueError if it is not a speed."""
+    if text == "max":
+        return 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= FASTEST:
+        raise ValueError(f"{text!r} is neither max nor a number from 0 to {FASTEST:.0f}")
+    return value
