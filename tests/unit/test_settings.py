@@ -91,13 +91,13 @@ def test_the_users_own_come_before_those_of_the_machine(home: Path) -> None:
         ("theme = [1]", ":2: theme: [1] is not the name of a theme; the default is used: auto"),
         ('uid = ["root", "no such user"]', ":2: uid: 'no such user' is neither a uid nor a user of this machine"),
         ('comm = "a*b"', ":2: comm: 'a*b': a * may only stand at the end; the default is used"),
-        ('ignore = "raed"', ":2: ignore: "),
+        ('ignore = "reads"', ":2: ignore: "),
         ('attach = "users"', ":2: attach: 'users' is not PROBE=EVENT, as in execs=tracepoint (see `ebpftop check`)"),
         ('sort = "uid"', ":2: sort: it must be a table: [sort]; it is not used"),
         ("sort.users = 1", ":2: sort.users: 1 is not the name of a column, with - in front to reverse"),
         ("columns.execs = {show = []}", ":2: columns.execs: show: [] is not a list of names of columns; the default"),
         ("columns.execs.widths.pid = 2", ":2: columns.execs: widths: pid: 2 is not a whole number from 3 to 200"),
-        ("intervall = 1", ":2: intervall: unknown; did you mean interval?; it is not used"),
+        ("intervals = 1", ":2: intervals: unknown; did you mean interval?; it is not used"),
         ("hide_self = true", ":2: hide_self: unknown; did you mean hide-self?; it is not used"),
         ("xyz.abc = 1", ":2: xyz: unknown; it is not used"),
         ('"\\u001b[2J" = 1', ': "\\u001b[2J": unknown; it is not used'),
@@ -438,12 +438,12 @@ def test_a_file_that_was_named_has_to_be_right(home: Path, capfd: pytest.Capture
     file = home / "mine.toml"
     assert cli.main(["stream", "--config", str(file)]) == 2
     assert f"--config: there is no file {file}" in capfd.readouterr().err
-    file.write_text("memroy = 1\nmouse = 1\n")
+    file.write_text("memories = 1\nmouse = 1\n")
     with pytest.raises(SystemExit) as ended:
         cli.main(["stream", "--config", str(file)])
     assert ended.value.code == 2
     first, second = capfd.readouterr().err.splitlines()
-    assert f"{file}:1: memroy: unknown; did you mean memory?" in first
+    assert f"{file}:1: memories: unknown; did you mean memory?" in first
     assert f"{file}:2: mouse: 1 is not true or false" in second
     (home / "loop").symlink_to("loop")
     assert cli.main(["demo", "--config", str(home / "loop")]) == 2
