@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ebpftop.core.source import Source
+from ebpftop.models.series import Series
 from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.history import History, HistorySource
 from ebpftop.sources.replay import ReplaySource
@@ -39,6 +40,13 @@ class Player(Protocol):
 def timeline_of(source: Source) -> Timeline | None:
     """Return the timeline of *source*; None if it has none."""
     return source.timeline if isinstance(source, (HistorySource, ReplaySource)) else None
+
+
+def series_of(source: Source) -> Series | None:
+    """Return what the machine did over the time of the timeline of *source*; None if it has none."""
+    if isinstance(source, HistorySource):
+        return source.history.series
+    return source.series if isinstance(source, ReplaySource) else None
 
 
 def player_of(source: Source) -> Player | None:

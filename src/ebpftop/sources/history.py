@@ -11,6 +11,7 @@ from ebpftop.core.memory_budget import scaled
 from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record
 from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.spec import Filter
+from ebpftop.models.series import Series
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import Chunk, Part
 from ebpftop.recording.index import Index, time_of
@@ -39,6 +40,8 @@ class History:
         self.max_bytes = max_bytes
         self.keep_s = keep_s
         self.index = Index()
+        self.series = Series()
+        """What the machine did meanwhile."""
         self._adding = threading.Lock()
         """Held by a thread that adds, also while it compresses."""
         self._lock = threading.Lock()
@@ -74,6 +77,7 @@ class History:
             self._newest = max(self._newest, time_of(records[0]))
             if self._open and self._newest - self._open_since >= _CHUNK_S:
                 self._seal()
+            self.series.feed(records)
             with self._lock:
                 if not self._open:
                     self._open_since = time_of(records[0])
@@ -109,6 +113,7 @@ class History:
                     self._packed_bytes -= len(self._packed.popleft())
                 self.index.drop(chunks)
                 self.first += chunks
+            self.series.drop_before(stop[1])
 
     def _next_start(self) -> tuple[int, float] | None:
         """Return the number and time of the first chunk behind the oldest that a history can begin with.

@@ -11,6 +11,7 @@ from functools import partial
 
 from ebpftop.core.records import End, Foreign, Header, Syscalls, Users
 from ebpftop.core.source import Batch
+from ebpftop.models.series import Series
 from ebpftop.recording import reader
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
 from ebpftop.recording.index import Index
@@ -48,6 +49,8 @@ class ReplaySource(RecordedSource):
         fd = reader.open_file(path) if fd is None else fd
         self.header, self._chunks = reader.open_recording(fd, path, self.damage)
         self._index = Index()
+        self.series = Series()
+        """What the machine did, as far as it is indexed."""
         self._indexing = threading.Lock()
         self.timeline = Timeline(self.header, self._chunks, self._index)
         self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
@@ -182,7 +185,7 @@ class ReplaySource(RecordedSource):
             if number != self._index.stop:
                 return
             chunk = self._chunks.load(number)
-            self._index.add(chunk.records(self.damage, self._index.line), chunk.lines)
+            self._index.add(self.series.following(chunk.records(self.damage, self._index.line)), chunk.lines)
             if self._index.stop == self._chunks.stop:
                 end = self._index.last_record
                 if not isinstance(end, End):
