@@ -101,7 +101,8 @@ def test_a_probe_that_is_off_leaves_a_gap() -> None:
     assert columns(series, "calls", 0, 7, 7) == [10, None, None, None, None, None, 4]
     assert [p is not None for p in columns(series, "p99", 0, 7, 7)] == [True, *[False] * 5, True]
     assert series.at("calls", START + 3) is None
-    assert series.latencies(START, START + 7) == ((0, 1), START + 6, START + 7)
+    assert series.latencies(START, START + 7) == ((0, 6), START, START + 7)
+    assert series.latencies(START + 2, START + 7) == ((0, 1), START + 6, START + 7)
 
 
 def test_while_nothing_counts_programs_the_exec_log_does() -> None:
