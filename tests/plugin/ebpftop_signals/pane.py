@@ -18,11 +18,29 @@ class SignalsPane(LogPane[Signal]):
     label = "Signals"
     empty_text = "no signal was sent yet"
     counted_as = "signal"
+    about = "Each signal that a process sends to another one."
     model_type = SignalLog
     columns = (
-        Column("time", "TIME", 12, lambda s, _: clock(s.time), rank=2, value=lambda s, _: moment(s.time)),
-        Column("pid", "PID", 7, lambda s, _: (Span(str(s.pid)),), right=True, rank=3),
-        Column("comm", "PROCESS", 15, lambda s, _: (Span(s.comm, "accent"),), rank=1),
-        Column("signal", "SIGNAL", 9, lambda s, _: (Span(s.signal, "signal"),)),
-        Column("target", "TO PID", 7, lambda s, _: (Span(str(s.target)),), flexible=True),
+        Column(
+            "time",
+            "TIME",
+            12,
+            lambda s, _: clock(s.time),
+            rank=2,
+            value=lambda s, _: moment(s.time),
+            about="When it was sent.",
+        ),
+        Column(
+            "pid", "PID", 7, lambda s, _: (Span(str(s.pid)),), right=True, rank=3, about="Process id of the sender."
+        ),
+        Column("comm", "PROCESS", 15, lambda s, _: (Span(s.comm, "accent"),), rank=1, about="Its name."),
+        Column("signal", "SIGNAL", 9, lambda s, _: (Span(s.signal, "signal"),), about="The signal."),
+        Column(
+            "target",
+            "TO PID",
+            7,
+            lambda s, _: (Span(str(s.target)),),
+            flexible=True,
+            about="Process id of whom it was sent to.",
+        ),
     )

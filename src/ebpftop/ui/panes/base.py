@@ -28,10 +28,11 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
 from ebpftop.models.requests import LatestRequests
 from ebpftop.ui.panes.frames import FramePace
-from ebpftop.ui.widgets.columns import Shown, Span
+from ebpftop.ui.widgets.columns import Column, Shown, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.status_bar import MARKS
+from ebpftop.ui.words import Mark
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,10 @@ class Pane(Vertical):
     label: ClassVar[str]
     empty_text: ClassVar[str]
     """Also true for a recording that has ended, and for a past moment."""
+    about: ClassVar[str] = ""
+    """What it shows, for the help: sentences; a newline begins a paragraph. Columns say themselves what they are."""
+    marks: ClassVar[tuple[Mark, ...]] = ()
+    """The signs in its rows and their meanings, for the help."""
 
     class DetailsRequested(Message):
         """Enter on a row: a request for its details."""
@@ -183,6 +188,10 @@ class Pane(Vertical):
     def subtitle(self) -> str:
         """The text at the right of the lower edge: how rows are chosen, sorted, followed."""
         return ""
+
+    def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
+        """Return the columns that the help explains, each group with its heading."""
+        return (("Columns", self.lines.columns),)
 
     def rows_shown(self) -> Shown[Any]:
         """Return the columns and the rows that the pane shows, scrolled away or not, for an export."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Hashable
-from typing import ClassVar
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -25,6 +25,7 @@ from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.table_view import TableView
+from ebpftop.ui.words import Mark
 
 LONGEST = 1000
 """Characters of a command line that are made ready for drawing; details show all of it."""
@@ -112,17 +113,61 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         12,
         lambda r, _: clock(r.exec.time),
         rank=5,
-        about="when it started",
+        about="When it started: time of day, and the date if that is not today.",
         value=_started,
     ),
-    Column("pid", "PID", 7, lambda r, _: (Span(str(r.exec.pid)),), right=True, rank=1, about="process id"),
-    Column("ppid", "PPID", 7, lambda r, _: (Span(str(r.exec.ppid), "dim"),), right=True, rank=8, about="its parent's"),
-    Column("parent", "PARENT", 12, lambda r, _: (Span(r.exec.pcomm, "dim"),), rank=6, about="its parent's name"),
-    Column("user", "USER", 8, lambda r, _: user(r.user, r.exec.uid), rank=4, about="who started it"),
-    Column("comm", "COMM", 15, lambda r, _: (Span(r.exec.comm),), rank=9, hidden=True, about="the kernel's name of it"),
-    Column("unit", "UNIT", 16, _unit, rank=9, about="container or systemd unit"),
     Column(
-        "cgroup", "CGROUP", 24, lambda r, _: (Span(r.exec.cgroup, "dim"),), rank=10, hidden=True, about="control group"
+        "pid",
+        "PID",
+        7,
+        lambda r, _: (Span(str(r.exec.pid)),),
+        right=True,
+        rank=1,
+        about="Process id, as the host counts.",
+    ),
+    Column(
+        "ppid",
+        "PPID",
+        7,
+        lambda r, _: (Span(str(r.exec.ppid), "dim"),),
+        right=True,
+        rank=8,
+        about="Process id of its parent.",
+    ),
+    Column(
+        "parent",
+        "PARENT",
+        12,
+        lambda r, _: (Span(r.exec.pcomm, "dim"),),
+        rank=6,
+        about="Command name of its parent: what started it.",
+    ),
+    Column(
+        "user",
+        "USER",
+        8,
+        lambda r, _: user(r.user, r.exec.uid),
+        rank=4,
+        about="The user that it runs as; root stands out.",
+    ),
+    Column(
+        "comm",
+        "COMM",
+        15,
+        lambda r, _: (Span(r.exec.comm),),
+        rank=9,
+        hidden=True,
+        about="Command name, as the kernel keeps it: at most 15 bytes.",
+    ),
+    Column("unit", "UNIT", 16, _unit, rank=9, about="Its container (amber), else its systemd unit."),
+    Column(
+        "cgroup",
+        "CGROUP",
+        24,
+        lambda r, _: (Span(r.exec.cgroup, "dim"),),
+        rank=10,
+        hidden=True,
+        about="Path of its control group.",
     ),
     Column(
         "outcome",
@@ -130,7 +175,7 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         11,
         _outcome,
         rank=2,
-        about="how it ended: exit code, signal, error",
+        about="How it ended: exit code, signal, or the error for which it did not start; see the marks.",
         value=_ended,
     ),
     Column(
@@ -140,10 +185,18 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         _duration,
         right=True,
         rank=3,
-        about="how long it ran, or has been running",
+        about="From exec to its end, or until now (green). A dot: it did not start.",
         value=_seconds,
     ),
-    Column("command", "COMMAND", 38, _command, flexible=True, about="its arguments", value=_whole_command),
+    Column(
+        "command",
+        "COMMAND",
+        38,
+        _command,
+        flexible=True,
+        about="Its arguments as given, quoted as a shell needs them.",
+        value=_whole_command,
+    ),
 )
 
 
@@ -162,11 +215,36 @@ def _branch(b: Branch, _: float) -> Cell:
 
 
 TREE_COLUMNS: tuple[Column[Branch], ...] = (
-    Column("pid", "PID", 7, lambda b, _: (Span(str(b.process.pid)),), right=True, rank=1),
-    Column("user", "USER", 8, lambda b, _: user(b.process.user or str(b.process.uid), b.process.uid), rank=2),
-    Column("ending", "OUTCOME", 8, _ending, right=True, rank=3),
-    Column("execs", "EXECS", 5, lambda b, _: (Span(str(b.process.execs or "·"), "dim"),), right=True, rank=4),
-    Column("command", "PROCESS", 20, _branch, flexible=True),
+    Column("pid", "PID", 7, lambda b, _: (Span(str(b.process.pid)),), right=True, rank=1, about="Process id."),
+    Column(
+        "user",
+        "USER",
+        8,
+        lambda b, _: user(b.process.user or str(b.process.uid), b.process.uid),
+        rank=2,
+        about="The user that it runs as.",
+    ),
+    Column(
+        "ending",
+        "OUTCOME",
+        8,
+        _ending,
+        right=True,
+        rank=3,
+        about="How it ended; for how long it has been running (green) if it has not.",
+    ),
+    Column(
+        "execs",
+        "EXECS",
+        5,
+        lambda b, _: (Span(str(b.process.execs or "·"), "dim"),),
+        right=True,
+        rank=4,
+        about="Programs that it has run one after the other under this pid; a dot: none was seen.",
+    ),
+    Column(
+        "command", "PROCESS", 20, _branch, flexible=True, about="Its last program, below the process that started it."
+    ),
 )
 
 
@@ -180,6 +258,28 @@ class ExecsPane(FilteredPane):
     probe: ClassVar[ProbeName] = "execs"
     label = "Exec log"
     empty_text = "no program has started yet"
+    about = (
+        "Every program that starts, however short it lives, and every execve that fails: one row each, the newest at "
+        "the bottom. A row is an exec, not a process: a process that runs another program gets another row. The log "
+        "follows until you move; F follows again.\n"
+        "t shows the same processes as a tree."
+    )
+    marks: ClassVar[tuple[Mark, ...]] = (
+        Mark("● running", "it has not ended", "good"),
+        Mark("exit 0", "it ended, and said that all is well", "dim"),
+        Mark("exit 1", "it ended with another exit code than 0", "bad"),
+        Mark(
+            "✗ ENOENT",
+            "it did not start: execve returned this error. A search along PATH makes one such row "
+            "for each folder that does not have the program",
+            "bad",
+        ),
+        Mark("↯ KILL", "a signal ended it; core: and its memory was dumped", "signal"),
+        Mark("→ exec", "the same process runs another program now: a later row", "dim"),
+        Mark("exited ?", "it ended, but how was not seen", "dim"),
+        Mark("[truncated]", "its arguments, or its path, are longer than what is kept", "warn"),
+        Mark("├─ └─", "tree: started by the process above", "dim"),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
     ]
@@ -206,6 +306,9 @@ class ExecsPane(FilteredPane):
         yield self.log_lines
         yield self.tree_lines
         yield self.bar
+
+    def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
+        return ("Columns", COLUMNS), ("Columns of the tree", TREE_COLUMNS)
 
     def set_model(self, model: Model, view_filter: ViewFilter) -> None:
         self._grown = float("-inf")

@@ -43,6 +43,9 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
         yield self.lines
         yield self.bar
 
+    def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
+        return (("Columns", self.columns),)
+
     def identity(self, event: LoggedEvent) -> Hashable:
         """Return what tells an event from all others, in another view too."""
         return event

@@ -11,6 +11,7 @@ from ebpftop.ui.panes.common import clock, date_and_time, moment, user
 from ebpftop.ui.panes.log import LogPane
 from ebpftop.ui.widgets.columns import Cell, Column, Span, clip, clip_front
 from ebpftop.ui.widgets.sheet import Sheet
+from ebpftop.ui.words import Mark
 
 UNREAD = "(path could not be read)"
 _NO_MIDDLE = 12  # cells; in fewer the end goes
@@ -38,11 +39,34 @@ def _result(event: Open) -> Cell:
 
 
 COLUMNS: tuple[Column[Open], ...] = (
-    Column("time", "TIME", 12, lambda o, _: clock(o.time), rank=4, value=lambda o, _: moment(o.time)),
-    Column("pid", "PID", 7, lambda o, _: (Span(str(o.pid)),), right=True, rank=2, about="process id"),
-    Column("user", "USER", 8, lambda o, _: user(o.user or str(o.uid), o.uid), rank=7, about="who opens it"),
-    Column("comm", "PROCESS", 15, lambda o, _: (Span(o.comm, "accent"),), rank=1, about="the thread's name"),
-    Column("result", "RESULT", 9, lambda o, _: _result(o), about="the descriptor, or the error"),
+    Column(
+        "time",
+        "TIME",
+        12,
+        lambda o, _: clock(o.time),
+        rank=4,
+        value=lambda o, _: moment(o.time),
+        about="When the call returned: time of day, and the date if that is not today.",
+    ),
+    Column("pid", "PID", 7, lambda o, _: (Span(str(o.pid)),), right=True, rank=2, about="Process id."),
+    Column(
+        "user",
+        "USER",
+        8,
+        lambda o, _: user(o.user or str(o.uid), o.uid),
+        rank=7,
+        about="The user that the process runs as.",
+    ),
+    Column(
+        "comm", "PROCESS", 15, lambda o, _: (Span(o.comm, "accent"),), rank=1, about="Name of the thread that opens it."
+    ),
+    Column(
+        "result",
+        "RESULT",
+        9,
+        lambda o, _: _result(o),
+        about="The descriptor, a number; or the error (red) for which it was not opened.",
+    ),
     Column(
         "latency",
         "LATENCY",
@@ -50,11 +74,26 @@ COLUMNS: tuple[Column[Open], ...] = (
         lambda o, _: (Span(format.nanoseconds(o.ns), "dim"),),
         right=True,
         rank=3,
-        about="how long the call took",
+        about="How long the call took: ns, µs, ms or s.",
         value=lambda o, _: o.ns,
     ),
-    Column("flags", "FLAGS", 20, lambda o, _: (Span(o.flags.replace("O_", ""), "dim"),), rank=5, about="as given"),
-    Column("path", "PATH", 32, flexible=True, about="as given", fill=_path_in, value=lambda o, _: o.path),
+    Column(
+        "flags",
+        "FLAGS",
+        20,
+        lambda o, _: (Span(o.flags.replace("O_", ""), "dim"),),
+        rank=5,
+        about="The flags of open(2), without their O_.",
+    ),
+    Column(
+        "path",
+        "PATH",
+        32,
+        flexible=True,
+        about="The path as given. fd 5: it begins at the folder that descriptor 5 is.",
+        fill=_path_in,
+        value=lambda o, _: o.path,
+    ),
 )
 
 
@@ -64,6 +103,15 @@ class OpensPane(LogPane[Open]):
     probe = "opens"
     label = "Opens"
     empty_text = "no file has been opened yet"
+    about = (
+        "Each file that a program opens, or fails to: open, openat, openat2 and creat. It is off until its digit or "
+        "--probes attaches it, because it looks at every one of them."
+    )
+    marks = (
+        Mark("ENOENT", "it was not opened: the error", "bad"),
+        Mark("fd 5:", "the path is relative to the folder that this descriptor stands for", "dim"),
+        Mark("(path could not be read)", "the memory that holds it was not there; counted as lost, argv", "warn"),
+    )
     counted_as = "open"
     columns = COLUMNS
     model_type = OpenLog

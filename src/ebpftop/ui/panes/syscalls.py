@@ -28,6 +28,7 @@ from ebpftop.ui.widgets.pane_footer import PaneFooter
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.widgets.table_view import TableView
+from ebpftop.ui.words import Mark
 
 NOTES_FROM = (8, 13)
 """Heights of the pane from which the line of calls in flight fits, and the line of the families."""
@@ -42,6 +43,24 @@ class SyscallsPane(Pane):
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs",)
     label = "Syscalls"
     empty_text = "no call yet"
+    about: ClassVar[str] = (
+        "Every system call of every process, counted and timed in the kernel. Enter opens one: its latency as a "
+        "histogram and over time, its errors, who makes it.\n"
+        "The lines below the table: calls in flight (entered at least 0.1 s ago and not left; those that are not meant "
+        "to wait come first), then programs started and timers made, and operations of io_uring, which are not "
+        "system calls."
+    )
+    marks: ClassVar[tuple[Mark, ...]] = (
+        Mark("read", "counted and timed", ""),
+        Mark("read", "ignored: i was pressed on it, or --ignore names it", "struck"),
+        Mark("read", "traced: T was pressed on it, or --trace names it; L lists its calls", "warn"),
+        Mark("execve", "also counted as a program that starts", "accent"),
+        Mark("timer", "also counted as a timer", "note"),
+        Mark("10ms 1s", "latencies from 10 ms and from 1 s on", "warn"),
+        Mark("━━╸", "a share of the largest, to half a cell", "bar"),
+        Mark(">3.4s", "at least: it was in the call when the probe was attached", ""),
+        Mark("on CPU", "in flight, and running all the time", "warn"),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
         Binding("T", "handle('trace')", "Trace", tooltip="Trace this call with its arguments; and back", id="T"),
@@ -233,13 +252,21 @@ class SyscallsPane(Pane):
     def _columns(self) -> tuple[Column[Call], ...]:
         Figure = Callable[[Call], float | None]
 
-        def latency(key: str, rank: int, value: Figure) -> Column[Call]:
+        def latency(key: str, rank: int, value: Figure, about: str) -> Column[Call]:
             def cell(c: Call, _: float) -> Cell:
                 ns = value(c)
                 return (Span(nanoseconds(ns), "faint" if ns is None else _slowness(ns)),)
 
             return Column(
-                key, key, 5, cell, right=True, rank=rank, sort=lambda c: value(c) or 0.0, value=lambda c, _: value(c)
+                key,
+                key,
+                5,
+                cell,
+                right=True,
+                rank=rank,
+                sort=lambda c: value(c) or 0.0,
+                value=lambda c, _: value(c),
+                about=about,
             )
 
         def counted(c: Call, _: float) -> Cell:
@@ -261,12 +288,46 @@ class SyscallsPane(Pane):
             return (Span(nanoseconds(ns)) if ns else Span("·", "faint"),)
 
         return (
-            Column("name", "SYSCALL", 16, self._call, flexible=True, sort=lambda c: c.row.name),
-            Column("bar", "", 6, rank=6, flexible=True, fill=self._bar),
-            Column("rate", "RATE/s", 7, lambda c, _: (Span(per_second(c.rate)),), right=True, sort=lambda c: c.rate),
-            Column("count", "COUNT", 6, counted, right=True, rank=1, sort=lambda c: c.count(last=self.last)),
             Column(
-                "share", "SHARE", 6, lambda c, _: (Span(share(portion(c)), "dim"),), right=True, rank=10, sort=portion
+                "name",
+                "SYSCALL",
+                16,
+                self._call,
+                flexible=True,
+                sort=lambda c: c.row.name,
+                about="Its name, and its ABI if that is not the machine's. Its look is its handler: see the marks.",
+            ),
+            Column(
+                "bar", "", 6, rank=6, flexible=True, fill=self._bar, about="RATE/s as a bar: the busiest call fills it."
+            ),
+            Column(
+                "rate",
+                "RATE/s",
+                7,
+                lambda c, _: (Span(per_second(c.rate)),),
+                right=True,
+                sort=lambda c: c.rate,
+                about="Calls per second, over the last reading.",
+            ),
+            Column(
+                "count",
+                "COUNT",
+                6,
+                counted,
+                right=True,
+                rank=1,
+                sort=lambda c: c.count(last=self.last),
+                about="Calls since ebpftop started, since Z, or since the filter was set; in the last reading after v.",
+            ),
+            Column(
+                "share",
+                "SHARE",
+                6,
+                lambda c, _: (Span(share(portion(c)), "dim"),),
+                right=True,
+                rank=10,
+                sort=portion,
+                about="Its share of all calls, in percent.",
             ),
             Column(
                 "spent",
@@ -276,9 +337,18 @@ class SyscallsPane(Pane):
                 right=True,
                 rank=4,
                 sort=lambda c: c.spent_ns(last=self.last),
-                about="time that threads spent in it",
+                about="Time that all threads together spent in it, waiting included: ns, µs, ms, s, then m and h.",
             ),
-            Column("errors", "ERRORS", 7, errors, right=True, rank=3, sort=lambda c: c.errors(last=self.last)),
+            Column(
+                "errors",
+                "ERRORS",
+                7,
+                errors,
+                right=True,
+                rank=3,
+                sort=lambda c: c.errors(last=self.last),
+                about="Calls that returned an error. Many are normal: a search, a poll without news.",
+            ),
             Column(
                 "failed",
                 "FAIL",
@@ -287,12 +357,17 @@ class SyscallsPane(Pane):
                 right=True,
                 rank=8,
                 sort=lambda c: c.failure_rate(last=self.last),
-                about="share of its calls that fail",
+                about="Share of its calls that returned an error, in percent; red from 50%.",
             ),
-            latency("p50", 5, lambda c: c.quantile(0.5, last=self.last)),
-            latency("p90", 9, lambda c: c.quantile(0.9, last=self.last)),
-            latency("p99", 2, lambda c: c.quantile(0.99, last=self.last)),
-            latency("max", 7, lambda c: c.longest(last=self.last)),
+            latency(
+                "p50",
+                5,
+                lambda c: c.quantile(0.5, last=self.last),
+                "Half of its calls took this long or less: the median.",
+            ),
+            latency("p90", 9, lambda c: c.quantile(0.9, last=self.last), "Nine of ten calls took this long or less."),
+            latency("p99", 2, lambda c: c.quantile(0.99, last=self.last), "99 of 100 calls took this long or less."),
+            latency("max", 7, lambda c: c.longest(last=self.last), "The longest call that has returned."),
         )
 
     def _call(self, c: Call, _: float) -> Cell:

@@ -12,11 +12,42 @@ from ebpftop.ui.widgets.columns import Column, Span
 from ebpftop.ui.widgets.sheet import Sheet
 
 COLUMNS: tuple[Column[Trace], ...] = (
-    Column("time", "TIME", 12, lambda t, _: clock(t.time), rank=3, value=lambda t, _: moment(t.time)),
-    Column("cpu", "CPU", 3, lambda t, _: (Span(str(t.cpu), "dim"),), right=True, rank=4),
-    Column("pid", "PID", 7, lambda t, _: (Span(str(t.pid), "dim"),), right=True, rank=2),
-    Column("task", "TASK", 15, lambda t, _: (Span(t.task, "accent"),), rank=1),
-    Column("message", "MESSAGE", 16, lambda t, _: (Span(t.message),), flexible=True),
+    Column(
+        "time",
+        "TIME",
+        12,
+        lambda t, _: clock(t.time),
+        rank=3,
+        value=lambda t, _: moment(t.time),
+        about="When it was printed: time of day, and the date if that is not today.",
+    ),
+    Column(
+        "cpu",
+        "CPU",
+        3,
+        lambda t, _: (Span(str(t.cpu), "dim"),),
+        right=True,
+        rank=4,
+        about="Number of the CPU on which the BPF program ran.",
+    ),
+    Column(
+        "pid",
+        "PID",
+        7,
+        lambda t, _: (Span(str(t.pid), "dim"),),
+        right=True,
+        rank=2,
+        about="Id of the process into which the BPF program ran; it need not have to do with the line.",
+    ),
+    Column("task", "TASK", 15, lambda t, _: (Span(t.task, "accent"),), rank=1, about="Name of that thread."),
+    Column(
+        "message",
+        "MESSAGE",
+        16,
+        lambda t, _: (Span(t.message),),
+        flexible=True,
+        about="The line, as the BPF program printed it.",
+    ),
 )
 
 FROM_OTHERS = "lines: trace_pipe"
@@ -41,6 +72,11 @@ class TracePane(LogPane[Trace]):
     probe: ClassVar[ProbeName] = "trace"
     label = "Trace log"
     empty_text = "no BPF program has printed anything yet"
+    about = (
+        "What the BPF programs of this machine print with bpf_trace_printk, one line each. ebpftop itself prints "
+        '"Hello World!" at each execve, as the first lesson in eBPF does; lines of other programs stand between. '
+        "It reads an instance of its own, so that no other reader of trace_pipe loses a line."
+    )
     counted_as = "line"
     columns = COLUMNS
     model_type = TraceLog

@@ -18,6 +18,7 @@ from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.table_view import TableView
+from ebpftop.ui.words import Mark
 
 
 def _is_one(u: User) -> bool:
@@ -72,7 +73,7 @@ COLUMNS: tuple[Column[User], ...] = (
         12,
         _name,
         sort=lambda u: u.name,
-        about="name, or uid if it has none; =N: its uid in a user namespace, such as a container's",
+        about="Its name, or its uid if it has none. =33 behind it: its uid in a user namespace, such as a container's.",
         value=lambda u, _: u.name,
     ),
     Column(
@@ -83,7 +84,7 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=8,
         sort=lambda u: -u.row.uid,
-        about="number",
+        about="User id, a number.",
         value=lambda u, _: u.row.uid,
     ),
     Column(
@@ -96,12 +97,46 @@ COLUMNS: tuple[Column[User], ...] = (
         hidden=True,
         sort=lambda u: -1 if u.row.ns_uid is None else u.row.ns_uid,
         value=lambda u, _: u.row.ns_uid,
-        about="its uid in a user namespace, such as a container's",
+        about="Its uid in a user namespace, such as a container's.",
     ),
-    Column("execs", "EXECS", 6, lambda u, _: _number(u.row.execs), right=True, sort=lambda u: u.row.execs),
-    Column("failed", "FAILED", 7, _failed, right=True, rank=1, sort=lambda u: u.row.failed),
-    Column("rate", "RATE/s", 7, _rate, right=True, sort=lambda u: u.rate, about="execs over the last reading"),
-    Column("history", "HISTORY", 7, rank=3, flexible=True, fill=_history, sort=lambda u: sum(u.history)),
+    Column(
+        "execs",
+        "EXECS",
+        6,
+        lambda u, _: _number(u.row.execs),
+        right=True,
+        sort=lambda u: u.row.execs,
+        about="execve calls since ebpftop started, or since the filter was set, those that failed included.",
+    ),
+    Column(
+        "failed",
+        "FAILED",
+        7,
+        _failed,
+        right=True,
+        rank=1,
+        sort=lambda u: u.row.failed,
+        about="How many of these did not start a program.",
+    ),
+    Column(
+        "rate",
+        "RATE/s",
+        7,
+        _rate,
+        right=True,
+        sort=lambda u: u.rate,
+        about="execve calls per second, over the last reading.",
+    ),
+    Column(
+        "history",
+        "HISTORY",
+        7,
+        rank=3,
+        flexible=True,
+        fill=_history,
+        sort=lambda u: sum(u.history),
+        about="RATE/s of the readings so far, the newest at the right, each user to its own scale.",
+    ),
     Column(
         "running",
         "RUNS",
@@ -110,7 +145,7 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=5,
         sort=lambda u: u.running,
-        about="its running processes, as far as the exec log knows",
+        about="Its running processes, as far as the exec log knows them.",
     ),
     Column(
         "calls",
@@ -120,9 +155,17 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=6,
         sort=lambda u: u.calls_rate,
-        about="its system calls over the last reading; with ≥ some were evicted from the kernel's map",
+        about="Its system calls per second, over the last reading. ≥: some were evicted from the kernel's map.",
     ),
-    Column("last", "LAST PROGRAM", 13, _last, rank=4, sort=lambda u: u.row.last, about="program started last"),
+    Column(
+        "last",
+        "LAST PROGRAM",
+        13,
+        _last,
+        rank=4,
+        sort=lambda u: u.row.last,
+        about="Command name of the program that it started last.",
+    ),
 )
 
 
@@ -133,6 +176,17 @@ class UsersPane(Pane):
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs", "syscalls")
     label = "Users"
     empty_text = "nobody has started a program yet"
+    about: ClassVar[str] = (
+        "Who starts programs: a row for each user, the busiest first. Counted in the kernel, so that no exec is too "
+        "fast for it. Enter shows the programs that a user ran last; u filters all panes to that user."
+    )
+    marks: ClassVar[tuple[Mark, ...]] = (
+        Mark("root", "uid 0", "root"),
+        Mark("=33", "the uid in its user namespace, such as a container's", "note"),
+        Mark("≥", "at least: rows of this user were evicted from the kernel's map, and are not counted", "dim"),
+        Mark("▁▂▄█", "execve calls per second, reading by reading; blank is nothing", "bar"),
+        Mark("other", "all users that have no room of their own in the kernel's map, counted together", "strong"),
+    )
 
     def __init__(self, source: Source, number: int) -> None:
         super().__init__(source, number)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,7 +12,9 @@ from textual.content import Content
 
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.ui.screens.ready import ReadyScreen
+from ebpftop.ui.widgets.columns import Column
 from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.row_view import RowView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,6 +30,13 @@ class LiveScreen(ReadyScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Back", key_display="Esc", id="live.back"),
     ]
+
+    label: ClassVar[str]
+    """What it is called in the help."""
+    about: ClassVar[str]
+    """What it shows, for the help: sentences."""
+    headings: ClassVar[Mapping[str, str]] = {}
+    """What the help calls each list of it, by the list's id."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +60,10 @@ class LiveScreen(ReadyScreen[None]):
     def title_text(self) -> str:
         """The title in the frame."""
         raise NotImplementedError
+
+    def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
+        """Return the columns that the help explains, each list's with its heading."""
+        return tuple((self.headings.get(lines.id or "", "Columns"), lines.columns) for lines in self.query(RowView))
 
     def begin(self) -> None:
         """Reset to the initial state: the rows before were those of something else."""

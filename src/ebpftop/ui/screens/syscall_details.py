@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -64,6 +65,17 @@ class SyscallScreen(LiveScreen):
     """Everything known about one call, live. Enter on a process lists its calls."""
 
     watches = frozenset(("callers",))
+    label = "One system call"
+    about = (
+        "Its latency as a histogram and as a heat map (time to the right, latency upwards, brighter: more calls), its "
+        "errors, the processes that make it, and each call of it if it is traced."
+    )
+    headings: ClassVar[Mapping[str, str]] = {
+        "buckets": "Latency",
+        "callers": "Processes",
+        "failures": "Errors",
+        "traced": "Traced calls",
+    }
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,12 +115,42 @@ class SyscallScreen(LiveScreen):
         self.facts = Static("", classes="call-facts", markup=False)
         self.callers: TableView[Caller] = TableView(
             (
-                Column("pid", "PID", 8, _pid, right=True, rank=1),
-                Column("comm", "PROCESS", 15, _comm, sort=lambda c: c.comm),
-                Column("bar", "", 4, rank=3, flexible=True, fill=self._bar),
-                Column("count", "CALLS", 7, lambda c, _: (Span(count(c.count)),), right=True, sort=lambda c: c.count),
+                Column("pid", "PID", 8, _pid, right=True, rank=1, about="Process id."),
                 Column(
-                    "errors", "ERRORS", 7, lambda c, _: failures(c.errors), right=True, rank=2, sort=lambda c: c.errors
+                    "comm",
+                    "PROCESS",
+                    15,
+                    _comm,
+                    sort=lambda c: c.comm,
+                    about="A process that makes this call; others: those beyond the busiest, together.",
+                ),
+                Column(
+                    "bar",
+                    "",
+                    4,
+                    rank=3,
+                    flexible=True,
+                    fill=self._bar,
+                    about="CALLS as a bar: the process that makes it most often fills it.",
+                ),
+                Column(
+                    "count",
+                    "CALLS",
+                    7,
+                    lambda c, _: (Span(count(c.count)),),
+                    right=True,
+                    sort=lambda c: c.count,
+                    about="How often the process made this call.",
+                ),
+                Column(
+                    "errors",
+                    "ERRORS",
+                    7,
+                    lambda c, _: failures(c.errors),
+                    right=True,
+                    rank=2,
+                    sort=lambda c: c.errors,
+                    about="How many of these returned an error.",
                 ),
             ),
             key_of=lambda c: (c.pid, c.start),
@@ -117,10 +159,40 @@ class SyscallScreen(LiveScreen):
         )
         self.buckets: TableView[Bucket] = TableView(
             (
-                Column("from", "LATENCY", 13, _range, right=True),
-                Column("bar", "", 6, flexible=True, fill=lambda b, width: (Span(bar(b.of_peak, width), "bar"),)),
-                Column("calls", "CALLS", 6, lambda b, _: (Span(count(b.calls)),), right=True, rank=1),
-                Column("part", "", 5, lambda b, _: (Span(share(b.part), "dim"),), right=True, rank=2),
+                Column(
+                    "from",
+                    "LATENCY",
+                    13,
+                    _range,
+                    right=True,
+                    about="Calls that took from the first time up to the second; each line is twice the one above.",
+                ),
+                Column(
+                    "bar",
+                    "",
+                    6,
+                    flexible=True,
+                    fill=lambda b, width: (Span(bar(b.of_peak, width), "bar"),),
+                    about="CALLS as a bar: the most frequent latency fills it.",
+                ),
+                Column(
+                    "calls",
+                    "CALLS",
+                    6,
+                    lambda b, _: (Span(count(b.calls)),),
+                    right=True,
+                    rank=1,
+                    about="How many calls took so long.",
+                ),
+                Column(
+                    "part",
+                    "",
+                    5,
+                    lambda b, _: (Span(share(b.part), "dim"),),
+                    right=True,
+                    rank=2,
+                    about="Their share of all calls that returned, in percent.",
+                ),
             ),
             key_of=lambda b: b.power,
             sort="",
@@ -129,9 +201,33 @@ class SyscallScreen(LiveScreen):
         self.heat = HeatMap(id="heat")
         self.failures: TableView[Failure] = TableView(
             (
-                Column("name", "ERROR", 12, lambda f, _: (Span(f.name, "bad"),), flexible=True, sort=lambda f: f.name),
-                Column("count", "TIMES", 6, lambda f, _: (Span(count(f.count)),), right=True, sort=lambda f: f.count),
-                Column("part", "RATE", 5, lambda f, _: (Span(share(f.part), "dim"),), right=True, rank=1),
+                Column(
+                    "name",
+                    "ERROR",
+                    12,
+                    lambda f, _: (Span(f.name, "bad"),),
+                    flexible=True,
+                    sort=lambda f: f.name,
+                    about="The error that the call returned, by name; errno(3) lists them.",
+                ),
+                Column(
+                    "count",
+                    "TIMES",
+                    6,
+                    lambda f, _: (Span(count(f.count)),),
+                    right=True,
+                    sort=lambda f: f.count,
+                    about="How often it was returned.",
+                ),
+                Column(
+                    "part",
+                    "RATE",
+                    5,
+                    lambda f, _: (Span(share(f.part), "dim"),),
+                    right=True,
+                    rank=1,
+                    about="Its share of all calls, in percent.",
+                ),
             ),
             key_of=lambda f: f.name,
             sort="count",

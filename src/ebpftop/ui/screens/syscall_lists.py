@@ -43,6 +43,8 @@ def failures(errors: int) -> Cell:
 class ProcessScreen(LiveScreen):
     """The calls of one process, as strace -c would list them."""
 
+    label = "System calls of a process"
+    about = "What one process asks of the kernel, as strace -c lists it. Enter on a process that makes a call opens it."
     watches = frozenset(("callers",))
 
     def __init__(self) -> None:
@@ -62,12 +64,50 @@ class ProcessScreen(LiveScreen):
     def contents(self) -> ComposeResult:
         self.table: TableView[CallOf] = TableView(
             (
-                Column("name", "SYSCALL", 18, self._call_name, sort=lambda c: c.name),
-                Column("bar", "", 8, rank=2, flexible=True, fill=self._bar),
-                Column("count", "CALLS", 7, lambda c, _: (Span(count(c.count)),), right=True, sort=lambda c: c.count),
-                Column("share", "SHARE", 6, lambda c, _: (Span(share(self._portion(c)), "dim"),), right=True, rank=1),
                 Column(
-                    "errors", "ERRORS", 7, lambda c, _: failures(c.errors), right=True, rank=1, sort=lambda c: c.errors
+                    "name",
+                    "SYSCALL",
+                    18,
+                    self._call_name,
+                    sort=lambda c: c.name,
+                    about="The call; others: those beyond the busiest, together.",
+                ),
+                Column(
+                    "bar",
+                    "",
+                    8,
+                    rank=2,
+                    flexible=True,
+                    fill=self._bar,
+                    about="CALLS as a bar: the one made most often fills it.",
+                ),
+                Column(
+                    "count",
+                    "CALLS",
+                    7,
+                    lambda c, _: (Span(count(c.count)),),
+                    right=True,
+                    sort=lambda c: c.count,
+                    about="How often the process made it.",
+                ),
+                Column(
+                    "share",
+                    "SHARE",
+                    6,
+                    lambda c, _: (Span(share(self._portion(c)), "dim"),),
+                    right=True,
+                    rank=1,
+                    about="Its share of all calls of the process, in percent.",
+                ),
+                Column(
+                    "errors",
+                    "ERRORS",
+                    7,
+                    lambda c, _: failures(c.errors),
+                    right=True,
+                    rank=1,
+                    sort=lambda c: c.errors,
+                    about="How many of them returned an error.",
                 ),
             ),
             key_of=lambda c: c.key,
@@ -110,20 +150,71 @@ class WaitingScreen(LiveScreen):
     Calls from before the probe was attached are marked, and have lasted longer than is shown.
     """
 
+    label = "Calls in flight"
+    about = (
+        "Threads that entered a system call at least 0.1 s ago and have not left it, the longest first; calls that are "
+        "meant to wait come last. Enter shows the calls of that process."
+    )
+
     def begin(self) -> None:
         self.table.begin()
 
     def contents(self) -> ComposeResult:
         self.table: TableView[InFlight] = TableView(
             (
-                Column("for", "FOR", 6, self._how_long, right=True, sort=lambda w: w.ns),
-                Column("state", "STATE", 7, self._state, rank=2, sort=lambda w: w.running + 2 * w.before),
-                Column("name", "SYSCALL", 18, lambda w, _: (Span(w.name, "strong"),), sort=lambda w: w.name),
                 Column(
-                    "comm", "PROCESS", 15, lambda w, _: (Span(w.comm, "accent"),), flexible=True, sort=lambda w: w.comm
+                    "for",
+                    "FOR",
+                    6,
+                    self._how_long,
+                    right=True,
+                    sort=lambda w: w.ns,
+                    about="How long it has been in the call. >: at least; it was in it when the probe was attached.",
                 ),
-                Column("pid", "PID", 8, lambda w, _: (Span(str(w.pid)),), right=True, sort=lambda w: w.pid),
-                Column("tid", "TID", 8, lambda w, _: (Span(str(w.tid), "dim"),), right=True, rank=1),
+                Column(
+                    "state",
+                    "STATE",
+                    7,
+                    self._state,
+                    rank=2,
+                    sort=lambda w: w.running + 2 * w.before,
+                    about="waiting: asleep. running: on a CPU. before: entered before the probe was attached.",
+                ),
+                Column(
+                    "name",
+                    "SYSCALL",
+                    18,
+                    lambda w, _: (Span(w.name, "strong"),),
+                    sort=lambda w: w.name,
+                    about="The call that has not returned.",
+                ),
+                Column(
+                    "comm",
+                    "PROCESS",
+                    15,
+                    lambda w, _: (Span(w.comm, "accent"),),
+                    flexible=True,
+                    sort=lambda w: w.comm,
+                    about="Name of the thread that made it.",
+                ),
+                Column(
+                    "pid",
+                    "PID",
+                    8,
+                    lambda w, _: (Span(str(w.pid)),),
+                    right=True,
+                    sort=lambda w: w.pid,
+                    about="Id of its process.",
+                ),
+                Column(
+                    "tid",
+                    "TID",
+                    8,
+                    lambda w, _: (Span(str(w.tid), "dim"),),
+                    right=True,
+                    rank=1,
+                    about="Id of the thread.",
+                ),
             ),
             key_of=lambda w: w.tid,
             sort="",
@@ -193,6 +284,12 @@ def slots(model: SyscallsModel) -> list[TableEntry]:
 class TableScreen(LiveScreen):
     """The tail-call table: slot, call, program, runs."""
 
+    label = "Tail-call table"
+    about = (
+        "The PROG_ARRAY through which the program at sys_enter calls the handler of each system call. An empty slot "
+        "counts; i and T put other programs there while it runs."
+    )
+
     def begin(self) -> None:
         self.table.begin()
 
@@ -202,9 +299,32 @@ class TableScreen(LiveScreen):
 
         self.table: TableView[TableEntry] = TableView(
             (
-                Column("slot", "SLOT", 5, lambda s, _: (Span(str(s.slot), "dim"),), right=True, sort=lambda s: -s.slot),
-                Column("abi", "ABI", 7, lambda s, _: (Span(s.key[0], "dim"),), rank=1, sort=lambda s: s.key[0]),
-                Column("name", "SYSCALL", 18, self._call_name, sort=lambda s: s.name),
+                Column(
+                    "slot",
+                    "SLOT",
+                    5,
+                    lambda s, _: (Span(str(s.slot), "dim"),),
+                    right=True,
+                    sort=lambda s: -s.slot,
+                    about="Index in the PROG_ARRAY.",
+                ),
+                Column(
+                    "abi",
+                    "ABI",
+                    7,
+                    lambda s, _: (Span(s.key[0], "dim"),),
+                    rank=1,
+                    sort=lambda s: s.key[0],
+                    about="The ABI by which the call is made.",
+                ),
+                Column(
+                    "name",
+                    "SYSCALL",
+                    18,
+                    self._call_name,
+                    sort=lambda s: s.name,
+                    about="The call whose slot it is.",
+                ),
                 Column(
                     "program",
                     "PROGRAM",
@@ -212,8 +332,17 @@ class TableScreen(LiveScreen):
                     lambda s, _: (Span(program(s), "faint" if s.handler == "count" else "strong"),),
                     flexible=True,
                     sort=program,
+                    about="The BPF program in the slot. An empty slot counts; handle_ignore neither counts nor times.",
                 ),
-                Column("runs", "RUNS", 13, runs, right=True, sort=lambda s: s.runs or 0),
+                Column(
+                    "runs",
+                    "RUNS",
+                    13,
+                    runs,
+                    right=True,
+                    sort=lambda s: s.runs or 0,
+                    about="How often the slot was used since ebpftop started.",
+                ),
             ),
             key_of=lambda s: s.slot,
             sort="",
@@ -238,12 +367,44 @@ def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogView[Sysca
     return LogView(
         view,
         (
-            Column("time", "TIME", 12, lambda s, _: clock(s.time), rank=2),
-            Column("who", "PROCESS", 20, _who, rank=1),
-            Column("tid", "TID", 8, _thread, right=True, rank=3, about="if it is not the process's first thread"),
-            Column("call", "CALL", 30, _call, flexible=True),
-            Column("ret", "RESULT", 12, _result, rank=0),
-            Column("ns", "LATENCY", 7, lambda s, _: (Span(nanoseconds(s.ns), "dim"),), right=True, rank=1),
+            Column(
+                "time",
+                "TIME",
+                12,
+                lambda s, _: clock(s.time),
+                rank=2,
+                about="When it returned: time of day, and the date if that is not today.",
+            ),
+            Column("who", "PROCESS", 20, _who, rank=1, about="Name and pid of the process."),
+            Column(
+                "tid",
+                "TID",
+                8,
+                _thread,
+                right=True,
+                rank=3,
+                about="Id of the thread, if it is not the process's first one.",
+            ),
+            Column(
+                "call", "CALL", 30, _call, flexible=True, about="The call with its arguments, as strace writes them."
+            ),
+            Column(
+                "ret",
+                "RESULT",
+                12,
+                _result,
+                rank=0,
+                about="What it returned: a number, or the error (red). = ?: no value reached the program.",
+            ),
+            Column(
+                "ns",
+                "LATENCY",
+                7,
+                lambda s, _: (Span(nanoseconds(s.ns), "dim"),),
+                right=True,
+                rank=1,
+                about="How long it took: ns, µs, ms or s.",
+            ),
         ),
         id=id,
     )
@@ -272,6 +433,9 @@ def _result(call: Syscall, _: float) -> Cell:
 
 class TracedScreen(LiveScreen):
     """Every traced call, live."""
+
+    label = "Traced calls"
+    about = "Each call of the system calls that T, or --trace, chose, with its arguments and its result, as it returns."
 
     def __init__(self) -> None:
         super().__init__()

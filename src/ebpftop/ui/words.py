@@ -1,0 +1,138 @@
+"""What the signs, words and colours on the screen mean: the texts of the help and of the tooltips.
+
+What a pane or a column is about, the pane and the column say themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ebpftop.core.records import Where
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A sign on the screen, its meaning, and the look in which it is drawn (``lines--LOOK`` of a row)."""
+
+    sign: str
+    about: str
+    look: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A kind of loss: what is missing on the screen, and what helps."""
+
+    missing: str
+    helps: str
+
+
+LOSSES: Mapping[Where, Loss] = {
+    "ring": Loss(
+        "Events that came while the buffer between kernel and ebpftop was full: their rows are missing.",
+        "A filter (u, C, --comm), which the kernel applies before the buffer; or less load on the machine.",
+    ),
+    "exits": Loss(
+        "Ends of processes that came while that buffer was full. Within twenty seconds /proc shows that they ended: "
+        "exited ?, without exit code.",
+        "The same as for ring.",
+    ),
+    "map": Loss(
+        "What had no room in a table in the kernel: a further user, process or call in flight. Such users are "
+        "counted together, as other.",
+        "A filter: what it leaves out takes no room.",
+    ),
+    "recursion": Loss(
+        "Runs of a program of ebpftop that the kernel left out: it was called inside itself, or while it was "
+        "preempted on that CPU.",
+        "Nothing on this kernel. It is rare, except where the kernel preempts BPF programs (Linux 7.3).",
+    ),
+    "argv": Loss(
+        "Arguments, or a path: the memory that holds them could not be read at that moment. The row is there, "
+        "without them.",
+        "Nothing has to be done: no program is missing.",
+    ),
+    "pipe": Loss(
+        "Printed lines that newer ones overwrote in the trace buffer before they could be read.",
+        "A BPF program that prints less; the trace log shows which one prints most.",
+    ),
+    "rate": Loss(
+        "Traced calls, or opens, beyond the limit for each CPU and second. The table of system calls counts them "
+        "all the same.",
+        "Fewer traced calls (T again), or a filter.",
+    ),
+}
+"""Each kind of loss. It is counted at the place where it happens."""
+
+COLOURS: tuple[Mark, ...] = (
+    Mark(
+        "red", "what went wrong: it did not start, ended with another status than 0, returned an error, was lost", "bad"
+    ),
+    Mark("amber", "what to look at: root, containers, waits of a second and more, traced calls", "warn"),
+    Mark("green", "what is running now", "good"),
+    Mark("dim", "less important: arguments of a kernel thread, units, a normal end", "dim"),
+)
+
+SIGNS: tuple[Mark, ...] = (
+    Mark("·", "nothing: zero, or it does not apply", "faint"),
+    Mark("…", "more was there than fits: a wider terminal, or Enter, shows it", ""),
+    Mark("▼ ▲", "the table is sorted by this column: largest first, smallest first", "sorted"),
+    Mark("k M G T", "thousand, million, and so on: 1000 each", ""),
+    Mark(
+        "ns µs ms s",
+        "a billionth, a millionth, a thousandth of a second, a second; then 2m00s, 3h12m, 11d4h",
+        "",
+    ),
+)
+"""Signs of all panes."""
+
+STATES: tuple[Mark, ...] = (
+    Mark("●", "the probe is attached", "good"),
+    Mark("○", "the probe is detached: nothing of it is left in the kernel, and it costs nothing", "faint"),
+    Mark("✗", "the probe could not be attached, or its pane stopped; the pane says why", "bad"),
+    Mark("◌", "it is being attached or detached, or nothing is known of it yet", "warn"),
+)
+"""States of a probe, behind its number."""
+
+STATUS: Mapping[str, str] = {
+    "host": "The machine that is shown.",
+    "kernel": "Its kernel, as uname -r writes it.",
+    "probes": "The probes by the numbers of their panes: ● attached, ○ detached, ✗ failed. Their digits toggle them.",
+    "events": "Events per second: programs started and failed, exits, printed lines, traced calls, opens.",
+    "lost": "Happened, and is not shown: what was lost so far, of all kinds. The titles of the panes say which.",
+    "gone": "What the filter names and no longer exists: nothing can match it.",
+    "cost": "What ebpftop itself takes, in percent of one CPU: its programs in the kernel, and its process.",
+    "interval": "Seconds between two readings of the counters; + and - change it.",
+    "filter": "What all panes are filtered to, the newest step last, and the expression of /. Esc clears the newest.",
+    "mode": "What is shown if not this machine now: a recording with its speed, or a remote stream.",
+    "paused": "Nothing on the screen moves; collection goes on. Space goes on.",
+    "moment": "The moment that is shown, and how far back it is. l returns to live.",
+    "history": "How far back one can go, and the memory that it takes.",
+    "clock": "Date and time of the newest reading, and the time zone of all times on the screen.",
+}
+"""The words of the status line, by part."""
+
+FILTERS: Mapping[str, str] = {
+    "/": "filters the log that has the focus while you type; Enter keeps it, Esc clears it.",
+    "gcc": "a regular expression (RE2): rows that contain a match in any field. Small letters match capitals too.",
+    "!gcc": "the others: a leading ! inverts.",
+    "uid:0": "only this user, in all panes, decided in the kernel. So do the next ones; several may be typed.",
+    "pid:812": "only this process and its descendants",
+    "comm:ssh*": "only this command name; a * at the end: names that begin so",
+    "cgroup:/a": "only this control group and those below it",
+    "container:ID": "only the container whose id begins so, or whose name it is",
+}
+"""What can be typed after /, and what it does."""
+
+GLOSSARY: Mapping[str, str] = {
+    "fail": "An exec that did not start a program.",
+    "error": "A system call that returned one. Many are normal.",
+    "lost": "It happened, and is not shown. Delivered + lost = what happened.",
+    "in flight": "A call that a thread has entered and not left.",
+    "reading": "Counters in the kernel are read once an interval; a rate is the difference of two readings.",
+    "probe": "Programs in the kernel that see one kind of thing. Each pane has one.",
+    "p50 p90 p99": "The latency that so many percent of the calls do not exceed, from a histogram by powers of two: "
+    "wrong by a factor of two at most.",
+    "handler": "What the kernel does with a system call: count it, ignore it, or trace each one with its arguments.",
+}
