@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from ebpftop.ui.screens.ready import ReadyScreen
@@ -51,12 +52,15 @@ class ColumnsScreen(ReadyScreen[None]):
         with Vertical(classes="sheet small") as self._box:
             self._options = OptionList(compact=True, markup=False)
             yield self._options
+            self._about = Static("", classes="column-about", markup=False)
+            yield self._about
         yield KeyLine()
 
     def show_filled(self) -> None:
         self._box.border_title = Content(f"Columns: {self.title_text}")
         self._options.set_options(Option(self._words(c), id=c.key) for c in self.lines.columns)
         self._options.highlighted = 0
+        self._explain()
         self._options.scroll_to(y=0, animate=False, immediate=True)
         self.set_focus(self._options)
 
@@ -73,9 +77,13 @@ class ColumnsScreen(ReadyScreen[None]):
             ("● " if shown else "○ ", "$success" if shown else "$faint"),
             (f"{column.title or column.key:<14}", "bold" if shown else "$dim"),
             (f"{size:>5}  ", "$dim"),
+            ("(no room) " if shown and not fits else "", "$warning"),
             (column.about, "$dim"),
-            ("  (no room)" if shown and not fits else "", "$warning"),
         )
+
+    @on(OptionList.OptionHighlighted)
+    def _explain(self) -> None:
+        self._about.update(self._column.about, layout=False)
 
     @property
     def _column(self) -> Column[Any]:
