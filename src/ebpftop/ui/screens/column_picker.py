@@ -39,7 +39,7 @@ class ColumnsScreen(ReadyScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.lines: RowView[Any]
-        self.title_text = ""
+        self.title_text = self._explained = ""
 
     def fill(self, lines: RowView[Any], title: str) -> Self:
         """Show the columns of *lines* when this screen is pushed the next time."""
@@ -83,7 +83,9 @@ class ColumnsScreen(ReadyScreen[None]):
 
     @on(OptionList.OptionHighlighted)
     def _explain(self) -> None:
-        self._about.update(self._column.about, layout=False)
+        if self._column.about != self._explained:
+            self._explained = self._column.about
+            self._about.update(self._explained, layout=False)
 
     @property
     def _column(self) -> Column[Any]:
