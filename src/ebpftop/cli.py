@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from ebpftop import __version__
-from ebpftop.core.escape import printable
 from ebpftop.core.memory_budget import DEFAULT_MIB
 from ebpftop.core.source import SourceError, UsageError
 from ebpftop.lifecycle import stdio
@@ -24,7 +23,8 @@ _SCREENS = ("live", "replay", "demo")
 
 _EPILOG = """\
 keys: 1, 2, .. turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
-exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C.
+exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C;
+with --when-exit N, N if a record matched.
 """
 
 
@@ -164,6 +164,51 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(settings=None)
 
 
+def _add_when(command: argparse.ArgumentParser, does: str) -> argparse._ArgumentGroup:
+    """Add the option that every command with records has; *does* is what happens."""
+    group = command.add_argument_group("watch for what matters (docs/watch.md)")
+    group.add_argument(
+        "--when",
+        type=values.expression,
+        action="append",
+        default=[],
+        metavar="EXPRESSION",
+        help=f"{does} when a record matches, as in 'exit.signal == \"SIGSEGV\"'; may be repeated",
+    )
+    return group
+
+
+def _add_when_actions(group: argparse._ArgumentGroup) -> None:
+    """Add what the commands that watch a kernel can do besides."""
+    group.add_argument(
+        "--when-run",
+        metavar="CMD",
+        help="then run this program: the record is on its stdin as JSON, its fields are in EBPFTOP_*",
+    )
+    group.add_argument(
+        "--when-save", type=values.folder, metavar="DIR", help="then save the minute around it as a recording in DIR"
+    )
+    group.add_argument(
+        "--when-every",
+        type=values.seconds,
+        default=10.0,
+        metavar="S",
+        help="run CMD at most once in so many seconds, default 10",
+    )
+
+
+def _add_when_exit(group: argparse._ArgumentGroup) -> None:
+    """Add what only the commands without a screen can do: end."""
+    group.add_argument(
+        "--when-exit",
+        type=values.number("exit status from 0 to 255", 255),
+        nargs="?",
+        const=4,
+        metavar="N",
+        help="then end, with exit status N, default 4",
+    )
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that writes its messages in the same way as the rest of ebpftop."""
 
@@ -172,7 +217,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         stdio.report_lines(self.format_usage())
-        stdio.report_lines(f"{self.prog}: error: {printable(message)}")
+        # An expression that is wrong is shown in lines of its own, with a mark below the place.
+        stdio.report_lines(f"{self.prog}: error: {message}")
         raise SystemExit(2)
 
     def _print_message(self, message: str, file: object = None) -> None:
@@ -198,6 +244,7 @@ def _live(command: argparse.ArgumentParser) -> None:
         help="and at most so many MiB, also more than --memory; at least 4; if not given, 28%% of --memory",
     )
     _add_watching(command)
+    _add_when_actions(_add_when(command, "ring the bell, show a notice, and mark the timeline"))
 
 
 def _stream(command: argparse.ArgumentParser) -> None:
@@ -205,6 +252,9 @@ def _stream(command: argparse.ArgumentParser) -> None:
         "--duration", type=values.seconds, metavar="S", help="stop by itself, S seconds after the start"
     )
     _add_watching(command)
+    when = _add_when(command, "say so on stderr")
+    _add_when_actions(when)
+    _add_when_exit(when)
 
 
 def _record(command: argparse.ArgumentParser) -> None:
@@ -219,6 +269,12 @@ def _replay(command: argparse.ArgumentParser) -> None:
         "--speed", default="1", metavar="N", help="1 as it was, 10 ten times as fast, max without waiting"
     )
     _add_memory(command)
+    _add_when(command, "show a notice, and mark the timeline")
+
+
+def _demo(command: argparse.ArgumentParser) -> None:
+    _add_memory(command)
+    _add_when(command, "show a notice, and mark the timeline")
 
 
 def _check(command: argparse.ArgumentParser) -> None:
@@ -238,7 +294,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "stream": ("records as JSON Lines on stdout, without a screen", _stream),
     "record": ("the same records into a file", _record),
     "replay": ("the screen, on a recording or on a pipe", _replay),
-    "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _add_memory),
+    "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _demo),
     "check": ("what this kernel offers, and how each probe would attach", _check),
 }
 """Each command: what it is, and what adds its options."""

@@ -16,6 +16,7 @@ from ebpftop.commands.kernel_options import (
 )
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.stream import pump
+from ebpftop.commands.when import When, runner_of
 from ebpftop.core.format import counted, size
 from ebpftop.core.records import Lost, Record
 from ebpftop.lifecycle.invoker import as_invoker
@@ -30,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
+    runner = runner_of(args)
     redirect_stdio()
+    when = When(args, runner) if args.when else None
     # The file first: if it cannot be created, fail before the slow attaching.
     with as_invoker():
         writer = RecordingWriter(args.file, replace=args.force)
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     process.end_by(lambda: None)  # `pump` sees it
     with process.undone_at_last(writer.abandon):
         try:
-            status = pump(source, sink, args.duration)
+            status = pump(source, sink, args.duration, when)
         finally:
             source.close()
             writer.close()

@@ -19,6 +19,7 @@ from ebpftop.commands.kernel_options import (
     root_work,
 )
 from ebpftop.commands.redirect import redirect_stdio
+from ebpftop.commands.when import When, runner_of
 from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.core.records import Probe, Record
 from ebpftop.lifecycle import stdio
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 Sink = Callable[[Sequence[Record]], None]
 
 
-def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
+def pump(source: KernelSource, sink: Sink, duration_s: float | None, when: When | None = None) -> int:
     """Give *sink* the header, then everything that *source* yields, until *duration_s* is over or a signal came.
+
+    *when* looks at all of it too, and may end it.
 
     A signal raises nothing in the middle of a write: it is checked between two batches.
 
@@ -45,9 +48,11 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
     # From the first record on: a reader that stops reading may block it anywhere.
     with process.undone_at_last(_report_cut):
         sink([source.header])
+        if when is not None:
+            when.begin(source.header)
         gone: tuple[str, ...] = ()
         until = None if duration_s is None else source.attached_s + duration_s
-        while process.asked is None and (until is None or time.monotonic() < until):
+        while _goes_on(when) and (until is None or time.monotonic() < until):
             records: list[Record] = []
             for probe in source.probes:
                 batch = source.poll(probe, 0)
@@ -55,17 +60,28 @@ def pump(source: KernelSource, sink: Sink, duration_s: float | None) -> int:
                     records += batch.records
             if records:
                 sink(records)
+            if when is not None:
+                when.feed(records)
+                when.pulse()
             for record in records:
                 if isinstance(record, Probe) and record.gone != gone:
                     gone = record.gone
                     _report_gone(gone)
             wait_s = pause_s(len(records))
             left_s = wait_s if until is None else min(wait_s, until - time.monotonic())
-            if left_s > 0 and process.asked is None:
+            if left_s > 0 and _goes_on(when):
                 time.sleep(left_s)
         for batch in source.finish():
             sink(batch.records)
-    return process.asked or 0
+            if when is not None:
+                when.feed(batch.records)
+        if when is not None:
+            when.finish()
+    return when.status if when is not None and when.status is not None else process.asked or 0
+
+
+def _goes_on(when: When | None) -> bool:
+    return process.asked is None and (when is None or when.status is None)
 
 
 def _report_gone(gone: tuple[str, ...]) -> None:
@@ -92,7 +108,9 @@ def run(args: argparse.Namespace) -> int:
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
+    runner = runner_of(args)
     outputs = redirect_stdio()
+    when = When(args, runner) if args.when else None
     stdout = LineWriter(outputs.stdout_fd)
     encoder = ReadingEncoder()
     source = open_kernel(options_of(args), root_work())
@@ -109,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     process.end_by(lambda: None)  # `pump` sees it
     try:
         if report_failed(source):
-            return pump(source, sink, args.duration)
+            return pump(source, sink, args.duration, when)
         pump(source, sink, 0.0)  # the reader of the stream gets the reason, too
         return 1
     except BrokenPipeError:

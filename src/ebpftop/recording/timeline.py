@@ -268,24 +268,38 @@ class Timeline:
             self._times[number] = _first_time(self._chunks.load(number))
         return self._times[number]
 
-    def save(self, path: str, record_filter: RecordFilter | None = None, *, replace: bool = False) -> int:
-        """Write everything kept as a recording; return how many records it has.
+    def save(
+        self,
+        path: str,
+        record_filter: RecordFilter | None = None,
+        *,
+        span: tuple[float, float] | None = None,
+        replace: bool = False,
+    ) -> int:
+        """Write everything kept, or that of *span*, as a recording; return how many records it has.
 
         Programs and probe states from before the oldest chunk come first. SourceError if the file cannot be written.
         """
         with RecordingWriter(path, replace=replace, is_copy=True) as writer:
             writer.write((msgspec.structs.replace(self.header, schema=SCHEMA),))
-            for record in self.records():
+            for record in self.records(span):
                 part = record_filter(record) if record_filter else record
                 if part is not None:
                     writer.write((part,))
         return writer.records
 
-    def records(self) -> Iterator[Record]:
-        """Yield everything kept, in the order of a recording, without its header."""
-        yield from sorted(self._lasting_at(self._chunks.first), key=time_of)
+    def records(self, span: tuple[float, float] | None = None) -> Iterator[Record]:
+        """Yield everything kept, in the order of a recording, without its header.
+
+        Of *span* (Unix seconds), if given, to a chunk before and behind it: what held when it begins comes first.
+        """
+        begin, stop = self._chunks.first, self._chunks.stop
         readings = ReadingDecoder()
-        for number in self._numbers():
+        if span is not None:
+            begin, stop = self.find(span[0]), self.find(span[1] + SLACK_S) + 1
+            readings = self.readings_before(begin)
+        yield from sorted(self._lasting_at(begin), key=time_of)
+        for number in range(begin, stop):
             for record in self._chunks.load(number).records(readings=readings):
                 if not isinstance(record, (Header, End)):
                     yield record
