@@ -9,6 +9,7 @@ from importlib import import_module
 
 from ebpftop.commands.kernel_options import NO_PRIVILEGE, check_machine, open_kernel, options_of, refused, root_work
 from ebpftop.commands.redirect import redirect_stdio
+from ebpftop.commands.when import runner_of
 from ebpftop.core import memory_budget
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import LIVE_SCREEN
@@ -33,6 +34,7 @@ def _run(args: argparse.Namespace) -> int:
     if refused():
         return NO_PRIVILEGE
     stdio.require_terminal("for a pipe or a file use `ebpftop stream`")
+    runner = runner_of(args, prints=False)
     outputs = redirect_stdio()
     process.take_keys()
     stdio.draw_on_terminal(outputs.stdout_fd, outputs.stderr_fd)
@@ -51,6 +53,7 @@ def _run(args: argparse.Namespace) -> int:
         source.attach_soon()
         importing.join()
         from ebpftop.ui.app import run as show
+        from ebpftop.ui.screens.watching import WatchOptions
 
         remembering = HistorySource(source, keep_s=args.keep * 60, max_bytes=args.history and args.history << 20)
         return show(
@@ -59,6 +62,7 @@ def _run(args: argparse.Namespace) -> int:
             log_path=outputs.log_path,
             initial_filter=source.filter,
             notes=source.notes,
+            watch_options=WatchOptions(args.when, runner, args.when_save),
         )
     finally:
         source.close()

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ebpftop.core import memory_budget
 from ebpftop.core.source import Source, SourceError
@@ -17,6 +18,9 @@ from ebpftop.settings import values
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
+
+if TYPE_CHECKING:
+    from ebpftop.models.watch import Watch
 
 _USAGE = 2
 
@@ -31,11 +35,14 @@ def run(args: argparse.Namespace) -> int:
     need_terminal(args.memory, keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
     # A file on stdin is still a file: the screen can seek in it.
-    return show(fd, "stdin" if args.file == "-" else args.file, speed)
+    return show(fd, "stdin" if args.file == "-" else args.file, speed, args.when)
 
 
-def show(fd: int, name: str, speed: float) -> int:
-    """Show the recording or stream *fd*, called *name*, at *speed*; return the exit status. *fd* is now owned here."""
+def show(fd: int, name: str, speed: float, watches: list[Watch]) -> int:
+    """Show the recording or stream *fd*, called *name*, at *speed*, with *watches*; return the exit status.
+
+    *fd* is now owned here.
+    """
     if sys.platform == "linux":
         # Its author is unknown, so it is not read with root's rights.
         from ebpftop.kernel.capabilities import give_up_root
@@ -43,10 +50,10 @@ def show(fd: int, name: str, speed: float) -> int:
         give_up_root(Path(__file__))
         limits.require_threads(limits.REPLAY_SCREEN)
     if is_stream(fd):
-        return _show_pipe(fd)
+        return _show_pipe(fd, watches)
     process.take_keys()
     source = ReplaySource(name, speed, fd)
-    return _show(source, source.damage)
+    return _show(source, source.damage, watches)
 
 
 def need_terminal(memory_mib: int, *, keys: bool = True) -> None:
@@ -59,12 +66,12 @@ def need_terminal(memory_mib: int, *, keys: bool = True) -> None:
     stdio.require_terminal("a recording is JSON Lines, also without a screen: zstdcat FILE", keys=keys)
 
 
-def _show_pipe(fd: int) -> int:
+def _show_pipe(fd: int, watches: list[Watch]) -> int:
     # A terminal that shows nothing looks like a hang.
     wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
     pipe = PipeSource(fd)  # before the first record, ssh or sudo may ask for a password on the terminal
     process.take_keys()
-    return _show(HistorySource(pipe), pipe.damage)
+    return _show(HistorySource(pipe), pipe.damage, watches)
 
 
 def _take_stdin() -> int:
@@ -84,13 +91,14 @@ def _take_stdin() -> int:
     return stream
 
 
-def _show(source: Source, damage: ReadErrors) -> int:
+def _show(source: Source, damage: ReadErrors, watches: list[Watch]) -> int:
     # Only now: a recording that cannot be read should not wait for the import of the screen.
     from ebpftop.ui.app import run as run_app
+    from ebpftop.ui.screens.watching import WatchOptions
 
     stdio.draw_on_terminal()
     try:
-        status = run_app(source, notes=damage.notes, unread=damage.report)
+        status = run_app(source, notes=damage.notes, unread=damage.report, watch_options=WatchOptions(watches))
     finally:
         source.close()
     for line in damage.report():

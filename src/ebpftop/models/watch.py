@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ebpftop.core.format import duration
 from ebpftop.core.records import (
@@ -22,8 +21,10 @@ from ebpftop.core.records import (
     TimedRecord,
     Trace,
 )
-from ebpftop.filters.expression import Expression, compile_expression
 from ebpftop.probes.registry import kind_of, registry
+
+if TYPE_CHECKING:
+    from ebpftop.filters.expression import Expression
 
 Test: TypeAlias = Callable[[Any], bool]
 
@@ -36,6 +37,8 @@ _LONGEST = 200
 
 def compile_watch(text: str) -> Watch:
     """Return the watch of an expression. Raises ExpressionError."""
+    from ebpftop.filters.expression import compile_expression  # the screen starts without it
+
     kinds = {kind: record for kind, record in registry().kinds.items() if issubclass(record, TimedRecord)}
     expression = compile_expression(text, {kind: record for kind, record in kinds.items() if record is not End})
     return Watch(text, tests_of(expression))
@@ -75,10 +78,11 @@ class Match:
 
 @dataclass
 class Watches:
-    """All watches, and the moments at which they matched, oldest first. Records of other kinds cost one look-up."""
+    """All watches, and the moments at which they matched. Records of other kinds cost one look-up."""
 
     watches: list[Watch] = field(default_factory=list)
-    moments: deque[float] = field(default_factory=lambda: deque(maxlen=MARKS_MAX))
+    moments: dict[float, None] = field(default_factory=dict)
+    """A recording that plays a part of itself again marks nothing twice."""
     _tests: dict[type[Record], list[tuple[Watch, Test]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -116,9 +120,15 @@ class Watches:
                 watch.count += 1
                 watch.last = max(watch.last, time)
                 found.append(Match(watch, record, time))
-                if not self.moments or self.moments[-1] != time:
-                    self.moments.append(time)
+        if found:
+            self.mark(match.time for match in found)
         return found
+
+    def mark(self, moments: Iterable[float]) -> None:
+        """Add *moments* (Unix seconds)."""
+        self.moments.update(dict.fromkeys(moments))
+        while len(self.moments) > MARKS_MAX:
+            del self.moments[next(iter(self.moments))]
 
     def _index(self) -> None:
         self._tests.clear()

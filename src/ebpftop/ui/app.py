@@ -35,6 +35,7 @@ from ebpftop.probes.registry import registry
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import prepare, ready
+from ebpftop.ui.screens.watching import WatchOptions
 from ebpftop.ui.textual_fixes import (
     changed_spans,
     compact_colours,
@@ -132,17 +133,20 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         initial_filter: Filter | None = None,
         notes: tuple[str, ...] = (),
         unread: Callable[[], Iterable[str]] = tuple,
+        watch_options: WatchOptions | None = None,
     ) -> None:
         super().__init__(driver_class=TerminalDriver)
         self.source = source
         self.interval_s = interval_s
         self.initial_filter = initial_filter
+        self.watch_options = watch_options
         self.notes = notes
         self._unread = unread
         self.log_path = log_path
         self.journal: deque[str] = deque(maxlen=500)
         self._journal = _Journal(self.journal)
         self._share_lock: Callable[[], None] = lambda: None
+        self.main_screen: MainScreen | None = None
         self.crash: Exception | None = None
         """The exception that ended the app, if any."""
         for theme in THEMES:
@@ -154,7 +158,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         return {**variables, **shades(variables)}
 
     def get_default_screen(self) -> MainScreen:
-        return MainScreen(self.source, self.interval_s, self.initial_filter)
+        self.main_screen = MainScreen(self.source, self.interval_s, self.initial_filter, self.watch_options)
+        return self.main_screen
 
     def on_mount(self) -> None:
         threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="work", initializer=stand_back)
@@ -296,17 +301,24 @@ def run(
     initial_filter: Filter | None = None,
     notes: tuple[str, ...] = (),
     unread: Callable[[], Iterable[str]] = tuple,
+    watch_options: WatchOptions | None = None,
 ) -> int:
     """Show *source* until the user leaves; close it; return the exit status.
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
     *given* is the filter that the source applies already, *notes* are shown at the start, *unread* returns what
-    cannot be read of a recording.
+    cannot be read of a recording. *watch_options* are what the command line looks out for.
     """
     disabled = map(str, (*registry().disabled, *panes().disabled))
     notes = tuple(dict.fromkeys((*notes, *disabled)))
     app = EbpftopApp(
-        source, interval_s=interval, log_path=log_path, initial_filter=initial_filter, notes=notes, unread=unread
+        source,
+        interval_s=interval,
+        log_path=log_path,
+        initial_filter=initial_filter,
+        notes=notes,
+        unread=unread,
+        watch_options=watch_options,
     )
     process.end_by(app.end)
     try:
@@ -318,6 +330,8 @@ def run(
         status = None
     finally:
         source.close()
+    if app.main_screen is not None:
+        app.main_screen.watching.finish()
     if app.crash is not None:
         raise app.crash
     return status if status is not None else app.return_code or 0

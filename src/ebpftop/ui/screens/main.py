@@ -35,6 +35,7 @@ from ebpftop.ui.screens.inbox import Inbox
 from ebpftop.ui.screens.over import LayoutOnResize
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ReadyScreen, ready
+from ebpftop.ui.screens.watching import WatchController, WatchOptions
 from ebpftop.ui.textual_fixes.frame_pace import one_frame
 from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
 from ebpftop.ui.widgets.keyline import KeyLine
@@ -117,7 +118,13 @@ class MainScreen(LayoutOnResize[None]):
         Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
     ]
 
-    def __init__(self, source: Source, interval_s: float, initial_filter: Filter | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        interval_s: float,
+        initial_filter: Filter | None = None,
+        watch_options: WatchOptions | None = None,
+    ) -> None:
         super().__init__()
         self.source = source
         self.panes, self._disabled = panes().make(source)
@@ -126,6 +133,9 @@ class MainScreen(LayoutOnResize[None]):
         self._placed: tuple[Form, tuple[Pane, ...]] | None = None
         self.interval_s = interval_s
         self.filters = FilterController(source, self.playback.apply_filter, self, initial_filter)
+        news = self.playback.player is None
+        self.watching = WatchController(watch_options or WatchOptions(), self.playback.timeline, self, rings=news)
+        self.playback.look_at = self.watching.take
         self._pipe_end_reported = self._was_shown = False
         if self.playback.timeline is not None and self.playback.player is not None:
             self.add_class("-timeline")
@@ -149,6 +159,7 @@ class MainScreen(LayoutOnResize[None]):
             self.set_interval(PULSE_S, self._pulse)
         self.set_focus(self.execs.log_lines)
         self.describe()
+        self.watching.begin()
         for disabled in self._disabled:
             self.app.notify(str(disabled), severity="warning")
         if unshown := tuple(set(self.source.probes) - {pane.probe for pane in self.panes}):
@@ -261,6 +272,7 @@ class MainScreen(LayoutOnResize[None]):
 
     def _pulse(self) -> None:
         self.playback.pulse()
+        self.watching.pulse()
         if self.has_class("-timeline"):
             self._describe_timeline(anew=True)
             self.describe()
@@ -346,7 +358,21 @@ class MainScreen(LayoutOnResize[None]):
             present=playback.position,
             note=playback.kept,
             back=playback.back_text,
+            marks=self.watching.marks,
         )
+
+    def describe_marks(self) -> None:
+        self._describe_timeline()
+
+    def ring_bell(self) -> None:
+        self.app.bell()
+
+    @property
+    def is_ending(self) -> bool:
+        return self._is_gone
+
+    def search_in_thread(self, search: Callable[[], None]) -> None:
+        self.run_worker(search, group="marks", thread=True, exit_on_error=False)
 
     def show_rates(self, rates: Rates) -> None:
         bar = self.query_one(TimelineBar)

@@ -123,6 +123,8 @@ class PlaybackController:
         self.view_filter = ViewFilter()
         """What panes show of what they hold."""
         self.seeking = False
+        self.look_at: Callable[[Batch], None] = lambda _: None
+        """Sees each batch when it comes, whatever is shown."""
         self._probes = source.probes
         self._panes = tuple(panes)
         share_processes(pane.model for pane in self._panes)
@@ -155,6 +157,8 @@ class PlaybackController:
             self._has_rows.add(pane)
         with surviving("the overview"):
             self.present.feed(batch)
+        with surviving("the watches"):
+            self.look_at(batch)
         # What is released still goes before what comes now.
         if self._frozen or self.held:
             for oldest_pane, oldest in self.held.put(pane, batch):

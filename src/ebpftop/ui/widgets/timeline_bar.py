@@ -10,7 +10,7 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from ebpftop.core.format import age, bars, count
+from ebpftop.core.format import age, bars, count, counted
 from ebpftop.models.seeking import clamp
 from ebpftop.ui.widgets.columns import Span, layout_cell
 from ebpftop.ui.widgets.span_line import SpanLine
@@ -28,6 +28,7 @@ class Moments:
     present: float = 0.0
     note: str = ""
     back: str = ""
+    marks: tuple[float, ...] = ()
 
 
 class TimelineBar(SpanLine):
@@ -35,7 +36,7 @@ class TimelineBar(SpanLine):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("timeline--dim", "timeline--bar", "timeline--past", "timeline--moment", "timeline--present"),
-        "timeline--strong",
+        *("timeline--strong", "timeline--mark"),
     }
     prefix = "timeline"
 
@@ -85,7 +86,12 @@ class TimelineBar(SpanLine):
         left = [Span(_clock(first), "dim"), about]
         right = [Span(f"{m.back}  " if m.back else "", "strong"), Span(_clock(last), "dim")]
         # As much as fits, the most useful first.
-        for more in (Span(f"  peak {count(peak)} ev/s", "dim"), Span(f"  {HINT}", "dim")):
+        marks = sum(first <= mark <= last for mark in m.marks)
+        for more in (
+            Span(f"  ◆ {counted(marks, 'mark')}" if marks else "", "mark"),
+            Span(f"  peak {count(peak)} ev/s", "dim"),
+            Span(f"  {HINT}", "dim"),
+        ):
             if _length([*left, more, *right]) + 2 <= width:
                 left.append(more)
         return [*left, Span(" " * max(2, width - _length([*left, *right]))), *right]
@@ -94,13 +100,15 @@ class TimelineBar(SpanLine):
         m = self._moments
         text = bars(m.rates).ljust(width)[:width]
         at, present = self.column(m.moment), self.column(m.present)
-        marks = {present: "present", at: "moment"}
+        first, last = m.span
+        marked = {self.column(mark): "mark" for mark in m.marks if first <= mark <= last}
+        marks = {**marked, present: "present", at: "moment"}
         spans: list[Span] = []
         start = 0
         for mark in sorted(marks):
             if mark > start:
                 spans.append(Span(text[start:mark], "bar" if start <= at else "past"))
-            spans.append(Span("┃", marks[mark]))
+            spans.append(Span("◆" if marks[mark] == "mark" else "┃", marks[mark]))
             start = mark + 1
         return [*spans, Span(text[start:], "past" if start > at else "bar")]
 
