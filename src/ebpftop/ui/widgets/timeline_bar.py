@@ -92,7 +92,7 @@ class TimelineBar(SpanLine):
             Span(f"  peak {count(peak)} ev/s", "dim"),
             Span(f"  {HINT}", "dim"),
         ):
-            if _length([*left, more, *right]) + 2 <= width:
+            if more.text and _length([*left, more, *right]) + 2 <= width:
                 left.append(more)
         return [*left, Span(" " * max(2, width - _length([*left, *right]))), *right]
 
