@@ -1,18 +1,18 @@
-"""What the attach option in use cannot see is said: at the lower edge of the pane, and in diagnostics."""
+"""What the attach option in use cannot see is said: in the title of the pane, in its details, and in diagnostics."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
-from textual.content import Content
 
 from ebpftop.core.records import Attempt, ProbeName
 from ebpftop.probes.registry import registry
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.diagnostics import diagnostics
 
-from .conftest import settle
+from .conftest import settle, until
 from .scene import FakeSource, batch, probe_state
 
 ATTEMPTS = (
@@ -27,10 +27,28 @@ async def test_every_pane_says_what_its_attach_options_cannot_see(probe: ProbeNa
     source = FakeSource([batch(probe, 1, msgspec.structs.replace(probe_state(probe, "on"), attempts=ATTEMPTS))])
     async with EbpftopApp(source).run_test(size=(240, 60)) as pilot:
         await settle(pilot, source)
-        edges = {pane.probe: pane.border_subtitle for pane in pilot.app.query(Pane)}
-    said = {name: edge.plain if isinstance(edge, Content) else str(edge) for name, edge in edges.items()}
+        said = {pane.probe: pane.title_text for pane in pilot.app.query(Pane)}
     assert "not seen: what seccomp denies; what is late" in said[probe]
     assert not any("not seen" in text for name, text in said.items() if name != probe)
+
+
+@pytest.mark.parametrize("probe", registry().names)
+async def test_where_there_is_no_room_for_it_the_pane_says_that_there_is_something(probe: ProbeName) -> None:
+    state = msgspec.structs.replace(probe_state(probe, "on"), via="raw_tracepoint:a", attempts=ATTEMPTS)
+    source = FakeSource([batch(probe, 1, state)])
+    async with EbpftopApp(source).run_test(size=(80, 24)) as pilot:
+        await settle(pilot, source)
+        pane = next(pane for pane in pilot.app.query(Pane) if pane.probe == probe)
+        assert "not all seen" in pane.title_text or "not seen: what seccomp denies; what is late" in pane.title_text
+        x = pane.region.x + pane.title_text.index("seen")
+        await pilot.click(offset=(x, pane.region.y))
+        await until(pilot, lambda: isinstance(pilot.app.screen, SheetScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, SheetScreen)
+        text = screen.details.sheet().content().plain
+    assert "raw_tracepoint:a" in text
+    assert "cannot see what seccomp denies; what is late" in text
+    assert "fentry:a" in text
 
 
 def test_a_probe_that_is_off_is_blind_to_nothing_in_particular() -> None:

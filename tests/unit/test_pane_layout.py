@@ -40,6 +40,9 @@ def test_every_place_is_taken_once_whatever_is_shown(form: Form) -> None:
         cells = placed(places)
         assert set(cells) == {(row, col) for row in range(len(places.rows)) for col in range(len(places.columns))}
         assert set(cells.values()) == set(choice)
+        assert places.beside == {probe for (_, column), probe in cells.items() if column} - {
+            probe for (_, column), probe in cells.items() if not column
+        }
 
 
 def test_a_log_has_the_whole_width_where_the_terminal_is_not_wide() -> None:

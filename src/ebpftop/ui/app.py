@@ -233,6 +233,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         for pane in main.panes:
             turn = partial(main.action_probe, pane.probe)
             yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn)
+            about = partial(main.open_probe, pane.probe)
+            yield SystemCommand(f"Details of {pane.probe}", "What its probe is attached to, cannot see, lost", about)
         yield SystemCommand("Save", "The whole history, as a recording", lambda: main.action_save("recording"))
         yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
         yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))

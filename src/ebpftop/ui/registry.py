@@ -44,10 +44,10 @@ class PaneRow:
 
 
 PANES = (
-    PaneRow(pane="ebpftop.ui.panes.execs:ExecsPane", log=True, heights=(9, 12, 5)),
-    PaneRow(pane="ebpftop.ui.panes.users:UsersPane", log=False, heights=(8, 10, 3)),
-    PaneRow(pane="ebpftop.ui.panes.syscalls:SyscallsPane", log=False, heights=(8, 10, 4)),
-    PaneRow(pane="ebpftop.ui.panes.trace:TracePane", log=True, heights=(5, 6, 2)),
+    PaneRow(pane="ebpftop.ui.panes.execs:ExecsPane", log=True, heights=(10, 14, 6)),
+    PaneRow(pane="ebpftop.ui.panes.users:UsersPane", log=False, heights=(7, 11, 3)),
+    PaneRow(pane="ebpftop.ui.panes.syscalls:SyscallsPane", log=False, heights=(7, 11, 5)),
+    PaneRow(pane="ebpftop.ui.panes.trace:TracePane", log=True, heights=(4, 6, 2)),
     PaneRow(pane="ebpftop.ui.panes.opens:OpensPane", log=True, heights=(7, 8, 3)),
 )
 
@@ -117,16 +117,18 @@ def panes() -> Panes:
 class Arrangement:
     """A grid: the widths of its columns and the heights of its rows, in parts of the whole.
 
-    *spans*: how many columns and rows each pane takes, in the order in which the panes find their places.
+    *spans*: how many columns and rows each pane takes, in the order in which the panes find their places; *beside*:
+    those with another pane at their left.
     """
 
     columns: tuple[int, ...]
     rows: tuple[int, ...]
     spans: Mapping[ProbeName, tuple[int, int]]
+    beside: frozenset[ProbeName] = frozenset()
 
 
 _BANDS, _LEVELLED = 3, 6
-_COLUMNS: Mapping[Form, tuple[int, int]] = {"narrow": (1, 1), "medium": (5, 6), "wide": (7, 5)}
+_COLUMNS: Mapping[Form, tuple[int, int]] = {"narrow": (3, 4), "medium": (5, 7), "wide": (7, 5)}
 
 
 def arrange(rows: Mapping[ProbeName, PaneRow], form: Form) -> Arrangement:
@@ -150,7 +152,8 @@ def arrange(rows: Mapping[ProbeName, PaneRow], form: Form) -> Arrangement:
     if form == "narrow" and len(bands) > _BANDS:
         # Such a terminal is low too, and the smallest would have no row left.
         parts = [part + _LEVELLED for part in parts]
-    return Arrangement(_COLUMNS[form], tuple(parts), spans)
+    beside = frozenset(band[1] for band in bands if len(band) > 1)
+    return Arrangement(_COLUMNS[form], tuple(parts), spans, beside)
 
 
 def _side_by_side(left: list[ProbeName], right: list[ProbeName], heights: Mapping[ProbeName, int]) -> Arrangement:
@@ -169,4 +172,4 @@ def _side_by_side(left: list[ProbeName], right: list[ProbeName], heights: Mappin
         probe: (1, cuts.index(ends[probe][1]) - cuts.index(ends[probe][0]))
         for probe in sorted(ends, key=lambda probe: (ends[probe][0], side[probe]))
     }
-    return Arrangement(_COLUMNS["wide"], parts, spans)
+    return Arrangement(_COLUMNS["wide"], parts, spans, frozenset(right))

@@ -75,6 +75,8 @@ COLOURS: tuple[Mark, ...] = (
 )
 
 SIGNS: tuple[Mark, ...] = (
+    Mark("▸", "the pane that has the focus: keys go there", "point"),
+    Mark("›", "the selected row: Enter, y, u and C are about it", "point"),  # noqa: RUF001  # as it is drawn
     Mark("·", "nothing: zero, or it does not apply", "faint"),
     Mark("…", "more was there than fits: a wider terminal, or Enter, shows it", ""),
     Mark("▼ ▲", "the table is sorted by this column: largest first, smallest first", "sorted"),

@@ -1,4 +1,4 @@
-"""What every pane is: a frame around lines, a probe's state in its title, and a thread that polls that probe."""
+"""What every pane is: a title with the state of a probe above lines, and a thread that polls that probe."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from typing import Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.content import Content
-from textual.geometry import Region
 from textual.message import Message
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState, get_current_worker
@@ -28,6 +25,7 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
 from ebpftop.models.requests import LatestRequests
 from ebpftop.ui.panes.frames import FramePace
+from ebpftop.ui.panes.title import Title, TitledPane
 from ebpftop.ui.widgets.columns import Column, Shown, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
@@ -76,7 +74,7 @@ def _pieces(batch: Batch) -> Iterator[Batch]:
         yield replace(batch, records=records, size=batch.size * len(records) // len(batch.records))
 
 
-class Pane(Vertical):
+class Pane(TitledPane):
     """One pane.
 
     To make one, set `probe`, `label` and `empty_text`; make the model in `__init__`, its lines in `make_lines`; feed
@@ -104,6 +102,13 @@ class Pane(Vertical):
         def __init__(self, details: Details) -> None:
             super().__init__()
             self.details = details
+
+    class ProbeRequested(Message):
+        """A request for what is known of the probe of *pane*."""
+
+        def __init__(self, pane: Pane) -> None:
+            super().__init__()
+            self.pane = pane
 
     class FilterRequested(Message):
         """A request to filter to this."""
@@ -133,8 +138,6 @@ class Pane(Vertical):
         self._unconfirmed: Probe | None = None
         """The state that the probe reported before it was toggled."""
         self._losses = ""
-        self._words: tuple[Content | None, Content | None] = (None, None)
-        """The title and the text at the lower edge."""
         self._searching: Timer | None = None
         self._ended = threading.Event()
         """Nobody wants to know any more what the probe yields."""
@@ -163,7 +166,7 @@ class Pane(Vertical):
         raise NotImplementedError
 
     def title_counts(self) -> str:
-        """Counts for the title."""
+        """Counts for the title, the most important first, with `` · `` between them."""
         raise NotImplementedError
 
     def details(self, row: Any) -> Details:
@@ -186,7 +189,7 @@ class Pane(Vertical):
         """Show only what matches."""
 
     def subtitle(self) -> str:
-        """The text at the right of the lower edge: how rows are chosen, sorted, followed."""
+        """The text at the right end of the title: how rows are chosen, sorted, followed."""
         return ""
 
     def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
@@ -205,7 +208,7 @@ class Pane(Vertical):
             return f"newest {format.count(rows)} of "
         return "newest " if self.newest_only else ""
 
-    # The frame.
+    # The title.
 
     def compose(self) -> ComposeResult:
         self.lines = self.make_lines()
@@ -237,22 +240,24 @@ class Pane(Vertical):
         return self._state.state if self._state else "waiting"
 
     def describe(self) -> None:
-        """Put what is known into the title, the lower edge and the message."""
-        mark, look = MARKS[self.state]
-        colour = {"good": "$success", "bad": "$error", "warn": "$warning"}.get(look, "$dim")
-        tally = self.title_counts()
-        title = Content.assemble(
-            (f"{self.number} ", "$accent bold"),
-            (f"{self.label} ", "bold"),
-            (mark, colour),
-            (f" {tally}" if tally else "", "$dim"),
-            (f"  lost {self._losses}" if self._losses else "", "$error bold"),
-        )
+        """Put what is known into the title and the message."""
         remark = self.subtitle()
-        via = self._state.via if self._state and self._state.via and self.state == "on" else ""
-        blind = "; ".join(self._state.blind) if self._state and via else ""
-        edge = " · ".join(part for part in (remark, via and f"via {via}", blind and f"not seen: {blind}") if part)
-        self._entitle(title, Content.styled(edge, "$dim") if edge else None)
+        blind = self._state.blind if self._state and self.state == "on" else ()
+        right = [Span(remark, "dim")] if remark else []
+        if blind:
+            # What does not fit is in the details of the probe, as is what it is attached to.
+            said = (f"not seen: {'; '.join(blind)}", "not all seen")
+            right = [Span(f"{remark} · {words}" if remark else words, "warn") for words in said] + right
+        self._entitle(
+            Title(
+                self.number,
+                self.label,
+                Span(*MARKS[self.state]),
+                tuple(part for part in self.title_counts().split(" · ") if part),
+                self._losses,
+                tuple(right),
+            )
+        )
         faded = self.state in ("off", "failed")
         if faded != self.lines.faded:
             # What is left from before stands back: it does not move any more.
@@ -262,15 +267,6 @@ class Pane(Vertical):
         if message != self.lines.message:
             self.lines.message = message
             self.lines.refresh_changed()
-
-    def _entitle(self, title: Content, edge: Content | None) -> None:
-        """Put this into the frame, and draw the lines of it that changed: Textual would draw all that is in it."""
-        before, self._words = self._words, (title, edge)
-        self._border_title, self._border_subtitle = title, edge
-        width, height = self.outer_size
-        for new, old, y in zip(self._words, before, (0, height - 1), strict=True):
-            if new != old:
-                self.refresh(Region(0, y, width, 1).translate(-self.content_offset))
 
     def search_later(self) -> None:
         """Call `search` in a moment.
@@ -313,7 +309,7 @@ class Pane(Vertical):
             return (
                 message
                 + ([Span(state.remedy, "strong")] if state.remedy else [])
-                + [Span("press D for every attempt", "dim")]
+                + [Span("Enter: every attempt", "dim")]
             )
         if state is not None and state.state == "off":
             return [
@@ -326,6 +322,11 @@ class Pane(Vertical):
     def _opened(self, event: RowView.Opened) -> None:
         event.stop()
         self.post_message(self.DetailsRequested(self.details(event.row)))
+
+    @on(RowView.OpenedEmpty)
+    def _opened_empty(self, event: RowView.OpenedEmpty) -> None:
+        event.stop()
+        self.post_message(self.ProbeRequested(self))
 
     # The probe.
 

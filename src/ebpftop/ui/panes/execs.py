@@ -331,7 +331,7 @@ class ExecsPane(FilteredPane):
         if not model.ring.end:
             return ""
         shown = f"{format.count(len(model.view))} of " if model.view.filtered else ""
-        failed = f", {format.count(model.failed)} failed" if model.failed else ""
+        failed = f" · {format.count(model.failed)} failed" if model.failed else ""
         newest = self.newest_text(len(model.ring), model.ring.first)
         return f"{shown}{newest}{format.counted(model.ring.end, 'exec')}{failed}"
 
@@ -339,7 +339,7 @@ class ExecsPane(FilteredPane):
         if self.as_tree:
             return "tree, t: back to the log"
         filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
-        return " · ".join(part for part in (filtered, "" if self.log_lines.follow else "F: follow") if part)
+        return " · ".join(part for part in (filtered, "follows" if self.log_lines.follow else "F: follow") if part)
 
     # The filter.
 

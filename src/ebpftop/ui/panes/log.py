@@ -32,13 +32,20 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
     """What the title counts: "line" for "1,204 lines"."""
     columns: ClassVar[Sequence[Column[Any]]]
     model_type: ClassVar[type[EventLog[Any]]]
+    has_header: ClassVar[bool] = True
 
     def __init__(self, source: Source, number: int) -> None:
         super().__init__(source, number)
         self.model: EventLog[LoggedEvent] = self.model_type()
 
     def compose(self) -> ComposeResult:
-        self.log_lines = LogView(self.model.view, self.columns, when=lambda event: event.time, same=self.identity)
+        self.log_lines = LogView(
+            self.model.view,
+            self.columns,
+            when=lambda event: event.time,
+            same=self.identity,
+            header=self.has_header,
+        )
         self.lines = self.log_lines
         yield self.lines
         yield self.bar
@@ -88,4 +95,4 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
 
     def subtitle(self) -> str:
         filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
-        return " · ".join(part for part in (filtered, "" if self.log_lines.follow else "F: follow") if part)
+        return " · ".join(part for part in (filtered, "follows" if self.log_lines.follow else "F: follow") if part)

@@ -11,8 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from ebpftop.core import format
-from ebpftop.core.format import at_least, bar, count, nanoseconds, per_second, share
+from ebpftop.core.format import at_least, bar, count, counted, nanoseconds, per_second, share
 from ebpftop.core.records import Handler, InFlight, ProbeName, SyscallRow
 from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.models.base import Model
@@ -30,7 +29,7 @@ from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.widgets.table_view import TableView
 from ebpftop.ui.words import Mark
 
-NOTES_FROM = (8, 13)
+NOTES_FROM = (9, 14)
 """Heights of the pane from which the line of calls in flight fits, and the line of the families."""
 
 View = Literal["call", "in_flight", "table", "traced"]
@@ -89,9 +88,9 @@ class SyscallsPane(Pane):
         """The last requested handler of each call; a past moment on the screen does not contain it."""
         self._filter_baseline: Baseline | None = None
         self._baseline: Baseline | None = None
-        self._sum: Call | None = None
+        self._figures = ""
         self._peak = 0.0
-        self._count = 0
+        self._count = self._kinds = 0
 
     def compose(self) -> ComposeResult:
         yield from super().compose()
@@ -138,7 +137,8 @@ class SyscallsPane(Pane):
         calls = self.model.shown(last=self.last)
         self._peak = max((c.rate for c in calls), default=0.0)
         self._count = sum(c.count(last=self.last) for c in calls)
-        self.table.sum = self._total()
+        self._kinds = len(calls)
+        self._figures = self._figures_of(self._total(calls))
         self.table.show_rows(calls)
         self.waits_line.set_text(waits(self.model.in_flight))
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
@@ -149,8 +149,22 @@ class SyscallsPane(Pane):
         return Details(title=name, sheet=Sheet, copies=name, copies_what="Name")
 
     def title_counts(self) -> str:
-        calls = len(self.model.shown(last=self.last))
-        return f"{format.counted(calls, 'call')}, {per_second(self.model.total.rate)}/s" if calls else ""
+        return self._figures
+
+    def _figures_of(self, total: Call | None) -> str:
+        """Return what the title says of all calls together."""
+        if total is None:
+            return ""
+        failed = total.failure_rate(last=self.last)
+        parts = [f"{per_second(total.rate)}/s" if total.rate else "0/s"]
+        parts += [f"{share(failed)} failed"] if failed else []
+        parts += [
+            f"{name} {nanoseconds(ns)}"
+            for name, q in (("p99", 0.99), ("p50", 0.5))
+            if (ns := total.quantile(q, last=self.last)) is not None
+        ]
+        parts += [counted(self._kinds, "call"), f"{count(self._count)} in all"]
+        return " · ".join(parts)
 
     def subtitle(self) -> str:
         if self.last:
@@ -234,15 +248,13 @@ class SyscallsPane(Pane):
 
     # The total.
 
-    def _total(self) -> Call | None:
-        calls = self.model.shown(last=self.last)
+    def _total(self, calls: list[Call]) -> Call | None:
         if not calls:
             return None
-        total = self._sum = self._sum or Call(_sum_row([]))
+        total = Call(_sum_row([c.row for c in calls]))
         total.before = _sum_row([c.before for c in calls if c.before])
         bases = [c.base for c in calls if c.base]
         total.base = _sum_row(bases) if bases else None
-        total.row = _sum_row([c.row for c in calls])
         total.meter = self.model.total
         total.seconds = max(c.seconds for c in calls)
         return total
@@ -269,7 +281,7 @@ class SyscallsPane(Pane):
                 about=about,
             )
 
-        def counted(c: Call, _: float) -> Cell:
+        def calls(c: Call, _: float) -> Cell:
             return (Span(count(c.count(last=self.last))),)
 
         def errors(c: Call, _: float) -> Cell:
@@ -313,7 +325,7 @@ class SyscallsPane(Pane):
                 "count",
                 "COUNT",
                 6,
-                counted,
+                calls,
                 right=True,
                 rank=1,
                 sort=lambda c: c.count(last=self.last),
@@ -371,14 +383,12 @@ class SyscallsPane(Pane):
         )
 
     def _call(self, c: Call, _: float) -> Cell:
-        if c is self._sum:
-            return (Span("total", "strong"),)
         look = HANDLER_STYLES.get(self.model.handler(c), "")
         abi = [Span(f" {c.row.abi}", "dim")] if c.row.abi != self.source.header.abi else []
         return (Span(c.row.name, look), *abi)
 
     def _bar(self, c: Call, width: int) -> Cell:
-        if c is self._sum or not self._peak:
+        if not self._peak:
             return ()
         return (Span(bar(c.rate / self._peak, width), "bar"),)
 

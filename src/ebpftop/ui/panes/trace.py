@@ -80,6 +80,7 @@ class TracePane(LogPane[Trace]):
     counted_as = "line"
     columns = COLUMNS
     model_type = TraceLog
+    has_header = False
 
     def title_of(self, event: Trace) -> str:
         return f"{event.task} ({event.pid})"

@@ -192,6 +192,7 @@ class UsersPane(Pane):
         super().__init__(source, number)
         self.model: UsersModel = UsersModel()
         self._count = 0
+        self._total: User | None = None
 
     def make_lines(self) -> RowView[User]:
         self.table = TableView(COLUMNS, key_of=lambda u: u.row.uid, sort="execs")
@@ -203,7 +204,7 @@ class UsersPane(Pane):
     def show(self) -> None:
         shown = self.model.shown
         self._count = len(shown)
-        self.table.sum = self.model.shown_total if shown else None
+        self._total = self.model.shown_total if shown else None
         self.table.show_rows(shown)
 
     def set_model(self, model: Model, view_filter: ViewFilter) -> None:
@@ -235,8 +236,13 @@ class UsersPane(Pane):
         )
 
     def title_counts(self) -> str:
-        users = self._count
-        return counted(users, "user") if users else ""
+        total = self._total
+        if total is None:
+            return ""
+        failed = f" · {count(total.row.failed)} failed" if total.row.failed else ""
+        calls = f" · {per_second(total.calls_rate)} calls/s" if total.calls_rate else ""
+        rate = f"{per_second(total.rate)}/s" if total.rate else "0/s"
+        return f"{rate} · {counted(self._count, 'user')} · {counted(total.row.execs, 'exec')}{failed}{calls}"
 
     def subtitle(self) -> str:
         if not self.model.view_filter:

@@ -8,8 +8,10 @@ from pathlib import Path
 from ebpftop.core import format
 from ebpftop.core.escape import escape
 from ebpftop.core.records import Probe, ProbeName, State
+from ebpftop.models.overview import Overview
 from ebpftop.probes.registry import registry
 from ebpftop.ui.widgets.sheet import Details, Sheet
+from ebpftop.ui.words import LOSSES
 
 TAIL_BYTES = 64 << 10
 
@@ -34,10 +36,45 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
             sheet.line((escape(line), "$warning"))
     for name in dict.fromkeys((*registry().names, *probes)):
         sheet.heading(f"Probe {name}")
-        probe = probes.get(name)
-        if probe is None:
-            sheet.line(("nothing is known of it yet", "$dim"))
-            continue
+        _probe(sheet, probes.get(name))
+    if journal:
+        sheet.heading("ebpftop itself")
+        for line in journal:
+            sheet.line((escape(line), "$warning"))
+    sheet.heading(f"What BCC, clang and libbpf printed{f': {log_path}' if log_path else ''}")
+    lines, trouble = _tail(log_path)
+    for line in lines:
+        sheet.line((escape(line), ""))
+    if not lines:
+        sheet.line((trouble or "nothing", "$dim"))
+    return sheet
+
+
+def probe_details(name: ProbeName, label: str, overview: Callable[[], Overview]) -> Details:
+    """Build the sheet of one probe: what it is attached to, tried before, cannot see, and what was lost of it."""
+
+    def sheet() -> Sheet:
+        now = overview()
+        sheet = Sheet()
+        sheet.heading(f"Probe {name}")
+        _probe(sheet, now.probes.get(name))
+        sheet.heading("Lost")
+        losses = now.losses(name)
+        for where, n in losses:
+            sheet.fact(where, f"{n:,}", "$error")
+            sheet.line((f"  {LOSSES[where].missing}", ""))
+            sheet.line((f"  Helps: {LOSSES[where].helps}", "$dim"))
+        if not losses:
+            sheet.line(("nothing", "$dim"))
+        return sheet
+
+    return Details(title=f"{label}: its probe", sheet=sheet)
+
+
+def _probe(sheet: Sheet, probe: Probe | None) -> None:
+    if probe is None:
+        sheet.line(("nothing is known of it yet", "$dim"))
+    else:
         look = {"on": "$success", "failed": "$error"}.get(probe.state, "$warning")
         sheet.fact("state", probe.state, look, probe.via or "")
         sheet.fact("reason", probe.reason, "$error")
@@ -50,17 +87,6 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
             sheet.line((f"      {attempt.explanation}", "$dim"))
             if attempt.blind:
                 sheet.line((f"      cannot see {'; '.join(attempt.blind)}", "$warning" if taken else "$dim"))
-    if journal:
-        sheet.heading("ebpftop itself")
-        for line in journal:
-            sheet.line((escape(line), "$warning"))
-    sheet.heading(f"What BCC, clang and libbpf printed{f': {log_path}' if log_path else ''}")
-    lines, trouble = _tail(log_path)
-    for line in lines:
-        sheet.line((escape(line), ""))
-    if not lines:
-        sheet.line((trouble or "nothing", "$dim"))
-    return sheet
 
 
 def _tail(path: Path | None) -> tuple[list[str], str]:

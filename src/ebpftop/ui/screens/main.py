@@ -29,6 +29,7 @@ from ebpftop.ui.panes.base import Pane, worker_sleep
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.panes.title import TitledPane
 from ebpftop.ui.registry import FORMS, Form, arrange, panes
 from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.inbox import Inbox
@@ -212,6 +213,7 @@ class MainScreen(LayoutOnResize[None]):
         order = list(places.spans)
         for pane in self.panes:
             pane.display = pane in shown
+            pane.set_class(pane.probe in places.beside, "-beside")
             pane.styles.column_span, pane.styles.row_span = places.spans.get(pane.probe, (1, 1))
         wanted = sorted(self.panes, key=lambda pane: order.index(pane.probe) if pane in shown else len(order))
         if wanted != list(grid.children):
@@ -415,6 +417,31 @@ class MainScreen(LayoutOnResize[None]):
         from ebpftop.ui.screens.details import open_sheet
 
         open_sheet(self.app, event.details, self.filters.push)
+
+    @on(TitledPane.TitleClicked)
+    def _title_clicked(self, event: TitledPane.TitleClicked) -> None:
+        """The mark toggles the probe; the right end, and what was lost, open the details; twice makes it alone."""
+        pane = event.pane
+        assert isinstance(pane, Pane)
+        self.set_focus(pane.lines)
+        if event.part == "mark" and event.times == 1:
+            self.action_probe(pane.probe)
+        elif event.part == "probe" and event.times == 1:
+            self.open_probe(pane.probe)
+        elif event.times == 2 and event.part == "other":
+            self.action_maximise()
+
+    @on(Pane.ProbeRequested)
+    def _probe_requested(self, event: Pane.ProbeRequested) -> None:
+        self.open_probe(event.pane.probe)
+
+    def open_probe(self, probe: ProbeName) -> None:
+        """Show what a probe is attached to, what it tried before, what it cannot see, and what was lost of it."""
+        from ebpftop.ui.screens.details import open_sheet
+        from ebpftop.ui.screens.diagnostics import probe_details
+
+        pane = next(pane for pane in self.panes if pane.probe == probe)
+        open_sheet(self.app, probe_details(probe, pane.label, lambda: self.playback.overview))
 
     @on(SyscallsPane.Open)
     def _open_view(self, event: SyscallsPane.Open) -> None:

@@ -50,7 +50,7 @@ class ProcessScreen(LiveScreen):
     def __init__(self) -> None:
         super().__init__()
         self.process: ProcessKey
-        self._count = 0
+        self._count = self._errors = 0
         self._peak = 0
 
     def fill_with(self, model: SyscallsModel, process: ProcessKey) -> Self:
@@ -124,18 +124,19 @@ class ProcessScreen(LiveScreen):
         return (Span(call.name), *([Span(f" {call.key[0]}", "dim")] if call.key[0] != "x86_64" else []))
 
     def _bar(self, call: CallOf, width: int) -> Cell:
-        return () if call.name == "total" or not self._peak else (Span(bar(call.count / self._peak, width), "bar"),)
+        return () if not self._peak else (Span(bar(call.count / self._peak, width), "bar"),)
 
     def title_text(self) -> str:
         name = comm_of(self.model.latest, self.process) or "process"
         since = f" {self.model.baseline.text}" if self.model.baseline else ""
-        return f"{name} [{self.process[0]}]: its system calls{since}"
+        failed = f", {count(self._errors)} failed" if self._errors else ""
+        return f"{name} [{self.process[0]}]: its system calls · {counted(self._count, 'call')}{failed}{since}"
 
     def show(self) -> None:
         rows = calls_of(self.model.latest, self.process, self.model.baseline)
         self._count = sum(row.count for row in rows)
         self._peak = max((row.count for row in rows), default=0)
-        self.table.sum = CallOf(None, "total", self._count, sum(row.errors for row in rows)) if rows else None
+        self._errors = sum(row.errors for row in rows)
         self.table.message = (
             []
             if rows

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 from textual.binding import Binding, BindingType
 
 from ebpftop.models.ring import View
-from ebpftop.ui.widgets.columns import Column
+from ebpftop.ui.widgets.columns import Column, Span
 from ebpftop.ui.widgets.row_view import RowView
 
 Row = TypeVar("Row")
@@ -33,10 +33,12 @@ class LogView(RowView[Row]):
         stamp: Callable[[Row, float], Hashable] | None = None,
         when: Callable[[Row], float] | None = None,
         same: Callable[[Row], Hashable] | None = None,
+        mark: Callable[[Row], Span] | None = None,
+        header: bool = True,
         id: str | None = None,
     ) -> None:
         """Show *view*. *when* returns the time of a row, *same* a key that identifies it in another view."""
-        super().__init__(columns, id=id)
+        super().__init__(columns, mark=mark, header=header, id=id)
         self.view = view
         self._when = when
         self._same = same

@@ -28,4 +28,4 @@ class PaneFooter(SpanLine):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        return self.line_of(layout_cell(self.spans, self.size.width))
+        return self.line_of(layout_cell(self.spans, self.content_size.width))

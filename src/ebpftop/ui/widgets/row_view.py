@@ -7,7 +7,8 @@ it changes, so that Textual's own caches on it keep working.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len
@@ -30,7 +31,7 @@ STYLES = (
     *(
         "head",
         "sorted",
-        "total",
+        "point",
         "cursor",
         "blurred",
         "dim",
@@ -44,6 +45,14 @@ STYLES = (
     ),
     *("root", "user", "bar", "struck", "note"),
 )
+
+
+GUTTER = 2
+"""Cells at the left of each row: its mark, and an angle at the selected one."""
+
+POINT = "›"  # noqa: RUF001  # as the screens are drawn
+
+_NO_MARK = Span(" ")
 
 
 class RowView(ScrollView, Generic[Row], can_focus=True):
@@ -69,12 +78,25 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self.lines = lines
             self.row = row
 
+    class OpenedEmpty(Message):
+        """Enter where there is no row."""
+
     class Arranged(Message):
         """The columns, the sort order or the cursor changed: titles and footers may have to change too."""
 
-    def __init__(self, columns: Sequence[Column[Row]], *, id: str | None = None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column[Row]],
+        *,
+        mark: Callable[[Row], Span] | None = None,
+        header: bool = True,
+        id: str | None = None,
+    ) -> None:
+        """Show *columns*, with a *header* above them; *mark* returns one cell that tells what is special of a row."""
         super().__init__(id=id)
         self.columns = columns
+        self.mark = mark
+        self.header_height = int(header)
         self.hidden = frozenset(c.key for c in columns if c.hidden)
         self.widths: dict[str, int] = {}
         self.now = 0.0
@@ -139,11 +161,6 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         raise NotImplementedError
 
     @property
-    def total(self) -> Row | None:
-        """The row of totals, pinned to the bottom."""
-        return None
-
-    @property
     def vertical_scrollbar(self) -> RowScrollBar:
         # Textual makes its own here, when it is asked for first.
         if self._vertical_scrollbar is None:
@@ -197,7 +214,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     def _settle(self) -> None:
         first, end = self.first, self.end
-        height = end - first + 1 + self.footer_height
+        height = end - first + self.header_height
         if self.virtual_size.height != height or self.virtual_size.width != self.scrollable_content_region.width:
             # The scrollbar is always there, so another row needs no new layout of the whole screen.
             self.set_reactive(RowView.virtual_size, Size(self.scrollable_content_region.width, height))
@@ -272,7 +289,10 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
     def slots(self) -> list[PlacedColumn[Row]]:
         """The columns that are shown."""
         if not self._slots:
-            self._slots = fit(self.columns, self.scrollable_content_region.width, self.hidden, self.widths)
+            width = self.scrollable_content_region.width - GUTTER
+            self._slots = [
+                replace(slot, x=slot.x + GUTTER) for slot in fit(self.columns, width, self.hidden, self.widths)
+            ]
         return self._slots
 
     def style_of(self, name: str, line: str = "") -> Style:
@@ -313,23 +333,20 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         """
         width = self.scrollable_content_region.width
         first, end = self.first, self.end
-        top = first + self.scroll_offset.y - 1
+        top = first + self.scroll_offset.y - self.header_height
         marked = self.cursor
         cursor_line = "cursor" if self.has_focus else "blurred"
         known, self._strips = self._strips, {}
         lines: list[Strip] = []
         placed: dict[int, tuple[int, Row]] = {}
         blank = self._blank_line(width)
-        last = self.size.height - 1 if self.footer_height else -1
         words = self._message_lines(width) if self.message else {}
         for y in numbers:
             position = top + y
             if y in words:
                 lines.append(words[y])
-            elif y == 0:
+            elif y < self.header_height:
                 lines.append(self._header(width))
-            elif y == last and self.total is not None:
-                lines.append(self._draw_safely(self.total, width, "total"))
             elif first <= position < end:
                 row = self.row(position)
                 line = cursor_line if position == marked else ""
@@ -367,8 +384,10 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         look = self.style_of
         base = look("", line)
         back = "faint" if self.faded else ""
-        segments: list[Segment] = []
-        x = 0
+        mark = _NO_MARK if self.mark is None else self.mark(row)
+        point = Span(POINT if line in ("cursor", "blurred") else " ", "point")
+        segments = [Segment(mark.text, look(back or mark.style, line)), Segment(point.text, look(point.style, line))]
+        x = GUTTER
         for slot in self.slots:
             column, start, size = slot.column, slot.x, slot.width
             if start > x:
@@ -409,11 +428,12 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             for text, look in self.message
             for line in textwrap.wrap(text, max(10, width - 4), break_on_hyphens=False)
         ]
-        lines = wrapped[: max(1, height - 1)]
-        start = max(1, (height - len(lines)) // 2) if empty else max(1, height - len(lines))
+        head = self.header_height
+        lines = wrapped[: max(1, height - head)]
+        start = max(head, (height - len(lines)) // 2) if empty else max(head, height - len(lines))
         placed: dict[int, Strip] = {}
-        for y, (text, look) in enumerate(lines, start if height > 1 else 0):
-            left = max(0, (width - cell_len(text)) // 2) if empty else 1
+        for y, (text, look) in enumerate(lines, start if height > head else 0):
+            left = max(0, (width - cell_len(text)) // 2) if empty else GUTTER
             placed[y] = Strip([Segment(clip(" " * left + text, width), self.style_of(look))])
         return placed
 
@@ -422,12 +442,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
     @property
     def page(self) -> int:
         """How many rows are in view."""
-        return max(1, self.scrollable_content_region.height - 1 - self.footer_height)
-
-    @property
-    def footer_height(self) -> int:
-        """Lines that the totals need: none if there is hardly room for rows."""
-        return int(self.total is not None and self.size.height >= 5)
+        return max(1, self.scrollable_content_region.height - self.header_height)
 
     @property
     def at_end(self) -> bool:
@@ -473,6 +488,8 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             row = self.selected()
             if row is not None:
                 self.post_message(self.Opened(self, row))
+        else:
+            self.post_message(self.OpenedEmpty())
 
     def column_at(self, x: int) -> Column[Row] | None:
         """The column under a cell of the header."""
@@ -486,7 +503,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         """A click on the heading of a column."""
 
     def on_click(self, event: events.Click) -> None:
-        if event.y == 0:
+        if event.y < self.header_height:
             column = self.column_at(event.x)
             if column is not None:
                 self.clicked_header(column)

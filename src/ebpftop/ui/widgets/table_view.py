@@ -29,9 +29,10 @@ class TableView(RowView[Row]):
         *,
         key_of: Callable[[Row], Hashable],
         sort: str,
+        mark: Callable[[Row], Span] | None = None,
         id: str | None = None,
     ) -> None:
-        super().__init__(columns, id=id)
+        super().__init__(columns, mark=mark, id=id)
         self._sort_at_first = sort
         self.sort_key = sort
         self.reversed = False
@@ -41,7 +42,6 @@ class TableView(RowView[Row]):
         self._named: list[Row] = []
         self._cursor_key: Hashable | None = None
         self._reading = 0
-        self.sum: Row | None = None
 
     @property
     def first(self) -> int:
@@ -51,15 +51,10 @@ class TableView(RowView[Row]):
     def end(self) -> int:
         return len(self._rows)
 
-    @property
-    def total(self) -> Row | None:
-        return self.sum
-
     def begin(self) -> None:
         self.sort_key, self.reversed = self._sort_at_first, False
         self._rows, self._rows_given, self._named = [], [], []
         self._cursor_key = None
-        self.sum = None
         super().begin()
 
     def row(self, position: int) -> Row:

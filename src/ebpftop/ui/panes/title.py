@@ -1,0 +1,189 @@
+"""The title line of a pane: which parts of it fit, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.containers import Vertical
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+
+from ebpftop.ui.textual_fixes.app_errors import guard_drawing
+from ebpftop.ui.widgets.columns import Span, layout_cell
+
+Part = Literal["mark", "probe", "other"]
+"""What was clicked: the mark of the probe's state; what is said of the probe (losses, what it cannot see); the rest."""
+
+_GAP = 2
+
+
+@dataclass(frozen=True)
+class Title:
+    """What a title says. `counts` are dropped from the last one on; of `right`, the first text that fits is shown."""
+
+    number: int
+    label: str
+    mark: Span
+    counts: tuple[str, ...] = ()
+    lost: str = ""
+    right: tuple[Span, ...] = ()
+
+    def spans(self, width: int, *, focused: bool) -> list[Span]:
+        """Return the line in exactly *width* cells."""
+        head = [
+            Span("▸" if focused else " ", "focus"),
+            Span(f"{self.number} ", "number"),
+            Span(f"{self.label} ", "focus" if focused else "label"),
+            self.mark,
+        ]
+        lost = [Span(f"  lost {self.lost}", "bad")] if self.lost else []
+        counts, right = self._fitting(width - _length([*head, *lost]))
+        left = [*head, Span(f"  {' · '.join(counts)}" if counts else "", "dim"), *lost]
+        if not right.text:
+            return layout_cell(left, width)
+        room = width - cell_len(right.text) - 1
+        return [*layout_cell(left, room), right, Span(" ")]
+
+    def _fitting(self, room: int) -> tuple[Sequence[str], Span]:
+        """Return the counts and the right end for so many cells: one count first, then the right end, then the rest."""
+        for right in (*self.right, Span("")):
+            least = self.counts[:1] if right.text else ()
+            if _needs(least, right) <= room:
+                shown = next(n for n in range(len(self.counts), -1, -1) if _needs(self.counts[:n], right) <= room)
+                return self.counts[:shown], right
+        return (), Span("")
+
+    def part_at(self, x: int, width: int) -> Part:
+        """Return what is at cell *x* of a line so wide."""
+        end = 0
+        for position, span in enumerate(self.spans(width, focused=False)):
+            end += cell_len(span.text)
+            if x < end:
+                if position == _MARK:
+                    return "mark"
+                return "probe" if position > _MARK and span.style in _OF_PROBE else "other"
+        return "other"
+
+
+_MARK = 3
+"""Position of the mark among the spans."""
+_OF_PROBE = frozenset(("bad", "warn"))
+"""Looks of losses, and of what the probe cannot see."""
+
+
+def _needs(counts: Sequence[str], right: Span) -> int:
+    used = _GAP + cell_len(" · ".join(counts)) if counts else 0
+    return used + (_GAP + cell_len(right.text) + 1 if right.text else 0)
+
+
+def _length(spans: Sequence[Span]) -> int:
+    return sum(cell_len(span.text) for span in spans)
+
+
+class TitledPane(Vertical):
+    """A title above widgets, without a frame; `│` at the left if another pane stands there (class ``-beside``)."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *("pane--title", "pane--focus", "pane--number", "pane--label", "pane--dim", "pane--faint"),
+        *("pane--good", "pane--warn", "pane--bad", "pane--edge"),
+    }
+
+    class TitleClicked(Message):
+        """A click on the title, on *part* of it; *times* is 2 for the second of a double click."""
+
+        def __init__(self, pane: TitledPane, part: Part, times: int) -> None:
+            super().__init__()
+            self.pane = pane
+            self.part = part
+            self.times = times
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._title: Title | None = None
+        self._title_strip: tuple[int, bool, Strip] | None = None
+        self._styles_of: dict[str, Style] = {}
+
+    @property
+    def title_text(self) -> str:
+        """The title as it is drawn."""
+        return self._draw_title().text
+
+    @property
+    def _is_focused(self) -> bool:
+        return self.has_focus_within
+
+    def _entitle(self, title: Title) -> None:
+        """Show *title*; draw its line if it looks different."""
+        if title != self._title:
+            self._title = title
+            self._title_changed()
+
+    def _title_changed(self) -> None:
+        before = self._title_strip
+        self._title_strip = None
+        if before is None or before[2] != self._draw_title():
+            self.refresh(Region(0, 0, self.outer_size.width, 1).translate(-self.content_offset))
+
+    def on_descendant_focus(self) -> None:
+        self._title_changed()
+
+    def on_descendant_blur(self) -> None:
+        self._title_changed()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles_of.clear()
+        self._title_strip = None
+
+    def _style_of(self, look: str, line: str = "") -> Style:
+        style = self._styles_of.get(f"{line} {look}")
+        if style is None:
+            style = self.rich_style
+            for part in (line, look):
+                if part:
+                    style += self.get_component_rich_style(f"pane--{part}", partial=True)
+            for line_filter in self.get_line_filters():
+                style = line_filter.apply([Segment(" ", style)], self.background_colors[1])[0].style or style
+            self._styles_of[f"{line} {look}"] = style
+        return style
+
+    @property
+    def _left(self) -> int:
+        """Cells at the left that are not the pane's."""
+        return int(self.has_class("-beside"))
+
+    def _draw_title(self) -> Strip:
+        width, focused = self.outer_size.width, self._is_focused
+        if self._title_strip is None or self._title_strip[:2] != (width, focused):
+            spans = [] if self._title is None else self._title.spans(max(0, width - self._left), focused=focused)
+            strip = Strip([Segment(text, self._style_of(look, "title")) for text, look in spans if text])
+            self._title_strip = width, focused, Strip.join([self._edge(), strip]) if self._left else strip
+        return self._title_strip[2]
+
+    def _edge(self) -> Strip:
+        return Strip([Segment("│", self._style_of("edge"))], 1)
+
+    @guard_drawing
+    def render_lines(self, crop: Region) -> list[Strip]:
+        width = self.outer_size.width
+        blank = Strip.blank(width - self._left, self._style_of(""))
+        if self._left:
+            blank = Strip.join([self._edge(), blank])
+        title = self._draw_title()
+        lines = [blank if y else title for y in crop.line_range]
+        return lines if crop.column_span == (0, width) else [line.crop(*crop.column_span) for line in lines]
+
+    def on_click(self, event: events.Click) -> None:
+        # Clicks on the rows come here too, with places of their own.
+        x, y = event.screen_x - self.region.x, event.screen_y - self.region.y
+        if y == 0 and self._title is not None:
+            event.stop()
+            part = self._title.part_at(x - self._left, self.outer_size.width - self._left)
+            self.post_message(self.TitleClicked(self, part, event.chain))
