@@ -6,6 +6,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from ebpftop.core.source import SourceError, UsageError
 from ebpftop.lifecycle import stdio
 from ebpftop.probes.registry import registry
 from ebpftop.settings import values
+from ebpftop.settings.kinds import FLAG, Kind
 from ebpftop.settings.rows import SETTINGS
 from ebpftop.settings.store import Settings, given_on, load
 
@@ -209,6 +211,34 @@ def _add_when_exit(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_screen(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the commands that open a screen: a setting of its own group is one of them."""
+    _add_memory(parser)
+    screen = parser.add_argument_group("the screen")
+    for setting in SETTINGS:
+        if setting.group != "screen":
+            continue
+        if setting.kind is FLAG:
+            screen.add_argument(
+                f"--{setting.name}",
+                action=argparse.BooleanOptionalAction,
+                default=setting.default,
+                help=setting.about,
+            )
+        else:
+            screen.add_argument(
+                f"--{setting.name}",
+                type=partial(_read_typed, setting.kind),
+                default=setting.default,
+                metavar=setting.name.upper(),
+                help=f"{setting.about}; default {setting.default}",
+            )
+
+
+def _read_typed(kind: Kind[Any], text: str) -> object:
+    return kind.read(kind.typed(text))
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that writes its messages in the same way as the rest of ebpftop."""
 
@@ -228,7 +258,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _live(command: argparse.ArgumentParser) -> None:
-    _add_memory(command)
+    _add_screen(command)
     memory = command.add_argument_group("history: how far back you can go (Space, then the arrow keys)")
     memory.add_argument(
         "--keep",
@@ -268,12 +298,12 @@ def _replay(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--speed", default="1", metavar="N", help="1 as it was, 10 ten times as fast, max without waiting"
     )
-    _add_memory(command)
+    _add_screen(command)
     _add_when(command, "show a notice, and mark the timeline")
 
 
 def _demo(command: argparse.ArgumentParser) -> None:
-    _add_memory(command)
+    _add_screen(command)
     _add_when(command, "show a notice, and mark the timeline")
 
 
@@ -342,7 +372,7 @@ def read_settings(args: argparse.Namespace, command: argparse.ArgumentParser, wo
     options = {action.dest: action for action in command._actions}
     for setting in SETTINGS:
         action = options.get(setting.dest)
-        if action is None or not setting.option:
+        if action is None:
             continue
         names = [name for one in command._actions if one.dest == setting.dest for name in one.option_strings]
         if given_on(words, names):

@@ -21,7 +21,7 @@ NAMES = {
     **{"left": "←", "right": "→", "left_square_bracket": "[", "right_square_bracket": "]", "space": "Space"},
     **{"enter": "Enter", "escape": "Esc", "tab": "Tab", "shift+tab": "Shift-Tab", "home": "g", "end": "G"},
     **{"pageup": "PgUp", "pagedown": "PgDn", "ctrl+s": "Ctrl-S", "ctrl+p": "Ctrl-P", "ctrl+c": "Ctrl-C"},
-    **{"ctrl+z": "Ctrl-Z"},
+    **{"ctrl+z": "Ctrl-Z", "f2": "F2"},
 }
 
 

@@ -15,4 +15,4 @@ def run(args: argparse.Namespace) -> int:
     """Play the recording once; its last moment stays on the screen until the user quits."""
     need_terminal(args.memory)
     with as_file(files("ebpftop").joinpath(RECORDING)) as path:
-        return show(open_file(str(path)), str(path), 1.0, args.when)
+        return show(open_file(str(path)), str(path), 1.0, args.when, args.settings)

@@ -63,6 +63,7 @@ def _run(args: argparse.Namespace) -> int:
             initial_filter=source.filter,
             notes=source.notes,
             watch_options=WatchOptions(args.when, runner, args.when_save),
+            settings=args.settings,
         )
     finally:
         source.close()

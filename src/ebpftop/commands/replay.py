@@ -15,6 +15,7 @@ from ebpftop.lifecycle.process import process
 from ebpftop.recording.parse import ReadErrors
 from ebpftop.recording.reader import is_stream, open_file, require_no_device, wait_for_first
 from ebpftop.settings import values
+from ebpftop.settings.store import Settings
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
@@ -35,10 +36,10 @@ def run(args: argparse.Namespace) -> int:
     need_terminal(args.memory, keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
     # A file on stdin is still a file: the screen can seek in it.
-    return show(fd, "stdin" if args.file == "-" else args.file, speed, args.when)
+    return show(fd, "stdin" if args.file == "-" else args.file, speed, args.when, args.settings)
 
 
-def show(fd: int, name: str, speed: float, watches: list[Watch]) -> int:
+def show(fd: int, name: str, speed: float, watches: list[Watch], settings: Settings | None = None) -> int:
     """Show the recording or stream *fd*, called *name*, at *speed*, with *watches*; return the exit status.
 
     *fd* is now owned here.
@@ -50,10 +51,10 @@ def show(fd: int, name: str, speed: float, watches: list[Watch]) -> int:
         give_up_root(Path(__file__))
         limits.require_threads(limits.REPLAY_SCREEN)
     if is_stream(fd):
-        return _show_pipe(fd, watches)
+        return _show_pipe(fd, watches, settings)
     process.take_keys()
     source = ReplaySource(name, speed, fd)
-    return _show(source, source.damage, watches)
+    return _show(source, source.damage, watches, settings)
 
 
 def need_terminal(memory_mib: int, *, keys: bool = True) -> None:
@@ -66,12 +67,12 @@ def need_terminal(memory_mib: int, *, keys: bool = True) -> None:
     stdio.require_terminal("a recording is JSON Lines, also without a screen: zstdcat FILE", keys=keys)
 
 
-def _show_pipe(fd: int, watches: list[Watch]) -> int:
+def _show_pipe(fd: int, watches: list[Watch], settings: Settings | None = None) -> int:
     # A terminal that shows nothing looks like a hang.
     wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
     pipe = PipeSource(fd)  # before the first record, ssh or sudo may ask for a password on the terminal
     process.take_keys()
-    return _show(HistorySource(pipe), pipe.damage, watches)
+    return _show(HistorySource(pipe), pipe.damage, watches, settings)
 
 
 def _take_stdin() -> int:
@@ -91,14 +92,16 @@ def _take_stdin() -> int:
     return stream
 
 
-def _show(source: Source, damage: ReadErrors, watches: list[Watch]) -> int:
+def _show(source: Source, damage: ReadErrors, watches: list[Watch], settings: Settings | None = None) -> int:
     # Only now: a recording that cannot be read should not wait for the import of the screen.
     from ebpftop.ui.app import run as run_app
     from ebpftop.ui.screens.watching import WatchOptions
 
     stdio.draw_on_terminal()
     try:
-        status = run_app(source, notes=damage.notes, unread=damage.report, watch_options=WatchOptions(watches))
+        status = run_app(
+            source, notes=damage.notes, unread=damage.report, watch_options=WatchOptions(watches), settings=settings
+        )
     finally:
         source.close()
     for line in damage.report():

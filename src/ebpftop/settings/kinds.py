@@ -102,7 +102,11 @@ def number(parse: Callable[[str], Value], allowed: str) -> Kind[Value]:
         except (ValueError, argparse.ArgumentTypeError):  # an int of thousands of digits has no text
             raise wrong(value, allowed) from None
 
-    return Kind(read, allowed, typed=_number_typed)
+    return Kind(read, allowed, write=_whole_if_it_is, typed=_number_typed)
+
+
+def _whole_if_it_is(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def optional(kind: Kind[Value]) -> Kind[Value | None]:

@@ -24,14 +24,13 @@ NARROWEST, WIDEST = 3, 200
 
 @dataclass(frozen=True)
 class Setting(Generic[Value]):
-    """One setting. *option*: there is an option of this name; *argument* makes its value of the setting's."""
+    """One setting, and the option of this name, if a command has it; *argument* makes its value of the setting's."""
 
     name: str
     group: str
     kind: Kind[Value]
     default: Value
     about: str
-    option: bool = True
     argument: Callable[[Value], object] = lambda value: value
 
     @property
@@ -74,17 +73,13 @@ def _speed(value: object) -> str:
 
 
 THEME = Setting(
-    "theme", "screen", word("the name of a theme"), "auto", "colours: auto, dark, light, or any theme of the palette"
+    "theme", "screen", word("the name of a theme"), "auto", "colours: auto, dark, light, or a theme of the palette"
 )
 CLOCK = Setting("clock", "screen", choice("local", "utc"), "local", "times of day: of this machine's zone, or UTC")
-MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; no: all of them are the terminal's")
+MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; without it they are the terminal's")
 ASCII = Setting("ascii", "screen", FLAG, False, "draw with ASCII only, for terminals without other characters")
-CONFIRM = Setting(
-    "confirm", "screen", FLAG, False, "a probe's key asks first: press it twice to attach or detach", option=False
-)
-REMEMBER = Setting(
-    "remember", "screen", FLAG, True, "keep what changes on the screen: theme, columns, sort, interval", option=False
-)
+CONFIRM = Setting("confirm", "screen", FLAG, False, "a probe's key asks first: press it twice to attach or detach")
+REMEMBER = Setting("remember", "screen", FLAG, True, "keep what changes on the screen: theme, columns, sort, interval")
 INTERVAL = Setting(
     "interval",
     "reading",
@@ -185,9 +180,12 @@ def _columns_written(columns: Columns) -> object:
 
 def _keys(value: object) -> str:
     given = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
-    if len(given) != (len(value) if isinstance(value, list) else 1):
+    if not given or len(given) != (len(value) if isinstance(value, list) else 1):
         raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]')
-    return ",".join(part.strip() for one in given for part in one.split(",") if part.strip())
+    keys = [part.strip() for one in given for part in one.split(",")]
+    if not all(keys):
+        raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]')
+    return ",".join(keys)
 
 
 SORT = Table(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.settings import places
-from ebpftop.settings.reading import File, Problem, read_file, without
+from ebpftop.settings.reading import File, Problem, dotted, read_file, without
 from ebpftop.settings.rows import REMEMBER, Path, Setting, Table, default_of
 
 Value = TypeVar("Value")
@@ -27,6 +27,10 @@ class Settings:
     system: File | None = None
     given: dict[Path, Any] = field(default_factory=dict)
     """Of the command line."""
+    is_named: bool = False
+    """The file was named on the command line: it has to be right."""
+    misgiven: list[Problem] = field(default_factory=list)
+    """What is wrong on the command line, and was not known when that was read."""
     changed: dict[Path, Any] = field(default_factory=dict)
     """On the screen, and not saved yet; None: the default again."""
 
@@ -41,7 +45,7 @@ class Settings:
 
     @property
     def problems(self) -> list[Problem]:
-        return [problem for file in self.files for problem in file.problems]
+        return [*(problem for file in self.files for problem in file.problems), *self.misgiven]
 
     def __getitem__(self, setting: Setting[Value]) -> Value:
         return cast(Value, self.value(setting.path))
@@ -103,6 +107,10 @@ class Settings:
 
     def refuse(self, path: Path, reason: str) -> None:
         """Say that a value cannot hold: only where it is used that is known."""
+        if path in self.given:
+            del self.given[path]
+            self.misgiven.append(Problem(COMMAND_LINE, 0, dotted(path), reason, without(path)))
+            return
         for file in self.files:
             if path in file.values:
                 file.refuse(path, reason, without(path))
@@ -132,7 +140,7 @@ def load(config: str | None = None) -> Settings:
     named = os.environ.get(places.VARIABLE) if config is None else config
     with as_invoker():
         if named is not None:
-            return Settings(user=read_file(named) if named else None)
+            return Settings(user=read_file(named) if named else None, is_named=config is not None)
         own = places.user_file()
         return Settings(user=None if own is None else read_file(own), system=read_file(places.SYSTEM))
 

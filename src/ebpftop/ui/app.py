@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -28,11 +27,14 @@ from textual.theme import ThemeProvider
 from ebpftop.core.escape import escape
 from ebpftop.core.source import Source, SourceError
 from ebpftop.filters.spec import Filter
-from ebpftop.lifecycle import malloc
+from ebpftop.lifecycle import malloc, stdio
 from ebpftop.lifecycle.priority import keep_lock, stand_back
 from ebpftop.lifecycle.process import INTERRUPTED, process
 from ebpftop.probes.registry import registry
+from ebpftop.settings.rows import CONFIRM, FILTERS, MOUSE
+from ebpftop.settings.store import Settings
 from ebpftop.ui.registry import panes
+from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import prepare, ready
 from ebpftop.ui.screens.watching import WatchOptions
@@ -51,7 +53,7 @@ from ebpftop.ui.textual_fixes import (
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
-from ebpftop.ui.themes import THEMES, fitting_theme, shades
+from ebpftop.ui.themes import THEMES, shades
 
 log = logging.getLogger("ebpftop")
 
@@ -82,6 +84,12 @@ _GIVE_BACK_EVERY_S = 10.0
 
 # The palette in which a screenshot is requested is not part of the picture.
 _PALETTE_GONE_S = 0.1
+
+_PROBLEM_S = 15.0
+"""Seconds for which a notice of a wrong setting is shown: it names a line to be looked up."""
+
+_NAME_MAX = 40
+"""Characters of a filter by which it is called."""
 
 # Characters of a line in the journal: the text of an error may contain a program's output.
 _LONGEST_LINE = 1000
@@ -118,6 +126,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
             tooltip="What each probe tried, what BCC printed",
             id="diagnostics",
         ),
+        Binding("f2", "settings", "Settings", show=False, tooltip="Change settings, and keep them", id="settings"),
         Binding("q", "quit", "Quit", tooltip="Detach everything and leave", id="quit"),
         # The driver handles these two first, whatever has the focus.
         Binding("ctrl+c", "interrupt", "Quit from anywhere", show=False, system=True, id="interrupt"),
@@ -134,6 +143,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         notes: tuple[str, ...] = (),
         unread: Callable[[], Iterable[str]] = tuple,
         watch_options: WatchOptions | None = None,
+        settings: Settings | None = None,
     ) -> None:
         super().__init__(driver_class=TerminalDriver)
         self.source = source
@@ -147,19 +157,24 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self._journal = _Journal(self.journal)
         self._share_lock: Callable[[], None] = lambda: None
         self.main_screen: MainScreen | None = None
+        self._problems_reported = 0
         self.crash: Exception | None = None
         """The exception that ended the app, if any."""
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = fitting_theme(os.environ)
+        self.kept = KeptSettings(self, Settings() if settings is None else settings, lambda: self.main)
+        self.kept.start()
 
     def get_css_variables(self) -> dict[str, str]:
         variables = super().get_css_variables()
         return {**variables, **shades(variables)}
 
     def get_default_screen(self) -> MainScreen:
-        self.main_screen = MainScreen(self.source, self.interval_s, self.initial_filter, self.watch_options)
-        return self.main_screen
+        screen = MainScreen(self.source, self.interval_s, self.initial_filter, self.watch_options)
+        screen.lists_made = self.kept.arrange
+        screen.asks_first = lambda: self.kept.settings[CONFIRM]
+        self.main_screen = screen
+        return screen
 
     def on_mount(self) -> None:
         threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="work", initializer=stand_back)
@@ -169,15 +184,31 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         log.addHandler(self._journal)
         for note in self.notes:
             self.notify(note, severity="warning")
+        self.call_after_refresh(self._report_settings)
         self.call_after_refresh(self._collect)
         self.set_timer(_PREPARE_AFTER_S, self._prepare)
-        self.set_interval(_GIVE_BACK_EVERY_S, malloc.give_back)
+        self.set_interval(_GIVE_BACK_EVERY_S, self._now_and_then)
+
+    def _now_and_then(self) -> None:
+        malloc.give_back()
+        self.kept.now_and_then()
+
+    def _report_settings(self) -> None:
+        """Say what is wrong in the settings, once; end if they were named on the command line, as other commands do."""
+        if self.kept.settings.is_named and self.kept.settings.problems:
+            self.exit(2, return_code=2)
+            return
+        for problem in self.kept.settings.problems[self._problems_reported :]:
+            self.notify(str(problem), title="Settings", severity="warning", timeout=_PROBLEM_S, markup=False)
+        self._problems_reported = len(self.kept.settings.problems)
 
     def _prepare(self) -> None:
         """Import and make the screens that a key opens."""
         from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
 
         prepare(self, MADE_IN_ADVANCE)
+        self.kept.check_keys()
+        self._report_settings()
 
     def _collect(self) -> None:
         """Begin to collect garbage (`__main__`), but not among what was made so far: it lives as long as the app."""
@@ -199,6 +230,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
     def exit(self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         super().exit(result, return_code, message)
         if self._screen_stack:
+            self.kept.notice()
             self.main.end_collecting()
         process.ask_to_end(return_code or result or 0)  # nothing may delay the end by more than two seconds
 
@@ -223,6 +255,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         # Not Textual's own: its help lists keys that ebpftop does not have, and everybody can read its screenshots.
         yield SystemCommand("Theme", "Other colours", self.action_change_theme)
+        yield SystemCommand("Settings", "Change settings, and keep them", self.action_settings)
         yield SystemCommand("Keys", "All keys", self.action_help)
         yield SystemCommand("Quit", "Detach everything and leave", self.action_quit)
         yield SystemCommand("Screenshot", "Save what is on the screen as an SVG picture", self._picture_soon)
@@ -238,6 +271,10 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         yield SystemCommand("Save", "The whole history, as a recording", lambda: main.action_save("recording"))
         yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
         yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
+        for name, text in self.kept.settings.entries(FILTERS).items():
+            yield SystemCommand(f"Filter {escape(name)}", escape(text), partial(main.type_filter, text))
+        if kept := main.filtered_pane.bar.text:
+            yield SystemCommand("Keep this filter", escape(kept), partial(self._keep_filter, kept))
         if main.playback.player is not None:
             yield SystemCommand("Faster", "Play the recording faster", lambda: main.playback.change_speed(1))
             yield SystemCommand("Slower", "Play the recording slower", lambda: main.playback.change_speed(-1))
@@ -284,6 +321,17 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
 
         self.push_screen(ready(self, HelpScreen).fill_keys())
 
+    def action_settings(self) -> None:
+        from ebpftop.ui.screens.settings import SettingsScreen
+
+        if not isinstance(self.screen, SettingsScreen):
+            self.push_screen(ready(self, SettingsScreen).fill(self.kept))
+
+    def _keep_filter(self, text: str) -> None:
+        name = text[:_NAME_MAX]
+        self.kept.change((FILTERS.name, name), text)
+        self.notify(f"The palette offers it as: Filter {escape(name)}", markup=False)
+
     def action_diagnostics(self) -> None:
         from ebpftop.ui.screens.details import open_sheet
         from ebpftop.ui.screens.diagnostics import diagnostics
@@ -304,12 +352,13 @@ def run(
     notes: tuple[str, ...] = (),
     unread: Callable[[], Iterable[str]] = tuple,
     watch_options: WatchOptions | None = None,
+    settings: Settings | None = None,
 ) -> int:
     """Show *source* until the user leaves; close it; return the exit status.
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
     *given* is the filter that the source applies already, *notes* are shown at the start, *unread* returns what
-    cannot be read of a recording. *watch_options* are what the command line looks out for.
+    cannot be read of a recording. *watch_options* are what the command line looks out for, *settings* those of the user.
     """
     disabled = map(str, (*registry().disabled, *panes().disabled))
     notes = tuple(dict.fromkeys((*notes, *disabled)))
@@ -321,10 +370,11 @@ def run(
         notes=notes,
         unread=unread,
         watch_options=watch_options,
+        settings=settings,
     )
     process.end_by(app.end)
     try:
-        status = app.run()
+        status = app.run(mouse=app.kept.settings[MOUSE])
     except Exception:  # whatever Textual raises when the terminal disappears
         # Closing what was half open may fail too, but that did not end the app.
         if app.crash is None and process.asked is None:
@@ -336,4 +386,9 @@ def run(
         app.main_screen.watching.finish()
     if app.crash is not None:
         raise app.crash
+    if app.kept.settings.is_named:
+        for problem in app.kept.settings.problems:
+            stdio.report(str(problem))
+    if trouble := app.kept.settings.save():
+        stdio.report(trouble)
     return status if status is not None else app.return_code or 0

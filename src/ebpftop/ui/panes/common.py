@@ -16,6 +16,11 @@ def _second(whole: int) -> str:
     return datetime.fromtimestamp(whole).strftime("%H:%M:%S")
 
 
+def forget_clock() -> None:
+    """The time zone has changed."""
+    _second.cache_clear()
+
+
 def clock(time: float) -> Cell:
     """A time of day, with dim milliseconds."""
     milliseconds = int(time * 1000)

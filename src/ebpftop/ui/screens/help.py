@@ -29,7 +29,10 @@ _LAYOUT_S = 0.1
 
 
 class HelpScreen(SheetScreen):
-    """The list of keys. It never changes, so it is rendered in advance, and kept."""
+    """The list of keys. It changes only with the settings, so it is rendered in advance, and kept."""
+
+    _listed: object = None
+    """The keys of the settings when it was made."""
 
     def fill_keys(self) -> Self:
         """Show the keys from the top, as they are bound, when this screen is pushed the next time."""
@@ -38,7 +41,8 @@ class HelpScreen(SheetScreen):
         return self
 
     def _list_keys(self) -> None:
-        if self._rendered is None:
+        if self._rendered is None or self._listed is not self.app._keymap:
+            self._listed = self.app._keymap
             sheet = _sheet(self.app)
             self.details = Details(title="Keys", sheet=lambda: sheet)
             self._shown = sheet.content()
@@ -101,7 +105,10 @@ def _own_keys(owner: type[DOMNode]) -> Iterable[object]:
 def _keys(sheet: Sheet, app: App[Any], bindings: Iterable[object]) -> None:
     shown: dict[str, tuple[list[str], str]] = {}
     declared = [b for b in bindings if isinstance(b, Binding)]
-    for _, binding in BindingsMap(declared):
+    bound = BindingsMap(declared)
+    if app._keymap:
+        bound.apply_keymap(app._keymap)
+    for _, binding in bound:
         if not binding.description:
             continue
         keys, _about = shown.setdefault(binding.action, ([], binding.tooltip or binding.description))

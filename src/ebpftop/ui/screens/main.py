@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import ClassVar, get_args
 
 from textual import events, on, work
@@ -48,6 +49,9 @@ INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 _PROBES = Binding.Group("probes ", compact=True)
 _KEYS_MAX = 9
+
+CONFIRM_S = 5.0
+"""For so long a probe's key that was pressed once asks for the second time."""
 
 _UNSHOWN_EVERY_S = 0.1
 """Seconds between polls of probes that have no pane."""
@@ -133,6 +137,11 @@ class MainScreen(LayoutOnResize[None]):
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self._placed: tuple[Form, tuple[Pane, ...]] | None = None
         self.interval_s = interval_s
+        self.asks_first: Callable[[], bool] = lambda: False
+        """Is a probe's key to be pressed twice?"""
+        self._pressed: tuple[ProbeName, float] = ("", 0.0)
+        self.lists_made: Callable[[], None] = lambda: None
+        """Called when the panes have their lists, before they are drawn."""
         self.filters = FilterController(source, self.playback.apply_filter, self, initial_filter)
         news = self.playback.player is None
         self.watching = WatchController(watch_options or WatchOptions(), self.playback.timeline, self, rings=news)
@@ -159,6 +168,7 @@ class MainScreen(LayoutOnResize[None]):
         if self.playback.timeline is not None:
             self.set_interval(PULSE_S, self._pulse)
         self.set_focus(self.execs.log_lines)
+        self.lists_made()
         self.describe()
         self.watching.begin()
         for disabled in self._disabled:
@@ -477,10 +487,22 @@ class MainScreen(LayoutOnResize[None]):
         if pane is None:
             self.app.notify(f"The pane of {probe} is disabled", severity="warning")
             return
+        if self.asks_first() and not self._is_second_press(probe):
+            verb = "detach" if pane.state == "on" else "attach"
+            self.app.notify(f"Press it once more to {verb} the probe of {pane.label}")
+            return
         if pane.past:
             self.app.notify(f"The probe of {pane.label} is toggled now; the screen shows the past")
         pane.start_toggle()
         self.describe()
+
+    def _is_second_press(self, probe: ProbeName) -> bool:
+        """Was the key of this probe pressed a moment ago? Then it is not asked again."""
+        before, self._pressed = self._pressed, (probe, monotonic())
+        if before[0] != probe or self._pressed[1] - before[1] > CONFIRM_S:
+            return False
+        self._pressed = ("", 0.0)
+        return True
 
     def action_maximise(self) -> None:
         self._maximise(None if self.has_class("-maximised") else self.pane)
@@ -516,6 +538,11 @@ class MainScreen(LayoutOnResize[None]):
         if self.has_class("-maximised"):
             self._maximise(self.filtered_pane)
         self.filtered_pane.open_filter()
+
+    def type_filter(self, text: str) -> None:
+        """Open the filter with *text* in it, which takes effect as if it had been typed."""
+        self.action_filter()
+        self.filtered_pane.bar.text = text
 
     def action_user(self) -> None:
         self.filters.toggle("uids", self.pane.user_level(), "a user")
@@ -563,8 +590,12 @@ class MainScreen(LayoutOnResize[None]):
             self.playback.change_speed(step)
             return
         nearest = min(range(len(INTERVALS_S)), key=lambda i: abs(INTERVALS_S[i] - self.interval_s))
-        self.interval_s = INTERVALS_S[min(max(nearest + step, 0), len(INTERVALS_S) - 1)]
-        self.source.set_interval(self.interval_s)
+        self.set_interval_s(INTERVALS_S[min(max(nearest + step, 0), len(INTERVALS_S) - 1)])
+
+    def set_interval_s(self, seconds: float) -> None:
+        """Read the counters every so many seconds from now on."""
+        self.interval_s = seconds
+        self.source.set_interval(seconds)
         self.describe()
 
     def action_back(self) -> None:

@@ -13,10 +13,11 @@ from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.screens.save_dialog import SaveScreen
+from ebpftop.ui.screens.settings import SettingsScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(HelpScreen, SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
-    *(WaitingScreen, TableScreen, TracedScreen),
+    *(WaitingScreen, TableScreen, TracedScreen, SettingsScreen),
 )

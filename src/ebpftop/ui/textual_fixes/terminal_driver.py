@@ -225,9 +225,12 @@ class TerminalDriver(LinuxDriver):
         else:
             process.terminal.leave_screen()  # it ends with the process
 
+    translate: Callable[[str], str] | None = None
+    """Changes all that is drawn, cell by cell."""
+
     def write(self, data: str) -> None:
         if self._writer_thread is not None:
-            super().write(data)
+            super().write(data if self.translate is None else self.translate(data))
 
     # ---- keys ----
 

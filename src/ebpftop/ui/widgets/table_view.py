@@ -33,7 +33,7 @@ class TableView(RowView[Row]):
         id: str | None = None,
     ) -> None:
         super().__init__(columns, mark=mark, id=id)
-        self._sort_at_first = sort
+        self.sort_at_first = sort
         self.sort_key = sort
         self.reversed = False
         self._key_of = key_of
@@ -52,7 +52,7 @@ class TableView(RowView[Row]):
         return len(self._rows)
 
     def begin(self) -> None:
-        self.sort_key, self.reversed = self._sort_at_first, False
+        self.sort_key, self.reversed = self.sort_at_first, False
         self._rows, self._rows_given, self._named = [], [], []
         self._cursor_key = None
         super().begin()

@@ -1,0 +1,327 @@
+"""What of the settings is seen on the screen: it takes effect at once, and what changes on the screen is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from textual.app import App
+from textual.binding import Binding, BindingsMap
+from textual.dom import DOMNode
+
+from ebpftop.settings.reading import nearest
+from ebpftop.settings.rows import (
+    ASCII,
+    CLOCK,
+    COLUMNS,
+    CONFIRM,
+    FILTERS,
+    INTERVAL,
+    KEYS,
+    MOUSE,
+    REMEMBER,
+    SETTINGS,
+    SORT,
+    THEME,
+    Columns,
+    Path,
+    kind_of,
+)
+from ebpftop.settings.store import Settings
+from ebpftop.ui.ascii import ascii_only
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.common import forget_clock
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.themes import fitting_theme
+from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.table_view import TableView
+
+_OWN_THEMES = "ebpftop-"
+
+INTERVAL_S = 1.0
+"""Seconds between readings, unless they are set."""
+
+_AT_ONCE = (CONFIRM.name, REMEMBER.name, FILTERS.name)
+"""What is asked for whenever it is needed."""
+
+
+def lists_of(panes: Iterable[Pane]) -> dict[str, RowView[Any]]:
+    """Return the lists of the panes by their names: the first of a pane has the name of its probe, others their id."""
+    found: dict[str, RowView[Any]] = {}
+    for pane in panes:
+        for view in pane.query(RowView):
+            found[pane.probe if pane.probe not in found else (view.id or "").removeprefix("exec-")] = view
+    return found
+
+
+def own_columns(view: RowView[Any]) -> Columns:
+    """Return how the columns of *view* differ from the usual."""
+    usual = frozenset(column.key for column in view.columns if column.hidden)
+    show = tuple(column.key for column in view.columns if column.key not in view.hidden)
+    widths = {c.key: view.widths[c.key] for c in view.columns if view.widths.get(c.key, c.width) != c.width}
+    return Columns(None if view.hidden == usual else show, widths or None)
+
+
+def own_sort(view: RowView[Any]) -> str | None:
+    """Return the sort order of *view* if it is not the usual one."""
+    if not isinstance(view, TableView) or (view.sort_key, view.reversed) == (view.sort_at_first, False):
+        return None
+    return f"-{view.sort_key}" if view.reversed else str(view.sort_key)
+
+
+def sortable(view: RowView[Any]) -> tuple[str, ...]:
+    """Return the columns by which *view* can be sorted."""
+    return tuple(c.key for c in view.columns if c.sort is not None) if isinstance(view, TableView) else ()
+
+
+def bindings() -> Mapping[str, list[Binding]]:
+    """Return all bindings by their ids, of all screens and widgets of ours that are imported."""
+    found: dict[str, list[Binding]] = {}
+    kinds: list[type[DOMNode]] = [DOMNode]
+    for kind in kinds:
+        kinds += [one for one in kind.__subclasses__() if one not in kinds]
+        if kind.__module__.startswith("textual."):
+            continue
+        for _, binding in BindingsMap(kind.__dict__.get("BINDINGS", ())):
+            if binding.id is not None:
+                found.setdefault(binding.id, []).append(binding)
+    return found
+
+
+class KeptSettings:
+    """The settings of the app: applies them, notices what the user changes, and saves it."""
+
+    def __init__(self, app: App[Any], settings: Settings, main: Callable[[], MainScreen]) -> None:
+        self.app = app
+        self._main = main
+        self.settings = settings
+        self.saved_s = 0.0
+        """When settings were saved last, in Unix seconds."""
+        self.trouble = ""
+        """Why they could not be saved."""
+        self._seen: dict[Path, Any] = {}
+        """What was on the screen when it was looked at last."""
+        self._is_saving = False
+        self._zone = os.environ.get("TZ")
+
+    @property
+    def main(self) -> MainScreen:
+        return self._main()
+
+    # ---- what holds ----
+
+    def start(self) -> None:
+        """Apply what has to be there before the first picture."""
+        self._set_theme()
+        self._set_keys()
+        if self.settings[CLOCK] != CLOCK.default:
+            self._set_clock()
+
+    def arrange(self) -> None:
+        """Apply what is known of the lists, which have been made."""
+        for name, view in lists_of(self.main.panes).items():
+            self._set_columns(name, view)
+            self._set_sort(name, view)
+        self._check_names()
+        self._seen = dict(self._shown())
+        self.app.call_later(self._set_ascii)
+
+    def check_keys(self) -> None:
+        """Say which ids of keys nothing has: all screens are imported now."""
+        known = tuple(bindings())
+        for key in self.settings.entries(KEYS):
+            if key not in known:
+                self.settings.refuse((KEYS.name, key), f"there is no action with this id{nearest(key, known)}")
+
+    def _check_names(self) -> None:
+        names = tuple(lists_of(self.main.panes))
+        for table in (COLUMNS, SORT):
+            for name in self.settings.entries(table):
+                if name not in names:
+                    self.settings.refuse((table.name, name), f"there is no list of this name{nearest(name, names)}")
+
+    def apply(self, path: Path) -> bool:
+        """Let the value at *path* take effect; False if it does so only at the next start."""
+        name = path[0]
+        if name in (COLUMNS.name, SORT.name):
+            view = lists_of(self.main.panes).get(path[1])
+            if view is not None:
+                self._set_columns(path[1], view)
+                self._set_sort(path[1], view)
+                view.rearrange()
+                if isinstance(view, TableView):
+                    view.show_rows(view.rows())
+        elif name == INTERVAL.name:
+            self.main.set_interval_s(self.settings[INTERVAL] or INTERVAL_S)
+        elif name in self._effects:
+            self._effects[name](self)
+        else:
+            return name in _AT_ONCE
+        self._seen = dict(self._shown())
+        return True
+
+    def _set_theme(self) -> None:
+        name = self.settings[THEME]
+        if name == "auto":
+            theme = fitting_theme(os.environ)
+        else:
+            theme = f"{_OWN_THEMES}{name}" if f"{_OWN_THEMES}{name}" in self.app.available_themes else name
+        if theme not in self.app.available_themes:
+            self.settings.refuse(THEME.path, f"there is no theme {name!r}{nearest(name, self.themes)}")
+            theme = fitting_theme(os.environ)
+        self.app.theme = theme
+
+    @property
+    def themes(self) -> tuple[str, ...]:
+        """What the setting may be; ebpftop's own first."""
+        names = sorted(self.app.available_themes)
+        own = [name.removeprefix(_OWN_THEMES) for name in names if name.startswith(_OWN_THEMES)]
+        return ("auto", *own, *(name for name in names if not name.startswith(_OWN_THEMES)))
+
+    def _set_keys(self) -> None:
+        self.app.set_keymap(self.settings.entries(KEYS))
+
+    def _set_clock(self) -> None:
+        # All times of day are made by the C library's zone: on the screen, in exports and in names of files.
+        if self.settings[CLOCK] == "utc":
+            os.environ["TZ"] = "UTC"
+        elif self._zone is None:
+            os.environ.pop("TZ", None)
+        else:
+            os.environ["TZ"] = self._zone
+        time.tzset()
+        forget_clock()
+        self._redraw()
+
+    def _set_mouse(self) -> None:
+        driver: Any = self.app._driver
+        if driver is not None and driver._mouse != self.settings[MOUSE]:
+            driver._mouse = True  # otherwise neither of the two does anything
+            (driver._enable_mouse_support if self.settings[MOUSE] else driver._disable_mouse_support)()
+            driver._mouse = self.settings[MOUSE]
+
+    def _set_ascii(self) -> None:
+        driver: Any = self.app._driver
+        wanted = ascii_only if self.settings[ASCII] else None
+        if driver is not None and getattr(driver, "translate", None) is not wanted:
+            driver.translate = wanted
+            self._redraw()
+
+    def _redraw(self) -> None:
+        if self.app._screen_stack:
+            for view in self.main.query(RowView):
+                view.redraw()
+            for screen in self.app.screen_stack:
+                screen.refresh()
+
+    _effects = {  # noqa: RUF012  # never changed
+        THEME.name: _set_theme,
+        KEYS.name: _set_keys,
+        CLOCK.name: _set_clock,
+        MOUSE.name: _set_mouse,
+        ASCII.name: _set_ascii,
+    }
+
+    def _set_columns(self, name: str, view: RowView[Any]) -> None:
+        path = (COLUMNS.name, name)
+        columns = self.settings.value(path)
+        known = tuple(column.key for column in view.columns)
+        for key in (*(columns.show or ()), *(columns.widths or ())) if columns is not None else ():
+            if key not in known:
+                self.settings.refuse(path, f"{name} has no column {key!r}{nearest(key, known)}; {', '.join(known)}")
+                columns = None
+                break
+        usual = frozenset(column.key for column in view.columns if column.hidden)
+        view.hidden = usual if columns is None or columns.show is None else frozenset(known) - set(columns.show)
+        view.widths = dict(columns.widths or {}) if columns is not None else {}
+
+    def _set_sort(self, name: str, view: RowView[Any]) -> None:
+        path = (SORT.name, name)
+        order = self.settings.value(path)
+        if order is not None and order.removeprefix("-") not in sortable(view):
+            known = sortable(view)
+            reason = f"{order!r} is not a column to sort by{nearest(order.removeprefix('-'), known)}"
+            self.settings.refuse(path, f"{reason}; {', '.join(known)}" if known else f"{name} is not sorted")
+            order = None
+        if isinstance(view, TableView):
+            view.sort_key = view.sort_at_first if order is None else order.removeprefix("-")
+            view.reversed = order is not None and order.startswith("-")
+
+    # ---- what the user changes ----
+
+    def change(self, path: Path, value: Any) -> bool:
+        """Let *value* hold at *path*, now and later; None: the default. False: only from the next start on."""
+        self.settings.change(path, value)
+        took_effect = self.apply(path)
+        self.save_soon()
+        return took_effect
+
+    def typed(self, path: Path, text: str) -> Any:
+        """Return the value that *text* means; raises argparse.ArgumentTypeError."""
+        kind = kind_of(path)
+        return kind.read(kind.typed(text))
+
+    def choices(self, path: Path) -> tuple[str, ...]:
+        """Return the values that the one at *path* may have, if they are few."""
+        if path == THEME.path:
+            return self.themes
+        if path[0] == SORT.name:
+            view = lists_of(self.main.panes).get(path[1])
+            return () if view is None else tuple(f"{sign}{key}" for key in sortable(view) for sign in ("", "-"))
+        return kind_of(path).choices
+
+    def paths(self) -> Iterator[Path]:
+        """Yield all that can be set: also orders and keys that are the usual ones."""
+        yield from (setting.path for setting in SETTINGS)
+        views = lists_of(self.main.panes)
+        yield from ((COLUMNS.name, name) for name in views)
+        yield from ((SORT.name, name) for name, view in views.items() if sortable(view))
+        yield from ((FILTERS.name, name) for name in self.settings.entries(FILTERS))
+        yield from ((KEYS.name, key) for key in bindings())
+
+    def notice(self) -> None:
+        """Remember what the user has changed on the screen since the last look."""
+        if not self._seen or not self.settings.remembers:
+            return
+        for path, value in self._shown():
+            if value != self._seen.get(path):
+                self.settings.remember(path, None if value == Columns() else value)
+                self._seen[path] = value
+
+    def _shown(self) -> Iterator[tuple[Path, Any]]:
+        theme = self.app.theme.removeprefix(_OWN_THEMES)
+        is_auto = self.settings[THEME] == "auto" and self.app.theme == fitting_theme(os.environ)
+        yield THEME.path, "auto" if is_auto else theme
+        if self.main.source.live:
+            yield INTERVAL.path, self.main.interval_s
+        for name, view in lists_of(self.main.panes).items():
+            yield (COLUMNS.name, name), own_columns(view)
+            yield (SORT.name, name), own_sort(view)
+
+    def save_soon(self) -> None:
+        """Save in a thread what has changed."""
+        if self.settings.changed and not self._is_saving:
+            self._is_saving = True
+            asyncio.get_running_loop().run_in_executor(None, self._save)
+
+    def _save(self) -> None:
+        trouble = self.settings.save()
+        self.app.call_from_thread(self._saved, trouble)
+
+    def _saved(self, trouble: str) -> None:
+        self._is_saving = False
+        if trouble and trouble != self.trouble:
+            self.app.notify(trouble, severity="warning", markup=False)
+        self.trouble = trouble
+        if not trouble:
+            self.saved_s = time.time()
+            self.save_soon()  # what changed meanwhile
+
+    def now_and_then(self) -> None:
+        """Notice what changed, and save it."""
+        self.notice()
+        if not self.trouble:
+            self.save_soon()

@@ -1,0 +1,372 @@
+"""The settings: Enter changes one, Del gives the default back; what is changed is saved at once."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from ebpftop.core.escape import escape
+from ebpftop.settings import places
+from ebpftop.settings.printing import sentence, toml
+from ebpftop.settings.rows import BY_NAME, COLUMNS, INTERVAL, KEYS, TABLES, Columns, Path, default_of, kind_of
+from ebpftop.settings.store import DEFAULT
+from ebpftop.ui.screens.kept import INTERVAL_S, KeptSettings, bindings, lists_of
+from ebpftop.ui.screens.ready import ReadyScreen, ready
+from ebpftop.ui.widgets.columns import clip, clip_front
+from ebpftop.ui.widgets.keyline import KeyLine
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_GROUP, _NAME, _VALUE = 9, 17, 14
+"""Cells of the columns."""
+
+_PLAIN = ("a number of ", "a whole number of ", "a ", "an ", "the ")
+"""What a hint goes without."""
+
+
+class KeyScreen(ReadyScreen[str]):
+    """Waits for the key that an action gets. Esc leaves it as it was."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__()
+        self._action_text = action
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="settings-key"):
+            yield Static(
+                Content.assemble(
+                    (f"Press the key for: {self._action_text}\n", "bold"),
+                    ("Esc: leave it as it is; more than one key: in the file", "$dim"),
+                ),
+                markup=False,
+            )
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        self.dismiss("" if event.key == "escape" else event.key)
+
+
+class SettingsScreen(ReadyScreen[None]):
+    """All settings in groups: name, value, what is allowed or what is wrong; below, what the chosen one is."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "change(1)", "Change", key_display="⏎", id="settings.change", priority=True),
+        Binding("right,l", "change(1)", "Next value", show=False, key_display="→", id="settings.next"),
+        Binding("left,h", "change(-1)", "Previous value", show=False, key_display="←", id="settings.previous"),
+        Binding("delete,backspace", "reset", "Default", key_display="Del", id="settings.default"),
+        Binding("escape,f2,q", "back", "Back", key_display="Esc", id="settings.back"),
+        Binding("j", "cursor(1)", "Down", show=False, id="settings.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="settings.up"),
+        Binding("g", "edge(0)", "Top", show=False, id="settings.top"),
+        Binding("G", "edge(-1)", "Bottom", show=False, id="settings.bottom"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: KeptSettings
+        self.paths: list[Path] = []
+        self._bindings_of: dict[str, list[Binding]] = {}
+        self._wrong: tuple[Path | None, str] = (None, "")
+        """What was typed last for a setting, if it is not allowed."""
+        self._later: set[Path] = set()
+        """What was changed and takes effect at the next start."""
+
+    def fill(self, kept: KeptSettings) -> Self:
+        """Show these settings when this screen is pushed the next time."""
+        self.kept = kept
+        self.filled()
+        return self
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="settings"):
+            self._title = Static(classes="settings-title", markup=False)
+            self._options = OptionList(compact=True, markup=False)
+            self._about = Static(classes="settings-about", markup=False)
+            self._input = Input(select_on_focus=False, compact=True)
+            self._input.cursor_blink = False
+            self._input.display = False
+            yield from (self._title, self._options, self._about, self._input)
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.set_interval(0.5, self._show_title)
+
+    @property
+    def varying(self) -> tuple[Widget, ...]:
+        return self._title, self._options, self._about, self._input
+
+    def show_filled(self) -> None:
+        self._bindings_of = dict(bindings())
+        self.paths = list(self.kept.paths())
+        self._input.display = False
+        self._show(0)
+        self.set_focus(self._options)
+
+    def let_go(self) -> None:
+        self.paths = []
+
+    # ---- what is shown ----
+
+    @property
+    def path(self) -> Path:
+        """The chosen one."""
+        return self.paths[min(self._options.highlighted or 0, len(self.paths) - 1)]
+
+    def _show(self, at: int) -> None:
+        lines: list[Option] = []
+        group = ""
+        for path in self.paths:
+            lines.append(Option(self._line(path, "" if self._group(path) == group else self._group(path))))
+            group = self._group(path)
+        self._options.set_options(lines)
+        self._options.highlighted = min(max(at, 0), len(lines) - 1)
+        self._show_title()
+        self._show_about()
+
+    def _show_again(self) -> None:
+        """Show all of it as it is now; the same one stays chosen."""
+        at = self._options.highlighted or 0
+        self.paths = list(self.kept.paths())
+        self._show(at)
+
+    @staticmethod
+    def _group(path: Path) -> str:
+        return BY_NAME[path[0]].group if path[0] in BY_NAME else path[0]
+
+    def _value(self, path: Path) -> str:
+        """Return what holds, in words."""
+        value = self.kept.settings.value(path)
+        if path[0] == KEYS.name and value is None:
+            app = self.app
+            keys = (app.get_key_display(Binding(b.key, b.action)) for b in self._bindings_of.get(path[1], ()))
+            return " ".join(dict.fromkeys(keys))
+        if path == INTERVAL.path and value is None:
+            return f"{INTERVAL_S:g}"
+        if path[0] == COLUMNS.name:
+            return _columns_text(value)
+        if value is None:
+            return "-" if path[0] in BY_NAME else "usual"
+        return kind_of(path).shown(value)
+
+    def _hint(self, path: Path) -> tuple[str, str]:
+        """Return what is allowed at *path*, or what is wrong there, with its style."""
+        if self._wrong[0] == path:
+            return f"✗ {self._wrong[1]}", "$error"
+        name = ".".join(path)
+        for problem in self.kept.settings.problems:
+            if problem.name.replace('"', "") == name:
+                return f"✗ {problem.reason}{f' (line {problem.line})' if problem.line else ''}", "$error"
+        if path in self._later:
+            return "from the next start on", "$warning"
+        if path[0] == KEYS.name:
+            return next((b.tooltip or b.description for b in self._bindings_of.get(path[1], ())), ""), "$dim"
+        allowed = ", ".join(self.kept.choices(path)) or kind_of(path).allowed
+        begin = next((words for words in _PLAIN if allowed.startswith(words)), "")
+        return allowed[len(begin) :], "$dim"
+
+    def _line(self, path: Path, group: str) -> Content:
+        hint, style = self._hint(path)
+        value = self._value(path)
+        is_own = self.kept.settings.origin(path) != DEFAULT
+        mark = " ▾" if self.kept.choices(path) else ""
+        left = max(1, self.app.size.width - _GROUP - _NAME - _VALUE - 5)
+        return Content.assemble(
+            (f" {clip(group, _GROUP)}", "$primary"),
+            (f"{clip(escape(path[-1]), _NAME)} ", "bold" if is_own else ""),
+            (f"{clip(escape(value) + mark, _VALUE)} ", "bold" if is_own else ""),
+            (clip(escape(hint), left).rstrip(), style),
+        )
+
+    def _show_title(self) -> None:
+        if not self.is_active or not self.paths:
+            return
+        kept, width = self.kept, self.size.width
+        where = places.short(kept.settings.path) if kept.settings.path else "no file: nothing is saved"
+        saved = f"saved {datetime.fromtimestamp(kept.saved_s):%H:%M:%S}" if kept.saved_s else ""
+        if kept.trouble:
+            saved = "not saved"
+        room = max(1, width - len(" Settings  ") - len(saved) - 3)
+        text = Content.assemble(
+            (" Settings  ", "bold"),
+            (clip(clip_front(escape(where), room), room), "$dim"),
+            (f" {saved} ", "$error" if kept.trouble else "$success"),
+        )
+        if self._title.content != text:
+            self._title.update(text)
+
+    def _show_about(self) -> None:
+        if not self.paths:
+            return
+        path = self.path
+        row = BY_NAME.get(path[0]) or TABLES[path[0]]
+        default = default_of(path)
+        usual = "" if default is None else f"default {toml(kind_of(path).write(default))} · "
+        origin = self.kept.settings.origin(path)
+        problem = self.kept.trouble or self._hint(path)[0] if self._hint(path)[1] == "$error" else self.kept.trouble
+        text = sentence(row.about) if path[0] != KEYS.name else f"{sentence(self._hint(path)[0] or path[1])}"
+        second = (escape(problem), "$error") if problem else (f"{usual}from {escape(places.short(origin))}", "$dim")
+        self._about.update(Content.assemble((f" {escape(text)}\n ", ""), second))
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self) -> None:
+        self._show_about()
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self) -> None:
+        self.action_change(1)
+
+    def on_resize(self) -> None:
+        if self.paths and self.is_active:
+            self._show_again()
+
+    # ---- what is changed ----
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # In the input, keys are what is typed.
+        return not (self._input.display and action not in ("back",))
+
+    def _change(self, path: Path, value: Any) -> None:
+        self._wrong = (None, "")
+        if self.kept.change(path, value):
+            self._later.discard(path)
+        else:
+            self._later.add(path)
+        self._show_again()
+
+    def action_change(self, step: int) -> None:
+        path = self.path
+        if path[0] == COLUMNS.name:
+            if step > 0:
+                self._choose_columns(path[1])
+            return
+        if path[0] == KEYS.name:
+            if step > 0:
+                self._ask_key(path)
+            return
+        if choices := self.kept.choices(path):
+            value = self.kept.settings.value(path)
+            shown = "" if value is None else kind_of(path).shown(value)
+            at = choices.index(shown) if shown in choices else -1 if step > 0 else 0
+            self._change(path, self.kept.typed(path, choices[(at + step) % len(choices)]))
+        elif step > 0:
+            self._type(path)
+
+    def action_reset(self) -> None:
+        self._change(self.path, None)
+
+    def _type(self, path: Path) -> None:
+        value = self.kept.settings.value(path)
+        self._input.value = "" if value is None else kind_of(path).shown(value)
+        self._input.cursor_position = len(self._input.value)
+        self._input.placeholder = kind_of(path).allowed
+        self._input.display = True
+        self.set_focus(self._input)
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        if not self._input.display:
+            return
+        self._check_typed()
+        self._show_about()
+
+    def _check_typed(self) -> Any:
+        """Return the value that is typed, or None if it is not allowed, which is shown."""
+        path, text = self.path, self._input.value.strip()
+        self._wrong = (None, "")
+        if not text:
+            return None
+        try:
+            return self.kept.typed(path, text)
+        except argparse.ArgumentTypeError as error:
+            self._wrong = (path, str(error))
+            return None
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        value = self._check_typed()
+        if self._wrong[0] is not None:
+            self._show_about()
+            return
+        path = self.path
+        self._close_input()
+        self._change(path, value)
+
+    def _close_input(self) -> None:
+        self._input.display = False
+        self.set_focus(self._options)
+
+    def action_back(self) -> None:
+        if self._input.display:
+            self._wrong = (None, "")
+            self._close_input()
+            self._show_about()
+        else:
+            self.dismiss()
+
+    def action_cursor(self, step: int) -> None:
+        if step > 0:
+            self._options.action_cursor_down()
+        else:
+            self._options.action_cursor_up()
+
+    def action_edge(self, at: int) -> None:
+        self._options.highlighted = at % max(1, len(self.paths))
+
+    def _choose_columns(self, name: str) -> None:
+        from ebpftop.ui.screens.column_picker import ColumnsScreen
+
+        view = lists_of(self.kept.main.panes).get(name)
+        if view is None:
+            return
+
+        def chosen(_: object) -> None:
+            self.kept.notice()
+            self.kept.save_soon()
+            self._show_again()
+
+        self.app.push_screen(ready(self.app, ColumnsScreen).fill(view, name), chosen)
+
+    def _ask_key(self, path: Path) -> None:
+        def pressed(key: str | None) -> None:
+            if not key:
+                return
+            others = [
+                one for one in self._bindings_of if one != path[1] and key in self._keys_of(one) and _same(one, path[1])
+            ]
+            self._change(path, key)
+            if others:
+                self.app.notify(f"{key} is also the key of {', '.join(others)}", severity="warning", markup=False)
+
+        self.app.push_screen(KeyScreen(self._hint(path)[0] or path[1]), pressed)
+
+    def _keys_of(self, name: str) -> list[str]:
+        own = self.kept.settings.value((KEYS.name, name))
+        return own.split(",") if own is not None else [binding.key for binding in self._bindings_of.get(name, ())]
+
+
+def _same(one: str, other: str) -> bool:
+    """Are two actions on the same screen? Their ids begin with its name, except on the main screen."""
+    screens = ("sheet", "save", "columns", "settings", "filter")
+    first, second = one.partition(".")[0], other.partition(".")[0]
+    return first == second or (first not in screens and second not in screens)
+
+
+def _columns_text(columns: Columns | None) -> str:
+    if columns is None or columns == Columns():
+        return "usual"
+    shown = "" if columns.show is None else f"{len(columns.show)} shown"
+    widths = f"{len(columns.widths)} wider" if columns.widths else ""
+    return ", ".join(filter(None, (shown, widths)))

@@ -1,0 +1,329 @@
+"""Settings on the screen: what the file says is what is seen, and what is changed there is in the file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
+
+from ebpftop.settings import places
+from ebpftop.settings.reading import parse
+from ebpftop.settings.store import Settings, load
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.ascii import ascii_only
+from ebpftop.ui.screens.column_picker import ColumnsScreen
+from ebpftop.ui.screens.help import HelpScreen
+from ebpftop.ui.screens.kept import bindings, lists_of
+from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
+from ebpftop.ui.screens.settings import KeyScreen, SettingsScreen
+
+from .conftest import settle, until
+from .scene import FakeSource, Remembered, minute
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of settings; it is not there yet."""
+    monkeypatch.setattr(places, "SYSTEM", str(tmp_path / "none"))
+    monkeypatch.setattr(places, "user_file", lambda: str(tmp_path / "config.toml"))
+    monkeypatch.delenv(places.VARIABLE, raising=False)
+    yield tmp_path / "config.toml"
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, source: FakeSource | Remembered | None = None, size: tuple[int, int] = (120, 35)
+) -> AsyncIterator[Pilot[Any]]:
+    source = source or Remembered(minute())
+    app = EbpftopApp(source, settings=settings)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await settle(pilot, source)
+        yield pilot
+
+
+def app_of(pilot: Pilot[Any]) -> EbpftopApp:
+    assert isinstance(pilot.app, EbpftopApp)
+    return pilot.app
+
+
+def saved(file: Path) -> dict[str, Any]:
+    return parse(file.read_text()) if file.exists() else {}
+
+
+async def open_settings(pilot: Pilot[Any]) -> SettingsScreen:
+    await pilot.press("f2")
+    await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen) and pilot.app.screen.paths)
+    screen = pilot.app.screen
+    assert isinstance(screen, SettingsScreen)
+    return screen
+
+
+async def choose(pilot: Pilot[Any], screen: SettingsScreen, *path: str) -> None:
+    screen.query_one(OptionList).highlighted = screen.paths.index(path)
+    await pilot.pause()
+
+
+def row(screen: SettingsScreen, *path: str) -> str:
+    option = screen.query_one(OptionList).get_option_at_index(screen.paths.index(path))
+    return str(option.prompt)
+
+
+def notices(pilot: Pilot[Any]) -> list[str]:
+    return [notice.message for notice in app_of(pilot)._notifications]
+
+
+async def test_what_the_file_says_is_there_with_the_first_picture(file: Path) -> None:
+    file.write_text(
+        'theme = "light"\nclock = "utc"\n[sort]\nusers = "-uid"\nsyscalls = "max"\n[columns]\n'
+        'execs = {show = ["pid", "command"], widths = {pid = 9}}\n[keys]\npane.maximise = "f9"\n'
+    )
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        assert app.theme == "ebpftop-light"
+        assert time.tzname[0] == "UTC"
+        views = lists_of(app.main.panes)
+        users: Any = views["users"]
+        assert (users.sort_key, users.reversed) == ("uid", True)
+        assert [slot.column.key for slot in views["execs"].slots] == ["pid", "command"]
+        assert views["execs"].slots[0].width == 9
+        await pilot.press("f9")
+        assert app.main.has_class("-maximised")
+        await pilot.press("m")
+        assert app.main.has_class("-maximised")
+        assert not notices(pilot)
+    assert app.kept.settings.changed == {}
+
+
+async def test_names_that_only_the_screen_knows_are_told_with_their_line(file: Path) -> None:
+    file.write_text(
+        'theme = "lihgt"\nsort.usesr = "uid"\nsort.users = "uidd"\nsort.execs = "time"\n'
+        'columns.users.show = ["usr"]\n[keys]\npane.nex = "f9"\n'.replace("lihgt", "ligth").replace("usesr", "userss")
+    )
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        await until(pilot, lambda: len(notices(pilot)) == 6)
+        told = " ".join(notices(pilot))
+        for part in (
+            ":1: theme: there is no theme 'ligth'; did you mean light?; the default is used: auto",
+            ":2: sort.userss: there is no list of this name; did you mean users?",
+            ":3: sort.users: 'uidd' is not a column to sort by; did you mean uid?",
+            ":4: sort.execs: execs is not sorted",
+            ":5: columns.users: users has no column 'usr'; did you mean user?",
+            ':7: keys."pane.nex": there is no action with this id; did you mean pane.next?',
+        ):
+            assert part in told
+        screen = await open_settings(pilot)
+        assert "(line 1)" in str(screen.query_one(".settings-about").content)  # type: ignore[attr-defined]
+        assert app.theme == "ebpftop-dark"
+
+
+async def test_a_file_that_was_named_has_to_be_right_for_the_screen_too(file: Path) -> None:
+    file.write_text('sort.users = "uidd"\n')
+    source = Remembered(minute())
+    app = EbpftopApp(source, settings=load(str(file)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: not app.is_running)
+    assert app.return_code == 2
+
+
+async def test_what_is_chosen_takes_effect_and_is_saved_at_once(file: Path) -> None:
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "theme")
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: saved(file) == {"theme": "light"})
+        assert app.theme == "ebpftop-light"
+        assert "light" in row(screen, "theme")
+        await pilot.press("left")
+        await until(pilot, lambda: saved(file) == {"theme": "dark"})
+        await until(pilot, lambda: "saved " in str(screen.query_one(".settings-title").content))  # type: ignore[attr-defined]
+        await pilot.press("delete")
+        await until(pilot, lambda: saved(file) == {})
+        await choose(pilot, screen, "memory")
+        await pilot.press("delete", "enter", *["backspace"] * 3, *"64", "enter")
+        await until(pilot, lambda: saved(file) == {"memory": 64})
+        assert "from the next start on" in row(screen, "memory")
+        await choose(pilot, screen, "clock")
+        await pilot.press("right")
+        await until(pilot, lambda: saved(file) == {"memory": 64, "clock": "utc"})
+        await pilot.press("escape")
+        assert app.screen is app.main
+
+
+async def test_what_is_typed_is_checked_before_it_counts(file: Path) -> None:
+    source = FakeSource(minute())
+    async with running(load(), source) as pilot:
+        app = app_of(pilot)
+        screen = await open_settings(pilot)
+        about = screen.query_one(".settings-about")
+        await choose(pilot, screen, "interval")
+        await pilot.press("enter", "0", "enter")
+        assert "✗ 0 is not a number of seconds from 0.05 to 3600" in str(about.content)  # type: ignore[attr-defined]
+        assert screen.query_one(Input).display
+        assert not saved(file)
+        await pilot.press("escape")
+        assert not screen.query_one(Input).display
+        assert isinstance(app.screen, SettingsScreen)
+        await pilot.press("enter", "2", "enter")
+        await until(pilot, lambda: saved(file) == {"interval": 2})
+        assert app.main.interval_s == 2.0
+        await choose(pilot, screen, "uid")
+        await pilot.press("enter", *"q,0", "enter")  # q does not leave
+        assert "'q' is neither a uid nor a user" in str(about.content)  # type: ignore[attr-defined]
+
+
+async def test_orders_columns_and_keys_are_settings_too(file: Path) -> None:
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "sort", "users")
+        await pilot.press("enter")
+        await until(pilot, lambda: "users" in saved(file).get("sort", {}))
+        users: Any = lists_of(app.main.panes)["users"]
+        assert f"{'-' if users.reversed else ''}{users.sort_key}" == saved(file)["sort"]["users"]
+        await pilot.press("delete")
+        await until(pilot, lambda: saved(file) == {})
+        await choose(pilot, screen, "columns", "users")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ColumnsScreen))
+        await pilot.press("right", "escape")
+        await until(pilot, lambda: saved(file).get("columns", {}).get("users", {}).get("widths"))
+        await choose(pilot, screen, "keys", "pane.maximise")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, KeyScreen))
+        await pilot.press("c")
+        await until(pilot, lambda: saved(file).get("keys") == {"pane.maximise": "c"})
+        await until(pilot, lambda: any("also the key of pane.columns" in text for text in notices(pilot)))
+        await pilot.press("enter", "f9")
+        await until(pilot, lambda: saved(file).get("keys") == {"pane.maximise": "f9"})
+        await pilot.press("enter", "escape", "escape", "f9")
+        assert app.main.has_class("-maximised")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        assert "f9" in str(app.screen._shown).lower()  # type: ignore[attr-defined]
+
+
+async def test_what_is_changed_elsewhere_is_remembered_without_being_asked(file: Path) -> None:
+    source = FakeSource(minute())
+    async with running(load(), source) as pilot:
+        app = app_of(pilot)
+        app.theme = "nord"
+        await pilot.press("plus", "tab", "greater_than_sign")
+        app.kept.now_and_then()
+        await until(pilot, lambda: saved(file).keys() == {"theme", "interval", "sort"})
+        assert saved(file)["theme"] == "nord"
+        before = file.stat().st_mtime_ns
+        app.kept.now_and_then()
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, ColumnsScreen))
+        await pilot.press("right", "escape")
+        assert file.stat().st_mtime_ns == before
+        await pilot.press("q")
+    # At the end it is noticed too, and saved when the screen is gone.
+    assert ("columns", "users") in app.kept.settings.changed
+
+
+async def test_nothing_is_remembered_if_that_is_off(file: Path) -> None:
+    file.write_text("remember = false\n")
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        app.theme = "nord"
+        app.kept.now_and_then()
+    assert app.kept.settings.changed == {}
+
+
+async def test_a_file_that_cannot_be_written_is_told_once(file: Path) -> None:
+    file.mkdir()
+    async with running(Settings(user=load().user)) as pilot:
+        app = app_of(pilot)
+        app._notifications.clear()
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "theme")
+        for _ in range(3):
+            await pilot.press("enter")
+            await until(pilot, lambda: app.kept.trouble and not app.kept._is_saving)
+        assert len([text for text in notices(pilot) if "Settings are not saved in" in text]) == 1
+        assert "not saved" in str(screen.query_one(".settings-title").content)  # type: ignore[attr-defined]
+
+
+async def test_a_probe_is_asked_about_if_that_is_wanted(file: Path) -> None:
+    file.write_text("confirm = true\n")
+    source = FakeSource(minute())
+    async with running(load(), source) as pilot:
+        app = app_of(pilot)
+        toggled: list[bool] = []
+        app.main.panes[0].start_toggle = lambda: toggled.append(True)  # type: ignore[method-assign]
+        await pilot.press("1")
+        assert not toggled
+        assert "Press it once more" in notices(pilot)[-1]
+        await pilot.press("2", "1")
+        assert not toggled
+        await pilot.press("1")
+        assert toggled == [True]
+
+
+async def test_filters_with_names_are_in_the_palette(file: Path) -> None:
+    file.write_text('[filters]\ncompilers = "gcc|cc1"\n')
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        commands["Filter compilers"].callback()
+        await until(pilot, lambda: app.main.execs.filter_text == "/gcc|cc1")
+        app.main.execs.bar.text += "|as"
+        await pilot.press("enter")
+        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        commands["Keep this filter"].callback()
+        await until(pilot, lambda: saved(file)["filters"] == {"compilers": "gcc|cc1", "gcc|cc1|as": "gcc|cc1|as"})
+
+
+async def test_every_action_has_an_id_by_which_its_key_can_be_set() -> None:
+    assert MADE_IN_ADVANCE  # all screens are imported
+    from textual.binding import Binding
+    from textual.dom import DOMNode
+
+    kinds: list[type[DOMNode]] = [DOMNode]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if kind.__module__.startswith("ebpftop."):
+            for binding in kind.__dict__.get("BINDINGS", ()):
+                assert isinstance(binding, Binding), kind
+                assert binding.id, (kind, binding)
+    assert "settings" in bindings()
+
+
+def test_everything_can_be_drawn_in_ascii_without_moving_anything() -> None:
+    from rich.cells import cell_len
+
+    drawn = "● ○ ✗ † ▸ ▼ ◆ · ─ │ … ≤ ▁▂▃█ ░▒▓ ╭─╮ 12µs é 中文 ⏎ \u202e"
+    text = ascii_only(drawn)
+    assert text.isascii()
+    assert cell_len(text) == cell_len(drawn)
+    assert text.startswith("o o x + > v * . - | ~ < .:-# .:= +-+ 12us ? ????")
+    assert ascii_only("\x1b[1m plain") == "\x1b[1m plain"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 35)])
+def test_the_settings_look_like_this(looks_the_same: Any, file: Path, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        app = app_of(pilot)
+        app.kept.settings.user = load().user
+        own = app.kept.settings.user
+        assert own is not None
+        own.name = "/home/ann/.config/ebpftop/config.toml"
+        app.kept.saved_s = 1_800_000_000.0
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "interval")
+        screen._show_title()
+
+    file.write_text('theme = "light"\ninterval = 0\n[keys]\nhelp = "h"\n')
+    assert looks_the_same(Remembered(minute()), size, before=before)
