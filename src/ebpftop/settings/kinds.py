@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 Value = TypeVar("Value")
 Item = TypeVar("Item")
@@ -21,8 +22,7 @@ class Wrong(argparse.ArgumentTypeError):
     """A value that is not allowed; the text says why, and what is."""
 
 
-@dataclass(frozen=True)
-class Kind(Generic[Value]):
+class Kind(Struct, Generic[Value], frozen=True):
     """One kind. `read` takes what TOML gives, `write` returns what TOML takes, `typed` makes the former of a text."""
 
     read: Callable[[object], Value]

@@ -7,9 +7,10 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
+
+from msgspec import Struct, field
 
 from ebpftop.core.escape import printable
 from ebpftop.settings.rows import BY_NAME, KEYS, TABLES, Path, default_of, kind_of
@@ -20,8 +21,7 @@ _PARSES_MAX = 200
 """Tries to find the line of a value: each parses the file up to there."""
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """What is wrong in a file, and what holds instead. *line* is 0 if it is about the whole file, or unknown."""
 
     file: str
@@ -37,14 +37,13 @@ class Problem:
         )
 
 
-@dataclass
-class File:
+class File(Struct):
     """A file of settings as it was read: what holds of it, what does not, and its text."""
 
     name: str
     values: dict[Path, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    text: str = field(default="", repr=False)
+    text: str = ""
     is_there: bool = False
     written: set[Path] = field(default_factory=set)
     """What is in the file, right or wrong."""

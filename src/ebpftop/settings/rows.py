@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from ebpftop.core.memory_budget import DEFAULT_MIB
 from ebpftop.settings import values
@@ -22,8 +23,7 @@ NARROWEST, WIDEST = 3, 200
 """Cells of a column."""
 
 
-@dataclass(frozen=True)
-class Setting(Generic[Value]):
+class Setting(Struct, Generic[Value], frozen=True):
     """One setting, and the option of this name, if a command has it; *argument* makes its value of the setting's."""
 
     name: str
@@ -43,8 +43,7 @@ class Setting(Generic[Value]):
         return self.name.replace("-", "_")
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True):
     """Settings with names of their own: *entry* is the kind of each."""
 
     name: str
@@ -148,8 +147,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
 BY_NAME: Mapping[str, Setting[Any]] = {setting.name: setting for setting in SETTINGS}
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """The columns of one list: those that are shown (None: the usual ones), and widths of some in cells."""
 
     show: tuple[str, ...] | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
+
+from msgspec import Struct, field
 
 from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.settings import places
@@ -18,8 +19,7 @@ COMMAND_LINE = "the command line"
 DEFAULT = "the default"
 
 
-@dataclass
-class Settings:
+class Settings(Struct):
     """What holds: the command line, then what changed on the screen, the user's file, the machine's, the default."""
 
     user: File | None = None
