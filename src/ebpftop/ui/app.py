@@ -358,7 +358,7 @@ def run(
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
     *given* is the filter that the source applies already, *notes* are shown at the start, *unread* returns what
-    cannot be read of a recording. *watch_options* are what the command line looks out for, *settings* those of the user.
+    cannot be read of a recording. *watch_options* are what to look out for, *settings* those of the user.
     """
     disabled = map(str, (*registry().disabled, *panes().disabled))
     notes = tuple(dict.fromkeys((*notes, *disabled)))
