@@ -313,7 +313,14 @@ def test_everything_can_be_drawn_in_ascii_without_moving_anything() -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)])
-def test_the_settings_look_like_this(looks_the_same: Any, file: Path, size: tuple[int, int]) -> None:
+def test_the_settings_look_like_this(
+    looks_the_same: Any, file: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The scroll bar says how many keys there are.
+    some = {name: keys for name, keys in bindings().items() if name in ("help", "quit", "settings")}
+    monkeypatch.setattr("ebpftop.ui.screens.kept.bindings", lambda: some)
+    monkeypatch.setattr("ebpftop.ui.screens.settings.bindings", lambda: some)
+
     async def before(pilot: Pilot[Any]) -> None:
         app = app_of(pilot)
         app.kept.settings.user = load().user
