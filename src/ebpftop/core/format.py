@@ -24,6 +24,25 @@ def count(number: float) -> str:
     return _three(number / 1e12) + "T"
 
 
+def brief(number: float) -> str:
+    """Return *number* in at most four characters: 0.3, 9.5, 950, 9.5k, 950k, 9.5M; nothing is a dot.
+
+    >>> [brief(n) for n in (0, 0.04, 9.5, 31, 9500, 31_000, 949_900)]
+    ['·', '<0.1', '9.5', '31', '9.5k', '31k', '950k']
+    """
+    if number <= 0:
+        return "·"
+    if number < 0.05:
+        return "<0.1"
+    for limit, unit in ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")):
+        value = number / limit
+        if value < 9.95:
+            return f"{value:.1f}{unit}"
+        if value < 999.5:
+            return f"{value:.0f}{unit}"
+    return f"{number / 1e15:.0f}P"[:4]
+
+
 def counted(number: int, one: str, many: str = "", *, whole: bool = False) -> str:
     """Return *number* with what it counts: 1 line, 12.3k lines; *whole*: 12,345 lines. *many* is *one* and an s."""
     digits = f"{number:,}" if whole else count(number)

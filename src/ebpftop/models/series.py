@@ -6,7 +6,7 @@ It is made of readings, which come once a second or so. Events cost nothing, but
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from operator import add
 from typing import Literal, TypeAlias, get_args
@@ -89,14 +89,14 @@ class Series:
     def columns(self, what: What, span: tuple[float, float], count: int) -> tuple[float | None, ...]:
         """Return *what* in *count* equal parts of *span*, None where it is not known.
 
-        Rates per second; nanoseconds of ``p99``; shares of one CPU of ``cost``.
+        Rates per second; nanoseconds of ``p99``, 0 if no call returned; shares of one CPU of ``cost``.
         """
         first, last = span
         edges = [first + (last - first) * i / count for i in range(count)] + [last]
         with self._lock:
             if what == "p99":
                 found = [self._latency.between(a, b) for a, b in pairwise(edges)]
-                return tuple(None if one is None else quantile(one[0], 0.99) for one in found)
+                return tuple(None if one is None else quantile(one[0], 0.99) or 0.0 for one in found)
             return tuple(self._rate(what, a, b) for a, b in pairwise(edges))
 
     def at(self, what: What, time: float) -> float | None:
@@ -104,7 +104,7 @@ class Series:
         with self._lock:
             if what == "p99":
                 buckets = self._latency.at(time)
-                return None if buckets is None else quantile(buckets, 0.99)
+                return None if buckets is None else quantile(buckets, 0.99) or 0.0
             if what == "lost":
                 return self._lost_then.sum_at(time)
             rate = self._tracks[what].rate_at(time)
@@ -237,14 +237,3 @@ class Series:
     def _cut(self, time: float, *names: str) -> None:
         for name in names:
             self._tracks[name].cut(time)
-
-
-NAMES: Mapping[What, str] = {
-    "execs": "execs/s",
-    "failed": "failed/s",
-    "calls": "syscalls/s",
-    "errors": "errors/s",
-    "p99": "p99 of calls",
-    "lost": "lost",
-    "cost": "own cost",
-}

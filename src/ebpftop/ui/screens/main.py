@@ -26,6 +26,7 @@ from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.models.subset import Kind
 from ebpftop.probes.registry import registry
+from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.base import Pane, worker_sleep
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane
@@ -33,6 +34,7 @@ from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import TitledPane
 from ebpftop.ui.registry import FORMS, Form, arrange, panes
 from ebpftop.ui.screens.filtering import FilterController
+from ebpftop.ui.screens.graphing import GraphsController
 from ebpftop.ui.screens.inbox import Inbox
 from ebpftop.ui.screens.over import LayoutOnResize
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
@@ -40,6 +42,7 @@ from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
 from ebpftop.ui.textual_fixes.frame_pace import one_frame
 from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
+from ebpftop.ui.widgets.graphs import Graphs
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
@@ -120,6 +123,7 @@ class MainScreen(LayoutOnResize[None]):
             tooltip="Shorter interval; a recording goes slower",
             id="interval.shorter",
         ),
+        Binding("O", "graphs", "Graphs", show=False, tooltip="Graphs of the machine above the panes", id="graphs"),
         Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
     ]
 
@@ -134,6 +138,7 @@ class MainScreen(LayoutOnResize[None]):
         self.source = source
         self.panes, self._disabled = panes().make(source)
         self.playback = PlaybackController(source, self.panes, self)
+        self.graphs = GraphsController(lambda: self.app, self.playback, series_of(source))
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self._placed: tuple[Form, tuple[Pane, ...]] | None = None
         self.interval_s = interval_s
@@ -156,6 +161,7 @@ class MainScreen(LayoutOnResize[None]):
         for pane in self.panes:
             pane.deliver = partial(self._deliver, pane)
         yield StatusBar(id="state")
+        yield self.graphs.widget
         yield Grid(*self.panes, id="panes")
         with Horizontal(id="time"):
             yield PausedBadge(id="paused")
@@ -169,6 +175,7 @@ class MainScreen(LayoutOnResize[None]):
             self.set_interval(PULSE_S, self._pulse)
         self.set_focus(self.execs.log_lines)
         self.lists_made()
+        self.graphs.place(self.app.size.height)
         self.describe()
         self.watching.begin()
         for disabled in self._disabled:
@@ -203,6 +210,7 @@ class MainScreen(LayoutOnResize[None]):
 
     def _screen_resized(self, size: Size) -> None:
         self.place_panes(size.width)
+        self.graphs.place(size.height)
         super()._screen_resized(size)
 
     def place_panes(self, width: int) -> None:
@@ -253,6 +261,7 @@ class MainScreen(LayoutOnResize[None]):
         )
         if playback.paused:
             self._describe_badge()
+        self.graphs.update()
 
     def _describe_badge(self) -> None:
         """Show beside the badge how much waits, or which moment is shown."""
@@ -517,12 +526,31 @@ class MainScreen(LayoutOnResize[None]):
 
     def action_pane(self, step: int) -> None:
         """Go to the next pane; a maximised one makes room for it."""
-        choice = [pane for pane in self.panes if self._takes_room(pane)]
-        pane = choice[(choice.index(self.pane) + step) % len(choice)]
-        if self.has_class("-maximised"):
+        choice: list[Pane | Graphs] = [pane for pane in self.panes if self._takes_room(pane)]
+        if self.graphs.widget.display and not self.has_class("-maximised"):
+            choice.append(self.graphs.widget)
+        at = choice.index(self.graphs.widget if self.focused is self.graphs.widget else self.pane)
+        pane = choice[(at + step) % len(choice)]
+        if isinstance(pane, Graphs):
+            self.set_focus(pane)
+        elif self.has_class("-maximised"):
             self._maximise(pane)
         else:
             self.set_focus(pane.lines)
+
+    def action_graphs(self) -> None:
+        if self.focused is self.graphs.widget:
+            self.set_focus(self.execs.lines)
+        self.graphs.toggle(self.app.size.height)
+
+    @on(Graphs.Sized)
+    def _graphs_sized(self) -> None:
+        self.graphs.update()
+
+    @on(Graphs.Opened)
+    def _open_graph(self, event: Graphs.Opened) -> None:
+        event.stop()
+        self.graphs.open(event.what)
 
     def action_columns(self) -> None:
         from ebpftop.ui.screens.column_picker import ColumnsScreen

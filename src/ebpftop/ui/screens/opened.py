@@ -10,6 +10,7 @@ import ebpftop.ui.screens.palette
 import ebpftop.ui.screens.save_actions  # noqa: F401
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
+from ebpftop.ui.screens.graph import GraphScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.screens.save_dialog import SaveScreen
@@ -19,5 +20,5 @@ from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedS
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(HelpScreen, SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
-    *(WaitingScreen, TableScreen, TracedScreen, SettingsScreen),
+    *(WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen),
 )

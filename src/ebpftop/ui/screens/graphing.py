@@ -1,0 +1,109 @@
+"""The graphs of the main screen: when they are shown, and when they are read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from textual.app import App
+
+from ebpftop.models.series import Series, What
+from ebpftop.ui.screens.playback import PlaybackController
+from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.widgets.graphs import Graph, Graphs, column_of
+
+HEIGHTS = ((45, 4), (30, 2))
+"""From so many lines of the terminal the graphs take so many; below that, none."""
+
+_COLUMN_PART = 0.5
+"""They are read again when so much of a column has passed, but not more often than once a second."""
+
+
+def height_for(lines: int) -> int:
+    """Return how many lines the graphs take in a terminal of so many."""
+    return next((height for least, height in HEIGHTS if lines >= least), 0)
+
+
+class GraphsController:
+    """Shows what the machine did above the panes, once a second at most, and only while it is to be seen."""
+
+    def __init__(self, app: Callable[[], App[Any]], playback: PlaybackController, series: Series | None) -> None:
+        self._app = app
+        self._playback = playback
+        self._series = series
+        self.widget = Graphs(id="graphs")
+        self.widget.display = False
+        self.wanted = True
+        self._height = 0
+        self._shown: tuple[object, ...] = ()
+        self._read_for: tuple[object, ...] = ()
+        self._graphs: tuple[Graph, ...] = ()
+
+    def place(self, lines: int) -> None:
+        """Give the graphs their height in a terminal of so many lines."""
+        height = height_for(lines) if self.wanted and self._series is not None else 0
+        if (height > 0) != self.widget.display or height != self._height:
+            self._height = height
+            self.widget.display = height > 0
+            self.widget.styles.height = height
+            self._shown = self._read_for = ()
+
+    def read(self) -> tuple[tuple[float, float], float, bool]:
+        """Return the span of the timeline, the moment shown, and whether that is the newest."""
+        playback = self._playback
+        span = playback.timeline.span if playback.timeline is not None else (0.0, 0.0)
+        if playback.moment is not None:
+            return span, playback.moment, False
+        if playback.paused or playback.player is not None:
+            return span, playback.shown_time, False
+        return span, max(span[1], playback.shown_time), True
+
+    def update(self) -> None:
+        """Show what changed, if they are to be seen."""
+        if self._series is None or not self.widget.display or not self.widget.size.width:
+            return
+        span, moment, is_newest = self.read()
+        wanted = self.widget.wanted
+        width_s = (span[1] - span[0]) / max((columns for _, columns in wanted), default=1)
+        step_s = max(1.0, _COLUMN_PART * width_s)
+        state = (wanted, self.widget.size, int(self._series.newest), int(moment), is_newest)
+        if state == self._shown:
+            return
+        self._shown = state
+        # Reading all columns takes most of the time, and each second changes a small part of the last one.
+        read_for = (wanted, *(edge // step_s for edge in (*span, self._series.newest)), step_s // 1)
+        if read_for != self._read_for:
+            self._read_for = read_for
+            self._graphs = tuple(Graph(what, self._series.columns(what, span, count)) for what, count in wanted)
+        self._graphs = tuple(
+            replace(
+                graph,
+                now=self._series.at(graph.what, moment),
+                at=None if is_newest else column_of(moment, span, len(graph.columns)),
+            )
+            for graph in self._graphs
+        )
+        self.widget.show(self._graphs, span)
+
+    def toggle(self, lines: int) -> None:
+        """Show the graphs or not; open one if the terminal is too low for them."""
+        if not height_for(lines):
+            self.open("execs")
+            return
+        self.wanted = not self.wanted
+        self.place(lines)
+
+    def open(self, what: What) -> None:
+        """Show one alone."""
+        from ebpftop.ui.screens.graph import GraphScreen
+
+        app = self._app()
+        if self._series is None:
+            app.notify("There is no history to draw", severity="warning")
+            return
+        app.push_screen(ready(app, GraphScreen).fill(self._series, what, self.read), self._sought)
+
+    def _sought(self, moment: float | None) -> None:
+        if moment is not None:
+            self._playback.seek(moment)
