@@ -30,6 +30,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.lifecycle import malloc, stdio
 from ebpftop.lifecycle.priority import keep_lock, stand_back
 from ebpftop.lifecycle.process import INTERRUPTED, process
+from ebpftop.models.series import WHATS
 from ebpftop.probes.registry import registry
 from ebpftop.settings.rows import CONFIRM, FILTERS, MOUSE
 from ebpftop.settings.store import Settings
@@ -54,6 +55,7 @@ from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 from ebpftop.ui.themes import THEMES, shades
+from ebpftop.ui.widgets.graphs import name_of
 
 log = logging.getLogger("ebpftop")
 
@@ -278,6 +280,9 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         if main.playback.player is not None:
             yield SystemCommand("Faster", "Play the recording faster", lambda: main.playback.change_speed(1))
             yield SystemCommand("Slower", "Play the recording slower", lambda: main.playback.change_speed(-1))
+        yield SystemCommand("Graphs", "Of the whole machine, above the panes: show or hide", main.action_graphs)
+        for what in WHATS:
+            yield SystemCommand(f"Graph: {name_of(what)}", "Alone, with its axes", partial(main.graphs.open, what))
         yield SystemCommand("Back to live", "Or to where the recording plays", main.action_present)
         yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
 
