@@ -295,14 +295,13 @@ def _record(command: argparse.ArgumentParser) -> None:
 
 def _replay(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FILE", help="a recording, or - for a stream on stdin")
-    command.add_argument(
-        "--speed", default="1", metavar="N", help="1 as it was, 10 ten times as fast, max without waiting"
-    )
-    _add_screen(command)
-    _add_when(command, "show a notice, and mark the timeline")
+    _demo(command)
 
 
 def _demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--speed", default="1", metavar="N", help="1 as it was, 10 ten times as fast, max without waiting"
+    )
     _add_screen(command)
     _add_when(command, "show a notice, and mark the timeline")
 

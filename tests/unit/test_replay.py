@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ebpftop.cli import parser
+from ebpftop.commands import demo
+from ebpftop.commands.replay import speed_of
 from ebpftop.core.records import Exec, Header, Record, Trace
-from ebpftop.core.source import Batch, Source, SourceError
+from ebpftop.core.source import Batch, Source, SourceError, UsageError
 from ebpftop.probes.registry import registry
 from ebpftop.recording.grouping import Grouper, group
 from ebpftop.settings import values
@@ -199,6 +203,24 @@ def test_closing_does_not_wait_for_the_next_record(tmp_path: Path) -> None:
     began = time.monotonic()
     source.close()
     assert time.monotonic() - began < 10
+
+
+def test_the_demo_plays_as_fast_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[float] = []
+
+    def show(fd: int, _name: str, speed: float, *_: object) -> int:
+        os.close(fd)
+        played.append(speed)
+        return 0
+
+    monkeypatch.setattr(demo, "need_terminal", lambda *_: None)
+    monkeypatch.setattr(demo, "show", show)
+    for speed in ("4", "max"):
+        demo.run(parser().parse_args(["demo", "--speed", speed]))
+    assert played == [4.0, 0.0]
+    for words in (["demo"], ["replay", "file"]):
+        with pytest.raises(UsageError, match=f"{words[0]}: --speed: 'slow' is neither max nor a number"):
+            speed_of(parser().parse_args([*words, "--speed", "slow"]))
 
 
 @pytest.mark.parametrize(("text", "speed"), [("1", 1.0), ("0.5", 0.5), ("60", 60.0), ("max", 0.0), ("0", 0.0)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebpftop.core import memory_budget
-from ebpftop.core.source import Source, SourceError
+from ebpftop.core.source import Source, SourceError, UsageError
 from ebpftop.lifecycle import limits, stdio
 from ebpftop.lifecycle.process import process
 from ebpftop.recording.parse import ReadErrors
@@ -23,20 +23,22 @@ from ebpftop.sources.replay import ReplaySource
 if TYPE_CHECKING:
     from ebpftop.models.watch import Watch
 
-_USAGE = 2
-
 
 def run(args: argparse.Namespace) -> int:
     """Show a recording until the user quits, then report what could not be read."""
-    try:
-        speed = values.speed(args.speed)
-    except ValueError as error:
-        stdio.report(f"replay: --speed: {error}")
-        return _USAGE
+    speed = speed_of(args)
     need_terminal(args.memory, keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
     # A file on stdin is still a file: the screen can seek in it.
     return show(fd, "stdin" if args.file == "-" else args.file, speed, args.when, args.settings)
+
+
+def speed_of(args: argparse.Namespace) -> float:
+    """Return how fast to play; 0.0 is without waiting. Raises UsageError."""
+    try:
+        return values.speed(args.speed)
+    except ValueError as error:
+        raise UsageError(f"{args.command}: --speed: {error}") from None
 
 
 def show(fd: int, name: str, speed: float, watches: list[Watch], settings: Settings | None = None) -> int:
