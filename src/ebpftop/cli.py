@@ -23,6 +23,9 @@ from ebpftop.settings.store import Settings, given_on, load
 _SCREENS = ("live", "replay", "demo")
 """The commands that open a screen: it begins the collection of garbage when it has drawn its first picture."""
 
+_OF_ITSELF = ("-h", "--help", "--version", "--print-completion")
+"""Options that are not those of `live`, though no command stands before them."""
+
 _EPILOG = """\
 keys: 1, 2, .. turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
 exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C;
@@ -239,6 +242,21 @@ def _read_typed(kind: Kind[Any], text: str) -> object:
     return kind.read(kind.typed(text))
 
 
+class _PrintCompletion(argparse.Action):
+    """Prints the script that completes ebpftop in a shell, and ends."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, name: str | None = None
+    ) -> None:
+        from ebpftop.commands.completion import SHELLS, completion
+
+        if values not in SHELLS:
+            parser.error(f"argument {name}: {values!r} is not one of {', '.join(SHELLS)}")
+        stdio.require_stdout()
+        stdio.write_stdout(completion(values, _whole_parser(), _live))
+        raise SystemExit(0)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that writes its messages in the same way as the rest of ebpftop."""
 
@@ -343,6 +361,9 @@ def parser(command: str | None = None, *, prints_config: bool = False) -> _Parse
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"ebpftop {__version__}")
+    top.add_argument(
+        "--print-completion", action=_PrintCompletion, metavar="SHELL", help="completion for bash, zsh or fish, and end"
+    )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     top.commands = commands.choices
     for name, (text, add_options) in _COMMANDS.items():
@@ -353,6 +374,10 @@ def parser(command: str | None = None, *, prints_config: bool = False) -> _Parse
             if prints_config:  # then nothing is recorded or shown
                 _make_positionals_optional(chosen)
     return top
+
+
+def _whole_parser() -> _Parser:
+    return parser()
 
 
 def _make_positionals_optional(parser: argparse.ArgumentParser) -> None:
@@ -409,8 +434,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     stdio.open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
-    # `ebpftop` and `ebpftop --uid 0` mean live; --help and --version are ebpftop's own.
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+    # `ebpftop` and `ebpftop --uid 0` mean live.
+    if not words or (words[0].startswith("-") and words[0].partition("=")[0] not in _OF_ITSELF):
         words.insert(0, "live")
     try:
         top = parser(words[0], prints_config="--print-config" in words)
