@@ -284,7 +284,7 @@ class KeptSettings:
 
     def notice(self) -> None:
         """Remember what the user has changed on the screen since the last look."""
-        if not self._seen or not self.settings.remembers:
+        if not self._seen or not self.settings.remembers or self._is_over:
             return
         for path, value in self._shown():
             if value != self._seen.get(path):
@@ -323,5 +323,10 @@ class KeptSettings:
     def now_and_then(self) -> None:
         """Notice what changed, and save it."""
         self.notice()
-        if not self.trouble:
+        if not self.trouble and not self._is_over:
             self.save_soon()
+
+    @property
+    def _is_over(self) -> bool:
+        """Has the app ended? Then there is no screen to look at."""
+        return not self.app._screen_stack
