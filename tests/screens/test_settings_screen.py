@@ -18,6 +18,7 @@ from ebpftop.settings.reading import parse
 from ebpftop.settings.store import Settings, load
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.ascii import ascii_only
+from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.kept import bindings, lists_of
@@ -285,6 +286,24 @@ async def test_filters_with_names_are_in_the_palette(file: Path) -> None:
         commands = {command.title: command for command in app.get_system_commands(app.screen)}
         commands["Keep this filter"].callback()
         await until(pilot, lambda: saved(file)["filters"] == {"compilers": "gcc|cc1", "gcc|cc1|as": "gcc|cc1|as"})
+
+
+async def test_calls_that_are_ignored_and_traced_can_be_kept(file: Path) -> None:
+    source = FakeSource(minute())
+    async with running(load(), source) as pilot:
+        app = app_of(pilot)
+        model = app.main.query_one(SyscallsPane).model
+        for call in model.calls.values():
+            model.ask(call.key, "count")
+        assert "Keep ignored and traced calls" not in [one.title for one in app.get_system_commands(app.screen)]
+        first, second, *_ = model.calls.values()
+        model.ask(first.key, "ignore")
+        model.ask(second.key, "trace")
+        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        commands["Keep ignored and traced calls"].callback()
+        names = [f"{call.row.abi}:{call.row.name}" for call in (first, second)]
+        await until(pilot, lambda: saved(file) == {"ignore": names[0], "trace": names[1]})
+    assert not load().problems
 
 
 async def test_every_action_has_an_id_by_which_its_key_can_be_set() -> None:

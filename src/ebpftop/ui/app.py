@@ -277,6 +277,10 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
             yield SystemCommand(f"Filter {escape(name)}", escape(text), partial(main.type_filter, text))
         if kept := main.filtered_pane.bar.text:
             yield SystemCommand("Keep this filter", escape(kept), partial(self._keep_filter, kept))
+        if main.source.live and any(self.kept.handled_calls().values()):
+            yield SystemCommand(
+                "Keep ignored and traced calls", "At the next start they are the same", self.kept.keep_calls
+            )
         if main.playback.player is not None:
             yield SystemCommand("Faster", "Play the recording faster", lambda: main.playback.change_speed(1))
             yield SystemCommand("Slower", "Play the recording slower", lambda: main.playback.change_speed(-1))

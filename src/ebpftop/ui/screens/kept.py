@@ -19,6 +19,7 @@ from ebpftop.settings.rows import (
     COLUMNS,
     CONFIRM,
     FILTERS,
+    IGNORE,
     INTERVAL,
     KEYS,
     MOUSE,
@@ -26,6 +27,7 @@ from ebpftop.settings.rows import (
     SETTINGS,
     SORT,
     THEME,
+    TRACE,
     Columns,
     Path,
     kind_of,
@@ -34,6 +36,7 @@ from ebpftop.settings.store import Settings
 from ebpftop.ui.ascii import ascii_only
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import forget_clock
+from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.themes import fitting_theme
 from ebpftop.ui.widgets.row_view import RowView
@@ -281,6 +284,21 @@ class KeptSettings:
         yield from ((SORT.name, name) for name, view in views.items() if sortable(view))
         yield from ((FILTERS.name, name) for name in self.settings.entries(FILTERS))
         yield from ((KEYS.name, key) for key in bindings())
+
+    def handled_calls(self) -> dict[str, str]:
+        """Return the system calls that are ignored and traced now, as the settings `ignore` and `trace` have them."""
+        calls: dict[str, list[str]] = {IGNORE.name: [], TRACE.name: []}
+        for pane in self.main.query(SyscallsPane):
+            for call in pane.model.calls.values():
+                if (handler := pane.model.handler(call)) in calls:
+                    calls[handler].append(f"{call.row.abi}:{call.row.name}")
+        return {name: ",".join(sorted(names)) for name, names in calls.items()}
+
+    def keep_calls(self) -> None:
+        """Ignore and trace the same system calls at the next start."""
+        for name, calls in self.handled_calls().items():
+            self.settings.change((name,), calls or None)
+        self.save_soon()
 
     def notice(self) -> None:
         """Remember what the user has changed on the screen since the last look."""

@@ -158,7 +158,7 @@ class SettingsScreen(ReadyScreen[None]):
             return _columns_text(value)
         if value is None:
             return "-" if path[0] in BY_NAME else "usual"
-        return kind_of(path).shown(value)
+        return kind_of(path).shown(value) or "-"
 
     def _hint(self, path: Path) -> tuple[str, str]:
         """Return what is allowed at *path*, or what is wrong there, with its style."""
@@ -172,6 +172,8 @@ class SettingsScreen(ReadyScreen[None]):
             return "from the next start on", "$warning"
         if path[0] == KEYS.name:
             return next((b.tooltip or b.description for b in self._bindings_of.get(path[1], ())), ""), "$dim"
+        if path[0] == COLUMNS.name:
+            return "Enter: choose them, and their widths", "$dim"
         allowed = ", ".join(self.kept.choices(path)) or kind_of(path).allowed
         begin = next((words for words in _PLAIN if allowed.startswith(words)), "")
         return allowed[len(begin) :], "$dim"
