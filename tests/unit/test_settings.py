@@ -258,6 +258,21 @@ def test_what_the_user_behind_sudo_saves_is_theirs(sudo: Path) -> None:
     assert load()[MOUSE] is False
 
 
+@needs_root
+def test_what_the_user_may_not_write_is_not_even_read_to_be_changed(
+    sudo: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = home / "secret"
+    secret.write_bytes(b"\xff")
+    monkeypatch.setattr("ebpftop.settings.writing.read_bytes", lambda path: pytest.fail("read"))
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(NotSaved, match="it may not be written"):
+            write(str(secret), {MOUSE.path: False})
+    finally:
+        os.seteuid(0)
+
+
 # Writing.
 
 

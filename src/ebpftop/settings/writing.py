@@ -28,6 +28,9 @@ def write(path: str, changes: Mapping[Path, Any]) -> None:
     """Put *changes* into the file; None removes a value. Raises NotSaved; the file is as it was then."""
     try:
         real = os.path.realpath(path)
+        # First: as long as programs may have to be compiled, we can read what the user may not.
+        if os.path.lexists(real) and not os.access(real, os.W_OK, effective_ids=True):
+            raise NotSaved("it may not be written")
         content = _read(real)
         if content is None and not any(value is not None for value in changes.values()):
             return
@@ -132,8 +135,6 @@ def _replace(path: str, content: bytes) -> None:
     _make_folder(folder)
     with suppress(FileNotFoundError):
         before = os.stat(path)
-        if not os.access(path, os.W_OK, effective_ids=True):
-            raise NotSaved("it may not be written")
         return _write_new(path, content, stat.S_IMODE(before.st_mode), before.st_uid, before.st_gid)
     return _write_new(path, content, 0o644 & ~_umask(), None, None)
 
