@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from textual.pilot import Pilot
 
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.registry import PaneLayout
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.widgets.row_view import POINT
 
@@ -99,3 +102,110 @@ async def test_no_size_is_too_small_to_survive(size: tuple[int, int]) -> None:
         await settle(pilot, source)
         await pilot.press("tab", "j", "m", "m", "tab")
         assert app.is_running
+
+
+SMALL = [(60, 15), (69, 30), (120, 19), (40, 8)]
+
+
+@pytest.mark.parametrize("size", SMALL, ids=str)
+async def test_in_a_small_terminal_one_pane_and_tabs(size: tuple[int, int]) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, source)
+        for probe in ("execs", "users", "syscalls", "trace", "execs"):
+            await until(pilot, partial(is_alone, app, probe))
+            assert app.main.pane.probe == probe
+            number = app.main.pane.number
+            assert f"▸{number}" in lines_of(pilot)[1]
+            assert not any("▸" in line for line in lines_of(pilot)[2:])
+            assert app.main.pane.lines.region.height >= size[1] - 5, "no other line but header and notes"
+            await pilot.press("tab")
+
+
+def is_alone(app: EbpftopApp, probe: str) -> bool:
+    return shown(app) == [probe]
+
+
+def shown(app: EbpftopApp) -> list[str]:
+    return [pane.probe for pane in app.main.panes if pane.display]
+
+
+async def test_tabs_say_what_they_count_and_are_clicked() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(60, 15)) as pilot:
+        await settle(pilot, source)
+        await until(pilot, lambda: "Trace 7" in lines_of(pilot)[1])
+        tabs = lines_of(pilot)[1]
+        assert tabs.rstrip() == "▸1 Execs 2✗   2 Users   3 Syscalls 4.7%✗   4 Trace 7"
+        await pilot.click(offset=(tabs.index("Syscalls"), 1))
+        await until(pilot, lambda: shown(app) == ["syscalls"])
+
+
+async def test_a_tab_says_that_its_probe_is_off() -> None:
+    source = FakeSource([*minute(), batch("trace", 61, probe_state("trace", "off"))])
+    app = EbpftopApp(source)
+    async with app.run_test(size=(60, 15)) as pilot:
+        await settle(pilot, source)
+        await until(pilot, lambda: "4○ Trace" in lines_of(pilot)[1])
+
+
+async def test_a_terminal_that_is_too_small_says_what_is_needed_and_comes_back() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, source)
+        for size in ((39, 24), (80, 7), (11, 1)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "".join(lines_of(pilot)).strip() == "needs 40x8")
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "Exec log" in "".join(lines_of(pilot)[:2]))
+        assert shown(app) == ["execs", "users", "syscalls", "trace"]
+
+
+async def test_layouts_go_round_and_panes_hide() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        seen = []
+        for _ in range(4):
+            await pilot.press("L")
+            await pilot.pause()
+            seen.append(shown(app))
+        every = ["execs", "users", "syscalls", "trace"]
+        assert seen == [["execs", "trace"], ["execs", "syscalls"], ["execs", "users"], every]
+        await pilot.press("tab", "x")
+        await until(pilot, lambda: shown(app) == ["execs", "syscalls", "trace"])
+        assert app.main.pane.probe == "execs"
+        assert source.toggled == []
+        app.main.show_pane(pane(app, "users"), shown=True)
+        await until(pilot, lambda: shown(app) == every)
+        assert app.main.pane_layout == PaneLayout()
+
+
+async def test_the_last_pane_cannot_be_hidden_and_a_preset_shows_what_is_asked_for() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await pilot.press("x", "x", "x", "x", "x")
+        await until(pilot, lambda: len(shown(app)) == 1)
+        await pilot.press("L", "L", "L")
+        app.main.show_pane(pane(app, "trace"), shown=True)
+        await until(pilot, lambda: "trace" in shown(app))
+
+
+async def test_a_pane_grows_and_shrinks() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        execs = pane(app, "execs")
+        before = execs.region.height
+        await pilot.press("right_curly_bracket")
+        await until(pilot, lambda: execs.region.height > before)
+        await pilot.press("left_curly_bracket", "left_curly_bracket")
+        await until(pilot, lambda: execs.region.height < before)
+        assert execs.lines.has_focus

@@ -161,7 +161,7 @@ OPENINGS = [
     (("c",), "Columns"),
     (("k", "enter"), "y Copy"),
     (("tab", "tab", "enter"), "handler"),
-    (("tab", "tab", "w"), "FOR"),
+    (("tab", "tab", "W"), "FOR"),
 ]
 
 
@@ -279,7 +279,7 @@ async def test_keys_that_do_not_fit_are_scrolled_to() -> None:
         assert keys[-1].about in text_of(app).splitlines()[-1]
 
 
-@pytest.mark.parametrize("keys", [("E",), ("c",), ("tab", "tab", "enter"), ("tab", "tab", "w"), ("D",)], ids="".join)
+@pytest.mark.parametrize("keys", [("E",), ("c",), ("tab", "tab", "enter"), ("tab", "tab", "W"), ("D",)], ids="".join)
 async def test_what_is_opened_again_is_as_new_and_is_not_made_anew(keys: tuple[str, ...]) -> None:
     async with ready(FakeSource(minute())) as (pilot, app):
         await pilot.press(*keys)

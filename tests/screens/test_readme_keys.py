@@ -11,6 +11,7 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.placing import PanesScreen
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
@@ -21,7 +22,7 @@ NAMES = {
     **{"left": "←", "right": "→", "left_square_bracket": "[", "right_square_bracket": "]", "space": "Space"},
     **{"enter": "Enter", "escape": "Esc", "tab": "Tab", "shift+tab": "Shift-Tab", "home": "g", "end": "G"},
     **{"pageup": "PgUp", "pagedown": "PgDn", "ctrl+s": "Ctrl-S", "ctrl+p": "Ctrl-P", "ctrl+c": "Ctrl-C"},
-    **{"ctrl+z": "Ctrl-Z", "f2": "F2"},
+    **{"ctrl+z": "Ctrl-Z", "f2": "F2", "left_curly_bracket": "{", "right_curly_bracket": "}"},
 }
 
 
@@ -33,7 +34,7 @@ def first_key(binding: BindingType) -> str:
 
 def test_every_key_of_the_main_screen_is_in_the_readme() -> None:
     section = README.split("## Keys")[1].split("\n## ")[0]
-    owners: tuple[type[DOMNode], ...] = (EbpftopApp, MainScreen, RowView, LogView, TableView)
+    owners: tuple[type[DOMNode], ...] = (EbpftopApp, MainScreen, PanesScreen, RowView, LogView, TableView)
     for owner in (*owners, *panes().classes.values()):
         for binding in owner.__dict__.get("BINDINGS", ()):
             assert f"`{first_key(binding)}`" in section, (owner.__name__, binding)

@@ -34,9 +34,9 @@ HERE = ("tab", "tab")
         pytest.param(("j", "enter"), id="read"),
         pytest.param(("j", "j", "j", "enter"), id="traced-openat"),
         pytest.param(("j", "enter", "j", "enter"), id="process"),
-        pytest.param(("w",), id="waiting"),
+        pytest.param(("W",), id="waiting"),
         pytest.param(("t",), id="table"),
-        pytest.param(("L",), id="traced"),
+        pytest.param(("S",), id="traced"),
     ],
 )
 def test_system_calls(looks_the_same: Look, size: tuple[int, int], keys: tuple[str, ...]) -> None:
@@ -178,7 +178,7 @@ async def test_the_source_is_asked_for_callers_while_they_are_shown() -> None:
     source = FakeSource(minute_of_calls())
     callers: frozenset[WatchedList] = frozenset(("callers",))
     async with running(source) as (pilot, _app):
-        await pilot.press(*HERE, "w")
+        await pilot.press(*HERE, "W")
         await pilot.press("escape", "j")
         assert source.watched == [], "calls in flight are in every reading"
         await pilot.press("enter")
@@ -193,7 +193,7 @@ async def test_the_source_is_asked_for_callers_while_they_are_shown() -> None:
 
 async def test_enter_leads_from_a_thread_that_hangs_to_the_calls_of_its_process() -> None:
     async with running(FakeSource(minute_of_calls())) as (pilot, app):
-        await pilot.press(*HERE, "w")
+        await pilot.press(*HERE, "W")
         waiting = app.screen
         assert isinstance(waiting, WaitingScreen)
         await until(pilot, lambda: waiting.table.end == 3)
@@ -216,7 +216,7 @@ async def test_an_open_call_follows_every_reading() -> None:
         await until(pilot, lambda: "48,800" in str(screen.query_one(".call-facts", Static).render()))
 
 
-@pytest.mark.parametrize(("key", "kind"), [("w", WaitingScreen), ("t", TableScreen), ("L", TracedScreen)])
+@pytest.mark.parametrize(("key", "kind"), [("W", WaitingScreen), ("t", TableScreen), ("S", TracedScreen)])
 async def test_lists_open_and_close(key: str, kind: type) -> None:
     async with running(FakeSource(minute_of_calls())) as (pilot, app):
         await pilot.press(*HERE, key)

@@ -6,7 +6,18 @@ from itertools import combinations
 
 import pytest
 
-from ebpftop.ui.registry import FORMS, Arrangement, Form, PaneRow, arrange, panes
+from ebpftop.ui.registry import (
+    FORMS,
+    LARGEST,
+    PRESETS,
+    SMALLEST,
+    Arrangement,
+    Form,
+    PaneLayout,
+    PaneRow,
+    arrange,
+    panes,
+)
 
 OWN = ("execs", "users", "syscalls", "trace")
 MORE = {
@@ -64,3 +75,61 @@ def test_in_a_wide_terminal_each_side_is_shared_as_the_rows_say() -> None:
             share = sum(places.rows[row] for row in mine) / sum(places.rows)
             wanted = ROWS[probe].heights[2] / sum(ROWS[other].heights[2] for other in beside)
             assert share == pytest.approx(wanted)
+
+
+def heights(places: Arrangement) -> dict[str, float]:
+    """The share of the height that each pane has."""
+    cells = placed(places)
+    whole = sum(places.rows)
+    return {
+        probe: sum(places.rows[row] for row in {row for (row, _), other in cells.items() if other == probe}) / whole
+        for probe in places.spans
+    }
+
+
+@pytest.mark.parametrize("form", [form for _, form in FORMS])
+def test_a_pane_grows_and_shrinks_in_every_form(form: Form) -> None:
+    rows = {probe: ROWS[probe] for probe in OWN}
+    before = heights(arrange(rows, form))
+    for probe in OWN:
+        higher = heights(arrange(rows, form, PaneLayout().grown(probe, 1)))
+        lower = heights(arrange(rows, form, PaneLayout().grown(probe, -1)))
+        assert higher[probe] > before[probe] > lower[probe]
+        back = heights(arrange(rows, form, PaneLayout().grown(probe, 1).grown(probe, -1)))
+        assert back == pytest.approx(before, abs=0.01)
+
+
+def test_a_pane_has_a_smallest_and_a_largest_height() -> None:
+    assert PaneLayout().grown("users", 99).weights == {"users": LARGEST}
+    assert PaneLayout().grown("users", -99).weights == {"users": SMALLEST}
+    stored = PaneLayout(weights={"users": 1e9, "execs": -1.0})
+    assert (stored.weight("users"), stored.weight("execs"), stored.weight("trace")) == (LARGEST, SMALLEST, 1.0)
+
+
+def test_presets_choose_panes_and_the_key_goes_through_all() -> None:
+    def shown(layout: PaneLayout) -> list[str]:
+        return [probe for probe, row in ROWS.items() if layout.shows(probe, row)]
+
+    layout = PaneLayout(hidden=frozenset({"trace"}))
+    assert shown(layout) == ["execs", "users", "syscalls", "opens", "table", "log"]
+    seen = []
+    for _ in PRESETS:
+        layout = layout.next_preset()
+        seen.append((layout.preset, shown(layout)))
+    assert seen == [
+        ("logs", ["execs", "trace", "opens", "log"]),
+        ("calls", ["execs", "syscalls"]),
+        ("users", ["execs", "users"]),
+        ("all", list(ROWS)),
+    ]
+    assert PaneLayout("unknown").next_preset().preset == "all"
+    assert shown(PaneLayout("unknown")) == list(ROWS), "a file may name what a newer version has"
+
+
+@pytest.mark.parametrize(("preset", "table"), [("calls", "syscalls"), ("users", "users")])
+def test_what_a_preset_is_about_has_more_room_than_the_exec_log(preset: str, table: str) -> None:
+    layout = PaneLayout(preset)
+    rows = {probe: ROWS[probe] for probe in OWN if layout.shows(probe, ROWS[probe])}
+    for _, form in FORMS[:2]:
+        shares = heights(arrange(rows, form, layout))
+        assert shares[table] > shares["execs"]

@@ -34,7 +34,7 @@ from ebpftop.models.series import WHATS
 from ebpftop.probes.registry import registry
 from ebpftop.settings.rows import CONFIRM, FILTERS, MOUSE
 from ebpftop.settings.store import Settings
-from ebpftop.ui.registry import panes
+from ebpftop.ui.registry import PRESETS, PaneLayout, panes
 from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import prepare, ready
@@ -269,7 +269,15 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
             turn = partial(main.action_probe, pane.probe)
             yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn)
             about = partial(main.open_probe, pane.probe)
+            hide = pane in main.choice_of_panes
+            does = f"{pane.label}: {'hide its pane; its probe stays as it is' if hide else 'show its pane'}"
+            yield SystemCommand(
+                f"{'Hide' if hide else 'Show'} {pane.probe}", does, partial(main.show_pane, pane, shown=not hide)
+            )
             yield SystemCommand(f"Details of {pane.probe}", "What its probe is attached to, cannot see, lost", about)
+        for preset, panes_of in PRESETS.items():
+            chosen = partial(main.set_layout, PaneLayout(preset, weights=main.pane_layout.weights))
+            yield SystemCommand(f"Layout {preset}", panes_of, chosen)
         yield SystemCommand("Save", "The whole history, as a recording", lambda: main.action_save("recording"))
         yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
         yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))

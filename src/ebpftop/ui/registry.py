@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -25,7 +25,7 @@ GROUP = "ebpftop.panes"
 
 Form: TypeAlias = Literal["narrow", "medium", "wide"]
 
-FORMS: tuple[tuple[int, Form], ...] = ((0, "narrow"), (100, "medium"), (150, "wide"))
+FORMS: tuple[tuple[int, Form], ...] = ((0, "narrow"), (100, "medium"), (160, "wide"))
 """Widths of the terminal, in cells, from which another arrangement of the panes fits."""
 
 
@@ -36,17 +36,24 @@ class PaneRow:
     *pane* is its class, a `ebpftop.ui.panes.base.Pane`, in a module that imports without bcc. A *log* has lines too
     long for half a narrow terminal; other panes stand in pairs. The room is shared in proportion to *heights*: in a
     narrow terminal, in a medium one, and in a wide one, where logs stand on the left and the others on the right.
+    *presets* are those of `PRESETS` that show it, besides ``all``; None: ``logs`` if it is a log.
     """
 
     pane: str
     log: bool
     heights: tuple[int, int, int]
+    presets: tuple[str, ...] | None = None
+
+    def is_in(self, preset: str) -> bool:
+        """Return whether *preset* shows it."""
+        of = (("logs",) if self.log else ()) if self.presets is None else self.presets
+        return preset not in PRESETS or preset == "all" or preset in of
 
 
 PANES = (
-    PaneRow(pane="ebpftop.ui.panes.execs:ExecsPane", log=True, heights=(10, 14, 6)),
-    PaneRow(pane="ebpftop.ui.panes.users:UsersPane", log=False, heights=(7, 11, 3)),
-    PaneRow(pane="ebpftop.ui.panes.syscalls:SyscallsPane", log=False, heights=(7, 11, 5)),
+    PaneRow(pane="ebpftop.ui.panes.execs:ExecsPane", log=True, heights=(10, 14, 6), presets=("logs", "calls", "users")),
+    PaneRow(pane="ebpftop.ui.panes.users:UsersPane", log=False, heights=(7, 11, 3), presets=("users",)),
+    PaneRow(pane="ebpftop.ui.panes.syscalls:SyscallsPane", log=False, heights=(7, 11, 5), presets=("calls",)),
     PaneRow(pane="ebpftop.ui.panes.trace:TracePane", log=True, heights=(4, 6, 2)),
     PaneRow(pane="ebpftop.ui.panes.opens:OpensPane", log=True, heights=(7, 8, 3)),
 )
@@ -112,6 +119,52 @@ def panes() -> Panes:
 
 # Layout.
 
+PRESETS: Mapping[str, str] = {
+    "all": "All panes",
+    "logs": "The logs alone",
+    "calls": "System calls, and the exec log below",
+    "users": "Users, and the exec log below",
+}
+"""Choices of panes, in the order in which the key goes through them."""
+
+SMALLEST, LARGEST = 0.25, 4.0
+_STEP = math.sqrt(2.0)
+_FINE = 24
+"""Parts of a height: a weight may be a fraction."""
+
+
+@dataclass(frozen=True)
+class PaneLayout:
+    """Which panes are shown, and how much of the room each gets. Settings may keep it.
+
+    *preset*: one of `PRESETS`; *hidden*: panes that are hidden besides; *weights*: factors of heights, of panes that
+    are not as high as their row says.
+    """
+
+    preset: str = "all"
+    hidden: frozenset[ProbeName] = frozenset()
+    weights: Mapping[ProbeName, float] = field(default_factory=dict)
+
+    def shows(self, probe: ProbeName, row: PaneRow) -> bool:
+        return probe not in self.hidden and row.is_in(self.preset)
+
+    def next_preset(self) -> PaneLayout:
+        """Return the next preset, with nothing hidden in it."""
+        names = list(PRESETS)
+        at = names.index(self.preset) if self.preset in names else -1
+        return replace(self, preset=names[(at + 1) % len(names)], hidden=frozenset())
+
+    def with_hidden(self, probe: ProbeName, hidden: bool) -> PaneLayout:
+        return replace(self, hidden=self.hidden | {probe} if hidden else self.hidden - {probe})
+
+    def grown(self, probe: ProbeName, steps: int) -> PaneLayout:
+        """Return the layout with *probe* so many steps higher."""
+        weight = min(max(self.weights.get(probe, 1.0) * _STEP**steps, SMALLEST), LARGEST)
+        return replace(self, weights={**self.weights, probe: round(weight, 3)})
+
+    def weight(self, probe: ProbeName) -> float:
+        return min(max(self.weights.get(probe, 1.0), SMALLEST), LARGEST)
+
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
@@ -128,19 +181,27 @@ class Arrangement:
 
 
 _BANDS, _LEVELLED = 3, 6
+_FOCUS = 3
 _COLUMNS: Mapping[Form, tuple[int, int]] = {"narrow": (3, 4), "medium": (5, 7), "wide": (7, 5)}
 
 
-def arrange(rows: Mapping[ProbeName, PaneRow], form: Form) -> Arrangement:
-    """Return the grid of the panes that are shown."""
+def arrange(rows: Mapping[ProbeName, PaneRow], form: Form, layout: PaneLayout | None = None) -> Arrangement:
+    """Return the grid of the panes in *rows*, with the weights of *layout*."""
+    layout = layout or PaneLayout()
     at = [name for _, name in FORMS].index(form)
-    heights = {probe: row.heights[at] for probe, row in rows.items()}
+    # With another preset than all, what it is about has the most room: not the exec log, which is in each.
+    heights = {
+        probe: row.heights[at] * (_FOCUS if layout.preset not in ("all", "logs") and not row.log else 1)
+        for probe, row in rows.items()
+    }
+    weights = {probe: layout.weight(probe) for probe in rows}
     logs = [probe for probe, row in rows.items() if row.log]
     tables = [probe for probe, row in rows.items() if not row.log]
     if not (logs and tables) and (form == "wide" or len(tables) < 2):
-        return Arrangement((1,), tuple(heights.values()), dict.fromkeys(rows, (1, 1)))
+        parts = [_weighted(heights[probe], weights[probe]) for probe in rows]
+        return Arrangement((1,), tuple(parts), dict.fromkeys(rows, (1, 1)))
     if form == "wide":
-        return _side_by_side(logs, tables, heights)
+        return _side_by_side(logs, tables, {probe: _weighted(heights[probe], weights[probe]) for probe in rows})
     bands: list[list[ProbeName]] = []
     for probe, row in rows.items():
         if not row.log and bands and len(bands[-1]) == 1 and bands[-1][0] in tables:
@@ -152,8 +213,16 @@ def arrange(rows: Mapping[ProbeName, PaneRow], form: Form) -> Arrangement:
     if form == "narrow" and len(bands) > _BANDS:
         # Such a terminal is low too, and the smallest would have no row left.
         parts = [part + _LEVELLED for part in parts]
+    # Whichever of two neighbours grows or shrinks, both do.
+    parts = [
+        _weighted(part, math.prod(weights[probe] for probe in band)) for part, band in zip(parts, bands, strict=True)
+    ]
     beside = frozenset(band[1] for band in bands if len(band) > 1)
     return Arrangement(_COLUMNS[form], tuple(parts), spans, beside)
+
+
+def _weighted(height: int, weight: float) -> int:
+    return max(1, round(height * weight * _FINE))
 
 
 def _side_by_side(left: list[ProbeName], right: list[ProbeName], heights: Mapping[ProbeName, int]) -> Arrangement:

@@ -89,6 +89,8 @@ class Pane(TitledPane):
     """Its probe has events, which the kernel keeps until they are read."""
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model reads
     label: ClassVar[str]
+    tab_label: ClassVar[str] = ""
+    """The label in a line of tabs, if it is another one."""
     empty_text: ClassVar[str]
     """Also true for a recording that has ended, and for a past moment."""
     about: ClassVar[str] = ""
@@ -168,6 +170,10 @@ class Pane(TitledPane):
     def title_counts(self) -> str:
         """Counts for the title, the most important first, with `` · `` between them."""
         raise NotImplementedError
+
+    def tab_count(self) -> Span:
+        """Return the figure behind the label in a line of tabs."""
+        return Span("")
 
     def details(self, row: Any) -> Details:
         """Build the details of a row of `lines`, which may no longer be there."""

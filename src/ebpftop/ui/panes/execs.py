@@ -257,6 +257,7 @@ class ExecsPane(FilteredPane):
 
     probe: ClassVar[ProbeName] = "execs"
     label = "Exec log"
+    tab_label = "Execs"
     empty_text = "no program has started yet"
     about = (
         "Every program that starts, however short it lives, and every execve that fails: one row each, the newest at "
@@ -334,6 +335,9 @@ class ExecsPane(FilteredPane):
         failed = f" · {format.count(model.failed)} failed" if model.failed else ""
         newest = self.newest_text(len(model.ring), model.ring.first)
         return f"{shown}{newest}{format.counted(model.ring.end, 'exec')}{failed}"
+
+    def tab_count(self) -> Span:
+        return Span(f"{format.count(self.model.failed)}✗", "bad") if self.model.failed else Span("")
 
     def subtitle(self) -> str:
         if self.as_tree:

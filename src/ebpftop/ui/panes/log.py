@@ -13,7 +13,7 @@ from ebpftop.core.source import Source
 from ebpftop.models.eventlog import EventLog
 from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.panes.filtered import FilteredPane
-from ebpftop.ui.widgets.columns import Column
+from ebpftop.ui.widgets.columns import Column, Span
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
@@ -92,6 +92,9 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
         shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""
         newest = self.newest_text(len(self.model.ring), self.model.ring.first)
         return f"{shown}{newest}{counted(events, self.counted_as)}" if events else ""
+
+    def tab_count(self) -> Span:
+        return Span(count(self.model.ring.end) if self.model.ring.end else "", "dim")
 
     def subtitle(self) -> str:
         filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""

@@ -65,9 +65,9 @@ class SyscallsPane(Pane):
         Binding("T", "handle('trace')", "Trace", tooltip="Trace this call with its arguments; and back", id="T"),
         Binding("v", "period", "Total/last", show=False, tooltip="Totals, or the last reading alone", id="syscalls.v"),
         Binding("Z", "reset", "Reset counters", show=False, tooltip="Reset counters to zero, and back", id="Z"),
-        Binding("w", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.w"),
+        Binding("W", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.W"),
         Binding("t", "table", "Table", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.t"),
-        Binding("L", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.L"),
+        Binding("S", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.S"),
     ]
 
     class Open(Message):
@@ -89,6 +89,7 @@ class SyscallsPane(Pane):
         self._filter_baseline: Baseline | None = None
         self._baseline: Baseline | None = None
         self._figures = ""
+        self._failed = 0.0
         self._peak = 0.0
         self._count = self._kinds = 0
 
@@ -138,7 +139,9 @@ class SyscallsPane(Pane):
         self._peak = max((c.rate for c in calls), default=0.0)
         self._count = sum(c.count(last=self.last) for c in calls)
         self._kinds = len(calls)
-        self._figures = self._figures_of(self._total(calls))
+        total = self._total(calls)
+        self._failed = total.failure_rate(last=self.last) if total else 0.0
+        self._figures = self._figures_of(total)
         self.table.show_rows(calls)
         self.waits_line.set_text(waits(self.model.in_flight))
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
@@ -165,6 +168,9 @@ class SyscallsPane(Pane):
         ]
         parts += [counted(self._kinds, "call"), f"{count(self._count)} in all"]
         return " · ".join(parts)
+
+    def tab_count(self) -> Span:
+        return Span(f"{share(self._failed)}✗", "bad") if self._failed else Span("")
 
     def subtitle(self) -> str:
         if self.last:
@@ -397,7 +403,7 @@ def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
     """Return the line of calls in flight: who waits, and for how long. Calls that are meant to wait come last."""
     if not in_flight:
         return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")]
-    spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" w ", "accent")]
+    spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" W ", "accent")]
     for call in sorted(in_flight, key=lambda call: (call.name in WAITS, -call.ns, call.tid))[:6]:
         look = "signal" if call.ns >= 10e9 else "warn" if call.ns >= 1e9 else ""
         spans += [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]

@@ -128,7 +128,7 @@ class TitledPane(Vertical):
     def _title_changed(self) -> None:
         before = self._title_strip
         self._title_strip = None
-        if before is None or before[2] != self._draw_title():
+        if self.has_title and (before is None or before[2] != self._draw_title()):
             self.refresh(Region(0, 0, self.outer_size.width, 1).translate(-self.content_offset))
 
     def on_descendant_focus(self) -> None:
@@ -155,6 +155,11 @@ class TitledPane(Vertical):
         return style
 
     @property
+    def has_title(self) -> bool:
+        """Whether there is a line for it; in a small terminal there are tabs instead."""
+        return bool(self.styles.padding.top)
+
+    @property
     def _left(self) -> int:
         """Cells at the left that are not the pane's."""
         return int(self.has_class("-beside"))
@@ -177,13 +182,13 @@ class TitledPane(Vertical):
         if self._left:
             blank = Strip.join([self._edge(), blank])
         title = self._draw_title()
-        lines = [blank if y else title for y in crop.line_range]
+        lines = [title if y == 0 and self.has_title else blank for y in crop.line_range]
         return lines if crop.column_span == (0, width) else [line.crop(*crop.column_span) for line in lines]
 
     def on_click(self, event: events.Click) -> None:
         # Clicks on the rows come here too, with places of their own.
         x, y = event.screen_x - self.region.x, event.screen_y - self.region.y
-        if y == 0 and self._title is not None:
+        if y == 0 and self.has_title and self._title is not None:
             event.stop()
             part = self._title.part_at(x - self._left, self.outer_size.width - self._left)
             self.post_message(self.TitleClicked(self, part, event.chain))

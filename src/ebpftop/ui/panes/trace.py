@@ -71,6 +71,7 @@ class TracePane(LogPane[Trace]):
 
     probe: ClassVar[ProbeName] = "trace"
     label = "Trace log"
+    tab_label = "Trace"
     empty_text = "no BPF program has printed anything yet"
     about = (
         "What the BPF programs of this machine print with bpf_trace_printk, one line each. ebpftop itself prints "

@@ -13,6 +13,7 @@ from ebpftop.models.overview import KINDS_OF_LOSS
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.placing import PanesScreen
 from ebpftop.ui.screens.playback import TIME_KEYS
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
@@ -75,6 +76,7 @@ def _sheet(app: App[Any]) -> Sheet:
     everywhere = [key for key in MainScreen.BINDINGS if key not in TIME_KEYS]
     groups: tuple[tuple[str, tuple[Iterable[object], ...]], ...] = (
         ("Everywhere", (everywhere, _own_keys(type(app)))),
+        ("Panes", (_own_keys(PanesScreen),)),
         ("Time", (TIME_KEYS,)),
         ("Moving", (_own_keys(RowView),)),
         ("Logs", (_own_keys(LogView),)),

@@ -16,7 +16,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
 from textual.geometry import Size
-from textual.widgets import Input
+from textual.widget import Widget
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.core.escape import printable
@@ -32,11 +33,11 @@ from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import TitledPane
-from ebpftop.ui.registry import FORMS, Form, arrange, panes
+from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.graphing import GraphsController
 from ebpftop.ui.screens.inbox import Inbox
-from ebpftop.ui.screens.over import LayoutOnResize
+from ebpftop.ui.screens.placing import LEAST, PanesScreen
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
@@ -46,6 +47,7 @@ from ebpftop.ui.widgets.graphs import Graphs
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
+from ebpftop.ui.widgets.tabs_line import TabsLine
 from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
 
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -77,15 +79,13 @@ def _probe_keys() -> Iterator[Binding]:
             )
 
 
-class MainScreen(LayoutOnResize[None]):
+class MainScreen(PanesScreen):
     """The whole screen. State records take effect at once; records for a pane wait while paused."""
 
     BLANK = True  # all of it is covered by widgets, and it would be rendered again whenever a dialog closes
     BINDINGS: ClassVar[list[BindingType]] = [
         *TIME_KEYS,
         *_probe_keys(),
-        Binding("tab", "pane(1)", "Next pane", show=False, id="pane.next"),
-        Binding("shift+tab", "pane(-1)", "Previous pane", show=False, id="pane.previous"),
         Binding(
             "slash",
             "filter",
@@ -94,7 +94,6 @@ class MainScreen(LayoutOnResize[None]):
             tooltip="Show only rows that match",
             id="execs.filter",
         ),
-        Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
         Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
         Binding(
@@ -140,7 +139,7 @@ class MainScreen(LayoutOnResize[None]):
         self.playback = PlaybackController(source, self.panes, self)
         self.graphs = GraphsController(lambda: self.app, self.playback, series_of(source))
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
-        self._placed: tuple[Form, tuple[Pane, ...]] | None = None
+        self.front = self.execs
         self.interval_s = interval_s
         self.asks_first: Callable[[], bool] = lambda: False
         """Is a probe's key to be pressed twice?"""
@@ -162,6 +161,7 @@ class MainScreen(LayoutOnResize[None]):
             pane.deliver = partial(self._deliver, pane)
         yield StatusBar(id="state")
         yield self.graphs.widget
+        yield TabsLine(id="tabs")
         yield Grid(*self.panes, id="panes")
         with Horizontal(id="time"):
             yield PausedBadge(id="paused")
@@ -169,6 +169,7 @@ class MainScreen(LayoutOnResize[None]):
                 yield TimelineBar(id="timeline")
                 yield PausedHint(id="paused-words")
         yield KeyLine()
+        yield Static(f"needs {LEAST.width}x{LEAST.height}", id="too-small", markup=False)
 
     def on_mount(self) -> None:
         if self.playback.timeline is not None:
@@ -191,55 +192,14 @@ class MainScreen(LayoutOnResize[None]):
             if not any([self.source.poll(probe, 0.0) is not None for probe in probes]):  # noqa: C419  # each of them
                 worker_sleep(_UNSHOWN_EVERY_S)
 
-    # The panes that are shown.
-
-    @property
-    def shown_panes(self) -> tuple[Pane, ...]:
-        """The panes that take room: one alone if it is maximised; else all but the unusual ones that are off."""
-        alone = tuple(pane for pane in self.panes if pane.has_class("-max"))
-        return alone or tuple(pane for pane in self.panes if self._takes_room(pane))
-
-    def _takes_room(self, pane: Pane) -> bool:
-        if registry().rows[pane.probe].on or pane.state not in ("off", "waiting"):
-            return True
-        return self.focused is not None and pane in self.focused.ancestors
-
-    @on(events.DescendantFocus)
-    def _focus_moved(self) -> None:
-        self.place_panes(self.app.size.width)
-
     def _screen_resized(self, size: Size) -> None:
-        self.place_panes(size.width)
         self.graphs.place(size.height)
         super()._screen_resized(size)
 
-    def place_panes(self, width: int) -> None:
-        """Give the panes that are shown their places in a terminal so wide."""
-        shown = self.shown_panes
-        form = next(form for least, form in reversed(FORMS) if width >= least)
-        if self._placed == (form, shown):
-            return
-        grid = next(iter(self.query("#panes").results(Grid)), None)
-        if grid is None:
-            return
-        self._placed = form, shown
-        places = arrange({pane.probe: panes().rows[pane.probe] for pane in shown}, form)
-        grid.styles.grid_size_columns = len(places.columns)
-        grid.styles.grid_size_rows = len(places.rows)
-        grid.styles.grid_columns = " ".join(f"{part}fr" for part in places.columns)
-        grid.styles.grid_rows = " ".join(f"{part}fr" for part in places.rows)
-        order = list(places.spans)
-        for pane in self.panes:
-            pane.display = pane in shown
-            pane.set_class(pane.probe in places.beside, "-beside")
-            pane.styles.column_span, pane.styles.row_span = places.spans.get(pane.probe, (1, 1))
-        wanted = sorted(self.panes, key=lambda pane: order.index(pane.probe) if pane in shown else len(order))
-        if wanted != list(grid.children):
-            grid.sort_children(key=wanted.index)  # type: ignore[arg-type]  # all of them are panes
-
     def describe(self) -> None:
-        """Update status bar and badge."""
-        self.place_panes(self.app.size.width)
+        """Update status bar, tabs and badge."""
+        self.place_panes(self.app.size)
+        self.describe_tabs()
         playback = self.playback
         header, overview, moment = self.source.header, playback.overview, playback.moment
         self.query_one(StatusBar).status = Status(
@@ -476,13 +436,6 @@ class MainScreen(LayoutOnResize[None]):
     # Keys.
 
     @property
-    def pane(self) -> Pane:
-        """The pane that has the focus, at once after the key that gave it: styles and messages come later."""
-        alone = (pane for pane in self.panes if pane.has_class("-max"))
-        around = self.focused.ancestors_with_self if self.focused is not None else ()
-        return next(alone, None) or next((pane for pane in self.panes if pane in around), self.execs)
-
-    @property
     def filtered_pane(self) -> FilteredPane:
         """The pane whose rows a typed filter chooses: the one with the focus, or the exec log if that has none."""
         pane = self.pane
@@ -513,30 +466,9 @@ class MainScreen(LayoutOnResize[None]):
         self._pressed = ("", 0.0)
         return True
 
-    def action_maximise(self) -> None:
-        self._maximise(None if self.has_class("-maximised") else self.pane)
-
-    def _maximise(self, pane: Pane | None) -> None:
-        for other in self.panes:
-            other.set_class(other is pane, "-max")
-        self.set_class(pane is not None, "-maximised")
-        self.place_panes(self.app.size.width)
-        if pane is not None:
-            self.set_focus(pane.lines)
-
-    def action_pane(self, step: int) -> None:
-        """Go to the next pane; a maximised one makes room for it."""
-        choice: list[Pane | Graphs] = [pane for pane in self.panes if self._takes_room(pane)]
-        if self.graphs.widget.display and not self.has_class("-maximised"):
-            choice.append(self.graphs.widget)
-        at = choice.index(self.graphs.widget if self.focused is self.graphs.widget else self.pane)
-        pane = choice[(at + step) % len(choice)]
-        if isinstance(pane, Graphs):
-            self.set_focus(pane)
-        elif self.has_class("-maximised"):
-            self._maximise(pane)
-        else:
-            self.set_focus(pane.lines)
+    @property
+    def focusable_besides(self) -> tuple[Widget, ...]:
+        return (self.graphs.widget,) if self.graphs.widget.display else ()
 
     def action_graphs(self) -> None:
         if self.focused is self.graphs.widget:
