@@ -14,7 +14,7 @@ from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
-from ebpftop.ui.widgets.heatmap import HeatMap
+from ebpftop.ui.widgets.heatmap import TicksMap
 
 from .conftest import Look, until
 from .scene import START, FakeSource
@@ -111,7 +111,7 @@ async def test_Z_begins_anew_for_processes_errors_and_latencies_too() -> None:
         failed = {screen.failures.row(i).name: screen.failures.row(i).count for i in range(screen.failures.end)}
         assert failed == {"ENOENT": 38, "EAGAIN": 2}
         assert sum(screen.buckets.row(i).calls for i in range(screen.buckets.end)) < 2 * 800
-        assert len(screen.query_one(HeatMap)._ticks) == 2
+        assert len(screen.query_one(TicksMap)._ticks) == 2
         await pilot.press("enter")
         process = app.screen
         assert isinstance(process, ProcessScreen)
@@ -209,11 +209,33 @@ async def test_an_open_call_follows_every_reading() -> None:
         await pilot.press(*HERE, "j", "enter")
         screen = app.screen
         assert isinstance(screen, SyscallScreen)
-        heat = screen.query_one(HeatMap)
+        heat = screen.query_one(TicksMap)
         await until(pilot, lambda: len(heat._ticks) == 59)
         source.give(reading(61))
         await until(pilot, lambda: len(heat._ticks) == 60)
         await until(pilot, lambda: "48,800" in str(screen.query_one(".call-facts", Static).render()))
+
+
+async def test_the_heat_map_says_what_is_in_a_cell() -> None:
+    async with running(FakeSource(minute_of_calls())) as (pilot, app):
+        await pilot.press(*HERE, "j", "enter")
+        heat = app.screen.query_one(TicksMap)
+        await until(pilot, lambda: heat.heat is not None)
+        assert heat.heat is not None
+        # It fills its width, however many readings there are, and says what its glyphs stand for.
+        assert len(heat.heat.columns) == heat.size.width - 7
+        assert heat.render_line(0).text.endswith("calls in a cell: · 1 ░ 4 ▒ 16 ▓ 64 █ 256")
+        app.screen.set_focus(heat)
+        await pilot.press("left", "left", "up")
+        assert heat.column == len(heat.heat.columns) - 2
+        assert heat.row is not None
+        said = heat.render_line(0).text
+        assert said.startswith("13:00:5")
+        assert f": {heat.heat.counts[heat.column][heat.row]} calls; p99 " in said
+        assert heat.render_line(heat.size.height - 1).text.count("┃") == 1
+        await pilot.hover(TicksMap, offset=(20, 4))
+        await until(pilot, lambda: heat.tooltip)
+        assert "to" in str(heat.tooltip)
 
 
 @pytest.mark.parametrize(("key", "kind"), [("W", WaitingScreen), ("t", TableScreen), ("S", TracedScreen)])

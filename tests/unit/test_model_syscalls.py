@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ebpftop.core.records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
 from ebpftop.core.source import Batch
 from ebpftop.models.baseline import Baseline
 from ebpftop.models.callers import Caller, CallOf, callers, calls_of, comm_of
-from ebpftop.models.latency import LEVELS, Tick, heat
 from ebpftop.models.syscalls import SyscallsModel
 
 
@@ -91,38 +88,6 @@ def test_ticks_hold_what_returned_between_readings() -> None:
 
 
 # ---- The heat map ----
-
-
-def test_a_heat_map_of_nothing_is_none() -> None:
-    assert heat([], 10) is None
-    assert heat([Tick(1, ()), Tick(2, (0, 0))], 10) is None
-
-
-def test_a_heat_map_shows_the_newest_ticks_and_the_buckets_in_use() -> None:
-    ticks = [Tick(float(i), (0,) * 5 + (i, 0, 1)) for i in range(20)]
-    shown = heat(ticks, 8)
-    assert shown is not None
-    assert (shown.first, shown.rows, len(shown.columns)) == (5, 3, 8)
-    assert (shown.began, shown.ended) == (12, 19)
-    assert all(column[1] == 0 < column[2] <= column[0] for column in shown.columns)
-
-
-@given(st.lists(st.lists(st.integers(0, 1 << 40), max_size=44), max_size=30), st.integers(1, 20))
-def test_strength_grows_with_the_count(histograms: list[list[int]], width: int) -> None:
-    ticks = [Tick(float(i), tuple(ns)) for i, ns in enumerate(histograms)]
-    shown = heat(ticks, width)
-    if shown is None:
-        assert not any(n for tick in ticks[-width:] for n in tick.ns)
-        return
-    cells = sorted(
-        (tick.ns[shown.first + i] if shown.first + i < len(tick.ns) else 0, level)
-        for tick, column in zip(ticks[-width:], shown.columns, strict=True)
-        for i, level in enumerate(column)
-    )
-    levels = [level for _, level in cells]
-    assert levels == sorted(levels)
-    assert all((level == 0) == (n == 0) for n, level in cells)
-    assert max(levels) <= LEVELS - 1
 
 
 # ---- Who ----

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 
 from ebpftop.core.format import brief
-from ebpftop.ui.widgets.axis import time_axis
-from ebpftop.ui.widgets.graphs import Graph, column_of, scale_text, shown, value_text, widths
+from ebpftop.ui.widgets.axis import column_of, time_axis
+from ebpftop.ui.widgets.graphs import Graph, scale_text, shown, value_text, widths
 from ebpftop.ui.widgets.plot import Scale, peak_of, plot, scale_of
 
 

@@ -23,7 +23,7 @@ from ebpftop.models.base import Model, rebuild
 from ebpftop.models.callers import callers, calls_of
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
-from ebpftop.models.latency import heat
+from ebpftop.models.heat import columns_of_ticks, heat
 from ebpftop.models.overview import Overview
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.models.tracelog import TraceLog
@@ -85,7 +85,7 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
         for last in (True, False):
             yield format.nanoseconds(call.quantile(0.99, last=last)), format.nanoseconds(call.longest(last=last))
             yield format.share(call.failure_rate(last=last))
-        yield format.sparkline(list(call.history), 20), heat(calls.ticks(call), 60), call.errnos()
+        yield format.sparkline(list(call.history), 20), heat(columns_of_ticks(calls.ticks(call), 60), 20), call.errnos()
         yield callers(calls.latest, call.key), calls.families
     for total in calls.latest.process_totals[:20] if calls.latest else ():
         yield calls_of(calls.latest, (total.pid, total.start_ns))

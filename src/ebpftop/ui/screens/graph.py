@@ -15,9 +15,9 @@ from textual.strip import Strip
 
 from ebpftop.models.series import WHATS, Series, What
 from ebpftop.ui.screens.ready import ReadyScreen
-from ebpftop.ui.widgets.axis import clock, time_axis
+from ebpftop.ui.widgets.axis import clock, column_of, time_axis
 from ebpftop.ui.widgets.columns import Span, layout_cell
-from ebpftop.ui.widgets.graphs import LOGARITHMIC, Graph, column_of, column_text, name_of, scale_text, value_text
+from ebpftop.ui.widgets.graphs import LOGARITHMIC, Graph, column_text, name_of, scale_text, value_text
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.plot import Scale, peak_of, plot, scale_of
 from ebpftop.ui.widgets.span_line import SpanLine

@@ -11,7 +11,8 @@ from textual.app import App
 from ebpftop.models.series import Series, What
 from ebpftop.ui.screens.playback import PlaybackController
 from ebpftop.ui.screens.ready import ready
-from ebpftop.ui.widgets.graphs import Graph, Graphs, column_of
+from ebpftop.ui.widgets.axis import column_of
+from ebpftop.ui.widgets.graphs import Graph, Graphs
 
 HEIGHTS = ((45, 4), (30, 2))
 """From so many lines of the terminal the graphs take so many; below that, none."""

@@ -22,7 +22,7 @@ from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.syscall_lists import SCANNED, ProcessScreen, failures, traced_lines
 from ebpftop.ui.widgets.columns import Cell, Column, Span
-from ebpftop.ui.widgets.heatmap import HeatMap
+from ebpftop.ui.widgets.heatmap import TicksMap
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
@@ -198,7 +198,7 @@ class SyscallScreen(LiveScreen):
             sort="",
             id="buckets",
         )
-        self.heat = HeatMap(id="heat")
+        self.heat = TicksMap(id="heat")
         self.failures: TableView[Failure] = TableView(
             (
                 Column(
@@ -237,10 +237,9 @@ class SyscallScreen(LiveScreen):
         yield self.facts
         with Horizontal(classes="call-latency"):
             yield self.buckets
-            yield self.heat
-        with Horizontal(classes="call-who"):
-            yield self.callers
             yield self.failures
+        yield self.heat
+        yield self.callers
         yield self.traced
 
     def _bar(self, caller: Caller, width: int) -> Cell:

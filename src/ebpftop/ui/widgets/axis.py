@@ -46,3 +46,10 @@ def time_axis(span: tuple[float, float], width: int, cursor: int | None = None) 
         at = width * number // (between + 1)
         put(at, clock(first + at * (last - first) / width))
     return "".join(line)
+
+
+def column_of(moment: float, span: tuple[float, float], count: int) -> int:
+    """Return the column of *moment*, of *count* of *span*."""
+    first, last = span
+    share = (moment - first) / (last - first) if last > first else 1.0
+    return min(max(0, int(share * count)), count - 1)

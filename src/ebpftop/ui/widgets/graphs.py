@@ -68,13 +68,6 @@ class Graph:
     at: int | None = None
 
 
-def column_of(moment: float, span: tuple[float, float], count: int) -> int:
-    """Return the column of *moment*, of *count* of *span*."""
-    first, last = span
-    share = (moment - first) / (last - first) if last > first else 1.0
-    return min(max(0, int(share * count)), count - 1)
-
-
 def shown(width: int) -> tuple[What, ...]:
     """Return the graphs that fit into so many cells, in their order."""
     fitting = frozenset(_RANKS[: max(1, (width + 1) // (LEAST + 1))])
