@@ -20,7 +20,7 @@ from .conftest import settle, until
 from .scene import START, Remembered, batch, ended, minute, ran
 
 BELLS: list[int] = []
-CRASH = 'exit.signal == "SIGSEGV" && exit.comm == "crasher"'
+CRASH = 'exit.signal == "SIGSEGV" && exit.comm == "boom"'
 
 
 def app_with(source: Remembered | ReplaySource, monkeypatch: pytest.MonkeyPatch, **more: object) -> EbpftopApp:
@@ -36,7 +36,7 @@ def notices(app: EbpftopApp) -> list[str]:
 
 
 def crash(second: float, pid: int = 5000) -> list[Record]:
-    program = ran(second, pid, "/usr/bin/crasher")
+    program = ran(second, pid, "/usr/bin/boom")
     return [program, ended(program, 0.5, code=None, signal="SIGSEGV")]
 
 
@@ -48,7 +48,7 @@ async def test_a_match_rings_the_bell_shows_a_notice_and_marks_the_timeline(monk
         assert (BELLS, notices(app)) == ([], [])
         source.give(batch("execs", 61, *crash(60.5)))
         await until(pilot, lambda: notices(app))
-        assert notices(app) == [f"◆ {CRASH}: crasher[5000] ended: SIGSEGV after 500ms"]
+        assert notices(app) == [f"◆ {CRASH}: boom[5000] ended: SIGSEGV after 500ms"]
         assert BELLS == [1]
         await pilot.press("space")
         await until(pilot, lambda: app.main.query_one(TimelineBar).moments.marks)

@@ -1,0 +1,72 @@
+"""What a row of any pane is about: what can be watched for, and written as a command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ebpftop.core.records import Abi, Event, Trace
+from ebpftop.models.execlog import ExecRow
+from ebpftop.models.processes import ProcessInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is known of a row; None or empty: it is about something else, or that is not known.
+
+    `comm` is a command's name, `file` what it was to execute, `error` why that failed, `call` a system call.
+    """
+
+    kind: str
+    comm: str = ""
+    pid: int | None = None
+    running: bool = False
+    argv: tuple[str, ...] = ()
+    file: str = ""
+    error: str | None = None
+    uid: int | None = None
+    user: str | None = None
+    container: str | None = None
+    call: str = ""
+    abi: Abi | None = None
+    nr: int | None = None
+    text: str = ""
+    """A line that a program printed, or a path that it opened."""
+
+
+def subject_of_exec(row: ExecRow) -> Subject:
+    """Return what a row of the exec log is about."""
+    e = row.exec
+    return Subject(
+        "exec",
+        e.comm,
+        e.pid,
+        row.running,
+        e.argv,
+        e.file,
+        (e.error or str(e.ret)) if row.failed else None,
+        e.uid,
+        e.user,
+        e.container,
+    )
+
+
+def subject_of_process(process: ProcessInfo) -> Subject:
+    """Return what a line of the process tree is about."""
+    p = process
+    return Subject("exec", p.comm, p.pid, p.ended is None, tuple(p.argv), p.file, None, p.uid, p.user, p.container)
+
+
+def subject_of_event(kind: str, event: Event) -> Subject:
+    """Return what an event is about, by the names of its fields: also one of another package."""
+    comm = event.task if isinstance(event, Trace) else getattr(event, "comm", "")
+    pid, uid, user, error = (getattr(event, name, None) for name in ("pid", "uid", "user", "error"))
+    text = getattr(event, "message", None) or getattr(event, "path", None) or ""
+    return Subject(
+        kind,
+        comm if isinstance(comm, str) else "",
+        pid if isinstance(pid, int) else None,
+        error=error if isinstance(error, str) else None,
+        uid=uid if isinstance(uid, int) else None,
+        user=user if isinstance(user, str) else None,
+        text=text if isinstance(text, str) else "",
+    )

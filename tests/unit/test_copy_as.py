@@ -1,0 +1,187 @@
+"""Command lines of rows and filters, tried with the tools themselves: no name gets out of its quotes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ebpftop.cli import parser
+from ebpftop.commands.kernel_options import chosen_filter
+from ebpftop.core.escape import printable
+from ebpftop.filters.spec import Filter
+from ebpftop.models.copy_as import CommandLine, command_lines
+from ebpftop.models.subject import Subject
+from ebpftop.models.watch import compile_watch
+from ebpftop.models.watch_choices import watch_choices
+
+HOSTILE = (
+    "cc1",
+    "a b",
+    "it's",
+    '"; rm -rf /',
+    "$(id)",
+    "`id`",
+    "-rf",
+    "--",
+    "a/ { } b",
+    "/* x */",
+    "%s%n",
+    "x\\(1)",
+    "*",
+    "a*",
+    ".*",
+    "ä€😀",
+    "!",
+    "\\x1b[31m",
+    "~",
+    "#",
+)
+ROWS = [
+    Subject("exec", "cc1", 812, True, ("cc", "-c", "it's.c"), "/usr/bin/cc", None, 0, "root"),
+    Subject("exec", "cc1", 812, False, ("cc", "-c", "it's.c"), "/usr/bin/cc", None, 0, "root"),
+    Subject("exec", "sh", 812, False, ("pg_dump", "shop"), "pg_dump", "ENOENT", 0, "root"),
+    Subject("user", uid=1000, user="ann"),
+    Subject("call", call="openat", abi="x86_64", nr=257),
+    Subject("trace", "biolat", 7, text="slow io"),
+    Subject("open", "cat", 7, text="/etc/shadow", error="EACCES"),
+]
+NAMES = ["running", "ended", "failed", "user", "call", "trace", "open"]
+
+
+def lines_of(subject: Subject, wanted: Filter = Filter()) -> list[CommandLine]:  # noqa: B008  # frozen
+    return command_lines(subject, wanted, ("execs",))
+
+
+def by_tool(tool: str, subject: Subject) -> list[list[str]]:
+    return [shlex.split(line.text) for line in lines_of(subject) if line.tool == tool]
+
+
+def with_name(subject: Subject, name: str) -> Subject:
+    return Subject(
+        subject.kind, name if subject.comm else "", subject.pid, subject.running,
+        (name, *subject.argv[1:]) if subject.argv else (), name if subject.file else "", subject.error,
+        subject.uid, subject.user, None, subject.call, subject.abi, subject.nr, name if subject.text else "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("subject", ROWS, ids=NAMES)
+def test_each_row_has_lines_of_the_tools_that_fit_it(subject: Subject) -> None:
+    tools = {line.tool for line in lines_of(subject)}
+    assert {"ebpftop", "bpftrace", "jq"} <= tools
+    assert ("strace" in tools) is (subject.kind in ("exec", "trace", "open"))
+
+
+def test_the_lines_of_a_running_program() -> None:
+    prints = r'{ printf("%d %s\n", pid, str(args->filename)); }'
+    jq = """jq -c 'select(.kind == "exec" and .comm == "cc1")'"""
+    counts = "{ @[args->id] = count(); }"
+    assert [(line.tool, line.text) for line in lines_of(ROWS[0], Filter(uids=(0,)))] == [
+        ("command", """cc -c 'it'"'"'s.c'"""),
+        ("ebpftop", "sudo ebpftop --uid 0 --comm cc1"),
+        ("jq", f"sudo ebpftop stream --probes execs --uid 0 --comm cc1 | {jq}"),
+        ("bpftrace", f"""sudo bpftrace -e 'tracepoint:sched:sched_process_exec /comm == "cc1"/ {prints}'"""),
+        ("bpftrace", f"""sudo bpftrace -e 'tracepoint:raw_syscalls:sys_enter /comm == "cc1"/ {counts}'"""),
+        ("strace", "sudo strace -f -p 812"),
+        ("strace", """strace -f -- cc -c 'it'"'"'s.c'"""),
+        ("ebpftop", "sudo ebpftop --uid 0"),
+        ("ebpftop", "sudo ebpftop stream --uid 0"),
+    ]
+
+
+def test_without_a_row_a_filter_alone_is_written() -> None:
+    assert [line.text for line in command_lines(None, Filter(comms=("-x", "a b")))] == [
+        "sudo ebpftop --comm=-x --comm 'a b'",
+        "sudo ebpftop stream --comm=-x --comm 'a b'",
+    ]
+    assert command_lines(None, Filter()) == []
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("subject", ROWS, ids=NAMES)
+def test_ebpftop_takes_its_own_lines(subject: Subject, name: str) -> None:
+    for words in by_tool("ebpftop", with_name(subject, name)):
+        assert words[:2] == ["sudo", "ebpftop"]
+        rest = words[2:] if words[2:3] == ["stream"] else ["live", *words[2:]]
+        taken = chosen_filter(parser(rest[0]).parse_args(rest))
+        if subject.comm and "\\" not in name and "*" not in name and name != "--":
+            assert taken.comms == (name,)
+        elif subject.comm:
+            assert (taken.comms, taken.pids) == ((), (subject.pid,))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("subject", ROWS, ids=NAMES)
+def test_a_shell_sees_one_command_and_jq_finds_the_record(subject: Subject, name: str) -> None:
+    named = with_name(subject, name)
+    for words in by_tool("jq", named):
+        at = words.index("|")
+        record = {
+            "kind": "syscall" if named.call else "exec" if named.kind == "user" else named.kind,
+            "name": named.call,
+            "comm": named.comm,
+            "task": named.comm,
+            "uid": named.uid,
+            "error": named.error or ("E" if named.call else None),
+        }
+        other = dict(record, comm="other", task="other", uid=4, name="other")
+        text = "".join(json.dumps(one) + "\n" for one in (record, other))
+        found = subprocess.run(words[at + 1 :], input=text, capture_output=True, text=True, check=True).stdout
+        assert [json.loads(line) for line in found.splitlines()] == [record]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_command_itself_comes_out_of_a_shell_as_it_was(name: str) -> None:
+    named = with_name(ROWS[0], name)
+    (line,) = (line for line in lines_of(named) if line.tool == "command")
+    shown = subprocess.run(["sh", "-c", f"printf '%s\\0' {line.text}"], capture_output=True, check=True).stdout
+    assert shown.decode().split("\0")[:-1] == list(named.argv)
+    for words in by_tool("strace", named):
+        if "--" in words and "pgrep" not in " ".join(words):
+            assert words[words.index("--") + 1 :] == list(named.argv)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_pgrep_searches_for_the_name_itself(name: str) -> None:
+    if "\\" in name:
+        return
+    (line,) = (line for line in lines_of(with_name(ROWS[5], name)) if line.tool == "strace")
+    inner = line.text.partition("$(")[2].rpartition(")")[0]
+    words = shlex.split(inner)
+    assert words[:4] == ["pgrep", "-d,", "-x", "--"]
+    assert subprocess.run(words, capture_output=True, check=False).returncode in (0, 1)
+
+
+def test_strace_attaches_to_a_running_program() -> None:
+    if shutil.which("strace") is None:
+        return
+    with subprocess.Popen(["sleep", "60"]) as child:
+        (attach, _) = by_tool("strace", Subject("exec", "sleep", child.pid, True, ("sleep", "60"), "/bin/sleep"))
+        with subprocess.Popen(attach[1:], stderr=subprocess.PIPE, text=True) as tracer:
+            assert tracer.stderr is not None
+            assert "attached" in tracer.stderr.readline()
+            tracer.terminate()
+        child.kill()
+
+
+@given(st.text(max_size=15))
+def test_no_name_breaks_a_line(name: str) -> None:
+    comm = printable(name)
+    for subject in ROWS:
+        for line in lines_of(with_name(subject, comm)):
+            assert shlex.split(line.text)
+            assert "\n" not in line.text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("subject", ROWS, ids=NAMES)
+def test_what_is_offered_to_watch_for_compiles(subject: Subject, name: str) -> None:
+    choices = watch_choices(with_name(subject, name))
+    assert choices
+    for choice in choices:
+        compile_watch(choice.expression)
