@@ -144,7 +144,7 @@ async def test_no_key_asks_on_the_thread_of_the_screen(hanging: Hanging) -> None
             await pilot.press(*keys.split())
         await pilot.press("tab", "enter", "escape", "tab", "enter", "escape", "tab", "enter", "escape")
         await pilot.press(
-            "m", "slash", *"uid:0", "enter", "u", "C", "t", "y", "l", "ctrl+p", *"theme", "escape", "escape"
+            "m", "slash", *"uid:0", "enter", "u", "U", "t", "y", "l", "ctrl+p", *"theme", "escape", "escape"
         )
         app._picture_screen()
         await pilot.pause()

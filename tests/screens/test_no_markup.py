@@ -101,7 +101,7 @@ SCREENS = {
     "palette": ("ctrl+p", *"[@click=app.quit]"),
     "copied": ("k", "y"),
     "user_step": ("k", "u", "enter"),
-    "container_step": ("k", "C"),
+    "container_step": ("k", "U"),
     "typed": ("slash", *"comm:[a= [@click=app.quit]Q", "enter"),
     "handler": ("tab", "tab", "j", "i"),
     "toggled": ("1", "2"),

@@ -188,7 +188,7 @@ async def test_what_is_said_of_what_is_typed_stays_while_programs_start(typed: s
 async def test_container_of_a_row() -> None:
     source = FakeSource([batch("execs", 1, ran(1, 77, "web", container="8f3a0c11d2e4"))])
     async with running(source) as (pilot, app):
-        await pilot.press("k", "C")
+        await pilot.press("k", "U")
         await until(pilot, lambda: source.filters == [Filter(containers=("8f3a0c11d2e4",))])
         assert state_filter(app) == "container 8f3a0c11d2e4"
 
@@ -309,9 +309,9 @@ async def test_a_container_that_has_vanished_is_told_of_and_the_filter_stays() -
     source = FakeSource([batch("execs", 1, gone)])
     source.refuses_filter = SourceError("no cgroup belongs to a container gone-lxc", "or use --pid")
     async with running(source) as (pilot, app):
-        await pilot.press("k", "C")
+        await pilot.press("k", "U")
         await until(pilot, lambda: any("no cgroup belongs" in n.message for n in app._notifications))
         await until(pilot, lambda: not app.main.filters.stack.filter)
-        await pilot.press("k", "C")
+        await pilot.press("k", "U")
         await until(pilot, lambda: sum("no cgroup belongs" in n.message for n in app._notifications) == 2)
         assert len(app.main.execs.model.view) == 1

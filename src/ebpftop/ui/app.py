@@ -295,6 +295,9 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         yield SystemCommand("Graphs", "Of the whole machine, above the panes: show or hide", main.action_graphs)
         for what in WHATS:
             yield SystemCommand(f"Graph: {name_of(what)}", "Alone, with its axes", partial(main.graphs.open, what))
+        yield SystemCommand("Copy as", "This row or filter as ebpftop, bpftrace, strace, jq", main.action_copy_as)
+        yield SystemCommand("Watch", "What is watched for; watch for more", main.action_watch)
+        yield SystemCommand("Only this container", "Filter to the container of this row", main.action_container)
         yield SystemCommand("Back to live", "Or to where the recording plays", main.action_present)
         yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
 

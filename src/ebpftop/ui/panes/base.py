@@ -24,6 +24,8 @@ from ebpftop.models.base import Model
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
 from ebpftop.models.requests import LatestRequests
+from ebpftop.models.subject import Subject
+from ebpftop.models.watch import Watch
 from ebpftop.ui.panes.frames import FramePace
 from ebpftop.ui.panes.title import Title, TitledPane
 from ebpftop.ui.widgets.columns import Column, Shown, Span
@@ -189,6 +191,14 @@ class Pane(TitledPane):
 
     def container_level(self) -> FilterLevel | None:
         """The filter for the container of the row under the cursor."""
+        return None
+
+    def subject(self, row: Any) -> Subject | None:
+        """Return what a row is about, for what can be watched for, or copied as a command line."""
+        return None
+
+    def watch_of_filter(self) -> Watch | None:
+        """Return the watch for new rows that match what is typed; None if nothing is."""
         return None
 
     def apply_filter(self, view_filter: ViewFilter) -> None:

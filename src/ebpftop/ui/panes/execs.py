@@ -10,13 +10,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from ebpftop.core import format
-from ebpftop.core.records import ProbeName
+from ebpftop.core.records import Exec, ProbeName
 from ebpftop.core.source import Source
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.execlog import ExecLog, ExecRow, command_line
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.processes import Lineage
+from ebpftop.models.subject import Subject, subject_of_exec, subject_of_process
 from ebpftop.models.tree import Branch, grow
+from ebpftop.models.watch import Watch
 from ebpftop.ui.panes.common import clock, moment, user
 from ebpftop.ui.panes.exec_details import exec_details, process_details
 from ebpftop.ui.panes.filtered import FilteredPane
@@ -321,6 +324,18 @@ class ExecsPane(FilteredPane):
         elif not 0 <= self.lines.now - self._grown < REGROW_S:
             self._grown = self.lines.now
             self.tree_lines.show_rows(grow(self.model.processes, self.lines.now, view_filter=self.model.view_filter))
+
+    def subject(self, row: ExecRow | Branch) -> Subject | None:
+        return subject_of_process(row.process) if isinstance(row, Branch) else subject_of_exec(row)
+
+    def watch_of_filter(self) -> Watch | None:
+        pattern = self.pattern
+        if pattern is None:
+            return None
+        return Watch(
+            f"programs that match {self.filter_text}",
+            {Exec: lambda e: pattern.matches(ExecRow(e, Lineage(e.pid, e.start_ns, e.ppid)).searchable())},
+        )
 
     def details(self, row: ExecRow | Branch) -> Details:
         if isinstance(row, Branch):

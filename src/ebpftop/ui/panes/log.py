@@ -11,6 +11,9 @@ from ebpftop.core.format import count, counted
 from ebpftop.core.records import Event, ProbeName
 from ebpftop.core.source import Source
 from ebpftop.models.eventlog import EventLog
+from ebpftop.models.subject import Subject, subject_of_event
+from ebpftop.models.watch import Watch
+from ebpftop.probes.registry import kind_of
 from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.panes.filtered import FilteredPane
 from ebpftop.ui.widgets.columns import Column, Span
@@ -72,6 +75,16 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
     def copies(self, event: LoggedEvent) -> str:
         """Return the text that `y` copies: here, what a filter searches."""
         return self.model.searchable(event)
+
+    def subject(self, row: LoggedEvent) -> Subject | None:
+        return subject_of_event(kind_of(type(row)), row)
+
+    def watch_of_filter(self) -> Watch | None:
+        pattern, searchable = self.pattern, self.model.searchable
+        if pattern is None:
+            return None
+        label = f"{self.counted_as}s that match {self.filter_text}"
+        return Watch(label, {self.model.kind: lambda event: pattern.matches(searchable(event))})
 
     def details(self, row: LoggedEvent) -> Details:
         return Details(

@@ -18,6 +18,7 @@ from ebpftop.models.base import Model
 from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.requests import LatestRequests
+from ebpftop.models.subject import Subject
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.base import Pane
@@ -145,6 +146,9 @@ class SyscallsPane(Pane):
         self.table.show_rows(calls)
         self.waits_line.set_text(waits(self.model.in_flight))
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
+
+    def subject(self, row: Call) -> Subject | None:
+        return Subject("call", call=row.row.name, abi=row.row.abi, nr=row.row.nr)
 
     def details(self, row: Call) -> Details:
         # Enter opens a screen of its own, so there is no sheet; `y` copies the name.

@@ -10,6 +10,7 @@ from ebpftop.core.source import Batch, Source
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.subject import Subject
 from ebpftop.models.users import User, UsersModel
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import clock, user
@@ -225,6 +226,9 @@ class UsersPane(Pane):
         row = self.table.selected()
         activity = self.model.activity.get(row.row.uid) if row else None
         return container_level(activity.container) if activity and activity.container else None
+
+    def subject(self, row: User) -> Subject | None:
+        return Subject("user", uid=row.row.uid, user=row.row.user) if _is_one(row) else None
 
     def details(self, row: User) -> Details:
         return Details(

@@ -97,8 +97,10 @@ class MainScreen(PanesScreen):
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
         Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
         Binding(
-            "C", "container", "Container", show=False, tooltip="Only this row's container, and back", id="container"
+            "U", "container", "Container", show=False, tooltip="Only this row's container, and back", id="container"
         ),
+        Binding("C", "copy_as", "Copy as", show=False, tooltip="The row or filter as a command line", id="copy_as"),
+        Binding("a", "watch", "Watch", show=False, tooltip="Watch for what matters: list, add, remove", id="watch"),
         Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
         Binding(
             "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history as a recording", id="save"
@@ -525,6 +527,48 @@ class MainScreen(PanesScreen):
         self.app.copy_to_clipboard(details.copies)
         # The terminal does not answer, so it is unknown whether it accepted the text.
         self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")
+
+    def action_copy_as(self) -> None:
+        """Offer the row under the cursor, and the filter, as command lines."""
+        from ebpftop.models.copy_as import CommandLine, command_lines
+        from ebpftop.ui.screens.copy_as import CopyScreen
+
+        pane = self.pane
+        row = pane.lines.selected()
+        subject = None if row is None else pane.subject(row)
+        named = () if registry().rows[pane.probe].on else (pane.probe,)
+        lines = command_lines(subject, self.filters.stack.filter, named)
+        if not lines:
+            self.app.notify("Choose a row first (j and k move), or set a filter")
+            return
+
+        def copy(line: CommandLine | None) -> None:
+            if line is not None:
+                self.app.copy_to_clipboard(line.text)
+                self.app.notify(f"{line.tool} line sent to the terminal's clipboard")
+
+        title = pane.label if row is None else pane.details(row).title
+        self.app.push_screen(ready(self.app, CopyScreen).fill(lines, title), copy)
+
+    def action_watch(self) -> None:
+        """Offer what can be watched for on this row, and list what is watched for."""
+        from ebpftop.models.watch import compile_watch
+        from ebpftop.models.watch_choices import watch_choices
+        from ebpftop.ui.screens.watch_list import Offer, WatchScreen
+
+        pane = self.pane
+        row = pane.lines.selected()
+        subject = None if row is None else pane.subject(row)
+        choices = watch_choices(subject) if subject is not None else ()
+        offers = [Offer(choice.words, compile_watch(choice.expression)) for choice in choices]
+        if (typed := pane.watch_of_filter()) is not None:
+            offers.insert(0, Offer(typed.label, typed))
+
+        def show(moment: float | None) -> None:
+            if moment is not None:
+                self.playback.seek(moment)
+
+        self.app.push_screen(ready(self.app, WatchScreen).fill(self.watching, offers), show)
 
     async def action_save(self, kind: Kind) -> None:
         """Ask where to save the history, or the rows of this pane."""

@@ -9,6 +9,7 @@ import ebpftop.ui.screens.diagnostics
 import ebpftop.ui.screens.palette
 import ebpftop.ui.screens.save_actions  # noqa: F401
 from ebpftop.ui.screens.column_picker import ColumnsScreen
+from ebpftop.ui.screens.copy_as import CopyScreen
 from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
 from ebpftop.ui.screens.graph import GraphScreen
 from ebpftop.ui.screens.help import HelpScreen
@@ -17,8 +18,10 @@ from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.screens.settings import SettingsScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.watch_list import WatchScreen
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(HelpScreen, SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
+    *(CopyScreen, WatchScreen),
     *(WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen),
 )
