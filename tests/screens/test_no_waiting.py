@@ -20,6 +20,7 @@ from ebpftop.sources.reading_pace import ReadingPace
 from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.main import MainScreen
 from tests.unit.recording_samples import story, write
 
@@ -89,7 +90,7 @@ async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
                     while not reading.acquire(blocking=False):
                         await pilot.pause(0.01)
                 await pilot.press("question_mark")
-                assert isinstance(app.screen, SheetScreen)
+                assert isinstance(app.screen, HelpScreen)
                 await pilot.press("escape", "plus", "1", "2", "3", "4", "5", "space")
                 assert isinstance(app.screen, MainScreen)
                 assert app.main.interval_s == 2.0
@@ -166,7 +167,7 @@ async def test_keys_are_answered_while_a_recording_jumps_on_a_slow_disk(tmp_path
         await pilot.press("space")
         await pilot.press("question_mark")
         await pilot.pause()
-        assert isinstance(app.screen, SheetScreen)
+        assert isinstance(app.screen, HelpScreen)
         await pilot.press("escape")
         assert not go.is_set()
         go.set()

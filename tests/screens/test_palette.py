@@ -17,7 +17,7 @@ from textual.system_commands import SystemCommandsProvider
 from textual.theme import ThemeProvider
 
 from ebpftop.ui.app import EbpftopApp
-from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.palette import Palette
 
 from .conftest import settle, until
@@ -35,8 +35,8 @@ async def test_keys_are_those_of_the_help_screen() -> None:
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
-        await run_command(app, "Keys")
-        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+        await run_command(app, "Help")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         assert not app.screen_stack[0].query("HelpPanel")
 
 
@@ -121,15 +121,15 @@ def _slow(search: Callable[..., Hits], seconds: float) -> Callable[..., Hits]:
     ("keys", "titles"),
     [
         ("\x10quit\r", ["Quit"]),
-        ("\x10keys\r", ["Keys"]),
+        ("\x10help\r", ["Help"]),
         ("\x10pau\r", ["Pause"]),
         ("\x10zzz\r", []),
         ("\x10ily<\r", []),
-        ("\x10q\x7fkeys\r", ["Keys"]),
+        ("\x10q\x7fhelp\r", ["Help"]),
         ("\x10quitx\r\x7f\r", ["Quit"]),
         ("\x10export\n\r", ["Export as JSON"]),
         ("\x10\r", ["Back to live"]),
-        ("\x10zzz\r\x1b\x10keys\r", ["Keys"]),
+        ("\x10zzz\r\x1b\x10help\r", ["Help"]),
     ],
 )
 async def test_enter_runs_what_matches_what_is_typed_however_fast(ran: list[str], keys: str, titles: list[str]) -> None:
@@ -160,6 +160,6 @@ async def test_what_is_typed_behind_enter_goes_to_the_screen_that_it_leads_to() 
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
-        await type_at_once(app, "\x10keys\r\x1bm")
+        await type_at_once(app, "\x10help\r\x1bm")
         assert len(app.screen_stack) == 1
         assert app.main.has_class("-maximised")

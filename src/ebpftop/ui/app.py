@@ -119,7 +119,14 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         {"move", "page", "top", "bottom", "scroll_left", "scroll_right", "follow", "pane", "seek", "present", "pause"}
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="All keys", id="help"),
+        Binding(
+            "question_mark,h,f1",
+            "help",
+            "Help",
+            key_display="?",
+            tooltip="What is shown, and every key",
+            id="help",
+        ),
         Binding(
             "D",
             "diagnostics",
@@ -258,7 +265,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         # Not Textual's own: its help lists keys that ebpftop does not have, and everybody can read its screenshots.
         yield SystemCommand("Theme", "Other colours", self.action_change_theme)
         yield SystemCommand("Settings", "Change settings, and keep them", self.action_settings)
-        yield SystemCommand("Keys", "All keys", self.action_help)
+        yield SystemCommand("Help", "What is shown, and every key", self.action_help)
         yield SystemCommand("Quit", "Detach everything and leave", self.action_quit)
         yield SystemCommand("Screenshot", "Save what is on the screen as an SVG picture", self._picture_soon)
         yield SystemCommand(
@@ -339,7 +346,9 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
     def action_help(self) -> None:
         from ebpftop.ui.screens.help import HelpScreen
 
-        self.push_screen(ready(self, HelpScreen).fill_keys())
+        if not isinstance(self.screen, HelpScreen):
+            on_top = type(self.screen).__name__ if self.screen is not self.main else self.main.pane.probe
+            self.push_screen(ready(self, HelpScreen).fill(on_top))
 
     def action_settings(self) -> None:
         from ebpftop.ui.screens.settings import SettingsScreen

@@ -1,121 +1,129 @@
-"""Help: every key, taken from the bindings themselves."""
+"""Help: what the focused pane shows, and everything else, in one text that can be searched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App
-from textual.binding import Binding, BindingsMap
-from textual.dom import DOMNode
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
 
-from ebpftop.models.overview import KINDS_OF_LOSS
-from ebpftop.ui.registry import panes
-from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens import help_text
+from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.placing import PanesScreen
-from ebpftop.ui.screens.playback import TIME_KEYS
-from ebpftop.ui.widgets.log_view import LogView
-from ebpftop.ui.widgets.row_view import RowView
-from ebpftop.ui.widgets.sheet import Details, Sheet
-from ebpftop.ui.widgets.table_view import TableView
+from ebpftop.ui.screens.ready import ReadyScreen, ready
+from ebpftop.ui.screens.syscall_details import SyscallScreen
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.manual import ManualView, Section
+from ebpftop.ui.widgets.search_bar import SearchBar
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-KEY_WIDTH = 18
-
-_LAYOUT_S = 0.1
-"""Seconds after which its widgets know their sizes."""
+SHEETS: tuple[type[LiveScreen], ...] = (SyscallScreen, WaitingScreen, TracedScreen, ProcessScreen, TableScreen)
+"""The sheets that the help explains, in its order."""
 
 
-class HelpScreen(SheetScreen):
-    """The list of keys. It changes only with the settings, so it is rendered in advance, and kept."""
+class HelpScreen(ReadyScreen[None]):
+    """All of the help, opened at what has the focus."""
 
-    _listed: object = None
-    """The keys of the settings when it was made."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "step(1)", "Next", key_display="Tab", tooltip="To the next section", id="help.next"),
+        Binding("shift+tab", "step(-1)", "Previous", show=False, tooltip="To the section before", id="help.previous"),
+        Binding("slash", "search", "Search", key_display="/", tooltip="Find a word", id="help.search"),
+        Binding("n", "match(1)", "Next match", show=False, tooltip="To the next match", id="help.next_match"),
+        Binding("N", "match(-1)", "Previous match", show=False, tooltip="To the one before", id="help.previous_match"),
+        Binding(
+            "escape,q,h,question_mark,f1", "back", "Back", key_display="Esc", tooltip="Close the help", id="help.back"
+        ),
+    ]
 
-    def fill_keys(self) -> Self:
-        """Show the keys from the top, as they are bound, when this screen is pushed the next time."""
-        self._list_keys()
+    def __init__(self) -> None:
+        super().__init__()
+        self._sections: tuple[Section, ...] = ()
+        self._key = self._title = ""
+
+    def fill(self, key: str = "") -> Self:
+        """Show the help, beginning at the section *key*, when this screen is pushed the next time."""
+        main = self.app.screen_stack[0]
+        assert isinstance(main, MainScreen)
+        sheets = (ready_sheet for kind in SHEETS if (ready_sheet := self._sheet(kind)).is_mounted)
+        self._sections = help_text.sections(self.app, main.panes, sheets)
+        self._key = key
         self.filled()
         return self
 
-    def _list_keys(self) -> None:
-        if self._rendered is None or self._listed is not self.app._keymap:
-            self._listed = self.app._keymap
-            sheet = _sheet(self.app)
-            self.details = Details(title="Keys", sheet=lambda: sheet)
-            self._shown = sheet.content()
+    def _sheet(self, kind: type[LiveScreen]) -> LiveScreen:
+        """Return the open screen of *kind*, or one that is made."""
+        opened = (screen for screen in self.app.screen_stack if isinstance(screen, kind))
+        return next(opened, None) or ready(self.app, kind)
 
     def on_mount(self) -> None:
         if self.is_closed:
-            self.call_later(self._open_ahead)
+            # Laid out before it is asked for.
+            self.call_later(self._fill_ahead)
 
-    def _open_ahead(self) -> None:
-        if not self.is_closed:
-            return
-        self._list_keys()
-        self.show_filled()
-        self._refresh_layout(self.app.size)
-        self.set_timer(_LAYOUT_S, self._render_if_closed)
-
-    def _render_if_closed(self) -> None:
+    def _fill_ahead(self) -> None:
         if self.is_closed:
-            self.render_ahead()
+            self.fill()
+            self.show_filled()
+            self._refresh_layout(self.app.size)
+            self._manual.lay_out()
 
-    def update_sheet(self) -> None:
-        """Nothing to do: it never changes."""
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="help-title", markup=False)
+        self._manual = ManualView()
+        yield self._manual
+        self._bar = SearchBar()
+        self._bar.display = False
+        yield self._bar
+        yield KeyLine()
 
-    def let_go(self) -> None:
-        """Nothing to do: its contents are small, and the same the next time."""
+    def show_filled(self) -> None:
+        self._bar.close()
+        self._manual.show(self._sections, self._key)
+        self.set_focus(self._manual)
+        self._entitle()
 
+    @on(ManualView.Moved)
+    def _entitle(self) -> None:
+        if self._sections:
+            number, sections = self._manual.place
+            title = f" Help  {self._manual.section.title}  ({number} of {sections})"
+            if title != self._title:
+                self._title = title
+                self.query_one(".help-title", Static).update(title, layout=False)
 
-def _sheet(app: App[Any]) -> Sheet:
-    sheet = Sheet()
-    everywhere = [key for key in MainScreen.BINDINGS if key not in TIME_KEYS]
-    groups: tuple[tuple[str, tuple[Iterable[object], ...]], ...] = (
-        ("Everywhere", (everywhere, _own_keys(type(app)))),
-        ("Panes", (_own_keys(PanesScreen),)),
-        ("Time", (TIME_KEYS,)),
-        ("Moving", (_own_keys(RowView),)),
-        ("Logs", (_own_keys(LogView),)),
-        ("Tables", (_own_keys(TableView),)),
-        *((pane.label, (_own_keys(pane),)) for pane in panes().classes.values() if _own_keys(pane)),
-    )
-    for title, keys in groups:
-        sheet.heading(title)
-        for some in keys:
-            _keys(sheet, app, some)
-    sheet.heading("What is shown")
-    numbers = " ".join(str(panes().number(probe)) for probe in panes().rows)
-    width = max(8, len(numbers) + 1)
-    sheet.line((f"{numbers:<{width}}", "bold"), ("toggle a probe; off: nothing of it is left in the kernel", ""))
-    sheet.line((f"{'lost':<{width}}", "$error bold"), (f"what was lost, and where: {', '.join(KINDS_OF_LOSS)}", ""))
-    sheet.line(
-        (f"{'cost':<{width}}", "bold"),
-        ("what ebpftop takes of one CPU: its programs in the kernel, and this process", ""),
-    )
-    return sheet
+    def action_step(self, sections: int) -> None:
+        self._manual.step(sections)
 
+    # Searching.
 
-def _own_keys(owner: type[DOMNode]) -> Iterable[object]:
-    keys: Iterable[object] = owner.__dict__.get("BINDINGS", ())
-    return keys
+    def action_search(self) -> None:
+        self._bar.open()
 
+    def action_match(self, step: int) -> None:
+        self._manual.go_to_match(step)
 
-def _keys(sheet: Sheet, app: App[Any], bindings: Iterable[object]) -> None:
-    shown: dict[str, tuple[list[str], str]] = {}
-    declared = [b for b in bindings if isinstance(b, Binding)]
-    bound = BindingsMap(declared)
-    if app._keymap:
-        bound.apply_keymap(app._keymap)
-    for _, binding in bound:
-        if not binding.description:
-            continue
-        keys, _about = shown.setdefault(binding.action, ([], binding.tooltip or binding.description))
-        key = app.get_key_display(Binding(binding.key, binding.action))
-        if key not in keys:
-            keys.append(key)
-    for keys, about in shown.values():
-        sheet.line((f"  {' '.join(keys):<{KEY_WIDTH}}", "$accent bold"), (about, ""))
+    @on(SearchBar.Changed)
+    def _typed(self, event: SearchBar.Changed) -> None:
+        event.stop()
+        found = self._manual.search(event.text)
+        self._bar.note(f"{found} found" if event.text else "", bad=bool(event.text) and not found)
+        self._manual.go_to_match(0)
+
+    @on(SearchBar.Done)
+    def _typed_all(self, event: SearchBar.Done) -> None:
+        event.stop()
+        self._bar.close(keep=not event.cleared)
+        self.set_focus(self._manual)
+
+    def action_back(self) -> None:
+        """Leave the search, or the help."""
+        if self._manual.is_searched:
+            self._bar.close()
+            self._manual.search("")
+        else:
+            self.dismiss()

@@ -33,7 +33,7 @@ class LiveScreen(ReadyScreen[None]):
 
     label: ClassVar[str]
     """What it is called in the help."""
-    about: ClassVar[str]
+    about: ClassVar[str] = ""
     """What it shows, for the help: sentences."""
     headings: ClassVar[Mapping[str, str]] = {}
     """What the help calls each list of it, by the list's id."""

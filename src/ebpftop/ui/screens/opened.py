@@ -21,7 +21,7 @@ from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedS
 from ebpftop.ui.screens.watch_list import WatchScreen
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
-    *(HelpScreen, SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
+    *(SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
     *(CopyScreen, WatchScreen),
-    *(WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen),
+    *(WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
 )
