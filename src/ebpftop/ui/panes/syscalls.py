@@ -53,7 +53,7 @@ class SyscallsPane(Pane):
     marks: ClassVar[tuple[Mark, ...]] = (
         Mark("read", "counted and timed", ""),
         Mark("read", "ignored: i was pressed on it, or --ignore names it", "struck"),
-        Mark("read", "traced: T was pressed on it, or --trace names it; L lists its calls", "warn"),
+        Mark("read", "traced: T was pressed on it, or --trace names it; S lists its calls", "warn"),
         Mark("execve", "also counted as a program that starts", "accent"),
         Mark("timer", "also counted as a timer", "note"),
         Mark("10ms 1s", "latencies from 10 ms and from 1 s on", "warn"),
