@@ -90,6 +90,19 @@ async def test_each_sheet_and_each_of_its_lists_is_explained() -> None:
         assert {"Latency", "Processes", "Errors", "Traced calls"} <= {entry.term for entry in own.entries}
 
 
+async def test_before_the_sheets_are_made_the_help_explains_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with helped("question_mark") as (_, _app, manual):
+        usual = manual._sections
+    monkeypatch.setattr("ebpftop.ui.app._PREPARE_AFTER_S", 1e6)
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, source)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert app.screen.query_one(ManualView)._sections == usual
+
+
 async def test_each_kind_of_loss_says_what_is_missing_and_what_helps() -> None:
     async with helped("question_mark") as (_, _app, manual):
         texts = [(entry.term, entry.text) for entry in section(manual, LOST).entries]

@@ -49,8 +49,7 @@ class HelpScreen(ReadyScreen[None]):
         """Show the help, beginning at the section *key*, when this screen is pushed the next time."""
         main = self.app.screen_stack[0]
         assert isinstance(main, MainScreen)
-        sheets = (ready_sheet for kind in SHEETS if (ready_sheet := self._sheet(kind)).is_mounted)
-        self._sections = help_text.sections(self.app, main.panes, sheets)
+        self._sections = help_text.sections(self.app, main.panes, map(self._sheet, SHEETS))
         self._key = key
         self.filled()
         return self

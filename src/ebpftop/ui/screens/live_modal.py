@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.compose import compose
 from textual.containers import Vertical
 from textual.content import Content
 
@@ -63,7 +64,10 @@ class LiveScreen(ReadyScreen[None]):
 
     def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
         """Return the columns that the help explains, each list's with its heading."""
-        return tuple((self.headings.get(lines.id or "", "Columns"), lines.columns) for lines in self.query(RowView))
+        if not self.is_mounted:
+            compose(self)
+        lists = dict.fromkeys(lines for lines in vars(self).values() if isinstance(lines, RowView))
+        return tuple((self.headings.get(lines.id or "", "Columns"), lines.columns) for lines in lists)
 
     def begin(self) -> None:
         """Reset to the initial state: the rows before were those of something else."""
