@@ -31,7 +31,7 @@ class Loss:
 LOSSES: Mapping[Where, Loss] = {
     "ring": Loss(
         "Events that came while the buffer between kernel and ebpftop was full: their rows are missing.",
-        "A filter (u, C, --comm), which the kernel applies before the buffer; or less load on the machine.",
+        "A filter (u, U, --comm), which the kernel applies before the buffer; or less load on the machine.",
     ),
     "exits": Loss(
         "Ends of processes that came while that buffer was full. Within twenty seconds /proc shows that they ended: "
@@ -76,7 +76,7 @@ COLOURS: tuple[Mark, ...] = (
 
 SIGNS: tuple[Mark, ...] = (
     Mark("▸", "the pane that has the focus: keys go there", "point"),
-    Mark("›", "the selected row: Enter, y, u and C are about it", "point"),  # noqa: RUF001  # as it is drawn
+    Mark("›", "the selected row: Enter, y, u, U and C are about it", "point"),  # noqa: RUF001  # as it is drawn
     Mark("·", "nothing: zero, or it does not apply", "faint"),
     Mark("…", "more was there than fits: a wider terminal, or Enter, shows it", ""),
     Mark("▼ ▲", "the table is sorted by this column: largest first, smallest first", "sorted"),
