@@ -15,10 +15,11 @@ from ebpftop import cli
 from ebpftop.settings import places, store
 from ebpftop.settings.kinds import FLAG
 from ebpftop.settings.printing import printed
-from ebpftop.settings.reading import MAX_BYTES, line_of, parse, read_file
+from ebpftop.settings.reading import MAX_BYTES, Unreadable, line_of, parse, read_file, read_tables
 from ebpftop.settings.rows import (
     ASCII,
     CONFIRM,
+    FAILURES,
     INTERVAL,
     MEMORY,
     MOUSE,
@@ -27,8 +28,10 @@ from ebpftop.settings.rows import (
     TABLES,
     THEME,
     Columns,
+    PaneSize,
     kind_of,
 )
+from ebpftop.settings.rows import Path as SettingPath
 from ebpftop.settings.store import Settings, load
 from ebpftop.settings.writing import NotSaved, changed_content, write
 
@@ -97,6 +100,7 @@ def test_the_users_own_come_before_those_of_the_machine(home: Path) -> None:
         ("sort.users = 1", ":2: sort.users: 1 is not the name of a column, with - in front to reverse"),
         ("columns.execs = {show = []}", ":2: columns.execs: show: [] is not a list of names of columns; the default"),
         ("columns.execs.widths.pid = 2", ":2: columns.execs: widths: pid: 2 is not a whole number from 3 to 200"),
+        ("panes.execs.height = 9", ":2: panes.execs: height: 9 is not a number from 0.25 to 4; the default"),
         ("intervals = 1", ":2: intervals: unknown; did you mean interval?; it is not used"),
         ("hide_self = true", ":2: hide_self: unknown; did you mean hide-self?; it is not used"),
         ("xyz.abc = 1", ":2: xyz: unknown; it is not used"),
@@ -310,6 +314,48 @@ def test_a_key_with_dots_is_changed_where_it_is() -> None:
     assert parse(changed("", **{"keys__pane.next": "f8"})) == {"keys": {"pane.next": "f8"}}
 
 
+SPELLINGS = (
+    "",
+    "panes.execs.height = 2\nlayout='logs'\npanes.trace.hidden = true\n",
+    "[panes.execs]\nheight=2\n[sort]\nusers='uid'\n[panes.trace]\nhidden=true\n",
+    "panes = {execs = {height = 2}}\n",
+    "[panes]\nexecs.height = 2\nexecs.hidden = true\n",
+    "[keys]\npane.next='f9'\npane.previous='f8'\n[keys.execs]\nfilter='x'\n",
+    "keys.pane.next='f9'\nkeys.help='h'\n",
+    "[columns.execs]\nshow=['pid']\n[columns.execs.widths]\npid=9\n# c\n[sort] # s\n",
+    "sort.users='uid' # x\nsort.syscalls='max'\nmouse=false\n",
+)
+CHANGES: tuple[dict[SettingPath, object], ...] = (
+    {("panes", "execs"): PaneSize(False, 2.5)},
+    {("panes", "execs"): None, ("panes", "users"): PaneSize(True)},
+    {("panes", "trace"): None},
+    {("keys", "pane.next"): "f7", ("keys", "user"): "f6"},
+    {("keys", "pane.next"): None, ("keys", "execs.filter"): None},
+    {("columns", "execs"): Columns(("a",), {"b": 4})},
+    {("columns", "execs"): None},
+    {("sort", "users"): "x", ("sort", "execs"): "-y"},
+    {("sort", "users"): None, ("mouse",): True, ("theme",): "dark"},
+)
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_however_it_is_spelled_only_what_is_changed_changes(text: str) -> None:
+    for one in CHANGES:
+        for other in CHANGES:
+            changes = {**one, **other}
+            wanted = {**read_tables("", parse(text)).values, **changes}
+            made = changed_content(text.encode(), changes).decode()
+            found = read_tables("", parse(made))
+            assert not found.problems
+            assert found.values == {path: value for path, value in wanted.items() if value is not None}, made
+
+
+def test_what_tomlkit_would_break_is_left_as_it_is() -> None:
+    # tomlkit 0.15 writes a comma too many.
+    with pytest.raises(Unreadable, match="what is in it can be changed only by hand"):
+        changed_content(b"keys = {pane.next = 'f9'}\n", {("keys", "pane.next"): None, ("keys", "user"): "f6"})
+
+
 def test_byte_order_mark_and_lines_of_windows_stay() -> None:
     content = b'\xef\xbb\xbftheme = "dark"\r\n# c\r\n'
     changed = changed_content(content, {("theme",): "light", ("mouse",): False})
@@ -412,6 +458,15 @@ def test_an_option_wins_over_the_file(home: Path) -> None:
     assert (args.interval, args.hide_self, args.uid, args.probes, args.latency) == (2.0, True, [7], ("execs",), False)
     assert settings.origin(INTERVAL.path) == store.COMMAND_LINE
     assert settings.value(("probes",)) == "execs"
+    own_file(home, 'failures = "only"')
+    args, settings = args_of("stream", "--failures")
+    assert (args.failures, settings[FAILURES]) == (True, "only")
+    args, settings = args_of("stream", "--no-failures")
+    assert (args.failures, settings[FAILURES]) == (False, "off")
+    own_file(home, "failures = false\nuid = [0, 1]")
+    assert args_of("stream")[0].failures is False
+    args, settings = args_of("stream", "--failures")
+    assert (args.failures, settings[FAILURES]) == (True, "folded")
     args, _ = args_of("record", "--", "--uid")
     assert args.uid == [0, 1]
 

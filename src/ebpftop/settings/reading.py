@@ -150,6 +150,12 @@ def read_file(path: str) -> File:
         else:
             file.problems.append(Problem(path, 0, "", str(error), "its settings are not used"))
         return file
+    return read_tables(path, tables, file)
+
+
+def read_tables(path: str, tables: Mapping[str, Any], file: File | None = None) -> File:
+    """Return what *tables* say, which were read of the file at *path*."""
+    file = file or File(path)
     for name, value in tables.items():
         if name in TABLES:
             _read_table(file, name, value)

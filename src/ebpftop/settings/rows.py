@@ -77,6 +77,7 @@ THEME = Setting(
 CLOCK = Setting("clock", "screen", choice("local", "utc"), "local", "times of day: of this machine's zone, or UTC")
 MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; without it they are the terminal's")
 ASCII = Setting("ascii", "screen", FLAG, False, "draw with ASCII only, for terminals without other characters")
+LAYOUT = Setting("layout", "screen", choice("all", "logs", "calls", "users"), "all", "which panes are shown")
 CONFIRM = Setting("confirm", "screen", FLAG, False, "a probe's key asks first: press it twice to attach or detach")
 REMEMBER = Setting("remember", "screen", FLAG, True, "keep what changes on the screen: theme, columns, sort, interval")
 INTERVAL = Setting(
@@ -113,7 +114,14 @@ PROBES: Setting[str | None] = Setting(
     argument=lambda names: None if names is None else values.probes(names),
 )
 LATENCY = Setting("latency", "reading", FLAG, True, "time system calls and count their errors")
-FAILURES = Setting("failures", "reading", FLAG, True, "also watch execve calls that fail")
+FAILURES = Setting(
+    "failures",
+    "reading",
+    choice("folded", "all", "only", "none", "off", flags={True: "folded", False: "off"}),
+    "folded",
+    "execve calls that fail: folded, all, only them, hidden, or not watched at all",
+    argument=lambda shown: shown != "off",
+)
 IGNORE = Setting(
     "ignore", "reading", words(_calls, "names of system calls"), None, "system calls neither counted nor timed"
 )
@@ -138,7 +146,7 @@ CONTAINER = Setting("container", "filter", listed(values.container, "a container
 HIDE_SELF = Setting("hide-self", "filter", FLAG, True, "leave ebpftop's own calls out")
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(THEME, CLOCK, MOUSE, ASCII, CONFIRM, REMEMBER),
+    *(THEME, LAYOUT, CLOCK, MOUSE, ASCII, CONFIRM, REMEMBER),
     *(INTERVAL, PROBES, LATENCY, FAILURES, IGNORE, TRACE, PRINTK, BUFFER, ATTACH),
     *(KEEP, HISTORY, MEMORY, SPEED),
     *(UID, PID, COMM, CGROUP, CONTAINER, HIDE_SELF),
@@ -176,6 +184,36 @@ def _columns_written(columns: Columns) -> object:
     return {**show, **({"widths": dict(columns.widths)} if columns.widths else {})}
 
 
+class PaneSize(Struct, frozen=True):
+    """How a pane stands in the layout: its height is so many times the usual one."""
+
+    hidden: bool = False
+    height: float = 1.0
+
+
+LOWEST, HIGHEST = 0.25, 4.0
+"""Factors of the height of a pane."""
+
+
+def _pane(value: object) -> PaneSize:
+    if not isinstance(value, dict):
+        raise wrong(value, "a table with hidden and height")
+    for key in value:
+        if key not in ("hidden", "height"):
+            raise Wrong(f"{key!r} is not known here; allowed are hidden and height")
+    hidden, height = value.get("hidden", False), value.get("height", 1.0)
+    if not isinstance(hidden, bool):
+        raise Wrong(f"hidden: {wrong(hidden, 'true or false')}")
+    if isinstance(height, bool) or not isinstance(height, (int, float)) or not LOWEST <= height <= HIGHEST:
+        raise Wrong(f"height: {wrong(height, f'a number from {LOWEST:g} to {HIGHEST:g}')}")
+    return PaneSize(hidden, float(height))
+
+
+def _pane_written(size: PaneSize) -> object:
+    hidden = {"hidden": True} if size.hidden else {}
+    return {**hidden, **({"height": size.height} if size.height != 1.0 else {})}
+
+
 def _keys(value: object) -> str:
     given = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
     if not given or len(given) != (len(value) if isinstance(value, list) else 1):
@@ -195,6 +233,12 @@ COLUMNS = Table(
     "columns of each list, and their widths in cells",
     'execs = {show = ["time", "pid", "command"], widths = {command = 60}}',
 )
+PANES = Table(
+    "panes",
+    Kind(_pane, f"a table with hidden and height, {LOWEST:g} to {HIGHEST:g}", write=_pane_written),
+    "panes that are hidden, or not as high as usual",
+    "trace = {hidden = true}",
+)
 FILTERS = Table("filters", word("a filter, as it is typed after /"), "filters with names: the palette offers them",
                 'compilers = "gcc|clang"')  # fmt: skip
 KEYS = Table(
@@ -204,7 +248,7 @@ KEYS = Table(
     '"help" = "f1,question_mark"',
 )
 
-TABLES: Mapping[str, Table] = {table.name: table for table in (COLUMNS, SORT, FILTERS, KEYS)}
+TABLES: Mapping[str, Table] = {table.name: table for table in (PANES, COLUMNS, SORT, FILTERS, KEYS)}
 
 
 def kind_of(path: Path) -> Kind[Any]:

@@ -13,7 +13,7 @@ from tomlkit.container import Container
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Item, Table
 
-from ebpftop.settings.reading import Unreadable, parse, read_bytes, text_of
+from ebpftop.settings.reading import Unreadable, parse, read_bytes, read_tables, text_of
 from ebpftop.settings.rows import KEYS, TABLES, Path, kind_of
 
 _FIRST_LINE = "Settings of ebpftop; `ebpftop --print-config` prints all of them. docs/settings.md"
@@ -62,14 +62,20 @@ def changed_content(content: bytes | None, changes: Mapping[Path, Any]) -> bytes
         for path, value in changes.items():
             _put(document, path, value)
         changed = document.as_string()
-    except (TOMLKitError, RecursionError) as error:
-        raise Unreadable(f"it cannot be changed: {error}") from None
-    parse(changed)
+        _require({**read_tables("", parse(text)).values, **changes}, changed)
+    except (TOMLKitError, Unreadable, RecursionError, AttributeError, LookupError, TypeError, ValueError):
+        raise Unreadable("what is in it can be changed only by hand") from None
     if content is None:
         return changed.encode()
     if b"\r\n" in content:
         changed = changed.replace("\n", "\r\n")
     return (_BOM if content.startswith(_BOM) else b"") + changed.encode()
+
+
+def _require(wanted: Mapping[Path, Any], text: str) -> None:
+    """Raise Unreadable unless *text* says just what is *wanted*; None: nothing there."""
+    if read_tables("", parse(text)).values != {path: value for path, value in wanted.items() if value is not None}:
+        raise Unreadable("something else came out")
 
 
 def _put(document: tomlkit.TOMLDocument, path: Path, value: Any) -> None:
@@ -108,7 +114,7 @@ def _set(table: Any, key: str, value: object, *, top: bool = False) -> None:
     elif top:
         _add_before_tables(table, key, _item(value))
     else:
-        table.add(key, _item(value))
+        table[key] = _item(value)
 
 
 def _item(value: object) -> Item:

@@ -12,23 +12,28 @@ from textual.app import App
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
+from ebpftop.models.folded_view import FAILURES as FAILURES_SHOWN
 from ebpftop.settings.reading import nearest
 from ebpftop.settings.rows import (
     ASCII,
     CLOCK,
     COLUMNS,
     CONFIRM,
+    FAILURES,
     FILTERS,
     IGNORE,
     INTERVAL,
     KEYS,
+    LAYOUT,
     MOUSE,
+    PANES,
     REMEMBER,
     SETTINGS,
     SORT,
     THEME,
     TRACE,
     Columns,
+    PaneSize,
     Path,
     kind_of,
 )
@@ -37,6 +42,7 @@ from ebpftop.ui.ascii import ascii_only
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import forget_clock
 from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.registry import PaneLayout
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.themes import fitting_theme
 from ebpftop.ui.widgets.row_view import RowView
@@ -129,6 +135,8 @@ class KeptSettings:
             self._set_columns(name, view)
             self._set_sort(name, view)
         self._check_names()
+        self._set_layout()
+        self._set_failures()
         self._seen = dict(self._shown())
         self.app.call_later(self._set_ascii)
 
@@ -141,10 +149,11 @@ class KeptSettings:
 
     def _check_names(self) -> None:
         names = tuple(lists_of(self.main.panes))
-        for table in (COLUMNS, SORT):
+        panes = tuple(pane.probe for pane in self.main.panes)
+        for table, known, what in ((COLUMNS, names, "list"), (SORT, names, "list"), (PANES, panes, "pane")):
             for name in self.settings.entries(table):
-                if name not in names:
-                    self.settings.refuse((table.name, name), f"there is no list of this name{nearest(name, names)}")
+                if name not in known:
+                    self.settings.refuse((table.name, name), f"there is no {what} of this name{nearest(name, known)}")
 
     def apply(self, path: Path) -> bool:
         """Let the value at *path* take effect; False if it does so only at the next start."""
@@ -157,6 +166,13 @@ class KeptSettings:
                 view.rearrange()
                 if isinstance(view, TableView):
                     view.show_rows(view.rows())
+        elif name in (LAYOUT.name, PANES.name):
+            self._set_layout()
+            self.main.set_layout(self.main.pane_layout)
+        elif name == FAILURES.name:
+            self._set_failures()
+            if self.settings[FAILURES] == "off":
+                return False
         elif name == INTERVAL.name:
             self.main.set_interval_s(self.settings[INTERVAL] or INTERVAL_S)
         elif name in self._effects:
@@ -183,6 +199,18 @@ class KeptSettings:
         names = sorted(self.app.available_themes)
         own = [name.removeprefix(_OWN_THEMES) for name in names if name.startswith(_OWN_THEMES)]
         return ("auto", *own, *(name for name in names if not name.startswith(_OWN_THEMES)))
+
+    def _set_layout(self) -> None:
+        sizes: dict[str, PaneSize] = self.settings.entries(PANES)
+        hidden = frozenset(name for name, size in sizes.items() if size.hidden)
+        heights = {name: size.height for name, size in sizes.items() if size.height != 1.0}
+        self.main.pane_layout = PaneLayout(self.settings[LAYOUT], hidden, heights)
+
+    def _set_failures(self) -> None:
+        wanted = self.settings[FAILURES]
+        shown = next((one for one in FAILURES_SHOWN if one == wanted), FAILURES_SHOWN[0])
+        if shown != self.main.execs.model.view.failures:
+            self.main.execs.show_failures(shown)
 
     def _set_keys(self) -> None:
         self.app.set_keymap(self.settings.entries(KEYS))
@@ -280,6 +308,7 @@ class KeptSettings:
         """Yield all that can be set: also orders and keys that are the usual ones."""
         yield from (setting.path for setting in SETTINGS)
         views = lists_of(self.main.panes)
+        yield from ((PANES.name, pane.probe) for pane in self.main.panes)
         yield from ((COLUMNS.name, name) for name in views)
         yield from ((SORT.name, name) for name, view in views.items() if sortable(view))
         yield from ((FILTERS.name, name) for name in self.settings.entries(FILTERS))
@@ -306,7 +335,7 @@ class KeptSettings:
             return
         for path, value in self._shown():
             if value != self._seen.get(path):
-                self.settings.remember(path, None if value == Columns() else value)
+                self.settings.remember(path, None if value in (Columns(), PaneSize()) else value)
                 self._seen[path] = value
 
     def _shown(self) -> Iterator[tuple[Path, Any]]:
@@ -315,6 +344,13 @@ class KeptSettings:
         yield THEME.path, "auto" if is_auto else theme
         if self.main.source.live:
             yield INTERVAL.path, self.main.interval_s
+        layout = self.main.pane_layout
+        yield LAYOUT.path, layout.preset
+        if self.settings[FAILURES] != "off":
+            yield FAILURES.path, self.main.execs.model.view.failures
+        for pane in self.main.panes:
+            size = PaneSize(pane.probe in layout.hidden, layout.weights.get(pane.probe, 1.0))
+            yield (PANES.name, pane.probe), size
         for name, view in lists_of(self.main.panes).items():
             yield (COLUMNS.name, name), own_columns(view)
             yield (SORT.name, name), own_sort(view)

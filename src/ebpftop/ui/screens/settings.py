@@ -18,7 +18,19 @@ from textual.widgets.option_list import Option
 from ebpftop.core.escape import escape
 from ebpftop.settings import places
 from ebpftop.settings.printing import sentence, toml
-from ebpftop.settings.rows import BY_NAME, COLUMNS, INTERVAL, KEYS, TABLES, Columns, Path, default_of, kind_of
+from ebpftop.settings.rows import (
+    BY_NAME,
+    COLUMNS,
+    INTERVAL,
+    KEYS,
+    PANES,
+    TABLES,
+    Columns,
+    PaneSize,
+    Path,
+    default_of,
+    kind_of,
+)
 from ebpftop.settings.store import DEFAULT
 from ebpftop.ui.screens.kept import INTERVAL_S, KeptSettings, bindings, lists_of
 from ebpftop.ui.screens.ready import ReadyScreen, ready
@@ -156,6 +168,8 @@ class SettingsScreen(ReadyScreen[None]):
             return f"{INTERVAL_S:g}"
         if path[0] == COLUMNS.name:
             return _columns_text(value)
+        if path[0] == PANES.name:
+            return _pane_text(value)
         if value is None:
             return "-" if path[0] in BY_NAME else "usual"
         return kind_of(path).shown(value) or "-"
@@ -172,6 +186,8 @@ class SettingsScreen(ReadyScreen[None]):
             return "from the next start on", "$warning"
         if path[0] == KEYS.name:
             return next((b.tooltip or b.description for b in self._bindings_of.get(path[1], ())), ""), "$dim"
+        if path[0] == PANES.name:
+            return "Enter: shown or hidden; { and } on the screen: height", "$dim"
         if path[0] == COLUMNS.name:
             return "Enter: choose them, and their widths", "$dim"
         allowed = ", ".join(self.kept.choices(path)) or kind_of(path).allowed
@@ -256,6 +272,11 @@ class SettingsScreen(ReadyScreen[None]):
         if path[0] == KEYS.name:
             if step > 0:
                 self._ask_key(path)
+            return
+        if path[0] == PANES.name:
+            size = self.kept.settings.value(path) or PaneSize()
+            size = PaneSize(not size.hidden, size.height)
+            self._change(path, None if size == PaneSize() else size)
             return
         if choices := self.kept.choices(path):
             value = self.kept.settings.value(path)
@@ -372,3 +393,10 @@ def _columns_text(columns: Columns | None) -> str:
     shown = "" if columns.show is None else f"{len(columns.show)} shown"
     widths = f"{len(columns.widths)} wider" if columns.widths else ""
     return ", ".join(filter(None, (shown, widths)))
+
+
+def _pane_text(size: PaneSize | None) -> str:
+    if size is None or size == PaneSize():
+        return "usual"
+    height = f"height {size.height:g}" if size.height != 1.0 else ""
+    return ", ".join(filter(None, ("hidden" if size.hidden else "", height)))
