@@ -426,6 +426,15 @@ def test_what_cannot_be_saved_is_told_and_stays_as_it_was(home: Path) -> None:
     assert settings.save().startswith(f"Settings are not saved in {file}: ")
 
 
+def test_no_home_is_made(tmp_path: Path) -> None:
+    with pytest.raises(NotSaved, match=f"there is no folder {tmp_path}/none"):
+        write(str(tmp_path / "none/.config/ebpftop/config.toml"), {MOUSE.path: False})
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "home").mkdir()
+    write(str(tmp_path / "home/.config/ebpftop/config.toml"), {MOUSE.path: False})
+    assert stat.S_IMODE((tmp_path / "home/.config").stat().st_mode) == 0o700
+
+
 def test_nothing_is_remembered_if_that_is_not_wanted(home: Path) -> None:
     own_file(home, "remember = false")
     settings = load()

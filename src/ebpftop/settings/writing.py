@@ -17,6 +17,7 @@ from ebpftop.settings.reading import Unreadable, parse, read_bytes, read_tables,
 from ebpftop.settings.rows import KEYS, TABLES, Path, kind_of
 
 _FIRST_LINE = "Settings of ebpftop; `ebpftop --print-config` prints all of them. docs/settings.md"
+_FOLDERS_MADE = 2
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -146,12 +147,18 @@ def _replace(path: str, content: bytes) -> None:
 
 
 def _make_folder(folder: str) -> None:
+    """Make *folder* and the one above it, if they are not there: never a home."""
+    missing: list[str] = []
     there = folder
     while not os.path.isdir(there):
+        missing.append(there)
         there = os.path.dirname(there)
+        if len(missing) > _FOLDERS_MADE:
+            raise NotSaved(f"there is no folder {there}")
     if os.geteuid() == 0 and os.stat(there).st_uid != 0:
         raise NotSaved(f"{there} is another user's, and this is root")
-    os.makedirs(folder, 0o700, exist_ok=True)
+    for one in reversed(missing):
+        os.mkdir(one, 0o700)
 
 
 def _umask() -> int:

@@ -120,6 +120,7 @@ class SettingsScreen(ReadyScreen[None]):
         return self._title, self._options, self._about, self._input
 
     def show_filled(self) -> None:
+        self.kept.now_and_then()  # what was changed a moment ago is shown as it is
         self._bindings_of = dict(bindings())
         self.paths = list(self.kept.paths())
         self._input.display = False
