@@ -154,7 +154,7 @@ def _make_folder(folder: str) -> None:
         missing.append(there)
         there = os.path.dirname(there)
         if len(missing) > _FOLDERS_MADE:
-            raise NotSaved(f"there is no folder {there}")
+            raise NotSaved(f"there is no folder {missing[-1]}")
     if os.geteuid() == 0 and os.stat(there).st_uid != 0:
         raise NotSaved(f"{there} is another user's, and this is root")
     for one in reversed(missing):
