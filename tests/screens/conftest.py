@@ -24,6 +24,8 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC")
     for variable in ("NO_COLOR", "COLORFGBG", "TEXTUAL_THEME"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
     monkeypatch.setattr("ebpftop.ui.panes.frames.FRAME_S", 0)
     monkeypatch.setattr("ebpftop.ui.panes.frames.AROUND_S", 0)
@@ -104,7 +106,7 @@ def looks_the_same(snap_compare: Callable[..., bool]) -> Look:
     ) -> bool:
         app = EbpftopApp(source)
         if theme:
-            app.theme = theme
+            app.choose_theme(theme)
 
         async def run(pilot: Pilot[int]) -> None:
             await settle(pilot, source)

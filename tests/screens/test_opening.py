@@ -247,7 +247,7 @@ async def test_what_is_below_goes_on_and_has_the_size_of_the_terminal() -> None:
         assert {screen.size for screen in app.screen_stack} == {app.size}
         before = text_of(app)
         await pilot.press("escape")
-        app.theme = "textual-light"
+        app.theme = "light"
         await pilot.press("c")
         await pilot.pause(0.5)
         assert len(text_of(app)) == len(before)

@@ -14,11 +14,10 @@ from textual.app import SystemCommand
 from textual.command import Hits
 from textual.screen import Screen
 from textual.system_commands import SystemCommandsProvider
-from textual.theme import ThemeProvider
 
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens.help import HelpScreen
-from ebpftop.ui.screens.palette import Palette
+from ebpftop.ui.screens.palette import Palette, ThemeChoices
 
 from .conftest import settle, until
 from .scene import FakeSource, Remembered, minute
@@ -102,7 +101,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture(params=[0.0, 0.1])
 def search_s(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long each search takes, as on a machine that is busy."""
-    for provider in (SystemCommandsProvider, ThemeProvider):
+    for provider in (SystemCommandsProvider, ThemeChoices):
         for name in ("search", "discover"):
             monkeypatch.setattr(provider, name, _slow(getattr(provider, name), request.param))
 
@@ -150,8 +149,8 @@ async def test_enter_chooses_the_theme_that_is_typed_however_fast() -> None:
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
         app.action_change_theme()
-        await type_at_once(app, "nord\r")
-        await until(pilot, lambda: app.theme == "nord")
+        await type_at_once(app, "light\r")
+        await until(pilot, lambda: app.theme_choice == app.theme == "light")
 
 
 @pytest.mark.usefixtures("search_s")

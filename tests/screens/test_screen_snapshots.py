@@ -79,17 +79,21 @@ def test_invalid_filter_says_so_and_keeps_the_last_good_one(looks_the_same: Look
     assert looks_the_same(FakeSource(minute()), MEDIUM, "slash", *"ada(")
 
 
-def test_light_theme(looks_the_same: Look) -> None:
-    assert looks_the_same(FakeSource(minute()), MEDIUM, theme="ebpftop-light")
+@pytest.mark.parametrize("theme", ["light", "contrast", "blue-orange", "16"])
+def test_themes(looks_the_same: Look, theme: str) -> None:
+    assert looks_the_same(FakeSource(minute()), MEDIUM, "j", theme=theme)
 
 
-def test_terminal_colours(looks_the_same: Look) -> None:
-    assert looks_the_same(FakeSource(minute()), MEDIUM, theme="ansi-dark")
+@pytest.mark.parametrize("term", ["linux", "xterm-256color", "vt220"])
+def test_terminals_with_few_colours(looks_the_same: Look, monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.delenv("COLORTERM")
+    assert looks_the_same(FakeSource(minute()), MEDIUM, "j")
 
 
 def test_without_colour(looks_the_same: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    assert looks_the_same(FakeSource(minute()), MEDIUM)
+    assert looks_the_same(FakeSource(minute()), MEDIUM, "j")
 
 
 def test_a_recording_cannot_toggle(looks_the_same: Look) -> None:

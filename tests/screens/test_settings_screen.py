@@ -89,7 +89,7 @@ async def test_what_the_file_says_is_there_with_the_first_picture(file: Path) ->
     )
     async with running(load()) as pilot:
         app = app_of(pilot)
-        assert app.theme == "ebpftop-light"
+        assert app.theme == "light"
         assert time.tzname[0] == "UTC"
         views = lists_of(app.main.panes)
         users: Any = views["users"]
@@ -106,15 +106,15 @@ async def test_what_the_file_says_is_there_with_the_first_picture(file: Path) ->
 
 async def test_names_that_only_the_screen_knows_are_told_with_their_line(file: Path) -> None:
     file.write_text(
-        'theme = "lihgt"\nsort.usesr = "uid"\nsort.users = "uidd"\nsort.execs = "time"\n'
-        'columns.users.show = ["usr"]\n[keys]\npane.nex = "f9"\n'.replace("lihgt", "ligth").replace("usesr", "userss")
+        'theme = "brown"\nsort.usesr = "uid"\nsort.users = "uidd"\nsort.execs = "time"\n'
+        'columns.users.show = ["usr"]\n[keys]\npane.nex = "f9"\n'.replace("usesr", "userss")
     )
     async with running(load()) as pilot:
         app = app_of(pilot)
         await until(pilot, lambda: len(notices(pilot)) == 6)
         told = " ".join(notices(pilot))
         for part in (
-            ":1: theme: there is no theme 'ligth'; did you mean light?; the default is used: auto",
+            ":1: theme: 'brown' is not one of auto, dark, light, contrast, blue-orange, 16; the default is used: auto",
             ":2: sort.userss: there is no list of this name; did you mean users?",
             ":3: sort.users: 'uidd' is not a column to sort by; did you mean uid?",
             ":4: sort.execs: execs is not sorted",
@@ -124,7 +124,7 @@ async def test_names_that_only_the_screen_knows_are_told_with_their_line(file: P
             assert part in told
         screen = await open_settings(pilot)
         assert "(line 1)" in str(screen.query_one(".settings-about").content)  # type: ignore[attr-defined]
-        assert app.theme == "ebpftop-dark"
+        assert app.theme == "dark"
 
 
 async def test_a_file_that_was_named_has_to_be_right_for_the_screen_too(file: Path) -> None:
@@ -143,7 +143,7 @@ async def test_what_is_chosen_takes_effect_and_is_saved_at_once(file: Path) -> N
         await choose(pilot, screen, "theme")
         await pilot.press("enter", "enter")
         await until(pilot, lambda: saved(file) == {"theme": "light"})
-        assert app.theme == "ebpftop-light"
+        assert app.theme == "light"
         assert "light" in row(screen, "theme")
         await pilot.press("left")
         await until(pilot, lambda: saved(file) == {"theme": "dark"})
@@ -220,11 +220,11 @@ async def test_what_is_changed_elsewhere_is_remembered_without_being_asked(file:
     source = FakeSource(minute())
     async with running(load(), source) as pilot:
         app = app_of(pilot)
-        app.theme = "nord"
+        app.choose_theme("contrast")
         await pilot.press("plus", "tab", "greater_than_sign")
         app.kept.now_and_then()
         await until(pilot, lambda: saved(file).keys() == {"theme", "interval", "sort"})
-        assert saved(file)["theme"] == "nord"
+        assert saved(file)["theme"] == "contrast"
         before = file.stat().st_mtime_ns
         app.kept.now_and_then()
         await pilot.press("c")
@@ -265,7 +265,7 @@ async def test_nothing_is_remembered_if_that_is_off(file: Path) -> None:
     file.write_text("remember = false\n")
     async with running(load()) as pilot:
         app = app_of(pilot)
-        app.theme = "nord"
+        app.choose_theme("contrast")
         app.kept.now_and_then()
     assert app.kept.settings.changed == {}
 

@@ -44,7 +44,7 @@ def test_system_calls(looks_the_same: Look, size: tuple[int, int], keys: tuple[s
 
 
 def test_a_call_in_the_light_theme(looks_the_same: Look) -> None:
-    assert looks_the_same(FakeSource(minute_of_calls()), (120, 35), *HERE, "j", "enter", theme="ebpftop-light")
+    assert looks_the_same(FakeSource(minute_of_calls()), (120, 35), *HERE, "j", "enter", theme="light")
 
 
 async def test_i_and_T_steer_the_table_and_show_it_before_the_next_reading() -> None:

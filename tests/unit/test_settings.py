@@ -90,7 +90,7 @@ def test_the_users_own_come_before_those_of_the_machine(home: Path) -> None:
         ("memory = 31.5", ":2: memory: 31.5 is not a whole number of MiB from 32 to 65536; the default is used: 200"),
         ("mouse = 1", ":2: mouse: 1 is not true or false; the default is used: yes"),
         ('clock = "CET"', ":2: clock: 'CET' is not one of local, utc; the default is used: local"),
-        ("theme = [1]", ":2: theme: [1] is not the name of a theme; the default is used: auto"),
+        ("theme = [1]", ":2: theme: [1] is not one of auto, dark, light, contrast, blue-orange, 16"),
         ('uid = ["root", "no such user"]', ":2: uid: 'no such user' is neither a uid nor a user of this machine"),
         ('comm = "a*b"', ":2: comm: 'a*b': a * may only stand at the end; the default is used"),
         ('ignore = "reads"', ":2: ignore: "),

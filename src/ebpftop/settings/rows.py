@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from ebpftop.core.memory_budget import DEFAULT_MIB
+from ebpftop.core.theme_names import AUTO, THEME_NAMES
 from ebpftop.settings import values
 from ebpftop.settings.kinds import FLAG, Kind, Wrong, choice, listed, number, optional, word, words, wrong
 
@@ -71,9 +72,7 @@ def _speed(value: object) -> str:
     return text
 
 
-THEME = Setting(
-    "theme", "screen", word("the name of a theme"), "auto", "colours: auto, dark, light, or a theme of the palette"
-)
+THEME = Setting("theme", "screen", choice(*THEME_NAMES), AUTO, "colours; auto: dark or light, as the terminal is")
 CLOCK = Setting("clock", "screen", choice("local", "utc"), "local", "times of day: of this machine's zone, or UTC")
 MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; without it they are the terminal's")
 ASCII = Setting("ascii", "screen", FLAG, False, "draw with ASCII only, for terminals without other characters")

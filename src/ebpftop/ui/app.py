@@ -22,10 +22,10 @@ from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.theme import ThemeProvider
 
 from ebpftop.core.escape import escape
 from ebpftop.core.source import Source, SourceError
+from ebpftop.core.theme_names import THEME_NAMES
 from ebpftop.filters.spec import Filter
 from ebpftop.lifecycle import malloc, stdio
 from ebpftop.lifecycle.priority import keep_lock, stand_back
@@ -54,7 +54,7 @@ from ebpftop.ui.textual_fixes import (
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
-from ebpftop.ui.themes import THEMES, shades
+from ebpftop.ui.themes.themed_app import ThemedApp
 from ebpftop.ui.widgets.graphs import name_of
 
 log = logging.getLogger("ebpftop")
@@ -109,7 +109,7 @@ class _Journal(logging.Handler):
         self.lines.extend(line[:_LONGEST_LINE] for line in self.format(record).splitlines())
 
 
-class EbpftopApp(OrderedKeysApp, SurvivingApp):
+class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
     """Shows the records of a source. Knows neither kernel nor recording."""
 
     CSS_PATH = "app.tcss"
@@ -169,14 +169,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
         self._problems_reported = 0
         self.crash: Exception | None = None
         """The exception that ended the app, if any."""
-        for theme in THEMES:
-            self.register_theme(theme)
         self.kept = KeptSettings(self, Settings() if settings is None else settings, lambda: self.main)
         self.kept.start()
-
-    def get_css_variables(self) -> dict[str, str]:
-        variables = super().get_css_variables()
-        return {**variables, **shades(variables)}
 
     def get_default_screen(self) -> MainScreen:
         screen = MainScreen(self.source, self.interval_s, self.initial_filter, self.watch_options)
@@ -263,7 +257,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         # Not Textual's own: its help lists keys that ebpftop does not have, and everybody can read its screenshots.
-        yield SystemCommand("Theme", "Other colours", self.action_change_theme)
+        yield SystemCommand("Theme", f"Other colours: {', '.join(THEME_NAMES)}", self.action_change_theme)
         yield SystemCommand("Settings", "Change settings, and keep them", self.action_settings)
         yield SystemCommand("Help", "What is shown, and every key", self.action_help)
         yield SystemCommand("Quit", "Detach everything and leave", self.action_quit)
@@ -315,9 +309,9 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp):
             self.push_screen(Palette(id="--command-palette"))
 
     def search_themes(self) -> None:
-        from ebpftop.ui.screens.palette import Palette
+        from ebpftop.ui.screens.palette import Palette, ThemeChoices
 
-        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
+        self.push_screen(Palette([ThemeChoices], placeholder="Search for themes…"))
 
     def _picture_soon(self) -> None:
         self.set_timer(_PALETTE_GONE_S, self._picture_screen)

@@ -144,7 +144,7 @@ def _outcome(sheet: Sheet, row: ExecRow, now: float) -> None:
         sheet.fact("running", format.age(seconds or 0), "$success")
         return
     elif row.exit.signal:
-        sheet.fact("killed by", row.exit.signal, "$accent bold", "core dumped" if row.exit.core else "")
+        sheet.fact("killed by", row.exit.signal, "$error bold", "core dumped" if row.exit.core else "")
     elif row.exit.code is None:
         sheet.fact("ended", "exited (not seen)", note="at the latest by then")
     else:

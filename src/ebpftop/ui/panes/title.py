@@ -43,7 +43,7 @@ class Title:
             Span(f"{self.label} ", "focus" if focused else "label"),
             self.mark,
         ]
-        lost = [Span(f"  lost {self.lost}", "bad")] if self.lost else []
+        lost = [Span(f"  lost {self.lost}", "warn")] if self.lost else []
         counts, right = self._fitting(width - _length([*head, *lost]))
         left = [*head, Span(f"  {' · '.join(counts)}" if counts else "", "dim"), *lost]
         if not right.text:

@@ -74,7 +74,7 @@ class ColumnsScreen(ReadyScreen[None]):
         width = self.lines.widths.get(column.key, column.width)
         size = f"{width}+" if column.flexible else str(width)
         return Content.assemble(
-            ("● " if shown else "○ ", "$success" if shown else "$faint"),
+            ("● " if shown else "○ ", "$success" if shown else "$dim"),
             (f"{column.title or column.key:<14}", "bold" if shown else "$dim"),
             (f"{size:>5}  ", "$dim"),
             ("(no room) " if shown and not fits else "", "$warning"),

@@ -70,7 +70,7 @@ class CopyScreen(ReadyScreen[CommandLine]):
     def _words(self, line: CommandLine) -> Content:
         text = escape(line.text)
         shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-        return Content.assemble((f"{line.tool:<9}", "$accent bold"), (f"{line.about}\n", "$dim"), (shown, ""))
+        return Content.assemble((f"{line.tool:<9}", "$primary bold"), (f"{line.about}\n", "$dim"), (shown, ""))
 
     @on(OptionList.OptionSelected)
     def _clicked(self) -> None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from textual.app import App
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
@@ -42,11 +41,9 @@ from ebpftop.ui.panes.common import forget_clock
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import PaneLayout
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.themes import fitting_theme
+from ebpftop.ui.themes.themed_app import ThemedApp
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
-
-_OWN_THEMES = "ebpftop-"
 
 INTERVAL_S = 1.0
 """Seconds between readings, unless they are set."""
@@ -101,7 +98,7 @@ def bindings() -> Mapping[str, list[Binding]]:
 class KeptSettings:
     """The settings of the app: applies them, notices what the user changes, and saves it."""
 
-    def __init__(self, app: App[Any], settings: Settings, main: Callable[[], MainScreen]) -> None:
+    def __init__(self, app: ThemedApp, settings: Settings, main: Callable[[], MainScreen]) -> None:
         self.app = app
         self._main = main
         self.settings = settings
@@ -176,22 +173,7 @@ class KeptSettings:
         return True
 
     def _set_theme(self) -> None:
-        name = self.settings[THEME]
-        if name == "auto":
-            theme = fitting_theme(os.environ)
-        else:
-            theme = f"{_OWN_THEMES}{name}" if f"{_OWN_THEMES}{name}" in self.app.available_themes else name
-        if theme not in self.app.available_themes:
-            self.settings.refuse(THEME.path, f"there is no theme {name!r}{nearest(name, self.themes)}")
-            theme = fitting_theme(os.environ)
-        self.app.theme = theme
-
-    @property
-    def themes(self) -> tuple[str, ...]:
-        """What the setting may be; ebpftop's own first."""
-        names = sorted(self.app.available_themes)
-        own = [name.removeprefix(_OWN_THEMES) for name in names if name.startswith(_OWN_THEMES)]
-        return ("auto", *own, *(name for name in names if not name.startswith(_OWN_THEMES)))
+        self.app.choose_theme(self.settings[THEME])
 
     def _set_layout(self) -> None:
         sizes: dict[str, PaneSize] = self.settings.entries(PANES)
@@ -284,8 +266,6 @@ class KeptSettings:
 
     def choices(self, path: Path) -> tuple[str, ...]:
         """Return the values that the one at *path* may have, if they are few."""
-        if path == THEME.path:
-            return self.themes
         if path[0] == SORT.name:
             view = lists_of(self.main.panes).get(path[1])
             return () if view is None else tuple(f"{sign}{key}" for key in sortable(view) for sign in ("", "-"))
@@ -326,9 +306,7 @@ class KeptSettings:
                 self._seen[path] = value
 
     def _shown(self) -> Iterator[tuple[Path, Any]]:
-        theme = self.app.theme.removeprefix(_OWN_THEMES)
-        is_auto = self.settings[THEME] == "auto" and self.app.theme == fitting_theme(os.environ)
-        yield THEME.path, "auto" if is_auto else theme
+        yield THEME.path, self.app.theme_choice
         if self.main.source.live:
             yield INTERVAL.path, self.main.interval_s
         layout = self.main.pane_layout

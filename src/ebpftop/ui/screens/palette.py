@@ -6,17 +6,20 @@ nothing. Here keys typed after the text wait until its search is done.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from textual import on
-from textual.command import CommandPalette, DiscoveryHit, Hit
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.events import Mount
 from textual.widgets import Input
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
+from ebpftop.core.theme_names import AUTO
 from ebpftop.ui.screens.over import OverScreen
+from ebpftop.ui.themes import schemes
 
 
 class Palette(CommandPalette, OverScreen[None]):
@@ -50,3 +53,25 @@ class Palette(CommandPalette, OverScreen[None]):
         event.prevent_default()
         self._input(event)
         await self._search_ended()
+
+
+class ThemeChoices(Provider):
+    """The themes, and the choice of dark or light by the terminal's background."""
+
+    def _choices(self) -> Iterator[tuple[str, str, Callable[[], None]]]:
+        app = self.app
+        about = "light" if app.light else "dark"  # type: ignore[attr-defined]  # ours
+        choose = app.choose_theme  # type: ignore[attr-defined]
+        yield AUTO, f"As the terminal's background is: {about}", partial(choose, AUTO)
+        for scheme in schemes(light=False).values():
+            yield scheme.name, scheme.about, partial(choose, scheme.name)
+
+    async def discover(self) -> Hits:
+        for name, about, choose in self._choices():
+            yield DiscoveryHit(name, choose, help=about)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for name, about, choose in self._choices():
+            if (match := matcher.match(name)) > 0:
+                yield Hit(match, matcher.highlight(name), choose, help=about)

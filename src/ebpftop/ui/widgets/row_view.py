@@ -297,9 +297,11 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     def style_of(self, name: str, line: str = "") -> Style:
         """The style of a look, on a line that has its own look (the cursor's)."""
-        style = self._styles_of.get((name, line))
+        style = self._styles_of.get(key := (name, line))
         if style is None:
             style = self.rich_style
+            if line and name == "bar":
+                name = "accent"  # a plot in its own colour could hardly be seen there
             for part in (line, name):
                 if part:
                     style += self.get_component_rich_style(f"lines--{part}", partial=True)
@@ -309,7 +311,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             # Textual filters the lines, each time that one is new: here once for all that have this style.
             for line_filter in self.get_line_filters():
                 style = line_filter.apply([Segment(" ", style)], self.background_colors[1])[0].style or style
-            self._styles_of[name, line] = style
+            self._styles_of[key] = style
         return style
 
     @guard_drawing

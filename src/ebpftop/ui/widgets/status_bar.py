@@ -97,7 +97,7 @@ class StatusBar(SpanLine):
         probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, state in s.probes]
         left.append((1, [span for probe in probes for span in (probe, Span(" "))][:-1]))
         left.append((4, [Span(format.count(s.events_per_second)), Span(" ev/s", "dim")]))
-        lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {format.count(s.lost)}", "bad")]
+        lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {format.count(s.lost)}", "warn")]
         left.append((0, lost))
         if s.gone:
             # Nothing can match: that must not look like a quiet machine.
