@@ -495,7 +495,7 @@ async def test_an_export_has_the_rows_that_a_filter_leaves_in_the_order_shown(tm
         view = execs(app).model.view
         assert [row["pid"] for row in told] == [view[i].exec.pid for i in range(view.first, view.end)]
         assert {row["user"] for row in told} == {"ada"}
-        assert told[0]["duration"] == 0.0031
+        assert told[0]["duration_s"] == 0.0031
         # The name decides between the two.
         await pilot.press("tab", "tab", "greater_than_sign", "E")
         await saved(pilot, app, str(tmp_path / "calls.json"))

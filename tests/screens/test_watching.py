@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from ebpftop.core.records import Probe, Record, Trace
 from ebpftop.lifecycle.run_command import CommandRunner
@@ -18,6 +18,7 @@ from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens import watching
 from ebpftop.ui.screens.copy_as import CopyScreen
+from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.screens.watch_list import WatchScreen
 from ebpftop.ui.screens.watching import WatchOptions
 from ebpftop.ui.widgets.timeline_bar import TimelineBar
@@ -224,3 +225,28 @@ async def test_the_tree_has_lines_too() -> None:
         await pilot.press("t", "j", "C")
         await until(pilot, lambda: isinstance(app.screen, CopyScreen))
         assert any(line.tool == "strace" for line in app.screen.lines)  # type: ignore[attr-defined]
+
+
+async def test_a_report_is_saved(tmp_path: Path) -> None:
+    async with running() as (pilot, app, _):
+        await pilot.press("ctrl+s", "up")
+        screen = app.screen
+        assert isinstance(screen, SaveScreen)
+        assert screen.choice.kind == "report"
+        screen.query_one(Input).value = str(tmp_path / "r.txt")
+        await pilot.press("enter")
+        await until(pilot, lambda: (tmp_path / "r.txt").exists() and app.screen is app.main)
+    told = (tmp_path / "r.txt").read_text()
+    assert told.startswith("ebpftop report of web1\n")
+    for heading in ("Attached", "Lost", "Events", "System calls"):
+        assert f"\n{heading}\n---" in told
+    assert "failures first" in told
+
+
+async def test_the_heads_of_an_export_say_the_unit() -> None:
+    async with running() as (_, app, _source):
+        heads = {pane.probe: pane.rows_shown().headers for pane in app.main.panes}
+    assert {"time", "duration_s"} <= set(heads["execs"])
+    assert {"execs_per_s", "calls_per_s"} <= set(heads["users"])
+    assert {"time_ns", "p50_ns", "p99_ns", "max_ns", "calls_per_s"} <= set(heads["syscalls"])
+    assert "latency_ns" in heads["opens"]

@@ -16,19 +16,19 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import UNDECIDED_MAX
 
-Kind: TypeAlias = Literal["recording", "csv", "json"]
+Kind: TypeAlias = Literal["recording", "csv", "json", "report"]
 ENDED_KEPT = 20_000
 ENDED_BYTES = 8 << 20
 """Bounds on the ended processes that are kept to find out whose a record was."""
 
 Kept = TypeVar("Kept")
 
-SUFFIXES: dict[Kind, str] = {"recording": ".jsonl.zst", "csv": ".csv", "json": ".json"}
+SUFFIXES: dict[Kind, str] = {"recording": ".jsonl.zst", "csv": ".csv", "json": ".json", "report": ".txt"}
 
 
 def default_name(kind: Kind, host: str, pane: str, moment: float) -> str:
     """Return a name with host, pane and time. A recording has all panes, so its name has none."""
-    return _name(host, "" if kind == "recording" else pane, moment) + SUFFIXES[kind]
+    return _name(host, {"recording": "", "report": "report"}.get(kind, pane), moment) + SUFFIXES[kind]
 
 
 def screenshot_name(host: str, moment: float) -> str:
@@ -47,7 +47,7 @@ def kind_of(path: str) -> Kind | None:
     """Return what a file of this name holds; None if the name does not show it."""
     if path.endswith((".jsonl", ".zst")):
         return "recording"
-    return "csv" if path.endswith(".csv") else "json" if path.endswith(".json") else None
+    return next((kind for kind, suffix in SUFFIXES.items() if path.endswith(suffix)), None)
 
 
 def with_suffix(path: str, kind: Kind) -> str:

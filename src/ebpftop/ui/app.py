@@ -296,6 +296,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
         yield SystemCommand("Graphs", "Of the whole machine, above the panes: show or hide", main.action_graphs)
         for what in WHATS:
             yield SystemCommand(f"Graph: {name_of(what)}", "Alone, with its axes", partial(main.graphs.open, what))
+        yield SystemCommand("Report", "For a ticket, as plain text", lambda: main.action_save("report"))
         yield SystemCommand("Copy as", "This row or filter as ebpftop, bpftrace, strace, jq", main.action_copy_as)
         yield SystemCommand("Watch", "What is watched for; watch for more", main.action_watch)
         yield SystemCommand("Only this container", "Filter to the container of this row", main.action_container)

@@ -190,6 +190,7 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         rank=3,
         about="From exec to its end, or until now (green). A dot: it did not start.",
         value=_seconds,
+        exported="duration_s",
     ),
     Column(
         "command",

@@ -76,6 +76,7 @@ COLUMNS: tuple[Column[Open], ...] = (
         rank=3,
         about="How long the call took: ns, µs, ms or s.",
         value=lambda o, _: o.ns,
+        exported="latency_ns",
     ),
     Column(
         "flags",

@@ -288,6 +288,7 @@ class SyscallsPane(Pane):
                 rank=rank,
                 sort=lambda c: value(c) or 0.0,
                 value=lambda c, _: value(c),
+                exported=f"{key}_ns",
                 about=about,
             )
 
@@ -330,6 +331,7 @@ class SyscallsPane(Pane):
                 right=True,
                 sort=lambda c: c.rate,
                 about="Calls per second, over the last reading.",
+                exported="calls_per_s",
             ),
             Column(
                 "count",
@@ -360,6 +362,7 @@ class SyscallsPane(Pane):
                 rank=4,
                 sort=lambda c: c.spent_ns(last=self.last),
                 about="Time that all threads together spent in it, waiting included: ns, µs, ms, s, then m and h.",
+                exported="time_ns",
             ),
             Column(
                 "errors",
@@ -380,6 +383,7 @@ class SyscallsPane(Pane):
                 rank=8,
                 sort=lambda c: c.failure_rate(last=self.last),
                 about="Share of its calls that returned an error, in percent; red from 50%.",
+                exported="failed_share",
             ),
             latency(
                 "p50",

@@ -127,6 +127,7 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         sort=lambda u: u.rate,
         about="execve calls per second, over the last reading.",
+        exported="execs_per_s",
     ),
     Column(
         "history",
@@ -157,6 +158,7 @@ COLUMNS: tuple[Column[User], ...] = (
         rank=6,
         sort=lambda u: u.calls_rate,
         about="Its system calls per second, over the last reading. ≥: some were evicted from the kernel's map.",
+        exported="calls_per_s",
     ),
     Column(
         "last",

@@ -572,18 +572,31 @@ class MainScreen(PanesScreen):
 
     async def action_save(self, kind: Kind) -> None:
         """Ask where to save the history, or the rows of this pane."""
-        from ebpftop.ui.screens.save_actions import history_choice, rows_of
+        from ebpftop.ui.screens.report_actions import Screen, report_choice
+        from ebpftop.ui.screens.save_actions import history_choice, rows_of, write_file
         from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
 
         place = await place_to_save()
         host, moment = self.source.header.host, self.playback.shown_time
         choices = rows_of(self.pane, host, moment)
+        watches = [watch.label for watch in self.watching.watches.watches]
+        filtered = "  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part)
+        shown = Screen(
+            self.source.header,
+            self.playback.overview,
+            moment,
+            filtered,
+            watches,
+            self.panes,
+            self.playback.timeline,
+            series_of(self.source),
+        )
+        choices.append(report_choice(shown, write_file))
         if self.playback.timeline is not None:
-            words = "  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part)
             choices.insert(
                 0,
                 history_choice(
-                    self.playback.timeline, self.playback.view_filter, self.execs.pattern, words, host, moment
+                    self.playback.timeline, self.playback.view_filter, self.execs.pattern, filtered, host, moment
                 ),
             )
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)

@@ -46,6 +46,11 @@ def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
     ]
 
 
+def write_file(path: str, data: bytes, replace: bool) -> None:
+    """Create a file of *data*. Raises SourceError."""
+    _write(path, data, replace=replace)
+
+
 def save_screenshot(svg: str, host: str, moment: float) -> str:
     """Write a picture of the screen into a new file, where we may write; return a line about it. Raises SourceError."""
     path = os.path.join(writable_folder() or fallback_folder(), screenshot_name(host, moment))

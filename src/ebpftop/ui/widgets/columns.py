@@ -31,7 +31,8 @@ class Column(Generic[Row]):
 
     Columns of a higher `rank` are dropped first if the width is too small. A `flexible` one gets what the others leave,
     but at least `width`; `fill` draws to that width, instead of `cell`. `sort` makes a table sortable
-    by it; numbers start with the largest. `value` is what an export writes if not the text of the cell.
+    by it; numbers start with the largest. `value` is what an export writes if not the text of the cell, under the name
+    `exported`, which says the unit, or else under `key`.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Column(Generic[Row]):
     about: str = ""
     fill: Callable[[Row, int], Cell] | None = None
     value: Callable[[Row, float], Value] | None = None
+    exported: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Shown(Generic[Row]):
 
     @property
     def headers(self) -> list[str]:
-        return [column.key for column in self.columns]
+        return [column.exported or column.key for column in self.columns]
 
     def __len__(self) -> int:
         return len(self.rows)
