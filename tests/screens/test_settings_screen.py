@@ -106,8 +106,8 @@ async def test_what_the_file_says_is_there_with_the_first_picture(file: Path) ->
 
 async def test_names_that_only_the_screen_knows_are_told_with_their_line(file: Path) -> None:
     file.write_text(
-        'theme = "brown"\nsort.usesr = "uid"\nsort.users = "uidd"\nsort.execs = "time"\n'
-        'columns.users.show = ["usr"]\n[keys]\npane.nex = "f9"\n'.replace("usesr", "userss")
+        'theme = "brown"\nsort.userss = "uid"\nsort.users = "uidd"\nsort.execs = "time"\n'
+        'columns.users.show = ["usr"]\n[keys]\npane.nex = "f9"\n'
     )
     async with running(load()) as pilot:
         app = app_of(pilot)

@@ -492,6 +492,12 @@ def test_every_command_prints_its_settings_as_a_file_that_says_the_same(
     assert read.values[("keys", "pane.next")] == "f9"
 
 
+def test_a_theme_may_look_like_a_number(tmp_path: Path) -> None:
+    for text in ("theme = 16", 'theme = "16"'):
+        (tmp_path / "file").write_text(text)
+        assert read_file(str(tmp_path / "file")).values == {THEME.path: "16"}
+
+
 def test_the_printed_settings_can_hold_anything(home: Path) -> None:
     hostile = 'a"b\\c\n\x1b[2J\u202e'
     settings = load()

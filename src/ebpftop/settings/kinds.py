@@ -73,6 +73,8 @@ def choice(*names: str, flags: Mapping[bool, str] | None = None) -> Kind[str]:
     def read(value: object) -> str:
         if flags is not None and isinstance(value, bool):
             return flags[value]
+        if isinstance(value, int):
+            value = str(value)  # the name of a theme
         if value not in names:
             raise wrong(value, f"one of {', '.join(names)}")
         return str(value)
