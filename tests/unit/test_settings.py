@@ -502,7 +502,7 @@ def test_the_printed_settings_can_hold_anything(home: Path) -> None:
     hostile = 'a"b\\c\n\x1b[2J\u202e'
     settings = load()
     settings.change(("filters", hostile), hostile)
-    settings.change(THEME.path, hostile)
+    settings.change(("columns", hostile), Columns((hostile,), {hostile: 7}))
     assert parse(printed(settings, "live"))["filters"] == {hostile: hostile}
     assert "\x1b" not in printed(settings, "live")
     assert settings.save() == ""
