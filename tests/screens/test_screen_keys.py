@@ -377,7 +377,7 @@ async def test_columns_are_chosen_and_widened() -> None:
         assert isinstance(app.screen, ColumnsScreen)
         await pilot.press("space", "j", "right", "right", "escape")
         assert "time" in log.hidden
-        assert next((s.column.key, s.width) for s in log.slots) == ("pid", 9)
+        assert next((s.column.key, s.width) for s in log.slots) == ("duration", 10)
 
 
 async def test_diagnostics_show_the_log_that_bcc_wrote(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ async def press(pilot: Pilot[int], app: EbpftopApp, *keys: str) -> None:
 
 
 def commands(app: EbpftopApp) -> list[str]:
-    view = execs(app).model.view
-    return [view[i].exec.comm for i in range(view.first, view.end)]
+    """The programs of the log, also those that are folded."""
+    return [row.exec.comm for row in execs(app).model.view.all_rows()]
 
 
 # Live.

@@ -6,10 +6,11 @@ import msgspec
 
 from ebpftop.core.records import Exec, Exit
 from ebpftop.core.source import Batch
-from ebpftop.models.execlog import ExecLog, ExecRow
+from ebpftop.models.exec_row import ExecRow
+from ebpftop.models.execlog import ExecLog
 from ebpftop.models.processes import Lineage
+from ebpftop.ui.panes.exec_columns import COLUMNS
 from ebpftop.ui.panes.exec_details import exec_details, process_details
-from ebpftop.ui.panes.execs import COLUMNS
 from tests.unit.recording_samples import START, exec_at
 
 
@@ -41,17 +42,17 @@ def ended(record: Exec, code: int | None, signal: str | None = None, core: bool 
 def test_a_program_that_did_not_start_goes_by_the_path_that_was_tried() -> None:
     failed = program(ret=-2, error="ENOENT", file="/opt/missing", argv=("not-its-name", "x"))
     assert shown(failed)["command"] == "/opt/missing x"
-    assert shown(failed)["outcome"] == "✗ ENOENT"
+    assert shown(failed)["outcome"] == "ENOENT"
     assert shown(failed)["duration"] == "·"
     assert shown(program(file="/opt/there", argv=("its-name", "x")))["command"] == "its-name x"
 
 
 def test_how_it_ended() -> None:
     one = program()
-    assert shown(one)["outcome"] == "● running"
+    assert shown(one)["outcome"] == "running"
     assert [shown(one, ended(one, code))["outcome"] for code in (0, 3)] == ["exit 0", "exit 3"]
-    assert shown(one, ended(one, None, "SIGSEGV", core=True))["outcome"] == "↯ SEGV core"
-    assert shown(one, ended(one, None, "SIGKILL"))["outcome"] == "↯ KILL"
+    assert shown(one, ended(one, None, "SIGSEGV", core=True))["outcome"] == "SIGSEGV core"
+    assert shown(one, ended(one, None, "SIGKILL"))["outcome"] == "SIGKILL"
     assert shown(one, ended(one, None))["outcome"] == "exited ?"
 
 

@@ -9,7 +9,8 @@ from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
 from ebpftop.core.source import Batch
 from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
-from ebpftop.models.execlog import ExecLog, ExecRow, command_line
+from ebpftop.models.exec_row import ExecRow, command_line
+from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import BUDGET

@@ -161,7 +161,7 @@ class Screen:
     @property
     def pids(self) -> list[int]:
         assert isinstance(self.execs.model, ExecLog)
-        return [row.exec.pid for row in self.execs.model.view.rows()]
+        return [row.exec.pid for row in self.execs.model.view.all_rows()]
 
 
 def programs(*times: int) -> list[Batch]:

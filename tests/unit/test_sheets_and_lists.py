@@ -12,8 +12,8 @@ from ebpftop.core.records import Attempt, Exec, Probe
 from ebpftop.core.source import Batch
 from ebpftop.models.execlog import ExecLog
 from ebpftop.syscalls import abi
+from ebpftop.ui.panes.exec_columns import COLUMNS
 from ebpftop.ui.panes.exec_details import exec_details
-from ebpftop.ui.panes.execs import COLUMNS
 from ebpftop.ui.screens.diagnostics import diagnostics
 from ebpftop.ui.screens.syscall_lists import TableEntry, program
 

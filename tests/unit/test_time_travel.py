@@ -54,8 +54,12 @@ def fresh() -> tuple[dict[str, Model], dict[ProbeName, list[Model]]]:
     return models, takers
 
 
+UNCOMPARED = frozenset(("batches", "on_evict", "_ring", "_view"))
+"""How often a model was fed; a method, which is another one of each model; what is compared elsewhere."""
+
+
 def state(thing: object, seen: frozenset[int] = frozenset()) -> object:
-    """All that an object holds, down to what can be compared; how often a model was fed is no part of it."""
+    """All that an object holds, down to what can be compared."""
     if id(thing) in seen:
         return "…"
     seen |= {id(thing)}
@@ -68,7 +72,7 @@ def state(thing: object, seen: frozenset[int] = frozenset()) -> object:
         return [state(item, seen) for item in thing]
     names = [*getattr(thing, "__dict__", ()), *(n for c in type(thing).__mro__ for n in getattr(c, "__slots__", ()))]
     if type(thing).__module__.startswith("ebpftop.models") and names:
-        return type(thing).__name__, [(n, state(getattr(thing, n), seen)) for n in sorted(names) if n != "batches"]
+        return type(thing).__name__, [(n, state(getattr(thing, n), seen)) for n in sorted(names) if n not in UNCOMPARED]
     return repr(thing)
 
 

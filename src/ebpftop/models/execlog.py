@@ -2,81 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
-
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.regex import Pattern
+from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.folded_view import FoldedView
+from ebpftop.models.folding import Grouping
 from ebpftop.models.processes import Lineage, Processes, ProcessInfo
-from ebpftop.models.ring import Ring, View
+from ebpftop.models.ring import Ring
 
 # Memory of a row besides its record.
-_ROW_BYTES = 300
-
-
-class ExecRow:
-    """One execve and how the program ended: `ended` is the time, `exit` the reason; `replaced`: by another execve."""
-
-    __slots__ = ("ended", "exec", "exit", "lineage", "replaced", "sequence")
-
-    def __init__(self, record: Exec, lineage: Lineage) -> None:
-        self.exec = record
-        self.lineage = lineage
-        self.exit: Exit | None = None
-        self.ended: float | None = None
-        self.replaced = False
-        self.sequence = -1
-
-    @property
-    def failed(self) -> bool:
-        return self.exec.ret < 0
-
-    @property
-    def running(self) -> bool:
-        return self.ended is None and not self.failed
-
-    def seconds(self, now: float) -> float | None:
-        """Return how long the program ran, or has been running at *now*; None if it never did."""
-        if self.failed:
-            return None
-        if self.ended is None:
-            return now - self.exec.time
-        if self.exit is not None and self.exit.code is None and self.exit.signal is None:
-            return None
-        if self.exit is not None and self.exit.duration_s is not None:
-            return self.exit.duration_s
-        return self.ended - self.exec.time
-
-    @property
-    def outcome(self) -> str:
-        """How it ended in one word: an errno, a signal, an exit code, ``exec``; empty while it runs."""
-        if self.failed:
-            return self.exec.error or str(self.exec.ret)
-        if self.exit is None:
-            return "exec" if self.replaced else ""
-        if self.exit.signal:
-            return self.exit.signal
-        return "exited (not seen)" if self.exit.code is None else str(self.exit.code)
-
-    @property
-    def user(self) -> str:
-        return self.exec.user if self.exec.user is not None else str(self.exec.uid)
-
-    def searchable(self) -> str:
-        """Return all fields as one text, for the filter."""
-        e = self.exec
-        return (
-            f"{e.pid} {e.ppid} {e.pcomm} {e.uid} {self.user} {e.comm} {e.file} {' '.join(e.argv)} {self.outcome}"
-            f" {e.interp or ''} {e.cgroup} {e.container or ''} {e.unit or ''}"
-        )
-
-
-def command_line(argv: tuple[str, ...]) -> str:
-    """Return *argv* in the syntax of a shell."""
-    return shlex.join(argv)
+_ROW_BYTES = 360
 
 
 class ExecLog:
@@ -84,7 +23,8 @@ class ExecLog:
 
     def __init__(self, capacity: int = 100_000) -> None:
         self.ring: Ring[ExecRow] = Ring(capacity)
-        self.view = View(self.ring)
+        self.view = FoldedView(self.ring)
+        self._grouping = Grouping(self.ring, self.view)
         self.processes = Processes()
         self.view_filter = ViewFilter()
         self.pattern: Pattern | None = None
@@ -138,7 +78,8 @@ class ExecLog:
     def _exec(self, record: Exec, lineage: Lineage) -> None:
         row = ExecRow(record, lineage)
         row.sequence = sequence = self.ring.append(row, _ROW_BYTES + weight(record))
-        if row.failed:
+        self._grouping.started(row)
+        if record.ret < 0:
             self.failed += 1
             return
         self.execs += 1
@@ -148,6 +89,7 @@ class ExecLog:
 
     def _exit(self, record: Exit) -> None:
         self.exits += 1
+        self._grouping.exited(record.pid, record.start_ns)
         self._end(self._open.pop((record.pid, record.start_ns), None), record.time, record)
 
     def _end(self, sequence: int | None, time: float, ending: Exit | None) -> None:
@@ -158,3 +100,4 @@ class ExecLog:
         row.exit = ending
         row.replaced = ending is None
         self.view.recheck(sequence)
+        self._grouping.settled(row)

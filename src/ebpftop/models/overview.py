@@ -21,6 +21,8 @@ class Overview:
         self.batches = 0
         self.probes: dict[ProbeName, Probe] = {}
         self.lost: dict[ProbeName, dict[Where, int]] = {}
+        self.lost_last: dict[Where, float] = {}
+        """When something of each kind was lost last (Unix seconds)."""
         self.cost: Cost | None = None
         self._events = Window()
 
@@ -37,13 +39,19 @@ class Overview:
                 case Probe():
                     self.probes[record.probe] = record
                 case Lost():
-                    self.lost.setdefault(record.probe, {})[record.where] = record.count
+                    self._note_lost(record)
                 case Cost():
                     self.cost = record
                 case _:
                     pass
         for second, count in events.items():
             self._events.add(second, count)
+
+    def _note_lost(self, record: Lost) -> None:
+        counts = self.lost.setdefault(record.probe, {})
+        if record.count > counts.get(record.where, 0):
+            self.lost_last[record.where] = max(record.time, self.lost_last.get(record.where, 0.0))
+        counts[record.where] = record.count
 
     def recall(self, seconds: Mapping[int, int]) -> None:
         """Set the number of events of whole seconds, independent of how many were fed."""
@@ -56,6 +64,19 @@ class Overview:
     @property
     def total_lost(self) -> int:
         return sum(sum(kinds.values()) for kinds in self.lost.values())
+
+    def lost_by_kind(self) -> dict[Where, dict[ProbeName, int]]:
+        """Return how much each probe lost of each kind, in a fixed order; a kind of which nothing was lost is empty."""
+        return {
+            where: {probe: n for probe, kinds in self.lost.items() if (n := kinds.get(where, 0))}
+            for where in KINDS_OF_LOSS
+        }
+
+    @property
+    def only_kind_lost(self) -> Where | None:
+        """The kind of all that was lost; None if it is of several kinds, or nothing was lost."""
+        kinds = [where for where, probes in self.lost_by_kind().items() if probes]
+        return kinds[0] if len(kinds) == 1 else None
 
     @property
     def gone(self) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ class Ring(Generic[Row]):
         self._rows: deque[Row] = deque()
         self._weights: deque[int] = deque()
         self._shared: Shared[int] = Shared()
+        self.on_evict: Callable[[Row], None] | None = None
+        """Called with each row that is evicted, oldest first."""
 
     @property
     def end(self) -> int:
@@ -67,9 +69,11 @@ class Ring(Generic[Row]):
         self._weights.append(self._shared[weight])
         self.weight += weight
         while len(self._rows) > self.capacity or (self.weight > self.budget and len(self._rows) > 1):
-            self._rows.popleft()
+            evicted = self._rows.popleft()
             self.weight -= self._weights.popleft()
             self.first += 1
+            if self.on_evict is not None:
+                self.on_evict(evicted)
         return sequence
 
     def slice(self, start: int, stop: int) -> list[Row]:
@@ -95,6 +99,9 @@ class View(Generic[Row]):
         self._first = 0
         self._scanned_from = 0
         self._next = 0
+        self._lists = False
+        """Whether `_matches` is used: otherwise positions are sequence numbers."""
+        self._scanning = False
 
     @property
     def filtered(self) -> bool:
@@ -102,7 +109,7 @@ class View(Generic[Row]):
 
     @property
     def first(self) -> int:
-        if self._passes is None:
+        if not self._lists:
             return self.ring.first
         # Rows may fall out of the ring long before `advance` is called again.
         while self._matches and self._matches[0] < self.ring.first:
@@ -112,7 +119,7 @@ class View(Generic[Row]):
 
     @property
     def end(self) -> int:
-        return self._first + len(self._matches) if self._passes else self.ring.end
+        return self._first + len(self._matches) if self._lists else self.ring.end
 
     def __len__(self) -> int:
         return self.end - self.first
@@ -121,11 +128,11 @@ class View(Generic[Row]):
         """Return the sequence number at *position*; IndexError if there is none."""
         if not self.first <= position < self.end:
             raise IndexError(position)
-        return self._matches[position - self._first] if self._passes else position
+        return self._matches[position - self._first] if self._lists else position
 
     def position(self, sequence: int) -> int:
         """Return the position of the first row that is not older than *sequence*."""
-        if self._passes is None:
+        if not self._lists:
             return min(max(sequence, self.first), self.end)
         return self._first + bisect_left(self._matches, sequence)
 
@@ -135,7 +142,7 @@ class View(Generic[Row]):
     def rows(self) -> list[Row]:
         """Return all rows, oldest first; for a hundred thousand it takes a few milliseconds."""
         first, rows = self.ring.first, self.ring.slice(self.ring.first, self.ring.end)
-        if self._passes is None:
+        if not self._lists:
             return rows
         return [rows[sequence - first] for sequence in self._matches if sequence >= first]
 
@@ -145,6 +152,7 @@ class View(Generic[Row]):
         *passes* may return None for a new row: then it is asked again whenever rows are added.
         """
         self._passes = passes
+        self._lists = passes is not None
         self._undecided.clear()
         self._matches.clear()
         self._first = 0
@@ -152,29 +160,55 @@ class View(Generic[Row]):
 
     def advance(self) -> None:
         """Add the new rows of the ring, as far as time allows, and drop the evicted ones; `scan` adds the rest."""
-        if self._passes is None:
+        if not self._lists:
+            return
+        passes = self._passes
+        self._next = start = max(self._next, self.ring.first)
+        if passes is None:
+            for sequence, row in enumerate(self.ring.slice(start, self.ring.end), start):
+                self._enter(sequence, row)
+            self._next = self.ring.end
             return
         until_s = time.monotonic() + PACE_S
-        self._decide(self._passes, until_s)
-        self._next = start = max(self._next, self.ring.first)
+        self._decide(passes, until_s)
         for sequence, row in enumerate(self.ring.slice(start, self.ring.end), start):
-            passes = self._passes(row)
-            if passes:
-                self._matches.append(sequence)
-            elif passes is None:
+            is_match = passes(row)
+            if is_match:
+                self._enter(sequence, row)
+            elif is_match is None:
                 self._undecided.append(sequence)
             self._next = sequence + 1
             if time.monotonic() >= until_s:
                 return
+
+    def _enter(self, sequence: int, row: Row) -> None:
+        """Take in a row that matches: the newest, the next older one, or one between."""
+        if not self._matches or sequence > self._matches[-1]:
+            self._matches.append(sequence)
+        elif self._scanning:
+            self._matches.appendleft(sequence)
+            self._first -= 1
+        else:
+            insort(self._matches, sequence)
+
+    def _leave(self, sequence: int, row: Row) -> None:
+        """Take out a row that does not match any more."""
+        del self._matches[bisect_left(self._matches, sequence)]
+
+    def _holds(self, sequence: int, row: Row) -> bool:
+        """Return whether a row has been taken in."""
+        index = bisect_left(self._matches, sequence)
+        return index < len(self._matches) and self._matches[index] == sequence
 
     def _decide(self, passes: Callable[[Row], bool | None], until_s: float) -> None:
         for _ in range(min(RETRIES, len(self._undecided))):
             sequence = self._undecided.popleft()
             if sequence < self.ring.first:
                 continue
-            decided = passes(self.ring[sequence])
+            row = self.ring[sequence]
+            decided = passes(row)
             if decided:
-                insort(self._matches, sequence)
+                self._enter(sequence, row)
             elif decided is None:
                 self._undecided.append(sequence)
             if time.monotonic() >= until_s:
@@ -183,23 +217,26 @@ class View(Generic[Row]):
     @property
     def behind(self) -> bool:
         """Whether rows were added that `advance` had no time for."""
-        return self._passes is not None and self._next < self.ring.end
+        return self._lists and self._next < self.ring.end
 
     def scan(self, rows: int) -> bool:
         """Search the newest rows, then the next *rows* older ones, or fewer; return whether there are more."""
-        if self._passes is None:
+        if not self._lists:
             return False
+        passes = self._passes
         until_s = time.monotonic() + PACE_S
         self.advance()
         stop = self._scanned_from
         start = max(self.ring.first, stop - rows)
+        self._scanning = True
         for row in reversed(self.ring.slice(start, stop)):
             if time.monotonic() >= until_s:
                 break
             stop -= 1
-            if self._passes(row):
-                self._matches.appendleft(stop)
-                self._first -= 1
+            self._scanned_from = stop
+            if passes is None or passes(row):
+                self._enter(stop, row)
+        self._scanning = False
         self._scanned_from = max(stop, self.ring.first)
         return self._scanned_from > self.ring.first or self.behind
 
@@ -207,10 +244,9 @@ class View(Generic[Row]):
         """A row changed: add it or remove it."""
         if self._passes is None or not max(self._scanned_from, self.ring.first) <= sequence < self._next:
             return
-        index = bisect_left(self._matches, sequence)
-        shown = index < len(self._matches) and self._matches[index] == sequence
-        passes = self._passes(self.ring[sequence])
+        row = self.ring[sequence]
+        shown, passes = self._holds(sequence, row), self._passes(row)
         if passes and not shown:
-            self._matches.insert(index, sequence)
+            self._enter(sequence, row)
         elif shown and not passes:
-            del self._matches[index]
+            self._leave(sequence, row)

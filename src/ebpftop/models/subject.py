@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebpftop.core.records import Abi, Event, Trace
-from ebpftop.models.execlog import ExecRow
+from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
 
 

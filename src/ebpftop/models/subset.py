@@ -11,7 +11,7 @@ import msgspec
 
 from ebpftop.core.records import End, Event, Exec, Exit, Process, Record, Syscalls, Trace, Users
 from ebpftop.filters.regex import Pattern
-from ebpftop.models.execlog import ExecRow
+from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import UNDECIDED_MAX

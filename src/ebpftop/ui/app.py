@@ -135,6 +135,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
             tooltip="What each probe tried, what BCC printed",
             id="diagnostics",
         ),
+        Binding("X", "losses", "Lost", show=False, tooltip="What was lost, and what helps", id="losses"),
         Binding("f2", "settings", "Settings", show=False, tooltip="Change settings, and keep them", id="settings"),
         Binding("q", "quit", "Quit", tooltip="Detach everything and leave", id="quit"),
         # The driver handles these two first, whatever has the focus.
@@ -265,6 +266,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
         yield SystemCommand(
             "Diagnostics", "What each probe tried, and what BCC and clang printed", self.action_diagnostics
         )
+        yield SystemCommand("Lost", "What was lost, what it means, and what helps", self.action_losses)
         main = self.main
         for pane in main.panes:
             turn = partial(main.action_probe, pane.probe)
@@ -362,6 +364,13 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
 
         overview = self.main.playback.overview
         open_sheet(self, diagnostics(overview.probes, self.log_path, self.journal, self._unread))
+
+    def action_losses(self) -> None:
+        """Show what was lost, in words."""
+        from ebpftop.ui.screens.details import open_sheet
+        from ebpftop.ui.screens.losses import losses
+
+        open_sheet(self, losses(lambda: self.main.playback.overview))
 
     def action_interrupt(self) -> None:
         self.exit(INTERRUPTED, return_code=INTERRUPTED)

@@ -337,7 +337,11 @@ class Pane(TitledPane):
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
         event.stop()
-        self.post_message(self.DetailsRequested(self.details(event.row)))
+        self.open_row(event.row)
+
+    def open_row(self, row: Any) -> None:
+        """Do what Enter on *row* does: ask for its details."""
+        self.post_message(self.DetailsRequested(self.details(row)))
 
     @on(RowView.OpenedEmpty)
     def _opened_empty(self, event: RowView.OpenedEmpty) -> None:

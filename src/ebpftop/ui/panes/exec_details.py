@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from ebpftop.core import format
 from ebpftop.filters.stack import FilterLevel, process_level
-from ebpftop.models.execlog import ExecLog, ExecRow, command_line
+from ebpftop.models.exec_row import ExecRow, command_line
+from ebpftop.models.execlog import ExecLog
 from ebpftop.models.processes import ProcessInfo
 from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.widgets.sheet import Details, Sheet

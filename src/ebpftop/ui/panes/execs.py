@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -14,246 +14,35 @@ from ebpftop.core.records import Exec, ProbeName
 from ebpftop.core.source import Source
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
-from ebpftop.models.execlog import ExecLog, ExecRow, command_line
+from ebpftop.models.exec_row import ExecRow, hidden_attempts, repeats_shown, search_text
+from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.folded_view import FAILURES
 from ebpftop.models.processes import Lineage
 from ebpftop.models.subject import Subject, subject_of_exec, subject_of_process
 from ebpftop.models.tree import Branch, grow
 from ebpftop.models.watch import Watch
-from ebpftop.ui.panes.common import clock, moment, user
+from ebpftop.ui.panes.exec_columns import COLUMNS, TREE_COLUMNS, exec_columns, exec_mark
 from ebpftop.ui.panes.exec_details import exec_details, process_details
-from ebpftop.ui.panes.filtered import FilteredPane
-from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.panes.filtered import SCAN_ROWS, FilteredPane
+from ebpftop.ui.widgets.columns import Column, Shown, Span
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.table_view import TableView
 from ebpftop.ui.words import Mark
 
-LONGEST = 1000
-"""Characters of a command line that are made ready for drawing; details show all of it."""
-
 REGROW_S = 0.5
 """The tree is rebuilt at most this often."""
 
 
-def command(argv: tuple[str, ...], file: str, look: str, *, truncated: bool = False) -> Cell:
-    """A command line: the program stands out from its arguments."""
-    head, *rest = argv or (file,)
-    spans = [Span(shlex.quote(head) if head else "''", look)]
-    length = len(head)
-    for i, argument in enumerate(rest):
-        if length > LONGEST:
-            spans.append(Span(" …", "dim"))
-            break
-        text = argument[:LONGEST]
-        spans.append(Span(" " + (text if _plain(text) else shlex.quote(text)), "dim" if i < 0 else ""))
-        length += len(text) + 1
-    if truncated:
-        spans.append(Span(" [truncated]", "warn"))
-    return spans
-
-
-def _plain(text: str) -> bool:
-    return bool(text) and not any(c in " '\"$`\\&|;<>()*?[]{}#~!" for c in text)
-
-
-def _command(row: ExecRow, _: float) -> Cell:
-    e = row.exec
-    truncated = e.truncated or "file" in e.cut
-    if row.failed:
-        return command((e.file, *e.argv[1:]), e.file, "bad", truncated=truncated)
-    return command(e.argv, e.file, "strong", truncated=truncated)
-
-
-def _started(row: ExecRow, _: float) -> str:
-    return moment(row.exec.time)
-
-
-def _ended(row: ExecRow, _: float) -> str | None:
-    return row.outcome or None
-
-
-def _seconds(row: ExecRow, now: float) -> float | None:
-    return row.seconds(now)
-
-
-def _whole_command(row: ExecRow, _: float) -> str:
-    return command_line(row.exec.argv or (row.exec.file,))
-
-
-def _outcome(row: ExecRow, _: float) -> Cell:
-    text = row.outcome
-    if row.failed:
-        return (Span("✗ " + text, "bad"),)
-    if row.exit is None:
-        return (Span("→ exec", "dim"),) if row.replaced else (Span("● running", "good"),)
-    if row.exit.signal:
-        return (Span("↯ " + text.removeprefix("SIG") + (" core" if row.exit.core else ""), "signal"),)
-    if row.exit.code is None:
-        return (Span("exited ?", "dim"),)
-    return (Span("exit " + text, "bad" if row.exit.code else "dim"),)
-
-
-def _duration(row: ExecRow, now: float) -> Cell:
-    seconds = row.seconds(now)
-    if seconds is None:
-        return (Span("·", "faint"),)
-    if row.running:
-        return (Span(format.age(seconds), "good"),)
-    return (Span(format.duration(seconds)),)
-
-
-def _unit(row: ExecRow, _: float) -> Cell:
-    e = row.exec
-    return (Span(e.container, "warn"),) if e.container else (Span(e.unit or "", "dim"),)
-
-
-COLUMNS: tuple[Column[ExecRow], ...] = (
-    Column(
-        "time",
-        "TIME",
-        12,
-        lambda r, _: clock(r.exec.time),
-        rank=5,
-        about="When it started: time of day, and the date if that is not today.",
-        value=_started,
-    ),
-    Column(
-        "pid",
-        "PID",
-        7,
-        lambda r, _: (Span(str(r.exec.pid)),),
-        right=True,
-        rank=1,
-        about="Process id, as the host counts.",
-    ),
-    Column(
-        "ppid",
-        "PPID",
-        7,
-        lambda r, _: (Span(str(r.exec.ppid), "dim"),),
-        right=True,
-        rank=8,
-        about="Process id of its parent.",
-    ),
-    Column(
-        "parent",
-        "PARENT",
-        12,
-        lambda r, _: (Span(r.exec.pcomm, "dim"),),
-        rank=6,
-        about="Command name of its parent: what started it.",
-    ),
-    Column(
-        "user",
-        "USER",
-        8,
-        lambda r, _: user(r.user, r.exec.uid),
-        rank=4,
-        about="The user that it runs as; root stands out.",
-    ),
-    Column(
-        "comm",
-        "COMM",
-        15,
-        lambda r, _: (Span(r.exec.comm),),
-        rank=9,
-        hidden=True,
-        about="Command name, as the kernel keeps it: at most 15 bytes.",
-    ),
-    Column("unit", "UNIT", 16, _unit, rank=9, about="Its container (amber), else its systemd unit."),
-    Column(
-        "cgroup",
-        "CGROUP",
-        24,
-        lambda r, _: (Span(r.exec.cgroup, "dim"),),
-        rank=10,
-        hidden=True,
-        about="Path of its control group.",
-    ),
-    Column(
-        "outcome",
-        "OUTCOME",
-        11,
-        _outcome,
-        rank=2,
-        about="How it ended: exit code, signal, or the error for which it did not start; see the marks.",
-        value=_ended,
-    ),
-    Column(
-        "duration",
-        "DURATION",
-        8,
-        _duration,
-        right=True,
-        rank=3,
-        about="From exec to its end, or until now (green). A dot: it did not start.",
-        value=_seconds,
-        exported="duration_s",
-    ),
-    Column(
-        "command",
-        "COMMAND",
-        38,
-        _command,
-        flexible=True,
-        about="Its arguments as given, quoted as a shell needs them.",
-        value=_whole_command,
-    ),
-)
-
-
-def _ending(b: Branch, now: float) -> Cell:
-    p = b.process
-    if p.ended is not None:
-        known = p.ending is not None and (p.ending.signal is not None or p.ending.code is not None)
-        how = p.ending.signal or f"exit {p.ending.code}" if p.ending and known else "exited ?"
-        return (Span(how, "dim"),)
-    return (Span("" if p.since is None else format.age(now - p.since), "good"),)
-
-
-def _branch(b: Branch, _: float) -> Cell:
-    p = b.process
-    return (Span(b.guide, "dim"), *command(p.argv, p.file or p.comm, "strong" if p.since is not None else "accent"))
-
-
-TREE_COLUMNS: tuple[Column[Branch], ...] = (
-    Column("pid", "PID", 7, lambda b, _: (Span(str(b.process.pid)),), right=True, rank=1, about="Process id."),
-    Column(
-        "user",
-        "USER",
-        8,
-        lambda b, _: user(b.process.user or str(b.process.uid), b.process.uid),
-        rank=2,
-        about="The user that it runs as.",
-    ),
-    Column(
-        "ending",
-        "OUTCOME",
-        8,
-        _ending,
-        right=True,
-        rank=3,
-        about="How it ended; for how long it has been running (green) if it has not.",
-    ),
-    Column(
-        "execs",
-        "EXECS",
-        5,
-        lambda b, _: (Span(str(b.process.execs or "·"), "dim"),),
-        right=True,
-        rank=4,
-        about="Programs that it has run one after the other under this pid; a dot: none was seen.",
-    ),
-    Column(
-        "command", "PROCESS", 20, _branch, flexible=True, about="Its last program, below the process that started it."
-    ),
-)
-
-
 def _exec_stamp(row: ExecRow, now: float) -> Hashable:
-    return int(now - row.exec.time) if row.running else row.ended
+    repeats, search = row.repeats, row.search
+    folded = (
+        (repeats_shown(row), repeats.same if repeats else 0),
+        (hidden_attempts(row), search_text(row)) if search else None,
+    )
+    return int(now - row.exec.time) if row.running else row.ended, folded
 
 
 class ExecsPane(FilteredPane):
@@ -267,26 +56,36 @@ class ExecsPane(FilteredPane):
         "Every program that starts, however short it lives, and every execve that fails: one row each, the newest at "
         "the bottom. A row is an exec, not a process: a process that runs another program gets another row. The log "
         "follows until you move; F follows again.\n"
+        "What says the same again is folded into one row: the attempts of a search in PATH, and repeats of one program "
+        "by one parent with one outcome, at most three seconds apart, in ten seconds. Enter opens such a row, z folds "
+        "it again. e shows failed execve calls folded, all, only or not at all; all and only fold nothing. A filter "
+        "finds what is folded, and an export has each row.\n"
         "t shows the same processes as a tree."
     )
     marks: ClassVar[tuple[Mark, ...]] = (
-        Mark("● running", "it has not ended", "good"),
+        Mark("●", "it has not ended", "good"),
+        Mark("✗", "it did not start: execve returned this error", "bad"),
+        Mark("!", "it ended with another exit code than 0", "bad"),
+        Mark("†", "a signal ended it; core: and its memory was dumped", "bad"),
+        Mark("×214", "so many rows in one: the arguments that all share, and the median duration (~)", "accent"),
+        Mark("✗8 in PATH", "it was found after so many attempts; or not found: so many failed", "dim"),
         Mark("exit 0", "it ended, and said that all is well", "dim"),
-        Mark("exit 1", "it ended with another exit code than 0", "bad"),
-        Mark(
-            "✗ ENOENT",
-            "it did not start: execve returned this error. A search along PATH makes one such row "
-            "for each folder that does not have the program",
-            "bad",
-        ),
-        Mark("↯ KILL", "a signal ended it; core: and its memory was dumped", "signal"),
-        Mark("→ exec", "the same process runs another program now: a later row", "dim"),
+        Mark("exec", "the same process runs another program now: a later row", "dim"),
         Mark("exited ?", "it ended, but how was not seen", "dim"),
         Mark("[truncated]", "its arguments, or its path, are longer than what is kept", "warn"),
         Mark("├─ └─", "tree: started by the process above", "dim"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
+        Binding(
+            "e",
+            "failures",
+            "Failures",
+            show=False,
+            tooltip="Failed execve calls: folded, all, only, none",
+            id="execs.failures",
+        ),
+        Binding("z", "fold", "Fold", show=False, tooltip="Open a folded row, and fold it again", id="execs.fold"),
     ]
 
     def __init__(self, source: Source, number: int) -> None:
@@ -297,8 +96,9 @@ class ExecsPane(FilteredPane):
     def compose(self) -> ComposeResult:
         self.log_lines = LogView(
             self.model.view,
-            COLUMNS,
+            exec_columns(lambda: any(slot.column.key == "pid" for slot in self.log_lines.slots)),
             stamp=_exec_stamp,
+            mark=exec_mark,
             when=lambda row: row.exec.time,
             same=lambda row: (row.exec.pid, row.exec.start_ns, row.exec.time),
             id="exec-log",
@@ -317,6 +117,10 @@ class ExecsPane(FilteredPane):
 
     def set_model(self, model: Model, view_filter: ViewFilter) -> None:
         self._grown = float("-inf")
+        assert isinstance(model, ExecLog)
+        if model.view.failures != self.model.view.failures:
+            model.view.set_failures(self.model.view.failures)
+            model.view.scan(SCAN_ROWS)
         super().set_model(model, view_filter)
 
     def show(self) -> None:
@@ -344,22 +148,81 @@ class ExecsPane(FilteredPane):
         return exec_details(self.model, row, self.lines.now)
 
     def title_counts(self) -> str:
-        model = self.model
+        model, view = self.model, self.model.view
         if not model.ring.end:
             return ""
-        shown = f"{format.count(len(model.view))} of " if model.view.filtered else ""
-        failed = f" · {format.count(model.failed)} failed" if model.failed else ""
         newest = self.newest_text(len(model.ring), model.ring.first)
-        return f"{shown}{newest}{format.counted(model.ring.end, 'exec')}{failed}"
+        of = f" of {newest}{format.counted(model.ring.end, 'exec')}" if newest or view.filtered else ""
+        parts = [f"{format.count(len(view))} shown{of}"]
+        if view.failed:
+            parts.append(f"{format.count(view.failed)} failed")
+        folded = []
+        if view.repeats:
+            folded.append(format.counted(view.repeats, "repeat"))
+        if view.searches and view.attempts:
+            folded.append(format.counted(view.searches, "PATH search", "PATH searches"))
+        if folded:
+            parts.append(f"folded {', '.join(folded)}")
+        if view.failures != "folded":
+            parts.append(f"failures: {view.failures}")
+        return " · ".join(parts)
 
     def tab_count(self) -> Span:
-        return Span(f"{format.count(self.model.failed)}✗", "bad") if self.model.failed else Span("")
+        failed = self.model.view.failed
+        return Span(f"{format.count(failed)}✗", "bad") if failed else Span("")
 
     def subtitle(self) -> str:
         if self.as_tree:
             return "tree, t: back to the log"
         filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
         return " · ".join(part for part in (filtered, "follows" if self.log_lines.follow else "F: follow") if part)
+
+    def rows_shown(self) -> Shown[Any]:
+        shown = super().rows_shown()
+        # Folding is how rows are shown; an export has each of them.
+        if self.as_tree:
+            return shown
+        return replace(shown, rows=self.model.view.all_rows())
+
+    # Folding.
+
+    def open_row(self, row: Any) -> None:
+        if isinstance(row, ExecRow) and self.model.view.folded(row):
+            self._toggle_fold(row)
+        else:
+            super().open_row(row)
+
+    def action_fold(self) -> None:
+        """Open what is folded behind the row under the cursor, or fold it again."""
+        row = self.log_lines.selected()
+        if self.as_tree:
+            return
+        if row is None:
+            self.app.notify("Choose a row first: j and k move")
+        elif not self._toggle_fold(row):
+            self.app.notify("Nothing is folded here")
+
+    def _toggle_fold(self, row: ExecRow) -> bool:
+        view = self.model.view
+        if not view.toggle(row):
+            return False
+        # The row that was opened stays in sight, and not the newest.
+        self.log_lines.go_to(view.position(row.sequence))
+        self.log_lines.stop_following()
+        self.log_lines.redraw()
+        self.describe()
+        return True
+
+    def action_failures(self) -> None:
+        """Show failed execve calls in the next way."""
+        if self.as_tree:
+            self.action_tree()
+        view = self.model.view
+        view.set_failures(FAILURES[(FAILURES.index(view.failures) + 1) % len(FAILURES)])
+        view.scan(SCAN_ROWS)
+        self.log_lines.rearrange()
+        self.search()
+        self.post_message(self.ViewFilterChanged())
 
     # The filter.
 

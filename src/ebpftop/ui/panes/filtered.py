@@ -25,9 +25,12 @@ SCAN_ROWS = 4000
 class FilteredModel(Model, Protocol):
     """A model that shows only what matches a filter and a pattern."""
 
-    view: View[Any]
     view_filter: ViewFilter
     pattern: Pattern | None
+
+    @property
+    def view(self) -> View[Any]:
+        """The rows that match."""
 
     def apply_filter(self, view_filter: ViewFilter, pattern: Pattern | None) -> None:
         """Show only rows that match both; `view.scan` then searches the older ones."""

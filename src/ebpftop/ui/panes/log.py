@@ -44,7 +44,8 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
     def compose(self) -> ComposeResult:
         self.log_lines = LogView(
             self.model.view,
-            self.columns,
+            self.columns_shown(),
+            stamp=self.stamp,
             when=lambda event: event.time,
             same=self.identity,
             header=self.has_header,
@@ -52,6 +53,14 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
         self.lines = self.log_lines
         yield self.lines
         yield self.bar
+
+    def columns_shown(self) -> Sequence[Column[Any]]:
+        """Return the columns as this pane draws them."""
+        return self.columns
+
+    def stamp(self, event: LoggedEvent, now: float) -> Hashable:
+        """Return what changes if the line of *event* must be drawn again: here, it never changes."""
+        return None
 
     def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
         return (("Columns", self.columns),)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
+from textual.binding import Binding, BindingType
+
+from ebpftop.core.format import count, counted
 from ebpftop.core.records import ProbeName, Trace
-from ebpftop.models.tracelog import TraceLog
+from ebpftop.models.tracelog import GREETING, TraceLog
 from ebpftop.ui.panes.common import clock, date_and_time, moment
 from ebpftop.ui.panes.log import LogPane
-from ebpftop.ui.widgets.columns import Column, Span
+from ebpftop.ui.widgets.columns import Cell, Column, Shown, Span
 from ebpftop.ui.widgets.sheet import Sheet
 
 COLUMNS: tuple[Column[Trace], ...] = (
@@ -39,16 +44,26 @@ COLUMNS: tuple[Column[Trace], ...] = (
         rank=2,
         about="Id of the process into which the BPF program ran; it need not have to do with the line.",
     ),
-    Column("task", "TASK", 15, lambda t, _: (Span(t.task, "accent"),), rank=1, about="Name of that thread."),
+    Column(
+        "task",
+        "TASK",
+        15,
+        lambda t, _: (Span(t.task, "dim" if t.message == GREETING else "accent"),),
+        rank=1,
+        about="Name of that thread.",
+    ),
     Column(
         "message",
         "MESSAGE",
         16,
-        lambda t, _: (Span(t.message),),
+        lambda t, _: (Span(t.message, "dim" if t.message == GREETING else "strong"),),
         flexible=True,
         about="The line, as the BPF program printed it.",
     ),
 )
+
+TASKS_NAMED = 12
+"""Tasks that the row of greetings names at most."""
 
 FROM_OTHERS = "lines: trace_pipe"
 """The attach option that takes lines from all other readers of the pipe (kernels before 5.9)."""
@@ -75,13 +90,73 @@ class TracePane(LogPane[Trace]):
     empty_text = "no BPF program has printed anything yet"
     about = (
         "What the BPF programs of this machine print with bpf_trace_printk, one line each. ebpftop itself prints "
-        '"Hello World!" at each execve, as the first lesson in eBPF does; lines of other programs stand between. '
+        '"Hello World!" at each execve, as the first lesson in eBPF does. These lines are one row, which says how many '
+        "there are and of which tasks; Enter shows each, z folds them again. Lines of other programs stand out. "
+        "No line says which BPF program printed it: TASK is whatever ran just then.\n"
         "It reads an instance of its own, so that no other reader of trace_pipe loses a line."
     )
     counted_as = "line"
     columns = COLUMNS
     model_type = TraceLog
     has_header = False
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "z", "fold", "Fold", show=False, tooltip="Show each of our own lines, and fold them again", id="trace.fold"
+        )
+    ]
+    model: TraceLog
+
+    def columns_shown(self) -> Sequence[Column[Any]]:
+        def cell(key: str, plain: Callable[[Trace, float], Cell]) -> Callable[[Trace, float], Cell]:
+            def drawn(line: Trace, now: float) -> Cell:
+                times = self.model.view.stands_for(line)
+                return self._folded_cell(key, times) if times else plain(line, now)
+
+            return drawn
+
+        return tuple(replace(c, cell=cell(c.key, c.cell)) if c.key != "time" else c for c in COLUMNS)
+
+    def _folded_cell(self, key: str, times: int) -> Cell:
+        tasks = self.model.view.tasks
+        if key == "message":
+            often = ", ".join(f"{task} {n}" for task, n in tasks.most_common(TASKS_NAMED))
+            more = ", …" if len(tasks) > TASKS_NAMED else ""
+            where = counted(len(tasks), "program")
+            return (Span(GREETING), Span(f"  in {where} ({often}{more})", "dim"))
+        return {"pid": (Span(f"×{count(times)}", "accent"),), "task": (Span("ebpftop", "dim"),)}.get(key, ())
+
+    def stamp(self, event: Trace, now: float) -> Hashable:
+        view = self.model.view
+        return (view.is_opened, view.stands_for(event)) if event.message == GREETING else None
+
+    def open_row(self, row: Any) -> None:
+        if self.model.view.stands_for(row):
+            self._toggle_fold(row)
+        else:
+            super().open_row(row)
+
+    def action_fold(self) -> None:
+        """Show each of our own lines, or fold them again."""
+        row = self.log_lines.selected()
+        if row is None:
+            self.app.notify("Choose a row first: j and k move")
+        elif not self._toggle_fold(row):
+            self.app.notify("Nothing is folded here")
+
+    def _toggle_fold(self, row: Trace) -> bool:
+        if not self.model.view.toggle(row):
+            return False
+        self.log_lines.redraw()
+        self.describe()
+        return True
+
+    def title_counts(self) -> str:
+        return " · ".join(filter(None, (super().title_counts(), "ours folded" if self.model.view.hidden else "")))
+
+    def rows_shown(self) -> Shown[Any]:
+        # Folding is how rows are shown; an export has each of them.
+        return replace(super().rows_shown(), columns=COLUMNS, rows=self.model.view.all_rows())
 
     def title_of(self, event: Trace) -> str:
         return f"{event.task} ({event.pid})"

@@ -102,7 +102,7 @@ COLUMNS: tuple[Column[User], ...] = (
     ),
     Column(
         "execs",
-        "EXECS",
+        "TRIES",
         6,
         lambda u, _: _number(u.row.execs),
         right=True,

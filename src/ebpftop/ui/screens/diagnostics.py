@@ -66,6 +66,7 @@ def probe_details(name: ProbeName, label: str, overview: Callable[[], Overview])
             sheet.line((f"  Helps: {LOSSES[where].helps}", "$dim"))
         if not losses:
             sheet.line(("nothing", "$dim"))
+        sheet.line(("X: what was lost of all probes, and when", "$dim"))
         return sheet
 
     return Details(title=f"{label}: its probe", sheet=sheet)

@@ -211,6 +211,7 @@ class MainScreen(PanesScreen):
             probes=tuple((pane.number, pane.state) for pane in self.panes if self._takes_room(pane)),
             events_per_second=overview.events_per_second,
             lost=overview.total_lost,
+            lost_kind=overview.only_kind_lost or "",
             cost=overview.cost,
             filter="  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part),
             gone=", ".join(overview.gone),

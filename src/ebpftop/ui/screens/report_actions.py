@@ -11,7 +11,7 @@ from typing import Any
 from ebpftop import __version__
 from ebpftop.core.format import counted
 from ebpftop.core.records import Header
-from ebpftop.models.execlog import ExecRow
+from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.overview import Overview
 from ebpftop.models.report import LINES, ROWS, Graph, Log, Report, Table, report_text
 from ebpftop.models.series import Series, What

@@ -160,6 +160,10 @@ class LogView(RowView[Row]):
         else:
             self._set_follow(False)
 
+    def stop_following(self) -> None:
+        """Keep what is in view in view, though newer rows come."""
+        self._set_follow(False)
+
     def _set_follow(self, follow: bool) -> None:
         if self.follow != follow:
             self.follow = follow

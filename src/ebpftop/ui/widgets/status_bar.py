@@ -41,6 +41,8 @@ class Status:
     probes: tuple[tuple[int, State | str], ...] = ()
     events_per_second: float = 0.0
     lost: int = 0
+    lost_kind: str = ""
+    """If all of it is of one kind."""
     cost: Cost | None = None
     filter: str = ""
     gone: str = ""
@@ -97,7 +99,11 @@ class StatusBar(SpanLine):
         probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, state in s.probes]
         left.append((1, [span for probe in probes for span in (probe, Span(" "))][:-1]))
         left.append((4, [Span(format.count(s.events_per_second)), Span(" ev/s", "dim")]))
-        lost = [Span("lost ", "dim"), Span("0")] if not s.lost else [Span(f"lost {format.count(s.lost)}", "warn")]
+        lost = (
+            [Span("lost ", "dim"), Span("0")]
+            if not s.lost
+            else [Span(f"lost {format.count(s.lost)} {s.lost_kind}".rstrip(), "warn")]
+        )
         left.append((0, lost))
         if s.gone:
             # Nothing can match: that must not look like a quiet machine.

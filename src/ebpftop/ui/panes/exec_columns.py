@@ -1,0 +1,300 @@
+"""The columns of the exec log and of its tree."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+
+from rich.cells import cell_len
+
+from ebpftop.core import format
+from ebpftop.models.exec_row import ExecRow, command_line, repeats_shown, search_text
+from ebpftop.models.tree import Branch
+from ebpftop.ui.panes.common import clock, moment, user
+from ebpftop.ui.widgets.columns import Cell, Column, Span, layout_cell
+
+LONGEST = 1000
+"""Characters of a command line that are made ready for drawing; details show all of it."""
+
+SHORTEST = 16
+"""Cells of a command that what is said of its search leaves to it."""
+
+
+def command(argv: tuple[str, ...], file: str, look: str, *, truncated: bool = False) -> Cell:
+    """A command line: the program stands out from its arguments."""
+    head, *rest = argv or (file,)
+    spans = [Span(shlex.quote(head) if head else "''", look)]
+    length = len(head)
+    for i, argument in enumerate(rest):
+        if length > LONGEST:
+            spans.append(Span(" …", "dim"))
+            break
+        text = argument[:LONGEST]
+        spans.append(Span(" " + (text if _plain(text) else shlex.quote(text)), "dim" if i < 0 else ""))
+        length += len(text) + 1
+    if truncated:
+        spans.append(Span(" [truncated]", "warn"))
+    return spans
+
+
+def _plain(text: str) -> bool:
+    return bool(text) and not any(c in " '\"$`\\&|;<>()*?[]{}#~!" for c in text)
+
+
+def _command(row: ExecRow, _: float) -> Cell:
+    e = row.exec
+    truncated = e.truncated or "file" in e.cut
+    repeats = row.repeats if repeats_shown(row) else None
+    argv = e.argv
+    if repeats is not None and repeats.same < len(argv):
+        argv = argv[: max(1, repeats.same)]
+    if row.failed and not search_text(row):
+        # Which file was tried says more than the name that it would have had.
+        argv = (e.file, *argv[1:])
+    spans = command(argv, e.file, "bad" if row.failed else "strong", truncated=truncated)
+    return spans if repeats is None or repeats.shares_all else (*spans, Span(" …", "dim"))
+
+
+def _tail(row: ExecRow) -> Cell:
+    text = search_text(row)
+    return (Span(f" {text}", "dim" if not row.failed else "bad"),) if text else ()
+
+
+def _whole_cell(row: ExecRow, now: float) -> Cell:
+    return (*_command(row, now), *_tail(row))
+
+
+def _command_in(row: ExecRow, width: int, *, with_count: bool) -> Cell:
+    """Return the command in *width* cells: its end goes first, not what is said of the search."""
+    times = repeats_shown(row) if with_count else 0
+    before: Cell = (Span(f"×{format.count(times)} ", "accent"),) if times else ()
+    tail = _tail(row)
+    room = width - sum(cell_len(span.text) for span in (*before, *tail))
+    spans = _command(row, 0.0)
+    if not tail or room < SHORTEST:
+        return (*before, *spans, *tail)
+    if sum(cell_len(span.text) for span in spans) > room:
+        spans = layout_cell(spans, room)
+    return (*before, *spans, *tail)
+
+
+def _started(row: ExecRow, _: float) -> str:
+    return moment(row.exec.time)
+
+
+def _ended(row: ExecRow, _: float) -> str | None:
+    return row.outcome or None
+
+
+def _seconds(row: ExecRow, now: float) -> float | None:
+    return row.seconds(now)
+
+
+def _the_pid(row: ExecRow, _: float) -> int:
+    return row.exec.pid
+
+
+def _whole_command(row: ExecRow, _: float) -> str:
+    return command_line(row.exec.argv or (row.exec.file,))
+
+
+def exec_mark(row: ExecRow) -> Span:
+    """Return the sign of what went wrong, or of a program that is running."""
+    if row.failed:
+        return Span("✗", "bad")
+    if row.exit is None:
+        return Span(" ") if row.replaced else Span("●", "good")
+    if row.exit.signal:
+        return Span("†", "bad")
+    return Span("!", "bad") if row.exit.code else Span(" ")
+
+
+def _outcome(row: ExecRow, _: float) -> Cell:
+    text = row.outcome
+    if row.failed:
+        return (Span(text, "bad"),)
+    if row.exit is None:
+        return (Span("exec", "dim"),) if row.replaced else (Span("running", "good"),)
+    if row.exit.signal:
+        return (Span(text + (" core" if row.exit.core else ""), "bad"),)
+    if row.exit.code is None:
+        return (Span("exited ?", "dim"),)
+    return (Span("exit " + text, "bad" if row.exit.code else "dim"),)
+
+
+def _duration(row: ExecRow, now: float) -> Cell:
+    if row.repeats is not None and repeats_shown(row):
+        median_s = row.repeats.median_s
+        return (Span("·", "faint"),) if median_s is None else (Span(f"~{format.nanoseconds(median_s * 1e9)}"),)
+    seconds = row.seconds(now)
+    if seconds is None:
+        return (Span("·", "faint"),)
+    if row.running:
+        return (Span(format.age(seconds), "good"),)
+    return (Span(format.duration(seconds)),)
+
+
+def _pid(row: ExecRow, _: float) -> Cell:
+    times = repeats_shown(row)
+    return (Span(f"×{format.count(times)}", "accent"),) if times else (Span(str(row.exec.pid)),)
+
+
+def _unit(row: ExecRow, _: float) -> Cell:
+    e = row.exec
+    return (Span(e.container, "warn"),) if e.container else (Span(e.unit or "", "dim"),)
+
+
+COLUMNS: tuple[Column[ExecRow], ...] = (
+    Column(
+        "time",
+        "TIME",
+        12,
+        lambda r, _: clock(r.exec.time),
+        rank=4,
+        about="When it started: time of day, and the date if that is not today.",
+        value=_started,
+    ),
+    Column(
+        "duration",
+        "DURATION",
+        8,
+        _duration,
+        right=True,
+        rank=2,
+        about="From exec to its end, or until now (green). ~ is the median of a folded row. A dot: it did not start.",
+        value=_seconds,
+        exported="duration_s",
+    ),
+    Column(
+        "outcome",
+        "OUTCOME",
+        9,
+        _outcome,
+        rank=1,
+        about="How it ended: exit code, signal, or the error for which it did not start; see the marks.",
+        value=_ended,
+    ),
+    Column(
+        "user",
+        "USER",
+        8,
+        lambda r, _: user(r.user, r.exec.uid),
+        rank=3,
+        about="The user that it runs as; root stands out.",
+    ),
+    Column(
+        "pid",
+        "PID",
+        7,
+        _pid,
+        right=True,
+        rank=5,
+        about="Process id, as the host counts; ×214: so many rows in one.",
+        value=_the_pid,
+    ),
+    Column(
+        "ppid",
+        "PPID",
+        7,
+        lambda r, _: (Span(str(r.exec.ppid), "dim"),),
+        right=True,
+        rank=8,
+        hidden=True,
+        about="Process id of its parent.",
+    ),
+    Column(
+        "parent",
+        "PARENT",
+        12,
+        lambda r, _: (Span(r.exec.pcomm, "dim"),),
+        rank=6,
+        about="Command name of its parent: what started it.",
+    ),
+    Column(
+        "comm",
+        "COMM",
+        15,
+        lambda r, _: (Span(r.exec.comm),),
+        rank=9,
+        hidden=True,
+        about="Command name, as the kernel keeps it: at most 15 bytes.",
+    ),
+    Column("unit", "UNIT", 16, _unit, rank=7, about="Its container (amber), else its systemd unit."),
+    Column(
+        "cgroup",
+        "CGROUP",
+        24,
+        lambda r, _: (Span(r.exec.cgroup, "dim"),),
+        rank=10,
+        hidden=True,
+        about="Path of its control group.",
+    ),
+    Column(
+        "command",
+        "COMMAND",
+        30,
+        _whole_cell,
+        flexible=True,
+        about="Its arguments as given, quoted as a shell needs them.",
+        value=_whole_command,
+    ),
+)
+
+
+def exec_columns(shows_pid: Callable[[], bool]) -> tuple[Column[ExecRow], ...]:
+    """Return the columns of the log; if the pid is not shown, the command says how many rows are folded."""
+    return tuple(
+        replace(c, fill=lambda row, width: _command_in(row, width, with_count=not shows_pid()))
+        if c.key == "command"
+        else c
+        for c in COLUMNS
+    )
+
+
+def _ending(b: Branch, now: float) -> Cell:
+    p = b.process
+    if p.ended is not None:
+        known = p.ending is not None and (p.ending.signal is not None or p.ending.code is not None)
+        how = p.ending.signal or f"exit {p.ending.code}" if p.ending and known else "exited ?"
+        return (Span(how, "dim"),)
+    return (Span("" if p.since is None else format.age(now - p.since), "good"),)
+
+
+def _branch(b: Branch, _: float) -> Cell:
+    p = b.process
+    return (Span(b.guide, "dim"), *command(p.argv, p.file or p.comm, "strong" if p.since is not None else "accent"))
+
+
+TREE_COLUMNS: tuple[Column[Branch], ...] = (
+    Column("pid", "PID", 7, lambda b, _: (Span(str(b.process.pid)),), right=True, rank=1, about="Process id."),
+    Column(
+        "user",
+        "USER",
+        8,
+        lambda b, _: user(b.process.user or str(b.process.uid), b.process.uid),
+        rank=2,
+        about="The user that it runs as.",
+    ),
+    Column(
+        "ending",
+        "OUTCOME",
+        8,
+        _ending,
+        right=True,
+        rank=3,
+        about="How it ended; for how long it has been running (green) if it has not.",
+    ),
+    Column(
+        "execs",
+        "EXECS",
+        5,
+        lambda b, _: (Span(str(b.process.execs or "·"), "dim"),),
+        right=True,
+        rank=4,
+        about="Programs that it has run one after the other under this pid; a dot: none was seen.",
+    ),
+    Column(
+        "command", "PROCESS", 20, _branch, flexible=True, about="Its last program, below the process that started it."
+    ),
+)

@@ -1,0 +1,63 @@
+"""What was lost, in words: of each kind how much, when last, what it means and what helps."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+from ebpftop.core import format
+from ebpftop.models.overview import Overview
+from ebpftop.ui.panes.common import clock
+from ebpftop.ui.widgets.sheet import Details, Sheet
+from ebpftop.ui.words import LOSSES
+
+_HEAD = f"{'WHERE':<10}{'COUNT':>7} {'LAST':<9}"
+_TEXT_CELLS = 38
+"""With the columns before it: a terminal of 80 cells."""
+
+RECENT_S = 5.0
+
+
+def losses(overview: Callable[[], Overview]) -> Details:
+    """Build the sheet of all kinds of loss; what was lost comes first."""
+    return Details(
+        title="Lost",
+        sheet=lambda: _sheet(overview()),
+        copies=_sheet(overview()).content().plain,
+        copies_what="The sheet",
+    )
+
+
+def _sheet(overview: Overview) -> Sheet:
+    sheet = Sheet()
+    total = overview.total_lost
+    if not total:
+        sheet.line(("Nothing was lost: what is shown is all that happened.", "$success"))
+    else:
+        newest = max(overview.lost_last.values(), default=0.0)
+        now = overview.time - newest < RECENT_S
+        sheet.line(
+            (f"{total:,} lost in all", "$warning bold"),
+            (" · still going on" if now else f" · nothing since {_time(newest)}", "$warning" if now else "$dim"),
+            (" · delivered + lost = what happened", "$dim"),
+        )
+    sheet.line(("", ""))
+    sheet.line((f"{_HEAD}WHAT IT MEANS, WHAT HELPS", "$dim bold"))
+    kinds = overview.lost_by_kind()
+    for where in sorted(kinds, key=lambda kind: -sum(kinds[kind].values())):
+        probes = kinds[where]
+        count = sum(probes.values())
+        loss = LOSSES[where]
+        texts = [*textwrap.wrap(loss.missing, _TEXT_CELLS), *textwrap.wrap(f"Helps: {loss.helps}", _TEXT_CELLS)]
+        if len(probes) > 1 or (probes and len(overview.lost) > 1):
+            texts.insert(0, "of " + ", ".join(f"{probe}: {n:,}" for probe, n in probes.items()))
+        last = _time(overview.lost_last[where]) if where in overview.lost_last else "–"
+        head = f"{where:<10}{format.count(count) if count else '·':>7} {last if count else '–':<9}"
+        for i, text in enumerate(texts):
+            before = (head, "$warning bold" if count else "$dim") if i == 0 else (" " * len(head), "")
+            sheet.line(before, (text, "" if count else "$dim"))
+    return sheet
+
+
+def _time(time: float) -> str:
+    return clock(time)[0].text
