@@ -35,7 +35,7 @@ _MODES = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 _NORMAL = {1049: False, 1000: False, 1002: False, 1003: False, 1006: False, 1015: False, 1016: False, 2004: False,
            1004: False, 2026: False, 2048: False, 25: True, 7: True}  # fmt: skip
 
-_OPEN_DIALOG = (b"?", b"D", b"\r", b"t", b"/", b"/abc", b"E", b"\x13", b"c", b"m", b"\x10", b" ")
+_OPEN_DIALOG = (b"?", b"!", b"\r", b"t", b"/", b"/abc", b"E", b"\x13", b"c", b"m", b"\x10", b" ")
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,7 @@ class Monkey:
         self._escape_all()
         self.screen.resize(150, 400)
         since = self.screen.mark
-        self._send(b"D")
+        self._send(b"!")
         self.screen.wait_for(b"Diagnostics", since=since, timeout_s=5)
         time.sleep(0.5)
         text = _SEQUENCES.sub(b"", self.screen.painted(since))

@@ -210,7 +210,7 @@ async def test_an_exception_is_told_once_and_the_screen_and_the_widget_go_on(
         await settle(pilot, source)
         log = pane(app, "execs").lines
         assert log.row(log.end - 1).exec.argv == ("late",)
-        await pilot.press("D")
+        await pilot.press("exclamation_mark")
         assert isinstance(app.screen, SheetScreen)
         text = app.screen.details.sheet().content().plain
         assert "Boom: boom \\x1b[2J" in text

@@ -40,7 +40,7 @@ async def test_a_dialog_that_is_done_below_another_screen_goes_with_it() -> None
     assert said == ["saved"]
 
 
-@pytest.mark.parametrize("key", ["question_mark", "c", "E", "ctrl+p", "D"])
+@pytest.mark.parametrize("key", ["question_mark", "c", "E", "ctrl+p", "exclamation_mark"])
 async def test_a_screen_that_is_dismissed_twice_leaves_what_is_below(key: str) -> None:
     app = EbpftopApp(FakeSource(minute()))
     async with app.run_test(size=(120, 35)) as pilot:

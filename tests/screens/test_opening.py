@@ -155,7 +155,7 @@ def frames_of(app: EbpftopApp, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
 
 OPENINGS = [
     (("question_mark",), "Every program that starts"),
-    (("D",), "Probe execs"),
+    (("exclamation_mark",), "Probe execs"),
     (("E",), "csv"),
     (("c",), "Columns"),
     (("k", "enter"), "y Copy"),
@@ -190,7 +190,7 @@ async def test_a_screen_opens_with_a_frame_of_what_it_shows_and_one_of_all(
 async def test_a_sheet_is_filled_anew_each_time() -> None:
     source = FakeSource([batch("execs", 1, ran(1, 9, "sh", "-c", "true", file="/bin/sh"))])
     async with ready(source) as (pilot, app):
-        await pilot.press("D")
+        await pilot.press("exclamation_mark")
         screen = app.screen
         assert screen is app.get_screen("SheetScreen")
         await pilot.press("G")
@@ -199,7 +199,7 @@ async def test_a_sheet_is_filled_anew_each_time() -> None:
         assert app.screen is app.get_screen("FilteringSheetScreen")
         assert "/bin/sh" in text_of(app)
         assert "Copy" in text_of(app)
-        await pilot.press("escape", "D")
+        await pilot.press("escape", "exclamation_mark")
         await pilot.pause()
         assert app.screen is screen
         assert "Probe execs" in text_of(app)
@@ -278,7 +278,9 @@ async def test_keys_that_do_not_fit_are_scrolled_to() -> None:
         assert keys[-1].about in text_of(app).splitlines()[-1]
 
 
-@pytest.mark.parametrize("keys", [("E",), ("c",), ("tab", "tab", "enter"), ("tab", "tab", "W"), ("D",)], ids="".join)
+@pytest.mark.parametrize(
+    "keys", [("E",), ("c",), ("tab", "tab", "enter"), ("tab", "tab", "W"), ("exclamation_mark",)], ids="".join
+)
 async def test_what_is_opened_again_is_as_new_and_is_not_made_anew(keys: tuple[str, ...]) -> None:
     async with ready(FakeSource(minute())) as (pilot, app):
         await pilot.press(*keys)

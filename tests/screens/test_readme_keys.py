@@ -23,6 +23,7 @@ NAMES = {
     **{"enter": "Enter", "escape": "Esc", "tab": "Tab", "shift+tab": "Shift-Tab", "home": "g", "end": "G"},
     **{"pageup": "PgUp", "pagedown": "PgDn", "ctrl+s": "Ctrl-S", "ctrl+p": "Ctrl-P", "ctrl+c": "Ctrl-C"},
     **{"ctrl+z": "Ctrl-Z", "f2": "F2", "left_curly_bracket": "{", "right_curly_bracket": "}"},
+    **{"ctrl+d": "Ctrl-D", "ctrl+u": "Ctrl-U", "exclamation_mark": "!"},
 }
 
 

@@ -51,7 +51,7 @@ async def test_a_recording_of_a_later_version_says_so_on_the_screen(
         await pilot.pause(0.1)
         toasts = [str(toast.render()) for toast in app.screen.query(Toast)]
         assert sum("written by ebpftop 9.9" in toast for toast in toasts) == 1
-        await pilot.press("D")
+        await pilot.press("exclamation_mark")
         assert isinstance(app.screen, SheetScreen)
         told = app.screen.details.sheet().content().plain
     assert "written by ebpftop 9.9" in told

@@ -27,8 +27,10 @@ from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.intake import FEED_SLICE_S
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.widgets.manual import ManualView
 from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import pane, settle, until
@@ -387,7 +389,7 @@ async def test_diagnostics_show_the_log_that_bcc_wrote(tmp_path: Path) -> None:
     app = EbpftopApp(source, log_path=path)
     async with app.run_test(size=(120, 60)) as pilot:
         await settle(pilot, source)
-        await pilot.press("D")
+        await pilot.press("exclamation_mark")
         screen = app.screen
         assert isinstance(screen, SheetScreen)
         text = screen.details.sheet().content().plain
@@ -444,3 +446,69 @@ async def test_j_and_k_move_in_details_by_a_line() -> None:
         for keys, line in (("jj", 2), ("k", 1), ("kkk", 0), ("G", last), ("j", last), ("k", last - 1), ("g", 0)):
             await pilot.press(*keys)
             assert screen._box.scroll_offset.y == line, keys
+
+
+async def test_half_pages_move_by_half_of_what_is_in_view() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        lines = execs_pane(app).log_lines
+        await pilot.press("g")
+        await pilot.press("ctrl+d")
+        assert lines.cursor == lines.first + lines.page // 2
+        await pilot.press("ctrl+u")
+        assert lines.cursor == lines.first
+
+
+async def test_a_digit_asks_nothing_and_offers_to_undo_it() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35), notifications=True) as pilot:
+        await settle(pilot, source)
+        await pilot.press("2")
+        await until(pilot, lambda: pane(app, "users").state == "off")
+        await until(pilot, lambda: app.screen.query("Toast"))
+        toast = app.screen.query_one("Toast")
+        assert "Users: probe detached, nothing of it is left in the kernel. Undo (or 2)" in str(toast.render())
+        row = next(y for y in range(toast.size.height + 2) if "Undo" in text_at(app, toast.region.y + y))
+        x = text_at(app, toast.region.y + row).index("Undo")
+        await pilot.click(offset=(x, toast.region.y + row))
+        await until(pilot, lambda: pane(app, "users").state == "on")
+        assert source.toggled == ["users", "users"]
+
+
+def text_at(app: EbpftopApp, y: int) -> str:
+    return app.screen._compositor.render_strips()[y].text
+
+
+@pytest.mark.parametrize("keys", [("k", "k"), ("tab", "tab", "tab", "k"), ("k", "k", "enter")], ids=" ".join)
+async def test_t_shows_the_process_of_the_row_in_the_tree_from_wherever_it_is(keys: tuple[str, ...]) -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        await pilot.press(*keys)
+        if len(app.screen_stack) > 1:
+            assert isinstance(app.screen, SheetScreen)
+            wanted = app.screen.pid
+        else:
+            row = app.main.pane.lines.selected()
+            subject = app.main.pane.subject(row)
+            assert subject is not None
+            wanted = subject.pid
+        await pilot.press("t")
+        assert len(app.screen_stack) == 1
+        execs = execs_pane(app)
+        assert execs.as_tree
+        assert execs.tree_lines.has_focus
+        if wanted in [branch.process.pid for branch in execs.tree_lines.rows()]:
+            branch = execs.tree_lines.selected()
+            assert branch is not None
+            assert branch.process.pid == wanted
+        await pilot.press("t")
+        assert not execs.as_tree
+
+
+async def test_the_help_of_a_sheet_opens_above_it_at_what_it_is() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        await pilot.press("tab", "tab", "W", "question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+        assert app.screen.query_one(ManualView).section.title == "Calls in flight"
+        await pilot.press("q", "q")
+        assert isinstance(app.screen, MainScreen)

@@ -66,7 +66,9 @@ def test_details(looks_the_same: Look, keys: tuple[str, ...]) -> None:
 
 
 @SIZES
-@pytest.mark.parametrize("key", ["question_mark", "D", "c", "t"], ids=["help", "diagnostics", "columns", "tree"])
+@pytest.mark.parametrize(
+    "key", ["question_mark", "exclamation_mark", "c", "t"], ids=["help", "diagnostics", "columns", "tree"]
+)
 def test_screens_above(looks_the_same: Look, size: tuple[int, int], key: str) -> None:
     assert looks_the_same(FakeSource(minute()), size, key)
 

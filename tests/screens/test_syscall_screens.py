@@ -35,7 +35,7 @@ HERE = ("tab", "tab")
         pytest.param(("j", "j", "j", "enter"), id="traced-openat"),
         pytest.param(("j", "enter", "j", "enter"), id="process"),
         pytest.param(("W",), id="waiting"),
-        pytest.param(("t",), id="table"),
+        pytest.param(("s",), id="table"),
         pytest.param(("S",), id="traced"),
     ],
 )
@@ -238,7 +238,7 @@ async def test_the_heat_map_says_what_is_in_a_cell() -> None:
         assert "to" in str(heat.tooltip)
 
 
-@pytest.mark.parametrize(("key", "kind"), [("W", WaitingScreen), ("t", TableScreen), ("S", TracedScreen)])
+@pytest.mark.parametrize(("key", "kind"), [("W", WaitingScreen), ("s", TableScreen), ("S", TracedScreen)])
 async def test_lists_open_and_close(key: str, kind: type) -> None:
     async with running(FakeSource(minute_of_calls())) as (pilot, app):
         await pilot.press(*HERE, key)

@@ -64,7 +64,7 @@ async def reset(app: EbpftopApp) -> None:
         await settled(app)
     main._maximise(None)
     if main.execs.as_tree:
-        main.execs.action_tree()
+        main.execs.toggle_tree()
     while main.filters.pop():
         pass
     main.execs.clear_filter()

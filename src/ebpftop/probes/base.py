@@ -133,7 +133,7 @@ class KernelProbe(ABC):
             self._discard()
             raise ProbeError(
                 f"{error}",
-                "press D for the output of the compiler (without the screen: ebpftop check -v)",
+                "press ! for the output of the compiler (without the screen: ebpftop check -v)",
                 self.attempts,
             ) from error
         except BaseException:

@@ -37,7 +37,7 @@ from ebpftop.settings.store import Settings
 from ebpftop.ui.registry import PRESETS, PaneLayout, panes
 from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.ready import prepare, ready
+from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
 from ebpftop.ui.screens.watching import WatchOptions
 from ebpftop.ui.textual_fixes import (
     changed_spans,
@@ -128,10 +128,11 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
             id="help",
         ),
         Binding(
-            "D",
+            "exclamation_mark",
             "diagnostics",
             "Diagnostics",
             show=False,
+            key_display="!",
             tooltip="What each probe tried, what BCC printed",
             id="diagnostics",
         ),
@@ -346,6 +347,16 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
         if not isinstance(self.screen, HelpScreen):
             on_top = type(self.screen).__name__ if self.screen is not self.main else self.main.pane.probe
             self.push_screen(ready(self, HelpScreen).fill(on_top))
+
+    def action_toggle_probe(self, number: int) -> None:
+        self.main.action_probe(next(pane.probe for pane in self.main.panes if pane.number == number))
+
+    def action_tree(self) -> None:
+        """Close what is open above the panes, and show its process in the tree."""
+        pid = next((screen.pid for screen in reversed(self.screen_stack) if isinstance(screen, ReadyScreen)), None)
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.main.show_tree(pid)
 
     def action_settings(self) -> None:
         from ebpftop.ui.screens.settings import SettingsScreen

@@ -429,19 +429,23 @@ class Pane(TitledPane):
         finally:
             self.call_later(self.describe)
 
-    def start_toggle(self) -> None:
-        """Request the opposite of the last request for the probe; show it. A pane that stopped polls again instead."""
+    def start_toggle(self) -> bool | None:
+        """Request the opposite of the last request for the probe; show it; return what was requested.
+
+        A pane that stopped polls again instead.
+        """
         if self.trouble:
             self.trouble = ""
             self._taken.set()
             self.describe()
             self.collect()
-            return
+            return None
         requested = self._toggle_requests.last(self.probe)
         on = self.source.is_on(self.probe) if requested is None else requested
         if self._toggle_requests.put(self.probe, not on):
             self.toggle()
         self.describe()
+        return not on
 
 
 def worker_sleep(seconds: float) -> None:

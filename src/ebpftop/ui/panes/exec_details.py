@@ -24,6 +24,7 @@ def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
         copies=command_line(row.exec.argv or (row.exec.file,)),
         copies_what="Command line",
         narrows=(lambda: process_level(row.exec.pid, row.exec.comm) if row.running else None) if row.running else None,
+        pid=row.exec.pid,
     )
 
 
@@ -35,6 +36,7 @@ def process_details(log: ExecLog, process: ProcessInfo, now: float) -> Details:
         copies=command_line(process.argv or (process.file,)),
         copies_what="Command line",
         narrows=_running_step(process) if process.ended is None else None,
+        pid=process.pid,
     )
 
 

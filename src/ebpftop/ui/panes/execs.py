@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 
 from ebpftop.core import format
 from ebpftop.core.records import Exec, ProbeName
@@ -75,6 +74,7 @@ class ExecsPane(FilteredPane):
         Mark("[truncated]", "its arguments, or its path, are longer than what is kept", "warn"),
         Mark("├─ └─", "tree: started by the process above", "dim"),
     )
+<<<<<<< HEAD
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
         Binding(
@@ -87,6 +87,8 @@ class ExecsPane(FilteredPane):
         ),
         Binding("z", "fold", "Fold", show=False, tooltip="Open a folded row, and fold it again", id="execs.fold"),
     ]
+=======
+>>>>>>> 9b8afc3 (keys: the tree from everywhere, half pages, ! for diagnostics, undo)
 
     def __init__(self, source: Source, number: int) -> None:
         super().__init__(source, number)
@@ -228,7 +230,7 @@ class ExecsPane(FilteredPane):
 
     def open_filter(self) -> None:
         if self.as_tree:
-            self.action_tree()
+            self.toggle_tree()
         super().open_filter()
 
     def apply_filter(self, view_filter: ViewFilter) -> None:
@@ -257,7 +259,14 @@ class ExecsPane(FilteredPane):
     def as_tree(self) -> bool:
         return self.lines is self.tree_lines
 
-    def action_tree(self) -> None:
+    def select_process(self, pid: int) -> None:
+        """Put the cursor of the tree on the process with this pid: the running one, or the last that had it."""
+        found = [at for at, branch in enumerate(self.tree_lines.rows()) if branch.process.pid == pid]
+        running = [at for at in found if self.tree_lines.row(at).process.ended is None]
+        if at := (running or found)[-1:]:
+            self.tree_lines.go_to(at[0])
+
+    def toggle_tree(self) -> None:
         """Switch between the log and the tree of processes."""
         focused = self.lines.has_focus
         now = self.lines.now

@@ -67,7 +67,7 @@ class SyscallsPane(Pane):
         Binding("v", "period", "Total/last", show=False, tooltip="Totals, or the last reading alone", id="syscalls.v"),
         Binding("Z", "reset", "Reset counters", show=False, tooltip="Reset counters to zero, and back", id="Z"),
         Binding("W", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.W"),
-        Binding("t", "table", "Table", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.t"),
+        Binding("s", "table", "Slots", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.s"),
         Binding("S", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.S"),
     ]
 

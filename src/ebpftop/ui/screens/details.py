@@ -35,6 +35,9 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         Binding("k", "scroll(-1)", "Up", show=False, id="sheet.up"),
         Binding("g", "scroll(-1000000)", "Top", show=False, id="sheet.top"),
         Binding("G", "scroll(1000000)", "Bottom", show=False, id="sheet.bottom"),
+        Binding("ctrl+d", "half_page(1)", "Half a page down", show=False, id="sheet.half_down"),
+        Binding("ctrl+u", "half_page(-1)", "Half a page up", show=False, id="sheet.half_up"),
+        Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="sheet.tree"),
         Binding("y", "copy", "Copy", tooltip="Send it to the terminal's clipboard", id="sheet.copy"),
     ]
 
@@ -100,6 +103,13 @@ class SheetScreen(ReadyScreen[FilterLevel]):
 
     def action_scroll(self, lines: int) -> None:
         self._box.scroll_relative(y=lines, animate=False)
+
+    def action_half_page(self, pages: int) -> None:
+        self.action_scroll(pages * max(1, self._box.size.height // 2))
+
+    @property
+    def pid(self) -> int | None:
+        return self.details.pid
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.details.copies)

@@ -30,6 +30,7 @@ class LiveScreen(ReadyScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Back", key_display="Esc", id="live.back"),
+        Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="live.tree"),
     ]
 
     label: ClassVar[str]

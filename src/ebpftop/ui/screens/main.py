@@ -41,6 +41,7 @@ from ebpftop.ui.screens.placing import LEAST, PanesScreen
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
+from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.frame_pace import one_frame
 from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
 from ebpftop.ui.widgets.graphs import Graphs
@@ -49,6 +50,9 @@ from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
 from ebpftop.ui.widgets.tabs_line import TabsLine
 from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
+
+UNDO_S = 6.0
+"""Seconds for which undoing is offered."""
 
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -94,6 +98,7 @@ class MainScreen(PanesScreen):
             tooltip="Show only rows that match",
             id="execs.filter",
         ),
+        Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
         Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
         Binding(
@@ -458,8 +463,17 @@ class MainScreen(PanesScreen):
             return
         if pane.past:
             self.app.notify(f"The probe of {pane.label} is toggled now; the screen shows the past")
-        pane.start_toggle()
+        on = pane.start_toggle()
         self.describe()
+        if on is not None:
+            self._offer_undo(pane, on)
+
+    def _offer_undo(self, pane: Pane, on: bool) -> None:
+        """Say what was toggled; a click on Undo, or the same key, toggles it back."""
+        did = "attached" if on else "detached, nothing of it is left in the kernel"
+        key = f" (or {pane.number})" if pane.number <= _KEYS_MAX else ""
+        assert isinstance(self.app, SurvivingApp)
+        self.app.offer(f"{pane.label}: probe {did}. ", "Undo", f"app.toggle_probe({pane.number})", key, UNDO_S)
 
     def _is_second_press(self, probe: ProbeName) -> bool:
         """Was the key of this probe pressed a moment ago? Then it is not asked again."""
@@ -486,6 +500,27 @@ class MainScreen(PanesScreen):
     def _open_graph(self, event: Graphs.Opened) -> None:
         event.stop()
         self.graphs.open(event.what)
+
+    def action_tree(self) -> None:
+        """Show the process of the row under the cursor in the tree; in the tree: go back to the log."""
+        pane = self.pane
+        if pane is self.execs and self.execs.as_tree:
+            self.execs.toggle_tree()
+            return
+        row = pane.lines.selected()
+        subject = None if row is None else pane.subject(row)
+        self.show_tree(subject.pid if subject else None)
+
+    def show_tree(self, pid: int | None) -> None:
+        """Show the tree of processes, with the cursor on *pid*."""
+        if self.execs not in self.choice_of_panes:
+            self.show_pane(self.execs, shown=True)
+        self._go_to(self.execs)
+        if not self.execs.as_tree:
+            self.execs.toggle_tree()
+        self.set_focus(self.execs.lines)
+        if pid is not None:
+            self.execs.select_process(pid)
 
     def action_columns(self) -> None:
         from ebpftop.ui.screens.column_picker import ColumnsScreen
@@ -619,7 +654,7 @@ class MainScreen(PanesScreen):
     def action_back(self) -> None:
         execs = self.execs
         if execs.as_tree and self.pane is execs:
-            execs.action_tree()
+            execs.toggle_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)
         elif not self.filtered_pane.clear_filter() and not self.filters.pop() and not execs.log_lines.follow:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import App
+from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
@@ -30,6 +31,10 @@ _LAYOUTS_MAX = 3
 class ReadyScreen(OverScreen[Result]):
     """Filled before each opening by `fill` of a subclass, which stores its arguments and calls `filled`."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,h,f1", "app.help", "Help", show=False, key_display="?", id="over.help"),
+    ]
+
     class Watches(Message):
         """What is looked at has changed: a screen was opened, or closed."""
 
@@ -39,6 +44,11 @@ class ReadyScreen(OverScreen[Result]):
     _filled = False
     _is_laying_out = False
     _styled_for = ""
+
+    @property
+    def pid(self) -> int | None:
+        """The process that it is about, for the tree."""
+        return None
 
     def filled(self) -> None:
         """The contents are known: when this screen is pushed the next time, it calls `show_filled`."""

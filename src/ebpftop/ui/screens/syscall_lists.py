@@ -58,6 +58,10 @@ class ProcessScreen(LiveScreen):
         self.process = process
         return self.fill(model)
 
+    @property
+    def pid(self) -> int | None:
+        return self.process[0]
+
     def begin(self) -> None:
         self.table.begin()
 
@@ -156,6 +160,11 @@ class WaitingScreen(LiveScreen):
         "Threads that entered a system call at least 0.1 s ago and have not left it, the longest first; calls that are "
         "meant to wait come last. Enter shows the calls of that process."
     )
+
+    @property
+    def pid(self) -> int | None:
+        row = self.table.selected()
+        return row.pid if row else None
 
     def begin(self) -> None:
         self.table.begin()

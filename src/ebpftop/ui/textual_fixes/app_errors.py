@@ -24,6 +24,7 @@ from textual.app import App
 from textual.dom import NoScreen
 from textual.driver import Driver
 from textual.geometry import Region
+from textual.markup import escape as escape_markup
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.notifications import SeverityLevel
@@ -117,6 +118,11 @@ class SurvivingApp(App[int]):
         """Show a notice. It is never markup, whatever *markup* says: a hostile program may have written part of it."""
         message = "\n".join(map(escape, message.split("\n")))
         super().notify(message, title=escape(title), severity=severity, timeout=timeout, markup=False)
+
+    def offer(self, message: str, label: str, action: str, after: str, timeout_s: float) -> None:
+        """Show a notice in which a click on *label* runs *action*, a constant of the program."""
+        before, behind = escape_markup(message), escape_markup(after)
+        super().notify(f"{before}[@click={action}]{label}[/]{behind}", timeout=timeout_s, markup=True)
 
     @property
     def survives(self) -> bool:

@@ -65,6 +65,8 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         Binding("k,up", "move(-1)", "Up", show=False, id="lines.up"),
         Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False, id="lines.page_down"),
         Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False, id="lines.page_up"),
+        Binding("ctrl+d", "half_page(1)", "Half a page down", show=False, id="lines.half_down"),
+        Binding("ctrl+u", "half_page(-1)", "Half a page up", show=False, id="lines.half_up"),
         Binding("g,home", "top", "First", show=False, id="lines.first"),
         Binding("G,end", "bottom", "Last", show=False, id="lines.last"),
         Binding("enter", "open", "Details", tooltip="Everything known about this row", id="lines.open"),
@@ -477,6 +479,9 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     def action_page(self, pages: int) -> None:
         self.go_to(self._from() + pages * max(1, self.page - 1))
+
+    def action_half_page(self, pages: int) -> None:
+        self.go_to(self._from() + pages * max(1, self.page // 2))
 
     def action_top(self) -> None:
         self.go_to(self.first)

@@ -44,7 +44,8 @@ class Sheet:
 class Details:
     """What Enter opens: a title, a sheet that is rebuilt while it is open; what `y` copies.
 
-    `narrows` returns what Enter on the sheet filters to, or None if that has ended meanwhile.
+    `narrows` returns what Enter on the sheet filters to, or None if that has ended meanwhile. `pid`: the process
+    that it is about.
     """
 
     title: str
@@ -52,3 +53,4 @@ class Details:
     copies: str = ""
     copies_what: str = ""
     narrows: Callable[[], FilterLevel | None] | None = None
+    pid: int | None = None
