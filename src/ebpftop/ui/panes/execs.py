@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 
 from ebpftop.core import format
 from ebpftop.core.records import Exec, ProbeName
@@ -74,9 +75,7 @@ class ExecsPane(FilteredPane):
         Mark("[truncated]", "its arguments, or its path, are longer than what is kept", "warn"),
         Mark("├─ └─", "tree: started by the process above", "dim"),
     )
-<<<<<<< HEAD
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
         Binding(
             "e",
             "failures",
@@ -87,8 +86,6 @@ class ExecsPane(FilteredPane):
         ),
         Binding("z", "fold", "Fold", show=False, tooltip="Open a folded row, and fold it again", id="execs.fold"),
     ]
-=======
->>>>>>> 9b8afc3 (keys: the tree from everywhere, half pages, ! for diagnostics, undo)
 
     def __init__(self, source: Source, number: int) -> None:
         super().__init__(source, number)
@@ -218,7 +215,7 @@ class ExecsPane(FilteredPane):
     def action_failures(self) -> None:
         """Show failed execve calls in the next way."""
         if self.as_tree:
-            self.action_tree()
+            self.toggle_tree()
         view = self.model.view
         view.set_failures(FAILURES[(FAILURES.index(view.failures) + 1) % len(FAILURES)])
         view.scan(SCAN_ROWS)
