@@ -17,7 +17,7 @@ from ebpftop.lifecycle import stdio
 from ebpftop.probes.registry import registry
 from ebpftop.settings import values
 from ebpftop.settings.kinds import FLAG, Kind
-from ebpftop.settings.rows import SETTINGS
+from ebpftop.settings.rows import FAILURES, SETTINGS, Setting
 from ebpftop.settings.store import Settings, given_on, load
 
 _SCREENS = ("live", "replay", "demo")
@@ -401,10 +401,19 @@ def read_settings(args: argparse.Namespace, command: argparse.ArgumentParser, wo
         names = [name for one in command._actions if one.dest == setting.dest for name in one.option_strings]
         if given_on(words, names):
             value = getattr(args, setting.dest)
-            settings.given[setting.path] = ",".join(value) if isinstance(value, tuple) else value
+            # --failures: watched, shown as the file says.
+            if setting is not FAILURES or value is not setting.argument(settings[FAILURES]):
+                settings.given[setting.path] = _as_setting(setting, value)
         elif settings.has(setting.path):
             setattr(args, setting.dest, setting.argument(settings[setting]))
     return settings
+
+
+def _as_setting(setting: Setting[Any], value: Any) -> object:
+    """Return what *setting* is if its option has this value."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return setting.kind.read(value) if isinstance(value, bool) else value
 
 
 def _require_file(settings: Settings, name: str) -> None:

@@ -237,19 +237,22 @@ async def test_what_is_changed_elsewhere_is_remembered_without_being_asked(file:
     assert ("columns", "users") in app.kept.settings.changed
 
 
-async def test_the_layout_is_kept(file: Path) -> None:
-    file.write_text('layout = "logs"\npanes.execs.height = 2\npanes.trases.hidden = true\n')
+async def test_the_layout_and_how_failures_are_shown_are_kept(file: Path) -> None:
+    file.write_text('layout = "logs"\nfailures = "all"\npanes.execs.height = 2\npanes.trases.hidden = true\n')
     async with running(load()) as pilot:
         app = app_of(pilot)
         assert app.main.pane_layout.preset == "logs"
         assert app.main.pane_layout.weights == {"execs": 2.0}
         assert "users" not in [pane.probe for pane in app.main.shown_panes]
-        told = ":3: panes.trases: there is no pane of this name; did you mean trace?"
+        shown: Any = app.main.execs.model.view
+        assert shown.failures == "all"
+        told = ":4: panes.trases: there is no pane of this name; did you mean trace?"
         await until(pilot, lambda: told in " ".join(notices(pilot)))
-        await pilot.press("L", "right_curly_bracket")
+        await pilot.press("e", "L", "right_curly_bracket")
         screen = await open_settings(pilot)
         assert "calls" in row(screen, "layout")
         await until(pilot, lambda: saved(file).get("layout") == "calls")
+        assert saved(file)["failures"] == "only"
         assert saved(file)["panes"]["execs"]["height"] > 2
         await choose(pilot, screen, "panes", "trace")
         await pilot.press("enter")
@@ -259,6 +262,10 @@ async def test_the_layout_is_kept(file: Path) -> None:
         await until(pilot, lambda: "layout" not in saved(file))
         assert app.main.pane_layout.preset == "all"
         assert "trace" not in [pane.probe for pane in app.main.shown_panes]
+        await choose(pilot, screen, "failures")
+        await pilot.press("right")
+        await until(pilot, lambda: saved(file)["failures"] == "none")
+        assert shown.failures == "none"
 
 
 async def test_nothing_is_remembered_if_that_is_off(file: Path) -> None:

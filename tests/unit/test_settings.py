@@ -19,6 +19,7 @@ from ebpftop.settings.reading import MAX_BYTES, Unreadable, line_of, parse, read
 from ebpftop.settings.rows import (
     ASCII,
     CONFIRM,
+    FAILURES,
     INTERVAL,
     MEMORY,
     MOUSE,
@@ -466,6 +467,15 @@ def test_an_option_wins_over_the_file(home: Path) -> None:
     assert (args.interval, args.hide_self, args.uid, args.probes, args.latency) == (2.0, True, [7], ("execs",), False)
     assert settings.origin(INTERVAL.path) == store.COMMAND_LINE
     assert settings.value(("probes",)) == "execs"
+    own_file(home, 'failures = "only"')
+    args, settings = args_of("stream", "--failures")
+    assert (args.failures, settings[FAILURES]) == (True, "only")
+    args, settings = args_of("stream", "--no-failures")
+    assert (args.failures, settings[FAILURES]) == (False, "off")
+    own_file(home, "failures = false\nuid = [0, 1]")
+    assert args_of("stream")[0].failures is False
+    args, settings = args_of("stream", "--failures")
+    assert (args.failures, settings[FAILURES]) == (True, "folded")
     args, _ = args_of("record", "--", "--uid")
     assert args.uid == [0, 1]
 

@@ -113,7 +113,14 @@ PROBES: Setting[str | None] = Setting(
     argument=lambda names: None if names is None else values.probes(names),
 )
 LATENCY = Setting("latency", "reading", FLAG, True, "time system calls and count their errors")
-FAILURES = Setting("failures", "reading", FLAG, True, "also watch execve calls that fail")
+FAILURES = Setting(
+    "failures",
+    "reading",
+    choice("folded", "all", "only", "none", "off", flags={True: "folded", False: "off"}),
+    "folded",
+    "execve calls that fail: folded, all, only them, hidden, or not watched at all",
+    argument=lambda shown: shown != "off",
+)
 IGNORE = Setting(
     "ignore", "reading", words(_calls, "names of system calls"), None, "system calls neither counted nor timed"
 )

@@ -11,12 +11,14 @@ from typing import Any
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
+from ebpftop.models.folded_view import FAILURES as FAILURES_SHOWN
 from ebpftop.settings.reading import nearest
 from ebpftop.settings.rows import (
     ASCII,
     CLOCK,
     COLUMNS,
     CONFIRM,
+    FAILURES,
     FILTERS,
     IGNORE,
     INTERVAL,
@@ -131,6 +133,7 @@ class KeptSettings:
             self._set_sort(name, view)
         self._check_names()
         self._set_layout()
+        self._set_failures()
         self._seen = dict(self._shown())
         self.app.call_later(self._set_ascii)
 
@@ -163,6 +166,10 @@ class KeptSettings:
         elif name in (LAYOUT.name, PANES.name):
             self._set_layout()
             self.main.set_layout(self.main.pane_layout)
+        elif name == FAILURES.name:
+            self._set_failures()
+            if self.settings[FAILURES] == "off":
+                return False
         elif name == INTERVAL.name:
             self.main.set_interval_s(self.settings[INTERVAL] or INTERVAL_S)
         elif name in self._effects:
@@ -180,6 +187,12 @@ class KeptSettings:
         hidden = frozenset(name for name, size in sizes.items() if size.hidden)
         heights = {name: size.height for name, size in sizes.items() if size.height != 1.0}
         self.main.pane_layout = PaneLayout(self.settings[LAYOUT], hidden, heights)
+
+    def _set_failures(self) -> None:
+        wanted = self.settings[FAILURES]
+        shown = next((one for one in FAILURES_SHOWN if one == wanted), FAILURES_SHOWN[0])
+        if shown != self.main.execs.model.view.failures:
+            self.main.execs.show_failures(shown)
 
     def _set_keys(self) -> None:
         self.app.set_keymap(self.settings.entries(KEYS))
@@ -311,6 +324,8 @@ class KeptSettings:
             yield INTERVAL.path, self.main.interval_s
         layout = self.main.pane_layout
         yield LAYOUT.path, layout.preset
+        if self.settings[FAILURES] != "off":
+            yield FAILURES.path, self.main.execs.model.view.failures
         for pane in self.main.panes:
             size = PaneSize(pane.probe in layout.hidden, layout.weights.get(pane.probe, 1.0))
             yield (PANES.name, pane.probe), size
