@@ -17,7 +17,7 @@ from ebpftop.models.base import Model
 from ebpftop.models.exec_row import ExecRow, hidden_attempts, repeats_shown, search_text
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
-from ebpftop.models.folded_view import FAILURES
+from ebpftop.models.folded_view import FAILURES, Failures
 from ebpftop.models.processes import Lineage
 from ebpftop.models.subject import Subject, subject_of_exec, subject_of_process
 from ebpftop.models.tree import Branch, grow
@@ -216,8 +216,12 @@ class ExecsPane(FilteredPane):
         """Show failed execve calls in the next way."""
         if self.as_tree:
             self.toggle_tree()
+        self.show_failures(FAILURES[(FAILURES.index(self.model.view.failures) + 1) % len(FAILURES)])
+
+    def show_failures(self, failures: Failures) -> None:
+        """Show failed execve calls in this way."""
         view = self.model.view
-        view.set_failures(FAILURES[(FAILURES.index(view.failures) + 1) % len(FAILURES)])
+        view.set_failures(failures)
         view.scan(SCAN_ROWS)
         self.log_lines.rearrange()
         self.search()
