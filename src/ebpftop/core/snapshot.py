@@ -36,3 +36,5 @@ class Snapshot:
     batches: tuple[Batch, ...]
     before: EventCounts | None
     seconds: Mapping[int, int]
+    complete_from: float = 0.0
+    """All events from this time on are in the batches."""

@@ -13,6 +13,8 @@ LEVELS = 5
 """Strengths of a cell in which there is a call; each begins at the same multiple of the one before."""
 
 _FACTOR = 4
+_BUCKETS = 48
+"""Nothing takes longer than 2**48 ns, three days: such rows are shown only if something did."""
 
 Histogram: TypeAlias = Sequence[int]
 
@@ -67,7 +69,7 @@ def thresholds(peak: int) -> tuple[int, ...]:
 
 
 def heat(columns: Iterable[Column], lines: int) -> Heat | None:
-    """Return the map of *columns* in at most so many rows; None if no call returned."""
+    """Return the map of *columns* in at most so many rows, which fill the lines; None if no call returned."""
     shown = tuple(columns)
     used = [i for column in shown for i, n in enumerate(column.ns or ()) if n]
     if not used or lines < 1:
@@ -79,6 +81,8 @@ def heat(columns: Iterable[Column], lines: int) -> Heat | None:
         per_row += 1
     first = low - low % per_row
     rows = (high - first) // per_row + 1
+    # The room above is part of the scale.
+    rows = max(rows, min(lines // (lines // rows), (_BUCKETS - first) // per_row))
     counts = tuple(
         tuple(
             sum((column.ns or ())[begin : begin + per_row]) for begin in range(first, first + rows * per_row, per_row)

@@ -27,6 +27,8 @@ class Moment:
         """All events, by whole second."""
         self.dropped = EventCounter()
         """The events that are not kept."""
+        self.complete_from = 0.0
+        """All events that were added, and are later, are kept."""
         self._time = time
         self._events = events
         self._readings_since = readings_since
@@ -79,6 +81,7 @@ class Moment:
         self._follow(record)
         if isinstance(record, Event):
             self.dropped.add(record)
+            self.complete_from = max(self.complete_from, record.time)
 
     def _follow(self, record: Record) -> None:
         key = key_of(record)

@@ -122,27 +122,29 @@ class Timeline:
             known = min(buckets, int((infos[-1].last - first) / width_s)) if infos else 0
         return tuple(count / width_s if at < known else None for at, count in enumerate(counts))
 
-    def snapshot_at(self, time: float, events: int = EVENTS, window_s: float = WINDOW_S) -> Snapshot:
+    def snapshot_at(
+        self, time: float, events: int = EVENTS, window_s: float = WINDOW_S, range_bytes: int = RANGE_BYTES
+    ) -> Snapshot:
         """Return what brings empty models to their state at *time*.
 
         First, one batch per probe with what was known before: probe states, losses, programs still running. Then, in
         their order, the readings of the last *window_s* seconds and at least the last *events* events of each pane;
-        less if `RANGE_BYTES` do not reach back that far, but never with a hole. Last, one empty batch per probe, which
+        less if *range_bytes* do not reach back that far, but never with a hole. Last, one empty batch per probe, which
         sets the clocks to *time*.
         """
         self._looking += 1
         try:
-            return self._snapshot_at(time, events, window_s)
+            return self._snapshot_at(time, events, window_s, range_bytes)
         finally:
             self._looking -= 1
             self._looked_s = clock.monotonic()
 
-    def _snapshot_at(self, time: float, events: int, window_s: float) -> Snapshot:
+    def _snapshot_at(self, time: float, events: int, window_s: float, range_bytes: int) -> Snapshot:
         newest = self.find(time)
         following = self._time_of(newest + 1) if newest + 1 < self._chunks.stop else None
         if following is not None and following <= time + SLACK_S:
             newest += 1
-        chunks = self._load_back(newest)
+        chunks = self._load_back(newest, range_bytes)
         start = newest + 1 - len(chunks)
         moment = Moment(time, events, time - window_s, self._lasting_at(start))
         readings = ReadingDecoder()
@@ -170,16 +172,19 @@ class Timeline:
         )
         past = self._index.before(start)
         rest = None if past is None else past.plus(moment.dropped.counts).plus(EventCounter(before).counts, -1)
-        return Snapshot(batches, rest, self._seconds(moment, start, time))
+        complete_from = moment.complete_from
+        if start > self._chunks.first:
+            complete_from = max(complete_from, self._time_of(start) or 0.0)
+        return Snapshot(batches, rest, self._seconds(moment, start, time), complete_from)
 
-    def _load_back(self, newest: int) -> deque[Chunk]:
-        """Return chunks up to *newest*: `RANGE_BYTES`, or more, up to where it is known what holds."""
+    def _load_back(self, newest: int, range_bytes: int) -> deque[Chunk]:
+        """Return chunks up to *newest*: *range_bytes*, or more, up to where it is known what holds."""
         chunks: deque[Chunk] = deque()
         size = 0
         for number in range(newest, self._chunks.first - 1, -1):
             chunks.appendleft(self._chunks.load(number))
             size += sum(len(part.data) for part in chunks[0].parts) + _LINE_BYTES * chunks[0].lines
-            if size >= (RANGE_BYTES if self._index.may_start(number) else MOST_BYTES):
+            if size >= (range_bytes if self._index.may_start(number) else MOST_BYTES):
                 break
         return chunks
 

@@ -296,6 +296,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
         if main.playback.player is not None:
             yield SystemCommand("Faster", "Play the recording faster", lambda: main.playback.change_speed(1))
             yield SystemCommand("Slower", "Play the recording slower", lambda: main.playback.change_speed(-1))
+        yield SystemCommand("Heat", "Latency of all calls over time; boxes of it in all panes", main.action_heat)
         yield SystemCommand("Graphs", "Of the whole machine, above the panes: show or hide", main.action_graphs)
         for what in WHATS:
             yield SystemCommand(f"Graph: {name_of(what)}", "Alone, with its axes", partial(main.graphs.open, what))

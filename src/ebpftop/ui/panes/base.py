@@ -21,6 +21,7 @@ from ebpftop.core.records import Probe, ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.stack import FilterLevel
 from ebpftop.models.base import Model
+from ebpftop.models.box import Box
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
 from ebpftop.models.requests import LatestRequests
@@ -137,6 +138,8 @@ class Pane(TitledPane):
         """The model begins in the middle: what came before the newest events was not read again."""
         self.past = False
         """What is shown was: what is set in the kernel shows at present."""
+        self.box: Box | None = None
+        """The box of the heat map that the model was made for; None if it holds all up to its moment."""
         self.trouble = ""
         self._state: Probe | None = None
         self._unconfirmed: Probe | None = None
@@ -332,6 +335,8 @@ class Pane(TitledPane):
                 Span("off: nothing of this probe is in the kernel", "note"),
                 Span(f"press {self.number} to turn it on", "strong"),
             ]
+        if empty and self.box is not None:
+            return [Span("nothing in the box; Esc lifts it", "dim")]
         return [Span(self.message_if_empty(), "dim")] if empty else []
 
     @on(RowView.Opened)

@@ -112,6 +112,8 @@ class SyscallsPane(Pane):
     def set_model(self, model: Model, view_filter: ViewFilter) -> None:
         super().set_model(model, view_filter)
         self.model.apply_filter(view_filter)
+        if self.box is not None:
+            return  # its counters begin with the box
         # The baseline outlives a model: each moment has its own model.
         self.model.begin_with(self._filter_baseline, self._baseline)
         since = view_filter.kernel_filter_since
@@ -177,6 +179,9 @@ class SyscallsPane(Pane):
         return Span(f"{share(self._failed)}✗", "bad") if self._failed else Span("")
 
     def subtitle(self) -> str:
+        if self.box is not None and self.box.buckets is not None:
+            low, high = self.box.buckets.start, self.box.buckets.stop
+            return f"calls of which some took {nanoseconds(2**low)} to {nanoseconds(2**high)}"
         if self.last:
             return "since last reading"
         if self.model.baseline is not None:
@@ -199,6 +204,9 @@ class SyscallsPane(Pane):
 
     def action_reset(self) -> None:
         """Reset the counters to zero; again: show the counts since the start, or since the filter changed."""
+        if self.box is not None:
+            self.app.notify("The counters are those of the box; Esc lifts it")
+            return
         if self.model.baseline is self.model.filter_baseline:
             self.model.reset()
         else:

@@ -26,6 +26,7 @@ from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.models.subset import Kind
+from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.probes.registry import registry
 from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.base import Pane, worker_sleep
@@ -36,6 +37,7 @@ from ebpftop.ui.panes.title import TitledPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.graphing import GraphsController
+from ebpftop.ui.screens.heating import HeatController
 from ebpftop.ui.screens.inbox import Inbox
 from ebpftop.ui.screens.placing import LEAST, PanesScreen
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
@@ -43,8 +45,10 @@ from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.frame_pace import one_frame
+from ebpftop.ui.widgets.axis import clock
 from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
 from ebpftop.ui.widgets.graphs import Graphs
+from ebpftop.ui.widgets.heat_band import HeatBand
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
@@ -129,6 +133,7 @@ class MainScreen(PanesScreen):
             tooltip="Shorter interval; a recording goes slower",
             id="interval.shorter",
         ),
+        Binding("H", "heat", "Heat", show=False, tooltip="Latency of all calls over time; boxes of it", id="heat"),
         Binding("O", "graphs", "Graphs", show=False, tooltip="Graphs of the machine above the panes", id="graphs"),
         Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
     ]
@@ -144,6 +149,7 @@ class MainScreen(PanesScreen):
         self.source = source
         self.panes, self._disabled = panes().make(source)
         self.playback = PlaybackController(source, self.panes, self)
+        self.heat = HeatController(self.playback, series_of(source), self._calls_model)
         self.graphs = GraphsController(lambda: self.app, self.playback, series_of(source))
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self.front = self.execs
@@ -168,6 +174,7 @@ class MainScreen(PanesScreen):
             pane.deliver = partial(self._deliver, pane)
         yield StatusBar(id="state")
         yield self.graphs.widget
+        yield self.heat.widget
         yield TabsLine(id="tabs")
         yield Grid(*self.panes, id="panes")
         with Horizontal(id="time"):
@@ -184,6 +191,7 @@ class MainScreen(PanesScreen):
         self.set_focus(self.execs.log_lines)
         self.lists_made()
         self.graphs.place(self.app.size.height)
+        self.heat.place(self.app.size.height)
         self.describe()
         self.watching.begin()
         for disabled in self._disabled:
@@ -201,6 +209,7 @@ class MainScreen(PanesScreen):
 
     def _screen_resized(self, size: Size) -> None:
         self.graphs.place(size.height)
+        self.heat.place(size.height)
         super()._screen_resized(size)
 
     def describe(self) -> None:
@@ -209,6 +218,9 @@ class MainScreen(PanesScreen):
         self.describe_tabs()
         playback = self.playback
         header, overview, moment = self.source.header, playback.overview, playback.moment
+        moment_text = "" if moment is None else f"{clock_text(moment)} {playback.back_text}".rstrip()
+        if playback.box is not None:
+            moment_text = f"{clock(playback.box.begin)} to {clock(playback.box.end)}"
         self.query_one(StatusBar).status = Status(
             host=header.host,
             kernel=header.kernel,
@@ -222,7 +234,7 @@ class MainScreen(PanesScreen):
             gone=", ".join(overview.gone),
             mode=self.mode,
             paused="PAUSED" if playback.paused else "",
-            moment="" if moment is None else f"{clock_text(moment)} {playback.back_text}".rstrip(),
+            moment=moment_text,
             history=playback.kept if playback.paused else "",
             time=int(overview.time),
             interval_s=self.interval_s,
@@ -230,6 +242,7 @@ class MainScreen(PanesScreen):
         if playback.paused:
             self._describe_badge()
         self.graphs.update()
+        self.heat.update()
 
     def _describe_badge(self) -> None:
         """Show beside the badge how much waits, or which moment is shown."""
@@ -485,7 +498,32 @@ class MainScreen(PanesScreen):
 
     @property
     def focusable_besides(self) -> tuple[Widget, ...]:
-        return (self.graphs.widget,) if self.graphs.widget.display else ()
+        return tuple(widget for widget in (self.graphs.widget, self.heat.widget) if widget.display)
+
+    def _calls_model(self) -> SyscallsModel | None:
+        return next((pane.model for pane in self.panes if isinstance(pane, SyscallsPane)), None)
+
+    def action_heat(self) -> None:
+        if self.heat.toggle():
+            self.set_focus(self.heat.widget)
+        elif self.playback.timeline is None:
+            self.app.notify("There is no history to draw", severity="warning")
+        elif self.focused is None or not self.focused.display:
+            self.set_focus(self.execs.lines)
+
+    @on(HeatBand.Kept)
+    def _box_kept(self, event: HeatBand.Kept) -> None:
+        event.stop()
+        self.heat.keep(event.box)
+
+    @on(HeatBand.Lifted)
+    def _box_lifted(self, event: HeatBand.Lifted) -> None:
+        event.stop()
+        if event.had_box:
+            self.heat.lift()
+            self.heat.update()
+        elif self.heat.widget.display:
+            self.action_heat()
 
     def action_graphs(self) -> None:
         if self.focused is self.graphs.widget:
@@ -653,7 +691,9 @@ class MainScreen(PanesScreen):
 
     def action_back(self) -> None:
         execs = self.execs
-        if execs.as_tree and self.pane is execs:
+        if self.playback.box is not None:
+            self.heat.lift()
+        elif execs.as_tree and self.pane is execs:
             execs.toggle_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)

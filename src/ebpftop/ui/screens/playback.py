@@ -16,6 +16,7 @@ from ebpftop.core.format import speed_text as format_speed
 from ebpftop.core.records import Cost, ProbeName
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch, Source
+from ebpftop.models import box as boxes
 from ebpftop.models.base import Model, rebuild, share_processes
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.held import Held
@@ -33,6 +34,15 @@ log = logging.getLogger(__name__)
 
 PULSE_S = 1.0
 """The timeline moves on this often."""
+
+BOX_EVENTS = 20_000
+"""Events of each pane that a box of the heat map holds."""
+
+BOX_BYTES = 16 << 20
+"""So much of what was recorded is read for one."""
+
+BOX_LEAD_S = 75.0
+"""Readings of so long before a box are read: its counters begin with the last one, and one a minute is whole."""
 
 Rates: TypeAlias = tuple[float | None, ...]
 Group: TypeAlias = Literal["seek", "slow"]
@@ -98,6 +108,8 @@ class Rebuilt:
     models: Mapping[Pane, Model]
     overview: Overview
     whole: bool
+    box: boxes.Box | None = None
+    complete_from: float = 0.0
 
 
 class PlaybackController:
@@ -119,6 +131,10 @@ class PlaybackController:
         self.paused = False
         self.moment: float | None = None
         """The moment shown, Unix seconds; None for the present."""
+        self.box: boxes.Box | None = None
+        """What the panes show alone, up to `moment`; None: all up to it."""
+        self.complete_from = 0.0
+        """All events of the box from this time on are in the logs."""
         self.held: Held[Pane] = Held()
         self.view_filter = ViewFilter()
         """What panes show of what they hold."""
@@ -220,6 +236,9 @@ class PlaybackController:
             self._freeze()
         elif self.player is not None and self.moment is not None:
             self.paused = self.frames.pace.frozen = False
+            if self.box is not None:
+                # The models hold nothing but the box.
+                self.seek(self.moment)
             if not self.seeking:
                 self._play_from(self.moment)
         else:
@@ -234,10 +253,11 @@ class PlaybackController:
     def return_to_present(self) -> None:
         """Return to live, or to where the recording plays."""
         self.paused = self.frames.pace.frozen = False
-        self.moment = None
+        self.moment = self.box = None
         models, self._models = self._models, {}
         self.overview = self.present
         for pane, model in models.items():
+            pane.box = None
             pane.newest_only = self._left_newest_only
             pane.past = False
             pane.set_model(model, self.view_filter)
@@ -258,6 +278,7 @@ class PlaybackController:
         self._models = {}
         for pane in self._panes:
             pane.past = False
+            pane.box = None
         self._has_reported_end = False
         self.held.clear()
         self.present = self.overview
@@ -311,17 +332,28 @@ class PlaybackController:
         elif self.player is not None:
             # What comes now would be of neither place.
             self.player.pause()
-        self.moment = clamp(moment, self.timeline.span)
+        self._show(clamp(moment, self.timeline.span), None)
+
+    def show_box(self, box: boxes.Box) -> None:
+        """Let all panes show only what happened in *box*; time stands still for it, also that of a recording."""
+        if self.timeline is None:
+            return
+        if not self.paused:
+            self._freeze()
+        self._show(clamp(box.end, self.timeline.span), box)
+
+    def _show(self, moment: float, box: boxes.Box | None) -> None:
+        self.moment, self.box = moment, box
         if not self.seeking:
-            self._rebuild(self.moment)
+            self._rebuild(moment, box)
         self._host.describe_time()
 
-    def _rebuild(self, moment: float) -> None:
+    def _rebuild(self, moment: float, box: boxes.Box | None) -> None:
         """Read the moment in a thread: that lasts a tenth of a second if much happened."""
         self.seeking = True
-        self._host.run_in_thread("seek", partial(self._read, moment))
+        self._host.run_in_thread("seek", partial(self._read, moment, box))
 
-    def _read(self, moment: float) -> None:
+    def _read(self, moment: float, box: boxes.Box | None) -> None:
         assert self.timeline is not None
         models: dict[Pane, Model] = {pane: type(pane.model)() for pane in self._panes}
         share_processes(models.values())
@@ -336,28 +368,37 @@ class PlaybackController:
         # A garbage collection during this would visit every record, and nothing here is garbage.
         gc.disable()
         try:
-            past = self.timeline.snapshot_at(moment)
+            if box is None:
+                past = self.timeline.snapshot_at(moment)
+                whole = past.before == EventCounts()
+            else:
+                window_s = moment - box.begin + BOX_LEAD_S
+                past = boxes.only(self.timeline.snapshot_at(moment, BOX_EVENTS, window_s, BOX_BYTES), box)
+                whole = past.complete_from <= box.begin
             overview = rebuild(past, takers)
         finally:
             gc.enable()
-        self._host.post(partial(self._rebuilt, Rebuilt(moment, models, overview, past.before == EventCounts())))
+        rebuilt = Rebuilt(moment, models, overview, whole, box, past.complete_from)
+        self._host.post(partial(self._rebuilt, rebuilt))
 
     def _rebuilt(self, event: Rebuilt) -> None:
         self.seeking = False
         if self.moment is None:
             # Gone back in the meantime.
             return
-        if self.moment != event.moment:
-            self._rebuild(self.moment)
+        if (self.moment, self.box) != (event.moment, event.box):
+            self._rebuild(self.moment, self.box)
         if not self._models:
             self._models = {pane: pane.model for pane in self._panes}
             self._left_filter = self.view_filter
             self._left_newest_only = self._panes[0].newest_only
             self._release()
         self.overview = event.overview
+        self.complete_from = event.complete_from
         for pane, model in event.models.items():
             pane.newest_only = not event.whole
             pane.past = True
+            pane.box = event.box
             pane.set_model(model, self.view_filter)
         self._show_at(event.moment)
         if not self.seeking and not self.paused:
