@@ -20,7 +20,7 @@ LAYERS = (
     ("kernel", "models", "recording"),
     ("probes",),
     ("settings", "sources"),
-    ("ui.answers", "ui.ascii", "ui.export", "ui.themes", "ui.textual_fixes", "ui.words"),
+    ("ui.answers", "ui.export", "ui.themes", "ui.textual_fixes", "ui.words"),
     ("ui.widgets",),
     ("ui.panes",),
     ("ui.registry",),

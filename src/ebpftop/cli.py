@@ -272,7 +272,7 @@ class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: object = None) -> None:
         # Help and version. Errors go through `error` above.
         stdio.require_stdout()
-        stdio.write_stdout(message)
+        stdio.write_stdout(stdio.shown(message))
 
 
 def _live(command: argparse.ArgumentParser) -> None:

@@ -17,7 +17,6 @@ from ebpftop.settings import places
 from ebpftop.settings.reading import parse
 from ebpftop.settings.store import Settings, load
 from ebpftop.ui.app import EbpftopApp
-from ebpftop.ui.ascii import ascii_only
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.help import HelpScreen
@@ -352,17 +351,6 @@ async def test_every_action_has_an_id_by_which_its_key_can_be_set() -> None:
                 assert isinstance(binding, Binding), kind
                 assert binding.id, (kind, binding)
     assert "settings" in bindings()
-
-
-def test_everything_can_be_drawn_in_ascii_without_moving_anything() -> None:
-    from rich.cells import cell_len
-
-    drawn = "● ○ ✗ † ▸ ▼ ◆ · ─ │ … ≤ ▁▂▃█ ░▒▓ ╭─╮ 12µs é 中文 ⏎ \u202e"
-    text = ascii_only(drawn)
-    assert text.isascii()
-    assert cell_len(text) == cell_len(drawn)
-    assert text.startswith("o o x + > v * . - | ~ < .:-# .:= +-+ 12us ? ????")
-    assert ascii_only("\x1b[1m plain") == "\x1b[1m plain"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)])

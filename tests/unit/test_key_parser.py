@@ -15,7 +15,7 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
 from textual.events import Key, Paste
 
-from ebpftop.ui.textual_fixes.key_parser import PASTE_MAX, KeyParser
+from ebpftop.ui.textual_fixes.key_parser import PASTE_MAX, BackgroundReported, KeyParser
 from tests.monkey import ODD
 
 # Begun and never ended, by which the terminal says that what follows belongs to them.
@@ -275,3 +275,34 @@ def test_any_pieces_in_any_order_leave_it_alive(seed: int, wait: Callable[[KeyPa
             wait(keys, draw.choice((0.05, 0.2, 1.5)))
     wait(keys, 2.0)
     assert told(keys.feed("j")) == ["j"]
+
+
+# ---- The terminal's background ----
+
+
+@pytest.mark.parametrize("end", ["\x1b\\", "\a"])
+@pytest.mark.parametrize(
+    ("said", "colour"),
+    [
+        ("rgb:ffff/0000/8080", (1.0, 0.0, 0.502)),
+        ("rgb:ff/00/80", (1.0, 0.0, 0.502)),
+        ("rgba:ffff/0000/8080/ffff", (1.0, 0.0, 0.502)),
+    ],
+)
+def test_the_background_arrives_wherever_the_answer_is_cut(
+    said: str, colour: tuple[float, float, float], end: str
+) -> None:
+    answer = f"\x1b]11;{said}{end}"
+    for at in range(len(answer) + 1):
+        keys = KeyParser()
+        messages = [*keys.feed(f"a{answer[:at]}"), *keys.feed(f"{answer[at:]}b")]
+        assert told(messages) == ["a", "b"]
+        (reported,) = [message for message in messages if isinstance(message, BackgroundReported)]
+        assert reported.colour == pytest.approx(colour, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "odd", ["\x1b]11;?\a", "\x1b]11;rgb:x/y/z\a", "\x1b]12;rgb:ff/ff/ff\a", "\x1bP11;rgb:ff/ff/ff\a"]
+)
+def test_what_is_no_answer_says_nothing(odd: str) -> None:
+    assert KeyParser().feed(odd) == []

@@ -284,3 +284,10 @@ def test_a_pipe_that_does_not_block_is_waited_for() -> None:
         os.close(write_fd)
         reader.join()
     assert got == [b"".join(lines)]
+
+
+@pytest.mark.parametrize(("term", "words"), [("TERM=dumb", "TERM=dumb"), ("TERM=", "not set"), ("-uTERM", "not set")])
+def test_a_terminal_that_only_prints_gets_one_line(term: str, words: str) -> None:
+    status, said = run_in_terminal("replay", "/nonexistent", first=f'set -- env {term} "$@"')
+    assert status == 1
+    assert_one_safe_line(said, words, "set TERM")

@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
         text = io.StringIO()
         # A pipe has no width: its reader needs whole lines.
         _print(report, Console(file=text, force_terminal=screen, width=None if screen else 200))
-        stdio.write_stdout(text.getvalue())
+        stdio.write_stdout(stdio.shown(text.getvalue()))
     if args.verbose:
         stdio.report_lines(outputs.log_path.read_bytes().decode("utf-8", "backslashreplace"))
     return 0 if all(probe.state == "on" for probe in report["probes"]) else 1

@@ -51,6 +51,7 @@ def _run(args: argparse.Namespace) -> int:
         importing.cancel()
     try:
         source.attach_soon()
+        process.terminal.ask_background()  # the answer is there once the screen has been imported
         importing.join()
         from ebpftop.ui.app import run as show
         from ebpftop.ui.screens.watching import WatchOptions

@@ -95,6 +95,7 @@ def _take_stdin() -> int:
 
 
 def _show(source: Source, damage: ReadErrors, watches: list[Watch], settings: Settings | None = None) -> int:
+    process.terminal.ask_background()
     # Only now: a recording that cannot be read should not wait for the import of the screen.
     from ebpftop.ui.app import run as run_app
     from ebpftop.ui.screens.watching import WatchOptions

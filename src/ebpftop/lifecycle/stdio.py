@@ -15,9 +15,12 @@ import sys
 from contextlib import suppress
 
 from ebpftop.core.escape import printable
+from ebpftop.core.glyphs import Glyphs, environment_at_start, glyphs_of, in_ascii
 from ebpftop.core.source import SourceError
 
 _WRITE_ELSEWHERE = "give it a file or a pipe, or use `ebpftop record FILE`"
+_WITHOUT_PLACES = frozenset(("", "dumb", "unknown", "emacs"))
+"""TERM of what only prints: no text can be placed there."""
 _REMEDIES = {
     errno.ENOSPC: "make room, or write elsewhere",
     errno.EDQUOT: "make room, or write elsewhere",
@@ -63,6 +66,10 @@ def require_terminal(instead: str, *, keys: bool = True) -> None:
     """Raise SourceError if no screen can be shown; *instead* is the remedy. *keys*: stdin is read for keys."""
     if not (_is_screen(1) and (os.isatty(0) or not keys)):
         raise SourceError("the screen needs a terminal", instead)
+    term = os.environ.get("TERM", "")
+    if term in _WITHOUT_PLACES:
+        what = f"TERM={term}" if term else "TERM is not set"
+        raise SourceError(f"{what}: no screen can be drawn", f"set TERM to what the terminal is; {instead}")
 
 
 def draw_on_terminal(stdout_fd: int = 1, stderr_fd: int = 2) -> None:
@@ -82,14 +89,23 @@ def _is_writable(fd: int) -> bool:
         return False
 
 
+def shown(text: str) -> str:
+    """Return *text* in ASCII if the locale has nothing else: for people, not for programs."""
+    if text.isascii():
+        return text
+    if glyphs_of(environment_at_start()) is not Glyphs.ASCII:
+        return text
+    return in_ascii(text).encode("ascii", "backslashreplace").decode()
+
+
 def report(text: str) -> None:
     """Write one line to stderr. If stderr is closed or full, that cannot be reported."""
-    _write_stderr(f"ebpftop: {printable(text)}\n")
+    _write_stderr(f"ebpftop: {shown(printable(text))}\n")
 
 
 def report_lines(text: str) -> None:
     """Write what another program printed, line by line, to stderr."""
-    _write_stderr("".join(f"{printable(line)}\n" for line in text.expandtabs().split("\n") if line))
+    _write_stderr("".join(f"{shown(printable(line))}\n" for line in text.expandtabs().split("\n") if line))
 
 
 def _write_stderr(text: str) -> None:

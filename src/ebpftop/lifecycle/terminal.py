@@ -10,10 +10,12 @@ import errno
 import fcntl
 import mmap
 import os
+import re
 import select
 import signal
 import termios
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -29,6 +31,16 @@ _RESET = (
     b"\x1b\\\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
     b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
 )
+_ASK_BACKGROUND = b"\x1b]11;?\x1b\\"
+"""OSC 11 of xterm: most terminals answer it, in the same form."""
+_BACKGROUND = re.compile(
+    rb"\x1b\]11;rgba?:([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})[^\x07\x1b]*(?:\x07|\x1b\\)"
+)
+_PRINTS_QUESTIONS = re.compile("(linux|vt[0-9]|ansi|cons|sun|wyse|dumb|$)")
+"""TERM of terminals that do not know such a question, and may print it."""
+ANSWER_S = 0.5
+"""Seconds that an answer may take until nobody waits for it at the end. At any other time, nobody ever waits."""
+
 _ATTRIBUTES_BYTES = 64  # struct termios of every architecture is smaller
 _BEFORE, _MADE = 64, 128  # places in the shared page
 
@@ -45,6 +57,15 @@ def above_standard(fd: int) -> int:
     return moved
 
 
+def background_in(text: bytes) -> tuple[float, float, float] | None:
+    """Return the background that a terminal's answer in *text* says: red, green and blue, from 0 to 1."""
+    answer = _BACKGROUND.search(text)
+    if answer is None:
+        return None
+    red, green, blue = (int(part, 16) / (16 ** len(part) - 1) for part in answer.groups())
+    return red, green, blue
+
+
 class Terminal:
     """The terminal of the process, if it has one."""
 
@@ -53,6 +74,9 @@ class Terminal:
         """A descriptor of its own, which does not block."""
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
         self._ahead: _KeysAhead | None = None
+        self._background: tuple[float, float, float] | None = None
+        self._asked_s: float | None = None
+        """When the terminal was asked for its background; None: it was not, or has answered."""
 
     def open(self) -> None:
         """Find the terminal behind stdin, stdout or stderr."""
@@ -69,6 +93,44 @@ class Terminal:
     def state(self) -> int:
         """UNTOUCHED, KEYS (keys are read, the text stays) or SCREEN (the alternate screen)."""
         return self._shared[0]
+
+    @property
+    def background(self) -> tuple[float, float, float] | None:
+        """The terminal's own background, if it has answered yet: red, green and blue, from 0 to 1."""
+        if self._background is None and self._ahead is not None:
+            return background_in(self._ahead.typed)
+        return self._background
+
+    @background.setter
+    def background(self, colour: tuple[float, float, float]) -> None:
+        self._background, self._asked_s = colour, None
+
+    def ask_background(self) -> None:
+        """Ask for the terminal's background, and do not wait for the answer: it comes like a key."""
+        if self.fd is None or self._ahead is None:  # nobody reads it
+            return
+        if self._asked_s is None and not _PRINTS_QUESTIONS.match(os.environ.get("TERM", "")):
+            with suppress(OSError):
+                os.write(self.fd, _ASK_BACKGROUND)
+                self._asked_s = time.monotonic()
+
+    def _await_answer(self) -> None:
+        """Wait for an answer that is under way: the shell would read it as typed."""
+        if self.fd is None or self._asked_s is None:
+            return
+        until_s, self._asked_s = self._asked_s + ANSWER_S, None
+        came = self._ahead.typed if self._ahead else b""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        while background_in(came) is None and (left_s := until_s - time.monotonic()) > 0:
+            if not poll.poll(1e3 * left_s):
+                return
+            try:
+                came += os.read(self.fd, 1024)
+            except BlockingIOError:  # the thread that reads keys has got it
+                came += self._ahead.typed if self._ahead else b""
+            except OSError:
+                return
 
     def is_ours(self) -> bool:
         """Return whether our job is in the foreground; True if the terminal does not control jobs."""
@@ -125,6 +187,7 @@ class Terminal:
         """
         if self.state == SCREEN and self.fd is not None:
             self._write_reset()
+            self._await_answer()
             with suppress(termios.error):  # mouse reports, which the shell would read as keys
                 termios.tcflush(self.fd, termios.TCIFLUSH)
             self._shared[0] = KEYS
@@ -137,6 +200,7 @@ class Terminal:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         try:
             self.leave_screen()
+            self._await_answer()
             with suppress(OSError):
                 if not unless_changed or self._attributes() == self._shared[_MADE : _MADE + _ATTRIBUTES_BYTES]:
                     fcntl.ioctl(self.fd, termios.TCSETS, self._shared[_BEFORE : _BEFORE + _ATTRIBUTES_BYTES])
@@ -182,7 +246,7 @@ class _KeysAhead:
 
     def __init__(self, on_quit: Callable[[], None]) -> None:
         self._on_quit = on_quit
-        self._typed = b""
+        self.typed = b""
         self._stopped_fd, self._stop_fd = os.pipe()
         self._thread = threading.Thread(target=self._read, name="keys-ahead", daemon=True)
         self._thread.start()
@@ -191,6 +255,7 @@ class _KeysAhead:
         keys = select.poll()
         keys.register(0, select.POLLIN)
         keys.register(self._stopped_fd, select.POLLIN)
+        quits = False
         while self._stopped_fd not in dict(keys.poll()):
             try:
                 typed = os.read(0, 1024)
@@ -198,13 +263,13 @@ class _KeysAhead:
                 return
             if not typed:  # hung up: a signal follows too
                 return
-            first = not self._typed
-            self._typed += typed
-            if first and typed.startswith(b"q"):
+            self.typed += typed
+            if not quits and _BACKGROUND.sub(b"", self.typed).startswith(b"q"):
+                quits = True
                 self._on_quit()
 
     def stop(self) -> bytes:
         os.close(self._stop_fd)  # a hang-up, which wakes the thread at once: the first picture waits for this
         self._thread.join()
         os.close(self._stopped_fd)
-        return self._typed
+        return self.typed

@@ -24,6 +24,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from ebpftop.core.escape import escape
+from ebpftop.core.glyphs import key_name
 from ebpftop.core.source import Source, SourceError
 from ebpftop.core.theme_names import THEME_NAMES
 from ebpftop.filters.spec import Filter
@@ -53,7 +54,9 @@ from ebpftop.ui.textual_fixes import (
 )
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
+from ebpftop.ui.textual_fixes.key_parser import BackgroundReported
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
+from ebpftop.ui.themes import is_light_colour
 from ebpftop.ui.themes.themed_app import ThemedApp
 from ebpftop.ui.widgets.graphs import name_of
 
@@ -137,6 +140,14 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
             id="diagnostics",
         ),
         Binding("X", "losses", "Lost", show=False, tooltip="What was lost, and what helps", id="losses"),
+        Binding(
+            "Y",
+            "mouse",
+            "Mouse",
+            show=False,
+            tooltip="Give the mouse to the terminal, which selects text with it; take it back",
+            id="mouse",
+        ),
         Binding("f2", "settings", "Settings", show=False, tooltip="Change settings, and keep them", id="settings"),
         Binding("q", "quit", "Quit", tooltip="Detach everything and leave", id="quit"),
         # The driver handles these two first, whatever has the focus.
@@ -260,6 +271,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         # Not Textual's own: its help lists keys that ebpftop does not have, and everybody can read its screenshots.
         yield SystemCommand("Theme", f"Other colours: {', '.join(THEME_NAMES)}", self.action_change_theme)
+        yield SystemCommand("Mouse", "Give it to the terminal, to select text; take it back", self.action_mouse)
         yield SystemCommand("Settings", "Change settings, and keep them", self.action_settings)
         yield SystemCommand("Help", "What is shown, and every key", self.action_help)
         yield SystemCommand("Quit", "Detach everything and leave", self.action_quit)
@@ -383,6 +395,23 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
         from ebpftop.ui.screens.losses import losses
 
         open_sheet(self, losses(lambda: self.main.playback.overview))
+
+    def action_mouse(self) -> None:
+        driver = self._driver
+        if isinstance(driver, TerminalDriver):
+            driver.set_mouse(not driver.has_mouse)
+            self.notify(
+                "Clicks, the wheel and drags are ebpftop's again"
+                if driver.has_mouse
+                else "The mouse is the terminal's: drag selects text. The same key takes it back"
+            )
+
+    def on_background_reported(self, event: BackgroundReported) -> None:
+        event.stop()
+        self.background_known(light=is_light_colour(event.colour))
+
+    def get_key_display(self, binding: Binding) -> str:
+        return key_name(super().get_key_display(binding), self.kept.glyphs)
 
     def action_interrupt(self) -> None:
         self.exit(INTERRUPTED, return_code=INTERRUPTED)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ebpftop.core.records import Where
+from ebpftop.core.theme_names import THEME_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,8 @@ LOSSES: Mapping[Where, Loss] = {
 """Each kind of loss. It is counted at the place where it happens."""
 
 COLOURS: tuple[Mark, ...] = (
-    Mark(
-        "red", "what went wrong: it did not start, ended with another status than 0, returned an error, was lost", "bad"
-    ),
-    Mark("amber", "what to look at: root, containers, waits of a second and more, traced calls", "warn"),
+    Mark("red", "what went wrong: it did not start, ended with another status than 0, returned an error", "bad"),
+    Mark("amber", "what to look at: root, containers, what was lost, waits of a second and more, traced calls", "warn"),
     Mark("green", "what is running now", "good"),
     Mark("dim", "less important: arguments of a kernel thread, units, a normal end", "dim"),
 )
@@ -126,6 +125,17 @@ FILTERS: Mapping[str, str] = {
     "container:ID": "only the container whose id begins so, or whose name it is",
 }
 """What can be typed after /, and what it does."""
+
+TERMINAL: Mapping[str, str] = {
+    "Shift-drag": "Selects text as the terminal does without ebpftop (iTerm2: Option-drag).",
+    "Y": "Gives the mouse to the terminal, and takes it back; --no-mouse from the start on.",
+    "y": "Sends text to the terminal's clipboard (OSC 52). Over ssh it goes to the terminal in front of you. It "
+    "does not say whether it took it.",
+    "tmux": "Takes what y sends after: set -g set-clipboard on",
+    "--theme": f"{', '.join(THEME_NAMES)}. Ctrl-P Theme changes it now, F2 keeps it.",
+    "--ascii": "Draws with ASCII only, as in a locale that is not UTF-8.",
+    "NO_COLOR": "In the environment: no colours, only bold, underline and reverse.",
+}
 
 GLOSSARY: Mapping[str, str] = {
     "fail": "An exec that did not start a program.",

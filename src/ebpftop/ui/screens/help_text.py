@@ -36,6 +36,7 @@ def sections(app: App[Any], panes: Sequence[Pane], sheets: Iterable[LiveScreen])
         Section("status", "Status line", tuple(Entry(part, text) for part, text in words.STATUS.items())),
         Section(LOST, "What is lost", tuple(_losses())),
         Section(FILTERS, "Filters", tuple(Entry(term, text) for term, text in words.FILTERS.items())),
+        Section("terminal", "Terminal", tuple(Entry(name, text) for name, text in words.TERMINAL.items())),
         Section("words", "Words", tuple(Entry(word, text) for word, text in words.GLOSSARY.items())),
     )
 

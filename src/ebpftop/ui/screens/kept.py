@@ -11,6 +11,7 @@ from typing import Any
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
+from ebpftop.core.glyphs import Glyphs, environment_at_start, fitting, glyphs_of
 from ebpftop.models.folded_view import FAILURES as FAILURES_SHOWN
 from ebpftop.settings.reading import nearest
 from ebpftop.settings.rows import (
@@ -37,13 +38,14 @@ from ebpftop.settings.rows import (
     kind_of,
 )
 from ebpftop.settings.store import Settings
-from ebpftop.ui.ascii import ascii_only
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import forget_clock
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import PaneLayout
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 from ebpftop.ui.themes.themed_app import ThemedApp
+from ebpftop.ui.widgets.badge import PausedBadge
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
 
@@ -112,6 +114,12 @@ class KeptSettings:
         """What was on the screen when it was looked at last."""
         self._is_saving = False
         self._zone = os.environ.get("TZ")
+        self._glyphs = glyphs_of(environment_at_start())
+
+    @property
+    def glyphs(self) -> Glyphs:
+        """What the terminal can show, or is to show."""
+        return Glyphs.ASCII if self.settings[ASCII] else self._glyphs
 
     @property
     def main(self) -> MainScreen:
@@ -210,16 +218,15 @@ class KeptSettings:
         self._redraw()
 
     def _set_mouse(self) -> None:
-        driver: Any = self.app._driver
-        if driver is not None and driver._mouse != self.settings[MOUSE]:
-            driver._mouse = True  # otherwise neither of the two does anything
-            (driver._enable_mouse_support if self.settings[MOUSE] else driver._disable_mouse_support)()
-            driver._mouse = self.settings[MOUSE]
+        driver = self.app._driver
+        if isinstance(driver, TerminalDriver):
+            driver.set_mouse(self.settings[MOUSE])
 
     def _set_ascii(self) -> None:
-        driver: Any = self.app._driver
-        wanted = ascii_only if self.settings[ASCII] else None
-        if driver is not None and getattr(driver, "translate", None) is not wanted:
+        for badge in self.main.query(PausedBadge):
+            badge.spell(small=self.glyphs is not Glyphs.ALL)
+        driver = self.app._driver
+        if isinstance(driver, TerminalDriver) and driver.translate != (wanted := fitting(self.glyphs)):
             driver.translate = wanted
             self._redraw()
 

@@ -18,6 +18,7 @@ from textual._xterm_parser import XTermParser
 from textual.message import Message
 
 from ebpftop.core.escape import escape
+from ebpftop.lifecycle.terminal import background_in
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,19 @@ _REST_OF_LONG = re.compile(r"[0-?]*[ -/]*([@-~]?)")
 
 # No key and no reply is longer; Textual would handle a longer one as typed.
 _SEQUENCE_MAX = 32
+_BACKGROUND = "\x1b]11;"
+_ANSWER_MAX = 64
 _INTRODUCERS = frozenset("[O]P_^X")
 _LOGGED_CHARACTERS = 80
 _LOG_EVERY_S = 10.0
+
+
+class BackgroundReported(Message):
+    """The terminal has answered how its background is: red, green and blue, from 0 to 1."""
+
+    def __init__(self, colour: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.colour = colour
 
 
 class KeyParser:
@@ -59,6 +70,8 @@ class KeyParser:
         self._parser = XTermParser(constants.DEBUG)
         self._paste: str | None = None
         self._in_string = False
+        self._string = ""
+        """The beginning of the string, as long as an answer may be."""
         self._in_long = False
         self._held = ""
         """The end of the input so far, if more may belong to it."""
@@ -83,7 +96,7 @@ class KeyParser:
             if self._paste is not None:
                 text = self._feed_paste(text, messages)
             elif self._in_string:
-                text = self._feed_string(text)
+                text = self._feed_string(text, messages)
             elif self._in_long:
                 text = self._feed_long(text)
             else:
@@ -154,16 +167,18 @@ class KeyParser:
                 self._log(begun[0])
             return ""
         if (string := _STRING.match(text)) and not _is_alone(text):
-            self._in_string = True
-            self._log(text)
+            self._in_string, self._string = True, string[0]
+            if not text.startswith(_BACKGROUND):
+                self._log(text)
             return text[string.end() :]
         broken = string or _BROKEN.match(text)
         assert broken is not None
         messages += self._cut_short(broken[0])
         return text[broken.end() :]
 
-    def _feed_string(self, text: str) -> str:
+    def _feed_string(self, text: str, messages: list[Message]) -> str:
         end = _STRING_ENDS.search(text)
+        self._string = (self._string + text[: None if end is None else end.start()])[:_ANSWER_MAX]
         if end is None:
             self._in_string = not _is_ctrl_c(text)
             return "" if self._in_string else text
@@ -171,6 +186,9 @@ class KeyParser:
             self._held = "\x1b"
             return ""
         self._in_string = False
+        colour = background_in(f"{self._string}\a".encode())
+        if colour is not None and not self._deaf:
+            messages.append(BackgroundReported(colour))
         if end[0] != "\x1b":
             return text[end.end() :]
         rest = text[end.start() :]

@@ -25,7 +25,7 @@ from textual.geometry import Size
 from textual.message import Message
 
 from ebpftop.lifecycle.process import INTERRUPTED, process
-from ebpftop.ui.textual_fixes.key_parser import KeyParser
+from ebpftop.ui.textual_fixes.key_parser import BackgroundReported, KeyParser
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -197,6 +197,17 @@ class TerminalDriver(LinuxDriver):
         if self._writer_thread is None:  # its settings could not even be read
             process.ask_to_end(0)
 
+    def set_mouse(self, wanted: bool) -> None:
+        """Get clicks, the wheel and drags from the terminal, or leave them to it."""
+        if wanted != self._mouse:
+            self._mouse = True  # otherwise neither of the two does anything
+            (self._enable_mouse_support if wanted else self._disable_mouse_support)()
+            self._mouse = wanted
+
+    @property
+    def has_mouse(self) -> bool:
+        return self._mouse
+
     def _get_terminal_size(self) -> tuple[int, int]:
         """Ask the terminal. COLUMNS and LINES may be those of another one."""
         columns, rows = 0, 0
@@ -281,6 +292,10 @@ class TerminalDriver(LinuxDriver):
                 self.process_message(message)
 
     def process_message(self, message: Message) -> None:
+        if isinstance(message, BackgroundReported):
+            process.terminal.background = message.colour
+            self.send_message(message)
+            return
         if isinstance(message, events.Resize) and not self._in_band_window_resize:
             return  # a size that was not requested
         if isinstance(message, events.Resize):

@@ -10,7 +10,8 @@ from textual.filter import ANSIToTruecolor
 from textual.theme import Theme
 
 from ebpftop.core.theme_names import AUTO
-from ebpftop.ui.themes import DARK, fitting, is_light, schemes
+from ebpftop.lifecycle.process import process
+from ebpftop.ui.themes import DARK, fitting, is_light, is_light_colour, schemes
 from ebpftop.ui.themes.depth import depth_of
 from ebpftop.ui.themes.shown import ShownColours
 
@@ -20,7 +21,8 @@ class ThemedApp(App[int]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.depth = depth_of(os.environ)
-        self.light = is_light(os.environ)
+        told = process.terminal.background
+        self.light = is_light(os.environ) if told is None else is_light_colour(told)
         """Whether the terminal's own background is light, as far as it is known."""
         self.theme_choice = AUTO
         super().__init__(*arguments, **options)

@@ -21,6 +21,10 @@ class PausedBadge(Static):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(_PAUSED, id=id, markup=False)
 
+    def spell(self, *, small: bool) -> None:
+        """Show the word; *small*, for terminals without half blocks."""
+        self.update("\nPAUSED" if small else _PAUSED, layout=False)
+
 
 class PausedHint(Static):
     """Shows below the timeline how many records are buffered, or how far back it is, and the key that leaves."""
