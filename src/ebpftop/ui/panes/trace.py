@@ -15,6 +15,7 @@ from ebpftop.ui.panes.common import clock, date_and_time, moment
 from ebpftop.ui.panes.log import LogPane
 from ebpftop.ui.widgets.columns import Cell, Column, Shown, Span
 from ebpftop.ui.widgets.sheet import Sheet
+from ebpftop.ui.words import Mark
 
 COLUMNS: tuple[Column[Trace], ...] = (
     Column(
@@ -94,6 +95,11 @@ class TracePane(LogPane[Trace]):
         "there are and of which tasks; Enter shows each, z folds them again. Lines of other programs stand out. "
         "No line says which BPF program printed it: TASK is whatever ran just then.\n"
         "It reads an instance of its own, so that no other reader of trace_pipe loses a line."
+    )
+    marks = (
+        Mark(
+            "×176", "so many greetings of ebpftop itself in one row: in so many programs, by the name of each", "accent"
+        ),
     )
     counted_as = "line"
     columns = COLUMNS
