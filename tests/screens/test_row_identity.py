@@ -97,7 +97,7 @@ async def test_a_click_means_the_row_that_was_drawn_there(probe: str, chain: int
     async with running(FakeSource(minute()), (200, 50)) as (pilot, app):
         one = pane(app, probe)
         drawn = {y: row for y, (_, row) in one.lines._drawn.items()}
-        assert len(drawn) > 3
+        assert len(drawn) >= 3
         y = sorted(drawn)[2]
         _move_rows(one)
         one.lines.on_click(click(one.lines, y, chain))

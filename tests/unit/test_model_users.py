@@ -384,4 +384,5 @@ def test_lines_are_narrowed_by_who_the_exec_log_says_printed_them() -> None:
     log.feed(Batch("trace", 60.0, (Trace(time=60.0, cpu=0, pid=77, task="x", message="60"),)))
     assert [log.view[i].message for i in range(log.view.first, log.view.end)] == ["1", "60"]
     log.apply_filter(ViewFilter(Filter(), 70.0))
+    log.view.scan(100)
     assert len(log.view) == 4
