@@ -132,6 +132,12 @@ def test_sparkline_is_scaled_to_its_peak_and_nothing_is_blank() -> None:
     assert format.sparkline([0, 0], 3) == "   "
 
 
+def test_sparklines_of_one_logarithmic_scale_can_be_compared() -> None:
+    assert format.sparkline([0, 0.01, 1, 10, 100, 1000], 6, 1000) == " ▁▁▃▆█"
+    assert format.sparkline([10], 3, 1000) == "  ▃"
+    assert format.sparkline([0, 5], 2, 0) == "  "
+
+
 def test_losses_are_named_and_zeros_left_out() -> None:
     assert format.losses([("ring", 4), ("map", 0), ("argv", 12_000)]) == "4 ring, 12.0k argv"
 

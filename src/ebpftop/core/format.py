@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -136,9 +137,19 @@ def bar(part: float, width: int) -> str:
     return "━" * (halves // 2) + "╸" * (halves % 2)
 
 
-def sparkline(values: Sequence[float], width: int) -> str:
-    """Return the last *width* values, scaled to their own maximum; nothing is a blank, not a low bar."""
+_DECADES = 3
+"""Orders of magnitude of a logarithmic sparkline; what is less has the lowest bar."""
+
+
+def sparkline(values: Sequence[float], width: int, log_peak: float | None = None) -> str:
+    """Return the last *width* values, scaled to their own maximum; nothing is a blank, not a low bar.
+
+    *log_peak*: on a logarithmic scale up to that instead, which several can share.
+    """
     shown = values[-width:] if width else ()
+    if log_peak is not None:
+        heights = (1 + math.log10(v / log_peak) / _DECADES if v > 0 < log_peak else None for v in shown)
+        return "".join(" " if h is None else _BARS[min(7, max(0, int(h * 7.999)))] for h in heights).rjust(width)
     peak = max(shown, default=0.0)
     if peak <= 0:
         return " " * width

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
-from ebpftop.core.format import count, counted, per_second, sparkline
+from ebpftop.core.format import brief, count, counted, per_second, sparkline
 from ebpftop.core.records import OTHER_UID, ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
@@ -53,10 +54,6 @@ def _calls(u: User, _: float) -> Cell:
     if not u.calls_rate:
         return (Span("·", "faint"),)
     return (Span("≥" if u.calls_at_least else "", "dim"), Span(per_second(u.calls_rate)))
-
-
-def _history(u: User, width: int) -> Cell:
-    return (Span(sparkline(tuple(u.history), width), "bar"),)
 
 
 def _rate(u: User, _: float) -> Cell:
@@ -132,12 +129,11 @@ COLUMNS: tuple[Column[User], ...] = (
     Column(
         "history",
         "HISTORY",
-        7,
+        10,
         rank=3,
         flexible=True,
-        fill=_history,
         sort=lambda u: sum(u.history),
-        about="RATE/s of the readings so far, the newest at the right, each user to its own scale.",
+        about="RATE/s of the readings so far, the newest at the right. The title says the top of its scale.",
     ),
     Column(
         "running",
@@ -196,10 +192,15 @@ class UsersPane(Pane):
         self.model: UsersModel = UsersModel()
         self._count = 0
         self._total: User | None = None
+        self._peak = 0.0
 
     def make_lines(self) -> RowView[User]:
-        self.table = TableView(COLUMNS, key_of=lambda u: u.row.uid, sort="execs")
+        columns = tuple(replace(c, fill=self._history) if c.key == "history" else c for c in COLUMNS)
+        self.table = TableView(columns, key_of=lambda u: u.row.uid, sort="execs")
         return self.table
+
+    def _history(self, u: User, width: int) -> Cell:
+        return (Span(sparkline(tuple(u.history), width, self._peak), "bar"),)
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)
@@ -208,6 +209,9 @@ class UsersPane(Pane):
         shown = self.model.shown
         self._count = len(shown)
         self._total = self.model.shown_total if shown else None
+        # No user has more than all together.
+        self._peak = max(self._total.history, default=0.0) if self._total is not None else 0.0
+        self.table.scales = {"history": f"log≤{brief(self._peak)}/s"} if self._peak else {}
         self.table.show_rows(shown)
 
     def set_model(self, model: Model, view_filter: ViewFilter) -> None:

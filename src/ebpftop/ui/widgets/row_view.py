@@ -101,6 +101,8 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self.header_height = int(header)
         self.hidden = frozenset(c.key for c in columns if c.hidden)
         self.widths: dict[str, int] = {}
+        self.scales: dict[str, str] = {}
+        """Titles of columns that have one scale for all rows."""
         self.now = 0.0
         self._cursor: int | None = None
         self.message: list[Span] = []
@@ -406,7 +408,11 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     def heading(self, column: Column[Row]) -> Span:
         """The heading of a column."""
-        return Span(column.title, "head")
+        return Span(self.title_of(column), "head")
+
+    def title_of(self, column: Column[Row]) -> str:
+        """Return the title of a column; that of a scale says its top."""
+        return self.scales.get(column.key, column.title)
 
     def _header(self, width: int) -> Strip:
         base = self.style_of("head")

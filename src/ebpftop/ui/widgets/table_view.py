@@ -106,8 +106,8 @@ class TableView(RowView[Row]):
     def heading(self, column: Column[Row]) -> Span:
         if column.key != self.sort_key:
             return super().heading(column)
-        arrow = "▲" if self.reversed else "▼"
-        return Span(arrow + column.title if column.right else column.title + arrow, "sorted")
+        arrow, title = "▲" if self.reversed else "▼", self.title_of(column)
+        return Span(arrow + title if column.right else title + arrow, "sorted")
 
     def sort_by(self, key: str) -> None:
         """Sort by a column; by the same one again reverses."""
