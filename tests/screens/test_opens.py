@@ -122,7 +122,7 @@ async def test_a_filter_typed_in_it_is_its_own() -> None:
         await pilot.press("shift+tab", "slash", *"ENOENT|shadow", "enter")
         await until(pilot, lambda: len(opens.model.view) == 2)
         assert [event.path for event in opens.model.view.rows()] == ["/etc/shadow", "/no/such/file"]
-        assert app.main.execs.pattern is None
+        assert app.main.execs.typed_query is None
         assert "/ENOENT|shadow picks what is shown" in opens.title_text
         await pilot.press("escape")
         await until(pilot, lambda: len(opens.model.view) == len(OPENS))

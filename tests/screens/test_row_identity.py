@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from textual import events
 from textual.events import Key
 
-from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.program_fields import EXECS
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
@@ -109,7 +109,7 @@ async def test_a_click_means_the_row_that_was_drawn_there(probe: str, chain: int
 def _move_rows(one: Pane) -> None:
     """Put other rows where the rows of a pane were, before they are drawn."""
     if isinstance(one, ExecsPane):
-        one._apply(one.model.view_filter, parse("!xyz"))
+        one._apply(one.model.view_filter, EXECS.parse("!xyz"))
     elif one.probe == "trace":
         one.lines.scroll_to(y=0, animate=False, force=True)
         one.feed(batch("trace", 70, *(replace(trace()[1].records[0], time=START + 70 + i) for i in range(40))))

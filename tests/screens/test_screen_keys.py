@@ -214,7 +214,7 @@ async def test_escape_goes_back_and_never_quits(layers: tuple[str, ...]) -> None
         assert app.is_running
         assert isinstance(app.screen, MainScreen)
         assert not app.main.has_class("-maximised")
-        assert execs_pane(app).pattern is None
+        assert execs_pane(app).typed_query is None
         assert not execs_pane(app).model.view_filter
         assert not execs_pane(app).as_tree
 
@@ -280,10 +280,10 @@ async def test_filter_takes_effect_while_typed_and_invalid_keeps_the_last_good()
         await pilot.press("slash", *"git")
         assert len(execs_pane(app).model.view) == 1
         await pilot.press("(")
-        assert execs_pane(app).pattern_error
+        assert execs_pane(app).log_filter.error
         assert len(execs_pane(app).model.view) == 1
         await pilot.press("backspace", "enter")
-        assert not execs_pane(app).pattern_error
+        assert not execs_pane(app).log_filter.error
         assert app.main.query_one(StatusBar).status.filter == "/git"
         await pilot.press("slash", "home", "!")
         assert len(execs_pane(app).model.view) == everything - 1

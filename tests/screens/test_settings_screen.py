@@ -313,7 +313,7 @@ async def test_filters_with_names_are_in_the_palette(file: Path) -> None:
         commands = {command.title: command for command in app.get_system_commands(app.screen)}
         commands["Filter compilers"].callback()
         await until(pilot, lambda: app.main.execs.filter_text == "/gcc|cc1")
-        app.main.execs.bar.text += "|as"
+        await pilot.press(*"|as")
         await pilot.press("enter")
         commands = {command.title: command for command in app.get_system_commands(app.screen)}
         commands["Keep this filter"].callback()

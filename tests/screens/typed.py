@@ -24,6 +24,8 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.textual_fixes import terminal_driver
 from ebpftop.ui.textual_fixes.key_parser import KeyParser
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
+from ebpftop.ui.widgets.filter_bar import FilterBar
+from ebpftop.ui.widgets.row_view import RowView
 
 from .scene import FakeSource, minute
 
@@ -67,9 +69,11 @@ async def reset(app: EbpftopApp) -> None:
         main.execs.toggle_tree()
     while main.filters.pop():
         pass
-    main.execs.clear_filter()
-    main.execs.bar.text = ""
-    main.execs.bar.display = False
+    for lines in main.query(RowView):
+        if lines.row_filter is not None:
+            lines.row_filter.clear()
+            lines.row_filter.recent.clear()
+    main.query_one(FilterBar).close()
     for pane in main.panes:
         pane.lines.cursor = None
     main.execs.log_lines.follow = True

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from ebpftop.core.records import Exec, Exit, Record
 from ebpftop.core.source import Batch
-from ebpftop.filters.regex import parse
 from ebpftop.models.exec_row import ExecRow, repeats_shown, search_text
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.folded_view import FAILURES
 from ebpftop.models.folding import GAP_S, SPAN_S
+from ebpftop.models.program_fields import EXECS
 
 SHELL = 7
 FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -225,7 +225,7 @@ def test_a_filter_finds_what_is_folded() -> None:
     records = [r for i in range(20) for r in repeated(i * 0.01, 1, "test", f"case={i}", first_pid=50 + i)]
     log = log_of(*records, *search(0.5, 10, "tmux"))
     for text, rows, repeats in (("case=7", 1, 0), ("case=1", 1, 10), ("/usr/local/bin/tmux", 1, 0), ("ENOENT", 2, 0)):
-        log.apply_filter(ViewFilter(), parse(text))
+        log.apply_filter(ViewFilter(), EXECS.parse(text))
         while log.view.scan(3):
             pass
         assert (len(log.view), log.view.repeats) == (rows, repeats), text
@@ -312,7 +312,7 @@ def test_rows_shown_and_rows_hidden_are_all_rows(
             while log.view.scan(2):
                 pass
         elif what == "filter":
-            log.apply_filter(ViewFilter(), parse(str(which)) if which else None)
+            log.apply_filter(ViewFilter(), EXECS.parse(str(which)) if which else None)
             while log.view.scan(2):
                 pass
         while len(waiting) >= size:
@@ -320,7 +320,7 @@ def test_rows_shown_and_rows_hidden_are_all_rows(
             del waiting[:size]
         check(log)
     shown = [row.sequence for row in log.view.rows()]
-    log.apply_filter(ViewFilter(), log.pattern)
+    log.apply_filter(ViewFilter(), log.query)
     while log.view.scan(3):
         pass
     check(log)

@@ -153,19 +153,7 @@ def test_small_letters_match_capitals_and_capitals_only_themselves() -> None:
     assert not upper.matches("git push")
 
 
-def test_exclamation_mark_inverts() -> None:
-    pattern = parse("!^bash")
-    assert pattern is not None
-    assert not pattern.matches("bash -c")
-    assert pattern.matches("zsh bash")
-
-
-@pytest.mark.parametrize("typed", ["", "!"])
-def test_nothing_typed_is_no_filter(typed: str) -> None:
-    assert parse(typed) is None
-
-
-@pytest.mark.parametrize("typed", ["(", "[a", "a**", "!*", "a{99999999999}", "(?P<x"])
+@pytest.mark.parametrize("typed", ["(", "[a", "a**", "a{99999999999}", "(?P<x"])
 def test_invalid_patterns_are_told_not_raised_raw(typed: str) -> None:
     with pytest.raises(PatternError):
         parse(typed)

@@ -7,12 +7,12 @@ import pytest
 
 from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
 from ebpftop.core.source import Batch
-from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
 from ebpftop.models.exec_row import ExecRow, command_line
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
+from ebpftop.models.program_fields import EXECS
 from ebpftop.models.ring import BUDGET
 from ebpftop.models.tree import grow
 
@@ -131,11 +131,24 @@ def test_tens_of_thousands_of_ordinary_rows_are_kept_and_no_more_than_the_bound_
 
 
 @pytest.mark.parametrize(
-    "typed", ["sleep 9", "^50 ", "ada", "1000", "user.slice", "/usr/bin/sl", "SIGTERM", "Sleep$|sleep", "!nothing"]
+    "typed",
+    [
+        "sleep 9",
+        '"sleep 9"',
+        "^sleep",
+        "9$",
+        "ada",
+        "1000",
+        "user.slice",
+        "/usr/bin/sl",
+        "SIGTERM",
+        "Sleep$|sleep",
+        "!nothing",
+    ],
 )
 def test_filter_searches_all_fields(typed: str) -> None:
     log = log_of(PROGRAM, msgspec.structs.replace(END, code=None, signal="SIGTERM"))
-    log.apply_filter(ViewFilter(), parse(typed))
+    log.apply_filter(ViewFilter(), EXECS.parse(typed))
     log.view.scan(10)
     assert len(log.view) == 1
 
@@ -143,7 +156,7 @@ def test_filter_searches_all_fields(typed: str) -> None:
 @pytest.mark.parametrize("typed", ["nothing", "!sleep", "SLEEP"])
 def test_filter_hides_what_does_not_match(typed: str) -> None:
     log = log_of(PROGRAM)
-    log.apply_filter(ViewFilter(), parse(typed))
+    log.apply_filter(ViewFilter(), EXECS.parse(typed))
     log.view.scan(10)
     assert len(log.view) == 0
 
@@ -151,7 +164,7 @@ def test_filter_hides_what_does_not_match(typed: str) -> None:
 def test_filter_by_user_and_pattern_means_both() -> None:
     log = log_of(PROGRAM)
     for uid, pattern, shown in ((1000, "sleep", True), (0, "sleep", False), (1000, "cat", False)):
-        log.apply_filter(ViewFilter(Filter(uids=(uid,))), parse(pattern))
+        log.apply_filter(ViewFilter(Filter(uids=(uid,))), EXECS.parse(pattern))
         assert log.matches(rows_kept(log)[0]) is shown
 
 

@@ -12,7 +12,7 @@ from ebpftop.core.comm import comm_matches
 from ebpftop.core.escape import c_string
 from ebpftop.core.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
 from ebpftop.core.source import Batch
-from ebpftop.filters.parse import misplaced_term, parse_filter
+from ebpftop.filters.parse import parse_filter
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack
 from ebpftop.models.filter_match import ViewFilter
@@ -268,30 +268,6 @@ def test_terms_for_the_kernel_are_told_from_the_expression(typed: str, wanted: F
     step, left = parse_filter(typed)
     assert (step.filter if step else None) == wanted
     assert left == rest
-
-
-@pytest.mark.parametrize(
-    ("typed", "doubt"),
-    [
-        ("uid:0 pid:1 git", ""),
-        ("uid:root", "uid: takes a number"),
-        ("pid:", "pid: takes a number"),
-        ("uid:0 uid:9999999999 x", "uid: takes a number"),
-        ("comm:sixteen-bytes-is", "comm: takes at most 15 bytes"),
-        ("comm:a*b", "comm: takes at most 15 bytes, * only at the end"),
-        ("cgroup:/../a", "cgroup: takes a path"),
-        ("container:", "container: takes an id or a name"),
-        ("git uid:0", "uid: must come before"),
-        ("git uid:root", "uid: takes a number"),
-        ("!uid:0", "uid: cannot be inverted"),
-        ("git --uid:0 http://a gpid:1", ""),
-        ("uid", ""),
-        ("", ""),
-    ],
-)
-def test_a_term_that_is_none_for_the_kernel_is_doubted(typed: str, doubt: str) -> None:
-    assert misplaced_term(parse_filter(typed)[1]).startswith(doubt)
-    assert bool(misplaced_term(parse_filter(typed)[1])) == bool(doubt)
 
 
 @pytest.mark.parametrize("name", ["plain", "a\u0301", "tab\there", "\udcff\udcfe", "a\u3164b"])

@@ -10,7 +10,6 @@ from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Foreign, encode
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
-from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.opens import Open, OpenLog
@@ -67,7 +66,7 @@ def test_it_is_filtered_by_what_it_says_and_by_its_process() -> None:
     log.feed(Batch("opens", START + 9, (opened(1), opened(2, "/b", uid=8, pid=42, tid=42), opened(3, "/c", comm="sh"))))
 
     def shown(view_filter: ViewFilter = ViewFilter(), pattern: str = "") -> list[str | None]:  # noqa: B008  # frozen
-        log.apply_filter(view_filter, parse(pattern))
+        log.apply_filter(view_filter, log.language.parse(pattern))
         while log.view.scan(100):
             pass
         return [event.path for event in log.view.rows()]

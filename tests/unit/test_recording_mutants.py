@@ -18,13 +18,13 @@ import pytest
 from ebpftop.core import format
 from ebpftop.core.format import bars
 from ebpftop.core.source import Source, SourceError
-from ebpftop.filters.regex import parse
 from ebpftop.models.base import Model, rebuild
 from ebpftop.models.callers import callers, calls_of
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.heat import columns_of_ticks, heat
 from ebpftop.models.overview import Overview
+from ebpftop.models.program_fields import EXECS
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.models.tree import grow
@@ -69,7 +69,7 @@ def draw(models: dict[str, Model], overview: Overview) -> Iterator[object]:
     yield format.count(overview.total_lost), format.per_second(overview.events_per_second)
     if overview.cost and overview.cost.kernel is not None:
         yield format.share(overview.cost.kernel), format.share(overview.cost.user)
-    execs.apply_filter(ViewFilter(), parse("job|a+"))
+    execs.apply_filter(ViewFilter(), EXECS.parse("job|a+"))
     while execs.view.scan(1000):
         pass
     for row in execs.ring.slice(execs.ring.first, execs.ring.end)[-40:]:

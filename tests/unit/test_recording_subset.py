@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, Record, Syscall, UserRow, Users
-from ebpftop.filters.regex import parse
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.program_fields import EXECS
 from ebpftop.models.subset import Subset
 from ebpftop.recording import Timeline
 from ebpftop.sources.history import History
@@ -30,7 +30,7 @@ def call_at(time: float, pid: int) -> Syscall:
 
 
 def seven(*records: Record) -> Subset:
-    return Subset(ViewFilter(), parse("job7"), records)
+    return Subset(ViewFilter(), EXECS.parse("job7"), records)
 
 
 def test_what_belongs_to_the_programs_stays_and_nothing_else() -> None:
@@ -129,10 +129,10 @@ def test_what_is_saved_is_what_the_pattern_shows_at_the_end() -> None:
     records: list[Record] = [*BEFORE, *programs, again, ended(21, 201), ended(22, 0)]
 
     def saved(typed: str) -> list[bool]:
-        narrow = Subset(ViewFilter(), parse(typed), records)
+        narrow = Subset(ViewFilter(), EXECS.parse(typed), records)
         return [narrow(record) is not None for record in (*programs, again)]
 
-    assert saved(" 201 ") == [True, False, False, False], "by how it ended"
-    assert saved(" exec ") == [False, False, True, False], "it ran another program"
-    assert saved("!( 201| 0) ") == [False, False, True, True]
-    assert not any(map(Subset(ViewFilter(), parse("cc"), records), BEFORE))
+    assert saved("exit:201") == [True, False, False, False], "by how it ended"
+    assert saved("state:replaced") == [False, False, True, False], "it ran another program"
+    assert saved("!exit:201,0") == [False, False, True, True]
+    assert not any(map(Subset(ViewFilter(), EXECS.parse("cc"), records), BEFORE))

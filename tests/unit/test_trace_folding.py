@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from ebpftop.core.records import Trace
 from ebpftop.core.source import Batch
-from ebpftop.filters.regex import parse
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.tracelog import GREETING, TraceLog
 
@@ -57,11 +56,11 @@ def test_rows_shown_and_hidden_are_all_lines(batches: list[tuple[list[tuple[str,
         if then == "toggle" and len(log.view):
             log.view.toggle(log.view.rows()[-1])
         elif then:
-            log.apply_filter(ViewFilter(), None if then == "clear" else parse(then))
+            log.apply_filter(ViewFilter(), None if then == "clear" else log.language.parse(then))
             while log.view.scan(2):
                 pass
         kept = log.ring.slice(log.ring.first, log.ring.end)
-        matching = [row for row in kept if log.pattern is None or log.pattern.matches(log.searchable(row))]
+        matching = [row for row in kept if log.query is None or log.query.matches(row)]
         assert log.view.all_rows() == matching
         greetings = [row for row in matching if row.message == GREETING]
         others = [row for row in matching if row.message != GREETING]

@@ -358,7 +358,7 @@ class _Parser:
             self._fail(f"{name.value} takes a text in quotes", argument.at)
         if name.value == "matches":
             try:
-                pattern = parse_pattern(re.sub("^!", r"\!", argument.constant))
+                pattern = parse_pattern(argument.constant)
             except PatternError as error:
                 self._fail(str(error), argument.at)
             test = f"{self._constant(pattern.matches if pattern else bool)}({node.source})"

@@ -13,20 +13,10 @@ _KERNEL_TERM = re.compile(
     r":(?P<value>\S+)(?:\s+|$)"
 )
 
-# What looks like such a term, in any place, inverted or not.
-_LOOKS_LIKE_TERM = re.compile(r"(?:^|(?<=\s))(?P<inverted>!?)(?P<kind>uid|pid|comm|cgroup|container):(?P<value>\S*)")
-_EXPECTED = {
-    "uid": "a number",
-    "pid": "a number",
-    "comm": f"at most {COMM_BYTES} bytes, * only at the end",
-    "cgroup": "a path without ..",
-    "container": "an id or a name",
-}
-
 
 def parse_filter(text: str) -> tuple[FilterLevel | None, str]:
-    """Split typed text into what the kernel can match (``uid:0 pid:1 comm:ssh* cgroup:/x container:8f3``) and a
-    regular expression.
+    """Split typed text into what the kernel can match (``uid:0 pid:1 comm:ssh* cgroup:/x container:8f3``) and the
+    rest, a query. Terms of the kernel stand in front.
 
     >>> step, rest = parse_filter("uid:0 git status")
     >>> step.filter.uids, rest
@@ -47,25 +37,6 @@ def parse_filter(text: str) -> tuple[FilterLevel | None, str]:
         containers=tuple(values.get("container", ())),
     )
     return FilterLevel(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
-
-
-def misplaced_term(rest: str) -> str:
-    """Return why a term in the regular expression *rest* is not a kernel filter; empty if there is no such term.
-
-    >>> doubt_of("uid:root")
-    'uid: takes a number; this is searched as text'
-    """
-    match = _LOOKS_LIKE_TERM.search(rest)
-    if match is None:
-        return ""
-    kind = match["kind"]
-    if match["inverted"]:
-        why = "cannot be inverted"
-    elif parse_filter(rest[match.start() :])[0] is None:
-        why = f"takes {_EXPECTED[kind]}"
-    else:
-        why = "must come before the expression"
-    return f"{kind}: {why}; this is searched as text"
 
 
 def _can_be(kind: str, value: str) -> bool:

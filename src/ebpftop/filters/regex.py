@@ -1,4 +1,4 @@
-"""The typed filter: a regular expression, inverted by a leading ``!``.
+"""A regular expression as one types it.
 
 RE2 matches it: its time is linear in the length of the text, whatever text a program writes
 (https://github.com/google/re2/wiki/Syntax). The syntax is Python's, as far as RE2 supports it.
@@ -18,6 +18,8 @@ import re2
 # line.
 INSTRUCTIONS_MAX = 300
 STEPS_MAX = 1_500_000
+TERMS_MAX = 16
+"""Terms of a filter: expressions beside each other share the steps."""
 _MEMORY_BYTES = 8 << 20
 
 _TOKEN = re.compile(
@@ -79,10 +81,9 @@ class PatternError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled filter; `text` is what was typed."""
+    """A compiled expression; `text` is what was typed."""
 
     text: str
-    inverted: bool
     # Two programs: for ASCII text, which nearly all text is, classes of letters need a twentieth of the instructions.
     _ascii: re2._Regexp = field(compare=False, repr=False)
     _wide: re2._Regexp = field(compare=False, repr=False)
@@ -90,20 +91,19 @@ class Pattern:
     _word: str = field(compare=False, repr=False)
     _case_sensitive: bool = field(compare=False, repr=False)
 
-    def matches(self, text: str) -> bool:
+    def matches(self, text: str, steps: int = STEPS_MAX) -> bool:
+        """Return whether *text* contains what is searched; at most so many *steps* of it are searched."""
         if self._word and text.isascii():
-            return (self._word not in (text if self._case_sensitive else text.lower())) is self.inverted
+            return self._word in (text if self._case_sensitive else text.lower())
         program = self._ascii if text.isascii() else self._wide
-        return (program.search(text[: STEPS_MAX // program.programsize].encode()) is None) is self.inverted
+        return program.search(text[: steps // program.programsize].encode()) is not None
 
 
-def parse(text: str) -> Pattern | None:
-    """Return the filter for the typed text; None if it is empty. Small letters match capitals, capitals only capitals.
+def parse(source: str) -> Pattern | None:
+    """Return the expression for the typed text; None if it is empty. Small letters match capitals, capitals only them.
 
     Raises PatternError, with a readable message, if it is not a regular expression that can be matched.
     """
-    inverted = text.startswith("!")
-    source = text[1:] if inverted else text
     if not source:
         return None
     narrow, wide = _translate(source)
@@ -114,7 +114,7 @@ def parse(text: str) -> Pattern | None:
         with contextlib.suppress(PatternError):
             beyond = _compile(wide, case_sensitive, 20 * INSTRUCTIONS_MAX)
     word = source if _WORD.fullmatch(source) else ""
-    return Pattern(text, inverted, program, beyond, word, case_sensitive)
+    return Pattern(source, program, beyond, word, case_sensitive)
 
 
 def _compile(source: str, case_sensitive: bool, instructions_max: int) -> re2._Regexp:

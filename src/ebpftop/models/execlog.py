@@ -6,13 +6,16 @@ from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
-from ebpftop.filters.regex import Pattern
+from ebpftop.filters.query import Query
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.folded_view import FoldedView
 from ebpftop.models.folding import Grouping
 from ebpftop.models.processes import Lineage, Processes, ProcessInfo
 from ebpftop.models.ring import Ring
+
+VARIED_S = 0.5
+"""So often running programs are checked again if the filter is about how long they have run."""
 
 # Memory of a row besides its record.
 _ROW_BYTES = 360
@@ -27,7 +30,10 @@ class ExecLog:
         self._grouping = Grouping(self.ring, self.view)
         self.processes = Processes()
         self.view_filter = ViewFilter()
-        self.pattern: Pattern | None = None
+        self.query: Query[ExecRow] | None = None
+        self.now = 0.0
+        """Time of the newest batch (Unix seconds)."""
+        self._varied = 0.0
         self.execs = 0
         self.failed = 0
         self.exits = 0
@@ -42,6 +48,7 @@ class ExecLog:
 
     def feed(self, batch: Batch) -> None:
         """Add the records of one batch."""
+        self.now = max(self.now, batch.time)
         for record, process in zip(batch.records, self.processes.feed(batch), strict=True):
             if isinstance(record, Exec):
                 assert process is not None
@@ -49,21 +56,25 @@ class ExecLog:
             elif isinstance(record, Exit):
                 self._exit(record)
         self.view.advance()
+        if self.query is not None and self.query.varies and self.now >= self._varied + VARIED_S:
+            self._varied = self.now
+            for sequence in self._open.values():
+                self.view.recheck(sequence)
         if len(self._open) > 2 * len(self.ring):
             self._open = {key: sequence for key, sequence in self._open.items() if sequence >= self.ring.first}
 
-    def apply_filter(self, view_filter: ViewFilter, pattern: Pattern | None = None) -> None:
+    def apply_filter(self, view_filter: ViewFilter, query: Query[ExecRow] | None = None) -> None:
         """Show only the rows that match both; then `view.scan` searches the older ones."""
         self.view_filter = view_filter
-        self.pattern = pattern
-        self.view.set_filter(self.matches if view_filter or pattern else None)
+        self.query = query
+        self.view.set_filter(self.matches if view_filter or query is not None else None)
 
     def matches(self, row: ExecRow) -> bool | None:
         """Return whether *row* is shown; None if that is not known yet."""
         matches = self.view_filter.matches_exec(row.exec, row.lineage, self.processes)
-        if matches is False or self.pattern is None:
+        if matches is False or self.query is None:
             return matches
-        return matches if self.pattern.matches(row.searchable()) else False
+        return matches if self.query.matches(row, self.now) else False
 
     def parent(self, row: ExecRow) -> str:
         """Return the name of the program that started this one, empty if it is not known."""

@@ -35,6 +35,10 @@ class FoldedView(View[ExecRow]):
         self.repeats = self.attempts = self.searches = self._failed = 0
 
     @property
+    def matching(self) -> int:
+        return len(self) + self.repeats + self.attempts
+
+    @property
     def folds(self) -> bool:
         return self.failures in ("folded", "none")
 

@@ -39,6 +39,9 @@ class OpenLog(EventLog[Open]):
 
     kind = Open
 
+    def about(self, event: Open) -> str:
+        return event.path or ""
+
     def searchable(self, event: Open) -> str:
         thread = f"{event.pid} {event.tid}" if event.tid != event.pid else f"{event.pid}"
         result = event.error or event.ret

@@ -104,6 +104,11 @@ class View(Generic[Row]):
         self._scanning = False
 
     @property
+    def matching(self) -> int:
+        """How many rows match, shown or hidden behind others."""
+        return len(self)
+
+    @property
     def filtered(self) -> bool:
         return self._passes is not None
 

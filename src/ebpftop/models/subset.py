@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypeVar
 import msgspec
 
 from ebpftop.core.records import End, Event, Exec, Exit, Process, Record, Syscalls, Trace, Users
-from ebpftop.filters.regex import Pattern
+from ebpftop.filters.query import Query
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
@@ -59,22 +59,22 @@ def with_suffix(path: str, kind: Kind) -> str:
 
 
 class Subset:
-    """Keeps of a recording what *view_filter* and *pattern* show, if these are set.
+    """Keeps of a recording what *view_filter* and *query* show, if these are set.
 
-    A pattern chooses programs, with what belongs to them: the events that have their pids. Of the counters of users it
+    A query chooses programs, with what belongs to them: the events that have their pids. Of the counters of users it
     keeps the rows of users with a program that stays, with all that these users did. It drops the counters of system
     calls, which are those of the whole machine. It keeps all else: the states of probes and the losses show what the
     recording can know, and records of unknown kinds cannot be judged.
 
-    All kept *records* are read once before: a pattern may match how a program ended. Then call it with each of them, in
+    All kept *records* are read once before: a query may match how a program ended. Then call it with each of them, in
     their order: it remembers which processes matched.
     """
 
-    def __init__(self, view_filter: ViewFilter, pattern: Pattern | None, records: Iterable[Record]) -> None:
+    def __init__(self, view_filter: ViewFilter, query: Query[ExecRow] | None, records: Iterable[Record]) -> None:
         self._filter = view_filter
-        self._pattern = pattern
+        self._query = query
         kinds = {kind for kind, values in view_filter.filter.kinds() if values}
-        self._by_uid_alone = pattern is None and kinds <= {"uid"}
+        self._by_uid_alone = query is None and kinds <= {"uid"}
         self._chosen: set[tuple[int, int, float]] = set()
         self._all = Processes(ENDED_KEPT, ENDED_BYTES)
         self._choose(records)
@@ -89,7 +89,7 @@ class Subset:
                 self._so_far.note(record)
                 if _key(record) in self._chosen:
                     self._uids.add(record.uid)
-                    if isinstance(record, Process) or record.ret == 0 or self._pattern is not None:
+                    if isinstance(record, Process) or record.ret == 0 or self._query is not None:
                         self._pids.add(record.pid)
                     return record
                 # A failed execve does not change the process; a successful one makes it another program.
@@ -98,7 +98,7 @@ class Subset:
                 return None
             case Exit():
                 stays = record.pid in self._pids or (
-                    self._pattern is None and self._matches(self._filter.matches_exit, record)
+                    self._query is None and self._matches(self._filter.matches_exit, record)
                 )
                 self._pids.discard(record.pid)
                 self._so_far.exited(record)
@@ -116,7 +116,7 @@ class Subset:
 
     def _may_stay(self, event: Event) -> bool:
         pid = getattr(event, "pid", None)
-        return self._pattern is None or pid is None or pid in self._pids
+        return self._query is None or pid is None or pid in self._pids
 
     def _shows(self, uid: int) -> bool:
         return self._filter.matches_uid(uid) and (self._by_uid_alone or uid in self._uids)
@@ -133,6 +133,7 @@ class Subset:
         running: dict[tuple[int, int], ExecRow] = {}
 
         undecided: deque[ExecRow] = deque()
+        time = 0.0
 
         def settle(row: ExecRow, *, now: bool = False) -> None:
             matches = self._filter.matches_exec(row.exec, row.lineage, processes)
@@ -140,14 +141,14 @@ class Subset:
                 undecided.append(row)
                 if len(undecided) > UNDECIDED_MAX:
                     settle(undecided.popleft(), now=True)
-            elif matches and (self._pattern is None or self._pattern.matches(row.searchable())):
+            elif matches and (self._query is None or self._query.matches(row, time)):
                 self._chosen.add(_key(row.exec))
 
         def settle_reported() -> None:
             for record in reported:
                 known = processes.get(record.pid)
-                # A pattern matches programs that start, and only these are shown.
-                if known and self._pattern is None and self._filter.matches_process(known, processes):
+                # A query matches programs that start, and only these are shown.
+                if known and self._query is None and self._filter.matches_process(known, processes):
                     self._chosen.add(_key(record))
             reported.clear()
 
@@ -157,6 +158,8 @@ class Subset:
                 reported.append(record)
                 continue
             settle_reported()
+            if isinstance(record, Event):
+                time = record.time
             if isinstance(record, Exec):
                 if record.ret < 0:
                     settle(ExecRow(record, processes.failed(record).lineage))

@@ -10,6 +10,7 @@ from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Handler, InFlight, Syscall, SyscallRow, Syscalls
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
+from ebpftop.filters.query import Query
 from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.callers import Caller, callers
@@ -156,11 +157,19 @@ class SyscallsModel:
     def traced_view(self, key: CallKey | None = None) -> View[Syscall]:
         """Return the traced calls that match, or those of one call alone; `scan` searches the older ones."""
         view = View(self.traced)
-        if key is not None:
-            view.set_filter(lambda call: (call.abi, call.nr) == key and self._matches(call))
-        elif self.view_filter:
-            view.set_filter(self._matches)
+        self.filter_traced(view, key)
         return view
+
+    def filter_traced(self, view: View[Syscall], key: CallKey | None, query: Query[Syscall] | None = None) -> None:
+        """Let *view* show the traced calls that match, of all calls or of one; also *query*, if that is given."""
+
+        def shown(call: Syscall) -> bool | None:
+            if key is not None and (call.abi, call.nr) != key:
+                return False
+            return self._matches(call) if query is None or query.matches(call) else False
+
+        is_filtered = key is not None or query is not None or bool(self.view_filter)
+        view.set_filter(shown if is_filtered else None)
 
     def _matches(self, call: Syscall) -> bool | None:
         return self.view_filter.matches_event(call, self.processes)

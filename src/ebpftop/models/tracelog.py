@@ -34,6 +34,10 @@ class TraceView(View[Trace]):
         """How many lines are behind the row of greetings."""
         return 0 if self.is_opened else max(0, len(self._greetings) - 1)
 
+    @property
+    def matching(self) -> int:
+        return len(self) + self.hidden
+
     def stands_for(self, row: Trace) -> int:
         """Return how many greetings *row* stands for; 0 if it is a line alone."""
         return len(self._greetings) if self.hidden and row.message == GREETING else 0
@@ -123,6 +127,9 @@ class TraceLog(EventLog[Trace]):
 
     def matches(self, event: Trace) -> bool | None:
         return self.view_filter.matches_line(event, self.processes)
+
+    def about(self, event: Trace) -> str:
+        return event.message
 
     def searchable(self, event: Trace) -> str:
         tid = f" {event.tid}" if event.tid not in (None, event.pid) else ""

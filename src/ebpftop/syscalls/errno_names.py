@@ -56,3 +56,15 @@ def signal_name(number: int) -> str:
     except ValueError:
         # Python names signal 16 since 3.11.
         return "SIGSTKFLT" if number == 16 else f"SIG{number}"
+
+
+@cache
+def error_names() -> tuple[str, ...]:
+    """Return the names of all errors, in their order of numbers."""
+    return tuple(dict.fromkeys(error_name(code) for code in sorted({*errno.errorcode, *_PREFERRED, *_INTERNAL})))
+
+
+@cache
+def signal_numbers() -> dict[str, int]:
+    """Return all signals by name."""
+    return {signal_name(number): number for number in range(1, _SIGRTMAX + 1)}

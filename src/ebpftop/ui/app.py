@@ -299,7 +299,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
         yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
         for name, text in self.kept.settings.entries(FILTERS).items():
             yield SystemCommand(f"Filter {escape(name)}", escape(text), partial(main.type_filter, text))
-        if kept := main.filtered_pane.bar.text:
+        row_filter = main.pane.lines.row_filter
+        if row_filter is not None and (kept := row_filter.text):
             yield SystemCommand("Keep this filter", escape(kept), partial(self._keep_filter, kept))
         if main.source.live and any(self.kept.handled_calls().values()):
             yield SystemCommand(

@@ -115,14 +115,20 @@ STATUS: Mapping[str, str] = {
 """The words of the status line, by part."""
 
 FILTERS: Mapping[str, str] = {
-    "/": "filters the log that has the focus while you type; Enter keeps it, Esc clears it.",
-    "gcc": "a regular expression (RE2): rows that contain a match in any field. Small letters match capitals too.",
-    "!gcc": "the others: a leading ! inverts.",
-    "uid:0": "only this user, in all panes, decided in the kernel. So do the next ones; several may be typed.",
-    "pid:812": "only this process and its descendants",
-    "comm:ssh*": "only this command name; a * at the end: names that begin so",
-    "cgroup:/a": "only this control group and those below it",
-    "container:ID": "only the container whose id begins so, or whose name it is",
+    "/": "filters the list that has the focus while you type; Enter keeps it, Esc clears it, Up recalls earlier ones.",
+    "git push": "both, in any field; each is a regular expression (RE2). Small letters match capitals too.",
+    '"git push"': "with the blank in it",
+    "^git": "what a row is about begins so: the command; in other lists the path, the message, the name.",
+    "!git": "the others; a ! that stands alone in front inverts all of what follows.",
+    "comm:cc*": "a field by its name: all of it, or a pattern; comm:a,b one of several, comm:!a not that, unit:* any.",
+    "duration:>1s": "> >= < <= with ns us ms s m h d; numbers with k M (calls:>10k), shares with % (failed:>10%).",
+    "ret:ENOENT": "errors, signals (signal:SEGV) and users (user:root) by name or number",
+    "Tab": "completes the fields of the list, which the line below shows, and the names of errors, signals and states.",
+    "uid:0 pid:812": "in front, in a log: with Enter the kernel decides, for all panes. So with the next three.",
+    "comm:ssh*": "this command name; a * at the end: names that begin so",
+    "cgroup:/a": "this control group and those below it",
+    "container:8f": "this container, by name or by the beginning of its id",
+    "n N": "the next and the previous match, also after Esc",
 }
 """What can be typed after /, and what it does."""
 

@@ -188,6 +188,11 @@ class Pane(TitledPane):
         """Why there are no rows, if nothing is wrong."""
         return self.empty_text
 
+    def shown_of_all(self) -> str:
+        """How many rows match the filter of the list, for a title; empty if all are shown."""
+        row_filter = self.lines.row_filter
+        return f"{row_filter.counts[0]:,} of " if row_filter is not None and row_filter.query is not None else ""
+
     def user_level(self) -> FilterLevel | None:
         """The filter for the user of the row under the cursor."""
         return None

@@ -10,15 +10,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from ebpftop.core import format
-from ebpftop.core.records import Exec, ProbeName
+from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Source
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.exec_row import ExecRow, hidden_attempts, repeats_shown, search_text
+from ebpftop.models.exec_watch import watch_of
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.folded_view import FAILURES, Failures
-from ebpftop.models.processes import Lineage
+from ebpftop.models.program_fields import EXECS, PROCESSES
 from ebpftop.models.subject import Subject, subject_of_exec, subject_of_process
 from ebpftop.models.tree import Branch, grow
 from ebpftop.models.watch import Watch
@@ -103,13 +104,17 @@ class ExecsPane(FilteredPane):
             id="exec-log",
         )
         self.tree_lines = TableView(
-            TREE_COLUMNS, key_of=lambda b: (b.process.pid, b.process.start_ns), sort="", id="exec-tree"
+            TREE_COLUMNS,
+            key_of=lambda b: (b.process.pid, b.process.start_ns),
+            sort="",
+            language=PROCESSES,
+            id="exec-tree",
         )
         self.tree_lines.display = False
         self.lines: RowView[ExecRow] | RowView[Branch] = self.log_lines
+        self.filter_lines(EXECS)
         yield self.log_lines
         yield self.tree_lines
-        yield self.bar
 
     def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
         return ("Columns", COLUMNS), ("Columns of the tree", TREE_COLUMNS)
@@ -124,7 +129,7 @@ class ExecsPane(FilteredPane):
 
     def show(self) -> None:
         if not self.as_tree:
-            self.log_lines.sync()
+            super().show()
         elif not 0 <= self.lines.now - self._grown < REGROW_S:
             self._grown = self.lines.now
             self.tree_lines.show_rows(grow(self.model.processes, self.lines.now, view_filter=self.model.view_filter))
@@ -133,13 +138,8 @@ class ExecsPane(FilteredPane):
         return subject_of_process(row.process) if isinstance(row, Branch) else subject_of_exec(row)
 
     def watch_of_filter(self) -> Watch | None:
-        pattern = self.pattern
-        if pattern is None:
-            return None
-        return Watch(
-            f"programs that match {self.filter_text}",
-            {Exec: lambda e: pattern.matches(ExecRow(e, Lineage(e.pid, e.start_ns, e.ppid)).searchable())},
-        )
+        query = self.typed_query
+        return None if query is None else watch_of(f"programs that match {self.filter_text}", query)
 
     def details(self, row: ExecRow | Branch) -> Details:
         if isinstance(row, Branch):
@@ -172,7 +172,9 @@ class ExecsPane(FilteredPane):
 
     def subtitle(self) -> str:
         if self.as_tree:
-            return "tree, t: back to the log"
+            tree_filter = self.tree_lines.row_filter
+            count = f"{tree_filter.count_text} match · " if tree_filter and tree_filter.query else ""
+            return f"{count}tree, t: back to the log"
         filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
         return " · ".join(part for part in (filtered, "follows" if self.log_lines.follow else "F: follow") if part)
 
@@ -229,11 +231,6 @@ class ExecsPane(FilteredPane):
 
     # The filter.
 
-    def open_filter(self) -> None:
-        if self.as_tree:
-            self.toggle_tree()
-        super().open_filter()
-
     def apply_filter(self, view_filter: ViewFilter) -> None:
         self._grown = float("-inf")
         super().apply_filter(view_filter)
@@ -241,6 +238,8 @@ class ExecsPane(FilteredPane):
             self.show()
 
     def message_if_empty(self) -> str:
+        if self.log_filter.query is not None and self.model.ring.end:
+            return self.log_filter.nothing_text
         return "no program matches the filter yet" if self.model.ring.end else self.empty_text
 
     def user_level(self) -> FilterLevel | None:

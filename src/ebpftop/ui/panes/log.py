@@ -51,8 +51,8 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
             header=self.has_header,
         )
         self.lines = self.log_lines
+        self.filter_lines(self.model.language)
         yield self.lines
-        yield self.bar
 
     def columns_shown(self) -> Sequence[Column[Any]]:
         """Return the columns as this pane draws them."""
@@ -89,11 +89,11 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
         return subject_of_event(kind_of(type(row)), row)
 
     def watch_of_filter(self) -> Watch | None:
-        pattern, searchable = self.pattern, self.model.searchable
-        if pattern is None:
+        query = self.typed_query
+        if query is None:
             return None
         label = f"{self.counted_as}s that match {self.filter_text}"
-        return Watch(label, {self.model.kind: lambda event: pattern.matches(searchable(event))})
+        return Watch(label, {self.model.kind: query.matches})
 
     def details(self, row: LoggedEvent) -> Details:
         return Details(
@@ -103,15 +103,14 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
             copies_what=self.counted_as.capitalize(),
         )
 
-    def show(self) -> None:
-        self.lines.sync()
-
     def message_if_empty(self) -> str:
+        if self.log_filter.query is not None and self.model.ring.end:
+            return self.log_filter.nothing_text
         return f"no {self.counted_as} matches the filter yet" if self.model.ring.end else self.empty_text
 
     def title_counts(self) -> str:
         events = self.model.ring.end
-        shown = f"{count(len(self.model.view))} of " if self.model.view.filtered else ""
+        shown = self.shown_of_all()
         newest = self.newest_text(len(self.model.ring), self.model.ring.first)
         return f"{shown}{newest}{counted(events, self.counted_as)}" if events else ""
 

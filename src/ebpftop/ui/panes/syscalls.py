@@ -19,6 +19,7 @@ from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.requests import LatestRequests
 from ebpftop.models.subject import Subject
+from ebpftop.models.syscall_fields import calls_language
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.base import Pane
@@ -106,7 +107,11 @@ class SyscallsPane(Pane):
         self.families_line.display = event.size.height >= NOTES_FROM[1]
 
     def make_lines(self) -> RowView[Call]:
-        self.table = TableView(self._columns(), key_of=lambda c: c.key, sort="rate")
+        def handler_of(call: Call) -> Handler:
+            return self.model.handler(call)
+
+        language = calls_language(lambda: self.last, handler_of)
+        self.table = TableView(self._columns(), key_of=lambda c: c.key, sort="rate", language=language)
         return self.table
 
     def set_model(self, model: Model, view_filter: ViewFilter) -> None:
@@ -172,7 +177,7 @@ class SyscallsPane(Pane):
             for name, q in (("p99", 0.99), ("p50", 0.5))
             if (ns := total.quantile(q, last=self.last)) is not None
         ]
-        parts += [counted(self._kinds, "call"), f"{count(self._count)} in all"]
+        parts += [self.shown_of_all() + counted(self._kinds, "call"), f"{count(self._count)} in all"]
         return " · ".join(parts)
 
     def tab_count(self) -> Span:

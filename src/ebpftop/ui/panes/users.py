@@ -11,6 +11,7 @@ from ebpftop.core.source import Batch, Source
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.program_fields import USERS
 from ebpftop.models.subject import Subject
 from ebpftop.models.users import User, UsersModel
 from ebpftop.ui.panes.base import Pane
@@ -196,7 +197,7 @@ class UsersPane(Pane):
 
     def make_lines(self) -> RowView[User]:
         columns = tuple(replace(c, fill=self._history) if c.key == "history" else c for c in COLUMNS)
-        self.table = TableView(columns, key_of=lambda u: u.row.uid, sort="execs")
+        self.table = TableView(columns, key_of=lambda u: u.row.uid, sort="execs", language=USERS)
         return self.table
 
     def _history(self, u: User, width: int) -> Cell:
@@ -252,7 +253,8 @@ class UsersPane(Pane):
         failed = f" · {count(total.row.failed)} failed" if total.row.failed else ""
         calls = f" · {per_second(total.calls_rate)} calls/s" if total.calls_rate else ""
         rate = f"{per_second(total.rate)}/s" if total.rate else "0/s"
-        return f"{rate} · {counted(self._count, 'user')} · {counted(total.row.execs, 'exec')}{failed}{calls}"
+        users = f"{self.shown_of_all()}{counted(self._count, 'user')}"
+        return f"{rate} · {users} · {counted(total.row.execs, 'exec')}{failed}{calls}"
 
     def subtitle(self) -> str:
         if not self.model.view_filter:

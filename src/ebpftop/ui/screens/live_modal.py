@@ -12,8 +12,10 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.widgets.columns import Column
+from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 
@@ -25,12 +27,14 @@ UPDATE_S = 0.25
 _NOTHING = SyscallsModel()
 
 
-class LiveScreen(ReadyScreen[None]):
+class LiveScreen(ListFilters[None], ReadyScreen[None]):
     """A frame around the widgets that a subclass yields in `contents`; `show` is called when the model has changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss", "Back", key_display="Esc", id="live.back"),
+        Binding("escape", "back", "Back", key_display="Esc", id="live.back"),
+        Binding("q", "dismiss", "Close", show=False, id="live.close"),
         Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="live.tree"),
+        *FILTER_KEYS,
     ]
 
     label: ClassVar[str]
@@ -77,7 +81,14 @@ class LiveScreen(ReadyScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="sheet live") as self._box:
             yield from self.contents()
+            yield FilterBar()
         yield KeyLine()
+
+    def action_back(self) -> None:
+        """Clear the filter of the list; if it has none, close this screen."""
+        row_filter = self.filter_in_focus
+        if row_filter is None or not row_filter.clear():
+            self.dismiss()
 
     def on_mount(self) -> None:
         self._clock = self.set_interval(UPDATE_S, self.update_if_changed, pause=True)
@@ -90,6 +101,7 @@ class LiveScreen(ReadyScreen[None]):
 
     def let_go(self) -> None:
         self._clock.pause()
+        self.query_one(FilterBar).close()
         self.model = _NOTHING
 
     def update_if_changed(self) -> None:

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
 from textual.geometry import Size
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.core.escape import printable
@@ -39,6 +39,7 @@ from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.graphing import GraphsController
 from ebpftop.ui.screens.heating import HeatController
 from ebpftop.ui.screens.inbox import Inbox
+from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
 from ebpftop.ui.screens.placing import LEAST, PanesScreen
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ReadyScreen, ready
@@ -47,6 +48,7 @@ from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.frame_pace import one_frame
 from ebpftop.ui.widgets.axis import clock
 from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
+from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.graphs import Graphs
 from ebpftop.ui.widgets.heat_band import HeatBand
 from ebpftop.ui.widgets.keyline import KeyLine
@@ -87,21 +89,14 @@ def _probe_keys() -> Iterator[Binding]:
             )
 
 
-class MainScreen(PanesScreen):
+class MainScreen(ListFilters[None], PanesScreen):
     """The whole screen. State records take effect at once; records for a pane wait while paused."""
 
     BLANK = True  # all of it is covered by widgets, and it would be rendered again whenever a dialog closes
     BINDINGS: ClassVar[list[BindingType]] = [
         *TIME_KEYS,
         *_probe_keys(),
-        Binding(
-            "slash",
-            "filter",
-            "Filter",
-            key_display="/",
-            tooltip="Show only rows that match",
-            id="execs.filter",
-        ),
+        *FILTER_KEYS,
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
         Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
@@ -182,6 +177,7 @@ class MainScreen(PanesScreen):
             with Vertical():
                 yield TimelineBar(id="timeline")
                 yield PausedHint(id="paused-words")
+        yield FilterBar()
         yield KeyLine()
         yield Static(f"needs {LEAST.width}x{LEAST.height}", id="too-small", markup=False)
 
@@ -457,10 +453,8 @@ class MainScreen(PanesScreen):
     # Keys.
 
     @property
-    def filtered_pane(self) -> FilteredPane:
-        """The pane whose rows a typed filter chooses: the one with the focus, or the exec log if that has none."""
-        pane = self.pane
-        return pane if isinstance(pane, FilteredPane) else self.execs
+    def list_in_focus(self) -> RowView[Any]:
+        return self.pane.lines
 
     def action_probe(self, probe: str) -> None:
         if not self.source.live:
@@ -566,19 +560,10 @@ class MainScreen(PanesScreen):
         pane = self.pane
         self.app.push_screen(ready(self.app, ColumnsScreen).fill(pane.lines, pane.label))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        # In the filter a slash is a slash: the footer does not offer it.
-        return not (action == "filter" and isinstance(self.focused, Input))
-
-    def action_filter(self) -> None:
-        if self.has_class("-maximised"):
-            self._maximise(self.filtered_pane)
-        self.filtered_pane.open_filter()
-
     def type_filter(self, text: str) -> None:
         """Open the filter with *text* in it, which takes effect as if it had been typed."""
         self.action_filter()
-        self.filtered_pane.bar.text = text
+        self.query_one(FilterBar).type(text)
 
     def action_user(self) -> None:
         self.filters.toggle("uids", self.pane.user_level(), "a user")
@@ -670,7 +655,7 @@ class MainScreen(PanesScreen):
             choices.insert(
                 0,
                 history_choice(
-                    self.playback.timeline, self.playback.view_filter, self.execs.pattern, filtered, host, moment
+                    self.playback.timeline, self.playback.view_filter, self.execs.typed_query, filtered, host, moment
                 ),
             )
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
@@ -689,6 +674,11 @@ class MainScreen(PanesScreen):
         self.source.set_interval(seconds)
         self.describe()
 
+    def _clear_filter(self) -> bool:
+        """Clear the filter of the list with the focus, else that of another pane; False if there is none."""
+        filters = [pane.lines.row_filter for pane in (self.pane, *self.panes)]
+        return any(row_filter is not None and row_filter.clear() for row_filter in filters)
+
     def action_back(self) -> None:
         execs = self.execs
         if self.playback.box is not None:
@@ -697,6 +687,6 @@ class MainScreen(PanesScreen):
             execs.toggle_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)
-        elif not self.filtered_pane.clear_filter() and not self.filters.pop() and not execs.log_lines.follow:
+        elif not self._clear_filter() and not self.filters.pop() and not execs.log_lines.follow:
             execs.log_lines.action_follow()
         self.describe()

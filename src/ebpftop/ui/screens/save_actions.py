@@ -7,7 +7,8 @@ from typing import Any
 
 from ebpftop.core import format
 from ebpftop.core.source import SourceError
-from ebpftop.filters.regex import Pattern
+from ebpftop.filters.query import Query
+from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.subset import Subset, default_name, screenshot_name
 from ebpftop.recording.timeline import Timeline
@@ -19,13 +20,13 @@ from ebpftop.ui.widgets.columns import Shown
 
 
 def history_choice(
-    timeline: Timeline, view_filter: ViewFilter, pattern: Pattern | None, words: str, host: str, moment: float
+    timeline: Timeline, view_filter: ViewFilter, query: Query[ExecRow] | None, words: str, host: str, moment: float
 ) -> Saving:
-    """The whole history, or the part that *view_filter* and *pattern* show; *words* describe it."""
-    whole = not view_filter and pattern is None
+    """The whole history, or the part that *view_filter* and *query* show; *words* describe it."""
+    whole = not view_filter and query is None
 
     def write(path: str, replace: bool) -> str:
-        narrow = None if whole else Subset(view_filter, pattern, timeline.records())
+        narrow = None if whole else Subset(view_filter, query, timeline.records())
         count = timeline.save(path, narrow, replace=replace)
         return f"{format.counted(count, 'record', whole=True)} in {os.path.abspath(path)}: `ebpftop replay` opens it"
 

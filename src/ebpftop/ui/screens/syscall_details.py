@@ -13,17 +13,20 @@ from textual.content import Content
 from textual.widgets import Static
 
 from ebpftop.core.format import at_least, bar, count, nanoseconds, per_second, share
-from ebpftop.core.records import Syscall
+from ebpftop.filters import kinds
+from ebpftop.filters.kinds import Number
+from ebpftop.filters.query import Field, Language
 from ebpftop.models.callers import Caller
-from ebpftop.models.ring import View
+from ebpftop.models.program_fields import ERRNO
+from ebpftop.models.syscall_fields import CALLERS
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.ui.panes.common import thread
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
-from ebpftop.ui.screens.syscall_lists import SCANNED, ProcessScreen, failures, traced_lines
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, failures
+from ebpftop.ui.screens.traced_lines import TracedLines
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.heatmap import TicksMap
-from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
 
@@ -48,6 +51,16 @@ class Failure:
     name: str
     count: int
     part: float
+
+
+FAILURES: Language[Failure] = Language(
+    (
+        Field("errno", ERRNO, lambda f, _: (None, f.name), "", ("ret",)),
+        Field("times", Number(), lambda f, _: f.count, "", ("count",)),
+        Field("rate", kinds.share(), lambda f, _: f.part, "share of all calls"),
+    ),
+    lambda f: f.name,
+)
 
 
 def histogram(call: Call) -> list[Bucket]:
@@ -80,8 +93,6 @@ class SyscallScreen(LiveScreen):
     def __init__(self) -> None:
         super().__init__()
         self.call: Call
-        self._view: View[Syscall] = View(self.model.traced)
-        self._scanning = False
         self._most = 0
 
     def fill_with(self, model: SyscallsModel, call: Call) -> Self:
@@ -90,24 +101,18 @@ class SyscallScreen(LiveScreen):
         return self.fill(model)
 
     def begin(self) -> None:
-        self._view = self.model.traced_view(self.call.key)
-        # The newest first, older ones in steps: there may be a hundred thousand of other calls to search.
-        self._scanning = self._view.scan(SCANNED)
         for table in (self.callers, self.buckets, self.failures):
             table.begin()
-        self.traced.begin(self._view)
+        self.traced.show_calls(self.model, self.call.key)
         self.heat.show(())
         self.set_focus(self.callers)
 
     def let_go(self) -> None:
         super().let_go()
-        self._scanning = False
-        self._view = View(self.model.traced)
-        self.traced.begin(self._view)
+        self.traced.show_calls(self.model)
 
     def update_if_changed(self) -> None:
-        if self._scanning:
-            self._scanning = self._view.scan(SCANNED)
+        if self.traced.search():
             self._shown = None
         super().update_if_changed()
 
@@ -155,6 +160,7 @@ class SyscallScreen(LiveScreen):
             ),
             key_of=lambda c: (c.pid, c.start),
             sort="count",
+            language=CALLERS,
             id="callers",
         )
         self.buckets: TableView[Bucket] = TableView(
@@ -231,9 +237,10 @@ class SyscallScreen(LiveScreen):
             ),
             key_of=lambda f: f.name,
             sort="count",
+            language=FAILURES,
             id="failures",
         )
-        self.traced: LogView[Syscall] = traced_lines(self._view, id="traced")
+        self.traced = TracedLines(id="traced")
         yield self.facts
         with Horizontal(classes="call-latency"):
             yield self.buckets
@@ -264,10 +271,9 @@ class SyscallScreen(LiveScreen):
         failed = [Failure(name, n, n / calls) for name, n in call.errnos().items()]
         self.failures.message = [] if failed else [Span("none has failed", "dim")]
         self.failures.show_rows(failed)
-        self._view.advance()
-        self.traced.display = model.handler(call) == "trace" or len(self._view) > 0
-        self.traced.message = [] if len(self._view) else [Span("no call yet", "dim")]
-        self.traced.sync()
+        self.traced.advance("no call yet")
+        has_some = len(self.traced.view) > 0 or self.traced.traced_filter.query is not None
+        self.traced.display = model.handler(call) == "trace" or has_some
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:

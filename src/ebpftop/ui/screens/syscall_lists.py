@@ -9,30 +9,27 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 
-from ebpftop.core.format import at_least, bar, count, counted, nanoseconds, share
-from ebpftop.core.records import Handler, InFlight, Syscall
+from ebpftop.core.format import at_least, bar, count, counted, share
+from ebpftop.core.records import Handler, InFlight
+from ebpftop.filters.kinds import Number
+from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.baseline import CallKey, ProcessKey
 from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
-from ebpftop.models.ring import View
+from ebpftop.models.syscall_fields import CALLS_OF, HANDLERS, IN_FLIGHT
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.syscalls.families import family
-from ebpftop.ui.panes.common import HANDLER_STYLES, clock
+from ebpftop.ui.panes.common import HANDLER_STYLES
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.screens.traced_lines import TracedLines
 from ebpftop.ui.widgets.columns import Cell, Column, Span
-from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-SCANNED = 5000
-"""Traced calls that are searched in one go."""
-
 NONE_TRACED = "T on a row of the syscalls traces each call"
-
-RETURN_ADDRESSES = frozenset(("brk", "mmap", "mmap2", "mremap", "shmat"))
 
 
 def failures(errors: int) -> Cell:
@@ -116,6 +113,7 @@ class ProcessScreen(LiveScreen):
             ),
             key_of=lambda c: c.key,
             sort="count",
+            language=CALLS_OF,
         )
         yield self.table
 
@@ -228,6 +226,7 @@ class WaitingScreen(LiveScreen):
             ),
             key_of=lambda w: w.tid,
             sort="",
+            language=IN_FLIGHT,
         )
         self.table.message = []
         yield self.table
@@ -289,6 +288,20 @@ def slots(model: SyscallsModel) -> list[TableEntry]:
             runs = None if held.handler == "ignore" else 0
             found[held.slot] = TableEntry(held.slot, (held.abi, held.nr), held.name, held.handler, runs)
     return sorted(found.values(), key=lambda s: (s.handler == "count", s.slot))
+
+
+SLOTS: Language[TableEntry] = Language(
+    (
+        text_field("name", lambda s: s.name, "the call's name", "syscall"),
+        Field("slot", Number(hint="59"), lambda s, _: s.slot),
+        text_field("program", program),
+        Field("handler", HANDLERS, lambda s, _: s.handler),
+        Field("runs", Number(), lambda s, _: s.runs),
+        text_field("abi", lambda s: s.key[0]),
+    ),
+    lambda s: f"{s.slot} {s.key[0]} {s.name} {program(s)}",
+    lambda s: s.name,
+)
 
 
 class TableScreen(LiveScreen):
@@ -356,6 +369,7 @@ class TableScreen(LiveScreen):
             ),
             key_of=lambda s: s.slot,
             sort="",
+            language=SLOTS,
         )
         yield self.table
 
@@ -372,114 +386,35 @@ class TableScreen(LiveScreen):
         self.table.show_rows(rows)
 
 
-def traced_lines(view: View[Syscall], *, id: str | None = None) -> LogView[Syscall]:
-    """Build the log of traced calls, as strace writes them."""
-    return LogView(
-        view,
-        (
-            Column(
-                "time",
-                "TIME",
-                12,
-                lambda s, _: clock(s.time),
-                rank=2,
-                about="When it returned: time of day, and the date if that is not today.",
-            ),
-            Column("who", "PROCESS", 20, _who, rank=1, about="Name and pid of the process."),
-            Column(
-                "tid",
-                "TID",
-                8,
-                _thread,
-                right=True,
-                rank=3,
-                about="Id of the thread, if it is not the process's first one.",
-            ),
-            Column(
-                "call", "CALL", 30, _call, flexible=True, about="The call with its arguments, as strace writes them."
-            ),
-            Column(
-                "ret",
-                "RESULT",
-                12,
-                _result,
-                rank=0,
-                about="What it returned: a number, or the error (red). = ?: no value reached the program.",
-            ),
-            Column(
-                "ns",
-                "LATENCY",
-                7,
-                lambda s, _: (Span(nanoseconds(s.ns), "dim"),),
-                right=True,
-                rank=1,
-                about="How long it took: ns, µs, ms or s.",
-            ),
-        ),
-        id=id,
-    )
-
-
-def _who(call: Syscall, _: float) -> Cell:
-    return (Span(call.comm, "accent"), Span(f"[{call.pid}]", "dim"))
-
-
-def _thread(call: Syscall, _: float) -> Cell:
-    return (Span(str(call.tid), "dim"),) if call.tid not in (0, call.pid) else ()
-
-
-def _call(call: Syscall, _: float) -> Cell:
-    return (Span(call.name, "strong"), Span("("), Span(", ".join(call.args)), Span(")"))
-
-
-def _result(call: Syscall, _: float) -> Cell:
-    if call.ret is None:
-        return (Span("= ?", "dim"), Span(" no return", "faint"))
-    if call.error:
-        return (Span("= -1 " if call.ret > -512 else "= ? ", "dim"), Span(call.error, "bad"))
-    plain = -4096 < call.ret < 1 << 32 and call.name not in RETURN_ADDRESSES
-    return (Span("= ", "dim"), Span(str(call.ret) if plain else hex(call.ret & (1 << 64) - 1)))
-
-
 class TracedScreen(LiveScreen):
     """Every traced call, live."""
 
     label = "Traced calls"
     about = "Each call of the system calls that T, or --trace, chose, with its arguments and its result, as it returns."
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._view: View[Syscall] = self.model.traced_view()
-        self._scanning = False
-
     def begin(self) -> None:
-        self._view = self.model.traced_view()
-        self._scanning = self._view.scan(SCANNED)
-        self.log_lines.begin(self._view)
+        self.log_lines.show_calls(self.model)
 
     def let_go(self) -> None:
         super().let_go()
         self.begin()
 
     def update_if_changed(self) -> None:
-        if self._scanning:
-            self._scanning = self._view.scan(SCANNED)
+        if self.log_lines.search():
             self._shown = None
         super().update_if_changed()
 
     def contents(self) -> ComposeResult:
-        self.log_lines = traced_lines(self._view)
+        self.log_lines = TracedLines()
         yield self.log_lines
 
     def title_text(self) -> str:
-        shown = f"{len(self._view):,} of " if self._view.filtered else ""
+        view = self.log_lines.view
+        shown = f"{len(view):,} of " if view.filtered else ""
         return f"Traced calls ({shown}{self.model.traced.end:,} so far)"
 
     def show(self) -> None:
-        self._view.advance()
-        nothing = "no call so far passes the filter" if self.model.traced.end else NONE_TRACED
-        self.log_lines.message = [] if len(self._view) else [Span(nothing, "dim")]
-        self.log_lines.sync()
+        self.log_lines.advance("no call so far passes the filter" if self.model.traced.end else NONE_TRACED)
 
 
 VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": TableScreen, "traced": TracedScreen}

@@ -1,4 +1,4 @@
-"""The line below a pane for typing its filter."""
+"""The two lines in which a filter is typed: what it shows, or what is wrong with it, and the fields that there are."""
 
 from __future__ import annotations
 
@@ -7,47 +7,73 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Label
 
+from ebpftop.ui.widgets.row_filter import AnyFilter
 
-class FilterBar(Horizontal):
-    """A regular expression, applied while it is typed. Enter keeps it, Esc clears it."""
+_COMPLETES = "  ⇥ completes"
+
+
+class FilterBar(Vertical):
+    """Types the filter of one list after the other. Enter keeps it, Esc clears it, Up and Down recall earlier ones."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "keep", "Keep", key_display="⏎", priority=True, id="filter.keep"),
         Binding("escape", "clear", "Clear filter", key_display="Esc", id="filter.clear"),
+        Binding("tab", "complete", "Complete", key_display="⇥", id="filter.complete"),
+        Binding("up", "recall(-1)", "Earlier", id="filter.earlier"),
+        Binding("down", "recall(1)", "Later", show=False, id="filter.later"),
     ]
 
-    class Changed(Message):
-        """Something was typed."""
+    class Closed(Message):
+        """Enter or Esc: back to the rows of *row_filter*."""
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, row_filter: AnyFilter) -> None:
             super().__init__()
-            self.text = text
-
-    class Done(Message):
-        """Enter: back to the rows. `cleared` if Esc was pressed instead."""
-
-        def __init__(self, cleared: bool) -> None:
-            super().__init__()
-            self.cleared = cleared
+            self.row_filter = row_filter
 
     def __init__(self) -> None:
         super().__init__()
-        self._noted = ("", False)
+        self.display = False
+        self.row_filter: AnyFilter | None = None
+        self._shown: tuple[str, bool, str, str] = ("", False, "", "")
+        self._recalled: int | None = None
+        self._typed = ""
+        self._cycle: tuple[str, int, list[str], int] | None = None
+        """The last completion: the text that it made, where it begins, what there is to choose from, the choice."""
 
     def compose(self) -> ComposeResult:
-        yield Label("/", classes="filter-mark", markup=False)
-        field = Input(placeholder="regular expression, ! inverts; uid:0 pid:1 comm:ssh* for the kernel", compact=True)
-        field.cursor_blink = False
-        yield field
-        yield Label("", classes="filter-note", markup=False)
+        with Horizontal():
+            yield Label("/", classes="filter-mark", markup=False)
+            field = Input(placeholder="words, expressions, field:value; ! inverts", compact=True, select_on_focus=False)
+            field.cursor_blink = False
+            yield field
+            yield Label("", classes="filter-note", markup=False)
+            yield Label("", classes="filter-count", markup=False)
+        yield Label("", classes="filter-fields", markup=False)
 
-    def open(self) -> None:
-        """Show the line and type into it."""
+    def open(self, row_filter: AnyFilter) -> None:
+        """Type the filter of a list."""
+        if self.row_filter is not None and self.row_filter is not row_filter:
+            self.row_filter.on_news = None
+        self.row_filter = row_filter
+        row_filter.on_news = self.describe
+        self._recalled, self._cycle = None, None
         self.display = True
+        self.text = row_filter.text
+        self.query_one(Input).cursor_position = len(self.text)
+        self.describe()
         self.screen.set_focus(self.query_one(Input))
+
+    def close(self) -> None:
+        """Leave the line; the filter stays as it is."""
+        row_filter, self.row_filter = self.row_filter, None
+        self.display = False
+        if row_filter is not None:
+            row_filter.on_news = None
+            self.post_message(self.Closed(row_filter))
 
     @property
     def text(self) -> str:
@@ -56,28 +82,87 @@ class FilterBar(Horizontal):
 
     @text.setter
     def text(self, text: str) -> None:
-        self.query_one(Input).value = text
+        with self.query_one(Input).prevent(Input.Changed):
+            self.query_one(Input).value = text
 
-    def note(self, text: str, bad: bool = False) -> None:
-        """Show a message at the right end."""
-        if self._noted == (text, bad):
+    def describe(self) -> None:
+        """Say what is wrong with what is typed, or what Enter does; how many rows match; which fields there are."""
+        row_filter = self.row_filter
+        if row_filter is None:
+            return
+        level = row_filter.kernel_level()
+        wrong = row_filter.error or row_filter.doubt
+        note = f"✗ {wrong}" if wrong else f"Enter: {level.label}, decided in the kernel" if level else ""
+        shown = note, bool(wrong), row_filter.count_text, self._fields(row_filter.hint)
+        if shown == self._shown:
             # Another text means a new layout of the whole screen.
             return
-        self._noted = text, bad
+        self._shown = shown
         label = self.query_one(".filter-note", Label)
-        label.update(text)
-        label.set_class(bad, "-bad")
+        label.update(note)
+        label.set_class(bool(wrong), "-bad")
+        self.query_one(".filter-count", Label).update(shown[2])
+        self.query_one(".filter-fields", Label).update(shown[3])
+
+    def _fields(self, names: str) -> str:
+        """Return the names that fit into the line, and what Tab does."""
+        room = (self.size.width or self.app.size.width) - len(_COMPLETES) - 4
+        if len(names) > room:
+            names = names[: room - 1].rpartition(" ")[0] + " …"
+        return names + _COMPLETES
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.post_message(self.Changed(event.value))
+        if self.row_filter is not None and event.value != self.row_filter.text:
+            self.row_filter.type(event.value)
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.post_message(self.Done(cleared=False))
+    def type(self, text: str, at: int | None = None) -> None:
+        """Have *text* in the line, with the cursor at *at* or the end, as if it had been typed."""
+        field = self.query_one(Input)
+        self.text = text
+        field.cursor_position = len(text) if at is None else at
+        if self.row_filter is not None:
+            self.row_filter.type(text)
+
+    def action_keep(self) -> None:
+        if self.row_filter is not None:
+            if self.text != self.row_filter.text:
+                self.row_filter.type(self.text)  # its message is still on the way
+            self.row_filter.keep()
+        self.close()
 
     def action_clear(self) -> None:
-        self.query_one(Input).value = ""
-        self.post_message(self.Done(cleared=True))
+        if self.row_filter is not None:
+            self.row_filter.clear()
+        self.text = ""
+        self.close()
+
+    def action_recall(self, step: int) -> None:
+        """Put an earlier filter of this list into the line; behind the newest one is what was typed."""
+        recent = self.row_filter.recent if self.row_filter is not None else []
+        at = len(recent) if self._recalled is None else self._recalled
+        if self._recalled is None:
+            self._typed = self.text
+        to = min(max(at + step, 0), len(recent))
+        if to != at:
+            self._recalled = to if to < len(recent) else None
+            self.type(self._typed if self._recalled is None else recent[to])
+
+    def action_complete(self) -> None:
+        """Complete the word at the cursor: with the first field or value that begins so; again: with the next."""
+        field, row_filter = self.query_one(Input), self.row_filter
+        if row_filter is None:
+            return
+        if self._cycle is not None and self._cycle[0] == self.text:
+            _, begin, choices, choice = self._cycle
+            choice = (choice + 1) % len(choices)
+            end = begin + len(choices[choice - 1])
+        else:
+            begin, choices = row_filter.language.completions(self.text, field.cursor_position)
+            choice, end = 0, field.cursor_position
+        if not choices:
+            return
+        text = self.text[:begin] + choices[choice] + self.text[end:]
+        self.type(text, begin + len(choices[choice]))
+        self._cycle = text, begin, choices, choice

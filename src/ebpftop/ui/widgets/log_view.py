@@ -43,6 +43,8 @@ class LogView(RowView[Row]):
         self._when = when
         self._same = same
         self._missed: tuple[Row, int] | None = None
+        self._chosen: int | None = None
+        """The row (by its number in the ring) that the cursor goes back to once a filter shows it again."""
         self.follow = True
         self._stamp = stamp
         self._moving = False
@@ -50,7 +52,7 @@ class LogView(RowView[Row]):
     def begin(self, view: View[Row] | None = None) -> None:
         """Reset to the initial state, and show *view*."""
         self.view = view or self.view
-        self._missed = None
+        self._missed = self._chosen = None
         self.follow = True
         super().begin()
 
@@ -67,7 +69,7 @@ class LogView(RowView[Row]):
         self.view = view
         self.cursor = None
         self._shown_first = view.first
-        self._missed = None
+        self._missed = self._chosen = None
         self.redraw()
         if wanted is None:
             self._set_follow(True)
@@ -85,6 +87,28 @@ class LogView(RowView[Row]):
             self.scroll_to(y=max(0, position - view.first - wanted[1]), animate=False, force=True)
         finally:
             self._moving = False
+
+    def refilter(self, change: Callable[[], None]) -> None:
+        """*change* which rows the view shows. The row under the cursor stays there, at the same line, if it is shown.
+
+        If not, the next newer one takes its place, until it is shown again or the cursor is moved.
+        """
+        line = None if self.cursor is None else self.cursor - self.first - self.scroll_offset.y
+        if self._chosen is None and not self.follow:
+            self._chosen = self._cursor
+        change()
+        self._shown_first = self.view.first
+        if line is None or self._cursor is None:
+            self._set_follow(True)
+        self.rearrange()
+        self.sync()
+        if line is not None and self.cursor is not None and not self.follow:
+            self._moving = True
+            try:
+                y = self.cursor - self.first - min(max(line, 0), self.page - 1)
+                self.scroll_to(y=max(0, y), animate=False, force=True)
+            finally:
+                self._moving = False
 
     def _find(self, row: Row) -> int | None:
         """Return the position of the same row in the view. Rows are about in the order of their times."""
@@ -131,6 +155,8 @@ class LogView(RowView[Row]):
 
     def _settle(self) -> None:
         self._moving = True
+        if self._chosen is not None:
+            self._cursor = self._chosen
         try:
             super()._settle()
             if self.follow:
@@ -146,13 +172,13 @@ class LogView(RowView[Row]):
             self._set_follow(self.at_end)
 
     def go_to(self, position: int) -> None:
-        self._missed = None
+        self._missed = self._chosen = None
         self.follow = False
         super().go_to(position)
         self._set_follow(position >= self.end - 1)
 
     def action_follow(self) -> None:
-        self._missed = None
+        self._missed = self._chosen = None
         if not self.follow:
             self.cursor = None
             self._set_follow(True)

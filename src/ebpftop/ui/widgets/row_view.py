@@ -23,6 +23,7 @@ from textual.strip import Strip
 
 from ebpftop.ui.textual_fixes.app_errors import guard_drawing, report, summary
 from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, clip, fit, layout_cell
+from ebpftop.ui.widgets.row_filter import RowFilter
 from ebpftop.ui.widgets.row_scroll_bar import RowScrollBar
 
 Row = TypeVar("Row")
@@ -106,6 +107,8 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self.now = 0.0
         self._cursor: int | None = None
         self.message: list[Span] = []
+        self.row_filter: RowFilter[Row] | None = None
+        """The filter that can be typed for it."""
         self.faded = False
         self._slots: list[PlacedColumn[Row]] = []
         self._strips: dict[int, tuple[Hashable, Strip]] = {}
@@ -346,7 +349,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         lines: list[Strip] = []
         placed: dict[int, tuple[int, Row]] = {}
         blank = self._blank_line(width)
-        words = self._message_lines(width) if self.message else {}
+        words = self._message_lines(width) if self.message or (first == end and self.row_filter is not None) else {}
         for y in numbers:
             position = top + y
             if y in words:
@@ -435,7 +438,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         height = self.size.height
         wrapped = [
             Span(line, look)
-            for text, look in self.message
+            for text, look in self.message or self._no_match()
             for line in textwrap.wrap(text, max(10, width - 4), break_on_hyphens=False)
         ]
         head = self.header_height
@@ -446,6 +449,10 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             left = max(0, (width - cell_len(text)) // 2) if empty else GUTTER
             placed[y] = Strip([Segment(clip(" " * left + text, width), self.style_of(look))])
         return placed
+
+    def _no_match(self) -> list[Span]:
+        nothing = self.row_filter.nothing_text if self.row_filter is not None else ""
+        return [Span(nothing, "dim")] if nothing else []
 
     # Moving.
 

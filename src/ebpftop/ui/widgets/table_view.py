@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from operator import is_
 from typing import ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
 
+from ebpftop.filters.query import Language
 from ebpftop.ui.widgets.columns import Column, Span
+from ebpftop.ui.widgets.row_filter import RowFilter
 from ebpftop.ui.widgets.row_view import RowView
 
 Row = TypeVar("Row")
+
+
+class TableFilter(RowFilter[Row]):
+    """The filter of a table."""
+
+    lines: TableView[Row]
+
+    def apply(self) -> None:
+        self.lines.show_rows(self.lines.unfiltered)
+        self.lines.show_cursor()
+        self.lines.post_message(self.lines.Arranged())
+
+    @property
+    def counts(self) -> tuple[int, int, bool]:
+        return self.lines.end, len(self.lines.unfiltered), False
 
 
 class TableView(RowView[Row]):
@@ -30,9 +47,15 @@ class TableView(RowView[Row]):
         key_of: Callable[[Row], Hashable],
         sort: str,
         mark: Callable[[Row], Span] | None = None,
+        language: Language[Row] | None = None,
         id: str | None = None,
     ) -> None:
+        """With a *language* it can be filtered."""
         super().__init__(columns, mark=mark, id=id)
+        if language is not None:
+            self.row_filter = TableFilter(self, language)
+        self.unfiltered: Sequence[Row] = ()
+        """All rows, whether the filter shows them or not."""
         self.sort_at_first = sort
         self.sort_key = sort
         self.reversed = False
@@ -54,7 +77,10 @@ class TableView(RowView[Row]):
     def begin(self) -> None:
         self.sort_key, self.reversed = self.sort_at_first, False
         self._rows, self._rows_given, self._named = [], [], []
+        self.unfiltered = ()
         self._cursor_key = None
+        if self.row_filter is not None:
+            self.row_filter.forget()
         super().begin()
 
     def row(self, position: int) -> Row:
@@ -70,9 +96,14 @@ class TableView(RowView[Row]):
         key = self._key_of(row)
         return next((at for at, other in enumerate(self._rows) if self._key_of(other) == key), None)
 
-    def show_rows(self, rows: Iterable[Row]) -> None:
-        """Show *rows*, sorted."""
+    def show_rows(self, rows: Sequence[Row]) -> None:
+        """Show those of *rows* that match the filter, sorted."""
         self._reading += 1
+        self.unfiltered = rows
+        row_filter = self.row_filter
+        if row_filter is not None and row_filter.query is not None:
+            query, now = row_filter.query, self.now
+            rows = [row for row in rows if query.matches(row, now)]
         self._rows = self._sorted(rows)
         if self._cursor_key is not None:
             was_in_view = self.cursor is not None and self._in_view(self.cursor)
@@ -83,11 +114,19 @@ class TableView(RowView[Row]):
                         super().go_to(position)
                     break
         self.sync()
+        if row_filter is not None:
+            row_filter.news()
+
+    def show_cursor(self) -> None:
+        """Bring the row under the cursor into view, if it is there."""
+        row = self.selected()
+        if row is not None and self.cursor is not None and self._key_of(row) == self._cursor_key:
+            super().go_to(self.cursor)
 
     def _in_view(self, position: int) -> bool:
         return 0 <= position - self.scroll_offset.y < self.page
 
-    def _sorted(self, rows: Iterable[Row]) -> list[Row]:
+    def _sorted(self, rows: Sequence[Row]) -> list[Row]:
         column = next((c for c in self.columns if c.key == self.sort_key), None)
         if column is None or column.sort is None:
             return list(rows)
@@ -116,7 +155,7 @@ class TableView(RowView[Row]):
         else:
             self.sort_key, self.reversed = key, False
         self.rearrange()
-        self.show_rows(self._rows)
+        self.show_rows(self.unfiltered)
 
     def clicked_header(self, column: Column[Row]) -> None:
         if column.sort is not None:

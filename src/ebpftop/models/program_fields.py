@@ -1,0 +1,124 @@
+"""What may be typed to filter programs, processes and users: the fields of their rows."""
+
+from __future__ import annotations
+
+from ebpftop.filters.kinds import AnyOf, Choice, Named, Number, Text, duration
+from ebpftop.filters.query import Field, Language, text_field
+from ebpftop.models.exec_row import ExecRow
+from ebpftop.models.processes import ProcessInfo
+from ebpftop.models.tree import Branch
+from ebpftop.models.users import User
+from ebpftop.syscalls.errno_names import error_names, signal_numbers
+
+USER = Named(hint="root or 1000")
+ERRNO = Named(known=error_names(), hint="ENOENT", what="errno", prefix="E")
+SIGNAL = Named(known=tuple(signal_numbers()), hint="SEGV", what="signal", prefix="SIG")
+
+
+def signal_pair(name: str | None) -> tuple[int | None, str] | None:
+    """Return a signal as a field of the kind `SIGNAL` has it."""
+    return None if name is None else (signal_numbers().get(name), name)
+
+
+def _state(row: ExecRow, _: float) -> str:
+    if row.failed:
+        return "failed"
+    if row.exit is None:
+        return "replaced" if row.replaced else "running"
+    return "killed" if row.exit.signal else "exited"
+
+
+def _files(path: str) -> tuple[str, str]:
+    return path, path.rpartition("/")[2]
+
+
+def _command(row: ExecRow) -> str:
+    return " ".join(row.exec.argv) or row.exec.file
+
+
+def _program(row: ExecRow, _: float) -> tuple[str, ...]:
+    # The name of one that failed to start is its caller's, as the kernel has it.
+    return (_files(row.exec.file)[1], row.exec.comm) if row.failed else (row.exec.comm,)
+
+
+EXECS: Language[ExecRow] = Language(
+    (
+        Field("comm", AnyOf(Text()), _program, "its name; of one that did not start, its file's or its caller's"),
+        Field("pid", Number(hint="4321"), lambda r, _: r.exec.pid),
+        Field("ppid", Number(hint="1"), lambda r, _: r.exec.ppid),
+        text_field("parent", lambda r: r.exec.pcomm, "its parent's name"),
+        Field("user", USER, lambda r, _: (r.exec.uid, r.exec.user), "name or uid", ("uid",)),
+        Field(
+            "exit", Number(hint="1 or >0"), lambda r, _: r.exit.code if r.exit else None, "its exit code", at_end=True
+        ),
+        Field(
+            "signal", SIGNAL, lambda r, _: signal_pair(r.exit.signal if r.exit else None), "what killed it", at_end=True
+        ),
+        Field("ret", ERRNO, lambda r, _: (r.exec.ret, r.exec.error), "what execve returned"),
+        Field("duration", duration(), lambda r, now: r.seconds(now), "how long it has run", varies=True, at_end=True),
+        Field("state", Choice(("running", "exited", "killed", "failed", "replaced")), _state, at_end=True),
+        Field(
+            "file", AnyOf(Text(hint="/usr/bin/* or gcc")), lambda r, _: _files(r.exec.file), "path or name", ("exe",)
+        ),
+        text_field("args", lambda r: " ".join(r.exec.argv[1:]), "its arguments"),
+        text_field("unit", lambda r: r.exec.unit, "its systemd unit"),
+        text_field("container", lambda r: r.exec.container),
+        text_field("cgroup", lambda r: r.exec.cgroup),
+    ),
+    ExecRow.searchable,
+    _command,
+)
+
+
+def _process_state(branch: Branch, _: float) -> str:
+    process = branch.process
+    if process.ended is None:
+        return "running"
+    return "killed" if process.ending is not None and process.ending.signal else "exited"
+
+
+def _age(process: ProcessInfo, now: float) -> float | None:
+    return None if process.since is None else (now if process.ended is None else process.ended) - process.since
+
+
+def _process_command(branch: Branch) -> str:
+    return " ".join(branch.process.argv) or branch.process.file or branch.process.comm
+
+
+def _process_text(branch: Branch) -> str:
+    p = branch.process
+    who = f"{p.pid} {p.ppid} {p.uid} {p.user or ''} {p.comm} {p.file}"
+    return f"{who} {' '.join(p.argv)} {p.cgroup} {p.container or ''}"
+
+
+PROCESSES: Language[Branch] = Language(
+    (
+        text_field("comm", lambda b: b.process.comm),
+        Field("pid", Number(hint="4321"), lambda b, _: b.process.pid),
+        Field("ppid", Number(hint="1"), lambda b, _: b.process.ppid),
+        Field("user", USER, lambda b, _: (b.process.uid, b.process.user), "name or uid", ("uid",)),
+        Field("state", Choice(("running", "exited", "killed")), _process_state),
+        Field("execs", Number(hint=">10"), lambda b, _: b.process.execs, "programs that it ran"),
+        Field("duration", duration(), lambda b, now: _age(b.process, now), "since its last exec", varies=True),
+        Field("file", AnyOf(Text(hint="/usr/bin/* or gcc")), lambda b, _: _files(b.process.file), "", ("exe",)),
+        text_field("args", lambda b: " ".join(b.process.argv[1:]), "its arguments"),
+        text_field("container", lambda b: b.process.container),
+        text_field("cgroup", lambda b: b.process.cgroup),
+    ),
+    _process_text,
+    _process_command,
+)
+
+USERS: Language[User] = Language(
+    (
+        Field("user", USER, lambda u, _: (u.row.uid, u.name), "name or uid", ("uid",)),
+        Field("execs", Number(), lambda u, _: u.row.execs),
+        Field("failed", Number(hint=">0"), lambda u, _: u.row.failed),
+        Field("rate", Number(hint=">1"), lambda u, _: u.rate, "execs a second"),
+        Field("running", Number(hint=">0"), lambda u, _: u.running, "its processes"),
+        Field("calls", Number(hint=">1k"), lambda u, _: u.calls_rate, "system calls a second"),
+        text_field("last", lambda u: u.row.last, "program started last"),
+    ),
+    lambda u: f"{u.name} {u.row.uid} {u.row.last}",
+    lambda u: u.name,
+)
