@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from ebpftop import __version__
+from ebpftop.core.escape import printable
 from ebpftop.core.memory_budget import DEFAULT_MIB
 from ebpftop.core.source import SourceError, UsageError
 from ebpftop.lifecycle import stdio
@@ -169,13 +170,29 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(settings=None)
 
 
+class _When(argparse.Action):
+    """Adds a watch; an expression that is wrong is shown with a mark below the place."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: object, *_: object
+    ) -> None:
+        from ebpftop.filters.expression_tokens import ExpressionError
+        from ebpftop.models.watch import compile_watch
+
+        try:
+            watch = compile_watch(str(value))
+        except ExpressionError as error:
+            assert isinstance(parser, _Parser)
+            parser.refuse(f"argument {self.option_strings[0]}: {error.reason}", error.place)
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), watch])
+
+
 def _add_when(command: argparse.ArgumentParser, does: str) -> argparse._ArgumentGroup:
     """Add the option that every command with records has; *does* is what happens."""
     group = command.add_argument_group("watch for what matters (docs/watch.md)")
     group.add_argument(
         "--when",
-        type=values.expression,
-        action="append",
+        action=_When,
         default=[],
         metavar="EXPRESSION",
         help=f"{does} when a record matches, as in 'exit.signal == \"SIGSEGV\"'; may be repeated",
@@ -264,9 +281,13 @@ class _Parser(argparse.ArgumentParser):
     """Those of the commands, by their names."""
 
     def error(self, message: str) -> NoReturn:
+        self.refuse(message)
+
+    def refuse(self, message: str, below: Sequence[str] = ()) -> NoReturn:
+        """End with 2 and *message*, which is one line whatever is in it, and the lines *below* it."""
         stdio.report_lines(self.format_usage())
-        # An expression that is wrong is shown in lines of its own, with a mark below the place.
-        stdio.report_lines(f"{self.prog}: error: {message}")
+        for line in (f"{self.prog}: error: {message}", *below):
+            stdio.report_lines(printable(line))
         raise SystemExit(2)
 
     def _print_message(self, message: str, file: object = None) -> None:

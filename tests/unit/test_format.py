@@ -35,10 +35,11 @@ def test_one_of_a_kind_is_not_many() -> None:
     assert format.counted(12_345, "process", "processes", whole=True) == "12,345 processes"
 
 
-# "more than 4096 rows of one kind": a limit, which is never one.
+# "more than 4096 rows of one kind": a limit, which is never one. "1 calls/s" is a unit.
 _MANY = re.compile(
     r" (more |other |broken |later )*"
-    r"(lines|execs|calls|users|records|rows|columns|readings|arguments|characters|names|slots|events)\b(?! of one kind)"
+    r"(lines|execs|calls|users|records|rows|columns|readings|arguments|characters|names|slots|events)\b"
+    r"(?! of one kind|/s)"
 )
 
 

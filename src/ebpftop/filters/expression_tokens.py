@@ -44,10 +44,15 @@ class ExpressionError(ValueError):
 
     def __str__(self) -> str:
         """The reason, and the text with a mark below the place."""
+        return "\n".join((self.reason, *self.place))
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Two lines: the text, and a mark below the place."""
         line = self.text.replace("\n", " ").replace("\t", " ")
         # Only what is around the place, so that the mark stands in the same line of the terminal.
         first = max(0, self.at - 50)
-        return f"{self.reason}\n  {line[first : first + 76]}\n  {' ' * (self.at - first)}^"
+        return f"  {line[first : first + 76]}", f"  {' ' * (self.at - first)}^"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Token:
 def tokens_of(text: str) -> Iterator[Token]:
     """Yield the tokens of *text*, at last one of the kind ``end``. Raises ExpressionError."""
     if len(text) > LONGEST:
-        raise ExpressionError(f"longer than {LONGEST:,} characters", text, LONGEST)
+        raise ExpressionError(f"longer than the {LONGEST:,} allowed characters", text, LONGEST)
     at, end = 0, len(text.rstrip())
     while at < end:
         match = _TOKEN.match(text, at)

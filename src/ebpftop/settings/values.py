@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
 
 from ebpftop.core.records import ProbeName
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
 from ebpftop.probes.registry import registry
-
-if TYPE_CHECKING:
-    from ebpftop.models.watch import Watch
 
 
 def seconds(text: str) -> float:
@@ -115,17 +111,6 @@ def new_file(text: str) -> str:
     if text in ("", "-"):
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file; `ebpftop stream` writes to stdout")
     return text
-
-
-def expression(text: str) -> Watch:
-    """Parse what `--when` looks out for."""
-    from ebpftop.filters.expression_tokens import ExpressionError
-    from ebpftop.models.watch import compile_watch
-
-    try:
-        return compile_watch(text)
-    except ExpressionError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def folder(text: str) -> str:
