@@ -121,7 +121,7 @@ async def test_what_is_typed_finds_a_folded_row() -> None:
     async with running(FakeSource(noisy()), (120, 35)) as (pilot, app):
         execs = app.main.query_one(ExecsPane)
         await first_row(pilot, app, 0)
-        await pilot.press("slash", *"--case 77", "enter")
+        await pilot.press("slash", *'"--case 77"', "enter")
         await until(pilot, lambda: len(execs.model.view) == 1)
         assert shows(app, "6077 run-tests    cron.service     true --case 77")
 

@@ -39,11 +39,11 @@ class OpenLog(EventLog[Open]):
 
     kind = Open
 
-    def about(self, event: Open) -> str:
-        return event.path or ""
-
     def searchable(self, event: Open) -> str:
         thread = f"{event.pid} {event.tid}" if event.tid != event.pid else f"{event.pid}"
         result = event.error or event.ret
         caller = f"{thread} {event.comm} {event.uid} {event.user or ''}"
         return f"{caller} {event.call} {event.path or ''} {event.flags} {result}"
+
+    def about(self, event: Open) -> str:
+        return event.path or ""
