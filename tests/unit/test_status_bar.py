@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
+from ebpftop.core import clock
 from ebpftop.core.records import Cost
 from ebpftop.filters.stack import SEPARATOR
 from ebpftop.ui.widgets import columns
 from ebpftop.ui.widgets.columns import clip_front
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
+from ebpftop.ui.words import STATUS
 
 SHORT = SEPARATOR.join(("ada", "make 4102"))
 TRAIL = SEPARATOR.join(("--comm sh*", "ada", "make 4102", "container 8f3a0c11d2e4  /error.*timeout"))
 
 
+FULL = Status(
+    host="web1",
+    kernel="6.18.44",
+    probes=tuple((number, "on") for number in range(1, 5)),
+    events_per_second=1234,
+    cost=Cost(time=0, kernel=0.004, user=0.02, runs=1),
+    time=1_795_352_400,
+)
+
+
 def line(width: int, trail: str, gone: str = "") -> str:
     state = StatusBar()
-    state._status = Status(
-        host="web1",
-        kernel="6.18.44",
-        probes=tuple((number, "on") for number in range(1, 5)),
-        events_per_second=1234,
-        cost=Cost(time=0, kernel=0.004, user=0.02, runs=1),
-        filter=trail,
-        gone=gone,
-        time=1_795_352_400,
-    )
+    state._status = replace(FULL, filter=trail, gone=gone)
     text = "".join(span.text for span in state.spans(width))
     assert len(text) == width
     return text
@@ -53,7 +59,33 @@ def test_of_a_trail_that_is_too_long_the_newest_steps_stay(width: int) -> None:
 
 
 def test_without_a_filter_the_clock_stays() -> None:
-    assert line(80, "").rstrip()[-8:].count(":") == 2
+    assert line(80, "").split()[-2].count(":") == 2
+
+
+def test_the_date_and_the_zone_are_there_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = {60: "13:00:00", 80: "13:00:00 UTC", 120: "22 Nov 13:00:00 UTC", 200: "Sun 22 Nov 13:00:00 UTC"}
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    clock.forget()
+    for width, end in ends.items():
+        assert line(width, "").rstrip().endswith(f"  {end}")
+    monkeypatch.undo()
+    time.tzset()
+    clock.forget()
+
+
+def test_each_part_says_what_it_is() -> None:
+    state = StatusBar()
+    state._status = replace(
+        FULL, filter="ada", gone="pid 7", mode="recording", paused="PAUSED", moment="1", history="2"
+    )
+    state.spans(400)
+    assert {key for _, _, key in state._places} == set(STATUS)
+    text = "".join(span.text for span in state.spans(400))
+    places = {key: text[begin:end] for begin, end, key in state._places}
+    assert places["lost"] == "lost 0"
+    assert places["host"] == "web1"
+    assert places["filter"] == "filter ada"
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])

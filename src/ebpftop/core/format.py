@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
+from ebpftop.core.clock import time_text
 from ebpftop.core.records import State
 
 MARKS: Mapping[State, str] = {"on": "●", "off": "○", "failed": "✗"}
@@ -181,8 +181,7 @@ def offset_text(seconds: float) -> str:
 
 def clock_text(time: float) -> str:
     """Return the local time of a moment with tenths of a second."""
-    at = datetime.fromtimestamp(time)
-    return f"{at:%H:%M:%S}.{at.microsecond // 100_000}"
+    return f"{time_text(time)}.{int(time * 10) % 10}"
 
 
 def history_text(span: tuple[float, float], used: int, bound: int) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from ebpftop.core.clock import time_text
 from ebpftop.core.records import PROCESSES_OF_A_CALL, WHOLE_PROCESSES, Abi, SyscallRow, Syscalls
 
 CallKey: TypeAlias = tuple[Abi, int]
@@ -57,7 +57,7 @@ class Baseline:
     @property
     def text(self) -> str:
         """The label of figures that are counted from here."""
-        at = datetime.fromtimestamp(self.reading.time).strftime("%H:%M:%S")
+        at = time_text(self.reading.time)
         return f"since {at}, {'Z' if self.why == 'Z' else 'the filter'}"
 
     @cached_property

@@ -97,6 +97,7 @@ STATES: tuple[Mark, ...] = (
 """States of a probe, behind its number."""
 
 STATUS: Mapping[str, str] = {
+    "name": "? explains what is shown; a click on a word here opens what it is about.",
     "host": "The machine that is shown.",
     "kernel": "Its kernel, as uname -r writes it.",
     "probes": "The probes by the numbers of their panes: ● attached, ○ detached, ✗ failed. Their digits toggle them.",

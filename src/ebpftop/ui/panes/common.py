@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import lru_cache
 
+from ebpftop.core.clock import date_text, day, time_text
 from ebpftop.core.records import Handler, InFlight
 from ebpftop.ui.widgets.columns import Cell, Span
 
 HANDLER_STYLES: dict[Handler, str] = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}
 
 
-@lru_cache(maxsize=4096)
-def _second(whole: int) -> str:
-    return datetime.fromtimestamp(whole).strftime("%H:%M:%S")
-
-
-def forget_clock() -> None:
-    """The time zone has changed."""
-    _second.cache_clear()
-
-
-def clock(time: float) -> Cell:
-    """A time of day, with dim milliseconds."""
+def clock(time: float, now: float) -> Cell:
+    """A time of day, with dim milliseconds; of another day than *now*: the date, and the minute."""
     milliseconds = int(time * 1000)
-    return (Span(_second(milliseconds // 1000)), Span(f".{milliseconds % 1000:03}", "dim"))
+    whole = milliseconds // 1000
+    if now and day(whole) != day(int(now)):
+        return (Span(f"{date_text(time)} ", "dim"), Span(time_text(whole)[:5]))
+    return (Span(time_text(whole)), Span(f".{milliseconds % 1000:03}", "dim"))
 
 
 def user(name: str, uid: int) -> Cell:

@@ -150,7 +150,7 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         "time",
         "TIME",
         12,
-        lambda r, _: clock(r.exec.time),
+        lambda r, now: clock(r.exec.time, now),
         rank=4,
         about="When it started: time of day, and the date if that is not today.",
         value=_started,

@@ -43,7 +43,7 @@ COLUMNS: tuple[Column[Open], ...] = (
         "time",
         "TIME",
         12,
-        lambda o, _: clock(o.time),
+        lambda o, now: clock(o.time, now),
         rank=4,
         value=lambda o, _: moment(o.time),
         about="When the call returned: time of day, and the date if that is not today.",

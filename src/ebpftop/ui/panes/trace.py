@@ -22,7 +22,7 @@ COLUMNS: tuple[Column[Trace], ...] = (
         "time",
         "TIME",
         12,
-        lambda t, _: clock(t.time),
+        lambda t, now: clock(t.time, now),
         rank=3,
         value=lambda t, _: moment(t.time),
         about="When it was printed: time of day, and the date if that is not today.",

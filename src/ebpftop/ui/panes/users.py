@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+from ebpftop.core.clock import time_text
 from ebpftop.core.format import brief, count, counted, per_second, sparkline
 from ebpftop.core.records import OTHER_UID, ProbeName
 from ebpftop.core.source import Batch, Source
@@ -15,7 +16,7 @@ from ebpftop.models.program_fields import USERS
 from ebpftop.models.subject import Subject
 from ebpftop.models.users import User, UsersModel
 from ebpftop.ui.panes.base import Pane
-from ebpftop.ui.panes.common import clock, user
+from ebpftop.ui.panes.common import user
 from ebpftop.ui.panes.user_details import user_sheet
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.row_view import RowView
@@ -260,4 +261,4 @@ class UsersPane(Pane):
         if not self.model.view_filter:
             return ""
         since = self.model.since
-        return "filtered; counters not reset" if since is None else f"since {clock(since)[0].text}, the filter"
+        return "filtered; counters not reset" if since is None else f"since {time_text(since)}, the filter"

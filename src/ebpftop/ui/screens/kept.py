@@ -11,6 +11,7 @@ from typing import Any
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
+from ebpftop.core import clock
 from ebpftop.core.glyphs import Glyphs, environment_at_start, fitting, glyphs_of
 from ebpftop.models.folded_view import FAILURES as FAILURES_SHOWN
 from ebpftop.settings.reading import nearest
@@ -39,7 +40,6 @@ from ebpftop.settings.rows import (
 )
 from ebpftop.settings.store import Settings
 from ebpftop.ui.panes.base import Pane
-from ebpftop.ui.panes.common import forget_clock
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import PaneLayout
 from ebpftop.ui.screens.main import MainScreen
@@ -214,7 +214,7 @@ class KeptSettings:
         else:
             os.environ["TZ"] = self._zone
         time.tzset()
-        forget_clock()
+        clock.forget()
         self._redraw()
 
     def _set_mouse(self) -> None:

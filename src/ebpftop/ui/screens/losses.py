@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Callable
 
 from ebpftop.core import format
+from ebpftop.core.clock import time_text
 from ebpftop.models.overview import Overview
-from ebpftop.ui.panes.common import clock
 from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.words import LOSSES
 
@@ -60,4 +60,4 @@ def _sheet(overview: Overview) -> Sheet:
 
 
 def _time(time: float) -> str:
-    return clock(time)[0].text
+    return time_text(time)

@@ -57,6 +57,13 @@ from ebpftop.ui.widgets.status_bar import Status, StatusBar
 from ebpftop.ui.widgets.tabs_line import TabsLine
 from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
 
+_STATUS_ACTIONS = {
+    **{"name": "app.help", "lost": "app.losses", "cost": "app.diagnostics", "kernel": "app.diagnostics"},
+    **{"probes": "app.diagnostics", "interval": "app.settings"},
+    **{"filter": "filter", "paused": "pause", "moment": "present"},
+}
+"""What a click on a part of the status line does."""
+
 UNDO_S = 6.0
 """Seconds for which undoing is offered."""
 
@@ -413,6 +420,12 @@ class MainScreen(ListFilters[None], PanesScreen):
         from ebpftop.ui.screens.details import open_sheet
 
         open_sheet(self.app, event.details, self.filters.push)
+
+    @on(StatusBar.Clicked)
+    def _status_clicked(self, event: StatusBar.Clicked) -> None:
+        action = _STATUS_ACTIONS.get(event.part)
+        if action is not None:
+            self.call_later(self.run_action, action)
 
     @on(TitledPane.TitleClicked)
     def _title_clicked(self, event: TitledPane.TitleClicked) -> None:

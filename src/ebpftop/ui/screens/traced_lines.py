@@ -44,7 +44,7 @@ _COLUMNS: tuple[Column[Syscall], ...] = (
         "time",
         "TIME",
         12,
-        lambda s, _: clock(s.time),
+        lambda s, now: clock(s.time, now),
         rank=2,
         about="When it returned: time of day, and the date if that is not today.",
     ),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from ebpftop.core.clock import time_text
 
-LABEL = "%H:%M:%S"
 _CELLS = 8
 _APART = 12
 """Cells between two labels, at least."""
@@ -12,7 +11,7 @@ _APART = 12
 
 def clock(time: float) -> str:
     """Return the time of day of a moment."""
-    return datetime.fromtimestamp(time).strftime(LABEL)
+    return time_text(time)
 
 
 def time_axis(span: tuple[float, float], width: int, cursor: int | None = None) -> str:

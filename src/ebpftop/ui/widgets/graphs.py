@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 from textual import events
@@ -13,6 +12,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
+from ebpftop.core.clock import time_text
 from ebpftop.core.format import brief, nanoseconds, share
 from ebpftop.models.series import WHATS, What
 from ebpftop.ui.widgets.columns import Span
@@ -193,7 +193,7 @@ class Graphs(SpanLine, can_focus=True):
             return None
         first, last = self._span
         time = first + (column + 0.5) * (last - first) / len(graph.columns)
-        return f"{datetime.fromtimestamp(time):%H:%M:%S}  {name_of(graph.what)} {column_text(graph, column)}"
+        return f"{time_text(time)}  {name_of(graph.what)} {column_text(graph, column)}"
 
 
 def column_text(graph: Graph, column: int) -> str:

@@ -21,6 +21,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from ebpftop.core.clock import day
 from ebpftop.ui.textual_fixes.app_errors import guard_drawing, report, summary
 from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, clip, fit, layout_cell
 from ebpftop.ui.widgets.row_filter import RowFilter
@@ -105,6 +106,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self.scales: dict[str, str] = {}
         """Titles of columns that have one scale for all rows."""
         self.now = 0.0
+        self._day = 0
         self._cursor: int | None = None
         self.message: list[Span] = []
         self.row_filter: RowFilter[Row] | None = None
@@ -187,6 +189,10 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             self._stale = True
             return
         self._stale = False
+        if self.now and self._day != (today := day(int(self.now))):
+            # Rows of the day before say so now.
+            self._day = today
+            self._strips.clear()
         self._syncing = True
         try:
             self._settle()
@@ -521,6 +527,11 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     def clicked_header(self, column: Column[Row]) -> None:
         """A click on the heading of a column."""
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        column = self.column_at(event.x) if event.y < self.header_height else None
+        # A heading says what is below it.
+        self.tooltip = column.about or None if column is not None else None
 
     def on_click(self, event: events.Click) -> None:
         if event.y < self.header_height:

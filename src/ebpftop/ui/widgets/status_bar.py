@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
+from textual import events
+from textual.message import Message
 from textual.strip import Strip
 
 from ebpftop.core import format
+from ebpftop.core.clock import time_text, whole_text
 from ebpftop.core.records import Cost, State
 from ebpftop.filters.stack import SEPARATOR
 from ebpftop.ui.widgets.columns import Span, clip_front
 from ebpftop.ui.widgets.span_line import SpanLine
+from ebpftop.ui.words import STATUS
 
 MARKS: Mapping[str, tuple[str, str]] = {
     "on": (format.MARKS["on"], "good"),
@@ -28,6 +31,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
 _FILTER_CELLS = len("filter ") + 2
 _TRAIL_CELLS = 24  # of the filter are shown, whatever else is left out
 _GONE_CELLS = 32
+_ZONE_FROM, _DATE_FROM, _WEEKDAY_FROM = 70, 100, 150  # cells of the terminal
 _DETAILS = 3  # ranks from here on are details
 
 
@@ -54,6 +58,19 @@ class Status:
     interval_s: float = 1.0
 
 
+class _Part(NamedTuple):
+    """A part of the line: those of higher ranks are left out first if the width does not suffice."""
+
+    rank: int
+    key: str
+    """Its name in `ebpftop.ui.words.STATUS`."""
+    spans: list[Span]
+
+    @property
+    def cells(self) -> int:
+        return sum(cell_len(span.text) for span in self.spans)
+
+
 class StatusBar(SpanLine):
     """One line. If the terminal is narrow, the least important parts are left out first."""
 
@@ -64,9 +81,18 @@ class StatusBar(SpanLine):
     }
     prefix = "state"
 
+    class Clicked(Message):
+        """A click on a part of the line, by its name."""
+
+        def __init__(self, part: str) -> None:
+            super().__init__()
+            self.part = part
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._status = Status()
+        self._places: list[tuple[int, int, str]] = []
+        """The cells of each part that is shown: from, up to, its name."""
 
     @property
     def status(self) -> Status:
@@ -84,59 +110,91 @@ class StatusBar(SpanLine):
     def spans(self, width: int) -> list[Span]:
         """Return the line in exactly *width* cells."""
         s = self._status
-        # (rank, spans): higher ranks are left out first if the width does not suffice.
-        left: list[tuple[int, list[Span]]] = [(0, [Span(" ebpftop ", "name")])]
+        left = [_Part(0, "name", [Span(" ebpftop ", "name")])]
+
+        def add(rank: int, key: str, *spans: Span) -> None:
+            if any(span.text for span in spans):
+                left.append(_Part(rank, key, list(spans)))
+
         if s.paused:
-            left.append((0, [Span(f" {s.paused} ", "paused")]))
-        if s.moment:
-            left.append((0, [Span(s.moment, "moment")]))
-        left.append((2, [Span(s.host)]))
-        if s.mode:
-            left.append((2, [Span(s.mode, "warn")]))
-        if s.history:
-            left.append((3, [Span(s.history, "dim")]))
-        left.append((6, [Span(s.kernel, "dim")]))
+            add(0, "paused", Span(f" {s.paused} ", "paused"))
+        add(0, "moment", Span(s.moment, "moment"))
+        add(2, "host", Span(s.host))
+        add(2, "mode", Span(s.mode, "warn"))
+        add(3, "history", Span(s.history, "dim"))
+        add(6, "kernel", Span(s.kernel, "dim"))
         probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, state in s.probes]
-        left.append((1, [span for probe in probes for span in (probe, Span(" "))][:-1]))
-        left.append((4, [Span(format.count(s.events_per_second)), Span(" ev/s", "dim")]))
-        lost = (
-            [Span("lost ", "dim"), Span("0")]
-            if not s.lost
-            else [Span(f"lost {format.count(s.lost)} {s.lost_kind}".rstrip(), "warn")]
-        )
-        left.append((0, lost))
+        add(1, "probes", *[span for probe in probes for span in (probe, Span(" "))][:-1])
+        add(4, "events", Span(format.count(s.events_per_second)), Span(" ev/s", "dim"))
+        if s.lost:
+            add(0, "lost", Span(f"lost {format.count(s.lost)} {s.lost_kind}".rstrip(), "warn"))
+        else:
+            add(0, "lost", Span("lost ", "dim"), Span("0"))
         if s.gone:
             # Nothing can match: that must not look like a quiet machine.
-            left.append((0, [Span(clip_front(f"{s.gone} is gone", _GONE_CELLS), "bad")]))
+            add(0, "gone", Span(clip_front(f"{s.gone} is gone", _GONE_CELLS), "bad"))
         if s.cost is not None:
             # None: only root may measure it.
             kernel = "?" if s.cost.kernel is None else format.share(s.cost.kernel)
-            cost = [Span("cost ", "dim"), Span(kernel), Span(" kernel ", "dim")]
-            left.append((5, [*cost, Span(format.share(s.cost.user)), Span(" user", "dim")]))
-        left.append((7, [Span("every ", "dim"), Span(f"{s.interval_s:g}s")]))
-        clock = datetime.fromtimestamp(s.time).strftime("%H:%M:%S") if s.time else ""
-
-        parts = [(rank, spans) for rank, spans in left if spans and any(span.text for span in spans)]
-        if s.filter:
-            # Details go first, then the clock, then the oldest levels of the filter.
-            whole = cell_len(s.filter)
-            parts = _fitting(parts, width - len(clock) - 2 - _FILTER_CELLS - whole, keep=_DETAILS)
-            if _length(parts) + _FILTER_CELLS + whole + len(clock) + 2 > width:
-                clock = ""
-            parts = _fitting(parts, width - 2 - _FILTER_CELLS - min(whole, _TRAIL_CELLS))
-            room = width - _length(parts) - _FILTER_CELLS - len(clock) - (2 if clock else 0)
-            parts.append((0, [Span("filter ", "dim"), Span(newest_steps(s.filter, room), "filter")]))
-        else:
-            parts = _fitting(parts, width - len(clock) - 2)
-        right = [Span(clock + " ", "dim")]
+            user = format.share(s.cost.user)
+            add(
+                5,
+                "cost",
+                *(Span("cost ", "dim"), Span(kernel), Span(" kernel ", "dim"), Span(user), Span(" user", "dim")),
+            )
+        add(7, "interval", Span("every ", "dim"), Span(f"{s.interval_s:g}s"))
+        fitted, when = self._fitted(left, width)
         line: list[Span] = []
-        for i, (_, spans) in enumerate(parts):
-            line += [*([Span("  ")] if i else []), *spans]
-        used = sum(cell_len(span.text) for span in line)
-        gap = width - used - len(clock) - 1
-        if gap > 0:
-            return [*line, Span(" " * gap), *right]
-        return [*line, Span(" " * max(0, width - used))]
+        self._places = []
+        x = 0
+        for i, part in enumerate(fitted):
+            line += [*([Span("  ")] if i else []), *part.spans]
+            x += 2 if i else 0
+            self._places.append((x, x + part.cells, part.key))
+            x += part.cells
+        gap = width - x - len(when) - 1
+        if gap <= 0:
+            return [*line, Span(" " * max(0, width - x))]
+        self._places.append((width - len(when) - 1, width - 1, "clock"))
+        return [*line, Span(" " * gap), Span(when + " ", "dim")]
+
+    def _fitted(self, left: list[_Part], width: int) -> tuple[list[_Part], str]:
+        """Return the parts that fit, with the filter, and the time at the right end."""
+        s = self._status
+        when = self._when(width)
+        if not s.filter:
+            return _fitting(left, width - len(when) - 2), when
+        # The date goes first, then details, then the clock, then the oldest levels of the filter.
+        when = self._when(min(width, _ZONE_FROM))
+        whole = cell_len(s.filter)
+        parts = _fitting(left, width - len(when) - 2 - _FILTER_CELLS - whole, keep=_DETAILS)
+        if _length(parts) + _FILTER_CELLS + whole + len(when) + 2 > width:
+            when = ""
+        parts = _fitting(parts, width - 2 - _FILTER_CELLS - min(whole, _TRAIL_CELLS))
+        room = width - _length(parts) - _FILTER_CELLS - len(when) - (2 if when else 0)
+        shown = [Span("filter ", "dim"), Span(newest_steps(s.filter, room), "filter")]
+        return [*parts, _Part(0, "filter", shown)], when
+
+    def _when(self, width: int) -> str:
+        """Return time, zone and date, as far as there is room; a recording's date first of all."""
+        time = self._status.time
+        if not time:
+            return ""
+        if width < _ZONE_FROM:
+            return time_text(time)
+        return whole_text(time, date=width >= _DATE_FROM or not self._status.live, weekday=width >= _WEEKDAY_FROM)
+
+    # The mouse.
+
+    def _part_at(self, x: int) -> str:
+        return next((key for begin, end, key in self._places if begin <= x < end), "")
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        self.tooltip = STATUS.get(self._part_at(event.x))
+
+    def on_click(self, event: events.Click) -> None:
+        if key := self._part_at(event.x):
+            self.post_message(self.Clicked(key))
 
 
 def newest_steps(trail: str, width: int) -> str:
@@ -149,13 +207,13 @@ def newest_steps(trail: str, width: int) -> str:
     return clip_front(steps[-1], width)
 
 
-def _fitting(parts: list[tuple[int, list[Span]]], width: int, keep: int = 1) -> list[tuple[int, list[Span]]]:
+def _fitting(parts: list[_Part], width: int, keep: int = 1) -> list[_Part]:
     """Return *parts* without those of the highest ranks, down to *keep*, so that they fit into *width* cells."""
-    while _length(parts) > width and any(rank >= keep for rank, _ in parts):
-        worst = max(rank for rank, _ in parts)
-        parts = [part for part in parts if part[0] != worst]
+    while _length(parts) > width and any(part.rank >= keep for part in parts):
+        worst = max(part.rank for part in parts)
+        parts = [part for part in parts if part.rank != worst]
     return parts
 
 
-def _length(parts: list[tuple[int, list[Span]]]) -> int:
-    return sum(2 + sum(cell_len(span.text) for span in spans) for _, spans in parts)
+def _length(parts: list[_Part]) -> int:
+    return sum(2 + part.cells for part in parts)

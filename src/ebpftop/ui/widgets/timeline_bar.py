@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
+from ebpftop.core.clock import date_text, day, time_text, whole_text
 from ebpftop.core.format import age, bars, count, counted
 from ebpftop.models.seeking import clamp
 from ebpftop.ui.widgets.columns import Span, layout_cell
 from ebpftop.ui.widgets.span_line import SpanLine
+
+_ZONE_FROM, _DATE_FROM = 60, 90
+"""Cells from which the zone, and the date, have room."""
 
 HINT = "←→ 1 s · [ ] 1 min"
 
@@ -83,8 +86,9 @@ class TimelineBar(SpanLine):
         first, last = m.span
         peak = max((rate for rate in m.rates if rate is not None), default=0.0)
         about = Span(f"  {m.note}") if m.note else Span(f"  {age(last - first)}", "dim")
-        left = [Span(_clock(first), "dim"), about]
-        right = [Span(f"{m.back}  " if m.back else "", "strong"), Span(_clock(last), "dim")]
+        begin, end = self._ends(width)
+        left = [Span(begin, "dim"), about]
+        right = [Span(f"{m.back}  " if m.back else "", "strong"), Span(end, "dim")]
         # As much as fits, the most useful first.
         marks = sum(first <= mark <= last for mark in m.marks)
         for more in (
@@ -95,6 +99,16 @@ class TimelineBar(SpanLine):
             if more.text and _length([*left, more, *right]) + 2 <= width:
                 left.append(more)
         return [*left, Span(" " * max(2, width - _length([*left, *right]))), *right]
+
+    def _ends(self, width: int) -> tuple[str, str]:
+        """Return the times of both ends: dates if they differ or there is room, and the zone behind the last."""
+        first, last = self._moments.span
+        if not (first and last):
+            return _clock(first), _clock(last)
+        several_days = day(int(first)) != day(int(last))
+        date = width >= _DATE_FROM or (several_days and width >= _ZONE_FROM)
+        begin = f"{date_text(first)} {time_text(first)}" if date else time_text(first)
+        return begin, whole_text(last, date=several_days and date) if width >= _ZONE_FROM else time_text(last)
 
     def _bars(self, width: int) -> list[Span]:
         m = self._moments
@@ -136,7 +150,7 @@ class TimelineBar(SpanLine):
 
 
 def _clock(time: float) -> str:
-    return datetime.fromtimestamp(time).strftime("%H:%M:%S") if time else ""
+    return time_text(time) if time else ""
 
 
 def _length(spans: list[Span]) -> int:
