@@ -16,7 +16,7 @@ async def test_a_dialog_is_drawn_although_what_lies_below_it_has_no_lines_yet() 
     app = EbpftopApp(source := FakeSource(minute()))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, source)
-        await pilot.press("question_mark")
+        await pilot.press("c")
         await pilot.pause()
         app.screen.refresh()
         below, app.main._compositor = app.main._compositor, Compositor()
@@ -25,4 +25,4 @@ async def test_a_dialog_is_drawn_although_what_lies_below_it_has_no_lines_yet() 
         assert update is not None
         drawn = update.render_segments(app.console)  # type: ignore[union-attr]
     assert re.findall(r"\x1b\[(\d+);1H", drawn) == [str(line) for line in range(1, 25)]
-    assert "Everywhere" in drawn
+    assert "Columns" in drawn
