@@ -7,17 +7,24 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual import events
-from textual.app import SystemCommand
+from textual._callback import invoke
+from textual.binding import Binding
 from textual.command import Hits
-from textual.screen import Screen
-from textual.system_commands import SystemCommandsProvider
+from textual.widgets import OptionList
 
 from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.help import HelpScreen
-from ebpftop.ui.screens.palette import Palette, ThemeChoices
+from ebpftop.ui.screens.key_actions import Command
+from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.palette import Commands, Palette, ThemeChoices
+from ebpftop.ui.screens.syscall_lists import WaitingScreen
+from ebpftop.ui.widgets.log_view import LogView
+from ebpftop.ui.widgets.row_view import RowView
 
 from .conftest import settle, until
 from .scene import FakeSource, Remembered, minute
@@ -25,8 +32,8 @@ from .typed import settled
 
 
 async def run_command(app: EbpftopApp, title: str) -> None:
-    commands = {command.title: command for command in app.get_system_commands(app.screen)}
-    commands[title].callback()
+    commands = {command.title: command for command in app.commands()}
+    await invoke(commands[title].callback)
 
 
 async def test_keys_are_those_of_the_help_screen() -> None:
@@ -88,20 +95,20 @@ async def type_at_once(app: EbpftopApp, keys: str) -> None:
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The titles of the palette's commands that were run."""
     titles: list[str] = []
-    offered = EbpftopApp.get_system_commands
+    offered = EbpftopApp.commands
 
-    def recorded(app: EbpftopApp, screen: Screen[object]) -> Iterator[SystemCommand]:
-        for command in offered(app, screen):
+    def recorded(app: EbpftopApp) -> Iterator[Command]:
+        for command in offered(app):
             yield command._replace(callback=partial(titles.append, command.title))
 
-    monkeypatch.setattr(EbpftopApp, "get_system_commands", recorded)
+    monkeypatch.setattr(EbpftopApp, "commands", recorded)
     return titles
 
 
 @pytest.fixture(params=[0.0, 0.1])
 def search_s(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long each search takes, as on a machine that is busy."""
-    for provider in (SystemCommandsProvider, ThemeChoices):
+    for provider in (Commands, ThemeChoices):
         for name in ("search", "discover"):
             monkeypatch.setattr(provider, name, _slow(getattr(provider, name), request.param))
 
@@ -127,7 +134,7 @@ def _slow(search: Callable[..., Hits], seconds: float) -> Callable[..., Hits]:
         ("\x10q\x7fhelp\r", ["Help"]),
         ("\x10quitx\r\x7f\r", ["Quit"]),
         ("\x10export\n\r", ["Export as JSON"]),
-        ("\x10\r", ["Back to live"]),
+        ("\x10\r", ["Back"]),
         ("\x10zzz\r\x1b\x10help\r", ["Help"]),
     ],
 )
@@ -162,3 +169,43 @@ async def test_what_is_typed_behind_enter_goes_to_the_screen_that_it_leads_to() 
         await type_at_once(app, "\x10help\r\x1bm")
         assert len(app.screen_stack) == 1
         assert app.main.has_class("-maximised")
+
+
+async def test_it_offers_every_action_that_has_a_key_with_that_key_and_each_title_once() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        commands = list(app.commands())
+        titles = [command.title for command in commands]
+        assert len(set(titles)) == len(titles)
+        for title in ("Quit", "Help", "Screenshot", "Theme", "Diagnostics", "Settings", "Tree"):
+            assert titles.count(title) == 1
+        keys = {key for command in commands for key in command.key.split(" ")}
+        owners: list[type[Any]] = [EbpftopApp, *MainScreen.__mro__, LogView, RowView, *panes().classes.values()]
+        for owner in owners:
+            if owner.__module__.startswith("ebpftop."):
+                for binding in owner.__dict__.get("BINDINGS", ()):
+                    for key in binding.key.split(","):
+                        assert app.get_key_display(Binding(key.strip(), "")) in keys, binding
+        assert {command.title: command.key for command in commands}["Probe users"] == "2"
+
+
+async def test_a_command_of_another_pane_goes_there() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await type_at_once(app, "\x10in flight\r")
+        await until(pilot, lambda: isinstance(app.screen, WaitingScreen))
+        assert app.main.pane.probe == "syscalls"
+
+
+async def test_the_list_shows_the_keys() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await type_at_once(app, "\x10diagn")
+        options = app.screen.query_one(OptionList)
+        assert str(options.get_option_at_index(0).prompt).splitlines()[0] == "Diagnostics  !"

@@ -310,12 +310,12 @@ async def test_filters_with_names_are_in_the_palette(file: Path) -> None:
     file.write_text('[filters]\ncompilers = "gcc|cc1"\n')
     async with running(load()) as pilot:
         app = app_of(pilot)
-        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        commands = {command.title: command for command in app.commands()}
         commands["Filter compilers"].callback()
         await until(pilot, lambda: app.main.execs.filter_text == "/gcc|cc1")
         await pilot.press(*"|as")
         await pilot.press("enter")
-        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        commands = {command.title: command for command in app.commands()}
         commands["Keep this filter"].callback()
         await until(pilot, lambda: saved(file)["filters"] == {"compilers": "gcc|cc1", "gcc|cc1|as": "gcc|cc1|as"})
 
@@ -327,11 +327,11 @@ async def test_calls_that_are_ignored_and_traced_can_be_kept(file: Path) -> None
         model = app.main.query_one(SyscallsPane).model
         for call in model.calls.values():
             model.ask(call.key, "count")
-        assert "Keep ignored and traced calls" not in [one.title for one in app.get_system_commands(app.screen)]
+        assert "Keep ignored and traced calls" not in [one.title for one in app.commands()]
         first, second, *_ = model.calls.values()
         model.ask(first.key, "ignore")
         model.ask(second.key, "trace")
-        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        commands = {command.title: command for command in app.commands()}
         commands["Keep ignored and traced calls"].callback()
         names = [f"{call.row.abi}:{call.row.name}" for call in (first, second)]
         await until(pilot, lambda: saved(file) == {"ignore": names[0], "trace": names[1]})

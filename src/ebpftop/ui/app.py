@@ -7,7 +7,7 @@ import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,8 @@ import ebpftop.ui.textual_fixes.settings  # noqa: F401
 # isort: split
 from rich.console import RenderableType
 from textual import work
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.command import Provider
 
 from ebpftop.core.escape import escape
 from ebpftop.core.glyphs import key_name
@@ -37,6 +36,7 @@ from ebpftop.settings.rows import CONFIRM, FILTERS, MOUSE
 from ebpftop.settings.store import Settings
 from ebpftop.ui.registry import PRESETS, PaneLayout, panes
 from ebpftop.ui.screens.kept import KeptSettings
+from ebpftop.ui.screens.key_actions import Command, key_actions, key_commands
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
 from ebpftop.ui.screens.watching import WatchOptions
@@ -112,9 +112,16 @@ class _Journal(logging.Handler):
         self.lines.extend(line[:_LONGEST_LINE] for line in self.format(record).splitlines())
 
 
+def _commands() -> type[Provider]:
+    from ebpftop.ui.screens.palette import Commands
+
+    return Commands
+
+
 class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
     """Shows the records of a source. Knows neither kernel nor recording."""
 
+    COMMANDS: ClassVar[set[Callable[[], type[Provider]]]] = {_commands}  # type: ignore[assignment]
     CSS_PATH = "app.tcss"
     TITLE = "ebpftop"
     ENABLE_COMMAND_PALETTE = True
@@ -268,57 +275,45 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
     def _print_error_renderables(self) -> None:
         self._exit_renderables.clear()
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        # Not Textual's own: its help lists keys that ebpftop does not have, and everybody can read its screenshots.
-        yield SystemCommand("Theme", f"Other colours: {', '.join(THEME_NAMES)}", self.action_change_theme)
-        yield SystemCommand("Mouse", "Give it to the terminal, to select text; take it back", self.action_mouse)
-        yield SystemCommand("Settings", "Change settings, and keep them", self.action_settings)
-        yield SystemCommand("Help", "What is shown, and every key", self.action_help)
-        yield SystemCommand("Quit", "Detach everything and leave", self.action_quit)
-        yield SystemCommand("Screenshot", "Save what is on the screen as an SVG picture", self._picture_soon)
-        yield SystemCommand(
-            "Diagnostics", "What each probe tried, and what BCC and clang printed", self.action_diagnostics
-        )
-        yield SystemCommand("Lost", "What was lost, what it means, and what helps", self.action_losses)
+    def commands(self) -> Iterator[Command]:
+        """Yield what the palette offers: every action that has a key, and those that have none.
+
+        Nothing of Textual's: its help lists keys that ebpftop does not have, and everybody can read its screenshots.
+        """
+        yield from key_commands(self, self.main)
+        yield Command("Theme", f"Other colours: {', '.join(THEME_NAMES)}", self.action_change_theme)
+        yield Command("Screenshot", "Save what is on the screen as an SVG picture", self._picture_soon)
         main = self.main
         for pane in main.panes:
             turn = partial(main.action_probe, pane.probe)
-            yield SystemCommand(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn)
+            keys = self.key_of(f"probe.{pane.probe}")
+            yield Command(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn, keys)
             about = partial(main.open_probe, pane.probe)
             hide = pane in main.choice_of_panes
             does = f"{pane.label}: {'hide its pane; its probe stays as it is' if hide else 'show its pane'}"
-            yield SystemCommand(
+            yield Command(
                 f"{'Hide' if hide else 'Show'} {pane.probe}", does, partial(main.show_pane, pane, shown=not hide)
             )
-            yield SystemCommand(f"Details of {pane.probe}", "What its probe is attached to, cannot see, lost", about)
+            yield Command(f"Details of {pane.probe}", "What its probe is attached to, cannot see, lost", about)
         for preset, panes_of in PRESETS.items():
             chosen = partial(main.set_layout, PaneLayout(preset, weights=main.pane_layout.weights))
-            yield SystemCommand(f"Layout {preset}", panes_of, chosen)
-        yield SystemCommand("Save", "The whole history, as a recording", lambda: main.action_save("recording"))
-        yield SystemCommand("Export as CSV", f"The rows of {main.pane.label}", lambda: main.action_save("csv"))
-        yield SystemCommand("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
+            yield Command(f"Layout {preset}", panes_of, chosen)
+        yield Command("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
         for name, text in self.kept.settings.entries(FILTERS).items():
-            yield SystemCommand(f"Filter {escape(name)}", escape(text), partial(main.type_filter, text))
+            yield Command(f"Filter {escape(name)}", escape(text), partial(main.type_filter, text))
         row_filter = main.pane.lines.row_filter
         if row_filter is not None and (kept := row_filter.text):
-            yield SystemCommand("Keep this filter", escape(kept), partial(self._keep_filter, kept))
+            yield Command("Keep this filter", escape(kept), partial(self._keep_filter, kept))
         if main.source.live and any(self.kept.handled_calls().values()):
-            yield SystemCommand(
-                "Keep ignored and traced calls", "At the next start they are the same", self.kept.keep_calls
-            )
-        if main.playback.player is not None:
-            yield SystemCommand("Faster", "Play the recording faster", lambda: main.playback.change_speed(1))
-            yield SystemCommand("Slower", "Play the recording slower", lambda: main.playback.change_speed(-1))
-        yield SystemCommand("Heat", "Latency of all calls over time; boxes of it in all panes", main.action_heat)
-        yield SystemCommand("Graphs", "Of the whole machine, above the panes: show or hide", main.action_graphs)
+            yield Command("Keep ignored and traced calls", "At the next start they are the same", self.kept.keep_calls)
         for what in WHATS:
-            yield SystemCommand(f"Graph: {name_of(what)}", "Alone, with its axes", partial(main.graphs.open, what))
-        yield SystemCommand("Report", "For a ticket, as plain text", lambda: main.action_save("report"))
-        yield SystemCommand("Copy as", "This row or filter as ebpftop, bpftrace, strace, jq", main.action_copy_as)
-        yield SystemCommand("Watch", "What is watched for; watch for more", main.action_watch)
-        yield SystemCommand("Only this container", "Filter to the container of this row", main.action_container)
-        yield SystemCommand("Back to live", "Or to where the recording plays", main.action_present)
-        yield SystemCommand("Pause", "Freeze what is shown, or go on", main.action_pause)
+            yield Command(f"Graph: {name_of(what)}", "Alone, with its axes", partial(main.graphs.open, what))
+        yield Command("Report", "For a ticket, as plain text", lambda: main.action_save("report"))
+
+    def key_of(self, binding: str) -> str:
+        """Return the keys of a binding of the main screen, by its id; empty if it has none."""
+        found = [one for one in MainScreen.BINDINGS if isinstance(one, Binding) and one.id == binding]
+        return " ".join(key for one in key_actions(self, found) for key in one.keys)
 
     def action_command_palette(self) -> None:
         from ebpftop.ui.screens.palette import Palette

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from textual.app import App
-from textual.binding import Binding, BindingsMap
-from textual.dom import DOMNode
 
 from ebpftop.ui import words
 from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.key_actions import key_actions, own_bindings
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.placing import PanesScreen
@@ -43,13 +42,13 @@ def sections(app: App[Any], panes: Sequence[Pane], sheets: Iterable[LiveScreen])
 
 def _everywhere(app: App[Any]) -> Iterator[Entry]:
     everywhere = [key for key in MainScreen.BINDINGS if key not in TIME_KEYS]
-    yield from _keys(app, (*everywhere, *_own_keys(type(app))))
+    yield from _keys(app, (*everywhere, *own_bindings(type(app))))
     for title, keys in (
-        ("Panes", _own_keys(PanesScreen)),
+        ("Panes", own_bindings(PanesScreen)),
         ("Time", TIME_KEYS),
-        ("Moving", _own_keys(RowView)),
-        ("Logs", _own_keys(LogView)),
-        ("Tables", _own_keys(TableView)),
+        ("Moving", own_bindings(RowView)),
+        ("Logs", own_bindings(LogView)),
+        ("Tables", own_bindings(TableView)),
     ):
         yield Entry(title, "")
         yield from _keys(app, keys)
@@ -57,7 +56,7 @@ def _everywhere(app: App[Any]) -> Iterator[Entry]:
 
 def _of_pane(app: App[Any], pane: Pane) -> Iterator[Entry]:
     yield from _paragraphs(pane.about)
-    if keys := tuple(_keys(app, _own_keys(type(pane)))):
+    if keys := tuple(_keys(app, own_bindings(type(pane)))):
         yield Entry("Keys", "")
         yield from keys
     if pane.marks:
@@ -104,23 +103,6 @@ def _losses() -> Iterator[Entry]:
         yield Entry(" ", f"Helps: {loss.helps}")
 
 
-def _own_keys(owner: type[DOMNode]) -> Iterable[object]:
-    keys: Iterable[object] = owner.__dict__.get("BINDINGS", ())
-    return keys
-
-
 def _keys(app: App[Any], bindings: Iterable[object]) -> Iterator[Entry]:
-    """Yield an entry for each action, with all of its keys."""
-    shown: dict[str, tuple[list[str], str]] = {}
-    declared = BindingsMap([b for b in bindings if isinstance(b, Binding)])
-    if app._keymap:
-        declared.apply_keymap(app._keymap)
-    for _, binding in declared:
-        if not binding.description:
-            continue
-        keys, _about = shown.setdefault(binding.action, ([], binding.tooltip or binding.description))
-        key = app.get_key_display(Binding(binding.key, binding.action))
-        if key not in keys:
-            keys.append(key)
-    for keys, about in shown.values():
-        yield Entry(" ".join(keys), about)
+    for one in key_actions(app, bindings):
+        yield Entry(" ".join(one.keys), one.about)

@@ -560,7 +560,7 @@ class MainScreen(ListFilters[None], PanesScreen):
         """Show the tree of processes, with the cursor on *pid*."""
         if self.execs not in self.choice_of_panes:
             self.show_pane(self.execs, shown=True)
-        self._go_to(self.execs)
+        self.go_to_pane(self.execs)
         if not self.execs.as_tree:
             self.execs.toggle_tree()
         self.set_focus(self.execs.lines)

@@ -13,11 +13,14 @@ from typing import Any
 
 from textual import on
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 from textual.events import Mount
+from textual.markup import escape
 from textual.widgets import Input
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from ebpftop.core.theme_names import AUTO
+from ebpftop.ui.screens.key_actions import Command
 from ebpftop.ui.screens.over import OverScreen
 from ebpftop.ui.themes import schemes
 
@@ -53,6 +56,31 @@ class Palette(CommandPalette, OverScreen[None]):
         event.prevent_default()
         self._input(event)
         await self._search_ended()
+
+
+class Commands(Provider):
+    """All commands, each with its key."""
+
+    async def discover(self) -> Hits:
+        for command in sorted(self.app.commands(), key=lambda command: command.title):  # type: ignore[attr-defined]
+            title = Content(command.title)
+            yield DiscoveryHit(_with_key(title, command), command.callback, command.title, _about(command))
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for command in self.app.commands():  # type: ignore[attr-defined]  # ours
+            if (match := matcher.match(command.title)) > 0:
+                shown = _with_key(matcher.highlight(command.title), command)
+                yield Hit(match, shown, command.callback, command.title, _about(command))
+
+
+def _with_key(title: Content, command: Command) -> Content:
+    return Content.assemble(title, ("  " + command.key, "$accent")) if command.key else title
+
+
+def _about(command: Command) -> str | None:
+    # Textual reads it as markup.
+    return escape(command.about) or None
 
 
 class ThemeChoices(Provider):

@@ -150,7 +150,7 @@ class PanesScreen(LayoutOnResize[None]):
 
     @on(TabsLine.Chosen)
     def _tab_chosen(self, event: TabsLine.Chosen) -> None:
-        self._go_to(next(pane for pane in self.panes if pane.number == event.number))
+        self.go_to_pane(next(pane for pane in self.panes if pane.number == event.number))
 
     @property
     def pane(self) -> Pane:
@@ -180,11 +180,11 @@ class PanesScreen(LayoutOnResize[None]):
         at = choice.index(now) if now in choice else -step
         chosen = choice[(at + step) % len(choice)]
         if isinstance(chosen, Pane):
-            self._go_to(chosen)
+            self.go_to_pane(chosen)
         else:
             self.set_focus(chosen)
 
-    def _go_to(self, pane: Pane) -> None:
+    def go_to_pane(self, pane: Pane) -> None:
         """Give *pane* the focus, and room if it has none: then what had it makes room."""
         if self.has_class("-maximised"):
             self._maximise(pane)
@@ -200,7 +200,7 @@ class PanesScreen(LayoutOnResize[None]):
         if self.has_class("-maximised"):
             self._maximise(None)
         choice = self.choice_of_panes
-        self._go_to(self.front if self.front in choice else choice[0])
+        self.go_to_pane(self.front if self.front in choice else choice[0])
         self.describe()
 
     def action_layout(self) -> None:

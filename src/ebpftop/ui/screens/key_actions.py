@@ -1,0 +1,95 @@
+"""Actions with their keys, as settings have them: for the help and for the palette."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+from textual.app import App
+from textual.binding import Binding, BindingsMap
+from textual.dom import DOMNode
+from textual.types import IgnoreReturnCallbackType
+
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.main import MainScreen
+
+
+class KeyAction(NamedTuple):
+    """An action, and the keys that run it."""
+
+    action: str
+    label: str
+    about: str
+    keys: tuple[str, ...]
+
+
+class Command(NamedTuple):
+    """What the palette offers: a title, a line about it, what runs it, and its key if it has one."""
+
+    title: str
+    about: str
+    callback: IgnoreReturnCallbackType
+    key: str = ""
+
+
+def own_bindings(owner: type[DOMNode]) -> Iterable[object]:
+    """Return the bindings that a class declares itself."""
+    bindings: Iterable[object] = owner.__dict__.get("BINDINGS", ())
+    return bindings
+
+
+def key_actions(app: App[Any], bindings: Iterable[object]) -> Iterator[KeyAction]:
+    """Yield the actions of *bindings* in their order, each with all of its keys."""
+    declared = BindingsMap([binding for binding in bindings if isinstance(binding, Binding)])
+    if app._keymap:
+        declared.apply_keymap(app._keymap)
+    found: dict[str, tuple[Binding, list[str]]] = {}
+    for _, binding in declared:
+        if not binding.description:
+            continue
+        _, keys = found.setdefault(binding.action, (binding, []))
+        key = app.get_key_display(Binding(binding.key, binding.action))
+        if key not in keys:
+            keys.append(key)
+    for action, (binding, keys) in found.items():
+        yield KeyAction(action, binding.description, binding.tooltip or binding.description, tuple(keys))
+
+
+def key_commands(app: App[Any], main: MainScreen) -> Iterator[Command]:
+    """Yield a command for each action that has a key: of the app, the main screen, each pane, and the focused list."""
+    lines = main.pane.lines
+    owners: list[tuple[DOMNode, str, Iterable[type[Any]]]] = [
+        (app, "", type(app).__mro__),
+        (main, "", type(main).__mro__),
+        (lines, "", type(lines).__mro__),
+        *((pane, f"{pane.label}: ", type(pane).__mro__) for pane in main.panes),
+    ]
+    titles: set[str] = set()
+    for node, prefix, classes in owners:
+        for kind in classes:
+            if kind.__module__.startswith("textual."):
+                continue  # what is Textual's own is not offered
+            for one in key_actions(app, own_bindings(kind)):
+                if one.action.startswith("probe("):
+                    continue  # those of all panes are offered, keys or not
+                title = f"{prefix}{one.label}"
+                if title in titles:
+                    title = f"{prefix}{one.about}"
+                titles.add(title)
+                run = _on_pane(main, node, one.action) if isinstance(node, Pane) else partial(_run, node, one.action)
+                yield Command(title, one.about if title != one.about else "", run, " ".join(one.keys))
+
+
+async def _run(node: DOMNode, action: str) -> None:
+    await node.app.run_action(action, node)
+
+
+def _on_pane(main: MainScreen, pane: Pane, action: str) -> Callable[[], Any]:
+    async def run() -> None:
+        if pane not in main.choice_of_panes:
+            main.show_pane(pane, shown=True)
+        main.go_to_pane(pane)
+        await _run(pane, action)
+
+    return run
