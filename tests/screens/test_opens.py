@@ -92,7 +92,7 @@ async def test_turned_off_it_stays_while_it_has_the_focus() -> None:
         source.give(batch("opens", 60, probe_state("opens", "off", 60)))
         await settle(pilot, source)
         assert "opens" in regions(app)
-        assert "5 to turn it on" in "".join(span.text for span in pane(app, "opens").lines.message)
+        assert "5 attaches it" in "".join(span.text for span in pane(app, "opens").lines.message)
         await pilot.press("tab")
         await until(pilot, lambda: "opens" not in regions(app))
         for _ in range(4):

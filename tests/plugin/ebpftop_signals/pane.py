@@ -16,7 +16,7 @@ class SignalsPane(LogPane[Signal]):
 
     probe = "signals"
     label = "Signals"
-    empty_text = "no signal was sent yet"
+    empty_text = "No signal was sent"
     counted_as = "signal"
     about = "Each signal that a process sends to another one."
     model_type = SignalLog

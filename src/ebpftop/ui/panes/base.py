@@ -17,6 +17,8 @@ from textual.timer import Timer
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.core import format
+from ebpftop.core.clock import time_text
+from ebpftop.core.format import counted
 from ebpftop.core.records import Probe, ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.stack import FilterLevel
@@ -95,7 +97,9 @@ class Pane(TitledPane):
     tab_label: ClassVar[str] = ""
     """The label in a line of tabs, if it is another one."""
     empty_text: ClassVar[str]
-    """Also true for a recording that has ended, and for a past moment."""
+    """A clause without its full stop: " since 22:48:02." may follow. Also true for a recording that has ended."""
+    hint: ClassVar[str] = ""
+    """What makes something appear, for a pane that is empty: a sentence."""
     about: ClassVar[str] = ""
     """What it shows, for the help: sentences; a newline begins a paragraph. Columns say themselves what they are."""
     marks: ClassVar[tuple[Mark, ...]] = ()
@@ -186,7 +190,14 @@ class Pane(TitledPane):
 
     def message_if_empty(self) -> str:
         """Why there are no rows, if nothing is wrong."""
-        return self.empty_text
+        return self.none_yet()
+
+    def none_yet(self) -> str:
+        """Say that nothing has happened, since when, and what makes something happen."""
+        started = self.source.header.started
+        if not self.source.live or self.past or not started:
+            return f"{self.empty_text}."
+        return f"{self.empty_text} since {time_text(started)}. {self.hint}".rstrip()
 
     def shown_of_all(self) -> str:
         """How many rows match the filter of the list, for a title; empty if all are shown."""
@@ -313,7 +324,7 @@ class Pane(TitledPane):
         if self.trouble:
             return [
                 Span(f"This pane stopped: {self.trouble}", "bad"),
-                Span(f"press {self.number} to try again, D for what happened", "dim"),
+                Span(f"press {self.number} to try again, ! for what happened", "dim"),
             ]
         state = self._state
         if self.probe not in self.source.probes:
@@ -330,15 +341,13 @@ class Pane(TitledPane):
                 Span(f"The probe {self.probe} could not start", "bad"),
                 Span(state.reason or "no reason known", "warn"),
             ]
-            return (
-                message
-                + ([Span(state.remedy, "strong")] if state.remedy else [])
-                + [Span("Enter: every attempt", "dim")]
-            )
+            tried = f"all {counted(len(state.attempts), 'attempt')}" if len(state.attempts) > 1 else "what was tried"
+            return message + ([Span(state.remedy, "strong")] if state.remedy else []) + [Span(f"Enter: {tried}", "dim")]
         if state is not None and state.state == "off":
+            last = next((part for part in self.title_counts().split(" · ") if not part.endswith("/s")), "")
             return [
-                Span("off: nothing of this probe is in the kernel", "note"),
-                Span(f"press {self.number} to turn it on", "strong"),
+                Span("Detached: it costs nothing.", "note"),
+                Span(f"{self.number} attaches it.{f' Last: {last}' if last else ''}", "strong"),
             ]
         if empty and self.box is not None:
             return [Span("nothing in the box; Esc lifts it", "dim")]

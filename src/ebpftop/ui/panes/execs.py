@@ -52,7 +52,8 @@ class ExecsPane(FilteredPane):
     probe: ClassVar[ProbeName] = "execs"
     label = "Exec log"
     tab_label = "Execs"
-    empty_text = "no program has started yet"
+    empty_text = "No program has started"
+    hint = "Try: ls"
     about = (
         "Every program that starts, however short it lives, and every execve that fails: one row each, the newest at "
         "the bottom. A row is an exec, not a process: a process that runs another program gets another row. The log "
@@ -240,7 +241,7 @@ class ExecsPane(FilteredPane):
     def message_if_empty(self) -> str:
         if self.log_filter.query is not None and self.model.ring.end:
             return self.log_filter.nothing_text
-        return "no program matches the filter yet" if self.model.ring.end else self.empty_text
+        return "No program matches the filter. Esc clears it." if self.model.ring.end else self.none_yet()
 
     def user_level(self) -> FilterLevel | None:
         if self.as_tree:

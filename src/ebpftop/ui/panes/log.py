@@ -106,7 +106,7 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
     def message_if_empty(self) -> str:
         if self.log_filter.query is not None and self.model.ring.end:
             return self.log_filter.nothing_text
-        return f"no {self.counted_as} matches the filter yet" if self.model.ring.end else self.empty_text
+        return f"No {self.counted_as} matches the filter. Esc clears it." if self.model.ring.end else self.none_yet()
 
     def title_counts(self) -> str:
         events = self.model.ring.end

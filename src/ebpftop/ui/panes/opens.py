@@ -103,7 +103,8 @@ class OpensPane(LogPane[Open]):
 
     probe = "opens"
     label = "Opens"
-    empty_text = "no file has been opened yet"
+    empty_text = "No file was opened"
+    hint = "Try: cat /etc/hostname"
     about = (
         "Each file that a program opens, or fails to: open, openat, openat2 and creat. It is off until its digit or "
         "--probes attaches it, because it looks at every one of them."

@@ -43,7 +43,7 @@ class SyscallsPane(Pane):
     probe: ClassVar[ProbeName] = "syscalls"
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs",)
     label = "Syscalls"
-    empty_text = "no call yet"
+    empty_text = "No system call was made"
     about: ClassVar[str] = (
         "Every system call of every process, counted and timed in the kernel. Enter opens one: its latency as a "
         "histogram and over time, its errors, who makes it.\n"

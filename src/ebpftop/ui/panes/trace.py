@@ -88,7 +88,8 @@ class TracePane(LogPane[Trace]):
     probe: ClassVar[ProbeName] = "trace"
     label = "Trace log"
     tab_label = "Trace"
-    empty_text = "no BPF program has printed anything yet"
+    empty_text = "No BPF program has printed a line"
+    hint = "Each program that starts makes ebpftop print one: try ls"
     about = (
         "What the BPF programs of this machine print with bpf_trace_printk, one line each. ebpftop itself prints "
         '"Hello World!" at each execve, as the first lesson in eBPF does. These lines are one row, which says how many '

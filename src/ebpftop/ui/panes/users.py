@@ -176,7 +176,7 @@ class UsersPane(Pane):
     probe: ClassVar[ProbeName] = "users"
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs", "syscalls")
     label = "Users"
-    empty_text = "nobody has started a program yet"
+    empty_text = "Nobody has started a program"
     about: ClassVar[str] = (
         "Who starts programs: a row for each user, the busiest first. Counted in the kernel, so that no exec is too "
         "fast for it. Enter shows the programs that a user ran last; u filters all panes to that user."
