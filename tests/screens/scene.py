@@ -43,6 +43,7 @@ class FakeSource:
     def __init__(self, batches: Iterable[Batch] = (), *, live: bool = True) -> None:
         self.header = Header(schema=SCHEMA, version="0.1.0", host="web1", kernel="6.18.44", abi="x86_64", started=START)
         self.live = live
+        self.reads_all = False
         self.probes: tuple[ProbeName, ...] = registry().names
         self.toggled: list[ProbeName] = []
         self.intervals: list[float] = []

@@ -16,9 +16,10 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes import base
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.frames import FramePace
 
 from .conftest import until
-from .scene import FakeSource, minute
+from .scene import FakeSource, batch, minute, ran
 
 
 class Flowing(FakeSource):
@@ -26,6 +27,7 @@ class Flowing(FakeSource):
 
     def __init__(self, *, records: int = 1) -> None:
         super().__init__(minute())
+        self.reads_all = True
         self.polls: Counter[ProbeName] = Counter()
         self._one = next(batch for batch in minute() if batch.probe == "execs")
         self._records = records
@@ -64,6 +66,15 @@ async def test_events_are_read_when_the_next_frame_is_due(monkeypatch: pytest.Mo
 async def test_a_buffer_that_fills_fast_is_read_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "REST_RECORDS", 10)
     assert await shown_frames(Flowing(records=50), monkeypatch, 6) > 5 * 6
+
+
+async def test_what_a_recording_yields_piece_by_piece_is_read_without_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At thirty times its speed each of its moments would else wait for a frame of its own."""
+    monkeypatch.setattr(base, "REST_S", 600.0)
+    monkeypatch.setattr(FramePace, "next_wanted_s", lambda _: float("inf"))
+    app = EbpftopApp(FakeSource(batch("execs", at, ran(at, 5000 + at, "program", str(at))) for at in range(1, 41)))
+    async with app.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: app.main.execs.log_lines.end >= 40)
 
 
 async def test_the_threads_end_with_the_screen_although_they_rest(monkeypatch: pytest.MonkeyPatch) -> None:

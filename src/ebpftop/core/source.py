@@ -65,6 +65,10 @@ class Source(Protocol):
         """True if time advances by itself: the kernel, or a pipe that is still open."""
 
     @property
+    def reads_all(self) -> bool:
+        """True if a poll returns all that has come: what comes between two polls waits in a buffer of the kernel."""
+
+    @property
     def probes(self) -> tuple[ProbeName, ...]:
         """The probes that this source has, on or not."""
 

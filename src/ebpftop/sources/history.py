@@ -161,6 +161,10 @@ class HistorySource:
         return self.source.live
 
     @property
+    def reads_all(self) -> bool:
+        return self.source.reads_all
+
+    @property
     def probes(self) -> tuple[ProbeName, ...]:
         return self.source.probes
 

@@ -110,6 +110,7 @@ class KernelSource:
     """The probes on the live kernel. See `ebpftop.core.source.Source`."""
 
     live = True
+    reads_all = True
 
     def __init__(self, options: Options, root: RootWork | None = None, *, attach: bool = True) -> None:
         """Attach the probes. If one fails, its first batch has the reason. Raises SourceError.

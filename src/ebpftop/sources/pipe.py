@@ -81,6 +81,8 @@ class PipeSource(RecordedSource):
         """Whether more records may come."""
         return not self._finished
 
+    reads_all = False
+
     def poll(self, probe: ProbeName, timeout_s: float) -> Batch | None:
         self._polled.set()
         return super().poll(probe, timeout_s)

@@ -39,6 +39,7 @@ class ReplaySource(RecordedSource):
     """
 
     live = False
+    reads_all = False
 
     def __init__(self, path: str, speed: float = 1.0, fd: int | None = None) -> None:
         """Open *path*; SourceError if it is not a recording or cannot be read.

@@ -377,7 +377,7 @@ class Pane(TitledPane):
         records = 0
         last = 0
         while not (worker.is_cancelled or self._ended.is_set()):
-            if self.is_log and last <= REST_RECORDS:
+            if self.is_log and self.source.reads_all and last <= REST_RECORDS:
                 rest_s = self.pace.next_wanted_s() - monotonic()
                 if rest_s > 0:
                     self._ended.wait(min(rest_s, REST_S))
