@@ -90,6 +90,9 @@ class View(Generic[Row]):
     call searches for longer than `PACE_S` and one row. Without a filter positions are sequence numbers.
     """
 
+    in_time_order = True
+    """Its newest row is the last one, which can be followed."""
+
     def __init__(self, ring: Ring[Row]) -> None:
         self.ring = ring
         self._passes: Callable[[Row], bool | None] | None = None
@@ -140,6 +143,10 @@ class View(Generic[Row]):
         if not self._lists:
             return min(max(sequence, self.first), self.end)
         return self._first + bisect_left(self._matches, sequence)
+
+    def find(self, row: Row) -> int | None:
+        """Return the position of *row* if it can be looked up, and is shown."""
+        return None
 
     def __getitem__(self, position: int) -> Row:
         return self.ring[self.sequence(position)]

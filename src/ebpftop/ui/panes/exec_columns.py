@@ -65,9 +65,8 @@ def _whole_cell(row: ExecRow, now: float) -> Cell:
     return (*_command(row, now), *_tail(row))
 
 
-def _command_in(row: ExecRow, width: int, *, with_count: bool) -> Cell:
-    """Return the command in *width* cells: its end goes first, not what is said of the search."""
-    times = repeats_shown(row) if with_count else 0
+def _command_in(row: ExecRow, width: int, times: int) -> Cell:
+    """Return the command in *width* cells: its end goes first, not what is said of the search, or how many it is."""
     before: Cell = (Span(f"×{format.count(times)} ", "accent"),) if times else ()
     tail = _tail(row)
     room = width - sum(cell_len(span.text) for span in (*before, *tail))
@@ -242,12 +241,24 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
 )
 
 
-def exec_columns(shows_pid: Callable[[], bool]) -> tuple[Column[ExecRow], ...]:
-    """Return the columns of the log; if the pid is not shown, the command says how many rows are folded."""
+def exec_columns(shows_pid: Callable[[], bool], ranked: Callable[[ExecRow], int]) -> tuple[Column[ExecRow], ...]:
+    """Return the columns of the log; if the pid is not shown, the command says how many rows are folded.
+
+    *ranked* returns for how many rows of its program a row stands, if it does.
+    """
+
+    def times(row: ExecRow) -> int:
+        return ranked(row) or repeats_shown(row)
+
+    def pid(row: ExecRow, now: float) -> Cell:
+        n = times(row)
+        return (Span(f"×{format.count(n)}", "accent"),) if n else _pid(row, now)
+
+    def command_in(row: ExecRow, width: int) -> Cell:
+        return _command_in(row, width, 0 if shows_pid() else times(row))
+
     return tuple(
-        replace(c, fill=lambda row, width: _command_in(row, width, with_count=not shows_pid()))
-        if c.key == "command"
-        else c
+        replace(c, fill=command_in) if c.key == "command" else replace(c, cell=pid) if c.key == "pid" else c
         for c in COLUMNS
     )
 

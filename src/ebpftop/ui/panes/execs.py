@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
@@ -20,14 +21,15 @@ from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.folded_view import FAILURES, Failures
 from ebpftop.models.program_fields import EXECS, PROCESSES
+from ebpftop.models.ranking import NOTHING, Order, RankedView, Ranking, rank
 from ebpftop.models.subject import Subject, subject_of_exec, subject_of_process
 from ebpftop.models.tree import Branch, grow
 from ebpftop.models.watch import Watch
 from ebpftop.ui.panes.exec_columns import COLUMNS, TREE_COLUMNS, exec_columns, exec_mark
 from ebpftop.ui.panes.exec_details import exec_details, process_details
+from ebpftop.ui.panes.exec_log_view import ExecLogView
 from ebpftop.ui.panes.filtered import SCAN_ROWS, FilteredPane
 from ebpftop.ui.widgets.columns import Column, Shown, Span
-from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.table_view import TableView
@@ -46,6 +48,17 @@ def _exec_stamp(row: ExecRow, now: float) -> Hashable:
     return int(now - row.exec.time) if row.running else row.ended, folded
 
 
+RERANK_S = 2.0
+"""Another order than that of time holds so long."""
+
+_ORDER_WORDS: Mapping[Order, str] = {
+    "time": "",
+    "longest": "longest first",
+    "failing": "most failing",
+    "often": "most often",
+}
+
+
 class ExecsPane(FilteredPane):
     """The exec log, its filter, and its tree."""
 
@@ -62,6 +75,8 @@ class ExecsPane(FilteredPane):
         "by one parent with one outcome, at most three seconds apart, in ten seconds. Enter opens such a row, z folds "
         "it again. e shows failed execve calls folded, all, only or not at all; all and only fold nothing. A filter "
         "finds what is folded, and an export has each row.\n"
+        "< and >, or a click on a heading, order the log: by time, the longest, the programs that fail most, and those "
+        "that start most often, one row for each program. r reverses; F or Esc goes back to the order of time.\n"
         "t shows the same processes as a tree."
     )
     marks: ClassVar[tuple[Mark, ...]] = (
@@ -93,12 +108,16 @@ class ExecsPane(FilteredPane):
         super().__init__(source, number)
         self.model: ExecLog = ExecLog()
         self._grown = 0.0
+        self._ranked: RankedView | None = None
+        """The rows in another order than that of time."""
+        self._ranked_at = float("-inf")
+        self._is_ranking = False
 
     def compose(self) -> ComposeResult:
-        self.log_lines = LogView(
+        self.log_lines = self.exec_lines = ExecLogView(
             self.model.view,
-            exec_columns(lambda: any(slot.column.key == "pid" for slot in self.log_lines.slots)),
-            stamp=_exec_stamp,
+            exec_columns(lambda: any(slot.column.key == "pid" for slot in self.log_lines.slots), self._ranked_times),
+            stamp=self._stamp,
             mark=exec_mark,
             when=lambda row: row.exec.time,
             same=lambda row: (row.exec.pid, row.exec.start_ns, row.exec.time),
@@ -127,10 +146,16 @@ class ExecsPane(FilteredPane):
             model.view.set_failures(self.model.view.failures)
             model.view.scan(SCAN_ROWS)
         super().set_model(model, view_filter)
+        if self._ranked is not None:
+            self._ranked = RankedView(self.model.ring)
+            self.log_lines.put_view(self._ranked)
+            self._rank()
 
     def show(self) -> None:
         if not self.as_tree:
             super().show()
+            if self._ranked is not None and not 0 <= self.lines.now - self._ranked_at < RERANK_S:
+                self._rank()
         elif not 0 <= self.lines.now - self._grown < REGROW_S:
             self._grown = self.lines.now
             self.tree_lines.show_rows(grow(self.model.processes, self.lines.now, view_filter=self.model.view_filter))
@@ -177,19 +202,21 @@ class ExecsPane(FilteredPane):
             count = f"{tree_filter.count_text} match · " if tree_filter and tree_filter.query else ""
             return f"{count}tree, t: back to the log"
         filtered = f"{self.filter_text} picks what is shown" if self.filter_text else ""
+        if self._ranked is not None:
+            return " · ".join(filter(None, (filtered, _ORDER_WORDS[self.exec_lines.order], "F: by time")))
         return " · ".join(part for part in (filtered, "follows" if self.log_lines.follow else "F: follow") if part)
 
     def rows_shown(self) -> Shown[Any]:
         shown = super().rows_shown()
         # Folding is how rows are shown; an export has each of them.
-        if self.as_tree:
+        if self.as_tree or self._ranked is not None:
             return shown
         return replace(shown, rows=self.model.view.all_rows())
 
     # Folding.
 
     def open_row(self, row: Any) -> None:
-        if isinstance(row, ExecRow) and self.model.view.folded(row):
+        if isinstance(row, ExecRow) and self._ranked is None and self.model.view.folded(row):
             self._toggle_fold(row)
         else:
             super().open_row(row)
@@ -199,7 +226,9 @@ class ExecsPane(FilteredPane):
         row = self.log_lines.selected()
         if self.as_tree:
             return
-        if row is None:
+        if self._ranked is not None:
+            self.app.notify("Rows are folded in the order of time: F goes back to it")
+        elif row is None:
             self.app.notify("Choose a row first: j and k move")
         elif not self._toggle_fold(row):
             self.app.notify("Nothing is folded here")
@@ -230,7 +259,70 @@ class ExecsPane(FilteredPane):
         self.search()
         self.post_message(self.ViewFilterChanged())
 
+    # Another order.
+
+    @on(ExecLogView.OrderChosen)
+    def _order_chosen(self, event: ExecLogView.OrderChosen) -> None:
+        event.stop()
+        self.set_order(event.order, ascending=event.ascending)
+
+    def set_order(self, order: Order, *, ascending: bool = False) -> None:
+        """Show the log in this order; that of time follows."""
+        lines = self.exec_lines
+        lines.order, lines.ascending = order, ascending
+        if order == "time":
+            self._ranked = None
+            lines.cursor = None
+            lines.put_view(self.model.view)
+        else:
+            self._ranked = RankedView(self.model.ring)
+            lines.cursor = None
+            lines.put_view(self._ranked)
+            lines.scroll_to(y=0, animate=False, force=True)
+            self._rank()
+        lines.rearrange()
+        self.describe()
+
+    def _rank(self) -> None:
+        self._ranked_at = self.lines.now
+        if not self._is_ranking:
+            self._is_ranking = True
+            lines = self.exec_lines
+            self._rank_rows(self.model.view.all_rows(), lines.order, lines.ascending, lines.now)
+
+    @work(thread=True, group="rank", exit_on_error=False)
+    def _rank_rows(self, rows: list[ExecRow], order: Order, ascending: bool, now: float) -> None:
+        # A hundred thousand rows take a tenth of a second.
+        try:
+            ranking = rank(rows, order, now, ascending=ascending)
+        except BaseException:
+            self.call_later(self._ranked_rows, order, ascending, NOTHING)
+            raise
+        self.call_later(self._ranked_rows, order, ascending, ranking)
+
+    def _ranked_rows(self, order: Order, ascending: bool, ranking: Ranking) -> None:
+        self._is_ranking = False
+        lines, ranked = self.exec_lines, self._ranked
+        if ranked is None:
+            return
+        if (order, ascending) != (lines.order, lines.ascending):
+            self._rank()  # another was chosen meanwhile
+            return
+        lines.refilter(lambda: ranked.show(ranking))
+        self.describe()
+
+    def _ranked_times(self, row: ExecRow) -> int:
+        return self._ranked.times(row) if self._ranked is not None else 0
+
+    def _stamp(self, row: ExecRow, now: float) -> Hashable:
+        return self._ranked_times(row), _exec_stamp(row, now)
+
     # The filter.
+
+    def search(self) -> None:
+        super().search()
+        if self._ranked is not None and not self.searching:
+            self._rank()
 
     def apply_filter(self, view_filter: ViewFilter) -> None:
         self._grown = float("-inf")

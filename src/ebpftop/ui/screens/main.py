@@ -701,5 +701,5 @@ class MainScreen(ListFilters[None], PanesScreen):
         elif self.has_class("-maximised"):
             self._maximise(None)
         elif not self._clear_filter() and not self.filters.pop() and not execs.log_lines.follow:
-            execs.log_lines.action_follow()
+            execs.log_lines.action_follow()  # also to the order of time
         self.describe()

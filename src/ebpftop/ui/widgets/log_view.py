@@ -112,6 +112,8 @@ class LogView(RowView[Row]):
 
     def _find(self, row: Row) -> int | None:
         """Return the position of the same row in the view. Rows are about in the order of their times."""
+        if not self.view.in_time_order:
+            return self.view.find(row)
         if self._when is None or self._same is None:
             return None
         when, same, view = self._when, self._same, self.view
@@ -191,6 +193,7 @@ class LogView(RowView[Row]):
         self._set_follow(False)
 
     def _set_follow(self, follow: bool) -> None:
+        follow = follow and self.view.in_time_order
         if self.follow != follow:
             self.follow = follow
             self.post_message(self.Arranged())
