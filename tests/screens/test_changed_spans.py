@@ -30,7 +30,21 @@ from .scene import Remembered, batch, ended, minute, ran, syscalls, trace, users
 Cell = tuple[str, Style | None]
 KEYS = (
     *("j", "k", "g", "G", "pageup", "pagedown", "F", "tab", "shift+tab", "m", "t", "r", "less_than_sign", "v", "u"),
-    *("space", "left", "right", "left_square_bracket", "l", "escape", "escape", "1", "4", "i", "y", "Z"),
+    *("comma", "full_stop"),
+    *(
+        "space",
+        "left",
+        "right",
+        "left_square_bracket",
+        "l",
+        "escape",
+        "escape",
+        "1",
+        "4",
+        "i",
+        "y",
+        "Z",
+    ),
 )
 OPENING = ("question_mark", "enter", "c", "exclamation_mark", "W", "S", "E", "L", "x", "}")
 SIZES = ((80, 24), (120, 35), (160, 45), (60, 15))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.registry import PaneLayout
 from ebpftop.ui.screens.details import SheetScreen
-from ebpftop.ui.widgets.row_view import POINT
+from ebpftop.ui.widgets.row_view import POINT, SLIDE
 
 from .conftest import settle, until
 from .scene import FakeSource, batch, execs, minute, probe_state, ran
@@ -209,3 +210,53 @@ async def test_a_pane_grows_and_shrinks() -> None:
         await pilot.press("left_curly_bracket", "left_curly_bracket")
         await until(pilot, lambda: execs.region.height < before)
         assert execs.lines.has_focus
+
+
+MAKE = ("make", *(f"target-{n}" for n in range(20)))
+
+
+async def test_a_long_command_scrolls_sideways_as_far_as_it_is_long() -> None:
+    source = FakeSource([batch("execs", 1, ran(1, 7000, *MAKE))])
+    app = EbpftopApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, source)
+        lines = app.main.execs.log_lines
+        assert "make target-0 target-1" in lines_of(pilot)[3]
+        await pilot.press("right", "right")
+        await until(pilot, lambda: lines.slid == 2 * SLIDE)
+        assert "COMMAND ←16" in lines_of(pilot)[2]
+        assert "make" not in lines_of(pilot)[3]
+        await pilot.press(*["right"] * 60)
+        await until(pilot, lambda: "target-19" in lines_of(pilot)[3])
+        assert lines_of(pilot)[3].rstrip(" ▁▂▃▄▅▆▇█").endswith("target-19")
+        await pilot.press(*["left"] * 60)
+        await until(pilot, lambda: lines.slid == 0)
+        assert "make target-0" in lines_of(pilot)[3]
+
+
+async def test_the_wheel_with_shift_scrolls_sideways() -> None:
+    source = FakeSource([batch("execs", 1, ran(1, 7000, *MAKE))])
+    app = EbpftopApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, source)
+        lines = app.main.execs.log_lines
+        await pilot._post_mouse_events([MouseScrollDown], lines, offset=(30, 1), shift=True)
+        await until(pilot, lambda: lines.slid == SLIDE)
+        await pilot._post_mouse_events([MouseScrollUp], lines, offset=(30, 1), shift=True)
+        await until(pilot, lambda: lines.slid == 0)
+
+
+async def test_figures_of_a_wide_table_stand_near_their_names_and_every_second_row_is_tinted() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(200, 40)) as pilot:
+        await settle(pilot, source)
+        await pilot.press("tab", "tab", "m")
+        table = pane(app, "syscalls").lines
+        await until(pilot, lambda: table.size.width > 190)
+        rate = next(slot for slot in table.slots if slot.column.key == "rate")
+        assert rate.x < 60
+        styles = [next(iter(strip)).style for strip in table.render_lines(table.size.region)[1:7]]
+        backs = [style.bgcolor for style in styles if style is not None]
+        assert len(set(backs)) == 2
+        assert backs[::2] == backs[:1] * 3

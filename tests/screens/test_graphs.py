@@ -135,7 +135,7 @@ async def test_the_other_graphs_are_a_key_away() -> None:
 
 async def test_looking_back_they_say_what_was_then() -> None:
     async with running(Remembered(minute())) as (pilot, app):
-        await press(pilot, app, "left_square_bracket", *["right"] * 20)
+        await press(pilot, app, "left_square_bracket", *["full_stop"] * 20)
         at = app.main.playback.moment
         assert at == START + 20
         series = app.main.graphs._series

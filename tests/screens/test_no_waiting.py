@@ -97,7 +97,7 @@ async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
                 assert app.main.playback.paused
                 assert all(pane.state == "busy" for pane in app.main.panes)
                 await pilot.press(
-                    "left", "l", "slash", "a", "escape", "ctrl+s", "escape", "tab", "c", "escape", "exclamation_mark"
+                    "comma", "l", "slash", "a", "escape", "ctrl+s", "escape", "tab", "c", "escape", "exclamation_mark"
                 )
                 assert isinstance(app.screen, SheetScreen)
                 assert not go.is_set()

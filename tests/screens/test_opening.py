@@ -8,13 +8,13 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from textual._styles_cache import StylesCache
 from textual.app import App
-from textual.events import MouseScrollDown
 from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -267,15 +267,23 @@ async def test_a_click_on_a_key_presses_it() -> None:
         assert isinstance(app.screen, HelpScreen)
 
 
-async def test_keys_that_do_not_fit_are_scrolled_to() -> None:
-    async with ready(FakeSource(minute()), (40, 24)) as (pilot, app):
-        line = app.screen.query_one(KeyLine)
-        keys = line._keys or ()
-        assert keys[-1].end > 40
-        for _ in range(30):
-            await pilot._post_mouse_events([MouseScrollDown], KeyLine, offset=(5, 0))
-        assert line.start == keys[-1].end - 40
-        assert keys[-1].about in text_of(app).splitlines()[-1]
+@pytest.mark.parametrize("width", [40, 44, 60, 80, 100, 160])
+async def test_keys_that_do_not_fit_are_left_out_from_the_middle(width: int) -> None:
+    async with ready(FakeSource(minute()), (width, 24)) as (pilot, app):
+        for key, ends in (("", "? Help  q Quit"), ("question_mark", ""), ("escape", "? Help  q Quit")):
+            if key:
+                await pilot.press(key)
+                await pilot.pause(0.2)
+            line = re.sub("\x1b[^H]*H", "", text_of(app).splitlines()[-1])
+            assert line.endswith(ends)
+            assert len(line) == width
+        assert line.startswith("⏎ Details  / Filter")
+        placed = app.screen.query_one(KeyLine)._keys or ()
+        assert all(left.end < right.x for left, right in pairwise(placed) if right.about)
+        before = app.screen
+        await pilot.click(KeyLine, offset=(width - 9, 0))
+        await pilot.pause()
+        assert app.screen is not before
 
 
 @pytest.mark.parametrize(

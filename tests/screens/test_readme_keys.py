@@ -19,7 +19,14 @@ from ebpftop.ui.widgets.table_view import TableView
 README = (Path(__file__).parents[2] / "README.md").read_text()
 NAMES = {
     **{"slash": "/", "less_than_sign": "<", "greater_than_sign": ">", "plus": "+", "minus": "-", "question_mark": "?"},
-    **{"left": "←", "right": "→", "left_square_bracket": "[", "right_square_bracket": "]", "space": "Space"},
+    **{
+        "left": "←",
+        "right": "→",
+        "left_square_bracket": "[",
+        "right_square_bracket": "]",
+        "space": "Space",
+    },
+    **{"comma": ",", "full_stop": "."},
     **{"enter": "Enter", "escape": "Esc", "tab": "Tab", "shift+tab": "Shift-Tab", "home": "g", "end": "G"},
     **{"pageup": "PgUp", "pagedown": "PgDn", "ctrl+s": "Ctrl-S", "ctrl+p": "Ctrl-P", "ctrl+c": "Ctrl-C"},
     **{"ctrl+z": "Ctrl-Z", "f2": "F2", "left_curly_bracket": "{", "right_curly_bracket": "}"},

@@ -80,7 +80,7 @@ async def test_left_freezes_and_shows_a_second_ago_and_l_is_back_without_a_loss(
     source = Remembered(minute())
     async with running(source) as (pilot, app):
         everything = commands(app)
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         assert app.main.playback.paused
         assert app.main.playback.moment == START + 59
         assert app.main.playback.shown_time == START + 59
@@ -104,7 +104,7 @@ async def test_every_pane_shows_the_moment_as_it_was() -> None:
         assert main.playback.moment == START
         assert commands(app) == []
         for _ in range(8):
-            await press(pilot, app, "right")
+            await press(pilot, app, "full_stop")
         assert main.playback.moment == START + 8
         assert commands(app) == [r.exec.comm for r in (execs(app).model.ring.slice(0, 99))]
         assert len(commands(app)) == 10
@@ -125,7 +125,7 @@ async def test_space_freezes_and_goes_on_live_also_from_the_past() -> None:
         source.give(batch("execs", 61, ran(61, 5000, "late")))
         await settle(pilot, source)
         assert "late" not in commands(app)
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         await press(pilot, app, "space")
         assert commands(app)[-1] == "late"
         assert not app.main.query_one(PausedBadge).display
@@ -156,7 +156,7 @@ async def test_a_filter_holds_in_the_past_and_what_is_typed_there_holds_live() -
     async with running(Remembered(minute())) as (pilot, app):
         await press(pilot, app, "slash", *"ada", "enter")
         narrowed = commands(app)
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         assert commands(app) == narrowed
         await press(pilot, app, "slash", "home", "!", "enter")
         others = commands(app)
@@ -178,7 +178,7 @@ async def test_without_a_memory_one_cannot_look_back_and_is_told() -> None:
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
-        await pilot.press("left")
+        await pilot.press("comma")
         assert app.main.playback.moment is None
         assert any("no history to go back" in n.message for n in app._notifications)
 
@@ -197,7 +197,7 @@ async def test_the_cursor_stays_on_its_row_from_moment_to_moment() -> None:
         selected = lines.selected()
         assert selected is not None
         height = (lines.cursor or 0) - lines.first - lines.scroll_offset.y
-        for key in ("left", "left", "right", "l", "space", "left_square_bracket"):
+        for key in ("comma", "comma", "full_stop", "l", "space", "left_square_bracket"):
             await press(pilot, app, key)
             if key == "left_square_bracket":
                 break
@@ -211,7 +211,7 @@ async def test_the_cursor_stays_on_its_row_from_moment_to_moment() -> None:
         assert under_the_cursor(app) == chosen
         # Whoever follows the newest row goes on to follow it.
         await press(pilot, app, "F")
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         assert lines.follow
 
 
@@ -221,7 +221,7 @@ async def test_the_cursor_stays_on_its_row_where_a_filter_holds() -> None:
         await pilot.press("k", "k")
         chosen = under_the_cursor(app)
         assert chosen
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         assert under_the_cursor(app) == chosen
         await press(pilot, app, "l")
         assert under_the_cursor(app) == chosen
@@ -230,7 +230,7 @@ async def test_the_cursor_stays_on_its_row_where_a_filter_holds() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (120, 35), (200, 50)], ids=["80x24", "120x35", "200x50"])
 async def test_paused_covers_no_pane_and_leaves_none_without_rows(size: tuple[int, int]) -> None:
     async with running(Remembered(minute()), size) as (pilot, app):
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         badge = app.main.query_one(PausedBadge)
         assert badge.size.height == 3
         places = [badge.region, app.main.query_one(TimelineBar).region, app.main.query_one(PausedHint).region]
@@ -281,14 +281,14 @@ async def test_counting_anew_holds_in_the_past_from_where_it_began() -> None:
 
         await pilot.press("tab", "tab")
         late = counted()
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         early = counted()
         assert 0 < early < late
         await pilot.press("Z")
         assert counted() == 0
         await press(pilot, app, "l")
         assert counted() == late - early
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         assert counted() == 0
         await pilot.press("Z")
         assert counted() == early
@@ -296,7 +296,7 @@ async def test_counting_anew_holds_in_the_past_from_where_it_began() -> None:
         await press(pilot, app, "l")
         await pilot.press("Z")
         assert counted() == 0
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         assert counted() == early
         await press(pilot, app, "l")
         assert counted() == 0
@@ -321,7 +321,7 @@ async def test_what_is_counted_from_a_filter_on_is_so_at_every_moment() -> None:
             return {call.count(last=False) for call in pane.model.calls.values()}
 
         assert counted() == {10}
-        for keys, counts in (("left", {5}), ("left", {0}), ("right", {5}), ("l", {10})):
+        for keys, counts in (("comma", {5}), ("comma", {0}), ("full_stop", {5}), ("l", {10})):
             await press(pilot, app, keys)
             assert counted() == counts, keys
 
@@ -329,7 +329,7 @@ async def test_what_is_counted_from_a_filter_on_is_so_at_every_moment() -> None:
 async def test_what_is_set_in_the_kernel_while_looking_back_is_set_now_and_said_to_be() -> None:
     source = Remembered(minute())
     async with running(source) as (pilot, app):
-        await press(pilot, app, "left")
+        await press(pilot, app, "comma")
         pane = app.main.panes[3]
         await pilot.press("4")
         await until(pilot, lambda: not pane.busy)
@@ -367,7 +367,7 @@ async def test_space_plays_on_from_the_moment_looked_at_with_nothing_twice(recor
     async with running(recording) as (pilot, app):
         await until(pilot, lambda: len(commands(app)) == 1200)
         everything = commands(app)
-        await press(pilot, app, "space", *["left"] * 10)
+        await press(pilot, app, "space", *["comma"] * 10)
         assert 950 < len(commands(app)) < 1050
         await pilot.press("space")
         await until(pilot, lambda: len(commands(app)) == 1200)
@@ -510,7 +510,7 @@ async def test_an_export_has_the_rows_that_a_filter_leaves_in_the_order_shown(tm
 
 @SIZES
 def test_looking_back(looks_the_same: Look, size: tuple[int, int]) -> None:
-    assert looks_the_same(Remembered(minute()), size, *["left"] * 5)
+    assert looks_the_same(Remembered(minute()), size, *["comma"] * 5)
 
 
 @SIZES

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ebpftop
 from ebpftop.core import format
 from ebpftop.filters.regex import PatternError, parse
-from ebpftop.ui.widgets.columns import Column, Span, clip, fit, layout_cell
+from ebpftop.ui.widgets.columns import Column, Span, cell_from, clip, fit, layout_cell
 
 
 @pytest.mark.parametrize(
@@ -217,3 +217,28 @@ def test_a_cell_always_has_its_width(texts: list[str], width: int, right: bool) 
 
     laid = layout_cell([Span(text) for text in texts], width, right)
     assert sum(cell_len(span.text) for span in laid) == width
+
+
+def test_flexible_columns_share_what_is_left_up_to_their_limits() -> None:
+    columns: list[Column[None]] = [
+        Column("name", "NAME", 10, flexible=True, widest=14),
+        Column("bar", "", 4, flexible=True, widest=6),
+        Column("text", "TEXT", 4, flexible=True),
+    ]
+    assert [slot.width for slot in fit(columns, 26)] == [12, 6, 6]
+    assert [slot.width for slot in fit(columns, 102)] == [14, 6, 80]
+    assert [slot.width for slot in fit(columns[:2], 102)] == [14, 6]
+
+
+@pytest.mark.parametrize(
+    ("start", "text"),
+    [(0, "abcd 日本 ef"), (1, "…cd 日本 ef"), (5, "… 本 ef"), (6, "…本 ef"), (9, "…ef"), (40, "…")],
+)
+def test_a_cell_scrolled_sideways(start: int, text: str) -> None:
+    cell = (Span("ab", "strong"), Span("cd "), Span("日本", "dim"), Span(" ef"))
+    from rich.cells import cell_len
+
+    rest = cell_from(cell, start)
+    assert "".join(span.text for span in rest) == text
+    whole = cell_len("abcd 日本 ef")
+    assert sum(cell_len(span.text) for span in rest) == (whole - start if start < whole else 1)

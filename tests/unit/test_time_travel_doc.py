@@ -21,8 +21,8 @@ PAGE = (ROOT / "docs" / "time-travel.md").read_text()
 README = (ROOT / "README.md").read_text()
 NAMES = {
     "space": "Space",
-    "left": "←",
-    "right": "→",
+    "comma": ",",
+    "full_stop": ".",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "plus": "+",

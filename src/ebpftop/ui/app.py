@@ -126,7 +126,20 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
     TITLE = "ebpftop"
     ENABLE_COMMAND_PALETTE = True
     MOVES = frozenset(
-        {"move", "page", "top", "bottom", "scroll_left", "scroll_right", "follow", "pane", "seek", "present", "pause"}
+        {
+            "move",
+            "page",
+            "top",
+            "bottom",
+            "scroll_left",
+            "scroll_right",
+            "slide",
+            "follow",
+            "pane",
+            "seek",
+            "present",
+            "pause",
+        }
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(

@@ -330,11 +330,19 @@ class SyscallsPane(Pane):
                 16,
                 self._call,
                 flexible=True,
+                widest=24,
                 sort=lambda c: c.row.name,
                 about="Its name, and its ABI if that is not the machine's. Its look is its handler: see the marks.",
             ),
             Column(
-                "bar", "", 6, rank=6, flexible=True, fill=self._bar, about="RATE/s as a bar: the busiest call fills it."
+                "bar",
+                "",
+                6,
+                rank=6,
+                flexible=True,
+                widest=24,
+                fill=self._bar,
+                about="RATE/s as a bar: the busiest call fills it.",
             ),
             Column(
                 "rate",

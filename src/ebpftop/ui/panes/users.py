@@ -252,7 +252,7 @@ class UsersPane(Pane):
         if total is None:
             return ""
         failed = f" · {count(total.row.failed)} failed" if total.row.failed else ""
-        calls = f" · {per_second(total.calls_rate)} calls/s" if total.calls_rate else ""
+        calls = f" · calls {per_second(total.calls_rate)}/s" if total.calls_rate else ""
         rate = f"{per_second(total.rate)}/s" if total.rate else "0/s"
         users = f"{self.shown_of_all()}{counted(self._count, 'user')}"
         return f"{rate} · {users} · {counted(total.row.execs, 'exec')}{failed}{calls}"

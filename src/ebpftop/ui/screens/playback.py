@@ -56,8 +56,10 @@ TIME_KEYS: tuple[Binding, ...] = (
         tooltip="Freeze; collection goes on. A recording plays on from the moment shown",
         id="pause",
     ),
-    Binding("left", f"seek({-STEP_S:g})", "Back", show=False, key_display="←", tooltip="Back 1 s", id="time.back"),
-    Binding("right", f"seek({STEP_S:g})", "On", show=False, key_display="→", tooltip="Forward 1 s", id="time.forward"),
+    Binding("comma", f"seek({-STEP_S:g})", "Back", show=False, key_display=",", tooltip="Back 1 s", id="time.back"),
+    Binding(
+        "full_stop", f"seek({STEP_S:g})", "On", show=False, key_display=".", tooltip="Forward 1 s", id="time.forward"
+    ),
     Binding(
         "left_square_bracket",
         f"seek({-LONG_STEP_S:g})",

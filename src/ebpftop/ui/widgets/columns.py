@@ -30,9 +30,9 @@ class Column(Generic[Row]):
     """One column. `cell` gets the row and the time now (Unix seconds).
 
     Columns of a higher `rank` are dropped first if the width is too small. A `flexible` one gets what the others leave,
-    but at least `width`; `fill` draws to that width, instead of `cell`. `sort` makes a table sortable
-    by it; numbers start with the largest. `value` is what an export writes if not the text of the cell, under the name
-    `exported`, which says the unit, or else under `key`.
+    but at least `width` and at most `widest`, so that figures stand near the name that they are about; `fill` draws to
+    that width, instead of `cell`. `sort` makes a table sortable by it; numbers start with the largest. `value` is what
+    an export writes if not the text of the cell, under the name `exported`, which says the unit, or else under `key`.
     """
 
     key: str
@@ -42,6 +42,7 @@ class Column(Generic[Row]):
     right: bool = False
     rank: int = 0
     flexible: bool = False
+    widest: int | None = None
     sort: Callable[[Row], SortKey] | None = None
     hidden: bool = False
     about: str = ""
@@ -109,19 +110,54 @@ def fit(
             left -= need
         elif column.rank:
             break
-    flexible = [c.key for c in columns if c.key in kept and c.flexible]
+    shares = _shares([c for c in columns if c.key in kept and c.flexible], max(0, left), wanted)
     slots: list[PlacedColumn[Row]] = []
     x = 0
     for column in columns:
         if column.key not in kept:
             continue
-        size = wanted[column.key]
-        if column.key in flexible and left > 0:
-            size += left // len(flexible) + (left % len(flexible) if column.key == flexible[-1] else 0)
-        size = min(size, max(1, width - x))
+        size = min(wanted[column.key] + shares.get(column.key, 0), max(1, width - x))
         slots.append(PlacedColumn(column, x, size))
         x += size + GAP
     return slots
+
+
+def _shares(flexible: Sequence[Column[Row]], left: int, widths: Mapping[str, int]) -> dict[str, int]:
+    """Return how many of the cells that are *left* each column gets, the narrowest limits first."""
+    shares: dict[str, int] = {}
+    limits = {c.key: left if c.widest is None else max(0, c.widest - widths[c.key]) for c in flexible}
+    for at, key in enumerate(sorted(limits, key=lambda key: limits[key])):
+        others = len(limits) - at
+        shares[key] = min(limits[key], left // others)
+        left -= shares[key]
+    return shares
+
+
+def cell_from(cell: Cell, start: int) -> Cell:
+    """Return what of *cell* is behind its first *start* cells, with an ellipsis in front."""
+    if start <= 0:
+        return cell
+    rest: list[Span] = [Span("…", "dim")]
+    skip = start + 1
+    for text, look in cell:
+        length = cell_len(text)
+        if length > skip:
+            kept = text if not skip else _behind(text, skip)
+            rest.append(Span(kept, look))
+        skip = max(0, skip - length)
+    return rest
+
+
+def _behind(text: str, cells: int) -> str:
+    """Return *text* without its first *cells* cells; half of a wide character is a blank."""
+    if text.isascii():
+        return text[cells:]
+    at = 0
+    for at, character in enumerate(text):  # noqa: B007
+        if cells <= 0:
+            break
+        cells -= cell_len(character)
+    return " " * -cells + text[at:]
 
 
 def clip(text: str, width: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.app import App
 from textual.binding import Binding
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -17,6 +18,18 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 _DIM = Style(dim=True)
+
+_APART = 2
+"""Cells between two keys."""
+
+_FIRST = ("dismiss", "open", "filter", "pause")
+"""Actions that stand first. If there is no room, keys towards the middle of the line are left out."""
+
+_LAST = ("help", "quit")
+"""Actions at the right end, which are never left out."""
+
+_Offer: TypeAlias = tuple[Binding, bool, str]
+"""A key, whether it can be pressed now, and its tooltip."""
 
 
 class _Key(NamedTuple):
@@ -39,8 +52,6 @@ class KeyLine(Widget):
 
     pointed: reactive[str] = reactive("")
     """The key under the mouse."""
-    start: reactive[int] = reactive(0)
-    """The first cell that is shown, if there are more keys than room."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,14 +70,10 @@ class KeyLine(Widget):
         before = self._keys, self._words
         self._place()
         if (self._keys, self._words) != before:
-            self.start = min(self.start, self._overflow)
             self.refresh()
 
-    @property
-    def _overflow(self) -> int:
-        """How many cells do not fit."""
-        ends = [key.end for key in self._keys or ()] + [x + cell_len(text) for x, text in self._words]
-        return max(0, max(ends, default=0) - self.size.width)
+    def on_resize(self) -> None:
+        self.update_keys()
 
     def _place(self) -> None:
         """Read the keys again, and lay them out."""
@@ -74,25 +81,19 @@ class KeyLine(Widget):
         for _, binding, enabled, tooltip in self.screen.active_bindings.values():
             if binding.show:
                 by_action.setdefault(binding.action, (binding, enabled, tooltip))
-        keys: list[_Key] = []
-        words: list[tuple[int, str]] = []
-        x = 0
-        for group, grouped in groupby(by_action.values(), lambda offered: offered[0].group):
-            offers = list(grouped)
-            together = group is not None and len(offers) > 1
-            x += together
-            for binding, enabled, tooltip in offers:
-                display = self.app.get_key_display(binding)
-                about = "" if together else binding.description
-                end = x + cell_len(display) + (1 + cell_len(about) if about else 0)
-                hint = tooltip or (binding.description if together else "")
-                keys.append(_Key(x, end, binding.key, display, about, hint, enabled))
-                x = end + (not together)
-            if together and group is not None:
-                x += 1
-                words.append((x, group.description))
-                x += cell_len(group.description)
-        self._keys, self._words = tuple(keys), tuple(words)
+        offered = sorted(by_action.values(), key=lambda offer: _rank(offer[0]))
+        left, left_words, left_end = _line(self.app, [offer for offer in offered if offer[0].action not in _LAST])
+        right, right_words, right_end = _line(self.app, [offer for offer in offered if offer[0].action in _LAST])
+        start = max(0, self.size.width - right_end)
+        limit = left_end if left_end + _APART <= start else start - _APART
+        words = [(x, text) for x, text in left_words if x + cell_len(text) <= limit]
+        if len(words) < len(left_words):
+            left = [key for key in left if key.about]  # those of a group are nothing without its name
+        self._keys = (
+            *(key for key in left if key.end <= limit),
+            *(key._replace(x=key.x + start, end=key.end + start) for key in right),
+        )
+        self._words = (*words, *((x + start, text) for x, text in right_words))
 
     def render_line(self, y: int) -> Strip:
         if self._keys is None:
@@ -106,7 +107,7 @@ class KeyLine(Widget):
             segments += pieces
             at = end
         width = self.size.width
-        return Strip(segments, at).crop_extend(self.start, self.start + width, gap)
+        return Strip(segments, at).crop_extend(0, width, gap)
 
     def _pieces(self) -> Iterator[tuple[int, int, list[Segment]]]:
         key_style = self.get_component_rich_style("keys--key")
@@ -126,7 +127,7 @@ class KeyLine(Widget):
     # The mouse.
 
     def _at(self, x: int) -> _Key | None:
-        return next((key for key in self._keys or () if key.x <= x + self.start < key.end), None)
+        return next((key for key in self._keys or () if key.x <= x < key.end), None)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         key = self._at(event.x)
@@ -145,12 +146,32 @@ class KeyLine(Widget):
         else:
             self.app.bell()
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self._scroll(event, 4)
 
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self._scroll(event, -4)
+def _line(app: App[Any], offered: list[_Offer]) -> tuple[list[_Key], list[tuple[int, str]], int]:
+    """Lay *offered* out from the left; also return the names of groups with their cells, and the end of all."""
+    keys: list[_Key] = []
+    words: list[tuple[int, str]] = []
+    x = 0
+    for group, grouped in groupby(offered, lambda offer: offer[0].group):
+        offers = list(grouped)
+        together = group is not None and len(offers) > 1
+        for binding, enabled, tooltip in offers:
+            display = app.get_key_display(binding)
+            about = "" if together else binding.description
+            end = x + cell_len(display) + (1 + cell_len(about) if about else 0)
+            hint = tooltip or (binding.description if together else "")
+            keys.append(_Key(x, end, binding.key, display, about, hint, enabled))
+            x = end + (0 if together else _APART)
+        if together and group is not None:
+            words.append((x + 1, group.description.strip()))
+            x += 1 + cell_len(group.description.strip()) + _APART
+    return keys, words, max(0, x - _APART)
 
-    def _scroll(self, event: events.MouseEvent, cells: int) -> None:
-        event.stop()
-        self.start = min(max(self.start + cells, 0), self._overflow)
+
+def _rank(binding: Binding) -> int:
+    """Return where among the keys of its end of the line a key stands."""
+    if binding.action in _LAST:
+        return _LAST.index(binding.action)
+    if binding.action in _FIRST:
+        return _FIRST.index(binding.action)
+    return len(_FIRST) + (binding.group is not None)

@@ -21,6 +21,7 @@ _LATE_ROWS = 64
 class LogView(RowView[Row]):
     """The rows of a view. If it is scrolled away, the rows in view stay, whatever arrives below."""
 
+    fills_are_text = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("F", "follow", "Follow", show=False, tooltip="Keep the newest row in view", id="log.follow"),
     ]

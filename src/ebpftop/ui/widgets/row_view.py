@@ -23,7 +23,7 @@ from textual.strip import Strip
 
 from ebpftop.core.clock import day
 from ebpftop.ui.textual_fixes.app_errors import guard_drawing, report, summary
-from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, clip, fit, layout_cell
+from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, cell_from, clip, fit, layout_cell
 from ebpftop.ui.widgets.row_filter import RowFilter
 from ebpftop.ui.widgets.row_scroll_bar import RowScrollBar
 
@@ -34,6 +34,7 @@ STYLES = (
         "head",
         "sorted",
         "point",
+        "zebra",
         "cursor",
         "blurred",
         "dim",
@@ -54,6 +55,12 @@ GUTTER = 2
 
 POINT = "›"  # noqa: RUF001  # as the screens are drawn
 
+SLIDE = 8
+"""Cells of a step sideways."""
+
+WIDEST_TEXT = 1000
+"""Cells of a text that is drawn to a width, when its length is asked for."""
+
 _NO_MARK = Span(" ")
 
 
@@ -71,6 +78,16 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         Binding("ctrl+u", "half_page(-1)", "Half a page up", show=False, id="lines.half_up"),
         Binding("g,home", "top", "First", show=False, id="lines.first"),
         Binding("G,end", "bottom", "Last", show=False, id="lines.last"),
+        Binding("left", "slide(-1)", "Left", show=False, key_display="←", tooltip="Back to the left", id="lines.left"),
+        Binding(
+            "right",
+            "slide(1)",
+            "Right",
+            show=False,
+            key_display="→",
+            tooltip="Scroll sideways, where a row is cut",
+            id="lines.right",
+        ),
         Binding("enter", "open", "Details", tooltip="Everything known about this row", id="lines.open"),
     ]
 
@@ -101,6 +118,8 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self.columns = columns
         self.mark = mark
         self.header_height = int(header)
+        self.slid = 0
+        """Cells at the left of the widest text that are scrolled away."""
         self.hidden = frozenset(c.key for c in columns if c.hidden)
         self.widths: dict[str, int] = {}
         self.scales: dict[str, str] = {}
@@ -168,6 +187,11 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
     def version(self, row: Row) -> Hashable:
         """A value that changes if, and only if, the line of a row must be drawn again."""
         raise NotImplementedError
+
+    @property
+    def is_striped(self) -> bool:
+        """Whether every second row has another background: where figures are far from the name they are about."""
+        return False
 
     @property
     def vertical_scrollbar(self) -> RowScrollBar:
@@ -251,6 +275,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self._cursor = None
         self.hidden = frozenset(c.key for c in self.columns if c.hidden)
         self.widths = {}
+        self.slid = 0
         self.message = []
         self._shown_first = self.first
         self._slots = []
@@ -364,7 +389,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
                 lines.append(self._header(width))
             elif first <= position < end:
                 row = self.row(position)
-                line = cursor_line if position == marked else ""
+                line = cursor_line if position == marked else "zebra" if position % 2 and self.is_striped else ""
                 stamp = (self.version(row), line)
                 entry = known.get(position)
                 if entry is None or entry[0] != stamp:
@@ -407,7 +432,10 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
             column, start, size = slot.column, slot.x, slot.width
             if start > x:
                 segments.append(Segment(" " * (start - x), base))
-            cell = column.fill(row, size) if column.fill else column.cell(row, self.now)
+            slid = self.slid if column is self.sliding else 0
+            cell = column.fill(row, size + slid) if column.fill else column.cell(row, self.now)
+            if slid:
+                cell = cell_from(cell, slid)
             for text, name in layout_cell(cell, size, column.right):
                 segments.append(Segment(text, look(back or name, line)))
             x = start + size
@@ -420,8 +448,9 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         return Span(self.title_of(column), "head")
 
     def title_of(self, column: Column[Row]) -> str:
-        """Return the title of a column; that of a scale says its top."""
-        return self.scales.get(column.key, column.title)
+        """Return the title of a column; that of a scale says its top, that of a text how far it is scrolled away."""
+        title = self.scales.get(column.key, column.title)
+        return f"{title} ←{self.slid}" if self.slid and column is self.sliding else title
 
     def _header(self, width: int) -> Strip:
         base = self.style_of("head")
@@ -459,6 +488,53 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
     def _no_match(self) -> list[Span]:
         nothing = self.row_filter.nothing_text if self.row_filter is not None else ""
         return [Span(nothing, "dim")] if nothing else []
+
+    # Sideways.
+
+    fills_are_text: ClassVar[bool] = False
+    """Whether columns that are drawn to their width are texts, not bars."""
+
+    @property
+    def sliding(self) -> Column[Row] | None:
+        """The column that scrolls sideways: the text that is as wide as the others leave room for."""
+        flexible = (slot.column for slot in self.slots if slot.column.flexible and not slot.column.sort)
+        return next((column for column in flexible if column.fill is None or self.fills_are_text), None)
+
+    def slide(self, cells: int) -> None:
+        """Scroll the widest text sideways, not beyond the longest one that is in view."""
+        slot = next((slot for slot in self.slots if slot.column is self.sliding), None)
+        if slot is None:
+            return
+        column, top = slot.column, self.first + self.scroll_offset.y
+        rows = [self.row(at) for at in range(top, min(self.end, top + self.page))]
+        fill, now = column.fill, self.now
+        cells_of = (fill(row, WIDEST_TEXT) if fill else column.cell(row, now) for row in rows)
+        longest = max((sum(cell_len(span.text) for span in cell) for cell in cells_of), default=0)
+        slid = min(max(0, self.slid + cells), max(0, longest - slot.width))
+        if slid != self.slid:
+            self.slid = slid
+            self.redraw()
+
+    def action_slide(self, steps: int) -> None:
+        self.slide(steps * SLIDE)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._wheel(event, 1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._wheel(event, -1)
+
+    def on_mouse_scroll_right(self, event: events.MouseScrollRight) -> None:
+        self._wheel(event, 1, sideways=True)
+
+    def on_mouse_scroll_left(self, event: events.MouseScrollLeft) -> None:
+        self._wheel(event, -1, sideways=True)
+
+    def _wheel(self, event: events.MouseEvent, steps: int, *, sideways: bool = False) -> None:
+        if sideways or event.shift:
+            event.stop()
+            event.prevent_default()
+            self.slide(steps * SLIDE)
 
     # Moving.
 

@@ -15,6 +15,9 @@ from ebpftop.ui.widgets.row_view import RowView
 
 Row = TypeVar("Row")
 
+STRIPED_FROM = 100
+"""Cells of width."""
+
 
 class TableFilter(RowFilter[Row]):
     """The filter of a table."""
@@ -82,6 +85,10 @@ class TableView(RowView[Row]):
         if self.row_filter is not None:
             self.row_filter.forget()
         super().begin()
+
+    @property
+    def is_striped(self) -> bool:
+        return self.size.width >= STRIPED_FROM
 
     def row(self, position: int) -> Row:
         return self._rows[position]

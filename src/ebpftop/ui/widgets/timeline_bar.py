@@ -18,7 +18,7 @@ from ebpftop.ui.widgets.span_line import SpanLine
 _ZONE_FROM, _DATE_FROM = 60, 90
 """Cells from which the zone, and the date, have room."""
 
-HINT = "←→ 1 s · [ ] 1 min"
+HINT = ", . 1 s · [ ] 1 min"
 
 
 @dataclass(frozen=True)
