@@ -31,7 +31,7 @@ def click(lines: RowView[Any], line: int, chain: int = 1) -> events.Click:
     return events.Click(lines, 3, line, 0, 0, 1, False, False, False, 3, line, None, chain)
 
 
-@pytest.mark.parametrize("keys", [("k", "enter", "t"), ("t", "j", "enter", "t"), ("tab", "j", "enter", "tab", "m")])
+@pytest.mark.parametrize("keys", [("k", "enter", "m"), ("t", "j", "enter", "m"), ("tab", "j", "enter", "tab", "m")])
 async def test_keys_at_once_open_the_row_that_was_chosen(keys: tuple[str, ...]) -> None:
     async with running(FakeSource(minute())) as (pilot, app):
         for key in keys:

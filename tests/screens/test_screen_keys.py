@@ -475,6 +475,16 @@ async def test_a_digit_asks_nothing_and_offers_to_undo_it() -> None:
         assert source.toggled == ["users", "users"]
 
 
+async def test_a_toggle_that_failed_offers_nothing_to_undo() -> None:
+    source = FakeSource(minute())
+    source.refuses = SourceError("the map is gone", "start again")
+    async with running(source) as (pilot, app):
+        await pilot.press("2")
+        await until(pilot, lambda: any("the map is gone" in n.message for n in app._notifications))
+        await pilot.pause()
+        assert not any("Undo" in n.message for n in app._notifications)
+
+
 def text_at(app: EbpftopApp, y: int) -> str:
     return app.screen._compositor.render_strips()[y].text
 

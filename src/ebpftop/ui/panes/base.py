@@ -119,6 +119,14 @@ class Pane(TitledPane):
             super().__init__()
             self.pane = pane
 
+    class Toggled(Message):
+        """The probe of *pane* was attached or detached, as was requested last."""
+
+        def __init__(self, pane: Pane, on: bool) -> None:
+            super().__init__()
+            self.pane = pane
+            self.on = on
+
     class FilterRequested(Message):
         """A request to filter to this."""
 
@@ -437,10 +445,13 @@ class Pane(TitledPane):
     def toggle(self) -> None:
         """Attach or detach the probe until it is as requested last."""
         try:
+            done = False
             for probe, on in self._toggle_requests:
                 if self.source.is_on(probe) is not on:
                     self._unconfirmed = self._state
                     self.source.toggle(probe)
+                done = on
+            self.post_message(self.Toggled(self, done))
         except BaseException:
             self._toggle_requests.drop()
             self._unconfirmed = None
@@ -448,23 +459,19 @@ class Pane(TitledPane):
         finally:
             self.call_later(self.describe)
 
-    def start_toggle(self) -> bool | None:
-        """Request the opposite of the last request for the probe; show it; return what was requested.
-
-        A pane that stopped polls again instead.
-        """
+    def start_toggle(self) -> None:
+        """Request the opposite of the last request for the probe; show it. A pane that stopped polls again instead."""
         if self.trouble:
             self.trouble = ""
             self._taken.set()
             self.describe()
             self.collect()
-            return None
+            return
         requested = self._toggle_requests.last(self.probe)
         on = self.source.is_on(self.probe) if requested is None else requested
         if self._toggle_requests.put(self.probe, not on):
             self.toggle()
         self.describe()
-        return not on
 
 
 def worker_sleep(seconds: float) -> None:

@@ -483,14 +483,14 @@ class MainScreen(ListFilters[None], PanesScreen):
             return
         if pane.past:
             self.app.notify(f"The probe of {pane.label} is toggled now; the screen shows the past")
-        on = pane.start_toggle()
+        pane.start_toggle()
         self.describe()
-        if on is not None:
-            self._offer_undo(pane, on)
 
-    def _offer_undo(self, pane: Pane, on: bool) -> None:
+    @on(Pane.Toggled)
+    def _offer_undo(self, event: Pane.Toggled) -> None:
         """Say what was toggled; a click on Undo, or the same key, toggles it back."""
-        did = "attached" if on else "detached, nothing of it is left in the kernel"
+        pane = event.pane
+        did = "attached" if event.on else "detached, nothing of it is left in the kernel"
         key = f" (or {pane.number})" if pane.number <= _KEYS_MAX else ""
         assert isinstance(self.app, SurvivingApp)
         self.app.offer(f"{pane.label}: probe {did}. ", "Undo", f"app.toggle_probe({pane.number})", key, UNDO_S)
