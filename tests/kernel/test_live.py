@@ -99,7 +99,7 @@ def test_a_program_run_elsewhere_appears_and_q_leaves_nothing_in_the_kernel(term
 def test_a_digit_takes_a_probe_out_of_the_kernel_and_brings_it_back(terminal: Terminal) -> None:
     before = programs_of(terminal.pid)
     terminal.press(b"1")
-    terminal.wait_for(b"off", 20)
+    terminal.wait_for(b"Detached: it costs nothing", 20)
     left = programs_of(terminal.pid)
     assert left < before
     assert_gone(before - left)

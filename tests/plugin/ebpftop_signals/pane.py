@@ -25,7 +25,7 @@ class SignalsPane(LogPane[Signal]):
             "time",
             "TIME",
             12,
-            lambda s, _: clock(s.time),
+            lambda s, now: clock(s.time, now),
             rank=2,
             value=lambda s, _: moment(s.time),
             about="When it was sent.",
