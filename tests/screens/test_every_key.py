@@ -31,6 +31,8 @@ from ebpftop.ui.widgets.table_view import TableView
 
 COLUMNS, LINES = 120, 36
 WITHIN_S = 30.0
+SILENT_S = 2.0
+"""After so long a key has changed nothing: the cursor was there already."""
 
 # The bytes that a terminal sends for a key.
 BYTES = {
@@ -231,9 +233,12 @@ class Terminal:
         return True
 
     def settled(self) -> str:
-        """Return what it shows once nothing has changed for a moment."""
+        """Return what it shows once a key has changed something, if it does, and nothing changes any more."""
+        until_s = self._pressed_s + SILENT_S
+        while self._changed_s <= self._pressed_s and time.monotonic() < until_s:
+            time.sleep(0.02)
         until_s = time.monotonic() + WITHIN_S
-        while time.monotonic() < min(until_s, max(self._changed_s, self._pressed_s) + 0.25):
+        while time.monotonic() < min(until_s, self._changed_s + 0.25):
             time.sleep(0.02)
         return self.shown()
 

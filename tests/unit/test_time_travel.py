@@ -55,7 +55,7 @@ def fresh() -> tuple[dict[str, Model], dict[ProbeName, list[Model]]]:
 
 
 UNCOMPARED = frozenset(("batches", "on_evict", "_ring", "_view", "language"))
-"""How often a model was fed; a method, which is another one of each model; what is compared elsewhere; what may be typed."""
+"""How often a model was fed; a method, which is another one of each model; compared elsewhere; what may be typed."""
 
 
 def state(thing: object, seen: frozenset[int] = frozenset()) -> object:
