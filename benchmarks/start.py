@@ -39,7 +39,7 @@ _BPFTRACE = 'tracepoint:sched:sched_process_exec { printf("started %s\\n", comm)
 def contenders() -> dict[str, tuple[list[str], tuple[str, ...]]]:
     """Return each contender's command, and the patterns that it has to draw."""
     ebpftop = [sys.executable, "-m", "ebpftop"]
-    titles = tuple(rf"{pane} ● [1-9]" for pane in PANES)
+    titles = tuple(rf"{pane} ●\s+\d" for pane in PANES)
     found = {"ebpftop": (ebpftop, titles), "nothing kept": (["env", "EBPFTOP_CACHE=", *ebpftop], titles)}
     for name in ("execsnoop", "execsnoop-bpfcc"):
         path = shutil.which(name)
