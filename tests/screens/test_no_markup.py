@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 from textual.app import App
+from textual.content import Content
 from textual.strip import Strip
+from textual.widgets._toast import Toast
 
 import ebpftop
 from ebpftop.core.records import Record
@@ -164,3 +166,17 @@ def _name(node: ast.expr) -> str:
 
 def _is_super_init(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Attribute) and node.func.attr == "__init__" and "super" in ast.dump(node.func)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_a_notice_with_a_link_has_no_other(text: str) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35), notifications=True) as pilot:
+        await settle(pilot, source)
+        app.offer(f"{text} is off. ", "Undo", "app.help", text, 60.0)
+        await until(pilot, lambda: app.screen.query(Toast))
+        shown = app.screen.query_one(Toast).render()
+        assert isinstance(shown, Content)
+        assert shown.plain == f"{text} is off. Undo{text}"
+        assert [shown.plain[span.start : span.end] for span in shown.spans] == ["Undo"]

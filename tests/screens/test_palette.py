@@ -28,6 +28,7 @@ from ebpftop.ui.widgets.row_view import RowView
 
 from .conftest import settle, until
 from .scene import FakeSource, Remembered, minute
+from .test_no_markup import HOSTILE
 from .typed import settled
 
 
@@ -209,3 +210,17 @@ async def test_the_list_shows_the_keys() -> None:
         await type_at_once(app, "\x10diagn")
         options = app.screen.query_one(OptionList)
         assert str(options.get_option_at_index(0).prompt).splitlines()[0] == "Diagnostics  !"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_a_filter_in_it_is_no_markup(text: str) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        app.main.type_filter(f'comm:x "{text}')
+        await settle(pilot, source)
+        await type_at_once(app, "\x10keep this filter")
+        options = app.screen.query_one(OptionList)
+        await until(pilot, lambda: options.option_count)
+        assert text in str(options.get_option_at_index(0).prompt)

@@ -15,7 +15,6 @@ from textual import on
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.events import Mount
-from textual.markup import escape
 from textual.widgets import Input
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
@@ -78,9 +77,9 @@ def _with_key(title: Content, command: Command) -> Content:
     return Content.assemble(title, ("  " + command.key, "$accent")) if command.key else title
 
 
-def _about(command: Command) -> str | None:
-    # Textual reads it as markup.
-    return escape(command.about) or None
+def _about(command: Command) -> Any:
+    # Content, which Textual takes as it is: a text would be markup, and a filter that was typed may be part of it.
+    return Content(command.about) if command.about else None
 
 
 class ThemeChoices(Provider):

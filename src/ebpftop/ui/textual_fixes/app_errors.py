@@ -24,7 +24,6 @@ from textual.app import App
 from textual.dom import NoScreen
 from textual.driver import Driver
 from textual.geometry import Region
-from textual.markup import escape as escape_markup
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.notifications import SeverityLevel
@@ -121,7 +120,8 @@ class SurvivingApp(App[int]):
 
     def offer(self, message: str, label: str, action: str, after: str, timeout_s: float) -> None:
         """Show a notice in which a click on *label* runs *action*, a constant of the program."""
-        before, behind = escape_markup(message), escape_markup(after)
+        # Textual's own `escape` leaves a bracket that no other closes.
+        before, behind = (text.replace("[", r"\[") for text in (escape(message), escape(after)))
         super().notify(f"{before}[@click={action}]{label}[/]{behind}", timeout=timeout_s, markup=True)
 
     @property

@@ -12,6 +12,7 @@ from rich.style import Style
 from textual import events
 from textual.app import App
 from textual.binding import Binding
+from textual.content import Content
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.strip import Strip
@@ -132,7 +133,7 @@ class KeyLine(Widget):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         key = self._at(event.x)
         self.pointed = "" if key is None else key.key
-        self.tooltip = (key.tooltip or None) if key is not None else None
+        self.tooltip = Content(key.tooltip) if key is not None and key.tooltip else None
 
     def on_leave(self) -> None:
         self.pointed = ""

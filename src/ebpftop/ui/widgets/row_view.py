@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -607,7 +608,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         column = self.column_at(event.x) if event.y < self.header_height else None
         # A heading says what is below it.
-        self.tooltip = column.about or None if column is not None else None
+        self.tooltip = Content(column.about) if column is not None and column.about else None
 
     def on_click(self, event: events.Click) -> None:
         if event.y < self.header_height:
