@@ -169,7 +169,7 @@ async def test_terms_for_the_kernel_and_an_expression_can_be_typed_together() ->
         ("duration:>1", "✗ duration:>1: add a unit: 1s"),
         ("conm:git", "✗ conm: is searched as text; the field is comm"),
         ("tru(e", "✗ a ( is not closed"),
-        ("uid:7", "Enter: uid 7, decided in the kernel"),
+        ("uid:7", "Enter: uid 7, in all panes"),
     ],
 )
 async def test_what_is_said_of_what_is_typed_stays_while_programs_start(typed: str, said: str) -> None:
@@ -183,6 +183,17 @@ async def test_what_is_said_of_what_is_typed_stays_while_programs_start(typed: s
         await until(pilot, lambda: app.main.query_one(ExecsPane).model.ring.end > ended)
         await settle(pilot, source)
         assert str(note.content).startswith(said)
+
+
+async def test_the_kernel_is_named_where_it_decides() -> None:
+    source = FakeSource(minute())
+    source.reads_all = True
+    async with running(source) as (pilot, app):
+        await pilot.press("slash", *"uid:7")
+        await until(
+            pilot,
+            lambda: str(app.main.query_one(".filter-note", Label).content) == "Enter: uid 7, decided in the kernel",
+        )
 
 
 async def test_container_of_a_row() -> None:

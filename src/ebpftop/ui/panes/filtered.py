@@ -9,7 +9,6 @@ from textual.message import Message
 from ebpftop.core.source import Batch, Source
 from ebpftop.filters.parse import parse_filter
 from ebpftop.filters.query import Language, Query
-from ebpftop.filters.stack import FilterLevel
 from ebpftop.models.base import Model
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.ring import View
@@ -52,8 +51,11 @@ class LogFilter(RowFilter[Row]):
         view = self._pane.model.view
         return view.matching, len(view.ring), self._pane.searching
 
-    def kernel_level(self) -> FilterLevel | None:
-        return None if self.error else parse_filter(self.text)[0]
+    def enter_text(self) -> str:
+        level = None if self.error else parse_filter(self.text)[0]
+        if level is None:
+            return ""
+        return f"{level.label}, {'decided in the kernel' if self._pane.source.reads_all else 'in all panes'}"
 
     def keep(self) -> None:
         super().keep()

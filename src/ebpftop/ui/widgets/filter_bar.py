@@ -90,9 +90,9 @@ class FilterBar(Vertical):
         row_filter = self.row_filter
         if row_filter is None:
             return
-        level = row_filter.kernel_level()
+        enter = row_filter.enter_text()
         wrong = row_filter.error or row_filter.doubt
-        note = f"✗ {wrong}" if wrong else f"Enter: {level.label}, decided in the kernel" if level else ""
+        note = f"✗ {wrong}" if wrong else f"Enter: {enter}" if enter else ""
         shown = note, bool(wrong), row_filter.count_text, self._fields(row_filter.hint)
         if shown == self._shown:
             # Another text means a new layout of the whole screen.

@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 from textual.widget import Widget
 
 from ebpftop.filters.query import Language, Query, QueryError
-from ebpftop.filters.stack import FilterLevel
 
 Row = TypeVar("Row")
 
@@ -47,9 +46,9 @@ class RowFilter(Generic[Row]):
         """How many rows match, of how many, and whether older ones are still searched."""
         raise NotImplementedError
 
-    def kernel_level(self) -> FilterLevel | None:
-        """What of the text the kernel can match, once it is typed."""
-        return None
+    def enter_text(self) -> str:
+        """What Enter does with the text, besides keeping it; empty: nothing."""
+        return ""
 
     def keep(self) -> None:
         """The text is typed: Enter was pressed."""
