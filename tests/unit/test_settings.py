@@ -104,6 +104,10 @@ def test_the_users_own_come_before_those_of_the_machine(home: Path) -> None:
         ("intervals = 1", ":2: intervals: unknown; did you mean interval?; it is not used"),
         ("hide_self = true", ":2: hide_self: unknown; did you mean hide-self?; it is not used"),
         ("xyz.abc = 1", ":2: xyz: unknown; it is not used"),
+        ("theme = 0x" + "f" * 5000, ":2: theme: a number has more than 64 bits; the default is used: auto"),
+        ("mouse = 0x" + "f" * 5000, ":2: mouse: a number has more than 64 bits; the default is used: yes"),
+        ("uid = [0, 0x1" + "0" * 16 + "]", ":2: uid: a number has more than 64 bits; the default is used"),
+        ("columns.execs.widths.pid = 0o7" + "7" * 21, ":2: columns.execs: a number has more than 64 bits; the default"),
         ('"\\u001b[2J" = 1', ': "\\u001b[2J": unknown; it is not used'),
     ],
 )  # fmt: skip

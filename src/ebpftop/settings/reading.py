@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from ebpftop.core.escape import printable
+from ebpftop.settings.kinds import Wrong
 from ebpftop.settings.rows import BY_NAME, KEYS, TABLES, Path, default_of, kind_of
 
 MAX_BYTES = 1 << 20
@@ -186,9 +187,23 @@ def _entries(name: str, table: Mapping[str, object], before: str = "") -> Iterat
 def _read_value(file: File, path: Path, value: object) -> None:
     file.written.add(path)
     try:
+        _require_toml(value)
         file.values[path] = kind_of(path).read(value)
     except argparse.ArgumentTypeError as error:
         file.refuse(path, str(error), without(path))
+
+
+def _require_toml(value: object) -> None:
+    """Refuse numbers beyond 64 bits, as TOML does: Python's reader takes them, and one of 4,300 digits has no text."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, int) and not -(1 << 63) <= one < 1 << 63:
+            raise Wrong("a number has more than 64 bits")
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
 
 
 def without(path: Path) -> str:
