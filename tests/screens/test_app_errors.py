@@ -177,6 +177,24 @@ async def _in_result_of_a_screen(app: EbpftopApp, pilot: Pilot[int], widget: Fra
     await pilot.press("escape")
 
 
+async def test_the_key_that_an_error_names_shows_it(survived_errors: list[BaseException]) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35), notifications=True) as pilot:
+        await settle(pilot, source)
+        widget = Fragile("fragile", id="fragile")
+        await app.main.mount(widget, before=0)
+        await until(pilot, lambda: widget.drawn)
+        await _in_drawing(app, pilot, widget)
+        key = app.main.active_bindings["exclamation_mark"].binding.key_display
+        told = f"{key} shows what happened"
+        await until(pilot, lambda: any(told in notice.message for notice in app._notifications))
+        await until(pilot, lambda: any(told in strip.text for strip in app.screen._compositor.render_strips()))
+        survived_errors.clear()
+        await pilot.press("exclamation_mark")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+
+
 KINDS: dict[str, Callable[[EbpftopApp, Pilot[int], Fragile], Awaitable[None]]] = {
     name.removeprefix("_in_"): value for name, value in list(globals().items()) if name.startswith("_in_")
 }

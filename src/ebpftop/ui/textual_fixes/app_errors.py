@@ -143,7 +143,7 @@ class SurvivingApp(App[int]):
             if not self._exit:
                 limit = next(filter(None, map(explain, _reasons(error))), None)
                 self.notify(
-                    f"{limit or summary(error)}. The screen goes on; D shows what happened",
+                    f"{limit or summary(error)}. The screen goes on; ! shows what happened",
                     title="A limit of the machine" if limit else "An error of ebpftop itself",
                     severity="error",
                     timeout=10,
@@ -270,7 +270,7 @@ def guard_drawing(draw: _Draw) -> _Draw:
         except Exception as error:  # noqa: BLE001  # whatever it is
             report(error, f"drawing {type(widget).__name__}")
             style = Style(color="red", reverse=True)
-            text = f" cannot be drawn: {summary(error)}; D shows what happened"
+            text = f" cannot be drawn: {summary(error)}; ! shows what happened"
             words = Strip([Segment(text[: crop.right], style)]).adjust_cell_length(crop.right)
             blank = Strip.blank(crop.width)
             return [words.crop(crop.x, crop.right) if y == 0 else blank for y in crop.line_range]
