@@ -208,7 +208,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
     def get_default_screen(self) -> MainScreen:
         screen = MainScreen(self.source, self.interval_s, self.initial_filter, self.watch_options)
         screen.lists_made = self.kept.arrange
-        screen.asks_first = lambda: self.kept.settings[CONFIRM]
+        screen.probes.asks_first = lambda: self.kept.settings[CONFIRM]
         self.main_screen = screen
         return screen
 
@@ -301,7 +301,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
             turn = partial(main.action_probe, pane.probe)
             keys = self.key_of(f"probe.{pane.probe}")
             yield Command(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn, keys)
-            about = partial(main.open_probe, pane.probe)
+            about = partial(main.probes.open, pane.probe)
             hide = pane in main.choice_of_panes
             does = f"{pane.label}: {'hide its pane; its probe stays as it is' if hide else 'show its pane'}"
             yield Command(

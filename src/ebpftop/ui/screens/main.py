@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from contextvars import copy_context
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
-from time import monotonic
 from typing import Any, ClassVar, get_args
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Grid, Horizontal, Vertical
+from textual.containers import Grid
 from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
-from ebpftop.core.escape import printable
 from ebpftop.core.format import clock_text
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.models.subset import Kind
 from ebpftop.models.syscalls import SyscallsModel
-from ebpftop.probes.registry import registry
 from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.base import Pane, worker_sleep
 from ebpftop.ui.panes.execs import ExecsPane
@@ -38,16 +31,16 @@ from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.graphing import GraphsController
 from ebpftop.ui.screens.heating import HeatController
-from ebpftop.ui.screens.inbox import Inbox
+from ebpftop.ui.screens.hosting import HostScreen
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
 from ebpftop.ui.screens.placing import LEAST, PanesScreen
 from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
 from ebpftop.ui.screens.ready import ReadyScreen, ready
+from ebpftop.ui.screens.row_actions import ROW_KEYS, RowController
+from ebpftop.ui.screens.time_row import TimeRowController
+from ebpftop.ui.screens.toggling import ProbeController, probe_keys
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
-from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
-from ebpftop.ui.textual_fixes.frame_pace import one_frame
 from ebpftop.ui.widgets.axis import clock
-from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
 from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.graphs import Graphs
 from ebpftop.ui.widgets.heat_band import HeatBand
@@ -55,7 +48,7 @@ from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
 from ebpftop.ui.widgets.tabs_line import TabsLine
-from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
+from ebpftop.ui.widgets.timeline_bar import TimelineBar
 
 _STATUS_ACTIONS = {
     **{"name": "app.help", "lost": "app.losses", "cost": "app.diagnostics", "kernel": "app.diagnostics"},
@@ -64,55 +57,23 @@ _STATUS_ACTIONS = {
 }
 """What a click on a part of the status line does."""
 
-UNDO_S = 6.0
-"""Seconds for which undoing is offered."""
-
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-_PROBES = Binding.Group("probes ", compact=True)
-_KEYS_MAX = 9
-
-CONFIRM_S = 5.0
-"""For so long a probe's key that was pressed once asks for the second time."""
 
 _UNSHOWN_EVERY_S = 0.1
 """Seconds between polls of probes that have no pane."""
 
 
-def _probe_keys() -> Iterator[Binding]:
-    """Yield the key of each probe. The footer has room for those that are usually on."""
-    for number, (probe, pane) in enumerate(panes().classes.items(), 1):
-        if number <= _KEYS_MAX:
-            label = printable(pane.label)
-            usual = registry().rows[probe].on
-            yield Binding(
-                str(number),
-                f"probe('{probe}')",
-                label,
-                group=_PROBES,
-                show=usual,
-                tooltip=f"{label}: probe on or off",
-                id=f"probe.{probe}",
-            )
-
-
-class MainScreen(ListFilters[None], PanesScreen):
+class MainScreen(ListFilters[None], PanesScreen, HostScreen):
     """The whole screen. State records take effect at once; records for a pane wait while paused."""
 
     BLANK = True  # all of it is covered by widgets, and it would be rendered again whenever a dialog closes
     BINDINGS: ClassVar[list[BindingType]] = [
         *TIME_KEYS,
-        *_probe_keys(),
+        *probe_keys(),
         *FILTER_KEYS,
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
-        Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
-        Binding(
-            "U", "container", "Container", show=False, tooltip="Only this row's container, and back", id="container"
-        ),
-        Binding("C", "copy_as", "Copy as", show=False, tooltip="The row or filter as a command line", id="copy_as"),
-        Binding("a", "watch", "Watch", show=False, tooltip="Watch for what matters: list, add, remove", id="watch"),
-        Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
+        *ROW_KEYS,
         Binding(
             "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history as a recording", id="save"
         ),
@@ -150,28 +111,28 @@ class MainScreen(ListFilters[None], PanesScreen):
         super().__init__()
         self.source = source
         self.panes, self._disabled = panes().make(source)
+        self.probes = ProbeController(lambda: self.app, source, self.panes, lambda: self.playback.overview)
         self.playback = PlaybackController(source, self.panes, self)
         self.heat = HeatController(self.playback, series_of(source), self._calls_model)
         self.graphs = GraphsController(lambda: self.app, self.playback, series_of(source))
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self.front = self.execs
         self.interval_s = interval_s
-        self.asks_first: Callable[[], bool] = lambda: False
-        """Is a probe's key to be pressed twice?"""
-        self._pressed: tuple[ProbeName, float] = ("", 0.0)
         self.lists_made: Callable[[], None] = lambda: None
         """Called when the panes have their lists, before they are drawn."""
         self.filters = FilterController(source, self.playback.apply_filter, self, initial_filter)
         news = self.playback.player is None
         self.watching = WatchController(watch_options or WatchOptions(), self.playback.timeline, self, rings=news)
         self.playback.look_at = self.watching.take
+        self.time_row = TimeRowController(self.playback, self.watching)
+        self.rows = RowController(lambda: self.app, lambda: self.pane, self.filters, self.watching, self.playback)
         self._pipe_end_reported = self._was_shown = False
         if self.playback.timeline is not None and self.playback.player is not None:
             self.add_class("-timeline")
 
     def compose(self) -> ComposeResult:
         with self._context():
-            self._inbox = Inbox(asyncio.get_running_loop(), copy_context(), lambda: self._is_gone)
+            self.open_inbox()
         for pane in self.panes:
             pane.deliver = partial(self._deliver, pane)
         yield StatusBar(id="state")
@@ -179,11 +140,7 @@ class MainScreen(ListFilters[None], PanesScreen):
         yield self.heat.widget
         yield TabsLine(id="tabs")
         yield Grid(*self.panes, id="panes")
-        with Horizontal(id="time"):
-            yield PausedBadge(id="paused")
-            with Vertical():
-                yield TimelineBar(id="timeline")
-                yield PausedHint(id="paused-words")
+        yield self.time_row.widget
         yield FilterBar()
         yield KeyLine()
         yield Static(f"needs {LEAST.width}x{LEAST.height}", id="too-small", markup=False)
@@ -233,7 +190,7 @@ class MainScreen(ListFilters[None], PanesScreen):
             lost=overview.total_lost,
             lost_kind=overview.only_kind_lost or "",
             cost=overview.cost,
-            filter="  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part),
+            filter=self._filter_text,
             gone=", ".join(overview.gone),
             mode=self.mode,
             paused="PAUSED" if playback.paused else "",
@@ -243,17 +200,13 @@ class MainScreen(ListFilters[None], PanesScreen):
             interval_s=self.interval_s,
         )
         if playback.paused:
-            self._describe_badge()
+            self.time_row.describe_badge()
         self.graphs.update()
         self.heat.update()
 
-    def _describe_badge(self) -> None:
-        """Show beside the badge how much waits, or which moment is shown."""
-        words, playback = self.query_one(PausedHint), self.playback
-        if playback.moment is not None:
-            words.away(playback.back_text, recording=playback.player is not None)
-        else:
-            words.held(playback.held.weight, playback.held.has_overflowed)
+    @property
+    def _filter_text(self) -> str:
+        return "  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part)
 
     @property
     def mode(self) -> str:
@@ -265,10 +218,6 @@ class MainScreen(ListFilters[None], PanesScreen):
     def on_unmount(self) -> None:
         self.end_collecting()
 
-    @property
-    def _is_gone(self) -> bool:
-        return self._closing or self._closed or self._pruning or not self.app.is_running
-
     def end_collecting(self) -> None:
         """Let the threads of all panes end at once."""
         for pane in self.panes:
@@ -279,7 +228,7 @@ class MainScreen(ListFilters[None], PanesScreen):
         self.playback.pulse()
         self.watching.pulse()
         if self.has_class("-timeline"):
-            self._describe_timeline(anew=True)
+            self.time_row.describe(anew=True)
             self.describe()
         if self.playback.piped and not self.source.live and not self._pipe_end_reported:
             # No batch comes with the end, and without a message a lost connection looks like silence.
@@ -289,18 +238,11 @@ class MainScreen(ListFilters[None], PanesScreen):
             )
             self.describe()
 
-    # What arrives, and time. See `Host`.
+    # What arrives, and time. See `Host`; `HostScreen` has the rest of it.
 
     def _deliver(self, pane: Pane, batches: Sequence[Batch]) -> None:
         """Have *batches* of *pane* processed. Its thread calls this."""
         self.post(partial(self.playback.intake.put, pane, batches))
-
-    def post(self, do: Callable[[], None]) -> None:
-        self._inbox.put(do)
-
-    @property
-    def is_covered(self) -> bool:
-        return not self.is_active
 
     @on(events.ScreenResume)
     def _uncovered(self, event: events.ScreenResume) -> None:
@@ -309,80 +251,24 @@ class MainScreen(ListFilters[None], PanesScreen):
         self._was_shown = True
         self.playback.frames.show_when_due()
 
-    @property
-    def keys_waiting(self) -> int:
-        waiting: int = getattr(self.app, "keys_waiting", 0)
-        return waiting
-
-    def call_soon(self, do: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_soon(self.call_later, do)
-
-    def call_after(self, delay_s: float, do: Callable[[], None]) -> None:
-        self._inbox.put_later(delay_s, do)
-
-    def one_frame(self) -> AbstractContextManager[None]:
-        return one_frame(self)
-
-    def run_in_thread(self, group: Group, work: Callable[[], None]) -> None:
-        self.run_worker(work, group=group, thread=True, exit_on_error=False)
-
-    def run_filtering(self, work: Callable[[], None]) -> None:
-        self.run_worker(work, group="filter", thread=True)
-
-    def notify_of_error(self, error: Exception, title: str) -> None:
-        self.app.notify(str(error), title=title, severity="error")
-
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state == WorkerState.ERROR and event.worker.group in get_args(Group):
             self.playback.failed(event.worker.error)
             self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
-
-    def notify_of(self, message: str, *, title: str = "", is_warning: bool = False) -> None:
-        self.app.notify(message, title=title, severity="warning" if is_warning else "information")
 
     def describe_time(self) -> None:
         self.set_class(self.playback.paused, "-paused")
         shows_time = self.playback.paused or self.playback.player is not None
         self.set_class(self.playback.timeline is not None and shows_time, "-timeline")
         # If the bar has only just appeared, it has no size yet.
-        self.call_after_refresh(self._describe_timeline)
+        self.call_after_refresh(self.time_row.describe)
         self.describe()
 
-    def _describe_timeline(self, anew: bool = False) -> None:
-        """Update the timeline; its rates only now and then, since they change slowly and cost much time."""
-        playback, bar = self.playback, self.query_one(TimelineBar)
-        if playback.timeline is None or not bar.display:
-            return
-        rates = bar.moments.rates
-        if anew or len(rates) != bar.buckets:
-            playback.ask_rates(bar.buckets)
-        bar.moments = Moments(
-            span=playback.timeline.span,
-            rates=rates,
-            moment=playback.shown_time if playback.moment is None else playback.moment,
-            present=playback.position,
-            note=playback.kept,
-            back=playback.back_text,
-            marks=self.watching.marks,
-        )
-
     def describe_marks(self) -> None:
-        self._describe_timeline()
-
-    def ring_bell(self) -> None:
-        self.app.bell()
-
-    @property
-    def is_ending(self) -> bool:
-        return self._is_gone
-
-    def search_in_thread(self, search: Callable[[], None]) -> None:
-        self.run_worker(search, group="marks", thread=True, exit_on_error=False)
+        self.time_row.describe()
 
     def show_rates(self, rates: Rates) -> None:
-        bar = self.query_one(TimelineBar)
-        if len(rates) == bar.buckets:
-            bar.moments = replace(bar.moments, rates=rates)
+        self.time_row.show_rates(rates)
 
     @on(TimelineBar.Scrubbed)
     def _scrubbed(self, event: TimelineBar.Scrubbed) -> None:
@@ -436,21 +322,13 @@ class MainScreen(ListFilters[None], PanesScreen):
         if event.part == "mark" and event.times == 1:
             self.action_probe(pane.probe)
         elif event.part == "probe" and event.times == 1:
-            self.open_probe(pane.probe)
+            self.probes.open(pane.probe)
         elif event.times == 2 and event.part == "other":
             self.action_maximise()
 
     @on(Pane.ProbeRequested)
     def _probe_requested(self, event: Pane.ProbeRequested) -> None:
-        self.open_probe(event.pane.probe)
-
-    def open_probe(self, probe: ProbeName) -> None:
-        """Show what a probe is attached to, what it tried before, what it cannot see, and what was lost of it."""
-        from ebpftop.ui.screens.details import open_sheet
-        from ebpftop.ui.screens.diagnostics import probe_details
-
-        pane = next(pane for pane in self.panes if pane.probe == probe)
-        open_sheet(self.app, probe_details(probe, pane.label, lambda: self.playback.overview))
+        self.probes.open(event.pane.probe)
 
     @on(SyscallsPane.Open)
     def _open_view(self, event: SyscallsPane.Open) -> None:
@@ -470,38 +348,12 @@ class MainScreen(ListFilters[None], PanesScreen):
         return self.pane.lines
 
     def action_probe(self, probe: str) -> None:
-        if not self.source.live:
-            self.app.notify("A recording has no probes to toggle", severity="warning")
-            return
-        pane = next((pane for pane in self.panes if pane.probe == probe), None)
-        if pane is None:
-            self.app.notify(f"The pane of {probe} is disabled", severity="warning")
-            return
-        if self.asks_first() and not self._is_second_press(probe):
-            verb = "detach" if pane.state == "on" else "attach"
-            self.app.notify(f"Press it once more to {verb} the probe of {pane.label}")
-            return
-        if pane.past:
-            self.app.notify(f"The probe of {pane.label} is toggled now; the screen shows the past")
-        pane.start_toggle()
-        self.describe()
+        if self.probes.toggle(probe):
+            self.describe()
 
     @on(Pane.Toggled)
-    def _offer_undo(self, event: Pane.Toggled) -> None:
-        """Say what was toggled; a click on Undo, or the same key, toggles it back."""
-        pane = event.pane
-        did = "attached" if event.on else "detached, nothing of it is left in the kernel"
-        key = f" (or {pane.number})" if pane.number <= _KEYS_MAX else ""
-        assert isinstance(self.app, SurvivingApp)
-        self.app.offer(f"{pane.label}: probe {did}. ", "Undo", f"app.toggle_probe({pane.number})", key, UNDO_S)
-
-    def _is_second_press(self, probe: ProbeName) -> bool:
-        """Was the key of this probe pressed a moment ago? Then it is not asked again."""
-        before, self._pressed = self._pressed, (probe, monotonic())
-        if before[0] != probe or self._pressed[1] - before[1] > CONFIRM_S:
-            return False
-        self._pressed = ("", 0.0)
-        return True
+    def _toggled(self, event: Pane.Toggled) -> None:
+        self.probes.offer_undo(event.pane, on=event.on)
 
     @property
     def focusable_besides(self) -> tuple[Widget, ...]:
@@ -579,10 +431,10 @@ class MainScreen(ListFilters[None], PanesScreen):
         self.query_one(FilterBar).type(text)
 
     def action_user(self) -> None:
-        self.filters.toggle("uids", self.pane.user_level(), "a user")
+        self.rows.filter_user()
 
     def action_container(self) -> None:
-        self.filters.toggle("containers", self.pane.container_level(), "a program of a container")
+        self.rows.filter_container()
 
     @on(Pane.FilterRequested)
     def _filter_requested(self, event: Pane.FilterRequested) -> None:
@@ -590,87 +442,32 @@ class MainScreen(ListFilters[None], PanesScreen):
         self.filters.push(event.step)
 
     def action_copy(self) -> None:
-        pane = self.pane
-        row = pane.lines.selected()
-        if row is None:
-            self.app.notify("Choose a row first: j and k move")
-            return
-        details = pane.details(row)
-        self.app.copy_to_clipboard(details.copies)
-        # The terminal does not answer, so it is unknown whether it accepted the text.
-        self.app.notify(f"{details.copies_what} sent to the terminal's clipboard")
+        self.rows.copy()
 
     def action_copy_as(self) -> None:
-        """Offer the row under the cursor, and the filter, as command lines."""
-        from ebpftop.models.copy_as import CommandLine, command_lines
-        from ebpftop.ui.screens.copy_as import CopyScreen
-
-        pane = self.pane
-        row = pane.lines.selected()
-        subject = None if row is None else pane.subject(row)
-        named = () if registry().rows[pane.probe].on else (pane.probe,)
-        lines = command_lines(subject, self.filters.stack.filter, named)
-        if not lines:
-            self.app.notify("Choose a row first (j and k move), or set a filter")
-            return
-
-        def copy(line: CommandLine | None) -> None:
-            if line is not None:
-                self.app.copy_to_clipboard(line.text)
-                self.app.notify(f"{line.tool} line sent to the terminal's clipboard")
-
-        title = pane.label if row is None else pane.details(row).title
-        self.app.push_screen(ready(self.app, CopyScreen).fill(lines, title), copy)
+        self.rows.copy_as()
 
     def action_watch(self) -> None:
-        """Offer what can be watched for on this row, and list what is watched for."""
-        from ebpftop.models.watch import compile_watch
-        from ebpftop.models.watch_choices import watch_choices
-        from ebpftop.ui.screens.watch_list import Offer, WatchScreen
-
-        pane = self.pane
-        row = pane.lines.selected()
-        subject = None if row is None else pane.subject(row)
-        choices = watch_choices(subject) if subject is not None else ()
-        offers = [Offer(choice.words, compile_watch(choice.expression)) for choice in choices]
-        if (typed := pane.watch_of_filter()) is not None:
-            offers.insert(0, Offer(typed.label, typed))
-
-        def show(moment: float | None) -> None:
-            if moment is not None:
-                self.playback.seek(moment)
-
-        self.app.push_screen(ready(self.app, WatchScreen).fill(self.watching, offers), show)
+        self.rows.watch()
 
     async def action_save(self, kind: Kind) -> None:
         """Ask where to save the history, or the rows of this pane."""
-        from ebpftop.ui.screens.report_actions import Screen, report_choice
-        from ebpftop.ui.screens.save_actions import history_choice, rows_of, write_file
+        from ebpftop.ui.screens.report_actions import OnScreen
+        from ebpftop.ui.screens.save_actions import save_choices
         from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
 
         place = await place_to_save()
-        host, moment = self.source.header.host, self.playback.shown_time
-        choices = rows_of(self.pane, host, moment)
-        watches = [watch.label for watch in self.watching.watches.watches]
-        filtered = "  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part)
-        shown = Screen(
-            self.source.header,
-            self.playback.overview,
-            moment,
-            filtered,
-            watches,
-            self.panes,
-            self.playback.timeline,
-            series_of(self.source),
+        shown = OnScreen(
+            header=self.source.header,
+            overview=self.playback.overview,
+            shown=self.playback.shown_time,
+            filter=self._filter_text,
+            watches=[watch.label for watch in self.watching.watches.watches],
+            panes=self.panes,
+            timeline=self.playback.timeline,
+            series=series_of(self.source),
         )
-        choices.append(report_choice(shown, write_file))
-        if self.playback.timeline is not None:
-            choices.insert(
-                0,
-                history_choice(
-                    self.playback.timeline, self.playback.view_filter, self.execs.typed_query, filtered, host, moment
-                ),
-            )
+        choices = save_choices(shown, self.pane, self.playback.view_filter, self.execs.typed_query)
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
 

@@ -33,8 +33,8 @@ _GRAPHS: Sequence[tuple[What, str, str, float]] = (
 
 
 @dataclass(frozen=True)
-class Screen:
-    """What of the screen a report is about."""
+class OnScreen:
+    """What of the screen is saved, or a report is about."""
 
     header: Header
     overview: Overview
@@ -46,7 +46,7 @@ class Screen:
     series: Series | None
 
 
-def report_choice(screen: Screen, write: Callable[[str, bytes, bool], None]) -> Saving:
+def report_choice(screen: OnScreen, write: Callable[[str, bytes, bool], None]) -> Saving:
     """Return what saves the report of what is shown now; *write* creates a file."""
     shown = [(pane, pane.rows_shown()) for pane in screen.panes if pane.state != "off" or pane.lines.rows()]
 
@@ -59,7 +59,7 @@ def report_choice(screen: Screen, write: Callable[[str, bytes, bool], None]) -> 
     return Saving("report", "for a ticket: versions, losses, graphs, top rows, the newest lines", name, save)
 
 
-def _report(screen: Screen, shown: Sequence[tuple[Pane, Shown[Any]]]) -> Report:
+def _report(screen: OnScreen, shown: Sequence[tuple[Pane, Shown[Any]]]) -> Report:
     span = screen.timeline.span if screen.timeline is not None else (screen.header.started, screen.shown)
     return Report(
         header=screen.header,
@@ -76,7 +76,7 @@ def _report(screen: Screen, shown: Sequence[tuple[Pane, Shown[Any]]]) -> Report:
     )
 
 
-def _graphs(screen: Screen, span: tuple[float, float]) -> list[Graph]:
+def _graphs(screen: OnScreen, span: tuple[float, float]) -> list[Graph]:
     graphs = []
     if screen.timeline is not None:
         graphs.append(Graph("Events", screen.timeline.rates(_GRAPH_CELLS), "a second"))

@@ -1,4 +1,4 @@
-"""What the main screen can save: the history, and the rows of a pane."""
+"""What the main screen can save: the history, the rows of a pane, a report; and the screen itself as a picture."""
 
 from __future__ import annotations
 
@@ -15,8 +15,18 @@ from ebpftop.recording.timeline import Timeline
 from ebpftop.recording.writer import create_file, fallback_folder, writable_folder
 from ebpftop.ui.export import to_csv, to_json
 from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.report_actions import OnScreen, report_choice
 from ebpftop.ui.screens.save_dialog import Saving
 from ebpftop.ui.widgets.columns import Shown
+
+
+def save_choices(shown: OnScreen, pane: Pane, view_filter: ViewFilter, query: Query[ExecRow] | None) -> list[Saving]:
+    """All that can be saved: the history as *view_filter* and *query* show it, the rows of *pane*, a report."""
+    host, moment = shown.header.host, shown.shown
+    choices = [*rows_of(pane, host, moment), report_choice(shown, write_file)]
+    if shown.timeline is not None:
+        choices.insert(0, history_choice(shown.timeline, view_filter, query, shown.filter, host, moment))
+    return choices
 
 
 def history_choice(

@@ -1,0 +1,106 @@
+"""What the keys of the main screen do with the row under the cursor: filter by it, copy it, watch for its like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+from textual.binding import Binding
+
+from ebpftop.probes.registry import registry
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.filtering import FilterController
+from ebpftop.ui.screens.playback import PlaybackController
+from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.screens.watching import WatchController
+
+if TYPE_CHECKING:
+    from ebpftop.models.copy_as import CommandLine
+
+ROW_KEYS: tuple[Binding, ...] = (
+    Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
+    Binding("U", "container", "Container", show=False, tooltip="Only this row's container, and back", id="container"),
+    Binding("C", "copy_as", "Copy as", show=False, tooltip="The row or filter as a command line", id="copy_as"),
+    Binding("a", "watch", "Watch", show=False, tooltip="Watch for what matters: list, add, remove", id="watch"),
+    Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the terminal's clipboard", id="copy"),
+)
+"""The keys for the row; the main screen has their actions."""
+
+
+class RowController:
+    """Acts on the row under the cursor of the pane that has the focus."""
+
+    def __init__(
+        self,
+        app: Callable[[], App[Any]],
+        pane: Callable[[], Pane],
+        filters: FilterController,
+        watching: WatchController,
+        playback: PlaybackController,
+    ) -> None:
+        self._app = app
+        self._pane = pane
+        self._filters = filters
+        self._watching = watching
+        self._playback = playback
+
+    def filter_user(self) -> None:
+        self._filters.toggle("uids", self._pane().user_level(), "a user")
+
+    def filter_container(self) -> None:
+        self._filters.toggle("containers", self._pane().container_level(), "a program of a container")
+
+    def copy(self) -> None:
+        """Send the row to the terminal's clipboard."""
+        app, pane = self._app(), self._pane()
+        row = pane.lines.selected()
+        if row is None:
+            app.notify("Choose a row first: j and k move")
+            return
+        details = pane.details(row)
+        app.copy_to_clipboard(details.copies)
+        # The terminal does not answer, so it is unknown whether it accepted the text.
+        app.notify(f"{details.copies_what} sent to the terminal's clipboard")
+
+    def copy_as(self) -> None:
+        """Offer the row, and the filter, as command lines."""
+        from ebpftop.models.copy_as import command_lines
+        from ebpftop.ui.screens.copy_as import CopyScreen
+
+        app, pane = self._app(), self._pane()
+        row = pane.lines.selected()
+        subject = None if row is None else pane.subject(row)
+        named = () if registry().rows[pane.probe].on else (pane.probe,)
+        lines = command_lines(subject, self._filters.stack.filter, named)
+        if not lines:
+            app.notify("Choose a row first (j and k move), or set a filter")
+            return
+
+        def copy(line: CommandLine | None) -> None:
+            if line is not None:
+                app.copy_to_clipboard(line.text)
+                app.notify(f"{line.tool} line sent to the terminal's clipboard")
+
+        title = pane.label if row is None else pane.details(row).title
+        app.push_screen(ready(app, CopyScreen).fill(lines, title), copy)
+
+    def watch(self) -> None:
+        """Offer what can be watched for on this row, and list what is watched for."""
+        from ebpftop.models.watch import compile_watch
+        from ebpftop.models.watch_choices import watch_choices
+        from ebpftop.ui.screens.watch_list import Offer, WatchScreen
+
+        app, pane = self._app(), self._pane()
+        row = pane.lines.selected()
+        subject = None if row is None else pane.subject(row)
+        choices = watch_choices(subject) if subject is not None else ()
+        offers = [Offer(choice.words, compile_watch(choice.expression)) for choice in choices]
+        if (typed := pane.watch_of_filter()) is not None:
+            offers.insert(0, Offer(typed.label, typed))
+
+        def show(moment: float | None) -> None:
+            if moment is not None:
+                self._playback.seek(moment)
+
+        app.push_screen(ready(app, WatchScreen).fill(self._watching, offers), show)
