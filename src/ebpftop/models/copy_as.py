@@ -17,6 +17,7 @@ from ebpftop.filters.spec import COMM_BYTES, Filter, comm_bytes
 from ebpftop.models.subject import Subject
 
 _PRINTS_EXEC = r'{ printf("%d %s\n", pid, str(args->filename)); }'
+_ESCAPED = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})").search
 _EXEC = "tracepoint:sched:sched_process_exec"
 
 
@@ -52,7 +53,7 @@ def filter_options(wanted: Filter) -> list[str]:
 def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iterator[CommandLine]:
     s = subject
     chosen = _filter_of(s)
-    if s.argv and s.kind == "exec":
+    if s.kind == "exec" and _is_exact(s.argv):
         yield CommandLine("command", "run it again", shlex.join(s.argv))
     if chosen:
         options = filter_options(wanted.combined(chosen))
@@ -158,12 +159,17 @@ def _bpftrace_text(text: str) -> str:
 def _strace(s: Subject) -> Iterator[CommandLine]:
     if s.kind == "exec" and s.pid is not None and s.running:
         yield CommandLine("strace", "its calls, and its children's", f"sudo strace -f -p {s.pid}")
-    if s.kind == "exec" and s.argv:
+    if s.kind == "exec" and _is_exact(s.argv):
         yield CommandLine("strace", "run it again under strace", shlex.join(["strace", "-f", "--", *s.argv]))
     if s.kind in ("exec", "trace", "open") and not s.running and _is_plain(s.comm):
         # A name is a regular expression to pgrep, which shall match all of it.
         found = f'"$(pgrep -d, -x -- {shlex.quote(re.escape(s.comm))})"'
         yield CommandLine("strace", "all that have its name now", f"sudo strace -f -p {found}")
+
+
+def _is_exact(argv: Sequence[str]) -> bool:
+    """Return whether *argv* is known, byte by byte: what looks like an escape may stand for a byte, or for itself."""
+    return bool(argv) and not any(map(_ESCAPED, argv))
 
 
 def _is_plain(comm: str) -> bool:

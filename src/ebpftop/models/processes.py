@@ -93,7 +93,7 @@ class ProcessInfo:
 
     __slots__ = (
         *("argv", "comm", "ended", "ending", "execs", "file", "pid", "ppid", "since", "start_ns", "uid", "user"),
-        *("bytes_used", "cgroup", "container", "lineage", "matched", "reported"),
+        *("argv_cut", "bytes_used", "cgroup", "container", "lineage", "matched", "reported"),
     )
 
     def __init__(self, record: Exec | Process | Exit) -> None:
@@ -113,6 +113,7 @@ class ProcessInfo:
         self.uid = record.uid
         self.comm = record.comm
         self.user, self.argv = (None, ()) if isinstance(record, Exit) else (record.user, record.argv)
+        self.argv_cut = isinstance(record, Exec) and record.truncated
         self.file = record.file if isinstance(record, Exec) else ""
         self.since = record.time if isinstance(record, Exec) else None
         self.reported = record.time

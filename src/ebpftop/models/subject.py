@@ -14,6 +14,7 @@ class Subject:
     """What is known of a row; None or empty: it is about something else, or that is not known.
 
     `comm` is a command's name, `file` what it was to execute, `error` why that failed, `call` a system call.
+    `argv` is empty if not all of it is known.
     """
 
     kind: str
@@ -41,7 +42,7 @@ def subject_of_exec(row: ExecRow) -> Subject:
         e.comm,
         e.pid,
         row.running,
-        e.argv,
+        () if e.truncated else e.argv,
         e.file,
         (e.error or str(e.ret)) if row.failed else None,
         e.uid,
@@ -53,7 +54,8 @@ def subject_of_exec(row: ExecRow) -> Subject:
 def subject_of_process(process: ProcessInfo) -> Subject:
     """Return what a line of the process tree is about."""
     p = process
-    return Subject("exec", p.comm, p.pid, p.ended is None, tuple(p.argv), p.file, None, p.uid, p.user, p.container)
+    argv = () if p.argv_cut else tuple(p.argv)
+    return Subject("exec", p.comm, p.pid, p.ended is None, argv, p.file, None, p.uid, p.user, p.container)
 
 
 def subject_of_event(kind: str, event: Event) -> Subject:
