@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
+from ebpftop.core.escape import escape
 from ebpftop.core.records import Cost, InFlight, Lost, Record, Syscall, Syscalls
 from ebpftop.filters.expression import compile_expression
 from ebpftop.filters.expression_tokens import LONGEST, ExpressionError
@@ -165,6 +167,14 @@ def test_what_is_wrong_is_said_with_its_place(text: str, at: int, says: str) -> 
     *_, line, mark = str(raised.value).split("\n")
     if text.strip() and at < 50:
         assert line[mark.index("^") :][:4] == text[raised.value.at :][:4]
+
+
+@pytest.mark.parametrize("odd", ["\x1b[31m", "\u202e", "\U000e0041", "\u65e5\u672c"])
+def test_the_mark_is_below_the_place_whatever_is_before_it(odd: str) -> None:
+    with pytest.raises(ExpressionError) as raised:
+        compile_watch(f'exec.comm == "{odd}" X')
+    *_, line, mark = map(escape, str(raised.value).split("\n"))
+    assert cell_len(line.partition("X")[0]) == mark.index("^")
 
 
 @given(st.text(alphabet="exitcmd.ns()[]!&|<>='\"\\ 0123_,{}:;\n\u202e", max_size=60))

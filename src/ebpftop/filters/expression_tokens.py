@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 LONGEST = 4096
 """Characters of an expression."""
@@ -49,10 +50,12 @@ class ExpressionError(ValueError):
     @property
     def place(self) -> tuple[str, str]:
         """Two lines: the text, and a mark below the place."""
-        line = self.text.replace("\n", " ").replace("\t", " ")
+        # What does not print is one character here, as in the text: as an escape it would move what is behind it.
+        line = "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in self.text)
         # Only what is around the place, so that the mark stands in the same line of the terminal.
         first = max(0, self.at - 50)
-        return f"  {line[first : first + 76]}", f"  {' ' * (self.at - first)}^"
+        before = sum(2 if east_asian_width(one) in "WF" else 1 for one in line[first : self.at])
+        return f"  {line[first : first + 76]}", f"  {' ' * max(before, self.at - first)}^"
 
 
 @dataclass(frozen=True, slots=True)
