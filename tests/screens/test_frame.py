@@ -12,7 +12,8 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.registry import PaneLayout
 from ebpftop.ui.screens.details import SheetScreen
-from ebpftop.ui.widgets.row_view import POINT, SLIDE
+from ebpftop.ui.widgets.row_drawing import POINT
+from ebpftop.ui.widgets.row_sliding import SLIDE
 
 from .conftest import settle, until
 from .scene import FakeSource, batch, execs, minute, probe_state, ran

@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ebpftop.ui.widgets.columns import Span, clip
-from ebpftop.ui.widgets.row_view import STYLES
+from ebpftop.ui.widgets.row_drawing import STYLES
 
 _OWN_STYLES = ("title", "heading", "term", "found")
 _TERM_SHARE = 4

@@ -1,4 +1,4 @@
-"""The base of every log and table: pinned header, cursor, scrolling, and Strips that are made once.
+"""The base of every log and table: which rows are in view, the cursor, and lines that are drawn only if they changed.
 
 Frames cost time, not events: a line is made into a Strip when it is first drawn, and the same object is returned until
 it changes, so that Textual's own caches on it keep working.
@@ -6,69 +6,28 @@ it changes, so that Textual's own caches on it keep working.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from rich.cells import cell_len
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ebpftop.core.clock import day
-from ebpftop.ui.textual_fixes.app_errors import guard_drawing, report, summary
-from ebpftop.ui.widgets.columns import GAP, Column, PlacedColumn, Span, cell_from, clip, fit, layout_cell
-from ebpftop.ui.widgets.row_filter import RowFilter
+from ebpftop.ui.textual_fixes.app_errors import guard_drawing
+from ebpftop.ui.widgets.columns import GAP, Column, Span
 from ebpftop.ui.widgets.row_scroll_bar import RowScrollBar
+from ebpftop.ui.widgets.row_sliding import SLIDE_KEYS, SlidingRows
 
 Row = TypeVar("Row")
 
-STYLES = (
-    *(
-        "head",
-        "sorted",
-        "point",
-        "zebra",
-        "cursor",
-        "blurred",
-        "dim",
-        "faint",
-        "strong",
-        "accent",
-        "good",
-        "warn",
-        "bad",
-        "signal",
-    ),
-    *("root", "user", "bar", "struck", "note"),
-)
 
-
-GUTTER = 2
-"""Cells at the left of each row: its mark, and an angle at the selected one."""
-
-POINT = "›"  # noqa: RUF001  # as the screens are drawn
-
-SLIDE = 8
-"""Cells of a step sideways."""
-
-WIDEST_TEXT = 1000
-"""Cells of a text that is drawn to a width, when its length is asked for."""
-
-_NO_MARK = Span(" ")
-
-
-class RowView(ScrollView, Generic[Row], can_focus=True):
+class RowView(SlidingRows[Row], can_focus=True):
     """Rows at positions `first` up to `end`, supplied by a subclass. A row keeps its position while others arrive."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{look}" for look in STYLES}
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", "Down", show=False, id="lines.down"),
@@ -79,16 +38,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         Binding("ctrl+u", "half_page(-1)", "Half a page up", show=False, id="lines.half_up"),
         Binding("g,home", "top", "First", show=False, id="lines.first"),
         Binding("G,end", "bottom", "Last", show=False, id="lines.last"),
-        Binding("left", "slide(-1)", "Left", show=False, key_display="←", tooltip="Back to the left", id="lines.left"),
-        Binding(
-            "right",
-            "slide(1)",
-            "Right",
-            show=False,
-            key_display="→",
-            tooltip="Scroll sideways, where a row is cut",
-            id="lines.right",
-        ),
+        *SLIDE_KEYS,
         Binding("enter", "open", "Details", tooltip="Everything known about this row", id="lines.open"),
     ]
 
@@ -115,26 +65,10 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         id: str | None = None,
     ) -> None:
         """Show *columns*, with a *header* above them; *mark* returns one cell that tells what is special of a row."""
-        super().__init__(id=id)
-        self.columns = columns
-        self.mark = mark
-        self.header_height = int(header)
-        self.slid = 0
-        """Cells at the left of the widest text that are scrolled away."""
-        self.hidden = frozenset(c.key for c in columns if c.hidden)
-        self.widths: dict[str, int] = {}
-        self.scales: dict[str, str] = {}
-        """Titles of columns that have one scale for all rows."""
-        self.now = 0.0
+        super().__init__(columns, mark=mark, header=header, id=id)
         self._day = 0
         self._cursor: int | None = None
-        self.message: list[Span] = []
-        self.row_filter: RowFilter[Row] | None = None
-        """The filter that can be typed for it."""
-        self.faded = False
-        self._slots: list[PlacedColumn[Row]] = []
         self._strips: dict[int, tuple[Hashable, Strip]] = {}
-        self._styles_of: dict[tuple[str, str], Style] = {}
         self._stale = False
         self._shown_first = 0
         self._drawn: dict[int, tuple[int, Row]] = {}
@@ -144,23 +78,8 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
         self._awaited: set[int] = set()
         """Lines of which a drawing was asked for, and has not happened yet."""
         self._syncing = False
-        self._blank: tuple[int, Style, Strip] | None = None
 
     # What a subclass supplies.
-
-    @property
-    def first(self) -> int:
-        """Position of the first row."""
-        raise NotImplementedError
-
-    @property
-    def end(self) -> int:
-        """One past the position of the last row."""
-        raise NotImplementedError
-
-    def row(self, position: int) -> Row:
-        """The row at a position."""
-        raise NotImplementedError
 
     def rows(self) -> list[Row]:
         """All rows, in their order."""
@@ -324,35 +243,6 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
 
     # Drawing.
 
-    @property
-    def slots(self) -> list[PlacedColumn[Row]]:
-        """The columns that are shown."""
-        if not self._slots:
-            width = self.scrollable_content_region.width - GUTTER
-            self._slots = [
-                replace(slot, x=slot.x + GUTTER) for slot in fit(self.columns, width, self.hidden, self.widths)
-            ]
-        return self._slots
-
-    def style_of(self, name: str, line: str = "") -> Style:
-        """The style of a look, on a line that has its own look (the cursor's)."""
-        style = self._styles_of.get(key := (name, line))
-        if style is None:
-            style = self.rich_style
-            if line and name == "bar":
-                name = "accent"  # a plot in its own colour could hardly be seen there
-            for part in (line, name):
-                if part:
-                    style += self.get_component_rich_style(f"lines--{part}", partial=True)
-            if line:
-                # The line keeps its background, whatever a span sets.
-                style += Style(bgcolor=self.get_component_rich_style(f"lines--{line}", partial=True).bgcolor)
-            # Textual filters the lines, each time that one is new: here once for all that have this style.
-            for line_filter in self.get_line_filters():
-                style = line_filter.apply([Segment(" ", style)], self.background_colors[1])[0].style or style
-            self._styles_of[key] = style
-        return style
-
     @guard_drawing
     def render_lines(self, crop: Region) -> list[Strip]:
         lines, placed = self._lines(crop.line_range)
@@ -407,142 +297,7 @@ class RowView(ScrollView, Generic[Row], can_focus=True):
                 self._strips[position] = entry
         return lines, placed
 
-    def _blank_line(self, width: int) -> Strip:
-        style = self.style_of("")
-        if self._blank is None or self._blank[:2] != (width, style):
-            self._blank = width, style, Strip.blank(width, style)
-        return self._blank[2]
-
-    def _draw_safely(self, row: Row, width: int, line: str) -> Strip:
-        """Draw a row; if that fails, show the error in its place. Other rows are not affected."""
-        try:
-            return self._draw(row, width, line)
-        except Exception as error:  # noqa: BLE001  # whatever it is
-            report(error, f"a row of {self.id or type(self).__name__}")
-            return Strip([Segment(clip(f"cannot be drawn: {summary(error)}", width), self.style_of("bad", line))])
-
-    def _draw(self, row: Row, width: int, line: str) -> Strip:
-        look = self.style_of
-        base = look("", line)
-        back = "faint" if self.faded else ""
-        mark = _NO_MARK if self.mark is None else self.mark(row)
-        point = Span(POINT if line in ("cursor", "blurred") else " ", "point")
-        segments = [Segment(mark.text, look(back or mark.style, line)), Segment(point.text, look(point.style, line))]
-        x = GUTTER
-        for slot in self.slots:
-            column, start, size = slot.column, slot.x, slot.width
-            if start > x:
-                segments.append(Segment(" " * (start - x), base))
-            slid = self.slid if column is self.sliding else 0
-            cell = column.fill(row, size + slid) if column.fill else column.cell(row, self.now)
-            if slid:
-                cell = cell_from(cell, slid)
-            for text, name in layout_cell(cell, size, column.right):
-                segments.append(Segment(text, look(back or name, line)))
-            x = start + size
-        if x < width:
-            segments.append(Segment(" " * (width - x), base))
-        return Strip(segments, max(x, width))
-
-    def heading(self, column: Column[Row]) -> Span:
-        """The heading of a column."""
-        return Span(self.title_of(column), "head")
-
-    def title_of(self, column: Column[Row]) -> str:
-        """Return the title of a column; that of a scale says its top, that of a text how far it is scrolled away."""
-        title = self.scales.get(column.key, column.title)
-        return f"{title} ←{self.slid}" if self.slid and column is self.sliding else title
-
-    def _header(self, width: int) -> Strip:
-        base = self.style_of("head")
-        segments: list[Segment] = []
-        x = 0
-        for slot in self.slots:
-            column, start, size = slot.column, slot.x, slot.width
-            if start > x:
-                segments.append(Segment(" " * (start - x), base))
-            for text, name in layout_cell([self.heading(column)], size, column.right):
-                segments.append(Segment(text, self.style_of(name or "head")))
-            x = start + size
-        if x < width:
-            segments.append(Segment(" " * (width - x), base))
-        return Strip(segments, max(x, width))
-
-    def _message_lines(self, width: int) -> dict[int, Strip]:
-        """If there are no rows, the message is in the middle, else in the last lines."""
-        empty = self.end == self.first
-        height = self.size.height
-        wrapped = [
-            Span(line, look)
-            for text, look in self.message or self._no_match()
-            for line in textwrap.wrap(text, max(10, width - 4), break_on_hyphens=False)
-        ]
-        head = self.header_height
-        lines = wrapped[: max(1, height - head)]
-        start = max(head, (height - len(lines)) // 2) if empty else max(head, height - len(lines))
-        placed: dict[int, Strip] = {}
-        for y, (text, look) in enumerate(lines, start if height > head else 0):
-            left = max(0, (width - cell_len(text)) // 2) if empty else GUTTER
-            placed[y] = Strip([Segment(clip(" " * left + text, width), self.style_of(look))])
-        return placed
-
-    def _no_match(self) -> list[Span]:
-        nothing = self.row_filter.nothing_text if self.row_filter is not None else ""
-        return [Span(nothing, "dim")] if nothing else []
-
-    # Sideways.
-
-    fills_are_text: ClassVar[bool] = False
-    """Whether columns that are drawn to their width are texts, not bars."""
-
-    @property
-    def sliding(self) -> Column[Row] | None:
-        """The column that scrolls sideways: the text that is as wide as the others leave room for."""
-        flexible = (slot.column for slot in self.slots if slot.column.flexible and not slot.column.sort)
-        return next((column for column in flexible if column.fill is None or self.fills_are_text), None)
-
-    def slide(self, cells: int) -> None:
-        """Scroll the widest text sideways, not beyond the longest one that is in view."""
-        slot = next((slot for slot in self.slots if slot.column is self.sliding), None)
-        if slot is None:
-            return
-        column, top = slot.column, self.first + self.scroll_offset.y
-        rows = [self.row(at) for at in range(top, min(self.end, top + self.page))]
-        fill, now = column.fill, self.now
-        cells_of = (fill(row, WIDEST_TEXT) if fill else column.cell(row, now) for row in rows)
-        longest = max((sum(cell_len(span.text) for span in cell) for cell in cells_of), default=0)
-        slid = min(max(0, self.slid + cells), max(0, longest - slot.width))
-        if slid != self.slid:
-            self.slid = slid
-            self.redraw()
-
-    def action_slide(self, steps: int) -> None:
-        self.slide(steps * SLIDE)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self._wheel(event, 1)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self._wheel(event, -1)
-
-    def on_mouse_scroll_right(self, event: events.MouseScrollRight) -> None:
-        self._wheel(event, 1, sideways=True)
-
-    def on_mouse_scroll_left(self, event: events.MouseScrollLeft) -> None:
-        self._wheel(event, -1, sideways=True)
-
-    def _wheel(self, event: events.MouseEvent, steps: int, *, sideways: bool = False) -> None:
-        if sideways or event.shift:
-            event.stop()
-            event.prevent_default()
-            self.slide(steps * SLIDE)
-
     # Moving.
-
-    @property
-    def page(self) -> int:
-        """How many rows are in view."""
-        return max(1, self.scrollable_content_region.height - self.header_height)
 
     @property
     def at_end(self) -> bool:
