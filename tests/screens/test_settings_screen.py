@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList
 
 from ebpftop.settings import places
 from ebpftop.settings.reading import parse
+from ebpftop.settings.rows import MOUSE
 from ebpftop.settings.store import Settings, load
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
@@ -101,6 +102,19 @@ async def test_what_the_file_says_is_there_with_the_first_picture(file: Path) ->
         assert app.main.has_class("-maximised")
         assert not notices(pilot)
     assert app.kept.settings.changed == {}
+
+
+async def test_where_nothing_is_saved_the_title_says_why_and_no_notice_comes(file: Path) -> None:
+    settings = load()
+    settings.unsaved = "nothing, because of this"
+    async with running(settings) as pilot:
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "mouse")
+        await pilot.press("enter")
+        await until(pilot, lambda: settings[MOUSE] is False and not settings.changed)
+        assert "nothing, because of this" in str(screen._title.render())
+        assert not notices(pilot)
+    assert not file.exists()
 
 
 async def test_names_that_only_the_screen_knows_are_told_with_their_line(file: Path) -> None:

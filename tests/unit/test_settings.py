@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from ebpftop import cli
+from ebpftop.commands import replay
 from ebpftop.settings import places, store
 from ebpftop.settings.kinds import FLAG
 from ebpftop.settings.printing import printed
-from ebpftop.settings.reading import MAX_BYTES, Unreadable, line_of, parse, read_file, read_tables
+from ebpftop.settings.reading import MAX_BYTES, File, Unreadable, line_of, parse, read_file, read_tables
 from ebpftop.settings.rows import (
     ASCII,
     CONFIRM,
@@ -428,6 +429,26 @@ def test_what_cannot_be_saved_is_told_and_stays_as_it_was(home: Path) -> None:
     settings.change(MOUSE.path, False)
     settings.change(ASCII.path, True)
     assert settings.save().startswith(f"Settings are not saved in {file}: ")
+
+
+@pytest.mark.parametrize(("uid", "behind", "is_saved"), [(0, None, False), (0, "ann", True), (1000, None, True)])
+def test_a_recording_that_root_alone_shows_saves_nothing_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, behind: str | None, is_saved: bool
+) -> None:
+    file = tmp_path / "config.toml"
+    settings = Settings(user=File(str(file)))
+    with monkeypatch.context() as patch:
+        patch.setattr("ebpftop.kernel.capabilities.give_up_root", lambda _: None)
+        patch.setattr(replay, "is_stream", lambda _: True)
+        patch.setattr(replay, "_show_pipe", lambda *_: 0)
+        patch.setattr(replay, "invoker", lambda: behind)
+        patch.setattr(os, "geteuid", lambda: uid)
+        assert replay.show(0, "", 1.0, [], settings) == 0
+    assert (settings.unsaved == "") is is_saved
+    settings.change(MOUSE.path, False)
+    assert settings.save() == ""
+    assert file.exists() is is_saved
+    assert settings[MOUSE] is False
 
 
 def test_no_home_is_made(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpftop.core import memory_budget
 from ebpftop.core.source import Source, SourceError, UsageError
 from ebpftop.lifecycle import limits, stdio
+from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.process import process
 from ebpftop.recording.parse import ReadErrors
 from ebpftop.recording.reader import is_stream, open_file, require_no_device, wait_for_first
@@ -50,6 +51,8 @@ def show(fd: int, name: str, speed: float, watches: list[Watch], settings: Setti
         # Its author is unknown, so it is not read with root's rights.
         from ebpftop.kernel.capabilities import give_up_root
 
+        if settings is not None and os.geteuid() == 0 and invoker() is None:
+            settings.unsaved = "a recording is shown without root's rights: nothing is saved"
         give_up_root(Path(__file__))
         limits.require_threads(limits.REPLAY_SCREEN)
     if is_stream(fd):

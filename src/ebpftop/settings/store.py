@@ -33,6 +33,8 @@ class Settings(Struct):
     """What is wrong on the command line, and was not known when that was read."""
     changed: dict[Path, Any] = field(default_factory=dict)
     """On the screen, and not saved yet; None: the default again."""
+    unsaved: str = ""
+    """Why nothing is saved, whatever changes; empty: it is."""
 
     @property
     def path(self) -> str:
@@ -121,7 +123,7 @@ class Settings(Struct):
         Another thread may call it: what changes meanwhile is saved the next time.
         """
         changes, self.changed = self.changed, {}
-        if not changes or self.user is None or not self.path:
+        if not changes or self.user is None or not self.path or self.unsaved:
             return ""
         from ebpftop.settings.writing import NotSaved, write
 

@@ -213,6 +213,7 @@ class SettingsScreen(ReadyScreen[None]):
             return
         kept, width = self.kept, self.size.width
         where = places.short(kept.settings.path) if kept.settings.path else "no file: nothing is saved"
+        where = kept.settings.unsaved or where
         saved = f"saved {datetime.fromtimestamp(kept.saved_s):%H:%M:%S}" if kept.saved_s else ""
         if kept.trouble:
             saved = "not saved"
