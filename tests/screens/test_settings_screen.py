@@ -104,15 +104,20 @@ async def test_what_the_file_says_is_there_with_the_first_picture(file: Path) ->
     assert app.kept.settings.changed == {}
 
 
-async def test_where_nothing_is_saved_the_title_says_why_and_no_notice_comes(file: Path) -> None:
-    settings = load()
-    settings.unsaved = "nothing, because of this"
+@pytest.mark.parametrize("why", ["nothing, because of this", ""])
+async def test_where_nothing_is_saved_the_title_says_why_and_no_notice_comes(file: Path, why: str) -> None:
+    settings = load() if why else load("")
+    settings.unsaved = why
     async with running(settings) as pilot:
         screen = await open_settings(pilot)
         await choose(pilot, screen, "mouse")
         await pilot.press("enter")
         await until(pilot, lambda: settings[MOUSE] is False and not settings.changed)
-        assert "nothing, because of this" in str(screen._title.render())
+        await until(pilot, lambda: app_of(pilot).kept.saved_s)
+        screen._show_title()
+        title = str(screen._title.render())
+        assert (why or "no file: nothing is saved") in title
+        assert "saved" not in title.replace("nothing is saved", "")
         assert not notices(pilot)
     assert not file.exists()
 

@@ -212,9 +212,9 @@ class SettingsScreen(ReadyScreen[None]):
         if not self.is_active or not self.paths:
             return
         kept, width = self.kept, self.size.width
-        where = places.short(kept.settings.path) if kept.settings.path else "no file: nothing is saved"
-        where = kept.settings.unsaved or where
-        saved = f"saved {datetime.fromtimestamp(kept.saved_s):%H:%M:%S}" if kept.saved_s else ""
+        unsaved = kept.settings.unsaved or ("" if kept.settings.path else "no file: nothing is saved")
+        where = unsaved or places.short(kept.settings.path)
+        saved = f"saved {datetime.fromtimestamp(kept.saved_s):%H:%M:%S}" if kept.saved_s and not unsaved else ""
         if kept.trouble:
             saved = "not saved"
         room = max(1, width - len(" Settings  ") - len(saved) - 3)
