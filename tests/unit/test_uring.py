@@ -9,7 +9,7 @@ from ebpftop.core.source import Batch
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.recording.parse import read_line
 from ebpftop.syscalls.uring import operation
-from ebpftop.ui.panes.syscalls import uring
+from ebpftop.ui.panes.syscall_notes import uring
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,11 @@ def thread(call: InFlight) -> str:
     return f"{call.comm}[{call.pid}]" if call.tid == call.pid else f"{call.comm}[{call.pid} tid {call.tid}]"
 
 
+def wait_look(ns: float) -> str:
+    """Return the look of the time for which a call has been in flight."""
+    return "signal" if ns >= 10e9 else "warn" if ns >= 1e9 else ""
+
+
 def date_and_time(time: float) -> str:
     """Return a local date and time with microseconds, for details."""
     return datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S.%f")

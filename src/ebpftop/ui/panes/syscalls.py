@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from textual import events, on, work
@@ -11,8 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from ebpftop.core.format import at_least, bar, count, counted, nanoseconds, per_second, share
-from ebpftop.core.records import Handler, InFlight, ProbeName, SyscallRow
+from ebpftop.core.format import count, counted, nanoseconds, per_second, share
+from ebpftop.core.records import Handler, ProbeName, SyscallRow
 from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.models.base import Model
 from ebpftop.models.baseline import Baseline, CallKey
@@ -21,10 +20,11 @@ from ebpftop.models.requests import LatestRequests
 from ebpftop.models.subject import Subject
 from ebpftop.models.syscall_fields import calls_language
 from ebpftop.models.syscalls import Call, SyscallsModel
-from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.base import Pane
-from ebpftop.ui.panes.common import HANDLER_STYLES, thread
-from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.panes.common import HANDLER_STYLES
+from ebpftop.ui.panes.syscall_columns import call_columns
+from ebpftop.ui.panes.syscall_notes import families, uring, waits
+from ebpftop.ui.widgets.columns import Cell, Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details, Sheet
@@ -111,7 +111,8 @@ class SyscallsPane(Pane):
             return self.model.handler(call)
 
         language = calls_language(lambda: self.last, handler_of)
-        self.table = TableView(self._columns(), key_of=lambda c: c.key, sort="rate", language=language)
+        columns = call_columns(self._call, lambda: self.last, lambda: self._count, lambda: self._peak)
+        self.table = TableView(columns, key_of=lambda c: c.key, sort="rate", language=language)
         return self.table
 
     def set_model(self, model: Model, view_filter: ViewFilter) -> None:
@@ -282,196 +283,10 @@ class SyscallsPane(Pane):
         total.seconds = max(c.seconds for c in calls)
         return total
 
-    # The columns.
-
-    def _columns(self) -> tuple[Column[Call], ...]:
-        Figure = Callable[[Call], float | None]
-
-        def latency(key: str, rank: int, value: Figure, about: str) -> Column[Call]:
-            def cell(c: Call, _: float) -> Cell:
-                ns = value(c)
-                return (Span(nanoseconds(ns), "faint" if ns is None else _slowness(ns)),)
-
-            return Column(
-                key,
-                key,
-                5,
-                cell,
-                right=True,
-                rank=rank,
-                sort=lambda c: value(c) or 0.0,
-                value=lambda c, _: value(c),
-                exported=f"{key}_ns",
-                about=about,
-            )
-
-        def calls(c: Call, _: float) -> Cell:
-            return (Span(count(c.count(last=self.last))),)
-
-        def errors(c: Call, _: float) -> Cell:
-            n = c.errors(last=self.last)
-            return (Span(count(n), "bad") if n else Span("·", "faint"),)
-
-        def failed(c: Call, _: float) -> Cell:
-            part = c.failure_rate(last=self.last)
-            return (Span(share(part), "bad" if part >= 0.5 else "") if part > 0 else Span("·", "faint"),)
-
-        def portion(c: Call) -> float:
-            return c.count(last=self.last) / self._count if self._count else 0.0
-
-        def spent(c: Call, _: float) -> Cell:
-            ns = c.spent_ns(last=self.last)
-            return (Span(nanoseconds(ns)) if ns else Span("·", "faint"),)
-
-        return (
-            Column(
-                "name",
-                "SYSCALL",
-                16,
-                self._call,
-                flexible=True,
-                widest=24,
-                sort=lambda c: c.row.name,
-                about="Its name, and its ABI if that is not the machine's. Its look is its handler: see the marks.",
-            ),
-            Column(
-                "bar",
-                "",
-                6,
-                rank=6,
-                flexible=True,
-                widest=24,
-                fill=self._bar,
-                about="RATE/s as a bar: the busiest call fills it.",
-            ),
-            Column(
-                "rate",
-                "RATE/s",
-                7,
-                lambda c, _: (Span(per_second(c.rate)),),
-                right=True,
-                sort=lambda c: c.rate,
-                about="Calls per second, over the last reading.",
-                exported="calls_per_s",
-            ),
-            Column(
-                "count",
-                "COUNT",
-                6,
-                calls,
-                right=True,
-                rank=1,
-                sort=lambda c: c.count(last=self.last),
-                about="Calls since ebpftop started, since Z, or since the filter was set; in the last reading after v.",
-            ),
-            Column(
-                "share",
-                "SHARE",
-                6,
-                lambda c, _: (Span(share(portion(c)), "dim"),),
-                right=True,
-                rank=10,
-                sort=portion,
-                about="Its share of all calls, in percent.",
-            ),
-            Column(
-                "spent",
-                "TIME",
-                5,
-                spent,
-                right=True,
-                rank=4,
-                sort=lambda c: c.spent_ns(last=self.last),
-                about="Time that all threads together spent in it, waiting included: ns, µs, ms, s, then m and h.",
-                exported="time_ns",
-            ),
-            Column(
-                "errors",
-                "ERRORS",
-                7,
-                errors,
-                right=True,
-                rank=3,
-                sort=lambda c: c.errors(last=self.last),
-                about="Calls that returned an error. Many are normal: a search, a poll without news.",
-            ),
-            Column(
-                "failed",
-                "FAIL",
-                5,
-                failed,
-                right=True,
-                rank=8,
-                sort=lambda c: c.failure_rate(last=self.last),
-                about="Share of its calls that returned an error, in percent; red from 50%.",
-                exported="failed_share",
-            ),
-            latency(
-                "p50",
-                5,
-                lambda c: c.quantile(0.5, last=self.last),
-                "Half of its calls took this long or less: the median.",
-            ),
-            latency("p90", 9, lambda c: c.quantile(0.9, last=self.last), "Nine of ten calls took this long or less."),
-            latency("p99", 2, lambda c: c.quantile(0.99, last=self.last), "99 of 100 calls took this long or less."),
-            latency("max", 7, lambda c: c.longest(last=self.last), "The longest call that has returned."),
-        )
-
     def _call(self, c: Call, _: float) -> Cell:
         look = HANDLER_STYLES.get(self.model.handler(c), "")
         abi = [Span(f" {c.row.abi}", "dim")] if c.row.abi != self.source.header.abi else []
         return (Span(c.row.name, look), *abi)
-
-    def _bar(self, c: Call, width: int) -> Cell:
-        if not self._peak:
-            return ()
-        return (Span(bar(c.rate / self._peak, width), "bar"),)
-
-
-def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
-    """Return the line of calls in flight: who waits, and for how long. Calls that are meant to wait come last."""
-    if not in_flight:
-        return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")]
-    spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" W ", "accent")]
-    for call in sorted(in_flight, key=lambda call: (call.name in WAITS, -call.ns, call.tid))[:6]:
-        look = "signal" if call.ns >= 10e9 else "warn" if call.ns >= 1e9 else ""
-        spans += [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
-        spans += [Span(f" {at_least(call.ns, lower_bound=call.before)}", look)]
-        spans += [Span(" on CPU", "warn")] if call.running else []
-    return spans
-
-
-def families(counts: dict[str, int]) -> list[Span]:
-    """Return the line of how often the exec and timer handlers ran."""
-
-    def number(family: str) -> str:
-        return count(counts.get(family, 0))
-
-    return [
-        Span("programs ", "dim"),
-        Span(number("exec"), "accent"),
-        Span("  timers created ", "dim"),
-        Span(number("timer_create")),
-        Span(" deleted ", "dim"),
-        Span(number("timer_delete")),
-        Span(" other ", "dim"),
-        Span(number("timer_other")),
-    ]
-
-
-def uring(counts: dict[str, int]) -> list[Span]:
-    """Return the counts of io_uring operations, which are no system calls; empty if there are none."""
-    if not counts:
-        return []
-    spans = [Span("  io_uring", "dim")]
-    for operation, n in counts.items():
-        spans += [Span(f" {operation} "), Span(count(n), "accent")]
-    return spans
-
-
-def _slowness(ns: float) -> str:
-    """What is slow depends on the call; a second is long for any."""
-    return "" if ns < 1e7 else "warn" if ns < 1e9 else "signal"
 
 
 def _sum_row(rows: list[SyscallRow]) -> SyscallRow:

@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from ebpftop.core.format import at_least, bar, count, nanoseconds, per_second, share
+from ebpftop.core.format import at_least, count, nanoseconds, per_second, share
 from ebpftop.filters import kinds
 from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language
@@ -21,9 +21,10 @@ from ebpftop.models.program_fields import ERRNO
 from ebpftop.models.syscall_fields import CALLERS
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.ui.panes.common import thread
+from ebpftop.ui.panes.figure_columns import bar_column, count_column, errors_column, share_column
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
-from ebpftop.ui.screens.syscall_lists import ProcessScreen, failures
+from ebpftop.ui.screens.syscall_lists import ProcessScreen
 from ebpftop.ui.screens.traced_lines import TracedLines
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.heatmap import TicksMap
@@ -129,34 +130,15 @@ class SyscallScreen(LiveScreen):
                     sort=lambda c: c.comm,
                     about="A process that makes this call; others: those beyond the busiest, together.",
                 ),
-                Column(
-                    "bar",
-                    "",
-                    4,
+                bar_column(
+                    lambda c: c.count,
+                    lambda: self._most,
+                    width=4,
                     rank=3,
-                    flexible=True,
-                    fill=self._bar,
                     about="CALLS as a bar: the process that makes it most often fills it.",
                 ),
-                Column(
-                    "count",
-                    "CALLS",
-                    7,
-                    lambda c, _: (Span(count(c.count)),),
-                    right=True,
-                    sort=lambda c: c.count,
-                    about="How often the process made this call.",
-                ),
-                Column(
-                    "errors",
-                    "ERRORS",
-                    7,
-                    lambda c, _: failures(c.errors),
-                    right=True,
-                    rank=2,
-                    sort=lambda c: c.errors,
-                    about="How many of these returned an error.",
-                ),
+                count_column("count", "CALLS", 7, lambda c: c.count, about="How often the process made this call."),
+                errors_column(lambda c: c.errors, rank=2, about="How many of these returned an error."),
             ),
             key_of=lambda c: (c.pid, c.start),
             sort="count",
@@ -173,29 +155,26 @@ class SyscallScreen(LiveScreen):
                     right=True,
                     about="Calls that took from the first time up to the second; each line is twice the one above.",
                 ),
-                Column(
-                    "bar",
-                    "",
-                    6,
-                    flexible=True,
-                    fill=lambda b, width: (Span(bar(b.of_peak, width), "bar"),),
+                bar_column(
+                    lambda b: b.of_peak,
+                    lambda: 1.0,
+                    width=6,
                     about="CALLS as a bar: the most frequent latency fills it.",
                 ),
-                Column(
+                count_column(
                     "calls",
                     "CALLS",
                     6,
-                    lambda b, _: (Span(count(b.calls)),),
-                    right=True,
+                    lambda b: b.calls,
                     rank=1,
+                    sorts=False,
                     about="How many calls took so long.",
                 ),
-                Column(
+                share_column(
                     "part",
                     "",
                     5,
-                    lambda b, _: (Span(share(b.part), "dim"),),
-                    right=True,
+                    lambda b: b.part,
                     rank=2,
                     about="Their share of all calls that returned, in percent.",
                 ),
@@ -216,24 +195,8 @@ class SyscallScreen(LiveScreen):
                     sort=lambda f: f.name,
                     about="The error that the call returned, by name; errno(3) lists them.",
                 ),
-                Column(
-                    "count",
-                    "TIMES",
-                    6,
-                    lambda f, _: (Span(count(f.count)),),
-                    right=True,
-                    sort=lambda f: f.count,
-                    about="How often it was returned.",
-                ),
-                Column(
-                    "part",
-                    "RATE",
-                    5,
-                    lambda f, _: (Span(share(f.part), "dim"),),
-                    right=True,
-                    rank=1,
-                    about="Its share of all calls, in percent.",
-                ),
+                count_column("count", "TIMES", 6, lambda f: f.count, about="How often it was returned."),
+                share_column("part", "RATE", 5, lambda f: f.part, rank=1, about="Its share of all calls, in percent."),
             ),
             key_of=lambda f: f.name,
             sort="count",
@@ -248,9 +211,6 @@ class SyscallScreen(LiveScreen):
         yield self.heat
         yield self.callers
         yield self.traced
-
-    def _bar(self, caller: Caller, width: int) -> Cell:
-        return (Span(bar(caller.count / self._most, width), "bar"),) if self._most else ()
 
     def title_text(self) -> str:
         row = self.call.row

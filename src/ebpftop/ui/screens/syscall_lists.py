@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 
-from ebpftop.core.format import at_least, bar, count, counted, share
+from ebpftop.core.format import at_least, count, counted
 from ebpftop.core.records import Handler, InFlight
 from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language, text_field
@@ -18,7 +18,8 @@ from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
 from ebpftop.models.syscall_fields import CALLS_OF, HANDLERS, IN_FLIGHT
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.syscalls.families import family
-from ebpftop.ui.panes.common import HANDLER_STYLES
+from ebpftop.ui.panes.common import HANDLER_STYLES, wait_look
+from ebpftop.ui.panes.figure_columns import bar_column, count_column, errors_column, share_column
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.traced_lines import TracedLines
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 NONE_TRACED = "T on a row of the syscalls traces each call"
-
-
-def failures(errors: int) -> Cell:
-    """The number of failures; a dot if none."""
-    return (Span(count(errors), "bad") if errors else Span("·", "faint"),)
 
 
 class ProcessScreen(LiveScreen):
@@ -73,43 +69,23 @@ class ProcessScreen(LiveScreen):
                     sort=lambda c: c.name,
                     about="The call; others: those beyond the busiest, together.",
                 ),
-                Column(
-                    "bar",
-                    "",
-                    8,
+                bar_column(
+                    lambda c: c.count,
+                    lambda: self._peak,
+                    width=8,
                     rank=2,
-                    flexible=True,
-                    fill=self._bar,
                     about="CALLS as a bar: the one made most often fills it.",
                 ),
-                Column(
-                    "count",
-                    "CALLS",
-                    7,
-                    lambda c, _: (Span(count(c.count)),),
-                    right=True,
-                    sort=lambda c: c.count,
-                    about="How often the process made it.",
-                ),
-                Column(
+                count_column("count", "CALLS", 7, lambda c: c.count, about="How often the process made it."),
+                share_column(
                     "share",
                     "SHARE",
                     6,
-                    lambda c, _: (Span(share(self._portion(c)), "dim"),),
-                    right=True,
+                    self._portion,
                     rank=1,
                     about="Its share of all calls of the process, in percent.",
                 ),
-                Column(
-                    "errors",
-                    "ERRORS",
-                    7,
-                    lambda c, _: failures(c.errors),
-                    right=True,
-                    rank=1,
-                    sort=lambda c: c.errors,
-                    about="How many of them returned an error.",
-                ),
+                errors_column(lambda c: c.errors, rank=1, about="How many of them returned an error."),
             ),
             key_of=lambda c: c.key,
             sort="count",
@@ -124,9 +100,6 @@ class ProcessScreen(LiveScreen):
         if call.key is None:
             return (Span(call.name, "dim" if call.name == "others" else "strong"),)
         return (Span(call.name), *([Span(f" {call.key[0]}", "dim")] if call.key[0] != "x86_64" else []))
-
-    def _bar(self, call: CallOf, width: int) -> Cell:
-        return () if not self._peak else (Span(bar(call.count / self._peak, width), "bar"),)
 
     def title_text(self) -> str:
         name = comm_of(self.model.latest, self.process) or "process"
@@ -238,8 +211,7 @@ class WaitingScreen(LiveScreen):
         self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, process))
 
     def _how_long(self, wait: InFlight, _: float) -> Cell:
-        look = "signal" if wait.ns >= 10e9 else "warn" if wait.ns >= 1e9 else ""
-        return (Span(at_least(wait.ns, lower_bound=wait.before), look),)
+        return (Span(at_least(wait.ns, lower_bound=wait.before), wait_look(wait.ns)),)
 
     def _state(self, call: InFlight, _: float) -> Cell:
         if call.before:

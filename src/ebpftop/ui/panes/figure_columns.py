@@ -1,0 +1,71 @@
+"""Columns of figures that the pane of the system calls and the screens about them share: bars, counts, shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ebpftop.core.format import bar, count, share
+from ebpftop.ui.widgets.columns import Cell, Column, Span
+
+Row = TypeVar("Row")
+
+
+def bar_column(
+    value: Callable[[Row], float],
+    peak: Callable[[], float],
+    *,
+    width: int,
+    about: str,
+    rank: int = 0,
+    widest: int | None = None,
+) -> Column[Row]:
+    """*value* as a bar; *peak* fills it."""
+
+    def fill(row: Row, cells: int) -> Cell:
+        top = peak()
+        return (Span(bar(value(row) / top, cells), "bar"),) if top else ()
+
+    return Column("bar", "", width, rank=rank, flexible=True, widest=widest, fill=fill, about=about)
+
+
+def count_column(
+    key: str, title: str, width: int, number: Callable[[Row], int], *, about: str, rank: int = 0, sorts: bool = True
+) -> Column[Row]:
+    """How often something happened; *sorts*: the table can be sorted by it."""
+    return Column(
+        key,
+        title,
+        width,
+        lambda row, _: (Span(count(number(row))),),
+        right=True,
+        rank=rank,
+        sort=number if sorts else None,
+        about=about,
+    )
+
+
+def errors_column(number: Callable[[Row], int], *, about: str, rank: int) -> Column[Row]:
+    """How many calls returned an error; a dot if none."""
+
+    def cell(row: Row, _: float) -> Cell:
+        errors = number(row)
+        return (Span(count(errors), "bad") if errors else Span("·", "faint"),)
+
+    return Column("errors", "ERRORS", 7, cell, right=True, rank=rank, sort=number, about=about)
+
+
+def share_column(
+    key: str, title: str, width: int, part: Callable[[Row], float], *, about: str, rank: int, sorts: bool = False
+) -> Column[Row]:
+    """A share of all, in percent; *sorts*: the table can be sorted by it."""
+    return Column(
+        key,
+        title,
+        width,
+        lambda row, _: (Span(share(part(row)), "dim"),),
+        right=True,
+        rank=rank,
+        sort=part if sorts else None,
+        about=about,
+    )

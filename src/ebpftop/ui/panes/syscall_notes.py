@@ -1,0 +1,49 @@
+"""The lines below the table of system calls: calls in flight, programs and timers, operations of io_uring."""
+
+from __future__ import annotations
+
+from ebpftop.core.format import at_least, count
+from ebpftop.core.records import InFlight
+from ebpftop.syscalls.families import WAITS
+from ebpftop.ui.panes.common import thread, wait_look
+from ebpftop.ui.widgets.columns import Span
+
+
+def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
+    """Return the line of calls in flight: who waits, and for how long. Calls that are meant to wait come last."""
+    if not in_flight:
+        return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")]
+    spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" W ", "accent")]
+    for call in sorted(in_flight, key=lambda call: (call.name in WAITS, -call.ns, call.tid))[:6]:
+        spans += [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
+        spans += [Span(f" {at_least(call.ns, lower_bound=call.before)}", wait_look(call.ns))]
+        spans += [Span(" on CPU", "warn")] if call.running else []
+    return spans
+
+
+def families(counts: dict[str, int]) -> list[Span]:
+    """Return the line of how often the exec and timer handlers ran."""
+
+    def number(family: str) -> str:
+        return count(counts.get(family, 0))
+
+    return [
+        Span("programs ", "dim"),
+        Span(number("exec"), "accent"),
+        Span("  timers created ", "dim"),
+        Span(number("timer_create")),
+        Span(" deleted ", "dim"),
+        Span(number("timer_delete")),
+        Span(" other ", "dim"),
+        Span(number("timer_other")),
+    ]
+
+
+def uring(counts: dict[str, int]) -> list[Span]:
+    """Return the counts of io_uring operations, which are no system calls; empty if there are none."""
+    if not counts:
+        return []
+    spans = [Span("  io_uring", "dim")]
+    for operation, n in counts.items():
+        spans += [Span(f" {operation} "), Span(count(n), "accent")]
+    return spans
