@@ -75,7 +75,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     )
     chosen.add_argument(
         "--pid",
-        type=values.number("process id", 1 << 22),
+        type=values.number("a process id", 1 << 22),
         action="append",
         default=[],
         metavar="P",
@@ -223,7 +223,7 @@ def _add_when_exit(group: argparse._ArgumentGroup) -> None:
     """Add what only the commands without a screen can do: end."""
     group.add_argument(
         "--when-exit",
-        type=values.number("exit status from 0 to 255", 255),
+        type=values.number("an exit status from 0 to 255", 255),
         nargs="?",
         const=4,
         metavar="N",

@@ -101,6 +101,14 @@ def test_a_recording_has_a_name(capfd: pytest.CaptureFixture[str], name: str) ->
     assert "`ebpftop stream` writes to stdout" in refused(capfd, "record", name)
 
 
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [("--when-exit=300", "'300' is not an exit status from 0 to 255"), ("--pid=" + "9" * 5000, "is not a process id")],
+)
+def test_a_number_that_is_none_is_refused_in_english(option: str, says: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert says in refused(capfd, "stream", option)
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e9", "x"])
 def test_a_duration_is_a_time_above_zero(capfd: pytest.CaptureFixture[str], value: str) -> None:
     assert "is not a number of seconds above zero" in refused(capfd, "stream", f"--duration={value}")

@@ -105,6 +105,12 @@ def test_the_users_own_come_before_those_of_the_machine(home: Path) -> None:
         ("intervals = 1", ":2: intervals: unknown; did you mean interval?; it is not used"),
         ("hide_self = true", ":2: hide_self: unknown; did you mean hide-self?; it is not used"),
         ("xyz.abc = 1", ":2: xyz: unknown; it is not used"),
+        ("uid = '" + "9" * 5000 + "'", ":2: uid: '999"),
+        ("pid = '" + "9" * 5000 + "'", ":2: pid: '999"),
+        ("memory = '" + "9" * 5000 + "'", ":2: memory: '999"),
+        ('keys.quit = "\\u001b"', ":2: keys.quit: '\\x1b' is not keys, as in"),
+        ('keys.quit = ["q", "\\u202e"]', ":2: keys.quit: ['q', '\\u202e'] is not keys, as in"),
+        ('keys.quit = "ctrl q"', ":2: keys.quit: 'ctrl q' is not keys, as in"),
         ("theme = 0x" + "f" * 5000, ":2: theme: a number has more than 64 bits; the default is used: auto"),
         ("mouse = 0x" + "f" * 5000, ":2: mouse: a number has more than 64 bits; the default is used: yes"),
         ("uid = [0, 0x1" + "0" * 16 + "]", ":2: uid: a number has more than 64 bits; the default is used"),
@@ -114,7 +120,8 @@ def test_the_users_own_come_before_those_of_the_machine(home: Path) -> None:
 )  # fmt: skip
 def test_a_wrong_value_is_told_with_its_line_and_takes_no_other_with_it(tmp_path: Path, line: str, said: str) -> None:
     file = tmp_path / "config.toml"
-    file.write_text(f"# interval = 0, memory\n{line}\n\n[keys]\nhelp = 'f5'\n")
+    key = "keys.help" if line.startswith("keys.") else "[keys]\nhelp"
+    file.write_text(f"# interval = 0, memory\n{line}\n\n{key} = 'f5'\n")
     (told,) = problems(file)
     assert told.startswith(said)
     assert told.isprintable()

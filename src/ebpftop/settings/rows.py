@@ -135,7 +135,7 @@ UID = Setting("uid", "filter", listed(values.uid, "a uid or a user's name", writ
 PID = Setting(
     "pid",
     "filter",
-    listed(values.number("process id", 1 << 22), "a process id", write=int),
+    listed(values.number("a process id", 1 << 22), "a process id", write=int),
     [],
     "only these processes and their descendants",
 )
@@ -218,7 +218,8 @@ def _keys(value: object) -> str:
     if not given or len(given) != (len(value) if isinstance(value, list) else 1):
         raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]')
     keys = [part.strip() for one in given for part in one.split(",")]
-    if not all(keys):
+    # A name is drawn in the line of keys, so nothing in it may be a command to the terminal.
+    if not all(key and key.isprintable() and " " not in key for key in keys):
         raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]')
     return ",".join(keys)
 

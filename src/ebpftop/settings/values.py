@@ -44,7 +44,7 @@ MIB_MAX = 65536
 
 
 def mebibytes(text: str, least: int = 4) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= MIB_MAX:
+    if not _is_number(text) or not least <= int(text) <= MIB_MAX:
         raise argparse.ArgumentTypeError(f"{text} is not between {least} and {MIB_MAX} MiB")
     return int(text)
 
@@ -64,11 +64,16 @@ def probes(text: str) -> tuple[ProbeName, ...]:
     return tuple(name for name in known if name in chosen)
 
 
+def _is_number(text: str) -> bool:
+    """Is *text* a whole number of at most 64 bits? Python makes no number of more than 4,300 digits."""
+    return text.isascii() and text.isdigit() and len(text.lstrip("0")) <= 20 and len(text) <= 100
+
+
 def number(what: str, most: int) -> type[int]:
     class Number(int):
         def __new__(cls, text: str) -> Number:
-            if not text.isascii() or not text.isdigit() or int(text) > most:
-                raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
+            if not _is_number(text) or int(text) > most:
+                raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
             return super().__new__(cls, text)
 
     return Number
@@ -76,7 +81,7 @@ def number(what: str, most: int) -> type[int]:
 
 def uid(text: str) -> int:
     """Parse a uid or the name of a user."""
-    if text.isascii() and text.isdigit() and int(text) <= UID_MAX:
+    if _is_number(text) and int(text) <= UID_MAX:
         return int(text)
     from ebpftop.probes.user_names import uid_of
 
