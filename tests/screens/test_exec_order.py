@@ -102,6 +102,13 @@ async def test_the_filter_chooses_what_is_ordered_and_the_cursor_keeps_its_row()
         assert lines_of(app).selected() is chosen
 
 
+async def test_the_order_of_failures_says_that_there_is_none() -> None:
+    async with running(FakeSource([batch("execs", 1, ran(1, 50, "sleep"))])) as (pilot, app):
+        await pilot.press(">", ">")
+        await until(pilot, lambda: lines_of(app).order == "failing")
+        assert app.main.execs.message_if_empty() == "No program failed."
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
 def test_what_starts_most_often(looks_the_same: Look, size: tuple[int, int]) -> None:
     async def ranked(pilot: Pilot[int]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ebpftop.core.records import Exec
-from ebpftop.models.exec_row import ExecRow
+from ebpftop.core.records import Exec, Exit
+from ebpftop.models.exec_row import ExecRow, Search
 from ebpftop.models.processes import Lineage
 from ebpftop.models.ranking import RANKED_MAX, RankedView, rank
 from ebpftop.models.ring import Ring
@@ -53,6 +53,29 @@ def test_the_longest_first_and_of_equals_the_newest() -> None:
 def test_programs_that_fail_most_by_their_newest_failure() -> None:
     ranking = rank(ROWS, "failing", NOW)
     assert [(r.sequence, ranking.times[r.sequence]) for r in ranking.rows] == [(6, 2), (5, 1)]
+
+
+def ends(made: ExecRow, *, code: int | None = None, signal: str | None = None) -> ExecRow:
+    made.exit = Exit(time=NOW, pid=made.exec.pid, uid=0, comm=made.exec.comm, code=code, signal=signal, duration_s=None)
+    return made
+
+
+def test_a_crash_and_an_exit_code_are_failures_and_a_path_search_that_found_its_program_is_none() -> None:
+    attempt, found = row(4, "as", failed=True), row(5, "as")
+    attempt.search = found.search = Search(found)
+    missing = row(6, "git", failed=True)
+    missing.search = Search(missing)
+    rows = [
+        ends(row(0, "sh"), signal="SIGSEGV"),
+        ends(row(1, "bash"), code=127),
+        ends(row(2, "bash"), code=1),
+        ends(row(3, "true"), code=0),
+        attempt,
+        ends(found, code=0),
+        missing,
+    ]
+    ranking = rank(rows, "failing", NOW)
+    assert [(r.sequence, ranking.times[r.sequence]) for r in ranking.rows] == [(2, 2), (6, 1), (0, 1)]
 
 
 def test_programs_that_start_most_often_by_their_newest_row() -> None:

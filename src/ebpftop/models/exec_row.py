@@ -38,6 +38,13 @@ class ExecRow:
     def running(self) -> bool:
         return self.ended is None and not self.failed
 
+    @property
+    def went_wrong(self) -> bool:
+        """Whether it did not start or did not end well; not so an attempt of a PATH search that found its program."""
+        if self.failed:
+            return self.search is None or self.search.head.failed
+        return self.exit is not None and bool(self.exit.signal or self.exit.code)
+
     def seconds(self, now: float) -> float | None:
         """Return how long the program ran, or has been running at *now*; None if it never did."""
         if self.failed:

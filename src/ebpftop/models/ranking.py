@@ -40,7 +40,7 @@ def rank(rows: Iterable[ExecRow], order: Order, now: float, *, ascending: bool =
     counts: dict[str, int] = {}
     newest: dict[str, ExecRow] = {}
     for row in rows:
-        if order == "failing" and not row.failed:
+        if order == "failing" and not row.went_wrong:
             continue
         program = row.exec.file.rpartition("/")[2]
         counts[program] = counts.get(program, 0) + 1

@@ -75,8 +75,9 @@ class ExecsPane(FilteredPane):
         "by one parent with one outcome, at most three seconds apart, in ten seconds. Enter opens such a row, z folds "
         "it again. e shows failed execve calls folded, all, only or not at all; all and only fold nothing. A filter "
         "finds what is folded, and an export has each row.\n"
-        "< and >, or a click on a heading, order the log: by time, the longest, the programs that fail most, and those "
-        "that start most often, one row for each program. r reverses; F or Esc goes back to the order of time.\n"
+        "< and >, or a click on a heading, order the log: by time, the longest, the programs that fail most (do not "
+        "start, or end with a signal or another exit code than 0), and those that start most often, one row for each "
+        "program. r reverses; F or Esc goes back to the order of time.\n"
         "t shows the same processes as a tree."
     )
     marks: ClassVar[tuple[Mark, ...]] = (
@@ -333,6 +334,8 @@ class ExecsPane(FilteredPane):
     def message_if_empty(self) -> str:
         if self.log_filter.query is not None and self.model.ring.end:
             return self.log_filter.nothing_text
+        if self.exec_lines.order == "failing":
+            return "No program failed."
         return "No program matches the filter. Esc clears it." if self.model.ring.end else self.none_yet()
 
     def user_level(self) -> FilterLevel | None:
