@@ -87,6 +87,14 @@ struct failure {
 
 BPF_TABLE("percpu_hash", struct failure, u64, failures, 8192);
 
+/* The latencies of the calls that failed: few calls ever do, so this is no array with a place for each. */
+struct failed_latency {
+	u64 ns[BUCKETS]; /* as in struct latency, which has them too */
+};
+
+BPF_TABLE("percpu_hash", u32, struct failed_latency, failed_latencies, 512);
+BPF_ARRAY(no_latency, struct failed_latency, 1); /* zeros; the stack has no room for them */
+
 /* A process is a pid and its start, since pids are reused; its calls as another user are counted separately. */
 struct process_call {
 	u64 start_ns;

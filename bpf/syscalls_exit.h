@@ -17,19 +17,47 @@ INLINE u32 log2_of(u64 n)
 	return log;
 }
 
+INLINE u64 bucket_of(u64 delta_ns)
+{
+	u64 bucket = log2_of(delta_ns);
+
+	return bucket < BUCKETS ? bucket : BUCKETS - 1;
+}
+
 INLINE void count_latency(u32 slot, u64 delta_ns)
 {
 	struct latency *latency = latencies.lookup(&slot);
-	u64 bucket = log2_of(delta_ns);
+	u64 bucket = bucket_of(delta_ns);
 
 	if (!latency)
 		return;
 	latency->total_ns += delta_ns;
 	if (delta_ns > latency->max_ns)
 		latency->max_ns = delta_ns;
-	if (bucket >= BUCKETS)
-		bucket = BUCKETS - 1;
-	latency->ns[bucket] += 1;
+	if (bucket < BUCKETS)
+		latency->ns[bucket] += 1;
+}
+
+INLINE void count_failed_latency(u32 slot, u64 delta_ns)
+{
+	u32 zero = 0;
+	u64 bucket = bucket_of(delta_ns);
+	struct failed_latency *failed = failed_latencies.lookup(&slot);
+
+	if (!failed) {
+		struct failed_latency *none = no_latency.lookup(&zero);
+
+		if (!none)
+			return;
+		failed_latencies.insert(&slot, none); /* another CPU may be first */
+		failed = failed_latencies.lookup(&slot);
+		if (!failed) {
+			count_lost(LOST_MAP);
+			return;
+		}
+	}
+	if (bucket < BUCKETS)
+		failed->ns[bucket] += 1;
 }
 
 INLINE void count_failure(const struct caller *caller, u32 slot, u32 error)
@@ -237,8 +265,10 @@ int sys_exit(struct exit_ctx *ctx)
 
 		count_latency(slot, delta_ns);
 		/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
-		if (error && EXIT_NR(ctx) != -1)
+		if (error && EXIT_NR(ctx) != -1) {
 			count_failure(&caller, slot, error);
+			count_failed_latency(slot, delta_ns);
+		}
 	}
 	if (copy.traced)
 		send_traced(ctx, task, RETURNED, delta_ns, ret);

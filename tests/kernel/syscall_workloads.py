@@ -97,6 +97,22 @@ int main(int argc, char **argv)
 }
 """
 
+REFUSED = """
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int main(void)
+{
+	struct timespec fifty_ms = {.tv_nsec = 50 * 1000 * 1000}, wrong = {.tv_nsec = -1};
+	for (int i = 0; i < 5; i++) {
+		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &fifty_ms, NULL);
+		syscall(SYS_getppid);
+	}
+	for (int i = 0; i < 7; i++)
+		syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &wrong, NULL);
+}
+"""
+
 SLEEPS = """
 #include <time.h>
 

@@ -360,6 +360,18 @@ def test_a_sleep_of_known_length_lands_in_its_bucket(tmp_path: Path) -> None:
     assert len(row["histogram_ns"]) - 1 == row["max_ns"].bit_length() - 1
 
 
+@pytest.mark.guest
+def test_the_latencies_of_calls_that_failed_are_counted_apart_too(tmp_path: Path) -> None:
+    rows = by_name(watched_whole(compile_c(tmp_path, "refused", workloads.REFUSED), ()))
+    row = rows["clock_nanosleep"]
+    assert (row["count"], row["errors"]) == (12, 7)
+    failed, every = row["failed_histogram_ns"], row["histogram_ns"]
+    assert (sum(failed), sum(every)) == (7, 12)
+    assert all(failed[i] <= every[i] for i in range(len(failed)))
+    assert sum(every[i] - (failed[i] if i < len(failed) else 0) for i in range(25)) == 0, "what slept did not fail"
+    assert rows["getppid"]["failed_histogram_ns"] == []
+
+
 def test_enters_and_exits_are_joined_exactly_and_nothing_leaks_when_threads_come_and_go(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "churn", workloads.CHURN, "-pthread")
     with Live("churn") as live:

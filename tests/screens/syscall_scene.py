@@ -34,6 +34,10 @@ PROCESSES = ((4104, "server", 60), (640, "cron", 25), (900, "bash", 10))
 """Process id, name and how many of a hundred calls are its own; five of a hundred fell out of the map."""
 
 
+def _even(count: int, parts: int) -> list[int]:
+    return [count // parts + (i < count % parts) for i in range(parts)]
+
+
 def row(abi: Abi, nr: int, name: str, calls: int, failures: int, usual: int, seconds: int) -> SyscallRow:
     """The counters of one call after some seconds: every twentieth second it is sixteen times as slow."""
     ns = [0] * 44
@@ -50,6 +54,7 @@ def row(abi: Abi, nr: int, name: str, calls: int, failures: int, usual: int, sec
         count=calls * seconds,
         errors=failures * seconds,
         histogram_ns=tuple(ns[: top + 1]) if timed else (),
+        failed_histogram_ns=(*(0,) * (usual - 1), *_even(failures * seconds, 3)) if timed and failures else (),
         total_ns=calls * seconds << usual if timed else 0,
         max_ns=(2 << top) - 7 if timed else 0,
         errnos={"ENOENT": failures * seconds - seconds, "EAGAIN": seconds} if failures > 1 else {},

@@ -31,6 +31,11 @@ RENAMED = {
     "syscalls.processes": {"start": "start_ns"},
     "syscalls.process_totals": {"start": "start_ns"},
 }
+# What older recordings do not have.
+ADDED: dict[str, dict[str, Any]] = {
+    "syscalls": {"pairs_time": None},
+    "syscalls.rows": {"failed_histogram_ns": []},
+}
 
 
 def old_lines() -> bytes:
@@ -50,9 +55,9 @@ def renamed(value: Any, place: str) -> Any:
     if not isinstance(value, dict):
         return value
     names = RENAMED.get(place, {})
-    added: dict[str, Any] = {"whole": True, "removed": {}} if place in ("users", "syscalls") and "kind" in value else {}
-    if place == "syscalls" and added:
-        added["pairs_time"] = None
+    added = ADDED.get(place, {})
+    if "kind" in value and place in ("users", "syscalls"):
+        added = {"whole": True, "removed": {}, **added}
     return {names.get(name, name): renamed(item, f"{place}.{name}") for name, item in value.items()} | added
 
 

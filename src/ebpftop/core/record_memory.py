@@ -47,7 +47,7 @@ def weight(record: Record) -> int:
     if isinstance(record, Users):
         return _SMALL + _ROW * len(record.rows)
     if isinstance(record, Syscalls):
-        numbers = sum(len(row.histogram_ns) + 4 * len(row.errnos) for row in record.rows)
+        numbers = sum(len(row.histogram_ns) + len(row.failed_histogram_ns) + 4 * len(row.errnos) for row in record.rows)
         others = len(record.in_flight) + len(record.processes) + len(record.process_totals) + len(record.users)
         return _SMALL + _NUMBER * numbers + _ROW * (len(record.rows) + others + len(record.table))
     if isinstance(record, Probe):

@@ -242,6 +242,8 @@ class Users(TableReading, frozen=True, kw_only=True, tag="users"):
 class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Counters of one system call. ``histogram_ns[i]`` counts calls that took 2**i <= ns < 2**(i+1).
 
+    `failed_histogram_ns` counts those of them that failed; older recordings have none.
+
     `slot` is its place in the kernel's tail-call table, null for a number beyond it.
     """
 
@@ -251,6 +253,7 @@ class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     count: Count
     errors: Count
     histogram_ns: Histogram
+    failed_histogram_ns: Histogram = ()
     total_ns: Count = 0
     max_ns: Count = 0
     errnos: Counts = {}

@@ -154,6 +154,7 @@ def _less(row: SyscallRow, before: SyscallRow | None) -> SyscallRow:
         count=row.count - before.count,
         errors=max(0, row.errors - before.errors),
         histogram_ns=difference(row.histogram_ns, before.histogram_ns),
+        failed_histogram_ns=difference(row.failed_histogram_ns, before.failed_histogram_ns),
         total_ns=max(0, row.total_ns - before.total_ns),
         # Of a longest call that was longer before, it is not known how long the longest here was.
         max_ns=row.max_ns if row.max_ns > before.max_ns else 0,

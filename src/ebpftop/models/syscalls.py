@@ -91,6 +91,11 @@ class Call:
         start = self._from(last)
         return difference(self.row.histogram_ns, start.histogram_ns) if start else self.row.histogram_ns
 
+    def failed_buckets(self) -> tuple[int, ...]:
+        """Return those of the calls in `buckets` that failed, since the start or `base`."""
+        known = self.base.failed_histogram_ns if self.base else ()
+        return difference(self.row.failed_histogram_ns, known)
+
     def quantile(self, q: float, *, last: bool) -> float | None:
         """Return a quantile of the latency in ns; None if no call has returned."""
         value = quantile(self.buckets(last=last), q)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
-from operator import attrgetter
+from operator import add, attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +46,7 @@ class Totals:
     total_ns: int = 0
     max_ns: int = 0
     ns: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    failed_ns: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     errors: dict[int, int] = field(default_factory=dict)
 
     def plus(self, other: Totals) -> Totals:
@@ -57,7 +58,8 @@ class Totals:
             self.count + other.count,
             self.total_ns + other.total_ns,
             max(self.max_ns, other.max_ns),
-            [one + more for one, more in zip(self.ns, other.ns, strict=True)],
+            list(map(add, self.ns, other.ns)),
+            list(map(add, self.failed_ns, other.failed_ns)),
             errors,
         )
 
@@ -65,6 +67,12 @@ class Totals:
 def words(raw: bytes) -> memoryview:
     """Return the u64 values of *raw*, which can be sliced by CPU without being copied."""
     return memoryview(raw).cast("Q")
+
+
+def _sums(values: memoryview, size: int) -> list[int]:
+    """Return the sums over all CPUs of their *size* words each."""
+    by_cpu = (values[at : at + size].tolist() for at in range(0, len(values), size))
+    return list(map(sum, zip(*by_cpu, strict=True)))
 
 
 class CallCounters:
@@ -103,6 +111,9 @@ class CallCounters:
         for key, value in self._changed(module, "failures", _PAIR.size, 8 * maps.CPUS):
             slot, code = _PAIR.unpack(key)
             self._of(self._slots.call(slot), changed).errors[code] = sum(words(value))
+        for key, value in self._changed(module, "failed_latencies", 4, BUCKETS * 8 * maps.CPUS):
+            slot = int.from_bytes(key, sys.byteorder)
+            self._of(self._slots.call(slot), changed).failed_ns = _sums(words(value), BUCKETS)
         for key, value in self._changed(module, "other_calls", _PAIR.size, 8):
             self._of(self._other_call(*_PAIR.unpack(key)), changed).count = words(value)[0]
         for key, value in self._changed(module, "other_failures", _OTHER_FAILURE.size, 8):
@@ -144,8 +155,7 @@ class CallCounters:
             values, total = words(raw), self._of(self._slots.call(slot), changed)
             total.total_ns = sum(values[::_LATENCY_WORDS])
             total.max_ns = max(values[1::_LATENCY_WORDS])
-            by_cpu = [values[at + 2 : at + _LATENCY_WORDS].tolist() for at in range(0, len(values), _LATENCY_WORDS)]
-            total.ns = list(map(sum, zip(*by_cpu, strict=True)))
+            total.ns = _sums(values, _LATENCY_WORDS)[2:]
         total = self._counted[self._slots.call(slot)]
         if sum(total.ns) < total.count:
             self._in_progress.add(slot)

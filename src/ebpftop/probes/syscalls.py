@@ -405,6 +405,7 @@ class SyscallsProbe(KernelProbe):
             count=total.count,
             errors=sum(total.errors.values()),
             histogram_ns=_trimmed(total.ns),
+            failed_histogram_ns=_trimmed(total.failed_ns),
             total_ns=total.total_ns,
             max_ns=total.max_ns,
             errnos={error_name(code): count for code, count in sorted(total.errors.items())},

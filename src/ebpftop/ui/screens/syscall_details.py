@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -37,12 +38,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Calls that took 2**power <= ns < 2**(power + 1), and their share of all that returned."""
+    """Calls that took 2**power <= ns < 2**(power + 1), those that failed, and their share of all that returned."""
 
     power: int
     calls: int
+    failed: int
     part: float
     of_peak: float
+
+    def bar(self, cells: int) -> Cell:
+        """Return the bar, *cells* at the peak; its end are the calls that failed, a cell if there is only one."""
+        whole = math.ceil(self.of_peak * cells)
+        failed = math.ceil(self.failed / self.calls * whole) if self.calls else 0
+        return (Span(RETURNED * (whole - failed), "bar"), Span(FAILED * failed, "bad"))
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class Failure:
     count: int
     part: float
 
+
+RETURNED, FAILED = "█▒"
 
 FAILURES: Language[Failure] = Language(
     (
@@ -70,9 +80,13 @@ def histogram(call: Call) -> list[Bucket]:
     total = sum(buckets)
     if not total:
         return []
+    failed = dict(enumerate(call.failed_buckets()))
     used = [i for i, n in enumerate(buckets) if n]
     peak = max(buckets)
-    return [Bucket(i, buckets[i], buckets[i] / total, buckets[i] / peak) for i in range(used[0], used[-1] + 1)]
+    return [
+        Bucket(i, buckets[i], failed.get(i, 0), buckets[i] / total, buckets[i] / peak)
+        for i in range(used[0], used[-1] + 1)
+    ]
 
 
 class SyscallScreen(LiveScreen):
@@ -155,12 +169,6 @@ class SyscallScreen(LiveScreen):
                     right=True,
                     about="Calls that took from the first time up to the second; each line is twice the one above.",
                 ),
-                bar_column(
-                    lambda b: b.of_peak,
-                    lambda: 1.0,
-                    width=6,
-                    about="CALLS as a bar: the most frequent latency fills it.",
-                ),
                 count_column(
                     "calls",
                     "CALLS",
@@ -177,6 +185,14 @@ class SyscallScreen(LiveScreen):
                     lambda b: b.part,
                     rank=2,
                     about="Their share of all calls that returned, in percent.",
+                ),
+                Column(
+                    "bar",
+                    f"{RETURNED} all {FAILED} failed",
+                    14,
+                    flexible=True,
+                    fill=Bucket.bar,
+                    about="CALLS as a bar: the most frequent latency fills it. Its end are the calls that failed.",
                 ),
             ),
             key_of=lambda b: b.power,
