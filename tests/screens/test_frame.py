@@ -164,6 +164,23 @@ async def test_a_terminal_that_is_too_small_says_what_is_needed_and_comes_back()
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "Exec log" in "".join(lines_of(pilot)[:2]))
         assert shown(app) == ["execs", "users", "syscalls", "trace"]
+        await until(pilot, lambda: app.focused is app.main.execs.lines)
+
+
+async def test_nothing_else_is_in_a_terminal_that_is_too_small() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await pilot.press("H", "space", "slash", "s")
+        await until(pilot, lambda: "/s" in "".join(lines_of(pilot)))
+        for size in ((300, 2), (39, 24)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "".join(lines_of(pilot)).strip() == "needs 40x8")
+        await pilot.resize_terminal(120, 35)
+        await until(pilot, lambda: "/s" in "".join(lines_of(pilot)[-3:]))
+        await pilot.press("h")
+        await until(pilot, lambda: "/sh" in "".join(lines_of(pilot)[-3:]))
 
 
 async def test_layouts_go_round_and_panes_hide() -> None:

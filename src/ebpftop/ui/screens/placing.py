@@ -110,7 +110,10 @@ class PanesScreen(LayoutOnResize[None]):
     def place_panes(self, size: Size) -> None:
         """Give the panes that are shown their places in a terminal of this size."""
         self.set_class(size.width < TABS_BELOW.width or size.height < TABS_BELOW.height, "-tabbed")
-        self.set_class(size.width < LEAST.width or size.height < LEAST.height, "-too-small")
+        too_small = size.width < LEAST.width or size.height < LEAST.height
+        if self.has_class("-too-small") and not too_small:
+            self.call_after_refresh(self._focus_again)
+        self.set_class(too_small, "-too-small")
         shown = self.shown_panes
         form = next(form for least, form in reversed(FORMS) if size.width >= least)
         if self._placed == (form, shown, self.pane_layout):
@@ -132,6 +135,11 @@ class PanesScreen(LayoutOnResize[None]):
         wanted = sorted(self.panes, key=lambda pane: order.index(pane.probe) if pane in shown else len(order))
         if wanted != list(grid.children):
             grid.sort_children(key=wanted.index)  # type: ignore[arg-type]  # all of them are panes
+
+    def _focus_again(self) -> None:
+        # What a terminal without room hid has lost the focus.
+        if self.focused is None:
+            self.set_focus(self.front.lines)
 
     def describe_tabs(self) -> None:
         """Bring the tabs up to date, if there are any."""
