@@ -9,10 +9,15 @@
 
 #define MESSAGE_LEN 2048 /* the kernel's own limit is 1024 */
 #define PRINTERS_MAX 8192
+/* Between the program at the tracepoint and the one that prints are three to five functions of the kernel. */
+#define FRAMES 8
 
-enum printed_kind { PRINTED_LINE = 1, PRINTED_NAME };
+enum printed_kind { PRINTED_LINE = 1, PRINTED_PRINTER };
 
-/* A line, if it is handed over from here. Otherwise the name of a thread, sent before its lines in a trace buffer. */
+/*
+ * A line, if it is handed over from here. Otherwise who prints: the name of a thread and the program that it runs, sent
+ * before their lines in a trace buffer. Layout known to src/ebpftop/probes/trace.py.
+ */
 struct printed {
 	u64 time_ns;
 	u32 tid;
@@ -20,6 +25,7 @@ struct printed {
 	u32 cpu;
 	u32 kind;
 	char task[COMM_LEN];
+	u64 frames[FRAMES]; /* return addresses, the innermost first; one of them lies in the program that prints */
 	char message[MESSAGE_LEN];
 };
 
@@ -43,8 +49,10 @@ BPF_ARRAY(hand_over_all, u32, 1);
 
 /* What was last sent to user space about a thread that prints. */
 struct printer {
+	u64 caller; /* of its frames */
 	u32 tgid;
-	u32 task[COMM_LEN / 4];
+	u32 unused;
+	u64 task[COMM_LEN / 8];
 };
 
 BPF_TABLE("lru_hash", u32, struct printer, printers, PRINTERS_MAX);
@@ -57,18 +65,38 @@ INLINE bool is_filtering(void)
 	return config && config->slot[config->active & (FILTER_SLOTS - 1)].flags & ~FILTER_HIDE_SELF;
 }
 
-/* Events of a trace buffer have only their thread's id. So its name is sent before them, once and when it changes. */
-INLINE void send_name(void *ctx, struct printed *printed)
+/* If that fails, all are 0. No frame is skipped: before 5.18 as many would be missing at the end. */
+INLINE void load_frames(void *ctx, struct printed *printed)
+{
+	bpf_get_stack(ctx, printed->frames, sizeof(printed->frames), 0);
+}
+
+/* Which calls led here, as one number: most likely another if a frame is another. */
+INLINE u64 caller_of(const struct printed *printed)
+{
+	u64 caller = 0;
+
+#pragma unroll
+	for (int i = 0; i < FRAMES; i++)
+		caller = caller * 31 + printed->frames[i];
+	return caller;
+}
+
+/*
+ * Events of a trace buffer have only their thread's id. So who it is, and which program it runs, is sent before them:
+ * once and when it changes.
+ */
+INLINE void send_printer(void *ctx, struct printed *printed)
 {
 	struct printer *sent = printers.lookup(&printed->tid);
-	const u32 *task = (const u32 *)printed->task;
-	struct printer now = {printed->tgid, {task[0], task[1], task[2], task[3]}};
+	const u64 *task = (const u64 *)printed->task;
+	struct printer now = {caller_of(printed), printed->tgid, 0, {task[0], task[1]}};
 
-	if (sent && sent->tgid == now.tgid && sent->task[0] == now.task[0] && sent->task[1] == now.task[1] &&
-	    sent->task[2] == now.task[2] && sent->task[3] == now.task[3])
+	if (sent && sent->caller == now.caller && sent->tgid == now.tgid && sent->task[0] == now.task[0] &&
+	    sent->task[1] == now.task[1])
 		return;
-	printed->kind = PRINTED_NAME;
-	/* Not a loss: the line comes, and with the next one the name is sent again. */
+	printed->kind = PRINTED_PRINTER;
+	/* Not a loss: the line comes, and with the next one the printer is sent again. */
 	if (!hand_over(ctx, printed, PRINTED_HEAD))
 		printers.update(&printed->tid, &now);
 }
@@ -97,7 +125,8 @@ int on_trace_printk(struct bpf_raw_tracepoint_args *ctx)
 	if (!*all && !is_filtering()) {
 		if (span->from_ns && !span->until_ns)
 			span->until_ns = printed->time_ns;
-		send_name(ctx, printed);
+		load_frames(ctx, printed);
+		send_printer(ctx, printed);
 		return 0;
 	}
 	if (!span->from_ns || span->until_ns) {
@@ -106,6 +135,7 @@ int on_trace_printk(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (!task_matches())
 		return 0;
+	load_frames(ctx, printed);
 	printed->kind = PRINTED_LINE;
 	printed->message[0] = 0;
 	long len = bpf_probe_read_kernel_str(printed->message, MESSAGE_LEN, (void *)ctx->args[0]);
@@ -123,45 +153,37 @@ INLINE int hello(void)
 	return 0;
 }
 
+/*
+ * The kernel's names of these programs, of which it keeps 15 characters: by them another ebpftop knows its like
+ * (src/ebpftop/core/printed.py). Each is loaded as one type of program.
+ */
 #ifdef WITH_KPROBES
-int trace_kprobe(void *ctx)
+int ebpftop_hello_kprobe(void *ctx)
 {
 	return hello();
 }
 #endif
 
 #ifdef WITH_FENTRY
-#define HELLO_AT(function)           \
-	FENTRY(function, void *regs) \
-	{                            \
-		return hello();      \
-	}
-
-HELLO_AT(SYS_EXECVE)
-HELLO_AT(SYS_EXECVEAT)
-#ifdef SYS_COMPAT_EXECVE
-HELLO_AT(SYS_COMPAT_EXECVE)
-HELLO_AT(SYS_COMPAT_EXECVEAT)
-#endif
-#ifdef SYS_X32_EXECVE
-HELLO_AT(SYS_X32_EXECVE)
-HELLO_AT(SYS_X32_EXECVEAT)
-#endif
+int ebpftop_hello_fentry(void *ctx)
+{
+	return hello();
+}
 #endif
 
-int trace_raw(struct bpf_raw_tracepoint_args *ctx)
+int ebpftop_hello_raw(struct bpf_raw_tracepoint_args *ctx)
 {
 	return hello();
 }
 
 #ifdef WITH_TRACEPOINTS
-int trace_tracepoint(void *ctx)
+int ebpftop_hello_tracepoint(void *ctx)
 {
 	return hello();
 }
 
 /* raw tracepoint args: registers, number. Runs at every call of the machine, for calls that the tracepoints skip. */
-int trace_skipped(struct bpf_raw_tracepoint_args *ctx)
+int ebpftop_hello_skipped(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 

@@ -98,7 +98,7 @@ def tags(source: KernelSource) -> Iterator[tuple[str, bytes]]:
     for probe in source._probes.values():
         assert probe.module is not None
         for name, fd in probe.module.programs.items():
-            yield f"{probe.name}.{name}", bpf_syscall._info(fd)[8:16]
+            yield f"{probe.name}.{name}", bpf_syscall.info(fd)[8:16]
 
 
 def watched(source: KernelSource) -> list[Record]:
@@ -160,7 +160,7 @@ def test_what_is_chosen_for_a_run_compiles_nothing(
 
 def xlated_bytes(fd: int) -> int:
     """How long a program is after verification (struct bpf_prog_info.xlated_prog_len)."""
-    return int.from_bytes(bpf_syscall._info(fd)[20:24], sys.byteorder)
+    return int.from_bytes(bpf_syscall.info(fd)[20:24], sys.byteorder)
 
 
 def test_what_a_parameter_excludes_is_not_in_the_kernel(tmp_path: Path, compilations: list[str]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ebpftop.kernel import bpf_programs, bpf_syscall, clocks
+from ebpftop.kernel.bpf_syscall import Program
 from ebpftop.kernel.root_helper import THREADS_MAX, RootHelper
 from tests.kernel.support import needs_root
 from tests.kernel.workload_context import OTHER_UID
@@ -52,6 +54,10 @@ def test_no_other_file_is_written(helper: RootHelper, tmp_path: Path, file: str)
         b"write\0trace_clock",
         b"stats\0x",
         b"\xff" * 99,
+        b"programs",
+        b"programs\0x",
+        b"programs\0-1",
+        b"programs\0004294967296",
         b"calls\0x",
         b"calls\0001",
         b"calls\0001/",
@@ -86,6 +92,23 @@ def test_it_reads_which_calls_threads_are_in_whoever_they_belong_to(helper: Root
 def call_of(helper: RootHelper, pid: int) -> bytes:
     (line,) = helper.calls([(pid, pid)])
     return b"" if line == b"running" else line
+
+
+def test_it_lists_programs_and_where_their_code_is(helper: RootHelper) -> None:
+    before = helper.programs(0).last_id
+    code = bpf_syscall.RETURN_ZERO
+    fd = bpf_syscall.load_program(Program(bpf_syscall.TYPE_RAW_TRACEPOINT, "a_test_of_ours", code, "GPL", 0))
+    try:
+        number = bpf_programs.program_id(fd)
+        (ours,) = [found for found in helper.programs(before).codes if found.program_id == number]
+        assert ours == next(found for found in bpf_programs.newer(number - 1).codes if found.program_id == number)
+    finally:
+        os.close(fd)
+    assert ours.name == b"a_test_of_ours"
+    assert ours.start > 1 << 63
+    assert 0 < ours.length < 4096
+    assert 0 <= clocks.since_boot_ns() - ours.loaded_ns < 60e9
+    assert number not in {found.program_id for found in helper.programs(before).codes}
 
 
 def test_it_ends_with_who_asks(helper: RootHelper) -> None:

@@ -76,7 +76,7 @@ def test_the_verifier_is_soon_done_with_each_program() -> None:
     try:
         # struct bpf_prog_info: verified_insns is what comes after recursion_misses.
         steps = {
-            name: struct.unpack_from("=I", bpf_syscall._info(fd), bpf_syscall._RUN_TIME_OFFSET + 24)[0]
+            name: struct.unpack_from("=I", bpf_syscall.info(fd), bpf_syscall._RUN_TIME_OFFSET + 24)[0]
             for probe in source._probes.values()
             if probe.module
             for name, fd in probe.module.programs.items()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -16,11 +18,13 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.escape import c_string, escape
+from ebpftop.core.printed import PRINTED_BY
 from ebpftop.core.records import Lost, Probe, Record, Trace
 from ebpftop.filters.spec import Filter
-from ebpftop.kernel import bpf_syscall
+from ebpftop.kernel import bpf_programs, bpf_syscall
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.trace_buffer import statistics
+from ebpftop.probes.trace import PROGRAM
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.printer import ROUND, Printed, Printer, printers
 from tests.kernel.support import Line, Stream, needs_root, of
@@ -117,6 +121,30 @@ def test_what_is_printed_is_one_record_of_who_printed_it(way: str) -> None:
     assert not [line for line in of("trace", lines) if line["pid"] != printer.pid and RUN in str(line)]
 
 
+@pytest.mark.guest
+def test_a_line_says_which_program_printed_it_and_another_ebpftop_greets_only_itself() -> None:
+    with printers() as (printer,), Stream(probes="trace") as one, Stream(probes="trace") as other:
+        for text in (b"slow io", b"Hello World!"):
+            printer.print(text)
+        printer.print(b"Hello World!", as_format=True)
+        started = subprocess.Popen(["/bin/true"])
+        started.wait()
+        both = one.stop(), other.stop()
+    greeters = []
+    for lines in both:
+        by = [(record["program"]["name"], record["message"]) for record in of("trace", lines, pid=printer.pid)]
+        assert by == [
+            ("print_text", "slow io"),
+            ("print_text", "Hello World!"),
+            ("print_format", "Hello World!"),
+        ]
+        (greeting,) = of("trace", lines, pid=started.pid)
+        assert greeting["message"] == "Hello World!"
+        assert greeting["program"]["name"].startswith(PRINTED_BY)
+        greeters.append(greeting["program"]["id"])
+    assert greeters[0] != greeters[1]
+
+
 def flooded(records: Sequence[Record], pid: int) -> list[Trace]:
     """Return the records of the lines that a process printed in a flood."""
     return [r for r in records if isinstance(r, Trace) and r.pid == pid and r.task == "flood"]
@@ -168,6 +196,20 @@ def test_a_flood_beyond_the_buffer_is_delivered_or_told_as_lost_to_the_line() ->
     assert numbers == sorted(set(numbers))
     assert 0 < MANY - len(numbers) <= lost(records, "pipe")
     assert numbers[-1000:] == list(range(MANY - 1000, MANY)), "the newest are kept"
+
+
+def test_where_the_kernel_does_not_say_which_program_printed_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_than: int) -> bpf_programs.Listing:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(bpf_programs, "newer", refused)
+    with printers() as (printer,), opened() as source:
+        printer.print(b"by whom?")
+        records = read(source)
+    (line,) = (record for record in records if isinstance(record, Trace) and record.pid == printer.pid)
+    assert (line.message, line.program) == ("by whom?", None)
+    blind = [attempt.blind for record in records if isinstance(record, Probe) for attempt in record.attempts]
+    assert (PROGRAM,) in blind
 
 
 def counted(cpu_folder: Path) -> int:

@@ -18,6 +18,7 @@ from ebpftop.core.records import (
     Handler,
     Header,
     Lost,
+    PrintingProgram,
     Probe,
     ProbeName,
     Process,
@@ -353,17 +354,18 @@ def syscalls() -> list[Batch]:
 
 def trace() -> list[Batch]:
     """Lines of the trace pipe."""
+    ours = PrintingProgram(id=207, name="ebpftop_hello_k")
     lines = [
-        Trace(time=START + i * 0.75, cpu=i % 2, pid=4101 + i, task=task, message=message)
-        for i, (task, message) in enumerate(
+        Trace(time=START + i * 0.75, cpu=i % 2, pid=4101 + i, task=task, message=message, program=program)
+        for i, (task, message, program) in enumerate(
             (
-                ("bash", "Hello World!"),
-                ("git", "Hello World!"),
-                ("systemd", "Hello World!"),
-                ("my-filter", "packet dropped: src 10.0.0.7 len 1514 \\x1b[2J"),
-                ("bash", "Hello World!"),
-                ("python3", "Hello World!"),
-                ("日本語", "広い文字 are two cells wide"),
+                ("bash", "Hello World!", ours),
+                ("git", "Hello World!", ours),
+                ("systemd", "Hello World!", ours),
+                ("my-filter", "packet dropped: src 10.0.0.7 len 1514 \\x1b[2J", PrintingProgram(id=214, name="biolat")),
+                ("bash", "Hello World!", ours),
+                ("python3", "Hello World!", ours),
+                ("日本語", "広い文字 are two cells wide", None),
             )
         )
     ]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from textual.pilot import Pilot
 
+from ebpftop.core.printed import GREETING
 from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
-from ebpftop.models.tracelog import GREETING
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.trace import TracePane

@@ -35,6 +35,7 @@ RENAMED = {
 ADDED: dict[str, dict[str, Any]] = {
     "syscalls": {"pairs_time": None},
     "syscalls.rows": {"failed_histogram_ns": []},
+    "trace": {"program": None},
 }
 
 

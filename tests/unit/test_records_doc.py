@@ -14,6 +14,7 @@ from ebpftop.core import records
 from ebpftop.core.records import (
     Attempt,
     InFlight,
+    PrintingProgram,
     ProcessCalls,
     ProcessTotal,
     SyscallRow,
@@ -35,6 +36,7 @@ PARTS: dict[type[msgspec.Struct], str] = {
     ProcessTotal: "total",
     UserCalls: "caller_user",
     TableSlot: "slot",
+    PrintingProgram: "program",
 }
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     **{str(record.__struct_config__.tag): record for record in registry().kinds.values()},

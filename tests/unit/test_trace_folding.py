@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpftop.core.records import Trace
+from ebpftop.core.printed import GREETING
+from ebpftop.core.records import PrintingProgram, Trace
 from ebpftop.core.source import Batch
 from ebpftop.models.filter_match import ViewFilter
-from ebpftop.models.tracelog import GREETING, TraceLog
+from ebpftop.models.tracelog import TraceLog
 
 
 def line(at: int, message: str = GREETING, task: str = "sh") -> Trace:
@@ -39,6 +41,18 @@ def test_one_greeting_is_a_line_like_others() -> None:
 def test_the_selected_greeting_is_the_row_that_stands_for_it() -> None:
     log = fed(line(0), line(1, "slow io"), line(2))
     assert [log.view.position(sequence) for sequence in range(3)] == [1, 0, 1]
+
+
+def test_a_line_of_another_program_with_the_same_words_stands_alone() -> None:
+    ours, lesson = (PrintingProgram(id=at, name=name) for at, name in ((7, "ebpftop_hello_k"), (9, "hello")))
+    greetings = [msgspec.structs.replace(line(at), program=ours) for at in range(2)]
+    log = fed(*greetings, msgspec.structs.replace(line(2), program=lesson))
+    assert [log.view.stands_for(row) for row in log.view.rows()] == [2, 0]
+    assert "hello #9" in log.searchable(log.view.rows()[1])
+    log.apply_filter(ViewFilter(), log.language.parse("program:hello*"))
+    while log.view.scan(2):
+        pass
+    assert [row.program for row in log.view.rows()] == [lesson]
 
 
 lines = st.lists(st.sampled_from([(GREETING, "sh"), (GREETING, "cc"), ("slow io", "sh")]), max_size=12)

@@ -39,7 +39,7 @@ def weight(record: Record) -> int:
         long = len(record.file) + len(record.cgroup) + len(record.interp or "")
         return _EXEC + long + texts(record.argv)
     if isinstance(record, Trace):
-        return _SMALL + text(record.message)
+        return _SMALL + text(record.message) + (text(record.program.name) if record.program else 0)
     if isinstance(record, Process):
         return _SMALL + texts(record.argv)
     if isinstance(record, Syscall):

@@ -382,10 +382,22 @@ class Syscall(Event, frozen=True, kw_only=True, tag="syscall"):
     error: str | None = None
 
 
+class PrintingProgram(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An eBPF program: its id and name in the kernel. An id is not used again until the machine boots."""
+
+    id: Count
+    name: str
+
+    def __str__(self) -> str:
+        """Name and id, as `bpftool prog` has them."""
+        return f"{self.name} #{self.id}"
+
+
 class Trace(Event, frozen=True, kw_only=True, tag="trace"):
     """One bpf_trace_printk line, from any program of the machine.
 
-    `task` is the name of thread `tid`. Older recordings have no `tid`; there, `pid` holds the thread id.
+    `task` is the name of thread `tid`; `program` the eBPF program that printed it, None if that is unknown. Older
+    recordings have no `tid`; there, `pid` holds the thread id.
     """
 
     cpu: int
@@ -393,6 +405,7 @@ class Trace(Event, frozen=True, kw_only=True, tag="trace"):
     task: str
     message: str
     tid: int | None = None
+    program: PrintingProgram | None = None
 
 
 class Lost(TimedRecord, frozen=True, kw_only=True, tag="lost"):

@@ -20,7 +20,8 @@ _SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 _MAP_CREATE, _PROG_LOAD, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN, _ENABLE_STATS = 0, 5, 15, 17, 32
 _RUN_TIME_OFFSET = 192  # struct bpf_prog_info, include/uapi/linux/bpf.h: run_time_ns, run_cnt, recursion_misses
 _INFO_SIZE = 256
-_ATTR_SIZE = 128
+ATTR_SIZE = 128
+"""More than what any command here reads of union bpf_attr."""
 
 # The parts of union bpf_attr. To make a map: map_type, key_size, value_size, max_entries, map_flags, inner_map_fd,
 # numa_node, map_name. To load a program: prog_type, insn_cnt, insns, license, log_level, log_size, log_buf,
@@ -48,7 +49,7 @@ class Runs(NamedTuple):
 
 def bpf(command: int, attr: bytes) -> int:
     """Call bpf(2); raises OSError."""
-    attr = attr.ljust(_ATTR_SIZE, b"\0")
+    attr = attr.ljust(ATTR_SIZE, b"\0")
     done = call(command, ctypes.c_char_p(attr), len(attr))
     if done < 0:
         code = ctypes.get_errno()
@@ -151,23 +152,27 @@ class MapInfo(NamedTuple):
 
 def map_info(map_fd: int) -> MapInfo:
     """Return what the kernel reports about a map; raises OSError."""
-    kind, _id, *rest = struct.unpack_from("=6I", _info(map_fd))
+    kind, _id, *rest = struct.unpack_from("=6I", info(map_fd))
     return MapInfo(kind, *rest)
 
 
-def _info(fd: int) -> bytes:
-    info = ctypes.create_string_buffer(_INFO_SIZE)
-    bpf(_GET_INFO_BY_FD, struct.pack("=IIQ", fd, _INFO_SIZE, ctypes.addressof(info)))
-    return info.raw
+def info(fd: int, request: bytes = b"") -> bytes:
+    """Return what the kernel reports about a map or a program; raises OSError.
+
+    *request* is what the kernel finds in its place: where to write what is longer.
+    """
+    reply = ctypes.create_string_buffer(request, _INFO_SIZE)
+    bpf(_GET_INFO_BY_FD, struct.pack("=IIQ", fd, _INFO_SIZE, ctypes.addressof(reply)))
+    return reply.raw
 
 
 def runs(program_fd: int) -> Runs:
     """Return the totals of a program; zeros if the kernel is too old to keep them."""
     try:
-        info = _info(program_fd)
+        reply = info(program_fd)
     except OSError:
         return Runs(0, 0, 0)
-    return Runs(*struct.unpack_from("=QQQ", info, _RUN_TIME_OFFSET))
+    return Runs(*struct.unpack_from("=QQQ", reply, _RUN_TIME_OFFSET))
 
 
 def enable_stats() -> int:

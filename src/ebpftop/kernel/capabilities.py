@@ -30,6 +30,7 @@ class Cap(IntEnum):
     SETPCAP = 8
     SYS_PTRACE = 19
     SYS_ADMIN = 21
+    SYSLOG = 34
     PERFMON = 38
     BPF = 39
 

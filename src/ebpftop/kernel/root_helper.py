@@ -1,11 +1,12 @@
 """What only root may do while ebpftop runs, in a process of its own that does nothing else.
 
 ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). After that it still needs
-three things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
-the run statistics of BPF programs (CAP_SYS_ADMIN); and read which system call a thread is in (CAP_SYS_PTRACE, and
-CAP_DAC_READ_SEARCH to open the file). A child that was forked before does them. It accepts five requests, which name
-only files of the instance, and threads by their numbers. It ends when ebpftop has ended. The guard removes what is then
-left in tracefs (lifecycle/guard.py).
+four things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
+the run statistics of BPF programs (CAP_SYS_ADMIN); list the BPF programs of the machine, and where their code is
+(CAP_SYS_ADMIN and CAP_SYSLOG); and read which system call a thread is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to
+open the file). A child that was forked before does them. It accepts six requests, which name only files of the
+instance, and programs and threads by their numbers. It ends when ebpftop has ended. The guard removes what is then left
+in tracefs (lifecycle/guard.py).
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ebpftop.kernel import bpf_syscall, capabilities
+from ebpftop.kernel import bpf_programs, bpf_syscall, capabilities
+from ebpftop.kernel.bpf_programs import Code, Listing
 from ebpftop.lifecycle import helpers
 from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
 from ebpftop.lifecycle.priority import stand_back
 
-KEPT = {capabilities.Cap.SYS_ADMIN, capabilities.Cap.SYS_PTRACE, capabilities.Cap.DAC_READ_SEARCH}
+KEPT = {
+    capabilities.Cap.SYS_ADMIN,
+    capabilities.Cap.SYS_PTRACE,
+    capabilities.Cap.DAC_READ_SEARCH,
+    capabilities.Cap.SYSLOG,
+}
 """The capabilities of the child."""
 
 # All that ebpftop writes to. Others in an instance can fill the kernel's memory or slow down every function of it.
@@ -34,6 +41,8 @@ _FILES = frozenset({"trace_clock", "buffer_size_kb", "events/bpf_trace/bpf_trace
 _REPLY = struct.Struct("=i")  # errno, 0 if done
 _REQUEST_MAX = 4096
 _ANSWER_MAX = 1 << 16
+_LAST_ID = struct.Struct("=I")
+_CODE = struct.Struct("=QIIQ16s")  # bpf_programs.Code
 THREADS_MAX = 200
 """Threads of one `calls`: pids have seven digits at most, and /proc/PID/syscall is a line of 160 bytes at most."""
 
@@ -68,6 +77,10 @@ class RootWork:
     def enable_stats(self) -> int:
         """Return a descriptor; until it is closed, the kernel measures how long BPF programs run."""
         return bpf_syscall.enable_stats()
+
+    def programs(self, than: int) -> Listing:
+        """Return the BPF programs whose id is higher than *than*, and where their code is."""
+        return bpf_programs.newer(than)
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return /proc/PID/task/TID/syscall (proc(5)) of at most `THREADS_MAX` threads, each a pid and a tid.
@@ -137,13 +150,16 @@ def _answer(work: RootWork, requests: socket.socket) -> None:
                     work.remove_instance()
                 case [b"stats"]:
                     fds = [work.enable_stats()]
+                case [b"programs", than]:
+                    last_id, codes = work.programs(int(than))
+                    answer = _LAST_ID.pack(last_id) + b"".join(_CODE.pack(*code) for code in codes)
                 case [b"calls", *threads] if len(threads) <= THREADS_MAX:
                     answer = b"\n".join(work.calls([_thread(thread) for thread in threads]))
                 case _:
                     code = errno.EINVAL
         except OSError as error:
             code = error.errno or errno.EIO
-        except ValueError:  # not ASCII, or not a number
+        except (ValueError, struct.error):  # not ASCII, or not a number that an id may be
             code = errno.EINVAL
         try:
             socket.send_fds(requests, [_REPLY.pack(code), answer], fds)
@@ -187,6 +203,12 @@ class RootHelper(RootWork):
     def enable_stats(self) -> int:
         (fd,), _ = self._ask(b"stats")
         return fd
+
+    def programs(self, than: int) -> Listing:
+        _, answer = self._ask(b"programs", b"%d" % than)
+        (last_id,) = _LAST_ID.unpack_from(answer)
+        found = (Code._make(one) for one in _CODE.iter_unpack(answer[_LAST_ID.size :]))
+        return Listing(last_id, [code._replace(name=code.name.rstrip(b"\0")) for code in found])
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
         if not threads:

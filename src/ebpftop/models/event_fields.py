@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from inspect import get_annotations
 from operator import attrgetter
@@ -15,6 +16,7 @@ from ebpftop.models.program_fields import ERRNO, SIGNAL, USER, signal_pair
 LoggedEvent = TypeVar("LoggedEvent", bound=Event)
 
 _LEFT_OUT = frozenset(("time", "cut", "error", "user"))
+_NUMBERS = frozenset(("int", "float", "Count", "Time"))
 _NAMES = {"ns": "duration", "task": "comm"}
 
 
@@ -46,7 +48,7 @@ def _field(kind: type[Event], name: str) -> Field[Any]:
         return Field(name, SIGNAL, lambda e, _: signal_pair(read(e)))
     if "tuple" in annotation:
         return Field(shown, AnyOf(Text()), lambda e, _: [str(one) for one in read(e) or ()], "", aliases)
-    if any(number in annotation for number in ("int", "float", "Count", "Time")):
+    if not _NUMBERS.isdisjoint(re.findall(r"\w+", annotation)):
         return Field(shown, Number(hint=">0"), lambda e, _: read(e), "", aliases)
     return Field(shown, Text(), lambda e, _: None if read(e) is None else str(read(e)), "", aliases)
 

@@ -6,19 +6,14 @@ from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Callable
 
+from ebpftop.core.printed import is_greeting
 from ebpftop.core.records import Trace
 from ebpftop.models.eventlog import EventLog
 from ebpftop.models.ring import Ring, View
 
-GREETING = "Hello World!"
-"""What a program of ebpftop prints at each execve (bpf/trace.c)."""
-
 
 class TraceView(View[Trace]):
-    """A view in which all greetings are one row: the newest, which stands for all that match.
-
-    A line says nothing about which program printed it: that of another program with these very words is one of them.
-    """
+    """A view in which all greetings are one row: the newest, which stands for all that match."""
 
     def __init__(self, ring: Ring[Trace]) -> None:
         super().__init__(ring)
@@ -40,7 +35,7 @@ class TraceView(View[Trace]):
 
     def stands_for(self, row: Trace) -> int:
         """Return how many greetings *row* stands for; 0 if it is a line alone."""
-        return len(self._greetings) if self.hidden and row.message == GREETING else 0
+        return len(self._greetings) if self.hidden and is_greeting(row) else 0
 
     def set_filter(self, passes: Callable[[Trace], bool | None] | None) -> None:
         super().set_filter(passes)
@@ -49,7 +44,7 @@ class TraceView(View[Trace]):
         self.tasks.clear()
 
     def position(self, sequence: int) -> int:
-        if self.hidden and self.ring.first <= sequence < self.ring.end and self.ring[sequence].message == GREETING:
+        if self.hidden and self.ring.first <= sequence < self.ring.end and is_greeting(self.ring[sequence]):
             sequence = self._greetings[-1]
         return super().position(sequence)
 
@@ -60,7 +55,7 @@ class TraceView(View[Trace]):
 
     def toggle(self, row: Trace) -> bool:
         """Show each greeting, or fold them again; return whether *row* is one of several."""
-        if row.message != GREETING or len(self._greetings) < 2:
+        if not is_greeting(row) or len(self._greetings) < 2:
             return False
         self.is_opened = not self.is_opened
         if self.is_opened:
@@ -71,7 +66,7 @@ class TraceView(View[Trace]):
         return True
 
     def _enter(self, sequence: int, row: Trace) -> None:
-        if row.message == GREETING:
+        if is_greeting(row):
             greetings = self._greetings
             self.tasks[row.task] += 1
             if not greetings or sequence > greetings[-1]:
@@ -133,4 +128,5 @@ class TraceLog(EventLog[Trace]):
 
     def searchable(self, event: Trace) -> str:
         tid = f" {event.tid}" if event.tid not in (None, event.pid) else ""
-        return f"{event.pid}{tid} {event.task} cpu{event.cpu} {event.message}"
+        by = f" {event.program}" if event.program else ""
+        return f"{event.pid}{tid} {event.task} cpu{event.cpu}{by} {event.message}"

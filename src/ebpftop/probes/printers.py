@@ -1,4 +1,4 @@
-"""Who prints: process and name of threads whose lines come through a trace buffer, which has only their ids."""
+"""Who prints: process, name and BPF program of threads whose lines come through a trace buffer, which has only ids."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import NamedTuple
 THREADS_MAX = 16_384
 """More than the kernel remembers (`printers` in bpf/trace.c), so that the kernel forgets first."""
 
-# A name as it is kept, packed, since nearly all threads that print only once are kept too: time, pid, comm.
-_NAME = struct.Struct("=qi16s")
+# A printer as it is kept, packed, since nearly all threads that print only once are kept too: time, pid, program, comm.
+_NAME = struct.Struct("=qiI16s")
 _NO_PID = -1
 _FEW = 4
 
@@ -22,10 +22,11 @@ _OTHER_CLOCK_NS = 20_000_000
 
 
 class Printer(NamedTuple):
-    """Process and name of a thread, raw; `pid` is None if unknown."""
+    """Process and name of a thread, raw, and the id of the BPF program in it; `pid` is None, that id 0 if unknown."""
 
     pid: int | None
     task: bytes
+    program_id: int = 0
 
 
 UNKNOWN = Printer(None, b"<...>")  # as ftrace says it
@@ -53,7 +54,7 @@ class Printers:
             del names[: old * _NAME.size]
         elif old:
             names = names[old * _NAME.size :]
-        names += _NAME.pack(time_ns, _NO_PID if printer.pid is None else printer.pid, printer.task)
+        names += _NAME.pack(time_ns, _NO_PID if printer.pid is None else printer.pid, printer.program_id, printer.task)
         self._names[tid] = names
         self._names.move_to_end(tid)
         while len(self._names) > self._limit:
@@ -83,8 +84,8 @@ def _since_ns(names: bytes | bytearray, at: int) -> int:
 
 
 def _printer(names: bytes | bytearray, at: int) -> Printer:
-    _, pid, task = _NAME.unpack_from(names, at * _NAME.size)
-    return Printer(None if pid == _NO_PID else pid, task.rstrip(b"\0"))
+    _, pid, program_id, task = _NAME.unpack_from(names, at * _NAME.size)
+    return Printer(None if pid == _NO_PID else pid, task.rstrip(b"\0"), program_id)
 
 
 def from_proc(tid: int) -> Printer:

@@ -14,8 +14,9 @@ from contextlib import suppress
 from typing import ClassVar
 
 from ebpftop.core.escape import comm_text, escape
+from ebpftop.core.printed import is_greeting
 from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, Record, Trace, Where
-from ebpftop.kernel import bpf_syscall, clocks, maps, tracefs
+from ebpftop.kernel import bpf_programs, bpf_syscall, clocks, maps, tracefs
 from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.errors import FormatError, LoadError
 from ebpftop.kernel.event_buffer import Events
@@ -24,11 +25,12 @@ from ebpftop.kernel.loader import Module
 from ebpftop.kernel.trace_buffer import TraceBuffer, line_formats
 from ebpftop.kernel.trace_pages import Line
 from ebpftop.probes.base import KernelProbe, ProbeError
-from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, by_name, has_other_abis
+from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, has_other_abis
 from ebpftop.probes.printers import Printer, Printers
+from ebpftop.probes.printing_programs import PrintingPrograms
 
-# struct said of bpf/trace.c, without its message: time, tid, tgid, cpu, kind, task
-_PRINTED = struct.Struct("=QIIII16s")
+# struct printed of bpf/trace.c, without its message: time, tid, tgid, cpu, kind, task, frames
+_PRINTED = struct.Struct("=QIIII16s8Q")
 _PRINTED_LINE = 1
 _SPAN = struct.Struct("=QQ")  # struct span
 
@@ -44,21 +46,24 @@ _LINES = (
 def ladder(defines: Defines) -> tuple[AttachOption, ...]:
     """Return the attach options where hello is printed."""
     completed = has_other_abis(defines)
-    skipped = Attach("raw_tracepoint", "sys_enter", "trace_skipped", without=SKIPPED)
+    skipped = Attach("raw_tracepoint", "sys_enter", "ebpftop_hello_skipped", without=SKIPPED)
     return (
-        AttachOption(FREE, at_functions(defines, "kprobe", lambda _: "trace_kprobe"), (DENIED,)),
-        AttachOption(FREE, at_functions(defines, "fentry", by_name), (DENIED,)),
-        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exec", "trace_raw"),), (NOT_STARTED,)),
+        AttachOption(FREE, at_functions(defines, "kprobe", lambda _: "ebpftop_hello_kprobe"), (DENIED,)),
+        AttachOption(FREE, at_functions(defines, "fentry", lambda _: "ebpftop_hello_fentry"), (DENIED,)),
+        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exec", "ebpftop_hello_raw"),), (NOT_STARTED,)),
         AttachOption(
             BESIDE_ENTRY if completed else TAXES,
             (
-                Attach("tracepoint", "syscalls:sys_enter_execve", "trace_tracepoint"),
-                Attach("tracepoint", "syscalls:sys_enter_execveat", "trace_tracepoint"),
+                Attach("tracepoint", "syscalls:sys_enter_execve", "ebpftop_hello_tracepoint"),
+                Attach("tracepoint", "syscalls:sys_enter_execveat", "ebpftop_hello_tracepoint"),
                 *((skipped,) if completed else ()),
             ),
             (DENIED,),
         ),
     )
+
+
+PROGRAM = "which BPF program printed a line"
 
 
 class TraceProbe(KernelProbe):
@@ -71,6 +76,7 @@ class TraceProbe(KernelProbe):
     _buffer: TraceBuffer | None = None
     _events: Events | None = None
     _printers: Printers
+    _programs: PrintingPrograms
     _has_program = False  # whether the program at the tracepoint is attached
     _lines_via: tuple[Attempt, ...] = ()
     _lost_lines = 0  # in buffers that are closed
@@ -99,6 +105,9 @@ class TraceProbe(KernelProbe):
         printers = module.table("printers")
         self._printers = Printers(lambda tid: maps.delete(printers, struct.pack("=I", tid)))
         self._misses = 0
+        self._programs = PrintingPrograms(self.context.root.programs)
+        self._note_own_programs(module)
+        self._programs.refresh()
         self._lines_via = tuple(self._find_lines(module, refusal))
         if not any(attempt.reason is None for attempt in self._lines_via):
             reasons = "; ".join(f"{attempt.via}: {attempt.reason}" for attempt in self._lines_via)
@@ -108,6 +117,9 @@ class TraceProbe(KernelProbe):
                 self._lines_via,
             )
         self.set_passthrough(all_lines=not self.context.filtering())
+
+    def _note_own_programs(self, module: Module) -> None:
+        self._programs.own = frozenset(bpf_programs.program_id(fd) for fd in module.programs.values())
 
     def _find_lines(self, module: Module, refusal: str | None) -> Iterable[Attempt]:
         """Open the first place where lines can be read; yield every one. *refusal*: why no program hands lines over."""
@@ -128,7 +140,8 @@ class TraceProbe(KernelProbe):
                 reason = self._open_buffer(private=via == "instance")
             if reason is None:
                 taken = via
-            yield Attempt(via=f"lines: {via}", cost=cost, reason=reason)
+            unknown = reason is None and not (self._has_program and self._programs.knows_own)
+            yield Attempt(via=f"lines: {via}", cost=cost, reason=reason, blind=(PROGRAM,) if unknown else ())
 
     def _open_buffer(self, *, private: bool) -> str | None:
         """Open the buffer of a trace instance, or the machine's own; return why that is impossible."""
@@ -156,6 +169,7 @@ class TraceProbe(KernelProbe):
 
     def attach(self, module: Module) -> str:
         via = self.attach_first_or_fail(module, ladder(self.context.defines), "execve")
+        self._note_own_programs(module)
         self.attempts += self._lines_via
         return via
 
@@ -228,13 +242,15 @@ class TraceProbe(KernelProbe):
         # Lines first: the names of those who printed them are then in the other buffer.
         piped = self._buffer.drain(everything=everything) if self._buffer else []
         lines: list[tuple[Line, Printer]] = []
+        self._programs.begin()
         for raw in self._events.drain(everything=everything):
-            time_ns, tid, tgid, cpu, kind, task = _PRINTED.unpack_from(raw)
+            time_ns, tid, tgid, cpu, kind, task, *frames = _PRINTED.unpack_from(raw)
+            printer = Printer(tgid, task, self._programs.find(frames, time_ns))
             if kind == _PRINTED_LINE:
                 message = raw[_PRINTED.size :].partition(b"\0")[0]
-                lines.append((Line(time_ns, cpu, tid, message), Printer(tgid, task)))
+                lines.append((Line(time_ns, cpu, tid, message), printer))
             else:
-                self._printers.learn(tid, time_ns, Printer(tgid, task))
+                self._printers.learn(tid, time_ns, printer)
         if piped:
             spans = self._handed_spans()
             for line in piped:
@@ -243,7 +259,23 @@ class TraceProbe(KernelProbe):
                     if self._matches(line.tid, printer):
                         lines.append((line, printer))
         lines.sort(key=lambda one: one[0].time_ns)
-        return [_record(line, printer, offset) for line, printer in lines]
+        records = (self._record(line, printer, offset) for line, printer in lines)
+        return [record for record in records if not self._is_of_another_ebpftop(record)]
+
+    def _record(self, line: Line, printer: Printer, offset: float) -> Trace:
+        return Trace(
+            time=line.time_ns / 1e9 + offset,
+            cpu=line.cpu,
+            pid=line.tid if printer.pid in (None, line.tid) else printer.pid,
+            tid=line.tid,
+            task=comm_text(printer.task),
+            message=escape(line.message.removesuffix(b"\n")),
+            program=self._programs.program(printer.program_id),
+        )
+
+    def _is_of_another_ebpftop(self, line: Trace) -> bool:
+        """Return whether it is a greeting that is not ours: two that run at once do not show each other's."""
+        return line.program is not None and line.program.id not in self._programs.own and is_greeting(line)
 
     def _handed_spans(self) -> list[tuple[int, int]]:
         """Return for each CPU the times (ns) from which and until which (0: still) its lines were handed over."""
@@ -267,14 +299,3 @@ def _was_handed_over(line: Line, spans: list[tuple[int, int]]) -> bool:
         return False
     from_ns, until_ns = spans[line.cpu]
     return 0 < from_ns <= line.time_ns and not 0 < until_ns <= line.time_ns
-
-
-def _record(line: Line, printer: Printer, offset: float) -> Trace:
-    return Trace(
-        time=line.time_ns / 1e9 + offset,
-        cpu=line.cpu,
-        pid=line.tid if printer.pid in (None, line.tid) else printer.pid,
-        tid=line.tid,
-        task=comm_text(printer.task),
-        message=escape(line.message.removesuffix(b"\n")),
-    )

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 
 from ebpftop.core.format import count, counted
+from ebpftop.core.printed import GREETING, is_greeting
 from ebpftop.core.records import ProbeName, Trace
-from ebpftop.models.tracelog import GREETING, TraceLog
+from ebpftop.models.tracelog import TraceLog
 from ebpftop.ui.panes.common import clock, date_and_time, moment
 from ebpftop.ui.panes.log import LogPane
 from ebpftop.ui.widgets.columns import Cell, Column, Shown, Span
@@ -23,18 +24,26 @@ COLUMNS: tuple[Column[Trace], ...] = (
         "TIME",
         12,
         lambda t, now: clock(t.time, now),
-        rank=3,
+        rank=1,
         value=lambda t, _: moment(t.time),
         about="When it was printed: time of day, and the date if that is not today.",
     ),
     Column(
-        "cpu",
-        "CPU",
-        3,
-        lambda t, _: (Span(str(t.cpu), "dim"),),
-        right=True,
-        rank=4,
-        about="Number of the CPU on which the BPF program ran.",
+        "program",
+        "BY",
+        16,
+        lambda t, _: _by(t),
+        rank=2,
+        value=lambda t, _: None if t.program is None else str(t.program),
+        about="The BPF program that printed it: name and id (bpftool prog show id N). Empty if the kernel cannot say.",
+    ),
+    Column(
+        "task",
+        "TASK",
+        15,
+        lambda t, _: (Span(t.task, "dim"),),
+        rank=3,
+        about="Name of the thread in which that program ran; it need not have to do with the line.",
     ),
     Column(
         "pid",
@@ -42,22 +51,23 @@ COLUMNS: tuple[Column[Trace], ...] = (
         7,
         lambda t, _: (Span(str(t.pid), "dim"),),
         right=True,
-        rank=2,
-        about="Id of the process into which the BPF program ran; it need not have to do with the line.",
+        rank=4,
+        about="Id of that thread's process.",
     ),
     Column(
-        "task",
-        "TASK",
-        15,
-        lambda t, _: (Span(t.task, "dim" if t.message == GREETING else "accent"),),
-        rank=1,
-        about="Name of that thread.",
+        "cpu",
+        "CPU",
+        3,
+        lambda t, _: (Span(str(t.cpu), "dim"),),
+        right=True,
+        rank=5,
+        about="Number of the CPU on which it ran.",
     ),
     Column(
         "message",
         "MESSAGE",
-        16,
-        lambda t, _: (Span(t.message, "dim" if t.message == GREETING else "strong"),),
+        40,
+        lambda t, _: (Span(t.message, "dim" if is_greeting(t) else "strong"),),
         flexible=True,
         about="The line, as the BPF program printed it.",
     ),
@@ -70,12 +80,20 @@ FROM_OTHERS = "lines: trace_pipe"
 """The attach option that takes lines from all other readers of the pipe (kernels before 5.9)."""
 
 
+def _by(line: Trace) -> Cell:
+    if line.program is None:
+        return ()
+    return (Span(line.program.name, "dim" if is_greeting(line) else "accent"), Span(f" #{line.program.id}", "dim"))
+
+
 def _sheet(line: Trace) -> Sheet:
     sheet = Sheet()
     sheet.heading("Line of the trace pipe")
     sheet.fact("time", date_and_time(line.time))
+    if line.program is not None:
+        sheet.fact("by", line.program.name, "bold", f"BPF program {line.program.id}")
     thread = f", thread {line.tid}" if line.tid not in (None, line.pid) else ""
-    sheet.fact("task", line.task, "bold", f"pid {line.pid}{thread}")
+    sheet.fact("task", line.task, "", f"pid {line.pid}{thread}")
     sheet.fact("cpu", line.cpu)
     sheet.heading("Message (y copies it)")
     sheet.line((line.message, ""))
@@ -93,8 +111,9 @@ class TracePane(LogPane[Trace]):
     about = (
         "What the BPF programs of this machine print with bpf_trace_printk, one line each. ebpftop itself prints "
         '"Hello World!" at each execve, as the first lesson in eBPF does. These lines are one row, which says how many '
-        "there are and of which tasks; Enter shows each, z folds them again. Lines of other programs stand out. "
-        "No line says which BPF program printed it: TASK is whatever ran just then.\n"
+        "there are and of which tasks; Enter shows each, z folds them again. Those of another ebpftop are not shown. "
+        "Lines of other programs stand out, and BY says which BPF program printed them; TASK is whatever ran just "
+        "then.\n"
         "It reads an instance of its own, so that no other reader of trace_pipe loses a line."
     )
     marks = (
@@ -131,11 +150,11 @@ class TracePane(LogPane[Trace]):
             more = ", …" if len(tasks) > TASKS_NAMED else ""
             where = counted(len(tasks), "program")
             return (Span(GREETING), Span(f"  in {where} ({often}{more})", "dim"))
-        return {"pid": (Span(f"×{count(times)}", "accent"),), "task": (Span("ebpftop", "dim"),)}.get(key, ())
+        return (Span("ebpftop ", "dim"), Span(f"×{count(times)}", "accent")) if key == "program" else ()
 
     def stamp(self, event: Trace, now: float) -> Hashable:
         view = self.model.view
-        return (view.is_opened, view.stands_for(event)) if event.message == GREETING else None
+        return (view.is_opened, view.stands_for(event)) if is_greeting(event) else None
 
     def open_row(self, row: Any) -> None:
         if self.model.view.stands_for(row):
