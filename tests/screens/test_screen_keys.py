@@ -350,6 +350,15 @@ async def test_sort_keys_and_header_clicks_sort_and_the_cursor_stays_on_its_row(
         assert [table.row(i).row.name for i in range(3)] == ["clock_nanosleep", "close", "epoll_wait"]
 
 
+async def test_a_terminal_that_becomes_smaller_keeps_the_column_that_it_is_sorted_by() -> None:
+    async with running(FakeSource(minute()), (200, 50)) as (pilot, app):
+        table = app.main.query_one(SyscallsPane).table
+        table.sort_by("max")
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: [slot.column.key for slot in table.slots][-1] == "max")
+        assert len(table.slots) < 5
+
+
 async def test_v_switches_syscalls_between_total_and_last_reading() -> None:
     async with running(FakeSource(minute())) as (pilot, app):
         syscalls = app.main.query_one(SyscallsPane)

@@ -177,6 +177,14 @@ def test_least_important_columns_go_first() -> None:
     assert [s.column.key for s in fit(wide, 12)] == ["c2"]
 
 
+def test_the_column_that_rows_are_sorted_by_goes_last_of_those_that_may_go() -> None:
+    wide = columns((5, 2, False), (5, 1, False), (10, 0, True))
+    assert [s.column.key for s in fit(wide, 20, sorted_by="c0")] == ["c0", "c2"]
+    assert [s.column.key for s in fit(wide, 12, sorted_by="c0")] == ["c2"]
+    assert [s.column.key for s in fit(wide, 30, sorted_by="c0")] == ["c0", "c1", "c2"]
+    assert [s.column.key for s in fit(wide, 20, frozenset({"c0"}), sorted_by="c0")] == ["c1", "c2"]
+
+
 def test_hidden_and_widened_columns() -> None:
     some = columns((5, 1, False), (10, 0, True))
     assert [s.column.key for s in fit(some, 40, frozenset({"c0"}))] == ["c1"]

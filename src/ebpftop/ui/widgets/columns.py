@@ -98,12 +98,17 @@ def fit(
     width: int,
     hidden: frozenset[str] = frozenset(),
     widths: Mapping[str, int] | None = None,
+    sorted_by: str = "",
 ) -> list[PlacedColumn[Row]]:
-    """Return the columns that fit into *width* cells, in their order; at least the most important one."""
+    """Return the columns that fit into *width* cells, in their order; at least the most important one.
+
+    The column *sorted_by* comes next after those of rank 0: an order whose reason is out of sight looks like none.
+    """
     wanted = {c.key: (widths or {}).get(c.key, c.width) for c in columns if c.key not in hidden}
     kept: set[str] = set()
     left = width
-    for column in sorted((c for c in columns if c.key in wanted), key=lambda c: c.rank):
+    by_rank = sorted((c for c in columns if c.key in wanted), key=lambda c: c.rank if c.key != sorted_by else 0.5)
+    for column in by_rank:
         need = wanted[column.key] + (GAP if kept else 0)
         if need <= left or not kept:
             kept.add(column.key)

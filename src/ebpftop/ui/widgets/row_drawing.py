@@ -106,6 +106,11 @@ class DrawnRows(ScrollView, Generic[Row]):
     """Whether columns that are drawn to their width are texts, not bars."""
 
     @property
+    def sorted_by(self) -> str:
+        """Key of the column that rows are sorted by; empty if they have an order of their own."""
+        return ""
+
+    @property
     def sliding(self) -> Column[Row] | None:
         """The column that scrolls sideways: the text that is as wide as the others leave room for."""
         flexible = (slot.column for slot in self.slots if slot.column.flexible and not slot.column.sort)
@@ -122,7 +127,8 @@ class DrawnRows(ScrollView, Generic[Row]):
         if not self._slots:
             width = self.scrollable_content_region.width - GUTTER
             self._slots = [
-                replace(slot, x=slot.x + GUTTER) for slot in fit(self.columns, width, self.hidden, self.widths)
+                replace(slot, x=slot.x + GUTTER)
+                for slot in fit(self.columns, width, self.hidden, self.widths, self.sorted_by)
             ]
         return self._slots
 

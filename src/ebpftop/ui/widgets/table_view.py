@@ -70,6 +70,10 @@ class TableView(RowView[Row]):
         self._reading = 0
 
     @property
+    def sorted_by(self) -> str:
+        return self.sort_key
+
+    @property
     def first(self) -> int:
         return 0
 
