@@ -44,6 +44,12 @@ def test_the_console_gets_no_eighths_and_only_what_its_fonts_have() -> None:
         assert shown.isascii() or set(shown) <= CONSOLE | LATIN, character
 
 
+def test_the_palette_of_textual_has_no_sign_that_the_console_lacks() -> None:
+    drawn = "🔎 ▔▔▁▁"
+    assert fit(drawn, Glyphs.CONSOLE) == "/  ──░░"
+    assert fit(drawn, Glyphs.ASCII) == "/  --.."
+
+
 def test_each_sign_of_the_screen_has_one_of_its_own_in_ascii() -> None:
     unknown = {character for character in written() if "?" in fit(character, Glyphs.ASCII)}
     assert unknown == set()

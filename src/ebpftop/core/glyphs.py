@@ -37,13 +37,15 @@ _ASCII = {
     **_LINES,
     **dict(zip("▁▂▃▄▅▆▇█", ".:-=+*##", strict=True)),
     **dict(zip("░▒▓▀▋▊▉", ':=#"###', strict=True)),
+    "🔎": "/ ",  # Textual's palette has it
 }
 
 # Of these, fonts of the Linux console have what code page 437 has (drivers/tty/vt/cp437.uni), and Latin-1.
 _CONSOLE = {
     **dict(zip("●◌✗✘✓†‡▸›‹▾◇–—−…↯⋮⏎␣⇥⇧⚠“”‘’", "•○xx√++►><▼♦---~!:<_>↑!\"\"''", strict=True)),  # noqa: RUF001
-    **dict.fromkeys("━╌╍╸╺╴╶", "─"),
+    **dict.fromkeys("━╌╍╸╺╴╶▔", "─"),
     **dict.fromkeys("┃┊▏▎▍▕", "│"),
+    "🔎": "/ ",
     **dict(zip("╭╮╯╰┏┓┗┛", "┌┐┘└┌┐└┘", strict=True)),
     **dict(zip("▁▂▃▄▅▆▇█▋▊▉", "░░▒▒▓▓██▌██", strict=True)),
 }
