@@ -10,6 +10,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define COMM_LEN 16
+#ifndef EFAULT
+#define EFAULT 14 /* include/uapi/asm-generic/errno-base.h */
+#endif
 
 /* clang may widen or move a bounds check; this makes the verifier see the bound right where it is needed. */
 #define BOUND(n, mask) asm volatile("%0 &= %1" : "+r"(n) : "i"(mask))

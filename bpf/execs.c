@@ -34,6 +34,7 @@ enum event_flag {
 	INTERP_CUT = 8,
 	CGROUP_CUT = 16, /* the topmost names are missing */
 	CGROUP_V1 = 32,
+	FILE_UNREADABLE = 64, /* so the kernel had not read it either */
 };
 
 /* Layout known to src/ebpftop/probes/execs.py. */

@@ -79,6 +79,8 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, long ret)
 		at = at_least_0(len);
 		if (len < 0 || len > PATH_LEN)
 			event->flags |= FILE_CUT;
+		if (len < 0 && !replaced)
+			event->flags |= FILE_UNREADABLE;
 	} else if ((kept = kept_attempts.lookup(&key))) {
 		long len = bpf_probe_read_kernel_str(scratch->data, KEPT_PATH + 1, kept->file);
 
@@ -123,7 +125,11 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, long ret)
 			at = through_memory(scratch, at + len);
 		}
 	}
-	if (event->flags & ARGV_UNREADABLE)
+	/*
+	 * The kernel reads the path first, then the arguments, and answers EFAULT if it cannot. So if the path cannot be
+	 * read, the call was denied before (by seccomp), or there is none: nothing was passed on that is missing here.
+	 */
+	if ((event->flags & (ARGV_UNREADABLE | FILE_UNREADABLE)) == ARGV_UNREADABLE && event->ret != -EFAULT)
 		count_lost(LOST_ARGV);
 	u64 argv_len = at - from;
 

@@ -173,7 +173,7 @@ INLINE int opened(void *ctx, s64 ret)
 	open->ret = ret;
 	read_path(open);
 	read_how(open);
-	if (!open->path_len)
+	if (!open->path_len && ret != -EFAULT) /* then the kernel could not read it either */
 		count_lost(LOST_ARGV);
 	submit(ctx, open, sizeof(*open));
 	opens.delete(&task);

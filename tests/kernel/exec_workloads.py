@@ -415,6 +415,42 @@ int main(int argc, char **argv)
 """
 
 
+# Calls of execve whose arguments nobody had in memory: the file is missing; two that point nowhere; and one that a
+# seccomp filter denies.
+UNREAD = """
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+	int file = open(argv[1], O_RDONLY);
+#define UNTOUCHED (char *)mmap(0, 4096, PROT_READ, MAP_PRIVATE, file, 0)
+	char *args[] = {UNTOUCHED, 0}, *others[] = {UNTOUCHED, 0}, *denied[] = {UNTOUCHED, 0}, *env[] = {0};
+
+	execve("/nowhere/at/all", args, env);
+	execve((char *)8, others, env);
+	execve(argv[0], (char **)8, env);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		return 1;
+	execve(denied[0], denied, env);
+	return 0;
+}
+"""
+
+
 def late_failure(bits: int) -> bytes:
     """Return a program that fails late: its one segment has more bytes than room (fs/binfmt_elf.c)."""
     ident = b"\x7fELF" + bytes([1 if bits == 32 else 2, 1, 1]) + bytes(9)

@@ -274,6 +274,25 @@ def test_every_attach_option_tells_the_whole_of_a_late_failure_whose_words_nobod
     assert failed["comm"] == "untouched"
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", MOST_OPTIONS)
+def test_arguments_that_the_kernel_had_not_read_are_not_lost(folder: Path, number: int) -> None:
+    program = compile_c(folder, "unread", workloads.UNREAD)
+    text = folder / "unread.text"
+    text.write_bytes(b"a word\0")
+    buffer, via = forced(number, "execs.failures")
+    with Stream("--pid", str(os.getpid()), "--buffer", buffer, *options(via), probes="execs") as stream:
+        subprocess.run([program, text], check=True)
+        lines = stream.stop()
+    failed = [one for one in of("exec", lines, comm="unread") if one["ret"] < 0]
+    errors = [(one["error"], "file" in one["cut"], "argv" in one["cut"]) for one in failed]
+    denied = [] if DENIED in blind(stream, "execs.failures") else [("EPERM", True, True)]
+    # Newer kernels look for the file before they read arguments: then these are what ebpftop should have had.
+    missing = errors[0][2]
+    assert errors == [("ENOENT", False, missing), ("EFAULT", True, True), ("EFAULT", False, True), *denied]
+    assert sum(line["count"] for line in of("lost", lines, where="argv")[-1:]) == missing
+
+
 def test_users_have_the_execs_that_the_system_calls_have(folder: Path) -> None:
     with Stream("--uid", str(UID), "--interval", "0.3", probes="users,syscalls") as stream:
         denied = work(folder).denied.total()
