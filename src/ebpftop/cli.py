@@ -281,11 +281,11 @@ class _Parser(argparse.ArgumentParser):
     """Those of the commands, by their names."""
 
     def error(self, message: str) -> NoReturn:
-        self.refuse(message)
+        of_a_value = message.startswith("argument ")  # it says what is allowed
+        self.refuse(message if of_a_value else f"{message}; {self.prog} --help lists what there is")
 
     def refuse(self, message: str, below: Sequence[str] = ()) -> NoReturn:
         """End with 2 and *message*, which is one line whatever is in it, and the lines *below* it."""
-        stdio.report_lines(self.format_usage())
         for line in (f"{self.prog}: error: {message}", *below):
             stdio.report_lines(printable(line))
         raise SystemExit(2)
@@ -460,10 +460,19 @@ def _print_config(settings: Settings, command: str) -> int:
     return 0
 
 
+def _command_first(words: list[str]) -> list[str]:
+    """Return *words* with the command in front of the options that every command has: `--config FILE stream`."""
+    at = 0
+    while at < len(words) and words[at].partition("=")[0] in ("--config", "--print-config"):
+        at += 2 if words[at] == "--config" else 1
+    return [words[at], *words[:at], *words[at + 1 :]] if at < len(words) and words[at] in _COMMANDS else words
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     stdio.open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
+    words = _command_first(words)
     # `ebpftop` and `ebpftop --uid 0` mean live.
     if not words or (words[0].startswith("-") and words[0].partition("=")[0] not in _OF_ITSELF):
         words.insert(0, "live")

@@ -26,6 +26,13 @@ AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOGROUP}", "--clear-grou
 FIND_LINKS = "PIP_FIND_LINKS"
 
 
+SHARES = (
+    *("/man", "/man/man1", "/bash-completion", "/bash-completion/completions", "/zsh", "/zsh/site-functions"),
+    *("/fish", "/fish/vendor_completions.d"),
+)
+"""Folders below /usr/local/share that stay, empty."""
+
+
 class Done(NamedTuple):
     status: int
     said: str
@@ -63,7 +70,8 @@ def pip(place: Path) -> dict[str, str]:
     """An environment in which pip finds all that it may ask for without a network: out of its cache, once."""
     wheels = place / "wheels"
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "-w", wheels, CHECKOUT, "hatchling", "editables"], check=True
+        [sys.executable, "-m", "pip", "wheel", "-q", "-w", wheels, f"{CHECKOUT}[completion]", "hatchling", "editables"],
+        check=True,
     )
     wheels.chmod(0o755)
     next(wheels.glob("ebpftop-*")).unlink()
@@ -121,13 +129,14 @@ def installed(root: Path, pip: Mapping[str, str], sudo_without_local: str) -> It
     yield root
     done = run(CHECKOUT / "script/install", "--uninstall", "--root", root)
     assert done.status == 0, done.said
-    for removed in ("opt/ebpftop", "usr/local/bin/ebpftop", "usr/bin/ebpftop", "var/cache/ebpftop"):
+    links = ("usr/local/bin/ebpftop", "usr/bin/ebpftop", "usr/local/share/man/man1/ebpftop.1")
+    for removed in ("opt/ebpftop", *links, "var/cache/ebpftop"):
         assert f"removed {root}/{removed}\n" in done.said
-    assert tree(root) == before
+    made = {f"usr/local/share{folder}" for folder in ("", *SHARES)}
+    assert {name: what for name, what in tree(root).items() if name not in made} == before
     again = run(CHECKOUT / "script/install", "--uninstall", "--root", root)
     assert again.status == 0
     assert "removed" not in again.said
-    assert tree(root) == before
     assert tree_of_checkout() == checkout
 
 
@@ -158,6 +167,16 @@ def test_the_copy_is_compiled_and_does_not_depend_on_the_checkout(installed: Pat
         assert str(CHECKOUT) not in path.read_text()
     first = (installed / "usr/local/bin/ebpftop").read_text().splitlines()[0]
     assert first == f"#!{(installed / 'opt/ebpftop/current').resolve()}/bin/python -I"
+
+
+def test_man_and_the_shells_find_their_pages(installed: Path) -> None:
+    share = installed / "usr/local/share"
+    page = (share / "man/man1/ebpftop.1").read_text()
+    assert page == (CHECKOUT / "docs/ebpftop.1").read_text()
+    bash = run("bash", "-c", f". {share}/bash-completion/completions/ebpftop && complete -p ebpftop")
+    assert bash.status == 0, bash.said
+    assert (share / "zsh/site-functions/_ebpftop").read_text().startswith("#compdef ebpftop")
+    assert "complete -c ebpftop" in (share / "fish/vendor_completions.d/ebpftop.fish").read_text()
 
 
 def test_an_ordinary_user_may_run_it(installed: Path) -> None:

@@ -190,7 +190,8 @@ def test_without_privilege_the_message_says_what_to_do() -> None:
 def test_wrong_usage_is_status_2_and_one_clear_line(arguments: list[str]) -> None:
     done = subprocess.run([*EBPFTOP, *arguments], check=False, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("ebpftop")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ebpftop")
 
 
 def test_check_tells_every_attach_option_of_every_probe() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -94,6 +95,19 @@ def test_the_name_that_is_proposed_for_one_that_is_too_long_is_taken(
 ) -> None:
     assert refused(capfd, "live", "--comm", name).endswith(f"use {kept}")
     assert cli.parser().parse_args(["live", "--comm", kept]).comm == [kept]
+
+
+@pytest.mark.parametrize("front", [("--config", "{}"), ("--config={}",)])
+def test_settings_may_stand_before_the_command(
+    front: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("interval = 2.5\n")
+    words = [word.format(file) for word in front]
+    assert cli.main([*words, "stream", "--print-config"]) == 0
+    assert "ebpftop stream" in capfd.readouterr().out.splitlines()[0]
+    assert cli.main(["--print-config", *words, "check"]) == 0
+    assert "ebpftop check" in capfd.readouterr().out.splitlines()[0]
 
 
 @pytest.mark.parametrize("name", ["-", ""])
