@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from textual import events, on, work
@@ -35,6 +36,14 @@ NOTES_FROM = (9, 14)
 """Heights of the pane from which the line of calls in flight fits, and the line of the families."""
 
 View = Literal["call", "in_flight", "table", "traced"]
+
+
+HANDLED: Mapping[Handler, str] = {
+    "count": "counted, as usual",
+    "ignore": "the kernel ignores it, and counts nothing. i counts it again",
+    "trace": "each call is traced, with its arguments. S lists them, T ends it",
+}
+"""What a notice says when a call gets another handler."""
 
 
 class SyscallsPane(Pane):
@@ -260,9 +269,16 @@ class SyscallsPane(Pane):
                 except SourceError as error:
                     if not self._handler_requests.is_superseded(key):
                         self.call_later(self._refused, call, str(error))
+                else:
+                    if self.source.live and not self._handler_requests.is_superseded(key):
+                        self.call_later(self._steered, call, handler)
         except BaseException:
             self._handler_requests.drop()
             raise
+
+    def _steered(self, call: Call, handler: Handler) -> None:
+        if not self.past:
+            self.app.notify(f"{call.row.name}: {HANDLED[handler]}")
 
     def _refused(self, call: Call, reason: str) -> None:
         self.model.forget(call.key)
