@@ -106,7 +106,7 @@ async def test_the_order_of_failures_says_that_there_is_none() -> None:
     async with running(FakeSource([batch("execs", 1, ran(1, 50, "sleep"))])) as (pilot, app):
         await pilot.press(">", ">")
         await until(pilot, lambda: lines_of(app).order == "failing")
-        assert app.main.execs.message_if_empty() == "No program failed."
+        assert app.main.execs.message_if_empty() == "None of the programs shown failed."
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])

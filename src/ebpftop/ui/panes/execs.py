@@ -335,7 +335,7 @@ class ExecsPane(FilteredPane):
         if self.log_filter.query is not None and self.model.ring.end:
             return self.log_filter.nothing_text
         if self.exec_lines.order == "failing":
-            return "No program failed."
+            return "None of the programs shown failed."
         return "No program matches the filter. Esc clears it." if self.model.ring.end else self.none_yet()
 
     def user_level(self) -> FilterLevel | None:
