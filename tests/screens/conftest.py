@@ -29,7 +29,7 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setattr("ebpftop.ui.screens.kept.environment_at_start", lambda: {"LANG": "C.UTF-8", **os.environ})
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
-    # An app keeps all that there is from the garbage collector for as long as it lives: for good, if it is not the last.
+    # An app keeps all that there is out of the collector's sight as long as it lives: with a second app, for good.
     monkeypatch.setattr("ebpftop.ui.app.gc.freeze", lambda: None)
     monkeypatch.setattr("ebpftop.ui.panes.frames.FRAME_S", 0)
     monkeypatch.setattr("ebpftop.ui.panes.frames.AROUND_S", 0)
