@@ -15,6 +15,7 @@ from ebpftop.core.records import (
     Cost,
     Exec,
     Exit,
+    Fullest,
     Handler,
     Header,
     Lost,
@@ -384,6 +385,7 @@ def minute() -> list[Batch]:
         "execs",
         60,
         Lost(time=START + 60, probe="execs", where="ring", count=4),
+        Fullest(time=START + 60, probe="execs", share=1.0, size=16 << 20),
         Lost(time=START + 60, probe="execs", where="argv", count=1),
     )
     return [*execs(), *users(), *syscalls(), *trace(), state, late]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.core.records import Lost, Where
+from ebpftop.core.records import Fullest, Lost, Where
 from ebpftop.models.overview import KINDS_OF_LOSS, Overview
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.losses import losses
@@ -20,7 +20,7 @@ def lost(at: float, where: Where, count: int) -> Lost:
     return Lost(time=START + at, probe="execs", where=where, count=count)
 
 
-def overview_of(*records: Lost) -> Overview:
+def overview_of(*records: Lost | Fullest) -> Overview:
     overview = Overview()
     for record in records:
         overview.feed(batch("execs", record.time - START, record))
@@ -37,6 +37,18 @@ def test_each_kind_has_its_sentences_there_whether_it_was_lost_or_not() -> None:
     for where in KINDS_OF_LOSS:
         assert LOSSES[where].missing in text.replace("  ", " ")
         assert f"Helps: {LOSSES[where].helps}" in text
+
+
+def test_how_full_each_buffer_was_is_told_with_its_time() -> None:
+    full = [Fullest(time=START + at, probe="execs", share=share, size=16 << 20) for at, share in ((1, 0.02), (9, 0.31))]
+    trace = Fullest(time=START + 7, probe="trace", share=0.0004, size=4 << 20)
+    text = losses(lambda: overview_of(*full, trace)).sheet().content().plain
+    ring = text[text.index("ring") : text.index("exits")].splitlines()
+    assert [line.split() for line in ring if " at 13" in line] == [
+        ["execs", "━━────", "31%", "at", "13:00:09"],
+        ["trace", "╸─────", "<0.1%", "at", "13:00:07"],
+    ]
+    assert all(len(line) <= 66 for line in text.splitlines()[2:])
 
 
 def test_what_was_lost_comes_first_with_its_time() -> None:

@@ -99,6 +99,7 @@ async def test_every_pane_shows_the_moment_as_it_was() -> None:
         main = app.main
         lost = main.playback.overview.total_lost
         assert lost
+        fullest = main.playback.overview.fullest["execs"].share
         for _ in range(3):
             await press(pilot, app, "left_square_bracket")
         assert main.playback.moment == START
@@ -110,10 +111,12 @@ async def test_every_pane_shows_the_moment_as_it_was() -> None:
         assert len(commands(app)) == 10
         assert [row.exec.time for row in execs(app).model.ring.slice(0, 99)][-1] <= START + 8
         assert main.playback.overview.total_lost == 0
+        assert not main.playback.overview.fullest
         await press(pilot, app, "t")
         assert {b.process.pid for b in execs(app).tree_lines._rows} >= {1, 640, 700, 812, 900, 4104}
         await press(pilot, app, "l")
         assert main.playback.overview.total_lost == lost
+        assert main.playback.overview.fullest["execs"].share == fullest
 
 
 async def test_space_freezes_and_goes_on_live_also_from_the_past() -> None:

@@ -10,6 +10,7 @@ from ebpftop.core.records import (
     SCHEMA,
     Exec,
     Exit,
+    Fullest,
     Header,
     Lost,
     Probe,
@@ -100,6 +101,7 @@ def story(seconds: int, per_second: int = 20) -> Iterator[Record]:
         yield syscalls_at(now, second * 100)
         if second % 7 == 3:
             yield Lost(time=now, probe="execs", where="ring", count=second)
+            yield Fullest(time=now, probe="execs", share=1 - 1 / (second + 1), size=16 << 20)
 
 
 def write(path: Path, records: list[Record]) -> Path:

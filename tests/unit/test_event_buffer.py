@@ -74,6 +74,19 @@ def test_a_ring_yields_each_event_once_and_whole_also_over_its_end(memory: int, 
     ring.close()
 
 
+def test_how_full_a_ring_was_at_most_is_remembered(memory: int) -> None:
+    writer = RingWriter(memory, PAGE)
+    ring = _Ring(Map(memory, PAGE))
+    found = []
+    for events in (1, 30, 2, 0):
+        for _ in range(events):
+            writer.put(bytes(56))
+        ring.read()
+        found.append(ring.fullest)
+    ring.close()
+    assert found == [64, 30 * 64, 30 * 64, 30 * 64]
+
+
 def test_an_event_that_is_being_written_waits_and_so_do_those_behind_it(memory: int) -> None:
     writer, ring = RingWriter(memory, 2 * PAGE), _Ring(Map(memory, 2 * PAGE))
     writer.put(b"first")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, Record, Syscall, UserRow, Users
+from ebpftop.core.records import Exec, Exit, Fullest, Lost, Probe, Process, Record, Syscall, UserRow, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.program_fields import EXECS
@@ -35,9 +35,10 @@ def seven(*records: Record) -> Subset:
 
 def test_what_belongs_to_the_programs_stays_and_nothing_else() -> None:
     lost = Lost(time=START, probe="execs", where="ring", count=1)
+    full = Fullest(time=START, probe="execs", share=0.5, size=4096)
     both = (UserRow(uid=1000, user="ann", execs=2, failed=0), UserRow(uid=0, user="root", execs=9, failed=1))
     story: list[tuple[Record, Record | None]] = [
-        (record, record) for record in [HEADER, *probes_on(START), lost, exec_at(START, 7)]
+        (record, record) for record in [HEADER, *probes_on(START), lost, full, exec_at(START, 7)]
     ]
     story += [
         (exec_at(START, 8), None),

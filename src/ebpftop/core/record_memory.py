@@ -12,6 +12,7 @@ from ebpftop.core.records import (
     Exec,
     Exit,
     Foreign,
+    Fullest,
     Header,
     Lost,
     Probe,
@@ -59,7 +60,7 @@ def weight(record: Record) -> int:
     return _SMALL + sum(_weight_of_value(getattr(record, name)) for name in record.__struct_fields__)
 
 
-_FIXED = (Exit, Header, Lost, Cost, End)
+_FIXED = (Exit, Header, Lost, Fullest, Cost, End)
 
 
 def _weight_of_value(value: object) -> int:

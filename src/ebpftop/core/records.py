@@ -416,6 +416,14 @@ class Lost(TimedRecord, frozen=True, kw_only=True, tag="lost"):
     count: Count
 
 
+class Fullest(TimedRecord, frozen=True, kw_only=True, tag="fullest"):
+    """How full the buffer between kernel and a probe was at most since the start, and when; reported when it grew."""
+
+    probe: ProbeName
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    size: Count
+
+
 class Cost(Reading, frozen=True, kw_only=True, tag="cost"):
     """What ebpftop itself costs: its programs in the kernel, and its process (shares of one CPU).
 
@@ -435,7 +443,7 @@ class End(TimedRecord, frozen=True, kw_only=True, tag="end"):
 
 
 Record: TypeAlias = Header | TimedRecord
-OF_THE_STREAM = (Header, Probe, Lost, Cost, End)
+OF_THE_STREAM = (Header, Probe, Lost, Fullest, Cost, End)
 """Records that no probe alone sends; all others are named in the rows of `ebpftop.probes.registry`."""
 
 

@@ -53,6 +53,8 @@ class _Ring:
     def __init__(self, table: Map) -> None:
         self._map_fd = table.map_fd
         self._size = table.max_entries
+        self.fullest = 0
+        """The most bytes that ever waited: between two reads it only grows, so it is what a read finds."""
         self._ours: mmap.mmap | None = None
         self._kernels: mmap.mmap | None = None
         try:
@@ -62,6 +64,11 @@ class _Ring:
             self.close()
             raise LoadError(f"the ring buffer cannot be opened: {error.strerror}") from error
 
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self._size
+
     def read(self) -> list[bytes]:
         """Return at most `_BATCH_MAX` events, oldest first. The first that is not written to its end waits."""
         assert self._ours is not None
@@ -70,6 +77,7 @@ class _Ring:
             begin, end = ours[0], kernels[0]
         if begin == end:
             return []
+        self.fullest = max(self.fullest, end - begin)
         fence()
         page = begin % self._size & -mmap.PAGESIZE
         offset = begin % self._size - page
@@ -118,6 +126,16 @@ class _Perf:
                 self.close()
                 raise LoadError(f"the perf buffer of CPU {cpu} cannot be opened: {error.strerror}") from error
 
+    @property
+    def size(self) -> int:
+        """The bytes of each."""
+        return PERF_PAGES * mmap.PAGESIZE
+
+    @property
+    def fullest(self) -> int:
+        """The most bytes that ever waited in one of them."""
+        return max((buffer.fullest for buffer in self._buffers), default=0)
+
     def read(self) -> list[bytes]:
         """Return the events of one CPU after the other's."""
         return [event for buffer in self._buffers for event in buffer.read()]
@@ -138,6 +156,16 @@ class Events:
         self._raw: list[bytes] = []
         table = module.table(f"{buffer}_events")
         self._buffer = _Ring(table) if buffer == "ring" else _Perf(table)
+
+    @property
+    def size(self) -> int:
+        """Its bytes; of a perf buffer, those for one CPU."""
+        return self._buffer.size
+
+    @property
+    def fullest(self) -> int:
+        """The most bytes that ever waited to be read; of perf buffers, in one of them."""
+        return self._buffer.fullest
 
     def close(self) -> None:
         """Free its memory. Call it before the module is closed. Safe to call twice."""

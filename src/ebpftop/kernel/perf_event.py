@@ -92,6 +92,8 @@ class CpuBuffer:
     def __init__(self, cpu: int, pages: int) -> None:
         """*pages*: a power of two. Raises OSError."""
         self._size = pages * mmap.PAGESIZE
+        self.fullest = 0
+        """The most bytes that ever waited."""
         self._map: mmap.mmap | None = None
         self.fd = _open(_TYPE_SOFTWARE, _BPF_OUTPUT, cpu, sample_type=_SAMPLE_RAW, wakeup_events=1 << 20)
         """For the map that leads programs to it."""
@@ -108,6 +110,7 @@ class CpuBuffer:
         assert buffer is not None
         with shared_words(buffer) as words:
             head, tail = words[self._DATA_HEAD], words[self._DATA_TAIL]
+        self.fullest = max(self.fullest, head - tail)
         fence()
         data = self._between(buffer, tail, head)
         found, at = [], 0

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from ebpftop.core.memory_budget import scaled
 from ebpftop.core.record_memory import weight, weight_beside
-from ebpftop.core.records import Cost, Header, Lost, Probe, Record, Syscalls, TableReading, Users
+from ebpftop.core.records import Cost, Fullest, Header, Lost, Probe, Record, Syscalls, TableReading, Users
 from ebpftop.core.source import Batch
 
 RECORDS_MAX = 200_000
@@ -40,7 +40,7 @@ class Held(Generic[Taker]):
 
     def put(self, taker: Taker, batch: Batch) -> Iterator[tuple[Taker, Batch]]:
         """Hold *batch* without the records of the stream itself, and yield what no longer fits."""
-        held = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Cost, Header)))
+        held = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Fullest, Cost, Header)))
         if not held:
             return
         size = sum(map(self._bytes_of, held))

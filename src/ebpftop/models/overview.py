@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import get_args
 
-from ebpftop.core.records import Cost, Event, Lost, Probe, ProbeName, Where
+from ebpftop.core.records import Cost, Event, Fullest, Lost, Probe, ProbeName, Where
 from ebpftop.core.source import Batch
 from ebpftop.models.rates import Window
 
@@ -23,6 +23,8 @@ class Overview:
         self.lost: dict[ProbeName, dict[Where, int]] = {}
         self.lost_last: dict[Where, float] = {}
         """When something of each kind was lost last (Unix seconds)."""
+        self.fullest: dict[ProbeName, Fullest] = {}
+        """How full each buffer was at most."""
         self.cost: Cost | None = None
         self._events = Window()
 
@@ -40,6 +42,8 @@ class Overview:
                     self.probes[record.probe] = record
                 case Lost():
                     self._note_lost(record)
+                case Fullest():
+                    self.fullest[record.probe] = record
                 case Cost():
                     self.cost = record
                 case _:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from ebpftop.core.records import Abi, Attempt, Handler, Lost, Probe, ProbeName, Record, Where
+from ebpftop.core.records import Abi, Attempt, Fullest, Handler, Lost, Probe, ProbeName, Record, Where
 from ebpftop.kernel import event_buffer, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs
@@ -93,6 +93,8 @@ class KernelProbe(ABC):
     """As in its row of `ebpftop.probes.registry`; set when it is made."""
     file: ClassVar[str]
     """A file in bpf/, or the path of a file that includes those of bpf/ by name."""
+    _events: event_buffer.Events | None = None
+    """Its buffer, while it has one: how full that was is reported."""
     ring_bytes: ClassVar[int] = 0
     """The size of its ring buffer, if the file includes bpf/events.h; a power of two."""
 
@@ -105,6 +107,7 @@ class KernelProbe(ABC):
         self._compiled: tuple[Defines, Compiled] | None = None
         self._lost_before: dict[Where, int] = {}
         self._lost_reported: dict[Where, int] = {}
+        self._fullest = 0.0
 
     @property
     def on(self) -> bool:
@@ -328,12 +331,16 @@ class KernelProbe(ABC):
         return lost
 
     def lost(self, now: float) -> list[Record]:
-        """Return a record for every kind of loss that grew since the last call."""
+        """Return a record for every kind of loss that grew since the last call, and if the buffer was fuller."""
         records: list[Record] = []
         for where, count in self.lost_now().items():
             if count > self._lost_reported.get(where, 0):
                 self._lost_reported[where] = count
                 records.append(Lost(time=now, probe=self.name, where=where, count=count))
+        events = self._events
+        if events is not None and events.fullest / events.size > self._fullest:
+            self._fullest = events.fullest / events.size
+            records.append(Fullest(time=now, probe=self.name, share=self._fullest, size=events.size))
         return records
 
 

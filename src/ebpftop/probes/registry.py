@@ -21,6 +21,7 @@ from ebpftop.core.records import (
     OF_THE_STREAM,
     Cost,
     Decoder,
+    Fullest,
     Lost,
     Probe,
     ProbeName,
@@ -188,7 +189,7 @@ class Registry:
 
     def probe_of(self, record: Record) -> ProbeName | None:
         """Return the probe whose batches contain *record*; None for those of the stream itself and unknown ones."""
-        if isinstance(record, (Probe, Lost)):
+        if isinstance(record, (Probe, Lost, Fullest)):
             return record.probe
         if isinstance(record, Cost):  # of no probe; it comes with the first one
             return next(iter(self.rows))

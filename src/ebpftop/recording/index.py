@@ -9,7 +9,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ebpftop.core.records import Event, Exec, Exit, Foreign, Header, Lost, Probe, Process, Record, TableReading, encode
+from ebpftop.core.records import (
+    Event,
+    Exec,
+    Exit,
+    Foreign,
+    Fullest,
+    Header,
+    Lost,
+    Probe,
+    Process,
+    Record,
+    TableReading,
+    encode,
+)
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.probes.registry import kind_of
 
@@ -51,14 +64,16 @@ def time_of(record: Record) -> float:
 
 
 def key_of(record: Record) -> Key | None:
-    """Return what *record* starts, changes or ends: a process, the state of a probe, its losses; None for the others.
+    """Return what *record* starts, changes or ends: a process, the state of a probe, losses, how full a buffer was.
 
-    Of two records with the same key, the later one holds.
+    None for the others. Of two records with the same key, the later one holds.
     """
     if isinstance(record, (Exec, Exit, Process)):
         return None if isinstance(record, Exec) and record.ret < 0 else record.pid
     if isinstance(record, Probe):
         return record.probe
+    if isinstance(record, Fullest):
+        return (record.probe, "fullest")
     return (record.probe, record.where) if isinstance(record, Lost) else None
 
 

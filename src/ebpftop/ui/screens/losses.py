@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 from ebpftop.core import format
 from ebpftop.core.clock import time_text
+from ebpftop.core.records import Fullest
 from ebpftop.models.overview import Overview
 from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.words import LOSSES
 
 _HEAD = f"{'WHERE':<10}{'COUNT':>7} {'LAST':<9}"
+_BAR_CELLS = 6
 _TEXT_CELLS = 38
 """With the columns before it: a terminal of 80 cells."""
 
@@ -51,12 +53,20 @@ def _sheet(overview: Overview) -> Sheet:
         texts = [*textwrap.wrap(loss.missing, _TEXT_CELLS), *textwrap.wrap(f"Helps: {loss.helps}", _TEXT_CELLS)]
         if len(probes) > 1 or (probes and len(overview.lost) > 1):
             texts.insert(0, "of " + ", ".join(f"{probe}: {n:,}" for probe, n in probes.items()))
+        if where == "ring" and overview.fullest:
+            texts += ["How full the buffer was at most:", *(_fullest(one) for one in overview.fullest.values())]
         last = _time(overview.lost_last[where]) if where in overview.lost_last else "–"
         head = f"{where:<10}{format.count(count) if count else '·':>7} {last if count else '–':<9}"
         for i, text in enumerate(texts):
             before = (head, "$warning bold" if count else "$dim") if i == 0 else (" " * len(head), "")
             sheet.line(before, (text, "" if count else "$dim"))
     return sheet
+
+
+def _fullest(buffer: Fullest) -> str:
+    """Return how full a buffer was at most, as a line."""
+    filled = format.bar(buffer.share, _BAR_CELLS).ljust(_BAR_CELLS, "─")
+    return f"{buffer.probe:<8} {filled} {format.share(buffer.share):>5} at {_time(buffer.time)}"
 
 
 def _time(time: float) -> str:
