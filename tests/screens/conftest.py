@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 
 from ebpftop.ui.answers import answer_to
 from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes import polling
 from ebpftop.ui.panes.base import Pane
 
 from .scene import FakeSource, Remembered
@@ -92,14 +93,24 @@ async def settle(pilot: Pilot[int], source: FakeSource | Remembered) -> None:
         await pilot.pause(0.02)
     await pilot.pause()
     await pilot.pause()
+    bar = app.main.time_row.widget
+    app.main.time_row.update()
+    while bar.size.width and app.main.playback.timeline is not None and len(bar.moments.rates) != bar.buckets:
+        assert time.monotonic() < deadline, "the rates of the timeline never came"
+        await pilot.pause(0.02)
+    while app.main.playback._slow_requests.last("rates") is not None:
+        assert time.monotonic() < deadline, "the rates of the timeline are read for ever"
+        await pilot.pause(0.02)
 
 
 Look = Callable[..., bool]
 
 
 @pytest.fixture
-def looks_the_same(snap_compare: Callable[..., bool]) -> Look:
+def looks_the_same(snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch) -> Look:
     """Compare the screen with its snapshot, and see that the app raised nothing: a crashed one has a screenshot too."""
+
+    monkeypatch.setattr(polling, "waited_s", lambda _: 0.4)
 
     def compare(
         source: FakeSource | Remembered,

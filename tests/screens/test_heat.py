@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
+from ebpftop.core.glyphs import Glyphs
 from ebpftop.core.records import SyscallRow, Syscalls
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.widgets.heat_band import HeatBand
+from ebpftop.ui.widgets.heatmap import LABELS
 from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import Look, settle, until
@@ -93,7 +95,7 @@ async def test_every_pane_shows_what_happened_in_the_box_and_escape_lifts_it() -
         model = app.main.query_one(SyscallsPane).model
         assert 40 * 3 <= model.calls["x86_64", 0].row.count <= 40 * 5
         assert ("x86_64", 74) not in model.calls
-        assert "13:00:0" in app.main.query_one(StatusBar).status.moment
+        assert app.main.query_one(StatusBar).status.paused[0].startswith("13:00:0")
         assert app.main.playback.paused
         await pilot.press("escape")
         await until(pilot, lambda: app.main.playback.box is None)
@@ -173,3 +175,20 @@ async def test_without_a_history_the_key_says_so() -> None:
         await pilot.pause()
         assert not band(app).display
         assert any("no history" in note.message for note in app._notifications)
+
+
+@pytest.mark.parametrize("variables", [{"LC_ALL": "C"}, {"TERM": "linux"}], ids=["ascii", "console"])
+async def test_the_strongest_cell_has_its_own_sign_in_every_terminal(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    async with running(source()) as (pilot, app):
+        heat = await opened(pilot, app)
+        assert heat.heat is not None
+        strongest = heat.signs[-1]
+        assert strongest == ("@" if app.glyphs is Glyphs.ASCII else "█")
+        assert f"{strongest} " in text(heat)[0], "the legend"
+        drawn = {sign for line in text(heat)[1:-2] for sign in line[LABELS:]}
+        assert drawn <= set(heat.signs)
+        assert len(drawn) > 1

@@ -26,7 +26,7 @@ NAMES = {
         "right_square_bracket": "]",
         "space": "Space",
     },
-    **{"comma": ",", "full_stop": "."},
+    **{"comma": ",", "full_stop": ".", "left_parenthesis": "(", "right_parenthesis": ")"},
     **{"enter": "Enter", "escape": "Esc", "tab": "Tab", "shift+tab": "Shift-Tab", "home": "g", "end": "G"},
     **{"pageup": "PgUp", "pagedown": "PgDn", "ctrl+s": "Ctrl-S", "ctrl+p": "Ctrl-P", "ctrl+c": "Ctrl-C"},
     **{"ctrl+z": "Ctrl-Z", "f2": "F2", "left_curly_bracket": "{", "right_curly_bracket": "}"},

@@ -76,7 +76,7 @@ async def test_a_pipe_that_ends_is_said_to_have_ended() -> None:
         app = EbpftopApp(source)
         async with app.run_test(size=(120, 35), notifications=True) as pilot:
             await pilot.pause(0.3)
-            assert app.main.mode == "remote stream"
+            assert app.main.query_one(StatusBar).status.mode == "remote stream"
             assert not app.screen.query(Toast)
             os.close(writing)
             writing = -1

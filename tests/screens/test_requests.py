@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
@@ -49,6 +50,8 @@ async def test_presses_while_it_is_toggled_change_the_wish() -> None:
         await pilot.press("1")
         await until(pilot, lambda: pane(app, "execs").busy)
         assert pane(app, "execs").lines.message[0].text == "detaching …"
+        assert "1 Exec log …  detaching" in pane(app, "execs").title_text
+        await until(pilot, lambda: re.search(r"detaching \(0\.[1-9]s\)", pane(app, "execs").title_text))
         await pilot.press("1")
         assert pane(app, "execs").lines.message[0].text == "attaching …"
         source.turning.set()

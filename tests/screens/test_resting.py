@@ -13,7 +13,7 @@ import pytest
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch
 from ebpftop.ui.app import EbpftopApp
-from ebpftop.ui.panes import base
+from ebpftop.ui.panes import polling
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.frames import FramePace
@@ -64,13 +64,13 @@ async def test_events_are_read_when_the_next_frame_is_due(monkeypatch: pytest.Mo
 
 
 async def test_a_buffer_that_fills_fast_is_read_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "REST_RECORDS", 10)
+    monkeypatch.setattr(polling, "REST_RECORDS", 10)
     assert await shown_frames(Flowing(records=50), monkeypatch, 6) > 5 * 6
 
 
 async def test_what_a_recording_yields_piece_by_piece_is_read_without_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """At thirty times its speed each of its moments would else wait for a frame of its own."""
-    monkeypatch.setattr(base, "REST_S", 600.0)
+    monkeypatch.setattr(polling, "REST_S", 600.0)
     monkeypatch.setattr(FramePace, "next_wanted_s", lambda _: float("inf"))
     app = EbpftopApp(FakeSource(batch("execs", at, ran(at, 5000 + at, "program", str(at))) for at in range(1, 41)))
     async with app.run_test(size=(120, 35)) as pilot:
@@ -78,8 +78,8 @@ async def test_what_a_recording_yields_piece_by_piece_is_read_without_rests(monk
 
 
 async def test_the_threads_end_with_the_screen_although_they_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "PATIENCE_S", 600.0)
-    monkeypatch.setattr(base, "AGAIN_S", 600.0)
+    monkeypatch.setattr(polling, "PATIENCE_S", 600.0)
+    monkeypatch.setattr(polling, "AGAIN_S", 600.0)
     monkeypatch.setattr(Pane, "is_log", False)
     source = FakeSource(minute())
     async with EbpftopApp(source).run_test(size=(120, 35)) as pilot:

@@ -21,8 +21,9 @@ from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, SourceError
 from ebpftop.models.held import RECORDS_MAX
 from ebpftop.ui.app import EbpftopApp
-from ebpftop.ui.panes.base import FRAME_RECORDS, PIECE_RECORDS, Pane
+from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.polling import FRAME_RECORDS, PIECE_RECORDS
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen

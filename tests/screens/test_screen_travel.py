@@ -23,7 +23,8 @@ from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.trace import TracePane
 from ebpftop.ui.screens.save_dialog import SaveScreen
-from ebpftop.ui.widgets.badge import PausedBadge, PausedHint
+from ebpftop.ui.widgets.heat_band import HeatBand
+from ebpftop.ui.widgets.heatmap import LABELS
 from ebpftop.ui.widgets.status_bar import Status, StatusBar
 from ebpftop.ui.widgets.timeline_bar import TimelineBar
 from tests.unit.recording_samples import START as STORY_START
@@ -61,6 +62,10 @@ def status(app: EbpftopApp) -> Status:
     return app.main.query_one(StatusBar).status
 
 
+def status_text(app: EbpftopApp) -> str:
+    return app.main.query_one(StatusBar).render_line(0).text
+
+
 async def press(pilot: Pilot[int], app: EbpftopApp, *keys: str) -> None:
     """Press keys, and wait for the moment that they lead to."""
     await pilot.press(*keys)
@@ -84,14 +89,15 @@ async def test_left_freezes_and_shows_a_second_ago_and_l_is_back_without_a_loss(
         assert app.main.playback.paused
         assert app.main.playback.moment == START + 59
         assert app.main.playback.shown_time == START + 59
-        assert status(app).moment.endswith("-0:01")
+        assert status(app).paused == ("13:00:59", "1s behind", "still collecting")
+        assert "PAUSED 13:00:59, 1s behind, still collecting" in status_text(app)
         source.give(batch("execs", 61, ran(61, 5000, "late")))
         await settle(pilot, source)
         assert "late" not in commands(app)
         await press(pilot, app, "l")
         assert not app.main.playback.paused
         assert commands(app) == [*everything, "late"]
-        assert status(app).moment == ""
+        assert status(app).paused == ()
 
 
 async def test_every_pane_shows_the_moment_as_it_was() -> None:
@@ -123,7 +129,7 @@ async def test_space_freezes_and_goes_on_live_also_from_the_past() -> None:
     source = Remembered(minute())
     async with running(source) as (pilot, app):
         await pilot.press("space")
-        assert app.main.query_one(PausedBadge).display
+        assert "PAUSED 13:01:00, still collecting" in status_text(app)
         assert app.main.query_one(TimelineBar).display
         source.give(batch("execs", 61, ran(61, 5000, "late")))
         await settle(pilot, source)
@@ -131,8 +137,8 @@ async def test_space_freezes_and_goes_on_live_also_from_the_past() -> None:
         await press(pilot, app, "comma")
         await press(pilot, app, "space")
         assert commands(app)[-1] == "late"
-        assert not app.main.query_one(PausedBadge).display
-        assert not app.main.query_one(TimelineBar).display
+        assert "PAUSED" not in status_text(app)
+        assert app.main.query_one(TimelineBar).display
 
 
 async def test_the_timeline_takes_the_mouse_to_the_moment_under_it() -> None:
@@ -140,15 +146,16 @@ async def test_the_timeline_takes_the_mouse_to_the_moment_under_it() -> None:
         await pilot.press("space")
         await until(pilot, lambda: app.main.query_one(TimelineBar).moments.rates)
         bar = app.main.query_one(TimelineBar)
-        await pilot.click(bar, offset=(bar.size.width // 2, 1))
+        left = bar.place(START)
+        await pilot.click(bar, offset=(left + bar.buckets // 2, 0))
         await until(pilot, lambda: not app.main.playback.seeking)
         assert app.main.playback.moment is not None
         assert abs(app.main.playback.moment - (START + 30)) < 1
-        assert bar.column(app.main.playback.moment) == bar.size.width // 2
+        assert bar.column(app.main.playback.moment) == bar.buckets // 2
         # Held down and moved, it goes along.
-        await pilot.mouse_down(bar, offset=(10, 1))
-        await pilot.hover(bar, offset=(30, 1))
-        await pilot.mouse_up(bar, offset=(30, 1))
+        await pilot.mouse_down(bar, offset=(left + 10, 0))
+        await pilot.hover(bar, offset=(left + 30, 0))
+        await pilot.mouse_up(bar, offset=(left + 30, 0))
         await until(pilot, lambda: not app.main.playback.seeking)
         assert bar.column(app.main.playback.moment) == 30
         await pilot.hover(bar, offset=(80, 1))
@@ -234,13 +241,10 @@ async def test_the_cursor_stays_on_its_row_where_a_filter_holds() -> None:
 async def test_paused_covers_no_pane_and_leaves_none_without_rows(size: tuple[int, int]) -> None:
     async with running(Remembered(minute()), size) as (pilot, app):
         await press(pilot, app, "comma")
-        badge = app.main.query_one(PausedBadge)
-        assert badge.size.height == 3
-        places = [badge.region, app.main.query_one(TimelineBar).region, app.main.query_one(PausedHint).region]
-        for place in places:
-            assert place.area > 0
-            assert not any(place.overlaps(pane.region) for pane in app.main.shown_panes)
-        assert not any(a.overlaps(b) for a, b in itertools.combinations(places, 2))
+        assert "PAUSED" in status_text(app)
+        bar = app.main.query_one(TimelineBar).region
+        assert bar.height == 1
+        assert not any(bar.overlaps(pane.region) for pane in app.main.shown_panes)
         assert all(pane.lines.page > 1 for pane in app.main.shown_panes)
 
 
@@ -520,3 +524,66 @@ def test_looking_back(looks_the_same: Look, size: tuple[int, int]) -> None:
 def test_saving(looks_the_same: Look, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     assert looks_the_same(Remembered(minute()), size, "ctrl+s")
+
+
+# The timeline.
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 35), (200, 50)], ids=["80x24", "120x35", "200x50"])
+async def test_the_timeline_is_there_live_with_its_ends_and_its_scale(size: tuple[int, int]) -> None:
+    async with running(Remembered(minute()), size) as (pilot, app):
+        bar = app.main.query_one(TimelineBar)
+        await until(pilot, lambda: len(bar.moments.rates) == bar.buckets and any(bar.moments.rates))
+        text = bar.render_line(0).text
+        assert len(text) == size[0]
+        assert "13:00:00 " in text
+        assert " 13:01:00" in text
+        assert "≤" in text
+        assert ("60s" in text) == (size[0] >= 100)
+        assert "┃" not in text
+        await pilot.press("comma")
+        assert "┃" in bar.render_line(0).text
+
+
+@pytest.mark.parametrize("size", [(60, 15), (120, 19)], ids=["60x15", "120x19"])
+async def test_a_small_terminal_has_no_timeline_in_a_recording_either(
+    recording: ReplaySource, size: tuple[int, int]
+) -> None:
+    async with running(recording, size) as (pilot, app):
+        await until(pilot, lambda: recording.finished)
+        assert not app.main.query_one(TimelineBar).display
+        await pilot.press("space")
+        assert "PAUSED" in status_text(app)
+
+
+async def test_after_a_resize_the_timeline_has_its_new_width_before_its_rates_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = Remembered(minute())
+    async with running(source) as (pilot, app):
+        bar = app.main.query_one(TimelineBar)
+        await until(pilot, lambda: len(bar.moments.rates) == bar.buckets)
+        asked: list[int] = []
+        monkeypatch.setattr(app.main.playback, "ask_rates", asked.append)
+        await pilot.resize_terminal(180, 35)
+        await until(pilot, lambda: bar.size.width == 180)
+        await until(pilot, lambda: asked)
+        assert asked[-1] == bar.buckets
+        left = bar.place(START)
+        bars = bar.render_line(0).text[left : left + bar.buckets]
+        assert bars[-20:].strip(), "the old rates, stretched"
+
+
+async def test_columns_of_the_heat_map_stand_above_those_of_the_timeline() -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        await pilot.press("H")
+        heat, bar = app.main.query_one(HeatBand), app.main.query_one(TimelineBar)
+        await until(pilot, lambda: heat.heat is not None and bar.margin)
+        assert heat.heat is not None
+        assert bar.buckets == len(heat.heat.columns)
+        for second in (0, 17, 59):
+            column = heat.column_at(START + second)
+            assert column is not None
+            assert bar.place(START + second) == column + LABELS
+        await pilot.press("H")
+        await until(pilot, lambda: not bar.margin)

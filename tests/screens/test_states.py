@@ -56,6 +56,7 @@ async def test_off_it_says_what_that_costs_the_key_and_what_was_counted() -> Non
         await pilot.press("1")
         await until(pilot, lambda: pane(app, "execs").state == "off")
         await until(pilot, lambda: "Detached" in message(app, "execs"))
+        assert "1 Exec log ○  off" in pane(app, "execs").title_text
         assert message(app, "execs").startswith("Detached: it costs nothing. 1 attaches it. Last: 13 ")
 
 
@@ -64,6 +65,7 @@ async def test_failed_it_says_why_what_helps_and_enter_shows_each_attempt() -> N
     failed = replace(probe_state("syscalls", "failed", reason="EPERM", remedy="run as root"), attempts=attempts)
     async with running(FakeSource([batch("syscalls", 1, failed)])) as (pilot, app):
         said = message(app, "syscalls")
+        assert "3 Syscalls ✗  failed" in pane(app, "syscalls").title_text
         assert "EPERM" in said
         assert "run as root" in said
         assert said.endswith("Enter: all 3 attempts")

@@ -7,7 +7,6 @@ from rich.color import Color
 
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.textual_fixes.key_parser import BackgroundReported
-from ebpftop.ui.widgets.badge import PausedBadge
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 
@@ -64,5 +63,3 @@ async def test_keys_have_names_that_the_terminal_can_show(
         await settle(pilot, source)
         keys = "".join(segment.text for segment in app.screen.query_one(KeyLine).render_line(0))
         assert keys.startswith(f"{names} Details")
-        badge = str(app.main.query_one(PausedBadge).content)
-        assert ("PAUSED" in badge) == bool(variables)

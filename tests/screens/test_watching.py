@@ -18,9 +18,13 @@ from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens import watching
 from ebpftop.ui.screens.copy_as import CopyScreen
+from ebpftop.ui.screens.graph import GraphPlot, GraphScreen
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.screens.watch_list import WatchScreen
 from ebpftop.ui.screens.watching import WatchOptions
+from ebpftop.ui.widgets.graphs import Graphs
+from ebpftop.ui.widgets.heat_band import HeatBand
+from ebpftop.ui.widgets.heatmap import LABELS
 from ebpftop.ui.widgets.timeline_bar import TimelineBar
 from tests.unit.recording_samples import story, write
 
@@ -61,8 +65,78 @@ async def test_a_match_rings_the_bell_shows_a_notice_and_marks_the_timeline(monk
         await pilot.press("space")
         await until(pilot, lambda: app.main.query_one(TimelineBar).moments.marks)
         text = app.main.query_one(TimelineBar)
-        await until(pilot, lambda: "1 mark" in text.render_line(0).text)
+        await until(pilot, lambda: "◆1 mark" in text.render_line(0).text)
         assert text.moments.marks == (START + 61.0,)
+
+
+async def marked(pilot: Pilot[int], app: EbpftopApp, source: Remembered) -> None:
+    """Let three programs crash, and wait for their marks."""
+    await settle(pilot, source)
+    source.give(*(batch("execs", second, *crash(second - 0.5)) for second in (10, 30, 50)))
+    await until(pilot, lambda: len(app.main.query_one(TimelineBar).moments.marks) == 3)
+    await pilot.pause()
+
+
+async def test_marks_stand_on_timeline_graphs_and_heat_map_in_the_same_place_of_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = Remembered(minute())
+    app = app_with(source, monkeypatch)
+    async with app.run_test(size=(120, 46)) as pilot:
+        await marked(pilot, app, source)
+        bar = app.main.query_one(TimelineBar)
+        assert not app.main.playback.paused
+        places = [at for at, sign in enumerate(bar.render_line(0).text) if sign == "◆"]
+        assert places[:3] == [bar.place(START + second) for second in (10, 30, 50)]
+        graphs = app.main.query_one(Graphs)
+        drawn = "".join(graphs.render_line(y).text for y in range(graphs.size.height))
+        assert drawn.count("◆") == 3 * len(graphs.wanted)
+        await pilot.press("H")
+        heat = app.main.query_one(HeatBand)
+        await until(pilot, lambda: heat.heat is not None)
+        axis = heat.render_line(heat.size.height - 2).text
+        await until(pilot, lambda: bar.margin)
+        below = [at for at, sign in enumerate(bar.render_line(0).text) if sign == "◆"]
+        assert [at for at, sign in enumerate(axis) if sign == "◆"] == below
+        assert [at - LABELS for at in below] == sorted(heat.marked)
+
+
+async def test_keys_go_from_mark_to_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Remembered(minute())
+    app = app_with(source, monkeypatch)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await marked(pilot, app, source)
+
+        async def go(key: str) -> float | None:
+            await pilot.press(key)
+            await until(pilot, lambda: not app.main.playback.seeking)
+            return app.main.playback.moment
+
+        moments = [await go(key) for key in "((()))"]
+        assert moments == [START + second for second in (50, 30, 10, 30, 50, 50)]
+        assert any("No mark after this moment" in notice for notice in notices(app))
+        app.main.graphs.open("execs")
+        await until(pilot, lambda: isinstance(app.screen, GraphScreen) and list(app.screen.query(GraphPlot)))
+        plot = app.screen.query_one(GraphPlot)
+        await until(pilot, lambda: plot.size.width > LABELS and "◆" in plot.render_line(plot.size.height - 2).text)
+        await pilot.press("left_parenthesis", "left_parenthesis", "enter")
+        await until(pilot, lambda: app.screen is app.main and not app.main.playback.seeking)
+        moment = app.main.playback.moment
+        assert moment is not None
+        assert abs(moment - (START + 30)) < 1
+
+
+async def test_more_marks_than_bars_leave_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Remembered(minute())
+    app = app_with(source, monkeypatch)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        app.main.watching.watches.mark(START + at / 4 for at in range(240))
+        app.main.describe_marks()
+        bar = app.main.query_one(TimelineBar)
+        text = bar.render_line(0).text
+        assert "◆240 marks" in text
+        assert text.count("◆") == 1
 
 
 async def test_many_matches_are_one_bell_and_one_notice_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +164,7 @@ async def test_a_recording_is_marked_as_a_whole_and_rings_no_bell(tmp_path: Path
         bar = app.main.query_one(TimelineBar)
         # What has not been played yet is marked too.
         await until(pilot, lambda: bar.moments.marks and max(bar.moments.marks) > bar.moments.present + 10)
-        assert "◆" in bar.render_line(1).text
+        assert "◆" in bar.render_line(0).text
     source.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 import ebpftop
-from ebpftop.core.glyphs import Glyphs, environment_at_start, fit, fitting, glyphs_of, key_name
+from ebpftop.core.glyphs import Glyphs, environment_at_start, fit, fitting, glyphs_of, heat_signs, key_name
 
 # What fonts of the Linux console have besides Latin: drivers/tty/vt/cp437.uni.
 CONSOLE = set("•○►◄▶◀▲▼♦◆←→↑↓─│┌┐└┘├┤┬┴┼═║█▄▀▌▐░▒▓≤≥√")
@@ -95,3 +95,10 @@ def test_python_does_not_hide_the_locale(variable: str) -> None:
     )
     assert said.stdout == "ascii\n"
     assert environment_at_start()["PATH"]
+
+
+def test_each_strength_of_a_heat_map_has_its_own_sign_in_ascii_too() -> None:
+    for glyphs in Glyphs:
+        signs = fit(heat_signs(glyphs), glyphs)
+        assert len(set(signs)) == len(signs) == 6
+    assert heat_signs(Glyphs.ASCII) == " .:=#@"

@@ -76,11 +76,13 @@ def test_the_date_and_the_zone_are_there_where_there_is_room(monkeypatch: pytest
 
 def test_each_part_says_what_it_is() -> None:
     state = StatusBar()
-    state._status = replace(
-        FULL, filter="ada", gone="pid 7", mode="recording", paused="PAUSED", moment="1", history="2"
-    )
+    state._status = replace(FULL, filter="ada", gone="pid 7", mode="recording", history="2")
     state.spans(400)
-    assert {key for _, _, key in state._places} == set(STATUS)
+    shown = {key for _, _, key in state._places}
+    assert shown == set(STATUS) - {"paused"}
+    state._status = replace(state._status, paused=("13:00:00",))
+    state.spans(400)
+    assert {key for _, _, key in state._places} == shown - {"clock"} | {"paused"}
     text = "".join(span.text for span in state.spans(400))
     places = {key: text[begin:end] for begin, end, key in state._places}
     assert places["lost"] == "lost 0"
@@ -116,3 +118,31 @@ def test_a_text_of_megabytes_is_not_measured_again_for_each_character(monkeypatc
     text = "/x.service" * 200_000
     assert clip_front(text, 30) == "…" + text[-29:]
     assert measured <= 2 * len(text)
+
+
+PAUSED = ("22:47:19", "66s behind", "still collecting")
+
+
+def test_paused_stands_in_place_of_the_clock_as_long_as_there_is_room() -> None:
+    state = StatusBar()
+    state._status = replace(FULL, paused=PAUSED)
+    ends = {
+        40: "PAUSED 22:47:19",
+        60: "PAUSED 22:47:19",
+        80: "PAUSED 22:47:19, 66s behind",
+        120: "PAUSED 22:47:19, 66s behind, still collecting",
+    }
+    for width, end in ends.items():
+        text = "".join(span.text for span in state.spans(width))
+        assert len(text) == width
+        assert "".join(text.split()).endswith("".join(f"␣ {end}".split())), text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_paused_stays_beside_a_filter(width: int) -> None:
+    state = StatusBar()
+    state._status = replace(FULL, paused=PAUSED, filter=TRAIL)
+    text = "".join(span.text for span in state.spans(width))
+    assert len(text) == width
+    assert "PAUSED" in text
+    assert "timeout" in text

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
-from ebpftop.core.format import bars, clock_text, history_text, offset_text, speed_text
+from ebpftop.core.format import bars, clock_text, history_text, speed_text
 from ebpftop.core.records import Header, ProbeName, Record
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
@@ -206,9 +206,6 @@ def test_bars_are_as_high_as_the_rates_and_what_happened_once_can_be_seen() -> N
 def test_moments_are_clamped_and_told_as_one_says_them() -> None:
     assert clamp(5.0, (10.0, 20.0)) == 10.0
     assert clamp(25.0, (10.0, 20.0)) == 20.0
-    assert offset_text(0) == "-0:00"
-    assert offset_text(135.2) == "-2:15"
-    assert offset_text(3671) == "-1:01:11"
     assert clock_text(START)[-2:] == ".0"
     assert history_text((START, START + 723), 21 << 20, 64 << 20) == "history: 12m03s 21.0/64 MiB"
 

@@ -14,7 +14,7 @@ from ebpftop.models.seeking import SPEEDS
 from ebpftop.recording import timeline
 from ebpftop.sources.history import KEEP_S, MAX_BYTES
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.playback import TIME_KEYS
+from ebpftop.ui.screens.over_time import TIME_KEYS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "time-travel.md").read_text()
@@ -24,6 +24,8 @@ NAMES = {
     "comma": ",",
     "full_stop": ".",
     "left_square_bracket": "[",
+    "left_parenthesis": "(",
+    "right_parenthesis": ")",
     "right_square_bracket": "]",
     "plus": "+",
     "minus": "-",

@@ -167,18 +167,6 @@ def speed_text(speed: float) -> str:
     return f"{speed:g}x" if speed else "max"
 
 
-def offset_text(seconds: float) -> str:
-    """Return how far back a moment lies, as minutes and seconds.
-
-    >>> offset_text(135.2)
-    '-2:15'
-    """
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    return f"-{hours}:{minutes:02}:{left:02}" if hours else f"-{minutes}:{left:02}"
-
-
 def clock_text(time: float) -> str:
     """Return the local time of a moment with tenths of a second."""
     return f"{time_text(time)}.{int(time * 10) % 10}"

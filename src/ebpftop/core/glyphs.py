@@ -52,6 +52,8 @@ _CONSOLE = {
 
 _OWN_SIGNS = str.maketrans(_ASCII)
 
+_HEAT, _HEAT_IN_ASCII = " ·░▒▓█", " .:=#@"
+
 _KEYS_IN_ASCII = {"⏎": "Ret", "␣": "Spc", "⇥": "Tab", "⇧": "S-", "←": "<-", "→": "->", "↑": "Up", "↓": "Dn"}
 _KEYS_ON_CONSOLE = {sign: _KEYS_IN_ASCII[sign] for sign in "⏎␣⇥⇧"}
 _ASCII_END = 128
@@ -105,6 +107,11 @@ def key_name(key: str, glyphs: Glyphs) -> str:
     """Return how a key is called where there are these glyphs."""
     words = {Glyphs.ASCII: _KEYS_IN_ASCII, Glyphs.CONSOLE: _KEYS_ON_CONSOLE}.get(glyphs, {})
     return "".join(words.get(sign, sign) for sign in key)
+
+
+def heat_signs(glyphs: Glyphs) -> str:
+    """Return the strengths of a cell of a heat map, from none: in ASCII, a full cell of a plot is not the strongest."""
+    return _HEAT_IN_ASCII if glyphs is Glyphs.ASCII else _HEAT
 
 
 def glyphs_of(environment: Mapping[str, str]) -> Glyphs:

@@ -23,7 +23,7 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 
 from ebpftop.core.escape import escape
-from ebpftop.core.glyphs import key_name
+from ebpftop.core.glyphs import Glyphs, key_name
 from ebpftop.core.source import Source, SourceError
 from ebpftop.core.theme_names import THEME_NAMES
 from ebpftop.filters.spec import Filter
@@ -419,8 +419,13 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
         event.stop()
         self.background_known(light=is_light_colour(event.colour))
 
+    @property
+    def glyphs(self) -> Glyphs:
+        """The signs that the terminal can show."""
+        return self.kept.glyphs
+
     def get_key_display(self, binding: Binding) -> str:
-        return key_name(super().get_key_display(binding), self.kept.glyphs)
+        return key_name(super().get_key_display(binding), self.glyphs)
 
     def action_interrupt(self) -> None:
         self.exit(INTERRUPTED, return_code=INTERRUPTED)

@@ -92,7 +92,7 @@ STATES: tuple[Mark, ...] = (
     Mark("●", "the probe is attached", "good"),
     Mark("○", "the probe is detached: nothing of it is left in the kernel, and it costs nothing", "faint"),
     Mark("✗", "the probe could not be attached, or its pane stopped; the pane says why", "bad"),
-    Mark("◌", "it is being attached or detached, or nothing is known of it yet", "warn"),
+    Mark("…", "it is being attached or detached, or nothing is known of it yet", "warn"),
 )
 """States of a probe, behind its number."""
 
@@ -108,8 +108,7 @@ STATUS: Mapping[str, str] = {
     "interval": "Seconds between two readings of the counters; + and - change it.",
     "filter": "What all panes are filtered to, the newest step last, and the expression of /. Esc clears the newest.",
     "mode": "What is shown if not this machine now: a recording with its speed, or a remote stream.",
-    "paused": "Nothing on the screen moves; collection goes on. Space goes on.",
-    "moment": "The moment that is shown, and how far back it is. l returns to live.",
+    "paused": "The moment that is shown, and how far back it is. Nothing moves; collection goes on. Space, l: to live.",
     "history": "How far back one can go, and the memory that it takes.",
     "clock": "Date and time of the newest reading, and the time zone of all times on the screen.",
 }

@@ -98,11 +98,10 @@ class ExecsPane(FilteredPane):
             "e",
             "failures",
             "Failures",
-            show=False,
             tooltip="Failed execve calls: folded, all, only, none",
             id="execs.failures",
         ),
-        Binding("z", "fold", "Fold", show=False, tooltip="Open a folded row, and fold it again", id="execs.fold"),
+        Binding("z", "fold", "Fold", tooltip="Open a folded row, and fold it again", id="execs.fold"),
     ]
 
     def __init__(self, source: Source, number: int) -> None:

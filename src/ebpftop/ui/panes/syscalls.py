@@ -74,9 +74,9 @@ class SyscallsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
         Binding("T", "handle('trace')", "Trace", tooltip="Trace this call with its arguments; and back", id="T"),
-        Binding("v", "period", "Total/last", show=False, tooltip="Totals, or the last reading alone", id="syscalls.v"),
+        Binding("v", "period", "Total/last", tooltip="Totals, or the last reading alone", id="syscalls.v"),
         Binding("Z", "reset", "Reset counters", show=False, tooltip="Reset counters to zero, and back", id="Z"),
-        Binding("W", "waiting", "In flight", show=False, tooltip="Calls that have not returned yet", id="syscalls.W"),
+        Binding("W", "waiting", "In flight", tooltip="Calls that have not returned yet", id="syscalls.W"),
         Binding("s", "table", "Slots", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.s"),
         Binding("S", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.S"),
     ]

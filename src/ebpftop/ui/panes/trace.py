@@ -127,9 +127,7 @@ class TracePane(LogPane[Trace]):
     has_header = False
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "z", "fold", "Fold", show=False, tooltip="Show each of our own lines, and fold them again", id="trace.fold"
-        )
+        Binding("z", "fold", "Fold", tooltip="Show each of our own lines, and fold them again", id="trace.fold")
     ]
     model: TraceLog
 

@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from ebpftop.models.series import WHATS, Series, What
 from ebpftop.ui.screens.ready import ReadyScreen
-from ebpftop.ui.widgets.axis import clock, column_of, time_axis
+from ebpftop.ui.widgets.axis import TimeShown, axis_spans, clock, column_of, marked_columns, time_axis
 from ebpftop.ui.widgets.columns import Span, layout_cell
 from ebpftop.ui.widgets.graphs import LOGARITHMIC, Graph, column_text, name_of, scale_text, value_text
 from ebpftop.ui.widgets.keyline import KeyLine
@@ -49,13 +49,14 @@ class Plotted:
 
     graph: Graph
     span: tuple[float, float] = (0.0, 0.0)
+    marks: tuple[float, ...] = ()
 
 
 class GraphPlot(SpanLine, can_focus=True):
     """The plot, with a line that says what it is, and one of what is under the cursor."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *("graph--dim", "graph--strong", "graph--bar", "graph--peak", "graph--cursor"),
+        *("graph--dim", "graph--strong", "graph--bar", "graph--peak", "graph--cursor", "graph--mark"),
     }
     prefix = "graph"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -65,6 +66,24 @@ class GraphPlot(SpanLine, can_focus=True):
         Binding("shift+right,pagedown", "step(10)", "Ten on", show=False, id="graph.far_right"),
         Binding("home", "step(-1000000)", "First", show=False, id="graph.first"),
         Binding("end", "step(1000000)", "Newest", show=False, id="graph.newest"),
+        Binding(
+            "left_parenthesis",
+            "mark(-1)",
+            "Mark before",
+            show=False,
+            key_display="(",
+            tooltip="To the mark before (◆)",
+            id="graph.mark_before",
+        ),
+        Binding(
+            "right_parenthesis",
+            "mark(1)",
+            "Next mark",
+            show=False,
+            key_display=")",
+            tooltip="To the next mark (◆)",
+            id="graph.mark_after",
+        ),
         Binding("enter", "seek", "Go there", tooltip="Show the moment under the cursor in all panes", id="graph.seek"),
     ]
 
@@ -137,7 +156,8 @@ class GraphPlot(SpanLine, can_focus=True):
                 else:
                     line.append(Span(shown, look))
             lines.append(line)
-        lines.append([Span(" " * LABELS), Span(time_axis(span, self.columns, at), "dim")])
+        axis = time_axis(span, self.columns, at, graph.marked)
+        lines.append([Span(" " * LABELS), *axis_spans(axis)])
         return lines
 
     def _said(self, graph: Graph, span: tuple[float, float]) -> list[Span]:
@@ -165,6 +185,15 @@ class GraphPlot(SpanLine, can_focus=True):
         at = self._at
         start = (self.columns - 1 if self._plotted.graph.at is None else self._plotted.graph.at) if at is None else at
         self._point(start + (columns if at is not None or columns < 0 else 0))
+
+    def action_mark(self, step: int) -> None:
+        """Move the cursor to the mark before it, or after it."""
+        first, last = self._plotted.span
+        here = self._at if self._at is not None else self.columns
+        marked = sorted(marked_columns(self._plotted.marks, (first, last), self.columns))
+        found = [column for column in marked if (column < here if step < 0 else column > here)]
+        if found:
+            self._point(found[-1] if step < 0 else found[0])
 
     def _point(self, column: int) -> None:
         first, last = self._plotted.span
@@ -210,10 +239,10 @@ class GraphScreen(ReadyScreen[float]):
         super().__init__()
         self._what: What = "execs"
         self._series: Series | None = None
-        self._read: Callable[[], tuple[tuple[float, float], float, bool]] = lambda: ((0.0, 0.0), 0.0, False)
+        self._read: Callable[[], TimeShown] = lambda: TimeShown((0.0, 0.0), 0.0, False, ())
 
-    def fill(self, series: Series, what: What, read: Callable[[], tuple[tuple[float, float], float, bool]]) -> Self:
-        """Show *what* of *series*; *read* returns the span, the moment shown, and whether that is the newest."""
+    def fill(self, series: Series, what: What, read: Callable[[], TimeShown]) -> Self:
+        """Show *what* of *series*; *read* returns the span, the moment shown, and the marks."""
         self._series, self._what, self._read = series, what, read
         self.filled()
         return self
@@ -240,10 +269,13 @@ class GraphScreen(ReadyScreen[float]):
         """Read the graph again, and show what changed."""
         if self._series is None:
             return
-        span, moment, is_newest = self._read()
+        span, moment, is_newest, marks = self._read()
         columns = self._series.columns(self._what, span, self._plot.columns)
         at = None if is_newest else column_of(moment, span, len(columns))
-        self._plot.show(Plotted(Graph(self._what, columns, self._series.at(self._what, moment), at), span))
+        now = self._series.at(self._what, moment)
+        self._plot.show(
+            Plotted(Graph(self._what, columns, now, at, marked_columns(marks, span, len(columns))), span, marks)
+        )
 
     def action_other(self, step: int) -> None:
         self._what = WHATS[(WHATS.index(self._what) + step) % len(WHATS)]

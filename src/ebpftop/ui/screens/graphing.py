@@ -11,7 +11,7 @@ from textual.app import App
 from ebpftop.models.series import Series, What
 from ebpftop.ui.screens.playback import PlaybackController
 from ebpftop.ui.screens.ready import ready
-from ebpftop.ui.widgets.axis import column_of
+from ebpftop.ui.widgets.axis import TimeShown, column_of, marked_columns
 from ebpftop.ui.widgets.graphs import Graph, Graphs
 
 HEIGHTS = ((45, 4), (30, 2))
@@ -29,10 +29,17 @@ def height_for(lines: int) -> int:
 class GraphsController:
     """Shows what the machine did above the panes, once a second at most, and only while it is to be seen."""
 
-    def __init__(self, app: Callable[[], App[Any]], playback: PlaybackController, series: Series | None) -> None:
+    def __init__(
+        self,
+        app: Callable[[], App[Any]],
+        playback: PlaybackController,
+        series: Series | None,
+        marks: Callable[[], tuple[float, ...]],
+    ) -> None:
         self._app = app
         self._playback = playback
         self._series = series
+        self._marks = marks
         self.widget = Graphs(id="graphs")
         self.widget.display = False
         self.wanted = True
@@ -50,25 +57,23 @@ class GraphsController:
             self.widget.styles.height = height
             self._shown = self._read_for = ()
 
-    def read(self) -> tuple[tuple[float, float], float, bool]:
-        """Return the span of the timeline, the moment shown, and whether that is the newest."""
+    def read(self) -> TimeShown:
+        """Return the span of the timeline, the moment shown, and the marks."""
         playback = self._playback
         span = playback.timeline.span if playback.timeline is not None else (0.0, 0.0)
-        if playback.moment is not None:
-            return span, playback.moment, False
-        if playback.paused or playback.player is not None:
-            return span, playback.shown_time, False
-        return span, max(span[1], playback.shown_time), True
+        is_newest = playback.moment is None and not playback.paused and playback.player is None
+        shown = max(span[1], playback.shown_time) if is_newest else playback.moment_or_shown
+        return TimeShown(span, shown, is_newest, self._marks())
 
     def update(self) -> None:
         """Show what changed, if they are to be seen."""
         if self._series is None or not self.widget.display or not self.widget.size.width:
             return
-        span, moment, is_newest = self.read()
+        span, moment, is_newest, marks = self.read()
         wanted = self.widget.wanted
         width_s = (span[1] - span[0]) / max((columns for _, columns in wanted), default=1)
         step_s = max(1.0, _COLUMN_PART * width_s)
-        state = (wanted, self.widget.size, int(self._series.newest), int(moment), is_newest)
+        state = (wanted, self.widget.size, int(self._series.newest), int(moment), is_newest, marks)
         if state == self._shown:
             return
         self._shown = state
@@ -77,9 +82,11 @@ class GraphsController:
         if read_for != self._read_for:
             self._read_for = read_for
             self._graphs = tuple(Graph(what, self._series.columns(what, span, count)) for what, count in wanted)
+        marked = {count: marked_columns(marks, span, count) for _, count in wanted}
         self._graphs = tuple(
             replace(
                 graph,
+                marked=marked[len(graph.columns)],
                 now=self._series.at(graph.what, moment),
                 at=None if is_newest else column_of(moment, span, len(graph.columns)),
             )

@@ -22,11 +22,16 @@ class HeatController:
     """Shows the map, once a second at most, and lets the panes show a box of it."""
 
     def __init__(
-        self, playback: PlaybackController, series: Series | None, calls: Callable[[], SyscallsModel | None]
+        self,
+        playback: PlaybackController,
+        series: Series | None,
+        calls: Callable[[], SyscallsModel | None],
+        marks: Callable[[], tuple[float, ...]],
     ) -> None:
         self._playback = playback
         self._series = series
         self._calls = calls
+        self._marks = marks
         self.widget = HeatBand(series, id="heat-band")
         self.widget.display = False
         self._shown: tuple[object, ...] = ()
@@ -60,7 +65,11 @@ class HeatController:
         timeline, playback = self._playback.timeline, self._playback
         if self._series is None or timeline is None or not self.widget.display:
             return
-        state = (int(self._series.newest), self.widget.size, playback.box, playback.seeking, playback.shown_time)
+        marks = self._marks()
+        state = (
+            *(int(self._series.newest), self.widget.size, playback.box, playback.seeking, playback.shown_time),
+            marks,
+        )
         if state == self._shown:
             return
         self._shown = state
@@ -68,7 +77,8 @@ class HeatController:
         about = ""
         if playback.box is not None and not playback.seeking:
             about = self._about(playback.box)
-        self.widget.show(timeline.span, playback.box, about, "" if rate is None else f" · {brief(rate)}/s")
+        rate_text = "" if rate is None else f" · {brief(rate) if rate > 0 else 0}/s"
+        self.widget.show(timeline.span, playback.box, about, rate_text, marks)
 
     def _about(self, box: Box) -> str:
         """Return which call is most of *box*, and who makes it, as far as that is known."""

@@ -12,8 +12,8 @@ from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.screens.key_actions import key_actions, own_bindings
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.over_time import TIME_KEYS
 from ebpftop.ui.screens.placing import PanesScreen
-from ebpftop.ui.screens.playback import TIME_KEYS
 from ebpftop.ui.widgets.columns import Column
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.manual import Entry, Section

@@ -45,7 +45,7 @@ from ebpftop.ui.registry import PaneLayout
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 from ebpftop.ui.themes.themed_app import ThemedApp
-from ebpftop.ui.widgets.badge import PausedBadge
+from ebpftop.ui.widgets.heatmap import HeatMap
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
 
@@ -223,8 +223,6 @@ class KeptSettings:
             driver.set_mouse(self.settings[MOUSE])
 
     def _set_ascii(self) -> None:
-        for badge in self.main.query(PausedBadge):
-            badge.spell(small=self.glyphs is not Glyphs.ALL)
         driver = self.app._driver
         if isinstance(driver, TerminalDriver) and driver.translate != (wanted := fitting(self.glyphs)):
             driver.translate = wanted
@@ -235,6 +233,8 @@ class KeptSettings:
             for view in self.main.query(RowView):
                 view.redraw()
             for screen in self.app.screen_stack:
+                for heat in screen.query(HeatMap):
+                    heat.redraw()
                 screen.refresh()
 
     _effects = {  # noqa: RUF012  # never changed

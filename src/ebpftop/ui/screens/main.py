@@ -15,55 +15,39 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
-from ebpftop.core.format import clock_text
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.models.subset import Kind
-from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.sources.capabilities import series_of
-from ebpftop.ui.panes.base import Pane, worker_sleep
+from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane
+from ebpftop.ui.panes.polling import worker_sleep
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import TitledPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.filtering import FilterController
-from ebpftop.ui.screens.graphing import GraphsController
-from ebpftop.ui.screens.heating import HeatController
-from ebpftop.ui.screens.hosting import HostScreen
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
-from ebpftop.ui.screens.placing import LEAST, PanesScreen
-from ebpftop.ui.screens.playback import PULSE_S, TIME_KEYS, Group, PlaybackController, Rates
+from ebpftop.ui.screens.over_time import PACE_KEYS, PLOT_KEYS, TIME_KEYS, TimeScreen
+from ebpftop.ui.screens.placing import LEAST
+from ebpftop.ui.screens.playback import PULSE_S, Group, PlaybackController
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.row_actions import ROW_KEYS, RowController
-from ebpftop.ui.screens.time_row import TimeRowController
+from ebpftop.ui.screens.status_line import STATUS_ACTIONS, status_of
 from ebpftop.ui.screens.toggling import ProbeController, probe_keys
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
-from ebpftop.ui.widgets.axis import clock
 from ebpftop.ui.widgets.filter_bar import FilterBar
-from ebpftop.ui.widgets.graphs import Graphs
-from ebpftop.ui.widgets.heat_band import HeatBand
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
-from ebpftop.ui.widgets.status_bar import Status, StatusBar
+from ebpftop.ui.widgets.status_bar import StatusBar
 from ebpftop.ui.widgets.tabs_line import TabsLine
-from ebpftop.ui.widgets.timeline_bar import TimelineBar
-
-_STATUS_ACTIONS = {
-    **{"name": "app.help", "lost": "app.losses", "cost": "app.diagnostics", "kernel": "app.diagnostics"},
-    **{"probes": "app.diagnostics", "interval": "app.settings"},
-    **{"filter": "filter", "paused": "pause", "moment": "present"},
-}
-"""What a click on a part of the status line does."""
-
-INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 _UNSHOWN_EVERY_S = 0.1
 """Seconds between polls of probes that have no pane."""
 
 
-class MainScreen(ListFilters[None], PanesScreen, HostScreen):
+class MainScreen(ListFilters[None], TimeScreen):
     """The whole screen. State records take effect at once; records for a pane wait while paused."""
 
     BLANK = True  # all of it is covered by widgets, and it would be rendered again whenever a dialog closes
@@ -78,26 +62,8 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
             "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history as a recording", id="save"
         ),
         Binding("E", "save('csv')", "Export", show=False, tooltip="This pane's rows as CSV or JSON", id="export"),
-        Binding(
-            "plus,equals_sign",
-            "interval(1)",
-            "Slower",
-            show=False,
-            key_display="+",
-            tooltip="Longer interval; a recording goes faster",
-            id="interval.longer",
-        ),
-        Binding(
-            "minus",
-            "interval(-1)",
-            "Faster",
-            show=False,
-            key_display="-",
-            tooltip="Shorter interval; a recording goes slower",
-            id="interval.shorter",
-        ),
-        Binding("H", "heat", "Heat", show=False, tooltip="Latency of all calls over time; boxes of it", id="heat"),
-        Binding("O", "graphs", "Graphs", show=False, tooltip="Graphs of the machine above the panes", id="graphs"),
+        *PACE_KEYS,
+        *PLOT_KEYS,
         Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
     ]
 
@@ -113,8 +79,6 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
         self.panes, self._disabled = panes().make(source)
         self.probes = ProbeController(lambda: self.app, source, self.panes, lambda: self.playback.overview)
         self.playback = PlaybackController(source, self.panes, self)
-        self.heat = HeatController(self.playback, series_of(source), self._calls_model)
-        self.graphs = GraphsController(lambda: self.app, self.playback, series_of(source))
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self.front = self.execs
         self.interval_s = interval_s
@@ -124,11 +88,9 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
         news = self.playback.player is None
         self.watching = WatchController(watch_options or WatchOptions(), self.playback.timeline, self, rings=news)
         self.playback.look_at = self.watching.take
-        self.time_row = TimeRowController(self.playback, self.watching)
+        self.show_history(source)
         self.rows = RowController(lambda: self.app, lambda: self.pane, self.filters, self.watching, self.playback)
         self._pipe_end_reported = self._was_shown = False
-        if self.playback.timeline is not None and self.playback.player is not None:
-            self.add_class("-timeline")
 
     def compose(self) -> ComposeResult:
         with self._context():
@@ -150,8 +112,7 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
             self.set_interval(PULSE_S, self._pulse)
         self.set_focus(self.execs.log_lines)
         self.lists_made()
-        self.graphs.place(self.app.size.height)
-        self.heat.place(self.app.size.height)
+        self.place_plots(self.app.size.height)
         self.describe()
         self.watching.begin()
         for disabled in self._disabled:
@@ -168,52 +129,21 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
                 worker_sleep(_UNSHOWN_EVERY_S)
 
     def _screen_resized(self, size: Size) -> None:
-        self.graphs.place(size.height)
-        self.heat.place(size.height)
+        self.place_plots(size.height)
         super()._screen_resized(size)
 
     def describe(self) -> None:
-        """Update status bar, tabs and badge."""
+        """Update status bar, tabs, and what shows time."""
         self.place_panes(self.app.size)
         self.describe_tabs()
-        playback = self.playback
-        header, overview, moment = self.source.header, playback.overview, playback.moment
-        moment_text = "" if moment is None else f"{clock_text(moment)} {playback.back_text}".rstrip()
-        if playback.box is not None:
-            moment_text = f"{clock(playback.box.begin)} to {clock(playback.box.end)}"
-        self.query_one(StatusBar).status = Status(
-            host=header.host,
-            kernel=header.kernel,
-            live=self.source.live,
-            probes=tuple((pane.number, pane.state) for pane in self.panes if self._takes_room(pane)),
-            events_per_second=overview.events_per_second,
-            lost=overview.total_lost,
-            lost_kind=overview.only_kind_lost or "",
-            cost=overview.cost,
-            filter=self._filter_text,
-            gone=", ".join(overview.gone),
-            mode=self.mode,
-            paused="PAUSED" if playback.paused else "",
-            moment=moment_text,
-            history=playback.kept if playback.paused else "",
-            time=int(overview.time),
-            interval_s=self.interval_s,
-        )
-        if playback.paused:
-            self.time_row.describe_badge()
-        self.graphs.update()
-        self.heat.update()
+        shown = [pane for pane in self.panes if self._takes_room(pane)]
+        status = status_of(self.source, self.playback, shown, self._filter_text, self.interval_s)
+        self.query_one(StatusBar).status = status
+        self.update_plots()
 
     @property
     def _filter_text(self) -> str:
         return "  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part)
-
-    @property
-    def mode(self) -> str:
-        """What is shown, if it is not the present of this machine."""
-        if self.playback.piped:
-            return "remote stream" if self.source.live else "pipe ended"
-        return "" if self.source.live else f"recording {self.playback.speed_text}".rstrip()
 
     def on_unmount(self) -> None:
         self.end_collecting()
@@ -227,9 +157,8 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
     def _pulse(self) -> None:
         self.playback.pulse()
         self.watching.pulse()
-        if self.has_class("-timeline"):
-            self.time_row.describe(anew=True)
-            self.describe()
+        if self.playback.paused or self.playback.player is not None:
+            self.describe()  # no batch does it
         if self.playback.piped and not self.source.live and not self._pipe_end_reported:
             # No batch comes with the end, and without a message a lost connection looks like silence.
             self._pipe_end_reported = True
@@ -257,32 +186,7 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
             self.app.notify(str(event.worker.error), title="That moment cannot be shown", severity="error")
 
     def describe_time(self) -> None:
-        self.set_class(self.playback.paused, "-paused")
-        shows_time = self.playback.paused or self.playback.player is not None
-        self.set_class(self.playback.timeline is not None and shows_time, "-timeline")
-        # If the bar has only just appeared, it has no size yet.
-        self.call_after_refresh(self.time_row.describe)
         self.describe()
-
-    def describe_marks(self) -> None:
-        self.time_row.describe()
-
-    def show_rates(self, rates: Rates) -> None:
-        self.time_row.show_rates(rates)
-
-    @on(TimelineBar.Scrubbed)
-    def _scrubbed(self, event: TimelineBar.Scrubbed) -> None:
-        event.stop()
-        self.playback.seek(event.moment)
-
-    def action_pause(self) -> None:
-        self.playback.toggle_pause()
-
-    def action_seek(self, seconds: float) -> None:
-        self.playback.step(seconds)
-
-    def action_present(self) -> None:
-        self.playback.return_to_present()
 
     # Other news of the panes.
 
@@ -309,7 +213,7 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
 
     @on(StatusBar.Clicked)
     def _status_clicked(self, event: StatusBar.Clicked) -> None:
-        action = _STATUS_ACTIONS.get(event.part)
+        action = STATUS_ACTIONS.get(event.part)
         if action is not None:
             self.call_later(self.run_action, action)
 
@@ -358,45 +262,6 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
     @property
     def focusable_besides(self) -> tuple[Widget, ...]:
         return tuple(widget for widget in (self.graphs.widget, self.heat.widget) if widget.display)
-
-    def _calls_model(self) -> SyscallsModel | None:
-        return next((pane.model for pane in self.panes if isinstance(pane, SyscallsPane)), None)
-
-    def action_heat(self) -> None:
-        if self.heat.toggle():
-            self.set_focus(self.heat.widget)
-        elif self.playback.timeline is None:
-            self.app.notify("There is no history to draw", severity="warning")
-        elif self.focused is None or not self.focused.display:
-            self.set_focus(self.execs.lines)
-
-    @on(HeatBand.Kept)
-    def _box_kept(self, event: HeatBand.Kept) -> None:
-        event.stop()
-        self.heat.keep(event.box)
-
-    @on(HeatBand.Lifted)
-    def _box_lifted(self, event: HeatBand.Lifted) -> None:
-        event.stop()
-        if event.had_box:
-            self.heat.lift()
-            self.heat.update()
-        elif self.heat.widget.display:
-            self.action_heat()
-
-    def action_graphs(self) -> None:
-        if self.focused is self.graphs.widget:
-            self.set_focus(self.execs.lines)
-        self.graphs.toggle(self.app.size.height)
-
-    @on(Graphs.Sized)
-    def _graphs_sized(self) -> None:
-        self.graphs.update()
-
-    @on(Graphs.Opened)
-    def _open_graph(self, event: Graphs.Opened) -> None:
-        event.stop()
-        self.graphs.open(event.what)
 
     def action_tree(self) -> None:
         """Show the process of the row under the cursor in the tree; in the tree: go back to the log."""
@@ -470,19 +335,6 @@ class MainScreen(ListFilters[None], PanesScreen, HostScreen):
         choices = save_choices(shown, self.pane, self.playback.view_filter, self.execs.typed_query)
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
-
-    def action_interval(self, step: int) -> None:
-        if self.playback.player is not None:
-            self.playback.change_speed(step)
-            return
-        nearest = min(range(len(INTERVALS_S)), key=lambda i: abs(INTERVALS_S[i] - self.interval_s))
-        self.set_interval_s(INTERVALS_S[min(max(nearest + step, 0), len(INTERVALS_S) - 1)])
-
-    def set_interval_s(self, seconds: float) -> None:
-        """Read the counters every so many seconds from now on."""
-        self.interval_s = seconds
-        self.source.set_interval(seconds)
-        self.describe()
 
     def _clear_filter(self) -> bool:
         """Clear the filter of the list with the focus, else that of another pane; False if there is none."""

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, Protocol, TypeAlias
 
-from textual.binding import Binding
-
-from ebpftop.core.format import history_text, offset_text
+from ebpftop.core.format import history_text
 from ebpftop.core.format import speed_text as format_speed
-from ebpftop.core.records import Cost, ProbeName
-from ebpftop.core.snapshot import EventCounts
+from ebpftop.core.records import Cost
 from ebpftop.core.source import Batch, Source
 from ebpftop.models import box as boxes
-from ebpftop.models.base import Model, rebuild, share_processes
+from ebpftop.models.base import Model, share_processes
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.held import Held
 from ebpftop.models.overview import Overview
 from ebpftop.models.requests import LatestRequests
-from ebpftop.models.seeking import LONG_STEP_S, STEP_S, clamp, other_speed
-from ebpftop.models.users import UsersModel
+from ebpftop.models.seeking import clamp, other_speed
 from ebpftop.sources.capabilities import comes_through_pipe, history_of, player_of, timeline_of
-from ebpftop.ui.panes.base import FRAME_RECORDS, Pane
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.polling import FRAME_RECORDS
 from ebpftop.ui.screens.frames import FrameHost, Frames
 from ebpftop.ui.screens.intake import Intake
+from ebpftop.ui.screens.rebuilding import Rebuilt, rebuild_at
 from ebpftop.ui.textual_fixes.app_errors import surviving
 
 log = logging.getLogger(__name__)
@@ -35,52 +31,8 @@ log = logging.getLogger(__name__)
 PULSE_S = 1.0
 """The timeline moves on this often."""
 
-BOX_EVENTS = 20_000
-"""Events of each pane that a box of the heat map holds."""
-
-BOX_BYTES = 16 << 20
-"""So much of what was recorded is read for one."""
-
-BOX_LEAD_S = 75.0
-"""Readings of so long before a box are read: its counters begin with the last one, and one a minute is whole."""
-
 Rates: TypeAlias = tuple[float | None, ...]
 Group: TypeAlias = Literal["seek", "slow"]
-
-TIME_KEYS: tuple[Binding, ...] = (
-    Binding(
-        "space,p",
-        "pause",
-        "Pause",
-        key_display="␣",
-        tooltip="Freeze; collection goes on. A recording plays on from the moment shown",
-        id="pause",
-    ),
-    Binding("comma", f"seek({-STEP_S:g})", "Back", show=False, key_display=",", tooltip="Back 1 s", id="time.back"),
-    Binding(
-        "full_stop", f"seek({STEP_S:g})", "On", show=False, key_display=".", tooltip="Forward 1 s", id="time.forward"
-    ),
-    Binding(
-        "left_square_bracket",
-        f"seek({-LONG_STEP_S:g})",
-        "Minute back",
-        show=False,
-        key_display="[",
-        tooltip="Back 1 min",
-        id="time.minute_back",
-    ),
-    Binding(
-        "right_square_bracket",
-        f"seek({LONG_STEP_S:g})",
-        "Minute on",
-        show=False,
-        key_display="]",
-        tooltip="Forward 1 min",
-        id="time.minute_forward",
-    ),
-    Binding("l", "present", "Live", show=False, tooltip="Back to live; a recording: to where it plays", id="time.live"),
-)
-"""The keys of time; the main screen has their actions."""
 
 
 class Host(FrameHost, Protocol):
@@ -100,18 +52,6 @@ class Host(FrameHost, Protocol):
 
     def post(self, do: Callable[[], None]) -> None:
         """Have *do* called on the screen's thread, in order with the batches that arrive. Any thread may call this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """The models as they were at `moment`; `whole` if nothing came before what they were rebuilt from."""
-
-    moment: float
-    models: Mapping[Pane, Model]
-    overview: Overview
-    whole: bool
-    box: boxes.Box | None = None
-    complete_from: float = 0.0
 
 
 class PlaybackController:
@@ -232,6 +172,11 @@ class PlaybackController:
         """The moment that the panes show."""
         return max(pane.lines.now for pane in self._panes)
 
+    @property
+    def moment_or_shown(self) -> float:
+        """The moment that the panes show, or soon will."""
+        return self.shown_time if self.moment is None else self.moment
+
     def toggle_pause(self) -> None:
         """Freeze, or go on: live from now, a recording from the moment shown."""
         if not self.paused:
@@ -322,7 +267,7 @@ class PlaybackController:
 
     def step(self, seconds: float) -> None:
         """Show the moment so many seconds after the one shown."""
-        self.seek((self.shown_time if self.moment is None else self.moment) + seconds)
+        self.seek(self.moment_or_shown + seconds)
 
     def seek(self, moment: float) -> None:
         """Show *moment* (Unix seconds). Live time stands still for it; a recording that plays goes on from there."""
@@ -357,30 +302,7 @@ class PlaybackController:
 
     def _read(self, moment: float, box: boxes.Box | None) -> None:
         assert self.timeline is not None
-        models: dict[Pane, Model] = {pane: type(pane.model)() for pane in self._panes}
-        share_processes(models.values())
-        for model in models.values():
-            if isinstance(model, UsersModel):
-                # Before it is fed: its counts begin with the first reading that the filter holds for.
-                model.apply_filter(self.view_filter)
-        takers: dict[ProbeName, list[Model]] = {
-            probe: [models[pane] for pane in self._panes if pane.probe == probe or probe in pane.extra_probes]
-            for probe in self._probes
-        }
-        # A garbage collection during this would visit every record, and nothing here is garbage.
-        gc.disable()
-        try:
-            if box is None:
-                past = self.timeline.snapshot_at(moment)
-                whole = past.before == EventCounts()
-            else:
-                window_s = moment - box.begin + BOX_LEAD_S
-                past = boxes.only(self.timeline.snapshot_at(moment, BOX_EVENTS, window_s, BOX_BYTES), box)
-                whole = past.complete_from <= box.begin
-            overview = rebuild(past, takers)
-        finally:
-            gc.enable()
-        rebuilt = Rebuilt(moment, models, overview, whole, box, past.complete_from)
+        rebuilt = rebuild_at(self.timeline, self._panes, self._probes, self.view_filter, moment, box)
         self._host.post(partial(self._rebuilt, rebuilt))
 
     def _rebuilt(self, event: Rebuilt) -> None:
@@ -440,14 +362,6 @@ class PlaybackController:
         if self.player is not None:
             return self.player.position
         return self.timeline.span[1] if self.timeline is not None else self.present.time
-
-    @property
-    def back_text(self) -> str:
-        """How far the moment shown is behind the present, or behind where the recording plays."""
-        if self.moment is None or self.timeline is None:
-            return ""
-        ahead = self.moment - self.position
-        return f"+{offset_text(ahead)[1:]}" if ahead >= 0.5 else offset_text(-ahead)
 
     @property
     def speed_text(self) -> str:

@@ -15,6 +15,7 @@ from ebpftop.core.source import Source
 from ebpftop.models.overview import Overview
 from ebpftop.probes.registry import registry
 from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.polling import PollingPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 
@@ -82,7 +83,7 @@ class ProbeController:
         pane.start_toggle()
         return True
 
-    def offer_undo(self, pane: Pane, *, on: bool) -> None:
+    def offer_undo(self, pane: PollingPane, *, on: bool) -> None:
         """Say what was toggled; a click on Undo, or the same key, toggles it back."""
         app = self._app()
         did = "attached" if on else "detached, nothing of it is left in the kernel"

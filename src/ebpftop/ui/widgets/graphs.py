@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,8 +15,9 @@ from textual.strip import Strip
 from ebpftop.core.clock import time_text
 from ebpftop.core.format import brief, nanoseconds, share
 from ebpftop.models.series import WHATS, What
+from ebpftop.ui.widgets.axis import MARK, are_few
 from ebpftop.ui.widgets.columns import Span
-from ebpftop.ui.widgets.plot import peak_of, plot, scale_of
+from ebpftop.ui.widgets.plot import peak_of, plot, scale_of, with_marks
 from ebpftop.ui.widgets.span_line import SpanLine
 
 LEAST = 16
@@ -60,12 +61,13 @@ def value_text(what: What, value: float | None) -> str:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph: its columns over the whole span, what it is now, and the column of the moment shown."""
+    """One graph: its columns over the whole span, what it is now, the column of the moment shown, those with a mark."""
 
     what: What
     columns: tuple[float | None, ...] = ()
     now: float | None = None
     at: int | None = None
+    marked: frozenset[int] = frozenset()
 
 
 def shown(width: int) -> tuple[What, ...]:
@@ -85,6 +87,7 @@ class Graphs(SpanLine, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("graphs--dim", "graphs--strong", "graphs--bar", "graphs--peak", "graphs--warn", "graphs--chosen"),
+        "graphs--mark",
     }
     prefix = "graphs"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -229,15 +232,20 @@ def _label(graph: Graph, width: int, is_chosen: bool) -> list[Span]:
 
 def _bars(graph: Graph, width: int, height: int) -> list[list[Span]]:
     values = graph.columns[-width:] if width else ()
-    marked = {peak_of(values), len(values) - 1 if graph.at is None else graph.at}
-    lines = []
-    for text in plot(values, height, scale_of(values, log=graph.what in LOGARITHMIC)):
-        spans: list[Span] = []
-        for column, character in enumerate(text.ljust(width)):
-            look = "peak" if column in marked else "bar"
-            if spans and spans[-1].style == look:
-                spans[-1] = Span(spans[-1].text + character, look)
-            else:
-                spans.append(Span(character, look))
-        lines.append(spans)
-    return lines
+    bright = {peak_of(values), len(values) - 1 if graph.at is None else graph.at}
+    lines = plot(values, height, scale_of(values, log=graph.what in LOGARITHMIC))
+    coloured = graph.marked
+    if are_few(graph.marked, len(values)):
+        lines, coloured = with_marks(lines, graph.marked, MARK), frozenset()
+    return [_coloured(text.ljust(width), bright, coloured) for text in lines]
+
+
+def _coloured(text: str, bright: Collection[int | None], marked: Collection[int]) -> list[Span]:
+    spans: list[Span] = []
+    for column, character in enumerate(text):
+        look = "mark" if character == MARK or column in marked else "peak" if column in bright else "bar"
+        if spans and spans[-1].style == look:
+            spans[-1] = Span(spans[-1].text + character, look)
+        else:
+            spans.append(Span(character, look))
+    return spans

@@ -13,7 +13,7 @@ from ebpftop.models.box import Box
 from ebpftop.models.heat import Column, within
 from ebpftop.models.latency import quantile
 from ebpftop.models.series import Series
-from ebpftop.ui.widgets.axis import clock
+from ebpftop.ui.widgets.axis import clock, marked_columns
 from ebpftop.ui.widgets.columns import Span
 from ebpftop.ui.widgets.heatmap import LABELS, HeatMap
 
@@ -57,12 +57,15 @@ class HeatBand(HeatMap):
         self._dragging = False
         self._kept: Box | None = None
         self._about = ""
+        self._marks: tuple[float, ...] = ()
         self._boxed: tuple[int, int, int, int] | None = None
         self.rate = ""
 
-    def show(self, span: tuple[float, float], kept: Box | None, about: str, rate: str) -> None:
-        """Show *span*, the box that the panes show, what is known of it, and how many calls there are at present."""
-        self._whole, self._kept, self._about, self.rate = span, kept, about, rate
+    def show(
+        self, span: tuple[float, float], kept: Box | None, about: str, rate: str, marks: tuple[float, ...] = ()
+    ) -> None:
+        """Show *span*, the box that the panes show, what is known of it, how many calls there are at present; marks."""
+        self._whole, self._kept, self._about, self.rate, self._marks = span, kept, about, rate, marks
         self.reread()
 
     def read(self, width: int) -> list[Column]:
@@ -76,6 +79,10 @@ class HeatBand(HeatMap):
     def words(self) -> list[Span]:
         nothing = "" if self.heat else "  no call is known yet"
         return [Span(" Heat ", "head"), Span(f" all calls{self.rate}{nothing}", "dim")]
+
+    @property
+    def marked(self) -> frozenset[int]:
+        return marked_columns(self._marks, self.span, len(self.heat.columns)) if self.heat is not None else frozenset()
 
     def foot(self, width: int) -> list[list[Span]]:
         return [*super().foot(width), [Span(f" {self._box_text()}", "strong")]]

@@ -11,14 +11,12 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 
 from ebpftop.core.format import brief, counted, nanoseconds
+from ebpftop.core.glyphs import Glyphs, heat_signs
 from ebpftop.models.heat import LEVELS, Column, Heat, columns_of_ticks, heat
 from ebpftop.models.latency import Tick, quantile
-from ebpftop.ui.widgets.axis import clock, column_of, time_axis
+from ebpftop.ui.widgets.axis import axis_spans, clock, column_of, time_axis
 from ebpftop.ui.widgets.columns import Span, layout_cell
 from ebpftop.ui.widgets.span_line import SpanLine
-
-HEAT = " ·░▒▓█"
-"""Strengths of a cell, from none: not all terminals have colours."""
 
 LABELS = 7
 """Cells at the left for the latencies."""
@@ -32,7 +30,7 @@ class HeatMap(SpanLine, can_focus=True):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *("heat--head", "heat--dim", "heat--strong", "heat--cursor", "heat--box"),
+        *("heat--head", "heat--dim", "heat--strong", "heat--cursor", "heat--box", "heat--mark"),
         *(f"heat--{level}" for level in range(1, LEVELS + 1)),
     }
     prefix = "heat"
@@ -52,6 +50,8 @@ class HeatMap(SpanLine, can_focus=True):
         self._lines: list[list[Span]] = []
         self._size = Size()
         """For which the lines were made."""
+        self.signs = heat_signs(Glyphs.ALL)
+        """Strengths of a cell, from none: not all terminals have colours."""
         self.heat: Heat | None = None
         self.cursor: tuple[float, int] | None = None
         """A moment, and a bucket: columns and rows move on."""
@@ -68,7 +68,12 @@ class HeatMap(SpanLine, can_focus=True):
 
     def foot(self, width: int) -> list[list[Span]]:
         """Return the lines below the map."""
-        return [[Span(" " * LABELS), Span(time_axis(self.span, width, self.column), "dim")]]
+        return [[Span(" " * LABELS), *axis_spans(time_axis(self.span, width, self.column, self.marked))]]
+
+    @property
+    def marked(self) -> frozenset[int]:
+        """The columns with a mark."""
+        return frozenset()
 
     @property
     def span(self) -> tuple[float, float]:
@@ -108,7 +113,8 @@ class HeatMap(SpanLine, can_focus=True):
         if map_ is None:
             return [self.words()]
         at = self.column, self.row
-        drawn = [_between(self._said() or self.words(), legend(map_), width)]
+        self.signs = heat_signs(getattr(self.app, "glyphs", Glyphs.ALL))
+        drawn = [_between(self._said() or self.words(), legend(map_, self.signs), width)]
         each = max(1, lines // map_.rows)
         drawn += [[] for _ in range(lines - each * map_.rows)]
         every = 1 if each > 1 or map_.per_row > 1 else 2
@@ -133,9 +139,9 @@ class HeatMap(SpanLine, can_focus=True):
             level = map_.level(column, row)
             look = self.look_of((column, row), at, level)
             if spans and spans[-1].style == look:
-                spans[-1] = Span(spans[-1].text + HEAT[level], look)
+                spans[-1] = Span(spans[-1].text + self.signs[level], look)
             else:
-                spans.append(Span(HEAT[level], look))
+                spans.append(Span(self.signs[level], look))
         return spans
 
     # The cursor.
@@ -244,12 +250,12 @@ class TicksMap(HeatMap):
         return columns_of_ticks(self._ticks, width)
 
 
-def legend(map_: Heat) -> list[list[Span]]:
+def legend(map_: Heat, strengths: str) -> list[list[Span]]:
     """Return what the glyphs stand for, the longest form first."""
     signs: list[Span] = []
     for level, threshold in enumerate(map_.thresholds, 1):
         signs += [
-            Span(HEAT[level], str(level)),
+            Span(strengths[level], str(level)),
             Span(f" {threshold if threshold < 1000 else brief(threshold)} ", "dim"),
         ]
     signs[-1] = Span(signs[-1].text.rstrip(), "dim")

@@ -23,7 +23,10 @@ _DIM = Style(dim=True)
 _APART = 2
 """Cells between two keys."""
 
-_FIRST = ("dismiss", "open", "filter", "pause")
+_FIRST = (
+    *("dismiss", "open", "keep", "stretch(-1, 0)", "filter", "pause", "tree", "maximise", "failures"),
+    *("handle('ignore')", "handle('trace')", "period", "waiting", "graphs", "layout", "heat", "fold"),
+)
 """Actions that stand first. If there is no room, keys towards the middle of the line are left out."""
 
 _LAST = ("help", "quit")

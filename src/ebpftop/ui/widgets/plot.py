@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -73,3 +73,13 @@ def peak_of(values: Sequence[float | None]) -> int | None:
         if value and value > 0 and (best is None or value >= (values[best] or 0.0)):
             best = at
     return best
+
+
+def with_marks(lines: list[str], columns: Iterable[int], mark: str) -> list[str]:
+    """Return the lines of a plot with a mark on top of some columns; of one that is as high as the plot, in it."""
+    rows = [list(line) for line in lines]
+    for column in columns:
+        if column < len(rows[0]):
+            free = (y for y in range(len(rows) - 1, -1, -1) if rows[y][column] == " ")
+            rows[next(free, 0)][column] = mark
+    return ["".join(row) for row in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -23,8 +23,8 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "on": (format.MARKS["on"], "good"),
     "off": (format.MARKS["off"], "faint"),
     "failed": (format.MARKS["failed"], "bad"),
-    "busy": ("◌", "warn"),
-    "waiting": ("◌", "faint"),
+    "busy": ("…", "warn"),
+    "waiting": ("…", "faint"),
 }
 
 
@@ -51,8 +51,8 @@ class Status:
     filter: str = ""
     gone: str = ""
     mode: str = ""
-    paused: str = ""
-    moment: str = ""
+    paused: tuple[str, ...] = ()
+    """If time stands still: which moment is shown, how far that is behind, whether collection goes on."""
     history: str = ""
     time: int = 0
     interval_s: float = 1.0
@@ -77,7 +77,6 @@ class StatusBar(SpanLine):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("state--name", "state--dim", "state--good", "state--faint", "state--warn", "state--bad", "state--paused"),
         "state--filter",
-        "state--moment",
     }
     prefix = "state"
 
@@ -116,9 +115,6 @@ class StatusBar(SpanLine):
             if any(span.text for span in spans):
                 left.append(_Part(rank, key, list(spans)))
 
-        if s.paused:
-            add(0, "paused", Span(f" {s.paused} ", "paused"))
-        add(0, "moment", Span(s.moment, "moment"))
         add(2, "host", Span(s.host))
         add(2, "mode", Span(s.mode, "warn"))
         add(3, "history", Span(s.history, "dim"))
@@ -143,7 +139,7 @@ class StatusBar(SpanLine):
                 *(Span("cost ", "dim"), Span(kernel), Span(" kernel ", "dim"), Span(user), Span(" user", "dim")),
             )
         add(7, "interval", Span("every ", "dim"), Span(f"{s.interval_s:g}s"))
-        fitted, when = self._fitted(left, width)
+        fitted, right = self._fitted(left, width)
         line: list[Span] = []
         self._places = []
         x = 0
@@ -152,28 +148,49 @@ class StatusBar(SpanLine):
             x += 2 if i else 0
             self._places.append((x, x + part.cells, part.key))
             x += part.cells
-        gap = width - x - len(when) - 1
+        gap = width - x - right.cells - 1
         if gap <= 0:
             return [*line, Span(" " * max(0, width - x))]
-        self._places.append((width - len(when) - 1, width - 1, "clock"))
-        return [*line, Span(" " * gap), Span(when + " ", "dim")]
+        self._places.append((width - right.cells - 1, width - 1, right.key))
+        return [*line, Span(" " * gap), *right.spans, Span(" ")]
 
-    def _fitted(self, left: list[_Part], width: int) -> tuple[list[_Part], str]:
-        """Return the parts that fit, with the filter, and the time at the right end."""
+    def _fitted(self, left: list[_Part], width: int) -> tuple[list[_Part], _Part]:
+        """Return the parts that fit, with the filter, and what stands at the right end."""
         s = self._status
-        when = self._when(width)
         if not s.filter:
-            return _fitting(left, width - len(when) - 2), when
-        # The date goes first, then details, then the clock, then the oldest levels of the filter.
-        when = self._when(min(width, _ZONE_FROM))
+            right = self._right(left, width)
+            return _fitting(left, width - right.cells - 2), right
+        # The date goes first, then details, then the clock, then the oldest levels of the filter. PAUSED stays.
         whole = cell_len(s.filter)
-        parts = _fitting(left, width - len(when) - 2 - _FILTER_CELLS - whole, keep=_DETAILS)
-        if _length(parts) + _FILTER_CELLS + whole + len(when) + 2 > width:
-            when = ""
-        parts = _fitting(parts, width - 2 - _FILTER_CELLS - min(whole, _TRAIL_CELLS))
-        room = width - _length(parts) - _FILTER_CELLS - len(when) - (2 if when else 0)
+        rights = [*self._paused_forms()] or [_clock(self._when(min(width, _ZONE_FROM))), _clock("")]
+        for right in rights:
+            parts = _fitting(left, width - right.cells - 2 - _FILTER_CELLS - whole, keep=_DETAILS)
+            if _length(parts) + _FILTER_CELLS + whole + right.cells + 2 <= width:
+                break
+        least = min(whole, _TRAIL_CELLS) + (right.cells + 2 if s.paused else 0)
+        parts = _fitting(parts, width - 2 - _FILTER_CELLS - least)
+        room = width - _length(parts) - _FILTER_CELLS - right.cells - (2 if right.cells else 0)
         shown = [Span("filter ", "dim"), Span(newest_steps(s.filter, room), "filter")]
-        return [*parts, _Part(0, "filter", shown)], when
+        return [*parts, _Part(0, "filter", shown)], right
+
+    def _right(self, left: list[_Part], width: int) -> _Part:
+        """Return the clock, or instead of it that time stands still: as much as fits beside what matters most."""
+        forms = [*self._paused_forms()] or [_clock(self._when(width))]
+        for position, form in enumerate(forms):
+            is_moment = position >= len(forms) - 2  # it matters more than the host and its probes
+            beside = [part for part in left if part.rank < (1 if is_moment else _DETAILS)]
+            if form.cells + _length(beside) + 2 <= width:
+                return form
+        return forms[-1]
+
+    def _paused_forms(self) -> Iterator[_Part]:
+        """Yield what is said while time stands still, the longest form first."""
+        if not self._status.paused:
+            return
+        said = [text for text in self._status.paused if text]
+        for count in range(len(said), 0, -1):
+            yield _Part(0, "paused", [Span(f" ␣ PAUSED {', '.join(said[:count])} ", "paused")])
+        yield _Part(0, "paused", [Span(" PAUSED ", "paused")])
 
     def _when(self, width: int) -> str:
         """Return time, zone and date, as far as there is room; a recording's date first of all."""
@@ -195,6 +212,10 @@ class StatusBar(SpanLine):
     def on_click(self, event: events.Click) -> None:
         if key := self._part_at(event.x):
             self.post_message(self.Clicked(key))
+
+
+def _clock(when: str) -> _Part:
+    return _Part(0, "clock", [Span(when, "dim")])
 
 
 def newest_steps(trail: str, width: int) -> str:

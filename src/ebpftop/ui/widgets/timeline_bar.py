@@ -1,45 +1,63 @@
-"""The timeline: events per second of the whole history, and the moment shown."""
+"""The timeline: events per second of the whole history, marks, and the moment shown."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import groupby
+from typing import ClassVar, NamedTuple
 
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
 from ebpftop.core.clock import date_text, day, time_text, whole_text
-from ebpftop.core.format import age, bars, count, counted
+from ebpftop.core.format import age, bars, brief, counted
 from ebpftop.models.seeking import clamp
+from ebpftop.ui.widgets.axis import MARK, are_few, column_of, marked_columns
 from ebpftop.ui.widgets.columns import Span, layout_cell
+from ebpftop.ui.widgets.plot import peak_of
 from ebpftop.ui.widgets.span_line import SpanLine
 
-_ZONE_FROM, _DATE_FROM = 60, 90
-"""Cells from which the zone, and the date, have room."""
+_WIDE_FROM, _DATE_FROM = 100, 150
+"""Cells from which span, zone and marks, and the date, have room."""
 
-HINT = ", . 1 s · [ ] 1 min"
+_SECONDS_BELOW_S = 600.0
+"""In a narrow terminal a longer span has no seconds at its ends."""
+
+_SCALE_CELLS, _SPAN_CELLS = len("≤9.9k"), len("12m12s")
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What the timeline shows: `rates` evenly over `span` (Unix seconds), and the moment shown."""
+    """What the timeline shows: `rates` evenly over `span` (Unix seconds), and what is marked.
+
+    *moment* is the one that the panes show, None while that is the present; *present*: what is newest, or plays.
+    """
 
     span: tuple[float, float] = (0.0, 0.0)
     rates: tuple[float | None, ...] = ()
-    moment: float = 0.0
+    moment: float | None = None
     present: float = 0.0
-    note: str = ""
-    back: str = ""
     marks: tuple[float, ...] = ()
 
 
+class _Ends(NamedTuple):
+    """What stands at the left and at the right of the bars; its width does not depend on figures."""
+
+    left: str
+    right: list[Span]
+
+    def columns(self, width: int) -> int:
+        return max(1, width - len(self.left) - sum(len(span.text) for span in self.right))
+
+
 class TimelineBar(SpanLine):
-    """Two lines. A click, or the mouse held down, seeks to the moment under it."""
+    """One line. A click, or the mouse held down, seeks to the moment under it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("timeline--dim", "timeline--bar", "timeline--past", "timeline--moment", "timeline--present"),
-        *("timeline--strong", "timeline--mark"),
+        *("timeline--peak", "timeline--mark"),
     }
     prefix = "timeline"
 
@@ -50,15 +68,19 @@ class TimelineBar(SpanLine):
             super().__init__()
             self.moment = moment
 
+    class Sized(Message):
+        """Another number of rates fits."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._moments = Moments()
+        self._margin = 0
         self._scrubbing = False
 
     @property
     def buckets(self) -> int:
         """The number of rates that fit."""
-        return max(1, self.size.width)
+        return self._ends().columns(self.size.width)
 
     @property
     def moments(self) -> Moments:
@@ -70,61 +92,92 @@ class TimelineBar(SpanLine):
             self._moments = moments
             self.refresh()
 
+    @property
+    def margin(self) -> int:
+        """The cells at the left that something above has, whose columns are to stand above those of the bar; or 0."""
+        return self._margin
+
+    @margin.setter
+    def margin(self, cells: int) -> None:
+        if cells != self._margin:
+            self._margin = cells
+            self.refresh()
+
+    def on_resize(self) -> None:
+        self.post_message(self.Sized())
+
     def column(self, time: float) -> int:
         """Return the column of a moment."""
-        first, last = self._moments.span
-        share = (clamp(time, (first, last)) - first) / (last - first) if last > first else 1.0
-        return min(self.buckets - 1, int(share * self.buckets))
+        return column_of(clamp(time, self._moments.span), self._moments.span, self.buckets)
+
+    def place(self, time: float) -> int:
+        """Return the cell of a moment."""
+        return len(self._ends().left) + self.column(time)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        spans = self._words(width) if y == 0 else self._bars(width)
-        return self.line_of(layout_cell(spans, width))
+        ends = self._ends()
+        count = ends.columns(width)
+        line = [Span(ends.left, "dim"), *self._bars(count), *ends.right]
+        return self.line_of(layout_cell(line, width))
 
-    def _words(self, width: int) -> list[Span]:
-        m = self._moments
-        first, last = m.span
-        peak = max((rate for rate in m.rates if rate is not None), default=0.0)
-        about = Span(f"  {m.note}") if m.note else Span(f"  {age(last - first)}", "dim")
-        begin, end = self._ends(width)
-        left = [Span(begin, "dim"), about]
-        right = [Span(f"{m.back}  " if m.back else "", "strong"), Span(end, "dim")]
-        # As much as fits, the most useful first.
-        marks = sum(first <= mark <= last for mark in m.marks)
-        for more in (
-            Span(f"  ◆ {counted(marks, 'mark')}" if marks else "", "mark"),
-            Span(f"  peak {count(peak)} ev/s", "dim"),
-            Span(f"  {HINT}", "dim"),
-        ):
-            if more.text and _length([*left, more, *right]) + 2 <= width:
-                left.append(more)
-        return [*left, Span(" " * max(2, width - _length([*left, *right]))), *right]
+    # What stands around the bars.
 
-    def _ends(self, width: int) -> tuple[str, str]:
+    def _ends(self) -> _Ends:
+        width, (first, last) = self.size.width, self._moments.span
+        peak = max((rate for rate in self._moments.rates if rate is not None), default=0.0)
+        scale = f"≤{brief(peak)}" if peak > 0 else ""
+        if self._margin:
+            # What is above says the times.
+            return _Ends(f"{scale + '/s' if scale else '':<{self._margin - 1}.{self._margin - 1}} ", [])
+        if not first:
+            return _Ends("", [])
+        begin, end = self._times(width)
+        if width < _WIDE_FROM:
+            return _Ends(f"{begin} ", [Span(f" {end}  {scale + '/s' if scale else '':<{_SCALE_CELLS + 2}}", "dim")])
+        about = f"{age(last - first):<{_SPAN_CELLS}} {scale + ' ev/s' if scale else '':<{_SCALE_CELLS + 5}}"
+        right = [Span(f" {end}  {about}", "dim")]
+        if marks := sum(first <= mark <= last for mark in self._moments.marks):
+            right.append(Span(f" {MARK}{counted(marks, 'mark')} ", "mark"))
+        return _Ends(f"{begin} ", right)
+
+    def _times(self, width: int) -> tuple[str, str]:
         """Return the times of both ends: dates if they differ or there is room, and the zone behind the last."""
         first, last = self._moments.span
-        if not (first and last):
-            return _clock(first), _clock(last)
-        several_days = day(int(first)) != day(int(last))
-        date = width >= _DATE_FROM or (several_days and width >= _ZONE_FROM)
-        begin = f"{date_text(first)} {time_text(first)}" if date else time_text(first)
-        return begin, whole_text(last, date=several_days and date) if width >= _ZONE_FROM else time_text(last)
+        date = width >= _DATE_FROM or (width >= _WIDE_FROM and day(int(first)) != day(int(last)))
+        if width < _WIDE_FROM:
+            cells = len("22:48:25") if last - first < _SECONDS_BELOW_S else len("22:48")
+            return time_text(first)[:cells], time_text(last)[:cells]
+        return f"{date_text(first)} {time_text(first)}" if date else time_text(first), whole_text(last, date=date)
 
-    def _bars(self, width: int) -> list[Span]:
+    # The bars.
+
+    def _bars(self, count: int) -> Iterator[Span]:
         m = self._moments
-        text = bars(m.rates).ljust(width)[:width]
-        at, present = self.column(m.moment), self.column(m.present)
-        first, last = m.span
-        marked = {self.column(mark): "mark" for mark in m.marks if first <= mark <= last}
-        marks = {**marked, present: "present", at: "moment"}
-        spans: list[Span] = []
-        start = 0
-        for mark in sorted(marks):
-            if mark > start:
-                spans.append(Span(text[start:mark], "bar" if start <= at else "past"))
-            spans.append(Span("◆" if marks[mark] == "mark" else "┃", marks[mark]))
-            start = mark + 1
-        return [*spans, Span(text[start:], "past" if start > at else "bar")]
+        rates = stretched(m.rates, count)
+        marked = marked_columns(m.marks, m.span, count)
+        signs = {"moment": "┃", "present": "┃"}
+        if are_few(marked, count):
+            signs["mark"] = MARK
+        looks = self._looks(count, peak_of(rates), marked)
+        cells = [(look, signs.get(look, bar)) for look, bar in zip(looks, bars(rates).ljust(count), strict=True)]
+        for look, group in groupby(cells, key=lambda cell: cell[0]):
+            yield Span("".join(sign for _, sign in group), look)
+
+    def _looks(self, count: int, peak: int | None, marked: frozenset[int]) -> list[str]:
+        m = self._moments
+        at = count if m.moment is None else self.column(m.moment)
+        looks = ["bar" if column <= at else "past" for column in range(count)]
+        if peak is not None:
+            looks[peak] = "peak"
+        if m.moment is None:
+            looks[-1] = "peak"
+        for column in marked:
+            looks[column] = "mark"
+        if m.moment is not None:
+            looks[self.column(m.present)] = "present"
+            looks[at] = "moment"
+        return looks
 
     # The mouse.
 
@@ -137,21 +190,37 @@ class TimelineBar(SpanLine):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if self._scrubbing:
             self._point(event.x)
+        else:
+            self.tooltip = self._about(event.x)
+
+    def on_leave(self) -> None:
+        self.tooltip = None
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         event.stop()
         self._scrubbing = False
         self.release_mouse()
 
-    def _point(self, x: int) -> None:
+    def _moment_at(self, x: int) -> float:
         first, last = self._moments.span
         # The middle of the column, which stands for a span of time.
-        self.post_message(self.Scrubbed(clamp(first + (x + 0.5) * (last - first) / self.buckets, (first, last))))
+        column = x - len(self._ends().left) + 0.5
+        return clamp(first + column * (last - first) / self.buckets, (first, last))
+
+    def _point(self, x: int) -> None:
+        self.post_message(self.Scrubbed(self._moment_at(x)))
+
+    def _about(self, x: int) -> str | None:
+        column, rates = x - len(self._ends().left), stretched(self._moments.rates, self.buckets)
+        if not 0 <= column < len(rates):
+            return None
+        rate = rates[column]
+        known = "not known yet" if rate is None else f"{brief(rate)} events/s"
+        return f"{time_text(self._moment_at(x))}  {known}. A click shows this moment"
 
 
-def _clock(time: float) -> str:
-    return time_text(time) if time else ""
-
-
-def _length(spans: list[Span]) -> int:
-    return sum(len(span.text) for span in spans)
+def stretched(rates: tuple[float | None, ...], count: int) -> tuple[float | None, ...]:
+    """Return *rates* in so many columns, until those that were asked for come."""
+    if not rates or len(rates) == count:
+        return rates
+    return tuple(rates[column * len(rates) // count] for column in range(count))
