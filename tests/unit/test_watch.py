@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from ebpftop.commands.when import runner_of
-from ebpftop.core.records import Cost, Header, Record, Trace
+from ebpftop.core.records import Cost, Header, InFlight, Record, SyscallRow, Syscalls, Trace, UserRow, Users
 from ebpftop.core.source import UsageError
 from ebpftop.lifecycle.invoker import User
 from ebpftop.lifecycle.run_command import CommandRunner
-from ebpftop.models.watch import Match, Watch, Watches, compile_watch, summary_of
+from ebpftop.models.match_words import summary_of
+from ebpftop.models.watch import Match, Watch, Watches, compile_watch
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.parse import read_lines
 from ebpftop.recording.timeline import Timeline
@@ -32,7 +33,7 @@ def watch_exits() -> Watches:
 
 
 def match_of(record: Record) -> Match:
-    return Match(Watch("exit.core", {}), record, 200.0)
+    return Match(Watch("exit.core", {}), record, 200.0, summary_of(record))
 
 
 def test_only_what_matches_is_found_counted_and_marked() -> None:
@@ -40,7 +41,7 @@ def test_only_what_matches_is_found_counted_and_marked() -> None:
     found = watches.feed((PROGRAM, END, CRASH))
     assert [match.record for match in found] == [CRASH]
     assert (watches.watches[0].count, watches.watches[0].last) == (1, 200.0)
-    assert list(watches.moments) == [200.0]
+    assert watches.moments == {200.0: "sleep[50] ended: SIGSEGV, core dumped after 3.00s"}
 
 
 def test_a_watch_is_added_once_and_goes_without_its_marks() -> None:
@@ -50,7 +51,7 @@ def test_a_watch_is_added_once_and_goes_without_its_marks() -> None:
     watches.feed((CRASH,))
     watches.remove(watches.watches[0])
     assert not watches.feed((CRASH,))
-    assert list(watches.moments) == [200.0]
+    assert watches.moments == {200.0: "sleep[50] ended: SIGSEGV, core dumped after 3.00s"}
 
 
 def test_a_reading_that_goes_on_matching_matches_once() -> None:
@@ -58,6 +59,96 @@ def test_a_reading_that_goes_on_matching_matches_once() -> None:
     high = [Cost(time=float(second), kernel=None, user=0.2, runs=None) for second in range(3)]
     low = Cost(time=5.0, kernel=None, user=0.0, runs=None)
     assert [match.time for match in watches.feed((*high, low, high[0]))] == [0.0, 0.0]
+
+
+def users(time: float, **failed: int) -> Users:
+    rows = (UserRow(uid=uid, user=user, execs=9_000, failed=count) for uid, (user, count) in enumerate(failed.items()))
+    return Users(time=time, rows=tuple(rows))
+
+
+def summaries(watches: Watches, *records: Record) -> list[str]:
+    return [match.summary for match in watches.feed(records)]
+
+
+def test_a_match_says_which_rows_of_a_reading_matched_and_their_figures() -> None:
+    watches = Watches([compile_watch("users.rows.exists(u, u.failed > 1000 && u.execs > 5 && u.user != null)")])
+    first = users(1.0, root=1001, ada=4, bob=2_000)
+    assert summaries(watches, first) == ["users: root: failed 1,001, execs 9,000; bob: failed 2,000, execs 9,000"]
+    # The same rows match no more, another one does.
+    assert summaries(watches, first, users(2.0, root=1002, ada=1003, bob=2_000)) == [
+        "users: ada: failed 1,003, execs 9,000"
+    ]
+    # Once a row did not match, it may again.
+    assert summaries(watches, users(3.0, root=0, ada=1003, bob=0), users(4.0, root=1001, ada=1003, bob=0)) == [
+        "users: root: failed 1,001, execs 9,000"
+    ]
+    assert watches.moments == {
+        1.0: "users: root: failed 1,001, execs 9,000; bob: failed 2,000, execs 9,000",
+        2.0: "users: ada: failed 1,003, execs 9,000",
+        4.0: "users: root: failed 1,001, execs 9,000",
+    }
+
+
+def test_many_rows_are_counted() -> None:
+    watches = Watches([compile_watch("users.rows.exists(u, u.failed > 0)")])
+    (words,) = summaries(watches, users(1.0, **{f"user{number}": 7 for number in range(50)}))
+    assert words == "users: user0: failed 7; user1: failed 7; user2: failed 7; 47 rows more"
+    (words,) = summaries(watches, users(2.0), users(3.0, **{"long" * 300: 7, **{f"u{n}": 7 for n in range(50)}}))
+    assert len(words) == 200
+    assert words.endswith("…; 48 rows more")
+
+
+WAITING = InFlight(pid=9, tid=9, comm="db", abi="x86_64", nr=0, name="read", ns=12_000_000_000)
+ROW = SyscallRow(
+    abi="x86_64", nr=0, name="read", count=9, errors=2, max_ns=3_400_000, errnos={"EIO": 2}, histogram_ns=()
+)
+COST = Cost(time=1.0, kernel=None, user=0.25, runs=7)
+CALLS = Syscalls(time=3.0, rows=(ROW,), in_flight=(WAITING,), families={"exec": 4})
+
+
+@pytest.mark.parametrize(
+    ("record", "text", "words"),
+    [
+        (Cost(time=1.0, kernel=None, user=0.25, runs=None), "cost.user > 0.2", "cost: user 0.25"),
+        (
+            Cost(time=1.0, kernel=None, user=0.25, runs=7),
+            "cost.kernel == null && cost.runs < 9",
+            "cost: kernel null, runs 7",
+        ),
+        (CALLS, "syscalls.in_flight.exists(c, c.ns > 10s)", "syscalls: in flight: read of db[9]: 12.0s"),
+        (CALLS, 'syscalls.rows.exists(c, c.max_ns > 1ms && c.name == "read")', "syscalls: read: max 3.4ms"),
+        (CALLS, 'syscalls.rows.exists(c, c.errnos["EIO"] > 0)', "syscalls: read: errnos[EIO] 2"),
+        (CALLS, 'syscalls.rows.exists(c, c.name == "read")', "syscalls: read"),
+        (CALLS, "syscalls.rows.all(c, c.errors < 3)", "a reading of syscalls"),
+        (CALLS, "syscalls.families.exec > 3", "syscalls: families.exec 4"),
+        (CALLS, "syscalls.rows[0].errors > 1 || lost.count > 0", "syscalls: rows[0].errors 2"),
+        (CALLS, "syscalls.rows.size() > 0", "syscalls: size(rows) 1"),
+        (
+            CALLS,
+            "syscalls.rows.exists(c, c.errors > 9) || syscalls.in_flight.exists(c, !c.running)",
+            "syscalls: in flight: read of db[9]: running false",
+        ),
+    ],
+)
+def test_a_match_says_which_figures_of_a_reading_matched(record: Record, text: str, words: str) -> None:
+    assert summaries(Watches([compile_watch(text)]), record) == [words]
+
+
+def test_a_watch_that_is_added_lets_the_others_say_nothing_again() -> None:
+    watches = Watches([compile_watch("users.rows.exists(u, u.failed > 0)")])
+    assert len(summaries(watches, users(1.0, root=1))) == 1
+    watches.add(compile_watch("cost.user > 5"))
+    assert summaries(watches, users(2.0, root=1)) == []
+
+
+def test_another_call_that_hangs_is_another_match() -> None:
+    watches = Watches([compile_watch("syscalls.in_flight.exists(c, c.ns > 10s)")])
+    other = msgspec.structs.replace(WAITING, tid=10, name="futex")
+    both = msgspec.structs.replace(CALLS, in_flight=(WAITING, other))
+    assert summaries(watches, CALLS, CALLS, both, both) == [
+        "syscalls: in flight: read of db[9]: 12.0s",
+        "syscalls: in flight: futex of db[9]: 12.0s",
+    ]
 
 
 @pytest.mark.parametrize(

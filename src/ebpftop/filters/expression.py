@@ -11,11 +11,12 @@ field that does not exist is an error before anything is traced.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NoReturn, TypeAlias
 
+from ebpftop.filters.expression_named import Figure, Named, RowSearch
 from ebpftop.filters.expression_tokens import SECONDS, ExpressionError, Token, tokens_of, unescape
 from ebpftop.filters.record_fields import Field, Holds, fields_of
 from ebpftop.filters.regex import PatternError
@@ -32,10 +33,11 @@ _METHODS: Mapping[str, str] = {"startsWith": "startswith", "endsWith": "endswith
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression: one test for each kind of record that it is about."""
+    """A compiled expression: for each kind of record that it is about a test, and what it names."""
 
     text: str
     tests: Mapping[str, Test] = field(compare=False)
+    named: Mapping[str, Named] = field(compare=False)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -54,10 +56,8 @@ def compile_expression(text: str, kinds: Mapping[str, type]) -> Expression:
     parser = _Parser(text, kinds)
     tests: dict[str, Test] = {}
     for kind, source in parser.alternatives().items():
-        # The source has only names, signs and constants that the parser wrote: nothing of *text* gets into it.
-        code = compile(f"lambda r: {source}", "<expression>", "eval")
-        tests[kind] = eval(code, {"__builtins__": {}, **parser.constants, **_HELPERS})
-    return Expression(text, tests)
+        tests[kind] = parser.function("r", source)
+    return Expression(text, tests, {kind: parser.named(kind) for kind in tests})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,15 @@ class _Node:
     """What stands between `||`."""
 
 
+@dataclass(slots=True)
+class _Sources:
+    """The sources of what an expression names, as they are found."""
+
+    figures: dict[str, _Node] = field(default_factory=dict)
+    rows: list[tuple[_Node, str, dict[str, _Node]]] = field(default_factory=list)
+    """The field that is searched, the source of the search, and the figures of a row."""
+
+
 class _Parser:
     def __init__(self, text: str, kinds: Mapping[str, type]) -> None:
         self.text = text
@@ -85,6 +94,7 @@ class _Parser:
         self._kinds = kinds
         self._fields: dict[str, Mapping[str, Field]] = {}
         self._variables: dict[str, tuple[str, Field, Mapping[str, int]]] = {}
+        self._sources = _Sources()
         self._depth = 0
         self._tokens = list(tokens_of(text))
         self._next = 0
@@ -107,6 +117,34 @@ class _Parser:
                 self._fail(f"one record is never both {first} and {other}; join these by ||", at)
             found.setdefault(first, []).append(part.source)
         return {kind: " or ".join(sources) for kind, sources in found.items()}
+
+    def function(self, argument: str, source: str) -> Callable[[Any], Any]:
+        """Return a function of one argument. *source* has only names, signs and constants that the parser wrote."""
+        code = compile(f"lambda {argument}: {source}", "<expression>", "eval")
+        made: Callable[[Any], Any] = eval(code, {"__builtins__": {}, **self.constants, **_HELPERS})
+        return made
+
+    def named(self, kind: str) -> Named:
+        """Return what is named of records of *kind*."""
+        return Named(
+            self._figures("r", (node for node in self._sources.figures.values() if kind in node.kinds)),
+            tuple(
+                RowSearch(_below(node.label), self.function("r", source), self._figures("v", figures.values()))
+                for node, source, figures in self._sources.rows
+                if kind in node.kinds
+            ),
+        )
+
+    def _figures(self, argument: str, nodes: Iterable[_Node]) -> tuple[Figure, ...]:
+        return tuple(
+            Figure(_below(node.label), node.about.unit, self.function(argument, node.source)) for node in nodes
+        )
+
+    def _note(self, node: _Node) -> _Node:
+        """Remember *node* if it is a figure."""
+        if node.about.holds in ("text", "number", "bool"):
+            self._sources.figures.setdefault(node.source, node)
+        return node
 
     @property
     def _token(self) -> Token:
@@ -295,7 +333,7 @@ class _Parser:
         if argument.about.holds not in ("text", "list", "map") or argument.is_constant:
             self._fail(f"size is of a text or a list; {argument.label or 'this'} is {argument.about}", argument.at)
         source = f"_size({argument.source})"
-        return _Node(source, Field("number"), at, f"size({argument.label})", argument.kinds)
+        return self._note(_Node(source, Field("number"), at, f"size({_below(argument.label)})", argument.kinds))
 
     def _postfix(self, node: _Node) -> _Node:
         while True:
@@ -316,7 +354,7 @@ class _Parser:
         label = f"{node.label}.{name.value}"
         if node.about.holds == "map" and node.about.item is not None:
             source = f"_item({node.source}, {self._constant(name.value)})"
-            return _Node(source, _null_too(node.about.item), node.at, label, node.kinds)
+            return self._note(_Node(source, _null_too(node.about.item), node.at, label, node.kinds))
         if fields is None:
             hint = " (use exists, or [0])" if node.about.holds == "list" else ""
             self._fail(f"{node.label} is {node.about}: it has no fields{hint}", name.at)
@@ -328,8 +366,8 @@ class _Parser:
         about = fields[name.value]
         if node.about.nullable:
             source = f"_field({node.source}, {self._constant(name.value)})"
-            return _Node(source, _null_too(about), node.at, label, node.kinds)
-        return _Node(f"{node.source}.{name.value}", about, node.at, label, node.kinds)
+            return self._note(_Node(source, _null_too(about), node.at, label, node.kinds))
+        return self._note(_Node(f"{node.source}.{name.value}", about, node.at, label, node.kinds))
 
     def _item(self, node: _Node, key: _Node) -> _Node:
         wanted: Holds = "text" if node.about.holds == "map" else "number"
@@ -338,7 +376,8 @@ class _Parser:
         if not key.is_constant or key.about.holds != wanted or isinstance(key.constant, float):
             self._fail(f"{'a name' if wanted == 'text' else 'a whole number'} goes into the brackets", key.at)
         source = f"_item({node.source}, {key.source})"
-        return _Node(source, _null_too(node.about.item), node.at, f"{node.label}[..]", node.kinds)
+        label = f"{node.label}[{key.constant}]"
+        return self._note(_Node(source, _null_too(node.about.item), node.at, label, node.kinds))
 
     def _call(self, node: _Node, name: Token) -> _Node:
         if name.value in ("exists", "all"):
@@ -378,10 +417,15 @@ class _Parser:
             self._fail(f"{name.value} begins with a name of its own, as in exists(a, a == 1)", variable.at)
         self._expect(",")
         self._variables[variable.value] = ("v", node.about.item, node.kinds)
+        outer, self._sources.figures = self._sources.figures, {}
         inner = self._or()
         del self._variables[variable.value]
+        of_row, self._sources.figures = self._sources.figures, outer
         self._expect(")")
         self._need(inner, "bool", f"{name.value} needs what is true or false")
+        if name.value == "exists" and node.about.item.holds == "object":
+            matching = f"[v for v in {node.source} or () if {inner.source}]"
+            self._sources.rows.append((node, matching, of_row))
         source = f"_{name.value}({inner.source} for v in {node.source} or ())"
         return _Node(source, Field("bool"), node.at, kinds=_all_kinds(node, inner))
 
@@ -407,6 +451,11 @@ def _all_kinds(*nodes: _Node) -> dict[str, int]:
         for kind, at in node.kinds.items():
             kinds.setdefault(kind, at)
     return kinds
+
+
+def _below(label: str) -> str:
+    """Return *label* without the kind of record, or the name of the row, that it begins with."""
+    return label.partition(".")[2] or label
 
 
 def _null_too(about: Field) -> Field:

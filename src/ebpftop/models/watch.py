@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ebpftop.core.format import duration
-from ebpftop.core.records import (
-    End,
-    Exec,
-    Exit,
-    Lost,
-    Probe,
-    Reading,
-    Record,
-    Syscall,
-    TableReading,
-    TimedRecord,
-    Trace,
-)
-from ebpftop.probes.registry import kind_of, registry
+from ebpftop.core.records import End, Reading, Record, TimedRecord
+from ebpftop.models.match_words import Found, found_in, summary_of
+from ebpftop.probes.registry import registry
 
 if TYPE_CHECKING:
     from ebpftop.filters.expression import Expression
+    from ebpftop.filters.expression_named import Named
 
 Test: TypeAlias = Callable[[Any], bool]
 
 MARKS_MAX = 10_000
 """Moments that are kept for the timeline; the oldest are dropped."""
-
-_LONGEST = 200
-"""Characters of a summary."""
 
 
 def compile_watch(text: str) -> Watch:
@@ -41,7 +26,8 @@ def compile_watch(text: str) -> Watch:
 
     kinds = {kind: record for kind, record in registry().kinds.items() if issubclass(record, TimedRecord)}
     expression = compile_expression(text, {kind: record for kind, record in kinds.items() if record is not End})
-    return Watch(text, tests_of(expression))
+    named = {registry().kinds[kind]: named for kind, named in expression.named.items()}
+    return Watch(text, tests_of(expression), named)
 
 
 def tests_of(expression: Expression) -> dict[type[Record], Test]:
@@ -53,27 +39,44 @@ def tests_of(expression: Expression) -> dict[type[Record], Test]:
 class Watch:
     """Something to look out for: its words, and a test for each class of record that can match.
 
-    `count` and `last` (Unix seconds) say what has matched so far.
+    `named` says what a match was about. `count`, `last` (Unix seconds) and `last_words` say what has matched so far.
     """
 
     label: str
     tests: Mapping[type[Record], Test]
+    named: Mapping[type[Record], Named] = field(default_factory=dict)
     count: int = 0
     last: float = 0.0
+    last_words: str = ""
+    _lasting: dict[type[Record], frozenset[Hashable]] = field(default_factory=dict)
+    """The keys of what matched in the last reading of each kind, if that one matched."""
+
+    def news(self, reading: Reading, *, matches: bool) -> tuple[Found, ...] | None:
+        """Return what of *reading* matches and did not in the one before; None if there is no news."""
+        kind = type(reading)
+        before = self._lasting.pop(kind, None)
+        if not matches:
+            return None
+        found = found_in(reading, self.named.get(kind))
+        self._lasting[kind] = frozenset(one.key for one in found)
+        if before is None:
+            return found
+        return tuple(one for one in found if one.key not in before) or None
+
+    def matched(self, time: float, words: str) -> None:
+        """Remember the newest match."""
+        if time >= self.last:
+            self.last, self.last_words = time, words
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A record that a watch looked out for."""
+    """A record that a watch looked out for, and what happened, in one line."""
 
     watch: Watch
     record: Record
     time: float
-
-    @property
-    def summary(self) -> str:
-        """What happened, in one line."""
-        return summary_of(self.record)
+    summary: str
 
 
 @dataclass
@@ -81,8 +84,8 @@ class Watches:
     """All watches, and the moments at which they matched. Records of other kinds cost one look-up."""
 
     watches: list[Watch] = field(default_factory=list)
-    moments: dict[float, None] = field(default_factory=dict)
-    """A recording that plays a part of itself again marks nothing twice."""
+    moments: dict[float, str] = field(default_factory=dict)
+    """What happened, by the time. A recording that plays a part of itself again marks nothing twice."""
     _tests: dict[type[Record], list[tuple[Watch, Test]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,81 +107,35 @@ class Watches:
             self._index()
 
     def feed(self, records: Iterable[Record]) -> Sequence[Match]:
-        """Return what matched of *records*, in their order. A reading that goes on matching matches once."""
-        found: list[Match] = []
+        """Return what matched of *records*, in their order. A reading that goes on matching matches once, and again for
+        each row that did not match in the reading before."""
+        matches: list[Match] = []
         for record in records:
             for watch, test in self._tests.get(type(record), ()):
-                if not test(record):
-                    if isinstance(record, Reading):
-                        self._lasting.discard((id(watch), type(record)))
-                    continue
                 if isinstance(record, Reading):
-                    if (id(watch), type(record)) in self._lasting:
+                    found = watch.news(record, matches=test(record))
+                    if found is None:
                         continue
-                    self._lasting.add((id(watch), type(record)))
-                time: float = getattr(record, "time", 0.0)
+                elif test(record):
+                    found = ()
+                else:
+                    continue
+                match = Match(watch, record, getattr(record, "time", 0.0), summary_of(record, found))
                 watch.count += 1
-                watch.last = max(watch.last, time)
-                found.append(Match(watch, record, time))
-        if found:
-            self.mark(match.time for match in found)
-        return found
+                watch.matched(match.time, match.summary)
+                matches.append(match)
+        if matches:
+            self.mark({match.time: match.summary for match in matches})
+        return matches
 
-    def mark(self, moments: Iterable[float]) -> None:
-        """Add *moments* (Unix seconds)."""
-        self.moments.update(dict.fromkeys(moments))
+    def mark(self, moments: Mapping[float, str]) -> None:
+        """Add *moments* (Unix seconds), and what happened then."""
+        self.moments.update(moments)
         while len(self.moments) > MARKS_MAX:
             del self.moments[next(iter(self.moments))]
 
     def _index(self) -> None:
         self._tests.clear()
-        self._lasting: set[tuple[int, type[Record]]] = set()
         for watch in self.watches:
             for kind, test in watch.tests.items():
                 self._tests.setdefault(kind, []).append((watch, test))
-
-
-def summary_of(record: Record) -> str:
-    """Return *record* in one line, as a notice or a line of a log has it."""
-    return _cut(_summary(record))
-
-
-def _summary(record: Record) -> str:
-    match record:
-        case Exec(ret=0):
-            return f"{_who(record)} started: {shlex.join(record.argv or (record.file,))}"
-        case Exec():
-            return f"{_who(record)} could not start {record.file}: {record.error or record.ret}"
-        case Exit():
-            how = record.signal or ("exited" if record.code is None else f"exit {record.code}")
-            core = ", core dumped" if record.core else ""
-            after = f" after {duration(record.duration_s)}" if record.duration_s is not None else ""
-            return f"{_who(record)} ended: {how}{core}{after}"
-        case Syscall():
-            result = "?" if record.ret is None else record.error or str(record.ret)
-            took = f" in {duration(record.ns / 1e9)}" if record.ns is not None else ""
-            return f"{_who(record)} {record.name}({', '.join(record.args)}) = {result}{took}"
-        case Trace():
-            return f"{record.task}[{record.pid}] printed: {record.message}"
-        case Lost():
-            return f"{record.probe} lost {record.count:,} ({record.where})"
-        case Probe():
-            return f"probe {record.probe} is {record.state}" + (f": {record.reason}" if record.reason else "")
-        case TableReading():
-            return f"a reading of {kind_of(type(record))}"
-        case _:
-            some = [f"{name} {value}" for name in record.__struct_fields__ if (value := _plain(record, name))]
-            return " ".join((kind_of(type(record)), *some))
-
-
-def _who(record: Exec | Exit | Syscall) -> str:
-    return f"{record.comm}[{record.pid}]"
-
-
-def _plain(record: Record, name: str) -> str:
-    value = getattr(record, name)
-    return str(value) if name != "time" and isinstance(value, (str, int, float)) else ""
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -99,7 +99,7 @@ class WatchScreen(ReadyScreen[float]):
     def _words(self, row: Offer | Watch) -> Content:
         if isinstance(row, Offer):
             return Content.assemble(("○ ", "$dim"), escape(row.words))
-        last = f", last {clock_text(row.last)}" if row.last else ""
+        last = f", last {clock_text(row.last)}: {escape(row.last_words)}" if row.last else ""
         found = f"{counted(row.count, 'match', 'matches')}{last}"
         return Content.assemble(("● ", "$success"), (escape(row.label), "bold"), (f"  {found}", "$dim"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, sleep
@@ -152,7 +152,7 @@ class WatchController:
 
     def _search_all(self, watch: Watch, timeline: Timeline) -> None:
         """Mark where *watch* matched in what is remembered. Only keys and what comes go before."""
-        searched = Watches([Watch(watch.label, watch.tests)])
+        searched = Watches([Watch(watch.label, watch.tests, watch.named)])
         waiting = []
         for record in timeline.records():
             waiting.append(record)
@@ -165,8 +165,9 @@ class WatchController:
         searched.feed(waiting)
         self._host.post(partial(self._found, watch, searched.moments))
 
-    def _found(self, watch: Watch, moments: Iterable[float]) -> None:
+    def _found(self, watch: Watch, moments: Mapping[float, str]) -> None:
         if watch in self.watches.watches:
             self.watches.mark(moments)
-            watch.last = max((watch.last, *moments), default=0.0)
+            for time, words in moments.items():
+                watch.matched(time, words)
             self._host.describe_marks()
