@@ -48,6 +48,16 @@ WAITS = frozenset(
 )
 """Calls whose purpose is to wait: they must not displace calls that hang."""
 
+MAY_WAIT = WAITS | frozenset(
+    (
+        *("read", "readv", "recv", "recvfrom", "recvmsg", "recvmmsg", "recvmmsg_time64", "connect", "flock", "vfork"),
+        *("semop", "semtimedop", "semtimedop_time64", "msgrcv", "msgsnd"),
+        *("mq_timedreceive", "mq_timedreceive_time64", "mq_timedsend", "mq_timedsend_time64"),
+        *("io_pgetevents", "io_pgetevents_time64"),
+    )
+)
+"""Calls that wait for others as often as they work, also those that read: their time says nothing about their cost."""
+
 
 _FAMILY_OF: Mapping[str, Family] = {name: family for family, names in FAMILIES.items() for name in names}
 

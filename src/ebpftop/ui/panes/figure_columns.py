@@ -18,7 +18,6 @@ def bar_column(
     width: int,
     about: str,
     rank: int = 0,
-    widest: int | None = None,
 ) -> Column[Row]:
     """*value* as a bar; *peak* fills it."""
 
@@ -26,7 +25,7 @@ def bar_column(
         top = peak()
         return (Span(bar(value(row) / top, cells), "bar"),) if top else ()
 
-    return Column("bar", "", width, rank=rank, flexible=True, widest=widest, fill=fill, about=about)
+    return Column("bar", "", width, rank=rank, flexible=True, fill=fill, about=about)
 
 
 def count_column(
@@ -56,16 +55,9 @@ def errors_column(number: Callable[[Row], int], *, about: str, rank: int) -> Col
 
 
 def share_column(
-    key: str, title: str, width: int, part: Callable[[Row], float], *, about: str, rank: int, sorts: bool = False
+    key: str, title: str, width: int, part: Callable[[Row], float], *, about: str, rank: int
 ) -> Column[Row]:
-    """A share of all, in percent; *sorts*: the table can be sorted by it."""
+    """A share of all, in percent."""
     return Column(
-        key,
-        title,
-        width,
-        lambda row, _: (Span(share(part(row)), "dim"),),
-        right=True,
-        rank=rank,
-        sort=part if sorts else None,
-        about=about,
+        key, title, width, lambda row, _: (Span(share(part(row)), "dim"),), right=True, rank=rank, about=about
     )

@@ -11,8 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from ebpftop.core.format import count, counted, nanoseconds, per_second, share
-from ebpftop.core.records import Handler, ProbeName, SyscallRow
+from ebpftop.core.format import brief, count, counted, nanoseconds, per_second, share
+from ebpftop.core.records import Handler, ProbeName
 from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.models.base import Model
 from ebpftop.models.baseline import Baseline, CallKey
@@ -20,6 +20,7 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.requests import LatestRequests
 from ebpftop.models.subject import Subject
 from ebpftop.models.syscall_fields import calls_language
+from ebpftop.models.syscall_total import peak_rate, total_of, working_ns
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import HANDLER_STYLES
@@ -67,7 +68,8 @@ class SyscallsPane(Pane):
         Mark("execve", "also counted as a program that starts", "accent"),
         Mark("timer", "also counted as a timer", "note"),
         Mark("10ms 1s", "latencies from 10 ms and from 1 s on", "warn"),
-        Mark("━━╸", "a share of the largest, to half a cell", "bar"),
+        Mark("▁▂▄█", "calls per second, reading by reading; blank is nothing", "bar"),
+        Mark("wait", "no SHARE: its time is mostly waiting for others, not work", "dim"),
         Mark(">3.4s", "at least: it was in the call when the probe was attached", ""),
         Mark("on CPU", "in flight, and running all the time", "warn"),
     )
@@ -102,7 +104,7 @@ class SyscallsPane(Pane):
         self._figures = ""
         self._failed = 0.0
         self._peak = 0.0
-        self._count = self._kinds = 0
+        self._working_ns = self._count = self._kinds = 0
 
     def compose(self) -> ComposeResult:
         yield from super().compose()
@@ -120,7 +122,7 @@ class SyscallsPane(Pane):
             return self.model.handler(call)
 
         language = calls_language(lambda: self.last, handler_of)
-        columns = call_columns(self._call, lambda: self.last, lambda: self._count, lambda: self._peak)
+        columns = call_columns(self._call, lambda: self.last, lambda: self._working_ns, lambda: self._peak)
         self.table = TableView(columns, key_of=lambda c: c.key, sort="rate", language=language)
         return self.table
 
@@ -154,12 +156,14 @@ class SyscallsPane(Pane):
 
     def show(self) -> None:
         calls = self.model.shown(last=self.last)
-        self._peak = max((c.rate for c in calls), default=0.0)
+        self._peak = peak_rate(calls)
+        self._working_ns = working_ns(calls, last=self.last)
         self._count = sum(c.count(last=self.last) for c in calls)
         self._kinds = len(calls)
-        total = self._total(calls)
+        total = total_of(calls, self.model.total)
         self._failed = total.failure_rate(last=self.last) if total else 0.0
         self._figures = self._figures_of(total)
+        self.table.scales = {"trend": f"log≤{brief(self._peak)}/s"} if self._peak else {}
         self.table.show_rows(calls)
         self.waits_line.set_text(waits(self.model.in_flight))
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
@@ -286,37 +290,7 @@ class SyscallsPane(Pane):
         self.app.notify(reason, title=f"{call.row.name} stays as it is", severity="warning")
         self._refigure()
 
-    # The total.
-
-    def _total(self, calls: list[Call]) -> Call | None:
-        if not calls:
-            return None
-        total = Call(_sum_row([c.row for c in calls]))
-        total.before = _sum_row([c.before for c in calls if c.before])
-        bases = [c.base for c in calls if c.base]
-        total.base = _sum_row(bases) if bases else None
-        total.meter = self.model.total
-        total.seconds = max(c.seconds for c in calls)
-        return total
-
     def _call(self, c: Call, _: float) -> Cell:
         look = HANDLER_STYLES.get(self.model.handler(c), "")
         abi = [Span(f" {c.row.abi}", "dim")] if c.row.abi != self.source.header.abi else []
         return (Span(c.row.name, look), *abi)
-
-
-def _sum_row(rows: list[SyscallRow]) -> SyscallRow:
-    buckets = [0] * max((len(r.histogram_ns) for r in rows), default=0)
-    for r in rows:
-        for i, n in enumerate(r.histogram_ns):
-            buckets[i] += n
-    return SyscallRow(
-        abi="x86_64",
-        nr=0,
-        name="total",
-        count=sum(r.count for r in rows),
-        errors=sum(r.errors for r in rows),
-        histogram_ns=tuple(buckets),
-        total_ns=sum(r.total_ns for r in rows),
-        max_ns=max((r.max_ns for r in rows), default=0),
-    )
