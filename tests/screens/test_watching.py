@@ -131,7 +131,7 @@ async def test_more_marks_than_bars_leave_the_bars(monkeypatch: pytest.MonkeyPat
     app = app_with(source, monkeypatch)
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
-        app.main.watching.watches.mark(START + at / 4 for at in range(240))
+        app.main.watching.watches.mark({START + at / 4: "" for at in range(240)})
         app.main.describe_marks()
         bar = app.main.query_one(TimelineBar)
         text = bar.render_line(0).text
