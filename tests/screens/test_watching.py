@@ -10,6 +10,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from ebpftop.core.format import clock_text
 from ebpftop.core.records import Probe, Record, Trace
 from ebpftop.lifecycle.run_command import CommandRunner
 from ebpftop.models.opens import Open
@@ -115,6 +116,8 @@ async def test_keys_go_from_mark_to_mark(monkeypatch: pytest.MonkeyPatch) -> Non
         moments = [await go(key) for key in "((()))"]
         assert moments == [START + second for second in (50, 30, 10, 30, 50, 50)]
         assert any("No mark after this moment" in notice for notice in notices(app))
+        # What a mark stands for is said.
+        assert f"◆ {clock_text(START + 30)}: boom[5000] ended: SIGSEGV after 500ms" in notices(app)
         app.main.graphs.open("execs")
         await until(pilot, lambda: isinstance(app.screen, GraphScreen) and list(app.screen.query(GraphPlot)))
         plot = app.screen.query_one(GraphPlot)

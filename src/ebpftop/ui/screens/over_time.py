@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.binding import Binding
 
+from ebpftop.core.format import clock_text
 from ebpftop.core.source import Source
 from ebpftop.models.seeking import LONG_STEP_S, STEP_S
 from ebpftop.models.syscalls import SyscallsModel
@@ -22,6 +23,9 @@ from ebpftop.ui.widgets.graphs import Graphs
 from ebpftop.ui.widgets.heat_band import HeatBand
 from ebpftop.ui.widgets.heatmap import LABELS
 from ebpftop.ui.widgets.timeline_bar import TimelineBar
+
+_MARK_S = 4.0
+"""How long it is said what a mark stands for, after a key has gone there."""
 
 INTERVALS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -180,6 +184,8 @@ class TimeScreen(PanesScreen, HostScreen):
         moment = self.time_row.mark_from_here(step)
         if moment is not None:
             self.playback.seek(moment)
+            title = f"◆ {clock_text(moment)}"
+            self.app.notify(self.watching.watches.moments[moment], title=title, timeout=_MARK_S)
         elif self.watching.marks:
             self.app.notify(f"No mark {'before' if step < 0 else 'after'} this moment")
         else:
