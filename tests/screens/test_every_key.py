@@ -168,6 +168,7 @@ PRESSES: dict[str, Press] = {
     "lines.last": Press(FIRST, moves_down, FOLLOW),
     "lines.right": Press(LONG, r"!/usr/lib/gcc", ("left", *NOT_LONG)),
     "lines.left": Press((*LONG, "right"), r"/usr/lib/gcc", NOT_LONG),
+    "lines.wrap": Press(LONG, r"\n {20,}-\S+ ", ("w", *NOT_LONG)),
     "lines.open": Press(FIRST, r"interpreter +/usr/bin/env", ("escape", *FOLLOW)),
     "log.follow": Press(FIRST, r"!F: follow", ()),
     "table.sort_right": Press(USERS, r"▼FAILED", ("less_than_sign", *FROM_USERS)),

@@ -24,6 +24,7 @@ from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.kept import bindings, lists_of
 from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
 from ebpftop.ui.screens.settings import KeyScreen, SettingsScreen
+from ebpftop.ui.widgets.row_view import RowView
 
 from .conftest import settle, until
 from .scene import FakeSource, Remembered, minute
@@ -284,6 +285,23 @@ async def test_the_layout_and_how_failures_are_shown_are_kept(file: Path) -> Non
         await pilot.press("right")
         await until(pilot, lambda: saved(file)["failures"] == "none")
         assert shown.failures == "none"
+
+
+async def test_wrapping_is_kept_and_set(file: Path) -> None:
+    file.write_text("wrap = true\n")
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        lists = [view for pane in app.main.panes for view in pane.query(RowView)]
+        assert all(view.wraps for view in lists)
+        await pilot.press("w")
+        assert not any(view.wraps for view in lists)
+        app.kept.now_and_then()
+        await until(pilot, lambda: saved(file).get("wrap") is False)
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "wrap")
+        await pilot.press("enter")
+        await until(pilot, lambda: saved(file).get("wrap") is True)
+        assert all(view.wraps for view in lists)
 
 
 async def test_nothing_is_remembered_if_that_is_off(file: Path) -> None:

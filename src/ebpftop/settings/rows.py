@@ -77,6 +77,7 @@ CLOCK = Setting("clock", "screen", choice("local", "utc"), "local", "times of da
 MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; without it they are the terminal's")
 ASCII = Setting("ascii", "screen", FLAG, False, "draw with ASCII only, for terminals without other characters")
 LAYOUT = Setting("layout", "screen", choice("all", "logs", "calls", "users"), "all", "which panes are shown")
+WRAP = Setting("wrap", "screen", FLAG, False, "long commands and messages go on in further lines, in all lists")
 CONFIRM = Setting("confirm", "screen", FLAG, False, "a probe's key asks first: press it twice to attach or detach")
 REMEMBER = Setting("remember", "screen", FLAG, True, "keep what changes on the screen: theme, columns, sort, interval")
 INTERVAL = Setting(
@@ -145,7 +146,7 @@ CONTAINER = Setting("container", "filter", listed(values.container, "a container
 HIDE_SELF = Setting("hide-self", "filter", FLAG, True, "leave ebpftop's own calls out")
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(THEME, LAYOUT, CLOCK, MOUSE, ASCII, CONFIRM, REMEMBER),
+    *(THEME, LAYOUT, CLOCK, MOUSE, ASCII, WRAP, CONFIRM, REMEMBER),
     *(INTERVAL, PROBES, LATENCY, FAILURES, IGNORE, TRACE, PRINTK, BUFFER, ATTACH),
     *(KEEP, HISTORY, MEMORY, SPEED),
     *(UID, PID, COMM, CGROUP, CONTAINER, HIDE_SELF),

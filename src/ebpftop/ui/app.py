@@ -35,7 +35,7 @@ from ebpftop.probes.registry import registry
 from ebpftop.settings.rows import CONFIRM, FILTERS, MOUSE
 from ebpftop.settings.store import Settings
 from ebpftop.ui.registry import PRESETS, PaneLayout, panes
-from ebpftop.ui.screens.kept import KeptSettings
+from ebpftop.ui.screens.kept import KeptSettings, SettableApp
 from ebpftop.ui.screens.key_actions import Command, key_actions, key_commands
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
@@ -57,7 +57,6 @@ from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 from ebpftop.ui.textual_fixes.key_parser import BackgroundReported
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 from ebpftop.ui.themes import is_light_colour
-from ebpftop.ui.themes.themed_app import ThemedApp
 from ebpftop.ui.widgets.graphs import name_of
 
 log = logging.getLogger("ebpftop")
@@ -118,7 +117,7 @@ def _commands() -> type[Provider]:
     return Commands
 
 
-class EbpftopApp(OrderedKeysApp, SurvivingApp, ThemedApp):
+class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
     """Shows the records of a source. Knows neither kernel nor recording."""
 
     COMMANDS: ClassVar[set[Callable[[], type[Provider]]]] = {_commands}  # type: ignore[assignment]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from rich.cells import cell_len
 
@@ -15,22 +17,22 @@ from ebpftop.ui.panes.common import clock, moment, user
 from ebpftop.ui.widgets.columns import Cell, Column, Span, layout_cell
 
 LONGEST = 1000
-"""Characters of a command line that are made ready for drawing; details show all of it."""
+"""Characters of a command line that are made ready for a line; wrapped, and in details, all of it is shown."""
 
 SHORTEST = 16
 """Cells of a command that what is said of its search leaves to it."""
 
 
-def command(argv: tuple[str, ...], file: str, look: str, *, truncated: bool = False) -> Cell:
-    """A command line: the program stands out from its arguments."""
+def command(argv: tuple[str, ...], file: str, look: str, *, truncated: bool = False, longest: float = LONGEST) -> Cell:
+    """A command line: the program stands out from its arguments. Not much more than its *longest* characters."""
     head, *rest = argv or (file,)
     spans = [Span(shlex.quote(head) if head else "''", look)]
     length = len(head)
     for i, argument in enumerate(rest):
-        if length > LONGEST:
+        if length > longest:
             spans.append(Span(" …", "dim"))
             break
-        text = argument[:LONGEST]
+        text = argument if longest == math.inf else argument[: int(longest)]
         spans.append(Span(" " + (text if _plain(text) else shlex.quote(text)), "dim" if i < 0 else ""))
         length += len(text) + 1
     if truncated:
@@ -42,7 +44,7 @@ def _plain(text: str) -> bool:
     return bool(text) and not any(c in " '\"$`\\&|;<>()*?[]{}#~!" for c in text)
 
 
-def _command(row: ExecRow, _: float) -> Cell:
+def _command(row: ExecRow, longest: float = LONGEST) -> Cell:
     e = row.exec
     truncated = e.truncated or "file" in e.cut
     repeats = row.repeats if repeats_shown(row) else None
@@ -52,7 +54,7 @@ def _command(row: ExecRow, _: float) -> Cell:
     if row.failed and not search_text(row):
         # Which file was tried says more than the name that it would have had.
         argv = (e.file, *argv[1:])
-    spans = command(argv, e.file, "bad" if row.failed else "strong", truncated=truncated)
+    spans = command(argv, e.file, "bad" if row.failed else "strong", truncated=truncated, longest=longest)
     return spans if repeats is None or repeats.shares_all else (*spans, Span(" …", "dim"))
 
 
@@ -61,16 +63,20 @@ def _tail(row: ExecRow) -> Cell:
     return (Span(f" {text}", "dim" if not row.failed else "bad"),) if text else ()
 
 
-def _whole_cell(row: ExecRow, now: float) -> Cell:
-    return (*_command(row, now), *_tail(row))
+def _whole_cell(row: ExecRow, _: float) -> Cell:
+    return (*_command(row), *_tail(row))
+
+
+def _times(times: int) -> Cell:
+    return (Span(f"×{format.count(times)} ", "accent"),) if times else ()
 
 
 def _command_in(row: ExecRow, width: int, times: int) -> Cell:
     """Return the command in *width* cells: its end goes first, not what is said of the search, or how many it is."""
-    before: Cell = (Span(f"×{format.count(times)} ", "accent"),) if times else ()
+    before = _times(times)
     tail = _tail(row)
     room = width - sum(cell_len(span.text) for span in (*before, *tail))
-    spans = _command(row, 0.0)
+    spans = _command(row)
     if not tail or room < SHORTEST:
         return (*before, *spans, *tail)
     if sum(cell_len(span.text) for span in spans) > room:
@@ -257,10 +263,11 @@ def exec_columns(shows_pid: Callable[[], bool], ranked: Callable[[ExecRow], int]
     def command_in(row: ExecRow, width: int) -> Cell:
         return _command_in(row, width, 0 if shows_pid() else times(row))
 
-    return tuple(
-        replace(c, fill=command_in) if c.key == "command" else replace(c, cell=pid) if c.key == "pid" else c
-        for c in COLUMNS
-    )
+    def whole(row: ExecRow, _: float) -> Cell:
+        return (*_times(0 if shows_pid() else times(row)), *_command(row, math.inf), *_tail(row))
+
+    changed = {"command": partial(replace, fill=command_in, whole=whole), "pid": partial(replace, cell=pid)}
+    return tuple(changed[c.key](c) if c.key in changed else c for c in COLUMNS)
 
 
 def _ending(b: Branch, now: float) -> Cell:
@@ -272,9 +279,10 @@ def _ending(b: Branch, now: float) -> Cell:
     return (Span("" if p.since is None else format.age(now - p.since), "good"),)
 
 
-def _branch(b: Branch, _: float) -> Cell:
+def _branch(b: Branch, _: float, longest: float = LONGEST) -> Cell:
     p = b.process
-    return (Span(b.guide, "dim"), *command(p.argv, p.file or p.comm, "strong" if p.since is not None else "accent"))
+    look = "strong" if p.since is not None else "accent"
+    return (Span(b.guide, "dim"), *command(p.argv, p.file or p.comm, look, longest=longest))
 
 
 TREE_COLUMNS: tuple[Column[Branch], ...] = (
@@ -306,6 +314,12 @@ TREE_COLUMNS: tuple[Column[Branch], ...] = (
         about="Programs that it has run one after the other under this pid; a dot: none was seen.",
     ),
     Column(
-        "command", "PROCESS", 20, _branch, flexible=True, about="Its last program, below the process that started it."
+        "command",
+        "PROCESS",
+        20,
+        _branch,
+        flexible=True,
+        about="Its last program, below the process that started it.",
+        whole=lambda b, now: _branch(b, now, math.inf),
     ),
 )

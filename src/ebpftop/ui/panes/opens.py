@@ -93,6 +93,7 @@ COLUMNS: tuple[Column[Open], ...] = (
         flexible=True,
         about="The path as given. fd 5: it begins at the folder that descriptor 5 is.",
         fill=_path_in,
+        whole=lambda o, _: _path(o),
         value=lambda o, _: o.path,
     ),
 )

@@ -33,6 +33,7 @@ from ebpftop.settings.rows import (
     SORT,
     THEME,
     TRACE,
+    WRAP,
     Columns,
     PaneSize,
     Path,
@@ -47,6 +48,7 @@ from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 from ebpftop.ui.themes.themed_app import ThemedApp
 from ebpftop.ui.widgets.heatmap import HeatMap
 from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.row_wrapping import WrappingApp
 from ebpftop.ui.widgets.table_view import TableView
 
 INTERVAL_S = 1.0
@@ -99,10 +101,14 @@ def bindings() -> Mapping[str, list[Binding]]:
     return found
 
 
+class SettableApp(ThemedApp, WrappingApp):
+    """An app with what settings are about."""
+
+
 class KeptSettings:
     """The settings of the app: applies them, notices what the user changes, and saves it."""
 
-    def __init__(self, app: ThemedApp, settings: Settings, main: Callable[[], MainScreen]) -> None:
+    def __init__(self, app: SettableApp, settings: Settings, main: Callable[[], MainScreen]) -> None:
         self.app = app
         self._main = main
         self.settings = settings
@@ -131,6 +137,7 @@ class KeptSettings:
         """Apply what has to be there before the first picture."""
         self._set_theme()
         self._set_keys()
+        self._set_wrap()
         if self.settings[CLOCK] != CLOCK.default:
             self._set_clock()
 
@@ -202,6 +209,9 @@ class KeptSettings:
         if shown != self.main.execs.model.view.failures:
             self.main.execs.show_failures(shown)
 
+    def _set_wrap(self) -> None:
+        self.app.wrap_rows(self.settings[WRAP])
+
     def _set_keys(self) -> None:
         self.app.set_keymap(self.settings.entries(KEYS))
 
@@ -243,6 +253,7 @@ class KeptSettings:
         CLOCK.name: _set_clock,
         MOUSE.name: _set_mouse,
         ASCII.name: _set_ascii,
+        WRAP.name: _set_wrap,
     }
 
     def _set_columns(self, name: str, view: RowView[Any]) -> None:
@@ -329,6 +340,7 @@ class KeptSettings:
         yield THEME.path, self.app.theme_choice
         if self.main.source.live:
             yield INTERVAL.path, self.main.interval_s
+        yield WRAP.path, self.app.wraps_rows
         layout = self.main.pane_layout
         yield LAYOUT.path, layout.preset
         if self.settings[FAILURES] != "off":

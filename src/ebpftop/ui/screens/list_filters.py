@@ -75,8 +75,8 @@ class ListFilters(Screen[Result]):
         if lines.cursor is not None:
             at = lines.cursor + step
         else:
-            top = lines.first + lines.scroll_offset.y
-            at = top if step > 0 else min(lines.end, top + lines.page) - 1
+            in_view = lines.in_view
+            at = in_view.start if step > 0 else in_view.stop - 1
         if row_filter.query is not None:
             # All rows match.
             if lines.first <= at < lines.end:

@@ -31,8 +31,9 @@ class Column(Generic[Row]):
 
     Columns of a higher `rank` are dropped first if the width is too small. A `flexible` one gets what the others leave,
     but at least `width` and at most `widest`, so that figures stand near the name that they are about; `fill` draws to
-    that width, instead of `cell`. `sort` makes a table sortable by it; numbers start with the largest. `value` is what
-    an export writes if not the text of the cell, under the name `exported`, which says the unit, or else under `key`.
+    that width, instead of `cell`; `whole` is the text if these may leave out some of it. `sort` makes a table sortable
+    by it; numbers start with the largest. `value` is what an export writes if not the text of the cell, under the name
+    `exported`, which says the unit, or else under `key`.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Column(Generic[Row]):
     hidden: bool = False
     about: str = ""
     fill: Callable[[Row, int], Cell] | None = None
+    whole: Callable[[Row, float], Cell] | None = None
     value: Callable[[Row, float], Value] | None = None
     exported: str = ""
 

@@ -66,7 +66,7 @@ class LogView(RowView[Row]):
         row = self.selected()
         if row is not None:
             assert self.cursor is not None
-            wanted = row, self.cursor - self.first - self.scroll_offset.y
+            wanted = row, self.line_of(self.cursor)
         self.view = view
         self.cursor = None
         self._shown_first = view.first
@@ -85,7 +85,7 @@ class LogView(RowView[Row]):
         self._settle()
         self._moving = True
         try:
-            self.scroll_to(y=max(0, position - view.first - wanted[1]), animate=False, force=True)
+            self.place(position, wanted[1])
         finally:
             self._moving = False
 
@@ -94,7 +94,7 @@ class LogView(RowView[Row]):
 
         If not, the next newer one takes its place, until it is shown again or the cursor is moved.
         """
-        line = None if self.cursor is None else self.cursor - self.first - self.scroll_offset.y
+        line = None if self.cursor is None else self.line_of(self.cursor)
         if self._chosen is None and not self.follow:
             self._chosen = self._cursor
         change()
@@ -106,8 +106,7 @@ class LogView(RowView[Row]):
         if line is not None and self.cursor is not None and not self.follow:
             self._moving = True
             try:
-                y = self.cursor - self.first - min(max(line, 0), self.page - 1)
-                self.scroll_to(y=max(0, y), animate=False, force=True)
+                self.place(self.cursor, min(max(line, 0), self.page - 1))
             finally:
                 self._moving = False
 
@@ -157,7 +156,7 @@ class LogView(RowView[Row]):
         return self._find(row)
 
     def _settle(self) -> None:
-        self._moving = True
+        moving, self._moving = self._moving, True
         if self._chosen is not None:
             self._cursor = self._chosen
         try:
@@ -165,14 +164,25 @@ class LogView(RowView[Row]):
             if self.follow:
                 if self.cursor is not None:
                     self.cursor = self.end - 1 if self.end > self.first else None
-                self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
+                self.place_end()
         finally:
-            self._moving = False
+            self._moving = moving
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if not self._moving and round(old_value) != round(new_value):
+        if not self._moving and not self.is_resizing and round(old_value) != round(new_value):
             self._set_follow(self.at_end)
+
+    def scrolled(self) -> None:
+        self._set_follow(self.at_end)
+
+    def set_wrap(self, wraps: bool) -> None:
+        self._moving = True
+        try:
+            super().set_wrap(wraps)
+        finally:
+            self._moving = False
+        self.sync()  # if it follows, to the end
 
     def go_to(self, position: int) -> None:
         self._missed = self._chosen = None

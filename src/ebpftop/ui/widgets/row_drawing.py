@@ -14,7 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ebpftop.ui.textual_fixes.app_errors import report, summary
-from ebpftop.ui.widgets.columns import Column, PlacedColumn, Span, cell_from, clip, fit, layout_cell
+from ebpftop.ui.widgets.columns import Cell, Column, PlacedColumn, Span, cell_from, clip, fit, layout_cell
 from ebpftop.ui.widgets.row_filter import RowFilter
 
 Row = TypeVar("Row")
@@ -113,8 +113,11 @@ class DrawnRows(ScrollView, Generic[Row]):
     @property
     def sliding(self) -> Column[Row] | None:
         """The column that scrolls sideways: the text that is as wide as the others leave room for."""
-        flexible = (slot.column for slot in self.slots if slot.column.flexible and not slot.column.sort)
-        return next((column for column in flexible if column.fill is None or self.fills_are_text), None)
+        return next((slot.column for slot in self.slots if self.is_text(slot.column)), None)
+
+    def is_text(self, column: Column[Row]) -> bool:
+        """Return whether a column is a text as long as it may be, of which some may have to be cut."""
+        return column.flexible and not column.sort and (column.fill is None or self.fills_are_text)
 
     @property
     def page(self) -> int:
@@ -159,20 +162,21 @@ class DrawnRows(ScrollView, Generic[Row]):
             self._blank = width, style, Strip.blank(width, style)
         return self._blank[2]
 
-    def _draw_safely(self, row: Row, width: int, line: str) -> Strip:
+    def _draw_safely(self, row: Row, width: int, line: str, wrapped: Cell | None, *, further: bool = False) -> Strip:
         """Draw a row; if that fails, show the error in its place. Other rows are not affected."""
         try:
-            return self._draw(row, width, line)
+            return self._draw(row, width, line, wrapped, further=further)
         except Exception as error:  # noqa: BLE001  # whatever it is
             report(error, f"a row of {self.id or type(self).__name__}")
             return Strip([Segment(clip(f"cannot be drawn: {summary(error)}", width), self.style_of("bad", line))])
 
-    def _draw(self, row: Row, width: int, line: str) -> Strip:
+    def _draw(self, row: Row, width: int, line: str, wrapped: Cell | None, *, further: bool) -> Strip:
+        """Draw a line of a row, of whose longest text *wrapped* stands in it; *further*: and nothing else."""
         look = self.style_of
         base = look("", line)
         back = "faint" if self.faded else ""
-        mark = _NO_MARK if self.mark is None else self.mark(row)
-        point = Span(POINT if line in ("cursor", "blurred") else " ", "point")
+        mark = _NO_MARK if self.mark is None or further else self.mark(row)
+        point = Span(POINT if line in ("cursor", "blurred") and not further else " ", "point")
         segments = [Segment(mark.text, look(back or mark.style, line)), Segment(point.text, look(point.style, line))]
         x = GUTTER
         for slot in self.slots:
@@ -180,7 +184,12 @@ class DrawnRows(ScrollView, Generic[Row]):
             if start > x:
                 segments.append(Segment(" " * (start - x), base))
             slid = self.slid if column is self.sliding else 0
-            cell = column.fill(row, size + slid) if column.fill else column.cell(row, self.now)
+            if wrapped is not None and column is self.sliding:
+                cell = wrapped
+            elif further:
+                cell = ()
+            else:
+                cell = column.fill(row, size + slid) if column.fill else column.cell(row, self.now)
             if slid:
                 cell = cell_from(cell, slid)
             for text, name in layout_cell(cell, size, column.right):

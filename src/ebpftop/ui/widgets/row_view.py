@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
@@ -20,12 +20,13 @@ from ebpftop.core.clock import day
 from ebpftop.ui.textual_fixes.app_errors import guard_drawing
 from ebpftop.ui.widgets.columns import GAP, Column, Span
 from ebpftop.ui.widgets.row_scroll_bar import RowScrollBar
-from ebpftop.ui.widgets.row_sliding import SLIDE_KEYS, SlidingRows
+from ebpftop.ui.widgets.row_sliding import SLIDE_KEYS
+from ebpftop.ui.widgets.row_wrapping import WRAP_KEY, WrappingRows
 
 Row = TypeVar("Row")
 
 
-class RowView(SlidingRows[Row], can_focus=True):
+class RowView(WrappingRows[Row], can_focus=True):
     """Rows at positions `first` up to `end`, supplied by a subclass. A row keeps its position while others arrive."""
 
     ALLOW_SELECT = False
@@ -40,6 +41,7 @@ class RowView(SlidingRows[Row], can_focus=True):
         Binding("G,end", "bottom", "Last", show=False, id="lines.last"),
         *SLIDE_KEYS,
         Binding("enter", "open", "Details", tooltip="Everything known about this row", id="lines.open"),
+        WRAP_KEY,
     ]
 
     class Opened(Message):
@@ -68,7 +70,9 @@ class RowView(SlidingRows[Row], can_focus=True):
         super().__init__(columns, mark=mark, header=header, id=id)
         self._day = 0
         self._cursor: int | None = None
-        self._strips: dict[int, tuple[Hashable, Strip]] = {}
+        self._strips: dict[tuple[int, int], tuple[Hashable, Strip]] = {}
+        """The lines as they were made, by the row's position and which line of the row it is."""
+        self._lines_known = {}
         self._stale = False
         self._shown_first = 0
         self._drawn: dict[int, tuple[int, Row]] = {}
@@ -77,7 +81,6 @@ class RowView(SlidingRows[Row], can_focus=True):
         """The lines as they will be on the terminal once all that was asked for is drawn; None if that is not known."""
         self._awaited: set[int] = set()
         """Lines of which a drawing was asked for, and has not happened yet."""
-        self._syncing = False
 
     # What a subclass supplies.
 
@@ -136,7 +139,7 @@ class RowView(SlidingRows[Row], can_focus=True):
         if self.now and self._day != (today := day(int(self.now))):
             # Rows of the day before say so now.
             self._day = today
-            self._strips.clear()
+            self._forget_lines()
         self._syncing = True
         try:
             self._settle()
@@ -171,24 +174,27 @@ class RowView(SlidingRows[Row], can_focus=True):
 
     def _settle(self) -> None:
         first, end = self.first, self.end
-        height = end - first + self.header_height
-        if self.virtual_size.height != height or self.virtual_size.width != self.scrollable_content_region.width:
-            # The scrollbar is always there, so another row needs no new layout of the whole screen.
-            self.set_reactive(RowView.virtual_size, Size(self.scrollable_content_region.width, height))
-            self.vertical_scrollbar.move(height, self.scroll_y)
+        self._set_height()
         # Rows in view stay in view: if rows at the top were removed, the scroll position moves with them.
         gone = first - self._shown_first
         self._shown_first = first
         if gone:
+            self._placing = gone <= self.scroll_offset.y
             self.scroll_to(y=max(0, self.scroll_offset.y - gone), animate=False, force=True)
+            self._placing = False
         if self.cursor is not None:
             self.cursor = min(max(self.cursor, first), end - 1) if end > first else None
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         # Not ScrollView's, which draws every line again: most of them may be the same, as when a table ends.
-        self.vertical_scrollbar.move(self.virtual_size.height, new_value)
+        self.move_scrollbar(self.virtual_size.height, new_value)
+        if round(old_value) != round(new_value):
+            self._skip_again()
         if round(old_value) != round(new_value) and not self._syncing:
             self.refresh_changed()
+
+    def move_scrollbar(self, height: int, top: float) -> None:
+        self.vertical_scrollbar.move(height, top)
 
     def begin(self) -> None:
         """Reset to the initial state: no row selected, the first rows in view, the original columns."""
@@ -200,17 +206,18 @@ class RowView(SlidingRows[Row], can_focus=True):
         self._shown_first = self.first
         self._slots = []
         self._drawn.clear()
-        self._strips.clear()
+        self._forget_lines()
         self._shown = []
+        self._skipped = 0
         self.set_reactive(RowView.scroll_y, 0.0)
         self.set_reactive(RowView.scroll_target_y, 0.0)
-        self.vertical_scrollbar.move(self.virtual_size.height, 0.0)
+        self.move_scrollbar(self.virtual_size.height, 0.0)
         self.refresh()
 
     def rearrange(self) -> None:
         """Columns or styles changed: draw everything again."""
         self._slots = []
-        self._strips.clear()
+        self._forget_lines()
         self._styles_of.clear()
         if self.is_attached:
             self.refresh_changed()
@@ -218,18 +225,24 @@ class RowView(SlidingRows[Row], can_focus=True):
 
     def redraw(self) -> None:
         """Make every line again, and draw those that have become different."""
-        self._strips.clear()
+        self._forget_lines()
         self.refresh_changed()
+
+    def _forget_lines(self) -> None:
+        self._strips.clear()
+        self._lines_known.clear()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._styles_of.clear()
-        self._strips.clear()
+        self._forget_lines()
 
     def on_resize(self) -> None:
         self._slots = []
-        self._strips.clear()
+        self._forget_lines()
         self.sync()
+        if self.wraps and self.cursor is not None and self.is_attached and self.size:
+            self.show(self.cursor)
 
     def on_show(self) -> None:
         if self._stale:
@@ -264,7 +277,7 @@ class RowView(SlidingRows[Row], can_focus=True):
         """
         width = self.scrollable_content_region.width
         first, end = self.first, self.end
-        top = first + self.scroll_offset.y - self.header_height
+        places = self.places(numbers)
         marked = self.cursor
         cursor_line = "cursor" if self.has_focus else "blurred"
         known, self._strips = self._strips, {}
@@ -272,8 +285,7 @@ class RowView(SlidingRows[Row], can_focus=True):
         placed: dict[int, tuple[int, Row]] = {}
         blank = self._blank_line(width)
         words = self._message_lines(width) if self.message or (first == end and self.row_filter is not None) else {}
-        for y in numbers:
-            position = top + y
+        for y, (position, part) in zip(numbers, places, strict=True):
             if y in words:
                 lines.append(words[y])
             elif y < self.header_height:
@@ -282,26 +294,24 @@ class RowView(SlidingRows[Row], can_focus=True):
                 row = self.row(position)
                 line = cursor_line if position == marked else "zebra" if position % 2 and self.is_striped else ""
                 stamp = (self.version(row), line)
-                entry = known.get(position)
+                entry = known.get((position, part))
                 if entry is None or entry[0] != stamp:
-                    entry = (stamp, self._draw_safely(row, width, line))
-                self._strips[position] = entry
+                    text = self.lines_of_row(position)[part] if self.wraps else None
+                    entry = (stamp, self._draw_safely(row, width, line, text, further=part > 0))
+                self._strips[position, part] = entry
                 placed[y] = position, row
                 lines.append(entry[1])
             else:
                 lines.append(blank)
         # Lines near these stay cached.
         height = self.size.height
-        for position, entry in known.items():
-            if position not in self._strips and top - height <= position <= top + 2 * height:
-                self._strips[position] = entry
+        top = first + self.scroll_offset.y
+        for place, entry in known.items():
+            if place not in self._strips and top - height <= place[0] <= top + 2 * height and place[1] <= height:
+                self._strips[place] = entry
         return lines, placed
 
     # Moving.
-
-    @property
-    def at_end(self) -> bool:
-        return self.scroll_offset.y >= self.max_scroll_y
 
     def go_to(self, position: int) -> None:
         """Put the cursor on *position* and bring it into view."""
@@ -310,12 +320,7 @@ class RowView(SlidingRows[Row], can_focus=True):
             return
         self.cursor = min(max(position, first), end - 1)
         self._settle()
-        y = self.cursor - first
-        top = self.scroll_offset.y
-        if y < top:
-            self.scroll_to(y=y, animate=False, force=True)
-        elif y >= top + self.page:
-            self.scroll_to(y=y - self.page + 1, animate=False, force=True)
+        self.show(self.cursor)
         self.refresh_changed()
         self.post_message(self.Arranged())
 
@@ -323,16 +328,28 @@ class RowView(SlidingRows[Row], can_focus=True):
         """Where the cursor starts if no row was selected."""
         if self.cursor is not None:
             return self.cursor
-        return min(self.end, self.first + self.scroll_offset.y + self.page) - 1
+        return self.in_view.stop - 1
 
     def action_move(self, rows: int) -> None:
         self.go_to(self._from() + (rows if self.cursor is not None or rows < 0 else 0))
 
     def action_page(self, pages: int) -> None:
-        self.go_to(self._from() + pages * max(1, self.page - 1))
+        self._go_further(pages * max(1, self.page - 1))
 
     def action_half_page(self, pages: int) -> None:
-        self.go_to(self._from() + pages * max(1, self.page // 2))
+        self._go_further(pages * max(1, self.page // 2))
+
+    def _go_further(self, lines: int) -> None:
+        """Move the cursor by so many lines; through a row that is higher than the page, the page goes on first."""
+        position = self._from()
+        if self.wraps and self.first <= position < self.end and self.height_of(position) > self.page:
+            start = self.line_of(position)
+            end = start + self.height_of(position)
+            if start < 0 if lines < 0 else self.page < end:
+                self.go_to(position)
+                self.scroll_lines(max(lines, start) if lines < 0 else min(lines, end - self.page))
+                return
+        self.go_to(self.further(position, lines))
 
     def action_top(self) -> None:
         self.go_to(self.first)
@@ -348,6 +365,11 @@ class RowView(SlidingRows[Row], can_focus=True):
                 self.post_message(self.Opened(self, row))
         else:
             self.post_message(self.OpenedEmpty())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "wrap":
+            return any(self.is_text(column) for column in self.columns)
+        return super().check_action(action, parameters)
 
     def column_at(self, x: int) -> Column[Row] | None:
         """The column under a cell of the header."""

@@ -135,7 +135,7 @@ class TableView(RowView[Row]):
             super().go_to(self.cursor)
 
     def _in_view(self, position: int) -> bool:
-        return 0 <= position - self.scroll_offset.y < self.page
+        return position in self.in_view
 
     def _sorted(self, rows: Sequence[Row]) -> list[Row]:
         column = next((c for c in self.columns if c.key == self.sort_key), None)
