@@ -21,7 +21,9 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.help import HelpScreen
-from ebpftop.ui.screens.kept import bindings, lists_of
+from ebpftop.ui.screens.kept import lists_of
+from ebpftop.ui.screens.key_map import bindings
+from ebpftop.ui.screens.key_names import wrong_key
 from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
 from ebpftop.ui.screens.settings import KeyScreen, SettingsScreen
 from ebpftop.ui.widgets.row_view import RowView
@@ -233,6 +235,67 @@ async def test_orders_columns_and_keys_are_settings_too(file: Path) -> None:
         help_screen = app.screen
         assert isinstance(help_screen, HelpScreen)
         assert any("f9" in entry.term.lower() for section in help_screen._sections for entry in section.entries)
+
+
+async def test_an_empty_key_takes_it_away_and_the_palette_keeps_the_action(file: Path) -> None:
+    file.write_text('[keys]\n"pane.maximise" = ""\nlayout = "M"\n')
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        await pilot.press("m")
+        assert not app.main.has_class("-maximised")
+        assert [command.key for command in app.commands() if command.title == "Max"] == [""]
+        await pilot.press("M")
+        assert app.main.pane_layout.preset == "logs"
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "keys", "pane.next")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, KeyScreen))
+        await pilot.press("delete")
+        await until(pilot, lambda: saved(file)["keys"].get("pane.next") == "")
+        assert screen._value(("keys", "pane.next")) == "-"
+
+
+async def test_keys_that_are_none_are_refused_and_shared_ones_are_told(file: Path) -> None:
+    file.write_text(
+        '[keys]\nquit = "ctrl-q"\nhelp = "PgDn"\n"pane.maximise" = "c"\n"execs.fold" = "i"\nuser = "ß,?,ctrl+f5"\n'
+    )
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        await until(pilot, lambda: len(notices(pilot)) == 4)
+        told = "\n".join(notices(pilot))
+        assert ":2: keys.quit: 'ctrl-q' is not a key; did you mean ctrl+q?; allowed are one character, f1" in told
+        assert ":3: keys.help: 'PgDn' is not a key; did you mean pagedown?" in told
+        assert ':4: keys."pane.maximise": c is also the key of pane.columns' in told
+        assert ":6: keys.user: ? is also the key of help" in told
+        assert "execs.fold" not in told  # i is a key of another pane
+        assert app.kept.settings.value(("keys", "pane.maximise")) == "c"
+        assert app.kept.settings.value(("keys", "quit")) is None
+
+
+def test_all_keys_that_actions_have_are_keys() -> None:
+    assert not [b.key for declared in bindings().values() for b in declared if wrong_key(b.key)]
+    for name, proposal in (
+        ("F5", "f5"),
+        ("Ctrl-R", "ctrl+r"),
+        ("esc", "escape"),
+        ("hyperr+r", ""),
+        ("bakspace", "backspace"),
+    ):
+        assert (f"did you mean {proposal}?" in wrong_key(name)) is bool(proposal), wrong_key(name)
+        assert "allowed are" in wrong_key(name)
+
+
+async def test_graphs_are_a_setting_that_their_key_changes(file: Path) -> None:
+    file.write_text("graphs = false\n")
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        assert not app.main.graphs.widget.display
+        await pilot.press("O")
+        app.kept.now_and_then()
+        await until(pilot, lambda: "graphs" not in saved(file) or saved(file)["graphs"])
+        assert app.main.graphs.widget.display
+        app.kept.change(("graphs",), False)
+        assert not app.main.graphs.widget.display
 
 
 async def test_what_is_changed_elsewhere_is_remembered_without_being_asked(file: Path) -> None:

@@ -110,6 +110,7 @@ def test_the_users_own_come_before_those_of_the_machine(home: Path) -> None:
         ("memory = '" + "9" * 5000 + "'", ":2: memory: '999"),
         ('keys.quit = "\\u001b"', ":2: keys.quit: '\\x1b' is not keys, as in"),
         ('keys.quit = ["q", "\\u202e"]', ":2: keys.quit: ['q', '\\u202e'] is not keys, as in"),
+        ('keys.quit = ["", "q"]', ":2: keys.quit: ['', 'q'] is not keys, as in"),
         ('keys.quit = "ctrl q"', ":2: keys.quit: 'ctrl q' is not keys, as in"),
         ("theme = 0x" + "f" * 5000, ":2: theme: a number has more than 64 bits; the default is used: auto"),
         ("mouse = 0x" + "f" * 5000, ":2: mouse: a number has more than 64 bits; the default is used: yes"),

@@ -30,6 +30,8 @@ class Problem(Struct, frozen=True):
     name: str
     reason: str
     instead: str = ""
+    is_doubt: bool = False
+    """The value holds, though it may not be what was meant."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -55,6 +57,10 @@ class File(Struct):
         """Say what is wrong with the value at *path*, which does not count then."""
         self.values.pop(path, None)
         self.problems.append(Problem(self.name, line_of(self.text, path), dotted(path), reason, instead))
+
+    def doubt(self, path: Path, reason: str) -> None:
+        """Say what may not be meant by the value at *path*, which holds."""
+        self.problems.append(Problem(self.name, line_of(self.text, path), dotted(path), reason, is_doubt=True))
 
 
 class Unreadable(Exception):

@@ -77,6 +77,7 @@ CLOCK = Setting("clock", "screen", choice("local", "utc"), "local", "times of da
 MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; without it they are the terminal's")
 ASCII = Setting("ascii", "screen", FLAG, False, "draw with ASCII only, for terminals without other characters")
 LAYOUT = Setting("layout", "screen", choice("all", "logs", "calls", "users"), "all", "which panes are shown")
+GRAPHS = Setting("graphs", "screen", FLAG, True, "graphs of the machine above the panes, where there is room")
 WRAP = Setting("wrap", "screen", FLAG, False, "long commands and messages go on in further lines, in all lists")
 CONFIRM = Setting("confirm", "screen", FLAG, False, "a probe's key asks first: press it twice to attach or detach")
 REMEMBER = Setting("remember", "screen", FLAG, True, "keep what changes on the screen: theme, columns, sort, interval")
@@ -146,7 +147,7 @@ CONTAINER = Setting("container", "filter", listed(values.container, "a container
 HIDE_SELF = Setting("hide-self", "filter", FLAG, True, "leave ebpftop's own calls out")
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(THEME, LAYOUT, CLOCK, MOUSE, ASCII, WRAP, CONFIRM, REMEMBER),
+    *(THEME, LAYOUT, GRAPHS, CLOCK, MOUSE, ASCII, WRAP, CONFIRM, REMEMBER),
     *(INTERVAL, PROBES, LATENCY, FAILURES, IGNORE, TRACE, PRINTK, BUFFER, ATTACH),
     *(KEEP, HISTORY, MEMORY, SPEED),
     *(UID, PID, COMM, CGROUP, CONTAINER, HIDE_SELF),
@@ -217,11 +218,13 @@ def _pane_written(size: PaneSize) -> object:
 def _keys(value: object) -> str:
     given = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
     if not given or len(given) != (len(value) if isinstance(value, list) else 1):
-        raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]')
+        raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]; "" takes the key away')
+    if value == "":
+        return ""
     keys = [part.strip() for one in given for part in one.split(",")]
     # A name is drawn in the line of keys, so nothing in it may be a command to the terminal.
     if not all(key and key.isprintable() and " " not in key for key in keys):
-        raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]')
+        raise wrong(value, 'keys, as in "f5" or ["f5", "ctrl+r"]; "" takes the key away')
     return ",".join(keys)
 
 

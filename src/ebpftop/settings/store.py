@@ -84,6 +84,11 @@ class Settings(Struct):
         return default_of(path)
 
     @property
+    def is_refused(self) -> bool:
+        """Was the file named on the command line, and is something wrong in it?"""
+        return self.is_named and not all(problem.is_doubt for problem in self.problems)
+
+    @property
     def remembers(self) -> bool:
         return self[REMEMBER]
 
@@ -116,6 +121,13 @@ class Settings(Struct):
         for file in self.files:
             if path in file.values:
                 file.refuse(path, reason, without(path))
+
+    def doubt(self, path: Path, reason: str) -> None:
+        """Say what may not be meant by a value that holds."""
+        for file in self.files:
+            if path in file.values:
+                file.doubt(path, reason)
+                return
 
     def save(self) -> str:
         """Write what changed into the user's file; return why that is not possible, or nothing.

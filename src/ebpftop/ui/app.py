@@ -49,6 +49,7 @@ from ebpftop.ui.textual_fixes import (
     full_frames,
     option_lists,
     parameter_counts,
+    removed_keys,
     rule_hashes,
     stale_widgets,
 )
@@ -70,6 +71,7 @@ frame_pace.install()
 stale_widgets.install()
 option_lists.install()
 parameter_counts.install()
+removed_keys.install()
 rule_hashes.install()
 
 # Each pane has one as long as the screen exists; the others attach, filter, save and seek.
@@ -230,7 +232,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
 
     def _report_settings(self) -> None:
         """Say what is wrong in the settings, once; end if they were named on the command line, as other commands do."""
-        if self.kept.settings.is_named and self.kept.settings.problems:
+        if self.kept.settings.is_refused:
             self.exit(2, return_code=2)
             return
         for problem in self.kept.settings.problems[self._problems_reported :]:

@@ -99,7 +99,11 @@ class GraphsController:
         if not height_for(lines):
             self.open("execs")
             return
-        self.wanted = not self.wanted
+        self.show(lines, shown=not self.wanted)
+
+    def show(self, lines: int, *, shown: bool) -> None:
+        """Show the graphs or not, in a terminal of so many lines."""
+        self.wanted = shown
         self.place(lines)
 
     def open(self, what: What) -> None:

@@ -105,4 +105,4 @@ def _losses() -> Iterator[Entry]:
 
 def _keys(app: App[Any], bindings: Iterable[object]) -> Iterator[Entry]:
     for one in key_actions(app, bindings):
-        yield Entry(" ".join(one.keys), one.about)
+        yield Entry(" ".join(one.keys) or "no key", one.about)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-
-from textual.binding import Binding, BindingsMap
-from textual.dom import DOMNode
 
 from ebpftop.core import clock
 from ebpftop.core.glyphs import Glyphs, environment_at_start, fitting, glyphs_of
@@ -22,6 +19,7 @@ from ebpftop.settings.rows import (
     CONFIRM,
     FAILURES,
     FILTERS,
+    GRAPHS,
     IGNORE,
     INTERVAL,
     KEYS,
@@ -43,6 +41,8 @@ from ebpftop.settings.store import Settings
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import PaneLayout
+from ebpftop.ui.screens.key_map import bindings, others_on
+from ebpftop.ui.screens.key_names import wrong_key
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 from ebpftop.ui.themes.themed_app import ThemedApp
@@ -85,20 +85,6 @@ def own_sort(view: RowView[Any]) -> str | None:
 def sortable(view: RowView[Any]) -> tuple[str, ...]:
     """Return the columns by which *view* can be sorted."""
     return tuple(c.key for c in view.columns if c.sort is not None) if isinstance(view, TableView) else ()
-
-
-def bindings() -> Mapping[str, list[Binding]]:
-    """Return all bindings by their ids, of all screens and widgets of ours that are imported."""
-    found: dict[str, list[Binding]] = {}
-    kinds: list[type[DOMNode]] = [DOMNode]
-    for kind in kinds:
-        kinds += [one for one in kind.__subclasses__() if one not in kinds]
-        if kind.__module__.startswith("textual."):
-            continue
-        for _, binding in BindingsMap(kind.__dict__.get("BINDINGS", ())):
-            if binding.id is not None:
-                found.setdefault(binding.id, []).append(binding)
-    return found
 
 
 class SettableApp(ThemedApp, WrappingApp):
@@ -148,16 +134,22 @@ class KeptSettings:
             self._set_sort(name, view)
         self._check_names()
         self._set_layout()
+        self.main.graphs.wanted = self.settings[GRAPHS]
         self._set_failures()
         self._seen = dict(self._shown())
         self.app.call_later(self._set_ascii)
 
     def check_keys(self) -> None:
-        """Say which ids of keys nothing has: all screens are imported now."""
-        known = tuple(bindings())
-        for key in self.settings.entries(KEYS):
-            if key not in known:
-                self.settings.refuse((KEYS.name, key), f"there is no action with this id{nearest(key, known)}")
+        """Say which ids of keys nothing has, and which keys two actions have: all screens are imported now."""
+        known = bindings()
+        for action, keys in self.settings.entries(KEYS).items():
+            path = (KEYS.name, action)
+            if action not in known:
+                self.settings.refuse(path, f"there is no action with this id{nearest(action, tuple(known))}")
+                continue
+            for key in filter(None, keys.split(",")):
+                if others := others_on(key, action, self.settings.entries(KEYS)):
+                    self.settings.doubt(path, f"{key} is also the key of {', '.join(others)}")
 
     def _check_names(self) -> None:
         names = tuple(lists_of(self.main.panes))
@@ -181,6 +173,8 @@ class KeptSettings:
         elif name in (LAYOUT.name, PANES.name):
             self._set_layout()
             self.main.set_layout(self.main.pane_layout)
+        elif name == GRAPHS.name:
+            self.main.set_graphs(shown=self.settings[GRAPHS])
         elif name == FAILURES.name:
             self._set_failures()
             if self.settings[FAILURES] == "off":
@@ -213,6 +207,9 @@ class KeptSettings:
         self.app.wrap_rows(self.settings[WRAP])
 
     def _set_keys(self) -> None:
+        for action, keys in self.settings.entries(KEYS).items():
+            if reason := wrong_key(keys):
+                self.settings.refuse((KEYS.name, action), reason)
         self.app.set_keymap(self.settings.entries(KEYS))
 
     def _set_clock(self) -> None:
@@ -343,6 +340,7 @@ class KeptSettings:
         yield WRAP.path, self.app.wraps_rows
         layout = self.main.pane_layout
         yield LAYOUT.path, layout.preset
+        yield GRAPHS.path, self.main.graphs.wanted
         if self.settings[FAILURES] != "off":
             yield FAILURES.path, self.main.execs.model.view.failures
         for pane in self.main.panes:

@@ -41,10 +41,12 @@ def own_bindings(owner: type[DOMNode]) -> Iterable[object]:
 
 def key_actions(app: App[Any], bindings: Iterable[object]) -> Iterator[KeyAction]:
     """Yield the actions of *bindings* in their order, each with all of its keys."""
-    declared = BindingsMap([binding for binding in bindings if isinstance(binding, Binding)])
+    usual = [binding for binding in bindings if isinstance(binding, Binding)]
+    declared = BindingsMap(usual)
     if app._keymap:
         declared.apply_keymap(app._keymap)
-    found: dict[str, tuple[Binding, list[str]]] = {}
+    # What has no key any more is still an action.
+    found: dict[str, tuple[Binding, list[str]]] = {one.action: (one, []) for one in usual if one.description}
     for _, binding in declared:
         if not binding.description:
             continue

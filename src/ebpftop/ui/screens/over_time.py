@@ -209,9 +209,18 @@ class TimeScreen(PanesScreen, HostScreen):
     # Graphs.
 
     def action_graphs(self) -> None:
+        self._leave_graphs()
+        self.graphs.toggle(self.app.size.height)
+
+    def set_graphs(self, *, shown: bool) -> None:
+        """Show the graphs, where there is room for them, or hide them."""
+        self._leave_graphs()
+        self.graphs.show(self.app.size.height, shown=shown)
+
+    def _leave_graphs(self) -> None:
+        """Give the focus to a list, before the graphs go."""
         if self.focused is self.graphs.widget:
             self.set_focus(self.execs.lines)
-        self.graphs.toggle(self.app.size.height)
 
     @on(Graphs.Sized)
     def _graphs_sized(self) -> None:

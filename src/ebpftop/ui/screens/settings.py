@@ -32,7 +32,8 @@ from ebpftop.settings.rows import (
     kind_of,
 )
 from ebpftop.settings.store import DEFAULT
-from ebpftop.ui.screens.kept import INTERVAL_S, KeptSettings, bindings, lists_of
+from ebpftop.ui.screens.kept import INTERVAL_S, KeptSettings, lists_of
+from ebpftop.ui.screens.key_map import bindings, others_on
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.widgets.columns import clip, clip_front
 from ebpftop.ui.widgets.keyline import KeyLine
@@ -47,8 +48,8 @@ _PLAIN = ("a number of ", "a whole number of ", "a ", "an ", "the ")
 """What a hint goes without."""
 
 
-class KeyScreen(ReadyScreen[str]):
-    """Waits for the key that an action gets. Esc leaves it as it was."""
+class KeyScreen(ReadyScreen[str | None]):
+    """Waits for the key that an action gets; Del takes it away, Esc leaves it as it was."""
 
     def __init__(self, action: str) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class KeyScreen(ReadyScreen[str]):
             yield Static(
                 Content.assemble(
                     (f"Press the key for: {self._action_text}\n", "bold"),
-                    ("Esc: leave it as it is; more than one key: in the file", "$dim"),
+                    ("Del: no key at all; Esc: leave it as it is; more than one key: in the file", "$dim"),
                 ),
                 markup=False,
             )
@@ -67,7 +68,7 @@ class KeyScreen(ReadyScreen[str]):
     def on_key(self, event: events.Key) -> None:
         event.stop()
         event.prevent_default()
-        self.dismiss("" if event.key == "escape" else event.key)
+        self.dismiss({"escape": None, "delete": ""}.get(event.key, event.key))
 
 
 class SettingsScreen(ReadyScreen[None]):
@@ -366,27 +367,13 @@ class SettingsScreen(ReadyScreen[None]):
 
     def _ask_key(self, path: Path) -> None:
         def pressed(key: str | None) -> None:
-            if not key:
+            if key is None:
                 return
-            others = [
-                one for one in self._bindings_of if one != path[1] and key in self._keys_of(one) and _same(one, path[1])
-            ]
             self._change(path, key)
-            if others:
+            if key and (others := others_on(key, path[1], self.kept.settings.entries(KEYS))):
                 self.app.notify(f"{key} is also the key of {', '.join(others)}", severity="warning", markup=False)
 
         self.app.push_screen(KeyScreen(self._hint(path)[0] or path[1]), pressed)
-
-    def _keys_of(self, name: str) -> list[str]:
-        own = self.kept.settings.value((KEYS.name, name))
-        return own.split(",") if own is not None else [binding.key for binding in self._bindings_of.get(name, ())]
-
-
-def _same(one: str, other: str) -> bool:
-    """Are two actions on the same screen? Their ids begin with its name, except on the main screen."""
-    screens = ("sheet", "save", "columns", "settings", "filter")
-    first, second = one.partition(".")[0], other.partition(".")[0]
-    return first == second or (first not in screens and second not in screens)
 
 
 def _columns_text(columns: Columns | None) -> str:
