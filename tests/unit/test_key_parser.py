@@ -15,7 +15,7 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
 from textual.events import Key, Paste
 
-from ebpftop.ui.textual_fixes.key_parser import PASTE_MAX, BackgroundReported, KeyParser
+from ebpftop.ui.textual_fixes.key_parser import PASTE_MAX, BackgroundReported, KeyParser, SchemeChanged
 from tests.monkey import ODD
 
 # Begun and never ended, by which the terminal says that what follows belongs to them.
@@ -299,6 +299,17 @@ def test_the_background_arrives_wherever_the_answer_is_cut(
         assert told(messages) == ["a", "b"]
         (reported,) = [message for message in messages if isinstance(message, BackgroundReported)]
         assert reported.colour == pytest.approx(colour, abs=1e-3)
+
+
+@pytest.mark.parametrize("scheme", "12")
+def test_other_colours_of_the_terminal_are_reported_wherever_the_report_is_cut(scheme: str) -> None:
+    report = f"\x1b[?997;{scheme}n"
+    for at in range(len(report) + 1):
+        keys = KeyParser()
+        messages = [*keys.feed(f"a{report[:at]}"), *keys.feed(f"{report[at:]}b")]
+        assert told(messages) == ["a", "b"]
+        assert len([message for message in messages if isinstance(message, SchemeChanged)]) == 1
+    assert KeyParser().feed("\x1b[?997;3n\x1b[?996;1n") == []
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,20 @@ def test_nobody_waits_for_an_answer_that_is_there(ends: Ends) -> None:
     assert ends.terminal._asked_s is None
 
 
+def test_only_a_terminal_that_has_answered_is_asked_again_and_once_at_a_time(ends: Ends) -> None:
+    written: list[str] = []
+    ends.ask()
+    ends.terminal.ask_background_again(written.append)
+    assert written == []
+    ends.terminal.background = (0.0, 0.0, 0.0)
+    for _ in range(3):
+        ends.terminal.ask_background_again(written.append)
+    assert written == [QUESTION.decode()]
+    ends.terminal.background = (1.0, 1.0, 1.0)
+    ends.terminal.ask_background_again(written.append)
+    assert len(written) == 2
+
+
 def test_the_forms_of_an_answer() -> None:
     assert background_in(b"\x1b]11;rgb:0/0/f\a") == (0.0, 0.0, 1.0)
     assert background_in(b"\x1b]11;rgb:0000/0000") is None

@@ -61,6 +61,24 @@ def test_a_light_terminal_gets_the_light_theme(monkeypatch: pytest.MonkeyPatch) 
         assert session.wait_for(b"48;2;250;250;248")
 
 
+def test_a_background_that_changes_is_followed_if_the_terminal_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("COLORFGBG", raising=False)
+    with demo() as session:
+        assert session.wait_for(b"\x1b]11;?\x1b\\")
+        # A report that nobody asked for asks nothing of a terminal that has not answered.
+        session.press(b"\x1b[?997;2n")
+        assert b"\x1b[?2031h" not in drawn(session)
+        session.press(b"\x1b]11;rgb:0000/0000/0000\x1b\\")
+        assert session.wait_for(b"\x1b[?2031h")
+        session.output = b""
+        session.press(b"\x1b[?997;2n")
+        assert session.wait_for(b"\x1b]11;?\x1b\\")
+        session.press(b"\x1b]11;rgb:ffff/ffff/ffff\x1b\\")
+        assert session.wait_for(b"48;2;250;250;248")
+
+
 def test_a_key_gives_the_mouse_away_and_takes_it_back() -> None:
     with demo("--no-mouse") as session:
         assert b"\x1b[?1000h" not in drawn(session)

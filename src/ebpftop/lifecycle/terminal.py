@@ -25,10 +25,10 @@ FIRST_FD = 10
 UNTOUCHED, KEYS, SCREEN = 0, 1, 2
 
 # First the end of an escape sequence that was cut off; then the end of a frame, and the reset of every mode that
-# Textual's driver sets: paste, line wrap, resize reports, mouse, keyboard protocol, alternate screen, cursor, focus,
+# our driver sets: paste, line wrap, reports of size and colours, mouse, keyboard protocol, alternate screen, cursor, focus,
 # colours.
 _RESET = (
-    b"\x1b\\\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
+    b"\x1b\\\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?2031l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
     b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
 )
 _ASK_BACKGROUND = b"\x1b]11;?\x1b\\"
@@ -113,6 +113,13 @@ class Terminal:
             with suppress(OSError):
                 os.write(self.fd, _ASK_BACKGROUND)
                 self._asked_s = time.monotonic()
+
+    def ask_background_again(self, write: Callable[[str], None]) -> None:
+        """Ask by *write*, of the screen, a terminal that has answered before."""
+        now_s = time.monotonic()
+        if self._background is not None and (self._asked_s is None or now_s - self._asked_s >= ANSWER_S):
+            self._asked_s = now_s
+            write(_ASK_BACKGROUND.decode())
 
     def _await_answer(self) -> None:
         """Wait for an answer that is under way: the shell would read it as typed."""

@@ -50,6 +50,7 @@ _REST_OF_LONG = re.compile(r"[0-?]*[ -/]*([@-~]?)")
 _SEQUENCE_MAX = 32
 _BACKGROUND = "\x1b]11;"
 _ANSWER_MAX = 64
+_SCHEME = re.compile(r"\x1b\[\?997;[12]n")
 _INTRODUCERS = frozenset("[O]P_^X")
 _LOGGED_CHARACTERS = 80
 _LOG_EVERY_S = 10.0
@@ -61,6 +62,10 @@ class BackgroundReported(Message):
     def __init__(self, colour: tuple[float, float, float]) -> None:
         super().__init__()
         self.colour = colour
+
+
+class SchemeChanged(Message):
+    """The terminal's colours are others now: dark ones, or light ones."""
 
 
 class KeyParser:
@@ -224,6 +229,8 @@ class KeyParser:
 
     def _sequence(self, sequence: str) -> list[Message]:
         """Return the messages of a whole sequence."""
+        if _SCHEME.fullmatch(sequence):
+            return [] if self._deaf else [SchemeChanged()]
         if len(sequence) <= _SEQUENCE_MAX:
             messages = self._named(sequence)
             if self._parser._awaiting.timeout is None:

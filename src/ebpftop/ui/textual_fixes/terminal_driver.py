@@ -25,7 +25,7 @@ from textual.geometry import Size
 from textual.message import Message
 
 from ebpftop.lifecycle.process import INTERRUPTED, process
-from ebpftop.ui.textual_fixes.key_parser import BackgroundReported, KeyParser
+from ebpftop.ui.textual_fixes.key_parser import BackgroundReported, KeyParser, SchemeChanged
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -36,6 +36,9 @@ _PENDING_MAX = 1 << 17
 _READ_BYTES = 4096
 
 _CTRL_C = "\x03"
+
+_REPORT_SCHEME = "\x1b[?2031h"
+"""Of contour, kitty, foot, ghostty, VTE, tmux: the terminal reports when its colours become dark or light."""
 
 KEYS_WAITING_MAX = 1000
 """Keys that may wait for the screen. More are dropped, but searched for Ctrl-C."""
@@ -293,8 +296,14 @@ class TerminalDriver(LinuxDriver):
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, BackgroundReported):
+            is_first = process.terminal.background is None
             process.terminal.background = message.colour
             self.send_message(message)
+            if is_first:  # what answers one question of xterm's passes over a mode that it does not know
+                self.write(_REPORT_SCHEME)
+            return
+        if isinstance(message, SchemeChanged):
+            self._follow_background()
             return
         if isinstance(message, events.Resize) and not self._in_band_window_resize:
             return  # a size that was not requested
@@ -310,6 +319,12 @@ class TerminalDriver(LinuxDriver):
         else:
             super().process_message(message)
 
+    def _follow_background(self) -> None:
+        """Ask again, and for reports, a terminal that has said how its background is."""
+        if process.terminal.background is not None:
+            self.write(_REPORT_SCHEME)
+            process.terminal.ask_background_again(self.write)
+
     # ---- job control ----
 
     def _stop_job(self) -> None:
@@ -319,6 +334,7 @@ class TerminalDriver(LinuxDriver):
         process.stop()
         if process.asked is None:
             self.start_application_mode()
+            self._follow_background()
             # The screen is empty, and its size is the old one, so nothing else would draw all of it.
             self._draw_all()
 
@@ -336,6 +352,7 @@ class TerminalDriver(LinuxDriver):
         self._enable_bracketed_paste()
         self._disable_line_wrap()
         self._query_in_band_window_resize()
+        self._follow_background()
         self._draw_all()
 
     def _draw_all(self) -> None:
