@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import subprocess
 import sys
 
@@ -40,3 +42,8 @@ def test_importing_a_part_imports_nothing_that_it_does_not_need(module: str) -> 
     assert module in imported
     wrong = {name for name in imported for bad in NOT_IMPORTED[module] if name == bad or name.startswith(f"{bad}.")}
     assert wrong == set()
+
+
+def test_a_test_that_imports_the_app_keeps_what_pytest_has_for_textual() -> None:
+    importlib.import_module("ebpftop.ui.app")
+    assert "TEXTUAL_SNAPSHOT_TEMPDIR" in os.environ

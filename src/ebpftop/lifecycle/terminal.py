@@ -25,8 +25,8 @@ FIRST_FD = 10
 UNTOUCHED, KEYS, SCREEN = 0, 1, 2
 
 # First the end of an escape sequence that was cut off; then the end of a frame, and the reset of every mode that
-# our driver sets: paste, line wrap, reports of size and colours, mouse, keyboard protocol, alternate screen, cursor, focus,
-# colours.
+# our driver sets: paste, line wrap, reports of size and colours, mouse, keyboard protocol, alternate screen, cursor,
+# focus, colours.
 _RESET = (
     b"\x1b\\\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?2031l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
     b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"

@@ -1,0 +1,5 @@
+"""For all tests."""
+
+# It removes what the environment has for Textual. Done when a test imports the app, that would be also what
+# pytest-textual-snapshot has put there, which fails at the end of the run without it.
+import ebpftop.ui.textual_fixes.settings  # noqa: F401
