@@ -46,7 +46,7 @@ RECORDS: dict[str, Record] = {
 
 
 def matches(text: str) -> bool:
-    expression = compile_expression(text, KINDS)
+    expression = compile_expression(text, KINDS, escape)
     return any(test(RECORDS[kind]) is True for kind, test in expression.tests.items())
 
 
@@ -86,6 +86,24 @@ def matches(text: str) -> bool:
 )
 def test_it_matches(text: str) -> None:
     assert matches(text)
+
+
+@pytest.mark.parametrize(
+    ("comm", "text"),
+    [
+        (b"n\nl", r'exit.comm == "n\nl"'),
+        (b"n\nl", r'exit.comm == "n\x0al"'),
+        (b"n\nl", r'exit.comm in ["n\u000al"] && exit.comm.startsWith("n\n") && exit.comm.contains("\nl")'),
+        (b"n\nl", r'exit.comm.matches("^n\nl$")'),
+        (b"\xe2\x80\xaex", r'exit.comm == "\u202ex"'),
+        (b"\xffx", r'exit.comm == "\\xffx"'),
+        (b"a\\b", r'exit.comm == "a\\b"'),
+        ("\u00e9".encode(), r'exit.comm == "\u00e9" && exit.comm.matches("^\u00e9$")'),
+    ],
+)
+def test_a_literal_is_what_the_program_said(comm: bytes, text: str) -> None:
+    exited = CRASH.__class__(time=5.0, pid=7, uid=0, comm=escape(comm), code=0, signal=None, duration_s=2.5, core=False)
+    assert compile_expression(text, KINDS, escape).tests["exit"](exited) is True
 
 
 @pytest.mark.parametrize(
@@ -180,12 +198,12 @@ def test_the_mark_is_below_the_place_whatever_is_before_it(odd: str) -> None:
 @given(st.text(alphabet="exitcmd.ns()[]!&|<>='\"\\ 0123_,{}:;\n\u202e", max_size=60))
 def test_no_text_does_anything_but_compile_or_be_refused(text: str) -> None:
     with suppress(ExpressionError):
-        for kind, test in compile_expression(text, KINDS).tests.items():
+        for kind, test in compile_expression(text, KINDS, escape).tests.items():
             assert test(RECORDS[kind]) in (True, False)
 
 
 def test_a_kind_that_is_not_named_is_not_looked_at() -> None:
-    expression = compile_expression("exit.core || exec.ret < 0", KINDS)
+    expression = compile_expression("exit.core || exec.ret < 0", KINDS, escape)
     assert set(expression.kinds) == {"exit", "exec"}
 
 

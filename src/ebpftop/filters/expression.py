@@ -45,15 +45,16 @@ class Expression:
         return tuple(self.tests)
 
 
-def compile_expression(text: str, kinds: Mapping[str, type]) -> Expression:
-    """Return the expression *text* over records of *kinds*, the classes by their kind.
+def compile_expression(text: str, kinds: Mapping[str, type], escape: Callable[[str], str]) -> Expression:
+    r"""Return the expression *text* over records of *kinds*, the classes by their kind.
 
+    *escape* returns a text as records have it: a literal is what a program said, and is compared with that.
     Raises ExpressionError, with the place and what helps.
 
-    >>> compile_expression('exit.signal == "SIGSEGV"', kinds).tests["exit"](record)
+    >>> compile_expression('exit.signal == "SIGSEGV"', kinds, escape).tests["exit"](record)
     True
     """
-    parser = _Parser(text, kinds)
+    parser = _Parser(text, kinds, escape)
     tests: dict[str, Test] = {}
     for kind, source in parser.alternatives().items():
         tests[kind] = parser.function("r", source)
@@ -88,7 +89,8 @@ class _Sources:
 
 
 class _Parser:
-    def __init__(self, text: str, kinds: Mapping[str, type]) -> None:
+    def __init__(self, text: str, kinds: Mapping[str, type], escape: Callable[[str], str]) -> None:
+        self._escape = escape
         self.text = text
         self.constants: dict[str, object] = {}
         self._kinds = kinds
@@ -272,7 +274,7 @@ class _Parser:
         token = self._token
         self._next += 1
         if token.kind == "text":
-            return self._literal(unescape(token.value), "text", token.at)
+            return self._literal(self._escape(unescape(token.value)), "text", token.at)
         if token.kind == "number":
             value = float(token.value) if re.search("[.eE]", token.value) else int(token.value)
             seconds = float(token.value) * SECONDS[token.unit] if token.unit else None
@@ -385,7 +387,7 @@ class _Parser:
         if name.value == "size":
             self._expect(")")
             return self._function("size", node, node.at)
-        argument = self._value()
+        quoted, argument = self._token, self._value()
         self._expect(")")
         if name.value not in (*_METHODS, "matches"):
             self._fail(
@@ -397,7 +399,7 @@ class _Parser:
             self._fail(f"{name.value} takes a text in quotes", argument.at)
         if name.value == "matches":
             try:
-                pattern = parse_pattern(argument.constant)
+                pattern = parse_pattern("".join(map(self._in_pattern, unescape(quoted.value))))
             except PatternError as error:
                 self._fail(str(error), argument.at)
             test = f"{self._constant(pattern.matches if pattern else bool)}({node.source})"
@@ -405,6 +407,10 @@ class _Parser:
             test = f"{node.source}.{_METHODS[name.value]}({argument.source})"
         source = f"({node.source} is not None and {test})" if node.about.nullable else test
         return _Node(source, Field("bool"), node.at, kinds=node.kinds)
+
+    def _in_pattern(self, character: str) -> str:
+        """Return a character of a regular expression so that it matches what records have for it."""
+        return character if character.isprintable() else re.escape(self._escape(character))
 
     def _each(self, node: _Node, name: Token) -> _Node:
         if node.about.holds != "list" or node.about.item is None or node.is_constant:

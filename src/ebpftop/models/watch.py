@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ebpftop.core.escape import escape
 from ebpftop.core.records import End, Reading, Record, TimedRecord
 from ebpftop.models.match_words import Found, found_in, summary_of
 from ebpftop.probes.registry import registry
@@ -25,7 +26,8 @@ def compile_watch(text: str) -> Watch:
     from ebpftop.filters.expression import compile_expression  # the screen starts without it
 
     kinds = {kind: record for kind, record in registry().kinds.items() if issubclass(record, TimedRecord)}
-    expression = compile_expression(text, {kind: record for kind, record in kinds.items() if record is not End})
+    kinds = {kind: record for kind, record in kinds.items() if record is not End}
+    expression = compile_expression(text, kinds, escape)
     named = {registry().kinds[kind]: named for kind, named in expression.named.items()}
     return Watch(text, tests_of(expression), named)
 
