@@ -27,6 +27,7 @@ from ebpftop.ui.screens.key_names import wrong_key
 from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
 from ebpftop.ui.screens.settings import KeyScreen, SettingsScreen
 from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.sheet_title import SheetTitle
 
 from .conftest import settle, until
 from .scene import FakeSource, Remembered, minute
@@ -118,7 +119,7 @@ async def test_where_nothing_is_saved_the_title_says_why_and_no_notice_comes(fil
         await until(pilot, lambda: settings[MOUSE] is False and not settings.changed)
         await until(pilot, lambda: app_of(pilot).kept.saved_s)
         screen._show_title()
-        title = str(screen._title.render())
+        title = screen._title.text
         assert (why or "no file: nothing is saved") in title
         assert "saved" not in title.replace("nothing is saved", "")
         assert not notices(pilot)
@@ -168,7 +169,7 @@ async def test_what_is_chosen_takes_effect_and_is_saved_at_once(file: Path) -> N
         assert "light" in row(screen, "theme")
         await pilot.press("left")
         await until(pilot, lambda: saved(file) == {"theme": "dark"})
-        await until(pilot, lambda: "saved " in str(screen.query_one(".settings-title").content))  # type: ignore[attr-defined]
+        await until(pilot, lambda: "saved " in screen.query_one(SheetTitle).text)
         await pilot.press("delete")
         await until(pilot, lambda: saved(file) == {})
         await choose(pilot, screen, "memory")
@@ -387,7 +388,7 @@ async def test_a_file_that_cannot_be_written_is_told_once(file: Path) -> None:
             await pilot.press("enter")
             await until(pilot, lambda: app.kept.trouble and not app.kept._is_saving)
         assert len([text for text in notices(pilot) if "Settings are not saved in" in text]) == 1
-        assert "not saved" in str(screen.query_one(".settings-title").content)  # type: ignore[attr-defined]
+        assert "not saved" in screen.query_one(SheetTitle).text
 
 
 async def test_a_probe_is_asked_about_if_that_is_wanted(file: Path) -> None:

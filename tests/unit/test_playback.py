@@ -95,7 +95,7 @@ class FakeHost:
         self.later: deque[tuple[float, Callable[[], None]]] = deque()
         self.messages: list[str] = []
         self.rates: Rates = ()
-        self.is_covered = False
+        self.is_covered = self.is_hidden = False
         self.described = self.frames = 0
 
     def describe(self) -> None:
@@ -497,6 +497,22 @@ def test_covered_panes_are_shown_rarely_and_at_once_when_they_are_uncovered(fram
     framed.send(*programs(200))
     framed.host.is_covered = False
     framed.time.frames.show_when_due()  # the screen calls it when it is uncovered
+    framed.pass_time(frames.FRAME_S)
+    assert framed.shown[0] == before + 1
+
+
+def test_panes_below_an_opaque_screen_are_not_shown_until_it_closes(framed: FramedScreen) -> None:
+    framed.send(*programs(0))
+    framed.pass_time(frames.QUICK_S)
+    framed.send(*programs(1))  # its frame is on its way
+    framed.host.is_covered = framed.host.is_hidden = True
+    before = framed.shown[0]
+    for at in range(2, 100):
+        framed.send(*programs(at))
+        framed.pass_time(0.1)
+    assert framed.shown[0] == before
+    framed.host.is_covered = framed.host.is_hidden = False
+    framed.time.frames.show_when_due()
     framed.pass_time(frames.FRAME_S)
     assert framed.shown[0] == before + 1
 

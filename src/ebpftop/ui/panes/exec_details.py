@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ebpftop.core import format
+from ebpftop.core.clock import whole_text
 from ebpftop.filters.stack import FilterLevel, process_level
 from ebpftop.models.exec_row import ExecRow, command_line
 from ebpftop.models.execlog import ExecLog
@@ -25,6 +26,7 @@ def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
         copies_what="Command line",
         narrows=(lambda: process_level(row.exec.pid, row.exec.comm) if row.running else None) if row.running else None,
         pid=row.exec.pid,
+        when=whole_text(row.exec.time, date=False),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
 
+from ebpftop.core.clock import whole_text
 from ebpftop.core.format import count, counted
 from ebpftop.core.records import Event, ProbeName
 from ebpftop.core.source import Source
@@ -101,6 +102,7 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
             sheet=lambda: self.sheet(row),
             copies=self.copies(row),
             copies_what=self.counted_as.capitalize(),
+            when=whole_text(row.time, date=False),
         )
 
     def message_if_empty(self) -> str:

@@ -49,7 +49,7 @@ class ColumnsScreen(ReadyScreen[None]):
         return self
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="sheet small") as self._box:
+        with Vertical(classes="dialog small") as self._box:
             self._options = OptionList(compact=True, markup=False)
             yield self._options
             self._about = Static("", classes="column-about", markup=False)

@@ -51,7 +51,7 @@ class CopyScreen(ReadyScreen[CommandLine]):
         self.lines = ()
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="sheet") as self._box:
+        with Vertical(classes="dialog") as self._box:
             self._options = OptionList(markup=False)
             yield self._options
         yield KeyLine()

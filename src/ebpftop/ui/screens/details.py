@@ -17,6 +17,7 @@ from ebpftop.filters.stack import FilterLevel
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.sheet import Details, Sheet
+from ebpftop.ui.widgets.sheet_title import SheetTitle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -49,6 +50,8 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         """What the widgets have rendered last: text, title, theme."""
 
     def compose(self) -> ComposeResult:
+        self._title = SheetTitle()
+        yield self._title
         with VerticalScroll(classes="sheet") as self._box:
             self._text = Static(self._shown, classes="sheet-text", markup=False)
             yield self._text
@@ -70,7 +73,7 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         if rendered != self._rendered:
             self._rendered = rendered
             self._text.update(self._shown, layout=False)
-            self._box.border_title = Content(self.details.title)
+            self._title.set_name(self.details.title, self.details.when)
         self._box.scroll_to(y=0, animate=False, immediate=True)
 
     @property

@@ -27,6 +27,10 @@ class FrameHost(Turns, Protocol):
     def is_covered(self) -> bool:
         """Whether another screen is above the panes."""
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether nothing of the panes can be seen, because the screen above is opaque."""
+
     def describe(self) -> None:
         """Bring everything around the panes up to date."""
 
@@ -83,7 +87,7 @@ class Frames:
         """Show what was fed as soon as it is time. Call it again if it is time earlier than it seemed."""
         if self._around_waits and not self._host.is_covered:
             self._show_around()
-        if not self._fed:
+        if not self._fed or self._host.is_hidden:
             return
         now_s = monotonic()
         due_s = self.pace.next_s()
@@ -105,7 +109,11 @@ class Frames:
         return not self._shown.paused and not self._shown.is_past
 
     def _show_frame(self, at_s: float) -> None:
-        if at_s == self._frame_at_s:  # else it was shown earlier
+        if at_s != self._frame_at_s:
+            return  # it was shown earlier
+        if self._host.is_hidden:
+            self._frame_at_s = float("inf")
+        else:
             with self._host.one_frame():
                 self._show_fed(at_s)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
 
 from ebpftop.ui.screens import help_text
 from ebpftop.ui.screens.live_modal import LiveScreen
@@ -18,6 +17,7 @@ from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedS
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.manual import ManualView, Section
 from ebpftop.ui.widgets.search_bar import SearchBar
+from ebpftop.ui.widgets.sheet_title import SheetTitle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,7 +43,7 @@ class HelpScreen(ReadyScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._sections: tuple[Section, ...] = ()
-        self._key = self._title = ""
+        self._key = ""
 
     def fill(self, key: str = "") -> Self:
         """Show the help, beginning at the section *key*, when this screen is pushed the next time."""
@@ -72,7 +72,8 @@ class HelpScreen(ReadyScreen[None]):
             self._manual.lay_out()
 
     def compose(self) -> ComposeResult:
-        yield Static("", classes="help-title", markup=False)
+        self._title = SheetTitle()
+        yield self._title
         self._manual = ManualView()
         yield self._manual
         self._bar = SearchBar()
@@ -90,10 +91,7 @@ class HelpScreen(ReadyScreen[None]):
     def _entitle(self) -> None:
         if self._sections:
             number, sections = self._manual.place
-            title = f" Help  {self._manual.section.title}  ({number} of {sections})"
-            if title != self._title:
-                self._title = title
-                self.query_one(".help-title", Static).update(title, layout=False)
+            self._title.set_name(f"Help  {self._manual.section.title}  ({number} of {sections})")
 
     def action_step(self, sections: int) -> None:
         self._manual.step(sections)

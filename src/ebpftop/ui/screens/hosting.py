@@ -13,6 +13,7 @@ from contextvars import copy_context
 from textual.screen import Screen
 
 from ebpftop.ui.screens.inbox import Inbox
+from ebpftop.ui.screens.over import OverScreen
 from ebpftop.ui.screens.playback import Group
 from ebpftop.ui.textual_fixes.frame_pace import one_frame
 
@@ -43,6 +44,11 @@ class HostScreen(Screen[None]):
     @property
     def is_covered(self) -> bool:
         return not self.is_active
+
+    @property
+    def is_hidden(self) -> bool:
+        above = self.app.screen_stack[1:]
+        return any(isinstance(screen, OverScreen) and screen.is_opaque for screen in above)
 
     @property
     def is_ending(self) -> bool:

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.compose import compose
 from textual.containers import Vertical
-from textual.content import Content
 
+from ebpftop.core.clock import whole_text
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
 from ebpftop.ui.screens.ready import ReadyScreen
@@ -18,6 +18,7 @@ from ebpftop.ui.widgets.columns import Column
 from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.sheet_title import SheetTitle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,7 +29,7 @@ _NOTHING = SyscallsModel()
 
 
 class LiveScreen(ListFilters[None], ReadyScreen[None]):
-    """A frame around the widgets that a subclass yields in `contents`; `show` is called when the model has changed."""
+    """A title, the widgets that a subclass yields in `contents`, and keys. `show` is called if the model changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", key_display="Esc", id="live.back"),
@@ -56,7 +57,7 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         return self
 
     def contents(self) -> ComposeResult:
-        """Yield the widgets in the frame; the first focusable one gets the focus."""
+        """Yield the widgets below the title; the first focusable one gets the focus."""
         raise NotImplementedError
 
     def show(self) -> None:
@@ -64,7 +65,7 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         raise NotImplementedError
 
     def title_text(self) -> str:
-        """The title in the frame."""
+        """The title."""
         raise NotImplementedError
 
     def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
@@ -79,7 +80,9 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="sheet live") as self._box:
+        self._title = SheetTitle()
+        yield self._title
+        with Vertical(classes="sheet"):
             yield from self.contents()
             yield FilterBar()
         yield KeyLine()
@@ -110,4 +113,5 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         if state != self._shown:
             self._shown = state
             self.show()
-            self._box.border_title = Content(self.title_text())
+            latest = self.model.latest
+            self._title.set_name(self.title_text(), whole_text(latest.time, date=False) if latest else "")

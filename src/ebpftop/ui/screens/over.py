@@ -1,4 +1,4 @@
-"""Screens above another one, which is visible below them."""
+"""Screens above another one, which is visible below them unless they are opaque."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ class LayoutOnResize(Screen[Result]):
 
 
 class OverScreen(LayoutOnResize[Result], ModalScreen[Result]):
-    """A modal screen that opens at once: the screen below is shaded once, and again when it changes."""
+    """A modal screen that opens at once: the screen below is shaded once, and again when it changes.
+
+    Of an opaque one, nothing below is drawn: that is two thirds of what a frame with panes below costs.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,8 +80,15 @@ class OverScreen(LayoutOnResize[Result], ModalScreen[Result]):
         self._due: Timer | None = None
         self._is_first = False
 
+    @property
+    def is_opaque(self) -> bool:
+        """Whether nothing of the screen below can be seen."""
+        return self.styles.background.a == 1
+
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
         if regions and not layout and not recompose:
+            if self.is_opaque:
+                return self
             # The screen below has changed there. Painting it takes as long as opening, so it is done later.
             self._below = None
             if self._due is None and not self._repaint_required:
@@ -88,6 +98,10 @@ class OverScreen(LayoutOnResize[Result], ModalScreen[Result]):
 
     def draw_first(self) -> None:
         """Draw only this screen; the one below stays unshaded for this frame, because shading takes longer."""
+        if self.is_opaque:
+            self._compositor._dirty_regions.add(self._compositor.size.region)
+            self._compositor_refresh()
+            return
         below = self.app._background_screens[-1:]
         if not all(isinstance(screen, LayoutOnResize) and screen.drawn_size == self.size for screen in below):
             return  # the terminal shows a frame of another size
@@ -120,6 +134,8 @@ class OverScreen(LayoutOnResize[Result], ModalScreen[Result]):
     def render_lines(self, crop: Region) -> list[Strip]:
         if self._is_first:
             return [Strip.blank(crop.width)] * crop.height  # none of it is visible
+        if self.is_opaque:
+            return [Strip.blank(crop.width, self.rich_style)] * crop.height
         key = self.size, self.styles.background
         if self._below is None or self._below[0] != key or self._dirty_regions:
             below = visible_screen_stack.get([])

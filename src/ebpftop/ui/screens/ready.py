@@ -32,7 +32,7 @@ class ReadyScreen(OverScreen[Result]):
     """Filled before each opening by `fill` of a subclass, which stores its arguments and calls `filled`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,h,f1", "app.help", "Help", show=False, key_display="?", id="over.help"),
+        Binding("question_mark,h,f1", "app.help", "Help", key_display="?", id="over.help"),
     ]
 
     class Watches(Message):
@@ -124,7 +124,8 @@ class ReadyScreen(OverScreen[Result]):
             widget._repaint_required = False
         if not self.app._batch_count:
             self.draw_first()
-        self.refresh()
+        if self.app._batch_count or not self.is_opaque:
+            self.refresh()
 
     @property
     def _drawn(self) -> set[Widget]:

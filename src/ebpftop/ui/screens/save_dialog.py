@@ -137,7 +137,7 @@ class SaveScreen(ReadyScreen[str]):
         return os.path.join(self.place.fallback, self.choice.name)
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="sheet small save") as self._box:
+        with Vertical(classes="dialog small save") as self._box:
             self._box.border_title = Content("Save")
             self._choices = Static(classes="save-choices", markup=False)
             self._input = Input(select_on_focus=False, compact=True)

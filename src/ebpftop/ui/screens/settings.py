@@ -35,8 +35,9 @@ from ebpftop.settings.store import DEFAULT
 from ebpftop.ui.screens.kept import INTERVAL_S, KeptSettings, lists_of
 from ebpftop.ui.screens.key_map import bindings, others_on
 from ebpftop.ui.screens.ready import ReadyScreen, ready
-from ebpftop.ui.widgets.columns import clip, clip_front
+from ebpftop.ui.widgets.columns import Span, clip, clip_front
 from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.sheet_title import SheetTitle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,7 +105,7 @@ class SettingsScreen(ReadyScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="settings"):
-            self._title = Static(classes="settings-title", markup=False)
+            self._title = SheetTitle()
             self._options = OptionList(compact=True, markup=False)
             self._about = Static(classes="settings-about", markup=False)
             self._input = Input(select_on_focus=False, compact=True)
@@ -218,14 +219,11 @@ class SettingsScreen(ReadyScreen[None]):
         saved = f"saved {datetime.fromtimestamp(kept.saved_s):%H:%M:%S}" if kept.saved_s and not unsaved else ""
         if kept.trouble:
             saved = "not saved"
-        room = max(1, width - len(" Settings  ") - len(saved) - 3)
-        text = Content.assemble(
-            (" Settings  ", "bold"),
-            (clip(clip_front(escape(where), room), room), "$dim"),
-            (f" {saved} ", "$error" if kept.trouble else "$success"),
+        room = max(1, width - len(" Settings  ") - len(saved) - 4)
+        self._title.set_text(
+            (Span("Settings  ", "name"), Span(clip_front(escape(where), room), "dim")),
+            (Span(saved, "bad" if kept.trouble else "good"),) if saved else (),
         )
-        if self._title.content != text:
-            self._title.update(text)
 
     def _show_about(self) -> None:
         if not self.paths:

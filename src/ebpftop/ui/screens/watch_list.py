@@ -64,7 +64,7 @@ class WatchScreen(ReadyScreen[float]):
         self.offers, self.rows = (), []
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="sheet watch") as self._box:
+        with Vertical(classes="dialog watch") as self._box:
             self._box.border_title = Content("Watch for what matters")
             self._options = OptionList(compact=True, markup=False)
             self._input = Input(placeholder='exit.signal == "SIGSEGV"', select_on_focus=False, compact=True)

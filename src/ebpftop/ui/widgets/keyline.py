@@ -29,7 +29,7 @@ _FIRST = (
 )
 """Actions that stand first. If there is no room, keys towards the middle of the line are left out."""
 
-_LAST = ("help", "quit")
+_LAST = ("app.help", "help", "quit")
 """Actions at the right end, which are never left out."""
 
 _Offer: TypeAlias = tuple[Binding, bool, str]

@@ -45,7 +45,7 @@ class Details:
     """What Enter opens: a title, a sheet that is rebuilt while it is open; what `y` copies.
 
     `narrows` returns what Enter on the sheet filters to, or None if that has ended meanwhile. `pid`: the process
-    that it is about.
+    that it is about. `when`: the time of what it is about, if it has one.
     """
 
     title: str
@@ -54,3 +54,4 @@ class Details:
     copies_what: str = ""
     narrows: Callable[[], FilterLevel | None] | None = None
     pid: int | None = None
+    when: str = ""
