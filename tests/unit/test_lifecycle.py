@@ -106,7 +106,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("where", ["saving.create_file", "asking.writable_folder", "asking.expand_home"])
+@pytest.mark.parametrize("where", ["saving.UnfinishedFile", "asking.writable_folder", "asking.expand_home"])
 def test_it_ends_although_the_file_system_never_answers(where: str) -> None:
     """Where a save itself hangs its thread is one that asyncio waits for; then `leave` ends it."""
     with session_of(*python(_RUN_DEMO + _HANGS % f"{where} = hang")) as session:

@@ -61,7 +61,7 @@ class Process:
         self._end: Callable[[], None] | None = None
         self._stop: Callable[[], None] | None = None
         self._redraw: Callable[[], None] | None = None
-        self._undo: list[Callable[[], None]] = []
+        self._undo: list[Callable[[], str | None]] = []
         self._work_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._guard: socket.socket | None = None
         self._tracefs_fd: int | None = None
@@ -117,6 +117,11 @@ class Process:
         self.ask_to_end(status)
         self.terminal.typed_ahead()
         self.terminal.restore()
+        if undone := self._undo_all():
+            from ebpftop.lifecycle.stdio import report
+
+            for said in undone:
+                report(said)
         for file in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 file.flush()
@@ -149,8 +154,11 @@ class Process:
         self._end = end
 
     @contextmanager
-    def undone_at_last(self, undo: Callable[[], None]) -> Iterator[None]:
-        """Call *undo* in `leave`, if that runs within the block. *undo* must not wait for anything."""
+    def undone_at_last(self, undo: Callable[[], str | None]) -> Iterator[None]:
+        """Call *undo* if the process ends within the block. *undo* must not wait for anything.
+
+        What it returns is said, by `leave` only on a terminal that takes it at once.
+        """
         self._undo.append(undo)
         try:
             yield
@@ -178,14 +186,22 @@ class Process:
         self._wait_if_leaving()
         self.leaving = True
         self._notify_guard(guard.LEAVING)
-        for undo in reversed(self._undo):
-            with suppress(Exception):
-                undo()
+        undone = self._undo_all()
         self._close_all()
         if self._tracefs_fd is not None:
             leftovers.remove(self._tracefs_fd, self._owner)
         self.terminal.restore()
+        for said in undone:
+            self.terminal.write_line(f"ebpftop: {said}")
         os._exit(status)
+
+    def _undo_all(self) -> list[str]:
+        """Undo what is not complete, and return what is to be said of it."""
+        said: list[str] = []
+        for undo in reversed([*self._undo]):
+            with suppress(Exception):
+                said += filter(None, [undo()])
+        return said
 
     def _close_all(self) -> None:
         """Close every descriptor that keeps something in the kernel.

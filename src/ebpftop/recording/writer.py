@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import pwd
-import stat
 import threading
 import time
 from collections.abc import Iterable
@@ -17,6 +15,7 @@ from ebpftop.core.records import End, Header, Record, encode
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.helpers import open_null
 from ebpftop.recording import zstd_frames
+from ebpftop.recording.new_file import FULL, UnfinishedFile, create_file, error_text
 from ebpftop.recording.readings import ReadingEncoder
 
 FLUSH_S = 0.5
@@ -39,14 +38,15 @@ class RecordingWriter:
     def __init__(self, path: str, *, replace: bool = False, is_copy: bool = False) -> None:
         """Create *path*; SourceError if it exists (and not *replace*), is a link, or cannot be created.
 
-        The first record must be the header. *is_copy*: the records are a copy, so records that do not fit are not lost.
+        The first record must be the header. *is_copy*: the records are a copy, so records that do not fit are not lost,
+        and the file has its name only once it is closed.
         """
-        self._is_copy = is_copy
+        self._copy = UnfinishedFile(path, replace) if is_copy else None
         self.path = path
         self.bytes_written = 0
         self._lines = 0
         self._compressed = path.endswith(".zst")
-        self._fd = create_file(path, replace)
+        self._fd = create_file(path, replace) if self._copy is None else self._copy.fd
         # With the descriptor of the folder instead of the path, `discard` can only remove this file.
         self._folder_fd = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._lock = threading.Lock()
@@ -73,7 +73,10 @@ class RecordingWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close("failed" if kind else "")
+        if self._copy is not None and kind is not None and not issubclass(kind, SourceError):
+            self.discard()
+        else:
+            self.close("failed" if kind else "")
 
     def write(self, records: Iterable[Record]) -> None:
         """Add *records*; they are in the file within a second. SourceError if the disk no longer accepts them."""
@@ -114,8 +117,11 @@ class RecordingWriter:
         except OSError as error:
             self._error = self._error or error
         finally:
-            os.close(self._fd)
             os.close(self._folder_fd)
+            if self._copy is None:
+                os.close(self._fd)
+            else:
+                self._copy.publish()
         self._report_error()
 
     def discard(self) -> None:
@@ -123,8 +129,11 @@ class RecordingWriter:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        self.discard_now()
-        os.close(self._fd)
+        if self._copy is None:
+            self.discard_now()
+            os.close(self._fd)
+        else:
+            self._copy.remove()
         os.close(self._folder_fd)
 
     def discard_now(self) -> None:
@@ -155,9 +164,9 @@ class RecordingWriter:
         lost = self._lost_records - (self._lines == 0)  # the header does not count
         raise SourceError(
             f"{self.path}: {error_text(self._error)} after {counted(self.records, 'record', whole=True)}; "
-            + (f"{counted(lost, 'later record', whole=True)} lost, " if lost and not self._is_copy else "")
+            + (f"{counted(lost, 'later record', whole=True)} lost, " if lost and self._copy is None else "")
             + ("what is in it can be replayed" if self.records else "there is nothing in it to replay"),
-            "make room or record elsewhere" if self._error.errno in _FULL else "",
+            "make room or record elsewhere" if self._error.errno in FULL else "",
         ) from self._error
 
     def _flush_now_and_then(self) -> None:
@@ -211,7 +220,7 @@ class RecordingWriter:
         except OSError as error:
             # Half a frame or half a line is useless: cut the file after the last whole one.
             self._end_file_at(self.bytes_written)
-            if error.errno not in _FULL or len(lines) == 1:
+            if error.errno not in FULL or len(lines) == 1:
                 raise
         else:
             self.bytes_written += len(data)
@@ -226,38 +235,6 @@ class RecordingWriter:
     def _end_file_at(self, size: int) -> None:
         os.ftruncate(self._fd, size)
         os.lseek(self._fd, size, os.SEEK_SET)
-
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def error_text(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
-def create_file(path: str, replace: bool) -> int:
-    """Return a descriptor of the new file *path*, readable by its owner only: command lines contain secrets.
-
-    SourceError if it exists (and not *replace*), is a link, or cannot be created.
-
-    It is created with our current rights: under sudo those of the user behind it (lifecycle/invoker.py). It is never
-    created through a link, and *path* is never a device or a pipe.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        if replace:
-            _remove_old(path)
-        fd = os.open(path, flags, 0o600)
-    except FileExistsError:
-        raise SourceError(f"{path} exists", "give another name, or --force to replace it") from None
-    except PermissionError as error:
-        raise SourceError(
-            f"cannot create {path}: {error_text(error)}",
-            f"files are written with the rights of user {os.geteuid()}: name a folder where that user may write",
-        ) from error
-    except OSError as error:
-        raise SourceError(f"cannot create {path}: {error_text(error)}") from error
-    return fd
 
 
 def home() -> str:
@@ -304,13 +281,3 @@ def expand_home(path: str) -> str:
     if path == "~" or path.startswith("~/"):
         return home() + path[1:]
     return os.path.expanduser(path)
-
-
-def _remove_old(path: str) -> None:
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(mode):
-        raise SourceError(f"{path} is not a regular file", "give another name")
-    os.unlink(path)

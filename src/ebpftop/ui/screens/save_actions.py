@@ -11,8 +11,9 @@ from ebpftop.filters.query import Query
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.subset import Subset, default_name, screenshot_name
+from ebpftop.recording.new_file import UnfinishedFile
 from ebpftop.recording.timeline import Timeline
-from ebpftop.recording.writer import create_file, fallback_folder, writable_folder
+from ebpftop.recording.writer import fallback_folder, writable_folder
 from ebpftop.ui.export import to_csv, to_json
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.screens.report_actions import OnScreen, report_choice
@@ -70,12 +71,16 @@ def save_screenshot(svg: str, host: str, moment: float) -> str:
 
 
 def _write(path: str, data: bytes, *, replace: bool) -> None:
-    fd = create_file(path, replace)
+    file = UnfinishedFile(path, replace)
     try:
-        with open(fd, "wb") as file:
-            file.write(data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file.fd, rest) :]
+        os.fdatasync(file.fd)
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}; it is incomplete") from error
+        file.remove()
+        raise SourceError(f"{path}: {error.strerror}; nothing is saved") from error
+    file.publish()
 
 
 class _Writer:
