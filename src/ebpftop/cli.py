@@ -18,7 +18,7 @@ from ebpftop.lifecycle import stdio
 from ebpftop.probes.registry import registry
 from ebpftop.settings import values
 from ebpftop.settings.kinds import FLAG, Kind
-from ebpftop.settings.rows import FAILURES, SETTINGS, Setting
+from ebpftop.settings.rows import FAILURES, SETTINGS, WHEN, Setting
 from ebpftop.settings.store import Settings, given_on, load
 
 _SCREENS = ("live", "replay", "demo")
@@ -423,6 +423,8 @@ def read_settings(args: argparse.Namespace, command: argparse.ArgumentParser, wo
         if given_on(words, names):
             value = getattr(args, setting.dest)
             # --failures: watched, shown as the file says.
+            if setting is WHEN:
+                value = [watch.label for watch in value]
             if setting is not FAILURES or value is not setting.argument(settings[FAILURES]):
                 settings.given[setting.path] = _as_setting(setting, value)
         elif settings.has(setting.path):

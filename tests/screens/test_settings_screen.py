@@ -13,6 +13,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
+from ebpftop.models.watch import compile_watch
 from ebpftop.settings import places
 from ebpftop.settings.reading import parse
 from ebpftop.settings.rows import MOUSE
@@ -284,6 +285,30 @@ def test_all_keys_that_actions_have_are_keys() -> None:
     ):
         assert (f"did you mean {proposal}?" in wrong_key(name)) is bool(proposal), wrong_key(name)
         assert "allowed are" in wrong_key(name)
+
+
+async def test_what_is_watched_for_is_a_setting(file: Path) -> None:
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        watching = app.main.watching
+        watching.add(compile_watch("exit.core"))
+        app.kept.keep_watches()
+        await until(pilot, lambda: saved(file) == {"when": ["exit.core"]})
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "when")
+        await pilot.press("enter")
+        screen._input.value = "exit.core; exit.comm == 'a;b' || exec.uid in [0, 1]; "
+        await pilot.press("enter")
+        both = ["exit.core", "exit.comm == 'a;b' || exec.uid in [0, 1]"]
+        await until(pilot, lambda: saved(file) == {"when": both})
+        assert list(watching.expressions) == both
+        await pilot.press("delete")
+        await until(pilot, lambda: saved(file) == {})
+        assert not watching.watches
+        await pilot.press("enter")
+        screen._input.value = "exit.cor"
+        await pilot.press("enter")
+        await until(pilot, lambda: "did you mean core?" in screen._wrong[1])
 
 
 async def test_graphs_are_a_setting_that_their_key_changes(file: Path) -> None:

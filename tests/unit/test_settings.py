@@ -110,6 +110,8 @@ def test_the_users_own_come_before_those_of_the_machine(home: Path) -> None:
         ("memory = '" + "9" * 5000 + "'", ":2: memory: '999"),
         ('keys.quit = "\\u001b"', ":2: keys.quit: '\\x1b' is not keys, as in"),
         ('keys.quit = ["q", "\\u202e"]', ":2: keys.quit: ['q', '\\u202e'] is not keys, as in"),
+        ("when = 'exit.cor'", ":2: when: 'exit.cor': exit has no field cor; did you mean core? It has time"),
+        ("when = ['exit.core', 1]", ":2: when: 1 is not an expression over records, as in exit.signal == 'SIGSEGV'"),
         ('keys.quit = ["", "q"]', ":2: keys.quit: ['', 'q'] is not keys, as in"),
         ('keys.quit = "ctrl q"', ":2: keys.quit: 'ctrl q' is not keys, as in"),
         ("theme = 0x" + "f" * 5000, ":2: theme: a number has more than 64 bits; the default is used: auto"),
@@ -511,6 +513,14 @@ def test_an_option_wins_over_the_file(home: Path) -> None:
     assert (args.failures, settings[FAILURES]) == (True, "folded")
     args, _ = args_of("record", "--", "--uid")
     assert args.uid == [0, 1]
+
+
+def test_watches_of_the_file_hold_unless_some_are_given(home: Path) -> None:
+    own_file(home, "when = ['exit.core', 'exit.code > 0']")
+    args, _ = args_of("stream")
+    assert [watch.label for watch in args.when] == ["exit.core", "exit.code > 0"]
+    args, settings = args_of("stream", "--when", "exit.code == 1")
+    assert [watch.label for watch in args.when] == settings.value(("when",)) == ["exit.code == 1"]
 
 
 @pytest.mark.parametrize("command", ["live", "stream", "record", "replay", "demo", "check"])

@@ -31,6 +31,8 @@ class Kind(Struct, Generic[Value], frozen=True):
     typed: Callable[[str], object] = lambda text: text
     choices: tuple[str, ...] = ()
     """All values as texts, if they are few."""
+    between: str = ", "
+    """What is between the values of a list, as it is typed."""
 
     def shown(self, value: Value) -> str:
         """Return *value* as it can be typed."""
@@ -40,7 +42,7 @@ class Kind(Struct, Generic[Value], frozen=True):
         if isinstance(written, bool):
             return "yes" if written else "no"
         if isinstance(written, (list, tuple)):
-            return ", ".join(map(str, written))
+            return self.between.join(map(str, written))
         return f"{written:g}" if isinstance(written, float) else str(written)
 
 

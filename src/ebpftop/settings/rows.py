@@ -6,6 +6,7 @@ What is in the file, `--print-config`, the settings screen and docs/settings.md 
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -72,6 +73,33 @@ def _speed(value: object) -> str:
     return text
 
 
+_ONE_EXPRESSION = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^;])+""")
+
+
+def _expressions(value: object) -> list[str]:
+    from ebpftop.filters.expression_tokens import ExpressionError
+    from ebpftop.models.watch import compile_watch
+
+    texts: list[str] = []
+    for one in value if isinstance(value, list) else [value]:
+        if not isinstance(one, str):
+            raise wrong(one, _EXPRESSION)
+        try:
+            compile_watch(one)
+        except ExpressionError as error:
+            raise Wrong(f"{one!r}: {error.reason}") from error
+        texts.append(one)
+    return texts
+
+
+def _watches(texts: list[str]) -> object:
+    from ebpftop.models.watch import compile_watch
+
+    return [compile_watch(text) for text in texts]
+
+
+_EXPRESSION = "an expression over records, as in exit.signal == 'SIGSEGV'"
+
 THEME = Setting("theme", "screen", choice(*THEME_NAMES), AUTO, "colours; auto: dark or light, as the terminal is")
 CLOCK = Setting("clock", "screen", choice("local", "utc"), "local", "times of day: of this machine's zone, or UTC")
 MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; without it they are the terminal's")
@@ -133,6 +161,19 @@ _EVENT = "PROBE=EVENT, as in users=tracepoint"
 ATTACH: Setting[list[tuple[str, str]]] = Setting(
     "attach", "reading", listed(values.attach_option, _EVENT, write="=".join), [], "attach a probe there, nowhere else"
 )
+WHEN: Setting[list[str]] = Setting(
+    "when",
+    "watch",
+    Kind(
+        _expressions,
+        f"{_EXPRESSION}; several: with ; between them",
+        typed=lambda text: [one.strip() for one in _ONE_EXPRESSION.findall(text) if one.strip()],
+        between="; ",
+    ),
+    [],
+    "what to look out for: it is marked and told",
+    argument=_watches,
+)
 UID = Setting("uid", "filter", listed(values.uid, "a uid or a user's name", write=int), [], "only these users")
 PID = Setting(
     "pid",
@@ -150,6 +191,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     *(THEME, LAYOUT, GRAPHS, CLOCK, MOUSE, ASCII, WRAP, CONFIRM, REMEMBER),
     *(INTERVAL, PROBES, LATENCY, FAILURES, IGNORE, TRACE, PRINTK, BUFFER, ATTACH),
     *(KEEP, HISTORY, MEMORY, SPEED),
+    WHEN,
     *(UID, PID, COMM, CGROUP, CONTAINER, HIDE_SELF),
 )
 

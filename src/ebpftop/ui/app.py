@@ -320,6 +320,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
             yield Command("Keep this filter", escape(kept), partial(self._keep_filter, kept))
         if main.source.live and any(self.kept.handled_calls().values()):
             yield Command("Keep ignored and traced calls", "At the next start they are the same", self.kept.keep_calls)
+        if main.watching.expressions:
+            yield Command("Keep watches", "At the next start the same is looked out for", self.kept.keep_watches)
         for what in WHATS:
             yield Command(f"Graph: {name_of(what)}", "Alone, with its axes", partial(main.graphs.open, what))
         yield Command("Report", "For a ticket, as plain text", lambda: main.action_save("report"))

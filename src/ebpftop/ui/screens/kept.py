@@ -31,6 +31,7 @@ from ebpftop.settings.rows import (
     SORT,
     THEME,
     TRACE,
+    WHEN,
     WRAP,
     Columns,
     PaneSize,
@@ -107,6 +108,8 @@ class KeptSettings:
         self._is_saving = False
         self._zone = os.environ.get("TZ")
         self._glyphs = glyphs_of(environment_at_start())
+        self._when: list[str] = settings[WHEN]
+        """What is looked out for because settings say so."""
 
     @property
     def glyphs(self) -> Glyphs:
@@ -224,6 +227,10 @@ class KeptSettings:
         clock.forget()
         self._redraw()
 
+    def _set_when(self) -> None:
+        before, self._when = self._when, self.settings[WHEN]
+        self.main.watching.replace(before, self._when)
+
     def _set_mouse(self) -> None:
         driver = self.app._driver
         if isinstance(driver, TerminalDriver):
@@ -249,6 +256,7 @@ class KeptSettings:
         KEYS.name: _set_keys,
         CLOCK.name: _set_clock,
         MOUSE.name: _set_mouse,
+        WHEN.name: _set_when,
         ASCII.name: _set_ascii,
         WRAP.name: _set_wrap,
     }
@@ -322,6 +330,12 @@ class KeptSettings:
         """Ignore and trace the same system calls at the next start."""
         for name, calls in self.handled_calls().items():
             self.settings.change((name,), calls or None)
+        self.save_soon()
+
+    def keep_watches(self) -> None:
+        """Look out for the same at the next start."""
+        self._when = [*self.main.watching.expressions]
+        self.settings.change(WHEN.path, self._when or None)
         self.save_soon()
 
     def notice(self) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Protocol
 
 from ebpftop.core.source import Batch
-from ebpftop.models.watch import Match, Watch, Watches
+from ebpftop.models.watch import Match, Watch, Watches, compile_watch
 from ebpftop.recording.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -90,6 +90,18 @@ class WatchController:
         self.watches.add(watch)
         if watch in self.watches.watches:
             self._search(watch)
+
+    def replace(self, before: Sequence[str], now: Sequence[str]) -> None:
+        """Look out for the expressions *now*, and no more for those that were there *before*."""
+        for watch in [one for one in self.watches.watches if one.label in before and one.label not in now]:
+            self.remove(watch)
+        for text in now:
+            self.add(compile_watch(text))
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """What can be looked out for the next time too: what is more than words of a row or a filter."""
+        return tuple(watch.label for watch in self.watches.watches if watch.named)
 
     def remove(self, watch: Watch) -> None:
         """Forget *watch*, and the marks if it was the last one."""
