@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
 
 from ebpftop.core.format import clock_text
 from ebpftop.core.records import Probe, Record, Trace
@@ -167,6 +167,15 @@ async def test_a_recording_is_marked_as_a_whole_and_rings_no_bell(tmp_path: Path
         bar = app.main.query_one(TimelineBar)
         # What has not been played yet is marked too.
         await until(pilot, lambda: bar.moments.marks and max(bar.moments.marks) > bar.moments.present + 10)
+        (watch,) = app.main.watching.watches.watches
+        assert watch.last == max(bar.moments.marks)
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen))
+        listed = str(app.screen.query_one(OptionList).get_option_at_index(0).prompt)
+        assert f"last {clock_text(watch.last)}: job" in listed
+        assert "ended: exit 0" in listed
+        assert "0 matches" not in listed
+        await pilot.press("escape")
         assert "◆" in bar.render_line(0).text
     source.close()
 

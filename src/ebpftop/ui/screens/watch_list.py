@@ -99,8 +99,11 @@ class WatchScreen(ReadyScreen[float]):
     def _words(self, row: Offer | Watch) -> Content:
         if isinstance(row, Offer):
             return Content.assemble(("○ ", "$dim"), escape(row.words))
-        last = f", last {clock_text(row.last)}: {escape(row.last_words)}" if row.last else ""
-        found = f"{counted(row.count, 'match', 'matches')}{last}"
+        # What has matched before, or will in a recording, is known by its last moment alone.
+        parts = [counted(row.count, "match", "matches")] if row.count or not row.last else []
+        if row.last:
+            parts.append(f"last {clock_text(row.last)}: {escape(row.last_words)}")
+        found = ", ".join(parts)
         return Content.assemble(("● ", "$success"), (escape(row.label), "bold"), (f"  {found}", "$dim"))
 
     def _note(self, text: str, *, bad: bool = False) -> None:
