@@ -11,8 +11,21 @@
 #define PRINTERS_MAX 8192
 /* Between the program at the tracepoint and the one that prints are three to five functions of the kernel. */
 #define FRAMES 8
+#define GREETING "Hello World!"
+/* More of the stack than is used between a program that greets and the one at the printk tracepoint. */
+#define GREETING_STACK 4096
 
 enum printed_kind { PRINTED_LINE = 1, PRINTED_PRINTER };
+
+/* Which of the programs below greets. Known to src/ebpftop/probes/trace.py. */
+enum greeter {
+	NOT_GREETING,
+	GREETER_KPROBE,
+	GREETER_FENTRY,
+	GREETER_RAW,
+	GREETER_TRACEPOINT,
+	GREETER_SKIPPED,
+};
 
 /*
  * A line, if it is handed over from here. Otherwise who prints: the name of a thread and the program that it runs, sent
@@ -23,7 +36,8 @@ struct printed {
 	u32 tid;
 	u32 tgid;
 	u32 cpu;
-	u32 kind;
+	u16 kind;
+	u16 greeter; /* if it is one of our own programs: then there are no frames */
 	char task[COMM_LEN];
 	u64 frames[FRAMES]; /* return addresses, the innermost first; one of them lies in the program that prints */
 	char message[MESSAGE_LEN];
@@ -47,6 +61,22 @@ BPF_PERCPU_ARRAY(handed_over, struct span, 1);
 /* 1: there is no trace instance, so every line is handed over. */
 BPF_ARRAY(hand_over_all, u32, 1);
 
+/*
+ * Which of our own programs is about to print on this CPU, so that its line needs no walk of the stack: that takes
+ * longer than all else at a line. Another program may print meanwhile: in an interrupt, on another stack; in a task
+ * that preempts this one; or at a function that bpf_trace_printk calls. So a line is ours only if it comes in the same
+ * task, closely below on the same stack, and is the greeting. Any other is walked, as is ours if in between another
+ * task has greeted on this CPU. At a tracepoint the context is not on the stack, so these greetings are walked.
+ */
+struct greeting {
+	u64 pid_tgid;
+	u64 stack; /* the address of the context of the program; 0: none is about to print */
+	u64 greeter;
+	u64 line_stack; /* that at the printk tracepoint: read from here, it is a number for the verifier */
+};
+
+BPF_PERCPU_ARRAY(greetings, struct greeting, 1);
+
 /* What was last sent to user space about a thread that prints. */
 struct printer {
 	u64 caller; /* of its frames */
@@ -65,6 +95,34 @@ INLINE bool is_filtering(void)
 	return config && config->slot[config->active & (FILTER_SLOTS - 1)].flags & ~FILTER_HIDE_SELF;
 }
 
+INLINE bool is_greeting(const char *message)
+{
+	const char greeting[] = GREETING;
+
+#pragma unroll
+	for (int i = 0; i < sizeof(greeting); i++)
+		if (message[i] != greeting[i])
+			return false;
+	return true;
+}
+
+/* Which of our own programs printed the line at *text*. NOT_GREETING if none did, or if the stack has to say it. */
+INLINE u16 greeter_of(void *ctx, u64 pid_tgid, struct printed *printed, const void *text)
+{
+	u32 zero = 0;
+	struct greeting *mark = greetings.lookup(&zero);
+
+	if (!mark || mark->pid_tgid != pid_tgid)
+		return NOT_GREETING;
+	*(volatile u64 *)&mark->line_stack = (u64)ctx;
+	u64 distance = *(volatile u64 *)&mark->stack - *(volatile u64 *)&mark->line_stack;
+
+	if (distance > GREETING_STACK)
+		return NOT_GREETING;
+	bpf_probe_read_kernel(printed->message, sizeof(GREETING), text);
+	return is_greeting(printed->message) ? mark->greeter : NOT_GREETING;
+}
+
 /* If that fails, all are 0. No frame is skipped: before 5.18 as many would be missing at the end. */
 INLINE void load_frames(void *ctx, struct printed *printed)
 {
@@ -74,8 +132,10 @@ INLINE void load_frames(void *ctx, struct printed *printed)
 /* Which calls led here, as one number: most likely another if a frame is another. */
 INLINE u64 caller_of(const struct printed *printed)
 {
-	u64 caller = 0;
+	u64 caller = printed->greeter;
 
+	if (caller)
+		return caller;
 #pragma unroll
 	for (int i = 0; i < FRAMES; i++)
 		caller = caller * 31 + printed->frames[i];
@@ -122,10 +182,12 @@ int on_trace_printk(struct bpf_raw_tracepoint_args *ctx)
 	printed->tgid = pid_tgid >> 32;
 	printed->cpu = bpf_get_smp_processor_id();
 	bpf_get_current_comm(printed->task, COMM_LEN);
+	printed->greeter = greeter_of(ctx, pid_tgid, printed, (void *)ctx->args[0]);
 	if (!*all && !is_filtering()) {
 		if (span->from_ns && !span->until_ns)
 			span->until_ns = printed->time_ns;
-		load_frames(ctx, printed);
+		if (!printed->greeter)
+			load_frames(ctx, printed);
 		send_printer(ctx, printed);
 		return 0;
 	}
@@ -135,7 +197,8 @@ int on_trace_printk(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (!task_matches())
 		return 0;
-	load_frames(ctx, printed);
+	if (!printed->greeter)
+		load_frames(ctx, printed);
 	printed->kind = PRINTED_LINE;
 	printed->message[0] = 0;
 	long len = bpf_probe_read_kernel_str(printed->message, MESSAGE_LEN, (void *)ctx->args[0]);
@@ -146,10 +209,20 @@ int on_trace_printk(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-INLINE int hello(void)
+INLINE int hello(void *ctx, enum greeter greeter)
 {
-	if (task_matches())
-		bpf_trace_printk("Hello World!");
+	if (!task_matches())
+		return 0;
+	u32 zero = 0;
+	struct greeting *mark = greetings.lookup(&zero);
+
+	if (!mark)
+		return 0;
+	mark->pid_tgid = bpf_get_current_pid_tgid();
+	mark->greeter = greeter;
+	*(volatile u64 *)&mark->stack = (u64)ctx;
+	bpf_trace_printk(GREETING);
+	*(volatile u64 *)&mark->stack = 0;
 	return 0;
 }
 
@@ -160,26 +233,26 @@ INLINE int hello(void)
 #ifdef WITH_KPROBES
 int ebpftop_hello_kprobe(void *ctx)
 {
-	return hello();
+	return hello(ctx, GREETER_KPROBE);
 }
 #endif
 
 #ifdef WITH_FENTRY
 int ebpftop_hello_fentry(void *ctx)
 {
-	return hello();
+	return hello(ctx, GREETER_FENTRY);
 }
 #endif
 
 int ebpftop_hello_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return hello();
+	return hello(ctx, GREETER_RAW);
 }
 
 #ifdef WITH_TRACEPOINTS
 int ebpftop_hello_tracepoint(void *ctx)
 {
-	return hello();
+	return hello(ctx, GREETER_TRACEPOINT);
 }
 
 /* raw tracepoint args: registers, number. Runs at every call of the machine, for calls that the tracepoints skip. */
@@ -187,6 +260,6 @@ int ebpftop_hello_skipped(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct exec_call call;
 
-	return is_exec(ctx->args[1], &call) && call.abi != ABI_NATIVE ? hello() : 0;
+	return is_exec(ctx->args[1], &call) && call.abi != ABI_NATIVE ? hello(ctx, GREETER_SKIPPED) : 0;
 }
 #endif

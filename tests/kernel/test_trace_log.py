@@ -24,6 +24,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_programs, bpf_syscall
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.trace_buffer import statistics
+from ebpftop.probes.printing_programs import UNKNOWN, PrintingPrograms
 from ebpftop.probes.trace import PROGRAM
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.printer import ROUND, Printed, Printer, printers
@@ -143,6 +144,25 @@ def test_a_line_says_which_program_printed_it_and_another_ebpftop_greets_only_it
         assert greeting["program"]["name"].startswith(PRINTED_BY)
         greeters.append(greeting["program"]["id"])
     assert greeters[0] != greeters[1]
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("filtered", [False, True])
+def test_only_the_lines_of_other_programs_are_looked_for_on_the_stack(
+    filtered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PrintingPrograms, "find", lambda *_: UNKNOWN)
+    with printers() as (printer,), opened(Filter(uids=(os.getuid(),)) if filtered else None) as source:
+        read(source)
+        printer.print(b"Hello World!")
+        started = subprocess.Popen(["/bin/true"])
+        started.wait()
+        lines = [record for record in read(source) if isinstance(record, Trace)]
+    programs = {line.pid: line.program for line in lines}
+    greeter = programs[started.pid]
+    assert greeter is not None
+    assert greeter.name.startswith(PRINTED_BY)
+    assert programs[printer.pid] is None
 
 
 def flooded(records: Sequence[Record], pid: int) -> list[Trace]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 from ebpftop.core.escape import comm_text, escape
-from ebpftop.core.printed import is_greeting
+from ebpftop.core.printed import PRINTED_BY, is_greeting
 from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, Record, Trace, Where
 from ebpftop.kernel import bpf_programs, bpf_syscall, clocks, maps, tracefs
 from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption, names
@@ -29,9 +29,11 @@ from ebpftop.probes.exec_calls import BESIDE_ENTRY, at_functions, has_other_abis
 from ebpftop.probes.printers import Printer, Printers
 from ebpftop.probes.printing_programs import PrintingPrograms
 
-# struct printed of bpf/trace.c, without its message: time, tid, tgid, cpu, kind, task, frames
-_PRINTED = struct.Struct("=QIIII16s8Q")
+# struct printed of bpf/trace.c, without its message: time, tid, tgid, cpu, kind, greeter, task, frames
+_PRINTED = struct.Struct("=QIIIHH16s8Q")
 _PRINTED_LINE = 1
+_GREETERS = ("kprobe", "fentry", "raw", "tracepoint", "skipped")
+"""`enum greeter` there, from 1 on: what the names of the programs end with."""
 _SPAN = struct.Struct("=QQ")  # struct span
 
 _PROGRAM = "bpf_trace_printk"  # the tracepoint, and the event: kernel 5.9
@@ -77,6 +79,7 @@ class TraceProbe(KernelProbe):
     _events: Events | None = None
     _printers: Printers
     _programs: PrintingPrograms
+    _greeters: Mapping[int, int]  # the id of each of our own programs that print, by its `enum greeter`
     _has_program = False  # whether the program at the tracepoint is attached
     _lines_via: tuple[Attempt, ...] = ()
     _lost_lines = 0  # in buffers that are closed
@@ -107,7 +110,6 @@ class TraceProbe(KernelProbe):
         self._misses = 0
         self._programs = PrintingPrograms(self.context.root.programs)
         self._note_own_programs(module)
-        self._programs.refresh()
         self._lines_via = tuple(self._find_lines(module, refusal))
         if not any(attempt.reason is None for attempt in self._lines_via):
             reasons = "; ".join(f"{attempt.via}: {attempt.reason}" for attempt in self._lines_via)
@@ -119,7 +121,12 @@ class TraceProbe(KernelProbe):
         self.set_passthrough(all_lines=not self.context.filtering())
 
     def _note_own_programs(self, module: Module) -> None:
-        self._programs.own = frozenset(bpf_programs.program_id(fd) for fd in module.programs.values())
+        ids = {name: bpf_programs.program_id(fd) for name, fd in module.programs.items()}
+        self._programs.own = frozenset(ids.values())
+        greeters = enumerate(_GREETERS, 1)
+        self._greeters = {number: ids[name] for number, kind in greeters if (name := f"{PRINTED_BY}_{kind}") in ids}
+        self._programs.begin()
+        self._programs.refresh()
 
     def _find_lines(self, module: Module, refusal: str | None) -> Iterable[Attempt]:
         """Open the first place where lines can be read; yield every one. *refusal*: why no program hands lines over."""
@@ -244,8 +251,9 @@ class TraceProbe(KernelProbe):
         lines: list[tuple[Line, Printer]] = []
         self._programs.begin()
         for raw in self._events.drain(everything=everything):
-            time_ns, tid, tgid, cpu, kind, task, *frames = _PRINTED.unpack_from(raw)
-            printer = Printer(tgid, task, self._programs.find(frames, time_ns))
+            time_ns, tid, tgid, cpu, kind, greeter, task, *frames = _PRINTED.unpack_from(raw)
+            program_id = self._greeters.get(greeter) or self._programs.find(frames, time_ns)
+            printer = Printer(tgid, task, program_id)
             if kind == _PRINTED_LINE:
                 message = raw[_PRINTED.size :].partition(b"\0")[0]
                 lines.append((Line(time_ns, cpu, tid, message), printer))
