@@ -109,7 +109,7 @@ async def test_the_order_of_failures_says_that_there_is_none() -> None:
         assert app.main.execs.message_if_empty() == "None of the programs shown failed."
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 35)], ids=["60x15", "80x24", "120x35"])
 def test_what_starts_most_often(looks_the_same: Look, size: tuple[int, int]) -> None:
     async def ranked(pilot: Pilot[int]) -> None:
         app = pilot.app

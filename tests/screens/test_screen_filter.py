@@ -284,7 +284,7 @@ async def test_enter_on_a_user_opens_everything_about_it() -> None:
         assert not source.filters
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 35)], ids=["60x15", "80x24", "120x35"])
 def test_users_alone_with_containers_and_the_rest(looks_the_same: Look, size: tuple[int, int]) -> None:
     rows = (
         UserRow(uid=0, user="root", execs=812, failed=3, last="logrotate"),
@@ -303,12 +303,12 @@ def test_users_alone_with_containers_and_the_rest(looks_the_same: Look, size: tu
     assert looks_the_same(FakeSource([*minute()[:6], first, second]), size, "tab", "m")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 35)], ids=["60x15", "80x24", "120x35"])
 def test_details_of_a_user(looks_the_same: Look, size: tuple[int, int]) -> None:
     assert looks_the_same(FakeSource(minute()), size, "tab", "g", "j", "enter")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 35)], ids=["60x15", "80x24", "120x35"])
 def test_narrowed_to_a_user(looks_the_same: Look, size: tuple[int, int]) -> None:
     source = FakeSource(minute(), live=False)
     source.refuses_filter = FilterUnsupported("a recording holds what was recorded")

@@ -10,11 +10,13 @@ from ebpftop.core.source import SourceError
 from .conftest import Look
 from .scene import FakeSource, batch, execs, minute, probe_state
 
-SMALL, MEDIUM, LARGE = (80, 24), (120, 35), (200, 50)
-SIZES = pytest.mark.parametrize("size", [SMALL, MEDIUM], ids=["80x24", "120x35"])
+TINY, SMALL, MEDIUM, LARGE, HUGE = (60, 15), (80, 24), (120, 35), (200, 50), (400, 100)
+SIZES = pytest.mark.parametrize("size", [TINY, SMALL, MEDIUM], ids=["60x15", "80x24", "120x35"])
 
 
-@pytest.mark.parametrize("size", [SMALL, MEDIUM, LARGE], ids=["80x24", "120x35", "200x50"])
+@pytest.mark.parametrize(
+    "size", [TINY, SMALL, MEDIUM, LARGE, HUGE], ids=["60x15", "80x24", "120x35", "200x50", "400x100"]
+)
 def test_whole_screen(looks_the_same: Look, size: tuple[int, int]) -> None:
     assert looks_the_same(FakeSource(minute()), size)
 
@@ -25,8 +27,9 @@ def test_each_pane_alone(looks_the_same: Look, size: tuple[int, int], tabs: int)
     assert looks_the_same(FakeSource(minute()), size, *["tab"] * tabs, "m")
 
 
-def test_before_anything_arrives(looks_the_same: Look) -> None:
-    assert looks_the_same(FakeSource(), MEDIUM)
+@SIZES
+def test_before_anything_arrives(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(FakeSource(), size)
 
 
 @SIZES
@@ -51,6 +54,7 @@ def test_paused(looks_the_same: Look, size: tuple[int, int]) -> None:
     assert looks_the_same(source, size, "space", before=more)
 
 
+@SIZES
 @pytest.mark.parametrize(
     "keys",
     [
@@ -61,8 +65,8 @@ def test_paused(looks_the_same: Look, size: tuple[int, int]) -> None:
         pytest.param(("t", "j", "j", "j", "enter"), id="process"),
     ],
 )
-def test_details(looks_the_same: Look, keys: tuple[str, ...]) -> None:
-    assert looks_the_same(FakeSource(minute()), MEDIUM, *keys)
+def test_details(looks_the_same: Look, size: tuple[int, int], keys: tuple[str, ...]) -> None:
+    assert looks_the_same(FakeSource(minute()), size, *keys)
 
 
 @SIZES
@@ -73,12 +77,14 @@ def test_screens_above(looks_the_same: Look, size: tuple[int, int], key: str) ->
     assert looks_the_same(FakeSource(minute()), size, key)
 
 
-def test_filter_being_typed(looks_the_same: Look) -> None:
-    assert looks_the_same(FakeSource(minute()), MEDIUM, "slash", *"!ada")
+@SIZES
+def test_filter_being_typed(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(FakeSource(minute()), size, "slash", *"!ada")
 
 
-def test_invalid_filter_says_so_and_keeps_the_last_good_one(looks_the_same: Look) -> None:
-    assert looks_the_same(FakeSource(minute()), MEDIUM, "slash", *"ada(")
+@SIZES
+def test_invalid_filter_says_so_and_keeps_the_last_good_one(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(FakeSource(minute()), size, "slash", *"ada(")
 
 
 @pytest.mark.parametrize("theme", ["light", "contrast", "blue-orange", "16"])
@@ -98,7 +104,8 @@ def test_without_colour(looks_the_same: Look, monkeypatch: pytest.MonkeyPatch) -
     assert looks_the_same(FakeSource(minute()), MEDIUM, "j")
 
 
-def test_a_recording_cannot_toggle(looks_the_same: Look) -> None:
+@SIZES
+def test_a_recording_cannot_toggle(looks_the_same: Look, size: tuple[int, int]) -> None:
     source = FakeSource(minute(), live=False)
     source.refuses = SourceError("a recording has no probes")
-    assert looks_the_same(source, SMALL, "1")
+    assert looks_the_same(source, size, "1")

@@ -479,7 +479,7 @@ async def test_every_action_has_an_id_by_which_its_key_can_be_set() -> None:
     assert "settings" in bindings()
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 35)])
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 35)])
 def test_the_settings_look_like_this(
     looks_the_same: Any, file: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

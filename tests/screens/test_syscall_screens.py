@@ -21,7 +21,7 @@ from .scene import START, FakeSource
 from .syscall_scene import minute_of_calls, reading
 from .test_screen_keys import running
 
-SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
+SIZES = pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 35)], ids=["60x15", "80x24", "120x35"])
 HERE = ("tab", "tab")
 
 

@@ -62,6 +62,9 @@ class Failure:
     part: float
 
 
+SHORT = 20
+"""Lines of a terminal below which there is no room for all parts."""
+
 RETURNED, FAILED = "█▒"
 
 FAILURES: Language[Failure] = Language(
@@ -115,7 +118,15 @@ class SyscallScreen(LiveScreen):
         self.call = call
         return self.fill(model)
 
+    def on_resize(self) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        """Leave out the map over time if there is no room for it beside tables of a few rows."""
+        self.set_class(self.app.size.height < SHORT, "-short")
+
     def begin(self) -> None:
+        self._fit()
         for table in (self.callers, self.buckets, self.failures):
             table.begin()
         self.traced.show_calls(self.model, self.call.key)
