@@ -37,7 +37,7 @@ enum event_flag {
 	FILE_UNREADABLE = 64, /* so the kernel had not read it either */
 };
 
-/* Layout known to src/ebpftop/probes/execs.py. */
+/* Layout known to src/ebpftop/probes/exec_event.py. */
 struct event {
 	u32 kind;
 	u32 flags;

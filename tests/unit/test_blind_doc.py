@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ebpftop.kernel.attach import SKIPPED, AttachOption
-from ebpftop.probes import execs, opens, syscall_options, trace, users
+from ebpftop.probes import exec_ladders, opens, syscall_options, trace, users
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
 # A kernel of x86-64 with programs of 32 bits and x32 ones, of Linux 6.10 or later.
@@ -19,9 +19,9 @@ DEFINES: dict[str, str | int] = {**NATIVE, **OTHERS, **X32, "HAVE_PREPARE_EXEC":
 
 def ladders(defines: dict[str, str | int]) -> dict[str, tuple[AttachOption, ...]]:
     return {
-        "execs": execs.start_ladder(),
-        "execs.failures": execs.failure_ladder(defines),
-        "execs.exits": execs.exit_ladder(),
+        "execs": exec_ladders.start_ladder(),
+        "execs.failures": exec_ladders.failure_ladder(defines),
+        "execs.exits": exec_ladders.exit_ladder(),
         "users": users.ladder(defines),
         "syscalls": syscall_options.ladder(defines),
         "trace": trace.ladder(defines),

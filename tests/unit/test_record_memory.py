@@ -6,7 +6,7 @@ import pytest
 
 from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, escape
-from ebpftop.probes.execs import cgroup_path, split_argv
+from ebpftop.probes.exec_event import cgroup_path, split_argv
 
 LEAF_FIRST = b"docker-" + b"ab" * 32 + b".scope\0ssh.service\0system.slice\0"
 

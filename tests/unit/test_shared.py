@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebpftop.core import shared
 from ebpftop.core.shared import Shared
 from ebpftop.models.ring import Ring
-from ebpftop.probes.execs import _SHORT_ARGV, _known_cgroup_path, split_argv
+from ebpftop.probes.exec_event import SHORT_ARGV, known_cgroup_path, split_argv
 
 
 def number(text: str) -> int:
@@ -42,8 +42,8 @@ def test_the_same_command_line_is_one_object_unless_it_is_long() -> None:
 
     assert split_argv(line()) is split_argv(line())
     assert split_argv(line()) == ("grep", "-r", "x" * 100)
-    long = b"y" * _SHORT_ARGV + b"\0"
-    assert split_argv(long) == ("y" * _SHORT_ARGV,)
+    long = b"y" * SHORT_ARGV + b"\0"
+    assert split_argv(long) == ("y" * SHORT_ARGV,)
     assert split_argv(long) is not split_argv(long)
 
 
@@ -51,4 +51,4 @@ def test_the_same_cgroup_is_one_object() -> None:
     def names() -> bytes:
         return b"ssh-%d.service\0system.slice\0" % number("1000")
 
-    assert _known_cgroup_path(names()) is _known_cgroup_path(names())
+    assert known_cgroup_path(names()) is known_cgroup_path(names())

@@ -2,165 +2,49 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, comm_text, escape
 from ebpftop.core.records import TICK_NS, Exec, Exit, Record, Where
 from ebpftop.core.shared import Shared
 from ebpftop.kernel import clocks, maps
-from ebpftop.kernel.attach import DENIED, FREE, INTERPRETER, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption, names
+from ebpftop.kernel.attach import names
 from ebpftop.kernel.cgroups import path_of_id
-from ebpftop.kernel.dispatch import FAILURES
 from ebpftop.kernel.event_buffer import RING_BYTES_MAX, Events
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import Context, KernelProbe
-from ebpftop.probes.exec_calls import (
-    BESIDE_BOTH,
-    at_functions,
-    by_name,
-    cheaper_first,
-    has_other_abis,
-    raw_cost,
-    raw_entry,
+from ebpftop.probes.exec_event import (
+    CGROUP_CUT,
+    CGROUP_V1,
+    EXEC,
+    EXIT,
+    FAILED,
+    NO_LOGINUID,
+    TIME_AT,
+    ExecEvent,
+    cut_names,
+    event_of,
+    executed_path,
+    known_cgroup_path,
+    split_argv,
 )
+from ebpftop.probes.exec_ladders import exit_ladder, failure_ladder, failure_options, start_ladder
 from ebpftop.probes.procfs import ProcessTable, SeenProcess
 from ebpftop.syscalls.errno_names import error_name, signal_name
 
-# struct event of bpf/execs.c
-_EVENT = struct.Struct("=IIQQQQ8Ii4IiI4x16s16s")
-_TIME_AT = 8
-_EXEC, _FAILED, _EXIT = 1, 2, 3
-_ARGV_CUT, _FILE_CUT, _INTERP_CUT, _CGROUP_CUT, _CGROUP_V1 = 1 | 2, 4, 8, 16, 32  # enum event_flag
-_CUT = (("file", _FILE_CUT), ("interp", _INTERP_CUT), ("argv", _ARGV_CUT), ("cgroup", _CGROUP_CUT))
-_ANY_CUT = _ARGV_CUT | _FILE_CUT | _INTERP_CUT | _CGROUP_CUT
-_PATH_MAX = 4096
-_AT_FDCWD = -100
 _ATTEMPT_BYTES = 72  # struct attempt
-_NO_LOGINUID = 0xFFFFFFFF
 _ALIVE_MAX = 200_000
 _ENDED_MAX = 4096
-# Command lines of up to so many bytes are decoded once, and are then one object in all records.
-_SHORT_ARGV = 256
-_ARGV_REMEMBERED = 1024
-LATE = "paths and arguments of programs that fail after the old one is gone"
 # How often to look for exits without an event: lost ones, or of a process that the filter no longer matches (new user).
 _ABSENT_EVERY_S = 10.0
 
 # A perf sample's size is 16 bits wide; a ring accepts more than the argument lists that Linux allows by default.
 _ARGV_BYTES = {"ring": 128 << 10, "perf": 32 << 10}
-
-
-class _Event(NamedTuple):
-    kind: int
-    flags: int
-    time_ns: int
-    start_ns: int
-    parent_start_ns: int
-    cgroup_id: int
-    pid: int
-    tid: int
-    ppid: int
-    uid: int
-    euid: int
-    loginuid: int
-    pidns: int
-    nspid: int
-    ret: int
-    file_len: int
-    interp_len: int
-    cgroup_len: int
-    argv_len: int
-    dirfd: int
-    argc: int
-    comm: bytes
-    pcomm: bytes
-
-
-def start_ladder() -> tuple[AttachOption, ...]:
-    """Where successful execs are seen; none of these costs anything between execs."""
-    return (
-        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exec", "exec_on_sched_process_exec"),)),
-        AttachOption(FREE, (Attach("tracepoint", "sched:sched_process_exec", "exec_on_tracepoint"),), (INTERPRETER,)),
-    )
-
-
-def exit_ladder() -> tuple[AttachOption, ...]:
-    """Where the ends of processes are seen."""
-    return (
-        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_on_sched_process_exit"),)),
-        AttachOption(FREE, (Attach("tracepoint", "sched:sched_process_exit", "exit_on_tracepoint"),)),
-    )
-
-
-class _FailureLadder(NamedTuple):
-    fexit: AttachOption
-    kretprobe: AttachOption
-    tracepoint: AttachOption
-    raw: AttachOption
-
-
-def _failure_options(defines: Defines) -> _FailureLadder:
-    completed = has_other_abis(defines)
-    # Notes where the arguments are of an execve that fails late.
-    if "HAVE_PREPARE_EXEC" in defines:
-        again: tuple[Attach, ...] = (Attach("raw_tracepoint", "sched_prepare_exec", "failed_prepare_again"),)
-        by_fentry = by_kprobe = again
-    else:  # the function that has that tracepoint later
-        again = ()
-        by_fentry = (Attach("fentry", "begin_new_exec", "begin_new_exec", without=LATE),)
-        by_kprobe = (Attach("kprobe", "begin_new_exec", "failed_kprobe_begin", without=LATE),)
-    skipped = (
-        Attach("raw_tracepoint", "sys_exit", "failed_skipped", without=SKIPPED, slot=FAILURES),
-        Attach("raw_tracepoint", "sys_enter", "failed_skipped_enter", without=SKIPPED, slot=FAILURES),
-    )
-    return _FailureLadder(
-        fexit=AttachOption(
-            FREE,
-            (*at_functions(defines, "fexit", by_name), *by_fentry, *at_functions(defines, "fentry", by_name)),
-            (DENIED,),
-        ),
-        kretprobe=AttachOption(
-            FREE,
-            (
-                *at_functions(defines, "kretprobe", lambda _: "failed_kretprobe"),
-                *by_kprobe,
-                *at_functions(defines, "kprobe", lambda of: f"failed_kprobe_{of.abi}_{of.call}"),
-            ),
-            (DENIED, MANY_AT_ONCE),
-        ),
-        tracepoint=AttachOption(
-            BESIDE_BOTH if completed else TAXES,
-            (
-                Attach("tracepoint", "syscalls:sys_exit_execve", "failed_exit"),
-                Attach("tracepoint", "syscalls:sys_exit_execveat", "failed_exit"),
-                *again,
-                Attach("tracepoint", "syscalls:sys_enter_execve", "failed_enter_execve"),
-                Attach("tracepoint", "syscalls:sys_enter_execveat", "failed_enter_execveat"),
-                *(skipped if completed else ()),
-            ),
-            (DENIED,),
-        ),
-        raw=AttachOption(
-            raw_cost(defines),
-            (
-                Attach("raw_tracepoint", "sys_exit", "failed_raw", slot=FAILURES),
-                raw_entry(defines, prepare="failed_prepare", enter="failed_raw_enter", slot=FAILURES),
-            ),
-        ),
-    )
-
-
-def failure_ladder(defines: Defines) -> tuple[AttachOption, ...]:
-    """Where failed execs are seen."""
-    known = _failure_options(defines)
-    return (known.fexit, known.kretprobe, *cheaper_first(defines, known.tracepoint, known.raw))
 
 
 class ExecsProbe(KernelProbe):
@@ -184,7 +68,7 @@ class ExecsProbe(KernelProbe):
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {}
-        known = _failure_options(self.context.defines)
+        known = failure_options(self.context.defines)
         if self.may_need(known.fexit):
             flags["WITH_FENTRY"] = 1
         if self.may_need(known.kretprobe, known.fexit):
@@ -205,7 +89,7 @@ class ExecsProbe(KernelProbe):
         return dict.fromkeys(("exec_scratch", "failed_scratch", "failed_claims"), maps.CPUS)
 
     def prepare(self, module: Module) -> None:
-        self._events = Events(module, self.context.buffer, _TIME_AT)
+        self._events = Events(module, self.context.buffer, TIME_AT)
         self._exits_missed = 0, 0
         self._started_at.clear()  # programs may start in place of others while the probe is off
         self._just_attached = True
@@ -252,7 +136,7 @@ class ExecsProbe(KernelProbe):
         """
         if self.module is None:
             return {}
-        kinds = {"exec": _EXEC, "failed": _FAILED, "exit": _EXIT}
+        kinds = {"exec": EXEC, "failed": FAILED, "exit": EXIT}
         return {name: maps.per_cpu_sum(self.module.table("seen"), kind) for name, kind in kinds.items()}
 
     def read_events(self, now: float, *, everything: bool = False) -> list[Record]:
@@ -270,8 +154,8 @@ class ExecsProbe(KernelProbe):
             records += self._processes.all_running(now, self.context.matches)
         offset = clocks.unix_offset()
         for raw in events:
-            event = _Event._make(_EVENT.unpack_from(raw))
-            if event.kind == _EXIT:
+            event = event_of(raw)
+            if event.kind == EXIT:
                 ended = self._exit(event, offset)
                 if ended is not None:
                     records.append(ended)
@@ -317,29 +201,20 @@ class ExecsProbe(KernelProbe):
         if len(self._ended) > _ENDED_MAX:
             self._ended.popitem(last=False)
 
-    def _exec(self, event: _Event, raw: bytes, offset: float) -> Exec:
-        at = _EVENT.size
-        file = raw[at : (at := at + event.file_len)]
-        interp = raw[at : (at := at + event.interp_len)]
-        cgroup = raw[at : (at := at + event.cgroup_len)]
-        argv = raw[at : at + event.argv_len]
-        flags = event.flags
-        if event.argc:  # the strings of envp follow
-            strings = argv.split(b"\0", event.argc)
-            argv = b"\0".join([*strings[: event.argc], b""]) if len(strings) > event.argc else argv
-            flags |= _ARGV_CUT if len(strings) <= event.argc else 0
+    def _exec(self, event: ExecEvent, raw: bytes, offset: float) -> Exec:
+        file, interp, cgroup, argv, flags = event.strings(raw)
         # Records are kept for long: what is equal in them is one object.
         shared, pid = self._shared, event.pid
         uid, ppid = shared[event.uid], shared[event.ppid]
-        if event.kind == _EXEC:
+        if event.kind == EXEC:
             self._started_at[pid, event.start_ns] = event.time_ns
             self._processes.add(SeenProcess(pid, event.start_ns, uid, comm_text(event.comm), ppid))
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
-        path = _known_cgroup_path(cgroup)
-        cut = [name for name, bits in _CUT if flags & bits] if flags & _ANY_CUT else []
-        if flags & _CGROUP_CUT:
-            whole = path_of_id(event.cgroup_id, v1=bool(flags & _CGROUP_V1))
+        path = known_cgroup_path(cgroup)
+        cut = cut_names(flags)
+        if flags & CGROUP_CUT:
+            whole = path_of_id(event.cgroup_id, v1=bool(flags & CGROUP_V1))
             path = f"/...{path}" if whole is None else escape(whole)
             cut = cut if whole is None else [name for name in cut if name != "cgroup"]
         return Exec(
@@ -359,7 +234,7 @@ class ExecsProbe(KernelProbe):
             start_ns=event.start_ns,
             pcomm=comm_text(event.pcomm),
             euid=shared[event.euid],
-            loginuid=None if event.loginuid == _NO_LOGINUID else shared[event.loginuid],
+            loginuid=None if event.loginuid == NO_LOGINUID else shared[event.loginuid],
             interp=c_string(interp) if event.interp_len else None,
             pidns=shared[event.pidns],
             nspid=pid if event.nspid == pid else event.nspid,
@@ -368,7 +243,7 @@ class ExecsProbe(KernelProbe):
             cut=tuple(cut),
         )
 
-    def _exit(self, event: _Event, offset: float) -> Exit | None:
+    def _exit(self, event: ExecEvent, offset: float) -> Exit | None:
         process = event.pid, event.start_ns
         if process in self._ended:  # its last two threads ended at the same time, and each saw itself as the last
             return None
@@ -395,50 +270,5 @@ class ExecsProbe(KernelProbe):
 
 def _process(raw: bytes) -> tuple[int, int]:
     """Return which process an event is about, as `SeenProcess.key` does."""
-    event = _Event._make(_EVENT.unpack_from(raw))
+    event = event_of(raw)
     return event.pid, event.start_ns // TICK_NS
-
-
-def executed_path(dirfd: int, raw: bytes) -> str:
-    r"""Return the path of an execve, or the path that the kernel makes for an execveat (fs/exec.c, alloc_bprm).
-
-    *raw* ends with a NUL; if it is empty, the path could not be read.
-
-    >>> executed_path(-100, b"ls\0"), executed_path(3, b"ls\0"), executed_path(3, b"/bin/ls\0"), executed_path(3, b"\0")
-    ('ls', '/dev/fd/3/ls', '/bin/ls', '/dev/fd/3')
-    """
-    path = c_string(raw[: _PATH_MAX - 1])
-    if dirfd == _AT_FDCWD or not raw or path.startswith("/"):
-        return path
-    return f"/dev/fd/{dirfd}/{path}" if path else f"/dev/fd/{dirfd}"
-
-
-def split_argv(raw: bytes) -> tuple[str, ...]:
-    r"""Return the arguments of *raw*, strings that each end with NUL; the last may be cut off.
-
-    >>> split_argv(b"ls\0\0-l\0")
-    ('ls', '', '-l')
-    """
-    if not raw:
-        return ()
-    return _split_short(raw) if len(raw) <= _SHORT_ARGV else _split(raw)
-
-
-def _split(raw: bytes) -> tuple[str, ...]:
-    return tuple(map(escape, raw.removesuffix(b"\0").split(b"\0")))
-
-
-_split_short = lru_cache(_ARGV_REMEMBERED)(_split)
-
-
-def cgroup_path(names: bytes) -> str:
-    r"""Return the path of a cgroup from its names, leaf first, each with a NUL.
-
-    >>> cgroup_path(b"ssh.service\0system.slice\0")
-    '/system.slice/ssh.service'
-    """
-    return "/" + "/".join(escape(name) for name in reversed(names.removesuffix(b"\0").split(b"\0")))
-
-
-# A machine has some hundred; a hostile one gives them names of kilobytes.
-_known_cgroup_path = lru_cache(256)(cgroup_path)

@@ -12,7 +12,7 @@ from ebpftop.kernel.attach import FREE, TAXES, Attach, AttachOption, first_likel
 from ebpftop.kernel.dispatch import SYSCALLS
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Kind
-from ebpftop.probes import execs, users
+from ebpftop.probes import exec_ladders, users
 from ebpftop.probes.base import Context
 
 UNKNOWN = "calls that this kernel does not have, unless calls are timed"
@@ -31,7 +31,7 @@ def shared_tracepoints(context: Context) -> frozenset[str]:
     if "users" in context.probes:
         ladders["users"] = users.ladder(context.defines)
     if "execs" in context.probes and context.failures:
-        ladders["execs.failures"] = execs.failure_ladder(context.defines)
+        ladders["execs.failures"] = exec_ladders.failure_ladder(context.defines)
     likely = (first_likely(options, context.features, context.attach.get(key)) for key, options in ladders.items())
     return frozenset(
         attach.target for option in likely if option for attach in option.attaches if attach.slot is not None

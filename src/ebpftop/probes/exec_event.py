@@ -1,0 +1,119 @@
+"""An event of bpf/execs.c as it comes out of the buffer, and the texts in it."""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import NamedTuple
+
+from ebpftop.core.escape import c_string, escape
+
+_EVENT = struct.Struct("=IIQQQQ8Ii4IiI4x16s16s")  # struct event of bpf/execs.c
+TIME_AT = 8
+EXEC, FAILED, EXIT = 1, 2, 3
+_ARGV_CUT, _FILE_CUT, _INTERP_CUT, CGROUP_CUT, CGROUP_V1 = 1 | 2, 4, 8, 16, 32  # enum event_flag
+_CUT = (("file", _FILE_CUT), ("interp", _INTERP_CUT), ("argv", _ARGV_CUT), ("cgroup", CGROUP_CUT))
+_ANY_CUT = _ARGV_CUT | _FILE_CUT | _INTERP_CUT | CGROUP_CUT
+NO_LOGINUID = 0xFFFFFFFF
+_PATH_MAX = 4096
+_AT_FDCWD = -100
+# Command lines of up to so many bytes are decoded once, and are then one object in all records.
+SHORT_ARGV = 256
+_ARGV_REMEMBERED = 1024
+
+
+class ExecEvent(NamedTuple):
+    """struct event, without the strings behind it."""
+
+    kind: int
+    flags: int
+    time_ns: int
+    start_ns: int
+    parent_start_ns: int
+    cgroup_id: int
+    pid: int
+    tid: int
+    ppid: int
+    uid: int
+    euid: int
+    loginuid: int
+    pidns: int
+    nspid: int
+    ret: int
+    file_len: int
+    interp_len: int
+    cgroup_len: int
+    argv_len: int
+    dirfd: int
+    argc: int
+    comm: bytes
+    pcomm: bytes
+
+    def strings(self, raw: bytes) -> tuple[bytes, bytes, bytes, bytes, int]:
+        """Return path, interpreter, names of the cgroup, arguments, and the flags: *raw* may show that more is cut."""
+        at = _EVENT.size
+        file = raw[at : (at := at + self.file_len)]
+        interp = raw[at : (at := at + self.interp_len)]
+        cgroup = raw[at : (at := at + self.cgroup_len)]
+        argv = raw[at : at + self.argv_len]
+        flags = self.flags
+        if self.argc:  # the strings of envp follow
+            strings = argv.split(b"\0", self.argc)
+            argv = b"\0".join([*strings[: self.argc], b""]) if len(strings) > self.argc else argv
+            flags |= _ARGV_CUT if len(strings) <= self.argc else 0
+        return file, interp, cgroup, argv, flags
+
+
+def event_of(raw: bytes) -> ExecEvent:
+    """Return what *raw* begins with."""
+    return ExecEvent._make(_EVENT.unpack_from(raw))
+
+
+def cut_names(flags: int) -> list[str]:
+    """Return which fields of a record are cut off."""
+    return [name for name, bits in _CUT if flags & bits] if flags & _ANY_CUT else []
+
+
+def executed_path(dirfd: int, raw: bytes) -> str:
+    r"""Return the path of an execve, or the path that the kernel makes for an execveat (fs/exec.c, alloc_bprm).
+
+    *raw* ends with a NUL; if it is empty, the path could not be read.
+
+    >>> executed_path(-100, b"ls\0"), executed_path(3, b"ls\0"), executed_path(3, b"/bin/ls\0"), executed_path(3, b"\0")
+    ('ls', '/dev/fd/3/ls', '/bin/ls', '/dev/fd/3')
+    """
+    path = c_string(raw[: _PATH_MAX - 1])
+    if dirfd == _AT_FDCWD or not raw or path.startswith("/"):
+        return path
+    return f"/dev/fd/{dirfd}/{path}" if path else f"/dev/fd/{dirfd}"
+
+
+def split_argv(raw: bytes) -> tuple[str, ...]:
+    r"""Return the arguments of *raw*, strings that each end with NUL; the last may be cut off.
+
+    >>> split_argv(b"ls\0\0-l\0")
+    ('ls', '', '-l')
+    """
+    if not raw:
+        return ()
+    return _split_short(raw) if len(raw) <= SHORT_ARGV else _split(raw)
+
+
+def _split(raw: bytes) -> tuple[str, ...]:
+    return tuple(map(escape, raw.removesuffix(b"\0").split(b"\0")))
+
+
+_split_short = lru_cache(_ARGV_REMEMBERED)(_split)
+
+
+def cgroup_path(names: bytes) -> str:
+    r"""Return the path of a cgroup from its names, leaf first, each with a NUL.
+
+    >>> cgroup_path(b"ssh.service\0system.slice\0")
+    '/system.slice/ssh.service'
+    """
+    return "/" + "/".join(escape(name) for name in reversed(names.removesuffix(b"\0").split(b"\0")))
+
+
+# A machine has some hundred; a hostile one gives them names of kilobytes.
+known_cgroup_path = lru_cache(256)(cgroup_path)
