@@ -76,7 +76,7 @@ COLOURS: tuple[Mark, ...] = (
 SIGNS: tuple[Mark, ...] = (
     Mark("▸", "the pane that has the focus: keys go there", "point"),
     Mark("›", "the selected row: Enter, y, u, U and C are about it", "point"),  # noqa: RUF001  # as it is drawn
-    Mark("·", "nothing: zero, or it does not apply", "faint"),
+    Mark("·", "nothing: zero, or it does not apply", "dim"),
     Mark("…", "more was there than fits: a wider terminal, or Enter, shows it", ""),
     Mark("▼ ▲", "the table is sorted by this column: largest first, smallest first", "sorted"),
     Mark("k M G T", "thousand, million, and so on: 1000 each", ""),
@@ -90,7 +90,7 @@ SIGNS: tuple[Mark, ...] = (
 
 STATES: tuple[Mark, ...] = (
     Mark("●", "the probe is attached", "good"),
-    Mark("○", "the probe is detached: nothing of it is left in the kernel, and it costs nothing", "faint"),
+    Mark("○", "the probe is detached: nothing of it is left in the kernel, and it costs nothing", "dim"),
     Mark("✗", "the probe could not be attached, or its pane stopped; the pane says why", "bad"),
     Mark("…", "it is being attached or detached, or nothing is known of it yet", "warn"),
 )

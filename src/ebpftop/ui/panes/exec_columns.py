@@ -131,10 +131,10 @@ def _outcome(row: ExecRow, _: float) -> Cell:
 def _duration(row: ExecRow, now: float) -> Cell:
     if row.repeats is not None and repeats_shown(row):
         median_s = row.repeats.median_s
-        return (Span("·", "faint"),) if median_s is None else (Span(f"~{format.nanoseconds(median_s * 1e9)}"),)
+        return (Span("·", "dim"),) if median_s is None else (Span(f"~{format.nanoseconds(median_s * 1e9)}"),)
     seconds = row.seconds(now)
     if seconds is None:
-        return (Span("·", "faint"),)
+        return (Span("·", "dim"),)
     if row.running:
         return (Span(format.age(seconds), "good"),)
     return (Span(format.duration(seconds)),)

@@ -49,7 +49,7 @@ def errors_column(number: Callable[[Row], int], *, about: str, rank: int) -> Col
 
     def cell(row: Row, _: float) -> Cell:
         errors = number(row)
-        return (Span(count(errors), "bad") if errors else Span("·", "faint"),)
+        return (Span(count(errors), "bad") if errors else Span("·", "dim"),)
 
     return Column("errors", "ERRORS", 7, cell, right=True, rank=rank, sort=number, about=about)
 

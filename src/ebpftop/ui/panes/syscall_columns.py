@@ -27,7 +27,7 @@ def call_columns(
 
     def failed(c: Call, _: float) -> Cell:
         part = c.failure_rate(last=last())
-        return (Span(share(part), "bad" if part >= 0.5 else "") if part > 0 else Span("·", "faint"),)
+        return (Span(share(part), "bad" if part >= 0.5 else "") if part > 0 else Span("·", "dim"),)
 
     def portion(c: Call) -> float | None:
         if c.row.name in MAY_WAIT:
@@ -36,7 +36,7 @@ def call_columns(
 
     def portion_cell(c: Call, _: float) -> Cell:
         part = portion(c)
-        return (Span("wait" if part is None else share(part), "dim"),) if part != 0 else (Span("·", "faint"),)
+        return (Span("wait" if part is None else share(part), "dim"),) if part != 0 else (Span("·", "dim"),)
 
     def portion_order(c: Call) -> float:
         part = portion(c)
@@ -44,7 +44,7 @@ def call_columns(
 
     def spent(c: Call, _: float) -> Cell:
         ns = c.spent_ns(last=last())
-        return (Span(nanoseconds(ns)) if ns else Span("·", "faint"),)
+        return (Span(nanoseconds(ns)) if ns else Span("·", "dim"),)
 
     return (
         Column(
@@ -139,7 +139,7 @@ def call_columns(
 def _latency(key: str, rank: int, value: Callable[[Call], float | None], about: str, title: str = "") -> Column[Call]:
     def cell(c: Call, _: float) -> Cell:
         ns = value(c)
-        return (Span(nanoseconds(ns), "faint" if ns is None else _slowness(ns)),)
+        return (Span(nanoseconds(ns), "dim" if ns is None else _slowness(ns)),)
 
     return Column(
         key,

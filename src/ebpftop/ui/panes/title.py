@@ -91,7 +91,7 @@ class TitledPane(Vertical):
     """A title above widgets, without a frame; `│` at the left if another pane stands there (class ``-beside``)."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *("pane--title", "pane--focus", "pane--number", "pane--label", "pane--dim", "pane--faint"),
+        *("pane--title", "pane--focus", "pane--number", "pane--label", "pane--dim"),
         *("pane--good", "pane--warn", "pane--bad", "pane--edge"),
     }
 

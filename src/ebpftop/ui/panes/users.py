@@ -45,7 +45,7 @@ def _ns_uid(u: User, _: float) -> Cell:
 
 
 def _number(value: int, look: str = "") -> Cell:
-    return (Span(count(value), look) if value else Span("·", "faint"),)
+    return (Span(count(value), look) if value else Span("·", "dim"),)
 
 
 def _failed(u: User, _: float) -> Cell:
@@ -54,7 +54,7 @@ def _failed(u: User, _: float) -> Cell:
 
 def _calls(u: User, _: float) -> Cell:
     if not u.calls_rate:
-        return (Span("·", "faint"),)
+        return (Span("·", "dim"),)
     return (Span("≥" if u.calls_at_least else "", "dim"), Span(per_second(u.calls_rate)))
 
 

@@ -290,7 +290,7 @@ class TableScreen(LiveScreen):
 
     def contents(self) -> ComposeResult:
         def runs(s: TableEntry, _: float) -> Cell:
-            return (Span("not counted", "faint") if s.runs is None else Span(f"{s.runs:,}" if s.runs else "·"),)
+            return (Span("not counted", "dim") if s.runs is None else Span(f"{s.runs:,}" if s.runs else "·"),)
 
         self.table: TableView[TableEntry] = TableView(
             (
@@ -324,7 +324,7 @@ class TableScreen(LiveScreen):
                     "program",
                     "PROGRAM",
                     15,
-                    lambda s, _: (Span(program(s), "faint" if s.handler == "count" else "strong"),),
+                    lambda s, _: (Span(program(s), "dim" if s.handler == "count" else "strong"),),
                     flexible=True,
                     sort=program,
                     about="The BPF program in the slot. An empty slot counts; handle_ignore neither counts nor times.",

@@ -32,7 +32,7 @@ def _call(call: Syscall, _: float) -> Cell:
 
 def _result(call: Syscall, _: float) -> Cell:
     if call.ret is None:
-        return (Span("= ?", "dim"), Span(" no return", "faint"))
+        return (Span("= ?", "dim"), Span(" no return", "dim"))
     if call.error:
         return (Span("= -1 " if call.ret > -512 else "= ? ", "dim"), Span(call.error, "bad"))
     plain = -4096 < call.ret < 1 << 32 and call.name not in RETURN_ADDRESSES

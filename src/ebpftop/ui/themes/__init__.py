@@ -93,12 +93,10 @@ class Scheme:
             variables={
                 **colours,  # as they are: Textual computes them, and one part of a colour in a few comes out as another
                 "dim": roles.dim,
-                "faint": roles.dim,
                 "rest": roles.rest,
                 "edge": roles.edge,
                 "cursor": grounds.cursor,
                 # Of Textual's own widgets: lists, inputs, notices.
-                "text-muted": roles.dim,
                 "text-disabled": roles.dim,
                 "border": roles.accent,
                 "border-blurred": roles.edge,

@@ -28,7 +28,6 @@ STYLES = (
         "cursor",
         "blurred",
         "dim",
-        "faint",
         "strong",
         "accent",
         "good",
@@ -174,7 +173,7 @@ class DrawnRows(ScrollView, Generic[Row]):
         """Draw a line of a row, of whose longest text *wrapped* stands in it; *further*: and nothing else."""
         look = self.style_of
         base = look("", line)
-        back = "faint" if self.faded else ""
+        back = "dim" if self.faded else ""
         mark = _NO_MARK if self.mark is None or further else self.mark(row)
         point = Span(POINT if line in ("cursor", "blurred") and not further else " ", "point")
         segments = [Segment(mark.text, look(back or mark.style, line)), Segment(point.text, look(point.style, line))]

@@ -21,10 +21,10 @@ from ebpftop.ui.words import STATUS
 
 MARKS: Mapping[str, tuple[str, str]] = {
     "on": (format.MARKS["on"], "good"),
-    "off": (format.MARKS["off"], "faint"),
+    "off": (format.MARKS["off"], "dim"),
     "failed": (format.MARKS["failed"], "bad"),
     "busy": ("…", "warn"),
-    "waiting": ("…", "faint"),
+    "waiting": ("…", "dim"),
 }
 
 
@@ -75,7 +75,7 @@ class StatusBar(SpanLine):
     """One line. If the terminal is narrow, the least important parts are left out first."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *("state--name", "state--dim", "state--good", "state--faint", "state--warn", "state--bad", "state--paused"),
+        *("state--name", "state--dim", "state--good", "state--warn", "state--bad", "state--paused"),
         "state--filter",
     }
     prefix = "state"

@@ -46,7 +46,7 @@ class TabsLine(SpanLine):
     """The tabs. A click chooses one."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *("tabs--focus", "tabs--number", "tabs--dim", "tabs--faint", "tabs--good", "tabs--warn", "tabs--bad"),
+        *("tabs--focus", "tabs--number", "tabs--dim", "tabs--good", "tabs--warn", "tabs--bad"),
     }
     prefix = "tabs"
 
