@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ebpftop.kernel.filter_maps import descendants
+from ebpftop.kernel.procfs_tree import descendants
 
 from .kernels import KernelTree
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import struct
 import sys
@@ -19,15 +18,32 @@ from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.barrier import wait_for_programs
-from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, chosen_cgroups, hierarchies, id_of
+from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, hierarchies, id_of
 from ebpftop.kernel.dispatch import PROGRAMS, TABLES, Dispatcher
 from ebpftop.kernel.errors import DamagedError, LoadError
 from ebpftop.kernel.fields import Defines
+from ebpftop.kernel.filter_check import checked
+from ebpftop.kernel.filter_layout import (
+    CGROUPS_MAX,
+    COMM_KEY_SIZE,
+    CONFIG_SIZE,
+    HIDE_SELF,
+    PATH_LEN,
+    SLOT_SIZE,
+    SLOTS,
+    any_prefix,
+    cgroup_ids,
+    comm_key,
+    config_of,
+    flags_of,
+    flags_of_slot,
+    path_key,
+    slot_of,
+)
 from ebpftop.kernel.loader import Link, Module
-from ebpftop.kernel.threads import in_first_pid_namespace, process_of_thread, sees_all, stat_fields
-from ebpftop.lifecycle.helpers import HELPERS_MAX
+from ebpftop.kernel.procfs_tree import descendants
+from ebpftop.kernel.threads import sees_all
 
-_UID, _PID, _COMM, _CGROUP, _HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
 # How often to check which processes still exist, and how many of them at each reading.
 _CHECK_S = 2.0
 _CHECKS_MAX = 256
@@ -35,63 +51,8 @@ _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
 _PROGRAMS = ("filter_on_sched_process_fork", "filter_on_sched_process_free")
 _PATHS = "filter_paths"
 
-_SLOTS, _VALUES_MAX, _CGROUPS_MAX = 2, 64, 8
-_COMM_LEN = 16
-_OWN_PROCESSES = 1 + HELPERS_MAX
-_NO_PID = 0xFFFFFFFF  # no process has it; 0 is the idle task's
-_CONFIG = struct.Struct(f"=II{_OWN_PROCESSES}I")
-_SLOT = struct.Struct("=II")
-_CGROUP_CHOICE = struct.Struct("=QII")
-_SLOT_SIZE = _SLOT.size + _CGROUPS_MAX * _CGROUP_CHOICE.size
-_COMM_KEY = 4 + _COMM_LEN
 _ENTRIES = {"filter_pids": 131072}  # processes that --pid follows
 _WRITES_MAX = 100  # of cgroups that are made again all the time
-_PATH_LEN = 256  # CGROUP_PATH_LEN of bpf/filter.c
-
-
-def with_processes(requested: Filter) -> tuple[Filter, tuple[str, ...]]:
-    """Return *requested* with each thread id replaced by its process's pid, and a sentence about each of these.
-
-    A number that no thread has stays: `KernelFilter.apply` refuses it.
-    """
-    pids: list[int] = []
-    notes: list[str] = []
-    for pid in requested.pids:
-        process = process_of_thread(pid) or pid
-        if process != pid:
-            notes.append(f"{pid} is a thread of process {process}: the filter uses the process")
-        if process not in pids:
-            pids.append(process)
-    return replace(requested, pids=tuple(pids)), tuple(notes)
-
-
-def parents() -> dict[int, int]:
-    """Return the parent of every process, out of /proc."""
-    found: dict[int, int] = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                stat = Path(entry.path, "stat").read_bytes()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
-            found[int(entry.name)] = int(stat_fields(stat)[1][1])
-    return found
-
-
-def descendants(pids: tuple[int, ...]) -> set[int]:
-    """Return those of *pids* that run, and the processes that descend from them now."""
-    parent_of = parents()
-    children: dict[int, list[int]] = {}
-    for pid, parent in parent_of.items():
-        children.setdefault(parent, []).append(pid)
-    found: set[int] = set()
-    todo = [pid for pid in pids if pid in parent_of]
-    while todo:
-        pid = todo.pop()
-        if pid not in found:
-            found.add(pid)
-            todo += children.get(pid, ())
-    return found
 
 
 class KernelFilter:
@@ -120,7 +81,7 @@ class KernelFilter:
         self._closed = False
         self._has_applied = False
         self._active = 0
-        self._slots = [bytes(_SLOT_SIZE)] * _SLOTS
+        self._slots = [bytes(SLOT_SIZE)] * SLOTS
         self._comms: set[bytes] = set()
         self._cgroups: tuple[CgroupChoice, ...] = ()
         self._filter = Filter(hide_self=False)
@@ -135,7 +96,7 @@ class KernelFilter:
 
         Takes some milliseconds, with `pids` some more: processes are looked up in /proc.
         """
-        cgroups = _checked(requested)
+        cgroups = checked(requested)
         with self._lock:
             slot = 1 - self._active
             bit = 1 << slot
@@ -146,20 +107,14 @@ class KernelFilter:
             comms = self._mark_comms(requested.comms, slot)
             if requested.pids:
                 self._follow(requested.pids, bit)
-            flags = (
-                _UID * bool(requested.uids)
-                | _PID * bool(requested.pids)
-                | _COMM * bool(requested.comms)
-                | _CGROUP * bool(cgroups)
-                | _HIDE_SELF * requested.hide_self
-            )
-            self._slots[slot] = _slot(flags, cgroups)
+            flags = flags_of(requested, cgroups)
+            self._slots[slot] = slot_of(flags, cgroups)
             self._keep_ids(self._ids_in_kernel())
             self._write_config(hide_self_only=False)
             self._active, self._cgroups, self._missed = slot, cgroups, {}
             self._write_config(hide_self_only=False)
             self._settle_ids()
-            if flags == _HIDE_SELF:
+            if flags == HIDE_SELF:
                 self._write_config(hide_self_only=True)
             if self._has_applied:  # nothing was in use before, and the start waits for this
                 wait_for_programs()
@@ -250,18 +205,17 @@ class KernelFilter:
 
     def _keep_ids(self, ids: Sequence[int]) -> None:
         self._cgroups = tuple(replace(choice, id=id) for choice, id in zip(self._cgroups, ids, strict=True))
-        flags, _ = _SLOT.unpack_from(self._slots[self._active])
-        self._slots[self._active] = _slot(flags, self._cgroups)
+        flags = flags_of_slot(self._slots[self._active])
+        self._slots[self._active] = slot_of(flags, self._cgroups)
 
     def _ids_in_kernel(self) -> list[int]:
         """Return the ids that the programs compare with now, in the order of the filter's cgroups."""
-        value = maps.lookup(self._module.table("filter_config"), bytes(4), _CONFIG.size + _SLOTS * _SLOT_SIZE)
+        value = maps.lookup(self._module.table("filter_config"), bytes(4), CONFIG_SIZE)
         assert value is not None  # an array has all its entries
-        at = _CONFIG.size + self._active * _SLOT_SIZE + _SLOT.size
-        return [_CGROUP_CHOICE.unpack_from(value, at + i * _CGROUP_CHOICE.size)[0] for i in range(len(self._cgroups))]
+        return cgroup_ids(value, self._active, len(self._cgroups))
 
     def _is_followed(self, choice: CgroupChoice) -> bool:
-        return self._mkdir is not None and _path_key(choice) is not None
+        return self._mkdir is not None and path_key(choice) is not None
 
     def _follow_cgroups(self, cgroups: tuple[CgroupChoice, ...], slot: int) -> None:
         """Let the kernel update the ids of *cgroups* if they are created again, as far as it can."""
@@ -272,9 +226,9 @@ class KernelFilter:
         keys: dict[bytes, int] = {}
         for number, choices in ((slot, cgroups), (1 - slot, self._cgroups)):
             for place, choice in enumerate(choices):
-                if key := _path_key(choice):
-                    keys[key] = keys.get(key, 0) | 1 << (number * _CGROUPS_MAX + place)
-        for key, _ in list(maps.items(table, _PATH_LEN, 4)):
+                if key := path_key(choice):
+                    keys[key] = keys.get(key, 0) | 1 << (number * CGROUPS_MAX + place)
+        for key, _ in list(maps.items(table, PATH_LEN, 4)):
             if key not in keys:
                 maps.delete(table, key)
         for key, places in keys.items():
@@ -305,8 +259,7 @@ class KernelFilter:
     # ---- the maps ----
 
     def _write_config(self, *, hide_self_only: bool) -> None:
-        own_pids = itertools.islice(itertools.cycle(self._own_pids or (_NO_PID,)), _OWN_PROCESSES)
-        value = _CONFIG.pack(hide_self_only, self._active, *own_pids) + b"".join(self._slots)
+        value = config_of(self._slots, self._active, self._own_pids, hide_self_only=hide_self_only)
         maps.update(self._module.table("filter_config"), bytes(4), value)
 
     def _marked(self, name: str, key: bytes) -> int:
@@ -321,15 +274,15 @@ class KernelFilter:
 
         A lookup finds only the longest prefix, so that entry must include the shorter prefixes of either slot too.
         """
-        new = {_comm_key(comm) for comm in comms}
+        new = {comm_key(comm) for comm in comms}
         for key in new | self._comms:
-            value = (_any_prefix(new, key) << slot) | (_any_prefix(self._comms, key) << (1 - slot))
+            value = (any_prefix(new, key) << slot) | (any_prefix(self._comms, key) << (1 - slot))
             maps.update(self._module.table("filter_comms"), key, bytes([value]))
         return new
 
     def _clear(self, bits: int) -> None:
         """Remove *bits* from all values. A fork may copy them meanwhile, so repeat until none is left."""
-        for name, key_size in (("filter_uids", 4), ("filter_comms", _COMM_KEY), ("filter_pids", 4)):
+        for name, key_size in (("filter_uids", 4), ("filter_comms", COMM_KEY_SIZE), ("filter_pids", 4)):
             table = self._module.table(name)
             while stale := [(key, value[0]) for key, value in maps.items(table, key_size, 1) if value[0] & bits]:
                 for key, value in stale:
@@ -390,52 +343,3 @@ def _load(defines: Defines) -> Module:
     except DamagedError:
         pass
     return Module("filter.c", defines, entries=_ENTRIES)
-
-
-def _slot(flags: int, cgroups: tuple[CgroupChoice, ...]) -> bytes:
-    """Return a struct filter_slot."""
-    body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, c.v1) for c in cgroups)
-    return body.ljust(_SLOT_SIZE, b"\0")
-
-
-def _path_key(choice: CgroupChoice) -> bytes | None:
-    """Return the key of `filter_paths`; None if the path is too long for one."""
-    path = choice.path.encode("utf-8", "surrogateescape")
-    return path.ljust(_PATH_LEN, b"\0") if len(path) < _PATH_LEN else None
-
-
-def _checked(requested: Filter) -> tuple[CgroupChoice, ...]:
-    """Return the cgroups of *requested*; raises SourceError if the filter is impossible."""
-    for name, values, most in (
-        ("--uid", requested.uids, _VALUES_MAX),
-        ("--comm", requested.comms, _VALUES_MAX),
-        ("--pid", requested.pids, _VALUES_MAX),
-    ):
-        if len(values) > most:
-            raise SourceError(f"{name} was given {len(values)} times", f"at most {most} values fit")
-    if requested.pids and not in_first_pid_namespace():
-        raise SourceError("--pid means other processes in a pid namespace", "run ebpftop in the host's (--pid=host)")
-    gone = [pid for pid in requested.pids if not Path("/proc", str(pid)).exists()]
-    if gone:
-        raise SourceError(f"there is no process {gone[0]}", "see what runs with `ps -e`")
-    cgroups = chosen_cgroups(requested.cgroups, requested.containers)
-    if len(cgroups) > _CGROUPS_MAX:
-        raise SourceError(f"the filter matches {len(cgroups)} cgroups", f"at most {_CGROUPS_MAX} fit; name one above")
-    return cgroups
-
-
-def _comm_key(comm: str) -> bytes:
-    """Return the key of the longest-prefix map; for a whole name the key includes its NUL."""
-    prefix = comm.endswith("*")
-    raw = comm.removesuffix("*").encode("utf-8", "surrogateescape")[: _COMM_LEN - 1]
-    bits = 8 * (len(raw) + (0 if prefix else 1))
-    return struct.pack("=I", bits) + raw.ljust(_COMM_LEN, b"\0")
-
-
-def _any_prefix(prefixes: set[bytes], key: bytes) -> bool:
-    (bits,) = struct.unpack_from("=I", key)
-    for prefix in prefixes:
-        (length,) = struct.unpack_from("=I", prefix)
-        if length <= bits and key[4 : 4 + length // 8] == prefix[4 : 4 + length // 8]:
-            return True
-    return False

@@ -25,7 +25,8 @@ from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.defines import kernel_defines, kernel_version
 from ebpftop.kernel.errors import DamagedError
 from ebpftop.kernel.event_buffer import Buffer
-from ebpftop.kernel.filter_maps import KernelFilter, with_processes
+from ebpftop.kernel.filter_check import with_processes
+from ebpftop.kernel.filter_maps import KernelFilter
 from ebpftop.kernel.overhead import OverheadSampler
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.kernel.threads import own_pids
