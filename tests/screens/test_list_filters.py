@@ -16,6 +16,7 @@ from ebpftop.ui.screens.list_filters import ListFilters
 from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.row_filter import AnyFilter
 from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import Look, settle, until
 from .scene import FakeSource, batch, minute, ran
@@ -226,3 +227,27 @@ def test_a_filter_that_is_typed(looks_the_same: Look, size: tuple[int, int]) -> 
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
 def test_a_list_of_which_nothing_matches(looks_the_same: Look, size: tuple[int, int]) -> None:
     assert looks_the_same(FakeSource(minute_of_calls()), size, "tab", "tab", "W", "slash", *"comm:nobody")
+
+
+async def test_the_status_line_shows_the_filter_of_each_list() -> None:
+    async with running(FakeSource(minute_of_calls())) as (pilot, app):
+        main = app.main
+        await pilot.press("slash", *"state:exited", "enter", "tab", "tab", "slash", *"name:openat", "enter")
+        await until(pilot, lambda: status_filter(app) == "Execs /state:exited  /name:openat")
+        main.set_focus(main.execs.lines)
+        await until(pilot, lambda: status_filter(app) == "Syscalls /name:openat  /state:exited")
+        await pilot.press("escape")
+        await until(pilot, lambda: status_filter(app) == "Syscalls /name:openat")
+
+
+def status_filter(app: EbpftopApp) -> str:
+    return app.main.query_one(StatusBar).status.filter
+
+
+async def test_the_filter_that_is_kept_is_the_whole() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        await pilot.press("slash", *"uid:0 git", "enter")
+        await until(pilot, lambda: app.main.filters.stack.filter.uids == (0,))
+        assert app.main.typed_filter == "uid:0 git"
+        app.main.set_focus(app.main.panes[1].lines)
+        assert app.main.typed_filter == ""

@@ -39,6 +39,16 @@ def parse_filter(text: str) -> tuple[FilterLevel | None, str]:
     return FilterLevel(" ".join(f"{kind} {value}" for kind, some in values.items() for value in some), wanted), rest
 
 
+def terms_of(wanted: Filter) -> str:
+    """Return *wanted* as it is typed, without values that cannot be: those with spaces.
+
+    >>> terms_of(Filter(uids=(0,), comms=("ssh*",)))
+    'uid:0 comm:ssh*'
+    """
+    terms = [f"{kind}:{value}" for kind, values in wanted.kinds() for value in values]
+    return " ".join(term for term in terms if _KERNEL_TERM.fullmatch(term))
+
+
 def _can_be(kind: str, value: str) -> bool:
     """Return whether the kernel's filter can hold *value*. The bounds are those of the command line."""
     if kind == "uid":

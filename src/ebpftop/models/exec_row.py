@@ -11,6 +11,9 @@ from ebpftop.models.ring import Ring
 SAMPLE = 255
 """Durations that a median is computed of, evenly spread over all."""
 
+REACH = 4096
+"""Rows among which the attempts of a search are looked for, before the row that shows it."""
+
 
 class ExecRow:
     """One execve and how the program ended: `ended` is the time, `exit` the reason; `replaced`: by another execve.
@@ -113,6 +116,21 @@ def hidden_attempts(row: ExecRow) -> int:
     if search is None or search.head is not row or search.is_opened or not search.is_shown:
         return 0
     return len(search.members)
+
+
+def attempts_of(row: ExecRow, ring: Ring[ExecRow]) -> list[ExecRow]:
+    """Return the attempts of the PATH search that *row* is part of, in their order, as far as *ring* still has them."""
+    search = row.search
+    if search is None:
+        return []
+    found: list[ExecRow] = []
+    missing = search.attempts + search.head.failed
+    for at in range(min(search.head.sequence, ring.end - 1), max(ring.first, search.head.sequence - REACH) - 1, -1):
+        if ring[at].search is search and ring[at].failed:
+            found.append(ring[at])
+            if len(found) == missing:
+                break
+    return found[::-1]
 
 
 def search_text(row: ExecRow) -> str:

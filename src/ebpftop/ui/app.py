@@ -315,8 +315,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         yield Command("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
         for name, text in self.kept.settings.entries(FILTERS).items():
             yield Command(f"Filter {escape(name)}", escape(text), partial(main.type_filter, text))
-        row_filter = main.pane.lines.row_filter
-        if row_filter is not None and (kept := row_filter.text):
+        if kept := main.typed_filter:
             yield Command("Keep this filter", escape(kept), partial(self._keep_filter, kept))
         if main.source.live and any(self.kept.handled_calls().values()):
             yield Command("Keep ignored and traced calls", "At the next start they are the same", self.kept.keep_calls)

@@ -133,6 +133,12 @@ class Pane(PollingPane):
             return f"{self.empty_text}."
         return f"{self.empty_text} since {time_text(started)}. {self.hint}".rstrip()
 
+    @property
+    def list_filter_text(self) -> str:
+        """What the rows of the list match, besides the filter of all panes; empty if nothing was typed."""
+        row_filter = self.lines.row_filter
+        return f"/{row_filter.query.text}" if row_filter is not None and row_filter.query is not None else ""
+
     def shown_of_all(self) -> str:
         """How many rows match the filter of the list, for a title; empty if all are shown."""
         row_filter = self.lines.row_filter

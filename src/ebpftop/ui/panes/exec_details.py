@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ebpftop.core import format
 from ebpftop.core.clock import whole_text
 from ebpftop.filters.stack import FilterLevel, process_level
-from ebpftop.models.exec_row import ExecRow, command_line
+from ebpftop.models.exec_row import ExecRow, attempts_of, command_line
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.processes import ProcessInfo
 from ebpftop.ui.panes.common import date_and_time
@@ -114,6 +114,9 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
     sheet.fact("started", date_and_time(e.time))
     _outcome(sheet, row, now)
 
+    if attempts := attempts_of(row, log.ring):
+        _attempts(sheet, row, attempts)
+
     sheet.heading("Process")
     sheet.fact("pid", e.pid, note=f"thread {e.tid}" if e.tid != e.pid else "")
     if e.nspid and e.nspid != e.pid:
@@ -136,6 +139,17 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
 
     _command_line(sheet, e.argv or (e.file,))
     return sheet
+
+
+def _attempts(sheet: Sheet, row: ExecRow, attempts: list[ExecRow]) -> None:
+    assert row.search is not None
+    head = row.search.head
+    sheet.heading(f"Tried before it was found ({len(attempts)})" if not head.failed else f"Tried ({len(attempts)})")
+    width = min(40, max(len(attempt.exec.file) for attempt in attempts))
+    for attempt in attempts:
+        sheet.line((f"{attempt.exec.file:<{width}}", ""), (" → ", "$dim"), (attempt.outcome, "$error"))
+    if (missing := row.search.attempts + head.failed - len(attempts)) > 0:
+        sheet.line((f"and {format.counted(missing, 'older attempt')}, which the log does not have any more", "$dim"))
 
 
 def _outcome(sheet: Sheet, row: ExecRow, now: float) -> None:

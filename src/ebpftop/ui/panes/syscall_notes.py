@@ -9,16 +9,20 @@ from ebpftop.ui.panes.common import thread, wait_look
 from ebpftop.ui.widgets.columns import Span
 
 
-def waits(in_flight: tuple[InFlight, ...]) -> list[Span]:
-    """Return the line of calls in flight: who waits, and for how long. Calls that are meant to wait come last."""
+def waits(in_flight: tuple[InFlight, ...]) -> tuple[list[Span], list[tuple[InFlight, list[Span]]]]:
+    """Return the head of the line of calls in flight, and some of these: who waits, and for how long.
+
+    Calls that are meant to wait come last.
+    """
     if not in_flight:
-        return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")]
-    spans = [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" W ", "accent")]
+        return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")], []
+    named: list[tuple[InFlight, list[Span]]] = []
     for call in sorted(in_flight, key=lambda call: (call.name in WAITS, -call.ns, call.tid))[:6]:
-        spans += [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
+        spans = [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
         spans += [Span(f" {at_least(call.ns, lower_bound=call.before)}", wait_look(call.ns))]
         spans += [Span(" on CPU", "warn")] if call.running else []
-    return spans
+        named.append((call, spans))
+    return [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" W ", "accent")], named
 
 
 def families(counts: dict[str, int]) -> list[Span]:

@@ -25,7 +25,8 @@ from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import HANDLER_STYLES
 from ebpftop.ui.panes.syscall_columns import call_columns
-from ebpftop.ui.panes.syscall_notes import families, uring, waits
+from ebpftop.ui.panes.syscall_notes import families, uring
+from ebpftop.ui.panes.waits_line import WaitsLine
 from ebpftop.ui.widgets.columns import Cell, Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter
 from ebpftop.ui.widgets.row_view import RowView
@@ -36,7 +37,7 @@ from ebpftop.ui.words import Mark
 NOTES_FROM = (9, 14)
 """Heights of the pane from which the line of calls in flight fits, and the line of the families."""
 
-View = Literal["call", "in_flight", "table", "traced"]
+View = Literal["call", "in_flight", "table", "traced", "process"]
 
 
 HANDLED: Mapping[Handler, str] = {
@@ -59,7 +60,8 @@ class SyscallsPane(Pane):
         "histogram and over time, its errors, who makes it.\n"
         "The lines below the table: calls in flight (entered at least 0.1 s ago and not left; those that are not meant "
         "to wait come first), then programs started and timers made, and operations of io_uring, which are not "
-        "system calls."
+        "system calls. Down from the last row leads to the line of calls in flight: Enter opens their list, a click on "
+        "a name the calls of its process."
     )
     marks: ClassVar[tuple[Mark, ...]] = (
         Mark("read", "counted and timed", ""),
@@ -86,11 +88,12 @@ class SyscallsPane(Pane):
     class Open(Message):
         """A request to open a view of the system calls: of one, or of all."""
 
-        def __init__(self, view: View, call: Call | None = None) -> None:
-            """*call*: the one that the view ``call`` is about."""
+        def __init__(self, view: View, call: Call | None = None, pid: int | None = None) -> None:
+            """*call*: the one that the view ``call`` is about; *pid*: the process of the view ``process``."""
             super().__init__()
             self.view = view
             self.call = call
+            self.pid = pid
 
     def __init__(self, source: Source, number: int) -> None:
         super().__init__(source, number)
@@ -108,7 +111,7 @@ class SyscallsPane(Pane):
 
     def compose(self) -> ComposeResult:
         yield from super().compose()
-        self.waits_line = PaneFooter(id="waits")
+        self.waits_line = self.table.below = WaitsLine(self.table, id="waits")
         self.families_line = PaneFooter(id="families")
         yield self.waits_line
         yield self.families_line
@@ -165,7 +168,7 @@ class SyscallsPane(Pane):
         self._figures = self._figures_of(total)
         self.table.scales = {"trend": f"log≤{brief(self._peak)}/s"} if self._peak else {}
         self.table.show_rows(calls)
-        self.waits_line.set_text(waits(self.model.in_flight))
+        self.waits_line.show_calls(self.model.in_flight)
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
 
     def subject(self, row: Call) -> Subject | None:
@@ -215,6 +218,14 @@ class SyscallsPane(Pane):
         event.stop()
         event.prevent_default()
         self.post_message(self.Open("call", event.row))
+
+    @on(WaitsLine.Opened)
+    def _open_in_flight(self, event: WaitsLine.Opened) -> None:
+        event.stop()
+        if event.call is None:
+            self.action_waiting()
+        else:
+            self.post_message(self.Open("process", pid=event.call.pid))
 
     def action_period(self) -> None:
         """Switch between counts since the start and since the last reading."""

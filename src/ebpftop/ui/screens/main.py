@@ -17,12 +17,14 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source, WatchedList
+from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
+from ebpftop.models.callers import process_of
 from ebpftop.models.subset import Kind
 from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
-from ebpftop.ui.panes.filtered import FilteredPane
+from ebpftop.ui.panes.filtered import FilteredPane, LogFilter
 from ebpftop.ui.panes.polling import worker_sleep
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import TitledPane
@@ -143,7 +145,19 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     @property
     def _filter_text(self) -> str:
-        return "  ".join(part for part in (self.filters.stack.breadcrumb, self.execs.filter_text) if part)
+        """The filter of all panes, and of each list that has one: that in focus is last, where none is cut off."""
+        pane = self.pane
+        others = [
+            f"{other.tab_label or other.label} {text}"
+            for other in self.panes
+            if other is not pane and (text := other.list_filter_text)
+        ]
+        return "  ".join(part for part in (self.filters.stack.breadcrumb, *others, pane.list_filter_text) if part)
+
+    @on(events.DescendantFocus)
+    def _focus_described(self) -> None:
+        if self._filter_text:
+            self.describe()
 
     def on_unmount(self) -> None:
         self.end_collecting()
@@ -237,10 +251,13 @@ class MainScreen(ListFilters[None], TimeScreen):
     @on(SyscallsPane.Open)
     def _open_view(self, event: SyscallsPane.Open) -> None:
         from ebpftop.ui.screens.syscall_details import SyscallScreen
-        from ebpftop.ui.screens.syscall_lists import VIEWS
+        from ebpftop.ui.screens.syscall_lists import VIEWS, ProcessScreen
 
         model = self.query_one(SyscallsPane).model
-        if event.call is not None:
+        if event.pid is not None:
+            process = process_of(model.latest, event.pid)
+            self.app.push_screen(ready(self.app, ProcessScreen).fill_with(model, process))
+        elif event.call is not None:
             self.app.push_screen(ready(self.app, SyscallScreen).fill_with(model, event.call))
         else:
             self.app.push_screen(ready(self.app, VIEWS[event.view]).fill(model))
@@ -289,6 +306,15 @@ class MainScreen(ListFilters[None], TimeScreen):
 
         pane = self.pane
         self.app.push_screen(ready(self.app, ColumnsScreen).fill(pane.lines, pane.label))
+
+    @property
+    def typed_filter(self) -> str:
+        """The whole filter of the list in focus, as it can be typed there: also what all panes match."""
+        row_filter = self.list_in_focus.row_filter
+        if row_filter is None:
+            return ""
+        terms = terms_of(self.filters.stack.filter) if isinstance(row_filter, LogFilter) else ""
+        return f"{terms} {row_filter.text}".strip()
 
     def type_filter(self, text: str) -> None:
         """Open the filter with *text* in it, which takes effect as if it had been typed."""

@@ -7,6 +7,7 @@ from operator import is_
 from typing import ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
+from textual.widget import Widget
 
 from ebpftop.filters.query import Language
 from ebpftop.ui.widgets.columns import Column, Span
@@ -63,6 +64,8 @@ class TableView(RowView[Row]):
         self.sort_key = sort
         self.reversed = False
         self._key_of = key_of
+        self.below: Widget | None = None
+        """What gets the focus when the cursor moves down from the last row."""
         self._rows: list[Row] = []
         self._rows_given: list[Row] = []
         self._named: list[Row] = []
@@ -187,4 +190,7 @@ class TableView(RowView[Row]):
         return self.cursor if self.cursor is not None else self.scroll_offset.y
 
     def action_move(self, rows: int) -> None:
+        if rows > 0 and self.below is not None and self.below.display and self.cursor == self.end - 1:
+            self.screen.set_focus(self.below)
+            return
         self.go_to(self._from() + (rows if self.cursor is not None else 0))
