@@ -17,13 +17,13 @@ async def test_enter_on_the_line_opens_the_list() -> None:
         pane = app.main.query_one(SyscallsPane)
         app.main.set_focus(pane.table)
         await pilot.press("G", "down")
-        assert app.main.focused is pane.waits_line
+        assert pane.waits_line.has_focus
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, WaitingScreen))
         await pilot.press("escape")
-        assert app.main.focused is pane.waits_line
+        assert pane.waits_line.has_focus
         await pilot.press("up")
-        assert app.main.focused is pane.table
+        assert pane.table.has_focus
 
 
 async def test_a_click_opens_the_list_and_on_a_name_its_process() -> None:
