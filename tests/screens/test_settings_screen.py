@@ -25,8 +25,9 @@ from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.kept import lists_of
 from ebpftop.ui.screens.key_map import bindings
 from ebpftop.ui.screens.key_names import wrong_key
+from ebpftop.ui.screens.key_prompt import KeyScreen
 from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
-from ebpftop.ui.screens.settings import KeyScreen, SettingsScreen
+from ebpftop.ui.screens.settings import SettingsScreen
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet_title import SheetTitle
 
@@ -254,7 +255,7 @@ async def test_an_empty_key_takes_it_away_and_the_palette_keeps_the_action(file:
         await until(pilot, lambda: isinstance(app.screen, KeyScreen))
         await pilot.press("delete")
         await until(pilot, lambda: saved(file)["keys"].get("pane.next") == "")
-        assert screen._value(("keys", "pane.next")) == "-"
+        assert screen.lines.value(("keys", "pane.next")) == "-"
 
 
 async def test_keys_that_are_none_are_refused_and_shared_ones_are_told(file: Path) -> None:
@@ -308,7 +309,7 @@ async def test_what_is_watched_for_is_a_setting(file: Path) -> None:
         await pilot.press("enter")
         screen._input.value = "exit.cor"
         await pilot.press("enter")
-        await until(pilot, lambda: "did you mean core?" in screen._wrong[1])
+        await until(pilot, lambda: "did you mean core?" in screen.lines.wrong[1])
 
 
 async def test_graphs_are_a_setting_that_their_key_changes(file: Path) -> None:
@@ -486,7 +487,7 @@ def test_the_settings_look_like_this(
     # The scroll bar says how many keys there are.
     some = {name: keys for name, keys in bindings().items() if name in ("help", "quit", "settings")}
     monkeypatch.setattr("ebpftop.ui.screens.kept.bindings", lambda: some)
-    monkeypatch.setattr("ebpftop.ui.screens.settings.bindings", lambda: some)
+    monkeypatch.setattr("ebpftop.ui.screens.setting_lines.bindings", lambda: some)
 
     async def before(pilot: Pilot[Any]) -> None:
         app = app_of(pilot)

@@ -103,6 +103,8 @@ class KeptSettings:
         """When settings were saved last, in Unix seconds."""
         self.trouble = ""
         """Why they could not be saved."""
+        self.later: set[Path] = set()
+        """What was changed and takes effect at the next start."""
         self._seen: dict[Path, Any] = {}
         """What was on the screen when it was looked at last."""
         self._is_saving = False
@@ -288,12 +290,11 @@ class KeptSettings:
 
     # ---- what the user changes ----
 
-    def change(self, path: Path, value: Any) -> bool:
-        """Let *value* hold at *path*, now and later; None: the default. False: only from the next start on."""
+    def change(self, path: Path, value: Any) -> None:
+        """Let *value* hold at *path*, now, if that is possible, and later; None: the default."""
         self.settings.change(path, value)
-        took_effect = self.apply(path)
+        (self.later.discard if self.apply(path) else self.later.add)(path)
         self.save_soon()
-        return took_effect
 
     def typed(self, path: Path, text: str) -> Any:
         """Return the value that *text* means; raises argparse.ArgumentTypeError."""

@@ -6,7 +6,7 @@ import argparse
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -21,55 +21,25 @@ from ebpftop.settings.printing import sentence, toml
 from ebpftop.settings.rows import (
     BY_NAME,
     COLUMNS,
-    INTERVAL,
     KEYS,
     PANES,
     TABLES,
-    Columns,
     PaneSize,
     Path,
     default_of,
     kind_of,
 )
-from ebpftop.settings.store import DEFAULT
-from ebpftop.ui.screens.kept import INTERVAL_S, KeptSettings, lists_of
-from ebpftop.ui.screens.key_map import bindings, others_on
+from ebpftop.ui.screens.kept import KeptSettings, lists_of
+from ebpftop.ui.screens.key_map import others_on
+from ebpftop.ui.screens.key_prompt import KeyScreen
 from ebpftop.ui.screens.ready import ReadyScreen, ready
-from ebpftop.ui.widgets.columns import Span, clip, clip_front
+from ebpftop.ui.screens.setting_lines import SettingLines
+from ebpftop.ui.widgets.columns import Span, clip_front
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.sheet_title import SheetTitle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_GROUP, _NAME, _VALUE = 9, 17, 14
-"""Cells of the columns."""
-
-_PLAIN = ("a number of ", "a whole number of ", "a ", "an ", "the ")
-"""What a hint goes without."""
-
-
-class KeyScreen(ReadyScreen[str | None]):
-    """Waits for the key that an action gets; Del takes it away, Esc leaves it as it was."""
-
-    def __init__(self, action: str) -> None:
-        super().__init__()
-        self._action_text = action
-
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="settings-key"):
-            yield Static(
-                Content.assemble(
-                    (f"Press the key for: {self._action_text}\n", "bold"),
-                    ("Del: no key at all; Esc: leave it as it is; more than one key: in the file", "$dim"),
-                ),
-                markup=False,
-            )
-
-    def on_key(self, event: events.Key) -> None:
-        event.stop()
-        event.prevent_default()
-        self.dismiss({"escape": None, "delete": ""}.get(event.key, event.key))
 
 
 class SettingsScreen(ReadyScreen[None]):
@@ -91,11 +61,7 @@ class SettingsScreen(ReadyScreen[None]):
         super().__init__()
         self.kept: KeptSettings
         self.paths: list[Path] = []
-        self._bindings_of: dict[str, list[Binding]] = {}
-        self._wrong: tuple[Path | None, str] = (None, "")
-        """What was typed last for a setting, if it is not allowed."""
-        self._later: set[Path] = set()
-        """What was changed and takes effect at the next start."""
+        self.lines: SettingLines
 
     def fill(self, kept: KeptSettings) -> Self:
         """Show these settings when this screen is pushed the next time."""
@@ -123,7 +89,7 @@ class SettingsScreen(ReadyScreen[None]):
 
     def show_filled(self) -> None:
         self.kept.now_and_then()  # what was changed a moment ago is shown as it is
-        self._bindings_of = dict(bindings())
+        self.lines = SettingLines(self.app, self.kept)
         self.paths = list(self.kept.paths())
         self._input.display = False
         self._show(0)
@@ -143,8 +109,8 @@ class SettingsScreen(ReadyScreen[None]):
         lines: list[Option] = []
         group = ""
         for path in self.paths:
-            lines.append(Option(self._line(path, "" if self._group(path) == group else self._group(path))))
-            group = self._group(path)
+            before, group = group, self.lines.group(path)
+            lines.append(Option(self.lines.line(path, "" if group == before else group)))
         self._options.set_options(lines)
         self._options.highlighted = min(max(at, 0), len(lines) - 1)
         self._show_title()
@@ -155,60 +121,6 @@ class SettingsScreen(ReadyScreen[None]):
         at = self._options.highlighted or 0
         self.paths = list(self.kept.paths())
         self._show(at)
-
-    @staticmethod
-    def _group(path: Path) -> str:
-        return BY_NAME[path[0]].group if path[0] in BY_NAME else path[0]
-
-    def _value(self, path: Path) -> str:
-        """Return what holds, in words."""
-        value = self.kept.settings.value(path)
-        if path[0] == KEYS.name and value is None:
-            app = self.app
-            keys = (app.get_key_display(Binding(b.key, b.action)) for b in self._bindings_of.get(path[1], ()))
-            return " ".join(dict.fromkeys(keys))
-        if path == INTERVAL.path and value is None:
-            return f"{INTERVAL_S:g}"
-        if path[0] == COLUMNS.name:
-            return _columns_text(value)
-        if path[0] == PANES.name:
-            return _pane_text(value)
-        if value is None:
-            return "-" if path[0] in BY_NAME else "usual"
-        return kind_of(path).shown(value) or "-"
-
-    def _hint(self, path: Path) -> tuple[str, str]:
-        """Return what is allowed at *path*, or what is wrong there, with its style."""
-        if self._wrong[0] == path:
-            return f"✗ {self._wrong[1]}", "$error"
-        name = ".".join(path)
-        for problem in self.kept.settings.problems:
-            if problem.name.replace('"', "") == name:
-                return f"✗ {problem.reason}{f' (line {problem.line})' if problem.line else ''}", "$error"
-        if path in self._later:
-            return "from the next start on", "$warning"
-        if path[0] == KEYS.name:
-            return next((b.tooltip or b.description for b in self._bindings_of.get(path[1], ())), ""), "$dim"
-        if path[0] == PANES.name:
-            return "Enter: shown or hidden; { and } on the screen: height", "$dim"
-        if path[0] == COLUMNS.name:
-            return "Enter: choose them, and their widths", "$dim"
-        allowed = ", ".join(self.kept.choices(path)) or kind_of(path).allowed
-        begin = next((words for words in _PLAIN if allowed.startswith(words)), "")
-        return allowed[len(begin) :], "$dim"
-
-    def _line(self, path: Path, group: str) -> Content:
-        hint, style = self._hint(path)
-        value = self._value(path)
-        is_own = self.kept.settings.origin(path) != DEFAULT
-        mark = " ▾" if self.kept.choices(path) else ""
-        left = max(1, self.app.size.width - _GROUP - _NAME - _VALUE - 5)
-        return Content.assemble(
-            (f" {clip(group, _GROUP)}", "$primary"),
-            (f"{clip(escape(path[-1]), _NAME)} ", "bold" if is_own else ""),
-            (f"{clip(escape(value) + mark, _VALUE)} ", "bold" if is_own else ""),
-            (clip(escape(hint), left).rstrip(), style),
-        )
 
     def _show_title(self) -> None:
         if not self.is_active or not self.paths:
@@ -233,8 +145,9 @@ class SettingsScreen(ReadyScreen[None]):
         default = default_of(path)
         usual = "" if default is None else f"default {toml(kind_of(path).write(default))} · "
         origin = self.kept.settings.origin(path)
-        problem = self.kept.trouble or self._hint(path)[0] if self._hint(path)[1] == "$error" else self.kept.trouble
-        text = sentence(row.about) if path[0] != KEYS.name else f"{sentence(self._hint(path)[0] or path[1])}"
+        hint, style = self.lines.hint(path)
+        problem = self.kept.trouble or (hint if style == "$error" else "")
+        text = sentence(row.about) if path[0] != KEYS.name else f"{sentence(hint or path[1])}"
         second = (escape(problem), "$error") if problem else (f"{usual}from {escape(places.short(origin))}", "$dim")
         self._about.update(Content.assemble((f" {escape(text)}\n ", ""), second))
 
@@ -257,11 +170,8 @@ class SettingsScreen(ReadyScreen[None]):
         return not (self._input.display and action not in ("back",))
 
     def _change(self, path: Path, value: Any) -> None:
-        self._wrong = (None, "")
-        if self.kept.change(path, value):
-            self._later.discard(path)
-        else:
-            self._later.add(path)
+        self.lines.wrong = (None, "")
+        self.kept.change(path, value)
         self._show_again()
 
     def action_change(self, step: int) -> None:
@@ -308,20 +218,20 @@ class SettingsScreen(ReadyScreen[None]):
     def _check_typed(self) -> Any:
         """Return the value that is typed, or None if it is not allowed, which is shown."""
         path, text = self.path, self._input.value.strip()
-        self._wrong = (None, "")
+        self.lines.wrong = (None, "")
         if not text:
             return None
         try:
             return self.kept.typed(path, text)
         except argparse.ArgumentTypeError as error:
-            self._wrong = (path, str(error))
+            self.lines.wrong = (path, str(error))
             return None
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         value = self._check_typed()
-        if self._wrong[0] is not None:
+        if self.lines.wrong[0] is not None:
             self._show_about()
             return
         path = self.path
@@ -334,7 +244,7 @@ class SettingsScreen(ReadyScreen[None]):
 
     def action_back(self) -> None:
         if self._input.display:
-            self._wrong = (None, "")
+            self.lines.wrong = (None, "")
             self._close_input()
             self._show_about()
         else:
@@ -371,19 +281,4 @@ class SettingsScreen(ReadyScreen[None]):
             if key and (others := others_on(key, path[1], self.kept.settings.entries(KEYS))):
                 self.app.notify(f"{key} is also the key of {', '.join(others)}", severity="warning", markup=False)
 
-        self.app.push_screen(KeyScreen(self._hint(path)[0] or path[1]), pressed)
-
-
-def _columns_text(columns: Columns | None) -> str:
-    if columns is None or columns == Columns():
-        return "usual"
-    shown = "" if columns.show is None else f"{len(columns.show)} shown"
-    widths = f"{len(columns.widths)} wider" if columns.widths else ""
-    return ", ".join(filter(None, (shown, widths)))
-
-
-def _pane_text(size: PaneSize | None) -> str:
-    if size is None or size == PaneSize():
-        return "usual"
-    height = f"height {size.height:g}" if size.height != 1.0 else ""
-    return ", ".join(filter(None, ("hidden" if size.hidden else "", height)))
+        self.app.push_screen(KeyScreen(self.lines.hint(path)[0] or path[1]), pressed)
