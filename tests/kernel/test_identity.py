@@ -16,7 +16,7 @@ from ebpftop.core.escape import c_string
 from ebpftop.core.records import Exec, Exit
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
-from ebpftop.probes.syscall_processes import NAME_PLACES, name_in, name_place
+from ebpftop.probes.process_names import NAME_PLACES, name_in, name_place
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource, Options
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of

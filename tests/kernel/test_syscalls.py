@@ -21,7 +21,7 @@ from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.offsets import function_id
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
-from ebpftop.probes import syscall_callers, syscall_counters, syscall_processes
+from ebpftop.probes import busiest_callers, syscall_callers, syscall_counters, syscall_processes
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscalls import SyscallsProbe
@@ -554,7 +554,7 @@ def test_two_processes_of_one_pid_stand_apart(tmp_path: Path) -> None:
 def test_each_process_has_its_own_calls_whoever_called_before_it_on_that_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembering: bool
 ) -> None:
-    monkeypatch.setattr(syscall_processes, "PROCESSES_OF_A_CALL", 1000)
+    monkeypatch.setattr(busiest_callers, "PROCESSES_OF_A_CALL", 1000)
     if not remembering:
         monkeypatch.setattr(task_cache_map, "should_cache_task", lambda _kernel: False)
     program = compile_c(tmp_path, "manyproc", workloads.MANY_PROCESSES, "-static")

@@ -15,7 +15,8 @@ from ebpftop.core.records import OTHER_UID, UserCalls
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscall_processes
-from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters, name_in, name_place
+from ebpftop.probes.process_names import name_in, name_place
+from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters
 from ebpftop.probes.syscall_slots import Slots
 
 CPUS = 2

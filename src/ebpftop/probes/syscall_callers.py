@@ -9,7 +9,8 @@ from time import monotonic
 from ebpftop.kernel import maps
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Module
-from ebpftop.probes.syscall_processes import NAME_PLACES, ProcessCounters, SyscallCounters
+from ebpftop.probes.process_names import NAME_PLACES
+from ebpftop.probes.syscall_processes import ProcessCounters, SyscallCounters
 from ebpftop.probes.syscall_slots import Slots
 
 # Pairs of process and call. Each has a value for every CPU, so that large machines get fewer: 16 MB on 128 CPUs.

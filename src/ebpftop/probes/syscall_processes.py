@@ -8,23 +8,17 @@ that are listed, since the others were compared before, and counts do not shrink
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Iterable
 from itertools import compress
 from operator import attrgetter
 from typing import NamedTuple
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import (
-    OTHER_UID,
-    PROCESSES_OF_A_CALL,
-    WHOLE_PROCESSES,
-    ProcessCalls,
-    ProcessTotal,
-    UserCalls,
-)
+from ebpftop.core.records import OTHER_UID, ProcessCalls, ProcessTotal, UserCalls
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
+from ebpftop.probes.busiest_callers import BusiestCallers, CallingProcess
+from ebpftop.probes.process_names import new_name
 from ebpftop.probes.syscall_slots import Slots
 from ebpftop.syscalls import abi as abis
 
@@ -35,64 +29,12 @@ _IDENTITY = 12  # bytes: both begin with start and pid
 _VALUE_WORDS = 5  # struct process_count: calls counted when they entered, when they returned, errors, comm
 _VALUE_SIZE = _VALUE_WORDS * 8
 _COMM_AT = 24
-_NAME = struct.Struct("=QQQQ")  # struct process_name
 _COMM_SIZE = 16
 _PAIRS_MADE, _PROCESSES_ENDED = 0, 1  # enum pair_counter
 
-_NAME_PLACE_BITS = 15
-NAME_PLACES = 1 << _NAME_PLACE_BITS
 USERS_MAX = 4096
 SUMS_MAX = 32768
 """Pairs of processes that run but whose pairs the kernel evicted: their sums are kept, so many at most."""
-
-
-def name_place(start_ns: int, pid: int) -> int:
-    """Return where the kernel puts the new name of this process."""
-    return (start_ns + pid) * 0x9E3779B97F4A7C15 % (1 << 64) >> (64 - _NAME_PLACE_BITS)
-
-
-def name_in(value: bytes, start_ns: int, pid: int) -> bytes | None:
-    """Return the name in *value* (struct process_name); None if it is another's, or was being written."""
-    first, second, start, checksum = _NAME.unpack(value)
-    mine = start == start_ns and checksum == (start_ns + pid + first + 3 * second) % (1 << 64)
-    return value[:_COMM_SIZE] if mine else None
-
-
-class _Process:
-    """A process that is in the map, or that is listed."""
-
-    __slots__ = (
-        *("calls", "comm", "count", "ended", "errors", "keys", "key", "most", "named_by"),
-        *("pid", "places", "renamed", "rows", "shown", "start_ns", "total", "whole"),
-    )
-
-    def __init__(self, key: bytes, start_ns: int, pid: int) -> None:
-        self.key = key
-        self.start_ns = start_ns
-        self.pid = pid
-        self.count = 0
-        self.errors = 0
-        self.calls: dict[int, list[int]] = {}
-        """Calls and errors by slot, of all users that it calls as; they never shrink."""
-        self.keys: list[bytes] = []
-        """The keys of its pairs in the kernel's map."""
-        self.most = 0
-        self.named_by = b""
-        """The value of its busiest pair, which has its name."""
-        self.renamed: bytes | None = None
-        self.comm: str | None = None
-        self.ended = False
-        self.whole = False
-        """It is among the busiest processes: all its calls are listed."""
-        self.places: set[int] = set()
-        """The slots that it is listed for."""
-        self.rows: dict[int, ProcessCalls] = {}
-        self.shown: tuple[ProcessCalls, ...] = ()
-        self.total: ProcessTotal | None = None
-
-    @property
-    def is_listed(self) -> bool:
-        return self.whole or bool(self.places)
 
 
 class _Pair:
@@ -100,7 +42,7 @@ class _Pair:
 
     __slots__ = ("count", "errors", "process", "raw", "slot", "uid")
 
-    def __init__(self, process: _Process, slot: int, uid: int) -> None:
+    def __init__(self, process: CallingProcess, slot: int, uid: int) -> None:
         self.process = process
         self.slot = slot
         self.uid = uid
@@ -133,17 +75,12 @@ class ProcessCounters:
     def _start(self) -> None:
         """Start with an empty map."""
         self._pairs: dict[bytes, _Pair] = {}
-        self._processes: dict[bytes, _Process] = {}
+        self._processes: dict[bytes, CallingProcess] = {}
         self._sums = 0
-        self._whole: list[_Process] = []
-        self._of_slot: dict[int, list[_Process]] = {}
-        self._least_whole = 0
-        """A process with more calls than this is one of the busiest."""
-        self._least: dict[int, int] = {}
-        """The same of each slot."""
-        self._grown: dict[int, dict[bytes, _Process]] = {}
+        self._busiest = BusiestCallers()
+        self._grown: dict[int, dict[bytes, CallingProcess]] = {}
         """What changed since the rows were made: processes by slot."""
-        self._changed: dict[bytes, _Process] = {}
+        self._changed: dict[bytes, CallingProcess] = {}
         self._evicted = 0
         self._deleted = 0
         self._made_at = 0
@@ -269,7 +206,7 @@ class ProcessCounters:
 
         They are in the sums of users. Only what may be listed becomes a process here.
         """
-        users, least = self._users, self._least
+        users, least = self._users, self._busiest.least
         counts, failures = self._sums_of(values)
         identities = [key[:_IDENTITY] for key in keys]
         words = memoryview(b"".join(keys)).cast("I")
@@ -285,7 +222,7 @@ class ProcessCounters:
             for identity, slot, count in zip(identities, slots, counts, strict=True)
             if count > least.get(slot, 0)
         }
-        kept.update(identity for identity, total in totals.items() if total > self._least_whole)
+        kept.update(identity for identity, total in totals.items() if total > self._busiest.least_whole)
         kept.update(totals.keys() & self._processes.keys())
         if not kept:
             return
@@ -304,14 +241,14 @@ class ProcessCounters:
         )
         return list(map(sum, zip(*entered, *unentered, strict=True))), list(map(sum, zip(*errors, strict=True)))
 
-    def _process(self, identity: bytes) -> _Process:
+    def _process(self, identity: bytes) -> CallingProcess:
         process = self._processes.get(identity)
         if process is None:
             start_ns, pid, _ = _PROCESS.unpack(identity + bytes(_PROCESS.size - _IDENTITY))
-            process = self._processes[identity] = _Process(identity, start_ns, pid)
+            process = self._processes[identity] = CallingProcess(identity, start_ns, pid)
         return process
 
-    def _add_to_process(self, process: _Process, slot: int, count: int, errors: int) -> None:
+    def _add_to_process(self, process: CallingProcess, slot: int, count: int, errors: int) -> None:
         sums = process.calls.get(slot)
         if sums is None:
             process.calls[slot] = [count, errors]
@@ -324,57 +261,20 @@ class ProcessCounters:
         self._changed[process.key] = process
         self._grown.setdefault(slot, {})[process.key] = process
 
-    def _name(self, process: _Process, count: int, value: bytes) -> None:
+    def _name(self, process: CallingProcess, count: int, value: bytes) -> None:
         if count >= process.most:
             process.most, process.named_by = count, value
 
-    # ---- the busiest ----
-    # What the last reading listed stays until another has a quarter more calls: many have about the same number, and
-    # rows that come and go at each reading tell nobody anything.
+    # ---- which are listed ----
 
     def _choose(self) -> None:
         """List what has become one of the busiest, and drop processes that ended and are not listed any more."""
-        for slot, grown in self._grown.items():
-            listed, least = self._of_slot.get(slot, []), self._least.get(slot, 0)
-            rising = [p for p in grown.values() if slot not in p.places and p.calls[slot][0] > least]
-            if rising:
-
-                def place(process: _Process, slot: int = slot) -> tuple[int, int, int, int]:
-                    count, errors = process.calls[slot]
-                    return -count * (5 if slot in process.places else 4), -errors, process.start_ns, process.pid
-
-                ranked = sorted((*listed, *rising), key=place)
-                listed = self._of_slot[slot] = ranked[:PROCESSES_OF_A_CALL]
-                for process in ranked[PROCESSES_OF_A_CALL:]:
-                    if slot in process.places:
-                        process.places.discard(slot)
-                        self._changed[process.key] = process
-                for process in listed:
-                    process.places.add(slot)
-            full = len(listed) >= PROCESSES_OF_A_CALL
-            self._least[slot] = min(p.calls[slot][0] for p in listed) * 5 // 4 if full else 0
+        self._busiest.choose(self._grown, self._changed)
         self._grown.clear()
-        self._choose_whole()
         for process in [p for p in self._changed.values() if p.ended and not p.is_listed]:
             self._drop(process)
 
-    def _choose_whole(self) -> None:
-        rising = [p for p in self._changed.values() if not p.whole and p.count > self._least_whole]
-        if rising:
-            ranked = sorted(
-                (*self._whole, *rising), key=lambda p: (-p.count * (5 if p.whole else 4), p.start_ns, p.pid)
-            )
-            self._whole = ranked[:WHOLE_PROCESSES]
-            for process in ranked[WHOLE_PROCESSES:]:
-                if process.whole:
-                    process.whole = False
-                    self._changed[process.key] = process
-            for process in self._whole:
-                process.whole = True
-        full = len(self._whole) >= WHOLE_PROCESSES
-        self._least_whole = min(p.count for p in self._whole) * 5 // 4 if full else 0
-
-    def _drop(self, process: _Process) -> None:
+    def _drop(self, process: CallingProcess) -> None:
         del self._processes[process.key]
         self._changed.pop(process.key, None)
         self._sums -= len(process.calls)
@@ -390,12 +290,10 @@ class ProcessCounters:
 
     # ---- rows ----
 
-    def _make_rows(self, process: _Process, module: Module, slots: Slots) -> None:
+    def _make_rows(self, process: CallingProcess, module: Module, slots: Slots) -> None:
         """Make the rows of a listed process; those that did not change stay the same objects."""
-        place = name_place(process.start_ns, process.pid).to_bytes(4, sys.byteorder)
-        found = maps.lookup(module.table("process_names"), place, _NAME.size)
         # If another process takes the place of its new name, it keeps it here.
-        process.renamed = (found and name_in(found, process.start_ns, process.pid)) or process.renamed
+        process.renamed = new_name(module, process.start_ns, process.pid) or process.renamed
         comm = c_string(process.renamed or _comm_of(process.named_by))
         if comm != process.comm:
             process.comm = comm
