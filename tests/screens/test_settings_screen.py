@@ -312,6 +312,19 @@ async def test_what_is_watched_for_is_a_setting(file: Path) -> None:
         await until(pilot, lambda: "did you mean core?" in screen.lines.wrong[1])
 
 
+async def test_what_was_wrong_is_no_longer_said_when_it_is_corrected(file: Path) -> None:
+    file.write_text("interval = 0\n")
+    async with running(load(), FakeSource(minute())) as pilot:
+        screen = await open_settings(pilot)
+        await choose(pilot, screen, "interval")
+        assert "✗ 0 is not a number of seconds" in screen.lines.hint(("interval",))[0]
+        await pilot.press("enter")
+        screen._input.value = "2"
+        await pilot.press("enter")
+        await until(pilot, lambda: saved(file) == {"interval": 2})
+        assert screen.lines.hint(("interval",))[0] == "seconds from 0.05 to 3600"
+
+
 async def test_graphs_are_a_setting_that_their_key_changes(file: Path) -> None:
     file.write_text("graphs = false\n")
     async with running(load()) as pilot:

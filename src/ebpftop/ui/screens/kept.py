@@ -105,6 +105,8 @@ class KeptSettings:
         """Why they could not be saved."""
         self.later: set[Path] = set()
         """What was changed and takes effect at the next start."""
+        self.corrected: set[Path] = set()
+        """What was changed, so that nothing is wrong with it any more."""
         self._seen: dict[Path, Any] = {}
         """What was on the screen when it was looked at last."""
         self._is_saving = False
@@ -293,6 +295,7 @@ class KeptSettings:
     def change(self, path: Path, value: Any) -> None:
         """Let *value* hold at *path*, now, if that is possible, and later; None: the default."""
         self.settings.change(path, value)
+        self.corrected.add(path)
         (self.later.discard if self.apply(path) else self.later.add)(path)
         self.save_soon()
 

@@ -58,7 +58,7 @@ class SettingLines:
         if self.wrong[0] == path:
             return f"✗ {self.wrong[1]}", "$error"
         name = ".".join(path)
-        for problem in self._kept.settings.problems:
+        for problem in self._kept.settings.problems if path not in self._kept.corrected else ():
             if problem.name.replace('"', "") == name:
                 return f"✗ {problem.reason}{f' (line {problem.line})' if problem.line else ''}", "$error"
         if path in self._kept.later:
