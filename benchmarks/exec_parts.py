@@ -22,7 +22,8 @@ from ebpftop.kernel import bpf_syscall
 from ebpftop.kernel.defines import kernel_defines
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import KernelProbe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 
 HERE = Path(__file__).resolve()
 BRIEF = "int main(void) { return 0; }"

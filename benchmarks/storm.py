@@ -72,7 +72,8 @@ def pressed(terminal: Terminal, keys: int) -> tuple[list[float], float]:
 
 def readings(program: Path) -> dict[str, list[float]]:
     """Return how many seconds each reading of the counters took."""
-    from ebpftop.sources.live import KernelSource, Options
+    from ebpftop.sources.live import KernelSource
+    from ebpftop.sources.live_options import Options
 
     source = KernelSource(Options(probes=("syscalls",)))
     took: dict[str, list[float]] = {name: [] for name in WHATS}

@@ -90,7 +90,8 @@ def hold(what: str) -> None:
         def read() -> None:
             time.sleep(1)
     else:
-        from ebpftop.sources.live import KernelSource, Options
+        from ebpftop.sources.live import KernelSource
+        from ebpftop.sources.live_options import Options
 
         if "," in what:
             options = Options(probes=tuple(what.split(",")))

@@ -25,7 +25,8 @@ from terminal import Screen
 from ebpftop.core.records import OTHER_UID, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.users import USERS_MAX
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 
 FIRST_UID = 2_000_000
 FAIL_EVERY = 10

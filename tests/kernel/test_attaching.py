@@ -13,7 +13,8 @@ from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import KernelProbe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import needs_root
 from tests.kernel.test_probes import assert_gone, programs_of
 

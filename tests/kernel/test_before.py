@@ -23,7 +23,8 @@ from ebpftop.kernel.loader import Kind, Link, Module
 from ebpftop.probes import execs
 from ebpftop.probes.base import LOST_IN_KERNEL
 from ebpftop.probes.syscalls import SyscallsProbe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 from tests.kernel.workload_context import OTHER_UID
 

@@ -15,7 +15,8 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import filter_maps
 from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.kernel.filter_maps import KernelFilter
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import Stream, compile_c, last, needs_root, of
 from tests.kernel.workload_context import cgroup
 from tests.unit.test_cgroup_path import CONTAINERS, NO_CONTAINERS

@@ -23,7 +23,8 @@ from ebpftop.kernel.errors import DamagedError, LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscalls
 from ebpftop.probes.registry import registry
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 
 PROGRAM = """
 struct seen { u64 runs; u32 number; };

@@ -25,7 +25,8 @@ from ebpftop.kernel.loader import Module
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources import live
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from ebpftop.syscalls import abi as abis
 from tests.kernel.support import compile_c, needs_root
 

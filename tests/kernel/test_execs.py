@@ -22,7 +22,8 @@ from ebpftop.core.records import Exec, Exit, Lost, Process, Record
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes.execs import _ATTEMPT_BYTES, ExecsProbe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import at_some_moment, compile_c, needs_root
 from tests.kernel.workload_context import cgroup, set_comm
 

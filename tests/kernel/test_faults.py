@@ -19,7 +19,8 @@ from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import build_cache, compiler
 from ebpftop.kernel.compiled import Compiled
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import needs_root
 from tests.unit.recording_samples import play
 from tests.unit.test_stdio import EBPFTOP, assert_one_safe_line, run, run_in_terminal

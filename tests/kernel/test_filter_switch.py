@@ -26,7 +26,8 @@ from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes import syscall_counters
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from ebpftop.syscalls.abi import native_abi, number
 from tests.kernel.printing import printing
 from tests.kernel.support import compile_c, needs_root

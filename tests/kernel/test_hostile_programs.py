@@ -13,7 +13,8 @@ import pytest
 
 from ebpftop.core.records import Cost, Exec
 from ebpftop.filters.spec import Filter
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 from tests.kernel.workload_context import cgroup
 

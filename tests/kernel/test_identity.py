@@ -18,7 +18,8 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes.process_names import NAME_PLACES, name_in, name_place
 from ebpftop.probes.syscalls import SyscallsProbe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 
 pytestmark = needs_root

@@ -15,7 +15,8 @@ import pytest
 from ebpftop.core.records import Exec, Exit, Lost, Probe, ProbeName, Record, Syscall, Syscalls, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.execs import ExecsProbe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import compile_c, needs_root
 
 pytestmark = needs_root

@@ -20,7 +20,8 @@ from ebpftop.models.opens import Open
 from ebpftop.probes import opens as probe
 from ebpftop.probes.opens import OpensProbe
 from ebpftop.probes.registry import registry
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel import syscall_workloads as workloads
 from tests.kernel.support import Line, Stream, compile_c, needs_root, of
 from tests.kernel.workload_context import OTHER_UID, WANTED_UID, cgroup, in_child

@@ -13,7 +13,8 @@ import pytest
 
 from ebpftop.core.records import Exec, Probe, ProbeName, Record
 from ebpftop.filters.spec import Filter
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root

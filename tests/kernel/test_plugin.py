@@ -330,7 +330,7 @@ def test_one_that_breaks_at_its_end_does_not_keep_the_others_from_ending(broken:
 @pytest.mark.parametrize("name", ["ends", "mistyped", "execs"])
 def test_one_that_breaks_is_unloaded_when_it_is_turned_off(broken: Path, name: str) -> None:
     code = (
-        "import sys; from ebpftop.sources.live import KernelSource, Options\n"
+        "import sys; from ebpftop.sources.live import KernelSource; from ebpftop.sources.live_options import Options\n"
         "source = KernelSource(Options(probes=('execs', sys.argv[1])))\n"
         "source.toggle(sys.argv[1])\n"
         "print(source.is_on(sys.argv[1]), [record.state for batch in source.read_all() for record in batch.records\n"

@@ -18,7 +18,8 @@ from ebpftop.core.records import Exec, Probe, ProbeName, Record, Syscalls, Trace
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import defines
 from ebpftop.probes.registry import registry
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import Stream, last, needs_root, of
 
 pytestmark = needs_root

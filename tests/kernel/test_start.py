@@ -23,7 +23,8 @@ from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.mount_namespace import call_with_file_over
 from ebpftop.probes.base import KernelProbe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root

@@ -25,7 +25,8 @@ from ebpftop.probes import busiest_callers, syscall_callers, syscall_counters, s
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscalls import SyscallsProbe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel import syscall_workloads as workloads
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 

@@ -26,7 +26,8 @@ from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.trace_buffer import statistics
 from ebpftop.probes.printing_programs import UNKNOWN, PrintingPrograms
 from ebpftop.probes.trace import PROGRAM
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.printer import ROUND, Printed, Printer, printers
 from tests.kernel.support import Line, Stream, needs_root, of
 

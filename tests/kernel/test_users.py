@@ -18,7 +18,8 @@ from ebpftop.core.records import UserRow, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes import users as probe
-from ebpftop.sources.live import KernelSource, Options
+from ebpftop.sources.live import KernelSource
+from ebpftop.sources.live_options import Options
 from tests.kernel.support import Stream, at_some_moment, compile_c, last, needs_root
 from tests.kernel.workload_context import OTHER_UID, WANTED_UID, failing, in_child, programs
 

@@ -18,7 +18,7 @@ from ebpftop.commands import kernel_options, live
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.lifecycle import terminal
 from ebpftop.lifecycle.limits import LIVE_SCREEN
-from ebpftop.sources.live import Options
+from ebpftop.sources.live_options import Options
 
 # ---- Garbage ----
 

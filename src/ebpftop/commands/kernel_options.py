@@ -18,7 +18,8 @@ from ebpftop.syscalls import abi as abis
 
 if TYPE_CHECKING:
     from ebpftop.core.records import Abi
-    from ebpftop.sources.live import KernelSource, Options
+    from ebpftop.sources.live import KernelSource
+    from ebpftop.sources.live_options import Options
 
 NO_PRIVILEGE = 3
 
@@ -116,7 +117,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
     """Return the options in the arguments; raises SourceError. *toggles*: the user can attach other probes later."""
     if not _has_bcc():
         raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
-    from ebpftop.sources.live import INTERVAL_S, PAIRS_CALM_S, PAIRS_EVERY_S, Options
+    from ebpftop.sources.live_options import INTERVAL_S, PAIRS_CALM_S, PAIRS_EVERY_S, Options
 
     off = registry().names if toggles and args.probes is None else ()
     if args.printk:

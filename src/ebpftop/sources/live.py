@@ -8,15 +8,14 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
-from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record, encode
+from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record
 from ebpftop.core.source import Batch, SourceError, UsageError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import compile_helper, task_cache_map, tracefs
@@ -34,21 +33,16 @@ from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.priority import stand_back
 from ebpftop.lifecycle.process import process
-from ebpftop.probes.base import Context, KernelProbe, ProbeError, UnusableProbe
-from ebpftop.probes.registry import ProbeRow, load, registry
+from ebpftop.probes.base import Context, KernelProbe, ProbeError
+from ebpftop.probes.registry import registry
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.probes.user_names import UserNames
-from ebpftop.recording.parse import read_line
+from ebpftop.sources.live_options import Options
+from ebpftop.sources.plugin_probes import checked_records, probe_of
 from ebpftop.sources.reading_pace import ReadingPace
 from ebpftop.syscalls import abi as abis
 
 _log = logging.getLogger(__name__)
-
-INTERVAL_S = 1.0
-PAIRS_EVERY_S = 5.0
-PAIRS_CALM_S = 60.0
-"""How often it is read who makes which call, if nobody looks at that: the most expensive part of a reading. And how
-often while there are few calls, in a stream or recording: a whole reading is written so often anyway."""
 
 _NOT_HIDDEN = (
     "ebpftop itself is shown too: it runs in a pid namespace and does not know its pids on the host; "
@@ -56,55 +50,7 @@ _NOT_HIDDEN = (
 )
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to watch the kernel: *probes* are attached from the start, those that are *off* can be attached later."""
-
-    probes: tuple[ProbeName, ...] = field(default_factory=lambda: registry().on)
-    off: tuple[ProbeName, ...] = ()
-    interval_s: float = INTERVAL_S
-    filter: Filter = field(default_factory=Filter)
-    buffer: Buffer | None = None  # None: the ring if the kernel has it
-    attach: Mapping[str, str] = field(default_factory=dict)
-    failures: bool = True
-    latency: bool = True
-    processes: bool = True
-    pairs_every_s: float = PAIRS_EVERY_S
-    pairs_calm_s: float = PAIRS_EVERY_S
-    printk: bool = False
-    ignore: tuple[tuple[Abi, int], ...] = ()
-    trace: tuple[tuple[Abi, int], ...] = ()
-    measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`
-
-
 Probing = TypeVar("Probing", bound=KernelProbe)
-
-
-def _of(name: ProbeName, records: Iterable[Record]) -> list[Record]:
-    """Return the *records* of a probe; those of another package are checked and made safe, as in a recording."""
-    if name not in registry().plugins:
-        return list(records)
-    checked = []
-    for record in records:
-        if registry().types.get(type(record)) != name:  # type: ignore[arg-type]  # whatever it returned
-            raise TypeError(f"{type(record).__name__} is not a record of the probe {name}")
-        checked.append(read_line(encode(record)))
-    return checked
-
-
-def _probe(row: ProbeRow, context: Context) -> KernelProbe:
-    """Return the probe of a row; one that cannot start if it is somebody else's, and is broken."""
-    try:
-        kind = load(row.probe)
-        if not (isinstance(kind, type) and issubclass(kind, KernelProbe)):
-            raise TypeError(f"{row.probe} is not a KernelProbe")
-        probe = kind(context)
-    except Exception as error:
-        if row.name not in registry().plugins:
-            raise
-        probe = UnusableProbe(context, f"{type(error).__name__}: {error}")
-    probe.name = row.name
-    return probe
 
 
 class KernelSource:
@@ -164,7 +110,7 @@ class KernelSource:
             cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),
         )
         self._probes = {
-            row.name: _probe(row, context)
+            row.name: probe_of(row, context)
             for row in registry().rows.values()
             if row.name in options.probes or row.name in options.off
         }
@@ -372,10 +318,10 @@ class KernelSource:
 
     def _read_probe(self, name: ProbeName, *, everything: bool) -> list[Record]:
         probe, now = self._probes[name], time.time()
-        records = _of(name, probe.read_events(now, everything=everything))
+        records = checked_records(name, probe.read_events(now, everything=everything))
         self._pace.events_read(name, len(records))
         if self._pace.counters_due(name):
-            records += _of(name, probe.read_counters(now))
+            records += checked_records(name, probe.read_counters(now))
             records += probe.lost(now)
         return records
 
@@ -407,7 +353,7 @@ class KernelSource:
     def _read_last(self, name: ProbeName) -> list[Record]:
         probe, now = self._probes[name], time.time()
         last = [*probe.read_events(now, everything=True), *probe.read_counters(now)]
-        return [*_of(name, last), *probe.lost(now)]
+        return [*checked_records(name, last), *probe.lost(now)]
 
     def set_interval(self, seconds: float) -> None:
         """Poll the counters every *seconds* from now on."""
@@ -428,7 +374,7 @@ class KernelSource:
         """Let the kernel deliver only what matches *requested*, from the returned moment on; raises SourceError."""
         for name, probe in self._probes.items():
             with self._locks[name], self._failing_alone(name):
-                self._news[name] += _of(name, probe.before_filter(time.time(), clears=not requested))
+                self._news[name] += checked_records(name, probe.before_filter(time.time(), clears=not requested))
         try:
             self._filter.apply(requested)
             self.filter = requested
@@ -442,7 +388,7 @@ class KernelSource:
                 probe.filter_changed()
                 if probe.on:
                     # Later counts are measured against these readings.
-                    self._news[name] += _of(name, probe.read_counters(time.time()))
+                    self._news[name] += checked_records(name, probe.read_counters(time.time()))
         self._pace.wake()
         return since
 

@@ -1,0 +1,38 @@
+"""How the live kernel is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ebpftop.core.records import Abi, ProbeName
+from ebpftop.filters.spec import Filter
+from ebpftop.kernel.event_buffer import Buffer
+from ebpftop.probes.registry import registry
+
+INTERVAL_S = 1.0
+PAIRS_EVERY_S = 5.0
+PAIRS_CALM_S = 60.0
+"""How often it is read who makes which call, if nobody looks at that: the most expensive part of a reading. And how
+often while there are few calls, in a stream or recording: a whole reading is written so often anyway."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to watch the kernel: *probes* are attached from the start, those that are *off* can be attached later."""
+
+    probes: tuple[ProbeName, ...] = field(default_factory=lambda: registry().on)
+    off: tuple[ProbeName, ...] = ()
+    interval_s: float = INTERVAL_S
+    filter: Filter = field(default_factory=Filter)
+    buffer: Buffer | None = None  # None: the ring if the kernel has it
+    attach: Mapping[str, str] = field(default_factory=dict)
+    failures: bool = True
+    latency: bool = True
+    processes: bool = True
+    pairs_every_s: float = PAIRS_EVERY_S
+    pairs_calm_s: float = PAIRS_EVERY_S
+    printk: bool = False
+    ignore: tuple[tuple[Abi, int], ...] = ()
+    trace: tuple[tuple[Abi, int], ...] = ()
+    measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`
