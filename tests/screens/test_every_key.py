@@ -121,8 +121,8 @@ NO_PROBES = "A recording has no probes to toggle"
 # By the binding's id.
 PRESSES: dict[str, Press] = {
     "help": Press((), r"Help  1 Exec log"),
-    "diagnostics": Press((), r"╭─ Diagnostics"),
-    "losses": Press((), r"╭─ Lost"),
+    "diagnostics": Press((), r"^ Diagnostics"),
+    "losses": Press((), r"^ Lost"),
     "mouse": Press((), r"The mouse is the terminal's", ("Y",)),
     "settings": Press((), r"^ *Settings "),
     "pause": Press((), r"PAUSED", ("space",)),
@@ -181,9 +181,9 @@ PRESSES: dict[str, Press] = {
     "T": Press((*SYSCALLS, "g"), tells, BACK),
     "Z": Press(SYSCALLS, r"!15\.5k", ("Z", *BACK)),
     "syscalls.v": Press(SYSCALLS, r"since last", ("v", *BACK)),
-    "syscalls.W": Press(SYSCALLS, r"╭─ Calls in flight", ("escape", *BACK)),
-    "syscalls.s": Press(SYSCALLS, r"╭─ The tail-call table", ("escape", *BACK)),
-    "syscalls.S": Press(SYSCALLS, r"╭─ Traced calls", ("escape", *BACK)),
+    "syscalls.W": Press(SYSCALLS, r"^ Calls in flight", ("escape", *BACK)),
+    "syscalls.s": Press(SYSCALLS, r"^ The tail-call table", ("escape", *BACK)),
+    "syscalls.S": Press(SYSCALLS, r"^ Traced calls", ("escape", *BACK)),
 }
 ELSEWHERE = {
     "quit": "the last key of this test",
