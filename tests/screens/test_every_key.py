@@ -179,7 +179,7 @@ PRESSES: dict[str, Press] = {
     "trace.fold": Press((*TRACE, "g"), r"!ebpftop ×\d+", ("z", "F", *FROM_TRACE)),
     "i": Press((*SYSCALLS, "g"), tells, BACK),
     "T": Press((*SYSCALLS, "g"), tells, BACK),
-    "Z": Press(SYSCALLS, r"!15\.5k", ("Z", *BACK)),
+    "Z": Press(SYSCALLS, r"since [0-9:]+, Z", ("Z", *BACK)),
     "syscalls.v": Press(SYSCALLS, r"since last", ("v", *BACK)),
     "syscalls.W": Press(SYSCALLS, r"^ Calls in flight", ("escape", *BACK)),
     "syscalls.s": Press(SYSCALLS, r"^ The tail-call table", ("escape", *BACK)),
