@@ -142,6 +142,7 @@ PRESSES: dict[str, Press] = {
     "user": Press(FIRST, r"filter root", ("escape", *FOLLOW)),
     "container": Press((), r"Choose the row of a program of a container first"),
     "copy_as": Press(FIRST, r"╭─ Copy as", ("escape", *FOLLOW)),
+    "go_to": Press(FIRST, r"╭─ Go to, from", ("escape", *FOLLOW)),
     "watch": Press((), r"╭─ Watch for what matters"),
     "copy": Press(FIRST, r"[Ss]ent", FOLLOW),
     "save": Press((), r"● recording"),

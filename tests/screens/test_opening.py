@@ -198,7 +198,7 @@ async def test_a_sheet_is_filled_anew_each_time() -> None:
         await pilot.press("G")
         assert "Copy" not in text_of(app)
         await pilot.press("escape", "k", "enter")
-        assert app.screen is app.get_screen("FilteringSheetScreen")
+        assert app.screen is app.get_screen("SheetScreen")
         assert "/bin/sh" in text_of(app)
         assert "Copy" in text_of(app)
         await pilot.press("escape", "exclamation_mark")

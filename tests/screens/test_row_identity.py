@@ -14,7 +14,7 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.program_fields import EXECS
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
-from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
+from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, WaitingScreen
@@ -138,11 +138,11 @@ async def test_a_process_that_ended_while_its_sheet_was_open_is_not_filtered_to(
     source = FakeSource([batch("execs", 1, program)])
     async with running(source) as (pilot, app):
         await pilot.press("k", "enter")
-        assert isinstance(app.screen, FilteringSheetScreen)
+        assert isinstance(app.screen, SheetScreen)
         source.give(batch("execs", 3, ended(program, 2)))
         await settle(pilot, source)
         await pilot.press("enter")
-        assert isinstance(app.screen, FilteringSheetScreen)
+        assert isinstance(app.screen, SheetScreen)
         assert any("has ended" in n.message for n in app._notifications)
         assert not source.filters
 

@@ -16,7 +16,7 @@ from ebpftop.filters.stack import user_level
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.users import UsersPane
-from ebpftop.ui.screens.details import FilteringSheetScreen
+from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.widgets.status_bar import StatusBar
 
 from .conftest import Look, settle, until
@@ -89,7 +89,7 @@ async def test_enter_on_a_process_then_enter_narrows_to_it_and_its_descendants()
         # The tree: init, cron, sshd, "sshd: ada" and so on.
         await pilot.press("t", "j", "j", "j", "enter")
         screen = app.screen
-        assert isinstance(screen, FilteringSheetScreen)
+        assert isinstance(screen, SheetScreen)
         step = screen.details.narrows() if screen.details.narrows else None
         pids = step.filter.pids if step else ()
         await pilot.press("enter")
@@ -276,7 +276,7 @@ async def test_enter_on_a_user_opens_everything_about_it() -> None:
             await pilot.press("j")
         await pilot.press("enter")
         screen = app.screen
-        assert isinstance(screen, FilteringSheetScreen)
+        assert isinstance(screen, SheetScreen)
         text = screen.details.sheet().content().plain
         for expected in ("Programs (", "git", "Failures (1", "EACCES", "Processes (", "sleep"):
             assert expected in text, text

@@ -505,7 +505,7 @@ async def test_t_shows_the_process_of_the_row_in_the_tree_from_wherever_it_is(ke
         await pilot.press(*keys)
         if len(app.screen_stack) > 1:
             assert isinstance(app.screen, SheetScreen)
-            wanted = app.screen.pid
+            wanted = app.screen.subject.pid if app.screen.subject else None
         else:
             row = app.main.pane.lines.selected()
             subject = app.main.pane.subject(row)

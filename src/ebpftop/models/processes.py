@@ -126,11 +126,16 @@ class ProcessInfo:
     def is_same_process(self, start_ns: int) -> bool:
         """Return whether this is the process that started at *start_ns* (since boot; 0 is unknown).
 
-        Of either start only the clock tick may be known: /proc has no more.
+        /proc knows only the clock tick of a start.
         """
-        if self.start_ns % TICK_NS == 0 or start_ns % TICK_NS == 0:
-            return self.start_ns // TICK_NS == start_ns // TICK_NS or not start_ns
-        return self.start_ns == start_ns
+        return not start_ns or same_start(self.start_ns, start_ns)
+
+
+def same_start(one_ns: int, other_ns: int) -> bool:
+    """Return whether two starts may be the same one: of either only the clock tick may be known."""
+    if one_ns % TICK_NS and other_ns % TICK_NS:
+        return one_ns == other_ns
+    return one_ns // TICK_NS == other_ns // TICK_NS
 
 
 class Processes:
@@ -243,7 +248,7 @@ class Processes:
 
     def _parent_of(self, lineage: Lineage) -> Lineage | None:
         known = self.owner(lineage.ppid) if lineage.ppid else None
-        return known.lineage if known is not None and _may_be_parent(known, lineage.start_ns) else None
+        return known.lineage if known is not None and may_be_parent(known, lineage.start_ns) else None
 
     def _link_parent(self, lineage: Lineage) -> Lineage | None:
         parent = self._parent_of(lineage)
@@ -263,7 +268,7 @@ class Processes:
         while ppid and ppid not in seen:
             seen.add(ppid)
             known = self.get(ppid)
-            if known is None or not _may_be_parent(known, start_ns):
+            if known is None or not may_be_parent(known, start_ns):
                 break
             found.append(known)
             ppid, start_ns = known.ppid, known.start_ns or start_ns
@@ -275,7 +280,7 @@ class Processes:
         self.ended.put(known.pid, known, known.bytes_used)
 
 
-def _may_be_parent(known: ProcessInfo, start_ns: int) -> bool:
+def may_be_parent(known: ProcessInfo, start_ns: int) -> bool:
     """Return whether *known* is old enough to be the parent of what started at *start_ns*; else its pid was reused.
 
     Of either start only the clock tick may be known.

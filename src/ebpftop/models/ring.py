@@ -58,6 +58,9 @@ class Ring(Generic[Row]):
             raise IndexError(sequence)
         return self._rows[sequence - self.first]
 
+    def rows(self) -> list[Row]:
+        return list(self._rows)
+
     def begin_at(self, sequence: int) -> None:
         """Let an empty ring begin at *sequence*, as if that many rows had been added and evicted."""
         self.first = sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ebpftop.core.records import Abi, Event, Trace
+from ebpftop.core.records import Abi, Event, InFlight, Trace
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
 
@@ -32,6 +32,11 @@ class Subject:
     nr: int | None = None
     text: str = ""
     """A line that a program printed, or a path that it opened."""
+    start_ns: int = 0
+    """When the process started, since boot; 0: the row does not say. (pid, start_ns) identifies it for good."""
+    ppid: int | None = None
+    time: float | None = None
+    """When the process had this pid, if `start_ns` is 0."""
 
 
 def subject_of_exec(row: ExecRow) -> Subject:
@@ -48,6 +53,9 @@ def subject_of_exec(row: ExecRow) -> Subject:
         e.uid,
         e.user,
         e.container,
+        start_ns=e.start_ns,
+        ppid=e.ppid,
+        time=e.time,
     )
 
 
@@ -55,7 +63,20 @@ def subject_of_process(process: ProcessInfo) -> Subject:
     """Return what a line of the process tree is about."""
     p = process
     argv = () if p.argv_cut else tuple(p.argv)
-    return Subject("exec", p.comm, p.pid, p.ended is None, argv, p.file, None, p.uid, p.user, p.container)
+    return Subject(
+        "exec",
+        p.comm,
+        p.pid,
+        p.ended is None,
+        argv,
+        p.file,
+        None,
+        p.uid,
+        p.user,
+        p.container,
+        start_ns=p.start_ns,
+        ppid=p.ppid,
+    )
 
 
 def subject_of_event(kind: str, event: Event) -> Subject:
@@ -71,4 +92,10 @@ def subject_of_event(kind: str, event: Event) -> Subject:
         uid=uid if isinstance(uid, int) else None,
         user=user if isinstance(user, str) else None,
         text=text if isinstance(text, str) else "",
+        time=event.time,
     )
+
+
+def subject_of_call_in_flight(call: InFlight, now: float | None) -> Subject:
+    """Return what a call in flight is about; *now*: the time of the reading that has it."""
+    return Subject("in_flight", call.comm, call.pid, True, call=call.name, abi=call.abi, nr=call.nr, time=now)

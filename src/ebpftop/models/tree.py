@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ebpftop.models.filter_match import UNFILTERED, ViewFilter
-from ebpftop.models.processes import Processes, ProcessInfo
+from ebpftop.models.processes import Processes, ProcessInfo, may_be_parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +40,44 @@ def grow(processes: Processes, now: float, linger_s: float = 5.0, view_filter: V
         if parent not in shown and parent in processes.ended and known.ended is None:
             parent = 1
         if parent in shown and parent != known.pid:
-            children[parent].append(known)
+            children[id(shown[parent])].append(known)
         else:
             roots.append(known)
 
+    return _drawn(roots, children)
+
+
+def descendants(processes: Processes, process: ProcessInfo) -> list[Branch]:
+    """Return *process*, and below it all known ones that descend from it: by birth, whoever has adopted them."""
+    by_parent: defaultdict[int, list[ProcessInfo]] = defaultdict(list)
+    for known in (*processes.ended.values(), *processes.running.values()):
+        by_parent[known.lineage.ppid].append(known)
+    children: defaultdict[int, list[ProcessInfo]] = defaultdict(list)
+    seen, wanted = {id(process)}, [process]
+    while wanted:
+        parent = wanted.pop()
+        for known in by_parent.get(parent.pid, ()):
+            if id(known) not in seen and _is_child(known, parent):
+                seen.add(id(known))
+                children[id(parent)].append(known)
+                wanted.append(known)
+    return _drawn([process], children)
+
+
+def _is_child(known: ProcessInfo, parent: ProcessInfo) -> bool:
+    born_to = known.lineage.parent
+    return born_to is parent.lineage if born_to is not None else may_be_parent(parent, known.start_ns)
+
+
+def _drawn(roots: list[ProcessInfo], children: Mapping[int, list[ProcessInfo]]) -> list[Branch]:
+    """Return *roots*, each with its children (by `id`) below it."""
     branches: list[Branch] = []
     # A stack instead of recursion: a chain of processes may be deeper than Python's stack.
     stack = [(known, "", "") for known in sorted(roots, key=_age, reverse=True)]
     while stack:
         known, guide, below = stack.pop()
         branches.append(Branch(known, guide))
-        family = sorted(children.pop(known.pid, ()), key=_age)
+        family = sorted(children.get(id(known), ()), key=_age)
         for i in range(len(family) - 1, -1, -1):
             last = i == len(family) - 1
             stack.append((family[i], below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))

@@ -31,10 +31,12 @@ from ebpftop.lifecycle import malloc, stdio
 from ebpftop.lifecycle.priority import keep_lock, stand_back
 from ebpftop.lifecycle.process import INTERRUPTED, process
 from ebpftop.models.series import WHATS
+from ebpftop.models.subject import Subject
 from ebpftop.probes.registry import registry
 from ebpftop.settings.rows import CONFIRM, FILTERS, MOUSE
 from ebpftop.settings.store import Settings
 from ebpftop.ui.registry import PRESETS, PaneLayout, panes
+from ebpftop.ui.screens.going import PLACES
 from ebpftop.ui.screens.kept import KeptSettings, SettableApp
 from ebpftop.ui.screens.key_actions import Command, key_actions, key_commands
 from ebpftop.ui.screens.main import MainScreen
@@ -309,6 +311,11 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
                 f"{'Hide' if hide else 'Show'} {pane.probe}", does, partial(main.show_pane, pane, shown=not hide)
             )
             yield Command(f"Details of {pane.probe}", "What its probe is attached to, cannot see, lost", about)
+        if (subject := main.subject) is not None:
+            for place in main.going.places(subject):
+                label, what = PLACES[place]
+                whose = f"{what}: {subject.comm} ({subject.pid})"
+                yield Command(f"Go to {label.lower()}", escape(whose), partial(main.going.go, place, subject))
         for preset, panes_of in PRESETS.items():
             chosen = partial(main.set_layout, PaneLayout(preset, weights=main.pane_layout.weights))
             yield Command(f"Layout {preset}", panes_of, chosen)
@@ -377,10 +384,16 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
 
     def action_tree(self) -> None:
         """Close what is open above the panes, and show its process in the tree."""
-        pid = next((screen.pid for screen in reversed(self.screen_stack) if isinstance(screen, ReadyScreen)), None)
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-        self.main.show_tree(pid)
+        self.main.going.tree(self._subject_on_top)
+
+    def action_go_to(self) -> None:
+        """Offer where to go to from what the screen on top is about."""
+        self.main.going.ask(self._subject_on_top)
+
+    @property
+    def _subject_on_top(self) -> Subject | None:
+        screen = self.screen
+        return screen.subject if isinstance(screen, (MainScreen, ReadyScreen)) else None
 
     def action_settings(self) -> None:
         from ebpftop.ui.screens.settings import SettingsScreen

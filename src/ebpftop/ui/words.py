@@ -75,7 +75,7 @@ COLOURS: tuple[Mark, ...] = (
 
 SIGNS: tuple[Mark, ...] = (
     Mark("▸", "the pane that has the focus: keys go there", "point"),
-    Mark("›", "the selected row: Enter, y, u, U and C are about it", "point"),  # noqa: RUF001  # as it is drawn
+    Mark("›", "the selected row: Enter, o, y, u, U and C are about it", "point"),  # noqa: RUF001  # as it is drawn
     Mark("·", "nothing: zero, or it does not apply", "dim"),
     Mark("…", "more was there than fits: a wider terminal, or Enter, shows it", ""),
     Mark("▼ ▲", "the table is sorted by this column: largest first, smallest first", "sorted"),

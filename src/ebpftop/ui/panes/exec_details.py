@@ -10,8 +10,11 @@ from ebpftop.filters.stack import FilterLevel, process_level
 from ebpftop.models.exec_row import ExecRow, attempts_of, command_line
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.processes import ProcessInfo
+from ebpftop.models.subject import subject_of_exec, subject_of_process
 from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.widgets.sheet import Details, Sheet
+
+NARROWS = "Only this process"
 
 SHOWN_CHARACTERS = 16_000
 """Characters of the arguments that are laid out at most (25 ms); two million would take seconds each time."""
@@ -25,7 +28,8 @@ def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
         copies=command_line(row.exec.argv or (row.exec.file,)),
         copies_what="Command line",
         narrows=(lambda: process_level(row.exec.pid, row.exec.comm) if row.running else None) if row.running else None,
-        pid=row.exec.pid,
+        narrows_what=NARROWS,
+        subject=subject_of_exec(row),
         when=whole_text(row.exec.time, date=False),
     )
 
@@ -38,7 +42,9 @@ def process_details(log: ExecLog, process: ProcessInfo, now: float) -> Details:
         copies=command_line(process.argv or (process.file,)),
         copies_what="Command line",
         narrows=_running_step(process) if process.ended is None else None,
-        pid=process.pid,
+        narrows_what=NARROWS,
+        subject=subject_of_process(process),
+        place="process",
     )
 
 

@@ -20,6 +20,7 @@ from ebpftop.models.exec_watch import watch_of
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.folded_view import FAILURES, Failures
+from ebpftop.models.processes import ProcessInfo
 from ebpftop.models.program_fields import EXECS, PROCESSES
 from ebpftop.models.ranking import NOTHING, Order, RankedView, Ranking, rank
 from ebpftop.models.subject import Subject, subject_of_exec, subject_of_process
@@ -354,12 +355,12 @@ class ExecsPane(FilteredPane):
     def as_tree(self) -> bool:
         return self.lines is self.tree_lines
 
-    def select_process(self, pid: int) -> None:
-        """Put the cursor of the tree on the process with this pid: the running one, or the last that had it."""
-        found = [at for at, branch in enumerate(self.tree_lines.rows()) if branch.process.pid == pid]
-        running = [at for at in found if self.tree_lines.row(at).process.ended is None]
-        if at := (running or found)[-1:]:
-            self.tree_lines.go_to(at[0])
+    def select_process(self, process: ProcessInfo) -> bool:
+        """Put the cursor of the tree on this process; return whether it is there."""
+        found = next((at for at, branch in enumerate(self.tree_lines.rows()) if branch.process is process), None)
+        if found is not None:
+            self.tree_lines.go_to(found)
+        return found is not None
 
     def toggle_tree(self) -> None:
         """Switch between the log and the tree of processes."""

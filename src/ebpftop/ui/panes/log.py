@@ -102,6 +102,7 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
             sheet=lambda: self.sheet(row),
             copies=self.copies(row),
             copies_what=self.counted_as.capitalize(),
+            subject=self.subject(row),
             when=whole_text(row.time, date=False),
         )
 

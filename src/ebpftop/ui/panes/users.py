@@ -245,6 +245,8 @@ class UsersPane(Pane):
             copies=row.name,
             copies_what="User",
             narrows=(lambda: user_level(row.row.uid, row.row.user)) if _is_one(row) else None,
+            narrows_what="Only this user",
+            place="user",
         )
 
     def title_counts(self) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from textual import events
+from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -13,8 +13,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ebpftop.filters.stack import FilterLevel
+from ebpftop.models.subject import Subject
 from ebpftop.ui.screens.ready import ReadyScreen, ready
+from ebpftop.ui.widgets.action_line import Action, ActionLine
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.widgets.sheet_title import SheetTitle
@@ -24,14 +25,28 @@ if TYPE_CHECKING:
 
 REFRESH_S = 1.0
 
+_EARLIER_MAX = 100
+"""Sheets that Esc goes back to."""
+
 _NOTHING = Details("", Sheet)
 
 
-class SheetScreen(ReadyScreen[FilterLevel]):
-    """One sheet: scrollable, and updated while it is open."""
+class _Earlier(NamedTuple):
+    """What a sheet showed before, and which line was on top."""
+
+    details: Details
+    actions: tuple[Action, ...]
+    top: float
+
+
+class SheetScreen(ReadyScreen[None]):
+    """One sheet: scrollable, and updated while it is open. It may go on to another one, and Esc goes back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q", "dismiss", "Back", key_display="Esc", id="sheet.back"),
+        Binding("enter", "act", "Go to", key_display="⏎", tooltip="Do what is chosen below", id="sheet.act"),
+        Binding("escape,enter,q", "back", "Back", key_display="Esc", id="sheet.back"),
+        Binding("tab,right", "choose(1)", "Next action", show=False, priority=True, id="sheet.next"),
+        Binding("shift+tab,left", "choose(-1)", "Previous action", show=False, priority=True, id="sheet.previous"),
         Binding("j", "scroll(1)", "Down", show=False, id="sheet.down"),
         Binding("k", "scroll(-1)", "Up", show=False, id="sheet.up"),
         Binding("g", "scroll(-1000000)", "Top", show=False, id="sheet.top"),
@@ -45,6 +60,8 @@ class SheetScreen(ReadyScreen[FilterLevel]):
     def __init__(self) -> None:
         super().__init__()
         self.details = _NOTHING
+        self.actions: tuple[Action, ...] = ()
+        self._before: list[_Earlier] = []
         self._shown = Content("")
         self._rendered: tuple[Content, str, str] | None = None
         """What the widgets have rendered last: text, title, theme."""
@@ -55,16 +72,18 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         with VerticalScroll(classes="sheet") as self._box:
             self._text = Static(self._shown, classes="sheet-text", markup=False)
             yield self._text
+        self._line = ActionLine()
+        yield self._line
         yield KeyLine()
 
     def on_mount(self) -> None:
         self.set_focus(self._box)
         self._clock = self.set_interval(REFRESH_S, self.update_sheet, pause=True)
 
-    def fill(self, details: Details) -> Self:
+    def fill(self, details: Details, actions: Sequence[Action] = ()) -> Self:
         """Show *details* from the top when this screen is pushed the next time."""
         self._shown = details.sheet().content()
-        self.details = details
+        self.details, self.actions = details, tuple(actions)
         self.filled()
         return self
 
@@ -74,14 +93,17 @@ class SheetScreen(ReadyScreen[FilterLevel]):
             self._rendered = rendered
             self._text.update(self._shown, layout=False)
             self._title.set_name(self.details.title, self.details.when)
+        self._line.offer(self.actions)
         self._box.scroll_to(y=0, animate=False, immediate=True)
 
     @property
     def varying(self) -> tuple[Widget, ...]:
-        return self._text, self._box
+        return self._text, self._box, self._line
 
     def let_go(self) -> None:
-        self.details = _NOTHING
+        self.details, self.actions = _NOTHING, ()
+        self._before.clear()
+        self._line.offer(())
         self._shown = Content("")
         self._rendered = None
         self._text.update(self._shown, layout=False)
@@ -91,6 +113,21 @@ class SheetScreen(ReadyScreen[FilterLevel]):
 
     def on_screen_suspend(self) -> None:
         self._clock.pause()
+
+    def go_on(self, details: Details, actions: Sequence[Action]) -> None:
+        """Show *details* now; Esc then shows what was shown before."""
+        self._before.append(_Earlier(self.details, self.actions, self._box.scroll_offset.y))
+        del self._before[:-_EARLIER_MAX]
+        self._put(_Earlier(details, tuple(actions), 0))
+
+    def _put(self, shown: _Earlier) -> None:
+        self.details, self.actions = shown.details, shown.actions
+        self._title.set_name(self.details.title, self.details.when)
+        self._line.offer(self.actions)
+        self.update_sheet()
+        self.query_one(KeyLine).update_keys()
+        # Its height is known only once it has been laid out.
+        self.call_after_refresh(self._box.scroll_to, y=shown.top, animate=False, immediate=True)
 
     def update_sheet(self) -> None:
         """Rebuild the sheet, and show it if it has changed."""
@@ -102,7 +139,28 @@ class SheetScreen(ReadyScreen[FilterLevel]):
             self._text.update(content)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "act":
+            return bool(self.actions)
         return bool(self.details.copies) if action == "copy" else True
+
+    def action_back(self) -> None:
+        """Show what this sheet showed before; if it showed nothing else, close it."""
+        if self._before:
+            self._put(self._before.pop())
+        else:
+            self.dismiss()
+
+    def action_choose(self, step: int) -> None:
+        self._line.choose(step)
+
+    def action_act(self) -> None:
+        if (chosen := self._line.chosen) is not None:
+            chosen.run()
+
+    @on(ActionLine.Acted)
+    def _clicked(self, event: ActionLine.Acted) -> None:
+        event.stop()
+        event.action.run()
 
     def action_scroll(self, lines: int) -> None:
         self._box.scroll_relative(y=lines, animate=False)
@@ -111,8 +169,8 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         self.action_scroll(pages * max(1, self._box.size.height // 2))
 
     @property
-    def pid(self) -> int | None:
-        return self.details.pid
+    def subject(self) -> Subject | None:
+        return self.details.subject
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.details.copies)
@@ -120,29 +178,6 @@ class SheetScreen(ReadyScreen[FilterLevel]):
         self.app.notify(f"{self.details.copies_what or 'It'} sent to the terminal's clipboard")
 
 
-class FilteringSheetScreen(SheetScreen):
-    """The sheet of a process or a user. Enter filters to it: the screen closes with that filter level."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "enter",
-            "filter_to",
-            "Filter to this",
-            tooltip="Show only it and what it starts, in all panes",
-            id="sheet.narrow",
-        ),
-    ]
-
-    def action_filter_to(self) -> None:
-        # Computed now: the process may have ended since the sheet was opened, and its pid may be another's.
-        step = self.details.narrows() if self.details.narrows else None
-        if step is None:
-            self.app.notify(f"{self.details.title} has ended: nothing more comes from it", severity="warning")
-        else:
-            self.dismiss(step)
-
-
-def open_sheet(app: App[Any], details: Details, filter_to: Callable[[FilterLevel], None] | None = None) -> None:
-    """Show *details*; *narrow* is called with the filter level that Enter chose."""
-    kind = SheetScreen if details.narrows is None else FilteringSheetScreen
-    app.push_screen(ready(app, kind).fill(details), lambda step: filter_to(step) if step and filter_to else None)
+def open_sheet(app: App[Any], details: Details, actions: Sequence[Action] = ()) -> None:
+    """Show *details*, with *actions* to choose from below."""
+    app.push_screen(ready(app, SheetScreen).fill(details, actions))

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from ebpftop.ui.screens import help_text
+from ebpftop.ui.screens.children import ChildrenScreen
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import ReadyScreen, ready
@@ -22,7 +23,14 @@ from ebpftop.ui.widgets.sheet_title import SheetTitle
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-SHEETS: tuple[type[LiveScreen], ...] = (SyscallScreen, WaitingScreen, TracedScreen, ProcessScreen, TableScreen)
+SHEETS: tuple[type[LiveScreen], ...] = (
+    SyscallScreen,
+    WaitingScreen,
+    TracedScreen,
+    ProcessScreen,
+    ChildrenScreen,
+    TableScreen,
+)
 """The sheets that the help explains, in its order."""
 
 

@@ -9,8 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.compose import compose
 from textual.containers import Vertical
+from textual.message import Message
 
 from ebpftop.core.clock import whole_text
+from ebpftop.models.subject import Subject
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
 from ebpftop.ui.screens.ready import ReadyScreen
@@ -28,6 +30,15 @@ UPDATE_S = 0.25
 _NOTHING = SyscallsModel()
 
 
+class GoRequested(Message):
+    """A request to go to a place of `ebpftop.ui.screens.going.PLACES`, from *subject*."""
+
+    def __init__(self, place: str, subject: Subject | None) -> None:
+        super().__init__()
+        self.place = place
+        self.subject = subject
+
+
 class LiveScreen(ListFilters[None], ReadyScreen[None]):
     """A title, the widgets that a subclass yields in `contents`, and keys. `show` is called if the model changed."""
 
@@ -35,6 +46,7 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         Binding("escape", "back", "Back", key_display="Esc", id="live.back"),
         Binding("q", "dismiss", "Close", show=False, id="live.close"),
         Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="live.tree"),
+        Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="live.go_to"),
         *FILTER_KEYS,
     ]
 
@@ -67,6 +79,19 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
     def title_text(self) -> str:
         """The title."""
         raise NotImplementedError
+
+    def time_text(self) -> str:
+        """The time of what is shown."""
+        latest = self.model.latest
+        return whole_text(latest.time, date=False) if latest else ""
+
+    def state(self) -> Hashable:
+        """What changes if, and only if, what is shown must be shown again."""
+        return self.model.readings, self.model.traced.end, self.model.since, self.model.view_filter
+
+    def go(self, place: str, subject: Subject | None) -> None:
+        """Ask the main screen to go to what belongs to a row."""
+        self.app.screen_stack[0].post_message(GoRequested(place, subject))
 
     def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
         """Return the columns that the help explains, each list's with its heading."""
@@ -109,9 +134,8 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
 
     def update_if_changed(self) -> None:
         """Show what has changed, if anything."""
-        state = self.model.readings, self.model.traced.end, self.model.since, self.model.view_filter
+        state = self.state()
         if state != self._shown:
             self._shown = state
             self.show()
-            latest = self.model.latest
-            self._title.set_name(self.title_text(), whole_text(latest.time, date=False) if latest else "")
+            self._title.set_name(self.title_text(), self.time_text())

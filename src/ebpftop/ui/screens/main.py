@@ -19,7 +19,9 @@ from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
+from ebpftop.models import relatives
 from ebpftop.models.callers import process_of
+from ebpftop.models.subject import Subject
 from ebpftop.models.subset import Kind
 from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.base import Pane
@@ -30,7 +32,9 @@ from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import TitledPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.filtering import FilterController
+from ebpftop.ui.screens.going import GoController
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
+from ebpftop.ui.screens.live_modal import GoRequested
 from ebpftop.ui.screens.over_time import PACE_KEYS, PLOT_KEYS, TIME_KEYS, TimeScreen
 from ebpftop.ui.screens.placing import LEAST
 from ebpftop.ui.screens.playback import PULSE_S, Group, PlaybackController
@@ -58,6 +62,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         *probe_keys(),
         *FILTER_KEYS,
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
+        Binding("o", "go_to", "Go to", tooltip="To this row's process, its parent, and so on", id="go_to"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
         *ROW_KEYS,
         Binding(
@@ -92,6 +97,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.playback.look_at = self.watching.take
         self.show_history(source)
         self.rows = RowController(lambda: self.app, lambda: self.pane, self.filters, self.watching, self.playback)
+        self.going = GoController(lambda: self.app, self.panes, self.filters, self.show_tree)
         self._pipe_end_reported = self._was_shown = False
 
     def compose(self) -> ComposeResult:
@@ -221,9 +227,11 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     @on(Pane.DetailsRequested)
     def _inspect(self, event: Pane.DetailsRequested) -> None:
-        from ebpftop.ui.screens.details import open_sheet
+        self.going.open(event.details)
 
-        open_sheet(self.app, event.details, self.filters.push)
+    @on(GoRequested)
+    def _go_requested(self, event: GoRequested) -> None:
+        self.going.go(event.place, event.subject)
 
     @on(StatusBar.Clicked)
     def _status_clicked(self, event: StatusBar.Clicked) -> None:
@@ -286,20 +294,36 @@ class MainScreen(ListFilters[None], TimeScreen):
         if pane is self.execs and self.execs.as_tree:
             self.execs.toggle_tree()
             return
-        row = pane.lines.selected()
-        subject = None if row is None else pane.subject(row)
-        self.show_tree(subject.pid if subject else None)
+        self.show_tree(self.subject)
 
-    def show_tree(self, pid: int | None) -> None:
-        """Show the tree of processes, with the cursor on *pid*."""
+    @property
+    def subject(self) -> Subject | None:
+        """What the row under the cursor is about."""
+        row = self.pane.lines.selected()
+        return None if row is None else self.pane.subject(row)
+
+    def action_go_to(self) -> None:
+        self.going.ask(self.subject)
+
+    def show_tree(self, subject: Subject | None) -> None:
+        """Show the tree of processes, with the cursor on what *subject* is about; if it is not there, say why."""
         if self.execs not in self.choice_of_panes:
             self.show_pane(self.execs, shown=True)
         self.go_to_pane(self.execs)
         if not self.execs.as_tree:
             self.execs.toggle_tree()
         self.set_focus(self.execs.lines)
-        if pid is not None:
-            self.execs.select_process(pid)
+        if subject is None or subject.pid is None:
+            return
+        try:
+            process = relatives.process(self.execs.model.processes, subject)
+        except relatives.NowhereError as error:
+            self.app.notify(str(error), severity="warning")
+            return
+        if not self.execs.select_process(process):
+            ended = process.ended is not None
+            gone = "has ended, and is not in the tree any more" if ended else "is hidden from the tree by a filter"
+            self.app.notify(f"{process.comm} ({process.pid}) {gone}")
 
     def action_columns(self) -> None:
         from ebpftop.ui.screens.column_picker import ColumnsScreen

@@ -8,9 +8,11 @@ from typing import Any
 import ebpftop.ui.screens.diagnostics
 import ebpftop.ui.screens.palette
 import ebpftop.ui.screens.save_actions  # noqa: F401
+from ebpftop.ui.screens.children import ChildrenScreen
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.copy_as import CopyScreen
-from ebpftop.ui.screens.details import FilteringSheetScreen, SheetScreen
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.go_to import GoScreen
 from ebpftop.ui.screens.graph import GraphScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.ready import ReadyScreen
@@ -21,7 +23,7 @@ from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedS
 from ebpftop.ui.screens.watch_list import WatchScreen
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
-    *(SheetScreen, FilteringSheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
-    *(CopyScreen, WatchScreen),
+    *(SheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
+    *(CopyScreen, WatchScreen, GoScreen, ChildrenScreen),
     *(WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
 )

@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from ebpftop.core.source import WatchedList
+from ebpftop.models.subject import Subject
 from ebpftop.ui.screens.over import OverScreen
 from ebpftop.ui.widgets.keyline import KeyLine
 
@@ -46,8 +47,8 @@ class ReadyScreen(OverScreen[Result]):
     _styled_for = ""
 
     @property
-    def pid(self) -> int | None:
-        """The process that it is about, for the tree."""
+    def subject(self) -> Subject | None:
+        """What it is about, or its row under the cursor: from there one may go on."""
         return None
 
     def filled(self) -> None:

@@ -19,6 +19,7 @@ from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language
 from ebpftop.models.callers import Caller
 from ebpftop.models.program_fields import ERRNO
+from ebpftop.models.subject import Subject, subject_of_event
 from ebpftop.models.syscall_fields import CALLERS
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.ui.panes.common import thread
@@ -124,6 +125,16 @@ class SyscallScreen(LiveScreen):
     def _fit(self) -> None:
         """Leave out the map over time if there is no room for it beside tables of a few rows."""
         self.set_class(self.app.size.height < SHORT, "-short")
+
+    @property
+    def subject(self) -> Subject | None:
+        if self.traced.has_focus:
+            call = self.traced.selected()
+            return subject_of_event("syscall", call) if call is not None else None
+        caller = self.callers.selected()
+        if caller is None:
+            return None
+        return Subject("process", caller.comm, caller.pid, start_ns=caller.start)
 
     def begin(self) -> None:
         self._fit()

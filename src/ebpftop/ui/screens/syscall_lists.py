@@ -15,6 +15,7 @@ from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.baseline import CallKey, ProcessKey
 from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
+from ebpftop.models.subject import Subject, subject_of_call_in_flight, subject_of_event
 from ebpftop.models.syscall_fields import CALLS_OF, HANDLERS, IN_FLIGHT
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.syscalls.families import family
@@ -52,8 +53,9 @@ class ProcessScreen(LiveScreen):
         return self.fill(model)
 
     @property
-    def pid(self) -> int | None:
-        return self.process[0]
+    def subject(self) -> Subject | None:
+        pid, start_ns = self.process
+        return Subject("process", comm_of(self.model.latest, self.process), pid, start_ns=start_ns)
 
     def begin(self) -> None:
         self.table.begin()
@@ -133,9 +135,9 @@ class WaitingScreen(LiveScreen):
     )
 
     @property
-    def pid(self) -> int | None:
-        row = self.table.selected()
-        return row.pid if row else None
+    def subject(self) -> Subject | None:
+        row, latest = self.table.selected(), self.model.latest
+        return subject_of_call_in_flight(row, latest.time if latest else None) if row is not None else None
 
     def begin(self) -> None:
         self.table.begin()
@@ -364,8 +366,25 @@ class TracedScreen(LiveScreen):
     label = "Traced calls"
     about = "Each call of the system calls that T, or --trace, chose, with its arguments and its result, as it returns."
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter = ""
+
+    def fill_with(self, model: SyscallsModel, text: str) -> Self:
+        """Show the traced calls that match a filter when this screen is pushed the next time."""
+        self._filter = text
+        return self.fill(model)
+
+    @property
+    def subject(self) -> Subject | None:
+        call = self.log_lines.selected()
+        return subject_of_event("syscall", call) if call is not None else None
+
     def begin(self) -> None:
         self.log_lines.show_calls(self.model)
+        if self._filter:
+            self.log_lines.traced_filter.type(self._filter)
+            self._filter = ""
 
     def let_go(self) -> None:
         super().let_go()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from ebpftop.filters.stack import FilterLevel
+from ebpftop.models.subject import Subject
 
 LABEL_WIDTH = 14
 
@@ -44,8 +45,8 @@ class Sheet:
 class Details:
     """What Enter opens: a title, a sheet that is rebuilt while it is open; what `y` copies.
 
-    `narrows` returns what Enter on the sheet filters to, or None if that has ended meanwhile. `pid`: the process
-    that it is about. `when`: the time of what it is about, if it has one.
+    `narrows` returns what it can filter to, called `narrows_what`, or None if that has ended meanwhile. `subject`: what
+    it is about, and can go on from, unless to the `place` that it is itself. `when`: the time of it, if it has one.
     """
 
     title: str
@@ -53,5 +54,7 @@ class Details:
     copies: str = ""
     copies_what: str = ""
     narrows: Callable[[], FilterLevel | None] | None = None
-    pid: int | None = None
+    narrows_what: str = ""
+    subject: Subject | None = None
+    place: str = ""
     when: str = ""

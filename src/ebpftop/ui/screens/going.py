@@ -1,0 +1,198 @@
+"""From a row to what belongs to it: its process, its parent, its children, its calls, its user. Esc leads back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from textual.app import App
+
+from ebpftop.models import relatives
+from ebpftop.models.relatives import NowhereError
+from ebpftop.models.subject import Subject, subject_of_process
+from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.exec_details import process_details
+from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.panes.users import UsersPane
+from ebpftop.ui.screens.filtering import FilterController
+from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.widgets.action_line import Action
+from ebpftop.ui.widgets.sheet import Details
+
+if TYPE_CHECKING:
+    from ebpftop.models.processes import ProcessInfo
+
+DEEPEST = 12
+"""Screens above each other; more could not be told apart, and each takes memory."""
+
+
+class Place(NamedTuple):
+    """Somewhere to go to from a row."""
+
+    label: str
+    about: str
+
+
+PLACES: Mapping[str, Place] = {
+    "process": Place("Process", "what is known of its process"),
+    "parent": Place("Parent", "the process that started its process"),
+    "children": Place("Children", "the processes that its process started, as a tree"),
+    "calls": Place("Syscalls", "the system calls of its process"),
+    "traced": Place("Traced calls", "the traced calls of its process"),
+    "user": Place("User", "what is known of its user"),
+}
+
+
+class GoController:
+    """Goes to what belongs to a row of any screen. Each place opens above the screen that it was chosen on."""
+
+    def __init__(
+        self,
+        app: Callable[[], App[Any]],
+        panes: Sequence[Pane],
+        filters: FilterController,
+        show_tree: Callable[[Subject | None], None],
+    ) -> None:
+        self._app = app
+        self._execs = next(pane for pane in panes if isinstance(pane, ExecsPane))
+        self._users = next(pane for pane in panes if isinstance(pane, UsersPane))
+        self._syscalls = next(pane for pane in panes if isinstance(pane, SyscallsPane))
+        self._filters = filters
+        self._show_tree = show_tree
+        self._places: Mapping[str, Callable[[Subject], None]] = {
+            "process": self._to_process,
+            "parent": self._to_parent,
+            "children": self._to_children,
+            "calls": self._to_calls,
+            "traced": self._to_traced,
+            "user": self._to_user,
+        }
+
+    @staticmethod
+    def places(subject: Subject | None) -> tuple[str, ...]:
+        """Return where one may go to from *subject*."""
+        if subject is None or subject.pid is None:
+            return ()
+        return tuple(PLACES)
+
+    def actions(self, details: Details) -> list[Action]:
+        """Return what can be done with what a sheet is about."""
+        actions = []
+        subject = details.subject
+        if details.narrows is not None:
+            actions.append(Action(details.narrows_what, partial(self._narrow, details)))
+        for place in self.places(subject):
+            if place != details.place:
+                actions.append(Action(PLACES[place].label, partial(self.go, place, subject)))
+        if subject is not None and subject.pid is not None:
+            actions.append(Action("Tree", partial(self.tree, subject), "t"))
+        return actions
+
+    def go(self, place: str, subject: Subject | None) -> None:
+        """Go to a place of `PLACES`, or say why not."""
+        app = self._app()
+        if subject is None:
+            app.notify("Choose a row first: j and k move")
+        elif len(app.screen_stack) > DEEPEST:
+            app.notify("Go back first, with Esc: so many sheets are open")
+        else:
+            try:
+                self._places[place](subject)
+            except NowhereError as error:
+                app.notify(str(error), severity="warning")
+
+    def ask(self, subject: Subject | None) -> None:
+        """Offer the places of the row that *subject* is about."""
+        from ebpftop.ui.screens.go_to import GoScreen
+
+        app, places = self._app(), self.places(subject)
+        if subject is None:
+            app.notify("Choose a row first: j and k move")
+        elif not places:
+            app.notify("This row is not about a process")
+        else:
+            offered = [(place, *PLACES[place]) for place in places]
+            name = f"{subject.comm or 'process'} ({subject.pid})"
+            screen = ready(app, GoScreen).fill(offered, name)
+            app.push_screen(screen, lambda place: self.go(place, subject) if place else None)
+
+    def open(self, details: Details) -> None:
+        """Show *details*: on the sheet on top, if there is one, which leads back to what it shows now."""
+        from ebpftop.ui.screens.details import SheetScreen, open_sheet
+
+        app, actions = self._app(), self.actions(details)
+        top = app.screen
+        if isinstance(top, SheetScreen):
+            top.go_on(details, actions)
+        else:
+            open_sheet(app, details, actions)
+
+    def tree(self, subject: Subject | None) -> None:
+        """Close what is open above the panes, and show the process in the tree."""
+        self._close_all()
+        self._show_tree(subject)
+
+    def _close_all(self) -> None:
+        app = self._app()
+        while len(app.screen_stack) > 1:
+            app.pop_screen()
+
+    def _narrow(self, details: Details) -> None:
+        # Computed now: the process may have ended since the sheet was opened, and its pid may be another's.
+        level = details.narrows() if details.narrows else None
+        if level is None:
+            said = f"{details.title} has ended: nothing more comes from it"
+            self._app().notify(said, severity="warning")
+        else:
+            self._close_all()
+            self._filters.push(level)
+
+    # The places.
+
+    def _open_process(self, known: ProcessInfo) -> None:
+        self.open(process_details(self._execs.model, known, self._execs.lines.now))
+
+    def _to_process(self, subject: Subject) -> None:
+        self._open_process(relatives.process(self._execs.model.processes, subject))
+
+    def _to_parent(self, subject: Subject) -> None:
+        self._open_process(relatives.parent(self._execs.model.processes, subject))
+
+    def _to_children(self, subject: Subject) -> None:
+        from ebpftop.ui.screens.children import ChildrenScreen
+
+        app, execs = self._app(), self._execs
+        known = relatives.process(execs.model.processes, subject)
+        screen = ready(app, ChildrenScreen)
+        app.push_screen(screen.fill_with(execs.model.processes, known, lambda: execs.lines.now))
+
+    def _to_calls(self, subject: Subject) -> None:
+        from ebpftop.ui.screens.syscall_lists import ProcessScreen
+
+        app, model = self._app(), self._syscalls.model
+        process = relatives.caller(self._execs.model.processes, model.latest, subject)
+        app.push_screen(ready(app, ProcessScreen).fill_with(model, process))
+
+    def _to_traced(self, subject: Subject) -> None:
+        from ebpftop.ui.screens.syscall_lists import TracedScreen
+
+        app, model = self._app(), self._syscalls.model
+        try:
+            others = relatives.others_traced(self._execs.model.processes, model.traced.rows(), subject)
+        except NowhereError as error:
+            others = f"{error}; listed is what any process with this pid did"
+        app.push_screen(ready(app, TracedScreen).fill_with(model, f"pid:{subject.pid}"))
+        if others:
+            app.notify(others)
+
+    def _to_user(self, subject: Subject) -> None:
+        uid = subject.uid
+        if uid is None:
+            known = relatives.process(self._execs.model.processes, subject)
+            uid = subject_of_process(known).uid
+        user = self._users.model.users.get(uid) if uid is not None else None
+        if user is None:
+            raise NowhereError(f"Nothing was counted for uid {uid}: it has no row among the users")
+        self.open(self._users.details(user))
