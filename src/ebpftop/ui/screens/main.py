@@ -62,7 +62,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         *probe_keys(),
         *FILTER_KEYS,
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
-        Binding("o", "go_to", "Go to", tooltip="To this row's process, its parent, and so on", id="go_to"),
+        Binding("o", "go_to", "Go to", show=False, tooltip="To this row's process, its parent, and so on", id="go_to"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
         *ROW_KEYS,
         Binding(
