@@ -13,7 +13,8 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
-from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.widgets.heatmap import TicksMap
 
 from .conftest import Look, until

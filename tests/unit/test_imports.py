@@ -29,7 +29,7 @@ NOT_IMPORTED = {
         # Screens that a key opens: after the first picture.
         *(f"ebpftop.ui.screens.{name}" for name in ("column_picker", "details", "diagnostics", "help", "live_modal")),
         *(f"ebpftop.ui.screens.{name}" for name in ("palette", "save_actions", "save_dialog", "syscall_details")),
-        *("ebpftop.ui.screens.opened", "ebpftop.ui.screens.syscall_lists"),
+        *("ebpftop.ui.screens.opened", "ebpftop.ui.screens.syscall_lists", "ebpftop.ui.screens.tail_call_table"),
     ),
 }
 

@@ -15,7 +15,7 @@ from ebpftop.syscalls import abi
 from ebpftop.ui.panes.exec_columns import COLUMNS
 from ebpftop.ui.panes.exec_details import exec_details
 from ebpftop.ui.screens.diagnostics import diagnostics
-from ebpftop.ui.screens.syscall_lists import TableEntry, program
+from ebpftop.ui.screens.tail_call_table import TableEntry, program
 
 LADDERS = (
     Attempt(via="raw_tracepoint:a", cost="nothing", reason=None),

@@ -14,7 +14,8 @@ from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.syscall_details import SyscallScreen
-from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.manual import ManualView, Section
 from ebpftop.ui.widgets.search_bar import SearchBar

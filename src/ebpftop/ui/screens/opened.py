@@ -19,7 +19,8 @@ from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.screens.settings import SettingsScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
-from ebpftop.ui.screens.syscall_lists import ProcessScreen, TableScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.screens.watch_list import WatchScreen
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
