@@ -1,13 +1,13 @@
 """The cost that watching system calls adds to a getppid: an empty program, ebpftop, and its peers, in one run.
 
-    sudo python benchmarks/syscalls.py [--rounds 7] [--only ebpftop]
+    sudo python benchmarks/syscalls.py [--rounds 7] [--only ebpftop] [--failing]
 
 Needs gcc; bpftrace and libbpf-tools' syscount are left out if they are not installed. `--only` leaves out the ways
-whose names do not have its text. Rounds are interleaved, so that other work of the machine affects all in the same way.
-In each round the fastest of many short batches counts, because noise only adds time. A measurement is repeated if
-something else watched system calls meanwhile. The last lines show whether ebpftop keeps its promises: counting alone
-costs at most half of bpftrace's count and 1.3 times an empty program; with latency and errors, at most half of
-bpftrace's count plus latency histogram.
+whose names do not have its text. `--failing` measures a call that fails, close(-1), instead of getppid. Rounds are
+interleaved, so that other work of the machine affects all in the same way. In each round the fastest of many short
+batches counts, because noise only adds time. A measurement is repeated if something else watched system calls
+meanwhile. The last lines show whether ebpftop keeps its promises: counting alone costs at most half of bpftrace's count
+and 1.3 times an empty program; with latency and errors, at most half of bpftrace's count plus latency histogram.
 """
 
 from __future__ import annotations
@@ -111,9 +111,10 @@ def hold(what: str) -> None:
 
 
 class Stopwatch:
-    """Measures getppid on one CPU, in ns."""
+    """Measures getppid, or a call that fails, on one CPU, in ns."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, failing: bool = False) -> None:
+        self._failing = ("failing",) if failing else ()
         self._program = directory / "getppid"
         subprocess.run(["gcc", "-O2", "-o", self._program, HERE.with_name("getppid.c")], check=True)
         self.cpu = max(os.sched_getaffinity(0))
@@ -121,7 +122,7 @@ class Stopwatch:
     def batches(self, batches: int, calls: int) -> list[float]:
         """Return the time of one call in each of *batches* batches."""
         done = subprocess.run(
-            ["taskset", "-c", str(self.cpu), self._program, str(batches), str(calls)],
+            ["taskset", "-c", str(self.cpu), self._program, str(batches), str(calls), *self._failing],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         return [float(line) for line in done.stdout.split()]
@@ -181,6 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", metavar="TEXT", default="")
+    parser.add_argument("--failing", action="store_true")
     parser.add_argument("--hold", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.hold:
@@ -193,15 +195,16 @@ def main() -> None:
         ways.remove(missing)
     added: dict[str, list[float]] = {way.name: [] for way in ways}
     with tempfile.TemporaryDirectory() as directory:
-        stopwatch = Stopwatch(Path(directory))
+        stopwatch = Stopwatch(Path(directory), failing=args.failing)
         for _ in range(args.rounds):
             for way in ways:
                 print(f"\r{way.name:<36}", end="", file=sys.stderr, flush=True)
                 base_ns, added_ns = measured(way, stopwatch, min(bases, default=None))
                 bases.append(base_ns)
                 added[way.name].append(added_ns)
-    print(f"\rgetppid alone: {min(bases):.0f} ns at best, {statistics.median(bases):.0f} ns in the median round")
-    print(f"{'ns added to a getppid':<36} {'best':>6} {'median':>7}   of {args.rounds} rounds")
+    call = "close(-1)" if args.failing else "getppid"
+    print(f"\r{call} alone: {min(bases):.0f} ns at best, {statistics.median(bases):.0f} ns in the median round")
+    print(f"{f'ns added to a {call}':<36} {'best':>6} {'median':>7}   of {args.rounds} rounds")
     for name, times in added.items():
         print(f"{name:<36} {min(times):6.0f} {statistics.median(times):7.0f}")
     judge(added)
