@@ -48,9 +48,14 @@ class Bucket:
     of_peak: float
 
     def bar(self, cells: int) -> Cell:
-        """Return the bar, *cells* at the peak; its end are the calls that failed, a cell if there is only one."""
+        """Return the bar, *cells* at the peak; its end are the calls that failed.
+
+        One failure is a cell of a longer bar. A bar of one cell looks as most of the calls ended.
+        """
         whole = math.ceil(self.of_peak * cells)
-        failed = math.ceil(self.failed / self.calls * whole) if self.calls else 0
+        failed = (2 * self.failed * whole + self.calls) // (2 * self.calls) if self.calls else 0
+        if self.failed and whole > 1:
+            failed = max(1, failed)
         return (Span(RETURNED * (whole - failed), "bar"), Span(FAILED * failed, "bad"))
 
 
