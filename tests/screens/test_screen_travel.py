@@ -21,6 +21,7 @@ from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.panes.title import joined
 from ebpftop.ui.panes.trace import TracePane
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.widgets.heat_band import HeatBand
@@ -273,10 +274,10 @@ async def test_a_title_says_which_rows_are_left_if_older_ones_were_evicted() -> 
         kept = {pane: ring for pane, ring in rings.items() if ring.end}
         assert len(kept) >= 2
         for pane, ring in kept.items():
-            assert "newest" not in pane.title_counts()
+            assert "newest" not in joined(pane.title_counts())
             ring.capacity = 1
             ring.append(ring[ring.first])
-            assert f"newest 1 of {ring.end} " in pane.title_counts()
+            assert f"newest 1 of {ring.end} " in joined(pane.title_counts())
 
 
 async def test_counting_anew_holds_in_the_past_from_where_it_began() -> None:

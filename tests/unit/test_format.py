@@ -115,6 +115,11 @@ def test_size(number: int, text: str) -> None:
     assert format.size(number) == text
 
 
+def test_whole_share() -> None:
+    shares = (-0.1, 0.0, 0.001, 0.0051, 0.094, 0.595, 0.996, 1.0)
+    assert [format.whole_share(part) for part in shares] == ["0%", "0%", "<1%", "1%", "9%", "60%", "100%", "100%"]
+
+
 @pytest.mark.parametrize(("part", "text"), [(0, "0%"), (0.0004, "<0.1%"), (0.0123, "1.2%"), (0.5, "50%"), (1, "100%")])
 def test_share(part: float, text: str) -> None:
     assert format.share(part) == text

@@ -53,6 +53,25 @@ def test_rates_and_history_of_a_user_who_pauses() -> None:
     assert list(model.total.history) == [10, 0, 0, 3]
 
 
+def test_failures_have_a_rate_of_their_own() -> None:
+    model = UsersModel()
+    readings(model, (0.0, (row(0, 5, 1),)), (2.0, (row(0, 15, 7),)))
+    assert (model.users[0].rate, model.users[0].failed_rate) == (5, 3)
+    readings(model, (4.0, (row(0, 15, 7),)))
+    assert model.users[0].failed_rate == 0
+    readings(model, (5.0, (row(0, 4, 2),)))
+    assert (model.users[0].rate, model.users[0].failed_rate) == (4, 2), "counters that shrank were reset"
+
+
+def test_the_share_of_calls_that_failed() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(1000, 1),)))
+    for at, calls, errors in ((1.0, 100, 90), (2.0, 200, 95), (3.0, 200, 95)):
+        users = (UserCalls(uid=1000, count=calls, errors=errors),)
+        model.feed(Batch("syscalls", at, (Syscalls(time=at, rows=(), pairs_time=at, users=users),)))
+        assert model.users[1000].calls_failed == (0.05 if at == 2.0 else 0.0)
+
+
 def test_history_is_bounded() -> None:
     model = UsersModel()
     readings(model, *((float(t), (row(0, t * (t % 3 > 0)),)) for t in range(1000)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from ebpftop.ui.panes.title import Title
+from ebpftop.ui.panes.title import Count, Title
 from ebpftop.ui.widgets.columns import Span
 
 TITLE = Title(
     3,
     "Syscalls",
     Span("●", "good"),
-    ("3896/s", "4.7% failed", "p99 98ms"),
+    (Count("94", 4), Count("3896/s"), Count("4.7% failed", 1), Count("p50 1.1µs", 3), Count("p99 98ms", 2)),
     "4 ring",
     (Span("filtered · not seen: calls that seccomp denies", "warn"), Span("filtered", "dim")),
 )
@@ -28,19 +28,29 @@ def test_it_is_as_wide_as_the_pane(width: int) -> None:
 
 
 def test_all_of_it_where_there_is_room() -> None:
-    assert text(110).startswith(" 3 Syscalls ●  3896/s · 4.7% failed · p99 98ms  lost 4 ring  ")
-    assert text(110).endswith("  filtered · not seen: calls that seccomp denies ")
+    assert text(130).startswith(" 3 Syscalls ●  94 · 3896/s · 4.7% failed · p50 1.1µs · p99 98ms  lost 4 ring  ")
+    assert text(130).endswith("  filtered · not seen: calls that seccomp denies ")
 
 
 def test_what_is_left_out_first() -> None:
-    assert "3896/s · 4.7% failed  lost 4 ring" in text(100)
-    assert text(100).endswith("  filtered · not seen: calls that seccomp denies ")
-    assert text(70).split("  ")[-1].strip() == "filtered"
-    assert "3896/s · 4.7% failed · p99 98ms  lost 4 ring" in text(70)
-    assert text(45).rstrip().endswith("filtered")
-    assert "3896/s  lost 4 ring" in text(45)
-    assert text(34).rstrip() == " 3 Syscalls ●  3896/s  lost 4 ring"
+    drawn = [" ".join(text(width).split()) for width in (120, 114, 86, 82, 70, 59, 45, 34)]
+    assert drawn == [
+        "3 Syscalls ● 3896/s · 4.7% failed · p50 1.1µs · p99 98ms lost 4 ring filtered · not seen: "
+        "calls that seccomp denies",
+        "3 Syscalls ● 3896/s · 4.7% failed · p99 98ms lost 4 ring filtered · not seen: calls that seccomp denies",
+        "3 Syscalls ● 3896/s lost 4 ring filtered · not seen: calls that seccomp denies",
+        "3 Syscalls ● 3896/s · 4.7% failed · p50 1.1µs · p99 98ms lost 4 ring filtered",
+        "3 Syscalls ● 3896/s · 4.7% failed · p99 98ms lost 4 ring filtered",
+        "3 Syscalls ● 3896/s · 4.7% failed lost 4 ring filtered",
+        "3 Syscalls ● 3896/s lost 4 ring filtered",
+        "3 Syscalls ● 3896/s lost 4 ring",
+    ]
     assert text(26).rstrip() == " 3 Syscalls ●  lost 4 ring"
+
+
+def test_of_equals_the_last_goes_first() -> None:
+    title = Title(1, "Execs", Span("●", "good"), (Count("first"), Count("second")))
+    assert text(24, title).rstrip() == " 1 Execs ●  first"
 
 
 def test_a_triangle_shows_where_the_focus_is() -> None:
@@ -48,10 +58,10 @@ def test_a_triangle_shows_where_the_focus_is() -> None:
 
 
 def test_what_a_click_means() -> None:
-    line = text(110)
-    assert TITLE.part_at(line.index("●"), 110) == "mark"
-    assert TITLE.part_at(line.index("ring"), 110) == "probe"
-    assert TITLE.part_at(line.index("seccomp"), 110) == "probe"
-    assert {TITLE.part_at(line.index(word), 110) for word in ("3", "Syscalls", "4.7%")} == {"other"}
-    assert TITLE.part_at(200, 110) == "other"
-    assert TITLE.part_at(text(70).index("filtered"), 70) == "other"
+    line = text(130)
+    assert TITLE.part_at(line.index("●"), 130) == "mark"
+    assert TITLE.part_at(line.index("ring"), 130) == "probe"
+    assert TITLE.part_at(line.index("seccomp"), 130) == "probe"
+    assert {TITLE.part_at(line.index(word), 130) for word in ("3", "Syscalls", "4.7%")} == {"other"}
+    assert TITLE.part_at(200, 130) == "other"
+    assert TITLE.part_at(text(80).index("filtered"), 80) == "other"

@@ -129,6 +129,11 @@ def share(part: float) -> str:
     return f"{percent:.1f}%" if percent < 9.95 else f"{percent:.0f}%"
 
 
+def whole_share(part: float) -> str:
+    """Return a share of one (0 to 1) as a whole percentage in at most four characters."""
+    return "<1%" if 0 < part < 0.005 else f"{max(0.0, part):.0%}"
+
+
 def bar(part: float, width: int) -> str:
     """Return *part* (0 to 1) of *width* cells as a bar, to half a cell; anything above nothing shows."""
     halves = round(min(1.0, max(0.0, part)) * width * 2)

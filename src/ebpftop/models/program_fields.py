@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpftop.filters.kinds import AnyOf, Choice, Named, Number, Text, duration
+from ebpftop.filters.kinds import AnyOf, Choice, Named, Number, Text, duration, share
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
@@ -115,8 +115,10 @@ USERS: Language[User] = Language(
         Field("execs", Number(), lambda u, _: u.row.execs),
         Field("failed", Number(hint=">0"), lambda u, _: u.row.failed),
         Field("rate", Number(hint=">1"), lambda u, _: u.rate, "execs a second"),
+        Field("failing", Number(hint=">1"), lambda u, _: u.failed_rate, "failed execs a second"),
         Field("running", Number(hint=">0"), lambda u, _: u.running, "its processes"),
         Field("calls", Number(hint=">1k"), lambda u, _: u.calls_rate, "system calls a second"),
+        Field("err", share(), lambda u, _: u.calls_failed, "share of these that failed"),
         text_field("last", lambda u: u.row.last, "program started last"),
     ),
     lambda u: f"{u.name} {u.row.uid} {u.row.last}",

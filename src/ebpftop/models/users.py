@@ -56,10 +56,12 @@ class User:
     __slots__ = (
         "_active",
         "_counted_until",
+        "_failed_rate",
         "_history",
         "_rate",
         "_readings",
         "calls_at_least",
+        "calls_failed",
         "calls_rate",
         "read_as",
         "row",
@@ -72,9 +74,11 @@ class User:
         """The row as it was read, before the baseline was subtracted."""
         self.running = 0
         self.calls_rate = 0.0
+        self.calls_failed = 0.0
+        """Share of these calls that returned an error, 0 to 1."""
         self.calls_at_least = False
         """The kernel's map dropped some calls of the last reading, perhaps of this user."""
-        self._rate = 0.0
+        self._rate = self._failed_rate = 0.0
         self._readings = readings or Readings()
         self._active = -1  # the last reading with activity of this user
         self._counted_until = self._readings.count  # the last reading in the history
@@ -94,6 +98,11 @@ class User:
         self._rate, self._active = rate, self._readings.count
 
     @property
+    def failed_rate(self) -> float:
+        """Failed execs per second over the last reading."""
+        return self._failed_rate if self._active == self._readings.count else 0.0
+
+    @property
     def history(self) -> Sequence[float]:
         """Rates of the last readings, oldest first."""
         self._catch_up(self._readings.count)
@@ -105,11 +114,12 @@ class User:
 
     def read(self, row: UserRow, seconds: float) -> None:
         """Read the counters, *seconds* after the last ones. If they shrank, they were reset: all of it is new."""
-        gained = row.execs - self.row.execs if row.execs >= self.row.execs else row.execs
+        before = self.row if row.execs >= self.row.execs else _nothing(row)
+        gained, failed = row.execs - before.execs, max(0, row.failed - before.failed)
         self.row = row
         if gained:
             self._catch_up(self._readings.count - 1)
-            self.rate = gained / seconds
+            self.rate, self._failed_rate = gained / seconds, failed / seconds
             self._history.append(self.rate)
             self._counted_until = self._readings.count
 
@@ -164,7 +174,8 @@ class UsersModel:
         self._running_of: dict[int, int] = {}
         self._counted: dict[int, int] = {}  # running processes that match: pid to uid
         self._undecided: deque[ProcessInfo] = deque(maxlen=UNDECIDED_MAX)
-        self._calls: dict[int, int] = {}
+        self._calls: dict[int, tuple[int, int]] = {}
+        """Calls of each user, and how many of them returned an error."""
         self._calls_total = 0
         self._total_time: float | None = None
         self._calls_time: float | None = None
@@ -347,13 +358,16 @@ class UsersModel:
         # Who calls is not read each time.
         if record.callers_time == self._calls_time:
             return
-        counts = {caller.uid: caller.count for caller in record.users}
+        counts = {caller.uid: (caller.count, caller.errors) for caller in record.users}
         if self._calls_time is not None and record.callers_time > self._calls_time:
             seconds = record.callers_time - self._calls_time
             for uid in counts.keys() | self._calls.keys():
                 user = self.users.get(uid)
                 if user is not None:
-                    user.calls_rate = max(0, counts.get(uid, 0) - self._calls.get(uid, 0)) / seconds
+                    (calls, errors), before = counts.get(uid, (0, 0)), self._calls.get(uid, (0, 0))
+                    made = max(0, calls - before[0])
+                    user.calls_rate = made / seconds
+                    user.calls_failed = min(1.0, max(0, errors - before[1]) / made) if made else 0.0
                     user.calls_at_least = record.evicted > self._forgotten
         self._calls, self._calls_time = counts, record.callers_time
         self._forgotten = record.evicted

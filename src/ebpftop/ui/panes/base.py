@@ -24,7 +24,7 @@ from ebpftop.models.overview import Overview
 from ebpftop.models.subject import Subject
 from ebpftop.models.watch import Watch
 from ebpftop.ui.panes.polling import PollingPane
-from ebpftop.ui.panes.title import Title
+from ebpftop.ui.panes.title import Count, Title
 from ebpftop.ui.widgets.columns import Column, Shown, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
@@ -110,8 +110,8 @@ class Pane(PollingPane):
         """Show what the model holds now."""
         raise NotImplementedError
 
-    def title_counts(self) -> str:
-        """Counts for the title, the most important first, with `` · `` between them."""
+    def title_counts(self) -> Sequence[Count]:
+        """Counts for the title, each with a rank that says which is dropped first."""
         raise NotImplementedError
 
     def tab_count(self) -> Span:
@@ -219,7 +219,7 @@ class Pane(PollingPane):
                 self.number,
                 self.label,
                 Span(*MARKS[self.state]),
-                tuple(part for part in (self._state_text(), *self.title_counts().split(" · ")) if part),
+                (*([Count(doing, -1)] if (doing := self._state_text()) else []), *self.title_counts()),
                 self._losses,
                 tuple(right),
             )
@@ -272,7 +272,7 @@ class Pane(PollingPane):
             tried = f"all {counted(len(state.attempts), 'attempt')}" if len(state.attempts) > 1 else "what was tried"
             return message + ([Span(state.remedy, "strong")] if state.remedy else []) + [Span(f"Enter: {tried}", "dim")]
         if state is not None and state.state == "off":
-            last = next((part for part in self.title_counts().split(" · ") if not part.endswith("/s")), "")
+            last = next((text for text, _ in self.title_counts() if not text.endswith("/s")), "")
             return [
                 Span("Detached: it costs nothing.", "note"),
                 Span(f"{self.number} attaches it.{f' Last: {last}' if last else ''}", "strong"),

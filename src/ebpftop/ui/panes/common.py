@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from ebpftop.core.clock import date_text, day, time_text
 from ebpftop.core.records import Handler, InFlight
-from ebpftop.ui.widgets.columns import Cell, Span
+from ebpftop.ui.widgets.columns import Cell, Narrow, Span
+
+Row = TypeVar("Row")
 
 HANDLER_STYLES: dict[Handler, str] = {"ignore": "struck", "trace": "warn", "exec": "accent", "timer": "note"}
 
@@ -18,6 +22,18 @@ def clock(time: float, now: float) -> Cell:
     if now and day(whole) != day(int(now)):
         return (Span(f"{date_text(time)} ", "dim"), Span(time_text(whole)[:5]))
     return (Span(time_text(whole)), Span(f".{milliseconds % 1000:03}", "dim"))
+
+
+def clock_second(time: float, now: float) -> Cell:
+    """A time of day in eight cells, where there is no room for milliseconds; of another day than *now*: the date."""
+    if now and day(int(time)) != day(int(now)):
+        return (Span(date_text(time), "dim"),)
+    return (Span(time_text(time)),)
+
+
+def narrow_time(time: Callable[[Row], float]) -> Narrow[Row]:
+    """Return what a column of times is on a screen of fewer than 110 cells."""
+    return Narrow(110, 8, cell=lambda row, now: clock_second(time(row), now))
 
 
 def user(name: str, uid: int) -> Cell:

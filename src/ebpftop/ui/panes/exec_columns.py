@@ -13,8 +13,8 @@ from rich.cells import cell_len
 from ebpftop.core import format
 from ebpftop.models.exec_row import ExecRow, command_line, repeats_shown, search_text
 from ebpftop.models.tree import Branch
-from ebpftop.ui.panes.common import clock, moment, user
-from ebpftop.ui.widgets.columns import Cell, Column, Span, layout_cell
+from ebpftop.ui.panes.common import clock, moment, narrow_time, user
+from ebpftop.ui.widgets.columns import Cell, Column, Narrow, Span, layout_cell
 
 LONGEST = 1000
 """Characters of a command line that are made ready for a line; wrapped, and in details, all of it is shown."""
@@ -159,6 +159,8 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         rank=4,
         about="When it started: time of day, and the date if that is not today.",
         value=_started,
+        shown_from=70,
+        narrow=narrow_time(lambda r: r.exec.time),
     ),
     Column(
         "duration",
@@ -170,11 +172,12 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         about="From exec to its end, or until now (green). ~ is the median of a folded row. A dot: it did not start.",
         value=_seconds,
         exported="duration_s",
+        narrow=Narrow(110, 6, "DUR"),
     ),
     Column(
         "outcome",
         "OUTCOME",
-        9,
+        8,
         _outcome,
         rank=1,
         about="How it ended: exit code, signal, or the error for which it did not start; see the marks.",
@@ -187,6 +190,7 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         lambda r, _: user(r.user, r.exec.uid),
         rank=3,
         about="The user that it runs as; root stands out.",
+        shown_from=70,
     ),
     Column(
         "pid",
@@ -197,6 +201,7 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         rank=5,
         about="Process id, as the host counts; ×214: so many rows in one.",
         value=_the_pid,
+        shown_from=100,
     ),
     Column(
         "ppid",
@@ -211,10 +216,11 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
     Column(
         "parent",
         "PARENT",
-        12,
+        9,
         lambda r, _: (Span(r.exec.pcomm, "dim"),),
         rank=6,
         about="Command name of its parent: what started it.",
+        shown_from=110,
     ),
     Column(
         "comm",
@@ -225,7 +231,15 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         hidden=True,
         about="Command name, as the kernel keeps it: at most 15 bytes.",
     ),
-    Column("unit", "UNIT", 16, _unit, rank=7, about="Its container (amber), else its systemd unit."),
+    Column(
+        "unit",
+        "UNIT",
+        11,
+        _unit,
+        rank=7,
+        about="Its container (amber), else its systemd unit.",
+        shown_from=150,
+    ),
     Column(
         "cgroup",
         "CGROUP",
@@ -238,7 +252,7 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
     Column(
         "command",
         "COMMAND",
-        30,
+        24,
         _whole_cell,
         flexible=True,
         about="Its arguments as given, quoted as a shell needs them.",

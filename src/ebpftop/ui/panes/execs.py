@@ -30,6 +30,7 @@ from ebpftop.ui.panes.exec_columns import COLUMNS, TREE_COLUMNS, exec_columns, e
 from ebpftop.ui.panes.exec_details import exec_details, process_details
 from ebpftop.ui.panes.exec_log_view import ExecLogView
 from ebpftop.ui.panes.filtered import SCAN_ROWS, FilteredPane
+from ebpftop.ui.panes.title import Count
 from ebpftop.ui.widgets.columns import Column, Shown, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
@@ -173,25 +174,25 @@ class ExecsPane(FilteredPane):
             return process_details(self.model, row.process, self.lines.now)
         return exec_details(self.model, row, self.lines.now)
 
-    def title_counts(self) -> str:
+    def title_counts(self) -> Sequence[Count]:
         model, view = self.model, self.model.view
         if not model.ring.end:
-            return ""
+            return ()
         newest = self.newest_text(len(model.ring), model.ring.first)
         of = f" of {newest}{format.counted(model.ring.end, 'exec')}" if newest or view.filtered else ""
-        parts = [f"{format.count(len(view))} shown{of}"]
+        counts = [Count(f"{format.count(len(view))} shown{of}", 0 if of else 4)]
         if view.failed:
-            parts.append(f"{format.count(view.failed)} failed")
+            counts.append(Count(f"{format.count(view.failed)} failed", 1))
         folded = []
         if view.repeats:
             folded.append(format.counted(view.repeats, "repeat"))
         if view.searches and view.attempts:
             folded.append(format.counted(view.searches, "PATH search", "PATH searches"))
         if folded:
-            parts.append(f"folded {', '.join(folded)}")
+            counts.append(Count(f"folded {', '.join(folded)}", 3))
         if view.failures != "folded":
-            parts.append(f"failures: {view.failures}")
-        return " · ".join(parts)
+            counts.append(Count(f"failures: {view.failures}", 2))
+        return counts
 
     def tab_count(self) -> Span:
         failed = self.model.view.failed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ebpftop.core.format import bar, count, share
+from ebpftop.core.format import bar, count, share, whole_share
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 
 Row = TypeVar("Row")
@@ -52,6 +52,16 @@ def errors_column(number: Callable[[Row], int], *, about: str, rank: int) -> Col
         return (Span(count(errors), "bad") if errors else Span("·", "dim"),)
 
     return Column("errors", "ERRORS", 7, cell, right=True, rank=rank, sort=number, about=about)
+
+
+def failed_share_column(key: str, part: Callable[[Row], float], *, about: str, rank: int, exported: str) -> Column[Row]:
+    """Which share of calls returned an error; a dot if none."""
+
+    def cell(row: Row, _: float) -> Cell:
+        failed = part(row)
+        return (Span(whole_share(failed), "bad" if failed >= 0.5 else "") if failed > 0 else Span("·", "dim"),)
+
+    return Column(key, "ERR%", 4, cell, right=True, rank=rank, sort=part, about=about, exported=exported)
 
 
 def share_column(

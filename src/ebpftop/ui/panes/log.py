@@ -17,6 +17,7 @@ from ebpftop.models.watch import Watch
 from ebpftop.probes.registry import kind_of
 from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.panes.filtered import FilteredPane
+from ebpftop.ui.panes.title import Count
 from ebpftop.ui.widgets.columns import Column, Span
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.sheet import Details, Sheet
@@ -111,11 +112,11 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
             return self.log_filter.nothing_text
         return f"No {self.counted_as} matches the filter. Esc clears it." if self.model.ring.end else self.none_yet()
 
-    def title_counts(self) -> str:
+    def title_counts(self) -> Sequence[Count]:
         events = self.model.ring.end
         shown = self.shown_of_all()
         newest = self.newest_text(len(self.model.ring), self.model.ring.first)
-        return f"{shown}{newest}{counted(events, self.counted_as)}" if events else ""
+        return (Count(f"{shown}{newest}{counted(events, self.counted_as)}"),) if events else ()
 
     def tab_count(self) -> Span:
         return Span(count(self.model.ring.end) if self.model.ring.end else "", "dim")

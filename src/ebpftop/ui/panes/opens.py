@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from ebpftop.core import format
 from ebpftop.filters.stack import FilterLevel, user_level
 from ebpftop.models.opens import Open, OpenLog
-from ebpftop.ui.panes.common import clock, date_and_time, moment, user
+from ebpftop.ui.panes.common import clock, date_and_time, moment, narrow_time, user
 from ebpftop.ui.panes.log import LogPane
 from ebpftop.ui.widgets.columns import Cell, Column, Span, clip, clip_front
 from ebpftop.ui.widgets.sheet import Sheet
@@ -46,6 +46,7 @@ COLUMNS: tuple[Column[Open], ...] = (
         lambda o, now: clock(o.time, now),
         rank=4,
         value=lambda o, _: moment(o.time),
+        narrow=narrow_time(lambda o: o.time),
         about="When the call returned: time of day, and the date if that is not today.",
     ),
     Column("pid", "PID", 7, lambda o, _: (Span(str(o.pid)),), right=True, rank=2, about="Process id."),

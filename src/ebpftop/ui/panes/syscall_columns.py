@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ebpftop.core.format import nanoseconds, per_second, share, sparkline
 from ebpftop.models.syscalls import Call
 from ebpftop.syscalls.families import MAY_WAIT
-from ebpftop.ui.panes.figure_columns import count_column, errors_column
+from ebpftop.ui.panes.figure_columns import count_column, errors_column, failed_share_column
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 
 
@@ -24,10 +24,6 @@ def call_columns(
 
     def trend(c: Call, width: int) -> Cell:
         return (Span(sparkline(tuple(c.history), width, peak()), "bar"),)
-
-    def failed(c: Call, _: float) -> Cell:
-        part = c.failure_rate(last=last())
-        return (Span(share(part), "bad" if part >= 0.5 else "") if part > 0 else Span("·", "dim"),)
 
     def portion(c: Call) -> float | None:
         if c.row.name in MAY_WAIT:
@@ -50,7 +46,7 @@ def call_columns(
         Column(
             "name",
             "SYSCALL",
-            14,
+            10,
             name,
             flexible=True,
             widest=24,
@@ -91,7 +87,7 @@ def call_columns(
         Column(
             "share",
             "SHARE",
-            6,
+            5,
             portion_cell,
             right=True,
             rank=3,
@@ -100,14 +96,10 @@ def call_columns(
             about="Its share of the time in all calls that do not wait, in percent; wait: it may wait, as read does.",
             exported="time_share",
         ),
-        Column(
+        failed_share_column(
             "failed",
-            "ERR%",
-            5,
-            failed,
-            right=True,
+            lambda c: c.failure_rate(last=last()),
             rank=1,
-            sort=lambda c: c.failure_rate(last=last()),
             about="Share of its calls that returned an error, in percent; red from 50%.",
             exported="failed_share",
         ),

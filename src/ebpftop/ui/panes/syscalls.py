@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from textual import events, on, work
@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from ebpftop.core.format import brief, count, counted, nanoseconds, per_second, share
+from ebpftop.core.format import brief, count, nanoseconds, per_second, share
 from ebpftop.core.records import Handler, ProbeName
 from ebpftop.core.source import Batch, Source, SourceError
 from ebpftop.models.base import Model
@@ -26,6 +26,7 @@ from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import HANDLER_STYLES
 from ebpftop.ui.panes.syscall_columns import call_columns
 from ebpftop.ui.panes.syscall_notes import families, uring
+from ebpftop.ui.panes.title import Count
 from ebpftop.ui.panes.waits_line import WaitsLine
 from ebpftop.ui.widgets.columns import Cell, Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter
@@ -104,7 +105,7 @@ class SyscallsPane(Pane):
         """The last requested handler of each call; a past moment on the screen does not contain it."""
         self._filter_baseline: Baseline | None = None
         self._baseline: Baseline | None = None
-        self._figures = ""
+        self._figures: Sequence[Count] = ()
         self._failed = 0.0
         self._peak = 0.0
         self._working_ns = self._count = self._kinds = 0
@@ -179,23 +180,25 @@ class SyscallsPane(Pane):
         name = row.row.name
         return Details(title=name, sheet=Sheet, copies=name, copies_what="Name")
 
-    def title_counts(self) -> str:
+    def title_counts(self) -> Sequence[Count]:
         return self._figures
 
-    def _figures_of(self, total: Call | None) -> str:
+    def _figures_of(self, total: Call | None) -> Sequence[Count]:
         """Return what the title says of all calls together."""
         if total is None:
-            return ""
-        failed = total.failure_rate(last=self.last)
-        parts = [f"{per_second(total.rate)}/s" if total.rate else "0/s"]
-        parts += [f"{share(failed)} failed"] if failed else []
-        parts += [
-            f"{name} {nanoseconds(ns)}"
-            for name, q in (("p99", 0.99), ("p50", 0.5))
-            if (ns := total.quantile(q, last=self.last)) is not None
+            return ()
+        of_all = self.shown_of_all()
+        counts = [
+            Count(f"{of_all}{self._kinds}", 0 if of_all else 4),
+            Count(f"{per_second(total.rate)}/s" if total.rate else "0/s"),
         ]
-        parts += [self.shown_of_all() + counted(self._kinds, "call"), f"{count(self._count)} in all"]
-        return " · ".join(parts)
+        if failed := total.failure_rate(last=self.last):
+            counts.append(Count(f"{share(failed)} failed", 1))
+        for rank, name, q in ((3, "p50", 0.5), (2, "p99", 0.99)):
+            if (ns := total.quantile(q, last=self.last)) is not None:
+                counts.append(Count(f"{name} {nanoseconds(ns)}", rank))
+        counts.append(Count(f"{count(self._count)} in all", 5))
+        return counts
 
     def tab_count(self) -> Span:
         return Span(f"{share(self._failed)}✗", "bad") if self._failed else Span("")

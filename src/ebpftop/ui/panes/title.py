@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -24,14 +24,26 @@ Part = Literal["mark", "probe", "other"]
 _GAP = 2
 
 
+class Count(NamedTuple):
+    """A figure of a title. Those of a higher *rank* are dropped first if the width is too small, as columns are."""
+
+    text: str
+    rank: int = 0
+
+
+def joined(counts: Sequence[Count]) -> str:
+    """Return *counts* as a title says them."""
+    return " · ".join(count.text for count in counts)
+
+
 @dataclass(frozen=True)
 class Title:
-    """What a title says. `counts` are dropped from the last one on; of `right`, the first text that fits is shown."""
+    """What a title says: `counts` as far as they fit; of `right`, the first text that fits."""
 
     number: int
     label: str
     mark: Span
-    counts: tuple[str, ...] = ()
+    counts: tuple[Count, ...] = ()
     lost: str = ""
     right: tuple[Span, ...] = ()
 
@@ -45,20 +57,24 @@ class Title:
         ]
         lost = [Span(f"  lost {self.lost}", "warn")] if self.lost else []
         counts, right = self._fitting(width - _length([*head, *lost]))
-        left = [*head, Span(f"  {' · '.join(counts)}" if counts else "", "dim"), *lost]
+        left = [*head, Span(f"  {joined(counts)}" if counts else "", "dim"), *lost]
         if not right.text:
             return layout_cell(left, width)
         room = width - cell_len(right.text) - 1
         return [*layout_cell(left, room), right, Span(" ")]
 
-    def _fitting(self, room: int) -> tuple[Sequence[str], Span]:
+    def _fitting(self, room: int) -> tuple[Sequence[Count], Span]:
         """Return the counts and the right end for so many cells: one count first, then the right end, then the rest."""
         for right in (*self.right, Span("")):
-            least = self.counts[:1] if right.text else ()
-            if _needs(least, right) <= room:
-                shown = next(n for n in range(len(self.counts), -1, -1) if _needs(self.counts[:n], right) <= room)
-                return self.counts[:shown], right
+            if _needs(self._kept(1 if right.text else 0), right) <= room:
+                kept = (self._kept(n) for n in range(len(self.counts), -1, -1))
+                return next(counts for counts in kept if _needs(counts, right) <= room), right
         return (), Span("")
+
+    def _kept(self, n: int) -> Sequence[Count]:
+        """Return the *n* most important counts, in their order."""
+        by_rank = sorted(range(len(self.counts)), key=lambda at: self.counts[at].rank)
+        return [self.counts[at] for at in sorted(by_rank[:n])]
 
     def part_at(self, x: int, width: int) -> Part:
         """Return what is at cell *x* of a line so wide."""
@@ -78,8 +94,8 @@ _OF_PROBE = frozenset(("bad", "warn"))
 """Looks of losses, and of what the probe cannot see."""
 
 
-def _needs(counts: Sequence[str], right: Span) -> int:
-    used = _GAP + cell_len(" · ".join(counts)) if counts else 0
+def _needs(counts: Sequence[Count], right: Span) -> int:
+    used = _GAP + cell_len(joined(counts)) if counts else 0
     return used + (_GAP + cell_len(right.text) + 1 if right.text else 0)
 
 

@@ -12,8 +12,9 @@ from ebpftop.core.format import count, counted
 from ebpftop.core.printed import GREETING, is_greeting
 from ebpftop.core.records import ProbeName, Trace
 from ebpftop.models.tracelog import TraceLog
-from ebpftop.ui.panes.common import clock, date_and_time, moment
+from ebpftop.ui.panes.common import clock, date_and_time, moment, narrow_time
 from ebpftop.ui.panes.log import LogPane
+from ebpftop.ui.panes.title import Count
 from ebpftop.ui.widgets.columns import Cell, Column, Shown, Span
 from ebpftop.ui.widgets.sheet import Sheet
 from ebpftop.ui.words import Mark
@@ -26,6 +27,7 @@ COLUMNS: tuple[Column[Trace], ...] = (
         lambda t, now: clock(t.time, now),
         rank=1,
         value=lambda t, _: moment(t.time),
+        narrow=narrow_time(lambda t: t.time),
         about="When it was printed: time of day, and the date if that is not today.",
     ),
     Column(
@@ -175,8 +177,8 @@ class TracePane(LogPane[Trace]):
         self.describe()
         return True
 
-    def title_counts(self) -> str:
-        return " · ".join(filter(None, (super().title_counts(), "ours folded" if self.model.view.hidden else "")))
+    def title_counts(self) -> Sequence[Count]:
+        return (*super().title_counts(), *([Count("ours folded", 1)] if self.model.view.hidden else []))
 
     def rows_shown(self) -> Shown[Any]:
         # Folding is how rows are shown; an export has each of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -17,6 +18,8 @@ from ebpftop.models.subject import Subject
 from ebpftop.models.users import User, UsersModel
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import user
+from ebpftop.ui.panes.figure_columns import failed_share_column
+from ebpftop.ui.panes.title import Count
 from ebpftop.ui.panes.user_details import user_sheet
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.row_view import RowView
@@ -48,18 +51,14 @@ def _number(value: int, look: str = "") -> Cell:
     return (Span(count(value), look) if value else Span("·", "dim"),)
 
 
-def _failed(u: User, _: float) -> Cell:
-    return _number(u.row.failed, "bad")
+def _per_second(rate: float, look: str = "") -> Cell:
+    return (Span(per_second(rate), look) if rate else Span("·", "dim"),)
 
 
 def _calls(u: User, _: float) -> Cell:
     if not u.calls_rate:
         return (Span("·", "dim"),)
     return (Span("≥" if u.calls_at_least else "", "dim"), Span(per_second(u.calls_rate)))
-
-
-def _rate(u: User, _: float) -> Cell:
-    return (Span(per_second(u.rate)),)
 
 
 def _last(u: User, _: float) -> Cell:
@@ -70,8 +69,10 @@ COLUMNS: tuple[Column[User], ...] = (
     Column(
         "user",
         "USER",
-        12,
+        8,
         _name,
+        flexible=True,
+        widest=16,
         sort=lambda u: u.name,
         about="Its name, or its uid if it has none. =33 behind it: its uid in a user namespace, such as a container's.",
         value=lambda u, _: u.name,
@@ -82,7 +83,8 @@ COLUMNS: tuple[Column[User], ...] = (
         7,
         _uid,
         right=True,
-        rank=8,
+        rank=9,
+        hidden=True,
         sort=lambda u: -u.row.uid,
         about="User id, a number.",
         value=lambda u, _: u.row.uid,
@@ -93,64 +95,58 @@ COLUMNS: tuple[Column[User], ...] = (
         7,
         _ns_uid,
         right=True,
-        rank=9,
+        rank=10,
         hidden=True,
         sort=lambda u: -1 if u.row.ns_uid is None else u.row.ns_uid,
         value=lambda u, _: u.row.ns_uid,
         about="Its uid in a user namespace, such as a container's.",
     ),
     Column(
-        "execs",
-        "TRIES",
-        6,
-        lambda u, _: _number(u.row.execs),
-        right=True,
-        sort=lambda u: u.row.execs,
-        about="execve calls since ebpftop started, or since the filter was set, those that failed included.",
-    ),
-    Column(
-        "failed",
-        "FAILED",
-        7,
-        _failed,
-        right=True,
-        rank=1,
-        sort=lambda u: u.row.failed,
-        about="How many of these did not start a program.",
-    ),
-    Column(
         "rate",
-        "RATE/s",
+        "EXECS/s",
         7,
-        _rate,
+        lambda u, _: _per_second(u.rate),
         right=True,
-        sort=lambda u: u.rate,
-        about="execve calls per second, over the last reading.",
+        # Of those that start nothing now, the one that started most comes first.
+        sort=lambda u: (u.rate, u.row.execs),
+        about="execve calls per second, over the last reading, those that failed included.",
         exported="execs_per_s",
     ),
     Column(
+        "failed_rate",
+        "FAIL/s",
+        6,
+        lambda u, _: _per_second(u.failed_rate, "bad"),
+        right=True,
+        rank=1,
+        sort=lambda u: u.failed_rate,
+        about="How many of these did not start a program, per second.",
+        exported="failed_per_s",
+    ),
+    Column(
         "history",
-        "HISTORY",
+        "TREND",
         10,
-        rank=3,
+        rank=4,
         flexible=True,
+        widest=24,
         sort=lambda u: sum(u.history),
-        about="RATE/s of the readings so far, the newest at the right. The title says the top of its scale.",
+        about="EXECS/s of the readings so far, the newest at the right. The title says the top of its scale.",
     ),
     Column(
         "running",
         "RUNS",
-        5,
+        4,
         lambda u, _: _number(u.running, "good"),
         right=True,
-        rank=4,
+        rank=5,
         sort=lambda u: u.running,
         about="Its running processes, as far as the exec log knows them.",
     ),
     Column(
         "calls",
         "CALLS/s",
-        8,
+        7,
         _calls,
         right=True,
         rank=2,
@@ -158,12 +154,39 @@ COLUMNS: tuple[Column[User], ...] = (
         about="Its system calls per second, over the last reading. ≥: some were evicted from the kernel's map.",
         exported="calls_per_s",
     ),
+    failed_share_column(
+        "calls_failed",
+        lambda u: u.calls_failed,
+        rank=3,
+        about="Share of these calls that returned an error, in percent; red from 50%.",
+        exported="calls_failed_share",
+    ),
+    Column(
+        "execs",
+        "EXECS",
+        6,
+        lambda u, _: _number(u.row.execs),
+        right=True,
+        rank=7,
+        sort=lambda u: u.row.execs,
+        about="execve calls since ebpftop started, or since the filter was set, those that failed included.",
+    ),
+    Column(
+        "failed",
+        "FAILED",
+        7,
+        lambda u, _: _number(u.row.failed, "bad"),
+        right=True,
+        rank=8,
+        sort=lambda u: u.row.failed,
+        about="How many of these did not start a program.",
+    ),
     Column(
         "last",
-        "LAST PROGRAM",
-        13,
+        "LAST",
+        10,
         _last,
-        rank=5,
+        rank=6,
         sort=lambda u: u.row.last,
         about="Command name of the program that it started last.",
     ),
@@ -198,7 +221,7 @@ class UsersPane(Pane):
 
     def make_lines(self) -> RowView[User]:
         columns = tuple(replace(c, fill=self._history) if c.key == "history" else c for c in COLUMNS)
-        self.table = TableView(columns, key_of=lambda u: u.row.uid, sort="execs", language=USERS)
+        self.table = TableView(columns, key_of=lambda u: u.row.uid, sort="rate", language=USERS)
         return self.table
 
     def _history(self, u: User, width: int) -> Cell:
@@ -249,15 +272,21 @@ class UsersPane(Pane):
             place="user",
         )
 
-    def title_counts(self) -> str:
+    def title_counts(self) -> Sequence[Count]:
         total = self._total
         if total is None:
-            return ""
-        failed = f" · {count(total.row.failed)} failed" if total.row.failed else ""
-        calls = f" · calls {per_second(total.calls_rate)}/s" if total.calls_rate else ""
-        rate = f"{per_second(total.rate)}/s" if total.rate else "0/s"
-        users = f"{self.shown_of_all()}{counted(self._count, 'user')}"
-        return f"{rate} · {users} · {counted(total.row.execs, 'exec')}{failed}{calls}"
+            return ()
+        of_all = self.shown_of_all()
+        counts = [
+            Count(f"{per_second(total.rate)}/s" if total.rate else "0/s"),
+            Count(f"{of_all}{counted(self._count, 'user')}", 0 if of_all else 2),
+            Count(counted(total.row.execs, "exec"), 3),
+        ]
+        if total.row.failed:
+            counts.append(Count(f"{count(total.row.failed)} failed", 1))
+        if total.calls_rate:
+            counts.append(Count(f"calls {per_second(total.calls_rate)}/s", 4))
+        return counts
 
     def subtitle(self) -> str:
         if not self.model.view_filter:

@@ -70,7 +70,7 @@ class ColumnsScreen(ReadyScreen[None]):
 
     def _words(self, column: Column[Any]) -> Content:
         shown = column.key not in self.lines.hidden
-        fits = any(slot.column is column for slot in self.lines.slots)
+        fits = any(slot.column.key == column.key for slot in self.lines.slots)
         width = self.lines.widths.get(column.key, column.width)
         size = f"{width}+" if column.flexible else str(width)
         return Content.assemble(

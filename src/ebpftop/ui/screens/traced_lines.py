@@ -7,7 +7,7 @@ from ebpftop.core.records import Syscall
 from ebpftop.models.baseline import CallKey
 from ebpftop.models.syscall_fields import TRACED
 from ebpftop.models.syscalls import SyscallsModel
-from ebpftop.ui.panes.common import clock
+from ebpftop.ui.panes.common import clock, narrow_time
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_filter import RowFilter
@@ -47,6 +47,7 @@ _COLUMNS: tuple[Column[Syscall], ...] = (
         lambda s, now: clock(s.time, now),
         rank=2,
         about="When it returned: time of day, and the date if that is not today.",
+        narrow=narrow_time(lambda s: s.time),
     ),
     Column("who", "PROCESS", 20, _who, rank=1, about="Name and pid of the process."),
     Column(

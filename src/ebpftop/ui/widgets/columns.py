@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 
 Row = TypeVar("Row")
-SortKey: TypeAlias = float | str
+SortKey: TypeAlias = float | str | tuple[float, float]
 Value: TypeAlias = str | int | float | bool | None
 
 
@@ -26,14 +26,25 @@ GAP = 1
 
 
 @dataclass(frozen=True)
+class Narrow(Generic[Row]):
+    """How a column is on a screen of fewer than `below` cells: its width, and its title and cell if these differ."""
+
+    below: int
+    width: int
+    title: str = ""
+    cell: Callable[[Row, float], Cell] | None = None
+
+
+@dataclass(frozen=True)
 class Column(Generic[Row]):
     """One column. `cell` gets the row and the time now (Unix seconds).
 
-    Columns of a higher `rank` are dropped first if the width is too small. A `flexible` one gets what the others leave,
-    but at least `width` and at most `widest`, so that figures stand near the name that they are about; `fill` draws to
-    that width, instead of `cell`; `whole` is the text if these may leave out some of it. `sort` makes a table sortable
-    by it; numbers start with the largest. `value` is what an export writes if not the text of the cell, under the name
-    `exported`, which says the unit, or else under `key`.
+    Columns of a higher `rank` are dropped first if the width is too small. Those with `shown_from` are not on screens
+    of fewer cells, and those with `narrow` are smaller there, so that more is left for texts. A `flexible` one gets
+    what the others leave, but at least `width` and at most `widest`, so that figures stand near the name that they are
+    about; `fill` draws to that width, instead of `cell`; `whole` is the text if these may leave out some of it. `sort`
+    makes a table sortable by it; numbers start with the largest. `value` is what an export writes if not the text of
+    the cell, under the name `exported`, which says the unit, or else under `key`.
     """
 
     key: str
@@ -51,6 +62,8 @@ class Column(Generic[Row]):
     whole: Callable[[Row, float], Cell] | None = None
     value: Callable[[Row, float], Value] | None = None
     exported: str = ""
+    shown_from: int = 0
+    narrow: Narrow[Row] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,8 @@ def value_of(column: Column[Row], row: Row, now: float) -> Value:
     if column.value is not None:
         return column.value(row, now)
     if column.right and column.sort is not None:
-        return column.sort(row)
+        key = column.sort(row)
+        return key[0] if isinstance(key, tuple) else key
     text = "".join(span.text for span in column.cell(row, now)).strip()
     if column.right and text.isascii() and text.isdigit():
         return int(text)
@@ -93,6 +107,22 @@ class Shown(Generic[Row]):
         """Yield the cells of each row. A hundred thousand rows take seconds: call it in a worker thread."""
         for row in self.rows:
             yield [value_of(column, row, self.now) for column in self.columns]
+
+
+def on_screen(
+    columns: Sequence[Column[Row]], screen: int, widths: Mapping[str, int], sorted_by: str = ""
+) -> list[Column[Row]]:
+    """Return *columns* as they are on a screen of so many cells, those that have a width of their own by that width."""
+    shown = []
+    for column in columns:
+        narrow, width = column.narrow, widths.get(column.key)
+        if column.shown_from > screen and column.key != sorted_by:
+            continue
+        if narrow is not None and (screen < narrow.below if width is None else width < column.width):
+            title, cell = narrow.title or column.title, narrow.cell or column.cell
+            column = replace(column, width=narrow.width, title=title, cell=cell)  # noqa: PLW2901
+        shown.append(column)
+    return shown
 
 
 def fit(

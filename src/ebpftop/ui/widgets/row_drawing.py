@@ -14,7 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ebpftop.ui.textual_fixes.app_errors import report, summary
-from ebpftop.ui.widgets.columns import Cell, Column, PlacedColumn, Span, cell_from, clip, fit, layout_cell
+from ebpftop.ui.widgets.columns import Cell, Column, PlacedColumn, Span, cell_from, clip, fit, layout_cell, on_screen
 from ebpftop.ui.widgets.row_filter import RowFilter
 
 Row = TypeVar("Row")
@@ -128,10 +128,9 @@ class DrawnRows(ScrollView, Generic[Row]):
         """The columns that are shown."""
         if not self._slots:
             width = self.scrollable_content_region.width - GUTTER
-            self._slots = [
-                replace(slot, x=slot.x + GUTTER)
-                for slot in fit(self.columns, width, self.hidden, self.widths, self.sorted_by)
-            ]
+            columns = on_screen(self.columns, self.app.size.width, self.widths, self.sorted_by)
+            slots = fit(columns, width, self.hidden, self.widths, self.sorted_by)
+            self._slots = [replace(slot, x=slot.x + GUTTER) for slot in slots]
         return self._slots
 
     def style_of(self, name: str, line: str = "") -> Style:
@@ -213,9 +212,13 @@ class DrawnRows(ScrollView, Generic[Row]):
         x = 0
         for slot in self.slots:
             column, start, size = slot.column, slot.x, slot.width
+            heading = self.heading(column)
+            if column.right and start > x and cell_len(heading.text) == size + 1:
+                # The arrow of the order stands in the gap.
+                start, size = start - 1, size + 1
             if start > x:
                 segments.append(Segment(" " * (start - x), base))
-            for text, name in layout_cell([self.heading(column)], size, column.right):
+            for text, name in layout_cell([heading], size, column.right):
                 segments.append(Segment(text, self.style_of(name or "head")))
             x = start + size
         if x < width:
