@@ -120,6 +120,5 @@ def test_several_instances_see_all_each() -> None:
         every = [stream.stop() for stream in streams]
     for lines in every:
         assert [line["argv"][1] for line in of("exec", lines, comm="true")] == words
-        # Each instance says hello, and hears all of them, once from each: one that a user runs beside says it too.
-        assert min(greetings(lines, pids)) >= INSTANCES
-        assert greetings(lines, pids) == greetings(every[0], pids)
+        # Each shows its own greeting, and not those of the others.
+        assert greetings(lines, pids) == [1] * len(pids)

@@ -221,7 +221,8 @@ def test_without_root_all_works_but_what_tracefs_forbids_which_says_so(installed
     states = {line["probe"]: line for line in of("probe", lines)}
     assert {name: line["state"] for name, line in states.items()} == dict.fromkeys(registry().on, "on")
     said = of("trace", lines, pid=child.pid)
-    assert [line["message"] for line in said] == ["Hello World!"], "a program of ours hands over the lines"
+    # Another ebpftop says it too, and without root it is not known who prints.
+    assert {line["message"] for line in said} == {"Hello World!"}, "a program of ours hands over the lines"
     attempts = {attempt["via"]: attempt["reason"] for attempt in states["trace"]["attempts"]}
     assert "tracefs belongs to root" in attempts["lines: instance"]
     assert attempts["lines: raw_tracepoint:bpf_trace_printk"] is None

@@ -87,11 +87,17 @@ def test_what_cpus_counted_apart_is_one_call_s(monkeypatch: pytest.MonkeyPatch) 
             *(buckets.get(i, 0) for i in range(syscall_counters.BUCKETS)),
         )
 
+    def failed_on_a_cpu(buckets: dict[int, int]) -> bytes:
+        return struct.pack(
+            f"={syscall_counters.BUCKETS}Q", *(buckets.get(i, 0) for i in range(syscall_counters.BUCKETS))
+        )
+
     slots = Slots("x86_64")
     latencies = on_a_cpu(700, 400, {8: 2}) + on_a_cpu(9000, 9000, {8: 1, 13: 1})
     held = {
         "counts": [(struct.pack("=I", 0), syscall_counters.COUNT.pack(1, 1) + syscall_counters.COUNT.pack(0, 3))],
         "failures": [(struct.pack("=II", 0, 2), struct.pack("=QQ", 1, 1)), (struct.pack("=II", 0, 9), bytes(16))],
+        "failed_latencies": [(struct.pack("=I", 0), failed_on_a_cpu({8: 1}) + failed_on_a_cpu({8: 1, 13: 1}))],
         "other_calls": [(struct.pack("=II", 0, 0xFFFFFFFF), struct.pack("=Q", 4))],
         "other_failures": [(struct.pack("=IIII", 0, 0xFFFFFFFF, 38, 0), struct.pack("=Q", 4))],
     }
@@ -108,6 +114,7 @@ def test_what_cpus_counted_apart_is_one_call_s(monkeypatch: pytest.MonkeyPatch) 
         read, unknown = totals["x86_64", 0], totals["x86_64", -1]
         assert (read.count, read.total_ns, read.max_ns) == (5 * times, 9700 * times, 9000)
         assert (read.ns[8], read.ns[13], sum(read.ns)) == (3 * times, times, 4 * times)
+        assert (read.failed_ns[8], read.failed_ns[13], sum(read.failed_ns)) == (2 * times, times, 3 * times)
         assert {code: count for code, count in read.errors.items() if count} == {2: 2 * times}
         assert (unknown.count, unknown.errors) == (4 * times, {38: 4 * times})
 
