@@ -128,6 +128,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
     CSS_PATH = "app.tcss"
     TITLE = "ebpftop"
     ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_DISPLAY = "^P"
     MOVES = frozenset(
         {
             "move",

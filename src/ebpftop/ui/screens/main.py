@@ -112,7 +112,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         yield Grid(*self.panes, id="panes")
         yield self.time_row.widget
         yield FilterBar()
-        yield KeyLine()
+        yield KeyLine(self.keys_also_shown)
         yield Static(f"needs {LEAST.width}x{LEAST.height}", id="too-small", markup=False)
 
     def on_mount(self) -> None:

@@ -17,6 +17,7 @@ from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.registry import FORMS, Form, PaneLayout, arrange, panes
 from ebpftop.ui.screens.over import LayoutOnResize
 from ebpftop.ui.widgets.columns import Span
+from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.status_bar import MARKS
 from ebpftop.ui.widgets.tabs_line import Tab, TabsLine
 
@@ -34,7 +35,7 @@ class PanesScreen(LayoutOnResize[None]):
     """The pane that has, or last had, the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "pane(1)", "Next pane", show=False, id="pane.next"),
+        Binding("tab", "pane(1)", "Next pane", show=False, key_display="⇥", id="pane.next"),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False, id="pane.previous"),
         Binding("m", "maximise", "Max", tooltip="This pane alone, and back", id="pane.maximise"),
         Binding(
@@ -107,9 +108,17 @@ class PanesScreen(LayoutOnResize[None]):
         self.place_panes(size)
         super()._screen_resized(size)
 
+    def keys_also_shown(self) -> dict[str, str]:
+        """Return the actions that the line of keys shows besides: the palette, and the other panes if they are tabs."""
+        return {"command_palette": "All"} | ({"pane(1)": "Next pane"} if self.has_class("-tabbed") else {})
+
     def place_panes(self, size: Size) -> None:
         """Give the panes that are shown their places in a terminal of this size."""
-        self.set_class(size.width < TABS_BELOW.width or size.height < TABS_BELOW.height, "-tabbed")
+        tabbed = size.width < TABS_BELOW.width or size.height < TABS_BELOW.height
+        if tabbed != self.has_class("-tabbed"):
+            self.set_class(tabbed, "-tabbed")
+            for line in self.query(KeyLine):
+                line.update_keys()
         too_small = size.width < LEAST.width or size.height < LEAST.height
         if self.has_class("-too-small") and not too_small:
             self.call_after_refresh(self._focus_again)

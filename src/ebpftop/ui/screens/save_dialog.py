@@ -101,6 +101,7 @@ class SaveScreen(ReadyScreen[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Back", key_display="Esc", id="save.back"),
+        Binding("enter", "save", "Save", key_display="⏎", id="save.save", priority=True),
         Binding("down,ctrl+n,tab", "choose(1)", "What", key_display="↓", tooltip="Something else", id="save.next"),
         Binding("up,ctrl+p,shift+tab", "choose(-1)", "What", show=False, key_display="↑", id="save.previous"),
     ]
@@ -178,6 +179,9 @@ class SaveScreen(ReadyScreen[str]):
 
     def _note(self, text: str, *, bad: bool = False) -> None:
         self._message.update(Content.styled(escape(text), "$error" if bad else "$dim"))
+
+    async def action_save(self) -> None:
+        await self._input.action_submit()
 
     def action_choose(self, step: int) -> None:
         field = self._input

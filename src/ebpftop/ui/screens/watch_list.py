@@ -40,7 +40,7 @@ class WatchScreen(ReadyScreen[float]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Back", key_display="Esc", id="watch.back"),
-        Binding("enter", "choose", "Watch, show last", key_display="⏎", id="watch.choose"),
+        Binding("enter", "enter", "Watch, show last", key_display="⏎", id="watch.choose", priority=True),
         Binding("delete,d", "remove", "Remove", key_display="Del", id="watch.remove"),
         Binding("tab,shift+tab", "other", "List, expression", key_display="⇥", id="watch.other", priority=True),
         Binding("j", "cursor(1)", "Down", show=False, id="watch.down"),
@@ -115,8 +115,14 @@ class WatchScreen(ReadyScreen[float]):
         at = self._options.highlighted
         return self.rows[at] if at is not None and at < len(self.rows) else None
 
+    async def action_enter(self) -> None:
+        if self.focused is self._input:
+            await self._input.action_submit()
+        else:
+            self._choose()
+
     @on(OptionList.OptionSelected)
-    def action_choose(self) -> None:
+    def _choose(self) -> None:
         """Watch for what is offered; of what is watched for already, show the last moment."""
         row = self._row
         if isinstance(row, Offer):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -24,12 +25,12 @@ _APART = 2
 """Cells between two keys."""
 
 _FIRST = (
-    *("dismiss", "open", "keep", "stretch(-1, 0)", "filter", "pause", "tree", "maximise", "failures"),
+    *("open", "keep", "stretch(-1, 0)", "filter", "pane(1)", "pause", "tree", "maximise", "failures"),
     *("handle('ignore')", "handle('trace')", "period", "waiting", "graphs", "layout", "heat", "fold"),
 )
 """Actions that stand first. If there is no room, keys towards the middle of the line are left out."""
 
-_LAST = ("app.help", "help", "quit")
+_LAST = ("dismiss", "back", "command_palette", "app.help", "help", "quit")
 """Actions at the right end, which are never left out."""
 
 _Offer: TypeAlias = tuple[Binding, bool, str]
@@ -57,8 +58,10 @@ class KeyLine(Widget):
     pointed: reactive[str] = reactive("")
     """The key under the mouse."""
 
-    def __init__(self) -> None:
+    def __init__(self, also_shown: Callable[[], Mapping[str, str]] = dict) -> None:
+        """Show keys; *also_shown* returns actions whose bindings are not shown, with what they are called here."""
         super().__init__()
+        self._also_shown = also_shown
         self._keys: tuple[_Key, ...] | None = None
         self._words: tuple[tuple[int, str], ...] = ()
 
@@ -82,9 +85,12 @@ class KeyLine(Widget):
     def _place(self) -> None:
         """Read the keys again, and lay them out."""
         by_action: dict[str, tuple[Binding, bool, str]] = {}
+        also_shown = self._also_shown()
         for _, binding, enabled, tooltip in self.screen.active_bindings.values():
-            if binding.show:
-                by_action.setdefault(binding.action, (binding, enabled, tooltip))
+            about = also_shown.get(binding.action, "")
+            if binding.show or about:
+                shown = replace(binding, description=about) if about else binding
+                by_action.setdefault(binding.action, (shown, enabled, tooltip))
         offered = sorted(by_action.values(), key=lambda offer: _rank(offer[0]))
         left, left_words, left_end = _line(self.app, [offer for offer in offered if offer[0].action not in _LAST])
         right, right_words, right_end = _line(self.app, [offer for offer in offered if offer[0].action in _LAST])
