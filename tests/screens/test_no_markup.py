@@ -138,7 +138,7 @@ async def test_a_notice_of_anybody_is_no_markup(text: str) -> None:
     async with app.run_test(size=(120, 35), notifications=True) as pilot:
         await settle(pilot, source)
         app.notify(text, title=text)
-        app.main.notify(text, title=text, markup=True)
+        app.main.notify(text, title=f"{text} again", markup=True)
         pane(app, "execs").notify(text, severity="error")
         await pilot.pause(0.2)
         assert "\n".join(strip.text for strip in drawn(app)).count(text) >= 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.widgets.status_bar import StatusBar
@@ -54,3 +55,28 @@ async def test_a_click_on_a_word_of_the_status_line_opens_what_it_is_about() -> 
         await pilot.press("q")
         await pilot.click(bar, offset=(places["lost"], 0))
         await until(pilot, lambda: not isinstance(app.screen, MainScreen))
+
+
+@pytest.mark.parametrize("part", ["host", "events"])
+async def test_a_click_on_host_or_rate_opens_the_diagnostics(part: str) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        bar = app.main.query_one(StatusBar)
+        places = {key: begin for begin, _, key in bar._places}
+        await pilot.click(bar, offset=(places[part], 0))
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen) and app.screen.details.title == "Diagnostics")
+
+
+async def test_a_click_on_the_clock_pauses_and_one_on_paused_goes_on() -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        bar = app.main.query_one(StatusBar)
+        for part, paused in (("clock", True), ("paused", False)):
+            begin = next(begin for begin, _, key in bar._places if key == part)
+            await pilot.click(bar, offset=(begin + 1, 0))
+            await until(pilot, lambda paused=paused: app.main.playback.paused is paused)  # type: ignore[misc]
+            await settle(pilot, source)

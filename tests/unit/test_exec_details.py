@@ -10,7 +10,7 @@ from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.processes import Lineage
 from ebpftop.ui.panes.exec_columns import COLUMNS
-from ebpftop.ui.panes.exec_details import exec_details, process_details
+from ebpftop.ui.panes.exec_details import exec_details, exit_meaning, process_details
 from tests.unit.recording_samples import START, exec_at
 
 
@@ -89,3 +89,27 @@ def test_details_say_how_it_ended() -> None:
     known = log.processes.get(one.pid)
     assert known is not None
     assert "exited (not seen)" in process_details(log, known, START).sheet().content().plain
+
+
+def test_an_exit_code_of_a_shell_says_what_it_usually_means() -> None:
+    one = program()
+    meanings = {
+        126: "could not execute",
+        127: "did not find the command",
+        137: "SIGKILL",
+        139: "SIGSEGV",
+        143: "SIGTERM",
+    }
+    for code, words in meanings.items():
+        assert words in details(one, ended(one, code))
+        assert words in exit_meaning(code)
+    assert [exit_meaning(code) for code in (None, 0, 1, 128, 255)] == [""] * 5
+
+
+def test_a_command_line_that_may_stand_for_bytes_is_not_offered_to_be_run() -> None:
+    log = ExecLog()
+    for argv, exact in ((("printf", r"\x1b[31m"), False), (("printf", "a b"), True)):
+        log.feed(Batch("execs", START, (program(argv=argv),)))
+        found = exec_details(log, log.view[len(log.view) - 1], START)
+        assert ("not to be run" in found.copies_what) is not exact
+        assert ("may stand for bytes" in found.sheet().content().plain) is not exact

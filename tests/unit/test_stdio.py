@@ -291,3 +291,10 @@ def test_a_terminal_that_only_prints_gets_one_line(term: str, words: str) -> Non
     status, said = run_in_terminal("replay", "/nonexistent", first=f'set -- env {term} "$@"')
     assert status == 1
     assert_one_safe_line(said, words, "set TERM")
+
+
+def test_the_demo_has_no_file_to_name() -> None:
+    status, said = run_in_terminal("demo", first='set -- env TERM=dumb "$@"')
+    assert status == 1
+    assert b"FILE" not in said
+    assert b"ebpftop stream" in said

@@ -14,6 +14,6 @@ RECORDING = "demo/demo.jsonl.zst"
 def run(args: argparse.Namespace) -> int:
     """Play the recording once; its last moment stays on the screen until the user quits."""
     speed = speed_of(args)
-    need_terminal(args.memory)
+    need_terminal(args.memory, "the demo is a screen; `ebpftop stream` writes records")
     with as_file(files("ebpftop").joinpath(RECORDING)) as path:
         return show(open_file(str(path)), str(path), speed, args.when, args.settings)

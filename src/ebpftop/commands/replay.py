@@ -24,6 +24,8 @@ from ebpftop.sources.replay import ReplaySource
 if TYPE_CHECKING:
     from ebpftop.models.watch import Watch
 
+INSTEAD = "a recording is JSON Lines, also without a screen: zstdcat FILE"
+
 
 def run(args: argparse.Namespace) -> int:
     """Show a recording until the user quits, then report what could not be read."""
@@ -62,14 +64,14 @@ def show(fd: int, name: str, speed: float, watches: list[Watch], settings: Setti
     return _show(source, source.damage, watches, settings)
 
 
-def need_terminal(memory_mib: int, *, keys: bool = True) -> None:
+def need_terminal(memory_mib: int, instead: str = INSTEAD, *, keys: bool = True) -> None:
     """Bound what the screen keeps. Raise SourceError if there is no terminal for it, or too few resources.
 
-    *keys*: keys come from stdin.
+    *instead*: what to do without a terminal. *keys*: keys come from stdin.
     """
     memory_budget.set_total(memory_mib)
     limits.require(limits.REPLAY_SCREEN, memory_mib)
-    stdio.require_terminal("a recording is JSON Lines, also without a screen: zstdcat FILE", keys=keys)
+    stdio.require_terminal(instead, keys=keys)
 
 
 def _show_pipe(fd: int, watches: list[Watch], settings: Settings | None = None) -> int:

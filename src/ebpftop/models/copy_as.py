@@ -53,7 +53,7 @@ def filter_options(wanted: Filter) -> list[str]:
 def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iterator[CommandLine]:
     s = subject
     chosen = _filter_of(s)
-    if s.kind == "exec" and _is_exact(s.argv):
+    if s.kind == "exec" and is_exact(s.argv):
         yield CommandLine("command", "run it again", shlex.join(s.argv))
     if chosen:
         options = filter_options(wanted.combined(chosen))
@@ -159,7 +159,7 @@ def _bpftrace_text(text: str) -> str:
 def _strace(s: Subject) -> Iterator[CommandLine]:
     if s.kind == "exec" and s.pid is not None and s.running:
         yield CommandLine("strace", "its calls, and its children's", f"sudo strace -f -p {s.pid}")
-    if s.kind == "exec" and _is_exact(s.argv):
+    if s.kind == "exec" and is_exact(s.argv):
         yield CommandLine("strace", "run it again under strace", shlex.join(["strace", "-f", "--", *s.argv]))
     if s.kind in ("exec", "trace", "open") and not s.running and _is_plain(s.comm):
         # A name is a regular expression to pgrep, which shall match all of it.
@@ -167,7 +167,7 @@ def _strace(s: Subject) -> Iterator[CommandLine]:
         yield CommandLine("strace", "all that have its name now", f"sudo strace -f -p {found}")
 
 
-def _is_exact(argv: Sequence[str]) -> bool:
+def is_exact(argv: Sequence[str]) -> bool:
     """Return whether *argv* is known, byte by byte: what looks like an escape may stand for a byte, or for itself."""
     return bool(argv) and not any(map(_ESCAPED, argv))
 

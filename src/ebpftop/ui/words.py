@@ -98,10 +98,11 @@ STATES: tuple[Mark, ...] = (
 
 STATUS: Mapping[str, str] = {
     "name": "? explains what is shown; a click on a word here opens what it is about.",
-    "host": "The machine that is shown.",
+    "host": "The machine that is shown. A click opens the diagnostics.",
     "kernel": "Its kernel, as uname -r writes it.",
     "probes": "The probes by the numbers of their panes: ● attached, ○ detached, ✗ failed. Their digits toggle them.",
-    "events": "Events per second: programs started and failed, exits, printed lines, traced calls, opens.",
+    "events": "Events per second: programs started and failed, exits, printed lines, traced calls, opens. "
+    "A click opens the diagnostics.",
     "lost": "Happened, and is not shown: what was lost so far, of all kinds. The titles of the panes say which.",
     "gone": "What the filter names and no longer exists: nothing can match it.",
     "cost": "What ebpftop itself takes, in percent of one CPU: its programs in the kernel, and its process.",
@@ -110,7 +111,7 @@ STATUS: Mapping[str, str] = {
     "mode": "What is shown if not this machine now: a recording with its speed, or a remote stream.",
     "paused": "The moment that is shown, and how far back it is. Nothing moves; collection goes on. Space, l: to live.",
     "history": "How far back one can go, and the memory that it takes.",
-    "clock": "Date and time of the newest reading, and the time zone of all times on the screen.",
+    "clock": "Date and time of the newest reading, and the time zone of all times on the screen. A click pauses.",
 }
 """The words of the status line, by part."""
 

@@ -174,7 +174,11 @@ class Pane(PollingPane):
     def rows_shown(self) -> Shown[Any]:
         """Return the columns and the rows that the pane shows, scrolled away or not, for an export."""
         lines = self.lines
-        columns = [c for c in lines.columns if c.key not in lines.hidden and (c.value is not None or c.fill is None)]
+        columns = [
+            c
+            for c in lines.columns
+            if (c.always or c.key not in lines.hidden) and (c.value is not None or c.fill is None)
+        ]
         return Shown(tuple(columns), lines.rows(), lines.now)
 
     def newest_text(self, rows: int, before: int) -> str:

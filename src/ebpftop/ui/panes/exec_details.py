@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ebpftop.core import format
 from ebpftop.core.clock import whole_text
 from ebpftop.filters.stack import FilterLevel, process_level
+from ebpftop.models.copy_as import is_exact
 from ebpftop.models.exec_row import ExecRow, attempts_of, command_line
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.processes import ProcessInfo
 from ebpftop.models.subject import subject_of_exec, subject_of_process
+from ebpftop.syscalls.errno_names import signal_name, signal_numbers
 from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
@@ -19,6 +21,13 @@ NARROWS = "Only this process"
 SHOWN_CHARACTERS = 16_000
 """Characters of the arguments that are laid out at most (25 ms); two million would take seconds each time."""
 
+_MAY_BE_BYTES = r"; \x.. may stand for bytes"
+
+_EXIT_MEANINGS: Mapping[int, str] = {
+    126: "usually: a shell found the command, but could not execute it",
+    127: "usually: a shell did not find the command, or a library was missing",
+}
+
 
 def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
     """Build the details of *row*; *now* is the time of the newest batch (Unix seconds)."""
@@ -26,7 +35,7 @@ def exec_details(log: ExecLog, row: ExecRow, now: float) -> Details:
         title=f"{row.exec.comm} ({row.exec.pid})",
         sheet=lambda: _sheet(log, row, now),
         copies=command_line(row.exec.argv or (row.exec.file,)),
-        copies_what="Command line",
+        copies_what=_copies_what(row.exec.argv),
         narrows=(lambda: process_level(row.exec.pid, row.exec.comm) if row.running else None) if row.running else None,
         narrows_what=NARROWS,
         subject=subject_of_exec(row),
@@ -40,7 +49,7 @@ def process_details(log: ExecLog, process: ProcessInfo, now: float) -> Details:
         title=f"{process.comm} ({process.pid})",
         sheet=lambda: _process_sheet(log, process, now),
         copies=command_line(process.argv or (process.file,)),
-        copies_what="Command line",
+        copies_what=_copies_what(process.argv),
         narrows=_running_step(process) if process.ended is None else None,
         narrows_what=NARROWS,
         subject=subject_of_process(process),
@@ -66,7 +75,8 @@ def _process_sheet(log: ExecLog, process: ProcessInfo, now: float) -> Sheet:
     if process.ended is not None:
         ending = process.ending
         known = ending is not None and (ending.signal is not None or ending.code is not None)
-        sheet.fact("ended", (ending.signal or f"exit code {ending.code}") if ending and known else "exited (not seen)")
+        said = (ending.signal or f"exit code {ending.code}") if ending and known else "exited (not seen)"
+        sheet.fact("ended", said, note=exit_meaning(ending.code if ending else None))
     sheet.fact("programs run", process.execs or None)
     sheet.heading("Started by")
     _ancestors(sheet, log.processes.ancestors(process.ppid, process.start_ns), process.ppid, "")
@@ -90,8 +100,12 @@ def _arguments(sheet: Sheet, argv: tuple[str, ...]) -> None:
         sheet.line((f"{i:>4}  ", "$dim"), (shown or "''", "" if shown else "$dim"), _rest(argument, shown))
 
 
+def _copies_what(argv: tuple[str, ...]) -> str:
+    return "Command line" if not argv or is_exact(argv) else f"Command line (not to be run{_MAY_BE_BYTES})"
+
+
 def _command_line(sheet: Sheet, argv: tuple[str, ...]) -> None:
-    sheet.heading("Command line (y copies it)")
+    sheet.heading(f"Command line (y copies it{'' if is_exact(argv) else _MAY_BE_BYTES})")
     whole = command_line(argv)
     shown = whole[:SHOWN_CHARACTERS]
     sheet.line((shown, ""), _rest(whole, shown))
@@ -173,9 +187,20 @@ def _outcome(sheet: Sheet, row: ExecRow, now: float) -> None:
     elif row.exit.code is None:
         sheet.fact("ended", "exited (not seen)", note="at the latest by then")
     else:
-        sheet.fact("exit code", row.exit.code, "$error" if row.exit.code else "")
+        sheet.fact("exit code", row.exit.code, "$error" if row.exit.code else "", exit_meaning(row.exit.code))
     if seconds is not None:
         sheet.fact("duration", format.duration(seconds), note=f"{seconds:.6f} s")
+
+
+def exit_meaning(code: int | None) -> str:
+    """Return what an exit code usually means, by the convention of shells; empty if there is none."""
+    if code is None:
+        return ""
+    if code in _EXIT_MEANINGS:
+        return _EXIT_MEANINGS[code]
+    # A shell adds 128 to the number of the signal that ended its command.
+    number = code - 128
+    return f"usually: its command was ended by {signal_name(number)}" if number in signal_numbers().values() else ""
 
 
 def _ancestors(sheet: Sheet, ancestors: list[ProcessInfo], ppid: int, pcomm: str) -> None:

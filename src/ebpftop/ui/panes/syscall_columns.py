@@ -50,6 +50,7 @@ def call_columns(
             name,
             flexible=True,
             widest=24,
+            always=True,
             sort=lambda c: c.row.name,
             about="Its name, and its ABI if that is not the machine's. Its look is its handler: see the marks.",
         ),

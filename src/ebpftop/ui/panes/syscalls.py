@@ -296,7 +296,8 @@ class SyscallsPane(Pane):
 
     def _steered(self, call: Call, handler: Handler) -> None:
         if not self.past:
-            self.app.notify(f"{call.row.name}: {HANDLED[handler]}")
+            later = "" if self.state == "on" else f". The probe is {self.state}: this holds once it is attached"
+            self.app.notify(f"{call.row.name}: {HANDLED[handler]}{later}")
 
     def _refused(self, call: Call, reason: str) -> None:
         self.model.forget(call.key)

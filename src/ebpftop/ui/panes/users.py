@@ -73,6 +73,7 @@ COLUMNS: tuple[Column[User], ...] = (
         _name,
         flexible=True,
         widest=16,
+        always=True,
         sort=lambda u: u.name,
         about="Its name, or its uid if it has none. =33 behind it: its uid in a user namespace, such as a container's.",
         value=lambda u, _: u.name,

@@ -69,7 +69,7 @@ class ColumnsScreen(ReadyScreen[None]):
         return self._options, self._box
 
     def _words(self, column: Column[Any]) -> Content:
-        shown = column.key not in self.lines.hidden
+        shown = column.always or column.key not in self.lines.hidden
         fits = any(slot.column.key == column.key for slot in self.lines.slots)
         width = self.lines.widths.get(column.key, column.width)
         size = f"{width}+" if column.flexible else str(width)
@@ -98,6 +98,9 @@ class ColumnsScreen(ReadyScreen[None]):
             options.replace_option_prompt(column.key, self._words(column))
 
     def action_show_or_hide(self) -> None:
+        if self._column.always:
+            self.app.notify("This column names the rows: it stays")
+            return
         hidden = self.lines.hidden ^ {self._column.key}
         if len(hidden) < len(self.lines.columns):
             self.lines.hidden = hidden

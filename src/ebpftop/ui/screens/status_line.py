@@ -15,7 +15,8 @@ from ebpftop.ui.widgets.status_bar import Status
 STATUS_ACTIONS: Mapping[str, str] = {
     **{"name": "app.help", "lost": "app.losses", "cost": "app.diagnostics", "kernel": "app.diagnostics"},
     **{"probes": "app.diagnostics", "interval": "app.settings"},
-    **{"filter": "filter", "paused": "pause"},
+    **{"filter": "filter", "paused": "pause", "clock": "pause"},
+    **{"host": "app.diagnostics", "events": "app.diagnostics"},
 }
 """What a click on a part of the status line does."""
 

@@ -65,6 +65,7 @@ class ProcessScreen(LiveScreen):
                     "SYSCALL",
                     18,
                     self._call_name,
+                    always=True,
                     sort=lambda c: c.name,
                     about="The call; others: those beyond the busiest, together.",
                 ),

@@ -26,7 +26,7 @@ from textual.driver import Driver
 from textual.geometry import Region
 from textual.message import Message
 from textual.message_pump import MessagePump
-from textual.notifications import SeverityLevel
+from textual.notifications import Notification, Notify, SeverityLevel
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -117,6 +117,13 @@ class SurvivingApp(App[int]):
         """Show a notice. It is never markup, whatever *markup* says: a hostile program may have written part of it."""
         message = "\n".join(map(escape, message.split("\n")))
         super().notify(message, title=escape(title), severity=severity, timeout=timeout, markup=False)
+
+    def on_notify(self, event: Notify) -> None:
+        """Remove earlier notices about the same thing; Textual's own handler then adds this one."""
+        about = _about(event.notification)
+        for earlier in list(self._notifications):
+            if _about(earlier) == about:
+                self._unnotify(earlier, refresh=False)
 
     def offer(self, message: str, label: str, action: str, after: str, timeout_s: float) -> None:
         """Show a notice in which a click on *label* runs *action*, a constant of the program."""
@@ -309,3 +316,10 @@ def _install() -> None:
 
 
 _install()
+
+
+def _about(notice: Notification) -> tuple[str, str, str]:
+    """Return what a notice is about: what stands before the colon, or all of it if it is a problem."""
+    if notice.severity == "information" and not notice.title:
+        return notice.severity, "", notice.message.split(": ")[0]
+    return notice.severity, notice.title, notice.message

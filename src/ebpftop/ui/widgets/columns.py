@@ -44,7 +44,8 @@ class Column(Generic[Row]):
     what the others leave, but at least `width` and at most `widest`, so that figures stand near the name that they are
     about; `fill` draws to that width, instead of `cell`; `whole` is the text if these may leave out some of it. `sort`
     makes a table sortable by it; numbers start with the largest. `value` is what an export writes if not the text of
-    the cell, under the name `exported`, which says the unit, or else under `key`.
+    the cell, under the name `exported`, which says the unit, or else under `key`. One
+    that is shown `always` cannot be hidden: it names the row.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Column(Generic[Row]):
     widest: int | None = None
     sort: Callable[[Row], SortKey] | None = None
     hidden: bool = False
+    always: bool = False
     about: str = ""
     fill: Callable[[Row, int], Cell] | None = None
     whole: Callable[[Row, float], Cell] | None = None
@@ -136,7 +138,7 @@ def fit(
 
     The column *sorted_by* comes next after those of rank 0: an order whose reason is out of sight looks like none.
     """
-    wanted = {c.key: (widths or {}).get(c.key, c.width) for c in columns if c.key not in hidden}
+    wanted = {c.key: (widths or {}).get(c.key, c.width) for c in columns if c.always or c.key not in hidden}
     kept: set[str] = set()
     left = width
     by_rank = sorted((c for c in columns if c.key in wanted), key=lambda c: c.rank if c.key != sorted_by else 0.5)
