@@ -39,6 +39,6 @@ async def test_a_click_opens_the_list_and_on_a_name_its_process() -> None:
                 continue
             await pilot.click(line, offset=(at + 3, 0))
             await until(pilot, lambda: isinstance(app.screen, ProcessScreen))
-            assert app.screen.pid == pid  # type: ignore[attr-defined]
+            assert app.screen.process[0] == pid  # type: ignore[attr-defined]
             await pilot.press("escape")
         assert "cron[640]" in text

@@ -25,6 +25,8 @@ TABS_BELOW = Size(70, 20)
 """In a terminal that is smaller in one direction, one pane is shown, and tabs for the others."""
 LEAST = Size(40, 8)
 """In a terminal that is smaller in one direction, there is no room for anything."""
+PALETTE_FROM = 60
+"""In a terminal that is narrower, other keys need the room of the palette's."""
 
 
 class PanesScreen(LayoutOnResize[None]):
@@ -110,7 +112,8 @@ class PanesScreen(LayoutOnResize[None]):
 
     def keys_also_shown(self) -> dict[str, str]:
         """Return the actions that the line of keys shows besides: the palette, and the other panes if they are tabs."""
-        return {"command_palette": "All"} | ({"pane(1)": "Next pane"} if self.has_class("-tabbed") else {})
+        shown = {"pane(1)": "Next pane"} if self.has_class("-tabbed") else {}
+        return shown if self.app.size.width < PALETTE_FROM else shown | {"command_palette": "All"}
 
     def place_panes(self, size: Size) -> None:
         """Give the panes that are shown their places in a terminal of this size."""
