@@ -78,6 +78,9 @@ async def test_x_opens_it_and_the_status_bar_names_the_only_kind() -> None:
         await until(pilot, lambda: "lost 54 argv" in "".join(span.text for span in status.spans(120)))
         source.give(batch("execs", 62, lost(62, "ring", 1)))
         await until(pilot, lambda: "lost 55  " in "".join(span.text for span in status.spans(120)))
+        # What is only beyond the limit of details is counted: that is not lost.
+        source.give(batch("syscalls", 63, lost(63, "rate", 3438)))
+        await until(pilot, lambda: "lost 55  over limit 3438  " in "".join(span.text for span in status.spans(120)))
         await pilot.press("X")
         await until(pilot, lambda: isinstance(app.screen, SheetScreen))
         assert isinstance(app.screen, SheetScreen)

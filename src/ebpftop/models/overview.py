@@ -77,9 +77,14 @@ class Overview:
         }
 
     @property
+    def beyond_limit(self) -> int:
+        """How many of them were left out because so many were asked for: they are counted, and nothing went wrong."""
+        return sum(kinds.get("rate", 0) for kinds in self.lost.values())
+
+    @property
     def only_kind_lost(self) -> Where | None:
-        """The kind of all that was lost; None if it is of several kinds, or nothing was lost."""
-        kinds = [where for where, probes in self.lost_by_kind().items() if probes]
+        """The kind of all that was lost, but for `beyond_limit`; None if there are several or none."""
+        kinds = [where for where, probes in self.lost_by_kind().items() if probes and where != "rate"]
         return kinds[0] if len(kinds) == 1 else None
 
     @property

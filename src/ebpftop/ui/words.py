@@ -104,6 +104,7 @@ STATUS: Mapping[str, str] = {
     "events": "Events per second: programs started and failed, exits, printed lines, traced calls, opens. "
     "A click opens the diagnostics.",
     "lost": "Happened, and is not shown: what was lost so far, of all kinds. The titles of the panes say which.",
+    "limit": "Traced calls and opens that are counted but not shown one by one: more of them than the limit allows.",
     "gone": "What the filter names and no longer exists: nothing can match it.",
     "cost": "What ebpftop itself takes, in percent of one CPU: its programs in the kernel, and its process.",
     "interval": "Seconds between two readings of the counters; + and - change it.",

@@ -13,7 +13,13 @@ from ebpftop.ui.widgets.axis import clock
 from ebpftop.ui.widgets.status_bar import Status
 
 STATUS_ACTIONS: Mapping[str, str] = {
-    **{"name": "app.help", "lost": "app.losses", "cost": "app.diagnostics", "kernel": "app.diagnostics"},
+    **{
+        "name": "app.help",
+        "lost": "app.losses",
+        "limit": "app.losses",
+        "cost": "app.diagnostics",
+        "kernel": "app.diagnostics",
+    },
     **{"probes": "app.diagnostics", "interval": "app.settings"},
     **{"filter": "filter", "paused": "pause", "clock": "pause"},
     **{"host": "app.diagnostics", "events": "app.diagnostics"},
@@ -32,8 +38,9 @@ def status_of(
         live=source.live,
         probes=tuple((pane.number, pane.state) for pane in panes),
         events_per_second=overview.events_per_second,
-        lost=overview.total_lost,
+        lost=overview.total_lost - overview.beyond_limit,
         lost_kind=overview.only_kind_lost or "",
+        beyond_limit=overview.beyond_limit,
         cost=overview.cost,
         filter=filter_text,
         gone=", ".join(overview.gone),

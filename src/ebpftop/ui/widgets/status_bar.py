@@ -47,6 +47,8 @@ class Status:
     lost: int = 0
     lost_kind: str = ""
     """If all of it is of one kind."""
+    beyond_limit: int = 0
+    """What was counted but not reported one by one, because so much was asked for."""
     cost: Cost | None = None
     filter: str = ""
     gone: str = ""
@@ -126,6 +128,8 @@ class StatusBar(SpanLine):
             add(0, "lost", Span(f"lost {format.count(s.lost)} {s.lost_kind}".rstrip(), "warn"))
         else:
             add(0, "lost", Span("lost ", "dim"), Span("0"))
+        if s.beyond_limit:
+            add(1, "limit", Span("over limit ", "dim"), Span(format.count(s.beyond_limit)))
         if s.gone:
             # Nothing can match: that must not look like a quiet machine.
             add(0, "gone", Span(clip_front(f"{s.gone} is gone", _GONE_CELLS), "bad"))
