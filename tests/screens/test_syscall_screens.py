@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from msgspec.structs import replace
 from textual.widgets import Static
 
+from ebpftop.core.records import Syscalls
 from ebpftop.core.source import SourceError, WatchedList
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
@@ -19,7 +21,7 @@ from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.widgets.heatmap import TicksMap
 
 from .conftest import Look, until
-from .scene import START, FakeSource
+from .scene import START, FakeSource, batch
 from .syscall_scene import minute_of_calls, reading
 from .test_screen_keys import running
 
@@ -155,6 +157,21 @@ async def test_the_table_sorts_by_every_figure(column: str) -> None:
         values = [chosen.sort(table.row(i)) for i in range(table.end)]
         assert values == sorted(values, reverse=True)
         assert values[0] != values[-1]
+
+
+async def test_what_an_old_recording_does_not_know_of_failed_calls_is_not_drawn_as_none() -> None:
+    last = reading(61).records[0]
+    assert isinstance(last, Syscalls)
+    old = tuple(replace(row, failed_histogram_ns=()) for row in last.rows)
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        await pilot.press(*HERE, "j", "enter")
+        screen = app.screen
+        assert isinstance(screen, SyscallScreen)
+        await until(pilot, lambda: screen.buckets.end > 0)
+        assert "▒ failed" in screen.buckets.render_line(0).text
+        source.give(batch("syscalls", 61, replace(last, rows=old)))
+        await until(pilot, lambda: "failed" not in screen.buckets.render_line(0).text)
 
 
 async def test_enter_leads_from_a_call_to_its_processes_to_their_calls_and_esc_back() -> None:

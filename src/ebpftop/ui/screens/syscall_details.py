@@ -267,6 +267,9 @@ class SyscallScreen(LiveScreen):
         self.callers.message = [] if rows else [Span("no process is known", "dim")]
         self.callers.show_rows(rows)
         buckets = histogram(call)
+        # Older recordings do not say how long those that failed took.
+        apart = call.row.failed_histogram_ns or not call.errors(last=False)
+        self.buckets.scales = {} if apart else {"bar": f"{RETURNED} all"}
         self.buckets.message = [] if buckets else [Span("none has returned", "dim")]
         self.buckets.show_rows(buckets)
         self.heat.show(model.ticks(call))
