@@ -25,6 +25,7 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.placing import PanesScreen
+from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
@@ -180,6 +181,8 @@ PRESSES: dict[str, Press] = {
     "trace.fold": Press((*TRACE, "g"), r"!ebpftop ×\d+", ("z", "F", *FROM_TRACE)),
     "i": Press((*SYSCALLS, "g"), tells, BACK),
     "T": Press((*SYSCALLS, "g"), tells, BACK),
+    "call.i": Press((*SYSCALLS, "g", "enter"), tells, ("escape", *BACK)),
+    "call.T": Press((*SYSCALLS, "g", "enter"), tells, ("escape", *BACK)),
     "Z": Press(SYSCALLS, r"since [0-9:]+, Z", ("Z", *BACK)),
     "syscalls.v": Press(SYSCALLS, r"since last", ("v", *BACK)),
     "syscalls.W": Press(SYSCALLS, r"^ Calls in flight", ("escape", *BACK)),
@@ -195,7 +198,15 @@ ELSEWHERE = {
 
 def bindings() -> Iterator[Binding]:
     """Yield each binding of the main screen and of what is on it."""
-    owners: tuple[type[DOMNode], ...] = (EbpftopApp, MainScreen, PanesScreen, RowView, LogView, TableView)
+    owners: tuple[type[DOMNode], ...] = (
+        EbpftopApp,
+        MainScreen,
+        PanesScreen,
+        RowView,
+        LogView,
+        TableView,
+        SyscallScreen,
+    )
     for owner in (*owners, *panes().classes.values()):
         found: list[BindingType] = owner.__dict__.get("BINDINGS", [])
         for binding in found:

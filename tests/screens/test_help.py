@@ -87,7 +87,9 @@ async def test_each_sheet_and_each_of_its_lists_is_explained() -> None:
             assert len(columns) > 4
             assert not [entry.term for entry in columns if entry.text == "(not explained)"]
         own = section(manual, "SyscallScreen")
-        assert {"Latency", "Processes", "Errors", "Traced calls"} <= {entry.term for entry in own.entries}
+        assert {"Latency", "Processes", "Errors", "Traced paths", "Traced calls"} <= {
+            entry.term for entry in own.entries
+        }
 
 
 async def test_before_the_sheets_are_made_the_help_explains_them_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from msgspec.structs import replace
+from textual.screen import Screen
 from textual.widgets import Static
 
 from ebpftop.core.records import Syscalls
@@ -15,14 +16,14 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import joined
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.syscall_details import SyscallScreen
+from ebpftop.ui.screens.syscall_details import PATHS_HINT, SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
 from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.widgets.heatmap import TicksMap
 
 from .conftest import Look, until
 from .scene import START, FakeSource, batch
-from .syscall_scene import minute_of_calls, reading
+from .syscall_scene import minute_of_calls, reading, traced
 from .test_screen_keys import running
 
 SIZES = pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 35)], ids=["60x15", "80x24", "120x35"])
@@ -37,6 +38,7 @@ HERE = ("tab", "tab")
         pytest.param(("m", "Z", "v"), id="last"),
         pytest.param(("j", "enter"), id="read"),
         pytest.param(("j", "j", "j", "enter"), id="traced-openat"),
+        pytest.param(("j", "j", "j", "enter", "T"), id="openat-no-longer-traced"),
         pytest.param(("j", "enter", "j", "enter"), id="process"),
         pytest.param(("W",), id="waiting"),
         pytest.param(("s",), id="table"),
@@ -257,6 +259,99 @@ async def test_the_heat_map_says_what_is_in_a_cell() -> None:
         await pilot.hover(TicksMap, offset=(20, 4))
         await until(pilot, lambda: heat.tooltip)
         assert "to" in str(heat.tooltip)
+
+
+def opened(screen: Screen[object]) -> SyscallScreen:
+    assert isinstance(screen, SyscallScreen)
+    return screen
+
+
+def facts(screen: SyscallScreen) -> str:
+    return str(screen.query_one(".call-facts", Static).render())
+
+
+async def test_the_details_of_a_call_say_which_paths_it_was_traced_with() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source, (140, 45)) as (pilot, app):
+        await pilot.press(*HERE, "j", "j", "j", "enter")
+        screen = opened(app.screen)
+        await until(pilot, lambda: screen.paths.end == 3)
+        paths = [(screen.paths.row(i).path, screen.paths.row(i).calls, screen.paths.row(i).failed) for i in range(3)]
+        assert paths == [("/etc/hosts", 1, 0), ("/etc/nonexistent", 1, 1), ("/run/fifo", 1, 0)]
+        errors = [screen.failures.row(i) for i in range(2)]
+        assert [error.name for error in errors] == ["ENOENT", "EAGAIN"]
+        (most,) = (column for column in screen.failures.columns if column.key == "path")
+        assert most.fill is not None
+        assert [most.fill(error, 30)[0].text for error in errors] == ["/etc/nonexistent", "–"]
+        source.give(reading(61), batch("syscalls", 61, *[traced(60.5, "/etc/hosts", 7, None, 900)] * 2))
+        await until(pilot, lambda: screen.paths.row(0).calls == 3)
+        assert PATHS_HINT not in facts(screen)
+
+
+async def test_a_call_without_paths_has_no_list_of_them() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        await pilot.press(*HERE, "j", "enter")
+        screen = opened(app.screen)
+        await until(pilot, lambda: screen.callers.end == 4)
+        assert PATHS_HINT not in facts(screen)
+        await pilot.press("T")
+        await until(pilot, lambda: source.handlers == [("x86_64", 0, "trace")])
+        assert not screen.paths.display
+        assert "path" in screen.failures.hidden
+        assert screen.traced.display
+
+
+async def test_T_in_the_details_of_a_call_traces_it_and_the_list_fills() -> None:
+    *readings, _ = minute_of_calls()
+    source = FakeSource(readings)
+    async with running(source) as (pilot, app):
+        await pilot.press(*HERE, "j", "j", "j", "enter", "T")
+        screen = opened(app.screen)
+        await until(pilot, lambda: source.handlers == [("x86_64", 257, "count")])
+        assert "handler: count" in facts(screen)
+        assert PATHS_HINT in facts(screen)
+        assert not screen.paths.display
+        assert not screen.traced.display
+        await pilot.press("T")
+        await until(pilot, lambda: source.handlers[1:] == [("x86_64", 257, "trace")])
+        assert "handler: trace" in facts(screen)
+        assert PATHS_HINT not in facts(screen)
+        assert screen.paths.message[0].text == "no traced call yet"
+        source.give(batch("syscalls", 60, traced(59.5, "/etc/hosts", 7, None, 3120)))
+        await until(pilot, lambda: screen.paths.end == 1)
+        assert (len(screen.traced.view), screen.traced.message) == (1, [])
+
+
+async def test_a_recording_cannot_be_traced_and_does_not_offer_it() -> None:
+    async with running(FakeSource(minute_of_calls()[:-1], live=False)) as (pilot, app):
+        await pilot.press(*HERE, *["j"] * 6, "enter")
+        screen = opened(app.screen)
+        assert screen.call.row.name == "execve"
+        assert "handler: exec" in facts(screen)
+        assert PATHS_HINT not in facts(screen)
+
+
+async def test_the_details_of_a_call_have_no_traced_calls_of_another() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        await pilot.press(*HERE, "j", "j", "j", "enter")
+        screen = opened(app.screen)
+        await until(pilot, lambda: len(screen.traced.view) == 3)
+        for name in ("write", "read"):
+            await pilot.press("escape", "k", "enter")
+            await until(pilot, lambda: isinstance(app.screen, SyscallScreen))
+            screen = opened(app.screen)
+            assert screen.call.row.name == name
+            assert len(screen.traced.view) == 0
+
+
+async def test_i_in_the_details_of_a_call_ignores_it() -> None:
+    source = FakeSource(minute_of_calls())
+    async with running(source) as (pilot, app):
+        await pilot.press(*HERE, "j", "enter", "i")
+        await until(pilot, lambda: source.handlers == [("x86_64", 0, "ignore")])
+        assert "handler: ignore" in facts(opened(app.screen))
 
 
 @pytest.mark.parametrize(("key", "kind"), [("W", WaitingScreen), ("s", TableScreen), ("S", TracedScreen)])

@@ -8,7 +8,7 @@ import pytest
 
 from ebpftop.ui.panes import exec_columns, trace, users
 from ebpftop.ui.panes.syscall_columns import call_columns
-from ebpftop.ui.widgets.columns import Column, fit, on_screen
+from ebpftop.ui.widgets.columns import Column, fit, on_screen, without_middle
 from ebpftop.ui.widgets.row_drawing import GUTTER
 
 CALLS = call_columns(lambda _call, _now: (), lambda: False, lambda: 0, lambda: 0.0)
@@ -90,3 +90,15 @@ def test_system_calls(pane: int, expected: str) -> None:
 def test_the_trace_log(screen: int, expected: str) -> None:
     titles = [title if title.startswith("TIME") else title.split()[0] for title in shown(trace.COLUMNS, screen)]
     assert ", ".join(titles) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "width", "expected"),
+    [
+        ("/usr/lib/libc.so.6", 18, "/usr/lib/libc.so.6"),
+        ("/usr/lib/x86_64-linux-gnu/libc.so.6", 18, "/usr/…u/libc.so.6"),
+        ("/usr/lib/libc.so.6", 11, "/usr/lib/libc.so.6"),
+    ],
+)
+def test_a_long_path_loses_its_middle(path: str, width: int, expected: str) -> None:
+    assert without_middle(path, width) == expected

@@ -9,12 +9,11 @@ from ebpftop.filters.stack import FilterLevel, user_level
 from ebpftop.models.opens import Open, OpenLog
 from ebpftop.ui.panes.common import clock, date_and_time, moment, narrow_time, user
 from ebpftop.ui.panes.log import LogPane
-from ebpftop.ui.widgets.columns import Cell, Column, Span, clip, clip_front
+from ebpftop.ui.widgets.columns import Cell, Column, Span, without_middle
 from ebpftop.ui.widgets.sheet import Sheet
 from ebpftop.ui.words import Mark
 
 UNREAD = "(path could not be read)"
-_NO_MIDDLE = 12  # cells; in fewer the end goes
 
 
 def _path(event: Open) -> Cell:
@@ -28,10 +27,7 @@ def _path_in(event: Open, width: int) -> Cell:
     """Return the path in *width* cells: its end tells more than its middle."""
     *before, path, cut = _path(event) if event.path is not None else (*_path(event), Span(""))
     room = width - sum(cell_len(span.text) for span in (*before, cut))
-    if cell_len(path.text) <= room or room < _NO_MIDDLE:
-        return (*before, path, cut)
-    first = room // 3
-    return (*before, Span(clip(path.text, first)), Span(clip_front(path.text, room - first).lstrip("…")), cut)
+    return (*before, path._replace(text=without_middle(path.text, room)), cut)
 
 
 def _result(event: Open) -> Cell:

@@ -265,7 +265,11 @@ class SyscallsPane(Pane):
         call = self.table.selected()
         if call is None:
             self.app.notify("Choose a system call first: j and k move")
-            return
+        else:
+            self.handle(call, handler)
+
+    def handle(self, call: Call, handler: Handler) -> None:
+        """Set the handler of *call*; if it is set already, restore the handler of the start."""
         at_present = self._requested_handler.get(call.key) if self.past else None
         wanted: Handler = "count" if (at_present or self.model.handler(call)) == handler else handler
         self._requested_handler[call.key] = wanted

@@ -261,12 +261,15 @@ class MainScreen(ListFilters[None], TimeScreen):
         from ebpftop.ui.screens.syscall_details import SyscallScreen
         from ebpftop.ui.screens.syscall_lists import VIEWS, ProcessScreen
 
-        model = self.query_one(SyscallsPane).model
+        pane = self.query_one(SyscallsPane)
+        model = pane.model
         if event.pid is not None:
             process = process_of(model.latest, event.pid)
             self.app.push_screen(ready(self.app, ProcessScreen).fill_with(model, process))
         elif event.call is not None:
-            self.app.push_screen(ready(self.app, SyscallScreen).fill_with(model, event.call))
+            self.app.push_screen(
+                ready(self.app, SyscallScreen).fill_with(model, event.call, pane.handle, live=self.source.live)
+            )
         else:
             self.app.push_screen(ready(self.app, VIEWS[event.view]).fill(model))
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
 from ebpftop.core.format import at_least, count, nanoseconds, per_second, share
+from ebpftop.core.records import Handler, Syscall
 from ebpftop.filters import kinds
 from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language
 from ebpftop.models.callers import Caller
 from ebpftop.models.program_fields import ERRNO
+from ebpftop.models.ring import View
 from ebpftop.models.subject import Subject, subject_of_event
 from ebpftop.models.syscall_fields import CALLERS
 from ebpftop.models.syscalls import Call, SyscallsModel
+from ebpftop.models.traced_paths import PATHS, PathCalls, TracedPaths, has_paths, traced_paths
 from ebpftop.ui.panes.common import thread
-from ebpftop.ui.panes.figure_columns import bar_column, count_column, errors_column, share_column
+from ebpftop.ui.panes.figure_columns import bar_column, count_column, failed_share_column, share_column
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.syscall_lists import ProcessScreen
-from ebpftop.ui.screens.traced_lines import TracedLines
-from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.screens.traced_lines import SCANNED, TracedLines
+from ebpftop.ui.widgets.columns import Cell, Column, Span, without_middle
 from ebpftop.ui.widgets.heatmap import TicksMap
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
@@ -73,6 +77,11 @@ SHORT = 20
 
 RETURNED, FAILED = "█▒"
 
+PATHS_HINT = "T traces it and shows which paths"
+
+Handle: TypeAlias = Callable[[Call, Handler], None]
+"""Requests that the kernel handles a call so; if it does already, as at the start."""
+
 FAILURES: Language[Failure] = Language(
     (
         Field("errno", ERRNO, lambda f, _: (None, f.name), "", ("ret",)),
@@ -105,24 +114,41 @@ class SyscallScreen(LiveScreen):
     label = "One system call"
     about = (
         "Its latency as a histogram and as a heat map (time to the right, latency upwards, brighter: more calls), its "
-        "errors, the processes that make it, and each call of it if it is traced."
+        "errors, the processes that make it, and each call of it if it is traced: then also the paths of the newest "
+        "1,000 traced calls. Of calls that were not traced no path is known."
     )
     headings: ClassVar[Mapping[str, str]] = {
         "buckets": "Latency",
         "callers": "Processes",
         "failures": "Errors",
+        "paths": "Traced paths",
         "traced": "Traced calls",
     }
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("T", "handle('trace')", "Trace", tooltip="Trace this call with its arguments; and back", id="call.T"),
+        Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="call.i"),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
         self.call: Call
+        self._handle: Handle
+        self._live = False
         self._most = 0
+        self._path_view: View[Syscall]
+        self._paths = TracedPaths()
 
-    def fill_with(self, model: SyscallsModel, call: Call) -> Self:
-        """Show *call* when this screen is pushed the next time."""
-        self.call = call
+    def fill_with(self, model: SyscallsModel, call: Call, handle: Handle, *, live: bool) -> Self:
+        """Show *call* when this screen is pushed the next time; *handle* requests another handler, if it is *live*."""
+        self.call, self._handle, self._live = call, handle, live
         return self.fill(model)
+
+    def action_handle(self, handler: Handler) -> None:
+        """Set the handler of the call; if it is set already, restore the handler of the start."""
+        self._handle(self.call, handler)
+        self._shown = None
+        self.update_if_changed()
 
     def on_resize(self) -> None:
         self._fit()
@@ -143,8 +169,9 @@ class SyscallScreen(LiveScreen):
 
     def begin(self) -> None:
         self._fit()
-        for table in (self.callers, self.buckets, self.failures):
+        for table in (self.callers, self.paths, self.buckets, self.failures):
             table.begin()
+        self._path_view = self.model.traced_view(self.call.key)
         self.traced.show_calls(self.model, self.call.key)
         self.heat.show(())
         self.set_focus(self.callers)
@@ -154,7 +181,7 @@ class SyscallScreen(LiveScreen):
         self.traced.show_calls(self.model)
 
     def update_if_changed(self) -> None:
-        if self.traced.search():
+        if self.traced.search() or self._path_view.scan(SCANNED):
             self._shown = None
         super().update_if_changed()
 
@@ -162,7 +189,6 @@ class SyscallScreen(LiveScreen):
         self.facts = Static("", classes="call-facts", markup=False)
         self.callers: TableView[Caller] = TableView(
             (
-                Column("pid", "PID", 8, _pid, right=True, rank=1, about="Process id."),
                 Column(
                     "comm",
                     "PROCESS",
@@ -171,6 +197,7 @@ class SyscallScreen(LiveScreen):
                     sort=lambda c: c.comm,
                     about="A process that makes this call; others: those beyond the busiest, together.",
                 ),
+                Column("pid", "PID", 8, _pid, right=True, rank=2, about="Process id."),
                 bar_column(
                     lambda c: c.count,
                     lambda: self._most,
@@ -179,12 +206,40 @@ class SyscallScreen(LiveScreen):
                     about="CALLS as a bar: the process that makes it most often fills it.",
                 ),
                 count_column("count", "CALLS", 7, lambda c: c.count, about="How often the process made this call."),
-                errors_column(lambda c: c.errors, rank=2, about="How many of these returned an error."),
+                failed_share_column(
+                    "errors",
+                    lambda c: c.errors / c.count if c.count else 0.0,
+                    rank=1,
+                    about="Share of these that returned an error, in percent; red from 50%.",
+                    exported="failed_share",
+                ),
             ),
             key_of=lambda c: (c.pid, c.start),
             sort="count",
             language=CALLERS,
             id="callers",
+        )
+        self.paths: TableView[PathCalls] = TableView(
+            (
+                Column(
+                    "path",
+                    "TRACED PATH",
+                    14,
+                    lambda p, _: (Span(p.path, "strong"),),
+                    flexible=True,
+                    fill=lambda p, width: (Span(without_middle(p.path, width), "strong"),),
+                    sort=lambda p: p.path,
+                    about="The first path of the newest 1,000 traced calls; of others none is known.",
+                ),
+                count_column("calls", "CALLS", 6, lambda p: p.calls, about="How many of the traced calls have it."),
+                count_column(
+                    "failed", "FAILED", 6, lambda p: p.failed, rank=1, about="How many of these returned an error."
+                ),
+            ),
+            key_of=lambda p: p.path,
+            sort="calls",
+            language=PATHS,
+            id="paths",
         )
         self.buckets: TableView[Bucket] = TableView(
             (
@@ -232,14 +287,26 @@ class SyscallScreen(LiveScreen):
                 Column(
                     "name",
                     "ERROR",
-                    12,
+                    9,
                     lambda f, _: (Span(f.name, "bad"),),
                     flexible=True,
+                    widest=16,
                     sort=lambda f: f.name,
                     about="The error that the call returned, by name; errno(3) lists them.",
                 ),
                 count_column("count", "TIMES", 6, lambda f: f.count, about="How often it was returned."),
-                share_column("part", "RATE", 5, lambda f: f.part, rank=1, about="Its share of all calls, in percent."),
+                share_column(
+                    "part", "OF ALL", 6, lambda f: f.part, rank=1, about="Its share of all calls, in percent."
+                ),
+                Column(
+                    "path",
+                    "TRACED MOST",
+                    11,
+                    flexible=True,
+                    rank=2,
+                    fill=self._failing_path,
+                    about="The path for which the newest 1,000 traced calls returned it most often.",
+                ),
             ),
             key_of=lambda f: f.name,
             sort="count",
@@ -252,16 +319,41 @@ class SyscallScreen(LiveScreen):
             yield self.buckets
             yield self.failures
         yield self.heat
-        yield self.callers
+        with Horizontal(classes="call-callers"):
+            yield self.callers
+            yield self.paths
         yield self.traced
 
     def title_text(self) -> str:
         row = self.call.row
         return f"{row.name} · {row.abi} {row.nr}"
 
+    def _failing_path(self, failure: Failure, width: int) -> Cell:
+        path = self._paths.of_error.get(failure.name)
+        return (Span("–", "dim") if path is None else Span(without_middle(path, width)),)
+
+    def _show_paths(self) -> bool:
+        """Show the paths of the traced calls if there are any, or may be; return whether tracing would show some."""
+        with_paths, is_traced = has_paths(self.call.row.abi, self.call.row.name), self._is_traced
+        self._path_view.advance()
+        self._paths = traced_paths(self._path_view) if with_paths else TracedPaths()
+        shows = with_paths and (is_traced or bool(self._paths.calls))
+        if self.paths.display is not shows:
+            self.paths.display = shows
+            self.failures.hidden ^= {"path"}
+            self.failures.rearrange()
+        self.paths.message = [] if self._paths.paths else [Span("no traced call yet", "dim")]
+        self.paths.show_rows(self._paths.paths)
+        return with_paths and not is_traced and self._live
+
+    @property
+    def _is_traced(self) -> bool:
+        return self.model.handler(self.call) == "trace"
+
     def show(self) -> None:
         call, model = self.call, self.model
-        self.facts.update(_facts(call, model, self.facts.content_size.width))
+        hint = PATHS_HINT if self._show_paths() else ""
+        self.facts.update(_facts(call, model, self.facts.content_size.width, hint))
         rows = model.callers(call.key)
         self._most = max((caller.count for caller in rows), default=0)
         self.callers.message = [] if rows else [Span("no process is known", "dim")]
@@ -279,7 +371,7 @@ class SyscallScreen(LiveScreen):
         self.failures.show_rows(failed)
         self.traced.advance("no call yet")
         has_some = len(self.traced.view) > 0 or self.traced.traced_filter.query is not None
-        self.traced.display = model.handler(call) == "trace" or has_some
+        self.traced.display = self._is_traced or has_some
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
@@ -310,8 +402,8 @@ def _figures(call: Call, *, short: bool, quantiles: tuple[int, ...]) -> Content:
     return Content.assemble(*parts)
 
 
-def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
-    """Build the two lines on top, the first no wider than *width* if possible."""
+def _facts(call: Call, model: SyscallsModel, width: int, hint: str) -> Content:
+    """Build the two lines on top, the first no wider than *width* if possible; *hint* says what a key would show."""
     for short, quantiles in ((False, (50, 90, 99)), (True, (50, 90, 99)), (True, (50, 99))):
         first = _figures(call, short=short, quantiles=quantiles)
         if first.cell_length <= width:
@@ -321,6 +413,7 @@ def _facts(call: Call, model: SyscallsModel, width: int) -> Content:
     second: list[tuple[str, str]] = [
         ("handler: ", "$dim"),
         (handler, "$warning" if handler == "trace" else ""),
+        (f"  {hint}" if hint else "", "$dim"),
         (f"  counted {model.baseline.text}" if model.baseline else "", "$dim"),
     ]
     if waits:

@@ -24,6 +24,9 @@ Cell: TypeAlias = Sequence[Span]
 
 GAP = 1
 
+NO_MIDDLE = 12
+"""Cells from which on a path loses its middle; in fewer it loses its end."""
+
 
 @dataclass(frozen=True)
 class Narrow(Generic[Row]):
@@ -218,6 +221,14 @@ def clip_front(text: str, width: int) -> str:
     while first and (room := room - cell_len(text[first - 1])) >= 0:
         first -= 1
     return "…" + text[first:].lstrip() if width > 0 else ""
+
+
+def without_middle(path: str, width: int) -> str:
+    """Return *path* in at most *width* cells: its end tells more than its middle."""
+    if cell_len(path) <= width or width < NO_MIDDLE:
+        return path
+    first = width // 3
+    return clip(path, first) + clip_front(path, width - first).lstrip("…")
 
 
 def layout_cell(cell: Cell, width: int, right: bool = False) -> list[Span]:

@@ -52,7 +52,8 @@ class LogView(RowView[Row]):
 
     def begin(self, view: View[Row] | None = None) -> None:
         """Reset to the initial state, and show *view*."""
-        self.view = view or self.view
+        if view is not None:
+            self.view = view
         self._missed = self._chosen = None
         self.follow = True
         super().begin()
