@@ -14,8 +14,9 @@
 #define CGROUP_LEVELS 32
 #define CGROUP_NAME_LEN 256 /* NAME_MAX and the NUL */
 #define CGROUP_LEN 8160	  /* what file and interpreter leave */
-#define HEAD_MASK 0x3fff /* file, interpreter and cgroup names together stay below 16 KiB */
+#define HEAD_MASK 0x7fff /* file, interpreter, cgroup names and places together stay below 32 KiB */
 #define ARGV_MASK 0x1ffff /* the arguments of a program that started, at most */
+#define ENV_MASK 0x7fff /* the environment of a program that started, at most */
 #define FAILED_ARGS 256	 /* arguments of a failed execve are read one by one ... */
 #define FAILED_ARG_LEN 16384
 #define FAILED_MASK 0x7fff /* ... and none begins beyond 32 KiB */
@@ -24,6 +25,7 @@
 
 enum parameter {
 	PARAMETER_ARGV_BYTES = 1, /* of arguments that are reported; at most ARGV_MASK + 1 */
+	PARAMETER_ENV_BYTES = 2, /* of the environment that are reported; at most ENV_MASK + 1; 0: none of it is read */
 };
 
 enum event_kind { EVENT_EXEC = 1, EVENT_FAILED = 2, EVENT_EXIT = 3 };
@@ -35,13 +37,14 @@ enum event_flag {
 	CGROUP_CUT = 16, /* the topmost names are missing */
 	CGROUP_V1 = 32,
 	FILE_UNREADABLE = 64, /* so the kernel had not read it either */
+	ENV_CUT = 128, /* or unreadable */
 };
 
 /* Layout known to src/ebpftop/probes/exec_event.py. */
 struct event {
 	u32 kind;
 	u32 flags;
-	u64 time_ns;  /* CLOCK_MONOTONIC */
+	u64 time_ns; /* CLOCK_MONOTONIC */
 	u64 start_ns; /* of the process, since boot: with pid, its identity */
 	u64 parent_start_ns;
 	u64 cgroup_id; /* 0: unknown */
@@ -60,7 +63,7 @@ struct event {
 	u32 argv_len; /* strings, each with its NUL */
 	s32 dirfd; /* of a failed execveat, else AT_FDCWD */
 	u32 argc; /* if not 0, only so many of the strings are arguments */
-	u32 unused;
+	u32 env_len; /* strings of a program that started, behind the arguments */
 	char comm[COMM_LEN];
 	char pcomm[COMM_LEN];
 };
@@ -72,7 +75,7 @@ struct attempt {
 	u64 mm; /* of the caller; 0 if the entry was not seen */
 	s32 dirfd;
 	u16 pointer_size; /* of the caller's ABI; 0: the filter did not match the caller, or the call only checks */
-	u16 call;   /* which of EXEC_CALLS */
+	u16 call; /* which of EXEC_CALLS */
 	/* Where the kernel put a copy of argv and of the path, in the memory of the new program: see note_program(). */
 	u64 new_argv; /* 0: nowhere */
 	u64 new_file;
@@ -82,12 +85,20 @@ struct attempt {
 };
 
 #include "attempts.h"
+#include "execs_places.h"
+
+_Static_assert(sizeof(struct event) % 8 == 0 && sizeof(struct places) % 8 == 0, "there would be a gap");
 
 struct scratch {
 	u64 at;
+	u32 replaced; /* of a failed execve: see send_failed() */
+	u32 was_kept;
+	struct path paths[PLACES_MASK + 1];
+	struct walk walk;
 	struct attempt attempt;
 	struct event head;
-	char data[HEAD_MASK + 1 + ARGV_MASK + 1];
+	struct places places; /* behind the head without a gap */
+	char data[HEAD_MASK + 1 + ARGV_MASK + 1 + ENV_MASK + 1];
 };
 
 /* One entry per CPU: the loader sets the size. Only one program writes exec_scratch; several write failed_scratch. */
@@ -151,6 +162,7 @@ INLINE void fill_identity(struct event *event, char *task)
 
 	event->flags = 0;
 	event->argc = 0;
+	event->env_len = 0;
 	event->dirfd = AT_FDCWD;
 	event->time_ns = bpf_ktime_get_ns();
 	event->start_ns = load_u64(leader, OFF_TASK_START_BOOTTIME);
@@ -243,15 +255,40 @@ INLINE u64 append_cgroup(struct scratch *scratch, u64 at, char *task)
 	return at - from;
 }
 
-/* File, interpreter and cgroup are in place: send them with *argv_len* bytes behind them. */
-INLINE void send(void *ctx, struct scratch *scratch, u64 head_len, u64 argv_len)
+#include "execs_walk.h"
+
+/* File, interpreter, cgroup and places are there: send them with *argv_len* and *env_len* bytes behind them. */
+INLINE void send(void *ctx, struct scratch *scratch, u64 head_len, u64 argv_len, u64 env_len)
 {
-	u64 size = sizeof(struct event) + head_len + argv_len;
+	u64 size = sizeof(struct event) + sizeof(struct places) + head_len + argv_len + env_len;
 
 	scratch->head.argv_len = argv_len;
-	if (size > sizeof(struct event) + sizeof(scratch->data))
+	scratch->head.env_len = env_len;
+	if (size > sizeof(struct event) + sizeof(struct places) + sizeof(scratch->data))
 		return;
 	submit(ctx, &scratch->head, size);
+}
+
+/* Return how many bytes of the environment are at *at* now. */
+INLINE u64 append_environment(struct scratch *scratch, u64 at, char *mm)
+{
+	if (!PARAMETER(ENV_BYTES))
+		return 0;
+	u64 env_start = load_u64(mm, OFF_MM_ENV_START);
+	u64 len = load_u64(mm, OFF_MM_ENV_END) - env_start;
+	u64 longest = PARAMETER(ENV_BYTES) - 1;
+
+	if (len > longest) {
+		len = longest;
+		scratch->head.flags |= ENV_CUT;
+	}
+	BOUND(len, ENV_MASK);
+	if (at > HEAD_MASK + ARGV_MASK || read_user(scratch->data + at, len, (void *)env_start)) {
+		scratch->head.flags |= ENV_CUT;
+		count_lost(LOST_ARGV);
+		return 0;
+	}
+	return len;
 }
 
 INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 old_tid)
@@ -289,6 +326,9 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	at = through_memory(scratch, at + event->cgroup_len);
 
 	char *mm = load_pointer(task, OFF_TASK_MM);
+
+	at = append_places(scratch, at, task, read_pointer(mm, OFF_MM_EXE_FILE), STEPS);
+
 	u64 arg_start = load_u64(mm, OFF_MM_ARG_START);
 	u64 len = load_u64(mm, OFF_MM_ARG_END) - arg_start;
 	u64 longest = PARAMETER(ARGV_BYTES) - 1;
@@ -304,7 +344,7 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 		count_lost(LOST_ARGV);
 		len = 0;
 	}
-	send(ctx, scratch, at, len);
+	send(ctx, scratch, at, len, append_environment(scratch, at + len, mm));
 	return 0;
 }
 

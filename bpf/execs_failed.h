@@ -53,12 +53,15 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, long ret)
 	struct event *event = &scratch->head;
 	struct attempt *attempt = &scratch->attempt;
 	char *mm = load_pointer(task, OFF_TASK_MM);
-	/* Read again where they are used, like `kept`: then the verifier need not check the code between for each value. */
-	volatile u32 replaced = attempt->mm && attempt->mm != (u64)mm;
-	volatile u32 was_kept = replaced && !attempt->new_argv;
+	/* In the map, and read again where they are used, like `kept`: else the verifier checks the code between for each
+	 * value. */
+#define replaced (*(volatile u32 *)&scratch->replaced)
+#define was_kept (*(volatile u32 *)&scratch->was_kept)
 	struct kept *kept;
 	u64 at = 0;
 
+	replaced = attempt->mm && attempt->mm != (u64)mm;
+	was_kept = replaced && !attempt->new_argv;
 	event->kind = EVENT_FAILED;
 	event->ret = ret;
 	event->interp_len = 0;
@@ -93,6 +96,7 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, long ret)
 	event->file_len = at;
 	event->cgroup_len = append_cgroup(scratch, at, task);
 	at = through_memory(scratch, at + event->cgroup_len);
+	at = append_places(scratch, at, task, NULL, FAILED_STEPS);
 
 	u64 from = at;
 
@@ -136,7 +140,9 @@ INLINE void send_failed(void *ctx, struct scratch *scratch, long ret)
 	BOUND(from, HEAD_MASK);
 	if (argv_len > FAILED_MASK + FAILED_ARG_LEN + 1)
 		return;
-	send(ctx, scratch, from, argv_len);
+	send(ctx, scratch, from, argv_len, 0);
+#undef replaced
+#undef was_kept
 }
 
 /*

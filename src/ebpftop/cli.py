@@ -132,6 +132,13 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="time system calls and count their errors; on (without it they are only counted, at half the cost)",
     )
+    kernel.add_argument(
+        "--env",
+        type=values.env,
+        default=(),
+        metavar="NAMES",
+        help="environment of programs that start, in records and details: HOME,LC_* or all; none (it may hold secrets)",
+    )
     kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
     kernel.add_argument(
         "--trace", metavar="CALLS", help="report each of these system calls, with its arguments: openat"

@@ -126,7 +126,8 @@ def assert_nearly(now: int, right: int, passed_over: int) -> None:
 
 def described(line: Line, *, without: frozenset[str] = frozenset()) -> str:
     """Return all of an exec that is the same in each run, as text that can be compared and counted."""
-    passing = {"time", "pid", "tid", "ppid", "start_ns", "nspid", "cgroup", "container", "unit", *without}
+    # A pipe's number is of the run, as all of these.
+    passing = {"time", "pid", "tid", "ppid", "start_ns", "nspid", "cgroup", "container", "unit", "stdio", *without}
     kept = {name: value for name, value in line.items() if name not in passing}
     return json.dumps({**kept, "leader": line["pid"] == line["tid"]}, sort_keys=True)
 

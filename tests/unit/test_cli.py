@@ -199,3 +199,11 @@ def test_nothing_prints_without_the_probe_that_would() -> None:
     args = cli.parser().parse_args(["stream", "--probes", "trace", "--printk"])
     with pytest.raises(UsageError, match="--printk: --probes leaves syscalls out"):
         options_of(args)
+
+
+def test_names_of_variables_are_names() -> None:
+    assert cli.parser().parse_args(["stream", "--env", "HOME,LC_*,HOME"]).env == ("HOME", "LC_*")
+    assert not cli.parser().parse_args(["stream"]).env
+    for wrong in ("", "A=b", "*", "A*B", "A,,B"):
+        with pytest.raises(SystemExit):
+            cli.parser().parse_args(["stream", "--env", wrong])

@@ -33,7 +33,7 @@ FLAGS = {
     "HAVE_PREPARE_EXEC": KERNEL,
     "HAVE_RDONLY_CAST": KERNEL,
     "RDONLY_CAST_ID": "a function of this kernel, from its BTF",
-    "TASK_STRUCT_ID": "a type of this kernel, from its BTF",
+    r"\w+_STRUCT_ID": "a type of this kernel, from its BTF",
     "WITH_CALLERS": "this kernel has maps that hold a pointer to a task, and is faster with one",
     "VIA_TRACEPOINT": "this kernel has no raw tracepoints: programs get another context",
     "WITH_FENTRY": SPEED,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, escape
+from ebpftop.core.record_memory import weight
 from ebpftop.probes.exec_event import cgroup_path, split_argv
+from tests.unit.recording_samples import exec_at
 
 LEAF_FIRST = b"docker-" + b"ab" * 32 + b".scope\0ssh.service\0system.slice\0"
 
@@ -20,6 +23,15 @@ def test_an_event_that_says_what_another_said_holds_the_same_texts() -> None:
     path = cgroup_path(LEAF_FIRST)
     assert container_of(path) is container_of("".join(path))
     assert unit_of(path) is unit_of("".join(path))
+
+
+def test_where_a_program_runs_weighs_what_it_takes() -> None:
+    plain = exec_at(0.0, 7)
+    for field in ("exe", "cwd", "root"):
+        placed = msgspec.structs.replace(plain, **{"cwd": "/", field: "/" * 5000})
+        assert weight(placed) >= weight(plain) + 5000
+    placed = msgspec.structs.replace(plain, stdio=("/" * 5000, None, "/" * 5000))
+    assert weight(placed) >= weight(plain) + 10_000
 
 
 @pytest.mark.parametrize("size", [1, 80, 81, 5000])

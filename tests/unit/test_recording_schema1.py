@@ -33,6 +33,11 @@ RENAMED = {
 }
 # What older recordings do not have.
 ADDED: dict[str, dict[str, Any]] = {
+    "exec": {
+        **dict.fromkeys(("exe", "exe_inode", "cwd", "root", "tty", "env")),
+        "sid": 0,
+        "stdio": [],
+    },
     "syscalls": {"pairs_time": None},
     "syscalls.rows": {"failed_histogram_ns": []},
     "trace": {"program": None},

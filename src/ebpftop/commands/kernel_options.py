@@ -120,6 +120,8 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
     from ebpftop.sources.live_options import INTERVAL_S, PAIRS_CALM_S, PAIRS_EVERY_S, Options
 
     off = registry().names if toggles and args.probes is None else ()
+    if args.env:
+        _require_probe(args, "execs", f"--env {','.join(args.env)}")
     if args.printk:
         _require_probe(args, "syscalls", "--printk")
     return Options(
@@ -136,6 +138,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         latency=args.latency,
         processes=args.latency,
         printk=args.printk,
+        env=tuple(args.env),
         ignore=_calls(args.ignore),
         trace=_calls(args.trace),
     )

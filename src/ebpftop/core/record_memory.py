@@ -38,7 +38,7 @@ def weight(record: Record) -> int:
     """Return about how many bytes *record* takes, never much less than it does."""
     if isinstance(record, Exec):
         long = len(record.file) + len(record.cgroup) + len(record.interp or "")
-        return _EXEC + long + texts(record.argv)
+        return _EXEC + long + texts(record.argv) + _of_places(record)
     if isinstance(record, Trace):
         return _SMALL + text(record.message) + (text(record.program.name) if record.program else 0)
     if isinstance(record, Process):
@@ -58,6 +58,20 @@ def weight(record: Record) -> int:
     if isinstance(record, _FIXED):
         return _SMALL
     return _SMALL + sum(_weight_of_value(getattr(record, name)) for name in record.__struct_fields__)
+
+
+def _of_places(record: Exec) -> int:
+    """Return about how many bytes it takes to say where a program runs; older recordings do not."""
+    if record.cwd is None and not record.stdio:
+        return 0
+    if record.env:
+        return texts((*record.env, *record.env.values())) + texts(_places(record))
+    return texts(_places(record))
+
+
+def _places(record: Exec) -> tuple[str, ...]:
+    places = (record.exe, record.cwd, record.root, record.tty, *record.stdio)
+    return tuple(place for place in places if place)
 
 
 _FIXED = (Exit, Header, Lost, Fullest, Cost, End)

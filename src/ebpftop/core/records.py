@@ -153,8 +153,11 @@ class Exec(Event, frozen=True, kw_only=True, tag="exec"):
     """A program started (`ret` 0) or an execve failed (`ret` is minus errno, `error` its name).
 
     `start_ns` is the start of the process since boot: (pid, start_ns) identifies a process for good; a pid is reused.
-    `file` is the path as given to execve, `interp` what the kernel runs instead if `file` is a script. `cut` names the
-    fields that are cut short.
+    `file` is the path as given to execve, `interp` what the kernel runs instead if `file` is a script. `exe` is the
+    file that runs, resolved; `cwd` and `exe` are paths below the root directory of the process, which is `root` if that
+    is not the root of its mounts. `stdio` is what fds 0 to 2 are, None for a closed one; empty in older recordings.
+    `env` is there only if it was asked for.
+    `cut` names the fields that are cut short.
     """
 
     pid: int
@@ -179,6 +182,14 @@ class Exec(Event, frozen=True, kw_only=True, tag="exec"):
     container: str | None = None
     unit: str | None = None
     cut: tuple[str, ...] = ()
+    exe: str | None = None
+    exe_inode: int | None = None
+    cwd: str | None = None
+    root: str | None = None
+    tty: str | None = None
+    sid: int = 0
+    stdio: tuple[str | None, ...] = ()
+    env: dict[str, str] | None = None
 
 
 class Exit(Event, frozen=True, kw_only=True, tag="exit"):

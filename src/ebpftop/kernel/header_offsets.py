@@ -27,6 +27,19 @@ _HEADERS_C = """
 #include <linux/cgroup-defs.h>
 #include <linux/kernfs.h>
 #include <linux/ptrace.h>
+#include <linux/fs.h>
+#include <linux/fs_struct.h>
+#include <linux/fdtable.h>
+#include <linux/dcache.h>
+#include <linux/mount.h>
+#include <linux/tty.h>
+/* The head of a structure that only fs/mount.h has, which no package of headers contains. The same since 3.3. */
+struct mount {
+    struct hlist_node mnt_hash;
+    struct mount *mnt_parent;
+    struct dentry *mnt_mountpoint;
+    struct vfsmount mnt;
+};
 """
 _LINES = "offsets"
 # clang's messages, the same since its version 3: an array's size in a type, and a member that does not exist.

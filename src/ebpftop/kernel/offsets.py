@@ -21,6 +21,13 @@ from ebpftop.kernel.stub_headers import kernel_arch
 
 EXEC_CALLS = ("execve", "execveat")
 _SYSTEM_CALL = "sys_"
+# What programs cast pointers to.
+_CAST_TO = {
+    "TASK_STRUCT_ID": "task_struct",
+    "FILE_STRUCT_ID": "file",
+    "DENTRY_STRUCT_ID": "dentry",
+    "MOUNT_STRUCT_ID": "mount",
+}
 # What stands before "sys_execve" for callers of other ABIs: arch/x86/include/asm/syscall_wrapper.h (x32's changed with
 # Linux 5.13), arch/arm64/include/asm/syscall_wrapper.h.
 _OTHER_PREFIXES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -48,9 +55,10 @@ def from_btf(types: Btf) -> Defines:
     execve_id = types.function_id(f"{syscall_prefix()}sys_execve")
     if execve_id is not None:
         defines["EXECVE_ID"] = execve_id
-    cast_id, task_id = types.function_id("bpf_rdonly_cast"), types.struct_id("task_struct")
-    if cast_id is not None and task_id is not None:  # Linux 6.2
-        defines |= {"RDONLY_CAST_ID": cast_id, "TASK_STRUCT_ID": task_id}
+    cast_id = types.function_id("bpf_rdonly_cast")  # Linux 6.2
+    struct_ids = {name: types.struct_id(of) for name, of in _CAST_TO.items()}
+    if cast_id is not None and None not in struct_ids.values():
+        defines |= {"RDONLY_CAST_ID": cast_id, **{name: of for name, of in struct_ids.items() if of is not None}}
     defines |= _other_exec_functions(lambda name: types.function_id(name) is not None)
     if types.has_tracepoint("sched_prepare_exec"):  # Linux 6.10
         defines["HAVE_PREPARE_EXEC"] = 1

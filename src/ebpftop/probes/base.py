@@ -51,6 +51,7 @@ class Context:
     pairs_every_s: float = 0.0  # how often to read who makes which call while nobody looks; 0: with each reading
     pairs_calm_s: float = 0.0  # the same while there are few calls
     printk: bool = False
+    env: tuple[str, ...] = ()  # --env: names of variables whose values are reported
     handlers: Mapping[tuple[Abi, int], Handler] = field(default_factory=dict)  # --ignore and --trace
     # Whether the filter matches a process that already ran: pid, uid, comm.
     matches: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True

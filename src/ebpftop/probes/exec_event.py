@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from ebpftop.core.escape import c_string, escape
+from ebpftop.probes.exec_places import SIZE as PLACES_SIZE
+from ebpftop.probes.exec_places import Places, places_of
 
-_EVENT = struct.Struct("=IIQQQQ8Ii4IiI4x16s16s")  # struct event of bpf/execs.c
+_EVENT = struct.Struct("=IIQQQQ8Ii4IiII16s16s")  # struct event of bpf/execs.c
 TIME_AT = 8
 EXEC, FAILED, EXIT = 1, 2, 3
-_ARGV_CUT, _FILE_CUT, _INTERP_CUT, CGROUP_CUT, CGROUP_V1 = 1 | 2, 4, 8, 16, 32  # enum event_flag
-_CUT = (("file", _FILE_CUT), ("interp", _INTERP_CUT), ("argv", _ARGV_CUT), ("cgroup", CGROUP_CUT))
-_ANY_CUT = _ARGV_CUT | _FILE_CUT | _INTERP_CUT | CGROUP_CUT
+_ARGV_CUT, _FILE_CUT, _INTERP_CUT, CGROUP_CUT, CGROUP_V1, ENV_CUT = 1 | 2, 4, 8, 16, 32, 128  # enum event_flag
+_CUT = (("file", _FILE_CUT), ("interp", _INTERP_CUT), ("argv", _ARGV_CUT), ("cgroup", CGROUP_CUT), ("env", ENV_CUT))
+_ANY_CUT = _ARGV_CUT | _FILE_CUT | _INTERP_CUT | CGROUP_CUT | ENV_CUT
 NO_LOGINUID = 0xFFFFFFFF
 _PATH_MAX = 4096
 _AT_FDCWD = -100
@@ -22,8 +25,20 @@ SHORT_ARGV = 256
 _ARGV_REMEMBERED = 1024
 
 
+class Strings(NamedTuple):
+    """What is behind struct event. The flags are those of the event, and say what else is cut."""
+
+    file: bytes
+    interp: bytes
+    cgroup: bytes
+    places: Places
+    argv: bytes
+    env: bytes
+    flags: int
+
+
 class ExecEvent(NamedTuple):
-    """struct event, without the strings behind it."""
+    """struct event, without what is behind it."""
 
     kind: int
     flags: int
@@ -46,22 +61,25 @@ class ExecEvent(NamedTuple):
     argv_len: int
     dirfd: int
     argc: int
+    env_len: int
     comm: bytes
     pcomm: bytes
 
-    def strings(self, raw: bytes) -> tuple[bytes, bytes, bytes, bytes, int]:
-        """Return path, interpreter, names of the cgroup, arguments, and the flags: *raw* may show that more is cut."""
-        at = _EVENT.size
+    def strings(self, raw: bytes) -> Strings:
+        """Return what *raw* has behind this."""
+        at = _EVENT.size + PLACES_SIZE
         file = raw[at : (at := at + self.file_len)]
         interp = raw[at : (at := at + self.interp_len)]
         cgroup = raw[at : (at := at + self.cgroup_len)]
-        argv = raw[at : at + self.argv_len]
+        places, at = places_of(raw, _EVENT.size, at)
+        argv = raw[at : (at := at + self.argv_len)]
+        env = raw[at : at + self.env_len]
         flags = self.flags
         if self.argc:  # the strings of envp follow
             strings = argv.split(b"\0", self.argc)
             argv = b"\0".join([*strings[: self.argc], b""]) if len(strings) > self.argc else argv
             flags |= _ARGV_CUT if len(strings) <= self.argc else 0
-        return file, interp, cgroup, argv, flags
+        return Strings(file, interp, cgroup, places, argv, env, flags)
 
 
 def event_of(raw: bytes) -> ExecEvent:
@@ -104,6 +122,26 @@ def _split(raw: bytes) -> tuple[str, ...]:
 
 
 _split_short = lru_cache(_ARGV_REMEMBERED)(_split)
+
+
+def environment_of(raw: bytes, names: Sequence[str]) -> dict[str, str]:
+    r"""Return the variables in *raw* that are among *names*: a name, ``NAME*``, or ``all``.
+
+    Each ends with a NUL, or is cut off and left out.
+
+    >>> environment_of(b"LANG=C\0LC_ALL=C=\0PATH=\0=x\0no\0LANG=d\0", ["LANG", "LC_*"])
+    {'LANG': 'C', 'LC_ALL': 'C='}
+    """
+    everything = "all" in names
+    found: dict[str, str] = {}
+    for string in raw.split(b"\0")[:-1]:
+        name, is_variable, value = string.partition(b"=")
+        if not name or not is_variable:
+            continue
+        text = escape(name)
+        if everything or any(text.startswith(one[:-1]) if one.endswith("*") else text == one for one in names):
+            found.setdefault(text, escape(value))  # as getenv(3): the first one
+    return found
 
 
 def cgroup_path(names: bytes) -> str:

@@ -28,6 +28,7 @@ from ebpftop.probes.exec_event import (
     TIME_AT,
     ExecEvent,
     cut_names,
+    environment_of,
     event_of,
     executed_path,
     known_cgroup_path,
@@ -45,6 +46,7 @@ _ABSENT_EVERY_S = 10.0
 
 # A perf sample's size is 16 bits wide; a ring accepts more than the argument lists that Linux allows by default.
 _ARGV_BYTES = {"ring": 128 << 10, "perf": 32 << 10}
+_ENV_BYTES = {"ring": 32 << 10, "perf": 4 << 10}
 
 
 class ExecsProbe(KernelProbe):
@@ -83,7 +85,8 @@ class ExecsProbe(KernelProbe):
         return flags
 
     def parameters(self) -> Mapping[str, int]:
-        return {"ARGV_BYTES": _ARGV_BYTES[self.context.buffer]}
+        buffer = self.context.buffer
+        return {"ARGV_BYTES": _ARGV_BYTES[buffer], "ENV_BYTES": _ENV_BYTES[buffer] if self.context.env else 0}
 
     def map_entries(self) -> Mapping[str, int]:
         return dict.fromkeys(("exec_scratch", "failed_scratch", "failed_claims"), maps.CPUS)
@@ -202,7 +205,7 @@ class ExecsProbe(KernelProbe):
             self._ended.popitem(last=False)
 
     def _exec(self, event: ExecEvent, raw: bytes, offset: float) -> Exec:
-        file, interp, cgroup, argv, flags = event.strings(raw)
+        file, interp, cgroup, places, argv, env, flags = event.strings(raw)
         # Records are kept for long: what is equal in them is one object.
         shared, pid = self._shared, event.pid
         uid, ppid = shared[event.uid], shared[event.ppid]
@@ -240,7 +243,15 @@ class ExecsProbe(KernelProbe):
             nspid=pid if event.nspid == pid else event.nspid,
             container=container_of(path),
             unit=unit_of(path),
-            cut=tuple(cut),
+            cut=(*cut, *places.cut),
+            exe=places.exe,
+            exe_inode=places.exe_inode,
+            cwd=places.cwd,
+            root=places.root,
+            tty=places.tty,
+            sid=shared[places.sid],
+            stdio=places.stdio,
+            env=environment_of(env, self.context.env) if self.context.env and event.kind == EXEC else None,
         )
 
     def _exit(self, event: ExecEvent, offset: float) -> Exit | None:

@@ -34,7 +34,8 @@ _UNCHECKED_BYTES = 1024
 _NAME_CHARS = 2 << 10
 _LONG_TEXT = re.compile(rb'"[^"]{680}')  # a byte may become three characters
 _PATH_CHARS = 32 << 10
-_PATHS = frozenset(("file", "interp", "cgroup", "reason", "remedy"))
+_PATHS = frozenset(("file", "interp", "exe", "cwd", "root", "cgroup", "reason", "remedy"))
+_LONG = frozenset(("message", "env"))
 # After this many damaged lines of a window, one without a kind is not examined further: that takes ten times as long.
 _FAULTS_LOOKED_AT = 100
 # Bytes of whole lines that are split at a time: a line may be one byte long, and costs sixty.
@@ -104,7 +105,7 @@ def _check(record: Record, line: bytes) -> None:
 def _check_sizes(value: object, name: str, paths: Collection[str]) -> None:
     """Raise ValueError for rows that are too many, or for a text of a field that is too long: only arguments may be."""
     if isinstance(value, str):
-        if len(value) > (MAX_LINE_BYTES if name == "message" else _PATH_CHARS if name in paths else _NAME_CHARS):
+        if len(value) > (MAX_LINE_BYTES if name in _LONG else _PATH_CHARS if name in paths else _NAME_CHARS):
             raise ValueError(f"{name}: longer than any")
     elif isinstance(value, msgspec.Struct):
         for field in value.__struct_fields__:

@@ -53,6 +53,15 @@ def memory(text: str) -> int:
     return mebibytes(text, 32)
 
 
+def env(text: str) -> tuple[str, ...]:
+    """Take names of environment variables, each maybe with an asterisk at its end, or ``all``."""
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if not name.rstrip("*") or "=" in name or "*" in name[:-1]:
+            raise argparse.ArgumentTypeError(f"{name!r} is not the name of a variable: HOME, LC_* or all")
+    return names
+
+
 def probes(text: str) -> tuple[ProbeName, ...]:
     chosen = [name.strip() for name in text.split(",") if name.strip()]
     known = registry().names

@@ -105,6 +105,7 @@ class KernelSource:
             pairs_every_s=options.pairs_every_s,
             pairs_calm_s=options.pairs_calm_s,
             printk=options.printk,
+            env=options.env,
             measures=options.measures,
             handlers={**dict.fromkeys(options.ignore, "ignore"), **dict.fromkeys(options.trace, "trace")},
             cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),

@@ -33,6 +33,7 @@ class Options:
     pairs_every_s: float = PAIRS_EVERY_S
     pairs_calm_s: float = PAIRS_EVERY_S
     printk: bool = False
+    env: tuple[str, ...] = ()  # variables of the environment whose values are in records: "PATH", "LC_*", "all"
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[tuple[Abi, int], ...] = ()
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`
