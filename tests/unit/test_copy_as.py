@@ -6,7 +6,9 @@ import json
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -214,3 +216,60 @@ def test_what_is_offered_to_watch_for_compiles(subject: Subject, name: str) -> N
     assert choices
     for choice in choices:
         compile_watch(choice.expression)
+
+
+def there(**more: object) -> list[str]:
+    """Return the lines of a program that lead to where it ran."""
+    row = ExecRow(msgspec.structs.replace(ran(0, 7, "make", "it's"), **more), Lineage(7, 1, 1))
+    return [line.text for line in lines_of(subject_of_exec(row)) if "where it ran" in line.about]
+
+
+def test_a_program_runs_again_where_it_ran(tmp_path: Path) -> None:
+    assert there(cwd="/srv/a b") == ["""cd '/srv/a b' && /usr/bin/make 'it'"'"'s'"""]
+    assert there(cwd="/x", file="./make") == ["""cd /x && ./make 'it'"'"'s'"""]
+    # Of a script, the arguments are its interpreter's.
+    assert there(cwd="/x", file="/x/script", interp="/usr/bin/make") == ["""cd /x && make 'it'"'"'s'"""]
+    for name in HOSTILE:
+        if "\\" not in name and "/" not in name:
+            folder = tmp_path / f"in {name}"
+            folder.mkdir()
+            row = ExecRow(ran(0, 7, "pwd", cwd=str(folder), file="/bin/pwd"), Lineage(7, 1, 1))
+            line, *_ = [line.text for line in lines_of(subject_of_exec(row)) if "where it ran" in line.about]
+            assert (
+                subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout == f"{folder}\n"
+            )
+
+
+def test_below_another_root_directory_it_runs_again_there() -> None:
+    (line,) = there(cwd="/in", root="/jail it's")
+    words = shlex.split(line)
+    assert words[:5] == ["sudo", "chroot", "/jail it's", "sh", "-c"]
+    assert shlex.split(words[5]) == ["cd", "/in", "&&", "/usr/bin/make", "it's"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"cwd": "/gone (deleted)"},
+        {"cwd": "(unreachable)/x"},
+        {"cwd": "/.../x", "cut": ("cwd",)},
+        {"cwd": "/a\\xff"},
+        {"cwd": "/x", "truncated": True},
+    ],
+)
+def test_where_one_cannot_go_no_line_leads(more: dict[str, object]) -> None:
+    assert there(**more) == []
+
+
+def test_a_program_runs_again_with_its_environment(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    (line,) = there(
+        cwd=folder, file="/usr/bin/env", argv=("env",), env={"PATH": "/x y", "B": "it's $HOME", "C": "a\\x0ab"}
+    )
+    ran_again = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    # A value that may not be what is written here is left out.
+    assert sorted(ran_again.splitlines()) == ["B=it's $HOME", "PATH=/x y"]
+    # What was asked for is not all of it: the rest stays as it is.
+    (line,) = there(cwd="/x", env={"LANG": "C"})
+    assert line == """cd /x && env LANG=C /usr/bin/make 'it'"'"'s'"""

@@ -113,3 +113,60 @@ def test_a_command_line_that_may_stand_for_bytes_is_not_offered_to_be_run() -> N
         found = exec_details(log, log.view[len(log.view) - 1], START)
         assert ("not to be run" in found.copies_what) is not exact
         assert ("may stand for bytes" in found.sheet().content().plain) is not exact
+
+
+PIPES = ("/dev/pts/3", "pipe:[7]", None)
+
+
+def fact(text: str, label: str) -> str:
+    """Return what stands behind *label*; raises StopIteration if it is not there."""
+    return next(line for line in text.splitlines() if line.startswith(f"{label} ")).removeprefix(label).strip()
+
+
+def test_details_say_where_a_program_runs() -> None:
+    text = details(
+        program(exe="/usr/bin/dash", exe_inode=41, cwd="/srv/shop", tty="pts/3", sid=7, stdio=PIPES, root="/jail")
+    )
+    assert fact(text, "runs") == "/usr/bin/dash  inode 41"
+    assert fact(text, "directory") == "/srv/shop"
+    assert fact(text, "root") == "/jail  all paths here are below it"
+    assert fact(text, "terminal") == "pts/3  session 7, which it leads"
+    assert [fact(text, name) for name in ("stdin", "stdout", "stderr")] == ["/dev/pts/3", "pipe:[7]", "closed"]
+    same = details(program(cwd="/", stdio=("/dev/null",) * 3, sid=3))
+    assert fact(same, "fds 0 1 2") == "/dev/null"
+    assert fact(same, "terminal") == "none  session 3"
+    cut = details(program(cwd="/.../d", stdio=PIPES, sid=3, cut=("cwd", "stdio")))
+    assert fact(cut, "directory") == "/.../d  cut"
+    assert fact(cut, "stdout") == "pipe:[7]  cut"
+
+
+def test_of_an_older_recording_details_do_not_say_where() -> None:
+    text = details(program())
+    assert "Where" not in text
+    assert "terminal" not in text
+    assert "\nruns" not in text
+
+
+def test_details_say_how_the_environment_differs_from_the_parents() -> None:
+    parent = program(pid=7, start_ns=7000, env={"PATH": "/bin", "LANG": "C", "OLD": "1"}, cwd="/")
+    child = program(
+        pid=8, ppid=7, start_ns=8000, env={"PATH": "/sbin", "LANG": "C", "NEW": "a b"}, cwd="/", cut=("env",)
+    )
+    log = ExecLog()
+    log.feed(Batch("execs", START, (parent, child)))
+    text = exec_details(log, log.ring[1], START + 100).sheet().content().plain
+    assert "Environment (3, cut)" in text
+    assert [fact(text, name).split("  ")[0] for name in ("new", "changed", "gone")] == ["NEW", "PATH", "OLD"]
+    assert [line for line in text.splitlines() if "=" in line][:3] == ["LANG=C", "NEW=a b", "PATH=/sbin"]
+    # Also once the parent has ended.
+    log.feed(Batch("execs", START, (ended(parent, 0),)))
+    assert fact(exec_details(log, log.ring[1], START + 100).sheet().content().plain, "gone").startswith("OLD")
+
+
+def test_an_environment_that_was_not_asked_for_is_said_to_be_not_kept() -> None:
+    assert fact(details(program(cwd="/")), "environment").startswith("not kept  --env")
+    assert "environment" not in details(program(cwd="/", ret=-2, error="ENOENT"))
+    # Without its parent's, there is nothing to compare with.
+    alone = details(program(cwd="/", env={"A": "1"}))
+    assert "A=1" in alone
+    assert "\nnew" not in alone

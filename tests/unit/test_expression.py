@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,8 +36,11 @@ CALL = Syscall(
 )
 WAITING = InFlight(pid=9, tid=9, comm="db", abi="x86_64", nr=0, name="read", ns=12_000_000_000)
 READING = Syscalls(time=3.0, rows=(), in_flight=(WAITING,), families={"exec": 4})
+PLACED = msgspec.structs.replace(
+    PROGRAM, exe="/usr/bin/sleep", cwd="/srv", sid=7, stdio=(None, "socket:[9]", "/dev/null")
+)
 RECORDS: dict[str, Record] = {
-    "exec": PROGRAM,
+    "exec": PLACED,
     "exit": CRASH,
     "syscall": CALL,
     "syscalls": READING,
@@ -71,6 +75,8 @@ def matches(text: str) -> bool:
         '"9" in exec.argv && !("x" in exec.argv)',
         'exec.argv.exists(a, a.startsWith("sle"))',
         "exec.argv.all(a, size(a) < 10)",
+        'exec.exe.startsWith("/usr/") && exec.cwd == "/srv" && exec.tty == null && exec.root == null',
+        'exec.stdio[0] == null && exec.stdio.exists(f, f.startsWith("socket:")) && exec.sid == 7',
         'exec.file.matches("^/usr/.*sleep$") && exec.file.contains("bin") && exec.file.endsWith("sleep")',
         "syscalls.in_flight.exists(call, call.ns > 10s && !call.before)",
         'syscalls.families.exec >= 4 && syscalls.families["exec"] == 4 && syscalls.families.timer == null',

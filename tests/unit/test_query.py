@@ -10,8 +10,10 @@ from ebpftop.core.records import Exec, Exit
 from ebpftop.filters.kinds import AnyOf, Choice, Named, Number, Text, duration, share
 from ebpftop.filters.query import Field, Language, Query, QueryError, text_field
 from ebpftop.filters.regex import TERMS_MAX
+from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.exec_watch import watch_of
 from ebpftop.models.opens import OpenLog
+from ebpftop.models.processes import Lineage
 from ebpftop.models.program_fields import ERRNO, EXECS, SIGNAL
 
 
@@ -259,6 +261,20 @@ def _program(pid: int, comm: str, **rest: object) -> Exec:
         "start_ns": pid * 1000,
     }
     return Exec(**(known | rest))  # type: ignore[arg-type]
+
+
+def test_programs_are_found_by_where_they_run() -> None:
+    record = _program(7, "sh", exe="/usr/bin/dash", cwd="/srv/shop", tty="pts/3", sid=41)
+    row = ExecRow(record, Lineage(7, 7000, 1))
+    nowhere = ExecRow(_program(8, "sh"), Lineage(8, 8000, 1))
+    for text in ("exe:dash", "exe:/usr/*", "cwd:/srv/*", "tty:pts/*", "tty:*", "sid:41", "/srv/shop", "bin/dash"):
+        query = EXECS.parse(text)
+        assert query is not None
+        assert query.matches(row, 0), text
+        assert not query.matches(nowhere, 0), text
+    hidden = EXECS.parse("exe:memfd:*")
+    assert hidden is not None
+    assert hidden.matches(ExecRow(_program(9, "x", exe="memfd:x"), Lineage(9, 9000, 1)), 0)
 
 
 def test_a_watch_looks_at_the_end_of_a_program_if_the_filter_asks_how_it_ended() -> None:

@@ -55,6 +55,8 @@ def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iter
     chosen = _filter_of(s)
     if s.kind == "exec" and is_exact(s.argv):
         yield CommandLine("command", "run it again", shlex.join(s.argv))
+        if (there := _there(s)) is not None:
+            yield CommandLine("command", "run it again where it ran", there)
     if chosen:
         options = filter_options(wanted.combined(chosen))
         yield CommandLine("ebpftop", "this alone, in every pane", shlex.join(["sudo", "ebpftop", *options]))
@@ -68,6 +70,18 @@ def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iter
         yield CommandLine("jq", "the records of it", f"{stream} | {_jq(condition)}")
     yield from _bpftrace(s)
     yield from _strace(s)
+
+
+def _there(s: Subject) -> str | None:
+    """Return the line that runs a program again in its directory, below its root directory."""
+    if s.cwd is None or not is_exact((s.cwd, s.root or "", s.program)):
+        return None
+    words = [s.program, *s.argv[1:]]
+    variables = [f"{name}={value}" for name, value in s.env if is_exact((name, value))]
+    if variables:  # without a PATH it is not all of the environment, but what was asked for
+        words = ["env", *(("-i",) if any(name == "PATH" for name, _ in s.env) else ()), *variables, *words]
+    line = f"cd {shlex.quote(s.cwd)} && {shlex.join(words)}"
+    return line if s.root is None else shlex.join(["sudo", "chroot", s.root, "sh", "-c", line])
 
 
 def _filter_of(s: Subject) -> Filter:

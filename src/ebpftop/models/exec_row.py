@@ -80,7 +80,7 @@ class ExecRow:
         e = self.exec
         return (
             f"{e.pid} {e.ppid} {e.pcomm} {e.uid} {self.user} {e.comm} {e.file} {' '.join(e.argv)} {self.outcome}"
-            f" {e.interp or ''} {e.cgroup} {e.container or ''} {e.unit or ''}"
+            f" {e.interp or ''} {e.exe or ''} {e.cwd or ''} {e.tty or ''} {e.cgroup} {e.container or ''} {e.unit or ''}"
         )
 
 

@@ -32,6 +32,10 @@ def _files(path: str) -> tuple[str, str]:
     return path, path.rpartition("/")[2]
 
 
+def _exe(path: str | None) -> tuple[str, ...]:
+    return () if path is None else _files(path)
+
+
 def _command(row: ExecRow) -> str:
     return " ".join(row.exec.argv) or row.exec.file
 
@@ -57,9 +61,12 @@ EXECS: Language[ExecRow] = Language(
         Field("ret", ERRNO, lambda r, _: (r.exec.ret, r.exec.error), "what execve returned"),
         Field("duration", duration(), lambda r, now: r.seconds(now), "how long it has run", varies=True, at_end=True),
         Field("state", Choice(("running", "exited", "killed", "failed", "replaced")), _state, at_end=True),
-        Field(
-            "file", AnyOf(Text(hint="/usr/bin/* or gcc")), lambda r, _: _files(r.exec.file), "path or name", ("exe",)
-        ),
+        Field("file", AnyOf(Text(hint="/usr/bin/* or gcc")), lambda r, _: _files(r.exec.file), "path or name as given"),
+        Field("exe", AnyOf(Text(hint="/usr/bin/* or memfd:*")), lambda r, _: _exe(r.exec.exe), "the file that runs"),
+        text_field("cwd", lambda r: r.exec.cwd, "its current directory"),
+        text_field("root", lambda r: r.exec.root, "its root directory, if it is another"),
+        text_field("tty", lambda r: r.exec.tty, "its terminal: pts/3"),
+        Field("sid", Number(hint="4321"), lambda r, _: r.exec.sid, "its session"),
         text_field("args", lambda r: " ".join(r.exec.argv[1:]), "its arguments"),
         text_field("unit", lambda r: r.exec.unit, "its systemd unit"),
         text_field("container", lambda r: r.exec.container),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from ebpftop.core.records import Abi, Event, InFlight, Trace
+from ebpftop.core.records import Abi, Event, Exec, InFlight, Trace
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
 
@@ -37,6 +38,13 @@ class Subject:
     ppid: int | None = None
     time: float | None = None
     """When the process had this pid, if `start_ns` is 0."""
+    cwd: str | None = None
+    root: str | None = None
+    """Where it runs, if that is known and still there: `root` if it is not that of the machine."""
+    env: tuple[tuple[str, str], ...] = ()
+    """What is known of its environment."""
+    program: str = ""
+    """What to call instead of the first of `argv`, which a program found in PATH was called by."""
 
 
 def subject_of_exec(row: ExecRow) -> Subject:
@@ -56,7 +64,24 @@ def subject_of_exec(row: ExecRow) -> Subject:
         start_ns=e.start_ns,
         ppid=e.ppid,
         time=e.time,
+        cwd=_stays(e, "cwd"),
+        root=_stays(e, "root"),
+        env=tuple(sorted(e.env.items())) if e.env else (),
+        program=_program(e),
     )
+
+
+def _stays(e: Exec, name: Literal["cwd", "root"]) -> str | None:
+    """Return a directory if one can go there by this name."""
+    path = e.cwd if name == "cwd" else e.root
+    if path is None or name in e.cut or not path.startswith("/") or path.endswith(" (deleted)"):
+        return None
+    return path
+
+
+def _program(e: Exec) -> str:
+    name = e.argv[0] if e.argv else ""
+    return e.file if e.interp is None and name.rpartition("/")[2] == e.file.rpartition("/")[2] else name
 
 
 def subject_of_process(process: ProcessInfo) -> Subject:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ebpftop.core import format
 from ebpftop.core.clock import whole_text
+from ebpftop.core.records import Exec
 from ebpftop.filters.stack import FilterLevel, process_level
 from ebpftop.models.copy_as import is_exact
 from ebpftop.models.exec_row import ExecRow, attempts_of, command_line
@@ -130,6 +131,9 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
 
     sheet.fact("file", e.file, "bold", note=cut("file"))
     sheet.fact("interpreter", e.interp, note=cut("interp"))
+    if e.exe is not None:
+        hidden = e.exe.startswith("memfd:") or e.exe.endswith(" (deleted)")
+        sheet.fact("runs", e.exe, "$warning" if hidden else "", cut("exe") or f"inode {e.exe_inode}")
     sheet.fact("comm", e.comm)
     sheet.fact("started", date_and_time(e.time))
     _outcome(sheet, row, now)
@@ -148,6 +152,10 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
     sheet.fact("cgroup", e.cgroup, note=cut("cgroup"))
     sheet.fact("container", e.container, "$warning")
     sheet.fact("unit", e.unit)
+    if e.sid:
+        sheet.fact("terminal", e.tty or "none", note=f"session {e.sid}{', which it leads' if e.sid == e.pid else ''}")
+    _where(sheet, e)
+    _environment(sheet, log, row)
 
     sheet.heading("Started by")
     _ancestors(sheet, log.ancestors(row), e.ppid, e.pcomm)
@@ -159,6 +167,48 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
 
     _command_line(sheet, e.argv or (e.file,))
     return sheet
+
+
+def _where(sheet: Sheet, e: Exec) -> None:
+    if e.cwd is None and not e.stdio:  # an older recording
+        return
+    sheet.heading("Where")
+    if e.cwd is not None:
+        astray = e.cwd.endswith(" (deleted)") or not e.cwd.startswith("/")
+        sheet.fact("directory", e.cwd, "$warning" if astray else "", "cut" if "cwd" in e.cut else "")
+    sheet.fact("root", e.root, "$warning", "cut" if "root" in e.cut else "all paths here are below it")
+    cut = "cut" if "stdio" in e.cut else ""
+    if len(set(e.stdio)) == 1 < len(e.stdio):
+        sheet.fact("fds 0 1 2", e.stdio[0] or "closed", note=cut)
+        return
+    for label, file in zip(("stdin", "stdout", "stderr"), e.stdio, strict=False):
+        sheet.fact(label, file or "closed", note=cut)
+
+
+def _environment(sheet: Sheet, log: ExecLog, row: ExecRow) -> None:
+    e = row.exec
+    if e.env is None:
+        if e.cwd is not None and not row.failed:
+            sheet.fact("environment", "not kept", "$dim", "--env NAMES or all keeps it")
+        return
+    parent = log.parent_row(row)
+    before = parent.exec.env if parent is not None else None
+    cut = ", cut" if "env" in e.cut else ""
+    sheet.heading(f"Environment ({len(e.env)}{cut})")
+    if before is not None:
+        gone = [name for name in before if name not in e.env]
+        new = [name for name in e.env if name not in before]
+        changed = [name for name, value in e.env.items() if name in before and before[name] != value]
+        for label, names in (("new", new), ("changed", changed), ("gone", gone)):
+            sheet.fact(label, " ".join(sorted(names)), note="against its parent's start")
+    left = SHOWN_CHARACTERS
+    for name, value in sorted(e.env.items()):
+        if left <= 0:
+            sheet.line(("   …  more than is shown here: E exports them", "$warning"))
+            break
+        shown = value[:left]
+        left -= len(name) + len(shown) + 40
+        sheet.line((f"{name}=", "$dim"), (shown, ""), _rest(value, shown))
 
 
 def _attempts(sheet: Sheet, row: ExecRow, attempts: list[ExecRow]) -> None:
