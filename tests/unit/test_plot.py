@@ -80,6 +80,9 @@ def test_a_scale_says_its_top_its_unit_and_that_it_is_logarithmic() -> None:
     assert scale_text(Graph("p99", (1000, 55_000_000))) == "log≤55ms"
     assert scale_text(Graph("cost", (0.03, 0.09))) == "≤9.0%"
     assert scale_text(Graph("lost", (0, 54))) == "≤54/s"
+    # What it is now may be more than any column, each of which is a mean.
+    assert scale_text(Graph("execs", (1, 190.2), now=217)) == "≤217"
+    assert scale_text(Graph("lost", (0, 0.5), now=54)) == "≤0.5/s"
     assert scale_text(Graph("execs", (0, None))) == ""
     assert value_text("calls", None) == "\N{EN DASH}"
 

@@ -134,7 +134,7 @@ class GraphPlot(SpanLine, can_focus=True):
     def _draw(self) -> list[list[Span]]:
         graph, span = self._plotted.graph, self._plotted.span
         height = self.size.height - _HEAD - 2
-        scale = scale_of(graph.columns, log=graph.what in LOGARITHMIC)
+        scale = scale_of(graph.scaled, log=graph.what in LOGARITHMIC)
         head = [
             Span(f" {name_of(graph.what)} ", "strong"),
             Span(value_text(graph.what, graph.now), "peak"),

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from ebpftop.core.clock import time_text
-from ebpftop.core.format import brief, nanoseconds, share
+from ebpftop.core.format import brief, count, nanoseconds, share
 from ebpftop.models.series import WHATS, What
 from ebpftop.ui.widgets.axis import MARK, are_few
 from ebpftop.ui.widgets.columns import Span
@@ -68,6 +68,11 @@ class Graph:
     now: float | None = None
     at: int | None = None
     marked: frozenset[int] = frozenset()
+
+    @property
+    def scaled(self) -> tuple[float | None, ...]:
+        """What the scale must hold: a reading may be more than the column that it is a part of. (Losses are a sum.)"""
+        return self.columns if self.what == "lost" else (*self.columns, self.now)
 
 
 def shown(width: int) -> tuple[What, ...]:
@@ -201,31 +206,35 @@ class Graphs(SpanLine, can_focus=True):
 
 def column_text(graph: Graph, column: int) -> str:
     """Return the value of a column; losses are a rate, as in the others, and only their sum is not."""
-    value = graph.columns[column]
-    return f"{value_text(graph.what, value)}{'/s' if graph.what == 'lost' and value is not None else ''}"
+    return _text(graph.what, graph.columns[column])
+
+
+def _text(what: What, value: float | None) -> str:
+    return f"{value_text(what, value)}{'/s' if what == 'lost' and value is not None else ''}"
 
 
 def scale_text(graph: Graph) -> str:
     """Return the top of the scale: ``≤190``, ``log≤55ms``; empty if nothing is above zero."""
-    peak = peak_of(graph.columns)
+    peak = peak_of(graph.scaled)
     if peak is None:
         return ""
-    return f"{'log' if graph.what in LOGARITHMIC else ''}≤{column_text(graph, peak)}"
+    return f"{'log' if graph.what in LOGARITHMIC else ''}≤{_text(graph.what, graph.scaled[peak])}"
 
 
 def _label(graph: Graph, width: int, is_chosen: bool) -> list[Span]:
-    now, top = value_text(graph.what, graph.now), scale_text(graph)
+    top = scale_text(graph)
+    now = count(int(graph.now)) if graph.what == "lost" and graph.now else value_text(graph.what, graph.now)
     look = "warn" if graph.what == "lost" and graph.now else "strong"
     for scale in dict.fromkeys((top, "")):
         for name in _WORDS[graph.what].names:
             left = width - len(name) - 1 - len(now) - len(scale)
-            if left >= (1 if scale else 0):
+            if left >= 1:
                 return [
                     Span(name, "chosen" if is_chosen else "dim"),
                     Span(" "),
-                    Span(now, look),
-                    Span(" " * left),
+                    Span(f"{now} ", look),
                     Span(scale, "dim"),
+                    Span(" " * (left - 1)),
                 ]
     return [Span(f"{_WORDS[graph.what].names[-1]} {now}"[:width].ljust(width), "dim")]
 
@@ -233,7 +242,7 @@ def _label(graph: Graph, width: int, is_chosen: bool) -> list[Span]:
 def _bars(graph: Graph, width: int, height: int) -> list[list[Span]]:
     values = graph.columns[-width:] if width else ()
     bright = {peak_of(values), len(values) - 1 if graph.at is None else graph.at}
-    lines = plot(values, height, scale_of(values, log=graph.what in LOGARITHMIC))
+    lines = plot(values, height, scale_of(graph.scaled, log=graph.what in LOGARITHMIC))
     coloured = graph.marked
     if are_few(graph.marked, len(values)):
         lines, coloured = with_marks(lines, graph.marked, MARK), frozenset()
