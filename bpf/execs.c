@@ -400,43 +400,4 @@ int exec_on_tracepoint(struct exec_tracepoint *ctx)
 #endif
 
 #include "execs_failed.h"
-
-/* ---- Exits ---- */
-
-INLINE int process_ended(void *ctx)
-{
-	char *task = current_task();
-	char *signal = load_pointer(task, OFF_TASK_SIGNAL);
-	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
-
-	forget_attempt((u64)task); /* killed inside execve */
-	/* Report only the last thread. If two race, both see zero, and user space drops the second by (pid, start). The
-	 * thread may have a name of its own, so the filter matches the name of the process, which is what ends. */
-	if (load_u32(signal, OFF_SIGNAL_LIVE) || !filter_matches(load_u32(task, OFF_TASK_TGID), leader))
-		return 0;
-	struct event event = {.kind = EVENT_EXIT};
-
-	count_seen(EVENT_EXIT);
-	fill_identity(&event, task);
-	/* What wait4 reports, kernel/exit.c wait_task_zombie(). */
-	event.ret = load_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? load_u32(signal, OFF_SIGNAL_EXIT_CODE)
-									   : load_u32(leader, OFF_TASK_EXIT_CODE);
-	load_comm(event.comm, leader);
-	/* Counted apart from lost execs: after a lost exit a program seems to run on, after a lost exec it is not
-	 * known. */
-	if (hand_over(ctx, &event, sizeof(event)))
-		count_lost(LOST_EXITS);
-	return 0;
-}
-
-int exit_on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
-{
-	return process_ended(ctx);
-}
-
-#ifdef WITH_SCHED_TRACEPOINTS
-int exit_on_tracepoint(void *ctx)
-{
-	return process_ended(ctx);
-}
-#endif
+#include "execs_ended.h"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
-from ebpftop.core.records import Exec, Exit
+from ebpftop.core.records import Exec, Exit, Killer
 from ebpftop.core.source import Batch
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.execlog import ExecLog
+from ebpftop.models.match_words import summary_of
 from ebpftop.models.processes import Lineage
+from ebpftop.models.program_fields import EXECS
 from ebpftop.ui.panes.exec_columns import COLUMNS
 from ebpftop.ui.panes.exec_details import exec_details, exit_meaning, process_details
 from tests.unit.recording_samples import START, exec_at
@@ -170,3 +173,76 @@ def test_an_environment_that_was_not_asked_for_is_said_to_be_not_kept() -> None:
     alone = details(program(cwd="/", env={"A": "1"}))
     assert "A=1" in alone
     assert "\nnew" not in alone
+
+
+def used(record: Exec, **more: object) -> Exit:
+    """Return the end of a program that a worker was killed in."""
+    ending = msgspec.structs.replace(
+        ended(record, None, "SIGKILL"), user_s=1.5, system_s=0.25, max_rss_bytes=3_000_000_000, major_faults=2,
+        minor_faults=1310, read_bytes=12_000, written_bytes=0, storage_read_bytes=4096, storage_written_bytes=0,
+        threads=4, killer=Killer(pid=812, comm="php-fpm", uid=33),
+    )  # fmt: skip
+    return msgspec.structs.replace(ending, **more)
+
+
+def command_of(record: Exec, ending: Exit) -> str:
+    row = ExecRow(record, Lineage(record.pid, record.start_ns, record.ppid))
+    row.exit, row.ended = ending, ending.time
+    (column,) = [column for column in COLUMNS if column.key == "command"]
+    return "".join(span.text for span in column.cell(row, START + 100))
+
+
+def test_a_killed_program_says_by_whom_where_it_ran() -> None:
+    one = program(argv=("convert", "upload.png"))
+    assert command_of(one, used(one)) == "convert upload.png by php-fpm 812"
+    assert (
+        command_of(one, used(one, killer=Killer(pid=one.pid, comm="convert", uid=1))) == "convert upload.png by itself"
+    )
+    assert command_of(one, used(one, killer=None, oom=True)) == "convert upload.png out of memory"
+    assert command_of(one, used(one, killer=None)) == "convert upload.png"
+    assert summary_of(used(one)).endswith(" ended: SIGKILL by php-fpm 812 after 5.00s")
+
+
+def test_details_say_what_it_used_and_how_it_ended() -> None:
+    one = program()
+    lines = details(one, used(one)).splitlines()
+    head = next(at for at, line in enumerate(lines) if "STARTED" in line)
+    assert " ".join(lines[head].split()) == "STARTED ENDED WALL CPU MEMORY FAULTS READ WRITE"
+    assert lines[head + 1].split()[:2] == ["process", str(one.pid)]
+    assert lines[head + 1].split()[4:] == ["5.00s", "1.75s", "3.00", "GB", "2+1310", "12.0", "kB", "·"]
+    assert max(map(len, lines[head : head + 2])) <= 76
+    assert lines[head + 2] == "CPU: 1.50s user, 250ms system. 4 threads; 4.10 kB read from storage"
+    assert "no exit code · SIGKILL · killer php-fpm 812 (uid 33) · no core · not out of memory" in lines
+    well = used(one, code=127, signal=None, killer=None)
+    assert "exit 127 · no signal · no killer · no core · not out of memory" in details(one, well)
+
+
+def test_an_end_without_figures_has_no_table() -> None:
+    one = program()
+    assert "MEMORY" not in details(one, ended(one, 0))
+    row = shown(one, ended(one, 0))
+    assert (row["cpu"], row["memory"], row["killer"]) == ("·", "·", "")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("killer:php-fpm", "killer:812", "killer:php*", "killer:*", "oom:no", "core:no", "cpu:>1s", "cpu:<=1750ms"),
+        *("rss:>2g", "rss:>2.5GB", "rss:<3GiB", "rss:3000000000", "read:>10k", "written:0", "threads:4"),
+    ],
+)
+def test_a_filter_asks_what_it_used_and_who_ended_it(typed: str) -> None:
+    query = EXECS.parse(typed)
+    assert query is not None
+    assert query.at_end
+    record = program()
+    row = ExecRow(record, Lineage(record.pid, record.start_ns, record.ppid))
+    assert not query.matches(row, START)
+    row.exit = used(record)
+    row.ended = row.exit.time
+    assert query.matches(row, START)
+    row.exit = used(
+        record, killer=None, oom=True, core=True, user_s=60.0 if "<" in typed else 0.1, system_s=0.0, threads=1,
+        max_rss_bytes=9_000_000_000 if "<" in typed else 1, read_bytes=1, written_bytes=7,
+    )  # fmt: skip
+    assert not query.matches(row, START)

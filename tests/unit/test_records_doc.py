@@ -14,6 +14,7 @@ from ebpftop.core import records
 from ebpftop.core.records import (
     Attempt,
     InFlight,
+    Killer,
     PrintingProgram,
     ProcessCalls,
     ProcessTotal,
@@ -35,6 +36,7 @@ PARTS: dict[type[msgspec.Struct], str] = {
     ProcessCalls: "caller",
     ProcessTotal: "total",
     UserCalls: "caller_user",
+    Killer: "killer",
     TableSlot: "slot",
     PrintingProgram: "program",
 }

@@ -27,6 +27,7 @@ from ebpftop.core.records import (
 
 # A struct with its numbers and short texts, as tracemalloc measured it.
 _EXEC = 850
+_EXIT = 900
 _SMALL = 400
 _ROW = 300
 _NUMBER = 36
@@ -39,6 +40,8 @@ def weight(record: Record) -> int:
     if isinstance(record, Exec):
         long = len(record.file) + len(record.cgroup) + len(record.interp or "")
         return _EXEC + long + texts(record.argv) + _of_places(record)
+    if isinstance(record, Exit):
+        return _EXIT
     if isinstance(record, Trace):
         return _SMALL + text(record.message) + (text(record.program.name) if record.program else 0)
     if isinstance(record, Process):
@@ -74,7 +77,7 @@ def _places(record: Exec) -> tuple[str, ...]:
     return tuple(place for place in places if place)
 
 
-_FIXED = (Exit, Header, Lost, Fullest, Cost, End)
+_FIXED = (Header, Lost, Fullest, Cost, End)
 
 
 def _weight_of_value(value: object) -> int:

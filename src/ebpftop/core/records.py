@@ -192,10 +192,24 @@ class Exec(Event, frozen=True, kw_only=True, tag="exec"):
     env: dict[str, str] | None = None
 
 
+class Killer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The process that sent a signal, by `kill` or the like; `comm` is the name of its first thread."""
+
+    pid: int
+    comm: str
+    uid: int
+
+    def __str__(self) -> str:
+        """Name and pid: ``php-fpm 812``."""
+        return f"{self.comm} {self.pid}"
+
+
 class Exit(Event, frozen=True, kw_only=True, tag="exit"):
     """A process ended: `code` or `signal`, never both. If its end was not seen, neither is set, and `time` is later.
 
-    `duration_s` since its exec, null if that was not seen.
+    `duration_s` since its exec, null if that was not seen. What it used is of all its threads, without its children, as
+    getrusage(2) counts it; null if its end was not seen, and in older recordings. `killer` is null if the kernel itself
+    sent the signal. `forked`: it executed no program of its own.
     """
 
     pid: int
@@ -207,6 +221,24 @@ class Exit(Event, frozen=True, kw_only=True, tag="exit"):
     start_ns: int = 0
     ppid: int = 0
     core: bool = False
+    user_s: Time | None = None
+    system_s: Time | None = None
+    max_rss_bytes: Count | None = None
+    major_faults: Count | None = None
+    minor_faults: Count | None = None
+    read_bytes: Count | None = None
+    written_bytes: Count | None = None
+    storage_read_bytes: Count | None = None
+    storage_written_bytes: Count | None = None
+    threads: Count | None = None
+    forked: bool = False
+    killer: Killer | None = None
+    oom: bool = False
+
+    @property
+    def cpu_s(self) -> float | None:
+        """User and system time together."""
+        return None if self.user_s is None or self.system_s is None else self.user_s + self.system_s
 
 
 class Process(TimedRecord, frozen=True, kw_only=True, tag="process"):

@@ -25,6 +25,15 @@ TIME_UNITS = {
     "h": 3600.0,
     "d": 86400.0,
 }
+SIZE_UNITS = {"": 1.0} | {
+    name: base**power
+    for power, letter in enumerate("kMGT", 1)
+    for base, name in (
+        *((1e3, name) for name in (letter.lower(), letter.upper(), f"{letter}B")),
+        (1024.0, f"{letter.upper()}iB"),
+    )
+}
+"""As sizes are shown, in steps of 1000; of 1024 if written so."""
 SHARE_UNITS = {"": 0.01, "%": 0.01}
 
 _COMPARED = re.compile(r"(>=|<=|>|<|=)?\s*(-?[0-9][0-9_]*(?:\.[0-9]*)?|-?\.[0-9]+)\s*(.*)", re.DOTALL)
@@ -134,6 +143,11 @@ class Number(Kind):
 def duration(scale: float = 1.0) -> Number:
     """Return a time span; a row's 1 is *scale* seconds."""
     return Number(tuple(TIME_UNITS.items()), ">1s", needs_unit=True, scale=scale)
+
+
+def size() -> Number:
+    """Return a number of bytes."""
+    return Number(tuple(SIZE_UNITS.items()), ">1G")
 
 
 def share() -> Number:

@@ -84,6 +84,17 @@ class ExecRow:
         )
 
 
+def killed_by(ending: Exit | None) -> str:
+    """Return who or what ended a process: ``by php-fpm 812``, ``by itself``, ``out of memory``; empty if not known."""
+    if ending is None or ending.signal is None:
+        return ""
+    if ending.oom:
+        return "out of memory"
+    if ending.killer is None:
+        return ""
+    return "by itself" if ending.killer.pid == ending.pid else f"by {ending.killer}"
+
+
 class Search:
     """One search in PATH: `attempts` failed. `head` is the row that shows it: the program found, or the last attempt.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpftop.core.format import clock_text, counted, duration, nanoseconds
 from ebpftop.core.records import Exec, Exit, Lost, Probe, Record, Syscall, TableReading, Trace
+from ebpftop.models.exec_row import killed_by
 from ebpftop.probes.registry import kind_of
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def _summary(record: Record) -> str:
             return f"{_who(record)} could not start {record.file}: {record.error or record.ret}"
         case Exit():
             how = record.signal or ("exited" if record.code is None else f"exit {record.code}")
+            how = f"{how} {killed_by(record)}".rstrip()
             core = ", core dumped" if record.core else ""
             after = f" after {duration(record.duration_s)}" if record.duration_s is not None else ""
             return f"{_who(record)} ended: {how}{core}{after}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ebpftop.filters.kinds import AnyOf, Choice, Named, Number, Text, duration, share
+from collections.abc import Callable
+
+from ebpftop.core.records import Exit
+from ebpftop.filters.kinds import AnyOf, Choice, Kind, Named, Number, Text, duration, share, size
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
@@ -12,6 +15,7 @@ from ebpftop.syscalls.errno_names import error_names, signal_numbers
 
 USER = Named(hint="root or 1000")
 ERRNO = Named(known=error_names(), hint="ENOENT", what="errno", prefix="E")
+YES = Choice(("yes", "no"))
 SIGNAL = Named(known=tuple(signal_numbers()), hint="SEGV", what="signal", prefix="SIG")
 
 
@@ -26,6 +30,20 @@ def _state(row: ExecRow, _: float) -> str:
     if row.exit is None:
         return "replaced" if row.replaced else "running"
     return "killed" if row.exit.signal else "exited"
+
+
+def _yes(name: str, read: Callable[[Exit], bool], about: str) -> Field[ExecRow]:
+    return _at_end(name, YES, lambda end: "yes" if read(end) else "no", about)
+
+
+def _killer(row: ExecRow, _: float) -> tuple[str, ...]:
+    killer = row.exit.killer if row.exit else None
+    return () if killer is None else (killer.comm, str(killer.pid))
+
+
+def _at_end(name: str, kind: Kind, read: Callable[[Exit], object], about: str) -> Field[ExecRow]:
+    """Return a field of how a program ended."""
+    return Field(name, kind, lambda r, _: read(r.exit) if r.exit else None, about, at_end=True)
 
 
 def _files(path: str) -> tuple[str, str]:
@@ -71,6 +89,14 @@ EXECS: Language[ExecRow] = Language(
         text_field("unit", lambda r: r.exec.unit, "its systemd unit"),
         text_field("container", lambda r: r.exec.container),
         text_field("cgroup", lambda r: r.exec.cgroup),
+        Field("killer", AnyOf(Text(hint="php-fpm or 812")), _killer, "who sent that signal: name or pid", at_end=True),
+        _yes("oom", lambda end: end.oom, "killed as memory ran out"),
+        _yes("core", lambda end: end.core, "a core was dumped"),
+        _at_end("cpu", duration(), lambda end: end.cpu_s, "its time on a CPU"),
+        _at_end("rss", size(), lambda end: end.max_rss_bytes, "the most memory that it had"),
+        _at_end("read", size(), lambda end: end.read_bytes, "bytes that it read"),
+        _at_end("written", size(), lambda end: end.written_bytes, "bytes that it wrote"),
+        _at_end("threads", Number(hint=">1"), lambda end: end.threads, "its threads, also those that ended before"),
     ),
     ExecRow.searchable,
     _command,

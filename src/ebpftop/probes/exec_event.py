@@ -12,6 +12,7 @@ from ebpftop.probes.exec_places import SIZE as PLACES_SIZE
 from ebpftop.probes.exec_places import Places, places_of
 
 _EVENT = struct.Struct("=IIQQQQ8Ii4IiII16s16s")  # struct event of bpf/execs.c
+HEAD_BYTES = _EVENT.size
 TIME_AT = 8
 EXEC, FAILED, EXIT = 1, 2, 3
 _ARGV_CUT, _FILE_CUT, _INTERP_CUT, CGROUP_CUT, CGROUP_V1, ENV_CUT = 1 | 2, 4, 8, 16, 32, 128  # enum event_flag

@@ -17,6 +17,7 @@ from ebpftop.probes.exec_calls import (
     raw_entry,
 )
 
+KILLERS = "who sent the signal that ended a process"
 LATE = "paths and arguments of programs that fail after the old one is gone"
 
 
@@ -29,10 +30,14 @@ def start_ladder() -> tuple[AttachOption, ...]:
 
 
 def exit_ladder() -> tuple[AttachOption, ...]:
-    """Where the ends of processes are seen."""
+    """Where the ends of processes are seen, and who sends a signal.
+
+    The fields of the tracepoint signal:signal_generate do not say which process gets it, so there is no other place.
+    """
+    killers = Attach("raw_tracepoint", "signal_generate", "killer_on_signal_generate", without=KILLERS)
     return (
-        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_on_sched_process_exit"),)),
-        AttachOption(FREE, (Attach("tracepoint", "sched:sched_process_exit", "exit_on_tracepoint"),)),
+        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_on_sched_process_exit"), killers)),
+        AttachOption(FREE, (Attach("tracepoint", "sched:sched_process_exit", "exit_on_tracepoint"), killers)),
     )
 
 

@@ -24,6 +24,7 @@ from ebpftop.probes.exec_event import (
     EXEC,
     EXIT,
     FAILED,
+    HEAD_BYTES,
     NO_LOGINUID,
     TIME_AT,
     ExecEvent,
@@ -35,6 +36,7 @@ from ebpftop.probes.exec_event import (
     split_argv,
 )
 from ebpftop.probes.exec_ladders import exit_ladder, failure_ladder, failure_options, start_ladder
+from ebpftop.probes.exit_event import ending_of
 from ebpftop.probes.procfs import ProcessTable, SeenProcess
 from ebpftop.syscalls.errno_names import error_name, signal_name
 
@@ -159,7 +161,7 @@ class ExecsProbe(KernelProbe):
         for raw in events:
             event = event_of(raw)
             if event.kind == EXIT:
-                ended = self._exit(event, offset)
+                ended = self._exit(event, raw, offset)
                 if ended is not None:
                     records.append(ended)
                 continue
@@ -254,7 +256,7 @@ class ExecsProbe(KernelProbe):
             env=environment_of(env, self.context.env) if self.context.env and event.kind == EXEC else None,
         )
 
-    def _exit(self, event: ExecEvent, offset: float) -> Exit | None:
+    def _exit(self, event: ExecEvent, raw: bytes, offset: float) -> Exit | None:
         process = event.pid, event.start_ns
         if process in self._ended:  # its last two threads ended at the same time, and each saw itself as the last
             return None
@@ -276,6 +278,7 @@ class ExecsProbe(KernelProbe):
             start_ns=start_ns,
             ppid=self._shared[event.ppid],
             core=bool(event.ret & 0x80),
+            **ending_of(raw, HEAD_BYTES)._asdict(),
         )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from rich.cells import cell_len
 
 from ebpftop.core import format
-from ebpftop.models.exec_row import ExecRow, command_line, repeats_shown, search_text
+from ebpftop.models.exec_row import ExecRow, command_line, killed_by, repeats_shown, search_text
 from ebpftop.models.tree import Branch
 from ebpftop.ui.panes.common import clock, moment, narrow_time, user
 from ebpftop.ui.widgets.columns import Cell, Column, Narrow, Span, layout_cell
@@ -60,7 +60,9 @@ def _command(row: ExecRow, longest: float = LONGEST) -> Cell:
 
 def _tail(row: ExecRow) -> Cell:
     text = search_text(row)
-    return (Span(f" {text}", "dim" if not row.failed else "bad"),) if text else ()
+    searched = (Span(f" {text}", "dim" if not row.failed else "bad"),) if text else ()
+    by = "" if repeats_shown(row) else killed_by(row.exit)
+    return (Span(f" {by}", "bad"), *searched) if by else searched
 
 
 def _whole_cell(row: ExecRow, _: float) -> Cell:
@@ -143,6 +145,16 @@ def _duration(row: ExecRow, now: float) -> Cell:
 def _pid(row: ExecRow, _: float) -> Cell:
     times = repeats_shown(row)
     return (Span(f"×{format.count(times)}", "accent"),) if times else (Span(str(row.exec.pid)),)
+
+
+def _cpu(row: ExecRow, _: float) -> Cell:
+    seconds = row.exit.cpu_s if row.exit else None
+    return (Span("·", "dim"),) if seconds is None else (Span(format.duration(seconds)),)
+
+
+def _memory(row: ExecRow, _: float) -> Cell:
+    most = row.exit.max_rss_bytes if row.exit else None
+    return (Span("·", "dim"),) if most is None else (Span(format.size(most)),)
 
 
 def _unit(row: ExecRow, _: float) -> Cell:
@@ -275,6 +287,39 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         rank=13,
         hidden=True,
         about="Its terminal.",
+    ),
+    Column(
+        "cpu",
+        "CPU",
+        6,
+        _cpu,
+        right=True,
+        rank=14,
+        hidden=True,
+        about="Time on a CPU when it has ended, of all its threads: user and system.",
+        value=lambda r, _: r.exit.cpu_s if r.exit else None,
+        exported="cpu_s",
+    ),
+    Column(
+        "memory",
+        "MEMORY",
+        7,
+        _memory,
+        right=True,
+        rank=15,
+        hidden=True,
+        about="The most memory that it had in RAM (maximum resident set), when it has ended.",
+        value=lambda r, _: r.exit.max_rss_bytes if r.exit else None,
+        exported="max_rss_bytes",
+    ),
+    Column(
+        "killer",
+        "KILLER",
+        12,
+        lambda r, _: (Span(str(r.exit.killer or "") if r.exit else "", "bad"),),
+        rank=16,
+        hidden=True,
+        about="Who sent the signal that ended it: name and process id.",
     ),
     Column(
         "command",

@@ -9,12 +9,13 @@ from ebpftop.core.clock import whole_text
 from ebpftop.core.records import Exec
 from ebpftop.filters.stack import FilterLevel, process_level
 from ebpftop.models.copy_as import is_exact
-from ebpftop.models.exec_row import ExecRow, attempts_of, command_line
+from ebpftop.models.exec_row import ExecRow, attempts_of, command_line, killed_by
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.processes import ProcessInfo
 from ebpftop.models.subject import subject_of_exec, subject_of_process
 from ebpftop.syscalls.errno_names import signal_name, signal_numbers
 from ebpftop.ui.panes.common import date_and_time
+from ebpftop.ui.panes.exec_usage import parent_of, usage
 from ebpftop.ui.widgets.sheet import Details, Sheet
 
 NARROWS = "Only this process"
@@ -79,6 +80,8 @@ def _process_sheet(log: ExecLog, process: ProcessInfo, now: float) -> Sheet:
         said = (ending.signal or f"exit code {ending.code}") if ending and known else "exited (not seen)"
         sheet.fact("ended", said, note=exit_meaning(ending.code if ending else None))
     sheet.fact("programs run", process.execs or None)
+    if process.ending is not None:
+        usage(sheet, process.ending, process.since, parent_of(log, process.ppid, process.start_ns))
     sheet.heading("Started by")
     _ancestors(sheet, log.processes.ancestors(process.ppid, process.start_ns), process.ppid, "")
     sheet.heading(f"Arguments ({len(process.argv)})")
@@ -137,6 +140,8 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
     sheet.fact("comm", e.comm)
     sheet.fact("started", date_and_time(e.time))
     _outcome(sheet, row, now)
+    if row.exit is not None:
+        usage(sheet, row.exit, e.time, parent_of(log, e.ppid, e.start_ns))
 
     if attempts := attempts_of(row, log.ring):
         _attempts(sheet, row, attempts)
@@ -233,7 +238,9 @@ def _outcome(sheet: Sheet, row: ExecRow, now: float) -> None:
         sheet.fact("running", format.age(seconds or 0), "$success")
         return
     elif row.exit.signal:
-        sheet.fact("killed by", row.exit.signal, "$error bold", "core dumped" if row.exit.core else "")
+        core = "core dumped" if row.exit.core else ""
+        note = ", ".join(filter(None, (killed_by(row.exit), core)))
+        sheet.fact("killed by", row.exit.signal, "$error bold", note)
     elif row.exit.code is None:
         sheet.fact("ended", "exited (not seen)", note="at the latest by then")
     else:

@@ -87,6 +87,7 @@ class ExecsPane(FilteredPane):
         Mark("✗", "it did not start: execve returned this error", "bad"),
         Mark("!", "it ended with another exit code than 0", "bad"),
         Mark("†", "a signal ended it; core: and its memory was dumped", "bad"),
+        Mark("by cron 611", "who sent that signal: name and process id", "bad"),
         Mark("×214", "so many rows in one: the arguments that all share, and the median duration (~)", "accent"),
         Mark("✗8 in PATH", "it was found after so many attempts; or not found: so many failed", "dim"),
         Mark("exit 0", "it ended, and said that all is well", "dim"),
