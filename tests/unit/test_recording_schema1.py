@@ -41,6 +41,11 @@ ADDED: dict[str, dict[str, Any]] = {
     "syscalls": {"pairs_time": None},
     "syscalls.rows": {"failed_histogram_ns": []},
     "trace": {"program": None},
+    "exit": {
+        **dict.fromkeys(("user_s", "system_s", "max_rss_bytes", "major_faults", "minor_faults", "threads", "killer")),
+        **dict.fromkeys(("read_bytes", "written_bytes", "storage_read_bytes", "storage_written_bytes")),
+        **dict.fromkeys(("forked", "oom"), False),
+    },
 }
 
 
