@@ -30,7 +30,7 @@ _OF_ITSELF = ("-h", "--help", "--version", "--print-completion")
 _EPILOG = """\
 keys: 1, 2, .. turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
 exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C;
-with --when-exit N, N if a record matched.
+with --when-exit N, N if a record matched; run: that of the command, as a shell has it.
 """
 
 
@@ -55,13 +55,13 @@ def _add_old_name(options: argparse._ActionsContainer, old: str, option: argpars
     options.add_argument(old, action=_OldName, dest=option.dest, option=option)
 
 
-def _add_watching(parser: argparse.ArgumentParser) -> None:
-    """Add the options that live, stream and record share."""
+def _add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool = True) -> None:
+    """Add the options that live, stream, record and run share; *probes* is what stands for none given."""
     parser.add_argument(
         "--probes",
         type=values.probes,
         metavar="LIST",
-        help=f"of {','.join(registry().names)}; if not given: {','.join(registry().on)}",
+        help=f"of {','.join(registry().names)}; if not given: {probes or ','.join(registry().on)}",
     )
     parser.add_argument(
         "--interval",
@@ -73,14 +73,15 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--uid", type=values.uid, action="append", default=[], metavar="U", help="this user, number or name"
     )
-    chosen.add_argument(
-        "--pid",
-        type=values.number("a process id", 1 << 22),
-        action="append",
-        default=[],
-        metavar="P",
-        help="this process and its descendants",
-    )
+    if pid:
+        chosen.add_argument(
+            "--pid",
+            type=values.number("a process id", 1 << 22),
+            action="append",
+            default=[],
+            metavar="P",
+            help="this process and its descendants",
+        )
     chosen.add_argument(
         "--comm",
         type=values.comm,
@@ -333,6 +334,22 @@ def _stream(command: argparse.ArgumentParser) -> None:
     _add_when_exit(when)
 
 
+def _run(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "cmd", nargs=argparse.REMAINDER, metavar="CMD", help="the command and its arguments; write -- before it"
+    )
+    command.add_argument(
+        "--summary", action="store_true", help="print the summary on stderr; on, unless --json is given"
+    )
+    command.add_argument(
+        "--json",
+        dest="json_file",
+        metavar="FILE",
+        help="write the summary as one JSON object into FILE; - is stdout, which CMD has too",
+    )
+    _add_watching(command, "execs,syscalls,opens", pid=False)
+
+
 def _record(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=values.new_file, metavar="FILE", help="FILE.zst is compressed")
     command.add_argument("--force", action="store_true", help="overwrite FILE")
@@ -366,6 +383,7 @@ def _check(command: argparse.ArgumentParser) -> None:
 
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "live": ("the screen (what `ebpftop` alone does)", _live),
+    "run": ("start a command, and sum up what it and all that it starts did", _run),
     "stream": ("records as JSON Lines on stdout, without a screen", _stream),
     "record": ("the same records into a file", _record),
     "replay": ("the screen, on a recording or on a pipe", _replay),
@@ -411,6 +429,14 @@ def _whole_parser() -> _Parser:
 def _make_positionals_optional(parser: argparse.ArgumentParser) -> None:
     for action in parser._get_positional_actions():
         action.nargs, action.required = "?", False
+
+
+def _of_the_command(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return our own words and those of the command that `run` starts: what is behind `--` is not for us."""
+    if words[:1] != ["run"] or "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at:]
 
 
 def read_settings(args: argparse.Namespace, command: argparse.ArgumentParser, words: Sequence[str]) -> Settings:
@@ -482,12 +508,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     stdio.open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
     words = _command_first(words)
+    words, behind = _of_the_command(words)
     # `ebpftop` and `ebpftop --uid 0` mean live.
     if not words or (words[0].startswith("-") and words[0].partition("=")[0] not in _OF_ITSELF):
         words.insert(0, "live")
     try:
         top = parser(words[0], prints_config="--print-config" in words)
         args = top.parse_args(words)
+        if behind:
+            args.cmd = [*args.cmd, *behind] if args.cmd else behind[1:]
         args.settings = read_settings(args, top.commands[args.command], words)
         if args.print_config:
             return _print_config(args.settings, args.command)

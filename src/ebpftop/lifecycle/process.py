@@ -56,6 +56,10 @@ class Process:
         self.status_if_ended = 0
         """The exit status after SIGTERM, SIGHUP and SIGQUIT."""
         self.leaving = False
+        self.files_at_start: tuple[int, int] | None = None
+        """The limit on open files that we were started with."""
+        self.ignored_at_start: frozenset[signal.Signals] = frozenset()
+        """Signals that were ignored then."""
         self._armed = False
         self._stopped = False
         self._end: Callable[[], None] | None = None
@@ -88,7 +92,7 @@ class Process:
     def arm(self) -> None:
         """From now on this process ends as the module describes. Call it first: there must be no other thread."""
         threading.stack_size(_STACK_BYTES)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        soft, hard = self.files_at_start = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY and soft < _FILES_SOUGHT:
             wanted = _FILES_SOUGHT if hard == resource.RLIM_INFINITY else min(hard, _FILES_SOUGHT)
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -101,6 +105,8 @@ class Process:
             self._guard = guard.start(self.terminal, fatal_fd)
             signal.set_wakeup_fd(self._guard.fileno(), warn_on_full_buffer=False)
         self._armed = True
+        job_signals = (*guard.END_SIGNALS, signal.SIGTSTP)
+        self.ignored_at_start = frozenset(n for n in job_signals if signal.getsignal(n) == signal.SIG_IGN)
         threading.Thread(target=self._leave_when_late, name="end-anyway", daemon=True).start()
         for number in guard.END_SIGNALS:
             # After nohup(1), the process must outlive the terminal.

@@ -1,0 +1,157 @@
+"""`ebpftop run -- CMD`: start a command with the instrument attached, and sum up what it and its descendants did."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ebpftop.commands.kernel_options import (
+    NO_PRIVILEGE,
+    check_machine,
+    open_kernel,
+    options_of,
+    refused,
+    report_failed,
+    root_work,
+)
+from ebpftop.commands.redirect import redirect_stdio
+from ebpftop.core.escape import printable
+from ebpftop.core.source import SourceError, UsageError
+from ebpftop.kernel.threads import in_first_pid_namespace
+from ebpftop.lifecycle import stdio
+from ebpftop.lifecycle.invoker import as_invoker
+from ebpftop.lifecycle.limits import WITHOUT_SCREEN
+from ebpftop.lifecycle.process import process
+from ebpftop.lifecycle.started import NotStarted, StartedCommand
+from ebpftop.models.run_summary import Command, RunSummary, Summary
+from ebpftop.models.run_text import lines
+from ebpftop.recording.new_file import UnfinishedFile
+from ebpftop.sources.reading_pace import pause_s
+
+if TYPE_CHECKING:
+    from ebpftop.sources.live import KernelSource
+
+PROBES = ("execs", "syscalls", "opens")
+"""What a summary is made of. One command opens few files, so `opens` is among them."""
+
+STDOUT = "-"
+
+_MORE_BYTES = 2 << 20
+"""What the copy of ebpftop that becomes the command may still take, after it was measured."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; return its exit status."""
+    if not args.cmd:
+        raise UsageError("run: there is no command", "write it behind --, as in `ebpftop run -- make -j4`")
+    check_machine(WITHOUT_SCREEN)
+    if refused():
+        return NO_PRIVILEGE
+    if not in_first_pid_namespace():
+        raise SourceError(
+            "run follows its command by pid, and pids mean other processes in a pid namespace",
+            "run ebpftop in the host's (--pid=host)",
+        )
+    if args.probes is None:
+        args.probes = PROBES
+    process.status_if_ended = 128 + signal.SIGTERM  # before it begins: 0 would say that it did its work
+    try:
+        return _run(args)
+    except NotStarted as error:
+        stdio.report(str(error))
+        return error.status
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Before our own namespaces, helpers and redirections: it gets what we were given.
+    command = StartedCommand(args.cmd)
+    file = None
+    if args.json_file not in (None, STDOUT):
+        with as_invoker():
+            file = UnfinishedFile(args.json_file, replace=True)
+    outputs = redirect_stdio()
+    try:
+        summary = _watched(args, command)
+    except BaseException:  # any error: there is no summary to give the file its name
+        if file is not None:
+            file.remove()
+        raise
+    if args.summary or args.json_file is None:
+        for line in lines(summary):
+            stdio.report_lines(line)
+    if args.json_file is not None:
+        text = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+        _write(outputs.stdout_fd if file is None else file.fd, text)
+    if file is not None:
+        with as_invoker():
+            file.publish()
+    return command.status
+
+
+def _watched(args: argparse.Namespace, command: StartedCommand) -> Summary:
+    """Attach the probes, run *command* to its end, and return the summary."""
+    args.pid = [command.pid]
+    source = open_kernel(options_of(args), root_work())
+    try:
+        report_failed(source)
+        process.end_by(lambda: None)  # from here on, the end is that of the command
+        return _watch(source, command)
+    finally:
+        source.close()
+
+
+def _watch(source: KernelSource, command: StartedCommand) -> Summary:
+    """Let *command* begin, wait for its end, and return what the records say."""
+    own_rss_bytes = command.rss_bytes + _MORE_BYTES
+    found = RunSummary(command.pid, own_rss_bytes)
+    with command.gets_signals():
+        started, begin_s = time.time(), time.monotonic()
+        command.go()
+        wait_s = 0.0
+        while not command.wait(wait_s):
+            command.pass_signals()
+            count = 0
+            for probe in source.probes:
+                batch = source.poll(probe, 0)
+                if batch is not None:
+                    found.feed(batch.records)
+                    count += len(batch.records)
+            wait_s = pause_s(count)
+        wall_s, ended = time.monotonic() - begin_s, time.time()
+    for batch in source.finish():
+        found.feed(batch.records)
+    assert command.code is not None
+    assert command.usage is not None
+    if found.began is not None and found.ended is not None:  # without the time in which we read records
+        wall_s, ended = found.ended - found.began, found.ended
+    rss_bytes = command.usage.ru_maxrss << 10
+    return found.summary(
+        Command(
+            argv=tuple(printable(word) for word in command.argv),
+            pid=command.pid,
+            started=started,
+            status=command.status,
+            signal=signal.Signals(-command.code).name if command.code < 0 else None,
+            wall_s=wall_s,
+            user_s=command.usage.ru_utime,
+            system_s=command.usage.ru_stime,
+            max_rss_bytes=rss_bytes if rss_bytes > own_rss_bytes else None,
+        ),
+        ended,
+    )
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(fd, view) :]
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise stdio.write_error(error) from error

@@ -1,0 +1,214 @@
+"""The summary of `ebpftop run`: what is added up from records, and how it reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from ebpftop import cli
+from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, SyscallRow, Syscalls
+from ebpftop.models import run_summary, run_text
+from ebpftop.models.opens import Open
+from ebpftop.models.run_summary import Command, RunSummary, Summary
+
+CMD = 100
+COMMAND = Command(
+    argv=("make", "all"),
+    pid=CMD,
+    started=10.0,
+    status=2,
+    signal=None,
+    wall_s=5.0,
+    user_s=1.0,
+    system_s=0.5,
+    max_rss_bytes=1 << 30,
+)
+
+
+def started(pid: int, ppid: int, file: str, time: float = 10.0, *, error: str | None = None, **more: Any) -> Exec:
+    values: dict[str, Any] = {
+        **{"time": time, "pid": pid, "tid": pid, "ppid": ppid, "uid": 0, "user": "root", "comm": file[-15:]},
+        **{"file": file, "argv": (file.rpartition("/")[2], "-x"), "truncated": False, "cgroup": "/"},
+        **{"ret": -2 if error else 0, "error": error, "start_ns": pid},
+    }
+    return Exec(**{**values, **more})
+
+
+def ended(pid: int, time: float, code: int | None = 0, signal: str | None = None) -> Exit:
+    return Exit(time=time, pid=pid, uid=0, comm="x", code=code, signal=signal, duration_s=None, start_ns=pid)
+
+
+def opened(path: str, ns: int, error: str | None = None) -> Open:
+    values: dict[str, Any] = {
+        **{"time": 11.0, "pid": 101, "tid": 101, "uid": 0, "user": None, "comm": "cc", "call": "openat"},
+        **{"dirfd": None, "path": path, "flags": "O_RDONLY", "ret": -2 if error else 3, "error": error, "ns": ns},
+    }
+    return Open(**values)
+
+
+def calls(**counts: int) -> Syscalls:
+    rows = tuple(
+        SyscallRow(
+            abi="x86_64",
+            nr=nr,
+            name=name,
+            count=count,
+            errors=count // 2,
+            histogram_ns=(),
+            total_ns=count * 1000,
+            max_ns=count * 500,
+            errnos={"ENOENT": count // 2},
+        )
+        for nr, (name, count) in enumerate(counts.items())
+    )
+    return Syscalls(time=12.0, rows=rows)
+
+
+def summed(*records: Any) -> Summary:
+    summary = RunSummary(CMD)
+    summary.feed(records)
+    return summary.summary(COMMAND, 15.0)
+
+
+def test_programs_of_one_name_and_place_are_one_row_with_their_sums() -> None:
+    s = summed(
+        started(CMD, 1, "/bin/make"),
+        *(started(pid, CMD, "/bin/cc", 11.0) for pid in (101, 102, 103)),
+        ended(101, 12.0),
+        ended(102, 13.0, code=1),
+        ended(CMD, 15.0, code=2),
+    )
+    (make,) = s.tree
+    assert (make.program, make.count, make.wall_s, make.failed) == ("make", 1, 5.0, 1)
+    (cc,) = make.children
+    assert (cc.program, cc.count, cc.failed, cc.running) == ("cc", 3, 1, 1)
+    assert cc.wall_s == pytest.approx(1 + 2 + 4)
+    assert (s.started, s.bad_ends, s.running) == (4, 2, 1)
+
+
+def test_a_program_that_a_process_becomes_stands_below_the_one_that_it_was() -> None:
+    s = summed(started(CMD, 1, "/bin/env"), started(CMD, 1, "/bin/ls", 12.0), ended(CMD, 15.0))
+    (env,) = s.tree
+    assert (env.wall_s, env.children[0].program, env.children[0].wall_s) == (2.0, "ls", 3.0)
+
+
+def test_a_fork_is_no_row_but_its_programs_stand_where_it_was_forked() -> None:
+    # The program "a" forks a process that starts "b", without being a program itself.
+    fork = Process(time=11.0, pid=103, ppid=102, uid=0, user=None, comm="a", argv=(), start_ns=1)
+    s = summed(started(CMD, 1, "/bin/sh"), started(102, CMD, "/bin/a"), fork, started(104, 103, "/bin/b"))
+    assert [row.program for row in s.tree[0].children[0].children] == ["b"]
+
+
+def test_a_program_whose_parent_is_not_known_stands_below_the_command() -> None:
+    s = summed(started(CMD, 1, "/bin/sh"), started(101, 1, "/bin/daemon"))
+    assert [row.program for row in s.tree[0].children] == ["daemon"]
+
+
+def test_an_attempt_of_a_search_that_found_its_program_is_no_failure() -> None:
+    s = summed(
+        started(CMD, 1, "/sbin/ls", error="ENOENT"),
+        started(CMD, 1, "/bin/ls"),
+        started(101, CMD, "/sbin/nosuch", error="ENOENT"),
+        started(101, CMD, "/bin/nosuch", error="ENOENT"),
+        ended(101, 12.0, code=127),
+    )
+    assert [(f.file, f.count) for f in s.exec_failures] == [("/sbin/nosuch", 1), ("/bin/nosuch", 1)]
+    assert s.not_started == 2
+    assert [(n.path, n.by) for n in s.not_found] == [("/sbin/nosuch", "exec"), ("/bin/nosuch", "exec")]
+
+
+def test_slowest_calls_name_what_is_certain_and_put_waits_last() -> None:
+    s = summed(
+        started(CMD, 1, "/bin/make"),
+        opened("/etc/slow", 9_000),
+        opened("/nope", 5, "ENOENT"),
+        calls(openat=20, wait4=90),
+    )
+    assert [(c.name, c.path, c.program) for c in s.slowest] == [("openat", "/etc/slow", "cc"), ("wait4", None, None)]
+    assert [(e.call, e.error, e.count) for e in s.errnos] == [("wait4", "ENOENT", 45), ("openat", "ENOENT", 10)]
+    assert [(n.path, n.by, n.comm) for n in s.not_found] == [("/nope", "open", "cc")]
+
+
+def test_what_was_lost_and_what_was_not_attached_is_said() -> None:
+    lost = [Lost(time=11.0, probe="execs", where="ring", count=n) for n in (1, 4)]
+    failed = Probe(time=11.0, probe="opens", state="failed", via=None, reason="no place")
+    s = summed(*lost, failed)
+    assert [(row.probe, row.where, row.count) for row in s.lost] == [("execs", "ring", 4)]
+    text = "\n".join(run_text.lines(s))
+    assert "lost: 4 execs (ring)" in text
+    assert "opens was not attached: no place" in text
+
+
+def test_a_program_that_starts_itself_for_ever_takes_no_more_rows_than_the_bound() -> None:
+    s = summed(*(started(CMD, 1, f"/bin/p{n % 7}", 10.0 + n / 1e4) for n in range(9000)))
+    assert s.started == 9000
+    row, depth = s.tree[0], 1
+    total = row.count
+    while row.children:
+        (row,) = row.children
+        total, depth = total + row.count, depth + 1
+    assert (total, depth) == (9000, run_summary.DEPTH_MAX)
+    assert msgspec.json.decode(msgspec.json.encode(s))["started"] == 9000
+
+
+def test_a_wide_tree_is_cut_where_it_is_printed_and_counted_where_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_summary, "NODES_MAX", 60)
+    s = summed(started(CMD, 1, "/bin/make"), *(started(200 + n, CMD, f"/bin/p{n}") for n in range(100)))
+    (make,) = s.tree
+    assert len(make.children) == 59
+    assert make.count + sum(row.count for row in make.children) == 101
+    assert any("and 20 more rows" in line for line in run_text.lines(s))
+
+
+def test_the_text_says_how_it_ended_and_shows_the_tree() -> None:
+    s = summed(
+        started(CMD, 1, "/bin/make"),
+        started(101, CMD, "/bin/cc"),
+        started(102, CMD, "/bin/ld"),
+        ended(101, 12.0, None, "SIGSEGV"),
+    )
+    text = [*run_text.lines(s)]
+    assert text[:2] == [
+        "make all: exited 2 after 5.00s; CPU 1.00s user, 500ms system; largest process 1.07 GB",
+        "3 programs started, 1 ended with an error, 2 still running",
+    ]
+    assert text[2:6] == [
+        "   WALL  PROGRAM",
+        "  5.00s  make -x  1 running",
+        "  2.00s  ├ cc -x  1 failed",
+        "  5.00s  └ ld -x  1 running",
+    ]
+    assert "SIGSEGV  cc" in "\n".join(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "cmd", "json"),
+    [
+        (["--", "make", "-j4"], ["make", "-j4"], None),
+        (["make", "-j4"], ["make", "-j4"], None),
+        (["--json", "f", "--", "make", "--json", "--", "x"], ["make", "--json", "--", "x"], "f"),
+        (["--summary", "ls", "--", "-x"], ["ls", "--", "-x"], None),
+        (["--", "--", "x"], ["--", "x"], None),
+    ],
+)
+def test_what_is_behind_the_dashes_is_the_commands(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], cmd: list[str], json: str | None
+) -> None:
+    from ebpftop.commands import run
+
+    seen: list[Any] = []
+
+    def note(args: Any) -> int:
+        seen.append(args)
+        return 0
+
+    monkeypatch.setattr(run, "run", note)
+    assert cli.main(["run", *words]) == 0
+    assert (seen[0].cmd, seen[0].json_file) == (cmd, json)
+
+
+def test_a_run_without_a_command_is_wrong_usage(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--summary"]) == 2
+    assert "run: there is no command" in capfd.readouterr().err
