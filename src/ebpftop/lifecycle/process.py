@@ -46,6 +46,11 @@ _FILES_SOUGHT = 4096  # more than ebpftop needs: ebpftop.lifecycle.limits
 _STACK_BYTES = 8 << 20
 
 
+def hold_back_signals() -> None:
+    """Leave signals that ask to end to other threads: this thread, and those that it starts, get none."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, guard.END_SIGNALS)
+
+
 class Process:
     """This process. There is one, `process`. In tests of single parts it is not armed, and its methods do nothing."""
 

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.guard import END_SIGNALS
-from ebpftop.lifecycle.process import process
+from ebpftop.lifecycle.process import hold_back_signals, process
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit statuses of a command that did not start, as shells have them."""
@@ -130,8 +130,11 @@ class StartedCommand:
 
     @contextmanager
     def gets_signals(self) -> Iterator[None]:
-        """Hold back signals that ask us to end: `pass_signals` gives them to the command."""
-        process.call_beside(_hold_back)
+        """Hold back signals that ask us to end: `pass_signals` gives them to the command.
+
+        No other thread may get them: those that were started before must have held them back.
+        """
+        process.call_beside(hold_back_signals)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
         try:
             yield
@@ -144,7 +147,3 @@ class StartedCommand:
         while (came := signal.sigtimedwait(END_SIGNALS, 0)) is not None:
             if came.si_code != _BY_KERNEL and self.code is None:
                 signal.pidfd_send_signal(self._end_fd, came.si_signo)
-
-
-def _hold_back() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)

@@ -32,7 +32,7 @@ from ebpftop.kernel.threads import own_pids
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.priority import stand_back
-from ebpftop.lifecycle.process import process
+from ebpftop.lifecycle.process import hold_back_signals, process
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
 from ebpftop.probes.registry import registry
 from ebpftop.probes.syscalls import SyscallsProbe
@@ -51,6 +51,11 @@ _NOT_HIDDEN = (
 
 
 Probing = TypeVar("Probing", bound=KernelProbe)
+
+
+def _begin_thread() -> None:
+    stand_back()
+    hold_back_signals()  # also for the threads that a probe starts
 
 
 class KernelSource:
@@ -170,7 +175,7 @@ class KernelSource:
     def attach(self) -> None:
         """Attach the requested probes side by side; return when all of them are attached, or have failed."""
         # The kernel verifies for a tenth of a second in each thread: the screen, if there is one, is drawn first.
-        with ThreadPoolExecutor(thread_name_prefix="start", initializer=stand_back) as starting:
+        with ThreadPoolExecutor(thread_name_prefix="start", initializer=_begin_thread) as starting:
             list(starting.map(self._start_first, self.options.probes))
         compile_helper.rest()
         self.attached_s = time.monotonic()
