@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.compose import compose
 from textual.containers import Vertical
-from textual.message import Message
 
 from ebpftop.core.clock import whole_text
 from ebpftop.models.subject import Subject
 from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.ui.screens.go_requested import GoRequested
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.widgets.columns import Column
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
 UPDATE_S = 0.25
 
 _NOTHING = SyscallsModel()
-
-
-class GoRequested(Message):
-    """A request to go to a place of `ebpftop.ui.screens.going.PLACES`, from *subject*."""
-
-    def __init__(self, place: str, subject: Subject | None) -> None:
-        super().__init__()
-        self.place = place
-        self.subject = subject
 
 
 class LiveScreen(ListFilters[None], ReadyScreen[None]):

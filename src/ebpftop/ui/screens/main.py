@@ -32,9 +32,9 @@ from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import TitledPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.filtering import FilterController
+from ebpftop.ui.screens.go_requested import GoRequested
 from ebpftop.ui.screens.going import GoController
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
-from ebpftop.ui.screens.live_modal import GoRequested
 from ebpftop.ui.screens.over_time import PACE_KEYS, PLOT_KEYS, TIME_KEYS, TimeScreen
 from ebpftop.ui.screens.placing import LEAST
 from ebpftop.ui.screens.playback import PULSE_S, Group, PlaybackController
