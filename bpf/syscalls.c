@@ -108,6 +108,8 @@ struct process_call {
 struct process_count {
 	struct count count;
 	u64 errors;
+	u64 total_ns; /* of the calls that have returned; only with LATENCY */
+	u64 max_ns;
 	char comm[COMM_LEN];
 };
 
@@ -156,6 +158,8 @@ struct call {
 	u32 pid;
 	u32 tid;
 	u64 moved; /* how many calls of this CPU have gone to `waiting` */
+	u32 uid; /* who it is counted for, whatever user the call makes of its caller; only with PROCESSES */
+	u32 unused;
 };
 
 struct waiting_call {
@@ -165,6 +169,8 @@ struct waiting_call {
 	u32 pid;
 	u32 tid;
 	char comm[COMM_LEN];
+	u32 uid;
+	u32 unused;
 };
 
 BPF_PERCPU_ARRAY(running, struct call, 1);
@@ -346,6 +352,7 @@ INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 	call->traced = is_traced;
 	call->pid = caller->tgid;
 	call->tid = caller->tid;
+	call->uid = caller->uid;
 	call->enter_ns = bpf_ktime_get_ns();
 	asm volatile("" ::: "memory");
 	call->task = (u64)caller->task;

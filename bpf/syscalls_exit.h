@@ -60,7 +60,7 @@ INLINE void count_failed_latency(u32 slot, u64 delta_ns)
 		failed->ns[bucket] += 1;
 }
 
-INLINE void count_failure(const struct caller *caller, u32 slot, u32 error)
+INLINE void count_failure(u32 slot, u32 error)
 {
 	struct failure key = {.slot = slot, .error = error};
 	u64 one = 1;
@@ -70,13 +70,20 @@ INLINE void count_failure(const struct caller *caller, u32 slot, u32 error)
 		*count += 1;
 	else if (failures.update(&key, &one))
 		count_lost(LOST_MAP);
-	if (!PARAMETER(PROCESSES))
-		return;
-	struct process_call who = process_call_of(caller, slot);
-	struct process_count *process = process_calls.lookup(&who);
+}
 
-	if (process)
-		process->errors += 1;
+/* A pair that was evicted since the call began is not made again: it would have a time, and no call. */
+INLINE void process_returned(const struct caller *caller, u32 slot, u64 delta_ns, u32 failed)
+{
+	struct process_call key = process_call_of(caller, slot);
+	struct process_count *process = process_calls.lookup(&key);
+
+	if (!process)
+		return;
+	process->errors += failed;
+	process->total_ns += delta_ns;
+	if (delta_ns > process->max_ns)
+		process->max_ns = delta_ns;
 }
 
 /*
@@ -191,8 +198,11 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 		count->unentered += 1;
 	if (PARAMETER(PROCESSES))
 		count_process(&caller, slot, (struct count){.unentered = 1});
-	if (error)
-		count_failure(&caller, slot, error);
+	if (error) {
+		count_failure(slot, error);
+		if (PARAMETER(PROCESSES))
+			process_returned(&caller, slot, 0, 1);
+	}
 #ifndef VIA_TRACEPOINT
 	/* The registers can still be read; a tracepoint has none at the exit. */
 	if (facts & TRACED && begin_traced(ctx, &caller, slot, TRACED_AT_RETURN))
@@ -218,6 +228,7 @@ INLINE bool pop_waiting(u64 task, struct call *copy)
 	copy->enter_ns = waited->enter_ns;
 	copy->slot = waited->slot;
 	copy->traced = waited->traced;
+	copy->uid = waited->uid;
 	waiting.delete(&task);
 	return true;
 }
@@ -240,6 +251,7 @@ int sys_exit(struct exit_ctx *ctx)
 		copy.enter_ns = call->enter_ns;
 		copy.slot = call->slot;
 		copy.traced = call->traced;
+		copy.uid = call->uid;
 		asm volatile("" ::: "memory");
 		NOW(call->task) = 0;
 		/* Preempted since `moved` was read (see ebpftop.h): on_sched_switch may have moved the call, and
@@ -261,13 +273,19 @@ int sys_exit(struct exit_ctx *ctx)
 	s64 ret = EXIT_RET(ctx);
 
 	if (PARAMETER(LATENCY)) {
+		/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
 		u32 error = error_of(ret);
 
+		if (error && EXIT_NR(ctx) == -1)
+			error = 0;
 		count_latency(slot, delta_ns);
-		/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
-		if (error && EXIT_NR(ctx) != -1) {
-			count_failure(&caller, slot, error);
+		if (error) {
+			count_failure(slot, error);
 			count_failed_latency(slot, delta_ns);
+		}
+		if (PARAMETER(PROCESSES)) {
+			caller.uid = copy.uid;
+			process_returned(&caller, slot, delta_ns, error != 0);
 		}
 	}
 	if (copy.traced)
@@ -292,6 +310,7 @@ int on_sched_switch(void *ctx)
 		.traced = call->traced,
 		.pid = call->pid,
 		.tid = call->tid,
+		.uid = call->uid,
 	};
 
 	call->task = 0;

@@ -21,7 +21,7 @@ from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.offsets import function_id
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
-from ebpftop.probes import busiest_callers, syscall_callers, syscall_counters, syscall_processes
+from ebpftop.probes import busiest_callers, pair_figures, syscall_callers, syscall_counters, syscall_processes
 from ebpftop.probes import syscalls as probe
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscalls import SyscallsProbe
@@ -601,9 +601,7 @@ def pairs_in_map(live: Live) -> set[tuple[int, int]]:
     """Return the processes whose pairs are in the kernel's map, by pid and start."""
     module = live.source.find(SyscallsProbe).module
     assert module is not None
-    found = maps.items(
-        module.table("process_calls"), syscall_processes._KEY.size, syscall_processes._VALUE_SIZE * maps.CPUS
-    )
+    found = maps.items(module.table("process_calls"), syscall_processes._KEY.size, pair_figures.VALUE_SIZE * maps.CPUS)
     return {(pid, start_ns) for start_ns, pid, *_ in (syscall_processes._KEY.unpack(key) for key, _ in found)}
 
 

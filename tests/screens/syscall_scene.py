@@ -73,11 +73,13 @@ def reading(seconds: int) -> Batch:
             abi=abi,
             nr=nr,
             name=name,
-            count=calls * seconds * of_hundred // 100,
+            count=(made := calls * seconds * of_hundred // 100),
             errors=failures,
+            total_ns=(made << usual) * 50 // of_hundred,
+            max_ns=(32 << usual) - pid % 7,
         )
         for pid, comm, of_hundred in PROCESSES
-        for abi, nr, name, calls, failures, _ in CALLS
+        for abi, nr, name, calls, failures, usual in CALLS
         if nr < 1600
     ]
     return batch(
@@ -110,6 +112,8 @@ def reading(seconds: int) -> Batch:
                     comm=comm,
                     count=sum(pair.count for pair in pairs if pair.pid == pid) + 12,
                     errors=sum(pair.errors for pair in pairs if pair.pid == pid),
+                    total_ns=sum(pair.total_ns or 0 for pair in pairs if pair.pid == pid) + 12_000_000,
+                    max_ns=max(pair.max_ns or 0 for pair in pairs if pair.pid == pid),
                 )
                 for pid, comm, _ in PROCESSES
             ),

@@ -54,9 +54,10 @@ def test_what_a_list_is_sorted_by_is_shown_on_any_screen() -> None:
         (34, "USER, EXECS/s, FAIL/s, CALLS/s"),
         (40, "USER, EXECS/s, FAIL/s, CALLS/s, ERR%"),
         (49, "USER, EXECS/s, FAIL/s, TREND, CALLS/s, ERR%"),
-        (54, "USER, EXECS/s, FAIL/s, TREND, RUNS, CALLS/s, ERR%"),
-        (66, "USER, EXECS/s, FAIL/s, TREND, RUNS, CALLS/s, ERR%, LAST"),
-        (81, "USER, EXECS/s, FAIL/s, TREND, RUNS, CALLS/s, ERR%, EXECS, FAILED, LAST"),
+        (56, "USER, EXECS/s, FAIL/s, TREND, CALLS/s, ERR%, TIME/s"),
+        (61, "USER, EXECS/s, FAIL/s, TREND, RUNS, CALLS/s, ERR%, TIME/s"),
+        (72, "USER, EXECS/s, FAIL/s, TREND, RUNS, CALLS/s, ERR%, TIME/s, LAST"),
+        (87, "USER, EXECS/s, FAIL/s, TREND, RUNS, CALLS/s, ERR%, TIME/s, EXECS, FAILED, LAST"),
     ],
 )
 def test_users(pane: int, expected: str) -> None:

@@ -72,6 +72,19 @@ def test_the_share_of_calls_that_failed() -> None:
         assert model.users[1000].calls_failed == (0.05 if at == 2.0 else 0.0)
 
 
+def test_the_time_in_calls_per_second() -> None:
+    model = UsersModel()
+    readings(model, (1.0, (row(1000, 1), row(1001, 1))))
+    times: dict[float, int | None] = {1.0: 100, 2.0: 500, 4.0: 500, 5.0: None, 6.0: 900, 7.0: 1000}
+    seen: list[float | None] = []
+    for at, ns in times.items():
+        users = (UserCalls(uid=1000, count=int(at), errors=0, total_ns=ns, max_ns=ns),)
+        model.feed(Batch("syscalls", at, (Syscalls(time=at, rows=(), pairs_time=at, users=users),)))
+        seen.append(model.users[1000].calls_ns)
+    assert seen == [0, 400, 0, None, None, 100]
+    assert model.users[1001].calls_ns == 0, "it made no call"
+
+
 def test_history_is_bounded() -> None:
     model = UsersModel()
     readings(model, *((float(t), (row(0, t * (t % 3 > 0)),)) for t in range(1000)))

@@ -93,7 +93,8 @@ class Machine:
                 for tid, entered_ns in sorted(self._waits.items())
             ),
             processes=tuple(
-                ProcessCalls(pid=at // 2, comm="p", abi="x86_64", nr=at, name="n", count=n, errors=e, start_ns=at * 10)
+                ProcessCalls(pid=at // 2, comm="p", abi="x86_64", nr=at, name="n", count=n, errors=e, start_ns=at * 10,
+                    total_ns=n * 7, max_ns=n)
                 for at, (n, e) in self._move("pairs", 12)
             ),
             process_totals=tuple(

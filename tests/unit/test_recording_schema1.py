@@ -40,6 +40,9 @@ ADDED: dict[str, dict[str, Any]] = {
     },
     "syscalls": {"pairs_time": None},
     "syscalls.rows": {"failed_histogram_ns": []},
+    "syscalls.processes": {"total_ns": None, "max_ns": None},
+    "syscalls.process_totals": {"total_ns": None, "max_ns": None},
+    "syscalls.users": {"total_ns": None, "max_ns": None},
     "trace": {"program": None},
     "exit": {
         **dict.fromkeys(("user_s", "system_s", "max_rss_bytes", "major_faults", "minor_faults", "threads", "killer")),

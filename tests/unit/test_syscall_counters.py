@@ -27,7 +27,7 @@ class FakeModule:
 
 
 def slot(task: int, enter_ns: int, number: int = 318, tid: int = ME) -> bytes:
-    return syscall_counters.RUNNING.pack(task, enter_ns, number, 0, ME, tid, 0)
+    return syscall_counters.RUNNING.pack(task, enter_ns, number, 0, ME, tid, 0, 0, 0)
 
 
 def in_flight(
@@ -51,7 +51,7 @@ def now_ns() -> int:
 
 
 def test_a_call_that_holds_its_cpu_is_told_beside_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = syscall_counters.WAITING.pack(now_ns() - 300 * MS, 0, 0, 1, 2, b"sleeper")
+    waits = syscall_counters.WAITING.pack(now_ns() - 300 * MS, 0, 0, 1, 2, b"sleeper", 0, 0)
     told = in_flight(monkeypatch, slot(7, now_ns() - 900 * MS) + slot(0, 0), waiting=(waits,))
     assert told == [("read", 2, False), ("getrandom", ME, True)]
 
@@ -73,7 +73,7 @@ def test_a_thread_that_has_ended_meanwhile_is_not(monkeypatch: pytest.MonkeyPatc
 
 def test_a_call_that_is_only_remembered_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     at = now_ns() - 900 * MS
-    waits = syscall_counters.WAITING.pack(at, 0xFFFFFFFE, 0, 1, 2, b"ignored")
+    waits = syscall_counters.WAITING.pack(at, 0xFFFFFFFE, 0, 1, 2, b"ignored", 0, 0)
     running = slot(7, at, number=0xFFFFFFFE) + slot(8, at, number=0xFFFFFFFF)
     assert in_flight(monkeypatch, running, waiting=(waits,)) == []
 

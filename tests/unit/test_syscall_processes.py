@@ -26,7 +26,7 @@ class FakeModule:
     """The maps, as programs would leave them: pairs by start, pid, slot and uid, and what was counted of them."""
 
     def __init__(self) -> None:
-        self.held: dict[tuple[int, int, int, int], tuple[int, int]] = {}
+        self.held: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
         self.made = 0
         self.ended: list[tuple[int, int]] = []
         self.ends = 0
@@ -36,12 +36,15 @@ class FakeModule:
     def table(self, name: str) -> FakeTable:
         return FakeTable(name, self.max_entries)
 
-    def count(self, start: int, pid: int, slot: int, uid: int, count: int, errors: int = 0) -> None:
+    def count(
+        self, start: int, pid: int, slot: int, uid: int, count: int, errors: int = 0, total_ns: int = 0, max_ns: int = 0
+    ) -> None:
         key = start, pid, slot, uid
         if key not in self.held:
             self.made += 1
-        before = self.held.get(key, (0, 0))
-        self.held[key] = before[0] + count, before[1] + errors
+        before = self.held.get(key, (0, 0, 0, 0))
+        longest = max(before[3], max_ns)
+        self.held[key] = before[0] + count, before[1] + errors, before[2] + total_ns, longest
 
     def end(self, start: int, pid: int) -> None:
         self.ended.append((start, pid))
@@ -65,10 +68,11 @@ class FakeModule:
         return list(found), list(found.values())
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        for (start, pid, slot, uid), (count, errors) in self.held.items():
-            unentered = count // 4
-            here = struct.pack("=QQQ16s", count - count // 3 - unentered, unentered, errors, f"p{pid}".encode())
-            there = struct.pack("=QQQ16s", count // 3, 0, 0, b"")
+        for (start, pid, slot, uid), (count, errors, total_ns, max_ns) in self.held.items():
+            unentered, entered, elsewhere_ns = count // 4, count - count // 3 - count // 4, total_ns // 3
+            comm = f"p{pid}".encode()
+            here = struct.pack("=QQQQQ16s", entered, unentered, errors, total_ns - elsewhere_ns, max_ns // 2, comm)
+            there = struct.pack("=QQQQQ16s", count // 3, 0, 0, elsewhere_ns, max_ns, b"")
             yield struct.pack("=QIIII", start, pid, slot, uid, 0), here + there
 
     def pop_keys(self, table: FakeTable, _key_size: int, _value_size: int) -> list[bytes]:
@@ -101,19 +105,19 @@ def module(monkeypatch: pytest.MonkeyPatch) -> FakeModule:
 
 
 def read(counters: ProcessCounters, module: FakeModule) -> SyscallCounters:
-    return counters.read(cast(Module, module), SLOTS)
+    return counters.read(cast(Module, module))
 
 
 SLOTS = Slots("x86_64")
 
 
 def test_a_user_keeps_what_its_pairs_counted_when_they_fall_out(module: FakeModule) -> None:
-    tally = ProcessCounters()
+    tally = ProcessCounters(SLOTS)
     module.count(1, 10, 0, 1000, 300, 5)
     module.count(1, 11, 0, 1001, 40)
     assert read(tally, module).users == (
-        UserCalls(uid=1000, count=300, errors=5),
-        UserCalls(uid=1001, count=40, errors=0),
+        UserCalls(uid=1000, count=300, errors=5, total_ns=0, max_ns=0),
+        UserCalls(uid=1001, count=40, errors=0, total_ns=0, max_ns=0),
     )
     del module.held[1, 10, 0, 1000]
     module.count(1, 11, 0, 1001, 2)
@@ -130,7 +134,7 @@ def test_a_process_that_calls_as_two_users_is_one_process(module: FakeModule) ->
     module.count(1, 10, 0, 0, 30, 1)
     module.count(1, 10, 0, 1000, 12, 2)
     module.count(1, 10, 39, 1000, 5)
-    told = read(ProcessCounters(), module)
+    told = read(ProcessCounters(SLOTS), module)
     assert [(p.pid, p.start_ns, p.comm, p.name, p.count, p.errors) for p in told.processes] == [
         (10, 1, "p10", "read", 42, 3),
         (10, 1, "p10", "getpid", 5, 0),
@@ -141,7 +145,7 @@ def test_a_process_that_calls_as_two_users_is_one_process(module: FakeModule) ->
 def test_two_processes_of_one_pid_are_two(module: FakeModule) -> None:
     module.count(1, 10, 0, 0, 30)
     module.count(2, 10, 0, 0, 12)
-    told = read(ProcessCounters(), module)
+    told = read(ProcessCounters(SLOTS), module)
     assert [(p.start_ns, p.count) for p in told.processes] == [(1, 30), (2, 12)]
 
 
@@ -150,7 +154,7 @@ def test_only_the_busiest_are_told_but_all_calls_of_the_busiest_processes(module
         module.count(1, pid, 0, 0, 1000 - pid)
     module.count(1, 1, 39, 0, 1)
     module.count(1, 40, 39, 0, 1)
-    told = read(ProcessCounters(), module)
+    told = read(ProcessCounters(SLOTS), module)
     assert [p.pid for p in told.processes if p.name == "read"] == [*range(1, 25)]
     assert {p.pid for p in told.processes if p.name == "getpid"} == {1, 40}, "the second: one of the few that call it"
 
@@ -159,7 +163,7 @@ def test_what_is_listed_stays_until_another_is_a_quarter_busier(module: FakeModu
     def listed() -> set[int]:
         return {p.pid for p in read(counters, module).processes if p.name == "getpid"}
 
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     for pid in range(1, 31):
         module.count(1, pid, 0, 0, 10_000)
     for pid in range(101, 121):
@@ -174,7 +178,7 @@ def test_what_is_listed_stays_until_another_is_a_quarter_busier(module: FakeModu
 
 def test_too_many_users_are_counted_together(module: FakeModule, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syscall_processes, "USERS_MAX", 3)
-    tally = ProcessCounters()
+    tally = ProcessCounters(SLOTS)
     for uid, count in ((1, 10), (2, 500), (3, 30), (4, 400)):
         module.count(1, uid, 0, uid, count)
     users = read(tally, module).users
@@ -186,7 +190,7 @@ def test_too_many_users_are_counted_together(module: FakeModule, monkeypatch: py
 
 
 def test_sums_outlive_the_map(module: FakeModule) -> None:
-    tally = ProcessCounters()
+    tally = ProcessCounters(SLOTS)
     module.count(1, 10, 0, 1000, 300)
     module.count(1, 11, 0, 1000, 0)
     del module.held[1, 11, 0, 1000]
@@ -200,7 +204,7 @@ def test_sums_outlive_the_map(module: FakeModule) -> None:
 
 
 def test_a_process_keeps_the_name_that_it_got_when_that_falls_out(module: FakeModule) -> None:
-    tally = ProcessCounters()
+    tally = ProcessCounters(SLOTS)
     module.count(1, 10, 0, 0, 30)
     module.count(2, 10, 0, 0, 20)  # the pid anew
     names = []
@@ -226,7 +230,7 @@ def by_user(counters: SyscallCounters) -> dict[int, tuple[int, int]]:
 
 def test_the_pairs_of_ended_processes_leave_the_map_and_nothing_is_lost_or_counted_twice(module: FakeModule) -> None:
     chance = random.Random(3)
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     expected: dict[int, list[int]] = {}
     made = 0
     running: list[tuple[int, int]] = []
@@ -254,7 +258,7 @@ def test_the_pairs_of_ended_processes_leave_the_map_and_nothing_is_lost_or_count
 
 
 def test_a_short_process_that_called_much_is_listed_after_its_end(module: FakeModule) -> None:
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     for pid in range(1, 200):
         module.count(1, pid, 0, 0, 1000)
     read(counters, module)
@@ -275,7 +279,7 @@ def test_a_short_process_that_called_much_is_listed_after_its_end(module: FakeMo
 
 
 def test_a_short_process_is_listed_for_a_call_or_for_all_its_calls_together(module: FakeModule) -> None:
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     for pid in range(1, 50):
         for slot in range(60 if pid < 10 else 40):
             module.count(1, pid, slot, 0, 100)
@@ -292,7 +296,7 @@ def test_a_short_process_is_listed_for_a_call_or_for_all_its_calls_together(modu
 
 
 def test_a_call_that_only_ended_processes_make_is_listed_with_the_busiest_of_them(module: FakeModule) -> None:
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     for pid in range(1, 100):
         module.count(1, pid, 0, 0, 1_000_000)
     read(counters, module)
@@ -306,7 +310,7 @@ def test_a_call_that_only_ended_processes_make_is_listed_with_the_busiest_of_the
 def test_what_is_evicted_is_told_at_once_though_pairs_are_made_while_the_map_is_read(
     module: FakeModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     for pid in range(1, 6):
         module.count(1, pid, 0, 0, 10)
     read(counters, module)
@@ -322,7 +326,7 @@ def test_what_is_evicted_is_told_at_once_though_pairs_are_made_while_the_map_is_
 
 
 def test_an_ended_process_is_dropped_when_busier_ones_take_its_places(module: FakeModule) -> None:
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     module.count(1, 1, 0, 0, 5)
     module.end(1, 1)
     assert [t.pid for t in read(counters, module).totals] == [1]
@@ -334,7 +338,7 @@ def test_an_ended_process_is_dropped_when_busier_ones_take_its_places(module: Fa
 
 def test_the_total_of_a_process_never_shrinks_while_it_runs(module: FakeModule) -> None:
     chance = random.Random(5)
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     calls: dict[int, int] = {}
     last: dict[int, int] = {}
     for round_ in range(60):
@@ -362,7 +366,7 @@ def test_the_total_of_a_process_never_shrinks_while_it_runs(module: FakeModule) 
 def test_a_pair_that_only_one_reading_missed_is_not_counted_twice(
     module: FakeModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     module.count(1, 10, 0, 0, 30)
     read(counters, module)
     with monkeypatch.context() as patch:
@@ -376,7 +380,7 @@ def test_sums_of_running_processes_that_are_in_no_map_are_bounded(
     module: FakeModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(syscall_processes, "SUMS_MAX", 500)
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
     for pid in range(3000):
         module.count(1, pid, pid % 7, 0, 10)
         if pid % 100 == 0:
@@ -387,7 +391,7 @@ def test_sums_of_running_processes_that_are_in_no_map_are_bounded(
 
 
 def test_the_map_is_read_early_when_half_of_its_room_is_taken(module: FakeModule) -> None:
-    counters = ProcessCounters()
+    counters = ProcessCounters(SLOTS)
 
     def fills() -> bool:
         return counters.is_filling(cast(Module, module))
@@ -425,3 +429,104 @@ def test_a_new_name_is_taken_only_by_the_process_that_it_belongs_to_and_only_who
     for at in range(0, 16, 8):
         assert name_in(whole[:at] + b"another\0" + whole[at + 8 :], start_ns, pid) is None
     assert len({name_place(start_ns + i, pid) for i in range(1000)}) > 900
+
+
+# ---- Time ----
+
+
+def test_time_is_added_up_and_the_longest_call_of_all_cpus_and_users_stays(module: FakeModule) -> None:
+    counters = ProcessCounters(SLOTS)
+    module.count(1, 10, 0, 0, 3, total_ns=70, max_ns=60)
+    module.count(1, 10, 0, 1000, 1, total_ns=0)
+    read(counters, module)
+    # Only time: a call that was counted when it entered has returned.
+    module.count(1, 10, 0, 1000, 0, total_ns=100, max_ns=100)
+    module.count(1, 10, 39, 1000, 2, total_ns=9, max_ns=5)
+    told = read(counters, module)
+    assert [(p.name, p.count, p.total_ns, p.max_ns) for p in told.processes] == [
+        ("read", 4, 170, 100),
+        ("getpid", 2, 9, 5),
+    ]
+    assert [(t.count, t.total_ns, t.max_ns) for t in told.totals] == [(6, 179, 100)]
+    assert [(u.uid, u.total_ns, u.max_ns) for u in told.users] == [(0, 70, 60), (1000, 109, 100)]
+    module.end(1, 10)
+    module.count(2, 11, 0, 1000, 1, total_ns=7, max_ns=7)
+    module.end(2, 11)
+    ended = read(counters, module)
+    assert [(u.uid, u.total_ns, u.max_ns) for u in ended.users] == [(0, 70, 60), (1000, 116, 100)]
+    assert [(t.pid, t.total_ns, t.max_ns) for t in ended.totals] == [(10, 179, 100), (11, 7, 7)]
+
+
+def test_time_stays_when_a_pair_is_evicted_and_made_again(module: FakeModule) -> None:
+    counters = ProcessCounters(SLOTS)
+    module.count(1, 10, 0, 0, 30, total_ns=500, max_ns=90)
+    read(counters, module)
+    del module.held[1, 10, 0, 0]
+    module.count(1, 10, 0, 0, 2, total_ns=20, max_ns=15)
+    (row,) = read(counters, module).processes
+    assert (row.count, row.total_ns, row.max_ns) == (32, 520, 90)
+
+
+def test_without_durations_no_time_is_told(module: FakeModule) -> None:
+    module.count(1, 10, 0, 0, 3)
+    told = read(ProcessCounters(SLOTS, latency=False), module)
+    times = [(row.total_ns, row.max_ns) for row in (told.processes[0], told.totals[0], told.users[0])]
+    assert times == [(None, None)] * 3
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_who_spends_most_time_in_a_call_is_listed_though_others_make_it_more_often(
+    module: FakeModule, ended: bool
+) -> None:
+    counters = ProcessCounters(SLOTS)
+    for pid in range(1, 101):
+        module.count(1, pid, 0, 0, 1000, total_ns=1000, max_ns=1)
+    read(counters, module)
+    for pid in range(201, 206):
+        module.count(2, pid, 0, 0, 1, total_ns=1_000_000 * pid, max_ns=1_000_000 * pid)
+        module.count(2, pid, 39, 0, 1)
+        if ended:
+            module.end(2, pid)
+    told = read(counters, module)
+    assert {p.pid for p in told.processes if p.name == "read" and p.pid > 200} == set(range(201, 206))
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_all_calls_of_a_process_that_works_long_in_few_are_listed_but_not_of_one_that_only_waits(
+    module: FakeModule, ended: bool
+) -> None:
+    counters = ProcessCounters(SLOTS)
+    fsync, nanosleep, getpid = 74, 35, 39
+    for pid in range(1, 101):
+        for slot in (fsync, nanosleep, getpid):
+            module.count(1, pid, slot, 0, 1000, total_ns=10_000, max_ns=100)
+    read(counters, module)
+    for pid, slot in ((500, fsync), (501, nanosleep)):
+        module.count(2, pid, slot, 0, 1, total_ns=1 << 40, max_ns=1 << 40)
+        module.count(2, pid, getpid, 0, 1, total_ns=1, max_ns=1)
+        if ended:
+            module.end(2, pid)
+    told = read(counters, module)
+    assert {p.name for p in told.processes if p.pid == 500} == {"fsync", "getpid"}
+    assert {p.name for p in told.processes if p.pid == 501} == {"nanosleep"}
+
+
+def test_what_is_listed_for_its_time_stays_until_another_has_a_quarter_more(module: FakeModule) -> None:
+    def listed() -> set[int]:
+        return {p.pid for p in read(counters, module).processes if p.name == "getpid" and p.pid > 100}
+
+    counters = ProcessCounters(SLOTS)
+    for pid in range(1, 41):
+        module.count(1, pid, 39, 0, 10_000)
+        module.count(1, pid, 0, 0, 10_000, total_ns=1 << 30)
+        module.count(1, pid, 1, 0, 10_000, total_ns=1 << 30)
+    for pid in range(101, 121):
+        module.count(1, pid, 39, 0, 1, total_ns=100 if pid < 109 else 90)
+    assert listed() == set(range(101, 109))
+    module.count(1, 120, 39, 0, 1, total_ns=20)
+    assert listed() == set(range(101, 109)), "110 to 100"
+    module.count(1, 120, 39, 0, 1, total_ns=20)
+    assert 120 in listed(), "130 to 100"
+    assert len(listed()) == 8
+    module.count(1, 120, 39, 0, 1, total_ns=1)
+    assert 120 in listed()

@@ -334,6 +334,8 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 WHOLE_PROCESSES = 24
 PROCESSES_OF_A_CALL = 8
 """A reading has all calls of the `WHOLE_PROCESSES` busiest, and the `PROCESSES_OF_A_CALL` busiest of each call."""
+WORKING_PROCESSES = 12
+"""It also has all calls of those with most time in calls that do not wait, and of each call those longest in it."""
 
 
 class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -350,6 +352,8 @@ class ProcessCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     count: Count
     errors: Count = 0
     start_ns: int = 0
+    total_ns: Count | None = None
+    max_ns: Count | None = None
 
 
 class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -360,6 +364,8 @@ class ProcessTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     count: Count
     errors: Count
     start_ns: int = 0
+    total_ns: Count | None = None
+    max_ns: Count | None = None
 
 
 class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -368,6 +374,8 @@ class UserCalls(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     uid: int
     count: Count
     errors: Count
+    total_ns: Count | None = None
+    max_ns: Count | None = None
 
 
 class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):

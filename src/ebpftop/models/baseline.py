@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 from ebpftop.core.clock import time_text
-from ebpftop.core.records import PROCESSES_OF_A_CALL, WHOLE_PROCESSES, Abi, SyscallRow, Syscalls
+from ebpftop.core.records import (
+    PROCESSES_OF_A_CALL,
+    WHOLE_PROCESSES,
+    Abi,
+    ProcessCalls,
+    ProcessTotal,
+    SyscallRow,
+    Syscalls,
+    UserCalls,
+)
 
 CallKey: TypeAlias = tuple[Abi, int]
 ProcessKey: TypeAlias = tuple[int, int]
@@ -19,16 +28,29 @@ Why: TypeAlias = Literal["Z", "filter"]
 
 @dataclass(frozen=True)
 class Sum:
-    """Calls, and how many of them failed."""
+    """Calls, how many of them failed, and how long they took; None: unknown, as in older recordings."""
 
     count: int = 0
     errors: int = 0
+    total_ns: int | None = 0
+    max_ns: int | None = 0
+
+    @classmethod
+    def of(cls, row: ProcessCalls | ProcessTotal | UserCalls | SyscallRow | None) -> Sum:
+        """Return the figures of a row of a reading; zero if there is none."""
+        return cls(row.count, row.errors, row.total_ns, row.max_ns) if row is not None else _NOTHING
 
     def since(self, before: Sum) -> Sum:
         """Return what came after *before*. If the sum shrank, the counters were reset: all of it came after."""
         if self.count < before.count:
             return self
-        return Sum(self.count - before.count, max(0, self.errors - before.errors))
+        total_ns = None
+        if self.total_ns is not None and before.total_ns is not None:
+            total_ns = max(0, self.total_ns - before.total_ns)
+        # Of a longest call that was longer before, it is not known how long the longest here was.
+        grew = self.max_ns is not None and before.max_ns is not None and self.max_ns > before.max_ns
+        errors = max(0, self.errors - before.errors)
+        return Sum(self.count - before.count, errors, total_ns, self.max_ns if grew else None)
 
 
 _NOTHING = Sum()
@@ -65,8 +87,9 @@ class Baseline:
         """The counters of each call."""
         return {(row.abi, row.nr): row for row in self.reading.rows}
 
-    # A reading lists only the busiest pairs of process and call. A pair that is not listed had at most as many calls as
-    # the smallest one that is. So that many are subtracted, and the figure of a process is a lower bound.
+    # A reading lists only the busiest pairs of process and call, and one that is not listed had at most a quarter more
+    # calls than the smallest one that is. So that many are subtracted, and the figure of a process is a lower bound.
+    # The same holds for its time in a call; its time in all calls, and the longest one, are then not known.
 
     def pair(self, process: ProcessKey, call: CallKey) -> Sum:
         """Return an upper bound of what a process and a call had reached."""
@@ -92,30 +115,41 @@ class Baseline:
 
     @cached_property
     def _listed_whole(self) -> frozenset[ProcessKey]:
-        ranked = sorted(self._processes, key=lambda process: -self._processes[process].count)
-        return frozenset(ranked[:WHOLE_PROCESSES])
+        listed: dict[ProcessKey, int] = {}
+        for (process, _), pair in self._pairs.items():
+            listed[process] = listed.get(process, 0) + pair.count
+        return frozenset(process for process, total in self._processes.items() if total.count == listed.get(process, 0))
 
     @cached_property
     def _pairs(self) -> Mapping[tuple[ProcessKey, CallKey], Sum]:
-        return {((p.pid, p.start_ns), (p.abi, p.nr)): Sum(p.count, p.errors) for p in self._listed.processes}
+        return {((p.pid, p.start_ns), (p.abi, p.nr)): Sum.of(p) for p in self._listed.processes}
 
     @cached_property
     def _processes(self) -> Mapping[ProcessKey, Sum]:
-        return {(p.pid, p.start_ns): Sum(p.count, p.errors) for p in self._listed.process_totals}
+        return {(p.pid, p.start_ns): Sum.of(p) for p in self._listed.process_totals}
 
     @cached_property
     def _most_unlisted(self) -> Mapping[CallKey, Sum]:
         listed: dict[CallKey, list[Sum]] = {}
         for (_, call), pair in self._pairs.items():
             listed.setdefault(call, []).append(pair)
-        return {call: _least(pairs, PROCESSES_OF_A_CALL) for call, pairs in listed.items()}
+        return {call: _bound(pairs) for call, pairs in listed.items()}
 
     @cached_property
     def _most_unlisted_process(self) -> Sum:
-        return _least(self._processes.values(), WHOLE_PROCESSES)
+        most = _most([one.count for one in self._processes.values()], WHOLE_PROCESSES)
+        return Sum(most, most, None, None) if most else _NOTHING
 
 
-def _least(listed: Iterable[Sum], whole: int) -> Sum:
-    """Return the smallest of the *whole* largest. If there are fewer, all are listed: return zero."""
-    counts = sorted((one.count for one in listed), reverse=True)
-    return Sum(counts[whole - 1], counts[whole - 1]) if len(counts) >= whole else _NOTHING
+def _bound(listed: list[Sum]) -> Sum:
+    """Return what a process that is not listed for a call had reached at most; *listed* are those that are."""
+    most = _most([one.count for one in listed], PROCESSES_OF_A_CALL)
+    times = [one.total_ns for one in listed if one.total_ns is not None]
+    total_ns = _most(times, PROCESSES_OF_A_CALL) if len(times) == len(listed) else None
+    return Sum(most, most, total_ns, None)
+
+
+def _most(listed: list[int], room: int) -> int:
+    """Return a quarter more than the smallest of the *room* largest. If there are fewer, all are listed: return 0."""
+    figures = sorted(listed, reverse=True)
+    return figures[room - 1] * 5 // 4 if len(figures) >= room else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
 
@@ -164,24 +165,32 @@ def _less(row: SyscallRow, before: SyscallRow | None) -> SyscallRow:
 
 def _pairs(reading: Syscalls, base: Baseline) -> Iterable[ProcessCalls]:
     for pair in reading.processes:
-        made = Sum(pair.count, pair.errors).since(base.pair((pair.pid, pair.start_ns), (pair.abi, pair.nr)))
+        made = Sum.of(pair).since(base.pair((pair.pid, pair.start_ns), (pair.abi, pair.nr)))
         if made.count > 0:
-            yield msgspec.structs.replace(pair, count=made.count, errors=made.errors)
+            yield _made(pair, made)
 
 
 def _totals(reading: Syscalls, base: Baseline) -> Iterable[ProcessTotal]:
     for total in reading.process_totals:
-        made = Sum(total.count, total.errors).since(base.process((total.pid, total.start_ns)))
+        made = Sum.of(total).since(base.process((total.pid, total.start_ns)))
         if made.count > 0:
-            yield msgspec.structs.replace(total, count=made.count, errors=made.errors)
+            yield _made(total, made)
 
 
 def _calls_of(reading: Syscalls, known: Mapping[int, UserCalls]) -> Iterable[UserCalls]:
     for calls in reading.users:
-        before = known.get(calls.uid)
-        made = Sum(calls.count, calls.errors).since(Sum(before.count, before.errors) if before else Sum())
+        made = Sum.of(calls).since(Sum.of(known.get(calls.uid)))
         if made.count > 0:
-            yield msgspec.structs.replace(calls, count=made.count, errors=made.errors)
+            yield _made(calls, made)
+
+
+_Row = TypeVar("_Row", ProcessCalls, ProcessTotal, UserCalls)
+
+
+def _made(row: _Row, made: Sum) -> _Row:
+    return msgspec.structs.replace(
+        row, count=made.count, errors=made.errors, total_ns=made.total_ns, max_ns=made.max_ns
+    )
 
 
 def _gained(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:

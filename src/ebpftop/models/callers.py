@@ -6,7 +6,7 @@ the difference to the exact totals.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ebpftop.core.records import ProcessCalls, Syscalls
@@ -22,6 +22,9 @@ class Caller:
     count: int
     errors: int
     start: int = 0
+    total_ns: int | None = None
+    max_ns: int | None = None
+    """The time of those that have returned, and the longest; None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class CallOf:
     name: str
     count: int
     errors: int
+    total_ns: int | None = None
+    max_ns: int | None = None
 
 
 def callers(
@@ -46,26 +51,23 @@ def callers(
     """
     if reading is None:
         return []
-    found, left_out = [], Sum()
+    found: list[Caller] = []
+    left_out: list[Sum] = []
     # Until it is known what the pairs were at *zero*, nobody is listed.
     for p in reading.processes if zero is None or zero.callers is not None else ():
         if (p.abi, p.nr) == key:
             process = p.pid, p.start_ns
-            made = Sum(p.count, p.errors).since(zero.pair(process, key) if zero else Sum())
+            made = Sum.of(p).since(zero.pair(process, key) if zero else Sum())
             if not matches(p):
-                left_out = Sum(left_out.count + made.count, left_out.errors + made.errors)
+                left_out.append(made)
             elif made.count:
-                found.append(Caller(p.pid, p.comm, made.count, made.errors, p.start_ns))
+                found.append(Caller(p.pid, p.comm, made.count, made.errors, p.start_ns, made.total_ns, made.max_ns))
     found.sort(key=lambda caller: (-caller.count, caller.pid or 0))
     row = next((row for row in reading.rows if (row.abi, row.nr) == key), None)
     if row is not None:
-        before = zero.rows.get(key) if zero else None
-        total = Sum(row.count, row.errors).since(Sum(before.count, before.errors) if before else Sum())
-        # The kernel's maps are read one after the other, so the totals may be a few calls behind.
-        others = total.count - left_out.count - sum(caller.count for caller in found)
-        failed = total.errors - left_out.errors - sum(caller.errors for caller in found)
-        if others > 0:
-            found.append(Caller(None, "others", others, max(0, failed)))
+        others = _less(Sum.of(row).since(Sum.of(zero.rows.get(key)) if zero else Sum()), (*found, *left_out))
+        if others.count > 0:
+            found.append(Caller(None, "others", others.count, others.errors, total_ns=others.total_ns))
     return found
 
 
@@ -77,18 +79,33 @@ def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Baseline | Non
     for p in reading.processes:
         if (p.pid, p.start_ns) == process:
             key = p.abi, p.nr
-            made = Sum(p.count, p.errors).since(zero.pair(process, key) if zero else Sum())
+            made = Sum.of(p).since(zero.pair(process, key) if zero else Sum())
             if made.count:
-                found.append(CallOf(key, p.name, made.count, made.errors))
+                found.append(CallOf(key, p.name, made.count, made.errors, made.total_ns, made.max_ns))
     found.sort(key=lambda call: (-call.count, call.name))
     total = next((total for total in reading.process_totals if (total.pid, total.start_ns) == process), None)
     if total is not None:
-        all_made = Sum(total.count, total.errors).since(zero.process(process) if zero else Sum())
-        others = all_made.count - sum(call.count for call in found)
-        if others > 0:
-            failed = all_made.errors - sum(call.errors for call in found)
-            found.append(CallOf(None, "others", others, max(0, failed)))
+        others = _less(Sum.of(total).since(zero.process(process) if zero else Sum()), found)
+        if others.count > 0:
+            found.append(CallOf(None, "others", others.count, others.errors, others.total_ns))
     return found
+
+
+def _less(whole: Sum, parts: Sequence[Caller | CallOf | Sum]) -> Sum:
+    """Return what is left of *whole*: nothing is known of the longest call in it.
+
+    The kernel's maps are read one after the other, so the whole may be a few calls behind.
+    """
+    times = [part.total_ns for part in parts if part.total_ns is not None]
+    total_ns = None
+    if whole.total_ns and len(times) == len(parts):
+        total_ns = max(0, whole.total_ns - sum(times))
+    return Sum(
+        whole.count - sum(part.count for part in parts),
+        max(0, whole.errors - sum(part.errors for part in parts)),
+        total_ns,
+        None,
+    )
 
 
 def comm_of(reading: Syscalls | None, process: ProcessKey) -> str:

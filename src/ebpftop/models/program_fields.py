@@ -152,6 +152,7 @@ USERS: Language[User] = Language(
         Field("running", Number(hint=">0"), lambda u, _: u.running, "its processes"),
         Field("calls", Number(hint=">1k"), lambda u, _: u.calls_rate, "system calls a second"),
         Field("err", share(), lambda u, _: u.calls_failed, "share of these that failed"),
+        Field("time", duration(1e-9), lambda u, _: u.calls_ns, "time in system calls, per second"),
         text_field("last", lambda u: u.row.last, "program started last"),
     ),
     lambda u: f"{u.name} {u.row.uid} {u.row.last}",

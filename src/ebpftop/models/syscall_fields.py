@@ -82,6 +82,9 @@ CALLERS: Language[Caller] = Language(
         Field("pid", Number(hint="4321"), lambda c, _: c.pid),
         Field("calls", Number(), lambda c, _: c.count, "", ("count",)),
         Field("errors", Number(hint=">0"), lambda c, _: c.errors),
+        Field("err", share(), lambda c, _: c.errors / c.count, "share of these that failed"),
+        Field("time", NANOSECONDS, lambda c, _: c.total_ns, "time spent in it"),
+        Field("max", NANOSECONDS, lambda c, _: c.max_ns, "the longest call"),
     ),
     lambda c: f"{c.pid or ''} {c.comm}",
     lambda c: c.comm,
@@ -92,6 +95,8 @@ CALLS_OF: Language[CallOf] = Language(
         text_field("name", lambda c: c.name, "", "syscall"),
         Field("calls", Number(), lambda c, _: c.count, "", ("count",)),
         Field("errors", Number(hint=">0"), lambda c, _: c.errors),
+        Field("time", NANOSECONDS, lambda c, _: c.total_ns, "time spent in it"),
+        Field("max", NANOSECONDS, lambda c, _: c.max_ns, "the longest call"),
     ),
     lambda c: c.name,
 )

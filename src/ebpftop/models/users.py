@@ -13,6 +13,7 @@ from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Exec, Exit, Process, Syscalls, UserRow, Users
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
+from ebpftop.models.baseline import Sum
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes, ProcessInfo
@@ -62,6 +63,7 @@ class User:
         "_readings",
         "calls_at_least",
         "calls_failed",
+        "calls_ns",
         "calls_rate",
         "read_as",
         "row",
@@ -76,6 +78,8 @@ class User:
         self.calls_rate = 0.0
         self.calls_failed = 0.0
         """Share of these calls that returned an error, 0 to 1."""
+        self.calls_ns: float | None = 0.0
+        """Time that its threads spent in calls, per second, in ns; None: unknown, as in older recordings."""
         self.calls_at_least = False
         """The kernel's map dropped some calls of the last reading, perhaps of this user."""
         self._rate = self._failed_rate = 0.0
@@ -174,9 +178,8 @@ class UsersModel:
         self._running_of: dict[int, int] = {}
         self._counted: dict[int, int] = {}  # running processes that match: pid to uid
         self._undecided: deque[ProcessInfo] = deque(maxlen=UNDECIDED_MAX)
-        self._calls: dict[int, tuple[int, int]] = {}
-        """Calls of each user, and how many of them returned an error."""
-        self._calls_total = 0
+        self._calls: dict[int, Sum] = {}
+        self._calls_total = self._calls_total_ns = 0
         self._total_time: float | None = None
         self._calls_time: float | None = None
         self._forgotten = 0
@@ -238,6 +241,8 @@ class UsersModel:
         total = User(UserRow(uid=-1, user="total", execs=execs, failed=failed))
         total.rate = sum(u.rate for u in users)
         total.calls_rate = sum(u.calls_rate for u in users)
+        times = [u.calls_ns for u in users if u.calls_ns is not None]
+        total.calls_ns = sum(times) if len(times) == len(users) else None
         total.calls_at_least = any(u.calls_at_least for u in users)
         total.running = sum(u.running for u in users)
         total.history = [sum(rates) for rates in zip(*(u.history for u in users), strict=False)]
@@ -352,24 +357,29 @@ class UsersModel:
 
     def _read_calls(self, record: Syscalls) -> None:
         total = sum(row.count for row in record.rows)
+        total_ns = sum(row.total_ns for row in record.rows)
         if self._total_time is not None and record.time > self._total_time:
-            self.total.calls_rate = max(0, total - self._calls_total) / (record.time - self._total_time)
-        self._calls_total, self._total_time = total, record.time
+            seconds = record.time - self._total_time
+            self.total.calls_rate = max(0, total - self._calls_total) / seconds
+            self.total.calls_ns = max(0, total_ns - self._calls_total_ns) / seconds if total_ns or not total else None
+        self._calls_total, self._calls_total_ns, self._total_time = total, total_ns, record.time
         # Who calls is not read each time.
         if record.callers_time == self._calls_time:
             return
-        counts = {caller.uid: (caller.count, caller.errors) for caller in record.users}
+        sums = {caller.uid: Sum.of(caller) for caller in record.users}
         if self._calls_time is not None and record.callers_time > self._calls_time:
             seconds = record.callers_time - self._calls_time
-            for uid in counts.keys() | self._calls.keys():
+            for uid in sums.keys() | self._calls.keys():
                 user = self.users.get(uid)
                 if user is not None:
-                    (calls, errors), before = counts.get(uid, (0, 0)), self._calls.get(uid, (0, 0))
-                    made = max(0, calls - before[0])
+                    now, before = sums.get(uid, Sum()), self._calls.get(uid, Sum())
+                    made = max(0, now.count - before.count)
                     user.calls_rate = made / seconds
-                    user.calls_failed = min(1.0, max(0, errors - before[1]) / made) if made else 0.0
+                    user.calls_failed = min(1.0, max(0, now.errors - before.errors) / made) if made else 0.0
+                    spent = now.since(before).total_ns
+                    user.calls_ns = None if spent is None else spent / seconds
                     user.calls_at_least = record.evicted > self._forgotten
-        self._calls, self._calls_time = counts, record.callers_time
+        self._calls, self._calls_time = sums, record.callers_time
         self._forgotten = record.evicted
 
 

@@ -43,12 +43,11 @@ def attach(module: Module) -> None:
 class Callers:
     """Who calls, as it was read last. That is the most expensive part of a reading, so it is not read with each."""
 
-    def __init__(self, slots: Slots, *, every_s: float, calm_s: float) -> None:
+    def __init__(self, slots: Slots, *, every_s: float, calm_s: float, latency: bool) -> None:
         """Read every *every_s*, while there are few calls every *calm_s*; 0: with each reading."""
-        self.pairs = ProcessCounters()
+        self.pairs = ProcessCounters(slots, latency=latency)
         self.are_made_fast = False
         """So many pairs of process and call are new that the map may fill before the next reading."""
-        self._slots = slots
         self._every_s, self._calm_s = every_s, calm_s
         self._watched = False
         self._at_calls = 0
@@ -77,7 +76,7 @@ class Callers:
         now_s = monotonic()
         calm = calls < self._at_calls + CALM_CALLS
         if self._watched or now_s >= (self._calm_due_s if calm else self._due_s):
-            self.counters, self.time = self.pairs.read(module, self._slots), now
+            self.counters, self.time = self.pairs.read(module), now
             self._due_s = now_s + self._every_s - _EARLY_S
             self._calm_due_s = max(self._due_s, now_s + self._calm_s - _EARLY_S)
             self._at_calls = calls

@@ -27,9 +27,9 @@ BUCKETS = 44
 _LATENCY_WORDS = 2 + BUCKETS  # struct latency
 _PAIR = struct.Struct("=II")  # struct failure, struct other_call
 _OTHER_FAILURE = struct.Struct("=IIII")  # struct other_failure
-RUNNING = struct.Struct("=QQIIIIQ")  # struct call
+RUNNING = struct.Struct("=QQIIIIQII")  # struct call
 COUNT = struct.Struct("=QQ")  # struct count
-WAITING = struct.Struct("=QIIII16s")  # struct waiting_call
+WAITING = struct.Struct("=QIIII16sII")  # struct waiting_call
 
 _IN_FLIGHT_MAX = 64
 IN_FLIGHT_NS = 100_000_000
@@ -266,7 +266,7 @@ def _waiting(module: Module) -> list[_Entered]:
     """Return the calls whose threads have left their CPU since they entered, also those the filter does not match."""
     found = []
     for _, value in maps.items(module.table("waiting"), 8, WAITING.size):
-        enter_ns, slot, _, pid, tid, comm = WAITING.unpack(value)
+        enter_ns, slot, _, pid, tid, comm, _, _ = WAITING.unpack(value)
         found.append(_Entered(enter_ns, slot, pid, tid, comm, False))
     return found
 
@@ -280,7 +280,7 @@ def _running(module: Module) -> Iterator[_Entered]:
     first, again = (maps.lookup(table, bytes(4), RUNNING.size * maps.CPUS) or b"" for _ in range(2))
     now_ns = clocks.monotonic_ns()
     for at in range(0, len(first), RUNNING.size):
-        task, enter_ns, slot, _, pid, tid, _ = call = RUNNING.unpack_from(first, at)
+        task, enter_ns, slot, _, pid, tid, *_ = call = RUNNING.unpack_from(first, at)
         if not task or slot >= SLOTS or now_ns - enter_ns < IN_FLIGHT_NS or call != RUNNING.unpack_from(again, at):
             continue
         try:

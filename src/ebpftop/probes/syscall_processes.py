@@ -18,18 +18,26 @@ from ebpftop.core.records import OTHER_UID, ProcessCalls, ProcessTotal, UserCall
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.busiest_callers import BusiestCallers, CallingProcess
+from ebpftop.probes.pair_figures import (
+    COUNT,
+    ERRORS,
+    MAX_NS,
+    TOTAL_NS,
+    VALUE_SIZE,
+    Figures,
+    add_to,
+    comm_of,
+    figures_of,
+)
 from ebpftop.probes.process_names import new_name
 from ebpftop.probes.syscall_slots import Slots
 from ebpftop.syscalls import abi as abis
+from ebpftop.syscalls.families import MAY_WAIT
 
 _KEY = struct.Struct("=QIIII")  # struct process_call
 _SLOT_WORD, _UID_WORD = 3, 4  # of 32 bits
 _PROCESS = struct.Struct("=QII")  # struct process
 _IDENTITY = 12  # bytes: both begin with start and pid
-_VALUE_WORDS = 5  # struct process_count: calls counted when they entered, when they returned, errors, comm
-_VALUE_SIZE = _VALUE_WORDS * 8
-_COMM_AT = 24
-_COMM_SIZE = 16
 _PAIRS_MADE, _PROCESSES_ENDED = 0, 1  # enum pair_counter
 
 USERS_MAX = 4096
@@ -40,15 +48,14 @@ SUMS_MAX = 32768
 class _Pair:
     """A pair that is in the kernel's map: what was read of it last."""
 
-    __slots__ = ("count", "errors", "process", "raw", "slot", "uid")
+    __slots__ = ("figures", "process", "raw", "slot", "uid")
 
     def __init__(self, process: CallingProcess, slot: int, uid: int) -> None:
         self.process = process
         self.slot = slot
         self.uid = uid
         self.raw = b""
-        self.count = 0
-        self.errors = 0
+        self.figures: Figures = (0, 0, 0, 0)
 
 
 class SyscallCounters(NamedTuple):
@@ -66,7 +73,11 @@ class ProcessCounters:
     If a pair is evicted, its counts since the last reading are lost; all earlier ones stay in all sums.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: Slots, *, latency: bool = True) -> None:
+        """*latency*: whether the kernel counts how long calls take."""
+        self._slots = slots
+        self._latency = latency
+        self._waits: dict[int, bool] = {}
         self._users: dict[int, list[int]] = {}
         self._user_rows: dict[int, UserCalls] = {}
         self._evicted_before = 0
@@ -101,13 +112,13 @@ class ProcessCounters:
             >= module.table("ended_processes").max_entries // 2
         )
 
-    def read(self, module: Module, slots: Slots) -> SyscallCounters:
+    def read(self, module: Module) -> SyscallCounters:
         """Read the map; return the callers."""
         self.update(module)
         self._choose()
         for process in self._changed.values():
             if process.is_listed:
-                self._make_rows(process, module, slots)
+                self._make_rows(process, module)
         self._changed.clear()
         self._bound()
         listed = sorted((p for p in self._processes.values() if p.is_listed), key=attrgetter("pid", "start_ns"))
@@ -135,7 +146,7 @@ class ProcessCounters:
         ended = {key[:_IDENTITY] for key in maps.pop_keys(module.table("ended_processes"), _PROCESS.size, 4)}
         self._made_at = maps.per_cpu_sum(counters, _PAIRS_MADE)
         known = self._pairs
-        keys, values = maps.keys_and_values(table, _KEY.size, _VALUE_SIZE * maps.CPUS)
+        keys, values = maps.keys_and_values(table, _KEY.size, VALUE_SIZE * maps.CPUS)
         pairs = list(map(known.get, keys))
         if len(keys) - pairs.count(None) != len(known):
             self._drop_evicted(table, known.keys() - set(keys))
@@ -161,25 +172,27 @@ class ProcessCounters:
     def _drop_evicted(self, table: maps.Map, missing: Iterable[bytes]) -> None:
         for key in missing:
             # A map that can only be read key by key may be read incompletely.
-            if maps.lookup(table, key, _VALUE_SIZE * maps.CPUS) is None:
+            if maps.lookup(table, key, VALUE_SIZE * maps.CPUS) is None:
                 self._pairs.pop(key).process.keys.remove(key)
                 self._evicted += 1
 
     def _add(self, changed: list[tuple[bytes, bytes, _Pair | None]]) -> None:
         """Add what changed to the sums."""
-        users = self._users
-        counts, failures = self._sums_of([value for _, value, _ in changed])
-        for (key, value, known), count, errors in zip(changed, counts, failures, strict=True):
+        for (key, value, known), figures in zip(changed, figures_of([v for _, v, _ in changed]), strict=True):
             pair = known or self._new_pair(key)
-            if count < pair.count:  # it was evicted and made again
-                pair.count = pair.errors = 0
-            gained, failed = count - pair.count, max(0, errors - pair.errors)
-            pair.raw, pair.count, pair.errors = value, count, errors
-            sums = users.get(pair.uid) or users.setdefault(pair.uid, [0, 0])
-            sums[0] += gained
-            sums[1] += failed
-            self._add_to_process(pair.process, pair.slot, gained, failed)
-            self._name(pair.process, count, value)
+            if figures[COUNT] < pair.figures[COUNT]:  # it was evicted and made again
+                pair.figures = (0, 0, 0, 0)
+            count, errors, total_ns, _ = pair.figures
+            gained = (
+                figures[COUNT] - count,
+                max(0, figures[ERRORS] - errors),
+                max(0, figures[TOTAL_NS] - total_ns),
+                figures[MAX_NS],
+            )
+            pair.raw, pair.figures = value, figures
+            self._add_to_user(pair.uid, gained)
+            self._add_to_process(pair.process, pair.slot, gained)
+            self._name(pair.process, figures[COUNT], value)
 
     def _end(self, ended: set[bytes]) -> list[bytes]:
         """Note that processes have ended; return the keys of their pairs."""
@@ -206,40 +219,37 @@ class ProcessCounters:
 
         They are in the sums of users. Only what may be listed becomes a process here.
         """
-        users, least = self._users, self._busiest.least
-        counts, failures = self._sums_of(values)
+        all_figures = figures_of(values)
         identities = [key[:_IDENTITY] for key in keys]
         words = memoryview(b"".join(keys)).cast("I")
         slots, uids = (words[at :: _KEY.size // 4].tolist() for at in (_SLOT_WORD, _UID_WORD))
-        totals: dict[bytes, int] = {}
-        for identity, uid, count, errors in zip(identities, uids, counts, failures, strict=True):
-            sums = users.get(uid) or users.setdefault(uid, [0, 0])
-            sums[0] += count
-            sums[1] += errors
-            totals[identity] = totals.get(identity, 0) + count
-        kept = {
-            identity
-            for identity, slot, count in zip(identities, slots, counts, strict=True)
-            if count > least.get(slot, 0)
-        }
-        kept.update(identity for identity, total in totals.items() if total > self._busiest.least_whole)
-        kept.update(totals.keys() & self._processes.keys())
+        facts = {slot: (*self._busiest.least(slot), self._may_wait(slot)) for slot in set(slots)}
+        whole: dict[bytes, tuple[int, int]] = {}
+        kept: set[bytes] = set()
+        for identity, slot, uid, figures in zip(identities, slots, uids, all_figures, strict=True):
+            made, _, total_ns, _ = figures
+            least, least_ns, waits = facts[slot]
+            self._add_to_user(uid, figures)
+            count, working_ns = whole.get(identity, (0, 0))
+            whole[identity] = count + made, working_ns if waits else working_ns + total_ns
+            if made > least or total_ns > least_ns:
+                kept.add(identity)
+        least, least_ns = self._busiest.least_whole
+        kept.update(identity for identity, (count, ns) in whole.items() if count > least or ns > least_ns)
+        kept.update(whole.keys() & self._processes.keys())
         if not kept:
             return
-        for identity, slot, value, count, errors in zip(identities, slots, values, counts, failures, strict=True):
+        for identity, slot, value, figures in zip(identities, slots, values, all_figures, strict=True):
             if identity in kept:
                 process = self._process(identity)
-                self._add_to_process(process, slot, count, errors)
-                self._name(process, count, value)
+                self._add_to_process(process, slot, figures)
+                self._name(process, figures[COUNT], value)
 
-    def _sums_of(self, values: list[bytes]) -> tuple[list[int], list[int]]:
-        """Return the calls and the errors in each of *values*, added up over the CPUs. (No loop of Python's own.)"""
-        words = memoryview(b"".join(values)).cast("Q")
-        stride = _VALUE_WORDS * maps.CPUS
-        entered, unentered, errors = (
-            [words[at::stride].tolist() for at in range(member, stride, _VALUE_WORDS)] for member in range(3)
-        )
-        return list(map(sum, zip(*entered, *unentered, strict=True))), list(map(sum, zip(*errors, strict=True)))
+    def _may_wait(self, slot: int) -> bool:
+        waits = self._waits.get(slot)
+        if waits is None:
+            waits = self._waits[slot] = abis.name(*self._slots.call(slot)) in MAY_WAIT
+        return waits
 
     def _process(self, identity: bytes) -> CallingProcess:
         process = self._processes.get(identity)
@@ -248,16 +258,28 @@ class ProcessCounters:
             process = self._processes[identity] = CallingProcess(identity, start_ns, pid)
         return process
 
-    def _add_to_process(self, process: CallingProcess, slot: int, count: int, errors: int) -> None:
+    def _add_to_user(self, uid: int, gained: Figures) -> None:
+        sums = self._users.get(uid)
+        if sums is None:
+            self._users[uid] = list(gained)
+        else:
+            add_to(sums, gained)
+
+    def _add_to_process(self, process: CallingProcess, slot: int, gained: Figures) -> None:
         sums = process.calls.get(slot)
         if sums is None:
-            process.calls[slot] = [count, errors]
+            process.calls[slot] = list(gained)
             self._sums += 1
         else:
-            sums[0] += count
-            sums[1] += errors
+            add_to(sums, gained)
+        count, errors, total_ns, max_ns = gained
         process.count += count
         process.errors += errors
+        process.total_ns += total_ns
+        if max_ns > process.max_ns:
+            process.max_ns = max_ns
+        if total_ns and not self._may_wait(slot):
+            process.working_ns += total_ns
         self._changed[process.key] = process
         self._grown.setdefault(slot, {})[process.key] = process
 
@@ -290,19 +312,20 @@ class ProcessCounters:
 
     # ---- rows ----
 
-    def _make_rows(self, process: CallingProcess, module: Module, slots: Slots) -> None:
+    def _make_rows(self, process: CallingProcess, module: Module) -> None:
         """Make the rows of a listed process; those that did not change stay the same objects."""
         # If another process takes the place of its new name, it keeps it here.
         process.renamed = new_name(module, process.start_ns, process.pid) or process.renamed
-        comm = c_string(process.renamed or _comm_of(process.named_by))
+        comm = c_string(process.renamed or comm_of(process.named_by))
         if comm != process.comm:
             process.comm = comm
             process.rows.clear()
         shown = []
         for slot in process.calls if process.whole else process.places:
-            row, (count, errors) = process.rows.get(slot), process.calls[slot]
-            if row is None or row.count != count or row.errors != errors:
-                abi, nr = slots.call(slot)
+            row, figures = process.rows.get(slot), process.calls[slot]
+            if row is None or not self._has(row, figures):
+                abi, nr = self._slots.call(slot)
+                count, errors, total_ns, max_ns = figures
                 row = process.rows[slot] = ProcessCalls(
                     pid=process.pid,
                     start_ns=process.start_ns,
@@ -312,35 +335,45 @@ class ProcessCounters:
                     name=abis.name(abi, nr),
                     count=count,
                     errors=errors,
+                    total_ns=total_ns if self._latency else None,
+                    max_ns=max_ns if self._latency else None,
                 )
             shown.append(row)
         shown.sort(key=attrgetter("abi", "nr"))
         process.shown = tuple(shown)
         process.total = ProcessTotal(
-            pid=process.pid, start_ns=process.start_ns, comm=comm, count=process.count, errors=process.errors
+            pid=process.pid,
+            start_ns=process.start_ns,
+            comm=comm,
+            count=process.count,
+            errors=process.errors,
+            total_ns=process.total_ns if self._latency else None,
+            max_ns=process.max_ns if self._latency else None,
         )
+
+    def _has(self, row: ProcessCalls | UserCalls, figures: list[int]) -> bool:
+        """Return whether *row* has these figures."""
+        same = row.count == figures[COUNT] and row.errors == figures[ERRORS]
+        return same and (not self._latency or (row.total_ns == figures[TOTAL_NS] and row.max_ns == figures[MAX_NS]))
 
     def _all_users(self) -> tuple[UserCalls, ...]:
         if len(self._users) > USERS_MAX:
             ranked = sorted(self._users, key=lambda uid: (uid == OTHER_UID, -self._users[uid][0]))
-            other = self._users.setdefault(OTHER_UID, [0, 0])
             for uid in ranked[USERS_MAX - 1 :]:
                 if uid != OTHER_UID:
-                    count, errors = self._users.pop(uid)
-                    other[0] += count
-                    other[1] += errors
+                    count, errors, total_ns, max_ns = self._users.pop(uid)
+                    self._add_to_user(OTHER_UID, (count, errors, total_ns, max_ns))
             self._user_rows.clear()
         rows = self._user_rows
-        for uid, (count, errors) in self._users.items():
+        for uid, figures in self._users.items():
             row = rows.get(uid)
-            if row is None or row.count != count or row.errors != errors:
-                rows[uid] = UserCalls(uid=uid, count=count, errors=errors)
+            if row is None or not self._has(row, figures):
+                count, errors, total_ns, max_ns = figures
+                rows[uid] = UserCalls(
+                    uid=uid,
+                    count=count,
+                    errors=errors,
+                    total_ns=total_ns if self._latency else None,
+                    max_ns=max_ns if self._latency else None,
+                )
         return tuple(rows[uid] for uid in sorted(self._users))
-
-
-def _comm_of(value: bytes) -> bytes:
-    """Return the name in the value of a pair: that of the CPU that counted most, the newest."""
-    words = memoryview(value).cast("Q")
-    by_cpu = [sum(parts) for parts in zip(words[::_VALUE_WORDS], words[1::_VALUE_WORDS], strict=True)]
-    at = by_cpu.index(max(by_cpu)) * _VALUE_SIZE + _COMM_AT
-    return value[at : at + _COMM_SIZE]

@@ -80,7 +80,9 @@ class SyscallsProbe(KernelProbe):
         self._rows: dict[Call, SyscallRow] = {}
         self._in_order: tuple[SyscallRow, ...] | None = None
         self._families_before: dict[Family, int] = {}
-        self._callers = Callers(self.slots, every_s=context.pairs_every_s, calm_s=context.pairs_calm_s)
+        self._callers = Callers(
+            self.slots, every_s=context.pairs_every_s, calm_s=context.pairs_calm_s, latency=self.latency
+        )
         self._events: Events | None = None
         self._returns: AttachResult | None = None
         self._sees_uring = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ebpftop.core.format import bar, count, share, whole_share
+from ebpftop.core.format import bar, count, nanoseconds, share, whole_share
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 
 Row = TypeVar("Row")
@@ -62,6 +62,35 @@ def failed_share_column(key: str, part: Callable[[Row], float], *, about: str, r
         return (Span(whole_share(failed), "bad" if failed >= 0.5 else "") if failed > 0 else Span("·", "dim"),)
 
     return Column(key, "ERR%", 4, cell, right=True, rank=rank, sort=part, about=about, exported=exported)
+
+
+def time_column(
+    key: str, title: str, width: int, ns: Callable[[Row], float | None], *, about: str, rank: int, exported: str
+) -> Column[Row]:
+    """A time in ns; a dot for none, a dash if it is unknown, as in older recordings."""
+
+    def cell(row: Row, _: float) -> Cell:
+        value = ns(row)
+        if value is None:
+            return (Span("–", "dim"),)
+        return (Span(nanoseconds(value)) if value else Span("·", "dim"),)
+
+    def order(row: Row) -> float:
+        value = ns(row)
+        return -1 if value is None else value
+
+    return Column(
+        key,
+        title,
+        width,
+        cell,
+        right=True,
+        rank=rank,
+        sort=order,
+        value=lambda row, _: ns(row),
+        about=about,
+        exported=exported,
+    )
 
 
 def share_column(

@@ -29,6 +29,8 @@ def user_sheet(model: UsersModel, user: User, now: float) -> Sheet:
     if person.calls_rate:
         least = "at least " if person.calls_at_least else ""
         sheet.fact("system calls", f"{least}{format.per_second(person.calls_rate)}/s", note="over the last reading")
+    if person.calls_ns:
+        sheet.fact("time in them", f"{format.nanoseconds(person.calls_ns)}/s", note="of all threads, waiting included")
     sheet.fact("last program", row.last)
     history = tuple(person.history)
     if history:

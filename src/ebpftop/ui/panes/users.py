@@ -18,7 +18,7 @@ from ebpftop.models.subject import Subject
 from ebpftop.models.users import User, UsersModel
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import user
-from ebpftop.ui.panes.figure_columns import failed_share_column
+from ebpftop.ui.panes.figure_columns import failed_share_column, time_column
 from ebpftop.ui.panes.title import Count
 from ebpftop.ui.panes.user_details import user_sheet
 from ebpftop.ui.widgets.columns import Cell, Column, Span
@@ -84,7 +84,7 @@ COLUMNS: tuple[Column[User], ...] = (
         7,
         _uid,
         right=True,
-        rank=9,
+        rank=10,
         hidden=True,
         sort=lambda u: -u.row.uid,
         about="User id, a number.",
@@ -96,7 +96,7 @@ COLUMNS: tuple[Column[User], ...] = (
         7,
         _ns_uid,
         right=True,
-        rank=10,
+        rank=11,
         hidden=True,
         sort=lambda u: -1 if u.row.ns_uid is None else u.row.ns_uid,
         value=lambda u, _: u.row.ns_uid,
@@ -140,7 +140,7 @@ COLUMNS: tuple[Column[User], ...] = (
         4,
         lambda u, _: _number(u.running, "good"),
         right=True,
-        rank=5,
+        rank=6,
         sort=lambda u: u.running,
         about="Its running processes, as far as the exec log knows them.",
     ),
@@ -162,13 +162,22 @@ COLUMNS: tuple[Column[User], ...] = (
         about="Share of these calls that returned an error, in percent; red from 50%.",
         exported="calls_failed_share",
     ),
+    time_column(
+        "calls_time",
+        "TIME/s",
+        6,
+        lambda u: u.calls_ns,
+        rank=5,
+        about="Time that all its threads together spent in system calls, per second, waiting included. –: unknown.",
+        exported="calls_ns_per_s",
+    ),
     Column(
         "execs",
         "EXECS",
         6,
         lambda u, _: _number(u.row.execs),
         right=True,
-        rank=7,
+        rank=8,
         sort=lambda u: u.row.execs,
         about="execve calls since ebpftop started, or since the filter was set, those that failed included.",
     ),
@@ -178,7 +187,7 @@ COLUMNS: tuple[Column[User], ...] = (
         7,
         lambda u, _: _number(u.row.failed, "bad"),
         right=True,
-        rank=8,
+        rank=9,
         sort=lambda u: u.row.failed,
         about="How many of these did not start a program.",
     ),
@@ -187,7 +196,7 @@ COLUMNS: tuple[Column[User], ...] = (
         "LAST",
         10,
         _last,
-        rank=6,
+        rank=7,
         sort=lambda u: u.row.last,
         about="Command name of the program that it started last.",
     ),

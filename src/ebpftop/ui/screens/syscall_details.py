@@ -27,7 +27,13 @@ from ebpftop.models.syscall_fields import CALLERS
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.traced_paths import PATHS, PathCalls, TracedPaths, has_paths, traced_paths
 from ebpftop.ui.panes.common import thread
-from ebpftop.ui.panes.figure_columns import bar_column, count_column, failed_share_column, share_column
+from ebpftop.ui.panes.figure_columns import (
+    bar_column,
+    count_column,
+    failed_share_column,
+    share_column,
+    time_column,
+)
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.syscall_lists import ProcessScreen
@@ -205,17 +211,37 @@ class SyscallScreen(LiveScreen):
                     rank=3,
                     about="CALLS as a bar: the process that makes it most often fills it.",
                 ),
-                count_column("count", "CALLS", 7, lambda c: c.count, about="How often the process made this call."),
+                count_column(
+                    "count", "CALLS", 7, lambda c: c.count, rank=1, about="How often the process made this call."
+                ),
+                time_column(
+                    "time",
+                    "TIME",
+                    6,
+                    lambda c: c.total_ns,
+                    rank=0,
+                    about="Time that its threads spent in this call, waiting included. –: unknown.",
+                    exported="time_ns",
+                ),
+                time_column(
+                    "max",
+                    "MAX",
+                    5,
+                    lambda c: c.max_ns,
+                    rank=3,
+                    about="The longest of these. –: unknown, or one before those that are counted was longer.",
+                    exported="max_ns",
+                ),
                 failed_share_column(
                     "errors",
                     lambda c: c.errors / c.count if c.count else 0.0,
-                    rank=1,
+                    rank=2,
                     about="Share of these that returned an error, in percent; red from 50%.",
                     exported="failed_share",
                 ),
             ),
             key_of=lambda c: (c.pid, c.start),
-            sort="count",
+            sort="time",
             language=CALLERS,
             id="callers",
         )

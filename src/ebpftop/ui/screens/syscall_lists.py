@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 
-from ebpftop.core.format import at_least, count, counted
+from ebpftop.core.format import at_least, count, counted, nanoseconds
 from ebpftop.core.records import InFlight
 from ebpftop.models.baseline import ProcessKey
 from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
@@ -16,7 +16,7 @@ from ebpftop.models.subject import Subject, subject_of_call_in_flight, subject_o
 from ebpftop.models.syscall_fields import CALLS_OF, IN_FLIGHT
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.ui.panes.common import wait_look
-from ebpftop.ui.panes.figure_columns import bar_column, count_column, errors_column, share_column
+from ebpftop.ui.panes.figure_columns import bar_column, count_column, errors_column, share_column, time_column
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.tail_call_table import TableScreen
@@ -43,6 +43,7 @@ class ProcessScreen(LiveScreen):
         self.process: ProcessKey
         self._count = self._errors = 0
         self._peak = 0
+        self._total_ns: int | None = None
 
     def fill_with(self, model: SyscallsModel, process: ProcessKey) -> Self:
         """Show the calls of *process* when this screen is pushed the next time."""
@@ -77,6 +78,24 @@ class ProcessScreen(LiveScreen):
                     about="CALLS as a bar: the one made most often fills it.",
                 ),
                 count_column("count", "CALLS", 7, lambda c: c.count, about="How often the process made it."),
+                time_column(
+                    "time",
+                    "TIME",
+                    6,
+                    lambda c: c.total_ns,
+                    rank=0,
+                    about="Time that its threads spent in it, waiting included. –: unknown.",
+                    exported="time_ns",
+                ),
+                time_column(
+                    "max",
+                    "MAX",
+                    5,
+                    lambda c: c.max_ns,
+                    rank=1,
+                    about="The longest of these calls. –: unknown, or one before those that are counted was longer.",
+                    exported="max_ns",
+                ),
                 share_column(
                     "share",
                     "SHARE",
@@ -105,13 +124,16 @@ class ProcessScreen(LiveScreen):
         name = comm_of(self.model.latest, self.process) or "process"
         since = f" {self.model.baseline.text}" if self.model.baseline else ""
         failed = f", {count(self._errors)} failed" if self._errors else ""
-        return f"{name} [{self.process[0]}]: its system calls · {counted(self._count, 'call')}{failed}{since}"
+        spent = f", {nanoseconds(self._total_ns)} in them" if self._total_ns else ""
+        return f"{name} [{self.process[0]}]: its system calls · {counted(self._count, 'call')}{failed}{spent}{since}"
 
     def show(self) -> None:
         rows = calls_of(self.model.latest, self.process, self.model.baseline)
         self._count = sum(row.count for row in rows)
         self._peak = max((row.count for row in rows), default=0)
         self._errors = sum(row.errors for row in rows)
+        times = [row.total_ns for row in rows if row.total_ns is not None]
+        self._total_ns = sum(times) if len(times) == len(rows) else None
         self.table.message = (
             []
             if rows
