@@ -171,6 +171,12 @@ INLINE void go_up(struct scratch *scratch, struct place *place, struct path *pat
 	walk->level = (level + 1) * (ends ^ 1);
 }
 
+/*
+ * Older kernels (5.10) take a loop only if it comes back by a jump; where the compiler lets the end of one run into its
+ * beginning, they refuse a "back-edge" (kernel/bpf/verifier.c, check_cfg()). This is such a jump, to the next instruction.
+ */
+#define LOOP_END() asm volatile("goto +0")
+
 /* Append the names of all places, and return where they end. *exe_file* is the file that runs, NULL if none does.
  * *steps*: a constant. */
 INLINE u64 append_places(struct scratch *scratch, u64 at, char *task, const char *exe_file, int steps)
@@ -187,20 +193,24 @@ INLINE u64 append_places(struct scratch *scratch, u64 at, char *task, const char
 	set_fds(scratch, task);
 	*walk = (struct walk){.at = at, .root = scratch->paths[PLACE_ROOT]};
 #pragma nounroll
-	for (int step = 0; step < steps; step++) {
+	for (int step = 0; step < steps;) {
 		u64 i = walk->place;
 
 		if (i >= PLACES)
 			break;
 		BOUND(i, PLACES_MASK);
 		go_up(scratch, &places->place[i], &scratch->paths[i], is_zero(i ^ PLACE_ROOT));
+		step++;
+		LOOP_END();
 	}
 #pragma nounroll
-	for (int i = 0; i < PLACES; i++) {
+	for (int i = 0; i < PLACES;) {
 		if (i >= walk->place && places->place[i].flags & PLACE_KNOWN)
 			places->place[i].flags |= PLACE_CUT;
 		if (places->place[i].flags & PLACE_NAMELESS)
 			fill_nameless(&places->place[i], scratch->paths[i].dentry);
+		i++;
+		LOOP_END();
 	}
 	return through_memory(scratch, walk->at);
 }
