@@ -228,13 +228,17 @@ INLINE void count_thread(u32 tgid, const char *leader)
 	struct ended_threads *ended = ended_threads.lookup(&tgid);
 	u64 start_ns = load_u64(leader, OFF_TASK_START_BOOTTIME);
 
-	if (ended && ended->start_ns == start_ns) {
-		__sync_fetch_and_add(&ended->count, 1);
-		return;
-	}
-	struct ended_threads first = {.start_ns = start_ns, .count = 1};
+	if (!ended || ended->start_ns != start_ns) {
+		struct ended_threads none = {.start_ns = start_ns};
 
-	ended_threads.update(&tgid, &first);
+		if (ended) /* of a process that had this pid before */
+			ended_threads.delete(&tgid);
+		ended_threads.insert(&tgid, &none); /* another thread may be first */
+		ended = ended_threads.lookup(&tgid);
+		if (!ended)
+			return;
+	}
+	__sync_fetch_and_add(&ended->count, 1);
 }
 
 INLINE u32 threads_before(u32 tgid, u64 start_ns)
