@@ -47,7 +47,7 @@ def main() -> None:
     screen = Screen(command, (columns, lines))
     took: dict[str, list[tuple[float, ...]]] = {what: [] for what, _ in KEYS}
     try:
-        if not screen.wait_for(b"RATE/s"):
+        if not screen.wait_for(b"EXECS/s"):
             raise SystemExit("it does not start")
         time.sleep(5)
         screen.press(b"kkkkkkkk")

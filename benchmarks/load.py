@@ -99,7 +99,7 @@ def main() -> None:
     htop = Screen(["htop", "-d", "10"], (120, 35))
     took: dict[str, tuple[list[float], list[float]]] = {what: ([], []) for what in ("move", "help", "back")}
     try:
-        if not ebpftop.wait_for(b"RATE/s") or not htop.wait_for(b"Help"):
+        if not ebpftop.wait_for(b"EXECS/s") or not htop.wait_for(b"Help"):
             raise SystemExit("they do not start")
         # No key of theirs moves anything that is not there.
         ebpftop.press(b"kkkkkkkk")

@@ -108,7 +108,7 @@ def main() -> None:
         subprocess.run(["gcc", "-O2", "-o", program, HERE.with_name("getppid.c")], check=True)
         command = [os.path.join(os.path.dirname(sys.executable), "ebpftop"), "live", "--probes", "syscalls"]
         terminal = Terminal(command, (width, height))
-        terminal.wait(lambda painted: b"RATE/s" in painted)
+        terminal.wait(lambda painted: b"EXECS/s" in painted)
         terminal.painted_for(SETTLE_S)
         # Far enough from both ends of the table that each key moves something.
         for key in ("\t", "\t", "m", *"jjjjjjjj"):

@@ -22,7 +22,7 @@ def test_the_screen_comes_before_its_collectors_and_nothing_of_it_stays(key: byt
     command = f"{os.path.dirname(sys.executable)}/ebpftop live; sleep 100"
     shell = Screen(["sh", "-c", command], (120, 35))
     try:
-        assert shell.wait_for(b"RATE/s")
+        assert shell.wait_for(b"EXECS/s")
         time.sleep(1)
         pid = int(Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split()[0])
         tasks = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]

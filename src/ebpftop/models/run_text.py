@@ -84,7 +84,7 @@ def _tree(rows: Sequence[Row]) -> Iterator[str]:
         cells.append(f"{stem}{_command(row.command) if row.count == 1 else row.program}{marks}")
         yield "  ".join(cells)
     if len(found) > ROWS_MAX:
-        yield f"{'':7}  and {len(found) - ROWS_MAX:,} more rows: --json FILE has them"
+        yield f"{'':7}  and {format.counted(len(found) - ROWS_MAX, 'more row', whole=True)}: --json FILE has them"
 
 
 def _branches(rows: Sequence[Row], stem: str, *, is_top: bool = False) -> Iterator[tuple[str, Row]]:
@@ -103,7 +103,7 @@ def _calls(calls: Sequence[Call]) -> Iterator[str]:
         )
     rest = calls[LINES_MAX:]
     if rest:
-        yield f"{sum(c.count for c in rest):>25,}  {sum(c.errors for c in rest) or '·':>6}  of {len(rest)} other calls"
+        yield f"{sum(c.count for c in rest):>25,}  {sum(c.errors for c in rest) or '·':>6}  of {format.counted(len(rest), 'other call')}"
 
 
 def _section(title: str, rows: Sequence[tuple[Any, str]]) -> Iterator[str]:
