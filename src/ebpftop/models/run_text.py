@@ -103,8 +103,8 @@ def _calls(calls: Sequence[Call]) -> Iterator[str]:
         )
     rest = calls[LINES_MAX:]
     if rest:
-        calls, errors = sum(c.count for c in rest), sum(c.errors for c in rest)
-        yield f"{calls:>25,}  {errors or '·':>6}  of {format.counted(len(rest), 'other call')}"
+        made, failed = sum(c.count for c in rest), sum(c.errors for c in rest)
+        yield f"{made:>25,}  {failed or '·':>6}  of {format.counted(len(rest), 'other call')}"
 
 
 def _section(title: str, rows: Sequence[tuple[Any, str]]) -> Iterator[str]:
