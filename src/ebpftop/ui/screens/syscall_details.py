@@ -366,7 +366,10 @@ class SyscallScreen(LiveScreen):
         shows = with_paths and (is_traced or bool(self._paths.calls))
         if self.paths.display is not shows:
             self.paths.display = shows
-            self.failures.hidden ^= {"path"}
+        # It was reset when the screen was opened.
+        hidden = self.failures.hidden - {"path"} if shows else self.failures.hidden | {"path"}
+        if hidden != self.failures.hidden:
+            self.failures.hidden = hidden
             self.failures.rearrange()
         self.paths.message = [] if self._paths.paths else [Span("no traced call yet", "dim")]
         self.paths.show_rows(self._paths.paths)
