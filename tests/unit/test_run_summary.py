@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ebpftop import cli
-from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, SyscallRow, Syscalls
+from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, ProcessCalls, SyscallRow, Syscalls
 from ebpftop.models import run_summary, run_text
 from ebpftop.models.opens import Open
 from ebpftop.models.run_summary import Command, RunSummary, Summary
@@ -36,8 +36,8 @@ def started(pid: int, ppid: int, file: str, time: float = 10.0, *, error: str | 
     return Exec(**{**values, **more})
 
 
-def ended(pid: int, time: float, code: int | None = 0, signal: str | None = None) -> Exit:
-    return Exit(time=time, pid=pid, uid=0, comm="x", code=code, signal=signal, duration_s=None, start_ns=pid)
+def ended(pid: int, time: float, code: int | None = 0, signal: str | None = None, **used: Any) -> Exit:
+    return Exit(time=time, pid=pid, uid=0, comm="x", code=code, signal=signal, duration_s=None, start_ns=pid, **used)
 
 
 def opened(path: str, ns: int, error: str | None = None) -> Open:
@@ -101,6 +101,16 @@ def test_a_fork_is_no_row_but_its_programs_stand_where_it_was_forked() -> None:
     assert [row.program for row in s.tree[0].children[0].children] == ["b"]
 
 
+def test_what_a_fork_used_is_that_of_the_program_that_forked() -> None:
+    (make,) = summed(
+        started(CMD, 1, "/usr/bin/make"),
+        ended(101, 11.0, user_s=0.5, system_s=0.25, max_rss_bytes=9000, forked=True, ppid=CMD),
+        ended(102, 11.0, user_s=9.0, system_s=9.0, ppid=CMD),  # its start was not seen: whose it is is not known
+        ended(CMD, 12.0, user_s=1.0, system_s=1.0, max_rss_bytes=4000),
+    ).tree
+    assert (make.user_s, make.system_s, make.max_rss_bytes, make.count) == (1.5, 1.25, 9000, 1)
+
+
 def test_a_program_whose_parent_is_not_known_stands_below_the_command() -> None:
     s = summed(started(CMD, 1, "/bin/sh"), started(101, 1, "/bin/daemon"))
     assert [row.program for row in s.tree[0].children] == ["daemon"]
@@ -129,6 +139,16 @@ def test_slowest_calls_name_what_is_certain_and_put_waits_last() -> None:
     assert [(c.name, c.path, c.program) for c in s.slowest] == [("openat", "/etc/slow", "cc"), ("wait4", None, None)]
     assert [(e.call, e.error, e.count) for e in s.errnos] == [("wait4", "ENOENT", 45), ("openat", "ENOENT", 10)]
     assert [(n.path, n.by, n.comm) for n in s.not_found] == [("/nope", "open", "cc")]
+
+
+def test_the_process_that_made_the_longest_call_is_named() -> None:
+    reading = calls(read=20)
+    made = [
+        ProcessCalls(pid=pid, comm=comm, abi="x86_64", nr=0, name="read", count=5, max_ns=max_ns)
+        for pid, comm, max_ns in ((101, "cc", 400), (102, "as", 10_000))
+    ]
+    s = summed(started(CMD, 1, "/bin/make"), msgspec.structs.replace(reading, processes=tuple(made)))
+    assert [(c.name, c.program) for c in s.slowest] == [("read", "as")]
 
 
 def test_what_was_lost_and_what_was_not_attached_is_said() -> None:

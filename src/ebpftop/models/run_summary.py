@@ -269,22 +269,25 @@ class RunSummary:
             self.ended = e.time
         process = self._running.pop(e.pid, None)
         if process is None:
+            if e.forked:  # a part of the program that forked it
+                place = self._places.get(e.pid)
+                self._use(place if place is not None else self._place(e.ppid), e)
             return
         row = process.row
         row.wall_s += max(0.0, e.time - process.since)
-        # Of recordings and kernels that have them.
-        fields: Any = e
-        for name in ("user_s", "system_s"):
-            used = getattr(fields, name, None)
-            if used is not None:
-                setattr(row, name, (getattr(row, name) or 0.0) + used)
-        memory = getattr(fields, "max_rss_bytes", None)
-        if memory is not None and (e.pid != self._pid or memory > self._own_rss_bytes):
-            row.max_rss_bytes = max(row.max_rss_bytes or 0, memory)
+        self._use(row, e)
         if e.code or e.signal:
             row.failed += 1
             self._bad_ends += 1
             _count(self._ends, (row.program, e.code, e.signal))
+
+    def _use(self, row: Row, e: Exit) -> None:
+        """Add to *row* what a process used, as far as that is known."""
+        if e.user_s is not None and e.system_s is not None:
+            row.user_s = (row.user_s or 0.0) + e.user_s
+            row.system_s = (row.system_s or 0.0) + e.system_s
+        if e.max_rss_bytes is not None and (e.pid != self._pid or e.max_rss_bytes > self._own_rss_bytes):
+            row.max_rss_bytes = max(row.max_rss_bytes or 0, e.max_rss_bytes)
 
     def _settle(self, pid: int, started: str = "") -> None:
         """Count the failed execve calls of a process. Attempts of a PATH search that *started* its program are none."""
@@ -377,11 +380,8 @@ class RunSummary:
         """Return the program that made the longest of a call; None if that is not certain."""
         assert self._calls is not None
         made = [row for row in self._calls.processes if (row.abi, row.name) == (call.abi, call.name)]
-        timed: list[Any] = [row for row in made if getattr(row, "max_ns", 0)]
-        if timed:
-            longest = max(timed, key=lambda row: row.max_ns)
-            if longest.max_ns == call.max_ns:
-                return str(longest.comm)
+        if call.max_ns and (longest := next((row for row in made if row.max_ns == call.max_ns), None)) is not None:
+            return longest.comm
         names = {row.comm for row in made}
         return names.pop() if len(names) == 1 and sum(row.count for row in made) == call.count else None
 
