@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ebpftop.kernel import clocks
 from ebpftop.kernel.bpf_programs import CODES_MAX, Code, Listing
+from ebpftop.probes import printing_programs
 from ebpftop.probes.printing_programs import UNKNOWN, PrintingPrograms
 
 NOW_NS = clocks.monotonic_ns()
@@ -95,3 +98,16 @@ def test_a_kernel_that_tells_nothing_leaves_it_unknown() -> None:
     programs.own = frozenset((1,))
     assert found(programs, 0x110) is None
     assert not programs.knows_own
+
+
+def test_names_of_programs_that_came_and_went_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(printing_programs, "NAMED_MAX", 8)
+    kernel = Kernel(code(OURS, 1))
+    programs = PrintingPrograms(kernel.newer)
+    for number in range(2, 50):
+        kernel.codes = [code(OURS, 1), code(0x100, number, f"p{number}")]
+        programs.begin()
+        programs.refresh()
+    assert found(programs, 0x110) == "p49 #49"
+    assert programs.program(2) is None
+    assert programs.program(1) is not None

@@ -14,6 +14,9 @@ from ebpftop.kernel.clocks import SleepClock
 UNKNOWN = 0
 """No program has this id."""
 
+NAMED_MAX = 4096
+"""If there are more names, those of programs whose places were taken are forgotten."""
+
 _RECHECK_S = 1.0
 """A program may end, and another one come into its place: what has a place is taken as known for so long."""
 
@@ -37,6 +40,9 @@ class PrintingPrograms:
     def begin(self) -> None:
         """Begin a round: programs that were loaded since the last one are asked for at most once in it."""
         self._is_fresh = False
+        if len(self._named) > NAMED_MAX:
+            have_places = {code.program_id for code in self._codes}
+            self._named = {number: named for number, named in self._named.items() if number in have_places}
 
     def find(self, frames: Sequence[int], time_ns: int) -> int:
         """Return the id of the program that printed at *time_ns*; *frames* begin with our own program's. Or UNKNOWN."""
