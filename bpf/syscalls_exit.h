@@ -34,8 +34,7 @@ INLINE void count_latency(u32 slot, u64 delta_ns)
 	latency->total_ns += delta_ns;
 	if (delta_ns > latency->max_ns)
 		latency->max_ns = delta_ns;
-	if (bucket < BUCKETS)
-		latency->ns[bucket] += 1;
+	latency->ns[bucket] += 1;
 }
 
 INLINE void count_failed_latency(u32 slot, u64 delta_ns)
@@ -56,8 +55,7 @@ INLINE void count_failed_latency(u32 slot, u64 delta_ns)
 			return;
 		}
 	}
-	if (bucket < BUCKETS)
-		failed->ns[bucket] += 1;
+	failed->ns[bucket] += 1;
 }
 
 INLINE void count_failure(u32 slot, u32 error)
