@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.ui.screens.syscall_details import FAILED, RETURNED, Bucket
+from ebpftop.ui.screens.call_tables import FAILED, RETURNED, Bucket
 
 
 @pytest.mark.parametrize(
