@@ -34,7 +34,8 @@ from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
-from ebpftop.ui.panes.exec_columns import COLUMNS, TREE_COLUMNS
+from ebpftop.ui.panes.exec_columns import COLUMNS
+from ebpftop.ui.panes.tree_columns import TREE_COLUMNS
 from ebpftop.ui.widgets.columns import layout_cell, value_of
 from tests.unit.mutants import mutant
 from tests.unit.test_time_travel import fresh

@@ -1,4 +1,4 @@
-"""The columns of the exec log and of its tree."""
+"""The columns of the exec log."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from functools import partial
 from rich.cells import cell_len
 
 from ebpftop.core import format
+from ebpftop.core.records import Exec
 from ebpftop.models.exec_row import ExecRow, command_line, killed_by, repeats_shown, search_text
-from ebpftop.models.tree import Branch
 from ebpftop.ui.panes.common import clock, moment, narrow_time, user
 from ebpftop.ui.widgets.columns import Cell, Column, Narrow, Span, layout_cell
 
@@ -162,6 +162,15 @@ def _unit(row: ExecRow, _: float) -> Cell:
     return (Span(e.container, "warn"),) if e.container else (Span(e.unit or "", "dim"),)
 
 
+def _text(
+    key: str, title: str, width: int, text: Callable[[Exec], str | None], rank: int, about: str
+) -> Column[ExecRow]:
+    """A text of the record, shown if it is asked for."""
+    return Column(
+        key, title, width, lambda r, _: (Span(text(r.exec) or "", "dim"),), rank=rank, hidden=True, about=about
+    )
+
+
 COLUMNS: tuple[Column[ExecRow], ...] = (
     Column(
         "time",
@@ -252,42 +261,10 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         about="Its container (amber), else its systemd unit.",
         shown_from=150,
     ),
-    Column(
-        "cgroup",
-        "CGROUP",
-        24,
-        lambda r, _: (Span(r.exec.cgroup, "dim"),),
-        rank=10,
-        hidden=True,
-        about="Path of its control group.",
-    ),
-    Column(
-        "exe",
-        "FILE",
-        24,
-        lambda r, _: (Span(r.exec.exe or "", "dim"),),
-        rank=11,
-        hidden=True,
-        about="The file that runs, resolved: of a script, its interpreter.",
-    ),
-    Column(
-        "cwd",
-        "DIRECTORY",
-        24,
-        lambda r, _: (Span(r.exec.cwd or "", "dim"),),
-        rank=12,
-        hidden=True,
-        about="Its current directory.",
-    ),
-    Column(
-        "tty",
-        "TTY",
-        7,
-        lambda r, _: (Span(r.exec.tty or "", "dim"),),
-        rank=13,
-        hidden=True,
-        about="Its terminal.",
-    ),
+    _text("cgroup", "CGROUP", 24, lambda e: e.cgroup, 10, "Path of its control group."),
+    _text("exe", "FILE", 24, lambda e: e.exe, 11, "The file that runs, resolved: of a script, its interpreter."),
+    _text("cwd", "DIRECTORY", 24, lambda e: e.cwd, 12, "Its current directory."),
+    _text("tty", "TTY", 7, lambda e: e.tty, 13, "Its terminal."),
     Column(
         "cpu",
         "CPU",
@@ -354,58 +331,3 @@ def exec_columns(shows_pid: Callable[[], bool], ranked: Callable[[ExecRow], int]
 
     changed = {"command": partial(replace, fill=command_in, whole=whole), "pid": partial(replace, cell=pid)}
     return tuple(changed[c.key](c) if c.key in changed else c for c in COLUMNS)
-
-
-def _ending(b: Branch, now: float) -> Cell:
-    p = b.process
-    if p.ended is not None:
-        known = p.ending is not None and (p.ending.signal is not None or p.ending.code is not None)
-        how = p.ending.signal or f"exit {p.ending.code}" if p.ending and known else "exited ?"
-        return (Span(how, "dim"),)
-    return (Span("" if p.since is None else format.age(now - p.since), "good"),)
-
-
-def _branch(b: Branch, _: float, longest: float = LONGEST) -> Cell:
-    p = b.process
-    look = "strong" if p.since is not None else "accent"
-    return (Span(b.guide, "dim"), *command(p.argv, p.file or p.comm, look, longest=longest))
-
-
-TREE_COLUMNS: tuple[Column[Branch], ...] = (
-    Column("pid", "PID", 7, lambda b, _: (Span(str(b.process.pid)),), right=True, rank=1, about="Process id."),
-    Column(
-        "user",
-        "USER",
-        8,
-        lambda b, _: user(b.process.user or str(b.process.uid), b.process.uid),
-        rank=2,
-        about="The user that it runs as.",
-    ),
-    Column(
-        "ending",
-        "OUTCOME",
-        8,
-        _ending,
-        right=True,
-        rank=3,
-        about="How it ended; for how long it has been running (green) if it has not.",
-    ),
-    Column(
-        "execs",
-        "EXECS",
-        5,
-        lambda b, _: (Span(str(b.process.execs or "·"), "dim"),),
-        right=True,
-        rank=4,
-        about="Programs that it has run one after the other under this pid; a dot: none was seen.",
-    ),
-    Column(
-        "command",
-        "PROCESS",
-        20,
-        _branch,
-        flexible=True,
-        about="Its last program, below the process that started it.",
-        whole=lambda b, now: _branch(b, now, math.inf),
-    ),
-)

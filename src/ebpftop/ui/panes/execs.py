@@ -26,11 +26,12 @@ from ebpftop.models.ranking import NOTHING, Order, RankedView, Ranking, rank
 from ebpftop.models.subject import Subject, subject_of_exec, subject_of_process
 from ebpftop.models.tree import Branch, grow
 from ebpftop.models.watch import Watch
-from ebpftop.ui.panes.exec_columns import COLUMNS, TREE_COLUMNS, exec_columns, exec_mark
+from ebpftop.ui.panes.exec_columns import COLUMNS, exec_columns, exec_mark
 from ebpftop.ui.panes.exec_details import exec_details, process_details
 from ebpftop.ui.panes.exec_log_view import ExecLogView
 from ebpftop.ui.panes.filtered import SCAN_ROWS, FilteredPane
 from ebpftop.ui.panes.title import Count
+from ebpftop.ui.panes.tree_columns import TREE_COLUMNS
 from ebpftop.ui.widgets.columns import Column, Shown, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details

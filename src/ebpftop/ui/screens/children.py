@@ -14,7 +14,7 @@ from ebpftop.models.processes import Processes, ProcessInfo
 from ebpftop.models.program_fields import PROCESSES
 from ebpftop.models.subject import Subject, subject_of_process
 from ebpftop.models.tree import Branch, descendants
-from ebpftop.ui.panes.exec_columns import TREE_COLUMNS
+from ebpftop.ui.panes.tree_columns import TREE_COLUMNS
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
