@@ -511,6 +511,9 @@ def test_panes_below_an_opaque_screen_are_not_shown_until_it_closes(framed: Fram
         framed.send(*programs(at))
         framed.pass_time(0.1)
     assert framed.shown[0] == before
+    planned = len(framed.timers)
+    framed.send(*programs(100))
+    assert len(framed.timers) == planned, "a frame is planned that would not be drawn"
     framed.host.is_covered = framed.host.is_hidden = False
     framed.time.frames.show_when_due()
     framed.pass_time(frames.FRAME_S)
