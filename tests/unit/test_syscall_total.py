@@ -69,3 +69,9 @@ def test_trends_have_one_scale(calls: list[Call]) -> None:
     assert drawn[0][2] == "█"
     assert drawn[0][3] == drawn[1][3] != "█", "the same rate looks the same in each row"
     assert drawn[2] == "    "
+
+
+def test_of_calls_that_nobody_makes_now_the_most_frequent_so_far_is_first(calls: list[Call]) -> None:
+    rate = column("rate", calls)
+    assert rate.sort is not None
+    assert [c.row.name for c in sorted(calls, key=rate.sort, reverse=True)][:2] == ["close", "openat"]

@@ -60,7 +60,7 @@ def call_columns(
             8,
             lambda c, _: (Span(per_second(c.rate)),),
             right=True,
-            sort=lambda c: c.rate,
+            sort=lambda c: (c.rate, c.count(last=last())),
             about="Calls per second, over the last reading.",
             exported="calls_per_s",
         ),
