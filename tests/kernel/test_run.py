@@ -34,7 +34,7 @@ def summary_of(tmp_path: Path, *command: str, options: tuple[str, ...] = ()) -> 
 
 
 def whole_summary_of(tmp_path: Path, *command: str) -> tuple[int, dict[str, Any]]:
-    """Run a command until nothing of it was lost: from Linux 7.3 on, programs at sys_enter and sys_exit may be preempted.
+    """Run a command until nothing of it was lost: from 7.3 on, programs at sys_enter and sys_exit may be preempted.
 
     What is missed then is told. Before, nothing may be.
     """
