@@ -77,6 +77,6 @@ def write(path: str) -> None:
 if __name__ == "__main__":
     path = sys.argv.pop(1)
     threading.Thread(target=write, args=(path,), daemon=True).start()
-    from ebpftop.cli import main
+    from ebpftop.cli.main import main
 
     raise SystemExit(main(sys.argv[1:]))

@@ -24,7 +24,7 @@ def main() -> NoReturn:
     def command() -> int:
         # Until the command begins: what is imported is not garbage.
         gc.disable()
-        from ebpftop.cli import main  # the first import that takes time
+        from ebpftop.cli.main import main  # the first import that takes time
 
         return main()
 

@@ -11,7 +11,7 @@ import os
 import threading
 from pathlib import Path
 
-from ebpftop.cli import parser
+from ebpftop.cli.commands import parser
 from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.kernel import compiler

@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from ebpftop.cli import parser
+from ebpftop.cli.commands import parser
 from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.core.records import Cost, Exec, Probe, ProbeName, Record, Syscall, Syscalls, Trace, Users

@@ -129,7 +129,7 @@ import itertools, sys, time
 hours = itertools.count()
 wall = time.time
 time.time = lambda: wall() - 3600 * next(hours)
-from ebpftop.cli import main
+from ebpftop.cli.main import main
 sys.exit(main(["stream", "--probes", "users", "--duration", "1"]))
 """
 

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ebpftop import cli
+from ebpftop.cli.commands import parser
+from ebpftop.cli.main import main
 from ebpftop.commands.kernel_options import _attach_options, chosen_filter, options_of
 from ebpftop.core.source import UsageError
 from ebpftop.filters.spec import Filter
@@ -17,7 +18,7 @@ from ebpftop.filters.spec import Filter
 def refused(capfd: pytest.CaptureFixture[str], *words: str) -> str:
     """Return the line that refuses *words*."""
     with pytest.raises(SystemExit) as ended:
-        cli.parser().parse_args(words)
+        parser().parse_args(words)
     assert ended.value.code == 2
     out, err = capfd.readouterr()
     assert out == ""
@@ -30,10 +31,10 @@ def test_every_filter_arrives_as_it_was_given(command: str) -> None:
     words = [f"--{one}" for one in given]
     file = ["file"] if command == "record" else []
     wanted = Filter(uids=(0, 4294967294), pids=(1, 4194304), comms=("ssh*", "x"), cgroups=("/a",), containers=("8f",))
-    assert chosen_filter(cli.parser().parse_args([command, *words, *file])) == wanted
-    args = cli.parser().parse_args([command, *words, "--no-hide-self", *file])
+    assert chosen_filter(parser().parse_args([command, *words, *file])) == wanted
+    args = parser().parse_args([command, *words, "--no-hide-self", *file])
     assert chosen_filter(args) == Filter(**{**vars(wanted), "hide_self": False})
-    assert chosen_filter(cli.parser().parse_args([command, *file])) == Filter()
+    assert chosen_filter(parser().parse_args([command, *file])) == Filter()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_every_filter_arrives_as_it_was_given(command: str) -> None:
     ],
 )
 def test_a_value_at_its_bound_is_taken(option: str, value: str, kept: object) -> None:
-    assert getattr(cli.parser().parse_args(["live", f"--{option}", value]), option) == kept
+    assert getattr(parser().parse_args(["live", f"--{option}", value]), option) == kept
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_the_name_that_is_proposed_for_one_that_is_too_long_is_taken(
     capfd: pytest.CaptureFixture[str], name: str, kept: str
 ) -> None:
     assert refused(capfd, "live", "--comm", name).endswith(f"use {kept}")
-    assert cli.parser().parse_args(["live", "--comm", kept]).comm == [kept]
+    assert parser().parse_args(["live", "--comm", kept]).comm == [kept]
 
 
 @pytest.mark.parametrize("front", [("--config", "{}"), ("--config={}",)])
@@ -104,9 +105,9 @@ def test_settings_may_stand_before_the_command(
     file = tmp_path / "config.toml"
     file.write_text("interval = 2.5\n")
     words = [word.format(file) for word in front]
-    assert cli.main([*words, "stream", "--print-config"]) == 0
+    assert main([*words, "stream", "--print-config"]) == 0
     assert "ebpftop stream" in capfd.readouterr().out.splitlines()[0]
-    assert cli.main(["--print-config", *words, "check"]) == 0
+    assert main(["--print-config", *words, "check"]) == 0
     assert "ebpftop check" in capfd.readouterr().out.splitlines()[0]
 
 
@@ -151,19 +152,19 @@ def test_an_option_is_taken_by_its_old_name_with_a_warning(
         taken.append(args)
         return 0
 
-    monkeypatch.setattr(cli, "import_module", lambda _: SimpleNamespace(run=run))
-    assert cli.main(new) == 0
+    monkeypatch.setattr("ebpftop.cli.main.import_module", lambda _: SimpleNamespace(run=run))
+    assert main(new) == 0
     assert capfd.readouterr().err == ""
-    assert cli.main(old) == 0
+    assert main(old) == 0
     assert "--via is called --attach now" in capfd.readouterr().err
     assert taken[0] == taken[1]
 
 
 def test_a_probe_that_is_not_asked_for_cannot_be_attached_anywhere() -> None:
-    args = cli.parser().parse_args(["stream", "--probes", "execs", "--attach", "users=tracepoint"])
+    args = parser().parse_args(["stream", "--probes", "execs", "--attach", "users=tracepoint"])
     with pytest.raises(UsageError, match="--probes leaves users out; add users to --probes"):
         _attach_options(args)
-    args = cli.parser().parse_args(["stream", "--probes", "execs", "--attach", "execs.exits=tracepoint"])
+    args = parser().parse_args(["stream", "--probes", "execs", "--attach", "execs.exits=tracepoint"])
     assert _attach_options(args) == {"execs.exits": "tracepoint"}
 
 
@@ -172,7 +173,7 @@ def test_a_probe_that_is_usually_off_is_attached_where_its_option_says_once_it_i
 ) -> None:
     monkeypatch.setattr("ebpftop.commands.kernel_options._has_bcc", lambda: True)
     chosen = ["--attach", "opens=raw_tracepoint"]
-    screen = options_of(cli.parser().parse_args(["live", *chosen]), toggles=True)
+    screen = options_of(parser().parse_args(["live", *chosen]), toggles=True)
     assert (screen.attach, "opens" in screen.probes, "opens" in screen.off) == (
         {"opens": "raw_tracepoint"},
         False,
@@ -180,9 +181,9 @@ def test_a_probe_that_is_usually_off_is_attached_where_its_option_says_once_it_i
     )
     without = "opens is not attached unless --probes names it; use --probes execs,users,syscalls,trace,opens"
     with pytest.raises(UsageError, match=without):
-        options_of(cli.parser().parse_args(["stream", *chosen]))
+        options_of(parser().parse_args(["stream", *chosen]))
     with pytest.raises(UsageError, match="--probes leaves opens out; add opens to --probes"):
-        options_of(cli.parser().parse_args(["live", "--probes", "execs", *chosen]), toggles=True)
+        options_of(parser().parse_args(["live", "--probes", "execs", *chosen]), toggles=True)
 
 
 @pytest.mark.parametrize("command", ["demo", "replay FILE"])
@@ -191,19 +192,19 @@ def test_an_old_name_is_unknown_where_the_option_is(capfd: pytest.CaptureFixture
 
 
 def test_a_file_may_be_called_as_an_option_was() -> None:
-    args = cli.parser().parse_args(["record", "--", "--via"])
+    args = parser().parse_args(["record", "--", "--via"])
     assert (args.file, args.attach) == ("--via", [])
 
 
 def test_nothing_prints_without_the_probe_that_would() -> None:
-    args = cli.parser().parse_args(["stream", "--probes", "trace", "--printk"])
+    args = parser().parse_args(["stream", "--probes", "trace", "--printk"])
     with pytest.raises(UsageError, match="--printk: --probes leaves syscalls out"):
         options_of(args)
 
 
 def test_names_of_variables_are_names() -> None:
-    assert cli.parser().parse_args(["stream", "--env", "HOME,LC_*,HOME"]).env == ("HOME", "LC_*")
-    assert not cli.parser().parse_args(["stream"]).env
+    assert parser().parse_args(["stream", "--env", "HOME,LC_*,HOME"]).env == ("HOME", "LC_*")
+    assert not parser().parse_args(["stream"]).env
     for wrong in ("", "A=b", "*", "A*B", "A,,B"):
         with pytest.raises(SystemExit):
-            cli.parser().parse_args(["stream", "--env", wrong])
+            parser().parse_args(["stream", "--env", wrong])

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ebpftop import cli
+from ebpftop.cli.commands import parser
+from ebpftop.cli.main import main
 from ebpftop.commands.completion import SHELLS
 from ebpftop.settings.rows import SETTINGS
 
@@ -65,10 +66,10 @@ def test_bash_completes_the_names_of_files(bash_script: Path, tmp_path: Path, mo
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_knows_every_command_and_option(shell: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main([f"--print-completion={shell}"])
+        main([f"--print-completion={shell}"])
     assert ended.value.code == 0
     script = capfd.readouterr().out
-    top = cli.parser()
+    top = parser()
     for name, command in top.commands.items():
         assert name in script
         for action in command._actions:
@@ -78,7 +79,7 @@ def test_every_shell_knows_every_command_and_option(shell: str, capfd: pytest.Ca
 
 def test_another_shell_is_wrong_usage(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["--print-completion", "csh"])
+        main(["--print-completion", "csh"])
     assert ended.value.code == 2
     assert "'csh' is not one of bash, zsh, fish" in capfd.readouterr().err
 
@@ -100,13 +101,13 @@ def test_without_shtab_it_says_what_to_install(
         return found(name, globals, locals, fromlist, level)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    assert cli.main(["--print-completion", "bash"]) == 1
+    assert main(["--print-completion", "bash"]) == 1
     assert "shtab is not installed" in (said := capfd.readouterr().err)
     assert "pip install 'ebpftop[completion]'" in said
 
 
 def _options() -> Iterator[tuple[str, str]]:
-    for name, command in cli.parser().commands.items():
+    for name, command in parser().commands.items():
         for action in command._actions:
             yield from ((name, option) for option in action.option_strings)
 

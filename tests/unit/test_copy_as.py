@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpftop.cli import parser
+from ebpftop.cli.commands import parser
 from ebpftop.commands.kernel_options import chosen_filter
 from ebpftop.core.escape import escape, printable
 from ebpftop.filters.spec import Filter

@@ -14,7 +14,15 @@ SCREEN = ("textual", "rich", "ebpftop.ui")
 
 NOT_IMPORTED = {
     # The command line: `--help`, and every error of an argument.
-    "ebpftop.cli": (*COMPILER, *SCREEN, "ebpftop.kernel", "ebpftop.sources", "ebpftop.recording", "ctypes", "asyncio"),
+    "ebpftop.cli.main": (
+        *COMPILER,
+        *SCREEN,
+        "ebpftop.kernel",
+        "ebpftop.sources",
+        "ebpftop.recording",
+        "ctypes",
+        "asyncio",
+    ),
     # Without a screen.
     "ebpftop.commands.stream": (*COMPILER, *SCREEN, "asyncio", "ssl"),
     "ebpftop.commands.record": (*COMPILER, *SCREEN, "asyncio", "ssl"),

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from ebpftop import cli
+from ebpftop.cli.main import main
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle import limits
 from ebpftop.lifecycle.limit_errors import explain
@@ -126,7 +126,7 @@ def test_a_command_that_meets_a_limit_fails_with_that_line(
         raise OSError(errno.EMFILE, "Too many open files", "/x\x1b\n")
 
     monkeypatch.setattr("ebpftop.commands.demo.run", run)
-    assert cli.main(["demo"]) == 1
+    assert main(["demo"]) == 1
     assert_one_safe_line(
         capsys.readouterr().err.encode(), "/x\\x1b\\x0a: Too many open files; raise the limit (ulimit -n"
     )
@@ -139,7 +139,7 @@ def test_any_other_error_is_a_crash_that_is_reported_as_one(monkeypatch: pytest.
 
     monkeypatch.setattr("ebpftop.commands.demo.run", run)
     with pytest.raises(type(error)):
-        cli.main(["demo"])
+        main(["demo"])
 
 
 def test_limits_of_this_process_are_as_they_were() -> None:

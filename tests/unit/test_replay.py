@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.cli import parser
+from ebpftop.cli.commands import parser
 from ebpftop.commands import demo
 from ebpftop.commands.replay import speed_of
 from ebpftop.core.records import Exec, Header, Record, Trace

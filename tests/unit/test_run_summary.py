@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ebpftop import cli
+from ebpftop.cli.main import main
 from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, ProcessCalls, SyscallRow, Syscalls
 from ebpftop.models import run_summary, run_text
 from ebpftop.models.opens import Open
@@ -225,10 +225,10 @@ def test_what_is_behind_the_dashes_is_the_commands(
         return 0
 
     monkeypatch.setattr(run, "run", note)
-    assert cli.main(["run", *words]) == 0
+    assert main(["run", *words]) == 0
     assert (seen[0].cmd, seen[0].json_file) == (cmd, json)
 
 
 def test_a_run_without_a_command_is_wrong_usage(capfd: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "--summary"]) == 2
+    assert main(["run", "--summary"]) == 2
     assert "run: there is no command" in capfd.readouterr().err

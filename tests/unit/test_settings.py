@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop import cli
+from ebpftop.cli.commands import parser
+from ebpftop.cli.main import main
+from ebpftop.cli.settings import read_settings
 from ebpftop.commands import replay
 from ebpftop.settings import places, store
 from ebpftop.settings.kinds import FLAG
@@ -483,9 +485,9 @@ def test_nothing_is_remembered_if_that_is_not_wanted(home: Path) -> None:
 
 
 def args_of(*words: str) -> tuple[Namespace, Settings]:
-    top = cli.parser(words[0])
+    top = parser(words[0])
     args = top.parse_args(words)
-    return args, cli.read_settings(args, top.commands[words[0]], words)
+    return args, read_settings(args, top.commands[words[0]], words)
 
 
 def test_an_option_wins_over_the_file(home: Path) -> None:
@@ -529,7 +531,7 @@ def test_every_command_prints_its_settings_as_a_file_that_says_the_same(
 ) -> None:
     own_file(home, 'theme = "dark"\nuid = ["root"]\n[sort]\nusers = "-uid"\n[keys]\npane.next = "f9"\n')
     option = ["--memory", "64"] if command in ("live", "replay", "demo") else []
-    assert cli.main([command, "--print-config", *option]) == 0
+    assert main([command, "--print-config", *option]) == 0
     out, err = capfd.readouterr()
     assert err == ""
     for setting in SETTINGS:
@@ -564,17 +566,17 @@ def test_the_printed_settings_can_hold_anything(home: Path) -> None:
 
 def test_a_file_that_was_named_has_to_be_right(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = home / "mine.toml"
-    assert cli.main(["stream", "--config", str(file)]) == 2
+    assert main(["stream", "--config", str(file)]) == 2
     assert f"--config: there is no file {file}" in capfd.readouterr().err
     file.write_text("memories = 1\nmouse = 1\n")
     with pytest.raises(SystemExit) as ended:
-        cli.main(["stream", "--config", str(file)])
+        main(["stream", "--config", str(file)])
     assert ended.value.code == 2
     first, second = capfd.readouterr().err.splitlines()
     assert f"{file}:1: memories: unknown; did you mean memory?" in first
     assert f"{file}:2: mouse: 1 is not true or false" in second
     (home / "loop").symlink_to("loop")
-    assert cli.main(["demo", "--config", str(home / "loop")]) == 2
+    assert main(["demo", "--config", str(home / "loop")]) == 2
 
 
 def test_the_variable_names_a_file_or_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -601,7 +603,7 @@ def test_what_was_typed_means_what_the_file_may_say() -> None:
 def test_tomlkit_is_imported_only_to_write() -> None:
     import subprocess
 
-    program = "import sys, ebpftop.cli; ebpftop.cli.load(); print(*sys.modules)"
+    program = "from ebpftop.cli.settings import load; import sys; load(); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         check=True,

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ebpftop import cli
+from ebpftop.cli.commands import parser
+from ebpftop.cli.main import main
 from ebpftop.commands import kernel_options, live
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.lifecycle import terminal
@@ -44,8 +45,8 @@ def test_garbage_is_collected_from_the_first_picture_on_or_where_there_is_none_f
         seen.append(gc.isenabled())
         return 0
 
-    monkeypatch.setattr(cli, "import_module", lambda _name: SimpleNamespace(run=run))
-    assert cli.main(words) == 0
+    monkeypatch.setattr("ebpftop.cli.main.import_module", lambda _name: SimpleNamespace(run=run))
+    assert main(words) == 0
     assert seen == [collects]
 
 
@@ -91,7 +92,7 @@ def test_the_screen_is_imported_when_the_kernel_is_open_or_while_that_waits_for_
     monkeypatch.setattr("ebpftop.lifecycle.stdio.require_terminal", lambda _text: None)
     monkeypatch.setattr("ebpftop.lifecycle.stdio.draw_on_terminal", lambda *_: None)
     monkeypatch.setattr("ebpftop.ui.app.run", show)
-    assert live._run(cli.parser().parse_args(["live"])) == 0
+    assert live._run(parser().parse_args(["live"])) == 0
     before = ["imported"] if not opened_s else []
     assert happened == [*before, "open", "attaching", "shown", "closed"]
 

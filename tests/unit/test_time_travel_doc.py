@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding, BindingsMap
 
-from ebpftop.cli import parser
+from ebpftop.cli.commands import parser
 from ebpftop.models.seeking import SPEEDS
 from ebpftop.recording import timeline
 from ebpftop.sources.history import KEEP_S, MAX_BYTES

@@ -236,7 +236,7 @@ def test_that_a_command_failed_is_reported(tmp_path: Path) -> None:
 
 
 def test_an_action_without_a_watch_is_wrong_usage() -> None:
-    from ebpftop.cli import parser
+    from ebpftop.cli.commands import parser
 
     args = parser("stream").parse_args(["stream", "--when-exit"])
     assert args.when_exit == 4

@@ -1,0 +1,1 @@
+"""The command line: which words it takes, and what they lead to."""

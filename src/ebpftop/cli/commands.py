@@ -1,0 +1,161 @@
+"""The commands, and which options each has."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from ebpftop import __version__
+from ebpftop.cli.options import add_screen, add_settings, add_watching, add_when, add_when_actions, add_when_exit
+from ebpftop.cli.parser import Parser, add_old_name
+from ebpftop.lifecycle import stdio
+from ebpftop.settings import values
+
+_EPILOG = """\
+keys: 1, 2, .. turn probes off and on, Tab moves between panes, / filters, Space pauses, ? shows all keys, q quits.
+exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong usage, 3 no privilege, 130 on Ctrl-C;
+with --when-exit N, N if a record matched; run: that of the command, as a shell has it.
+"""
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints the script that completes ebpftop in a shell, and ends."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, name: str | None = None
+    ) -> None:
+        from ebpftop.commands.completion import SHELLS, completion
+
+        if values not in SHELLS:
+            parser.error(f"argument {name}: {values!r} is not one of {', '.join(SHELLS)}")
+        stdio.require_stdout()
+        stdio.write_stdout(completion(values, _whole_parser(), _live))
+        raise SystemExit(0)
+
+
+def _live(command: argparse.ArgumentParser) -> None:
+    add_screen(command)
+    memory = command.add_argument_group("history: how far back you can go (Space, then the arrow keys)")
+    memory.add_argument(
+        "--keep",
+        type=values.minutes,
+        default=15.0,
+        metavar="MINUTES",
+        help="at most so many minutes; 0.5 to 1440, default 15",
+    )
+    memory.add_argument(
+        "--history",
+        type=values.mebibytes,
+        metavar="MIB",
+        help="and at most so many MiB, also more than --memory; at least 4; if not given, 28%% of --memory",
+    )
+    add_watching(command)
+    add_when_actions(add_when(command, "ring the bell, show a notice, and mark the timeline"))
+
+
+def _stream(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--duration", type=values.seconds, metavar="S", help="stop by itself, S seconds after the start"
+    )
+    add_watching(command)
+    when = add_when(command, "say so on stderr")
+    add_when_actions(when)
+    add_when_exit(when)
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "cmd", nargs=argparse.REMAINDER, metavar="CMD", help="the command and its arguments; write -- before it"
+    )
+    command.add_argument(
+        "--summary", action="store_true", help="print the summary on stderr; on, unless --json is given"
+    )
+    command.add_argument(
+        "--json",
+        dest="json_file",
+        metavar="FILE",
+        help="write the summary as one JSON object into FILE; - is stdout, which CMD has too",
+    )
+    add_watching(command, "execs,syscalls,opens", pid=False)
+
+
+def _record(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=values.new_file, metavar="FILE", help="FILE.zst is compressed")
+    command.add_argument("--force", action="store_true", help="overwrite FILE")
+    _stream(command)
+
+
+def _replay(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", help="a recording, or - for a stream on stdin")
+    _demo(command)
+
+
+def _demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--speed", default="1", metavar="N", help="1 as it was, 10 ten times as fast, max without waiting"
+    )
+    add_screen(command)
+    add_when(command, "show a notice, and mark the timeline")
+
+
+def _check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="as one JSON object")
+    command.add_argument(
+        "-v", "--verbose", action="store_true", help="also print the output of the compiler and the verifier"
+    )
+    command.add_argument("--buffer", choices=("ring", "perf", "auto"), default="auto", help=argparse.SUPPRESS)
+    attach = command.add_argument(
+        "--attach", type=values.attach_option, action="append", default=[], metavar="PROBE=EVENT", help="try only there"
+    )
+    add_old_name(command, "--via", attach)
+
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "live": ("the screen (what `ebpftop` alone does)", _live),
+    "run": ("start a command, and sum up what it and all that it starts did", _run),
+    "stream": ("records as JSON Lines on stdout, without a screen", _stream),
+    "record": ("the same records into a file", _record),
+    "replay": ("the screen, on a recording or on a pipe", _replay),
+    "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _demo),
+    "check": ("what this kernel offers, and how each probe would attach", _check),
+}
+"""Each command: what it is, and what adds its options."""
+
+
+def parser(command: str | None = None, *, prints_config: bool = False) -> Parser:
+    """Return the parser of the whole command line; with *command*, of one that begins with this word: in half the time.
+
+    The other commands are known then, but not their options.
+    """
+    top = Parser(
+        prog="ebpftop",
+        description="Live, by eBPF: every program that starts, who starts them, and what every process asks of the "
+        "kernel.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"ebpftop {__version__}")
+    top.add_argument(
+        "--print-completion", action=_PrintCompletion, metavar="SHELL", help="completion for bash, zsh or fish, and end"
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    top.commands = commands.choices
+    for name, (text, add_options) in COMMANDS.items():
+        chosen = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if command in (None, name):
+            add_options(chosen)
+            add_settings(chosen)
+            if prints_config:  # then nothing is recorded or shown
+                _make_positionals_optional(chosen)
+    return top
+
+
+def _whole_parser() -> Parser:
+    return parser()
+
+
+def _make_positionals_optional(parser: argparse.ArgumentParser) -> None:
+    for action in parser._get_positional_actions():
+        action.nargs, action.required = "?", False

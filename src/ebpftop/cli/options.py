@@ -1,0 +1,226 @@
+"""The options that several commands share: what is watched and how, what is watched for, the screen, the settings."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import Any
+
+from ebpftop.cli.parser import Parser, add_old_name
+from ebpftop.core.memory_budget import DEFAULT_MIB
+from ebpftop.probes.registry import registry
+from ebpftop.settings import values
+from ebpftop.settings.kinds import FLAG, Kind
+from ebpftop.settings.rows import SETTINGS
+
+
+def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool = True) -> None:
+    """Add the options that live, stream, record and run share; *probes* is what stands for none given."""
+    parser.add_argument(
+        "--probes",
+        type=values.probes,
+        metavar="LIST",
+        help=f"of {','.join(registry().names)}; if not given: {probes or ','.join(registry().on)}",
+    )
+    parser.add_argument(
+        "--interval",
+        type=values.interval,
+        metavar="S",
+        help="seconds between readings of the counters; 1 (without it, who makes which call is read every 5)",
+    )
+    chosen = parser.add_argument_group("filters, decided in the kernel; each may be repeated")
+    chosen.add_argument(
+        "--uid", type=values.uid, action="append", default=[], metavar="U", help="this user, number or name"
+    )
+    if pid:
+        chosen.add_argument(
+            "--pid",
+            type=values.number("a process id", 1 << 22),
+            action="append",
+            default=[],
+            metavar="P",
+            help="this process and its descendants",
+        )
+    chosen.add_argument(
+        "--comm",
+        type=values.comm,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this command name; NAME* for a prefix",
+    )
+    chosen.add_argument(
+        "--cgroup",
+        type=values.cgroup,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="this cgroup and those below it",
+    )
+    chosen.add_argument(
+        "--container",
+        type=values.container,
+        action="append",
+        default=[],
+        metavar="ID",
+        help="this container: how its id begins",
+    )
+    chosen.add_argument(
+        "--hide-self", action=argparse.BooleanOptionalAction, default=True, help="leave ebpftop's own calls out; on"
+    )
+    kernel = parser.add_argument_group("how the kernel is watched")
+    kernel.add_argument(
+        "--buffer", choices=("ring", "perf", "auto"), default="auto", help="ring buffer (5.8) or perf buffer; auto"
+    )
+    attach = kernel.add_argument(
+        "--attach",
+        type=values.attach_option,
+        action="append",
+        default=[],
+        metavar="PROBE=EVENT",
+        help="attach a probe there and nowhere else, as in users=tracepoint; `check` lists what there is",
+    )
+    kernel.add_argument(
+        "--failures",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also show execve calls that fail; on (where it taxes every syscall, `check` says so)",
+    )
+    kernel.add_argument(
+        "--latency",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="time system calls and count their errors; on (without it they are only counted, at half the cost)",
+    )
+    kernel.add_argument(
+        "--env",
+        type=values.env,
+        default=(),
+        metavar="NAMES",
+        help="environment of programs that start, in records and details: HOME,LC_* or all; none (it may hold secrets)",
+    )
+    kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
+    kernel.add_argument(
+        "--trace", metavar="CALLS", help="report each of these system calls, with its arguments: openat"
+    )
+    printk = kernel.add_argument(
+        "--printk",
+        action="store_true",
+        help="let the syscalls probe's exec and timer handlers print into the trace log (bpf_trace_printk)",
+    )
+    add_old_name(kernel, "--via", attach)
+    add_old_name(kernel, "--say", printk)
+
+
+class _When(argparse.Action):
+    """Adds a watch; an expression that is wrong is shown with a mark below the place."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: object, *_: object
+    ) -> None:
+        from ebpftop.filters.expression_tokens import ExpressionError
+        from ebpftop.models.watch import compile_watch
+
+        try:
+            watch = compile_watch(str(value))
+        except ExpressionError as error:
+            assert isinstance(parser, Parser)
+            parser.refuse(f"argument {self.option_strings[0]}: {error.reason}", error.place)
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), watch])
+
+
+def add_when(command: argparse.ArgumentParser, does: str) -> argparse._ArgumentGroup:
+    """Add the option that every command with records has; *does* is what happens."""
+    group = command.add_argument_group("watch for what matters (docs/watch.md)")
+    group.add_argument(
+        "--when",
+        action=_When,
+        default=[],
+        metavar="EXPRESSION",
+        help=f"{does} when a record matches, as in 'exit.signal == \"SIGSEGV\"'; may be repeated",
+    )
+    return group
+
+
+def add_when_actions(group: argparse._ArgumentGroup) -> None:
+    """Add what the commands that watch a kernel can do besides."""
+    group.add_argument(
+        "--when-run",
+        metavar="CMD",
+        help="then run this program: the record is on its stdin as JSON, its fields are in EBPFTOP_*",
+    )
+    group.add_argument(
+        "--when-save", type=values.folder, metavar="DIR", help="then save the minute around it as a recording in DIR"
+    )
+    group.add_argument(
+        "--when-every",
+        type=values.seconds,
+        default=10.0,
+        metavar="S",
+        help="run CMD at most once in so many seconds, default 10",
+    )
+
+
+def add_when_exit(group: argparse._ArgumentGroup) -> None:
+    """Add what only the commands without a screen can do: end."""
+    group.add_argument(
+        "--when-exit",
+        type=values.number("an exit status from 0 to 255", 255),
+        nargs="?",
+        const=4,
+        metavar="N",
+        help="then end, with exit status N, default 4",
+    )
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands that open a screen."""
+    parser.add_argument(
+        "--memory",
+        type=values.memory,
+        default=DEFAULT_MIB,
+        metavar="MIB",
+        help=f"memory for all that the screen keeps, logs and history, in MiB; at least 32, default {DEFAULT_MIB}",
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command: where settings are read, and which hold."""
+    settings = parser.add_argument_group("settings; options win over them")
+    settings.add_argument(
+        "--config",
+        metavar="FILE",
+        help="read and save them there, not in ~/.config/ebpftop/config.toml and /etc/ebpftop/config.toml",
+    )
+    settings.add_argument(
+        "--print-config", action="store_true", help="print them as TOML, each with its default and its origin, and end"
+    )
+    parser.set_defaults(settings=None)
+
+
+def add_screen(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the commands that open a screen: a setting of its own group is one of them."""
+    add_memory(parser)
+    screen = parser.add_argument_group("the screen")
+    for setting in SETTINGS:
+        if setting.group != "screen":
+            continue
+        if setting.kind is FLAG:
+            screen.add_argument(
+                f"--{setting.name}",
+                action=argparse.BooleanOptionalAction,
+                default=setting.default,
+                help=setting.about,
+            )
+        else:
+            screen.add_argument(
+                f"--{setting.name}",
+                type=partial(_read_typed, setting.kind),
+                default=setting.default,
+                metavar=setting.name.upper(),
+                help=f"{setting.about}; default {setting.default}",
+            )
+
+
+def _read_typed(kind: Kind[Any], text: str) -> object:
+    return kind.read(kind.typed(text))
