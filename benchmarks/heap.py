@@ -43,8 +43,8 @@ def heap() -> list[str]:
         name = f"{type(one).__module__}.{type(one).__qualname__}"
         numbers[name] += 1
         sizes[name] += sys.getsizeof(one)
-        if type(one).__module__ == "ebpftop.core.records" or not gc.is_tracked(one):
-            fields = getattr(type(one), "__struct_fields__", ())
+        fields = getattr(type(one), "__struct_fields__", ())  # of records, which are not tracked
+        if fields or not gc.is_tracked(one):
             waiting += [getattr(one, field) for field in fields] or gc.get_referents(one)
         else:
             waiting += gc.get_referents(one)

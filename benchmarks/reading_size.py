@@ -16,7 +16,8 @@ import subprocess
 import sys
 import time
 
-from ebpftop.core.records import TableReading, encode
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import TableReading
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.parse import read_line
 from ebpftop.recording.readings import ReadingDecoder

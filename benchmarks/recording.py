@@ -17,20 +17,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ebpftop.core.records import (
-    Exec,
-    Exit,
-    Header,
-    Probe,
-    ProbeName,
-    Process,
-    Record,
-    SyscallRow,
-    Syscalls,
-    Trace,
-    UserRow,
-    Users,
-)
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import Header, Probe, ProbeName, Record
+from ebpftop.core.syscall_records import SyscallRow, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.recording import RecordingWriter, Timeline
 from ebpftop.sources.history import History
 from ebpftop.sources.replay import ReplaySource

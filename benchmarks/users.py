@@ -22,7 +22,7 @@ from pathlib import Path
 
 from terminal import Screen
 
-from ebpftop.core.records import OTHER_UID, Users
+from ebpftop.core.user_records import OTHER_UID, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.users import USERS_MAX
 from ebpftop.sources.live import KernelSource

@@ -9,7 +9,11 @@ from typing import Any
 
 from msgspec import inspect
 
-from ebpftop.core.records import SCHEMA, End, Exec, Exit, Header, Process, Record, Syscall, Trace, encode
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import SCHEMA, End, Header, Record
+from ebpftop.core.syscall_records import Syscall
+from ebpftop.core.trace_records import Trace
 from ebpftop.probes.registry import registry
 
 START = 1_700_000_000.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpftop.core.records import Abi
+from ebpftop.core.syscall_records import Abi
 from ebpftop.syscalls import decode
 
 

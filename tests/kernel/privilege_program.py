@@ -22,8 +22,12 @@ from pathlib import Path
 from ebpftop.cli.commands import parser
 from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
 from ebpftop.commands.redirect import redirect_stdio
-from ebpftop.core.records import Cost, Exec, Probe, ProbeName, Record, Syscall, Syscalls, Trace, Users
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Cost, Probe, ProbeName, Record
 from ebpftop.core.source import SourceError
+from ebpftop.core.syscall_records import Syscall, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import capabilities, tracefs
 from ebpftop.kernel.capabilities import Cap

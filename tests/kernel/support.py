@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ebpftop.core.records import encode
+from ebpftop.core.record_lines import encode
 from ebpftop.recording.parse import read_line
 from ebpftop.recording.readings import ReadingDecoder
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Exit, InFlight, Lost, ProbeName, Record, Syscalls
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.records import Lost, ProbeName, Record
+from ebpftop.core.syscall_records import InFlight, Syscalls
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.defines import kernel_version

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ebpftop.core.records import Exec, Probe, Record
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Probe, Record
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bcc_compiler, bpf_syscall, btf, build_cache, compiler, maps, offsets, stub_headers
 from ebpftop.kernel.btf import Btf

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Lost, ProbeName, Record, Syscalls, Users
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Lost, ProbeName, Record
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.user_records import Users
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import dispatch, maps
 from ebpftop.kernel.bpf_syscall import Runs

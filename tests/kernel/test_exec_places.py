@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import Exec
+from ebpftop.core.process_records import Exec
 from tests.kernel.support import at_some_moment, compile_c, needs_root
 from tests.kernel.test_execs import AT_EMPTY_PATH, BRIEF_C, SYS_EXECVEAT, Watch, forked
 

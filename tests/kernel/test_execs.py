@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import Exec, Exit, Lost, Process, Record
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import Lost, Record
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes.execs import _ATTEMPT_BYTES, ExecsProbe

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exit, Killer
+from ebpftop.core.process_records import Exit, Killer
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.sources.live import KernelSource

@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ebpftop.core.records import Exec, Probe
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Probe
 from ebpftop.core.source import SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import build_cache, compiler

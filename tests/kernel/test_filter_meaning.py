@@ -9,7 +9,10 @@ from collections import Counter
 from collections.abc import Set
 from contextlib import ExitStack
 
-from ebpftop.core.records import Exec, Exit, Record, Syscall, Trace
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.records import Record
+from ebpftop.core.syscall_records import Syscall
+from ebpftop.core.trace_records import Trace
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.subset import Subset

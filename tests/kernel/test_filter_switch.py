@@ -21,8 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Exit, ProbeName, Process, Record, Syscalls, Trace, Users
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import ProbeName, Record
 from ebpftop.core.source import SourceError
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes import syscall_counters

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ebpftop.core.records import Exec, Fullest, Record
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Fullest, Record
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.sources.live import KernelSource

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Cost, Exec
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Cost
 from ebpftop.filters.spec import Filter
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options

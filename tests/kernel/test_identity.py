@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import Exec, Exit
+from ebpftop.core.process_records import Exec, Exit
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes.process_names import NAME_PLACES, name_in, name_place

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Exit, Lost, Probe, ProbeName, Record, Syscall, Syscalls, Users
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.records import Lost, Probe, ProbeName, Record
+from ebpftop.core.syscall_records import Syscall, Syscalls
+from ebpftop.core.user_records import Users
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.execs import ExecsProbe
 from ebpftop.sources.live import KernelSource

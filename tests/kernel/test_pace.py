@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ebpftop.core.records import Exec, Probe, ProbeName, Record
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Probe, ProbeName, Record
 from ebpftop.filters.spec import Filter
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from ebpftop.core.records import Exec, Foreign
+from ebpftop.core.process_records import Exec
+from ebpftop.core.record_lines import Foreign
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.subset import Subset

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Lost
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Lost
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from tests.kernel.support import Line, Stream, compile_c, needs_root, of

@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Probe, ProbeName, Record, Syscalls, Trace, Users
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Probe, ProbeName, Record
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import defines
 from ebpftop.probes.registry import registry

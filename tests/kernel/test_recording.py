@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Header, Record
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Header, Record
 from tests.kernel.support import needs_root
 from tests.unit.recording_samples import play
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Probe, ProbeName, Users
+from ebpftop.core.records import Probe, ProbeName
+from ebpftop.core.user_records import Users
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall
 from ebpftop.kernel.attach import AttachOption

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import ProcessCalls, Syscalls
+from ebpftop.core.syscall_records import ProcessCalls, Syscalls
 from ebpftop.filters.spec import Filter
 from tests.kernel.support import compile_c, needs_root
 from tests.kernel.test_syscalls import Live

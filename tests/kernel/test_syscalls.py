@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import InFlight, Lost, ProcessCalls, Record, Syscall, SyscallRow, Syscalls, Trace
+from ebpftop.core.records import Lost, Record
 from ebpftop.core.source import SourceError
+from ebpftop.core.syscall_records import InFlight, ProcessCalls, Syscall, SyscallRow, Syscalls
+from ebpftop.core.trace_records import Trace
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall, maps, task_cache_map
 from ebpftop.kernel.bpf_syscall import fentry_refusal

@@ -19,7 +19,8 @@ import pytest
 
 from ebpftop.core.escape import c_string, escape
 from ebpftop.core.printed import PRINTED_BY
-from ebpftop.core.records import Lost, Probe, Record, Trace
+from ebpftop.core.records import Lost, Probe, Record
+from ebpftop.core.trace_records import Trace
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_programs, bpf_syscall
 from ebpftop.kernel.defines import kernel_version

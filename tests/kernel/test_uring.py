@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Syscalls
+from ebpftop.core.syscall_records import Syscalls
 from ebpftop.filters.spec import Filter
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options

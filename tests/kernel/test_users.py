@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core import records
-from ebpftop.core.records import UserRow, Users
+from ebpftop.core import user_records
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.probes import users as probe
@@ -54,7 +54,7 @@ def test_users_beyond_the_map_are_counted_together_in_the_kernel(monkeypatch: py
     assert len(rows) == 8 + 1
     assert sum(row.execs for row in rows.values()) == 151
     assert sum(row.failed for row in rows.values()) == 150
-    other = rows[records.OTHER_UID]
+    other = rows[user_records.OTHER_UID]
     assert (other.user, other.execs, other.failed, other.last) == ("other", 42 * 3 + 1, 42 * 3, "")
 
 
@@ -68,7 +68,7 @@ def test_users_beyond_the_map_are_one_row_after_a_toggle_too(monkeypatch: pytest
             source.toggle("users")
         readings = [record for batch in source.read_all() for record in batch.records if isinstance(record, Users)]
     uids = [row.uid for row in readings[-1].rows]
-    assert uids.count(records.OTHER_UID) == 1
+    assert uids.count(user_records.OTHER_UID) == 1
     assert len(uids) == len(set(uids))
     assert sum(row.execs for row in readings[-1].rows) == 2 * 16 * 3
 

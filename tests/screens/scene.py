@@ -8,29 +8,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ebpftop.core.records import (
-    SCHEMA,
-    Abi,
-    Attempt,
-    Cost,
-    Exec,
-    Exit,
-    Fullest,
-    Handler,
-    Header,
-    Lost,
-    PrintingProgram,
-    Probe,
-    ProbeName,
-    Process,
-    Record,
-    SyscallRow,
-    Syscalls,
-    Trace,
-    UserRow,
-    Users,
-)
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import SCHEMA, Attempt, Cost, Fullest, Header, Lost, Probe, ProbeName, Record
 from ebpftop.core.source import Batch, SourceError, WatchedList
+from ebpftop.core.syscall_records import Abi, Handler, SyscallRow, Syscalls
+from ebpftop.core.trace_records import PrintingProgram, Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.registry import registry
 from ebpftop.sources.history import HistorySource

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ebpftop.core.records import (
+from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import (
     Abi,
     Handler,
     InFlight,
@@ -13,7 +14,6 @@ from ebpftop.core.records import (
     Syscalls,
     TableSlot,
 )
-from ebpftop.core.source import Batch
 
 from .scene import START, batch, probe_state
 

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.validation import Function
 from textual.widgets import Input, Static
 
-from ebpftop.core.records import Users
+from ebpftop.core.user_records import Users
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.users import UsersPane

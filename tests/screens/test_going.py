@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from ebpftop.core.records import Record, Trace, UserRow, Users
+from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens.children import ChildrenScreen
 from ebpftop.ui.screens.details import SheetScreen

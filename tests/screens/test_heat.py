@@ -6,7 +6,7 @@ import pytest
 from textual.pilot import Pilot
 
 from ebpftop.core.glyphs import Glyphs
-from ebpftop.core.records import SyscallRow, Syscalls
+from ebpftop.core.syscall_records import SyscallRow, Syscalls
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.widgets.heat_band import HeatBand

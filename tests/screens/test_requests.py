@@ -8,8 +8,9 @@ import threading
 import pytest
 from textual.events import Key
 
-from ebpftop.core.records import Handler, ProbeName
+from ebpftop.core.records import ProbeName
 from ebpftop.core.source import SourceError
+from ebpftop.core.syscall_records import Handler
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import user_level
 from ebpftop.models.filter_match import ViewFilter

@@ -9,8 +9,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Label
 
-from ebpftop.core.records import UserRow, Users
 from ebpftop.core.source import FilterUnsupported, SourceError
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import user_level
 from ebpftop.ui.app import EbpftopApp

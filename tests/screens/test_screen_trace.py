@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ebpftop.core.records import Attempt, Trace
+from ebpftop.core.records import Attempt
+from ebpftop.core.trace_records import Trace
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.trace import TracePane
 

@@ -14,8 +14,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from ebpftop.core.records import Exec, Header, Syscalls, Trace, Users
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Header
 from ebpftop.core.source import Source
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.filters.stack import user_level
 from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp

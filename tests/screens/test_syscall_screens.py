@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from textual.screen import Screen
 from textual.widgets import Static
 
-from ebpftop.core.records import Syscalls
 from ebpftop.core.source import SourceError, WatchedList
+from ebpftop.core.syscall_records import Syscalls
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.ui.panes.syscalls import SyscallsPane

@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from ebpftop.core.format import clock_text
-from ebpftop.core.records import Probe, Record, Trace
+from ebpftop.core.records import Probe, Record
+from ebpftop.core.trace_records import Trace
 from ebpftop.lifecycle.run_command import CommandRunner
 from ebpftop.models.opens import Open
 from ebpftop.models.watch import compile_watch

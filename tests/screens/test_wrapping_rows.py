@@ -10,8 +10,8 @@ import pytest
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
-from ebpftop.core.records import Trace
 from ebpftop.core.source import Batch
+from ebpftop.core.trace_records import Trace
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_drawing import POINT

@@ -7,24 +7,18 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ebpftop.core.records import (
-    Attempt,
-    Cost,
-    End,
+from ebpftop.core.records import Attempt, Cost, End, Lost, Probe, Record
+from ebpftop.core.syscall_records import (
     InFlight,
-    Lost,
-    Probe,
     ProcessCalls,
     ProcessTotal,
-    Record,
     Syscall,
     SyscallRow,
     Syscalls,
     TableSlot,
     UserCalls,
-    UserRow,
-    Users,
 )
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.readings import ReadingEncoder
 from tests.unit.recording_samples import HEADER, START, exit_at, story, trace_at

@@ -6,23 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ebpftop.core.records import (
-    SCHEMA,
-    Exec,
-    Exit,
-    Fullest,
-    Header,
-    Lost,
-    Probe,
-    Process,
-    Record,
-    SyscallRow,
-    Syscalls,
-    Trace,
-    UserRow,
-    Users,
-)
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import SCHEMA, Fullest, Header, Lost, Probe, Record
 from ebpftop.core.source import Batch, Source
+from ebpftop.core.syscall_records import SyscallRow, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.recording import RecordingWriter
 from ebpftop.sources.replay import ReplaySource
 

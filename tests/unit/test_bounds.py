@@ -13,9 +13,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ebpftop.core.record_lines import encode
 from ebpftop.core.record_memory import weight, weight_of
-from ebpftop.core.records import Lost, Record, SyscallRow, Syscalls, UserRow, Users, encode
+from ebpftop.core.records import Lost, Record
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import SyscallRow, Syscalls
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.models.bounded import Bounded, keep_newest
 from ebpftop.models.processes import ENDED_BYTES, MAX_BYTES, MAX_RUNNING, Processes
 from ebpftop.models.syscalls import BUCKETS_MAX, CALLS_MAX, SyscallsModel

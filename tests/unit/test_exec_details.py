@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ebpftop.core.records import Exec, Exit, Killer
+from ebpftop.core.process_records import Exec, Exit, Killer
 from ebpftop.core.source import Batch
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.execlog import ExecLog

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import Cost, InFlight, Lost, Record, Syscall, Syscalls
+from ebpftop.core.records import Cost, Lost, Record
+from ebpftop.core.syscall_records import InFlight, Syscall, Syscalls
 from ebpftop.filters.expression import compile_expression
 from ebpftop.filters.expression_tokens import LONGEST, ExpressionError
 from ebpftop.models.watch import compile_watch

@@ -13,22 +13,12 @@ from typing import TypeAlias
 import msgspec
 import pytest
 
-from ebpftop.core.records import (
-    TICK_NS,
-    Exec,
-    Exit,
-    InFlight,
-    Process,
-    ProcessCalls,
-    Record,
-    Syscall,
-    SyscallRow,
-    Syscalls,
-    Trace,
-    UserRow,
-    Users,
-)
+from ebpftop.core.process_records import TICK_NS, Exec, Exit, Process
+from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import InFlight, ProcessCalls, Syscall, SyscallRow, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpftop.core.records import Exec, Exit, Record
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
 from ebpftop.models.exec_row import ExecRow, repeats_shown, search_text
 from ebpftop.models.execlog import ExecLog

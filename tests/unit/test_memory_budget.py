@@ -11,8 +11,10 @@ import pytest
 
 from ebpftop.core import memory_budget
 from ebpftop.core.memory_budget import DEFAULT_MIB, scaled
-from ebpftop.core.records import Exec, Trace, encode
+from ebpftop.core.process_records import Exec
+from ebpftop.core.record_lines import encode
 from ebpftop.core.source import Batch
+from ebpftop.core.trace_records import Trace
 from ebpftop.models import held, processes, syscalls, users
 from ebpftop.models.base import Model
 from ebpftop.models.eventlog import EventLog

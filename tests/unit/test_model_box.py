@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ebpftop.core.records import (
-    Exec,
-    Exit,
-    Process,
-    ProcessCalls,
-    ProcessTotal,
-    Record,
-    Syscall,
-    SyscallRow,
-    Syscalls,
-    Trace,
-    UserRow,
-    Users,
-)
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import Record
 from ebpftop.core.snapshot import EventCounts, Snapshot
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.models.box import Box, only
 from tests.unit.recording_samples import START, exec_at, exit_at, trace_at
 

@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpftop.core.records import Cost, Exit, Lost, Probe, SyscallRow, Syscalls, Trace, UserRow, Users
+from ebpftop.core.process_records import Exit
+from ebpftop.core.records import Cost, Lost, Probe
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import SyscallRow, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.models.latency import difference, quantile
 from ebpftop.models.overview import Overview
 from ebpftop.models.rates import Meter, Window

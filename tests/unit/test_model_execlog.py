@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
+from ebpftop.core.process_records import TICK_NS, Exec, Exit, Process
+from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
 from ebpftop.filters.spec import Filter
 from ebpftop.models.exec_row import ExecRow, command_line

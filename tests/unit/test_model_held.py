@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.core.records import Cost, Header, Lost, Probe, Record, Trace, UserRow, Users
+from ebpftop.core.records import Cost, Header, Lost, Probe, Record
 from ebpftop.core.source import Batch
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.models import held
 from ebpftop.models.held import Held
 

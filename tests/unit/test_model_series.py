@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Cost, Exec, Lost, Probe, Record, SyscallRow, Syscalls, UserRow, Users
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Cost, Lost, Probe, Record
+from ebpftop.core.syscall_records import SyscallRow, Syscalls
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.models.series import ROWS_MAX, WHATS, Series
 from ebpftop.models.track import GAPS_MAX, POINTS_MAX, EventTrack, LatencyTrack, Track
 from ebpftop.sources.history import History

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ebpftop.core.records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
 from ebpftop.models.baseline import Baseline
 from ebpftop.models.callers import Caller, CallOf, callers, calls_of, comm_of
 from ebpftop.models.syscalls import SyscallsModel

@@ -10,8 +10,11 @@ import pytest
 
 from ebpftop.core.comm import comm_matches
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import Exec, Exit, Process, SyscallRow, Syscalls, Trace, UserCalls, UserRow, Users
+from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import SyscallRow, Syscalls, UserCalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.filters.parse import parse_filter
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel, FilterStack

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from ebpftop.core.process_records import Exec
+from ebpftop.core.record_lines import Foreign, encode
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import Exec, Foreign, encode
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.spec import Filter

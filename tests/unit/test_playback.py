@@ -11,8 +11,10 @@ from typing import ClassVar, cast
 
 import pytest
 
-from ebpftop.core.records import Cost, Exec, Probe, ProbeName, Trace
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Cost, Probe, ProbeName
 from ebpftop.core.source import Batch, Source
+from ebpftop.core.trace_records import Trace
 from ebpftop.filters.spec import Filter
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter

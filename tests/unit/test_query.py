@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ebpftop.core.records import Exec, Exit
+from ebpftop.core.process_records import Exec, Exit
 from ebpftop.filters.kinds import AnyOf, Choice, Named, Number, Text, duration, share
 from ebpftop.filters.query import Field, Language, Query, QueryError, text_field
 from ebpftop.filters.regex import TERMS_MAX

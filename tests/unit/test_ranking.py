@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpftop.core.records import Exec, Exit
+from ebpftop.core.process_records import Exec, Exit
 from ebpftop.models.exec_row import ExecRow, Search
 from ebpftop.models.processes import Lineage
 from ebpftop.models.ranking import RANKED_MAX, RankedView, rank

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ebpftop.core.records import SCHEMA, End, Exec, Record, Trace, encode
+from ebpftop.core.process_records import Exec
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import SCHEMA, End, Record
 from ebpftop.core.source import SourceError
+from ebpftop.core.trace_records import Trace
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import FileChunks, ZstChunks
 from ebpftop.recording.parse import ReadErrors

@@ -9,7 +9,10 @@ import pytest
 from msgspec import inspect
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import Exit, Foreign, Header, Record, Trace, encode
+from ebpftop.core.process_records import Exit
+from ebpftop.core.record_lines import Foreign, encode
+from ebpftop.core.records import Header, Record
+from ebpftop.core.trace_records import Trace
 from ebpftop.probes.registry import registry
 from ebpftop.recording.chunks import Chunk, Part
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors, read_line, read_lines

@@ -8,22 +8,19 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from ebpftop.core.records import (
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import Probe, Record, TableReading
+from ebpftop.core.syscall_records import (
     InFlight,
-    Probe,
     ProcessCalls,
     ProcessTotal,
-    Record,
     SyscallRow,
     Syscalls,
-    TableReading,
     TableSlot,
-    Trace,
     UserCalls,
-    UserRow,
-    Users,
-    encode,
 )
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.recording.parse import read_line
 from ebpftop.recording.readings import MAX_ROWS, WHOLE_EVERY_BYTES, WHOLE_EVERY_S, ReadingDecoder, ReadingEncoder
 from ebpftop.sources.history import History

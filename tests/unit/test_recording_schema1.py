@@ -11,7 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from ebpftop.core.records import SCHEMA, Exec, Header, Process, Record, Syscalls, encode
+from ebpftop.core.process_records import Exec, Process
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import SCHEMA, Header, Record
+from ebpftop.core.syscall_records import Syscalls
 from ebpftop.probes.registry import decode
 from ebpftop.recording import schema1, zstd_frames
 from ebpftop.sources.pipe import PipeSource

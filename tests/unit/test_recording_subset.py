@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Exit, Fullest, Lost, Probe, Process, Record, Syscall, UserRow, Users
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import Fullest, Lost, Probe, Record
+from ebpftop.core.syscall_records import Syscall
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.program_fields import EXECS

@@ -10,21 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import (
-    LAST_TIME,
-    Exec,
-    Exit,
-    Header,
-    Lost,
-    Probe,
-    Process,
-    Record,
-    Syscalls,
-    Trace,
-    Users,
-    encode,
-)
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import LAST_TIME, Header, Lost, Probe, Record
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.probes.registry import registry
 from ebpftop.recording import Timeline, reader, writer
 from ebpftop.recording.chunks import FileChunks, ZstChunks

@@ -1,4 +1,4 @@
-"""docs/records.md says what records.py does: every record, every field, every type, and nothing that is not there."""
+"""docs/records.md says what the records are: every record, every field, every type, and nothing that is not there."""
 
 from __future__ import annotations
 
@@ -10,19 +10,11 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
-from ebpftop.core import records
-from ebpftop.core.records import (
-    Attempt,
-    InFlight,
-    Killer,
-    PrintingProgram,
-    ProcessCalls,
-    ProcessTotal,
-    SyscallRow,
-    TableSlot,
-    UserCalls,
-    UserRow,
-)
+from ebpftop.core.process_records import Killer
+from ebpftop.core.records import Attempt
+from ebpftop.core.syscall_records import InFlight, ProcessCalls, ProcessTotal, SyscallRow, TableSlot, UserCalls
+from ebpftop.core.trace_records import PrintingProgram
+from ebpftop.core.user_records import UserRow
 from ebpftop.probes.registry import registry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
@@ -85,14 +77,14 @@ def test_every_record_has_a_section_and_every_section_a_record() -> None:
 
 @pytest.mark.parametrize("name", STRUCTS)
 def test_every_field_is_documented_with_its_type_in_its_order(name: str) -> None:
-    hints = get_type_hints(STRUCTS[name], vars(records))
+    hints = get_type_hints(STRUCTS[name])
     wanted = [(field, in_words(hints[field])) for field in STRUCTS[name].__struct_fields__]
     assert [(field, kind) for field, (kind, _) in documented()[name].items()] == wanted
 
 
 @pytest.mark.parametrize("name", STRUCTS)
 def test_every_value_that_a_field_can_have_is_named(name: str) -> None:
-    hints = get_type_hints(STRUCTS[name], vars(records))
+    hints = get_type_hints(STRUCTS[name])
     for field, (_, meaning) in documented()[name].items():
         for choice in choices(hints[field]):
             assert f"`{choice}`" in meaning, f"{name}.{field} can be {choice}"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from ebpftop.core.records import ProcessTotal, Record, Syscalls
+from ebpftop.core.records import Record
+from ebpftop.core.syscall_records import ProcessTotal, Syscalls
 from ebpftop.models import relatives
 from ebpftop.models.processes import Processes
 from ebpftop.models.relatives import AnotherError, NowhereError

@@ -13,8 +13,10 @@ import pytest
 from ebpftop.cli.commands import parser
 from ebpftop.commands import demo
 from ebpftop.commands.replay import speed_of
-from ebpftop.core.records import Exec, Header, Record, Trace
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Header, Record
 from ebpftop.core.source import Batch, Source, SourceError, UsageError
+from ebpftop.core.trace_records import Trace
 from ebpftop.probes.registry import registry
 from ebpftop.recording.grouping import Grouper, group
 from ebpftop.settings import values

@@ -9,7 +9,12 @@ from importlib.resources import as_file, files
 import pytest
 
 from ebpftop.commands.demo import RECORDING
-from ebpftop.core.records import Exec, Exit, Lost, Probe, Record, Syscall, Syscalls, Trace, Users, encode
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import Lost, Probe, Record
+from ebpftop.core.syscall_records import Syscall, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.probes.registry import registry
 from ebpftop.recording import zstd_frames
 from ebpftop.sources.replay import ReplaySource

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.core.records import Exec, Exit, Header, Probe, Record, Trace, Users, encode
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import Header, Probe, Record
 from ebpftop.core.source import Batch, Source, SourceError
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.probes.registry import registry
 from ebpftop.recording import reader, zstd_frames
 from ebpftop.recording.chunks import ZstChunks

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from ebpftop.cli.main import main
-from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, ProcessCalls, SyscallRow, Syscalls
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import Lost, Probe
+from ebpftop.core.syscall_records import ProcessCalls, SyscallRow, Syscalls
 from ebpftop.models import run_summary, run_text
 from ebpftop.models.opens import Open
 from ebpftop.models.run_summary import Command, RunSummary, Summary

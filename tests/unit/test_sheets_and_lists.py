@@ -8,7 +8,8 @@ import msgspec
 from rich.console import Console
 
 from ebpftop.commands import check
-from ebpftop.core.records import Attempt, Exec, Probe
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Attempt, Probe
 from ebpftop.core.source import Batch
 from ebpftop.models.execlog import ExecLog
 from ebpftop.syscalls import abi

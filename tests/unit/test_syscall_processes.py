@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("bcc")
 
-from ebpftop.core.records import OTHER_UID, UserCalls
+from ebpftop.core.syscall_records import UserCalls
+from ebpftop.core.user_records import OTHER_UID
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes import syscall_processes

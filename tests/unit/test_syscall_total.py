@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.core.records import SyscallRow
+from ebpftop.core.syscall_records import SyscallRow
 from ebpftop.models.rates import Meter
 from ebpftop.models.syscall_total import peak_rate, total_of, working_ns
 from ebpftop.models.syscalls import Call

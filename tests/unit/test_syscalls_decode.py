@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpftop.core.records import Abi
+from ebpftop.core.syscall_records import Abi
 from ebpftop.syscalls import abi, constants, decode, signatures
 from ebpftop.syscalls.errno_names import error_name, signal_name
 from ebpftop.syscalls.flag_names import choice, flags

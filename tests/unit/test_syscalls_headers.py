@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ebpftop.core.records import Abi
+from ebpftop.core.syscall_records import Abi
 from ebpftop.syscalls import abi
 
 # What arch/arm64/include/uapi/asm/unistd.h asks of the header that it shares with other architectures.

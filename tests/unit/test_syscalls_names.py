@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from ebpftop.core.records import Abi
+from ebpftop.core.syscall_records import Abi
 from ebpftop.syscalls import abi, families
 
 ABIS: tuple[Abi, ...] = get_args(Abi)

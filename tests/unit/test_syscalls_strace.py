@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import pytest
 
-from ebpftop.core.records import Abi
+from ebpftop.core.syscall_records import Abi
 from ebpftop.syscalls import abi, decode
 
 Call: TypeAlias = tuple[str | int, ...]

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpftop.core.printed import GREETING
-from ebpftop.core.records import PrintingProgram, Trace
 from ebpftop.core.source import Batch
+from ebpftop.core.trace_records import PrintingProgram, Trace
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.tracelog import TraceLog
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.core.records import Syscall
+from ebpftop.core.syscall_records import Syscall
 from ebpftop.models.ring import Ring, View
 from ebpftop.models.traced_paths import NEWEST, PathCalls, TracedPaths, has_paths, path_of, traced_paths
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ebpftop.core.records import Syscalls, encode
+from ebpftop.core.record_lines import encode
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import Syscalls
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.recording.parse import read_line
 from ebpftop.syscalls.uring import operation

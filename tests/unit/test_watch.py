@@ -12,8 +12,11 @@ import msgspec
 import pytest
 
 from ebpftop.commands.when import runner_of
-from ebpftop.core.records import Cost, Header, InFlight, Record, SyscallRow, Syscalls, Trace, UserRow, Users
+from ebpftop.core.records import Cost, Header, Record
 from ebpftop.core.source import UsageError
+from ebpftop.core.syscall_records import InFlight, SyscallRow, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.lifecycle.invoker import User
 from ebpftop.lifecycle.run_command import CommandRunner
 from ebpftop.models.match_words import summary_of

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
-from ebpftop.core.records import Exec, Exit, Lost, Record, Syscalls, Trace, Users
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.records import Lost, Record
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.models.opens import Open
 
 from . import workload

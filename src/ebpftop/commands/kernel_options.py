@@ -17,7 +17,7 @@ from ebpftop.probes.registry import registry
 from ebpftop.syscalls import abi as abis
 
 if TYPE_CHECKING:
-    from ebpftop.core.records import Abi
+    from ebpftop.core.syscall_records import Abi
     from ebpftop.sources.live import KernelSource
     from ebpftop.sources.live_options import Options
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpftop.core.records import Trace
+from ebpftop.core.trace_records import Trace
 
 GREETING = "Hello World!"
 PRINTED_BY = "ebpftop_hello"

@@ -6,24 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ebpftop.core.records import (
-    Cost,
-    End,
-    Exec,
-    Exit,
-    Foreign,
-    Fullest,
-    Header,
-    Lost,
-    Probe,
-    Process,
-    Record,
-    Syscall,
-    Syscalls,
-    TableReading,
-    Trace,
-    Users,
-)
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.record_lines import Foreign
+from ebpftop.core.records import Cost, End, Fullest, Header, Lost, Probe, Record, TableReading
+from ebpftop.core.syscall_records import Syscall, Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 
 # A struct with its numbers and short texts, as tracemalloc measured it.
 _EXEC = 850

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from ebpftop.core.escape import printable
-from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record
+from ebpftop.core.records import Header, ProbeName, Record
+from ebpftop.core.syscall_records import Abi, Handler
 from ebpftop.filters.spec import Filter
 
 WatchedList: TypeAlias = Literal["callers"]

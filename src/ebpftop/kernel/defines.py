@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 
-from ebpftop.core.records import Abi
+from ebpftop.core.syscall_records import Abi
 from ebpftop.kernel.bpf_syscall import accepts_cast
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.offsets import EXEC_CALLS, of_running_kernel, syscall_prefix

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from ebpftop.core.clock import time_text
-from ebpftop.core.records import (
+from ebpftop.core.syscall_records import (
     PROCESSES_OF_A_CALL,
     WHOLE_PROCESSES,
     Abi,

@@ -8,22 +8,11 @@ from typing import TypeVar
 
 import msgspec
 
-from ebpftop.core.records import (
-    Event,
-    Exec,
-    Exit,
-    Process,
-    ProcessCalls,
-    ProcessTotal,
-    Record,
-    Syscall,
-    SyscallRow,
-    Syscalls,
-    UserCalls,
-    UserRow,
-    Users,
-)
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import Event, Record
 from ebpftop.core.snapshot import EventCounts, Snapshot
+from ebpftop.core.syscall_records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls, UserCalls
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.models.baseline import Baseline, Sum
 from ebpftop.models.latency import difference
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ebpftop.core.records import ProcessCalls, Syscalls
+from ebpftop.core.syscall_records import ProcessCalls, Syscalls
 from ebpftop.models.baseline import Baseline, CallKey, ProcessKey, Sum
 
 

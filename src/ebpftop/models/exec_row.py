@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from ebpftop.core.records import Exec, Exit
+from ebpftop.core.process_records import Exec, Exit
 from ebpftop.models.processes import Lineage
 from ebpftop.models.ring import Ring
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from ebpftop.core.records import Exec, Exit
+from ebpftop.core.process_records import Exec, Exit
 from ebpftop.filters.query import Query
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import Lineage

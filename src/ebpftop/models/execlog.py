@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import Exec, Exit
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.filters.query import Query

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from ebpftop.core.cgroup_path import containers_of, is_container
 from ebpftop.core.comm import comm_matches
 from ebpftop.core.escape import printable
-from ebpftop.core.records import Event, Exec, Exit, InFlight, ProcessCalls, Trace
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.records import Event
+from ebpftop.core.syscall_records import InFlight, ProcessCalls
+from ebpftop.core.trace_records import Trace
 from ebpftop.filters.spec import EVERYTHING, Filter
 from ebpftop.models.processes import UNKNOWN_PID, Lineage, Processes, ProcessInfo
 

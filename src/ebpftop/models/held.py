@@ -8,8 +8,10 @@ from typing import Generic, TypeVar
 
 from ebpftop.core.memory_budget import scaled
 from ebpftop.core.record_memory import weight, weight_beside
-from ebpftop.core.records import Cost, Fullest, Header, Lost, Probe, Record, Syscalls, TableReading, Users
+from ebpftop.core.records import Cost, Fullest, Header, Lost, Probe, Record, TableReading
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.user_records import Users
 
 RECORDS_MAX = 200_000
 BYTES_MAX = 20 << 20

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ebpftop.core.format import clock_text, counted, duration, nanoseconds
-from ebpftop.core.records import Exec, Exit, Lost, Probe, Record, Syscall, TableReading, Trace
+from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.records import Lost, Probe, Record, TableReading
+from ebpftop.core.syscall_records import Syscall
+from ebpftop.core.trace_records import Trace
 from ebpftop.models.exec_row import killed_by
 from ebpftop.probes.registry import kind_of
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ebpftop.core.memory_budget import scaled
+from ebpftop.core.process_records import TICK_NS, Exec, Exit, Process
 from ebpftop.core.record_memory import texts
-from ebpftop.core.records import TICK_NS, Exec, Exit, Process, Record
+from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
 from ebpftop.models.bounded import Bounded
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ebpftop.core.records import Exit
+from ebpftop.core.process_records import Exit
 from ebpftop.filters.kinds import AnyOf, Choice, Kind, Named, Number, Text, duration, share, size
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.exec_row import ExecRow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ebpftop.core.records import Syscall, Syscalls
+from ebpftop.core.syscall_records import Syscall, Syscalls
 from ebpftop.models.baseline import ProcessKey
 from ebpftop.models.callers import process_of
 from ebpftop.models.processes import Processes, ProcessInfo, may_be_parent, same_start

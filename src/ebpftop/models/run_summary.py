@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 
-from ebpftop.core.records import Exec, Exit, Lost, Probe, Process, Record, Syscalls
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import Lost, Probe, Record
+from ebpftop.core.syscall_records import Syscalls
 from ebpftop.models.bounded import Bounded
 from ebpftop.models.opens import Open
 from ebpftop.syscalls.families import MAY_WAIT

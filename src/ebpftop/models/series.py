@@ -11,7 +11,10 @@ from itertools import pairwise
 from operator import add
 from typing import Literal, TypeAlias, get_args
 
-from ebpftop.core.records import Cost, Exec, Lost, Probe, Record, SyscallRow, Syscalls, UserRow, Users
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Cost, Lost, Probe, Record
+from ebpftop.core.syscall_records import SyscallRow, Syscalls
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.models.latency import difference, quantile
 from ebpftop.models.track import EventTrack, LatencyTrack, Track
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ebpftop.core.records import Abi, Event, Exec, InFlight, Trace
+from ebpftop.core.process_records import Exec
+from ebpftop.core.records import Event
+from ebpftop.core.syscall_records import Abi, InFlight
+from ebpftop.core.trace_records import Trace
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
 

@@ -9,7 +9,11 @@ from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from ebpftop.core.records import End, Event, Exec, Exit, Process, Record, Syscalls, Trace, Users
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.records import End, Event, Record
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.trace_records import Trace
+from ebpftop.core.user_records import Users
 from ebpftop.filters.query import Query
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.filter_match import ViewFilter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ebpftop.core.records import Handler, InFlight, Syscall
+from ebpftop.core.syscall_records import Handler, InFlight, Syscall
 from ebpftop.filters.kinds import AnyOf, Choice, Number, Text, duration, share
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.callers import Caller, CallOf

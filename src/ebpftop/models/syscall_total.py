@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-from ebpftop.core.records import SyscallRow
+from ebpftop.core.syscall_records import SyscallRow
 from ebpftop.models.rates import Meter
 from ebpftop.models.syscalls import Call
 from ebpftop.syscalls.families import MAY_WAIT

@@ -7,9 +7,9 @@ from collections import deque
 
 from ebpftop.core.memory_budget import scaled
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import Handler, InFlight, Syscall, SyscallRow, Syscalls
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import Handler, InFlight, Syscall, SyscallRow, Syscalls
 from ebpftop.filters.query import Query
 from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.bounded import keep_newest

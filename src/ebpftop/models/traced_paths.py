@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ebpftop.core.records import Abi, Syscall
+from ebpftop.core.syscall_records import Abi, Syscall
 from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.ring import View

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from ebpftop.core.printed import is_greeting
-from ebpftop.core.records import Trace
+from ebpftop.core.trace_records import Trace
 from ebpftop.models.eventlog import EventLog
 from ebpftop.models.ring import Ring, View
 

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ebpftop.core.memory_budget import scaled
+from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import Exec, Exit, Process, Syscalls, UserRow, Users
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.models.baseline import Sum
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.filter_match import ViewFilter

@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import msgspec
 
-from ebpftop.core.records import Abi, Attempt, Fullest, Handler, Lost, Probe, ProbeName, Record, Where
+from ebpftop.core.records import Attempt, Fullest, Lost, Probe, ProbeName, Record, Where
+from ebpftop.core.syscall_records import Abi, Handler
 from ebpftop.kernel import event_buffer, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs

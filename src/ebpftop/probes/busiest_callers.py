@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ebpftop.core.records import (
+from ebpftop.core.syscall_records import (
     PROCESSES_OF_A_CALL,
     WHOLE_PROCESSES,
     WORKING_PROCESSES,

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, comm_text, escape
-from ebpftop.core.records import TICK_NS, Exec, Exit, Record, Where
+from ebpftop.core.process_records import TICK_NS, Exec, Exit
+from ebpftop.core.records import Record, Where
 from ebpftop.core.shared import Shared
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import names

@@ -7,7 +7,7 @@ import struct
 from typing import NamedTuple
 
 from ebpftop.core.escape import comm_text
-from ebpftop.core.records import Killer
+from ebpftop.core.process_records import Killer
 
 _ENDING = struct.Struct("=10Q4I16s")  # struct ending of bpf/execs_ended.h
 _KILLER, _OOM, _FORKED, _IO, _STORAGE = 1, 2, 4, 8, 16  # enum ending_flag

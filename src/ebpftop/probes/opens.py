@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import Abi, Record
+from ebpftop.core.records import Record
+from ebpftop.core.syscall_records import Abi
 from ebpftop.kernel import clocks
 from ebpftop.kernel.attach import DENIED, FREE, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.event_buffer import Events

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from ebpftop.core.escape import comm_text
-from ebpftop.core.records import PrintingProgram
+from ebpftop.core.trace_records import PrintingProgram
 from ebpftop.kernel.bpf_programs import CODES_MAX, Code, Listing
 from ebpftop.kernel.clocks import SleepClock
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import TICK_NS, Process, Record
+from ebpftop.core.process_records import TICK_NS, Process
+from ebpftop.core.records import Record
 from ebpftop.kernel import clocks
 from ebpftop.kernel.threads import sees_all, stat_fields
 from ebpftop.probes.user_names import UserNames

@@ -17,18 +17,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
 from ebpftop.core.escape import printable
-from ebpftop.core.records import (
-    OF_THE_STREAM,
-    Cost,
-    Decoder,
-    Fullest,
-    Lost,
-    Probe,
-    ProbeName,
-    Record,
-    TableReading,
-    TimedRecord,
-)
+from ebpftop.core.record_lines import Decoder
+from ebpftop.core.records import OF_THE_STREAM, Cost, Fullest, Lost, Probe, ProbeName, Record, TableReading, TimedRecord
 
 if TYPE_CHECKING:
     from msgspec.inspect import Type
@@ -61,26 +51,30 @@ PROBES = (
         name="execs",
         about="programs that start, fail to, and end",
         probe="ebpftop.probes.execs:ExecsProbe",
-        records=("ebpftop.core.records:Exec", "ebpftop.core.records:Exit", "ebpftop.core.records:Process"),
+        records=(
+            "ebpftop.core.process_records:Exec",
+            "ebpftop.core.process_records:Exit",
+            "ebpftop.core.process_records:Process",
+        ),
         ladders=("failures", "exits"),
     ),
     ProbeRow(
         name="users",
         about="execve calls and failures of each user",
         probe="ebpftop.probes.users:UsersProbe",
-        records=("ebpftop.core.records:Users",),
+        records=("ebpftop.core.user_records:Users",),
     ),
     ProbeRow(
         name="syscalls",
         about="counts, errors and latency of every system call",
         probe="ebpftop.probes.syscalls:SyscallsProbe",
-        records=("ebpftop.core.records:Syscalls", "ebpftop.core.records:Syscall"),
+        records=("ebpftop.core.syscall_records:Syscalls", "ebpftop.core.syscall_records:Syscall"),
     ),
     ProbeRow(
         name="trace",
         about="what BPF programs print",
         probe="ebpftop.probes.trace:TraceProbe",
-        records=("ebpftop.core.records:Trace",),
+        records=("ebpftop.core.trace_records:Trace",),
         ladders=("lines",),
     ),
     ProbeRow(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import InFlight
+from ebpftop.core.syscall_records import InFlight
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.entered_before import EnteredBefore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from ebpftop.core.records import Handler, TableSlot
+from ebpftop.core.syscall_records import Handler, TableSlot
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Kind, Module
 from ebpftop.probes.syscall_slots import Call, Slots

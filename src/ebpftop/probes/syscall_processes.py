@@ -14,7 +14,8 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import OTHER_UID, ProcessCalls, ProcessTotal, UserCalls
+from ebpftop.core.syscall_records import ProcessCalls, ProcessTotal, UserCalls
+from ebpftop.core.user_records import OTHER_UID
 from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.busiest_callers import BusiestCallers, CallingProcess

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpftop.core.records import Abi, Handler
+from ebpftop.core.syscall_records import Abi, Handler
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import path_args
 from ebpftop.syscalls.families import Family, family

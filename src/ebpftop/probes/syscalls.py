@@ -13,8 +13,9 @@ from typing import ClassVar
 import msgspec
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import Attempt, Handler, Record, Syscall, SyscallRow, Syscalls, Where
+from ebpftop.core.records import Attempt, Record, Where
 from ebpftop.core.source import SourceError
+from ebpftop.core.syscall_records import Handler, Syscall, SyscallRow, Syscalls
 from ebpftop.kernel import clocks, entry_cost, maps, task_cache_map, tracefs
 from ebpftop.kernel.attach import AttachOption, AttachResult, absent, attach_first, matches, names
 from ebpftop.kernel.errors import NotCompiledError

@@ -15,7 +15,8 @@ from typing import ClassVar
 
 from ebpftop.core.escape import comm_text, escape
 from ebpftop.core.printed import PRINTED_BY, is_greeting
-from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, Record, Trace, Where
+from ebpftop.core.records import NOT_ASKED_FOR, NOT_NEEDED, Attempt, Record, Where
+from ebpftop.core.trace_records import Trace
 from ebpftop.kernel import bpf_programs, bpf_syscall, clocks, maps, tracefs
 from ebpftop.kernel.attach import DENIED, FREE, NOT_STARTED, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.errors import FormatError, LoadError

@@ -10,7 +10,8 @@ from operator import attrgetter
 from typing import ClassVar, NamedTuple
 
 from ebpftop.core.escape import c_string
-from ebpftop.core.records import OTHER_UID, Record, UserRow, Users
+from ebpftop.core.records import Record
+from ebpftop.core.user_records import OTHER_UID, UserRow, Users
 from ebpftop.kernel import maps
 from ebpftop.kernel.attach import DENIED, FREE, MANY_AT_ONCE, SKIPPED, TAXES, Attach, AttachOption, names
 from ebpftop.kernel.dispatch import USERS

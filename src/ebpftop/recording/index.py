@@ -9,20 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ebpftop.core.records import (
-    Event,
-    Exec,
-    Exit,
-    Foreign,
-    Fullest,
-    Header,
-    Lost,
-    Probe,
-    Process,
-    Record,
-    TableReading,
-    encode,
-)
+from ebpftop.core.process_records import Exec, Exit, Process
+from ebpftop.core.record_lines import Foreign, encode
+from ebpftop.core.records import Event, Fullest, Header, Lost, Probe, Record, TableReading
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.probes.registry import kind_of
 

@@ -6,8 +6,10 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from operator import itemgetter
 
+from ebpftop.core.process_records import Exit, Process
+from ebpftop.core.record_lines import Foreign
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import Event, Exit, Foreign, Header, Process, Reading, Record
+from ebpftop.core.records import Event, Header, Reading, Record
 from ebpftop.probes.registry import registry
 from ebpftop.recording.index import EventCounter, Key, key_of
 

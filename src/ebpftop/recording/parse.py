@@ -17,7 +17,8 @@ import msgspec
 
 from ebpftop.core.escape import escape
 from ebpftop.core.format import counted
-from ebpftop.core.records import LAST_TIME, Foreign, Header, Record, TableReading
+from ebpftop.core.record_lines import Foreign
+from ebpftop.core.records import LAST_TIME, Header, Record, TableReading
 from ebpftop.probes.registry import decode, registry
 from ebpftop.recording.readings import MAX_ROWS, ReadingDecoder
 

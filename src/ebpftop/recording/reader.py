@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from ebpftop.core.records import SCHEMA, Foreign, Header
+from ebpftop.core.record_lines import Foreign
+from ebpftop.core.records import SCHEMA, Header
 from ebpftop.core.source import SourceError
 from ebpftop.recording import schema1, zstd_frames
 from ebpftop.recording.chunks import Chunk, FileChunks, ZstChunks

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from ebpftop.core.records import Probe, Record, TableReading, encode
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import Probe, Record, TableReading
 
 WHOLE_EVERY_S = 60.0
 # Readings come a little early or late, and one a minute is whole at least.

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from ebpftop.core.format import counted
-from ebpftop.core.records import End, Header, Record, encode
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import End, Header, Record
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.helpers import open_null
 from ebpftop.recording import zstd_frames

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from ebpftop.core.memory_budget import scaled
-from ebpftop.core.records import Abi, Handler, Header, ProbeName, Record
+from ebpftop.core.records import Header, ProbeName, Record
 from ebpftop.core.source import Batch, Source, WatchedList
+from ebpftop.core.syscall_records import Abi, Handler
 from ebpftop.filters.spec import Filter
 from ebpftop.models.series import Series
 from ebpftop.recording import zstd_frames

@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
-from ebpftop.core.records import SCHEMA, Abi, Handler, Header, Probe, ProbeName, Record
+from ebpftop.core.records import SCHEMA, Header, Probe, ProbeName, Record
 from ebpftop.core.source import Batch, SourceError, UsageError, WatchedList
+from ebpftop.core.syscall_records import Abi, Handler
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import compile_helper, task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ebpftop.core.records import Abi, ProbeName
+from ebpftop.core.records import ProbeName
+from ebpftop.core.syscall_records import Abi
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.probes.registry import registry

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ebpftop.core.records import ProbeName, Record, encode
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import ProbeName, Record
 from ebpftop.probes.base import Context, KernelProbe, UnusableProbe
 from ebpftop.probes.registry import ProbeRow, load, registry
 from ebpftop.recording.parse import read_line

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from ebpftop.core.records import Abi, Handler, ProbeName
+from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, FilterUnsupported, SourceError, WatchedList
+from ebpftop.core.syscall_records import Abi, Handler
 from ebpftop.filters.spec import Filter
 from ebpftop.probes.registry import registry
 from ebpftop.recording.parse import ReadErrors

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from ebpftop.core.records import End, Foreign, Header, Syscalls, Users
+from ebpftop.core.record_lines import Foreign
+from ebpftop.core.records import End, Header
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.user_records import Users
 from ebpftop.models.series import Series
 from ebpftop.recording import reader
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ebpftop.core.records import Record, encode
+from ebpftop.core.record_lines import encode
+from ebpftop.core.records import Record
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.run_command import CommandRunner
 from ebpftop.models.subset import default_name

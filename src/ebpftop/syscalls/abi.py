@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ebpftop.core.records import Abi
+    from ebpftop.core.syscall_records import Abi
 
 X32_BIT = 0x40000000
 """Set in the number of a call that enters through the x32 ABI (arch/x86/include/uapi/asm/unistd.h)."""

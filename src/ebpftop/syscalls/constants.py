@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ebpftop.syscalls.flag_names import Words, choice, flags, table
 
 if TYPE_CHECKING:
-    from ebpftop.core.records import Abi
+    from ebpftop.core.syscall_records import Abi
 
 
 def _open(*, directory: int, nofollow: int, direct: int, largefile: int) -> Words:

@@ -20,7 +20,7 @@ from ebpftop.syscalls.errno_names import signal_name
 from ebpftop.syscalls.flag_names import Words
 
 if TYPE_CHECKING:
-    from ebpftop.core.records import Abi
+    from ebpftop.core.syscall_records import Abi
 
 MAX_PATHS = 2
 """Strings of one call that the kernel side reads."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from ebpftop.syscalls import abi as _abi
 
 if TYPE_CHECKING:
-    from ebpftop.core.records import Abi
+    from ebpftop.core.syscall_records import Abi
 
 Family: TypeAlias = Literal["exec", "timer_create", "timer_delete", "timer_other"]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from ebpftop.core.clock import date_text, day, time_text
-from ebpftop.core.records import Handler, InFlight
+from ebpftop.core.syscall_records import Handler, InFlight
 from ebpftop.ui.widgets.columns import Cell, Narrow, Span
 
 Row = TypeVar("Row")

@@ -11,7 +11,7 @@ from functools import partial
 from rich.cells import cell_len
 
 from ebpftop.core import format
-from ebpftop.core.records import Exec
+from ebpftop.core.process_records import Exec
 from ebpftop.models.exec_row import ExecRow, command_line, killed_by, repeats_shown, search_text
 from ebpftop.ui.panes.common import clock, moment, narrow_time, user
 from ebpftop.ui.widgets.columns import Cell, Column, Narrow, Span, layout_cell

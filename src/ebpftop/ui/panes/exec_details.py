@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ebpftop.core import format
 from ebpftop.core.clock import whole_text
-from ebpftop.core.records import Exec
+from ebpftop.core.process_records import Exec
 from ebpftop.filters.stack import FilterLevel, process_level
 from ebpftop.models.copy_as import is_exact
 from ebpftop.models.exec_row import ExecRow, attempts_of, command_line, killed_by

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebpftop.core import format
 from ebpftop.core.clock import time_text
-from ebpftop.core.records import Exit
+from ebpftop.core.process_records import Exit
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.processes import ProcessInfo
 from ebpftop.ui.widgets.sheet import Sheet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ebpftop.core.format import at_least, count
-from ebpftop.core.records import InFlight
+from ebpftop.core.syscall_records import InFlight
 from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.common import thread, wait_look
 from ebpftop.ui.widgets.columns import Span

@@ -12,8 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from ebpftop.core.format import brief, count, nanoseconds, per_second, share
-from ebpftop.core.records import Handler, ProbeName
+from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source, SourceError
+from ebpftop.core.syscall_records import Handler
 from ebpftop.models.base import Model
 from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.filter_match import ViewFilter

@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 
 from ebpftop.core.format import count, counted
 from ebpftop.core.printed import GREETING, is_greeting
-from ebpftop.core.records import ProbeName, Trace
+from ebpftop.core.records import ProbeName
+from ebpftop.core.trace_records import Trace
 from ebpftop.models.tracelog import TraceLog
 from ebpftop.ui.panes.common import clock, date_and_time, moment, narrow_time
 from ebpftop.ui.panes.log import LogPane

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from ebpftop.core.clock import time_text
 from ebpftop.core.format import brief, count, counted, per_second, sparkline
-from ebpftop.core.records import OTHER_UID, ProbeName
+from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source
+from ebpftop.core.user_records import OTHER_UID
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
 from ebpftop.models.base import Model
 from ebpftop.models.filter_match import ViewFilter

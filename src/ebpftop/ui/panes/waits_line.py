@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from ebpftop.core.records import InFlight
+from ebpftop.core.syscall_records import InFlight
 from ebpftop.ui.panes.syscall_notes import waits
 from ebpftop.ui.widgets.columns import Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter

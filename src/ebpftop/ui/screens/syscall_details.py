@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from ebpftop.core.format import at_least, count, nanoseconds, per_second, share
-from ebpftop.core.records import Handler, Syscall
+from ebpftop.core.syscall_records import Handler, Syscall
 from ebpftop.models.callers import Caller
 from ebpftop.models.ring import View
 from ebpftop.models.subject import Subject, subject_of_event

@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from ebpftop.core.format import at_least, count, counted, nanoseconds
-from ebpftop.core.records import InFlight
+from ebpftop.core.syscall_records import InFlight
 from ebpftop.models.baseline import ProcessKey
 from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
 from ebpftop.models.subject import Subject, subject_of_call_in_flight, subject_of_event

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textual.app import ComposeResult
 
 from ebpftop.core.format import counted
-from ebpftop.core.records import Handler
+from ebpftop.core.syscall_records import Handler
 from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.baseline import CallKey

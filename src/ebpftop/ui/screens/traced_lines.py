@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ebpftop.core.format import nanoseconds
-from ebpftop.core.records import Syscall
+from ebpftop.core.syscall_records import Syscall
 from ebpftop.models.baseline import CallKey
 from ebpftop.models.syscall_fields import TRACED
 from ebpftop.models.syscalls import SyscallsModel
