@@ -44,7 +44,7 @@ _SEQUENCES = re.compile(rb"\x1b(?:\[[0-9;:?>=<$]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x
 _PRIVATE = re.compile(rb"\x1b\[(?:[<>=][0-9;]*[a-zA-Z]|\?[0-9;]+\$p)")
 _RENDERED_BYTES = 2_000_000
 _TRACEBACKS = (b"Traceback (most recent call last)", b"Exception in thread", b"Fatal Python error")
-# As `ebpftop.ui.app` writes its journal.
+# As `ebpftop.ui.screens.journal` writes its journal.
 _LOGGED = re.compile(rb"\d\d:\d\d:\d\d,\d{3} (?:ERROR|CRITICAL)")
 _CRASH_LOG = re.compile(rb"; log: (/\S+\.log)")
 _ESCAPED = (b"\x1b" + CANARY, b"\x9d" + CANARY[1:], "\x9d".encode() + CANARY[1:])

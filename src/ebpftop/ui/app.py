@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,56 +24,31 @@ from textual.command import Provider
 from ebpftop.core.escape import escape
 from ebpftop.core.glyphs import Glyphs, key_name
 from ebpftop.core.source import Source, SourceError
-from ebpftop.core.theme_names import THEME_NAMES
 from ebpftop.filters.spec import Filter
 from ebpftop.lifecycle import malloc, stdio
 from ebpftop.lifecycle.priority import keep_lock, stand_back
 from ebpftop.lifecycle.process import INTERRUPTED, process
-from ebpftop.models.series import WHATS
 from ebpftop.models.subject import Subject
 from ebpftop.probes.registry import registry
-from ebpftop.settings.rows import CONFIRM, FILTERS, MOUSE
+from ebpftop.settings.rows import CONFIRM, MOUSE
 from ebpftop.settings.store import Settings
-from ebpftop.ui.registry import PRESETS, PaneLayout, panes
-from ebpftop.ui.screens.going import PLACES
+from ebpftop.ui.registry import panes
+from ebpftop.ui.screens.journal import Journal
 from ebpftop.ui.screens.kept import KeptSettings, SettableApp
-from ebpftop.ui.screens.key_actions import Command, key_actions, key_commands
+from ebpftop.ui.screens.key_actions import Command
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
 from ebpftop.ui.screens.watching import WatchOptions
-from ebpftop.ui.textual_fixes import (
-    changed_spans,
-    compact_colours,
-    dismissal,
-    doubtful_widths,
-    frame_pace,
-    full_frames,
-    option_lists,
-    parameter_counts,
-    removed_keys,
-    rule_hashes,
-    stale_widgets,
-)
+from ebpftop.ui.textual_fixes import corrections
 from ebpftop.ui.textual_fixes.app_errors import SurvivingApp
 from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 from ebpftop.ui.textual_fixes.key_parser import BackgroundReported
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 from ebpftop.ui.themes import is_light_colour
-from ebpftop.ui.widgets.graphs import name_of
 
 log = logging.getLogger("ebpftop")
 
-changed_spans.install()
-compact_colours.install()
-dismissal.install()
-doubtful_widths.install()
-full_frames.install()
-frame_pace.install()
-stale_widgets.install()
-option_lists.install()
-parameter_counts.install()
-removed_keys.install()
-rule_hashes.install()
+corrections.install()
 
 # Each pane has one as long as the screen exists; the others attach, filter, save and seek.
 _THREADS = 16
@@ -95,24 +69,6 @@ _PALETTE_GONE_S = 0.1
 
 _PROBLEM_S = 15.0
 """Seconds for which a notice of a wrong setting is shown: it names a line to be looked up."""
-
-_NAME_MAX = 40
-"""Characters of a filter by which it is called."""
-
-# Characters of a line in the journal: the text of an error may contain a program's output.
-_LONGEST_LINE = 1000
-
-
-class _Journal(logging.Handler):
-    """Keeps log lines for the diagnostics screen."""
-
-    def __init__(self, lines: deque[str]) -> None:
-        super().__init__()
-        self.lines = lines
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.extend(line[:_LONGEST_LINE] for line in self.format(record).splitlines())
 
 
 def _commands() -> type[Provider]:
@@ -200,7 +156,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         self._unread = unread
         self.log_path = log_path
         self.journal: deque[str] = deque(maxlen=500)
-        self._journal = _Journal(self.journal)
+        self._journal = Journal(self.journal)
         self._share_lock: Callable[[], None] = lambda: None
         self.main_screen: MainScreen | None = None
         self._problems_reported = 0
@@ -293,50 +249,10 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         self._exit_renderables.clear()
 
     def commands(self) -> Iterator[Command]:
-        """Yield what the palette offers: every action that has a key, and those that have none.
+        """Yield what the palette offers."""
+        from ebpftop.ui.screens.offered import offered
 
-        Nothing of Textual's: its help lists keys that ebpftop does not have, and everybody can read its screenshots.
-        """
-        yield from key_commands(self, self.main)
-        yield Command("Theme", f"Other colours: {', '.join(THEME_NAMES)}", self.action_change_theme)
-        yield Command("Screenshot", "Save what is on the screen as an SVG picture", self._picture_soon)
-        main = self.main
-        for pane in main.panes:
-            turn = partial(main.action_probe, pane.probe)
-            keys = self.key_of(f"probe.{pane.probe}")
-            yield Command(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn, keys)
-            about = partial(main.probes.open, pane.probe)
-            hide = pane in main.choice_of_panes
-            does = f"{pane.label}: {'hide its pane; its probe stays as it is' if hide else 'show its pane'}"
-            yield Command(
-                f"{'Hide' if hide else 'Show'} {pane.probe}", does, partial(main.show_pane, pane, shown=not hide)
-            )
-            yield Command(f"Details of {pane.probe}", "What its probe is attached to, cannot see, lost", about)
-        if (subject := main.subject) is not None:
-            for place in main.going.places(subject):
-                label, what = PLACES[place]
-                whose = f"{what}: {subject.comm} ({subject.pid})"
-                yield Command(f"Go to {label.lower()}", escape(whose), partial(main.going.go, place, subject))
-        for preset, panes_of in PRESETS.items():
-            chosen = partial(main.set_layout, PaneLayout(preset, weights=main.pane_layout.weights))
-            yield Command(f"Layout {preset}", panes_of, chosen)
-        yield Command("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
-        for name, text in self.kept.settings.entries(FILTERS).items():
-            yield Command(f"Filter {escape(name)}", escape(text), partial(main.type_filter, text))
-        if kept := main.typed_filter:
-            yield Command("Keep this filter", escape(kept), partial(self._keep_filter, kept))
-        if main.source.live and any(self.kept.handled_calls().values()):
-            yield Command("Keep ignored and traced calls", "At the next start they are the same", self.kept.keep_calls)
-        if main.watching.expressions:
-            yield Command("Keep watches", "At the next start the same is looked out for", self.kept.keep_watches)
-        for what in WHATS:
-            yield Command(f"Graph: {name_of(what)}", "Alone, with its axes", partial(main.graphs.open, what))
-        yield Command("Report", "For a ticket, as plain text", lambda: main.action_save("report"))
-
-    def key_of(self, binding: str) -> str:
-        """Return the keys of a binding of the main screen, by its id; empty if it has none."""
-        found = [one for one in MainScreen.BINDINGS if isinstance(one, Binding) and one.id == binding]
-        return " ".join(key for one in key_actions(self, found) for key in one.keys)
+        yield from offered(self, self.main, self.kept, self._picture_soon)
 
     def action_command_palette(self) -> None:
         from ebpftop.ui.screens.palette import Palette
@@ -401,11 +317,6 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
 
         if not isinstance(self.screen, SettingsScreen):
             self.push_screen(ready(self, SettingsScreen).fill(self.kept))
-
-    def _keep_filter(self, text: str) -> None:
-        name = text[:_NAME_MAX]
-        self.kept.change((FILTERS.name, name), text)
-        self.notify(f"The palette offers it as: Filter {escape(name)}", markup=False)
 
     def action_diagnostics(self) -> None:
         from ebpftop.ui.screens.details import open_sheet
