@@ -28,7 +28,9 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
-    monkeypatch.setattr("ebpftop.ui.screens.kept.environment_at_start", lambda: {"LANG": "C.UTF-8", **os.environ})
+    monkeypatch.setattr(
+        "ebpftop.ui.screens.applied_settings.environment_at_start", lambda: {"LANG": "C.UTF-8", **os.environ}
+    )
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
     # An app keeps all that there is out of the collector's sight as long as it lives: with a second app, for good.
     monkeypatch.setattr("ebpftop.ui.app.gc.freeze", lambda: None)

@@ -22,10 +22,10 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.help import HelpScreen
-from ebpftop.ui.screens.kept import lists_of
 from ebpftop.ui.screens.key_map import bindings
 from ebpftop.ui.screens.key_names import wrong_key
 from ebpftop.ui.screens.key_prompt import KeyScreen
+from ebpftop.ui.screens.list_settings import lists_of
 from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
 from ebpftop.ui.screens.settings import SettingsScreen
 from ebpftop.ui.widgets.row_view import RowView

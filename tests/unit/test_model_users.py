@@ -21,7 +21,8 @@ from ebpftop.filters.stack import FilterLevel, FilterStack
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
 from ebpftop.models.tracelog import TraceLog
-from ebpftop.models.users import PROGRAMS_EACH, REST, UsersModel
+from ebpftop.models.user import PROGRAMS_EACH, REST
+from ebpftop.models.users import UsersModel
 
 
 def row(uid: int, execs: int, failed: int = 0, **more: str) -> UserRow:

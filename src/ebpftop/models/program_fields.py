@@ -10,7 +10,7 @@ from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
 from ebpftop.models.tree import Branch
-from ebpftop.models.users import User
+from ebpftop.models.user import User
 from ebpftop.syscalls.errno_names import error_names, signal_numbers
 
 USER = Named(hint="root or 1000")

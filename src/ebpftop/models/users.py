@@ -1,12 +1,9 @@
-"""Which users start programs: counters, rates and history of each uid, and what is known of their programs."""
+"""Which users start programs: counters, rates and history of each uid, and who runs what."""
 
 from __future__ import annotations
 
 import math
-from array import array
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from ebpftop.core.memory_budget import scaled
 from ebpftop.core.process_records import Exec, Exit, Process
@@ -20,9 +17,7 @@ from ebpftop.models.bounded import keep_newest
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes, ProcessInfo
 from ebpftop.models.ring import RETRIES, UNDECIDED_MAX
-
-HISTORY = 120
-"""Readings in the history of rates."""
+from ebpftop.models.user import Activity, Readings, User, zero
 
 RECENT = 4
 """Readings that are kept whole: the filter may have changed before them, but be reported later."""
@@ -31,131 +26,12 @@ ENDED_KEPT = 1000
 """Processes that are kept after their end, as ancestors of running ones."""
 
 ACTIVE_USERS = 4096
-PROGRAMS_EACH = 200
 NAMES = 50_000
 """Names of programs and errors that are counted, of each user and of all."""
 
 _EVICTED_MAX = 4096
 USERS_MAX = 40_000
 RECENT_BYTES = 6 << 20
-REST = "(others)"
-
-
-class Readings:
-    """How many readings there were, for all users of a model together."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-class User:
-    """One uid: its counters, and the rates of its execs.
-
-    There may be very many users, nearly all of them idle: a reading does not touch an idle user.
-    """
-
-    __slots__ = (
-        "_active",
-        "_counted_until",
-        "_failed_rate",
-        "_history",
-        "_rate",
-        "_readings",
-        "calls_at_least",
-        "calls_failed",
-        "calls_ns",
-        "calls_rate",
-        "read_as",
-        "row",
-        "running",
-    )
-
-    def __init__(self, row: UserRow, readings: Readings | None = None) -> None:
-        self.row = row
-        self.read_as = row
-        """The row as it was read, before the baseline was subtracted."""
-        self.running = 0
-        self.calls_rate = 0.0
-        self.calls_failed = 0.0
-        """Share of these calls that returned an error, 0 to 1."""
-        self.calls_ns: float | None = 0.0
-        """Time that its threads spent in calls, per second, in ns; None: unknown, as in older recordings."""
-        self.calls_at_least = False
-        """The kernel's map dropped some calls of the last reading, perhaps of this user."""
-        self._rate = self._failed_rate = 0.0
-        self._readings = readings or Readings()
-        self._active = -1  # the last reading with activity of this user
-        self._counted_until = self._readings.count  # the last reading in the history
-        self._history = array("f")
-
-    @property
-    def name(self) -> str:
-        return self.row.user if self.row.user is not None else str(self.row.uid)
-
-    @property
-    def rate(self) -> float:
-        """Execs per second over the last reading."""
-        return self._rate if self._active == self._readings.count else 0.0
-
-    @rate.setter
-    def rate(self, rate: float) -> None:
-        self._rate, self._active = rate, self._readings.count
-
-    @property
-    def failed_rate(self) -> float:
-        """Failed execs per second over the last reading."""
-        return self._failed_rate if self._active == self._readings.count else 0.0
-
-    @property
-    def history(self) -> Sequence[float]:
-        """Rates of the last readings, oldest first."""
-        self._catch_up(self._readings.count)
-        return self._history[-HISTORY:]
-
-    @history.setter
-    def history(self, rates: Sequence[float]) -> None:
-        self._history, self._counted_until = array("f", rates), self._readings.count
-
-    def read(self, row: UserRow, seconds: float) -> None:
-        """Read the counters, *seconds* after the last ones. If they shrank, they were reset: all of it is new."""
-        before = self.row if row.execs >= self.row.execs else _nothing(row)
-        gained, failed = row.execs - before.execs, max(0, row.failed - before.failed)
-        self.row = row
-        if gained:
-            self._catch_up(self._readings.count - 1)
-            self.rate, self._failed_rate = gained / seconds, failed / seconds
-            self._history.append(self.rate)
-            self._counted_until = self._readings.count
-
-    def _catch_up(self, reading: int) -> None:
-        """Note that nothing happened up to *reading*."""
-        idle = reading - self._counted_until
-        if idle > 0:
-            self._history.extend([0.0] * min(idle, HISTORY))
-            self._counted_until = reading
-        if len(self._history) > 2 * HISTORY:
-            del self._history[:-HISTORY]
-
-
-@dataclass(slots=True)
-class Activity:
-    """What the exec log knows of one uid: programs by name, failures by errno, the container seen last."""
-
-    programs: dict[str, int] = field(default_factory=dict)
-    errors: dict[str, int] = field(default_factory=dict)
-    container: str | None = None
-
-    def count(self, record: Exec) -> int:
-        """Count a program that started, or failed to; return how many names are new."""
-        self.container = record.container or self.container
-        names, name = (self.programs, record.comm) if record.error is None else (self.errors, record.error)
-        before = len(names)
-        if name not in names and before >= PROGRAMS_EACH:
-            name = REST
-        names[name] = names.get(name, 0) + 1
-        return len(names) - before
 
 
 class UsersModel:
@@ -259,7 +135,7 @@ class UsersModel:
             self._reset, self.since = math.inf, record.time if self.view_filter else None
             self._time = None
             self.users.clear()
-            running, self.total = self.total.running, User(_nothing(self.total.row), self._readings)
+            running, self.total = self.total.running, User(zero(self.total.row), self._readings)
             self.total.running = running
         seconds = 0.0 if self._time is None else record.time - self._time
         if seconds > 0:
@@ -271,7 +147,7 @@ class UsersModel:
             row = _less(raw, self._baseline.get(raw.uid)) if self._baseline else raw
             if user is None:
                 # A uid that appears after the first reading had zero before it: its first execs count into the rate.
-                user = self.users[raw.uid] = User(_nothing(row), self._readings)
+                user = self.users[raw.uid] = User(zero(row), self._readings)
                 user.running = self._running_of.get(raw.uid, 0)
             if seconds > 0:
                 user.read(row, seconds)
@@ -383,10 +259,6 @@ class UsersModel:
                     user.calls_at_least = record.evicted > self._forgotten
         self._calls, self._calls_time = sums, record.callers_time
         self._forgotten = record.evicted
-
-
-def _nothing(row: UserRow) -> UserRow:
-    return UserRow(uid=row.uid, user=row.user, execs=0, failed=0)
 
 
 def _less(row: UserRow, before: UserRow | None) -> UserRow:

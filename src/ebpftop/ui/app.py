@@ -33,8 +33,9 @@ from ebpftop.probes.registry import registry
 from ebpftop.settings.rows import CONFIRM, MOUSE
 from ebpftop.settings.store import Settings
 from ebpftop.ui.registry import panes
+from ebpftop.ui.screens.applied_settings import SettableApp
 from ebpftop.ui.screens.journal import Journal
-from ebpftop.ui.screens.kept import KeptSettings, SettableApp
+from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.key_actions import Command
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready

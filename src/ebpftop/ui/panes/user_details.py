@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ebpftop.core import format
-from ebpftop.models.users import Activity, User, UsersModel
+from ebpftop.models.user import Activity, User
+from ebpftop.models.users import UsersModel
 from ebpftop.ui.widgets.sheet import Sheet
 
 MOST = 20

@@ -16,7 +16,8 @@ from ebpftop.models.base import Model
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.program_fields import USERS
 from ebpftop.models.subject import Subject
-from ebpftop.models.users import User, UsersModel
+from ebpftop.models.user import User
+from ebpftop.models.users import UsersModel
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import user
 from ebpftop.ui.panes.figure_columns import failed_share_column, time_column

@@ -12,8 +12,9 @@ from ebpftop.core.theme_names import THEME_NAMES
 from ebpftop.models.series import WHATS
 from ebpftop.settings.rows import FILTERS
 from ebpftop.ui.registry import PRESETS, PaneLayout
+from ebpftop.ui.screens.applied_settings import SettableApp
 from ebpftop.ui.screens.going import PLACES
-from ebpftop.ui.screens.kept import KeptSettings, SettableApp
+from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.key_actions import Command, key_actions, key_commands
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.widgets.graphs import name_of

@@ -12,7 +12,8 @@ from textual.content import Content
 from ebpftop.core.escape import escape
 from ebpftop.settings.rows import BY_NAME, COLUMNS, INTERVAL, KEYS, PANES, Columns, PaneSize, Path, kind_of
 from ebpftop.settings.store import DEFAULT
-from ebpftop.ui.screens.kept import INTERVAL_S, KeptSettings
+from ebpftop.ui.screens.applied_settings import INTERVAL_S
+from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.key_map import bindings
 from ebpftop.ui.widgets.columns import clip
 

@@ -29,9 +29,10 @@ from ebpftop.settings.rows import (
     default_of,
     kind_of,
 )
-from ebpftop.ui.screens.kept import KeptSettings, lists_of
+from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.key_map import others_on
 from ebpftop.ui.screens.key_prompt import KeyScreen
+from ebpftop.ui.screens.list_settings import lists_of
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.setting_lines import SettingLines
 from ebpftop.ui.widgets.columns import Span, clip_front
