@@ -22,7 +22,7 @@ from ebpftop.kernel.compiled import Compiled, MapSpec, file_state
 from ebpftop.kernel.defines import kernel_defines
 from ebpftop.kernel.errors import DamagedError, LoadError
 from ebpftop.kernel.loader import Module
-from ebpftop.probes import syscalls
+from ebpftop.probes import syscall_programs
 from ebpftop.probes.registry import registry
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
@@ -132,7 +132,7 @@ CHOICES: dict[str, Callable[[pytest.MonkeyPatch], Options]] = {
     "the interval and the filter": lambda _: Options(interval_s=0.1, filter=Filter(uids=(0,), comms=("sh*",))),
     "handlers": lambda _: Options(ignore=(("x86_64", 0),), trace=(("x86_64", 1),)),
     "processors that may be plugged in": lambda patch: patch.setattr(maps, "CPUS", maps.CPUS + 1) or Options(),
-    "how much is kept": lambda patch: patch.setattr(syscalls, "WAITING_MAX", 99) or Options(),
+    "how much is kept": lambda patch: patch.setattr(syscall_programs, "WAITING_MAX", 99) or Options(),
 }
 
 

@@ -24,7 +24,7 @@ from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.offsets import function_id
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.probes import busiest_callers, pair_figures, syscall_callers, syscall_counters, syscall_processes
-from ebpftop.probes import syscalls as probe
+from ebpftop.probes import syscall_programs as probe
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource

@@ -1,297 +1,55 @@
-"""System calls: controls the tail-call table of bpf/syscalls.c, and polls its per-CPU maps."""
+"""The probe of system calls: controls the table of handlers, reads the maps and the traced calls."""
 
 from __future__ import annotations
 
-import os
-import platform
-import struct
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import ClassVar
 
-import msgspec
-
-from ebpftop.core.escape import c_string
-from ebpftop.core.records import Attempt, Record, Where
+from ebpftop.core.records import Record, Where
 from ebpftop.core.source import SourceError
-from ebpftop.core.syscall_records import Handler, Syscall, SyscallRow, Syscalls
-from ebpftop.kernel import clocks, entry_cost, maps, task_cache_map, tracefs
-from ebpftop.kernel.attach import AttachOption, AttachResult, absent, attach_first, matches, names
-from ebpftop.kernel.errors import NotCompiledError
+from ebpftop.core.syscall_records import Handler, Syscalls
+from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.event_buffer import Events
-from ebpftop.kernel.fields import Defines
-from ebpftop.kernel.loader import Kind, Module
-from ebpftop.probes import syscall_callers, syscall_counters
-from ebpftop.probes.base import Context, KernelProbe, ProbeError
-from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
+from ebpftop.kernel.loader import Module
+from ebpftop.probes import syscall_counters
+from ebpftop.probes.base import Context
 from ebpftop.probes.syscall_callers import Callers
-from ebpftop.probes.syscall_counters import CallCounters, Totals
-from ebpftop.probes.syscall_handlers import HandlerTable
-from ebpftop.probes.syscall_options import (
-    TRACEPOINTS,
-    enter_option,
-    function_option,
-    ladder,
-    not_tried,
-    returns_option,
-    shared_tracepoints,
-    uring_event,
-    uring_option,
-)
-from ebpftop.probes.syscall_slots import Call, Slots
+from ebpftop.probes.syscall_counters import CallCounters
+from ebpftop.probes.syscall_programs import SyscallPrograms
+from ebpftop.probes.syscall_rows import Rows
+from ebpftop.probes.syscall_slots import Call
+from ebpftop.probes.traced_calls import traced_call
 from ebpftop.syscalls import abi as abis
-from ebpftop.syscalls.decode import decode
-from ebpftop.syscalls.errno_names import error_name
 from ebpftop.syscalls.families import Family
 
-WAITING_MAX = 65536
-TRACED_PER_SECOND = 2000  # on each CPU
-_RETURNED_TIMED = 1  # enum returned
-_PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
-_EXIT_SLOW_PATHS = ("sys_exit_slow_path", "sys_exit_no_slot")  # enum slow_path
-
-_TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
-
-
-class SyscallsProbe(KernelProbe):
+class SyscallsProbe(SyscallPrograms):
     """A Syscalls record at each reading, and a Syscall record for each traced call."""
-
-    file: ClassVar[str] = "syscalls.c"
-    ring_bytes: ClassVar[int] = 4 << 20
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.latency = context.latency
-        self.processes = context.processes
-        self.printk = context.printk
-        self.slots = Slots(platform.machine())
-        self._kind: Kind = "raw_tracepoint"
-        self._at_function = False
-        self._shared = shared_tracepoints(context)
-        self._callers_fd: int | None = None
-        requested = context.attach.get("syscalls")
-        # It is only a faster way to the same figures. If it does not work, it is not tried again.
-        self._caches_tasks = context.cache_tasks and (
-            requested is None or matches(enter_option("raw_tracepoint"), requested)
-        )
-        self._table = HandlerTable(self.slots)
         self._counters = CallCounters(self.slots, latency=self.latency)
-        self._rows: dict[Call, SyscallRow] = {}
-        self._in_order: tuple[SyscallRow, ...] | None = None
+        self._rows = Rows(self.slots, self._table, self._counters)
         self._families_before: dict[Family, int] = {}
         self._callers = Callers(
             self.slots, every_s=context.pairs_every_s, calm_s=context.pairs_calm_s, latency=self.latency
         )
         self._events: Events | None = None
-        self._returns: AttachResult | None = None
-        self._sees_uring = False
         self._uring_before: Counter[str] = Counter()
-        self._before_attach: EnteredBefore | None = None
         self._sleep_clock = clocks.SleepClock()
         self._overflow_before = 0
         for call, handler in context.handlers.items():
             self.set_handler(call, handler)
 
-    def start(self) -> None:
-        """Start with raw tracepoints, else tracepoints, whose programs get other contexts and are compiled again.
-
-        If it is asked for, start at the functions by which the kernel enters calls.
-        """
-        requested = self.context.attach.get(self.name)
-        function = function_option(self.context.defines)
-        self._at_function = requested is not None and matches(function, requested)
-        if self._at_function:
-            self._start_at_function(function, requested)
-        else:
-            self._start_at_tracepoint(requested)
-            self._add_function_option(function, requested)
-
-    def _add_function_option(self, option: AttachOption, requested: str | None) -> None:
-        """Add the option that is used only if it is asked for, with what it costs and what the tracepoint costs."""
-        # If fentry is refused, it does not matter which functions there are, and that takes time to find out.
-        refused = self.context.features.no_fentry is not None
-        if platform.machine() != "x86_64" or not (refused or entry_cost.is_traceable(self.context.tracefs)):
-            return
-        reason = absent(option, self.context.features)
-        if reason is None:
-            reason = not_tried(requested, self.via)
-            if self.context.measures:
-                with suppress(OSError):
-                    reason = f"{reason} ({entry_cost.measure()})"
-        self.attempts += (option.attempt(reason),)
-
-    def _start_at_function(self, option: AttachOption, requested: str | None) -> None:
-        # The programs of several ABIs would mix what a CPU remembers.
-        self._caches_tasks = False
-        self._kind = "raw_tracepoint"
-        reason = absent(option, self.context.features)
-        others = tuple(enter_option(kind).attempt(not_tried(requested, None)) for kind in TRACEPOINTS)
-        try:
-            if reason is not None:
-                raise ProbeError(f"system calls cannot be seen there: {reason}", attempts=(option.attempt(reason),))
-            super().start()
-        except ProbeError as error:
-            self.attempts = error.attempts + others
-            raise ProbeError(error.reason, error.remedy, self.attempts) from error
-        self.attempts += others
-
-    def _start_at_tracepoint(self, requested: str | None) -> None:
-        if self._caches_tasks:
-            try:
-                self._start_caching_tasks()
-            except (OSError, ProbeError):
-                self._caches_tasks = False
-            else:
-                self._add_tracepoint_option(requested)
-                return
-        tried: tuple[Attempt, ...] = ()
-        for kind in TRACEPOINTS:
-            self._kind = kind
-            try:
-                super().start()
-            except ProbeError as error:
-                tried += error.attempts
-                if kind == "tracepoint" or not error.attempts:
-                    raise ProbeError(error.reason, error.remedy, tried) from error
-            else:
-                self.attempts = tried + self.attempts
-                if kind == "raw_tracepoint":
-                    self._add_tracepoint_option(requested)
-                return
-
-    def _add_tracepoint_option(self, requested: str | None) -> None:
-        self.attempts += (enter_option("tracepoint").attempt(not_tried(requested, self.via)),)
-
-    def _start_caching_tasks(self) -> None:
-        """Start with raw tracepoints, and the map in which CPUs remember the caller; raises OSError, ProbeError."""
-        self._kind = "raw_tracepoint"
-        self._callers_fd = task_cache_map.make_map()
-        try:
-            super().start()
-        except ProbeError:
-            self._stop_caching_tasks()
-            raise
-
-    def _stop_caching_tasks(self) -> None:
-        if self._callers_fd is not None:
-            os.close(self._callers_fd)
-            self._callers_fd = None
-
-    def defines(self) -> Defines:
-        flags: dict[str, int | str] = {}
-        if self._kind == "tracepoint":
-            flags["VIA_TRACEPOINT"] = 1
-        if self._caches_tasks:
-            flags["WITH_CALLERS"] = 1
-        where = self.context.tracefs
-        opcode_at = tracefs.field_offset(where, uring_event(where), "opcode") if where else None
-        if opcode_at is not None:
-            flags["OFF_URING_OPCODE"] = opcode_at
-        return flags
-
-    def parameters(self) -> Mapping[str, int]:
-        return {
-            "LATENCY": self.latency,
-            "PROCESSES": self.processes,
-            "PRINTK": self.printk,
-            "TRACED_PER_SECOND": TRACED_PER_SECOND,
-            "AT_FUNCTION": self._at_function,
-        }
-
-    def map_entries(self) -> Mapping[str, int]:
-        return {
-            **syscall_callers.map_entries(),
-            "waiting": WAITING_MAX,
-            "entered_before_attach": CALLS_MAX,
-        }
-
-    def extra_maps(self) -> Mapping[str, maps.Map]:
-        return {} if self._callers_fd is None else {"callers": maps.Map(self._callers_fd, 1)}
-
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
-        # Programs reach each other by tail calls only if they are of one kind, and of functions with one prototype.
-        enter: tuple[Kind, str | None] = ("fentry", entry_cost.FUNCTION) if self._at_function else (self._kind, None)
-        self._table.load(module, *enter)
-        slow_path = struct.pack("=I", module.load("sys_enter_slow_path", *enter))
-        maps.update(module.table("enter_slow_path"), bytes(4), slow_path)
-        for place, function in enumerate(_EXIT_SLOW_PATHS if self.latency else ()):
-            program = module.load(function, self._kind)
-            maps.update(module.table("exit_slow_paths"), struct.pack("=I", place), struct.pack("=I", program))
-
-    def ladders(self) -> Mapping[str, tuple[str, ...]]:
-        return {"": names(ladder(self.context.defines))}
-
-    def attach(self, module: Module) -> str:
-        enter = function_option(self.context.defines) if self._at_function else enter_option(self._kind, self._shared)
-        if self._callers_fd is not None:
-            module.attach("raw_tracepoint", "sched_process_exit", "task_cache_on_sched_process_exit")
-            module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
-        if self.processes:
-            syscall_callers.attach(module)
-        requested = self.context.attach.get(self.name)
-        # The program where calls begin is attached last: if an entry is seen, its waiting and return are seen too.
-        if (self.latency or self._table.traces) and (requested is None or matches(enter, requested)):
-            self._attach_returns(module)
-        self._attach_uring(module)
-        returns, self.attempts = self.attempts, ()
-        try:
-            via = self.attach_first_or_fail(module, (enter,), "system calls")
-        finally:
-            self.attempts += returns
-        if self.latency:
-            # From here on a return without an entry is a call that did not reach sys_enter.
-            self._count_unentered_since(module, clocks.since_boot_ns())
-            attached_ns = clocks.monotonic_ns()
-            table = module.table("entered_before_attach")
-            self._before_attach = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)
-            attempt = what_is_refused(self.context.root)
-            self.attempts += (attempt,) if attempt else ()
-        return via
-
-    def _attach_returns(self, module: Module) -> None:
-        option = returns_option(self._kind, self._shared)
-        self._returns = attach_first(module, (option,), self.context.features)
-        self.attempts += tuple(
-            msgspec.structs.replace(attempt, via=f"returns: {attempt.via}") for attempt in self._returns.attempts
-        )
-
-    def _attach_uring(self, module: Module) -> None:
-        """Count io_uring's operations, if this kernel and our rights allow it."""
-        option = uring_option(self.context.tracefs)
-        try:
-            (attempt,) = attach_first(module, (option,), self.context.features).attempts
-        except NotCompiledError:
-            attempt = option.attempt("the format of the event is not as it is known")
-        self._sees_uring = attempt.reason is None
-        self.attempts += (msgspec.structs.replace(attempt, via=f"io_uring: {attempt.via}"),)
-
-    def detach(self) -> None:
-        # The program where calls begin is detached first, and the rest takes a while: later calls do not count.
-        if self.module is not None and self.latency:
-            with suppress(OSError):
-                self._count_unentered_since(self.module, 0)
-        super().detach()
-
-    def _count_unentered_since(self, module: Module, since_ns: int) -> None:
-        """Count returns without an entry as calls from *since_ns* on (clock of process starts); 0: never."""
-        maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
+        super().prepare(module)
 
     def release(self) -> None:
         if self._events is not None:
             self._events.close()
-        self._stop_caching_tasks()
-        if self._before_attach is not None:
-            self._before_attach.close()
-        self._before_attach = None
         self._events = None
-        self._returns = None
-        self._sees_uring = False
+        super().release()
         self._callers.forget()
-
-    # ---- the table ----
 
     def set_handler(self, call: Call, handler: Handler) -> None:
         """Put another program into the slot of *call*, at once; "count" restores its original handler.
@@ -303,35 +61,19 @@ class SyscallsProbe(KernelProbe):
         if handler == "trace" and self.module is not None:
             self._ensure_returns(self.module)
         self._table.choose(call, handler)
-        self._rows.pop(call, None)
-        self._in_order = None
+        self._rows.forget(call)
         if self.module is None:
             return
         self._table.install(self.module, call)
         if not self.latency and not self._table.traces:
             self._detach_returns(self.module)
 
-    def _ensure_returns(self, module: Module) -> None:
-        if self._returns is None:
-            self._attach_returns(module)
-        if self._returns is None or self._returns.used is None:
-            raise SourceError("calls cannot be traced: this kernel offers no event where they return")
-
-    def _detach_returns(self, module: Module) -> None:
-        if self._returns is not None:
-            for link in self._returns.links:
-                module.release(link)
-            self._returns = None
-            self.attempts = tuple(attempt for attempt in self.attempts if not attempt.via.startswith("returns: "))
-
-    # ---- reading ----
-
     def read_counters(self, now: float) -> list[Record]:
         """Return one Syscalls record."""
         module = self.module
         if module is None:
             return []
-        rows = self._read_rows(module)
+        rows = self._rows.read(module)
         families = dict(self._families_before)
         syscall_counters.add_families(module, families)
         uring = self._uring_before.copy()
@@ -365,20 +107,6 @@ class SyscallsProbe(KernelProbe):
             )
         ]
 
-    def _read_rows(self, module: Module) -> tuple[SyscallRow, ...]:
-        """Return the row of each call, in the order of their keys; those that did not change are the same objects."""
-        for call in self._counters.read(module):
-            self._rows.pop(call, None)
-            self._in_order = None
-        if self._in_order is None:
-            totals = self._counters.totals
-            for call in totals.keys() | self._table.chosen.keys():
-                total = totals.get(call, Totals())
-                if call not in self._rows and (call in self._table.chosen or total.count):
-                    self._rows[call] = self._row(call, total)
-            self._in_order = tuple(self._rows[call] for call in sorted(self._rows))
-        return self._in_order
-
     def watch_callers(self, watched: bool) -> bool:
         """Read who calls with every reading while that is *watched*; return whether it was not before."""
         return self._callers.watch(watched)
@@ -391,30 +119,6 @@ class SyscallsProbe(KernelProbe):
         self._callers.be_due()
         if self._before_attach is not None:
             self._before_attach.filter_changed()
-
-    def _matches(self, pid: int, comm: bytes) -> bool:
-        """Return whether the filter matches the thread *comm* of process *pid*; False if the process has ended."""
-        try:
-            return self.context.matches(pid, os.stat(f"/proc/{pid}").st_uid, comm.partition(b"\0")[0])
-        except OSError:
-            return False
-
-    def _row(self, call: Call, total: Totals) -> SyscallRow:
-        abi, nr = call
-        return SyscallRow(
-            abi=abi,
-            nr=nr,
-            name=abis.name(abi, nr),
-            count=total.count,
-            errors=sum(total.errors.values()),
-            histogram_ns=_trimmed(total.ns),
-            failed_histogram_ns=_trimmed(total.failed_ns),
-            total_ns=total.total_ns,
-            max_ns=total.max_ns,
-            errnos={error_name(code): count for code, count in sorted(total.errors.items())},
-            handler=self._table.handler(call),
-            slot=self.slots.slot(call),
-        )
 
     @property
     def expects_events(self) -> bool:
@@ -429,7 +133,7 @@ class SyscallsProbe(KernelProbe):
         if self._events is None:
             return []
         offset = clocks.unix_offset()
-        return [self._traced(raw, offset) for raw in self._events.drain(everything=everything)]
+        return [traced_call(raw, self.slots, offset) for raw in self._events.drain(everything=everything)]
 
     def lost_now(self) -> dict[Where, int]:
         lost = super().lost_now()
@@ -446,31 +150,3 @@ class SyscallsProbe(KernelProbe):
         if self.processes:
             self._callers.pairs.save_totals(module)
         self._overflow_before += maps.per_cpu_sum(module.table("overflow"), 0)
-
-    def _traced(self, raw: bytes, offset: float) -> Syscall:
-        time_ns, duration_ns, ret, *rest = _TRACED.unpack(raw[: _TRACED.size])
-        args, (pid, tid, slot, returned, *lengths, comm, first, second) = rest[:6], rest[6:]
-        abi, nr = self.slots.call(slot)
-        # Each length includes the NUL: 1 for an empty path, 0 for a path that could not be read.
-        paths = [path[: length - 1] if length else None for length, path in zip(lengths, (first, second), strict=True)]
-        return Syscall(
-            time=time_ns / 1e9 + offset,
-            pid=pid,
-            tid=tid,
-            comm=c_string(comm),
-            abi=abi,
-            nr=nr,
-            name=abis.name(abi, nr),
-            args=decode(abi, nr, args, paths, longest=_PATH_MOST),
-            ret=ret if returned else None,
-            error=error_name(-ret) if returned and -4095 <= ret < 0 else None,
-            ns=duration_ns if returned == _RETURNED_TIMED else None,
-        )
-
-
-def _trimmed(counts: list[int]) -> tuple[int, ...]:
-    """Return *counts* without the zeros at its end."""
-    end = len(counts)
-    while end and not counts[end - 1]:
-        end -= 1
-    return tuple(counts[:end])
