@@ -74,7 +74,7 @@ def reading(seconds: int) -> Batch:
             nr=nr,
             name=name,
             count=(made := calls * seconds * of_hundred // 100),
-            errors=failures,
+            errors=failures * seconds * of_hundred // 100,
             total_ns=(made << usual) * 50 // of_hundred,
             max_ns=(32 << usual) - pid % 7,
         )

@@ -7,9 +7,9 @@ import pytest
 
 from ebpftop.core.source import Batch
 from ebpftop.core.syscall_records import ProcessCalls, ProcessTotal, Syscall, SyscallRow, Syscalls
-from ebpftop.models.baseline import Baseline
+from ebpftop.models.baseline import Baseline, failed_share
 from ebpftop.models.callers import Caller, CallOf, callers, calls_of, comm_of
-from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.models.syscalls import Call, SyscallsModel
 
 
 def row(
@@ -116,6 +116,13 @@ def test_what_fell_out_of_the_kernels_map_is_shown_as_others() -> None:
         Caller(7, "p7", 20, 1, 70),
         Caller(None, "others", 30, 3),
     ]
+
+
+def test_no_more_than_all_calls_failed_though_one_was_in_flight_when_counting_began() -> None:
+    assert failed_share(382, 381) == 1.0
+    assert [failed_share(1, 0), failed_share(-1, 4), failed_share(1, 4)] == [0.0, 0.0, 0.25]
+    call = Call(row(381, errors=382))
+    assert (call.errors(last=False), call.failure_rate(last=False)) == (382, 1.0)
 
 
 def test_calls_of_a_process_come_with_those_not_told_apart() -> None:

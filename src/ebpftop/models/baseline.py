@@ -26,6 +26,15 @@ ProcessKey: TypeAlias = tuple[int, int]
 Why: TypeAlias = Literal["Z", "filter"]
 
 
+def failed_share(errors: int, calls: int) -> float:
+    """Return which share of *calls* failed, 0 to 1.
+
+    Calls are counted when they begin, errors when they end. Of a call that was in flight when counting began, only the
+    error is counted: there may be more errors than calls.
+    """
+    return min(1.0, max(0.0, errors / calls)) if calls > 0 else 0.0
+
+
 @dataclass(frozen=True)
 class Sum:
     """Calls, how many of them failed, and how long they took; None: unknown, as in older recordings."""

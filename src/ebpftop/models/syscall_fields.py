@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ebpftop.core.syscall_records import Handler, InFlight, Syscall
 from ebpftop.filters.kinds import AnyOf, Choice, Number, Text, duration, share
 from ebpftop.filters.query import Field, Language, text_field
+from ebpftop.models.baseline import failed_share
 from ebpftop.models.callers import Caller, CallOf
 from ebpftop.models.program_fields import ERRNO
 from ebpftop.models.syscalls import Call
@@ -82,7 +83,7 @@ CALLERS: Language[Caller] = Language(
         Field("pid", Number(hint="4321"), lambda c, _: c.pid),
         Field("calls", Number(), lambda c, _: c.count, "", ("count",)),
         Field("errors", Number(hint=">0"), lambda c, _: c.errors),
-        Field("err", share(), lambda c, _: c.errors / c.count, "share of these that failed"),
+        Field("err", share(), lambda c, _: failed_share(c.errors, c.count), "share of these that failed"),
         Field("time", NANOSECONDS, lambda c, _: c.total_ns, "time spent in it"),
         Field("max", NANOSECONDS, lambda c, _: c.max_ns, "the longest call"),
     ),

@@ -11,7 +11,7 @@ from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.core.syscall_records import Handler, InFlight, Syscall, SyscallRow, Syscalls
 from ebpftop.filters.query import Query
-from ebpftop.models.baseline import Baseline, CallKey
+from ebpftop.models.baseline import Baseline, CallKey, failed_share
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.callers import Caller, callers
 from ebpftop.models.filter_match import ViewFilter
@@ -77,8 +77,7 @@ class Call:
 
     def failure_rate(self, *, last: bool) -> float:
         """Return the share of the calls that failed, 0 to 1."""
-        count = self.count(last=last)
-        return self.errors(last=last) / count if count > 0 else 0.0
+        return failed_share(self.errors(last=last), self.count(last=last))
 
     def errnos(self) -> dict[str, int]:
         """Return the failures by name since the start, or since `base`."""

@@ -12,7 +12,7 @@ from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.user_records import UserRow, Users
-from ebpftop.models.baseline import Sum
+from ebpftop.models.baseline import Sum, failed_share
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes, ProcessInfo
@@ -253,7 +253,7 @@ class UsersModel:
                     now, before = sums.get(uid, Sum()), self._calls.get(uid, Sum())
                     made = max(0, now.count - before.count)
                     user.calls_rate = made / seconds
-                    user.calls_failed = min(1.0, max(0, now.errors - before.errors) / made) if made else 0.0
+                    user.calls_failed = failed_share(now.errors - before.errors, made)
                     spent = now.since(before).total_ns
                     user.calls_ns = None if spent is None else spent / seconds
                     user.calls_at_least = record.evicted > self._forgotten

@@ -10,6 +10,7 @@ from ebpftop.core.format import nanoseconds
 from ebpftop.filters import kinds
 from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language
+from ebpftop.models.baseline import failed_share
 from ebpftop.models.callers import Caller
 from ebpftop.models.program_fields import ERRNO
 from ebpftop.models.syscall_fields import CALLERS
@@ -125,7 +126,7 @@ def callers_table(most: Callable[[], float]) -> TableView[Caller]:
             ),
             failed_share_column(
                 "errors",
-                lambda c: c.errors / c.count if c.count else 0.0,
+                lambda c: failed_share(c.errors, c.count),
                 rank=2,
                 about="Share of these that returned an error, in percent; red from 50%.",
                 exported="failed_share",

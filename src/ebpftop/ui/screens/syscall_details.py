@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from ebpftop.core.format import at_least, count, nanoseconds, per_second, share
 from ebpftop.core.syscall_records import Handler, Syscall
+from ebpftop.models.baseline import failed_share
 from ebpftop.models.callers import Caller
 from ebpftop.models.ring import View
 from ebpftop.models.subject import Subject, subject_of_event
@@ -190,8 +191,8 @@ class SyscallScreen(LiveScreen):
         self.buckets.message = [] if buckets else [Span("none has returned", "dim")]
         self.buckets.show_rows(buckets)
         self.heat.show(model.ticks(call))
-        calls = max(1, call.count(last=False))
-        failed = [Failure(name, n, n / calls) for name, n in call.errnos().items()]
+        calls = call.count(last=False)
+        failed = [Failure(name, n, failed_share(n, calls)) for name, n in call.errnos().items()]
         self.failures.message = [] if failed else [Span("none has failed", "dim")]
         self.failures.show_rows(failed)
         self.traced.advance("no call yet")
@@ -218,7 +219,7 @@ def _figures(call: Call, *, short: bool, quantiles: tuple[int, ...]) -> Content:
     parts += [(per_second(call.rate), "bold"), ("/s  ", "$dim")]
     if calls:
         parts += [(number(fails), "$error bold" if fails else "bold"), (" failed", "$dim")]
-        parts += [(f" {share(fails / calls)}" if fails else "", "")]
+        parts += [(f" {share(call.failure_rate(last=False))}" if fails else "", "")]
     for name, value in (
         *((f"p{q}", call.quantile(q / 100, last=False)) for q in quantiles),
         ("max", call.longest(last=False)),
