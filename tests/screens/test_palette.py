@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual import events
 from textual._callback import invoke
 from textual.binding import Binding
@@ -21,7 +22,7 @@ from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.key_actions import Command
 from ebpftop.ui.screens.main import MainScreen
-from ebpftop.ui.screens.palette import Commands, Palette, ThemeChoices
+from ebpftop.ui.screens.palette import Commands, Palette, ThemeChoices, score_of
 from ebpftop.ui.screens.syscall_lists import WaitingScreen
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
@@ -135,7 +136,7 @@ def _slow(search: Callable[..., Hits], seconds: float) -> Callable[..., Hits]:
         ("\x10q\x7fhelp\r", ["Help"]),
         ("\x10quitx\r\x7f\r", ["Quit"]),
         ("\x10export\n\r", ["Export as JSON"]),
-        ("\x10\r", ["Back"]),
+        ("\x10\r", ["Details"]),
         ("\x10zzz\r\x1b\x10help\r", ["Help"]),
     ],
 )
@@ -209,7 +210,57 @@ async def test_the_list_shows_the_keys() -> None:
         await settle(pilot, source)
         await type_at_once(app, "\x10diagn")
         options = app.screen.query_one(OptionList)
-        assert str(options.get_option_at_index(0).prompt).splitlines()[0] == "Diagnostics  !"
+        line = str(options.get_option_at_index(0).prompt)
+        assert line.split("  ")[0] == "Diagnostics"
+        assert line.endswith("  !")
+        assert cell_len(line) < 120
+
+
+async def test_it_begins_with_what_is_used_most_on_the_list_in_focus_and_ends_with_moves(ran: list[str]) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        await pilot.press("tab", "tab")
+
+        async def offered() -> list[str]:
+            return [hit.text or "" async for hit in Commands(app.screen).discover()]
+
+        assert (await offered())[:6] == [
+            "Details",
+            "Filter",
+            "Tree",
+            *(f"Syscalls: {n}" for n in ("Ignore", "Trace", "Total/last")),
+        ]
+        assert "Down" in (await offered())[-20:]
+        # What was run from it comes before the others of its kind.
+        await type_at_once(app, "\x10copy as\r")
+        assert ran == ["Copy as"]
+        assert (await offered())[:2] == ["Copy as", "Details"]
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("pau", ["Pause"]),
+        ("F", ["Follow", "Filter"]),
+        ("fold", ["Fold", "Exec log: Fold", "Folder", "Unfold"]),
+        ("in fl", ["Syscalls: In flight", "Pin flags"]),
+        ("sgl", ["Segfault log"]),
+        ("lower", ["Shrink"]),
+        ("zz", []),
+    ],
+)
+def test_exact_beginnings_come_first(query: str, titles: list[str]) -> None:
+    commands = [
+        *(Command(title, "", print) for title in ("Unfold", "Segfault log", "Pin flags", "Pause", "Filter", "Folder")),
+        *(Command(title, "", print) for title in ("Fold", "Exec log: Fold", "Syscalls: In flight")),
+        Command("Follow", "", print, "F"),
+        Command("Shrink", "A lower pane", print),
+    ]
+    scores = {command.title: score_of(query, command)[0] for command in commands}
+    found = sorted((title for title in scores if scores[title]), key=lambda title: -scores[title])
+    assert found[: len(titles)] == titles
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpftop.core.process_records import Exec, Exit
+from ebpftop.core.process_records import Exec, Exit, Killer
 from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
 from ebpftop.models.exec_row import ExecRow, repeats_shown, search_text
@@ -265,6 +267,28 @@ def check(log: ExecLog) -> None:
     assert sum(stands_for.values()) + view.attempts == len(expected)
     for row in expected:
         assert any(row is shown or view.shown_for(row) is shown for shown in rows)
+
+
+def killed(
+    program: Exec, signal: str = "SIGKILL", *, by: Killer | None = None, core: bool = False, oom: bool = False
+) -> Exit:
+    return msgspec.structs.replace(end(program), code=None, signal=signal, killer=by, core=core, oom=oom)
+
+
+def test_what_ended_otherwise_is_no_repeat() -> None:
+    ends: list[dict[str, Any]] = [
+        {"by": Killer(pid=7, comm="timeout", uid=0)},
+        {"by": Killer(pid=8, comm="timeout", uid=0)},  # another process of the same program
+        {"by": Killer(pid=9, comm="php-fpm", uid=0)},
+        {"oom": True},
+        {},
+        {"core": True},
+        {"core": True},
+        {"signal": "SIGSEGV", "core": True},
+    ]
+    programs = [ran(0.01 * at, 100 + at, "work") for at in range(len(ends))]
+    log = log_of(*(r for program, how in zip(programs, ends, strict=True) for r in (program, killed(program, **how))))
+    assert [repeats_shown(row) for row in log.view.rows()] == [2, 0, 0, 0, 2, 0]
 
 
 steps = st.lists(

@@ -50,6 +50,8 @@ def test_what_a_list_is_sorted_by_is_shown_on_any_screen() -> None:
 @pytest.mark.parametrize(
     ("pane", "expected"),
     [
+        (17, "USER"),
+        (18, "USER, EXECS/s"),
         (20, "USER, EXECS/s"),
         (34, "USER, EXECS/s, FAIL/s, CALLS/s"),
         (40, "USER, EXECS/s, FAIL/s, CALLS/s, ERR%"),

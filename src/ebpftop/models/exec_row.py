@@ -84,7 +84,7 @@ class ExecRow:
         )
 
 
-def killed_by(ending: Exit | None) -> str:
+def killed_by(ending: Exit | None, *, with_pid: bool = True) -> str:
     """Return who or what ended a process: ``by php-fpm 812``, ``by itself``, ``out of memory``; empty if not known."""
     if ending is None or ending.signal is None:
         return ""
@@ -92,7 +92,17 @@ def killed_by(ending: Exit | None) -> str:
         return "out of memory"
     if ending.killer is None:
         return ""
-    return "by itself" if ending.killer.pid == ending.pid else f"by {ending.killer}"
+    if ending.killer.pid == ending.pid:
+        return "by itself"
+    return f"by {ending.killer if with_pid else ending.killer.comm}"
+
+
+def kind_of_end(row: ExecRow) -> str:
+    """Return what rows of one outcome must share to be repeats: who or what sent the signal, and whether it dumped."""
+    ending = row.exit
+    if ending is None or ending.signal is None:
+        return ""
+    return f"{killed_by(ending, with_pid=False)}{' core' * ending.core}"
 
 
 class Search:
@@ -158,7 +168,7 @@ def search_text(row: ExecRow) -> str:
 
 
 class Repeats:
-    """Rows of one parent, program and outcome, close together.
+    """Rows of one parent, program, outcome and kind of end, close together.
 
     `members` belong to the view: those that match. `same` arguments at the front are the same in all of them. `first`
     and `last` are the times of their starts.

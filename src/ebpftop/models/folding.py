@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TypeVar
 
-from ebpftop.models.exec_row import ExecRow, Repeats, Search
+from ebpftop.models.exec_row import ExecRow, Repeats, Search, kind_of_end
 from ebpftop.models.folded_view import FoldedView
 from ebpftop.models.ring import Ring
 
@@ -41,8 +41,9 @@ class Grouping:
         self._view = view
         # By thread: its last attempt, directory and program.
         self._searching: dict[int, tuple[ExecRow, str, str]] = {}
-        # By parent, user, program and outcome: the last row, or the fold that more may join, with one of its argvs.
-        self._recent: dict[tuple[int, int, str, str], ExecRow | tuple[Repeats, tuple[str, ...]]] = {}
+        # By parent, user, program, outcome and kind of end: the last row, or the fold that more may join, with one of
+        # its argvs.
+        self._recent: dict[tuple[int, int, str, str, str], ExecRow | tuple[Repeats, tuple[str, ...]]] = {}
 
     def started(self, row: ExecRow) -> None:
         """Note a row that has just been added to the ring."""
@@ -88,7 +89,7 @@ class Grouping:
         """Note that the outcome of *row* is known: it may repeat what came before."""
         e = row.exec
         program = e.file.rpartition("/")[2] if e.ret < 0 else e.file
-        key = (e.ppid, e.uid, program, row.outcome)
+        key = (e.ppid, e.uid, program, row.outcome, kind_of_end(row))
         time = e.time
         recent = self._recent.get(key)
         if recent is None:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -156,6 +156,8 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         self.notes = notes
         self._unread = unread
         self.log_path = log_path
+        self.palette_uses: Counter[str] = Counter()
+        """How often each command of the palette was run."""
         self.journal: deque[str] = deque(maxlen=500)
         self._journal = Journal(self.journal)
         self._share_lock: Callable[[], None] = lambda: None

@@ -61,7 +61,7 @@ def _command(row: ExecRow, longest: float = LONGEST) -> Cell:
 def _tail(row: ExecRow) -> Cell:
     text = search_text(row)
     searched = (Span(f" {text}", "dim" if not row.failed else "bad"),) if text else ()
-    by = "" if repeats_shown(row) else killed_by(row.exit)
+    by = killed_by(row.exit, with_pid=not repeats_shown(row))
     return (Span(f" {by}", "bad"), *searched) if by else searched
 
 
@@ -139,7 +139,7 @@ def _duration(row: ExecRow, now: float) -> Cell:
         return (Span("·", "dim"),)
     if row.running:
         return (Span(format.age(seconds), "good"),)
-    return (Span(format.duration(seconds)),)
+    return (Span(format.nanoseconds(seconds * 1e9)),)
 
 
 def _pid(row: ExecRow, _: float) -> Cell:
@@ -258,8 +258,9 @@ COLUMNS: tuple[Column[ExecRow], ...] = (
         11,
         _unit,
         rank=7,
-        about="Its container (amber), else its systemd unit.",
+        about="Its container (amber), else its systemd unit. It comes with the first row that has one.",
         shown_from=150,
+        filled=lambda r: bool(r.exec.unit or r.exec.container),
     ),
     _text("cgroup", "CGROUP", 24, lambda e: e.cgroup, 10, "Path of its control group."),
     _text("exe", "FILE", 24, lambda e: e.exe, 11, "The file that runs, resolved: of a script, its interpreter."),

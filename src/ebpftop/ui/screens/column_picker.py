@@ -71,13 +71,14 @@ class ColumnsScreen(ReadyScreen[None]):
     def _words(self, column: Column[Any]) -> Content:
         shown = column.always or column.key not in self.lines.hidden
         fits = any(slot.column.key == column.key for slot in self.lines.slots)
+        empty = column.key in self.lines.empty
         width = self.lines.widths.get(column.key, column.width)
         size = f"{width}+" if column.flexible else str(width)
         return Content.assemble(
             ("● " if shown else "○ ", "$success" if shown else "$dim"),
             (f"{column.title or column.key:<14}", "bold" if shown else "$dim"),
             (f"{size:>5}  ", "$dim"),
-            ("(no room) " if shown and not fits else "", "$warning"),
+            ("(empty) " if shown and empty else "(no room) " if shown and not fits else "", "$warning"),
             (column.about, "$dim"),
         )
 

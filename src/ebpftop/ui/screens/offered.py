@@ -15,7 +15,7 @@ from ebpftop.ui.registry import PRESETS, PaneLayout
 from ebpftop.ui.screens.applied_settings import SettableApp
 from ebpftop.ui.screens.going import PLACES
 from ebpftop.ui.screens.kept import KeptSettings
-from ebpftop.ui.screens.key_actions import Command, key_actions, key_commands
+from ebpftop.ui.screens.key_actions import Command, Tier, key_actions, key_commands
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.widgets.graphs import name_of
 
@@ -44,7 +44,8 @@ def offered(app: SettableApp, main: MainScreen, kept: KeptSettings, picture: Cal
         for place in main.going.places(subject):
             label, what = PLACES[place]
             whose = f"{what}: {subject.comm} ({subject.pid})"
-            yield Command(f"Go to {label.lower()}", escape(whose), partial(main.going.go, place, subject))
+            go = partial(main.going.go, place, subject)
+            yield Command(f"Go to {label.lower()}", escape(whose), go, tier=Tier.LIST)
     for preset, panes_of in PRESETS.items():
         chosen = partial(main.set_layout, PaneLayout(preset, weights=main.pane_layout.weights))
         yield Command(f"Layout {preset}", panes_of, chosen)

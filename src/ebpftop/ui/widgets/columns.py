@@ -43,7 +43,8 @@ class Column(Generic[Row]):
     """One column. `cell` gets the row and the time now (Unix seconds).
 
     Columns of a higher `rank` are dropped first if the width is too small. Those with `shown_from` are not on screens
-    of fewer cells, and those with `narrow` are smaller there, so that more is left for texts. A `flexible` one gets
+    of fewer cells, and those with `narrow` are smaller there, so that more is left for texts. One with `filled` is not
+    there until that is true of a row in view; then it stays. A `flexible` one gets
     what the others leave, but at least `width` and at most `widest`, so that figures stand near the name that they are
     about; `fill` draws to that width, instead of `cell`; `whole` is the text if these may leave out some of it. `sort`
     makes a table sortable by it; numbers start with the largest. `value` is what an export writes if not the text of
@@ -69,6 +70,7 @@ class Column(Generic[Row]):
     exported: str = ""
     shown_from: int = 0
     narrow: Narrow[Row] | None = None
+    filled: Callable[[Row], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,15 +145,17 @@ def fit(
     """
     wanted = {c.key: (widths or {}).get(c.key, c.width) for c in columns if c.always or c.key not in hidden}
     kept: set[str] = set()
-    left = width
+    left, is_full = width, False
     by_rank = sorted((c for c in columns if c.key in wanted), key=lambda c: c.rank if c.key != sorted_by else 0.5)
     for column in by_rank:
         need = wanted[column.key] + (GAP if kept else 0)
+        if column.rank and is_full:
+            break
         if need <= left or not kept:
             kept.add(column.key)
             left -= need
-        elif column.rank:
-            break
+        else:
+            is_full = True
     shares = _shares([c for c in columns if c.key in kept and c.flexible], max(0, left), wanted)
     slots: list[PlacedColumn[Row]] = []
     x = 0

@@ -68,6 +68,8 @@ class DrawnRows(ScrollView, Generic[Row]):
         """Cells at the left of the widest text that are scrolled away."""
         self.hidden = frozenset(c.key for c in columns if c.hidden)
         self.widths: dict[str, int] = {}
+        self.empty = frozenset(c.key for c in columns if c.filled is not None)
+        """Columns that nothing was seen for yet."""
         self.scales: dict[str, str] = {}
         """Titles of columns that have one scale for all rows."""
         self.now = 0.0
@@ -129,7 +131,7 @@ class DrawnRows(ScrollView, Generic[Row]):
         if not self._slots:
             width = self.scrollable_content_region.width - GUTTER
             columns = on_screen(self.columns, self.app.size.width, self.widths, self.sorted_by)
-            slots = fit(columns, width, self.hidden, self.widths, self.sorted_by)
+            slots = fit(columns, width, self.hidden | self.empty, self.widths, self.sorted_by)
             self._slots = [replace(slot, x=slot.x + GUTTER) for slot in slots]
         return self._slots
 

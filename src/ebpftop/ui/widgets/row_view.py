@@ -26,6 +26,10 @@ from ebpftop.ui.widgets.row_wrapping import WRAP_KEY, WrappingRows
 Row = TypeVar("Row")
 
 
+OPEN = "lines.open"
+"""The id of the binding that opens a row."""
+
+
 class RowView(WrappingRows[Row], can_focus=True):
     """Rows at positions `first` up to `end`, supplied by a subclass. A row keeps its position while others arrive."""
 
@@ -40,7 +44,7 @@ class RowView(WrappingRows[Row], can_focus=True):
         Binding("g,home", "top", "First", show=False, id="lines.first"),
         Binding("G,end", "bottom", "Last", show=False, id="lines.last"),
         *SLIDE_KEYS,
-        Binding("enter", "open", "Details", tooltip="Everything known about this row", id="lines.open"),
+        Binding("enter", "open", "Details", tooltip="Everything known about this row", id=OPEN),
         WRAP_KEY,
     ]
 
@@ -152,6 +156,8 @@ class RowView(WrappingRows[Row], can_focus=True):
         if not self.is_attached or not self.size:
             return
         width, height = self.size
+        if self.empty:
+            self._find_filled()
         lines, placed = self._lines(range(height))
         before, self._shown = self._shown, list(lines)
         if len(before) != height:
@@ -164,6 +170,15 @@ class RowView(WrappingRows[Row], can_focus=True):
             self.refresh(*(Region(0, y, width, 1) for y in changed))
         # What looks the same is not drawn again, but may be another row.
         self._place(placed, [y for y in range(height) if y not in self._awaited])
+
+    def _find_filled(self) -> None:
+        """Show the columns that have something in them in a row in view, from now on."""
+        rows = [self.row(position) for position in self.in_view]
+        found = {c.key for c in self.columns if c.key in self.empty and c.filled and any(map(c.filled, rows))}
+        if found:
+            self.empty -= found
+            self._slots = []
+            self._forget_lines()
 
     def _place(self, placed: dict[int, tuple[int, Row]], lines: Iterable[int]) -> None:
         """Note which rows are at these lines of the terminal."""
