@@ -98,7 +98,7 @@ async def test_e_shows_failures_folded_all_only_none() -> None:
     async with running(FakeSource(noisy()), (120, 35)) as (pilot, app):
         execs = app.main.query_one(ExecsPane)
         await first_row(pilot, app, 0)
-        assert joined(execs.title_counts()) == "5 shown · 1 failed · folded 213 repeats, 2 PATH searches"
+        assert joined(execs.title_counts()) == "1.0/s · 5 shown · 1 failed · folded 213 repeats, 2 PATH searches"
         for title in (
             "223 shown · 6 failed · failures: all",
             "6 shown · 6 failed · failures: only",
@@ -106,7 +106,7 @@ async def test_e_shows_failures_folded_all_only_none() -> None:
             "5 shown · 1 failed · folded 213 repeats, 2 PATH searches",
         ):
             await pilot.press("e")
-            await until(pilot, lambda title=title: joined(execs.title_counts()) == title)  # type: ignore[misc]
+            await until(pilot, lambda title=title: joined(execs.title_counts()) == f"1.0/s · {title}")  # type: ignore[misc]
 
 
 async def test_an_export_has_every_row() -> None:

@@ -279,7 +279,7 @@ async def test_a_line_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
         copied: list[str] = []
         monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
         await pilot.press("C")
-        await until(pilot, lambda: "Choose a row first" in "".join(notices(app)))
+        await until(pilot, lambda: "Choose a row (j" in "".join(notices(app)))
         await pilot.press("k", "C", "j", "enter")
         await until(pilot, lambda: copied)
         assert copied[0].startswith("sudo ebpftop --comm ")

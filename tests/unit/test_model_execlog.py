@@ -8,6 +8,7 @@ import pytest
 from ebpftop.core.process_records import TICK_NS, Exec, Exit, Process
 from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
+from ebpftop.core.user_records import Users
 from ebpftop.filters.spec import Filter
 from ebpftop.models.exec_row import ExecRow, command_line
 from ebpftop.models.execlog import ExecLog
@@ -52,6 +53,23 @@ def rows_kept(log: ExecLog) -> list[ExecRow]:
 
 def rows(log: ExecLog) -> list[ExecRow]:
     return [log.view[position] for position in range(log.view.first, log.view.end)]
+
+
+def test_the_rate_is_that_of_the_span_in_which_the_users_were_counted() -> None:
+    times = (100.0, 100.2, 100.9, 101.0, 101.1, 101.8)
+    log = log_of(*(msgspec.structs.replace(PROGRAM, time=time, pid=i, tid=i) for i, time in enumerate(times)))
+    assert log.rate(101.5) == 3  # of the last second, as long as nothing says more
+    for time in (98.0, 100.0, 101.0):
+        log.feed(Batch("users", time, (Users(time=time, rows=()),)))
+    assert log.rate(101.9) == 3
+    assert log.rate(104.5) == 0  # no reading any more: the last second again
+    log.feed(Batch("users", 103.0, (Users(time=103.0, rows=()),)))
+    assert log.rate(103.1) == 1
+
+
+def test_the_rate_of_a_full_log_is_that_of_what_it_still_has() -> None:
+    log = log_of(*(msgspec.structs.replace(PROGRAM, time=100 + i / 10, pid=i, tid=i) for i in range(10)), capacity=5)
+    assert log.rate(101.0) == pytest.approx(4 / 0.5)
 
 
 def test_a_program_runs_until_its_exit() -> None:

@@ -53,6 +53,16 @@ def test_of_equals_the_last_goes_first() -> None:
     assert text(24, title).rstrip() == " 1 Execs ●  first"
 
 
+def test_all_is_said_in_brief_before_anything_is_left_out() -> None:
+    counts = (Count("31/s"), Count("22 failed", 1), Count("folded 41 PATH searches", 3, "folded 41 PATH"))
+    title = Title(1, "Execs", Span("●", "good"), counts)
+    assert [" ".join(text(width, title).split()) for width in (60, 48, 40)] == [
+        "1 Execs ● 31/s · 22 failed · folded 41 PATH searches",
+        "1 Execs ● 31/s · 22 failed · folded 41 PATH",
+        "1 Execs ● 31/s · 22 failed",
+    ]
+
+
 def test_a_triangle_shows_where_the_focus_is() -> None:
     assert text(60, focused=True).startswith("▸3 Syscalls ●")
 

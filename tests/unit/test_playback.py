@@ -54,6 +54,8 @@ class FakePane:
         self.acknowledged = 0
         self.breaks = False
         self.titles = 0
+        self.counts = 0
+        """How often it was shown when its title was updated last."""
 
     def feed(self, batch: Batch) -> None:
         if self.breaks:
@@ -68,6 +70,9 @@ class FakePane:
 
     def show(self) -> None:
         self.shown_at.append(self.lines.now)
+
+    def describe(self) -> None:
+        self.counts = len(self.shown_at)
 
     def update_overview(self, overview: Overview) -> None:
         self.overview = overview
@@ -392,6 +397,7 @@ def test_what_comes_all_the_time_is_shown_rarely_and_what_is_around_it_more_rare
     for at in range(100):
         framed.send(*programs(at))
         framed.pass_time(0.1)
+        assert framed.execs.counts == len(framed.execs.shown_at)  # a title is never older than its rows
     assert 10 / frames.FRAME_S * 0.8 < framed.shown[0] <= 10 / frames.FRAME_S + frames.QUICK_FRAMES
     assert 8 <= framed.host.described <= 14
     assert 8 <= framed.trace.titles <= 14

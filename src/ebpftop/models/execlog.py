@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.record_memory import weight
 from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
+from ebpftop.core.user_records import Users
 from ebpftop.filters.query import Query
 from ebpftop.models.exec_row import REACH, ExecRow
 from ebpftop.models.filter_match import ViewFilter
@@ -37,6 +40,8 @@ class ExecLog:
         self.execs = 0
         self.failed = 0
         self.exits = 0
+        self._counted = 0.0, 0.0
+        """The times of the last two readings of the users' counters (Unix seconds)."""
         # (pid, start) identifies a process for good; the value is the sequence number of its current row.
         self._open: dict[tuple[int, int], int] = {}
 
@@ -55,6 +60,8 @@ class ExecLog:
                 self._exec(record, process.lineage)
             elif isinstance(record, Exit):
                 self._exit(record)
+            elif isinstance(record, Users) and record.time > self._counted[1]:
+                self._counted = self._counted[1], record.time
         self.view.advance()
         if self.query is not None and self.query.varies and self.now >= self._varied + VARIED_S:
             self._varied = self.now
@@ -75,6 +82,21 @@ class ExecLog:
         if matches is False or self.query is None:
             return matches
         return matches if self.query.matches(row, self.now) else False
+
+    def rate(self, now: float) -> float:
+        """Return execve calls per second, failed ones included, over the last reading of the users' counters.
+
+        So it is what their title says. If there is no such reading, over the last second.
+        """
+        begin, end = self._counted
+        if not begin or now - end > 2 * (end - begin) + 1:
+            begin, end = now - 1, now
+        ring = self.ring
+        if ring.first and len(ring):
+            begin = max(begin, ring[ring.first].exec.time)  # what came before is not known any more
+        places = range(ring.first, ring.end)
+        low, high = (bisect_right(places, time, key=lambda at: ring[at].exec.time) for time in (begin, end))
+        return (high - low) / (end - begin) if end > begin else 0.0
 
     def parent(self, row: ExecRow) -> str:
         """Return the name of the program that started this one, empty if it is not known."""

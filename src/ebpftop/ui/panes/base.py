@@ -276,7 +276,7 @@ class Pane(PollingPane):
             tried = f"all {counted(len(state.attempts), 'attempt')}" if len(state.attempts) > 1 else "what was tried"
             return message + ([Span(state.remedy, "strong")] if state.remedy else []) + [Span(f"Enter: {tried}", "dim")]
         if state is not None and state.state == "off":
-            last = next((text for text, _ in self.title_counts() if not text.endswith("/s")), "")
+            last = next((text for count in self.title_counts() if not (text := count.text).endswith("/s")), "")
             return [
                 Span("Detached: it costs nothing.", "note"),
                 Span(f"{self.number} attaches it.{f' Last: {last}' if last else ''}", "strong"),

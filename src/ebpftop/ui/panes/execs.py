@@ -66,6 +66,7 @@ class ExecsPane(FilteredPane):
     """The exec log, its filter, and its tree."""
 
     probe: ClassVar[ProbeName] = "execs"
+    extra_probes: ClassVar[tuple[ProbeName, ...]] = ("users",)
     label = "Exec log"
     tab_label = "Execs"
     empty_text = "No program has started"
@@ -75,12 +76,15 @@ class ExecsPane(FilteredPane):
         "the bottom. A row is an exec, not a process: a process that runs another program gets another row. The log "
         "follows until you move; F follows again.\n"
         "What says the same again is folded into one row: the attempts of a search in PATH, and repeats of one program "
-        "by one parent with one outcome, at most three seconds apart, in ten seconds. Enter opens such a row, z folds "
-        "it again. e shows failed execve calls folded, all, only or not at all; all and only fold nothing. A filter "
-        "finds what is folded, and an export has each row.\n"
+        "by one parent with one outcome (of a signal also one sender, with or without a core), at most three seconds "
+        "apart, in ten seconds. Enter opens such a row, z folds it again. e shows failed execve calls folded, all, "
+        "only or not at all; all and only fold nothing. A filter finds what is folded, and an export has each row.\n"
         "< and >, or a click on a heading, order the log: by time, the longest, the programs that fail most (do not "
         "start, or end with a signal or another exit code than 0), and those that start most often, one row for each "
         "program. r reverses; F or Esc goes back to the order of time.\n"
+        "The title says how many execve calls there were a second, over the last reading of the users' counters, how "
+        "many rows there are, and how many programs did not start: a search in PATH is one of them if it found "
+        "nothing, and none if it did. The title of the users counts each execve call that failed.\n"
         "t shows the same processes as a tree."
     )
     marks: ClassVar[tuple[Mark, ...]] = (
@@ -178,11 +182,17 @@ class ExecsPane(FilteredPane):
 
     def title_counts(self) -> Sequence[Count]:
         model, view = self.model, self.model.view
+        counts = []
+        if self.state == "on" and not view.filtered and self.box is None:
+            # Whether a row matches is known, but not of how many in a span.
+            counts.append(Count(f"{format.per_second(rate)}/s" if (rate := model.rate(self.lines.now)) else "0/s"))
         if not model.ring.end:
-            return ()
+            return counts
         newest = self.newest_text(len(model.ring), model.ring.first)
-        of = f" of {newest}{format.counted(model.ring.end, 'exec')}" if newest or view.filtered else ""
-        counts = [Count(f"{format.count(len(view))} shown{of}", 0 if of else 4)]
+        shown, execs = f"{format.count(len(view))} shown", format.counted(model.ring.end, "exec")
+        of = f" of {newest}{execs}" if newest or view.filtered else ""
+        brief = f"{shown} of {format.count(model.ring.end)}" if of else ""
+        counts.append(Count(f"{shown}{of}", 0 if view.filtered else 2 if of else 4, brief))
         if view.failed:
             counts.append(Count(f"{format.count(view.failed)} failed", 1))
         folded = []
@@ -191,7 +201,8 @@ class ExecsPane(FilteredPane):
         if view.searches and view.attempts:
             folded.append(format.counted(view.searches, "PATH search", "PATH searches"))
         if folded:
-            counts.append(Count(f"folded {', '.join(folded)}", 3))
+            text = f"folded {', '.join(folded)}"
+            counts.append(Count(text, 3, text.removesuffix(" searches").removesuffix(" search")))
         if view.failures != "folded":
             counts.append(Count(f"failures: {view.failures}", 2))
         return counts

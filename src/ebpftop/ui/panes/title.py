@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -25,10 +25,14 @@ _GAP = 2
 
 
 class Count(NamedTuple):
-    """A figure of a title. Those of a higher *rank* are dropped first if the width is too small, as columns are."""
+    """A figure of a title. Those of a higher *rank* are dropped first if the width is too small, as columns are.
+
+    Before one is dropped, all are said in *brief*, if they can be.
+    """
 
     text: str
     rank: int = 0
+    brief: str = ""
 
 
 def joined(counts: Sequence[Count]) -> str:
@@ -67,9 +71,15 @@ class Title:
         """Return the counts and the right end for so many cells: one count first, then the right end, then the rest."""
         for right in (*self.right, Span("")):
             if _needs(self._kept(1 if right.text else 0), right) <= room:
-                kept = (self._kept(n) for n in range(len(self.counts), -1, -1))
-                return next(counts for counts in kept if _needs(counts, right) <= room), right
+                return next(counts for counts in self._shorter() if _needs(counts, right) <= room), right
         return (), Span("")
+
+    def _shorter(self) -> Iterator[Sequence[Count]]:
+        for n in range(len(self.counts), -1, -1):
+            kept = self._kept(n)
+            yield kept
+            if any(count.brief for count in kept):
+                yield [count._replace(text=count.brief or count.text) for count in kept]
 
     def _kept(self, n: int) -> Sequence[Count]:
         """Return the *n* most important counts, in their order."""

@@ -123,7 +123,7 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=1,
         sort=lambda u: u.failed_rate,
-        about="How many of these did not start a program, per second.",
+        about="How many of these did not start a program, per second: each attempt of a search in PATH is one.",
         exported="failed_per_s",
     ),
     Column(
@@ -214,7 +214,10 @@ class UsersPane(Pane):
     empty_text = "Nobody has started a program"
     about: ClassVar[str] = (
         "Who starts programs: a row for each user, the busiest first. Counted in the kernel, so that no exec is too "
-        "fast for it. Enter shows the programs that a user ran last; u filters all panes to that user."
+        "fast for it. Enter shows the programs that a user ran last; u filters all panes to that user.\n"
+        "The title counts execve calls, and those that failed, since ebpftop started or the filter was set. Each "
+        "attempt of a search in PATH is such a call, so there are more than programs that did not start, which the "
+        "title of the exec log counts."
     )
     marks: ClassVar[tuple[Mark, ...]] = (
         Mark("root", "uid 0", "root"),
@@ -295,7 +298,7 @@ class UsersPane(Pane):
             Count(counted(total.row.execs, "exec"), 3),
         ]
         if total.row.failed:
-            counts.append(Count(f"{count(total.row.failed)} failed", 1))
+            counts.append(Count(f"{count(total.row.failed)} execve failed", 1))
         if total.calls_rate:
             counts.append(Count(f"calls {per_second(total.calls_rate)}/s", 4))
         return counts

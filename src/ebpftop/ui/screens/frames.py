@@ -146,6 +146,7 @@ class Frames:
         self._shown_s[pane] = monotonic()
         with surviving(f"showing {pane.label}"):
             pane.show()
+            pane.describe()  # what a title counts, it counts in these rows
 
     def _show_around_later(self, delay_s: float) -> None:
         if not self._around_later:

@@ -74,7 +74,11 @@ class RowController:
         named = () if registry().rows[pane.probe].on else (pane.probe,)
         lines = command_lines(subject, self._filters.stack.filter, named)
         if not lines:
-            app.notify("Choose a row first (j and k move), or set a filter")
+            app.notify(
+                "Choose a row (j, k, a click), or set a filter (/): C makes a line of ebpftop, jq, bpftrace .. of it"
+                if row is None
+                else "This row is no process, user or call of which a command line could be made: choose another one"
+            )
             return
 
         def copy(line: CommandLine | None) -> None:
