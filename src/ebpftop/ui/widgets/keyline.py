@@ -74,6 +74,8 @@ class KeyLine(Widget):
 
     def update_keys(self) -> None:
         """Show the current keys."""
+        if not self.app._screen_stack:
+            return  # the app is ending
         before = self._keys, self._words
         self._place()
         if (self._keys, self._words) != before:
