@@ -60,6 +60,13 @@ _FIELDS = (
     Field("TASK_UTIME", "task_struct", ("utime",)),
     Field("TASK_STIME", "task_struct", ("stime",)),
     Field("TASK_RUNTIME", "task_struct", ("se.sum_exec_runtime",)),
+    # Without these, the time since the last clock tick is missing, or (the last four) has interrupts in it.
+    Field("TASK_EXEC_START", "task_struct", ("se.exec_start",)),
+    Field("TASK_LAST_QUEUED", "task_struct", ("sched_info.last_queued",), optional=True),
+    Field("TASK_CFS_RQ", "task_struct", ("se.cfs_rq",), optional=True),
+    Field("CFS_RQ_RQ", "cfs_rq", ("rq",), optional=True),
+    Field("RQ_CLOCK", "rq", ("clock",), optional=True),
+    Field("RQ_CLOCK_TASK", "rq", ("clock_task",), optional=True),
     Field("TASK_MIN_FLT", "task_struct", ("min_flt",)),
     Field("TASK_MAJ_FLT", "task_struct", ("maj_flt",)),
     Field("TASK_RCHAR", "task_struct", ("ioac.rchar",), optional=True),

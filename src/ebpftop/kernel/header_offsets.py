@@ -45,7 +45,8 @@ _LINES = "offsets"
 # clang's messages, the same since its version 3: an array's size in a type, and a member that does not exist.
 _ERROR = re.compile(r"^(?P<file>[^:\n]*):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE)
 _SIZE = re.compile(r"'char \(\*\)\[(\d+)\]'")
-_NOT_THERE = re.compile("no member named|undeclared identifier")
+# The last one: a structure that only kernel/sched/sched.h has.
+_NOT_THERE = re.compile("no member named|undeclared identifier|incomplete type")
 _ATTACH_TYPES = re.compile(r"^enum bpf_attach_type \{(.*?)__MAX_BPF_ATTACH_TYPE", re.MULTILINE | re.DOTALL)
 _ENUMERATOR = re.compile(r"^\s*[A-Z]\w*,", re.MULTILINE)
 

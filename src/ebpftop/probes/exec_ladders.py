@@ -18,6 +18,7 @@ from ebpftop.probes.exec_calls import (
 )
 
 KILLERS = "who sent the signal that ended a process"
+UNACCOUNTED = "the time that a process used since the last clock tick before its end"
 LATE = "paths and arguments of programs that fail after the old one is gone"
 
 
@@ -30,14 +31,17 @@ def start_ladder() -> tuple[AttachOption, ...]:
 
 
 def exit_ladder() -> tuple[AttachOption, ...]:
-    """Where the ends of processes are seen, and who sends a signal.
+    """Where the ends of processes are seen, who sends a signal, and what the scheduler's clock is.
 
     The fields of the tracepoint signal:signal_generate do not say which process gets it, so there is no other place.
     """
-    killers = Attach("raw_tracepoint", "signal_generate", "killer_on_signal_generate", without=KILLERS)
+    besides = (
+        Attach("raw_tracepoint", "signal_generate", "killer_on_signal_generate", without=KILLERS),
+        Attach("raw_tracepoint", "sched_wakeup_new", "clock_on_sched_wakeup_new", without=UNACCOUNTED),
+    )
     return (
-        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_on_sched_process_exit"), killers)),
-        AttachOption(FREE, (Attach("tracepoint", "sched:sched_process_exit", "exit_on_tracepoint"), killers)),
+        AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_on_sched_process_exit"), *besides)),
+        AttachOption(FREE, (Attach("tracepoint", "sched:sched_process_exit", "exit_on_tracepoint"), *besides)),
     )
 
 
