@@ -22,6 +22,7 @@
 #define FAILED_MASK 0x7fff /* ... and none begins beyond 32 KiB */
 #define AT_FDCWD -100
 #define SIGNAL_GROUP_EXIT 4
+#define FORK_NO_EXEC 0x40 /* PF_FORKNOEXEC, include/linux/sched.h */
 
 enum parameter {
 	PARAMETER_ARGV_BYTES = 1, /* of arguments that are reported; at most ARGV_MASK + 1 */
@@ -48,6 +49,7 @@ struct event {
 	u64 start_ns; /* of the process, since boot: with pid, its identity */
 	u64 parent_start_ns;
 	u64 cgroup_id; /* 0: unknown */
+	u64 origin_start_ns; /* of the process that started the program that the parent runs */
 	u32 pid;
 	u32 tid;
 	u32 ppid;
@@ -64,6 +66,8 @@ struct event {
 	s32 dirfd; /* of a failed execveat, else AT_FDCWD */
 	u32 argc; /* if not 0, only so many of the strings are arguments */
 	u32 env_len; /* strings of a program that started, behind the arguments */
+	u32 origin_pid; /* 0: unknown */
+	u32 unused;
 	char comm[COMM_LEN];
 	char pcomm[COMM_LEN];
 };
@@ -163,6 +167,7 @@ INLINE void fill_identity(struct event *event, char *task)
 	event->flags = 0;
 	event->argc = 0;
 	event->env_len = 0;
+	event->origin_pid = 0;
 	event->dirfd = AT_FDCWD;
 	event->time_ns = bpf_ktime_get_ns();
 	event->start_ns = load_u64(leader, OFF_TASK_START_BOOTTIME);
@@ -269,27 +274,7 @@ INLINE void send(void *ctx, struct scratch *scratch, u64 head_len, u64 argv_len,
 	submit(ctx, &scratch->head, size);
 }
 
-/* Return how many bytes of the environment are at *at* now. */
-INLINE u64 append_environment(struct scratch *scratch, u64 at, char *mm)
-{
-	if (!PARAMETER(ENV_BYTES))
-		return 0;
-	u64 env_start = load_u64(mm, OFF_MM_ENV_START);
-	u64 len = load_u64(mm, OFF_MM_ENV_END) - env_start;
-	u64 longest = PARAMETER(ENV_BYTES) - 1;
-
-	if (len > longest) {
-		len = longest;
-		scratch->head.flags |= ENV_CUT;
-	}
-	BOUND(len, ENV_MASK);
-	if (at > HEAD_MASK + ARGV_MASK || read_user(scratch->data + at, len, (void *)env_start)) {
-		scratch->head.flags |= ENV_CUT;
-		count_lost(LOST_ARGV);
-		return 0;
-	}
-	return len;
-}
+#include "execs_environment.h"
 
 INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 old_tid)
 {
@@ -311,6 +296,7 @@ INLINE int exec_succeeded(void *ctx, const void *file, const void *interp, u32 o
 	event->ret = 0;
 	fill_identity(event, task);
 	fill_context(event, task);
+	fill_origin(event, task);
 	event->tid = old_tid; /* a thread that execs becomes its process's first */
 
 	u64 at = append_string(scratch, 0, PATH_LEN + 1, file);

@@ -3,7 +3,6 @@
  * Every process that ends: how, by whom, and what it used. Included by execs.c.
  */
 #define THREADS_MAX 128 /* threads that have ended but are not reaped yet, when the last one ends */
-#define FORK_NO_EXEC 0x40 /* PF_FORKNOEXEC, include/linux/sched.h */
 
 /* ---- Who sends a signal ---- */
 

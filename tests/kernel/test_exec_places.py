@@ -9,14 +9,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ebpftop.core.escape import escape
-from ebpftop.core.process_records import Exec
+from ebpftop.core.process_records import EnvDifference, Exec
 from tests.kernel.support import at_some_moment, compile_c, needs_root
 from tests.kernel.test_execs import AT_EMPTY_PATH, BRIEF_C, SYS_EXECVEAT, Watch, forked
 
@@ -215,8 +217,8 @@ def test_of_a_path_that_is_too_deep_the_topmost_names_are_missing(watch: Watch, 
     with staying(watch, go_down) as record:
         assert record.cut == ("cwd",)
         assert record.cwd is not None
-        assert record.cwd.startswith(f"/.../{name}/{name}")
-        names = record.cwd.removeprefix("/.../").split("/")
+        assert record.cwd.startswith(f"(cut)/{name}/{name}")
+        names = record.cwd.removeprefix("(cut)/").split("/")
         assert set(names) == {name}
         assert len(names) == (LEVELS if len(name) == 1 else 8)
         assert record.exe == link(record.pid, "exe")
@@ -318,6 +320,69 @@ def test_the_environment_is_known_if_it_is_asked_for(buffer: str) -> None:
     assert "env" not in record.cut
     assert with_environment(buffer, ("LC_*", "PATH", "MISSING"), given).env == {"PATH": "/bin", "LC_ALL": "C"}
     assert with_environment(buffer, (), given).env is None
+
+
+@pytest.mark.parametrize("buffer", ["ring", "perf"])
+def test_names_of_the_environment_are_known_and_no_value(buffer: str) -> None:
+    own = {field.partition(b"=")[0].decode() for field in Path("/proc/self/environ").read_bytes().split(b"\0")[:-1]}
+    given = {"PATH": "/only/here", "NEW": "s3cr3t", "E\x1b": ""}
+    record = with_environment(buffer, (), given)
+    assert record.env_names == ("PATH", "NEW", "E\\x1b")
+    differs = record.env_differs
+    assert differs is not None
+    assert (differs.new, differs.changed) == (("NEW", "E\\x1b"), ("PATH",))
+    assert set(differs.gone) == own - {"PATH"}
+    text = msgspec.json.encode(record)
+    assert b"s3cr3t" not in text
+    assert b"/only" not in text
+
+
+def test_the_environment_is_compared_with_that_of_the_program_that_started_it(watch: Watch) -> None:
+    # The second is started by a fork of the shell, which executes nothing.
+    subprocess.run(
+        ["/bin/sh", "-c", f"A=1 {SLEEP} 0; (B=1 LANG=x {SLEEP} 0; :); unset LANG; exec {SLEEP} 0"],
+        env={"LANG": "C", "PWD": "/", "PATH": "/bin"}, cwd="/", check=True,
+    )  # fmt: skip
+    _, *those = (e.env_differs for e in watch.execs() if e.ret == 0)
+    # The last takes the place of the shell, whose parent is this process.
+    assert those[:2] == [
+        EnvDifference(new=("A",), changed=(), gone=()),
+        EnvDifference(new=("B",), changed=("LANG",), gone=()),
+    ]
+    assert those[2] is not None
+    assert "LANG" not in those[2].changed + those[2].new
+
+
+def test_a_parent_that_executed_another_program_meanwhile_is_not_compared_with(watch: Watch) -> None:
+    # The fork waits until the shell that it was forked from runs another program, and starts one then.
+    script = f"(read x < go; E=1 {SLEEP} 0; :) & exec env -i {SLEEP} 100"
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkfifo(f"{folder}/go")
+        with subprocess.Popen(["/bin/sh", "-c", script], cwd=folder, env={"LANG": "C"}) as shell:
+            assert at_some_moment(lambda: any(e.argv == (SLEEP, "100") for e in watch.execs()))
+            Path(folder, "go").write_text("x\n")
+            assert at_some_moment(lambda: any(e.argv == (SLEEP, "0") for e in watch.execs()))
+            shell.kill()
+    found = next(e for e in watch.execs() if e.argv == (SLEEP, "0"))
+    assert found.env_names is not None
+    assert "E" in found.env_names
+    assert found.env_differs is None
+
+
+def test_an_environment_that_is_declined_is_not_read() -> None:
+    watching = Watch(env_names=False)
+    try:
+        subprocess.run([SLEEP, "0"], check=True)
+        record = next(e for e in watching.execs() if e.ret == 0)
+        assert (record.env, record.env_names, record.env_differs, record.cut) == (None, None, None, ())
+    finally:
+        watching.source.close()
+
+
+@pytest.mark.parametrize(("buffer", "holds"), [("ring", 8 << 10), ("perf", 4 << 10)])
+def test_names_that_do_not_fit_are_called_cut(buffer: str, holds: int) -> None:
+    cut = with_environment(buffer, (), {"A": "1", "B": "x" * holds, "C": "2"})
+    assert (cut.env_names, cut.env_differs, cut.cut) == (("A",), None, ("env_names",))
 
 
 @pytest.mark.parametrize(("buffer", "holds"), [("ring", 32 << 10), ("perf", 4 << 10)])

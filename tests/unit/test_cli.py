@@ -13,6 +13,7 @@ from ebpftop.cli.main import main
 from ebpftop.commands.kernel_options import _attach_options, chosen_filter, options_of
 from ebpftop.core.source import UsageError
 from ebpftop.filters.spec import Filter
+from ebpftop.settings.values import NO_ENVIRONMENT
 
 
 def refused(capfd: pytest.CaptureFixture[str], *words: str) -> str:
@@ -205,6 +206,7 @@ def test_nothing_prints_without_the_probe_that_would() -> None:
 def test_names_of_variables_are_names() -> None:
     assert parser().parse_args(["stream", "--env", "HOME,LC_*,HOME"]).env == ("HOME", "LC_*")
     assert not parser().parse_args(["stream"]).env
-    for wrong in ("", "A=b", "*", "A*B", "A,,B"):
+    assert parser().parse_args(["stream", "--env", "none"]).env == NO_ENVIRONMENT
+    for wrong in ("", "A=b", "*", "A*B", "A,,B", "none,A"):
         with pytest.raises(SystemExit):
             parser().parse_args(["stream", "--env", wrong])

@@ -253,13 +253,28 @@ def test_below_another_root_directory_it_runs_again_there() -> None:
         {},
         {"cwd": "/gone (deleted)"},
         {"cwd": "(unreachable)/x"},
-        {"cwd": "/.../x", "cut": ("cwd",)},
+        {"cwd": "(cut)/x", "cut": ("cwd",)},
         {"cwd": "/a\\xff"},
         {"cwd": "/x", "truncated": True},
     ],
 )
 def test_where_one_cannot_go_no_line_leads(more: dict[str, object]) -> None:
     assert there(**more) == []
+
+
+def test_what_is_known_in_part_only_is_said() -> None:
+    def about(**more: object) -> str:
+        row = ExecRow(msgspec.structs.replace(ran(0, 7, "make"), **more), Lineage(7, 1, 1))
+        return next(line.about for line in lines_of(subject_of_exec(row)) if line.tool == "command")
+
+    assert about(cwd="/x") == "run it again"
+    assert about(cwd="(cut)/x", cut=("cwd",)) == "run it again, but of its directory only a part is known"
+    assert about(cwd="/x", env_names=("A",), cut=("env_names",)) == "run it again"
+    cut = {"cwd": "/x", "root": "(cut)/j", "env": {"PATH": "/x"}, "cut": ("root", "env")}
+    assert about(**cut) == "run it again, but of its root directory and environment only a part is known"
+    # With a part of the environment it would not run as it ran.
+    (line,) = there(cwd="/x", env={"PATH": "/x"}, cut=("env",))
+    assert "env" not in line
 
 
 def test_a_program_runs_again_with_its_environment(tmp_path: Path) -> None:

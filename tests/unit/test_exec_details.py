@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ebpftop.core.process_records import Exec, Exit, Killer
+from ebpftop.core.process_records import EnvDifference, Exec, Exit, Killer
 from ebpftop.core.source import Batch
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.execlog import ExecLog
@@ -138,8 +138,8 @@ def test_details_say_where_a_program_runs() -> None:
     same = details(program(cwd="/", stdio=("/dev/null",) * 3, sid=3))
     assert fact(same, "fds 0 1 2") == "/dev/null"
     assert fact(same, "terminal") == "none  session 3"
-    cut = details(program(cwd="/.../d", stdio=PIPES, sid=3, cut=("cwd", "stdio")))
-    assert fact(cut, "directory") == "/.../d  cut"
+    cut = details(program(cwd="(cut)/d", stdio=PIPES, sid=3, cut=("cwd", "stdio")))
+    assert fact(cut, "directory") == "(cut)/d  cut"
     assert fact(cut, "stdout") == "pipe:[7]  cut"
 
 
@@ -151,19 +151,22 @@ def test_of_an_older_recording_details_do_not_say_where() -> None:
 
 
 def test_details_say_how_the_environment_differs_from_the_parents() -> None:
-    parent = program(pid=7, start_ns=7000, env={"PATH": "/bin", "LANG": "C", "OLD": "1"}, cwd="/")
-    child = program(
-        pid=8, ppid=7, start_ns=8000, env={"PATH": "/sbin", "LANG": "C", "NEW": "a b"}, cwd="/", cut=("env",)
+    differs = EnvDifference(new=("NEW",), changed=("PATH",), gone=("OLD",))
+    names = ("PATH", "LANG", "NEW")
+    known = program(
+        cwd="/", env={"PATH": "/sbin", "LANG": "C", "NEW": "a b"}, env_names=names, env_differs=differs, cut=("env",)
     )
-    log = ExecLog()
-    log.feed(Batch("execs", START, (parent, child)))
-    text = exec_details(log, log.ring[1], START + 100).sheet().content().plain
+    text = details(known)
     assert "Environment (3, cut)" in text
     assert [fact(text, name).split("  ")[0] for name in ("new", "changed", "gone")] == ["NEW", "PATH", "OLD"]
     assert [line for line in text.splitlines() if "=" in line][:3] == ["LANG=C", "NEW=a b", "PATH=/sbin"]
-    # Also once the parent has ended.
-    log.feed(Batch("execs", START, (ended(parent, 0),)))
-    assert fact(exec_details(log, log.ring[1], START + 100).sheet().content().plain, "gone").startswith("OLD")
+    # Without --env: no values.
+    text = details(program(cwd="/", env_names=names, env_differs=differs, cut=("env_names",)))
+    assert "Environment (3, cut)" in text
+    assert fact(text, "names") == "LANG NEW PATH  values: --env NAMES or all"
+    assert [fact(text, name).split("  ")[0] for name in ("new", "changed", "gone")] == ["NEW", "PATH", "OLD"]
+    same = details(program(cwd="/", env_names=names, env_differs=EnvDifference(new=(), changed=(), gone=())))
+    assert fact(same, "differs") == "no  the same as its parent's at its start"
 
 
 def test_an_environment_that_was_not_asked_for_is_said_to_be_not_kept() -> None:

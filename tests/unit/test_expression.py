@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ebpftop.core.escape import escape
+from ebpftop.core.process_records import EnvDifference, Killer
 from ebpftop.core.records import Cost, Lost, Record
-from ebpftop.core.syscall_records import InFlight, Syscall, Syscalls
+from ebpftop.core.syscall_records import InFlight, ProcessCalls, Syscall, Syscalls
 from ebpftop.filters.expression import compile_expression
 from ebpftop.filters.expression_tokens import LONGEST, ExpressionError
 from ebpftop.models.watch import compile_watch
@@ -36,13 +37,39 @@ CALL = Syscall(
     error="EAGAIN",
 )
 WAITING = InFlight(pid=9, tid=9, comm="db", abi="x86_64", nr=0, name="read", ns=12_000_000_000)
-READING = Syscalls(time=3.0, rows=(), in_flight=(WAITING,), families={"exec": 4})
+BUSY = ProcessCalls(
+    pid=9, start_ns=9, comm="db", abi="x86_64", nr=0, name="read", count=7, total_ns=12_000_000_000, max_ns=5
+)
+READING = Syscalls(time=3.0, rows=(), in_flight=(WAITING,), families={"exec": 4}, processes=(BUSY,))
 PLACED = msgspec.structs.replace(
-    PROGRAM, exe="/usr/bin/sleep", cwd="/srv", sid=7, stdio=(None, "socket:[9]", "/dev/null")
+    PROGRAM,
+    exe="/usr/bin/sleep",
+    cwd="/srv",
+    sid=7,
+    stdio=(None, "socket:[9]", "/dev/null"),
+    env={"LANG": "C", "LC_ALL": "a\\x0ab"},
+    env_names=("LANG", "LC_ALL", "LD_PRELOAD"),
+    env_differs=EnvDifference(new=("LD_PRELOAD",), changed=(), gone=("HOME",)),
+    cut=("cwd",),
+)
+USED = msgspec.structs.replace(
+    CRASH,
+    user_s=1.25,
+    system_s=0.5,
+    max_rss_bytes=5_000_000_000,
+    major_faults=3,
+    minor_faults=900,
+    read_bytes=10,
+    written_bytes=20,
+    storage_read_bytes=None,
+    storage_written_bytes=0,
+    threads=4,
+    killer=Killer(pid=812, comm="php-fpm", uid=33),
+    oom=True,
 )
 RECORDS: dict[str, Record] = {
     "exec": PLACED,
-    "exit": CRASH,
+    "exit": USED,
     "syscall": CALL,
     "syscalls": READING,
     "lost": Lost(time=1.0, probe="execs", where="argv", count=54),
@@ -79,6 +106,16 @@ def matches(text: str) -> bool:
         'exec.exe.startsWith("/usr/") && exec.cwd == "/srv" && exec.tty == null && exec.root == null',
         'exec.stdio[0] == null && exec.stdio.exists(f, f.startsWith("socket:")) && exec.sid == 7',
         'exec.file.matches("^/usr/.*sleep$") && exec.file.contains("bin") && exec.file.endsWith("sleep")',
+        'exec.env.LANG == "C" && exec.env["LC_ALL"] == "a\\nb" && exec.env.PATH == null && "LANG" in exec.env',
+        '"LD_PRELOAD" in exec.env_names && "LD_PRELOAD" in exec.env_differs.new && exec.env_names.size() == 3',
+        'exec.env_differs.gone.exists(n, n == "HOME") && size(exec.env_differs.changed) == 0 && has(exec.env_differs)',
+        '"cwd" in exec.cut && exec.exe_inode == null',
+        "exit.user_s > 1s && exit.system_s == 500ms && exit.max_rss_bytes > 4000000000",
+        "exit.major_faults >= 3 && exit.minor_faults == 900 && exit.threads > 1 && exit.oom && !exit.forked",
+        "exit.read_bytes < exit.written_bytes && exit.storage_read_bytes == null && exit.storage_written_bytes == 0",
+        'exit.killer.comm.startsWith("php") && exit.killer.pid == 812 && exit.killer.uid in [33] && has(exit.killer)',
+        "exit.user_s > exit.system_s",
+        "syscalls.processes.exists(p, p.total_ns > 10s && p.max_ns < 1us)",
         "syscalls.in_flight.exists(call, call.ns > 10s && !call.before)",
         'syscalls.families.exec >= 4 && syscalls.families["exec"] == 4 && syscalls.families.timer == null',
         "syscalls.in_flight.size() == 1",
@@ -173,7 +210,7 @@ def test_what_is_null_or_less_does_not_match(text: str) -> None:
         ("exit.code.startsWith('1')", 0, "is of a text"),
         ("exit.core > true", 10, "only equal"),
         ("exit.code > null", 10, "null is only equal"),
-        ("syscalls.rows.exists(r, r.errnos.exists(e, true))", 24, "exists is of a list; r.errnos is counts by name"),
+        ("syscalls.rows.exists(r, r.errnos.exists(e, true))", 24, "exists is of a list; r.errnos is values by name"),
         ("syscalls.rows.exists(r, syscalls.rows.exists(q, q.nr == r.nr))", 38, "too long"),
         ("exec.argv.exists(exec, true)", 17, "a name of its own"),
         ("exit.code == 1 # x", 15, "means nothing here"),

@@ -264,10 +264,14 @@ def _program(pid: int, comm: str, **rest: object) -> Exec:
 
 
 def test_programs_are_found_by_where_they_run() -> None:
-    record = _program(7, "sh", exe="/usr/bin/dash", cwd="/srv/shop", tty="pts/3", sid=41)
+    record = _program(
+        7, "sh", exe="/usr/bin/dash", cwd="/srv/shop", root="/jail", tty="pts/3", sid=41,
+        env={"LANG": "C"}, env_names=("LANG", "LD_PRELOAD"),
+    )  # fmt: skip
     row = ExecRow(record, Lineage(7, 7000, 1))
     nowhere = ExecRow(_program(8, "sh"), Lineage(8, 8000, 1))
-    for text in ("exe:dash", "exe:/usr/*", "cwd:/srv/*", "tty:pts/*", "tty:*", "sid:41", "/srv/shop", "bin/dash"):
+    where = ("exe:dash", "exe:/usr/*", "cwd:/srv/*", "root:*", "tty:pts/*", "tty:*", "sid:41", "/srv/shop", "bin/dash")
+    for text in (*where, "env:LD_*", "env:LANG", "env:LANG=C", "env:*"):
         query = EXECS.parse(text)
         assert query is not None
         assert query.matches(row, 0), text

@@ -37,7 +37,7 @@ RENAMED = {
 # What older recordings do not have.
 ADDED: dict[str, dict[str, Any]] = {
     "exec": {
-        **dict.fromkeys(("exe", "exe_inode", "cwd", "root", "tty", "env")),
+        **dict.fromkeys(("exe", "exe_inode", "cwd", "root", "tty", "env", "env_names", "env_differs")),
         "sid": 0,
         "stdio": [],
     },

@@ -10,7 +10,7 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
-from ebpftop.core.process_records import Killer
+from ebpftop.core.process_records import EnvDifference, Killer
 from ebpftop.core.records import Attempt
 from ebpftop.core.syscall_records import InFlight, ProcessCalls, ProcessTotal, SyscallRow, TableSlot, UserCalls
 from ebpftop.core.trace_records import PrintingProgram
@@ -28,6 +28,7 @@ PARTS: dict[type[msgspec.Struct], str] = {
     ProcessCalls: "caller",
     ProcessTotal: "total",
     UserCalls: "caller_user",
+    EnvDifference: "env_difference",
     Killer: "killer",
     TableSlot: "slot",
     PrintingProgram: "program",

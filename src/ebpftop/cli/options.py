@@ -97,7 +97,8 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
         type=values.env,
         default=(),
         metavar="NAMES",
-        help="environment of programs that start, in records and details: HOME,LC_* or all; none (it may hold secrets)",
+        help="values in the environment of programs that start: HOME,LC_* or all (they may be secrets); names alone. "
+        "none: not even names",
     )
     kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
     kernel.add_argument(

@@ -14,6 +14,7 @@ from ebpftop.kernel import capabilities, compile_helper, tracefs
 from ebpftop.kernel.root_helper import RootHelper, RootWork
 from ebpftop.lifecycle import limits, stdio
 from ebpftop.probes.registry import registry
+from ebpftop.settings.values import NO_ENVIRONMENT
 from ebpftop.syscalls import abi as abis
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         latency=args.latency,
         processes=args.latency,
         printk=args.printk,
-        env=tuple(args.env),
+        env=() if args.env == NO_ENVIRONMENT else tuple(args.env),
+        env_names=args.env != NO_ENVIRONMENT,
         ignore=_calls(args.ignore),
         trace=_calls(args.trace),
     )

@@ -10,6 +10,14 @@ TICK_NS = 10_000_000
 """A clock tick of /proc, the unit of the start times of processes: USER_HZ is 100 on every Linux (proc(5))."""
 
 
+class EnvDifference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How the environment of a program differs from the one that its parent's program started with: names alone."""
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
 class Exec(Event, frozen=True, kw_only=True, tag="exec"):
     """A program started (`ret` 0) or an execve failed (`ret` is minus errno, `error` its name).
 
@@ -17,7 +25,7 @@ class Exec(Event, frozen=True, kw_only=True, tag="exec"):
     `file` is the path as given to execve, `interp` what the kernel runs instead if `file` is a script. `exe` is the
     file that runs, resolved; `cwd` and `exe` are paths below the root directory of the process, which is `root` if that
     is not the root of its mounts. `stdio` is what fds 0 to 2 are, None for a closed one; empty in older recordings.
-    `env` is there only if it was asked for.
+    `env` is there only if it was asked for, `env_names` and `env_differs` unless they were declined.
     `cut` names the fields that are cut short.
     """
 
@@ -51,6 +59,8 @@ class Exec(Event, frozen=True, kw_only=True, tag="exec"):
     sid: int = 0
     stdio: tuple[str | None, ...] = ()
     env: dict[str, str] | None = None
+    env_names: tuple[str, ...] | None = None
+    env_differs: EnvDifference | None = None
 
 
 class Killer(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -19,7 +19,7 @@ _NAMES: Mapping[Holds, str] = {
     "null": "null",
     "list": "a list",
     "object": "an object",
-    "map": "counts by name",
+    "map": "values by name",
 }
 
 

@@ -54,7 +54,8 @@ def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iter
     s = subject
     chosen = _filter_of(s)
     if s.kind == "exec" and is_exact(s.argv):
-        yield CommandLine("command", "run it again", shlex.join(s.argv))
+        unlike = f", but of its {' and '.join(s.parts)} only a part is known" if s.parts else ""
+        yield CommandLine("command", f"run it again{unlike}", shlex.join(s.argv))
         if (there := _there(s)) is not None:
             yield CommandLine("command", "run it again where it ran", there)
     if chosen:

@@ -54,6 +54,11 @@ def _exe(path: str | None) -> tuple[str, ...]:
     return () if path is None else _files(path)
 
 
+def _environment(row: ExecRow, _: float) -> tuple[str, ...]:
+    values = (row.exec.env or {}).items()
+    return (*(row.exec.env_names or ()), *(f"{name}={value}" for name, value in values))
+
+
 def _command(row: ExecRow) -> str:
     return " ".join(row.exec.argv) or row.exec.file
 
@@ -85,6 +90,7 @@ EXECS: Language[ExecRow] = Language(
         text_field("root", lambda r: r.exec.root, "its root directory, if it is another"),
         text_field("tty", lambda r: r.exec.tty, "its terminal: pts/3"),
         Field("sid", Number(hint="4321"), lambda r, _: r.exec.sid, "its session"),
+        Field("env", AnyOf(Text(hint="LD_PRELOAD or LANG=*")), _environment, "its environment: names; values by --env"),
         text_field("args", lambda r: " ".join(r.exec.argv[1:]), "its arguments"),
         text_field("unit", lambda r: r.exec.unit, "its systemd unit"),
         text_field("container", lambda r: r.exec.container),

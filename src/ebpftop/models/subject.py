@@ -46,6 +46,8 @@ class Subject:
     """Where it runs, if that is known and still there: `root` if it is not that of the machine."""
     env: tuple[tuple[str, str], ...] = ()
     """What is known of its environment."""
+    parts: tuple[str, ...] = ()
+    """What is known in part only, and therefore not in these fields."""
     program: str = ""
     """What to call instead of the first of `argv`, which a program found in PATH was called by."""
 
@@ -69,7 +71,8 @@ def subject_of_exec(row: ExecRow) -> Subject:
         time=e.time,
         cwd=_stays(e, "cwd"),
         root=_stays(e, "root"),
-        env=tuple(sorted(e.env.items())) if e.env else (),
+        env=tuple(sorted(e.env.items())) if e.env and "env" not in e.cut else (),
+        parts=tuple(words for name, words in _PARTS if name in e.cut and (name != "env" or e.env is not None)),
         program=_program(e),
     )
 
@@ -82,9 +85,13 @@ def _stays(e: Exec, name: Literal["cwd", "root"]) -> str | None:
     return path
 
 
+_PARTS = (("file", "path"), ("cwd", "directory"), ("root", "root directory"), ("env", "environment"))
+
+
 def _program(e: Exec) -> str:
     name = e.argv[0] if e.argv else ""
-    return e.file if e.interp is None and name.rpartition("/")[2] == e.file.rpartition("/")[2] else name
+    same = e.interp is None and "file" not in e.cut and name.rpartition("/")[2] == e.file.rpartition("/")[2]
+    return e.file if same else name
 
 
 def subject_of_process(process: ProcessInfo) -> Subject:

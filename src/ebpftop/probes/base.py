@@ -53,6 +53,7 @@ class Context:
     pairs_calm_s: float = 0.0  # the same while there are few calls
     printk: bool = False
     env: tuple[str, ...] = ()  # --env: names of variables whose values are reported
+    env_names: bool = True  # the names of all variables, and how they differ from the parent's
     handlers: Mapping[tuple[Abi, int], Handler] = field(default_factory=dict)  # --ignore and --trace
     # Whether the filter matches a process that already ran: pid, uid, comm.
     matches: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True

@@ -11,12 +11,19 @@ from ebpftop.core.escape import c_string, escape
 from ebpftop.probes.exec_places import SIZE as PLACES_SIZE
 from ebpftop.probes.exec_places import Places, places_of
 
-_EVENT = struct.Struct("=IIQQQQ8Ii4IiII16s16s")  # struct event of bpf/execs.c
+_EVENT = struct.Struct("=IIQQQQQ8Ii4IiIII4x16s16s")  # struct event of bpf/execs.c
 HEAD_BYTES = _EVENT.size
 TIME_AT = 8
 EXEC, FAILED, EXIT = 1, 2, 3
 _ARGV_CUT, _FILE_CUT, _INTERP_CUT, CGROUP_CUT, CGROUP_V1, ENV_CUT = 1 | 2, 4, 8, 16, 32, 128  # enum event_flag
-_CUT = (("file", _FILE_CUT), ("interp", _INTERP_CUT), ("argv", _ARGV_CUT), ("cgroup", CGROUP_CUT), ("env", ENV_CUT))
+_CUT = (
+    ("file", _FILE_CUT),
+    ("interp", _INTERP_CUT),
+    ("argv", _ARGV_CUT),
+    ("cgroup", CGROUP_CUT),
+    ("env", ENV_CUT),
+    ("env_names", ENV_CUT),
+)
 _ANY_CUT = _ARGV_CUT | _FILE_CUT | _INTERP_CUT | CGROUP_CUT | ENV_CUT
 NO_LOGINUID = 0xFFFFFFFF
 _PATH_MAX = 4096
@@ -47,6 +54,7 @@ class ExecEvent(NamedTuple):
     start_ns: int
     parent_start_ns: int
     cgroup_id: int
+    origin_start_ns: int
     pid: int
     tid: int
     ppid: int
@@ -63,6 +71,7 @@ class ExecEvent(NamedTuple):
     dirfd: int
     argc: int
     env_len: int
+    origin_pid: int
     comm: bytes
     pcomm: bytes
 
@@ -88,9 +97,11 @@ def event_of(raw: bytes) -> ExecEvent:
     return ExecEvent._make(_EVENT.unpack_from(raw))
 
 
-def cut_names(flags: int) -> list[str]:
-    """Return which fields of a record are cut off."""
-    return [name for name, bits in _CUT if flags & bits] if flags & _ANY_CUT else []
+def cut_names(flags: int, *, values: bool) -> list[str]:
+    """Return which fields of a record are cut off; *values*: it has those of the environment."""
+    if not flags & _ANY_CUT:
+        return []
+    return [name for name, bits in _CUT if flags & bits and (values or name != "env")]
 
 
 def executed_path(dirfd: int, raw: bytes) -> str:

@@ -15,8 +15,8 @@ _NAMES = ("exe", "cwd", "root", "stdio", "stdio", "stdio")  # enum place_name
 _CWD, _FD0, _FD1 = 1, 3, 4
 _KNOWN, _CUT, _DELETED, _TOP, _NAMELESS, _PIPE, _SOCKET, _ANON, _AS_FD0, _AS_FD1 = (1 << bit for bit in range(10))
 _AS_FD = _AS_FD0 | _AS_FD1
-CUT_PREFIX = "/..."
-"""What stands for the topmost names of a path that has more than the kernel side follows."""
+CUT_PREFIX = "(cut)"
+"""What stands for the topmost names of a path that has more than the kernel side follows: no path begins like that."""
 
 
 class Places(NamedTuple):
@@ -77,6 +77,8 @@ def _path(names: bytes, flags: int, inode: int) -> str | None:
     ('/usr/bin/ls', '/', None, '/tmp/x (deleted)')
     >>> _path(b"\0", 1 | 16 | 32, 99), _path(b"memfd:x\0", 1 | 16, 0), _path(b"[eventfd]\0", 1 | 16 | 128, 0)
     ('pipe:[99]', 'memfd:x', 'anon_inode:[eventfd]')
+    >>> _path(b"c\0b\0", 1 | 2, 0)
+    '(cut)/b/c'
     """
     if not flags & _KNOWN:
         return None

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from ebpftop.core.cgroup_path import container_of, unit_of
 from ebpftop.core.escape import c_string, comm_text, escape
-from ebpftop.core.process_records import TICK_NS, Exec, Exit
+from ebpftop.core.process_records import TICK_NS, EnvDifference, Exec, Exit
 from ebpftop.core.records import Record, Where
 from ebpftop.core.shared import Shared
 from ebpftop.kernel import clocks, maps
@@ -19,6 +19,7 @@ from ebpftop.kernel.event_buffer import RING_BYTES_MAX, Events
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import Context, KernelProbe
+from ebpftop.probes.environments import Environments, difference
 from ebpftop.probes.exec_event import (
     CGROUP_CUT,
     CGROUP_V1,
@@ -37,6 +38,7 @@ from ebpftop.probes.exec_event import (
     split_argv,
 )
 from ebpftop.probes.exec_ladders import exit_ladder, failure_ladder, failure_options, start_ladder
+from ebpftop.probes.exec_places import CUT_PREFIX
 from ebpftop.probes.exit_event import ending_of
 from ebpftop.probes.procfs import ProcessTable, SeenProcess
 from ebpftop.syscalls.errno_names import error_name, signal_name
@@ -50,6 +52,8 @@ _ABSENT_EVERY_S = 10.0
 # A perf sample's size is 16 bits wide; a ring accepts more than the argument lists that Linux allows by default.
 _ARGV_BYTES = {"ring": 128 << 10, "perf": 32 << 10}
 _ENV_BYTES = {"ring": 32 << 10, "perf": 4 << 10}
+# If no values are asked for: 2 KiB are usual, and the ring shall not be full of them.
+_ENV_NAMES_BYTES = {"ring": 8 << 10, "perf": 4 << 10}
 
 
 class ExecsProbe(KernelProbe):
@@ -70,6 +74,7 @@ class ExecsProbe(KernelProbe):
         self._shared: Shared[int] = Shared()
         # Survives a toggle: processes that end while the probe is off are found when it starts again.
         self._processes = ProcessTable(context.users)
+        self._environments = Environments()
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {}
@@ -89,7 +94,8 @@ class ExecsProbe(KernelProbe):
 
     def parameters(self) -> Mapping[str, int]:
         buffer = self.context.buffer
-        return {"ARGV_BYTES": _ARGV_BYTES[buffer], "ENV_BYTES": _ENV_BYTES[buffer] if self.context.env else 0}
+        env_bytes = (_ENV_BYTES if self.context.env else _ENV_NAMES_BYTES)[buffer] if self.context.env_names else 0
+        return {"ARGV_BYTES": _ARGV_BYTES[buffer], "ENV_BYTES": env_bytes}
 
     def map_entries(self) -> Mapping[str, int]:
         return dict.fromkeys(("exec_scratch", "failed_scratch", "failed_claims"), maps.CPUS)
@@ -195,6 +201,7 @@ class ExecsProbe(KernelProbe):
 
     def _unseen_exit(self, process: SeenProcess, now: float) -> Record:
         self._processes.forget(process.pid, process.start_ns)
+        self._environments.ended(process.pid, process.start_ns)
         self._started_at.pop((process.pid, process.start_ns), None)
         self._note_end((process.pid, process.start_ns))
         return Exit(
@@ -218,10 +225,11 @@ class ExecsProbe(KernelProbe):
             if len(self._started_at) > _ALIVE_MAX:
                 self._started_at.popitem(last=False)
         path = known_cgroup_path(cgroup)
-        cut = cut_names(flags)
+        cut = cut_names(flags, values=bool(self.context.env))
+        names, differs = self._environment(event, env, whole="env_names" not in cut)
         if flags & CGROUP_CUT:
             whole = path_of_id(event.cgroup_id, v1=bool(flags & CGROUP_V1))
-            path = f"/...{path}" if whole is None else escape(whole)
+            path = f"{CUT_PREFIX}{path}" if whole is None else escape(whole)
             cut = cut if whole is None else [name for name in cut if name != "cgroup"]
         return Exec(
             time=event.time_ns / 1e9 + offset,
@@ -255,13 +263,28 @@ class ExecsProbe(KernelProbe):
             sid=shared[places.sid],
             stdio=places.stdio,
             env=environment_of(env, self.context.env) if self.context.env and event.kind == EXEC else None,
+            env_names=names,
+            env_differs=differs,
         )
+
+    def _environment(
+        self, event: ExecEvent, raw: bytes, *, whole: bool
+    ) -> tuple[tuple[str, ...] | None, EnvDifference | None]:
+        """Return the names in the environment of a program that started, and how it differs from its parent's."""
+        if event.kind != EXEC or not self.context.env_names:
+            return None, None
+        own = self._environments.of_exec(raw)
+        self._environments.started(event.pid, event.start_ns, own if whole else None)
+        known = whole and event.origin_pid
+        parents = self._environments.of_process(event.origin_pid, event.origin_start_ns) if known else None
+        return own.names, difference(own, parents) if parents is not None else None
 
     def _exit(self, event: ExecEvent, raw: bytes, offset: float) -> Exit | None:
         process = event.pid, event.start_ns
         if process in self._ended:  # its last two threads ended at the same time, and each saw itself as the last
             return None
         self._note_end(process)
+        self._environments.ended(*process)
         started_ns = self._started_at.pop(process, None)
         seen = self._processes.forget(event.pid, event.start_ns)
         pid, start_ns = process

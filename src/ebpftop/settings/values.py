@@ -53,12 +53,18 @@ def memory(text: str) -> int:
     return mebibytes(text, 32)
 
 
+NO_ENVIRONMENT = ("none",)
+"""`--env none`: not even names are read."""
+
+
 def env(text: str) -> tuple[str, ...]:
-    """Take names of environment variables, each maybe with an asterisk at its end, or ``all``."""
+    """Take names of environment variables, each maybe with an asterisk at its end, or ``all``, or ``none``."""
     names = tuple(dict.fromkeys(text.split(",")))
+    if NO_ENVIRONMENT[0] in names and names != NO_ENVIRONMENT:
+        raise argparse.ArgumentTypeError("none stands alone")
     for name in names:
         if not name.rstrip("*") or "=" in name or "*" in name[:-1]:
-            raise argparse.ArgumentTypeError(f"{name!r} is not the name of a variable: HOME, LC_* or all")
+            raise argparse.ArgumentTypeError(f"{name!r} is not the name of a variable: HOME, LC_*, all or none")
     return names
 
 

@@ -112,6 +112,7 @@ class KernelSource:
             pairs_calm_s=options.pairs_calm_s,
             printk=options.printk,
             env=options.env,
+            env_names=options.env_names,
             measures=options.measures,
             handlers={**dict.fromkeys(options.ignore, "ignore"), **dict.fromkeys(options.trace, "trace")},
             cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),

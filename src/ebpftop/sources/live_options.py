@@ -35,6 +35,7 @@ class Options:
     pairs_calm_s: float = PAIRS_EVERY_S
     printk: bool = False
     env: tuple[str, ...] = ()  # variables of the environment whose values are in records: "PATH", "LC_*", "all"
+    env_names: bool = True  # the names of all of them, and which differ from the parent's
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[tuple[Abi, int], ...] = ()
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`

@@ -160,7 +160,7 @@ def _sheet(log: ExecLog, row: ExecRow, now: float) -> Sheet:
     if e.sid:
         sheet.fact("terminal", e.tty or "none", note=f"session {e.sid}{', which it leads' if e.sid == e.pid else ''}")
     _where(sheet, e)
-    _environment(sheet, log, row)
+    _environment(sheet, e)
 
     sheet.heading("Started by")
     _ancestors(sheet, log.ancestors(row), e.ppid, e.pcomm)
@@ -190,23 +190,25 @@ def _where(sheet: Sheet, e: Exec) -> None:
         sheet.fact(label, file or "closed", note=cut)
 
 
-def _environment(sheet: Sheet, log: ExecLog, row: ExecRow) -> None:
-    e = row.exec
-    if e.env is None:
-        if e.cwd is not None and not row.failed:
+def _environment(sheet: Sheet, e: Exec) -> None:
+    names = e.env_names if e.env_names is not None else tuple(e.env or ())
+    if e.env is None and e.env_names is None:
+        if e.cwd is not None and e.ret == 0:
             sheet.fact("environment", "not kept", "$dim", "--env NAMES or all keeps it")
         return
-    parent = log.parent_row(row)
-    before = parent.exec.env if parent is not None else None
-    cut = ", cut" if "env" in e.cut else ""
-    sheet.heading(f"Environment ({len(e.env)}{cut})")
-    if before is not None:
-        gone = [name for name in before if name not in e.env]
-        new = [name for name in e.env if name not in before]
-        changed = [name for name, value in e.env.items() if name in before and before[name] != value]
-        for label, names in (("new", new), ("changed", changed), ("gone", gone)):
-            sheet.fact(label, " ".join(sorted(names)), note="against its parent's start")
+    cut = ", cut" if {"env", "env_names"} & {*e.cut} else ""
+    sheet.heading(f"Environment ({len(names)}{cut})")
+    if (differs := e.env_differs) is not None:
+        found = (("new", differs.new), ("changed", differs.changed), ("gone", differs.gone))
+        for label, those in found:
+            sheet.fact(label, " ".join(sorted(those)) or None, note="against its parent's start")
+        if not any(those for _, those in found):
+            sheet.fact("differs", "no", "$dim", "the same as its parent's at its start")
     left = SHOWN_CHARACTERS
+    if e.env is None:
+        whole = " ".join(sorted(names))
+        sheet.fact("names", whole[:left] or None, note="values: --env NAMES or all")
+        return
     for name, value in sorted(e.env.items()):
         if left <= 0:
             sheet.line(("   …  more than is shown here: E exports them", "$warning"))
