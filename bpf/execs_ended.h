@@ -8,6 +8,7 @@
 
 #define SIGNALS 64
 #define SIGNAL_KILL 9
+#define SIGNAL_CHILD 17
 /* SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH: nothing dies of them (signal(7)). */
 #define HARMLESS ((1ULL << 17) | (1ULL << 18) | (0xfULL << 19) | (1ULL << 23) | (1ULL << 28))
 #define DELIVERED 0 /* include/trace/events/signal.h */
@@ -34,52 +35,6 @@ BPF_TABLE("lru_hash", u64, struct killer, killers, 1024);
 INLINE u64 killer_key(u32 tgid, u32 signal)
 {
 	return (u64)tgid << 32 | signal;
-}
-
-/*
- * Raw tracepoint args: signal, siginfo, task, whether the group gets it, result. It is often a timer's or a child's: these
- * return at once, and so does what the process handles.
- */
-int killer_on_signal_generate(struct bpf_raw_tracepoint_args *ctx)
-{
-	u64 signal = (u32)ctx->args[0], info = ctx->args[1];
-	char *target = (char *)ctx->args[2];
-	u32 result = ctx->args[4];
-
-	if (signal - 1 >= SIGNALS || (signal < SIGNALS && HARMLESS >> signal & 1))
-		return 0;
-	if (info == OF_KERNEL || (result != DELIVERED && result != LOST_ITS_INFO))
-		return 0;
-
-	s32 code = FROM_KILL;
-
-	if (info != NO_INFO)
-		code = read_u32((void *)info, SIGINFO_CODE);
-	if (code > FROM_KILL || code == OF_RESOLVER || (code > -32 && OF_EVENTS >> (u32)-code & 1))
-		return 0;
-
-	u32 tgid = read_u32(target, OFF_TASK_TGID);
-	char *task = current_task();
-	u32 sender = load_u32(task, OFF_TASK_TGID);
-
-	/* A broken pipe, a file too large: the kernel's own, in the name of the process itself. */
-	if (info == NO_INFO && tgid == sender)
-		return 0;
-	if (signal != SIGNAL_KILL &&
-	    read_pointer(read_pointer(target, OFF_TASK_SIGHAND), OFF_SIGHAND_ACTION + (signal - 1) * SIZE_SIGACTION))
-		return 0;
-
-	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
-	u64 key = killer_key(tgid, signal);
-	struct killer killer = {
-		.start_ns = read_u64(read_pointer(target, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME),
-		.pid = sender,
-		.uid = load_cred(task, OFF_CRED_UID),
-	};
-
-	load_comm(killer.comm, leader);
-	killers.update(&key, &killer);
-	return 0;
 }
 
 /* ---- Time that the kernel has not accounted for yet ---- */
@@ -257,6 +212,103 @@ INLINE void fill_usage(struct usage *usage, char *task, char *signal)
 		node = read_u64((void *)node, 0);
 	}
 }
+
+/* ---- After the memory is freed ---- */
+
+/* What a process used, up to when its parent is told of its end. Layout known to src/ebpftop/probes/exit_event.py. */
+struct freed_event {
+	u32 kind;
+	u32 pid;
+	u64 time_ns; /* where every event has it */
+	u64 start_ns;
+	u64 utime_ns;
+	u64 stime_ns;
+	u64 runtime_ns;
+};
+
+/*
+ * From Linux 6.16 on, sched_process_exit comes before exit_mm(), and what freeing the memory takes is missing in its event:
+ * 50 us of /bin/true, seconds of a large process. The signal to the parent comes last (exit_notify() in kernel/exit.c). It
+ * may also be of a child that has ended before, and that another process is the parent of now: then this is sent again
+ * later. If the parent gets no signal, or the event is lost, the first figures stay.
+ */
+INLINE int process_freed(void *ctx)
+{
+	char *task = current_task();
+	char *signal = load_pointer(task, OFF_TASK_SIGNAL);
+	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
+	u32 tgid = load_u32(task, OFF_TASK_TGID);
+
+	if (load_u32(signal, OFF_SIGNAL_LIVE) || !filter_matches(tgid, leader))
+		return 0;
+	struct usage usage = {};
+	u64 now_ns = bpf_ktime_get_ns();
+
+	fill_usage(&usage, task, signal);
+
+	struct freed_event freed = {
+		.kind = EVENT_FREED,
+		.pid = tgid,
+		.time_ns = now_ns,
+		.start_ns = load_u64(leader, OFF_TASK_START_BOOTTIME),
+		.utime_ns = usage.utime_ns,
+		.stime_ns = usage.stime_ns,
+		.runtime_ns = usage.runtime_ns + unaccounted_ns(task, now_ns),
+	};
+
+	hand_over(ctx, &freed, sizeof(freed));
+	return 0;
+}
+
+/*
+ * Raw tracepoint args: signal, siginfo, task, whether the group gets it, result. It is often a timer's or a child's: these
+ * return at once, and so does what the process handles.
+ */
+int killer_on_signal_generate(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 signal = (u32)ctx->args[0], info = ctx->args[1];
+	char *target = (char *)ctx->args[2];
+	u32 result = ctx->args[4];
+
+	if (PARAMETER(FREES_LATE) && signal == SIGNAL_CHILD)
+		return process_freed(ctx);
+	if (signal - 1 >= SIGNALS || (signal < SIGNALS && HARMLESS >> signal & 1))
+		return 0;
+	if (info == OF_KERNEL || (result != DELIVERED && result != LOST_ITS_INFO))
+		return 0;
+
+	s32 code = FROM_KILL;
+
+	if (info != NO_INFO)
+		code = read_u32((void *)info, SIGINFO_CODE);
+	if (code > FROM_KILL || code == OF_RESOLVER || (code > -32 && OF_EVENTS >> (u32)-code & 1))
+		return 0;
+
+	u32 tgid = read_u32(target, OFF_TASK_TGID);
+	char *task = current_task();
+	u32 sender = load_u32(task, OFF_TASK_TGID);
+
+	/* A broken pipe, a file too large: the kernel's own, in the name of the process itself. */
+	if (info == NO_INFO && tgid == sender)
+		return 0;
+	if (signal != SIGNAL_KILL &&
+	    read_pointer(read_pointer(target, OFF_TASK_SIGHAND), OFF_SIGHAND_ACTION + (signal - 1) * SIZE_SIGACTION))
+		return 0;
+
+	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
+	u64 key = killer_key(tgid, signal);
+	struct killer killer = {
+		.start_ns = read_u64(read_pointer(target, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME),
+		.pid = sender,
+		.uid = load_cred(task, OFF_CRED_UID),
+	};
+
+	load_comm(killer.comm, leader);
+	killers.update(&key, &killer);
+	return 0;
+}
+
+/* ---- The end ---- */
 
 INLINE void fill_killer(struct ending *ending, const struct event *event)
 {

@@ -15,6 +15,7 @@ from ebpftop.core.shared import Shared
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import names
 from ebpftop.kernel.cgroups import path_of_id
+from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.event_buffer import RING_BYTES_MAX, Events
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
@@ -39,7 +40,7 @@ from ebpftop.probes.exec_event import (
 )
 from ebpftop.probes.exec_ladders import exit_ladder, failure_ladder, failure_options, start_ladder
 from ebpftop.probes.exec_places import CUT_PREFIX
-from ebpftop.probes.exit_event import ending_of
+from ebpftop.probes.exit_event import FREES_LATE_SINCE, CpuTime, ending_of, take_freed
 from ebpftop.probes.procfs import ProcessTable, SeenProcess
 from ebpftop.syscalls.errno_names import error_name, signal_name
 
@@ -95,7 +96,8 @@ class ExecsProbe(KernelProbe):
     def parameters(self) -> Mapping[str, int]:
         buffer = self.context.buffer
         env_bytes = (_ENV_BYTES if self.context.env else _ENV_NAMES_BYTES)[buffer] if self.context.env_names else 0
-        return {"ARGV_BYTES": _ARGV_BYTES[buffer], "ENV_BYTES": env_bytes}
+        late = kernel_version() >= FREES_LATE_SINCE
+        return {"ARGV_BYTES": _ARGV_BYTES[buffer], "ENV_BYTES": env_bytes, "FREES_LATE": late}
 
     def map_entries(self) -> Mapping[str, int]:
         return dict.fromkeys(("exec_scratch", "failed_scratch", "failed_claims"), maps.CPUS)
@@ -158,7 +160,7 @@ class ExecsProbe(KernelProbe):
         rescan, self._rescan_due = self._rescan_due, False
         # An exit event is sent before the process leaves /proc: so no exit event of these comes after this reading.
         gone = self._gone(thorough=came_up or rescan)
-        events = self._events.drain(everything=everything or bool(gone))
+        events, freed = take_freed(self._events.drain(everything=everything or bool(gone)))
         # Report these exits first, since a pid may be reused by now, unless an event here is about the process.
         reported = {_process(raw) for raw in events} if gone else ()
         records = [self._unseen_exit(process, now) for process in gone if process.key not in reported]
@@ -168,7 +170,7 @@ class ExecsProbe(KernelProbe):
         for raw in events:
             event = event_of(raw)
             if event.kind == EXIT:
-                ended = self._exit(event, raw, offset)
+                ended = self._exit(event, raw, offset, freed.get((event.pid, event.start_ns)))
                 if ended is not None:
                     records.append(ended)
                 continue
@@ -279,7 +281,7 @@ class ExecsProbe(KernelProbe):
         parents = self._environments.of_process(event.origin_pid, event.origin_start_ns) if known else None
         return own.names, difference(own, parents) if parents is not None else None
 
-    def _exit(self, event: ExecEvent, raw: bytes, offset: float) -> Exit | None:
+    def _exit(self, event: ExecEvent, raw: bytes, offset: float, cpu: CpuTime | None) -> Exit | None:
         process = event.pid, event.start_ns
         if process in self._ended:  # its last two threads ended at the same time, and each saw itself as the last
             return None
@@ -302,7 +304,7 @@ class ExecsProbe(KernelProbe):
             start_ns=start_ns,
             ppid=self._shared[event.ppid],
             core=bool(event.ret & 0x80),
-            **ending_of(raw, HEAD_BYTES)._asdict(),
+            **ending_of(raw, HEAD_BYTES, cpu)._asdict(),
         )
 
 

@@ -10,6 +10,10 @@ from ebpftop.core.escape import comm_text
 from ebpftop.core.process_records import Killer
 
 _ENDING = struct.Struct("=10Q4I16s")  # struct ending of bpf/execs_ended.h
+_FREED = struct.Struct("=II5Q")  # struct freed_event there
+_FREED_KIND = 4
+FREES_LATE_SINCE = (6, 16)
+"""Since then the kernel frees the memory of a process after it has reported its end."""
 _KILLER, _OOM, _FORKED, _IO, _STORAGE = 1, 2, 4, 8, 16  # enum ending_flag
 _PAGE_BYTES = resource.getpagesize()
 
@@ -32,12 +36,33 @@ class Ending(NamedTuple):
     threads: int
 
 
-def ending_of(raw: bytes, at: int) -> Ending:
-    """Return what is at *at*, behind struct event."""
+class CpuTime(NamedTuple):
+    """The time on a CPU as the kernel has it: by its clock's ticks in a program and in the kernel, and all of it."""
+
+    utime_ns: int
+    stime_ns: int
+    runtime_ns: int
+
+
+def take_freed(events: list[bytes]) -> tuple[list[bytes], dict[tuple[int, int], CpuTime]]:
+    """Return *events* without those of processes whose memory was freed, and what these say: by pid and start."""
+    freed: dict[tuple[int, int], CpuTime] = {}
+    others = []
+    for raw in events:
+        if raw[0] == _FREED_KIND:
+            _, pid, _, start_ns, *times = _FREED.unpack_from(raw)
+            freed[pid, start_ns] = CpuTime(*times)
+        else:
+            others.append(raw)
+    return others, freed
+
+
+def ending_of(raw: bytes, at: int, cpu: CpuTime | None = None) -> Ending:
+    """Return what is at *at*, behind struct event; *cpu* is what is known later of its time."""
     (utime, stime, runtime, minor, major, read, written, stored_read, stored, rss, flags, pid, uid, threads, comm) = (
         _ENDING.unpack_from(raw, at)
     )
-    user_ns, system_ns = cpu_times(utime, stime, runtime)
+    user_ns, system_ns = cpu_times(*(cpu or (utime, stime, runtime)))
     return Ending(
         user_s=user_ns / 1e9,
         system_s=system_ns / 1e9,
