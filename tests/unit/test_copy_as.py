@@ -47,6 +47,8 @@ HOSTILE = (
     "\\x1b[31m",
     "~",
     "#",
+    "then",
+    "A=1",
 )
 ROWS = [
     Subject("exec", "cc1", 812, True, ("cc", "-c", "it's.c"), "/usr/bin/cc", None, 0, "root"),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from ebpftop.core.process_records import EnvDifference
+import msgspec
+
+from ebpftop.core.process_records import EnvDifference, Exec
+from ebpftop.core.record_memory import weight
+from ebpftop.core.shared import SharedNames
 from ebpftop.probes import environments
 from ebpftop.probes.environments import Environments, difference, environment_in
+from ebpftop.recording.parse import read_line
+from tests.unit.test_model_execlog import PROGRAM
 
 PARENT = b"PATH=/bin\0LANG=C\0OLD=1\0"
 CHILD = b"PATH=/sbin\0LANG=C\0NEW=a secret\0"
@@ -45,3 +51,28 @@ def test_what_was_parsed_is_forgotten_if_it_is_too_much() -> None:
     for number in range(environments._PARSED_MAX + 2):
         known.of_exec(b"A=%d\0" % number)
     assert len(known._parsed) <= environments._PARSED_MAX
+
+
+def test_names_are_shared_until_there_is_no_room() -> None:
+    shared = SharedNames(room=2 * 60 + 4 * 4)
+    first = shared[tuple("AB")]
+    assert shared[tuple("AB")] is first
+    assert shared.has(first)
+    other = tuple("CD")
+    assert shared[other] is other
+    assert not shared.has(other)
+
+
+def test_a_record_has_no_memory_of_its_own_for_names_that_are_shared() -> None:
+    names = tuple(f"NAME_{number}_OF_A_VARIABLE" for number in range(40))
+    one = msgspec.structs.replace(PROGRAM, env_names=names)
+    assert weight(one) > weight(PROGRAM) + 40 * len(names[0])
+    read = read_line(msgspec.json.encode(one))
+    assert isinstance(read, Exec)
+    again = read_line(msgspec.json.encode(one))
+    assert isinstance(again, Exec)
+    assert read == again == one
+    assert read.env_names is again.env_names
+    assert weight(read) == weight(PROGRAM)
+    differs = EnvDifference(new=("X" * 1000,), changed=(), gone=())
+    assert weight(msgspec.structs.replace(read, env_differs=differs)) > weight(read) + 1000

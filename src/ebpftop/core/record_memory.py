@@ -9,6 +9,7 @@ import msgspec
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import Cost, End, Fullest, Header, Lost, Probe, Record, TableReading
+from ebpftop.core.shared import ENVIRONMENTS
 from ebpftop.core.syscall_records import Syscall, Syscalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import Users
@@ -27,7 +28,7 @@ def weight(record: Record) -> int:
     """Return about how many bytes *record* takes, never much less than it does."""
     if isinstance(record, Exec):
         long = len(record.file) + len(record.cgroup) + len(record.interp or "")
-        return _EXEC + long + texts(record.argv) + _of_places(record)
+        return _EXEC + long + texts(record.argv) + _of_places(record) + _of_environment(record)
     if isinstance(record, Exit):
         return _EXIT
     if isinstance(record, Trace):
@@ -58,6 +59,15 @@ def _of_places(record: Exec) -> int:
     if record.env:
         return texts((*record.env, *record.env.values())) + texts(_places(record))
     return texts(_places(record))
+
+
+def _of_environment(record: Exec) -> int:
+    names, differs = record.env_names, record.env_differs
+    size = 0 if names is None or ENVIRONMENTS.has(names) else texts(names)
+    if differs is None:
+        return size
+    different = (*differs.new, *differs.changed, *differs.gone)
+    return size + (_SMALL + texts(different) if different else _SMALL_TEXT)
 
 
 def _places(record: Exec) -> tuple[str, ...]:

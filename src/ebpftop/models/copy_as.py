@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ebpftop.filters.spec import COMM_BYTES, Filter, comm_bytes
+from ebpftop.models.shell_line import shell_line
 from ebpftop.models.subject import Subject
 
 _PRINTS_EXEC = r'{ printf("%d %s\n", pid, str(args->filename)); }'
@@ -55,7 +56,7 @@ def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iter
     chosen = _filter_of(s)
     if s.kind == "exec" and is_exact(s.argv):
         unlike = f", but of its {' and '.join(s.parts)} only a part is known" if s.parts else ""
-        yield CommandLine("command", f"run it again{unlike}", shlex.join(s.argv))
+        yield CommandLine("command", f"run it again{unlike}", shell_line(s.argv))
         if (there := _there(s)) is not None:
             yield CommandLine("command", "run it again where it ran", there)
     if chosen:
@@ -81,7 +82,7 @@ def _there(s: Subject) -> str | None:
     variables = [f"{name}={value}" for name, value in s.env if is_exact((name, value))]
     if variables:  # without a PATH it is not all of the environment, but what was asked for
         words = ["env", *(("-i",) if any(name == "PATH" for name, _ in s.env) else ()), *variables, *words]
-    line = f"cd {shlex.quote(s.cwd)} && {shlex.join(words)}"
+    line = f"cd {shlex.quote(s.cwd)} && {shell_line(words)}"
     return line if s.root is None else shlex.join(["sudo", "chroot", s.root, "sh", "-c", line])
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.models.processes import Lineage
 from ebpftop.models.ring import Ring
+from ebpftop.models.shell_line import shell_line
 
 SAMPLE = 255
 """Durations that a median is computed of, evenly spread over all."""
@@ -220,4 +219,4 @@ class Repeats:
 
 def command_line(argv: tuple[str, ...]) -> str:
     """Return *argv* in the syntax of a shell."""
-    return shlex.join(argv)
+    return shell_line(argv)

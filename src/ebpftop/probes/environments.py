@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ebpftop.core.escape import escape
 from ebpftop.core.process_records import TICK_NS, EnvDifference
-from ebpftop.core.shared import Shared
+from ebpftop.core.shared import ENVIRONMENTS
 from ebpftop.probes.procfs import start_of
 
 _PROCESSES_MAX = 200_000
@@ -34,7 +34,6 @@ class Environments:
         self._started: OrderedDict[int, tuple[int, Environment | None]] = OrderedDict()
         # What was parsed before, by a hash of it: what runs in a loop, or at a prompt, mostly has the same one.
         self._parsed: dict[tuple[int, int], Environment] = {}
-        self._names: Shared[tuple[str, ...]] = Shared()
 
     def of_exec(self, raw: bytes) -> Environment:
         """Return what is in *raw*, strings that each end with a NUL."""
@@ -44,7 +43,7 @@ class Environments:
             if len(self._parsed) >= _PARSED_MAX:
                 self._parsed.clear()
             names, hashes = environment_in(raw)
-            found = self._parsed[key] = Environment(self._names[names], hashes)
+            found = self._parsed[key] = Environment(ENVIRONMENTS[names], hashes)
         return found
 
     def started(self, pid: int, start_ns: int, environment: Environment | None) -> None:

@@ -17,8 +17,10 @@ import msgspec
 
 from ebpftop.core.escape import escape
 from ebpftop.core.format import counted
+from ebpftop.core.process_records import Exec
 from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import LAST_TIME, Header, Record, TableReading
+from ebpftop.core.shared import ENVIRONMENTS
 from ebpftop.probes.registry import decode, registry
 from ebpftop.recording.readings import MAX_ROWS, ReadingDecoder
 
@@ -68,6 +70,8 @@ def read_line(line: bytes) -> Record:
     except ValueError as error:
         raise ValueError(escape(str(error))[:_REASON_CHARS]) from None
     _check(record, line)
+    if isinstance(record, Exec) and record.env_names is not None:
+        msgspec.structs.force_setattr(record, "env_names", ENVIRONMENTS[record.env_names])
     return record
 
 
