@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 _RESERVED = frozenset(
-    ("! { } [[ ]] case coproc do done elif else esac fi for function if in select then time until while").split(" ")  # noqa: SIM905
+    "! { } [[ ]] case coproc do done elif else esac fi for function if in select then time until while".split()  # noqa: SIM905
 )
 
 
