@@ -56,6 +56,7 @@ class FakePane:
         self.titles = 0
         self.counts = 0
         """How often it was shown when its title was updated last."""
+        self.described = 0
 
     def feed(self, batch: Batch) -> None:
         if self.breaks:
@@ -73,6 +74,7 @@ class FakePane:
 
     def describe(self) -> None:
         self.counts = len(self.shown_at)
+        self.described += 1
 
     def update_overview(self, overview: Overview) -> None:
         self.overview = overview
@@ -398,6 +400,7 @@ def test_what_comes_all_the_time_is_shown_rarely_and_what_is_around_it_more_rare
         framed.send(*programs(at))
         framed.pass_time(0.1)
         assert framed.execs.counts == len(framed.execs.shown_at)  # a title is never older than its rows
+        assert framed.trace.described >= framed.execs.described  # nor than those of another pane that it learns from
     assert 10 / frames.FRAME_S * 0.8 < framed.shown[0] <= 10 / frames.FRAME_S + frames.QUICK_FRAMES
     assert 8 <= framed.host.described <= 14
     assert 8 <= framed.trace.titles <= 14

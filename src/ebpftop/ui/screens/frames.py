@@ -132,6 +132,9 @@ class Frames:
             for pane in fed:
                 self._show(pane)
                 is_urgent |= pane.message_is_late
+            for pane in self._outdated:
+                with surviving(f"the title of {pane.label}"):
+                    pane.describe()  # two titles that say the same say it of the same reading
         states = tuple(self._shown.present.probes.values())
         is_urgent |= len(states) != len(self._states) or not all(map(is_, states, self._states))
         now_s = monotonic()
