@@ -84,6 +84,13 @@ PROBES = (
         records=("ebpftop.models.opens:Open",),
         on=False,
     ),
+    ProbeRow(
+        name="programs",
+        about="every eBPF program of the machine, and what it costs",
+        probe="ebpftop.probes.programs:ProgramsProbe",
+        records=("ebpftop.core.program_records:Programs",),
+        on=False,
+    ),
 )
 
 
