@@ -294,7 +294,7 @@ def test_at_sys_enter_too_where_execve_is_seen_there(failing: Path, late_entry: 
 def test_syscalls_alone_has_no_other_program_in_front_of_its_own() -> None:
     with watching(probes=("syscalls",)) as watched:
         assert programs_at("sys_enter", "sys_exit") == {"sys_enter": 1, "sys_exit": 1}
-        assert watched.source._filter.dispatcher.program_fds == []
+        assert watched.source._filter.dispatcher.programs == {}
 
 
 def test_what_the_shared_program_missed_is_lost_to_all_that_it_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,8 +313,8 @@ def test_what_the_shared_program_missed_is_lost_to_all_that_it_reaches(monkeypat
 
 def test_what_the_shared_program_costs_is_ebpftops_cost() -> None:
     with watching(probes=("users",)) as watched:
-        (program,) = watched.source._filter.dispatcher.program_fds
-        assert program in watched.source._program_fds()
+        ((name, program),) = watched.source._filter.dispatcher.programs.items()
+        assert watched.source._programs()[program] == name
 
 
 def test_a_refusal_of_the_shared_program_is_the_options_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from ebpftop.core.records import Count, TableReading, Time
@@ -88,4 +90,4 @@ class Programs(TableReading, frozen=True, kw_only=True, tag="programs"):
     machine: ProgramTotals
     stats: str | None = None
     owners_time: Time | None = None
-    keys = {"rows": ("id",), "maps": ("id",)}
+    keys: ClassVar[dict[str, tuple[str, ...]]] = {"rows": ("id",), "maps": ("id",)}

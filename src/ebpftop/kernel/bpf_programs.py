@@ -48,7 +48,7 @@ def newer(than: int) -> Listing:
     codes: list[Code] = []
     while len(codes) < CODES_MAX:
         try:
-            than = _next_id(than)
+            than = bpf_syscall.next_id(_NEXT_ID, than)
         except FileNotFoundError:
             break
         with suppress(FileNotFoundError):  # it is no longer there
@@ -58,14 +58,6 @@ def newer(than: int) -> Listing:
             finally:
                 os.close(fd)
     return Listing(than, codes)
-
-
-def _next_id(than: int) -> int:
-    attr = ctypes.create_string_buffer(struct.pack("=I", than), bpf_syscall.ATTR_SIZE)
-    if bpf_syscall.call(_NEXT_ID, attr, bpf_syscall.ATTR_SIZE) < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return int(struct.unpack_from("=I", attr.raw, 4)[0])
 
 
 def _codes(program_fd: int) -> list[Code]:

@@ -57,6 +57,18 @@ def bpf(command: int, attr: bytes) -> int:
     return done
 
 
+def next_id(command: int, than: int) -> int:
+    """Return the id after *than* by *command* (BPF_PROG_GET_NEXT_ID and its like).
+
+    Raises FileNotFoundError after the last one, OSError.
+    """
+    attr = ctypes.create_string_buffer(struct.pack("=I", than), ATTR_SIZE)
+    if call(command, attr, ATTR_SIZE) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(struct.unpack_from("=I", attr.raw, 4)[0])
+
+
 def call(command: int, attr: ctypes.c_char_p | ctypes.Array[ctypes.c_char], size: int) -> int:
     """Call bpf(2) with *size* bytes of *attr*, which the kernel may change; below 0 if it failed, errno says why."""
     return int(_libc.syscall(_SYS_BPF, command, attr, size))
@@ -164,6 +176,23 @@ def info(fd: int, request: bytes = b"") -> bytes:
     reply = ctypes.create_string_buffer(request, _INFO_SIZE)
     bpf(_GET_INFO_BY_FD, struct.pack("=IIQ", fd, _INFO_SIZE, ctypes.addressof(reply)))
     return reply.raw
+
+
+class InfoBuffer:
+    """Asks the same as `info` of one object after the other, into the same memory."""
+
+    def __init__(self) -> None:
+        self._reply = (ctypes.c_char * _INFO_SIZE)()
+        self._attr = ctypes.create_string_buffer(ATTR_SIZE)
+
+    def of(self, fd: int) -> ctypes.Array[ctypes.c_char]:
+        """Return what the kernel reports, until it is called again; raises OSError."""
+        ctypes.memset(self._reply, 0, _INFO_SIZE)
+        struct.pack_into("=IIQ", self._attr, 0, fd, _INFO_SIZE, ctypes.addressof(self._reply))
+        if call(_GET_INFO_BY_FD, self._attr, ATTR_SIZE) < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return self._reply
 
 
 def runs(program_fd: int) -> Runs:

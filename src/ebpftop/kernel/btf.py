@@ -7,6 +7,7 @@ Documentation/bpf/btf.rst and include/uapi/linux/btf.h of the kernel.
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,36 @@ def of_running_kernel() -> bytes:
         return VMLINUX.read_bytes()
     except OSError as error:
         raise BtfError(f"{VMLINUX}: {error.strerror}") from error
+
+
+def names(blob: bytes, ids: Collection[int], base: bytes | None = None) -> dict[int, bytes]:
+    """Return the names of the types *ids* in *blob*; raises BtfError if it is not whole.
+
+    The types of a kernel module go on where those of the kernel, *base*, end, and so do its names.
+    """
+    first, names_before = (1, 0) if base is None else (1 + sum(1 for _ in _types(base)), _HEADER.unpack_from(base)[7])
+    wanted, found = frozenset(ids), {}
+    try:
+        header, names_at = (_HEADER.unpack_from(blob)[at] for at in (3, 6))
+        for number, (name, *_) in enumerate(_types(blob), first):
+            if number in wanted and name >= names_before:
+                start = header + names_at + name - names_before
+                found[number] = blob[start : blob.index(b"\0", start)]
+    except (struct.error, ValueError) as error:
+        raise BtfError("the BTF blob is cut off") from error
+    return found
+
+
+def _types(blob: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield what each type begins with: name, info, and size or type."""
+    _, _, _, header, types_at, types_len, _, _ = _HEADER.unpack_from(blob)
+    at, end = header + types_at, header + types_at + types_len
+    unpack = _TYPE.unpack_from
+    while at < end:
+        begins = unpack(blob, at)
+        yield begins
+        fixed, each = _EXTRA.get(begins[1] >> 24 & 0x1F, (0, 0))
+        at += 12 + fixed + each * (begins[1] & 0xFFFF)
 
 
 class Btf:

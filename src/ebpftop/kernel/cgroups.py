@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import posixpath
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -111,24 +112,59 @@ _O_PATH = os.O_PATH | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+@contextmanager
+def _handles_below(root: Path) -> Iterator[Callable[[int], int | None]]:
+    """Give what opens a cgroup of the hierarchy at *root* by its id, as a path; None if it cannot."""
+    mount = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def opened(id: int) -> int | None:
+        handle = _FileHandle(8, _FILEID_KERNFS, id)
+        found = int(_libc.open_by_handle_at(mount, ctypes.byref(handle), _O_PATH))
+        return found if found >= 0 else None
+
+    try:
+        yield opened
+    finally:
+        os.close(mount)
+
+
+@contextmanager
+def handles() -> Iterator[Callable[[int], int | None]]:
+    """Give what opens a cgroup of the unified hierarchy by its id; raises OSError if that is not mounted."""
+    root = unified()
+    if root is None:
+        raise FileNotFoundError(errno.ENOENT, "cgroup2 is not mounted")
+    with _handles_below(root) as opened:
+        yield opened
+
+
+def unified() -> Path | None:
+    """Return where the unified hierarchy is mounted, or the part of it that a cgroup namespace has."""
+    return next((hierarchy.root for hierarchy in mounted() if not hierarchy.v1), None)
+
+
+def folders(root: Path) -> dict[int, str]:
+    """Return the path of each cgroup below *root*, itself among them, by its id."""
+    found: dict[int, str] = {}
+    for folder, _, _, fd in os.fwalk(root):
+        found[os.fstat(fd).st_ino] = folder[len(str(root)) :] or "/"
+    return found
+
+
 @lru_cache(maxsize=1024)
 def path_of_id(id: int, *, v1: bool) -> str | None:
     """Return the path of the cgroup *id* from the root of its hierarchy; None if it is gone or cannot be found."""
     root = next((hierarchy.root for hierarchy in hierarchies() if hierarchy.v1 is v1), None)
     if root is None:
         return None
-    mount = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        handle = _FileHandle(8, _FILEID_KERNFS, id)
-        found = _libc.open_by_handle_at(mount, ctypes.byref(handle), _O_PATH)
-        if found < 0:
+    with _handles_below(root) as opened:
+        found = opened(id)
+        if found is None:
             return None
         try:
             path = os.readlink(f"/proc/self/fd/{found}")
         finally:
             os.close(found)
-    finally:
-        os.close(mount)
     # A directory that was removed meanwhile is shown with " (deleted)".
     return path[len(str(root)) :] if (path + "/").startswith(f"{root}/") and os.path.isdir(path) else None
 

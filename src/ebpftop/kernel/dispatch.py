@@ -65,9 +65,9 @@ class Dispatcher:
         return runs(self._module.programs[_program(target)]).recursion_misses
 
     @property
-    def program_fds(self) -> list[int]:
-        """The descriptors of the shared programs that are attached: what they cost includes what they reach."""
-        return [fd for name, fd in self._module.programs.items() if name in PROGRAMS]
+    def programs(self) -> dict[str, int]:
+        """The shared programs that are attached, and their descriptors: what they cost includes what they reach."""
+        return {name: fd for name, fd in self._module.programs.items() if name in PROGRAMS}
 
 
 def _program(target: str) -> str:

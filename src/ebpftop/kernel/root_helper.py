@@ -2,11 +2,11 @@
 
 ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). After that it still needs
 four things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
-the run statistics of BPF programs (CAP_SYS_ADMIN); list the BPF programs of the machine, and where their code is
-(CAP_SYS_ADMIN and CAP_SYSLOG); and read which system call a thread is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to
-open the file). A child that was forked before does them. It accepts six requests, which name only files of the
-instance, and programs and threads by their numbers. It ends when ebpftop has ended. The guard removes what is then left
-in tracefs (lifecycle/guard.py).
+the run statistics of BPF programs (CAP_SYS_ADMIN); list the BPF programs of the machine, where their code is
+(CAP_SYS_ADMIN and CAP_SYSLOG), their maps and links, and which processes hold them; and read which system call a thread
+is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file). A child that was forked before does them. Its requests
+name only files of the instance; programs, maps, cgroups, processes and threads by their numbers. It ends when ebpftop
+has ended. The guard removes what is then left in tracefs (lifecycle/guard.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ebpftop.kernel import bpf_programs, bpf_syscall, capabilities
+import msgspec
+
+from ebpftop.kernel import bpf_objects, bpf_programs, bpf_syscall, capabilities
+from ebpftop.kernel.bpf_objects import FACTS_MAX, Counts, LinkFacts, MapFacts, ProgramFacts, Round
 from ebpftop.kernel.bpf_programs import Code, Listing
 from ebpftop.lifecycle import helpers
 from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
@@ -43,6 +46,8 @@ _REQUEST_MAX = 4096
 _ANSWER_MAX = 1 << 16
 _LAST_ID = struct.Struct("=I")
 _CODE = struct.Struct("=QIIQ16s")  # bpf_programs.Code
+_COUNTS = struct.Struct("=IQQQ")  # bpf_objects.Counts
+CGROUPS_MAX = 128
 THREADS_MAX = 200
 """Threads of one `calls`: pids have seven digits at most, and /proc/PID/syscall is a line of 160 bytes at most."""
 
@@ -81,6 +86,30 @@ class RootWork:
     def programs(self, than: int) -> Listing:
         """Return the BPF programs whose id is higher than *than*, and where their code is."""
         return bpf_programs.newer(than)
+
+    def counts(self, than: int) -> list[Counts]:
+        """Return the totals of programs whose id is higher than *than*: see `bpf_objects.counts`."""
+        return bpf_objects.counts(than)
+
+    def program_facts(self, ids: Sequence[int]) -> list[ProgramFacts]:
+        """Return what does not change of at most `FACTS_MAX` programs."""
+        return bpf_objects.programs(ids)
+
+    def map_facts(self, ids: Sequence[int]) -> list[MapFacts]:
+        """Return what the kernel tells of at most `FACTS_MAX` maps."""
+        return bpf_objects.maps(ids)
+
+    def link_facts(self, than: int) -> list[LinkFacts]:
+        """Return links whose id is higher than *than*: see `bpf_objects.links`."""
+        return bpf_objects.links(than)
+
+    def cgroup_programs(self, attach_type: int, ids: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
+        """Return what is attached to at most `CGROUPS_MAX` cgroups: see `bpf_objects.attached_to_cgroups`."""
+        return bpf_objects.attached_to_cgroups(attach_type, ids)
+
+    def holders(self, after: int) -> Round:
+        """Return which processes after *after* hold programs: see `bpf_objects.holders`."""
+        return bpf_objects.holders(after)
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return /proc/PID/task/TID/syscall (proc(5)) of at most `THREADS_MAX` threads, each a pid and a tid.
@@ -153,6 +182,18 @@ def _answer(work: RootWork, requests: socket.socket) -> None:
                 case [b"programs", than]:
                     last_id, codes = work.programs(int(than))
                     answer = _LAST_ID.pack(last_id) + b"".join(_CODE.pack(*code) for code in codes)
+                case [b"counts", than]:
+                    answer = b"".join(_COUNTS.pack(*one) for one in work.counts(int(than)))
+                case [b"program-facts", *ids] if len(ids) <= FACTS_MAX:
+                    answer = _encode(work.program_facts(_numbers(ids)))
+                case [b"map-facts", *ids] if len(ids) <= FACTS_MAX:
+                    answer = _encode(work.map_facts(_numbers(ids)))
+                case [b"link-facts", than]:
+                    answer = _encode(work.link_facts(int(than)))
+                case [b"cgroup-programs", kind, *ids] if len(ids) <= CGROUPS_MAX:
+                    answer = _encode(work.cgroup_programs(int(kind), _numbers(ids)))
+                case [b"holders", after]:
+                    fds = [_in_memory(_encode(work.holders(int(after))))]
                 case [b"calls", *threads] if len(threads) <= THREADS_MAX:
                     answer = b"\n".join(work.calls([_thread(thread) for thread in threads]))
                 case _:
@@ -168,6 +209,21 @@ def _answer(work: RootWork, requests: socket.socket) -> None:
         finally:
             for fd in fds:
                 os.close(fd)
+
+
+def _numbers(texts: Sequence[bytes]) -> list[int]:
+    return [int(text) for text in texts]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _in_memory(answer: bytes) -> int:
+    """Return a descriptor of a file that has *answer*, however long that is, and exists nowhere else."""
+    fd = os.memfd_create("ebpftop-answer", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(answer)
+    return fd
 
 
 def _thread(text: bytes) -> tuple[int, int]:
@@ -209,6 +265,32 @@ class RootHelper(RootWork):
         (last_id,) = _LAST_ID.unpack_from(answer)
         found = (Code._make(one) for one in _CODE.iter_unpack(answer[_LAST_ID.size :]))
         return Listing(last_id, [code._replace(name=code.name.rstrip(b"\0")) for code in found])
+
+    def counts(self, than: int) -> list[Counts]:
+        _, answer = self._ask(b"counts", b"%d" % than)
+        return [Counts._make(one) for one in _COUNTS.iter_unpack(answer)]
+
+    def program_facts(self, ids: Sequence[int]) -> list[ProgramFacts]:
+        _, answer = self._ask(b"program-facts", *(b"%d" % number for number in ids))
+        return msgspec.msgpack.decode(answer, type=list[ProgramFacts])
+
+    def map_facts(self, ids: Sequence[int]) -> list[MapFacts]:
+        _, answer = self._ask(b"map-facts", *(b"%d" % number for number in ids))
+        return msgspec.msgpack.decode(answer, type=list[MapFacts])
+
+    def link_facts(self, than: int) -> list[LinkFacts]:
+        _, answer = self._ask(b"link-facts", b"%d" % than)
+        return msgspec.msgpack.decode(answer, type=list[LinkFacts])
+
+    def cgroup_programs(self, attach_type: int, ids: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
+        _, answer = self._ask(b"cgroup-programs", b"%d" % attach_type, *(b"%d" % number for number in ids))
+        return msgspec.msgpack.decode(answer, type=list[tuple[int, tuple[int, ...]]])
+
+    def holders(self, after: int) -> Round:
+        (fd,), _ = self._ask(b"holders", b"%d" % after)
+        with open(fd, "rb") as file:
+            file.seek(0)
+            return msgspec.msgpack.decode(file.read(), type=Round)
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
         if not threads:

@@ -62,6 +62,8 @@ class Context:
     filtering: Callable[[], bool] = lambda: False
     # What the filter names but no longer exists.
     gone: Callable[[], tuple[str, ...]] = tuple
+    # The programs of all probes, and of the filter: their descriptors, and their whole names.
+    own_programs: Callable[[], Mapping[int, str]] = dict
     measures: bool = False  # what attach options cost, also if it is clear which one is used
     cache_tasks: bool = False  # ebpftop.kernel.task_cache_map
 
@@ -208,11 +210,10 @@ class KernelProbe(ABC):
 
     def state(self, now: float) -> Probe:
         """Return the record of the present state."""
-        on = self.module is not None
         return Probe(
             time=now,
             probe=self.name,
-            state="on" if on else "off",
+            state="on" if self.on else "off",
             via=self.via,
             reason=None,
             attempts=self.attempts,

@@ -102,6 +102,7 @@ class KernelSource:
                 tracefs=place, no_fentry=fentry_refusal(execve_id if isinstance(execve_id, int) else None)
             ),
             root=self._root,
+            own_programs=self._programs,
             users=UserNames(),
             buffer=self.buffer,
             attach=options.attach,
@@ -319,7 +320,7 @@ class KernelSource:
                 records += self._read_probe(name, everything=everything)
             failed, self._news[name] = self._news[name], []
             records += failed
-        cost = self._cost.poll(now, self._program_fds()) if name == self.probes[0] else None
+        cost = self._cost.poll(now, self._programs()) if name == self.probes[0] else None
         if cost is not None:
             records.append(cost)
         return Batch(name, now, tuple(records)) if records else None
@@ -333,10 +334,11 @@ class KernelSource:
             records += probe.lost(now)
         return records
 
-    def _program_fds(self) -> list[int]:
+    def _programs(self) -> dict[int, str]:
+        """Return the names of our programs by their descriptors."""
         modules = [probe.module for probe in self._probes.values()]  # another thread may attach one now
-        own = [fd for module in modules if module is not None for fd in module.programs.values()]
-        return [*own, *self._filter.dispatcher.program_fds]
+        own = [item for module in modules if module is not None for item in module.programs.items()]
+        return {fd: name.partition("@")[0] for name, fd in (*own, *self._filter.dispatcher.programs.items())}
 
     def is_on(self, probe: ProbeName) -> bool:
         """Return whether a probe is attached now, or will be when its start is over."""
