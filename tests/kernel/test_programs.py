@@ -271,6 +271,10 @@ MISSED = 50
 
 
 def test_what_a_program_missed() -> None:
+    if kernel_version() < (5, 12):  # it counts none, and does not leave them out either
+        with watching() as watched:
+            assert {row.misses for row in watched.read().rows} <= {0}
+        return
     with ExitStack() as stack:
         program = stack.enter_context(recursive_printing() if kernel_version() >= (6, 2) else recursive_deleting())
         watched = stack.enter_context(watching())
@@ -280,7 +284,7 @@ def test_what_a_program_missed() -> None:
         truth = by_bpftool("prog", "show", "id", str(row.id)).get("recursion_misses", 0)
         later = watched.row(program.fd)
     assert row.runs - before.runs >= MISSED
-    assert row.misses - before.misses >= MISSED or kernel_version() < (5, 12)  # which counts them first
+    assert row.misses - before.misses >= MISSED
     assert row.misses <= truth <= later.misses  # it had missed none before
 
 
@@ -315,7 +319,7 @@ def recursive_printing() -> Iterator[Recursive]:
 
 @contextmanager
 def recursive_deleting() -> Iterator[Recursive]:
-    """One at the entry of what deletes from a map that deletes from one."""
+    """One at the entry of what deletes from a map that deletes from one (before Linux 5.12 without an end)."""
     keys = bpf_syscall.create_map("deleted_from", MapInfo(1, 4, 4, 8, 0))
 
     def delete() -> None:

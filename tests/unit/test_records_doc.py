@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from ebpftop.core.process_records import EnvDifference, Killer
+from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, ProgramTotals
 from ebpftop.core.records import Attempt
 from ebpftop.core.syscall_records import InFlight, ProcessCalls, ProcessTotal, SyscallRow, TableSlot, UserCalls
 from ebpftop.core.trace_records import PrintingProgram
@@ -32,6 +33,10 @@ PARTS: dict[type[msgspec.Struct], str] = {
     Killer: "killer",
     TableSlot: "slot",
     PrintingProgram: "program",
+    ProgramRow: "bpf_program",
+    ProgramOwner: "owner",
+    ProgramMap: "bpf_map",
+    ProgramTotals: "machine",
 }
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     **{str(record.__struct_config__.tag): record for record in registry().kinds.values()},
