@@ -352,10 +352,11 @@ def test_names_of_numbers_are_the_kernels() -> None:
         ("BPF_MAP_TYPE_", "bpf_map_type", bpf_names.MAP_TYPES),
         ("BPF_", "bpf_attach_type", bpf_names.ATTACH_TYPES),
     ):
-        last = types.enum(enum, f"__MAX_{enum.upper()}") or 0
-        assert last > 20
-        for number, name in enumerate(names[:last]):
-            assert types.enum(enum, prefix + name.upper()) == number, name
+        known = [types.enum(enum, prefix + name.upper()) for name in names]
+        while known[-1] is None:  # newer than this kernel
+            known.pop()
+        assert known == list(range(len(known)))
+        assert len(known) > 20
 
 
 def test_programs_of_ebpftop_are_marked_and_have_their_whole_names() -> None:
