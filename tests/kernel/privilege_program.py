@@ -23,6 +23,7 @@ from ebpftop.cli.commands import parser
 from ebpftop.commands.kernel_options import open_kernel, options_of, root_work
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.core.process_records import Exec
+from ebpftop.core.program_records import Programs
 from ebpftop.core.records import Cost, Probe, ProbeName, Record
 from ebpftop.core.source import SourceError
 from ebpftop.core.syscall_records import Syscall, Syscalls
@@ -34,6 +35,7 @@ from ebpftop.kernel.capabilities import Cap
 from ebpftop.sources.live import KernelSource
 
 FIELDS = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
+PROBES = "execs,users,syscalls,trace,programs"
 _PATIENCE_S = 10.0
 
 
@@ -110,6 +112,9 @@ class Trial:
     def cost(self) -> bool:
         return self.see("execs", lambda record: isinstance(record, Cost) and record.kernel is not None)
 
+    def programs(self) -> bool:
+        return self.see("programs", lambda r: isinstance(r, Programs) and any(row.own and row.runs for row in r.rows))
+
     def filtered(self, wanted: Filter) -> bool:
         self.source.set_filter(wanted)
         try:
@@ -123,7 +128,7 @@ class Trial:
             line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[0] == "0"
         )
         for round_ in ("", " again"):
-            for name in ("execs", "users", "calls", "traces", "told", "cost"):
+            for name in ("execs", "users", "calls", "traces", "told", "cost", "programs"):
                 self.try_(name + round_, getattr(self, name))
             self.try_("filter by user" + round_, lambda: self.filtered(Filter(uids=(os.getuid(),))))
             self.try_("filter by process" + round_, lambda: self.filtered(Filter(pids=(os.getpid(),))))
@@ -142,7 +147,8 @@ _GETPPID = {"x86_64": 110, "aarch64": 173}[os.uname().machine]  # include/uapi/a
 
 def main(names: list[str]) -> None:
     outputs = redirect_stdio()
-    args: argparse.Namespace = parser().parse_args(["stream", "--no-hide-self", "--interval", "0.2"])
+    options = ["--no-hide-self", "--interval", "0.2", "--probes", PROBES]
+    args: argparse.Namespace = parser().parse_args(["stream", *options])
     source = open_kernel(options_of(args), root_work())
     instance = tracefs.instance_path(tracefs.find())
     try:

@@ -156,7 +156,7 @@ def use_everything(*give_up: str, env: Mapping[str, str], program: str = "privil
 def test_everything_works_with_what_is_kept(env: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     found = use_everything(env=env)
     assert isinstance(found["worked"], dict)
-    assert len(found["worked"]) == 22
+    assert len(found["worked"]) == 25
     assert [name for name, worked in found["worked"].items() if not worked] == []
     assert isinstance(found["threads"], list)
     assert all(thread == wanted for thread in found["threads"]), found["threads"]

@@ -247,8 +247,7 @@ def test_where_programs_are_attached_and_who_holds_them() -> None:
 
 def at_entry(function: int | None, code: bytes = bpf_syscall.RETURN_ZERO) -> AbstractContextManager[int]:
     """Load a program of tracing for the entry of a kernel function."""
-    attached = {"attach_type": bpf_syscall.TRACE_FENTRY, "attach_id": function or 0}
-    return loaded(code, kind=bpf_syscall.TYPE_TRACING, **attached)
+    return loaded(code, kind=bpf_syscall.TYPE_TRACING, attach_type=bpf_syscall.TRACE_FENTRY, attach_id=function or 0)
 
 
 def test_a_program_of_a_cgroup_says_which_without_a_link() -> None:

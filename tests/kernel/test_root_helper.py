@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel import bpf_programs, bpf_syscall, clocks
-from ebpftop.kernel.bpf_syscall import Program
-from ebpftop.kernel.root_helper import THREADS_MAX, RootHelper
+from ebpftop.kernel import bpf_objects, bpf_programs, bpf_syscall, clocks
+from ebpftop.kernel.bpf_objects import LinkFacts
+from ebpftop.kernel.bpf_syscall import MapInfo, Program
+from ebpftop.kernel.root_helper import CGROUPS_MAX, THREADS_MAX, RootHelper
 from tests.kernel.support import needs_root
 from tests.kernel.workload_context import OTHER_UID
 
@@ -58,6 +60,16 @@ def test_no_other_file_is_written(helper: RootHelper, tmp_path: Path, file: str)
         b"programs\0x",
         b"programs\0-1",
         b"programs\0004294967296",
+        b"counts",
+        b"counts\0-1",
+        b"program-facts\0x",
+        b"program-facts" + b"\0001" * (bpf_objects.FACTS_MAX + 1),
+        b"map-facts\0004294967296",
+        b"map-facts" + b"\0001" * (bpf_objects.FACTS_MAX + 1),
+        b"link-facts\0x",
+        b"cgroup-programs\0006\0/sys/fs/cgroup",
+        b"cgroup-programs\0006" + b"\0001" * (CGROUPS_MAX + 1),
+        b"holders\0self",
         b"calls\0x",
         b"calls\0001",
         b"calls\0001/",
@@ -109,6 +121,35 @@ def test_it_lists_programs_and_where_their_code_is(helper: RootHelper) -> None:
     assert 0 < ours.length < 4096
     assert 0 <= clocks.since_boot_ns() - ours.loaded_ns < 60e9
     assert number not in {found.program_id for found in helper.programs(before).codes}
+
+
+def test_what_it_tells_of_programs_is_what_the_kernel_tells(helper: RootHelper) -> None:
+    mine = os.getpid()
+    map_fd = bpf_syscall.create_map("of_a_test", MapInfo(2, 4, 8, 1, 0))
+    names_it = struct.pack("=BBhiBBhi", 0x18, 0x11, 0, map_fd, 0, 0, 0, 0) + bpf_syscall.RETURN_ZERO
+    fd = bpf_syscall.load_program(Program(bpf_syscall.TYPE_RAW_TRACEPOINT, "a_test_of_ours", names_it, "GPL", 0))
+    link = bpf_syscall.open_raw_tracepoint(fd, "task_newtask")
+    try:
+        number = bpf_programs.program_id(fd)
+        (facts,) = helper.program_facts([number, (1 << 32) - 1])  # there is none of the last id
+        assert [facts] == bpf_objects.programs([number])
+        assert helper.map_facts(facts.maps) == bpf_objects.maps(facts.maps)
+        assert helper.counts(number - 1)[0].id == number
+        (attached,) = [one for one in all_links(helper) if one.program == number]
+        assert (attached.type, attached.text) == (1, b"task_newtask")
+        holders, after = helper.holders(mine - 1)
+        assert number in {held.program for held in holders if held.pid == mine}
+        assert after >= 0
+    finally:
+        for each in (link, fd, map_fd):
+            os.close(each)
+
+
+def all_links(helper: RootHelper) -> Iterator[LinkFacts]:
+    than = 0
+    while found := helper.link_facts(than):
+        yield from found
+        than = found[-1].id
 
 
 def test_it_ends_with_who_asks(helper: RootHelper) -> None:

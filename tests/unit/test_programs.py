@@ -101,9 +101,7 @@ def test_what_takes_long_is_looked_at_less_often_whatever_the_news() -> None:
 
 def info_of(known: int) -> bytes:
     """A struct bpf_prog_info of a kernel that knows the first *known* bytes of it."""
-    whole = struct.pack(
-        "=II8sIIQQQIIQ16sI", 17, 214, b"\1\2\3\4\5\6\7\x08", 99, 80, 0, 0, 5_000, 1000, 3, 0, b"short", 2
-    )
+    whole = struct.pack("=II8sIIQQQIIQ16sI", 17, 214, b"eight..!", 99, 80, 0, 0, 5_000, 1000, 3, 0, b"short", 2)
     whole = whole.ljust(192, b"\0") + struct.pack("=QQQIII", 700, 30, 2, 77, 0, 55)
     return whole[:known].ljust(256, b"\0")
 
@@ -118,7 +116,7 @@ def test_structures_that_grew_with_the_kernel(
 ) -> None:
     monkeypatch.setattr(bpf_syscall, "info", lambda _fd, _request=b"": info_of(known))
     facts = bpf_objects._program(-1)
-    assert facts == ProgramFacts(214, 17, bytes(range(8)), 10, 5_000, 1000, b"short", (0, 0, 0), b"", b"", attached, 2)
+    assert facts == ProgramFacts(214, 17, b"eight..!", 10, 5_000, 1000, b"short", (0, 0, 0), b"", b"", attached, 2)
     assert bpf_objects._COUNTS.unpack_from(info_of(known), bpf_objects._COUNTS_AT) == (700, 30, misses)
 
 
@@ -255,7 +253,7 @@ class Machine(RootWork):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(program_facts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("ebpftop.probes.program_facts.time.monotonic", lambda: now[0])
     return now
 
 
@@ -347,13 +345,13 @@ def test_places_by_links_and_cgroups(clock: list[float], tmp_path: Path, monkeyp
     assert table.places(table.facts[2]) == ("cgroup /a.slice", "cgroup /")
 
 
-def test_where_links_cannot_be_listed_the_rest_is_there(clock: list[float]) -> None:
+def test_where_links_cannot_be_listed_the_rest_is_there(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine()
 
     def refused(_than: int) -> list[LinkFacts]:
         raise OSError(22, "Invalid argument")
 
-    machine.link_facts = refused  # type: ignore[method-assign]
+    monkeypatch.setattr(machine, "link_facts", refused)
     machine.programs_there = {1: facts(1)}
     table = ProgramTable(machine)
     table.refresh([1])

@@ -169,5 +169,7 @@ _CHECKS: Mapping[str, _Check] = MappingProxyType(
     }
 )
 LADDERS = tuple(_CHECKS)
+NOT_ATTACHED = frozenset({"programs"})
+"""Probes that have nothing in the kernel: their own tests run in the guests."""
 # No choice of their own: these stand where the other stands.
 FOLLOWERS: Mapping[str, str] = MappingProxyType({"syscalls.returns": "syscalls", "syscalls.io_uring": "syscalls"})

@@ -10,7 +10,7 @@ import pytest
 from .conditions import BARE, CONDITIONS, HEADERS_ONLY, NEITHER
 from .conftest import InnerTests, Ran
 from .expected import expected_fault
-from .faults import FOLLOWERS, LADDERS
+from .faults import FOLLOWERS, LADDERS, NOT_ATTACHED
 from .results import Checked, CheckReport, Result, ladder_and_option
 
 pytestmark = pytest.mark.timeout(3000)
@@ -102,6 +102,7 @@ def test_check_says_the_same_as_the_trials(ran: Ran, check: Checked | None) -> N
     reasons = {
         ladder_and_option(probe.probe, option.via): option.reason
         for probe in report.probes
+        if probe.probe not in NOT_ATTACHED
         for option in probe.attempts
     }
     forced = {(trial.ladder, trial.option): trial for trial in matrix.trials if trial.forced}

@@ -122,7 +122,7 @@ _MAP_COUNT_AT, _BTF_ID_AT, _FUNCTIONS_AT, _ATTACH_BTF_AT = 52, 128, 132, 220
 
 def counts(than: int) -> list[Counts]:
     """Return the totals of the next `COUNTS_MAX` programs whose ids are higher than *than*; raises OSError."""
-    found = []
+    found: list[Counts] = []
     info = bpf_syscall.InfoBuffer()
     while len(found) < COUNTS_MAX:
         try:
@@ -273,7 +273,7 @@ _TEXT_AT = {1: (0, 8), 4: (0, 8), 7: (8, 16), 12: (0, 32)}  # raw_tracepoint, it
 
 def links(than: int) -> list[LinkFacts]:
     """Return the next `FACTS_MAX` links whose ids are higher than *than*; raises OSError, before Linux 5.8 EINVAL."""
-    found = []
+    found: list[LinkFacts] = []
     while len(found) < FACTS_MAX:
         try:
             than = bpf_syscall.next_id(_LINK_NEXT, than)

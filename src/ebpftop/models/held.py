@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from ebpftop.core.memory_budget import scaled
+from ebpftop.core.program_records import Programs
 from ebpftop.core.record_memory import weight, weight_beside
 from ebpftop.core.records import Cost, Fullest, Header, Lost, Probe, Record, TableReading
 from ebpftop.core.source import Batch
@@ -73,4 +74,4 @@ class Held(Generic[Taker]):
 
 
 def _weight(records: Iterable[Record]) -> int:
-    return sum(1 + len(r.rows) if isinstance(r, (Users, Syscalls)) else 1 for r in records)
+    return sum(1 + len(r.rows) if isinstance(r, (Users, Syscalls, Programs)) else 1 for r in records)
