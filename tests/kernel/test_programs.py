@@ -372,6 +372,14 @@ def test_programs_of_ebpftop_are_marked_and_have_their_whole_names() -> None:
     assert used == [probe.VIA, probe.STATISTICS, probe.LINKS, probe.OWNERS]
 
 
+def test_in_a_container_it_says_whose_owners_are_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "in_first_pid_namespace", lambda: False)
+    with watching() as watched:
+        watched.read()
+    (state,) = [record for record in watched.records if isinstance(record, Probe)]
+    assert state.blind == (probe.OTHER_NAMESPACES,)
+
+
 def test_without_the_right_it_fails_alone_and_says_what_helps() -> None:
     command = ["setpriv", "--bounding-set", "-sys_admin", sys.executable, "-m", "ebpftop", "stream"]
     done = subprocess.run(

@@ -10,9 +10,10 @@ import pytest
 
 from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, Programs, ProgramTotals
 from ebpftop.core.record_memory import weight
-from ebpftop.kernel import bpf_objects, bpf_syscall, btf, cgroups
+from ebpftop.kernel import bpf_objects, bpf_syscall, btf, cgroups, device_programs
 from ebpftop.kernel.bpf_names import attach_word, cgroup_attach_types, map_type, program_type
 from ebpftop.kernel.bpf_objects import Counts, Holder, LinkFacts, MapFacts, ProgramFacts, Round
+from ebpftop.kernel.device_programs import DeviceProgram
 from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.probes import program_facts, program_places
@@ -210,6 +211,22 @@ def test_perf_events_of_a_process_in_words() -> None:
         )
     ]
     assert shown == ["sched_switch", "kprobe do_exit", "kretprobe 0xab", "uretprobe /bin/sh+0x10", "", ""]
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def test_programs_of_devices_in_what_the_kernel_sends() -> None:
+    xdp = attribute(2, b"\4") + attribute(5, struct.pack("=I", 7)) + attribute(6, struct.pack("=I", 9))
+    assert list(device_programs.xdp_programs(xdp)) == [7, 9]
+    assert list(device_programs.xdp_programs(xdp[:-2])) == [7]  # cut off
+    options = attribute(0x8000 | 2, attribute(11, struct.pack("=I", 8)))
+    assert device_programs.filter_program(attribute(1, b"bpf\0") + options) == 8
+    assert device_programs.filter_program(attribute(1, b"u32\0") + options) == 0
+    assert device_programs.filter_program(b"\0\0\0\0") == 0
+    shown = [program_places.of_device(DeviceProgram(1, b"eth0\x1b", hook)) for hook in ("xdp", "egress")]
+    assert shown == ["xdp eth0\\x1b", "tc eth0\\x1b egress"]
 
 
 # ---- the table of programs ----

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ebpftop.core.escape import c_string, comm_text, escape
 from ebpftop.core.program_records import ProgramMap, ProgramOwner
-from ebpftop.kernel import btf, cgroups
-from ebpftop.kernel.bpf_names import cgroup_attach_types, map_type
+from ebpftop.kernel import btf, cgroups, device_programs
+from ebpftop.kernel.bpf_names import cgroup_attach_types, map_type, program_type
 from ebpftop.kernel.bpf_objects import FACTS_MAX, Holder, LinkFacts, ProgramFacts
 from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.root_helper import CGROUPS_MAX, RootWork
@@ -33,6 +33,7 @@ _SETTLES_S = 1.5
 _OWNERS = (10.0, 1.0, 0.02)
 _LINKS = (5.0, 0.0, 0.02)
 _CGROUPS = (30.0, 1.0, 0.01)
+_DEVICES = (10.0, 1.0, 0.01)
 _MAPS = (10.0, 10.0, 0.01)
 
 
@@ -51,6 +52,7 @@ class ProgramTable:
         self._holders = _Holders(root)
         self._links = _Links(root)
         self._cgroups = _Cgroups(root)
+        self._devices = _Devices()
         self._functions = _Functions()
         self._map_pace = Pace(*_MAPS)
         self._news_s = 0.0
@@ -66,7 +68,9 @@ class ProgramTable:
         self._refresh_maps(now_s)
         self._links.refresh(now_s, self._news_s)
         self.places_refused = self._links.refused
-        self._cgroups.refresh(now_s, self._news_s, {facts.type for facts in self.facts.values()})
+        types = {facts.type for facts in self.facts.values()}
+        self._cgroups.refresh(now_s, self._news_s, types)
+        self._devices.refresh(now_s, self._news_s, types)
         if self._holders.refresh(now_s, self._news_s):
             self.owners, self.owners_time = self._holders.owners, time.time()
 
@@ -100,6 +104,7 @@ class ProgramTable:
         cgroup = self._cgroups.path
         found = [program_places.of_link(link, function, cgroup) for link in self._links.of.get(facts.id, ())]
         found += self._cgroups.places.get(facts.id, ())
+        found += self._devices.places.get(facts.id, ())
         # A link of a perf event says the same as the event, which its owner holds too.
         found += (place for place in self._holders.places.get(facts.id, ()) if place not in found)
         return tuple(dict.fromkeys(filter(None, found)))
@@ -214,6 +219,29 @@ class _Cgroups:
     def path(self, number: int) -> str | None:
         """Return the path of a cgroup, if that is mounted here."""
         return self._paths.get(number)
+
+
+class _Devices:
+    """Programs that are attached to network devices without a link."""
+
+    def __init__(self) -> None:
+        self._pace = Pace(*_DEVICES)
+        self.places: dict[int, list[str]] = {}
+
+    def refresh(self, now_s: float, news_s: float, program_types: Collection[int]) -> None:
+        names = {program_type(number) for number in program_types}
+        filters = not names.isdisjoint(("sched_cls", "sched_act"))
+        if not filters and "xdp" not in names:
+            self.places = {}
+            return
+        if not self._pace.due(now_s, news_s):
+            return
+        found: defaultdict[int, list[str]] = defaultdict(list)
+        with suppress(OSError):
+            for one in device_programs.attached_to_devices(filters=filters):
+                found[one.program].append(program_places.of_device(one))
+        self.places = found
+        self._pace.done(now_s, time.monotonic())
 
 
 class _Functions:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from ebpftop.core.escape import escape
 from ebpftop.kernel.bpf_names import attach_word
 from ebpftop.kernel.bpf_objects import Holder, LinkFacts
+from ebpftop.kernel.device_programs import DeviceProgram
 
 Paths = Callable[[int], "str | None"]
 """The path of a cgroup by its id."""
@@ -48,6 +49,12 @@ def of_holder(held: Holder) -> str:
 def of_cgroup(attach_type: int, path: str) -> str:
     """Return where a program is in a cgroup."""
     return _cgroup_text(attach_word(attach_type), path)
+
+
+def of_device(attached: DeviceProgram) -> str:
+    """Return where a program is at a network device without a link."""
+    device = escape(attached.device)
+    return f"xdp {device}" if attached.hook == "xdp" else f"tc {device} {attached.hook}"
 
 
 def _cgroup_text(word: str, path: str) -> str:
