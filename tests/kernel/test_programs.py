@@ -19,6 +19,7 @@ import pytest
 from ebpftop.core.program_records import ProgramRow, Programs
 from ebpftop.core.records import Probe, Record
 from ebpftop.kernel import bpf_names, bpf_programs, bpf_syscall, btf, cgroups, maps, perf_event, tracefs
+from ebpftop.kernel.bpf_objects import Counts
 from ebpftop.kernel.bpf_syscall import MapInfo, Program
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.offsets import function_id
@@ -370,6 +371,24 @@ def test_programs_of_ebpftop_are_marked_and_have_their_whole_names() -> None:
     assert state.via == probe.VIA
     used = [attempt.via for attempt in state.attempts if attempt.state == "on"]
     assert used == [probe.VIA, probe.STATISTICS, probe.LINKS, probe.OWNERS]
+
+
+def test_when_it_cannot_be_read_any_more_it_fails_and_can_be_turned_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(_than: int) -> list[Counts]:
+        raise BrokenPipeError(32, "the process that keeps root's rights has ended")
+
+    with watching() as watched:
+        watched.read()
+        with monkeypatch.context() as patched:
+            patched.setattr(watched.source._root, "counts", ended)
+            state = next(record for batch in watched.source.read_all() for record in batch.records)
+        assert isinstance(state, Probe)
+        assert state.state == "failed"
+        assert "has ended" in (state.reason or "")
+        assert not watched.source.is_on("programs")
+        watched.source.toggle("programs")
+        assert watched.read().rows is not None
+        assert watched.source.is_on("programs")
 
 
 def test_in_a_container_it_says_whose_owners_are_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import pytest
 from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, Programs, ProgramTotals
 from ebpftop.core.record_memory import weight
 from ebpftop.kernel import bpf_objects, bpf_syscall, btf, cgroups, device_programs
+from ebpftop.kernel.bpf_holders import Holder, Round
 from ebpftop.kernel.bpf_names import attach_word, cgroup_attach_types, map_type, program_type
-from ebpftop.kernel.bpf_objects import Counts, Holder, LinkFacts, MapFacts, ProgramFacts, Round
+from ebpftop.kernel.bpf_objects import Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.device_programs import DeviceProgram
 from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.root_helper import RootWork
@@ -360,6 +361,17 @@ def test_places_by_links_and_cgroups(clock: list[float], tmp_path: Path, monkeyp
     table.refresh([1, 2])
     assert table.places(table.facts[1]) == ("sys_enter", "sys_exit")
     assert table.places(table.facts[2]) == ("cgroup /a.slice", "cgroup /")
+
+
+def test_a_link_that_does_not_say_where_is_told_by_the_event_of_its_owner(clock: list[float]) -> None:
+    machine = Machine()
+    table = ProgramTable(machine)
+    machine.programs_there = {1: facts(1, 2), 2: facts(2, 2)}
+    machine.links_there = [LinkFacts(4, 7, 1, bytes(48), b""), LinkFacts(5, 7, 2, bytes(48), b"")]
+    machine.rounds = [Round([Holder(7, b"a", 1, 2, b"do_exit")], 0)]
+    table.refresh([1, 2])
+    assert table.places(table.facts[1]) == ("kprobe do_exit",)
+    assert table.places(table.facts[2]) == ("perf_event",)
 
 
 def test_where_links_cannot_be_listed_the_rest_is_there(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

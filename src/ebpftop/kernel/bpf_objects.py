@@ -10,8 +10,7 @@ import ctypes
 import errno
 import os
 import struct
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -19,18 +18,16 @@ from ebpftop.kernel import bpf_syscall, btf, cgroups
 from ebpftop.kernel.errors import BtfError
 
 # enum bpf_cmd
-_PROG_NEXT, _PROG_OPEN, _MAP_OPEN, _QUERY, _BTF_OPEN, _TASK_FD_QUERY, _LINK_OPEN, _LINK_NEXT = (
-    *(11, 13, 14, 16, 19, 20),
+_PROG_NEXT, _PROG_OPEN, _MAP_OPEN, _QUERY, _BTF_OPEN, _LINK_OPEN, _LINK_NEXT = (
+    *(11, 13, 14, 16, 19),
     *(30, 31),
 )
 COUNTS_MAX = 1024
 """Programs of one answer of `counts`."""
 FACTS_MAX = 64
 """Programs, maps or links of one answer of the others."""
-ROUND_S = 0.05
-"""How long one call of `holders` looks: others wait for their answers."""
 
-_NAME_MAX = 256
+NAME_MAX = 256
 _CUT = 15  # BPF_OBJ_NAME_LEN without its NUL: a longer name is cut there
 _MAPS_MAX = 64  # MAX_USED_MAPS, include/linux/bpf_verifier.h
 _BTF_MAX = 4 << 20
@@ -87,28 +84,6 @@ class LinkFacts(NamedTuple):
     program: int
     words: bytes
     text: bytes
-
-
-class Holder(NamedTuple):
-    """A process that holds a descriptor of a program, by itself or by what attaches it.
-
-    Of a perf event, `kind` is its enum bpf_task_fd_type, else -1; `name`, `offset` and `address` say where it is.
-    """
-
-    pid: int
-    comm: bytes
-    program: int
-    kind: int = -1
-    name: bytes = b""
-    offset: int = 0
-    address: int = 0
-
-
-class Round(NamedTuple):
-    """What `holders` found, and the process to go on after; 0 if it has seen the last one."""
-
-    holders: list[Holder]
-    after: int
 
 
 # ---- programs ----
@@ -246,10 +221,10 @@ def maps(ids: Iterable[int]) -> list[MapFacts]:
 
 def _memlock(fd: int) -> int:
     """Return what a map takes in the kernel, which only its fdinfo says."""
-    return _numbers(f"/proc/self/fdinfo/{fd}").get(b"memlock", 0)
+    return numbers_in(f"/proc/self/fdinfo/{fd}").get(b"memlock", 0)
 
 
-def _numbers(path: str) -> dict[bytes, int]:
+def numbers_in(path: str) -> dict[bytes, int]:
     """Return the lines of a file that are a name and a number."""
     try:
         fd = os.open(path, os.O_RDONLY)
@@ -294,10 +269,10 @@ def _link(fd: int) -> LinkFacts:
     place = _TEXT_AT.get(kind)
     has_text = kind != _PERF_EVENT or 0 < words[0] < _EVENT
     if place is not None and has_text:
-        name = ctypes.create_string_buffer(_NAME_MAX)
+        name = ctypes.create_string_buffer(NAME_MAX)
         request = bytearray(_UNION_AT + 40)
         struct.pack_into("=Q", request, _UNION_AT + place[0], ctypes.addressof(name))
-        struct.pack_into("=I", request, _UNION_AT + place[1], _NAME_MAX)
+        struct.pack_into("=I", request, _UNION_AT + place[1], NAME_MAX)
         with suppress(OSError):  # ENOSPC: what fits is there
             bpf_syscall.info(fd, bytes(request))
         text = name.value
@@ -332,69 +307,6 @@ def _attached(cgroup_fd: int, attach_type: int) -> tuple[int, ...]:
         raise OSError(code, os.strerror(code))
     (count,) = struct.unpack_from("=I", buffer.raw, 24)
     return tuple(ids[: min(count, _MAPS_MAX)])
-
-
-# ---- who holds them ----
-
-_OF_BPF = ("anon_inode:bpf-prog", "anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:bpf-raw-tracepoint")
-_OF_PERF = "anon_inode:[perf_event]"
-
-
-def holders(after: int, within_s: float = ROUND_S) -> Round:
-    """Return who holds programs, of the processes after *after* in the order of their pids, as far as time allows."""
-    until_s = time.monotonic() + within_s
-    found: list[Holder] = []
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-        if pid <= after:
-            continue
-        found += _held_by(pid)
-        if time.monotonic() > until_s:
-            return Round(found, pid)
-    return Round(found, 0)
-
-
-def _held_by(pid: int) -> Iterator[Holder]:
-    try:
-        fds = os.listdir(f"/proc/{pid}/fd")
-    except OSError:  # it has ended
-        return
-    comm: bytes | None = None
-    seen = set()
-    for fd in fds:
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{fd}")
-        except OSError:
-            continue
-        if target in _OF_BPF:
-            program = _numbers(f"/proc/{pid}/fdinfo/{fd}").get(b"prog_id", 0)
-            held = Holder(pid, b"", program) if program else None
-        elif target == _OF_PERF:
-            held = _perf_event(pid, int(fd))
-        else:
-            continue
-        if held is not None and held not in seen:
-            seen.add(held)
-            comm = _comm(pid) if comm is None else comm
-            yield held._replace(comm=comm)
-
-
-def _comm(pid: int) -> bytes:
-    try:
-        with open(f"/proc/{pid}/comm", "rb") as file:
-            return file.read(64)[:-1]
-    except OSError:
-        return b""
-
-
-def _perf_event(pid: int, fd: int) -> Holder | None:
-    """Return what a perf event of a process runs; None if that is no program, or the kernel does not say."""
-    name = ctypes.create_string_buffer(_NAME_MAX)
-    attr = struct.pack("=IIIIQ", pid, fd, 0, _NAME_MAX, ctypes.addressof(name))
-    buffer = ctypes.create_string_buffer(attr, bpf_syscall.ATTR_SIZE)
-    if bpf_syscall.call(_TASK_FD_QUERY, buffer, bpf_syscall.ATTR_SIZE) < 0:
-        return None
-    program, kind, offset, address = struct.unpack_from("=IIQQ", buffer.raw, 24)
-    return Holder(pid, b"", program, kind, name.value, offset, address)
 
 
 def _open(command: int, number: int) -> int:

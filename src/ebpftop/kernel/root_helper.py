@@ -24,8 +24,9 @@ from typing import NoReturn
 
 import msgspec
 
-from ebpftop.kernel import bpf_objects, bpf_programs, bpf_syscall, capabilities
-from ebpftop.kernel.bpf_objects import FACTS_MAX, Counts, LinkFacts, MapFacts, ProgramFacts, Round
+from ebpftop.kernel import bpf_holders, bpf_objects, bpf_programs, bpf_syscall, capabilities
+from ebpftop.kernel.bpf_holders import Round
+from ebpftop.kernel.bpf_objects import FACTS_MAX, Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.bpf_programs import Code, Listing
 from ebpftop.lifecycle import helpers
 from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
@@ -108,8 +109,8 @@ class RootWork:
         return bpf_objects.attached_to_cgroups(attach_type, ids)
 
     def holders(self, after: int) -> Round:
-        """Return which processes after *after* hold programs: see `bpf_objects.holders`."""
-        return bpf_objects.holders(after)
+        """Return which processes after *after* hold programs: see `bpf_holders.holders`."""
+        return bpf_holders.holders(after)
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return /proc/PID/task/TID/syscall (proc(5)) of at most `THREADS_MAX` threads, each a pid and a tid.

@@ -15,8 +15,9 @@ from pathlib import Path
 from ebpftop.core.escape import c_string, comm_text, escape
 from ebpftop.core.program_records import ProgramMap, ProgramOwner
 from ebpftop.kernel import btf, cgroups, device_programs
+from ebpftop.kernel.bpf_holders import Holder
 from ebpftop.kernel.bpf_names import cgroup_attach_types, map_type, program_type
-from ebpftop.kernel.bpf_objects import FACTS_MAX, Holder, LinkFacts, ProgramFacts
+from ebpftop.kernel.bpf_objects import FACTS_MAX, LinkFacts, ProgramFacts
 from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.root_helper import CGROUPS_MAX, RootWork
 from ebpftop.probes import program_places
@@ -69,7 +70,7 @@ class ProgramTable:
         self._links.refresh(now_s, self._news_s)
         self.places_refused = self._links.refused
         types = {facts.type for facts in self.facts.values()}
-        self._cgroups.refresh(now_s, self._news_s, types)
+        self._cgroups.refresh(now_s, self._news_s, types, links=self._links.to_cgroups)
         self._devices.refresh(now_s, self._news_s, types)
         if self._holders.refresh(now_s, self._news_s):
             self.owners, self.owners_time = self._holders.owners, time.time()
@@ -105,8 +106,9 @@ class ProgramTable:
         found = [program_places.of_link(link, function, cgroup) for link in self._links.of.get(facts.id, ())]
         found += self._cgroups.places.get(facts.id, ())
         found += self._devices.places.get(facts.id, ())
-        # A link of a perf event says the same as the event, which its owner holds too.
-        found += (place for place in self._holders.places.get(facts.id, ()) if place not in found)
+        # The owner of a link of a perf event holds that too; before Linux 6.6 only the event says where it is.
+        if events := self._holders.places.get(facts.id):
+            found = [place for place in found if place != program_places.AN_EVENT] + list(events)
         return tuple(dict.fromkeys(filter(None, found)))
 
 
@@ -187,6 +189,11 @@ class _Links:
         self.of = found
         self._pace.done(now_s, time.monotonic())
 
+    @property
+    def to_cgroups(self) -> bool:
+        """Whether there are links to cgroups."""
+        return any(link.type == program_places.CGROUP_LINK for links in self.of.values() for link in links)
+
 
 class _Cgroups:
     """Programs that are attached to cgroups without a link, as systemd attaches them; and the paths of cgroups."""
@@ -197,9 +204,10 @@ class _Cgroups:
         self._paths: dict[int, str] = {}
         self.places: dict[int, list[str]] = {}
 
-    def refresh(self, now_s: float, news_s: float, program_types: Collection[int]) -> None:
+    def refresh(self, now_s: float, news_s: float, program_types: Collection[int], *, links: bool) -> None:
+        """Look at all cgroups if there are programs for them, or *links* to them."""
         kinds = sorted({kind for number in program_types for kind in cgroup_attach_types(number)})
-        if not kinds:
+        if not kinds and not links:
             self.places = {}
             return
         if not self._pace.due(now_s, news_s):

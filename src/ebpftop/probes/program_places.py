@@ -7,12 +7,17 @@ import struct
 from collections.abc import Callable, Mapping
 
 from ebpftop.core.escape import escape
+from ebpftop.kernel.bpf_holders import Holder
 from ebpftop.kernel.bpf_names import attach_word
-from ebpftop.kernel.bpf_objects import Holder, LinkFacts
+from ebpftop.kernel.bpf_objects import LinkFacts
 from ebpftop.kernel.device_programs import DeviceProgram
 
 Paths = Callable[[int], "str | None"]
 """The path of a cgroup by its id."""
+
+AN_EVENT = "perf_event"
+"""What a link of a perf event says before Linux 6.6."""
+CGROUP_LINK = 3  # enum bpf_link_type
 
 # enum bpf_perf_event_type
 _PROBES = {1: "uprobe", 2: "uretprobe", 3: "kprobe", 4: "kretprobe"}
@@ -120,7 +125,7 @@ def _perf_event(link: LinkFacts, _function: str, _cgroup: Paths) -> str:
         config, number = _numbers(link, "=8xQI")
         word = _EVENT_TYPES[number] if number < len(_EVENT_TYPES) else f"type {number}"
         return f"perf {word} {config:#x}"
-    return "perf_event"
+    return AN_EVENT
 
 
 def _kprobe_multi(link: LinkFacts, _function: str, _cgroup: Paths) -> str:
@@ -149,7 +154,7 @@ _LINK_WORDS = {9: "struct_ops", 11: "tcx", 13: "netkit", 14: "sockmap"}
 _LINKS: Mapping[int, Callable[[LinkFacts, str, Paths], str]] = {
     1: _raw_tracepoint,
     2: _tracing,
-    3: _of_cgroup,
+    CGROUP_LINK: _of_cgroup,
     4: _iter,
     5: _netns,
     6: _xdp,

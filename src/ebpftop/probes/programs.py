@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
-from ebpftop.core.escape import comm_text
+from ebpftop.core.escape import comm_text, printable
 from ebpftop.core.program_records import ProgramOwner, ProgramRow, Programs, ProgramTotals
-from ebpftop.core.records import NOT_NEEDED, Attempt, Record
+from ebpftop.core.records import NOT_NEEDED, Attempt, Probe, Record
 from ebpftop.kernel import bpf_programs, bpf_syscall, clocks
 from ebpftop.kernel.attach import FREE
 from ebpftop.kernel.bpf_names import program_type
@@ -50,7 +50,6 @@ class ProgramsProbe(KernelProbe):
         self._table: ProgramTable | None = None
         self._stats_fd: int | None = None
         self._stats: str | None = None
-        self._loaded: dict[int, float] = {}
         self._own: dict[int, str] = {}
         self._us = (ProgramOwner(pid=os.getpid(), comm=_comm()),)
         self._rows: dict[int, ProgramRow] = {}
@@ -126,7 +125,7 @@ class ProgramsProbe(KernelProbe):
     def stop(self) -> None:
         self._close_statistics()
         self._table, self.via = None, None
-        self._rows, self._own, self._loaded = {}, {}, {}
+        self._rows, self._own = {}, {}
 
     def read_counters(self, now: float) -> list[Record]:
         table = self._table
@@ -136,8 +135,9 @@ class ProgramsProbe(KernelProbe):
             counts = self._counts()
             self._runs.update(counts)
             table.refresh([one.id for one in counts])
-        except OSError:  # refused from now on, or the helper has ended: what was there stays as it was
-            return []
+        except OSError as error:  # the helper that keeps root's rights has ended, or is stuck
+            self.stop()
+            return [self._failed(now, f"eBPF programs cannot be read any more: {error.strerror or error}")]
         self._learn_own(table)
         rows = {number: self._row(table, number) for number in table.facts}
         self._rows = dict(islice(sorted(rows.items()), ROWS_MAX))
@@ -159,6 +159,11 @@ class ProgramsProbe(KernelProbe):
             )
         ]
 
+    def _failed(self, now: float, reason: str) -> Probe:
+        return Probe(
+            time=now, probe=self.name, state="failed", via=None, reason=printable(reason), attempts=self.attempts
+        )
+
     def _counts(self) -> list[Counts]:
         counts: list[Counts] = []
         while some := self.context.root.counts(counts[-1].id if counts else 0):
@@ -169,8 +174,6 @@ class ProgramsProbe(KernelProbe):
 
     def _learn_own(self, table: ProgramTable) -> None:
         """Note which programs are ours, with their whole names, which the kernel does not know."""
-        if not table.facts.keys() - self._rows.keys():
-            return
         self._own = {}
         for fd, name in self.context.own_programs().items():
             with suppress(OSError):  # it has just been unloaded
