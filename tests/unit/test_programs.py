@@ -10,6 +10,7 @@ import pytest
 
 from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, Programs, ProgramTotals
 from ebpftop.core.record_memory import weight
+from ebpftop.core.source import Batch
 from ebpftop.kernel import bpf_objects, bpf_syscall, btf, cgroups, device_programs
 from ebpftop.kernel.bpf_holders import Holder, Round
 from ebpftop.kernel.bpf_names import attach_word, cgroup_attach_types, map_type, program_type
@@ -17,6 +18,7 @@ from ebpftop.kernel.bpf_objects import Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.device_programs import DeviceProgram
 from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.root_helper import RootWork
+from ebpftop.models.held import Held
 from ebpftop.probes import program_facts, program_places
 from ebpftop.probes.pacing import Pace
 from ebpftop.probes.program_facts import ProgramTable
@@ -434,6 +436,12 @@ def test_a_stream_has_what_changed_and_a_reader_has_all_of_it() -> None:
 def test_what_it_weighs_grows_with_its_rows() -> None:
     few, many = (weight(reading(1.0, *(row(number) for number in range(count)))) for count in (10, 1000))
     assert 900 * 300 < many - few < 2000 * 1000
+
+
+def test_a_paused_screen_counts_its_rows() -> None:
+    queue: Held[str] = Held()
+    assert list(queue.put("screen", Batch("programs", 1.0, (reading(1.0, row(1), row(2)),)))) == []
+    assert queue.weight == 3
 
 
 def test_a_row_with_a_negative_count_is_a_broken_line() -> None:
