@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, Programs, ProgramTotals
+from ebpftop.core.record_lines import encode
 from ebpftop.core.record_memory import weight
 from ebpftop.core.source import Batch
 from ebpftop.kernel import bpf_objects, bpf_syscall, btf, cgroups, device_programs
@@ -22,8 +24,9 @@ from ebpftop.models.held import Held
 from ebpftop.probes import program_facts, program_places
 from ebpftop.probes.pacing import Pace
 from ebpftop.probes.program_facts import ProgramTable
+from ebpftop.probes.program_room import OWNERS_MAX, PLACES_MAX, maps_that_fit, programs_that_fit
 from ebpftop.probes.program_runs import Runs, RunTotals
-from ebpftop.recording.parse import read_line
+from ebpftop.recording.parse import MAX_LINE_BYTES, MAX_VALUES, read_line
 from ebpftop.recording.readings import ReadingDecoder, ReadingEncoder
 
 # ---- totals ----
@@ -431,6 +434,35 @@ def test_a_stream_has_what_changed_and_a_reader_has_all_of_it() -> None:
     assert b'"whole":false' in lines[1]
     assert lines[1].count(b'"tag"') == 1
     assert b'"removed":{"rows":[[1]],"maps":[[5]]}' in lines[2]
+
+
+def crowded(number: int) -> ProgramRow:
+    owners = tuple(ProgramOwner(pid=pid, comm="\\x1b" * 15) for pid in range(OWNERS_MAX))
+    places = tuple(f"cgroup /{'é' * 700}{each}" for each in range(PLACES_MAX))
+    maps = tuple(range(4_000_000_000, 4_000_000_064))
+    large = 1 << 50
+    return msgspec.structs.replace(
+        row(number), name="n" * 255, tag="a" * 16, uid=1 << 31, loaded=1795887436.033357, owners=owners,
+        attached=places, maps=maps, runs=large, run_ns=number, misses=large, insns=1_000_000, map_bytes=large,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [row, crowded])
+@pytest.mark.parametrize("many", [30, 30_000])
+def test_a_reading_is_never_longer_than_a_line_may_be(make: Callable[[int], ProgramRow], many: int) -> None:
+    one = make(1)
+    rows = programs_that_fit([msgspec.structs.replace(one, id=number, run_ns=number) for number in range(many)])
+    maps = maps_that_fit(
+        [ProgramMap(id=number, type="percpu_array", name="m" * 15, entries=9, bytes=number) for number in range(many)]
+    )
+    line = encode(reading(1.0, *rows, maps=maps))
+    assert len(line) < MAX_LINE_BYTES
+    assert line.count(b",") < MAX_VALUES
+    assert read_line(line) == reading(1.0, *rows, maps=maps)
+    assert len(rows) == many or len(rows) > (10_000 if make is row else 100)
+    # Those that ran longest, and the largest, in the order of their ids.
+    assert [each.id for each in rows] == list(range(many - len(rows), many))
+    assert [each.id for each in maps] == list(range(many - len(maps), many))
 
 
 def test_what_it_weighs_grows_with_its_rows() -> None:

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,10 +20,8 @@ from ebpftop.kernel.loader import Module
 from ebpftop.kernel.threads import in_first_pid_namespace
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
 from ebpftop.probes.program_facts import ProgramTable
+from ebpftop.probes.program_room import OWNERS_MAX, PLACES_MAX, maps_that_fit, programs_that_fit
 from ebpftop.probes.program_runs import RunTotals
-
-ROWS_MAX = 16_384
-"""Programs, and maps, of one reading; `machine` counts all of them."""
 
 VIA = "bpf:BPF_PROG_GET_NEXT_ID"
 STATISTICS = "statistics: bpf:BPF_ENABLE_STATS"
@@ -139,14 +136,13 @@ class ProgramsProbe(KernelProbe):
             self.stop()
             return [self._failed(now, f"eBPF programs cannot be read any more: {error.strerror or error}")]
         self._learn_own(table)
-        rows = {number: self._row(table, number) for number in table.facts}
-        self._rows = dict(islice(sorted(rows.items()), ROWS_MAX))
+        self._rows = {number: self._row(table, number) for number in sorted(table.facts)}
         everything = self._runs.all
         return [
             Programs(
                 time=now,
-                rows=tuple(self._rows.values()),
-                maps=tuple(one for _, one in islice(sorted(table.maps.items()), ROWS_MAX)),
+                rows=programs_that_fit(list(self._rows.values())),
+                maps=maps_that_fit([table.maps[number] for number in sorted(table.maps)]),
                 machine=ProgramTotals(
                     programs=len(table.facts),
                     map_bytes=sum(one.bytes for one in table.maps.values()),
@@ -193,8 +189,8 @@ class ProgramsProbe(KernelProbe):
             tag=facts.tag.hex(),
             uid=facts.uid,
             loaded=before.loaded if before else _unix_time(facts.loaded_ns),
-            owners=table.owners.get(number) or (self._us if number in self._own else ()),
-            attached=table.places(facts),
+            owners=table.owners.get(number, ())[:OWNERS_MAX] or (self._us if number in self._own else ()),
+            attached=table.places(facts)[:PLACES_MAX],
             runs=total.runs,
             run_ns=total.run_ns,
             misses=total.misses,
