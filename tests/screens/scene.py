@@ -142,6 +142,7 @@ def probe_state(probe: ProbeName, state: str, at: float = 0, **more: str) -> Pro
         "syscalls": "raw_tracepoint:sys_enter",
         "trace": "raw_tracepoint:sys_enter",
         "opens": "raw_tracepoint:sys_exit",
+        "programs": "bpf:BPF_PROG_GET_NEXT_ID",
     }[probe]
     assert state in ("on", "off", "failed")
     return Probe(

@@ -151,6 +151,7 @@ PRESSES: dict[str, Press] = {
     "interval.longer": Press(("space",), r"recording [4-9]\dx.*PAUSED", ("minus", "l")),
     "interval.shorter": Press(("space",), r"recording [12]\dx.*PAUSED", ("plus", "l")),
     "heat": Press((), r"Heat  all calls"),
+    "programs": Press((), r"^ Programs"),
     "graphs": Press((), r"!execs/s", ("O",)),
     "back": Press(("t",), r"!EXECS PROCESS", ()),
     "pane.next": Press((), r"▸2 Users", FROM_USERS),

@@ -57,8 +57,8 @@ def test_nothing_else_knows_of_it() -> None:
     assert found == {*FILES, *ROWS, "src/ebpftop/commands/run.py", "src/ebpftop/models/run_summary.py"}
 
 
-WITHOUT_A_PANE = {"programs"}
-"""It has records only."""
+WITHOUT_A_PANE = set(registry().with_screen)
+"""They have a screen of their own."""
 
 
 def test_every_probe_has_a_pane_and_every_pane_a_probe() -> None:

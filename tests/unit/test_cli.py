@@ -187,6 +187,15 @@ def test_a_probe_that_is_usually_off_is_attached_where_its_option_says_once_it_i
         options_of(parser().parse_args(["live", "--probes", "execs", *chosen]), toggles=True)
 
 
+def test_a_probe_with_a_screen_of_its_own_can_be_attached_whichever_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ebpftop.commands.kernel_options._has_bcc", lambda: True)
+    args = parser().parse_args(["live", "--probes", "execs"])
+    assert options_of(args, toggles=True).off == ("programs",)
+    assert options_of(args).off == ()
+
+
 @pytest.mark.parametrize("command", ["demo", "replay FILE"])
 def test_an_old_name_is_unknown_where_the_option_is(capfd: pytest.CaptureFixture[str], command: str) -> None:
     assert "unrecognized arguments: --via" in refused(capfd, *command.split(), "--via", "users=tracepoint")

@@ -120,7 +120,8 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
     from ebpftop.sources.live_options import INTERVAL_S, PAIRS_CALM_S, PAIRS_EVERY_S, Options
 
-    off = registry().names if toggles and args.probes is None else ()
+    later = registry().names if args.probes is None else registry().with_screen
+    off = later if toggles else ()
     if args.env:
         _require_probe(args, "execs", f"--env {','.join(args.env)}")
     if args.printk:

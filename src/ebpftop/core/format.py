@@ -134,6 +134,22 @@ def whole_share(part: float) -> str:
     return "<1%" if 0 < part < 0.005 else f"{max(0.0, part):.0%}"
 
 
+def fine_share(part: float) -> str:
+    """Return a share of one (0 to 1) as a percentage in at most five characters, small ones with two decimals.
+
+    >>> [fine_share(part) for part in (0, 0.00004, 0.0007, 0.0025, 0.034, 0.5, 4)]
+    ['·', '<.01%', '0.07%', '0.25%', '3.4%', '50%', '400%']
+    """
+    percent = part * 100
+    if percent <= 0:
+        return "·"
+    if percent < 0.005:
+        return "<.01%"
+    if percent < 0.995:
+        return f"{percent:.2f}%"
+    return f"{percent:.1f}%" if percent < 9.95 else f"{percent:.0f}%"
+
+
 def bar(part: float, width: int) -> str:
     """Return *part* (0 to 1) of *width* cells as a bar, to half a cell; anything above nothing shows."""
     halves = round(min(1.0, max(0.0, part)) * width * 2)

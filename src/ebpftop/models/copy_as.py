@@ -53,6 +53,9 @@ def filter_options(wanted: Filter) -> list[str]:
 
 def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iterator[CommandLine]:
     s = subject
+    if s.bpf is not None:
+        yield from _of_bpf(s.bpf)
+        return
     chosen = _filter_of(s)
     if s.kind == "exec" and is_exact(s.argv):
         unlike = f", but of its {' and '.join(s.parts)} only a part is known" if s.parts else ""
@@ -72,6 +75,15 @@ def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iter
         yield CommandLine("jq", "the records of it", f"{stream} | {_jq(condition)}")
     yield from _bpftrace(s)
     yield from _strace(s)
+
+
+def _of_bpf(number: int) -> Iterator[CommandLine]:
+    """Yield the lines that are about the eBPF program of an id."""
+    yield CommandLine("bpftool", "what the kernel says of it", f"sudo bpftool prog show id {number}")
+    yield CommandLine("bpftool", "its instructions", f"sudo bpftool prog dump xlated id {number}")
+    stream = shlex.join(["sudo", "ebpftop", "stream", *_named(("programs",))])
+    wanted = shlex.quote(f'select(.kind == "programs") | .rows[] | select(.id == {number})')
+    yield CommandLine("jq", "what it does, each second", f"{stream} | jq -c {wanted}")
 
 
 def _there(s: Subject) -> str | None:

@@ -42,9 +42,12 @@ class Held(Generic[Taker]):
         return len(self._batches)
 
     def put(self, taker: Taker, batch: Batch) -> Iterator[tuple[Taker, Batch]]:
-        """Hold *batch* without the records of the stream itself, and yield what no longer fits."""
-        held = tuple(r for r in batch.records if not isinstance(r, (Probe, Lost, Fullest, Cost, Header)))
-        if not held:
+        """Hold *batch* without the records of the stream itself, and yield what no longer fits.
+
+        States of a probe stay beside what it read: counters do not go on from before they were detached.
+        """
+        held = tuple(r for r in batch.records if not isinstance(r, (Lost, Fullest, Cost, Header)))
+        if all(isinstance(record, Probe) for record in held):
             return
         size = sum(map(self._bytes_of, held))
         self._batches.append((taker, Batch(batch.probe, batch.time, held), size))

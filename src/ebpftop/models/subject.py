@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ebpftop.core.process_records import Exec
+from ebpftop.core.program_records import ProgramRow
 from ebpftop.core.records import Event
 from ebpftop.core.syscall_records import Abi, InFlight
 from ebpftop.core.trace_records import Trace
@@ -48,6 +49,8 @@ class Subject:
     """What is known of its environment."""
     parts: tuple[str, ...] = ()
     """What is known in part only, and therefore not in these fields."""
+    bpf: int | None = None
+    """The id of an eBPF program; `text` is its name, `comm` and `pid` are of a process that holds it."""
     program: str = ""
     """What to call instead of the first of `argv`, which a program found in PATH was called by."""
 
@@ -134,3 +137,11 @@ def subject_of_event(kind: str, event: Event) -> Subject:
 def subject_of_call_in_flight(call: InFlight, now: float | None) -> Subject:
     """Return what a call in flight is about; *now*: the time of the reading that has it."""
     return Subject("in_flight", call.comm, call.pid, True, call=call.name, abi=call.abi, nr=call.nr, time=now)
+
+
+def subject_of_bpf(row: ProgramRow, now: float) -> Subject:
+    """Return what an eBPF program is about; *now*: the time of the reading that has it."""
+    owner = row.owners[0] if row.owners else None
+    if owner is None:
+        return Subject("bpf", bpf=row.id, text=row.name, time=now)
+    return Subject("bpf", owner.comm, owner.pid, True, bpf=row.id, text=row.name, time=now)

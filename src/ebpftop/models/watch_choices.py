@@ -31,7 +31,13 @@ def quoted(text: str) -> str:
 
 def _choices(s: Subject) -> Iterator[tuple[str, str]]:
     comm = quoted(s.comm)
-    if s.kind == "exec":
+    if s.bpf is not None:
+        name = quoted(s.text)
+        its = f"p.id == {s.bpf}"
+        yield f"the kernel leaves out runs of {s.text}", f"programs.rows.exists(p, {its} && p.misses > 0)"
+        yield f"{s.text} is unloaded", f"!programs.rows.exists(p, {its})"
+        yield f"a program named {s.text} is there", f"programs.rows.exists(p, p.name == {name})"
+    elif s.kind == "exec":
         if s.error is not None:
             yield f"{s.file} cannot be started", f"exec.file == {quoted(s.file)} && exec.ret < 0"
             yield f"{s.comm} cannot start a program", f"exec.comm == {comm} && exec.ret < 0"

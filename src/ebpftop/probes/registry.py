@@ -35,7 +35,8 @@ class ProbeRow:
 
     *probe* is its class, a `ebpftop.probes.base.KernelProbe`. *records* are the classes of its records, derived from
     `ebpftop.core.records.TimedRecord`, in modules that import without bcc. *ladders* names the parts of the probe that
-    `--attach NAME.PART=EVENT` attaches apart. One that is not *on* is only attached when it is asked for.
+    `--attach NAME.PART=EVENT` attaches apart. One that is not *on* is only attached when it is asked for. One with a
+    *screen* of its own is attached while that is open, whichever probes were asked for.
     """
 
     name: ProbeName
@@ -44,6 +45,7 @@ class ProbeRow:
     records: tuple[str, ...]
     ladders: tuple[str, ...] = ()
     on: bool = True
+    screen: bool = False
 
 
 PROBES = (
@@ -90,6 +92,7 @@ PROBES = (
         probe="ebpftop.probes.programs:ProgramsProbe",
         records=("ebpftop.core.program_records:Programs",),
         on=False,
+        screen=True,
     ),
 )
 
@@ -163,6 +166,11 @@ class Registry:
     def on(self) -> tuple[ProbeName, ...]:
         """The probes that are attached unless others are asked for."""
         return tuple(row.name for row in self.rows.values() if row.on)
+
+    @property
+    def with_screen(self) -> tuple[ProbeName, ...]:
+        """The probes that are attached while their screen is open."""
+        return tuple(row.name for row in self.rows.values() if row.screen)
 
     @property
     def ladders(self) -> tuple[str, ...]:

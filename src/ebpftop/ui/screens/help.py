@@ -12,6 +12,7 @@ from ebpftop.ui.screens import help_text
 from ebpftop.ui.screens.children import ChildrenScreen
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.programs import ProgramsScreen
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
@@ -31,6 +32,7 @@ SHEETS: tuple[type[LiveScreen], ...] = (
     ProcessScreen,
     ChildrenScreen,
     TableScreen,
+    ProgramsScreen,
 )
 """The sheets that the help explains, in its order."""
 

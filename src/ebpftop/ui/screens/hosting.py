@@ -67,6 +67,9 @@ class HostScreen(Screen[None]):
     def run_filtering(self, work: Callable[[], None]) -> None:
         self.run_worker(work, group="filter", thread=True)
 
+    def run_feeding(self, work: Callable[[], None]) -> None:
+        self.run_worker(work, group="feed", thread=True, exit_on_error=False)
+
     def search_in_thread(self, search: Callable[[], None]) -> None:
         self.run_worker(search, group="marks", thread=True, exit_on_error=False)
 

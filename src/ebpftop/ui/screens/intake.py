@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ebpftop.core.source import Batch
-from ebpftop.ui.panes.base import Pane
 
 FEED_SLICE_S = 0.02
 """How long records are processed before keys are checked, and how long a key gets before that continues."""
@@ -31,31 +30,40 @@ class Turns(Protocol):
         """Call *do* in *delay_s* seconds."""
 
 
-class Intake:
+class Collector(Protocol):
+    """What polls a probe, and waits until that was worked off."""
+
+    def acknowledge(self) -> None:
+        """All that was delivered has been taken."""
+
+
+Of = TypeVar("Of", bound=Collector)
+
+
+class Intake(Generic[Of]):
     """A queue of batches, oldest first.
 
-    *take* gets each batch, *show* the pane whose batches have all been taken. Then the pane's collector may deliver
-    more (`Pane.acknowledge`).
+    *take* gets each batch, *show* the collector whose batches have all been taken: it may deliver more then.
     """
 
     def __init__(
         self,
         turns: Turns,
-        take: Callable[[Pane, Batch], None],
-        show: Callable[[Pane], None],
+        take: Callable[[Of, Batch], None],
+        show: Callable[[Of], None],
     ) -> None:
         self._turns = turns
         self._take = take
         self._show = show
-        self._pending: deque[tuple[Pane, deque[Batch]]] = deque()
+        self._pending: deque[tuple[Of, deque[Batch]]] = deque()
         self._keys_first_until_s = 0.0
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def put(self, pane: Pane, batches: Iterable[Batch]) -> None:
-        """Process *batches* of *pane*: at once if nothing waits, else behind what does."""
-        self._pending.append((pane, deque(batches)))
+    def put(self, collector: Of, batches: Iterable[Batch]) -> None:
+        """Process *batches* of *collector*: at once if nothing waits, else behind what does."""
+        self._pending.append((collector, deque(batches)))
         if len(self._pending) == 1:
             self._keys_first_until_s = monotonic() + KEYS_FIRST_MAX_S
             self._feed()
@@ -64,22 +72,22 @@ class Intake:
         """Process what came, for a moment, then check for keys, and go on."""
         until_s = monotonic() + FEED_SLICE_S
         while self._pending:
-            pane, batches = self._pending[0]
+            collector, batches = self._pending[0]
             try:
                 while batches:
-                    self._take(pane, batches.popleft())
+                    self._take(collector, batches.popleft())
                     if batches and monotonic() >= until_s:
                         self._feed_later()
                         return
-                self._show(pane)
+                self._show(collector)
             except BaseException:
                 self._pending.popleft()
-                pane.acknowledge()
+                collector.acknowledge()
                 if self._pending:
                     self._feed_later()
                 raise
             self._pending.popleft()
-            pane.acknowledge()
+            collector.acknowledge()
             if self._pending and monotonic() >= until_s:
                 self._keys_first_until_s = monotonic() + KEYS_FIRST_MAX_S
                 self._feed_later()

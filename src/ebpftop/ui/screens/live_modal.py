@@ -67,6 +67,10 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         """Show the current rows of the model."""
         raise NotImplementedError
 
+    def show_title(self, line: SheetTitle) -> None:
+        """Show title and time in the first line."""
+        line.set_name(self.title_text(), self.time_text())
+
     def title_text(self) -> str:
         """The title."""
         raise NotImplementedError
@@ -129,4 +133,4 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         if state != self._shown:
             self._shown = state
             self.show()
-            self._title.set_name(self.title_text(), self.time_text())
+            self.show_title(self._title)

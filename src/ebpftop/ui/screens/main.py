@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, get_args
 
@@ -21,6 +21,7 @@ from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
 from ebpftop.models import relatives
 from ebpftop.models.callers import process_of
+from ebpftop.models.programs import ProgramsModel
 from ebpftop.models.subject import Subject
 from ebpftop.models.subset import Kind
 from ebpftop.sources.capabilities import series_of
@@ -38,11 +39,13 @@ from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
 from ebpftop.ui.screens.over_time import PACE_KEYS, PLOT_KEYS, TIME_KEYS, TimeScreen
 from ebpftop.ui.screens.placing import LEAST
 from ebpftop.ui.screens.playback import PULSE_S, Group, PlaybackController
+from ebpftop.ui.screens.probe_feed import ProbeFeed
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.row_actions import ROW_KEYS, RowController
 from ebpftop.ui.screens.status_line import STATUS_ACTIONS, status_of
 from ebpftop.ui.screens.toggling import ProbeController, probe_keys
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
+from ebpftop.ui.widgets.columns import Shown
 from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
@@ -64,6 +67,9 @@ class MainScreen(ListFilters[None], TimeScreen):
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
         Binding("o", "go_to", "Go to", show=False, tooltip="To this row's process, its parent, and so on", id="go_to"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
+        Binding(
+            "P", "programs", "Programs", tooltip="All eBPF programs of the machine, and what they cost", id="programs"
+        ),
         *ROW_KEYS,
         Binding(
             "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history as a recording", id="save"
@@ -85,7 +91,8 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.source = source
         self.panes, self._disabled = panes().make(source)
         self.probes = ProbeController(lambda: self.app, source, self.panes, lambda: self.playback.overview)
-        self.playback = PlaybackController(source, self.panes, self)
+        self.programs = ProbeFeed(source, "programs", "Programs", ProgramsModel)
+        self.playback = PlaybackController(source, self.panes, self, (self.programs,))
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self.front = self.execs
         self.interval_s = interval_s
@@ -105,6 +112,7 @@ class MainScreen(ListFilters[None], TimeScreen):
             self.open_inbox()
         for pane in self.panes:
             pane.deliver = partial(self._deliver, pane)
+        self.programs.deliver = partial(self._deliver, self.programs)
         yield StatusBar(id="state")
         yield self.graphs.widget
         yield self.heat.widget
@@ -125,7 +133,8 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.watching.begin()
         for disabled in self._disabled:
             self.app.notify(str(disabled), severity="warning")
-        if unshown := tuple(set(self.source.probes) - {pane.probe for pane in self.panes}):
+        self.programs.begin(self)
+        if unshown := tuple(set(self.source.probes) - {pane.probe for pane in self.panes} - {self.programs.probe}):
             self._pass_over(unshown)
 
     @work(thread=True, group="unshown", exit_on_error=False)
@@ -172,6 +181,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         """Let the threads of all panes end at once."""
         for pane in self.panes:
             pane.stop_collecting()
+        self.programs.end()
         self.source.interrupt()
 
     def _pulse(self) -> None:
@@ -189,9 +199,9 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     # What arrives, and time. See `Host`; `HostScreen` has the rest of it.
 
-    def _deliver(self, pane: Pane, batches: Sequence[Batch]) -> None:
-        """Have *batches* of *pane* processed. Its thread calls this."""
-        self.post(partial(self.playback.intake.put, pane, batches))
+    def _deliver(self, viewer: Pane | ProbeFeed, batches: Sequence[Batch]) -> None:
+        """Have *batches* of *viewer* processed. Its thread calls this."""
+        self.post(partial(self.playback.intake.put, viewer, batches))
 
     @on(events.ScreenResume)
     def _uncovered(self, event: events.ScreenResume) -> None:
@@ -328,11 +338,20 @@ class MainScreen(ListFilters[None], TimeScreen):
             gone = "has ended, and is not in the tree any more" if ended else "is hidden from the tree by a filter"
             self.app.notify(f"{process.comm} ({process.pid}) {gone}")
 
+    def action_programs(self) -> None:
+        """Show all eBPF programs of the machine."""
+        from ebpftop.ui.screens.programs import ProgramsScreen
+
+        self.app.push_screen(ready(self.app, ProgramsScreen).fill_with(self))
+
     def action_columns(self) -> None:
+        self.pick_columns(self.pane.lines, self.pane.label)
+
+    def pick_columns(self, lines: RowView[Any], label: str) -> None:
+        """Let the columns of *lines* be chosen."""
         from ebpftop.ui.screens.column_picker import ColumnsScreen
 
-        pane = self.pane
-        self.app.push_screen(ready(self.app, ColumnsScreen).fill(pane.lines, pane.label))
+        self.app.push_screen(ready(self.app, ColumnsScreen).fill(lines, label))
 
     @property
     def typed_filter(self) -> str:
@@ -370,8 +389,12 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     async def action_save(self, kind: Kind) -> None:
         """Ask where to save the history, or the rows of this pane."""
+        await self.save(kind, self.pane.label, self.pane.probe, self.pane.rows_shown())
+
+    async def save(self, kind: Kind, label: str, name: str, rows: Shown[Any]) -> None:
+        """Ask where to save the history, or *rows* of a list: *label* in words, *name* in the name of a file."""
         from ebpftop.ui.screens.report_actions import OnScreen
-        from ebpftop.ui.screens.save_actions import save_choices
+        from ebpftop.ui.screens.save_actions import Listed, save_choices
         from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
 
         place = await place_to_save()
@@ -382,12 +405,21 @@ class MainScreen(ListFilters[None], TimeScreen):
             filter=self._filter_text,
             watches=[watch.label for watch in self.watching.watches.watches],
             panes=self.panes,
+            more=self._rows_of_programs(),
             timeline=self.playback.timeline,
             series=series_of(self.source),
         )
-        choices = save_choices(shown, self.pane, self.playback.view_filter, self.execs.typed_query)
+        choices = save_choices(shown, Listed(label, name, rows), self.playback.view_filter, self.execs.typed_query)
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
+
+    def _rows_of_programs(self) -> Mapping[str, Shown[Any]]:
+        """Return the eBPF programs for a report, if they are known."""
+        from ebpftop.ui.panes.bpf_columns import busiest
+
+        model = self.programs.model
+        assert isinstance(model, ProgramsModel)
+        return {self.programs.label: busiest(model)} if model.latest is not None else {}
 
     def _clear_filter(self) -> bool:
         """Clear the filter of the list with the focus, else that of another pane; False if there is none."""

@@ -15,6 +15,7 @@ from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.go_to import GoScreen
 from ebpftop.ui.screens.graph import GraphScreen
 from ebpftop.ui.screens.help import HelpScreen
+from ebpftop.ui.screens.programs import ProgramsScreen
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.screens.settings import SettingsScreen
@@ -26,5 +27,5 @@ from ebpftop.ui.screens.watch_list import WatchScreen
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(SheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
     *(CopyScreen, WatchScreen, GoScreen, ChildrenScreen),
-    *(WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
+    *(ProgramsScreen, WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
 )

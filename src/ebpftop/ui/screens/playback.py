@@ -23,7 +23,8 @@ from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.polling import FRAME_RECORDS
 from ebpftop.ui.screens.frames import FrameHost, Frames
 from ebpftop.ui.screens.intake import Intake
-from ebpftop.ui.screens.rebuilding import Rebuilt, rebuild_at
+from ebpftop.ui.screens.probe_feed import ProbeFeed
+from ebpftop.ui.screens.rebuilding import Rebuilt, Viewer, rebuild_at
 from ebpftop.ui.textual_fixes.app_errors import surviving
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ class PlaybackController:
     models, rebuilt from what the source remembers, while the present ones are fed as ever: the way back costs nothing.
     """
 
-    def __init__(self, source: Source, panes: Sequence[Pane], host: Host) -> None:
+    def __init__(self, source: Source, panes: Sequence[Pane], host: Host, feeds: Sequence[ProbeFeed] = ()) -> None:
+        """Show *source* in *panes*, and keep the models of *feeds* up to date, which other screens show."""
         self.timeline = timeline_of(source)
         self.player = player_of(source)
         self.history = history_of(source)
@@ -77,7 +79,7 @@ class PlaybackController:
         """What the panes show alone, up to `moment`; None: all up to it."""
         self.complete_from = 0.0
         """All events of the box from this time on are in the logs."""
-        self.held: Held[Pane] = Held()
+        self.held: Held[Pane | ProbeFeed] = Held()
         self.view_filter = ViewFilter()
         """What panes show of what they hold."""
         self.seeking = False
@@ -85,15 +87,16 @@ class PlaybackController:
         """Sees each batch when it comes, whatever is shown."""
         self._probes = source.probes
         self._panes = tuple(panes)
+        self._viewers: tuple[Viewer, ...] = (*panes, *feeds)
         share_processes(pane.model for pane in self._panes)
         self._host = host
         self.frames = Frames(self._panes, self, host)
-        self.intake = Intake(host, self.take, self._taken)
+        self.intake: Intake[Pane | ProbeFeed] = Intake(host, self.take, self._taken)
         self._has_rows: set[Pane] = set()
         """Panes that were sent something that they may show in their rows."""
         self._left_filter = self.view_filter
         self._left_newest_only = False
-        self._models: dict[Pane, Model] = {}
+        self._models: dict[Viewer, Model] = {}
         self._jump = 0
         self._jumping = False
         self._slow_requests: LatestRequests[str, tuple[int, float]] = LatestRequests()
@@ -102,32 +105,32 @@ class PlaybackController:
     def apply_filter(self, view_filter: ViewFilter) -> None:
         """Let all panes show only what matches."""
         self.view_filter = view_filter
-        for pane in self._panes:
-            pane.apply_filter(view_filter)
+        for viewer in self._viewers:
+            viewer.apply_filter(view_filter)
 
     # What comes in.
 
-    def take(self, pane: Pane, batch: Batch) -> None:
-        """Feed *batch* of the probe of *pane* to the present models, or hold it while they are frozen."""
+    def take(self, viewer: Pane | ProbeFeed, batch: Batch) -> None:
+        """Feed *batch* of the probe of *viewer* to the present models, or hold it while they are frozen."""
         if batch.jump != self._jump:
             return
-        if not all(isinstance(record, Cost) for record in batch.records):
-            self._has_rows.add(pane)
+        if not isinstance(viewer, ProbeFeed) and not all(isinstance(record, Cost) for record in batch.records):
+            self._has_rows.add(viewer)
         with surviving("the overview"):
             self.present.feed(batch)
         with surviving("the watches"):
             self.look_at(batch)
         # What is released still goes before what comes now.
         if self._frozen or self.held:
-            for oldest_pane, oldest in self.held.put(pane, batch):
-                self._feed(oldest_pane, oldest)
+            for oldest_viewer, oldest in self.held.put(viewer, batch):
+                self._feed(oldest_viewer, oldest)
         else:
-            self._feed(pane, batch)
+            self._feed(viewer, batch)
 
-    def _taken(self, pane: Pane) -> None:
-        if pane in self._has_rows:
-            self._has_rows.discard(pane)
-            self.frames.fed(pane)
+    def _taken(self, viewer: Pane | ProbeFeed) -> None:
+        if not isinstance(viewer, ProbeFeed) and viewer in self._has_rows:
+            self._has_rows.discard(viewer)
+            self.frames.fed(viewer)
         else:
             self.frames.fed_around()
 
@@ -141,10 +144,10 @@ class PlaybackController:
         """Whether the present models wait: they are shown, and shall not change."""
         return self.paused and not self._models
 
-    def _feed(self, pane: Pane, batch: Batch) -> None:
-        for other in self._panes:
-            if other is pane or pane.probe in other.extra_probes:
-                # If one pane cannot process it, the others still can.
+    def _feed(self, viewer: Viewer, batch: Batch) -> None:
+        for other in self._viewers:
+            if other is viewer or viewer.probe in other.extra_probes:
+                # If one cannot process it, the others still can.
                 with surviving(f"what came for {other.label}"):
                     if self._models:
                         self._models[other].feed(batch)
@@ -155,8 +158,8 @@ class PlaybackController:
         """Let the present models have what was held back, so much at a time that keys are answered meanwhile."""
         if self._frozen:
             return
-        for pane, batch in self.held.take(FRAME_RECORDS):
-            self._feed(pane, batch)
+        for viewer, batch in self.held.take(FRAME_RECORDS):
+            self._feed(viewer, batch)
         if self.held:
             # Not at once: waiting messages are handled without a check for keys.
             self._host.call_soon(self._release)
@@ -169,8 +172,9 @@ class PlaybackController:
 
     @property
     def shown_time(self) -> float:
-        """The moment that the panes show."""
-        return max(pane.lines.now for pane in self._panes)
+        """The moment that the panes show, or would if they could be seen."""
+        shown = max(pane.lines.now for pane in self._panes)
+        return shown if self.paused or self._models else max(shown, self.present.time * self._host.is_hidden)
 
     @property
     def moment_or_shown(self) -> float:
@@ -193,6 +197,9 @@ class PlaybackController:
         self._host.describe_time()
 
     def _freeze(self) -> None:
+        if self._host.is_hidden:
+            # Nothing was shown of what came meanwhile.
+            self._show_at(self.present.time)
         self.paused = self.frames.pace.frozen = True
         if self.player is not None:
             self.player.pause()
@@ -203,13 +210,13 @@ class PlaybackController:
         self.moment = self.box = None
         models, self._models = self._models, {}
         self.overview = self.present
-        for pane, model in models.items():
-            pane.box = None
-            pane.newest_only = self._left_newest_only
-            pane.past = False
-            pane.set_model(model, self.view_filter)
+        for viewer, model in models.items():
+            viewer.box = None
+            viewer.newest_only = self._left_newest_only
+            viewer.past = False
+            viewer.set_model(model, self.view_filter)
             if self.view_filter != self._left_filter:
-                pane.apply_filter(self.view_filter)
+                viewer.apply_filter(self.view_filter)
         self._release()
         if self.held:
             self._show_at(self.present.time)
@@ -223,9 +230,9 @@ class PlaybackController:
         self._jump = self.player.next_jump()
         self._jumping = True
         self._models = {}
-        for pane in self._panes:
-            pane.past = False
-            pane.box = None
+        for viewer in self._viewers:
+            viewer.past = False
+            viewer.box = None
         self._has_reported_end = False
         self.held.clear()
         self.present = self.overview
@@ -302,7 +309,7 @@ class PlaybackController:
 
     def _read(self, moment: float, box: boxes.Box | None) -> None:
         assert self.timeline is not None
-        rebuilt = rebuild_at(self.timeline, self._panes, self._probes, self.view_filter, moment, box)
+        rebuilt = rebuild_at(self.timeline, self._viewers, self._probes, self.view_filter, moment, box)
         self._host.post(partial(self._rebuilt, rebuilt))
 
     def _rebuilt(self, event: Rebuilt) -> None:
@@ -313,17 +320,17 @@ class PlaybackController:
         if (self.moment, self.box) != (event.moment, event.box):
             self._rebuild(self.moment, self.box)
         if not self._models:
-            self._models = {pane: pane.model for pane in self._panes}
+            self._models = {viewer: viewer.model for viewer in self._viewers}
             self._left_filter = self.view_filter
             self._left_newest_only = self._panes[0].newest_only
             self._release()
         self.overview = event.overview
         self.complete_from = event.complete_from
-        for pane, model in event.models.items():
-            pane.newest_only = not event.whole
-            pane.past = True
-            pane.box = event.box
-            pane.set_model(model, self.view_filter)
+        for viewer, model in event.models.items():
+            viewer.newest_only = not event.whole
+            viewer.past = True
+            viewer.box = event.box
+            viewer.set_model(model, self.view_filter)
         self._show_at(event.moment)
         if not self.seeking and not self.paused:
             self._play_from(event.moment)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,8 @@ class OnScreen:
     filter: str
     watches: Sequence[str]
     panes: Sequence[Pane]
+    more: Mapping[str, Shown[Any]]
+    """Rows that no pane shows, by their title."""
     timeline: Timeline | None
     series: Series | None
 
@@ -70,7 +72,10 @@ def _report(screen: OnScreen, shown: Sequence[tuple[Pane, Shown[Any]]]) -> Repor
         overview=screen.overview,
         filter=screen.filter,
         graphs=tuple(_graphs(screen, span)),
-        tables=tuple(_table(pane.label, rows) for pane, rows in shown if not pane.is_log),
+        tables=(
+            *(_table(pane.label, rows) for pane, rows in shown if not pane.is_log),
+            *(_table(title, rows) for title, rows in screen.more.items()),
+        ),
         logs=tuple(_log(pane.label, rows) for pane, rows in shown if pane.is_log),
         watches=screen.watches,
     )

@@ -14,9 +14,12 @@ from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.playback import PlaybackController
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.watching import WatchController
+from ebpftop.ui.widgets.sheet import Details
 
 if TYPE_CHECKING:
     from ebpftop.models.copy_as import CommandLine
+    from ebpftop.models.subject import Subject
+    from ebpftop.models.watch import Watch
 
 ROW_KEYS: tuple[Binding, ...] = (
     Binding("u", "user", "User", show=False, tooltip="Only this row's user in all panes, and back", id="user"),
@@ -53,30 +56,41 @@ class RowController:
 
     def copy(self) -> None:
         """Send the row to the terminal's clipboard."""
-        app, pane = self._app(), self._pane()
+        pane = self._pane()
         row = pane.lines.selected()
-        if row is None:
+        self.copy_details(None if row is None else pane.details(row))
+
+    def copy_details(self, details: Details | None) -> None:
+        """Send what *details* are about to the terminal's clipboard; None: there is no row."""
+        app = self._app()
+        if details is None:
             app.notify("Choose a row first: j and k move")
             return
-        details = pane.details(row)
         app.copy_to_clipboard(details.copies)
         # The terminal does not answer, so it is unknown whether it accepted the text.
         app.notify(f"{details.copies_what} sent to the terminal's clipboard")
 
     def copy_as(self) -> None:
         """Offer the row, and the filter, as command lines."""
+        pane = self._pane()
+        row = pane.lines.selected()
+        if row is None:
+            self.copy_subject(None, pane.label, is_row=False)
+        else:
+            self.copy_subject(pane.subject(row), pane.details(row).title)
+
+    def copy_subject(self, subject: Subject | None, title: str, *, is_row: bool = True) -> None:
+        """Offer what *subject* is about, and the filter, as command lines; unless *is_row*, no row was chosen."""
         from ebpftop.models.copy_as import command_lines
         from ebpftop.ui.screens.copy_as import CopyScreen
 
         app, pane = self._app(), self._pane()
-        row = pane.lines.selected()
-        subject = None if row is None else pane.subject(row)
         named = () if registry().rows[pane.probe].on else (pane.probe,)
         lines = command_lines(subject, self._filters.stack.filter, named)
         if not lines:
             app.notify(
                 "Choose a row (j, k, a click), or set a filter (/): C makes a line of ebpftop, jq, bpftrace .. of it"
-                if row is None
+                if not is_row
                 else "This row is no process, user or call of which a command line could be made: choose another one"
             )
             return
@@ -86,21 +100,24 @@ class RowController:
                 app.copy_to_clipboard(line.text)
                 app.notify(f"{line.tool} line sent to the terminal's clipboard")
 
-        title = pane.label if row is None else pane.details(row).title
         app.push_screen(ready(app, CopyScreen).fill(lines, title), copy)
 
     def watch(self) -> None:
         """Offer what can be watched for on this row, and list what is watched for."""
+        pane = self._pane()
+        row = pane.lines.selected()
+        self.watch_subject(None if row is None else pane.subject(row), pane.watch_of_filter())
+
+    def watch_subject(self, subject: Subject | None, typed: Watch | None = None) -> None:
+        """Offer what can be watched for of *subject*, after what is *typed*; list what is watched for."""
         from ebpftop.models.watch import compile_watch
         from ebpftop.models.watch_choices import watch_choices
         from ebpftop.ui.screens.watch_list import Offer, WatchScreen
 
-        app, pane = self._app(), self._pane()
-        row = pane.lines.selected()
-        subject = None if row is None else pane.subject(row)
+        app = self._app()
         choices = watch_choices(subject) if subject is not None else ()
         offers = [Offer(choice.words, compile_watch(choice.expression)) for choice in choices]
-        if (typed := pane.watch_of_filter()) is not None:
+        if typed is not None:
             offers.insert(0, Offer(typed.label, typed))
 
         def show(moment: float | None) -> None:

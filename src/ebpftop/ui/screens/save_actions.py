@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from ebpftop.core import format
@@ -15,16 +16,26 @@ from ebpftop.recording.new_file import UnfinishedFile
 from ebpftop.recording.timeline import Timeline
 from ebpftop.recording.writer import fallback_folder, writable_folder
 from ebpftop.ui.export import to_csv, to_json
-from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.screens.report_actions import OnScreen, report_choice
 from ebpftop.ui.screens.save_dialog import Saving
 from ebpftop.ui.widgets.columns import Shown
 
 
-def save_choices(shown: OnScreen, pane: Pane, view_filter: ViewFilter, query: Query[ExecRow] | None) -> list[Saving]:
-    """All that can be saved: the history as *view_filter* and *query* show it, the rows of *pane*, a report."""
+@dataclass(frozen=True)
+class Listed:
+    """The rows of a list: what it is called, in words and in the name of a file."""
+
+    label: str
+    name: str
+    rows: Shown[Any]
+
+
+def save_choices(
+    shown: OnScreen, listed: Listed, view_filter: ViewFilter, query: Query[ExecRow] | None
+) -> list[Saving]:
+    """All that can be saved: the history as *view_filter* and *query* show it, the rows of a list, a report."""
     host, moment = shown.header.host, shown.shown
-    choices = [*rows_of(pane, host, moment), report_choice(shown, write_file)]
+    choices = [*rows_of(listed, host, moment), report_choice(shown, write_file)]
     if shown.timeline is not None:
         choices.insert(0, history_choice(shown.timeline, view_filter, query, shown.filter, host, moment))
     return choices
@@ -47,14 +58,14 @@ def history_choice(
     return Saving("recording", about, default_name("recording", host, "", moment), write)
 
 
-def rows_of(pane: Pane, host: str, moment: float) -> list[Saving]:
-    """The rows that *pane* shows now, as CSV and as JSON."""
-    shown = pane.rows_shown()
+def rows_of(listed: Listed, host: str, moment: float) -> list[Saving]:
+    """The rows of a list, as CSV and as JSON."""
+    shown = listed.rows
     rows, columns = format.counted(len(shown), "row", whole=True), format.counted(len(shown.columns), "column")
-    about = f"the {rows} of {pane.label}, {columns}"
+    about = f"the {rows} of {listed.label}, {columns}"
     return [
-        Saving("csv", about, default_name("csv", host, pane.probe, moment), _Writer(shown, "csv")),
-        Saving("json", about, default_name("json", host, pane.probe, moment), _Writer(shown, "json")),
+        Saving("csv", about, default_name("csv", host, listed.name, moment), _Writer(shown, "csv")),
+        Saving("json", about, default_name("json", host, listed.name, moment), _Writer(shown, "json")),
     ]
 
 

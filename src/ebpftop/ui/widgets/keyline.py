@@ -26,7 +26,7 @@ _APART = 2
 
 _FIRST = (
     *("open", "keep", "stretch(-1, 0)", "filter", "pane(1)", "pause", "tree", "maximise", "failures"),
-    *("handle('ignore')", "handle('trace')", "period", "waiting", "graphs", "layout", "heat", "fold"),
+    *("handle('ignore')", "handle('trace')", "period", "waiting", "graphs", "layout", "heat", "programs", "fold"),
 )
 """Actions that stand first. If there is no room, keys towards the middle of the line are left out."""
 
