@@ -12,8 +12,10 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import pyte
@@ -31,6 +33,7 @@ from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
 
 COLUMNS, LINES = 120, 36
+TERMINALS = 6
 WITHIN_S = 30.0
 SILENT_S = 2.0
 """After so long a key has changed nothing: the cursor was there already."""
@@ -280,34 +283,47 @@ def test_each_key_is_pressed_somewhere() -> None:
     assert {str(binding.id) for binding in bindings()} == PRESSES.keys() | ELSEWHERE.keys()
 
 
+def presses() -> list[tuple[str, str, Press]]:
+    """Return the binding, the key and what it does, for each key."""
+    found: dict[tuple[str, str], Press] = {}
+    for binding in bindings():
+        if (press := PRESSES.get(str(binding.id))) is not None:
+            found.update({(str(binding.id), key.strip()): press for key in binding.key.split(",")})
+    return [(binding, key, press) for (binding, key), press in found.items()]
+
+
+def press_all(terminal: Terminal, mine: Sequence[tuple[str, str, Press]]) -> list[str]:
+    """Press these keys, then the one that quits; return what was wrong."""
+    wrong = []
+    assert terminal.wait(lambda shown: "recording ended" in shown), terminal.shown()
+    for binding, key, press in mine:
+        # A notice of the key before would hide that of this one, and parts of the screen.
+        assert terminal.wait(lambda shown: "▌" not in shown)
+        for one in press.before:
+            terminal.press(one)
+            terminal.settled()
+        before = terminal.settled()
+        terminal.press(key)
+        if not terminal.wait(partial(press.seen, before)):
+            wrong.append(f"{binding} by {key}:\n{terminal.shown()}")
+        for one in press.after:
+            terminal.press(one)
+            terminal.settled()
+    terminal.press("q")
+    assert terminal.end() == 0
+    return wrong
+
+
 @pytest.mark.timeout(600)
 def test_every_key_does_what_it_says() -> None:
-    terminal = Terminal()
-    wrong = []
+    # One terminal is silent most of the time.
+    terminals = [Terminal() for _ in range(TERMINALS)]
     try:
-        assert terminal.wait(lambda shown: "recording ended" in shown), terminal.shown()
-        pressed: set[tuple[str, str]] = set()
-        for binding in bindings():
-            press = PRESSES.get(str(binding.id))
-            for key in (key.strip() for key in binding.key.split(",")):
-                if press is None or (key, str(binding.id)) in pressed:
-                    continue
-                pressed.add((key, str(binding.id)))
-                # A notice of the key before would hide that of this one, and parts of the screen.
-                assert terminal.wait(lambda shown: "▌" not in shown)
-                for one in press.before:
-                    terminal.press(one)
-                    terminal.settled()
-                before = terminal.settled()
-                terminal.press(key)
-                if not terminal.wait(lambda shown: press.seen(before, shown)):  # noqa: B023
-                    wrong.append(f"{binding.id} by {key}:\n{terminal.shown()}")
-                for one in press.after:
-                    terminal.press(one)
-                    terminal.settled()
-        terminal.press("q")
-        assert terminal.end() == 0
+        with ThreadPoolExecutor(TERMINALS) as pressing:
+            shares = [presses()[at::TERMINALS] for at in range(TERMINALS)]
+            wrong = [one for share in pressing.map(press_all, terminals, shares) for one in share]
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(terminal.pid, signal.SIGKILL)
+        for terminal in terminals:
+            with suppress(ProcessLookupError):
+                os.kill(terminal.pid, signal.SIGKILL)
     assert not wrong, "\n".join(wrong)
