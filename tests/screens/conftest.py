@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
@@ -17,7 +18,15 @@ from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes import polling
 from ebpftop.ui.panes.base import Pane
 
+from . import rest
 from .scene import FakeSource, Remembered
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_collections() -> None:
+    """The garbage of a test is found without a look at all that the tests have imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +43,30 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(textual.constants, "TEXTUAL_ANIMATIONS", "none")
     # An app keeps all that there is out of the collector's sight as long as it lives: with a second app, for good.
     monkeypatch.setattr("ebpftop.ui.app.gc.freeze", lambda: None)
+    # Whether that time is over would decide what a test sees: see `made_in_advance`.
+    monkeypatch.setattr("ebpftop.ui.app._PREPARE_AFTER_S", 1e6)
     monkeypatch.setattr("ebpftop.ui.panes.frames.FRAME_S", 0)
     monkeypatch.setattr("ebpftop.ui.panes.frames.AROUND_S", 0)
+    rest.install(monkeypatch)
     # Half a second is short for a machine that runs other tests too.
     monkeypatch.setattr(answer_to, "__defaults__", (30.0,))
     time.tzset()
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture
+def made_in_advance(same_everywhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The screens that a key opens are made at once, and not when they are opened."""
+    monkeypatch.setattr("ebpftop.ui.app._PREPARE_AFTER_S", 0.001)
+    monkeypatch.setattr("ebpftop.ui.screens.ready._APART_S", 0.001)
+
+
+@pytest.fixture
+def threads_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test lets threads hang, so that nobody need wait for them."""
+    monkeypatch.setattr(rest, "HANGS_S", 0.05)
 
 
 class ErrorLog(logging.Handler):
@@ -76,12 +101,11 @@ def nothing_survived(survived_errors: list[BaseException]) -> Iterator[None]:
 
 
 async def until(pilot: Pilot[int], wanted: Callable[[], object]) -> None:
-    """Wait until *wanted* is true, ten seconds at least."""
-    for _ in range(500):
-        if wanted():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it never happened")
+    """Wait until *wanted* is true."""
+    until_s = time.monotonic() + 30
+    while not wanted():
+        assert time.monotonic() < until_s, "it never happened"
+        await pilot.pause(0.002)
 
 
 async def settle(pilot: Pilot[int], source: FakeSource | Remembered) -> None:
@@ -92,17 +116,17 @@ async def settle(pilot: Pilot[int], source: FakeSource | Remembered) -> None:
     while app.main.playback.present.batches < source.given or app.main.playback.intake or app.main.playback.seeking:
         assert app.is_running, "the app crashed"
         assert time.monotonic() < deadline, f"{app.main.playback.present.batches} of {source.given} batches arrived"
-        await pilot.pause(0.02)
+        await pilot.pause(0.002)
     await pilot.pause()
     await pilot.pause()
     bar = app.main.time_row.widget
     app.main.time_row.update()
     while bar.size.width and app.main.playback.timeline is not None and len(bar.moments.rates) != bar.buckets:
         assert time.monotonic() < deadline, "the rates of the timeline never came"
-        await pilot.pause(0.02)
+        await pilot.pause(0.002)
     while app.main.playback._slow_requests.last("rates") is not None:
         assert time.monotonic() < deadline, "the rates of the timeline are read for ever"
-        await pilot.pause(0.02)
+        await pilot.pause(0.002)
 
 
 Look = Callable[..., bool]

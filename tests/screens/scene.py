@@ -43,7 +43,7 @@ class FakeSource:
         self.turning.set()
         self.refuses: SourceError | None = None
         self.breaks: dict[ProbeName, Exception] = {}
-        self._queues: dict[ProbeName, queue.Queue[Batch]] = {probe: queue.Queue() for probe in registry().names}
+        self._queues: dict[ProbeName, queue.Queue[Batch | None]] = {probe: queue.Queue() for probe in registry().names}
         self.given = 0
         self.give(*batches)
 
@@ -64,6 +64,8 @@ class FakeSource:
 
     def interrupt(self) -> None:
         self.interrupted = True
+        for waiting in self._queues.values():
+            waiting.put(None)
 
     def is_on(self, probe: ProbeName) -> bool | None:
         return self.toggled.count(probe) % 2 == 0 if self.live else None

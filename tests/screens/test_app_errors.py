@@ -87,7 +87,7 @@ async def _in_timer(app: EbpftopApp, pilot: Pilot[int], widget: Fragile) -> None
 
 
 async def _in_interval(app: EbpftopApp, pilot: Pilot[int], widget: Fragile) -> None:
-    widget.set_interval(0.01, fails)
+    widget.set_interval(0.1, fails)
 
 
 async def _in_call_later(app: EbpftopApp, pilot: Pilot[int], widget: Fragile) -> None:

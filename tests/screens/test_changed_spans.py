@@ -113,14 +113,15 @@ async def still(pilot: Pilot[int], app: EbpftopApp, source: Remembered, terminal
     calm = 0
     while calm < 3:  # a cursor may blink
         before = terminal.frames
-        await pilot.pause(0.03)
+        await pilot.pause()
         calm = 0 if is_drawing(app) else calm + 1 if before == terminal.frames else min(calm, 1)
 
 
 def is_drawing(app: EbpftopApp) -> bool:
     """Whether anything that was asked for has not been drawn."""
     screens = [screen for screen in app.screen_stack if screen.is_current]
-    drawn = [*screens, *(widget for screen in screens for widget in screen.query(Widget))]
+    # One that cannot be seen keeps what was asked of it until it is woken by a message.
+    drawn = [*screens, *(widget for screen in screens for widget in screen._compositor.visible_widgets)]
     return (
         bool(app.keys_waiting)
         or not app._settled
@@ -147,7 +148,7 @@ async def test_what_is_on_the_terminal_equals_the_whole_screen_drawn_anew(
     chance = random.Random(seed)
     source = Remembered(minute())
     terminal = Terminal(monkeypatch)
-    monkeypatch.setattr("ebpftop.ui.screens.over.BELOW_S", 0.02)
+    monkeypatch.setattr("ebpftop.ui.screens.over.BELOW_S", 0.001)
     app = EbpftopApp(source)
     async with app.run_test(size=chance.choice(SIZES)) as pilot:
         await still(pilot, app, source, terminal)

@@ -27,6 +27,8 @@ from .syscall_scene import minute_of_calls
 KINDS = panes().classes
 SIZES = [(60, 15), (80, 24), (120, 35)]
 
+pytestmark = pytest.mark.usefixtures("made_in_advance")
+
 
 @asynccontextmanager
 async def helped(
@@ -195,7 +197,6 @@ async def test_no_line_is_wider_than_the_screen(size: tuple[int, int]) -> None:
 def test_what_it_looks_like(size: tuple[int, int], looks_the_same: Look) -> None:
     async def opened(pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: pilot.app.is_screen_installed("HelpScreen"))
-        await pilot.pause(0.5)
         await pilot.press("tab", "tab", "question_mark")
 
     assert looks_the_same(FakeSource(minute()), size, before=opened)

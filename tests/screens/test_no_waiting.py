@@ -79,6 +79,7 @@ def stuck_source(reading: threading.Semaphore, go: threading.Event) -> KernelSou
     return source
 
 
+@pytest.mark.usefixtures("threads_hang")
 async def test_keys_are_answered_while_every_collector_holds_its_lock() -> None:
     reading, go = threading.Semaphore(0), threading.Event()
     source = HistorySource(stuck_source(reading, go))

@@ -29,7 +29,7 @@ from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.opened import MADE_IN_ADVANCE
-from ebpftop.ui.screens.over import BELOW_S, LayoutOnResize, OverScreen
+from ebpftop.ui.screens.over import LayoutOnResize, OverScreen
 from ebpftop.ui.screens.ready import ReadyScreen, prepare
 from ebpftop.ui.screens.save_dialog import SaveScreen
 from ebpftop.ui.widgets.keyline import KeyLine
@@ -37,6 +37,11 @@ from ebpftop.ui.widgets.sheet import Details, Sheet
 
 from .conftest import settle
 from .scene import FakeSource, batch, minute, ran
+
+
+@pytest.fixture(autouse=True)
+def _at_once(made_in_advance: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ebpftop.ui.screens.over.BELOW_S", 0.001)
 
 
 @asynccontextmanager
@@ -49,7 +54,7 @@ async def ready(source: FakeSource, size: tuple[int, int] = (120, 35)) -> AsyncI
             app.is_screen_installed(kind.__name__) and app.get_screen(kind.__name__).is_mounted
             for kind in MADE_IN_ADVANCE
         ):
-            await pilot.pause(0.05)
+            await pilot.pause()
         yield pilot, app
     assert not app.return_code
 
@@ -76,7 +81,7 @@ async def test_help_is_rendered_before_it_is_asked_for_and_but_once(monkeypatch:
 
     async with ready(FakeSource(minute())) as (pilot, app):
         screen = app.get_screen("HelpScreen")
-        await pilot.pause(0.5)
+        await pilot.pause()
         caches = {widget._styles_cache for widget in (*screen.query(Widget), *screen.query(ScrollBar))}
         monkeypatch.setattr(
             StylesCache,
@@ -122,13 +127,13 @@ async def test_after_a_resize_what_opens_is_drawn_with_all_that_is_below(
 ) -> None:
     async with ready(FakeSource(minute())) as (pilot, app):
         await pilot.press(*covered)
-        await pilot.pause(0.5)
+        await pilot.pause()
         with frames_of(app, monkeypatch) as frames:
             for screen in app.screen_stack:
                 assert isinstance(screen, LayoutOnResize)
                 screen.drawn_size = Size(80, 24)
             app.action_diagnostics()
-            await pilot.pause(0.5)
+            await pilot.pause()
         above = [words for screen, words in frames if issubclass(screen, SheetScreen)]
         assert "Probe execs" in above[0]
         assert cells(above[0]) == 120 * 35
@@ -171,11 +176,11 @@ async def test_a_screen_opens_with_a_frame_of_what_it_shows_and_one_of_all(
     async with ready(FakeSource(minute())) as (pilot, app):
         await pilot.press(*keys[:-1])
         for again in (False, True):
-            await pilot.pause(0.5)
+            await pilot.pause()
             with frames_of(app, monkeypatch) as frames:
                 await pilot.press(keys[-1])
-                # What is below is drawn again after BELOW_S, if anything asked for it.
-                await pilot.pause(2 * BELOW_S)
+                # What is below is drawn again a little later, if anything asked for it.
+                await pilot.pause()
             # On the way a cursor may have moved on the screen below.
             above = [words for screen, words in frames if screen is not MainScreen]
             assert text in above[0]
@@ -224,7 +229,7 @@ async def test_a_sheet_over_a_sheet_and_one_before_any_is_ready_have_a_screen_of
         app.push_screen(SheetScreen().fill(Details("one", Sheet)))
         await pilot.pause()
         app.action_diagnostics()
-        await pilot.pause(1)
+        await pilot.pause()
         app.action_help()
         await pilot.pause()
         app.action_diagnostics()
@@ -242,16 +247,16 @@ async def test_what_is_below_goes_on_and_has_the_size_of_the_terminal() -> None:
         assert "still-going-on" not in text_of(app)
         source.give(batch("execs", 70, *(ran(70, 900 + i, "still-going-on") for i in range(20))))
         await settle(pilot, source)
-        await pilot.pause(0.5)
+        await pilot.pause()
         assert "still-going-on" in text_of(app)
         await pilot.resize_terminal(150, 40)
-        await pilot.pause(0.5)
+        await pilot.pause()
         assert {screen.size for screen in app.screen_stack} == {app.size}
         before = text_of(app)
         await pilot.press("escape")
         app.theme = "light"
         await pilot.press("c")
-        await pilot.pause(0.5)
+        await pilot.pause()
         assert len(text_of(app)) == len(before)
 
 
@@ -275,7 +280,7 @@ async def test_keys_that_do_not_fit_are_left_out_from_the_middle(width: int) -> 
         for key, ends in (("", "? Help  q Quit"), ("question_mark", ""), ("escape", "? Help  q Quit")):
             if key:
                 await pilot.press(key)
-                await pilot.pause(0.2)
+                await pilot.pause()
             line = re.sub("\x1b[^H]*H", "", text_of(app).splitlines()[-1])
             assert line.endswith(ends)
             assert len(line) == width
@@ -294,16 +299,16 @@ async def test_keys_that_do_not_fit_are_left_out_from_the_middle(width: int) -> 
 async def test_what_is_opened_again_is_as_new_and_is_not_made_anew(keys: tuple[str, ...]) -> None:
     async with ready(FakeSource(minute())) as (pilot, app):
         await pilot.press(*keys)
-        await pilot.pause(0.3)
+        await pilot.pause()
         screen, first = app.screen, text_of(app)
         assert screen in {app.get_screen(kind.__name__) for kind in MADE_IN_ADVANCE}
         # Leave traces: a sort order, a cursor, a scroll position, a name, a choice.
         traces = ("right", "x", "less_than_sign", "r", "pagedown") if keys != ("c",) else ()  # these it is there for
         await pilot.press("down", *traces, "escape")
-        await pilot.pause(0.3)
+        await pilot.pause()
         assert isinstance(app.screen, MainScreen)
         await pilot.press(*keys[-1:])
-        await pilot.pause(0.3)
+        await pilot.pause()
         assert app.screen is screen
         assert text_of(app) == first
         await pilot.press("escape")
@@ -327,7 +332,7 @@ async def test_a_save_that_outlives_its_dialog_says_so_and_leaves_the_next_dialo
         assert app.screen is screen
         go.set()
         while not any("written late" in notice.message for notice in app._notifications):
-            await pilot.pause(0.05)
+            await pilot.pause()
         assert app.screen is screen
 
 
@@ -343,7 +348,7 @@ async def test_an_error_of_saving_is_shown_with_its_remedy() -> None:
         screen.query_one(Input).value = "/nonexistent/x.csv"
         await pilot.press("enter")
         while "the disk is full; make room" not in text_of(app):
-            await pilot.pause(0.05)
+            await pilot.pause()
 
 
 # ---- The first picture ----
@@ -388,4 +393,4 @@ async def test_memory_that_was_freed_is_given_back_now_and_then(monkeypatch: pyt
     monkeypatch.setattr("ebpftop.lifecycle.malloc.give_back", lambda: given_back.append(True))
     async with ready(FakeSource(minute())) as (pilot, _):
         while len(given_back) < 3:
-            await pilot.pause(0.05)
+            await pilot.pause()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual import events
@@ -153,26 +154,26 @@ async def test_a_long_pause_shows_no_more_than_does_not_fit(monkeypatch: pytest.
         assert (app.main.playback.held.bytes, execs_pane(app).model.execs) == (0, 50)
 
 
-def counting_turns(app: EbpftopApp, feed_s: float = 0.0) -> tuple[asyncio.Task[None], Counter[int]]:
+def counting_turns(app: EbpftopApp, feed_s: float = 0.0) -> Counter[int]:
     """Count the records that the exec log is fed in each turn of the event loop; a batch takes *feed_s* and more."""
     turns: Counter[int] = Counter()
     turn = 0
+    loop: Any = asyncio.get_running_loop()
+    run_once, feed = loop._run_once, execs_pane(app).feed
 
-    async def count_turns() -> None:
+    def count_turn() -> None:
         nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    feed = execs_pane(app).feed
+        turn += 1
+        run_once()
 
     def count_and_feed(batch: Batch) -> None:
         turns[turn] += len(batch.records)
         time.sleep(feed_s)
         feed(batch)
 
+    loop._run_once = count_turn
     execs_pane(app).feed = count_and_feed  # type: ignore[method-assign]
-    return asyncio.create_task(count_turns()), turns
+    return turns
 
 
 async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_between() -> None:
@@ -180,7 +181,7 @@ async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_b
     source = FakeSource()
     program = ran(1, 7, "x")
     async with running(source) as (pilot, app):
-        counting, turns = counting_turns(app)
+        turns = counting_turns(app)
         source.give(batch("execs", 1, *(program,) * 20_000))
         await until(pilot, lambda: execs_pane(app).model.execs == 20_000)
         await pilot.press("space")
@@ -189,7 +190,6 @@ async def test_what_comes_at_once_is_taken_in_so_much_at_a_time_that_keys_come_b
         await pilot.press("space")
         source.give(batch("execs", 3, program))
         await until(pilot, lambda: execs_pane(app).model.execs == 40_001)
-        counting.cancel()
     assert max(turns.values()) <= 2 * FRAME_RECORDS
 
 
@@ -197,10 +197,9 @@ async def test_what_takes_long_to_take_in_leaves_turns_to_keys_after_each_piece(
     """A machine may give ebpftop so little of its time that what came in one frame takes seconds."""
     source = FakeSource()
     async with running(source) as (pilot, app):
-        counting, turns = counting_turns(app, feed_s=2 * FEED_SLICE_S)
+        turns = counting_turns(app, feed_s=2 * FEED_SLICE_S)
         source.give(batch("execs", 1, *(ran(1, 7, "x"),) * (10 * PIECE_RECORDS)))
         await until(pilot, lambda: execs_pane(app).model.execs == 10 * PIECE_RECORDS)
-        counting.cancel()
     assert max(turns.values()) == PIECE_RECORDS
 
 

@@ -128,6 +128,7 @@ async def test_where_nothing_is_saved_the_title_says_why_and_no_notice_comes(fil
     assert not file.exists()
 
 
+@pytest.mark.usefixtures("made_in_advance")
 async def test_names_that_only_the_screen_knows_are_told_with_their_line(file: Path) -> None:
     file.write_text(
         'theme = "brown"\nsort.userss = "uid"\nsort.users = "uidd"\nsort.execs = "time"\n'
@@ -151,6 +152,7 @@ async def test_names_that_only_the_screen_knows_are_told_with_their_line(file: P
         assert app.theme == "dark"
 
 
+@pytest.mark.usefixtures("made_in_advance")
 async def test_a_file_that_was_named_has_to_be_right_for_the_screen_too(file: Path) -> None:
     file.write_text('sort.users = "uidd"\n')
     source = Remembered(minute())
@@ -258,6 +260,7 @@ async def test_an_empty_key_takes_it_away_and_the_palette_keeps_the_action(file:
         assert screen.lines.value(("keys", "pane.next")) == "-"
 
 
+@pytest.mark.usefixtures("made_in_advance")
 async def test_keys_that_are_none_are_refused_and_shared_ones_are_told(file: Path) -> None:
     file.write_text(
         '[keys]\nquit = "ctrl-q"\nhelp = "PgDn"\n"pane.maximise" = "c"\n"execs.fold" = "i"\nuser = "ß,?,ctrl+f5"\n'
