@@ -278,7 +278,6 @@ def test_a_process_goes_by_the_name_that_it_has_now_whoever_called_most(tmp_path
         assert {row["comm"] for row in rows if row["pid"] == child.pid} == {"late"}
 
 
-@pytest.mark.guest
 def test_the_pid_of_a_thread_means_its_process_and_that_is_said(tmp_path: Path) -> None:
     with named(tmp_path, calls := 1000) as (child, tid), Stream("--pid", str(tid), probes="syscalls,execs") as stream:
         let_work(child)
