@@ -27,13 +27,13 @@ _SEQUENCES = re.compile(rb"\x1b(?:\[[0-9;?>=<$]*[a-zA-Z]|[()][A-Z0-9]|[=>78])")
 
 
 class Terminal:
-    """`ebpftop live` in a terminal of 120 by 35."""
+    """A command of ebpftop in a terminal of 120 by 35."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, command: str = "live") -> None:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm-256color"
-            os.execv(sys.executable, [sys.executable, "-m", "ebpftop", "live", *arguments])
+            os.execv(sys.executable, [sys.executable, "-m", "ebpftop", command, *arguments])
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 35, 120, 0, 0))
         self._said = b""
         self.status: int | None = None

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from tests.kernel.support import at_some_moment, compile_c, needs_root
+from tests.kernel.test_live import Terminal
 from tests.kernel.test_probes import assert_gone, programs_of
 
 pytestmark = needs_root
@@ -135,9 +137,8 @@ def test_a_script_without_an_interpreter_is_run_by_the_shell(tmp_path: Path) -> 
 
 
 def test_what_outlives_the_command_is_counted_and_runs_on(tmp_path: Path) -> None:
-    status, s = summary_of(
-        tmp_path, "sh", "-c", f"setsid sleep 600 </dev/null >/dev/null 2>&1 & echo $! >{tmp_path}/pid"
-    )
+    stays = f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 600' </dev/null >/dev/null 2>&1"
+    status, s = summary_of(tmp_path, "sh", "-c", f"{stays} & until test -s {tmp_path}/pid; do :; done")
     pid = int((tmp_path / "pid").read_text())
     try:
         assert (status, s["running"]) == (0, 1)
@@ -199,7 +200,7 @@ sys.exit(4)
 def test_ctrl_c_reaches_the_command_once() -> None:
     pid, fd = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [*RUN, "--", sys.executable, "-c", COUNTS])
+        os.execv(sys.executable, [*RUN, "--summary", "--", sys.executable, "-c", COUNTS])
     said = b""
 
     def read_until(text: bytes) -> None:
@@ -217,6 +218,102 @@ def test_ctrl_c_reaches_the_command_once() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
     finally:
         os.close(fd)
+
+
+@pytest.fixture
+def screen() -> Iterator[Callable[..., Terminal]]:
+    """Open a run in a terminal of 120 by 35."""
+    opened: list[Terminal] = []
+
+    def start(*words: str) -> Terminal:
+        opened.append(Terminal(*words, command="run"))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        terminal.close()
+
+
+def test_on_a_terminal_it_is_the_screen_with_the_commands_output(screen: Callable[..., Terminal]) -> None:
+    terminal = screen("--", "sh", "-c", r"printf 'pri\033[31mnted\033[0m \033]0;evil\007in it\n'; exit 7")
+    terminal.wait_for(b"printed in it")
+    terminal.wait_for(b"ended, exit 7 after")
+    programs = programs_of(terminal.pid)
+    assert programs
+    terminal.press(b"q")
+    assert terminal.wait() == 7
+    assert_gone(programs)
+
+
+def test_q_asks_before_it_ends_a_command_and_ebpftop_leaves_with_its_status(screen: Callable[..., Terminal]) -> None:
+    terminal = screen("--", "sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done")
+    terminal.wait_for(b"ready")
+    terminal.press(b"q")
+    terminal.wait_for(b"is running")
+    terminal.press(b"\r")
+    assert terminal.wait() == 9
+
+
+def test_a_signal_to_the_screen_is_the_commands(screen: Callable[..., Terminal]) -> None:
+    terminal = screen("--", "sh", "-c", LOOP)
+    terminal.wait_for(b"ready")
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.wait() == 9
+
+
+def test_a_command_survives_being_left_running_and_ctrl_c_reaches_it(
+    screen: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    script = f"trap 'echo got >{tmp_path}/int' INT; echo ready; for i in 1 2 3 4 5 6; do sleep 1; echo $i || exit; done"
+    terminal = screen("--", "sh", "-c", f"{script}; echo whole >{tmp_path}/end")
+    terminal.wait_for(b"ready")
+    terminal.press(b"\x03")
+    assert at_some_moment((tmp_path / "int").exists, PATIENCE_S)
+    terminal.press(b"\x03")
+    assert terminal.wait() == 130
+    assert not (tmp_path / "end").exists()
+    assert at_some_moment((tmp_path / "end").exists, PATIENCE_S)
+
+
+def test_a_terminal_that_is_gone_ends_the_command(screen: Callable[..., Terminal], tmp_path: Path) -> None:
+    terminal = screen(
+        "--", "sh", "-c", f"trap 'echo got >{tmp_path}/hup; exit' HUP; echo ready; while :; do sleep 0.05; done"
+    )
+    terminal.wait_for(b"ready")
+    terminal.hang_up()
+    terminal.wait()
+    assert at_some_moment((tmp_path / "hup").exists, PATIENCE_S)
+
+
+def test_a_record_that_matches_ends_the_command(tmp_path: Path) -> None:
+    file = tmp_path / "summary.json"
+    command = ["sh", "-c", "/bin/false; exec sleep 600"]
+    ran = subprocess.run(
+        [*RUN, "--when", "exit.code == 1", "--when-exit", "6", "--json", file, "--", *command],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    summary = json.loads(file.read_text())
+    assert (ran.returncode, summary["command"]["signal"], summary["bad_ends"]) == (6, "SIGTERM", 2)
+    assert "--when exit.code == 1" in ran.stderr
+
+
+def test_environment_and_traced_calls_are_in_the_json(tmp_path: Path) -> None:
+    options = ("--env", "HOME", "--trace", "openat")
+    status, s = summary_of(tmp_path, "cat", "/etc/hostname", options=options)
+    assert (status, s["tree"][0]["env"]) == (0, {"HOME": os.environ["HOME"]})
+    assert any("/etc/hostname" in " ".join(call["args"]) for call in s["traced"])
+    assert s["traced_count"] == len(s["traced"])
+
+
+def test_its_time_is_not_less_than_what_it_used(tmp_path: Path) -> None:
+    _, s = summary_of(tmp_path, "/bin/true")
+    command, (row,) = s["command"], s["tree"]
+    # To become the command, and to end, the kernel takes some microseconds more than from one record to the other.
+    assert 0 < command["user_s"] + command["system_s"] < command["wall_s"] + 0.001
+    assert row["user_s"] + row["system_s"] < command["wall_s"] + 0.001
 
 
 def test_a_run_that_is_killed_leaves_the_command_and_nothing_in_the_kernel() -> None:

@@ -25,11 +25,13 @@ SECOND_NS = 1_000_000_000
 class FakeSource:
     """Yields the batches that it is given; remembers what it was asked to do."""
 
-    def __init__(self, batches: Iterable[Batch] = (), *, live: bool = True) -> None:
+    def __init__(
+        self, batches: Iterable[Batch] = (), *, live: bool = True, probes: tuple[ProbeName, ...] | None = None
+    ) -> None:
         self.header = Header(schema=SCHEMA, version="0.1.0", host="web1", kernel="6.18.44", abi="x86_64", started=START)
         self.live = live
         self.reads_all = False
-        self.probes: tuple[ProbeName, ...] = registry().names
+        self.probes: tuple[ProbeName, ...] = registry().names if probes is None else probes
         self.toggled: list[ProbeName] = []
         self.intervals: list[float] = []
         self.watched: list[frozenset[WatchedList]] = []
@@ -43,7 +45,7 @@ class FakeSource:
         self.turning.set()
         self.refuses: SourceError | None = None
         self.breaks: dict[ProbeName, Exception] = {}
-        self._queues: dict[ProbeName, queue.Queue[Batch | None]] = {probe: queue.Queue() for probe in registry().names}
+        self._queues: dict[ProbeName, queue.Queue[Batch | None]] = {probe: queue.Queue() for probe in self.probes}
         self.given = 0
         self.give(*batches)
 

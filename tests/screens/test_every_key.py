@@ -138,6 +138,7 @@ PRESSES: dict[str, Press] = {
     "time.mark_after": Press((), r"Nothing is marked"),
     "time.live": Press(("space", "comma"), r"!PAUSED", ()),
     **{f"probe.{name}": Press((), NO_PROBES) for name in ("execs", "users", "syscalls", "trace", "opens")},
+    "probe.output": Press((), r"no output to show"),
     "filter": Press((), r"completes"),
     "match.next": Press((), r"Nothing to search for"),
     "match.previous": Press((), r"Nothing to search for"),

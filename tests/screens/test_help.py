@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 
 from ebpftop.models.overview import KINDS_OF_LOSS
+from ebpftop.probes.registry import registry
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.registry import panes
@@ -35,7 +36,7 @@ async def helped(
     *keys: str, source: FakeSource | None = None, size: tuple[int, int] = (80, 24)
 ) -> AsyncIterator[tuple[Pilot[int], EbpftopApp, ManualView]]:
     """Yield the help, opened by the last of *keys*."""
-    source = source or FakeSource(minute())
+    source = source or FakeSource(minute(), probes=registry().channels)
     app = EbpftopApp(source)
     async with app.run_test(size=size) as pilot:
         await settle(pilot, source)
@@ -98,7 +99,7 @@ async def test_before_the_sheets_are_made_the_help_explains_them_too(monkeypatch
     async with helped("question_mark") as (_, _app, manual):
         usual = manual._sections
     monkeypatch.setattr("ebpftop.ui.app._PREPARE_AFTER_S", 1e6)
-    source = FakeSource(minute())
+    source = FakeSource(minute(), probes=registry().channels)
     app = EbpftopApp(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, source)
@@ -117,7 +118,7 @@ async def test_each_kind_of_loss_says_what_is_missing_and_what_helps() -> None:
 
 @pytest.mark.parametrize("probe", KINDS)
 async def test_each_sign_in_the_rows_is_explained(probe: str) -> None:
-    source = FakeSource([*minute(), *minute_of_calls()])
+    source = FakeSource([*minute(), *minute_of_calls()], probes=registry().channels)
     async with helped("question_mark", source=source, size=(200, 50)) as (_, app, _manual):
         own = pane(app, probe)
         known = "".join(mark.sign for mark in (*own.marks, *SIGNS, *STATES))

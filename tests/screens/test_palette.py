@@ -17,6 +17,7 @@ from textual.binding import Binding
 from textual.command import Hits
 from textual.widgets import OptionList
 
+from ebpftop.probes.registry import registry
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.help import HelpScreen
@@ -174,7 +175,7 @@ async def test_what_is_typed_behind_enter_goes_to_the_screen_that_it_leads_to() 
 
 
 async def test_it_offers_every_action_that_has_a_key_with_that_key_and_each_title_once() -> None:
-    source = FakeSource(minute())
+    source = FakeSource(minute(), probes=registry().channels)
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)

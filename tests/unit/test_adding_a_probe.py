@@ -54,7 +54,7 @@ def test_nothing_else_knows_of_it() -> None:
     texts = {str(path.relative_to(ROOT)): path for path in places if path.suffix not in (".pyc", ".zst")}
     found = {name for name, path in texts.items() if knows.search(path.read_text(errors="replace"))}
     # The summary of `run` is made of what three probes say.
-    assert found == {*FILES, *ROWS, "src/ebpftop/commands/run.py", "src/ebpftop/models/run_summary.py"}
+    assert found == {*FILES, *ROWS, "src/ebpftop/commands/run_options.py", "src/ebpftop/models/run_summary.py"}
 
 
 WITHOUT_A_PANE = set(registry().with_screen)
@@ -64,4 +64,4 @@ WITHOUT_A_PANE = set(registry().with_screen)
 def test_every_probe_has_a_pane_and_every_pane_a_probe() -> None:
     assert len(PROBES) == len(PANES) + len(WITHOUT_A_PANE)
     assert list(panes().rows) == [row.name for row in PROBES if row.name not in WITHOUT_A_PANE]
-    assert registry().names == (*panes().rows, *sorted(WITHOUT_A_PANE))
+    assert set(registry().channels) == {*panes().rows, *WITHOUT_A_PANE}

@@ -140,7 +140,7 @@ def test_losses_are_those_known_at_the_moment(opened: Opened) -> None:
 
 def test_every_probe_gets_the_clock_of_the_moment_last(opened: Opened) -> None:
     batches = opened(STORY).snapshot_at(START + 42.5).batches
-    names = registry().names
+    names = registry().channels
     assert [(b.probe, b.time, b.records) for b in batches[-len(names) :]] == [(p, START + 42.5, ()) for p in names]
     assert all(batch.time <= START + 42.5 for batch in batches)
 

@@ -53,7 +53,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_probe_whose_row_is_wrong_is_disabled(site: Path, fields: str, reason: str) -> None:
     (site / "plugin_module.py").write_text(_PROBE.format(fields=fields))
     found = Registry()
-    assert found.names == tuple(row.name for row in PROBES)
+    assert found.names == tuple(row.name for row in PROBES if row.probe is not None)
     assert found.ladders
     (disabled,) = found.disabled
     assert reason in disabled.reason

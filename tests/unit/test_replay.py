@@ -38,7 +38,7 @@ from tests.unit.recording_samples import (
 
 def test_every_kind_of_record_travels_with_the_probe_that_made_it() -> None:
     for record in story(5):
-        assert registry().probe_of(record) in registry().names
+        assert registry().probe_of(record) in registry().channels
     assert registry().probe_of(HEADER) is None
 
 
@@ -69,7 +69,7 @@ def test_the_same_recording_gives_the_same_batches_whoever_polls_and_when(tmp_pa
                     batches.append(batch)
                 time.sleep(pause_s)
         source.close()
-        runs.append([[batch for batch in batches if batch.probe == probe] for probe in registry().names])
+        runs.append([[batch for batch in batches if batch.probe == probe] for probe in registry().channels])
     assert runs[0] == runs[1]
 
 
@@ -86,7 +86,7 @@ def test_it_is_a_source(tmp_path: Path) -> None:
     source: Source = replay
     assert source.header == HEADER
     assert source.live is False
-    assert source.probes == registry().names
+    assert source.probes == registry().channels
     with pytest.raises(SourceError, match="cannot be turned off or on in a recording"):
         source.toggle("execs")
     source.set_interval(2.0)

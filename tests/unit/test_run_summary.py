@@ -10,14 +10,16 @@ import pytest
 from ebpftop.cli.main import main
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Lost, Probe
-from ebpftop.core.syscall_records import ProcessCalls, SyscallRow, Syscalls
+from ebpftop.core.syscall_records import ProcessCalls, Syscall, SyscallRow, Syscalls
 from ebpftop.models import run_summary, run_text
 from ebpftop.models.opens import Open
-from ebpftop.models.run_summary import Command, RunSummary, Summary
+from ebpftop.models.run_missing import missing_lines
+from ebpftop.models.run_summary import Command, NotFound, RunSummary, Summary
 
 CMD = 100
 COMMAND = Command(
     argv=("make", "all"),
+    cwd="/src",
     pid=CMD,
     started=10.0,
     status=2,
@@ -111,6 +113,82 @@ def test_what_a_fork_used_is_that_of_the_program_that_forked() -> None:
         ended(CMD, 12.0, user_s=1.0, system_s=1.0, max_rss_bytes=4000),
     ).tree
     assert (make.user_s, make.system_s, make.max_rss_bytes, make.count) == (1.5, 1.25, 9000, 1)
+
+
+def test_what_the_copy_of_ebpftop_used_is_not_the_commands() -> None:
+    summary = RunSummary(CMD)
+    summary.own_s = 0.5, 0.25
+    used: dict[str, Any] = {"user_s": 2.0, "system_s": 1.0}
+    summary.feed([started(CMD, 1, "/bin/a"), started(101, CMD, "/bin/b"), ended(101, 11.0, **used)])
+    summary.feed([ended(CMD, 12.0, **used)])
+    (a,) = summary.summary(COMMAND, 12.0).tree
+    assert (a.user_s, a.system_s) == (1.5, 0.75)
+    assert (a.children[0].user_s, a.children[0].system_s) == (2.0, 1.0)
+
+
+def test_traced_calls_and_environments_are_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_summary, "TRACED_MAX", 2)
+    call = Syscall(time=11.0, pid=CMD, comm="a", abi="x86_64", nr=1, name="write", args=("1",), ret=1, ns=5)
+    s = summed(started(CMD, 1, "/bin/a", env={"HOME": "/root"}), call, call, call)
+    assert (s.traced, s.traced_count) == ([call, call], 3)
+    assert s.tree[0].env == {"HOME": "/root"}
+    assert summed(started(CMD, 1, "/bin/a")).tree[0].env is None
+
+
+def missing(path: str, by: str = "open", comm: str = "cc", count: int = 1) -> NotFound:
+    return NotFound(path=path, by=by, comm=comm, count=count)
+
+
+def test_files_not_found_are_few_lines_those_first_that_matter() -> None:
+    found = [
+        *(missing(f"/usr/lib/locale/{name}/LC_{n}", count=2) for name in ("C", "de") for n in range(9)),
+        missing("/etc/ld.so.preload", count=7),
+        missing("/usr/lib/locale/de/LC_1", comm="ls", count=5),
+        *(missing(f"/{folder}/nosuch", "exec", "sh", 3) for folder in ("bin", "usr/bin", "sbin")),
+        missing("/opt/x", "exec", "sh"),
+        missing("config.toml", count=2),
+        *(missing(f"/src/include/{n}.h") for n in range(4)),
+    ]
+    assert missing_lines(found, "/src") == [
+        (3, "nosuch  exec by sh, tried in 3 folders"),
+        (1, "/opt/x  exec by sh"),
+        (4, "/src/include/… ×4 files  open by cc"),
+        (2, "config.toml  open by cc"),
+        (41, "/usr/lib/locale/… ×18 files  open by cc and 1 other"),
+        (7, "/etc/ld.so.preload  open by cc"),
+    ]
+
+
+def test_files_of_the_root_folder_and_unknown_paths_are_lines_too() -> None:
+    found = [*(missing(f"/{name}") for name in "abc"), missing("?"), missing("", count=2)]
+    assert missing_lines(found, "/") == [
+        (2, '""  open by cc'),
+        (1, "?  open by cc"),
+        (3, "/… ×3 files  open by cc"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--env", "HOME"], "--env: the text does not have it; --json FILE has"),
+        (["--trace", "openat"], "--trace: the text does not have it; --json FILE has"),
+        (["--printk"], "run: --printk has no effect: a summary has no trace log"),
+        (["--probes", "execs,users"], "run: --probes execs,users has no effect: a summary has nothing of users"),
+        (["--interval", "2"], "run: --interval has no effect"),
+        (["--theme", "dark"], "run: --theme has no effect: it is for the screen"),
+        (["--memory", "64"], "run: --memory has no effect: it is for the screen"),
+        (["--when-exit"], "--when-exit: there is no --when"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
+) -> None:
+    monkeypatch.setattr("ebpftop.commands.run.refused", lambda: False)
+    monkeypatch.setattr("ebpftop.commands.run.require_host_pids", lambda: None)
+    monkeypatch.setattr("ebpftop.commands.run.StartedCommand", lambda *_: pytest.fail("it began"))
+    assert main(["run", "--summary", *words, "--", "true"]) == 2
+    assert says in capfd.readouterr().err
 
 
 def test_a_program_whose_parent_is_not_known_stands_below_the_command() -> None:

@@ -34,8 +34,7 @@ class _PrintCompletion(argparse.Action):
         raise SystemExit(0)
 
 
-def _live(command: argparse.ArgumentParser) -> None:
-    add_screen(command)
+def _add_history(command: argparse.ArgumentParser) -> None:
     memory = command.add_argument_group("history: how far back you can go (Space, then the arrow keys)")
     memory.add_argument(
         "--keep",
@@ -50,6 +49,11 @@ def _live(command: argparse.ArgumentParser) -> None:
         metavar="MIB",
         help="and at most so many MiB, also more than --memory; at least 4; if not given, 28%% of --memory",
     )
+
+
+def _live(command: argparse.ArgumentParser) -> None:
+    add_screen(command)
+    _add_history(command)
     add_watching(command)
     add_when_actions(add_when(command, "ring the bell, show a notice, and mark the timeline"))
 
@@ -69,15 +73,22 @@ def _run(command: argparse.ArgumentParser) -> None:
         "cmd", nargs=argparse.REMAINDER, metavar="CMD", help="the command and its arguments; write -- before it"
     )
     command.add_argument(
-        "--summary", action="store_true", help="print the summary on stderr; on, unless --json is given"
+        "--summary",
+        action="store_true",
+        help="no screen: CMD keeps the terminal, a summary goes to stderr; on unless stdin and stdout are terminals",
     )
     command.add_argument(
         "--json",
         dest="json_file",
         metavar="FILE",
-        help="write the summary as one JSON object into FILE; - is stdout, which CMD has too",
+        help="no screen: the summary as one JSON object into FILE; - is stdout, which CMD has too",
     )
-    add_watching(command, "execs,syscalls,opens", pid=False)
+    add_screen(command)
+    _add_history(command)
+    add_watching(command, "those of live, without a screen execs,syscalls,opens", pid=False)
+    when = add_when(command, "show a notice, and mark the timeline; without a screen: say so on stderr")
+    add_when_actions(when)
+    add_when_exit(when)
 
 
 def _record(command: argparse.ArgumentParser) -> None:
@@ -113,7 +124,7 @@ def _check(command: argparse.ArgumentParser) -> None:
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "live": ("the screen (what `ebpftop` alone does)", _live),
-    "run": ("start a command, and sum up what it and all that it starts did", _run),
+    "run": ("start a command, and show or sum up what it and all that it starts do", _run),
     "stream": ("records as JSON Lines on stdout, without a screen", _stream),
     "record": ("the same records into a file", _record),
     "replay": ("the screen, on a recording or on a pipe", _replay),

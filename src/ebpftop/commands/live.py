@@ -17,7 +17,7 @@ from ebpftop.lifecycle.priority import screen_first
 from ebpftop.lifecycle.process import process
 from ebpftop.sources.history import HistorySource
 
-_OPENED_AFTER_S = 0.15
+OPENED_AFTER_S = 0.15
 """What is needed of the kernel before the screen opens takes less, unless it has to be compiled."""
 
 
@@ -42,7 +42,7 @@ def _run(args: argparse.Namespace) -> int:
     # The probes are attached while Textual is imported, which takes Python's lock for longer: so that comes behind.
     # But beside what waits for the compiler. This thread keeps the privileges that we give up, until it ends, which is
     # before anything is shown or read.
-    importing = threading.Timer(_OPENED_AFTER_S, _import_app)
+    importing = threading.Timer(OPENED_AFTER_S, import_app)
     importing.start()
     try:
         # What no probe can do without is there before the screen opens, so errors print like those of any command.
@@ -70,6 +70,7 @@ def _run(args: argparse.Namespace) -> int:
         source.close()
 
 
-def _import_app() -> None:
+def import_app() -> None:
+    """Import the screen, beside what waits for the compiler."""
     with suppress(Exception):  # it is raised again where the app is needed, and reported there
         import_module("ebpftop.ui.app")

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,9 +21,11 @@ from ebpftop.commands.kernel_options import (
     root_work,
 )
 from ebpftop.commands.redirect import redirect_stdio
+from ebpftop.commands.run_options import PROBES, require_effect, require_host_pids, shows_screen
+from ebpftop.commands.when import When, runner_of
 from ebpftop.core.escape import printable
-from ebpftop.core.source import SourceError, UsageError
-from ebpftop.kernel.threads import in_first_pid_namespace
+from ebpftop.core.records import Record
+from ebpftop.core.source import UsageError
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
@@ -36,27 +39,29 @@ from ebpftop.sources.reading_pace import pause_s
 if TYPE_CHECKING:
     from ebpftop.sources.live import KernelSource
 
-PROBES = ("execs", "syscalls", "opens")
-"""What a summary is made of. One command opens few files, so `opens` is among them."""
-
 STDOUT = "-"
 
 _MORE_BYTES = 2 << 20
 """What the copy of ebpftop that becomes the command may still take, after it was measured."""
+
+_KILLED_AFTER_S = 5.0
+"""So long the command may take to end when `--when-exit` asks it to."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     if not args.cmd:
         raise UsageError("run: there is no command", "write it behind --, as in `ebpftop run -- make -j4`")
+    on_screen = shows_screen(args)
+    require_effect(args, on_screen=on_screen)
+    if on_screen:
+        from ebpftop.commands.run_screen import run_on_screen
+
+        return run_on_screen(args)
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
-    if not in_first_pid_namespace():
-        raise SourceError(
-            "run follows its command by pid, and pids mean other processes in a pid namespace",
-            "run ebpftop in the host's (--pid=host)",
-        )
+    require_host_pids()
     if args.probes is None:
         args.probes = PROBES
     process.status_if_ended = 128 + signal.SIGTERM  # before it begins: 0 would say that it did its work
@@ -68,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    runner = runner_of(args)
     # Before our own namespaces, helpers and redirections: it gets what we were given.
     command = StartedCommand(args.cmd)
     file = None
@@ -75,8 +81,9 @@ def _run(args: argparse.Namespace) -> int:
         with as_invoker():
             file = UnfinishedFile(args.json_file, replace=True)
     outputs = redirect_stdio()
+    when = When(args, runner) if args.when else None
     try:
-        summary = _watched(args, command)
+        summary = _watched(args, command, when)
     except BaseException:  # any error: there is no summary to give the file its name
         if file is not None:
             file.remove()
@@ -90,28 +97,39 @@ def _run(args: argparse.Namespace) -> int:
     if file is not None:
         with as_invoker():
             file.publish()
-    return command.status
+    return when.status if when is not None and when.status is not None else command.status
 
 
-def _watched(args: argparse.Namespace, command: StartedCommand) -> Summary:
+def _watched(args: argparse.Namespace, command: StartedCommand, when: When | None) -> Summary:
     """Attach the probes, run *command* to its end, and return the summary."""
     args.pid = [command.pid]
     source = open_kernel(options_of(args), root_work())
     try:
         report_failed(source)
         process.end_by(lambda: None)  # from here on, the end is that of the command
-        return _watch(source, command)
+        return _watch(source, command, when)
     finally:
         source.close()
 
 
-def _watch(source: KernelSource, command: StartedCommand) -> Summary:
+def _watch(source: KernelSource, command: StartedCommand, when: When | None) -> Summary:
     """Let *command* begin, wait for its end, and return what the records say."""
     own_rss_bytes = command.rss_bytes + _MORE_BYTES
     found = RunSummary(command.pid, own_rss_bytes)
+    ending = _Ending(command)
+
+    def take(records: Sequence[Record]) -> None:
+        found.feed(records)
+        if when is not None:
+            when.feed(records)
+            when.pulse()
+
+    if when is not None:
+        when.begin(source.header)
     with command.gets_signals():
         started, begin_s = time.time(), time.monotonic()
         command.go()
+        found.own_s = command.own_s
         wait_s = 0.0
         while not command.wait(wait_s):
             command.pass_signals()
@@ -119,31 +137,54 @@ def _watch(source: KernelSource, command: StartedCommand) -> Summary:
             for probe in source.probes:
                 batch = source.poll(probe, 0)
                 if batch is not None:
-                    found.feed(batch.records)
+                    take(batch.records)
                     count += len(batch.records)
+            if when is not None and when.status is not None:
+                ending.ask()
             wait_s = pause_s(count)
         wall_s, ended = time.monotonic() - begin_s, time.time()
     for batch in source.finish():
-        found.feed(batch.records)
+        take(batch.records)
+    if when is not None:
+        when.finish()
     assert command.code is not None
     assert command.usage is not None
-    if found.began is not None and found.ended is not None:  # without the time in which we read records
-        wall_s, ended = found.ended - found.began, found.ended
+    if found.ended is not None:  # without the time in which we read records
+        wall_s, ended = max(0.0, found.ended - started), found.ended
     rss_bytes = command.usage.ru_maxrss << 10
+    own_user_s, own_system_s = command.own_s
     return found.summary(
         Command(
             argv=tuple(printable(word) for word in command.argv),
+            cwd=printable(command.cwd),
             pid=command.pid,
             started=started,
             status=command.status,
             signal=signal.Signals(-command.code).name if command.code < 0 else None,
             wall_s=wall_s,
-            user_s=command.usage.ru_utime,
-            system_s=command.usage.ru_stime,
+            user_s=max(0.0, command.usage.ru_utime - own_user_s),
+            system_s=max(0.0, command.usage.ru_stime - own_system_s),
             max_rss_bytes=rss_bytes if rss_bytes > own_rss_bytes else None,
         ),
         ended,
     )
+
+
+class _Ending:
+    """Ends a command: it is asked to, and killed if it does not."""
+
+    def __init__(self, command: StartedCommand) -> None:
+        self._command = command
+        self._asked_s: float | None = None
+
+    def ask(self) -> None:
+        """Ask it to end; kill it if it was asked some time ago. Call it again and again."""
+        now_s = time.monotonic()
+        if self._asked_s is None:
+            self._asked_s = now_s
+            self._command.send(signal.SIGTERM)
+        elif now_s - self._asked_s > _KILLED_AFTER_S:
+            self._command.send(signal.SIGKILL)
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -68,6 +68,7 @@ class Process:
         self._armed = False
         self._stopped = False
         self._end: Callable[[], None] | None = None
+        self._interrupt: Callable[[], bool] | None = None
         self._stop: Callable[[], None] | None = None
         self._redraw: Callable[[], None] | None = None
         self._undo: list[Callable[[], str | None]] = []
@@ -163,6 +164,15 @@ class Process:
         *end* is called once, in a signal handler or in another thread.
         """
         self._end = end
+
+    def interrupt_by(self, interrupt: Callable[[], bool] | None) -> None:
+        """Call *interrupt* at a Ctrl-C: it returns whether this process goes on. None: it ends, as ever."""
+        self._interrupt = interrupt
+
+    def interrupt(self) -> None:
+        """Ctrl-C was typed, which the terminal does not turn into a signal while there is a screen."""
+        if self._interrupt is None or not self._interrupt():
+            self.ask_to_end(INTERRUPTED)
 
     @contextmanager
     def undone_at_last(self, undo: Callable[[], str | None]) -> Iterator[None]:

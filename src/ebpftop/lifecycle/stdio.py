@@ -67,9 +67,14 @@ def require_terminal(instead: str, *, keys: bool = True) -> None:
     if not (_is_screen(1) and (os.isatty(0) or not keys)):
         raise SourceError("the screen needs a terminal", instead)
     term = os.environ.get("TERM", "")
-    if term in _WITHOUT_PLACES:
+    if not draws_screens():
         what = f"TERM={term}" if term else "TERM is not set"
         raise SourceError(f"{what}: no screen can be drawn", f"set TERM to what the terminal is; {instead}")
+
+
+def draws_screens() -> bool:
+    """Return whether the terminal can draw a screen, by its TERM."""
+    return os.environ.get("TERM", "") not in _WITHOUT_PLACES
 
 
 def draw_on_terminal(stdout_fd: int = 1, stderr_fd: int = 2) -> None:

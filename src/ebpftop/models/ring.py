@@ -79,6 +79,12 @@ class Ring(Generic[Row]):
                 self.on_evict(evicted)
         return sequence
 
+    def replace_newest(self, row: Row, weight: int = 1) -> None:
+        """Put a row in the place of the newest; a view of the ring is to `recheck` it."""
+        self.weight += weight - self._weights[-1]
+        self._rows[-1] = row
+        self._weights[-1] = self._shared[weight]
+
     def slice(self, start: int, stop: int) -> list[Row]:
         """Return the rows of sequence numbers *start* up to *stop* that are still here."""
         low = max(start, self.first) - self.first

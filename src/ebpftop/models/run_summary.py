@@ -14,7 +14,7 @@ import msgspec
 
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Lost, Probe, Record
-from ebpftop.core.syscall_records import Syscalls
+from ebpftop.core.syscall_records import Syscall, Syscalls
 from ebpftop.models.bounded import Bounded
 from ebpftop.models.opens import Open
 from ebpftop.syscalls.families import MAY_WAIT
@@ -34,18 +34,24 @@ NAMES_MAX = 4096
 """Paths, errors and calls that are counted one by one."""
 
 SLOWEST_MAX = 10
+
+TRACED_MAX = 10_000
+"""Traced calls that are kept: the first."""
+
 _SEARCHED_ON = frozenset(("ENOENT", "EACCES", "ENOTDIR"))
 
 
 class Row(msgspec.Struct, kw_only=True, omit_defaults=False):
     """Programs of one name that were started from one place of the tree, with their sums.
 
-    `command` is the command line of the first. `failed` of them ended by a signal or with another code than 0;
-    `running` had not ended when the command did. CPU time and memory are null if the records do not have them.
+    `command` is the command line of the first, `env` its environment, null if that was not asked for. `failed` of
+    them ended by a signal or with another code than 0; `running` had not ended when the command did. CPU time and
+    memory are null if the records do not have them.
     """
 
     program: str
     command: tuple[str, ...]
+    env: dict[str, str] | None = None
     count: int = 0
     failed: int = 0
     running: int = 0
@@ -130,12 +136,15 @@ class NotAttached(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Command(msgspec.Struct, kw_only=True, frozen=True):
-    """The command as it ended. CPU time is that of all its descendants that were waited for; `status` as a shell's.
+    """The command as it ended: all is from its own execve on, which is part of it. `status` as a shell's.
+
+    CPU time is that of all its descendants that were waited for, too.
 
     `max_rss_bytes` is that of the largest process, null if none was larger than ebpftop, of which the first is a copy.
     """
 
     argv: tuple[str, ...]
+    cwd: str
     pid: int
     started: float
     status: int
@@ -162,6 +171,8 @@ class Summary(msgspec.Struct, kw_only=True, frozen=True):
     slowest: list[SlowCall]
     errnos: list[CallErrno]
     not_found: list[NotFound]
+    traced: list[Syscall]
+    traced_count: int
     lost: list[Loss]
     not_attached: list[NotAttached]
 
@@ -180,9 +191,10 @@ class RunSummary:
 
     def __init__(self, pid: int, own_rss_bytes: int = 0) -> None:
         """*own_rss_bytes*: memory that the first process had before it was the command, which counts as its most."""
-        self.began: float | None = None
         self.ended: float | None = None
-        """When the command became a program, and when it ended (Unix seconds); None if that was not seen."""
+        """When the command ended (Unix seconds); None if that was not seen."""
+        self.own_s = 0.0, 0.0
+        """User and system time that the first process had used by then."""
         self._pid = pid
         self._own_rss_bytes = own_rss_bytes
         self._top = Row(program="", command=())
@@ -200,6 +212,8 @@ class RunSummary:
         self._missing: Counter[tuple[str, str, str]] = Counter()
         self._slow_opens: dict[str, Open] = {}
         self._calls: Syscalls | None = None
+        self._traced: list[Syscall] = []
+        self._traced_count = 0
         self._lost: dict[tuple[str, str], int] = {}
         self._not_attached: dict[str, str | None] = {}
 
@@ -217,6 +231,10 @@ class RunSummary:
                     self._places.put(record.pid, self._place(record.ppid), 1)
             elif isinstance(record, Syscalls):
                 self._calls = record
+            elif isinstance(record, Syscall):
+                self._traced_count += 1
+                if len(self._traced) < TRACED_MAX:
+                    self._traced.append(record)
             elif isinstance(record, Lost):
                 self._lost[record.probe, record.where] = record.count
             elif isinstance(record, Probe) and record.state == "failed":
@@ -237,8 +255,6 @@ class RunSummary:
             return
         self._settle(e.pid, started=e.file)
         self._started += 1
-        if e.pid == self._pid and self.began is None:
-            self.began = e.time
         before = self._running.pop(e.pid, None)
         if before is not None and before.start_ns == e.start_ns:
             # It becomes another program: that stands below the one that it was.
@@ -246,13 +262,13 @@ class RunSummary:
             above = before.row
         else:
             above = self._top if e.pid == self._pid else self._place(e.ppid)
-        row = self._row(above, e.file.rpartition("/")[2] or e.comm, e.argv)
+        row = self._row(above, e.file.rpartition("/")[2] or e.comm, e.argv, e.env)
         row.count += 1
         self._places.put(e.pid, row, 1)
         if len(self._running) < PROCESSES_MAX:
             self._running[e.pid] = _Running(row, e.time, e.start_ns)
 
-    def _row(self, above: Row, program: str, argv: tuple[str, ...]) -> Row:
+    def _row(self, above: Row, program: str, argv: tuple[str, ...], env: dict[str, str] | None) -> Row:
         below = self._rows.setdefault(id(above), {})
         row = below.get(program)
         if row is None:
@@ -260,7 +276,7 @@ class RunSummary:
             if above is not self._top and (self._nodes >= NODES_MAX or depth > DEPTH_MAX):
                 return above
             self._nodes += 1
-            row = below[program] = Row(program=program, command=argv, children=[])
+            row = below[program] = Row(program=program, command=argv, env=env, children=[])
             self._depths[id(row)] = depth
             above.children.append(row)
         return row
@@ -286,8 +302,9 @@ class RunSummary:
     def _use(self, row: Row, e: Exit) -> None:
         """Add to *row* what a process used, as far as that is known."""
         if e.user_s is not None and e.system_s is not None:
-            row.user_s = (row.user_s or 0.0) + e.user_s
-            row.system_s = (row.system_s or 0.0) + e.system_s
+            own_user_s, own_system_s = self.own_s if e.pid == self._pid else (0.0, 0.0)
+            row.user_s = (row.user_s or 0.0) + max(0.0, e.user_s - own_user_s)
+            row.system_s = (row.system_s or 0.0) + max(0.0, e.system_s - own_system_s)
         if e.max_rss_bytes is not None and (e.pid != self._pid or e.max_rss_bytes > self._own_rss_bytes):
             row.max_rss_bytes = max(row.max_rss_bytes or 0, e.max_rss_bytes)
 
@@ -347,6 +364,8 @@ class RunSummary:
                 NotFound(path=path, by=by, comm=comm, count=count)
                 for (path, by, comm), count in self._missing.most_common()
             ],
+            traced=self._traced,
+            traced_count=self._traced_count,
             lost=[Loss(probe=probe, where=where, count=n) for (probe, where), n in self._lost.items() if n],
             not_attached=[NotAttached(probe=probe, reason=reason) for probe, reason in self._not_attached.items()],
         )

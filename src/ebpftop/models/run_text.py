@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ebpftop.core import format
+from ebpftop.models.run_missing import missing_lines
 from ebpftop.models.run_summary import Call, Row, Summary
 
 ROWS_MAX = 40
@@ -41,7 +42,8 @@ def lines(s: Summary) -> Iterator[str]:
             ],
         )
     yield from _section("TOP ERRORS", [(f"{e.count:,}", f"{e.call} {e.error}") for e in s.errnos])
-    yield from _section("FILES NOT FOUND", [(f"{n.count:,}", f"{n.path}  {n.by} by {n.comm}") for n in s.not_found])
+    missing = missing_lines(s.not_found, s.command.cwd)
+    yield from _section("FILES NOT FOUND", [(f"{count:,}", text) for count, text in missing])
     for row in s.lost:
         yield f"lost: {row.count:,} {row.probe} ({row.where}): so much is missing above"
     for probe in s.not_attached:

@@ -33,15 +33,16 @@ _NAME = re.compile(r"[a-z]{1,16}")
 class ProbeRow:
     """A probe.
 
-    *probe* is its class, a `ebpftop.probes.base.KernelProbe`. *records* are the classes of its records, derived from
-    `ebpftop.core.records.TimedRecord`, in modules that import without bcc. *ladders* names the parts of the probe that
-    `--attach NAME.PART=EVENT` attaches apart. One that is not *on* is only attached when it is asked for. One with a
-    *screen* of its own is attached while that is open, whichever probes were asked for.
+    *probe* is its class, a `ebpftop.probes.base.KernelProbe`; None for what comes from no program in the kernel, and
+    cannot be attached: a source makes its records, as that of `ebpftop run` does. *records* are the classes of its
+    records, derived from `ebpftop.core.records.TimedRecord`, in modules that import without bcc. *ladders* names the
+    parts of the probe that `--attach NAME.PART=EVENT` attaches apart. One that is not *on* is only attached when it is
+    asked for. One with a *screen* of its own is attached while that is open, whichever probes were asked for.
     """
 
     name: ProbeName
     about: str
-    probe: str
+    probe: str | None
     records: tuple[str, ...]
     ladders: tuple[str, ...] = ()
     on: bool = True
@@ -93,6 +94,13 @@ PROBES = (
         records=("ebpftop.core.program_records:Programs",),
         on=False,
         screen=True,
+    ),
+    ProbeRow(
+        name="output",
+        about="what the command of `ebpftop run` prints",
+        probe=None,
+        records=("ebpftop.models.output:Output",),
+        on=False,
     ),
 )
 
@@ -160,6 +168,11 @@ class Registry:
     @property
     def names(self) -> tuple[ProbeName, ...]:
         """All probes."""
+        return tuple(row.name for row in self.rows.values() if row.probe is not None)
+
+    @property
+    def channels(self) -> tuple[ProbeName, ...]:
+        """All that a recording may hold: the probes, and what comes from none."""
         return tuple(self.rows)
 
     @property
@@ -176,7 +189,7 @@ class Registry:
     def ladders(self) -> tuple[str, ...]:
         """What `--attach` can name: a probe, or a part of one."""
         return (
-            *self.rows,
+            *self.names,
             *(f"{row.name}.{part}" for row in self.rows.values() for part in row.ladders),
         )
 

@@ -70,7 +70,7 @@ class Timeline:
         self.header = header
         self._chunks = chunks
         self._index = index
-        self._probes = registry().names if probes is None else probes
+        self._probes = registry().channels if probes is None else probes
         self._looking = 0
         self._looked_s = -math.inf
         self._last_of: tuple[int, float] = (-1, 0.0)

@@ -14,6 +14,7 @@ from ebpftop.recording.parse import read_line
 def probe_of(row: ProbeRow, context: Context) -> KernelProbe:
     """Return the probe of a row; one that cannot start if it is somebody else's, and is broken."""
     try:
+        assert row.probe is not None
         kind = load(row.probe)
         if not (isinstance(kind, type) and issubclass(kind, KernelProbe)):
             raise TypeError(f"{row.probe} is not a KernelProbe")

@@ -32,7 +32,7 @@ class RecordedSource:
 
     @property
     def probes(self) -> tuple[ProbeName, ...]:
-        return registry().names
+        return registry().channels
 
     @property
     def finished(self) -> bool:

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 # The first import: Textual reads its settings when it is imported.
 import ebpftop.ui.textual_fixes.settings  # noqa: F401
@@ -26,12 +26,14 @@ from ebpftop.core.glyphs import Glyphs, key_name
 from ebpftop.core.source import Source, SourceError
 from ebpftop.filters.spec import Filter
 from ebpftop.lifecycle import malloc, stdio
+from ebpftop.lifecycle.attended import AttendedCommand
 from ebpftop.lifecycle.priority import keep_lock, stand_back
-from ebpftop.lifecycle.process import INTERRUPTED, process
+from ebpftop.lifecycle.process import process
 from ebpftop.models.subject import Subject
 from ebpftop.probes.registry import registry
 from ebpftop.settings.rows import CONFIRM, MOUSE
 from ebpftop.settings.store import Settings
+from ebpftop.ui.panes.output import OutputPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.applied_settings import SettableApp
 from ebpftop.ui.screens.journal import Journal
@@ -46,6 +48,9 @@ from ebpftop.ui.textual_fixes.key_order import OrderedKeysApp
 from ebpftop.ui.textual_fixes.key_parser import BackgroundReported
 from ebpftop.ui.textual_fixes.terminal_driver import TerminalDriver
 from ebpftop.ui.themes import is_light_colour
+
+if TYPE_CHECKING:
+    from ebpftop.ui.screens.leaving import Choice
 
 log = logging.getLogger("ebpftop")
 
@@ -147,12 +152,15 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         unread: Callable[[], Iterable[str]] = tuple,
         watch_options: WatchOptions | None = None,
         settings: Settings | None = None,
+        command: AttendedCommand | None = None,
     ) -> None:
         super().__init__(driver_class=TerminalDriver)
         self.source = source
         self.interval_s = interval_s
         self.initial_filter = initial_filter
         self.watch_options = watch_options
+        self.command = command
+        """The command that the screen is about, if it is about one."""
         self.notes = notes
         self._unread = unread
         self.log_path = log_path
@@ -173,6 +181,11 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         screen.lists_made = self.kept.arrange
         screen.probes.asks_first = lambda: self.kept.settings[CONFIRM]
         self.main_screen = screen
+        if self.command is not None:
+            self.command.notify = lambda text: screen.post(lambda: screen.notify_of(text))
+            for pane in screen.panes:
+                if isinstance(pane, OutputPane):
+                    pane.sized = self.command.started.set_size
         return screen
 
     def on_mount(self) -> None:
@@ -218,6 +231,25 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
     def on_unmount(self) -> None:
         self._share_lock()
         log.removeHandler(self._journal)
+
+    async def action_quit(self) -> None:
+        """Leave: with the status of the command, if the screen is about one. If that runs, ask what becomes of it."""
+        command = self.command
+        if command is None:
+            self.exit()
+        elif not command.is_running:
+            self.exit(command.status, return_code=command.status)
+        else:
+            from ebpftop.ui.screens.leaving import LeaveScreen
+
+            self.push_screen(ready(self, LeaveScreen).fill(command), self._leave)
+
+    def _leave(self, choice: Choice | None) -> None:
+        assert self.command is not None
+        if choice == "leave":
+            self.exit()
+        elif choice is not None:
+            self.command.end(kill=choice == "kill")
 
     def end(self) -> None:
         """Quit, on request of a signal or another thread."""
@@ -358,7 +390,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         return key_name(super().get_key_display(binding), self.glyphs)
 
     def action_interrupt(self) -> None:
-        self.exit(INTERRUPTED, return_code=INTERRUPTED)
+        process.interrupt()
 
 
 def run(
@@ -371,12 +403,14 @@ def run(
     unread: Callable[[], Iterable[str]] = tuple,
     watch_options: WatchOptions | None = None,
     settings: Settings | None = None,
+    command: AttendedCommand | None = None,
 ) -> int:
     """Show *source* until the user leaves; close it; return the exit status.
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
     *given* is the filter that the source applies already, *notes* are shown at the start, *unread* returns what
-    cannot be read of a recording. *watch_options* are what to look out for, *settings* those of the user.
+    cannot be read of a recording. *watch_options* are what to look out for, *settings* those of the user. *command* is
+    what the screen is about: it leaves with the status of that.
     """
     disabled = map(str, (*registry().disabled, *panes().disabled))
     notes = tuple(dict.fromkeys((*notes, *disabled)))
@@ -389,6 +423,7 @@ def run(
         unread=unread,
         watch_options=watch_options,
         settings=settings,
+        command=command,
     )
     process.end_by(app.end)
     try:

@@ -56,6 +56,7 @@ PANES = (
     PaneRow(pane="ebpftop.ui.panes.syscalls:SyscallsPane", log=False, heights=(7, 11, 5), presets=("calls",)),
     PaneRow(pane="ebpftop.ui.panes.trace:TracePane", log=True, heights=(4, 6, 2)),
     PaneRow(pane="ebpftop.ui.panes.opens:OpensPane", log=True, heights=(7, 8, 3)),
+    PaneRow(pane="ebpftop.ui.panes.output:OutputPane", log=True, heights=(7, 8, 4), presets=("logs", "calls", "users")),
 )
 
 
@@ -75,10 +76,14 @@ class Panes:
     def make(self, source: Source) -> tuple[tuple[Pane, ...], tuple[Disabled, ...]]:
         """Return the panes that show *source*, in their order, and those of other packages that cannot be made.
 
+        What comes from no probe has a pane only if *source* has it.
+
         There must be an app, in which a pane of another package is composed once before it is used.
         """
         made, disabled = [], []
         for probe, kind in self.classes.items():
+            if probe not in registry().names and probe not in source.probes:
+                continue
             try:
                 if probe in self._plugins:
                     compose(kind(source, self.number(probe)))
@@ -91,14 +96,15 @@ class Panes:
         return tuple(made), tuple(disabled)
 
     def number(self, probe: ProbeName) -> int:
-        """Return the number of a pane, which is its key up to 9; the first is 1."""
-        return 1 + list(self.rows).index(probe)
+        """Return the number of a pane, which is its key up to 9; the first is 1, and 0 is that which has no probe."""
+        with_probe = [one for one in self.rows if one in registry().names]
+        return 1 + with_probe.index(probe) if probe in with_probe else 0
 
     def _add(self, row: PaneRow) -> None:
         kind = load(row.pane)
         if not (isinstance(kind, type) and issubclass(kind, Pane)):
             raise RowError(f"{row.pane} is not a Pane")
-        if kind.probe not in registry().names:
+        if kind.probe not in registry().channels:
             raise RowError(f"there is no probe {kind.probe}")
         if kind.probe in self.rows:
             raise RowError(f"the probe {kind.probe} has a pane already")

@@ -55,8 +55,9 @@ LOSSES: Mapping[Where, Loss] = {
         "Nothing has to be done: no program is missing.",
     ),
     "pipe": Loss(
-        "Printed lines that newer ones overwrote in the trace buffer before they could be read.",
-        "A BPF program that prints less; the trace log shows which one prints most.",
+        "Printed lines that newer ones overwrote before they could be read: those of BPF programs, in the trace "
+        "buffer; those of the command of `ebpftop run`, if they come faster than they can be shown.",
+        "A program that prints less; the trace log shows which BPF program prints most.",
     ),
     "rate": Loss(
         "Traced calls, or opens, beyond the limit for each CPU and second. The table of system calls counts them "

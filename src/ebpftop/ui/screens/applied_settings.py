@@ -33,7 +33,7 @@ from ebpftop.settings.rows import (
     Path,
 )
 from ebpftop.settings.store import Settings
-from ebpftop.ui.registry import PaneLayout
+from ebpftop.ui.registry import PaneLayout, panes
 from ebpftop.ui.screens.key_map import bindings, others_on
 from ebpftop.ui.screens.key_names import wrong_key
 from ebpftop.ui.screens.list_settings import lists_of, sortable
@@ -109,9 +109,9 @@ class AppliedSettings:
                     self.settings.doubt(path, f"{key} is also the key of {', '.join(others)}")
 
     def _check_names(self) -> None:
-        names = tuple(lists_of(self.main.panes))
-        panes = tuple(pane.probe for pane in self.main.panes)
-        for table, known, what in ((COLUMNS, names, "list"), (SORT, names, "list"), (PANES, panes, "pane")):
+        all_panes = tuple(panes().rows)  # some are only there if the source has what they show
+        names = tuple(dict.fromkeys((*lists_of(self.main.panes), *all_panes)))
+        for table, known, what in ((COLUMNS, names, "list"), (SORT, names, "list"), (PANES, all_panes, "pane")):
             for name in self.settings.entries(table):
                 if name not in known:
                     self.settings.refuse((table.name, name), f"there is no {what} of this name{nearest(name, known)}")

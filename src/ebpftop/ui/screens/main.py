@@ -24,6 +24,7 @@ from ebpftop.models.callers import process_of
 from ebpftop.models.programs import ProgramsModel
 from ebpftop.models.subject import Subject
 from ebpftop.models.subset import Kind
+from ebpftop.probes.registry import registry
 from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
@@ -153,7 +154,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         """Update status bar, tabs, and what shows time."""
         self.place_panes(self.app.size)
         self.describe_tabs()
-        shown = [pane for pane in self.panes if self._takes_room(pane)]
+        shown = [pane for pane in self.panes if pane.number and self._takes_room(pane)]
         status = status_of(self.source, self.playback, shown, self._filter_text, self.interval_s)
         self.query_one(StatusBar).status = status
         self.update_plots()
@@ -290,8 +291,20 @@ class MainScreen(ListFilters[None], TimeScreen):
         return self.pane.lines
 
     def action_probe(self, probe: str) -> None:
-        if self.probes.toggle(probe):
+        if probe not in registry().names:
+            self._go_to_output(probe)
+        elif self.probes.toggle(probe):
             self.describe()
+
+    def _go_to_output(self, probe: str) -> None:
+        """Go to a pane that has no probe which could be toggled."""
+        pane = next((pane for pane in self.panes if pane.probe == probe), None)
+        if pane is None or not self._takes_room(pane):
+            self.app.notify("There is no output to show: `ebpftop run -- CMD` starts a command")
+            return
+        if pane not in self.choice_of_panes:
+            self.show_pane(pane, shown=True)
+        self.go_to_pane(pane)
 
     @on(Pane.Toggled)
     def _toggled(self, event: Pane.Toggled) -> None:

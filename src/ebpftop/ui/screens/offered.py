@@ -34,7 +34,10 @@ def offered(app: SettableApp, main: MainScreen, kept: KeptSettings, picture: Cal
     for pane in main.panes:
         turn = partial(main.action_probe, pane.probe)
         keys = _key_of(app, f"probe.{pane.probe}")
-        yield Command(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn, keys)
+        if pane.number:
+            yield Command(f"Probe {pane.probe}", f"{pane.label}: toggle its probe", turn, keys)
+        else:
+            yield Command(f"Pane {pane.probe}", f"Go to {pane.label}", turn, keys)
         about = partial(main.probes.open, pane.probe)
         hide = pane in main.choice_of_panes
         does = f"{pane.label}: {'hide its pane; its probe stays as it is' if hide else 'show its pane'}"

@@ -15,6 +15,7 @@ from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.go_to import GoScreen
 from ebpftop.ui.screens.graph import GraphScreen
 from ebpftop.ui.screens.help import HelpScreen
+from ebpftop.ui.screens.leaving import LeaveScreen
 from ebpftop.ui.screens.programs import ProgramsScreen
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.screens.save_dialog import SaveScreen
@@ -28,4 +29,5 @@ MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(SheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
     *(CopyScreen, WatchScreen, GoScreen, ChildrenScreen),
     *(ProgramsScreen, WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
+    LeaveScreen,
 )

@@ -99,6 +99,8 @@ class PanesScreen(LayoutOnResize[None]):
     def _takes_room(self, pane: Pane) -> bool:
         if registry().rows[pane.probe].on or pane.state not in ("off", "waiting"):
             return True
+        if not pane.number and pane.source.is_on(pane.probe):
+            return True
         return self.focused is not None and pane in self.focused.ancestors
 
     @on(events.DescendantFocus)

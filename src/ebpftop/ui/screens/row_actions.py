@@ -85,7 +85,8 @@ class RowController:
         from ebpftop.ui.screens.copy_as import CopyScreen
 
         app, pane = self._app(), self._pane()
-        named = () if registry().rows[pane.probe].on else (pane.probe,)
+        is_usual = registry().rows[pane.probe].on or pane.probe not in registry().names
+        named = () if is_usual else (pane.probe,)
         lines = command_lines(subject, self._filters.stack.filter, named)
         if not lines:
             app.notify(

@@ -30,18 +30,20 @@ _KEYS_MAX = 9
 
 
 def probe_keys() -> Iterator[Binding]:
-    """Yield the key of each probe. The footer has room for those that are usually on."""
-    for number, (probe, pane) in enumerate(panes().classes.items(), 1):
+    """Yield the key of each pane: of its probe, if it has one. The footer has room for those that are usually on."""
+    for probe, pane in panes().classes.items():
+        number = panes().number(probe)
         if number <= _KEYS_MAX:
             label = printable(pane.label)
             usual = registry().rows[probe].on
+            does = "probe on or off" if number else "go to this pane (ebpftop run)"
             yield Binding(
                 str(number),
                 f"probe('{probe}')",
                 label,
                 group=_PROBES,
                 show=usual,
-                tooltip=f"{label}: probe on or off",
+                tooltip=f"{label}: {does}",
                 id=f"probe.{probe}",
             )
 

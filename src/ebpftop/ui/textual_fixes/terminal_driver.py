@@ -24,7 +24,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 from textual.message import Message
 
-from ebpftop.lifecycle.process import INTERRUPTED, process
+from ebpftop.lifecycle.process import process
 from ebpftop.ui.textual_fixes.key_parser import BackgroundReported, KeyParser, SchemeChanged
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class TerminalDriver(LinuxDriver):
                     return
             if data and self._is_flooded:
                 if _CTRL_C.encode() in data:
-                    process.ask_to_end(INTERRUPTED)
+                    process.interrupt()
                 keys.pass_over(decode(data))
             elif data:
                 for message in keys.feed(decode(data)):
@@ -313,7 +313,7 @@ class TerminalDriver(LinuxDriver):
             message = events.Resize(size, size, pixel_size=message.pixel_size)
         # Here and not by a binding: no dialog, no input and no busy loop can delay it.
         if isinstance(message, events.Key) and message.key == "ctrl+c":
-            process.ask_to_end(INTERRUPTED)
+            process.interrupt()
         elif isinstance(message, events.Key) and message.key == "ctrl+z":
             os.killpg(os.getpgrp(), signal.SIGTSTP)  # the whole job, as the terminal would
         else:
