@@ -22,11 +22,11 @@ from textual.keys import _character_to_key
 import ebpftop
 from ebpftop.filters.spec import Filter
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.probes.registry import registry
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.trace import TracePane
-from ebpftop.ui.registry import panes
 
 from .conftest import settle
 from .scene import FakeSource, minute
@@ -216,7 +216,7 @@ def test_a_filter_takes_all_that_is_typed_behind_the_slash() -> None:
             screen.type(f"{before}/1q{AFTER}")
             told = screen.answer()
             assert told["inputs"] == [f"1q{AFTER}"]
-            assert told["probes"] == [0] * len(panes().classes)
+            assert told["probes"] == [0] * len(registry().names)
 
 
 def test_nobody_gives_the_focus_by_a_deferred_call() -> None:
