@@ -23,6 +23,7 @@ from ebpftop.models.subset import Subset
 from ebpftop.probes.registry import registry
 from ebpftop.recording.parse import read_lines
 from ebpftop.sources.replay import ReplaySource
+from ebpftop.ui.registry import panes
 from tests.kernel.support import Line, needs_root, of
 
 pytestmark = [needs_root, pytest.mark.timeout(300)]
@@ -357,4 +358,4 @@ def test_a_broken_pane_is_left_out_with_the_reason(broken: Path) -> None:
     )
     command = [sys.executable, "-c", code]
     shown = subprocess.run(command, env=with_packages(broken), check=True, capture_output=True, text=True).stdout
-    assert shown.splitlines() == [str([*registry().names]), "['nopane: nopane:PROBE is not a PaneRow']"]
+    assert shown.splitlines() == [str([*panes().rows]), "['nopane: nopane:PROBE is not a PaneRow']"]
