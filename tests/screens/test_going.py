@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets._toast import Toast
 
 from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
+from ebpftop.core.syscall_records import ProcessTotal, Syscalls, UserCalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import UserRow, Users
+from ebpftop.filters.spec import Filter
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.screens.children import ChildrenScreen
+from ebpftop.ui.screens.copy_as import CopyScreen
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.go_to import GoScreen
 from ebpftop.ui.screens.going import PLACES
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.watch_list import WatchScreen
 from ebpftop.ui.widgets.action_line import ActionLine
 
-from .conftest import Look, until
+from .conftest import Look, settle, until
 from .scene import START, FakeSource, batch, before, ended, ran
 from .syscall_scene import minute_of_calls
 from .test_screen_keys import running
@@ -64,6 +69,7 @@ async def test_from_details_to_the_parent_and_its_parent_and_back() -> None:
         assert title(app) == "as (502)"
         assert labels(app) == [
             *("Only this process", "Process", "Parent", "Children", "Syscalls", "Traced calls", "User", "Tree"),
+            *("Watch", "Only this user", "Copy as"),
         ]
         await choose(pilot, app, "Parent")
         assert title(app) == "cc (501)"
@@ -210,6 +216,100 @@ async def test_the_palette_has_each_place_of_the_row_under_the_cursor() -> None:
         commands["Go to parent"].callback()
         await pilot.pause()
         assert title(app) == "cc (501)"
+
+
+async def test_keys_of_a_sheet_do_what_its_actions_do() -> None:
+    source = FakeSource(family())
+    async with running(source) as (pilot, app):
+        await pilot.press("G", "enter", "a")
+        watch = app.screen
+        assert isinstance(watch, WatchScreen)
+        assert "this process ends (as 502)" in [offer.words for offer in watch.offers]
+        await pilot.press("escape", "C")
+        copies = app.screen
+        assert isinstance(copies, CopyScreen)
+        assert copies.title_text == "as (502)"
+        assert "sudo ebpftop --comm as" in [line.text for line in copies.lines]
+        await pilot.press("escape", "T")
+        assert isinstance(app.screen, TracedScreen)
+        await pilot.press("q", "o")
+        assert isinstance(app.screen, GoScreen)
+        await pilot.press("escape")
+        assert title(app) == "as (502)"
+        await choose(pilot, app, "Copy as")
+        assert isinstance(app.screen, CopyScreen)
+        await pilot.press("escape", "u")
+        assert isinstance(app.screen, MainScreen)
+        await until(pilot, lambda: source.filters == [Filter(uids=(1000,))])
+
+
+async def test_the_sheet_of_a_user_offers_what_makes_sense_there() -> None:
+    source = FakeSource(family())
+    async with running(source) as (pilot, app):
+        await pilot.press("G", "enter")
+        await choose(pilot, app, "User")
+        assert labels(app) == ["Only this user", "Watch", "Copy as"]
+        await pilot.press("o", "t", "T")
+        assert title(app) == "ada"
+        await pilot.press("C")
+        copies = app.screen
+        assert isinstance(copies, CopyScreen)
+        assert "sudo ebpftop --uid 1000" in [line.text for line in copies.lines]
+        await pilot.press("escape", "u")
+        await until(pilot, lambda: source.filters == [Filter(uids=(1000,))])
+
+
+async def test_the_details_of_a_call_are_copied_and_watched() -> None:
+    async with running(FakeSource([*family(), *minute_of_calls(5)])) as (pilot, app):
+        await pilot.press("tab", "tab", "j", "enter")
+        screen = app.screen
+        assert isinstance(screen, SyscallScreen)
+        call = screen.call.row.name
+        await pilot.press("C")
+        copies = app.screen
+        assert isinstance(copies, CopyScreen)
+        assert copies.title_text == call
+        assert any(line.text.endswith(f"--trace {call}") for line in copies.lines)
+        await pilot.press("escape", "a")
+        watch = app.screen
+        assert isinstance(watch, WatchScreen)
+        assert f"a {call} has not returned after 10 s" in [offer.words for offer in watch.offers]
+
+
+@pytest.mark.parametrize("width", [60, 120])
+async def test_a_notice_leaves_the_actions_free(width: int) -> None:
+    source = FakeSource(family())
+    app = EbpftopApp(source)
+    async with app.run_test(size=(width, 30), notifications=True) as pilot:
+        await settle(pilot, source)
+        await pilot.press("G", "enter", "y")
+        await until(pilot, lambda: bool(app.screen.query(Toast)))
+        await pilot.pause()
+        line = app.screen.query_one(ActionLine)
+        assert all(toast.region.bottom == line.region.y for toast in app.screen.query(Toast))
+
+
+async def test_a_sheet_follows_the_width_of_the_terminal() -> None:
+    async with running(FakeSource(family(ended(AS, 0.5))), size=(120, 30)) as (pilot, app):
+        await pilot.press("G", "enter")
+        sheet = app.screen
+        assert isinstance(sheet, SheetScreen)
+        assert "FAULTS" in sheet._shown.plain
+        await pilot.resize_terminal(60, 20)
+        await until(pilot, lambda: "FAULTS" not in sheet._shown.plain)
+
+
+async def test_details_say_how_long_the_calls_of_a_process_and_of_a_user_took() -> None:
+    users = UserCalls(uid=1000, count=9, errors=0, total_ns=4_000_000_000, max_ns=2_000_000_000)
+    total = ProcessTotal(pid=502, comm="as", count=7, errors=2, start_ns=AS.start_ns, total_ns=3_000_000_000, max_ns=1)
+    reading = Syscalls(time=START + 4, rows=(), process_totals=(total,), users=(users,))
+    async with running(FakeSource([*family(), batch("syscalls", 4, reading)])) as (pilot, app):
+        await pilot.press("G", "enter")
+        sheet = app.screen
+        assert isinstance(sheet, SheetScreen)
+        assert "CALLS     7 calls, 2 failed · 3.0s in them" in sheet._shown.plain
+        await choose(pilot, app, "User")
+        assert "9 calls · 4.0s in them, waiting included, the longest 2.0s" in sheet._shown.plain
 
 
 async def test_a_click_on_an_action_does_it() -> None:

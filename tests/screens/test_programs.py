@@ -159,6 +159,7 @@ async def test_a_step_back_starts_from_what_is_shown_here() -> None:
         await seen(pilot, "PAUSED 13:01:09")
 
 
+@pytest.mark.usefixtures("made_in_advance")
 async def test_the_order_and_the_filter() -> None:
     source = with_programs()
     async with running(source) as (pilot, app):

@@ -12,8 +12,9 @@ from ebpftop.models.execlog import ExecLog
 from ebpftop.models.match_words import summary_of
 from ebpftop.models.processes import Lineage
 from ebpftop.models.program_fields import EXECS
+from ebpftop.models.why import exit_meaning
 from ebpftop.ui.panes.exec_columns import COLUMNS
-from ebpftop.ui.panes.exec_details import exec_details, exit_meaning, process_details
+from ebpftop.ui.panes.exec_details import exec_details, process_details
 from tests.unit.recording_samples import START, exec_at
 
 
@@ -29,10 +30,10 @@ def shown(record: Exec, ending: Exit | None = None) -> dict[str, str]:
     return {column.key: "".join(span.text for span in column.cell(row, START + 100)) for column in COLUMNS}
 
 
-def details(record: Exec, *more: Exec | Exit) -> str:
+def details(record: Exec, *more: Exec | Exit, width: int = 78) -> str:
     log = ExecLog()
     log.feed(Batch("execs", START, (record, *more)))
-    return exec_details(log, log.view[0], START + 100).sheet().content().plain
+    return exec_details(log, log.ring[0], START + 100).sheet().content(width).plain
 
 
 def ended(record: Exec, code: int | None, signal: str | None = None, core: bool = False) -> Exit:
@@ -60,10 +61,10 @@ def test_how_it_ended() -> None:
 
 
 def test_what_was_cut_is_marked_in_the_row_and_in_the_details() -> None:
-    for field in ("file", "interp", "cgroup"):
+    for field, words in (("file", "/usr/bin/job cut"), ("interp", "/bin/sh cut"), ("cgroup", "/user.slice cut")):
         text = details(program(cut=(field,), interp="/bin/sh"))
-        (line,) = [line for line in text.splitlines() if line.rstrip().endswith("cut")]
-        assert {"interp": "interpreter"}.get(field, field) in line
+        assert words in text
+        assert text.count(" cut") == 1
     assert "[truncated]" in shown(program(cut=("file",)))["command"]
     assert "[truncated]" in shown(program(cut=("argv",), truncated=True))["command"]
     assert "more than ebpftop keeps" in details(program(cut=("argv",), truncated=True))
@@ -72,21 +73,22 @@ def test_what_was_cut_is_marked_in_the_row_and_in_the_details() -> None:
 
 def test_identities_that_differ_are_told() -> None:
     plain = details(program(euid=1000, loginuid=None))
-    assert not any(word in plain for word in ("acts as", "thread ", "pid inside", "logged in as"))
+    assert not any(word in plain for word in ("acts as", "thread ", "ns pid", "logged in as"))
     text = details(program(euid=0, loginuid=1001, tid=8, nspid=3, pidns=4026531836))
-    for words in ("acts as", "uid 0", "thread 8", "pid inside", "pid namespace 4026531836", "logged in as", "uid 1001"):
+    for words in ("acts as uid 0", "thread 8", "ns pid 3 (pid namespace 4026531836)", "logged in as uid 1001"):
         assert words in text
+    assert "logged in" not in details(program(loginuid=1000))  # the same user
 
 
 def test_details_say_how_it_ended() -> None:
     one = program()
     assert "core dumped" in details(one, ended(one, None, "SIGSEGV", core=True))
     assert "core dumped" not in details(one, ended(one, None, "SIGSEGV"))
-    assert "exit code" in details(one, ended(one, 3))
+    assert fact(details(one, ended(one, 3)), "END") == "exit 3 · no signal"
     unseen = details(one, ended(one, None))
     assert "exited (not seen)" in unseen
     assert "None" not in unseen
-    assert "execve returned -13" in details(program(ret=-13, error="EACCES"))
+    assert "execve returned -200" in details(program(ret=-200, error=None))
     log = ExecLog()
     log.feed(Batch("execs", START, (one, ended(one, None))))
     known = log.processes.get(one.pid)
@@ -128,54 +130,54 @@ def fact(text: str, label: str) -> str:
 
 def test_details_say_where_a_program_runs() -> None:
     text = details(
-        program(exe="/usr/bin/dash", exe_inode=41, cwd="/srv/shop", tty="pts/3", sid=7, stdio=PIPES, root="/jail")
+        program(exe="/usr/bin/dash", exe_inode=41, cwd="/srv/shop", tty="pts/3", sid=7, stdio=PIPES, root="/jail"),
+        width=200,
     )
-    assert fact(text, "runs") == "/usr/bin/dash  inode 41"
-    assert fact(text, "directory") == "/srv/shop"
-    assert fact(text, "root") == "/jail  all paths here are below it"
-    assert fact(text, "terminal") == "pts/3  session 7, which it leads"
-    assert [fact(text, name) for name in ("stdin", "stdout", "stderr")] == ["/dev/pts/3", "pipe:[7]", "closed"]
+    assert "runs /usr/bin/dash inode 41" in fact(text, "FILE")
+    assert fact(text, "WHERE") == (
+        "cwd /srv/shop   root /jail (all paths are below it)   stdin /dev/pts/3   stdout pipe:[7]   stderr closed"
+    )
+    assert fact(text, "WHO") == "ann uid 1000 · acts as uid 0 · pts/3 · session 7, which it leads"
     same = details(program(cwd="/", stdio=("/dev/null",) * 3, sid=3))
-    assert fact(same, "fds 0 1 2") == "/dev/null"
-    assert fact(same, "terminal") == "none  session 3"
-    cut = details(program(cwd="(cut)/d", stdio=PIPES, sid=3, cut=("cwd", "stdio")))
-    assert fact(cut, "directory") == "(cut)/d  cut"
-    assert fact(cut, "stdout") == "pipe:[7]  cut"
+    assert fact(same, "WHERE") == "cwd /   fds 0 1 2 /dev/null"
+    assert fact(same, "WHO").endswith("no tty · session 3")
+    cut = details(program(cwd="(cut)/d", stdio=PIPES, sid=3, cut=("cwd", "stdio")), width=200)
+    assert "cwd (cut)/d cut" in cut
+    assert "stdout pipe:[7] cut" in cut
 
 
 def test_of_an_older_recording_details_do_not_say_where() -> None:
     text = details(program())
-    assert "Where" not in text
-    assert "terminal" not in text
-    assert "\nruns" not in text
+    assert "WHERE" not in text
+    assert "tty" not in text
+    assert "runs" not in text
 
 
 def test_details_say_how_the_environment_differs_from_the_parents() -> None:
     differs = EnvDifference(new=("NEW",), changed=("PATH",), gone=("OLD",))
     names = ("PATH", "LANG", "NEW")
-    known = program(
-        cwd="/", env={"PATH": "/sbin", "LANG": "C", "NEW": "a b"}, env_names=names, env_differs=differs, cut=("env",)
-    )
-    text = details(known)
+    values = {"PATH": "/sbin", "LANG": "C", "NEW": "a b"}
+    text = details(program(cwd="/", env=values, env_names=names, env_differs=differs, cut=("env",)), width=120)
     assert "Environment (3, cut)" in text
-    assert [fact(text, name).split("  ")[0] for name in ("new", "changed", "gone")] == ["NEW", "PATH", "OLD"]
-    assert [line for line in text.splitlines() if "=" in line][:3] == ["LANG=C", "NEW=a b", "PATH=/sbin"]
+    against = "against its parent's start: new NEW; changed PATH; gone OLD"
+    assert fact(text, "ENV") == f"3 names cut · {against}"
+    assert text[text.index("Environment (3") :].splitlines()[1:4] == ["LANG=C", "NEW=a b", "PATH=/sbin"]
     # Without --env: no values.
-    text = details(program(cwd="/", env_names=names, env_differs=differs, cut=("env_names",)))
-    assert "Environment (3, cut)" in text
-    assert fact(text, "names") == "LANG NEW PATH  values: --env NAMES or all"
-    assert [fact(text, name).split("  ")[0] for name in ("new", "changed", "gone")] == ["NEW", "PATH", "OLD"]
-    same = details(program(cwd="/", env_names=names, env_differs=EnvDifference(new=(), changed=(), gone=())))
-    assert fact(same, "differs") == "no  the same as its parent's at its start"
+    text = details(program(cwd="/", env_names=names, env_differs=differs, cut=("env_names",)), width=120)
+    assert fact(text, "ENV") == f"3 names cut · {against} · values: --env NAMES or all"
+    assert "Environment (3, cut)\nLANG NEW PATH\n" in text
+    nothing = EnvDifference(new=(), changed=(), gone=())
+    same = details(program(cwd="/", env_names=names, env_differs=nothing), width=120)
+    assert fact(same, "ENV").startswith("3 names · against its parent's start: the same")
 
 
 def test_an_environment_that_was_not_asked_for_is_said_to_be_not_kept() -> None:
-    assert fact(details(program(cwd="/")), "environment").startswith("not kept  --env")
-    assert "environment" not in details(program(cwd="/", ret=-2, error="ENOENT"))
+    assert fact(details(program(cwd="/")), "ENV").startswith("not kept · --env")
+    assert "ENV" not in details(program(cwd="/", ret=-2, error="ENOENT"))
     # Without its parent's, there is nothing to compare with.
     alone = details(program(cwd="/", env={"A": "1"}))
     assert "A=1" in alone
-    assert "\nnew" not in alone
+    assert "against" not in alone
 
 
 def used(record: Exec, **more: object) -> Exit:
@@ -208,21 +210,48 @@ def test_a_killed_program_says_by_whom_where_it_ran() -> None:
 
 def test_details_say_what_it_used_and_how_it_ended() -> None:
     one = program()
-    lines = details(one, used(one)).splitlines()
+    text = details(one, used(one), width=120)
+    lines = text.splitlines()
     head = next(at for at, line in enumerate(lines) if "STARTED" in line)
     assert " ".join(lines[head].split()) == "STARTED ENDED WALL CPU MEMORY FAULTS READ WRITE"
     assert lines[head + 1].split()[:2] == ["process", str(one.pid)]
     assert lines[head + 1].split()[4:] == ["5.00s", "1.75s", "3.00", "GB", "2+1310", "12.0", "kB", "·"]
-    assert max(map(len, lines[head : head + 2])) <= 76
-    assert lines[head + 2] == "CPU: 1.50s user, 250ms system. 4 threads; 4.10 kB read from storage"
-    assert "no exit code · SIGKILL · killer php-fpm 812 (uid 33) · no core · not out of memory" in lines
+    assert fact(text, "USED") == "CPU: 1.50s user, 250ms system; 4 threads; 4.10 kB read from storage"
+    assert fact(text, "END") == "no exit code · SIGKILL · killer php-fpm 812 (uid 33) · no core · not out of memory"
     well = used(one, code=127, signal=None, killer=None)
     assert "exit 127 · no signal · no killer · no core · not out of memory" in details(one, well)
 
 
-def test_an_end_without_figures_has_no_table() -> None:
+def test_columns_of_the_table_go_where_there_is_no_room() -> None:
+    parent, child = program(pid=4194303, start_ns=1), program(pid=4194304, ppid=4194303, start_ns=2)
+    endings = used(parent, time=START + 6), used(child)
+    columns_at = {120: 8, 77: 8, 71: 8, 70: 5, 57: 5, 40: 3}
+    for width, columns in columns_at.items():
+        log = ExecLog()
+        log.feed(Batch("execs", START, (parent, child, *endings)))
+        lines = exec_details(log, log.ring[1], START + 100).sheet().content(width).plain.splitlines()
+        head = next(at for at, line in enumerate(lines) if "STARTED" in line)
+        table = lines[head : head + 3]
+        assert [line.split()[0] for line in table] == ["STARTED", "process", "parent"]
+        assert len(table[0].split()) == columns
+        assert ("." in table[1].split()[2]) is (width == 120)
+        assert max(map(len, table)) <= width
+
+
+def test_of_a_running_process_the_table_has_the_times() -> None:
+    text = details(program())
+    line = next(line for line in text.splitlines() if line.startswith("process "))
+    assert line.split()[3:] == ["running", "100s", *"–––––"]
+    assert "END" not in [line.split(" ")[0] for line in text.splitlines()]
+
+
+def test_an_end_without_figures_claims_none() -> None:
     one = program()
-    assert "MEMORY" not in details(one, ended(one, 0))
+    text = details(one, ended(one, 0))
+    line = next(line for line in text.splitlines() if line.startswith("process "))
+    assert line.split()[-5:] == [*"–––––"]
+    assert "killer" not in text
+    assert "memory" not in text
     row = shown(one, ended(one, 0))
     assert (row["cpu"], row["memory"], row["killer"]) == ("·", "·", "")
 

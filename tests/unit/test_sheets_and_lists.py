@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import msgspec
 from rich.console import Console
@@ -87,17 +88,18 @@ def drawn(record: Exec) -> tuple[str, dict[str, str]]:
     log.feed(Batch("execs", 110.0, (record,)))
     row = log.view[log.view.first]
     (column,) = (column for column in COLUMNS if column.key == "command")
-    lines = exec_details(log, row, 110.0).sheet().content().plain.splitlines()
-    facts = dict(line.split(maxsplit=1) for line in lines if line[:1].isalpha() and " " in line)
+    text = exec_details(log, row, 110.0).sheet().content(200).plain
+    facts = dict(re.findall(r"(?:· |^)(FILE|interpreter|CGROUP) +([^·\n]*)", text, re.MULTILINE))
     return "".join(span.text for span in column.cell(row, 110.0)), facts
 
 
 def test_what_was_cut_is_marked() -> None:
     command, facts = drawn(PROGRAM)
     assert "truncated" not in command
-    assert (facts["file"], facts["interpreter"], facts["cgroup"]) == ("/usr/bin/sleep", "/bin/sh", "/a.slice")
-    for field, label in (("file", "file"), ("interp", "interpreter"), ("cgroup", "cgroup"), ("argv", "")):
+    found = [facts[label].strip() for label in ("FILE", "interpreter", "CGROUP")]
+    assert found == ["/usr/bin/sleep", "/bin/sh", "/a.slice"]
+    for field, label in (("file", "FILE"), ("interp", "interpreter"), ("cgroup", "CGROUP"), ("argv", "")):
         cut = msgspec.structs.replace(PROGRAM, cut=(field,), truncated=field == "argv")
         command, facts = drawn(cut)
         assert ("[truncated]" in command) is (field in ("file", "argv"))
-        assert [name for name, value in facts.items() if value.endswith("  cut")] == [label][: bool(label)]
+        assert [name for name, value in facts.items() if value.strip().endswith(" cut")] == [label][: bool(label)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ebpftop.core.syscall_records import ProcessCalls, Syscalls
 from ebpftop.models.baseline import Baseline, CallKey, ProcessKey, Sum
+from ebpftop.models.processes import same_start
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,14 @@ def calls_of(reading: Syscalls | None, process: ProcessKey, zero: Baseline | Non
         if others.count > 0:
             found.append(CallOf(None, "others", others.count, others.errors, others.total_ns))
     return found
+
+
+def total_of(reading: Syscalls | None, pid: int, start_ns: int, zero: Baseline | None = None) -> Sum | None:
+    """Return all calls of a process since *zero* together; None if it is not among those that are listed."""
+    for total in reading.process_totals if reading is not None else ():
+        if total.pid == pid and same_start(total.start_ns, start_ns):
+            return Sum.of(total).since(zero.process((pid, total.start_ns)) if zero else Sum())
+    return None
 
 
 def _less(whole: Sum, parts: Sequence[Caller | CallOf | Sum]) -> Sum:

@@ -10,7 +10,7 @@ from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.core.user_records import Users
 from ebpftop.filters.query import Query
-from ebpftop.models.exec_row import REACH, ExecRow
+from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.folded_view import FoldedView
 from ebpftop.models.folding import Grouping
@@ -108,19 +108,19 @@ class ExecLog:
     def ancestors(self, row: ExecRow) -> list[ProcessInfo]:
         return self.processes.ancestors(row.exec.ppid, row.exec.start_ns)
 
-    def parent_row(self, row: ExecRow) -> ExecRow | None:
-        """Return the row of the program that started *row*, if it is known."""
-        known = self.ancestors(row)
-        if not known or known[0].pid != row.exec.ppid:
-            return None
-        process = known[0].pid, known[0].start_ns
-        sequence = self._open.get(process, -1)
+    def row_of(self, process: ProcessInfo) -> ExecRow | None:
+        """Return the row of the program that *process* runs, or ran last; else of the last that it could not run."""
+        key = process.pid, process.start_ns
+        sequence = self._open.get(key, -1)
         if self.ring.first <= sequence < self.ring.end:
             return self.ring[sequence]
-        for found in reversed(self.ring.slice(row.sequence - REACH, row.sequence)):
-            if not found.failed and (found.exec.pid, found.exec.start_ns) == process:
-                return found
-        return None
+        failed = None
+        for row in reversed(self.ring.rows()):
+            if row.exec.pid == process.pid and row.exec.start_ns == process.start_ns:
+                if not row.failed:
+                    return row
+                failed = failed or row
+        return failed
 
     def _exec(self, record: Exec, lineage: Lineage) -> None:
         row = ExecRow(record, lineage)

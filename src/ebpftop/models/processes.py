@@ -226,8 +226,10 @@ class Processes:
             other = self.owner(record.pid)
             if other is None or not other.is_same_process(record.start_ns):
                 # It only forked, and was too short-lived to be reported: its end shows whose child it was.
-                forked = self._new(record)
-                self._forked.put(record.pid, forked, forked.bytes_used)
+                other = self._new(record)
+                self._forked.put(record.pid, other, other.bytes_used)
+            if other.ended is None:
+                other.ending, other.ended = record, record.time
             return None
         known.ending = record
         self._mark_exited(known, record.time)

@@ -8,7 +8,7 @@ from typing import Literal
 from ebpftop.core.process_records import Exec
 from ebpftop.core.program_records import ProgramRow
 from ebpftop.core.records import Event
-from ebpftop.core.syscall_records import Abi, InFlight
+from ebpftop.core.syscall_records import Abi, InFlight, SyscallRow
 from ebpftop.core.trace_records import Trace
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
@@ -53,6 +53,13 @@ class Subject:
     """The id of an eBPF program; `text` is its name, `comm` and `pid` are of a process that holds it."""
     program: str = ""
     """What to call instead of the first of `argv`, which a program found in PATH was called by."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        if self.pid is not None:
+            return f"{self.comm or 'process'} ({self.pid})"
+        return self.call or self.user or self.comm or self.text or self.kind
 
 
 def subject_of_exec(row: ExecRow) -> Subject:
@@ -132,6 +139,11 @@ def subject_of_event(kind: str, event: Event) -> Subject:
         text=text if isinstance(text, str) else "",
         time=event.time,
     )
+
+
+def subject_of_call(row: SyscallRow) -> Subject:
+    """Return what a row of the system calls is about."""
+    return Subject("call", call=row.name, abi=row.abi, nr=row.nr)
 
 
 def subject_of_call_in_flight(call: InFlight, now: float | None) -> Subject:

@@ -233,6 +233,10 @@ class UsersModel:
 
     # What the counters of system calls know.
 
+    def calls_of(self, uid: int) -> Sum | None:
+        """Return all system calls that *uid* made, as the newest reading has them; None if it has none of it."""
+        return self._calls.get(uid)
+
     def _read_calls(self, record: Syscalls) -> None:
         total = sum(row.count for row in record.rows)
         total_ns = sum(row.total_ns for row in record.rows)

@@ -342,6 +342,17 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         """Offer where to go to from what the screen on top is about."""
         self.main.going.ask(self._subject_on_top)
 
+    def action_copy_as(self) -> None:
+        """Offer what the screen on top is about as command lines."""
+        if isinstance(self.screen, ReadyScreen):
+            subject, title = self.screen.topic
+            self.main.rows.copy_subject(subject, title, is_row=subject is not None)
+
+    def action_watch(self) -> None:
+        """Offer what can be watched for of what the screen on top is about."""
+        if isinstance(self.screen, ReadyScreen):
+            self.main.rows.watch_subject(self.screen.topic[0])
+
     @property
     def _subject_on_top(self) -> Subject | None:
         screen = self.screen

@@ -27,7 +27,7 @@ from ebpftop.models.subject import Subject, subject_of_exec, subject_of_process
 from ebpftop.models.tree import Branch, grow
 from ebpftop.models.watch import Watch
 from ebpftop.ui.panes.exec_columns import COLUMNS, exec_columns, exec_mark
-from ebpftop.ui.panes.exec_details import exec_details, process_details
+from ebpftop.ui.panes.exec_details import CallsOf, exec_details, process_details
 from ebpftop.ui.panes.exec_log_view import ExecLogView
 from ebpftop.ui.panes.filtered import SCAN_ROWS, FilteredPane
 from ebpftop.ui.panes.title import Count
@@ -85,7 +85,10 @@ class ExecsPane(FilteredPane):
         "The title says how many execve calls there were a second, over the last reading of the users' counters, how "
         "many rows there are, and how many programs did not start: a search in PATH is one of them if it found "
         "nothing, and none if it did. The title of the users counts each execve call that failed.\n"
-        "t shows the same processes as a tree."
+        "t shows the same processes as a tree.\n"
+        "Enter on a program opens its details: WHY it did not start or ended badly, as far as records say; BY whom it "
+        "was started, and then: how these ended; what it and its parent used; how often the same program was SEEN, and "
+        "when it last ended with exit code 0. The line ACTIONS leads on: Tab chooses, Enter acts."
     )
     marks: ClassVar[tuple[Mark, ...]] = (
         Mark("●", "it has not ended", "good"),
@@ -120,6 +123,8 @@ class ExecsPane(FilteredPane):
         """The rows in another order than that of time."""
         self._ranked_at = float("-inf")
         self._is_ranking = False
+        self.calls_of: CallsOf | None = None
+        """What another pane knows of the system calls of a process."""
 
     def compose(self) -> ComposeResult:
         self.log_lines = self.exec_lines = ExecLogView(
@@ -177,8 +182,8 @@ class ExecsPane(FilteredPane):
 
     def details(self, row: ExecRow | Branch) -> Details:
         if isinstance(row, Branch):
-            return process_details(self.model, row.process, self.lines.now)
-        return exec_details(self.model, row, self.lines.now)
+            return process_details(self.model, row.process, self.lines.now, self.calls_of)
+        return exec_details(self.model, row, self.lines.now, self.calls_of)
 
     def title_counts(self) -> Sequence[Count]:
         model, view = self.model, self.model.view

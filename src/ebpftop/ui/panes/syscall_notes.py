@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ebpftop.core.format import at_least, count
+from ebpftop.core.format import at_least, count, counted, nanoseconds
 from ebpftop.core.syscall_records import InFlight
+from ebpftop.models.baseline import Baseline, Sum
 from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.common import thread, wait_look
 from ebpftop.ui.widgets.columns import Span
@@ -51,3 +52,16 @@ def uring(counts: dict[str, int]) -> list[Span]:
     for operation, n in counts.items():
         spans += [Span(f" {operation} "), Span(count(n), "accent")]
     return spans
+
+
+def calls_text(made: Sum | None, baseline: Baseline | None = None) -> str:
+    """Return how many calls somebody made, and how long they took; empty if that is not known."""
+    if made is None or not made.count:
+        return ""
+    text = counted(made.count, "call")
+    text += f", {count(made.errors)} failed" if made.errors else ""
+    if made.total_ns is not None:
+        text += f" · {nanoseconds(made.total_ns)} in them, waiting included"
+    if made.max_ns is not None:
+        text += f", the longest {nanoseconds(made.max_ns)}"
+    return text + (f" · {baseline.text}" if baseline else "")

@@ -19,7 +19,7 @@ from ebpftop.models.base import Model
 from ebpftop.models.baseline import Baseline, CallKey
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.requests import LatestRequests
-from ebpftop.models.subject import Subject
+from ebpftop.models.subject import Subject, subject_of_call
 from ebpftop.models.syscall_fields import calls_language
 from ebpftop.models.syscall_total import peak_rate, total_of, working_ns
 from ebpftop.models.syscalls import Call, SyscallsModel
@@ -174,7 +174,7 @@ class SyscallsPane(Pane):
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
 
     def subject(self, row: Call) -> Subject | None:
-        return Subject("call", call=row.row.name, abi=row.row.abi, nr=row.row.nr)
+        return subject_of_call(row.row)
 
     def details(self, row: Call) -> Details:
         # Enter opens a screen of its own, so there is no sheet; `y` copies the name.

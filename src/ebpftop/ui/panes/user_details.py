@@ -5,6 +5,7 @@ from __future__ import annotations
 from ebpftop.core import format
 from ebpftop.models.user import Activity, User
 from ebpftop.models.users import UsersModel
+from ebpftop.ui.panes.syscall_notes import calls_text
 from ebpftop.ui.widgets.sheet import Sheet
 
 MOST = 20
@@ -32,6 +33,7 @@ def user_sheet(model: UsersModel, user: User, now: float) -> Sheet:
         sheet.fact("system calls", f"{least}{format.per_second(person.calls_rate)}/s", note="over the last reading")
     if person.calls_ns:
         sheet.fact("time in them", f"{format.nanoseconds(person.calls_ns)}/s", note="of all threads, waiting included")
+    sheet.fact("calls so far", calls_text(model.calls_of(row.uid)))
     sheet.fact("last program", row.last)
     history = tuple(person.history)
     if history:

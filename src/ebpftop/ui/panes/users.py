@@ -284,6 +284,7 @@ class UsersPane(Pane):
             copies_what="User",
             narrows=(lambda: user_level(row.row.uid, row.row.user)) if _is_one(row) else None,
             narrows_what="Only this user",
+            subject=self.subject(row),
             place="user",
         )
 

@@ -16,6 +16,7 @@ from textual.widgets import Static
 from ebpftop.models.subject import Subject
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.widgets.action_line import Action, ActionLine
+from ebpftop.ui.widgets.columns import Span
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.widgets.sheet_title import SheetTitle
@@ -28,7 +29,32 @@ REFRESH_S = 1.0
 _EARLIER_MAX = 100
 """Sheets that Esc goes back to."""
 
+_MARGIN = 3
+"""Cells beside the lines: the padding of the box, and its scroll bar."""
+
+_WIDEST = 160
+"""Cells of a line, at most: max-width of .sheet-text."""
+
 _NOTHING = Details("", Sheet)
+
+
+class Keyed(NamedTuple):
+    """A key that does an action of the line below, if it is offered there."""
+
+    name: str
+    key: str
+    label: str
+    about: str
+
+
+KEYED = (
+    Keyed("tree", "t", "Tree", "Its process in the tree"),
+    Keyed("traced", "T", "Traced calls", "The traced calls of its process"),
+    Keyed("watch", "a", "Watch", "Watch for its like: list, add, remove"),
+    Keyed("user", "u", "Only this user", "Only its user in all panes"),
+    Keyed("copy_as", "C", "Copy as", "As a command line of ebpftop, bpftrace, strace, jq"),
+)
+"""The keys of a sheet that do what the line of actions offers."""
 
 
 class _Earlier(NamedTuple):
@@ -43,7 +69,7 @@ class SheetScreen(ReadyScreen[None]):
     """One sheet: scrollable, and updated while it is open. It may go on to another one, and Esc goes back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "act", "Go to", key_display="⏎", tooltip="Do what is chosen below", id="sheet.act"),
+        Binding("enter", "act", "Do", key_display="⏎", tooltip="Do what is chosen below", id="sheet.act"),
         Binding("escape,enter,q", "back", "Back", key_display="Esc", id="sheet.back"),
         Binding("tab,right", "choose(1)", "Next action", show=False, priority=True, id="sheet.next"),
         Binding("shift+tab,left", "choose(-1)", "Previous action", show=False, priority=True, id="sheet.previous"),
@@ -53,7 +79,13 @@ class SheetScreen(ReadyScreen[None]):
         Binding("G", "scroll(1000000)", "Bottom", show=False, id="sheet.bottom"),
         Binding("ctrl+d", "half_page(1)", "Half a page down", show=False, id="sheet.half_down"),
         Binding("ctrl+u", "half_page(-1)", "Half a page up", show=False, id="sheet.half_up"),
-        Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="sheet.tree"),
+        Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="sheet.go_to"),
+        *(
+            Binding(
+                one.key, f"act_by_key('{one.key}')", one.label, show=False, tooltip=one.about, id=f"sheet.{one.name}"
+            )
+            for one in KEYED
+        ),
         Binding("y", "copy", "Copy", tooltip="Send it to the terminal's clipboard", id="sheet.copy"),
     ]
 
@@ -82,8 +114,8 @@ class SheetScreen(ReadyScreen[None]):
 
     def fill(self, details: Details, actions: Sequence[Action] = ()) -> Self:
         """Show *details* from the top when this screen is pushed the next time."""
-        self._shown = details.sheet().content()
         self.details, self.actions = details, tuple(actions)
+        self._shown = self._content()
         self.filled()
         return self
 
@@ -92,8 +124,9 @@ class SheetScreen(ReadyScreen[None]):
         if rendered != self._rendered:
             self._rendered = rendered
             self._text.update(self._shown, layout=False)
-            self._title.set_name(self.details.title, self.details.when)
+        self._update_title()
         self._line.offer(self.actions)
+        self._lift_notices()
         self._box.scroll_to(y=0, animate=False, immediate=True)
 
     @property
@@ -122,8 +155,8 @@ class SheetScreen(ReadyScreen[None]):
 
     def _put(self, shown: _Earlier) -> None:
         self.details, self.actions = shown.details, shown.actions
-        self._title.set_name(self.details.title, self.details.when)
         self._line.offer(self.actions)
+        self._lift_notices()
         self.update_sheet()
         self.query_one(KeyLine).update_keys()
         # Its height is known only once it has been laid out.
@@ -131,16 +164,41 @@ class SheetScreen(ReadyScreen[None]):
 
     def update_sheet(self) -> None:
         """Rebuild the sheet, and show it if it has changed."""
-        content = self.details.sheet().content()
+        self._update_title()
+        content = self._content()
         if content != self._shown:
             # Laying it out again costs as much as opening it.
             self._shown = content
             self._rendered = content, self.details.title, self.app.theme
             self._text.update(content)
 
+    def _content(self) -> Content:
+        return self.details.sheet().content(max(1, min(self.app.size.width - _MARGIN, _WIDEST)))
+
+    def _update_title(self) -> None:
+        shown = self.details
+        spans = shown.headline() if shown.headline is not None else (Span(shown.title, "name"),)
+        self._title.set_spans(spans, shown.when)
+
+    def _lift_notices(self) -> None:
+        """Let notices appear above the line of actions."""
+        height = self._line.get_content_height(self.app.size, self.app.size, self.app.size.width - 2)
+        for rack in self.query("ToastRack"):
+            rack.styles.margin = (0, 0, 1 + height, 0)
+
+    def on_resize(self) -> None:
+        """Lay the lines out in the new width."""
+        if self.details is not _NOTHING:
+            self._lift_notices()
+            self.update_sheet()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "act":
             return bool(self.actions)
+        if action == "act_by_key":
+            return any(one.key == parameters[0] for one in self.actions)
+        if action == "app.go_to":
+            return self.subject is not None and self.subject.pid is not None
         return bool(self.details.copies) if action == "copy" else True
 
     def action_back(self) -> None:
@@ -156,6 +214,13 @@ class SheetScreen(ReadyScreen[None]):
     def action_act(self) -> None:
         if (chosen := self._line.chosen) is not None:
             chosen.run()
+
+    def action_act_by_key(self, key: str) -> None:
+        """Do what has this key on the line of actions."""
+        for one in self.actions:
+            if one.key == key:
+                one.run()
+                return
 
     @on(ActionLine.Acted)
     def _clicked(self, event: ActionLine.Acted) -> None:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textual.app import App
 
+from ebpftop.filters.stack import FilterLevel, user_level
 from ebpftop.models import relatives
+from ebpftop.models.callers import total_of
 from ebpftop.models.relatives import NowhereError
 from ebpftop.models.subject import Subject, subject_of_process
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.exec_details import process_details
 from ebpftop.ui.panes.execs import ExecsPane
+from ebpftop.ui.panes.syscall_notes import calls_text
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.ready import ready
+from ebpftop.ui.screens.row_actions import RowController
 from ebpftop.ui.widgets.action_line import Action
 from ebpftop.ui.widgets.sheet import Details
 
@@ -53,6 +57,7 @@ class GoController:
         app: Callable[[], App[Any]],
         panes: Sequence[Pane],
         filters: FilterController,
+        rows: RowController,
         show_tree: Callable[[Subject | None], None],
     ) -> None:
         self._app = app
@@ -60,6 +65,8 @@ class GoController:
         self._users = next(pane for pane in panes if isinstance(pane, UsersPane))
         self._syscalls = next(pane for pane in panes if isinstance(pane, SyscallsPane))
         self._filters = filters
+        self._rows = rows
+        self._execs.calls_of = self._calls_of
         self._show_tree = show_tree
         self._places: Mapping[str, Callable[[Subject], None]] = {
             "process": self._to_process,
@@ -82,12 +89,21 @@ class GoController:
         actions = []
         subject = details.subject
         if details.narrows is not None:
-            actions.append(Action(details.narrows_what, partial(self._narrow, details)))
+            key = "u" if subject is not None and subject.kind == "user" else ""
+            actions.append(Action(details.narrows_what, partial(self._narrow, details), key))
         for place in self.places(subject):
             if place != details.place:
-                actions.append(Action(PLACES[place].label, partial(self.go, place, subject)))
-        if subject is not None and subject.pid is not None:
+                key = "T" if place == "traced" else ""
+                actions.append(Action(PLACES[place].label, partial(self.go, place, subject), key))
+        if subject is None:
+            return actions
+        if subject.pid is not None:
             actions.append(Action("Tree", partial(self.tree, subject), "t"))
+        actions.append(Action("Watch", partial(self._rows.watch_subject, subject), "a"))
+        if subject.uid is not None and subject.kind != "user":
+            level = user_level(subject.uid, subject.user)
+            actions.append(Action("Only this user", partial(self._filter, level), "u"))
+        actions.append(Action("Copy as", partial(self._rows.copy_subject, subject, details.title), "C"))
         return actions
 
     def go(self, place: str, subject: Subject | None) -> None:
@@ -114,8 +130,7 @@ class GoController:
             app.notify("This row is not about a process")
         else:
             offered = [(place, *PLACES[place]) for place in places]
-            name = f"{subject.comm or 'process'} ({subject.pid})"
-            screen = ready(app, GoScreen).fill(offered, name)
+            screen = ready(app, GoScreen).fill(offered, subject.name)
             app.push_screen(screen, lambda place: self.go(place, subject) if place else None)
 
     def open(self, details: Details) -> None:
@@ -146,13 +161,22 @@ class GoController:
             said = f"{details.title} has ended: nothing more comes from it"
             self._app().notify(said, severity="warning")
         else:
-            self._close_all()
-            self._filters.push(level)
+            self._filter(level)
+
+    def _filter(self, level: FilterLevel) -> None:
+        self._close_all()
+        self._filters.push(level)
+
+    def _calls_of(self, pid: int, start_ns: int) -> str:
+        """Return how many system calls a process made, and how long they took."""
+        model = self._syscalls.model
+        return calls_text(total_of(model.latest, pid, start_ns, model.baseline), model.baseline)
 
     # The places.
 
     def _open_process(self, known: ProcessInfo) -> None:
-        self.open(process_details(self._execs.model, known, self._execs.lines.now))
+        execs = self._execs
+        self.open(process_details(execs.model, known, execs.lines.now, execs.calls_of))
 
     def _to_process(self, subject: Subject) -> None:
         self._open_process(relatives.process(self._execs.model.processes, subject))

@@ -38,6 +38,8 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         Binding("q", "dismiss", "Close", show=False, id="live.close"),
         Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="live.tree"),
         Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="live.go_to"),
+        Binding("C", "app.copy_as", "Copy as", tooltip="As a command line of other tools", id="live.copy_as"),
+        Binding("a", "app.watch", "Watch", show=False, tooltip="Watch for its like: list, add", id="live.watch"),
         *FILTER_KEYS,
     ]
 

@@ -105,7 +105,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.playback.look_at = self.watching.take
         self.show_history(source)
         self.rows = RowController(lambda: self.app, lambda: self.pane, self.filters, self.watching, self.playback)
-        self.going = GoController(lambda: self.app, self.panes, self.filters, self.show_tree)
+        self.going = GoController(lambda: self.app, self.panes, self.filters, self.rows, self.show_tree)
         self._pipe_end_reported = self._was_shown = False
 
     def compose(self) -> ComposeResult:

@@ -85,8 +85,6 @@ class ProgramsScreen(LiveScreen):
         *TIME_KEYS,
         Binding("P", "dismiss", "Close", show=False, id="programs.close"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="programs.columns"),
-        Binding("C", "copy_as", "Copy as", tooltip="The program as a command line", id="programs.copy_as"),
-        Binding("a", "watch", "Watch", show=False, tooltip="Watch for what matters", id="programs.watch"),
         Binding("y", "copy", "Copy", show=False, tooltip="Send its name to the clipboard", id="programs.copy"),
         Binding("ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history", id="programs.save"),
         Binding("E", "save('csv')", "Export", show=False, tooltip="These rows as CSV or JSON", id="programs.export"),
@@ -120,6 +118,11 @@ class ProgramsScreen(LiveScreen):
     def subject(self) -> Subject | None:
         program = self.table.selected()
         return subject_of_bpf(program.row, self.now) if program is not None else None
+
+    @property
+    def topic(self) -> tuple[Subject | None, str]:
+        program = self.table.selected()
+        return self.subject, self.label if program is None else self._details(program).title
 
     def contents(self) -> ComposeResult:
         self.table: TableView[Program] = TableView(
@@ -262,14 +265,6 @@ class ProgramsScreen(LiveScreen):
 
     def action_columns(self) -> None:
         self._main.pick_columns(self.table, self.label)
-
-    def action_copy_as(self) -> None:
-        program = self.table.selected()
-        title = self.label if program is None else self._details(program).title
-        self._main.rows.copy_subject(self.subject, title, is_row=program is not None)
-
-    def action_watch(self) -> None:
-        self._main.rows.watch_subject(self.subject)
 
     def action_copy(self) -> None:
         program = self.table.selected()

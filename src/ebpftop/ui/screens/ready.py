@@ -51,6 +51,12 @@ class ReadyScreen(OverScreen[Result]):
         """What it is about, or its row under the cursor: from there one may go on."""
         return None
 
+    @property
+    def topic(self) -> tuple[Subject | None, str]:
+        """What `a` watches for and `C` copies, and what that is called."""
+        subject = self.subject
+        return subject, "" if subject is None else subject.name
+
     def filled(self) -> None:
         """The contents are known: when this screen is pushed the next time, it calls `show_filled`."""
         self._filled = True

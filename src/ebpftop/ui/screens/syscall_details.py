@@ -17,7 +17,7 @@ from ebpftop.core.syscall_records import Handler, Syscall
 from ebpftop.models.baseline import failed_share
 from ebpftop.models.callers import Caller
 from ebpftop.models.ring import View
-from ebpftop.models.subject import Subject, subject_of_event
+from ebpftop.models.subject import Subject, subject_of_call, subject_of_event
 from ebpftop.models.syscalls import Call, SyscallsModel
 from ebpftop.models.traced_paths import TracedPaths, has_paths, traced_paths
 from ebpftop.ui.panes.common import thread
@@ -110,6 +110,11 @@ class SyscallScreen(LiveScreen):
         if caller is None:
             return None
         return Subject("process", caller.comm, caller.pid, start_ns=caller.start)
+
+    @property
+    def topic(self) -> tuple[Subject | None, str]:
+        row = self.call.row
+        return subject_of_call(row), row.name
 
     def begin(self) -> None:
         self._fit()

@@ -24,7 +24,11 @@ class SheetTitle(SpanLine):
 
     def set_name(self, name: str, right: str = "") -> None:
         """Show *name*, and *right*, quieter, at the end of the line."""
-        self.set_text((Span(name, "name"),), (Span(right, "dim"),) if right else ())
+        self.set_spans((Span(name, "name"),), right)
+
+    def set_spans(self, spans: Sequence[Span], right: str = "") -> None:
+        """Show *spans*, and *right*, quieter, at the end of the line."""
+        self.set_text(spans, (Span(right, "dim"),) if right else ())
 
     def set_text(self, spans: Sequence[Span], right: Sequence[Span] = ()) -> None:
         """Show *spans*, and *right* at the end of the line."""
