@@ -28,7 +28,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.lifecycle import malloc, stdio
 from ebpftop.lifecycle.attended import AttendedCommand
 from ebpftop.lifecycle.priority import keep_lock, stand_back
-from ebpftop.lifecycle.process import process
+from ebpftop.lifecycle.process import INTERRUPTED, process
 from ebpftop.models.subject import Subject
 from ebpftop.probes.registry import registry
 from ebpftop.settings.rows import CONFIRM, MOUSE
@@ -401,7 +401,10 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         return key_name(super().get_key_display(binding), self.glyphs)
 
     def action_interrupt(self) -> None:
-        process.interrupt()
+        if self.command is not None:
+            process.interrupt()
+        else:
+            self.exit(INTERRUPTED, return_code=INTERRUPTED)
 
 
 def run(
