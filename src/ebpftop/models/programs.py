@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -126,6 +126,8 @@ class ProgramsModel:
         self.machine = Usage()
         self.maps: Mapping[int, ProgramMap] = {}
         self._programs: dict[int, Program] = {}
+        self._users: defaultdict[int, list[Program]] | None = None
+        """The programs that use each map; None until somebody asks."""
         self._is_cut = True
 
     def begin_after(self, before: EventCounts) -> None:
@@ -159,7 +161,12 @@ class ProgramsModel:
 
     def users_of(self, number: int) -> list[Program]:
         """Return the programs that use a map."""
-        return [program for program in self._programs.values() if number in program.row.maps]
+        if self._users is None:
+            self._users = defaultdict(list)
+            for program in self._programs.values():
+                for each in program.row.maps:
+                    self._users[each].append(program)
+        return self._users.get(number, [])
 
     @property
     def shares(self) -> Shares | None:
@@ -208,7 +215,7 @@ class ProgramsModel:
         else:
             for usage in (self.machine, *(program.usage for program in found.values())):
                 usage.cut()
-        self._programs = dict(sorted(found.items()))
+        self._programs, self._users = dict(sorted(found.items())), None
         self.maps = {one.id: one for one in reading.maps}
         self.latest = reading
         self.readings += 1
