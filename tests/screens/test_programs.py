@@ -160,6 +160,7 @@ async def test_a_step_back_starts_from_what_is_shown_here() -> None:
 
 
 @pytest.mark.usefixtures("made_in_advance")
+@pytest.mark.usefixtures("made_in_advance")
 async def test_the_order_and_the_filter() -> None:
     source = with_programs()
     async with running(source) as (pilot, app):
