@@ -21,6 +21,7 @@ from ebpftop.ui.screens.going import PLACES
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
+from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.screens.watch_list import WatchScreen
 from ebpftop.ui.widgets.action_line import ActionLine
 
@@ -274,6 +275,12 @@ async def test_the_details_of_a_call_are_copied_and_watched() -> None:
         watch = app.screen
         assert isinstance(watch, WatchScreen)
         assert f"a {call} has not returned after 10 s" in [offer.words for offer in watch.offers]
+        await pilot.press("escape", "escape", "s", "j", "C")
+        copies = app.screen
+        assert isinstance(copies, CopyScreen)
+        slot = app.screen_stack[-2]
+        assert isinstance(slot, TableScreen)
+        assert copies.title_text == slot.topic[1] != ""
 
 
 @pytest.mark.parametrize("width", [60, 120])

@@ -8,7 +8,7 @@ from typing import Literal
 from ebpftop.core.process_records import Exec
 from ebpftop.core.program_records import ProgramRow
 from ebpftop.core.records import Event
-from ebpftop.core.syscall_records import Abi, InFlight, SyscallRow
+from ebpftop.core.syscall_records import Abi, InFlight
 from ebpftop.core.trace_records import Trace
 from ebpftop.models.exec_row import ExecRow
 from ebpftop.models.processes import ProcessInfo
@@ -141,9 +141,9 @@ def subject_of_event(kind: str, event: Event) -> Subject:
     )
 
 
-def subject_of_call(row: SyscallRow) -> Subject:
-    """Return what a row of the system calls is about."""
-    return Subject("call", call=row.name, abi=row.abi, nr=row.nr)
+def subject_of_call(name: str, abi: Abi, nr: int) -> Subject:
+    """Return what a row about a system call is about."""
+    return Subject("call", call=name, abi=abi, nr=nr)
 
 
 def subject_of_call_in_flight(call: InFlight, now: float | None) -> Subject:

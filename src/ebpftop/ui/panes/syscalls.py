@@ -174,7 +174,7 @@ class SyscallsPane(Pane):
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
 
     def subject(self, row: Call) -> Subject | None:
-        return subject_of_call(row.row)
+        return subject_of_call(row.row.name, row.row.abi, row.row.nr)
 
     def details(self, row: Call) -> Details:
         # Enter opens a screen of its own, so there is no sheet; `y` copies the name.

@@ -114,7 +114,7 @@ class SyscallScreen(LiveScreen):
     @property
     def topic(self) -> tuple[Subject | None, str]:
         row = self.call.row
-        return subject_of_call(row), row.name
+        return subject_of_call(row.name, row.abi, row.nr), row.name
 
     def begin(self) -> None:
         self._fit()

@@ -11,6 +11,7 @@ from ebpftop.core.syscall_records import Handler
 from ebpftop.filters.kinds import Number
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.baseline import CallKey
+from ebpftop.models.subject import Subject, subject_of_call
 from ebpftop.models.syscall_fields import HANDLERS
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.syscalls.families import family
@@ -77,6 +78,11 @@ class TableScreen(LiveScreen):
         "The PROG_ARRAY through which the program at sys_enter calls the handler of each system call. An empty slot "
         "counts; i and T put other programs there while it runs."
     )
+
+    @property
+    def topic(self) -> tuple[Subject | None, str]:
+        entry = self.table.selected()
+        return (None, "") if entry is None else (subject_of_call(entry.name, *entry.key), entry.name)
 
     def begin(self) -> None:
         self.table.begin()
