@@ -82,8 +82,8 @@ def test_the_screen_is_imported_when_the_kernel_is_open_or_while_that_waits_for_
         happened.append("shown")
         return 0
 
-    monkeypatch.setattr(live, "_OPENED_AFTER_S", opened_s)
-    monkeypatch.setattr(live, "_import_app", import_app)
+    monkeypatch.setattr(live, "OPENED_AFTER_S", opened_s)
+    monkeypatch.setattr(live, "import_app", import_app)
     monkeypatch.setattr(live, "open_kernel", open_kernel)
     monkeypatch.setattr(live, "refused", lambda: False)
     for name in ("check_machine", "root_work", "options_of", "HistorySource"):

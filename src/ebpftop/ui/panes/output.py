@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from ebpftop.core.format import count, counted
+from ebpftop.core.format import counted
 from ebpftop.core.source import Source
 from ebpftop.models.output import Output, OutputLog
 from ebpftop.models.subject import Subject
@@ -21,7 +21,7 @@ _MARK = 2
 
 def _text(row: Output) -> Cell:
     if row.part == "lost":
-        return (Span(f"… {count(row.line)} lines lost: they came faster than they can be shown", "warn"),)
+        return (Span(f"… {counted(row.line, 'line')} lost: faster than can be shown", "warn"),)
     if row.part == "end":
         return (Span(f"ended, {row.text}", "dim" if row.text.startswith("exit 0 ") else "bad"),)
     return (Span(row.text),)
