@@ -18,6 +18,12 @@
 #define BOUND(n, mask) asm volatile("%0 &= %1" : "+r"(n) : "i"(mask))
 
 /*
+ * Older kernels (5.10) take a loop only if it comes back by a jump; where the compiler lets the end of one run into its
+ * beginning, they refuse a "back-edge" (kernel/bpf/verifier.c, check_cfg()). This is such a jump, to the next instruction.
+ */
+#define LOOP_END() asm volatile("goto +0")
+
+/*
  * A parameter is a number that user space chooses when it loads a program: whether a part of it runs, a rate, a size.
  * It stands in the instructions, so the verifier knows it as a constant: code that it excludes is removed, and costs
  * nothing at run time. Another choice needs no other compilation. Each is declared as `PARAMETER_<name> = <number>`, 1

@@ -171,12 +171,6 @@ INLINE void go_up(struct scratch *scratch, struct place *place, struct path *pat
 	walk->level = (level + 1) * (ends ^ 1);
 }
 
-/*
- * Older kernels (5.10) take a loop only if it comes back by a jump; where the compiler lets the end of one run into its
- * beginning, they refuse a "back-edge" (kernel/bpf/verifier.c, check_cfg()). This is such a jump, to the next instruction.
- */
-#define LOOP_END() asm volatile("goto +0")
-
 /* Append the names of all places, and return where they end. *exe_file* is the file that runs, NULL if none does.
  * *steps*: a constant. */
 INLINE u64 append_places(struct scratch *scratch, u64 at, char *task, const char *exe_file, int steps)

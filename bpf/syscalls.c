@@ -7,7 +7,8 @@
  * rt_sigreturn returns with number -1; execveat returns as execve. So calls are counted when they enter, and an exit
  * belongs to the call that its task entered last, whatever its number is.
  *
- * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one. syscalls_exit.h: how calls end.
+ * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one; syscalls_conditions.h: which of
+ * them; syscalls_values.h: the memory behind their arguments. syscalls_exit.h: how calls end.
  */
 #include "ebpftop.h"
 #include "budget.h"
@@ -40,7 +41,7 @@ enum parameter {
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
 BPF_PROG_ARRAY(handlers, SLOTS);
-enum slow_path { SLOW_PATH_RETURNED, SLOW_PATH_NO_SLOT, SLOW_PATHS };
+enum slow_path { SLOW_PATH_RETURNED, SLOW_PATH_NO_SLOT, SLOW_PATH_TRACED, SLOW_PATHS };
 /* Two, since programs of fentry and programs of a tracepoint cannot use the same one. */
 BPF_PROG_ARRAY(enter_slow_path, 1);
 BPF_PROG_ARRAY(exit_slow_paths, SLOW_PATHS);
@@ -154,7 +155,7 @@ struct call {
 	u64 task; /* 0: none. Written last, since user space reads this too */
 	u64 enter_ns;
 	u32 slot; /* or NO_SLOT, SKIPPED */
-	u32 traced;
+	u32 traced; /* enum traced_how */
 	u32 pid;
 	u32 tid;
 	u64 moved; /* how many calls of this CPU have gone to `waiting` */
@@ -183,11 +184,15 @@ enum call_fact {
 	MAKES_TASKS = 512, /* returns in the child too */
 	IGNORED = 1024,
 	TRACED = 2048,
+	/* From this bit on: the conditions of which one must hold, as bits; none: each call is reported. */
+	CONDITIONS_SHIFT = 16,
 };
 
 BPF_ARRAY(call_facts, u32, SLOTS);
 
+#include "syscalls_conditions.h"
 #include "syscalls_traced.h"
+#include "syscalls_values.h"
 
 INLINE u32 slot_of(u64 nr, bool compat)
 {
@@ -445,7 +450,7 @@ int handle_trace(struct enter_ctx *ctx)
 
 	if (!caller.task)
 		return 0;
-	entered(&caller, slot, begin_traced(ctx, &caller, slot, TRACED_AT_ENTRY));
+	entered(&caller, slot, trace_at_entry(ctx, &caller, slot));
 	return 0;
 }
 

@@ -163,6 +163,123 @@ int sys_exit_no_slot(struct exit_ctx *ctx)
 	return 0;
 }
 
+/* What a program hands to the one that it reaches by a tail call. `met`: the conditions that hold, as bits; in memory, so
+ * that the verifier does not know it, and does not follow each set of them. */
+struct returned_call {
+	u64 delta_ns; /* 0: its entry was not seen */
+	u32 slot;
+	u32 met;
+};
+
+BPF_PERCPU_ARRAY(returned_call, struct returned_call, 1);
+BPF_PERCPU_ARRAY(traced_event, struct traced_event, 1);
+
+/* A program of its own, since the whole machine waits for sys_exit. */
+INLINE void return_traced(struct exit_ctx *ctx, u32 slot, u64 delta_ns)
+{
+	u32 zero = 0;
+	struct returned_call *returned = returned_call.lookup(&zero);
+
+	if (!returned)
+		return;
+	returned->delta_ns = delta_ns;
+	returned->slot = slot;
+	exit_slow_paths.call(ctx, SLOW_PATH_TRACED);
+}
+
+/* Which of *may_hold* are met by what needs no memory of the caller; in `met`. */
+INLINE void find_met_by_result(struct returned_call *returned, u32 may_hold, u32 error)
+{
+	returned->met = 0;
+#pragma unroll
+	for (u32 i = 0; i < CONDITIONS; i++) {
+		u32 place = i;
+		struct condition *condition = conditions.lookup(&place);
+
+		if (condition && may_hold >> i & 1 && is_met_by_result(condition, returned->delta_ns, error))
+			returned->met |= 1 << i;
+	}
+}
+
+/* Take those out of `met` that the paths do not meet. */
+INLINE void find_met_by_paths(struct returned_call *returned, const struct traced_call *call)
+{
+#pragma unroll
+	for (u32 i = 0; i < CONDITIONS; i++) {
+		u32 place = i;
+		struct condition *condition = conditions.lookup(&place);
+
+		if (condition && returned->met >> i & 1 &&
+		    condition->flags & (CONDITION_PATH | CONDITION_PATH_END) &&
+		    !is_met_by_path(condition, call->path[0], call->path_len[0]) &&
+		    !is_met_by_path(condition, call->path[1], call->path_len[1]))
+			returned->met &= ~(1 << i);
+	}
+}
+
+/* A traced call returned: it is reported if it has no condition, or meets one. */
+int sys_exit_traced(struct exit_ctx *ctx)
+{
+	u32 zero = 0;
+	struct caller caller = CURRENT_CALLER(ctx);
+	u64 task = (u64)caller.task;
+	struct returned_call *returned = returned_call.lookup(&zero);
+	struct condition_kinds *kinds = condition_kinds.lookup(&zero);
+	struct traced_event *event = traced_event.lookup(&zero);
+	u32 error = EXIT_NR(ctx) == -1 ? 0 : error_of(EXIT_RET(ctx));
+
+	if (!caller.task || !returned || !kinds || !event)
+		return 0;
+	u32 slot = returned->slot;
+	u32 *facts = call_facts.lookup(&slot);
+	struct traced_call *kept = traced.lookup(&task);
+	struct traced_call *call = &event->call;
+
+	if (!facts)
+		return 0;
+	u32 asked = *facts >> CONDITIONS_SHIFT;
+	bool surely = kept ? kept->returned != KEPT_FOR_CONDITIONS : !asked;
+
+	if (!surely) {
+		find_met_by_result(returned, conditions_of_process(asked, kinds, caller.tgid), error);
+		if (!returned->met)
+			goto out;
+	}
+	if (kept) {
+		*call = *kept;
+	} else {
+#ifdef VIA_TRACEPOINT
+		goto out;
+#else
+		read_call(call, ctx, &caller, slot);
+		call->time_ns -= returned->delta_ns;
+#endif
+	}
+	call->returned = returned->delta_ns ? RETURNED : RETURNED_UNTIMED;
+	call->duration_ns = returned->delta_ns;
+	call->ret = EXIT_RET(ctx);
+	read_paths(call); /* what was not resident at entry is now */
+	if (!surely) {
+		find_met_by_paths(returned, call);
+		if (!returned->met)
+			goto out;
+	}
+	/* What is reported in any case was counted against the budget when it entered. */
+	if ((kept && surely) || within_budget(PARAMETER(TRACED_PER_SECOND))) {
+		append_values(event);
+		u64 len = event->values_len;
+
+		if (len > VALUES_ROOM + VALUE_MOST)
+			len = VALUES_ROOM + VALUE_MOST;
+		BOUND(len, 4095);
+		submit(ctx, event, sizeof(*call) + 8 + len);
+	}
+out:
+	if (kept)
+		traced.delete(&task);
+	return 0;
+}
+
 /* A return without an entry. */
 int sys_exit_slow_path(struct exit_ctx *ctx)
 {
@@ -203,8 +320,8 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 	}
 #ifndef VIA_TRACEPOINT
 	/* The registers can still be read; a tracepoint has none at the exit. */
-	if (facts & TRACED && begin_traced(ctx, &caller, slot, TRACED_AT_RETURN))
-		send_traced(ctx, (u64)caller.task, RETURNED_UNTIMED, 0, ret);
+	if (facts & TRACED)
+		return_traced(ctx, slot, 0);
 #endif
 	return 0;
 }
@@ -287,7 +404,7 @@ int sys_exit(struct exit_ctx *ctx)
 		}
 	}
 	if (copy.traced)
-		send_traced(ctx, task, RETURNED, delta_ns, ret);
+		return_traced(ctx, slot, delta_ns);
 	return 0;
 }
 
@@ -333,6 +450,6 @@ int on_task_exit(void *ctx)
 	waiting.delete(&task);
 	returned_from_before(bpf_get_current_pid_tgid());
 	if (is_tracing())
-		send_traced(ctx, task, NEVER_RETURNED, 0, 0);
+		send_unreturned(ctx, task);
 	return 0;
 }

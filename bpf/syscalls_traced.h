@@ -7,7 +7,10 @@
 #define PATH_LEN 256  /* with the NUL; one more byte is read, to see whether the path was cut */
 #define PATH_ROOM 264
 
-enum returned { NEVER_RETURNED, RETURNED, RETURNED_UNTIMED };
+/* KEPT_FOR_CONDITIONS: it has not returned, and may never be reported. */
+enum returned { NEVER_RETURNED, RETURNED, RETURNED_UNTIMED, KEPT_FOR_CONDITIONS };
+/* How a call that has entered is traced. */
+enum traced_how { NOT_TRACED, TRACED_SURELY, TRACED_IF };
 
 struct traced_call {
 	u64 time_ns;
@@ -34,9 +37,6 @@ INLINE bool is_tracing(void)
 
 	return has && *has;
 }
-
-enum traced_at { TRACED_AT_ENTRY, TRACED_AT_RETURN, TRACED_ATS };
-BPF_PERCPU_ARRAY(traced_scratch, struct traced_call, TRACED_ATS);
 
 INLINE void read_paths(struct traced_call *call)
 {
@@ -88,15 +88,8 @@ INLINE void read_args(struct traced_call *call, struct enter_ctx *ctx, bool comp
 #endif
 }
 
-/* Note a call that will be reported; false if it will not be. */
-INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32 slot, enum traced_at at)
+INLINE void read_call(struct traced_call *call, struct enter_ctx *ctx, const struct caller *caller, u32 slot)
 {
-	u32 place = at;
-	u64 task = (u64)caller->task;
-	struct traced_call *call = traced_scratch.lookup(&place);
-
-	if (!call || !within_budget(PARAMETER(TRACED_PER_SECOND)))
-		return false;
 	call->time_ns = bpf_ktime_get_ns();
 	call->pid = caller->tgid;
 	call->tid = caller->tid;
@@ -108,8 +101,22 @@ INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32
 	call->path_len[1] = 0;
 	bpf_get_current_comm(call->comm, COMM_LEN);
 	read_args(call, ctx, caller->compat);
-	read_paths(call);
+}
+
+BPF_PERCPU_ARRAY(entered_call, struct traced_call, 1);
+
+/* Keep a call until it returns; false if that is impossible. */
+INLINE bool keep_call(struct enter_ctx *ctx, const struct caller *caller, u32 slot, u32 returned)
+{
 	u32 zero = 0;
+	u64 task = (u64)caller->task;
+	struct traced_call *call = entered_call.lookup(&zero);
+
+	if (!call)
+		return false;
+	read_call(call, ctx, caller, slot);
+	read_paths(call);
+	call->returned = returned;
 	u32 *has = has_traced.lookup(&zero);
 
 	if (has)
@@ -121,18 +128,48 @@ INLINE bool begin_traced(struct enter_ctx *ctx, const struct caller *caller, u32
 	return true;
 }
 
-/* Hand over a traced call; *delta_ns* and *ret* are valid only if it returned. */
-INLINE void send_traced(void *ctx, u64 task, u32 returned, u64 delta_ns, s64 ret)
+/* Whether the registers still have the arguments when a call returns, and memory what they point to. */
+INLINE bool can_be_read_at_return(u32 facts)
+{
+#ifdef VIA_TRACEPOINT
+	return false;
+#else
+	return !(facts & PATHS_GO_WITH_SUCCESS);
+#endif
+}
+
+/* Return how a call that enters is traced. */
+INLINE enum traced_how trace_at_entry(struct enter_ctx *ctx, const struct caller *caller, u32 slot)
+{
+	u32 zero = 0;
+	u32 *known = call_facts.lookup(&slot);
+	struct condition_kinds *kinds = condition_kinds.lookup(&zero);
+
+	if (!known || !kinds)
+		return NOT_TRACED;
+	u32 asked = *known >> CONDITIONS_SHIFT;
+	u32 may_hold = conditions_of_process(asked, kinds, caller->tgid);
+	bool surely = !asked || may_hold & ~kinds->at_return;
+
+	if (asked && !may_hold)
+		return NOT_TRACED;
+	if (!surely && can_be_read_at_return(*known))
+		return TRACED_IF;
+	if (surely && !within_budget(PARAMETER(TRACED_PER_SECOND)))
+		return NOT_TRACED;
+	if (!keep_call(ctx, caller, slot, surely ? NEVER_RETURNED : KEPT_FOR_CONDITIONS))
+		return NOT_TRACED;
+	return surely ? TRACED_SURELY : TRACED_IF;
+}
+
+/* A call that will not return is reported as it was entered. */
+INLINE void send_unreturned(void *ctx, u64 task)
 {
 	struct traced_call *call = traced.lookup(&task);
 
 	if (!call)
 		return;
-	call->returned = returned;
-	call->duration_ns = delta_ns;
-	call->ret = ret;
-	if (returned)
-		read_paths(call); /* what was not resident at entry is now */
-	submit(ctx, call, sizeof(*call));
+	if (call->returned != KEPT_FOR_CONDITIONS)
+		submit(ctx, call, sizeof(*call));
 	traced.delete(&task);
 }

@@ -105,7 +105,7 @@ class Trial:
         return self.see("trace", lambda record: isinstance(record, Trace))
 
     def told(self) -> bool:
-        self.source.set_handler("x86_64" if os.uname().machine == "x86_64" else "arm64", _GETPPID, "trace")
+        self.source.set_handlers([("x86_64" if os.uname().machine == "x86_64" else "arm64", _GETPPID)], "trace")
         os.getppid()
         return self.see("syscalls", lambda record: isinstance(record, Syscall) and record.name == "getppid")
 

@@ -26,6 +26,7 @@ from ebpftop.probes import syscall_programs
 from ebpftop.probes.registry import registry
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
+from ebpftop.syscalls.tracing import TracedCall
 
 PROGRAM = """
 struct seen { u64 runs; u32 number; };
@@ -130,7 +131,7 @@ CHOICES: dict[str, Callable[[pytest.MonkeyPatch], Options]] = {
     "greetings": lambda _: Options(printk=True),
     "the buffer": lambda _: Options(buffer="perf"),
     "the interval and the filter": lambda _: Options(interval_s=0.1, filter=Filter(uids=(0,), comms=("sh*",))),
-    "handlers": lambda _: Options(ignore=(("x86_64", 0),), trace=(("x86_64", 1),)),
+    "handlers": lambda _: Options(ignore=(("x86_64", 0),), trace=(TracedCall("x86_64", 1),)),
     "processors that may be plugged in": lambda patch: patch.setattr(maps, "CPUS", maps.CPUS + 1) or Options(),
     "how much is kept": lambda patch: patch.setattr(syscall_programs, "WAITING_MAX", 99) or Options(),
 }

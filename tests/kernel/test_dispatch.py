@@ -188,7 +188,7 @@ def toggle_trace(source: KernelSource) -> None:
     """Without times the program at sys_exit is attached only while something is traced."""
     nr = abis.number(NATIVE, "getppid")
     assert nr is not None
-    source.set_handler(NATIVE, nr, "count" if source.find(SyscallsProbe)._table.traces else "trace")
+    source.set_handlers([(NATIVE, nr)], "count" if source.find(SyscallsProbe)._table.traces else "trace")
 
 
 def come_and_go(failing: Path, change: str, **options: object) -> None:

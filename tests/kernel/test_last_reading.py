@@ -20,6 +20,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.probes.execs import ExecsProbe
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
+from ebpftop.syscalls.tracing import TracedCall
 from tests.kernel.support import compile_c, needs_root
 
 pytestmark = needs_root
@@ -117,7 +118,7 @@ def test_users_are_counted_to_the_end(tmp_path: Path, way: str) -> None:
 
 def traced_to_the_end(tmp_path: Path, way: str) -> list[Record]:
     """Return all records of the syscalls probe, which traces getppid of this process's children until it ends."""
-    options = Options(probes=("syscalls",), filter=Filter(pids=(os.getpid(),)), trace=(("x86_64", 110),))
+    options = Options(probes=("syscalls",), filter=Filter(pids=(os.getpid(),)), trace=(TracedCall("x86_64", 110),))
     source = KernelSource(options)
     try:
         with busy(tmp_path):

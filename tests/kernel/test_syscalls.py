@@ -29,6 +29,7 @@ from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
+from ebpftop.syscalls.tracing import TracedCall
 from tests.kernel import syscall_workloads as workloads
 from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
 
@@ -795,15 +796,15 @@ def test_a_call_can_be_ignored_and_counted_again_while_it_runs(tmp_path: Path) -
 
     with Live("getppids") as live:
         run()
-        live.source.set_handler("x86_64", 110, "ignore")
+        live.source.set_handlers([("x86_64", 110)], "ignore")
         run()
         ignored = live.row("getppid")
-        live.source.set_handler("x86_64", 110, "count")
+        live.source.set_handlers([("x86_64", 110)], "count")
         run()
         again = live.row("getppid")
-        live.source.set_handler("x86_64", 59, "ignore")
+        live.source.set_handlers([("x86_64", 59)], "ignore")
         table = {(slot.abi, slot.name): (slot.slot, slot.handler) for slot in live.read().table}
-        live.source.set_handler("x86_64", 59, "count")
+        live.source.set_handlers([("x86_64", 59)], "count")
         restored = {(slot.abi, slot.name): (slot.slot, slot.handler) for slot in live.read().table}
     assert ignored is not None
     assert again is not None
@@ -815,7 +816,7 @@ def test_a_call_can_be_ignored_and_counted_again_while_it_runs(tmp_path: Path) -
 
 def test_a_call_beyond_the_table_is_refused_in_words() -> None:
     with Live("nobody") as live, pytest.raises(SourceError, match="syscall_9999"):
-        live.source.set_handler("x86_64", 9999, "ignore")
+        live.source.set_handlers([("x86_64", 9999)], "ignore")
 
 
 @pytest.mark.guest
@@ -903,7 +904,7 @@ def test_the_path_of_an_execve_is_not_read_from_the_program_that_it_started(
 
 def test_the_rate_limit_counts_what_it_drops(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
-    with Live("getppids", trace=(("x86_64", 110),)) as live:
+    with Live("getppids", trace=(TracedCall("x86_64", 110),)) as live:
         subprocess.run([program, "50000"], check=True)
         row = live.row("getppid")
         told = len(live.traced())
@@ -917,7 +918,7 @@ def test_the_rate_limit_counts_what_it_drops(tmp_path: Path) -> None:
 def test_the_rate_limit_is_one_of_each_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "TRACED_PER_SECOND", 10)
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
-    with Live("getppids", trace=(("x86_64", 110),)) as live:
+    with Live("getppids", trace=(TracedCall("x86_64", 110),)) as live:
         for _ in range(3):
             cpu = str(min(os.sched_getaffinity(0)))  # each CPU has a limit of its own
             subprocess.run(["taskset", "-c", cpu, program, "100"], check=True)
@@ -934,10 +935,10 @@ def test_tracing_while_it_runs_attaches_what_it_needs_and_takes_it_away_again(tm
         assert module is not None
         before = set(module.programs)
         alone = set(module._links)
-        live.source.set_handler("x86_64", 110, "trace")
+        live.source.set_handlers([("x86_64", 110)], "trace")
         subprocess.run([program, "5"], check=True)
         calls = live.traced()
-        live.source.set_handler("x86_64", 110, "count")
+        live.source.set_handlers([("x86_64", 110)], "count")
         assert set(module._links) == alone
         assert not {"sys_exit", "on_sched_switch", "on_task_exit"} & before
     assert [(call.name, call.args, call.error) for call in calls] == [("getppid", (), None)] * 5

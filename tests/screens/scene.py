@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ebpftop.core.process_records import Exec, Exit, Process
@@ -86,11 +86,11 @@ class FakeSource:
     def watch(self, lists: frozenset[WatchedList]) -> None:
         self.watched.append(lists)
 
-    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+    def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
         if self.refuses is not None:
             raise self.refuses
         self.turning.wait(30)
-        self.handlers.append((abi, nr, handler))
+        self.handlers += ((*call, handler) for call in calls)
 
     def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
         """Threads are numbered from their process's pid on, which ends with a nought."""

@@ -102,7 +102,9 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
     )
     kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
     kernel.add_argument(
-        "--trace", metavar="CALLS", help="report each of these system calls, with its arguments: openat"
+        "--trace",
+        metavar="CALLS",
+        help="report each of these system calls, with its arguments: openat:failed, %%net:>10ms, 'open*', all:pid=812",
     )
     printk = kernel.add_argument(
         "--printk",

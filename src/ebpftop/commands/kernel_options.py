@@ -16,6 +16,7 @@ from ebpftop.lifecycle import limits, stdio
 from ebpftop.probes.registry import registry
 from ebpftop.settings.values import NO_ENVIRONMENT
 from ebpftop.syscalls import abi as abis
+from ebpftop.syscalls.tracing import TracedCall, parse_trace
 
 if TYPE_CHECKING:
     from ebpftop.core.syscall_records import Abi
@@ -69,13 +70,22 @@ def refused() -> bool:
 
 
 def _calls(text: str | None) -> tuple[tuple[Abi, int], ...]:
-    if not text:
-        return ()
-    machine = platform.machine()
     try:
-        return abis.resolve_list(text, (abis.native_abi(machine), *abis.compat_abis(machine)))
+        return abis.resolve_list(text, _abis()) if text else ()
     except abis.UnknownSyscall as error:
         raise UsageError(str(error)) from error
+
+
+def _traced(text: str | None) -> tuple[TracedCall, ...]:
+    try:
+        return parse_trace(text, _abis()) if text else ()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _abis() -> tuple[Abi, ...]:
+    machine = platform.machine()
+    return abis.native_abi(machine), *abis.compat_abis(machine)
 
 
 def _attach_options(args: argparse.Namespace, off: tuple[str, ...] = ()) -> dict[str, str]:
@@ -143,7 +153,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         env=() if args.env == NO_ENVIRONMENT else tuple(args.env),
         env_names=args.env != NO_ENVIRONMENT,
         ignore=_calls(args.ignore),
-        trace=_calls(args.trace),
+        trace=_traced(args.trace),
     )
 
 

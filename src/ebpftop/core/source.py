@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -97,8 +98,11 @@ class Source(Protocol):
         A source that does not read the kernel itself has nothing to do.
         """
 
-    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
-        """Choose what the kernel does with a system call: "ignore" it, "trace" it, or "count" it as from the start.
+    def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
+        """Choose what the kernel does with system calls: "ignore", "trace", or "count" them as from the start.
+
+        Traced calls are reported if one of *conditions* holds, all of them if there is none: "failed", ">10ms:ENOENT",
+        what `--trace` has behind the colon (`ebpftop.syscalls.tracing`).
 
         Raises SourceError if that is not possible. May wait for a poll to end: call it from a thread.
         """

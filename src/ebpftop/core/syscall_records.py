@@ -38,13 +38,17 @@ class SyscallRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TableSlot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A slot of the tail-call table that holds a program; a call with an empty slot is only counted."""
+    """A slot of the tail-call table that holds a program; a call with an empty slot is only counted.
+
+    `conditions`: of a traced call, when it is reported (one of them holds), as `--trace` has them; none: always.
+    """
 
     slot: int
     abi: Abi
     nr: int
     name: str
     handler: Handler
+    conditions: tuple[str, ...] = ()
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):

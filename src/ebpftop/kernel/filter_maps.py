@@ -51,7 +51,9 @@ _MAPS = ("filter_config", "filter_uids", "filter_pids", "filter_comms")
 _PROGRAMS = ("filter_on_sched_process_fork", "filter_on_sched_process_free")
 _PATHS = "filter_paths"
 
-_ENTRIES = {"filter_pids": 131072}  # processes that --pid follows
+_ENTRIES = {"filter_pids": 131072}  # processes that are followed
+# Bits of a value in filter_pids. The slots of the filter have the lower ones.
+_FOLLOW_BITS = range(SLOTS, 8)
 _WRITES_MAX = 100  # of cgroups that are made again all the time
 
 
@@ -85,6 +87,7 @@ class KernelFilter:
         self._comms: set[bytes] = set()
         self._cgroups: tuple[CgroupChoice, ...] = ()
         self._filter = Filter(hide_self=False)
+        self._followed: dict[int, int] = {}  # processes that others than the filter follow, by bit
 
     @property
     def shared(self) -> Mapping[str, maps.Map]:
@@ -106,7 +109,7 @@ class KernelFilter:
                 self._mark("filter_uids", struct.pack("=I", uid), bit)
             comms = self._mark_comms(requested.comms, slot)
             if requested.pids:
-                self._follow(requested.pids, bit)
+                self._follow(requested.pids, bit, "--pid")
             flags = flags_of(requested, cgroups)
             self._slots[slot] = slot_of(flags, cgroups)
             self._keep_ids(self._ids_in_kernel())
@@ -124,8 +127,7 @@ class KernelFilter:
                 maps.delete(self._module.table("filter_comms"), key)
             self._comms, self._filter = comms, requested
             self._clear(3 - bit)
-            if not requested.pids:
-                self._unfollow()
+            self._stop_following()
             if not cgroups and self._mkdir is not None:
                 self._module.release(self._mkdir)
                 self._mkdir = None
@@ -142,9 +144,9 @@ class KernelFilter:
                 return self._gone
             gone = [f"cgroup {escape(path)}" for path in self._update_ids()]
             pids = self._filter.pids
-            if pids:
+            if pids or self._followed:
                 self._unmark_exited()
-            if pids and not maps.has_entries(self._module.table("filter_pids"), 4):
+            if pids and not self._has_marked(1 << self._active):
                 gone += [f"pid {pid}" for pid in pids]
             self._gone = tuple(gone)
             return self._gone
@@ -266,6 +268,13 @@ class KernelFilter:
         value = maps.lookup(self._module.table(name), key, 1)
         return value[0] if value else 0
 
+    def _has_marked(self, bit: int) -> bool:
+        """Return whether a process that has *bit* is left."""
+        table = self._module.table("filter_pids")
+        if not self._followed:
+            return maps.has_entries(table, 4)
+        return any(value[0] & bit for _, value in maps.items(table, 4, 1))
+
     def _mark(self, name: str, key: bytes, bits: int) -> None:
         maps.update(self._module.table(name), key, bytes([self._marked(name, key) | bits]))
 
@@ -293,7 +302,41 @@ class KernelFilter:
 
     # ---- processes ----
 
-    def _follow(self, pids: tuple[int, ...], bit: int) -> None:
+    def follow(self, pid: int) -> int:
+        """Mark *pid* and its descendants with a bit that is returned; see `probes.trace_conditions.Followed`."""
+        asker = f"pid={pid}"
+        with self._lock:
+            free = [bit for bit in _FOLLOW_BITS if bit not in self._followed]
+            if not free:
+                raise SourceError(f"{asker}: {len(_FOLLOW_BITS)} processes are followed already", "follow one less")
+            if not os.path.exists(f"/proc/{pid}"):
+                raise SourceError(f"{asker}: no such process", "name one that runs; of a thread, its process")
+            bit = free[0]
+            self._followed[bit] = pid
+            try:
+                self._follow((pid,), 1 << bit, asker)
+            except SourceError:
+                self._forget(bit)
+                raise
+            return bit
+
+    def unfollow(self, bit: int) -> None:
+        """Remove the marks of *bit*."""
+        with self._lock:
+            if not self._closed:
+                self._forget(bit)
+
+    def _forget(self, bit: int) -> None:
+        self._followed.pop(bit, None)
+        self._clear(1 << bit)
+        self._stop_following()
+
+    def _stop_following(self) -> None:
+        """Follow no forks any more if nobody needs it."""
+        if not self._filter.pids and not self._followed:
+            self._unfollow()
+
+    def _follow(self, pids: tuple[int, ...], bit: int, asker: str) -> None:
         """Mark *pids* and their descendants, and let the kernel mark what they fork from now on."""
         if not self._links:
             try:
@@ -302,9 +345,11 @@ class KernelFilter:
                     self._module.attach("raw_tracepoint", "sched_process_free", "filter_on_sched_process_free"),
                 ]
             except LoadError as error:
-                raise SourceError(f"--pid: forks cannot be followed: {error}", "leave --pid out") from error
+                raise SourceError(f"{asker}: forks cannot be followed: {error}", f"leave {asker} out") from error
             except DamagedError as error:
-                raise SourceError("--pid: what was kept of an earlier start is damaged", "start once more") from error
+                raise SourceError(
+                    f"{asker}: what was kept of an earlier start is damaged", "start once more"
+                ) from error
         # Repeat until /proc shows no new one: a child forked by a process not yet marked is found in the next round.
         while new := [
             pid for pid in descendants(pids) if not self._marked("filter_pids", struct.pack("=I", pid)) & bit
@@ -315,7 +360,7 @@ class KernelFilter:
                     self._mark("filter_pids", key, bit)
                 except OSError as error:
                     self._clear(bit)
-                    raise SourceError("--pid: there are more descendants than the map holds") from error
+                    raise SourceError(f"{asker}: there are more descendants than the map holds") from error
                 if not Path("/proc", str(pid)).exists():
                     maps.delete(self._module.table("filter_pids"), key)
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from ebpftop.core.records import Attempt, Fullest, Lost, Probe, ProbeName, Record, Where
-from ebpftop.core.syscall_records import Abi, Handler
+from ebpftop.core.syscall_records import Abi
 from ebpftop.kernel import event_buffer, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, KernelFeatures, absent, attach_first
 from ebpftop.kernel.barrier import wait_for_programs
@@ -25,7 +25,9 @@ from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Dispatch, Module
 from ebpftop.kernel.maps import Map
 from ebpftop.kernel.root_helper import RootWork
+from ebpftop.probes.trace_conditions import Followed, NoProcesses
 from ebpftop.probes.user_names import UserNames
+from ebpftop.syscalls.tracing import TracedCall
 
 # enum lost_where of bpf/ebpftop.h. LOST_BUSY (another program uses the buffer of that CPU) counts as recursion too.
 LOST_IN_KERNEL: tuple[Where, ...] = ("ring", "map", "argv", "exits", "recursion", "rate")
@@ -54,7 +56,9 @@ class Context:
     printk: bool = False
     env: tuple[str, ...] = ()  # --env: names of variables whose values are reported
     env_names: bool = True  # the names of all variables, and how they differ from the parent's
-    handlers: Mapping[tuple[Abi, int], Handler] = field(default_factory=dict)  # --ignore and --trace
+    ignored: tuple[tuple[Abi, int], ...] = ()  # --ignore
+    traced: tuple[TracedCall, ...] = ()  # --trace
+    followed: Followed = field(default_factory=NoProcesses)
     # Whether the filter matches a process that already ran: pid, uid, comm.
     matches: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
     # Processes that --pid could not follow because its map was full.

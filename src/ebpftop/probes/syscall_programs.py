@@ -38,7 +38,9 @@ from ebpftop.probes.syscall_slots import Slots
 WAITING_MAX = 65536
 TRACED_PER_SECOND = 2000  # on each CPU
 
-_EXIT_SLOW_PATHS = ("sys_exit_slow_path", "sys_exit_no_slot")  # enum slow_path
+# enum slow_path; the first two are only reached with latency.
+_EXIT_SLOW_PATHS = ("sys_exit_slow_path", "sys_exit_no_slot", "sys_exit_traced")
+_WITH_LATENCY = 2
 
 
 class SyscallPrograms(KernelProbe):
@@ -62,7 +64,7 @@ class SyscallPrograms(KernelProbe):
         self._caches_tasks = context.cache_tasks and (
             requested is None or matches(enter_option("raw_tracepoint"), requested)
         )
-        self._table = HandlerTable(self.slots)
+        self._table = HandlerTable(self.slots, context.followed)
         self._returns: AttachResult | None = None
         self._sees_uring = False
         self._before_attach: EnteredBefore | None = None
@@ -189,7 +191,9 @@ class SyscallPrograms(KernelProbe):
         self._table.load(module, *enter)
         slow_path = struct.pack("=I", module.load("sys_enter_slow_path", *enter))
         maps.update(module.table("enter_slow_path"), bytes(4), slow_path)
-        for place, function in enumerate(_EXIT_SLOW_PATHS if self.latency else ()):
+        for place, function in enumerate(_EXIT_SLOW_PATHS):
+            if place < _WITH_LATENCY and not self.latency:
+                continue
             program = module.load(function, self._kind)
             maps.update(module.table("exit_slow_paths"), struct.pack("=I", place), struct.pack("=I", program))
 
@@ -253,6 +257,7 @@ class SyscallPrograms(KernelProbe):
 
     def release(self) -> None:
         self._stop_caching_tasks()
+        self._table.release()
         if self._before_attach is not None:
             self._before_attach.close()
         self._before_attach = None

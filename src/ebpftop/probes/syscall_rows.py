@@ -10,6 +10,9 @@ from ebpftop.probes.syscall_slots import Call, Slots
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.errno_names import error_name
 
+LISTED_MAX = 64
+"""Calls that are ignored or traced and have a row before the first one is made; not all of `--trace all`."""
+
 
 class Rows:
     """The rows of a reading."""
@@ -27,9 +30,10 @@ class Rows:
             self.forget(call)
         if self._in_order is None:
             totals = self._counters.totals
-            for call in totals.keys() | self._table.chosen.keys():
+            chosen = self._table.chosen.keys() if len(self._table.chosen) <= LISTED_MAX else ()
+            for call in totals.keys() | chosen:
                 total = totals.get(call, Totals())
-                if call not in self._rows and (call in self._table.chosen or total.count):
+                if call not in self._rows and (call in chosen or total.count):
                     self._rows[call] = self._row(call, total)
             self._in_order = tuple(self._rows[call] for call in sorted(self._rows))
         return self._in_order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ebpftop.core.records import Record, Where
 from ebpftop.core.source import SourceError
@@ -20,6 +21,7 @@ from ebpftop.probes.syscall_slots import Call
 from ebpftop.probes.traced_calls import traced_call
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import Family
+from ebpftop.syscalls.tracing import Condition
 
 
 class SyscallsProbe(SyscallPrograms):
@@ -37,8 +39,16 @@ class SyscallsProbe(SyscallPrograms):
         self._uring_before: Counter[str] = Counter()
         self._sleep_clock = clocks.SleepClock()
         self._overflow_before = 0
-        for call, handler in context.handlers.items():
-            self.set_handler(call, handler)
+        self.set_handlers(context.ignored, "ignore")
+        asked: dict[Call, list[Condition | None]] = {}
+        for traced in context.traced:
+            asked.setdefault((traced.abi, traced.nr), []).append(traced.condition)
+        alike: dict[tuple[Condition | None, ...], list[Call]] = {}
+        for call, conditions in asked.items():
+            alike.setdefault(tuple(conditions), []).append(call)
+        for some, calls in alike.items():
+            # One without a condition holds whatever the others are.
+            self.set_handlers(calls, "trace", () if None in some else [one for one in some if one is not None])
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
@@ -51,21 +61,23 @@ class SyscallsProbe(SyscallPrograms):
         super().release()
         self._callers.forget()
 
-    def set_handler(self, call: Call, handler: Handler) -> None:
-        """Put another program into the slot of *call*, at once; "count" restores its original handler.
+    def set_handlers(self, calls: Sequence[Call], handler: Handler, conditions: Sequence[Condition] = ()) -> None:
+        """Put another program into the slots of *calls*, at once; "count" restores their original handlers.
 
-        Raises SourceError if that is impossible.
+        A traced call is reported if one of *conditions* holds, or always if there is none. Raises SourceError if that
+        is impossible, and then nothing has changed.
         """
-        if self.slots.slot(call) is None:
-            raise SourceError(f"{abis.name(*call)} is beyond the table of handlers", "such calls can only be counted")
+        for call in calls:
+            if self.slots.slot(call) is None:
+                raise SourceError(
+                    f"{abis.name(*call)} is beyond the table of handlers", "such calls can only be counted"
+                )
         if handler == "trace" and self.module is not None:
             self._ensure_returns(self.module)
-        self._table.choose(call, handler)
-        self._rows.forget(call)
-        if self.module is None:
-            return
-        self._table.install(self.module, call)
-        if not self.latency and not self._table.traces:
+        self._table.choose(calls, handler, conditions, self.module)
+        for call in calls:
+            self._rows.forget(call)
+        if self.module is not None and not self.latency and not self._table.traces:
             self._detach_returns(self.module)
 
     def read_counters(self, now: float) -> list[Record]:

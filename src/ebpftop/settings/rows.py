@@ -64,6 +64,17 @@ def _calls(text: str) -> object:
         raise Wrong(str(error)) from error
 
 
+def _traced(text: str) -> object:
+    from ebpftop.syscalls import abi
+    from ebpftop.syscalls.tracing import parse_trace
+
+    machine = platform.machine()
+    try:
+        return parse_trace(text, (abi.native_abi(machine), *abi.compat_abis(machine)))
+    except ValueError as error:
+        raise Wrong(str(error)) from error
+
+
 def _speed(value: object) -> str:
     text = "" if isinstance(value, bool) else f"{value:.12g}" if isinstance(value, float) else str(value)
     try:
@@ -154,7 +165,13 @@ FAILURES = Setting(
 IGNORE = Setting(
     "ignore", "reading", words(_calls, "names of system calls"), None, "system calls neither counted nor timed"
 )
-TRACE = Setting("trace", "reading", words(_calls, "names of system calls"), None, "report each of these system calls")
+TRACE = Setting(
+    "trace",
+    "reading",
+    words(_traced, "system calls, as in openat:failed,%net"),
+    None,
+    "report each of these system calls",
+)
 PRINTK = Setting("printk", "reading", FLAG, False, "let handlers of system calls print into the trace log")
 BUFFER = Setting("buffer", "reading", choice("auto", "ring", "perf"), "auto", "the kernel's buffer of events")
 _EVENT = "PROBE=EVENT, as in users=tracepoint"

@@ -196,8 +196,8 @@ class HistorySource:
     def watch(self, lists: frozenset[WatchedList]) -> None:
         self.source.watch(lists)
 
-    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
-        self.source.set_handler(abi, nr, handler)
+    def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
+        self.source.set_handlers(calls, handler, conditions)
 
     def close(self) -> None:
         self.source.close()

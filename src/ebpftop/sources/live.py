@@ -8,7 +8,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -42,6 +42,7 @@ from ebpftop.sources.live_options import Options
 from ebpftop.sources.plugin_probes import checked_records, probe_of
 from ebpftop.sources.reading_pace import ReadingPace
 from ebpftop.syscalls import abi as abis
+from ebpftop.syscalls.tracing import BadTrace, parse_condition
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +116,9 @@ class KernelSource:
             env=options.env,
             env_names=options.env_names,
             measures=options.measures,
-            handlers={**dict.fromkeys(options.ignore, "ignore"), **dict.fromkeys(options.trace, "trace")},
+            ignored=options.ignore,
+            traced=options.trace,
+            followed=self._filter,
             cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),
         )
         self._probes = {
@@ -402,10 +405,14 @@ class KernelSource:
         self._pace.wake()
         return since
 
-    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
-        """Set what the kernel does with a system call, at once."""
+    def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
+        """Set what the kernel does with system calls, at once."""
+        try:
+            parsed = [one for text in conditions if (one := parse_condition(text)) is not None]
+        except BadTrace as error:
+            raise SourceError(str(error)) from error
         with self._locks["syscalls"]:
-            self.find(SyscallsProbe).set_handler((abi, nr), handler)
+            self.find(SyscallsProbe).set_handlers(calls, handler, parsed)
         self._pace.wake("syscalls")
 
     def close(self) -> None:

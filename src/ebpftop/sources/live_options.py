@@ -10,6 +10,7 @@ from ebpftop.core.syscall_records import Abi
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.probes.registry import registry
+from ebpftop.syscalls.tracing import TracedCall
 
 INTERVAL_S = 1.0
 PAIRS_EVERY_S = 5.0
@@ -37,5 +38,5 @@ class Options:
     env: tuple[str, ...] = ()  # variables of the environment whose values are in records: "PATH", "LC_*", "all"
     env_names: bool = True  # the names of all of them, and which differ from the parent's
     ignore: tuple[tuple[Abi, int], ...] = ()
-    trace: tuple[tuple[Abi, int], ...] = ()
+    trace: tuple[TracedCall, ...] = ()
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`

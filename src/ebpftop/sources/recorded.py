@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, FilterUnsupported, SourceError, WatchedList
@@ -58,7 +59,7 @@ class RecordedSource:
     def watch(self, lists: frozenset[WatchedList]) -> None:
         """What was read is read."""
 
-    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
+    def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
         raise SourceError(*self._no_handler)
 
     def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:

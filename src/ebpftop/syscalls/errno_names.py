@@ -44,6 +44,14 @@ def error_name(code: int) -> str:
 
 
 @cache
+def error_code(name: str) -> int | None:
+    """Return the number of the error *name*, None if there is none: 2 for ``ENOENT``."""
+    internal = {known: code for code, known in (_INTERNAL | _PREFERRED).items()}
+    found: int | None = internal.get(name, getattr(errno, name, None) if name in errno.errorcode.values() else None)
+    return found
+
+
+@cache
 def signal_name(number: int) -> str:
     """Return the name of a signal as ``kill -l`` has it: ``SIGKILL``, ``SIGRTMIN+2``; ``SIG32`` if it has none.
 

@@ -288,7 +288,7 @@ class SyscallsPane(Pane):
         try:
             for key, (call, handler) in self._handler_requests:
                 try:
-                    self.source.set_handler(*key, handler)
+                    self.source.set_handlers((key,), handler)
                 except SourceError as error:
                     if not self._handler_requests.is_superseded(key):
                         self.call_later(self._refused, call, str(error))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ebpftop.core.syscall_records import Abi
 from ebpftop.settings.rows import (
     COLUMNS,
     FAILURES,
@@ -29,6 +30,8 @@ from ebpftop.settings.rows import (
     kind_of,
 )
 from ebpftop.settings.store import Settings
+from ebpftop.syscalls.abi import compat_abis, native_abi
+from ebpftop.syscalls.tracing import spelled
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.applied_settings import AT_ONCE, AppliedSettings, SettableApp
 from ebpftop.ui.screens.key_map import bindings
@@ -94,12 +97,18 @@ class KeptSettings(AppliedSettings):
 
     def handled_calls(self) -> dict[str, str]:
         """Return the system calls that are ignored and traced now, as the settings `ignore` and `trace` have them."""
-        calls: dict[str, list[str]] = {IGNORE.name: [], TRACE.name: []}
+        calls: dict[str, dict[tuple[Abi, int], tuple[str, ...]]] = {IGNORE.name: {}, TRACE.name: {}}
+        machine = self.main.source.header.abi
+        abis = (native_abi(machine), *compat_abis(machine)) if machine else ()
         for pane in self.main.query(SyscallsPane):
-            for call in pane.model.calls.values():
-                if (handler := pane.model.handler(call)) in calls:
-                    calls[handler].append(f"{call.row.abi}:{call.row.name}")
-        return {name: ",".join(sorted(names)) for name, names in calls.items()}
+            reading = pane.model.latest
+            slots = {(slot.abi, slot.nr): slot for slot in (reading.table if reading else ())}
+            chosen = {key: slot.handler for key, slot in slots.items()}
+            chosen |= {call.key: pane.model.handler(call) for call in pane.model.calls.values()}
+            for key, handler in chosen.items():
+                if handler in calls:
+                    calls[handler][key] = slots[key].conditions if key in slots else ()
+        return {name: spelled(some, abis) for name, some in calls.items()}
 
     def keep_calls(self) -> None:
         """Ignore and trace the same system calls at the next start."""
