@@ -13,6 +13,7 @@ from ebpftop.probes.syscall_slots import Call, Slots
 from ebpftop.probes.trace_conditions import Followed, NoProcesses, TraceConditions
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import family_numbers
+from ebpftop.syscalls.memory import packed_plans
 from ebpftop.syscalls.tracing import Condition
 
 _HANDLERS = {
@@ -98,6 +99,9 @@ class HandlerTable:
         slot = struct.pack("=I", index)
         chosen = self.chosen.get(call)
         program = chosen or self._slots.family(call)
+        if chosen == "trace":
+            plans = packed_plans(call[0], abis.name(*call))
+            maps.update(module.table("call_values"), slot, plans)
         mask = self._conditions.mask(self._conditions_of.get(call, ()))
         maps.update(module.table("call_facts"), slot, struct.pack("=I", self._slots.facts(call, chosen, mask)))
         if program is None:

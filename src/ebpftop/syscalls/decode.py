@@ -1,7 +1,7 @@
-"""The arguments of a traced call in words, as strace shows them if no memory of the process is needed.
+"""The arguments of a traced call in words, as strace shows them.
 
-The memory behind pointers cannot be read here. Exceptions are up to two strings (mostly paths) that the
-BPF program reads at entry; `path_args` returns which arguments they are. Everything else comes from six registers.
+What the registers hold is decoded here, and up to two strings (mostly paths) that the BPF program reads at entry;
+`path_args` returns which arguments they are. What else pointers lead to is `ebpftop.syscalls.memory`.
 Results are printable: other bytes are escaped.
 """
 
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from ebpftop.core.escape import escape
@@ -62,13 +63,19 @@ class _Call:
 
 
 def decode(
-    abi: Abi, nr: int, args: Sequence[int], paths: Sequence[bytes | None] = (), *, longest: int | None = None
+    abi: Abi,
+    nr: int,
+    args: Sequence[int],
+    paths: Sequence[bytes | None] = (),
+    memory: Mapping[int, str] = MappingProxyType({}),
+    *,
+    longest: int | None = None,
 ) -> tuple[str, ...]:
     """Return the arguments of one call in words.
 
     *args* are the six registers at entry, unsigned. *paths* are the strings of `path_args`, in that order: what the
     kernel read up to a NUL, None if it could not (the pointer is shown then). A string longer than *longest* bytes is
-    cut, and marked so. Calls that ebpftop does not know show six numbers.
+    cut, and marked so. *memory* are words for what arguments point to (`ebpftop.syscalls.memory`). Calls that ebpftop does not know show six numbers.
     """
     name = _abi.name(abi, nr)
     call = _call(abi, name)
@@ -83,7 +90,10 @@ def decode(
         if slot.high is not None:
             value |= registers[slot.high] << 32
         path = paths[slot.path] if slot.path is not None and slot.path < len(paths) else None
-        words.append(slot.text(value) if path is None else quote(path, longest))
+        if path is not None:
+            words.append(quote(path, longest))
+        else:
+            words.append(memory.get(slot.register) or slot.text(value))
     return tuple(words)
 
 

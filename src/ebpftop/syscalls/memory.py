@@ -1,0 +1,196 @@
+"""The memory behind the arguments of system calls: what the kernel side reads of it, and how it reads as words.
+
+    name[,name..] ARG=KIND[@SIZE] ..
+
+ARG counts from 0. KIND is a row of `KINDS`. SIZE says how much there is: ``2`` as many units as argument 2 says, ``ret`` as
+many as the call returned, ``*2`` as many bytes as the number says to which argument 2 points; without it, one unit. The
+kernel side reads when the call has returned: `filled` kinds only of a call that did not fail.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from ebpftop.syscalls.memory_words import (
+    byte_string,
+    descriptors,
+    iovecs,
+    message,
+    number,
+    poll_descriptors,
+    polled,
+    rlimit,
+    socket_address,
+    timespec,
+    timeval,
+)
+
+if TYPE_CHECKING:
+    from ebpftop.core.syscall_records import Abi
+
+VALUES_MAX = 4
+"""Arguments of one call whose memory is read: VALUES of bpf/syscalls_values.h."""
+
+_NONE, _FIXED, _BY_ARG, _BY_RESULT, _BY_MEMORY, _IOVECS, _MSGHDR = range(7)  # enum value_size
+_IF_OK, _FILLED, _OF_32_BIT = 1, 2, 4  # enum value_flag
+_PLAN = struct.Struct("=BBBBHH")
+_HEAD = struct.Struct("=BBHIQ")
+_32_BIT: frozenset[Abi] = frozenset(("i386", "arm", "x32"))
+SHOWN = 32
+"""Bytes of a buffer that are shown, as strace does."""
+
+Piece: TypeAlias = tuple[bytes, int]
+"""What was read, and how many bytes there are."""
+Pieces: TypeAlias = Mapping[int, Piece]
+"""Of one argument by part: 0 is what it points to, 1 and so on what that points to, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an argument points to: *unit* bytes a piece of it, at most *most* are read.
+
+    *words* makes words of the pieces. A kind that is *narrow* has the same layout for 32-bit programs; others are read
+    of 64-bit programs alone. *filled*: the call writes it. *shape*: a `value_size` that is not the signature's.
+    """
+
+    unit: int
+    most: int
+    words: Callable[[Pieces], str]
+    narrow: bool = False
+    filled: bool = False
+    shape: int | None = None
+
+
+KINDS: Mapping[str, Kind] = {
+    "bytes": Kind(1, SHOWN + 1, byte_string, narrow=True),
+    "filled_bytes": Kind(1, SHOWN + 1, byte_string, narrow=True, filled=True),
+    "sockaddr": Kind(1, 128, socket_address, narrow=True),
+    "filled_sockaddr": Kind(1, 128, socket_address, narrow=True, filled=True),
+    "int": Kind(4, 4, number, narrow=True),
+    "filled_int": Kind(4, 4, number, narrow=True, filled=True),
+    "two_fds": Kind(8, 8, descriptors, narrow=True, filled=True),
+    "iovec": Kind(16, SHOWN + 1, iovecs, shape=_IOVECS),
+    "filled_iovec": Kind(16, SHOWN + 1, iovecs, filled=True, shape=_IOVECS),
+    "msghdr": Kind(56, SHOWN + 1, message, shape=_MSGHDR),
+    "filled_msghdr": Kind(56, SHOWN + 1, message, filled=True, shape=_MSGHDR),
+    "pollfds": Kind(8, 256, poll_descriptors, narrow=True),
+    "polled": Kind(8, 256, polled, narrow=True, filled=True),
+    "timespec": Kind(16, 16, timespec),
+    "filled_timespec": Kind(16, 16, timespec, filled=True),
+    "timeval": Kind(16, 16, timeval),
+    "filled_timeval": Kind(16, 16, timeval, filled=True),
+    "rlimit": Kind(16, 16, rlimit),
+    "filled_rlimit": Kind(16, 16, rlimit, filled=True),
+}
+
+TEXT = """
+read,pread64,readlink 1=filled_bytes@ret
+readlinkat 2=filled_bytes@ret
+getrandom,getcwd 0=filled_bytes@ret
+write,pwrite64 1=bytes@2
+readv,preadv,preadv2 1=filled_iovec@2
+writev,pwritev,pwritev2,vmsplice 1=iovec@2
+connect,bind 1=sockaddr@2
+accept,accept4,getsockname,getpeername 1=filled_sockaddr@*2 2=filled_int
+sendto 1=bytes@2 4=sockaddr@5
+recvfrom 1=filled_bytes@ret 4=filled_sockaddr@*5 5=filled_int
+sendmsg 1=msghdr
+recvmsg 1=filled_msghdr
+pipe,pipe2 0=two_fds
+socketpair 3=two_fds
+poll,ppoll 0=pollfds@1
+nanosleep 0=timespec
+clock_nanosleep 2=timespec
+clock_gettime,clock_getres 1=filled_timespec
+clock_settime 1=timespec
+ppoll 2=timespec
+setrlimit 1=rlimit
+getrlimit 1=filled_rlimit
+prlimit64 2=rlimit 3=filled_rlimit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the memory of argument *arg* is read."""
+
+    arg: int
+    kind: Kind
+    size: int
+    of: int
+
+    def packed(self, abi: Abi) -> bytes:
+        """Return `struct value_plan` of bpf/syscalls_values.h."""
+        flags = (_FILLED if self.kind.filled else 0) | (_OF_32_BIT if abi in _32_BIT else 0)
+        return _PLAN.pack(self.arg, self.size, self.of, flags, self.kind.unit, self.kind.most)
+
+
+@cache
+def _table() -> Mapping[str, tuple[Plan, ...]]:
+    table: dict[str, tuple[Plan, ...]] = {}
+    for line in filter(None, TEXT.splitlines()):
+        names, *arguments = line.split()
+        plans = tuple(_plan(argument) for argument in arguments)
+        for name in names.split(","):
+            table[name] = (*(plan for plan in table.get(name, ()) if plan.arg not in {p.arg for p in plans}), *plans)
+    return table
+
+
+def _plan(text: str) -> Plan:
+    arg, _, rest = text.partition("=")
+    name, _, size = rest.partition("@")
+    kind = KINDS[name]
+    how, of = _FIXED, 0
+    if size == "ret":
+        how = _BY_RESULT
+    elif size.startswith("*"):
+        how, of = _BY_MEMORY, int(size[1:])
+    elif size:
+        how, of = _BY_ARG, int(size)
+    return Plan(int(arg), kind, how if kind.shape is None else kind.shape, of)
+
+
+def plans(abi: Abi, name: str) -> tuple[Plan, ...]:
+    """Return what is read of the memory of call *name*: at most VALUES_MAX arguments."""
+    return tuple(plan for plan in _table().get(name, ()) if plan.kind.narrow or abi not in _32_BIT)[:VALUES_MAX]
+
+
+def packed_plans(abi: Abi, name: str) -> bytes:
+    """Return `struct value_plans` of bpf/syscalls_values.h."""
+    return b"".join(plan.packed(abi) for plan in plans(abi, name)).ljust(_PLAN.size * VALUES_MAX, b"\0")
+
+
+def pieces_by_argument(raw: bytes) -> Mapping[int, Pieces]:
+    """Return the pieces that the kernel side appended to an event; what does not fit its own lengths is left out."""
+    found: dict[int, dict[int, Piece]] = {}
+    at = 0
+    while at + _HEAD.size <= len(raw):
+        arg, part, length, _, whole = _HEAD.unpack_from(raw, at)
+        at += _HEAD.size
+        found.setdefault(arg, {})[part] = raw[at : at + length], whole
+        at += -(-length // 8) * 8
+    return found
+
+
+def words(abi: Abi, name: str, memory: Mapping[int, Pieces]) -> Mapping[int, str]:
+    """Return the words of arguments whose memory could be read, by argument."""
+    found = {}
+    for plan in plans(abi, name):
+        pieces = memory.get(plan.arg)
+        if pieces and _is_read(pieces):
+            found[plan.arg] = plan.kind.words(pieces)
+    return found
+
+
+def _is_read(pieces: Pieces) -> bool:
+    data, whole = pieces.get(0, (b"", 0))
+    return bool(data) or not whole
+
+
+def parts(pieces: Pieces) -> Sequence[Piece]:
+    """Return the pieces in order."""
+    return [pieces[part] for part in sorted(pieces)]

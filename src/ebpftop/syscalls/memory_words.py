@@ -1,0 +1,184 @@
+"""Structures of the kernel's interface in words, spelled as strace does. Layouts: include/uapi/linux/*.h, 64-bit."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping
+
+from ebpftop.core.escape import escape
+from ebpftop.syscalls import constants
+
+_Piece = tuple[bytes, int]
+_Pieces = Mapping[int, _Piece]
+_SHOWN = 32
+_LISTED = 32
+_IOVEC = struct.Struct("=QQ")
+_ESCAPED = {ord('"'): '\\"', ord("\\"): "\\\\", 10: "\\n", 9: "\\t", 13: "\\r", 11: "\\v", 12: "\\f"}
+_FAMILIES = {
+    **{0: "AF_UNSPEC", 1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK"},
+    **{17: "AF_PACKET", 38: "AF_ALG", 40: "AF_VSOCK"},
+}
+
+
+def quoted(data: bytes, whole: int) -> str:
+    """Return a buffer of *whole* bytes in quotes: its first 32 bytes, ``...`` if there are more."""
+    shown = data[:_SHOWN]
+    text = []
+    for index, byte in enumerate(shown):
+        if byte in _ESCAPED:
+            text.append(_ESCAPED[byte])
+        elif 32 <= byte < 127:
+            text.append(chr(byte))
+        else:
+            # An octal number takes in a digit that follows, unless it has all three.
+            following = shown[index + 1 : index + 2]
+            text.append(f"\\{byte:03o}" if following.isdigit() and following < b"8" else f"\\{byte:o}")
+    return f'"{"".join(text)}"' + ("..." if whole > _SHOWN else "")
+
+
+def byte_string(pieces: _Pieces) -> str:
+    return quoted(*pieces[0])
+
+
+def number(pieces: _Pieces) -> str:
+    """Show an int behind a pointer."""
+    return f"[{int.from_bytes(pieces[0][0][:4], 'little', signed=True)}]"
+
+
+def descriptors(pieces: _Pieces) -> str:
+    """Show the two descriptors of a pipe or of a pair of sockets."""
+    first, second = struct.unpack("=ii", pieces[0][0].ljust(8, b"\0")[:8])
+    return f"[{first}, {second}]"
+
+
+def socket_address(pieces: _Pieces) -> str:
+    """Show an address as struct sockaddr_in, _in6, _un, or _nl."""
+    return address(*pieces[0])
+
+
+def address(data: bytes, whole: int) -> str:
+    """Return the address of *whole* bytes in words."""
+    data = data[:whole]
+    if len(data) < 2:
+        return quoted(data, whole) if data else "NULL"
+    (family,) = struct.unpack_from("=H", data)
+    name = _FAMILIES.get(family, hex(family))
+    if family == socket.AF_INET and len(data) >= 8:
+        port, raw = struct.unpack_from("!H4s", data, 2)
+        return f'{{sa_family={name}, sin_port=htons({port}), sin_addr=inet_addr("{socket.inet_ntoa(raw)}")}}'
+    if family == socket.AF_INET6 and len(data) >= 24:
+        port, flow, raw = struct.unpack_from("!HI16s", data, 2)
+        scope = struct.unpack_from("=I", data, 24)[0] if len(data) >= 28 else 0
+        place = socket.inet_ntop(socket.AF_INET6, raw)
+        return (
+            f"{{sa_family={name}, sin6_port=htons({port}), sin6_flowinfo=htonl({flow}), "
+            f'inet_pton(AF_INET6, "{place}", &sin6_addr), sin6_scope_id={scope}}}'
+        )
+    if family == socket.AF_UNIX:
+        path = data[2:]
+        if len(path) < 2 and not path.strip(b"\0"):
+            return f"{{sa_family={name}}}"
+        return f"{{sa_family={name}, sun_path={'@' if path[0] == 0 else ''}{_path(path)}}}"
+    if family == socket.AF_NETLINK and len(data) >= 12:
+        pid, groups = struct.unpack_from("=II", data, 4)
+        return f"{{sa_family={name}, nl_pid={pid}, nl_groups={groups:08x}}}"
+    return f"{{sa_family={name}, sa_data={quoted(data[2:], len(data) - 2)}}}"
+
+
+def _path(raw: bytes) -> str:
+    raw = raw[1:] if raw[0] == 0 else raw.partition(b"\0")[0]
+    text = raw.decode("utf-8", "surrogateescape").translate({34: '\\"', 92: "\\\\"})
+    return f'"{escape(text.encode("utf-8", "surrogateescape"))}"'
+
+
+def iovecs(pieces: _Pieces) -> str:
+    """Show the vectors, with the beginning of what each names as far as it was read."""
+    return _iovecs(pieces, 0)
+
+
+def _iovecs(pieces: _Pieces, first: int) -> str:
+    raw, whole = pieces.get(first, (b"", 0))
+    shown = []
+    for index, at in enumerate(range(0, len(raw) - len(raw) % 16, 16)):
+        base, size = _IOVEC.unpack_from(raw, at)
+        data, read = pieces.get(first + 1 + index, (b"", -1))
+        text = quoted(data, read) if data or not read else f"{base:#x}"
+        shown.append(f"{{iov_base={text}, iov_len={size}}}")
+    more = ", ..." if whole > len(raw) else ""
+    return f"[{', '.join(shown)}{more}]"
+
+
+def message(pieces: _Pieces) -> str:
+    """Show struct msghdr: parts 1 its address, 2 its control data, 3 its vectors, 4 and so on what they name."""
+    raw, _ = pieces[0]
+    if len(raw) < 56:
+        return "{...}"
+    name, name_len, vectors, count, control, control_len, flags = struct.unpack_from("=QI4xQQQQi", raw)
+    shown = [
+        f"msg_name={address(*pieces[1]) if name and pieces.get(1, (b'', 0))[0] else 'NULL'}",
+        f"msg_namelen={name_len}",
+        f"msg_iov={_iovecs(pieces, 3) if vectors else 'NULL'}",
+        f"msg_iovlen={count}",
+        *((f"msg_control={control:#x}",) if control and control_len else ()),
+        f"msg_controllen={control_len}",
+        f"msg_flags={constants.WORDS['msg'](flags)}",
+    ]
+    return f"{{{', '.join(shown)}}}"
+
+
+_POLL = {
+    **{1: "POLLIN", 2: "POLLPRI", 4: "POLLOUT", 0x40: "POLLRDNORM", 0x80: "POLLRDBAND", 0x100: "POLLWRNORM"},
+    **{0x200: "POLLWRBAND", 8: "POLLERR", 0x10: "POLLHUP", 0x20: "POLLNVAL", 0x400: "POLLMSG", 0x2000: "POLLRDHUP"},
+}
+
+
+def _events(bits: int) -> str:
+    known = [name for bit, name in _POLL.items() if bits & bit]
+    rest = bits & ~sum(_POLL)
+    return "|".join([*known, *([hex(rest)] if rest else [])]) or "0"
+
+
+def _polls(pieces: _Pieces) -> list[tuple[int, int, int]]:
+    raw = pieces[0][0]
+    return [struct.unpack_from("=ihh", raw, at) for at in range(0, len(raw) - len(raw) % 8, 8)]
+
+
+def poll_descriptors(pieces: _Pieces) -> str:
+    """Show what poll waits for."""
+    polls = _polls(pieces)
+    shown = [f"{{fd={fd}, events={_events(events)}}}" if fd >= 0 else f"{{fd={fd}}}" for fd, events, _ in polls]
+    more = ", ..." if pieces[0][1] > len(pieces[0][0]) else ""
+    return f"[{', '.join(shown)}{more}]"
+
+
+def polled(pieces: _Pieces) -> str:
+    """Show what poll found."""
+    return "[" + ", ".join(f"{{fd={fd}, revents={_events(found)}}}" for fd, _, found in _polls(pieces) if found) + "]"
+
+
+def _two(pieces: _Pieces) -> tuple[int, int]:
+    seconds, fraction = struct.unpack("=qq", pieces[0][0].ljust(16, b"\0")[:16])
+    return seconds, fraction
+
+
+def timespec(pieces: _Pieces) -> str:
+    seconds, ns = _two(pieces)
+    return f"{{tv_sec={seconds}, tv_nsec={ns}}}"
+
+
+def timeval(pieces: _Pieces) -> str:
+    seconds, us = _two(pieces)
+    return f"{{tv_sec={seconds}, tv_usec={us}}}"
+
+
+def rlimit(pieces: _Pieces) -> str:
+    """Show soft and hard limit; multiples of 1024 as strace writes them."""
+    soft, hard = (value & 2**64 - 1 for value in _two(pieces))
+    return f"{{rlim_cur={_limit(soft)}, rlim_max={_limit(hard)}}}"
+
+
+def _limit(value: int) -> str:
+    if value == 2**64 - 1:
+        return "RLIM64_INFINITY"
+    return f"{value // 1024}*1024" if value > 1024 and value % 1024 == 0 else str(value)
