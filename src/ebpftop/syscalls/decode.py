@@ -75,7 +75,8 @@ def decode(
 
     *args* are the six registers at entry, unsigned. *paths* are the strings of `path_args`, in that order: what the
     kernel read up to a NUL, None if it could not (the pointer is shown then). A string longer than *longest* bytes is
-    cut, and marked so. *memory* are words for what arguments point to (`ebpftop.syscalls.memory`). Calls that ebpftop does not know show six numbers.
+    cut, and marked so. *memory* are words for what arguments point to (`ebpftop.syscalls.memory`). Calls that ebpftop
+    does not know show six numbers.
     """
     name = _abi.name(abi, nr)
     call = _call(abi, name)

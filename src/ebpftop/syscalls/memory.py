@@ -2,9 +2,9 @@
 
     name[,name..] ARG=KIND[@SIZE] ..
 
-ARG counts from 0. KIND is a row of `KINDS`. SIZE says how much there is: ``2`` as many units as argument 2 says, ``ret`` as
-many as the call returned, ``*2`` as many bytes as the number says to which argument 2 points; without it, one unit. The
-kernel side reads when the call has returned: `filled` kinds only of a call that did not fail.
+ARG counts from 0. KIND is a row of `KINDS`. SIZE says how much there is: ``2`` as many units as argument 2 says,
+``ret`` as many as the call returned, ``*2`` as many bytes as argument 2 points to; without it, one unit. The kernel
+side reads when the call has returned: `filled` kinds only of a call that did not fail.
 """
 
 from __future__ import annotations
@@ -15,16 +15,35 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from ebpftop.syscalls.memory_structs import (
+    cpus,
+    epoll_event,
+    epoll_events,
+    ids,
+    signal_action,
+    signal_set,
+    stat,
+    statx,
+    system,
+    timer_ns,
+    timer_us,
+    usage,
+    wait_status,
+)
 from ebpftop.syscalls.memory_words import (
     byte_string,
     descriptors,
+    hexadecimal_bytes,
     iovecs,
     message,
     number,
+    option,
     poll_descriptors,
     polled,
     rlimit,
     socket_address,
+    string,
+    system_name,
     timespec,
     timeval,
 )
@@ -72,6 +91,8 @@ KINDS: Mapping[str, Kind] = {
     "filled_sockaddr": Kind(1, 128, socket_address, narrow=True, filled=True),
     "int": Kind(4, 4, number, narrow=True),
     "filled_int": Kind(4, 4, number, narrow=True, filled=True),
+    "option": Kind(1, SHOWN + 1, option, narrow=True),
+    "filled_option": Kind(1, SHOWN + 1, option, narrow=True, filled=True),
     "two_fds": Kind(8, 8, descriptors, narrow=True, filled=True),
     "iovec": Kind(16, SHOWN + 1, iovecs, shape=_IOVECS),
     "filled_iovec": Kind(16, SHOWN + 1, iovecs, filled=True, shape=_IOVECS),
@@ -85,12 +106,36 @@ KINDS: Mapping[str, Kind] = {
     "filled_timeval": Kind(16, 16, timeval, filled=True),
     "rlimit": Kind(16, 16, rlimit),
     "filled_rlimit": Kind(16, 16, rlimit, filled=True),
+    "filled_string": Kind(1, 256, string, narrow=True, filled=True),
+    "filled_random": Kind(1, SHOWN + 1, hexadecimal_bytes, narrow=True, filled=True),
+    "stat": Kind(144, 144, stat, filled=True),
+    "statx": Kind(64, 64, statx, narrow=True, filled=True),
+    "sigset": Kind(8, 8, signal_set, narrow=True),
+    "filled_sigset": Kind(8, 8, signal_set, narrow=True, filled=True),
+    "sigaction": Kind(32, 32, signal_action),
+    "filled_sigaction": Kind(32, 32, signal_action, filled=True),
+    "status": Kind(4, 4, wait_status, narrow=True, filled=True),
+    "rusage": Kind(32, 32, usage, filled=True),
+    "itimerval": Kind(32, 32, timer_us),
+    "filled_itimerval": Kind(32, 32, timer_us, filled=True),
+    "itimerspec": Kind(32, 32, timer_ns),
+    "filled_itimerspec": Kind(32, 32, timer_ns, filled=True),
+    "epoll_event": Kind(12, 12, epoll_event, narrow=True),
+    "epoll_events": Kind(12, 384, epoll_events, narrow=True, filled=True),
+    "cpus": Kind(1, 128, cpus, narrow=True),
+    "filled_cpus": Kind(1, 128, cpus, narrow=True, filled=True),
+    "sysinfo": Kind(112, 112, system, filled=True),
+    "utsname": Kind(130, 130, system_name, narrow=True, filled=True),
+    "id": Kind(4, 4, ids, narrow=True, filled=True),
+    "ids": Kind(4, 128, ids, narrow=True),
+    "filled_ids": Kind(4, 128, ids, narrow=True, filled=True),
 }
 
 TEXT = """
 read,pread64,readlink 1=filled_bytes@ret
 readlinkat 2=filled_bytes@ret
-getrandom,getcwd 0=filled_bytes@ret
+getcwd 0=filled_string@ret
+getrandom 0=filled_random@ret
 write,pwrite64 1=bytes@2
 readv,preadv,preadv2 1=filled_iovec@2
 writev,pwritev,pwritev2,vmsplice 1=iovec@2
@@ -111,6 +156,35 @@ ppoll 2=timespec
 setrlimit 1=rlimit
 getrlimit 1=filled_rlimit
 prlimit64 2=rlimit 3=filled_rlimit
+stat,lstat,fstat 1=stat
+newfstatat 2=stat
+statx 4=statx
+rt_sigaction 1=sigaction 2=filled_sigaction
+rt_sigprocmask 1=sigset 2=filled_sigset
+rt_sigpending 0=filled_sigset
+rt_sigsuspend,rt_sigtimedwait 0=sigset
+rt_sigtimedwait 2=timespec
+signalfd,signalfd4 1=sigset
+ppoll 3=sigset
+wait4 1=status 3=rusage
+getrusage 1=rusage
+setitimer 1=itimerval 2=filled_itimerval
+getitimer 1=filled_itimerval
+timerfd_settime 2=itimerspec 3=filled_itimerspec
+timer_settime 2=itimerspec 3=filled_itimerspec
+timerfd_gettime,timer_gettime 1=filled_itimerspec
+epoll_ctl 3=epoll_event
+epoll_wait,epoll_pwait,epoll_pwait2 1=epoll_events@ret
+epoll_pwait2 3=timespec
+sched_setaffinity 2=cpus@1
+sched_getaffinity 2=filled_cpus@ret
+sysinfo 0=sysinfo
+uname 0=utsname
+getresuid,getresgid 0=id 1=id 2=id
+getgroups 1=filled_ids@ret
+setgroups 1=ids@0
+setsockopt 3=option@4
+getsockopt 3=filled_option@*4 4=filled_int
 """
 
 

@@ -41,9 +41,34 @@ def byte_string(pieces: _Pieces) -> str:
     return quoted(*pieces[0])
 
 
+def hexadecimal_bytes(pieces: _Pieces) -> str:
+    """Show random bytes, all as numbers."""
+    data, whole = pieces[0]
+    numbers = "".join(rf"\x{byte:02x}" for byte in data[:_SHOWN])
+    return f'"{numbers}"' + ("..." if whole > _SHOWN else "")
+
+
+def string(pieces: _Pieces) -> str:
+    """Show a C string."""
+    data, whole = pieces[0]
+    return f'"{_printable(data.partition(bytes(1))[0])}"' + ("..." if whole > len(data) else "")
+
+
+def system_name(pieces: _Pieces) -> str:
+    """Show the first two fields of struct utsname, as strace does."""
+    raw = pieces[0][0]
+    name, node = (raw[at : at + 65].partition(b"\0")[0] for at in (0, 65))
+    return f'{{sysname="{_printable(name)}", nodename="{_printable(node)}", ...}}'
+
+
 def number(pieces: _Pieces) -> str:
     """Show an int behind a pointer."""
     return f"[{int.from_bytes(pieces[0][0][:4], 'little', signed=True)}]"
+
+
+def option(pieces: _Pieces) -> str:
+    """Show an option of a socket: most are an int."""
+    return number(pieces) if pieces[0][1] == 4 else quoted(*pieces[0])
 
 
 def descriptors(pieces: _Pieces) -> str:
@@ -88,8 +113,12 @@ def address(data: bytes, whole: int) -> str:
 
 def _path(raw: bytes) -> str:
     raw = raw[1:] if raw[0] == 0 else raw.partition(b"\0")[0]
+    return f'"{_printable(raw)}"'
+
+
+def _printable(raw: bytes) -> str:
     text = raw.decode("utf-8", "surrogateescape").translate({34: '\\"', 92: "\\\\"})
-    return f'"{escape(text.encode("utf-8", "surrogateescape"))}"'
+    return escape(text.encode("utf-8", "surrogateescape"))
 
 
 def iovecs(pieces: _Pieces) -> str:
