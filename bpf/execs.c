@@ -90,6 +90,7 @@ struct attempt {
 };
 
 #include "attempts.h"
+#include "walk_types.h"
 #include "execs_places.h"
 
 _Static_assert(sizeof(struct event) % 8 == 0 && sizeof(struct places) % 8 == 0, "there would be a gap");
@@ -261,6 +262,7 @@ INLINE u64 append_cgroup(struct scratch *scratch, u64 at, char *task)
 	return at - from;
 }
 
+#include "walk.h"
 #include "execs_walk.h"
 
 /* File, interpreter, cgroup and places are there: send them with *argv_len* and *env_len* bytes behind them. */

@@ -8,7 +8,7 @@
  * belongs to the call that its task entered last, whatever its number is.
  *
  * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one; syscalls_conditions.h: which of
- * them; syscalls_values.h: the memory behind their arguments. syscalls_exit.h: how calls end.
+ * them; syscalls_values.h: the memory behind their arguments; syscalls_walks.h: their files. syscalls_exit.h: how calls end.
  */
 #include "ebpftop.h"
 #include "budget.h"
@@ -43,7 +43,8 @@ enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIME
 BPF_PROG_ARRAY(handlers, SLOTS);
 enum slow_path { SLOW_PATH_RETURNED, SLOW_PATH_NO_SLOT, SLOW_PATH_TRACED, SLOW_PATHS };
 /* Two, since programs of fentry and programs of a tracepoint cannot use the same one. */
-BPF_PROG_ARRAY(enter_slow_path, 1);
+enum enter_slow_path { ENTER_SLOW_PATH, ENTER_CLOSING, ENTER_SLOW_PATHS };
+BPF_PROG_ARRAY(enter_slow_path, ENTER_SLOW_PATHS);
 BPF_PROG_ARRAY(exit_slow_paths, SLOW_PATHS);
 
 /* Two programs count calls, so each has a field of its own: see ebpftop.h. `unentered`: counted when they return. */
@@ -184,6 +185,7 @@ enum call_fact {
 	MAKES_TASKS = 512, /* returns in the child too */
 	IGNORED = 1024,
 	TRACED = 2048,
+	CLOSES = 4096, /* the descriptor that is its first argument is gone when it returns */
 	/* From this bit on: the conditions of which one must hold, as bits; none: each call is reported. */
 	CONDITIONS_SHIFT = 16,
 };
@@ -193,6 +195,7 @@ BPF_ARRAY(call_facts, u32, SLOTS);
 #include "syscalls_conditions.h"
 #include "syscalls_traced.h"
 #include "syscalls_values.h"
+#include "syscalls_walks.h"
 
 INLINE u32 slot_of(u64 nr, bool compat)
 {
@@ -404,7 +407,7 @@ int sys_enter(struct enter_ctx *ctx)
 	if (!caller.task)
 		return 0;
 	if (slot == NO_SLOT || !matches_at_once(caller.tgid)) {
-		enter_slow_path.call(ctx, 0);
+		enter_slow_path.call(ctx, ENTER_SLOW_PATH);
 		return 0;
 	}
 	handlers.call(ctx, slot);
@@ -450,7 +453,32 @@ int handle_trace(struct enter_ctx *ctx)
 
 	if (!caller.task)
 		return 0;
-	entered(&caller, slot, trace_at_entry(ctx, &caller, slot));
+	enum traced_how how = trace_at_entry(ctx, &caller, slot);
+
+	if (how == TRACED_CLOSING) {
+		enter_slow_path.call(ctx, ENTER_CLOSING);
+		how = NOT_TRACED;
+	}
+	entered(&caller, slot, how);
+	return 0;
+}
+
+/* A traced close: what it closes is looked up now. */
+int handle_trace_closing(struct enter_ctx *ctx)
+{
+	struct caller caller = CURRENT_CALLER(ctx);
+	u32 slot = slot_of(ENTER_NR(ctx), caller.compat);
+	u32 cpu = bpf_get_smp_processor_id();
+	struct scratch *scratch = closing_scratch.lookup(&cpu);
+
+	if (!caller.task || !scratch)
+		return 0;
+	read_call(&scratch->call, ctx, &caller, slot);
+	scratch->call.ret = 0;
+	scratch->values_len = 0;
+	append_files(scratch, caller.task);
+	keep_files(&scratch->call, scratch);
+	entered(&caller, slot, keep(&scratch->call, (u64)caller.task) ? TRACED_SURELY : NOT_TRACED);
 	return 0;
 }
 

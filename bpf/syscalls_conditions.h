@@ -32,7 +32,7 @@ BPF_ARRAY(conditions, struct condition, CONDITIONS);
 
 /* What the entry needs to know of them, as bits, so that it looks up none. */
 struct condition_kinds {
-	u32 at_return;	/* decided when the call returns */
+	u32 at_return; /* decided when the call returns */
 	u32 by_process; /* hold for one process and its descendants */
 	u32 of_followed[8]; /* by bit of filter_pids: the conditions of that process */
 };

@@ -172,7 +172,6 @@ struct returned_call {
 };
 
 BPF_PERCPU_ARRAY(returned_call, struct returned_call, 1);
-BPF_PERCPU_ARRAY(traced_event, struct traced_event, 1);
 
 /* A program of its own, since the whole machine waits for sys_exit. */
 INLINE void return_traced(struct exit_ctx *ctx, u32 slot, u64 delta_ns)
@@ -209,8 +208,7 @@ INLINE void find_met_by_paths(struct returned_call *returned, const struct trace
 		u32 place = i;
 		struct condition *condition = conditions.lookup(&place);
 
-		if (condition && returned->met >> i & 1 &&
-		    condition->flags & (CONDITION_PATH | CONDITION_PATH_END) &&
+		if (condition && returned->met >> i & 1 && condition->flags & (CONDITION_PATH | CONDITION_PATH_END) &&
 		    !is_met_by_path(condition, call->path[0], call->path_len[0]) &&
 		    !is_met_by_path(condition, call->path[1], call->path_len[1]))
 			returned->met &= ~(1 << i);
@@ -225,7 +223,8 @@ int sys_exit_traced(struct exit_ctx *ctx)
 	u64 task = (u64)caller.task;
 	struct returned_call *returned = returned_call.lookup(&zero);
 	struct condition_kinds *kinds = condition_kinds.lookup(&zero);
-	struct traced_event *event = traced_event.lookup(&zero);
+	u32 cpu = bpf_get_smp_processor_id();
+	struct scratch *event = traced_scratch.lookup(&cpu);
 	u32 error = EXIT_NR(ctx) == -1 ? 0 : error_of(EXIT_RET(ctx));
 
 	if (!caller.task || !returned || !kinds || !event)
@@ -267,12 +266,16 @@ int sys_exit_traced(struct exit_ctx *ctx)
 	/* What is reported in any case was counted against the budget when it entered. */
 	if ((kept && surely) || within_budget(PARAMETER(TRACED_PER_SECOND))) {
 		append_values(event);
-		u64 len = event->values_len;
+		if (kept && *facts & CLOSES)
+			append_kept_files(event);
+		else
+			append_files(event, caller.task);
+		u64 len = event->values_len + event->names_len;
 
-		if (len > VALUES_ROOM + VALUE_MOST)
-			len = VALUES_ROOM + VALUE_MOST;
-		BOUND(len, 4095);
-		submit(ctx, event, sizeof(*call) + 8 + len);
+		if (len > HEAD_MASK)
+			len = HEAD_MASK;
+		BOUND(len, HEAD_MASK);
+		submit(ctx, event, __builtin_offsetof(struct scratch, data) + len);
 	}
 out:
 	if (kept)

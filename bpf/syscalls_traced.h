@@ -10,7 +10,7 @@
 /* KEPT_FOR_CONDITIONS: it has not returned, and may never be reported. */
 enum returned { NEVER_RETURNED, RETURNED, RETURNED_UNTIMED, KEPT_FOR_CONDITIONS };
 /* How a call that has entered is traced. */
-enum traced_how { NOT_TRACED, TRACED_SURELY, TRACED_IF };
+enum traced_how { NOT_TRACED, TRACED_SURELY, TRACED_IF, TRACED_CLOSING };
 
 struct traced_call {
 	u64 time_ns;
@@ -106,17 +106,9 @@ INLINE void read_call(struct traced_call *call, struct enter_ctx *ctx, const str
 BPF_PERCPU_ARRAY(entered_call, struct traced_call, 1);
 
 /* Keep a call until it returns; false if that is impossible. */
-INLINE bool keep_call(struct enter_ctx *ctx, const struct caller *caller, u32 slot, u32 returned)
+INLINE bool keep(const struct traced_call *call, u64 task)
 {
 	u32 zero = 0;
-	u64 task = (u64)caller->task;
-	struct traced_call *call = entered_call.lookup(&zero);
-
-	if (!call)
-		return false;
-	read_call(call, ctx, caller, slot);
-	read_paths(call);
-	call->returned = returned;
 	u32 *has = has_traced.lookup(&zero);
 
 	if (has)
@@ -126,6 +118,19 @@ INLINE bool keep_call(struct enter_ctx *ctx, const struct caller *caller, u32 sl
 		return false;
 	}
 	return true;
+}
+
+INLINE bool keep_call(struct enter_ctx *ctx, const struct caller *caller, u32 slot, u32 returned)
+{
+	u32 zero = 0;
+	struct traced_call *call = entered_call.lookup(&zero);
+
+	if (!call)
+		return false;
+	read_call(call, ctx, caller, slot);
+	read_paths(call);
+	call->returned = returned;
+	return keep(call, (u64)caller->task);
 }
 
 /* Whether the registers still have the arguments when a call returns, and memory what they point to. */
@@ -157,6 +162,8 @@ INLINE enum traced_how trace_at_entry(struct enter_ctx *ctx, const struct caller
 		return TRACED_IF;
 	if (surely && !within_budget(PARAMETER(TRACED_PER_SECOND)))
 		return NOT_TRACED;
+	if (surely && *known & CLOSES)
+		return TRACED_CLOSING;
 	if (!keep_call(ctx, caller, slot, surely ? NEVER_RETURNED : KEPT_FOR_CONDITIONS))
 		return NOT_TRACED;
 	return surely ? TRACED_SURELY : TRACED_IF;

@@ -4,6 +4,8 @@
  * (src/ebpftop/syscalls/memory.py). Included by syscalls.c.
  */
 
+#include "syscalls_files.h"
+
 #define VALUES 4 /* of a call */
 #define VALUES_ROOM 2048
 #define VALUE_MOST 512 /* bytes of one */
@@ -11,12 +13,12 @@
 
 enum value_size {
 	VALUE_NONE,
-	VALUE_FIXED,	 /* `most` bytes */
-	VALUE_BY_ARG,	 /* as many units as argument `of` says */
+	VALUE_FIXED,  /* `most` bytes */
+	VALUE_BY_ARG,  /* as many units as argument `of` says */
 	VALUE_BY_RESULT, /* as many units as the call returned */
 	VALUE_BY_MEMORY, /* as many bytes as the u32 says to which argument `of` points */
-	VALUE_IOVECS,	 /* argument `of` structs iovec, and the memory of the first ones */
-	VALUE_MSGHDR,	 /* struct msghdr, and the memory that it names */
+	VALUE_IOVECS,  /* argument `of` structs iovec, and the memory of the first ones */
+	VALUE_MSGHDR,  /* struct msghdr, and the memory that it names */
 };
 
 enum value_flag {
@@ -36,6 +38,11 @@ struct value_plan {
 
 struct value_plans {
 	struct value_plan plan[VALUES];
+	/* Arguments that are file descriptors, number + 1, FILE_IS_DIR with it if AT_FDCWD means the current directory; and
+	 * whether the call returns one. */
+	u8 fd[2];
+	u8 returns_fd;
+	u8 unused[5];
 };
 
 BPF_ARRAY(call_values, struct value_plans, SLOTS);
@@ -49,15 +56,19 @@ struct value_head {
 	u64 whole; /* bytes that there are */
 };
 
-struct traced_event {
+/* What is put together of a traced call, and sent up to the end of its names. */
+struct scratch {
 	struct traced_call call;
 	u32 values_len;
-	u32 unused;
-	char values[VALUES_ROOM + VALUE_MOST + sizeof(struct value_head)];
+	u32 names_len;
+	struct files places;
+	char data[HEAD_MASK + 1 + NAME_LEN]; /* values, names */
+	struct walk walk;
+	struct path paths[FILES_MASK + 1];
 };
 
 /* Append at most *most* bytes of the *whole* bytes at *from*. */
-INLINE void append_value(struct traced_event *event, u32 arg, u32 part, u64 from, u64 whole, u64 most)
+INLINE void append_value(struct scratch *event, u32 arg, u32 part, u64 from, u64 whole, u64 most)
 {
 	u64 at = event->values_len;
 	u64 len = whole < most ? whole : most;
@@ -65,7 +76,7 @@ INLINE void append_value(struct traced_event *event, u32 arg, u32 part, u64 from
 	if (at > VALUES_ROOM - sizeof(struct value_head))
 		return;
 	BOUND(at, VALUES_ROOM - 1);
-	struct value_head *head = (struct value_head *)(event->values + at);
+	struct value_head *head = (struct value_head *)(event->data + at);
 
 	if (len >= VALUE_MOST)
 		len = VALUE_MOST - 1;
@@ -74,7 +85,7 @@ INLINE void append_value(struct traced_event *event, u32 arg, u32 part, u64 from
 	head->part = part;
 	head->unused = 0;
 	head->whole = whole;
-	head->len = from && len && !read_user(event->values + at + sizeof(*head), len, (void *)from) ? len : 0;
+	head->len = from && len && !read_user(event->data + at + sizeof(*head), len, (void *)from) ? len : 0;
 	event->values_len = at + sizeof(*head) + ((len + 7) & ~7);
 }
 
@@ -87,7 +98,7 @@ INLINE u64 user_word(u64 at, u32 narrow)
 }
 
 /* The first *count* iovecs at *from*, and of each the beginning of what it names. *left*: bytes that the call filled. */
-INLINE void append_iovecs(struct traced_event *event, const struct value_plan *plan, u32 part, u64 from, u64 count, u64 left)
+INLINE void append_iovecs(struct scratch *event, const struct value_plan *plan, u32 part, u64 from, u64 count, u64 left)
 {
 	u32 narrow = plan->flags & VALUE_OF_32_BIT;
 	u32 wide = narrow ? 4 : 8;
@@ -107,7 +118,7 @@ INLINE void append_iovecs(struct traced_event *event, const struct value_plan *p
 	}
 }
 
-INLINE void append_msghdr(struct traced_event *event, const struct value_plan *plan, u64 from, u64 left)
+INLINE void append_msghdr(struct scratch *event, const struct value_plan *plan, u64 from, u64 left)
 {
 	u32 narrow = plan->flags & VALUE_OF_32_BIT;
 	u32 wide = narrow ? 4 : 8;
@@ -120,7 +131,7 @@ INLINE void append_msghdr(struct traced_event *event, const struct value_plan *p
 }
 
 /* Append what *plan* says of a call that has returned. */
-INLINE void append_planned(struct traced_event *event, const struct value_plan *plan)
+INLINE void append_planned(struct scratch *event, const struct value_plan *plan)
 {
 	u64 arg = plan->arg, of = plan->of;
 	s64 ret = event->call.ret;
@@ -151,7 +162,7 @@ INLINE void append_planned(struct traced_event *event, const struct value_plan *
 		append_msghdr(event, plan, from, left);
 }
 
-INLINE void append_values(struct traced_event *event)
+INLINE void append_values(struct scratch *event)
 {
 	u32 slot = event->call.slot;
 	struct value_plans *plans = call_values.lookup(&slot);

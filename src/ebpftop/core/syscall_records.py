@@ -156,7 +156,10 @@ class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):
 
 
 class Syscall(Event, frozen=True, kw_only=True, tag="syscall"):
-    """One traced call, decoded. `ret` and `ns` are null for a call that never returned."""
+    """One traced call, decoded. `ret` and `ns` are null for a call that never returned.
+
+    `result`: `ret` in words if it is more than a number, ``3</etc/passwd>`` or ``0x7f00``.
+    """
 
     pid: int
     comm: str
@@ -168,3 +171,4 @@ class Syscall(Event, frozen=True, kw_only=True, tag="syscall"):
     ns: int | None
     tid: int = 0
     error: str | None = None
+    result: str | None = None

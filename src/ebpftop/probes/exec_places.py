@@ -49,7 +49,7 @@ def _places(head: bytes, names: bytes) -> Places:
         if flags & _AS_FD:
             found.append(found[_FD1 if flags & _AS_FD1 else _FD0])
             continue
-        found.append(_path(names[begin : begin + length], flags, inode))
+        found.append(path_of(names[begin : begin + length], flags, inode))
         begin += length
     exe, cwd, root, *stdio = found
     if cwd is not None and flags_of[_CWD] & _TOP and root != "/":  # as getcwd(2) has it
@@ -70,12 +70,12 @@ def _places(head: bytes, names: bytes) -> Places:
 
 # Many programs share a file, a directory or a terminal: each path is then one object.
 @lru_cache(2048)
-def _path(names: bytes, flags: int, inode: int) -> str | None:
+def path_of(names: bytes, flags: int, inode: int) -> str | None:
     r"""Return a path from its *names*, leaf first, each with a NUL, as /proc shows it.
 
-    >>> _path(b"ls\0bin\0usr\0", 1, 0), _path(b"", 1, 0), _path(b"", 0, 0), _path(b"x\0tmp\0", 1 | 4, 0)
+    >>> path_of(b"ls\0bin\0usr\0", 1, 0), path_of(b"", 1, 0), path_of(b"", 0, 0), path_of(b"x\0tmp\0", 1 | 4, 0)
     ('/usr/bin/ls', '/', None, '/tmp/x (deleted)')
-    >>> _path(b"\0", 1 | 16 | 32, 99), _path(b"memfd:x\0", 1 | 16, 0), _path(b"[eventfd]\0", 1 | 16 | 128, 0)
+    >>> path_of(b"\0", 1 | 16 | 32, 99), path_of(b"memfd:x\0", 1 | 16, 0), path_of(b"[eventfd]\0", 1 | 16 | 128, 0)
     ('pipe:[99]', 'memfd:x', 'anon_inode:[eventfd]')
     >>> _path(b"c\0b\0", 1 | 2, 0)
     '(cut)/b/c'

@@ -38,6 +38,7 @@ from ebpftop.probes.syscall_slots import Slots
 WAITING_MAX = 65536
 TRACED_PER_SECOND = 2000  # on each CPU
 
+_ENTER_SLOW_PATHS = ("sys_enter_slow_path", "handle_trace_closing")  # enum enter_slow_path
 # enum slow_path; the first two are only reached with latency.
 _EXIT_SLOW_PATHS = ("sys_exit_slow_path", "sys_exit_no_slot", "sys_exit_traced")
 _WITH_LATENCY = 2
@@ -179,6 +180,7 @@ class SyscallPrograms(KernelProbe):
         return {
             **syscall_callers.map_entries(),
             "waiting": WAITING_MAX,
+            **dict.fromkeys(("traced_scratch", "closing_scratch"), maps.CPUS),
             "entered_before_attach": CALLS_MAX,
         }
 
@@ -189,8 +191,9 @@ class SyscallPrograms(KernelProbe):
         # Programs reach each other by tail calls only if they are of one kind, and of functions with one prototype.
         enter: tuple[Kind, str | None] = ("fentry", entry_cost.FUNCTION) if self._at_function else (self._kind, None)
         self._table.load(module, *enter)
-        slow_path = struct.pack("=I", module.load("sys_enter_slow_path", *enter))
-        maps.update(module.table("enter_slow_path"), bytes(4), slow_path)
+        for place, function in enumerate(_ENTER_SLOW_PATHS):
+            program = module.load(function, *enter)
+            maps.update(module.table("enter_slow_path"), struct.pack("=I", place), struct.pack("=I", program))
         for place, function in enumerate(_EXIT_SLOW_PATHS):
             if place < _WITH_LATENCY and not self.latency:
                 continue

@@ -14,7 +14,8 @@ _SIZES = (512, 512, 576)
 SLOTS = _BASES[-1] + _SIZES[-1]
 """Calls of the table; a greater number stands for a call without a slot, or one that is not to be counted."""
 
-_PATHS_GO_WITH_SUCCESS, _MAKES_TASKS, _IGNORED, _TRACED, _CONDITIONS_SHIFT = 256, 512, 1024, 2048, 16  # enum call_fact
+# enum call_fact
+_PATHS_GO_WITH_SUCCESS, _MAKES_TASKS, _IGNORED, _TRACED, _CLOSES, _CONDITIONS_SHIFT = 256, 512, 1024, 2048, 4096, 16
 _TASK_MAKERS = ("clone", "clone3", "fork", "vfork")
 _HANDLER_OF: dict[Family, Handler] = {
     "exec": "exec",
@@ -59,6 +60,7 @@ class Slots:
         name = abis.name(*call)
         bits = _PATHS_GO_WITH_SUCCESS if self.family(call) == "exec" else 0
         bits |= _MAKES_TASKS if name in _TASK_MAKERS else 0
+        bits |= _CLOSES if name == "close" else 0
         bits |= {"ignore": _IGNORED, "trace": _TRACED}.get(handler or "", 0)
         bits |= conditions << _CONDITIONS_SHIFT
         for i, argument in enumerate(path_args(call[0], name)[:2]):

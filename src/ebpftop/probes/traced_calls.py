@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 from ebpftop.core.escape import c_string
 from ebpftop.core.syscall_records import Syscall
+from ebpftop.probes import traced_files
 from ebpftop.probes.syscall_slots import Slots
+from ebpftop.probes.traced_files import RESULT, files_of
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import decode
 from ebpftop.syscalls.errno_names import error_name
-from ebpftop.syscalls.memory import pieces_by_argument, words
+from ebpftop.syscalls.memory import Pieces, pieces_by_argument, words
 
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
 _TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
+_LENGTHS = struct.Struct("=II")  # of the values and the names behind it
+_DATA_AT = _TRACED.size + _LENGTHS.size + traced_files.SIZE
+_POINTERS = frozenset(("mmap", "mmap2", "brk", "mremap", "shmat"))
 
 
 def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
@@ -24,7 +30,13 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
     args, (pid, tid, slot, returned, *lengths, comm, first, second) = rest[:6], rest[6:]
     abi, nr = slots.call(slot)
     name = abis.name(abi, nr)
-    memory = pieces_by_argument(raw[_TRACED.size + 8 :]) if len(raw) > _TRACED.size + 8 else {}
+    memory: Mapping[int, Pieces] = {}
+    files: Mapping[int, str] = {}
+    if len(raw) > _DATA_AT:  # else the call has not returned
+        values, names = _LENGTHS.unpack_from(raw, _TRACED.size)
+        memory = pieces_by_argument(raw[_DATA_AT : _DATA_AT + values])
+        names_at = _DATA_AT + values
+        files = files_of(raw[_TRACED.size + _LENGTHS.size : _DATA_AT], raw[names_at : names_at + names])
     # Each length includes the NUL: 1 for an empty path, 0 for a path that could not be read.
     paths = [path[: length - 1] if length else None for length, path in zip(lengths, (first, second), strict=True)]
     return Syscall(
@@ -35,8 +47,16 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
         abi=abi,
         nr=nr,
         name=name,
-        args=decode(abi, nr, args, paths, words(abi, name, memory) if memory else {}, longest=_PATH_MOST),
+        args=decode(abi, nr, args, paths, words(abi, name, memory), files, longest=_PATH_MOST),
         ret=ret if returned else None,
+        result=_result(name, ret, files) if returned else None,
         error=error_name(-ret) if returned and -4095 <= ret < 0 else None,
         ns=duration_ns if returned == _RETURNED_TIMED else None,
     )
+
+
+def _result(name: str, ret: int, files: Mapping[int, str]) -> str | None:
+    """Return in words what *ret* is if that is more than a number."""
+    if RESULT in files:
+        return f"{ret}{files[RESULT]}"
+    return hex(ret) if name in _POINTERS and not -4095 <= ret < 0 else None

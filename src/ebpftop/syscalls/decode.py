@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ebpftop.core.escape import escape
 from ebpftop.syscalls import abi as _abi
@@ -41,8 +41,8 @@ _Text: TypeAlias = Callable[[int], str]
 class _Slot:
     """One argument: the register it is in (the high half of a 64-bit one in another), and how it reads.
 
-    `path` is its place among the strings read at entry. `asked_by` are bits of the register before: without one of
-    them the argument does not count.
+    `path` is its place among the strings read at entry. `fd` is set of a descriptor. `asked_by` are bits of the
+    register before: without one of them the argument does not count.
     """
 
     register: int
@@ -50,6 +50,7 @@ class _Slot:
     high: int | None = None
     path: int | None = None
     asked_by: int = 0
+    fd: Literal["fd", "dirfd"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def decode(
     args: Sequence[int],
     paths: Sequence[bytes | None] = (),
     memory: Mapping[int, str] = MappingProxyType({}),
+    files: Mapping[int, str] = MappingProxyType({}),
     *,
     longest: int | None = None,
 ) -> tuple[str, ...]:
@@ -75,8 +77,8 @@ def decode(
 
     *args* are the six registers at entry, unsigned. *paths* are the strings of `path_args`, in that order: what the
     kernel read up to a NUL, None if it could not (the pointer is shown then). A string longer than *longest* bytes is
-    cut, and marked so. *memory* are words for what arguments point to (`ebpftop.syscalls.memory`). Calls that ebpftop
-    does not know show six numbers.
+    cut, and marked so. *memory* are words for what arguments point to (`ebpftop.syscalls.memory`), *files*
+    what descriptors among them are; both by argument. Calls that ebpftop does not know show six numbers.
     """
     name = _abi.name(abi, nr)
     call = _call(abi, name)
@@ -94,13 +96,18 @@ def decode(
         if path is not None:
             words.append(quote(path, longest))
         else:
-            words.append(memory.get(slot.register) or slot.text(value))
+            words.append(memory.get(slot.register) or slot.text(value) + files.get(slot.register, ""))
     return tuple(words)
 
 
 def path_args(abi: Abi, name: str) -> tuple[int, ...]:
     """Return which arguments (from 0) of call *name* are strings to read at entry: at most MAX_PATHS."""
     return tuple(slot.register for slot in _call(abi, name).slots if slot.path is not None)
+
+
+def descriptor_args(abi: Abi, name: str) -> tuple[tuple[int, bool], ...]:
+    """Return which arguments (from 0) of call *name* are descriptors, and of each whether AT_FDCWD has a meaning."""
+    return tuple((slot.register, slot.fd == "dirfd") for slot in _call(abi, name).slots if slot.fd)
 
 
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}
@@ -275,7 +282,9 @@ def _slots(abi: Abi, kinds: Sequence[str]) -> tuple[_Slot, ...]:
         if kind != "_":
             high = register + 1 if both and narrow else None
             base = kind.rstrip("?")
-            slots.append(_Slot(register, _text(abi, base), high, path, _ASKED_BY[base] if base != kind else 0))
+            asked_by = _ASKED_BY[base] if base != kind else 0
+            fd: Literal["fd", "dirfd"] | None = base if base in ("fd", "dirfd") else None  # type: ignore[assignment]
+            slots.append(_Slot(register, _text(abi, base), high, path, asked_by, fd))
         register += 2 if both else 1
     return tuple(slots)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from ebpftop.syscalls.decode import descriptor_args
 from ebpftop.syscalls.memory_structs import (
     cpus,
     epoll_event,
@@ -58,6 +59,21 @@ _NONE, _FIXED, _BY_ARG, _BY_RESULT, _BY_MEMORY, _IOVECS, _MSGHDR = range(7)  # e
 _IF_OK, _FILLED, _OF_32_BIT = 1, 2, 4  # enum value_flag
 _PLAN = struct.Struct("=BBBBHH")
 _HEAD = struct.Struct("=BBHIQ")
+_FDS = struct.Struct("=BBB5x")
+FDS_MAX = 2
+"""Arguments of one call that are descriptors and whose files are named; a third one has a number only."""
+_IS_DIR = 128  # FILE_IS_DIR
+RETURNS_FD = frozenset(
+    (
+        *("open", "openat", "openat2", "creat", "open_by_handle_at", "socket"),
+        *("accept", "accept4", "dup", "dup2", "dup3", "epoll_create"),
+        *("epoll_create1", "eventfd", "eventfd2", "signalfd", "signalfd4", "timerfd_create"),
+        *("inotify_init", "inotify_init1", "fanotify_init", "memfd_create", "memfd_secret", "pidfd_open"),
+        *("pidfd_getfd", "userfaultfd", "perf_event_open", "fsopen", "fsmount", "fspick"),
+        *("open_tree", "io_uring_setup", "mq_open"),
+    )
+)
+"""Calls that return a file descriptor."""
 _32_BIT: frozenset[Abi] = frozenset(("i386", "arm", "x32"))
 SHOWN = 32
 """Bytes of a buffer that are shown, as strace does."""
@@ -235,7 +251,9 @@ def plans(abi: Abi, name: str) -> tuple[Plan, ...]:
 
 def packed_plans(abi: Abi, name: str) -> bytes:
     """Return `struct value_plans` of bpf/syscalls_values.h."""
-    return b"".join(plan.packed(abi) for plan in plans(abi, name)).ljust(_PLAN.size * VALUES_MAX, b"\0")
+    packed = b"".join(plan.packed(abi) for plan in plans(abi, name)).ljust(_PLAN.size * VALUES_MAX, b"\0")
+    fds = [arg + 1 | (_IS_DIR if is_dir else 0) for arg, is_dir in descriptor_args(abi, name)[:FDS_MAX]]
+    return packed + _FDS.pack(*fds, *[0] * (FDS_MAX - len(fds)), name in RETURNS_FD)
 
 
 def pieces_by_argument(raw: bytes) -> Mapping[int, Pieces]:

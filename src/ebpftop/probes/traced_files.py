@@ -1,0 +1,76 @@
+"""The file descriptors of a traced call: what bpf/syscalls_walks.h sends of them, spelled as `strace -yy` does."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping
+
+from ebpftop.probes.exec_places import path_of
+
+_PLACES = 4
+_FILES = 3
+_PLACE = struct.Struct("=HHI")
+_SOCKET = struct.Struct("=HHHH2sHI16s16s")  # struct socket_ends
+SIZE = _PLACES * (_PLACE.size + _SOCKET.size) + 8
+"""Bytes of struct files."""
+RESULT = -1
+"""The place of what the call returned."""
+_OF_RESULT = 255
+_DELETED, _IS_SOCKET, _CHAR, _BLOCK = 4, 64, 1024, 2048  # enum place_flag
+_MINOR_BITS = 20  # include/linux/kdev_t.h
+
+_NAMES = {
+    (socket.AF_INET, 1, 6): "TCP",
+    (socket.AF_INET, 2, 17): "UDP",
+    (socket.AF_INET, 1, 262): "MPTCP",
+    (socket.AF_INET6, 1, 6): "TCPv6",
+    (socket.AF_INET6, 2, 17): "UDPv6",
+    (socket.AF_INET6, 1, 262): "MPTCPv6",
+}
+_UNIX = {1: "STREAM", 2: "DGRAM", 5: "SEQPACKET"}
+_FAMILIES = {socket.AF_NETLINK: "NETLINK", socket.AF_PACKET: "PACKET", 40: "VSOCK"}
+
+
+def files_of(raw: bytes, names: bytes) -> Mapping[int, str]:
+    """Return what each descriptor is, by argument or RESULT, in angle brackets.
+
+    *raw* is struct files, *names* those of all of them, one after another.
+    """
+    found: dict[int, str] = {}
+    ends_at, of_at = _PLACES * _PLACE.size, SIZE - 8
+    begin = 0
+    for place in range(_FILES):
+        length, flags, number = _PLACE.unpack_from(raw, place * _PLACE.size)
+        text = path_of(names[begin : begin + length], flags & ~_DELETED, number)
+        begin += length
+        of = raw[of_at + place]
+        if text is None or not of:
+            continue
+        if flags & _IS_SOCKET:
+            text = _socket(raw[ends_at + place * _SOCKET.size :][: _SOCKET.size], number) or text
+        if flags & (_CHAR | _BLOCK):
+            kind = "char" if flags & _CHAR else "block"
+            text += f"<{kind} {number >> _MINOR_BITS}:{number & (1 << _MINOR_BITS) - 1}>"
+        found[RESULT if of == _OF_RESULT else of - 1] = f"<{text}>{'(deleted)' if flags & _DELETED else ''}"
+    return found
+
+
+def _socket(raw: bytes, inode: int) -> str | None:
+    family, kind, protocol, port, peer_port, _, _, address, peer = _SOCKET.unpack(raw)
+    if family in (socket.AF_INET, socket.AF_INET6):
+        name = _NAMES.get((family, kind, protocol), "INET" if family == socket.AF_INET else "INET6")
+        to_port = int.from_bytes(peer_port, "big")
+        if not (port or to_port):
+            return f"{name}:[{inode}]"
+        here = _place(family, address, port)
+        return f"{name}:[{here}->{_place(family, peer, to_port)}]" if to_port else f"{name}:[{here}]"
+    if family == socket.AF_UNIX:
+        return f"UNIX-{_UNIX.get(kind, kind)}:[{inode}]"
+    return f"{_FAMILIES[family]}:[{inode}]" if family in _FAMILIES else None
+
+
+def _place(family: int, address: bytes, port: int) -> str:
+    if family == socket.AF_INET:
+        return f"{socket.inet_ntoa(address[:4])}:{port}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, address)}]:{port}"
