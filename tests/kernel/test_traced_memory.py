@@ -73,7 +73,7 @@ def _normal(line: str) -> str:
     """Return a line without what differs from run to run, or in how strace adds what the call changed."""
     line = re.sub(r"0x[0-9a-f]{6,}", "PTR", line)
     if line.startswith(_WITHOUT_FILES):
-        line = re.sub(r"(\d)<([^<>]|<[^<>]*>)*>", r"\1", line)
+        line = re.sub(r"(\d)<(->|[^<>]|<[^<>]*>)*>", r"\1", line)
     line = re.sub(r"((UNIX-[A-Z]*|TCP|UDPv6|pipe|NETLINK):\[)(\w+:)?\d+(->\d+)?\]", r"\1N]", line)
     line = re.sub(r"(127\.0\.0\.1|::1?\]):(?!99)\d+", r"\1:PORT", line)
     line = re.sub(r"htons\((?!99\))\d+\)", "htons(PORT)", line)
