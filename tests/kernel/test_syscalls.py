@@ -850,7 +850,7 @@ def test_traced_calls_come_one_by_one_decoded(tmp_path: Path, ways: tuple[str, .
     lines = watched(program, options=("--trace", "openat,exit_group", *ways))
     opens = of("syscall", lines, name="openat")
     assert len(opens) == 11
-    assert opens[0]["args"][:3] == ["AT_FDCWD", '"/no/such/file"', "O_RDONLY"]
+    assert opens[0]["args"][:3] == [f"AT_FDCWD<{os.getcwd()}>", '"/no/such/file"', "O_RDONLY"]
     assert (opens[0]["ret"], opens[0]["error"], opens[0]["comm"]) == (-2, "ENOENT", "fails")
     assert opens[-1]["args"][2] == "O_RDWR|O_CLOEXEC"
     assert opens[-1]["ret"] >= 3
@@ -863,7 +863,7 @@ def test_traced_calls_come_one_by_one_decoded(tmp_path: Path, ways: tuple[str, .
 def test_a_path_is_empty_whole_or_said_to_be_cut(tmp_path: Path, ways: tuple[str, ...]) -> None:
     program = compile_c(tmp_path, "paths", workloads.PATHS, "-static")
     lines = watched(program, options=("--trace", "newfstatat,renameat", *ways))
-    stats = [line["args"][1] for line in of("syscall", lines, name="newfstatat") if line["args"][0] == "0"]
+    stats = [line["args"][1] for line in of("syscall", lines, name="newfstatat") if line["args"][0].startswith("0")]
     whole = [f'"{"p" * length}"' for length in (0, 1, 254, 255)]
     assert stats == [*whole, *[f'"{"p" * 255}"...'] * 4, "NULL", "0x1000"]
     renames = [(line["args"][1], line["args"][3]) for line in of("syscall", lines, name="renameat")]
