@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ebpftop.core.syscall_records import Syscall
@@ -37,6 +38,11 @@ def view_of(*calls: Syscall) -> View[Syscall]:
 )
 def test_the_path_is_the_first_argument_in_quotes(args: tuple[str, ...], path: str | None) -> None:
     assert path_of(opened(*args)) == path
+
+
+def test_a_buffer_is_no_path() -> None:
+    write = msgspec.structs.replace(opened("1", '"hello"', "5"), name="write", nr=1)
+    assert path_of(write) is None
 
 
 def test_paths_are_counted_with_their_failures() -> None:

@@ -52,8 +52,9 @@ def has_paths(abi: Abi, name: str) -> bool:
 
 def path_of(call: Syscall) -> str | None:
     """Return the first path among the arguments; None if there is none that the kernel could read."""
+    # Buffers are quoted too; in a call that has a path they come behind it.
     quoted = next((arg for arg in call.args if arg.startswith('"')), None)
-    if quoted is None:
+    if quoted is None or not has_paths(call.abi, call.name):
         return None
     path, _, cut = quoted[1:].rpartition('"')
     return path + ("…" if cut else "")
