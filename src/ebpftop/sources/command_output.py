@@ -8,7 +8,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ebpftop.core import format
 from ebpftop.core.records import Header, Lost, Probe, ProbeName, Record
@@ -280,8 +280,8 @@ class RunSource:
     def watch(self, lists: frozenset[WatchedList]) -> None:
         self._source.watch(lists)
 
-    def set_handler(self, abi: Abi, nr: int, handler: Handler) -> None:
-        self._source.set_handler(abi, nr, handler)
+    def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
+        self._source.set_handlers(calls, handler, conditions)
 
     def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
         return self._source.resolve(requested)
