@@ -78,8 +78,8 @@ def _normal(line: str, sockets: bool = True) -> str:
     if line.startswith(_WITHOUT_FILES):
         line = re.sub(r"(\d)<(->|[^<>]|<[^<>]*>)*>", r"\1", line)
     if not sockets:
-        line = re.sub(r"<(UNIX-[A-Z]*|TCP|UDPv6|NETLINK|socket):\[(->|[^<>])*>", "<socket>", line)
-    line = re.sub(r"((UNIX-[A-Z]*|TCP|UDPv6|pipe|NETLINK):\[)(\w+:)?\d+(->\d+)?\]", r"\1N]", line)
+        line = re.sub(r"<(UNIX[-A-Z]*|TCP|UDPv6|NETLINK|socket):\[(->|[^<>])*>", "<socket>", line)
+    line = re.sub(r"((UNIX[-A-Z]*|TCP|UDPv6|pipe|NETLINK):\[)(\w+:)?\d+(->\d+)?\]", r"\1N]", line)
     line = re.sub(r"(127\.0\.0\.1|::1?\]):(?!99)\d+", r"\1:PORT", line)
     line = re.sub(r"htons\((?!99\))\d+\)", "htons(PORT)", line)
     line = re.sub(r"(u64|nl_pid)=[1-9]\d*", r"\1=N", line)
