@@ -85,7 +85,7 @@ def test_a_condition_means_what_it_says_and_says_what_it_means(text: str, condit
         ("openat:", "expected CALLS:CONDITION|expected CALLS or"),
         (":failed", "expected CALLS or"),
         ("openat::failed", "expected CALLS or"),
-        ("openat:faild", "unknown condition 'faild'"),
+        ("openat:fails", "unknown condition 'fails'"),
         ("openat:ENOSUCH", "unknown condition"),
         ("openat:>10", "with its unit"),
         ("openat:>-1s", "with its unit"),
