@@ -38,6 +38,8 @@ class FakeSource:
         self.filters: list[Filter] = []
         self.refuses_filter: SourceError | None = None
         self.handlers: list[tuple[Abi, int, Handler]] = []
+        self.handled: list[tuple[int, Handler, tuple[str, ...]]] = []
+        """Of each request: how many calls, their handler, the conditions."""
         self.closed = 0
         self.interrupted = False
         self.turning = threading.Event()
@@ -91,6 +93,7 @@ class FakeSource:
             raise self.refuses
         self.turning.wait(30)
         self.handlers += ((*call, handler) for call in calls)
+        self.handled.append((len(calls), handler, tuple(conditions)))
 
     def resolve(self, wanted: Filter) -> tuple[Filter, tuple[str, ...]]:
         """Threads are numbered from their process's pid on, which ends with a nought."""

@@ -22,6 +22,7 @@ from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
 from ebpftop.ui.screens.tail_call_table import TableScreen
+from ebpftop.ui.screens.trace_question import TraceScreen
 from ebpftop.ui.screens.watch_list import WatchScreen
 from ebpftop.ui.widgets.action_line import ActionLine
 
@@ -70,7 +71,7 @@ async def test_from_details_to_the_parent_and_its_parent_and_back() -> None:
         assert title(app) == "as (502)"
         assert labels(app) == [
             *("Only this process", "Process", "Parent", "Children", "Syscalls", "Traced calls", "User", "Tree"),
-            *("Watch", "Only this user", "Copy as"),
+            *("Trace", "Watch", "Only this user", "Copy as"),
         ]
         await choose(pilot, app, "Parent")
         assert title(app) == "cc (501)"
@@ -232,7 +233,7 @@ async def test_keys_of_a_sheet_do_what_its_actions_do() -> None:
         assert copies.title_text == "as (502)"
         assert "sudo ebpftop --comm as" in [line.text for line in copies.lines]
         await pilot.press("escape", "T")
-        assert isinstance(app.screen, TracedScreen)
+        assert isinstance(app.screen, TraceScreen)
         await pilot.press("q", "o")
         assert isinstance(app.screen, GoScreen)
         await pilot.press("escape")

@@ -44,12 +44,12 @@ async def test_a_handler_that_is_set_while_the_probe_is_off_says_so() -> None:
         syscalls = pane(app, "syscalls")
         assert isinstance(syscalls, SyscallsPane)
         call = syscalls.table.rows()[0]
-        syscalls._steered(call, "trace")
-        await pilot.pause()
+        syscalls.handle(call, "ignore")
+        await until(pilot, lambda: any("the kernel ignores it" in text for text in shown(app)))
         assert not any("once it is attached" in text for text in shown(app))
         await pilot.press("3")
         await until(pilot, lambda: syscalls.state == "off")
-        syscalls._steered(call, "trace")
+        syscalls.handle(call, "ignore")
         await until(pilot, lambda: any("once it is attached" in text for text in shown(app)))
 
 

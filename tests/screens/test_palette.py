@@ -231,8 +231,9 @@ async def test_it_begins_with_what_is_used_most_on_the_list_in_focus_and_ends_wi
             "Details",
             "Filter",
             "Tree",
-            *(f"Syscalls: {n}" for n in ("Ignore", "Trace", "Total/last")),
+            *(f"Syscalls: {n}" for n in ("Ignore", "Total/last", "In flight")),
         ]
+        assert "Trace" in (await offered())[:20]
         assert "Down" in (await offered())[-20:]
         # What was run from it comes before the others of its kind.
         await type_at_once(app, "\x10copy as\r")

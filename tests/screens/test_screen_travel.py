@@ -349,8 +349,10 @@ async def test_what_is_set_in_the_kernel_while_looking_back_is_set_now_and_said_
         assert pane.state == "on"
         syscalls = app.main.panes[2]
         assert isinstance(syscalls, SyscallsPane)
-        await pilot.press("tab", "tab", "j", "T")
-        await until(pilot, lambda: any("trace from now on" in n.message for n in app._notifications))
+        await pilot.press("tab", "tab", "j", "T", "T")
+        await until(
+            pilot, lambda: any("from now on; the screen shows the past" in n.message for n in app._notifications)
+        )
         call = syscalls.table.selected()
         assert call is not None
         assert syscalls.model.handler(call) != "trace"

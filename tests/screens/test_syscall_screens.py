@@ -38,7 +38,7 @@ HERE = ("tab", "tab")
         pytest.param(("m", "Z", "v"), id="last"),
         pytest.param(("j", "enter"), id="read"),
         pytest.param(("j", "j", "j", "enter"), id="traced-openat"),
-        pytest.param(("j", "j", "j", "enter", "T"), id="openat-no-longer-traced"),
+        pytest.param(("j", "j", "j", "enter", "T", "T"), id="openat-no-longer-traced"),
         pytest.param(("j", "enter", "j", "enter"), id="process"),
         pytest.param(("W",), id="waiting"),
         pytest.param(("s",), id="table"),
@@ -64,11 +64,13 @@ async def test_i_and_T_steer_the_table_and_show_it_before_the_next_reading() -> 
         assert [span.style for span in pane._call(read, 0)] == ["struck"]
         await pilot.press("i")
         await until(pilot, lambda: source.handlers[1:] == [("x86_64", 0, "count")])
-        await pilot.press("T")
-        await until(pilot, lambda: source.handlers[2:] == [("x86_64", 0, "trace")])
         # A notice about the same call replaces the one before.
-        await until(pilot, lambda: [n.message[:28] for n in app._notifications] == ["read: each call is traced, w"])
+        await until(pilot, lambda: [n.message[:22] for n in app._notifications] == ["read: counted, as usua"])
+        await pilot.press("T", "f")
+        await until(pilot, lambda: source.handled[2:] == [(3, "trace", ("failed",))])
+        await until(pilot, lambda: isinstance(app.screen, MainScreen))
         assert pane.model.handler(read) == "trace"
+        assert [span.text for span in pane._call(read, 0)] == ["read", ":failed"]
         # Two readings later the kernel's word counts.
         source.give(reading(61), reading(62))
         await until(pilot, lambda: pane.model.handler(read) == "count")
@@ -295,8 +297,10 @@ async def test_a_call_without_paths_has_no_list_of_them() -> None:
         screen = opened(app.screen)
         await until(pilot, lambda: screen.callers.end == 4)
         assert PATHS_HINT not in facts(screen)
-        await pilot.press("T")
-        await until(pilot, lambda: source.handlers == [("x86_64", 0, "trace")])
+        await pilot.press("T", "T")
+        await until(pilot, lambda: app.screen is screen)
+        assert source.handlers == [("i386", 3, "trace"), ("x32", 0, "trace"), ("x86_64", 0, "trace")]
+        await until(pilot, lambda: "traced: all" in facts(screen))
         assert not screen.paths.display
         assert "path" in screen.failures.hidden
         assert screen.traced.display
@@ -306,16 +310,19 @@ async def test_T_in_the_details_of_a_call_traces_it_and_the_list_fills() -> None
     *readings, _ = minute_of_calls()
     source = FakeSource(readings)
     async with running(source) as (pilot, app):
-        await pilot.press(*HERE, "j", "j", "j", "enter", "T")
+        await pilot.press(*HERE, "j", "j", "j", "enter")
         screen = opened(app.screen)
-        await until(pilot, lambda: source.handlers == [("x86_64", 257, "count")])
-        assert "handler: count" in facts(screen)
+        await pilot.press("T", "T")
+        await until(pilot, lambda: app.screen is screen)
+        assert source.handlers == [("x86_64", 257, "count")]
+        await until(pilot, lambda: "handler: count" in facts(screen))
         assert PATHS_HINT in facts(screen)
         assert not screen.paths.display
         assert not screen.traced.display
-        await pilot.press("T")
-        await until(pilot, lambda: source.handlers[1:] == [("x86_64", 257, "trace")])
-        assert "handler: trace" in facts(screen)
+        await pilot.press("T", "a")
+        await until(pilot, lambda: app.screen is screen)
+        assert source.handled[1:] == [(3, "trace", ())]
+        await until(pilot, lambda: "traced: all" in facts(screen))
         assert PATHS_HINT not in facts(screen)
         assert screen.paths.message[0].text == "no traced call yet"
         source.give(batch("syscalls", 60, traced(59.5, "/etc/hosts", 7, None, 3120)))

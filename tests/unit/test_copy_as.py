@@ -82,7 +82,7 @@ def with_name(subject: Subject, name: str) -> Subject:
 def test_each_row_has_lines_of_the_tools_that_fit_it(subject: Subject) -> None:
     tools = {line.tool for line in lines_of(subject)}
     assert {"ebpftop", "bpftrace", "jq"} <= tools
-    assert ("strace" in tools) is (subject.kind in ("exec", "trace", "open"))
+    assert ("strace" in tools) is (subject.kind in ("exec", "call", "trace", "open"))
 
 
 def test_the_lines_of_a_running_program() -> None:
@@ -92,6 +92,7 @@ def test_the_lines_of_a_running_program() -> None:
     assert [(line.tool, line.text) for line in lines_of(ROWS[0], Filter(uids=(0,)))] == [
         ("command", """cc -c 'it'"'"'s.c'"""),
         ("ebpftop", "sudo ebpftop --uid 0 --comm cc1"),
+        ("ebpftop", "sudo ebpftop stream --probes syscalls --trace all:pid=812"),
         ("jq", f"sudo ebpftop stream --probes execs --uid 0 --comm cc1 | {jq}"),
         ("bpftrace", f"""sudo bpftrace -e 'tracepoint:sched:sched_process_exec /comm == "cc1"/ {prints}'"""),
         ("bpftrace", f"""sudo bpftrace -e 'tracepoint:raw_syscalls:sys_enter /comm == "cc1"/ {counts}'"""),
@@ -110,6 +111,34 @@ def test_without_a_row_a_filter_alone_is_written() -> None:
     assert command_lines(None, Filter()) == []
 
 
+def test_a_traced_call_has_lines_with_its_condition_where_a_tool_can_express_it() -> None:
+    def traced(*conditions: str) -> dict[str, list[str]]:
+        subject = Subject("call", call="openat", abi="x86_64", nr=257, conditions=conditions)
+        found: dict[str, list[str]] = {"ebpftop": [], "strace": [], "bpftrace": []}
+        for line in lines_of(subject):
+            if line.tool in found and line.about not in ("who makes this call", "its latency"):
+                found[line.tool].append(line.text)
+        return found
+
+    stream = "sudo ebpftop stream --probes syscalls --trace"
+    assert traced() == {
+        "ebpftop": [f"{stream} openat"],
+        "strace": ["strace -f -e trace=openat -- sh"],
+        "bpftrace": [],
+    }
+    failed = traced("failed:pid=8")
+    assert failed["ebpftop"] == [f"{stream} openat:failed:pid=8"]
+    assert failed["strace"] == ["sudo strace -f -e trace=openat -Z -p 8"]
+    assert "/args->id == 257 && pid == 8 && args->ret < 0/" in failed["bpftrace"][0]
+    slow = traced(">10ms", "EACCES")
+    assert slow["ebpftop"] == [f"{stream} 'openat:>10ms,openat:EACCES'"]
+    assert slow["strace"] == [], "it knows neither times nor one error"
+    assert "nsecs - @s[tid] > 10000000" in slow["bpftrace"][0]
+    assert "args->ret == -13" in slow["bpftrace"][1]
+    assert traced("/etc/it's")["strace"] == ["""strace -f -e trace=openat -P '/etc/it'"'"'s' -- sh"""]
+    assert traced("/etc/*")["strace"] == []
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("subject", ROWS, ids=NAMES)
 def test_ebpftop_takes_its_own_lines(subject: Subject, name: str) -> None:
@@ -117,6 +146,8 @@ def test_ebpftop_takes_its_own_lines(subject: Subject, name: str) -> None:
         assert words[:2] == ["sudo", "ebpftop"]
         rest = words[2:] if words[2:3] == ["stream"] else ["live", *words[2:]]
         taken = chosen_filter(parser(rest[0]).parse_args(rest))
+        if "--trace" in words:
+            continue  # calls, not what a filter picks
         if subject.comm and "\\" not in name and "*" not in name and name != "--":
             assert taken.comms == (name,)
         elif subject.comm:

@@ -71,7 +71,7 @@ def test_what_was_asked_is_shown_until_readings_can_tell() -> None:
     feed(model, row(3))
     assert model.handler(read) == "count"
     model.ask(read.key, "trace")
-    model.forget(read.key)
+    model.forget()
     assert model.handler(read) == "count"
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ebpftop.filters.spec import COMM_BYTES, Filter, comm_bytes
+from ebpftop.models.copy_traced import traced_lines
 from ebpftop.models.shell_line import shell_line
 from ebpftop.models.subject import Subject
 
@@ -65,9 +66,10 @@ def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iter
     if chosen:
         options = filter_options(wanted.combined(chosen))
         yield CommandLine("ebpftop", "this alone, in every pane", shlex.join(["sudo", "ebpftop", *options]))
+    for tool, about, text in traced_lines(s):
+        yield CommandLine(tool, about, text)
     if s.call:
         traced = shlex.join(["sudo", "ebpftop", "stream", *_named(("syscalls",)), "--trace", s.call])
-        yield CommandLine("ebpftop", "each of these calls, with arguments", traced)
         yield CommandLine("jq", "those that failed", f"{traced} | {_jq(_calls_condition(s))}")
     elif (condition := _condition(s)) is not None:
         options = filter_options(wanted.combined(chosen)) if chosen else filter_options(wanted)

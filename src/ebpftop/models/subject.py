@@ -51,6 +51,8 @@ class Subject:
     """What is known in part only, and therefore not in these fields."""
     bpf: int | None = None
     """The id of an eBPF program; `text` is its name, `comm` and `pid` are of a process that holds it."""
+    conditions: tuple[str, ...] = ()
+    """On which conditions `call` is traced, as `--trace` has them; none: each call of it, or none is."""
     program: str = ""
     """What to call instead of the first of `argv`, which a program found in PATH was called by."""
 
@@ -141,9 +143,9 @@ def subject_of_event(kind: str, event: Event) -> Subject:
     )
 
 
-def subject_of_call(name: str, abi: Abi, nr: int) -> Subject:
-    """Return what a row about a system call is about."""
-    return Subject("call", call=name, abi=abi, nr=nr)
+def subject_of_call(name: str, abi: Abi, nr: int, conditions: tuple[str, ...] = ()) -> Subject:
+    """Return what a row about a system call is about; *conditions*: on which it is traced."""
+    return Subject("call", call=name, abi=abi, nr=nr, conditions=conditions)
 
 
 def subject_of_call_in_flight(call: InFlight, now: float | None) -> Subject:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ebpftop.core.syscall_records import Handler, InFlight, Syscall
 from ebpftop.filters.kinds import AnyOf, Choice, Number, Text, duration, share
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.baseline import failed_share
 from ebpftop.models.callers import Caller, CallOf
+from ebpftop.models.processes import Processes
 from ebpftop.models.program_fields import ERRNO
 from ebpftop.models.syscalls import Call
 
@@ -43,20 +44,37 @@ def _line(call: Syscall) -> str:
     return f"{call.name}({', '.join(call.args)}) = {call.error or call.ret}"
 
 
-TRACED: Language[Syscall] = Language(
-    (
-        text_field("name", lambda s: s.name, "the call's name", "syscall"),
-        text_field("comm", lambda s: s.comm),
-        Field("pid", Number(hint="4321"), lambda s, _: s.pid),
-        Field("tid", Number(hint="4321"), lambda s, _: s.tid or s.pid),
-        Field("ret", ERRNO, lambda s, _: (s.ret, s.error), "what it returned"),
-        Field("duration", NANOSECONDS, lambda s, _: s.ns, "how long it took", ("latency",)),
-        Field("args", AnyOf(Text(hint="*passwd*")), lambda s, _: s.args, "one of its arguments"),
-        text_field("abi", lambda s: s.abi),
-    ),
-    lambda s: f"{s.comm} {s.pid} {s.tid} {_line(s)}",
-    _line,
-)
+def _line_of_descent(processes: Processes, pid: int) -> Iterator[int]:
+    """Yield *pid*, and those of the processes that it is known to descend from."""
+    yield pid
+    known = processes.owner(pid)
+    if known is not None:
+        yield known.ppid
+        yield from (one.ppid for one in processes.ancestors(known.ppid, known.start_ns))
+
+
+def traced_language(processes: Callable[[], Processes]) -> Language[Syscall]:
+    """Return the language of the list of traced calls; *processes* are those that are known."""
+    return Language(
+        (
+            text_field("name", lambda s: s.name, "the call's name", "syscall"),
+            text_field("comm", lambda s: s.comm),
+            Field("pid", Number(hint="4321"), lambda s, _: s.pid),
+            Field(
+                "under",
+                AnyOf(Number(hint="4321")),
+                lambda s, _: list(_line_of_descent(processes(), s.pid)),
+                "a process, and all that are known to descend from it",
+            ),
+            Field("tid", Number(hint="4321"), lambda s, _: s.tid or s.pid),
+            Field("ret", ERRNO, lambda s, _: (s.ret, s.error), "what it returned"),
+            Field("duration", NANOSECONDS, lambda s, _: s.ns, "how long it took", ("latency",)),
+            Field("args", AnyOf(Text(hint="*passwd*")), lambda s, _: s.args, "one of its arguments"),
+            text_field("abi", lambda s: s.abi),
+        ),
+        lambda s: f"{s.comm} {s.pid} {s.tid} {_line(s)}",
+        _line,
+    )
 
 
 def _in_flight_state(call: InFlight, _: float) -> str:

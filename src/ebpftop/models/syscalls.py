@@ -11,6 +11,7 @@ from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.core.syscall_records import Handler, InFlight, Syscall, SyscallRow, Syscalls
 from ebpftop.filters.query import Query
+from ebpftop.models.asked import Asked
 from ebpftop.models.baseline import Baseline, CallKey, failed_share
 from ebpftop.models.bounded import keep_newest
 from ebpftop.models.callers import Caller, callers
@@ -135,7 +136,11 @@ class SyscallsModel:
         self._ground_due = math.inf
         self._recent: deque[Syscalls] = deque(maxlen=RECENT)
         self._buckets = 0
-        self._asked: dict[CallKey, tuple[Handler, int]] = {}
+        self._noted: dict[CallKey, tuple[Handler, tuple[str, ...], int]] = {}
+        """What was requested, and how many readings there were then."""
+        self.requests = 0
+        """How often something was requested, or dropped again."""
+        self._asked: tuple[Syscalls | None, Asked] = (None, Asked())
         self.view_filter = ViewFilter()
         self.processes = Processes(ENDED_KEPT)
 
@@ -234,12 +239,14 @@ class SyscallsModel:
         keep_newest(self._recent, weight, scaled(RECENT_BYTES))
         self._begin_where_due(record)
         self.total.read(sum(row.count for row in record.rows), record.time)
-        self._asked = {
-            key: (handler, reading)
-            for key, (handler, reading) in self._asked.items()
-            # A reading may have been on its way when the handler was requested.
-            if self.readings < reading + 2 and key in self.calls and self.calls[key].row.handler != handler
-        }
+        if self._noted:
+            asked = Asked.of_reading(record)
+            self._noted = {
+                key: (handler, conditions, reading)
+                for key, (handler, conditions, reading) in self._noted.items()
+                # A reading may have been on its way when the handler was requested.
+                if self.readings < reading + 2 and asked.of(key) != (handler, conditions)
+            }
 
     def _bound(self, record: Syscalls) -> None:
         """If there are too many, drop the calls that are no longer in a reading, and the oldest ticks."""
@@ -341,18 +348,31 @@ class SyscallsModel:
             self._ground = Baseline.at(reading, "filter")
             self._count_from(self._ground)
 
-    def ask(self, key: CallKey, handler: Handler) -> None:
+    def ask(self, key: CallKey, handler: Handler, conditions: tuple[str, ...] = ()) -> None:
         """Note that a handler was requested for a call: it is shown until a reading confirms it."""
-        self._asked[key] = handler, self.readings
+        self._noted[key] = handler, conditions, self.readings
+        self.requests += 1
 
-    def forget(self, key: CallKey) -> None:
-        """Drop a request: it was refused."""
-        self._asked.pop(key, None)
+    def forget(self) -> None:
+        """Drop all requests: the last one was refused."""
+        self._noted.clear()
+        self.requests += 1
 
     def handler(self, call: Call) -> Handler:
         """Return what the kernel does with a call."""
-        asked = self._asked.get(call.key)
-        return asked[0] if asked else call.row.handler
+        noted = self._noted.get(call.key)
+        return noted[0] if noted else call.row.handler
+
+    @property
+    def asked(self) -> Asked:
+        """Which calls are traced, on which conditions, and which are ignored: as requested, and as the reading says."""
+        if self._asked[0] is not self.latest:
+            self._asked = self.latest, Asked.of_reading(self.latest)
+        return self._asked[1].noted({key: (handler, some) for key, (handler, some, _) in self._noted.items()})
+
+    def conditions(self, key: CallKey) -> tuple[str, ...]:
+        """Return on which conditions a traced call is reported; none: always."""
+        return self.asked.of(key)[1]
 
     @property
     def count(self) -> int:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ebpftop.syscalls import abi as _abi
@@ -63,7 +64,7 @@ class Condition:
         if self.error is not None:
             yield error_name(self.error)
         if self.slower_ns is not None:
-            yield f">{_duration(self.slower_ns)}"
+            yield f">{duration_text(self.slower_ns)}"
         if self.path is not None:
             yield self.path
         if self.pid is not None:
@@ -193,36 +194,102 @@ def _path(text: str) -> str:
     return text
 
 
-def _duration(ns: int) -> str:
+def duration_text(ns: int) -> str:
+    """Return a duration as a condition has it: 10ms."""
     for unit in ("s", "ms", "us"):
-        if ns % _UNITS_NS[unit] == 0 and ns:
-            return f"{ns // _UNITS_NS[unit]}{unit}"
+        if ns >= _UNITS_NS[unit] and ns * 100 % _UNITS_NS[unit] == 0:
+            whole, hundredths = divmod(ns * 100 // _UNITS_NS[unit], 100)
+            return f"{whole}.{hundredths:02}".rstrip("0").rstrip(".") + unit
     return f"{ns}ns"
+
+
+@dataclass(frozen=True, slots=True)
+class TraceItem:
+    """One item of `--trace`: its text, its condition (empty: always), and the calls that it means."""
+
+    text: str
+    condition: str
+    calls: frozenset[tuple[Abi, int]]
+
+
+def is_one_name(item: str) -> bool:
+    """Return whether an item that can be parsed names one call, not a set of them."""
+    calls, *rest = item.split(":")
+    if rest and calls in ("x86_64", "i386", "x32", "arm64", "arm"):
+        calls = rest[0]
+    return calls != "all" and not calls.startswith("%") and not any(sign in calls for sign in "*?[")
 
 
 def spelled(calls: Mapping[tuple[Abi, int], Sequence[str]], abis: Sequence[Abi]) -> str:
     """Return the text by which `parse_trace` finds *calls* again, each with its conditions."""
-    alike: dict[tuple[str, ...], set[tuple[Abi, int]]] = {}
+    return ",".join(item.text for item in trace_items(calls, abis))
+
+
+def trace_items(
+    calls: Mapping[tuple[Abi, int], Iterable[str]],
+    abis: Sequence[Abi],
+    besides: frozenset[tuple[Abi, int]] = frozenset(),
+) -> Iterator[TraceItem]:
+    """Yield the items by which `parse_trace` finds *calls* again, each with its conditions.
+
+    Calls of *besides* may be meant too: they are ignored. So may those that are reported always.
+    """
+    by_condition: dict[str, set[tuple[Abi, int]]] = {}
     for call, conditions in calls.items():
-        alike.setdefault(tuple(conditions), set()).add(call)
-    items = []
-    for conditions, some in alike.items():
-        for name in _names(some, abis):
-            items += [f"{name}:{condition}" for condition in conditions] or [name]
-    return ",".join(items)
+        for condition in sorted(conditions) or ("",):
+            by_condition.setdefault(condition, set()).add(call)
+    always = frozenset(by_condition.get("", ()))
+    for condition, some in by_condition.items():
+        for name, meant in _names(some, abis, besides | always):
+            yield TraceItem(f"{name}:{condition}" if condition else name, condition, frozenset(meant))
 
 
-def _names(calls: set[tuple[Abi, int]], abis: Sequence[Abi]) -> Iterator[str]:
-    """Yield names of all *calls*: one for the same call of every ABI."""
-    if abis and calls >= {(abi, nr) for abi in abis for nr in _abi.numbers(abi).values()}:
-        yield "all"
+def _names(
+    calls: set[tuple[Abi, int]], abis: Sequence[Abi], besides: frozenset[tuple[Abi, int]]
+) -> Iterator[tuple[str, set[tuple[Abi, int]]]]:
+    """Yield names of all *calls*, each with what it means: of all, of sets, then of the same call of every ABI."""
+
+    def means(members: frozenset[tuple[Abi, int]]) -> bool:
+        return members <= calls | besides and 2 * len(members & calls) > len(members)
+
+    if abis and means(every(abis)):
+        yield "all", calls
         return
+    if len(calls) > _FEW:
+        for name, members in _sets(tuple(abis)):
+            if len(members) > _FEW and means(members):
+                yield f"%{name}", calls & members
+                calls = calls - members
     found: set[str] = set()
     for abi, nr in sorted(calls, key=lambda call: (_abi.name(*call), call)):
         name = _abi.name(abi, nr)
-        everywhere = all((one, number) in calls for one in abis if (number := _abi.number(one, name)) is not None)
-        if not everywhere:
-            yield f"{abi}:{name}"
+        alike = {(one, number) for one in abis if (number := _abi.number(one, name)) is not None}
+        if not alike or not alike <= calls | besides:
+            yield f"{abi}:{name}", {(abi, nr)}
         elif name not in found:
             found.add(name)
-            yield name
+            yield name, alike & calls
+
+
+_FEW = 3 * 3
+"""Calls that are rather named one by one: each of them is one of three ABIs at most."""
+
+
+@cache
+def _every(abis: tuple[Abi, ...]) -> frozenset[tuple[Abi, int]]:
+    return frozenset((abi, nr) for abi in abis for nr in _abi.numbers(abi).values())
+
+
+def every(abis: Sequence[Abi]) -> frozenset[tuple[Abi, int]]:
+    """Return all calls of *abis*."""
+    return _every(tuple(abis))
+
+
+@cache
+def _sets(abis: tuple[Abi, ...]) -> tuple[tuple[str, frozenset[tuple[Abi, int]]], ...]:
+    """Return the sets, the largest first, with the calls that they mean."""
+    found = {
+        name: frozenset((abi, nr) for abi, nr in every(abis) if is_in(_abi.name(abi, nr), names))
+        for name, names in SETS.items()
+    }
+    return tuple(sorted(((name, some) for name, some in found.items() if some), key=lambda one: -len(one[1])))

@@ -353,6 +353,17 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         if isinstance(self.screen, ReadyScreen):
             self.main.rows.watch_subject(self.screen.topic[0])
 
+    def action_trace(self) -> None:
+        """Ask which calls to trace of what the screen on top is about."""
+        screen = self.screen
+        self.main.tracing.ask(screen.traceable if isinstance(screen, ReadyScreen) else self._subject_on_top)
+
+    def action_stop_tracing(self) -> None:
+        self.main.tracing.stop_all()
+
+    def action_undo_asked(self) -> None:
+        self.main.tracing.undo()
+
     @property
     def _subject_on_top(self) -> Subject | None:
         screen = self.screen

@@ -16,10 +16,12 @@ def call_columns(
     last: Callable[[], bool],
     working_ns: Callable[[], int],
     peak: Callable[[], float],
+    name_in: Callable[[Call, int], Cell] | None = None,
 ) -> tuple[Column[Call], ...]:
     """Return the columns, of the last reading alone if *last*.
 
-    *name* is the cell of the name, *working_ns* the time in all calls that do not wait, *peak* the top of the trends.
+    *name* is the cell of the name, *name_in* the same in so many cells; *working_ns* is the time in all calls that do
+    not wait, *peak* the top of the trends.
     """
 
     def trend(c: Call, width: int) -> Cell:
@@ -51,6 +53,8 @@ def call_columns(
             flexible=True,
             widest=24,
             always=True,
+            fill=name_in,
+            whole=name,
             sort=lambda c: c.row.name,
             about="Its name, and its ABI if that is not the machine's. Its look is its handler: see the marks.",
         ),

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from ebpftop.core.format import brief, count, nanoseconds, per_second, share
 from ebpftop.core.records import ProbeName
-from ebpftop.core.source import Batch, Source, SourceError
+from ebpftop.core.source import Batch, Source
 from ebpftop.core.syscall_records import Handler
 from ebpftop.models.base import Model
-from ebpftop.models.baseline import Baseline, CallKey
+from ebpftop.models.baseline import Baseline
 from ebpftop.models.filter_match import ViewFilter
-from ebpftop.models.requests import LatestRequests
 from ebpftop.models.subject import Subject, subject_of_call
 from ebpftop.models.syscall_fields import calls_language
 from ebpftop.models.syscall_total import peak_rate, total_of, working_ns
 from ebpftop.models.syscalls import Call, SyscallsModel
-from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import HANDLER_STYLES
+from ebpftop.ui.panes.handling import HandlingPane
 from ebpftop.ui.panes.syscall_columns import call_columns
 from ebpftop.ui.panes.syscall_notes import families, uring
 from ebpftop.ui.panes.title import Count
@@ -42,15 +41,7 @@ NOTES_FROM = (9, 14)
 View = Literal["call", "in_flight", "table", "traced", "process"]
 
 
-HANDLED: Mapping[Handler, str] = {
-    "count": "counted, as usual",
-    "ignore": "the kernel ignores it, and counts nothing. i counts it again",
-    "trace": "each call is traced, with its arguments. S lists them, T ends it",
-}
-"""What a notice says when a call gets another handler."""
-
-
-class SyscallsPane(Pane):
+class SyscallsPane(HandlingPane):
     """Counters of each system call."""
 
     probe: ClassVar[ProbeName] = "syscalls"
@@ -68,7 +59,8 @@ class SyscallsPane(Pane):
     marks: ClassVar[tuple[Mark, ...]] = (
         Mark("read", "counted and timed", ""),
         Mark("read", "ignored: i was pressed on it, or --ignore names it", "struck"),
-        Mark("read", "traced: T was pressed on it, or --trace names it; S lists its calls", "warn"),
+        Mark("read", "traced, each call of it: T asks for it, as --trace does; S lists its calls", "warn"),
+        Mark("read:failed", "traced on a condition, as --trace has it: only such calls are listed", "warn"),
         Mark("execve", "also counted as a program that starts", "accent"),
         Mark("timer", "also counted as a timer", "note"),
         Mark("10ms 1s", "latencies from 10 ms and from 1 s on", "warn"),
@@ -79,7 +71,6 @@ class SyscallsPane(Pane):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
-        Binding("T", "handle('trace')", "Trace", tooltip="Trace this call with its arguments; and back", id="T"),
         Binding("v", "period", "Total/last", tooltip="Totals, or the last reading alone", id="syscalls.v"),
         Binding("Z", "reset", "Reset counters", show=False, tooltip="Reset counters to zero, and back", id="Z"),
         Binding("W", "waiting", "In flight", tooltip="Calls that have not returned yet", id="syscalls.W"),
@@ -101,9 +92,6 @@ class SyscallsPane(Pane):
         super().__init__(source, number)
         self.model: SyscallsModel = SyscallsModel()
         self.last = False
-        self._handler_requests: LatestRequests[CallKey, tuple[Call, Handler]] = LatestRequests()
-        self._requested_handler: dict[CallKey, Handler] = {}
-        """The last requested handler of each call; a past moment on the screen does not contain it."""
         self._filter_baseline: Baseline | None = None
         self._baseline: Baseline | None = None
         self._figures: Sequence[Count] = ()
@@ -127,7 +115,9 @@ class SyscallsPane(Pane):
             return self.model.handler(call)
 
         language = calls_language(lambda: self.last, handler_of)
-        columns = call_columns(self._call, lambda: self.last, lambda: self._working_ns, lambda: self._peak)
+        columns = call_columns(
+            self._call, lambda: self.last, lambda: self._working_ns, lambda: self._peak, self._call_in
+        )
         self.table = TableView(columns, key_of=lambda c: c.key, sort="rate", language=language)
         return self.table
 
@@ -148,7 +138,7 @@ class SyscallsPane(Pane):
         if math.isfinite(view_filter.kernel_filter_since):
             self.model.filter_changed(view_filter.kernel_filter_since)
             self._note_filter_baseline()
-        self._refigure()
+        self.refigure()
 
     def feed(self, batch: Batch) -> None:
         self.model.feed(batch)
@@ -174,7 +164,7 @@ class SyscallsPane(Pane):
         self.families_line.set_text(families(self.model.families) + uring(self.model.io_uring))
 
     def subject(self, row: Call) -> Subject | None:
-        return subject_of_call(row.row.name, row.row.abi, row.row.nr)
+        return subject_of_call(row.row.name, *row.key, self.model.conditions(row.key))
 
     def details(self, row: Call) -> Details:
         # Enter opens a screen of its own, so there is no sheet; `y` copies the name.
@@ -234,7 +224,7 @@ class SyscallsPane(Pane):
     def action_period(self) -> None:
         """Switch between counts since the start and since the last reading."""
         self.last = not self.last
-        self._refigure()
+        self.refigure()
 
     def action_reset(self) -> None:
         """Reset the counters to zero; again: show the counts since the start, or since the filter changed."""
@@ -246,11 +236,7 @@ class SyscallsPane(Pane):
         else:
             self.model.undo_reset()
         self._baseline = self.model.baseline
-        self._refigure()
-
-    def _refigure(self) -> None:
-        self.show()
-        self.describe()
+        self.refigure()
 
     def action_waiting(self) -> None:
         self.post_message(self.Open("in_flight"))
@@ -262,55 +248,23 @@ class SyscallsPane(Pane):
         self.post_message(self.Open("traced"))
 
     def action_handle(self, handler: Handler) -> None:
-        """Set the handler of the call under the cursor; if it is set already, restore the handler of the start."""
+        """Let the kernel ignore the call under the cursor; if it does, restore the handler of the start."""
         call = self.table.selected()
         if call is None:
             self.app.notify("Choose a system call first: j and k move")
         else:
             self.handle(call, handler)
 
-    def handle(self, call: Call, handler: Handler) -> None:
-        """Set the handler of *call*; if it is set already, restore the handler of the start."""
-        at_present = self._requested_handler.get(call.key) if self.past else None
-        wanted: Handler = "count" if (at_present or self.model.handler(call)) == handler else handler
-        self._requested_handler[call.key] = wanted
-        if self.source.live and self.past:
-            self.app.notify(f"{call.row.name}: {wanted} from now on; the screen shows the past")
-        elif self.source.live:
-            self.model.ask(call.key, wanted)
-            self._refigure()
-        if self._handler_requests.put(call.key, (call, wanted)):
-            self.steer()
-
-    @work(thread=True, group="steer")
-    def steer(self) -> None:
-        """Request the last chosen handler of each call from the source; show its error if it refuses."""
-        try:
-            for key, (call, handler) in self._handler_requests:
-                try:
-                    self.source.set_handlers((key,), handler)
-                except SourceError as error:
-                    if not self._handler_requests.is_superseded(key):
-                        self.call_later(self._refused, call, str(error))
-                else:
-                    if self.source.live and not self._handler_requests.is_superseded(key):
-                        self.call_later(self._steered, call, handler)
-        except BaseException:
-            self._handler_requests.drop()
-            raise
-
-    def _steered(self, call: Call, handler: Handler) -> None:
-        if not self.past:
-            later = "" if self.state == "on" else f". The probe is {self.state}: this holds once it is attached"
-            self.app.notify(f"{call.row.name}: {HANDLED[handler]}{later}")
-
-    def _refused(self, call: Call, reason: str) -> None:
-        self.model.forget(call.key)
-        self._requested_handler.pop(call.key, None)
-        self.app.notify(reason, title=f"{call.row.name} stays as it is", severity="warning")
-        self._refigure()
-
     def _call(self, c: Call, _: float) -> Cell:
-        look = HANDLER_STYLES.get(self.model.handler(c), "")
+        handler = self.model.handler(c)
+        look = HANDLER_STYLES.get(handler, "")
+        asked = self.model.conditions(c.key) if handler == "trace" else ()
         abi = [Span(f" {c.row.abi}", "dim")] if c.row.abi != self.source.header.abi else []
-        return (Span(c.row.name, look), *abi)
+        return (Span(c.row.name, look), *([Span(f":{','.join(asked)}", look)] if asked else []), *abi)
+
+    def _call_in(self, c: Call, width: int) -> Cell:
+        """Return the name in *width* cells: without the condition if the two do not fit."""
+        name, *more = self._call(c, 0.0)
+        if len(name.text) + sum(len(span.text) for span in more) > width:
+            more = [span for span in more if not span.text.startswith(":")]
+        return (name, *more)

@@ -49,7 +49,7 @@ class Keyed(NamedTuple):
 
 KEYED = (
     Keyed("tree", "t", "Tree", "Its process in the tree"),
-    Keyed("traced", "T", "Traced calls", "The traced calls of its process"),
+    Keyed("trace", "T", "Trace", "Trace calls of it: asks which, and when"),
     Keyed("watch", "a", "Watch", "Watch for its like: list, add, remove"),
     Keyed("user", "u", "Only this user", "Only its user in all panes"),
     Keyed("copy_as", "C", "Copy as", "As a command line of ebpftop, bpftrace, strace, jq"),

@@ -58,6 +58,7 @@ class GoController:
         panes: Sequence[Pane],
         filters: FilterController,
         rows: RowController,
+        trace: Callable[[Subject | None], None],
         show_tree: Callable[[Subject | None], None],
     ) -> None:
         self._app = app
@@ -67,6 +68,7 @@ class GoController:
         self._filters = filters
         self._rows = rows
         self._execs.calls_of = self._calls_of
+        self._trace = trace
         self._show_tree = show_tree
         self._places: Mapping[str, Callable[[Subject], None]] = {
             "process": self._to_process,
@@ -93,12 +95,13 @@ class GoController:
             actions.append(Action(details.narrows_what, partial(self._narrow, details), key))
         for place in self.places(subject):
             if place != details.place:
-                key = "T" if place == "traced" else ""
-                actions.append(Action(PLACES[place].label, partial(self.go, place, subject), key))
+                actions.append(Action(PLACES[place].label, partial(self.go, place, subject)))
         if subject is None:
             return actions
         if subject.pid is not None:
             actions.append(Action("Tree", partial(self.tree, subject), "t"))
+        if subject.pid is not None:
+            actions.append(Action("Trace", partial(self._trace, subject), "T"))
         actions.append(Action("Watch", partial(self._rows.watch_subject, subject), "a"))
         if subject.uid is not None and subject.kind != "user":
             level = user_level(subject.uid, subject.user)
@@ -207,7 +210,7 @@ class GoController:
             others = relatives.others_traced(self._execs.model.processes, model.traced.rows(), subject)
         except NowhereError as error:
             others = f"{error}; listed is what any process with this pid did"
-        app.push_screen(ready(app, TracedScreen).fill_with(model, f"pid:{subject.pid}"))
+        app.push_screen(ready(app, TracedScreen).fill_with(model, f"pid:{subject.pid}", self._syscalls.abis))
         if others:
             app.notify(others)
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ebpftop.core.syscall_records import Abi
 from ebpftop.settings.rows import (
     COLUMNS,
     FAILURES,
@@ -30,7 +29,6 @@ from ebpftop.settings.rows import (
     kind_of,
 )
 from ebpftop.settings.store import Settings
-from ebpftop.syscalls.abi import compat_abis, native_abi
 from ebpftop.syscalls.tracing import spelled
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.applied_settings import AT_ONCE, AppliedSettings, SettableApp
@@ -97,18 +95,9 @@ class KeptSettings(AppliedSettings):
 
     def handled_calls(self) -> dict[str, str]:
         """Return the system calls that are ignored and traced now, as the settings `ignore` and `trace` have them."""
-        calls: dict[str, dict[tuple[Abi, int], tuple[str, ...]]] = {IGNORE.name: {}, TRACE.name: {}}
-        machine = self.main.source.header.abi
-        abis = (native_abi(machine), *compat_abis(machine)) if machine else ()
-        for pane in self.main.query(SyscallsPane):
-            reading = pane.model.latest
-            slots = {(slot.abi, slot.nr): slot for slot in (reading.table if reading else ())}
-            chosen = {key: slot.handler for key, slot in slots.items()}
-            chosen |= {call.key: pane.model.handler(call) for call in pane.model.calls.values()}
-            for key, handler in chosen.items():
-                if handler in calls:
-                    calls[handler][key] = slots[key].conditions if key in slots else ()
-        return {name: spelled(some, abis) for name, some in calls.items()}
+        pane = self.main.query_one(SyscallsPane)
+        ignored = spelled(dict.fromkeys(pane.asked.ignored, ()), pane.abis)
+        return {IGNORE.name: ignored, TRACE.name: pane.asked.text(pane.abis)}
 
     def keep_calls(self) -> None:
         """Ignore and trace the same system calls at the next start."""

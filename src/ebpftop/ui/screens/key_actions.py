@@ -54,7 +54,7 @@ class Command(NamedTuple):
 
 
 _ON_ROWS = frozenset(str(one.id) for one in (*ROW_KEYS, *FILTER_KEYS)) | {
-    *("execs.tree", "go_to", "pane.columns", "export"),
+    *("execs.tree", "go_to", "T", "pane.columns", "export"),
 }
 """Bindings of the screen that act on the list in focus, or on its row."""
 

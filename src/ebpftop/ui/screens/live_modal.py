@@ -40,6 +40,7 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="live.go_to"),
         Binding("C", "app.copy_as", "Copy as", tooltip="As a command line of other tools", id="live.copy_as"),
         Binding("a", "app.watch", "Watch", show=False, tooltip="Watch for its like: list, add", id="live.watch"),
+        Binding("T", "app.trace", "Trace", show=False, tooltip="Trace calls of it: asks which, and when", id="live.T"),
         *FILTER_KEYS,
     ]
 
@@ -84,7 +85,7 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
 
     def state(self) -> Hashable:
         """What changes if, and only if, what is shown must be shown again."""
-        return self.model.readings, self.model.traced.end, self.model.since, self.model.view_filter
+        return self.model.readings, self.model.requests, self.model.traced.end, self.model.since, self.model.view_filter
 
     def go(self, place: str, subject: Subject | None) -> None:
         """Ask the main screen to go to what belongs to a row."""

@@ -45,6 +45,7 @@ from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.row_actions import ROW_KEYS, RowController
 from ebpftop.ui.screens.status_line import STATUS_ACTIONS, status_of
 from ebpftop.ui.screens.toggling import ProbeController, probe_keys
+from ebpftop.ui.screens.tracing import TraceController
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
 from ebpftop.ui.widgets.columns import Shown
 from ebpftop.ui.widgets.filter_bar import FilterBar
@@ -67,6 +68,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         *FILTER_KEYS,
         Binding("t", "tree", "Tree", tooltip="The processes as a tree, and back", id="execs.tree"),
         Binding("o", "go_to", "Go to", show=False, tooltip="To this row's process, its parent, and so on", id="go_to"),
+        Binding("T", "trace", "Trace", show=False, tooltip="Trace calls of this row: asks which, and when", id="T"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
         Binding(
             "P", "programs", "Programs", tooltip="All eBPF programs of the machine, and what they cost", id="programs"
@@ -105,7 +107,12 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.playback.look_at = self.watching.take
         self.show_history(source)
         self.rows = RowController(lambda: self.app, lambda: self.pane, self.filters, self.watching, self.playback)
-        self.going = GoController(lambda: self.app, self.panes, self.filters, self.rows, self.show_tree)
+        self.tracing = TraceController(
+            lambda: self.app, lambda: self.query_one(SyscallsPane), source, lambda: self.filters.stack
+        )
+        self.going = GoController(
+            lambda: self.app, self.panes, self.filters, self.rows, self.tracing.ask, self.show_tree
+        )
         self._pipe_end_reported = self._was_shown = False
 
     def compose(self) -> ComposeResult:
@@ -270,7 +277,7 @@ class MainScreen(ListFilters[None], TimeScreen):
     @on(SyscallsPane.Open)
     def _open_view(self, event: SyscallsPane.Open) -> None:
         from ebpftop.ui.screens.syscall_details import SyscallScreen
-        from ebpftop.ui.screens.syscall_lists import VIEWS, ProcessScreen
+        from ebpftop.ui.screens.syscall_lists import VIEWS, ProcessScreen, TracedScreen
 
         pane = self.query_one(SyscallsPane)
         model = pane.model
@@ -282,7 +289,10 @@ class MainScreen(ListFilters[None], TimeScreen):
                 ready(self.app, SyscallScreen).fill_with(model, event.call, pane.handle, live=self.source.live)
             )
         else:
-            self.app.push_screen(ready(self.app, VIEWS[event.view]).fill(model))
+            screen = ready(self.app, VIEWS[event.view])
+            if isinstance(screen, TracedScreen):
+                screen.abis = pane.abis
+            self.app.push_screen(screen.fill(model))
 
     # Keys.
 
@@ -330,6 +340,13 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     def action_go_to(self) -> None:
         self.going.ask(self.subject)
+
+    def keys_also_shown(self) -> dict[str, str]:
+        traces = {"trace": "Trace"} if isinstance(self.pane, SyscallsPane) else {}
+        return super().keys_also_shown() | traces
+
+    def action_trace(self) -> None:
+        self.tracing.ask(self.subject)
 
     def show_tree(self, subject: Subject | None) -> None:
         """Show the tree of processes, with the cursor on what *subject* is about; if it is not there, say why."""

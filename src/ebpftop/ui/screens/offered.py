@@ -59,6 +59,8 @@ def offered(app: SettableApp, main: MainScreen, kept: KeptSettings, picture: Cal
         yield Command("Keep this filter", escape(typed), partial(_keep_filter, app, kept, typed))
     if main.source.live and any(kept.handled_calls().values()):
         yield Command("Keep ignored and traced calls", "At the next start they are the same", kept.keep_calls)
+    if main.source.live and (traced := main.tracing.text):
+        yield Command("Stop tracing", escape(traced), main.tracing.stop_all)
     if main.watching.expressions:
         yield Command("Keep watches", "At the next start the same is looked out for", kept.keep_watches)
     for what in WHATS:

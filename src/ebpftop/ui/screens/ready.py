@@ -57,6 +57,11 @@ class ReadyScreen(OverScreen[Result]):
         subject = self.subject
         return subject, "" if subject is None else subject.name
 
+    @property
+    def traceable(self) -> Subject | None:
+        """What `T` asks about."""
+        return self.subject
+
     def filled(self) -> None:
         """The contents are known: when this screen is pushed the next time, it calls `show_filled`."""
         self._filled = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from textual import on
@@ -12,6 +13,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
+from ebpftop.core.escape import escape
 from ebpftop.core.format import at_least, count, nanoseconds, per_second, share
 from ebpftop.core.syscall_records import Handler, Syscall
 from ebpftop.models.baseline import failed_share
@@ -70,7 +72,7 @@ class SyscallScreen(LiveScreen):
     }
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("T", "handle('trace')", "Trace", tooltip="Trace this call with its arguments; and back", id="call.T"),
+        Binding("T", "app.trace", "Trace", tooltip="Trace this call: asks when, and stops it", id="call.T"),
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="call.i"),
     ]
 
@@ -113,8 +115,23 @@ class SyscallScreen(LiveScreen):
 
     @property
     def topic(self) -> tuple[Subject | None, str]:
-        row = self.call.row
-        return subject_of_call(row.name, row.abi, row.nr), row.name
+        return self._subject_of_call, self.call.row.name
+
+    @property
+    def _subject_of_call(self) -> Subject:
+        return subject_of_call(self.call.row.name, *self.call.key, self.model.conditions(self.call.key))
+
+    @property
+    def traceable(self) -> Subject | None:
+        """The call; with the error, the path, or the process under the cursor of the list with the focus."""
+        subject = self._subject_of_call
+        if self.failures.has_focus and (failure := self.failures.selected()) is not None:
+            return replace(subject, kind="error", error=failure.name)
+        if self.paths.has_focus and (path := self.paths.selected()) is not None:
+            return replace(subject, kind="path", text=path.path)
+        if self.callers.has_focus and (caller := self.callers.selected()) is not None and caller.pid is not None:
+            return replace(subject, comm=caller.comm, pid=caller.pid)
+        return subject
 
     def begin(self) -> None:
         self._fit()
@@ -233,6 +250,13 @@ def _figures(call: Call, *, short: bool, quantiles: tuple[int, ...]) -> Content:
     return Content.assemble(*parts)
 
 
+def _handled(handler: Handler, conditions: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Say what the kernel does with the call, and on which condition it is traced."""
+    if handler != "trace":
+        return [("handler: ", "$dim"), (handler, "")]
+    return [("traced: ", "$warning"), (escape(", ".join(conditions)) or "all", "$warning bold")]
+
+
 def _facts(call: Call, model: SyscallsModel, width: int, hint: str) -> Content:
     """Build the two lines on top, the first no wider than *width* if possible; *hint* says what a key would show."""
     for short, quantiles in ((False, (50, 90, 99)), (True, (50, 90, 99)), (True, (50, 99))):
@@ -242,8 +266,7 @@ def _facts(call: Call, model: SyscallsModel, width: int, hint: str) -> Content:
     handler = model.handler(call)
     waits = sorted((w for w in model.in_flight if (w.abi, w.nr) == call.key), key=lambda w: -w.ns)
     second: list[tuple[str, str]] = [
-        ("handler: ", "$dim"),
-        (handler, "$warning" if handler == "trace" else ""),
+        *_handled(handler, model.conditions(call.key)),
         (f"  {hint}" if hint else "", "$dim"),
         (f"  counted {model.baseline.text}" if model.baseline else "", "$dim"),
     ]

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 
 from ebpftop.core.format import at_least, count, counted, nanoseconds
-from ebpftop.core.syscall_records import InFlight
+from ebpftop.core.syscall_records import Abi, InFlight
 from ebpftop.models.baseline import ProcessKey
 from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
 from ebpftop.models.subject import Subject, subject_of_call_in_flight, subject_of_event
 from ebpftop.models.syscall_fields import CALLS_OF, IN_FLIGHT
 from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.common import wait_look
 from ebpftop.ui.panes.figure_columns import bar_column, count_column, errors_column, share_column, time_column
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.screens.traced_lines import TracedLines
+from ebpftop.ui.screens.traced_sheet import traced_details, traced_subject
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
@@ -28,7 +32,7 @@ from ebpftop.ui.widgets.table_view import TableView
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-NONE_TRACED = "T on a row of the syscalls traces each call"
+NONE_TRACED = "T on a system call, or on a process, asks which calls to trace"
 
 
 class ProcessScreen(LiveScreen):
@@ -54,6 +58,14 @@ class ProcessScreen(LiveScreen):
     def subject(self) -> Subject | None:
         pid, start_ns = self.process
         return Subject("process", comm_of(self.model.latest, self.process), pid, start_ns=start_ns)
+
+    @property
+    def traceable(self) -> Subject | None:
+        """The process; of the row under the cursor, that call of it."""
+        call, subject = self.table.selected(), self.subject
+        if call is None or call.key is None or subject is None:
+            return subject
+        return replace(subject, kind="call", call=call.name, abi=call.key[0], nr=call.key[1])
 
     def begin(self) -> None:
         self.table.begin()
@@ -253,21 +265,36 @@ class TracedScreen(LiveScreen):
     """Every traced call, live."""
 
     label = "Traced calls"
-    about = "Each call of the system calls that T, or --trace, chose, with its arguments and its result, as it returns."
+    about = (
+        "Each call of the system calls that T, or --trace, asked for, with its arguments and its result, as it "
+        "returns. The title says what is asked: calls, and behind a colon on which condition. Enter shows a call with "
+        "its arguments one a line, T asks for more of the kind, or for less, x stops all."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("T", "app.trace", "Trace", tooltip="Trace more of the kind, or less", id="traced.T"),
+        Binding("x", "app.stop_tracing", "Stop all", tooltip="Trace no call any more", id="traced.stop"),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
         self._filter = ""
+        self.abis: Sequence[Abi] = ()
+        """Those of the machine: what is asked is spelled by them."""
 
-    def fill_with(self, model: SyscallsModel, text: str) -> Self:
+    def fill_with(self, model: SyscallsModel, text: str, abis: Sequence[Abi]) -> Self:
         """Show the traced calls that match a filter when this screen is pushed the next time."""
-        self._filter = text
+        self._filter, self.abis = text, abis
         return self.fill(model)
 
     @property
     def subject(self) -> Subject | None:
         call = self.log_lines.selected()
         return subject_of_event("syscall", call) if call is not None else None
+
+    @property
+    def traceable(self) -> Subject | None:
+        call = self.log_lines.selected()
+        return replace(traced_subject(call), kind="call") if call is not None else None
 
     def begin(self) -> None:
         self.log_lines.show_calls(self.model)
@@ -288,13 +315,20 @@ class TracedScreen(LiveScreen):
         self.log_lines = TracedLines()
         yield self.log_lines
 
+    @on(RowView.Opened)
+    def _opened(self, event: RowView.Opened) -> None:
+        event.stop()
+        self.app.screen_stack[0].post_message(Pane.DetailsRequested(traced_details(event.row)))
+
     def title_text(self) -> str:
         view = self.log_lines.view
         shown = f"{len(view):,} of " if view.filtered else ""
-        return f"Traced calls ({shown}{self.model.traced.end:,} so far)"
+        asked = self.model.asked.text(self.abis).replace(",", ", ") or "none is asked for"
+        return f"Traced calls ({shown}{self.model.traced.end:,} so far): {asked}"
 
     def show(self) -> None:
-        self.log_lines.advance("no call so far passes the filter" if self.model.traced.end else NONE_TRACED)
+        nothing = "no such call was made yet" if self.model.asked.traced else NONE_TRACED
+        self.log_lines.advance("no call so far passes the filter" if self.model.traced.end else nothing)
 
 
 VIEWS: Mapping[str, type[LiveScreen]] = {"in_flight": WaitingScreen, "table": TableScreen, "traced": TracedScreen}

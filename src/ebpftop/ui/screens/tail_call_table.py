@@ -81,8 +81,15 @@ class TableScreen(LiveScreen):
 
     @property
     def topic(self) -> tuple[Subject | None, str]:
+        entry, subject = self.table.selected(), self.traceable
+        return subject, "" if entry is None else entry.name
+
+    @property
+    def traceable(self) -> Subject | None:
         entry = self.table.selected()
-        return (None, "") if entry is None else (subject_of_call(entry.name, *entry.key), entry.name)
+        if entry is None:
+            return None
+        return subject_of_call(entry.name, *entry.key, self.model.conditions(entry.key))
 
     def begin(self) -> None:
         self.table.begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebpftop.core.format import nanoseconds
 from ebpftop.core.syscall_records import Syscall
 from ebpftop.models.baseline import CallKey
-from ebpftop.models.syscall_fields import TRACED
+from ebpftop.models.syscall_fields import traced_language
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.ui.panes.common import clock, narrow_time
 from ebpftop.ui.widgets.columns import Cell, Column, Span
@@ -14,6 +14,9 @@ from ebpftop.ui.widgets.row_filter import RowFilter
 
 SCANNED = 5000
 """Traced calls that are searched in one go."""
+
+_RESULT = 12
+"""Cells of the column of results."""
 
 RETURN_ADDRESSES = frozenset(("brk", "mmap", "mmap2", "mremap", "shmat"))
 
@@ -26,15 +29,38 @@ def _thread(call: Syscall, _: float) -> Cell:
     return (Span(str(call.tid), "dim"),) if call.tid not in (0, call.pid) else ()
 
 
+def is_plain(arg: str) -> bool:
+    """Return whether an argument says little: no pointer, or one to something that was not read."""
+    return arg == "NULL" or arg.startswith("0x")
+
+
 def _call(call: Syscall, _: float) -> Cell:
-    return (Span(call.name, "strong"), Span("("), Span(", ".join(call.args)), Span(")"))
+    spans = [Span(call.name, "strong"), Span("(")]
+    for at, arg in enumerate(call.args):
+        spans.append(Span(f", {arg}" if at else arg, "dim" if is_plain(arg) else ""))
+    if _is_long(call):
+        return (*spans, Span(")"), Span(" = ", "dim"), Span(call.result or ""))
+    return (*spans, Span(")"))
 
 
-def _result(call: Syscall, _: float) -> Cell:
+def _is_long(call: Syscall) -> bool:
+    """Return whether a column of results has no room for this one in words."""
+    return call.result is not None and len(call.result) > _RESULT - len("= ")
+
+
+def result_of(call: Syscall, _: float) -> Cell:
+    """Return what a call returned, as strace writes it."""
     if call.ret is None:
         return (Span("= ?", "dim"), Span(" no return", "dim"))
     if call.error:
         return (Span("= -1 " if call.ret > -512 else "= ? ", "dim"), Span(call.error, "bad"))
+    if call.result is not None:
+        return (Span("= ", "dim"), Span(call.result))
+    return _number(call)
+
+
+def _number(call: Syscall) -> Cell:
+    assert call.ret is not None
     plain = -4096 < call.ret < 1 << 32 and call.name not in RETURN_ADDRESSES
     return (Span("= ", "dim"), Span(str(call.ret) if plain else hex(call.ret & (1 << 64) - 1)))
 
@@ -63,8 +89,8 @@ _COLUMNS: tuple[Column[Syscall], ...] = (
     Column(
         "ret",
         "RESULT",
-        12,
-        _result,
+        _RESULT,
+        lambda s, now: _number(s) if _is_long(s) else result_of(s, now),
         rank=0,
         about="What it returned: a number, or the error (red). = ?: no value reached the program.",
     ),
@@ -98,7 +124,7 @@ class TracedLines(LogView[Syscall]):
         self._model = SyscallsModel()
         self._key: CallKey | None = None
         super().__init__(self._model.traced_view(), _COLUMNS, id=id)
-        self.traced_filter = self.row_filter = _TracedFilter(self, TRACED)
+        self.traced_filter = self.row_filter = _TracedFilter(self, traced_language(lambda: self._model.processes))
         self.searching = False
         """There are older calls which have not been searched yet."""
 

@@ -26,7 +26,19 @@ _APART = 2
 
 _FIRST = (
     *("open", "keep", "stretch(-1, 0)", "filter", "pane(1)", "pause", "tree", "maximise", "failures"),
-    *("handle('ignore')", "handle('trace')", "period", "waiting", "graphs", "layout", "heat", "programs", "fold"),
+    *(
+        "handle('ignore')",
+        "trace",
+        "app.trace",
+        "app.stop_tracing",
+        "period",
+        "waiting",
+        "graphs",
+        "layout",
+        "heat",
+        "programs",
+        "fold",
+    ),
 )
 """Actions that stand first. If there is no room, keys towards the middle of the line are left out."""
 
