@@ -8,7 +8,8 @@
  * belongs to the call that its task entered last, whatever its number is.
  *
  * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one; syscalls_conditions.h: which of
- * them; syscalls_values.h: the memory behind their arguments; syscalls_walks.h: their files. syscalls_exit.h: how calls end.
+ * them; syscalls_values.h: the memory behind their arguments; syscalls_walks.h: their files;
+ * syscalls_stacks.h: where they were made. syscalls_exit.h: how calls end.
  */
 #include "ebpftop.h"
 #include "budget.h"
@@ -21,6 +22,7 @@ enum parameter {
 	PARAMETER_PRINTK = 3, /* whether the handlers of families print */
 	PARAMETER_TRACED_PER_SECOND = 4, /* traced calls that are reported, on each CPU */
 	PARAMETER_AT_FUNCTION = 5, /* whether calls are seen at the functions that the kernel enters them by */
+	PARAMETER_STACKS = 6, /* whether reported calls have their stacks */
 };
 
 #include "syscalls_caller.h"
@@ -195,6 +197,7 @@ BPF_ARRAY(call_facts, u32, SLOTS);
 #include "syscalls_conditions.h"
 #include "syscalls_traced.h"
 #include "syscalls_values.h"
+#include "syscalls_stacks.h"
 #include "syscalls_walks.h"
 
 INLINE u32 slot_of(u64 nr, bool compat)

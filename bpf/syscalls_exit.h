@@ -275,9 +275,15 @@ int sys_exit_traced(struct exit_ctx *ctx)
 		if (len > HEAD_MASK)
 			len = HEAD_MASK;
 		BOUND(len, HEAD_MASK);
+		event->user_stack_len = 0;
+		event->kernel_stack_len = 0;
+		if (PARAMETER(STACKS))
+			len = append_stacks(ctx, event, task, len);
 		submit(ctx, event, __builtin_offsetof(struct scratch, data) + len);
 	}
 out:
+	if (PARAMETER(STACKS))
+		forget_kernel_stack(task);
 	if (kept)
 		traced.delete(&task);
 	return 0;
@@ -411,6 +417,12 @@ int sys_exit(struct exit_ctx *ctx)
 	return 0;
 }
 
+#ifdef VIA_TRACEPOINT
+#define IS_PREEMPTED(ctx) false
+#else
+#define IS_PREEMPTED(ctx) (((struct bpf_raw_tracepoint_args *)(ctx))->args[0] & 1)
+#endif
+
 /* The task leaves the CPU; if it is in a call, the call goes with it. raw tracepoint args: preempt, prev, next */
 int on_sched_switch(void *ctx)
 {
@@ -431,6 +443,8 @@ int on_sched_switch(void *ctx)
 		.uid = call->uid,
 	};
 
+	if (PARAMETER(STACKS) && call->traced && !IS_PREEMPTED(ctx))
+		keep_kernel_stack(ctx, task);
 	call->task = 0;
 	call->moved += 1;
 	bpf_get_current_comm(waits.comm, COMM_LEN);
@@ -452,6 +466,8 @@ int on_task_exit(void *ctx)
 		call->task = 0;
 	waiting.delete(&task);
 	returned_from_before(bpf_get_current_pid_tgid());
+	if (PARAMETER(STACKS))
+		forget_kernel_stack(task);
 	if (is_tracing())
 		send_unreturned(ctx, task);
 	return 0;

@@ -5,8 +5,9 @@
 #include "walk_types.h"
 
 #define HEAD_MASK 16383 /* values and names stay below 16 KiB */
-#define FILES 3 /* two arguments, and what the call returned */
+#define FILES 4 /* two arguments, what the call returned, and with STACKS the file that the process runs */
 #define FILES_MASK 3 /* at least FILES - 1 */
+#define FILE_OF_PROCESS 3 /* its place */
 #define FILE_STEPS 48 /* of all paths together */
 #define FILE_OF_RESULT 255
 #define FILE_IS_DIR 128

@@ -6,6 +6,7 @@
 
 #include "syscalls_files.h"
 
+#define STACK_MASK 4095 /* both stacks of a call are shorter */
 #define VALUES 4 /* of a call */
 #define VALUES_ROOM 2048
 #define VALUE_MOST 512 /* bytes of one */
@@ -61,8 +62,10 @@ struct scratch {
 	struct traced_call call;
 	u32 values_len;
 	u32 names_len;
+	u32 user_stack_len;
+	u32 kernel_stack_len;
 	struct files places;
-	char data[HEAD_MASK + 1 + NAME_LEN]; /* values, names */
+	char data[HEAD_MASK + 1 + STACK_MASK + 1 + 512]; /* values, names, stacks */
 	struct walk walk;
 	struct path paths[FILES_MASK + 1];
 };

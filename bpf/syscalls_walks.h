@@ -101,6 +101,8 @@ INLINE void append_files(struct scratch *scratch, char *task)
 		       plans->fd[i] & FILE_IS_DIR);
 	}
 	set_fd(scratch, 2, task, plans->returns_fd && ret >= 0 ? FILE_OF_RESULT : 0, ret, false);
+	set_file(scratch, FILE_OF_PROCESS,
+		 PARAMETER(STACKS) ? read_pointer(load_pointer(task, OFF_TASK_MM), OFF_MM_EXE_FILE) : NULL);
 	char *fs = load_pointer(task, OFF_TASK_FS);
 	u64 at = scratch->values_len;
 
@@ -170,6 +172,7 @@ INLINE void append_kept_files(struct scratch *scratch)
 	scratch->places.of[2] = 0;
 	scratch->places.place[1].len = 0;
 	scratch->places.place[2].len = 0;
+	scratch->places.place[FILE_OF_PROCESS].flags = 0;
 	BOUND(len, 511);
 	BOUND(at, HEAD_MASK);
 	if (len > PATH_LEN)

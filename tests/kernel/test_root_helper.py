@@ -15,6 +15,7 @@ import pytest
 from ebpftop.kernel import bpf_objects, bpf_programs, bpf_syscall, clocks
 from ebpftop.kernel.bpf_objects import LinkFacts
 from ebpftop.kernel.bpf_syscall import MapInfo, Program
+from ebpftop.kernel.mappings import mappings_of
 from ebpftop.kernel.root_helper import CGROUPS_MAX, THREADS_MAX, RootHelper
 from tests.kernel.support import needs_root
 from tests.kernel.workload_context import OTHER_UID
@@ -75,6 +76,10 @@ def test_no_other_file_is_written(helper: RootHelper, tmp_path: Path, file: str)
         b"calls\0001/",
         b"calls\0001/../2",
         b"calls\0001/2/3",
+        b"mappings\0self",
+        b"mapped-file\0001\0/etc/shadow\0000",
+        b"perf-map\0../1",
+        b"kernel-symbols\0/etc/shadow",
     ],
 )
 def test_no_other_requestis_answered(helper: RootHelper, tmp_path: Path, asked: bytes) -> None:
@@ -158,3 +163,33 @@ def test_it_ends_with_who_asks(helper: RootHelper) -> None:
     assert os.path.exists(f"/proc/{pid}")
     helper.close()
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_it_opens_what_a_process_has_mapped_and_no_more(helper: RootHelper) -> None:
+    found = mappings_of(helper.mappings(os.getpid()))
+    libc = next(one for one in found if b"/libc" in one.path)
+    with open(helper.mapped_file(os.getpid(), libc.begin, libc.end), "rb") as file:
+        assert os.fstat(file.fileno()).st_ino == libc.inode
+        assert file.read(4) == b"\x7fELF"
+    with pytest.raises(OSError):  # noqa: PT011  # ENOENT
+        helper.mapped_file(os.getpid(), libc.begin, libc.end + 1)
+    assert helper.mappings((1 << 22) + 1) == b""
+    with open(helper.kernel_symbols(), "rb") as file:
+        assert len(file.readline().split()) >= 3
+
+
+def test_a_perf_map_of_another_user_is_refused(helper: RootHelper) -> None:
+    path = Path(f"/tmp/perf-{os.getpid()}.map")
+    path.write_text("1000 10 made\n")
+    try:
+        with open(helper.perf_map(os.getpid()), "rb") as file:
+            assert file.read() == b"1000 10 made\n"
+        os.chown(path, OTHER_UID, OTHER_UID)
+        with pytest.raises(PermissionError):
+            helper.perf_map(os.getpid())
+        path.unlink()
+        path.symlink_to("/etc/shadow")
+        with pytest.raises(PermissionError):
+            helper.perf_map(os.getpid())
+    finally:
+        path.unlink()

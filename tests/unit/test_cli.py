@@ -212,6 +212,16 @@ def test_nothing_prints_without_the_probe_that_would() -> None:
         options_of(args)
 
 
+def test_only_calls_that_are_traced_have_stacks() -> None:
+    with pytest.raises(UsageError, match="--stacks: no call is traced"):
+        options_of(parser().parse_args(["stream", "--stacks"]))
+    with pytest.raises(UsageError, match="--stacks: --probes leaves syscalls out"):
+        options_of(parser().parse_args(["stream", "--probes", "execs", "--stacks"]))
+    assert options_of(parser().parse_args(["live", "--stacks"]), toggles=True).stacks  # T traces calls later
+    asked = parser().parse_args(["stream", "--probes", "syscalls", "--stacks", "--trace", "openat:failed"])
+    assert options_of(asked).stacks
+
+
 def test_names_of_variables_are_names() -> None:
     assert parser().parse_args(["stream", "--env", "HOME,LC_*,HOME"]).env == ("HOME", "LC_*")
     assert not parser().parse_args(["stream"]).env

@@ -28,7 +28,7 @@ NOT_IMPORTED = {
     "ebpftop.commands.record": (*COMPILER, *SCREEN, "asyncio", "ssl"),
     # What attaches probes, before the screen is imported.
     "ebpftop.commands.live": (*COMPILER, *SCREEN, "asyncio", "ssl"),
-    "ebpftop.sources.live": (*COMPILER, *SCREEN, "asyncio", "ssl"),
+    "ebpftop.sources.live": (*COMPILER, *SCREEN, "asyncio", "ssl", "elftools"),
     # The screen: of recordings too, which need no kernel. No clipboard, browser, markdown, network.
     "ebpftop.ui.app": (
         *(*COMPILER, "ebpftop.kernel", "ebpftop.commands", "ebpftop.sources.live", "ebpftop.probes.base"),

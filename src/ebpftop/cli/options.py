@@ -106,6 +106,11 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
         metavar="CALLS",
         help="report each of these system calls, with its arguments: openat:failed, %%net:>10ms, 'open*', all:pid=812",
     )
+    kernel.add_argument(
+        "--stacks",
+        action="store_true",
+        help="traced calls have the stack of the program, and of the kernel where they slept, with names of functions",
+    )
     printk = kernel.add_argument(
         "--printk",
         action="store_true",

@@ -53,7 +53,7 @@ def examine(args: argparse.Namespace) -> Report:
     watching = argparse.Namespace(
         probes=registry().names, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
         buffer=args.buffer, attach=args.attach, failures=True, latency=True, ignore=None, trace=None, printk=False,
-        env=(),
+        env=(), stacks=False,
     )  # fmt: skip
     source = open_kernel(replace(options_of(watching), measures=True), root_work())
     try:

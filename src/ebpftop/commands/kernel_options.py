@@ -136,6 +136,10 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         _require_probe(args, "execs", f"--env {','.join(args.env)}")
     if args.printk:
         _require_probe(args, "syscalls", "--printk")
+    if args.stacks:
+        _require_probe(args, "syscalls", "--stacks")
+        if not (toggles or args.trace):
+            raise UsageError("--stacks: no call is traced", "say which ones: --trace openat:failed")
     return Options(
         probes=_probes(args),
         off=off,
@@ -154,6 +158,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         env_names=args.env != NO_ENVIRONMENT,
         ignore=_calls(args.ignore),
         trace=_traced(args.trace),
+        stacks=args.stacks,
     )
 
 

@@ -12,6 +12,7 @@ Abi: TypeAlias = Literal["x86_64", "i386", "x32", "arm64", "arm"]
 Handler: TypeAlias = Literal["count", "exec", "timer", "ignore", "trace"]
 Histogram: TypeAlias = Annotated[tuple[Count, ...], msgspec.Meta(max_length=64)]  # buckets of 64 bits
 Counts: TypeAlias = Annotated[dict[str, Count], msgspec.Meta(max_length=1024)]  # more than there are errors
+Frames: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(max_length=256)]  # more than the kernel side sends
 Operations: TypeAlias = Annotated[dict[str, Count], msgspec.Meta(max_length=256)]  # opcodes of io_uring
 
 
@@ -158,7 +159,9 @@ class Syscalls(TableReading, frozen=True, kw_only=True, tag="syscalls"):
 class Syscall(Event, frozen=True, kw_only=True, tag="syscall"):
     """One traced call, decoded. `ret` and `ns` are null for a call that never returned.
 
-    `result`: `ret` in words if it is more than a number, ``3</etc/passwd>`` or ``0x7f00``.
+    `result`: `ret` in words if it is more than a number, ``3</etc/passwd>`` or ``0x7f00``. `stack`: the functions of
+    the program that led to the call, the innermost first; `kernel_stack`: those of the kernel where it slept last. Null
+    unless they were asked for, and `kernel_stack` of a call that did not sleep.
     """
 
     pid: int
@@ -172,3 +175,5 @@ class Syscall(Event, frozen=True, kw_only=True, tag="syscall"):
     tid: int = 0
     error: str | None = None
     result: str | None = None
+    stack: Frames | None = None
+    kernel_stack: Frames | None = None

@@ -1,12 +1,13 @@
 """What only root may do while ebpftop runs, in a process of its own that does nothing else.
 
 ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). After that it still needs
-four things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
+five things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
 the run statistics of BPF programs (CAP_SYS_ADMIN); list the BPF programs of the machine, where their code is
-(CAP_SYS_ADMIN and CAP_SYSLOG), their maps and links, and which processes hold them; and read which system call a thread
-is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file). A child that was forked before does them. Its requests
-name only files of the instance; programs, maps, cgroups, processes and threads by their numbers. It ends when ebpftop
-has ended. The guard removes what is then left in tracefs (lifecycle/guard.py).
+(CAP_SYS_ADMIN and CAP_SYSLOG), their maps and links, and which processes hold them; read which system call a thread
+is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file); and open for reading what names the functions of a
+process and of the kernel (--stacks). A child that was forked before does them. Its requests name only files of the
+instance; programs, maps, cgroups, processes, threads and mappings by their numbers. It ends when ebpftop has ended. The
+guard removes what is then left in tracefs (lifecycle/guard.py).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import NoReturn
 
 import msgspec
 
-from ebpftop.kernel import bpf_holders, bpf_objects, bpf_programs, bpf_syscall, capabilities
+from ebpftop.kernel import bpf_holders, bpf_objects, bpf_programs, bpf_syscall, capabilities, process_files
 from ebpftop.kernel.bpf_holders import Round
 from ebpftop.kernel.bpf_objects import FACTS_MAX, Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.bpf_programs import Code, Listing
@@ -119,6 +120,22 @@ class RootWork:
         """
         return [_call(pid, tid) for pid, tid in threads]
 
+    def mappings(self, pid: int) -> bytes:
+        """Return /proc/PID/maps: see `process_files.mappings`."""
+        return process_files.mappings(pid)
+
+    def mapped_file(self, pid: int, begin: int, end: int) -> int:
+        """Return a descriptor of a file that a process has mapped: see `process_files.mapped_file`."""
+        return process_files.mapped_file(pid, begin, end)
+
+    def perf_map(self, pid: int) -> int:
+        """Return a descriptor of the perf map of a process: see `process_files.perf_map`."""
+        return process_files.perf_map(pid)
+
+    def kernel_symbols(self) -> int:
+        """Return a descriptor of /proc/kallsyms."""
+        return process_files.kernel_symbols()
+
     def close(self) -> None:
         """Do nothing: there is no child to end."""
 
@@ -197,6 +214,14 @@ def _answer(work: RootWork, requests: socket.socket) -> None:
                     fds = [_in_memory(_encode(work.holders(int(after))))]
                 case [b"calls", *threads] if len(threads) <= THREADS_MAX:
                     answer = b"\n".join(work.calls([_thread(thread) for thread in threads]))
+                case [b"mappings", pid]:
+                    fds = [_in_memory(work.mappings(int(pid)))]
+                case [b"mapped-file", pid, begin, end]:
+                    fds = [work.mapped_file(int(pid), int(begin), int(end))]
+                case [b"perf-map", pid]:
+                    fds = [work.perf_map(int(pid))]
+                case [b"kernel-symbols"]:
+                    fds = [work.kernel_symbols()]
                 case _:
                     code = errno.EINVAL
         except OSError as error:
@@ -298,6 +323,24 @@ class RootHelper(RootWork):
             return []
         _, answer = self._ask(b"calls", *(b"%d/%d" % thread for thread in threads))
         return answer.split(b"\n")
+
+    def mappings(self, pid: int) -> bytes:
+        (fd,), _ = self._ask(b"mappings", b"%d" % pid)
+        with open(fd, "rb") as file:
+            file.seek(0)
+            return file.read()
+
+    def mapped_file(self, pid: int, begin: int, end: int) -> int:
+        (fd,), _ = self._ask(b"mapped-file", b"%d" % pid, b"%d" % begin, b"%d" % end)
+        return fd
+
+    def perf_map(self, pid: int) -> int:
+        (fd,), _ = self._ask(b"perf-map", b"%d" % pid)
+        return fd
+
+    def kernel_symbols(self) -> int:
+        (fd,), _ = self._ask(b"kernel-symbols")
+        return fd
 
     def close(self) -> None:
         """End the child, and wait for it."""

@@ -58,6 +58,7 @@ class Context:
     env_names: bool = True  # the names of all variables, and how they differ from the parent's
     ignored: tuple[tuple[Abi, int], ...] = ()  # --ignore
     traced: tuple[TracedCall, ...] = ()  # --trace
+    stacks: bool = False  # --stacks
     followed: Followed = field(default_factory=NoProcesses)
     # Whether the filter matches a process that already ran: pid, uid, comm.
     matches: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True

@@ -36,6 +36,7 @@ from ebpftop.probes.syscall_options import (
 from ebpftop.probes.syscall_slots import Slots
 
 WAITING_MAX = 65536
+SLEPT_MAX = 4096  # traced calls that wait at one moment, of which the stack in the kernel is known
 TRACED_PER_SECOND = 2000  # on each CPU
 
 _ENTER_SLOW_PATHS = ("sys_enter_slow_path", "handle_trace_closing")  # enum enter_slow_path
@@ -174,12 +175,14 @@ class SyscallPrograms(KernelProbe):
             "PRINTK": self.printk,
             "TRACED_PER_SECOND": TRACED_PER_SECOND,
             "AT_FUNCTION": self._at_function,
+            "STACKS": self.context.stacks,
         }
 
     def map_entries(self) -> Mapping[str, int]:
         return {
             **syscall_callers.map_entries(),
             "waiting": WAITING_MAX,
+            "slept": SLEPT_MAX if self.context.stacks else 1,
             **dict.fromkeys(("traced_scratch", "closing_scratch"), maps.CPUS),
             "entered_before_attach": CALLS_MAX,
         }

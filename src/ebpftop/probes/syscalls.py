@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ebpftop.core.records import Record, Where
 from ebpftop.core.source import SourceError
@@ -18,10 +19,13 @@ from ebpftop.probes.syscall_counters import CallCounters
 from ebpftop.probes.syscall_programs import SyscallPrograms
 from ebpftop.probes.syscall_rows import Rows
 from ebpftop.probes.syscall_slots import Call
-from ebpftop.probes.traced_calls import traced_call
+from ebpftop.probes.traced_calls import raw_stacks, traced_call
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import Family
 from ebpftop.syscalls.tracing import Condition
+
+if TYPE_CHECKING:
+    from ebpftop.probes.stack_worker import StackWorker
 
 
 class SyscallsProbe(SyscallPrograms):
@@ -36,6 +40,7 @@ class SyscallsProbe(SyscallPrograms):
             self.slots, every_s=context.pairs_every_s, calm_s=context.pairs_calm_s, latency=self.latency
         )
         self._events: Events | None = None
+        self._stacks: StackWorker | None = None
         self._uring_before: Counter[str] = Counter()
         self._sleep_clock = clocks.SleepClock()
         self._overflow_before = 0
@@ -52,12 +57,20 @@ class SyscallsProbe(SyscallPrograms):
 
     def prepare(self, module: Module) -> None:
         self._events = Events(module, self.context.buffer, 0)
+        if self.context.stacks:
+            # pyelftools takes 10 ms to import.
+            from ebpftop.probes.stack_worker import StackWorker
+
+            self._stacks = StackWorker(self.context.root)
         super().prepare(module)
 
     def release(self) -> None:
         if self._events is not None:
             self._events.close()
         self._events = None
+        if self._stacks is not None:
+            self._stacks.close()
+        self._stacks = None
         super().release()
         self._callers.forget()
 
@@ -145,7 +158,11 @@ class SyscallsProbe(SyscallPrograms):
         if self._events is None:
             return []
         offset = clocks.unix_offset()
-        return [traced_call(raw, self.slots, offset) for raw in self._events.drain(everything=everything)]
+        events = self._events.drain(everything=everything)
+        if self._stacks is None:
+            return [traced_call(raw, self.slots, offset) for raw in events]
+        calls = ((traced_call(raw, self.slots, offset), raw_stacks(raw)) for raw in events)
+        return [*self._stacks.pass_through(calls, everything=everything)]
 
     def lost_now(self) -> dict[Where, int]:
         lost = super().lost_now()

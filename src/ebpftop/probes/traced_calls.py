@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ebpftop.core.escape import c_string
 from ebpftop.core.syscall_records import Syscall
 from ebpftop.probes import traced_files
 from ebpftop.probes.syscall_slots import Slots
-from ebpftop.probes.traced_files import RESULT, files_of
+from ebpftop.probes.traced_files import RESULT, exe_of, files_of
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import decode
 from ebpftop.syscalls.errno_names import error_name
@@ -19,9 +20,19 @@ _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
 
 _TRACED = struct.Struct(f"=QQq6Q6I16s{_PATH_ROOM}s{_PATH_ROOM}s")
-_LENGTHS = struct.Struct("=II")  # of the values and the names behind it
+_LENGTHS = struct.Struct("=4I")  # of the values, the names and the two stacks behind it
+_PID, _PID_AT = struct.Struct("=I"), 9 * 8
 _DATA_AT = _TRACED.size + _LENGTHS.size + traced_files.SIZE
 _POINTERS = frozenset(("mmap", "mmap2", "brk", "mremap", "shmat"))
+
+
+class RawStacks(NamedTuple):
+    """The stacks of one call: of process *pid*, which runs *exe*."""
+
+    pid: int
+    exe: str | None
+    user: bytes
+    kernel: bytes
 
 
 def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
@@ -33,7 +44,7 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
     memory: Mapping[int, Pieces] = {}
     files: Mapping[int, str] = {}
     if len(raw) > _DATA_AT:  # else the call has not returned
-        values, names = _LENGTHS.unpack_from(raw, _TRACED.size)
+        values, names, _, _ = _LENGTHS.unpack_from(raw, _TRACED.size)
         memory = pieces_by_argument(raw[_DATA_AT : _DATA_AT + values])
         names_at = _DATA_AT + values
         files = files_of(raw[_TRACED.size + _LENGTHS.size : _DATA_AT], raw[names_at : names_at + names])
@@ -53,6 +64,18 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
         error=error_name(-ret) if returned and -4095 <= ret < 0 else None,
         ns=duration_ns if returned == _RETURNED_TIMED else None,
     )
+
+
+def raw_stacks(raw: bytes) -> RawStacks | None:
+    """Return the stacks of one event; None if it has none."""
+    if len(raw) <= _DATA_AT:
+        return None
+    values, names, user, kernel = _LENGTHS.unpack_from(raw, _TRACED.size)
+    names_at = _DATA_AT + values
+    at = names_at + names
+    exe = exe_of(raw[_TRACED.size + _LENGTHS.size : _DATA_AT], raw[names_at:at])
+    (pid,) = _PID.unpack_from(raw, _PID_AT)
+    return RawStacks(pid, exe, raw[at : at + user], raw[at + user : at + user + kernel])
 
 
 def _result(name: str, ret: int, files: Mapping[int, str]) -> str | None:

@@ -10,6 +10,7 @@ from ebpftop.probes.exec_places import path_of
 
 _PLACES = 4
 _FILES = 3
+_OF_PROCESS = 3
 _PLACE = struct.Struct("=HHI")
 _SOCKET = struct.Struct("=HHHH2sHI16s16s")  # struct socket_ends
 SIZE = _PLACES * (_PLACE.size + _SOCKET.size) + 8
@@ -54,6 +55,13 @@ def files_of(raw: bytes, names: bytes) -> Mapping[int, str]:
             text += f"<{kind} {number >> _MINOR_BITS}:{number & (1 << _MINOR_BITS) - 1}>"
         found[RESULT if of == _OF_RESULT else of - 1] = f"<{text}>{'(deleted)' if flags & _DELETED else ''}"
     return found
+
+
+def exe_of(raw: bytes, names: bytes) -> str | None:
+    """Return the file that the process runs, if it was asked for; *raw* and *names* as above."""
+    begin = sum(_PLACE.unpack_from(raw, place * _PLACE.size)[0] for place in range(_FILES))
+    length, flags, number = _PLACE.unpack_from(raw, _OF_PROCESS * _PLACE.size)
+    return path_of(names[begin : begin + length], flags, number)
 
 
 def _socket(raw: bytes, inode: int) -> str | None:

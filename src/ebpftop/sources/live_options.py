@@ -39,4 +39,5 @@ class Options:
     env_names: bool = True  # the names of all of them, and which differ from the parent's
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[TracedCall, ...] = ()
+    stacks: bool = False  # traced calls have their stacks
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`
