@@ -1,4 +1,4 @@
-"""One traced call, whole: its arguments one a line, its result, who made it."""
+"""One traced call, whole: its arguments one a line, its result, who made it, and where in its program."""
 
 from __future__ import annotations
 
@@ -53,16 +53,30 @@ def traced_details(call: Syscall) -> Details:
         facts.fact("process", f"{call.comm} [{call.pid}]")
         facts.fact("thread", call.tid if call.tid not in (0, call.pid) else None)
         facts.fact("call", f"{call.name} · {call.abi} {call.nr}")
+        _stack(facts, "Stack, innermost first", call.stack)
+        _stack(facts, "Where it slept in the kernel, innermost first", call.kernel_stack)
         return facts
 
     return Details(
         title=f"{call.name} by {call.comm} [{call.pid}]",
         sheet=sheet,
-        copies=strace_line(call),
+        copies="\n".join((strace_line(call), *(f" > {frame}" for frame in call.stack or ()))),
         copies_what="Call",
         subject=traced_subject(call),
         when=whole_text(call.time, date=False),
     )
+
+
+def _stack(facts: Sheet, title: str, frames: tuple[str, ...] | None) -> None:
+    """Add a stack: functions, and dimmed the files that they are in."""
+    if not frames:
+        return
+    facts.heading(title)
+    for frame in frames:
+        code, _, file = frame.rpartition(" (")
+        function, plus, offset = (code or frame).rpartition("+0x")
+        where = f"{plus}{offset}" if plus else ""
+        facts.line((function or offset, ""), (f"{where}  {file.removesuffix(')')}" if code else where, "$dim"))
 
 
 def _look(call: Syscall) -> str:
