@@ -53,6 +53,30 @@ def test_what_was_parsed_is_forgotten_if_it_is_too_much() -> None:
     assert len(known._parsed) <= environments._PARSED_MAX
 
 
+def test_names_of_living_processes_are_bounded() -> None:
+    known = Environments(names_max=7)
+    for pid in range(GONE, GONE + 4):
+        known.started(pid, 0, environment_in(PARENT))
+    assert [known.of_process(pid, 0) is not None for pid in range(GONE, GONE + 4)] == [False, False, True, True]
+    # One that starts another program, and one that ended, make room.
+    known.started(GONE + 3, 0, environment_in(b"A=\0"))
+    known.ended(GONE + 2, 0)
+    known.started(GONE, 0, environment_in(PARENT))
+    known.started(GONE + 1, 0, environment_in(PARENT))
+    assert [known.of_process(pid, 0) is not None for pid in range(GONE, GONE + 4)] == [True, True, False, True]
+
+
+def test_a_huge_environment_stays_in_no_cache() -> None:
+    known = Environments()
+    cached = environments._known_difference.cache_info().currsize
+    huge = b"".join(b"%d=\0" % number for number in range(2 * environments._CACHED_NAMES + 1))
+    own = known.of_exec(huge)
+    assert not known._parsed
+    assert difference(own, known.of_exec(huge)) == EnvDifference(new=(), changed=(), gone=())
+    assert difference(own, environment_in(PARENT)).gone == ("PATH", "LANG", "OLD")
+    assert environments._known_difference.cache_info().currsize == cached
+
+
 def test_names_are_shared_until_there_is_no_room() -> None:
     shared = SharedNames(room=2 * 60 + 4 * 4)
     first = shared[tuple("AB")]

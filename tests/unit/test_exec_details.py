@@ -171,6 +171,14 @@ def test_details_say_how_the_environment_differs_from_the_parents() -> None:
     assert fact(same, "ENV").startswith("3 names · against its parent's start: the same")
 
 
+def test_new_names_do_not_hide_what_is_changed_or_gone() -> None:
+    new = tuple(f"NAME_{number:04}" for number in range(500))
+    differs = EnvDifference(new=new, changed=("PATH",), gone=("LAST",))
+    text = details(program(cwd="/", env_names=("A",), env_differs=differs), width=120)
+    assert "…; changed PATH; gone LAST" in " ".join(text.split())
+    assert new[-1] not in text
+
+
 def test_an_environment_that_was_not_asked_for_is_said_to_be_not_kept() -> None:
     assert fact(details(program(cwd="/")), "ENV").startswith("not kept · --env")
     assert "ENV" not in details(program(cwd="/", ret=-2, error="ENOENT"))

@@ -15,7 +15,11 @@ from ebpftop.core.shared import ENVIRONMENTS
 from ebpftop.probes.procfs import start_of
 
 _PROCESSES_MAX = 200_000
+_NAMES_MAX = 300_000
+"""Of all processes together. A name takes some 90 bytes with what belongs to it: any user may choose thousands."""
 _PARSED_MAX = 1024
+_CACHED_NAMES = 500
+"""An environment of more names is parsed and compared each time: it would take too much of a cache."""
 _BYTES_MAX = 128 << 10
 
 
@@ -29,9 +33,12 @@ class Environment(NamedTuple):
 class Environments:
     """Those that the programs of the processes that run were started with."""
 
-    def __init__(self) -> None:
+    def __init__(self, names_max: int = _NAMES_MAX) -> None:
+        """Of more than *names_max* names, those of the processes that started first are dropped."""
         # By pid: the start of the process, and its program's environment; None if that is not known.
         self._started: OrderedDict[int, tuple[int, Environment | None]] = OrderedDict()
+        self._names = 0
+        self._names_max = names_max
         # What was parsed before, by a hash of it: what runs in a loop, or at a prompt, mostly has the same one.
         self._parsed: dict[tuple[int, int], Environment] = {}
 
@@ -40,33 +47,42 @@ class Environments:
         key = hash(raw), len(raw)
         found = self._parsed.get(key)
         if found is None:
-            if len(self._parsed) >= _PARSED_MAX:
-                self._parsed.clear()
             names, hashes = environment_in(raw)
-            found = self._parsed[key] = Environment(ENVIRONMENTS[names], hashes)
+            found = Environment(ENVIRONMENTS[names], hashes)
+            if len(names) <= _CACHED_NAMES:
+                if len(self._parsed) >= _PARSED_MAX:
+                    self._parsed.clear()
+                self._parsed[key] = found
         return found
 
     def started(self, pid: int, start_ns: int, environment: Environment | None) -> None:
         """Note that a process started a program; None: not all of its environment is known."""
+        self._forget(pid)
         self._started[pid] = start_ns // TICK_NS, environment
-        self._started.move_to_end(pid)
-        if len(self._started) > _PROCESSES_MAX:
-            self._started.popitem(last=False)
+        self._names += len(environment.names) if environment is not None else 0
+        while len(self._started) > _PROCESSES_MAX or self._names > self._names_max:
+            # Should one of its children start a program, what /proc says will do.
+            self._forget(next(iter(self._started)))
 
     def ended(self, pid: int, start_ns: int) -> None:
         """Note that a process ended."""
         known = self._started.get(pid)
         if known is not None and known[0] == start_ns // TICK_NS:
-            del self._started[pid]
+            self._forget(pid)
+
+    def _forget(self, pid: int) -> None:
+        _, environment = self._started.pop(pid, (0, None))
+        self._names -= len(environment.names) if environment is not None else 0
 
     def of_process(self, pid: int, start_ns: int) -> Environment | None:
         """Return the environment that the program of a process was started with; None if that is not known."""
         tick = start_ns // TICK_NS
         known = self._started.get(pid)
-        if known is None or known[0] != tick:
-            self.started(pid, start_ns, self._of_running(pid, tick))
-            known = self._started[pid]
-        return known[1]
+        if known is not None and known[0] == tick:
+            return known[1]
+        environment = self._of_running(pid, tick)
+        self.started(pid, start_ns, environment)
+        return environment
 
     def _of_running(self, pid: int, tick: int) -> Environment | None:
         """Return the environment of a process whose exec was not seen."""
@@ -101,7 +117,6 @@ def _name(raw: bytes) -> str:
 _SAME = EnvDifference(new=(), changed=(), gone=())
 
 
-@lru_cache(1024)
 def difference(own: Environment, parents: Environment) -> EnvDifference:
     r"""Return what is new, changed and gone in a program's environment, against its parent's.
 
@@ -110,6 +125,12 @@ def difference(own: Environment, parents: Environment) -> EnvDifference:
     """
     if own is parents:
         return _SAME
+    if len(own.names) + len(parents.names) > 2 * _CACHED_NAMES:
+        return _difference(own, parents)
+    return _known_difference(own, parents)
+
+
+def _difference(own: Environment, parents: Environment) -> EnvDifference:
     before = dict(zip(parents.names, parents.hashes, strict=True))
     after = dict(zip(own.names, own.hashes, strict=True))
     return EnvDifference(
@@ -117,3 +138,6 @@ def difference(own: Environment, parents: Environment) -> EnvDifference:
         changed=tuple(name for name, value in after.items() if before.get(name, value) != value),
         gone=tuple(name for name in before if name not in after),
     )
+
+
+_known_difference = lru_cache(1024)(_difference)

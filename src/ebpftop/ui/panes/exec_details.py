@@ -279,13 +279,17 @@ def _environment(sheet: Sheet, e: Exec) -> None:
     items: list[list[Piece]] = [[(format.counted(len(names), "name"), ""), (cut, "$warning")]]
     if (differs := e.env_differs) is not None:
         found = (("new", differs.new), ("changed", differs.changed), ("gone", differs.gone))
-        different = "; ".join(f"{what} {', '.join(sorted(those))}" for what, those in found if those)
-        items.append(
-            [("against its parent's start: ", "$dim"), (different[: exec_lists.NAMES_SHOWN] or "the same", "")]
-        )
+        # Each for itself: thousands of new names do not hide that PATH has changed.
+        different = "; ".join(f"{what} {_shortened(', '.join(sorted(those)))}" for what, those in found if those)
+        items.append([("against its parent's start: ", "$dim"), (different or "the same", "")])
     if e.env is None:
         items.append([("values: --env NAMES or all", "$dim")])
     sheet.part("ENV", *items)
+
+
+def _shortened(names: str) -> str:
+    longest = exec_lists.NAMES_SHOWN // 3
+    return names if len(names) <= longest else f"{names[: longest - 1]}…"
 
 
 def _files(e: Exec) -> list[list[Piece]]:
