@@ -134,6 +134,40 @@ def test_a_script_that_a_search_found_has_its_interpreters_arguments() -> None:
     assert described(log) == ["/bin/deploy ✗1 in PATH"]
 
 
+def cut(program: Exec, *argv: str) -> Exec:
+    return msgspec.structs.replace(program, argv=argv, truncated=True, cut=("argv",))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        ("wc", "-c", "a", "b"),
+        ("wc", "-c", "a", "bb"),  # the last one is cut, too
+        ("wc", "-c", "a", "bbbé"[:3] + r"\xc3"),  # in the middle of a character
+        (),  # not one of them could be read
+    ],
+)
+def test_of_attempts_fewer_arguments_are_read_than_of_the_program_that_was_found(read: tuple[str, ...]) -> None:
+    argv = ("wc", "-c", "a", "b" if read[-1:] == ("b",) else "bbbé", "c", "d")
+    tried = [cut(ran(0.0, 5, *argv, folder=folder, error="ENOENT"), *read) for folder in FOLDERS[:2]]
+    log = log_of(*tried, ran(0.0, 5, *argv))
+    assert [search_text(row) for row in log.view.rows()] == ["✗2 in PATH"]
+
+
+def test_a_script_with_many_arguments_is_found_by_the_search_of_which_fewer_were_read() -> None:
+    argv = ("tidy", *map(str, range(400)))
+    tried = cut(ran(0.0, 5, *argv, folder="/usr/bin", error="ENOENT"), *argv[:256])
+    script = ran(0.0, 5, "/bin/sh", "-e", "/bin/tidy", *argv[1:])
+    found = msgspec.structs.replace(script, interp="/bin/sh", file="/bin/tidy")
+    assert [search_text(row) for row in log_of(tried, found).view.rows()] == ["✗1 in PATH"]
+
+
+def test_other_arguments_are_another_command_though_they_were_cut() -> None:
+    tried = cut(ran(0.0, 5, "wc", "-l", "a", folder="/usr/bin", error="ENOENT"), "wc", "-l")
+    log = log_of(tried, ran(0.0, 5, "wc", "-c", "a", "b"))
+    assert [search_text(row) for row in log.view.rows()] == ["", ""]
+
+
 def test_a_file_that_must_not_be_run_is_not_said_to_be_missing() -> None:
     log = log_of(*(ran(0, 50, "tmux", folder=folder, error="EACCES") for folder in FOLDERS))
     assert described(log) == ["/bin/tmux ✗3 in PATH, not permitted"]

@@ -6,9 +6,11 @@ each group. What belongs together is decided by the records and their times alon
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TypeVar
 
+from ebpftop.core.process_records import Exec
 from ebpftop.models.exec_row import ExecRow, Repeats, Search, kind_of_end
 from ebpftop.models.folded_view import FoldedView
 from ebpftop.models.ring import Ring
@@ -28,6 +30,9 @@ SPAN_S = 10.0
 
 SEARCHED_ON = frozenset(("ENOENT", "EACCES", "ENOTDIR"))
 """With these errors execvp(3) and the shells try the next directory of PATH."""
+
+CUT_CHARACTER = re.compile(r"(?:\\x[0-9a-f]{2}){1,3}$")
+"""What is left of the last character of an argument that was cut within it: its first bytes, each as an escape."""
 
 TRACKED_MAX = 4096
 """Threads whose last execve failed, and programs of which a repeat may come; beyond, the older half is dropped."""
@@ -151,11 +156,32 @@ def _goes_on(before: tuple[ExecRow, str, str], row: ExecRow, folder: str, name: 
         and old.start_ns == new.start_ns
         and old.error in SEARCHED_ON
         and new.time - old.time <= (SEARCH_GAP_S if folder != its_folder else SAME_FOLDER_GAP_S)
-        and (old.argv == new.argv or _runs_as_script(old.argv, new.argv, new.interp))
+        and (old.argv == new.argv or _same_as_far_as_read(old, new) or _runs_as_script(old, new))
     )
 
 
-def _runs_as_script(given: tuple[str, ...], argv: tuple[str, ...], interp: str | None) -> bool:
-    """Return whether *argv* is what the kernel makes of *given* for a script: interpreter, file, and the rest."""
-    rest = given[1:]
-    return interp is not None and len(argv) > len(rest) and argv[len(argv) - len(rest) :] == rest
+def _same_as_far_as_read(old: Exec, new: Exec) -> bool:
+    """Return whether the arguments of *new* go on as those of *old*, or the reverse, where one has been cut.
+
+    Of an execve that fails, fewer are read than of one that succeeds.
+    """
+    return (old.truncated and _begins_with(new.argv, old.argv)) or (new.truncated and _begins_with(old.argv, new.argv))
+
+
+def _begins_with(argv: tuple[str, ...], cut: tuple[str, ...]) -> bool:
+    """Return whether *argv* begins with *cut*, the last of which may be cut, in the middle of a character, too."""
+    if not cut:
+        return True  # none could be read
+    last = len(cut) - 1
+    return last < len(argv) and argv[:last] == cut[:last] and argv[last].startswith(CUT_CHARACTER.sub("", cut[last]))
+
+
+def _runs_as_script(old: Exec, new: Exec) -> bool:
+    """Return whether *new* has what the kernel makes of *old* for a script: interpreter, file, and the rest."""
+    rest, argv = old.argv[1:], new.argv
+    if new.interp is None:
+        return False
+    if old.truncated:
+        # Before the file come the interpreter and one argument of it at most.
+        return any(_begins_with(argv[before:], rest) for before in (2, 3))
+    return len(argv) > len(rest) and argv[len(argv) - len(rest) :] == rest
