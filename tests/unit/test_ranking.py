@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.models.exec_row import ExecRow, Search
 from ebpftop.models.processes import Lineage
-from ebpftop.models.ranking import RANKED_MAX, RankedView, rank
+from ebpftop.models.ranking import RANKED_MAX, RankedView, Ranking, rank
 from ebpftop.models.ring import Ring
 
 NOW = 1000.0
@@ -53,6 +53,24 @@ def test_the_longest_first_and_of_equals_the_newest() -> None:
 def test_programs_that_fail_most_by_their_newest_failure() -> None:
     ranking = rank(ROWS, "failing", NOW)
     assert [(r.sequence, ranking.times[r.sequence]) for r in ranking.rows] == [(6, 2), (5, 1)]
+
+
+def test_a_search_in_path_counts_once() -> None:
+    attempts = [row(i, "as", failed=True) for i in range(3)]
+    found = row(3, "as")
+    missing = [row(i, "git", failed=True) for i in (4, 5)]
+    rows = [*attempts, found, *missing, row(6, "sh"), row(7, "sh")]
+    for group in ([*attempts, found], missing):
+        search = Search(group[-1])
+        search.is_shown = True
+        for one in group:
+            one.search = search
+    assert {r.exec.comm: n for r, n in times(rank(rows, "often", NOW))} == {"sh": 2, "as": 1, "git": 1}
+    assert {r.exec.comm: n for r, n in times(rank(rows, "failing", NOW))} == {"git": 1}
+
+
+def times(ranking: Ranking) -> list[tuple[ExecRow, int]]:
+    return [(r, ranking.times[r.sequence]) for r in ranking.rows]
 
 
 def ends(made: ExecRow, *, code: int | None = None, signal: str | None = None) -> ExecRow:

@@ -138,6 +138,12 @@ def hidden_attempts(row: ExecRow) -> int:
     return len(search.members)
 
 
+def is_hidden_attempt(row: ExecRow) -> bool:
+    """Return whether *row* is an attempt of a PATH search that another row shows."""
+    search = row.search
+    return search is not None and search.head is not row and search.is_shown
+
+
 def attempts_of(row: ExecRow, ring: Ring[ExecRow]) -> list[ExecRow]:
     """Return the attempts of the PATH search that *row* is part of, in their order, as far as *ring* still has them."""
     search = row.search

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from ebpftop.models.exec_row import ExecRow
+from ebpftop.models.exec_row import ExecRow, is_hidden_attempt
 from ebpftop.models.ring import Ring, View
 
 Order: TypeAlias = Literal["time", "longest", "failing", "often"]
 
 ORDERS: tuple[Order, ...] = get_args(Order)
-"""``time`` is the log as it comes. ``longest`` has all rows, the last two one of each program: its newest."""
+"""``time`` is the log as it comes. ``longest`` has all rows, the last two one of each program: its newest. A search in
+PATH counts once."""
 
 RANKED_MAX = 1000
 """Rows that are listed at most."""
@@ -40,7 +41,7 @@ def rank(rows: Iterable[ExecRow], order: Order, now: float, *, ascending: bool =
     counts: dict[str, int] = {}
     newest: dict[str, ExecRow] = {}
     for row in rows:
-        if order == "failing" and not row.went_wrong:
+        if (order == "failing" and not row.went_wrong) or is_hidden_attempt(row):
             continue
         program = row.exec.file.rpartition("/")[2]
         counts[program] = counts.get(program, 0) + 1

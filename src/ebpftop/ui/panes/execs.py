@@ -57,8 +57,8 @@ RERANK_S = 2.0
 _ORDER_WORDS: Mapping[Order, str] = {
     "time": "",
     "longest": "longest first",
-    "failing": "most failing",
-    "often": "most often",
+    "failing": "most failing, newest of each program",
+    "often": "most often, newest of each program",
 }
 
 
@@ -80,8 +80,9 @@ class ExecsPane(FilteredPane):
         "apart, in ten seconds. Enter opens such a row, z folds it again. e shows failed execve calls folded, all, "
         "only or not at all; all and only fold nothing. A filter finds what is folded, and an export has each row.\n"
         "< and >, or a click on a heading, order the log: by time, the longest, the programs that fail most (do not "
-        "start, or end with a signal or another exit code than 0), and those that start most often, one row for each "
-        "program. r reverses; F or Esc goes back to the order of time.\n"
+        "start, or end with a signal or another exit code than 0), and those that start most often. The last two have "
+        "one row for each program: × says how often, the rest is of the newest. A search in PATH counts once. "
+        "r reverses; F or Esc goes back to the order of time.\n"
         "The title says how many execve calls there were a second, over the last reading of the users' counters, how "
         "many rows there are, and how many programs did not start: a search in PATH is one of them if it found "
         "nothing, and none if it did. The title of the users counts each execve call that failed.\n"
