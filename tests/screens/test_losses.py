@@ -48,7 +48,13 @@ def test_how_full_each_buffer_was_is_told_with_its_time() -> None:
         ["execs", "━━────", "31%", "at", "13:00:09"],
         ["trace", "╸─────", "<0.1%", "at", "13:00:07"],
     ]
-    assert all(len(line) <= 66 for line in text.splitlines()[2:])
+    assert all(len(line) <= 78 for line in text.splitlines()[2:])
+
+
+@pytest.mark.parametrize(("width", "longest"), [(58, 58), (78, 78), (118, 108), (398, 108)])
+def test_sentences_fill_the_screen_but_are_not_too_long_to_read(width: int, longest: int) -> None:
+    lines = losses(Overview).sheet().content(width).plain.splitlines()
+    assert longest - 10 < max(len(line) for line in lines[3:]) <= longest
 
 
 def test_what_was_lost_comes_first_with_its_time() -> None:
@@ -58,7 +64,7 @@ def test_what_was_lost_comes_first_with_its_time() -> None:
     assert text.splitlines()[0].startswith("54 lost in all · nothing since 13:00:09")
     first = next(line for line in text.splitlines() if line.startswith(KINDS_OF_LOSS))
     assert first.split()[:3] == ["argv", "54", "13:00:09"]
-    assert all(len(line) <= 66 for line in text.splitlines()[2:])
+    assert all(len(line) <= 78 for line in text.splitlines()[2:])
 
 
 def test_what_is_being_lost_now_says_so() -> None:

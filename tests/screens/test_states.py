@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -58,6 +59,9 @@ async def test_off_it_says_what_that_costs_the_key_and_what_was_counted() -> Non
         await until(pilot, lambda: "Detached" in message(app, "execs"))
         assert "1 Exec log ○  off" in pane(app, "execs").title_text
         assert message(app, "execs").startswith("Detached: it costs nothing. 1 attaches it. Last: 13 ")
+        await pilot.press("3")
+        await until(pilot, lambda: "Detached" in message(app, "syscalls"))
+        assert re.search(r"Last: [\d.]+[kM]? calls$", message(app, "syscalls"))
 
 
 async def test_failed_it_says_why_what_helps_and_enter_shows_each_attempt() -> None:

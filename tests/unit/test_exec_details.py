@@ -224,7 +224,7 @@ def test_details_say_what_it_used_and_how_it_ended() -> None:
     assert " ".join(lines[head].split()) == "STARTED ENDED WALL CPU MEMORY FAULTS READ WRITE"
     assert lines[head + 1].split()[:2] == ["process", str(one.pid)]
     assert lines[head + 1].split()[4:] == ["5.00s", "1.75s", "3.00", "GB", "2+1310", "12.0", "kB", "·"]
-    assert fact(text, "USED") == "CPU: 1.50s user, 250ms system; 4 threads; 4.10 kB read from storage"
+    assert fact(text, "USED") == "CPU since its fork: 1.50s user, 250ms system; 4 threads; 4.10 kB read from storage"
     assert fact(text, "END") == "no exit code · SIGKILL · killer php-fpm 812 (uid 33) · no core · not out of memory"
     well = used(one, code=127, signal=None, killer=None)
     assert "exit 127 · no signal · no killer · no core · not out of memory" in details(one, well)

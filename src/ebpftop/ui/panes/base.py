@@ -114,6 +114,10 @@ class Pane(PollingPane):
         """Counts for the title, each with a rank that says which is dropped first."""
         raise NotImplementedError
 
+    def last_counted(self) -> str:
+        """Return what a pane that is off says of what it counted."""
+        return next((text for count in self.title_counts() if not (text := count.text).endswith("/s")), "")
+
     def tab_count(self) -> Span:
         """Return the figure behind the label in a line of tabs."""
         return Span("")
@@ -276,13 +280,13 @@ class Pane(PollingPane):
             tried = f"all {counted(len(state.attempts), 'attempt')}" if len(state.attempts) > 1 else "what was tried"
             return message + ([Span(state.remedy, "strong")] if state.remedy else []) + [Span(f"Enter: {tried}", "dim")]
         if state is not None and state.state == "off":
-            last = next((text for count in self.title_counts() if not (text := count.text).endswith("/s")), "")
+            last = self.last_counted()
             return [
                 Span("Detached: it costs nothing.", "note"),
                 Span(f"{self.number} attaches it.{f' Last: {last}' if last else ''}", "strong"),
             ]
         if empty and self.box is not None:
-            return [Span("nothing in the box; Esc lifts it", "dim")]
+            return [Span("nothing in the box; Esc clears it", "dim")]
         return [Span(self.message_if_empty(), "dim")] if empty else []
 
     @on(RowView.Opened)

@@ -102,7 +102,7 @@ def used_words(ending: Exit | None) -> str:
     ]
     threads = format.counted(ending.threads or 1, "thread")
     forked = "a fork that executed no program" if ending.forked else ""
-    return "; ".join(filter(None, (f"CPU: {user} user, {system} system", threads, *storage, forked)))
+    return "; ".join(filter(None, (f"CPU since its fork: {user} user, {system} system", threads, *storage, forked)))
 
 
 def end_items(ending: Exit) -> list[str]:

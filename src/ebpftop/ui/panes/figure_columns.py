@@ -10,6 +10,8 @@ from ebpftop.ui.widgets.columns import Cell, Column, Span
 
 Row = TypeVar("Row")
 
+BAR_WIDEST = 32
+
 
 def bar_column(
     value: Callable[[Row], float],
@@ -19,13 +21,13 @@ def bar_column(
     about: str,
     rank: int = 0,
 ) -> Column[Row]:
-    """*value* as a bar; *peak* fills it."""
+    """*value* as a bar; *peak* fills it. It is not so long that figures stand far from their name."""
 
     def fill(row: Row, cells: int) -> Cell:
         top = peak()
         return (Span(bar(value(row) / top, cells), "bar"),) if top else ()
 
-    return Column("bar", "", width, rank=rank, flexible=True, fill=fill, about=about)
+    return Column("bar", "", width, rank=rank, flexible=True, widest=BAR_WIDEST, fill=fill, about=about)
 
 
 def count_column(

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from ebpftop.core.format import brief, count, nanoseconds, per_second, share
+from ebpftop.core.format import brief, count, counted, nanoseconds, per_second, share
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source
 from ebpftop.core.syscall_records import Handler
@@ -191,6 +191,9 @@ class SyscallsPane(HandlingPane):
         counts.append(Count(f"{count(self._count)} in all", 5))
         return counts
 
+    def last_counted(self) -> str:
+        return counted(self._count, "call") if self._count else ""
+
     def tab_count(self) -> Span:
         return Span(f"{share(self._failed)}✗", "bad") if self._failed else Span("")
 
@@ -229,7 +232,7 @@ class SyscallsPane(HandlingPane):
     def action_reset(self) -> None:
         """Reset the counters to zero; again: show the counts since the start, or since the filter changed."""
         if self.box is not None:
-            self.app.notify("The counters are those of the box; Esc lifts it")
+            self.app.notify("The counters are those of the box; Esc clears it")
             return
         if self.model.baseline is self.model.filter_baseline:
             self.model.reset()

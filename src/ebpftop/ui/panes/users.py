@@ -154,7 +154,8 @@ COLUMNS: tuple[Column[User], ...] = (
         right=True,
         rank=2,
         sort=lambda u: u.calls_rate,
-        about="Its system calls per second, over the last reading. ≥: some were evicted from the kernel's map.",
+        about="Its system calls per second, since it was read last which process makes them: with each reading while a "
+        "list of them is open, else every 5 s. ≥: some were evicted from the kernel's map.",
         exported="calls_per_s",
     ),
     failed_share_column(

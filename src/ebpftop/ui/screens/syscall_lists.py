@@ -209,6 +209,7 @@ class WaitingScreen(LiveScreen):
                     15,
                     lambda w, _: (Span(w.comm, "accent"),),
                     flexible=True,
+                    widest=24,
                     sort=lambda w: w.comm,
                     about="Name of the thread that made it.",
                 ),

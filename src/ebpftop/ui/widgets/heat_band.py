@@ -17,7 +17,7 @@ from ebpftop.ui.widgets.axis import clock, marked_columns
 from ebpftop.ui.widgets.columns import Span
 from ebpftop.ui.widgets.heatmap import LABELS, HeatMap
 
-HINT = "drag a box · Shift+arrows · Enter keeps it · Esc lifts it"
+HINT = "drag a box · Shift+arrows · Enter keeps it · Esc clears it"
 
 
 class HeatBand(HeatMap):
