@@ -18,6 +18,7 @@ from ebpftop.lifecycle.started import NotStarted, StartedCommand
 from ebpftop.models.output import Output, OutputLog
 from ebpftop.sources import command_output
 from ebpftop.sources.command_output import OUTPUT, CommandOutput
+from ebpftop.ui.panes.output import COLUMNS
 
 PATIENCE_S = 60.0
 
@@ -113,6 +114,16 @@ def test_what_the_command_left_behind_goes_on_and_keeps_nobody_waiting(begin: Ca
     output.close()
 
 
+@pytest.mark.parametrize("to_group", [False, True])
+def test_stopped_it_ends_when_it_is_asked_to(begin: Callable[[str], CommandOutput], to_group: bool) -> None:
+    output = begin("kill -STOP $$; sleep 60")
+    command = output._command
+    os.waitid(os.P_PID, command.pid, os.WSTOPPED | os.WNOWAIT)
+    (command.send_to_group if to_group else command.send)(signal.SIGTERM)
+    records = read_until(output, has_ended)
+    assert outputs(records)[-1][2].startswith("ended by SIGTERM after ")
+
+
 def test_a_poll_that_waits_returns_when_it_is_interrupted(begin: Callable[[str], CommandOutput]) -> None:
     output = begin("sleep 600")
     assert output.poll(PATIENCE_S) is not None  # the state
@@ -152,3 +163,12 @@ def test_an_open_line_is_replaced_also_in_a_filtered_view() -> None:
     assert (log.lines, log.ended, len(log.ring)) == (2, "exit 0 after 1s", 3)
     log.apply_filter(log.view_filter, None)
     assert [one.text for one in log.view.rows()] == ["first", "done", "exit 0 after 1s"]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [("exit 3 after 1s", "ended, exit 3 after 1s"), ("ended by SIGKILL after 1s", "ended by SIGKILL after 1s")],
+)
+def test_the_end_is_said_once(how: str, words: str) -> None:
+    (span,) = COLUMNS[-1].cell(row(1, how, "end"), 1.0)
+    assert span.text == words

@@ -94,6 +94,11 @@ def _move_to(terminal_fd: int, environment: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in of_the_other} | OWN_TERMINAL
 
 
+def _with_continue(number: int) -> tuple[int, ...]:
+    """Return *number*, and what makes a process that is stopped take note of it: without that it would never end."""
+    return (number, signal.SIGCONT) if number in END_SIGNALS else (number,)
+
+
 class StartedCommand:
     """A command that begins with `go`. If ebpftop ends before, it never begins."""
 
@@ -202,13 +207,15 @@ class StartedCommand:
         """Send it a signal, unless it has ended."""
         if self.code is None:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.end_fd, number)
+                for each in _with_continue(number):
+                    signal.pidfd_send_signal(self.end_fd, each)
 
     def send_to_group(self, number: int) -> None:
         """Send a signal to it and what it started, as a terminal does; only if it has a terminal of its own."""
         with self._ending, suppress(ProcessLookupError):
             if self.code is None and self.output_fd is not None:
-                os.killpg(self.pid, number)
+                for each in _with_continue(number):
+                    os.killpg(self.pid, each)
 
     def set_size(self, columns: int, rows: int) -> None:
         """Its terminal has another size from now on."""

@@ -19,11 +19,16 @@ _MARK = 2
 """Cells before a line, for the sign of the cursor."""
 
 
+def _ended_words(how: str) -> str:
+    """Return how the command ended as words that stand for themselves; a signal's do so already."""
+    return how if how.startswith("ended ") else f"ended, {how}"
+
+
 def _text(row: Output) -> Cell:
     if row.part == "lost":
         return (Span(f"… {counted(row.line, 'line')} lost: faster than can be shown", "warn"),)
     if row.part == "end":
-        return (Span(f"ended, {row.text}", "dim" if row.text.startswith("exit 0 ") else "bad"),)
+        return (Span(_ended_words(row.text), "dim" if row.text.startswith("exit 0 ") else "bad"),)
     return (Span(row.text),)
 
 
@@ -121,7 +126,7 @@ class OutputPane(LogPane[Output]):
 
     def title_counts(self) -> Sequence[Count]:
         model = self.model
-        ended = [Count(f"ended, {model.ended}", -1)] if model.ended else []
+        ended = [Count(_ended_words(model.ended), -1)] if model.ended else []
         newest = self.newest_text(len(model.ring), model.ring.first)
         lines = [Count(f"{self.shown_of_all()}{newest}{counted(model.lines, 'line')}")] if model.lines else []
         return (*ended, *lines)
