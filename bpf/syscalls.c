@@ -43,7 +43,14 @@ enum parameter {
 enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
 
 BPF_PROG_ARRAY(handlers, SLOTS);
-enum slow_path { SLOW_PATH_RETURNED, SLOW_PATH_NO_SLOT, SLOW_PATH_TRACED, SLOW_PATHS };
+enum slow_path {
+	SLOW_PATH_RETURNED,
+	SLOW_PATH_NO_SLOT,
+	SLOW_PATH_TRACED,
+	SLOW_PATH_VALUE,
+	SLOW_PATH_FILES,
+	SLOW_PATHS
+};
 /* Two, since programs of fentry and programs of a tracepoint cannot use the same one. */
 enum enter_slow_path { ENTER_SLOW_PATH, ENTER_CLOSING, ENTER_SLOW_PATHS };
 BPF_PROG_ARRAY(enter_slow_path, ENTER_SLOW_PATHS);

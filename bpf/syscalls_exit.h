@@ -169,6 +169,8 @@ struct returned_call {
 	u64 delta_ns; /* 0: its entry was not seen */
 	u32 slot;
 	u32 met;
+	u32 value; /* which one of its value_plans is next */
+	u32 closed; /* what it closed was looked up when it entered */
 };
 
 BPF_PERCPU_ARRAY(returned_call, struct returned_call, 1);
@@ -265,27 +267,77 @@ int sys_exit_traced(struct exit_ctx *ctx)
 	}
 	/* What is reported in any case was counted against the budget when it entered. */
 	if ((kept && surely) || within_budget(PARAMETER(TRACED_PER_SECOND))) {
-		append_values(event);
-		if (kept && *facts & CLOSES)
-			append_kept_files(event);
-		else
-			append_files(event, caller.task);
-		u64 len = event->values_len + event->names_len;
-
-		if (len > HEAD_MASK)
-			len = HEAD_MASK;
-		BOUND(len, HEAD_MASK);
-		event->user_stack_len = 0;
-		event->kernel_stack_len = 0;
-		if (PARAMETER(STACKS))
-			len = append_stacks(ctx, event, task, len);
-		submit(ctx, event, __builtin_offsetof(struct scratch, data) + len);
+		event->values_len = 0;
+		returned->value = 0;
+		returned->closed = kept && *facts & CLOSES;
+		if (kept)
+			traced.delete(&task);
+		exit_slow_paths.call(ctx, SLOW_PATH_VALUE);
+		return 0;
 	}
 out:
 	if (PARAMETER(STACKS))
 		forget_kernel_stack(task);
 	if (kept)
 		traced.delete(&task);
+	return 0;
+}
+
+/*
+ * The memory of one argument of a call that is reported; then that of the next one, or the descriptors. These are programs
+ * of their own, since the verifier would follow each once for all ways to come to it.
+ */
+int sys_exit_value(struct exit_ctx *ctx)
+{
+	u32 zero = 0;
+	struct returned_call *returned = returned_call.lookup(&zero);
+	u32 cpu = bpf_get_smp_processor_id();
+	struct scratch *event = traced_scratch.lookup(&cpu);
+
+	if (!returned || !event)
+		return 0;
+	u32 slot = event->call.slot;
+	u64 value = returned->value;
+	struct value_plans *plans = call_values.lookup(&slot);
+
+	if (plans && value < VALUES && plans->plan[value].size) {
+		returned->value = value + 1;
+		append_planned(event, &plans->plan[value]);
+		exit_slow_paths.call(ctx, SLOW_PATH_VALUE);
+	}
+	exit_slow_paths.call(ctx, SLOW_PATH_FILES);
+	return 0;
+}
+
+/*
+ * What the descriptors of a call that is reported are; then it is sent.
+ */
+int sys_exit_files(struct exit_ctx *ctx)
+{
+	u32 zero = 0;
+	struct caller caller = CURRENT_CALLER(ctx);
+	struct returned_call *returned = returned_call.lookup(&zero);
+	u32 cpu = bpf_get_smp_processor_id();
+	struct scratch *event = traced_scratch.lookup(&cpu);
+
+	if (!caller.task || !returned || !event)
+		return 0;
+	if (returned->closed)
+		append_kept_files(event);
+	else
+		append_files(event, caller.task);
+	u64 len = event->values_len + event->names_len;
+
+	if (len > HEAD_MASK)
+		len = HEAD_MASK;
+	BOUND(len, HEAD_MASK);
+	event->user_stack_len = 0;
+	event->kernel_stack_len = 0;
+	if (PARAMETER(STACKS)) {
+		len = append_stacks(ctx, event, (u64)caller.task, len);
+		forget_kernel_stack((u64)caller.task);
+	}
+	submit(ctx, event, __builtin_offsetof(struct scratch, data) + len);
 	return 0;
 }
 

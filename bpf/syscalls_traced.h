@@ -5,7 +5,7 @@
 
 #define PATHS 2
 #define PATH_LEN 256  /* with the NUL; one more byte is read, to see whether the path was cut */
-#define PATH_ROOM 264
+#define CALL_PATH_ROOM 264
 
 /* KEPT_FOR_CONDITIONS: it has not returned, and may never be reported. */
 enum returned { NEVER_RETURNED, RETURNED, RETURNED_UNTIMED, KEPT_FOR_CONDITIONS };
@@ -23,7 +23,7 @@ struct traced_call {
 	u32 returned; /* enum returned */
 	u32 path_len[PATHS]; /* with the NUL; 0: not read */
 	char comm[COMM_LEN];
-	char path[PATHS][PATH_ROOM];
+	char path[PATHS][CALL_PATH_ROOM];
 };
 
 BPF_HASH(traced, u64, struct traced_call, 8192);
@@ -106,7 +106,7 @@ INLINE void read_call(struct traced_call *call, struct enter_ctx *ctx, const str
 BPF_PERCPU_ARRAY(entered_call, struct traced_call, 1);
 
 /* Keep a call until it returns; false if that is impossible. */
-INLINE bool keep(const struct traced_call *call, u64 task)
+INLINE bool keep(struct traced_call *call, u64 task)
 {
 	u32 zero = 0;
 	u32 *has = has_traced.lookup(&zero);

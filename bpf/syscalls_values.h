@@ -164,21 +164,3 @@ INLINE void append_planned(struct scratch *event, const struct value_plan *plan)
 	else if (plan->size == VALUE_MSGHDR)
 		append_msghdr(event, plan, from, left);
 }
-
-INLINE void append_values(struct scratch *event)
-{
-	u32 slot = event->call.slot;
-	struct value_plans *plans = call_values.lookup(&slot);
-
-	event->values_len = 0;
-	if (!plans)
-		return;
-#pragma nounroll
-	for (u64 i = 0; i < VALUES;) {
-		if (!plans->plan[i].size)
-			break;
-		append_planned(event, &plans->plan[i]);
-		i++;
-		LOOP_END();
-	}
-}

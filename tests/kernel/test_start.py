@@ -26,9 +26,12 @@ from ebpftop.kernel.mount_namespace import call_with_file_over
 from ebpftop.probes.base import KernelProbe
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
+from ebpftop.syscalls.abi import native_abi
 from tests.kernel.support import needs_root
 
 pytestmark = needs_root
+
+_NATIVE = native_abi(os.uname().machine)
 
 OPTIONS = [
     ("execs", "execs", "tracepoint"),
@@ -62,8 +65,10 @@ def test_an_attach_option_that_was_left_out_is_compiled_when_it_is_taken_after_a
 
 
 def test_nothing_is_compiled_that_is_not_loaded() -> None:
+    """What traced calls need is loaded with the first one, and is compiled with the rest."""
     source = KernelSource(Options())
     try:
+        source.set_handlers([(_NATIVE, 0)], "trace")
         modules = [probe.module for probe in source._probes.values()]
         compiled = [sorted(module._compiled.programs) for module in modules if module]
         assert compiled == [sorted(module.programs) for module in modules if module]
@@ -76,6 +81,7 @@ def test_the_verifier_is_soon_done_with_each_program() -> None:
     """It walks a loop once for each thing that it knows two values of: that took ten times as many steps."""
     source = KernelSource(Options())
     try:
+        source.set_handlers([(_NATIVE, 0)], "trace")
         # struct bpf_prog_info: verified_insns is what comes after recursion_misses.
         steps = {
             name: struct.unpack_from("=I", bpf_syscall.info(fd), bpf_syscall._RUN_TIME_OFFSET + 24)[0]

@@ -38,7 +38,11 @@ class HandlerTable:
 
     def load(self, module: Module, kind: Kind, target: str | None) -> None:
         """Load the handlers, as programs of the kind that calls them, and fill the table in the kernel."""
-        self._programs = {name: module.load(function, kind, target) for name, function in _HANDLERS.items()}
+        self._kind, self._target = kind, target
+        # The one of traced calls when there is one.
+        self._programs = {
+            name: module.load(function, kind, target) for name, function in _HANDLERS.items() if name != "trace"
+        }
         self._conditions.write(module)
         for call in (*self._slots.task_makers, *((row.abi, row.nr) for row in self.rows())):
             self._install(module, call)
@@ -102,6 +106,8 @@ class HandlerTable:
         if chosen == "trace":
             plans = packed_plans(call[0], abis.name(*call))
             maps.update(module.table("call_values"), slot, plans)
+            if chosen not in self._programs:
+                self._programs[chosen] = module.load(_HANDLERS[chosen], self._kind, self._target)
         mask = self._conditions.mask(self._conditions_of.get(call, ()))
         maps.update(module.table("call_facts"), slot, struct.pack("=I", self._slots.facts(call, chosen, mask)))
         if program is None:

@@ -39,10 +39,11 @@ WAITING_MAX = 65536
 SLEPT_MAX = 4096  # traced calls that wait at one moment, of which the stack in the kernel is known
 TRACED_PER_SECOND = 2000  # on each CPU
 
-_ENTER_SLOW_PATHS = ("sys_enter_slow_path", "handle_trace_closing")  # enum enter_slow_path
-# enum slow_path; the first two are only reached with latency.
-_EXIT_SLOW_PATHS = ("sys_exit_slow_path", "sys_exit_no_slot", "sys_exit_traced")
-_WITH_LATENCY = 2
+# Programs by their places: enum enter_slow_path, enum slow_path.
+_ENTER_SLOW_PATHS = {0: "sys_enter_slow_path"}
+_ENTER_TRACED = {1: "handle_trace_closing"}
+_EXIT_SLOW_PATHS = {0: "sys_exit_slow_path", 1: "sys_exit_no_slot"}
+_EXIT_TRACED = {2: "sys_exit_traced", 3: "sys_exit_value", 4: "sys_exit_files"}
 
 
 class SyscallPrograms(KernelProbe):
@@ -68,6 +69,7 @@ class SyscallPrograms(KernelProbe):
         )
         self._table = HandlerTable(self.slots, context.followed)
         self._returns: AttachResult | None = None
+        self._has_tracing = False
         self._sees_uring = False
         self._before_attach: EnteredBefore | None = None
 
@@ -194,14 +196,22 @@ class SyscallPrograms(KernelProbe):
         # Programs reach each other by tail calls only if they are of one kind, and of functions with one prototype.
         enter: tuple[Kind, str | None] = ("fentry", entry_cost.FUNCTION) if self._at_function else (self._kind, None)
         self._table.load(module, *enter)
-        for place, function in enumerate(_ENTER_SLOW_PATHS):
-            program = module.load(function, *enter)
-            maps.update(module.table("enter_slow_path"), struct.pack("=I", place), struct.pack("=I", program))
-        for place, function in enumerate(_EXIT_SLOW_PATHS):
-            if place < _WITH_LATENCY and not self.latency:
-                continue
-            program = module.load(function, self._kind)
-            maps.update(module.table("exit_slow_paths"), struct.pack("=I", place), struct.pack("=I", program))
+        _fill(module, "enter_slow_path", _ENTER_SLOW_PATHS, *enter)
+        if self.latency:
+            _fill(module, "exit_slow_paths", _EXIT_SLOW_PATHS, self._kind)
+        self._has_tracing = False
+        if self._table.traces:
+            self._load_tracing(module)
+
+    def _load_tracing(self, module: Module) -> None:
+        """Load what traced calls need: that is half of all, so a start without them does not wait for it."""
+        if not self._has_tracing:
+            enter: tuple[Kind, str | None] = (
+                ("fentry", entry_cost.FUNCTION) if self._at_function else (self._kind, None)
+            )
+            _fill(module, "enter_slow_path", _ENTER_TRACED, *enter)
+            _fill(module, "exit_slow_paths", _EXIT_TRACED, self._kind)
+            self._has_tracing = True
 
     def ladders(self) -> Mapping[str, tuple[str, ...]]:
         return {"": names(ladder(self.context.defines))}
@@ -289,3 +299,10 @@ class SyscallPrograms(KernelProbe):
             return self.context.matches(pid, os.stat(f"/proc/{pid}").st_uid, comm.partition(b"\0")[0])
         except OSError:
             return False
+
+
+def _fill(module: Module, table: str, programs: Mapping[int, str], kind: Kind, target: str | None = None) -> None:
+    """Load *programs*, and let others reach them by their places in *table*."""
+    for place, function in programs.items():
+        program = module.load(function, kind, target)
+        maps.update(module.table(table), struct.pack("=I", place), struct.pack("=I", program))

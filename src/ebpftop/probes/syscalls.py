@@ -87,6 +87,7 @@ class SyscallsProbe(SyscallPrograms):
                 )
         if handler == "trace" and self.module is not None:
             self._ensure_returns(self.module)
+            self._load_tracing(self.module)
         self._table.choose(calls, handler, conditions, self.module)
         for call in calls:
             self._rows.forget(call)
