@@ -71,7 +71,7 @@ _KEYS = (
     *(b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D", b"\x1b[1;5C", b"\x1b[1;2A", b"\x1b[3~", b"\x1b[97;5u", b"\x1bx"),
 )
 # What does something on the screen, and does it most in each other's midst.
-_COMMANDS = b"kjgGFtmucC/DTiZEylr<>+- []1234?\r\r\r\r\t\t\x1b\x1b\x1b\x13\x10"
+_COMMANDS = b"kjgGFtmucC/DTiZEylr<>+- []1234?\r\r\r\r\t\t\x1b\x1b\x1b\x13\x10PP0axveOHLwWV!nNdbS"
 _LEAVING = (b"q", b"\x03", b"\x11")
 _WORDS = (
     *(b"a", b"!bash", b"(a+)+$", b"[", b"user:root", b"container:[a=", b"uid:", b"pid:1", b"\\", b"*", b"x" * 500),
