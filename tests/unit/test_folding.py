@@ -134,6 +134,13 @@ def test_a_script_that_a_search_found_has_its_interpreters_arguments() -> None:
     assert described(log) == ["/bin/deploy ✗1 in PATH"]
 
 
+def test_a_search_of_which_the_end_was_not_seen_is_not_said_to_have_found_nothing() -> None:
+    # What it finds has another name: with --comm the kernel may leave it out.
+    attempts = search(0.0, 5, "pg_dump", found=False)
+    assert [search_text(row) for row in log_of(*attempts[:-1]).view.rows()] == ["✗2 in PATH"]
+    assert [search_text(row) for row in log_of(*attempts).view.rows()] == ["✗2 in PATH, not found"]
+
+
 def cut(program: Exec, *argv: str) -> Exec:
     return msgspec.structs.replace(program, argv=argv, truncated=True, cut=("argv",))
 
@@ -169,7 +176,8 @@ def test_other_arguments_are_another_command_though_they_were_cut() -> None:
 
 
 def test_a_file_that_must_not_be_run_is_not_said_to_be_missing() -> None:
-    log = log_of(*(ran(0, 50, "tmux", folder=folder, error="EACCES") for folder in FOLDERS))
+    attempts = [ran(0, 50, "tmux", folder=folder, error="EACCES") for folder in FOLDERS]
+    log = log_of(*attempts, end(attempts[-1], code=126))
     assert described(log) == ["/bin/tmux ✗3 in PATH, not permitted"]
 
 

@@ -54,9 +54,11 @@ def searched(second: float, pid: int, name: str, *folders: str, **more: object) 
 def test_a_program_that_is_not_in_path_is_said_to_be_where_another_found_it() -> None:
     elsewhere = ran(0, 5, "/usr/lib/postgresql/15/bin/pg_dump")
     search = searched(9, 7, "pg_dump", "/usr/bin", "/bin")
-    assert reason(fed(*search)) == "not in cron's PATH /usr/bin:/bin (2 tried)."
+    not_seen = "not in /usr/bin:/bin (2 tried); what the search in PATH came to was not seen."
+    assert reason(fed(*search)) == not_seen
+    assert reason(fed(*search, ended(9.1, 7, 127)), 1) == "not in cron's PATH /usr/bin:/bin (2 tried)."
     found = f"where ann ran it at {time_text(START)}."
-    assert reason(fed(elsewhere, *search)).endswith(f"(2 tried). It is in /usr/lib/postgresql/15/bin, {found}")
+    assert reason(fed(elsewhere, *search)).endswith(f"{not_seen} It is in /usr/lib/postgresql/15/bin, {found}")
     # Also if that was later. A name that only ends alike, and a start without a path, say nothing.
     later = ran(20, 5, "/opt/pg_dump", container="shop")
     assert "It is in /opt in container shop" in reason(fed(*search, later), 1)

@@ -110,13 +110,15 @@ class Search:
     `members` and `is_shown` belong to the view: its attempts that match, and whether the head does.
     """
 
-    __slots__ = ("attempts", "head", "in_path", "is_opened", "is_shown", "members")
+    __slots__ = ("attempts", "has_ended", "head", "in_path", "is_opened", "is_shown", "members")
 
     def __init__(self, head: ExecRow) -> None:
         self.head = head
         self.attempts = 1
         self.in_path = False
         """Whether it was in more than one directory."""
+        self.has_ended = False
+        """Whether it was seen that no attempt came after the last one. With --comm, what it found may not be seen."""
         self.is_opened = False
         self.members: list[int] = []
         self.is_shown = False
@@ -169,6 +171,8 @@ def search_text(row: ExecRow) -> str:
         return f"✗{search.attempts} {where}"
     if not search.in_path:
         return f"✗{search.attempts + 1} times"
+    if not search.has_ended:
+        return f"✗{search.attempts + 1} {where}"
     return f"✗{search.attempts + 1} {where}, {'not found' if row.outcome != 'EACCES' else 'not permitted'}"
 
 

@@ -93,6 +93,8 @@ class Grouping:
     def settled(self, row: ExecRow) -> None:
         """Note that the outcome of *row* is known: it may repeat what came before."""
         e = row.exec
+        if row.search is not None:
+            row.search.has_ended = True
         program = e.file.rpartition("/")[2] if e.ret < 0 else e.file
         key = (e.ppid, e.uid, program, row.outcome, kind_of_end(row))
         time = e.time

@@ -127,7 +127,10 @@ def _not_started(ring: Ring[ExecRow], row: ExecRow, history: ProgramHistory, now
         if len(path) > PATH_SHOWN:
             path = path[: PATH_SHOWN - 1] + "…"
         count = search.attempts + 1
-        yield f"not in {e.comm}'s PATH {path} ({count} tried)"
+        if search.has_ended:
+            yield f"not in {e.comm}'s PATH {path} ({count} tried)"
+        else:
+            yield f"not in {path} ({count} tried); what the search in PATH came to was not seen"
         refused = [attempt.exec.file for attempt in attempts if attempt.exec.error == "EACCES"]
         if refused:
             yield f"{refused[0]} is there, but {row.user} may not execute it (EACCES)"
