@@ -74,3 +74,11 @@ def test_nothing_that_is_written_can_control_a_terminal(pieces: list[bytes]) -> 
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_where_it_is_cut_changes_nothing(written: bytes, at: int) -> None:
     assert lines_of(written[:at], written[at:]) == lines_of(written)
+
+
+def test_carriage_returns_without_end_make_no_lines() -> None:
+    lines = TerminalLines()
+    assert lines.feed(b"done") == []
+    for _ in range(10):
+        assert lines.feed(b"\r" * 3000) == []
+    assert lines.unfinished == "done"

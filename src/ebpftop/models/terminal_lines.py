@@ -59,6 +59,8 @@ class TerminalLines:
 
     def _bounded(self, line: bytes, lines: list[str]) -> bytes:
         """Return the end of a line that is too long: what it overwrote is gone, what is before it is a line itself."""
+        if line.endswith(b"\r\r"):
+            line = line.rstrip(b"\r") + b"\r"
         start = line.rstrip(b"\r").rfind(b"\r")
         if start > 0:
             # It was drawn over and over: what still shows of that is kept below what came last.
