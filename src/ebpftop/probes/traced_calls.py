@@ -14,7 +14,7 @@ from ebpftop.probes.traced_files import RESULT, exe_of, files_of
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import decode
 from ebpftop.syscalls.errno_names import error_name
-from ebpftop.syscalls.memory import Pieces, pieces_by_argument, words
+from ebpftop.syscalls.memory import Pieces, pieces_by_argument, result, words
 
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
@@ -58,9 +58,9 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
         abi=abi,
         nr=nr,
         name=name,
-        args=decode(abi, nr, args, paths, words(abi, name, memory), files, longest=_PATH_MOST),
+        args=decode(abi, nr, args, paths, words(abi, name, args, memory), files, longest=_PATH_MOST),
         ret=ret if returned else None,
-        result=_result(name, ret, files) if returned else None,
+        result=(_result(name, ret, files) or result(abi, name, args, ret, memory)) if returned else None,
         error=error_name(-ret) if returned and -4095 <= ret < 0 else None,
         ns=duration_ns if returned == _RETURNED_TIMED else None,
     )

@@ -96,7 +96,9 @@ def decode(
         if path is not None:
             words.append(quote(path, longest))
         else:
-            words.append(memory.get(slot.register) or slot.text(value) + files.get(slot.register, ""))
+            words.append(
+                (slot.text is _pointer and memory.get(slot.register)) or slot.text(value) + files.get(slot.register, "")
+            )
     return tuple(words)
 
 

@@ -1,10 +1,11 @@
 """The memory behind the arguments of system calls: what the kernel side reads of it, and how it reads as words.
 
-    name[,name..] ARG=KIND[@SIZE] ..
+    name[,name..] ARG=KIND[@SIZE][?ARG:VALUE[,VALUE..]] ..
 
 ARG counts from 0. KIND is a row of `KINDS`. SIZE says how much there is: ``2`` as many units as argument 2 says,
 ``ret`` as many as the call returned, ``*2`` as many bytes as argument 2 points to; without it, one unit. The kernel
-side reads when the call has returned: `filled` kinds only of a call that did not fail.
+side reads when the call has returned: `filled` kinds only of a call that did not fail. What depends on the value of
+another argument (ioctl's on its request) has that behind the question mark.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from ebpftop.syscalls import constants
 from ebpftop.syscalls.decode import descriptor_args
 from ebpftop.syscalls.memory_structs import (
     cpus,
@@ -41,12 +43,15 @@ from ebpftop.syscalls.memory_words import (
     option,
     poll_descriptors,
     polled,
+    process_times,
     rlimit,
     socket_address,
     string,
     system_name,
     timespec,
     timeval,
+    two_times,
+    window_size,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +80,9 @@ RETURNS_FD = frozenset(
 )
 """Calls that return a file descriptor."""
 _32_BIT: frozenset[Abi] = frozenset(("i386", "arm", "x32"))
+_POLLS = ("poll", "ppoll")
+F_GETFD, F_GETFL = 1, 3  # include/uapi/asm-generic/fcntl.h
+_FLAGS_OF = {F_GETFD: "fdflags", F_GETFL: "open"}
 SHOWN = 32
 """Bytes of a buffer that are shown, as strace does."""
 
@@ -124,6 +132,10 @@ KINDS: Mapping[str, Kind] = {
     "filled_rlimit": Kind(16, 16, rlimit, filled=True),
     "filled_string": Kind(1, 256, string, narrow=True, filled=True),
     "filled_random": Kind(1, SHOWN + 1, hexadecimal_bytes, narrow=True, filled=True),
+    "two_times": Kind(32, 32, two_times),
+    "window": Kind(8, 8, window_size, narrow=True, filled=True),
+    "times": Kind(32, 32, process_times, filled=True),
+    "name": Kind(16, 16, string, narrow=True),
     "stat": Kind(144, 144, stat, filled=True),
     "statx": Kind(64, 64, statx, narrow=True, filled=True),
     "sigset": Kind(8, 8, signal_set, narrow=True),
@@ -168,7 +180,6 @@ nanosleep 0=timespec
 clock_nanosleep 2=timespec
 clock_gettime,clock_getres 1=filled_timespec
 clock_settime 1=timespec
-ppoll 2=timespec
 setrlimit 1=rlimit
 getrlimit 1=filled_rlimit
 prlimit64 2=rlimit 3=filled_rlimit
@@ -199,6 +210,16 @@ uname 0=utsname
 getresuid,getresgid 0=id 1=id 2=id
 getgroups 1=filled_ids@ret
 setgroups 1=ids@0
+futex 3=timespec?1:0,128,256,384,9,137,265,393
+utimensat 2=two_times
+ioctl 2=filled_int?1:0x541b,0x540f,0x5424
+ioctl 2=int?1:0x5421,0x5410
+ioctl 2=window?1:0x5413
+times 0=times
+sched_setscheduler 2=int
+sched_setparam 1=int
+sched_getparam 1=filled_int
+prctl 1=name?0:15
 setsockopt 3=option@4
 getsockopt 3=filled_option@*4 4=filled_int
 """
@@ -212,6 +233,9 @@ class Plan:
     kind: Kind
     size: int
     of: int
+    if_arg: int = 0
+    if_values: tuple[int, ...] = ()
+    """It is only memory if argument `if_arg` is one of these; always if there are none."""
 
     def packed(self, abi: Abi) -> bytes:
         """Return `struct value_plan` of bpf/syscalls_values.h."""
@@ -226,11 +250,13 @@ def _table() -> Mapping[str, tuple[Plan, ...]]:
         names, *arguments = line.split()
         plans = tuple(_plan(argument) for argument in arguments)
         for name in names.split(","):
-            table[name] = (*(plan for plan in table.get(name, ()) if plan.arg not in {p.arg for p in plans}), *plans)
+            table[name] = (*table.get(name, ()), *plans)
     return table
 
 
 def _plan(text: str) -> Plan:
+    text, _, condition = text.partition("?")
+    if_arg, _, values = condition.partition(":")
     arg, _, rest = text.partition("=")
     name, _, size = rest.partition("@")
     kind = KINDS[name]
@@ -241,7 +267,8 @@ def _plan(text: str) -> Plan:
         how, of = _BY_MEMORY, int(size[1:])
     elif size:
         how, of = _BY_ARG, int(size)
-    return Plan(int(arg), kind, how if kind.shape is None else kind.shape, of)
+    if_values = tuple(int(value, 0) for value in values.split(",") if value)
+    return Plan(int(arg), kind, how if kind.shape is None else kind.shape, of, int(if_arg or 0), if_values)
 
 
 def plans(abi: Abi, name: str) -> tuple[Plan, ...]:
@@ -268,14 +295,26 @@ def pieces_by_argument(raw: bytes) -> Mapping[int, Pieces]:
     return found
 
 
-def words(abi: Abi, name: str, memory: Mapping[int, Pieces]) -> Mapping[int, str]:
-    """Return the words of arguments whose memory could be read, by argument."""
+def words(abi: Abi, name: str, args: Sequence[int], memory: Mapping[int, Pieces]) -> Mapping[int, str]:
+    """Return the words of arguments whose memory could be read, by argument; *args* are the six registers at entry."""
     found = {}
     for plan in plans(abi, name):
         pieces = memory.get(plan.arg)
-        if pieces and _is_read(pieces):
+        if pieces and _is_read(pieces) and args[plan.if_arg] in (plan.if_values or args):
             found[plan.arg] = plan.kind.words(pieces)
     return found
+
+
+def result(abi: Abi, name: str, args: Sequence[int], ret: int, memory: Mapping[int, Pieces]) -> str | None:
+    """Return in words what the call returned beside its number; None if that is all."""
+    if ret < 0:
+        return None
+    if name in _POLLS and 0 in memory:
+        return f"{ret} ({polled(memory[0])})" if ret else "0 (Timeout)"
+    if name in ("fcntl", "fcntl64") and args[1] & 0xFFFFFFFF in _FLAGS_OF:
+        flags = constants.ABI_WORDS.get((abi, _FLAGS_OF[args[1]])) or constants.WORDS[_FLAGS_OF[args[1]]]
+        return f"{ret:#x} (flags {flags(ret)})" if ret or args[1] == F_GETFL else None
+    return None
 
 
 def _is_read(pieces: Pieces) -> bool:

@@ -211,3 +211,26 @@ def _limit(value: int) -> str:
     if value == 2**64 - 1:
         return "RLIM64_INFINITY"
     return f"{value // 1024}*1024" if value > 1024 and value % 1024 == 0 else str(value)
+
+
+def two_times(pieces: _Pieces) -> str:
+    """Show the times that utimensat sets."""
+    seconds, ns, more_seconds, more_ns = struct.unpack("=qqqq", pieces[0][0].ljust(32, b"\0")[:32])
+    return f"[{_set_time(seconds, ns)}, {_set_time(more_seconds, more_ns)}]"
+
+
+def _set_time(seconds: int, ns: int) -> str:
+    named = {(1 << 30) - 1: "UTIME_NOW", (1 << 30) - 2: "UTIME_OMIT"}.get(ns)
+    return named or f"{{tv_sec={seconds}, tv_nsec={ns}}}"
+
+
+def window_size(pieces: _Pieces) -> str:
+    """Show struct winsize."""
+    rows, columns, width, height = struct.unpack("=HHHH", pieces[0][0].ljust(8, b"\0")[:8])
+    return f"{{ws_row={rows}, ws_col={columns}, ws_xpixel={width}, ws_ypixel={height}}}"
+
+
+def process_times(pieces: _Pieces) -> str:
+    """Show struct tms, in ticks."""
+    user, system, children_user, children_system = struct.unpack("=qqqq", pieces[0][0].ljust(32, b"\0")[:32])
+    return f"{{tms_utime={user}, tms_stime={system}, tms_cutime={children_user}, tms_cstime={children_system}}}"
