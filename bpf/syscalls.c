@@ -9,7 +9,7 @@
  *
  * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one; syscalls_conditions.h: which of
  * them; syscalls_values.h: the memory behind their arguments; syscalls_walks.h: their files;
- * syscalls_stacks.h: where they were made. syscalls_exit.h: how calls end.
+ * syscalls_stacks.h: where they were made; syscalls_returned.h: how that is put together. syscalls_exit.h: how calls end.
  */
 #include "ebpftop.h"
 #include "budget.h"
@@ -536,5 +536,6 @@ int handle_timer_other(struct enter_ctx *ctx)
 	return handle_family(ctx, FAMILY_TIMER_OTHER);
 }
 
+#include "syscalls_returned.h"
 #include "syscalls_exit.h"
 #include "syscalls_uring.h"
