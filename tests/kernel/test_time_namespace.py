@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
+from pathlib import Path
 
 from tests.kernel.support import Stream, last, needs_root, of
 
@@ -13,19 +15,20 @@ pytestmark = needs_root
 _IN_A_NAMESPACE = ("unshare", "--time", "--monotonic", "50000", "--boottime", "100000")
 
 
-def test_what_it_tells_has_the_times_that_it_has_elsewhere() -> None:
-    stream = Stream("--comm", "sleep", "--trace", "clock_nanosleep", probes="execs,syscalls,trace")
+def test_what_it_tells_has_the_times_that_it_has_elsewhere(tmp_path: Path) -> None:
+    sleep = shutil.copy("/bin/sleep", tmp_path / "slumbers")  # others sleep too
+    stream = Stream("--comm", "slumbers", "--trace", "clock_nanosleep", probes="execs,syscalls,trace")
     stream.command = [*_IN_A_NAMESPACE, *stream.command]
-    with subprocess.Popen(["sleep", "60"]) as before:
+    with subprocess.Popen([sleep, "60"]) as before:
         began_s, since_boot_s = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
         with stream:
-            subprocess.run(["sleep", "0.3"], check=True)
+            subprocess.run([sleep, "0.3"], check=True)
             stream.wait_for(lambda lines: of("syscall", lines) and of("trace", lines))
             stream.wait_for(lambda lines: of("syscalls", lines) and last("syscalls", lines)["in_flight"])
             lines = stream.stop()
         ended_s = time.time()
         before.kill()
-    (started,) = of("exec", lines, argv=["sleep", "0.3"])
+    (started,) = of("exec", lines, argv=[str(sleep), "0.3"])
     (ended,) = of("exit", lines)
     assert (ended["pid"], ended["start_ns"]) == (started["pid"], started["start_ns"]), (
         "whoever still runs has not ended"

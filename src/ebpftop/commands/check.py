@@ -132,13 +132,13 @@ def _print(report: Report, console: Console) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; return 1 if a probe cannot attach."""
+    """Print the report; return 1 if a probe cannot attach that is attached unless others are named."""
     stdio.require_stdout()
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
     outputs = redirect_stdio()
-    process.status_if_ended = 1  # 0 would mean that every probe works
+    process.status_if_ended = 1  # 0 would mean that the probes work
     report = examine(args)
     if args.json:
         stdio.write_stdout(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
@@ -150,4 +150,4 @@ def run(args: argparse.Namespace) -> int:
         stdio.write_stdout(stdio.shown(text.getvalue()))
     if args.verbose:
         stdio.report_lines(outputs.log_path.read_bytes().decode("utf-8", "backslashreplace"))
-    return 0 if all(probe.state == "on" for probe in report["probes"]) else 1
+    return 0 if all(probe.state == "on" for probe in report["probes"] if probe.probe in registry().on) else 1
