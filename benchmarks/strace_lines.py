@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,9 +91,10 @@ def by_ebpftop(command: Sequence[str], calls: str) -> Counter[str]:
         os.close(null)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; strace's command inherits no such thing
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        os.execvp(command[0], list(command))
+        os.execv(command[0], list(command))
     os.close(wait)
     stream = [sys.executable, "-m", "ebpftop", "stream", "--probes", "syscalls", "--pid", str(pid), "--trace", calls]
+    begun = False
     lost: Counter[str] = Counter()
     lines: Counter[str] = Counter()
     with subprocess.Popen(stream, stdout=subprocess.PIPE, text=True) as ebpftop:
@@ -109,7 +111,8 @@ def by_ebpftop(command: Sequence[str], calls: str) -> Counter[str]:
             if record["kind"] == "lost":
                 lost[record["where"]] = record["count"]
             elif record["kind"] == "syscall":
-                lines[normal(_line(record))] += 1
+                begun = begun or record["name"] == "execve"
+                lines[normal(_line(record))] += begun
     if any(lost.values()):
         print(f"lost: {dict(lost)}")
     return lines
@@ -135,8 +138,10 @@ def main() -> None:
     parser.add_argument("--calls", default="all", help="which system calls, as strace and ebpftop both name them")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
-    if not args.command:
+    program = shutil.which(args.command[0]) if args.command else None
+    if program is None:
         parser.error("which command?")
+    args.command[0] = program
     strace, again = by_strace(args.command, args.calls), by_strace(args.command, args.calls)
     ebpftop = by_ebpftop(args.command, args.calls)
     total = strace.total()

@@ -44,6 +44,7 @@ signal.signal(signal.SIGUSR1, lambda *_: None); signal.signal(signal.SIGUSR2, si
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGRTMIN + 3]); signal.sigpending()
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 60)); signal.pthread_sigmask(signal.SIG_SETMASK, [])
 resource.setrlimit(resource.RLIMIT_CORE, (0, 4096)); resource.getrlimit(resource.RLIMIT_CORE)
+os.close(os.open("/", os.O_RDONLY))
 for name in ("/etc/passwd", "/dev/null", "/tmp", "/nowhere"):
     try: os.stat(name); os.lstat(name)
     except OSError: pass

@@ -43,7 +43,7 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
     name = abis.name(abi, nr)
     memory: Mapping[int, Pieces] = {}
     files: Mapping[int, str] = {}
-    if len(raw) > _DATA_AT:  # else the call has not returned
+    if len(raw) >= _DATA_AT:  # else the call has not returned
         values, names, _, _ = _LENGTHS.unpack_from(raw, _TRACED.size)
         memory = pieces_by_argument(raw[_DATA_AT : _DATA_AT + values])
         names_at = _DATA_AT + values
@@ -68,7 +68,7 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
 
 def raw_stacks(raw: bytes) -> RawStacks | None:
     """Return the stacks of one event; None if it has none."""
-    if len(raw) <= _DATA_AT:
+    if len(raw) < _DATA_AT:
         return None
     values, names, user, kernel = _LENGTHS.unpack_from(raw, _TRACED.size)
     names_at = _DATA_AT + values
