@@ -85,7 +85,8 @@ int sys_exit_traced(struct exit_ctx *ctx)
 	if (!facts)
 		return 0;
 	u32 asked = *facts >> CONDITIONS_SHIFT;
-	bool surely = kept ? kept->returned != KEPT_FOR_CONDITIONS : !asked;
+	/* One that was asked for with a condition, and no more when it returns, is not reported. */
+	bool surely = kept ? kept->returned != KEPT_FOR_CONDITIONS : !asked && *facts & TRACED;
 
 	if (!surely) {
 		find_met_by_result(returned, conditions_of_process(asked, kinds, caller.tgid), error);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.source import SourceError
+from ebpftop.core.syscall_records import Syscall, Syscalls
+from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
@@ -161,6 +164,21 @@ def test_calls_that_are_not_reported_are_counted_and_take_nothing_of_the_budget(
     assert {row["name"]: row["count"] for row in reading["rows"]}["getppid"] == 50_000
     (slot,) = [slot for slot in reading["table"] if (slot["abi"], slot["name"]) == ("x86_64", "getppid")]
     assert (slot["handler"], slot["conditions"]) == ("trace", ["failed"])
+
+
+def test_a_call_that_is_no_longer_asked_for_when_it_returns_is_not_reported() -> None:
+    source = KernelSource(Options(probes=("syscalls",), filter=Filter(pids=(os.getpid(),))))
+    try:
+        source.set_handlers([("x86_64", 230)], "trace", ["failed"])
+        with subprocess.Popen(["sleep", "1"]):
+            time.sleep(0.5)
+            source.set_handlers([("x86_64", 230)], "count")
+        records = [record for batch in source.read_all() for record in batch.records]
+    finally:
+        source.close()
+    rows = {row.name: row.count for reading in records if isinstance(reading, Syscalls) for row in reading.rows}
+    assert rows["clock_nanosleep"] >= 1
+    assert not [record for record in records if isinstance(record, Syscall)]
 
 
 def test_conditions_that_nobody_uses_any_more_make_room_and_follow_nobody() -> None:
