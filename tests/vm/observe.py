@@ -21,8 +21,8 @@ from .workload import Done, work
 
 EBPFTOP = (sys.executable, "-m", "ebpftop")
 INTERVAL_S = 0.5
-# Four probes are compiled, under emulation, beside another guest that does the same.
-ATTACH_TIMEOUT_S = 240.0
+# Four probes are compiled, under emulation, beside another guest that does the same and all tests of this machine.
+ATTACH_TIMEOUT_S = 600.0
 ARRIVAL_TIMEOUT_S = 30.0
 
 

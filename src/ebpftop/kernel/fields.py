@@ -143,7 +143,8 @@ _FIELDS = (
     Field("SIGNAL_TTY", "signal_struct", ("tty",)),
     Field("SIGNAL_PIDS", "signal_struct", ("pids",)),
     Field("TTY_NAME", "tty_struct", ("name",)),
-    # The ends of a socket (bpf/syscalls_walks.h). Without them it is known by its inode.
+    # The ends of a socket (bpf/syscalls_walks.h). Without them it is known by its inode: where there is no BTF, since
+    # net/sock.h includes what does not compile outside the kernel's own tree.
     Field("FILE_PRIVATE", "file", ("private_data",)),
     Field("SOCKET_SK", "socket", ("sk",), optional=True),
     Field("SOCK_TYPE", "sock", ("sk_type",), optional=True),

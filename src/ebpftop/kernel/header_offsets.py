@@ -33,8 +33,6 @@ _HEADERS_C = """
 #include <linux/dcache.h>
 #include <linux/mount.h>
 #include <linux/tty.h>
-#include <linux/net.h>
-#include <net/sock.h>
 /* The head of a structure that only fs/mount.h has, which no package of headers contains. The same since 3.3. */
 struct mount {
     struct hlist_node mnt_hash;
