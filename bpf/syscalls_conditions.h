@@ -7,13 +7,13 @@
 
 #define CONDITIONS 8
 
+/* Of which process a call must be is in struct condition_kinds. */
 enum condition_flag {
 	CONDITION_FAILED = 1,
 	CONDITION_ERROR = 2, /* failed with this error */
 	CONDITION_SLOWER = 4,
 	CONDITION_PATH = 8,  /* one of its paths begins with these bytes; an exact one includes its NUL */
 	CONDITION_PATH_END = 16,
-	CONDITION_PROCESS = 32, /* made by a process that is followed: decided by struct condition_kinds */
 };
 
 #define CONDITION_PATH_LEN 64

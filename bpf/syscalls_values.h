@@ -23,9 +23,8 @@ enum value_size {
 };
 
 enum value_flag {
-	VALUE_IF_OK = 1,     /* only of a call that did not fail */
-	VALUE_FILLED = 2,    /* the call filled the memory: of iovecs, no more than it returned */
-	VALUE_OF_32_BIT = 4, /* pointers and sizes are 32 bits wide */
+	VALUE_FILLED = 1, /* only of a call that did not fail, which filled it: of iovecs, no more than it returned */
+	VALUE_OF_32_BIT = 2, /* pointers and sizes are 32 bits wide */
 };
 
 struct value_plan {
@@ -140,7 +139,7 @@ INLINE void append_planned(struct scratch *event, const struct value_plan *plan)
 	s64 ret = event->call.ret;
 	u32 failed = ret < 0 && ret >= -4095;
 
-	if (failed && plan->flags & (VALUE_IF_OK | VALUE_FILLED))
+	if (failed && plan->flags & VALUE_FILLED)
 		return;
 	BOUND(arg, 7);
 	BOUND(of, 7);

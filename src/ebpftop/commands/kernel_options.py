@@ -84,8 +84,7 @@ def _traced(text: str | None) -> tuple[TracedCall, ...]:
 
 
 def _abis() -> tuple[Abi, ...]:
-    machine = platform.machine()
-    return abis.native_abi(machine), *abis.compat_abis(machine)
+    return abis.all_abis(platform.machine())
 
 
 def _attach_options(args: argparse.Namespace, off: tuple[str, ...] = ()) -> dict[str, str]:

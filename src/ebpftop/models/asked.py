@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ebpftop.core.syscall_records import Abi, Handler, Syscalls
 from ebpftop.models.baseline import CallKey
-from ebpftop.syscalls.abi import UnknownMachine, compat_abis, native_abi
+from ebpftop.syscalls.abi import UnknownMachine, all_abis
 from ebpftop.syscalls.tracing import TraceItem, is_one_name, parse_trace, trace_items
 
 ALWAYS = ""
@@ -168,6 +168,6 @@ def _pid_of(condition: str) -> int | None:
 def abis_of(abi: str) -> tuple[Abi, ...]:
     """Return the ABIs of a machine with this one, its own first; none if it is not known."""
     try:
-        return (native_abi(abi), *compat_abis(abi)) if abi else ()
+        return all_abis(abi) if abi else ()
     except UnknownMachine:
         return ()

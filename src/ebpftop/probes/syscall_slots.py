@@ -30,7 +30,7 @@ class Slots:
 
     def __init__(self, machine: str) -> None:
         """*machine* is what `uname -m` says."""
-        self.abis: tuple[Abi, ...] = (abis.native_abi(machine), *abis.compat_abis(machine))
+        self.abis: tuple[Abi, ...] = abis.all_abis(machine)
 
     def slot(self, call: Call) -> int | None:
         """Return the slot of *call*; None for a number beyond the table, which is counted separately."""

@@ -11,7 +11,7 @@ from ebpftop.kernel import maps
 from ebpftop.kernel.loader import Module
 from ebpftop.syscalls.tracing import CONDITIONS_MAX, Condition
 
-_FAILED, _ERROR, _SLOWER, _PATH, _PATH_END, _PROCESS = 1, 2, 4, 8, 16, 32  # enum condition_flag
+_FAILED, _ERROR, _SLOWER, _PATH, _PATH_END = 1, 2, 4, 8, 16  # enum condition_flag
 _PATH_LEN = 64
 _CONDITION = struct.Struct(f"=IIQII{_PATH_LEN}s{_PATH_LEN}s")
 _KINDS = struct.Struct("=II8I")
@@ -46,9 +46,6 @@ class TraceConditions:
         self._followed = followed
         self._places: dict[Condition, int] = {}
         self._bits: dict[Condition, int] = {}  # of those with a process, while they are in the kernel
-
-    def __contains__(self, condition: Condition) -> bool:
-        return condition in self._places
 
     def add(self, conditions: Iterable[Condition]) -> None:
         """Give each of *conditions* a place; raises SourceError if there is none left, and then nothing has changed."""
@@ -95,7 +92,6 @@ def packed(condition: Condition) -> bytes:
     flags = _FAILED if condition.failed else 0
     flags |= _ERROR if condition.error is not None else 0
     flags |= _SLOWER if condition.slower_ns is not None else 0
-    flags |= _PROCESS if condition.pid is not None else 0
     path, length = b"", 0
     if condition.path is not None:
         path = condition.path.encode("utf-8", "surrogateescape")

@@ -57,9 +57,8 @@ class Table(Struct, frozen=True):
 def _calls(text: str) -> object:
     from ebpftop.syscalls import abi
 
-    machine = platform.machine()
     try:
-        return abi.resolve_list(text, (abi.native_abi(machine), *abi.compat_abis(machine)))
+        return abi.resolve_list(text, abi.all_abis(platform.machine()))
     except abi.UnknownSyscall as error:
         raise Wrong(str(error)) from error
 
@@ -68,9 +67,8 @@ def _traced(text: str) -> object:
     from ebpftop.syscalls import abi
     from ebpftop.syscalls.tracing import parse_trace
 
-    machine = platform.machine()
     try:
-        return parse_trace(text, (abi.native_abi(machine), *abi.compat_abis(machine)))
+        return parse_trace(text, abi.all_abis(platform.machine()))
     except ValueError as error:
         raise Wrong(str(error)) from error
 

@@ -88,6 +88,11 @@ def compat_abis(machine: str) -> tuple[Abi, ...]:
     return _COMPAT[native_abi(machine)]
 
 
+def all_abis(machine: str) -> tuple[Abi, ...]:
+    """Return every ABI by which programs may enter the kernel of *machine*, its native one first."""
+    return native_abi(machine), *compat_abis(machine)
+
+
 def resolve(text: str, abis: Sequence[Abi]) -> tuple[tuple[Abi, int], ...]:
     """Return the (abi, number) pairs that *text* means.
 

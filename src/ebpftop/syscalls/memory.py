@@ -61,7 +61,7 @@ VALUES_MAX = 4
 """Arguments of one call whose memory is read: VALUES of bpf/syscalls_values.h."""
 
 _NONE, _FIXED, _BY_ARG, _BY_RESULT, _BY_MEMORY, _IOVECS, _MSGHDR = range(7)  # enum value_size
-_IF_OK, _FILLED, _OF_32_BIT = 1, 2, 4  # enum value_flag
+_FILLED, _OF_32_BIT = 1, 2  # enum value_flag
 _PLAN = struct.Struct("=BBBBHH")
 _HEAD = struct.Struct("=BBHIQ")
 _FDS = struct.Struct("=BBB5x")
@@ -320,8 +320,3 @@ def result(abi: Abi, name: str, args: Sequence[int], ret: int, memory: Mapping[i
 def _is_read(pieces: Pieces) -> bool:
     data, whole = pieces.get(0, (b"", 0))
     return bool(data) or not whole
-
-
-def parts(pieces: Pieces) -> Sequence[Piece]:
-    """Return the pieces in order."""
-    return [pieces[part] for part in sorted(pieces)]

@@ -12,7 +12,6 @@ from ebpftop.syscalls import constants
 _Piece = tuple[bytes, int]
 _Pieces = Mapping[int, _Piece]
 _SHOWN = 32
-_LISTED = 32
 _IOVEC = struct.Struct("=QQ")
 _ESCAPED = {ord('"'): '\\"', ord("\\"): "\\\\", 10: "\\n", 9: "\\t", 13: "\\r", 11: "\\v", 12: "\\f"}
 _FAMILIES = {

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.widget import Widget
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from ebpftop.core.escape import escape
-from ebpftop.ui.screens.ready import ReadyScreen
-from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.screens.choice import ChoiceScreen
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,8 +18,10 @@ Offer = tuple[str, str, str]
 """A place, its name, and what is there."""
 
 
-class GoScreen(ReadyScreen[str]):
+class GoScreen(ChoiceScreen[str]):
     """Closes with the place that was chosen."""
+
+    is_small = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,o,q", "dismiss", "Back", key_display="Esc", id="go_to.back"),
@@ -49,33 +44,9 @@ class GoScreen(ReadyScreen[str]):
     def let_go(self) -> None:
         self.offers = ()
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog small") as self._box:
-            self._options = OptionList(markup=False, compact=True)
-            yield self._options
-        yield KeyLine()
-
     def show_filled(self) -> None:
-        self._box.border_title = Content(f"Go to, from {escape(self.title_text)}")
-        self._options.set_options(
-            Option(Content.assemble((f"{name:<14}", "bold"), (about, "$dim"))) for _, name, about in self.offers
-        )
-        self._options.highlighted = 0
-        self.set_focus(self._options)
+        places = [Content.assemble((f"{name:<14}", "bold"), (about, "$dim")) for _, name, about in self.offers]
+        self.show_choices(f"Go to, from {escape(self.title_text)}", places)
 
-    @property
-    def varying(self) -> tuple[Widget, ...]:
-        return self._options, self._box
-
-    @on(OptionList.OptionSelected)
-    def _clicked(self) -> None:
-        self.action_choose()
-
-    def action_choose(self) -> None:
-        self.dismiss(self.offers[self._options.highlighted or 0][0])
-
-    def action_cursor(self, step: int) -> None:
-        if step > 0:
-            self._options.action_cursor_down()
-        else:
-            self._options.action_cursor_up()
+    def choice(self, index: int) -> str:
+        return self.offers[index][0]

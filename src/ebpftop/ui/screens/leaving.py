@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.widget import Widget
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from ebpftop.lifecycle.attended import AttendedCommand
-from ebpftop.ui.screens.ready import ReadyScreen
-from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.screens.choice import ChoiceScreen
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,7 +22,7 @@ _LEAVE = ("leave", "Leave it running", "ebpftop ends; what it prints from then o
 _STAY = (None, "Stay", "nothing happens")
 
 
-class LeaveScreen(ReadyScreen[Choice | None]):
+class LeaveScreen(ChoiceScreen[Choice | None]):
     """Closes with what was chosen; None to stay."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,33 +44,9 @@ class LeaveScreen(ReadyScreen[Choice | None]):
         self.filled()
         return self
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog") as self._box:
-            self._options = OptionList(markup=False)
-            yield self._options
-        yield KeyLine()
-
     def show_filled(self) -> None:
-        self._box.border_title = Content(self._title)
-        self._options.set_options(
-            Option(Content.assemble((f"{label}\n", "bold"), (f"  {what}", "$dim"))) for _, label, what in self._choices
-        )
-        self._options.highlighted = 0
-        self.set_focus(self._options)
+        choices = [Content.assemble((f"{label}\n", "bold"), (f"  {what}", "$dim")) for _, label, what in self._choices]
+        self.show_choices(self._title, choices)
 
-    @property
-    def varying(self) -> tuple[Widget, ...]:
-        return self._options, self._box
-
-    @on(OptionList.OptionSelected)
-    def _clicked(self) -> None:
-        self.action_choose()
-
-    def action_choose(self) -> None:
-        self.dismiss(self._choices[self._options.highlighted or 0][0])
-
-    def action_cursor(self, step: int) -> None:
-        if step > 0:
-            self._options.action_cursor_down()
-        else:
-            self._options.action_cursor_up()
+    def choice(self, index: int) -> Choice | None:
+        return self._choices[index][0]
