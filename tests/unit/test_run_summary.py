@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from ebpftop.cli.main import main
+from ebpftop.core.cpu_time import CpuTime
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Lost, Probe
 from ebpftop.core.syscall_records import ProcessCalls, Syscall, SyscallRow, Syscalls
@@ -117,13 +118,24 @@ def test_what_a_fork_used_is_that_of_the_program_that_forked() -> None:
 
 def test_what_the_copy_of_ebpftop_used_is_not_the_commands() -> None:
     summary = RunSummary(CMD)
-    summary.own_s = 0.5, 0.25
+    summary.own_cpu = CpuTime(0.5, 0.25)
     used: dict[str, Any] = {"user_s": 2.0, "system_s": 1.0}
     summary.feed([started(CMD, 1, "/bin/a"), started(101, CMD, "/bin/b"), ended(101, 11.0, **used)])
     summary.feed([ended(CMD, 12.0, **used)])
     (a,) = summary.summary(COMMAND, 12.0).tree
     assert (a.user_s, a.system_s) == (1.5, 0.75)
     assert (a.children[0].user_s, a.children[0].system_s) == (2.0, 1.0)
+
+
+def test_time_that_the_kernel_divides_anew_is_counted_once() -> None:
+    """The kernel says another ratio of user and system time later: cputime_adjust, which has it of the ticks so far."""
+    summary = RunSummary(CMD)
+    summary.own_cpu = CpuTime(0.75, 0.25)
+    summary.feed([started(CMD, 1, "/bin/a"), ended(CMD, 12.0, user_s=0.0, system_s=1.5)])
+    (a,) = summary.summary(COMMAND, 12.0).tree
+    assert (a.user_s, a.system_s) == (0.0, 0.5)
+    assert CpuTime(2.0, 0.0).since(CpuTime(0.5, 0.5)) == (1.0, 0.0)
+    assert CpuTime(0.5, 0.5).since(CpuTime(1.0, 0.5)) == (0.0, 0.0)
 
 
 def test_traced_calls_and_environments_are_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:

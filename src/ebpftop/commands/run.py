@@ -23,6 +23,7 @@ from ebpftop.commands.kernel_options import (
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.run_options import PROBES, require_effect, require_host_pids, shows_screen
 from ebpftop.commands.when import When, runner_of
+from ebpftop.core.cpu_time import CpuTime
 from ebpftop.core.escape import printable
 from ebpftop.core.records import Record
 from ebpftop.core.source import UsageError
@@ -129,7 +130,7 @@ def _watch(source: KernelSource, command: StartedCommand, when: When | None) -> 
     with command.gets_signals():
         started, begin_s = time.time(), time.monotonic()
         command.go()
-        found.own_s = command.own_s
+        found.own_cpu = command.own_cpu
         wait_s = 0.0
         while not command.wait(wait_s):
             command.pass_signals()
@@ -152,7 +153,7 @@ def _watch(source: KernelSource, command: StartedCommand, when: When | None) -> 
     if found.ended is not None:  # without the time in which we read records
         wall_s, ended = max(0.0, found.ended - started), found.ended
     rss_bytes = command.usage.ru_maxrss << 10
-    own_user_s, own_system_s = command.own_s
+    used = CpuTime(command.usage.ru_utime, command.usage.ru_stime).since(command.own_cpu)
     return found.summary(
         Command(
             argv=tuple(printable(word) for word in command.argv),
@@ -162,8 +163,8 @@ def _watch(source: KernelSource, command: StartedCommand, when: When | None) -> 
             status=command.status,
             signal=signal.Signals(-command.code).name if command.code < 0 else None,
             wall_s=wall_s,
-            user_s=max(0.0, command.usage.ru_utime - own_user_s),
-            system_s=max(0.0, command.usage.ru_stime - own_system_s),
+            user_s=used.user_s,
+            system_s=used.system_s,
             max_rss_bytes=rss_bytes if rss_bytes > own_rss_bytes else None,
         ),
         ended,

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+from ebpftop.core.cpu_time import CpuTime
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.guard import END_SIGNALS
 from ebpftop.lifecycle.process import hold_back_signals, process
@@ -134,10 +135,10 @@ class StartedCommand:
         self.end_fd = os.pidfd_open(self.pid)
         """Readable once it has ended (pidfd_open(2))."""
         self._ending = threading.Lock()
-        self.own_s = 0.0, 0.0
-        """User and system time that it used before `go`, while it was a copy of ebpftop."""
+        self.own_cpu = CpuTime()
+        """What it used before `go`, while it was a copy of ebpftop."""
         self.usage: resource.struct_rusage | None = None
-        """What it used, `own_s` included, with those of its descendants that it waited for; None until it ended."""
+        """What it used, `own_cpu` included, with those of its descendants that it waited for; None until it ended."""
         self.code: int | None = None
         """As waitstatus_to_exitcode: minus a signal; None until it has ended."""
 
@@ -185,7 +186,7 @@ class StartedCommand:
             # To send that, and to begin to wait, took system time too.
             with suppress(OSError):
                 system_s = max(system_s, time.clock_gettime(~self.pid << 3 | _CPU_OF_PROCESS) - user_s)
-            self.own_s = user_s, system_s
+            self.own_cpu = CpuTime(user_s, system_s)
         with suppress(BrokenPipeError):  # it was killed while it waited
             os.write(self._go_w, b"g")
         os.close(self._go_w)

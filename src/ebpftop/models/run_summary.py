@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ebpftop.core.cpu_time import CpuTime
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Lost, Probe, Record
 from ebpftop.core.syscall_records import Syscall, Syscalls
@@ -193,8 +194,8 @@ class RunSummary:
         """*own_rss_bytes*: memory that the first process had before it was the command, which counts as its most."""
         self.ended: float | None = None
         """When the command ended (Unix seconds); None if that was not seen."""
-        self.own_s = 0.0, 0.0
-        """User and system time that the first process had used by then."""
+        self.own_cpu = CpuTime()
+        """What the first process had used before it was the command."""
         self._pid = pid
         self._own_rss_bytes = own_rss_bytes
         self._top = Row(program="", command=())
@@ -302,9 +303,11 @@ class RunSummary:
     def _use(self, row: Row, e: Exit) -> None:
         """Add to *row* what a process used, as far as that is known."""
         if e.user_s is not None and e.system_s is not None:
-            own_user_s, own_system_s = self.own_s if e.pid == self._pid else (0.0, 0.0)
-            row.user_s = (row.user_s or 0.0) + max(0.0, e.user_s - own_user_s)
-            row.system_s = (row.system_s or 0.0) + max(0.0, e.system_s - own_system_s)
+            used = CpuTime(e.user_s, e.system_s)
+            if e.pid == self._pid:
+                used = used.since(self.own_cpu)
+            row.user_s = (row.user_s or 0.0) + used.user_s
+            row.system_s = (row.system_s or 0.0) + used.system_s
         if e.max_rss_bytes is not None and (e.pid != self._pid or e.max_rss_bytes > self._own_rss_bytes):
             row.max_rss_bytes = max(row.max_rss_bytes or 0, e.max_rss_bytes)
 
