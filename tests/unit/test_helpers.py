@@ -52,6 +52,17 @@ def test_a_helper_is_known_from_its_fork_until_it_is_reaped(monkeypatch: pytest.
     assert helpers.pids == []
 
 
+def status_of(pid: int) -> int:
+    until_s = time.monotonic() + 20
+    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
+        if time.monotonic() > until_s:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            pytest.fail("it stays stopped")
+        time.sleep(0.001)
+    return os.waitstatus_to_exitcode(ended[1])
+
+
 @pytest.mark.parametrize("how", ["told", "left"])
 def test_a_helper_that_is_stopped_before_it_does_anything_goes_on(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(helpers, "pids", [])
@@ -65,14 +76,29 @@ def test_a_helper_that_is_stopped_before_it_does_anything_goes_on(monkeypatch: p
         ours.send(b"x")
     ours.close()
     theirs.close()
-    until_s = time.monotonic() + 20
-    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
-        if time.monotonic() > until_s:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            pytest.fail("it stays stopped")
-        time.sleep(0.01)
-    assert os.waitstatus_to_exitcode(ended[1]) == 7
+    assert status_of(pid) == 7
+
+
+def test_a_helper_that_is_stopped_while_it_waits_ends_with_ebpftop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helpers, "pids", [])
+    cpus = os.sched_getaffinity(0)
+    ours, theirs = socket.socketpair()
+    try:
+        # On one processor, and with no right to it while we run: it is stopped when ebpftop has ended already.
+        os.sched_setaffinity(0, {min(cpus)})
+        if (pid := helpers.fork(ours, theirs)) == 0:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            os._exit(len(helpers.receive(theirs, 100)))
+        theirs.close()
+        stat = Path(f"/proc/{pid}/stat")
+        until_s = time.monotonic() + 20
+        while ") S " not in stat.read_text() and time.monotonic() < until_s:
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGSTOP)
+        ours.close()
+    finally:
+        os.sched_setaffinity(0, cpus)
+    assert status_of(pid) == 0
 
 
 def test_in_another_pid_namespace_no_number_of_ours_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ def _receive(channel: socket.socket) -> bytes:
 def _exactly(channel: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size:
-        piece = channel.recv(size - len(data))
+        piece = helpers.receive(channel, size - len(data))
         if not piece:
             return b""
         data += piece

@@ -185,7 +185,7 @@ def _be_the_child(instance: Path, requests: socket.socket) -> NoReturn:
 
 
 def _answer(work: RootWork, requests: socket.socket) -> None:
-    while request := requests.recv(_REQUEST_MAX):
+    while request := helpers.receive(requests, _REQUEST_MAX):
         code, fds, answer = 0, [], b""
         try:
             match request.split(b"\0"):

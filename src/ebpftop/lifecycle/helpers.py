@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import socket
 from contextlib import suppress
@@ -51,6 +52,18 @@ def _never_let_stay_stopped(pid: int, channel: socket.socket) -> None:
     fcntl.fcntl(channel, fcntl.F_SETOWN, pid)
     fcntl.fcntl(channel, _F_SETSIG, signal.SIGCONT)
     fcntl.fcntl(channel, fcntl.F_SETFL, fcntl.fcntl(channel, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def receive(channel: socket.socket, size: int) -> bytes:
+    """Return at most *size* bytes of what ebpftop sent, waiting for it; nothing if ebpftop has ended. One thread may.
+
+    The wait is a poll(2). The kernel sends no signal for a socket on which a recv(2) waits (net/socket.c,
+    sock_wake_async): a helper that was stopped in one just before ebpftop ended would stay stopped.
+    """
+    waiting = select.poll()
+    waiting.register(channel, select.POLLIN)
+    waiting.poll()
+    return channel.recv(size)
 
 
 def reap(pid: int) -> None:
