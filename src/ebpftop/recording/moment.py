@@ -6,12 +6,13 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from operator import itemgetter
 
-from ebpftop.core.process_records import Exit, Process
+from ebpftop.core.process_records import Process
 from ebpftop.core.record_lines import Foreign
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import Event, Header, Reading, Record
 from ebpftop.probes.registry import registry
-from ebpftop.recording.index import EventCounter, Key, key_of
+from ebpftop.recording.index import EventCounter
+from ebpftop.recording.lasting import Lasting
 
 # Memory for what happened during it. Beyond that, the oldest is left out.
 MAX_BYTES = 24 << 20
@@ -35,12 +36,10 @@ class Moment:
         self._events = events
         self._readings_since = readings_since
         self._probes = registry().types
-        self._lasting: dict[Key, Record] = {}
+        self._lasting = Lasting(lasting)
         self._number = self._bytes = 0
         # By pane; readings, and states of probes, by themselves. Each with its place and its weight.
         self._logs: defaultdict[str | None, deque[tuple[int, Record, int]]] = defaultdict(deque)
-        for record in lasting:
-            self._follow(record)
 
     def is_shown(self, reading: Record) -> bool:
         """Whether a reading is kept."""
@@ -70,7 +69,7 @@ class Moment:
 
     def before(self) -> list[Record]:
         """Return what held before the oldest event kept."""
-        return list(self._lasting.values())
+        return self._lasting.records()
 
     def records(self) -> list[Record]:
         """Return what is kept, in its order."""
@@ -80,14 +79,7 @@ class Moment:
     def _drop(self, log: str | None) -> None:
         _, record, size = self._logs[log].popleft()
         self._bytes -= size
-        self._follow(record)
+        self._lasting.follow(record)
         if isinstance(record, Event):
             self.dropped.add(record)
             self.complete_from = max(self.complete_from, record.time)
-
-    def _follow(self, record: Record) -> None:
-        key = key_of(record)
-        if isinstance(record, Exit):
-            self._lasting.pop(record.pid, None)
-        elif key is not None and (not isinstance(record, Process) or key not in self._lasting):
-            self._lasting[key] = record

@@ -9,7 +9,7 @@ import re
 import select
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -164,6 +164,36 @@ def _spool(fd: int, damage: ReadErrors) -> int:
                 spool.write(zstd_frames.pack(lines, lines.count(b"\n"), level=1))
         spool.flush()
         return os.dup(spool.fileno())
+
+
+def lines_of(
+    inputs: Iterable[bytes], damage: ReadErrors, came: Callable[[int], None] = lambda _: None
+) -> Iterator[bytes]:
+    """Yield whole lines of *inputs*, bytes of a stream as they come: lines, or zstd frames of them.
+
+    An empty input is the end; then the last line may lack its newline. *came* is told how many bytes of lines come.
+    """
+    joiner = LineJoiner()
+    stream: zstd_frames.Stream | None = None
+    is_begin = True
+    for data in inputs:
+        if not data:
+            if stream is not None and stream.inside:
+                damage.add(ReadError(None, None, "cut off inside a zstd frame"))
+            yield joiner.rest()
+            return
+        if is_begin and data.startswith((zstd_frames.MAGIC, zstd_frames.MARK[:4])):
+            stream = zstd_frames.Stream()
+        is_begin = False
+        try:
+            for piece in (data,) if stream is None else stream.feed(data):
+                came(len(piece))
+                yield joiner.add(piece)
+        except zstd_frames.ZstdError as error:
+            # Continue at the next frame that begins in the data read from here on.
+            damage.add(ReadError(None, None, f"a damaged zstd frame ({error})"))
+            stream = zstd_frames.Stream(skip_to_mark=True)
+            joiner.rest()
 
 
 class LineJoiner:

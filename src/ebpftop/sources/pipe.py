@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import SCHEMA, End, Header, ProbeName, Record
 from ebpftop.core.source import Batch, SourceError
-from ebpftop.recording import reader, schema1, zstd_frames
+from ebpftop.recording import reader, schema1
 from ebpftop.recording.chunks import Chunk, Part
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, group
 from ebpftop.recording.parse import ReadError, read_lines
@@ -131,8 +131,13 @@ class PipeSource(RecordedSource):
 
     def _read(self) -> Iterator[bytes]:
         """Yield whole lines as they come, until the end or `close`; the last may lack its newline."""
-        joiner = reader.LineJoiner()
-        stream: zstd_frames.Stream | None = None
+        return reader.lines_of(self._inputs(), self.damage, self._count)
+
+    def _count(self, came: int) -> None:
+        self._came += came
+
+    def _inputs(self) -> Iterator[bytes]:
+        """Yield what comes, at the end an empty input; nothing more after `close`."""
         while not self._closed:
             if not select.select([self._fd], [], [], _CHECK_EVERY_S)[0]:
                 continue
@@ -141,19 +146,6 @@ class PipeSource(RecordedSource):
             except OSError as error:
                 self.damage.add(ReadError(None, None, f"reading failed: {error.strerror}"))
                 data = b""
+            yield data
             if not data:
-                if stream is not None and stream.inside:
-                    self.damage.add(ReadError(None, None, "cut off inside a zstd frame"))
-                yield joiner.rest()
                 return
-            if stream is None and not self._came and data.startswith((zstd_frames.MAGIC, zstd_frames.MARK[:4])):
-                stream = zstd_frames.Stream()
-            try:
-                for piece in (data,) if stream is None else stream.feed(data):
-                    self._came += len(piece)
-                    yield joiner.add(piece)
-            except zstd_frames.ZstdError as error:
-                # Continue at the next frame that begins in the data read from here on.
-                self.damage.add(ReadError(None, None, f"a damaged zstd frame ({error})"))
-                stream = zstd_frames.Stream(skip_to_mark=True)
-                joiner.rest()

@@ -1,0 +1,172 @@
+"""A recording or a stream from its beginning to its end, once: for what is made of it without a screen.
+
+It takes the memory of a chunk, of what runs, and of one reading of each kind, however long the recording is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+
+from ebpftop.core.record_lines import Foreign
+from ebpftop.core.records import SCHEMA, End, Header, Record, TableReading
+from ebpftop.core.source import SourceError
+from ebpftop.recording import reader, schema1
+from ebpftop.recording.chunks import Chunk, FileChunks, Part
+from ebpftop.recording.grouping import BACKWARDS_S
+from ebpftop.recording.index import time_of
+from ebpftop.recording.lasting import Lasting
+from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
+from ebpftop.recording.readings import ReadingDecoder
+
+EVERYTHING = (-math.inf, math.inf)
+
+_READ_BYTES = 256 << 10
+# At most this much may come before the first record: damaged lines, or messages of a remote shell.
+_SEARCHED_BYTES = 64 << 20
+# The end of a file is looked for in so many chunks.
+_LAST_CHUNKS = 16
+
+
+class Passage:
+    """The records of a file or a stream, in their order.
+
+    `lasting` records hold when a span begins. `end` is the last record of a recording that was closed, None as long as
+    it was not read.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        """Own *fd*, a file, a pipe or a socket; SourceError if there is no recording."""
+        self.damage = ReadErrors()
+        self.end: End | None = None
+        self._chunks: FileChunks | None = None
+        if reader.is_stream(fd):
+            self._lines = self._begin_stream(fd)
+        else:
+            self.header, self._chunks = reader.open_recording(fd, name, self.damage)
+
+    def first_time(self) -> float:
+        """Return the time of the first record of a file, of a stream that of its start."""
+        if self._chunks is None:
+            return self.header.started
+        chunk = self._chunks.load(0)
+        times = (time_of(record) for record in chunk.records() if not isinstance(record, Header))
+        return next(filter(None, times), self.header.started)
+
+    def last_time(self) -> float | None:
+        """Return the time of the last records of a file; None for a stream."""
+        if self._chunks is None:
+            return None
+        for number in range(self._chunks.stop - 1, max(-1, self._chunks.stop - 1 - _LAST_CHUNKS), -1):
+            times = [time_of(record) for record in self._chunks.load(number).records()]
+            if times:
+                return max(times)
+        return self.header.started
+
+    def records(self, span: tuple[float, float] = EVERYTHING, *, whole: bool = False) -> Iterator[Record]:
+        """Yield the records of *span* (Unix seconds), without header and end; before them, what held when it began.
+
+        Of each kind of readings the first one is whole; later ones are as they were written, or with *whole* all whole.
+        Broken lines are counted in `damage`, as are those of unknown kinds, which are yielded as `Foreign`.
+        """
+        begin, end = span
+        lasting: Lasting | None = Lasting() if begin > -math.inf else None
+        readings = ReadingDecoder()
+        given: set[type[Record]] = set()
+        for record in self._all():
+            if isinstance(record, Header):
+                continue
+            if isinstance(record, End):
+                self._note_end(record)
+                continue
+            if isinstance(record, TableReading) and not self._follow(readings, record):
+                continue
+            if record.time < begin and lasting is not None:
+                lasting.follow(record)
+                continue
+            if record.time > end:
+                # Those of other probes may be late.
+                if record.time > end + BACKWARDS_S and not isinstance(record, Foreign):
+                    return
+                continue
+            if lasting is not None:
+                yield from lasting.records()
+                lasting = None
+            if isinstance(record, TableReading) and (whole or type(record) not in given):
+                given.add(type(record))
+                yield readings.whole_of(record)
+            else:
+                yield record
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._chunks is not None:
+            self._chunks.close()
+
+    def _follow(self, readings: ReadingDecoder, record: TableReading) -> bool:
+        try:
+            return readings.follow(record)
+        except ValueError as error:
+            self.damage.add(ReadError(None, 1, str(error)))
+            return False
+
+    def _note_end(self, end: End) -> None:
+        self.end = end
+        if end.reason:
+            self.damage.note(f"recording ended early: {end.reason}")
+
+    def _all(self) -> Iterator[Record]:
+        line = 1
+        if self._chunks is None:
+            for lines in self._lines:
+                data = schema1.upgrade(lines) if self._is_old else lines
+                yield from read_lines(data, self.damage, line)
+                line += lines.count(b"\n")
+            return
+        for number in range(self._chunks.stop):
+            chunk = self._chunks.load(number)
+            yield from chunk.records(self.damage, line)
+            line += chunk.lines
+
+    def _begin_stream(self, fd: int) -> Iterator[bytes]:
+        """Wait for the first record of *fd*; return an iterator over all lines."""
+        came = 0
+
+        def count(size: int) -> None:
+            nonlocal came
+            came += size
+
+        pieces = reader.lines_of(_read(fd, self.damage), self.damage, count)
+        for first in pieces:
+            header = reader.header_of(Chunk((Part(first),)), self.damage)
+            if header is not None:
+                self._is_old = header.schema < SCHEMA
+                self.header = reader.as_schema2(header)
+                return _chain(first, pieces)
+            for _ in read_lines(first, self.damage):
+                pass  # it has no record: its lines are counted as broken
+            if came > _SEARCHED_BYTES:
+                break
+        what = "no recording comes by the pipe" if came > _SEARCHED_BYTES else "the pipe ended without a record"
+        raise SourceError(what, "look at the messages of the other side; it must run as root")
+
+
+def _read(fd: int, damage: ReadErrors) -> Iterator[bytes]:
+    """Yield what comes from *fd*, at the end an empty input, and close it."""
+    os.set_blocking(fd, True)
+    while True:
+        try:
+            data = os.read(fd, _READ_BYTES)
+        except OSError as error:
+            damage.add(ReadError(None, None, f"reading failed: {error.strerror}"))
+            data = b""
+        yield data
+        if not data:
+            os.close(fd)
+            return
+
+
+def _chain(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from others
