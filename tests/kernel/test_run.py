@@ -84,15 +84,20 @@ int main(void) {
 """
 
 
-def test_calls_are_counted_as_strace_counts_them(tmp_path: Path) -> None:
-    program = compile_c(tmp_path, "work", WORK)
-    said = tmp_path / "strace"
-    subprocess.run(["strace", "-f", "-c", "-o", said, program], check=True)
-    expected: dict[str, tuple[int, int]] = {}
+def counted_by_strace(said: Path, *command: str | Path) -> dict[str, tuple[int, int]]:
+    """Return how often a command made each call that returned, and how often that failed."""
+    subprocess.run(["strace", "-f", "-c", "-o", said, *command], check=True, stdout=subprocess.DEVNULL)
+    counts: dict[str, tuple[int, int]] = {}
     for line in said.read_text().splitlines():
         if found := re.fullmatch(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)", line):
-            expected[found[3]] = (int(found[1]), int(found[2] or 0))
-    del expected["total"]
+            counts[found[3]] = (int(found[1]), int(found[2] or 0))
+    del counts["total"]
+    return counts
+
+
+def test_calls_are_counted_as_strace_counts_them(tmp_path: Path) -> None:
+    program = compile_c(tmp_path, "work", WORK)
+    expected = counted_by_strace(tmp_path / "strace", program)
     status, s = whole_summary_of(tmp_path, str(program))
     assert status == 0
     counted = {call["name"]: (call["count"], call["errors"]) for call in s["calls"]}
@@ -100,6 +105,25 @@ def test_calls_are_counted_as_strace_counts_them(tmp_path: Path) -> None:
     assert counted.pop("exit_group")[0] == 21
     assert counted == expected
     assert s["not_found"][0] == {"path": "/nowhere/at/all", "by": "open", "comm": "work", "count": 20}
+
+
+def test_a_seccomp_profile_has_the_calls_that_strace_sees(tmp_path: Path) -> None:
+    command = ("/bin/sh", "-c", "ls -l / & cat /etc/passwd; wait; exit 0")
+    expected = set(counted_by_strace(tmp_path / "strace", *command))
+    file = tmp_path / "profile.json"
+    for _ in range(10):
+        ran = subprocess.run(
+            [*RUN, "--seccomp", file, "--", *command], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        )
+        made = json.loads(file.read_text())["syscalls"][0]
+        if "Nothing was lost" in made["comment"]:
+            break
+        assert kernel_version() >= PREEMPTIBLE_SINCE
+    # It does not return, and strace counts what does. A signal of a child comes at any moment, or not.
+    assert set(made["names"]) - {"rt_sigreturn"} == (expected | {"exit_group"}) - {"rt_sigreturn"}
+    assert "root:" in ran.stdout, "the command has stdout"
+    assert f"seccomp profile of {len(made['names'])} system calls: {file}" in ran.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(

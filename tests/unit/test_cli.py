@@ -11,6 +11,7 @@ import pytest
 from ebpftop.cli.commands import parser
 from ebpftop.cli.main import main
 from ebpftop.commands.kernel_options import _attach_options, chosen_filter, options_of
+from ebpftop.commands.run_options import require_effect, shows_screen
 from ebpftop.core.source import UsageError
 from ebpftop.filters.spec import Filter
 from ebpftop.settings.values import NO_ENVIRONMENT
@@ -229,3 +230,16 @@ def test_names_of_variables_are_names() -> None:
     for wrong in ("", "A=b", "*", "A*B", "A,,B", "none,A"):
         with pytest.raises(SystemExit):
             parser().parse_args(["stream", "--env", wrong])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--probes", "execs", "--seccomp", "x.json"), ("--json", "x.json", "--seccomp", "x.json")],
+    ids=["without the calls", "two in one file"],
+)
+def test_a_profile_that_cannot_be_made_is_refused(options: tuple[str, ...]) -> None:
+    args = parser().parse_args(["run", *options, "--", "true"])
+    args.settings = None
+    assert not shows_screen(args)
+    with pytest.raises(UsageError, match="--seccomp"):
+        require_effect(args, on_screen=False)

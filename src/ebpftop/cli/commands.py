@@ -83,6 +83,12 @@ def _run(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="no screen: the summary as one JSON object into FILE; - is stdout, which CMD has too",
     )
+    command.add_argument(
+        "--seccomp",
+        metavar="FILE",
+        help="no screen: a seccomp profile for containers into FILE, which allows the calls that CMD and all that it "
+        "started made; - is stdout",
+    )
     add_screen(command)
     _add_history(command)
     add_watching(command, "those of live, without a screen execs,syscalls,opens", pid=False)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from ebpftop import __version__
 from ebpftop.commands.kernel_options import (
     NO_PRIVILEGE,
     check_machine,
@@ -23,24 +24,23 @@ from ebpftop.commands.kernel_options import (
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.run_options import PROBES, require_effect, require_host_pids, shows_screen
 from ebpftop.commands.when import When, runner_of
+from ebpftop.commands.whole_file import WholeFile
+from ebpftop.core import format
 from ebpftop.core.cpu_time import CpuTime
 from ebpftop.core.escape import printable
-from ebpftop.core.records import Record
+from ebpftop.core.records import Header, Record
 from ebpftop.core.source import UsageError
 from ebpftop.lifecycle import stdio
-from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
 from ebpftop.lifecycle.started import NotStarted, StartedCommand
 from ebpftop.models.run_summary import Command, RunSummary, Summary
-from ebpftop.models.run_text import lines
-from ebpftop.recording.new_file import UnfinishedFile
+from ebpftop.models.run_text import command_text, lines
+from ebpftop.models.seccomp import AllSeen, profile
 from ebpftop.sources.reading_pace import pause_s
 
 if TYPE_CHECKING:
     from ebpftop.sources.live import KernelSource
-
-STDOUT = "-"
 
 _MORE_BYTES = 2 << 20
 """What the copy of ebpftop that becomes the command may still take, after it was measured."""
@@ -77,43 +77,53 @@ def _run(args: argparse.Namespace) -> int:
     runner = runner_of(args)
     # Before our own namespaces, helpers and redirections: it gets what we were given.
     command = StartedCommand(args.cmd)
-    file = None
-    if args.json_file not in (None, STDOUT):
-        with as_invoker():
-            file = UnfinishedFile(args.json_file, replace=True)
-    outputs = redirect_stdio()
-    when = When(args, runner) if args.when else None
-    try:
-        summary = _watched(args, command, when)
-    except BaseException:  # any error: there is no summary to give the file its name
-        if file is not None:
-            file.remove()
-        raise
-    if args.summary or args.json_file is None:
-        for line in lines(summary):
-            stdio.report_lines(line)
-    if args.json_file is not None:
-        text = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
-        _write(outputs.stdout_fd if file is None else file.fd, text)
-    if file is not None:
-        with as_invoker():
-            file.publish()
+    with ExitStack() as files:
+        summary_file, profile_file = (
+            files.enter_context(WholeFile(path)) if path is not None else None
+            for path in (args.json_file, args.seccomp)
+        )
+        outputs = redirect_stdio()
+        when = When(args, runner) if args.when else None
+        calls = AllSeen()
+        summary, header = _watched(args, command, when, calls)
+        if args.summary or summary_file is profile_file is None:
+            for line in lines(summary):
+                stdio.report_lines(line)
+        if summary_file is not None:
+            text = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+            summary_file.write(text, outputs.stdout_fd)
+        if profile_file is not None:
+            begin = summary.command.started
+            _write_profile(profile_file, calls, command_text(summary.command.argv), begin, header, outputs.stdout_fd)
     return when.status if when is not None and when.status is not None else command.status
 
 
-def _watched(args: argparse.Namespace, command: StartedCommand, when: When | None) -> Summary:
+def _write_profile(file: WholeFile, calls: AllSeen, command: str, begin: float, header: Header, stdout_fd: int) -> None:
+    """Write the profile of *calls*, which *command* and what it started made, and say what it has."""
+    seen = calls.seen(f"{command} and all that it started", begin)
+    if seen is None or calls.failed is not None:
+        stdio.report(f"no seccomp profile: the system calls were not counted: {calls.failed or 'nothing was read'}")
+        return
+    file.write(profile(seen, header, __version__), stdout_fd)
+    said = f"; may be missing: {'; '.join(seen.doubts)}" if seen.doubts else ""
+    stdio.report(f"seccomp profile of {format.counted(len(seen.named), 'system call')}: {file.told}{said}")
+
+
+def _watched(
+    args: argparse.Namespace, command: StartedCommand, when: When | None, calls: AllSeen
+) -> tuple[Summary, Header]:
     """Attach the probes, run *command* to its end, and return the summary."""
     args.pid = [command.pid]
     source = open_kernel(options_of(args), root_work())
     try:
         report_failed(source)
         process.end_by(lambda: None)  # from here on, the end is that of the command
-        return _watch(source, command, when)
+        return _watch(source, command, when, calls), source.header
     finally:
         source.close()
 
 
-def _watch(source: KernelSource, command: StartedCommand, when: When | None) -> Summary:
+def _watch(source: KernelSource, command: StartedCommand, when: When | None, calls: AllSeen) -> Summary:
     """Let *command* begin, wait for its end, and return what the records say."""
     own_rss_bytes = command.rss_bytes + _MORE_BYTES
     found = RunSummary(command.pid, own_rss_bytes)
@@ -121,6 +131,7 @@ def _watch(source: KernelSource, command: StartedCommand, when: When | None) -> 
 
     def take(records: Sequence[Record]) -> None:
         found.feed(records)
+        calls.feed(records)
         if when is not None:
             when.feed(records)
             when.pulse()
@@ -186,14 +197,3 @@ class _Ending:
             self._command.send(signal.SIGTERM)
         elif now_s - self._asked_s > _KILLED_AFTER_S:
             self._command.send(signal.SIGKILL)
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(fd, view) :]
-    except BrokenPipeError:
-        pass
-    except OSError as error:
-        raise stdio.write_error(error) from error

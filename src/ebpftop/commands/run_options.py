@@ -15,9 +15,9 @@ PROBES = ("execs", "syscalls", "opens")
 
 
 def shows_screen(args: argparse.Namespace) -> bool:
-    """Return whether the screen is shown: on a terminal, unless a summary is asked for."""
-    asks_summary = args.summary or args.json_file is not None
-    return not asks_summary and all(os.isatty(fd) for fd in (0, 1)) and stdio.draws_screens()
+    """Return whether the screen is shown: on a terminal, unless something else is asked for."""
+    asks_other = args.summary or args.json_file is not None or args.seccomp is not None
+    return not asks_other and all(os.isatty(fd) for fd in (0, 1)) and stdio.draws_screens()
 
 
 def require_host_pids() -> None:
@@ -35,6 +35,11 @@ def require_effect(args: argparse.Namespace, *, on_screen: bool) -> None:
         if args.when_exit is not None:
             raise UsageError("--when-exit: the screen stays when a record matched", "add --summary or --json FILE")
         return
+    if args.seccomp is not None:
+        if args.probes is not None and "syscalls" not in args.probes:
+            raise UsageError("--seccomp: a profile is made of what the probe syscalls counts", "add it to --probes")
+        if args.seccomp == args.json_file:
+            raise UsageError("--seccomp and --json name the same file", "give each another one")
     given = args.settings.given if args.settings is not None else {}
     for setting in SETTINGS:
         if setting.path in given and (setting.group == "screen" or setting in (KEEP, HISTORY, MEMORY)):

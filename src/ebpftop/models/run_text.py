@@ -54,7 +54,7 @@ def _head(s: Summary) -> Iterator[str]:
     c = s.command
     how = f"was ended by {c.signal}" if c.signal else f"exited {c.status}"
     yield (
-        f"{_command(c.argv)}: {how} after {format.duration(c.wall_s)}; "
+        f"{command_text(c.argv)}: {how} after {format.duration(c.wall_s)}; "
         f"CPU {format.duration(c.user_s)} user, {format.duration(c.system_s)} system"
         + (f"; largest process {format.size(c.max_rss_bytes)}" if c.max_rss_bytes is not None else "")
     )
@@ -83,7 +83,7 @@ def _tree(rows: Sequence[Row]) -> Iterator[str]:
         marks = _times(row.count)
         marks += f"  {row.failed:,} failed" if row.failed else ""
         marks += f"  {row.running:,} running" if row.running else ""
-        cells.append(f"{stem}{_command(row.command) if row.count == 1 else row.program}{marks}")
+        cells.append(f"{stem}{command_text(row.command) if row.count == 1 else row.program}{marks}")
         yield "  ".join(cells)
     if len(found) > ROWS_MAX:
         yield f"{'':7}  and {format.counted(len(found) - ROWS_MAX, 'more row', whole=True)}: --json FILE has them"
@@ -126,6 +126,7 @@ def _in(program: str | None) -> str:
     return f"in {program}" if program else ""
 
 
-def _command(argv: Sequence[str]) -> str:
+def command_text(argv: Sequence[str]) -> str:
+    """Return a command line, not longer than a line has room for."""
     text = shlex.join(argv)
     return text if len(text) <= _COMMAND_WIDTH else f"{text[: _COMMAND_WIDTH - 2]}.."
