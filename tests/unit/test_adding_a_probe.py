@@ -54,7 +54,7 @@ def test_nothing_else_knows_of_it() -> None:
     texts = {str(path.relative_to(ROOT)): path for path in places if path.suffix not in (".pyc", ".zst")}
     found = {name for name, path in texts.items() if knows.search(path.read_text(errors="replace"))}
     # The summary of `run` is made of what three probes say.
-    assert found == {*FILES, *ROWS, "src/ebpftop/commands/run_options.py", "src/ebpftop/models/run_summary.py"}
+    assert found == {*FILES, *ROWS, "src/ebpftop/commands/run_options.py", "src/ebpftop/models/run_totals.py"}
 
 
 WITHOUT_A_PANE = set(registry().with_screen)

@@ -12,10 +12,11 @@ from ebpftop.core.cpu_time import CpuTime
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Lost, Probe
 from ebpftop.core.syscall_records import ProcessCalls, Syscall, SyscallRow, Syscalls
-from ebpftop.models import run_summary, run_text
+from ebpftop.models import run_text, run_totals, run_tree
 from ebpftop.models.opens import Open
 from ebpftop.models.run_missing import missing_lines
-from ebpftop.models.run_summary import Command, NotFound, RunSummary, Summary
+from ebpftop.models.run_summary import Command, NotFound, Summary
+from ebpftop.models.run_totals import RunTotals
 
 CMD = 100
 COMMAND = Command(
@@ -72,7 +73,7 @@ def calls(**counts: int) -> Syscalls:
 
 
 def summed(*records: Any) -> Summary:
-    summary = RunSummary(CMD)
+    summary = RunTotals(CMD)
     summary.feed(records)
     return summary.summary(COMMAND, 15.0)
 
@@ -117,8 +118,8 @@ def test_what_a_fork_used_is_that_of_the_program_that_forked() -> None:
 
 
 def test_what_the_copy_of_ebpftop_used_is_not_the_commands() -> None:
-    summary = RunSummary(CMD)
-    summary.own_cpu = CpuTime(0.5, 0.25)
+    summary = RunTotals(CMD)
+    summary.tree.own_cpu = CpuTime(0.5, 0.25)
     used: dict[str, Any] = {"user_s": 2.0, "system_s": 1.0}
     summary.feed([started(CMD, 1, "/bin/a"), started(101, CMD, "/bin/b"), ended(101, 11.0, **used)])
     summary.feed([ended(CMD, 12.0, **used)])
@@ -129,8 +130,8 @@ def test_what_the_copy_of_ebpftop_used_is_not_the_commands() -> None:
 
 def test_time_that_the_kernel_divides_anew_is_counted_once() -> None:
     """The kernel says another ratio of user and system time later: cputime_adjust, which has it of the ticks so far."""
-    summary = RunSummary(CMD)
-    summary.own_cpu = CpuTime(0.75, 0.25)
+    summary = RunTotals(CMD)
+    summary.tree.own_cpu = CpuTime(0.75, 0.25)
     summary.feed([started(CMD, 1, "/bin/a"), ended(CMD, 12.0, user_s=0.0, system_s=1.5)])
     (a,) = summary.summary(COMMAND, 12.0).tree
     assert (a.user_s, a.system_s) == (0.0, 0.5)
@@ -139,7 +140,7 @@ def test_time_that_the_kernel_divides_anew_is_counted_once() -> None:
 
 
 def test_traced_calls_and_environments_are_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_summary, "TRACED_MAX", 2)
+    monkeypatch.setattr(run_totals, "TRACED_MAX", 2)
     call = Syscall(time=11.0, pid=CMD, comm="a", abi="x86_64", nr=1, name="write", args=("1",), ret=1, ns=5)
     s = summed(started(CMD, 1, "/bin/a", env={"HOME": "/root"}), call, call, call)
     assert (s.traced, s.traced_count) == ([call, call], 3)
@@ -261,12 +262,12 @@ def test_a_program_that_starts_itself_for_ever_takes_no_more_rows_than_the_bound
     while row.children:
         (row,) = row.children
         total, depth = total + row.count, depth + 1
-    assert (total, depth) == (9000, run_summary.DEPTH_MAX)
+    assert (total, depth) == (9000, run_tree.DEPTH_MAX)
     assert msgspec.json.decode(msgspec.json.encode(s))["started"] == 9000
 
 
 def test_a_wide_tree_is_cut_where_it_is_printed_and_counted_where_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_summary, "NODES_MAX", 60)
+    monkeypatch.setattr(run_tree, "NODES_MAX", 60)
     s = summed(started(CMD, 1, "/bin/make"), *(started(200 + n, CMD, f"/bin/p{n}") for n in range(100)))
     (make,) = s.tree
     assert len(make.children) == 59

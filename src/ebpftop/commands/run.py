@@ -34,8 +34,9 @@ from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
 from ebpftop.lifecycle.started import NotStarted, StartedCommand
-from ebpftop.models.run_summary import Command, RunSummary, Summary
+from ebpftop.models.run_summary import Command, Summary
 from ebpftop.models.run_text import command_text, lines
+from ebpftop.models.run_totals import RunTotals
 from ebpftop.models.seccomp import AllSeen, profile
 from ebpftop.sources.reading_pace import pause_s
 
@@ -126,7 +127,7 @@ def _watched(
 def _watch(source: KernelSource, command: StartedCommand, when: When | None, calls: AllSeen) -> Summary:
     """Let *command* begin, wait for its end, and return what the records say."""
     own_rss_bytes = command.rss_bytes + _MORE_BYTES
-    found = RunSummary(command.pid, own_rss_bytes)
+    found = RunTotals(command.pid, own_rss_bytes)
     ending = _Ending(command)
 
     def take(records: Sequence[Record]) -> None:
@@ -141,7 +142,7 @@ def _watch(source: KernelSource, command: StartedCommand, when: When | None, cal
     with command.gets_signals():
         started, begin_s = time.time(), time.monotonic()
         command.go()
-        found.own_cpu = command.own_cpu
+        found.tree.own_cpu = command.own_cpu
         wait_s = 0.0
         while not command.wait(wait_s):
             command.pass_signals()
