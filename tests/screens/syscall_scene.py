@@ -5,6 +5,7 @@ from __future__ import annotations
 from ebpftop.core.source import Batch
 from ebpftop.core.syscall_records import (
     Abi,
+    Awaited,
     Handler,
     InFlight,
     ProcessCalls,
@@ -89,7 +90,19 @@ def reading(seconds: int) -> Batch:
             time=START + seconds,
             rows=tuple(row(*call, seconds) for call in CALLS),
             in_flight=(
-                InFlight(pid=4104, tid=4120, comm="server", abi="x86_64", nr=0, name="read", ns=seconds * 10**9),
+                InFlight(
+                    pid=4104,
+                    tid=4120,
+                    comm="server",
+                    abi="x86_64",
+                    nr=0,
+                    name="read",
+                    ns=seconds * 10**9,
+                    fd=7,
+                    path="socket:[9911]",
+                    peer="tcp 10.0.0.7:5432",
+                    kernel_stack=("schedule_timeout", "sk_wait_data", "tcp_recvmsg", "sock_recvmsg", "ksys_read"),
+                ),
                 InFlight(
                     pid=640,
                     tid=640,
@@ -101,7 +114,15 @@ def reading(seconds: int) -> Batch:
                     running=True,
                 ),
                 InFlight(
-                    pid=900, tid=900, comm="bash", abi="x86_64", nr=61, name="wait4", ns=2_500_000_000, before=True
+                    pid=900,
+                    tid=900,
+                    comm="bash",
+                    abi="x86_64",
+                    nr=61,
+                    name="wait4",
+                    ns=2_500_000_000,
+                    before=True,
+                    awaited=(Awaited(pid=18710, comm="sleep"),),
                 ),
             ),
             processes=tuple(pairs),

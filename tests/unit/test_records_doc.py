@@ -13,7 +13,7 @@ import pytest
 from ebpftop.core.process_records import EnvDifference, Killer
 from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, ProgramTotals
 from ebpftop.core.records import Attempt
-from ebpftop.core.syscall_records import InFlight, ProcessCalls, ProcessTotal, SyscallRow, TableSlot, UserCalls
+from ebpftop.core.syscall_records import Awaited, InFlight, ProcessCalls, ProcessTotal, SyscallRow, TableSlot, UserCalls
 from ebpftop.core.trace_records import PrintingProgram
 from ebpftop.core.user_records import UserRow
 from ebpftop.probes.registry import registry
@@ -26,6 +26,7 @@ PARTS: dict[type[msgspec.Struct], str] = {
     UserRow: "user",
     SyscallRow: "call",
     InFlight: "flight",
+    Awaited: "awaited",
     ProcessCalls: "caller",
     ProcessTotal: "total",
     UserCalls: "caller_user",

@@ -52,10 +52,25 @@ class TableSlot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     conditions: tuple[str, ...] = ()
 
 
+class Awaited(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A process whose doing ends a wait; of a lock that threads of one process share, the thread that holds it."""
+
+    pid: int
+    comm: str
+
+
+AWAITED_MAX = 4
+
+
 class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call that has not returned yet, `ns` after it was entered. `running`: its thread has not left its CPU since.
 
     `before`: it was entered before the probe was attached, so `ns` is a lower bound. `comm` is the thread's name.
+
+    What it waits for, as far as that is known for sure: `fd`, a descriptor, and its `path`, also ``pipe:[123]``;
+    `peer`, where a socket leads (``tcp 10.0.0.7:5432``); `lock`, the address of a futex; `awaited`, the children waited
+    for, who holds the lock, or who has the other end of the pipe. `more` are descriptors or children beyond.
+    `kernel_stack`: the kernel's functions that the thread is in, the innermost first; null if they were not asked for.
     """
 
     pid: int
@@ -67,6 +82,13 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ns: Count
     running: bool = False
     before: bool = False
+    fd: int | None = None
+    path: str | None = None
+    peer: str | None = None
+    lock: str | None = None
+    awaited: Annotated[tuple[Awaited, ...], msgspec.Meta(max_length=64)] = ()
+    more: Count = 0
+    kernel_stack: Frames | None = None
 
 
 WHOLE_PROCESSES = 24

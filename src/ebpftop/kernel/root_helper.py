@@ -1,10 +1,11 @@
 """What only root may do while ebpftop runs, in a process of its own that does nothing else.
 
 ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). After that it still needs
-five things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
+six things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
 the run statistics of BPF programs (CAP_SYS_ADMIN); list the BPF programs of the machine, where their code is
 (CAP_SYS_ADMIN and CAP_SYSLOG), their maps and links, and which processes hold them; read which system call a thread
-is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file); and open for reading what names the functions of a
+is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file), and what it waits for there (kernel/waiting.py);
+and open for reading what names the functions of a
 process and of the kernel (--stacks). A child that was forked before does them. Its requests name only files of the
 instance; programs, maps, cgroups, processes, threads and mappings by their numbers. It ends when ebpftop has ended. The
 guard removes what is then left in tracefs (lifecycle/guard.py).
@@ -29,6 +30,7 @@ from ebpftop.kernel import bpf_holders, bpf_objects, bpf_programs, bpf_syscall, 
 from ebpftop.kernel.bpf_holders import Round
 from ebpftop.kernel.bpf_objects import FACTS_MAX, Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.bpf_programs import Code, Listing
+from ebpftop.kernel.waiting import ASKED_MAX, KINDS, Question, Wait, WaitReader
 from ebpftop.lifecycle import helpers
 from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
 from ebpftop.lifecycle.priority import stand_back
@@ -54,6 +56,9 @@ THREADS_MAX = 200
 """Threads of one `calls`: pids have seven digits at most, and /proc/PID/syscall is a line of 160 bytes at most."""
 
 NOT_READABLE = b"?"
+WAITS_S = 0.05
+"""So long at most `waits` waits for an answer, which takes a millisecond if no program holds it up."""
+
 _PATIENCE_S = 5.0
 _PR_SET_NAME = 15  # include/uapi/linux/prctl.h
 
@@ -66,6 +71,7 @@ class RootWork:
     def __init__(self, instance: Path) -> None:
         """*instance* is the folder in tracefs that will be our trace instance."""
         self.instance = instance
+        self._waits = WaitReader()
 
     def make_instance(self) -> None:
         """Make our trace instance."""
@@ -119,6 +125,14 @@ class RootWork:
         Empty for a thread that has ended, `NOT_READABLE` for one that may not be read.
         """
         return [_call(pid, tid) for pid, tid in threads]
+
+    def waits(self, asked: Sequence[Question]) -> tuple[list[Wait | None], float] | None:
+        """Return what at most `ASKED_MAX` threads wait for, and the CPU time of all such answers so far in seconds.
+
+        None if that cannot be known soon: see `WaitReader.ask`.
+        """
+        answers = self._waits.ask(asked, WAITS_S)
+        return None if answers is None else (answers, self._waits.spent_s)
 
     def mappings(self, pid: int) -> bytes:
         """Return /proc/PID/maps: see `process_files.mappings`."""
@@ -214,6 +228,8 @@ def _answer(work: RootWork, requests: socket.socket) -> None:
                     fds = [_in_memory(_encode(work.holders(int(after))))]
                 case [b"calls", *threads] if len(threads) <= THREADS_MAX:
                     answer = b"\n".join(work.calls([_thread(thread) for thread in threads]))
+                case [b"waits", *asked] if len(asked) <= ASKED_MAX:
+                    fds = [_in_memory(_encode(work.waits([_question(one) for one in asked])))]
                 case [b"mappings", pid]:
                     fds = [_in_memory(work.mappings(int(pid)))]
                 case [b"mapped-file", pid, begin, end]:
@@ -255,6 +271,13 @@ def _in_memory(answer: bytes) -> int:
 def _thread(text: bytes) -> tuple[int, int]:
     pid, _, tid = text.partition(b"/")
     return int(pid), int(tid)
+
+
+def _question(text: bytes) -> Question:
+    pid, tid, nr, kind, argument = map(int, text.split(b"/"))
+    if not (0 <= kind < len(KINDS) and 0 <= argument < 6):
+        raise ValueError(kind, argument)
+    return Question(pid, tid, nr, KINDS[kind], argument)
 
 
 class RootHelper(RootWork):
@@ -323,6 +346,15 @@ class RootHelper(RootWork):
             return []
         _, answer = self._ask(b"calls", *(b"%d/%d" % thread for thread in threads))
         return answer.split(b"\n")
+
+    def waits(self, asked: Sequence[Question]) -> tuple[list[Wait | None], float] | None:
+        questions = (
+            b"%d/%d/%d/%d/%d" % (one.pid, one.tid, one.nr, KINDS.index(one.kind), one.argument) for one in asked
+        )
+        (fd,), _ = self._ask(b"waits", *questions)
+        with open(fd, "rb") as file:
+            file.seek(0)
+            return msgspec.msgpack.decode(file.read(), type=tuple[list[Wait | None], float] | None)
 
     def mappings(self, pid: int) -> bytes:
         (fd,), _ = self._ask(b"mappings", b"%d" % pid)

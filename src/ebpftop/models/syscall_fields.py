@@ -12,6 +12,7 @@ from ebpftop.models.callers import Caller, CallOf
 from ebpftop.models.processes import Processes
 from ebpftop.models.program_fields import ERRNO
 from ebpftop.models.syscalls import Call
+from ebpftop.models.wait_text import target_text
 
 NANOSECONDS = duration(1e-9)
 HANDLERS = Choice(("count", "ignore", "trace", "exec", "timer"))
@@ -81,6 +82,11 @@ def _in_flight_state(call: InFlight, _: float) -> str:
     return "before" if call.before else "running" if call.running else "waiting"
 
 
+def awaited_fields(call: InFlight, _: float) -> tuple[str, ...]:
+    """Return names and pids of those that end the wait."""
+    return tuple(text for one in call.awaited for text in (one.comm, str(one.pid)))
+
+
 IN_FLIGHT: Language[InFlight] = Language(
     (
         text_field("name", lambda w: w.name, "the call's name", "syscall"),
@@ -89,9 +95,12 @@ IN_FLIGHT: Language[InFlight] = Language(
         Field("tid", Number(hint="4321"), lambda w, _: w.tid),
         Field("duration", NANOSECONDS, lambda w, _: w.ns, "since it was entered", ("for",)),
         Field("state", Choice(("before", "running", "waiting")), _in_flight_state),
+        text_field("on", target_text, "what it waits for: tcp*, /var/*, child*"),
+        Field("by", AnyOf(Text(hint="php-fpm or 812")), awaited_fields, "who ends the wait: name or pid"),
+        Field("kernel", AnyOf(Text(hint="tcp_*")), lambda w, _: w.kernel_stack or (), "a kernel function it is in"),
         text_field("abi", lambda w: w.abi),
     ),
-    lambda w: f"{w.name} {w.comm} {w.pid} {w.tid}",
+    lambda w: f"{w.name} {w.comm} {w.pid} {w.tid} {target_text(w)}",
     lambda w: w.name,
 )
 

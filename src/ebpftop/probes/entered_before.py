@@ -131,16 +131,19 @@ class EnteredBefore:
         self._left_out.clear()
         self._read_as.clear()
 
-    def calls(self, entered: set[int]) -> Iterator[tuple[CallBefore, bytes]]:
+    def calls(self, entered: set[int], first: int | None = None) -> Iterator[tuple[CallBefore, bytes]]:
         """Yield each call still in progress, with the name of its thread; calls whose purpose is to wait come last.
 
-        *entered* are the tids of the threads that are in a call that a program saw enter.
+        Those of process *first* come before all others. *entered* are the tids of the threads that are in a call that a
+        program saw enter.
         """
         self._readings += 1
         if self._readings % _ASKED_ANEW_EVERY == 0:
             self._left_out.clear()
-        for known in self._found:
-            waiting = iter([found for found in known.values() if found.tid not in self._left_out])
+        lists = [(known, is_first) for is_first in (True, False) for known in self._found if known]
+        for known, is_first in lists if first is not None else lists[len(lists) // 2 :]:
+            chosen = (found for found in list(known.values()) if (found.pid == first) is is_first)
+            waiting = iter([found for found in chosen if found.tid not in self._left_out])
             while some := list(islice(waiting, _CHUNK)):
                 yield from self._still(known, some, entered)
 
@@ -151,7 +154,7 @@ class EnteredBefore:
         now_s = monotonic()
         for found in some:
             read_s, name = self._read_as.get(found.tid, (-math.inf, b""))
-            if now_s < read_s + _READ_ANEW_S and found.tid not in entered and self._is_held(found):
+            if now_s < read_s + _READ_ANEW_S and found.tid not in entered and self.lasts(found.tid):
                 if self._slots.call(found.slot) not in self.ignored:
                     yield CallBefore(found.pid, found.tid, self._slots.call(found.slot)), name
                 continue
@@ -168,15 +171,15 @@ class EnteredBefore:
             return
         for (found, comm), line in zip(asked, lines, strict=True):
             # The map last: a call that returned, and was entered again just now, is not in it.
-            if hash(line) != found.line or not self._is_held(found):
+            if hash(line) != found.line or not self.lasts(found.tid):
                 self._drop(known, found)
             else:
                 self._read_as[found.tid] = now_s, comm
                 yield CallBefore(found.pid, found.tid, self._slots.call(found.slot)), comm
 
-    def _is_held(self, found: _Found) -> bool:
-        """Return whether the kernel saw neither a return nor the end of the thread."""
-        return maps.lookup(self._table, struct.pack("=I", found.tid), 4) is not None
+    def lasts(self, tid: int) -> bool:
+        """Return whether the kernel saw neither a return nor the end of the thread *tid*."""
+        return maps.lookup(self._table, struct.pack("=I", tid), 4) is not None
 
     def _drop(self, known: dict[int, _Found], found: _Found) -> None:
         known.pop(found.tid, None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import merge
 from itertools import islice
 from operator import add, attrgetter
@@ -19,6 +20,7 @@ from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscall_slots import SLOTS, Call, Slots
+from ebpftop.probes.waiting_calls import Listed, WaitingCalls
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import FAMILIES, WAITS, Family
 from ebpftop.syscalls.uring import operation
@@ -189,32 +191,50 @@ def in_flight(
     now_ns: int,
     matches: Callable[[int, bytes], bool] | None = None,
     before: EnteredBefore | None = None,
+    waits: WaitingCalls | None = None,
+    first: int | None = None,
 ) -> tuple[InFlight, ...]:
-    """Return the longest calls in progress at *now_ns* (CLOCK_MONOTONIC), by pid and tid.
+    """Return the longest calls in progress at *now_ns* (CLOCK_MONOTONIC), by pid and tid, and what they wait for.
 
-    Calls whose purpose is to wait are only listed if there is room.
+    Calls whose purpose is to wait are only listed if there is room; those of process *first* come before all others.
 
     *matches* returns whether the filter matches a pid and a thread's name. The kernel applied the filter when the call
     began, which may have been before the present filter. *before* has the calls entered before the probe was attached.
     """
-    waits: dict[int, bool] = {}
+    meant: dict[int, bool] = {}
     found: list[tuple[_Rank, _Entered]] = []
     waiting = _waiting(module)
     for call in (*waiting, *_running(module)):
         ns = now_ns - call.enter_ns
         if ns < IN_FLIGHT_NS or call.slot >= SLOTS:
             continue
-        if call.slot not in waits:
-            waits[call.slot] = abis.name(*slots.call(call.slot)) in WAITS
-        found.append(((waits[call.slot], -ns, call.tid, call.comm), call))
+        if call.slot not in meant:
+            meant[call.slot] = abis.name(*slots.call(call.slot)) in WAITS
+        found.append(((call.pid != first, meant[call.slot], -ns, call.tid, call.comm), call))
     found.sort(key=_rank)
     seen = (item for item in found if matches is None or matches(item[1].pid, item[1].comm))
     unseen: Iterator[tuple[_Rank, _Entered]] = iter(())
     if before is not None and now_ns - before.attached_ns >= IN_FLIGHT_NS:
-        unseen = _entered_before(before, slots, {call.tid for call in waiting}, now_ns)
+        unseen = _entered_before(before, slots, {call.tid for call in waiting}, now_ns, first)
     longest = [call for _, call in islice(merge(seen, unseen, key=_rank), _IN_FLIGHT_MAX)]
-    longest.sort(key=attrgetter("pid", "tid"))
-    return tuple(_row(call, slots, now_ns) for call in longest)
+    rows: Sequence[InFlight] = [_row(call, slots, now_ns) for call in longest]
+    if waits is not None:
+        table = module.table("waiting")
+        rows = waits.complete(
+            [
+                Listed(row, call.enter_ns, partial(_lasts, table, before, call))
+                for row, call in zip(rows, longest, strict=True)
+            ]
+        )
+    return tuple(sorted(rows, key=attrgetter("pid", "tid")))
+
+
+def _lasts(table: maps.Map, before: EnteredBefore | None, call: _Entered) -> bool:
+    """Return whether a thread is still in that call, and not in a later one."""
+    if call.before:
+        return before is not None and before.lasts(call.tid)
+    value = maps.lookup(table, call.task, WAITING.size)
+    return value is not None and WAITING.unpack(value)[0] == call.enter_ns
 
 
 def _rank(item: tuple[_Rank, _Entered]) -> _Rank:
@@ -237,17 +257,17 @@ def _row(call: _Entered, slots: Slots, now_ns: int) -> InFlight:
 
 
 def _entered_before(
-    before: EnteredBefore, slots: Slots, entered: set[int], now_ns: int
+    before: EnteredBefore, slots: Slots, entered: set[int], now_ns: int, first: int | None
 ) -> Iterator[tuple[_Rank, _Entered]]:
-    for call, comm in before.calls(entered):
+    for call, comm in before.calls(entered, first):
         slot = slots.slot(call.call)
         if slot is not None:
-            rank = abis.name(*call.call) in WAITS, before.attached_ns - now_ns, call.tid, comm
+            rank = call.pid != first, abis.name(*call.call) in WAITS, before.attached_ns - now_ns, call.tid, comm
             yield rank, _Entered(before.attached_ns, slot, call.pid, call.tid, comm, False, True)
 
 
-_Rank = tuple[bool, int, int, bytes]
-"""The order of calls in flight: whether its purpose is to wait, minus its age, thread, name."""
+_Rank = tuple[bool, bool, int, int, bytes]
+"""The order of calls in flight: not of the process that comes first, meant to wait, minus its age, thread, name."""
 
 
 class _Entered(NamedTuple):
@@ -260,14 +280,16 @@ class _Entered(NamedTuple):
     comm: bytes
     running: bool
     before: bool = False
+    task: bytes = b""
+    """Its key in the kernel's map `waiting`."""
 
 
 def _waiting(module: Module) -> list[_Entered]:
     """Return the calls whose threads have left their CPU since they entered, also those the filter does not match."""
     found = []
-    for _, value in maps.items(module.table("waiting"), 8, WAITING.size):
+    for task, value in maps.items(module.table("waiting"), 8, WAITING.size):
         enter_ns, slot, _, pid, tid, comm, _, _ = WAITING.unpack(value)
-        found.append(_Entered(enter_ns, slot, pid, tid, comm, False))
+        found.append(_Entered(enter_ns, slot, pid, tid, comm, False, task=task))
     return found
 
 

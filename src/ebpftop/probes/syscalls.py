@@ -20,6 +20,7 @@ from ebpftop.probes.syscall_programs import SyscallPrograms
 from ebpftop.probes.syscall_rows import Rows
 from ebpftop.probes.syscall_slots import Call
 from ebpftop.probes.traced_calls import raw_stacks, traced_call
+from ebpftop.probes.waiting_calls import WaitingCalls
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.families import Family
 from ebpftop.syscalls.tracing import Condition
@@ -41,6 +42,8 @@ class SyscallsProbe(SyscallPrograms):
         )
         self._events: Events | None = None
         self._stacks: StackWorker | None = None
+        self._waits = WaitingCalls(context.root)
+        self._watched: int | None = None
         self._uring_before: Counter[str] = Counter()
         self._sleep_clock = clocks.SleepClock()
         self._overflow_before = 0
@@ -118,7 +121,9 @@ class SyscallsProbe(SyscallPrograms):
             Syscalls(
                 time=now,
                 rows=rows,
-                in_flight=syscall_counters.in_flight(module, self.slots, now_ns, matches_call, self._before_attach)
+                in_flight=syscall_counters.in_flight(
+                    module, self.slots, now_ns, matches_call, self._before_attach, self._waits, self._watched
+                )
                 if self.latency
                 else (),
                 processes=who.processes,
@@ -136,6 +141,11 @@ class SyscallsProbe(SyscallPrograms):
     def watch_callers(self, watched: bool) -> bool:
         """Read who calls with every reading while that is *watched*; return whether it was not before."""
         return self._callers.watch(watched)
+
+    def watch_process(self, pid: int | None) -> bool:
+        """List the calls of *pid* before all others from now on; return whether that is another process than before."""
+        is_new, self._watched = pid is not None and pid != self._watched, pid
+        return is_new
 
     def filter_changed(self) -> None:
         """The filter changed: it may match other calls that were entered before the probe was attached.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ebpftop.core.format import at_least, count, counted, nanoseconds
 from ebpftop.core.syscall_records import InFlight
 from ebpftop.models.baseline import Baseline, Sum
+from ebpftop.models.wait_text import brief_target
 from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.common import thread, wait_look
 from ebpftop.ui.widgets.columns import Span
@@ -22,6 +23,8 @@ def waits(in_flight: tuple[InFlight, ...]) -> tuple[list[Span], list[tuple[InFli
         spans = [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
         spans += [Span(f" {at_least(call.ns, lower_bound=call.before)}", wait_look(call.ns))]
         spans += [Span(" on CPU", "warn")] if call.running else []
+        target = brief_target(call)
+        spans += [Span(f" {target}", "accent")] if target else []
         named.append((call, spans))
     return [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" W ", "accent")], named
 

@@ -17,7 +17,9 @@ from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
 from ebpftop.models.subject import Subject, subject_of_call_in_flight, subject_of_event
 from ebpftop.models.syscall_fields import CALLS_OF, IN_FLIGHT
 from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.models.wait_text import target_text
 from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.chain_lines import chain, kernel_stack
 from ebpftop.ui.panes.common import wait_look
 from ebpftop.ui.panes.figure_columns import bar_column, count_column, errors_column, share_column, time_column
 from ebpftop.ui.screens.live_modal import LiveScreen
@@ -26,11 +28,15 @@ from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.screens.traced_lines import TracedLines
 from ebpftop.ui.screens.traced_sheet import traced_details, traced_subject
 from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.pane_footer import PaneFooter
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_MARGIN = 8
+"""Cells beside a line that it leaves free."""
 
 NONE_TRACED = "T on a system call, or on a process, asks which calls to trace"
 
@@ -163,7 +169,10 @@ class WaitingScreen(LiveScreen):
     label = "Calls in flight"
     about = (
         "Threads that entered a system call at least 0.1 s ago and have not left it, the longest first; calls that are "
-        "meant to wait come last. Enter shows the calls of that process."
+        "meant to wait come last. WAITS FOR is what the call waits on, where that is known for sure: the file or the "
+        "other end of its descriptor, the child, the lock; behind ← who ends the wait. Below stands the same of the "
+        "row under the cursor, and the kernel's functions that its thread is in, the one that sleeps last. "
+        "Enter shows the calls of that process."
     )
 
     @property
@@ -219,6 +228,7 @@ class WaitingScreen(LiveScreen):
                     8,
                     lambda w, _: (Span(str(w.pid)),),
                     right=True,
+                    rank=1,
                     sort=lambda w: w.pid,
                     about="Id of its process.",
                 ),
@@ -228,8 +238,21 @@ class WaitingScreen(LiveScreen):
                     8,
                     lambda w, _: (Span(str(w.tid), "dim"),),
                     right=True,
-                    rank=1,
+                    rank=3,
                     about="Id of the thread.",
+                ),
+                Column(
+                    "on",
+                    "WAITS FOR",
+                    12,
+                    lambda w, _: (Span(target_text(w), "accent"),),
+                    flexible=True,
+                    widest=60,
+                    sort=target_text,
+                    value=lambda w, _: target_text(w),
+                    about="What it waits for, as far as that is known for sure: fd 7 → tcp 10.0.0.7:5432, child sleep "
+                    "18710. ← who ends the wait. +3 more: it waits for that many others too.",
+                    exported="waits_for",
                 ),
             ),
             key_of=lambda w: w.tid,
@@ -237,7 +260,22 @@ class WaitingScreen(LiveScreen):
             language=IN_FLIGHT,
         )
         self.table.message = []
+        self.target, self.stack = PaneFooter(), PaneFooter()
         yield self.table
+        yield self.target
+        yield self.stack
+
+    @on(RowView.Arranged)
+    def _arranged(self) -> None:
+        self._show_selected()
+
+    def on_resize(self) -> None:
+        self._show_selected()
+
+    def _show_selected(self) -> None:
+        call = self.table.selected() or next(iter(self.table.rows()), None)
+        self.target.set_text([] if call is None else chain(call))
+        self.stack.set_text([] if call is None else kernel_stack(call, self.app.size.width - _MARGIN))
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
@@ -260,6 +298,7 @@ class WaitingScreen(LiveScreen):
         rows = self.model.in_flight
         self.table.message = [] if rows else [Span("none", "dim")]
         self.table.show_rows(rows)
+        self._show_selected()
 
 
 class TracedScreen(LiveScreen):

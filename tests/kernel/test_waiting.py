@@ -1,0 +1,178 @@
+"""What calls in flight wait for, of processes that hang in each way: /proc and those who made them know better."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ebpftop.kernel.root_helper import RootHelper
+from ebpftop.kernel.waiting import Question
+from tests.kernel.support import Line, Stream, last, needs_root, of
+
+pytestmark = needs_root
+
+# Each child says its pid and hangs; those it must wait for hang already. What it prints is what it knows of itself.
+HANGS = """
+import ctypes, fcntl, json, os, select, socket, struct, subprocess, sys, threading, time
+
+libc = ctypes.CDLL(None)
+said = {}
+folder = sys.argv[1]
+if "--lo" in sys.argv:  # a network namespace of its own
+    lo = struct.pack("16sh14x", b"lo", 0x41)
+    fcntl.ioctl(socket.socket(), 0x8914, lo)
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.listen(9)
+said["peer"] = "tcp 127.0.0.1:%d" % server.getsockname()[1]
+reading, writing = os.pipe()
+
+def hang(name, do):
+    pid = os.fork()
+    if pid == 0:
+        libc.prctl(15, ("hangs-" + name).encode(), 0, 0, 0)
+        do()
+        os._exit(0)
+    said[name] = pid
+    time.sleep(0.2)
+
+def connect():
+    return socket.create_connection(server.getsockname())
+
+def mutex():
+    lock = (ctypes.c_long * 8)()
+    libc.pthread_mutex_lock(lock)
+    threading.Thread(target=libc.pthread_mutex_lock, args=(lock,)).start()
+    time.sleep(600)
+
+def poll():
+    one = select.poll()
+    one.register(reading, select.POLLIN)
+    there = connect()
+    one.register(there, select.POLLIN)
+    one.poll()
+
+def lock():
+    file = open(folder + "/lock", "w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    time.sleep(600)
+
+def child():
+    others = [subprocess.Popen(["/bin/sleep", "600"]) for _ in range(2)]
+    os.waitpid(others[1].pid, 0)
+
+hang("sleep", lambda: time.sleep(600))
+hang("holder", lock)
+hang("flock", lock)
+hang("pipe", lambda: os.read(reading, 1))
+hang("tcp", lambda: connect().recv(1))
+hang("poll", poll)
+hang("fifo", lambda: open(folder + "/fifo"))
+hang("child", child)
+hang("mutex", mutex)
+said["pipe-inode"] = os.fstat(reading).st_ino
+print(json.dumps(said), flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def hanging(folder: Path, *through: str, arguments: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Start what hangs, behind the command *through*; yield what it said."""
+    os.mkfifo(folder / "fifo")
+    program = subprocess.Popen(
+        [*through, sys.executable, "-c", textwrap.dedent(HANGS), str(folder), *arguments],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert program.stdout is not None
+    try:
+        yield json.loads(program.stdout.readline())
+    finally:
+        os.killpg(program.pid, 9)
+        program.wait()
+        program.stdout.close()
+
+
+def waits(stream: Stream, names: set[str]) -> dict[str, Line]:
+    """Return the calls in flight by what hangs in them, once all are there and what they wait for was asked."""
+
+    def found() -> dict[str, Line]:
+        calls = last("syscalls", stream.lines)["in_flight"] if of("syscalls", stream.lines) else []
+        return {call["comm"].removeprefix("hangs-"): call for call in calls if call["kernel_stack"]}
+
+    stream.wait_for(lambda _: names <= set(found()), 60)
+    return found()
+
+
+def awaited(call: Line) -> list[str]:
+    return [one["comm"] for one in call["awaited"]]
+
+
+@pytest.mark.guest
+def test_each_says_what_it_waits_for(tmp_path: Path) -> None:
+    with Stream("--comm", "hangs-*", probes="syscalls") as stream, hanging(tmp_path) as said:
+        calls = waits(stream, {"sleep", "flock", "pipe", "tcp", "poll", "fifo", "child", "mutex"})
+        for name, call in calls.items():
+            if name in said and not name.startswith("mutex"):
+                assert call["pid"] == said[name]
+            # The oracle: what the kernel says now. It hangs, so it is what it said then.
+            stack = Path(f"/proc/{call['pid']}/task/{call['tid']}/stack").read_text()
+            assert all(f"{function}+" in stack for function in call["kernel_stack"])
+            if call["fd"] is not None:
+                assert call["path"] == os.readlink(f"/proc/{call['pid']}/fd/{call['fd']}")
+        children = Path(f"/proc/{said['child']}/task/{said['child']}/children").read_text().split()
+        mutex = next(call for call in last("syscalls", stream.lines)["in_flight"] if call["tid"] != call["pid"])
+    assert calls["pipe"]["path"] == f"pipe:[{said['pipe-inode']}]"
+    assert calls["tcp"]["peer"] == said["peer"]
+    assert (calls["poll"]["peer"], calls["poll"]["more"]) == (said["peer"], 1), "the end that is elsewhere says most"
+    assert calls["flock"]["path"] == f"{tmp_path}/lock"
+    assert [one["pid"] for one in calls["flock"]["awaited"]] == [said["holder"]]
+    assert (calls["fifo"]["name"], calls["fifo"]["path"]) == ("openat", f"{tmp_path}/fifo")
+    assert [str(one["pid"]) for one in calls["child"]["awaited"]] == children[1:], "of two the one it asks for"
+    assert calls["sleep"]["awaited"] == []
+    assert calls["sleep"]["path"] is None
+    assert (mutex["name"], [one["pid"] for one in mutex["awaited"]]) == ("futex", [said["mutex"]])
+
+
+def test_in_namespaces_of_their_own_they_are_the_same_under_our_numbers(tmp_path: Path) -> None:
+    through = ("unshare", "--pid", "--net", "--fork", "--kill-child")
+    with (
+        Stream("--comm", "hangs-*", probes="syscalls") as stream,
+        hanging(tmp_path, *through, arguments=("--lo",)) as said,
+    ):
+        calls = waits(stream, {"flock", "tcp", "child", "mutex", "holder"})
+        children = Path(f"/proc/{calls['child']['pid']}/task/{calls['child']['pid']}/children").read_text().split()
+        mutex = next(call for call in last("syscalls", stream.lines)["in_flight"] if call["tid"] != call["pid"])
+    assert calls["child"]["pid"] != said["child"], "there it has another number"
+    assert calls["tcp"]["peer"] == said["peer"]
+    assert [str(one["pid"]) for one in calls["child"]["awaited"]] == children[1:]
+    assert [one["pid"] for one in calls["flock"]["awaited"]] == [calls["holder"]["pid"]]
+    assert [one["pid"] for one in mutex["awaited"]] == [mutex["pid"]]
+
+
+def test_a_thread_that_is_not_in_that_call_has_no_answer(tmp_path: Path) -> None:
+    helper = RootHelper(tmp_path)
+    sleeper = subprocess.Popen(["/bin/sleep", "600"])
+    try:
+        until_s = time.monotonic() + 10
+        while not (line := Path(f"/proc/{sleeper.pid}/syscall").read_text().split())[1:] and time.monotonic() < until_s:
+            time.sleep(0.01)
+        here = Question(sleeper.pid, sleeper.pid, int(line[0]), "none", 0)
+        found = helper.waits([here, here._replace(nr=here.nr + 1), here._replace(tid=1), here._replace(pid=1 << 22)])
+        assert found is not None
+        assert [answer is not None for answer in found[0]] == [True, False, False, False]
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+        helper.close()

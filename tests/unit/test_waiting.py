@@ -1,0 +1,202 @@
+"""What calls in flight wait for: what /proc has, in the words of screens, asked seldom and never waited for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ebpftop.core.syscall_records import Awaited, InFlight
+from ebpftop.kernel import sockets, waiting
+from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.waiting import Question, Wait, WaitReader
+from ebpftop.models.wait_text import brief_target, target_text
+from ebpftop.probes import waiting_calls
+from ebpftop.probes.waiting_calls import EACH_TIME, Listed, WaitingCalls, question_of
+
+SLEEP = Awaited(pid=18710, comm="sleep")
+
+
+def call(tid: int = 1, name: str = "read", **fields: Any) -> InFlight:
+    values: dict[str, Any] = {"pid": 1, "tid": tid, "comm": "a", "abi": "x86_64", "nr": 0, "name": name, "ns": 10**9}
+    return InFlight(**(values | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, ""),
+        ({"fd": 7, "path": "socket:[9]", "peer": "tcp 10.0.0.7:5432"}, "fd 7 → tcp 10.0.0.7:5432"),
+        ({"fd": 0, "path": "pipe:[123]", "awaited": (SLEEP,)}, "fd 0 → pipe:[123] ← sleep 18710"),
+        ({"fd": 5, "path": "socket:[9]", "more": 3}, "fd 5 → socket:[9] +3 more"),
+        ({"path": "/tmp/fifo"}, "/tmp/fifo"),
+        ({"awaited": (SLEEP,)}, "child sleep 18710"),
+        ({"awaited": (SLEEP, Awaited(pid=2, comm="cat")), "more": 1}, "children sleep 18710, cat 2 +1"),
+        ({"lock": "0x7f2c10", "awaited": (SLEEP,)}, "lock 0x7f2c10 ← sleep 18710"),
+        ({"lock": "0x7f2c10"}, "futex 0x7f2c10"),
+    ],
+)
+def test_what_a_call_waits_for_in_words(fields: dict[str, Any], text: str) -> None:
+    assert target_text(call(**fields)) == text
+    assert brief_target(call(**fields)) == text.partition("→ ")[2] or text.partition("→ ")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("recvfrom", ("file", 0)),
+        ("sendfile", ("file", 0)),
+        ("fsync", ("file", 0)),
+        ("open", ("path", 0)),
+        ("openat", ("path", 1)),
+        ("connect", ("connect", 0)),
+        ("epoll_pwait", ("epoll", 0)),
+        ("waitid", ("waitid", 0)),
+        ("flock", ("lock", 0)),
+        ("pause", ("none", 0)),
+        ("no_such_call", ("none", 0)),
+    ],
+)
+def test_how_a_call_says_what_it_waits_for(name: str, asked: tuple[str, int]) -> None:
+    assert question_of("x86_64", name) == asked
+
+
+class Root:
+    """Answers each question with its thread's number as the path."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.spent_s = 0.0
+        self.busy = False
+
+    def waits(self, asked: Sequence[Question]) -> tuple[list[Wait | None], float] | None:
+        self.asked.append([one.tid for one in asked])
+        return None if self.busy else ([Wait(path=b"%d" % one.tid) for one in asked], self.spent_s)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(waiting_calls, "monotonic", lambda: now[0])
+    monkeypatch.setattr(waiting_calls, "in_first_pid_namespace", lambda: True)
+    return now
+
+
+def complete(calls: WaitingCalls, *rows: InFlight, enter_ns: int = 5, lasts: bool = True) -> list[str | None]:
+    return [row.path for row in calls.complete([Listed(row, enter_ns, lambda: lasts) for row in rows])]
+
+
+def test_each_call_is_asked_about_once_and_the_first_ones_first(clock: list[float]) -> None:
+    root = Root()
+    calls = WaitingCalls(cast(RootWork, root))
+    rows = [call(tid, "fsync") for tid in range(1, EACH_TIME + 3)]
+    rows[1] = call(2, "fsync", running=True)
+    first = complete(calls, *rows)
+    assert first[0] == "1"
+    assert first[1] is None, "one that runs waits for nothing"
+    assert first[-1] is None, "its turn comes with the next reading"
+    assert complete(calls, *rows)[-1] == str(EACH_TIME + 2)
+    complete(calls, *rows)
+    assert [len(asked) for asked in root.asked] == [EACH_TIME, 1]
+    complete(calls, *rows, enter_ns=6)
+    assert len(root.asked) == 3, "the next call of the same thread is another"
+
+
+def test_an_answer_that_may_be_about_a_later_call_is_dropped(clock: list[float]) -> None:
+    calls = WaitingCalls(cast(RootWork, Root()))
+    assert complete(calls, call(), lasts=False) == [None]
+    assert complete(calls, call()) == ["1"]
+
+
+def test_who_holds_a_lock_is_asked_again_later(clock: list[float]) -> None:
+    root = Root()
+    calls = WaitingCalls(cast(RootWork, root))
+    complete(calls, call(name="flock"), call(2, "fsync"))
+    clock[0] += 1
+    complete(calls, call(name="flock"), call(2, "fsync"))
+    clock[0] += 3
+    complete(calls, call(name="flock"), call(2, "fsync"))
+    assert root.asked == [[1, 2], [1]]
+
+
+def test_it_takes_little_of_the_time(clock: list[float]) -> None:
+    root = Root()
+    calls = WaitingCalls(cast(RootWork, root))
+    root.spent_s = 1.0
+    complete(calls, call())
+    complete(calls, call(), call(2))
+    assert root.asked == [[1]]
+    clock[0] += 200
+    assert complete(calls, call(), call(2))[1] == "2"
+
+
+def test_nobody_waits_for_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+
+    def stuck(asked: Question, _: object) -> Wait:
+        goes_on.wait(60)
+        return Wait(fd=asked.tid)
+
+    monkeypatch.setattr(waiting, "wait_of", stuck)
+    reader = WaitReader()
+    asked = [Question(1, 2, 0, "file", 0)]
+    assert reader.ask(asked, 0.01) is None
+    assert reader.ask(asked, 0.01) is None
+    goes_on.set()
+    while (found := reader.ask(asked, 10)) is None:
+        pass
+    assert found == [Wait(fd=2)]
+
+
+def test_locks_of_files_name_their_holders_unless_that_is_ambiguous() -> None:
+    locks = b"""1: FLOCK  ADVISORY  WRITE 812 fe:00:5335176 0 EOF
+1: -> FLOCK  ADVISORY  WRITE 815 fe:00:5335176 0 EOF
+1: -> FLOCK  ADVISORY  WRITE 816 fe:00:5335176 0 EOF
+2: OFDLCK ADVISORY  WRITE -1 fe:00:7 0 EOF
+2: -> OFDLCK ADVISORY  WRITE -1 fe:00:7 0 EOF
+3: POSIX  ADVISORY  WRITE 900 fe:00:8 0 EOF
+3: -> POSIX  ADVISORY  WRITE 816 fe:00:8 0 EOF
+"""
+    assert waiting._holders(locks, 815) == [812]
+    assert waiting._holders(locks, 816) == [812, 900]
+    assert waiting._holders(locks, 900) == []
+
+
+TCP = b"""  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0 100 0 0 10 0
+   1: 0200000A:C350 0700000A:1538 01 00000000:00000000 00:00000000 00000000     0        0 12 1 0 20 4 30 10 -1
+   2: broken
+"""
+TCP6 = b"""  sl  local_address                         remote_address  st tx rx tr tm uid timeout inode
+   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 13 1
+   1: 0000000000000000FFFF00000200000A:C350 0000000000000000FFFF00000700000A:0050 01 0:0 0:0 0 0 0 14 1
+   2: 00000000000000000000000001000000:C351 00000000000000000000000001000000:0050 01 0:0 0:0 0 0 0 15 1
+"""
+UNIX = b"""Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00010000 0001 01 16 /run/x.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 17
+"""
+
+
+def test_where_sockets_lead(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "ns").mkdir()
+    (tmp_path / "ns/net").touch()
+    for name, table in {"tcp": TCP, "tcp6": TCP6, "unix": UNIX}.items():
+        (tmp_path / "net" / name).write_bytes(table)
+    tables = sockets.SocketTables()
+    assert [tables.peer(str(tmp_path), b"socket:[%d]" % inode) for inode in range(11, 18)] == [
+        "tcp listening on 127.0.0.1:8080",
+        "tcp 10.0.0.7:5432",
+        "tcp listening on [::]:22",
+        "tcp 10.0.0.7:80",
+        "tcp [::1]:80",
+        "unix /run/x.sock",
+        None,
+    ]
+    assert tables.peer(str(tmp_path), b"/run/x.sock") is None
+    assert tables.peer(f"{tmp_path}/{os.getpid()}", b"socket:[11]") is None, "the process has ended"
