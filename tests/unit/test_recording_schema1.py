@@ -44,6 +44,11 @@ ADDED: dict[str, dict[str, Any]] = {
     "syscall": dict.fromkeys(("result", "stack", "kernel_stack")),
     "syscalls": {"pairs_time": None},
     "syscalls.rows": {"failed_histogram_ns": []},
+    "syscalls.in_flight": {
+        **dict.fromkeys(("fd", "path", "peer", "lock", "kernel_stack")),
+        "awaited": [],
+        "more": 0,
+    },
     "syscalls.table": {"conditions": []},
     "syscalls.processes": {"total_ns": None, "max_ns": None},
     "syscalls.process_totals": {"total_ns": None, "max_ns": None},
