@@ -60,6 +60,7 @@ def test_bash_completes_the_names_of_files(bash_script: Path, tmp_path: Path, mo
     (tmp_path / "mine.toml").touch()
     monkeypatch.chdir(tmp_path)
     assert completed(bash_script, "replay", "mi") == {"mine.toml"}
+    assert completed(bash_script, "diff", "mine.toml", "mi") == {"mine.toml"}
     assert completed(bash_script, "demo", "--config", "mi") == {"mine.toml"}
 
 

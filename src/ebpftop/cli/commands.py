@@ -116,6 +116,17 @@ def _demo(command: argparse.ArgumentParser) -> None:
     add_when(command, "show a notice, and mark the timeline")
 
 
+def _diff(command: argparse.ArgumentParser) -> None:
+    span = "a recording, a part of it as FILE@FROM..TO, or - for a stream on stdin"
+    command.add_argument("before", metavar="A", help=f"before: {span}")
+    command.add_argument(
+        "after",
+        metavar="B",
+        help="after: another one, or another part: FROM and TO as 14:02, 2026-11-28T14:02, +90s, -1m",
+    )
+    command.add_argument("--json", action="store_true", help="as one JSON object")
+
+
 def _check(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="as one JSON object")
     command.add_argument(
@@ -135,6 +146,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "record": ("the same records into a file", _record),
     "replay": ("the screen, on a recording or on a pipe", _replay),
     "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _demo),
+    "diff": ("what changed between two recordings, or two parts of one", _diff),
     "check": ("what this kernel offers, and how each probe would attach", _check),
 }
 """Each command: what it is, and what adds its options."""

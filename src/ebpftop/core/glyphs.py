@@ -24,7 +24,7 @@ class Glyphs(Enum):
 
 _MARKS = {
     **dict(zip("●○◌✗✘✓†‡▸▶›‹▼▾▲◆◇", "o-oxxv++>>><vv^**", strict=True)),  # noqa: RUF001
-    **dict(zip("·–—−…×≤≥←→↑↓↯µ", ".---~x<><>^v!u", strict=True)),  # noqa: RUF001
+    **dict(zip("·–—−…×÷≤≥←→↑↓↯µ", ".---~x/<><>^v!u", strict=True)),  # noqa: RUF001
     **dict(zip("⋮⏎␣⇥⇧⚠“”‘’", ":<_>^!\"\"''", strict=True)),  # noqa: RUF001
 }
 _LINES = {

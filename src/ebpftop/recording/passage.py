@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 
 from ebpftop.core.record_lines import Foreign
-from ebpftop.core.records import SCHEMA, End, Header, Record, TableReading
+from ebpftop.core.records import SCHEMA, End, Header, Lost, Probe, Record, TableReading
 from ebpftop.core.source import SourceError
 from ebpftop.recording import reader, schema1
 from ebpftop.recording.chunks import Chunk, FileChunks, Part
 from ebpftop.recording.grouping import BACKWARDS_S
-from ebpftop.recording.index import time_of
+from ebpftop.recording.index import Index, time_of
 from ebpftop.recording.lasting import Lasting
 from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
 from ebpftop.recording.readings import ReadingDecoder
+from ebpftop.recording.timeline import Timeline
 
 EVERYTHING = (-math.inf, math.inf)
 
 _READ_BYTES = 256 << 10
 # At most this much may come before the first record: damaged lines, or messages of a remote shell.
 _SEARCHED_BYTES = 64 << 20
+# Lines that say what holds from then on; in a recording of another program they may look different, and are missed.
+_STATE = re.compile(rb'^\{"kind": ?"(?:probe|lost)".*', re.MULTILINE)
 # The end of a file is looked for in so many chunks.
 _LAST_CHUNKS = 16
 
@@ -99,6 +103,50 @@ class Passage:
             else:
                 yield record
 
+    def figures(self, span: tuple[float, float] = EVERYTHING) -> Iterator[Record]:
+        """Yield the records of *span* as they were written, for what counts them.
+
+        Before them come states of probes, losses, and the last reading of each kind, which is whole, as is the first
+        one of a kind that had none. What is before the span in a file is searched for these, not read.
+        """
+        begin, end = span
+        readings, first, line = ReadingDecoder(), 0, 1
+        if self._chunks is not None and begin > -math.inf:
+            timeline = Timeline(self.header, self._chunks, Index())
+            first = timeline.find(begin)
+            lasting = Lasting()
+            for number in range(first):
+                chunk = self._chunks.load(number)
+                line += chunk.lines
+                for record in read_lines(b"\n".join(_STATE.findall(chunk.data))):
+                    lasting.follow(record)
+            yield from lasting.records()
+            readings = timeline.readings_before(first)
+        given: set[type[Record]] = set()
+        has_begun = begin == -math.inf
+        for record in self._all(first, line):
+            if isinstance(record, (Header, Foreign)):
+                continue
+            if isinstance(record, End):
+                self._note_end(record)
+                continue
+            if record.time > end + BACKWARDS_S:
+                return
+            if not has_begun and record.time >= begin:
+                has_begun = True
+                for whole in readings.readings():
+                    given.add(type(whole))
+                    yield whole
+            if isinstance(record, TableReading):
+                if not self._follow(readings, record) or not has_begun:
+                    continue
+                if type(record) not in given:
+                    given.add(type(record))
+                    yield readings.whole_of(record)
+                    continue
+            if has_begun or isinstance(record, (Probe, Lost)):
+                yield record
+
     def close(self) -> None:
         """Close the file."""
         if self._chunks is not None:
@@ -116,15 +164,15 @@ class Passage:
         if end.reason:
             self.damage.note(f"recording ended early: {end.reason}")
 
-    def _all(self) -> Iterator[Record]:
-        line = 1
+    def _all(self, first: int = 0, line: int = 1) -> Iterator[Record]:
+        """Yield all records from chunk *first* on, which begins with *line*; a stream has but one."""
         if self._chunks is None:
             for lines in self._lines:
                 data = schema1.upgrade(lines) if self._is_old else lines
                 yield from read_lines(data, self.damage, line)
                 line += lines.count(b"\n")
             return
-        for number in range(self._chunks.stop):
+        for number in range(first, self._chunks.stop):
             chunk = self._chunks.load(number)
             yield from chunk.records(self.damage, line)
             line += chunk.lines

@@ -174,6 +174,10 @@ class ReadingDecoder:
             return self._known[type(record)].reading(record)
         return record
 
+    def readings(self) -> list[TableReading]:
+        """Return the last reading of each kind, whole."""
+        return [known.reading(known.last) for known in self._known.values()]
+
     def follow(self, record: Record) -> bool:
         """Note what changed, without making a reading of it. Return whether the whole reading is known."""
         if not isinstance(record, TableReading):
@@ -194,14 +198,14 @@ class _Known:
     """The rows of a reading by their keys."""
 
     def __init__(self, reading: TableReading) -> None:
-        self._last = reading
+        self.last = reading
         self._tables: dict[str, _Rows] = {}
         self._in_order: dict[str, tuple[Any, ...]] = {}
         """The rows of the tables that did not change since they were asked for: most do not."""
 
     def change(self, part: TableReading) -> None:
         """Make the changes of *part*."""
-        last = self._last
+        last = self.last
         if not self._tables:
             self._tables = {name: _by_key(last, name) for name in last.keys}
         fields: dict[str, Any] = {}
@@ -215,7 +219,7 @@ class _Known:
                     raise ValueError(_TOO_MANY)
             elif value is None:
                 fields[name] = before
-        self._last = msgspec.structs.replace(part, whole=True, removed={}, **fields)
+        self.last = msgspec.structs.replace(part, whole=True, removed={}, **fields)
 
     def _change_table(self, name: str, part: TableReading) -> None:
         rows, age = self._tables[name], part.ages.get(name)
@@ -226,7 +230,7 @@ class _Known:
             rows.pop(key, None)
         if age is not None:
             # Ages are noted as of the time of the reading.
-            passed_ns = getattr(part, _CLOCK) - getattr(self._last, _CLOCK)
+            passed_ns = getattr(part, _CLOCK) - getattr(self.last, _CLOCK)
             for key, row in rows.items():
                 rows[key] = _older(row, age, passed_ns)
         for row in getattr(part, name):
@@ -239,7 +243,7 @@ class _Known:
         for name, rows in self._tables.items():
             if name not in self._in_order:
                 self._in_order[name] = tuple(row for _, row in sorted(rows.items(), key=_key))
-        return msgspec.structs.replace(self._last, **self._in_order)  # type: ignore[return-value]  # of the class of *part*
+        return msgspec.structs.replace(self.last, **self._in_order)  # type: ignore[return-value]  # of the class of *part*
 
 
 def _key(item: tuple[Key, Any]) -> Key:

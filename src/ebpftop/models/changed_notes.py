@@ -1,0 +1,55 @@
+"""What makes two spans hard to compare: lost events, probes that were off, other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ebpftop.models.span_figures import Clock, SpanFigures
+
+_LACKS: Mapping[Clock, str] = {
+    "execs": "programs, their ends and their units",
+    "users": "how many programs users start",
+    "syscalls": "system calls, their errors and latencies",
+    "callers": "who makes which call",
+}
+
+
+def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
+    """Yield what makes the spans hard to compare."""
+    one, other = a.header, b.header
+    if one.host != other.host:
+        yield f"A is of {one.host}, B of {other.host}"
+    if one.kernel != other.kernel:
+        yield f"A ran on Linux {one.kernel or '?'}, B on {other.kernel or '?'}"
+    if one.abi != other.abi:
+        yield f"A is of {one.abi or '?'}, B of {other.abi or '?'}"
+    for clock, lacks in _LACKS.items():
+        for name, figures, beside in (("A", a, b), ("B", b, a)):
+            known_s = figures.known_s(clock)
+            if known_s <= 0 and beside.known_s(clock) > 0:
+                yield f"{lacks} are not compared: {_why(figures, clock)} in {name}"
+            elif known_s > 0 and figures.duration_s - known_s > max(10.0, 0.1 * figures.duration_s):
+                yield f"{lacks} of {name}: {known_s:.0f} s of {figures.duration_s:.0f} s are known"
+        if a.known_s(clock) <= 0 and b.known_s(clock) <= 0:
+            yield f"{lacks} are not compared: {_why(a, clock)} in A, {_why(b, clock)} in B"
+    for name, figures in (("A", a), ("B", b)):
+        lost = ", ".join(
+            f"{count:,} {probe} ({where})" for (probe, where), count in sorted(figures.lost.items()) if count
+        )
+        if lost:
+            yield f"lost in {name}: {lost}: so much is missing"
+        if figures.evicted:
+            yield (
+                f"{figures.evicted:,} pairs of process and call fell out of the kernel's map in {name}: "
+                "less is known of users' calls"
+            )
+        if figures.items.left_out:
+            yield f"{name} has too many names: {figures.items.left_out:,.0f} events are compared under none"
+
+
+def _why(figures: SpanFigures, clock: Clock) -> str:
+    probe = "syscalls" if clock == "callers" else clock
+    state = figures.state(probe)
+    if state is None:
+        return f"{probe} not recorded"
+    return f"fewer than two readings of {probe}" if state == "on" else f"{probe} {state}"
