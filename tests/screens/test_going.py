@@ -155,7 +155,7 @@ async def test_traced_calls_are_narrowed_to_the_process() -> None:
         assert query is not None
         assert query.text == "pid:4104"
         assert len(screen.log_lines.view) == 3
-        await pilot.press("q")
+        await pilot.press("escape", "escape")  # the filter, the list
         assert title(app) == "server (4104)"
         await pilot.press("escape")
         # What was filtered is still so.
@@ -234,7 +234,7 @@ async def test_keys_of_a_sheet_do_what_its_actions_do() -> None:
         assert "sudo ebpftop --comm as" in [line.text for line in copies.lines]
         await pilot.press("escape", "T")
         assert isinstance(app.screen, TraceScreen)
-        await pilot.press("q", "o")
+        await pilot.press("escape", "o")
         assert isinstance(app.screen, GoScreen)
         await pilot.press("escape")
         assert title(app) == "as (502)"

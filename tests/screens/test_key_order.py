@@ -38,8 +38,11 @@ OPENS = {"/": "/", "E": "E", "\x13": "ctrl+s", "\x10": "ctrl+p", "?": "?", "c": 
 BEFORE = ("m", "t", "tab", "k enter", "tab tab m", "/ a enter", "!")
 """What may have been typed right before, and still be under way."""
 
-AFTER = "1q/2"
-"""Digits detach probes, q quits, a slash opens the filter: where they are not typed into something."""
+TYPED = ("/", "E", "ctrl+s", "ctrl+p")
+"""What opens a text field."""
+
+AFTER = "1m/2"
+"""Digits detach probes, m maximises, a slash opens the filter: where they are not typed into something."""
 
 
 def key(name: str) -> Key:
@@ -97,8 +100,33 @@ async def test_the_key_that_quits_does_not_wait_for_those_that_only_move(
     assert len(struck) < len(moves)
 
 
-@pytest.mark.parametrize("opening", [*OPENS.values(), "enter", "exclamation_mark"])
-async def test_the_key_that_quits_waits_for_one_that_may_open_something(opening: str) -> None:
+@pytest.mark.parametrize("opening", ["?", "c", "enter", "exclamation_mark"])
+async def test_the_key_that_quits_waits_for_one_that_may_open_a_sheet(
+    opening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FakeSource(minute())
+    app = EbpftopApp(source)
+    struck = 0
+    strike = app._strike
+
+    async def note(event: Event) -> None:
+        nonlocal struck
+        struck += 1
+        await strike(event)
+
+    typed = (*["k"] * 40, opening, "q")
+    async with app.run_test(size=(120, 35)) as pilot:
+        await settle(pilot, source)
+        monkeypatch.setattr(app, "_strike", note)
+        for name in typed:
+            app.post_message(key(name))
+        await settled(app)
+    assert app._exit
+    assert struck == len(typed)
+
+
+@pytest.mark.parametrize("opening", TYPED)
+async def test_the_key_that_quits_waits_for_one_that_may_open_a_text_field(opening: str) -> None:
     source = FakeSource(minute())
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:

@@ -201,11 +201,11 @@ async def test_a_sheet_is_filled_anew_each_time() -> None:
         screen = app.screen
         assert screen is app.get_screen("SheetScreen")
         await pilot.press("G")
-        assert "Copy" not in text_of(app)
+        assert "Next, previous" not in text_of(app)
         await pilot.press("escape", "k", "enter")
         assert app.screen is app.get_screen("SheetScreen")
         assert "/bin/sh" in text_of(app)
-        assert "Copy" in text_of(app)
+        assert "Next, previous" in text_of(app)
         await pilot.press("escape", "exclamation_mark")
         await pilot.pause()
         assert app.screen is screen

@@ -369,15 +369,18 @@ async def test_v_switches_syscalls_between_total_and_last_reading() -> None:
         assert call.count(last=False) == 96422
 
 
-async def test_enter_opens_details_and_y_sends_the_command_line() -> None:
+async def test_enter_opens_details_and_y_sends_them_and_in_the_list_the_command_line() -> None:
     source = FakeSource([batch("execs", 1, ran(1, 9, "sh", "-c", "echo $HOME; true"))])
     async with running(source) as (pilot, app):
         await pilot.press("k", "enter")
         assert isinstance(app.screen, SheetScreen)
         await pilot.press("y")
+        assert "\n COMMAND" not in app.clipboard
+        assert "\nCOMMAND   sh -c 'echo $HOME; true'\n" in app.clipboard
+        assert app.clipboard.startswith("● exec 9 sh")
+        assert any(n.message == "Sheet sent to the terminal's clipboard" for n in app._notifications)
+        await pilot.press("escape", "y")
         assert app.clipboard == "sh -c 'echo $HOME; true'"
-        assert any("sent" in n.message for n in app._notifications)
-        await pilot.press("escape")
         assert isinstance(app.screen, MainScreen)
 
 
@@ -529,5 +532,5 @@ async def test_the_help_of_a_sheet_opens_above_it_at_what_it_is() -> None:
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         assert app.screen.query_one(ManualView).section.title == "Calls in flight"
-        await pilot.press("q", "q")
+        await pilot.press("escape", "escape")
         assert isinstance(app.screen, MainScreen)

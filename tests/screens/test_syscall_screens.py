@@ -366,7 +366,7 @@ async def test_lists_open_and_close(key: str, kind: type) -> None:
     async with running(FakeSource(minute_of_calls())) as (pilot, app):
         await pilot.press(*HERE, key)
         await until(pilot, lambda: isinstance(app.screen, kind))
-        await pilot.press("q")
+        await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, MainScreen))
 
 

@@ -52,7 +52,7 @@ async def test_a_click_on_a_word_of_the_status_line_opens_what_it_is_about() -> 
         places = {key: begin for begin, _, key in bar._places}
         await pilot.click(bar, offset=(places["name"] + 1, 0))
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        await pilot.press("q")
+        await pilot.press("escape")
         await pilot.click(bar, offset=(places["lost"], 0))
         await until(pilot, lambda: not isinstance(app.screen, MainScreen))
 

@@ -26,8 +26,9 @@ from ebpftop.models.watch import Watch
 from ebpftop.ui.panes.polling import PollingPane
 from ebpftop.ui.panes.title import Count, Title
 from ebpftop.ui.widgets.columns import Column, Shown, Span
+from ebpftop.ui.widgets.row_steps import beside
 from ebpftop.ui.widgets.row_view import RowView
-from ebpftop.ui.widgets.sheet import Details
+from ebpftop.ui.widgets.sheet import Beside, Details
 from ebpftop.ui.widgets.status_bar import MARKS
 from ebpftop.ui.words import Mark
 
@@ -60,11 +61,12 @@ class Pane(PollingPane):
     """The signs in its rows and their meanings, for the help."""
 
     class DetailsRequested(Message):
-        """Enter on a row: a request for its details."""
+        """Enter on a row: a request for its details; *beside* steps to the rows beside it."""
 
-        def __init__(self, details: Details) -> None:
+        def __init__(self, details: Details, beside: Beside | None = None) -> None:
             super().__init__()
             self.details = details
+            self.beside = beside
 
     class ProbeRequested(Message):
         """A request for what is known of the probe of *pane*."""
@@ -296,7 +298,7 @@ class Pane(PollingPane):
 
     def open_row(self, row: Any) -> None:
         """Do what Enter on *row* does: ask for its details."""
-        self.post_message(self.DetailsRequested(self.details(row)))
+        self.post_message(self.DetailsRequested(self.details(row), beside(self.lines, self.details)))
 
     @on(RowView.OpenedEmpty)
     def _opened_empty(self, event: RowView.OpenedEmpty) -> None:

@@ -18,18 +18,18 @@ COMMAND_SHOWN = 300
 NAMES_SHOWN = 1000
 """Characters of names of the environment that are shown on top."""
 
-_MAY_BE_BYTES = r"; \x.. may stand for bytes"
+_MAY_BE_BYTES = r"\x.. may stand for bytes"
 
 
 def copies_what(argv: tuple[str, ...]) -> str:
-    """Return what `y` copies."""
-    return "Command line" if not argv or is_exact(argv) else f"Command line (not to be run{_MAY_BE_BYTES})"
+    """Return what `y` copies in a list."""
+    return "Command line" if not argv or is_exact(argv) else f"Command line (not to be run; {_MAY_BE_BYTES})"
 
 
 def command(sheet: Sheet, argv: tuple[str, ...]) -> None:
     """Add the command line, or its beginning."""
     whole = command_line(argv)
-    bytes_note = "" if is_exact(argv) else f"  ({_MAY_BE_BYTES[2:]})"
+    bytes_note = "" if is_exact(argv) else f"  ({_MAY_BE_BYTES})"
     sheet.part("COMMAND", [(whole[:COMMAND_SHOWN], "bold"), rest(whole, whole[:COMMAND_SHOWN]), (bytes_note, "$dim")])
 
 
@@ -51,7 +51,7 @@ def arguments(sheet: Sheet, argv: tuple[str, ...], file: str, *, truncated: bool
         sheet.line(("   …  there were more than ebpftop keeps", "$warning"))
     whole = command_line(argv or (file,))
     if len(whole) > COMMAND_SHOWN:
-        sheet.heading(f"Command line (y copies it{'' if is_exact(argv) else _MAY_BE_BYTES})")
+        sheet.heading(f"Command line{'' if is_exact(argv) else f' ({_MAY_BE_BYTES})'}")
         shown = whole[:SHOWN_CHARACTERS]
         sheet.line((shown, ""), rest(whole, shown))
 

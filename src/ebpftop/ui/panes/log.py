@@ -29,7 +29,7 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
     """Events, one a line, newest last, with a filter.
 
     To make one, set `probe`, `label`, `empty_text`, `counted_as`, `columns` and `model_type`. `sheet` is what Enter
-    opens, `copies` what `y` copies.
+    opens, `copies` what `y` copies in the list.
     """
 
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ("execs",)
@@ -84,7 +84,7 @@ class LogPane(FilteredPane, Generic[LoggedEvent]):
         return self.label
 
     def copies(self, event: LoggedEvent) -> str:
-        """Return the text that `y` copies: here, what a filter searches."""
+        """Return the text that `y` copies in the list: here, what a filter searches."""
         return self.model.searchable(event)
 
     def subject(self, row: LoggedEvent) -> Subject | None:

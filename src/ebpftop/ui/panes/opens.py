@@ -134,7 +134,7 @@ class OpensPane(LogPane[Open]):
         failed = event.ret < 0
         sheet.fact("result", event.error or event.ret, "$error" if failed else "", "" if failed else "the descriptor")
         sheet.fact("latency", format.nanoseconds(event.ns))
-        sheet.heading("Path (y copies it)")
+        sheet.heading("Path")
         sheet.line((UNREAD if event.path is None else event.path, ""), ("…" if event.cut else "", "$warning"))
         return sheet
 

@@ -114,7 +114,7 @@ class OutputPane(LogPane[Output]):
         sheet.fact("time", date_and_time(event.time))
         if event.part in ("line", "open"):
             sheet.fact("line", f"{event.line:,}")
-        sheet.heading("Text (y copies it)")
+        sheet.heading("Text")
         sheet.line(("".join(span.text for span in _text(event)), ""))
         return sheet
 

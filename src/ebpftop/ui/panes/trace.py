@@ -98,7 +98,7 @@ def _sheet(line: Trace) -> Sheet:
     thread = f", thread {line.tid}" if line.tid not in (None, line.pid) else ""
     sheet.fact("task", line.task, "", f"pid {line.pid}{thread}")
     sheet.fact("cpu", line.cpu)
-    sheet.heading("Message (y copies it)")
+    sheet.heading("Message")
     sheet.line((line.message, ""))
     return sheet
 

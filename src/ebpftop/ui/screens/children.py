@@ -14,9 +14,12 @@ from ebpftop.models.processes import Processes, ProcessInfo
 from ebpftop.models.program_fields import PROCESSES
 from ebpftop.models.subject import Subject, subject_of_process
 from ebpftop.models.tree import Branch, descendants
+from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.tree_columns import TREE_COLUMNS
 from ebpftop.ui.screens.live_modal import LiveScreen
+from ebpftop.ui.widgets.row_steps import beside
 from ebpftop.ui.widgets.row_view import RowView
+from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
@@ -39,10 +42,20 @@ class ChildrenScreen(LiveScreen):
         self._processes = _NOTHING
         self._process: ProcessInfo
         self._now: Callable[[], float]
+        self._details: Callable[[ProcessInfo], Details]
 
-    def fill_with(self, processes: Processes, process: ProcessInfo, now: Callable[[], float]) -> Self:
-        """Show *process* and its descendants when this screen is pushed the next time; *now*: of the newest batch."""
-        self._processes, self._process, self._now = processes, process, now
+    def fill_with(
+        self,
+        processes: Processes,
+        process: ProcessInfo,
+        now: Callable[[], float],
+        details: Callable[[ProcessInfo], Details],
+    ) -> Self:
+        """Show *process* and its descendants when this screen is pushed the next time.
+
+        *now* returns the time of the newest batch, *details* the details of a process.
+        """
+        self._processes, self._process, self._now, self._details = processes, process, now, details
         self.filled()
         return self
 
@@ -86,4 +99,8 @@ class ChildrenScreen(LiveScreen):
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
         event.stop()
-        self.go("process", subject_of_process(event.row.process))
+        details = self._details_of(event.row)
+        self.app.screen_stack[0].post_message(Pane.DetailsRequested(details, beside(self.table, self._details_of)))
+
+    def _details_of(self, branch: Branch) -> Details:
+        return self._details(branch.process)

@@ -28,7 +28,7 @@ class ColumnsScreen(ReadyScreen[None]):
     """Every change shows at once in the pane below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,c,q", "dismiss", "Back", key_display="Esc", id="columns.back"),
+        Binding("escape,c", "dismiss", "Back", key_display="Esc", id="columns.back"),
         Binding("space,enter", "show_or_hide", "Show/hide", key_display="␣", id="columns.show", priority=True),
         Binding("left,h", "widen(-1)", "Narrower", key_display="←", id="columns.narrower"),
         Binding("right,l", "widen(1)", "Wider", key_display="→", id="columns.wider"),

@@ -23,7 +23,7 @@ class CopyScreen(ChoiceScreen[CommandLine]):
     """Closes with the line that was chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,C,q", "dismiss", "Back", key_display="Esc", id="copy_as.back"),
+        Binding("escape,C", "dismiss", "Back", key_display="Esc", id="copy_as.back"),
         Binding("enter,y", "choose", "Copy", key_display="⏎", id="copy_as.copy", priority=True),
         Binding("j", "cursor(1)", "Down", show=False, id="copy_as.down"),
         Binding("k", "cursor(-1)", "Up", show=False, id="copy_as.up"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from textual import events, on
 from textual.app import App, ComposeResult
@@ -14,10 +14,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ebpftop.models.subject import Subject
+from ebpftop.ui.screens.list_filters import STEPS
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.widgets.action_line import Action, ActionLine
 from ebpftop.ui.widgets.columns import Span
 from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.row_steps import AT_THE_END
 from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.widgets.sheet_title import SheetTitle
 
@@ -57,11 +59,16 @@ KEYED = (
 """The keys of a sheet that do what the line of actions offers."""
 
 
+Step: TypeAlias = Callable[[int], "tuple[Details, Sequence[Action]] | None"]
+"""What returns the details of the next row (1) of the list that a sheet was opened from, or of the one before (-1)."""
+
+
 class _Earlier(NamedTuple):
     """What a sheet showed before, and which line was on top."""
 
     details: Details
     actions: tuple[Action, ...]
+    step: Step | None
     top: float
 
 
@@ -70,7 +77,15 @@ class SheetScreen(ReadyScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "act", "Do", key_display="⏎", tooltip="Do what is chosen below", id="sheet.act"),
-        Binding("escape,enter,q", "back", "Back", key_display="Esc", id="sheet.back"),
+        Binding(
+            *("n", "step(1)", "Next row"),
+            tooltip="The next row of the list that the sheet was opened from",
+            id="sheet.next_row",
+            group=STEPS,
+        ),
+        Binding(*("N", "step(-1)", "Previous row"), tooltip="The row before it", id="sheet.previous_row", group=STEPS),
+        Binding("y", "copy", "Copy sheet", tooltip="Send it to the terminal's clipboard, as text", id="sheet.copy"),
+        Binding("escape,enter", "back", "Back", key_display="Esc", id="sheet.back"),
         Binding("tab,right", "choose(1)", "Next action", show=False, priority=True, id="sheet.next"),
         Binding("shift+tab,left", "choose(-1)", "Previous action", show=False, priority=True, id="sheet.previous"),
         Binding("j", "scroll(1)", "Down", show=False, id="sheet.down"),
@@ -86,13 +101,13 @@ class SheetScreen(ReadyScreen[None]):
             )
             for one in KEYED
         ),
-        Binding("y", "copy", "Copy", tooltip="Send it to the terminal's clipboard", id="sheet.copy"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.details = _NOTHING
         self.actions: tuple[Action, ...] = ()
+        self._step: Step | None = None
         self._before: list[_Earlier] = []
         self._shown = Content("")
         self._rendered: tuple[Content, str, str] | None = None
@@ -112,9 +127,9 @@ class SheetScreen(ReadyScreen[None]):
         self.set_focus(self._box)
         self._clock = self.set_interval(REFRESH_S, self.update_sheet, pause=True)
 
-    def fill(self, details: Details, actions: Sequence[Action] = ()) -> Self:
+    def fill(self, details: Details, actions: Sequence[Action] = (), step: Step | None = None) -> Self:
         """Show *details* from the top when this screen is pushed the next time."""
-        self.details, self.actions = details, tuple(actions)
+        self.details, self.actions, self._step = details, tuple(actions), step
         self._shown = self._content()
         self.filled()
         return self
@@ -134,7 +149,7 @@ class SheetScreen(ReadyScreen[None]):
         return self._text, self._box, self._line
 
     def let_go(self) -> None:
-        self.details, self.actions = _NOTHING, ()
+        self.details, self.actions, self._step = _NOTHING, (), None
         self._before.clear()
         self._line.offer(())
         self._shown = Content("")
@@ -147,14 +162,14 @@ class SheetScreen(ReadyScreen[None]):
     def on_screen_suspend(self) -> None:
         self._clock.pause()
 
-    def go_on(self, details: Details, actions: Sequence[Action]) -> None:
+    def go_on(self, details: Details, actions: Sequence[Action], step: Step | None = None) -> None:
         """Show *details* now; Esc then shows what was shown before."""
-        self._before.append(_Earlier(self.details, self.actions, self._box.scroll_offset.y))
+        self._before.append(_Earlier(self.details, self.actions, self._step, self._box.scroll_offset.y))
         del self._before[:-_EARLIER_MAX]
-        self._put(_Earlier(details, tuple(actions), 0))
+        self._put(_Earlier(details, tuple(actions), step, 0))
 
     def _put(self, shown: _Earlier) -> None:
-        self.details, self.actions = shown.details, shown.actions
+        self.details, self.actions, self._step = shown.details, shown.actions, shown.step
         self._line.offer(self.actions)
         self._lift_notices()
         self.update_sheet()
@@ -199,7 +214,9 @@ class SheetScreen(ReadyScreen[None]):
             return any(one.key == parameters[0] for one in self.actions)
         if action == "app.go_to":
             return self.subject is not None and self.subject.pid is not None
-        return bool(self.details.copies) if action == "copy" else True
+        if action == "step":
+            return self._step is not None
+        return super().check_action(action, parameters)
 
     def action_back(self) -> None:
         """Show what this sheet showed before; if it showed nothing else, close it."""
@@ -207,6 +224,17 @@ class SheetScreen(ReadyScreen[None]):
             self._put(self._before.pop())
         else:
             self.dismiss()
+
+    def action_step(self, by: int) -> None:
+        """Show the next row of the list that this sheet was opened from, or the one before; Esc goes back as before."""
+        if self._step is None:
+            return
+        found = self._step(by)
+        if found is None:
+            self.app.notify(AT_THE_END[by])
+        else:
+            details, actions = found
+            self._put(_Earlier(details, tuple(actions), self._step, 0))
 
     def action_choose(self, step: int) -> None:
         self._line.choose(step)
@@ -238,11 +266,12 @@ class SheetScreen(ReadyScreen[None]):
         return self.details.subject
 
     def action_copy(self) -> None:
-        self.app.copy_to_clipboard(self.details.copies)
+        lines = (self._title.text, "", self._shown.plain)
+        self.app.copy_to_clipboard("\n".join(line.rstrip() for line in "\n".join(lines).splitlines()) + "\n")
         # The terminal does not reply, so nobody knows whether it accepted the text.
-        self.app.notify(f"{self.details.copies_what or 'It'} sent to the terminal's clipboard")
+        self.app.notify("Sheet sent to the terminal's clipboard")
 
 
-def open_sheet(app: App[Any], details: Details, actions: Sequence[Action] = ()) -> None:
+def open_sheet(app: App[Any], details: Details, actions: Sequence[Action] = (), step: Step | None = None) -> None:
     """Show *details*, with *actions* to choose from below."""
-    app.push_screen(ready(app, SheetScreen).fill(details, actions))
+    app.push_screen(ready(app, SheetScreen).fill(details, actions, step))

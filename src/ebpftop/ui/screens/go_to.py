@@ -24,7 +24,7 @@ class GoScreen(ChoiceScreen[str]):
     is_small = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,o,q", "dismiss", "Back", key_display="Esc", id="go_to.back"),
+        Binding("escape,o", "dismiss", "Back", key_display="Esc", id="go_to.back"),
         Binding("enter", "choose", "Go to", key_display="⏎", id="go_to.go", priority=True),
         Binding("j", "cursor(1)", "Down", show=False, id="go_to.down"),
         Binding("k", "cursor(-1)", "Up", show=False, id="go_to.up"),

@@ -23,7 +23,7 @@ from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.row_actions import RowController
 from ebpftop.ui.widgets.action_line import Action
-from ebpftop.ui.widgets.sheet import Details
+from ebpftop.ui.widgets.sheet import Beside, Details
 
 if TYPE_CHECKING:
     from ebpftop.models.processes import ProcessInfo
@@ -136,16 +136,24 @@ class GoController:
             screen = ready(app, GoScreen).fill(offered, subject.name)
             app.push_screen(screen, lambda place: self.go(place, subject) if place else None)
 
-    def open(self, details: Details) -> None:
-        """Show *details*: on the sheet on top, if there is one, which leads back to what it shows now."""
+    def open(self, details: Details, beside: Beside | None = None) -> None:
+        """Show *details*: on the sheet on top, if there is one, which leads back to what it shows now.
+
+        *beside* steps from the row that was opened to those beside it.
+        """
         from ebpftop.ui.screens.details import SheetScreen, open_sheet
 
         app, actions = self._app(), self.actions(details)
+        step = None if beside is None else partial(self._step, beside)
         top = app.screen
         if isinstance(top, SheetScreen):
             top.go_on(details, actions)
         else:
-            open_sheet(app, details, actions)
+            open_sheet(app, details, actions, step)
+
+    def _step(self, beside: Beside, by: int) -> tuple[Details, Sequence[Action]] | None:
+        details = beside(by)
+        return None if details is None else (details, self.actions(details))
 
     def tree(self, subject: Subject | None) -> None:
         """Close what is open above the panes, and show the process in the tree."""
@@ -177,15 +185,15 @@ class GoController:
 
     # The places.
 
-    def _open_process(self, known: ProcessInfo) -> None:
+    def _details_of(self, known: ProcessInfo) -> Details:
         execs = self._execs
-        self.open(process_details(execs.model, known, execs.lines.now, execs.calls_of))
+        return process_details(execs.model, known, execs.lines.now, execs.calls_of)
 
     def _to_process(self, subject: Subject) -> None:
-        self._open_process(relatives.process(self._execs.model.processes, subject))
+        self.open(self._details_of(relatives.process(self._execs.model.processes, subject)))
 
     def _to_parent(self, subject: Subject) -> None:
-        self._open_process(relatives.parent(self._execs.model.processes, subject))
+        self.open(self._details_of(relatives.parent(self._execs.model.processes, subject)))
 
     def _to_children(self, subject: Subject) -> None:
         from ebpftop.ui.screens.children import ChildrenScreen
@@ -193,7 +201,7 @@ class GoController:
         app, execs = self._app(), self._execs
         known = relatives.process(execs.model.processes, subject)
         screen = ready(app, ChildrenScreen)
-        app.push_screen(screen.fill_with(execs.model.processes, known, lambda: execs.lines.now))
+        app.push_screen(screen.fill_with(execs.model.processes, known, lambda: execs.lines.now, self._details_of))
 
     def _to_calls(self, subject: Subject) -> None:
         from ebpftop.ui.screens.syscall_lists import ProcessScreen

@@ -230,7 +230,7 @@ class GraphScreen(ReadyScreen[float]):
     """One graph; closes with the moment that is to be shown, if there is one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,O", "dismiss", "Back", key_display="Esc", id="graph.back"),
+        Binding("escape,O", "dismiss", "Back", key_display="Esc", id="graph.back"),
         Binding("tab,n", "other(1)", "Next graph", key_display="⇥", id="graph.next"),
         Binding("shift+tab,N", "other(-1)", "Previous graph", show=False, id="graph.previous"),
     ]

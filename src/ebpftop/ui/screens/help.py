@@ -47,7 +47,7 @@ class HelpScreen(ReadyScreen[None]):
         Binding("n", "match(1)", "Next match", show=False, tooltip="To the next match", id="help.next_match"),
         Binding("N", "match(-1)", "Previous match", show=False, tooltip="To the one before", id="help.previous_match"),
         Binding(
-            "escape,q,h,question_mark,f1", "back", "Back", key_display="Esc", tooltip="Close the help", id="help.back"
+            "escape,h,question_mark,f1", "back", "Back", key_display="Esc", tooltip="Close the help", id="help.back"
         ),
     ]
 

@@ -9,6 +9,7 @@ from textual.app import App
 
 from ebpftop.ui import words
 from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.key_actions import key_actions, own_bindings
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
@@ -49,6 +50,7 @@ def _everywhere(app: App[Any]) -> Iterator[Entry]:
         ("Moving", own_bindings(RowView)),
         ("Logs", own_bindings(LogView)),
         ("Tables", own_bindings(TableView)),
+        ("Sheets", own_bindings(SheetScreen)),
     ):
         yield Entry(title, "")
         yield from _keys(app, keys)
@@ -67,6 +69,9 @@ def _of_pane(app: App[Any], pane: Pane) -> Iterator[Entry]:
 
 def _of_sheet(app: App[Any], sheet: LiveScreen) -> Iterator[Entry]:
     yield from _paragraphs(sheet.about)
+    if keys := tuple(_keys(app, own_bindings(type(sheet)))):
+        yield Entry("Keys", "")
+        yield from keys
     yield from _columns(sheet.explained())
 
 

@@ -22,12 +22,22 @@ Result = TypeVar("Result")
 PAUSE_S = 0.005
 """Between two steps of a search: keys are handled then."""
 
+STEPS = Binding.Group("Next, previous")
+
 FILTER_KEYS = (
     Binding(
         "slash", "filter", "Filter", key_display="/", tooltip="Show only rows of this list that match", id="filter"
     ),
-    Binding("n", "match(1)", "Next match", show=False, tooltip="The next row that matches", id="match.next"),
-    Binding("N", "match(-1)", "Previous match", show=False, tooltip="The one before that matches", id="match.previous"),
+    Binding(
+        "n", "match(1)", "Next match", show=False, tooltip="The next row that matches", id="match.next", group=STEPS
+    ),
+    Binding(
+        *("N", "match(-1)", "Previous match"),
+        show=False,
+        tooltip="The one before that matches",
+        id="match.previous",
+        group=STEPS,
+    ),
 )
 
 
@@ -49,7 +59,9 @@ class ListFilters(Screen[Result]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # In the filter a slash is a slash: the footer does not offer it.
-        return not (action in ("filter", "match") and isinstance(self.focused, Input))
+        if action in ("filter", "match") and isinstance(self.focused, Input):
+            return False
+        return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
         row_filter = self.filter_in_focus

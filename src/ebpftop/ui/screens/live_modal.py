@@ -19,6 +19,7 @@ from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.widgets.columns import Column
 from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.row_steps import AT_THE_END, RowSteps
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet_title import SheetTitle
 
@@ -35,7 +36,6 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", key_display="Esc", id="live.back"),
-        Binding("q", "dismiss", "Close", show=False, id="live.close"),
         Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="live.tree"),
         Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="live.go_to"),
         Binding("C", "app.copy_as", "Copy as", tooltip="As a command line of other tools", id="live.copy_as"),
@@ -53,6 +53,8 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.steps: RowSteps[Any] | None = None
+        """To what is beside what is shown, if it was opened from a row of a list."""
         self.model = _NOTHING
         self._shown: Hashable = None
 
@@ -61,6 +63,15 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         self.model = model
         self.filled()
         return self
+
+    def beside(self, steps: RowSteps[Any]) -> Self:
+        """Let `n` and `N` show what is beside it, by *steps*, when this screen is pushed the next time."""
+        self.steps = steps
+        return self
+
+    def show_row(self, row: Any) -> None:
+        """Set what this screen is about to *row*, to which `n` or `N` stepped."""
+        raise NotImplementedError
 
     def contents(self) -> ComposeResult:
         """Yield the widgets below the title; the first focusable one gets the focus."""
@@ -108,7 +119,26 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
         with Vertical(classes="sheet"):
             yield from self.contents()
             yield FilterBar()
-        yield KeyLine()
+        yield KeyLine(self.keys_also_shown)
+
+    @property
+    def _is_stepping(self) -> bool:
+        """Whether `n` and `N` are steps in the list below, and not to matches in a list of this screen."""
+        row_filter = self.filter_in_focus
+        return self.steps is not None and (row_filter is None or row_filter.query is None)
+
+    def keys_also_shown(self) -> dict[str, str]:
+        """Return the actions that the footer has too, and what they are called there."""
+        return {"match(1)": "Next", "match(-1)": "Previous"} if self.steps is not None else {}
+
+    def action_match(self, step: int) -> None:
+        if self.steps is None or not self._is_stepping:
+            super().action_match(step)
+        elif (row := self.steps.step(step)) is None:
+            self.app.notify(AT_THE_END[step])
+        else:
+            self.show_row(row)
+            self.show_filled()
 
     def action_back(self) -> None:
         """Clear the filter of the list; if it has none, close this screen."""
@@ -128,7 +158,7 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
     def let_go(self) -> None:
         self._clock.pause()
         self.query_one(FilterBar).close()
-        self.model = _NOTHING
+        self.model, self.steps = _NOTHING, None
 
     def update_if_changed(self) -> None:
         """Show what has changed, if anything."""

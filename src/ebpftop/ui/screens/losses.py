@@ -26,8 +26,6 @@ def losses(overview: Callable[[], Overview]) -> Details:
     return Details(
         title="Lost",
         sheet=lambda: _sheet(overview()),
-        copies=_sheet(overview()).content().plain,
-        copies_what="The sheet",
     )
 
 

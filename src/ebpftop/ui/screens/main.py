@@ -50,6 +50,7 @@ from ebpftop.ui.screens.watching import WatchController, WatchOptions
 from ebpftop.ui.widgets.columns import Shown
 from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.keyline import KeyLine
+from ebpftop.ui.widgets.row_steps import RowSteps
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import StatusBar
 from ebpftop.ui.widgets.tabs_line import TabsLine
@@ -245,7 +246,7 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     @on(Pane.DetailsRequested)
     def _inspect(self, event: Pane.DetailsRequested) -> None:
-        self.going.open(event.details)
+        self.going.open(event.details, event.beside)
 
     @on(GoRequested)
     def _go_requested(self, event: GoRequested) -> None:
@@ -285,9 +286,8 @@ class MainScreen(ListFilters[None], TimeScreen):
             process = process_of(model.latest, event.pid)
             self.app.push_screen(ready(self.app, ProcessScreen).fill_with(model, process))
         elif event.call is not None:
-            self.app.push_screen(
-                ready(self.app, SyscallScreen).fill_with(model, event.call, pane.handle, live=self.source.live)
-            )
+            call = ready(self.app, SyscallScreen).fill_with(model, event.call, pane.handle, live=self.source.live)
+            self.app.push_screen(call.beside(RowSteps(pane.lines)))
         else:
             screen = ready(self.app, VIEWS[event.view])
             if isinstance(screen, TracedScreen):

@@ -27,6 +27,7 @@ from ebpftop.ui.screens.probe_feed import ProbeFeed
 from ebpftop.ui.screens.row_actions import RowController
 from ebpftop.ui.widgets.columns import Shown, Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter
+from ebpftop.ui.widgets.row_steps import beside
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.sheet_title import SheetTitle
@@ -251,7 +252,7 @@ class ProgramsScreen(LiveScreen):
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
         event.stop()
-        self._main.going.open(self._details(event.row))
+        self._main.going.open(self._details(event.row), beside(self.table, self._details))
 
     def _details(self, program: Program) -> Details:
         row = program.row

@@ -14,6 +14,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
+from textual.widgets import Input
 
 from ebpftop.core.source import WatchedList
 from ebpftop.models.subject import Subject
@@ -34,6 +35,7 @@ class ReadyScreen(OverScreen[Result]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,h,f1", "app.help", "Help", key_display="?", id="over.help"),
+        Binding("q", "app.quit", "Quit", tooltip="Detach everything and leave", id="quit"),
     ]
 
     class Watches(Message):
@@ -61,6 +63,11 @@ class ReadyScreen(OverScreen[Result]):
     def traceable(self) -> Subject | None:
         """What `T` asks about."""
         return self.subject
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "app.quit":
+            return not any(_is_displayed(field) for field in self.query(Input))  # q is a letter there
+        return super().check_action(action, parameters)
 
     def filled(self) -> None:
         """The contents are known: when this screen is pushed the next time, it calls `show_filled`."""
@@ -159,6 +166,10 @@ class ReadyScreen(OverScreen[Result]):
         self._report_watched()
         if self.is_closed and not self._filled:
             self.let_go()
+
+
+def _is_displayed(widget: Widget) -> bool:
+    return all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))
 
 
 Kind = TypeVar("Kind", bound=ReadyScreen[Any])

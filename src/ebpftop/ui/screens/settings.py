@@ -51,7 +51,7 @@ class SettingsScreen(ReadyScreen[None]):
         Binding("right,l", "change(1)", "Next value", show=False, key_display="→", id="settings.next"),
         Binding("left,h", "change(-1)", "Previous value", show=False, key_display="←", id="settings.previous"),
         Binding("delete,backspace", "reset", "Default", key_display="Del", id="settings.default"),
-        Binding("escape,f2,q", "back", "Back", key_display="Esc", id="settings.back"),
+        Binding("escape,f2", "back", "Back", key_display="Esc", id="settings.back"),
         Binding("j", "cursor(1)", "Down", show=False, id="settings.down"),
         Binding("k", "cursor(-1)", "Up", show=False, id="settings.up"),
         Binding("g", "edge(0)", "Top", show=False, id="settings.top"),
@@ -168,7 +168,7 @@ class SettingsScreen(ReadyScreen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # In the input, keys are what is typed.
-        return not (self._input.display and action not in ("back",))
+        return action == "back" or not self._input.display
 
     def _change(self, path: Path, value: Any) -> None:
         self.lines.wrong = (None, "")

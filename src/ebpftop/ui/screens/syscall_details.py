@@ -38,6 +38,7 @@ from ebpftop.ui.screens.syscall_lists import ProcessScreen
 from ebpftop.ui.screens.traced_lines import SCANNED, TracedLines
 from ebpftop.ui.widgets.columns import Cell, Span, without_middle
 from ebpftop.ui.widgets.heatmap import TicksMap
+from ebpftop.ui.widgets.row_steps import RowSteps
 from ebpftop.ui.widgets.row_view import RowView
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ class SyscallScreen(LiveScreen):
         """Show *call* when this screen is pushed the next time; *handle* requests another handler, if it is *live*."""
         self.call, self._handle, self._live = call, handle, live
         return self.fill(model)
+
+    def show_row(self, row: Call) -> None:
+        self.call = row
 
     def action_handle(self, handler: Handler) -> None:
         """Set the handler of the call; if it is set already, restore the handler of the start."""
@@ -230,7 +234,8 @@ class SyscallScreen(LiveScreen):
         if caller.pid is None:
             self.app.notify("Only the busiest processes are listed individually")
         else:
-            self.app.push_screen(ready(self.app, ProcessScreen).fill_with(self.model, (caller.pid, caller.start)))
+            screen = ready(self.app, ProcessScreen).fill_with(self.model, (caller.pid, caller.start))
+            self.app.push_screen(screen.beside(RowSteps(self.callers)))
 
 
 def _figures(call: Call, *, short: bool, quantiles: tuple[int, ...]) -> Content:

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from ebpftop.core.format import at_least, count, counted, nanoseconds
 from ebpftop.core.syscall_records import Abi, InFlight
 from ebpftop.models.baseline import ProcessKey
-from ebpftop.models.callers import CallOf, calls_of, comm_of, process_of
+from ebpftop.models.callers import Caller, CallOf, calls_of, comm_of, process_of
 from ebpftop.models.subject import Subject, subject_of_call_in_flight, subject_of_event
 from ebpftop.models.syscall_fields import CALLS_OF, IN_FLIGHT
 from ebpftop.models.syscalls import SyscallsModel
@@ -29,6 +29,7 @@ from ebpftop.ui.screens.traced_lines import TracedLines
 from ebpftop.ui.screens.traced_sheet import traced_details, traced_subject
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter
+from ebpftop.ui.widgets.row_steps import beside
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.table_view import TableView
 
@@ -59,6 +60,12 @@ class ProcessScreen(LiveScreen):
         """Show the calls of *process* when this screen is pushed the next time."""
         self.process = process
         return self.fill(model)
+
+    def show_row(self, row: Caller) -> None:
+        if row.pid is None:
+            self.app.notify("Only the busiest processes are listed individually")
+        else:
+            self.process = row.pid, row.start
 
     @property
     def subject(self) -> Subject | None:
@@ -358,7 +365,9 @@ class TracedScreen(LiveScreen):
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
         event.stop()
-        self.app.screen_stack[0].post_message(Pane.DetailsRequested(traced_details(event.row)))
+        self.app.screen_stack[0].post_message(
+            Pane.DetailsRequested(traced_details(event.row), beside(self.log_lines, traced_details))
+        )
 
     def title_text(self) -> str:
         view = self.log_lines.view

@@ -53,7 +53,7 @@ class TraceScreen(ReadyScreen[str]):
         Binding("shift+tab", "other(-1)", "Back", show=False, id="question.previous", priority=True),
         Binding("j", "cursor(1)", "Down", show=False, id="question.down"),
         Binding("k", "cursor(-1)", "Up", show=False, id="question.up"),
-        Binding("escape,q", "dismiss", "Back", key_display="Esc", id="question.back"),
+        Binding("escape", "dismiss", "Back", key_display="Esc", id="question.back"),
     ]
 
     def __init__(self) -> None:

@@ -81,7 +81,7 @@ class OrderedKeysApp(App[int]):
         if self.focused is not None and self.focused.check_consume_key(event.key, event.character):
             return False  # it is typed into something
         actions = {key: active.binding.action for key, active in self.screen.active_bindings.items()}
-        return actions.get(event.key) == "quit" and all(
+        return actions.get(event.key) in ("quit", "app.quit") and all(
             isinstance(one, (events.MouseMove, events.MouseScrollDown, events.MouseScrollUp))
             or (isinstance(one, events.Key) and actions.get(one.key, "").partition("(")[0] in self.MOVES)
             for one in (*self._last, *self._waiting)

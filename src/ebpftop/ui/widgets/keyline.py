@@ -25,7 +25,8 @@ _APART = 2
 """Cells between two keys."""
 
 _FIRST = (
-    *("open", "keep", "stretch(-1, 0)", "filter", "pane(1)", "pause", "tree", "maximise", "failures"),
+    *("open", "act", "step(1)", "step(-1)", "match(1)", "match(-1)"),
+    *("keep", "stretch(-1, 0)", "filter", "pane(1)", "pause", "tree", "maximise", "failures"),
     *(
         "handle('ignore')",
         "trace",
@@ -42,7 +43,7 @@ _FIRST = (
 )
 """Actions that stand first. If there is no room, keys towards the middle of the line are left out."""
 
-_LAST = ("dismiss", "back", "command_palette", "app.help", "help", "quit")
+_LAST = ("dismiss", "back", "command_palette", "app.help", "help", "app.quit", "quit")
 """Actions at the right end, which are never left out."""
 
 _Offer: TypeAlias = tuple[Binding, bool, str]
@@ -179,16 +180,18 @@ def _line(app: App[Any], offered: list[_Offer]) -> tuple[list[_Key], list[tuple[
     for group, grouped in groupby(offered, lambda offer: offer[0].group):
         offers = list(grouped)
         together = group is not None and len(offers) > 1
+        between = _APART if group is None or not together else 0 if group.compact else 1
         for binding, enabled, tooltip in offers:
             display = app.get_key_display(binding)
             about = "" if together else binding.description
             end = x + cell_len(display) + (1 + cell_len(about) if about else 0)
             hint = tooltip or (binding.description if together else "")
             keys.append(_Key(x, end, binding.key, display, about, hint, enabled))
-            x = end + (0 if together else _APART)
+            x = end + between
         if together and group is not None:
-            words.append((x + 1, group.description.strip()))
-            x += 1 + cell_len(group.description.strip()) + _APART
+            x += 1 - between
+            words.append((x, group.description.strip()))
+            x += cell_len(group.description.strip()) + _APART
     return keys, words, max(0, x - _APART)
 
 

@@ -156,6 +156,17 @@ class LogView(RowView[Row]):
             return position
         return self._find(row)
 
+    def identity_at(self, position: int) -> Hashable:
+        return self.view.sequence(position)
+
+    def position_of(self, identity: Hashable) -> int | None:
+        if not isinstance(identity, int):
+            return None
+        position, view = self.view.position(identity), self.view
+        if view.in_time_order or (view.first <= position < view.end and view.sequence(position) == identity):
+            return position
+        return None
+
     def _settle(self) -> None:
         moving, self._moving = self._moving, True
         if self._chosen is not None:

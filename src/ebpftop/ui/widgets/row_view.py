@@ -105,6 +105,14 @@ class RowView(WrappingRows[Row], can_focus=True):
         """Return the position of *row* now (it was drawn at *position*); None if it no longer exists."""
         raise NotImplementedError
 
+    def identity_at(self, position: int) -> Hashable:
+        """Return what tells the row at *position* from all others, for `position_of`."""
+        raise NotImplementedError
+
+    def position_of(self, identity: Hashable) -> int | None:
+        """Return where the row of an identity is now. If it is gone: where the next one is, None if that is unknown."""
+        raise NotImplementedError
+
     def selected(self) -> Row | None:
         """The row under the cursor."""
         if self.cursor is None or not self.first <= self.cursor < self.end:

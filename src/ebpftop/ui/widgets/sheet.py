@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from textual.content import Content
 
@@ -82,7 +83,7 @@ def _part(label: str, items: Sequence[Content], apart: str, width: int) -> Conte
 
 @dataclass(frozen=True)
 class Details:
-    """What Enter opens: a title, a sheet that is rebuilt while it is open; what `y` copies.
+    """What Enter opens: a title, a sheet that is rebuilt while it is open; what `y` copies in the list.
 
     `narrows` returns what it can filter to, called `narrows_what`, or None if that has ended meanwhile. `subject`: what
     it is about, and can go on from, unless to the `place` that it is itself. `when`: the time of it, if it has one.
@@ -99,3 +100,7 @@ class Details:
     place: str = ""
     when: str = ""
     headline: Callable[[], tuple[Span, ...]] | None = None
+
+
+Beside: TypeAlias = Callable[[int], Details | None]
+"""What returns the details of the next row (1) of a list, or of the one before (-1); None if there is none."""

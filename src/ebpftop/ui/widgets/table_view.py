@@ -110,6 +110,12 @@ class TableView(RowView[Row]):
         key = self._key_of(row)
         return next((at for at, other in enumerate(self._rows) if self._key_of(other) == key), None)
 
+    def identity_at(self, position: int) -> Hashable:
+        return self._key_of(self._rows[position])
+
+    def position_of(self, identity: Hashable) -> int | None:
+        return next((at for at, row in enumerate(self._rows) if self._key_of(row) == identity), None)
+
     def show_rows(self, rows: Sequence[Row]) -> None:
         """Show those of *rows* that match the filter, sorted."""
         self._reading += 1
