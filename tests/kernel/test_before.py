@@ -234,6 +234,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 # ---- Programs ----
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize("buffer", ["ring", "perf"])
 def test_every_program_that_is_seen_to_start_while_ebpftop_attaches_is_seen_to_end(tmp_path: Path, buffer: str) -> None:
@@ -360,6 +361,7 @@ def test_who_ends_as_a_user_that_the_filter_does_not_take_is_told_to_have_ended(
 # ---- Calls ----
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize("via", ["raw_tracepoint", "tracepoint"])
 def test_a_call_that_hung_before_is_marked_until_it_returns_and_is_never_counted(tmp_path: Path, via: str) -> None:

@@ -219,6 +219,7 @@ def come_and_go(failing: Path, change: str, **options: object) -> None:
             assert made - lost["syscalls"] <= watched.syscalls()[0] <= made
 
 
+@pytest.mark.extremes
 # A guest needs a quarter of a minute for each: what the kernel decides is how programs share a place, and one by the
 # tracepoint is enough for that.
 @pytest.mark.parametrize(

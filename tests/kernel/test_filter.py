@@ -477,6 +477,7 @@ def test_a_recording_holds_only_what_was_asked_for(tmp_path: Path) -> None:
     }  # as they changed
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize("v1", [False, True], ids=["v2", "v1"])
 def test_a_cgroup_that_is_made_again_is_followed_and_one_that_is_gone_is_told(v1: bool) -> None:

@@ -157,6 +157,7 @@ def calls_of(lines: Sequence[Line], pid: int) -> dict[str, int]:
     return {row["name"]: row["count"] for row in readings[-1]["processes"] if row["pid"] == pid} if readings else {}
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 def test_a_thread_that_takes_its_dead_leaders_place_calls_under_its_process_id(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "headless", HEADLESS, "-pthread")
@@ -176,6 +177,7 @@ def test_a_thread_that_takes_its_dead_leaders_place_calls_under_its_process_id(t
         assert set(tids) <= {pid, old_tid}
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize("calls", [10, 1000])
 def test_a_process_goes_by_the_name_of_its_first_thread_and_a_thread_by_its_own(tmp_path: Path, calls: int) -> None:

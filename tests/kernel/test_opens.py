@@ -278,6 +278,7 @@ def test_a_full_ring_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(told) + watched.lost("ring") == 20_000
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 def test_only_what_the_filter_matches_is_reported() -> None:
     name = "/no/such/file/{}".format

@@ -30,16 +30,18 @@ GUEST_TIMEOUT_S = 1500.0
 ALL_TIMEOUT_S = 3000.0
 # A kernel is fetched once for its two guests.
 _FETCHING = threading.Lock()
-# Marked: what depends on the kernel more than on us. What is heavy takes minutes under emulation.
 # Only the files that have any are named: importing the others takes seconds there.
 GUEST_TESTS = (
     *(str(file) for file in sorted(guest.CHECKOUT.glob("tests/kernel/test_*.py")) if "mark.guest" in file.read_text()),
-    *("-m", "guest and not heavy"),
     # The matrix sends events through both buffers on every kernel.
     *("-k", "not perf"),
     # Plugins that they do not use, and that import half of Textual.
     *("-p", "no:textual-snapshot", "-p", "no:syrupy", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"),
 )
+# Marked: what depends on the kernel more than on us. What is heavy takes minutes under emulation.
+MARKED = "guest and not heavy"
+# What takes long there, and was so far the same in between as on the oldest and the newest kernel.
+BETWEEN = f"{MARKED} and not extremes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,9 @@ def futures(request: pytest.FixtureRequest, pool: ThreadPoolExecutor) -> Iterato
     # kernels all matrices come first: the tests find their programs kept, and the shorter guests end together.
     for name in _asked_for(request.config):
         matrices[name] = pool.submit(_run_matrix, name)
+    between = [*KERNELS][1:-1] if len(matrices) > 1 else []
     for name in filter(KERNELS.__contains__, matrices):
-        tests[name] = pool.submit(_run_tests, name)
+        tests[name] = pool.submit(_run_tests, name, BETWEEN if name in between else MARKED)
     yield matrices, tests
     results = {name: future.result().matrix for name, future in matrices.items()}
     checks = {name: future.result().check for name, future in tests.items()}
@@ -179,10 +182,10 @@ def _run_matrix(name: str) -> Ran:
     return Ran(tree, matrix, finished)
 
 
-def _run_tests(name: str) -> InnerTests:
+def _run_tests(name: str, marked: str) -> InnerTests:
     tree, out = _fetched(name), _folder(name, "tests")
     log = out / "tests.log"
-    tests = (sys.executable, "-m", "pytest", "--timeout=300", "-v", "--durations=20", *GUEST_TESTS)
+    tests = (sys.executable, "-m", "pytest", "--timeout=300", "-v", "--durations=20", "-m", marked, *GUEST_TESTS)
     # `check` is run here because the matrix takes longer than the tests.
     check = out / "check.json"
     checking = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix --check {shlex.quote(str(check))}"
