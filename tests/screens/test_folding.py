@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from textual.pilot import Pilot
 
@@ -109,11 +110,13 @@ async def test_e_shows_failures_folded_all_only_none() -> None:
             await until(pilot, lambda title=title: joined(execs.title_counts()) == f"1.0/s · {title}")  # type: ignore[misc]
 
 
-async def test_an_export_has_every_row() -> None:
+async def test_an_export_has_every_row_and_says_how_many_the_screen_folds() -> None:
     async with running(FakeSource(noisy()), (120, 35)) as (pilot, app):
         await first_row(pilot, app, 0)
         shown = app.main.query_one(ExecsPane).rows_shown()
         assert len(shown) == 223
+        assert shown.counted == "223 rows (218 folded on the screen)"
+        assert replace(shown, folded=0).counted == "223 rows"
         pid = shown.headers.index("pid")
         assert [row[pid] for row in shown][4:8] == [6000, 6001, 6002, 6003]
 

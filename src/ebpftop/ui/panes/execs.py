@@ -232,7 +232,8 @@ class ExecsPane(FilteredPane):
         # Folding is how rows are shown; an export has each of them.
         if self.as_tree or self._ranked is not None:
             return shown
-        return replace(shown, rows=self.model.view.all_rows())
+        rows = self.model.view.all_rows()
+        return replace(shown, rows=rows, folded=len(rows) - len(shown))
 
     # Folding.
 

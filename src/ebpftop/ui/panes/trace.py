@@ -183,7 +183,8 @@ class TracePane(LogPane[Trace]):
 
     def rows_shown(self) -> Shown[Any]:
         # Folding is how rows are shown; an export has each of them.
-        return replace(super().rows_shown(), columns=COLUMNS, rows=self.model.view.all_rows())
+        shown, rows = super().rows_shown(), self.model.view.all_rows()
+        return replace(shown, columns=COLUMNS, rows=rows, folded=len(rows) - len(shown))
 
     def title_of(self, event: Trace) -> str:
         return f"{event.task} ({event.pid})"

@@ -61,8 +61,7 @@ def history_choice(
 def rows_of(listed: Listed, host: str, moment: float) -> list[Saving]:
     """The rows of a list, as CSV and as JSON."""
     shown = listed.rows
-    rows, columns = format.counted(len(shown), "row", whole=True), format.counted(len(shown.columns), "column")
-    about = f"the {rows} of {listed.label}, {columns}"
+    about = f"the {shown.counted} of {listed.label}, {format.counted(len(shown.columns), 'column')}"
     return [
         Saving("csv", about, default_name("csv", host, listed.name, moment), _Writer(shown, "csv")),
         Saving("json", about, default_name("json", host, listed.name, moment), _Writer(shown, "json")),
@@ -103,4 +102,4 @@ class _Writer:
 
     def __call__(self, path: str, replace: bool) -> str:
         _write(path, self._make(self._shown.headers, self._shown).encode(), replace=replace)
-        return f"{format.counted(len(self._shown), 'row', whole=True)} in {os.path.abspath(path)}"
+        return f"{self._shown.counted} in {os.path.abspath(path)}"

@@ -8,6 +8,8 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 
+from ebpftop.core import format
+
 Row = TypeVar("Row")
 SortKey: TypeAlias = float | str | tuple[float, float]
 Value: TypeAlias = str | int | float | bool | None
@@ -102,6 +104,14 @@ class Shown(Generic[Row]):
     columns: tuple[Column[Row], ...]
     rows: list[Row]
     now: float
+    folded: int = 0
+    """How many of the rows the screen hides behind others. They are here, each of them."""
+
+    @property
+    def counted(self) -> str:
+        """How many rows there are, in words."""
+        folded = f" ({self.folded:,} folded on the screen)" if self.folded else ""
+        return f"{format.counted(len(self), 'row', whole=True)}{folded}"
 
     @property
     def headers(self) -> list[str]:
