@@ -84,11 +84,11 @@ def by_ebpftop(command: Sequence[str], calls: str) -> Counter[str]:
     if not pid:
         os.close(go)
         os.read(wait, 1)
-        os.close(wait)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for fd in range(3):
             os.dup2(null, fd)
         os.close(null)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # as strace's command has none of ours
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; strace's command inherits no such thing
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         os.execv(command[0], list(command))

@@ -8,8 +8,9 @@
  * belongs to the call that its task entered last, whatever its number is.
  *
  * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one; syscalls_conditions.h: which of
- * them; syscalls_values.h: the memory behind their arguments; syscalls_walks.h: their files;
- * syscalls_stacks.h: where they were made; syscalls_returned.h: how that is put together. syscalls_exit.h: how calls end.
+ * them; syscalls_values.h: the memory behind their arguments, syscalls_listed.h: lists in it; syscalls_walks.h: their files;
+ * syscalls_stacks.h: where they were made; syscalls_before.h: what they will change; syscalls_returned.h: how that is put
+ * together. syscalls_exit.h: how calls end.
  */
 #include "ebpftop.h"
 #include "budget.h"
@@ -26,6 +27,20 @@ enum parameter {
 };
 
 #include "syscalls_caller.h"
+
+INLINE u32 log2_of(u64 n)
+{
+	u32 log = 0;
+
+#pragma unroll
+	for (u32 step = 32; step; step /= 2) {
+		u32 more = n >> step ? step : 0;
+
+		n >>= more;
+		log += more;
+	}
+	return log;
+}
 
 #define BUCKETS 44
 #define NO_SLOT 0xffffffff   /* a number that the table has no slot for */
@@ -48,11 +63,13 @@ enum slow_path {
 	SLOW_PATH_NO_SLOT,
 	SLOW_PATH_TRACED,
 	SLOW_PATH_VALUE,
+	SLOW_PATH_ENTRIES,
+	SLOW_PATH_LISTED,
 	SLOW_PATH_FILES,
 	SLOW_PATHS
 };
 /* Two, since programs of fentry and programs of a tracepoint cannot use the same one. */
-enum enter_slow_path { ENTER_SLOW_PATH, ENTER_CLOSING, ENTER_SLOW_PATHS };
+enum enter_slow_path { ENTER_SLOW_PATH, ENTER_BEFORE, ENTER_VALUE, ENTER_STRINGS, ENTER_FILES, ENTER_SLOW_PATHS };
 BPF_PROG_ARRAY(enter_slow_path, ENTER_SLOW_PATHS);
 BPF_PROG_ARRAY(exit_slow_paths, SLOW_PATHS);
 
@@ -194,7 +211,7 @@ enum call_fact {
 	MAKES_TASKS = 512, /* returns in the child too */
 	IGNORED = 1024,
 	TRACED = 2048,
-	CLOSES = 4096, /* the descriptor that is its first argument is gone when it returns */
+	LOOKED_AT_BEFORE = 4096, /* it changes memory or descriptors of which is reported what they were */
 	/* From this bit on: the conditions of which one must hold, as bits; none: each call is reported. */
 	CONDITIONS_SHIFT = 16,
 };
@@ -206,6 +223,7 @@ BPF_ARRAY(call_facts, u32, SLOTS);
 #include "syscalls_values.h"
 #include "syscalls_stacks.h"
 #include "syscalls_walks.h"
+#include "syscalls_before.h"
 
 INLINE u32 slot_of(u64 nr, bool compat)
 {
@@ -463,34 +481,18 @@ int handle_trace(struct enter_ctx *ctx)
 
 	if (!caller.task)
 		return 0;
-	enum traced_how how = trace_at_entry(ctx, &caller, slot);
+	u32 returned = NEVER_RETURNED;
+	enum traced_how how = trace_at_entry(ctx, &caller, slot, &returned);
 
-	if (how == TRACED_CLOSING) {
-		enter_slow_path.call(ctx, ENTER_CLOSING);
+	if (how == TRACED_BEFORE) {
+		look_before(ctx, returned);
 		how = NOT_TRACED;
 	}
 	entered(&caller, slot, how);
 	return 0;
 }
 
-/* A traced close: what it closes is looked up now. */
-int handle_trace_closing(struct enter_ctx *ctx)
-{
-	struct caller caller = CURRENT_CALLER(ctx);
-	u32 slot = slot_of(ENTER_NR(ctx), caller.compat);
-	u32 cpu = bpf_get_smp_processor_id();
-	struct scratch *scratch = closing_scratch.lookup(&cpu);
-
-	if (!caller.task || !scratch)
-		return 0;
-	read_call(&scratch->call, ctx, &caller, slot);
-	scratch->call.ret = 0;
-	scratch->values_len = 0;
-	append_files(scratch, caller.task);
-	keep_files(&scratch->call, scratch);
-	entered(&caller, slot, keep(&scratch->call, (u64)caller.task) ? TRACED_SURELY : NOT_TRACED);
-	return 0;
-}
+#include "syscalls_entered.h"
 
 /* ---- Handlers of families: programs and timers. BCC's own bpf_trace_printk cannot stand in a macro. ---- */
 
@@ -536,6 +538,7 @@ int handle_timer_other(struct enter_ctx *ctx)
 	return handle_family(ctx, FAMILY_TIMER_OTHER);
 }
 
+#include "syscalls_listed.h"
 #include "syscalls_returned.h"
 #include "syscalls_exit.h"
 #include "syscalls_uring.h"

@@ -3,20 +3,6 @@
  * How calls end: durations and errors, and tasks that wait or end in the middle of one. Included by syscalls.c.
  */
 
-INLINE u32 log2_of(u64 n)
-{
-	u32 log = 0;
-
-#pragma unroll
-	for (u32 step = 32; step; step /= 2) {
-		u32 more = n >> step ? step : 0;
-
-		n >>= more;
-		log += more;
-	}
-	return log;
-}
-
 INLINE u64 bucket_of(u64 delta_ns)
 {
 	u64 bucket = log2_of(delta_ns);

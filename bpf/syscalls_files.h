@@ -7,7 +7,8 @@
 #define HEAD_MASK 16383 /* values and names stay below 16 KiB */
 #define FILES 4 /* two arguments, what the call returned, and with STACKS the file that the process runs */
 #define FILES_MASK 3 /* at least FILES - 1 */
-#define FILE_OF_PROCESS 3 /* its place */
+#define FILE_RETURNED 2 /* their places */
+#define FILE_OF_PROCESS 3
 #define FILE_STEPS 48 /* of all paths together */
 #define FILE_OF_RESULT 255
 #define FILE_IS_DIR 128

@@ -4,23 +4,6 @@
  * reaches by tail calls. Included by syscalls.c.
  */
 
-INLINE u32 error_of(s64 ret)
-{
-	return ret < 0 && ret >= -4095 ? -ret : 0;
-}
-
-/* What a program hands to the one that it reaches by a tail call. `met`: the conditions that hold, as bits; in memory, so
- * that the verifier does not know it, and does not follow each set of them. */
-struct returned_call {
-	u64 delta_ns; /* 0: its entry was not seen */
-	u32 slot;
-	u32 met;
-	u32 value; /* which one of its value_plans is next */
-	u32 closed; /* what it closed was looked up when it entered */
-};
-
-BPF_PERCPU_ARRAY(returned_call, struct returned_call, 1);
-
 /* A program of its own, since the whole machine waits for sys_exit. */
 INLINE void return_traced(struct exit_ctx *ctx, u32 slot, u64 delta_ns)
 {
@@ -61,6 +44,17 @@ INLINE void find_met_by_paths(struct returned_call *returned, const struct trace
 		    !is_met_by_path(condition, call->path[1], call->path_len[1]))
 			returned->met &= ~(1 << i);
 	}
+}
+
+INLINE void start_values(struct returned_call *returned)
+{
+	returned->value = 0;
+	returned->entries = 0;
+	returned->entry_at = 0;
+	returned->listed = 0;
+	returned->list_at = 0;
+	returned->list_within = 0;
+	returned->listed_fd = -1;
 }
 
 /* A traced call returned: it is reported if it has no condition, or meets one. */
@@ -115,10 +109,10 @@ int sys_exit_traced(struct exit_ctx *ctx)
 	/* What is reported in any case was counted against the budget when it entered. */
 	if ((kept && surely) || within_budget(PARAMETER(TRACED_PER_SECOND))) {
 		event->values_len = 0;
-		returned->value = 0;
-		returned->closed = kept && *facts & CLOSES;
-		if (kept)
-			traced.delete(&task);
+		event->was_kept = kept != NULL;
+		if (kept && *facts & LOOKED_AT_BEFORE)
+			append_kept_values(event, task);
+		start_values(returned);
 		exit_slow_paths.call(ctx, SLOW_PATH_VALUE);
 		return 0;
 	}
@@ -126,7 +120,7 @@ out:
 	if (PARAMETER(STACKS))
 		forget_kernel_stack(task);
 	if (kept)
-		traced.delete(&task);
+		forget_call(task);
 	return 0;
 }
 
@@ -148,12 +142,43 @@ int sys_exit_value(struct exit_ctx *ctx)
 	struct value_plans *plans = call_values.lookup(&slot);
 
 	if (plans && value < VALUES && plans->plan[value].size) {
+		const struct value_plan *plan = &plans->plan[value];
+
+		if (plan->size == VALUE_ENTRIES)
+			exit_slow_paths.call(ctx, SLOW_PATH_ENTRIES);
 		returned->value = value + 1;
-		append_planned(event, &plans->plan[value]);
+		if (!(plan->flags & VALUE_BEFORE))
+			append_planned(event, plan);
 		exit_slow_paths.call(ctx, SLOW_PATH_VALUE);
 	}
-	exit_slow_paths.call(ctx, SLOW_PATH_FILES);
+	returned->list_end = event->values_len;
+	exit_slow_paths.call(ctx, plans && plans->has_lists ? SLOW_PATH_LISTED : SLOW_PATH_FILES);
 	return 0;
+}
+
+/* Append the names of what the descriptors of a call are, or were before it. */
+INLINE void append_files(struct scratch *event, char *task)
+{
+	u32 slot = event->call.slot;
+	struct value_plans *plans = call_values.lookup(&slot);
+	u64 at = event->values_len, names = 0, first = 0;
+	s64 ret = event->call.ret;
+
+	event->names_len = 0;
+	if (!plans)
+		return;
+	if (plans->files_before && event->was_kept) {
+		names = append_kept_names(event, (u64)task);
+		first = FILE_RETURNED;
+	} else {
+		set_arguments(event, plans, task);
+	}
+	set_fd(event, FILE_RETURNED, task, plans->returns_fd && ret >= 0 ? FILE_OF_RESULT : 0, ret, false);
+	set_file(event, FILE_OF_PROCESS,
+		 PARAMETER(STACKS) ? read_pointer(load_pointer(task, OFF_TASK_MM), OFF_MM_EXE_FILE) : NULL);
+	start_walk(event, task, at + names, first);
+	append_names(event, first);
+	event->names_len = event->walk.at - at;
 }
 
 /*
@@ -169,10 +194,8 @@ int sys_exit_files(struct exit_ctx *ctx)
 
 	if (!caller.task || !returned || !event)
 		return 0;
-	if (returned->closed)
-		append_kept_files(event);
-	else
-		append_files(event, caller.task);
+	append_files(event, caller.task);
+	forget_call((u64)caller.task);
 	u64 len = event->values_len + event->names_len;
 
 	if (len > HEAD_MASK)

@@ -10,7 +10,8 @@
 /* KEPT_FOR_CONDITIONS: it has not returned, and may never be reported. */
 enum returned { NEVER_RETURNED, RETURNED, RETURNED_UNTIMED, KEPT_FOR_CONDITIONS };
 /* How a call that has entered is traced. */
-enum traced_how { NOT_TRACED, TRACED_SURELY, TRACED_IF, TRACED_CLOSING };
+/* TRACED_BEFORE: another program looks at what the call will change. */
+enum traced_how { NOT_TRACED, TRACED_SURELY, TRACED_IF, TRACED_BEFORE };
 
 struct traced_call {
 	u64 time_ns;
@@ -143,8 +144,8 @@ INLINE bool can_be_read_at_return(u32 facts)
 #endif
 }
 
-/* Return how a call that enters is traced. */
-INLINE enum traced_how trace_at_entry(struct enter_ctx *ctx, const struct caller *caller, u32 slot)
+/* Return how a call that enters is traced; *returned*: as what it is kept if it is TRACED_BEFORE. */
+INLINE enum traced_how trace_at_entry(struct enter_ctx *ctx, const struct caller *caller, u32 slot, u32 *returned)
 {
 	u32 zero = 0;
 	u32 *known = call_facts.lookup(&slot);
@@ -162,21 +163,10 @@ INLINE enum traced_how trace_at_entry(struct enter_ctx *ctx, const struct caller
 		return TRACED_IF;
 	if (surely && !within_budget(PARAMETER(TRACED_PER_SECOND)))
 		return NOT_TRACED;
-	if (surely && *known & CLOSES)
-		return TRACED_CLOSING;
-	if (!keep_call(ctx, caller, slot, surely ? NEVER_RETURNED : KEPT_FOR_CONDITIONS))
+	*returned = surely ? NEVER_RETURNED : KEPT_FOR_CONDITIONS;
+	if (*known & LOOKED_AT_BEFORE)
+		return TRACED_BEFORE;
+	if (!keep_call(ctx, caller, slot, *returned))
 		return NOT_TRACED;
 	return surely ? TRACED_SURELY : TRACED_IF;
-}
-
-/* A call that will not return is reported as it was entered. */
-INLINE void send_unreturned(void *ctx, u64 task)
-{
-	struct traced_call *call = traced.lookup(&task);
-
-	if (!call)
-		return;
-	if (call->returned != KEPT_FOR_CONDITIONS)
-		submit(ctx, call, sizeof(*call));
-	traced.delete(&task);
 }

@@ -82,35 +82,35 @@ INLINE u64 argument_of(const struct traced_call *call, u64 number)
 	return number < ARGS ? call->args[number] : -1;
 }
 
-/* Append the names of what the descriptors of the call are. */
-INLINE void append_files(struct scratch *scratch, char *task)
+/* Prepare the walks of descriptors that are arguments. */
+INLINE void set_arguments(struct scratch *scratch, const struct value_plans *plans, char *task)
 {
-	u32 slot = scratch->call.slot;
-	struct value_plans *plans = call_values.lookup(&slot);
-	struct walk *walk = &scratch->walk;
-
-	scratch->names_len = 0;
-	if (!plans)
-		return;
-	s64 ret = scratch->call.ret;
-
 	for (int i = 0; i < 2; i++) {
 		u64 number = (plans->fd[i] & ~FILE_IS_DIR) - 1;
 
 		set_fd(scratch, i, task, plans->fd[i] & ~FILE_IS_DIR, argument_of(&scratch->call, number),
 		       plans->fd[i] & FILE_IS_DIR);
 	}
-	set_fd(scratch, 2, task, plans->returns_fd && ret >= 0 ? FILE_OF_RESULT : 0, ret, false);
-	set_file(scratch, FILE_OF_PROCESS,
-		 PARAMETER(STACKS) ? read_pointer(load_pointer(task, OFF_TASK_MM), OFF_MM_EXE_FILE) : NULL);
-	char *fs = load_pointer(task, OFF_TASK_FS);
-	u64 at = scratch->values_len;
+}
 
-	*walk = (struct walk){.at = at};
+/* Begin to append names at *at*, of what is prepared from place *first* on. */
+INLINE void start_walk(struct scratch *scratch, char *task, u64 at, u64 first)
+{
+	struct walk *walk = &scratch->walk;
+	char *fs = load_pointer(task, OFF_TASK_FS);
+
+	*walk = (struct walk){.at = at, .place = first};
 	if (fs) {
 		walk->root.dentry = follow(fs, OFF_FS_ROOT + OFF_PATH_DENTRY);
 		walk->root.mount = follow(fs, OFF_FS_ROOT + OFF_PATH_MNT) - OFF_MOUNT_MNT;
 	}
+}
+
+/* Append the names of all places that are prepared, from place *first* on. */
+INLINE void append_names(struct scratch *scratch, u64 first)
+{
+	struct walk *walk = &scratch->walk;
+
 #pragma nounroll
 	for (int step = 0; step < FILE_STEPS;) {
 		u64 i = walk->place;
@@ -124,6 +124,10 @@ INLINE void append_files(struct scratch *scratch, char *task)
 	}
 #pragma nounroll
 	for (int i = 0; i < FILES;) {
+		if (i < first) {
+			i++;
+			continue;
+		}
 		if (i >= walk->place && scratch->places.place[i].flags & PLACE_KNOWN)
 			scratch->places.place[i].flags |= PLACE_CUT;
 		if (scratch->places.place[i].flags & PLACE_NAMELESS)
@@ -131,52 +135,8 @@ INLINE void append_files(struct scratch *scratch, char *task)
 		i++;
 		LOOP_END();
 	}
-	scratch->names_len = walk->at - at;
 }
 
 /* One entry per CPU: the loader sets the size. Two, since programs may be preempted: see ebpftop.h. */
 BPF_ARRAY(traced_scratch, struct scratch, 1);
-BPF_ARRAY(closing_scratch, struct scratch, 1);
-
-/* What a call closes, kept in the room of its paths, of which it has none. */
-struct kept_file {
-	struct place place;
-	struct socket_ends socket;
-};
-
-INLINE void keep_files(struct traced_call *call, struct scratch *scratch)
-{
-	struct kept_file *kept = (struct kept_file *)call->path[1];
-	u64 len = scratch->names_len;
-
-	kept->place = scratch->places.place[0];
-	kept->socket = scratch->places.socket[0];
-	if (len > PATH_LEN) {
-		kept->place.flags = 0;
-		len = 0;
-	}
-	BOUND(len, 511);
-	bpf_probe_read_kernel(call->path[0], len, scratch->data);
-}
-
-/* Append them when the call has returned. */
-INLINE void append_kept_files(struct scratch *scratch)
-{
-	const struct kept_file *kept = (const struct kept_file *)scratch->call.path[1];
-	u64 len = kept->place.len, at = scratch->values_len;
-
-	scratch->places.place[0] = kept->place;
-	scratch->places.socket[0] = kept->socket;
-	scratch->places.of[0] = 1;
-	scratch->places.of[1] = 0;
-	scratch->places.of[2] = 0;
-	scratch->places.place[1].len = 0;
-	scratch->places.place[2].len = 0;
-	scratch->places.place[FILE_OF_PROCESS].flags = 0;
-	BOUND(len, 511);
-	BOUND(at, HEAD_MASK);
-	if (len > PATH_LEN)
-		len = 0;
-	bpf_probe_read_kernel(scratch->data + at, len, scratch->call.path[0]);
-	scratch->names_len = len;
-}
+BPF_ARRAY(entered_scratch, struct scratch, 1);

@@ -46,10 +46,11 @@ def test_the_layout_is_that_of_the_c_file() -> None:
 
 def test_the_kernel_is_told_what_it_needs_of_a_call() -> None:
     slots = Slots("x86_64")
-    gone, makes_tasks, ignored, traced = (
-        constant(name) for name in ("PATHS_GO_WITH_SUCCESS", "MAKES_TASKS", "IGNORED", "TRACED")
+    gone, makes_tasks, ignored, traced, before = (
+        constant(name) for name in ("PATHS_GO_WITH_SUCCESS", "MAKES_TASKS", "IGNORED", "TRACED", "LOOKED_AT_BEFORE")
     )
-    assert slots.facts(("x86_64", 59)) == 1 | gone, "the path of an execve is read before it takes place"
+    assert slots.facts(("x86_64", 59)) == 1 | gone | before, "an execve's path and arguments are read before it"
+    assert slots.facts(("x86_64", 3), "trace") == traced | before, "what a close closes is looked at before it"
     assert slots.facts(("x86_64", 257), "trace") == 2 | traced
     assert slots.facts(("x86_64", 39), "ignore") == ignored
     assert slots.facts(("i386", 120)) == makes_tasks

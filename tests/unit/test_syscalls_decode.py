@@ -86,10 +86,17 @@ def test_the_same_register_value_reads_by_the_call_that_the_abi_means() -> None:
 
 
 def test_threads_and_forks_show_what_they_share() -> None:
-    assert words("x86_64", "clone", 0x1200011)[0] == "CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD"
-    assert words("x86_64", "clone", 0x11F00)[0] == (
-        "CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_PIDFD|CLONE_THREAD"
+    assert words("x86_64", "clone", 0x1200011, 0, 0, 0x10) == (
+        "child_stack=NULL",
+        "flags=CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD",
+        "child_tidptr=0x10",
     )
+    assert words("x86_64", "clone", 0x10F00)[1] == "flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD"
+    thread = [0x180000, 0x7000, 0x20, 0x30, 0x40, 0]
+    shared = ("child_stack=0x7000", "flags=CLONE_SETTLS|CLONE_PARENT_SETTID", "parent_tid=[9]")
+    assert decode.decode("x86_64", 56, thread, ret=9) == (*shared, "tls=0x40")
+    assert decode.decode("arm64", 220, thread, ret=9) == (*shared, "tls=0x30")
+    assert decode.decode("x86_64", 56, thread, ret=-11)[2] == "parent_tid=0x20"
 
 
 def test_flags_that_strace_is_too_old_for() -> None:

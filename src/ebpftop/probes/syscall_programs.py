@@ -41,9 +41,15 @@ TRACED_PER_SECOND = 2000  # on each CPU
 
 # Programs by their places: enum enter_slow_path, enum slow_path.
 _ENTER_SLOW_PATHS = {0: "sys_enter_slow_path"}
-_ENTER_TRACED = {1: "handle_trace_closing"}
+_ENTER_TRACED = {
+    **{1: "handle_trace_before", 2: "handle_trace_value"},
+    **{3: "handle_trace_strings", 4: "handle_trace_files"},
+}
 _EXIT_SLOW_PATHS = {0: "sys_exit_slow_path", 1: "sys_exit_no_slot"}
-_EXIT_TRACED = {2: "sys_exit_traced", 3: "sys_exit_value", 4: "sys_exit_files"}
+_EXIT_TRACED = {
+    **{2: "sys_exit_traced", 3: "sys_exit_value", 4: "sys_exit_entries"},
+    **{5: "sys_exit_listed", 6: "sys_exit_files"},
+}
 
 
 class SyscallPrograms(KernelProbe):
@@ -185,7 +191,7 @@ class SyscallPrograms(KernelProbe):
             **syscall_callers.map_entries(),
             "waiting": WAITING_MAX,
             "slept": SLEPT_MAX if self.context.stacks else 1,
-            **dict.fromkeys(("traced_scratch", "closing_scratch"), maps.CPUS),
+            **dict.fromkeys(("traced_scratch", "entered_scratch"), maps.CPUS),
             "entered_before_attach": CALLS_MAX,
         }
 

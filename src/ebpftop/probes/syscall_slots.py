@@ -6,6 +6,7 @@ from ebpftop.core.syscall_records import Abi, Handler
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import path_args
 from ebpftop.syscalls.families import Family, family
+from ebpftop.syscalls.memory import is_looked_at_before
 
 Call = tuple[Abi, int]
 
@@ -15,7 +16,8 @@ SLOTS = _BASES[-1] + _SIZES[-1]
 """Calls of the table; a greater number stands for a call without a slot, or one that is not to be counted."""
 
 # enum call_fact
-_PATHS_GO_WITH_SUCCESS, _MAKES_TASKS, _IGNORED, _TRACED, _CLOSES, _CONDITIONS_SHIFT = 256, 512, 1024, 2048, 4096, 16
+_PATHS_GO_WITH_SUCCESS, _MAKES_TASKS, _IGNORED, _TRACED, _LOOKED_AT_BEFORE = 256, 512, 1024, 2048, 4096
+_CONDITIONS_SHIFT = 16
 _TASK_MAKERS = ("clone", "clone3", "fork", "vfork")
 _HANDLER_OF: dict[Family, Handler] = {
     "exec": "exec",
@@ -60,7 +62,7 @@ class Slots:
         name = abis.name(*call)
         bits = _PATHS_GO_WITH_SUCCESS if self.family(call) == "exec" else 0
         bits |= _MAKES_TASKS if name in _TASK_MAKERS else 0
-        bits |= _CLOSES if name == "close" else 0
+        bits |= _LOOKED_AT_BEFORE if is_looked_at_before(call[0], name) else 0
         bits |= {"ignore": _IGNORED, "trace": _TRACED}.get(handler or "", 0)
         bits |= conditions << _CONDITIONS_SHIFT
         for i, argument in enumerate(path_args(call[0], name)[:2]):

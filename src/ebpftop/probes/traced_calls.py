@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ebpftop.core.escape import c_string
 from ebpftop.core.syscall_records import Syscall
 from ebpftop.probes import traced_files
 from ebpftop.probes.syscall_slots import Slots
-from ebpftop.probes.traced_files import RESULT, exe_of, files_of
+from ebpftop.probes.traced_files import RESULT, exe_of, file_of, files_of
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import decode
 from ebpftop.syscalls.errno_names import error_name
-from ebpftop.syscalls.memory import Pieces, pieces_by_argument, result, words
+from ebpftop.syscalls.memory import LISTED, Pieces, pieces_by_argument, result, returns_descriptor, words
 
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over
@@ -43,9 +43,11 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
     name = abis.name(abi, nr)
     memory: Mapping[int, Pieces] = {}
     files: Mapping[int, str] = {}
+    fds: Mapping[int, str] = {}
     if len(raw) >= _DATA_AT:  # else the call has not returned
         values, names, _, _ = _LENGTHS.unpack_from(raw, _TRACED.size)
         memory = pieces_by_argument(raw[_DATA_AT : _DATA_AT + values])
+        fds = {fd: file_of(data) for data, fd in memory.get(LISTED, {}).values()}
         names_at = _DATA_AT + values
         files = files_of(raw[_TRACED.size + _LENGTHS.size : _DATA_AT], raw[names_at : names_at + names])
     # Each length includes the NUL: 1 for an empty path, 0 for a path that could not be read.
@@ -58,9 +60,18 @@ def traced_call(raw: bytes, slots: Slots, offset: float) -> Syscall:
         abi=abi,
         nr=nr,
         name=name,
-        args=decode(abi, nr, args, paths, words(abi, name, args, memory), files, longest=_PATH_MOST),
+        args=decode(
+            abi,
+            nr,
+            args,
+            paths,
+            words(abi, name, args, memory, fds, ret if returned else None),
+            files,
+            ret=ret if returned else None,
+            longest=_PATH_MOST,
+        ),
         ret=ret if returned else None,
-        result=(_result(name, ret, files) or result(abi, name, args, ret, memory)) if returned else None,
+        result=(_result(name, args, ret, files) or result(abi, name, args, ret, memory)) if returned else None,
         error=error_name(-ret) if returned and -4095 <= ret < 0 else None,
         ns=duration_ns if returned == _RETURNED_TIMED else None,
     )
@@ -78,8 +89,8 @@ def raw_stacks(raw: bytes) -> RawStacks | None:
     return RawStacks(pid, exe, raw[at : at + user], raw[at + user : at + user + kernel])
 
 
-def _result(name: str, ret: int, files: Mapping[int, str]) -> str | None:
+def _result(name: str, args: Sequence[int], ret: int, files: Mapping[int, str]) -> str | None:
     """Return in words what *ret* is if that is more than a number."""
-    if RESULT in files:
+    if RESULT in files and returns_descriptor(name, args):
         return f"{ret}{files[RESULT]}"
     return hex(ret) if name in _POINTERS and not -4095 <= ret < 0 else None

@@ -18,7 +18,8 @@ SIZE = _PLACES * (_PLACE.size + _SOCKET.size) + 8
 RESULT = -1
 """The place of what the call returned."""
 _OF_RESULT = 255
-_DELETED, _IS_SOCKET, _CHAR, _BLOCK = 4, 64, 1024, 2048  # enum place_flag
+_DELETED, _NAMELESS, _IS_SOCKET, _CHAR, _BLOCK = 4, 16, 64, 1024, 2048  # enum place_flag
+_SPECIAL = 32 | 64 | 128  # pipes, sockets and anonymous inodes have names of their own
 _MINOR_BITS = 20  # include/linux/kdev_t.h
 
 _NAMES = {
@@ -46,15 +47,31 @@ def files_of(raw: bytes, names: bytes) -> Mapping[int, str]:
         text = path_of(names[begin : begin + length], flags & ~_DELETED, number)
         begin += length
         of = raw[of_at + place]
-        if text is None or not of:
-            continue
-        if flags & _IS_SOCKET:
-            text = _socket(raw[ends_at + place * _SOCKET.size :][: _SOCKET.size], number) or text
-        if flags & (_CHAR | _BLOCK):
-            kind = "char" if flags & _CHAR else "block"
-            text += f"<{kind} {number >> _MINOR_BITS}:{number & (1 << _MINOR_BITS) - 1}>"
-        found[RESULT if of == _OF_RESULT else of - 1] = f"<{text}>{'(deleted)' if flags & _DELETED else ''}"
+        if text is not None and of:
+            ends = raw[ends_at + place * _SOCKET.size :][: _SOCKET.size]
+            found[RESULT if of == _OF_RESULT else of - 1] = _in_brackets(text, flags, number, ends)
     return found
+
+
+def file_of(raw: bytes) -> str:
+    """Return what one descriptor of a list is: struct place, struct socket_ends, names; empty if that is not known."""
+    if len(raw) < _PLACE.size + _SOCKET.size:
+        return ""
+    length, flags, number = _PLACE.unpack_from(raw)
+    names_at = _PLACE.size + _SOCKET.size
+    text = path_of(raw[names_at : names_at + length], flags & ~_DELETED, number)
+    return "" if text is None else _in_brackets(text, flags, number, raw[_PLACE.size : names_at])
+
+
+def _in_brackets(text: str, flags: int, number: int, ends: bytes) -> str:
+    if flags & _IS_SOCKET:
+        text = _socket(ends, number) or text
+    if flags & (_CHAR | _BLOCK):
+        kind = "char" if flags & _CHAR else "block"
+        text += f"<{kind} {number >> _MINOR_BITS}:{number & (1 << _MINOR_BITS) - 1}>"
+    if flags & _NAMELESS and not flags & _SPECIAL:  # fs/d_path.c, simple_dname
+        return f"</{text}>(deleted)" if text.strip("/") else ""
+    return f"<{text}>{'(deleted)' if flags & _DELETED else ''}"
 
 
 def exe_of(raw: bytes, names: bytes) -> str | None:

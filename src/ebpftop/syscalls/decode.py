@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from ebpftop.core.escape import escape
 from ebpftop.syscalls import abi as _abi
 from ebpftop.syscalls import constants, signatures
-from ebpftop.syscalls.errno_names import signal_name
+from ebpftop.syscalls.clone_words import clone
+from ebpftop.syscalls.errno_names import raw_signal_name
 from ebpftop.syscalls.flag_names import Words
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ _U16 = 0xFFFF
 _U32 = 0xFFFF_FFFF
 _32_BIT: frozenset[Abi] = frozenset(("i386", "arm"))
 # Arguments that count only if the one before has one of these bits: O_CREAT or O_TMPFILE (the bit of its own, the
-# same on every ABI here), a character or block device (S_IFCHR is in S_IFBLK), MEMBARRIER_CMD_FLAG_CPU.
-_ASKED_BY = {"mode": 0o100 | 0o20000000, "dev": 0o020000, "cpu": 1}
+# same on every ABI here), a character or block device (S_IFCHR is in S_IFBLK), MEMBARRIER_CMD_FLAG_CPU, and
+# PR_CAP_AMBIENT_IS_SET, _RAISE, _LOWER.
+_ASKED_BY = {"mode": 0o100 | 0o20000000, "dev": 0o020000, "cpu": 1, "cap": 3}
 
 _Text: TypeAlias = Callable[[int], str]
 
@@ -71,6 +73,7 @@ def decode(
     memory: Mapping[int, str] = MappingProxyType({}),
     files: Mapping[int, str] = MappingProxyType({}),
     *,
+    ret: int | None = None,
     longest: int | None = None,
 ) -> tuple[str, ...]:
     """Return the arguments of one call in words.
@@ -78,7 +81,8 @@ def decode(
     *args* are the six registers at entry, unsigned. *paths* are the strings of `path_args`, in that order: what the
     kernel read up to a NUL, None if it could not (the pointer is shown then). A string longer than *longest* bytes is
     cut, and marked so. *memory* are words for what arguments point to (`ebpftop.syscalls.memory`), *files*
-    what descriptors among them are; both by argument. Calls that ebpftop does not know show six numbers.
+    what descriptors among them are; both by argument. *ret* is what the call returned, if it has.
+    Calls that ebpftop does not know show six numbers.
     """
     name = _abi.name(abi, nr)
     call = _call(abi, name)
@@ -99,7 +103,7 @@ def decode(
             words.append(
                 (slot.text is _pointer and memory.get(slot.register)) or slot.text(value) + files.get(slot.register, "")
             )
-    return tuple(words)
+    return tuple(words) if name != "clone" else clone(abi, registers, ret)
 
 
 def path_args(abi: Abi, name: str) -> tuple[int, ...]:
@@ -197,7 +201,7 @@ def _id_16(value: int) -> str:
 
 
 def _signal(value: int) -> str:
-    return signal_name(value & _U32) if 0 < value & _U32 <= 64 else _int(value)
+    return raw_signal_name(value & _U32) if 0 < value & _U32 <= 64 else _int(value)
 
 
 _NUMBERS: Mapping[str, _Text] = {

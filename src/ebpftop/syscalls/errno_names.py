@@ -66,6 +66,13 @@ def signal_name(number: int) -> str:
         return "SIGSTKFLT" if number == 16 else f"SIG{number}"
 
 
+def raw_signal_name(number: int) -> str:
+    """Return the name of a signal as strace has it, which counts from the kernel's SIGRTMIN, 32: ``SIGRT_2``."""
+    if number < 32:
+        return signal_name(number)
+    return "SIGRTMIN" if number == 32 else f"SIGRT_{number - 32}"
+
+
 @cache
 def error_names() -> tuple[str, ...]:
     """Return the names of all errors, in their order of numbers."""

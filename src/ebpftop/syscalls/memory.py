@@ -3,8 +3,9 @@
     name[,name..] ARG=KIND[@SIZE][?ARG:VALUE[,VALUE..]] ..
 
 ARG counts from 0. KIND is a row of `KINDS`. SIZE says how much there is: ``2`` as many units as argument 2 says,
-``ret`` as many as the call returned, ``*2`` as many bytes as argument 2 points to; without it, one unit. The kernel
-side reads when the call has returned: `filled` kinds only of a call that did not fail. What depends on the value of
+``2bits`` a bit for each, ``ret`` as many units as the call returned, ``*2`` as many bytes as argument 2 points to;
+without it, one unit. The kernel side reads when the call has returned: `filled` kinds only of a call that did not fail.
+With ``<`` in place of ``=`` it reads when the call enters, since the call changes it. What depends on the value of
 another argument (ioctl's on its request) has that behind the question mark.
 """
 
@@ -12,37 +13,50 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from ebpftop.syscalls import constants
+from ebpftop.syscalls.clone_words import clone_args, cloned
 from ebpftop.syscalls.decode import descriptor_args
+from ebpftop.syscalls.memory_files import file_system, lock, lock_found, stat, statx
+from ebpftop.syscalls.memory_lists import (
+    descriptor_set,
+    descriptors,
+    entries,
+    members,
+    pointers,
+    poll_descriptors,
+    polled,
+    strings,
+)
+from ebpftop.syscalls.memory_messages import BEFORE, iovecs, message, name_length
 from ebpftop.syscalls.memory_structs import (
+    alternate_stack,
+    capabilities,
+    capability_header,
     cpus,
     epoll_event,
     epoll_events,
     ids,
+    masked,
     signal_action,
     signal_set,
-    stat,
-    statx,
     system,
     timer_ns,
     timer_us,
     usage,
     wait_status,
 )
+from ebpftop.syscalls.memory_termios import termios
 from ebpftop.syscalls.memory_words import (
     byte_string,
-    descriptors,
     hexadecimal_bytes,
-    iovecs,
-    message,
     number,
+    offset,
     option,
-    poll_descriptors,
-    polled,
     process_times,
     rlimit,
     socket_address,
@@ -57,14 +71,19 @@ from ebpftop.syscalls.memory_words import (
 if TYPE_CHECKING:
     from ebpftop.core.syscall_records import Abi
 
-VALUES_MAX = 4
+VALUES_MAX = 10
 """Arguments of one call whose memory is read: VALUES of bpf/syscalls_values.h."""
 
 _NONE, _FIXED, _BY_ARG, _BY_RESULT, _BY_MEMORY, _IOVECS, _MSGHDR = range(7)  # enum value_size
-_FILLED, _OF_32_BIT = 1, 2  # enum value_flag
-_PLAN = struct.Struct("=BBBBHH")
+_IOVEC, _BY_BITS, _ENTRIES, _STRINGS, _POINTERS = range(7, 12)
+_FILLED, _OF_32_BIT, _BEFORE = 1, 2, 4  # enum value_flag
+_NO_LISTS, _INTS, _POLLFDS, _BITS, _CONTROL = range(5)  # enum value_lists
+_PLAN = struct.Struct("=BBBBBBH")
 _HEAD = struct.Struct("=BBHIQ")
-_FDS = struct.Struct("=BBB5x")
+_PIECE_BEFORE = 8
+LISTED = 255
+"""The place among the arguments of what descriptors in lists are: see bpf/syscalls_listed.h."""
+_FDS = struct.Struct("=BBBBB3x")
 FDS_MAX = 2
 """Arguments of one call that are descriptors and whose files are named; a third one has a number only."""
 _IS_DIR = 128  # FILE_IS_DIR
@@ -75,13 +94,18 @@ RETURNS_FD = frozenset(
         *("epoll_create1", "eventfd", "eventfd2", "signalfd", "signalfd4", "timerfd_create"),
         *("inotify_init", "inotify_init1", "fanotify_init", "memfd_create", "memfd_secret", "pidfd_open"),
         *("pidfd_getfd", "userfaultfd", "perf_event_open", "fsopen", "fsmount", "fspick"),
-        *("open_tree", "io_uring_setup", "mq_open"),
+        *("open_tree", "io_uring_setup", "mq_open", "fcntl", "fcntl64"),
     )
 )
-"""Calls that return a file descriptor."""
+"""Calls that return a file descriptor; fcntl does if it duplicates one."""
+_DUPLICATES = (0, 1030)  # F_DUPFD, F_DUPFD_CLOEXEC
+_CHANGES_FDS = frozenset(("close", "connect", "bind", "dup2", "dup3", "execveat"))
+"""Calls whose descriptors are other files, or have other ends, when they return."""
 _32_BIT: frozenset[Abi] = frozenset(("i386", "arm", "x32"))
 _POLLS = ("poll", "ppoll")
+_SELECTS = ("select", "pselect6")
 F_GETFD, F_GETFL = 1, 3  # include/uapi/asm-generic/fcntl.h
+_ERRNO_MAX = 4095
 _FLAGS_OF = {F_GETFD: "fdflags", F_GETFL: "open"}
 SHOWN = 32
 """Bytes of a buffer that are shown, as strace does."""
@@ -90,6 +114,8 @@ Piece: TypeAlias = tuple[bytes, int]
 """What was read, and how many bytes there are."""
 Pieces: TypeAlias = Mapping[int, Piece]
 """Of one argument by part: 0 is what it points to, 1 and so on what that points to, in order."""
+Fds: TypeAlias = Mapping[int, str]
+"""What descriptors in lists are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +124,8 @@ class Kind:
 
     *words* makes words of the pieces. A kind that is *narrow* has the same layout for 32-bit programs; others are read
     of 64-bit programs alone. *filled*: the call writes it. *shape*: a `value_size` that is not the signature's.
+    *lists*: how descriptors stand in it (`value_lists`); *named* makes words of them and what each is. *beside*: the
+    words follow the address.
     """
 
     unit: int
@@ -106,6 +134,9 @@ class Kind:
     narrow: bool = False
     filled: bool = False
     shape: int | None = None
+    lists: int = _NO_LISTS
+    named: Callable[[Pieces, Fds], str] | None = None
+    beside: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
@@ -117,13 +148,19 @@ KINDS: Mapping[str, Kind] = {
     "filled_int": Kind(4, 4, number, narrow=True, filled=True),
     "option": Kind(1, SHOWN + 1, option, narrow=True),
     "filled_option": Kind(1, SHOWN + 1, option, narrow=True, filled=True),
-    "two_fds": Kind(8, 8, descriptors, narrow=True, filled=True),
+    "two_fds": Kind(8, 8, descriptors, narrow=True, filled=True, lists=_INTS, named=descriptors),
     "iovec": Kind(16, SHOWN + 1, iovecs, shape=_IOVECS),
     "filled_iovec": Kind(16, SHOWN + 1, iovecs, filled=True, shape=_IOVECS),
-    "msghdr": Kind(56, SHOWN + 1, message, shape=_MSGHDR),
-    "filled_msghdr": Kind(56, SHOWN + 1, message, filled=True, shape=_MSGHDR),
-    "pollfds": Kind(8, 256, poll_descriptors, narrow=True),
-    "polled": Kind(8, 256, polled, narrow=True, filled=True),
+    "msghdr": Kind(56, SHOWN + 1, message, shape=_MSGHDR, lists=_CONTROL, named=message),
+    "filled_msghdr": Kind(56, SHOWN + 1, message, filled=True, shape=_MSGHDR, lists=_CONTROL, named=message),
+    "pollfds": Kind(8, 256, poll_descriptors, narrow=True, lists=_POLLFDS, named=poll_descriptors),
+    "set": Kind(8, 128, descriptor_set, narrow=True, lists=_BITS, named=descriptor_set),
+    "filled_set": Kind(8, 128, descriptor_set, narrow=True, filled=True),
+    "strings": Kind(1, 1, strings, narrow=True, shape=_STRINGS),
+    "pointers": Kind(1, 1, pointers, narrow=True, shape=_POINTERS, beside=True),
+    "entries": Kind(1, 1, entries, filled=True, shape=_ENTRIES, beside=True),
+    "entries64": Kind(1, 1, entries, narrow=True, filled=True, shape=_ENTRIES, beside=True),
+    "masked": Kind(16, 8, masked, shape=_IOVEC),
     "timespec": Kind(16, 16, timespec),
     "filled_timespec": Kind(16, 16, timespec, filled=True),
     "timeval": Kind(16, 16, timeval),
@@ -133,9 +170,26 @@ KINDS: Mapping[str, Kind] = {
     "filled_string": Kind(1, 256, string, narrow=True, filled=True),
     "filled_random": Kind(1, SHOWN + 1, hexadecimal_bytes, narrow=True, filled=True),
     "two_times": Kind(32, 32, two_times),
-    "window": Kind(8, 8, window_size, narrow=True, filled=True),
+    "window": Kind(8, 8, window_size, narrow=True),
+    "filled_window": Kind(8, 8, window_size, narrow=True, filled=True),
+    "termios": Kind(36, 36, termios, narrow=True),
+    "filled_termios": Kind(36, 36, termios, narrow=True, filled=True),
+    "offset": Kind(8, 8, offset, narrow=True),
+    "filled_offset": Kind(8, 8, offset, narrow=True, filled=True),
+    "statfs": Kind(120, 120, file_system, filled=True),
+    "lock": Kind(32, 32, lock),
+    "filled_lock": Kind(32, 32, lock_found, filled=True),
+    "clone_args": Kind(1, 88, clone_args, narrow=True),
+    "sigstack": Kind(24, 24, alternate_stack),
+    "filled_sigstack": Kind(24, 24, alternate_stack, filled=True),
+    "cap_header": Kind(8, 8, capability_header, narrow=True),
+    "cap_sets": Kind(24, 24, capabilities, narrow=True),
+    "filled_cap_sets": Kind(24, 24, capabilities, narrow=True, filled=True),
+    "name_length": Kind(16, 16, name_length),
+    "text": Kind(80, 80, string, narrow=True),
     "times": Kind(32, 32, process_times, filled=True),
     "name": Kind(16, 16, string, narrow=True),
+    "filled_name": Kind(16, 16, string, narrow=True, filled=True),
     "stat": Kind(144, 144, stat, filled=True),
     "statx": Kind(64, 64, statx, narrow=True, filled=True),
     "sigset": Kind(8, 8, signal_set, narrow=True),
@@ -168,14 +222,23 @@ write,pwrite64 1=bytes@2
 readv,preadv,preadv2 1=filled_iovec@2
 writev,pwritev,pwritev2,vmsplice 1=iovec@2
 connect,bind 1=sockaddr@2
-accept,accept4,getsockname,getpeername 1=filled_sockaddr@*2 2=filled_int
+accept,accept4,getsockname,getpeername 1=filled_sockaddr@*2 2<int 2=filled_int
 sendto 1=bytes@2 4=sockaddr@5
-recvfrom 1=filled_bytes@ret 4=filled_sockaddr@*5 5=filled_int
+recvfrom 1=filled_bytes@ret 4=filled_sockaddr@*5 5<int 5=filled_int
 sendmsg 1=msghdr
-recvmsg 1=filled_msghdr
+recvmsg 1<name_length 1=filled_msghdr
 pipe,pipe2 0=two_fds
 socketpair 3=two_fds
 poll,ppoll 0=pollfds@1
+ppoll 2<timespec 2=timespec
+select 1<set@0bits 2<set@0bits 3<set@0bits 4<timeval
+select 1=filled_set@0bits 2=filled_set@0bits 3=filled_set@0bits 4=filled_timeval
+pselect6 1<set@0bits 2<set@0bits 3<set@0bits 4<timespec 5=masked
+pselect6 1=filled_set@0bits 2=filled_set@0bits 3=filled_set@0bits 4=filled_timespec
+execve 1<strings 2<pointers
+execveat 2<strings 3<pointers
+getdents 1=entries@ret
+getdents64 1=entries64@ret
 nanosleep 0=timespec
 clock_nanosleep 2=timespec
 clock_gettime,clock_getres 1=filled_timespec
@@ -200,7 +263,7 @@ getitimer 1=filled_itimerval
 timerfd_settime 2=itimerspec 3=filled_itimerspec
 timer_settime 2=itimerspec 3=filled_itimerspec
 timerfd_gettime,timer_gettime 1=filled_itimerspec
-epoll_ctl 3=epoll_event
+epoll_ctl 3=epoll_event?1:1,3
 epoll_wait,epoll_pwait,epoll_pwait2 1=epoll_events@ret
 epoll_pwait2 3=timespec
 sched_setaffinity 2=cpus@1
@@ -212,16 +275,34 @@ getgroups 1=filled_ids@ret
 setgroups 1=ids@0
 futex 3=timespec?1:0,128,256,384,9,137,265,393
 utimensat 2=two_times
-ioctl 2=filled_int?1:0x541b,0x540f,0x5424
-ioctl 2=int?1:0x5421,0x5410
-ioctl 2=window?1:0x5413
+ioctl 2=filled_int?1:0x541b,0x540f,0x5411,0x5424,0x5429,0x80045430
+ioctl 2=int?1:0x5421,0x5410,0x5452,0x40045431
+ioctl 2=filled_window?1:0x5413
+ioctl 2=window?1:0x5414
+ioctl 2=filled_termios?1:0x5401
+ioctl 2=termios?1:0x5402,0x5403,0x5404
 times 0=times
 sched_setscheduler 2=int
 sched_setparam 1=int
 sched_getparam 1=filled_int
 prctl 1=name?0:15
+prctl 1=filled_name?0:16
+prctl 4=text?0:0x53564d41
+statfs,fstatfs 1=statfs
+statfs64,fstatfs64 2=statfs
+fcntl 2=filled_lock?1:5,36
+fcntl 2=lock?1:6,7,37,38
+clone3 0=clone_args@1
+sigaltstack 0=sigstack 1=filled_sigstack
+capget 0=cap_header 1=filled_cap_sets
+capset 0=cap_header 1=cap_sets
+gettimeofday 0=filled_timeval
+settimeofday 0=timeval
+getcpu 0=filled_int 1=filled_int
+sendfile 2<offset 2=filled_offset
+copy_file_range,splice 1<offset 3<offset
 setsockopt 3=option@4
-getsockopt 3=filled_option@*4 4=filled_int
+getsockopt 3=filled_option@*4 4<int 4=filled_int
 """
 
 
@@ -233,14 +314,21 @@ class Plan:
     kind: Kind
     size: int
     of: int
+    before: bool = False
     if_arg: int = 0
     if_values: tuple[int, ...] = ()
     """It is only memory if argument `if_arg` is one of these; always if there are none."""
 
+    @property
+    def place(self) -> int:
+        """The argument, as pieces of it have it."""
+        return self.arg | (_PIECE_BEFORE if self.before else 0)
+
     def packed(self, abi: Abi) -> bytes:
         """Return `struct value_plan` of bpf/syscalls_values.h."""
         flags = (_FILLED if self.kind.filled else 0) | (_OF_32_BIT if abi in _32_BIT else 0)
-        return _PLAN.pack(self.arg, self.size, self.of, flags, self.kind.unit, self.kind.most)
+        flags |= _BEFORE if self.before else 0
+        return _PLAN.pack(self.arg, self.size, self.of, flags, self.kind.lists, self.kind.unit, self.kind.most)
 
 
 @cache
@@ -257,7 +345,8 @@ def _table() -> Mapping[str, tuple[Plan, ...]]:
 def _plan(text: str) -> Plan:
     text, _, condition = text.partition("?")
     if_arg, _, values = condition.partition(":")
-    arg, _, rest = text.partition("=")
+    before = "<" in text
+    arg, _, rest = text.partition("<" if before else "=")
     name, _, size = rest.partition("@")
     kind = KINDS[name]
     how, of = _FIXED, 0
@@ -265,22 +354,42 @@ def _plan(text: str) -> Plan:
         how = _BY_RESULT
     elif size.startswith("*"):
         how, of = _BY_MEMORY, int(size[1:])
+    elif size.endswith("bits"):
+        how, of = _BY_BITS, int(size.removesuffix("bits"))
     elif size:
         how, of = _BY_ARG, int(size)
     if_values = tuple(int(value, 0) for value in values.split(",") if value)
-    return Plan(int(arg), kind, how if kind.shape is None else kind.shape, of, int(if_arg or 0), if_values)
+    return Plan(int(arg), kind, how if kind.shape is None else kind.shape, of, before, int(if_arg or 0), if_values)
 
 
 def plans(abi: Abi, name: str) -> tuple[Plan, ...]:
-    """Return what is read of the memory of call *name*: at most VALUES_MAX arguments."""
-    return tuple(plan for plan in _table().get(name, ()) if plan.kind.narrow or abi not in _32_BIT)[:VALUES_MAX]
+    """Return what is read of the memory of call *name*."""
+    return tuple(plan for plan in _table().get(name, ()) if plan.kind.narrow or abi not in _32_BIT)
 
 
 def packed_plans(abi: Abi, name: str) -> bytes:
     """Return `struct value_plans` of bpf/syscalls_values.h."""
-    packed = b"".join(plan.packed(abi) for plan in plans(abi, name)).ljust(_PLAN.size * VALUES_MAX, b"\0")
+    read = _read_once(plans(abi, name))
+    packed = b"".join(plan.packed(abi) for plan in read).ljust(_PLAN.size * VALUES_MAX, b"\0")
     fds = [arg + 1 | (_IS_DIR if is_dir else 0) for arg, is_dir in descriptor_args(abi, name)[:FDS_MAX]]
-    return packed + _FDS.pack(*fds, *[0] * (FDS_MAX - len(fds)), name in RETURNS_FD)
+    lists = any(plan.kind.lists for plan in plans(abi, name))
+    return packed + _FDS.pack(*fds, *[0] * (FDS_MAX - len(fds)), name in RETURNS_FD, name in _CHANGES_FDS, lists)
+
+
+def _read_once(plans_of: Sequence[Plan]) -> Sequence[Plan]:
+    """Return the plans with those put together that read an argument in one of several ways, as ioctl's."""
+    largest: dict[int, Plan] = {}
+    for plan in plans_of:
+        if plan.if_values:
+            kind = largest[plan.arg].kind if plan.arg in largest else plan.kind
+            most, filled = max(kind.most, plan.kind.most), kind.filled and plan.kind.filled
+            largest[plan.arg] = replace(plan, kind=replace(plan.kind, most=most, filled=filled))
+    return (*(plan for plan in plans_of if not plan.if_values), *largest.values())
+
+
+def is_looked_at_before(abi: Abi, name: str) -> bool:
+    """Return whether the call changes what is reported of it, so that it is looked at when it enters."""
+    return name in _CHANGES_FDS or any(plan.before for plan in plans(abi, name))
 
 
 def pieces_by_argument(raw: bytes) -> Mapping[int, Pieces]:
@@ -295,14 +404,48 @@ def pieces_by_argument(raw: bytes) -> Mapping[int, Pieces]:
     return found
 
 
-def words(abi: Abi, name: str, args: Sequence[int], memory: Mapping[int, Pieces]) -> Mapping[int, str]:
-    """Return the words of arguments whose memory could be read, by argument; *args* are the six registers at entry."""
-    found = {}
+def words(
+    abi: Abi,
+    name: str,
+    args: Sequence[int],
+    memory: Mapping[int, Pieces],
+    fds: Fds = MappingProxyType({}),
+    ret: int | None = None,
+) -> Mapping[int, str]:
+    """Return the words of arguments whose memory could be read, by argument.
+
+    *args* are the six registers at entry, *ret* what the call returned, *fds* what descriptors in lists are. What was
+    there before the call comes first; a number that the call changed follows.
+    """
+    failed = ret is not None and -_ERRNO_MAX <= ret < 0
+    found: dict[int, str] = {}
     for plan in plans(abi, name):
-        pieces = memory.get(plan.arg)
-        if pieces and _is_read(pieces) and args[plan.if_arg] in (plan.if_values or args):
-            found[plan.arg] = plan.kind.words(pieces)
+        pieces = memory.get(plan.place)
+        if not pieces or not _is_read(pieces) or args[plan.if_arg] not in (plan.if_values or args):
+            continue
+        if plan.kind.filled and failed:
+            continue
+        if plan.kind.shape == _MSGHDR and plan.place | _PIECE_BEFORE in memory:
+            pieces = {**pieces, BEFORE: memory[plan.place | _PIECE_BEFORE][0]}
+        text = plan.kind.words(pieces) if plan.kind.named is None else plan.kind.named(pieces, fds)
+        if plan.kind.beside:
+            text = f"{args[plan.arg]:#x} {text}".rstrip()
+        if plan.arg not in found:
+            found[plan.arg] = text
+        elif plan.kind.words is number and text != found[plan.arg]:
+            found[plan.arg] = f"{found[plan.arg][:-1]} => {text[1:]}"
+        elif plan.kind.words is offset:
+            found[plan.arg] += f" => {text}"
+        elif plan.kind.words is message:
+            found[plan.arg] = text
+    if name == "clone3" and 0 in found:
+        found[0] += cloned(memory[0], ret)
     return found
+
+
+def returns_descriptor(name: str, args: Sequence[int]) -> bool:
+    """Return whether what the call returns is a file descriptor."""
+    return name in RETURNS_FD and (not name.startswith("fcntl") or args[1] & 0xFFFFFFFF in _DUPLICATES)
 
 
 def result(abi: Abi, name: str, args: Sequence[int], ret: int, memory: Mapping[int, Pieces]) -> str | None:
@@ -310,11 +453,27 @@ def result(abi: Abi, name: str, args: Sequence[int], ret: int, memory: Mapping[i
     if ret < 0:
         return None
     if name in _POLLS and 0 in memory:
-        return f"{ret} ({polled(memory[0])})" if ret else "0 (Timeout)"
+        left = [f"left {timespec(memory[2])}"] if name == "ppoll" and args[2] and 2 in memory else []
+        return f"{ret} ({', '.join([polled(memory[0]), *left])})" if ret else "0 (Timeout)"
+    if name in _SELECTS:
+        return _selected(name, args, ret, memory)
     if name in ("fcntl", "fcntl64") and args[1] & 0xFFFFFFFF in _FLAGS_OF:
         flags = constants.ABI_WORDS.get((abi, _FLAGS_OF[args[1]])) or constants.WORDS[_FLAGS_OF[args[1]]]
         return f"{ret:#x} (flags {flags(ret)})" if ret or args[1] == F_GETFL else None
     return None
+
+
+def _selected(name: str, args: Sequence[int], ret: int, memory: Mapping[int, Pieces]) -> str | None:
+    if not ret:
+        return "0 (Timeout)"
+    parts = [
+        f"{word} {descriptor_set(memory[arg])}"
+        for arg, word in ((1, "in"), (2, "out"), (3, "except"))
+        if args[arg] and arg in memory and members(memory[arg])
+    ]
+    if args[4] and 4 in memory:
+        parts.append(f"left {timeval(memory[4]) if name == 'select' else timespec(memory[4])}")
+    return f"{ret} ({', '.join(parts)})" if parts else None
 
 
 def _is_read(pieces: Pieces) -> bool:

@@ -1,90 +1,24 @@
-"""Structures of files, signals and processes in words, spelled as strace does. Layouts: include/uapi, 64-bit."""
+"""Structures of signals, processes and waiting in words, spelled as strace does. Layouts: include/uapi, 64-bit."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
 
-from ebpftop.syscalls.errno_names import signal_name
+from ebpftop.syscalls import constants
+from ebpftop.syscalls.errno_names import raw_signal_name
 
 _Pieces = Mapping[int, tuple[bytes, int]]
 
-_FILE_TYPES = {
-    **{0o010000: "S_IFIFO", 0o020000: "S_IFCHR", 0o040000: "S_IFDIR", 0o060000: "S_IFBLK"},
-    **{0o100000: "S_IFREG", 0o120000: "S_IFLNK", 0o140000: "S_IFSOCK"},
-}
-_DEVICES = (0o020000, 0o060000)
 
-
-def _numbers(form: str, pieces: _Pieces, at: int = 0) -> tuple[int, ...]:
+def numbers(form: str, pieces: _Pieces, at: int = 0) -> tuple[int, ...]:
     """Return the fields of a structure; zeros for what was not read."""
     layout = struct.Struct(form)
     return layout.unpack(pieces[0][0][at:].ljust(layout.size, b"\0")[: layout.size])
 
 
-def mode(value: int) -> str:
-    """Return the mode of a file in words."""
-    kind = _FILE_TYPES.get(value & 0o170000)
-    bits = f"0{value & 0o777:o}" if value & 0o777 else "000"
-    special = "".join(
-        f"{name}|" for bit, name in ((0o4000, "S_ISUID"), (0o2000, "S_ISGID"), (0o1000, "S_ISVTX")) if value & bit
-    )
-    return f"{kind}|{special}{bits}" if kind else f"0{value:o}"
-
-
-def _device(major: int, minor: int) -> str:
-    return f"makedev({major:#x}, {minor:#x})"
-
-
-def stat(pieces: _Pieces) -> str:
-    """Show struct stat of x86-64 or arm64: the type, and the size, or the device that it is."""
-    if len(pieces[0][0]) >= _STAT_X86:
-        value, device, size = *_numbers("=I", pieces, 24), *_numbers("=qq", pieces, 40)
-    else:
-        value, device, size = *_numbers("=I", pieces, 16), *_numbers("=q", pieces, 32), *_numbers("=q", pieces, 48)
-    if value & 0o170000 in _DEVICES:
-        major, minor = device >> 8 & 0xFFF, device & 0xFF | device >> 12 & 0xFFF00
-        return f"{{st_mode={mode(value)}, st_rdev={_device(major, minor)}, ...}}"
-    return f"{{st_mode={mode(value)}, st_size={size}, ...}}"
-
-
-_STAT_X86 = 144
-
-
-def statx(pieces: _Pieces) -> str:
-    """Show struct statx as far as strace does by default."""
-    mask, _, attributes = _numbers("=IIQ", pieces)
-    (value,) = _numbers("=H", pieces, 28)
-    (size,) = _numbers("=Q", pieces, 40)
-    return (
-        f"{{stx_mask={_mask(mask)}, stx_attributes={_bits(attributes, _ATTRIBUTES)}, "
-        f"stx_mode={mode(value)}, stx_size={size}, ...}}"
-    )
-
-
-_STATX = {
-    **{0x1000: "STATX_MNT_ID", 0x2000: "STATX_DIOALIGN", 0x4000: "STATX_MNT_ID_UNIQUE", 0x8000: "STATX_SUBVOL"},
-    **{0x10000: "STATX_WRITE_ATOMIC", 0x20000: "STATX_DIO_READ_ALIGN", 0x800: "STATX_BTIME"},
-}
-_BASIC = {
-    **{1: "STATX_TYPE", 2: "STATX_MODE", 4: "STATX_NLINK", 8: "STATX_UID", 0x10: "STATX_GID", 0x20: "STATX_ATIME"},
-    **{0x40: "STATX_MTIME", 0x80: "STATX_CTIME", 0x100: "STATX_INO", 0x200: "STATX_SIZE", 0x400: "STATX_BLOCKS"},
-}
-_ATTRIBUTES = {
-    **{4: "STATX_ATTR_COMPRESSED", 0x10: "STATX_ATTR_IMMUTABLE", 0x20: "STATX_ATTR_APPEND", 0x40: "STATX_ATTR_NODUMP"},
-    **{0x800: "STATX_ATTR_ENCRYPTED", 0x1000: "STATX_ATTR_AUTOMOUNT", 0x2000: "STATX_ATTR_MOUNT_ROOT"},
-    **{0x100000: "STATX_ATTR_VERITY", 0x200000: "STATX_ATTR_DAX", 0x400000: "STATX_ATTR_WRITE_ATOMIC"},
-}
-
-
-def _mask(value: int) -> str:
-    if value & 0x7FF == 0x7FF:
-        rest = value & ~0x7FF
-        return "STATX_BASIC_STATS" + (f"|{_bits(rest, dict(sorted(_STATX.items())))}" if rest else "")
-    return _bits(value, _BASIC | _STATX)
-
-
-def _bits(value: int, names: Mapping[int, str]) -> str:
+def bits(value: int, names: Mapping[int, str]) -> str:
+    """Return flags in words."""
     known = [name for bit, name in names.items() if value & bit]
     rest = value & ~sum(names)
     return "|".join([*known, *([hex(rest)] if rest else [])]) or "0"
@@ -92,7 +26,14 @@ def _bits(value: int, names: Mapping[int, str]) -> str:
 
 def signal_set(pieces: _Pieces) -> str:
     """Show a set of signals by their short names; one that has most of them as what it lacks, behind ``~``."""
-    return _signals(*_numbers("=Q", pieces))
+    return _signals(*numbers("=Q", pieces))
+
+
+def masked(pieces: _Pieces) -> str:
+    """Show the set of signals of pselect6, and its size."""
+    place, size = numbers("=QQ", pieces)
+    mask = signal_set({0: pieces[1]}) if pieces.get(1, (b"", 0))[0] else hex(place) if place else "NULL"
+    return f"{{sigmask={mask}, sigsetsize={size}}}"
 
 
 def _signals(mask: int) -> str:
@@ -104,9 +45,7 @@ def _signals(mask: int) -> str:
 
 
 def _short(number: int) -> str:
-    if number >= 32:
-        return "RTMIN" if number == 32 else f"RT_{number - 32}"
-    return signal_name(number).removeprefix("SIG")
+    return raw_signal_name(number).removeprefix("SIG")
 
 
 _SA_FLAGS = {
@@ -118,31 +57,30 @@ _SA_ORDER = (0x04000000, 0x08000000, 0x10000000, 0x40000000, 0x80000000, 1, 2, 4
 
 def signal_action(pieces: _Pieces) -> str:
     """Show the kernel's struct sigaction."""
-    handler, flags, restorer, mask = _numbers("=QQQQ", pieces)
+    handler, flags, restorer, mask = numbers("=QQQQ", pieces)
     named = {0: "SIG_DFL", 1: "SIG_IGN"}.get(handler, hex(handler))
-    words = _bits(flags & 2**32 - 1, {bit: _SA_FLAGS[bit] for bit in _SA_ORDER})
+    words = bits(flags & 2**32 - 1, {bit: _SA_FLAGS[bit] for bit in _SA_ORDER})
     end = f", sa_restorer={restorer:#x}" if flags & 0x04000000 else ""
-    name = "sa_sigaction" if flags & 4 and handler > 1 else "sa_handler"
-    return f"{{{name}={named}, sa_mask={_signals(mask)}, sa_flags={words}{end}}}"
+    return f"{{sa_handler={named}, sa_mask={_signals(mask)}, sa_flags={words}{end}}}"
 
 
 def wait_status(pieces: _Pieces) -> str:
     """Show how a child ended, by the macros of wait(2)."""
-    (status,) = _numbers("=I", pieces)
+    (status,) = numbers("=I", pieces)
     signal = status & 0x7F
     if status == 0xFFFF:
         return "[{WIFCONTINUED(s)}]"
     if status & 0xFF == 0x7F:
-        return f"[{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(status >> 8 & 0xFF)}}}]"
+        return f"[{{WIFSTOPPED(s) && WSTOPSIG(s) == {raw_signal_name(status >> 8 & 0xFF)}}}]"
     if signal:
         dumped = " && WCOREDUMP(s)" if status & 0x80 else ""
-        return f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(signal)}{dumped}}}]"
+        return f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {raw_signal_name(signal)}{dumped}}}]"
     return f"[{{WIFEXITED(s) && WEXITSTATUS(s) == {status >> 8 & 0xFF}}}]"
 
 
 def usage(pieces: _Pieces) -> str:
     """Show the times of struct rusage."""
-    user_s, user_us, system_s, system_us = _numbers("=qqqq", pieces)
+    user_s, user_us, system_s, system_us = numbers("=qqqq", pieces)
     return (
         f"{{ru_utime={{tv_sec={user_s}, tv_usec={user_us}}}, ru_stime={{tv_sec={system_s}, tv_usec={system_us}}}, ...}}"
     )
@@ -159,7 +97,7 @@ def timer_ns(pieces: _Pieces) -> str:
 
 
 def _timer(pieces: _Pieces, unit: str) -> str:
-    again_s, again, first_s, first = _numbers("=qqqq", pieces)
+    again_s, again, first_s, first = numbers("=qqqq", pieces)
     return f"{{it_interval={{tv_sec={again_s}, tv_{unit}={again}}}, it_value={{tv_sec={first_s}, tv_{unit}={first}}}}}"
 
 
@@ -171,12 +109,12 @@ _EPOLL = {
 
 
 def _epoll(events: int, data: int) -> str:
-    return f"{{events={_bits(events, _EPOLL)}, data={{u32={data & 2**32 - 1}, u64={data}}}}}"
+    return f"{{events={bits(events, _EPOLL)}, data={{u32={data & 2**32 - 1}, u64={data}}}}}"
 
 
 def epoll_event(pieces: _Pieces) -> str:
     """Show struct epoll_event of x86, which is packed."""
-    return _epoll(*_numbers("=IQ", pieces))
+    return _epoll(*numbers("=IQ", pieces))
 
 
 def epoll_events(pieces: _Pieces) -> str:
@@ -194,7 +132,7 @@ def cpus(pieces: _Pieces) -> str:
 
 def system(pieces: _Pieces) -> str:
     """Show struct sysinfo."""
-    uptime, *rest = _numbers("=q3Q6QHH4xQQI", pieces)
+    uptime, *rest = numbers("=q3Q6QHH4xQQI", pieces)
     loads, (total, free, shared, buffers, swap, free_swap, procs, _, high, free_high, unit) = rest[:3], rest[3:]
     return (
         f"{{uptime={uptime}, loads=[{', '.join(map(str, loads))}], totalram={total}, freeram={free}, "
@@ -208,3 +146,37 @@ def ids(pieces: _Pieces) -> str:
     raw, whole = pieces[0]
     values = struct.unpack(f"={len(raw) // 4}I", raw[: len(raw) // 4 * 4])
     return f"[{', '.join(map(str, values))}{', ...' if whole > len(raw) else ''}]"
+
+
+def alternate_stack(pieces: _Pieces) -> str:
+    """Show stack_t."""
+    place, flags, size = numbers("=Qi4xQ", pieces)
+    words = bits(flags & 2**32 - 1, {1: "SS_ONSTACK", 2: "SS_DISABLE", 1 << 31: "SS_AUTODISARM"})
+    return f"{{ss_sp={hex(place) if place else 'NULL'}, ss_flags={words}, ss_size={size}}}"
+
+
+_CAPABILITIES = {0x19980330: 1, 0x20071026: 2, 0x20080522: 3}
+
+
+def capability_header(pieces: _Pieces) -> str:
+    """Show struct __user_cap_header_struct."""
+    version, pid = numbers("=Ii", pieces)
+    named = f"_LINUX_CAPABILITY_VERSION_{_CAPABILITIES[version]}" if version in _CAPABILITIES else hex(version)
+    return f"{{version={named}, pid={pid}}}"
+
+
+def capabilities(pieces: _Pieces) -> str:
+    """Show the sets of struct __user_cap_data_struct, of versions 2 and 3."""
+    low, high = numbers("=3I", pieces), numbers("=3I", pieces, 12)
+    sets = (
+        f"{name}={_capabilities(first | second << 32)}"
+        for name, first, second in zip(("effective", "permitted", "inheritable"), low, high, strict=True)
+    )
+    return f"{{{', '.join(sets)}}}"
+
+
+def _capabilities(mask: int) -> str:
+    names = constants.WORDS["cap"].choices
+    known = [f"1<<{name}" for bit, name in names.items() if mask >> bit & 1]
+    rest = mask & ~sum(1 << bit for bit in names)
+    return "|".join([*known, *([hex(rest)] if rest else [])]) or "0"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Mapping
 
 from ebpftop.core.escape import escape
-from ebpftop.syscalls import constants
 
 _Piece = tuple[bytes, int]
 _Pieces = Mapping[int, _Piece]
 _SHOWN = 32
-_IOVEC = struct.Struct("=QQ")
 _ESCAPED = {ord('"'): '\\"', ord("\\"): "\\\\", 10: "\\n", 9: "\\t", 13: "\\r", 11: "\\v", 12: "\\f"}
 _FAMILIES = {
     **{0: "AF_UNSPEC", 1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK"},
@@ -65,15 +64,14 @@ def number(pieces: _Pieces) -> str:
     return f"[{int.from_bytes(pieces[0][0][:4], 'little', signed=True)}]"
 
 
+def offset(pieces: _Pieces) -> str:
+    """Show a 64-bit offset behind a pointer."""
+    return f"[{int.from_bytes(pieces[0][0][:8], 'little', signed=True)}]"
+
+
 def option(pieces: _Pieces) -> str:
     """Show an option of a socket: most are an int."""
     return number(pieces) if pieces[0][1] == 4 else quoted(*pieces[0])
-
-
-def descriptors(pieces: _Pieces) -> str:
-    """Show the two descriptors of a pipe or of a pair of sockets."""
-    first, second = struct.unpack("=ii", pieces[0][0].ljust(8, b"\0")[:8])
-    return f"[{first}, {second}]"
 
 
 def socket_address(pieces: _Pieces) -> str:
@@ -120,71 +118,6 @@ def _printable(raw: bytes) -> str:
     return escape(text.encode("utf-8", "surrogateescape"))
 
 
-def iovecs(pieces: _Pieces) -> str:
-    """Show the vectors, with the beginning of what each names as far as it was read."""
-    return _iovecs(pieces, 0)
-
-
-def _iovecs(pieces: _Pieces, first: int) -> str:
-    raw, whole = pieces.get(first, (b"", 0))
-    shown = []
-    for index, at in enumerate(range(0, len(raw) - len(raw) % 16, 16)):
-        base, size = _IOVEC.unpack_from(raw, at)
-        data, read = pieces.get(first + 1 + index, (b"", -1))
-        text = quoted(data, read) if data or not read else f"{base:#x}"
-        shown.append(f"{{iov_base={text}, iov_len={size}}}")
-    more = ", ..." if whole > len(raw) else ""
-    return f"[{', '.join(shown)}{more}]"
-
-
-def message(pieces: _Pieces) -> str:
-    """Show struct msghdr: parts 1 its address, 2 its control data, 3 its vectors, 4 and so on what they name."""
-    raw, _ = pieces[0]
-    if len(raw) < 56:
-        return "{...}"
-    name, name_len, vectors, count, control, control_len, flags = struct.unpack_from("=QI4xQQQQi", raw)
-    shown = [
-        f"msg_name={address(*pieces[1]) if name and pieces.get(1, (b'', 0))[0] else 'NULL'}",
-        f"msg_namelen={name_len}",
-        f"msg_iov={_iovecs(pieces, 3) if vectors else 'NULL'}",
-        f"msg_iovlen={count}",
-        *((f"msg_control={control:#x}",) if control and control_len else ()),
-        f"msg_controllen={control_len}",
-        f"msg_flags={constants.WORDS['msg'](flags)}",
-    ]
-    return f"{{{', '.join(shown)}}}"
-
-
-_POLL = {
-    **{1: "POLLIN", 2: "POLLPRI", 4: "POLLOUT", 0x40: "POLLRDNORM", 0x80: "POLLRDBAND", 0x100: "POLLWRNORM"},
-    **{0x200: "POLLWRBAND", 8: "POLLERR", 0x10: "POLLHUP", 0x20: "POLLNVAL", 0x400: "POLLMSG", 0x2000: "POLLRDHUP"},
-}
-
-
-def _events(bits: int) -> str:
-    known = [name for bit, name in _POLL.items() if bits & bit]
-    rest = bits & ~sum(_POLL)
-    return "|".join([*known, *([hex(rest)] if rest else [])]) or "0"
-
-
-def _polls(pieces: _Pieces) -> list[tuple[int, int, int]]:
-    raw = pieces[0][0]
-    return [struct.unpack_from("=ihh", raw, at) for at in range(0, len(raw) - len(raw) % 8, 8)]
-
-
-def poll_descriptors(pieces: _Pieces) -> str:
-    """Show what poll waits for."""
-    polls = _polls(pieces)
-    shown = [f"{{fd={fd}, events={_events(events)}}}" if fd >= 0 else f"{{fd={fd}}}" for fd, events, _ in polls]
-    more = ", ..." if pieces[0][1] > len(pieces[0][0]) else ""
-    return f"[{', '.join(shown)}{more}]"
-
-
-def polled(pieces: _Pieces) -> str:
-    """Show what poll found."""
-    return "[" + ", ".join(f"{{fd={fd}, revents={_events(found)}}}" for fd, _, found in _polls(pieces) if found) + "]"
-
-
 def _two(pieces: _Pieces) -> tuple[int, int]:
     seconds, fraction = struct.unpack("=qq", pieces[0][0].ljust(16, b"\0")[:16])
     return seconds, fraction
@@ -220,7 +153,19 @@ def two_times(pieces: _Pieces) -> str:
 
 def _set_time(seconds: int, ns: int) -> str:
     named = {(1 << 30) - 1: "UTIME_NOW", (1 << 30) - 2: "UTIME_OMIT"}.get(ns)
-    return named or f"{{tv_sec={seconds}, tv_nsec={ns}}}"
+    return named or f"{{tv_sec={seconds}, tv_nsec={ns}}}{_date(seconds, ns)}"
+
+
+def _date(seconds: int, ns: int) -> str:
+    """Return the time of day as a comment, in the time zone here."""
+    try:
+        at = time.localtime(seconds)
+    except (OverflowError, ValueError, OSError):
+        return ""
+    if not (seconds or ns):
+        return ""
+    fraction = f".{ns:09}" if ns else ""
+    return f" /* {time.strftime('%Y-%m-%dT%H:%M:%S', at)}{fraction}{time.strftime('%z', at)} */"
 
 
 def window_size(pieces: _Pieces) -> str:

@@ -46,6 +46,7 @@ flock fd flock
 ioctl fd ioctl ptr
 ioctl 1=FIOCLEX,FIONCLEX,TIOCNOTTY fd ioctl
 ioctl 1=FICLONE fd ioctl fd
+ioctl 1=TCFLSH fd ioctl tcflush
 ioctl 1=PERF_EVENT_IOC_ENABLE,PERF_EVENT_IOC_DISABLE,PERF_EVENT_IOC_RESET fd ioctl hex
 lseek fd long whence
 _llseek fd uint uint ptr whence
@@ -265,7 +266,11 @@ prctl prctl hex hex hex hex
 prctl 0=PR_SET_PDEATHSIG prctl sig
 prctl 0=PR_GET_DUMPABLE,PR_GET_KEEPCAPS,PR_GET_SECCOMP,PR_GET_SECUREBITS,PR_GET_TIMERSLACK prctl
 prctl 0=PR_GET_PDEATHSIG,PR_GET_CHILD_SUBREAPER,PR_SET_NAME,PR_GET_NAME,PR_GET_TID_ADDRESS prctl ptr
-prctl 0=PR_SET_DUMPABLE,PR_SET_KEEPCAPS,PR_SET_CHILD_SUBREAPER,PR_CAPBSET_READ,PR_CAPBSET_DROP prctl ulong
+prctl 0=PR_SET_DUMPABLE prctl dumpable
+prctl 0=PR_SET_KEEPCAPS,PR_SET_CHILD_SUBREAPER prctl ulong
+prctl 0=PR_CAPBSET_READ,PR_CAPBSET_DROP prctl cap
+prctl 0=PR_CAP_AMBIENT prctl ambient cap? ulong ulong
+prctl 0=PR_SET_VMA prctl vma ptr size ptr
 prctl 0=PR_SET_NO_NEW_PRIVS prctl ulong ulong ulong ulong
 prctl 0=PR_SET_TIMERSLACK prctl ulong
 prctl 0=PR_SET_SECCOMP prctl seccomp_mode ptr
