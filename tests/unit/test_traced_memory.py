@@ -126,7 +126,7 @@ def test_every_call_of_the_table_exists() -> None:
             "statfs",
             of(struct.pack("=7q2Iqqq32x", 0xEF53, 4096, 9, 8, 7, 6, 5, 0xA, 0, 255, 4096, 0x1021)),
             "{f_type=EXT2_SUPER_MAGIC, f_bsize=4096, f_blocks=9, f_bfree=8, f_bavail=7, f_files=6, f_ffree=5, "
-            "f_fsid={val=[0xa, 0]}, f_namelen=255, f_frsize=4096, f_flags=ST_RDONLY|ST_VALID|ST_RELATIME}",
+            "f_fsid={val=[0xa, 0]}, f_namelen=255, f_frsize=4096, f_flags=ST_VALID|ST_RDONLY|ST_RELATIME}",
         ),
         (
             "termios",
