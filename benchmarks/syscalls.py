@@ -66,6 +66,8 @@ WAYS = (
     Way("ebpftop, counting alone", myself("count")),
     Way("ebpftop, latency and errors", myself("latency")),
     Way("ebpftop, and processes (default)", myself("processes")),
+    Way("ebpftop, cgroups alone", myself("cgroups,")),
+    Way("ebpftop, default and cgroups", myself("syscalls,cgroups")),
     Way("ebpftop, execs and users", myself("execs,users")),
     Way("ebpftop, all four panes", myself("execs,users,syscalls,trace")),
     Way("bpftrace count", with_tracefs("bpftrace", "-e", COUNT), "bpftrace"),
@@ -94,7 +96,7 @@ def hold(what: str) -> None:
         from ebpftop.sources.live_options import Options
 
         if "," in what:
-            options = Options(probes=tuple(what.split(",")))
+            options = Options(probes=tuple(filter(None, what.split(","))))
         else:
             options = Options(probes=("syscalls",), latency=what != "count", processes=what == "processes")
         source = KernelSource(options)

@@ -140,6 +140,27 @@ INLINE void load_comm(char *to, const void *task)
 }
 
 /*
+ * The node of the cgroup of *task*, the current one. If the unified hierarchy is not in use (it is in the root), the cgroup
+ * is that of the pids controller (*v1*), which container engines on cgroup v1 set.
+ */
+INLINE char *cgroup_node(char *task, u32 *v1)
+{
+	char *css_set = load_pointer(task, OFF_TASK_CGROUPS);
+	char *node = load_pointer(load_pointer(css_set, OFF_CSS_SET_DFL_CGRP), OFF_CGROUP_KN);
+
+	*v1 = 0;
+#ifdef CSS_PIDS_ID
+	if (!load_pointer(node, OFF_KERNFS_PARENT)) {
+		char *css = load_pointer(css_set, OFF_CSS_SET_SUBSYS + 8 * CSS_PIDS_ID);
+
+		*v1 = 1;
+		node = load_pointer(load_pointer(css, OFF_CSS_CGROUP), OFF_CGROUP_KN);
+	}
+#endif
+	return node;
+}
+
+/*
  * bpf_probe_read_user and bpf_probe_read_user_str by number. If they are called by name, BCC looks in kallsyms whether
  * this kernel has them, and reads all 170,000 symbols, 0.4 s. They exist since 5.5.
  */

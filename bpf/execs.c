@@ -222,25 +222,15 @@ INLINE u64 through_memory(struct scratch *scratch, u64 value)
 	return *(volatile u64 *)&scratch->at;
 }
 
-/*
- * The path of the cgroup, leaf first. If the unified hierarchy is not in use (its path is the root), the path of the
- * pids controller is used, which container engines on cgroup v1 set. If the path is too long, user space finds the
- * cgroup by its id.
- */
+/* The path of the cgroup, leaf first. If the path is too long, user space finds the cgroup by its id. */
 INLINE u64 append_cgroup(struct scratch *scratch, u64 at, char *task)
 {
-	char *css_set = load_pointer(task, OFF_TASK_CGROUPS);
-	char *node = load_pointer(load_pointer(css_set, OFF_CSS_SET_DFL_CGRP), OFF_CGROUP_KN);
+	u32 v1;
+	char *node = cgroup_node(task, &v1);
 	u64 from = at;
 
-#ifdef CSS_PIDS_ID
-	if (!load_pointer(node, OFF_KERNFS_PARENT)) {
-		char *css = load_pointer(css_set, OFF_CSS_SET_SUBSYS + 8 * CSS_PIDS_ID);
-
-		node = load_pointer(load_pointer(css, OFF_CSS_CGROUP), OFF_CGROUP_KN);
+	if (v1)
 		scratch->head.flags |= CGROUP_V1;
-	}
-#endif
 #ifdef OFF_KERNFS_ID
 	scratch->head.cgroup_id = load_u64(node, OFF_KERNFS_ID);
 #else

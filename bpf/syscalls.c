@@ -10,7 +10,7 @@
  * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one; syscalls_conditions.h: which of
  * them; syscalls_values.h: the memory behind their arguments, syscalls_listed.h: lists in it; syscalls_walks.h: their files;
  * syscalls_stacks.h: where they were made; syscalls_before.h: what they will change; syscalls_returned.h: how that is put
- * together. syscalls_exit.h: how calls end.
+ * together. syscalls_exit.h: how calls end; syscalls_groups.h: what cgroups and programs ask for.
  */
 #include "ebpftop.h"
 #include "budget.h"
@@ -24,7 +24,11 @@ enum parameter {
 	PARAMETER_TRACED_PER_SECOND = 4, /* traced calls that are reported, on each CPU */
 	PARAMETER_AT_FUNCTION = 5, /* whether calls are seen at the functions that the kernel enters them by */
 	PARAMETER_STACKS = 6, /* whether reported calls have their stacks */
+	PARAMETER_GROUPS = 7, /* whether to count what groups of processes do, and nothing else */
 };
+
+#define TIMES_CALLS (PARAMETER(LATENCY) || PARAMETER(GROUPS))
+#define KNOWS_USERS (PARAMETER(PROCESSES) || PARAMETER(GROUPS))
 
 #include "syscalls_caller.h"
 
@@ -186,7 +190,7 @@ struct call {
 	u32 pid;
 	u32 tid;
 	u64 moved; /* how many calls of this CPU have gone to `waiting` */
-	u32 uid; /* who it is counted for, whatever user the call makes of its caller; only with PROCESSES */
+	u32 uid; /* who it is counted for, whatever user the call makes of its caller; only with PROCESSES or GROUPS */
 	u32 unused;
 };
 
@@ -370,13 +374,13 @@ INLINE void count_process(const struct caller *caller, u32 slot, struct count on
 INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 {
 	u32 zero = 0;
-	struct count *count = counts.lookup(&slot);
+	struct count *count = PARAMETER(GROUPS) ? NULL : counts.lookup(&slot);
 
 	if (count)
 		count->entered += 1;
 	if (PARAMETER(PROCESSES))
 		count_process(caller, slot, (struct count){.entered = 1});
-	if (!PARAMETER(LATENCY) && !is_traced)
+	if (!TIMES_CALLS && !is_traced)
 		return;
 	struct call *call = running.lookup(&zero);
 
@@ -394,12 +398,12 @@ INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
 	call->task = (u64)caller->task;
 }
 
-/* Only remember that there was an entry. *why*: SKIPPED, or NO_SLOT. */
+/* Remember that there was an entry, and count nothing. *why*: SKIPPED, or NO_SLOT. */
 INLINE void skip(const struct caller *caller, u32 why)
 {
 	u32 zero = 0;
 
-	if (!PARAMETER(LATENCY))
+	if (!TIMES_CALLS)
 		return;
 	struct call *call = running.lookup(&zero);
 
@@ -411,6 +415,10 @@ INLINE void skip(const struct caller *caller, u32 why)
 	call->traced = 0;
 	call->pid = caller->tgid;
 	call->tid = caller->tid;
+	if (PARAMETER(GROUPS)) {
+		call->uid = caller->uid;
+		call->enter_ns = bpf_ktime_get_ns();
+	}
 	asm volatile("" ::: "memory");
 	call->task = (u64)caller->task;
 }
@@ -456,7 +464,8 @@ int sys_enter_slow_path(struct enter_ctx *ctx)
 		return 0;
 	}
 	if (slot == NO_SLOT) {
-		count_other(nr, caller.compat);
+		if (!PARAMETER(GROUPS))
+			count_other(nr, caller.compat);
 		skip(&caller, NO_SLOT);
 		return 0;
 	}

@@ -34,7 +34,7 @@ struct caller {
 	u64 start_ns; /* of its process, since boot: pids are reused, but never with the same start. Only with PROCESSES */
 	u32 tgid;
 	u32 tid;
-	u32 uid; /* only with PROCESSES */
+	u32 uid; /* only with PROCESSES or GROUPS */
 	bool compat; /* in a 32-bit call: COMPAT_MASK of the u32 at OFF_TASK_COMPAT */
 };
 
@@ -131,10 +131,10 @@ INLINE struct caller caller_of(u64 regs)
 	caller.task = task;
 	caller.tgid = known->tgid;
 	caller.tid = known->tid;
-	if (PARAMETER(PROCESSES)) {
+	if (PARAMETER(PROCESSES))
 		caller.start_ns = known->start_ns;
+	if (KNOWS_USERS)
 		caller.uid = uid_of(task);
-	}
 	caller.compat = *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
 	return caller;
 }
@@ -149,10 +149,10 @@ INLINE struct caller current_caller(void)
 
 	caller.tgid = *(u32 *)(task + OFF_TASK_TGID);
 	caller.tid = *(u32 *)(task + OFF_TASK_PID);
-	if (PARAMETER(PROCESSES)) {
-		caller.uid = uid_of(task);
+	if (PARAMETER(PROCESSES))
 		caller.start_ns = start_of_process(task);
-	}
+	if (KNOWS_USERS)
+		caller.uid = uid_of(task);
 #ifdef OFF_TASK_COMPAT
 	caller.compat = *(u32 *)(task + OFF_TASK_COMPAT) & COMPAT_MASK;
 #endif
@@ -162,10 +162,10 @@ INLINE struct caller current_caller(void)
 
 	caller.tgid = pid_tgid >> 32;
 	caller.tid = pid_tgid;
-	if (PARAMETER(PROCESSES)) {
-		caller.uid = bpf_get_current_uid_gid();
+	if (PARAMETER(PROCESSES))
 		caller.start_ns = read_u64(read_pointer(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
-	}
+	if (KNOWS_USERS)
+		caller.uid = bpf_get_current_uid_gid();
 #ifdef OFF_TASK_COMPAT
 	caller.compat = read_u32(task, OFF_TASK_COMPAT) & COMPAT_MASK;
 #endif

@@ -10,6 +10,8 @@ INLINE u64 bucket_of(u64 delta_ns)
 	return bucket < BUCKETS ? bucket : BUCKETS - 1;
 }
 
+#include "syscalls_groups.h"
+
 INLINE void count_latency(u32 slot, u64 delta_ns)
 {
 	struct latency *latency = latencies.lookup(&slot);
@@ -165,6 +167,10 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 		return 0;
 	if (entered_before(&caller) || facts & IGNORED || !filter_matches(caller.tgid, NULL))
 		return 0;
+	if (PARAMETER(GROUPS)) {
+		count_group(ctx, &caller, slot, false, 0, error);
+		return 0;
+	}
 	if (slot == NO_SLOT) {
 		count_other(nr, caller.compat);
 		if (error)
@@ -193,7 +199,7 @@ int sys_exit_slow_path(struct exit_ctx *ctx)
 /* Programs of their own, since the whole machine waits for sys_exit. */
 INLINE void return_by_slow_path(struct exit_ctx *ctx, enum slow_path how)
 {
-	if (PARAMETER(LATENCY))
+	if (TIMES_CALLS)
 		exit_slow_paths.call(ctx, how);
 }
 
@@ -243,20 +249,24 @@ int sys_exit(struct exit_ctx *ctx)
 	}
 	u32 slot = copy.slot;
 
-	if (slot >= SLOTS) {
+	if (slot >= SLOTS && (slot != NO_SLOT || !PARAMETER(GROUPS))) {
 		if (slot == NO_SLOT)
 			return_by_slow_path(ctx, SLOW_PATH_NO_SLOT);
 		return 0;
 	}
 	u64 delta_ns = bpf_ktime_get_ns() - copy.enter_ns;
 	s64 ret = EXIT_RET(ctx);
+	u32 error = error_of(ret);
 
+	/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
+	if (error && TIMES_CALLS && EXIT_NR(ctx) == -1)
+		error = 0;
+	if (PARAMETER(GROUPS)) {
+		caller.uid = copy.uid;
+		count_group(ctx, &caller, slot, true, delta_ns, error);
+		return 0;
+	}
 	if (PARAMETER(LATENCY)) {
-		/* rt_sigreturn leaves with number -1 and the interrupted call's result: no failure of its own. */
-		u32 error = error_of(ret);
-
-		if (error && EXIT_NR(ctx) == -1)
-			error = 0;
 		count_latency(slot, delta_ns);
 		if (error) {
 			count_failure(slot, error);
@@ -317,6 +327,8 @@ int on_task_exit(void *ctx)
 	u64 task = bpf_get_current_task();
 	struct call *call = running.lookup(&zero);
 
+	if (PARAMETER(GROUPS))
+		count_unreturned_call(task);
 	if (call && call->task == task)
 		call->task = 0;
 	waiting.delete(&task);

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ebpftop.core.group_records import Comms
 from ebpftop.core.process_records import Exec
 from ebpftop.core.records import Probe, ProbeName, Record
 from ebpftop.core.syscall_records import Syscalls
@@ -299,6 +300,8 @@ def test_a_probe_that_is_off_has_nothing_in_the_kernel_and_resumes_when_it_is_on
         row.count for record in seen if isinstance(record, Syscalls) for row in record.rows if row.name == "execve"
     ]
     assert calls[-1:] == ([2] if probe == "syscalls" else [])
+    started = [row.execs for record in seen if isinstance(record, Comms) for row in record.rows if row.comm == "true"]
+    assert started[-1:] == ([2] if probe == "cgroups" else [])
     # Another ebpftop may greet them too.
     greeted = {record.pid for record in seen if isinstance(record, Trace)}
     assert len(greeted) == (2 if probe == "trace" else 0)

@@ -16,7 +16,7 @@ from ebpftop.kernel import bpf_objects, bpf_programs, bpf_syscall, clocks
 from ebpftop.kernel.bpf_objects import LinkFacts
 from ebpftop.kernel.bpf_syscall import MapInfo, Program
 from ebpftop.kernel.mappings import mappings_of
-from ebpftop.kernel.root_helper import CGROUPS_MAX, THREADS_MAX, RootHelper
+from ebpftop.kernel.root_helper import CGROUPS_MAX, CONTAINERS_MAX, THREADS_MAX, RootHelper
 from tests.kernel.support import needs_root
 from tests.kernel.workload_context import OTHER_UID
 
@@ -80,6 +80,9 @@ def test_no_other_file_is_written(helper: RootHelper, tmp_path: Path, file: str)
         b"mapped-file\0001\0/etc/shadow\0000",
         b"perf-map\0../1",
         b"kernel-symbols\0/etc/shadow",
+        b"container-names\0../../etc/",
+        b"container-names\0" + b"0" * 64 + b"/root",
+        pytest.param(b"container-names" + (b"\0" + b"0" * 64 + b"/") * (CONTAINERS_MAX + 1), id="too many containers"),
     ],
 )
 def test_no_other_requestis_answered(helper: RootHelper, tmp_path: Path, asked: bytes) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,7 @@ from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.mount_namespace import call_with_file_over
 from ebpftop.probes.base import KernelProbe
+from ebpftop.probes.registry import registry
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
 from ebpftop.syscalls.abi import native_abi
@@ -64,35 +66,38 @@ def test_an_attach_option_that_was_left_out_is_compiled_when_it_is_taken_after_a
     assert any(via.rpartition(": ")[2].startswith(option) for via in taken)
 
 
-def test_nothing_is_compiled_that_is_not_loaded() -> None:
-    """What traced calls need is loaded with the first one, and is compiled with the rest."""
-    source = KernelSource(Options())
+@pytest.fixture
+def everything() -> Iterator[list[Module]]:
+    """All that may be loaded: with a traced call, and with the probe that counts groups of processes."""
+    source = KernelSource(Options(probes=(*registry().on, "cgroups")))
     try:
         source.set_handlers([(_NATIVE, 0)], "trace")
-        modules = [probe.module for probe in source._probes.values()]
-        compiled = [sorted(module._compiled.programs) for module in modules if module]
-        assert compiled == [sorted(module.programs) for module in modules if module]
-        assert len(compiled) == 4
+        yield [probe.module for probe in source._probes.values() if probe.module]
     finally:
         source.close()
 
 
-def test_the_verifier_is_soon_done_with_each_program() -> None:
+def test_nothing_is_compiled_that_is_not_loaded(everything: list[Module]) -> None:
+    """What traced calls need is loaded with the first one, and is compiled with the rest; so is what groups need."""
+    compiled = {module.file: set(module._compiled.programs) for module in everything}
+    loaded: dict[str, set[str]] = {}
+    for module in everything:
+        loaded.setdefault(module.file, set()).update(module.programs)
+    assert compiled == loaded
+    assert len(compiled) == 4
+    assert [module.file for module in everything].count("syscalls.c") == 2
+
+
+def test_the_verifier_is_soon_done_with_each_program(everything: list[Module]) -> None:
     """It walks a loop once for each thing that it knows two values of: that took ten times as many steps."""
-    source = KernelSource(Options())
-    try:
-        source.set_handlers([(_NATIVE, 0)], "trace")
-        # struct bpf_prog_info: verified_insns is what comes after recursion_misses.
-        steps = {
-            name: struct.unpack_from("=I", bpf_syscall.info(fd), bpf_syscall._RUN_TIME_OFFSET + 24)[0]
-            for probe in source._probes.values()
-            if probe.module
-            for name, fd in probe.module.programs.items()
-        }
-    finally:
-        source.close()
-    assert min(steps.values()) > 0
-    assert max(steps.values()) < 30_000, steps
+    # struct bpf_prog_info: verified_insns is what comes after recursion_misses.
+    steps = [
+        (struct.unpack_from("=I", bpf_syscall.info(fd), bpf_syscall._RUN_TIME_OFFSET + 24)[0], name)
+        for module in everything
+        for name, fd in module.programs.items()
+    ]
+    assert min(steps)[0] > 0
+    assert max(steps)[0] < 30_000, sorted(steps)
 
 
 def test_the_verifier_does_not_search_all_names_of_the_kernel_for_each_pointer(monkeypatch: pytest.MonkeyPatch) -> None:

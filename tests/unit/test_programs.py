@@ -24,8 +24,8 @@ from ebpftop.models.held import Held
 from ebpftop.probes import program_facts, program_places
 from ebpftop.probes.pacing import Pace
 from ebpftop.probes.program_facts import ProgramTable
-from ebpftop.probes.program_room import OWNERS_MAX, PLACES_MAX, maps_that_fit, programs_that_fit
 from ebpftop.probes.program_runs import Runs, RunTotals
+from ebpftop.probes.rows_room import OWNERS_MAX, PLACES_MAX, maps_that_fit, programs_that_fit
 from ebpftop.recording.parse import MAX_LINE_BYTES, MAX_VALUES, read_line
 from ebpftop.recording.readings import ReadingDecoder, ReadingEncoder
 

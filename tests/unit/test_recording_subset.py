@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ebpftop.core.group_records import CgroupRow, Cgroups, CommRow, Comms, UidRow, Uids
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Fullest, Lost, Probe, Record
 from ebpftop.core.syscall_records import Syscall
@@ -40,6 +41,7 @@ def test_what_belongs_to_the_programs_stays_and_nothing_else() -> None:
     lost = Lost(time=START, probe="execs", where="ring", count=1)
     full = Fullest(time=START, probe="execs", share=0.5, size=4096)
     both = (UserRow(uid=1000, user="ann", execs=2, failed=0), UserRow(uid=0, user="root", execs=9, failed=1))
+    uids = (UidRow(uid=1000, calls=2), UidRow(uid=0, calls=9))
     story: list[tuple[Record, Record | None]] = [
         (record, record) for record in [HEADER, *probes_on(START), lost, full, exec_at(START, 7)]
     ]
@@ -51,6 +53,9 @@ def test_what_belongs_to_the_programs_stays_and_nothing_else() -> None:
         (call_at(START + 1, 8), None),
         (Users(time=START + 1, rows=both), Users(time=START + 1, rows=both[:1])),
         (syscalls_at(START + 1, 5), None),
+        (Cgroups(time=START + 1, rows=(CgroupRow(hierarchy="v2", id=1, path="/"),)), None),
+        (Comms(time=START + 1, rows=(CommRow(comm="job8"),)), None),
+        (Uids(time=START + 1, rows=uids), Uids(time=START + 1, rows=uids[:1])),
         (exit_at(START + 2, 8), None),
         (exit_at(START + 2, 7), exit_at(START + 2, 7)),
         # The number is used again, by a program that was not asked for.

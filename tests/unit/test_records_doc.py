@@ -10,6 +10,7 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
+from ebpftop.core.group_records import CgroupRow, CommRow, UidRow
 from ebpftop.core.process_records import EnvDifference, Killer
 from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, ProgramTotals
 from ebpftop.core.records import Attempt
@@ -38,6 +39,9 @@ PARTS: dict[type[msgspec.Struct], str] = {
     ProgramOwner: "owner",
     ProgramMap: "bpf_map",
     ProgramTotals: "machine",
+    CgroupRow: "cgroup",
+    CommRow: "comm_total",
+    UidRow: "uid_total",
 }
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     **{str(record.__struct_config__.tag): record for record in registry().kinds.values()},

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
+from ebpftop.core.group_records import Uids
 from ebpftop.core.process_records import Exec, Exit
-from ebpftop.core.records import Lost, Record
+from ebpftop.core.records import Lost, ProbeName, Record
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import Users
@@ -83,6 +84,18 @@ def _syscalls(_option: str, records: Sequence[Record], done: Done) -> Iterator[s
         yield f"execve told as {execve}; there were at least {attempts}, tail-called to the exec handler"
 
 
+def _groups(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    last = next((r for r in reversed(records) if isinstance(r, Uids)), None)
+    row = next((row for row in last.rows if row.uid == workload.UID), None) if last else None
+    passed_over = _passed_over(records, "cgroups")
+    for what, told, right in (
+        ("execs", row.execs if row else 0, len(done.started) + len(done.failed)),
+        ("failures", row.failed if row else 0, len(done.failed)),
+    ):
+        if not right - passed_over <= told <= right:
+            yield f"{what} of the user told as {told}, {passed_over} lost; there were {right}"
+
+
 def _uring(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
     last = next((r for r in reversed(records) if isinstance(r, Syscalls)), None)
     told = (last.io_uring or {}).get("nop", 0) if last else 0
@@ -104,9 +117,9 @@ def _returns(_option: str, records: Sequence[Record], done: Done) -> Iterator[st
         yield f"errors told as {row.errnos}; there was but EINVAL"
 
 
-def _passed_over(records: Sequence[Record]) -> int:
+def _passed_over(records: Sequence[Record], probe: ProbeName = "syscalls") -> int:
     """Return how many system calls are missing as told: Linux 7.3 passes over those that find a program preempted."""
-    lost = (r for r in records if isinstance(r, Lost) and (r.probe, r.where) == ("syscalls", "recursion"))
+    lost = (r for r in records if isinstance(r, Lost) and (r.probe, r.where) == (probe, "recursion"))
     return sum(r.count for r in lost)
 
 
@@ -166,10 +179,18 @@ _CHECKS: Mapping[str, _Check] = MappingProxyType(
         "trace": _trace,
         "trace.lines": _lines,
         "opens": _opens,
+        "cgroups": _groups,
+        "cgroups.returns": _groups,
     }
 )
 LADDERS = tuple(_CHECKS)
 NOT_ATTACHED = frozenset({"programs"})
 """Probes that have nothing in the kernel: their own tests run in the guests."""
 # No choice of their own: these stand where the other stands.
-FOLLOWERS: Mapping[str, str] = MappingProxyType({"syscalls.returns": "syscalls", "syscalls.io_uring": "syscalls"})
+FOLLOWERS: Mapping[str, str] = MappingProxyType(
+    {
+        "syscalls.returns": "syscalls",
+        "syscalls.io_uring": "syscalls",
+        "cgroups.returns": "cgroups",
+    }
+)

@@ -1,14 +1,14 @@
 """What only root may do while ebpftop runs, in a process of its own that does nothing else.
 
 ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). After that it still needs
-six things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
+seven things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
 the run statistics of BPF programs (CAP_SYS_ADMIN); list the BPF programs of the machine, where their code is
 (CAP_SYS_ADMIN and CAP_SYSLOG), their maps and links, and which processes hold them; read which system call a thread
 is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file), and what it waits for there (kernel/waiting.py);
-and open for reading what names the functions of a
-process and of the kernel (--stacks). A child that was forked before does them. Its requests name only files of the
-instance; programs, maps, cgroups, processes, threads and mappings by their numbers. It ends when ebpftop has ended. The
-guard removes what is then left in tracefs (lifecycle/guard.py).
+read what container engines keep, for the names of containers (CAP_DAC_READ_SEARCH); and open for reading what names the
+functions of a process and of the kernel (--stacks). A child that was forked before does them. Its requests name only
+files of the instance; programs, maps, cgroups, processes, threads, mappings and containers by their numbers. It ends
+when ebpftop has ended. The guard removes what is then left in tracefs (lifecycle/guard.py).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ebpftop.kernel import bpf_holders, bpf_objects, bpf_programs, bpf_syscall, 
 from ebpftop.kernel.bpf_holders import Round
 from ebpftop.kernel.bpf_objects import FACTS_MAX, Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.bpf_programs import Code, Listing
+from ebpftop.kernel.container_names import ContainerNames, is_container_id
 from ebpftop.kernel.waiting import ASKED_MAX, KINDS, Question, Wait, WaitReader
 from ebpftop.lifecycle import helpers
 from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
@@ -52,6 +53,7 @@ _LAST_ID = struct.Struct("=I")
 _CODE = struct.Struct("=QIIQ16s")  # bpf_programs.Code
 _COUNTS = struct.Struct("=IQQQ")  # bpf_objects.Counts
 CGROUPS_MAX = 128
+CONTAINERS_MAX = 32
 THREADS_MAX = 200
 """Threads of one `calls`: pids have seven digits at most, and /proc/PID/syscall is a line of 160 bytes at most."""
 
@@ -72,6 +74,7 @@ class RootWork:
         """*instance* is the folder in tracefs that will be our trace instance."""
         self.instance = instance
         self._waits = WaitReader()
+        self._containers = ContainerNames()
 
     def make_instance(self) -> None:
         """Make our trace instance."""
@@ -118,6 +121,10 @@ class RootWork:
     def holders(self, after: int) -> Round:
         """Return which processes after *after* hold programs: see `bpf_holders.holders`."""
         return bpf_holders.holders(after)
+
+    def container_names(self, containers: Sequence[tuple[str, int | None]]) -> list[str | None]:
+        """Return what engines call at most `CONTAINERS_MAX` containers: see `ContainerNames.name`."""
+        return [self._containers.name(id, uid) for id, uid in containers]
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return /proc/PID/task/TID/syscall (proc(5)) of at most `THREADS_MAX` threads, each a pid and a tid.
@@ -226,6 +233,8 @@ def _answer(work: RootWork, requests: socket.socket) -> None:
                     answer = _encode(work.cgroup_programs(int(kind), _numbers(ids)))
                 case [b"holders", after]:
                     fds = [_in_memory(_encode(work.holders(int(after))))]
+                case [b"container-names", *containers] if len(containers) <= CONTAINERS_MAX:
+                    answer = _encode(work.container_names([_container(one) for one in containers]))
                 case [b"calls", *threads] if len(threads) <= THREADS_MAX:
                     answer = b"\n".join(work.calls([_thread(thread) for thread in threads]))
                 case [b"waits", *asked] if len(asked) <= ASKED_MAX:
@@ -278,6 +287,13 @@ def _question(text: bytes) -> Question:
     if not (0 <= kind < len(KINDS) and 0 <= argument < 6):
         raise ValueError(kind, argument)
     return Question(pid, tid, nr, KINDS[kind], argument)
+
+
+def _container(text: bytes) -> tuple[str, int | None]:
+    id, _, uid = text.decode("ascii").partition("/")
+    if not is_container_id(id):
+        raise ValueError(id)
+    return id, int(uid) if uid else None
 
 
 class RootHelper(RootWork):
@@ -340,6 +356,11 @@ class RootHelper(RootWork):
         with open(fd, "rb") as file:
             file.seek(0)
             return msgspec.msgpack.decode(file.read(), type=Round)
+
+    def container_names(self, containers: Sequence[tuple[str, int | None]]) -> list[str | None]:
+        asked = (f"{id}/{'' if uid is None else uid}".encode("ascii") for id, uid in containers)
+        _, answer = self._ask(b"container-names", *asked)
+        return msgspec.msgpack.decode(answer, type=list[str | None])
 
     def calls(self, threads: Sequence[tuple[int, int]]) -> list[bytes]:
         if not threads:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
+from ebpftop.core.group_records import Cgroups, Comms, Uids
 from ebpftop.core.memory_budget import scaled
 from ebpftop.core.program_records import Programs
 from ebpftop.core.record_memory import weight, weight_beside
@@ -17,6 +18,8 @@ from ebpftop.core.user_records import Users
 RECORDS_MAX = 200_000
 BYTES_MAX = 20 << 20
 """Bounds of what is held: records and rows, and memory."""
+
+_WITH_ROWS = (Users, Syscalls, Programs, Cgroups, Comms, Uids)
 
 Taker = TypeVar("Taker")
 
@@ -77,4 +80,4 @@ class Held(Generic[Taker]):
 
 
 def _weight(records: Iterable[Record]) -> int:
-    return sum(1 + len(r.rows) if isinstance(r, (Users, Syscalls, Programs)) else 1 for r in records)
+    return sum(1 + len(r.rows) if isinstance(r, _WITH_ROWS) else 1 for r in records)

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from ebpftop.core.group_records import Cgroups, Comms, Uids
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import End, Event, Record
 from ebpftop.core.syscall_records import Syscalls
@@ -111,9 +112,9 @@ class Subset:
                 return record if self._may_stay(record) and self._matches(self._filter.matches_line, record) else None
             case Event():
                 return record if self._may_stay(record) and self._matches(self._filter.matches_event, record) else None
-            case Users():
+            case Users() | Uids():
                 return msgspec.structs.replace(record, rows=tuple(row for row in record.rows if self._shows(row.uid)))
-            case Syscalls() | End():
+            case Syscalls() | Cgroups() | Comms() | End():
                 return None
             case _:
                 return record

@@ -20,8 +20,8 @@ from ebpftop.kernel.loader import Module
 from ebpftop.kernel.threads import in_first_pid_namespace
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
 from ebpftop.probes.program_facts import ProgramTable
-from ebpftop.probes.program_room import OWNERS_MAX, PLACES_MAX, maps_that_fit, programs_that_fit
 from ebpftop.probes.program_runs import RunTotals
+from ebpftop.probes.rows_room import OWNERS_MAX, PLACES_MAX, maps_that_fit, programs_that_fit
 
 VIA = "bpf:BPF_PROG_GET_NEXT_ID"
 STATISTICS = "statistics: bpf:BPF_ENABLE_STATS"

@@ -96,6 +96,18 @@ PROBES = (
         screen=True,
     ),
     ProbeRow(
+        name="cgroups",
+        about="what each cgroup, program and user asks of the kernel",
+        probe="ebpftop.probes.groups:GroupsProbe",
+        records=(
+            "ebpftop.core.group_records:Cgroups",
+            "ebpftop.core.group_records:Comms",
+            "ebpftop.core.group_records:Uids",
+        ),
+        on=False,
+        screen=True,
+    ),
+    ProbeRow(
         name="output",
         about="what the command of `ebpftop run` prints",
         probe=None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import ClassVar
@@ -13,13 +12,13 @@ import msgspec
 
 from ebpftop.core.records import Attempt
 from ebpftop.core.source import SourceError
-from ebpftop.kernel import clocks, entry_cost, maps, task_cache_map, tracefs
+from ebpftop.kernel import clocks, entry_cost, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, absent, attach_first, matches, names
 from ebpftop.kernel.errors import NotCompiledError
-from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Kind, Module
 from ebpftop.probes import syscall_callers
-from ebpftop.probes.base import Context, KernelProbe, ProbeError
+from ebpftop.probes.base import Context, ProbeError
+from ebpftop.probes.call_programs import WAITING_MAX, CallPrograms, fill
 from ebpftop.probes.entered_before import CALLS_MAX, EnteredBefore, what_is_refused
 from ebpftop.probes.syscall_handlers import HandlerTable
 from ebpftop.probes.syscall_options import (
@@ -30,12 +29,10 @@ from ebpftop.probes.syscall_options import (
     not_tried,
     returns_option,
     shared_tracepoints,
-    uring_event,
     uring_option,
 )
 from ebpftop.probes.syscall_slots import Slots
 
-WAITING_MAX = 65536
 SLEPT_MAX = 4096  # traced calls that wait at one moment, of which the stack in the kernel is known
 TRACED_PER_SECOND = 2000  # on each CPU
 
@@ -52,10 +49,9 @@ _EXIT_TRACED = {
 }
 
 
-class SyscallPrograms(KernelProbe):
+class SyscallPrograms(CallPrograms):
     """The programs of bpf/syscalls.c: which of them are loaded, and where they are attached."""
 
-    file: ClassVar[str] = "syscalls.c"
     ring_bytes: ClassVar[int] = 4 << 20
 
     def __init__(self, context: Context) -> None:
@@ -64,15 +60,10 @@ class SyscallPrograms(KernelProbe):
         self.processes = context.processes
         self.printk = context.printk
         self.slots = Slots(platform.machine())
-        self._kind: Kind = "raw_tracepoint"
         self._at_function = False
         self._shared = shared_tracepoints(context)
-        self._callers_fd: int | None = None
         requested = context.attach.get("syscalls")
-        # It is only a faster way to the same figures. If it does not work, it is not tried again.
-        self._caches_tasks = context.cache_tasks and (
-            requested is None or matches(enter_option("raw_tracepoint"), requested)
-        )
+        self._caches_tasks &= requested is None or matches(enter_option("raw_tracepoint"), requested)
         self._table = HandlerTable(self.slots, context.followed)
         self._returns: AttachResult | None = None
         self._has_tracing = False
@@ -123,14 +114,9 @@ class SyscallPrograms(KernelProbe):
         self.attempts += others
 
     def _start_at_tracepoint(self, requested: str | None) -> None:
-        if self._caches_tasks:
-            try:
-                self._start_caching_tasks()
-            except (OSError, ProbeError):
-                self._caches_tasks = False
-            else:
-                self._add_tracepoint_option(requested)
-                return
+        if self.start_caching_tasks():
+            self._add_tracepoint_option(requested)
+            return
         tried: tuple[Attempt, ...] = ()
         for kind in TRACEPOINTS:
             self._kind = kind
@@ -149,35 +135,9 @@ class SyscallPrograms(KernelProbe):
     def _add_tracepoint_option(self, requested: str | None) -> None:
         self.attempts += (enter_option("tracepoint").attempt(not_tried(requested, self.via)),)
 
-    def _start_caching_tasks(self) -> None:
-        """Start with raw tracepoints, and the map in which CPUs remember the caller; raises OSError, ProbeError."""
-        self._kind = "raw_tracepoint"
-        self._callers_fd = task_cache_map.make_map()
-        try:
-            super().start()
-        except ProbeError:
-            self._stop_caching_tasks()
-            raise
-
-    def _stop_caching_tasks(self) -> None:
-        if self._callers_fd is not None:
-            os.close(self._callers_fd)
-            self._callers_fd = None
-
-    def defines(self) -> Defines:
-        flags: dict[str, int | str] = {}
-        if self._kind == "tracepoint":
-            flags["VIA_TRACEPOINT"] = 1
-        if self._caches_tasks:
-            flags["WITH_CALLERS"] = 1
-        where = self.context.tracefs
-        opcode_at = tracefs.field_offset(where, uring_event(where), "opcode") if where else None
-        if opcode_at is not None:
-            flags["OFF_URING_OPCODE"] = opcode_at
-        return flags
-
     def parameters(self) -> Mapping[str, int]:
         return {
+            **super().parameters(),
             "LATENCY": self.latency,
             "PROCESSES": self.processes,
             "PRINTK": self.printk,
@@ -195,16 +155,13 @@ class SyscallPrograms(KernelProbe):
             "entered_before_attach": CALLS_MAX,
         }
 
-    def extra_maps(self) -> Mapping[str, maps.Map]:
-        return {} if self._callers_fd is None else {"callers": maps.Map(self._callers_fd, 1)}
-
     def prepare(self, module: Module) -> None:
         # Programs reach each other by tail calls only if they are of one kind, and of functions with one prototype.
         enter: tuple[Kind, str | None] = ("fentry", entry_cost.FUNCTION) if self._at_function else (self._kind, None)
         self._table.load(module, *enter)
-        _fill(module, "enter_slow_path", _ENTER_SLOW_PATHS, *enter)
+        fill(module, "enter_slow_path", _ENTER_SLOW_PATHS, *enter)
         if self.latency:
-            _fill(module, "exit_slow_paths", _EXIT_SLOW_PATHS, self._kind)
+            fill(module, "exit_slow_paths", _EXIT_SLOW_PATHS, self._kind)
         self._has_tracing = False
         if self._table.traces:
             self._load_tracing(module)
@@ -215,8 +172,8 @@ class SyscallPrograms(KernelProbe):
             enter: tuple[Kind, str | None] = (
                 ("fentry", entry_cost.FUNCTION) if self._at_function else (self._kind, None)
             )
-            _fill(module, "enter_slow_path", _ENTER_TRACED, *enter)
-            _fill(module, "exit_slow_paths", _EXIT_TRACED, self._kind)
+            fill(module, "enter_slow_path", _ENTER_TRACED, *enter)
+            fill(module, "exit_slow_paths", _EXIT_TRACED, self._kind)
             self._has_tracing = True
 
     def ladders(self) -> Mapping[str, tuple[str, ...]]:
@@ -224,9 +181,7 @@ class SyscallPrograms(KernelProbe):
 
     def attach(self, module: Module) -> str:
         enter = function_option(self.context.defines) if self._at_function else enter_option(self._kind, self._shared)
-        if self._callers_fd is not None:
-            module.attach("raw_tracepoint", "sched_process_exit", "task_cache_on_sched_process_exit")
-            module.attach("raw_tracepoint", "sched_process_exec", "task_cache_on_sched_process_exec")
+        self.attach_task_cache(module)
         if self.processes:
             syscall_callers.attach(module)
         requested = self.context.attach.get(self.name)
@@ -241,7 +196,7 @@ class SyscallPrograms(KernelProbe):
             self.attempts += returns
         if self.latency:
             # From here on a return without an entry is a call that did not reach sys_enter.
-            self._count_unentered_since(module, clocks.since_boot_ns())
+            self.count_unentered_since(module, clocks.since_boot_ns())
             attached_ns = clocks.monotonic_ns()
             table = module.table("entered_before_attach")
             self._before_attach = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)
@@ -266,19 +221,12 @@ class SyscallPrograms(KernelProbe):
         self._sees_uring = attempt.reason is None
         self.attempts += (msgspec.structs.replace(attempt, via=f"io_uring: {attempt.via}"),)
 
-    def detach(self) -> None:
-        # The program where calls begin is detached first, and the rest takes a while: later calls do not count.
-        if self.module is not None and self.latency:
-            with suppress(OSError):
-                self._count_unentered_since(self.module, 0)
-        super().detach()
-
-    def _count_unentered_since(self, module: Module, since_ns: int) -> None:
-        """Count returns without an entry as calls from *since_ns* on (clock of process starts); 0: never."""
-        maps.update(module.table("since_ns"), bytes(4), struct.pack("=Q", since_ns))
+    @property
+    def times_calls(self) -> bool:
+        return self.latency
 
     def release(self) -> None:
-        self._stop_caching_tasks()
+        super().release()
         self._table.release()
         if self._before_attach is not None:
             self._before_attach.close()
@@ -305,10 +253,3 @@ class SyscallPrograms(KernelProbe):
             return self.context.matches(pid, os.stat(f"/proc/{pid}").st_uid, comm.partition(b"\0")[0])
         except OSError:
             return False
-
-
-def _fill(module: Module, table: str, programs: Mapping[int, str], kind: Kind, target: str | None = None) -> None:
-    """Load *programs*, and let others reach them by their places in *table*."""
-    for place, function in programs.items():
-        program = module.load(function, kind, target)
-        maps.update(module.table(table), struct.pack("=I", place), struct.pack("=I", program))

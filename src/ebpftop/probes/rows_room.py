@@ -1,4 +1,4 @@
-"""How many programs one reading has room for: a line that is longer than any reader takes would be lost whole."""
+"""How many rows one reading has room for: a line that is longer than any reader takes would be lost whole."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ BYTES_MAX = (4 << 20) - 8192
 
 _MAPS_SHARE = 4
 """Maps have a fourth of the room."""
-_Row = TypeVar("_Row", ProgramRow, ProgramMap)
+_Row = TypeVar("_Row", bound=msgspec.Struct)
 
 
 def programs_that_fit(rows: Sequence[ProgramRow]) -> tuple[ProgramRow, ...]:
     """Return *rows*, or those that ran longest if there is no room for all; their order stays."""
     rest = _MAPS_SHARE - 1
-    return _that_fit(rows, VALUES_MAX * rest // _MAPS_SHARE, BYTES_MAX * rest // _MAPS_SHARE, _run_ns)
+    return rows_that_fit(rows, _run_ns, VALUES_MAX * rest // _MAPS_SHARE, BYTES_MAX * rest // _MAPS_SHARE)
 
 
 def maps_that_fit(rows: Sequence[ProgramMap]) -> tuple[ProgramMap, ...]:
     """Return *rows*, or the largest."""
-    return _that_fit(rows, VALUES_MAX // _MAPS_SHARE, BYTES_MAX // _MAPS_SHARE, _memory)
+    return rows_that_fit(rows, _memory, VALUES_MAX // _MAPS_SHARE, BYTES_MAX // _MAPS_SHARE)
 
 
-def _that_fit(
+def rows_that_fit(
     rows: Sequence[_Row],
-    values: int,
-    length: int,
     importance: Callable[[_Row], int],
+    values: int = VALUES_MAX,
+    length: int = BYTES_MAX,
 ) -> tuple[_Row, ...]:
+    """Return *rows*, or the most important if all would be too many *values* or too many bytes; their order stays."""
     sizes = [_size(row) for row in rows]
     if len(rows) <= ROWS_MAX and sum(one for one, _ in sizes) <= values and sum(one for _, one in sizes) <= length:
         return tuple(rows)
@@ -62,7 +63,7 @@ def _memory(row: ProgramMap) -> int:
 _encode = msgspec.json.Encoder().encode
 
 
-def _size(row: ProgramRow | ProgramMap) -> tuple[int, int]:
+def _size(row: msgspec.Struct) -> tuple[int, int]:
     """Return how many values, and bytes, a row is in a line."""
     line = _encode(row)
     return line.count(b",") + 1, len(line) + 1
