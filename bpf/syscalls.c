@@ -446,7 +446,8 @@ int sys_enter(struct enter_ctx *ctx)
 		enter_slow_path.call(ctx, ENTER_SLOW_PATH);
 		return 0;
 	}
-	handlers.call(ctx, slot);
+	if (!PARAMETER(GROUPS)) /* then the table is empty */
+		handlers.call(ctx, slot);
 	entered(&caller, slot, 0);
 	return 0;
 }
@@ -469,7 +470,8 @@ int sys_enter_slow_path(struct enter_ctx *ctx)
 		skip(&caller, NO_SLOT);
 		return 0;
 	}
-	handlers.call(ctx, slot);
+	if (!PARAMETER(GROUPS)) /* then the table is empty */
+		handlers.call(ctx, slot);
 	entered(&caller, slot, 0);
 	return 0;
 }
