@@ -58,8 +58,12 @@ class Kernel:
         monkeypatch.setattr(maps, "CPUS", CPUS)
         monkeypatch.setattr(maps, "keys_and_values", lambda *_: (list(self.groups), list(self.groups.values())))
         monkeypatch.setattr(maps, "lookup", lambda *_: self.overflow)
-        monkeypatch.setattr(maps, "delete_keys", lambda _, keys: [self.groups.pop(key) for key in keys])
+        monkeypatch.setattr(maps, "pop", lambda *_: self.pop())
         self.module = cast(Module, SimpleNamespace(table=lambda _name: self.table_of_groups))
+
+    def pop(self) -> tuple[list[bytes], list[bytes]]:
+        found, self.groups = self.groups, {}
+        return list(found), list(found.values())
 
 
 @pytest.fixture
@@ -103,19 +107,26 @@ def test_the_program_that_was_started_last_is_that_of_the_newest_exec(kernel: Ke
     assert totals.cgroups.totals[KEY].last == "new"
 
 
-def test_room_is_made_in_the_map_by_groups_that_rest_and_they_count_on_when_they_come_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_map_that_fills_is_emptied_and_nothing_counts_twice_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel, totals = Kernel(monkeypatch, entries=3), GroupTotals()
-    kernel.groups = {group(comm=b"rests"): counters(5) + counters(), group(comm=b"runs"): counters(1) + counters()}
+    one, other = group(comm=b"one"), group(comm=b"other")
+    kernel.groups = {one: counters(5) + counters()}
     totals.read(kernel.module)
-    assert len(kernel.groups) == 2  # nothing rests yet
-    kernel.groups[group(comm=b"runs")] = counters(2) + counters()
+    assert kernel.groups
+    read = maps.keys_and_values
+
+    def counts_meanwhile(*arguments: object) -> tuple[list[bytes], list[bytes]]:
+        found = read(*arguments)  # type: ignore[arg-type]
+        kernel.groups[other] = counters(2) + counters()
+        return found
+
+    monkeypatch.setattr(maps, "keys_and_values", counts_meanwhile)
+    kernel.groups[other] = counters(1) + counters()
     totals.read(kernel.module)
-    assert list(kernel.groups) == [group(comm=b"runs")]
-    kernel.groups[group(comm=b"rests")] = counters(1) + counters()
+    assert not kernel.groups
+    kernel.groups = {one: counters(1) + counters()}
     totals.read(kernel.module)
-    assert (totals.comms.totals["rests"].calls, totals.comms.totals["runs"].calls) == (6, 2)
+    assert (totals.comms.totals["one"].calls, totals.comms.totals["other"].calls) == (6, 2)
 
 
 def test_what_the_map_has_no_room_for_is_in_the_rows_of_all_others(kernel: Kernel) -> None:

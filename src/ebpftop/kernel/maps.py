@@ -105,12 +105,18 @@ def keys_and_values(table: Map, key_size: int, value_size: int) -> tuple[list[by
     return list(found), list(found.values())
 
 
-def pop_keys(table: Map, key_size: int, value_size: int) -> list[bytes]:
-    """Empty a hash map; return the keys that were in it. What is put in meanwhile is returned or stays."""
+def pop(table: Map, key_size: int, value_size: int) -> tuple[list[bytes], list[bytes]]:
+    """Empty a hash map; return the keys that were in it, and the value of each. What is put in meanwhile may stay."""
     batched = _read_batches(_LOOKUP_AND_DELETE_BATCH, table, key_size, value_size)
     if batched is not None:
-        return batched[0]
-    return [key for key, _ in list(_items_one_by_one(table, key_size, value_size)) if delete(table, key)]
+        return batched
+    found = [one for one in list(_items_one_by_one(table, key_size, value_size)) if delete(table, one[0])]
+    return [key for key, _ in found], [value for _, value in found]
+
+
+def pop_keys(table: Map, key_size: int, value_size: int) -> list[bytes]:
+    """Empty a hash map; return the keys that were in it. What is put in meanwhile is returned or stays."""
+    return pop(table, key_size, value_size)[0]
 
 
 def delete_keys(table: Map, keys: Sequence[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -120,15 +121,12 @@ class GroupTotals:
         """Add what was counted since the last reading."""
         table = module.table("groups")
         size = _COUNT.size * maps.CPUS
-        idle = []
-        keys, values = maps.keys_and_values(table, _GROUP.size, size)
-        for key, value in zip(keys, values, strict=True):
-            before = self._groups.get(key)
-            if value == before:
-                idle.append(key)
-                continue
-            self._groups[key] = value
-            self._add(key, _since(before, value))
+        groups = maps.keys_and_values(table, _GROUP.size, size)
+        self._add_groups(*groups)
+        if len(groups[0]) > table.max_entries // 2:
+            # Make room: what is taken out is added here, and those that go on are made again.
+            self._add_groups(*maps.pop(table, _GROUP.size, size))
+            self._groups.clear()
         overflow = maps.lookup(module.table("overflow_groups"), bytes(4), size)
         if overflow is not None and overflow != self._overflow and any(overflow):
             more = _since(self._overflow or None, overflow)
@@ -136,8 +134,13 @@ class GroupTotals:
             more.last_ns = 0  # of many: it would not say which
             for each in (self.cgroups, self.comms, self.uids):
                 each.add_to_others(more)
-        if len(keys) > table.max_entries // 2:
-            self._evict(table, idle)
+
+    def _add_groups(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        for key, value in zip(keys, values, strict=True):
+            before = self._groups.get(key)
+            if value != before:
+                self._groups[key] = value
+                self._add(key, _since(before, value))
 
     def _add(self, key: bytes, more: Totals) -> None:
         cgroup_id, v1, uid, comm = _GROUP.unpack(key)
@@ -146,12 +149,6 @@ class GroupTotals:
         self.cgroups.add(CgroupKey("v1" if v1 else "v2", cgroup_id), more)
         self.comms.add(name, more)
         self.uids.add(uid, more)
-
-    def _evict(self, table: maps.Map, idle: list[bytes]) -> None:
-        """Make room in the kernel: what did not change since the last reading is in the totals already."""
-        maps.delete_keys(table, idle)
-        for key in idle:
-            del self._groups[key]
 
 
 def _since(before: bytes | None, now: bytes) -> Totals:
