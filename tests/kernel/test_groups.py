@@ -218,7 +218,7 @@ def test_a_filter_in_the_kernel_counts_only_what_it_matches(does: Path) -> None:
 
 
 def test_ebpftop_does_not_count_itself() -> None:
-    name = Path("/proc/self/comm").read_text()
+    name = Path("/proc/self/comm").read_text().removesuffix("\n")
     set_comm(f"own{os.getpid()}")
     try:
         with watching() as watched:
