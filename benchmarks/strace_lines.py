@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _SETTLED_S = 2.0
+_ALL_PER_SECOND = 100_000
 _FREE = (
     (r"0x[0-9a-f]{5,}", "PTR"),
     (r"(?<=htons\()\d+", "PORT"),
@@ -93,7 +94,8 @@ def by_ebpftop(command: Sequence[str], calls: str) -> Counter[str]:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         os.execv(command[0], list(command))
     os.close(wait)
-    stream = [sys.executable, "-m", "ebpftop", "stream", "--probes", "syscalls", "--pid", str(pid), "--trace", calls]
+    stream = [sys.executable, "-m", "ebpftop", "stream", "--probes", "syscalls", "--pid", str(pid)]
+    stream += ["--trace", calls, "--trace-limit", str(_ALL_PER_SECOND)]
     begun = False
     lost: Counter[str] = Counter()
     lines: Counter[str] = Counter()

@@ -915,10 +915,9 @@ def test_the_rate_limit_counts_what_it_drops(tmp_path: Path) -> None:
     assert told + dropped["rate"] + dropped.get("ring", 0) == 50_000
 
 
-def test_the_rate_limit_is_one_of_each_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "TRACED_PER_SECOND", 10)
+def test_the_rate_limit_is_one_of_each_second(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "getppids", workloads.MANY_GETPPIDS, "-static")
-    with Live("getppids", trace=(TracedCall("x86_64", 110),)) as live:
+    with Live("getppids", trace=(TracedCall("x86_64", 110),), trace_limit=10) as live:
         for _ in range(3):
             cpu = str(min(os.sched_getaffinity(0)))  # each CPU has a limit of its own
             subprocess.run(["taskset", "-c", cpu, program, "100"], check=True)

@@ -15,6 +15,7 @@ from ebpftop.commands.run_options import require_effect, shows_screen
 from ebpftop.core.source import UsageError
 from ebpftop.filters.spec import Filter
 from ebpftop.settings.values import NO_ENVIRONMENT
+from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 
 
 def refused(capfd: pytest.CaptureFixture[str], *words: str) -> str:
@@ -243,3 +244,12 @@ def test_a_profile_that_cannot_be_made_is_refused(options: tuple[str, ...]) -> N
     assert not shows_screen(args)
     with pytest.raises(UsageError, match="--seccomp"):
         require_effect(args, on_screen=False)
+
+
+def test_how_many_calls_are_traced_a_second_can_be_chosen() -> None:
+    asked = parser().parse_args(["stream", "--probes", "syscalls", "--trace-limit", "7"])
+    assert options_of(asked).trace_limit == 7
+    assert options_of(parser().parse_args(["stream"])).trace_limit == DEFAULT_TRACE_LIMIT
+    for wrong in ("0", "-1", "1000001", "many"):
+        with pytest.raises(SystemExit):
+            parser().parse_args(["stream", "--trace-limit", wrong])

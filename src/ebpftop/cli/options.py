@@ -12,6 +12,7 @@ from ebpftop.probes.registry import registry
 from ebpftop.settings import values
 from ebpftop.settings.kinds import FLAG, Kind
 from ebpftop.settings.rows import SETTINGS
+from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 
 
 def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool = True) -> None:
@@ -105,6 +106,13 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
         "--trace",
         metavar="CALLS",
         help="report each of these system calls, with its arguments: openat:failed, %%net:>10ms, 'open*', all:pid=812",
+    )
+    kernel.add_argument(
+        "--trace-limit",
+        type=values.per_second,
+        default=DEFAULT_TRACE_LIMIT,
+        metavar="N",
+        help=f"traced calls that each CPU reports a second, {DEFAULT_TRACE_LIMIT} if not given; more are lost (rate)",
     )
     kernel.add_argument(
         "--stacks",

@@ -30,6 +30,7 @@ from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
 from ebpftop.probes.registry import Disabled, registry
+from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 
 _STYLES: Mapping[State, str] = {"on": "green", "off": "dim", "failed": "red"}
 
@@ -53,7 +54,7 @@ def examine(args: argparse.Namespace) -> Report:
     watching = argparse.Namespace(
         probes=registry().names, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
         buffer=args.buffer, attach=args.attach, failures=True, latency=True, ignore=None, trace=None, printk=False,
-        env=(), stacks=False,
+        env=(), stacks=False, trace_limit=DEFAULT_TRACE_LIMIT,
     )  # fmt: skip
     source = open_kernel(replace(options_of(watching), measures=True), root_work())
     try:

@@ -157,6 +157,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         env_names=args.env != NO_ENVIRONMENT,
         ignore=_calls(args.ignore),
         trace=_traced(args.trace),
+        trace_limit=args.trace_limit,
         stacks=args.stacks,
     )
 

@@ -27,6 +27,7 @@ from ebpftop.kernel.maps import Map
 from ebpftop.kernel.root_helper import RootWork
 from ebpftop.probes.trace_conditions import Followed, NoProcesses
 from ebpftop.probes.user_names import UserNames
+from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 from ebpftop.syscalls.tracing import TracedCall
 
 # enum lost_where of bpf/ebpftop.h. LOST_BUSY (another program uses the buffer of that CPU) counts as recursion too.
@@ -58,6 +59,7 @@ class Context:
     env_names: bool = True  # the names of all variables, and how they differ from the parent's
     ignored: tuple[tuple[Abi, int], ...] = ()  # --ignore
     traced: tuple[TracedCall, ...] = ()  # --trace
+    trace_limit: int = DEFAULT_TRACE_LIMIT  # --trace-limit
     stacks: bool = False  # --stacks
     followed: Followed = field(default_factory=NoProcesses)
     # Whether the filter matches a process that already ran: pid, uid, comm.
@@ -105,7 +107,7 @@ class KernelProbe(ABC):
     """A file in bpf/, or the path of a file that includes those of bpf/ by name."""
     _events: event_buffer.Events | None = None
     """Its buffer, while it has one: how full that was is reported."""
-    ring_bytes: ClassVar[int] = 0
+    ring_bytes: int = 0
     """The size of its ring buffer, if the file includes bpf/events.h; a power of two."""
 
     def __init__(self, context: Context) -> None:

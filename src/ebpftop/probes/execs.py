@@ -61,7 +61,7 @@ class ExecsProbe(KernelProbe):
     """Exec and Exit records from a buffer; Process records of what already ran, and of parents that only forked."""
 
     file: ClassVar[str] = "execs.c"
-    ring_bytes: ClassVar[int] = RING_BYTES_MAX
+    ring_bytes: int = RING_BYTES_MAX
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -7,7 +7,6 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from operator import attrgetter
-from typing import ClassVar
 
 from ebpftop.core.group_records import CgroupRow, Cgroups, CommRow, Comms, UidRow, Uids
 from ebpftop.core.records import Record
@@ -38,7 +37,7 @@ class GroupsProbe(CallPrograms):
     It has programs of its own at every call, so that a call pays nothing for it while nobody looks.
     """
 
-    ring_bytes: ClassVar[int] = 4096  # of no use here; the smallest that there is
+    ring_bytes: int = 4096  # of no use here; the smallest that there is
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -100,7 +100,7 @@ class OpensProbe(KernelProbe):
     """An Open record for each open that returns, up to a number a second."""
 
     file: ClassVar[str] = "opens.c"
-    ring_bytes: ClassVar[int] = 4 << 20
+    ring_bytes: int = 4 << 20
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import ClassVar
 
 import msgspec
 
@@ -15,6 +14,7 @@ from ebpftop.core.source import SourceError
 from ebpftop.kernel import clocks, entry_cost, maps
 from ebpftop.kernel.attach import AttachOption, AttachResult, absent, attach_first, matches, names
 from ebpftop.kernel.errors import NotCompiledError
+from ebpftop.kernel.event_buffer import RING_BYTES_MAX
 from ebpftop.kernel.loader import Kind, Module
 from ebpftop.probes import syscall_callers
 from ebpftop.probes.base import Context, ProbeError
@@ -32,9 +32,10 @@ from ebpftop.probes.syscall_options import (
     uring_option,
 )
 from ebpftop.probes.syscall_slots import Slots
+from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 
+_RING_BYTES = 4 << 20  # with the usual limit
 SLEPT_MAX = 4096  # traced calls that wait at one moment, of which the stack in the kernel is known
-TRACED_PER_SECOND = 2000  # on each CPU
 
 # Programs by their places: enum enter_slow_path, enum slow_path.
 _ENTER_SLOW_PATHS = {0: "sys_enter_slow_path"}
@@ -52,11 +53,10 @@ _EXIT_TRACED = {
 class SyscallPrograms(CallPrograms):
     """The programs of bpf/syscalls.c: which of them are loaded, and where they are attached."""
 
-    ring_bytes: ClassVar[int] = 4 << 20
-
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.latency = context.latency
+        self.ring_bytes = _ring_bytes(context.trace_limit)
         self.processes = context.processes
         self.printk = context.printk
         self.slots = Slots(platform.machine())
@@ -141,7 +141,7 @@ class SyscallPrograms(CallPrograms):
             "LATENCY": self.latency,
             "PROCESSES": self.processes,
             "PRINTK": self.printk,
-            "TRACED_PER_SECOND": TRACED_PER_SECOND,
+            "TRACED_PER_SECOND": self.context.trace_limit,
             "AT_FUNCTION": self._at_function,
             "STACKS": self.context.stacks,
         }
@@ -253,3 +253,9 @@ class SyscallPrograms(CallPrograms):
             return self.context.matches(pid, os.stat(f"/proc/{pid}").st_uid, comm.partition(b"\0")[0])
         except OSError:
             return False
+
+
+def _ring_bytes(trace_limit: int) -> int:
+    """Return the size of a buffer for what comes at once at the beginning of a second: a power of two."""
+    times = -(-trace_limit // DEFAULT_TRACE_LIMIT)
+    return min(_RING_BYTES << (times - 1).bit_length(), RING_BYTES_MAX)

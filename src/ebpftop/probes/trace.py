@@ -73,7 +73,7 @@ class TraceProbe(KernelProbe):
     """Trace records, one for each line that a BPF program prints."""
 
     file: ClassVar[str] = "trace.c"
-    ring_bytes: ClassVar[int] = 4 << 20
+    ring_bytes: int = 4 << 20
 
     _instance: tracefs.Instance | None = None
     _buffer: TraceBuffer | None = None

@@ -16,6 +16,7 @@ from ebpftop.core.memory_budget import DEFAULT_MIB
 from ebpftop.core.theme_names import AUTO, THEME_NAMES
 from ebpftop.settings import values
 from ebpftop.settings.kinds import FLAG, Kind, Wrong, choice, listed, number, optional, word, words, wrong
+from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 
 Value = TypeVar("Value")
 Path = tuple[str, ...]
@@ -170,6 +171,13 @@ TRACE = Setting(
     None,
     "report each of these system calls",
 )
+TRACE_LIMIT = Setting(
+    "trace-limit",
+    "reading",
+    number(values.per_second, f"a whole number from 1 to {values.TRACE_LIMIT_MAX}"),
+    DEFAULT_TRACE_LIMIT,
+    "traced calls that each CPU reports a second",
+)
 PRINTK = Setting("printk", "reading", FLAG, False, "let handlers of system calls print into the trace log")
 BUFFER = Setting("buffer", "reading", choice("auto", "ring", "perf"), "auto", "the kernel's buffer of events")
 _EVENT = "PROBE=EVENT, as in users=tracepoint"
@@ -204,7 +212,7 @@ HIDE_SELF = Setting("hide-self", "filter", FLAG, True, "leave ebpftop's own call
 
 SETTINGS: tuple[Setting[Any], ...] = (
     *(THEME, LAYOUT, GRAPHS, CLOCK, MOUSE, ASCII, WRAP, CONFIRM, REMEMBER),
-    *(INTERVAL, PROBES, LATENCY, FAILURES, IGNORE, TRACE, PRINTK, BUFFER, ATTACH),
+    *(INTERVAL, PROBES, LATENCY, FAILURES, IGNORE, TRACE, TRACE_LIMIT, PRINTK, BUFFER, ATTACH),
     *(KEEP, HISTORY, MEMORY, SPEED),
     WHEN,
     *(UID, PID, COMM, CGROUP, CONTAINER, HIDE_SELF),

@@ -49,6 +49,16 @@ def mebibytes(text: str, least: int = 4) -> int:
     return int(text)
 
 
+TRACE_LIMIT_MAX = 1_000_000
+
+
+def per_second(text: str) -> int:
+    """Take how many traced calls each CPU reports a second."""
+    if not _is_number(text) or not 1 <= int(text) <= TRACE_LIMIT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to {TRACE_LIMIT_MAX}")
+    return int(text)
+
+
 def memory(text: str) -> int:
     return mebibytes(text, 32)
 

@@ -118,6 +118,7 @@ class KernelSource:
             measures=options.measures,
             ignored=options.ignore,
             traced=options.trace,
+            trace_limit=options.trace_limit,
             stacks=options.stacks,
             followed=self._filter,
             cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),

@@ -10,6 +10,7 @@ from ebpftop.core.syscall_records import Abi
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.probes.registry import registry
+from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 from ebpftop.syscalls.tracing import TracedCall
 
 INTERVAL_S = 1.0
@@ -39,5 +40,6 @@ class Options:
     env_names: bool = True  # the names of all of them, and which differ from the parent's
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[TracedCall, ...] = ()
+    trace_limit: int = DEFAULT_TRACE_LIMIT  # traced calls that each CPU reports a second
     stacks: bool = False  # traced calls have their stacks
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`

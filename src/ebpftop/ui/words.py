@@ -62,7 +62,7 @@ LOSSES: Mapping[Where, Loss] = {
     "rate": Loss(
         "Traced calls, or opens, beyond the limit for each CPU and second. The table of system calls counts them "
         "all the same.",
-        "Fewer traced calls (T: a condition, or stop), or a filter.",
+        "Fewer traced calls (T: a condition, or stop), or a filter; of traced calls, a higher --trace-limit.",
     ),
 }
 """Each kind of loss. It is counted at the place where it happens."""
