@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _SETTLED_S = 2.0
@@ -99,16 +100,17 @@ def by_ebpftop(command: Sequence[str], calls: str) -> Counter[str]:
     begun = False
     lost: Counter[str] = Counter()
     lines: Counter[str] = Counter()
-    with subprocess.Popen(stream, stdout=subprocess.PIPE, text=True) as ebpftop:
+    with subprocess.Popen(stream, stdout=subprocess.PIPE, text=True) as ebpftop, ThreadPoolExecutor(1) as reader:
         assert ebpftop.stdout is not None
         for line in ebpftop.stdout:
             if '"kind":"probe"' in line:
                 break
+        records = reader.submit(ebpftop.stdout.readlines)
         os.write(go, b"x")
         os.waitpid(pid, 0)
         signal.sigtimedwait((), _SETTLED_S)
         ebpftop.send_signal(signal.SIGINT)
-        for line in ebpftop.stdout:
+        for line in records.result():
             record = json.loads(line)
             if record["kind"] == "lost":
                 lost[record["where"]] = record["count"]
