@@ -26,7 +26,10 @@ from ebpftop.probes.syscall_slots import Slots
 MADE_MAX = 1024
 """Cgroups that were made since the last reading, of which the kernel keeps the path."""
 # Of the file's maps, these are only used by the probe of system calls.
-_UNUSED = ("counts", "latencies", "failures", "failed_latencies", "handlers", "process_calls", "traced")
+_UNUSED = (
+    *("counts", "latencies", "failures", "failed_latencies", "handlers", "process_calls"),
+    *("traced", "kept_before", "call_values"),
+)
 _FEW = 128
 """So many rows fit into a line, however long the paths are."""
 
