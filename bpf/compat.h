@@ -88,7 +88,7 @@ INLINE bool skipped_by_tracepoints(u64 nr)
 	return in_compat_call();
 }
 
-#ifdef HAVE_PREPARE_EXEC
+#ifdef HAVE_TASK_REGISTERS
 /*
  * The user's registers at the system call that the current task *task* is in. bpf_task_pt_regs (5.15) by number: BCC's
  * older versions do not name it. Outside of a call the result may be anything.

@@ -37,6 +37,9 @@
 		chosen;                                                                    \
 	})
 
+/* The address of a variable that every CPU has its own of, by its BTF type id: src/ebpftop/kernel/compiled.py. */
+#define PERCPU_MARK 0x0ebf709100000000
+
 /* BCC's own macros name the program after the function; with this extra step the function's name may be a macro. */
 #define FENTRY(function, ...) KFUNC_PROBE(function, ##__VA_ARGS__)
 #define FEXIT(function, ...) KRETFUNC_PROBE(function, ##__VA_ARGS__)

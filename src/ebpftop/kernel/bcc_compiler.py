@@ -21,7 +21,15 @@ import bcc.libbcc
 from bcc.libbcc import lib
 
 from ebpftop.kernel import bpf_syscall
-from ebpftop.kernel.compiled import Compiled, FileState, MapSpec, file_state, with_kernel_calls, with_map_fds
+from ebpftop.kernel.compiled import (
+    Compiled,
+    FileState,
+    MapSpec,
+    file_state,
+    with_kernel_calls,
+    with_map_fds,
+    with_percpu_variables,
+)
 from ebpftop.kernel.mount_namespace import call_with_file_over
 from ebpftop.kernel.stub_headers import KALLSYMS, KALLSYMS_PLACE, header_tree
 
@@ -90,7 +98,7 @@ def _extract(bpf: bcc.BPF, parameters: dict[str, int]) -> Compiled:
     for i in range(lib.bpf_num_functions(module)):
         name = lib.bpf_function_name(module, i)
         code = ctypes.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
-        programs[name.decode()] = with_kernel_calls(with_map_fds(code, fds))
+        programs[name.decode()] = with_percpu_variables(with_kernel_calls(with_map_fds(code, fds)))
     version = lib.bpf_module_kern_version(module)
     license_name = lib.bpf_module_license(module).decode()
     return Compiled(license_name, version, tuple(specs), programs, parameters, toolchain())

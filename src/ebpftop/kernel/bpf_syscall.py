@@ -251,6 +251,21 @@ def accepts_cast(cast_id: int, task_id: int) -> bool:
     return True
 
 
+def accepts_percpu(variable_id: int) -> bool:
+    """Return whether this kernel lets programs read its per-CPU variable with this BTF type id. One is loaded."""
+    code = (
+        struct.pack("=BBhi", 0x18, 0x31, 0, variable_id)  # r1 = the variable: BPF_PSEUDO_BTF_ID
+        + struct.pack("=BBhi", 0, 0, 0, 0)
+        + struct.pack("=BBhi", 0x85, 0, 0, 154)  # r0 = bpf_this_cpu_ptr(r1)
+        + RETURN_ZERO
+    )
+    try:
+        os.close(_load(Program(TYPE_RAW_TRACEPOINT, "", code, "GPL", 0), None))
+    except OSError:
+        return False
+    return True
+
+
 def refusal(code: int | None) -> str:
     """Return the message for a program that the kernel refused to load, with the reason from the error number."""
     return f"the kernel refused to load it: {os.strerror(code or 0)} ({errno.errorcode.get(code or 0, code)})"

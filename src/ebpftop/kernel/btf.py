@@ -24,7 +24,7 @@ _ENUM64 = struct.Struct("III")
 
 # Kinds, and how many bytes follow a type of that kind: a fixed number, and a number for each of its `vlen` members.
 _ARRAY, _STRUCT, _UNION, _ENUM_KIND, _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNC = 3, 4, 5, 6, 8, 9, 10, 11, 12
-_ENUM64_KIND, _TYPE_TAG = 19, 18
+_VAR, _ENUM64_KIND, _TYPE_TAG = 14, 19, 18
 _EXTRA: dict[int, tuple[int, int]] = {
     1: (4, 0),
     _ARRAY: (12, 0),
@@ -32,7 +32,7 @@ _EXTRA: dict[int, tuple[int, int]] = {
     _UNION: (0, 12),
     _ENUM_KIND: (0, 8),
     13: (0, 8),
-    14: (4, 0),
+    _VAR: (4, 0),
     15: (0, 12),
     17: (4, 0),
     _ENUM64_KIND: (0, 12),
@@ -160,6 +160,14 @@ class Btf:
                 if part in name:
                     found[name] = type_id
         return found
+
+    def variable_id(self, name: str) -> int | None:
+        """Return the type id of the kernel's per-CPU variable *name*, None if BTF lists no such variable."""
+        return self._names.get((_VAR, self._string_offset(name)))
+
+    def size(self, struct_name: str) -> int:
+        """Return the size in bytes of *struct_name*; raises BtfError if there is no such struct."""
+        return int(_TYPE.unpack_from(self._data, self._positions[self._find(_STRUCT, struct_name)])[2])
 
     def has_tracepoint(self, name: str) -> bool:
         """Return whether the kernel has the tracepoint *name*: BTF has a type for it (include/trace/bpf_probe.h)."""

@@ -14,6 +14,7 @@ INSN = struct.Struct("=BBhi")  # struct bpf_insn, include/uapi/linux/bpf.h
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
 _PARAMETER_MARK = 0x0EBF7090  # PARAMETER_MARK of bpf/ebpftop.h, its upper half
+_PERCPU_MARK, _PSEUDO_BTF_ID = 0x0EBF7091, 3  # PERCPU_MARK of bpf/ebpftop.h, its upper half
 _CALL, _PSEUDO_KFUNC_CALL = 0x85, 2
 _KFUNC_MARK = 0x40000000  # KFUNC_MARK of bpf/ebpftop.h
 
@@ -83,6 +84,18 @@ def with_parameters(code: bytes, values: Mapping[int, int]) -> bytes:
             value = values[low[3]].to_bytes(8, sys.byteorder)
             for half, part in ((at, value[:4]), (at + INSN.size, value[4:])):
                 patched[half + 4 : half + 8] = part
+    return bytes(patched)
+
+
+def with_percpu_variables(code: bytes) -> bytes:
+    """Return *code*; each instruction that loads a BTF type id with a mark loads that variable's address instead."""
+    patched = bytearray(code)
+    for at in _wide_instructions(code):
+        low, high = (INSN.unpack_from(code, half) for half in (at, at + INSN.size))
+        if low[1] >> 4 == 0 and high[3] == _PERCPU_MARK:
+            opcode, registers, offset, type_id = low
+            INSN.pack_into(patched, at, opcode, registers | _PSEUDO_BTF_ID << 4, offset, type_id)
+            INSN.pack_into(patched, at + INSN.size, *high[:3], 0)
     return bytes(patched)
 
 

@@ -39,6 +39,11 @@ _FIELDS = (
     Field("TASK_STATUS", "task_struct", ("thread_info.status",), optional=True),
     # Elsewhere, these mark it.
     Field("TASK_FLAGS", "task_struct", ("thread_info.flags",), optional=True),
+    # What a thread does, and where it entered the kernel (bpf/states.c).
+    Field("TASK_STATE", "task_struct", ("__state", "state")),
+    Field("TASK_STACK", "task_struct", ("stack",)),
+    # Only on arm64 it lies here.
+    Field("TASK_PREEMPT_COUNT", "task_struct", ("thread_info.preempt.count",), optional=True),
     Field("PID_LEVEL", "pid", ("level",)),
     Field("PID_NUMBERS", "pid", ("numbers",)),
     Field("UPID_NR", "upid", ("nr",)),
@@ -177,7 +182,7 @@ def _registers() -> list[Field]:
         number, arguments, compat = _REGS[kernel_arch()]
     except KeyError:
         raise SourceError(f"{platform.machine()} is not supported", "ebpftop runs on x86_64 and aarch64") from None
-    fields = [Field("REGS_NR", "pt_regs", (number,))]
+    fields = [Field("REGS_NR", "pt_regs", (number,)), Field("REGS_SP", "pt_regs", ("sp",))]
     for prefix, names in (("REGS_ARG", arguments), ("REGS_COMPAT_ARG", compat or arguments)):
         fields += [Field(f"{prefix}{i}", "pt_regs", (name,)) for i, name in enumerate(names, 1)]
     return fields

@@ -41,6 +41,8 @@ struct mount {
     struct vfsmount mnt;
 };
 """
+# Where the user's registers lie on a task's stack in the kernel: task_pt_regs() of arch/*/include/asm/processor.h.
+_REGISTERS = "THREAD_SIZE - sizeof(struct pt_regs)"
 _LINES = "offsets"
 # clang's messages, the same since its version 3: an array's size in a type, and a member that does not exist.
 _ERROR = re.compile(r"^(?P<file>[^:\n]*):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE)
@@ -55,8 +57,13 @@ def from_headers() -> Defines:
     """Return the flags by asking the compiler for `offsetof` against this kernel's own headers; raises BtfError."""
     candidates = [(field, path) for field in all_fields() for path in field.paths]
     questions = [f"offsetof(struct {field.struct}, {path.partition('+')[0]})" for field, path in candidates]
-    *offsets, pids_id = _answers([*questions, "pids_cgrp_id"])
+    *offsets, pids_id, padded, plain = _answers(
+        [*questions, "pids_cgrp_id", f"{_REGISTERS} - TOP_OF_KERNEL_STACK_PADDING", _REGISTERS]
+    )
     defines: dict[str, int | str] = {} if pids_id is None else {"CSS_PIDS_ID": pids_id}
+    registers = plain if padded is None else padded
+    if registers is not None:
+        defines["STACK_TO_REGISTERS"] = registers
     for (field, path), offset in zip(candidates, offsets, strict=True):
         if offset is not None:
             defines.setdefault(f"OFF_{field.name}", offset + int(path.partition("+")[2] or 0))

@@ -21,6 +21,9 @@ from ebpftop.kernel.stub_headers import kernel_arch
 
 EXEC_CALLS = ("execve", "execveat")
 _SYSTEM_CALL = "sys_"
+# The stack of a task in the kernel, at the end of which are the user's registers (THREAD_SIZE). Newer kernels have a
+# helper for these.
+_STACK = max(16384, os.sysconf("SC_PAGE_SIZE"))
 # What programs cast pointers to.
 _CAST_TO = {
     "TASK_STRUCT_ID": "task_struct",
@@ -49,6 +52,8 @@ def from_btf(types: Btf) -> Defines:
             if not field.optional:
                 raise BtfError(f"struct {field.struct} of this kernel has no {' or '.join(field.paths)}")
     defines["SIZE_UPID"] = 16
+    defines |= _preempt_count(types)
+    defines["STACK_TO_REGISTERS"] = _STACK - types.size("pt_regs")
     pids_id = types.enum("cgroup_subsys_id", "pids_cgrp_id")
     if pids_id is not None:
         defines["CSS_PIDS_ID"] = pids_id
@@ -63,6 +68,17 @@ def from_btf(types: Btf) -> Defines:
     if types.has_tracepoint("sched_prepare_exec"):  # Linux 6.10
         defines["HAVE_PREPARE_EXEC"] = 1
     return defines
+
+
+def _preempt_count(types: Btf) -> Defines:
+    """Return where x86 has the count that says what interrupted the current task: a variable, or a part of one."""
+    counts = types.variable_id("__preempt_count")
+    if counts is not None:
+        return {"PREEMPT_COUNT_ID": counts, "OFF_PREEMPT_COUNT": 0}
+    hot = types.variable_id("pcpu_hot")  # Linux 6.2 to 6.14
+    if hot is not None and types.has("pcpu_hot", "preempt_count"):
+        return {"PREEMPT_COUNT_ID": hot, "OFF_PREEMPT_COUNT": types.offset("pcpu_hot", "preempt_count")}
+    return {}
 
 
 def _other_exec_functions(exists: Callable[[str], bool]) -> Defines:
