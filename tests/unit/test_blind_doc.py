@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ebpftop.kernel.attach import SKIPPED, AttachOption
-from ebpftop.probes import exec_ladders, opens, syscall_options, trace, users
+from ebpftop.probes import exec_ladders, opens, states, syscall_options, trace, users
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
 # A kernel of x86-64 with programs of 32 bits and x32 ones, of Linux 6.10 or later.
@@ -26,6 +26,7 @@ def ladders(defines: dict[str, str | int]) -> dict[str, tuple[AttachOption, ...]
         "syscalls": syscall_options.ladder(defines),
         "trace": trace.ladder(defines),
         "opens": opens.ladder("x86_64", defines),
+        "states": states.ladder(defines),
     }
 
 

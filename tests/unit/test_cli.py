@@ -194,7 +194,7 @@ def test_a_probe_with_a_screen_of_its_own_can_be_attached_whichever_were_asked_f
 ) -> None:
     monkeypatch.setattr("ebpftop.commands.kernel_options._has_bcc", lambda: True)
     args = parser().parse_args(["live", "--probes", "execs"])
-    assert options_of(args, toggles=True).off == ("programs", "cgroups")
+    assert options_of(args, toggles=True).off == ("programs", "cgroups", "states")
     assert options_of(args).off == ()
 
 

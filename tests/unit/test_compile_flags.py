@@ -32,6 +32,9 @@ FLAGS = {
     "HAVE_TASK_BTF": KERNEL,
     "HAVE_PREPARE_EXEC": KERNEL,
     "HAVE_RDONLY_CAST": KERNEL,
+    "HAVE_TASK_REGISTERS": KERNEL,
+    "STACK_TO_REGISTERS": LAYOUT,
+    "PREEMPT_COUNT_ID": "a variable of this kernel, from its BTF",
     "RDONLY_CAST_ID": "a function of this kernel, from its BTF",
     r"\w+_STRUCT_ID": "a type of this kernel, from its BTF",
     "WITH_CALLERS": "this kernel has maps that hold a pointer to a task, and is faster with one",
@@ -91,5 +94,5 @@ def test_what_the_verifier_trusts_is_only_passed_to_the_helper_that_requires_it(
     allowed = r"registers_of\($|RDONLY_CAST_ID\)\)\($"
     others = [use for use in uses if not re.search(allowed, use.removesuffix("trusted_current_task()"))]
     assert [use.split() for use in others] == [["return", "trusted_current_task()"]], "where there is no cast"
-    assert len(uses) == 4
+    assert len(uses) == 5
     assert len(re.findall(r"\)158\)", code)) == 1

@@ -14,6 +14,7 @@ from ebpftop.core.group_records import CgroupRow, CommRow, UidRow
 from ebpftop.core.process_records import EnvDifference, Killer
 from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, ProgramTotals
 from ebpftop.core.records import Attempt
+from ebpftop.core.state_records import BlockedCall, CpuStates, MachineStates, ProcessStates, ThreadNow, Waker
 from ebpftop.core.syscall_records import Awaited, InFlight, ProcessCalls, ProcessTotal, SyscallRow, TableSlot, UserCalls
 from ebpftop.core.trace_records import PrintingProgram
 from ebpftop.core.user_records import UserRow
@@ -42,6 +43,12 @@ PARTS: dict[type[msgspec.Struct], str] = {
     CgroupRow: "cgroup",
     CommRow: "comm_total",
     UidRow: "uid_total",
+    ProcessStates: "waiting",
+    BlockedCall: "blocked_in",
+    Waker: "waker",
+    ThreadNow: "thread",
+    MachineStates: "whole_machine",
+    CpuStates: "cpu",
 }
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     **{str(record.__struct_config__.tag): record for record in registry().kinds.values()},

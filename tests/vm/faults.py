@@ -10,6 +10,7 @@ from typing import TypeAlias
 from ebpftop.core.group_records import Uids
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import Lost, ProbeName, Record
+from ebpftop.core.state_records import States
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import Users
@@ -152,6 +153,14 @@ def _opens(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]
         yield f"opens told as {dict(told)}; there were {dict(right)}"
 
 
+def _states(_option: str, records: Sequence[Record], done: Done) -> Iterator[str]:
+    rows = [row for r in records if isinstance(r, States) for row in r.rows if row.ended and row.pid in done.started]
+    yield from _each_once("end", (row.pid for row in rows), done.started)
+    for row in rows:
+        if not row.running_ns:
+            yield f"told as {row}; it ran"
+
+
 def _is_ours(event: Open) -> bool:
     return event.path in (workload.OPENED, workload.NOT_OPENED)
 
@@ -181,6 +190,7 @@ _CHECKS: Mapping[str, _Check] = MappingProxyType(
         "opens": _opens,
         "cgroups": _groups,
         "cgroups.returns": _groups,
+        "states": _states,
     }
 )
 LADDERS = tuple(_CHECKS)

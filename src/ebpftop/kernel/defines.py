@@ -6,7 +6,7 @@ import os
 import platform
 
 from ebpftop.core.syscall_records import Abi
-from ebpftop.kernel.bpf_syscall import accepts_cast, accepts_percpu
+from ebpftop.kernel.bpf_syscall import accepts_cast
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.offsets import EXEC_CALLS, of_running_kernel, syscall_prefix
 from ebpftop.syscalls import abi as abis
@@ -49,9 +49,6 @@ def kernel_defines() -> Defines:
             flags["HAVE_RDONLY_CAST"] = 1
         if kernel_version() >= (5, 15):
             flags["HAVE_TASK_REGISTERS"] = 1
-    variable_id = flags.get("PREEMPT_COUNT_ID")
-    if isinstance(variable_id, int) and not accepts_percpu(variable_id):
-        del flags["PREEMPT_COUNT_ID"]
     if native == "x86_64":
         flags["HAVE_X32"] = 1
     return flags

@@ -74,10 +74,10 @@ def _preempt_count(types: Btf) -> Defines:
     """Return where x86 has the count that says what interrupted the current task: a variable, or a part of one."""
     counts = types.variable_id("__preempt_count")
     if counts is not None:
-        return {"PREEMPT_COUNT_ID": counts, "OFF_PREEMPT_COUNT": 0}
+        return {"PREEMPT_COUNT_VARIABLE": counts, "OFF_PREEMPT_COUNT": 0}
     hot = types.variable_id("pcpu_hot")  # Linux 6.2 to 6.14
     if hot is not None and types.has("pcpu_hot", "preempt_count"):
-        return {"PREEMPT_COUNT_ID": hot, "OFF_PREEMPT_COUNT": types.offset("pcpu_hot", "preempt_count")}
+        return {"PREEMPT_COUNT_VARIABLE": hot, "OFF_PREEMPT_COUNT": types.offset("pcpu_hot", "preempt_count")}
     return {}
 
 

@@ -108,6 +108,14 @@ PROBES = (
         screen=True,
     ),
     ProbeRow(
+        name="states",
+        about="how long each process ran, waited for a CPU and was blocked, in which call, and who woke it",
+        probe="ebpftop.probes.states:StatesProbe",
+        records=("ebpftop.core.state_records:States",),
+        on=False,
+        screen=True,
+    ),
+    ProbeRow(
         name="output",
         about="what the command of `ebpftop run` prints",
         probe=None,
