@@ -460,7 +460,7 @@ def test_each_cpu_runs_or_is_idle() -> None:
         assert [cpu.cpu for cpu in states.machine.cpus] == sorted(os.sched_getaffinity(0))
         assert states.cpus == len(states.machine.cpus)
         for cpu in states.machine.cpus:
-            assert cpu.running_ns + cpu.idle_ns == pytest.approx(states.duration_s * 1e9, rel=0.01, abs=5e6)
+            assert cpu.running_ns + cpu.idle_ns == pytest.approx(states.duration_s * 1e9, rel=0.02, abs=50e6)
             assert cpu.switches > 0
         assert 0 < states.machine.running <= states.cpus
 

@@ -127,6 +127,7 @@ class StatesProbe(KernelProbe):
         if module is None or self._threads is None or self._moved is None:
             return []
         now_ns = clocks.monotonic_ns()
+        cpus = maps.lookup(module.table("cpu_times"), bytes(4), _CPU.size * maps.CPUS) or b""
         asleep_ns = self._clock.asleep_ns()
         # Threads before those that ended: one that ends in between is in both.
         threads = self._threads.read()
@@ -152,7 +153,7 @@ class StatesProbe(KernelProbe):
                 boot_ns=now_ns + asleep_ns,
                 cpus=os.sysconf("SC_NPROCESSORS_ONLN"),
                 rows=rows,
-                machine=self._machine(module, seen, now_ns),
+                machine=self._machine(cpus, seen, now_ns),
             )
         ]
 
@@ -186,8 +187,7 @@ class StatesProbe(KernelProbe):
             self._matched[identity] = matched
         return matched
 
-    def _machine(self, module: Module, threads: list[Thread], now_ns: int) -> MachineStates:
-        raw = maps.lookup(module.table("cpu_times"), bytes(4), _CPU.size * maps.CPUS) or b""
+    def _machine(self, raw: bytes, threads: list[Thread], now_ns: int) -> MachineStates:
         cpus, runnable_ns, running = [], 0, 0
         online = _online()
         for cpu, (since_ns, running_ns, idle_ns, switches, waited_ns, is_idle, _) in enumerate(_CPU.iter_unpack(raw)):
