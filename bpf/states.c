@@ -7,6 +7,8 @@
  * thread wakes (sched_waking: in the context of whoever wakes it), gets a CPU, leaves it (both sched_switch). The
  * kernel does these under the thread's own lock or that of its run queue, one after the other, so an entry has one
  * writer at a time, and needs no atomic instruction. Time that goes on is added by user space.
+ *
+ * states_blocked.h: in which call a thread is blocked, and how long. states_wakers.h: who wakes it.
  */
 #include "ebpftop.h"
 #include "compat.h"
@@ -17,11 +19,6 @@
 #define TASK_DEAD 0x80
 #define TASK_WAKING 0x200
 #define TASK_NOLOAD 0x400 /* with the bit of TASK_UNINTERRUPTIBLE: idle threads of the kernel */
-
-/* include/linux/preempt.h: interrupts are counted above softirqs, where exactly differs between versions; the topmost
- * bit is another flag. */
-#define IN_SOFTIRQ 0x100
-#define IN_IRQ_OR_NMI 0x7fff0000
 
 enum thread_state { RUNNING, RUNNABLE, BLOCKED, UNINTERRUPTIBLE, STOPPED };
 enum decision { UNDECIDED, MATCHES, LEFT_OUT };
@@ -162,152 +159,10 @@ INLINE struct thread *new_thread(u64 task, enum thread_state state, struct watch
 	return thread;
 }
 
-/* ---- Blocked ---- */
-
-INLINE void move_call(const struct thread *thread, struct blocked *from)
-{
-	struct process_call key = {.start_ns = thread->start_ns, .tgid = thread->tgid, .call = from->call};
-	struct call_time *sum = moved_calls.lookup(&key);
-
-	if (!sum) {
-		struct call_time none = {};
-
-		moved_calls.insert(&key, &none); /* another thread may be first */
-		sum = moved_calls.lookup(&key);
-	}
-	if (!sum) {
-		count_lost(LOST_MAP);
-		return;
-	}
-	__sync_fetch_and_add(&sum->ns, from->ns);
-	__sync_fetch_and_add(&sum->count, from->count);
-	if (from->max_ns > sum->max_ns)
-		sum->max_ns = from->max_ns;
-}
-
-INLINE struct blocked *place_of_call(struct thread *thread)
-{
-#pragma unroll
-	for (int i = 0; i < CALLS; i++) {
-		struct blocked *place = &thread->calls[i];
-
-		if (!place->count)
-			place->call = thread->call;
-		if (place->call == thread->call)
-			return place;
-	}
-	u64 victim = thread->moved;
-
-	BOUND(victim, CALLS - 1);
-	struct blocked *place = &thread->calls[victim];
-
-	move_call(thread, place);
-	thread->moved += 1;
-	place->ns = place->max_ns = place->count = 0;
-	place->call = thread->call;
-	return place;
-}
-
-INLINE void end_block(struct thread *thread, u64 now_ns)
-{
-	u64 delta_ns = now_ns - thread->since_ns;
-	struct blocked *place = place_of_call(thread);
-
-	thread->blocked_ns += delta_ns;
-	place->ns += delta_ns;
-	place->count += 1;
-	if (delta_ns > place->max_ns)
-		place->max_ns = delta_ns;
-	thread->state = RUNNABLE;
-	thread->since_ns = now_ns;
-}
-
-/* The call that the current task, which leaves its CPU, is in. Elsewhere than in a call the number is -1. */
-INLINE u32 current_call(void *task)
-{
-	if (!load_pointer(task, OFF_TASK_MM))
-		return NO_CALL;
-#ifdef HAVE_TASK_REGISTERS
-	char *registers = registers_of(trusted_current_task());
-	u32 nr = load_u32(registers, OFF_REGS_NR);
-	u64 stack = load_u64(registers, OFF_REGS_SP);
-#else
-	char *registers = (char *)read_pointer(task, OFF_TASK_STACK) + STACK_TO_REGISTERS;
-	u32 nr = read_u32(registers, OFF_REGS_NR);
-	u64 stack = read_u64(registers, OFF_REGS_SP);
-#endif
-
-	/* Threads that the kernel has made of a process have no registers, and seem to be in call 0. */
-	if (nr == NO_CALL || !stack)
-		return NO_CALL;
-#ifdef OFF_TASK_COMPAT
-	if (load_u32(task, OFF_TASK_COMPAT) & COMPAT_MASK)
-		nr |= COMPAT_CALL;
-#endif
-	return nr;
-}
+#include "states_blocked.h"
+#include "states_wakers.h"
 
 /* ---- Woken ---- */
-
-#if defined(PREEMPT_COUNT_ID)
-/*
- * A variable that each CPU has its own of. Its BTF type id stands where its address goes, as the verifier wants it
- * (src/ebpftop/kernel/compiled.py completes that). bpf_this_cpu_ptr (5.10) by number: BCC's older versions do not name it.
- */
-INLINE u32 preempt_count(void)
-{
-	void *variable;
-
-	asm("%0 = %1 ll" : "=r"(variable) : "i"(PERCPU_MARK | PREEMPT_COUNT_ID));
-	char *here = ((char *(*)(void *))154)(variable);
-
-	return *(u32 *)(here + OFF_PREEMPT_COUNT);
-}
-#elif defined(OFF_TASK_PREEMPT_COUNT)
-INLINE u32 preempt_count(void)
-{
-	return load_u32(current_task(), OFF_TASK_PREEMPT_COUNT);
-}
-#endif
-
-INLINE u32 current_waker(void)
-{
-#if defined(PREEMPT_COUNT_ID) || defined(OFF_TASK_PREEMPT_COUNT)
-	u32 count = preempt_count();
-
-	if (count & IN_IRQ_OR_NMI)
-		return WAKER_IRQ;
-	if (count & IN_SOFTIRQ)
-		return WAKER_SOFTIRQ;
-#endif
-	u32 pid = bpf_get_current_pid_tgid() >> 32;
-
-	return pid ?: WAKER_INTERRUPT; /* the idle thread wakes nobody by itself */
-}
-
-/* Wakers that come often stay: each new one takes the place of the one that was counted least. */
-INLINE void count_waker(struct thread *thread, u32 pid)
-{
-	u32 least = 0;
-	u64 least_count = -1;
-
-#pragma unroll
-	for (u32 i = 0; i < WAKERS; i++) {
-		struct waker *waker = &thread->wakers[i];
-
-		if (waker->count && waker->pid == pid) {
-			waker->count += 1;
-			return;
-		}
-		if (waker->count < least_count) {
-			least_count = waker->count;
-			least = i;
-		}
-	}
-	BOUND(least, WAKERS - 1);
-	thread->wakers[least].pid = pid;
-	thread->wakers[least].count = 1;
-}
 
 /* raw tracepoint args: the thread that is woken. The current task wakes it, or what interrupted that. */
 int states_on_sched_waking(struct bpf_raw_tracepoint_args *ctx)
