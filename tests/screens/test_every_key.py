@@ -156,6 +156,8 @@ PRESSES: dict[str, Press] = {
     "interval.shorter": Press(("space",), r"recording [12]\dx.*PAUSED", ("plus", "l")),
     "heat": Press((), r"Heat  all calls"),
     "programs": Press((), r"^ Programs"),
+    "mark": Press((), r"◆ [0-9:]+ marked", ("M",)),
+    "changed": Press((), r"^ Changed"),
     "graphs": Press((), r"!execs/s", ("O",)),
     "back": Press(("t",), r"!EXECS PROCESS", ()),
     "pane.next": Press((), r"▸2 Users", FROM_USERS),

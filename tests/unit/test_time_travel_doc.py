@@ -58,6 +58,8 @@ def test_every_key_of_time_is_on_the_page_and_no_other() -> None:
         "-": "interval(-1)",
         "Ctrl-S": "save('recording')",
         "E": "save('csv')",
+        "M": "mark_moment",
+        "D": "changed",
     }
 
 

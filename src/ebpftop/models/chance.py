@@ -53,6 +53,11 @@ class Counted:
         """How often a second."""
         return self.count / self.known_s if self.known_s > 0 else 0.0
 
+    def rates(self) -> tuple[float | None, ...]:
+        """Return how often a second it happened in each slice; None if that is not known."""
+        pairs = zip_longest(self.slices, self.seconds, fillvalue=0.0)
+        return tuple(count / seconds if seconds > 0 else None for count, seconds in pairs)
+
     def scatter(self) -> tuple[float, int]:
         """Return chi squared against an even rate, and its degrees of freedom."""
         rate, chi, known = self.rate, 0.0, 0
@@ -96,6 +101,11 @@ class Timed:
         """How long a call took on average."""
         calls = sum(self.calls)
         return sum(self.total_ns) / calls if calls > 0 else 0.0
+
+    def means(self) -> tuple[float | None, ...]:
+        """Return how long a call took on average in each slice; None if there was none."""
+        pairs = zip(self.total_ns, self.calls, strict=True)
+        return tuple(ns / calls if calls > 0 else None for ns, calls in pairs)
 
     def histogram(self) -> tuple[int, ...]:
         """Return that of all slices."""

@@ -85,6 +85,7 @@ def _counted(a: SpanFigures, b: SpanFigures, item: Item, z: float) -> Row:
         at_least=max(1.0, at_least),
         share=max(_share(a, item, before), _share(b, item, after)),
         counts=(before, after),
+        slices=(before.rates(), after.rates()),
     )
 
 
@@ -126,6 +127,7 @@ def _timed(a: SpanFigures, b: SpanFigures, item: Item, z: float) -> Iterator[Row
         at_least=max(1.0, at_least),
         share=max(_time_share(a, before), _time_share(b, after)),
         counts=(Counted(before.calls, ()), Counted(after.calls, ())),
+        slices=(before.means(), after.means()),
     )
     yield msgspec.structs.replace(
         row,
@@ -148,6 +150,7 @@ def _row(
     at_least: float,
     share: float,
     counts: tuple[Counted, Counted],
+    slices: tuple[tuple[float | None, ...], tuple[float | None, ...]],
 ) -> Row:
     kind, name, of, abi = item
     call = {"call": name, "errno": of, "pair": of}.get(kind)
@@ -168,6 +171,8 @@ def _row(
         share=share,
         count_before=round(counts[0].count),
         count_after=round(counts[1].count),
+        slices_before=slices[0],
+        slices_after=slices[1],
         program=name if kind in ("program", "failed", "exit", "process", "pair") else None,
         user=user,
         uid=uid,

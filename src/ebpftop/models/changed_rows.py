@@ -43,6 +43,9 @@ class Row(msgspec.Struct, kw_only=True, frozen=True):
     error: str | None = None
     distance: float | None = None
     """Of a latency: how far the histograms are apart, in doublings."""
+    slices_before: tuple[float | None, ...] = ()
+    slices_after: tuple[float | None, ...] = ()
+    """The figure in each slice of the spans, which are of equal lengths but the last; None: not known."""
     histogram_before_ns: tuple[int, ...] = ()
     histogram_after_ns: tuple[int, ...] = ()
 

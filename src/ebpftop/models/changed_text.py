@@ -61,6 +61,12 @@ def bar_share(row: Row) -> float:
     return 1.0 if row.factor is None and row.at_least > 1 else min(1.0, math.log(row.at_least) / math.log(_BAR_FULL))
 
 
+def line_of(row: Row) -> str:
+    """Return a row as one line, for a ticket."""
+    before, after = figure_text(row, row.before), figure_text(row, row.after)
+    return f"{MARKS[row.mark]} {row.what} {row.name}: {before} → {after} ({times_text(row)})"
+
+
 def span_text(span: Span) -> str:
     """Return when a span was: 27 Nov 22:40:00-22:44:00 UTC (4m00s)."""
     length = format.duration(span.end - span.begin)

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator
 
 from ebpftop.core.record_lines import Foreign
-from ebpftop.core.records import SCHEMA, End, Header, Lost, Probe, Record, TableReading
+from ebpftop.core.records import SCHEMA, End, Header, Record, TableReading
 from ebpftop.core.source import SourceError
 from ebpftop.recording import reader, schema1
 from ebpftop.recording.chunks import Chunk, FileChunks, Part
+from ebpftop.recording.figures import figures
 from ebpftop.recording.grouping import BACKWARDS_S
 from ebpftop.recording.index import Index, time_of
 from ebpftop.recording.lasting import Lasting
@@ -109,8 +110,7 @@ class Passage:
         Before them come states of probes, losses, and the last reading of each kind, which is whole, as is the first
         one of a kind that had none. What is before the span in a file is searched for these, not read.
         """
-        begin, end = span
-        readings, first, line = ReadingDecoder(), 0, 1
+        begin, readings, first, line = span[0], ReadingDecoder(), 0, 1
         if self._chunks is not None and begin > -math.inf:
             timeline = Timeline(self.header, self._chunks, Index())
             first = timeline.find(begin)
@@ -122,29 +122,10 @@ class Passage:
                     lasting.follow(record)
             yield from lasting.records()
             readings = timeline.readings_before(first)
-        given: set[type[Record]] = set()
-        has_begun = begin == -math.inf
-        for record in self._all(first, line):
-            if isinstance(record, (Header, Foreign)):
-                continue
+        for record in figures(self._all(first, line), span, readings, self._note_broken):
             if isinstance(record, End):
                 self._note_end(record)
-                continue
-            if record.time > end + BACKWARDS_S:
-                return
-            if not has_begun and record.time >= begin:
-                has_begun = True
-                for whole in readings.readings():
-                    given.add(type(whole))
-                    yield whole
-            if isinstance(record, TableReading):
-                if not self._follow(readings, record) or not has_begun:
-                    continue
-                if type(record) not in given:
-                    given.add(type(record))
-                    yield readings.whole_of(record)
-                    continue
-            if has_begun or isinstance(record, (Probe, Lost)):
+            else:
                 yield record
 
     def close(self) -> None:
@@ -156,8 +137,11 @@ class Passage:
         try:
             return readings.follow(record)
         except ValueError as error:
-            self.damage.add(ReadError(None, 1, str(error)))
+            self._note_broken(error)
             return False
+
+    def _note_broken(self, error: ValueError) -> None:
+        self.damage.add(ReadError(None, 1, str(error)))
 
     def _note_end(self, end: End) -> None:
         self.end = end

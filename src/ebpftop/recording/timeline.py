@@ -16,11 +16,12 @@ from typing import TypeAlias
 import msgspec
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import SCHEMA, End, Header, ProbeName, Record, TableReading
+from ebpftop.core.records import SCHEMA, End, Header, Lost, Probe, ProbeName, Record, TableReading
 from ebpftop.core.snapshot import Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.probes.registry import registry
 from ebpftop.recording.chunks import Chunk, Chunks
+from ebpftop.recording.figures import figures
 from ebpftop.recording.grouping import group
 from ebpftop.recording.index import EventCounter, Index, time_of
 from ebpftop.recording.moment import Moment
@@ -308,6 +309,15 @@ class Timeline:
             for record in self._chunks.load(number).records(readings=readings):
                 if not isinstance(record, (Header, End)):
                     yield record
+
+    def figures(self, span: tuple[float, float]) -> Iterator[Record]:
+        """Yield the records of *span* (Unix seconds) for what counts them, and what they begin with."""
+        begin, stop = self.find(span[0]), self.find(span[1] + SLACK_S) + 1
+        yield from (record for record in self._lasting_at(begin) if isinstance(record, (Probe, Lost)))
+        records = (record for number in range(begin, stop) for record in self._chunks.load(number).records())
+        for record in figures(records, span, self.readings_before(begin)):
+            if not isinstance(record, End):
+                yield record
 
     def _last_time(self) -> float:
         stop = self._chunks.stop

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from ebpftop.ui.screens import help_text
+from ebpftop.ui.screens.changed import ChangedScreen
 from ebpftop.ui.screens.children import ChildrenScreen
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
@@ -33,6 +34,7 @@ SHEETS: tuple[type[LiveScreen], ...] = (
     ChildrenScreen,
     TableScreen,
     ProgramsScreen,
+    ChangedScreen,
 )
 """The sheets that the help explains, in its order."""
 

@@ -20,6 +20,7 @@ from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
 from ebpftop.models import relatives
+from ebpftop.models.box import Box
 from ebpftop.models.callers import process_of
 from ebpftop.models.programs import ProgramsModel
 from ebpftop.models.subject import Subject
@@ -37,7 +38,7 @@ from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.go_requested import GoRequested
 from ebpftop.ui.screens.going import GoController
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
-from ebpftop.ui.screens.over_time import PACE_KEYS, PLOT_KEYS, TIME_KEYS, TimeScreen
+from ebpftop.ui.screens.over_time import CHANGE_KEYS, PACE_KEYS, PLOT_KEYS, TIME_KEYS, TimeScreen
 from ebpftop.ui.screens.placing import LEAST
 from ebpftop.ui.screens.playback import PULSE_S, Group, PlaybackController
 from ebpftop.ui.screens.probe_feed import ProbeFeed
@@ -74,6 +75,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         Binding(
             "P", "programs", "Programs", tooltip="All eBPF programs of the machine, and what they cost", id="programs"
         ),
+        *CHANGE_KEYS,
         *ROW_KEYS,
         Binding(
             "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history as a recording", id="save"
@@ -374,6 +376,37 @@ class MainScreen(ListFilters[None], TimeScreen):
 
         self.app.push_screen(ready(self.app, ProgramsScreen).fill_with(self))
 
+    def action_changed(self) -> None:
+        """Show what changed between the two spans that are marked."""
+        from ebpftop.ui.screens.changed import ChangedScreen
+
+        self.app.push_screen(ready(self.app, ChangedScreen).fill_with(self))
+
+    def show_calls(self, subject: Subject) -> None:
+        """Open the details of a system call."""
+        from ebpftop.ui.screens.syscall_details import SyscallScreen
+
+        pane = self.query_one(SyscallsPane)
+        call = next((call for key, call in pane.model.calls.items() if key == (subject.abi, subject.nr)), None)
+        if call is None:
+            self.app.notify(f"{subject.call} was not called up to the moment that is shown")
+            return
+        screen = ready(self.app, SyscallScreen)
+        self.app.push_screen(screen.fill_with(pane.model, call, pane.handle, live=self.source.live))
+
+    def show_programs(self, query: str, box: Box) -> None:
+        """Show the programs in *box* that match, with nothing above them."""
+        while len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+        self.playback.show_box(box)
+        if self.execs not in self.choice_of_panes:
+            self.show_pane(self.execs, shown=True)
+        self.go_to_pane(self.execs)
+        if self.execs.as_tree:
+            self.execs.toggle_tree()
+        self.set_focus(self.execs.lines)
+        self.type_filter(query)
+
     def action_columns(self) -> None:
         self.pick_columns(self.pane.lines, self.pane.label)
 
@@ -435,7 +468,7 @@ class MainScreen(ListFilters[None], TimeScreen):
             filter=self._filter_text,
             watches=[watch.label for watch in self.watching.watches.watches],
             panes=self.panes,
-            more=self._rows_of_programs(),
+            more={**self._rows_of_programs(), **self.changes.listed},
             timeline=self.playback.timeline,
             series=series_of(self.source),
         )

@@ -8,6 +8,7 @@ from typing import Any
 import ebpftop.ui.screens.diagnostics
 import ebpftop.ui.screens.palette
 import ebpftop.ui.screens.save_actions  # noqa: F401
+from ebpftop.ui.screens.changed import ChangedScreen
 from ebpftop.ui.screens.children import ChildrenScreen
 from ebpftop.ui.screens.column_picker import ColumnsScreen
 from ebpftop.ui.screens.copy_as import CopyScreen
@@ -30,5 +31,5 @@ MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(SheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
     *(CopyScreen, WatchScreen, GoScreen, ChildrenScreen, TraceScreen),
     *(ProgramsScreen, WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
-    LeaveScreen,
+    *(ChangedScreen, LeaveScreen),
 )

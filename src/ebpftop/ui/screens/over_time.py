@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual import on
 from textual.binding import Binding
 
 from ebpftop.core.format import clock_text
 from ebpftop.core.source import Source
+from ebpftop.models.box import Box
 from ebpftop.models.seeking import LONG_STEP_S, STEP_S
 from ebpftop.models.syscalls import SyscallsModel
 from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.syscalls import SyscallsPane
+from ebpftop.ui.screens.changing import ChangesController, span_text
 from ebpftop.ui.screens.graphing import GraphsController
 from ebpftop.ui.screens.heating import HeatController
 from ebpftop.ui.screens.hosting import HostScreen
@@ -111,6 +115,13 @@ PLOT_KEYS: tuple[Binding, ...] = (
 """The keys of what is drawn above the panes."""
 
 
+CHANGE_KEYS: tuple[Binding, ...] = (
+    Binding("M", "mark_moment", "Mark", show=False, tooltip="Mark this moment or span for D, and back", id="mark"),
+    Binding("D", "changed", "Changed", tooltip="What changed: after the mark, or from mark to mark", id="changed"),
+)
+"""The keys of what is compared."""
+
+
 class TimeScreen(PanesScreen, HostScreen):
     """A screen of panes with their history. `show_history` makes it; a subclass yields the widgets."""
 
@@ -122,20 +133,27 @@ class TimeScreen(PanesScreen, HostScreen):
     graphs: GraphsController
     heat: HeatController
     time_row: TimelineController
+    changes: ChangesController
 
     def show_history(self, source: Source) -> None:
         """Make what shows the history of *source*; `playback` and `watching` are there."""
         series = series_of(source)
         self.heat = HeatController(self.playback, series, self._calls_model, self._marks)
         self.graphs = GraphsController(lambda: self.app, self.playback, series, self._marks)
-        self.time_row = TimelineController(self.playback, self.watching, self._margin)
+        self.changes = ChangesController(self.playback, self.notify_of)
+        self.time_row = TimelineController(self.playback, self._marks, self._margin)
         self.set_class(self.playback.timeline is not None, "-timeline")
 
     def _calls_model(self) -> SyscallsModel | None:
         return next((pane.model for pane in self.panes if isinstance(pane, SyscallsPane)), None)
 
     def _marks(self) -> tuple[float, ...]:
-        return self.watching.marks
+        return tuple(self._marked())
+
+    def _marked(self) -> Mapping[float, str]:
+        """Return the moments that are marked, and what each stands for."""
+        own = self.changes.marks.moments()
+        return {**self.watching.watches.moments, **own} if own else self.watching.watches.moments
 
     def _margin(self) -> int:
         """Return the cells at the left of the heat map, if there is one: its columns are those of the timeline."""
@@ -165,6 +183,13 @@ class TimeScreen(PanesScreen, HostScreen):
         event.stop()
         self.playback.seek(event.moment)
 
+    @on(TimelineBar.Selected)
+    def _selected(self, event: TimelineBar.Selected) -> None:
+        event.stop()
+        self.playback.show_box(Box(event.begin, event.end))
+        about = f"{span_text((event.begin, event.end))} alone is shown. M marks it, D compares it with as long before"
+        self.app.notify(f"{about}; Esc shows all", timeout=_MARK_S)
+
     @on(TimelineBar.Sized)
     def _timeline_sized(self, event: TimelineBar.Sized) -> None:
         event.stop()
@@ -185,11 +210,16 @@ class TimeScreen(PanesScreen, HostScreen):
         if moment is not None:
             self.playback.seek(moment)
             title = f"◆ {clock_text(moment)}"
-            self.app.notify(self.watching.watches.moments[moment], title=title, timeout=_MARK_S)
-        elif self.watching.marks:
+            self.app.notify(self._marked()[moment], title=title, timeout=_MARK_S)
+        elif self._marked():
             self.app.notify(f"No mark {'before' if step < 0 else 'after'} this moment")
         else:
-            self.app.notify("Nothing is marked. a watches for something, and marks where it happened")
+            self.app.notify("Nothing is marked. a watches for something, and marks where it happened; M marks this")
+
+    def action_mark_moment(self) -> None:
+        """Mark the span or the moment that is shown, to compare it."""
+        self.changes.mark()
+        self.update_plots()
 
     # The pace.
 

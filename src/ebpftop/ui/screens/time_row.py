@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ebpftop.ui.screens.playback import PlaybackController, Rates
-from ebpftop.ui.screens.watching import WatchController
 from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
 
 _COLUMN_PART = 0.5
@@ -21,10 +20,12 @@ _LEFT_MARK_S = 2.0
 class TimelineController:
     """Keeps the timeline up to date, and goes from mark to mark."""
 
-    def __init__(self, playback: PlaybackController, watching: WatchController, margin: Callable[[], int]) -> None:
+    def __init__(
+        self, playback: PlaybackController, marks: Callable[[], tuple[float, ...]], margin: Callable[[], int]
+    ) -> None:
         """*margin* returns the cells at the left of what has its columns above those of the timeline."""
         self._playback = playback
-        self._watching = watching
+        self._marks = marks
         self._margin = margin
         self._read_for: tuple[object, ...] = ()
         self.widget = TimelineBar(id="timeline")
@@ -41,7 +42,8 @@ class TimelineController:
             rates=bar.moments.rates,
             moment=self._moment,
             present=playback.position,
-            marks=self._watching.marks,
+            marks=self._marks(),
+            box=None if playback.box is None else (playback.box.begin, playback.box.end),
         )
         count = bar.buckets
         step_s = max(1.0, _COLUMN_PART * (span[1] - span[0]) / count)
@@ -69,7 +71,7 @@ class TimelineController:
         if timeline is None:
             return None
         first, last = timeline.span
-        marks = sorted(mark for mark in self._watching.marks if first <= mark <= last)
+        marks = sorted(mark for mark in self._marks() if first <= mark <= last)
         here = self._playback.moment_or_shown
         if step < 0:
             plays = self._playback.player is not None and not self._playback.paused

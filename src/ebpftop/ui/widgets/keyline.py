@@ -38,6 +38,7 @@ _FIRST = (
         "layout",
         "heat",
         "programs",
+        "changed",
         "fold",
     ),
 )

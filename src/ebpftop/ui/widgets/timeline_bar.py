@@ -40,6 +40,8 @@ class Moments:
     moment: float | None = None
     present: float = 0.0
     marks: tuple[float, ...] = ()
+    box: tuple[float, float] | None = None
+    """The span that is shown alone."""
 
 
 class _Ends(NamedTuple):
@@ -53,11 +55,11 @@ class _Ends(NamedTuple):
 
 
 class TimelineBar(SpanLine):
-    """One line. A click, or the mouse held down, seeks to the moment under it."""
+    """One line. A click seeks to the moment under it, a drag selects a span."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("timeline--dim", "timeline--bar", "timeline--past", "timeline--moment", "timeline--present"),
-        *("timeline--peak", "timeline--mark"),
+        *("timeline--peak", "timeline--mark", "timeline--box"),
     }
     prefix = "timeline"
 
@@ -68,6 +70,14 @@ class TimelineBar(SpanLine):
             super().__init__()
             self.moment = moment
 
+    class Selected(Message):
+        """The mouse was dragged over a span (Unix seconds)."""
+
+        def __init__(self, begin: float, end: float) -> None:
+            super().__init__()
+            self.begin = begin
+            self.end = end
+
     class Sized(Message):
         """Another number of rates fits."""
 
@@ -75,7 +85,10 @@ class TimelineBar(SpanLine):
         super().__init__(id=id)
         self._moments = Moments()
         self._margin = 0
-        self._scrubbing = False
+        self._pressed: int | None = None
+        """The column where the mouse was pressed."""
+        self._dragged: int | None = None
+        """The column that it was dragged to."""
 
     @property
     def buckets(self) -> int:
@@ -172,6 +185,8 @@ class TimelineBar(SpanLine):
             looks[peak] = "peak"
         if m.moment is None:
             looks[-1] = "peak"
+        for column in self._boxed():
+            looks[column] = "box"
         for column in marked:
             looks[column] = "mark"
         if m.moment is not None:
@@ -183,32 +198,50 @@ class TimelineBar(SpanLine):
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         event.stop()
-        self._scrubbing = True
+        self._pressed, self._dragged = self._column_at(event.x), None
         self.capture_mouse()
-        self._point(event.x)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self._scrubbing:
-            self._point(event.x)
-        else:
+        if self._pressed is None:
             self.tooltip = self._about(event.x)
+            return
+        column = self._column_at(event.x)
+        if column != (self._pressed if self._dragged is None else self._dragged):
+            self._dragged = column
+            self.refresh()
 
     def on_leave(self) -> None:
         self.tooltip = None
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         event.stop()
-        self._scrubbing = False
         self.release_mouse()
+        pressed, dragged = self._pressed, self._dragged
+        self._pressed = self._dragged = None
+        if pressed is None:
+            return
+        if dragged is None or dragged == pressed:
+            self.post_message(self.Scrubbed(self._moment_of(pressed + 0.5)))
+        else:
+            left, right = sorted((pressed, dragged))
+            self.post_message(self.Selected(self._moment_of(left), self._moment_of(right + 1)))
+        self.refresh()
 
-    def _moment_at(self, x: int) -> float:
+    def _column_at(self, x: int) -> int:
+        return min(max(0, x - len(self._ends().left)), self.buckets - 1)
+
+    def _moment_of(self, column: float) -> float:
+        """Return the moment at so many columns from the left."""
         first, last = self._moments.span
-        # The middle of the column, which stands for a span of time.
-        column = x - len(self._ends().left) + 0.5
         return clamp(first + column * (last - first) / self.buckets, (first, last))
 
-    def _point(self, x: int) -> None:
-        self.post_message(self.Scrubbed(self._moment_at(x)))
+    def _boxed(self) -> range:
+        """Return the columns of the span that is dragged over, else of the one that is shown alone."""
+        if self._pressed is not None and self._dragged is not None:
+            left, right = sorted((self._pressed, self._dragged))
+            return range(left, right + 1)
+        box = self._moments.box
+        return range(0) if box is None else range(self.column(box[0]), self.column(box[1]) + 1)
 
     def _about(self, x: int) -> str | None:
         column, rates = x - len(self._ends().left), stretched(self._moments.rates, self.buckets)
@@ -216,7 +249,8 @@ class TimelineBar(SpanLine):
             return None
         rate = rates[column]
         known = "not known yet" if rate is None else f"{brief(rate)} events/s"
-        return f"{time_text(self._moment_at(x))}  {known}. A click shows this moment"
+        moment = time_text(self._moment_of(column + 0.5))
+        return f"{moment}  {known}. A click shows this moment; drag over a span, and every pane shows it alone"
 
 
 def stretched(rates: tuple[float | None, ...], count: int) -> tuple[float | None, ...]:
