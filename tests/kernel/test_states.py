@@ -302,6 +302,27 @@ def test_each_cpu_runs_or_is_idle() -> None:
         assert 0 < states.machine.running <= states.cpus
 
 
+def test_no_time_is_missing_where_switches_were_not_seen() -> None:
+    cpu = str(min(os.sched_getaffinity(0)))
+    with working(SPIN, cpu, "2.5") as one, working(SPIN, cpu, "2.5") as two, watching() as watched:
+        (module,) = [each.module for each in watched.source._probes.values() if each.module]
+        one.go()
+        two.go()
+        for _ in range(12):
+            link = module._links[0]
+            module.release(link)
+            time.sleep(0.05)
+            module.attach("raw_tracepoint", "sched_switch", "states_on_sched_switch")
+            module._links.insert(0, module._links.pop())
+            time.sleep(0.1)
+        states = watched.read()
+        for row in states.rows:
+            if row.pid in (one.pid, two.pid):
+                passed_ns = row.running_ns + row.runnable_ns + row.blocked_ns
+                assert passed_ns == pytest.approx(states.duration_s * 1e9, rel=0.01, abs=30e6)
+                assert row.running_ns > 100e6
+
+
 def test_threads_that_have_no_place_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "THREADS_MAX", 4)
     with watching() as watched:
