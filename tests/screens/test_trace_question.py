@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
+from ebpftop.core.records import Lost
 from ebpftop.core.source import SourceError
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
@@ -19,9 +20,10 @@ from ebpftop.ui.screens.syscall_lists import TracedScreen
 from ebpftop.ui.screens.trace_question import TraceScreen
 from ebpftop.ui.screens.traced_lines import _call
 from ebpftop.ui.screens.traced_sheet import strace_line
+from ebpftop.ui.widgets.keyline import KeyLine
 
 from .conftest import Look, until
-from .scene import FakeSource, minute
+from .scene import START, FakeSource, batch, minute
 from .syscall_scene import minute_of_calls, traced
 from .test_screen_keys import running
 
@@ -186,3 +188,16 @@ def test_a_result_in_words_stands_where_it_has_room() -> None:
     assert strace_line(call).endswith(") = 7</etc/hosts> <0.000001>")
     short = replace(call, result="7<pipe>")
     assert "".join(span.text for span in _call(short, 0)).endswith("O_CLOEXEC)")
+
+
+async def test_the_list_of_traced_calls_says_what_is_missing_from_it() -> None:
+    lost = batch("syscalls", 60, Lost(time=START + 60, probe="syscalls", where="rate", count=1300))
+    source = FakeSource([*minute_of_calls(), lost])
+    async with running(source, (80, 24)) as (pilot, app):
+        await pilot.press(*HERE)
+        await until(pilot, lambda: "T Trace" in str(app.screen.query_one(KeyLine).render_line(0).text))
+        await pilot.press("S")
+        await until(pilot, lambda: isinstance(app.screen, TracedScreen))
+        screen = app.screen
+        assert isinstance(screen, TracedScreen)
+        await until(pilot, lambda: "so far, lost 1300 rate): " in screen.title_text())

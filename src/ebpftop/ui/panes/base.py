@@ -88,7 +88,8 @@ class Pane(PollingPane):
         """The model begins in the middle: what came before the newest events was not read again."""
         self.box: Box | None = None
         """The box of the heat map that the model was made for; None if it holds all up to its moment."""
-        self._losses = ""
+        self.losses = ""
+        """What was lost of the probe, by kind."""
         self._searching: Timer | None = None
 
     # What a subclass supplies.
@@ -212,7 +213,7 @@ class Pane(PollingPane):
     def update_overview(self, overview: Overview) -> None:
         """Take the state of the probe and its losses."""
         self._state = overview.probes.get(self.probe)
-        self._losses = format.losses(overview.losses(self.probe))
+        self.losses = format.losses(overview.losses(self.probe))
         self.describe()
 
     def describe(self) -> None:
@@ -230,7 +231,7 @@ class Pane(PollingPane):
                 self.label,
                 Span(*MARKS[self.state]),
                 (*([Count(doing, -1)] if (doing := self._state_text()) else []), *self.title_counts()),
-                self._losses,
+                self.losses,
                 tuple(right),
             )
         )

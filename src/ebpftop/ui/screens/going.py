@@ -218,7 +218,7 @@ class GoController:
             others = relatives.others_traced(self._execs.model.processes, model.traced.rows(), subject)
         except NowhereError as error:
             others = f"{error}; listed is what any process with this pid did"
-        app.push_screen(ready(app, TracedScreen).fill_with(model, f"pid:{subject.pid}", self._syscalls.abis))
+        app.push_screen(ready(app, TracedScreen).fill_with(self._syscalls, f"pid:{subject.pid}"))
         if others:
             app.notify(others)
 

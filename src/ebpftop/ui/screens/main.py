@@ -293,8 +293,10 @@ class MainScreen(ListFilters[None], TimeScreen):
         else:
             screen = ready(self.app, VIEWS[event.view])
             if isinstance(screen, TracedScreen):
-                screen.abis = pane.abis
-            self.app.push_screen(screen.fill(model))
+                screen.fill_with(pane)
+            else:
+                screen.fill(model)
+            self.app.push_screen(screen)
 
     # Keys.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,6 +35,8 @@ from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from ebpftop.ui.panes.syscalls import SyscallsPane
 
 _MARGIN = 8
 """Cells beside a line that it leaves free."""
@@ -327,11 +329,13 @@ class TracedScreen(LiveScreen):
         self._filter = ""
         self.abis: Sequence[Abi] = ()
         """Those of the machine: what is asked is spelled by them."""
+        self.losses: Callable[[], str] = str
+        """What was lost of the traced calls, by kind."""
 
-    def fill_with(self, model: SyscallsModel, text: str, abis: Sequence[Abi]) -> Self:
-        """Show the traced calls that match a filter when this screen is pushed the next time."""
-        self._filter, self.abis = text, abis
-        return self.fill(model)
+    def fill_with(self, pane: SyscallsPane, text: str = "") -> Self:
+        """Show the traced calls of *pane* that match the filter *text* when this screen is pushed the next time."""
+        self._filter, self.abis, self.losses = text, pane.abis, lambda: pane.losses
+        return self.fill(pane.model)
 
     @property
     def subject(self) -> Subject | None:
@@ -373,7 +377,8 @@ class TracedScreen(LiveScreen):
         view = self.log_lines.view
         shown = f"{len(view):,} of " if view.filtered else ""
         asked = self.model.asked.text(self.abis).replace(",", ", ") or "none is asked for"
-        return f"Traced calls ({shown}{self.model.traced.end:,} so far): {asked}"
+        lost = f", lost {losses}" if (losses := self.losses()) else ""
+        return f"Traced calls ({shown}{self.model.traced.end:,} so far{lost}): {asked}"
 
     def show(self) -> None:
         nothing = "no such call was made yet" if self.model.asked.traced else NONE_TRACED

@@ -82,7 +82,7 @@ class TraceController:
         others = [item.text for item in pane.asked.items(pane.abis) if item.text not in text.split(",")]
         pids = {part[4:] for item in text.split(",") for part in item.split(":") if part.startswith("pid=")}
         filter_text = f"under:{pids.pop()}" if others and len(pids) == 1 else ""
-        app.push_screen(ready(app, TracedScreen).fill_with(pane.model, filter_text, pane.abis))
+        app.push_screen(ready(app, TracedScreen).fill_with(pane, filter_text))
 
     @property
     def text(self) -> str:

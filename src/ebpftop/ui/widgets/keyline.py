@@ -26,11 +26,9 @@ _APART = 2
 
 _FIRST = (
     *("open", "act", "step(1)", "step(-1)", "match(1)", "match(-1)"),
-    *("keep", "stretch(-1, 0)", "filter", "pane(1)", "pause", "tree", "maximise", "failures"),
+    *("keep", "stretch(-1, 0)", "filter", "pane(1)", "pause", "tree", "trace", "app.trace", "maximise", "failures"),
     *(
         "handle('ignore')",
-        "trace",
-        "app.trace",
         "app.stop_tracing",
         "period",
         "waiting",
