@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+import select
+from collections.abc import Callable, Iterator
 
 from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import SCHEMA, End, Header, Record, TableReading
@@ -23,9 +24,11 @@ from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
 from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.recording.timeline import Timeline
 
+NEVER_CLOSED = "it was never closed: if it was cut off, the last second may be missing"
 EVERYTHING = (-math.inf, math.inf)
 
 _READ_BYTES = 256 << 10
+_CHECK_EVERY_S = 0.2
 # At most this much may come before the first record: damaged lines, or messages of a remote shell.
 _SEARCHED_BYTES = 64 << 20
 # Lines that say what holds from then on; in a recording of another program they may look different, and are missed.
@@ -37,14 +40,19 @@ _LAST_CHUNKS = 16
 class Passage:
     """The records of a file or a stream, in their order.
 
-    `lasting` records hold when a span begins. `end` is the last record of a recording that was closed, None as long as
-    it was not read.
+    `end` is the last record of a recording that was closed, None as long as it was not read. `is_over`: the end of the
+    span came before it.
     """
 
-    def __init__(self, fd: int, name: str) -> None:
-        """Own *fd*, a file, a pipe or a socket; SourceError if there is no recording."""
+    def __init__(self, fd: int, name: str, ends: Callable[[], bool] = lambda: False) -> None:
+        """Own *fd*, a file, a pipe or a socket; SourceError if there is no recording.
+
+        A stream is also at its end when *ends* is true.
+        """
         self.damage = ReadErrors()
         self.end: End | None = None
+        self.is_over = False
+        self._ends = ends
         self._chunks: FileChunks | None = None
         if reader.is_stream(fd):
             self._lines = self._begin_stream(fd)
@@ -93,6 +101,7 @@ class Passage:
             if record.time > end:
                 # Those of other probes may be late.
                 if record.time > end + BACKWARDS_S and not isinstance(record, Foreign):
+                    self.is_over = True
                     return
                 continue
             if lasting is not None:
@@ -103,6 +112,8 @@ class Passage:
                 yield readings.whole_of(record)
             else:
                 yield record
+        if self._chunks is not None and self.end is None:
+            self.damage.note(NEVER_CLOSED)
 
     def figures(self, span: tuple[float, float] = EVERYTHING) -> Iterator[Record]:
         """Yield the records of *span* as they were written, for what counts them.
@@ -169,7 +180,7 @@ class Passage:
             nonlocal came
             came += size
 
-        pieces = reader.lines_of(_read(fd, self.damage), self.damage, count)
+        pieces = reader.lines_of(self._inputs(fd), self.damage, count)
         for first in pieces:
             header = reader.header_of(Chunk((Part(first),)), self.damage)
             if header is not None:
@@ -183,20 +194,20 @@ class Passage:
         what = "no recording comes by the pipe" if came > _SEARCHED_BYTES else "the pipe ended without a record"
         raise SourceError(what, "look at the messages of the other side; it must run as root")
 
-
-def _read(fd: int, damage: ReadErrors) -> Iterator[bytes]:
-    """Yield what comes from *fd*, at the end an empty input, and close it."""
-    os.set_blocking(fd, True)
-    while True:
-        try:
-            data = os.read(fd, _READ_BYTES)
-        except OSError as error:
-            damage.add(ReadError(None, None, f"reading failed: {error.strerror}"))
-            data = b""
-        yield data
-        if not data:
-            os.close(fd)
-            return
+    def _inputs(self, fd: int) -> Iterator[bytes]:
+        """Yield what comes from *fd*, at the end an empty input, and close it."""
+        with os.fdopen(fd, "rb", buffering=0):
+            while not self._ends():
+                if not select.select([fd], [], [], _CHECK_EVERY_S)[0]:
+                    continue
+                try:
+                    data = os.read(fd, _READ_BYTES)
+                except OSError as error:
+                    self.damage.add(ReadError(None, None, f"reading failed: {error.strerror}"))
+                    data = b""
+                yield data
+                if not data:
+                    return
 
 
 def _chain(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from ebpftop.models.series import Series
 from ebpftop.recording import reader
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
 from ebpftop.recording.index import Index
+from ebpftop.recording.passage import NEVER_CLOSED
 from ebpftop.recording.timeline import SLICE_S, Timeline
 from ebpftop.sources.recorded import RecordedSource
 
@@ -193,7 +194,7 @@ class ReplaySource(RecordedSource):
             if self._index.stop == self._chunks.stop:
                 end = self._index.last_record
                 if not isinstance(end, End):
-                    self.damage.note("it was never closed: if it was cut off, the last second may be missing")
+                    self.damage.note(NEVER_CLOSED)
                 elif end.reason:
                     self.damage.note(f"recording ended early: {end.reason}")
 
