@@ -18,7 +18,7 @@ LAYERS = (
     ("probes.registry",),
     ("lifecycle", "syscalls"),
     ("kernel", "models", "recording"),
-    ("probes",),
+    ("probes", "conversion"),
     ("settings", "sources"),
     ("ui.answers", "ui.export", "ui.themes", "ui.textual_fixes", "ui.words"),
     ("ui.widgets",),

@@ -69,10 +69,8 @@ def place() -> Iterator[Path]:
 def pip(place: Path) -> dict[str, str]:
     """An environment in which pip finds all that it may ask for without a network: out of its cache, once."""
     wheels = place / "wheels"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "-w", wheels, f"{CHECKOUT}[completion]", "hatchling", "editables"],
-        check=True,
-    )
+    needs = (f"{CHECKOUT}[completion,perfetto]", "hatchling", "editables")
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "-w", wheels, *needs], check=True)
     wheels.chmod(0o755)
     next(wheels.glob("ebpftop-*")).unlink()
     return {"PIP_NO_INDEX": "1", FIND_LINKS: str(wheels), "PIP_EXTRA_INDEX_URL": ""}

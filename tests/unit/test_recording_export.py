@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from ebpftop.ui.export import Cell, to_csv, to_json
+from ebpftop.core.spreadsheet import Cell
+from ebpftop.ui.export import to_csv, to_json
 
 SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
 HEADERS = ("TIME", "PID", "COMMAND", "CODE")

@@ -525,7 +525,7 @@ def test_watches_of_the_file_hold_unless_some_are_given(home: Path) -> None:
     assert [watch.label for watch in args.when] == settings.value(("when",)) == ["exit.code == 1"]
 
 
-@pytest.mark.parametrize("command", ["live", "run", "stream", "record", "replay", "demo", "check"])
+@pytest.mark.parametrize("command", ["live", "run", "stream", "record", "replay", "demo", "diff", "convert", "check"])
 def test_every_command_prints_its_settings_as_a_file_that_says_the_same(
     home: Path, capfd: pytest.CaptureFixture[str], command: str
 ) -> None:

@@ -18,6 +18,9 @@ exit status: 0 fine (or ended by SIGTERM, SIGHUP, SIGQUIT), 1 failed, 2 wrong us
 with --when-exit N, N if a record matched; run: that of the command, as a shell has it.
 """
 
+FORMATS = ("perfetto", "folded", "csv", "jsonl")
+"""What `convert` writes."""
+
 
 class _PrintCompletion(argparse.Action):
     """Prints the script that completes ebpftop in a shell, and ends."""
@@ -139,6 +142,41 @@ def _check(command: argparse.ArgumentParser) -> None:
     add_old_name(command, "--via", attach)
 
 
+def _convert(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "file", metavar="FILE", help="a recording, FILE@FROM..TO for a part of it (as @14:02..14:05), - for stdin"
+    )
+    command.add_argument("--to", choices=FORMATS, required=True, help="what it becomes (docs/convert.md)")
+    command.add_argument(
+        "-o", dest="output", type=values.new_file, metavar="OUT", help="write this new file; stdout without it"
+    )
+    command.add_argument("--force", action="store_true", help="overwrite OUT")
+    perfetto = command.add_argument_group("--to perfetto: for ui.perfetto.dev")
+    perfetto.add_argument(
+        "--slower", type=values.span_ns, metavar="TIME", help="calls that took so long, as 500us, 2s; default 10ms"
+    )
+    stacks = command.add_argument_group("--to folded: stacks for a flame graph")
+    stacks.add_argument(
+        "--of", choices=("programs", "calls"), help="the tree of programs (default), or traced calls with their stacks"
+    )
+    stacks.add_argument(
+        "--value", choices=("wall", "cpu", "count"), help="the width: time (default), time on a CPU, or how many"
+    )
+    rows = command.add_argument_group("--to csv, --to jsonl")
+    rows.add_argument(
+        "--kind",
+        type=values.names,
+        default=(),
+        metavar="KIND",
+        help="csv: the one table, as exec, users, syscalls.processes; default exec+exit, programs with their ends. "
+        "jsonl: kinds of records, as exec,exit; default all",
+    )
+    rows.add_argument("--whole", action="store_true", help="all rows of each reading, also those that did not change")
+    rows.add_argument(
+        "--exact", action="store_true", help="csv: no apostrophe in front of texts that a spreadsheet would run"
+    )
+
+
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "live": ("the screen (what `ebpftop` alone does)", _live),
     "run": ("start a command, and show or sum up what it and all that it starts do", _run),
@@ -147,6 +185,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "replay": ("the screen, on a recording or on a pipe", _replay),
     "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _demo),
     "diff": ("what changed between two recordings, or two parts of one", _diff),
+    "convert": ("a recording for other programs: Perfetto, flame graphs, CSV, JSON Lines", _convert),
     "check": ("what this kernel offers, and how each probe would attach", _check),
 }
 """Each command: what it is, and what adds its options."""
@@ -177,7 +216,7 @@ def parser(command: str | None = None, *, prints_config: bool = False) -> Parser
             add_options(chosen)
             add_settings(chosen)
             if prints_config:  # then nothing is recorded or shown
-                _make_positionals_optional(chosen)
+                _make_all_optional(chosen)
     return top
 
 
@@ -185,6 +224,8 @@ def _whole_parser() -> Parser:
     return parser()
 
 
-def _make_positionals_optional(parser: argparse.ArgumentParser) -> None:
+def _make_all_optional(parser: argparse.ArgumentParser) -> None:
     for action in parser._get_positional_actions():
-        action.nargs, action.required = "?", False
+        action.nargs = "?"
+    for action in parser._actions:
+        action.required = False

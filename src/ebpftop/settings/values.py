@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 
 from ebpftop.core.records import ProbeName
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
@@ -28,6 +29,26 @@ def interval(text: str) -> float:
     if not 0.05 <= value <= 3600:
         raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 3600 seconds")
     return value
+
+
+_UNITS_NS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
+_SPAN = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m)")
+
+
+def span_ns(text: str) -> int:
+    """Return the nanoseconds of a duration with its unit; at least one."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration with its unit, as 10ms (ns us ms s m)")
+    return max(1, round(float(found[1]) * _UNITS_NS[found[2]]))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return names that are separated by commas."""
+    chosen = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not chosen:
+        raise argparse.ArgumentTypeError("no name is given")
+    return chosen
 
 
 def minutes(text: str) -> float:

@@ -5,18 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
 
-Cell: TypeAlias = str | int | float | bool | None
-
-# What a spreadsheet would run (OWASP, "CSV Injection"); a command line may contain it. A cell begins where the text
-# begins; also after another separator than the comma, or a line end, if the spreadsheet splits cells there.
-# Blanks and quotes before the first character are skipped. The last four are full-width forms of the others.
-_SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
-_FORMULA = re.compile(rf"""^(?=[\t\r\n]|["'\s]*{_SIGN})|(?<=[;\t\r\n])(?=(?:["']|[^\S\t\r\n])*{_SIGN})""")
-_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+from ebpftop.core.spreadsheet import Cell, guard
 
 
 def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
@@ -27,10 +18,10 @@ def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(_guard(header) for header in headers)
+    writer.writerow(guard(header) for header in headers)
     for row in rows:
         _check(headers, row)
-        writer.writerow(_guard(cell) for cell in row)
+        writer.writerow(guard(cell) for cell in row)
     return out.getvalue()
 
 
@@ -46,12 +37,6 @@ def to_json(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
         _check(headers, row)
         lines.append(json.dumps(dict(zip(headers, row, strict=True)), ensure_ascii=False, allow_nan=False))
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
-
-
-def _guard(cell: Cell) -> Cell:
-    if not isinstance(cell, str) or _NUMBER.fullmatch(cell):
-        return cell
-    return _FORMULA.sub("'", cell)
 
 
 def _check(headers: Sequence[str], row: Sequence[Cell]) -> None:
