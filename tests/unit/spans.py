@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ebpftop.core.process_records import Exec, Exit
-from ebpftop.core.records import SCHEMA, Header, Probe, Record
+from ebpftop.core.records import SCHEMA, Header, Probe, TimedRecord
 from ebpftop.core.syscall_records import ProcessCalls, SyscallRow, Syscalls, UserCalls
 from ebpftop.core.user_records import UserRow, Users
 
@@ -34,7 +34,9 @@ class Machine:
     """By how many doublings a call is slower."""
     user_calls: Mapping[str, float] = field(default_factory=lambda: {"root": 200.0, "ann": 800.0, "bob": 250.0})
 
-    def records(self, seconds: float, seed: int, begin: float = START, interval_s: float = 1.0) -> Iterator[Record]:
+    def records(
+        self, seconds: float, seed: int, begin: float = START, interval_s: float = 1.0
+    ) -> Iterator[TimedRecord]:
         """Yield what is recorded in so many seconds."""
         chance = random.Random(seed)
         for probe in ("execs", "users", "syscalls"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ebpftop.cli.main import main
-from ebpftop.core.records import Lost, Probe, Record
+from ebpftop.core.group_records import CgroupRow, Cgroups, CommRow, Comms
+from ebpftop.core.records import Lost, Probe, Record, TimedRecord
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.models.changed import compare
 from ebpftop.models.changed_rows import Changed, Loss, Row, Span
@@ -98,6 +100,49 @@ def test_a_span_in_the_middle_counts_from_its_begin() -> None:
     assert whole.known_s("execs") == pytest.approx(80)
     assert whole.total("call") / 80 == pytest.approx(sum(QUIET.calls.values()), rel=0.05)
     assert sorted(found(compare(figures(before, START + 5, START + 100), whole))) == sorted(PLANTED)
+
+
+def test_a_probe_that_was_off_meanwhile_counts_on_not_anew() -> None:
+    records = list(QUIET.records(120, seed=1))
+    gap = (START + 50, START + 60)
+    cut = [r for r in records if not (gap[0] < r.time <= gap[1] and isinstance(r, Syscalls))]
+    toggles: list[TimedRecord] = [
+        Probe(time=gap[0], probe="syscalls", state="off", via=None, reason=None),
+        Probe(time=gap[1], probe="syscalls", state="on", via="x", reason=None),
+    ]
+    ordered: list[TimedRecord] = sorted([*cut, *toggles], key=lambda record: record.time)
+    span = figures(ordered, START + 20, START + 120)
+    assert span.known_s("syscalls") == pytest.approx(90, abs=1)
+    # What the kernel counted in the gap of this test is more than nothing.
+    assert span.total("call") == pytest.approx(100 * sum(QUIET.calls.values()), rel=0.05)
+
+
+def test_calls_of_all_programs_and_units_are_compared_where_they_are_counted() -> None:
+    def counted(nginx: float, ns: int, seed: int) -> list[TimedRecord]:
+        chance = random.Random(seed)
+        made = 0
+        records = list(QUIET.records(60, seed=seed))
+        records.insert(0, Probe(time=START, probe="cgroups", state="on", via="x", reason=None))
+        for second in range(1, 61):
+            made += round(chance.gauss(nginx, nginx**0.5))
+            histogram = [0] * 20
+            histogram[ns.bit_length()] = made
+            done = {"calls": made, "total_ns": made * ns, "histogram_ns": tuple(histogram)}
+            row = CgroupRow(hierarchy="v2", id=7, path="/web", unit="web.service", **done)  # type: ignore[arg-type]
+            other = CgroupRow(hierarchy="v2", id=8, path="/db", unit="db.service", calls=50 * second)
+            records.append(Cgroups(time=START + second, rows=(row, other)))
+            comms = (CommRow(comm="nginx", **done), CommRow(comm="postgres", calls=50 * second))  # type: ignore[arg-type]
+            records.append(Comms(time=START + second, rows=comms))
+        return sorted(records, key=lambda record: record.time)
+
+    changed = compare(figures(counted(100, 1000, seed=1)), figures(counted(300, 8000, seed=2)))
+    assert sorted(found(changed)) == [
+        ("up", "process", "nginx: calls"),
+        ("up", "quantile", "nginx: calls"),
+        ("up", "quantile", "web.service: calls"),
+        ("up", "unit", "web.service: calls"),
+    ]
+    assert {row.name for row in changed.same} >= {"postgres: calls", "db.service: calls"}
 
 
 def test_readings_as_they_were_written_give_the_same_figures() -> None:

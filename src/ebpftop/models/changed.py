@@ -11,7 +11,8 @@ from ebpftop.models.chance import Counted, Timed, deviations, distance, mean_fac
 from ebpftop.models.changed_notes import notes
 from ebpftop.models.changed_rows import SCHEMA, Changed, Loss, Mark, Row, Span
 from ebpftop.models.latency import quantile
-from ebpftop.models.span_figures import Clock, Item, SpanFigures, clock_of
+from ebpftop.models.span_figures import SpanFigures
+from ebpftop.models.span_items import Clock, Item, clock_of
 
 MOVED = 1.2
 """What moved by less than this is the same."""
@@ -28,7 +29,7 @@ def compare(a: SpanFigures, b: SpanFigures, names: tuple[str, str] = ("A", "B"))
     b.name_users(a.users)
     items = sorted(item for item in a.items.all_keys() | b.items.all_keys() if _is_known(a, b, item))
     counted = [item for item in items if item.kind != "pair"]
-    timed = [item for item in items if item.kind in ("call", "pair")]
+    timed = [item for item in items if item.kind in ("call", "pair") or (_is_of_group(item) and item.of == "calls")]
     z = deviations(len(counted) + len(timed))
     found = [_counted(a, b, item, z) for item in counted]
     found += [row for item in timed for row in _timed(a, b, item, z)]
@@ -57,8 +58,16 @@ def _is_known(a: SpanFigures, b: SpanFigures, item: Item) -> bool:
     clock = clock_of(item)
     if a.known_s(clock) <= 0 or b.known_s(clock) <= 0:
         return False
+    if _is_of_group(item) or item.kind not in ("process", "pair"):
+        return True
+    if item.kind == "process" and a.known_s("groups") > 0 and b.known_s("groups") > 0:
+        return False  # there all of them are counted
     # Only the busiest processes are listed: one that is not may have made calls.
-    return item.kind not in ("process", "pair") or bool(a.counted(item).count and b.counted(item).count)
+    return bool(a.counted(item).count and b.counted(item).count)
+
+
+def _is_of_group(item: Item) -> bool:
+    return clock_of(item) == "groups"
 
 
 def _counted(a: SpanFigures, b: SpanFigures, item: Item, z: float) -> Row:
@@ -132,7 +141,7 @@ def _timed(a: SpanFigures, b: SpanFigures, item: Item, z: float) -> Iterator[Row
     yield msgspec.structs.replace(
         row,
         what=what,
-        distance=distance(*histograms) if item.kind == "call" else None,
+        distance=distance(*histograms) if item.kind != "pair" else None,
         histogram_before_ns=histograms[0],
         histogram_after_ns=histograms[1],
     )
@@ -193,14 +202,14 @@ def text_of(item: Item) -> str:
     if kind == "pair":
         return f"{of}{in_abi} by {name}"
     if kind == "process":
-        return f"{name}: calls"
-    if kind == "user":
+        return f"{name}: {of or 'calls'}"
+    if kind == "user" or (kind == "unit" and of):
         return f"{name}: {of}"
     return f"{name} {of}" if of else f"{name}{in_abi}"
 
 
 def _share(figures: SpanFigures, item: Item, counted: Counted) -> float:
-    total = figures.total(item.kind, item.of if item.kind == "user" else "")
+    total = figures.total(item.kind, item.of if item.kind in ("user", "process", "unit") else "")
     return min(1.0, counted.count / total) if total else 0.0
 
 

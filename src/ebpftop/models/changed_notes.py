@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ebpftop.models.span_figures import Clock, SpanFigures
+from ebpftop.models.span_figures import SpanFigures
+from ebpftop.models.span_items import Clock
 
 _LACKS: Mapping[Clock, str] = {
     "execs": "programs, their ends and their units",
     "users": "how many programs users start",
     "syscalls": "system calls, their errors and latencies",
     "callers": "who makes which call",
+    "groups": "calls of all programs and units",
 }
 
 
@@ -30,7 +32,8 @@ def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
                 yield f"{lacks} are not compared: {_why(figures, clock)} in {name}"
             elif known_s > 0 and figures.duration_s - known_s > max(10.0, 0.1 * figures.duration_s):
                 yield f"{lacks} of {name}: {known_s:.0f} s of {figures.duration_s:.0f} s are known"
-        if a.known_s(clock) <= 0 and b.known_s(clock) <= 0:
+        # Who did not ask for it does not miss it.
+        if clock != "groups" and a.known_s(clock) <= 0 and b.known_s(clock) <= 0:
             yield f"{lacks} are not compared: {_why(a, clock)} in A, {_why(b, clock)} in B"
     for name, figures in (("A", a), ("B", b)):
         lost = ", ".join(
@@ -48,7 +51,7 @@ def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
 
 
 def _why(figures: SpanFigures, clock: Clock) -> str:
-    probe = "syscalls" if clock == "callers" else clock
+    probe = {"callers": "syscalls", "groups": "cgroups"}.get(clock, clock)
     state = figures.state(probe)
     if state is None:
         return f"{probe} not recorded"

@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from ebpftop.core import format
 from ebpftop.core.clock import day, whole_text
+from ebpftop.models.changed import MOVED
 from ebpftop.models.changed_rows import Changed, Row, Span
 
 MARKS = {"+": "+", "-": "-", "up": "↑", "down": "↓", "same": "="}
@@ -49,9 +50,10 @@ def rate_text(rate: float) -> str:
 
 
 def times_text(row: Row) -> str:
-    """Return by how much a row moved: ×19, ÷4.2; new or gone."""
+    """Return by how much a row moved: ×19, ÷4.2; new or gone, with a question mark if that is not sure."""
     if row.factor is None:
-        return "new" if row.mark == "+" else "gone" if row.mark == "-" else "·"
+        text = {"+": "new", "-": "gone"}.get(row.mark, "·")
+        return text if row.mark == "same" or row.at_least >= MOVED else f"{text}?"
     sign, factor = ("×", row.factor) if row.factor >= 1 else ("÷", 1 / row.factor)
     return f"{sign}{format.brief(factor)}"
 

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from operator import attrgetter
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any
 
+from ebpftop.core.group_records import OTHER_ID, CgroupRow, Cgroups, CommRow, Comms, Figures
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import End, Header, Lost, Probe, Record, State, TimedRecord
 from ebpftop.core.syscall_records import ProcessCalls, ProcessTotal, SyscallRow, Syscalls, UserCalls
@@ -16,45 +17,9 @@ from ebpftop.core.user_records import OTHER_UID, UserRow, Users
 from ebpftop.models.chance import Counted, Timed
 from ebpftop.models.latency import difference
 from ebpftop.models.slices import KEYS_MAX, Histograms, Slices, Sums
+from ebpftop.models.span_items import CLOCKS_OF, Clock, Item, Kind, clock_of
+from ebpftop.models.span_programs import SpanPrograms
 from ebpftop.models.span_tables import SpanTable
-
-Kind: TypeAlias = Literal["program", "failed", "exit", "unit", "user", "call", "errno", "process", "pair"]
-Clock: TypeAlias = Literal["execs", "users", "syscalls", "callers"]
-
-
-class Item(NamedTuple):
-    """What is counted: of a kind, by what names it. Two spans have the same one if these are equal."""
-
-    kind: Kind
-    name: str
-    of: str = ""
-    """Of `failed` the errno, of `exit` how, of `user` what, of `errno` and `pair` the call."""
-    abi: str = ""
-    """Of a call that is not one of the native ABI."""
-
-
-CLOCK_OF: Mapping[Kind, Clock] = {
-    "program": "execs",
-    "failed": "execs",
-    "exit": "execs",
-    "unit": "execs",
-    "call": "syscalls",
-    "errno": "syscalls",
-    "process": "callers",
-    "pair": "callers",
-}
-"""The probe that a kind comes from. Users come from several: what of them is counted says which."""
-
-CLOCK_OF_USER: Mapping[str, Clock] = {
-    "programs": "users",
-    "failed programs": "users",
-    "calls": "callers",
-    "failed calls": "callers",
-}
-
-_SEARCHED_ON = frozenset(("ENOENT", "EACCES", "ENOTDIR"))
-_ATTEMPTS_MAX = 4096
-"""Processes of which it is open whether their failed execve calls were a search in PATH."""
 
 
 class SpanFigures:
@@ -78,15 +43,15 @@ class SpanFigures:
         """The names of users."""
         self.slices = Slices()
         self.items: Sums[Item] = Sums(self.slices)
+        self._programs = SpanPrograms(self.slices, self.items)
         self._total_ns: Sums[Item] = Sums(self.slices)
         self._histograms: Histograms[Item] = Histograms(self.slices)
         self._known: Sums[Clock] = Sums(self.slices)
         self._states: dict[str, list[tuple[float, State]]] = {}
-        self._clocks: dict[Clock, float | None] = {"users": None, "syscalls": None, "callers": None}
+        self._clocks: dict[Clock, float | None] = {"users": None, "syscalls": None, "callers": None, "groups": None}
         """When counters were read last, or began to count; None: their next reading is the first."""
         self._lost_before: dict[tuple[str, str], int] = {}
         self._evicted: int | None = None
-        self._attempts: dict[int, list[Exec]] = {}
         self._boot_ns = 0
         self._from_nothing = False
         """Whether nothing was counted before the next reading of who calls."""
@@ -104,6 +69,12 @@ class SpanFigures:
         self._processes: SpanTable[ProcessTotal] = SpanTable(
             self.slices, attrgetter("pid", "start_ns"), attrgetter("count"), self._add_process
         )
+        self._comms: SpanTable[CommRow] = SpanTable(
+            self.slices, attrgetter("comm"), attrgetter("calls"), self._add_comm
+        )
+        self._cgroups: SpanTable[CgroupRow] = SpanTable(
+            self.slices, attrgetter("hierarchy", "id"), attrgetter("calls"), self._add_cgroup
+        )
         self._totals: dict[tuple[str, str], float] | None = None
         self._begun = False
         self._last = -math.inf
@@ -119,13 +90,20 @@ class SpanFigures:
                 self.slices.begin = self.begin
             self._last = max(self._last, record.time)
             if isinstance(record, Exec):
-                self._exec(record)
+                if self._in_span(record):
+                    self._name(record.uid, record.user)
+                    self._programs.start(record)
             elif isinstance(record, Exit):
-                self._exit(record)
+                if self._in_span(record):
+                    self._programs.end(record)
             elif isinstance(record, Users):
                 self._read_users(record)
             elif isinstance(record, Syscalls):
                 self._read_calls(record)
+            elif isinstance(record, Comms):
+                self._read_comms(record)
+            elif isinstance(record, Cgroups):
+                self._read_cgroups(record)
             elif isinstance(record, Probe):
                 self._probe(record)
             elif isinstance(record, Lost):
@@ -135,9 +113,9 @@ class SpanFigures:
         """End the span with the last record, if it has no end yet, and add up what is open."""
         if self.end == math.inf or self._last < self.end:
             self.end = max(self._last, self.begin)
-        for pid in list(self._attempts):
-            self._settle(pid)
-        for table in (self._users, self._calls, self._callers, self._pairs, self._processes):
+        self._programs.close()
+        tables: tuple[SpanTable[Any], ...] = (self._users, self._calls, self._comms, self._cgroups, *self._of_callers)
+        for table in tables:
             table.close()
         if self._begun:
             self._know_events()
@@ -161,11 +139,11 @@ class SpanFigures:
         return sum(self._known.of(clock))
 
     def total(self, kind: str, of: str = "") -> float:
-        """Return how often all items of a kind happened; of users, what *of* says."""
+        """Return how often all items of a kind happened; of users, processes and units, what *of* says."""
         if self._totals is None:
             self._totals = {}
             for item in self.items.all_keys():
-                key = (item.kind, item.of if item.kind == "user" else "")
+                key = (item.kind, item.of if item.kind in ("user", "process", "unit") else "")
                 self._totals[key] = self._totals.get(key, 0.0) + sum(self.items.of(item))
         return self._totals.get((kind, of), 0.0)
 
@@ -191,42 +169,6 @@ class SpanFigures:
         states = self._states.get(probe)
         return states[-1][1] if states else None
 
-    # Events.
-
-    def _exec(self, e: Exec) -> None:
-        if not self._in_span(e):
-            return
-        self._name(e.uid, e.user)
-        if e.ret < 0:
-            if e.pid not in self._attempts and len(self._attempts) >= _ATTEMPTS_MAX:
-                self._settle(next(iter(self._attempts)))
-            attempts = self._attempts.setdefault(e.pid, [])
-            attempts.append(e)
-            if len(attempts) > 64:
-                self._settle(e.pid)
-            return
-        self._settle(e.pid, started=_base(e.file))
-        number = self.slices.at(e.time)
-        self.items.add(Item("program", e.comm), number)
-        place = e.unit or e.container
-        if place:
-            self.items.add(Item("unit", place), number)
-
-    def _exit(self, e: Exit) -> None:
-        if not self._in_span(e):
-            return
-        self._settle(e.pid)
-        how = e.signal or (f"exit {e.code}" if e.code else None)
-        if how:
-            self.items.add(Item("exit", e.comm, how), self.slices.at(e.time))
-
-    def _settle(self, pid: int, started: str = "") -> None:
-        """Count the failed execve calls of a process, but not those of a search in PATH that *started* its program."""
-        for e in self._attempts.pop(pid, ()):
-            if not (started and _base(e.file) == started and e.error in _SEARCHED_ON):
-                item = Item("failed", _base(e.file) or e.file, e.error or str(e.ret))
-                self.items.add(item, self.slices.at(e.time))
-
     def _in_span(self, record: TimedRecord) -> bool:
         return self._begun and record.time >= self.begin
 
@@ -246,19 +188,19 @@ class SpanFigures:
     # States and losses.
 
     def _probe(self, record: Probe) -> None:
-        self._states.setdefault(record.probe, []).append((record.time, record.state))
-        clocks: tuple[Clock, ...] = {"users": ("users",), "syscalls": ("syscalls", "callers")}.get(record.probe, ())  # type: ignore[assignment]
-        for clock in clocks:
-            # A probe that is attached counts from nothing.
-            is_new = record.state == "on" and self._in_span(record)
-            self._clocks[clock] = record.time if is_new else None
-        if record.probe == "users":
-            self._users.restart()
-        elif record.probe == "syscalls":
-            for table in (self._calls, self._callers, self._pairs, self._processes):
-                table.restart()
-            self._evicted = None
-            self._from_nothing = self._clocks["callers"] is not None
+        states = self._states.setdefault(record.probe, [])
+        # Totals go on through toggles. Only before a probe was attached for the first time there was nothing.
+        is_first = not states
+        states.append((record.time, record.state))
+        for clock in CLOCKS_OF.get(record.probe, ()):
+            goes_on = record.state == "on" and self._in_span(record) and (is_first or clock in self._seen)
+            self._clocks[clock] = record.time if goes_on else None
+        if record.probe == "syscalls":
+            self._from_nothing = is_first and self._clocks["callers"] is not None
+
+    @property
+    def _of_callers(self) -> tuple[SpanTable[Any], ...]:
+        return self._callers, self._pairs, self._processes
 
     def _lose(self, record: Lost) -> None:
         key = (record.probe, record.where)
@@ -324,6 +266,19 @@ class SpanFigures:
             self._pairs.drop(record.removed.get("processes", ()))
             self._processes.drop(record.removed.get("process_totals", ()))
 
+    def _read_comms(self, record: Comms) -> None:
+        if self._tick("groups", record.time):
+            self._comms.read(record.time, record.rows)
+        else:
+            self._comms.begin(record.rows, whole=record.whole)
+
+    def _read_cgroups(self, record: Cgroups) -> None:
+        # They come before those of the programs, of the same moment, whose clock is theirs too.
+        if self._clocks["groups"] is not None and self._in_span(record):
+            self._cgroups.read(record.time, record.rows)
+        else:
+            self._cgroups.begin(record.rows, whole=record.whole)
+
     def _abi(self, abi: str) -> str:
         return "" if abi == self.header.abi else abi
 
@@ -364,6 +319,25 @@ class SpanFigures:
         if (calls := row.count - (before.count if before else 0)) > 0:
             self.items.add(Item("process", row.comm), number, calls)
 
+    def _add_comm(self, row: CommRow, before: CommRow | None, number: int) -> None:
+        self._add_group("process", row.comm, row, before, number)
+
+    def _add_cgroup(self, row: CgroupRow, before: CgroupRow | None, number: int) -> None:
+        name = row.container_name or row.unit or row.container or row.path
+        name = name or ("other cgroups" if row.id == OTHER_ID else f"cgroup {row.id}")
+        self._add_group("unit", name, row, before, number)
+
+    def _add_group(self, kind: Kind, name: str, row: Figures, before: Figures | None, number: int) -> None:
+        item = Item(kind, name, "calls")
+        if (calls := row.calls - (before.calls if before else 0)) > 0:
+            self.items.add(item, number, calls)
+        if (failed := row.errors - (before.errors if before else 0)) > 0:
+            self.items.add(Item(kind, name, "failed calls"), number, failed)
+        returned = difference(row.histogram_ns, before.histogram_ns if before else ())
+        if any(returned):
+            self._histograms.add(item, number, returned)
+            self._total_ns.add(item, number, max(0, row.total_ns - (before.total_ns if before else 0)))
+
     def _add_pair(self, row: ProcessCalls, before: ProcessCalls | None, number: int) -> None:
         item = Item("pair", row.comm, row.name, self._abi(row.abi))
         if (calls := row.count - (before.count if before else 0)) > 0:
@@ -371,15 +345,6 @@ class SpanFigures:
             total_ns, earlier = row.total_ns, before.total_ns if before else 0
             if total_ns is not None and earlier is not None:
                 self._total_ns.add(item, number, max(0, total_ns - earlier))
-
-
-def clock_of(item: Item) -> Clock:
-    """Return which probe counts an item."""
-    return CLOCK_OF_USER[item.of] if item.kind == "user" else CLOCK_OF[item.kind]
-
-
-def _base(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _padded(values: Iterable[float], size: int) -> list[float]:

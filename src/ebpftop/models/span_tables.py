@@ -32,11 +32,6 @@ class SpanTable(Generic[Row]):
             self._last.clear()
         self._last.update((self._key(row), row) for row in rows)
 
-    def restart(self) -> None:
-        """Count from nothing: the probe was attached anew."""
-        self.close()
-        self._last.clear()
-
     def read(self, time: float, rows: Iterable[Row], first: Callable[[Row], bool] = lambda _: True) -> None:
         """Read the *rows* of a time in the span. One that was not known counts from nothing if *first* says so."""
         number = self._slices.at(time)

@@ -264,12 +264,13 @@ class ChangedScreen(LiveScreen):
     def _opened(self, event: RowView.Opened) -> None:
         event.stop()
         row: Row = event.row
-        if row.what in ("program", "failed", "exit", "unit", "process") and self.compared is not None:
+        subject = subject_of(row)
+        if row.what == "user":
+            self._main.going.go("user", subject)
+        elif row.call is None and self.compared is not None:
             span = self.compared.a if row.mark == "-" else self.compared.b
             self._main.show_programs(query_of(row), Box(*span))
-        elif row.what == "user":
-            self._main.going.go("user", subject_of(row))
-        elif (subject := subject_of(row)) is not None:
+        elif subject is not None:
             self._main.show_calls(subject)
 
     def action_columns(self) -> None:
@@ -305,7 +306,7 @@ def subject_of(row: Row) -> Subject | None:
 
 def query_of(row: Row) -> str:
     """Return the filter of the exec log that shows the programs of a row."""
-    name, of = ("unit", row.unit) if row.what == "unit" else ("comm", row.program)
+    name, of = ("comm", row.program) if row.unit is None else ("unit", row.unit)
     query = f"{name}:{_quoted(of or '')}"
     if row.what == "failed" and row.error:
         return f"{query} ret:{row.error}"
