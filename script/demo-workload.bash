@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The workload of the demo, a bit more than a minute: one user compiles, one mistypes, a health check runs, jobs end
-# badly, a backup is made. script/make-demo starts it in its own namespaces; every command is real.
+# badly, a backup is made, and after half the time the health check has a new command that is not installed.
+# script/make-demo starts it in its own namespaces; every command is real.
 #
-#   demo-workload.bash          all of it
+#   demo-workload.bash          all of it; CGROUPS is the folder of the cgroups, and RUNNER the container of ci
 #   demo-workload.bash PART     one user's part of it, as that user
 set -u
 cd /srv/shop || exit 1
@@ -11,6 +12,7 @@ health_check() { # www-data asks every second whether the shop is up
   local until=$((SECONDS + 70))
   while ((SECONDS < until)); do
     sh -c 'date +%s >/srv/tmp/health; test -s /srv/tmp/health && cut -c1-10 /srv/tmp/health'
+    ((SECONDS < until - 30)) || sh -c 'shop-probe --once'
     sleep 1
   done
 }
@@ -40,9 +42,12 @@ mistakes() { # ben looks for the right command
   git status --short
   git log --oneline | head -3
   grep -rn price src | wc -l
-  sleep 4
+  cat /etc/shadow
+  flock /srv/tmp/stock.lock sleep 6 &
+  sleep 1
+  flock /srv/tmp/stock.lock wc -l notes.txt # waits for the other
   for file in src/*.c; do wc -l "$file"; done | sort -n | tail -3
-  sleep 7
+  sleep 5
   env gti commit
   sleep 1
   git commit -q --allow-empty -m 'Type slower'
@@ -86,19 +91,22 @@ nightly() { # root makes a backup and tidies up
   find src -name '*.c' -exec md5sum {} \;
 }
 
-as() { # USER PART
-  setpriv --reuid "$1" --regid "$1" --clear-groups /usr/bin/env -i HOME="/home/$1" USER="$1" LANG=C.UTF-8 \
-    PATH=/usr/local/bin:/usr/bin:/bin TMPDIR=/srv/tmp /bin/bash "$0" "$2" &
+as() { # USER PART CGROUP
+  (
+    echo "$BASHPID" >"$CGROUPS/$3/cgroup.procs"
+    exec setpriv --reuid "$1" --regid "$1" --clear-groups /usr/bin/env -i HOME="/home/$1" USER="$1" LANG=C.UTF-8 \
+      PATH=/usr/local/bin:/usr/bin:/bin TMPDIR=/srv/tmp /bin/bash "$0" "$2"
+  ) &
 }
 
 if (($#)); then
   "$1" >/dev/null 2>&1
 else
-  as www-data health_check
-  as ann compile
-  as ben mistakes
-  as ci accidents
-  as ci deploy
-  as root nightly
+  as www-data health_check system.slice/shop-health.service
+  as ann compile user.slice/user-1000.slice/session-4.scope
+  as ben mistakes user.slice/user-1001.slice/session-7.scope
+  as ci accidents "$RUNNER"
+  as ci deploy "$RUNNER"
+  as root nightly system.slice/backup.service
   wait
 fi

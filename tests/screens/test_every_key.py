@@ -105,6 +105,12 @@ def users_at(screen: str) -> int:
     return next((at for at, line in enumerate(screen.splitlines()) if "2 Users" in line), -1)
 
 
+def unfolds(before: str, after: str) -> bool:
+    """Fewer rows of the exec log are folded into others."""
+    less, more = (re.search(r"folded (\d+) repeats", screen) for screen in (after, before))
+    return more is not None and int(less[1] if less else 0) < int(more[1])
+
+
 def grows(before: str, after: str) -> bool:
     """The exec log has more lines."""
     return users_at(after) > users_at(before) > 0
@@ -184,7 +190,7 @@ PRESSES: dict[str, Press] = {
     "table.sort_left": Press((*USERS, "greater_than_sign"), r"▼EXECS/s", FROM_USERS),
     "table.reverse": Press(USERS, r"▲EXECS/s", ("r", *FROM_USERS)),
     "execs.failures": Press((), r"failures: all", ("e", "e", "e")),
-    "execs.fold": Press((*FIRST, "j", "j"), r"!folded 261 repeats", ("z", *FOLLOW)),
+    "execs.fold": Press(("slash", *"true", "enter", "g"), unfolds, ("escape", "F")),
     "trace.fold": Press((*TRACE, "g"), r"!ebpftop ×\d+", ("z", "F", *FROM_TRACE)),
     "i": Press((*SYSCALLS, "g"), tells, BACK),
     "T": Press((*SYSCALLS, "g"), tells, BACK),
