@@ -150,6 +150,7 @@ def probe_state(probe: ProbeName, state: str, at: float = 0, **more: str) -> Pro
         "trace": "raw_tracepoint:sys_enter",
         "opens": "raw_tracepoint:sys_exit",
         "programs": "bpf:BPF_PROG_GET_NEXT_ID",
+        "cgroups": "raw_tracepoint:sys_exit",
     }[probe]
     assert state in ("on", "off", "failed")
     return Probe(

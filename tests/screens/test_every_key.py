@@ -197,6 +197,8 @@ PRESSES: dict[str, Press] = {
     "call.i": Press((*SYSCALLS, "g", "enter"), tells, ("escape", *BACK)),
     "call.T": Press((*SYSCALLS, "g", "enter"), tells, ("escape", *BACK)),
     "Z": Press(SYSCALLS, r"since [0-9:]+, Z", ("Z", *BACK)),
+    "view.next": Press((), r"2 Units", ("V",)),
+    "view.previous": Press((), r"2 Errnos", ("v",)),
     "syscalls.v": Press(SYSCALLS, r"since last", ("v", *BACK)),
     "syscalls.W": Press(SYSCALLS, r"^ Calls in flight", ("escape", *BACK)),
     "syscalls.s": Press(SYSCALLS, r"^ The tail-call table", ("escape", *BACK)),

@@ -321,3 +321,21 @@ def test_a_program_runs_again_with_its_environment(tmp_path: Path) -> None:
     # What was asked for is not all of it: the rest stays as it is.
     (line,) = there(cwd="/x", env={"LANG": "C"})
     assert line == """cd /x && env LANG=C /usr/bin/make 'it'"'"'s'"""
+
+
+@pytest.mark.parametrize("path", ["/a.slice/b.service", '/it\'s/$(id) "x"', "/-rf"])
+@pytest.mark.parametrize("container", [None, "06c200bb1487"])
+def test_a_unit_or_a_container_is_a_filter_and_a_condition(path: str, container: str | None) -> None:
+    subject = Subject("group", container=container, cgroup=path, text="it")
+    (words,) = by_tool("ebpftop", subject)
+    assert chosen_filter(parser("live").parse_args(["live", *words[2:]])) == (
+        Filter(cgroups=(path,)) if container is None else Filter(containers=(container,))
+    )
+    (line,) = by_tool("jq", subject)
+    of = {"kind": "exec", "cgroup": path, "container": container}
+    records = (of, dict(of, cgroup=f"{path}/below"), dict(of, cgroup=f"{path}x", container="other"))
+    text = "".join(json.dumps(one) + "\n" for one in records)
+    found = subprocess.run(line[line.index("|") + 1 :], input=text, capture_output=True, text=True, check=True).stdout
+    assert [json.loads(one) for one in found.splitlines()] == [*records[:2]]
+    for choice in watch_choices(subject):
+        compile_watch(choice.expression)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ebpftop.ui.panes import exec_columns, trace, users
+from ebpftop.ui.panes import exec_columns, trace, user_columns
 from ebpftop.ui.panes.syscall_columns import call_columns
 from ebpftop.ui.widgets.columns import Column, fit, on_screen, without_middle
 from ebpftop.ui.widgets.row_drawing import GUTTER
@@ -63,7 +63,7 @@ def test_what_a_list_is_sorted_by_is_shown_on_any_screen() -> None:
     ],
 )
 def test_users(pane: int, expected: str) -> None:
-    assert ", ".join(title.rsplit(" ", 1)[0] for title in shown(users.COLUMNS, 120, pane)) == expected
+    assert ", ".join(title.rsplit(" ", 1)[0] for title in shown(user_columns.COLUMNS, 120, pane)) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,17 @@ import json
 from typing import Any
 
 from ebpftop.core.records import Attempt, Header, Lost, Probe, Record
-from ebpftop.core.syscall_records import Abi, Handler, SyscallRow, Syscalls, TableSlot
-from ebpftop.models.seccomp import EPERM, MOMENTARY, RUNTIME, AllSeen, CallsSeen, profile
+from ebpftop.core.syscall_records import (
+    Abi,
+    Handler,
+    InFlight,
+    ProcessCalls,
+    ProcessTotal,
+    SyscallRow,
+    Syscalls,
+    TableSlot,
+)
+from ebpftop.models.seccomp import EPERM, MOMENTARY, RUNTIME, AllSeen, CallsSeen, Losses, of_process, profile
 from ebpftop.syscalls import abi as abis
 
 T = 1_795_352_400.0
@@ -107,3 +116,35 @@ def test_without_a_reading_nothing_is_known() -> None:
     calls.feed([Probe(time=T, probe="syscalls", state="failed", via=None, reason="EPERM")])
     assert calls.seen("ls", T) is None
     assert calls.failed == "EPERM"
+
+
+def of_one(count: int, listed: int, **more: object) -> CallsSeen | None:
+    pair = {"pid": 7, "comm": "nginx", "start_ns": 5, "abi": "x86_64"}
+    made = Syscalls(
+        time=T + 9,
+        rows=(),
+        processes=(
+            ProcessCalls(**pair, nr=0, name="read", count=listed),  # type: ignore[arg-type]
+            ProcessCalls(**{**pair, "pid": 8}, nr=1, name="write", count=1),  # type: ignore[arg-type]
+        ),
+        process_totals=(ProcessTotal(pid=7, comm="nginx", start_ns=5, count=count, errors=0),),
+        in_flight=(InFlight(pid=7, tid=9, comm="nginx", abi="x86_64", nr=232, name="epoll_wait", ns=1),),
+        **more,  # type: ignore[arg-type]
+    )
+    return of_process(made, 7, 0, T, Losses())
+
+
+def test_of_a_process_the_listed_calls_are_known_and_those_in_flight() -> None:
+    found = of_one(4, 4)
+    assert found is not None
+    assert (found.named, found.doubts, found.of) == (("epoll_wait", "read"), (), "process 7 (nginx)")
+
+
+def test_a_process_that_is_not_listed_whole_says_so() -> None:
+    found = of_one(5, 4, evicted=2)
+    assert found is not None
+    assert [doubt.split(":")[0] for doubt in found.doubts] == [
+        "only its most frequent calls are listed",
+        "2 pairs of process and call evicted from the kernel's map",
+    ]
+    assert of_process(reading(), 7, 0, T, Losses()) is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from ebpftop.filters.spec import Filter
+from ebpftop.filters.spec import COMM_BYTES, Filter, comm_bytes, is_cgroup_path
 
+_ESCAPES = re.compile(r"\\(?:x([0-7][0-9a-f])|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})").finditer
 SEPARATOR = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
 """Between the levels of a breadcrumb."""
 
@@ -62,6 +64,23 @@ def process_level(pid: int, comm: str) -> FilterLevel:
 def container_level(container: str) -> FilterLevel:
     """Return the level that matches a container."""
     return FilterLevel(f"container {container}", Filter(containers=(container,)))
+
+
+def comm_level(comm: str) -> FilterLevel | None:
+    """Return the level that matches the programs of a name; None if a filter cannot name it exactly."""
+    if "\\" in comm or comm.endswith("*") or not 0 < len(comm_bytes(comm)) <= COMM_BYTES:
+        return None
+    return FilterLevel(comm, Filter(comms=(comm,)))
+
+
+def group_level(name: str, path: str) -> FilterLevel | None:
+    """Return the level that matches a cgroup, called *name*, and those below it.
+
+    None if all are below it, or if *path*, as records have it, is not its name: systemd's own escapes, as in
+    ``a\\x2db.service``, are of characters that print, and stay as they are.
+    """
+    is_exact = not any(code[1] is None or not chr(int(code[1], 16)).isprintable() for code in _ESCAPES(path))
+    return FilterLevel(name, Filter(cgroups=(path,))) if path.strip("/") and is_cgroup_path(path) and is_exact else None
 
 
 def label_of(wanted: Filter) -> str:

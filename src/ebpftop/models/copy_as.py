@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ebpftop.filters.spec import COMM_BYTES, Filter, comm_bytes
+from ebpftop.filters.stack import container_level, group_level
 from ebpftop.models.copy_traced import traced_lines
 from ebpftop.models.shell_line import shell_line
 from ebpftop.models.subject import Subject
@@ -25,11 +26,12 @@ _EXEC = "tracepoint:sched:sched_process_exec"
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """A line for a shell: the tool, what it does, the line itself."""
+    """A line for a shell: the tool, what it does, the line itself; `shown` stands for one that is too long to show."""
 
     tool: str
     about: str
     text: str
+    shown: str = ""
 
 
 def command_lines(subject: Subject | None, wanted: Filter, probes: Sequence[str] = ()) -> list[CommandLine]:
@@ -104,6 +106,9 @@ def _filter_of(s: Subject) -> Filter:
     """Return the narrowest filter that goes on to mean the same: of a program its name, not a pid that ends."""
     if s.kind == "user":
         return Filter(uids=(s.uid,)) if s.uid is not None else Filter()
+    if s.kind == "group":
+        level = container_level(s.container) if s.container else group_level(s.text, s.cgroup or "")
+        return level.filter if level is not None else Filter()
     is_option = s.comm == "--"  # argparse drops it, also behind --comm=
     if _is_plain(s.comm) and "*" not in s.comm and not is_option and len(comm_bytes(s.comm)) <= COMM_BYTES:
         return Filter(comms=(s.comm,))
@@ -118,8 +123,13 @@ def _named(probes: Sequence[str]) -> list[str]:
 
 
 def _condition(s: Subject) -> str | None:
-    parts = [f".kind == {_jq_text(s.kind if s.kind != 'user' else 'exec')}"]
-    if s.kind == "user":
+    parts = [f".kind == {_jq_text(s.kind if s.kind not in ('user', 'group') else 'exec')}"]
+    if s.kind == "group":
+        if s.container:
+            parts.append(f".container == {_jq_text(s.container)}")
+        elif s.cgroup:
+            parts.append(f"(.cgroup + {_jq_text('/')} | startswith({_jq_text(s.cgroup + '/')}))")
+    elif s.kind == "user":
         parts.append(f".uid == {s.uid}")
     elif s.comm:
         parts.append(f"{'.task' if s.kind == 'trace' else '.comm'} == {_jq_text(s.comm)}")

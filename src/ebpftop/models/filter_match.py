@@ -95,6 +95,17 @@ class ViewFilter:
         """Match a user: counters of users have nothing else to match."""
         return not self.filter.uids or uid in self.filter.uids
 
+    def matches_comm(self, comm: str) -> bool:
+        """Match the name of a process: counters of programs have nothing else to match."""
+        return not self.filter.comms or any(comm_matches(pattern, comm) for pattern in self.filter.comms)
+
+    def matches_cgroup(self, cgroup: str) -> bool:
+        """Match a cgroup: its counters have nothing else to match."""
+        wanted = self.filter
+        if wanted.cgroups and not any(_is_below(path, cgroup) for path in wanted.cgroups):
+            return False
+        return not wanted.containers or in_container(wanted.containers, cgroup)
+
     def _matches_pid(
         self, pid: int, comm: str | None, processes: Processes, start_ns: int = 0, uid: int | None = None
     ) -> bool | None:

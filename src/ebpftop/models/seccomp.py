@@ -19,6 +19,8 @@ from ebpftop.core.format import counted, duration
 from ebpftop.core.records import Header, Lost, Probe, Record, Where
 from ebpftop.core.syscall_records import Abi, Syscalls
 from ebpftop.models.baseline import CallKey
+from ebpftop.models.callers import process_of, total_of
+from ebpftop.models.processes import same_start
 
 ARCHITECTURES: Mapping[Abi, str] = {
     "x86_64": "SCMP_ARCH_X86_64",
@@ -91,13 +93,13 @@ class Losses:
     lost: int = 0
     blind: tuple[str, ...] = ()
 
-    def clauses(self, reading: Syscalls) -> Iterator[str]:
-        """Yield why calls may be missing in *reading*."""
+    def clauses(self, reading: Syscalls | None) -> Iterator[str]:
+        """Yield why calls may be missing: in *reading*, if they are counted in one of system calls."""
         if self.lost:
             yield f"{counted(self.lost, 'call', whole=True)} lost, of which the names are not known"
         for what in self.blind:
             yield f"not seen: {what}"
-        ignored = sorted({slot.name for slot in reading.table if slot.handler == "ignore"})
+        ignored = sorted({slot.name for slot in (reading.table if reading else ()) if slot.handler == "ignore"})
         if ignored:
             yield f"ignored, and not counted: {', '.join(ignored)}"
 
@@ -106,6 +108,24 @@ def seen_in(reading: Syscalls, of: str, begin: float, losses: Losses, before: Ma
     """Return the calls of counters that count nothing but *of*, since *begin*, when they were as in *before*."""
     calls = frozenset((row.abi, row.name) for row in reading.rows if row.count > before.get((row.abi, row.nr), 0))
     return CallsSeen(of, calls, begin, reading.time, tuple(losses.clauses(reading)))
+
+
+def of_process(reading: Syscalls, pid: int, start_ns: int, begin: float, losses: Losses) -> CallsSeen | None:
+    """Return the calls of a process since *begin*, as far as they are listed individually; None if none is."""
+    start_ns = start_ns or process_of(reading, pid)[1]
+    pairs = [p for p in reading.processes if p.pid == pid and same_start(p.start_ns, start_ns)]
+    if not pairs:
+        return None
+    calls = {(p.abi, p.name) for p in pairs if p.count}
+    calls |= {(call.abi, call.name) for call in reading.in_flight if call.pid == pid}
+    doubts = [*losses.clauses(reading)]
+    whole = total_of(reading, pid, start_ns)
+    if whole is None or whole.count > sum(p.count for p in pairs):
+        doubts.append("only its most frequent calls are listed: filter to it, and take the profile of the filter")
+    if reading.evicted:
+        doubts.append(f"{counted(reading.evicted, 'pair')} of process and call evicted from the kernel's map")
+    of = f"process {pid} ({pairs[0].comm})"
+    return CallsSeen(of, frozenset(calls), begin, reading.callers_time, tuple(doubts))
 
 
 class AllSeen:

@@ -53,6 +53,8 @@ class Subject:
     """The id of an eBPF program; `text` is its name, `comm` and `pid` are of a process that holds it."""
     conditions: tuple[str, ...] = ()
     """On which conditions `call` is traced, as `--trace` has them; none: each call of it, or none is."""
+    cgroup: str | None = None
+    """The path of its cgroup, if it is a unit, a container or a cgroup; `text` is its name then."""
     program: str = ""
     """What to call instead of the first of `argv`, which a program found in PATH was called by."""
 

@@ -21,14 +21,16 @@ from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import Processes
 from ebpftop.models.ring import UNDECIDED_MAX
 
-Kind: TypeAlias = Literal["recording", "csv", "json", "report"]
+Kind: TypeAlias = Literal["recording", "csv", "json", "report", "seccomp"]
 ENDED_KEPT = 20_000
 ENDED_BYTES = 8 << 20
 """Bounds on the ended processes that are kept to find out whose a record was."""
 
 Kept = TypeVar("Kept")
 
-SUFFIXES: dict[Kind, str] = {"recording": ".jsonl.zst", "csv": ".csv", "json": ".json", "report": ".txt"}
+SUFFIXES: dict[Kind, str] = {
+    **{"recording": ".jsonl.zst", "csv": ".csv", "seccomp": ".seccomp.json", "json": ".json", "report": ".txt"},
+}
 
 
 def default_name(kind: Kind, host: str, pane: str, moment: float) -> str:

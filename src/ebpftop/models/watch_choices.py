@@ -48,6 +48,10 @@ def _choices(s: Subject) -> Iterator[tuple[str, str]]:
         yield f"{s.comm} is ended by a signal", f"exit.comm == {comm} && exit.signal != null"
         yield f"{s.comm} starts", f"exec.comm == {comm} && exec.ret == 0"
         yield f"{s.comm} runs for more than a minute", f"exit.comm == {comm} && exit.duration_s > 1m"
+    elif s.kind == "group" and (s.container or s.cgroup):
+        own = f"exec.container == {quoted(s.container)}" if s.container else f"exec.cgroup == {quoted(s.cgroup or '')}"
+        yield f"{s.text} starts a program", f"{own} && exec.ret == 0"
+        yield f"{s.text} cannot start a program", f"{own} && exec.ret < 0"
     elif s.kind == "user" and s.uid is not None:
         name = s.user or f"uid {s.uid}"
         yield f"a program of {name} exits with a status other than 0", f"exit.uid == {s.uid} && exit.code > 0"

@@ -115,6 +115,13 @@ CLOCK = Setting("clock", "screen", choice("local", "utc"), "local", "times of da
 MOUSE = Setting("mouse", "screen", FLAG, True, "clicks, the wheel and drags; without it they are the terminal's")
 ASCII = Setting("ascii", "screen", FLAG, False, "draw with ASCII only, for terminals without other characters")
 LAYOUT = Setting("layout", "screen", choice("all", "logs", "calls", "users"), "all", "which panes are shown")
+VIEW = Setting(
+    "view",
+    "screen",
+    choice("users", "units", "containers", "cgroups", "programs", "errnos"),
+    "users",
+    "what the second pane puts together: v shows the next",
+)
 GRAPHS = Setting("graphs", "screen", FLAG, True, "graphs of the machine above the panes, where there is room")
 WRAP = Setting("wrap", "screen", FLAG, False, "long commands and messages go on in further lines, in all lists")
 CONFIRM = Setting("confirm", "screen", FLAG, False, "a probe's key asks first: press it twice to attach or detach")
@@ -211,7 +218,7 @@ CONTAINER = Setting("container", "filter", listed(values.container, "a container
 HIDE_SELF = Setting("hide-self", "filter", FLAG, True, "leave ebpftop's own calls out")
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(THEME, LAYOUT, GRAPHS, CLOCK, MOUSE, ASCII, WRAP, CONFIRM, REMEMBER),
+    *(THEME, LAYOUT, VIEW, GRAPHS, CLOCK, MOUSE, ASCII, WRAP, CONFIRM, REMEMBER),
     *(INTERVAL, PROBES, LATENCY, FAILURES, IGNORE, TRACE, TRACE_LIMIT, PRINTK, BUFFER, ATTACH),
     *(KEEP, HISTORY, MEMORY, SPEED),
     WHEN,

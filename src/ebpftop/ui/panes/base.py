@@ -21,6 +21,7 @@ from ebpftop.models.base import Model
 from ebpftop.models.box import Box
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
+from ebpftop.models.seccomp import CallsSeen
 from ebpftop.models.subject import Subject
 from ebpftop.models.watch import Watch
 from ebpftop.ui.panes.polling import PollingPane
@@ -49,7 +50,7 @@ class Pane(PollingPane):
     """
 
     extra_probes: ClassVar[tuple[ProbeName, ...]] = ()  # other probes whose batches the model reads
-    tab_label: ClassVar[str] = ""
+    tab_label: str = ""
     """The label in a line of tabs, if it is another one."""
     empty_text: ClassVar[str]
     """A clause without its full stop: " since 22:48:02." may follow. Also true for a recording that has ended."""
@@ -133,6 +134,10 @@ class Pane(PollingPane):
         """Why there are no rows, if nothing is wrong."""
         return self.none_yet()
 
+    def lines_if_empty(self) -> list[Span]:
+        """Return the lines that say so."""
+        return [Span(self.message_if_empty(), "dim")]
+
     def none_yet(self) -> str:
         """Say that nothing has happened, since when, and what makes something happen."""
         started = self.source.header.started
@@ -170,6 +175,10 @@ class Pane(PollingPane):
     def apply_filter(self, view_filter: ViewFilter) -> None:
         """Show only what matches."""
 
+    def tabs(self) -> Sequence[str]:
+        """Return the labels of all that the pane can show, `label` among them, for its title; none if that is one."""
+        return ()
+
     def subtitle(self) -> str:
         """The text at the right end of the title: how rows are chosen, sorted, followed."""
         return ""
@@ -194,6 +203,25 @@ class Pane(PollingPane):
             return f"newest {format.count(rows)} of "
         return "newest " if self.newest_only else ""
 
+    @property
+    def shown_probe(self) -> ProbeName:
+        """The probe whose records the rows are made of."""
+        return self.probe
+
+    @property
+    def list_name(self) -> str:
+        """What its rows are called in the name of a file."""
+        return self.probe
+
+    @property
+    def all_lists(self) -> Sequence[RowView[Any]]:
+        """Return all lists that it can show, also those never shown so far; the first is named as its probe."""
+        return tuple(self.query(RowView))
+
+    def calls_seen(self, row: Any) -> CallsSeen | None:
+        """Return the system calls that were seen of what a row is about; None if that is not known."""
+        return None
+
     # The title.
 
     def compose(self) -> ComposeResult:
@@ -212,8 +240,8 @@ class Pane(PollingPane):
 
     def update_overview(self, overview: Overview) -> None:
         """Take the state of the probe and its losses."""
-        self._state = overview.probes.get(self.probe)
-        self.losses = format.losses(overview.losses(self.probe))
+        self._state = overview.probes.get(self.shown_probe)
+        self.losses = format.losses(overview.losses(self.shown_probe))
         self.describe()
 
     def describe(self) -> None:
@@ -233,6 +261,7 @@ class Pane(PollingPane):
                 (*([Count(doing, -1)] if (doing := self._state_text()) else []), *self.title_counts()),
                 self.losses,
                 tuple(right),
+                self.tabs(),
             )
         )
         faded = self.state in ("off", "failed")
@@ -270,14 +299,14 @@ class Pane(PollingPane):
                 Span(f"press {self.number} to try again, ! for what happened", "dim"),
             ]
         state = self._state
-        if self.probe not in self.source.probes:
+        if self.shown_probe not in self.source.probes:
             why = "not asked for with --probes" if self.source.live else "not in this recording"
             return [Span(why, "dim")] if empty else []
         if doing and (empty or self.busy):
             return [Span(f"{doing} …", "warn")]
         if state is not None and state.state == "failed":
             message = [
-                Span(f"The probe {self.probe} could not start", "bad"),
+                Span(f"The probe {self.shown_probe} could not start", "bad"),
                 Span(state.reason or "no reason known", "warn"),
             ]
             tried = f"all {counted(len(state.attempts), 'attempt')}" if len(state.attempts) > 1 else "what was tried"
@@ -290,7 +319,7 @@ class Pane(PollingPane):
             ]
         if empty and self.box is not None:
             return [Span("nothing in the box; Esc clears it", "dim")]
-        return [Span(self.message_if_empty(), "dim")] if empty else []
+        return self.lines_if_empty() if empty else []
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:

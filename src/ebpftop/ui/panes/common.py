@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from ebpftop.core.clock import date_text, day, time_text
+from ebpftop.core.format import count, per_second
 from ebpftop.core.syscall_records import Handler, InFlight
 from ebpftop.ui.widgets.columns import Cell, Narrow, Span
 
@@ -39,6 +40,16 @@ def narrow_time(time: Callable[[Row], float]) -> Narrow[Row]:
 def user(name: str, uid: int) -> Cell:
     """A user's name; root is highlighted."""
     return (Span(name, "root" if uid == 0 else "user"),)
+
+
+def number(value: int, look: str = "") -> Cell:
+    """A count; a dot for none."""
+    return (Span(count(value), look) if value else Span("·", "dim"),)
+
+
+def rate(each_second: float, look: str = "") -> Cell:
+    """How often something happens each second; a dot for never."""
+    return (Span(per_second(each_second), look) if each_second else Span("·", "dim"),)
 
 
 def thread(call: InFlight) -> str:

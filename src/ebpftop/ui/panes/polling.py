@@ -68,7 +68,8 @@ class PollingPane(TitledPane):
     """A titled pane that polls the probe `probe` of a source, and delivers what came."""
 
     probe: ClassVar[ProbeName]
-    label: ClassVar[str]
+    label: str
+    """What it is called; what it shows may change, and then that does."""
     is_log: ClassVar[bool] = False
     """Its probe has events, which the kernel keeps until they are read."""
 

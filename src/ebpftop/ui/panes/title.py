@@ -42,7 +42,11 @@ def joined(counts: Sequence[Count]) -> str:
 
 @dataclass(frozen=True)
 class Title:
-    """What a title says: `counts` as far as they fit; of `right`, the first text that fits."""
+    """What a title says: `counts` as far as they fit; of `right`, the first text that fits.
+
+    `tabs` are the labels of all that can be shown there, of which `label` is: in its place, if the first count has room
+    beside them.
+    """
 
     number: int
     label: str
@@ -50,15 +54,11 @@ class Title:
     counts: tuple[Count, ...] = ()
     lost: str = ""
     right: tuple[Span, ...] = ()
+    tabs: Sequence[str] = ()
 
     def spans(self, width: int, *, focused: bool) -> list[Span]:
         """Return the line in exactly *width* cells."""
-        head = [
-            Span("▸" if focused else " ", "focus"),
-            Span(f"{self.number} ", "number"),
-            Span(f"{self.label} ", "focus" if focused else "label"),
-            self.mark,
-        ]
+        head = self._head(width, focused=focused)
         lost = [Span(f"  lost {self.lost}", "warn")] if self.lost else []
         counts, right = self._fitting(width - _length([*head, *lost]))
         left = [*head, Span(f"  {joined(counts)}" if counts else "", "dim"), *lost]
@@ -66,6 +66,27 @@ class Title:
             return layout_cell(left, width)
         room = width - cell_len(right.text) - 1
         return [*layout_cell(left, room), right, Span(" ")]
+
+    def _head(self, width: int, *, focused: bool) -> list[Span]:
+        """Return all in front of the counts; the mark is the last of it."""
+        begin = [Span("▸" if focused else " ", "focus"), Span(f"{self.number} ", "number")]
+        look = "focus" if focused else "label"
+        short = [*begin, Span(f"{self.label} ", look), self.mark]
+        if not self.tabs:
+            return short
+        tabs = [(Span(tab, look) if tab == self.label else Span(tab.lower(), "dim")) for tab in self.tabs]
+        between = [part for tab in tabs for part in (tab, Span(_BETWEEN_TABS, "dim"))]
+        whole = [*begin, *between[:-1], Span(" "), self.mark]
+        return whole if _length(whole) + _needs(self._kept(1), Span("")) <= width else short
+
+    def tab_at(self, x: int, width: int) -> str:
+        """Return the label of the tab at cell *x* of a line so wide; empty if there is none."""
+        end = 0
+        for span in self._head(width, focused=False):
+            end += cell_len(span.text)
+            if x < end:
+                return next((tab for tab in self.tabs if tab.lower() == span.text.lower()), "")
+        return ""
 
     def _fitting(self, room: int) -> tuple[Sequence[Count], Span]:
         """Return the counts and the right end for so many cells: one count first, then the right end, then the rest."""
@@ -89,17 +110,17 @@ class Title:
     def part_at(self, x: int, width: int) -> Part:
         """Return what is at cell *x* of a line so wide."""
         end = 0
+        mark = len(self._head(width, focused=False)) - 1
         for position, span in enumerate(self.spans(width, focused=False)):
             end += cell_len(span.text)
             if x < end:
-                if position == _MARK:
+                if position == mark:
                     return "mark"
-                return "probe" if position > _MARK and span.style in _OF_PROBE else "other"
+                return "probe" if position > mark and span.style in _OF_PROBE else "other"
         return "other"
 
 
-_MARK = 3
-"""Position of the mark among the spans."""
+_BETWEEN_TABS = "·"
 _OF_PROBE = frozenset(("bad", "warn"))
 """Looks of losses, and of what the probe cannot see."""
 
@@ -122,12 +143,13 @@ class TitledPane(Vertical):
     }
 
     class TitleClicked(Message):
-        """A click on the title, on *part* of it; *times* is 2 for the second of a double click."""
+        """A click on the title, on *part* of it, or on *tab*; *times* is 2 for the second of a double click."""
 
-        def __init__(self, pane: TitledPane, part: Part, times: int) -> None:
+        def __init__(self, pane: TitledPane, part: Part, tab: str, times: int) -> None:
             super().__init__()
             self.pane = pane
             self.part = part
+            self.tab = tab
             self.times = times
 
     def __init__(self, *, id: str) -> None:
@@ -216,5 +238,6 @@ class TitledPane(Vertical):
         x, y = event.screen_x - self.region.x, event.screen_y - self.region.y
         if y == 0 and self.has_title and self._title is not None:
             event.stop()
-            part = self._title.part_at(x - self._left, self.outer_size.width - self._left)
-            self.post_message(self.TitleClicked(self, part, event.chain))
+            at, width = x - self._left, self.outer_size.width - self._left
+            part, tab = self._title.part_at(at, width), self._title.tab_at(at, width)
+            self.post_message(self.TitleClicked(self, part, tab, event.chain))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ebpftop.core import format
+from ebpftop.models.processes import ProcessInfo
 from ebpftop.models.user import Activity, User
 from ebpftop.models.users import UsersModel
 from ebpftop.ui.panes.syscall_notes import calls_text
@@ -41,6 +44,12 @@ def user_sheet(model: UsersModel, user: User, now: float) -> Sheet:
         sheet.line((format.sparkline(history, min(60, len(history))), "$primary"))
     _counted(sheet, "Programs", activity.programs, "$primary")
     _counted(sheet, "Failures", activity.errors, "$error")
+    processes_of(sheet, processes, now)
+    return sheet
+
+
+def processes_of(sheet: Sheet, processes: Sequence[ProcessInfo], now: float) -> None:
+    """Add the newest of *processes*, which are sorted like that, to *sheet*."""
     sheet.heading(f"Processes ({len(processes)})")
     for process in processes[:MOST]:
         age = "before" if process.since is None else format.age(max(0.0, now - process.since))
@@ -54,7 +63,6 @@ def user_sheet(model: UsersModel, user: User, now: float) -> Sheet:
         sheet.line((f"{'…':>7}  and {len(processes) - MOST:,} more", "$dim"))
     if not processes:
         sheet.line(("none that the exec log knows", "$dim"))
-    return sheet
 
 
 def _counted(sheet: Sheet, title: str, counts: dict[str, int], colour: str) -> None:

@@ -27,6 +27,7 @@ from ebpftop.settings.rows import (
     REMEMBER,
     SORT,
     THEME,
+    VIEW,
     WHEN,
     WRAP,
     PaneSize,
@@ -92,6 +93,7 @@ class AppliedSettings:
             self._set_sort(name, view)
         self._check_names()
         self._set_layout()
+        self.main.views.pane.choose(self.settings[VIEW])
         self.main.graphs.wanted = self.settings[GRAPHS]
         self._set_failures()
         self.app.call_later(self._set_ascii)
@@ -132,6 +134,8 @@ class AppliedSettings:
             self.main.set_layout(self.main.pane_layout)
         elif name == GRAPHS.name:
             self.main.set_graphs(shown=self.settings[GRAPHS])
+        elif name == VIEW.name:
+            self.main.views.choose(self.settings[VIEW])
         elif name == FAILURES.name:
             self._set_failures()
             if self.settings[FAILURES] == "off":

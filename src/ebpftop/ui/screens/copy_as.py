@@ -50,6 +50,6 @@ class CopyScreen(ChoiceScreen[CommandLine]):
         return self.lines[index]
 
     def _words(self, line: CommandLine) -> Content:
-        text = escape(line.text)
+        text = escape(line.shown or line.text)
         shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
         return Content.assemble((f"{line.tool:<9}", "$primary bold"), (f"{line.about}\n", "$dim"), (shown, ""))

@@ -47,6 +47,11 @@ class FilterController:
         self._applied: tuple[Filter, float] | None = None
         """What the source applied last, and since when."""
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether the filter was another one than that of the command line at any time."""
+        return self._applied is not None
+
     def push(self, step: FilterLevel) -> None:
         """Filter further, by *step*."""
         wanted, notes = self._source.resolve(step.filter)

@@ -91,8 +91,10 @@ class GoController:
         actions = []
         subject = details.subject
         if details.narrows is not None:
-            key = "u" if subject is not None and subject.kind == "user" else ""
+            key = "u" if subject is None or subject.pid is None else ""
             actions.append(Action(details.narrows_what, partial(self._narrow, details), key))
+        if details.finds is not None:
+            actions.append(Action(details.narrows_what, partial(self._find, *details.finds), "u"))
         for place in self.places(subject):
             if place != details.place:
                 actions.append(Action(PLACES[place].label, partial(self.go, place, subject)))
@@ -106,8 +108,16 @@ class GoController:
         if subject.uid is not None and subject.kind != "user":
             level = user_level(subject.uid, subject.user)
             actions.append(Action("Only this user", partial(self._filter, level), "u"))
-        actions.append(Action("Copy as", partial(self._rows.copy_subject, subject, details.title), "C"))
+        actions.append(Action("Copy as", partial(self._copy_as, subject, details), "C"))
         return actions
+
+    def _copy_as(self, subject: Subject, details: Details) -> None:
+        seen = details.calls_seen() if details.calls_seen is not None else None
+        self._rows.copy_subject(subject, details.title, seen=seen)
+
+    def _find(self, execs: str, calls: str) -> None:
+        self._close_all()
+        self._rows.find(execs, calls)
 
     def go(self, place: str, subject: Subject | None) -> None:
         """Go to a place of `PLACES`, or say why not."""

@@ -21,6 +21,7 @@ from ebpftop.settings.rows import (
     SORT,
     THEME,
     TRACE,
+    VIEW,
     WHEN,
     WRAP,
     Columns,
@@ -127,6 +128,7 @@ class KeptSettings(AppliedSettings):
         yield WRAP.path, self.app.wraps_rows
         layout = self.main.pane_layout
         yield LAYOUT.path, layout.preset
+        yield VIEW.path, self.main.views.pane.view.name
         yield GRAPHS.path, self.main.graphs.wanted
         if self.settings[FAILURES] != "off":
             yield FAILURES.path, self.main.execs.model.view.failures

@@ -17,7 +17,7 @@ def lists_of(panes: Iterable[Pane]) -> dict[str, RowView[Any]]:
     """Return the lists of the panes by their names: the first of a pane has the name of its probe, others their id."""
     found: dict[str, RowView[Any]] = {}
     for pane in panes:
-        for view in pane.query(RowView):
+        for view in pane.all_lists:
             found[pane.probe if pane.probe not in found else (view.id or "").removeprefix("exec-")] = view
     return found
 

@@ -22,6 +22,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.models import relatives
 from ebpftop.models.box import Box
 from ebpftop.models.callers import process_of
+from ebpftop.models.groups import GroupsModel
 from ebpftop.models.programs import ProgramsModel
 from ebpftop.models.subject import Subject
 from ebpftop.models.subset import Kind
@@ -33,6 +34,7 @@ from ebpftop.ui.panes.filtered import FilteredPane, LogFilter
 from ebpftop.ui.panes.polling import worker_sleep
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import TitledPane
+from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.go_requested import GoRequested
@@ -42,11 +44,13 @@ from ebpftop.ui.screens.over_time import CHANGE_KEYS, PACE_KEYS, PLOT_KEYS, TIME
 from ebpftop.ui.screens.placing import LEAST
 from ebpftop.ui.screens.playback import PULSE_S, Group, PlaybackController
 from ebpftop.ui.screens.probe_feed import ProbeFeed
+from ebpftop.ui.screens.profiling import ProfileController
 from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.row_actions import ROW_KEYS, RowController
 from ebpftop.ui.screens.status_line import STATUS_ACTIONS, status_of
 from ebpftop.ui.screens.toggling import ProbeController, probe_keys
 from ebpftop.ui.screens.tracing import TraceController
+from ebpftop.ui.screens.viewing import VIEW_KEYS, ViewController
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
 from ebpftop.ui.widgets.columns import Shown
 from ebpftop.ui.widgets.filter_bar import FilterBar
@@ -76,6 +80,7 @@ class MainScreen(ListFilters[None], TimeScreen):
             "P", "programs", "Programs", tooltip="All eBPF programs of the machine, and what they cost", id="programs"
         ),
         *CHANGE_KEYS,
+        *VIEW_KEYS,
         *ROW_KEYS,
         Binding(
             "ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history as a recording", id="save"
@@ -98,7 +103,9 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.panes, self._disabled = panes().make(source)
         self.probes = ProbeController(lambda: self.app, source, self.panes, lambda: self.playback.overview)
         self.programs = ProbeFeed(source, "programs", "Programs", ProgramsModel)
-        self.playback = PlaybackController(source, self.panes, self, (self.programs,))
+        self.groups = ProbeFeed(source, "cgroups", "Groups", GroupsModel)
+        self.feeds = (self.programs, self.groups)
+        self.playback = PlaybackController(source, self.panes, self, self.feeds)
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self.front = self.execs
         self.interval_s = interval_s
@@ -109,12 +116,25 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.watching = WatchController(watch_options or WatchOptions(), self.playback.timeline, self, rings=news)
         self.playback.look_at = self.watching.take
         self.show_history(source)
-        self.rows = RowController(lambda: self.app, lambda: self.pane, self.filters, self.watching, self.playback)
+        calls = next(pane for pane in self.panes if isinstance(pane, SyscallsPane))
+        self.profiles = ProfileController(source, lambda: calls.model, lambda: self.playback.overview, self.filters)
+        self.rows = RowController(
+            lambda: self.app, lambda: self.pane, self.filters, self.watching, self.playback, self.profiles, self.find
+        )
         self.tracing = TraceController(
             lambda: self.app, lambda: self.query_one(SyscallsPane), source, lambda: self.filters.stack
         )
         self.going = GoController(
             lambda: self.app, self.panes, self.filters, self.rows, self.tracing.ask, self.show_tree
+        )
+        users = next(pane for pane in self.panes if isinstance(pane, UsersPane))
+        self.views = ViewController(
+            users,
+            self.groups,
+            lambda: calls.model,
+            lambda: self.choice_of_panes,
+            lambda: self.show_pane(users, shown=True),
+            self.describe,
         )
         self._pipe_end_reported = self._was_shown = False
 
@@ -123,7 +143,8 @@ class MainScreen(ListFilters[None], TimeScreen):
             self.open_inbox()
         for pane in self.panes:
             pane.deliver = partial(self._deliver, pane)
-        self.programs.deliver = partial(self._deliver, self.programs)
+        for feed in self.feeds:
+            feed.deliver = partial(self._deliver, feed)
         yield StatusBar(id="state")
         yield self.graphs.widget
         yield self.heat.widget
@@ -138,14 +159,16 @@ class MainScreen(ListFilters[None], TimeScreen):
         if self.playback.timeline is not None:
             self.set_interval(PULSE_S, self._pulse)
         self.set_focus(self.execs.log_lines)
+        for feed in self.feeds:
+            feed.begin(self)
         self.lists_made()
         self.place_plots(self.app.size.height)
         self.describe()
         self.watching.begin()
         for disabled in self._disabled:
             self.app.notify(str(disabled), severity="warning")
-        self.programs.begin(self)
-        if unshown := tuple(set(self.source.probes) - {pane.probe for pane in self.panes} - {self.programs.probe}):
+        shown = {pane.probe for pane in self.panes} | {feed.probe for feed in self.feeds}
+        if unshown := tuple(set(self.source.probes) - shown):
             self._pass_over(unshown)
 
     @work(thread=True, group="unshown", exit_on_error=False)
@@ -163,6 +186,7 @@ class MainScreen(ListFilters[None], TimeScreen):
     def describe(self) -> None:
         """Update status bar, tabs, and what shows time."""
         self.place_panes(self.app.size)
+        self.views.follow()
         self.describe_tabs()
         shown = [pane for pane in self.panes if pane.number and self._takes_room(pane)]
         status = status_of(self.source, self.playback, shown, self._filter_text, self.interval_s)
@@ -192,7 +216,8 @@ class MainScreen(ListFilters[None], TimeScreen):
         """Let the threads of all panes end at once."""
         for pane in self.panes:
             pane.stop_collecting()
-        self.programs.end()
+        for feed in self.feeds:
+            feed.end()
         self.source.interrupt()
 
     def _pulse(self) -> None:
@@ -266,7 +291,9 @@ class MainScreen(ListFilters[None], TimeScreen):
         pane = event.pane
         assert isinstance(pane, Pane)
         self.set_focus(pane.lines)
-        if event.part == "mark" and event.times == 1:
+        if event.tab and isinstance(pane, UsersPane) and event.tab != pane.label and event.times == 1:
+            self.views.choose(event.tab)
+        elif event.part == "mark" and event.times == 1:
             self.action_probe(pane.probe)
         elif event.part == "probe" and event.times == 1:
             self.probes.open(pane.probe)
@@ -409,6 +436,10 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.set_focus(self.execs.lines)
         self.type_filter(query)
 
+    def action_view(self, steps: int) -> None:
+        """Put together in pane 2 what happens in another way."""
+        self.views.step(steps)
+
     def action_columns(self) -> None:
         self.pick_columns(self.pane.lines, self.pane.label)
 
@@ -432,6 +463,15 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.action_filter()
         self.query_one(FilterBar).type(text)
 
+    def find(self, execs: str, calls: str) -> None:
+        """Show only what matches: in the exec log, and in the list of system calls, each its own text."""
+        syscalls = next(pane for pane in self.panes if isinstance(pane, SyscallsPane))
+        for pane, text in ((self.execs, execs), (syscalls, calls)):
+            if (row_filter := pane.lines.row_filter) is not None:
+                row_filter.type(text)
+        self.describe()
+        self.app.notify(f"Exec log: {execs}. Syscalls: {calls}. Esc clears one after the other")
+
     def action_user(self) -> None:
         self.rows.filter_user()
 
@@ -454,7 +494,7 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     async def action_save(self, kind: Kind) -> None:
         """Ask where to save the history, or the rows of this pane."""
-        await self.save(kind, self.pane.label, self.pane.probe, self.pane.rows_shown())
+        await self.save(kind, self.pane.label, self.pane.list_name, self.pane.rows_shown())
 
     async def save(self, kind: Kind, label: str, name: str, rows: Shown[Any]) -> None:
         """Ask where to save the history, or *rows* of a list: *label* in words, *name* in the name of a file."""
@@ -474,7 +514,10 @@ class MainScreen(ListFilters[None], TimeScreen):
             timeline=self.playback.timeline,
             series=series_of(self.source),
         )
-        choices = save_choices(shown, Listed(label, name, rows), self.playback.view_filter, self.execs.typed_query)
+        profiles = self.profiles.savings(*self.rows.seen(), self.playback.shown_time)
+        choices = save_choices(
+            shown, Listed(label, name, rows), self.playback.view_filter, self.execs.typed_query, profiles
+        )
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
 

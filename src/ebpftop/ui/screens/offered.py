@@ -52,6 +52,11 @@ def offered(app: SettableApp, main: MainScreen, kept: KeptSettings, picture: Cal
     for preset, panes_of in PRESETS.items():
         chosen = partial(main.set_layout, PaneLayout(preset, weights=main.pane_layout.weights))
         yield Command(f"Layout {preset}", panes_of, chosen)
+    for view in main.views.pane.views:
+        yield Command(f"View by {view.one}", f"{view.label} in the second pane", partial(main.views.choose, view.name))
+    if any(main.profiles.found(*main.rows.seen())):
+        does = "Of the row, or of what the filter leaves: a seccomp profile for containers"
+        yield Command("Save seccomp profile", does, lambda: main.action_save("seccomp"))
     yield Command("Export as JSON", f"The rows of {main.pane.label}", lambda: main.action_save("json"))
     for name, text in kept.settings.entries(FILTERS).items():
         yield Command(f"Filter {escape(name)}", escape(text), partial(main.type_filter, text))

@@ -128,7 +128,13 @@ class PlaybackController:
             self._feed(viewer, batch)
 
     def _taken(self, viewer: Pane | ProbeFeed) -> None:
-        if not isinstance(viewer, ProbeFeed) and viewer in self._has_rows:
+        if isinstance(viewer, ProbeFeed):
+            shown_in = viewer.shown_in()
+            if shown_in is not None:
+                self.frames.fed(shown_in)
+            else:
+                self.frames.fed_around()
+        elif viewer in self._has_rows:
             self._has_rows.discard(viewer)
             self.frames.fed(viewer)
         else:

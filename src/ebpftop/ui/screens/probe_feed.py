@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from ebpftop.core.records import Probe, ProbeName
 from ebpftop.core.source import Batch, Source
@@ -15,6 +15,7 @@ from ebpftop.models.box import Box
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.overview import Overview
 from ebpftop.models.requests import LatestRequests
+from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.polling import AGAIN_S, PATIENCE_S
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,16 @@ class Workers(Protocol):
 
     def post(self, do: Callable[[], None]) -> None:
         """Have *do* called on the screen's thread. Any thread may ask for that."""
+
+
+@runtime_checkable
+class Filtered(Protocol):
+    """A model whose rows filters can match."""
+
+    view_filter: ViewFilter
+
+    def apply_filter(self, view_filter: ViewFilter) -> None:
+        """Show only what matches."""
 
 
 class ProbeFeed:
@@ -49,6 +60,8 @@ class ProbeFeed:
         self.box: Box | None = None
         self.deliver: Callable[[Sequence[Batch]], None] = lambda _: self.acknowledge()
         """Takes what came, in the thread that polls; `acknowledge` is called when it was worked off."""
+        self.shown_in: Callable[[], Pane | None] = lambda: None
+        """The pane that shows now what it was fed; None if none does."""
         self.trouble = ""
         """Why the probe could not be attached or detached, or is not polled any more."""
         self._source = source
@@ -67,12 +80,16 @@ class ProbeFeed:
         """Add what came."""
         self.model.feed(batch)
 
-    def set_model(self, model: Model, _view_filter: ViewFilter) -> None:
+    def set_model(self, model: Model, view_filter: ViewFilter) -> None:
         """Show *model* from now on."""
         self.model = model
+        if isinstance(model, Filtered) and model.view_filter.filter != view_filter.filter:
+            model.apply_filter(view_filter)
 
     def apply_filter(self, view_filter: ViewFilter) -> None:
-        """Filters are about processes: there is nothing to do."""
+        """Show only what matches, if the model is about what a filter can match."""
+        if isinstance(self.model, Filtered):
+            self.model.apply_filter(view_filter)
 
     def acknowledge(self) -> None:
         """What was delivered has been worked off."""
@@ -115,6 +132,14 @@ class ProbeFeed:
         if self._has_opened:
             self._has_opened = False
             self._request(on=False)
+
+    def toggle(self) -> None:
+        """Attach the probe, or detach it, while somebody looks."""
+        if self._is_on():
+            self._has_opened = False
+            self._request(on=False)
+        else:
+            self.open()
 
     def end(self) -> None:
         """Let the thread that polls end, together with an interrupt of the source."""

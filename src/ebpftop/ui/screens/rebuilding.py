@@ -13,6 +13,7 @@ from ebpftop.core.source import Batch
 from ebpftop.models import box as boxes
 from ebpftop.models.base import Model, rebuild, share_processes
 from ebpftop.models.filter_match import ViewFilter
+from ebpftop.models.groups import GroupsModel
 from ebpftop.models.overview import Overview
 from ebpftop.models.users import UsersModel
 from ebpftop.recording.timeline import Timeline
@@ -81,7 +82,7 @@ def rebuild_at(
     models: dict[Viewer, Model] = {viewer: type(viewer.model)() for viewer in viewers}
     share_processes(models.values())
     for model in models.values():
-        if isinstance(model, UsersModel):
+        if isinstance(model, (UsersModel, GroupsModel)):
             # Before it is fed: its counts begin with the first reading that the filter holds for.
             model.apply_filter(view_filter)
     takers: dict[ProbeName, list[Model]] = {

@@ -10,14 +10,17 @@ from textual.binding import Binding
 
 from ebpftop.probes.registry import registry
 from ebpftop.ui.panes.base import Pane
+from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.playback import PlaybackController
+from ebpftop.ui.screens.profiling import ProfileController
 from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.watching import WatchController
 from ebpftop.ui.widgets.sheet import Details
 
 if TYPE_CHECKING:
     from ebpftop.models.copy_as import CommandLine
+    from ebpftop.models.seccomp import CallsSeen
     from ebpftop.models.subject import Subject
     from ebpftop.models.watch import Watch
 
@@ -41,15 +44,37 @@ class RowController:
         filters: FilterController,
         watching: WatchController,
         playback: PlaybackController,
+        profiles: ProfileController,
+        find: Callable[[str, str], None],
     ) -> None:
+        """*find* filters the exec log, and the list of system calls, each by a text."""
         self._app = app
         self._pane = pane
         self._filters = filters
         self._watching = watching
         self._playback = playback
+        self._profiles = profiles
+        self.find = find
 
     def filter_user(self) -> None:
-        self._filters.toggle("uids", self._pane().user_level(), "a user")
+        pane = self._pane()
+        if isinstance(pane, UsersPane) and pane.view.name != "users":
+            self._filter_row(pane)
+        else:
+            self._filters.toggle("uids", pane.user_level(), "a user")
+
+    def _filter_row(self, pane: UsersPane) -> None:
+        """Filter all panes to the row; clear the filter if that was done already."""
+        level, levels = pane.level(), self._filters.stack.levels
+        row = pane.lines.selected()
+        if level is not None and levels and levels[-1] == level:
+            self._filters.pop()
+        elif level is not None:
+            self._filters.push(level)
+        elif row is not None and any(pane.view.list_filter(row)):
+            self.find(*pane.view.list_filter(row))
+        else:
+            self._app().notify(f"Choose the row of a {pane.view.one} that has a name: j and k move")
 
     def filter_container(self) -> None:
         self._filters.toggle("containers", self._pane().container_level(), "a program of a container")
@@ -77,9 +102,17 @@ class RowController:
         if row is None:
             self.copy_subject(None, pane.label, is_row=False)
         else:
-            self.copy_subject(pane.subject(row), pane.details(row).title)
+            self.copy_subject(pane.subject(row), pane.details(row).title, seen=pane.calls_seen(row))
 
-    def copy_subject(self, subject: Subject | None, title: str, *, is_row: bool = True) -> None:
+    def seen(self) -> tuple[CallsSeen | None, Subject | None]:
+        """Return the calls that were seen of the row, and what it is about."""
+        pane = self._pane()
+        row = pane.lines.selected()
+        return (None, None) if row is None else (pane.calls_seen(row), pane.subject(row))
+
+    def copy_subject(
+        self, subject: Subject | None, title: str, *, is_row: bool = True, seen: CallsSeen | None = None
+    ) -> None:
         """Offer what *subject* is about, and the filter, as command lines; unless *is_row*, no row was chosen."""
         from ebpftop.models.copy_as import command_lines
         from ebpftop.ui.screens.copy_as import CopyScreen
@@ -88,6 +121,7 @@ class RowController:
         is_usual = registry().rows[pane.probe].on or pane.probe not in registry().names
         named = () if is_usual else (pane.probe,)
         lines = command_lines(subject, self._filters.stack.filter, named)
+        lines += self._profiles.lines(seen, subject)
         if not lines:
             app.notify(
                 "Choose a row (j, k, a click), or set a filter (/): C makes a line of ebpftop, jq, bpftrace .. of it"
@@ -99,7 +133,8 @@ class RowController:
         def copy(line: CommandLine | None) -> None:
             if line is not None:
                 app.copy_to_clipboard(line.text)
-                app.notify(f"{line.tool} line sent to the terminal's clipboard")
+                what = "seccomp profile" if line.tool == "seccomp" else f"{line.tool} line"
+                app.notify(f"{what} sent to the terminal's clipboard")
 
         app.push_screen(ready(app, CopyScreen).fill(lines, title), copy)
 

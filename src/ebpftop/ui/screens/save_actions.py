@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +32,15 @@ class Listed:
 
 
 def save_choices(
-    shown: OnScreen, listed: Listed, view_filter: ViewFilter, query: Query[ExecRow] | None
+    shown: OnScreen,
+    listed: Listed,
+    view_filter: ViewFilter,
+    query: Query[ExecRow] | None,
+    profiles: Iterable[Saving] = (),
 ) -> list[Saving]:
-    """All that can be saved: the history as *view_filter* and *query* show it, the rows of a list, a report."""
+    """All that can be saved: the history as *view_filter* and *query* show it, a list, a report, *profiles*."""
     host, moment = shown.header.host, shown.shown
-    choices = [*rows_of(listed, host, moment), report_choice(shown, write_file)]
+    choices = [*rows_of(listed, host, moment), report_choice(shown, write_file), *profiles]
     if shown.timeline is not None:
         choices.insert(0, history_choice(shown.timeline, view_filter, query, shown.filter, host, moment))
     return choices

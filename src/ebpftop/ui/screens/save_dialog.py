@@ -211,6 +211,8 @@ class SaveScreen(ReadyScreen[str]):
             self._note(f"{_NO_FOLDER}: give an absolute path", bad=True)
             return
         kind = kind_of(path)
+        if kind == "json" and self.choice.kind == "seccomp":
+            kind = "seccomp"  # a profile may have any name
         self.at = next((i for i, choice in enumerate(self.choices) if choice.kind == kind), self.at)
         self._show_choices()
         if found.exists and self.replacing != path:

@@ -26,7 +26,19 @@ _APART = 2
 
 _FIRST = (
     *("open", "act", "step(1)", "step(-1)", "match(1)", "match(-1)"),
-    *("keep", "stretch(-1, 0)", "filter", "pane(1)", "pause", "tree", "trace", "app.trace", "maximise", "failures"),
+    *(
+        "keep",
+        "stretch(-1, 0)",
+        "filter",
+        "pane(1)",
+        "pause",
+        "tree",
+        "trace",
+        "app.trace",
+        "view(1)",
+        "maximise",
+        "failures",
+    ),
     *(
         "handle('ignore')",
         "app.stop_tracing",

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from textual.content import Content
 
 from ebpftop.filters.stack import FilterLevel
+from ebpftop.models.seccomp import CallsSeen
 from ebpftop.models.subject import Subject
 from ebpftop.ui.widgets.columns import Span
 
@@ -87,6 +88,8 @@ class Details:
 
     `narrows` returns what it can filter to, called `narrows_what`, or None if that has ended meanwhile. `subject`: what
     it is about, and can go on from, unless to the `place` that it is itself. `when`: the time of it, if it has one.
+    `finds`: what finds it in the exec log, and in the list of system calls, if the kernel cannot filter to it; that is
+    called `narrows_what` too. `calls_seen` returns the system calls that were seen of it, None if they are not known.
     `headline`: what the line on top says in place of the title, as long as it is open.
     """
 
@@ -96,6 +99,8 @@ class Details:
     copies_what: str = ""
     narrows: Callable[[], FilterLevel | None] | None = None
     narrows_what: str = ""
+    finds: tuple[str, str] | None = None
+    calls_seen: Callable[[], CallsSeen | None] | None = None
     subject: Subject | None = None
     place: str = ""
     when: str = ""
