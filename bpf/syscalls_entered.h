@@ -52,6 +52,12 @@ int handle_trace_value(struct enter_ctx *ctx)
 		if (plan->size == VALUE_STRINGS || plan->size == VALUE_POINTERS)
 			enter_slow_path.call(ctx, ENTER_STRINGS);
 		scratch->next_value = value + 1;
+#ifndef VIA_TRACEPOINT
+		if (plan->size == VALUE_ON_STACK)
+			append_value(scratch, piece_of(plan), 0,
+				     read_u64((void *)ctx->args[0], OFF_REGS_SP) + 8 * plan->unit, plan->most,
+				     plan->most);
+#endif
 		if (plan->flags & VALUE_BEFORE)
 			append_planned(scratch, plan);
 		enter_slow_path.call(ctx, ENTER_VALUE);

@@ -25,6 +25,7 @@ enum value_size {
 	VALUE_ENTRIES, /* how many entries of a directory there are in as many bytes as the call returned */
 	VALUE_STRINGS, /* the strings of an array of pointers that ends with NULL; only BEFORE */
 	VALUE_POINTERS, /* how many pointers there are before NULL; only BEFORE */
+	VALUE_ON_STACK, /* `most` bytes, `unit` words above the stack pointer; only BEFORE */
 };
 
 enum value_flag {

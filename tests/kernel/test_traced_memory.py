@@ -49,6 +49,7 @@ for name in ("/etc/passwd", "/dev/null", "/tmp", "/nowhere"):
     try: os.stat(name); os.lstat(name)
     except OSError: pass
 os.readlink("/proc/self/exe"); os.getcwd(); os.uname(); os.sched_getaffinity(0); os.getresuid(); os.getgroups()
+signal.raise_signal(signal.SIGUSR1)
 signal.setitimer(signal.ITIMER_REAL, 100, 2.5); signal.setitimer(signal.ITIMER_PROF, 0); time.sleep(0.001)
 os.urandom(3)
 # What the kernel overwrites, lists of descriptors, control messages, programs
@@ -84,7 +85,7 @@ os.sendfile(os.open("/dev/null", 1), temporary, 1, 2); os.utime(temporary, (1, 2
 """
 
 _CALLS = (
-    "capget,clone,clone3,dup2,execve,fcntl,getdents64,ioctl,memfd_create,ppoll,prctl,pselect6,recvmsg,sendfile,sigaltstack,"
+    "rt_sigreturn,capget,clone,clone3,dup2,execve,fcntl,getdents64,ioctl,memfd_create,ppoll,prctl,pselect6,recvmsg,sendfile,sigaltstack,"
     "fstatfs,statfs,utimensat,"
     "accept4,bind,connect,epoll_ctl,epoll_wait,getcwd,getresuid,getsockname,getsockopt,lstat,newfstatat,"
     "openat,close,lseek,mmap,pipe2,poll,pread64,prlimit64,read,readlink,readv,recvfrom,rt_sigpending,rt_sigprocmask,sched_getaffinity,sendmsg,"

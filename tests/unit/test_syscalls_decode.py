@@ -99,6 +99,13 @@ def test_threads_and_forks_show_what_they_share() -> None:
     assert decode.decode("x86_64", 56, thread, ret=-11)[2] == "parent_tid=0x20"
 
 
+def test_capabilities_have_names_and_unknown_ones_are_said_to_be_unknown() -> None:
+    assert words("x86_64", "prctl", 23, 21) == ("PR_CAPBSET_READ", "CAP_SYS_ADMIN")
+    assert words("x86_64", "prctl", 23, 48) == ("PR_CAPBSET_READ", "0x30 /* CAP_??? */")
+    assert words("x86_64", "prctl", 47, 2, 13, 0, 0)[1:3] == ("PR_CAP_AMBIENT_RAISE", "CAP_NET_RAW")
+    assert words("x86_64", "prctl", 47, 4, 0, 0, 0)[1:] == ("PR_CAP_AMBIENT_CLEAR_ALL", "0", "0")
+
+
 def test_flags_that_strace_is_too_old_for() -> None:
     assert words("x86_64", "name_to_handle_at", 3, 0, 0x1000, 0x2000, 0x203, paths=[b"a"])[4] == (
         "AT_HANDLE_MNT_ID_UNIQUE|AT_HANDLE_CONNECTABLE|AT_HANDLE_FID"

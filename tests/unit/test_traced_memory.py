@@ -167,6 +167,8 @@ def test_a_time_that_a_file_gets_is_also_a_date(monkeypatch: pytest.MonkeyPatch)
         ("sendfile", {10: of(struct.pack("=q", 3)), 2: of(struct.pack("=q", 8))}, 5, {2: "[3] => [8]"}),
         ("recvmsg", {9: of(struct.pack("=QII", 1, 110, 0))}, -11, {1: "{msg_namelen=110}"}),
         ("ioctl", {2: of(bytes(36))}, -25, {}),
+        ("getsockopt", {3: of(struct.pack("=i", 111))}, 0, {3: "[ECONNREFUSED]"}),
+        ("rt_sigreturn", {8: of(struct.pack("=Q", 2))}, 0, {0: "{mask=[INT]}"}),
         ("execve", {9: {0: end(1), 1: (b"ls", 2)}, 10: {0: end(2)}}, 0, {1: '["ls"]', 2: "0x3000 /* 2 vars */"}),
         ("clone3", {0: of(struct.pack("=11Q", 0x100000, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0))}, 77, {0: (
             "{flags=CLONE_PARENT_SETTID, parent_tid=0x8, exit_signal=0, stack=NULL, stack_size=0} => {parent_tid=[77]}"
@@ -176,7 +178,8 @@ def test_a_time_that_a_file_gets_is_also_a_date(monkeypatch: pytest.MonkeyPatch)
 def test_what_was_before_a_call_and_what_is_after_it(
     name: str, pieces: dict[int, Pieces], ret: int, expected: dict[int, str]
 ) -> None:
-    args = (1, 0x5401, 0x3000, 0x4000, 0x5000, 0x6000) if name == "ioctl" else (1, 0x2000, 0x3000, 4, 5, 6)
+    others = {"ioctl": (1, 0x5401, 0x3000, 4, 5, 6), "getsockopt": (1, 1, 4, 4, 5, 6)}
+    args = others.get(name, (1, 0x2000, 0x3000, 4, 5, 6))
     assert words("x86_64", name, args, pieces, ret=ret) == expected
 
 

@@ -103,7 +103,10 @@ def decode(
             words.append(
                 (slot.text is _pointer and memory.get(slot.register)) or slot.text(value) + files.get(slot.register, "")
             )
-    return tuple(words) if name != "clone" else clone(abi, registers, ret)
+    if name == "clone":
+        return clone(abi, registers, ret)
+    # What it restores is on the stack: no register leads there.
+    return tuple(words) if name != "rt_sigreturn" else tuple(memory.values())
 
 
 def path_args(abi: Abi, name: str) -> tuple[int, ...]:

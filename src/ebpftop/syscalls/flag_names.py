@@ -21,6 +21,8 @@ class Words:
     flags: Mapping[int, str] = field(default_factory=dict)
     zero: str = "0"
     wide: bool = False
+    unknown: str = ""
+    """What strace calls a number that has no name, in a comment behind it."""
 
     def __call__(self, value: int) -> str:
         """Return *value* in words."""
@@ -34,7 +36,7 @@ class Words:
                 words.append(name)
                 left &= ~bits
         if left:
-            words.append(hex(left))
+            words.append(f"{left:#x} /* {self.unknown} */" if self.unknown and not words else hex(left))
         return "|".join(words) or self.zero
 
     def case(self, value: int) -> str:
@@ -69,6 +71,6 @@ def flags(
     return Words(mask=mask, choices=choices or {}, flags=names | dict(last or {}), zero=zero, wide=wide)
 
 
-def choice(prefix: str, text: str) -> Words:
+def choice(prefix: str, text: str, unknown: str = "") -> Words:
     """Return the words of an argument that is one of many."""
-    return Words(mask=_U32, choices=table(prefix, text))
+    return Words(mask=_U32, choices=table(prefix, text), unknown=unknown)

@@ -42,6 +42,7 @@ from ebpftop.syscalls.memory_structs import (
     epoll_events,
     ids,
     masked,
+    restored_mask,
     signal_action,
     signal_set,
     system,
@@ -60,6 +61,7 @@ from ebpftop.syscalls.memory_words import (
     process_times,
     rlimit,
     socket_address,
+    socket_error,
     string,
     system_name,
     timespec,
@@ -75,7 +77,7 @@ VALUES_MAX = 10
 """Arguments of one call whose memory is read: VALUES of bpf/syscalls_values.h."""
 
 _NONE, _FIXED, _BY_ARG, _BY_RESULT, _BY_MEMORY, _IOVECS, _MSGHDR = range(7)  # enum value_size
-_IOVEC, _BY_BITS, _ENTRIES, _STRINGS, _POINTERS = range(7, 12)
+_IOVEC, _BY_BITS, _ENTRIES, _STRINGS, _POINTERS, _ON_STACK = range(7, 13)
 _FILLED, _OF_32_BIT, _BEFORE = 1, 2, 4  # enum value_flag
 _NO_LISTS, _INTS, _POLLFDS, _BITS, _CONTROL = range(5)  # enum value_lists
 _PLAN = struct.Struct("=BBBBBBH")
@@ -106,6 +108,7 @@ _POLLS = ("poll", "ppoll")
 _SELECTS = ("select", "pselect6")
 F_GETFD, F_GETFL = 1, 3  # include/uapi/asm-generic/fcntl.h
 _ERRNO_MAX = 4095
+_SO_ERROR = 1, 4  # SOL_SOCKET, SO_ERROR of include/uapi/asm-generic/socket.h
 _FLAGS_OF = {F_GETFD: "fdflags", F_GETFL: "open"}
 SHOWN = 32
 """Bytes of a buffer that are shown, as strace does."""
@@ -160,6 +163,7 @@ KINDS: Mapping[str, Kind] = {
     "pointers": Kind(1, 1, pointers, narrow=True, shape=_POINTERS, beside=True),
     "entries": Kind(1, 1, entries, filled=True, shape=_ENTRIES, beside=True),
     "entries64": Kind(1, 1, entries, narrow=True, filled=True, shape=_ENTRIES, beside=True),
+    "restored": Kind(37, 8, restored_mask, shape=_ON_STACK),  # uc_sigmask of the ucontext of x86-64
     "masked": Kind(16, 8, masked, shape=_IOVEC),
     "timespec": Kind(16, 16, timespec),
     "filled_timespec": Kind(16, 16, timespec, filled=True),
@@ -252,6 +256,7 @@ statx 4=statx
 rt_sigaction 1=sigaction 2=filled_sigaction
 rt_sigprocmask 1=sigset 2=filled_sigset
 rt_sigpending 0=filled_sigset
+rt_sigreturn 0<restored
 rt_sigsuspend,rt_sigtimedwait 0=sigset
 rt_sigtimedwait 2=timespec
 signalfd,signalfd4 1=sigset
@@ -364,7 +369,8 @@ def _plan(text: str) -> Plan:
 
 def plans(abi: Abi, name: str) -> tuple[Plan, ...]:
     """Return what is read of the memory of call *name*."""
-    return tuple(plan for plan in _table().get(name, ()) if plan.kind.narrow or abi not in _32_BIT)
+    found = (plan for plan in _table().get(name, ()) if plan.kind.narrow or abi not in _32_BIT)
+    return tuple(plan for plan in found if plan.kind.shape != _ON_STACK or abi == "x86_64")
 
 
 def packed_plans(abi: Abi, name: str) -> bytes:
@@ -438,6 +444,8 @@ def words(
             found[plan.arg] += f" => {text}"
         elif plan.kind.words is message:
             found[plan.arg] = text
+    if name == "getsockopt" and tuple(args[1:3]) == _SO_ERROR and 3 in found:
+        found[3] = socket_error(memory[3])
     if name == "clone3" and 0 in found:
         found[0] += cloned(memory[0], ret)
     return found

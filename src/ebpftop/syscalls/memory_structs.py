@@ -36,6 +36,11 @@ def masked(pieces: _Pieces) -> str:
     return f"{{sigmask={mask}, sigsetsize={size}}}"
 
 
+def restored_mask(pieces: _Pieces) -> str:
+    """Show the signals that are blocked after a handler."""
+    return f"{{mask={signal_set(pieces)}}}"
+
+
 def _signals(mask: int) -> str:
     members = [number for number in range(1, 65) if mask >> (number - 1) & 1]
     if len(members) * 3 >= 64 * 2:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from ebpftop.core.escape import escape
+from ebpftop.syscalls.errno_names import error_name
 
 _Piece = tuple[bytes, int]
 _Pieces = Mapping[int, _Piece]
@@ -72,6 +73,12 @@ def offset(pieces: _Pieces) -> str:
 def option(pieces: _Pieces) -> str:
     """Show an option of a socket: most are an int."""
     return number(pieces) if pieces[0][1] == 4 else quoted(*pieces[0])
+
+
+def socket_error(pieces: _Pieces) -> str:
+    """Show the error that a socket had."""
+    code = int.from_bytes(pieces[0][0][:4], "little")
+    return f"[{error_name(code) if 0 < code < 4096 else code}]"
 
 
 def socket_address(pieces: _Pieces) -> str:
