@@ -120,6 +120,7 @@ def _normal(line: str, sockets: bool = True) -> str:
     line = re.sub(r"(left {tv_sec=)\d+(, tv_nsec=)\d+", r"\1S\2NS", line)
     line = re.sub(r"(parent_tid=\[|{pid=)[1-9]\d*", r"\1N", line)
     line = re.sub(r"wait4\(\d+", "wait4(PID", line)
+    line = re.sub(r"(pts/|char 136:|TIOCGPTN, \[)\d+", r"\1N", line)
     line = re.sub(r"(^wait4.*|^clone.*) = \d{2,}$", r"\1 = N", line)
     return re.sub(r" \([A-Z][^()]*\)$", "", line)
 
