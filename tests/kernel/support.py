@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from ebpftop.core.record_lines import encode
+from ebpftop.kernel.defines import kernel_version
+from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.recording.parse import read_line
 from ebpftop.recording.readings import ReadingDecoder
 
@@ -148,3 +150,15 @@ def compile_c(directory: Path, name: str, source: str, *flags: str) -> Path:
         new.rename(kept)
     shutil.copy(kept, program)
     return program
+
+
+def whole(run: Callable[[], list[Line]]) -> list[Line]:
+    """Return what *run* yields once nothing is lost: from Linux 7.3 on, programs at these places may be preempted."""
+    for _ in range(10):
+        lines = run()
+        lost = {line["where"] for line in of("lost", lines) if line["count"]}
+        if not lost:
+            return lines
+        assert lost == {"recursion"}
+        assert kernel_version() >= PREEMPTIBLE_SINCE
+    raise AssertionError("something was lost each time")

@@ -6,7 +6,6 @@ import os
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ from ebpftop.core.source import SourceError
 from ebpftop.core.syscall_records import Syscall, Syscalls
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import maps
-from ebpftop.kernel.defines import kernel_version
-from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.probes.syscall_slots import Call
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.sources.live import KernelSource
@@ -24,7 +21,7 @@ from ebpftop.sources.live_options import Options
 from ebpftop.syscalls.errno_names import error_name
 from ebpftop.syscalls.tracing import CONDITIONS_MAX
 from tests.kernel import syscall_workloads as workloads
-from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
+from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of, whole
 
 pytestmark = [needs_root, pytest.mark.skipif(os.uname().machine != "x86_64", reason="the programs are x86-64's")]
 
@@ -62,18 +59,6 @@ int main(int count, char **arguments)
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     return compile_c(tmp_path, "asked", _PROGRAM, "-static")
-
-
-def whole(run: Callable[[], list[Line]]) -> list[Line]:
-    """Return what *run* yields once nothing is lost: from Linux 7.3 on, programs at these places may be preempted."""
-    for _ in range(10):
-        lines = run()
-        lost = {line["where"] for line in of("lost", lines) if line["count"]}
-        if not lost:
-            return lines
-        assert lost == {"recursion"}
-        assert kernel_version() >= PREEMPTIBLE_SINCE
-    raise AssertionError("something was lost each time")
 
 
 def reported(program: Path, trace: str, *options: str) -> Counter[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.support import Line, Stream, needs_root, of
+from tests.kernel.support import Line, Stream, needs_root, of, whole
 
 pytestmark = [needs_root, pytest.mark.skipif(os.uname().machine != "x86_64", reason="the structures are x86-64's")]
 
@@ -148,15 +148,16 @@ def test_the_memory_behind_arguments_reads_as_strace_shows_it(tmp_path: Path) ->
     traced = ["strace", "-f", "-yy", "-s", "32", "-e", f"trace={_CALLS}", "-o", str(log)]
     null = subprocess.DEVNULL
     subprocess.run([*traced, *command], input=b"x", stdout=null, stderr=null, cwd=tmp_path, check=True)
-    with (
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
-        ) as program,
-        Stream("--pid", str(program.pid), "--trace", _CALLS, probes="syscalls") as stream,
-    ):
-        program.communicate(b"x")
-        lines = stream.stop()
-    assert not of("lost", lines)
+
+    def run() -> list[Line]:
+        with (
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, cwd=tmp_path) as program,
+            Stream("--pid", str(program.pid), "--trace", _CALLS, probes="syscalls") as stream,
+        ):
+            program.communicate(b"x")
+            return stream.stop()
+
+    lines = whole(run)
     expected: defaultdict[str, Counter[str]] = defaultdict(Counter)
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     begun = False
@@ -200,17 +201,19 @@ def test_what_is_left_out_of_a_list_is_said(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for number in range(700):
         (tmp_path / "many" / str(number)).touch()
-    with (
-        subprocess.Popen(
-            [sys.executable, "-S", "-E", "-B", str(script)], stdin=subprocess.PIPE, cwd=tmp_path
-        ) as program,
-        Stream(
-            "--pid", str(program.pid), "--trace", "execve:ENOENT,execve:EFAULT,poll,getdents64", probes="syscalls"
-        ) as stream,
-    ):
-        program.communicate(b"x")
-        lines = stream.stop()
-    calls = of("syscall", lines)
+    asked = "execve:ENOENT,execve:EFAULT,poll,getdents64"
+
+    def run() -> list[Line]:
+        with (
+            subprocess.Popen(
+                [sys.executable, "-S", "-E", "-B", str(script)], stdin=subprocess.PIPE, cwd=tmp_path
+            ) as program,
+            Stream("--pid", str(program.pid), "--trace", asked, probes="syscalls") as stream,
+        ):
+            program.communicate(b"x")
+            return stream.stop()
+
+    calls = of("syscall", whole(run))
     execs = [call["args"] for call in calls if call["name"] == "execve"]
     assert [args[0] for args in execs] == [f'"/nowhere/{name}"' for name in "abcd"]
     assert [re.sub("0x[0-9a-f]{4,}", "PTR", " ".join(args[1:])).count('"X=') for args in execs] == [32, 32, 0, 0]
