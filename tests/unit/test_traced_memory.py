@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -17,9 +19,7 @@ from ebpftop.syscalls import abi
 from ebpftop.syscalls.decode import decode
 from ebpftop.syscalls.memory import (
     FDS_MAX,
-    KINDS,
     TEXT,
-    Pieces,
     is_looked_at_before,
     packed_plans,
     pieces_by_argument,
@@ -27,6 +27,7 @@ from ebpftop.syscalls.memory import (
     result,
     words,
 )
+from ebpftop.syscalls.memory_kinds import KINDS, Lists, Pieces, Shape
 
 _HEAD = struct.Struct("=BBHIQ")
 _SOME = st.dictionaries(
@@ -301,3 +302,10 @@ def test_a_result_says_which_sets_and_what_time_are_left() -> None:
     assert result("x86_64", "ppoll", (5, 1, 2, 0, 3, 0), 1, polled) == (
         "1 ([{fd=3, revents=POLLIN}], left {tv_sec=0, tv_nsec=9})"
     )
+
+
+def test_shapes_and_lists_are_those_of_the_kernel_side() -> None:
+    header = (Path(__file__).parents[2] / "bpf/syscalls_values.h").read_text()
+    for name, prefix, ours in (("value_size", "VALUE_", Shape), ("value_lists", "LISTS_", Lists)):
+        body = re.sub(r"/\*.*?\*/", "", header.partition(f"enum {name} {{")[2].partition("}")[0], flags=re.DOTALL)
+        assert re.findall(rf"{prefix}(\w+)", body) == [member.name for member in ours]

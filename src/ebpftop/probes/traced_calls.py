@@ -14,7 +14,8 @@ from ebpftop.probes.traced_files import RESULT, exe_of, file_of, files_of
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import decode
 from ebpftop.syscalls.errno_names import error_name
-from ebpftop.syscalls.memory import LISTED, Pieces, pieces_by_argument, result, returns_descriptor, words
+from ebpftop.syscalls.memory import LISTED, pieces_by_argument, result, returns_descriptor, words
+from ebpftop.syscalls.memory_kinds import Pieces
 
 _RETURNED_TIMED = 1  # enum returned
 _PATH_MOST, _PATH_ROOM = 255, 264  # bytes that are shown of a path; those that the kernel hands over

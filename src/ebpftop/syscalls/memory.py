@@ -12,62 +12,28 @@ another argument (ioctl's on its request) has that behind the question mark.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ebpftop.syscalls import constants
-from ebpftop.syscalls.clone_words import clone_args, cloned
+from ebpftop.syscalls.clone_words import cloned
 from ebpftop.syscalls.decode import descriptor_args
-from ebpftop.syscalls.memory_files import file_system, lock, lock_found, stat, statx
+from ebpftop.syscalls.memory_kinds import KINDS, Fds, Kind, Piece, Pieces, Shape
 from ebpftop.syscalls.memory_lists import (
     descriptor_set,
-    descriptors,
-    entries,
     members,
-    pointers,
-    poll_descriptors,
     polled,
-    strings,
 )
-from ebpftop.syscalls.memory_messages import BEFORE, iovecs, message, name_length
-from ebpftop.syscalls.memory_structs import (
-    alternate_stack,
-    capabilities,
-    capability_header,
-    cpus,
-    epoll_event,
-    epoll_events,
-    ids,
-    masked,
-    restored_mask,
-    signal_action,
-    signal_set,
-    system,
-    timer_ns,
-    timer_us,
-    usage,
-    wait_status,
-)
-from ebpftop.syscalls.memory_termios import termios
+from ebpftop.syscalls.memory_messages import BEFORE, message
 from ebpftop.syscalls.memory_words import (
-    byte_string,
-    hexadecimal_bytes,
     number,
     offset,
-    option,
-    process_times,
-    rlimit,
-    socket_address,
     socket_error,
-    string,
-    system_name,
     timespec,
     timeval,
-    two_times,
-    window_size,
 )
 
 if TYPE_CHECKING:
@@ -76,10 +42,7 @@ if TYPE_CHECKING:
 VALUES_MAX = 10
 """Arguments of one call whose memory is read: VALUES of bpf/syscalls_values.h."""
 
-_NONE, _FIXED, _BY_ARG, _BY_RESULT, _BY_MEMORY, _IOVECS, _MSGHDR = range(7)  # enum value_size
-_IOVEC, _BY_BITS, _ENTRIES, _STRINGS, _POINTERS, _ON_STACK = range(7, 13)
 _FILLED, _OF_32_BIT, _BEFORE = 1, 2, 4  # enum value_flag
-_NO_LISTS, _INTS, _POLLFDS, _BITS, _CONTROL = range(5)  # enum value_lists
 _PLAN = struct.Struct("=BBBBBBH")
 _HEAD = struct.Struct("=BBHIQ")
 _PIECE_BEFORE = 8
@@ -110,112 +73,6 @@ F_GETFD, F_GETFL = 1, 3  # include/uapi/asm-generic/fcntl.h
 _ERRNO_MAX = 4095
 _SO_ERROR = 1, 4  # SOL_SOCKET, SO_ERROR of include/uapi/asm-generic/socket.h
 _FLAGS_OF = {F_GETFD: "fdflags", F_GETFL: "open"}
-SHOWN = 32
-"""Bytes of a buffer that are shown, as strace does."""
-
-Piece: TypeAlias = tuple[bytes, int]
-"""What was read, and how many bytes there are."""
-Pieces: TypeAlias = Mapping[int, Piece]
-"""Of one argument by part: 0 is what it points to, 1 and so on what that points to, in order."""
-Fds: TypeAlias = Mapping[int, str]
-"""What descriptors in lists are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What an argument points to: *unit* bytes a piece of it, at most *most* are read.
-
-    *words* makes words of the pieces. A kind that is *narrow* has the same layout for 32-bit programs; others are read
-    of 64-bit programs alone. *filled*: the call writes it. *shape*: a `value_size` that is not the signature's.
-    *lists*: how descriptors stand in it (`value_lists`); *named* makes words of them and what each is. *beside*: the
-    words follow the address.
-    """
-
-    unit: int
-    most: int
-    words: Callable[[Pieces], str]
-    narrow: bool = False
-    filled: bool = False
-    shape: int | None = None
-    lists: int = _NO_LISTS
-    named: Callable[[Pieces, Fds], str] | None = None
-    beside: bool = False
-
-
-KINDS: Mapping[str, Kind] = {
-    "bytes": Kind(1, SHOWN + 1, byte_string, narrow=True),
-    "filled_bytes": Kind(1, SHOWN + 1, byte_string, narrow=True, filled=True),
-    "sockaddr": Kind(1, 128, socket_address, narrow=True),
-    "filled_sockaddr": Kind(1, 128, socket_address, narrow=True, filled=True),
-    "int": Kind(4, 4, number, narrow=True),
-    "filled_int": Kind(4, 4, number, narrow=True, filled=True),
-    "option": Kind(1, SHOWN + 1, option, narrow=True),
-    "filled_option": Kind(1, SHOWN + 1, option, narrow=True, filled=True),
-    "two_fds": Kind(8, 8, descriptors, narrow=True, filled=True, lists=_INTS, named=descriptors),
-    "iovec": Kind(16, SHOWN + 1, iovecs, shape=_IOVECS),
-    "filled_iovec": Kind(16, SHOWN + 1, iovecs, filled=True, shape=_IOVECS),
-    "msghdr": Kind(56, SHOWN + 1, message, shape=_MSGHDR, lists=_CONTROL, named=message),
-    "filled_msghdr": Kind(56, SHOWN + 1, message, filled=True, shape=_MSGHDR, lists=_CONTROL, named=message),
-    "pollfds": Kind(8, 256, poll_descriptors, narrow=True, lists=_POLLFDS, named=poll_descriptors),
-    "set": Kind(8, 128, descriptor_set, narrow=True, lists=_BITS, named=descriptor_set),
-    "filled_set": Kind(8, 128, descriptor_set, narrow=True, filled=True),
-    "strings": Kind(1, 1, strings, narrow=True, shape=_STRINGS),
-    "pointers": Kind(1, 1, pointers, narrow=True, shape=_POINTERS, beside=True),
-    "entries": Kind(1, 1, entries, filled=True, shape=_ENTRIES, beside=True),
-    "entries64": Kind(1, 1, entries, narrow=True, filled=True, shape=_ENTRIES, beside=True),
-    "restored": Kind(37, 8, restored_mask, shape=_ON_STACK),  # uc_sigmask of the ucontext of x86-64
-    "masked": Kind(16, 8, masked, shape=_IOVEC),
-    "timespec": Kind(16, 16, timespec),
-    "filled_timespec": Kind(16, 16, timespec, filled=True),
-    "timeval": Kind(16, 16, timeval),
-    "filled_timeval": Kind(16, 16, timeval, filled=True),
-    "rlimit": Kind(16, 16, rlimit),
-    "filled_rlimit": Kind(16, 16, rlimit, filled=True),
-    "filled_string": Kind(1, 256, string, narrow=True, filled=True),
-    "filled_random": Kind(1, SHOWN + 1, hexadecimal_bytes, narrow=True, filled=True),
-    "two_times": Kind(32, 32, two_times),
-    "window": Kind(8, 8, window_size, narrow=True),
-    "filled_window": Kind(8, 8, window_size, narrow=True, filled=True),
-    "termios": Kind(36, 36, termios, narrow=True),
-    "filled_termios": Kind(36, 36, termios, narrow=True, filled=True),
-    "offset": Kind(8, 8, offset, narrow=True),
-    "filled_offset": Kind(8, 8, offset, narrow=True, filled=True),
-    "statfs": Kind(120, 120, file_system, filled=True),
-    "lock": Kind(32, 32, lock),
-    "filled_lock": Kind(32, 32, lock_found, filled=True),
-    "clone_args": Kind(1, 88, clone_args, narrow=True),
-    "sigstack": Kind(24, 24, alternate_stack),
-    "filled_sigstack": Kind(24, 24, alternate_stack, filled=True),
-    "cap_header": Kind(8, 8, capability_header, narrow=True),
-    "cap_sets": Kind(24, 24, capabilities, narrow=True),
-    "filled_cap_sets": Kind(24, 24, capabilities, narrow=True, filled=True),
-    "name_length": Kind(16, 16, name_length),
-    "text": Kind(80, 80, string, narrow=True),
-    "times": Kind(32, 32, process_times, filled=True),
-    "name": Kind(16, 16, string, narrow=True),
-    "filled_name": Kind(16, 16, string, narrow=True, filled=True),
-    "stat": Kind(144, 144, stat, filled=True),
-    "statx": Kind(64, 64, statx, narrow=True, filled=True),
-    "sigset": Kind(8, 8, signal_set, narrow=True),
-    "filled_sigset": Kind(8, 8, signal_set, narrow=True, filled=True),
-    "sigaction": Kind(32, 32, signal_action),
-    "filled_sigaction": Kind(32, 32, signal_action, filled=True),
-    "status": Kind(4, 4, wait_status, narrow=True, filled=True),
-    "rusage": Kind(32, 32, usage, filled=True),
-    "itimerval": Kind(32, 32, timer_us),
-    "filled_itimerval": Kind(32, 32, timer_us, filled=True),
-    "itimerspec": Kind(32, 32, timer_ns),
-    "filled_itimerspec": Kind(32, 32, timer_ns, filled=True),
-    "epoll_event": Kind(12, 12, epoll_event, narrow=True),
-    "epoll_events": Kind(12, 384, epoll_events, narrow=True, filled=True),
-    "cpus": Kind(1, 128, cpus, narrow=True),
-    "filled_cpus": Kind(1, 128, cpus, narrow=True, filled=True),
-    "sysinfo": Kind(112, 112, system, filled=True),
-    "utsname": Kind(130, 130, system_name, narrow=True, filled=True),
-    "id": Kind(4, 4, ids, narrow=True, filled=True),
-    "ids": Kind(4, 128, ids, narrow=True),
-    "filled_ids": Kind(4, 128, ids, narrow=True, filled=True),
-}
 
 TEXT = """
 read,pread64,readlink 1=filled_bytes@ret
@@ -317,7 +174,7 @@ class Plan:
 
     arg: int
     kind: Kind
-    size: int
+    size: Shape
     of: int
     before: bool = False
     if_arg: int = 0
@@ -354,15 +211,15 @@ def _plan(text: str) -> Plan:
     arg, _, rest = text.partition("<" if before else "=")
     name, _, size = rest.partition("@")
     kind = KINDS[name]
-    how, of = _FIXED, 0
+    how, of = Shape.FIXED, 0
     if size == "ret":
-        how = _BY_RESULT
+        how = Shape.BY_RESULT
     elif size.startswith("*"):
-        how, of = _BY_MEMORY, int(size[1:])
+        how, of = Shape.BY_MEMORY, int(size[1:])
     elif size.endswith("bits"):
-        how, of = _BY_BITS, int(size.removesuffix("bits"))
+        how, of = Shape.BY_BITS, int(size.removesuffix("bits"))
     elif size:
-        how, of = _BY_ARG, int(size)
+        how, of = Shape.BY_ARG, int(size)
     if_values = tuple(int(value, 0) for value in values.split(",") if value)
     return Plan(int(arg), kind, how if kind.shape is None else kind.shape, of, before, int(if_arg or 0), if_values)
 
@@ -370,7 +227,7 @@ def _plan(text: str) -> Plan:
 def plans(abi: Abi, name: str) -> tuple[Plan, ...]:
     """Return what is read of the memory of call *name*."""
     found = (plan for plan in _table().get(name, ()) if plan.kind.narrow or abi not in _32_BIT)
-    return tuple(plan for plan in found if plan.kind.shape != _ON_STACK or abi == "x86_64")
+    return tuple(plan for plan in found if plan.kind.shape != Shape.ON_STACK or abi == "x86_64")
 
 
 def packed_plans(abi: Abi, name: str) -> bytes:
@@ -431,7 +288,7 @@ def words(
             continue
         if plan.kind.filled and failed:
             continue
-        if plan.kind.shape == _MSGHDR and plan.place | _PIECE_BEFORE in memory:
+        if plan.kind.shape == Shape.MSGHDR and plan.place | _PIECE_BEFORE in memory:
             pieces = {**pieces, BEFORE: memory[plan.place | _PIECE_BEFORE][0]}
         text = plan.kind.words(pieces) if plan.kind.named is None else plan.kind.named(pieces, fds)
         if plan.kind.beside:
