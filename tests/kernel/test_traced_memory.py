@@ -194,7 +194,6 @@ os.listdir("many")
 """
 
 
-@pytest.mark.guest
 def test_what_is_left_out_of_a_list_is_said(tmp_path: Path) -> None:
     script = tmp_path / "calls.py"
     script.write_text(_BEYOND)
