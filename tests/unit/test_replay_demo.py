@@ -25,6 +25,13 @@ from tests.unit.recording_samples import drain
 
 MOST_BYTES = 400_000
 SCREENS = {"programs", "cgroups", "states"}
+VARIABLES = {
+    *("CGROUPS", "EBPFTOP_CONFIG", "EBPFTOP_MAKE_DEMO", "RUNNER"),  # of script/make-demo
+    *("HOME", "LANG", "OLDPWD", "PATH", "PWD", "SHLVL", "TMPDIR", "USER", "_"),
+    *("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAVEN_CMD_LINE_ARGS", "MAVEN_PROJECTBASEDIR"),
+    *("COLLECT_GCC", "COLLECT_GCC_OPTIONS", "COLLECT_LTO_WRAPPER", "COMPILER_PATH", "LIBRARY_PATH"),
+    *("OFFLOAD_TARGET_DEFAULT", "OFFLOAD_TARGET_NAMES"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,12 @@ def words_of(record: Exec) -> list[str]:
     return [word for word in (record.file, record.exe, record.cwd, *record.argv, *(record.stdio or ())) if word]
 
 
+def names_of(record: Exec) -> list[str]:
+    differs = record.env_differs
+    more = (*differs.new, *differs.changed, *differs.gone) if differs is not None else ()
+    return [*(record.env_names or ()), *more]
+
+
 def test_it_tells_nothing_of_the_machine_that_it_was_made_on(demo: tuple[list[Record], ReplaySource]) -> None:
     records, source = demo
     assert source.header.host == "demo"
@@ -74,6 +87,7 @@ def test_it_tells_nothing_of_the_machine_that_it_was_made_on(demo: tuple[list[Re
     paths = {word for record in records if isinstance(record, Exec) for word in words_of(record)}
     roots = {found[1] for path in paths if (found := re.match(r"/(\w+)/", path))}
     assert roots <= {"bin", "dev", "etc", "lib64", "srv", "usr"}
+    assert {name for record in records if isinstance(record, Exec) for name in names_of(record)} <= VARIABLES
     homes = set(re.findall(r"/home/([\w-]+)", b"".join(map(encode, records)).decode()))
     assert homes <= users
 
