@@ -180,6 +180,23 @@ async def test_a_row_is_copied_as_a_seccomp_profile() -> None:
         assert "May be missing: calls of another ABI" in made["comment"]
 
 
+async def test_a_user_has_a_profile_once_the_groups_were_counted() -> None:
+    source = off()
+    async with running(source) as (pilot, app):
+        await chosen(pilot, app, "ada")
+        ada = pane(app).lines.selected()
+        assert ada is not None
+        assert pane(app).calls_seen(ada) is None
+        await pilot.press("v")
+        source.give(reading(61))
+        await until(pilot, lambda: source.toggled[1:] == ["cgroups"] and pane(app).lines.end > 0)
+        await pilot.press("V")
+        await until(pilot, lambda: app.main.views.model.is_off)
+        seen = pane(app).calls_seen(ada)
+        assert seen is not None
+        assert (len(seen.named), seen.of, seen.doubts) == (7, "the user ada", ("the probe is off now",))
+
+
 async def test_tabs_of_the_title_choose() -> None:
     async with running(with_groups(), (200, 50)) as (pilot, app):
         at = pane(app).title_text.index("programs")

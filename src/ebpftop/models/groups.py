@@ -144,7 +144,8 @@ class GroupsModel:
         """When what is known was read (Unix seconds)."""
         self.was_off = False
         """Its probe was detached, and attached again: what happened in between is in none of the figures."""
-        self._is_off = False
+        self.is_off = False
+        """Its probe is detached: no figure grows."""
         self._groups: dict[By, tuple[int, list[Group]]] = {}
         self._changes = 0
 
@@ -164,9 +165,10 @@ class GroupsModel:
                 case Probe(probe="cgroups", state=state) if state != "on":
                     for counted in self._all:
                         counted.cut()
-                    self._is_off = self.is_known
+                    self.is_off = self.is_known
                 case Probe(probe="cgroups"):
-                    self.was_off |= self._is_off
+                    self.was_off |= self.is_off
+                    self.is_off = False
                     continue
                 case _:
                     continue

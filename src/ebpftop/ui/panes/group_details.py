@@ -41,9 +41,8 @@ def group_sheet(group: Group, processes: Sequence[ProcessInfo], seen: CallsSeen 
     sheet.fact("rate", f"{format.per_second(group.rate)}/s" if group.rate else "0/s", note="over the last reading")
     if group.running is not None:
         sheet.fact("processes", f"{group.running:,}", note="now, as the kernel says")
-    sheet.fact(
-        "system calls", f"{total.calls:,}", note=f"{format.per_second(group.calls_rate)}/s over the last reading"
-    )
+    each = format.per_second(group.calls_rate) if group.calls_rate else "0"
+    sheet.fact("system calls", f"{total.calls:,}", note=f"{each}/s over the last reading")
     sheet.fact("errors", f"{total.errors:,}" if total.errors else None, "$error")
     sheet.fact("time in them", format.nanoseconds(total.total_ns), note="of all threads, waiting included")
     sheet.fact("p99", None if group.p99_ns is None else format.nanoseconds(group.p99_ns), note="of these calls")

@@ -47,6 +47,22 @@ class Around:
     losses: Callable[[], Losses]
 
 
+def bits_seen(model: GroupsModel, around: Around, of: str, bits: int, *, is_whole: bool) -> CallsSeen:
+    """Return the calls of the native ABI that *bits* stand for; unless *is_whole*, there were others."""
+    numbers = (number for number in range(bits.bit_length()) if bits >> number & 1)
+    doubts = list(around.losses().clauses(None))
+    if not is_whole:
+        doubts.append("calls of another ABI than the machine's, or with numbers from 512 on, are not told apart")
+    if model.view_filter:
+        doubts.append("while there is a filter, only what matches it is counted")
+    if model.is_off:
+        doubts.append("the probe is off now")
+    if model.was_off:
+        doubts.append("the probe was off in between")
+    calls = frozenset((around.native, abis.name(around.native, number)) for number in numbers)
+    return CallsSeen(of, calls, model.begun or model.time, model.time, tuple(doubts))
+
+
 class GroupsView(View[Group]):
     """What each unit does, or each container, cgroup or program."""
 
@@ -126,26 +142,14 @@ class GroupsView(View[Group]):
         return process.cgroup in row.members
 
     def calls_seen(self, row: Group) -> CallsSeen | None:
-        model, native = self.model, self._around.native
-        begin = model.begun
-        if begin is None or not (row.seen or row.seen_other):
+        model, processes = self.model, self._around.processes()
+        if not (row.seen or row.seen_other):
             return None
-        calls = {
-            (native, abis.name(native, number)) for number in range(row.seen.bit_length()) if row.seen >> number & 1
-        }
-        processes = self._around.processes()
-        for call in self._around.in_flight():
-            process = processes.owner(call.pid)
-            if process is not None and self._is_in(process, row):
-                calls.add((call.abi, call.name))  # it counts there when it returns
-        doubts = list(self._around.losses().clauses(None))
-        if row.seen_other:
-            doubts.append("calls of another ABI than the machine's, or with numbers from 512 on, are not told apart")
-        if model.view_filter:
-            doubts.append("while there is a filter, only what matches it is counted")
-        if model.was_off:
-            doubts.append("the probe was off in between")
-        return CallsSeen(f"the {self.one} {row.name}", frozenset(calls), begin, model.time, tuple(doubts))
+        owners = ((call, processes.owner(call.pid)) for call in self._around.in_flight())
+        in_flight = [call for call, owner in owners if owner is not None and self._is_in(owner, row)]
+        seen = bits_seen(model, self._around, f"the {self.one} {row.name}", row.seen, is_whole=not row.seen_other)
+        # A call counts there when it returns.
+        return replace(seen, calls=seen.calls | {(call.abi, call.name) for call in in_flight})
 
     # Words.
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 from ebpftop.core.clock import time_text
 from ebpftop.core.format import brief, count, counted, per_second, sparkline
 from ebpftop.filters.stack import FilterLevel, container_level, user_level
+from ebpftop.models.groups import GroupsModel
 from ebpftop.models.program_fields import USERS
+from ebpftop.models.seccomp import CallsSeen
 from ebpftop.models.subject import Subject
 from ebpftop.models.user import User
 from ebpftop.models.users import UsersModel
+from ebpftop.ui.panes.group_view import Around, bits_seen
 from ebpftop.ui.panes.title import Count
 from ebpftop.ui.panes.user_columns import COLUMNS, is_one
 from ebpftop.ui.panes.user_details import user_sheet
@@ -28,8 +31,11 @@ class UsersView(View[User]):
     label = "Users"
     one = "user"
 
-    def __init__(self, model: Callable[[], UsersModel]) -> None:
+    def __init__(self, model: Callable[[], UsersModel], groups: Callable[[], GroupsModel], around: Around) -> None:
+        """*groups* know which calls each user made, once one of their views has been open."""
         self._model = model
+        self._groups = groups
+        self._around = around
         self._count = 0
         self._total: User | None = None
         self._peak = 0.0
@@ -75,7 +81,16 @@ class UsersView(View[User]):
             narrows_what="Only this user",
             subject=self.subject(row),
             place="user",
+            calls_seen=lambda: self.calls_seen(row),
         )
+
+    def calls_seen(self, row: User) -> CallsSeen | None:
+        groups = self._groups()
+        counted = groups.users.rows.get(row.row.uid) if is_one(row) else None
+        if counted is None or not (counted.seen or counted.seen_other):
+            return None
+        bits = int(counted.seen or "0", 16)
+        return bits_seen(groups, self._around, f"the user {row.name}", bits, is_whole=not counted.seen_other)
 
     def title_counts(self, of_all: str) -> Sequence[Count]:
         total = self._total

@@ -82,7 +82,7 @@ class UsersPane(Pane):
             in_flight=lambda: latest.in_flight if (latest := self.calls().latest) is not None else (),
             losses=lambda: self._lost_calls,
         )
-        self._users = UsersView(lambda: self.model)
+        self._users = UsersView(lambda: self.model, self._groups_now, around)
         self.views: tuple[View[Any], ...] = (
             self._users,
             *(GroupsView(by, self._groups_now, around) for by in BY),
