@@ -152,6 +152,29 @@ def test_nobody_waits_for_an_answer_that_does_not_come(monkeypatch: pytest.Monke
     assert found == [Wait(fd=2)]
 
 
+@pytest.mark.parametrize("nr", ["poll", "select"])
+def test_arguments_that_the_kernel_cuts_to_32_bits_stop_nothing(nr: str, tmp_path: Path) -> None:
+    """A program may sleep in poll(2) of nothing with an address that no number of ours holds."""
+    registers = [2**64 - 4096, 2**32] if nr == "poll" else [2**32, 2**64 - 4096, 2**64 - 4096]
+    process = waiting._Process(1, 1, str(tmp_path), (), sockets.SocketTables())
+    (tmp_path / "mem").write_bytes(b"")
+    assert waiting._READ[nr](process, registers, 0) == Wait()
+
+
+def test_a_call_that_cannot_be_read_does_not_end_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(path: str, most: int) -> bytes:
+        return b"0 " + b"0xffffffffffffffff " * 8 if path.endswith("/syscall") else b""
+
+    monkeypatch.setattr(waiting, "_read", unreadable)
+    reader = WaitReader()
+    kinds = [kind for kind in waiting.KINDS if kind != "file"]
+    asked = [Question(os.getpid(), os.getpid(), 0, kind, 0) for kind in kinds]
+    for _ in range(2):
+        found = reader.ask(asked, 60)
+        assert found is not None
+        assert len(found) == len(kinds)
+
+
 def test_locks_of_files_name_their_holders_unless_that_is_ambiguous() -> None:
     locks = b"""1: FLOCK  ADVISORY  WRITE 812 fe:00:5335176 0 EOF
 1: -> FLOCK  ADVISORY  WRITE 815 fe:00:5335176 0 EOF

@@ -44,6 +44,8 @@ _FUTEX_TID = 0x3FFFFFFF
 _EPOLL_SLEEPS = (b"ep_poll", b"do_epoll_wait")
 _P_ALL, _P_PID, _P_PGID, _P_PIDFD = range(4)  # include/uapi/linux/wait.h
 _AF_UNIX = 1
+_UNREADABLE = (ArithmeticError, LookupError, OSError, ValueError, struct.error)
+"""What reading arguments and /proc may raise: programs choose the one, and shape the other."""
 _ENTRIES = (b"do_syscall", b"entry_", b"invoke_syscall", b"el0", b"do_el0", b"do_int80", b"do_fast_syscall", b"ret_")
 
 
@@ -129,12 +131,12 @@ def wait_of(asked: Question, sockets: SocketTables) -> Wait | None:
         stack = _stack(task)
         process = _Process(asked.pid, asked.tid, task, stack, sockets)
         wait = Wait()
-        with suppress(OSError, ValueError, struct.error):
+        with suppress(*_UNREADABLE):
             wait = _READ[asked.kind](process, [int(word, 16) for word in words[1:7]], asked.argument)
         # What was read belongs to this call only if it still lasts.
         if _read(f"{task}/syscall", 512) != line:
             return None
-    except (OSError, ValueError):
+    except _UNREADABLE:
         return None
     return msgspec.structs.replace(wait, stack=stack)
 
@@ -228,14 +230,15 @@ def _best(process: _Process, descriptors: Sequence[int], count: int) -> Wait:
 
 
 def _poll(process: _Process, registers: Sequence[int], _argument: int) -> Wait:
-    size = min(registers[1], _DESCRIPTORS_MAX) * _POLLFD.size
+    count = registers[1] & 0xFFFFFFFF  # unsigned int
+    size = min(count, _DESCRIPTORS_MAX) * _POLLFD.size
     raw = process.memory(registers[0], size) if size else b""
     polled = [fd for fd, _, _ in _POLLFD.iter_unpack(raw[: len(raw) // _POLLFD.size * _POLLFD.size]) if fd >= 0]
-    return _best(process, polled, len(polled) + max(0, registers[1] - _DESCRIPTORS_MAX))
+    return _best(process, polled, len(polled) + max(0, count - _DESCRIPTORS_MAX))
 
 
 def _select(process: _Process, registers: Sequence[int], _argument: int) -> Wait:
-    size = (min(registers[0], 1024) + 63) // 64 * 8
+    size = (min(max(0, _signed(registers[0])), 1024) + 63) // 64 * 8
     watched = 0
     for address in registers[1:3]:
         if address and size:
