@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import pytest
 
-from ebpftop.conversion import folded
+from ebpftop.conversion import exec_tree, folded
 from ebpftop.conversion.input import Input
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Record
@@ -167,6 +167,14 @@ def test_stacks_without_end_are_folded_into_one(monkeypatch: pytest.MonkeyPatch)
     found = tree([*starts], "count")
     assert len(found) == 4
     assert found["[other]"] == 7
+
+
+def test_parents_that_are_learnt_one_by_one_make_no_endless_stacks() -> None:
+    chain = [start(START + n / 1000, 5000 - n, 4999 - n, f"c{n}", f"p{n}") for n in range(500)]
+    ends = [end(START + 1, one, user_s=1.0, system_s=0.0) for one in chain]
+    found = tree([*chain, *ends], "cpu")
+    assert max(stack.count(";") for stack in found) == exec_tree.DEEPEST
+    assert sum(found.values()) == 500 * 1_000_000
 
 
 def test_many_intervals_take_little_memory_and_stay_exact() -> None:

@@ -212,6 +212,13 @@ def test_nothing_begins_before_the_trace() -> None:
     assert call.args["s"] == pytest.approx(3600)
 
 
+def test_a_time_that_the_format_cannot_hold_is_the_last_that_it_can() -> None:
+    late = start(1e11, 21, 20, "cc")
+    trace = trace_of([reading(START), MAKE, late])
+    (cc,) = trace.slices_of("cc")
+    assert cc.begin == 2**63 - 1
+
+
 def test_counters_have_the_rate_from_one_reading_to_the_next() -> None:
     def users(time: float, whole: bool, *rows: UserRow) -> Users:
         return Users(time=time, whole=whole, rows=rows)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ebpftop.conversion.input import ns
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Record
 from ebpftop.models.processes import same_start
 
-_DEEPEST = 100
+DEEPEST = 100
 """Generations of processes. One that is deeper begins a tree of its own: each may be the child of the one before."""
 _MOST = 65_536
 """Processes that run. Beyond that, those that did nothing for longest are taken for ended: their ends may be lost."""
@@ -198,7 +199,7 @@ class ExecTree:
 
     def _insert(self, pid: int, start_ns: int, parent: TreeProcess | None) -> TreeProcess:
         """Insert a new process behind its parent; its program has to be set."""
-        if parent is not None and parent.depth >= _DEEPEST:
+        if parent is not None and parent.depth >= DEEPEST:
             parent = None
         process = TreeProcess(pid, start_ns, parent, parent.depth + 1 if parent else 0)
         if parent is not None:
@@ -220,7 +221,10 @@ class ExecTree:
 
     def _adopt(self, process: TreeProcess, parent: TreeProcess | None) -> None:
         """Give a process of which only children, or calls, were seen its parent."""
-        if parent is not None and parent.depth < _DEEPEST and process not in _above(parent):
+        if parent is None:
+            return
+        above = [*islice(_above(parent), DEEPEST + 1)]
+        if len(above) <= DEEPEST and process not in above:
             process.parent, process.depth = parent, parent.depth + 1
             process.program.parent = parent.program
             parent.children[process.pid] = process

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from ebpftop.conversion.exec_tree import Began, Ended, ExecTree, Program, TreeProcess
+from ebpftop.conversion.exec_tree import DEEPEST, Began, Ended, ExecTree, Program, TreeProcess
 from ebpftop.conversion.input import Input, ns, with_boot_offset
 from ebpftop.core.process_records import Exec
 from ebpftop.core.records import Header, Record
@@ -97,10 +97,13 @@ def _user_frame(name: str) -> str:
 
 
 def frames_of(program: Program) -> list[str]:
-    """Return the names of a program and of those that led to it, the first one first."""
+    """Return the names of a program and of those that led to it, the first one first.
+
+    Processes whose parents are learnt later may be deeper than `DEEPEST`.
+    """
     names: list[str] = []
     above: Program | None = program
-    while above is not None:
+    while above is not None and len(names) <= DEEPEST:
         names.append(above.comm)
         above = above.parent
     return names[::-1]

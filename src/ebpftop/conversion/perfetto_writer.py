@@ -102,7 +102,7 @@ class TraceWriter:
     def _packet(self, ns: int | None = None) -> TracePacket:
         packet = self._trace.packet.add(trusted_packet_sequence_id=_SEQUENCE)
         if ns is not None:
-            packet.timestamp = max(0, ns)
+            packet.timestamp = min(max(0, ns), _INT64 - 1)  # that of a damaged record may be anything
         if self._is_cleared:
             packet.sequence_flags = TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
         else:
