@@ -17,6 +17,7 @@ from ebpftop.kernel.bpf_objects import LinkFacts
 from ebpftop.kernel.bpf_syscall import MapInfo, Program
 from ebpftop.kernel.mappings import mappings_of
 from ebpftop.kernel.root_helper import CGROUPS_MAX, CONTAINERS_MAX, THREADS_MAX, RootHelper
+from ebpftop.kernel.waiting import ASKED_MAX
 from tests.kernel.support import needs_root
 from tests.kernel.workload_context import OTHER_UID
 
@@ -76,6 +77,11 @@ def test_no_other_file_is_written(helper: RootHelper, tmp_path: Path, file: str)
         b"calls\0001/",
         b"calls\0001/../2",
         b"calls\0001/2/3",
+        b"waits\0x",
+        b"waits\0001/2/3",
+        b"waits\0001/2/3/99/0",
+        b"waits\0001/2/3/0/9",
+        pytest.param(b"waits" + b"\0001/2/3/0/0" * (ASKED_MAX + 1), id="too many that wait"),
         b"mappings\0self",
         b"mapped-file\0001\0/etc/shadow\0000",
         b"perf-map\0../1",

@@ -33,6 +33,7 @@ class FakeSource:
         self.reads_all = False
         self.probes: tuple[ProbeName, ...] = registry().names if probes is None else probes
         self.toggled: list[ProbeName] = []
+        self.watched_pid: int | None = None
         self.intervals: list[float] = []
         self.watched: list[frozenset[WatchedList]] = []
         self.filters: list[Filter] = []
@@ -84,6 +85,9 @@ class FakeSource:
 
     def set_interval(self, seconds: float) -> None:
         self.intervals.append(seconds)
+
+    def watch_process(self, pid: int | None) -> None:
+        self.watched_pid = pid
 
     def watch(self, lists: frozenset[WatchedList]) -> None:
         self.watched.append(lists)
@@ -151,6 +155,7 @@ def probe_state(probe: ProbeName, state: str, at: float = 0, **more: str) -> Pro
         "opens": "raw_tracepoint:sys_exit",
         "programs": "bpf:BPF_PROG_GET_NEXT_ID",
         "cgroups": "raw_tracepoint:sys_exit",
+        "states": "raw_tracepoint:sched_switch",
     }[probe]
     assert state in ("on", "off", "failed")
     return Probe(

@@ -164,6 +164,7 @@ PRESSES: dict[str, Press] = {
     "programs": Press((), r"^ Programs"),
     "mark": Press((), r"◆ [0-9:]+ marked", ("M",)),
     "changed": Press((), r"^ Changed"),
+    "waits": Press((), r"^ Why it waits"),
     "graphs": Press((), r"!execs/s", ("O",)),
     "back": Press(("t",), r"!EXECS PROCESS", ()),
     "pane.next": Press((), r"▸2 Users", FROM_USERS),
@@ -200,7 +201,7 @@ PRESSES: dict[str, Press] = {
     "view.next": Press((), r"2 Units", ("V",)),
     "view.previous": Press((), r"2 Errnos", ("v",)),
     "syscalls.v": Press(SYSCALLS, r"since last", ("v", *BACK)),
-    "syscalls.W": Press(SYSCALLS, r"^ Calls in flight", ("escape", *BACK)),
+    "syscalls.I": Press(SYSCALLS, r"^ Calls in flight", ("escape", *BACK)),
     "syscalls.s": Press(SYSCALLS, r"^ The tail-call table", ("escape", *BACK)),
     "syscalls.S": Press(SYSCALLS, r"^ Traced calls", ("escape", *BACK)),
 }

@@ -70,8 +70,8 @@ async def test_from_details_to_the_parent_and_its_parent_and_back() -> None:
         cursor = log.cursor
         assert title(app) == "as (502)"
         assert labels(app) == [
-            *("Only this process", "Process", "Parent", "Children", "Syscalls", "Traced calls", "User", "Tree"),
-            *("Trace", "Watch", "Only this user", "Copy as"),
+            *("Only this process", "Process", "Parent", "Children", "Syscalls", "Why it waits", "Traced calls"),
+            *("User", "Tree", "Trace", "Watch", "Only this user", "Copy as"),
         ]
         await choose(pilot, app, "Parent")
         assert title(app) == "cc (501)"
@@ -135,7 +135,7 @@ async def test_a_menu_leads_from_any_row() -> None:
         assert title(app) == "cc (501)"
         await pilot.press("escape", "tab", "tab", "tab", "k", "o", "enter")
         assert title(app) == "as (502)"
-        await pilot.press("escape", "shift+tab", "W", "j", "o")
+        await pilot.press("escape", "shift+tab", "I", "j", "o")
         assert isinstance(app.screen, GoScreen)
         await pilot.press("j", "j", "j", "enter")
         assert isinstance(app.screen, ProcessScreen)

@@ -63,7 +63,7 @@ def commands(app: EbpftopApp) -> list[str]:
         pytest.param(("tab",), "user:ada", "user execs failed", id="users"),
         pytest.param(("tab", "tab"), "name:openat", "name calls rate", id="syscalls"),
         pytest.param(("shift+tab",), "!message:Hello*", "cpu pid comm", id="trace"),
-        pytest.param(("tab", "tab", "W"), "comm:~.", "name comm pid", id="in flight"),
+        pytest.param(("tab", "tab", "I"), "comm:~.", "name comm pid", id="in flight"),
         pytest.param(("tab", "tab", "s"), "handler:trace", "name slot program", id="table"),
         pytest.param(("tab", "tab", "S"), "name:openat", "name comm pid", id="traced"),
     ],
@@ -226,7 +226,7 @@ def test_a_filter_that_is_typed(looks_the_same: Look, size: tuple[int, int]) -> 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=["80x24", "120x35"])
 def test_a_list_of_which_nothing_matches(looks_the_same: Look, size: tuple[int, int]) -> None:
-    assert looks_the_same(FakeSource(minute_of_calls()), size, "tab", "tab", "W", "slash", *"comm:nobody")
+    assert looks_the_same(FakeSource(minute_of_calls()), size, "tab", "tab", "I", "slash", *"comm:nobody")
 
 
 async def test_the_status_line_shows_the_filter_of_each_list() -> None:

@@ -165,7 +165,7 @@ OPENINGS = [
     (("c",), "Columns"),
     (("k", "enter"), "y Copy"),
     (("tab", "tab", "enter"), "handler"),
-    (("tab", "tab", "W"), "FOR"),
+    (("tab", "tab", "I"), "FOR"),
 ]
 
 
@@ -294,7 +294,7 @@ async def test_keys_that_do_not_fit_are_left_out_from_the_middle(width: int) -> 
 
 
 @pytest.mark.parametrize(
-    "keys", [("E",), ("c",), ("tab", "tab", "enter"), ("tab", "tab", "W"), ("exclamation_mark",)], ids="".join
+    "keys", [("E",), ("c",), ("tab", "tab", "enter"), ("tab", "tab", "I"), ("exclamation_mark",)], ids="".join
 )
 async def test_what_is_opened_again_is_as_new_and_is_not_made_anew(keys: tuple[str, ...]) -> None:
     async with ready(FakeSource(minute())) as (pilot, app):

@@ -150,7 +150,7 @@ async def test_a_process_that_ended_while_its_sheet_was_open_is_not_filtered_to(
 async def test_screens_above_open_what_was_chosen() -> None:
     source = FakeSource(minute_of_calls())
     async with running(source) as (pilot, app):
-        await pilot.press("tab", "tab", "W")
+        await pilot.press("tab", "tab", "I")
         screen = app.screen
         assert isinstance(screen, WaitingScreen)
         await until(pilot, lambda: screen.table.end > 0)

@@ -528,7 +528,7 @@ async def test_t_shows_the_process_of_the_row_in_the_tree_from_wherever_it_is(ke
 
 async def test_the_help_of_a_sheet_opens_above_it_at_what_it_is() -> None:
     async with running(FakeSource(minute())) as (pilot, app):
-        await pilot.press("tab", "tab", "W", "question_mark")
+        await pilot.press("tab", "tab", "I", "question_mark")
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         assert app.screen.query_one(ManualView).section.title == "Calls in flight"

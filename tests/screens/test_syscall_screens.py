@@ -40,7 +40,7 @@ HERE = ("tab", "tab")
         pytest.param(("j", "j", "j", "enter"), id="traced-openat"),
         pytest.param(("j", "j", "j", "enter", "T", "T"), id="openat-no-longer-traced"),
         pytest.param(("j", "enter", "j", "enter"), id="process"),
-        pytest.param(("W",), id="waiting"),
+        pytest.param(("I",), id="waiting"),
         pytest.param(("s",), id="table"),
         pytest.param(("S",), id="traced"),
     ],
@@ -203,7 +203,7 @@ async def test_the_source_is_asked_for_callers_while_they_are_shown() -> None:
     source = FakeSource(minute_of_calls())
     callers: frozenset[WatchedList] = frozenset(("callers",))
     async with running(source) as (pilot, _app):
-        await pilot.press(*HERE, "W")
+        await pilot.press(*HERE, "I")
         await pilot.press("escape", "j")
         assert source.watched == [], "calls in flight are in every reading"
         await pilot.press("enter")
@@ -218,7 +218,7 @@ async def test_the_source_is_asked_for_callers_while_they_are_shown() -> None:
 
 async def test_enter_leads_from_a_thread_that_hangs_to_the_calls_of_its_process() -> None:
     async with running(FakeSource(minute_of_calls())) as (pilot, app):
-        await pilot.press(*HERE, "W")
+        await pilot.press(*HERE, "I")
         waiting = app.screen
         assert isinstance(waiting, WaitingScreen)
         await until(pilot, lambda: waiting.table.end == 3)
@@ -361,7 +361,7 @@ async def test_i_in_the_details_of_a_call_ignores_it() -> None:
         assert "handler: ignore" in facts(opened(app.screen))
 
 
-@pytest.mark.parametrize(("key", "kind"), [("W", WaitingScreen), ("s", TableScreen), ("S", TracedScreen)])
+@pytest.mark.parametrize(("key", "kind"), [("I", WaitingScreen), ("s", TableScreen), ("S", TracedScreen)])
 async def test_lists_open_and_close(key: str, kind: type) -> None:
     async with running(FakeSource(minute_of_calls())) as (pilot, app):
         await pilot.press(*HERE, key)

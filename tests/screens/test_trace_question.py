@@ -133,7 +133,7 @@ async def test_what_the_kernel_refuses_is_said_where_it_was_asked_and_nothing_is
 async def test_a_process_is_traced_whole_and_its_calls_are_listed() -> None:
     source = FakeSource(minute_of_calls())
     async with running(source, (100, 30)) as (pilot, app):
-        await pilot.press(*HERE, "W", "j", "T")
+        await pilot.press(*HERE, "I", "j", "T")
         assert line(app) == "all:pid=4104"
         await pilot.press("T")
         await until(pilot, lambda: isinstance(app.screen, TracedScreen))

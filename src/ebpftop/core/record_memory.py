@@ -10,6 +10,7 @@ from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import Cost, End, Fullest, Header, Lost, Probe, Record, TableReading
 from ebpftop.core.shared import ENVIRONMENTS
+from ebpftop.core.state_records import States
 from ebpftop.core.syscall_records import Syscall, Syscalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import Users
@@ -43,6 +44,9 @@ def weight(record: Record) -> int:
         numbers = sum(len(row.histogram_ns) + len(row.failed_histogram_ns) + 4 * len(row.errnos) for row in record.rows)
         others = len(record.in_flight) + len(record.processes) + len(record.process_totals) + len(record.users)
         return _SMALL + _NUMBER * numbers + _ROW * (len(record.rows) + others + len(record.table))
+    if isinstance(record, States):
+        parts = sum(len(row.blocked) + len(row.wakers) + len(row.now) for row in record.rows)
+        return _SMALL + _ROW * (len(record.machine.cpus) + len(record.rows) + parts)
     if isinstance(record, Probe):
         return _SMALL + _ROW * len(record.attempts) + len(f"{record.via}{record.reason}{record.remedy}")
     if isinstance(record, Foreign):

@@ -98,6 +98,12 @@ class Source(Protocol):
         A source that does not read the kernel itself has nothing to do.
         """
 
+    def watch_process(self, pid: int | None) -> None:
+        """List the calls in flight of *pid* before all others: somebody looks at what it waits for.
+
+        A source that does not read the kernel itself has nothing to do.
+        """
+
     def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
         """Choose what the kernel does with system calls: "ignore", "trace", or "count" them as from the start.
 

@@ -17,6 +17,7 @@ from ebpftop.core.comm import comm_matches
 from ebpftop.core.escape import printable
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import Event
+from ebpftop.core.state_records import ProcessStates
 from ebpftop.core.syscall_records import InFlight, ProcessCalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.filters.spec import EVERYTHING, Filter
@@ -86,6 +87,12 @@ class ViewFilter:
     def matches_waiting(self, call: InFlight, time: float, processes: Processes) -> bool | None:
         """Match a call in flight in a reading of *time*, by the name of its thread."""
         return self.decided_by_kernel(time) or self._matches_pid(call.pid, call.comm, processes)
+
+    def matches_states(self, row: ProcessStates, time: float, processes: Processes) -> bool | None:
+        """Match why a process waits, in a reading of *time*."""
+        return self.decided_by_kernel(time) or self._matches_pid(
+            row.pid, row.comm, processes, row.start_ns, uid=row.uid
+        )
 
     def matches_caller(self, calls: ProcessCalls, since: float, processes: Processes) -> bool | None:
         """Match the calls of a process, counted since *since* (Unix seconds), by the name of its first thread."""

@@ -12,6 +12,7 @@ from ebpftop.core.program_records import Programs
 from ebpftop.core.record_memory import weight, weight_beside
 from ebpftop.core.records import Cost, Fullest, Header, Lost, Probe, Record, TableReading
 from ebpftop.core.source import Batch
+from ebpftop.core.state_records import States
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.user_records import Users
 
@@ -19,7 +20,7 @@ RECORDS_MAX = 200_000
 BYTES_MAX = 20 << 20
 """Bounds of what is held: records and rows, and memory."""
 
-_WITH_ROWS = (Users, Syscalls, Programs, Cgroups, Comms, Uids)
+_WITH_ROWS = (Users, Syscalls, Programs, Cgroups, Comms, Uids, States)
 
 Taker = TypeVar("Taker")
 

@@ -12,6 +12,7 @@ import msgspec
 from ebpftop.core.group_records import Cgroups, Comms, Uids
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import End, Event, Record
+from ebpftop.core.state_records import States
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import Users
@@ -69,7 +70,8 @@ class Subset:
     """Keeps of a recording what *view_filter* and *query* show, if these are set.
 
     A query chooses programs, with what belongs to them: the events that have their pids. Of the counters of users it
-    keeps the rows of users with a program that stays, with all that these users did. It drops the counters of system
+    keeps the rows of users with a program that stays, with all that these users did; of why processes wait those of
+    processes that stay. It drops the counters of system
     calls, which are those of the whole machine. It keeps all else: the states of probes and the losses show what the
     recording can know, and records of unknown kinds cannot be judged.
 
@@ -116,6 +118,8 @@ class Subset:
                 return record if self._may_stay(record) and self._matches(self._filter.matches_event, record) else None
             case Users() | Uids():
                 return msgspec.structs.replace(record, rows=tuple(row for row in record.rows if self._shows(row.uid)))
+            case States():
+                return msgspec.structs.replace(record, rows=tuple(row for row in record.rows if row.pid in self._pids))
             case Syscalls() | Cgroups() | Comms() | End():
                 return None
             case _:

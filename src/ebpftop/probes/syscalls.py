@@ -43,7 +43,8 @@ class SyscallsProbe(SyscallPrograms):
         self._events: Events | None = None
         self._stacks: StackWorker | None = None
         self._waits = WaitingCalls(context.root)
-        self._watched: int | None = None
+        self.watched_pid: int | None = None
+        """The process whose calls in flight are listed before all others."""
         self._uring_before: Counter[str] = Counter()
         self._sleep_clock = clocks.SleepClock()
         self._overflow_before = 0
@@ -122,7 +123,7 @@ class SyscallsProbe(SyscallPrograms):
                 time=now,
                 rows=rows,
                 in_flight=syscall_counters.in_flight(
-                    module, self.slots, now_ns, matches_call, self._before_attach, self._waits, self._watched
+                    module, self.slots, now_ns, matches_call, self._before_attach, self._waits, self.watched_pid
                 )
                 if self.latency
                 else (),
@@ -141,11 +142,6 @@ class SyscallsProbe(SyscallPrograms):
     def watch_callers(self, watched: bool) -> bool:
         """Read who calls with every reading while that is *watched*; return whether it was not before."""
         return self._callers.watch(watched)
-
-    def watch_process(self, pid: int | None) -> bool:
-        """List the calls of *pid* before all others from now on; return whether that is another process than before."""
-        is_new, self._watched = pid is not None and pid != self._watched, pid
-        return is_new
 
     def filter_changed(self) -> None:
         """The filter changed: it may match other calls that were entered before the probe was attached.

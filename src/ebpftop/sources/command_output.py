@@ -280,6 +280,9 @@ class RunSource:
     def watch(self, lists: frozenset[WatchedList]) -> None:
         self._source.watch(lists)
 
+    def watch_process(self, pid: int | None) -> None:
+        self._source.watch_process(pid)
+
     def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
         self._source.set_handlers(calls, handler, conditions)
 

@@ -196,6 +196,9 @@ class HistorySource:
     def watch(self, lists: frozenset[WatchedList]) -> None:
         self.source.watch(lists)
 
+    def watch_process(self, pid: int | None) -> None:
+        self.source.watch_process(pid)
+
     def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
         self.source.set_handlers(calls, handler, conditions)
 

@@ -381,6 +381,11 @@ class KernelSource:
                 self._pace.make_due("syscalls")
                 self._pace.wake("syscalls")
 
+    def watch_process(self, pid: int | None) -> None:
+        """List the calls in flight of *pid* before all others, from the next reading on."""
+        with suppress(LookupError):
+            self.find(SyscallsProbe).watched_pid = pid
+
     def resolve(self, requested: Filter) -> tuple[Filter, tuple[str, ...]]:
         """Return *requested* with processes instead of threads, and notes about that."""
         return with_processes(requested)

@@ -59,6 +59,9 @@ class RecordedSource:
     def watch(self, lists: frozenset[WatchedList]) -> None:
         """What was read is read."""
 
+    def watch_process(self, pid: int | None) -> None:
+        """What was read is read."""
+
     def set_handlers(self, calls: Sequence[tuple[Abi, int]], handler: Handler, conditions: Sequence[str] = ()) -> None:
         raise SourceError(*self._no_handler)
 

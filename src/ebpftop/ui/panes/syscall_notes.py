@@ -26,7 +26,7 @@ def waits(in_flight: tuple[InFlight, ...]) -> tuple[list[Span], list[tuple[InFli
         target = brief_target(call)
         spans += [Span(f" {target}", "accent")] if target else []
         named.append((call, spans))
-    return [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" W ", "accent")], named
+    return [Span("in flight ", "dim"), Span(f"{len(in_flight)}", "strong"), Span(" I ", "accent")], named
 
 
 def families(counts: dict[str, int]) -> list[Span]:

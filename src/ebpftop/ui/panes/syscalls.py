@@ -73,7 +73,7 @@ class SyscallsPane(HandlingPane):
         Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
         Binding("v", "period", "Total/last", tooltip="Totals, or the last reading alone", id="syscalls.v"),
         Binding("Z", "reset", "Reset counters", show=False, tooltip="Reset counters to zero, and back", id="Z"),
-        Binding("W", "waiting", "In flight", tooltip="Calls that have not returned yet", id="syscalls.W"),
+        Binding("I", "waiting", "In flight", tooltip="Calls that have not returned yet", id="syscalls.I"),
         Binding("s", "table", "Slots", show=False, tooltip="The tail-call table: slot, program, runs", id="syscalls.s"),
         Binding("S", "traced", "Traced", show=False, tooltip="Every traced call, live", id="syscalls.S"),
     ]

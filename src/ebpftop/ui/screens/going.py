@@ -44,6 +44,7 @@ PLACES: Mapping[str, Place] = {
     "parent": Place("Parent", "the process that started its process"),
     "children": Place("Children", "the processes that its process started, as a tree"),
     "calls": Place("Syscalls", "the system calls of its process"),
+    "waits": Place("Why it waits", "what it is blocked in, on what, and who wakes it"),
     "traced": Place("Traced calls", "the traced calls of its process"),
     "user": Place("User", "what is known of its user"),
 }
@@ -60,6 +61,7 @@ class GoController:
         rows: RowController,
         trace: Callable[[Subject | None], None],
         show_tree: Callable[[Subject | None], None],
+        show_waits: Callable[[int | None], None],
     ) -> None:
         self._app = app
         self._execs = next(pane for pane in panes if isinstance(pane, ExecsPane))
@@ -70,11 +72,13 @@ class GoController:
         self._execs.calls_of = self._calls_of
         self._trace = trace
         self._show_tree = show_tree
+        self._show_waits = show_waits
         self._places: Mapping[str, Callable[[Subject], None]] = {
             "process": self._to_process,
             "parent": self._to_parent,
             "children": self._to_children,
             "calls": self._to_calls,
+            "waits": lambda subject: self._show_waits(subject.pid),
             "traced": self._to_traced,
             "user": self._to_user,
         }

@@ -18,6 +18,7 @@ from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
 from ebpftop.ui.screens.tail_call_table import TableScreen
+from ebpftop.ui.screens.waits import WaitsScreen
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.manual import ManualView, Section
 from ebpftop.ui.widgets.search_bar import SearchBar
@@ -33,6 +34,7 @@ SHEETS: tuple[type[LiveScreen], ...] = (
     ProcessScreen,
     ChildrenScreen,
     TableScreen,
+    WaitsScreen,
     ProgramsScreen,
     ChangedScreen,
 )

@@ -17,15 +17,18 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source, WatchedList
+from ebpftop.core.syscall_records import InFlight
 from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
 from ebpftop.models import relatives
 from ebpftop.models.box import Box
 from ebpftop.models.callers import process_of
 from ebpftop.models.groups import GroupsModel
+from ebpftop.models.processes import Processes
 from ebpftop.models.programs import ProgramsModel
 from ebpftop.models.subject import Subject
 from ebpftop.models.subset import Kind
+from ebpftop.models.waits import WaitsModel
 from ebpftop.probes.registry import registry
 from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.base import Pane
@@ -76,6 +79,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         Binding("o", "go_to", "Go to", show=False, tooltip="To this row's process, its parent, and so on", id="go_to"),
         Binding("T", "trace", "Trace", show=False, tooltip="Trace calls of this row: asks which, and when", id="T"),
         Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
+        Binding("W", "waits", "Waits", tooltip="Why it waits: all processes", id="waits"),
         Binding(
             "P", "programs", "Programs", tooltip="All eBPF programs of the machine, and what they cost", id="programs"
         ),
@@ -104,7 +108,8 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.probes = ProbeController(lambda: self.app, source, self.panes, lambda: self.playback.overview)
         self.programs = ProbeFeed(source, "programs", "Programs", ProgramsModel)
         self.groups = ProbeFeed(source, "cgroups", "Groups", GroupsModel)
-        self.feeds = (self.programs, self.groups)
+        self.waits = ProbeFeed(source, "states", "Why it waits", WaitsModel)
+        self.feeds = (self.programs, self.groups, self.waits)
         self.playback = PlaybackController(source, self.panes, self, self.feeds)
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self.front = self.execs
@@ -125,7 +130,7 @@ class MainScreen(ListFilters[None], TimeScreen):
             lambda: self.app, lambda: self.query_one(SyscallsPane), source, lambda: self.filters.stack
         )
         self.going = GoController(
-            lambda: self.app, self.panes, self.filters, self.rows, self.tracing.ask, self.show_tree
+            lambda: self.app, self.panes, self.filters, self.rows, self.tracing.ask, self.show_tree, self.show_waits
         )
         users = next(pane for pane in self.panes if isinstance(pane, UsersPane))
         self.views = ViewController(
@@ -440,6 +445,38 @@ class MainScreen(ListFilters[None], TimeScreen):
         """Put together in pane 2 what happens in another way."""
         self.views.step(steps)
 
+    def action_waits(self) -> None:
+        """Show why processes wait."""
+        self.show_waits(None)
+
+    def show_waits(self, pid: int | None) -> None:
+        """Show why processes wait, with the cursor on *pid*."""
+        from ebpftop.ui.screens.waits import WaitsScreen
+
+        opened = next((screen for screen in self.app.screen_stack if isinstance(screen, WaitsScreen)), None)
+        if opened is None:
+            self.app.push_screen(ready(self.app, WaitsScreen).fill_with(self, pid))
+            return
+        while self.app.screen is not opened:
+            self.app.pop_screen()
+        opened.choose(pid)
+
+    @property
+    def in_flight(self) -> tuple[InFlight, ...]:
+        """The calls in flight at the moment that is shown."""
+        latest = self.query_one(SyscallsPane).model.latest
+        return latest.in_flight if latest is not None else ()
+
+    @property
+    def counts_calls(self) -> bool:
+        """Whether calls in flight are known at all."""
+        return self.query_one(SyscallsPane).model.latest is not None
+
+    @property
+    def processes(self) -> Processes:
+        """The processes that are known at the moment that is shown."""
+        return self.execs.model.processes
+
     def action_columns(self) -> None:
         self.pick_columns(self.pane.lines, self.pane.label)
 
@@ -510,7 +547,7 @@ class MainScreen(ListFilters[None], TimeScreen):
             filter=self._filter_text,
             watches=[watch.label for watch in self.watching.watches.watches],
             panes=self.panes,
-            more={**self._rows_of_programs(), **self.changes.listed},
+            more={**self._rows_of_feeds(), **self.changes.listed},
             timeline=self.playback.timeline,
             series=series_of(self.source),
         )
@@ -521,13 +558,21 @@ class MainScreen(ListFilters[None], TimeScreen):
         screen = ready(self.app, SaveScreen).fill(choices, kind, place)
         self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
 
-    def _rows_of_programs(self) -> Mapping[str, Shown[Any]]:
-        """Return the eBPF programs for a report, if they are known."""
+    def _rows_of_feeds(self) -> Mapping[str, Shown[Any]]:
+        """Return the eBPF programs and why processes wait for a report, if they are known."""
         from ebpftop.ui.panes.bpf_columns import busiest
+        from ebpftop.ui.panes.wait_columns import most_blocked
 
-        model = self.programs.model
-        assert isinstance(model, ProgramsModel)
-        return {self.programs.label: busiest(model)} if model.latest is not None else {}
+        programs, waits = self.programs.model, self.waits.model
+        assert isinstance(programs, ProgramsModel)
+        assert isinstance(waits, WaitsModel)
+        found: dict[str, Shown[Any]] = {}
+        if programs.latest is not None:
+            found[self.programs.label] = busiest(programs)
+        if waits.latest is not None:
+            waits.connect(self.in_flight)
+            found[self.waits.label] = most_blocked(waits)
+        return found
 
     def _clear_filter(self) -> bool:
         """Clear the filter of the list with the focus, else that of another pane; False if there is none."""

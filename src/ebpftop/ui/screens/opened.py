@@ -25,11 +25,12 @@ from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
 from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.screens.trace_question import TraceScreen
+from ebpftop.ui.screens.waits import WaitsScreen
 from ebpftop.ui.screens.watch_list import WatchScreen
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(SheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
     *(CopyScreen, WatchScreen, GoScreen, ChildrenScreen, TraceScreen),
-    *(ProgramsScreen, WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
+    *(WaitsScreen, ProgramsScreen, WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
     *(ChangedScreen, LeaveScreen),
 )

@@ -1,0 +1,111 @@
+"""All that is known of why one process waits."""
+
+from __future__ import annotations
+
+from ebpftop.core import format
+from ebpftop.core.state_records import ThreadNow
+from ebpftop.models.wait_text import stack_text, target_text
+from ebpftop.models.waits import SPAN_S, Waiter, WaitsModel, cpu_wanted, woken_by
+from ebpftop.ui.widgets.sheet import Piece, Sheet
+
+_CALL = 20
+_STATES = {
+    "running": "running",
+    "runnable": "queued",
+    "blocked": "blocked",
+    "uninterruptible": "blocked!",
+    "stopped": "stopped",
+}
+_LOOKS = {"running": "$success", "runnable": "$warning", "uninterruptible": "$error", "stopped": "$warning"}
+
+
+def wait_sheet(model: WaitsModel, shown: Waiter) -> Sheet:
+    """Build the sheet of the process *shown*, as it was read last."""
+    waiter = next((one for one in model.waiters if one.key == shown.key), shown)
+    sheet = Sheet()
+    _now(sheet, model, waiter)
+    _shares(sheet, model, waiter)
+    _blocked(sheet, waiter)
+    _woken(sheet, waiter)
+    return sheet
+
+
+def _now(sheet: Sheet, model: WaitsModel, waiter: Waiter) -> None:
+    row = waiter.row
+    sheet.heading("Now")
+    if row.ended or all(one.key != waiter.key for one in model.waiters):
+        sheet.line(("it has ended", "$warning"))
+        return
+    for thread in row.now:
+        _thread(sheet, model, waiter, thread)
+    if (others := row.threads - len(row.now)) > 0:
+        sheet.line((f"and {format.counted(others, 'more thread')}", "$dim"))
+
+
+def _thread(sheet: Sheet, model: WaitsModel, waiter: Waiter, thread: ThreadNow) -> None:
+    ns, is_least = waiter.waited(thread, model.latest) if model.latest is not None else (0, True)
+    call = waiter.call_of(thread)
+    what = thread.syscall or (call.name if call is not None else "")
+    if thread.state == "runnable":
+        what = cpu_wanted(model.machine)
+    sheet.line(
+        (f"{thread.tid:>7}  ", "$dim"),
+        (f"{thread.comm:<15}  ", "bold"),
+        (f"{_STATES[thread.state]:<8}  ", _LOOKS.get(thread.state, "")),
+        (f"{format.at_least(ns, lower_bound=is_least):>6}  ", ""),
+        (what or ("" if thread.state == "running" else "in no call that is known"), "bold" if what else "$dim"),
+        (f" {target_text(call)}" if call is not None else "", "$primary"),
+    )
+    if thread.state == "uninterruptible":
+        sheet.line(("         no signal ends it: mostly it waits for a disk or a file server", "$dim"))
+    if call is not None and call.kernel_stack:
+        stack = call.kernel_stack
+        sheet.laid_out(lambda width: [[("         in the kernel ", "$dim"), (stack_text(stack, width - 24), "")]])
+
+
+def _shares(sheet: Sheet, model: WaitsModel, waiter: Waiter) -> None:
+    row = waiter.row
+    sheet.heading(f"Its time in the last {SPAN_S} s")
+    times = (
+        ("running", waiter.running, row.running_ns, "on a CPU"),
+        ("queued", waiter.queued, row.runnable_ns, "wanted a CPU, and had none"),
+        ("blocked", waiter.blocked, row.blocked_ns, "until somebody woke it"),
+    )
+    for name, part, ns, about in times:
+        note = f"{about}: {format.nanoseconds(ns) if ns else 'never'} since this is counted"
+        sheet.fact(name, format.whole_share(part), "bold", note)
+    if waiter.queued > waiter.running and model.machine is not None:
+        sheet.fact("", cpu_wanted(model.machine), "$warning", "the machine has too few for all that want one")
+    sheet.fact("each second", waiter.letters(model.latest.time if model.latest is not None else 0.0), note="r q b")
+    sheet.fact("left its CPU", f"{row.preempted:,} times", note="though it could have gone on")
+
+
+def _blocked(sheet: Sheet, waiter: Waiter) -> None:
+    sheet.heading("Blocked in")
+    calls = waiter.row.blocked
+    if not calls:
+        sheet.line(("nothing", "$dim"))
+        return
+    sheet.line((f"{'CALL':<{_CALL}} {'TIME':>6} {'WAITS':>7} {'LONGEST':>7}  NOW", "$dim"))
+    for call in calls:
+        name: Piece = (f"{call.syscall:<{_CALL}} ", "bold") if call.syscall else (f"{'in no call':<{_CALL}} ", "$dim")
+        sheet.line(
+            name,
+            (f"{format.nanoseconds(call.ns):>6} {format.count(call.count):>7} ", ""),
+            (f"{format.nanoseconds(call.max_ns):>7}  ", ""),
+            (format.counted(call.threads, "thread") if call.threads else "", "$dim"),
+        )
+
+
+def _woken(sheet: Sheet, waiter: Waiter) -> None:
+    row = waiter.row
+    sheet.heading("Woken by")
+    if not row.wakeups:
+        sheet.line(("nobody since this is counted", "$dim"))
+        return
+    known = 0
+    for name, times, _ in woken_by(row):
+        known += times
+        sheet.line((f"{format.count(times):>7}  ", ""), (name, "bold"))
+    if row.wakeups > known:
+        sheet.line((f"{format.count(row.wakeups - known):>7}  ", ""), ("others", "$dim"))

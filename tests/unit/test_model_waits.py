@@ -1,0 +1,192 @@
+"""Why processes wait: shares of the last seconds, letters, and what is said of each, whatever the readings are like."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebpftop.core.records import Probe
+from ebpftop.core.source import Batch
+from ebpftop.core.state_records import (
+    BlockedCall,
+    CpuStates,
+    MachineStates,
+    ProcessStates,
+    States,
+    ThreadNow,
+    Waker,
+)
+from ebpftop.core.syscall_records import Awaited, InFlight
+from ebpftop.models.waits import Waiter, WaitsModel, most_on, woken_by
+from ebpftop.ui.panes.chain_lines import chain_of
+from ebpftop.ui.panes.wait_details import wait_sheet
+
+S = 10**9
+
+
+def thread(state: str, tid: int = 7, nr: int | None = None, call: str | None = None, since_s: float = 0) -> ThreadNow:
+    abi = "x86_64" if nr is not None else None
+    return ThreadNow(
+        tid=tid,
+        comm="a",
+        state=state,  # type: ignore[arg-type]  # one of them
+        since_ns=round(since_s * S),
+        abi=abi,  # type: ignore[arg-type]
+        nr=nr,
+        syscall=call,
+    )
+
+
+def row(running: float, queued: float, waited: float, *now: ThreadNow, pid: int = 7, **more: object) -> ProcessStates:
+    fields: dict[str, object] = {
+        **{"pid": pid, "start_ns": 1, "comm": "a", "uid": 0, "threads": 1, "preempted": 0, "wakeups": 0},
+        **{"running_ns": round(running * S), "runnable_ns": round(queued * S), "blocked_ns": round(waited * S)},
+        **{"now": now},
+        **more,
+    }
+    return ProcessStates(**fields)  # type: ignore[arg-type]  # of any field
+
+
+def reading(at: float, *rows: ProcessStates, since: float | None = None, busy: float = 0, queued: float = 0) -> States:
+    """A reading *at* seconds, of a probe attached for *since* of them; CPUs ran for *busy* seconds."""
+    return States(
+        time=1000 + at,
+        duration_s=at if since is None else since,
+        boot_ns=round(at * S),
+        cpus=2,
+        rows=rows,
+        machine=MachineStates(
+            cpus=(CpuStates(cpu=0, running_ns=round(busy * S), idle_ns=0, switches=1),),
+            runnable_ns=round(queued * S),
+            running=1,
+            runnable=0,
+            blocked=5,
+            uninterruptible=0,
+        ),
+    )
+
+
+def read(*readings: States) -> WaitsModel:
+    model = WaitsModel()
+    for one in readings:
+        model.feed(Batch("states", one.time, (one,)))
+    return model
+
+
+def only(model: WaitsModel) -> Waiter:
+    (waiter,) = model.waiters
+    return waiter
+
+
+def test_shares_are_of_the_last_ten_seconds() -> None:
+    totals = [(min(at, 5), 0.0, max(0, at - 5)) for at in range(1, 21)]
+    model = read(*(reading(at, row(*totals[at - 1])) for at in range(1, 21)))
+    assert (only(model).running, only(model).blocked) == (0.0, 1.0)
+    model = read(*(reading(at, row(*totals[at - 1])) for at in range(1, 11)))
+    assert (only(model).running, only(model).blocked) == (0.5, 0.5)
+    assert only(model).letters(1010) == "rrrrrbbbbb"
+
+
+def test_the_first_reading_says_what_was_since_the_probe_was_attached() -> None:
+    waiter = only(read(reading(4, row(1, 2, 1))))
+    assert (waiter.running, waiter.queued, waiter.blocked) == (0.25, 0.5, 0.25)
+    assert waiter.letters(1004) == "······qqqq"
+
+
+def test_hours_before_the_first_reading_are_not_the_last_ten_seconds() -> None:
+    model = read(reading(3600, row(3600, 0, 0), busy=3600), reading(3601, row(3600, 0, 1), busy=3600))
+    assert (only(model).running, only(model).blocked) == (0.0, 1.0)
+    assert model.machine is not None
+    assert model.machine.running == 0.0
+
+
+def test_letters_are_those_of_seconds_however_often_it_is_read() -> None:
+    often = read(*(reading(at / 4, row(at / 4 if at <= 20 else 5, 0, 0)) for at in range(1, 41)))
+    assert only(often).letters(1010) == "rrrrrbbbbb"
+    seldom = read(reading(5, row(5, 0, 0)), reading(10, row(5, 0, 5)))
+    assert only(seldom).letters(1010) == "rrrrrbbbbb"
+
+
+def test_threads_that_only_wait_do_not_hide_one_that_runs() -> None:
+    waiter = only(read(reading(1, row(1, 0, 40)), reading(2, row(2, 0, 80))))
+    assert waiter.letters(1002)[-2:] == "rr"
+
+
+def test_totals_that_begin_anew_are_no_negative_time() -> None:
+    model = read(reading(8, row(1, 0, 7)), reading(9, row(0.5, 0, 0.5), since=1))
+    assert only(model).running == 0.5
+    model.feed(Batch("states", 1009, (Probe(time=1009, probe="states", state="off", via=None, reason=None),)))
+    assert model.waiters == []
+    assert model.machine is None
+
+
+def test_the_whole_machine() -> None:
+    machine = read(reading(1, busy=1), reading(2, busy=3, queued=1), reading(3, busy=4, queued=3)).machine
+    assert machine is not None
+    assert (machine.cpus, round(machine.running, 3), round(machine.queued, 3)) == (2, 0.667, 1.0)
+
+
+def flight(tid: int = 7, name: str = "read", nr: int = 0, **more: object) -> InFlight:
+    fields: dict[str, object] = {
+        **{"pid": 7, "tid": tid, "comm": "a", "abi": "x86_64", "nr": nr, "name": name, "ns": 9 * S},
+        **more,
+    }
+    return InFlight(**fields)  # type: ignore[arg-type]  # of any field
+
+
+PEER = flight(fd=3, peer="tcp 10.0.0.7:5432")
+HELD = flight(8, "futex", 202, lock="0x10", awaited=(Awaited(pid=9, comm="b"),))
+
+
+@pytest.mark.parametrize(
+    ("shown", "calls", "words"),
+    [
+        (row(0, 0, 1, thread("blocked", nr=0, call="read")), (PEER,), "read tcp 10.0.0.7:5432"),
+        (row(0, 0, 1, thread("blocked", nr=0, call="read")), (), "read"),
+        (row(0, 0, 1, thread("blocked", nr=1, call="write")), (PEER,), "write"),
+        (row(0, 0, 1, thread("blocked")), (PEER,), "read tcp 10.0.0.7:5432"),
+        (row(0, 0, 1, thread("running")), (PEER,), ""),
+        (row(0, 0, 1, thread("stopped")), (), "stopped by a signal"),
+        (row(0, 0, 1, thread("blocked"), thread("blocked", 8, 202, "futex")), (HELD,), "lock 0x10 ← b 9"),
+        (row(0.5, 0.5, 0, thread("runnable")), (), "CPU: 1.5 wanted per CPU"),
+        (row(0, 0, 1, ended=True), (), "ended"),
+    ],
+)
+def test_what_it_mostly_waits_for(shown: ProcessStates, calls: tuple[InFlight, ...], words: str) -> None:
+    model = read(reading(1, shown, busy=2, queued=1))
+    model.connect(calls)
+    assert most_on(only(model), model.machine) == words
+    assert wait_sheet(model, only(model)).content(80), "and its sheet can be drawn"
+
+
+def test_what_was_blocked_in_before_and_runs_now() -> None:
+    def calls(read_ns: int, write_ns: int) -> tuple[BlockedCall, ...]:
+        return tuple(
+            BlockedCall(abi="x86_64", nr=nr, syscall=name, ns=ns, max_ns=ns, count=1)
+            for nr, name, ns in ((0, "read", read_ns), (1, "write", write_ns))
+        )
+
+    first = row(0, 0, 30, thread("running"), blocked=calls(30 * S, 0))
+    later = row(0, 0, 45, thread("running"), blocked=calls(30 * S, 15 * S))
+    model = read(reading(30, first), reading(45, later))
+    assert most_on(only(model), model.machine) == "write", "of the last seconds, not of all"
+
+
+def test_the_chain_says_since_when_and_whether_that_is_a_lower_bound() -> None:
+    def text(now: ThreadNow, *calls: InFlight) -> str:
+        model = read(reading(20, row(0, 0, 20, now, wakers=(Waker(pid=9, comm="b", context=None, count=1),))))
+        model.connect(calls)
+        assert model.latest is not None
+        return "".join(span.text for span in chain_of(only(model), model.machine, model.latest))
+
+    assert text(thread("blocked", nr=0, call="read", since_s=16)) == "a 7 read  4.0s  woken by b 9, 1 time"
+    assert "  >20.0s" in text(thread("blocked", since_s=0))
+    assert "read fd 3 → tcp 10.0.0.7:5432  9.0s" in text(thread("blocked", nr=0, call="read", since_s=19), PEER)
+    assert "no signal ends it" in text(thread("uninterruptible", since_s=16))
+
+
+def test_who_woke_it() -> None:
+    wakers = (
+        Waker(pid=None, comm=None, context="softirq", count=3),
+        Waker(pid=9, comm=None, context=None, count=2),
+    )
+    assert list(woken_by(row(0, 0, 1, wakers=wakers))) == [("softirq", 3, None), ("process 9", 2, 9)]
