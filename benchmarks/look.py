@@ -172,7 +172,7 @@ def start(contender: Contender) -> tuple[Screen, float, float]:
     began_s = time.monotonic()
     screen = Screen(contender.command, contender.size, keep_bytes=1 << 18)
     first_s = wait_until(lambda: contender.first in screen.painted())
-    counts = [re.compile(title + r" ●\s+\d".encode()) for title in contender.counting]
+    counts = [re.compile(title + r"(?:·[a-z]+)* ●\s+\d".encode()) for title in contender.counting]
     wait_until(lambda: all(count.search(text_of(screen)) for count in counts))
     return screen, first_s, time.monotonic() - began_s
 

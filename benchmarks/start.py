@@ -39,7 +39,7 @@ _BPFTRACE = 'tracepoint:sched:sched_process_exec { printf("started %s\\n", comm)
 def contenders() -> dict[str, tuple[list[str], tuple[str, ...]]]:
     """Return each contender's command, and the patterns that it has to draw."""
     ebpftop = [sys.executable, "-m", "ebpftop"]
-    titles = tuple(rf"{pane} ●\s+\d" for pane in PANES)
+    titles = tuple(rf"{pane}(?:·[a-z]+)* ●\s+\d" for pane in PANES)
     found = {"ebpftop": (ebpftop, titles), "nothing kept": (["env", "EBPFTOP_CACHE=", *ebpftop], titles)}
     for name in ("execsnoop", "execsnoop-bpfcc"):
         path = shutil.which(name)
@@ -121,7 +121,7 @@ def main() -> int:
         if len(each[0]) > 1:
             for pattern in each[0]:
                 some_s = [seen[pattern] for seen in each]
-                print(f"  {pattern.split(' ●')[0]:14} {statistics.median(some_s):7.2f} {max(some_s):7.2f}")
+                print(f"  {pattern.split('(')[0]:14} {statistics.median(some_s):7.2f} {max(some_s):7.2f}")
     return 0
 
 
