@@ -44,6 +44,17 @@ def test_a_file_has_its_name_when_it_is_whole(
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
+def test_two_files_of_one_folder_are_written_at_a_time(tmp_path: Path) -> None:
+    """As `run --json A --seccomp B` does."""
+    files = [UnfinishedFile(str(tmp_path / name), replace=True) for name in ("a", "b")]
+    for number, file in enumerate(files):
+        os.write(file.fd, b"%d" % number)
+    for file in files:
+        file.publish()
+    assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["0", "1"]
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
 @pytest.mark.parametrize("has_links", [True, False], ids=["links", "no links"])
 def test_a_file_that_came_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
     path = tmp_path / "a.csv"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
-import threading
 
 from ebpftop.core.escape import printable
 from ebpftop.core.source import SourceError
@@ -17,6 +17,10 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def error_text(error: OSError) -> str:
     return error.strerror or str(error)
+
+
+_NUMBERS = itertools.count(1)
+"""One process may write several files at a time, in one thread or in more."""
 
 
 def create_file(path: str, replace: bool, told: str = "") -> int:
@@ -60,7 +64,7 @@ class UnfinishedFile:
             _check_regular(path)
         elif os.path.lexists(path):
             raise _exists(path)
-        self._part = f".ebpftop-{os.getpid()}-{threading.get_native_id()}.part"
+        self._part = f".ebpftop-{os.getpid()}-{next(_NUMBERS)}.part"
         self.fd = create_file(os.path.join(folder, self._part), replace=False, told=path)
         self._folder_fd = os.open(folder or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._at_last = contextlib.ExitStack()
